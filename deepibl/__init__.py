@@ -1,0 +1,1 @@
+"""Visual place recognition: deepIBL (SARE) and NetVLAD, ported from MATLAB to PyTorch."""

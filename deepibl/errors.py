@@ -1,0 +1,50 @@
+"""Errors of the system; all of them, and those of `matlab_compat.errors`, are `MatlabCompatError`.
+
+DeepIBLError
+├── ConfigurationError     localPaths that are missing or cannot be parsed
+├── DatasetError           a dbStruct, CSV or ground truth that cannot be used
+│   └── MissingImageError  images that a data set lists and that are not there
+├── ExtractionError        images whose descriptors could not be computed, listed
+├── FeatureFileError       a feature file whose size is not what it should be
+├── IndexFileError         an index that cannot be read or is not whole
+├── NetworkMismatchError   features or an index made by another network
+└── DownloadError          a download that failed or is not what was asked for
+"""
+
+from matlab_compat.errors import MatlabCompatError
+
+
+class DeepIBLError(MatlabCompatError):
+    """Base of the errors of `deepibl`."""
+
+
+class ConfigurationError(DeepIBLError):
+    """localPaths that are missing or cannot be parsed."""
+
+
+class DatasetError(DeepIBLError):
+    """A dbStruct, CSV or ground truth that cannot be used."""
+
+
+class MissingImageError(DatasetError):
+    """Images that a data set lists and that are not there."""
+
+
+class ExtractionError(DeepIBLError):
+    """Images whose descriptors could not be computed; the message lists them."""
+
+
+class FeatureFileError(DeepIBLError):
+    """A feature file whose size is not what it should be."""
+
+
+class IndexFileError(DeepIBLError):
+    """An index that cannot be read or is not whole."""
+
+
+class NetworkMismatchError(DeepIBLError):
+    """Features or an index that another network made."""
+
+
+class DownloadError(DeepIBLError):
+    """A download that failed or is not what was asked for."""

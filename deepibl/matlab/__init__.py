@@ -1,0 +1,1 @@
+"""The original functions under their exact names; thin."""

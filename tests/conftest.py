@@ -1,0 +1,36 @@
+"""Fixtures for all tests: where golden and real data lie, and marks that explain why a test was skipped."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.golden_data import GOLDEN, REAL
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The directory of the golden data."""
+    if not GOLDEN.is_dir():
+        pytest.fail(f"no golden data at {GOLDEN}; unset DEEPIBL_GOLDEN or point it at a copy of tests/golden")
+    return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """The directory of real files; only tests marked `real` ask for it."""
+    return REAL
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips marked tests whose need is not met, and says which need."""
+    reasons = {
+        "real": None if REAL.is_dir() else "needs ../shared/real (files MATLAB wrote), which a clone lacks",
+        "octave": None if shutil.which("octave-cli") else "needs GNU Octave: apt-get install octave",
+        "gpu": None if torch.cuda.is_available() else "needs a CUDA device",
+    }
+    for item in items:
+        for mark, reason in reasons.items():
+            if reason and item.get_closest_marker(mark):
+                item.add_marker(pytest.mark.skip(reason=reason))

@@ -1,0 +1,34 @@
+"""The one table of tolerances, by kind of comparison, and the comparison itself."""
+
+from typing import Any
+
+import numpy as np
+
+TOL = {
+    "exact": 0.0,  # ids, bytes, defaults
+    "op": 1e-6,  # one float32 operation, relative to the largest value
+    "net": 1e-5,  # a whole network, forward and backward
+    "features": 3e-6,  # unit-norm descriptors, absolute
+    "training": 1e-4,  # weights after a training run
+}
+
+
+def error(got: Any, want: Any) -> float:
+    """max|got-want| / max|want| (absolute where want is all zeros); both must have the same shape."""
+    got, want = np.asarray(got, dtype=np.float64), np.asarray(want, dtype=np.float64)
+    if got.shape != want.shape:
+        raise AssertionError(f"shapes differ: got {got.shape}, want {want.shape}")
+    if want.size == 0:
+        return 0.0
+    if not np.array_equal(np.isnan(got), np.isnan(want)):
+        raise AssertionError("NaNs at different places")
+    scale = float(np.nanmax(np.abs(want))) if not np.isnan(want).all() else 0.0
+    difference = np.nanmax(np.abs(got - want)) if not np.isnan(want).all() else 0.0
+    return float(difference) / (scale or 1.0)
+
+
+def assert_close(got: Any, want: Any, kind: str) -> None:
+    """Fails when the error is above the tolerance of that kind (see TOL)."""
+    found = error(got, want)
+    if not found <= TOL[kind]:
+        raise AssertionError(f"relative error {found:.3g} is above the tolerance {TOL[kind]:g} for '{kind}'")
