@@ -4,8 +4,8 @@
 >>> net = deepibl.load_network("model.mat")
 >>> features = deepibl.extract(net, ["a.jpg", "b.jpg"])          # (2, D) float32
 
-Importing this package reads no file, opens no GPU and loads none of its modules: a name is looked up in its module
-when it is first used. The original's functions are here too, under their own names (see `deepibl.matlab`).
+Importing this package reads no file, opens no GPU and loads none of its modules: a name is looked up in its
+module when it is first used. The original's functions are here too, under their own names (`deepibl.matlab`).
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""An index of a place: descriptors, names, positions, and the identity of the network that made them, in one file.
+"""An index of a place: descriptors, names, positions and the identity of their network, in one file.
 
 The file is a safetensors file (no pickle; any safetensors reader opens it), memory-mapped on reading:
 
@@ -125,7 +125,8 @@ class PlaceIndex:
         """Raises NetworkMismatchError unless `network_id` is the network that made this index."""
         if network_id != self.network_id:
             raise NetworkMismatchError(
-                f"this index was made by network {self.network_id[:12]}… ({self.network_path or 'path unknown'}), "
+                f"this index was made by network {self.network_id[:12]}… "
+                f"({self.network_path or 'path unknown'}), "
                 f"the query comes from network {network_id[:12]}…; their descriptors cannot be compared. "
                 "Use the index's own network, or make an index with the new one"
             )
@@ -141,7 +142,10 @@ class PlaceIndex:
             )
         ids, distances = nearest(features, self.descriptors, min(top, len(self)))
         return [
-            [self._match(rank, int(i), float(d)) for rank, (i, d) in enumerate(zip(*row, strict=True), start=1)]
+            [
+                self._match(rank, int(i), float(d))
+                for rank, (i, d) in enumerate(zip(*row, strict=True), start=1)
+            ]
             for row in zip(ids, distances, strict=True)
         ]
 
@@ -202,7 +206,9 @@ def _map_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
         metadata = header.pop("__metadata__", {})
         tensors = {name: _map_tensor(path, entry, 8 + length, size) for name, entry in header.items()}
     except FileNotFoundError:
-        raise IndexFileError(f"no index at {path}; make one with `deepibl index NET --images DIR -o {path}`") from None
+        raise IndexFileError(
+            f"no index at {path}; make one with `deepibl index NET --images DIR -o {path}`"
+        ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
         raise IndexFileError(f"{path} is no index or is damaged: {problem}") from problem
     missing = {"descriptors", "positions", "names"} - tensors.keys()
@@ -215,8 +221,14 @@ def _map_tensor(path: Path, entry: Mapping[str, Any], start: int, size: int) -> 
     dtype = np.dtype(_NAME_TO_NUMPY[entry["dtype"]])
     shape: Sequence[int] = entry["shape"]
     first, last = entry["data_offsets"]
-    if last - first != dtype.itemsize * int(np.prod(shape, dtype=np.int64)) or start + last > size or first < 0:
-        raise ValueError(f"the file is {size} bytes long, its header asks for {start + last}: it was cut short")
+    if (
+        last - first != dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+        or start + last > size
+        or first < 0
+    ):
+        raise ValueError(
+            f"the file is {size} bytes long, its header asks for {start + last}: it was cut short"
+        )
     if last == first:
         return np.empty(shape, dtype)
     return np.memmap(path, dtype=dtype, mode="r", offset=start + first, shape=tuple(shape))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def atomic_output(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Gives a temporary path beside `path`, with the same suffix; on success it is renamed to `path`, on error removed.
+    """Gives a temporary path beside `path`, same suffix; renamed to `path` on success, removed on error.
 
     Whoever looks at `path` sees the old file or the whole new one, even when the process is killed.
     """
