@@ -1,5 +1,5 @@
-"""Principal components as relja_matlab computes them: by the covariance or, with fewer points than dimensions, by
-the Gram matrix ("dual")."""
+"""Principal components as relja_matlab computes them: by the covariance or, with fewer points than
+dimensions, by the Gram matrix ("dual")."""
 
 from typing import Any, NamedTuple
 
@@ -14,8 +14,8 @@ _SMALLEST_VARIANCE = 1e-9
 class PCA(NamedTuple):
     """What `relja_PCA` returns, in the original's order; projected rows are `(x - mu) @ U`.
 
-    U: (D, n), one component a column; lams: (n,) float64, variances, descending; mu: (D,) the mean (zeros when it was
-    not subtracted); Utmu: (n,) = U.T @ mu.
+    U: (D, n), one component a column; lams: (n,) float64, variances, descending; mu: (D,) the mean (zeros
+    when it was not subtracted); Utmu: (n,) = U.T @ mu.
     """
 
     U: NDArray[Any]
@@ -27,10 +27,10 @@ class PCA(NamedTuple):
 def relja_PCA(x: ArrayLike, nPCs: int | None = None, subtractMean: bool = True) -> PCA:
     """The first nPCs principal components (default: all) of the rows of x (N, D), float32 or float64.
 
-    The covariance (divided by N-1) is computed in the class of x, its eigenvectors in float64. With D <= N they are
-    returned so; with D > N, U is in the class of x, and its last columns are noise when nPCs reaches the rank of the
-    data (N-1 points after the mean is subtracted). Each column's sign is such that its largest entry is positive;
-    MATLAB's signs are arbitrary.
+    The covariance (divided by N-1) is computed in the class of x, its eigenvectors in float64. With D <= N
+    they are returned so; with D > N, U is in the class of x, and its last columns are noise when nPCs reaches
+    the rank of the data (N-1 points after the mean is subtracted). Each column's sign is such that its
+    largest entry is positive; MATLAB's signs are arbitrary.
 
     Raises ArgumentError when nPCs is above min(N, D) or there are fewer than two points.
 

@@ -1,8 +1,10 @@
-"""K-means as yael runs it: its choice of first points, single-precision Lloyd steps, its way with empty clusters.
+"""K-means as yael runs it: its choice of first points, single-precision Lloyd steps, its way with empty
+clusters.
 
-Reproduced exactly: glibc's `rand_r`, the points that are chosen first, which cluster is split when one is empty,
-the order of summation, when it stops. Not reproduced: the last bits of the distances, which depend on the BLAS in
-use, and the normal numbers (of relative size 1e-7) that push the two halves of a split cluster apart.
+Reproduced exactly: glibc's `rand_r`, the points that are chosen first, which cluster is split when one is
+empty, the order of summation, when it stops. Not reproduced: the last bits of the distances, which depend on
+the BLAS in use, and the normal numbers (of relative size 1e-7) that push the two halves of a split cluster
+apart.
 """
 
 from typing import NamedTuple
@@ -19,8 +21,8 @@ _RAND_MAX = 2**31 - 1
 class KMeans(NamedTuple):
     """What `yael_kmeans` returns.
 
-    centroids: (k, D) float32; assignment: (N,) int32, 0-based; distances: (N,) float32, squared L2 to the centroid
-    that each point was assigned to in the last step; counts: (k,) int32, points a cluster.
+    centroids: (k, D) float32; assignment: (N,) int32, 0-based; distances: (N,) float32, squared L2 to the
+    centroid that each point was assigned to in the last step; counts: (k,) int32, points a cluster.
     """
 
     centroids: NDArray[np.float32]
@@ -52,7 +54,8 @@ class GlibcRand:
 def first_points(n: int, k: int, seed: int) -> NDArray[np.int64]:
     """The k distinct points (0-based, of n) that yael's k-means starts from.
 
-    `seed` is the one given to `yael_kmeans`: the state that the shuffle runs on is the first number that it yields.
+    `seed` is the one given to `yael_kmeans`: the state that the shuffle runs on is the first number that it
+    yields.
     """
     numbers = GlibcRand(GlibcRand(seed).next())
     ids = np.arange(n)
@@ -74,12 +77,12 @@ def yael_kmeans(
 ) -> KMeans:
     """Clusters the rows of v (N, D) into k groups; the best of `redo` runs.
 
-    niter: Lloyd steps at most (0: until nothing changes); it stops earlier when the total distance stays the same.
-    seed: 0 is what yael takes from an unseeded process. init: 0, random points (yael's 1, k-means++, is not ported).
-    verbose: 1 prints the mean squared distance of every step.
+    niter: Lloyd steps at most (0: until nothing changes); it stops earlier when the total distance stays the
+    same. seed: 0 is what yael takes from an unseeded process. init: 0, random points (yael's 1, k-means++, is
+    not ported). verbose: 1 prints the mean squared distance of every step.
 
-    Raises ArgumentError for fewer points than clusters, for values that are not finite, for init other than 0, and
-    when the points are so few or so alike that clusters stay empty however often they are filled.
+    Raises ArgumentError for fewer points than clusters, for values that are not finite, for init other than
+    0, and when the points are so few or so alike that clusters stay empty however often they are filled.
 
     Ported from: yael kmeans.c (called from netvlad/getClusters.m)
     """
@@ -115,12 +118,9 @@ def _check(points: NDArray[np.float32], k: int, init: int) -> None:
 def _lloyd(
     points: NDArray[np.float32], centroids: NDArray[np.float32], niter: int, seed: int, verbose: bool
 ) -> tuple[KMeans, float]:
-    """Assign and average until the total distance stays the same; empty clusters are filled by splitting others."""
-    n, k = len(points), len(centroids)
-    seeds = GlibcRand(seed)
-    norms = np.einsum("nd,nd->n", points, points)
-    error, splits = np.inf, 0
-    for step in range(1, niter + 1):
+    """Assign and average until the total distance stays the same; empty clusters are filled by splitting
+    others.""" n, k = len(points), len(centroids) seeds = GlibcRand(seed) norms = np.einsum("nd,nd->n",
+    points, points) error, splits = np.inf, 0 for step in range(1, niter + 1):
         assignment, distances = _nearest(points, norms, centroids)
         counts = np.bincount(assignment, minlength=k).astype(np.int32)
         centroids = _means(points, assignment, counts)

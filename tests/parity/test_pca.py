@@ -13,11 +13,9 @@ PCA_FILES = golden_files("pca/relja_PCA_*.mat")
 
 
 def well_defined(lams: np.ndarray) -> np.ndarray:
-    """Components whose direction the data determines: variance above rounding, and not equal to a neighbour's."""
-    lams = lams.ravel()
-    apart = np.abs(np.diff(lams)) > 1e-3 * lams[:-1]
-    alone = np.concatenate([[True], apart]) & np.concatenate([apart, [True]])
-    return alone & (lams > 1e-5 * lams[0])
+    """Components whose direction the data determines: variance above rounding, and not equal to a
+    neighbour's.""" lams = lams.ravel() apart = np.abs(np.diff(lams)) > 1e-3 * lams[:-1] alone =
+    np.concatenate([[True], apart]) & np.concatenate([apart, [True]]) return alone & (lams > 1e-5 * lams[0])
 
 
 def same_signs(got: np.ndarray, want: np.ndarray) -> np.ndarray:
