@@ -118,9 +118,12 @@ def _check(points: NDArray[np.float32], k: int, init: int) -> None:
 def _lloyd(
     points: NDArray[np.float32], centroids: NDArray[np.float32], niter: int, seed: int, verbose: bool
 ) -> tuple[KMeans, float]:
-    """Assign and average until the total distance stays the same; empty clusters are filled by splitting
-    others.""" n, k = len(points), len(centroids) seeds = GlibcRand(seed) norms = np.einsum("nd,nd->n",
-    points, points) error, splits = np.inf, 0 for step in range(1, niter + 1):
+    """Assign and average until the total distance stays the same; empty clusters are filled by splitting."""
+    n, k = len(points), len(centroids)
+    seeds = GlibcRand(seed)
+    norms = np.einsum("nd,nd->n", points, points)
+    error, splits = np.inf, 0
+    for step in range(1, niter + 1):
         assignment, distances = _nearest(points, norms, centroids)
         counts = np.bincount(assignment, minlength=k).astype(np.int32)
         centroids = _means(points, assignment, counts)

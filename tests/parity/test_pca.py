@@ -1,7 +1,5 @@
 """relja_PCA against the original, and addPCA's arithmetic where no training is needed."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -13,9 +11,11 @@ PCA_FILES = golden_files("pca/relja_PCA_*.mat")
 
 
 def well_defined(lams: np.ndarray) -> np.ndarray:
-    """Components whose direction the data determines: variance above rounding, and not equal to a
-    neighbour's.""" lams = lams.ravel() apart = np.abs(np.diff(lams)) > 1e-3 * lams[:-1] alone =
-    np.concatenate([[True], apart]) & np.concatenate([apart, [True]]) return alone & (lams > 1e-5 * lams[0])
+    """Components whose direction the data determines: some variance, and not a neighbour's."""
+    lams = lams.ravel()
+    apart = np.abs(np.diff(lams)) > 1e-3 * lams[:-1]
+    alone = np.concatenate([[True], apart]) & np.concatenate([apart, [True]])
+    return alone & (lams > 1e-5 * lams[0])
 
 
 def same_signs(got: np.ndarray, want: np.ndarray) -> np.ndarray:
