@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 from matlab_compat.errors import MatFileError
 from matlab_compat.mat_values import CharMatrix, FunctionHandle, StructArray
 
-NUMERIC_CLASSES = {
+NUMERIC_CLASSES: dict[str, np.dtype[Any]] = {
     "double": np.dtype("f8"),
     "single": np.dtype("f4"),
     "int8": np.dtype("i1"),
@@ -26,7 +27,7 @@ MAX_DEPTH = 200  # cells in cells in …: deeper is corruption
 
 
 def is_object_reference(value: Any) -> bool:
-    """Whether a numeric value is the uint32 column (mark, ndims, dims…, ids…, class) that stands for objects."""
+    """Whether a value is the uint32 column (mark, ndims, dims…, ids…, class) that stands for objects."""
     return (
         isinstance(value, np.ndarray)
         and value.dtype == np.uint32
@@ -64,6 +65,16 @@ def cells(shape: Sequence[int], items: Sequence[Any]) -> np.ndarray:
     for position, item in enumerate(items):
         flat[position] = item
     return flat.reshape(shape, order="F")
+
+
+def sparse(data: np.ndarray, rows: np.ndarray, starts: np.ndarray, shape: Sequence[int]) -> Any:
+    """A checked csc_matrix from MATLAB's ir, jc and values."""
+    try:
+        matrix = scipy.sparse.csc_matrix((data, rows.astype(np.int64), starts.astype(np.int64)), tuple(shape))
+        matrix.check_format()
+    except ValueError as error:
+        raise MatFileError(f"a sparse matrix of shape {tuple(shape)} makes no sense: {error}") from error
+    return matrix
 
 
 def function_handle(content: Any) -> FunctionHandle:

@@ -1,4 +1,4 @@
-"""Opens a .mat file of whatever version, and turns every failure to read it into a MatFileError that names it."""
+"""Opens a .mat file of whatever version; every failure to read it becomes a MatFileError that names it."""
 
 import os
 import struct
@@ -78,7 +78,7 @@ def _opened_hdf5(path: Path) -> Iterator[MatReader]:
     from matlab_compat.mat_v73 import Mat73File
 
     with h5py.File(path, "r") as root:
-        yield Mat73File(root)
+        yield Mat73File(root.id)
 
 
 def _reader(stream: BinaryIO) -> MatReader:

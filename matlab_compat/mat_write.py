@@ -44,7 +44,7 @@ def save(path: str | os.PathLike[str], variables: Mapping[str, Any]) -> None:
 
 
 def replace_atomically(path: str | os.PathLike[str], write: Any) -> None:
-    """Calls write(temporary name in the same folder), then renames the result to path; cleans up on failure."""
+    """Calls write(a temporary name in the same folder), then renames the result to path."""
     target = Path(path)
     if not target.parent.is_dir():
         raise MatFileError(f"cannot write {target}: there is no folder {target.parent}")

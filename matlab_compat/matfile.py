@@ -45,7 +45,7 @@ __all__ = [
 def load(path: str | os.PathLike[str], variables: Sequence[str] | None = None) -> dict[str, Any]:
     """The variables of a .mat file of any version (4, 6, 7, 7.3) as plain values, in the order of the file.
 
-    path: the file; variables: the names wanted (None: all); nothing else is read, and they come in this order.
+    path: the file; variables: the names wanted (None: all); nothing else is read, they come in this order.
     Errors: MatFileError when the file is missing, damaged, no .mat file, or lacks a variable (it names those
     that are there).
     """
