@@ -87,9 +87,8 @@ class ConvTranspose(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.weights_for(x)
-        return blocks.vl_nnconvt(
-            x, weight, bias, *self.opts, upsample=self.upsample, crop=self.crop, numGroups=self.groups
-        )  # type: ignore[return-value, arg-type]
+        shape: dict[str, Any] = {"upsample": self.upsample, "crop": self.crop, "numGroups": self.groups}
+        return blocks.vl_nnconvt(x, weight, bias, *self.opts, **shape)  # type: ignore
 
     def channels_out(self, channels: int | None) -> int | None:
         depth, count = self.weight.shape[:2]
@@ -268,7 +267,7 @@ class PDist(Layer):
     def forward(self, x: Tensor) -> Tensor:
         if "class" not in self.fields:
             return x
-        return blocks.vl_nnpdist(x, reference(self, x), self.p, **self.options)
+        return blocks.vl_nnpdist(x, reference(self, x), self.p, **self.options)  # type: ignore[return-value]
 
     def channels_out(self, channels: int | None) -> int | None:
         return 1 if "class" in self.fields else channels
@@ -277,17 +276,21 @@ class PDist(Layer):
 def reference(layer: Layer, x: Tensor) -> Tensor:
     """What a loss or pdist layer compares its input with: the field `class`, in torch's order, on x's device.
 
-    A MATLAB array is H x W x C x N; a vector of N labels is one label an image. Raises ArgumentError without
-    one.
+    A tensor is taken as it is: maps (N, C, H, W), or N labels counting from 0. An array is MATLAB's: H x W x
+    C x N, labels counting from 1. Raises ArgumentError without one.
     """
     given = layer.fields.get("class")
     if isinstance(given, Tensor):
         return given.to(x.device)
     if given is None or np.size(given) == 0:
         raise ArgumentError(
-            f"the {layer.type} layer has no labels: set its field class, layer.set_field('class', ...)"
+            f"no field class: give what to compare with, set_field('class', ...), to '{layer.name}'"
         )
     array = np.asarray(given)
     if array.ndim <= 2 and array.size == x.shape[0]:
         array = array.reshape(1, 1, 1, -1, order="F")
-    return maps_to_torch(array).to(x.device)
+    maps = maps_to_torch(array).to(x.device)
+    if isinstance(layer, Loss):
+        maps = maps.clone()
+        maps[:, :1] -= 1
+    return maps
