@@ -136,8 +136,10 @@ def _triangle(distance: np.ndarray) -> np.ndarray:
 def _cubic(distance: np.ndarray) -> np.ndarray:
     """Keys' cubic with a = -0.5 (Catmull-Rom)."""
     d = np.abs(distance)
-    near = 1.5 * d**3 - 2.5 * d**2 + 1
-    far = -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
+    square = d * d
+    cube = d * square
+    near = 1.5 * cube - 2.5 * square + 1
+    far = -0.5 * cube + 2.5 * square - 4 * d + 2
     return np.where(d <= 1, near, np.where(d <= 2, far, 0)).astype(distance.dtype)
 
 
