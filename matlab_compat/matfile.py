@@ -24,6 +24,7 @@ from matlab_compat.mat_values import (
     vector,
 )
 from matlab_compat.mat_write import save
+from matlab_compat.mat_write_objects import save_objects
 
 __all__ = [
     "CharMatrix",
@@ -35,6 +36,7 @@ __all__ = [
     "image_names",
     "load",
     "save",
+    "save_objects",
     "scalar",
     "text",
     "vector",
