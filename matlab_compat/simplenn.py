@@ -27,6 +27,13 @@ _INTO_META = {"meta", "classes", "normalization", "netID", "sessionID", "epoch"}
 LayerKey = str | int
 
 
+def _fields_to_write(layer: Any) -> list[str] | None:
+    """The fields of a layer's description in their order; None for the old format, which is written
+    tidied.
+    """
+    return list(layer) if isinstance(layer, Mapping) and "filters" not in layer else None
+
+
 class SimpleNN(nn.Module):
     """A chain of layers with meta data.
 
@@ -61,35 +68,38 @@ class SimpleNN(nn.Module):
             NetworkFormatError: no SimpleNN, fields that make no sense, or channels that do not fit; names the
             layer.
         """
-        layer_cells(struct)
+        read = [_fields_to_write(layer) for layer in layer_cells(struct)]
         order = list(struct)
-        extra = {name: value for name, value in struct.items() if name not in _INTO_META | {"layers"}}
+        extra = {name: value for name, value in struct.items() if name not in {"layers", *_INTO_META}}
         tidy = relja_simplenn_tidy(struct)
+        meta = tidy["meta"] if _INTO_META.intersection(order) - {"meta"} else struct.get("meta", {})
         if consume:
             struct.clear()
-        descriptions, meta = layer_cells({"layers": tidy.pop("layers")}), tidy["meta"]
+        descriptions = layer_cells({"layers": tidy.pop("layers")})
         layers = []
-        for index in range(len(descriptions)):
+        for index, written in enumerate(read):
             description, descriptions[index] = descriptions[index], None
             layers.append(make_layer(description, index, shared=consume))
+            if written:
+                layers[-1].write_only(written)
         net = cls(layers, meta if isinstance(meta, Mapping) else {}, extra)
         net._empty_meta = {} if isinstance(meta, Mapping) else meta
-        net._order = [name for name in order if name == "layers" or name == "meta" or name in extra]
+        net._order = [name for name in order if name in {"layers", "meta", *extra}]
         net.check_channels()
         return net.eval()
 
     def to_matlab(self, classes: bool = False) -> dict[str, Any]:
-        """The network as a MATLAB struct: every field, shape and class that was read (or tidied), present
+        """The network as a MATLAB struct: every field, shape and class that was read, and the present
         weights.
 
-        Custom layers that were class objects become structs with a field class__; with `classes` they become
-        class objects (`MatObject`) again.
+        Layers of old files (filters, biases) come out in the newest form. Custom layers that were class
+        objects become structs with a field class__; with `classes` they become class objects (`MatObject`)
+        again.
         """
-        values = {
-            "layers": cell_row([layer.to_matlab(classes) for layer in self.layers]),  # type: ignore[operator]
-            "meta": dict(self.meta) or self._empty_meta,
-            **self.extra,
-        }
+        values: dict[str, Any] = dict(self.extra)
+        values["layers"] = cell_row([layer.to_matlab(classes) for layer in self])
+        if self.meta or "meta" in self._order:
+            values["meta"] = dict(self.meta) or self._empty_meta
         return {name: values[name] for name in dict.fromkeys([*self._order, *values]) if name in values}
 
     @property

@@ -17,65 +17,31 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from torch import Tensor, nn
 
 from matlab_compat.errors import ArgumentError, MatFileError, NetworkFormatError, UnknownLayerError
-from matlab_compat.layout import filters_to_matlab, filters_to_torch, vector_to_torch
 from matlab_compat.mat_values import MatObject, cell_list
 from matlab_compat.mat_values import text as matlab_text
 from matlab_compat.simplenn_tidy import cell_row, layer_label, layer_type
+from matlab_compat.simplenn_weights import FILTERS, MATRIX, VECTOR, WeightKind, WeightSpec
+
+__all__ = [
+    "CLASS_FIELD",
+    "FILTERS",
+    "MATRIX",
+    "VECTOR",
+    "Layer",
+    "WeightKind",
+    "WeightSpec",
+    "make_layer",
+    "register_custom",
+    "register_layer",
+]
 
 CLASS_FIELD = "class__"  # where a plain struct says of which class the custom layer was
-
-
-class WeightKind(NamedTuple):
-    """How one weight goes from MATLAB's array to a tensor, and back into an array of (if possible) the shape
-    given.
-    """
-
-    to_torch: Callable[[np.ndarray], Tensor]
-    to_matlab: Callable[[Tensor, tuple[int, ...]], np.ndarray]
-
-
-def _drop_trailing_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
-    while len(shape) > 2 and shape[-1] == 1:
-        shape = shape[:-1]
-    return shape
-
-
-def _filters_back(tensor: Tensor, shape: tuple[int, ...]) -> np.ndarray:
-    array = filters_to_matlab(tensor)
-    same = shape + (1,) * (4 - len(shape)) == array.shape
-    return array.reshape(shape if same else _drop_trailing_ones(array.shape), order="F")
-
-
-def _vector_back(tensor: Tensor, shape: tuple[int, ...]) -> np.ndarray:
-    array = filters_to_matlab(tensor.reshape(1, -1, 1, 1)).ravel()
-    return array.reshape(shape if array.size == np.prod(shape) else (1, -1), order="F")
-
-
-def _matrix_to_torch(array: np.ndarray) -> Tensor:
-    return filters_to_torch(array)[0, 0]
-
-
-def _matrix_back(tensor: Tensor, shape: tuple[int, ...]) -> np.ndarray:
-    return filters_to_matlab(tensor[None, None]).reshape(tuple(tensor.shape), order="F")
-
-
-FILTERS = WeightKind(filters_to_torch, _filters_back)  # H x W x C x K <-> (K, C, H, W)
-VECTOR = WeightKind(vector_to_torch, _vector_back)  # row, column or 1 x 1 x K <-> (K,)
-MATRIX = WeightKind(_matrix_to_torch, _matrix_back)  # rows x columns, as it is
-
-
-class WeightSpec(NamedTuple):
-    """One weight of a layer type: its name in Python, its form, and whether gradients reach it."""
-
-    name: str
-    kind: WeightKind
-    trainable: bool = True
 
 
 class Layer(nn.Module):
@@ -97,6 +63,7 @@ class Layer(nn.Module):
         self.classname = classname
         self._is_object = is_object
         self._order = list(fields)
+        self._unwritten_name: str | None = None
         held = {"name", "type", *(["weights"] if self.weight_specs else [])}
         self._fields = {name: value for name, value in fields.items() if name not in held}
         self._stored: list[tuple[tuple[int, ...], np.dtype]] = []
@@ -153,6 +120,13 @@ class Layer(nn.Module):
             self._order.append(name)
         self.configure()
 
+    def write_only(self, names: Sequence[str]) -> None:
+        """Limits what `to_matlab` writes to these fields, in this order: what a file had, without tidying's
+        additions.
+        """
+        self._order = list(names)
+        self._unwritten_name = self.name if "name" not in self._order else None
+
     @property
     def precious(self) -> bool:
         """MATLAB's flag `precious`: keep this layer's output when memory is conserved."""
@@ -201,7 +175,9 @@ class Layer(nn.Module):
         values = {"name": self.name, "type": self.type, **self._fields}
         if self.weight_specs:
             values["weights"] = cell_row(list(self.weights_to_matlab()))
-        struct = {name: values[name] for name in self._order if name in values}
+        renamed = self._unwritten_name not in (None, self.name)
+        order = [*self._order, "name"] if renamed else self._order
+        struct = {name: values[name] for name in order if name in values}
         if classes and self.classname:
             struct.pop(CLASS_FIELD, None)
             return MatObject(self.classname, struct)

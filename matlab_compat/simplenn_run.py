@@ -76,8 +76,9 @@ def _backward(layer: Layer, before: Result, after: Result, testing: bool) -> Der
     with torch.enable_grad():
         y = torch.func.functional_call(layer, weights, (leaf,))
     found = torch.autograd.grad(y, [leaf, *weights.values()], after.dzdx.reshape(y.shape), allow_unused=True)
-    by_name: dict[str, Tensor | None] = dict(zip(weights, found[1:], strict=True))
-    return found[0], [by_name.get(spec.name) for spec in layer.weight_specs] or None
+    by_name = dict(zip(weights, found[1:], strict=True))
+    dzdw: list[Tensor | None] = [by_name.get(spec.name) for spec in layer.weight_specs]
+    return found[0], dzdw or None
 
 
 @_backward.register

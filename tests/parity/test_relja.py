@@ -24,6 +24,7 @@ from matlab_compat.simplenn_edit import (
 from matlab_compat.simplenn_run import Result, vl_simplenn
 from matlab_compat.simplenn_tidy import vl_simplenn_tidy
 from tests.golden_data import golden_files, golden_id
+from tests.matlab_same import assert_same
 from tests.tolerances import TOL, assert_close
 
 OPTIONS = ("mode", "conserveMemory", "backPropDepth", "accumulate")
@@ -153,29 +154,6 @@ def test_sigmoid_noffset_spnorm_convt_pdist_equal_the_original(path: Path) -> No
     check_weights(net, res, matfile.cell_list(content["misc_dzdw"]))
 
 
-def same(found: Any, want: Any, where: str = "") -> None:
-    """Equal MATLAB values: fields in order, shapes, numbers (class: logical may be stored as uint8)."""
-    if isinstance(want, dict):
-        assert list(found) == list(want), where
-        for name in want:
-            same(found[name], want[name], f"{where}.{name}")
-    elif isinstance(want, np.ndarray) and want.dtype == object:
-        assert found.shape == want.shape, where
-        for index, (one, other) in enumerate(
-            zip(matfile.cell_list(found), matfile.cell_list(want), strict=True)
-        ):
-            same(one, other, f"{where}{{{index + 1}}}")
-    elif isinstance(want, np.ndarray):
-        assert found.dtype == want.dtype or {found.dtype, want.dtype} == {
-            np.dtype(bool),
-            np.dtype(np.uint8),
-        }, where
-        assert found.shape == want.shape, where
-        np.testing.assert_array_equal(found, want, where)
-    else:
-        assert found == want, where
-
-
 TIDY = [
     pytest.param(case, id=case["name"])
     for path in golden_files("relja/tidy.mat")
@@ -191,9 +169,9 @@ def test_tidy_equals_the_original(case: dict[str, Any], function: Any, key: str)
             function(case["before"])
         return
     found = function(case["before"])
-    same(found, case[key])
+    assert_same(found, case[key])
     if key == "vl":
-        same(function(found), found)
+        assert_same(function(found), found)
         fields = [
             [text for text in matfile.cell_list(cell)] for cell in matfile.cell_list(case["vl_layerFields"])
         ]
