@@ -6,9 +6,7 @@ Python numbers become double, str char, list a row cell, None []; numpy arrays k
 
 import os
 import re
-import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ import scipy.io
 import scipy.sparse
 
 from matlab_compat.errors import MatFileError
+from matlab_compat.files import atomic_output
 from matlab_compat.mat_classes import cells
 from matlab_compat.mat_values import CharMatrix, FunctionHandle, MatObject, StructArray
 
@@ -40,28 +39,21 @@ def save(path: str | os.PathLike[str], variables: Mapping[str, Any]) -> None:
                 f"variable {name!r} has {_nbytes(value):,} bytes; a v7 .mat file holds at most {MAX_BYTES:,} "
                 "a variable. Save it as .safetensors, or split it"
             )
-    replace_atomically(
+    write_whole(
         path,
-        lambda temporary: scipy.io.savemat(temporary, content, do_compression=True, long_field_names=True),
+        lambda temporary: scipy.io.savemat(
+            temporary, content, appendmat=False, do_compression=True, long_field_names=True
+        ),
     )
 
 
-def replace_atomically(path: str | os.PathLike[str], write: Any) -> None:
-    """Calls write(a temporary name in the same folder), then renames the result to path."""
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise MatFileError(f"cannot write {target}: there is no folder {target.parent}")
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    os.close(handle)
+def write_whole(path: str | os.PathLike[str], write: Callable[[str], None]) -> None:
+    """Calls write(a temporary name), then renames the result to path. Errors: MatFileError."""
     try:
-        write(name)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        with atomic_output(path) as temporary:
+            write(str(temporary))
+    except OSError as error:
+        raise MatFileError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def to_scipy(value: Any, where: str, write_object: ObjectWriter | None = None) -> Any:

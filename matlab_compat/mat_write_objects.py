@@ -13,7 +13,7 @@ import numpy as np
 
 from matlab_compat.errors import MatFileError
 from matlab_compat.mat_values import MatObject
-from matlab_compat.mat_write import replace_atomically, to_scipy
+from matlab_compat.mat_write import to_scipy, write_whole
 
 WRITTEN_VERSIONS = ("v7", "v7.3")
 
@@ -38,7 +38,7 @@ def save_objects(
     content = {name: to_scipy(value, name, writer) for name, value in variables.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        replace_atomically(
+        write_whole(
             path,
             lambda temporary: save_to_mat(
                 temporary, content, version=version, saveobj_classes=sorted(saveobj_classes)
