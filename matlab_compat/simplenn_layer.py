@@ -14,6 +14,7 @@ A new layer type is a subclass of `Layer` with a decorator:
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -126,6 +127,13 @@ class Layer(nn.Module):
         """
         self._order = list(names)
         self._unwritten_name = self.name if "name" not in self._order else None
+
+    def copy(self) -> Layer:
+        """The same layer with MATLAB fields of its own; the weights are shared."""
+        twin = copy.copy(self)
+        twin._fields, twin._order = dict(self._fields), list(self._order)
+        twin._parameters, twin._buffers = dict(self._parameters), dict(self._buffers)
+        return twin
 
     @property
     def precious(self) -> bool:
