@@ -2,7 +2,7 @@
 
 An element is a tag (type, number of bytes) and data, padded to 8 bytes; a matrix element holds flags, shape,
 name and then its data as elements again. Every claim of a size is checked against the bytes that are there.
-Arrays are views of the bytes wherever type and byte order allow.
+Large arrays are views of the bytes wherever type and byte order allow.
 """
 
 import struct
@@ -49,6 +49,7 @@ CLASSES = {
     17: "opaque",
 }
 LOGICAL, COMPLEX = 0x02, 0x08
+OWN_BYTES = 1 << 20  # a smaller array gets memory of its own, so that it does not keep a whole file's alive
 FILE_WRAPPER = "FileWrapper__"
 
 Resolver = Callable[[np.ndarray | dict[str, Any], str], Any]
@@ -174,23 +175,33 @@ class Elements:
         return readers.get(header.classname, self._numeric)(header, end)
 
     def _numeric(self, header: Header, end: int) -> Any:
+        if 0 in header.shape:
+            return np.zeros(header.shape, self._dtype(header))
         parts = []
         at = header.at
         for _ in range(2 if header.flags & COMPLEX else 1):
             part, at = self.numbers(at, end)
             parts.append(part)
         count = checked_size(header.shape, part.size, 1, f"a {header.classname} array")
-        dtype = NUMERIC_CLASSES["logical" if header.flags & LOGICAL else header.classname]
+        dtype = self._dtype(header)
         if header.flags & COMPLEX:
-            dtype = np.dtype("c8") if dtype == np.float32 else np.dtype("c16")
             flat = np.empty(count, dtype)
             flat.real, flat.imag = (part[:count] for part in parts)
         else:
-            flat = parts[0][:count].astype(dtype, copy=False)
+            flat = parts[0][:count].astype(dtype, copy=parts[0].nbytes <= OWN_BYTES)
         array = flat.reshape(header.shape, order="F")
         return self.resolve(array, "") if self.inside_subsystem and is_object_reference(array) else array
 
+    @staticmethod
+    def _dtype(header: Header) -> np.dtype[Any]:
+        dtype = NUMERIC_CLASSES["logical" if header.flags & LOGICAL else header.classname]
+        if header.flags & COMPLEX:
+            return np.dtype("c8") if dtype == np.float32 else np.dtype("c16")
+        return dtype
+
     def _char(self, header: Header, end: int) -> Any:
+        if 0 in header.shape:
+            return chars(np.zeros(0, np.uint16), header.shape)
         kind, start, count, _ = self.tag(header.at, end)
         if kind in UNICODE:
             codec = UNICODE[kind] + ("" if kind == 16 else "-le" if self.order == "<" else "-be")
