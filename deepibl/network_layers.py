@@ -9,7 +9,8 @@ from deepibl.layers import TotalAvgPool, TotalMaxPool, WholeL2Normalize, vlad_ag
 from matlab_compat.errors import ArgumentError
 from matlab_compat.mat_values import cell_list
 from matlab_compat.mat_values import text as matlab_text
-from matlab_compat.simplenn_layer import FILTERS, VECTOR, Layer, WeightSpec, register_custom
+from matlab_compat.simplenn_layer import Layer, register_custom
+from matlab_compat.simplenn_weights import FILTERS, VECTOR, WeightSpec
 
 
 def _number_of_weights(fields: Mapping[str, Any]) -> int:
