@@ -60,7 +60,13 @@ class Block:
     rows: list[tuple[np.ndarray, ...]] = field(default_factory=list)
 
     def add(
-        self, skin: Skin, origin: np.ndarray, across: np.ndarray, up: np.ndarray, centre: np.ndarray, rank: int
+        self,
+        skin: Skin,
+        origin: np.ndarray,
+        across: np.ndarray,
+        up: np.ndarray,
+        centre: np.ndarray,
+        rank: int,
     ) -> None:
         """Adds a quad; origin, across and up are (3,), centre is (2,)."""
         self.skins.append(skin)
@@ -152,7 +158,9 @@ def _place_row(block: Block, dice: Dice, row: list[Facade], start: np.ndarray, a
     for number, facade in enumerate(row):
         left = start + at * along
         centre = left + along * facade.width / 2 + inward * DEPTH / 2
-        block.add(facade, _flat(left), _flat(along) * facade.width, np.array([0, 0, facade.height]), centre, 2)
+        block.add(
+            facade, _flat(left), _flat(along) * facade.width, np.array([0, 0, facade.height]), centre, 2
+        )
         after = row[number + 1].wall if number + 1 < len(row) else facade.wall
         variant = dice.whole(0, 7)
         if facade.wall > before + 0.3 and number:
@@ -164,7 +172,13 @@ def _place_row(block: Block, dice: Dice, row: list[Facade], start: np.ndarray, a
 
 
 def _party_wall(
-    block: Block, origin: np.ndarray, across: np.ndarray, low: float, high: float, centre: np.ndarray, variant: int
+    block: Block,
+    origin: np.ndarray,
+    across: np.ndarray,
+    low: float,
+    high: float,
+    centre: np.ndarray,
+    variant: int,
 ) -> None:
     skin = Plain("party", variant, DEPTH, high - low)
     block.add(skin, _flat(origin, low), _flat(across) * DEPTH, np.array([0, 0, high - low]), centre, 1)
@@ -205,7 +219,9 @@ def _fill_villas(block: Block, dice: Dice, keys: tuple[int, ...]) -> None:
         edge = dice.pick(("hedge", "fence", "hedge", "wall"))
         height = dice.uniform(0.8, 1.4)
         skin = Plain(edge, dice.whole(0, 7), length, height)
-        block.add(skin, _flat(start), _flat(along) * length, np.array([0, 0, height]), start + along * length / 2, 2)
+        block.add(
+            skin, _flat(start), _flat(along) * length, np.array([0, 0, height]), start + along * length / 2, 2
+        )
         at, number = 4.0 + 8.0, 0
         while at < length - 14.0:
             facade = draw_facade("villa", (*keys, side, number), (*keys, side, number))
@@ -249,7 +265,9 @@ def _fill_park(block: Block, dice: Dice, keys: tuple[int, ...]) -> None:
     for side in range(4):
         start, along, length = _side(block, side)
         skin = Plain(edge, dice.whole(0, 7), length, height)
-        block.add(skin, _flat(start), _flat(along) * length, np.array([0, 0, height]), start + along * length / 2, 2)
+        block.add(
+            skin, _flat(start), _flat(along) * length, np.array([0, 0, height]), start + along * length / 2, 2
+        )
     a, b, c, d = block.ground
     for _ in range(dice.whole(14, 26)):
         s, t = dice.uniform(0.05, 0.95), dice.uniform(0.05, 0.95)

@@ -7,7 +7,18 @@ from deepibl.toycity_dice import Dice
 from deepibl.toycity_groundfloor import ACCENTS, letters, paint_ground_floor
 from deepibl.toycity_styles import Facade
 from deepibl.toycity_surfaces import (
-    CLEAR, ROOFS, SIGN_GROUPS, SIGNS, WINDOW_GROUPS, WINDOWS, Canvas, Colour, Texture, material, mix, shade,
+    CLEAR,
+    ROOFS,
+    SIGN_GROUPS,
+    SIGNS,
+    WINDOW_GROUPS,
+    WINDOWS,
+    Canvas,
+    Colour,
+    Texture,
+    material,
+    mix,
+    shade,
 )  # fmt: skip
 from deepibl.toycity_windows import WindowLook, stamp
 
@@ -44,7 +55,9 @@ class FacadePainter:
         self.canvas = Canvas(facade.width, facade.height, scale)
         self.colour = self.dice.pick(COLOURS[facade.material])
         pale = mix((226, 218, 202), self.colour, self.layout.uniform(0.0, 0.35))
-        self.trim: Colour = pale if sum(self.colour) < 600 else shade(self.colour, self.layout.uniform(0.72, 0.88))
+        self.trim: Colour = (
+            pale if sum(self.colour) < 600 else shade(self.colour, self.layout.uniform(0.72, 0.88))
+        )
         self.roof_colour = self.dice.pick(ROOFS)
 
     def paint(self) -> Texture:
@@ -105,14 +118,26 @@ class FacadePainter:
     def _bays(self) -> tuple[int, WindowLook]:
         """How many windows a storey has, and what they look like."""
         facade, layout = self.facade, self.layout
-        spacing = {"strip": 4.2, "wide": 3.6, "grid": 2.4, "factory": 3.6, "shutters": 2.9, "bay": 3.0, "pair": 2.9}
+        spacing = {
+            "strip": 4.2,
+            "wide": 3.6,
+            "grid": 2.4,
+            "factory": 3.6,
+            "shutters": 2.9,
+            "bay": 3.0,
+            "pair": 2.9,
+        }
         pitch = spacing.get(facade.window, 2.5) * layout.uniform(0.85, 1.2)
         bays = max(2, round(facade.width / pitch)) if facade.width > 4 else 1
         pitch = facade.width / bays
         part = {"strip": 0.96, "grid": 0.9, "wide": 0.68, "factory": 0.78, "shutters": 0.36, "bay": 0.5}
         width = pitch * part.get(facade.window, 0.42)
-        tall = {"french": 0.78, "grid": 0.8, "factory": 0.68, "strip": 0.5, "wide": 0.52}.get(facade.window, 0.58)
-        frame = self.layout.pick(((236, 234, 228), (236, 234, 228), (70, 60, 54), (52, 56, 60), (120, 84, 58)))
+        tall = {"french": 0.78, "grid": 0.8, "factory": 0.68, "strip": 0.5, "wide": 0.52}.get(
+            facade.window, 0.58
+        )
+        frame = self.layout.pick(
+            ((236, 234, 228), (236, 234, 228), (70, 60, 54), (52, 56, 60), (120, 84, 58))
+        )
         look = WindowLook(
             facade.window, width, facade.floor * tall, self.trim, frame, self.dice.pick(ACCENTS), self.layout
         )
@@ -230,7 +255,9 @@ class FacadePainter:
         elif facade.roof == "sawtooth":
             canvas.labels[canvas.box(0, wall, width, height + 1)] = CLEAR
             for x in np.arange(0, width - 1, 4.0):
-                canvas.polygon([(x, wall), (min(x + 4, width), wall), (x, height)], shade(self.roof_colour, 0.9))
+                canvas.polygon(
+                    [(x, wall), (min(x + 4, width), wall), (x, height)], shade(self.roof_colour, 0.9)
+                )
         else:
             canvas.rect(0, wall, width, height + 1, shade(self.trim, 0.92))
             canvas.rect(0, height - 0.12, width, height + 1, shade(self.trim, 0.7))
@@ -239,7 +266,9 @@ class FacadePainter:
         facade, canvas, layout = self.facade, self.canvas, self.layout
         width, wall, height = facade.width, facade.wall, facade.height
         box = canvas.box(0, wall, width, height + 1)
-        canvas.image[box] = material(canvas.labels[box].shape, canvas.scale, "roof", self.roof_colour, self.dice)
+        canvas.image[box] = material(
+            canvas.labels[box].shape, canvas.scale, "roof", self.roof_colour, self.dice
+        )
         canvas.labels[canvas.box(0, height - 0.55, width, height + 1)] = CLEAR
         for _ in range(layout.whole(1, 3)):
             x = layout.uniform(0.3, width - 1.3)
@@ -248,7 +277,9 @@ class FacadePainter:
         for k in range(count):
             x = width * (k + 0.5) / count
             canvas.rect(x - 0.75, wall + 0.15, x + 0.75, wall + 1.75, self.trim)
-            canvas.polygon([(x - 0.9, wall + 1.7), (x + 0.9, wall + 1.7), (x, wall + 2.3)], shade(self.roof_colour, 0.7))
+            canvas.polygon(
+                [(x - 0.9, wall + 1.7), (x + 0.9, wall + 1.7), (x, wall + 2.3)], shade(self.roof_colour, 0.7)
+            )
             label = WINDOWS + self.dice.whole(0, WINDOW_GROUPS - 1)
             canvas.rect(x - 0.5, wall + 0.3, x + 0.5, wall + 1.6, (52, 60, 70), label)
             canvas.rect(x - 0.03, wall + 0.3, x + 0.03, wall + 1.6, (226, 224, 216))

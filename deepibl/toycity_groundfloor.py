@@ -6,7 +6,17 @@ import numpy as np
 from deepibl.toycity_dice import Dice
 from deepibl.toycity_styles import Facade
 from deepibl.toycity_surfaces import (
-    DOOR_LIGHT, SHOP_GROUPS, SHOPS, SIGN_GROUPS, SIGNS, WINDOW_GROUPS, WINDOWS, Canvas, Colour, mix, shade,
+    DOOR_LIGHT,
+    SHOP_GROUPS,
+    SHOPS,
+    SIGN_GROUPS,
+    SIGNS,
+    WINDOW_GROUPS,
+    WINDOWS,
+    Canvas,
+    Colour,
+    mix,
+    shade,
 )  # fmt: skip
 
 ACCENTS: list[Colour] = [
@@ -18,7 +28,9 @@ DOORS: list[Colour] = [
 ]  # fmt: skip
 
 
-def letters(canvas: Canvas, x0: float, z0: float, x1: float, z1: float, colour: Colour, label: int, dice: Dice) -> None:
+def letters(
+    canvas: Canvas, x0: float, z0: float, x1: float, z1: float, colour: Colour, label: int, dice: Dice
+) -> None:
     """A word of made-up letters, each of two to four strokes between nine points, centred in the rectangle."""
     height = (z1 - z0) * 0.62
     advance = height * 0.78
@@ -37,7 +49,9 @@ def letters(canvas: Canvas, x0: float, z0: float, x1: float, z1: float, colour: 
         at += advance
 
 
-def door(canvas: Canvas, x: float, width: float, height: float, colour: Colour, dice: Dice, trim: Colour) -> None:
+def door(
+    canvas: Canvas, x: float, width: float, height: float, colour: Colour, dice: Dice, trim: Colour
+) -> None:
     """A door with panels, a light above it and steps; x is its left edge."""
     canvas.rect(x - 0.16, 0, x + width + 0.16, height + 0.2, trim)
     canvas.rect(x, 0, x + width, height, shade(colour, 0.6))
@@ -126,9 +140,17 @@ def _arches(canvas: Canvas, facade: Facade, trim: Colour, layout: Dice, dice: Di
     for k in range(count):
         middle = (k + 0.5) * bay
         angles = np.linspace(0, np.pi, 15)
-        for extra, colour, label in ((0.22, trim, 0), (0.0, (46, 48, 52), SHOPS + dice.whole(0, SHOP_GROUPS - 1))):
-            arch = [(middle + (radius + extra) * float(np.cos(t)), spring + (radius + extra) * float(np.sin(t))) for t in angles]
-            canvas.polygon([(middle + radius + extra, 0.0), *arch, (middle - radius - extra, 0.0)], colour, label)
+        for extra, colour, label in (
+            (0.22, trim, 0),
+            (0.0, (46, 48, 52), SHOPS + dice.whole(0, SHOP_GROUPS - 1)),
+        ):
+            arch = [
+                (middle + (radius + extra) * float(np.cos(t)), spring + (radius + extra) * float(np.sin(t)))
+                for t in angles
+            ]
+            canvas.polygon(
+                [(middle + radius + extra, 0.0), *arch, (middle - radius - extra, 0.0)], colour, label
+            )
         canvas.rect(middle - 0.03, 0.4, middle + 0.03, spring, shade(trim, 0.7))
         canvas.rect(middle - radius, spring - 0.04, middle + radius, spring + 0.04, shade(trim, 0.7))
         if k == entrance:
@@ -169,7 +191,9 @@ def _garage(canvas: Canvas, facade: Facade, dice: Dice) -> None:
         at += width + dice.uniform(0.5, 1.6)
     if dice.chance(0.5):
         ink, z = dice.pick(ACCENTS), facade.ground - 0.85
-        letters(canvas, 0.5, z, facade.width * 0.8, z + 0.7, ink, SIGNS + dice.whole(0, SIGN_GROUPS - 1), dice)
+        letters(
+            canvas, 0.5, z, facade.width * 0.8, z + 0.7, ink, SIGNS + dice.whole(0, SIGN_GROUPS - 1), dice
+        )
 
 
 def _house_front(canvas: Canvas, facade: Facade, trim: Colour, layout: Dice, dice: Dice) -> None:
@@ -192,6 +216,13 @@ def _house_front(canvas: Canvas, facade: Facade, trim: Colour, layout: Dice, dic
         label = WINDOWS + dice.whole(0, WINDOW_GROUPS - 1)
         canvas.rect(middle - half, sill, middle + half, head, (54, 60, 68), label)
         cloth = dice.pick(((54, 60, 68), (150, 146, 138), (120, 96, 84)))
-        canvas.rect(middle - half, sill + (head - sill) * 0.5, middle + half, head, mix(cloth, (54, 60, 68), 0.4), label)
+        canvas.rect(
+            middle - half,
+            sill + (head - sill) * 0.5,
+            middle + half,
+            head,
+            mix(cloth, (54, 60, 68), 0.4),
+            label,
+        )
         canvas.rect(middle - 0.03, sill, middle + 0.03, head, (224, 222, 216))
         canvas.rect(middle - half, sill + 1.05, middle + half, sill + 1.1, (224, 222, 216))

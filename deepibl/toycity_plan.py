@@ -24,11 +24,18 @@ from deepibl.toycity_dice import Dice
 if TYPE_CHECKING:
     from deepibl.toycity_blocks import Block
 
-ORIGIN = (500_000.0, 6_200_000.0)  # UTM zone 31N: 55.9 N, 3.0 E, in the North Sea, so that no real place is meant
+ORIGIN = (
+    500_000.0,
+    6_200_000.0,
+)  # UTM zone 31N: 55.9 N, 3.0 E, in the North Sea, so that no real place is meant
 ZONE = (31, "N")
 GRID = (104.0, 80.0)  # mean distance of nodes east-west and north-south, metres
 DISTRICTS = {"train": (0, 0), "val": (300, 0), "test": (0, 300)}  # the cell where a split's district begins
-STREET_KINDS = {"lane": (6.0, 2.0), "street": (8.0, 3.0), "avenue": (13.0, 4.5)}  # roadway, one sidewalk; metres
+STREET_KINDS = {
+    "lane": (6.0, 2.0),
+    "street": (8.0, 3.0),
+    "avenue": (13.0, 4.5),
+}  # roadway, one sidewalk; metres
 
 
 @dataclass(frozen=True)

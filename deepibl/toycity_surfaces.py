@@ -197,7 +197,9 @@ def _paint_fence(canvas: Canvas, skin: Plain, dice: Dice) -> None:
     canvas.labels[:] = CLEAR
     canvas.rect(0, 0, canvas.width, 0.12, shade(colour, 0.8))
     for x in np.arange(0, canvas.width, 0.28):
-        canvas.rect(x, 0, x + 0.14, canvas.height * dice.uniform(0.93, 1.0), shade(colour, dice.uniform(0.9, 1.05)))
+        canvas.rect(
+            x, 0, x + 0.14, canvas.height * dice.uniform(0.93, 1.0), shade(colour, dice.uniform(0.9, 1.05))
+        )
     for z in (0.3, 0.75):
         canvas.rect(0, canvas.height * z, canvas.width, canvas.height * z + 0.08, shade(colour, 0.85))
 

@@ -23,7 +23,9 @@ class WindowLook:
     ) -> None:
         self.kind, self.width, self.height = kind, width, height
         self.trim, self.frame, self.accent = trim, frame, accent
-        self.side = {"shutters": 0.5 * width + 0.06, "pediment": 0.3, "framed": 0.22, "bay": 0.35}.get(kind, 0.14)
+        self.side = {"shutters": 0.5 * width + 0.06, "pediment": 0.3, "framed": 0.22, "bay": 0.35}.get(
+            kind, 0.14
+        )
         self.above = {"pediment": 0.75, "framed": 0.35, "segment": 0.4, "arched": 0.3}.get(kind, 0.16)
         self.below = {"pediment": 0.35, "bay": 0.7, "french": 0.05, "strip": 0.0, "grid": 0.0}.get(kind, 0.2)
         self.panes = dice.pick(((2, 1), (2, 2), (2, 3), (1, 2), (2, 2)))
@@ -49,8 +51,12 @@ class WindowLook:
             canvas.rect(x1 + 0.10, z0, x1 + 0.16, z1 + 0.12, shade(trim, 0.8))
         if kind == "pediment":
             middle = (x0 + x1) / 2
-            canvas.polygon([(x0 - 0.3, z1 + 0.28), (x1 + 0.3, z1 + 0.28), (middle, z1 + 0.72)], shade(trim, 1.03))
-            canvas.polygon([(x0 - 0.05, z1 + 0.34), (x1 + 0.05, z1 + 0.34), (middle, z1 + 0.6)], shade(trim, 0.78))
+            canvas.polygon(
+                [(x0 - 0.3, z1 + 0.28), (x1 + 0.3, z1 + 0.28), (middle, z1 + 0.72)], shade(trim, 1.03)
+            )
+            canvas.polygon(
+                [(x0 - 0.05, z1 + 0.34), (x1 + 0.05, z1 + 0.34), (middle, z1 + 0.6)], shade(trim, 0.78)
+            )
             canvas.rect(x0 - 0.3, z1 + 0.18, x1 + 0.3, z1 + 0.28, shade(trim, 0.9))
         if kind == "framed" and self.hood:
             canvas.rect(x0 - 0.22, z1 + 0.2, x1 + 0.22, z1 + 0.33, shade(trim, 1.05))
@@ -120,7 +126,10 @@ class WindowLook:
         box = canvas.box(x0, base, x1, z1 + 0.02)
         corner[box] = 1
         canvas.labels[(corner == 1) & (keep == 0)] = OPEN
-        outer = [(middle + ((x1 - x0) / 2 + 0.12) * float(np.cos(t)), base + (rise + 0.14) * float(np.sin(t))) for t in angles]
+        outer = [
+            (middle + ((x1 - x0) / 2 + 0.12) * float(np.cos(t)), base + (rise + 0.14) * float(np.sin(t)))
+            for t in angles
+        ]
         ring = np.zeros_like(keep)
         cv2.polylines(ring, [canvas.points(outer)], False, 1, max(1, round(0.24 * canvas.scale)))
         ring[canvas.box(0, 0, canvas.width, base)] = 0
