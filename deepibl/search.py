@@ -56,6 +56,34 @@ class Searcher:
         return search_checked(self.database, rows, k, largest)
 
 
+class BlockSearcher:
+    """Answers one query at a time from blocks of neighbours that were searched together.
+
+    order: the query ids (T,) in which it will be asked; depth: neighbours to prepare. A query that is not in
+    order, or more neighbours than depth, is searched on its own.
+    """
+
+    def __init__(
+        self, searcher: Searcher, queries: np.ndarray, order: np.ndarray, depth: int, block: int
+    ) -> None:
+        self.searcher, self.queries, self.order = searcher, queries, order
+        self.depth, self.block = depth, block
+        self.place = {int(query): row for row, query in enumerate(order)}
+        self.start = -1
+        self.ids = self.distances = np.zeros((0, 0))
+
+    def __call__(self, query: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+        if k > self.depth or query not in self.place:
+            ids, distances = self.searcher(self.queries[query : query + 1], k)
+            return ids[0], distances[0]
+        row = self.place[query]
+        if self.start < 0 or not self.start <= row < self.start + len(self.ids):
+            self.start = row - row % self.block
+            wanted = self.order[self.start : self.start + self.block]
+            self.ids, self.distances = self.searcher(self.queries[wanted], self.depth)
+        return self.ids[row - self.start, :k], self.distances[row - self.start, :k]
+
+
 def as_descriptors(array: Any, what: str) -> np.ndarray:
     """Descriptors as C-ordered float32 (N, D), without a copy where they are that already.
 
