@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepibl.errors import MissingImageError
+from deepibl.failure import Failure
 from deepibl.images import open_image
 from matlab_compat.errors import ImageReadError
 from matlab_compat.files import atomic_output
@@ -19,18 +20,18 @@ from matlab_compat.jpeg import read_bytes
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What `convert_folder` did: JPEGs written, JPEGs left as they were, and (PNG, reason) that failed."""
+    """What `convertPngtoJPG` did: JPEGs written, JPEGs left as they were, and what failed."""
 
     converted: tuple[Path, ...]
     skipped: tuple[Path, ...]
-    failed: tuple[tuple[Path, str], ...]
+    failures: tuple[Failure, ...]
 
     def __str__(self) -> str:
-        lines = [f"{len(self.converted)} converted, {len(self.skipped)} skipped, {len(self.failed)} failed"]
-        return "\n".join(lines + [f"  {reason}" for _, reason in self.failed])
+        lines = [f"{len(self.converted)} converted, {len(self.skipped)} skipped, {len(self.failures)} failed"]
+        return "\n".join(lines + [f"  {failure}" for failure in self.failures])
 
 
-def convert_folder(
+def convertPngtoJPG(
     folder: str | os.PathLike[str], *, overwrite: bool = True, quality: int = 100, num_threads: int = 4
 ) -> ConversionReport:
     """Writes a .jpg beside every .png in the folder and below, each whole or not at all; PNGs stay.
@@ -39,6 +40,8 @@ def convert_folder(
     quality: of the JPEG, 1 to 100. num_threads: images converted at a time.
     A PNG that cannot be read or a JPEG that cannot be written is in the report, and the rest goes on.
     Raises MissingImageError if there is no such folder.
+
+    Ported from: deepIBL/convertPngtoJPG.m
     """
     if not Path(folder).is_dir():
         raise MissingImageError(
@@ -55,7 +58,11 @@ def convert_folder(
         skipped=tuple(
             path.with_suffix(".jpg") for path, is_done in zip(sources, done, strict=True) if is_done
         ),
-        failed=tuple((path, error) for path, error in outcomes if error is not None),
+        failures=tuple(
+            Failure(number, os.fspath(path), error)
+            for number, (path, error) in enumerate(outcomes)
+            if error is not None
+        ),
     )
 
 

@@ -1,13 +1,14 @@
 """deepibl.convert_png: what a viewer shows, JPEG for PNG, and nothing lost on the way."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import deepibl.convert_png as module
-from deepibl.convert_png import convert_folder, convert_png
+from deepibl.convert_png import convert_png
 from deepibl.errors import MissingImageError
 from deepibl.matlab.images import convertPngtoJPG
 
@@ -25,7 +26,7 @@ def test_every_png_below_the_folder_gets_a_jpeg_beside_it(tmp_path, scene):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(scene).save(tmp_path / name, "PNG")
     (tmp_path / "notes.txt").write_text("no image")
-    report = convert_folder(tmp_path)
+    report = module.convertPngtoJPG(tmp_path)
     assert [str(path.relative_to(tmp_path)) for path in report.converted] == [
         "a.jpg",
         "sub/b.jpg",
@@ -94,7 +95,7 @@ def test_unreadable_pngs_are_listed_at_the_end_and_the_rest_goes_on(tmp_path, sc
     Image.fromarray(scene).save(tmp_path / "d.png")
     report = convertPngtoJPG(tmp_path)
     assert [path.name for path in report.converted] == ["a.jpg", "d.jpg"]
-    assert [path.name for path, _ in report.failed] == ["b.png", "c.png"]
+    assert [Path(failure.name).name for failure in report.failures] == ["b.png", "c.png"]
     printed = capsys.readouterr().out
     assert "2 converted, 0 skipped, 2 failed" in printed and "b.png: the file is empty" in printed
 
@@ -107,17 +108,17 @@ def test_a_jpeg_that_cannot_be_written_is_reported_and_nothing_half_written_stay
     monkeypatch.setattr(
         Image.Image, "save", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left"))
     )
-    report = convert_folder(tmp_path)
-    assert "a.jpg: cannot be written: No space left" in report.failed[0][1]
+    report = module.convertPngtoJPG(tmp_path)
+    assert "a.jpg: cannot be written: No space left" in str(report.failures[0])
     assert (tmp_path / "a.jpg").read_bytes() == b"old" and sorted(os.listdir(tmp_path)) == ["a.jpg", "a.png"]
 
 
 def test_a_second_run_can_skip_what_is_done(tmp_path, scene):
     Image.fromarray(scene).save(tmp_path / "a.png")
-    convert_folder(tmp_path)
-    assert [path.name for path in convert_folder(tmp_path, overwrite=False).skipped] == ["a.jpg"]
+    module.convertPngtoJPG(tmp_path)
+    assert [path.name for path in module.convertPngtoJPG(tmp_path, overwrite=False).skipped] == ["a.jpg"]
     os.utime(tmp_path / "a.jpg", (0, 0))
-    assert [path.name for path in convert_folder(tmp_path, overwrite=False).converted] == ["a.jpg"]
+    assert [path.name for path in module.convertPngtoJPG(tmp_path, overwrite=False).converted] == ["a.jpg"]
 
 
 def test_a_link_to_a_folder_above_ends(tmp_path, scene):
@@ -129,4 +130,4 @@ def test_a_link_to_a_folder_above_ends(tmp_path, scene):
 
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(MissingImageError, match="gone: no such folder"):
-        convert_folder(tmp_path / "gone")
+        module.convertPngtoJPG(tmp_path / "gone")
