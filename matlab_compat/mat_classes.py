@@ -23,6 +23,7 @@ NUMERIC_CLASSES: dict[str, np.dtype[Any]] = {
     "logical": np.dtype("?"),
 }
 OBJECT_MARK = 0xDD000000  # first word of the uint32 column that refers to class objects
+MAX_EMPTY_ROWS = 1 << 24
 MAX_DEPTH = 200  # cells in cells in …: deeper is corruption
 
 
@@ -42,6 +43,8 @@ def chars(units: np.ndarray, shape: Sequence[int]) -> Any:
     """A char array from its UTF-16 code units in MATLAB's column-major order: str, CharMatrix or U1 array."""
     if units.size == 0:
         rows = int(shape[0]) if len(shape) == 2 and shape[0] > 1 and shape[1] == 0 else 0
+        if rows > MAX_EMPTY_ROWS:
+            raise MatFileError(f"a char array claims {rows:,} rows of no characters: the file is corrupted")
         return CharMatrix([""] * rows) if rows else ""
     if len(shape) == 2 and shape[0] == 1:
         return _decode(units)

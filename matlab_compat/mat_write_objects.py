@@ -36,14 +36,18 @@ def save_objects(
     save_to_mat, opaque, empty_struct = _matio()
     writer = _ObjectWriter(opaque, empty_struct, saveobj_classes)
     content = {name: to_scipy(value, name, writer) for name, value in variables.items()}
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        write_whole(
-            path,
-            lambda temporary: save_to_mat(
-                temporary, content, version=version, saveobj_classes=sorted(saveobj_classes)
-            ),
-        )
+
+    def write(temporary: str) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # it warns of what it leaves out or changes
+            save_to_mat(temporary, content, version=version, saveobj_classes=sorted(saveobj_classes))
+
+    try:
+        write_whole(path, write)
+    except MatFileError:
+        raise
+    except Exception as error:  # whatever mat-io raises: it has no error class in common
+        raise MatFileError(f"cannot write {path}: {error}") from error
 
 
 def _matio() -> tuple[Callable[..., None], type, type]:
