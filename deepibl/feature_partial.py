@@ -8,7 +8,7 @@ whole, in the same batches, so the finished file has the same bytes as that of a
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +19,7 @@ from deepibl.feature_files import suffix_of, write_features
 from matlab_compat.files import atomic_output
 
 _FORMAT = "deepibl-partial-features/1"
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
 
 
 class PartialFeatures:
@@ -44,7 +45,7 @@ class PartialFeatures:
 
     def __enter__(self) -> "PartialFeatures":
         self.part.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self.part, "r+b" if self.part.exists() else "w+b")
+        self._file = os.fdopen(os.open(self.part, os.O_RDWR | os.O_CREAT | _BINARY, 0o666), "r+b")
         try:
             _lock(self._file, self.part)
         except FeatureFileError:
@@ -100,8 +101,7 @@ class PartialFeatures:
         self._opened.truncate(size)
         if suffix_of(self.out, suffix) == ".bin" and len(kept) == self.count:
             os.fsync(self._opened.fileno())
-            self._opened.close()
-            os.replace(self.part, self.out)
+            self._let_go(lambda: os.replace(self.part, self.out))
         else:
             self._opened.flush()
             rows = np.memmap(self.part, dtype="<f4", mode="r", shape=(self.count, self.dim or 0))
@@ -111,9 +111,15 @@ class PartialFeatures:
 
     def discard(self) -> None:
         """Removes the partial file and its journal."""
-        self._opened.close()
-        self.part.unlink(missing_ok=True)
+        self._let_go(lambda: self.part.unlink(missing_ok=True))
         self._journal.unlink(missing_ok=True)
+
+    def _let_go(self, remove: Callable[[], Any]) -> None:
+        """Takes the name `part` away and closes the file: locked until it is gone, but for Windows."""
+        if os.name == "nt":
+            self._opened.close()
+        remove()
+        self._opened.close()
 
     @property
     def _opened(self) -> IO[bytes]:
@@ -160,5 +166,10 @@ def _lock(file: IO[bytes], path: Path) -> None:
         return
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_ours = os.path.samestat(os.fstat(file.fileno()), os.stat(path))
     except OSError as error:
         raise FeatureFileError(f"{path}: another process is writing it; wait for it or stop it") from error
+    if not is_ours:
+        raise FeatureFileError(
+            f"{path}: another process has finished it this moment; look at its result first"
+        )
