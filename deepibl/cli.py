@@ -211,7 +211,6 @@ def evaluate(
         places = evaluation_dataset(dataset, root, db, queries, threshold)
         result = evaluate_network(_find(net), places, features=features, resize=resize, **settings)
     typer.echo(json.dumps(result.as_dict(), indent=2) if as_json else recall_table(result))
-    _tell_failures(result.failures)
 
 
 @app.command()
@@ -221,9 +220,12 @@ def fetch(
     folder: Annotated[Path | None, typer.Option(help="Where to put it.")] = None,
 ) -> None:
     """Download a published network, check it and put it in place."""
+    from deepibl.paths import localPaths
     from deepibl.progress import byte_progress
+    from deepibl.weights import card, default_folder
     from deepibl.weights import fetch as fetch_weights
 
+    folder = folder or default_folder(card(name), localPaths())
     with byte_progress(name) as progress:
         path = fetch_weights(name, folder=folder, from_file=from_file, progress=progress)
     typer.echo(str(path))
@@ -236,7 +238,7 @@ def convert_png(
     """Convert PNG images to JPEG, as convertPngtoJPG does."""
     from deepibl.convert_png import convertPngtoJPG
 
-    report = convertPngtoJPG(folder)
+    report = convertPngtoJPG(folder, overwrite=False)
     typer.echo(f"{len(report.converted)} converted, {len(report.skipped)} there already")
     _tell_failures(report.failures)
 
@@ -268,9 +270,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _find(net: str) -> Path:
+    from deepibl.paths import localPaths
     from deepibl.shipped import find_network
 
-    return find_network(net)
+    return Path(net) if Path(net).is_file() else find_network(net, localPaths())
 
 
 def _device(name: str) -> str:

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 from deepibl.errors import ConfigurationError
+from deepibl.paths import LocalPaths
+from deepibl.weights import REGISTRY, default_folder
 
 
 def weights_folder() -> Path:
@@ -18,9 +20,10 @@ def shipped_networks() -> list[str]:
     return sorted(file.stem for file in weights_folder().glob("*.mat"))
 
 
-def find_network(name: str | os.PathLike[str]) -> Path:
+def find_network(name: str | os.PathLike[str], paths: LocalPaths | None = None) -> Path:
     """The file of a network: a path, the name of one that ships, or of one that `deepibl fetch` brought.
 
+    paths: where fetched networks lie; default below the user's data folder.
     Raises ConfigurationError, which lists what there is, when it is none of these.
     """
     path = Path(name).expanduser()
@@ -29,7 +32,7 @@ def find_network(name: str | os.PathLike[str]) -> Path:
     shipped = weights_folder() / f"{name}.mat"
     if shipped.is_file():
         return shipped
-    fetched = _fetched(str(name))
+    fetched = _fetched(str(name), paths)
     if fetched is not None:
         return fetched
     raise ConfigurationError(
@@ -38,11 +41,9 @@ def find_network(name: str | os.PathLike[str]) -> Path:
     )
 
 
-def _fetched(name: str) -> Path | None:
-    from deepibl.weights import REGISTRY, default_folder
-
+def _fetched(name: str, paths: LocalPaths | None) -> Path | None:
     for card in REGISTRY.values():
-        file = default_folder(card) / card.file
+        file = default_folder(card, paths) / card.file
         if name in (card.name, card.file) and file.is_file():
             return file
     return None

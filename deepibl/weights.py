@@ -13,6 +13,7 @@ from pathlib import Path
 
 from deepibl.errors import DownloadError
 from deepibl.network_layouts import LAYOUTS, differences
+from deepibl.paths import LocalPaths
 from deepibl.weights_download import Progress, discard, download
 from matlab_compat.errors import MatlabCompatError
 from matlab_compat.files import atomic_output
@@ -142,11 +143,9 @@ def card(name: str) -> Weights:
         raise DownloadError(f"no network called {name!r}; known are {', '.join(REGISTRY)}") from None
 
 
-def default_folder(weights: Weights) -> Path:
-    """Where a network is kept when no folder is given: below the user's data folder, as localPaths has it."""
-    from deepibl.paths import default_paths
-
-    paths = default_paths()
+def default_folder(weights: Weights, paths: LocalPaths | None = None) -> Path:
+    """Where a network is kept: as `paths` say, by default below the user's data folder."""
+    paths = paths or LocalPaths()
     return Path(paths.ourCNNs if weights.kind == "ours" else paths.pretrainedCNNs)
 
 
