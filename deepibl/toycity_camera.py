@@ -41,7 +41,7 @@ class Frame:
     """A level picture in the making.
 
     Attributes:
-        image: (rows, cols, 3) uint8 RGB; labels: (rows, cols) uint8; light: (rows, cols, 2) uint8, sun and haze.
+        image: (rows, cols, 3) uint8 RGB; labels, sun, haze: (rows, cols) uint8.
         covered: for each column the row above which (upwards) the sky can still be seen over the houses drawn so far.
     """
 
@@ -68,7 +68,8 @@ class Frame:
         self.projection = np.array([[self.focal, 0, self.cx], [0, self.focal, self.cy], [0, 0, 1]]) @ axes
         self.image = np.zeros((self.rows, self.cols, 3), np.uint8)
         self.labels = np.full((self.rows, self.cols), SKY, np.uint8)
-        self.light = np.zeros((self.rows, self.cols, 2), np.uint8)
+        self.sun = np.zeros((self.rows, self.cols), np.uint8)
+        self.haze = np.zeros((self.rows, self.cols), np.uint8)
         self.covered = np.full(self.cols, float(self.rows))
 
     @property
@@ -90,23 +91,25 @@ class Frame:
 
     def polygon(self, points: np.ndarray, colour: Colour, label: int, sun: float, haze: float) -> None:
         """Fills a convex polygon of world points (k, 3) or (k, 2) on the ground."""
-        pixels = self._clipped(points)
+        pixels = self._clipped(self.relative(points))
         if pixels is not None:
-            cv2.fillConvexPoly(self.image, pixels, colour)
-            cv2.fillConvexPoly(self.labels, pixels, int(label))
-            cv2.fillConvexPoly(self.light, pixels, (round(255 * sun), round(255 * haze)))
+            self.fill(pixels, colour, label, round(255 * sun), round(255 * haze))
 
-    def darken(self, points: np.ndarray, sun: float) -> None:
-        """Sets only the sunlight of a convex polygon of world points on the ground: a shadow."""
-        pixels = self._clipped(points)
+    def fill(self, pixels: np.ndarray, colour: Colour, label: int, sun: int, haze: int) -> None:
+        """Fills a convex polygon of int32 pixels (k, 2); sun and haze are 0 … 255."""
+        cv2.fillConvexPoly(self.image, pixels, colour)
+        cv2.fillConvexPoly(self.labels, pixels, label)
+        cv2.fillConvexPoly(self.sun, pixels, sun)
+        cv2.fillConvexPoly(self.haze, pixels, haze)
+
+    def darken(self, relative: np.ndarray) -> None:
+        """Takes the sun from a convex polygon of relative points (k, 3): a shadow."""
+        pixels = self._clipped(relative)
         if pixels is not None:
-            mask = np.zeros((self.rows, self.cols), np.uint8)
-            cv2.fillConvexPoly(mask, pixels, 1)
-            np.copyto(self.light[:, :, 0], np.uint8(255 * sun), where=mask.astype(bool))
+            cv2.fillConvexPoly(self.sun, pixels, 0)
 
-    def _clipped(self, points: np.ndarray) -> np.ndarray | None:
-        """Integer pixels (m, 2) of the part of a polygon before the camera, or None."""
-        around = self.relative(points)
+    def _clipped(self, around: np.ndarray) -> np.ndarray | None:
+        """Integer pixels (m, 2) of the part of a polygon of relative points before the camera, or None."""
         depth = around[:, :2] @ self.forward
         if (depth < NEAR).any():
             if (depth < NEAR).all():
@@ -180,7 +183,7 @@ class Frame:
         """Draws a part of a texture that lies on the street."""
         a, b = origin + across * part[0], origin + across * part[1]
         corners = np.array([a, b, b + up, a + up])
-        pixels = self._clipped(corners[:, :2] + self.position)
+        pixels = self._clipped(corners)
         if pixels is not None:
             ends = np.concatenate([pixels, np.ones((len(pixels), 1))], axis=1).astype(np.float64)
             self._warp(texture, origin, across, up, part, ends, sun, haze, self.horizon)
@@ -224,13 +227,18 @@ class Frame:
             flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        box = np.s_[y0:y1, x0:x1]
-        mask = seen != CLEAR
-        cv2.copyTo(colours, mask.view(np.uint8), self.image[box])
-        np.copyto(self.labels[box], seen, where=mask)
-        light = np.empty((y1 - y0, x1 - x0, 2), np.uint8)
-        light[:] = (round(255 * sun), round(255 * haze))
-        cv2.copyTo(light, mask.view(np.uint8), self.light[box])
+        self._put((y0, y1, x0, x1), colours, seen, seen != CLEAR, sun, haze)
+
+    def _put(
+        self, box: tuple[int, int, int, int], colours: np.ndarray, labels: np.ndarray | int, mask: np.ndarray,
+        sun: float, haze: float,
+    ) -> None:  # fmt: skip
+        """Writes what the mask (bool) shows into the rows and columns of the box."""
+        part = np.s_[box[0] : box[1], box[2] : box[3]]
+        cv2.copyTo(colours, mask.view(np.uint8), self.image[part])
+        np.copyto(self.labels[part], labels, where=mask, casting="unsafe")
+        np.copyto(self.sun[part], round(255 * sun), where=mask, casting="unsafe")
+        np.copyto(self.haze[part], round(255 * haze), where=mask, casting="unsafe")
 
     def sprite(
         self, image: np.ndarray, mask: np.ndarray, position: np.ndarray, width: float, height: float, sun: float,
@@ -255,10 +263,8 @@ class Frame:
             image, mask = (cv2.resize(a, (w, h), interpolation=cv2.INTER_AREA) for a in (image, mask))
             scale = np.array([[1.0, 0, x0 - left], [0, 1.0, y0 - top]])
         size, flags = (x1 - x0, y1 - y0), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        seen = (cv2.warpAffine(mask, scale, size, flags=flags) > 127).view(np.uint8)
-        cv2.copyTo(cv2.warpAffine(image, scale, size, flags=flags), seen, self.image[y0:y1, x0:x1])
-        self.labels[y0:y1, x0:x1][seen > 0] = 0
-        self.light[y0:y1, x0:x1][seen > 0] = (round(255 * sun), round(255 * haze))
+        seen = cv2.warpAffine(mask, scale, size, flags=flags) > 127
+        self._put((y0, y1, x0, x1), cv2.warpAffine(image, scale, size, flags=flags), 0, seen, sun, haze)
 
     def finish(self, picture: np.ndarray) -> np.ndarray:
         """A picture of the frame's size (rows, cols, …) seen with the view's pitch, roll and size."""

@@ -58,19 +58,28 @@ class Dice:
 
 @lru_cache(maxsize=1)
 def noise_tile() -> np.ndarray:
-    """A fixed (1024, 1024) float32 tile of white noise, mean 0 and deviation 1; read-only."""
-    tile = Dice("noise tile").array(1024, 1024) + Dice("noise tile", 2).array(1024, 1024) - np.float32(1.0)
+    """A fixed (1024, 2048) float32 tile of white noise, mean 0 and deviation 1; read-only."""
+    tile = Dice("noise tile").array(1024, 2048) + Dice("noise tile", 2).array(1024, 2048) - np.float32(1.0)
     tile *= np.float32(math.sqrt(6.0))
     tile.setflags(write=False)
     return tile
 
 
+def cut(tile: np.ndarray, height: int, width: int, dice: Dice, row: int | None = None) -> np.ndarray:
+    """A (height, width) piece of a tile from a random place, or from that row on; repeated where it is too small."""
+    rows, cols = tile.shape
+    if height > rows or width > cols:
+        tile = np.tile(tile[: max(height, 1)], (-(-height // rows), -(-width // cols)))
+        rows, cols = tile.shape
+    top, left = dice.whole(0, rows - height), dice.whole(0, cols - width)
+    if row is not None:
+        top = row
+    return tile[top : top + height, left : left + width]
+
+
 def noise(height: int, width: int, dice: Dice) -> np.ndarray:
-    """A (height, width) piece of the white-noise tile at a random place, repeated where it is too small."""
-    tile = noise_tile()
-    rows = (dice.whole(0, 1023) + np.arange(height)) % 1024
-    cols = (dice.whole(0, 1023) + np.arange(width)) % 1024
-    return tile[rows[:, None], cols[None, :]]
+    """A (height, width) piece of the white-noise tile at a random place; read-only."""
+    return cut(noise_tile(), height, width, dice)
 
 
 def soft_noise(height: int, width: int, cells: tuple[int, int], dice: Dice) -> np.ndarray:

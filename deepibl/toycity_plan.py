@@ -13,7 +13,6 @@ stands on it is made by `toycity_blocks`. Nothing depends on how much of the cit
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -24,66 +23,37 @@ from deepibl.toycity_dice import Dice
 if TYPE_CHECKING:
     from deepibl.toycity_blocks import Block
 
-ORIGIN = (
-    500_000.0,
-    6_200_000.0,
-)  # UTM zone 31N: 55.9 N, 3.0 E, in the North Sea, so that no real place is meant
+# UTM zone 31N: 55.9 N, 3.0 E, in the North Sea, so that no real place is meant
+ORIGIN = (500_000.0, 6_200_000.0)
 ZONE = (31, "N")
-GRID = (104.0, 80.0)  # mean distance of nodes east-west and north-south, metres
-DISTRICTS = {"train": (0, 0), "val": (300, 0), "test": (0, 300)}  # the cell where a split's district begins
-STREET_KINDS = {
-    "lane": (6.0, 2.0),
-    "street": (8.0, 3.0),
-    "avenue": (13.0, 4.5),
-}  # roadway, one sidewalk; metres
+# mean distance of nodes east-west and north-south, metres
+GRID = (104.0, 80.0)
+# the cell where a split's district begins
+DISTRICTS = {"train": (0, 0), "val": (300, 0), "test": (0, 300)}
+# widths of the roadway and of one sidewalk, metres
+STREET_KINDS = {"lane": (6.0, 2.0), "street": (8.0, 3.0), "avenue": (13.0, 4.5)}
 
 
-@dataclass(frozen=True)
 class Segment:
     """A piece of street between two nodes.
 
     Attributes:
         key: ("row" or "column", i, j).
-        start, end: UTM of the two nodes, (2,) float64.
-        kind: lane, street or avenue; `road` and `walk` are the widths of the roadway and of one sidewalk in metres.
+        start, end: UTM of the two nodes, (2,) float64; length: between them, metres.
+        kind: lane, street or avenue; road, walk: widths of the roadway and of one sidewalk; half: from the centre
+            line to the houses; metres.
+        along, right: unit vectors (2,) from start to end, and to the right of it.
+        heading: compass direction of `along`, degrees clockwise from north.
     """
 
-    key: tuple[str, int, int]
-    start: np.ndarray
-    end: np.ndarray
-    kind: str
-
-    @property
-    def road(self) -> float:
-        return STREET_KINDS[self.kind][0]
-
-    @property
-    def walk(self) -> float:
-        return STREET_KINDS[self.kind][1]
-
-    @property
-    def half(self) -> float:
-        """From the centre line to the buildings, metres."""
-        return self.road / 2 + self.walk
-
-    @property
-    def length(self) -> float:
-        return float(np.hypot(*(self.end - self.start)))
-
-    @property
-    def along(self) -> np.ndarray:
-        """Unit vector from start to end, (2,)."""
-        return (self.end - self.start) / self.length
-
-    @property
-    def right(self) -> np.ndarray:
-        """Unit vector to the right of `along`, (2,)."""
-        return np.array([self.along[1], -self.along[0]])
-
-    @property
-    def heading(self) -> float:
-        """Compass heading of `along`, degrees clockwise from north."""
-        return math.degrees(math.atan2(self.along[0], self.along[1])) % 360
+    def __init__(self, key: tuple[str, int, int], start: np.ndarray, end: np.ndarray, kind: str) -> None:
+        self.key, self.start, self.end, self.kind = key, start, end, kind
+        self.road, self.walk = STREET_KINDS[kind]
+        self.half = self.road / 2 + self.walk
+        self.length = float(np.hypot(*(end - start)))
+        self.along = (end - start) / self.length
+        self.right = np.array([self.along[1], -self.along[0]])
+        self.heading = math.degrees(math.atan2(self.along[0], self.along[1])) % 360
 
     def at(self, distance: float, offset: float = 0.0) -> np.ndarray:
         """UTM of the point `distance` metres from the start and `offset` metres to the right."""

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from deepibl.toycity_blocks import Thing
-from deepibl.toycity_dice import Dice, noise, soft_noise
-from deepibl.toycity_surfaces import CLEAR, Canvas, Colour, Texture, masonry, mix, shade
+from deepibl.toycity_dice import Dice
+from deepibl.toycity_surfaces import CLEAR, Canvas, Colour, Texture, material, mix, shade
 
 if TYPE_CHECKING:
     from deepibl.toycity_plan import City, Segment
@@ -19,16 +19,10 @@ def paint_street(city: "City", segment: "Segment", scale: float) -> Texture:
     """A strip along a segment: x along it, z from its right edge to its left; `scale` pixels a metre."""
     dice = city.dice("street", *segment.key)
     canvas = Canvas(segment.length, 2 * segment.half, scale)
-    rows, cols = canvas.labels.shape
     road = mix((74, 76, 80), (112, 108, 104), dice.uniform())
     cobbles = segment.kind == "lane" and dice.chance(0.45)
-    patches = 1 + 0.10 * soft_noise(rows, cols, (4, 2 + cols // 60), dice) + 0.07 * noise(rows, cols, dice)
-    if cobbles:
-        base = masonry((rows, cols), scale, mix(road, (140, 130, 120), 0.5), (0.3, 0.25), 0.7, 0.15, dice)
-    else:
-        base = np.empty((rows, cols, 3), np.float32)
-        base[:] = road
-    canvas.image = np.clip(base * patches[:, :, None], 0, 255).astype(np.uint8)
+    name, colour = ("setts", mix(road, (140, 130, 120), 0.5)) if cobbles else ("asphalt", road)
+    canvas.image = material(canvas.labels.shape, scale, name, colour, dice, 1.6)
     if not cobbles:
         _repairs(canvas, segment, dice)
         _markings(canvas, segment, dice)
@@ -76,12 +70,10 @@ def _markings(canvas: Canvas, segment: "Segment", dice: Dice) -> None:
 
 def _sidewalks(canvas: Canvas, segment: "Segment", dice: Dice) -> None:
     colour = dice.pick(((150, 146, 140), (164, 156, 146), (132, 130, 128), (160, 138, 124)))
-    unit = dice.pick(((0.5, 0.5), (0.9, 0.6), (0.35, 0.35), (1.5, 1.5)))
+    name = dice.pick(("slabs", "flags", "setts", "slabs"))
     for low in (0.0, segment.walk + segment.road):
         box = canvas.box(0, low, canvas.width, low + segment.walk)
-        slabs = masonry(canvas.labels[box].shape, canvas.scale, colour, unit, 0.82, 0.07, dice)
-        slabs *= (1 + 0.04 * noise(*slabs.shape[:2], dice))[:, :, None]
-        canvas.image[box] = np.clip(slabs, 0, 255).astype(np.uint8)
+        canvas.image[box] = material(canvas.labels[box].shape, canvas.scale, name, colour, dice)
     for z, gutter in ((segment.walk, 1), (segment.walk + segment.road, -1)):
         canvas.rect(0, z - 0.12, canvas.width, z + 0.12, (178, 176, 170))
         canvas.tint(0, z + gutter * 0.12, canvas.width, z + gutter * 0.5, 0.7)

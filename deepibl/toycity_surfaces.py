@@ -4,12 +4,13 @@ Colours are RGB. Beside its colours a surface has labels, one byte a pixel, that
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 
 import cv2
 import numpy as np
 
 from deepibl.toycity_blocks import Plain
-from deepibl.toycity_dice import Dice, noise, soft_noise
+from deepibl.toycity_dice import Dice, cut, noise, soft_noise
 
 Colour = tuple[float, float, float]
 
@@ -28,6 +29,11 @@ class Texture:
     image: np.ndarray
     labels: np.ndarray
     _smaller: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+    @cached_property
+    def opaque(self) -> bool:
+        """Whether nothing can be seen through it."""
+        return not bool((self.labels == CLEAR).any())
 
     def level(self, across: int, up: int) -> tuple[np.ndarray, np.ndarray]:
         """Image and labels shrunk 2^across times in width and 2^up times in height (area averages; nearest)."""
@@ -105,53 +111,53 @@ def mix(a: Colour, b: Colour, part: float) -> Colour:
     return (a[0] + (b[0] - a[0]) * part, a[1] + (b[1] - a[1]) * part, a[2] + (b[2] - a[2]) * part)
 
 
-def masonry(
-    shape: tuple[int, int], scale: float, colour: Colour, unit: tuple[float, float], joint: float, vary: float, dice: Dice,
-    *, bond: bool = True,
-) -> np.ndarray:  # fmt: skip
-    """Bricks, stones, panels or boards of `unit` (width, height) metres: (rows, cols, 3) float32 colours.
-
-    `joint` is the brightness of the joints against the units, `vary` the spread of the units' brightness.
-    """
-    rows, cols = shape
-    y = np.arange(rows)[::-1] / (scale * unit[1])
-    x = np.arange(cols) / (scale * unit[0])
-    course = y.astype(np.int32)
-    shifted = x[None, :] + (0.5 * (course % 2)[:, None] if bond else 0.0)
-    tone = 1 + vary * (dice.array(64, 64) * 2 - 1)
-    bright = tone[course[:, None] % 64, shifted.astype(np.int32) % 64]
-    thin = (y % 1 < 1 / max(scale * unit[1], 1.01))[:, None] | (shifted % 1 < 1 / max(scale * unit[0], 1.01))
-    strength = min(1.0, scale * unit[1] / 4)
-    bright = np.where(thin, bright * (1 + (joint - 1) * strength), bright)
-    return bright[:, :, None].astype(np.float32) * np.array(colour, np.float32)
-
-
-UNITS = {  # unit in metres, brightness of the joint, spread, bonded
+UNITS = {  # unit (width, height) in metres, brightness of the joints, spread of the units, bonded
     "brick": ((0.30, 0.11), 1.22, 0.16, True),
     "stone": ((0.95, 0.48), 0.82, 0.09, True),
     "panels": ((2.4, 1.5), 0.72, 0.05, False),
     "concrete": ((3.2, 3.2), 0.85, 0.03, False),
     "tiles": ((0.6, 0.4), 0.86, 0.08, False),
     "boards": ((40.0, 0.2), 0.72, 0.05, False),
-    "slabs": ((0.5, 0.5), 0.80, 0.07, False),
     "roof": ((0.3, 0.36), 0.66, 0.10, True),
+    "slabs": ((0.5, 0.5), 0.80, 0.07, False),
+    "flags": ((0.9, 0.6), 0.82, 0.07, True),
+    "setts": ((0.3, 0.25), 0.7, 0.15, True),
 }
 
 
-def material(shape: tuple[int, int], scale: float, name: str, colour: Colour, dice: Dice) -> np.ndarray:
-    """A wall of a material: its units, patches of weather and grain; (rows, cols, 3) uint8."""
+@lru_cache(maxsize=32)
+def masonry(name: str, scale: float) -> np.ndarray:
+    """Brightness of a wall of `UNITS[name]` around 1, (rows, cols) float32, some 1000 pixels a side; read-only.
+
+    It repeats itself upwards and sideways; row 0 is at the bottom of a unit.
+    """
+    (width, height), joint, vary, bond = UNITS[name]
+    courses, units = max(2, 2 * round(500 / (height * scale))), max(1, round(1000 / (width * scale)))
+    rows, cols = max(1, round(courses * height * scale)), max(1, round(units * width * scale))
+    y, x = np.arange(rows) * courses / rows, np.arange(cols) * units / cols
+    course = y.astype(np.int32)
+    shifted = (x[None, :] + (0.5 * (course % 2)[:, None] if bond else 0.0)) % units
+    tone = (1 + vary * (Dice("masonry", name).array(courses, units) * 2 - 1))
+    bright = tone[course[:, None], shifted.astype(np.int32)]
+    thin = (y % 1 < courses / rows)[:, None] | (shifted % 1 < units / cols)
+    strength = min(1.0, scale * height / 4)
+    bright = np.where(thin, bright * (1 + (joint - 1) * strength), bright).astype(np.float32)
+    bright.setflags(write=False)
+    return bright
+
+
+def material(
+    shape: tuple[int, int], scale: float, name: str, colour: Colour, dice: Dice, weather: float = 1.0
+) -> np.ndarray:
+    """A wall of a material, its patches of weather and its grain; (rows, cols, 3) uint8."""
     rows, cols = shape
-    if name in UNITS:
-        unit, joint, vary, bond = UNITS[name]
-        wall = masonry(shape, scale, colour, unit, joint, vary, dice, bond=bond)
-    else:
-        wall = np.empty((rows, cols, 3), np.float32)
-        wall[:] = colour
     cells = (2 + int(rows / scale / 2.5), 2 + int(cols / scale / 2.5))
-    light = 1 + dice.uniform(0.03, 0.09) * soft_noise(rows, cols, cells, dice)
-    light += np.float32(0.03) * noise(rows, cols, dice)
-    wall *= light[:, :, None]
-    return np.clip(wall, 0, 255).astype(np.uint8)
+    light = soft_noise(rows, cols, cells, dice)
+    light = cv2.addWeighted(light, weather * dice.uniform(0.03, 0.09), noise(rows, cols, dice), 0.03, 1.0)
+    if name in UNITS:
+        tile = masonry(name, scale)
+        cv2.multiply(light, cut(tile, rows, cols, dice, 0)[::-1].copy(), light)
+    return cv2.merge([cv2.multiply(light, float(part), dtype=cv2.CV_8U) for part in colour])
 
 
 ROOFS: list[Colour] = [

@@ -1,10 +1,10 @@
 """What comes and goes in the toy city: parked cars of a date, passing cars, buses and people of a photo."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from deepibl.toycity_blocks import Block
 from deepibl.toycity_camera import Frame
 from deepibl.toycity_dice import Dice
 from deepibl.toycity_plan import City, Segment
@@ -59,22 +59,27 @@ def moving(city: City, frame: Frame, weather: Weather, dice: Dice) -> list[Vehic
     return things
 
 
-def visible(frame: Frame, places: np.ndarray, blocks: Sequence[np.ndarray]) -> np.ndarray:
-    """Which places (n, 2) can be seen past the blocks, each of them four corners (4, 2); (n,) bool."""
+def visible(frame: Frame, places: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    """Which places (n, 2) can be seen past the blocks (b, 4, 2), given by their corners; (n,) bool."""
     seen = (places - frame.position) @ frame.forward > 0
-    if not len(places) or not blocks:
+    if not len(places) or not len(blocks):
         return seen
-    start, way = frame.position, places - frame.position
-    corners = np.stack(blocks)  # (b, 4, 2)
-    edges = np.roll(corners, -1, axis=1) - corners
-    inward = np.stack([-edges[..., 1], edges[..., 0]], axis=-1)
-    at_start = ((start - corners) * inward).sum(-1)[None]  # (1, b, 4): positive inside
-    change = np.einsum("nk,bek->nbe", way, inward)
-    # the part (low, high) of each sight line that lies within each block
-    with np.errstate(divide="ignore", invalid="ignore"):
-        crossing = -at_start / change
-    low = np.where(change > 0, crossing, 0.0).max(-1)
-    high = np.where(change < 0, crossing, 1.0).min(-1)
-    outside = ((change == 0) & (at_start < 0)).any(-1)
-    hidden = (np.minimum(high, 1.0) - np.maximum(low, 0.0) > 1e-3) & ~outside
-    return seen & ~hidden.any(1)
+    way = places - frame.position
+    corners = blocks - frame.position
+    low = np.zeros((len(places), len(blocks)))
+    high = np.ones_like(low)
+    for k in range(4):  # cut each sight line with the four sides of each block
+        side = corners[:, (k + 1) % 4] - corners[:, k]
+        start = side[:, 1] * corners[:, k, 0] - side[:, 0] * corners[:, k, 1]  # positive: the camera is inside
+        change = way[:, 1:] * side[:, 0] - way[:, :1] * side[:, 1]
+        crossing = -start / np.where(change == 0, 1e-30, change)
+        np.copyto(low, np.maximum(low, crossing), where=change >= 0)
+        np.copyto(high, np.minimum(high, crossing), where=change < 0)
+    return seen & ~(high - low > 1e-3).any(1)
+
+
+def hiding(frame: Frame, blocks: list[Block]) -> np.ndarray:
+    """The corners (b, 4, 2) of the blocks before the camera that one cannot see through."""
+    ground = np.stack([block.ground for block in blocks if block.kind != "park"])
+    ahead = ((ground - frame.position) @ frame.forward).max(1) > 0
+    return ground[ahead]

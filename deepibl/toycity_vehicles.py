@@ -1,6 +1,7 @@
 """Cars, vans, lorries and buses of the toy city: a side view drawn in metres, extruded to a solid."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -16,8 +17,8 @@ class Model:
     """A kind of vehicle.
 
     Attributes:
-        width: metres. outline: the side from the rear bottom over the roof to the front bottom, (x, z) metres, front at
-            larger x. glass: numbers of the outline's edges that are front and rear windows.
+        width: metres. outline: the side from the rear bottom over the roof to the front bottom, (x, z) metres, the
+            front at larger x. glass: numbers of the outline's edges that are front and rear windows.
         windows: side windows, each an outline. wheels: x of the axles; radius of the wheels.
     """
 
@@ -30,10 +31,10 @@ class Model:
 
 
 def _row_of_windows(start: float, end: float, low: float, high: float, count: int) -> list[Outline]:
-    edges = np.linspace(start, end, count + 1)
+    edges = np.linspace(start, end, count + 1).tolist()
     return [
         [(a + 0.06, low), (a + 0.06, high), (b - 0.06, high), (b - 0.06, low)]
-        for a, b in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+        for a, b in zip(edges[:-1], edges[1:], strict=True)
     ]
 
 
@@ -72,11 +73,12 @@ PAINTS: list[Colour] = [
 ]  # fmt: skip
 BUS_PAINTS: list[Colour] = [(196, 40, 36), (220, 178, 40), (40, 100, 60), (60, 120, 180), (220, 220, 216)]
 GLASS: Colour = (44, 50, 58)
+FINE = 40.0  # metres up to which wheels, lights and windows are drawn
 
 
 @dataclass(frozen=True)
 class Vehicle:
-    """A vehicle in the street: `position` UTM (2,) of its middle, compass `heading` as unit vector (2,)."""
+    """A vehicle in the street: `position` UTM (2,) of its middle, `heading` a unit vector (2,), `paint` its colour."""
 
     model: str
     position: np.ndarray
@@ -84,91 +86,107 @@ class Vehicle:
     paint: Colour
 
 
-def draw_vehicle(kind_dice: Dice, position: np.ndarray, heading: np.ndarray, large: float = 0.15) -> Vehicle:
-    """A random vehicle at a place; `large` is the chance of a van, lorry or bus."""
-    if kind_dice.chance(large):
-        model = kind_dice.pick(("van", "van", "lorry", "bus", "bus"))
-    else:
-        model = kind_dice.pick(("sedan", "hatch", "hatch", "suv", "sedan"))
-    return Vehicle(model, position, heading, kind_dice.pick(BUS_PAINTS if model == "bus" else PAINTS))
+@dataclass(frozen=True)
+class Solid:
+    """A model's faces, in drawing order for any camera that sees them.
+
+    Attributes:
+        points: (p, 3): metres forward of the middle, to the left, up. faces: first and last point of each face.
+        normals: (f, 3), outward. colours: None where the vehicle's paint goes, times `tones`. labels: one a face.
+        detail: True for faces that are left out far away.
+    """
+
+    points: np.ndarray
+    faces: list[tuple[int, int]]
+    normals: np.ndarray
+    colours: list[Colour | None]
+    tones: list[float]
+    labels: list[int]
+    detail: np.ndarray
 
 
-def paint_vehicle(frame: Frame, vehicle: Vehicle, sun: float, haze: float) -> None:
-    """Draws a vehicle with its shadow, far faces first."""
-    model = MODELS[vehicle.model]
-    length = max(x for x, _ in model.outline)
-    along = vehicle.heading
-    left = np.array([-along[1], along[0]])
+@lru_cache(maxsize=16)
+def solid(name: str) -> Solid:
+    """The faces of a model: shadow, ends and top, then the two sides with windows and wheels."""
+    model = MODELS[name]
+    half, length = model.width / 2, max(x for x, _ in model.outline)
+    glass_label = BUS_WINDOW if name == "bus" else VEHICLE_GLASS
+    points: list[np.ndarray] = []
+    rows: list[tuple[tuple[float, float, float], Colour | None, float, int, bool]] = []
 
-    def place(points: Outline, side: float) -> np.ndarray:
-        """Side-view points at `side` metres to the left of the middle, as world points (k, 3)."""
-        flat = np.array(points)
-        ground = vehicle.position + (flat[:, :1] - length / 2) * along + side * left
-        return np.concatenate([ground, flat[:, 1:]], axis=1)
+    def add(side_view: Outline, sides: list[float], normal: tuple[float, float, float], colour: Colour | None,
+            tone: float = 1.0, label: int = 0, detail: bool = False) -> None:  # fmt: skip
+        points.append(np.array([(x - length / 2, y, z) for (x, z), y in zip(side_view, sides, strict=True)]))
+        rows.append((normal, colour, tone, label, detail))
 
-    middle = frame.relative(vehicle.position)
-    if float(middle[:2] @ frame.forward) < NEAR + length * 0.4:
-        return
-    half = model.width / 2
-    shadow = [place([(-0.1, 0), (length + 0.1, 0)], side * (half + 0.1)) for side in (-1, 1)]
-    base = np.concatenate([shadow[0], shadow[1][::-1]])
-    frame.polygon(base, (22, 22, 24), 0, 0.3 * sun, haze)
-    facing_left = float(-middle[:2] @ left) > 0
-    near = half if facing_left else -half
-    for number in _visible_edges(model, vehicle, frame, length):
+    base, reach = [(-0.1, 0.0), (length + 0.1, 0.0), (length + 0.1, 0.0), (-0.1, 0.0)], half + 0.1
+    add(base, [-reach, -reach, reach, reach], (0, 0, 1), (22, 22, 24))
+    last = len(model.outline) - 2
+    for number in range(last + 1):
         a, b = model.outline[number], model.outline[number + 1]
-        face = np.concatenate([place([a, b], half), place([b, a], -half)])
-        glass = number in model.glass
-        tone = 1.12 if abs(a[1] - b[1]) < 0.25 else 0.85
-        label = (BUS_WINDOW if vehicle.model == "bus" else VEHICLE_GLASS) if glass else 0
-        frame.polygon(face, GLASS if glass else shade(vehicle.paint, tone), label, sun * tone / 1.2, haze)
-        if number in (0, len(model.outline) - 2):
-            _lights(frame, model, number, place, sun, haze)
-    tone = 1.0 if facing_left else 0.9
-    if vehicle.model == "sedan" or len(model.outline) > 5:  # not convex: lower body first, then the cabin
-        _side(frame, model, place, near, shade(vehicle.paint, tone), sun, haze)
-    else:
-        frame.polygon(place(model.outline, near), shade(vehicle.paint, tone), 0, sun * 0.7, haze)
+        normal, tone = (a[1] - b[1], 0.0, b[0] - a[0]), 1.12 if abs(a[1] - b[1]) < 0.25 else 0.85
+        across = [half, half, -half, -half]
+        if number in model.glass:
+            add([a, b, b, a], across, normal, GLASS, 1.0, glass_label)
+        else:
+            add([a, b, b, a], across, normal, None, tone)
+        if number in (0, last):
+            x, z = (-0.02 if number == 0 else length + 0.02), max(0.62, model.outline[0][1] + 0.3)
+            colour: Colour = (150, 24, 24) if number == 0 else (222, 222, 210)
+            label = TAIL_LIGHT if number == 0 else HEAD_LIGHT
+            for s in (-1, 1):
+                lamp, width = [(x, z), (x, z + 0.17), (x, z + 0.17), (x, z)], model.width * s
+                add(lamp, [0.46 * width] * 2 + [0.3 * width] * 2, normal, colour, 1.0, label)
+    for s in (-1.0, 1.0):
+        _add_side(add, model, s * half, (0.0, s, 0.0), glass_label)
+    ends = np.cumsum([0] + [len(p) for p in points]).tolist()
+    return Solid(
+        np.concatenate(points), list(zip(ends[:-1], ends[1:], strict=True)), np.array([row[0] for row in rows]),
+        [row[1] for row in rows], [row[2] for row in rows], [row[3] for row in rows], np.array([row[4] for row in rows]),
+    )  # fmt: skip
+
+
+def _add_side(add, model: Model, y: float, normal: tuple[float, float, float], glass_label: int) -> None:  # type: ignore[no-untyped-def]
+    """One side: upright strips, each of them convex, then windows and wheels."""
+    bottom = model.outline[0][1]
+    for (x0, z0), (x1, z1) in zip(model.outline[:-1], model.outline[1:], strict=True):
+        if x1 > x0 + 1e-6:
+            add([(x0, bottom), (x0, z0), (x1 + 0.02, z1), (x1 + 0.02, bottom)], [y] * 4, normal, None, 0.96)
     for window in model.windows:
-        label = BUS_WINDOW if vehicle.model == "bus" else VEHICLE_GLASS
-        frame.polygon(place(window, near), GLASS, label, sun, haze)
-    angles = np.linspace(0, 2 * np.pi, 13)[:-1]
+        add(window, [y] * len(window), normal, GLASS, 1.0, glass_label, True)
+    angles = np.linspace(0, 2 * np.pi, 11)[:-1]
     for axle in model.wheels:
         for radius, colour in ((model.radius, (24, 24, 26)), (model.radius * 0.55, (128, 130, 134))):
             circle = [(axle + radius * float(np.cos(t)), model.radius + radius * float(np.sin(t))) for t in angles]
-            frame.polygon(place(circle, near * 1.01), colour, 0, sun * 0.6, haze)
+            add(circle, [y * 1.01] * 10, normal, colour, 1.0, 0, radius < model.radius)
 
 
-def _visible_edges(model: Model, vehicle: Vehicle, frame: Frame, length: float) -> list[int]:
-    """Numbers of the outline's edges whose faces are turned to the camera, far ones first."""
-    camera = np.array([*frame.position, frame.view.height])
-    origin = np.array([*vehicle.position, 0.0])
-    seen = []
-    for number in range(len(model.outline) - 1):
-        (x0, z0), (x1, z1) = model.outline[number], model.outline[number + 1]
-        middle = origin + np.array([*(vehicle.heading * ((x0 + x1) / 2 - length / 2)), (z0 + z1) / 2])
-        normal = np.array([*(vehicle.heading * -(z1 - z0)), x1 - x0])
-        if float((camera - middle) @ normal) > 0:
-            seen.append((-float(np.linalg.norm(camera - middle)), number))
-    return [number for _, number in sorted(seen)]
+def draw_vehicle(dice: Dice, position: np.ndarray, heading: np.ndarray, large: float = 0.15) -> Vehicle:
+    """A random vehicle at a place; `large` is the chance of a van, lorry or bus."""
+    if dice.chance(large):
+        model = dice.pick(("van", "van", "lorry", "bus", "bus"))
+    else:
+        model = dice.pick(("sedan", "hatch", "hatch", "suv", "sedan"))
+    return Vehicle(model, position, heading, dice.pick(BUS_PAINTS if model == "bus" else PAINTS))
 
 
-def _side(frame: Frame, model: Model, place, near: float, colour: Colour, sun: float, haze: float) -> None:  # type: ignore[no-untyped-def]
-    """The side of a vehicle as upright strips, each of them convex."""
-    top, bottom = model.outline, model.outline[0][1]
-    for (x0, z0), (x1, z1) in zip(top[:-1], top[1:], strict=True):
-        if x1 > x0 + 1e-6:
-            strip = [(x0, bottom), (x0, z0), (x1 + 0.02, z1), (x1 + 0.02, bottom)]
-            frame.polygon(place(strip, near), colour, 0, sun * 0.7, haze)
-
-
-def _lights(frame: Frame, model: Model, number: int, place, sun: float, haze: float) -> None:  # type: ignore[no-untyped-def]
-    """Two lamps on the rear (first edge) or the front (last edge)."""
-    front = number != 0
-    x = model.outline[-1][0] + 0.02 if front else -0.02
-    z = max(0.62, model.outline[0][1] + 0.3)
-    colour: Colour = (222, 222, 210) if front else (150, 24, 24)
-    for side in (-1, 1):
-        a, b = side * model.width * 0.46, side * model.width * 0.3
-        face = np.concatenate([place([(x, z), (x, z + 0.17)], a), place([(x, z + 0.17), (x, z)], b)])
-        frame.polygon(face, colour, HEAD_LIGHT if front else TAIL_LIGHT, sun * 0.5, haze)
+def paint_vehicle(frame: Frame, vehicle: Vehicle, sun: float, haze: float) -> None:
+    """Draws a vehicle with its shadow; `sun` and `haze` are 0 … 1."""
+    shape = solid(vehicle.model)
+    along = vehicle.heading
+    axes = np.array([[*along, 0.0], [-along[1], along[0], 0.0], [0.0, 0.0, 1.0]])
+    around = shape.points @ axes + frame.relative(vehicle.position)
+    pixels = frame.project(around)
+    first = [start for start, _ in shape.faces]
+    facing = ((shape.normals @ axes) * around[first]).sum(1) < 0
+    if float(np.hypot(around[0, 0], around[0, 1])) > FINE:
+        facing &= ~shape.detail
+    corners = np.clip(np.rint(pixels[:, :2]), -30000, 30000).astype(np.int32)
+    deep = pixels[:, 2] > NEAR
+    light, veil = round(255 * sun), round(255 * haze)
+    for k in np.flatnonzero(facing).tolist():
+        a, b = shape.faces[k]
+        if deep[a:b].all():
+            own = shape.colours[k]
+            colour = shade(vehicle.paint if own is None else own, shape.tones[k])
+            frame.fill(corners[a:b], colour, shape.labels[k], light if k else light // 3, veil)

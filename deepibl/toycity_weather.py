@@ -53,6 +53,14 @@ class Weather:
         a, e = math.radians(self.azimuth), math.radians(self.elevation)
         return np.array([math.sin(a) * math.cos(e), math.cos(a) * math.cos(e), math.sin(e)])
 
+    @property
+    def sunny(self) -> bool:
+        return any(self.sun)
+
+    def veil(self, distance: float) -> float:
+        """How much haze lies before something at that distance in metres, 0 … 1."""
+        return 1 - math.exp(-max(distance, 0.0) / self.haze)
+
 
 def _scaled(colour: Rgb, factor: float) -> Rgb:
     return (colour[0] * factor, colour[1] * factor, colour[2] * factor)
@@ -156,34 +164,36 @@ def _lamp_light(frame: Frame, lamps: list[np.ndarray]) -> np.ndarray:
     return cv2.resize(np.minimum(pool, 1.8), (frame.cols, frame.rows), interpolation=cv2.INTER_LINEAR)
 
 
+def _table(values: np.ndarray) -> np.ndarray:
+    """(256,) or (256, 3) numbers as a table for cv2.LUT with three channels."""
+    wide = np.broadcast_to(values.reshape(256, -1), (256, 3))
+    return np.ascontiguousarray(wide, dtype=np.float32).reshape(1, 256, 3)
+
+
 def radiance(frame: Frame, weather: Weather, lamps: list[np.ndarray], seed: int) -> np.ndarray:
     """Light that reaches the camera, (rows, cols, 3) float32, linear RGB."""
-    albedo = cv2.LUT(frame.image, LINEAR)
+    steps = np.arange(256, dtype=np.float32)[:, None] / 255
+    ambient, sunlight = np.array(weather.ambient, np.float32), np.array(weather.sun, np.float32)
     shine, mirror = _label_tables(weather, seed)
-    sun = frame.light[:, :, 0].astype(np.float32) * np.float32(1 / 255)
-    light = np.empty_like(albedo)
-    warm = (1.0, 0.78, 0.48)
-    glow = _lamp_light(frame, lamps) * np.float32(weather.lamps * 0.5) if weather.lamps else None
-    for k in range(3):
-        channel = sun * np.float32(weather.sun[k]) + np.float32(weather.ambient[k])
-        if glow is not None:
-            channel += glow * np.float32(warm[k])
-        light[:, :, k] = channel
-    light *= albedo
     sky = _sky(frame, weather, seed)
     above = sky[: max(2, frame.rows // 8)].mean(axis=(0, 1))
-    kept = cv2.LUT(frame.labels, 1 - mirror.reshape(1, 256))
     labels = cv2.merge([frame.labels] * 3)
-    light *= kept[:, :, None]
-    light += cv2.LUT(labels, (mirror[:, None] * above).astype(np.float32).reshape(1, 256, 3))
-    light += cv2.LUT(labels, shine.reshape(1, 256, 3)) * (albedo + np.float32(0.12))
+    light = cv2.LUT(cv2.merge([frame.sun] * 3), _table(ambient + steps * sunlight))
+    if weather.lamps:
+        glow = _lamp_light(frame, lamps) * np.float32(weather.lamps * 0.5)
+        light = cv2.add(light, cv2.merge([glow, glow * np.float32(0.78), glow * np.float32(0.48)]))
+    light = cv2.multiply(light, cv2.LUT(labels, _table(1 - mirror)), light)
+    light = cv2.add(light, cv2.LUT(labels, _table(shine)), light)
+    light = cv2.multiply(light, cv2.LUT(frame.image, LINEAR), light)
+    light = cv2.add(light, cv2.LUT(labels, _table(mirror[:, None] * above + 0.12 * shine)), light)
     if weather.lamps:
         small = cv2.resize(light, (frame.cols // 4, frame.rows // 4), interpolation=cv2.INTER_AREA)
-        halo = cv2.GaussianBlur(np.clip(small - 0.35, 0, 3), (0, 0), frame.cols / 160)
-        light += 0.35 * cv2.resize(halo, (frame.cols, frame.rows), interpolation=cv2.INTER_LINEAR)
-    haze = frame.light[:, :, 1].astype(np.float32)[:, :, None] * np.float32(1 / 255)
-    veil = np.array(weather.skyline, np.float32) * np.float32(0.55) + np.array(weather.ambient, np.float32) * 0.4
-    light += (veil - light) * haze
+        halo = 0.35 * cv2.GaussianBlur(np.clip(small - 0.35, 0, 3), (0, 0), frame.cols / 160)
+        light = cv2.add(light, cv2.resize(halo, (frame.cols, frame.rows), interpolation=cv2.INTER_LINEAR), light)
+    veil = np.array(weather.skyline, np.float32) * np.float32(0.55) + ambient * np.float32(0.4)
+    haze = cv2.merge([frame.haze] * 3)
+    light = cv2.multiply(light, cv2.LUT(haze, _table(1 - steps)), light)
+    light = cv2.add(light, cv2.LUT(haze, _table(steps * veil)), light)
     cv2.copyTo(sky, (frame.labels == SKY).view(np.uint8), light)
     return light
 
@@ -199,13 +209,15 @@ def expose(light: np.ndarray, weather: Weather, dice: Dice) -> np.ndarray:
     balance = np.array([1 + warmth, 1 + green, 1 - warmth], np.float32) * np.float32(gain)
     fall = dice.uniform(0.0, 0.3)
     y, x = np.linspace(-1, 1, rows, dtype=np.float32)[:, None], np.linspace(-1, 1, cols, dtype=np.float32)[None, :]
-    light = light * ((1 - np.float32(fall / 2) * (x * x + y * y))[:, :, None] * balance)
+    vignette = 1 - np.float32(fall / 2) * (x * x + y * y)
+    light = cv2.multiply(light, cv2.merge([vignette * part for part in balance]))
     blur = dice.uniform(0.0, 0.75) * cols / 320
     if blur > 0.3:
         light = cv2.GaussianBlur(light, (0, 0), blur)
     grain = {"day": 0.008, "sunset": 0.014, "night": 0.035}[weather.time] * dice.uniform(0.4, 1.6)
-    shoulder = np.clip(light, 0, None)
-    shoulder = shoulder * (1 + shoulder * 0.16) / (1 + shoulder * 0.55)  # soft highlights
-    picture = cv2.pow(np.clip(shoulder, 0, 1), 1 / dice.uniform(2.0, 2.4))
-    picture += np.float32(grain) * noise(rows, cols * 3, dice).reshape(rows, cols, 3)
-    return np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
+    light = light * (1 + light * np.float32(0.16)) / (1 + light * np.float32(0.55))  # soft highlights
+    root = cv2.sqrt(cv2.max(light, 0.0))
+    bend = np.float32(dice.uniform(-0.12, 0.22))  # darker or brighter middle tones
+    picture = root + bend * root * (1 - root) * (root - np.float32(0.45)) * 4
+    picture = cv2.addWeighted(picture, 255, noise(rows, cols * 3, dice).reshape(rows, cols, 3), 255 * grain, 0.0)
+    return cv2.convertScaleAbs(cv2.max(picture, 0.0))
