@@ -6,12 +6,15 @@ All take a `SimpleNN` and never change it: what returns a network returns a new 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
 from matlab_compat.layout import maps_to_torch
 from matlab_compat.simplenn import SimpleNN
@@ -23,6 +26,7 @@ __all__ = [
     "relja_layerNames",
     "relja_layerTypes",
     "relja_netOutputDim",
+    "relja_netSave",
     "relja_simplenn_move",
     "relja_simplenn_tidy",
     "relja_swapLayers",
@@ -141,7 +145,8 @@ def relja_netOutputDim(net: SimpleNN, imDim: Any = None) -> tuple[int, tuple[int
         number]).
 
     Raises:
-        ArgumentError: nothing to run it on. NetworkFormatError: an image that is too small; names the layer.
+        ArgumentError: nothing to run it on. NetworkFormatError: an image that is too small; names the
+        layer.
 
     Ported from: relja_matlab/matconvnet/relja_netOutputDim.m
     """
@@ -180,3 +185,15 @@ def relja_simplenn_move(net: SimpleNN, destination: str) -> SimpleNN:
     Ported from: relja_matlab/matconvnet/relja_simplenn_move.m
     """
     return vl_simplenn_move(net, destination)
+
+
+def relja_netSave(net: SimpleNN, fn: str | os.PathLike[str]) -> None:
+    """Saves a network as the variable `net` of a .mat file (v7), whatever else the file holds kept.
+
+    Class objects are written as plain structs with a field class__. The file is replaced when the new one
+    is whole.
+
+    Ported from: relja_matlab/matconvnet/relja_netSave.m
+    """
+    others = matfile.load(fn) if Path(fn).exists() else {}
+    matfile.save(fn, {**others, "net": net.to_matlab()})

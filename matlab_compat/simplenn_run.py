@@ -109,7 +109,7 @@ def _(layer: BatchNorm, before: Result, after: Result, testing: bool) -> Derivat
     x = _kept(before)
     weight, bias, _ = layer.weights_for(x)
     dzdx, *dzdw = blocks.vl_nnbnorm(x, weight, bias, after.dzdx, epsilon=layer.epsilon)  # type: ignore
-    return dzdx, dzdw
+    return dzdx, list(dzdw)
 
 
 @_backward.register

@@ -1,4 +1,4 @@
-"""The forms in which layers keep weights: as MATLAB's arrays in a file, as tensors in torch's layout in memory."""
+"""The forms in which layers keep weights: MATLAB's arrays in a file, tensors in torch's layout in memory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from matlab_compat.layout import filters_to_matlab, filters_to_torch, vector_to_
 
 
 class WeightKind(NamedTuple):
-    """How one weight goes from MATLAB's array to a tensor, and back into an array of (if possible) the shape
-    given.
+    """How a weight goes from MATLAB's array to a tensor, and back: to an array of the shape given, if it
+    fits.
     """
 
     to_torch: Callable[[np.ndarray], Tensor]

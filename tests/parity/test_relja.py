@@ -172,9 +172,7 @@ def test_tidy_equals_the_original(case: dict[str, Any], function: Any, key: str)
     assert_same(found, case[key])
     if key == "vl":
         assert_same(function(found), found)
-        fields = [
-            [text for text in matfile.cell_list(cell)] for cell in matfile.cell_list(case["vl_layerFields"])
-        ]
+        fields = [matfile.cell_list(cell) for cell in matfile.cell_list(case["vl_layerFields"])]
         assert [list(layer) for layer in matfile.cell_list(found["layers"])] == fields
 
 
