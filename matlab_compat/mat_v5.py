@@ -101,7 +101,8 @@ class Mat5File:
         if header.classname == "object":
             return VariableInfo(header.object_class, header.shape)
         if header.classname != "opaque":
-            return VariableInfo("logical" if header.flags & LOGICAL else header.classname, header.shape)
+            is_logical = header.flags & LOGICAL and header.classname != "sparse"
+            return VariableInfo("logical" if is_logical else header.classname, header.shape)
         found: list[Any] = []
         with suppress(MatFileError):  # the beginning that was read may be too short: the shape stays unknown
             Elements(head, self.order, lambda content, _: found.append(content)).value_of(header, len(head))
