@@ -20,7 +20,7 @@ from deepibl.errors import DatasetError
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
 from matlab_compat.rng import rng
-from matlab_compat.yael_kmeans import yael_kmeans
+from matlab_compat.kmeans import yael_kmeans
 
 _log = logging.getLogger(__name__)
 SEED = 43

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from matlab_compat.errors import ArgumentError
-from matlab_compat.yael_kmeans import GlibcRand, first_points, yael_kmeans
+from matlab_compat.kmeans import GlibcRand, first_points, yael_kmeans
 
 
 def blobs(per_blob: int = 30, seed: int = 0) -> np.ndarray:
