@@ -15,8 +15,8 @@ _NN = (
     " vl_nnpdist vl_nnpool vl_nnrelu vl_nnsigmoid vl_nnsoftmax vl_nnsoftmaxloss vl_nnspnorm"
 )
 _RELJA = (
-    "relja_dir relja_display relja_displayDateTime relja_endsWith relja_expandUser relja_hrminsec relja_l2normalize_col"
-    " relja_progress relja_randomHex relja_startsWith"
+    "relja_dir relja_display relja_displayDateTime relja_endsWith relja_expandUser relja_hrminsec"
+    " relja_l2normalize_col relja_progress relja_randomHex relja_startsWith"
 )
 _EDIT = (
     "relja_cropToLayer relja_layerNames relja_layerTypes relja_netOutputDim relja_netSave relja_simplenn_move"
