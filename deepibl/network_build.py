@@ -1,5 +1,6 @@
 """Adding a pooling layer to a cropped network: max, average or NetVLAD, with their normalisations."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -99,7 +100,7 @@ def add_pooling(
             added.append(_normalize("vlad:intranorm", width, len(net) + 1))
     else:
         classname = {"max": "layerTotalMaxPool", "avg": "layerTotalAvgPool"}[asked.pooling]
-        added.append(_object(classname, {"name": f"{asked.pooling}:core"}, len(net)))
+        added.append(object_layer(classname, {"name": f"{asked.pooling}:core"}, len(net)))
     added.append(whole_l2_layer("postL2", len(net) + len(added)))
     built = net.with_layers([*net, *added])
     built.meta |= {"sessionID": f"{session}_{asked.text}", "epoch": np.zeros((1, 1))}
@@ -139,23 +140,29 @@ def _vlad(centres: np.ndarray, descriptors: np.ndarray, asked: Method, width: in
         )
     v2 = asked.pooling == "vladv2"
     weights = vlad_weights(centres, vlad_alpha(centres, descriptors, v2=v2), v2=v2)
-    clusters = len(centres)
+    return vlad_layer(weights, "vlad:core", index)
+
+
+def vlad_layer(weights: Sequence[np.ndarray], name: str, index: int = 0) -> Layer:
+    """A layerVLAD of two stored weights, or a layerVLADv2 of three; the first and last are (1, 1, D, K)."""
+    width, clusters = weights[0].shape[2:]
     sizes = {"K": clusters, "D": width, "vladDim": clusters * width}
     nothing = np.zeros((0, 0))
     fields = {
-        "name": "vlad:core",
-        **{name: np.array([[float(size)]]) for name, size in sizes.items()},
+        "name": name,
+        **{size: np.array([[float(value)]]) for size, value in sizes.items()},
         "weights": cell_row(weights),
         **dict.fromkeys(("momentum", "learningRate", "weightDecay"), nothing),
     }
-    return _object("layerVLADv2" if v2 else "layerVLAD", fields, index)
+    return object_layer("layerVLADv2" if len(weights) == 3 else "layerVLAD", fields, index)
 
 
 def whole_l2_layer(name: str, index: int) -> Layer:
     """A layerWholeL2Normalize of that name."""
-    return _object("layerWholeL2Normalize", {"name": name}, index)
+    return object_layer("layerWholeL2Normalize", {"name": name}, index)
 
 
-def _object(classname: str, fields: dict[str, Any], index: int) -> Layer:
+def object_layer(classname: str, fields: dict[str, Any], index: int = 0) -> Layer:
+    """A custom layer of a registered class, with the properties that MATLAB's object would have."""
     properties = {"type": "custom", **fields, "precious": np.zeros((1, 1), dtype=bool)}
     return make_layer(MatObject(classname, properties), index)
