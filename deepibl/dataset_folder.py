@@ -106,7 +106,8 @@ def dataset_from_places(
     """
     if database.utm_zone != queries.utm_zone:
         raise DatasetError(
-            f"database positions are in UTM zone {database.utm_zone}, query positions in {queries.utm_zone}: "
+            f"database positions are in UTM zone {database.utm_zone or 'unknown'}, "
+            f"query positions in {queries.utm_zone or 'unknown'}: "
             "read both with the same zone"
         )
     for kind, places in (("database", database), ("query", queries)):

@@ -173,12 +173,13 @@ def read_feature_pair(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Query and database features (numQueries, D), (numImages, D) of two .bin files, cropped to crop_to_dim.
 
+    The database is memory-mapped unless it is cropped.
     Errors: FeatureFileError for files that do not hold that many descriptors of one size.
     """
     from deepibl.features import read_features
 
     queries = read_features(q_file, count=dataset.numQueries)
-    database = read_features(db_file, count=dataset.numImages, dim=queries.shape[1])
+    database = read_features(db_file, count=dataset.numImages, dim=queries.shape[1], mmap=True)
     if crop_to_dim > queries.shape[1]:
         return crop_features(queries, crop_to_dim), database
     return crop_features(queries, crop_to_dim), crop_features(database, crop_to_dim)
