@@ -25,6 +25,8 @@ def describe_batch(net: nn.Module, images: Tensor, precision: str = "fp32") -> T
 
 def describe_prepared(net: nn.Module, prepared: Tensor, precision: str = "fp32") -> Tensor:
     """As `describe_batch`, for images that `net.prepare` has made ready."""
+    if prepared.device.type == "cpu":  # oneDNN's convolutions are 1.5 times as fast with channels last
+        prepared = prepared.contiguous(memory_format=torch.channels_last)
     return _run(net, prepared, precision).flatten(1).float()
 
 
