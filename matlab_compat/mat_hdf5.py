@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import h5py
@@ -36,21 +36,27 @@ class Node:
         return int(value)
 
     def text(self, attribute: str) -> str:
-        """An attribute that is a text of fixed length; '' where it is missing."""
+        """An attribute that is a text; '' where it is missing."""
         if not self.has(attribute):
             return ""
+        opened = h5a.open(self.id, attribute.encode())
+        if opened.get_type().is_variable_str():  # h5py's own form; MATLAB writes texts of fixed length
+            return str(self._high_level().attrs[attribute])
         value = np.zeros((), "S256")
-        h5a.open(self.id, attribute.encode()).read(value, TEXT)
+        opened.read(value, TEXT)
         return value.item().decode("utf-8")
 
     def words(self, attribute: str) -> list[str] | None:
         """An attribute that is a list of texts kept as letters; None where it is missing."""
         if not self.has(attribute):
             return None
-        listed = (h5py.Group if isinstance(self.id, h5g.GroupID) else h5py.Dataset)(self.id).attrs[attribute]
+        listed = self._high_level().attrs[attribute]
         if isinstance(listed, h5py.Reference):  # where it is too long for an attribute
             listed = self.at(listed).stored()
         return [b"".join(letters.tolist()).decode("utf-8") for letters in listed]
+
+    def _high_level(self) -> Any:
+        return h5py.Group(self.id) if isinstance(self.id, h5g.GroupID) else h5py.Dataset(self.id)
 
     def __iter__(self) -> Iterator[str]:
         return (name.decode("utf-8") for name in (() if self.is_dataset else self.id))
@@ -89,7 +95,7 @@ class Node:
         """The data of a numeric dataset in a type of our choice and HDF5's shape."""
         self._check_claim(dtype.itemsize)
         data = np.empty(self.shape, dtype)
-        self.id.read(h5s.ALL, h5s.ALL, data, h5t.py_create(dtype))
+        self.id.read(h5s.ALL, h5s.ALL, data, _stored_type(dtype))
         return data
 
     def stored(self) -> Any:
@@ -104,3 +110,8 @@ class Node:
                 f"a dataset of shape {self.shape} claims {claimed:,} bytes where the file keeps "
                 f"{self.id.get_storage_size():,}: the file is corrupted"
             )
+
+
+@lru_cache
+def _stored_type(dtype: np.dtype[Any]) -> Any:
+    return h5t.py_create(dtype)

@@ -26,6 +26,7 @@ from matlab_compat.mat_values import MatObject, VariableInfo
 
 REFERENCES, SUBSYSTEM = "#refs#", "#subsystem#"
 OLD_OBJECT, OPAQUE = 2, 3
+CHARS = np.dtype(np.uint16)
 MAX_FIELDLESS = 1 << 20
 
 
@@ -67,15 +68,15 @@ class Mat73File:
         return value
 
     def _dispatch(self, node: Node, classname: str) -> Any:
-        if node.has("MATLAB_sparse"):
-            return _sparse(node, classname)
         if node.integer("MATLAB_empty"):
             return _empty(node, classname)
+        if classname == "char":
+            return chars(node.numbers(CHARS).reshape(-1), node.shape[::-1])
+        if node.has("MATLAB_sparse"):
+            return _sparse(node, classname)
         decode = node.integer("MATLAB_object_decode")
         if decode == OPAQUE:
             return self._opaque(node, classname)
-        if classname == "char":
-            return chars(node.numbers(np.dtype(np.uint16)).reshape(-1), node.shape[::-1])
         if classname in NUMERIC_CLASSES:
             return self._numeric(node, classname)
         if classname == "cell":
@@ -86,7 +87,9 @@ class Mat73File:
             return MatObject(classname, self._struct(node))
         if classname == "struct":
             return self._struct(node)
-        raise MatFileError(f"it holds a value of class {classname or '(none)'}, which is not known")
+        if not classname:
+            raise MatFileError("it holds HDF5 data without MATLAB's attributes: no .mat file of version 7.3")
+        raise MatFileError(f"it holds a value of class {classname!r}, which is not known")
 
     def _numeric(self, node: Node, classname: str) -> Any:
         array = _complex(node, classname) if node.holds_complex else _real(node, classname)

@@ -123,6 +123,8 @@ def _struct(
     flat = [array[index[::-1]] for index in np.ndindex(shape[::-1])]
     for number, (element, item) in enumerate(zip(flat, items, strict=True)):
         for name in fields:
+            if name not in item:
+                raise MatFileError(f"element {number + 1} of {where} lacks the field {name!r} of the others")
             place = f"{where}.{name}" if len(items) == 1 else f"{where}({number + 1}).{name}"
             element[name] = to_scipy(item[name], place, write_object)
     return array

@@ -54,6 +54,8 @@ def load(path: str | os.PathLike[str], variables: Sequence[str] | None = None) -
     if isinstance(variables, str):
         variables = [variables]
     with opened(path) as file:
+        if not file.names:
+            raise MatFileError("it holds no variables")
         wanted = file.names if variables is None else list(variables)
         for name in wanted:
             if name not in file.names:

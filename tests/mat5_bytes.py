@@ -4,7 +4,8 @@ import struct
 import zlib
 from pathlib import Path
 
-CELL, STRUCT, CHAR, SPARSE, DOUBLE, SINGLE, UINT8, UINT32 = 1, 2, 4, 5, 6, 7, 9, 13
+CELL, STRUCT, OBJECT, CHAR, SPARSE, DOUBLE, SINGLE = range(1, 8)
+UINT8, UINT32, FUNCTION, OPAQUE = 9, 13, 16, 17
 LOGICAL, COMPLEX = 0x200, 0x800
 I1, U1, I2, U2, I4, U4, F4, F8, UTF8, UTF16, UTF32 = 1, 2, 3, 4, 5, 6, 7, 9, 16, 17, 18
 

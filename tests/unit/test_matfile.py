@@ -102,6 +102,13 @@ def test_a_missing_variable_is_an_error_that_names_those_there(tmp_path: Path) -
         matfile.load(tmp_path / "a.mat", ["net"])
 
 
+def test_a_file_without_variables_is_an_error(tmp_path: Path) -> None:
+    matfile.save(tmp_path / "a.mat", {})
+    assert matfile.who(tmp_path / "a.mat") == {}
+    with pytest.raises(MatFileError, match="no variables"):
+        matfile.load(tmp_path / "a.mat")
+
+
 def test_who_tells_class_and_shape(tmp_path: Path) -> None:
     matfile.save(tmp_path / "a.mat", VALUES)
     found = matfile.who(tmp_path / "a.mat")
@@ -124,6 +131,10 @@ def test_who_tells_class_and_shape(tmp_path: Path) -> None:
         ({"s": {"deep": [1, {"f": np.float16(1)}]}}, r"s\.deep\{1,2\}\.f is of type float16"),
         ({"net": {"layers": [matfile.MatObject("layerVLAD")]}}, "class layerVLAD.*save_objects"),
         ({"f": matfile.FunctionHandle("@sin")}, "function handle"),
+        (
+            {"s": matfile.StructArray((1, 2), ("a",), [{"a": 1}, {"b": 1}])},
+            "element 2 of s lacks the field 'a'",
+        ),
         ({"d": np.array(["2020-01-01"], "M8[D]")}, "datetime64"),
     ],
 )

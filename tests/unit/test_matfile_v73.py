@@ -213,3 +213,15 @@ def test_truncated_files_are_errors(root: h5py.File, path: Path) -> None:
         path.write_bytes(whole[:length])
         with pytest.raises(MatFileError, match=r"a\.mat"):
             matfile.load(path)
+
+
+def test_hdf5_that_is_not_matlabs_is_told_apart(root: h5py.File, path: Path) -> None:
+    root["x"] = np.zeros(3)
+    with pytest.raises(MatFileError, match="without MATLAB's attributes"):
+        load(root, path)
+
+
+def test_class_names_of_variable_length_are_read(root: h5py.File, path: Path) -> None:
+    root["x"] = np.array([[2.0]])
+    root["x"].attrs["MATLAB_class"] = "double"
+    assert load(root, path)["x"] == 2

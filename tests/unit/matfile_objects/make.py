@@ -1,4 +1,4 @@
-"""Writes the class-object fixtures beside this file: python -m tests.unit.matfile_objects.make; needs mat-io."""
+"""Writes the fixtures beside this file, with mat-io: python -m tests.unit.matfile_objects.make"""
 
 from pathlib import Path
 
