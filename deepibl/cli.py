@@ -87,7 +87,7 @@ def extract(
         raise ArgumentError("no images given: name them, or give --list FILE with one name a line")
     where = _device(device)
     loaded = load_network(_find(net), device=where)
-    settings = {"batch_size": batch_size, "device": where, "precision": precision}
+    settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "precision": precision}
     report = extract_to_file(loaded, root, names, output, resize=resize, on_error="skip", **settings)
     typer.echo(f"{len(report.kept)} descriptors of {report.dim} dimensions in {output}")
     if report.failures:

@@ -151,7 +151,7 @@ def vlad_layer(weights: Sequence[np.ndarray], name: str, index: int = 0) -> Laye
     fields = {
         "name": name,
         **{size: np.array([[float(value)]]) for size, value in sizes.items()},
-        "weights": cell_row(weights),
+        "weights": cell_row(list(weights)),
         **dict.fromkeys(("momentum", "learningRate", "weightDecay"), nothing),
     }
     return object_layer("layerVLADv2" if len(weights) == 3 else "layerVLAD", fields, index)
