@@ -7,7 +7,7 @@ import pytest
 
 from deepibl.dataset_catalog import CATALOG, open_dataset
 from deepibl.dataset_listed import ListedPositives
-from deepibl.dataset_pitts_tokyo import Tokyo247, TokyoTimeMachine
+from deepibl.dataset_pitts_tokyo import Tokyo247, TokyoTimeMachine, tiny_tokyo
 from deepibl.datasets import PlaceDataset, load_dbstruct, save_dbstruct
 from deepibl.dbstruct import read_dbstruct
 from deepibl.errors import DatasetError, MissingImageError
@@ -276,6 +276,32 @@ def test_tokyo247_keeps_the_first_of_each_panorama_and_reports_by_light():
     groups = {light: queries.tolist() for light, queries in dataset.query_groups().items()}
     assert groups == {"day": [0, 3], "sunset": [1, 4], "night": [2, 5]}
     assert dataset.protocol.version == 2
+
+
+def places_of(sizes):
+    """A data set with a place of that many images every kilometre."""
+    utm = np.repeat([[1000.0 * i, 0.0] for i in range(len(sizes))], sizes, axis=0)
+    return PlaceDataset("whole", names("d", len(utm)), utm, [], [], whichSet="train")
+
+
+def test_the_tiny_set_passes_over_places_of_13_to_23_images():
+    # difference: dbTiny-short-places
+    tiny = tiny_tokyo(places_of([15, 30, 24, 12]), "tiny")
+    assert (tiny.numImages, tiny.numQueries, tiny.name) == (120, 60, "tiny")
+    assert set(tiny.utmDb[:, 0]) <= {1000.0, 2000.0}
+    first = int(tiny.dbImageFns[0][1:4])
+    assert (
+        tiny.qImageFns[:6] == names("d", 99)[first - 12 : first - 6]
+    )  # six of a place, then its second dozen
+    assert tiny.nontrivialPosQ(0).tolist() == [
+        i for i in range(120) if tiny.utmDb[i, 0] == tiny.utmQ[0, 0]
+    ]  # images at the very spot count as well
+
+
+def test_a_set_without_large_places_gives_no_tiny_set():
+    # difference: dbTiny-short-places
+    with pytest.raises(DatasetError, match="too few places with 24 images"):
+        tiny_tokyo(places_of([15, 23]), "tiny")
 
 
 # lists of positives
