@@ -190,7 +190,8 @@ class Layer(nn.Module):
             struct.pop(CLASS_FIELD, None)
             return MatObject(self.classname, struct)
         if self._is_object:  # a class object need not store what its class defines, a struct has to
-            return {CLASS_FIELD: self.classname, "type": self.type, "name": self.name, **struct}
+            defaults = {name: values[name] for name in ("type", "name") if name not in struct}
+            return {CLASS_FIELD: self.classname, **defaults, **struct}
         return struct
 
     def extra_repr(self) -> str:
