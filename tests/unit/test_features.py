@@ -158,6 +158,7 @@ def test_a_file_with_skipped_images_has_the_kept_rows(with_bad, tmp_path):
 
 
 def test_computeRepresentation_takes_what_vl_imreadjpeg_gives_and_says_what_not(photos):
+    # difference: usegpu-fallback
     folder, names = photos
     net = simplenn()
     image = read_image(folder / names[0])

@@ -218,6 +218,7 @@ def test_one_bad_file_of_a_list_leaves_the_others_in_place(tmp_path, scene):
 
 
 def test_pack_stacks_and_triples_grey_and_names_unreadable_files(tmp_path, scene):
+    # difference: imread-pack-unreadable
     colour = save(tmp_path / "colour.jpg", scene)
     grey = save(tmp_path / "grey.jpg", scene[:, :, 0])
     packed = vl_imreadjpeg([colour, grey], "Pack", "Resize", [20, 30], "Verbose")
@@ -254,6 +255,7 @@ def test_subtract_average_takes_numbers_or_an_image(tmp_path, scene):
 
 
 def test_threads_and_prefetch_change_no_pixel(tmp_path, scene):
+    # difference: imread-prefetch
     paths = [save(tmp_path / f"{i}.jpg", np.roll(scene, i, axis=0)) for i in range(6)]
     assert vl_imreadjpeg(paths, "Prefetch") == []
     one, many = vl_imreadjpeg(paths), vl_imreadjpeg(paths, numthreads=4)
@@ -276,6 +278,7 @@ def test_threads_and_prefetch_change_no_pixel(tmp_path, scene):
     ],
 )
 def test_options_out_of_range_are_refused_by_name(options, message):
+    # difference: imread-random-crops
     with pytest.raises(ArgumentError, match=message):
         vl_imreadjpeg([], **options)
 
