@@ -1,6 +1,6 @@
 """The camera of the toy city and what it draws on: projection of rectangles and polygons, far to near.
 
-Drawing is done level (verticals stay vertical) on a frame somewhat larger and finer than the image; pitch and roll come
+Drawing is done level (verticals stay vertical) on a frame somewhat larger than the image; pitch and roll come
 last, as one homography. A frame keeps, for each pixel, the colour of the surface (RGB), its label
 (see `toycity_surfaces`), how much sun falls on it and how much haze lies before it; `toycity_weather` makes light of it.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from deepibl.toycity_surfaces import CLEAR, SKY, Colour, Texture
 
 NEAR = 0.4  # metres; nothing nearer is drawn
-FINER = 1.15  # pixels of the frame for one of the image
+FINER = 1.0  # pixels of the frame for one of the image, at its middle
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from deepibl.toycity_traffic import visible
 from deepibl.toycity_walls import SIGHT
 from deepibl.toycity_weather import Weather
 
-TILE = 22.0  # metres of street that are warped at a time
+TILE = 28.0  # metres of street that are warped at a time
 MEAN_HEIGHT = 11.0  # metres: of the houses of a block, for its shadow
 
 

@@ -77,6 +77,7 @@ class City:
         self._phases = [dice.uniform(0, 2 * math.pi) for _ in range(4)]
         self.node = lru_cache(maxsize=4096)(self._node)
         self.segment = lru_cache(maxsize=2048)(self._segment)
+        self.segments = lru_cache(maxsize=64)(self._segments)
         self.block = lru_cache(maxsize=256)(self._block)
 
     def dice(self, *keys: int | str) -> Dice:
@@ -123,23 +124,28 @@ class City:
             lines.append((segment.start + inward * segment.half, segment.along))
         return np.array([_crossing(*lines[k - 1], *lines[k]) for k in range(4)])
 
-    def segments_near(self, position: np.ndarray, cells: int = 2) -> list[Segment]:
-        """The segments of the cells around a UTM position."""
-        i, j = self.cell(position)
+    def _segments(self, i: int, j: int, cells: int) -> tuple[list[Segment], np.ndarray]:
         around = [(i + a, j + b) for a in range(-cells, cells + 1) for b in range(-cells, cells + 1)]
-        return [self.segment(line, *cell) for cell in around for line in ("row", "column")]
+        segments = [self.segment(line, *cell) for cell in around for line in ("row", "column")]
+        return segments, np.array([(s.start, s.end) for s in segments])
+
+    def segments_near(self, position: np.ndarray, cells: int) -> tuple[list[Segment], np.ndarray]:
+        """The segments of the cells around a UTM position, and their ends (n, 2, 2)."""
+        return self.segments(*self.cell(position), cells)
+
+    def blocks_near(self, position: np.ndarray, cells: int) -> list["Block"]:
+        """The blocks of the cells around a UTM position."""
+        i, j = self.cell(position)
+        return [self.block(i + a, j + b) for a in range(-cells, cells + 1) for b in range(-cells, cells + 1)]
 
     def nearest_street(self, position: np.ndarray) -> tuple[Segment, float]:
         """The segment nearest to a UTM position, and the distance from its start of the nearest point on it."""
-        best: tuple[float, Segment, float] | None = None
-        for segment in self.segments_near(position):
-            along = float(np.clip((position - segment.start) @ segment.along, 0, segment.length))
-            gap = float(np.hypot(*(position - segment.at(along))))
-            if best is None or gap < best[0]:
-                best = (gap, segment, along)
-        if best is None:  # pragma: no cover - there always are segments
-            raise RuntimeError("no street")
-        return best[1], best[2]
+        segments, ends = self.segments_near(position, 1)
+        way = ends[:, 1] - ends[:, 0]
+        part = ((position - ends[:, 0]) * way).sum(1) / (way * way).sum(1)
+        foot = ends[:, 0] + way * part.clip(0, 1)[:, None]
+        nearest = int(np.hypot(*(foot - position).T).argmin())
+        return segments[nearest], float(part.clip(0, 1)[nearest]) * segments[nearest].length
 
 
 def _crossing(p: np.ndarray, d: np.ndarray, q: np.ndarray, e: np.ndarray) -> np.ndarray:

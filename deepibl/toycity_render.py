@@ -1,6 +1,5 @@
 """Photos of the toy city: what stands around a camera is gathered, sorted, culled and drawn, then lit and exposed."""
 
-import math
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import lru_cache
@@ -65,9 +64,8 @@ class Renderer:
     def photo(self, view: View, weather: Weather, dice: Dice) -> np.ndarray:
         """A photo, (height, width, 3) uint8 RGB; `dice` decides what passes by and how the camera errs."""
         frame = Frame(view)
-        i, j = self.city.cell(frame.position)
-        blocks = [self.city.block(i + a, j + b) for a in range(-3, 4) for b in range(-3, 4)]
-        segments = [s for s in self.city.segments_near(frame.position, 3) if _ahead(frame, s)]
+        blocks = self.city.blocks_near(frame.position, 3)
+        segments = _ahead(frame, *self.city.segments_near(frame.position, 3))
         opaque = hiding(frame, blocks)
         draw_ground(frame, blocks, segments, opaque, weather, self._street_texture)
         self._houses(frame, blocks, opaque, weather)
@@ -143,10 +141,10 @@ class Renderer:
             paint_thing(frame, thing, sun, haze)
 
 
-def _ahead(frame: Frame, segment: Segment) -> bool:
-    """Whether any of a segment may be before the camera and within sight."""
-    ends = np.stack([segment.start, segment.end]) - frame.position
-    depth, side = ends @ frame.forward, np.abs(ends @ frame.right)
-    if not (depth > -segment.half).any() or depth.min() > SIGHT:
-        return False
-    return bool((side < np.maximum(depth, 0) * 1.1 + 30).any()) or math.hypot(*ends[0]) < segment.length
+def _ahead(frame: Frame, segments: list[Segment], ends: np.ndarray) -> list[Segment]:
+    """The segments, with their ends (n, 2, 2), of which some part may be before the camera and within sight."""
+    around = ends - frame.position
+    depth, side = around @ frame.forward, np.abs(around @ frame.right)
+    near = np.hypot(around[..., 0], around[..., 1]).min(1) < 120
+    seen = (depth.max(1) > -10) & (depth.min(1) < SIGHT) & ((side < depth.clip(0) * 1.1 + 30).any(1) | near)
+    return [segments[k] for k in np.flatnonzero(seen).tolist()]

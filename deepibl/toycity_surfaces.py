@@ -61,14 +61,10 @@ class Canvas:
         self.labels = np.zeros((rows, cols), np.uint8)
 
     def box(self, x0: float, z0: float, x1: float, z1: float) -> tuple[slice, slice]:
-        """Rows and columns of a rectangle, cut to the canvas."""
-        rows, cols = self.labels.shape
-        left, right = sorted((round(x0 * self.scale), round(x1 * self.scale)))
-        top, bottom = sorted((rows - round(z1 * self.scale), rows - round(z0 * self.scale)))
-        return (
-            slice(min(max(top, 0), rows), min(max(bottom, 0), rows)),
-            slice(min(max(left, 0), cols), min(max(right, 0), cols)),
-        )
+        """Rows and columns of a rectangle (x0 <= x1, z0 <= z1), cut to the canvas."""
+        scale, (rows, cols) = self.scale, self.labels.shape
+        left, right, top, bottom = round(x0 * scale), round(x1 * scale), rows - round(z1 * scale), rows - round(z0 * scale)
+        return slice(max(top, 0), max(bottom, 0)), slice(max(left, 0), max(right, 0))
 
     def rect(self, x0: float, z0: float, x1: float, z1: float, colour: Colour, label: int | None = 0) -> None:
         """Fills a rectangle; label None keeps the labels."""

@@ -182,11 +182,11 @@ def paint_vehicle(frame: Frame, vehicle: Vehicle, sun: float, haze: float) -> No
     if float(np.hypot(around[0, 0], around[0, 1])) > FINE:
         facing &= ~shape.detail
     corners = np.clip(np.rint(pixels[:, :2]), -30000, 30000).astype(np.int32)
-    deep = pixels[:, 2] > NEAR
+    nearest = np.minimum.reduceat(pixels[:, 2], first).tolist()
     light, veil = round(255 * sun), round(255 * haze)
     for k in np.flatnonzero(facing).tolist():
         a, b = shape.faces[k]
-        if deep[a:b].all():
+        if nearest[k] > NEAR:
             own = shape.colours[k]
             colour = shade(vehicle.paint if own is None else own, shape.tones[k])
             frame.fill(corners[a:b], colour, shape.labels[k], light if k else light // 3, veil)

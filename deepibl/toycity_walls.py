@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -126,6 +127,7 @@ def draw_wall(
             frame.darken(np.array([origin, origin + across, origin + across + rise, origin + rise]))
 
 
+@lru_cache(maxsize=4096)
 def _height_opposite(keys: tuple[int | str, ...]) -> float:
     """A height for the houses on the other side of the street, metres."""
     return Dice("roofs over the street", *keys).uniform(6, 17)

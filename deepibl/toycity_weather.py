@@ -73,8 +73,8 @@ def draw_weather(time: str, date: int, seed: int) -> Weather:
     clouds = dice.pick((0.05, 0.2, 0.45, 0.8, 1.0))
     haze = dice.pick((900.0, 600.0, 350.0, 220.0))
     if time == "day":
-        strength = 0.0 if clouds > 0.7 else dice.uniform(0.9, 1.5)
-        sky = 0.75 if clouds > 0.7 else dice.uniform(0.32, 0.5)
+        strength = 0.0 if clouds > 0.7 else dice.uniform(1.3, 2.4)
+        sky = 0.75 if clouds > 0.7 else dice.uniform(0.34, 0.5)
         ambient = _scaled((0.93, 1.0, 1.1) if strength else (1.0, 1.0, 1.0), sky)
         return Weather(
             time, date, season, _scaled((1.0, 0.93, 0.82), strength), dice.uniform(80, 280), dice.uniform(18, 58),
@@ -90,8 +90,8 @@ def draw_weather(time: str, date: int, seed: int) -> Weather:
         )  # fmt: skip
     town = dice.uniform(0.004, 0.02)
     return Weather(
-        time, date, season, (0.0, 0.0, 0.0), 0.0, 30.0, _scaled((0.9, 0.85, 1.0), dice.uniform(0.012, 0.03)),
-        (0.002, 0.003, 0.009), (town * 1.6, town * 1.1, town), clouds, haze * 0.7, dice.uniform(0.5, 0.9),
+        time, date, season, (0.0, 0.0, 0.0), 0.0, 30.0, _scaled((0.9, 0.85, 1.0), dice.uniform(0.02, 0.05)),
+        (0.002, 0.003, 0.009), (town * 1.6, town * 1.1, town), clouds, haze * 0.7, dice.uniform(0.6, 1.1),
         dice.uniform(0.2, 0.45),
     )  # fmt: skip
 
@@ -100,8 +100,8 @@ def _label_tables(weather: Weather, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """What each label sends out, (256, 3), and how much sky it mirrors, (256,); both float32."""
     dice = Dice(seed, "lights", weather.time, weather.date)
     shine, mirror = np.zeros((256, 3), np.float32), np.zeros(256, np.float32)
-    mirror[WINDOWS : WINDOWS + WINDOW_GROUPS] = 0.22 + 0.2 * dice.array(WINDOW_GROUPS)
-    mirror[SHOPS : SHOPS + SHOP_GROUPS] = 0.16
+    mirror[WINDOWS : WINDOWS + WINDOW_GROUPS] = 0.06 + 0.34 * dice.array(WINDOW_GROUPS) ** 2
+    mirror[SHOPS : SHOPS + SHOP_GROUPS] = 0.04 + 0.14 * dice.array(SHOP_GROUPS)
     mirror[[BUS_WINDOW, VEHICLE_GLASS]] = 0.25
     lamps = ((1.0, 0.72, 0.40), (1.0, 0.80, 0.55), (1.0, 0.62, 0.30), (0.8, 0.9, 1.0), (0.5, 0.65, 1.0))
     for k in range(WINDOW_GROUPS):
@@ -176,7 +176,7 @@ def radiance(frame: Frame, weather: Weather, lamps: list[np.ndarray], seed: int)
     ambient, sunlight = np.array(weather.ambient, np.float32), np.array(weather.sun, np.float32)
     shine, mirror = _label_tables(weather, seed)
     sky = _sky(frame, weather, seed)
-    above = sky[: max(2, frame.rows // 8)].mean(axis=(0, 1))
+    above = 0.6 * sky[: max(2, frame.rows // 8)].mean(axis=(0, 1)) + 0.4 * np.array(weather.skyline, np.float32)
     labels = cv2.merge([frame.labels] * 3)
     light = cv2.LUT(cv2.merge([frame.sun] * 3), _table(ambient + steps * sunlight))
     if weather.lamps:
@@ -202,7 +202,7 @@ def expose(light: np.ndarray, weather: Weather, dice: Dice) -> np.ndarray:
     """The photo: exposure, white balance, vignette, response curve, blur, noise; (rows, cols, 3) uint8 RGB."""
     rows, cols = light.shape[:2]
     mean = float(light.mean()) + 1e-4
-    target = {"day": 0.26, "sunset": 0.19, "night": 0.085}[weather.time]
+    target = {"day": 0.30, "sunset": 0.22, "night": 0.12}[weather.time]
     gain = target / mean ** (0.75 if weather.time == "day" else 0.6) * 0.26 ** (-0.25) * 0.72
     gain *= 2 ** dice.normal(0.28)
     warmth, green = dice.normal(0.07), dice.normal(0.025)
