@@ -9,7 +9,7 @@ from matlab_compat.relja_pca import PCA, relja_PCA
 from matlab_compat.simplenn import SimpleNN
 from matlab_compat.simplenn_tidy import cell_row
 
-__all__ = ["PCA", "add_pca", "append_pca", "check_dimension", "has_pca", "relja_PCA"]
+__all__ = ["PCA", "add_pca", "append_pca", "check_dimension", "has_pca", "refuse_second", "relja_PCA"]
 
 _NAMES = {True: "WPCA", False: "PCA"}
 _FLOOR = 1e-9  # added to variances before whitening divides by their root
@@ -29,7 +29,7 @@ def add_pca(net: SimpleNN, features: np.ndarray, *, dim: int = 4096, whiten: boo
 
     Ported from: netvlad/addPCA.m
     """
-    _refuse_second(net)
+    refuse_second(net)
     check_dimension(dim, *features.shape)
     return append_pca(net, relja_PCA(np.asarray(features, dtype=np.float32), dim), dim=dim, whiten=whiten)
 
@@ -40,7 +40,7 @@ def append_pca(net: SimpleNN, pca: PCA, *, dim: int | None = None, whiten: bool 
     The layers are WPCA or PCA (a 1 x 1 convolution, single precision whatever the class of U) and finalL2.
     Raises ArgumentError as `add_pca` does.
     """
-    _refuse_second(net)
+    refuse_second(net)
     dim = len(pca.lams) if dim is None else dim
     if not 1 <= dim <= len(pca.lams):
         raise ArgumentError(f"{dim} dimensions asked for, the PCA has {len(pca.lams)}")
@@ -82,7 +82,8 @@ def has_pca(net: SimpleNN) -> bool:
     return any(layer.type == "conv" and layer.name in _NAMES.values() for layer in list(net)[-2:])
 
 
-def _refuse_second(net: SimpleNN) -> None:
+def refuse_second(net: SimpleNN) -> None:
+    """ArgumentError when the network ends in PCA already."""
     if has_pca(net):
         raise ArgumentError(
             "the network ends in PCA already (the released networks hold their whitening): leave addPCA out"

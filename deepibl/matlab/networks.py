@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from deepibl import clusters, network_build, network_prepare
+from deepibl import clusters, network_build, network_prepare, pca
 from deepibl.paths import localPaths
+from deepibl.pca_files import pca_of_images, training_names
 from deepibl.pretrained import load_pretrained
+from matlab_compat import matfile
+from matlab_compat.arguments import options
 from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn import LayerKey, SimpleNN
+from matlab_compat.simplenn_edit import relja_netOutputDim
 
 CLUSTERS = 64
 
@@ -114,3 +119,47 @@ def _option(opts: Any, name: str, *default: Any) -> Any:
     if found is None and not default:
         raise ArgumentError(f"opts has no {name}")
     return found
+
+
+def addPCA(net: SimpleNN, dbTrain: Any, *args: Any, paths: Any = None, **kwargs: Any) -> SimpleNN:
+    """The network with PCA and whitening at its end, trained on the database images of dbTrain.
+
+    Options: pcaDim (4096), doWhite (True), nTrainCap (10000 images at most), useGPU (True: the CUDA device,
+    if there is one), numThreads (12), batchSize (10). paths: what localPaths takes; descriptors and PCA are
+    kept in files whose names begin with outPrefix and the session's name.
+
+    Raises ArgumentError for a network that ends in PCA (the released ones do), for one without session and
+    epoch, and for a pcaDim that the images cannot give.
+
+    Ported from: netvlad/addPCA.m
+    """
+    defaults = {
+        "pcaDim": 4096,
+        "doWhite": True,
+        "nTrainCap": 10000,
+        "useGPU": True,
+        "numThreads": 12,
+        "batchSize": 10,
+    }
+    opts = options(defaults, args, kwargs)
+    pca.refuse_second(net)
+    if "sessionID" not in net.meta or "epoch" not in net.meta:
+        raise ArgumentError(
+            "net.meta has no sessionID and epoch, which name the files; loadNet, addLayers and training "
+            "set them"
+        )
+    epoch = int(matfile.scalar(net.meta["epoch"]))
+    stem = f"{localPaths(paths).outPrefix}{matfile.text(net.meta['sessionID'])}_ep{epoch:06d}"
+    Path(stem).parent.mkdir(parents=True, exist_ok=True)
+    found = pca_of_images(
+        net,
+        dbTrain.dbPath,
+        training_names(dbTrain.dbImageFns, int(opts.nTrainCap)),
+        stem,
+        dim=int(opts.pcaDim),
+        output_dim=relja_netOutputDim(net)[0],
+        device="cuda" if opts.useGPU and torch.cuda.is_available() else "cpu",
+        num_threads=int(opts.numThreads),
+        batch_size=int(opts.batchSize),
+    )
+    return pca.append_pca(net, found, dim=int(opts.pcaDim), whiten=bool(opts.doWhite))

@@ -1,15 +1,21 @@
 """relja_PCA against the original, and addPCA's arithmetic where no training is needed."""
 
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
+from deepibl.features import read_features
+from deepibl.matlab.networks import addPCA
 from deepibl.pca import PCA, add_pca, append_pca
 from matlab_compat import matfile
 from matlab_compat.relja_pca import relja_PCA
 from matlab_compat.simplenn import SimpleNN
 from tests.golden_data import golden_files, golden_id, read_golden
-from tests.tolerances import assert_close
+from tests.tolerances import TOL, assert_close
 
 PCA_FILES = golden_files("pca/relja_PCA_*.mat")
 DUAL = golden_files("train/addPCA_dual*.mat")
@@ -131,3 +137,46 @@ def test_whitening_with_few_dimensions_works_in_single_precision(path):
     # one image: signs are those of the components
     signs = np.sign((net["WPCA"].weights_to_matlab()[0] * case["w"]).sum(axis=(0, 1, 2)))
     assert_close(got * signs, want, "pca")
+
+
+class TrainingSet(SimpleNamespace):
+    """The golden training set's database images."""
+
+    @classmethod
+    def of(cls, golden: Path) -> "TrainingSet":
+        (listed,) = golden_files("train/datasets/*train.mat")
+        names = matfile.image_names(matfile.load(listed)["dbStruct"]["dbImageFns"])
+        return cls(name=listed.stem, dbPath=f"{golden}/train/data/{listed.stem}/images/", dbImageFns=names)
+
+
+@pytest.mark.parametrize("path", DUAL, ids=golden_id)
+def test_addPCA_computes_the_originals_descriptors(path, golden, tmp_path):
+    case = matfile.load(path)
+    base, data = base_network(case, "net_white"), TrainingSet.of(golden)
+    base.meta |= {"sessionID": "s", "epoch": np.ones((1, 1))}
+    addPCA(base, data, pcaDim=5, nTrainCap=len(data.dbImageFns), paths={"outPrefix": f"{tmp_path}/"})
+    got = read_features(tmp_path / "s_ep000001_traindescs_for_pca.bin", count=len(data.dbImageFns))
+    chosen = matfile.cell_list(case["draws"])[0]["y"].ravel().astype(int) - 1
+    assert np.abs(got[chosen] - case["X"].T).max() <= TOL["features"]  # of unit norm: absolute
+
+
+@pytest.mark.parametrize("path", DUAL, ids=golden_id)
+def test_addPCA_takes_the_originals_files(path, golden, tmp_path):
+    case = matfile.load(path)
+    want, data = case["val_q_wpca"].T, TrainingSet.of(golden)
+    name = matfile.text(case["descFile"])
+    shutil.copy(golden / "train/bins_extra" / name, tmp_path)
+    raw = np.fromfile(golden / "train/bins_extra/val_q.bin", dtype=np.float32).reshape(len(want), -1)
+    base = base_network(case, "net_white")
+    session = matfile.text(case["sessionID_white"]).removesuffix("_WPCA")
+    prefix = name.partition(session)[0]
+    base.meta |= {"sessionID": session, "epoch": np.ones((1, 1))}
+    settings = {"nTrainCap": case["X"].shape[1], "paths": {"outPrefix": f"{tmp_path}/{prefix}"}}
+    white = addPCA(base, data, "pcaDim", want.shape[1], **settings)
+    assert_close(same_signs(run_last_layers(white, raw), want), want, "pca")
+    # a second call takes the .mat file, for fewer dimensions too
+    (tmp_path / name).unlink()
+    want = case["val_q_pca"].T
+    plain = addPCA(base, data, pcaDim=want.shape[1], doWhite=False, **settings)
+    assert_close(same_signs(run_last_layers(plain, raw), want), want, "pca")
+    assert not (tmp_path / name).exists()
