@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,7 +18,8 @@ class Model:
     """A kind of vehicle.
 
     Attributes:
-        width: metres. outline: the side from the rear bottom over the roof to the front bottom, (x, z) metres, the
+        width: metres. outline: the side from the rear bottom over the roof to the front bottom, (x, z)
+            metres, the
             front at larger x. glass: numbers of the outline's edges that are front and rear windows.
         windows: side windows, each an outline. wheels: x of the axles; radius of the wheels.
     """
@@ -33,25 +35,29 @@ class Model:
 def _row_of_windows(start: float, end: float, low: float, high: float, count: int) -> list[Outline]:
     edges = np.linspace(start, end, count + 1).tolist()
     return [
-        [(a + 0.06, low), (a + 0.06, high), (b - 0.06, high), (b - 0.06, low)]
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
+        [(a + 0.06, low), (a + 0.06, high), (b - 0.06, high), (b - 0.06, low)] for a, b in pairwise(edges)
     ]
 
 
 MODELS = {
     "sedan": Model(
-        1.8, [(0, 0.3), (0.0, 0.95), (0.7, 1.0), (1.25, 1.45), (2.7, 1.47), (3.35, 1.0), (4.4, 0.8), (4.5, 0.3)], (2, 4),
-        [[(1.0, 0.98), (1.4, 1.38), (1.95, 1.4), (1.95, 0.98)], [(2.05, 0.98), (2.05, 1.4), (2.6, 1.4), (3.15, 0.98)]],
+        1.8, [(0, 0.3), (0.0, 0.95), (0.7, 1.0), (1.25, 1.45), (2.7, 1.47), (3.35, 1.0), (4.4, 0.8),
+        (4.5, 0.3)], (2, 4),
+        [[(1.0, 0.98), (1.4, 1.38), (1.95, 1.4), (1.95, 0.98)], [(2.05, 0.98), (2.05, 1.4), (2.6, 1.4),
+        (3.15, 0.98)]],
         (0.85, 3.6),
     ),
     "hatch": Model(
-        1.72, [(0, 0.3), (0.0, 0.95), (0.35, 1.48), (2.3, 1.52), (3.0, 1.02), (3.85, 0.82), (3.95, 0.3)], (1, 3),
-        [[(0.25, 1.0), (0.5, 1.4), (1.35, 1.44), (1.35, 1.0)], [(1.45, 1.0), (1.45, 1.44), (2.2, 1.44), (2.8, 1.0)]],
+        1.72, [(0, 0.3), (0.0, 0.95), (0.35, 1.48), (2.3, 1.52), (3.0, 1.02), (3.85, 0.82), (3.95, 0.3)],
+        (1, 3),
+        [[(0.25, 1.0), (0.5, 1.4), (1.35, 1.44), (1.35, 1.0)], [(1.45, 1.0), (1.45, 1.44), (2.2, 1.44),
+        (2.8, 1.0)]],
         (0.7, 3.15),
     ),
     "suv": Model(
         1.88, [(0, 0.4), (0.0, 1.1), (0.25, 1.72), (2.8, 1.76), (3.4, 1.2), (4.5, 1.05), (4.6, 0.4)], (1, 3),
-        [[(0.2, 1.2), (0.4, 1.62), (1.6, 1.66), (1.6, 1.2)], [(1.7, 1.2), (1.7, 1.66), (2.7, 1.66), (3.2, 1.2)]],
+        [[(0.2, 1.2), (0.4, 1.62), (1.6, 1.66), (1.6, 1.2)], [(1.7, 1.2), (1.7, 1.66), (2.7, 1.66), (3.2,
+        1.2)]],
         (0.85, 3.65), 0.38,
     ),
     "van": Model(
@@ -68,8 +74,10 @@ MODELS = {
     ),
 }  # fmt: skip
 PAINTS: list[Colour] = [
-    (226, 226, 224), (172, 174, 178), (112, 116, 120), (36, 36, 40), (24, 24, 28), (134, 28, 30), (36, 60, 106),
-    (206, 204, 198), (80, 92, 84), (150, 132, 104), (190, 40, 40), (60, 110, 150), (212, 168, 40), (90, 30, 40),
+    (226, 226, 224), (172, 174, 178), (112, 116, 120), (36, 36, 40), (24, 24, 28), (134, 28, 30), (36,
+    60, 106),
+    (206, 204, 198), (80, 92, 84), (150, 132, 104), (190, 40, 40), (60, 110, 150), (212, 168, 40), (90,
+    30, 40),
 ]  # fmt: skip
 BUS_PAINTS: list[Colour] = [(196, 40, 36), (220, 178, 40), (40, 100, 60), (60, 120, 180), (220, 220, 216)]
 GLASS: Colour = (44, 50, 58)
@@ -78,7 +86,9 @@ FINE = 40.0  # metres up to which wheels, lights and windows are drawn
 
 @dataclass(frozen=True)
 class Vehicle:
-    """A vehicle in the street: `position` UTM (2,) of its middle, `heading` a unit vector (2,), `paint` its colour."""
+    """A vehicle in the street: `position` UTM (2,) of its middle, `heading` a unit vector (2,), `paint`
+    its colour.
+    """
 
     model: str
     position: np.ndarray
@@ -91,8 +101,10 @@ class Solid:
     """A model's faces, in drawing order for any camera that sees them.
 
     Attributes:
-        points: (p, 3): metres forward of the middle, to the left, up. faces: first and last point of each face.
-        normals: (f, 3), outward. colours: None where the vehicle's paint goes, times `tones`. labels: one a face.
+        points: (p, 3): metres forward of the middle, to the left, up. faces: first and last point of each
+            face.
+        normals: (f, 3), outward. colours: None where the vehicle's paint goes, times `tones`. labels: one
+            a face.
         detail: True for faces that are left out far away.
     """
 
@@ -114,8 +126,15 @@ def solid(name: str) -> Solid:
     points: list[np.ndarray] = []
     rows: list[tuple[tuple[float, float, float], Colour | None, float, int, bool]] = []
 
-    def add(side_view: Outline, sides: list[float], normal: tuple[float, float, float], colour: Colour | None,
-            tone: float = 1.0, label: int = 0, detail: bool = False) -> None:  # fmt: skip
+    def add(
+        side_view: Outline,
+        sides: list[float],
+        normal: tuple[float, float, float],
+        colour: Colour | None,
+        tone: float = 1.0,
+        label: int = 0,
+        detail: bool = False,
+    ) -> None:
         points.append(np.array([(x - length / 2, y, z) for (x, z), y in zip(side_view, sides, strict=True)]))
         rows.append((normal, colour, tone, label, detail))
 
@@ -137,12 +156,14 @@ def solid(name: str) -> Solid:
             for s in (-1, 1):
                 lamp, width = [(x, z), (x, z + 0.17), (x, z + 0.17), (x, z)], model.width * s
                 add(lamp, [0.46 * width] * 2 + [0.3 * width] * 2, normal, colour, 1.0, label)
-    for s in (-1.0, 1.0):
-        _add_side(add, model, s * half, (0.0, s, 0.0), glass_label)
+    for side in (-1.0, 1.0):
+        _add_side(add, model, side * half, (0.0, side, 0.0), glass_label)
     ends = np.cumsum([0] + [len(p) for p in points]).tolist()
     return Solid(
-        np.concatenate(points), list(zip(ends[:-1], ends[1:], strict=True)), np.array([row[0] for row in rows]),
-        [row[1] for row in rows], [row[2] for row in rows], [row[3] for row in rows], np.array([row[4] for row in rows]),
+        np.concatenate(points), list(pairwise(ends)),
+        np.array([row[0] for row in rows]),
+        [row[1] for row in rows], [row[2] for row in rows], [row[3] for row in rows],
+        np.array([row[4] for row in rows]),
     )  # fmt: skip
 
 
@@ -157,7 +178,9 @@ def _add_side(add, model: Model, y: float, normal: tuple[float, float, float], g
     angles = np.linspace(0, 2 * np.pi, 11)[:-1]
     for axle in model.wheels:
         for radius, colour in ((model.radius, (24, 24, 26)), (model.radius * 0.55, (128, 130, 134))):
-            circle = [(axle + radius * float(np.cos(t)), model.radius + radius * float(np.sin(t))) for t in angles]
+            circle = [
+                (axle + radius * float(np.cos(t)), model.radius + radius * float(np.sin(t))) for t in angles
+            ]
             add(circle, [y * 1.01] * 10, normal, colour, 1.0, 0, radius < model.radius)
 
 
