@@ -1,7 +1,7 @@
 """How each golden file of MatConvNet's blocks is computed here: file name prefix -> what comes out, by name.
 
-Every runner takes the file's variables and the class to compute in, and gives arrays in MATLAB's order under the
-names that the file uses.
+Every runner takes the file's variables and the class to compute in, and gives arrays in MATLAB's order under
+the names that the file uses.
 """
 
 from collections.abc import Callable, Mapping

@@ -87,7 +87,7 @@ def test_classification_loss_equals_the_original_in_every_case(path: Path, doubl
 
 
 def loss_targets(case: Any, options: list[Any], dtype: torch.dtype) -> torch.Tensor:
-    """Labels (from 0) of the losses over classes, attributes of the others; images of their own in 3-D cases."""
+    """Labels (from 0) of the losses over classes, attributes of the others; one image in 3-D cases."""
     if options[options.index("loss") + 1].lower() in ATTRIBUTE_LOSSES:
         return maps_to_torch(np.asarray(case.c, dtype=np.float64)).to(dtype)
     return zero_based(case.c[:, :, None] if case.x.ndim == 3 else case.c)
@@ -108,7 +108,7 @@ def test_loss_defaults_and_errors_are_as_the_originals(path: Path) -> None:
 
 def test_no_file_of_these_groups_is_left_out(golden: Path) -> None:
     for folder in ("ops", "mid/ops", "ops_lrn_exact", "mid/ops_lrn_exact"):
-        there = {path for path in (golden / folder).rglob("*.mat")}
+        there = set((golden / folder).rglob("*.mat"))
         assert there, folder
         misc = {path for path in there if path.stem == "loss_misc"}
         assert there - set(FILES) - set(LOSSES) - misc == set()
