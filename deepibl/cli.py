@@ -6,6 +6,7 @@ could not be read (they are listed).
 """
 
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ app = typer.Typer(
 Net = Annotated[str, typer.Argument(help="A network: .mat, .safetensors, or the name of one that ships.")]
 Device = Annotated[str, typer.Option(help="'auto', 'cpu' or 'cuda'.")]
 Precision = Annotated[str, typer.Option(help="'fp32' or 'bf16' (trunk in bfloat16).")]
+Engine = Annotated[str, typer.Option(help="'auto', 'torch', 'fused' or 'openvino'; see docs/performance.md.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time; changes speed, not results.")]
 Resize = Annotated[int | None, typer.Option(min=1, help="Scale images to this shorter side, in pixels.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -77,6 +79,7 @@ def extract(
     batch_size: BatchSize = 10,
     device: Device = "auto",
     precision: Precision = "fp32",
+    engine: Engine = "auto",
 ) -> None:
     """Compute descriptors of images and write them to a file, one row an image."""
     from deepibl.features import extract_to_file
@@ -87,7 +90,12 @@ def extract(
         raise ArgumentError("no images given: name them, or give --list FILE with one name a line")
     where = _device(device)
     loaded = load_network(_find(net), device=where)
-    settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "precision": precision}
+    settings: dict[str, Any] = {
+        "batch_size": batch_size,
+        "device": where,
+        "precision": precision,
+        "engine": engine,
+    }
     report = extract_to_file(loaded, root, names, output, resize=resize, on_error="skip", **settings)
     typer.echo(f"{len(report.kept)} descriptors of {report.dim} dimensions in {output}")
     if report.failures:
@@ -111,6 +119,7 @@ def index(
     batch_size: BatchSize = 10,
     device: Device = "auto",
     precision: Precision = "fp32",
+    engine: Engine = "auto",
 ) -> None:
     """Make an index of geo-tagged images: descriptors, names, positions and the network's identity."""
     from deepibl.indexing import build_index
@@ -123,7 +132,7 @@ def index(
     places = database_places(given[0], root)
     path = _find(net)
     where = _device(device)
-    settings = {"batch_size": batch_size, "device": where, "precision": precision}
+    settings = {"batch_size": batch_size, "device": where, **_how(precision, engine)}
     made, failures = build_index(
         load_network(path, device=where), places, output, network_path=path, resize=resize, **settings
     )
@@ -146,6 +155,7 @@ def localize(
     ] = None,
     device: Device = "auto",
     precision: Precision = "fp32",
+    engine: Engine = "auto",
 ) -> None:
     """Print the places of an index that look most like each photo."""
     from deepibl.index import PlaceIndex
@@ -157,7 +167,7 @@ def localize(
     places = PlaceIndex.load(index_file)
     where = _device(device)
     loaded = load_network(_find(net or places.network_path), device=where)
-    found, failures = find_places(loaded, photos, places, top=top, device=where, precision=precision)
+    found, failures = find_places(loaded, photos, places, top=top, device=where, **_how(precision, engine))
     if as_json:
         typer.echo(
             json.dumps({photo: [m.as_dict() for m in matches] for photo, matches in found.items()}, indent=2)
@@ -188,6 +198,7 @@ def evaluate(
     batch_size: BatchSize = 10,
     device: Device = "auto",
     precision: Precision = "fp32",
+    engine: Engine = "auto",
 ) -> None:
     """Print Recall@N, as the original does."""
     from deepibl.index import PlaceIndex
@@ -197,7 +208,12 @@ def evaluate(
     from deepibl.tables import recall_table
 
     where = _device(device)
-    settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "precision": precision}
+    settings: dict[str, Any] = {
+        "batch_size": batch_size,
+        "device": where,
+        "precision": precision,
+        "engine": engine,
+    }
     settings["crop_to_dim"] = crop_to_dim
     if index_file is not None:
         if queries is None or dataset or db is not None:
@@ -292,6 +308,23 @@ def _device(name: str) -> str:
             "--device cuda: this machine has no CUDA device that torch can use; try --device cpu"
         )
     return name
+
+
+class _StandardError(logging.Handler):
+    """What the library logs, on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints the record."""
+        typer.echo(self.format(record), err=True)
+
+
+def _how(precision: str, engine: str) -> dict[str, str]:
+    """The settings of the arithmetic; what the engine turns out to be is told on standard error."""
+    log = logging.getLogger("deepibl.features")
+    if not any(isinstance(handler, _StandardError) for handler in log.handlers):
+        log.addHandler(_StandardError())
+    log.setLevel(logging.INFO)
+    return {"precision": precision, "engine": engine}
 
 
 def _size(text: str) -> tuple[int, int] | None:

@@ -58,7 +58,7 @@ def choose_engine(
     """The engine that `name` asks for, made ready for this network as it is now.
 
     stop: the trunk's layers are 0 .. stop-1; None: those before the first pooling layer and its
-    normalisation (`deepibl.describe.head_start`). The weights are read here: choose again after changing them.
+    normalisation (`deepibl.describe.head_start`). Weights are read here: choose again after changing them.
     Raises ArgumentError for an unknown name, or an engine that was asked for by name and cannot be had here.
     """
     from deepibl.describe import head_start
@@ -84,7 +84,7 @@ def _obstacle(net: nn.Module, precision: str, device: torch.device) -> str:
         return f"on {device.type}, torch's own operators"
     if not isinstance(net, SimpleNN):
         return "the network is no SimpleNN"
-    if any(not hook == {} for layer in net for hook in (layer._forward_hooks, layer._forward_pre_hooks)):
+    if any(hook != {} for layer in net for hook in (layer._forward_hooks, layer._forward_pre_hooks)):
         return "hooks watch the network's layers"
     if precision == "bf16" and not onednn.instructions("bf16"):
         return "this processor has no bfloat16 instructions"

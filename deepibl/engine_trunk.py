@@ -50,7 +50,7 @@ class FusedTrunk:
             return first
         pool: Layer | None = None
         relu = False
-        while layers and (_plain_relu(layers[0]) and not relu or _max_pool(layers[0]) and pool is None):
+        while layers and ((pool is None and _max_pool(layers[0])) or (not relu and _plain_relu(layers[0]))):
             after = layers.pop(0)
             relu, pool = relu or isinstance(after, ReLU), after if isinstance(after, Pool) else pool
         assert isinstance(first, Conv) and first.weight is not None

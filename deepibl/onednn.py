@@ -35,9 +35,9 @@ def available() -> str:
 
 
 def instructions(precision: str = "fp32") -> str:
-    """The best instructions for a precision that oneDNN may use here: AMX, AVX-512 bf16, AVX-512, AVX2 or ''.
+    """The best instructions for a precision that oneDNN may use here: AMX, AVX-512 bf16, AVX-512, AVX2.
 
-    '' for bf16 means that this processor would only emulate it. $DNNL_MAX_CPU_ISA, oneDNN's own limit, counts.
+    '' if none; for bf16 that means it would only be emulated. $DNNL_MAX_CPU_ISA, oneDNN's own limit, counts.
     """
     limit = os.environ.get("DNNL_MAX_CPU_ISA", "ALL").upper()
     amx = _has("_is_amx_tile_supported") and limit in ("ALL", "DEFAULT", "AVX512_CORE_AMX")
@@ -120,13 +120,13 @@ class Workers:
         self._own = local()
         self._pool = ThreadPoolExecutor(self.count, "deepibl-compute", _use_one_thread)
 
-    def run(self, job: Callable[[Any, Scratch], None], items: Sequence[Any]) -> None:
+    def run(self, job: Callable[[Any, Scratch], Any], items: Sequence[Any]) -> None:
         """job(item, scratch) for all items; raises what a job raises."""
         wanted = torch.get_num_threads()
         list(self._pool.map(lambda item: self._do(job, item), items))
         torch.set_num_threads(wanted)  # a thread that starts changes it for all that start after it
 
-    def _do(self, job: Callable[[Any, Scratch], None], item: Any) -> None:
+    def _do(self, job: Callable[[Any, Scratch], Any], item: Any) -> None:
         if not hasattr(self._own, "scratch"):
             self._own.scratch = Scratch()
         with torch.inference_mode():
@@ -150,5 +150,3 @@ class Scratch:
         if held is None or held.numel() < size:
             held = self._held[name] = torch.zeros(size)
         return held[:size].view(shape)
-
-

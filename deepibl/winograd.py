@@ -6,7 +6,7 @@ Every 4 x 4 tile of the output comes from a 6 x 6 tile of the input:
 
 With d the input tile, g the filter and * the product element by element, Y = A' [(G g G') * (B' d B)] A.
 The filters are transformed once. The tiles go through in strips that stay in the processor's cache:
-numbers (tiles, 36, C), so that the transforms are batched matrix products with one 36 x 36 (or 16 x 36) matrix
+numbers (tiles, 36, C), so that the transforms are batched matrix products with one 36 x 36 or 16 x 36 matrix
 and the 36 products are one grouped 1 x 1 convolution of oneDNN, which is faster there than MKL's batch.
 
 The matrices come from interpolation at 0, ±5/8, ±3/2 and infinity (Toom-Cook). In float32 the error is about
@@ -91,7 +91,7 @@ class WinogradConvolution:
 
     @staticmethod
     def takes(weight: Tensor) -> bool:
-        """Whether it pays for such filters: there, 3 x 3, and many (what suits oneDNN's blocks of channels)."""
+        """Whether it pays for such filters: there, 3 x 3, and many (in oneDNN's blocks of 16)."""
         count, channels, height, width = weight.shape
         return (height, width) == (3, 3) and min(count, channels) >= LEAST and not (count | channels) % 16
 
@@ -107,7 +107,9 @@ class WinogradConvolution:
         out = torch.empty(images * rows, side, columns, side, self.count)
         step = min(max(1, STRIP_TILES // columns), images * rows)  # rows of tiles at a time
         size = (1, NUMBERS * self.channels, 1, step * columns)
-        self._workers.run(lambda _, __: self._filters.for_size(size), [0])  # one thread packs otherwise than two
+        self._workers.run(
+            lambda _, __: self._filters.for_size(size), [0]
+        )  # one thread packs otherwise than two
         pixels = x.permute(0, 2, 3, 1)  # (N, H, W, C)
 
         def compute(start: int, scratch: Scratch) -> None:
@@ -138,12 +140,12 @@ class WinogradConvolution:
         torch.bmm(matrices, tiles.view(count, NUMBERS, self.channels), out=numbers[:count])
 
     def _products(self, numbers: Tensor) -> Tensor:
-        """(tiles, 36, C) to (tiles, 36, K). The number of tiles is always the same, for the packing's sake."""
+        """(tiles, 36, C) to (tiles, 36, K). The number of tiles never changes, for the packing."""
         maps = numbers.view(1, 1, len(numbers), -1).permute(0, 3, 1, 2)
         return self._filters.convolve(maps, None).permute(0, 2, 3, 1).reshape(-1, NUMBERS, self.count)
 
     def _finish(self, numbers: Tensor, out: Tensor, scratch: Scratch) -> None:
-        """Transforms (tiles, 36, K) back, pools, adds the bias and rectifies into out (rows, s, columns, s, K)."""
+        """Transforms (tiles, 36, K) back into out (rows, s, columns, s, K), pools, rectifies."""
         rows, side, columns = out.shape[:3]
         count = rows * columns
         pixels = scratch.buffer("pixels", (count, TILE * TILE, self.count))

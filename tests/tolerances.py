@@ -19,6 +19,10 @@ TOL = {
     "features": 3e-6,  # unit-norm descriptors, absolute
     "reduced features": 1e-5,  # the same after PCA to a few dimensions, which enlarges rounding (3e-6 seen)
     "pca": 5e-6,  # eigenvectors of a float32 covariance (an independent implementation reached 3e-6)
+    "winograd": 1e-5,  # a convolution of few channels by Winograd's products (2e-6 seen)
+    # descriptors of one network under two engines, as cosine distance; issue: 1e-9, and 2e-3 for bf16
+    "engine": 1e-9,
+    "engine bf16": 2e-3,
     "training": 1e-4,  # weights after a training run
 }
 
