@@ -40,9 +40,7 @@ def run(settings: Settings) -> list[Table]:
         require(error < 1e-4, f"NetVLAD, {title}: {error}")
         for name, median in medians.items():
             memory = peak_memory(candidates[name])
-            rows.append(
-                [title, name, f"{median.seconds * 1e3:.1f}", f"{median.ratio:.1f}", f"{memory:.0f}"]
-            )
+            rows.append([title, name, f"{median.seconds * 1e3:.1f}", f"{median.ratio:.1f}", f"{memory:.0f}"])
     columns = ["what", "how", "ms", "x port", "MB"]
     return [Table(f"NetVLAD on maps of {dim} x {size[0]} x {size[1]}", columns, rows)]
 

@@ -33,7 +33,7 @@ class Table:
 
     title: str
     columns: Sequence[str]
-    rows: list[Sequence[Any]] = field(default_factory=list)
+    rows: list[Any] = field(default_factory=list)
     note: str = ""
 
     def print(self) -> None:
@@ -58,7 +58,7 @@ class Paired:
 def paired(
     candidates: Mapping[str, Callable[[], Any]], rounds: int, before: Callable[[str], Any] = lambda name: None
 ) -> tuple[dict[str, Paired], dict[str, Any]]:
-    """Runs the candidates in turn, `rounds` times after one round that is not timed; the first is the baseline.
+    """Runs the candidates in turn, `rounds` times after one untimed round; the first is the baseline.
 
     before: called with a candidate's name, outside the timing. cpu_ratio compares processor seconds, which
     other programs on the machine disturb less. Returns the medians and each candidate's last result.
@@ -81,7 +81,8 @@ def paired(
         return statistics.median(a / b for a, b in zip(times[first], times[name], strict=True))
 
     medians = {
-        name: Paired(statistics.median(wall[name]), ratio(wall, name), ratio(cpu, name)) for name in candidates
+        name: Paired(statistics.median(wall[name]), ratio(wall, name), ratio(cpu, name))
+        for name in candidates
     }
     return medians, results
 
@@ -138,7 +139,7 @@ def peak_memory(run: Callable[[], Any]) -> float:
 
 
 def resident() -> float:
-    """MB of memory of this process that is not file pages mapped from disk; 0 where the system does not say."""
+    """MB of this process, without file pages mapped from disk; 0 where the system does not say."""
     try:
         with open("/proc/self/status") as status:
             lines = dict(line.split(":", 1) for line in status if ":" in line)

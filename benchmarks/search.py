@@ -52,8 +52,8 @@ def run(settings: Settings) -> list[Table]:
     )
     require(stable, "search: ids depend on the block")
     note = (
-        f"{agree:.2%} of the ids are the port's (near ties differ in float32); the ids of deepibl.search are the "
-        "same for blocks of 1, 7 and 64 queries."
+        f"{agree:.2%} of the ids are the port's (near ties differ in float32); deepibl.search gives the "
+        "same ids for blocks of 1, 7 and 64 queries."
     )
     columns = ["how", "s", "x port", "x the products' time", "MB"]
     return [Table(f"{count} queries in {size} descriptors of {dim} dimensions", columns, rows, note)]
