@@ -84,7 +84,7 @@ def _neighbours(positions: np.ndarray) -> int:
 
 def _large(settings: Settings) -> Table:
     """Exact and compressed search in one large memory-mapped file."""
-    count, dim = (2000, 64) if settings.smoke else (1_000_000, 4096) if settings.full else (50_000, 1024)
+    count, dim = (600, 16) if settings.smoke else (1_000_000, 4096) if settings.full else (50_000, 1024)
     rows: list[Any] = []
     with tempfile.TemporaryDirectory() as folder:
         database = write_descriptors(Path(folder) / "large.npy", count, dim)
