@@ -5,7 +5,8 @@ engine    computes
 ========  ===========================================================================================
 torch     the network as it is; everywhere, on any device, with any layers
 fused     on a CPU: convolution + pooling + ReLU in one step, filters packed once, Winograd in float32
-openvino  on a CPU, where the extra `openvino` is installed: the trunk by OpenVINO
+openvino  on a CPU, where OpenVINO is installed (the extra `openvino`): the trunk by OpenVINO
+cuda      on a CUDA device: channels last, fp16 and tf32 too, CUDA graphs; never run yet, so never chosen
 auto      fused where the machine and the network have what it needs, else torch
 ========  ===========================================================================================
 
@@ -28,7 +29,7 @@ from deepibl.allocator import keep_buffers
 from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn import SimpleNN
 
-ENGINES = ("auto", "torch", "fused", "openvino")
+ENGINES = ("auto", "torch", "fused", "openvino", "cuda")
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,10 @@ def choose_engine(
     from deepibl.describe import head_start
 
     check_engine(name)
+    if name == "cuda":
+        return _cuda(net, precision, device, stop)
+    if precision not in ("fp32", "bf16"):
+        raise ArgumentError(f"precision is fp32 or bf16, not {precision!r}, unless with --engine cuda")
     if name == "torch":
         return Engine("torch", "asked for")
     obstacle = _obstacle(net, precision, device)
@@ -91,6 +96,16 @@ def _obstacle(net: nn.Module, precision: str, device: torch.device) -> str:
     if not onednn.instructions():
         return "this processor has neither AVX-512 nor AVX2"
     return onednn.available()
+
+
+def _cuda(net: nn.Module, precision: str, device: torch.device, stop: int | None) -> Engine:
+    from deepibl.describe import head_start
+    from deepibl.engine_cuda import CudaTrunk
+
+    if device.type != "cuda" or not isinstance(net, SimpleNN):
+        raise ArgumentError(f"--engine cuda computes a SimpleNN on a CUDA device, not on {device.type}")
+    end = head_start(net) if stop is None else stop
+    return Engine("cuda", f"CUDA graphs, {precision}", end, CudaTrunk(net, end, precision))
 
 
 def _fused(net: SimpleNN, stop: int, precision: str) -> Engine:
