@@ -27,8 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     how.add_argument("--full", action="store_true", help="the sizes of the issue; takes long")
     how.add_argument("--smoke", action="store_true", help="tiny sizes, results compared")
     parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=BENCHMARKS)
+    parser.add_argument("--rounds", type=int, help="interleaved rounds (default: 3, with --full 7)")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 4], help="of extraction")
     options = parser.parse_args(arguments)
-    settings = Settings(smoke=options.smoke, full=options.full)
+    settings = Settings(options.smoke, options.full, options.rounds, tuple(options.batches))
     _machine(settings).print()
     for name in options.only:
         start = time.perf_counter()

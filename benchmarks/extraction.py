@@ -60,7 +60,7 @@ def run(settings: Settings) -> list[Table]:
     port = Port(net).eval()
     height, width = (48, 64) if settings.smoke else (480, 640)
     tables = []
-    for batch in (1,) if settings.smoke else (1, 4):
+    for batch in settings.batches[:1] if settings.smoke else settings.batches:
         images = photos(batch, height, width)
         tables.append(_forward(settings, net, port, images))
     tables.append(_files(settings, net, port, height, width))

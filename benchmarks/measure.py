@@ -16,15 +16,20 @@ from deepibl import onednn
 
 @dataclass(frozen=True)
 class Settings:
-    """How long to measure. smoke: tiny sizes, results compared, one round; full: the sizes of the issue."""
+    """How long to measure. smoke: tiny sizes, results compared, one round; full: the sizes of the issue.
+
+    asked: rounds instead of the usual number. batches: images at a time, for extraction.
+    """
 
     smoke: bool = False
     full: bool = False
+    asked: int | None = None
+    batches: tuple[int, ...] = (1, 4)
 
     @property
     def rounds(self) -> int:
         """Rounds of interleaved runs, beyond the one that warms up."""
-        return 1 if self.smoke else 7 if self.full else 3
+        return self.asked or (1 if self.smoke else 7 if self.full else 3)
 
 
 @dataclass
