@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -54,17 +55,15 @@ def photos(count: int, height: int, width: int) -> torch.Tensor:
     return (F.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 1) * 255).round()
 
 
-def run(settings: Settings) -> list[Table]:
-    """The tables of this benchmark."""
+def run(settings: Settings) -> Iterator[Table]:
+    """The tables of this benchmark, each when it is measured."""
     net = network(settings)
     port = Port(net).eval()
     height, width = (48, 64) if settings.smoke else (480, 640)
-    tables = []
     for batch in settings.batches[:1] if settings.smoke else settings.batches:
         images = photos(batch, height, width)
-        tables.append(_forward(settings, net, port, images))
-    tables.append(_files(settings, net, port, height, width))
-    return tables
+        yield _forward(settings, net, port, images)
+    yield _files(settings, net, port, height, width)
 
 
 def _candidates(net: SimpleNN, port: Port, images: torch.Tensor) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from benchmarks.measure import Mismatch, Settings, Table, paired
 
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_the_ways_of_a_benchmark_agree(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    tables = importlib.import_module(f"benchmarks.{name}").run(Settings(smoke=True))
+    tables = list(importlib.import_module(f"benchmarks.{name}").run(Settings(smoke=True)))
     for table in tables:
         assert table.rows and all(len(row) == len(table.columns) for row in table.rows)
         table.print()
