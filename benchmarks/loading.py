@@ -39,8 +39,7 @@ def run(settings: Settings) -> list[Table]:
         paths = dict(zip(forms, write_released(Path(folder), forms, small=settings.smoke), strict=True))
         reference = paths["struct"]
         measured: dict[str, list[Any]] = {}
-        rounds = 1 if settings.smoke else 3
-        for _ in range(rounds):
+        for _ in range(settings.rounds):
             scipys = _process(_SCIPY.format(path=str(reference)), settings.smoke)
             measured.setdefault("scipy.io.loadmat, struct form (no network yet)", []).append((scipys, scipys))
             for form, path in paths.items():
