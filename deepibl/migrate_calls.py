@@ -1,0 +1,132 @@
+"""Calls: the original's functions under their own names, and MATLAB's own functions as Python has them."""
+
+import ast
+from typing import Any
+
+from deepibl.migrate_functions import FUNCTIONS
+from deepibl.migrate_names import (
+    ELEMENTWISE, REDUCTIONS, RESULTS, ROW_TO_ROW, ROWS, SCALARS, TRAINERS, Original, original,
+)  # fmt: skip
+from deepibl.migrate_scope import Scope, Typed, literal, require
+from deepibl.migrate_tree import Node, Untranslatable
+
+_INTEGER_RESULTS = {"floor", "ceil", "fix", "round"}
+
+
+def call(scope: Scope, name: str, arguments: list[Node], nargout: int = 1) -> Typed:
+    """One call for its first output."""
+    found = original(name)
+    if found is not None:
+        node, kinds = call_original(scope, found, arguments, nargout)
+        if found.outputs is not None and found.outputs > 1 and not found.takes_nargout and nargout == 1:
+            node = ast.Subscript(node, ast.Constant(0), ast.Load())
+        return Typed(node, kinds[0])
+    if name in FUNCTIONS:
+        return FUNCTIONS[name](scope, arguments)
+    if name in ELEMENTWISE:
+        return _elementwise(scope, name, arguments)
+    if name in REDUCTIONS or name in ROW_TO_ROW:
+        return _of_a_row(scope, name, arguments)
+    raise Untranslatable(
+        f"{name} is neither a variable of this script nor a function that deepibl has in Python"
+    )
+
+
+def call_original(
+    scope: Scope, found: Original, arguments: list[Node], nargout: int
+) -> tuple[ast.expr, tuple[str, ...]]:
+    """A call of one of the original's functions, and the kinds of its outputs."""
+    values = [_argument(scope, node) for node in arguments]
+    if found.name == "relja_display" and (len(values) > 1 or "\\" in str(literal(values[0]))):
+        values = [ast.Call(scope.python("sprintf"), values, [])]  # whose rules Python's % does not have
+    given, rest = values[: found.positional], values[found.positional :]
+    keywords: dict[str, ast.expr] = {}
+    if rest and found.takes_options:
+        keywords = _options(rest)
+        if not keywords:
+            given = values
+    elif rest:
+        raise Untranslatable(f"{found.name} takes {found.positional} arguments here, not {len(values)}")
+    if found.takes_nargout and nargout:
+        keywords["nargout"] = ast.Constant(nargout)
+    for (function, option), value in scope.overrides.items():
+        if function == found.name:
+            _override(scope, keywords, function, option, value)
+    scope.need(f"{found.package}:{found.name}")
+    positional: list[ast.expr] = list(given)
+    node = ast.Call(
+        ast.Name(found.name, ast.Load()),
+        positional,
+        [ast.keyword(key, value) for key, value in keywords.items()],
+    )
+    kinds = RESULTS.get(found.name)
+    if kinds is None:
+        kinds = ("text",) if found.name.startswith(TRAINERS) else ("any",)
+    return node, (*kinds, *("any",) * nargout)
+
+
+def _argument(scope: Scope, node: Node) -> ast.expr:
+    """An argument of a library function: [] is None, c{:} is *c, a 1-based index is left as it is."""
+    if node.type in ("matrix", "cell") and not node.named_children and node.type == "matrix":
+        return ast.Constant(None)
+    if node.type == "function_call":
+        inner = [child for child in node.children if child.type == "arguments"]
+        only = inner[0].named_children if inner else []
+        braces = any(child.type == "{" for child in node.children)
+        if braces and len(only) == 1 and only[0].type == "spread_operator":
+            cells = scope.expr(node.child_by_field_name("name"))
+            require(cells.kind in ("cell", "texts"), "{:} of something that is no cell array")
+            return ast.Starred(cells.node, ast.Load())
+    return scope.expr(node).node
+
+
+def _options(values: list[ast.expr]) -> dict[str, ast.expr]:
+    """'name', value pairs as keywords; empty where a name is no literal."""
+    names = [literal(node) for node in values[::2]]
+    fits = len(values) % 2 == 0 and len({str(name).lower() for name in names}) == len(names)
+    if not fits or not all(isinstance(name, str) and name.isidentifier() for name in names):
+        return {}
+    return dict(zip(names, values[1::2], strict=True))
+
+
+def _override(scope: Scope, keywords: dict[str, ast.expr], function: str, option: str, value: Any) -> None:
+    known = next((key for key in keywords if key.lower() == option.lower()), option)
+    before = f"it was {ast.unparse(keywords[known])}" if known in keywords else "it was not given"
+    scope.notes.append(f"{function}: {known} is {value!r} by --set; {before} in MATLAB's script")
+    keywords[known] = ast.Constant(value)
+
+
+def _elementwise(scope: Scope, name: str, arguments: list[Node]) -> Typed:
+    if name == "round":
+        require(len(arguments) == 1, "round to digits")
+    require(len(arguments) == 1, f"{name} with {len(arguments)} arguments")
+    value = scope.expr(arguments[0])
+    require(value.kind not in {"text", "texts", "cell", "id", "ids"}, f"{name} of a value of kind {value.kind}")
+    template = ELEMENTWISE[name]
+    if value.kind in SCALARS and name in _INTEGER_RESULTS:
+        return Typed(scope.python(f"int({template}(X))", X=value.node), "int")
+    kind = "number" if value.kind in SCALARS else ("vector" if value.kind in ("ints", "mask") else value.kind)
+    return Typed(scope.python(f"{template}(X)", X=value.node), kind)
+
+
+def _of_a_row(scope: Scope, name: str, arguments: list[Node]) -> Typed:
+    values = [scope.expr(node) for node in arguments]
+    if name in ("max", "min") and len(values) == 2:
+        word = "np.maximum" if name == "max" else "np.minimum"
+        require(all(value.kind in {*SCALARS, *ROWS} for value in values), f"{name} of these values")
+        scalar = all(value.kind in SCALARS for value in values)
+        node = scope.python(f"{word}(X, Y)", X=values[0].node, Y=values[1].node)
+        if scalar:
+            node = scope.python(f"{name}(X, Y)", X=values[0].node, Y=values[1].node)
+        integer = all(value.kind in ("int", "count") for value in values)
+        return Typed(node, ("int" if integer else "number") if scalar else "vector")
+    require(len(values) == 1, f"{name} with {len(values)} arguments")
+    value = values[0]
+    require(
+        value.kind in {*SCALARS, *ROWS}, f"{name} of something whose orientation or kind cannot be known"
+    )
+    if name in ROW_TO_ROW:
+        return Typed(scope.python(f"{ROW_TO_ROW[name]}(X)", X=value.node), value.kind)
+    return Typed(scope.python(f"{REDUCTIONS[name]}(X)", X=value.node), "number")
+
+

@@ -1,0 +1,107 @@
+"""What the translator knows at a place of the script: variables and their kinds, imports in use, hold."""
+
+import ast
+import builtins
+import copy
+import keyword
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from deepibl.migrate_names import IMPORTS, join, original, python
+from deepibl.migrate_tree import Node, Untranslatable
+
+
+class Typed(NamedTuple):
+    """A Python expression and the kind of its value (see migrate_names)."""
+
+    node: ast.expr
+    kind: str
+
+
+@dataclass
+class Scope:
+    """The state of the translation of one script.
+
+    kinds: of the variables assigned so far; maybe: those assigned on some ways only. mutated: variables of
+    which an element or a field is assigned somewhere, so that copies must be real. hold: whether a plot
+    draws into the axes as they are. overrides: option values by function.
+    """
+
+    translate: Callable[["Scope", Node], Typed]
+    mutated: set[str]
+    overrides: Mapping[tuple[str, str], Any]
+    kinds: dict[str, str] = field(default_factory=dict)
+    maybe: set[str] = field(default_factory=set)
+    hold: str = "off"
+    end_of: Typed | None = None
+    used: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
+    depth: int = 0
+
+    def expr(self, node: Node) -> Typed:
+        """The translation of an expression node; raises Untranslatable."""
+        return self.translate(self, node)
+
+    def python(self, template: str, **parts: ast.expr) -> ast.expr:
+        """As migrate_names.python; remembers which imports the template needs."""
+        self.need(*(name for name in IMPORTS if name in _names(template) and name not in parts))
+        return python(template, **parts)
+
+    def need(self, *names: str) -> None:
+        """Has the script import these names."""
+        self.used.update(names)
+
+    def branch(self) -> "Scope":
+        """A copy for one way through the script; imports and notes are shared."""
+        twin = copy.copy(self)
+        twin.kinds, twin.maybe = dict(self.kinds), set(self.maybe)
+        return twin
+
+    def merge(self, *ways: "Scope") -> None:
+        """What is known after one of these ways was taken."""
+        names = {name for way in ways for name in way.kinds}
+        self.kinds = {}
+        self.maybe = set()
+        for name in names:
+            for way in ways:
+                if name not in way.kinds or name in way.maybe:
+                    self.maybe.add(name)
+                if name in way.kinds:
+                    self.kinds[name] = join(self.kinds.get(name), way.kinds[name])
+        holds = {way.hold for way in ways}
+        self.hold = holds.pop() if len(holds) == 1 else "any"
+
+    def set_kind(self, name: str, kind: str) -> None:
+        """A variable is assigned."""
+        self.kinds[name] = kind
+        self.maybe.discard(name)
+
+
+def variable_name(name: str) -> str:
+    """The Python name of a MATLAB variable: with _ behind it where Python or the script's imports have it."""
+    taken = keyword.iskeyword(name) or name in IMPORTS or hasattr(builtins, name)
+    return f"{name}_" if taken or original(name) is not None else name
+
+
+def load(name: str) -> ast.expr:
+    """A variable's value."""
+    return ast.Name(variable_name(name), ast.Load())
+
+
+def require(kind_is_right: bool, reason: str) -> None:
+    """Raises Untranslatable with the reason unless the condition holds."""
+    if not kind_is_right:
+        raise Untranslatable(reason)
+
+
+def literal(node: ast.expr) -> Any:
+    """The value of a number or text literal (also negative ones), else None."""
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError):
+        return None
+
+
+def _names(template: str) -> set[str]:
+    return {node.id for node in ast.walk(ast.parse(template, mode="eval")) if isinstance(node, ast.Name)}

@@ -1,0 +1,296 @@
+"""Scripts: statement after statement into Python lines, comments kept, what stays behind marked."""
+
+import ast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from deepibl.migrate_assign import assignment
+from deepibl.migrate_expressions import expression, truth
+from deepibl.migrate_names import ELEMENT, INTEGERS, LISTS, ROWS
+from deepibl.migrate_scope import Scope, Typed, literal, require, variable_name
+from deepibl.migrate_statements import call_statement, variable_shown
+from deepibl.migrate_tree import (
+    Node, Untranslatable, assigned_names, comment_lines, inner_comments, mutated_names, named, parse, targets, text_of,
+)  # fmt: skip
+
+_WIDTH = 100
+_INDENT = "    "
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place that needs a hand: the MATLAB line (from 1), its text and why. stops: reaching it raises."""
+
+    line: int
+    source: str
+    reason: str
+    stops: bool = True
+
+
+@dataclass
+class ScriptTranslator:
+    """The translation of one script; `name` is how marks call it."""
+
+    name: str
+    keep_stops: bool = False
+    overrides: Mapping[tuple[str, str], Any] = field(default_factory=dict)
+    marks: list[Mark] = field(default_factory=list)
+
+    def translate(self, source: str) -> tuple[list[str], Scope]:
+        """The lines of the body, and what it needs and knows."""
+        root = parse(source)
+        scope = Scope(expression, mutated_names(root), self.overrides)
+        return self.block(scope, root.children), scope
+
+    def block(self, scope: Scope, nodes: list[Node]) -> list[str]:
+        """The lines of statements in sequence."""
+        lines: list[str] = []
+        last_row = None
+        for position, node in enumerate(nodes):
+            if not node.is_named or node.type == "line_continuation":
+                continue
+            row = node.start_point[0]
+            if node.type == "comment" and row == last_row and lines:
+                lines[-1] += f"  {' '.join(comment_lines(node))}"
+                continue
+            if last_row is not None and row > last_row + 1:
+                lines.append("")
+            if node.type == "comment":
+                lines += comment_lines(node)
+            else:
+                rest = nodes[position + 1 :]
+                echo = not (rest and rest[0].type == ";")
+                lines += self.statement(scope, node, echo, any(n.is_named and n.type != "comment" for n in rest))
+            last_row = node.end_point[0] - (node.end_point[1] == 0)
+        return lines
+
+    def statement(self, scope: Scope, node: Node, echo: bool, more: bool) -> list[str]:
+        """The lines of one statement; marked ones where it cannot be translated."""
+        handler = _STATEMENTS.get(node.type)
+        known = len(self.marks)
+        try:
+            require(not node.has_error or node.type in _COMPOUND, "the grammar does not know this")
+            if handler is not None:
+                return handler(self, scope, node)
+            comments = inner_comments(node)
+            if node.type == "assignment":
+                lines = [*assignment(scope, node), *self._echo(scope, node, echo)]
+            elif shown := variable_shown(scope, node):
+                lines = [f"print('{shown} =', {variable_name(shown)})"] if echo else []
+            elif self._stops_script(scope, node) and more and not self.keep_stops:
+                return self._skipped_stop(scope, node)
+            else:
+                lines = call_statement(scope, node, echo)
+            return [*comments, *(part for line in lines for part in laid_out(line))]
+        except Untranslatable as reason:
+            del self.marks[known:]
+            return self.mark(scope, node, str(reason))
+
+    def mark(self, scope: Scope, node: Node, reason: str) -> list[str]:
+        """A marked line that raises when it is reached; its variables are of unknown kind from here on."""
+        line = node.start_point[0] + 1
+        source = [part.rstrip() for part in text_of(node).splitlines()]
+        self.marks.append(Mark(line, source[0], reason))
+        for name in assigned_names(node):
+            scope.set_kind(name, "any")
+        scope.need("not_migrated")
+        where = f"{self.name}:{line}"
+        return [
+            f"# MIGRATE: {where}: {reason}",
+            *(f"# MIGRATE:   {part}" for part in source),
+            f"not_migrated({where!r}, {reason!r})",
+        ]
+
+    def _echo(self, scope: Scope, node: Node, echo: bool) -> list[str]:
+        """MATLAB shows what is assigned without a semicolon."""
+        names = [text_of(target) for target in targets(node) if target is not None and target.type == "identifier"]
+        return [f"print('{name} =', {variable_name(name)})" for name in names] if echo else []
+
+    def _stops_script(self, scope: Scope, node: Node) -> bool:
+        return scope.depth == 0 and node.type == "function_call" and text_of(node.children[0]) == "error"
+
+    def _skipped_stop(self, scope: Scope, node: Node) -> list[str]:
+        line = node.start_point[0] + 1
+        where, source = f"{self.name}:{line}", " ".join(text_of(node).split())
+        reason = "the script stops here by its own error(); left out, so that what follows can run"
+        self.marks.append(Mark(line, source, reason, stops=False))
+        scope.need("sys")
+        return [
+            f"# MIGRATE: {where}: {reason} (--keep-stops keeps it)",
+            f"# MIGRATE:   {source}",
+            f"print({f'{where}: going on past the script’s own error()'!r}, file=sys.stderr)",
+        ]
+
+    def compound(self, scope: Scope, node: Node, head: str) -> list[str]:
+        """A header line and the block below it; `pass` where the block is empty."""
+        body = [child for child in node.children if child.type in ("block", "comment")]
+        inner = [part for child in body for part in (child.children if child.type == "block" else [child])]
+        scope.depth += 1
+        lines = self.block(scope, inner)
+        scope.depth -= 1
+        if not any(line and not line.startswith("#") for line in lines):
+            lines.append("pass")
+        return [head, *(f"{_INDENT}{line}" if line else "" for line in lines)]
+
+    def settled(self, scope: Scope, body: Callable[[Scope], list[str]]) -> list[str]:
+        """A loop's lines, translated until what is known of the variables holds for every turn."""
+        for _ in range(5):
+            known = len(self.marks)
+            turn = scope.branch()
+            lines = body(turn)
+            after = scope.branch()
+            after.merge(scope, turn)
+            same = (after.kinds, after.maybe, after.hold) == (scope.kinds, scope.maybe, scope.hold)
+            scope.kinds, scope.maybe, scope.hold = after.kinds, after.maybe, after.hold
+            if same:
+                return lines
+            del self.marks[known:]
+        raise Untranslatable("a loop whose variables change what they are with every turn")
+
+
+def _if(script: ScriptTranslator, scope: Scope, node: Node) -> list[str]:
+    ways = []
+    lines: list[str] = []
+    word = "if"
+    has_else = False
+    for clause in [node, *(child for child in node.children if child.type in ("elseif_clause", "else_clause"))]:
+        way = scope.branch()
+        if clause.type == "else_clause":
+            has_else, head = True, "else:"
+        else:
+            condition = truth(scope, scope.expr(clause.child_by_field_name("condition")))
+            head = f"{word} {ast.unparse(condition)}:"
+            word = "elif"
+        lines += script.compound(way, clause, head)
+        ways.append(way)
+    scope.merge(*ways, *([] if has_else else [scope.branch()]))
+    return lines
+
+
+def _for(script: ScriptTranslator, scope: Scope, node: Node) -> list[str]:
+    iterator = next(child for child in node.children if child.type == "iterator")
+    target, source = named(iterator)
+    name = text_of(target)
+
+    def body(turn: Scope) -> list[str]:
+        sequence, kind = _sequence(turn, source)
+        turn.set_kind(name, kind)
+        return script.compound(turn, node, f"for {variable_name(name)} in {ast.unparse(sequence)}:")
+
+    return script.settled(scope, body)
+
+
+def _sequence(scope: Scope, node: Node) -> tuple[ast.expr, str]:
+    """What a loop runs over, and the kind of its variable."""
+    if node.type == "range":
+        parts = [scope.expr(part) for part in named(node)]
+        step = literal(parts[1].node) if len(parts) == 3 else 1
+        if all(part.kind in INTEGERS for part in parts) and isinstance(step, int) and step:
+            stop = scope.python("N + 1" if step > 0 else "N - 1", N=parts[-1].node)
+            stop = ast.Constant(literal(parts[-1].node) + (1 if step > 0 else -1)) if literal(parts[-1].node) is not None else stop
+            arguments = [parts[0].node, stop, *([ast.Constant(step)] if step != 1 else [])]
+            positive = step > 0 and parts[0].kind == "count"
+            return ast.Call(scope.python("range"), arguments, []), "count" if positive else "int"
+        value = scope.expr(node)
+        return value.node, "int" if value.kind == "ints" else "number"
+    value = scope.expr(node)
+    if value.kind in LISTS:  # each turn has a cell array of one
+        return scope.python("[[cell] for cell in X]", X=value.node), value.kind
+    require(value.kind in {*ROWS, "ids"} - {"column"}, "a loop over something whose columns cannot be known")
+    return value.node, ELEMENT[value.kind]
+
+
+def _while(script: ScriptTranslator, scope: Scope, node: Node) -> list[str]:
+    def body(turn: Scope) -> list[str]:
+        condition = truth(turn, turn.expr(node.child_by_field_name("condition")))
+        return script.compound(turn, node, f"while {ast.unparse(condition)}:")
+
+    return script.settled(scope, body)
+
+
+def _switch(script: ScriptTranslator, scope: Scope, node: Node) -> list[str]:
+    value = scope.expr(node.child_by_field_name("condition"))
+    ways, lines = [], []
+    word, has_default = "if", False
+    for clause in node.children:
+        if clause.type not in ("case_clause", "otherwise_clause"):
+            continue
+        way = scope.branch()
+        if clause.type == "otherwise_clause":
+            has_default, head = True, "else:"
+        else:
+            case = scope.expr(clause.child_by_field_name("condition"))
+            sign = "in" if case.kind in LISTS else "=="
+            head = f"{word} {ast.unparse(value.node)} {sign} {ast.unparse(case.node)}:"
+            word = "elif"
+        require(word == "elif", "a switch without cases")
+        lines += script.compound(way, clause, head)
+        ways.append(way)
+    scope.merge(*ways, *([] if has_default else [scope.branch()]))
+    return lines
+
+
+def _try(script: ScriptTranslator, scope: Scope, node: Node) -> list[str]:
+    tried, caught = scope.branch(), scope.branch()
+    lines = script.compound(tried, node, "try:")
+    clause = next((child for child in node.children if child.type == "catch_clause"), None)
+    require(clause is not None, "try without catch")
+    error = [text_of(child) for child in clause.children if child.type == "identifier"] if clause else []
+    head = "except Exception:"
+    if error:
+        caught.set_kind(error[0], "any")
+        head = f"except Exception as {variable_name(error[0])}:"
+    lines += script.compound(caught, clause, head)
+    scope.merge(tried, caught)
+    return lines
+
+
+def _function(script: ScriptTranslator, scope: Scope, node: Node) -> list[str]:
+    name = text_of(node.child_by_field_name("name"))
+    reason = f"the function {name}: functions of a script's own are not translated"
+    lines = script.mark(scope, node, reason)
+    return [f"def {variable_name(name)}(*arguments):", *(f"{_INDENT}{line}" for line in lines)]
+
+
+def _word(text: str) -> Callable[[ScriptTranslator, Scope, Node], list[str]]:
+    return lambda script, scope, node: [text]
+
+
+def _return(script: ScriptTranslator, scope: Scope, node: Node) -> list[str]:
+    return ["raise SystemExit"]
+
+
+def laid_out(line: str) -> list[str]:
+    """A long call with one argument a line; other lines as they are."""
+    if len(line) <= _WIDTH or line.startswith("#"):
+        return [line]
+    try:
+        statement = ast.parse(line).body[0]
+    except SyntaxError:
+        return [line]
+    value = getattr(statement, "value", None)
+    while isinstance(value, ast.Subscript):
+        value = value.value
+    if not isinstance(value, ast.Call):
+        return [line]
+    start = line.index(ast.unparse(value.func) + "(") + len(ast.unparse(value.func)) + 1
+    arguments = [*(ast.unparse(a) for a in value.args), *(f"{k.arg}={ast.unparse(k.value)}" for k in value.keywords)]
+    rest = line[start + len(", ".join(arguments)) :]
+    return [line[:start], *(f"{_INDENT}{argument}," for argument in arguments), rest]
+
+
+_STATEMENTS: dict[str, Callable[[ScriptTranslator, Scope, Node], list[str]]] = {
+    "if_statement": _if,
+    "for_statement": _for,
+    "while_statement": _while,
+    "switch_statement": _switch,
+    "try_statement": _try,
+    "function_definition": _function,
+    "break_statement": _word("break"),
+    "continue_statement": _word("continue"),
+    "return_statement": _return,
+}
+_COMPOUND = {"if_statement", "for_statement", "while_statement", "switch_statement", "try_statement"}
+
+__all__ = ["Mark", "ScriptTranslator", "Typed", "laid_out"]
