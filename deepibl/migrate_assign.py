@@ -5,7 +5,7 @@ import ast
 from deepibl.migrate_calls import call_original
 from deepibl.migrate_index import indexed, is_end, zero_based
 from deepibl.migrate_names import INTEGERS, LISTS, ROWS, SCALARS, original
-from deepibl.migrate_scope import Scope, Typed, literal, load, require, variable_name
+from deepibl.migrate_scope import Scope, Typed, keep_base, literal, load, require, variable_name
 from deepibl.migrate_tree import Access, Node, Untranslatable, chain, named, targets, text_of
 
 _COPIED = (ast.Name, ast.Attribute, ast.Subscript)
@@ -102,6 +102,7 @@ def _part(scope: Scope, steps: list[Access], right: Node) -> list[str]:
         owner = _step(scope, owner, step)
     if last.kind == "field":
         value = _own(scope, name, scope.expr(right))
+        keep_base(value)
         place = f"[{last.text!r}]" if owner.kind == "meta" else f".{last.text}"
         return [*lines, f"{ast.unparse(owner.node)}{place} = {ast.unparse(value.node)}"]
     if last.kind == "dynamic":
@@ -149,6 +150,7 @@ def _element(scope: Scope, owner: Typed, step: Access, right: Node) -> list[str]
         value = scope.expr(right)
         if listed:
             require(step.kind == "{", "a cell array appended with ()")
+            keep_base(value)
             return [f"{text}.append({ast.unparse(value.node)})"]
         require(value.kind in SCALARS and owner.kind != "ids", "more than one number appended")
         return [f"{text} = {ast.unparse(scope.python('np.append(X, V)', X=owner.node, V=value.node))}"]
@@ -161,6 +163,7 @@ def _element(scope: Scope, owner: Typed, step: Access, right: Node) -> list[str]
         return [f"{text} = {ast.unparse(scope.python('np.delete(X, I)', X=owner.node, I=where))}"]
     require(listed == (step.kind == "{") and (not listed or index.kind in {*INTEGERS, "number", "id"}), "this")
     value = scope.expr(right)
+    keep_base(value)
     require(listed or value.kind in {*SCALARS, *ROWS}, f"an element of kind {value.kind}")
     where = index.node if index.kind == "mask" else zero_based(scope, index)
     if literal(where) is None and is_end(position):

@@ -3,12 +3,12 @@
 import ast
 from typing import Any
 
-from deepibl.migrate_functions import FUNCTIONS
+from deepibl.migrate_functions import FUNCTIONS, starred
 from deepibl.migrate_names import (
     ELEMENTWISE, REDUCTIONS, RESULTS, ROW_TO_ROW, ROWS, SCALARS, TRAINERS, Original, original,
 )  # fmt: skip
 from deepibl.migrate_scope import Scope, Typed, literal, require
-from deepibl.migrate_tree import Node, Untranslatable
+from deepibl.migrate_tree import Node, Untranslatable, text_of
 
 _INTEGER_RESULTS = {"floor", "ceil", "fix", "round"}
 
@@ -36,9 +36,10 @@ def call_original(
     scope: Scope, found: Original, arguments: list[Node], nargout: int
 ) -> tuple[ast.expr, tuple[str, ...]]:
     """A call of one of the original's functions, and the kinds of its outputs."""
-    values = [_argument(scope, node) for node in arguments]
-    if found.name == "relja_display" and (len(values) > 1 or "\\" in str(literal(values[0]))):
-        values = [ast.Call(scope.python("sprintf"), values, [])]  # whose rules Python's % does not have
+    if found.name == "relja_display" and (len(arguments) > 1 or "\\" in text_of(arguments[0])):
+        values = [FUNCTIONS["sprintf"](scope, arguments).node]  # whose rules Python's % does not have
+    else:
+        values = [_argument(scope, node) for node in arguments]
     given, rest = values[: found.positional], values[found.positional :]
     keywords: dict[str, ast.expr] = {}
     if rest and found.takes_options:
@@ -67,17 +68,10 @@ def call_original(
 
 def _argument(scope: Scope, node: Node) -> ast.expr:
     """An argument of a library function: [] is None, c{:} is *c, a 1-based index is left as it is."""
-    if node.type in ("matrix", "cell") and not node.named_children and node.type == "matrix":
+    if node.type == "matrix" and not node.named_children:
         return ast.Constant(None)
-    if node.type == "function_call":
-        inner = [child for child in node.children if child.type == "arguments"]
-        only = inner[0].named_children if inner else []
-        braces = any(child.type == "{" for child in node.children)
-        if braces and len(only) == 1 and only[0].type == "spread_operator":
-            cells = scope.expr(node.child_by_field_name("name"))
-            require(cells.kind in ("cell", "texts"), "{:} of something that is no cell array")
-            return ast.Starred(cells.node, ast.Load())
-    return scope.expr(node).node
+    value = starred(scope, node)
+    return value if isinstance(value, ast.Starred) else scope.expr(node).node
 
 
 def _options(values: list[ast.expr]) -> dict[str, ast.expr]:

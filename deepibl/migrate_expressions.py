@@ -5,7 +5,7 @@ import ast
 from deepibl.migrate_calls import call
 from deepibl.migrate_index import call_method, end_value, indexed
 from deepibl.migrate_names import CONSTANTS, FIELDS, INTEGERS, METHODS, ROWS, SCALARS
-from deepibl.migrate_scope import Scope, Typed, literal, load, require, variable_name
+from deepibl.migrate_scope import Scope, Typed, keep_base, literal, load, require, variable_name
 from deepibl.migrate_tree import Node, Untranslatable, chain, named, string_value, text_of
 
 _ARITHMETIC = {
@@ -86,7 +86,9 @@ def _access(scope: Scope, node: Node) -> Typed:
 
 def _index_or_call(scope: Scope, value: Typed, bracket: str, arguments: list[Node]) -> Typed:
     if value.kind == "function":
-        return Typed(ast.Call(value.node, [scope.expr(node).node for node in arguments], []), "any")
+        given = [scope.expr(node) for node in arguments]
+        keep_base(*given)
+        return Typed(ast.Call(value.node, [item.node for item in given], []), "any")
     if not arguments:
         return value
     return indexed(scope, value, bracket, arguments)
@@ -126,6 +128,8 @@ def _binary(scope: Scope, node: Node) -> Typed:
         value = literal(first) + literal(second) if sign == "+" else literal(first) - literal(second)
         return Typed(ast.Constant(value), kind)
     first, second = (_as_array(scope, side) for side in (left, right))
+    if sign in "+-" and kinds <= {"bool", "mask", "any"}:
+        first = scope.python("1 * X", X=first)  # numpy's true + true is true
     return Typed(ast.BinOp(first, _ARITHMETIC[sign], second), kind)
 
 
@@ -270,6 +274,7 @@ def _cell(scope: Scope, node: Node) -> Typed:
     rows = [named(row) for row in named(node) if row.type == "row"]
     require(len(rows) < 2 or all(len(row) == 1 for row in rows), "a cell array of rows and columns")
     items = [scope.expr(item) for row in rows for item in row]
+    keep_base(*items)
     kind = "texts" if items and all(item.kind == "text" for item in items) else "cell"
     return Typed(_list([item.node for item in items]), kind)
 

@@ -4,8 +4,9 @@ import ast
 from collections.abc import Callable
 
 from deepibl.migrate_names import INTEGERS, LISTS, ROWS, SCALARS, SEQUENCES
-from deepibl.migrate_scope import Scope, Typed, literal, require, variable_name
+from deepibl.migrate_scope import Scope, Typed, keep_base, literal, printed, require, variable_name
 from deepibl.migrate_tree import Node, Untranslatable
+from deepibl.migrate_tree import arguments as arguments_of
 
 Handler = Callable[[Scope, list[Node]], Typed]
 _GLOBALS = ast.parse("globals()", mode="eval").body
@@ -26,10 +27,21 @@ def _calls(name: str, kind: str) -> Handler:
     """A function of matlab_compat that takes what MATLAB's takes."""
 
     def handler(scope: Scope, arguments: list[Node]) -> Typed:
-        values = [scope.expr(node).node for node in arguments]
+        values = [starred(scope, node) for node in arguments]
         return Typed(ast.Call(scope.python(name), values, []), kind)
 
     return handler
+
+
+def starred(scope: Scope, node: Node) -> ast.expr:
+    """An argument to be printed or counted; c{:} is *c."""
+    if node.type == "function_call" and any(child.type == "{" for child in node.children):
+        inside = arguments_of(node)
+        if len(inside) == 1 and inside[0].type == "spread_operator":
+            cells = scope.expr(node.child_by_field_name("name"))
+            require(cells.kind in ("cell", "texts"), "{:} of something that is no cell array")
+            return ast.Starred(cells.node, ast.Load())
+    return printed(scope, scope.expr(node))
 
 
 def _count(scope: Scope, arguments: list[Node]) -> Typed:
@@ -99,6 +111,7 @@ def _struct(scope: Scope, arguments: list[Node]) -> Typed:
         "a struct whose fields are not all given by name",
     )
     values = [scope.expr(node) for node in arguments[1::2]]
+    keep_base(*values)
     require(all(value.kind not in LISTS for value in values), "a struct array (a cell array as a value)")
     fields = [ast.keyword(name, value.node) for name, value in zip(names, values, strict=True)]
     return Typed(ast.Call(scope.python("Struct"), [], fields), "struct")

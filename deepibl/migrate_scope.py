@@ -89,6 +89,16 @@ def load(name: str) -> ast.expr:
     return ast.Name(variable_name(name), ast.Load())
 
 
+def printed(scope: Scope, value: Typed) -> ast.expr:
+    """A value as it is printed: ids of the library as MATLAB counts them."""
+    return scope.python("X + 1", X=value.node) if value.kind in ("id", "ids") else value.node
+
+
+def keep_base(*values: Typed) -> None:
+    """Refuses ids of the library where it would be forgotten that they count from 0."""
+    require(not {value.kind for value in values} & {"id", "ids", "idlists"}, "ids of the library kept elsewhere")
+
+
 def require(kind_is_right: bool, reason: str) -> None:
     """Raises Untranslatable with the reason unless the condition holds."""
     if not kind_is_right:

@@ -9,9 +9,9 @@ from deepibl.migrate_assign import assignment
 from deepibl.migrate_expressions import expression, truth
 from deepibl.migrate_names import ELEMENT, INTEGERS, LISTS, ROWS
 from deepibl.migrate_scope import Scope, Typed, literal, require, variable_name
-from deepibl.migrate_statements import call_statement, variable_shown
+from deepibl.migrate_statements import call_statement, show, variable_shown
 from deepibl.migrate_tree import (
-    Node, Untranslatable, assigned_names, comment_lines, inner_comments, mutated_names, named, parse, targets, text_of,
+    Node, Untranslatable, assigned_names, chain, comment_lines, inner_comments, mutated_names, named, parse, targets, text_of,
 )  # fmt: skip
 
 _WIDTH = 100
@@ -77,7 +77,7 @@ class ScriptTranslator:
             if node.type == "assignment":
                 lines = [*assignment(scope, node), *self._echo(scope, node, echo)]
             elif shown := variable_shown(scope, node):
-                lines = [f"print('{shown} =', {variable_name(shown)})"] if echo else []
+                lines = [show(scope, shown)] if echo else []
             elif self._stops_script(scope, node) and more and not self.keep_stops:
                 return self._skipped_stop(scope, node)
             else:
@@ -104,8 +104,8 @@ class ScriptTranslator:
 
     def _echo(self, scope: Scope, node: Node, echo: bool) -> list[str]:
         """MATLAB shows what is assigned without a semicolon."""
-        names = [text_of(target) for target in targets(node) if target is not None and target.type == "identifier"]
-        return [f"print('{name} =', {variable_name(name)})" for name in names] if echo else []
+        names = dict.fromkeys(chain(target)[0].text for target in targets(node) if target is not None)
+        return [show(scope, name) for name in names] if echo else []
 
     def _stops_script(self, scope: Scope, node: Node) -> bool:
         return scope.depth == 0 and node.type == "function_call" and text_of(node.children[0]) == "error"

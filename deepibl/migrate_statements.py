@@ -1,16 +1,18 @@
 """Statements that are calls or commands: printing, loading, stopping, what only MATLAB needs."""
 
 import ast
+import re
 from collections.abc import Callable
 
 from deepibl.migrate_calls import call
-from deepibl.migrate_names import original
+from deepibl.migrate_names import SCALARS, original
 from deepibl.migrate_plots import NAMES as PLOTS
 from deepibl.migrate_plots import plot_call
-from deepibl.migrate_scope import Scope, Typed, literal, require, variable_name
+from deepibl.migrate_scope import Scope, Typed, literal, load, printed, require, variable_name
 from deepibl.migrate_tree import Node, Untranslatable, chain, named, text_of
 
 Lines = list[str]
+_SINGLE = {*SCALARS, "text", "id"}
 # what MATLAB needs and Python does not: left as a comment
 NOT_NEEDED = {"addpath", "rmpath", "clc", "format", "more", "dbstop", "beep", "gpuDevice", "vl_setupnn", "run"}
 
@@ -37,6 +39,12 @@ def call_statement(scope: Scope, node: Node, echo: bool) -> Lines:
     found = original(name)
     prints = echo and (found is None or found.outputs not in (0, None))
     return [f"print('ans =', {ast.unparse(value.node)})" if prints else ast.unparse(value.node)]
+
+
+def show(scope: Scope, name: str) -> str:
+    """What MATLAB prints of a variable where the semicolon is left out."""
+    value = printed(scope, Typed(load(name), scope.kinds[name]))
+    return f"print('{name} =', {ast.unparse(value)})"
 
 
 def variable_shown(scope: Scope, node: Node) -> str | None:
@@ -112,15 +120,23 @@ def _path(scope: Scope, node: Node) -> ast.expr:
 
 def _disp(scope: Scope, arguments: list[Node], node: Node) -> Lines:
     require(len(arguments) == 1, "disp of other than one value")
-    shown = _path(scope, arguments[0])
+    command = arguments[0].type == "command_argument"
+    shown = _path(scope, arguments[0]) if command else printed(scope, scope.expr(arguments[0]))
     return [f"print({ast.unparse(shown)})"]
 
 
 def _fprintf(scope: Scope, arguments: list[Node], node: Node) -> Lines:
     values = [scope.expr(argument) for argument in arguments]
     require(bool(values) and values[0].kind == "text", "fprintf into a file")
-    text = ast.unparse(ast.Call(scope.python("sprintf"), [value.node for value in values], []))
-    return [f"print({text}, end='')"]
+    nodes = [printed(scope, value) for value in values]
+    form = literal(nodes[0])
+    once = isinstance(form, str) and form.endswith("\\n") and all(v.kind in _SINGLE for v in values[1:])
+    if once and form is not None:  # print ends the line itself
+        nodes[0] = ast.Constant(form[:-2])
+        if not re.search(r"[%\\]", form[:-2]):
+            return [f"print({ast.unparse(nodes[0])})"]
+        return [f"print({ast.unparse(ast.Call(scope.python('sprintf'), nodes, []))})"]
+    return [f"print({ast.unparse(ast.Call(scope.python('sprintf'), nodes, []))}, end='')"]
 
 
 def _message(scope: Scope, arguments: list[Node]) -> str:
@@ -132,7 +148,7 @@ def _message(scope: Scope, arguments: list[Node]) -> str:
         values = values[1:]  # an identifier goes before the message
     if len(values) == 1:
         return ast.unparse(values[0].node)
-    return ast.unparse(ast.Call(scope.python("sprintf"), [value.node for value in values], []))
+    return ast.unparse(ast.Call(scope.python("sprintf"), [printed(scope, value) for value in values], []))
 
 
 def _error(scope: Scope, arguments: list[Node], node: Node) -> Lines:

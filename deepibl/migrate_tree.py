@@ -71,13 +71,10 @@ def arguments(call: Node) -> list[Node]:
 
 
 def string_value(node: Node) -> str:
-    """The text of a literal: '' is one quote between single quotes, "" between double ones (with escapes)."""
+    """The text of a literal, its doubled quotes single; \\n stays two letters, which sprintf reads."""
     raw = text_of(node)
     quote, inner = raw[0], raw[1:-1]
-    inner = inner.replace(quote * 2, quote)
-    if quote == '"':
-        return inner
-    return inner
+    return inner.replace(quote * 2, quote)
 
 
 def comment_lines(node: Node) -> list[str]:
@@ -92,10 +89,8 @@ def comment_lines(node: Node) -> list[str]:
         if block:
             lines.append(("# " + stripped).rstrip())
             continue
-        body = stripped.removeprefix("%")
-        if body.startswith("%"):
-            body = " " + body if body.startswith("% ") or body == "%" else body.replace("%", "#", 1)
-        lines.append("#" + (body if body[:1] in ("", " ", "#") else " " + body).rstrip())
+        body = " " + stripped if stripped.startswith("%%") else stripped.removeprefix("%")
+        lines.append(("#" + (body if body[:1] in ("", " ") else " " + body)).rstrip())
     return lines
 
 
