@@ -57,7 +57,8 @@ def migrate(
 
     name: how the script is called in marks. keep_stops: keep an error(…) that stops the script at its top
     level before its end (as NetVLAD's demo.m does); by default it becomes a printed line. overrides: option
-    values by (function, option), put into the calls instead of the script's own.
+    values by (function, option), put into the calls instead of the script's own; values of variables by
+    ('', variable).
     Raises ConfigurationError where the grammar is not installed.
     """
     script = ScriptTranslator(name, keep_stops, overrides or {})
@@ -99,15 +100,18 @@ def migrate_file(
 
 
 def parse_overrides(texts: Iterable[str]) -> dict[tuple[str, str], Any]:
-    """FUNCTION.OPTION=VALUE texts as overrides. Raises ArgumentError for texts of another form."""
+    """FUNCTION.OPTION=VALUE and VARIABLE=VALUE (function '') texts as overrides. Raises ArgumentError for texts of another form."""
     import ast
 
     found = {}
     for text in texts:
         left, equals, value = text.partition("=")
-        function, dot, option = left.strip().partition(".")
-        if not (equals and dot and function.isidentifier() and option.isidentifier()):
-            raise ArgumentError(f"--set takes FUNCTION.OPTION=VALUE, e.g. trainWeakly.nEpoch=1, not {text!r}")
+        function, dot, option = left.strip().rpartition(".")
+        if not (equals and option.isidentifier() and (function.isidentifier() or not dot)):
+            raise ArgumentError(
+                "--set takes FUNCTION.OPTION=VALUE or VARIABLE=VALUE, e.g. trainWeakly.nEpoch=1, "
+                f"not {text!r}"
+            )
         try:
             found[function, option] = ast.literal_eval(value.strip())
         except (ValueError, SyntaxError):

@@ -20,10 +20,21 @@ def assignment(scope: Scope, node: Node) -> list[str]:
         return _several(scope, left, right)
     target = left[0]
     if target.type == "identifier":
-        value = _own(scope, text_of(target), scope.expr(right))
+        value = _own(scope, text_of(target), _overridden(scope, text_of(target), scope.expr(right)))
         scope.set_kind(text_of(target), value.kind)
         return [f"{variable_name(text_of(target))} = {ast.unparse(value.node)}"]
     return _part(scope, chain(target), right)
+
+
+def _overridden(scope: Scope, name: str, value: Typed) -> Typed:
+    """The value that --set gives to a variable, else the script's own."""
+    if ("", name) not in scope.overrides:
+        return value
+    given = scope.overrides["", name]
+    scope.notes.append(f"{name} is {given!r} by --set; it was {ast.unparse(value.node)} in MATLAB's script")
+    node = ast.parse(repr(given), mode="eval").body
+    listed = isinstance(given, list) and value.kind in ROWS
+    return Typed(scope.python("np.array(X)", X=node) if listed else node, value.kind)
 
 
 def _own(scope: Scope, name: str, value: Typed) -> Typed:
@@ -45,7 +56,9 @@ def _several(scope: Scope, left: list[Node | None], right: Node) -> list[str]:
     steps = chain(right)
     name = steps[0].text
     given = list(steps[1].nodes) if len(steps) == 2 and steps[1].kind == "(" else []
-    require(steps[0].kind == "name" and len(steps) <= 2 and name not in scope.kinds, "several outputs of this")
+    require(
+        steps[0].kind == "name" and len(steps) <= 2 and name not in scope.kinds, "several outputs of this"
+    )
     if name in ("max", "min", "sort") and len(left) == 2:
         return _with_positions(scope, name, left, given)
     found = original(name)
@@ -80,9 +93,7 @@ def _with_positions(scope: Scope, name: str, left: list[Node | None], given: lis
     sorts = name == "sort"
     words = [
         _output(scope, target, kind)
-        for target, kind in zip(
-            left, (value.kind, "ints") if sorts else ("number", "count"), strict=True
-        )
+        for target, kind in zip(left, (value.kind, "ints") if sorts else ("number", "count"), strict=True)
     ]
     if sorts:
         positions = scope.python("np.argsort(X, kind='stable') + 1", X=value.node)
@@ -145,7 +156,9 @@ def _element(scope: Scope, owner: Typed, step: Access, right: Node) -> list[str]
     position = step.nodes[0]
     text = ast.unparse(owner.node)
     listed = owner.kind in LISTS
-    require(listed or owner.kind in {*ROWS, "ids"}, "an element of something whose orientation cannot be known")
+    require(
+        listed or owner.kind in {*ROWS, "ids"}, "an element of something whose orientation cannot be known"
+    )
     if _is_next(position):
         value = scope.expr(right)
         if listed:
@@ -161,7 +174,9 @@ def _element(scope: Scope, owner: Typed, step: Access, right: Node) -> list[str]
         require(index.kind in {*INTEGERS, "ints"} and not listed, "deleted elements")
         where = zero_based(scope, index)
         return [f"{text} = {ast.unparse(scope.python('np.delete(X, I)', X=owner.node, I=where))}"]
-    require(listed == (step.kind == "{") and (not listed or index.kind in {*INTEGERS, "number", "id"}), "this")
+    require(
+        listed == (step.kind == "{") and (not listed or index.kind in {*INTEGERS, "number", "id"}), "this"
+    )
     value = scope.expr(right)
     keep_base(value)
     require(listed or value.kind in {*SCALARS, *ROWS}, f"an element of kind {value.kind}")
@@ -177,5 +192,3 @@ def _is_next(position: Node) -> bool:
         return False
     left, right = position.child_by_field_name("left"), position.child_by_field_name("right")
     return is_end(left) and text_of(position.children[1]) == "+" and text_of(right) == "1"
-
-

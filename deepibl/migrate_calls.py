@@ -95,7 +95,9 @@ def _elementwise(scope: Scope, name: str, arguments: list[Node]) -> Typed:
         require(len(arguments) == 1, "round to digits")
     require(len(arguments) == 1, f"{name} with {len(arguments)} arguments")
     value = scope.expr(arguments[0])
-    require(value.kind not in {"text", "texts", "cell", "id", "ids"}, f"{name} of a value of kind {value.kind}")
+    require(
+        value.kind not in {"text", "texts", "cell", "id", "ids"}, f"{name} of a value of kind {value.kind}"
+    )
     template = ELEMENTWISE[name]
     if value.kind in SCALARS and name in _INTEGER_RESULTS:
         return Typed(scope.python(f"int({template}(X))", X=value.node), "int")
@@ -116,11 +118,7 @@ def _of_a_row(scope: Scope, name: str, arguments: list[Node]) -> Typed:
         return Typed(node, ("int" if integer else "number") if scalar else "vector")
     require(len(values) == 1, f"{name} with {len(values)} arguments")
     value = values[0]
-    require(
-        value.kind in {*SCALARS, *ROWS}, f"{name} of something whose orientation or kind cannot be known"
-    )
+    require(value.kind in {*SCALARS, *ROWS}, f"{name} of something whose orientation or kind cannot be known")
     if name in ROW_TO_ROW:
         return Typed(scope.python(f"{ROW_TO_ROW[name]}(X)", X=value.node), value.kind)
     return Typed(scope.python(f"{REDUCTIONS[name]}(X)", X=value.node), "number")
-
-

@@ -171,7 +171,8 @@ def _comparison(scope: Scope, node: Node) -> Typed:
     kinds = {left.kind, right.kind}
     require("text" not in kinds, f"{sign} compares texts letter by letter: use strcmp")
     require(
-        not kinds & {"id", "ids"} or kinds <= {"id", "ids"}, f"{sign} of ids of the library (from 0) and numbers"
+        not kinds & {"id", "ids"} or kinds <= {"id", "ids"},
+        f"{sign} of ids of the library (from 0) and numbers",
     )
     kind = "bool" if kinds <= {*SCALARS, "id"} else ("mask" if kinds <= {*SCALARS, *ROWS, "ids"} else "any")
     first, second = (_as_array(scope, side) for side in (left, right))
@@ -247,7 +248,9 @@ def _matrix(scope: Scope, node: Node) -> Typed:
     require(len(lengths) == 1, "rows of different lengths")
     if lengths == {1}:
         return Typed(scope.python("np.array(X)", X=_list([row[0].node for row in rows])), "column")
-    return Typed(scope.python("np.array(X)", X=_list([_list([i.node for i in row]) for row in rows])), "matrix")
+    return Typed(
+        scope.python("np.array(X)", X=_list([_list([i.node for i in row]) for row in rows])), "matrix"
+    )
 
 
 def _joined(scope: Scope, items: list[Typed]) -> Typed:
@@ -266,7 +269,9 @@ def _joined(scope: Scope, items: list[Typed]) -> Typed:
         require("column" not in kinds, "a column joined sideways")
         kind = "ints" if kinds <= {"ints", *INTEGERS} else "vector"
         return Typed(scope.python("np.hstack(X)", X=_list(nodes)), kind)
-    require(not kinds & {"id", "ids", "matrix", "features", "positions", "net", "dataset"}, "these values joined")
+    require(
+        not kinds & {"id", "ids", "matrix", "features", "positions", "net", "dataset"}, "these values joined"
+    )
     return Typed(ast.Call(scope.python("concat"), nodes, []), "cell" if kinds & {"cell", "texts"} else "any")
 
 

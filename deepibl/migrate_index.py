@@ -7,7 +7,9 @@ from deepibl.migrate_scope import Scope, Typed, literal, require
 from deepibl.migrate_tree import Node, Untranslatable
 
 _POSITIONS = {*INTEGERS, "number", "id", "ids", "ints", "mask", "vector"}
-_UNKNOWN = "whether this index counts from 1 (a MATLAB number) or from 0 (an id of the library) cannot be known"
+_UNKNOWN = (
+    "whether this index counts from 1 (a MATLAB number) or from 0 (an id of the library) cannot be known"
+)
 
 
 def indexed(scope: Scope, container: Typed, bracket: str, arguments: list[Node]) -> Typed:
@@ -97,7 +99,9 @@ def _wrapped(index: ast.expr, container: Typed) -> ast.expr:
     """len(x) - 1 as -1, len(x) - 2 - 1 as -3, when x is what is indexed."""
     total = 0
     node = index
-    while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub) and isinstance(literal(node.right), int):
+    while (
+        isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub) and isinstance(literal(node.right), int)
+    ):
         total += literal(node.right)
         node = node.left
     is_length = isinstance(node, ast.Call) and ast.unparse(node) == f"len({ast.unparse(container.node)})"

@@ -109,7 +109,18 @@ IMPORTS = {
     "round_half_away": "matlab_compat.numeric",
     "rng": "matlab_compat.rng",
     **dict.fromkeys(
-        ("Struct", "at", "colon", "concat", "isempty", "isfield", "length", "load_variables", "not_migrated", "num2str")
+        (
+            "Struct",
+            "at",
+            "colon",
+            "concat",
+            "isempty",
+            "isfield",
+            "length",
+            "load_variables",
+            "not_migrated",
+            "num2str",
+        )
         + ("numel", "sprintf", "which"),
         "matlab_compat.language",
     ),

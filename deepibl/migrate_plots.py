@@ -12,7 +12,12 @@ _LINE_PROPERTIES = {
     "linewidth": "linewidth", "markersize": "markersize", "color": "color", "displayname": "label",
     "markerfacecolor": "markerfacecolor", "markeredgecolor": "markeredgecolor",
 }  # fmt: skip
-_TEXT_PROPERTIES = {"fontsize": "fontsize", "fontweight": "fontweight", "rotation": "rotation", "color": "color"}
+_TEXT_PROPERTIES = {
+    "fontsize": "fontsize",
+    "fontweight": "fontweight",
+    "rotation": "rotation",
+    "color": "color",
+}
 _AXES_PROPERTIES = {
     "xtick": "set_xticks", "ytick": "set_yticks", "xticklabel": "set_xticklabels", "yticklabel": "set_yticklabels",
     "xlim": "set_xlim", "ylim": "set_ylim", "xscale": "set_xscale", "yscale": "set_yscale",
@@ -39,7 +44,17 @@ _WORDS = {  # calls with words or without arguments
     ("close", "all"): ["plt.close('all')"],
     ("drawnow",): ["plt.gcf().canvas.draw_idle()", "plt.gcf().canvas.flush_events()"],
 }  # fmt: skip
-NAMES = {*CURVES, *_LABELS, *(words[0] for words in _WORDS), "hold", "legend", "set", "subplot", "saveas", "xlim"}
+NAMES = {
+    *CURVES,
+    *_LABELS,
+    *(words[0] for words in _WORDS),
+    "hold",
+    "legend",
+    "set",
+    "subplot",
+    "saveas",
+    "xlim",
+}
 NAMES |= {"ylim", "colorbar", "print"}
 
 
@@ -126,7 +141,8 @@ def _legend(values: list[Typed]) -> list[str]:
 
 def _set(values: list[Typed]) -> list[str]:
     require(
-        len(values) % 2 == 1 and ast.unparse(values[0].node) == "plt.gca()", "set of anything but gca's properties"
+        len(values) % 2 == 1 and ast.unparse(values[0].node) == "plt.gca()",
+        "set of anything but gca's properties",
     )
     lines = []
     for name, value in zip(values[1::2], values[2::2], strict=True):

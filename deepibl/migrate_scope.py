@@ -96,7 +96,9 @@ def printed(scope: Scope, value: Typed) -> ast.expr:
 
 def keep_base(*values: Typed) -> None:
     """Refuses ids of the library where it would be forgotten that they count from 0."""
-    require(not {value.kind for value in values} & {"id", "ids", "idlists"}, "ids of the library kept elsewhere")
+    require(
+        not {value.kind for value in values} & {"id", "ids", "idlists"}, "ids of the library kept elsewhere"
+    )
 
 
 def require(kind_is_right: bool, reason: str) -> None:

@@ -61,7 +61,9 @@ class ScriptTranslator:
             else:
                 rest = nodes[position + 1 :]
                 echo = not (rest and rest[0].type == ";")
-                lines += self.statement(scope, node, echo, any(n.is_named and n.type != "comment" for n in rest))
+                lines += self.statement(
+                    scope, node, echo, any(n.is_named and n.type != "comment" for n in rest)
+                )
             last_row = node.end_point[0] - (node.end_point[1] == 0)
         return lines
 
@@ -154,7 +156,10 @@ def _if(script: ScriptTranslator, scope: Scope, node: Node) -> list[str]:
     lines: list[str] = []
     word = "if"
     has_else = False
-    for clause in [node, *(child for child in node.children if child.type in ("elseif_clause", "else_clause"))]:
+    for clause in [
+        node,
+        *(child for child in node.children if child.type in ("elseif_clause", "else_clause")),
+    ]:
         way = scope.branch()
         if clause.type == "else_clause":
             has_else, head = True, "else:"
@@ -188,7 +193,11 @@ def _sequence(scope: Scope, node: Node) -> tuple[ast.expr, str]:
         step = literal(parts[1].node) if len(parts) == 3 else 1
         if all(part.kind in INTEGERS for part in parts) and isinstance(step, int) and step:
             stop = scope.python("N + 1" if step > 0 else "N - 1", N=parts[-1].node)
-            stop = ast.Constant(literal(parts[-1].node) + (1 if step > 0 else -1)) if literal(parts[-1].node) is not None else stop
+            stop = (
+                ast.Constant(literal(parts[-1].node) + (1 if step > 0 else -1))
+                if literal(parts[-1].node) is not None
+                else stop
+            )
             arguments = [parts[0].node, stop, *([ast.Constant(step)] if step != 1 else [])]
             positive = step > 0 and parts[0].kind == "count"
             return ast.Call(scope.python("range"), arguments, []), "count" if positive else "int"
@@ -275,7 +284,10 @@ def laid_out(line: str) -> list[str]:
     if not isinstance(value, ast.Call):
         return [line]
     start = line.index(ast.unparse(value.func) + "(") + len(ast.unparse(value.func)) + 1
-    arguments = [*(ast.unparse(a) for a in value.args), *(f"{k.arg}={ast.unparse(k.value)}" for k in value.keywords)]
+    arguments = [
+        *(ast.unparse(a) for a in value.args),
+        *(f"{k.arg}={ast.unparse(k.value)}" for k in value.keywords),
+    ]
     rest = line[start + len(", ".join(arguments)) :]
     return [line[:start], *(f"{_INDENT}{argument}," for argument in arguments), rest]
 

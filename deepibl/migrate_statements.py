@@ -14,7 +14,18 @@ from deepibl.migrate_tree import Node, Untranslatable, chain, named, text_of
 Lines = list[str]
 _SINGLE = {*SCALARS, "text", "id"}
 # what MATLAB needs and Python does not: left as a comment
-NOT_NEEDED = {"addpath", "rmpath", "clc", "format", "more", "dbstop", "beep", "gpuDevice", "vl_setupnn", "run"}
+NOT_NEEDED = {
+    "addpath",
+    "rmpath",
+    "clc",
+    "format",
+    "more",
+    "dbstop",
+    "beep",
+    "gpuDevice",
+    "vl_setupnn",
+    "run",
+}
 
 
 def call_statement(scope: Scope, node: Node, echo: bool) -> Lines:
