@@ -7,8 +7,17 @@ from typing import Annotated
 import typer
 
 from deepibl.cli_options import (
-    NOT_AS_IT_SHOULD_BE, BatchSize, Device, Json, Net, Resize, choose_device, find_net, read_lines, tell_failures,
-)  # fmt: skip
+    NOT_AS_IT_SHOULD_BE,
+    BatchSize,
+    Device,
+    Json,
+    Net,
+    Resize,
+    choose_device,
+    find_net,
+    read_lines,
+    tell_failures,
+)
 from matlab_compat.errors import ArgumentError
 
 data = typer.Typer(
@@ -78,7 +87,7 @@ def migrate(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Translate a MATLAB script to Python. Exit code 4: some lines could not be translated (they are marked)."""
+    """Translate a MATLAB script to Python. Exit code 4: marked lines need a hand."""
     from deepibl.migrate import migrate_file, parse_overrides
 
     result = migrate_file(script, output, keep_stops=keep_stops, overrides=parse_overrides(setting or []))

@@ -142,7 +142,7 @@ def _tokyo_version(folder: Path, names: Sequence[str], report: DataReport) -> st
         which = "the full set (version 1 or 3, which names do not tell apart)"
         which = which if len(there) == TOKYO247_FULL else "more than version 2"
         report.notes.append(
-            f"{len(there)} query images are there; only the {len(wanted)} of the dbStruct (version 2) are used. "
+            f"{len(there)} query images are there; only the {len(wanted)} of the dbStruct (version 2) count. "
             "If they were taken from version 1 or 3, check a few against version 2: the files may differ"
         )
         return f"{which}: {len(there)} images, among them all {len(wanted)} of version 2"

@@ -1,8 +1,8 @@
 """dbStruct files from folders, CSV files and the layout that VPR-datasets-downloader makes.
 
-That layout has images/<split>/database and images/<split>/queries with photos whose names say where they stand,
-@utm_east@utm_north@zone@band@lat@lon@pano@tile@heading@pitch@roll@height@timestamp@note@.jpg (only the first
-two need to be there).
+That layout has images/<split>/database and images/<split>/queries with photos whose names say where they
+stand, @utm_east@utm_north@zone@band@lat@lon@pano@tile@heading@pitch@roll@height@timestamp@note@.jpg (only
+the first two need to be there).
 """
 
 import os
@@ -31,7 +31,7 @@ class Layout(NamedTuple):
 
 
 def find_layout(folder: StrPath, split: str = "test") -> Layout | None:
-    """database/ and queries/ in a folder, or in its images/<split>/ or <split>/; None where there are none."""
+    """database/ and queries/ in a folder, or in its images/<split>/ or <split>/; else None."""
     for below in ("", f"images/{split}", split):
         place = Path(folder, below)
         if (place / "database").is_dir() and (place / "queries").is_dir():

@@ -1,7 +1,7 @@
 """hloc's files of global descriptors: HDF5 with a group an image, its data set global_descriptor (D,).
 
-Group names are the images' names; a name with slashes is a group within groups. hloc stores float16 when asked
-to extract as_half; here everything is float32, and read as such.
+Group names are the images' names; a name with slashes is a group within groups. hloc stores float16 when
+asked to extract as_half; here everything is float32, and read as such.
 """
 
 import os

@@ -1,8 +1,8 @@
 """MATLAB scripts of calls to deepIBL, NetVLAD and MatConvNet, translated to Python.
 
-The script is parsed by tree-sitter's MATLAB grammar (the extra `migrate`) and translated statement by statement;
-comments stay. What cannot be translated with certainty stands as a line marked MIGRATE that raises when it is
-reached, so that a migrated script is never silently wrong.
+The script is parsed by tree-sitter's MATLAB grammar (the extra `migrate`) and translated statement by
+statement; comments stay. What cannot be translated with certainty stands as a line marked MIGRATE that
+raises when it is reached, so that a migrated script is never silently wrong.
 
 =====================  ====================================================================================
 counters, find, max    keep MATLAB's numbers (from 1); the index gets the `- 1`
@@ -14,9 +14,9 @@ options                'name', value pairs become keywords
 plots                  matplotlib's; MATLAB's `hold` becomes plt.cla()
 =====================  ====================================================================================
 
-Rooms: `migrate_tree` the grammar · `migrate_names` what is known of functions, as tables · `migrate_expressions`,
-`_index`, `_calls`, `_functions`, `_plots`, `_assign`, `_statements`, `_script` the translation · `migrate_scope`
-variables.
+Rooms: `migrate_tree` the grammar · `migrate_names` what is known of functions, as tables · `migrate_scope`
+variables · `migrate_expressions`, `_index`, `_calls`, `_functions`, `_plots`, `_assign`, `_statements`,
+`_script` the translation.
 """
 
 import os
@@ -100,7 +100,7 @@ def migrate_file(
 
 
 def parse_overrides(texts: Iterable[str]) -> dict[tuple[str, str], Any]:
-    """FUNCTION.OPTION=VALUE and VARIABLE=VALUE (function '') texts as overrides. Raises ArgumentError for texts of another form."""
+    """FUNCTION.OPTION=VALUE and VARIABLE=VALUE (function '') texts as overrides. Raises ArgumentError."""
     import ast
 
     found = {}

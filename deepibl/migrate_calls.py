@@ -5,8 +5,16 @@ from typing import Any
 
 from deepibl.migrate_functions import FUNCTIONS, starred
 from deepibl.migrate_names import (
-    ELEMENTWISE, REDUCTIONS, RESULTS, ROW_TO_ROW, ROWS, SCALARS, TRAINERS, Original, original,
-)  # fmt: skip
+    ELEMENTWISE,
+    REDUCTIONS,
+    RESULTS,
+    ROW_TO_ROW,
+    ROWS,
+    SCALARS,
+    TRAINERS,
+    Original,
+    original,
+)
 from deepibl.migrate_scope import Scope, Typed, literal, require
 from deepibl.migrate_tree import Node, Untranslatable, text_of
 

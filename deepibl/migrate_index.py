@@ -1,4 +1,4 @@
-"""Indexing: MATLAB's positions count from 1, Python's from 0; ids that the library gives count from 0 already."""
+"""Indexing: MATLAB's positions count from 1, Python's from 0; the library's ids do already."""
 
 import ast
 
@@ -69,6 +69,7 @@ def call_method(scope: Scope, owner: Typed, name: str, arguments: list[Node]) ->
 
 def _one(scope: Scope, container: Typed, bracket: str, argument: Node) -> Typed:
     if argument.type == "spread_operator":
+        require(bracket == "(", "{:}, all cells as a list of values, outside a call")
         require(container.kind in SEQUENCES, "(:) of something whose orientation cannot be known")
         return container
     if argument.type == "range" and container.kind in SEQUENCES:
@@ -116,9 +117,8 @@ def _slice(scope: Scope, container: Typed, argument: Node) -> ast.expr | None:
     first, last = (scope.expr(node) for node in ends)
     for end in (first, last):
         require(end.kind in {*INTEGERS, "number", "id"}, _UNKNOWN)
-    lower: ast.expr | None = zero_based(scope, first)
-    if literal(lower) == 0:
-        lower = None
+    start = zero_based(scope, first)
+    lower = None if literal(start) == 0 else start
     if is_end(ends[1]):
         return ast.Slice(lower, None)
     upper = scope.python("I + 1", I=last.node) if last.kind == "id" else last.node
@@ -134,7 +134,7 @@ def _two(scope: Scope, container: Typed, bracket: str, arguments: list[Node]) ->
         "two subscripts of a value whose orientation here (features are (N, D), D x N in MATLAB) "
         "cannot be known",
     )
-    sides = []
+    sides: list[ast.expr] = []
     scalars = 0
     for node in arguments:
         if node.type == "spread_operator":

@@ -2,8 +2,9 @@
 
 A kind says what a value is, as far as indexing and operators need it: count (an integer >= 1 or >= 0 that
 counts), int, number, bool, text; vector, ints, mask, column (1-D arrays); matrix (MATLAB's orientation);
-features and positions (one row an image here, one column in MATLAB); cell, texts; id, ids, idlists (the library's
-0-based ids); struct, paths, dataset, net, meta, layers, layer, images, image, function; none; any (unknown).
+features and positions (one row an image here, one column in MATLAB); cell, texts; id, ids, idlists (the
+library's 0-based ids); struct, paths, dataset, net, meta, layers, layer, images, image, function; none; any
+(unknown).
 """
 
 import ast
@@ -80,15 +81,18 @@ METHODS: dict[str, tuple[tuple[int, ...], str]] = {
 }  # fmt: skip
 
 CONSTANTS = {
-    "true": ("True", "bool"), "false": ("False", "bool"), "inf": ("np.inf", "number"), "Inf": ("np.inf", "number"),
+    "true": ("True", "bool"), "false": ("False", "bool"),
+    "inf": ("np.inf", "number"), "Inf": ("np.inf", "number"),
     "nan": ("np.nan", "number"), "NaN": ("np.nan", "number"), "pi": ("np.pi", "number"),
     "eps": ("np.finfo(float).eps", "number"),
 }  # fmt: skip
 # one argument, element by element: MATLAB's name -> Python
 ELEMENTWISE = {
-    **{name: f"np.{name}" for name in ("abs", "sqrt", "exp", "log", "log2", "log10", "sin", "cos", "tan", "sign")},
+    **{name: f"np.{name}" for name in ["abs", "sqrt", "exp", "log", "log2", "log10", "sin", "cos"]},
+    **{name: f"np.{name}" for name in ["tan", "sign"]},
     "floor": "np.floor", "ceil": "np.ceil", "fix": "np.trunc", "round": "round_half_away",
-    "isnan": "np.isnan", "isinf": "np.isinf", "single": "np.float32", "double": "np.float64", "gather": "np.asarray",
+    "isnan": "np.isnan", "isinf": "np.isinf", "single": "np.float32", "double": "np.float64",
+    "gather": "np.asarray",
 }  # fmt: skip
 # one row or column to one number
 REDUCTIONS = {
@@ -109,19 +113,10 @@ IMPORTS = {
     "round_half_away": "matlab_compat.numeric",
     "rng": "matlab_compat.rng",
     **dict.fromkeys(
-        (
-            "Struct",
-            "at",
-            "colon",
-            "concat",
-            "isempty",
-            "isfield",
-            "length",
-            "load_variables",
-            "not_migrated",
-            "num2str",
-        )
-        + ("numel", "sprintf", "which"),
+        [
+            *("Struct", "at", "colon", "concat", "isempty", "isfield", "length", "load_variables"),
+            *("not_migrated", "num2str", "numel", "sprintf", "which"),
+        ],
         "matlab_compat.language",
     ),
 }

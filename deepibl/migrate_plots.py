@@ -19,11 +19,13 @@ _TEXT_PROPERTIES = {
     "color": "color",
 }
 _AXES_PROPERTIES = {
-    "xtick": "set_xticks", "ytick": "set_yticks", "xticklabel": "set_xticklabels", "yticklabel": "set_yticklabels",
+    "xtick": "set_xticks", "ytick": "set_yticks", "xticklabel": "set_xticklabels",
+    "yticklabel": "set_yticklabels",
     "xlim": "set_xlim", "ylim": "set_ylim", "xscale": "set_xscale", "yscale": "set_yscale",
 }  # fmt: skip
 _PLACES = {
-    "northeast": "upper right", "northwest": "upper left", "southeast": "lower right", "southwest": "lower left",
+    "northeast": "upper right", "northwest": "upper left", "southeast": "lower right",
+    "southwest": "lower left",
     "north": "upper center", "south": "lower center", "east": "center right", "west": "center left",
     "best": "best",
 }  # fmt: skip
@@ -67,8 +69,9 @@ def plot_call(scope: Scope, name: str, arguments: list[Node]) -> list[str]:
         return []
     if name in ("figure", "clf", "close", "subplot"):
         scope.hold = "off" if name != "figure" or not words else "any"
-    if (name, *words) in _WORDS:
-        lines = _WORDS[(name, *words)]
+    command = (name, *words)
+    if command in _WORDS:
+        lines = _WORDS[command]
         scope.need(*(["plt"] if lines else []))
         return list(lines)
     scope.need("plt")
@@ -129,7 +132,7 @@ def _legend(values: list[Typed]) -> list[str]:
     texts = [str(literal(value.node)).lower() for value in values]
     at = texts.index("location") if "location" in texts else len(values)
     named = values[:at]
-    keywords = {}
+    keywords: dict[str, ast.expr] = {}
     if at < len(values):
         require(texts[at + 1] in _PLACES and at + 2 == len(values), "this place of a legend")
         keywords["loc"] = ast.Constant(_PLACES[texts[at + 1]])

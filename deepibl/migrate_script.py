@@ -11,8 +11,18 @@ from deepibl.migrate_names import ELEMENT, INTEGERS, LISTS, ROWS
 from deepibl.migrate_scope import Scope, Typed, literal, require, variable_name
 from deepibl.migrate_statements import call_statement, show, variable_shown
 from deepibl.migrate_tree import (
-    Node, Untranslatable, assigned_names, chain, comment_lines, inner_comments, mutated_names, named, parse, targets, text_of,
-)  # fmt: skip
+    Node,
+    Untranslatable,
+    assigned_names,
+    chain,
+    comment_lines,
+    inner_comments,
+    mutated_names,
+    named,
+    parse,
+    targets,
+    text_of,
+)
 
 _WIDTH = 100
 _INDENT = "    "

@@ -9,7 +9,7 @@ from deepibl.migrate_names import SCALARS, original
 from deepibl.migrate_plots import NAMES as PLOTS
 from deepibl.migrate_plots import plot_call
 from deepibl.migrate_scope import Scope, Typed, literal, load, printed, require, variable_name
-from deepibl.migrate_tree import Node, Untranslatable, chain, named, text_of
+from deepibl.migrate_tree import Node, chain, named, text_of
 
 Lines = list[str]
 _SINGLE = {*SCALARS, "text", "id"}
@@ -68,14 +68,14 @@ def variable_shown(scope: Scope, node: Node) -> str | None:
 def _called(scope: Scope, node: Node) -> tuple[str, list[Node]]:
     """The function a statement calls and its arguments; no name where it is another expression."""
     if node.type == "command":
-        return text_of(named(node)[0]), [child for child in named(node)[1:]]
+        return text_of(named(node)[0]), list(named(node)[1:])
     if node.type == "identifier" and text_of(node) not in scope.kinds:
         return text_of(node), []
     if node.type == "function_call":
         steps = chain(node)
-        if steps[0].kind == "name" and steps[0].text not in scope.kinds and len(steps) == 2:
-            if steps[1].kind == "(":
-                return steps[0].text, list(steps[1].nodes)
+        is_call = len(steps) == 2 and steps[0].kind == "name" and steps[1].kind == "("
+        if is_call and steps[0].text not in scope.kinds:
+            return steps[0].text, list(steps[1].nodes)
     return "", []
 
 
@@ -183,7 +183,11 @@ def _assert(scope: Scope, arguments: list[Node], node: Node) -> Lines:
 
 
 def _random(scope: Scope, arguments: list[Node], node: Node) -> Lines:
-    raise Untranslatable("the library's functions draw from generators of their own, made from fixed seeds")
+    scope.notes.append(
+        f"{text_of(node)} is left out: the library's functions draw from generators of their own, "
+        "made from the original's fixed seeds (matlab_compat.rng)"
+    )
+    return [f"# MIGRATE: left out, see above: {text_of(node)}"]
 
 
 _STATEMENTS: dict[str, Callable[[Scope, list[Node], Node], Lines]] = {

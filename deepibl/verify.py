@@ -6,8 +6,8 @@
 
 Differences are measured as everywhere here: max|a-b| / max|b| over an image's descriptor, beside the cosine
 distance. The verdict is `same` within the tolerance; `close` where only rounding of another kind can explain
-it (MatConvNet's normalisation on a CPU is approximate: up to 3e-3 a layer, a few percent of a component at the
-end); otherwise `different`, with what the comparison suggests.
+it (MatConvNet's normalisation on a CPU is approximate: up to 3e-3 a layer, a few percent of a component at
+the end); otherwise `different`, with what the comparison suggests.
 """
 
 from collections.abc import Sequence
@@ -86,7 +86,7 @@ class VerifyReport:
 
 @dataclass(frozen=True)
 class LayerDifference:
-    """The output of a layer: its largest difference relative to MATLAB's largest value; None: other shapes."""
+    """The output of a layer: its largest difference over MATLAB's largest value; None: other shapes."""
 
     position: int
     name: str
@@ -171,8 +171,8 @@ def verify_features(
 def verify_layers(net: SimpleNN, outputs: str, *, tolerance: float = TOLERANCE) -> LayerReport:
     """Compares every layer's output with those in a .mat file that MATLAB wrote.
 
-    outputs: a file with `x`, the input as the network gets it (H x W x 3 x N, the mean subtracted), and `acts`,
-    a cell array of outputs: of every layer, or with the input before them (as res(i).x are).
+    outputs: a file with `x`, the input as the network gets it (H x W x 3 x N, the mean subtracted), and
+    `acts`, a cell array of outputs: of every layer, or with the input before them (as res(i).x are).
     Raises MatFileError for a file without these or another number of outputs.
     """
     known = matfile.who(outputs)
@@ -252,8 +252,8 @@ def _hints(ours: np.ndarray, theirs: np.ndarray) -> list[str]:
         if len(moved) and good:
             row = int(moved[0])
             found.append(
-                f"the images are in another order: row {row} of MATLAB's file is our image {int(nearest[row])} "
-                "(rows count from 0)"
+                f"the images are in another order: row {row} of MATLAB's file is our image "
+                f"{int(nearest[row])} (rows count from 0)"
             )
     if not found and _within(float(np.abs(np.sort(first, axis=1) - np.sort(second, axis=1)).max()), 1e-4):
         found.append("the same values in another order of dimensions: written row by row instead of D x N?")

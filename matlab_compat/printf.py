@@ -1,7 +1,8 @@
 """MATLAB's sprintf and num2str, whose rules differ from those of Python's `%`.
 
-The format is used again until all values are written, and ends early where they run out; arrays count as their
-elements, column by column; %d of a number that is no integer becomes %e; escapes (\\n) are read in the format.
+The format is used again until all values are written, and ends early where they run out; arrays count as
+their elements, column by column; %d of a number that is no integer becomes %e; escapes are read in the
+format.
 """
 
 import math
