@@ -190,12 +190,13 @@ def features(
 def toy(
     folder: Annotated[Path, typer.Argument(help="The folder to make; run scripts in it.")],
     places: Annotated[int, typer.Option(min=2, help="Places in each part of a data set.")] = 5,
+    channels: Annotated[int, typer.Option(min=2, help="Channels of the toy networks' last layer.")] = 12,
     seed: Annotated[int, typer.Option(help="Which city.")] = 0,
 ) -> None:
     """Make a folder in which MATLAB scripts for Pitts30k, Tokyo 24/7 … run on toy data of these names."""
     from deepibl.playground import make_playground
 
-    paths = make_playground(folder, places=places, seed=seed)
+    paths = make_playground(folder, places=places, channels=channels, seed=seed)
     typer.echo(f"{paths}: run scripts in {paths.parent}, or set DEEPIBL_LOCALPATHS={paths}")
 
 

@@ -4,7 +4,7 @@ import ast
 
 from deepibl.migrate_calls import call_original
 from deepibl.migrate_index import indexed, is_end, zero_based
-from deepibl.migrate_names import INTEGERS, LISTS, ROWS, SCALARS, original
+from deepibl.migrate_names import BY_KEY, INTEGERS, LISTS, ROWS, SCALARS, original
 from deepibl.migrate_scope import Scope, Typed, keep_base, literal, load, require, variable_name
 from deepibl.migrate_tree import Access, Node, Untranslatable, chain, named, targets, text_of
 
@@ -114,7 +114,7 @@ def _part(scope: Scope, steps: list[Access], right: Node) -> list[str]:
     if last.kind == "field":
         value = _own(scope, name, scope.expr(right))
         keep_base(value)
-        place = f"[{last.text!r}]" if owner.kind == "meta" else f".{last.text}"
+        place = f"[{last.text!r}]" if owner.kind in BY_KEY else f".{last.text}"
         return [*lines, f"{ast.unparse(owner.node)}{place} = {ast.unparse(value.node)}"]
     if last.kind == "dynamic":
         field, value = scope.expr(last.nodes[0]).node, scope.expr(right)

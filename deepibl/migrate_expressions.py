@@ -4,7 +4,7 @@ import ast
 
 from deepibl.migrate_calls import call
 from deepibl.migrate_index import call_method, end_value, indexed
-from deepibl.migrate_names import CONSTANTS, FIELDS, INTEGERS, METHODS, ROWS, SCALARS
+from deepibl.migrate_names import BY_KEY, CONSTANTS, FIELDS, INTEGERS, METHODS, ROWS, SCALARS
 from deepibl.migrate_scope import Scope, Typed, keep_base, literal, load, require, variable_name
 from deepibl.migrate_tree import Node, Untranslatable, chain, named, string_value, text_of
 
@@ -100,7 +100,7 @@ def field_of(scope: Scope, value: Typed, name: str) -> Typed:
     require(fields is not None, f"a field of a value of kind {value.kind}")
     assert fields is not None
     kind = fields.get(name, fields.get("*", "any"))
-    if value.kind == "meta":
+    if value.kind in BY_KEY:
         return Typed(ast.Subscript(value.node, ast.Constant(name), ast.Load()), kind)
     found = ast.Attribute(value.node, name, ast.Load())
     listed = value.kind == "struct" and kind == "vector"  # the façade gives a list

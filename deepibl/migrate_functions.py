@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from deepibl.migrate_names import INTEGERS, LISTS, ROWS, SCALARS, SEQUENCES
 from deepibl.migrate_scope import Scope, Typed, keep_base, literal, printed, require, variable_name
-from deepibl.migrate_tree import Node, Untranslatable
+from deepibl.migrate_tree import Node, Untranslatable, chain, named, text_of
 from deepibl.migrate_tree import arguments as arguments_of
 
 Handler = Callable[[Scope, list[Node]], Typed]
@@ -99,6 +99,8 @@ def _find(scope: Scope, arguments: list[Node]) -> Typed:
     value = scope.expr(arguments[0])
     require(value.kind in ROWS, "find in something whose orientation cannot be known")
     found = scope.python("np.flatnonzero(X) + 1", X=value.node)
+    if len(arguments) == 2 and literal(scope.expr(arguments[1]).node) == 1:
+        return Typed(scope.python("int(np.flatnonzero(X)[0]) + 1", X=value.node), "count")
     if len(arguments) == 2:
         found = scope.python("X[:N]", X=found, N=scope.expr(arguments[1]).node)
     return Typed(found, "ints")
@@ -184,6 +186,36 @@ def _ismember(scope: Scope, arguments: list[Node]) -> Typed:
     return Typed(scope.python("np.isin(A, B)", A=first.node, B=second.node), kind)
 
 
+def _fread(scope: Scope, arguments: list[Node]) -> Typed:
+    """Features as serialAllFeats writes them: D x N in MATLAB, (N, D) here."""
+    steps = chain(arguments[0]) if arguments else []
+    require(
+        len(arguments) == 3
+        and len(steps) == 2
+        and steps[0].text == "fopen"
+        and literal(scope.expr(arguments[2]).node) in ("float32=>single", "single=>single", "*single"),
+        "fread of anything but features: fread(fopen(file, 'rb'), size, 'float32=>single')",
+    )
+    file = scope.expr(steps[1].nodes[0]).node
+    if text_of(arguments[1]).lower() == "inf":
+        return Typed(scope.python("np.fromfile(F, np.float32)", F=file), "vector")
+    sides = [scope.expr(node).node for row in named(arguments[1]) for node in named(row)]
+    require(arguments[1].type == "matrix" and len(sides) == 2, "fread of this size")
+    template = "np.fromfile(F, np.float32).reshape(-1, D)[:N]"  # MATLAB reads at most N columns
+    return Typed(scope.python(template, F=file, N=sides[1], D=sides[0]), "features")
+
+
+def _reshape(scope: Scope, arguments: list[Node]) -> Typed:
+    """reshape(x, [], n) of what fread gives."""
+    require(len(arguments) == 3, "reshape to more than two dimensions")
+    value = scope.expr(arguments[0])
+    require(value.kind == "vector", "reshape of anything but a row or column")
+    sides = [None if text_of(node) == "[]" else scope.expr(node).node for node in arguments[1:]]
+    minus = ast.Constant(-1)
+    rows, columns = (minus if side is None else side for side in sides)
+    return Typed(scope.python("X.reshape(N, D)", X=value.node, N=columns, D=rows), "features")
+
+
 def _no(reason: str) -> Handler:
     def handler(scope: Scope, arguments: list[Node]) -> Typed:
         raise Untranslatable(reason)
@@ -229,5 +261,7 @@ FUNCTIONS: dict[str, Handler] = {
     "linspace": _template("np.linspace(A, B, C)", "vector", 3),
     "pwd": _template("os.getcwd()", "text", 0),
     **dict.fromkeys(("rand", "randn", "randi", "randperm", "randsample"), _no(_DRAWS)),
+    "fread": _fread,
+    "reshape": _reshape,
     "input": _no("input asks the user"),
 }

@@ -122,10 +122,12 @@ def _slice(scope: Scope, container: Typed, argument: Node) -> ast.expr | None:
     if is_end(ends[1]):
         return ast.Slice(lower, None)
     upper = scope.python("I + 1", I=last.node) if last.kind == "id" else last.node
-    shifted = _wrapped(upper, container)
-    if shifted is upper and last.kind in ("int", "number") and literal(upper) is None:
-        upper = scope.python("max(N, 0)", N=upper)
-    return ast.Slice(lower, shifted if shifted is not upper else upper)
+    from_end = _wrapped(upper, container)
+    if from_end is not upper:
+        return ast.Slice(lower, from_end)
+    if last.kind in ("int", "number") and literal(upper) is None:
+        upper = scope.python("max(N, 0)", N=upper)  # below 0 is empty, not counted from the end
+    return ast.Slice(lower, upper)
 
 
 def _two(scope: Scope, container: Typed, bracket: str, arguments: list[Node]) -> Typed:
@@ -136,19 +138,24 @@ def _two(scope: Scope, container: Typed, bracket: str, arguments: list[Node]) ->
     )
     sides: list[ast.expr] = []
     scalars = 0
-    for node in arguments:
+    for axis, node in enumerate(arguments):
         if node.type == "spread_operator":
             sides.append(ast.Slice())
             continue
-        part = _slice(scope, Typed(ast.Constant(None), "vector"), node) if node.type == "range" else None
+        # what `end` counts: rows here are the second subscript of features, which are transposed
+        first = axis == (1 if container.kind in TRANSPOSED else 0)
+        along = container.node if first else ast.Attribute(container.node, "T", ast.Load())
+        side = scope.end_of = Typed(along, "vector")
+        part = _slice(scope, side, node) if node.type == "range" else None
         if part is not None:
-            require("end_keyword" not in str(node), "`end` in a range of a matrix")
             sides.append(part)
             continue
         position = scope.expr(node)
         require(position.kind in _POSITIONS and position.kind != "vector", _UNKNOWN)
         scalars += position.kind in {*INTEGERS, "number", "id"}
-        sides.append(position.node if position.kind == "mask" else zero_based(scope, position))
+        sides.append(
+            position.node if position.kind == "mask" else _wrapped(zero_based(scope, position), side)
+        )
     if container.kind in TRANSPOSED:
         sides.reverse()
     if scalars == 2:

@@ -42,6 +42,7 @@ RESULTS: dict[str, tuple[str, ...]] = {
     "getBestEpoch": ("int",),
     "computeRepresentation": ("features",),
     "vl_imreadjpeg": ("images",),
+    "vl_simplenn_display": ("display", "text"),
     "relja_retrievalMAP": ("number", "vector"),
     "relja_l2normalize_col": ("features",),
     "relja_layerNames": ("texts",),
@@ -70,10 +71,16 @@ FIELDS: dict[str, dict[str, str]] = {
     },
     "net": {"meta": "meta", "layers": "layers", "*": "any"},
     "meta": {"sessionID": "text", "netID": "text", "*": "any"},
+    "display": {
+        **dict.fromkeys(("support", "stride", "pad", "receptiveFieldSize", "receptiveFieldOffset"), "matrix"),
+        **dict.fromkeys(("receptiveFieldStride", "dataSize"), "matrix"),
+        "*": "any",
+    },
     "layer": {"name": "text", "type": "text", "*": "any"},
     "struct": {"recallNs": "vector", "*": "any"},
     "any": {"*": "any"},
 }
+BY_KEY = {"meta", "display"}  # kinds that are dicts in Python
 # methods of data sets: which arguments are ids, and the kind of the result
 METHODS: dict[str, tuple[tuple[int, ...], str]] = {
     "getPosIDs": ((0,), "ids"), "nontrivialPosQ": ((0,), "ids"), "nontrivialPosDb": ((0,), "ids"),

@@ -56,16 +56,18 @@ class ScriptTranslator:
     def block(self, scope: Scope, nodes: list[Node]) -> list[str]:
         """The lines of statements in sequence."""
         lines: list[str] = []
-        last_row = None
+        last_row, begin = None, 0
         for position, node in enumerate(nodes):
             if not node.is_named or node.type == "line_continuation":
                 continue
             row = node.start_point[0]
             if node.type == "comment" and row == last_row and lines:
-                lines[-1] += f"  {' '.join(comment_lines(node))}"
+                behind = begin if len(lines) - begin == 2 and lines[-1].startswith("print(") else -1
+                lines[behind] += f"  {' '.join(comment_lines(node))}"
                 continue
             if last_row is not None and row > last_row + 1:
                 lines.append("")
+            begin = len(lines)
             if node.type == "comment":
                 lines += comment_lines(node)
             else:

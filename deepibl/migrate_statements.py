@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 
 from deepibl.migrate_calls import call
+from deepibl.migrate_functions import starred
 from deepibl.migrate_names import SCALARS, original
 from deepibl.migrate_plots import NAMES as PLOTS
 from deepibl.migrate_plots import plot_call
@@ -137,11 +138,14 @@ def _disp(scope: Scope, arguments: list[Node], node: Node) -> Lines:
 
 
 def _fprintf(scope: Scope, arguments: list[Node], node: Node) -> Lines:
-    values = [scope.expr(argument) for argument in arguments]
-    require(bool(values) and values[0].kind == "text", "fprintf into a file")
-    nodes = [printed(scope, value) for value in values]
+    require(bool(arguments) and scope.expr(arguments[0]).kind == "text", "fprintf into a file")
+    nodes = [starred(scope, argument) for argument in arguments]
     form = literal(nodes[0])
-    once = isinstance(form, str) and form.endswith("\\n") and all(v.kind in _SINGLE for v in values[1:])
+    single = all(
+        not isinstance(node, ast.Starred) and scope.expr(argument).kind in _SINGLE
+        for node, argument in zip(nodes[1:], arguments[1:], strict=True)
+    )
+    once = isinstance(form, str) and form.endswith("\\n") and single
     if once and form is not None:  # print ends the line itself
         nodes[0] = ast.Constant(form[:-2])
         if not re.search(r"[%\\]", form[:-2]):

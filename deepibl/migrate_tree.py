@@ -32,7 +32,8 @@ def parse(source: str) -> Node:
             "reading MATLAB scripts needs tree-sitter and its MATLAB grammar: pip install 'deepibl[migrate]'"
         ) from None
     parser = tree_sitter.Parser(tree_sitter.Language(tree_sitter_matlab.language()))
-    return parser.parse(source.encode()).root_node
+    ended = source if source.endswith("\n") else source + "\n"  # the grammar wants the last line ended
+    return parser.parse(ended.encode()).root_node
 
 
 def text_of(node: Node) -> str:

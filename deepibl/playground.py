@@ -1,4 +1,4 @@
-"""A folder in which MATLAB scripts for the published data run on toy data: everything under the names they use.
+"""A folder in which MATLAB scripts for the published data run on toy data of the same names.
 
 localPaths.toml points to toy data sets called pitts30k, pitts250k, tokyo247 and tokyoTM (pictures of the toy
 city, a few dozen each), to small networks of random weights called imagenet-vgg-verydeep-16,
@@ -33,14 +33,17 @@ _WHITE = (
     "vd16_tokyoTM_conv5_3_vlad_preL2_intra_white",
     "vd16_pitts30k_conv5_3_vlad_preL2_intra_white",
 )
-_VGG = ((2, 4), (2, 6), (3, 8), (3, 10), (3, 12))  # convolutions, channels of each block
-_ALEX = ((1, 6), (1, 8), (1, 10), (1, 10), (1, 12))
+_VGG = ((2, 4), (2, 6), (3, 8), (3, 10))  # convolutions, channels of each block but the last
+_ALEX = ((1, 6), (1, 8), (1, 10), (1, 10))
 
 
-def make_playground(folder: str | os.PathLike[str], *, places: int = PLACES, seed: int = 0) -> Path:
+def make_playground(
+    folder: str | os.PathLike[str], *, places: int = PLACES, channels: int = 12, seed: int = 0
+) -> Path:
     """Makes the folder (see the module) and returns its localPaths.toml; what is there already is kept.
 
-    places: per part of a data set, 12 pictures each and more in tokyoTM. seed: which city and which weights.
+    places: per part of a data set, 12 pictures each and more in tokyoTM. channels: of the networks' conv5 (72
+    and 180 places make addPCA's 4096 dimensions possible). seed: which city and which weights.
     Errors: DatasetError for fewer than two places.
     """
     if places < 2:
@@ -56,9 +59,11 @@ def make_playground(folder: str | os.PathLike[str], *, places: int = PLACES, see
     tokyo = _Part(top / "Tokyo247", "test", places, seed, query_folder="query", queries=3 * places)
     tokyo.write(spec / "tokyo247.mat")
     for split in ("train", "val"):
-        part = _Part(top / "TokyoTM", split, places, seed, query_folder="images", queries=2 * places, dates=_DATES)
+        part = _Part(
+            top / "TokyoTM", split, places, seed, query_folder="images", queries=2 * places, dates=_DATES
+        )
         part.write(spec / f"tokyoTM_{split}.mat")
-    _networks(top, seed)
+    _networks(top, channels, seed)
     _football(top, seed)
     paths = top / "localPaths.toml"
     with atomic_output(paths) as temporary:
@@ -83,15 +88,20 @@ class _Part:
         spots = list(_spots(City(seed), split, places))
         self.split = split
         self.stamps: list[np.ndarray] | None = [] if len(dates) > 1 else None
-        self.names, self.positions = [], []
+        self.names: list[str] = []
+        self.positions: list[np.ndarray] = []
         for date in dates:
-            names = [f"{split}/{date}_{spot:03d}_yaw{yaw + 1:02d}.jpg" for spot in range(places) for yaw in range(YAWS)]
+            names = [
+                f"{split}/{date}_{spot:03d}_yaw{yaw + 1:02d}.jpg"
+                for spot in range(places)
+                for yaw in range(YAWS)
+            ]
             where = np.repeat(np.array(spots), YAWS, axis=0)
             render_names(root / "images", names, where, seed=seed, size=SIZE, date=date % 97, progress=False)
             self.names += names
             self.positions.append(where)
         # people stand some metres beside the car
-        beside = np.array([spots[q % places] for q in range(queries)]) + [[3.0, 2.0]]
+        beside = np.array([spots[q % places] for q in range(queries)]) + np.array([3.0, 2.0])
         self.query_names = [f"{split}/q{q:03d}_yaw{(q // places) % YAWS + 1:02d}.jpg" for q in range(queries)]
         render_names(
             root / query_folder, self.query_names, beside, seed=seed, size=SIZE, date=500, progress=False
@@ -127,13 +137,13 @@ def _spots(city: City, split: str, places: int) -> Iterator[tuple[float, float]]
             yield float(east), float(north)
 
 
-def _networks(top: Path, seed: int) -> None:
+def _networks(top: Path, width: int, seed: int) -> None:
     random = np.random.default_rng(seed)
-    vgg = _backbone(_VGG, random, numbered=True)
+    vgg = _backbone((*_VGG, (3, width)), random, numbered=True)
+    alex = _backbone((*_ALEX, (1, width)), random, numbered=False)
     save_network(vgg, top / "pretrained" / "imagenet-vgg-verydeep-16.mat")
-    save_network(_backbone(_ALEX, random, numbered=False), top / "pretrained" / "imagenet-caffe-ref.mat")
+    save_network(alex, top / "pretrained" / "imagenet-caffe-ref.mat")
     cropped = vgg.with_layers(list(vgg)[: vgg.index("conv5_3") + 1])
-    width = _VGG[-1][1]
     for name in _WHITE:
         points = random.standard_normal((200, width)).astype(np.float32)
         points /= np.linalg.norm(points, axis=1, keepdims=True)
@@ -149,8 +159,10 @@ def _random_pca(dim: int, random: np.random.Generator) -> PCA:
     return PCA(axes, np.linspace(0.1, 0.01, WHITENED), mean, axes.T @ mean)
 
 
-def _backbone(blocks: tuple[tuple[int, int], ...], random: np.random.Generator, *, numbered: bool) -> SimpleNN:
-    """Convolutions named as VGG-16's (conv1_1 …) or AlexNet's (conv1 …), random weights that keep the scale."""
+def _backbone(
+    blocks: tuple[tuple[int, int], ...], random: np.random.Generator, *, numbered: bool
+) -> SimpleNN:
+    """Convolutions named as VGG-16's (conv1_1 …) or AlexNet's (conv1 …), of random weights."""
     layers: list[dict[str, Any]] = []
     channels = 3
     for block, (count, width) in enumerate(blocks, start=1):
@@ -158,7 +170,9 @@ def _backbone(blocks: tuple[tuple[int, int], ...], random: np.random.Generator, 
             suffix = f"{block}_{number}" if numbered else str(block)
             filters = random.standard_normal((3, 3, channels, width)) * np.sqrt(2 / (9 * channels))
             weights = [filters.astype(np.float32), np.zeros((1, width), np.float32)]
-            layers.append({"type": "conv", "name": f"conv{suffix}", "weights": weights, "pad": 1.0, "stride": 1.0})
+            layers.append(
+                {"type": "conv", "name": f"conv{suffix}", "weights": weights, "pad": 1.0, "stride": 1.0}
+            )
             layers.append({"type": "relu", "name": f"relu{suffix}"})
             channels = width
         if block < len(blocks):

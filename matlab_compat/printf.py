@@ -33,9 +33,9 @@ def sprintf(text: str, *values: Any) -> str:
     left = [item for value in values for item in _items(value)]
     holes = any(isinstance(piece, re.Match) for piece in pieces)
     written: list[str] = []
-    first = True
+    has_values, first = bool(left), True
     while first or (left and holes):
-        if _one_pass(pieces, left, written, has_values=bool(values)):
+        if _one_pass(pieces, left, written, has_values=has_values):
             break
         first = False
     return "".join(written)
