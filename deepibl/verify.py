@@ -26,7 +26,7 @@ from matlab_compat.layout import maps_to_torch
 from matlab_compat.simplenn import SimpleNN
 
 TOLERANCE = 1e-4  # a GPU and a CPU, or two orders of summation, stay below it
-CLOSE_COSINE = 1e-3
+CLOSE_COSINE, CLOSE_RELATIVE = 1e-3, 5e-2
 CLOSE_LAYER = 3e-2
 _TINY = np.finfo(np.float32).tiny
 
@@ -225,7 +225,8 @@ def _verdict(rows: Sequence[ImageDifference], tolerance: float) -> str:
         return "nothing compared"
     if all(_within(row.relative, tolerance) for row in rows):
         return "same"
-    return "close" if all(_within(row.cosine, CLOSE_COSINE) for row in rows) else "different"
+    near = all(_within(row.cosine, CLOSE_COSINE) and _within(row.relative, CLOSE_RELATIVE) for row in rows)
+    return "close" if near else "different"
 
 
 def _cropped(features: np.ndarray, dim: int, hints: list[str]) -> np.ndarray:
@@ -255,10 +256,10 @@ def _hints(ours: np.ndarray, theirs: np.ndarray) -> list[str]:
                 f"the images are in another order: row {row} of MATLAB's file is our image "
                 f"{int(nearest[row])} (rows count from 0)"
             )
-    if not found and _within(float(np.abs(np.sort(first, axis=1) - np.sort(second, axis=1)).max()), 1e-4):
-        found.append("the same values in another order of dimensions: written row by row instead of D x N?")
     if not found and np.abs(1 - (first * second).sum(axis=1)).max() <= CLOSE_COSINE:
         found.append("the same directions, other lengths: the last normalisation is missing on one side")
+    if not found and _within(float(np.abs(np.sort(first, axis=1) - np.sort(second, axis=1)).max()), 1e-4):
+        found.append("the same values in another order of dimensions: written row by row instead of D x N?")
     if not found:
         found.append(
             "another network, other images or another size of them (Tokyo 24/7 queries: --resize 640); "
