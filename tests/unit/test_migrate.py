@@ -54,7 +54,8 @@ LINES = [
     ("db= dbTokyo247();", "db = dbTokyo247()"),
     ("setup;", "setup()"),
     ("n= loadNet('vd16', 'conv5_3');", "n = loadNet('vd16', 'conv5_3')"),
-    ("serialAllFeats(1, 'p', {'a'}, 'o', 'batchSize', 5);", "serialAllFeats(1, 'p', ['a'], 'o', batchSize=5)"),
+    ("serialAllFeats(1, 'p', {'a'}, 'o', 'batchSize', 5);",
+     "serialAllFeats(1, 'p', ['a'], 'o', batchSize=5)"),
     ("[r, ~, ~, o]= testFromFn(1, 'a', 'b');", "r, _, _, o = testFromFn(1, 'a', 'b')"),
     ("r= testFromFn(1, 'a', 'b', [], 'cropToDim', 8);", "r = testFromFn(1, 'a', 'b', None, cropToDim=8)[0]"),
     ("[r, l]= testFromFn(1, 'a', 'b');", "r, l, *_ = testFromFn(1, 'a', 'b')"),
@@ -71,8 +72,8 @@ LINES = [
     ("addpath('lib');", "# (only MATLAB needs this) addpath('lib')"),
     ("x= 1e-3; y= -x;", "x = 0.001\ny = -x"),
     ("s= struct('a', 1);", "s = Struct(a=1)"),
-    ("figure; plot([1 2], [3 4], 'r-', 'LineWidth', 2);",
-     "plt.figure()\nplt.cla()\nplt.plot(np.array([1, 2]), np.array([3, 4]), 'r-', linewidth=2)\n\nplt.show()"),
+    ("figure; plot(1, 2, 'r-', 'LineWidth', 2);",
+     "plt.figure()\nplt.cla()\nplt.plot(1, 2, 'r-', linewidth=2)\n\nplt.show()"),
     ("hold on; plot([1 2], [3 4]);", "plt.plot(np.array([1, 2]), np.array([3, 4]))\n\nplt.show()"),
     ("legend('a', 'b', 'Location', 'SouthEast'); axis tight;",
      "plt.legend(['a', 'b'], loc='lower right')\nplt.axis('tight')\n\nplt.show()"),
@@ -163,7 +164,8 @@ def test_a_struct_that_grows_in_a_loop_is_made_once() -> None:
 
 
 def test_a_copy_is_a_copy() -> None:
-    source = "a= {1, 2}; b= a; b{1}= 5; fprintf('%d %d ', a{1}, b{1}); v= [1 2]; w= v(1:2); w(1)= 9; fprintf('%d', v(1));"
+    source = "a= {1, 2}; b= a; b{1}= 5; fprintf('%d %d ', a{1}, b{1});"
+    source += "v= [1 2]; w= v(1:2); w(1)= 9; fprintf('%d', v(1));"
     assert run(source) == "1 5 1"
 
 
@@ -188,7 +190,7 @@ def test_options_and_variables_can_be_set() -> None:
     assert "dims = np.array([1, 2])" in result.text
     assert "n = addPCA(1, 2, PCADim=16, useGPU=False)" in result.text
     assert len(result.notes) == 3 and all(f"# MIGRATE: {note}" in result.text for note in result.notes)
-    with pytest.raises(ArgumentError, match="FUNCTION.OPTION=VALUE"):
+    with pytest.raises(ArgumentError, match=r"FUNCTION\.OPTION=VALUE"):
         parse_overrides(["3=4"])
 
 
