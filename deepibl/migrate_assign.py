@@ -1,15 +1,13 @@
 """Assignments: to variables, elements, fields, several outputs."""
 
 import ast
+import keyword
 
 from deepibl.migrate_calls import call_original
 from deepibl.migrate_index import indexed, is_end, zero_based
 from deepibl.migrate_names import BY_KEY, INTEGERS, LISTS, ROWS, SCALARS, original
-from deepibl.migrate_scope import Scope, Typed, keep_base, literal, load, require, variable_name
+from deepibl.migrate_scope import Scope, Typed, keep_base, literal, load, owned, require, variable_name
 from deepibl.migrate_tree import Access, Node, Untranslatable, chain, named, targets, text_of
-
-_COPIED = (ast.Name, ast.Attribute, ast.Subscript)
-_VALUES = {*SCALARS, "text", "id", "function", "image", "none"}  # nothing changes these in place
 
 
 def assignment(scope: Scope, node: Node) -> list[str]:
@@ -22,8 +20,16 @@ def assignment(scope: Scope, node: Node) -> list[str]:
     if target.type == "identifier":
         value = _own(scope, text_of(target), _overridden(scope, text_of(target), scope.expr(right)))
         scope.set_kind(text_of(target), value.kind)
+        _remember_loaded(scope, text_of(target), right)
         return [f"{variable_name(text_of(target))} = {ast.unparse(value.node)}"]
     return _part(scope, chain(target), right)
+
+
+def _remember_loaded(scope: Scope, name: str, right: Node) -> None:
+    """Whether a variable holds what load() read, whose matrices have MATLAB's orientation."""
+    source = chain(right)[0]
+    loads = source.kind == "name" and (source.text in scope.loaded or source.text == "load")
+    (scope.loaded.add if loads else scope.loaded.discard)(name)
 
 
 def _overridden(scope: Scope, name: str, value: Typed) -> Typed:
@@ -40,16 +46,10 @@ def _overridden(scope: Scope, name: str, value: Typed) -> Typed:
 def _own(scope: Scope, name: str, value: Typed) -> Typed:
     """The value as a variable may hold it: MATLAB copies what Python would share."""
     node, kind = value
-    root = node
-    while isinstance(root, ast.Attribute | ast.Subscript):
-        root = root.value
-    changed = name in scope.mutated or (isinstance(root, ast.Name) and root.id in scope.mutated)
     if kind in ROWS and name in scope.mutated:
         template = "np.array(X)" if kind == "mask" else "np.array(X, dtype=float)"
         return Typed(scope.python(template, X=node), "vector" if kind == "ints" else kind)
-    if changed and isinstance(node, _COPIED) and kind not in _VALUES:
-        return Typed(scope.python("copy.deepcopy(X)", X=node), kind)
-    return value
+    return owned(scope, value, name)
 
 
 def _several(scope: Scope, left: list[Node | None], right: Node) -> list[str]:
@@ -99,8 +99,8 @@ def _with_positions(scope: Scope, name: str, left: list[Node | None], given: lis
         positions = scope.python("np.argsort(X, kind='stable') + 1", X=value.node)
         values = scope.python("np.sort(X, kind='stable')", X=value.node)
     else:
-        positions = scope.python(f"int(np.arg{name}(X)) + 1", X=value.node)
-        values = scope.python(f"np.{name}(X)", X=value.node)
+        positions = scope.python(f"int(np.nanarg{name}(X)) + 1", X=value.node)
+        values = scope.python(f"np.nan{name}(X)", X=value.node)
     return [f"{', '.join(words)} = {ast.unparse(values)}, {ast.unparse(positions)}"]
 
 
@@ -114,6 +114,9 @@ def _part(scope: Scope, steps: list[Access], right: Node) -> list[str]:
     if last.kind == "field":
         value = _own(scope, name, scope.expr(right))
         keep_base(value)
+        if keyword.iskeyword(last.text):
+            call = scope.python(f"setattr(X, {last.text!r}, V)", X=owner.node, V=value.node)
+            return [*lines, ast.unparse(call)]
         place = f"[{last.text!r}]" if owner.kind in BY_KEY else f".{last.text}"
         return [*lines, f"{ast.unparse(owner.node)}{place} = {ast.unparse(value.node)}"]
     if last.kind == "dynamic":
@@ -164,7 +167,7 @@ def _element(scope: Scope, owner: Typed, step: Access, right: Node) -> list[str]
         if listed:
             require(step.kind == "{", "a cell array appended with ()")
             keep_base(value)
-            return [f"{text}.append({ast.unparse(value.node)})"]
+            return [f"{text}.append({ast.unparse(owned(scope, value).node)})"]
         require(value.kind in SCALARS and owner.kind != "ids", "more than one number appended")
         return [f"{text} = {ast.unparse(scope.python('np.append(X, V)', X=owner.node, V=value.node))}"]
     outer, scope.end_of = scope.end_of, owner
@@ -183,7 +186,7 @@ def _element(scope: Scope, owner: Typed, step: Access, right: Node) -> list[str]
     where = index.node if index.kind == "mask" else zero_based(scope, index)
     if literal(where) is None and is_end(position):
         where = ast.Constant(-1)
-    return [f"{text}[{ast.unparse(where)}] = {ast.unparse(value.node)}"]
+    return [f"{text}[{ast.unparse(where)}] = {ast.unparse(owned(scope, value).node)}"]
 
 
 def _is_next(position: Node) -> bool:

@@ -1,11 +1,14 @@
 """Calls: the original's functions under their own names, and MATLAB's own functions as Python has them."""
 
 import ast
+import keyword
 from typing import Any
 
 from deepibl.migrate_functions import FUNCTIONS, starred
+from deepibl.migrate_index import zero_based
 from deepibl.migrate_names import (
     ELEMENTWISE,
+    POSITIONS,
     REDUCTIONS,
     RESULTS,
     ROW_TO_ROW,
@@ -16,7 +19,7 @@ from deepibl.migrate_names import (
     original,
 )
 from deepibl.migrate_scope import Scope, Typed, literal, require
-from deepibl.migrate_tree import Node, Untranslatable, text_of
+from deepibl.migrate_tree import Node, Untranslatable, chain, text_of
 
 _INTEGER_RESULTS = {"floor", "ceil", "fix", "round"}
 
@@ -48,6 +51,9 @@ def call_original(
         values = [FUNCTIONS["sprintf"](scope, arguments).node]  # whose rules Python's % does not have
     else:
         values = [_argument(scope, node) for node in arguments]
+    for position in POSITIONS.get(found.name, ()):
+        if position < len(arguments):
+            values[position] = _position(scope, arguments[position])
     given, rest = values[: found.positional], values[found.positional :]
     keywords: dict[str, ast.expr] = {}
     if rest and found.takes_options:
@@ -79,14 +85,33 @@ def _argument(scope: Scope, node: Node) -> ast.expr:
     if node.type == "matrix" and not node.named_children:
         return ast.Constant(None)
     value = starred(scope, node)
-    return value if isinstance(value, ast.Starred) else scope.expr(node).node
+    if isinstance(value, ast.Starred):
+        return value
+    given = scope.expr(node)
+    require(
+        given.kind != "matrix", "a matrix given to the library, whose features are (N, D), D x N in MATLAB"
+    )
+    first = chain(node)[0]
+    if given.kind == "any" and first.kind == "name" and first.text in scope.loaded:
+        return scope.python("no_matrix(X)", X=given.node)  # load gives MATLAB's orientation
+    return given.node
+
+
+def _position(scope: Scope, node: Node) -> ast.expr:
+    """The number of a layer, from 1 in MATLAB; a name as it is."""
+    value = scope.expr(node)
+    require(value.kind != "any", "whether this layer is a name or a number cannot be known")
+    return value.node if value.kind == "text" else zero_based(scope, value)
 
 
 def _options(values: list[ast.expr]) -> dict[str, ast.expr]:
-    """'name', value pairs as keywords; empty where a name is no literal."""
+    """'name', value pairs as keywords; empty where a name is no literal that Python takes."""
     names = [literal(node) for node in values[::2]]
-    fits = len(values) % 2 == 0 and len({str(name).lower() for name in names}) == len(names)
+    fits = len(values) % 2 == 0 and not any(isinstance(value, ast.Starred) for value in values)
+    fits = fits and len({str(name).lower() for name in names}) == len(names)
     if not fits or not all(isinstance(name, str) and name.isidentifier() for name in names):
+        return {}
+    if any(keyword.iskeyword(name) for name in names):
         return {}
     return dict(zip(names, values[1::2], strict=True))
 
@@ -110,23 +135,24 @@ def _elementwise(scope: Scope, name: str, arguments: list[Node]) -> Typed:
     if value.kind in SCALARS and name in _INTEGER_RESULTS:
         return Typed(scope.python(f"int({template}(X))", X=value.node), "int")
     kind = "number" if value.kind in SCALARS else ("vector" if value.kind in ("ints", "mask") else value.kind)
+    if name in ("isnan", "isinf"):
+        kind = "bool" if value.kind in SCALARS else ("mask" if value.kind in ROWS else value.kind)
     return Typed(scope.python(f"{template}(X)", X=value.node), kind)
 
 
 def _of_a_row(scope: Scope, name: str, arguments: list[Node]) -> Typed:
     values = [scope.expr(node) for node in arguments]
     if name in ("max", "min") and len(values) == 2:
-        word = "np.maximum" if name == "max" else "np.minimum"
+        word = "np.fmax" if name == "max" else "np.fmin"  # these pass NaN by, as MATLAB
         require(all(value.kind in {*SCALARS, *ROWS} for value in values), f"{name} of these values")
         scalar = all(value.kind in SCALARS for value in values)
-        node = scope.python(f"{word}(X, Y)", X=values[0].node, Y=values[1].node)
-        if scalar:
-            node = scope.python(f"{name}(X, Y)", X=values[0].node, Y=values[1].node)
         integer = all(value.kind in ("int", "count") for value in values)
+        node = scope.python(f"{name if integer else word}(X, Y)", X=values[0].node, Y=values[1].node)
         return Typed(node, ("int" if integer else "number") if scalar else "vector")
     require(len(values) == 1, f"{name} with {len(values)} arguments")
     value = values[0]
     require(value.kind in {*SCALARS, *ROWS}, f"{name} of something whose orientation or kind cannot be known")
     if name in ROW_TO_ROW:
         return Typed(scope.python(f"{ROW_TO_ROW[name]}(X)", X=value.node), value.kind)
-    return Typed(scope.python(f"{REDUCTIONS[name]}(X)", X=value.node), "number")
+    kind = "bool" if name in ("any", "all") else "number"
+    return Typed(scope.python(f"{REDUCTIONS[name]}(X)", X=value.node), kind)

@@ -1,11 +1,12 @@
 """MATLAB expressions as Python expressions, each with the kind of its value."""
 
 import ast
+import keyword
 
 from deepibl.migrate_calls import call
 from deepibl.migrate_index import call_method, end_value, indexed
 from deepibl.migrate_names import BY_KEY, CONSTANTS, FIELDS, INTEGERS, METHODS, ROWS, SCALARS
-from deepibl.migrate_scope import Scope, Typed, keep_base, literal, load, require, variable_name
+from deepibl.migrate_scope import Scope, Typed, keep_base, literal, load, owned, require, variable_name
 from deepibl.migrate_tree import Node, Untranslatable, chain, named, string_value, text_of
 
 _ARITHMETIC = {
@@ -102,6 +103,8 @@ def field_of(scope: Scope, value: Typed, name: str) -> Typed:
     kind = fields.get(name, fields.get("*", "any"))
     if value.kind in BY_KEY:
         return Typed(ast.Subscript(value.node, ast.Constant(name), ast.Load()), kind)
+    if keyword.iskeyword(name):
+        return Typed(scope.python(f"getattr(X, {name!r})", X=value.node), kind)
     found = ast.Attribute(value.node, name, ast.Load())
     listed = value.kind == "struct" and kind == "vector"  # the façade gives a list
     return Typed(scope.python("np.asarray(X)", X=found) if listed else found, kind)
@@ -281,7 +284,7 @@ def _cell(scope: Scope, node: Node) -> Typed:
     items = [scope.expr(item) for row in rows for item in row]
     keep_base(*items)
     kind = "texts" if items and all(item.kind == "text" for item in items) else "cell"
-    return Typed(_list([item.node for item in items]), kind)
+    return Typed(_list([owned(scope, item).node for item in items]), kind)
 
 
 def _lambda(scope: Scope, node: Node) -> Typed:

@@ -1,10 +1,11 @@
 """MATLAB's own functions in scripts: for each, how it is written in Python."""
 
 import ast
+import keyword
 from collections.abc import Callable
 
 from deepibl.migrate_names import INTEGERS, LISTS, ROWS, SCALARS, SEQUENCES
-from deepibl.migrate_scope import Scope, Typed, keep_base, literal, printed, require, variable_name
+from deepibl.migrate_scope import Scope, Typed, keep_base, literal, owned, printed, require, variable_name
 from deepibl.migrate_tree import Node, Untranslatable, chain, named, text_of
 from deepibl.migrate_tree import arguments as arguments_of
 
@@ -112,11 +113,16 @@ def _struct(scope: Scope, arguments: list[Node]) -> Typed:
         len(arguments) % 2 == 0 and all(isinstance(name, str) and name.isidentifier() for name in names),
         "a struct whose fields are not all given by name",
     )
-    values = [scope.expr(node) for node in arguments[1::2]]
+    values = [owned(scope, scope.expr(node)) for node in arguments[1::2]]
     keep_base(*values)
     require(all(value.kind not in LISTS for value in values), "a struct array (a cell array as a value)")
-    fields = [ast.keyword(name, value.node) for name, value in zip(names, values, strict=True)]
-    return Typed(ast.Call(scope.python("Struct"), [], fields), "struct")
+    fields = [(str(name), value.node) for name, value in zip(names, values, strict=True)]
+    given = [ast.keyword(name, node) for name, node in fields if not keyword.iskeyword(name)]
+    rest = [(name, node) for name, node in fields if keyword.iskeyword(name)]
+    if rest:  # **{'continue': …}
+        names_of, nodes = [ast.Constant(name) for name, _ in rest], [node for _, node in rest]
+        given.append(ast.keyword(None, ast.Dict(list(names_of), nodes)))
+    return Typed(ast.Call(scope.python("Struct"), [], given), "struct")
 
 
 def _cell(scope: Scope, arguments: list[Node]) -> Typed:

@@ -87,6 +87,9 @@ METHODS: dict[str, tuple[tuple[int, ...], str]] = {
     "isPosQ": ((0, 1), "mask"), "isPosDb": ((0, 1), "mask"), "posDb": ((0,), "ids"),
 }  # fmt: skip
 
+# functions of networks: which arguments are numbers of layers, from 1 in MATLAB
+POSITIONS = {"netPrepareForTrain": (1,)}
+
 CONSTANTS = {
     "true": ("True", "bool"), "false": ("False", "bool"),
     "inf": ("np.inf", "number"), "Inf": ("np.inf", "number"),
@@ -103,7 +106,9 @@ ELEMENTWISE = {
 }  # fmt: skip
 # one row or column to one number
 REDUCTIONS = {
-    **{name: f"np.{name}" for name in ("sum", "mean", "median", "prod", "max", "min", "any", "all")},
+    **{name: f"np.{name}" for name in ("sum", "mean", "median", "prod", "any", "all")},
+    "max": "np.nanmax",
+    "min": "np.nanmin",
 }
 # one row to a row
 ROW_TO_ROW = {"sort": "np.sort", "cumsum": "np.cumsum", "unique": "np.unique", "diff": "np.diff"}
@@ -122,7 +127,7 @@ IMPORTS = {
     **dict.fromkeys(
         [
             *("Struct", "at", "colon", "concat", "isempty", "isfield", "length", "load_variables"),
-            *("not_migrated", "num2str", "numel", "sprintf", "which"),
+            *("no_matrix", "not_migrated", "num2str", "numel", "sprintf", "which"),
         ],
         "matlab_compat.language",
     ),

@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from deepibl.migrate_names import IMPORTS, join, original, python
+from deepibl.migrate_names import IMPORTS, SCALARS, join, original, python
 from deepibl.migrate_tree import Node, Untranslatable
+
+VALUES = {*SCALARS, "text", "id", "function", "image", "none"}  # kinds that nothing changes in place
 
 
 class Typed(NamedTuple):
@@ -38,6 +40,13 @@ class Scope:
     used: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     depth: int = 0
+    loaded: set[str] = field(default_factory=set)
+    jumps: list["Scope"] = field(default_factory=list)
+
+    @property
+    def mutated_here(self) -> set[str]:
+        """`mutated` under the variables' Python names."""
+        return {variable_name(name) for name in self.mutated}
 
     def expr(self, node: Node) -> Typed:
         """The translation of an expression node; raises Untranslatable."""
@@ -80,8 +89,9 @@ class Scope:
 
 def variable_name(name: str) -> str:
     """The Python name of a MATLAB variable: with _ behind it where Python or the script's imports have it."""
-    taken = keyword.iskeyword(name) or name in IMPORTS or hasattr(builtins, name)
-    return f"{name}_" if taken or original(name) is not None else name
+    base = name.rstrip("_")  # so that id and id_ stay two variables
+    taken = keyword.iskeyword(base) or base in IMPORTS or hasattr(builtins, base)
+    return f"{name}_" if taken or original(base) is not None else name
 
 
 def load(name: str) -> ast.expr:
@@ -92,6 +102,21 @@ def load(name: str) -> ast.expr:
 def printed(scope: Scope, value: Typed) -> ast.expr:
     """A value as it is printed: ids of the library as MATLAB counts them."""
     return scope.python("X + 1", X=value.node) if value.kind in ("id", "ids") else value.node
+
+
+def owned(scope: Scope, value: Typed, name: str = "") -> Typed:
+    """The value as a variable, cell or field may hold it: MATLAB copies what Python would share."""
+    root = value.node
+    while isinstance(root, ast.Attribute | ast.Subscript):
+        root = root.value
+    changed = name in scope.mutated or (isinstance(root, ast.Name) and root.id in scope.mutated_here)
+    if (
+        changed
+        and isinstance(value.node, ast.Name | ast.Attribute | ast.Subscript)
+        and value.kind not in VALUES
+    ):
+        return Typed(scope.python("copy.deepcopy(X)", X=value.node), value.kind)
+    return value
 
 
 def keep_base(*values: Typed) -> None:

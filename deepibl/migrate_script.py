@@ -96,8 +96,9 @@ class ScriptTranslator:
                 return self._skipped_stop(scope, node)
             else:
                 lines = call_statement(scope, node, echo)
+            ast.parse("\n".join(lines))  # whatever the reason, no line may be wrong Python
             return [*comments, *(part for line in lines for part in laid_out(line))]
-        except Untranslatable as reason:
+        except (Untranslatable, SyntaxError) as reason:
             del self.marks[known:]
             return self.mark(scope, node, str(reason))
 
@@ -152,9 +153,10 @@ class ScriptTranslator:
         for _ in range(5):
             known = len(self.marks)
             turn = scope.branch()
+            turn.jumps = []
             lines = body(turn)
             after = scope.branch()
-            after.merge(scope, turn)
+            after.merge(scope, turn, *turn.jumps)
             same = (after.kinds, after.maybe, after.hold) == (scope.kinds, scope.maybe, scope.hold)
             scope.kinds, scope.maybe, scope.hold = after.kinds, after.maybe, after.hold
             if same:
@@ -192,6 +194,7 @@ def _for(script: ScriptTranslator, scope: Scope, node: Node) -> list[str]:
 
     def body(turn: Scope) -> list[str]:
         sequence, kind = _sequence(turn, source)
+        require(kind not in LISTS or name not in turn.mutated, "a loop over cells whose variable is changed")
         turn.set_kind(name, kind)
         return script.compound(turn, node, f"for {variable_name(name)} in {ast.unparse(sequence)}:")
 
@@ -255,6 +258,7 @@ def _switch(script: ScriptTranslator, scope: Scope, node: Node) -> list[str]:
 def _try(script: ScriptTranslator, scope: Scope, node: Node) -> list[str]:
     tried, caught = scope.branch(), scope.branch()
     lines = script.compound(tried, node, "try:")
+    caught.merge(scope.branch(), tried)
     clause = next((child for child in node.children if child.type == "catch_clause"), None)
     require(clause is not None, "try without catch")
     error = [text_of(child) for child in clause.children if child.type == "identifier"] if clause else []
@@ -275,7 +279,11 @@ def _function(script: ScriptTranslator, scope: Scope, node: Node) -> list[str]:
 
 
 def _word(text: str) -> Callable[[ScriptTranslator, Scope, Node], list[str]]:
-    return lambda script, scope, node: [text]
+    def jump(script: ScriptTranslator, scope: Scope, node: Node) -> list[str]:
+        scope.jumps.append(scope.branch())
+        return [text]
+
+    return jump
 
 
 def _return(script: ScriptTranslator, scope: Scope, node: Node) -> list[str]:

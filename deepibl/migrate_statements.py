@@ -121,6 +121,7 @@ def _load(scope: Scope, arguments: list[Node], node: Node) -> Lines:
             value = Typed(scope.python("load_network(F)", F=path), "net")
         else:
             value = Typed(scope.python(f"load_variables(F).{name}", F=path), "any")
+            scope.loaded.add(name)
         scope.set_kind(name, value.kind)
         lines.append(f"{variable_name(name)} = {ast.unparse(value.node)}")
     return lines

@@ -23,6 +23,7 @@ __all__ = [
     "isfield",
     "length",
     "load_variables",
+    "no_matrix",
     "not_migrated",
     "num2str",
     "numel",
@@ -156,6 +157,19 @@ def load_variables(path: str | os.PathLike[str]) -> Struct:
     if not file.is_file():
         raise MatFileError(f"{path}: no such file")
     return Struct({name: _simple(value) for name, value in matfile.load(file).items()})
+
+
+def no_matrix(value: Any) -> Any:
+    """The value, unless it is a matrix: what load_variables read has MATLAB's orientation.
+
+    Features in a .mat file are D x N; the library's functions take (N, D), that is value.T. Raises ArgumentError.
+    """
+    if not isinstance(value, str | list) and np.ndim(value) > 1 and min(np.shape(value)) > 1:
+        raise ArgumentError(
+            f"a matrix of shape {np.shape(value)} from a .mat file has MATLAB's orientation; features are "
+            "(N, D) here: give its .T if that is what it holds"
+        )
+    return value
 
 
 def not_migrated(where: str, reason: str) -> NoReturn:

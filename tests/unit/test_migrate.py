@@ -17,6 +17,7 @@ pytest.importorskip("tree_sitter_matlab", reason="needs the extra `migrate`")
 from deepibl.cli import main
 from deepibl.errors import ConfigurationError
 from deepibl.migrate import migrate, migrate_file, parse_overrides
+from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError, NotMigratedError
 
 SCRIPTS = Path(__file__).parent / "matlab_scripts"
@@ -72,6 +73,9 @@ LINES = [
     ("addpath('lib');", "# (only MATLAB needs this) addpath('lib')"),
     ("x= 1e-3; y= -x;", "x = 0.001\ny = -x"),
     ("s= struct('a', 1);", "s = Struct(a=1)"),
+    ("s= struct('if', 1); x= s.if;", "s = Struct(**{'if': 1})\nx = getattr(s, 'if')"),
+    ("n= netPrepareForTrain(1, 5);", "n = netPrepareForTrain(1, 4)"),
+    ("n= netPrepareForTrain(1, 'conv5_1');", "n = netPrepareForTrain(1, 'conv5_1')"),
     ("figure; plot(1, 2, 'r-', 'LineWidth', 2);",
      "plt.figure()\nplt.cla()\nplt.plot(1, 2, 'r-', linewidth=2)\n\nplt.show()"),
     ("hold on; plot([1 2], [3 4]);", "plt.plot(np.array([1, 2]), np.array([3, 4]))\n\nplt.show()"),
@@ -116,6 +120,10 @@ MARKED = [
     ("s(2).a= 3;", "not assigned before"),
     ("x= loadNet('a', 'b', 'c', 'd');", "arguments"),
     ("function r= f(a)\n r= a;\nend", "functions of a script"),
+    ("x= [1 2; 3 4]; y= relja_l2normalize_col(x);", "D x N in MATLAB"),
+    ("x= foo2; n= netPrepareForTrain(1, x);", "neither a variable"),
+    ("c= {{1}, {2}}; for q= c, q{1}= 3; end", "whose variable is changed"),
+    ("x= 1;\nwhile true\n x= 'a';\n break;\n x= 2;\nend\nv= [1 2]; y= v(x);", "cannot be known"),
 ]  # fmt: skip
 
 
@@ -238,6 +246,14 @@ def test_without_the_grammar_the_message_says_what_to_install(monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "tree_sitter_matlab", None)
     with pytest.raises(ConfigurationError, match=r"deepibl\[migrate\]"):
         migrate("x= 1;")
+
+
+def test_a_loaded_matrix_is_not_given_to_the_library_as_it_is(tmp_path: Path) -> None:
+    matfile.save(tmp_path / "f.mat", {"f": np.ones((4, 2)), "names": ["a", "b"]})
+    source = f"load('{tmp_path / 'f.mat'}', 'f'); g= f; x= relja_l2normalize_col(g);"
+    with pytest.raises(ArgumentError, match="MATLAB's orientation"):
+        run(source)
+    assert run(f"s= load('{tmp_path / 'f.mat'}'); fprintf('%s', s.names{{2}});") == "b"
 
 
 def test_features_read_by_fread_are_one_row_an_image(tmp_path: Path) -> None:

@@ -54,6 +54,14 @@ z = zeros(1, 3); z(2) = 0.5; fprintf('%g ', z); fprintf('\n');
 b = x; b(2) = []; fprintf('%g ', b); fprintf('\n');
 p = true; p = ~p; fprintf('%d\n', p);
 fprintf('%d %d\n', numel('abc'), length(names));
+kept = {}; row = zeros(1, 2);
+for k = 1:2, row(k) = k; kept{end+1} = row; end
+fprintf('%g ', kept{1}, kept{2}); fprintf('\n');
+pair.v = row; row(1) = 50; fprintf('%g ', pair.v); fprintf('\n');
+box = {row}; row(1) = 60; fprintf('%g ', box{1}); fprintf('\n');
+fprintf('%g %g %d\n', max([1 NaN 3]), max(NaN, 2), any([0 1]) + all([1 1]));
+id = 1; id_ = 2; fprintf('%d %d\n', id, id_);
+opt.def = true; opt.lambda = 2; fprintf('%d %d\n', opt.def, opt.lambda);
 total = 0; k = 0;
 while true
     k = k + 1;
