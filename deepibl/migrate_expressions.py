@@ -5,8 +5,9 @@ import keyword
 
 from deepibl.migrate_calls import call
 from deepibl.migrate_index import call_method, end_value, indexed
+from deepibl.migrate_literals import cell_value, matrix_value, range_value
 from deepibl.migrate_names import BY_KEY, CONSTANTS, FIELDS, INTEGERS, METHODS, ROWS, SCALARS
-from deepibl.migrate_scope import Scope, Typed, keep_base, literal, load, owned, require, variable_name
+from deepibl.migrate_scope import Scope, Typed, keep_base, literal, load, require, variable_name
 from deepibl.migrate_tree import Node, Untranslatable, chain, named, string_value, text_of
 
 _ARITHMETIC = {
@@ -221,72 +222,6 @@ def truth(scope: Scope, value: Typed) -> ast.expr:
     return value.node
 
 
-def _range(scope: Scope, node: Node) -> Typed:
-    parts = [scope.expr(part) for part in named(node)]
-    kinds = {part.kind for part in parts}
-    require(kinds <= SCALARS or kinds <= {*SCALARS, "any"}, "a range of ids or arrays")
-    if len(parts) == 2 and kinds <= INTEGERS:
-        stop = _plus_one(scope, parts[1].node)
-        return Typed(scope.python("np.arange(A, B)", A=parts[0].node, B=stop), "ints")
-    step = parts[1].node if len(parts) == 3 else ast.Constant(1)
-    first, last = parts[0].node, parts[-1].node
-    kind = "ints" if kinds <= INTEGERS else "vector"
-    return Typed(scope.python("colon(A, S, B)", A=first, S=step, B=last), kind)
-
-
-def _plus_one(scope: Scope, node: ast.expr) -> ast.expr:
-    value = literal(node)
-    return ast.Constant(value + 1) if isinstance(value, int) else scope.python("N + 1", N=node)
-
-
-def _matrix(scope: Scope, node: Node) -> Typed:
-    rows = [[scope.expr(item) for item in named(row)] for row in named(node) if row.type == "row"]
-    if not rows:
-        return Typed(scope.python("np.zeros(0)"), "vector")
-    if len(rows) == 1:
-        return _joined(scope, rows[0])
-    kinds = {item.kind for row in rows for item in row}
-    require(kinds <= SCALARS, "[a; b] of anything but numbers")
-    lengths = {len(row) for row in rows}
-    require(len(lengths) == 1, "rows of different lengths")
-    if lengths == {1}:
-        return Typed(scope.python("np.array(X)", X=_list([row[0].node for row in rows])), "column")
-    return Typed(
-        scope.python("np.array(X)", X=_list([_list([i.node for i in row]) for row in rows])), "matrix"
-    )
-
-
-def _joined(scope: Scope, items: list[Typed]) -> Typed:
-    kinds = {item.kind for item in items}
-    nodes = [item.node for item in items]
-    if kinds <= SCALARS:
-        kind = "ints" if kinds <= INTEGERS else ("mask" if kinds == {"bool"} else "vector")
-        return Typed(scope.python("np.array(X)", X=_list(nodes)), kind)
-    if "text" in kinds:
-        require(kinds <= {"text", "any"}, "texts joined with other values")
-        joined = nodes[0]
-        for node in nodes[1:]:
-            joined = ast.BinOp(joined, ast.Add(), node)
-        return Typed(joined, "text")
-    if kinds <= {*ROWS, *SCALARS}:
-        require("column" not in kinds, "a column joined sideways")
-        kind = "ints" if kinds <= {"ints", *INTEGERS} else "vector"
-        return Typed(scope.python("np.hstack(X)", X=_list(nodes)), kind)
-    require(
-        not kinds & {"id", "ids", "matrix", "features", "positions", "net", "dataset"}, "these values joined"
-    )
-    return Typed(ast.Call(scope.python("concat"), nodes, []), "cell" if kinds & {"cell", "texts"} else "any")
-
-
-def _cell(scope: Scope, node: Node) -> Typed:
-    rows = [named(row) for row in named(node) if row.type == "row"]
-    require(len(rows) < 2 or all(len(row) == 1 for row in rows), "a cell array of rows and columns")
-    items = [scope.expr(item) for row in rows for item in row]
-    keep_base(*items)
-    kind = "texts" if items and all(item.kind == "text" for item in items) else "cell"
-    return Typed(_list([owned(scope, item).node for item in items]), kind)
-
-
 def _lambda(scope: Scope, node: Node) -> Typed:
     inner = scope.branch()
     names = [text_of(part) for child in node.children if child.type == "arguments" for part in named(child)]
@@ -295,10 +230,6 @@ def _lambda(scope: Scope, node: Node) -> Typed:
     body = inner.expr(node.child_by_field_name("expression"))
     arguments = ast.arguments([], [ast.arg(variable_name(name)) for name in names], None, [], [], None, [])
     return Typed(ast.Lambda(arguments, body.node), "function")
-
-
-def _list(nodes: list[ast.expr]) -> ast.expr:
-    return ast.List(nodes, ast.Load())
 
 
 _BY_TYPE = {
@@ -315,9 +246,9 @@ _BY_TYPE = {
     "not_operator": _not,
     "unary_operator": _unary,
     "postfix_operator": _postfix,
-    "range": _range,
-    "matrix": _matrix,
-    "cell": _cell,
+    "range": range_value,
+    "matrix": matrix_value,
+    "cell": cell_value,
     "lambda": _lambda,
     "boolean": lambda scope, node: Typed(ast.Constant(text_of(node) == "true"), "bool"),
     "end_keyword": lambda scope, node: end_value(scope),

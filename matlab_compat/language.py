@@ -162,7 +162,8 @@ def load_variables(path: str | os.PathLike[str]) -> Struct:
 def no_matrix(value: Any) -> Any:
     """The value, unless it is a matrix: what load_variables read has MATLAB's orientation.
 
-    Features in a .mat file are D x N; the library's functions take (N, D), that is value.T. Raises ArgumentError.
+    Features in a .mat file are D x N; the library's functions take (N, D), that is value.T.
+    Raises ArgumentError.
     """
     if not isinstance(value, str | list) and np.ndim(value) > 1 and min(np.shape(value)) > 1:
         raise ArgumentError(
