@@ -134,7 +134,11 @@ def _add(report: DataReport, files: FileList) -> None:
 
 def _tokyo_version(folder: Path, names: Sequence[str], report: DataReport) -> str:
     """Which of the three published query sets a folder holds, as far as names and numbers tell."""
-    there = {name for name in _listed(folder) if name.lower().endswith((".jpg", ".jpeg"))}
+    there = {
+        name
+        for name in (_listed(folder) if folder.is_dir() else ())
+        if name.lower().endswith((".jpg", ".jpeg"))
+    }
     wanted = set(names)
     if there == wanted:
         return f"version 2 ({len(wanted)} queries), which the dbStruct and all published figures use"
@@ -152,4 +156,5 @@ def _tokyo_version(folder: Path, names: Sequence[str], report: DataReport) -> st
 
 
 def _listed(folder: Path) -> Iterable[str]:
-    return os.listdir(folder) if folder.is_dir() else ()
+    """The names of all files below a folder, as a dbStruct would have them."""
+    return (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
