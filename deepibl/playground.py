@@ -43,7 +43,7 @@ def make_playground(
     """Makes the folder (see the module) and returns its localPaths.toml; what is there already is kept.
 
     places: per part of a data set, 12 pictures each and more in tokyoTM. channels: of the networks' conv5 (72
-    and 180 places make addPCA's 4096 dimensions possible). seed: which city and which weights.
+    and 350 places make addPCA's 4096 dimensions possible). seed: which city and which weights.
     Errors: DatasetError for fewer than two places.
     """
     if places < 2:
