@@ -7,7 +7,7 @@ raises when it is reached, so that a migrated script is never silently wrong.
 =====================  ====================================================================================
 counters, find, max    keep MATLAB's numbers (from 1); the index gets the `- 1`
 ids of the library     count from 0 (`dbTest.getPosIDs`): used as they are, refused where numbers are meant
-rows, columns          1-D arrays; what depends on their orientation is refused
+rows, columns          1-D arrays; what depends on an orientation that is not known is refused
 features               one row an image: `feats(:, i)` is `feats[i - 1]`
 options                'name', value pairs become keywords
 [a, ~, c]= f(…)        a, _, c = f(…), filled up where Python's function returns more

@@ -5,7 +5,7 @@ import keyword
 
 from deepibl.migrate_calls import call_original
 from deepibl.migrate_index import indexed, is_end, zero_based
-from deepibl.migrate_names import BY_KEY, INTEGERS, LISTS, ROWS, SCALARS, original
+from deepibl.migrate_names import BY_KEY, COLUMNS, INTEGERS, LISTS, ROWS, SCALARS, original
 from deepibl.migrate_scope import Scope, Typed, keep_base, literal, load, owned, require, variable_name
 from deepibl.migrate_tree import Access, Node, Untranslatable, chain, named, targets, text_of
 
@@ -19,7 +19,7 @@ def assignment(scope: Scope, node: Node) -> list[str]:
     target = left[0]
     if target.type == "identifier":
         value = _own(scope, text_of(target), _overridden(scope, text_of(target), scope.expr(right)))
-        scope.set_kind(text_of(target), value.kind)
+        scope.set_kind(text_of(target), value.kind, value.turn)
         _remember_loaded(scope, text_of(target), right)
         return [f"{variable_name(text_of(target))} = {ast.unparse(value.node)}"]
     return _part(scope, chain(target), right)
@@ -45,10 +45,10 @@ def _overridden(scope: Scope, name: str, value: Typed) -> Typed:
 
 def _own(scope: Scope, name: str, value: Typed) -> Typed:
     """The value as a variable may hold it: MATLAB copies what Python would share."""
-    node, kind = value
+    node, kind, _ = value
     if kind in ROWS and name in scope.mutated:
         template = "np.array(X)" if kind == "mask" else "np.array(X, dtype=float)"
-        return Typed(scope.python(template, X=node), "vector" if kind == "ints" else kind)
+        return Typed(scope.python(template, X=node), "vector" if kind == "ints" else kind, value.turn)
     return owned(scope, value, name)
 
 
@@ -67,7 +67,10 @@ def _several(scope: Scope, left: list[Node | None], right: Node) -> list[str]:
     node, kinds = call_original(scope, found, given, nargout=len(left))
     there = len(left) if found.takes_nargout or found.outputs is None else found.outputs
     require(there >= len(left), f"{name} gives {there} outputs here, not {len(left)}")
-    words = [_output(scope, target, kind) for target, kind in zip(left, kinds, strict=False)]
+    turns = ["column" if name in COLUMNS else "", *("" for _ in left)]
+    words = [
+        _output(scope, target, kind, turn) for target, kind, turn in zip(left, kinds, turns, strict=False)
+    ]
     rest = ["_"] * (there - len(left)) if there - len(left) < 2 else ["*_"]
     if len(words) == 1:
         if there == 1:
@@ -77,11 +80,11 @@ def _several(scope: Scope, left: list[Node | None], right: Node) -> list[str]:
     return [f"{', '.join([*words, *rest])} = {ast.unparse(node)}"]
 
 
-def _output(scope: Scope, target: Node | None, kind: str) -> str:
+def _output(scope: Scope, target: Node | None, kind: str, turn: str = "") -> str:
     if target is None:
         return "_"
     require(target.type == "identifier", "an output assigned to an element or field")
-    scope.set_kind(text_of(target), kind)
+    scope.set_kind(text_of(target), kind, turn)
     return variable_name(text_of(target))
 
 
@@ -92,7 +95,7 @@ def _with_positions(scope: Scope, name: str, left: list[Node | None], given: lis
     require(value.kind in ROWS, f"{name} of something whose orientation cannot be known")
     sorts = name == "sort"
     words = [
-        _output(scope, target, kind)
+        _output(scope, target, kind, value.turn if sorts else "")
         for target, kind in zip(left, (value.kind, "ints") if sorts else ("number", "count"), strict=True)
     ]
     if sorts:

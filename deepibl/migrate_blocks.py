@@ -72,7 +72,10 @@ def _sequence(scope: Scope, node: Node) -> tuple[ast.expr, str]:
     value = scope.expr(node)
     if value.kind in LISTS:  # each turn has a cell array of one
         return scope.python("[[cell] for cell in X]", X=value.node), value.kind
-    require(value.kind in {*ROWS, "ids"} - {"column"}, "a loop over something whose columns cannot be known")
+    require(
+        value.kind in {*ROWS, "ids"} and value.turn in ("row", "empty"),
+        "a loop over what may be a column (one turn with all of it in MATLAB)",
+    )
     return value.node, ELEMENT[value.kind]
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from deepibl.migrate_functions import FUNCTIONS, starred
 from deepibl.migrate_index import zero_based
 from deepibl.migrate_names import (
+    ALONG,
+    COLUMNS,
     ELEMENTWISE,
     POSITIONS,
     REDUCTIONS,
@@ -31,7 +33,7 @@ def call(scope: Scope, name: str, arguments: list[Node], nargout: int = 1) -> Ty
         node, kinds = call_original(scope, found, arguments, nargout)
         if found.outputs is not None and found.outputs > 1 and not found.takes_nargout and nargout == 1:
             node = ast.Subscript(node, ast.Constant(0), ast.Load())
-        return Typed(node, kinds[0])
+        return Typed(node, kinds[0], "column" if name in COLUMNS else "")
     if name in FUNCTIONS:
         return FUNCTIONS[name](scope, arguments)
     if name in ELEMENTWISE:
@@ -137,7 +139,7 @@ def _elementwise(scope: Scope, name: str, arguments: list[Node]) -> Typed:
     kind = "number" if value.kind in SCALARS else ("vector" if value.kind in ("ints", "mask") else value.kind)
     if name in ("isnan", "isinf"):
         kind = "bool" if value.kind in SCALARS else ("mask" if value.kind in ROWS else value.kind)
-    return Typed(scope.python(f"{template}(X)", X=value.node), kind)
+    return Typed(scope.python(f"{template}(X)", X=value.node), kind, value.turn)
 
 
 def _of_a_row(scope: Scope, name: str, arguments: list[Node]) -> Typed:
@@ -148,11 +150,20 @@ def _of_a_row(scope: Scope, name: str, arguments: list[Node]) -> Typed:
         scalar = all(value.kind in SCALARS for value in values)
         integer = all(value.kind in ("int", "count") for value in values)
         node = scope.python(f"{name if integer else word}(X, Y)", X=values[0].node, Y=values[1].node)
-        return Typed(node, ("int" if integer else "number") if scalar else "vector")
+        turns = {value.turn for value in values if value.kind in ROWS}
+        require(len(turns) < 2, f"{name} of a row and a column")
+        return Typed(
+            node, ("int" if integer else "number") if scalar else "vector", turns.pop() if turns else ""
+        )
+    if len(values) == 2 and name in ALONG and values[0].kind == "matrix":
+        axis = literal(values[1].node)
+        require(axis in (1, 2), f"{name} along this dimension")
+        node = scope.python(f"np.{name}(X, axis={axis - 1})", X=values[0].node)
+        return Typed(node, "vector", "row" if axis == 1 else "column")
     require(len(values) == 1, f"{name} with {len(values)} arguments")
     value = values[0]
     require(value.kind in {*SCALARS, *ROWS}, f"{name} of something whose orientation or kind cannot be known")
     if name in ROW_TO_ROW:
-        return Typed(scope.python(f"{ROW_TO_ROW[name]}(X)", X=value.node), value.kind)
+        return value._replace(node=scope.python(f"{ROW_TO_ROW[name]}(X)", X=value.node))
     kind = "bool" if name in ("any", "all") else "number"
     return Typed(scope.python(f"{REDUCTIONS[name]}(X)", X=value.node), kind)

@@ -52,7 +52,7 @@ def _access(scope: Scope, node: Node) -> Typed:
     if first.kind == "value":
         value = scope.expr(first.nodes[0])
     elif first.text in scope.kinds:
-        value = Typed(load(first.text), scope.kinds[first.text])
+        value = Typed(load(first.text), scope.kinds[first.text], scope.turns.get(first.text, ""))
     elif first.text in CONSTANTS and not rest:
         template, kind = CONSTANTS[first.text]
         return Typed(scope.python(template), kind)
@@ -108,7 +108,7 @@ def field_of(scope: Scope, value: Typed, name: str) -> Typed:
         return Typed(scope.python(f"getattr(X, {name!r})", X=value.node), kind)
     found = ast.Attribute(value.node, name, ast.Load())
     listed = value.kind == "struct" and kind == "vector"  # the façade gives a list
-    return Typed(scope.python("np.asarray(X)", X=found) if listed else found, kind)
+    return Typed(scope.python("np.asarray(X)", X=found), kind, "row") if listed else Typed(found, kind)
 
 
 def _binary(scope: Scope, node: Node) -> Typed:
@@ -119,14 +119,13 @@ def _binary(scope: Scope, node: Node) -> Typed:
     require(sign in _ARITHMETIC, f"the operator {sign}")
     kinds = {left.kind, right.kind}
     require(not kinds & {"text", "texts", "cell", "dataset", "net"}, f"{sign} of texts, cells or objects")
-    require(len(kinds & {"column"}) == 0 or kinds & SCALARS != set(), f"{sign} of a column and another array")
     if sign == "*":
         require(bool(kinds & SCALARS), "whether this * is a matrix product cannot be known")
     if sign in ("/", "^"):
         require(right.kind in SCALARS, f"whether the right side of {sign} is one number cannot be known")
     if sign == "^":
         require(left.kind in SCALARS, "^ of something that may be a matrix")
-    kind = _arithmetic_kind(sign, left.kind, right.kind)
+    kind, turn = _arithmetic_kind(sign, left.kind, right.kind), _turn(sign, left, right)
     first, second = left.node, right.node
     if isinstance(literal(first), int) and isinstance(literal(second), int) and sign in "+-":
         value = literal(first) + literal(second) if sign == "+" else literal(first) - literal(second)
@@ -134,7 +133,22 @@ def _binary(scope: Scope, node: Node) -> Typed:
     first, second = (_as_array(scope, side) for side in (left, right))
     if sign in "+-" and kinds <= {"bool", "mask", "any"}:
         first = scope.python("1 * X", X=first)  # numpy's true + true is true
-    return Typed(ast.BinOp(first, _ARITHMETIC[sign], second), kind)
+    return Typed(ast.BinOp(first, _ARITHMETIC[sign], second), kind, turn)
+
+
+def _turn(sign: str, left: Typed, right: Typed) -> str:
+    """What an operation element by element gives. A row and a column make a matrix in MATLAB: refused."""
+    arrays = [side for side in (left, right) if side.kind in ROWS]
+    if len(arrays) < 2:
+        other = right if left.kind in ROWS else left
+        require(not arrays or other.kind != "any", f"{sign} of a row or column and something unknown")
+        return arrays[0].turn if arrays else ""
+    same = ast.unparse(left.node) == ast.unparse(right.node)
+    require(
+        left.turn == right.turn and (left.turn != "" or same),
+        f"{sign} of two arrays of which one may be a row and one a column",
+    )
+    return left.turn
 
 
 def _as_array(scope: Scope, value: Typed) -> ast.expr:
@@ -157,7 +171,7 @@ def _arithmetic_kind(sign: str, left: str, right: str) -> str:
         array = arrays.pop()
         integers = array == "ints" and kinds <= {"ints", *INTEGERS} and sign in ("+", "-", "*", ".*")
         return "ints" if integers else ("vector" if array in ("ints", "mask") else array)
-    return "vector" if kinds <= ROWS - {"column"} else "any"
+    return "vector" if kinds <= ROWS else "any"
 
 
 def _elementwise_logic(scope: Scope, sign: str, left: Typed, right: Typed) -> Typed:
@@ -166,7 +180,8 @@ def _elementwise_logic(scope: Scope, sign: str, left: Typed, right: Typed) -> Ty
         word = "and" if sign == "&" else "or"
         return Typed(scope.python(f"X {word} Y", X=left.node, Y=right.node), "bool")
     kind = "mask" if {left.kind, right.kind} <= {*ROWS, *SCALARS} else "any"
-    return Typed(scope.python(f"{name}(X, Y)", X=left.node, Y=right.node), kind)
+    turn = _turn(sign, left, right)
+    return Typed(scope.python(f"{name}(X, Y)", X=left.node, Y=right.node), kind, turn)
 
 
 def _comparison(scope: Scope, node: Node) -> Typed:
@@ -180,7 +195,7 @@ def _comparison(scope: Scope, node: Node) -> Typed:
     )
     kind = "bool" if kinds <= {*SCALARS, "id"} else ("mask" if kinds <= {*SCALARS, *ROWS, "ids"} else "any")
     first, second = (_as_array(scope, side) for side in (left, right))
-    return Typed(ast.Compare(first, [_COMPARISONS[sign]], [second]), kind)
+    return Typed(ast.Compare(first, [_COMPARISONS[sign]], [second]), kind, _turn(sign, left, right))
 
 
 def _boolean(scope: Scope, node: Node) -> Typed:
@@ -194,7 +209,7 @@ def _not(scope: Scope, node: Node) -> Typed:
     if value.kind in SCALARS:
         return Typed(ast.UnaryOp(ast.Not(), value.node), "bool")
     kind = "mask" if value.kind in ROWS else "any"
-    return Typed(scope.python("np.logical_not(X)", X=value.node), kind)
+    return Typed(scope.python("np.logical_not(X)", X=value.node), kind, value.turn)
 
 
 def _unary(scope: Scope, node: Node) -> Typed:
@@ -203,14 +218,14 @@ def _unary(scope: Scope, node: Node) -> Typed:
     if text_of(node.children[0]) == "+":
         return value
     kind = "int" if value.kind == "count" else value.kind
-    return Typed(ast.UnaryOp(ast.USub(), _as_array(scope, value)), kind)
+    return Typed(ast.UnaryOp(ast.USub(), _as_array(scope, value)), kind, value.turn)
 
 
 def _postfix(scope: Scope, node: Node) -> Typed:
     value = scope.expr(node.child_by_field_name("operand"))
-    require(
-        value.kind in {*SCALARS, "matrix"}, "a transposed value: rows and columns are both 1-D arrays here"
-    )
+    if value.kind in {*ROWS, "ids"}:  # both are 1-D arrays here
+        return value._replace(turn={"row": "column", "column": "row"}.get(value.turn, value.turn))
+    require(value.kind in {*SCALARS, "matrix"}, "a transposed value, whose orientation here cannot be known")
     return value if value.kind in SCALARS else Typed(ast.Attribute(value.node, "T", ast.Load()), "matrix")
 
 

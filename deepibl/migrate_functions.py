@@ -87,7 +87,8 @@ def _filled(name: str) -> Handler:
         require(all(side.kind in SCALARS for side in sides), f"{name} of a size that cannot be known")
         if len(sides) == 2 and 1 in (literal(sides[0].node), literal(sides[1].node)):
             long = sides[1] if literal(sides[0].node) == 1 else sides[0]
-            return Typed(scope.python(f"np.{name}(N)", N=long.node), "vector")
+            turn = "row" if long is sides[1] else "column"
+            return Typed(scope.python(f"np.{name}(N)", N=long.node), "vector", turn)
         rows, columns = sides[0], sides[-1]
         return Typed(scope.python(f"np.{name}((M, N))", M=rows.node, N=columns.node), "matrix")
 
@@ -104,7 +105,7 @@ def _find(scope: Scope, arguments: list[Node]) -> Typed:
         return Typed(scope.python("int(np.flatnonzero(X)[0]) + 1", X=value.node), "count")
     if len(arguments) == 2:
         found = scope.python("X[:N]", X=found, N=scope.expr(arguments[1]).node)
-    return Typed(found, "ints")
+    return Typed(found, "ints", value.turn)
 
 
 def _struct(scope: Scope, arguments: list[Node]) -> Typed:
@@ -204,7 +205,7 @@ def _fread(scope: Scope, arguments: list[Node]) -> Typed:
     )
     file = scope.expr(steps[1].nodes[0]).node
     if text_of(arguments[1]).lower() == "inf":
-        return Typed(scope.python("np.fromfile(F, np.float32)", F=file), "vector")
+        return Typed(scope.python("np.fromfile(F, np.float32)", F=file), "vector", "column")
     sides = [scope.expr(node).node for row in named(arguments[1]) for node in named(row)]
     require(arguments[1].type == "matrix" and len(sides) == 2, "fread of this size")
     template = "np.fromfile(F, np.float32).reshape(-1, D)[:N]"  # MATLAB reads at most N columns

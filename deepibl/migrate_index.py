@@ -26,7 +26,7 @@ def indexed(scope: Scope, container: Typed, bracket: str, arguments: list[Node])
 
 def zero_based(scope: Scope, position: Typed) -> ast.expr:
     """A position as Python counts it."""
-    node, kind = position
+    node, kind, _ = position
     if kind in ("id", "ids"):
         return node
     require(kind in {*INTEGERS, "number", "ints", "vector"}, _UNKNOWN)
@@ -64,18 +64,19 @@ def call_method(scope: Scope, owner: Typed, name: str, arguments: list[Node]) ->
     nodes = [
         zero_based(scope, value) if position in ids else value.node for position, value in enumerate(values)
     ]
-    return Typed(ast.Call(ast.Attribute(owner.node, name, ast.Load()), nodes, []), kind)
+    turn = "column" if kind == "ids" else ""  # as closePosition gives them
+    return Typed(ast.Call(ast.Attribute(owner.node, name, ast.Load()), nodes, []), kind, turn)
 
 
 def _one(scope: Scope, container: Typed, bracket: str, argument: Node) -> Typed:
     if argument.type == "spread_operator":
         require(bracket == "(", "{:}, all cells as a list of values, outside a call")
         require(container.kind in SEQUENCES, "(:) of something whose orientation cannot be known")
-        return container
+        return container._replace(turn="column" if container.kind not in LISTS else "")
     if argument.type == "range" and container.kind in SEQUENCES:
         part = _slice(scope, container, argument)
         if part is not None:
-            return Typed(ast.Subscript(container.node, part, ast.Load()), container.kind)
+            return container._replace(node=ast.Subscript(container.node, part, ast.Load()))
     position = scope.expr(argument)
     require(position.kind in _POSITIONS, _UNKNOWN)
     several = position.kind in ("ids", "ints", "mask", "vector")
@@ -86,11 +87,11 @@ def _one(scope: Scope, container: Typed, bracket: str, argument: Node) -> Typed:
     if several and (container.kind in LISTS or position.kind == "vector" or container.kind == "text"):
         require(bracket == "(", "several cells at once ({…} with several positions)")
         index = scope.python("I + 1", I=position.node) if position.kind == "ids" else position.node
-        return Typed(scope.python("at(X, I)", X=container.node, I=index), container.kind)
+        return container._replace(node=scope.python("at(X, I)", X=container.node, I=index))
     index = position.node if position.kind == "mask" else _wrapped(zero_based(scope, position), container)
     found = ast.Subscript(container.node, index, ast.Load())
     if several:
-        return Typed(found, container.kind)
+        return container._replace(node=found)
     if bracket == "(" and container.kind in LISTS - {"layers"}:
         return Typed(ast.List([found], ast.Load()), container.kind)  # c(i) is a cell array of one
     return Typed(found, ELEMENT[container.kind])
@@ -156,17 +157,18 @@ def _two(scope: Scope, container: Typed, bracket: str, arguments: list[Node]) ->
         sides.append(
             position.node if position.kind == "mask" else _wrapped(zero_based(scope, position), side)
         )
+    turn = "row" if not isinstance(sides[0], ast.Slice) else "column"  # where one of them is a number
     if container.kind in TRANSPOSED:
         sides.reverse()
     if scalars == 2:
-        kind = "number"
+        kind, turn = "number", ""
     elif scalars == 1:
         kind = "vector"
     else:
-        kind = container.kind
+        kind, turn = container.kind, ""
         if not any(isinstance(side, ast.Slice) for side in sides):
             raise Untranslatable("two lists of positions at once: write it with np.ix_")
     # X[:3, :] is X[:3]
     if isinstance(sides[1], ast.Slice) and ast.unparse(sides[1]) == ":":
-        return Typed(ast.Subscript(container.node, sides[0], ast.Load()), kind)
-    return Typed(ast.Subscript(container.node, ast.Tuple(sides, ast.Load()), ast.Load()), kind)
+        return Typed(ast.Subscript(container.node, sides[0], ast.Load()), kind, turn)
+    return Typed(ast.Subscript(container.node, ast.Tuple(sides, ast.Load()), ast.Load()), kind, turn)

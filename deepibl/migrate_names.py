@@ -1,7 +1,7 @@
 """What the translator knows of functions and their values: all of it tables, and the façade's own signatures.
 
 A kind says what a value is, as far as indexing and operators need it: count (an integer >= 1 or >= 0 that
-counts), int, number, bool, text; vector, ints, mask, column (1-D arrays); matrix (MATLAB's orientation);
+counts), int, number, bool, text; vector, ints, mask (1-D arrays); matrix (MATLAB's orientation);
 features and positions (one row an image here, one column in MATLAB); cell, texts; id, ids, idlists (the
 library's 0-based ids); struct, paths, dataset, net, meta, layers, layer, images, image, function; none; any
 (unknown).
@@ -16,12 +16,12 @@ from typing import Any
 
 INTEGERS = {"count", "int"}
 SCALARS = {*INTEGERS, "number", "bool"}
-ROWS = {"vector", "ints", "mask", "column"}
+ROWS = {"vector", "ints", "mask"}
 LISTS = {"cell", "texts", "idlists", "images", "layers"}
 SEQUENCES = {*ROWS, *LISTS, "ids", "text"}
 TRANSPOSED = {"features", "positions"}
 ELEMENT = {
-    "vector": "number", "column": "number", "ints": "int", "mask": "bool", "ids": "id", "texts": "text",
+    "vector": "number", "ints": "int", "mask": "bool", "ids": "id", "texts": "text",
     "idlists": "ids", "images": "image", "layers": "layer", "text": "text", "cell": "any",
 }  # fmt: skip
 
@@ -35,9 +35,9 @@ RESULTS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("relja_simplenn_tidy", "vl_simplenn_tidy", "relja_cropToLayer"), ("net",)),
     **dict.fromkeys(("relja_swapLayers", "relja_swapLayersForEfficiency", "relja_simplenn_move"), ("net",)),
     "pickBestNet": ("any", "net"),
-    "testFromFn": ("vector", "number", "any", "struct"),
-    "testCore": ("vector", "any"),
-    "recallAtN": ("number", "any"),
+    "testFromFn": ("vector", "number", "matrix", "struct"),
+    "testCore": ("vector", "matrix"),
+    "recallAtN": ("number", "matrix"),
     "rawNnSearch": ("any", "any"),
     "getBestEpoch": ("int",),
     "computeRepresentation": ("features",),
@@ -53,6 +53,7 @@ RESULTS: dict[str, tuple[str, ...]] = {
     "relja_expandUser": ("text",),
     "relja_dir": ("texts",),
 }  # fmt: skip
+COLUMNS = {"testFromFn", "testCore"}  # whose first output is a column in MATLAB
 TRAINERS = ("train",)  # names that begin so give a session's name
 
 # kind -> field -> kind; '*' is every other field
@@ -111,6 +112,7 @@ REDUCTIONS = {
     "min": "np.nanmin",
 }
 # one row to a row
+ALONG = {"sum", "mean", "median", "prod"}  # that take a dimension, for a matrix
 ROW_TO_ROW = {"sort": "np.sort", "cumsum": "np.cumsum", "unique": "np.unique", "diff": "np.diff"}
 # where names of the emitted script come from
 IMPORTS = {
@@ -127,7 +129,7 @@ IMPORTS = {
     **dict.fromkeys(
         [
             *("Struct", "at", "colon", "concat", "isempty", "isfield", "length", "load_variables"),
-            *("no_matrix", "not_migrated", "num2str", "numel", "sprintf", "which"),
+            *("no_column", "no_matrix", "not_migrated", "num2str", "numel", "sprintf", "which"),
         ],
         "matlab_compat.language",
     ),

@@ -57,7 +57,7 @@ NAMES = {
     "saveas",
     "xlim",
 }
-NAMES |= {"ylim", "colorbar", "print"}
+NAMES |= {"ylim", "colorbar", "print", "bar"}
 
 
 def plot_call(scope: Scope, name: str, arguments: list[Node]) -> list[str]:
@@ -82,6 +82,11 @@ def plot_call(scope: Scope, name: str, arguments: list[Node]) -> list[str]:
     handler = {"legend": _legend, "set": _set, "subplot": _subplot, "saveas": _saveas}.get(name)
     if handler is not None:
         return handler(values)
+    if name == "bar" and len(values) == 1:
+        scope.need("np")
+        at = Typed(scope.python("np.arange(1, np.size(Y) + 1)", Y=values[0].node), "ints")
+        require(scope.hold != "any", "whether `hold` is on here cannot be known")
+        return [*([] if scope.hold == "on" else ["plt.cla()"]), _call("plt.bar", [at, *values])]
     if name in ("xlim", "ylim", "axis", "figure") and len(values) == 1:
         return [_call(f"plt.{name}", values)]
     raise Untranslatable(f"this call of {name}")

@@ -4,7 +4,7 @@ import ast
 import builtins
 import copy
 import keyword
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -15,10 +15,14 @@ VALUES = {*SCALARS, "text", "id", "function", "image", "none"}  # kinds that not
 
 
 class Typed(NamedTuple):
-    """A Python expression and the kind of its value (see migrate_names)."""
+    """A Python expression and the kind of its value (see migrate_names).
+
+    turn: of a 1-D array what it is in MATLAB: 'row', 'column', 'empty' ([]), or '' where that is not known.
+    """
 
     node: ast.expr
     kind: str
+    turn: str = ""
 
 
 @dataclass
@@ -35,6 +39,7 @@ class Scope:
     overrides: Mapping[tuple[str, str], Any]
     kinds: dict[str, str] = field(default_factory=dict)
     maybe: set[str] = field(default_factory=set)
+    turns: dict[str, str] = field(default_factory=dict)
     hold: str = "off"
     end_of: Typed | None = None
     used: set[str] = field(default_factory=set)
@@ -64,14 +69,16 @@ class Scope:
     def branch(self) -> "Scope":
         """A copy for one way through the script; imports and notes are shared."""
         twin = copy.copy(self)
-        twin.kinds, twin.maybe = dict(self.kinds), set(self.maybe)
+        twin.kinds, twin.maybe, twin.turns = dict(self.kinds), set(self.maybe), dict(self.turns)
         return twin
 
     def merge(self, *ways: "Scope") -> None:
         """What is known after one of these ways was taken."""
         names = {name for way in ways for name in way.kinds}
-        self.kinds = {}
-        self.maybe = set()
+        turns = {
+            name: common_turn(way.turns.get(name, "") for way in ways if name in way.kinds) for name in names
+        }
+        self.kinds, self.maybe, self.turns = {}, set(), turns
         for name in names:
             for way in ways:
                 if name not in way.kinds or name in way.maybe:
@@ -81,10 +88,22 @@ class Scope:
         holds = {way.hold for way in ways}
         self.hold = holds.pop() if len(holds) == 1 else "any"
 
-    def set_kind(self, name: str, kind: str) -> None:
+    @property
+    def known(self) -> tuple[Any, ...]:
+        """What is known of the variables and plots here, to be compared."""
+        return dict(self.kinds), set(self.maybe), dict(self.turns), self.hold
+
+    def set_kind(self, name: str, kind: str, turn: str = "") -> None:
         """A variable is assigned."""
         self.kinds[name] = kind
+        self.turns[name] = turn
         self.maybe.discard(name)
+
+
+def common_turn(turns: Iterable[str]) -> str:
+    """What several arrays, or one in several ways, are: an empty one goes with any."""
+    found = set(turns) - {"empty"}
+    return "empty" if not found else (found.pop() if len(found) == 1 else "")
 
 
 def variable_name(name: str) -> str:
@@ -115,7 +134,7 @@ def owned(scope: Scope, value: Typed, name: str = "") -> Typed:
         and isinstance(value.node, ast.Name | ast.Attribute | ast.Subscript)
         and value.kind not in VALUES
     ):
-        return Typed(scope.python("copy.deepcopy(X)", X=value.node), value.kind)
+        return value._replace(node=scope.python("copy.deepcopy(X)", X=value.node))
     return value
 
 

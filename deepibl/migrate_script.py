@@ -155,8 +155,8 @@ class ScriptTranslator:
             lines = body(turn)
             after = scope.branch()
             after.merge(scope, turn, *turn.jumps)
-            same = (after.kinds, after.maybe, after.hold) == (scope.kinds, scope.maybe, scope.hold)
-            scope.kinds, scope.maybe, scope.hold = after.kinds, after.maybe, after.hold
+            same = after.known == scope.known
+            scope.kinds, scope.maybe, scope.turns, scope.hold = after.known
             if same:
                 return lines
             del self.marks[known:]

@@ -15,18 +15,7 @@ from deepibl.migrate_tree import Node, chain, named, text_of
 Lines = list[str]
 _SINGLE = {*SCALARS, "text", "id"}
 # what MATLAB needs and Python does not: left as a comment
-NOT_NEEDED = {
-    "addpath",
-    "rmpath",
-    "clc",
-    "format",
-    "more",
-    "dbstop",
-    "beep",
-    "gpuDevice",
-    "vl_setupnn",
-    "run",
-}
+NOT_NEEDED = {"addpath", "rmpath", "clc", "format", "more", "dbstop", "beep", "gpuDevice", "vl_setupnn"}
 
 
 def call_statement(scope: Scope, node: Node, echo: bool) -> Lines:
@@ -195,6 +184,16 @@ def _random(scope: Scope, arguments: list[Node], node: Node) -> Lines:
     return [f"# MIGRATE: left out, see above: {text_of(node)}"]
 
 
+def _run(scope: Scope, arguments: list[Node], node: Node) -> Lines:
+    """run('…/setup.m') and the like set MATLAB's paths; another script would have to be translated too."""
+    name = _words(arguments)[0] if arguments else ""
+    stem = name.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".m")
+    require(
+        stem in ("setup", "vl_setup", "vl_setupnn", "startup"), f"run of {name}: translate that script too"
+    )
+    return [f"# (only MATLAB needs this) {text_of(node)}"]
+
+
 _STATEMENTS: dict[str, Callable[[Scope, list[Node], Node], Lines]] = {
     "clear": _clear,
     "clearvars": _clear,
@@ -206,4 +205,5 @@ _STATEMENTS: dict[str, Callable[[Scope, list[Node], Node], Lines]] = {
     "warning": _warning,
     "assert": _assert,
     "rng": _random,
+    "run": _run,
 }

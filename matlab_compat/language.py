@@ -23,6 +23,7 @@ __all__ = [
     "isfield",
     "length",
     "load_variables",
+    "no_column",
     "no_matrix",
     "not_migrated",
     "num2str",
@@ -157,6 +158,19 @@ def load_variables(path: str | os.PathLike[str]) -> Struct:
     if not file.is_file():
         raise MatFileError(f"{path}: no such file")
     return Struct({name: _simple(value) for name, value in matfile.load(file).items()})
+
+
+def no_column(value: Any) -> Any:
+    """A 1-D array that is joined sideways, unless it has several elements: it may be a column in MATLAB.
+
+    Raises ArgumentError: [a, b] of columns is a matrix there and would be one long row here.
+    """
+    if np.size(value) > 1:
+        raise ArgumentError(
+            f"{np.size(value)} numbers joined sideways may be a row or a column in MATLAB: write "
+            "np.hstack (rows) or np.column_stack (columns) by hand"
+        )
+    return value
 
 
 def no_matrix(value: Any) -> Any:

@@ -62,6 +62,13 @@ box = {row}; row(1) = 60; fprintf('%g ', box{1}); fprintf('\n');
 fprintf('%g %g %d\n', max([1 NaN 3]), max(NaN, 2), any([0 1]) + all([1 1]));
 id = 1; id_ = 2; fprintf('%d %d\n', id, id_);
 opt.def = true; opt.lambda = 2; fprintf('%d %d\n', opt.def, opt.lambda);
+a = [1 2 3]; col = a'; fprintf('%d ', [col; 4]); fprintf('\n');
+m2 = [a; a * 2]; fprintf('%d ', m2(2, :), m2(:, 1), m2(end, end)); fprintf('\n');
+n2 = [col, col * 2]; fprintf('%d ', n2(3, :)); fprintf('\n');
+d = zeros(3, 1); d(2) = 1; fprintf('%d ', d + col); fprintf('\n');
+fprintf('%g ', mean(m2, 1), mean(m2, 2)); fprintf('\n');
+for v = col', fprintf('<%d>', v); end, fprintf('\n');
+e = []; for k = 1:3, e = [e; k]; end, fprintf('%d ', e' + a); fprintf('\n');
 total = 0; k = 0;
 while true
     k = k + 1;
