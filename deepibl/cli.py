@@ -2,11 +2,10 @@
 
 Results go to standard output, progress and what went wrong to standard error. Exit codes: 0 done, 1 an error
 (one line says what was found and what to do), 2 a command line that makes no sense, 3 done, but some images
-could not be read (they are listed).
+could not be read (they are listed), 4 checked, and it is not as it should be (verify, data check, migrate).
 """
 
 import json
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +13,14 @@ from typing import Annotated, Any
 
 import typer
 
-from deepibl.errors import DatasetError
+from deepibl.cli_data import data, migrate, verify
+from deepibl.cli_options import BatchSize, Device, Engine, Json, Net, Precision, Resize, arithmetic
+from deepibl.cli_options import choose_device as _device
+from deepibl.cli_options import find_net as _find
+from deepibl.cli_options import image_size as _size
+from deepibl.cli_options import read_lines as _lines
+from deepibl.cli_options import tell_failures as _tell_failures
 from matlab_compat.errors import ArgumentError, MatlabCompatError
-
-SOME_IMAGES_FAILED = 3
 
 app = typer.Typer(
     name="deepibl",
@@ -26,14 +29,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Net = Annotated[str, typer.Argument(help="A network: .mat, .safetensors, or the name of one that ships.")]
-Device = Annotated[str, typer.Option(help="'auto', 'cpu' or 'cuda'.")]
-Precision = Annotated[str, typer.Option(help="'fp32' or 'bf16' (trunk in bfloat16).")]
-Engine = Annotated[str, typer.Option(help="'auto', 'torch', 'fused' or 'openvino'; see docs/performance.md.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time; changes speed, not results.")]
-Resize = Annotated[int | None, typer.Option(min=1, help="Scale images to this shorter side, in pixels.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 @app.command()
@@ -90,12 +85,8 @@ def extract(
         raise ArgumentError("no images given: name them, or give --list FILE with one name a line")
     where = _device(device)
     loaded = load_network(_find(net), device=where)
-    settings: dict[str, Any] = {
-        "batch_size": batch_size,
-        "device": where,
-        "precision": precision,
-        "engine": engine,
-    }
+    settings: dict[str, Any] = {"batch_size": batch_size, "device": where}
+    settings |= arithmetic(precision, engine)
     report = extract_to_file(loaded, root, names, output, resize=resize, on_error="skip", **settings)
     typer.echo(f"{len(report.kept)} descriptors of {report.dim} dimensions in {output}")
     if report.failures:
@@ -132,7 +123,7 @@ def index(
     places = database_places(given[0], root)
     path = _find(net)
     where = _device(device)
-    settings = {"batch_size": batch_size, "device": where, **_how(precision, engine)}
+    settings = {"batch_size": batch_size, "device": where, **arithmetic(precision, engine)}
     made, failures = build_index(
         load_network(path, device=where), places, output, network_path=path, resize=resize, **settings
     )
@@ -167,7 +158,9 @@ def localize(
     places = PlaceIndex.load(index_file)
     where = _device(device)
     loaded = load_network(_find(net or places.network_path), device=where)
-    found, failures = find_places(loaded, photos, places, top=top, device=where, **_how(precision, engine))
+    found, failures = find_places(
+        loaded, photos, places, top=top, device=where, **arithmetic(precision, engine)
+    )
     if as_json:
         typer.echo(
             json.dumps({photo: [m.as_dict() for m in matches] for photo, matches in found.items()}, indent=2)
@@ -208,12 +201,8 @@ def evaluate(
     from deepibl.tables import recall_table
 
     where = _device(device)
-    settings: dict[str, Any] = {
-        "batch_size": batch_size,
-        "device": where,
-        "precision": precision,
-        "engine": engine,
-    }
+    settings: dict[str, Any] = {"batch_size": batch_size, "device": where}
+    settings |= arithmetic(precision, engine)
     settings["crop_to_dim"] = crop_to_dim
     if index_file is not None:
         if queries is None or dataset or db is not None:
@@ -277,6 +266,11 @@ def demo(
     run_demo(folder, images=images, seed=seed, say=typer.echo)
 
 
+app.command()(verify)
+app.command()(migrate)
+app.add_typer(data)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; see the module for the exit codes."""
     try:
@@ -287,70 +281,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as problem:
         typer.echo(f"deepibl: {problem}", err=True)
         sys.exit(1)
-
-
-def _find(net: str) -> Path:
-    from deepibl.paths import localPaths
-    from deepibl.shipped import find_network
-
-    return Path(net) if Path(net).is_file() else find_network(net, localPaths())
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.split(":")[0] not in ("cpu", "cuda"):
-        raise ArgumentError(f"--device is auto, cpu or cuda, not {name!r}")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ArgumentError(
-            "--device cuda: this machine has no CUDA device that torch can use; try --device cpu"
-        )
-    return name
-
-
-class _StandardError(logging.Handler):
-    """What the library logs, on standard error."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Prints the record."""
-        typer.echo(self.format(record), err=True)
-
-
-def _how(precision: str, engine: str) -> dict[str, str]:
-    """The settings of the arithmetic; what the engine turns out to be is told on standard error."""
-    log = logging.getLogger("deepibl.features")
-    if not any(isinstance(handler, _StandardError) for handler in log.handlers):
-        log.addHandler(_StandardError())
-    log.setLevel(logging.INFO)
-    return {"precision": precision, "engine": engine}
-
-
-def _size(text: str) -> tuple[int, int] | None:
-    if not text:
-        return None
-    try:
-        height, width = (int(part) for part in text.lower().split("x"))
-    except ValueError:
-        raise ArgumentError(f"--input-size is HEIGHTxWIDTH, e.g. 480x640, not {text!r}") from None
-    return height, width
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except UnicodeDecodeError:
-        raise DatasetError(f"{path} is no text file: a list has one image name a line, in UTF-8") from None
-
-
-def _tell_failures(failures: Sequence[Any]) -> None:
-    if not failures:
-        return
-    typer.echo(f"{len(failures)} images could not be read:", err=True)
-    for failure in failures:
-        typer.echo(f"  {failure}", err=True)
-    raise typer.Exit(SOME_IMAGES_FAILED)
 
 
 if __name__ == "__main__":
