@@ -12,8 +12,9 @@ body { font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem; color: #1b1f24; ba
 section { background: #fff; border: 1px solid #d9dde2; border-radius: 8px; padding: 1rem; margin: 0 0 1.5rem }
 .row { display: flex; flex-wrap: wrap; gap: 12px; align-items: flex-start }
 figure { margin: 0; width: 240px } img { width: 100%; border-radius: 4px; display: block; background: #eee }
-.query img { outline: 3px solid #2f6fde } figcaption { font-size: 13px; margin-top: 4px; overflow-wrap: anywhere }
-.missing { height: 160px; display: grid; place-items: center; background: #eee; color: #777; border-radius: 4px }
+.query img { outline: 3px solid #2f6fde }
+figcaption { font-size: 13px; margin-top: 4px; overflow-wrap: anywhere }
+.missing { height: 160px; display: grid; place-items: center; background: #eee; color: #777 }
 small { color: #59636e }
 """
 
@@ -22,13 +23,14 @@ def match_page(results: Sequence[tuple[str, Sequence[Match]]], *, title: str = "
     """The page as HTML text.
 
     `results`: pairs of a query's file name and its matches, best first. Pictures are embedded as thumbnails
-    (at most 320 pixels wide); a picture that cannot be read is shown as a grey box. Loads nothing from a network.
+    (at most 320 pixels wide); one that cannot be read is shown as a grey box. Loads nothing from a network.
     """
     sections = "\n".join(_section(query, matches) for query, matches in results)
     return (
         "<!doctype html>\n"
         f'<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{_STYLE}</style></head>\n"
         f"<body><h1>{html.escape(title)}</h1>\n{sections}\n</body></html>\n"
     )
 

@@ -1,0 +1,134 @@
+"""Strides, pads and window sizes as MatConvNet takes them, and the derivative form that all blocks share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from matlab_compat.errors import ArgumentError
+
+Numbers = int | float | Sequence[float] | np.ndarray | Tensor
+
+
+class Borders(NamedTuple):
+    """Rows and columns added or cut at each side, in MatConvNet's order."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether opposite sides are equal."""
+        return self.top == self.bottom and self.left == self.right
+
+    @property
+    def torch_order(self) -> tuple[int, int, int, int]:
+        """The order that torch.nn.functional.pad takes: left, right, top, bottom."""
+        return self.left, self.right, self.top, self.bottom
+
+
+def _integers(value: Numbers, name: str, at_least: int) -> list[int]:
+    numbers = np.asarray(value, dtype=np.float64).ravel(order="F")
+    if not np.all(numbers == np.floor(numbers)) or np.any(numbers < at_least):
+        raise ArgumentError(f"{name} is {numbers.tolist()}: expected integers of at least {at_least}")
+    return [int(number) for number in numbers]
+
+
+def pair(value: Numbers, name: str) -> tuple[int, int]:
+    """A scalar or [vertical horizontal], each at least 1, as (vertical, horizontal)."""
+    numbers = _integers(value, name, 1)
+    if len(numbers) not in (1, 2):
+        raise ArgumentError(f"{name} has {len(numbers)} elements: expected one, or [vertical horizontal]")
+    return numbers[0], numbers[-1]
+
+
+def borders(value: Numbers, name: str = "pad") -> Borders:
+    """A scalar, [vertical horizontal] or [top bottom left right], none negative, as Borders.
+
+    MatConvNet's own blocks refuse two elements; here they mean the same amount at opposite sides.
+    """
+    numbers = _integers(value, name, 0)
+    if len(numbers) == 1:
+        return Borders(*numbers * 4)
+    if len(numbers) == 2:
+        return Borders(numbers[0], numbers[0], numbers[1], numbers[1])
+    if len(numbers) == 4:
+        return Borders(*numbers)
+    raise ArgumentError(f"{name} has {len(numbers)} elements: expected one, or [top bottom left right]")
+
+
+def output_size(
+    x: Tensor, window: tuple[int, int], stride: tuple[int, int], pad: Borders, what: str
+) -> tuple[int, int]:
+    """Rows and columns after sliding a window over the padded maps; the size is rounded down.
+
+    Raises ArgumentError when the window is larger than the padded maps.
+    """
+    height, width = x.shape[2] + pad.top + pad.bottom, x.shape[3] + pad.left + pad.right
+    if height < window[0] or width < window[1]:
+        raise ArgumentError(
+            f"{what} covers {window[0]} x {window[1]} pixels, the padded maps have {height} x {width}"
+            f" (maps {x.shape[2]} x {x.shape[3]}, pad {list(pad)}); use larger images"
+        )
+    return (height - window[0]) // stride[0] + 1, (width - window[1]) // stride[1] + 1
+
+
+def check_maps(x: Tensor, name: str = "x") -> None:
+    """Raises ArgumentError unless x has the four dimensions (N, C, H, W)."""
+    if x.ndim != 4:
+        raise ArgumentError(f"{name} has shape {tuple(x.shape)}: expected (N, C, H, W)")
+
+
+def is_empty(tensor: Tensor | None) -> bool:
+    """Whether an argument is MATLAB's [] (None or a tensor without elements)."""
+    return tensor is None or tensor.numel() == 0
+
+
+def check_derivative(dzdy: Tensor, y: Tensor) -> None:
+    """Raises ArgumentError unless dzdy has the shape of the block's output y."""
+    if dzdy.shape != y.shape:
+        raise ArgumentError(f"dzdy has shape {tuple(dzdy.shape)}, the output of this block {tuple(y.shape)}")
+
+
+def derivatives(
+    forward: Callable[..., Tensor], inputs: Sequence[Tensor | None], dzdy: Tensor
+) -> tuple[Tensor | None, ...]:
+    """The derivatives of <forward(*inputs), dzdy> by each input; an empty input comes back as it is."""
+    leaves = [x if x is None or is_empty(x) else x.detach().requires_grad_() for x in inputs]
+    wanted = [leaf for leaf in leaves if leaf is not None and leaf.requires_grad]
+    with torch.enable_grad():
+        y = forward(*leaves)
+    check_derivative(dzdy, y)
+    found = iter(torch.autograd.grad(y, wanted, dzdy, allow_unused=False))
+    return tuple(next(found) if leaf is not None and leaf.requires_grad else leaf for leaf in leaves)
+
+
+class OriginalDerivative(torch.autograd.Function):
+    """Gives a block under autograd the derivative that MatConvNet gives it, where that is not the true one.
+
+    Called as `OriginalDerivative.apply(forward, backward, *inputs)`: forward(*inputs) is the output,
+    backward(*inputs, dzdy) a tuple of derivatives, one an input, reduced here to the input's shape.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, forward: Callable[..., Tensor], backward: Callable[..., Any], *inputs: Tensor
+    ) -> Tensor:
+        """Computes forward(*inputs) and keeps the inputs."""
+        ctx.backward_form = backward
+        ctx.save_for_backward(*inputs)
+        return forward(*inputs)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, dzdy: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        """The derivatives of the original's own formula."""
+        inputs = ctx.saved_tensors
+        found = ctx.backward_form(*inputs, dzdy)
+        return None, None, *(der.sum_to_size(x.shape) for der, x in zip(found, inputs, strict=True))

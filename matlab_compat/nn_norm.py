@@ -1,0 +1,211 @@
+"""Normalisations: vl_nnnormalize (LRN and per-pixel L2), vl_nnspnorm, vl_nnnoffset, vl_nnbnorm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from matlab_compat.errors import ArgumentError
+from matlab_compat.nn_geometry import (
+    Borders,
+    OriginalDerivative,
+    check_derivative,
+    check_maps,
+    derivatives,
+    pair,
+)
+from matlab_compat.nn_options import matlab_options
+from matlab_compat.nn_pool import vl_nnpool
+
+Parameters = Sequence[float] | Tensor
+
+
+def _parameters(param: Parameters, names: str) -> list[float]:
+    """The elements of a row of parameters such as [N kappa alpha beta]."""
+    numbers = [float(number) for number in torch.as_tensor(param, dtype=torch.float64).flatten()]
+    if len(numbers) != len(names.split()):
+        raise ArgumentError(f"param has {len(numbers)} elements: expected [{names}]")
+    return numbers
+
+
+def _power(base: Tensor, exponent: float) -> Tensor:
+    """base ** -exponent, exact; the inverse root by its own function."""
+    return torch.rsqrt(base) if exponent == 0.5 else base.pow(-exponent)
+
+
+def _window_sums(squares: Tensor, before: int, after: int) -> Tensor:
+    """Sums over channels t-before .. t+after of (N, C, H, W), channels outside counting nothing."""
+    columns = F.pad(squares.flatten(2), (0, 0, before, after)).unsqueeze(1)
+    return F.avg_pool2d(columns, (before + after + 1, 1), 1, divisor_override=1).view(squares.shape)
+
+
+def _normalize(x: Tensor, *, param: Parameters) -> Tensor:
+    check_maps(x)
+    size, kappa, alpha, beta = _parameters(param, "N kappa alpha beta")
+    if size < 1 or size != int(size):
+        raise ArgumentError(f"the LRN window is {size} channels: expected a whole number of at least 1")
+    exact = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+    before, last = (int(size) - 1) // 2, x.shape[1] - 1
+    after = int(size) - 1 - before
+    if before >= last:  # every window holds all channels: the per-pixel L2 form
+        sums = (exact * exact).sum(1, keepdim=True)
+    else:
+        sums = _window_sums(exact * exact, before, after)
+    return (exact * _power(kappa + alpha * sums, beta)).to(x.dtype)
+
+
+def vl_nnnormalize(x: Tensor, param: Parameters, dzdy: Tensor | None = None) -> Tensor:
+    """Local response normalisation: x * (kappa + alpha * sum of squares in the window) ** -beta.
+
+    Args:
+        x: (N, C, H, W).
+        param: [N kappa alpha beta]; the window of channel t is t-h .. t+N-1-h, h = floor((N-1)/2).
+            [2C 1e-12 1 0.5] is the L2 normalisation of each pixel, with kappa inside the root.
+        dzdy: derivative with regard to the output; makes the function return dzdx.
+
+    Returns:
+        The normalised maps or dzdx, of x's shape. The power is exact, as in MatConvNet's CUDA kernel, and
+        half-precision maps are summed in float32.
+
+    Raises:
+        ArgumentError: param is not four numbers, or x has not four dimensions.
+
+    Ported from: matconvnet/matlab/vl_nnnormalize.m
+    """
+    forward = partial(_normalize, param=param)
+    return forward(x) if dzdy is None else _derivative(forward, x, dzdy)
+
+
+def _derivative(forward: partial[Tensor], x: Tensor, dzdy: Tensor) -> Tensor:
+    (dzdx,) = derivatives(forward, (x,), dzdy)
+    assert dzdx is not None
+    return dzdx
+
+
+def _spatial(x: Tensor, *, param: Parameters) -> Tensor:
+    height, width, alpha, beta = _parameters(param, "height width alpha beta")
+    rows, columns = pair((height, width), "the window")
+    above, left = (rows - 1) // 2, (columns - 1) // 2
+    around = Borders(above, rows - 1 - above, left, columns - 1 - left)
+    means = vl_nnpool(x * x, (rows, columns), pad=around, method="avg")
+    return x * _power(1 + alpha * means, beta)
+
+
+def vl_nnspnorm(x: Tensor, param: Parameters, dzdy: Tensor | None = None) -> Tensor:
+    """Spatial normalisation of each channel: x / (1 + alpha * mean of squares in the window) ** beta.
+
+    Args:
+        x: (N, C, H, W).
+        param: [height width alpha beta]; the mean is over the window's pixels that lie in the image.
+        dzdy: derivative with regard to the output; makes the function return dzdx.
+
+    Raises:
+        ArgumentError: param is not four numbers, or x has not four dimensions.
+
+    Ported from: matconvnet/matlab/vl_nnspnorm.m
+    """
+    forward = partial(_spatial, param=param)
+    return forward(x) if dzdy is None else _derivative(forward, x, dzdy)
+
+
+def _offset(x: Tensor, *, alpha: float, beta: float) -> Tensor:
+    return x - alpha * x.square().sum(1, keepdim=True).clamp(min=1e-8).pow(beta)
+
+
+def _offset_backward(x: Tensor, dzdy: Tensor, *, alpha: float, beta: float) -> tuple[Tensor]:
+    norms = x.square().sum(1, keepdim=True).clamp(min=1e-8)
+    return (dzdy - 2 * alpha * beta * x * dzdy.sum(1, keepdim=True) * norms.pow(beta - 1),)
+
+
+def vl_nnnoffset(x: Tensor, param: Parameters, dzdy: Tensor | None = None) -> Tensor:
+    """Subtracts a power of each pixel's squared norm: x - alpha * max(sum of squares, 1e-8) ** beta.
+
+    Args:
+        x: (N, C, H, W).
+        param: [alpha beta].
+        dzdy: derivative with regard to the output; makes the function return dzdx. As in the original it is
+            taken as if the floor of 1e-8 were not there; autograd gives the same.
+
+    Raises:
+        ArgumentError: param is not two numbers, or x has not four dimensions.
+
+    Ported from: matconvnet/matlab/vl_nnnoffset.m
+    """
+    check_maps(x)
+    alpha, beta = _parameters(param, "alpha beta")
+    backward = partial(_offset_backward, alpha=alpha, beta=beta)
+    if dzdy is None:
+        return OriginalDerivative.apply(partial(_offset, alpha=alpha, beta=beta), backward, x)
+    check_derivative(dzdy, x)
+    return backward(x, dzdy)[0]
+
+
+def vl_nnbnorm_moments(x: Tensor, epsilon: float = 1e-4) -> Tensor:
+    """Each channel's mean and sqrt(variance + epsilon) over images and pixels, (C, 2)."""
+    check_maps(x)
+    variance, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
+    return torch.stack([mean, (variance + epsilon).sqrt()], 1)
+
+
+def _along_channels(vector: Tensor) -> Tensor:
+    return vector.reshape(-1, 1, 1)
+
+
+def _batch_normalize(x: Tensor, g: Tensor, b: Tensor, moments: Tensor) -> Tensor:
+    mean, sigma = moments.unbind(1)
+    return _along_channels(g.reshape(-1) / sigma) * (x - _along_channels(mean)) + _along_channels(b)
+
+
+@matlab_options
+def vl_nnbnorm(
+    x: Tensor,
+    g: Tensor,
+    b: Tensor,
+    dzdy: Tensor | None = None,
+    *,
+    moments: Tensor | None = None,
+    epsilon: float = 1e-4,
+) -> Tensor | tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Batch normalisation: g * (x - mean) / sigma + b, channel by channel.
+
+    Args:
+        x: (N, C, H, W).
+        g, b: multipliers and biases, C elements in any shape.
+        dzdy: derivative with regard to the output; makes the function return derivatives.
+        moments: (C, 2), mean and sigma = sqrt(variance + epsilon) to use instead of the batch's own (which
+            `vl_nnbnorm_moments` gives); epsilon is then not used.
+        epsilon: added to the variance.
+
+    Returns:
+        The normalised maps; or, with dzdy, the tuple (dzdx, dzdg, dzdb, moments). As in the original, dzdx is
+        the training formula even for given moments, as though they had been computed from this batch. Under
+        autograd given moments are constants, which is the true derivative.
+
+    Raises:
+        ArgumentError: sizes that do not fit.
+
+    Ported from: matconvnet/matlab/vl_nnbnorm.m
+    """
+    check_maps(x)
+    channels = x.shape[1]
+    if g.numel() != channels or b.numel() != channels:
+        raise ArgumentError(f"{g.numel()} multipliers and {b.numel()} biases for {channels} channels")
+    if moments is None or moments.numel() == 0:
+        moments = vl_nnbnorm_moments(x, epsilon)
+    elif moments.shape != (channels, 2):
+        raise ArgumentError(f"moments of shape {tuple(moments.shape)}: expected ({channels}, 2)")
+    if dzdy is None:
+        return _batch_normalize(x, g, b, moments)
+    check_derivative(dzdy, x)
+    mean, sigma = (_along_channels(column) for column in moments.unbind(1))
+    whitened = (x - mean) / sigma
+    dzdb = dzdy.sum((0, 2, 3))
+    dzdg = (dzdy * whitened).sum((0, 2, 3))
+    mass = x.numel() / channels
+    pulled = dzdy - _along_channels(dzdb / mass) - whitened * _along_channels(dzdg / mass)
+    dzdx = _along_channels(g.reshape(-1)) / sigma * pulled
+    return dzdx, dzdg.reshape(g.shape), dzdb.reshape(b.shape), moments

@@ -1,0 +1,129 @@
+"""Pooling: vl_nnpool. Padding is never seen: a maximum ignores it, a mean counts the pixels there are."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from matlab_compat.errors import ArgumentError
+from matlab_compat.nn_geometry import Borders, Numbers, borders, check_maps, derivatives, output_size, pair
+from matlab_compat.nn_options import matlab_options
+
+
+def _torch_size(length: int, window: int, stride: int, pad: int, ceil_mode: bool) -> int:
+    """Output length of torch's own pooling with the same padding at both ends."""
+    free = length + 2 * pad - window
+    size = (-(-free // stride) if ceil_mode else free // stride) + 1
+    if ceil_mode and (size - 1) * stride >= length + pad:
+        size -= 1
+    return size
+
+
+def _native_mode(
+    x: Tensor, window: tuple[int, int], stride: tuple[int, int], pad: Borders, size: tuple[int, int]
+) -> bool | None:
+    """The ceil_mode with which torch's pooling, padded by (top, left), lays these windows; None if neither.
+
+    Windows start at -top and -left in either case and torch cuts them at the image, so equal counts
+    mean equal windows.
+    """
+    if pad.top > window[0] // 2 or pad.left > window[1] // 2:
+        return None
+    for ceil_mode in (False, True):
+        found = (
+            _torch_size(x.shape[2], window[0], stride[0], pad.top, ceil_mode),
+            _torch_size(x.shape[3], window[1], stride[1], pad.left, ceil_mode),
+        )
+        if found == size:
+            return ceil_mode
+    return None
+
+
+def _max(
+    x: Tensor, window: tuple[int, int], stride: tuple[int, int], pad: Borders, size: tuple[int, int]
+) -> Tensor:
+    mode = _native_mode(x, window, stride, pad, size)
+    if mode is not None:
+        return F.max_pool2d(x, window, stride, (pad.top, pad.left), ceil_mode=mode)
+    return F.max_pool2d(F.pad(x, pad.torch_order, value=-torch.inf), window, stride)
+
+
+def _max_first_in_columns(
+    x: Tensor, window: tuple[int, int], stride: tuple[int, int], pad: Borders, size: tuple[int, int]
+) -> Tensor:
+    """The same maximum; of equal ones the first in column-major order gets the gradient."""
+    turned = Borders(pad.left, pad.right, pad.top, pad.bottom)
+    return _max(x.transpose(2, 3), window[::-1], stride[::-1], turned, size[::-1]).transpose(2, 3)
+
+
+def _counts(length: int, window: int, stride: int, before: int, size: int, like: Tensor) -> Tensor:
+    """How many pixels of one axis lie in each window."""
+    start = torch.arange(size, device=like.device) * stride - before
+    return ((start + window).clamp(max=length) - start.clamp(min=0)).to(like.dtype)
+
+
+def _mean(
+    x: Tensor, window: tuple[int, int], stride: tuple[int, int], pad: Borders, size: tuple[int, int]
+) -> Tensor:
+    mode = _native_mode(x, window, stride, pad, size)
+    if mode is not None:
+        return F.avg_pool2d(x, window, stride, (pad.top, pad.left), ceil_mode=mode, count_include_pad=False)
+    rows = _counts(x.shape[2], window[0], stride[0], pad.top, size[0], x)
+    columns = _counts(x.shape[3], window[1], stride[1], pad.left, size[1], x)
+    sums = F.avg_pool2d(F.pad(x, pad.torch_order), window, stride, divisor_override=1)
+    return sums / (rows[:, None] * columns)
+
+
+def _forward(x: Tensor, *, pool: Numbers, stride: Numbers, pad: Numbers, method: str) -> Tensor:
+    check_maps(x)
+    window, steps, around = pair(pool, "pool"), pair(stride, "stride"), borders(pad)
+    size = output_size(x, window, steps, around, "the pooling window")
+    if max(around.top, around.bottom) >= window[0] or max(around.left, around.right) >= window[1]:
+        raise ArgumentError(f"pad {list(around)} is not smaller than the pooling window {list(window)}")
+    if method.lower() == "avg":
+        return _mean(x, window, steps, around, size)
+    if method.lower() != "max":
+        raise ArgumentError(f"pooling method '{method}' is not known; use 'max' or 'avg'")
+    if x.requires_grad and torch.is_grad_enabled():
+        return _max_first_in_columns(x, window, steps, around, size)
+    return _max(x, window, steps, around, size)
+
+
+@matlab_options
+def vl_nnpool(
+    x: Tensor,
+    pool: Numbers,
+    dzdy: Tensor | None = None,
+    *,
+    stride: Numbers = 1,
+    pad: Numbers = 0,
+    method: str = "max",
+) -> Tensor:
+    """Maximum or mean over windows of each channel.
+
+    Args:
+        x: (N, C, H, W).
+        pool: the window, a scalar or [height width].
+        dzdy: derivative with regard to the output; makes the function return dzdx. Of equal maxima the first
+            in column-major order (rows fastest) gets all of it.
+        stride: a scalar or [vertical horizontal].
+        pad: a scalar or [top bottom left right], each smaller than the window.
+        method: 'max' or 'avg'; 'avg' divides by the pixels of x in the window, not by its area.
+
+    Returns:
+        (N, C, floor((H + top + bottom - height) / stride) + 1, ...), or dzdx of x's shape.
+
+    Raises:
+        ArgumentError: sizes or options that do not fit.
+
+    Ported from: matconvnet/matlab/vl_nnpool.m
+    """
+    forward = partial(_forward, pool=pool, stride=stride, pad=pad, method=method)
+    if dzdy is None:
+        return forward(x)
+    (dzdx,) = derivatives(forward, (x,), dzdy)
+    assert dzdx is not None
+    return dzdx
