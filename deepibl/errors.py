@@ -8,7 +8,9 @@ DeepIBLError
 ├── FeatureFileError       a feature file whose size is not what it should be
 ├── IndexFileError         an index that cannot be read or is not whole
 ├── NetworkMismatchError   features or an index made by another network
-└── DownloadError          a download that failed or is not what was asked for
+├── DownloadError          a download that failed or is not what was asked for
+├── SessionError           a training session that cannot be read, saved or gone on with
+└── TrainingError          a training that cannot go on
 """
 
 from matlab_compat.errors import MatlabCompatError
@@ -48,3 +50,11 @@ class NetworkMismatchError(DeepIBLError):
 
 class DownloadError(DeepIBLError):
     """A download that failed or is not what was asked for."""
+
+
+class SessionError(DeepIBLError):
+    """A training session that cannot be read, saved or gone on with."""
+
+
+class TrainingError(DeepIBLError):
+    """A training that cannot go on; the message says from where it can be started again."""
