@@ -14,21 +14,16 @@ metadata       strings            format version, network id and path, root, UTM
 A query is answered only by the network whose identity stands in the index; another one is refused.
 """
 
-import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from deepibl.errors import IndexFileError, NetworkMismatchError
-from matlab_compat.files import atomic_output
+from deepibl.tensor_file import map_tensors, write_tensors
 
 FORMAT = "deepibl-index/1"
-_NUMPY_TO_NAME = {"float32": "F32", "float64": "F64", "uint8": "U8", "float16": "F16"}
-_NAME_TO_NUMPY = {name: dtype for dtype, name in _NUMPY_TO_NAME.items()}
 
 
 @dataclass(frozen=True)
@@ -94,8 +89,7 @@ class PlaceIndex:
             "utm_zone": self.utm_zone or "",
             "resize": str(self.resize or ""),
         }
-        with atomic_output(path) as temporary:
-            _write_safetensors(temporary, tensors, metadata)
+        write_tensors(path, tensors, metadata)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "PlaceIndex":
@@ -103,23 +97,26 @@ class PlaceIndex:
 
         Raises IndexFileError for a file that is missing, cut short or not an index of a known version.
         """
-        tensors, metadata = _map_safetensors(Path(path))
-        if metadata.get("format") != FORMAT:
-            raise IndexFileError(
-                f"{path} is not an index that this version reads: found format {metadata.get('format')!r}, "
-                f"expected {FORMAT!r}; make it again with `deepibl index`"
+        try:
+            tensors, metadata = map_tensors(path)
+            if metadata.get("format") != FORMAT:
+                raise ValueError(f"its format is {metadata.get('format')!r}, this version reads {FORMAT!r}")
+            names = bytes(tensors["names"]).decode()
+            return cls(
+                descriptors=tensors["descriptors"],
+                names=names.split("\n") if names else [],
+                positions=np.array(tensors["positions"]),
+                network_id=metadata["network_id"],
+                network_path=metadata["network_path"],
+                root=metadata["root"],
+                utm_zone=metadata["utm_zone"] or None,
+                resize=int(metadata["resize"]) if metadata["resize"] else None,
             )
-        names = bytes(tensors["names"]).decode()
-        return cls(
-            descriptors=tensors["descriptors"],
-            names=names.split("\n") if names else [],
-            positions=np.array(tensors["positions"]),
-            network_id=metadata["network_id"],
-            network_path=metadata["network_path"],
-            root=metadata["root"],
-            utm_zone=metadata["utm_zone"] or None,
-            resize=int(metadata["resize"]) if metadata["resize"] else None,
-        )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+            raise IndexFileError(
+                f"{os.fspath(path)} is not an index that can be read: {problem}; "
+                "make one with `deepibl index NET --images DIR -o FILE.idx`"
+            ) from problem
 
     def require_network(self, network_id: str) -> None:
         """Raises NetworkMismatchError unless `network_id` is the network that made this index."""
@@ -164,71 +161,3 @@ class PlaceIndex:
 
         latitude, longitude = utm_to_latlon(east, north, self.utm_zone)
         return {"latitude": latitude, "longitude": longitude, "map_link": map_link(latitude, longitude)}
-
-
-def _write_safetensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """A safetensors file, written block by block so that memory-mapped arrays need not fit into memory."""
-    header: dict[str, Any] = {"__metadata__": dict(metadata)}
-    offset = 0
-    # 8-byte types first keeps every tensor aligned
-    ordered = sorted(tensors.items(), key=lambda item: -item[1].dtype.itemsize)
-    for name, array in ordered:
-        header[name] = {
-            "dtype": _NUMPY_TO_NAME[array.dtype.name],
-            "shape": list(array.shape),
-            "data_offsets": [offset, offset + array.nbytes],
-        }
-        offset += array.nbytes
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for _, array in ordered:
-            for block in _blocks(array):
-                file.write(block.tobytes())
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _blocks(array: np.ndarray, rows: int = 4096) -> Iterator[np.ndarray]:
-    for start in range(0, len(array), rows):
-        yield array[start : start + rows]
-
-
-def _map_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    try:
-        size = path.stat().st_size
-        with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if size < 8 or length > min(size - 8, 1 << 26):
-                raise IndexFileError(f"{path} is no index: its header does not fit into its {size} bytes")
-            header = json.loads(file.read(length))
-        metadata = header.pop("__metadata__", {})
-        tensors = {name: _map_tensor(path, entry, 8 + length, size) for name, entry in header.items()}
-    except FileNotFoundError:
-        raise IndexFileError(
-            f"no index at {path}; make one with `deepibl index NET --images DIR -o {path}`"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise IndexFileError(f"{path} is no index or is damaged: {problem}") from problem
-    missing = {"descriptors", "positions", "names"} - tensors.keys()
-    if missing:
-        raise IndexFileError(f"{path} is not a whole index: {', '.join(sorted(missing))} missing")
-    return tensors, metadata
-
-
-def _map_tensor(path: Path, entry: Mapping[str, Any], start: int, size: int) -> np.ndarray:
-    dtype = np.dtype(_NAME_TO_NUMPY[entry["dtype"]])
-    shape: Sequence[int] = entry["shape"]
-    first, last = entry["data_offsets"]
-    if (
-        last - first != dtype.itemsize * int(np.prod(shape, dtype=np.int64))
-        or start + last > size
-        or first < 0
-    ):
-        raise ValueError(
-            f"the file is {size} bytes long, its header asks for {start + last}: it was cut short"
-        )
-    if last == first:
-        return np.empty(shape, dtype)
-    return np.memmap(path, dtype=dtype, mode="r", offset=start + first, shape=tuple(shape))

@@ -1,0 +1,132 @@
+"""Options the MATLAB way: ('name', value) pairs, structs and keywords, names in any case, defaults merged."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from matlab_compat.errors import ArgumentError
+
+FLAGS = ("merge", "nonrecursive")
+
+
+def options(
+    defaults: Mapping[str, Any], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+) -> SimpleNamespace:
+    """A function's options: its defaults, changed by what the caller gave; what every façade function uses.
+
+    defaults: name -> value; args: the caller's positional rest ('learningRate', 0.1, … and whole dicts);
+    kwargs: the caller's keywords. Names match in any case, a later one wins, a dict given for a dict option
+    changes only the fields it has. Errors: ArgumentError, for an unknown name with the closest known one.
+
+    >>> options({"learningRate": 0.1, "batchSize": 4}, ("LearningRate", 0.5), {"batchsize": 8})
+    namespace(learningRate=0.5, batchSize=8)
+    """
+    pairs = [word for pair in (kwargs or {}).items() for word in pair]
+    return SimpleNamespace(**vl_argparse(defaults, [*args, *pairs]))
+
+
+def vl_argparse(defaults: Any, args: Any, *flags: str, nargout: int = 1) -> Any:
+    """MATLAB's vl_argparse: a copy of defaults, updated by name, value pairs and dicts.
+
+    defaults: dict; args: a list of pairs and dicts, or one dict; flags: 'merge' adds unknown names instead of
+    refusing them, 'nonrecursive' replaces dicts instead of merging them (and then takes pairs only).
+    nargout: 1 returns the options and refuses unknown names; 2 returns (options, rest), where rest lists the
+    unknown pairs in order and, for each dict of args, a dict of its unknown fields, even an empty one.
+    Kept from the original: with nargout 2 an unknown field of a nested dict is dropped; a dict given for an
+    option that holds no dict is refused, as is a dict merged under a new name.
+    Errors: ArgumentError.  Ported from: matconvnet/vl_argparse.m
+    """
+    if not isinstance(defaults, Mapping):
+        raise ArgumentError(f"options must be a dict, not {type(defaults).__name__}")
+    names = {flag.lower() for flag in flags}
+    if len(flags) > len(FLAGS) or not names <= set(FLAGS):
+        raise ArgumentError(f"flags are 'merge' and 'nonrecursive', two at most; got {flags!r}")
+    if isinstance(args, str | Mapping) or not isinstance(args, Sequence):
+        args = [args]
+    parser = _Parser(dict(defaults), "merge" in names, "nonrecursive" not in names, nargout > 1)
+    parser.read(list(args))
+    return (parser.opts, parser.rest) if nargout > 1 else parser.opts
+
+
+class _Parser:
+    """One call's state: the options so far, and what is handed back."""
+
+    def __init__(self, opts: dict[str, Any], merge: bool, recursive: bool, keep_unknown: bool) -> None:
+        self.opts = opts
+        self.original = dict(opts)
+        self.merge = merge
+        self.recursive = recursive
+        self.keep_unknown = keep_unknown
+        self.rest: list[Any] = []
+        self.flags = [name for name, on in zip(FLAGS, (merge, not recursive), strict=True) if on]
+
+    def read(self, args: list[Any]) -> None:
+        position = 0
+        while position < len(args):
+            item = args[position]
+            if self.recursive and isinstance(item, Mapping):
+                self.read_struct(item)
+                position += 1
+                continue
+            if not isinstance(item, str):
+                raise ArgumentError(
+                    f"argument {position + 1} must be an option's name{' or a dict' if self.recursive else ''}, "
+                    f"not {item!r:.80}"
+                )
+            if position + 1 == len(args):
+                raise ArgumentError(f"option {item!r} has no value: options come as name, value pairs")
+            self.read_pair(item, args[position + 1])
+            position += 2
+
+    def read_struct(self, struct: Mapping[str, Any]) -> None:
+        pairs = [word for pair in struct.items() for word in pair]
+        if self.keep_unknown:
+            self.opts, rest = vl_argparse(self.opts, pairs, *self.flags, nargout=2)
+            self.rest.append(dict(zip(rest[::2], rest[1::2], strict=True)))
+        else:
+            self.opts = vl_argparse(self.opts, pairs, *self.flags)
+
+    def read_pair(self, name: str, value: Any) -> None:
+        top, *below = name.split(".")
+        nested = value
+        for part in reversed(below):
+            if not part:
+                raise ArgumentError(f"option {name!r} has an empty name between its dots")
+            nested = {part: nested}
+        matches = [known for known in self.original if known.lower() == top.lower()]
+        if len(matches) == 1:
+            self.assign(matches[0], nested)
+        elif self.merge and top:
+            self.assign(top, nested)
+        elif self.keep_unknown:
+            self.rest += [name, value]
+        else:
+            raise ArgumentError(unknown_option(top, list(self.original)))
+
+    def assign(self, field: str, value: Any) -> None:
+        holds_struct = isinstance(self.original.get(field), Mapping) and len(self.original[field]) > 0
+        if not self.recursive or not (holds_struct or isinstance(value, Mapping)):
+            self.opts[field] = value
+        elif not holds_struct:
+            if not isinstance(self.opts.get(field), Mapping):
+                raise ArgumentError(f"option {field!r} takes no dict: its default is none")
+            self.opts[field] = vl_argparse(self.opts[field], value, "merge")
+        elif not isinstance(value, Mapping):
+            raise ArgumentError(
+                f"option {field!r} takes a dict of {', '.join(self.original[field])}, not {value!r:.80}"
+            )
+        else:
+            parsed = vl_argparse(self.opts[field], value, *self.flags, nargout=2 if self.keep_unknown else 1)
+            self.opts[field] = parsed[0] if self.keep_unknown else parsed
+
+
+def unknown_option(name: str, known: list[str]) -> str:
+    """The message for a name that is not known: the closest known one, and all of them."""
+    by_lower = {option.lower(): option for option in known}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    if name.lower() in by_lower:
+        hint = "more than one option has this name but for its case"
+    else:
+        hint = f"did you mean {by_lower[close[0]]!r}?" if close else "nothing like it is known"
+    return f"unknown option {name!r}: {hint} (options: {', '.join(known) or 'none'})"

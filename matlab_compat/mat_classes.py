@@ -1,0 +1,89 @@
+"""What MAT 5 and MAT 7.3 files share: MATLAB's classes, chars, struct arrays and the mark of an object."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from matlab_compat.errors import MatFileError
+from matlab_compat.mat_values import CharMatrix, FunctionHandle, StructArray
+
+NUMERIC_CLASSES = {
+    "double": np.dtype("f8"),
+    "single": np.dtype("f4"),
+    "int8": np.dtype("i1"),
+    "uint8": np.dtype("u1"),
+    "int16": np.dtype("i2"),
+    "uint16": np.dtype("u2"),
+    "int32": np.dtype("i4"),
+    "uint32": np.dtype("u4"),
+    "int64": np.dtype("i8"),
+    "uint64": np.dtype("u8"),
+    "logical": np.dtype("?"),
+}
+OBJECT_MARK = 0xDD000000  # first word of the uint32 column that refers to class objects
+MAX_DEPTH = 200  # cells in cells in …: deeper is corruption
+
+
+def is_object_reference(value: Any) -> bool:
+    """Whether a numeric value is the uint32 column (mark, ndims, dims…, ids…, class) that stands for objects."""
+    return (
+        isinstance(value, np.ndarray)
+        and value.dtype == np.uint32
+        and value.ndim == 2
+        and value.shape[1] == 1
+        and value.shape[0] >= 3
+        and value[0, 0] == OBJECT_MARK
+    )
+
+
+def chars(units: np.ndarray, shape: Sequence[int]) -> Any:
+    """A char array from its UTF-16 code units in MATLAB's column-major order: str, CharMatrix or U1 array."""
+    if units.size == 0:
+        rows = int(shape[0]) if len(shape) == 2 and shape[0] > 1 and shape[1] == 0 else 0
+        return CharMatrix([""] * rows) if rows else ""
+    if len(shape) == 2 and shape[0] == 1:
+        return _decode(units)
+    if len(shape) == 2:
+        return CharMatrix(_decode(row) for row in units.reshape(shape, order="F"))
+    return np.array([_decode(unit[None]) for unit in units], dtype="U1").reshape(shape, order="F")
+
+
+def _decode(units: np.ndarray) -> str:
+    return np.ascontiguousarray(units, dtype="<u2").tobytes().decode("utf-16-le", errors="surrogatepass")
+
+
+def structs(shape: Sequence[int], fields: Sequence[str], items: list[dict[str, Any]]) -> Any:
+    """A dict for a 1x1 struct, else a StructArray; items in column-major order."""
+    return items[0] if len(items) == 1 and set(shape) == {1} else StructArray(shape, fields, items)
+
+
+def cells(shape: Sequence[int], items: Sequence[Any]) -> np.ndarray:
+    """An object array of a cell's shape from its items in column-major order."""
+    flat = np.empty(len(items), dtype=object)
+    for position, item in enumerate(items):
+        flat[position] = item
+    return flat.reshape(shape, order="F")
+
+
+def function_handle(content: Any) -> FunctionHandle:
+    """A function handle from the struct that files keep of it; only the text survives."""
+    inner = content
+    while isinstance(inner, dict):
+        inner = inner.get("function_handle", inner.get("function"))
+    return FunctionHandle(inner if isinstance(inner, str) else "")
+
+
+def checked_size(shape: Sequence[int], available: int, each: int, what: str) -> int:
+    """The number of elements of a shape; MatFileError if they cannot fit in the bytes that are there."""
+    count = 1
+    for side in shape:
+        if side < 0:
+            raise MatFileError(f"{what} claims the impossible shape {tuple(shape)}")
+        count *= int(side)
+    if count * each > available:
+        raise MatFileError(
+            f"{what} claims shape {'x'.join(map(str, shape))}, {count * each:,} bytes at least, where only "
+            f"{available:,} are left: the file is corrupted or truncated"
+        )
+    return count

@@ -1,0 +1,96 @@
+"""Opens a .mat file of whatever version, and turns every failure to read it into a MatFileError that names it."""
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from matlab_compat.errors import MatFileError
+from matlab_compat.mat_v5 import Mat5File
+from matlab_compat.mat_values import VariableInfo
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+HDF5_AT = (0, 512, 1024, 2048)
+DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RecursionError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+
+
+class MatReader(Protocol):
+    """An open .mat file."""
+
+    names: list[str]
+
+    def info(self, name: str) -> VariableInfo:
+        """Class and shape of a variable."""
+
+    def value(self, name: str) -> Any:
+        """A variable's plain value."""
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[MatReader]:
+    """A reader for the file's version. Errors: MatFileError, whatever goes wrong while it is open."""
+    target = Path(path)
+    try:
+        with open(target, "rb") as stream:
+            if _is_hdf5(stream):
+                with _opened_hdf5(target) as reader:
+                    yield reader
+            else:
+                yield _reader(stream)
+    except MatFileError as error:
+        raise MatFileError(f"{target}: {error}") from error
+    except FileNotFoundError as error:
+        raise MatFileError(f"{target}: there is no such file") from error
+    except (IsADirectoryError, PermissionError) as error:
+        raise MatFileError(f"{target}: cannot be opened: {error.strerror}") from error
+    except DAMAGE as error:
+        raise MatFileError(f"{target}: it is damaged: {type(error).__name__}: {error}") from error
+
+
+def _is_hdf5(stream: BinaryIO) -> bool:
+    for at in HDF5_AT:
+        stream.seek(at)
+        if stream.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE:
+            return True
+    return False
+
+
+@contextmanager
+def _opened_hdf5(path: Path) -> Iterator[MatReader]:
+    import h5py
+
+    from matlab_compat.mat_v73 import Mat73File
+
+    with h5py.File(path, "r") as root:
+        yield Mat73File(root)
+
+
+def _reader(stream: BinaryIO) -> MatReader:
+    stream.seek(0)
+    head = stream.read(128)
+    stream.seek(0)
+    if not head:
+        raise MatFileError("it is empty (0 bytes)")
+    if head[126:128] in (b"IM", b"MI"):
+        return Mat5File(stream)
+    if 0 in head[:4]:
+        from matlab_compat.mat_v4 import Mat4File
+
+        return Mat4File(stream)
+    raise MatFileError(f"it is no .mat file: it begins with {head[:16]!r}")

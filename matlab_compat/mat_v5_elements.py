@@ -1,0 +1,274 @@
+"""Turns one element of a MAT 5 file, as bytes, into a plain value.
+
+An element is a tag (type, number of bytes) and data, padded to 8 bytes; a matrix element holds flags, shape,
+name and then its data as elements again. Every claim of a size is checked against the bytes that are there.
+Arrays are views of the bytes wherever type and byte order allow.
+"""
+
+import struct
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse
+
+from matlab_compat.errors import MatFileError
+from matlab_compat.mat_classes import (
+    MAX_DEPTH,
+    NUMERIC_CLASSES,
+    cells,
+    chars,
+    checked_size,
+    function_handle,
+    is_object_reference,
+    structs,
+)
+from matlab_compat.mat_values import MatObject
+
+MATRIX = 14
+STORAGE = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+UNICODE = {16: "utf-8", 17: "utf-16", 18: "utf-32"}
+CLASSES = dict(
+    enumerate(
+        ["cell", "struct", "object", "char", "sparse", "double", "single", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "function_handle", "opaque"],
+        start=1,
+    )
+)
+LOGICAL, COMPLEX = 0x02, 0x08
+FILE_WRAPPER = "FileWrapper__"
+
+Resolver = Callable[[np.ndarray | dict[str, Any], str], Any]
+
+
+class Header(NamedTuple):
+    """A matrix element up to its data: class, flags, shape, name (opaque: class name) and where the data is."""
+
+    classname: str
+    flags: int
+    shape: tuple[int, ...]
+    name: str
+    object_class: str
+    at: int
+
+
+class Elements:
+    """The elements in one run of bytes.
+
+    data: the bytes; order: '<' or '>'; resolve: what makes a class object of its reference; octave: whether
+    Octave wrote the file (its chars are UTF-8 bytes); inside_subsystem: there a plain uint32 column with the
+    object mark is a reference too.
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        order: str,
+        resolve: Resolver,
+        *,
+        octave: bool = False,
+        inside_subsystem: bool = False,
+    ) -> None:
+        self.data = memoryview(data)
+        self.order = order
+        self.resolve = resolve
+        self.octave = octave
+        self.inside_subsystem = inside_subsystem
+        self.native = order == ("<" if sys.byteorder == "little" else ">")
+        self._tag = struct.Struct(f"{order}II")
+        self._depth = 0
+
+    def tag(self, at: int, end: int) -> tuple[int, int, int, int]:
+        """Type, start and number of bytes of the element at a position before end, and where the next one is."""
+        if at + 8 > end:
+            raise MatFileError("the data ends in the middle of a value: the file is truncated or corrupted")
+        kind, count = self._tag.unpack_from(self.data, at)
+        if kind >> 16:
+            count = kind >> 16
+            if count > 4:
+                raise MatFileError(f"a small element claims {count} bytes: the file is corrupted")
+            return kind & 0xFFFF, at + 4, count, at + 8
+        start = at + 8
+        if start + count > end:
+            raise MatFileError(
+                f"a value claims {count:,} bytes where {end - start:,} are left: the file is truncated or corrupted"
+            )
+        return kind, start, count, min(start + count + -count % 8, end)
+
+    def numbers(self, at: int, end: int) -> tuple[np.ndarray, int]:
+        """The numeric element at a position, 1-D in native byte order, and where the next one is."""
+        kind, start, count, following = self.tag(at, end)
+        if kind not in STORAGE:
+            raise MatFileError(f"found element type {kind} where numbers should be: the file is corrupted")
+        dtype = np.dtype(self.order + STORAGE[kind])
+        if count % dtype.itemsize:
+            raise MatFileError(f"{count} bytes are no whole number of {dtype.name}: the file is corrupted")
+        array = np.frombuffer(self.data, dtype, count // dtype.itemsize, start)
+        return (array if self.native else array.astype(dtype.newbyteorder("="))), following
+
+    def string(self, at: int, end: int) -> tuple[str, int]:
+        """A name: the bytes of the element as text, and where the next one is."""
+        _, start, count, following = self.tag(at, end)
+        return bytes(self.data[start : start + count]).rstrip(b"\0").decode("latin-1"), following
+
+    def header(self, at: int, end: int) -> Header:
+        """The header of the matrix whose data begins at a position."""
+        flags, at = self.numbers(at, end)
+        if flags.size < 1 or int(flags[0]) & 0xFF not in CLASSES:
+            raise MatFileError(
+                f"found class number {flags[:1].tolist()}, none of MATLAB's: the file is corrupted"
+            )
+        classname, bits = CLASSES[int(flags[0]) & 0xFF], int(flags[0]) >> 8
+        if classname == "opaque":
+            name, at = self.string(at, end)
+            _, at = self.string(at, end)
+            object_class, at = self.string(at, end)
+            return Header(classname, bits, (1, 1), name, object_class, at)
+        shape, at = self.numbers(at, end)
+        name, at = self.string(at, end)
+        object_class = ""
+        if classname == "object":
+            object_class, at = self.string(at, end)
+        return Header(classname, bits, tuple(shape.tolist()), name, object_class, at)
+
+    def value(self, at: int, end: int) -> tuple[Any, int]:
+        """The plain value of the matrix element at a position, and where the next element is."""
+        kind, start, count, following = self.tag(at, end)
+        if kind != MATRIX:
+            raise MatFileError(f"found element type {kind} where a matrix should be: the file is corrupted")
+        if count == 0:
+            return np.zeros((0, 0)), following
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise MatFileError(f"values are nested more than {MAX_DEPTH} deep: the file is corrupted")
+        header = self.header(start, start + count)
+        value = self._data(header, start + count)
+        self._depth -= 1
+        return value, following
+
+    def _data(self, header: Header, end: int) -> Any:
+        readers = {
+            "cell": self._cell,
+            "struct": self._struct,
+            "object": self._struct,
+            "char": self._char,
+            "sparse": self._sparse,
+            "function_handle": lambda h, e: function_handle(self.value(h.at, e)[0]),
+            "opaque": self._opaque,
+        }
+        return readers.get(header.classname, self._numeric)(header, end)
+
+    def _numeric(self, header: Header, end: int) -> Any:
+        parts = []
+        at = header.at
+        for _ in range(2 if header.flags & COMPLEX else 1):
+            part, at = self.numbers(at, end)
+            parts.append(part)
+        count = checked_size(header.shape, part.size, 1, f"a {header.classname} array")
+        dtype = NUMERIC_CLASSES["logical" if header.flags & LOGICAL else header.classname]
+        if header.flags & COMPLEX:
+            dtype = np.dtype("c8") if dtype == np.float32 else np.dtype("c16")
+            flat = np.empty(count, dtype)
+            flat.real, flat.imag = (part[:count] for part in parts)
+        else:
+            flat = parts[0][:count].astype(dtype, copy=False)
+        array = flat.reshape(header.shape, order="F")
+        return self.resolve(array, "") if self.inside_subsystem and is_object_reference(array) else array
+
+    def _char(self, header: Header, end: int) -> Any:
+        kind, start, count, _ = self.tag(header.at, end)
+        if kind in UNICODE:
+            codec = UNICODE[kind] + ("" if kind == 16 else "-le" if self.order == "<" else "-be")
+            string = bytes(self.data[start : start + count]).decode(codec, errors="replace")
+            units = _units(string)
+        else:
+            units = self.numbers(header.at, end)[0].astype(np.uint16)
+            if self.octave and units.size and units.max() > 127:
+                units = _units(units.astype(np.uint8).tobytes().decode("utf-8", errors="replace"))
+        if len(header.shape) == 2 and header.shape[0] == 1 and units.size:
+            return chars(units, (1, units.size))
+        wanted = checked_size(header.shape, units.size, 1, "a char array")
+        return chars(units[:wanted], header.shape)
+
+    def _cell(self, header: Header, end: int) -> Any:
+        count = checked_size(header.shape, end - header.at, 8, "a cell array")
+        items, at = [], header.at
+        for _ in range(count):
+            item, at = self.value(at, end)
+            items.append(item)
+        return cells(header.shape, items)
+
+    def _struct(self, header: Header, end: int) -> Any:
+        width, at = self.numbers(header.at, end)
+        _, start, count, at = self.tag(at, end)
+        if width.size != 1 or (count and not 0 < int(width[0]) <= count):
+            raise MatFileError("the field names of a struct make no sense: the file is corrupted")
+        raw, step = bytes(self.data[start : start + count]), int(width[0])
+        fields = [raw[i : i + step].split(b"\0")[0].decode("latin-1") for i in range(0, count, step or 1)]
+        number = checked_size(header.shape, end - at, 8 * len(fields), "a struct array")
+        if not fields:
+            checked_size(header.shape, len(self.data), 1, "a struct array without fields")
+        items = []
+        for _ in range(number):
+            item = {}
+            for field in fields:
+                item[field], at = self.value(at, end)
+            items.append(item)
+        made = structs(header.shape, fields, items)
+        if header.classname == "object":
+            return MatObject(header.object_class, made if isinstance(made, dict) else {"any": made})
+        return made
+
+    def _sparse(self, header: Header, end: int) -> Any:
+        rows, at = self.numbers(header.at, end)
+        starts, at = self.numbers(at, end)
+        real, at = self.numbers(at, end)
+        if len(header.shape) != 2 or starts.size != header.shape[1] + 1:
+            raise MatFileError(f"a sparse matrix of shape {header.shape} has {starts.size} column starts")
+        count = int(starts[-1])
+        data = real[:count].astype(bool if header.flags & LOGICAL else float)
+        if header.flags & COMPLEX:
+            data = data + 1j * self.numbers(at, end)[0][:count]
+        return sparse(data, rows[:count], starts, header.shape)
+
+    def _opaque(self, header: Header, end: int) -> Any:
+        if header.object_class == FILE_WRAPPER:
+            return LazyCell(self, header.at, end)
+        return self.resolve(self.value(header.at, end)[0], header.object_class)
+
+
+class LazyCell:
+    """A cell array of the subsystem, whose elements are read one by one (see mat_objects.LazyCell)."""
+
+    def __init__(self, elements: Elements, at: int, end: int) -> None:
+        self.elements = elements
+        _, start, count, _ = elements.tag(at, end)
+        header = elements.header(start, start + count)
+        self.end, at = start + count, header.at
+        self.starts = []
+        for _ in range(checked_size(header.shape, self.end - at, 8, "a cell array")):
+            self.starts.append(at)
+            at = elements.tag(at, self.end)[3]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def value(self, index: int) -> Any:
+        return self.elements.value(self.starts[index], self.end)[0]
+
+    def cell(self, index: int) -> "LazyCell":
+        return LazyCell(self.elements, self.starts[index], self.end)
+
+
+def sparse(data: np.ndarray, rows: np.ndarray, starts: np.ndarray, shape: Sequence[int]) -> Any:
+    """A checked csc_matrix from MATLAB's ir, jc and values."""
+    try:
+        matrix = scipy.sparse.csc_matrix((data, rows.astype(np.int64), starts.astype(np.int64)), tuple(shape))
+        matrix.check_format()
+    except ValueError as error:
+        raise MatFileError(f"a sparse matrix of shape {tuple(shape)} makes no sense: {error}") from error
+    return matrix
+
+
+def _units(string: str) -> np.ndarray:
+    return np.frombuffer(string.encode("utf-16-le", errors="surrogatepass"), "<u2")

@@ -1,0 +1,107 @@
+"""MATLAB's random numbers: the Mersenne twister as rng, rand, randi, randperm and randsample draw from it.
+
+Known from documented MATLAB outputs: rng, rand, randi, randperm, and randsample of more than a quarter of
+the population. The other branch of randsample follows the published versions of that function; no documented
+output checks it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from matlab_compat.errors import ArgumentError
+
+STATE_WORDS = 625
+DEFAULT_SEED = 5489
+HEX_LETTERS = "abcdef0123456789"
+
+
+class Generator:
+    """One stream of MATLAB's random numbers; two generators never disturb each other.
+
+    seed: 0 to 2^32-1 as MATLAB's rng(seed) takes it; 0 is MATLAB's state after start-up.
+
+    >>> rng(0).randperm(6).tolist()
+    [5, 2, 4, 0, 1, 3]
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        if isinstance(seed, bool) or int(seed) != seed or not 0 <= seed < 2**32:
+            raise ArgumentError(f"the seed must be an integer from 0 to 2^32-1, not {seed!r}")
+        self._random = np.random.RandomState(int(seed) or DEFAULT_SEED)
+
+    @property
+    def state(self) -> np.ndarray:
+        """MATLAB's rng().State: 625 uint32, the 624 words of the twister and the position; may be assigned."""
+        _, words, position, _, _ = self._random.get_state(legacy=True)
+        return np.append(words, position).astype(np.uint32)
+
+    @state.setter
+    def state(self, words: Any) -> None:
+        flat = np.asarray(words).ravel()
+        if flat.size != STATE_WORDS:
+            raise ArgumentError(f"the state of a generator has {STATE_WORDS} words, not {flat.size}")
+        if not 0 <= int(flat[-1]) <= 624:
+            raise ArgumentError(f"the last word of a generator's state is a position 0…624, not {flat[-1]}")
+        self._random.set_state(("MT19937", flat[:-1].astype(np.uint32), int(flat[-1])))
+
+    def rand(self, *shape: int) -> np.ndarray:
+        """Uniform numbers of (0, 1), float64, of MATLAB's shape: (), (m, n), … and one number n gives (n, n)."""
+        sides = _sides(shape)
+        return self._random.random_sample(int(np.prod(sides))).reshape(sides, order="F")
+
+    def randi(self, n: int, *shape: int) -> np.ndarray:
+        """Integers 1 … n, MATLAB's values, one uniform number each; shape as in rand. float64 as MATLAB's."""
+        return np.floor(_count(n, "n", 1) * self.rand(*shape)) + 1
+
+    def randperm(self, n: int) -> np.ndarray:
+        """A permutation of 0 … n-1, (n,) int64: MATLAB's less one."""
+        return np.argsort(self.rand(1, _count(n, "n", 0)).ravel(), kind="stable")
+
+    def randsample(self, population: Any, k: int, replace: bool = False) -> np.ndarray:
+        """k draws from a population, (k,).
+
+        population: a number n (0-based ids of 0 … n-1 come back, int64) or a vector (its values come back).
+        replace: whether an element may come twice. Errors: ArgumentError when k exceeds the population.
+        """
+        values = None if np.ndim(population) == 0 else np.asarray(population).ravel()
+        n = _count(population if values is None else values.size, "population", 0)
+        k = _count(k, "k", 0)
+        if replace:
+            ids = self.randi(n, k, 1).ravel().astype(np.int64) - 1 if n or k else np.zeros(0, np.int64)
+        elif k > n:
+            raise ArgumentError(f"cannot draw {k} of {n} without replacement")
+        elif 4 * k > n:
+            ids = self.randperm(n)[:k]
+        else:
+            ids = self._sparse_sample(n, k)
+        return ids if values is None else values[ids]
+
+    def _sparse_sample(self, n: int, k: int) -> np.ndarray:
+        chosen = np.zeros(n, dtype=bool)
+        while (missing := k - int(chosen.sum())) > 0:
+            chosen[self.randi(n, missing, 1).ravel().astype(np.int64) - 1] = True
+        return np.flatnonzero(chosen)[self.randperm(k)]
+
+    def random_hex(self, n: int) -> str:
+        """n hexadecimal digits. Ported from: relja_matlab/relja_randomHex.m"""
+        return "".join(self.randsample(list(HEX_LETTERS), n, replace=True))
+
+
+def rng(seed: int = 0) -> Generator:
+    """A new generator in the state that MATLAB's rng(seed) sets. Errors: ArgumentError for a bad seed."""
+    return Generator(seed)
+
+
+def _sides(shape: Sequence[int]) -> tuple[int, ...]:
+    sides = tuple(_count(side, "a side", 0) for side in shape)
+    if not sides:
+        return (1, 1)
+    return sides * 2 if len(sides) == 1 else sides
+
+
+def _count(value: Any, what: str, least: int) -> int:
+    if isinstance(value, bool) or int(value) != value or value < least:
+        raise ArgumentError(f"{what} must be an integer of at least {least}, not {value!r}")
+    return int(value)
