@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from matlab_compat.simplenn import SimpleNN
 
 from deepibl.errors import SessionError
 from deepibl.history import History
 from deepibl.training_options import TrainingOptions
 from deepibl.training_step import Stepper
 from matlab_compat.matfile import cell_list, scalar, text, vector
-from matlab_compat.simplenn import SimpleNN
 
 DATE_FORMAT = "%d-%b-%Y %H:%M:%S"
 FORMAT_VERSION = 1
@@ -128,7 +128,9 @@ def take_momentum(net: SimpleNN) -> dict[tuple[int, int], torch.Tensor]:
             zip(layer.weight_specs, layer.weights, momenta, strict=False)
         ):
             if weight is not None and np.size(array) == weight.numel():
-                found[position, index] = spec.kind.to_torch(np.asarray(array)).reshape(weight.shape).to(weight)
+                found[position, index] = (
+                    spec.kind.to_torch(np.asarray(array)).reshape(weight.shape).to(weight)
+                )
         layer.set_field("momentum", None)
     return found
 
@@ -156,7 +158,9 @@ def restore(state: TrainingState, variables: Mapping[str, Any], path: str) -> Tr
         state.epoch_done = True
         return state
     if scalar(own["version"]) != FORMAT_VERSION:
-        raise SessionError(f"{path} was written by another version of deepibl (state {scalar(own['version'])})")
+        raise SessionError(
+            f"{path} was written by another version of deepibl (state {scalar(own['version'])})"
+        )
     state.epoch, state.batch = int(scalar(own["epoch"])), int(scalar(own["batch"]))
     state.epoch_done, state.complete = bool(scalar(own["epochDone"])), bool(scalar(own["complete"]))
     state.order = _ids_from_matlab(own["trainOrder"])

@@ -98,7 +98,11 @@ class Stepper:
     """
 
     def __init__(
-        self, net: Any, first: int, fixed: Sequence[str] = (), momentum: dict[tuple[int, int], Tensor] | None = None
+        self,
+        net: Any,
+        first: int,
+        fixed: Sequence[str] = (),
+        momentum: dict[tuple[int, int], Tensor] | None = None,
     ) -> None:
         self.net, self.first = net, first
         self.learned = _learned_weights(net, first, fixed)
