@@ -13,6 +13,9 @@ DeepIBLError
 └── TrainingError          a training that cannot go on
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 from matlab_compat.errors import MatlabCompatError
 
 
@@ -33,7 +36,11 @@ class MissingImageError(DatasetError):
 
 
 class ExtractionError(DeepIBLError):
-    """Images whose descriptors could not be computed; the message lists them."""
+    """Images whose descriptors could not be computed: listed in the message, all of them in `failures`."""
+
+    def __init__(self, message: str, failures: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.failures = list(failures)
 
 
 class FeatureFileError(DeepIBLError):

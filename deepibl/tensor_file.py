@@ -1,7 +1,8 @@
-"""Named arrays and a few strings in one file: safetensors, memory-mapped on reading, written whole or not at all.
+"""Named arrays and a few strings in one file: safetensors, memory-mapped on reading, written whole or not at
+all.
 
-Any safetensors reader opens such a file. Arrays are mapped, not read: opening takes no time whatever their size,
-and pages that are changed stay in this process ("copy on write"), so mapped weights can be trained.
+Any safetensors reader opens such a file. Arrays are mapped, not read: opening takes no time whatever their
+size, and pages that are changed stay in this process ("copy on write"), so mapped weights can be trained.
 """
 
 import json
@@ -38,7 +39,7 @@ _LONGEST_HEADER = 100 * 2**20
 def write_tensors(
     path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray], strings: Mapping[str, str]
 ) -> None:
-    """Writes the arrays (any shape and numeric class) and strings; `path` is replaced only by a whole file."""
+    """Writes arrays (any shape and numeric class) and strings; `path` is replaced only by a whole file."""
     header: dict[str, Any] = {"__metadata__": dict(strings)}
     offset = 0
     ordered = sorted(tensors.items(), key=lambda item: -item[1].dtype.itemsize)  # so every array is aligned
@@ -67,7 +68,9 @@ def map_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
     strings = header.pop("__metadata__", {})
     ends = [entry["data_offsets"][1] for entry in header.values()]
     if path.stat().st_size != start + max(ends, default=0):
-        raise ValueError(f"{path} is {path.stat().st_size} bytes long instead of {start + max(ends, default=0)}")
+        raise ValueError(
+            f"{path} is {path.stat().st_size} bytes long instead of {start + max(ends, default=0)}"
+        )
     if not ends or max(ends) == 0:
         return {name: _part(np.empty(0, np.uint8), entry) for name, entry in header.items()}, strings
     content = np.memmap(path, dtype=np.uint8, mode="c", offset=start)

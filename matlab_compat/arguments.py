@@ -71,8 +71,8 @@ class _Parser:
                 continue
             if not isinstance(item, str):
                 raise ArgumentError(
-                    f"argument {position + 1} must be an option's name{' or a dict' if self.recursive else ''}, "
-                    f"not {item!r:.80}"
+                    f"argument {position + 1} must be an option's name"
+                    f"{' or a dict' if self.recursive else ''}, not {item!r:.80}"
                 )
             if position + 1 == len(args):
                 raise ArgumentError(f"option {item!r} has no value: options come as name, value pairs")

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 from matlab_compat.errors import MatFileError
 from matlab_compat.mat_values import CharMatrix, FunctionHandle, StructArray
 
-NUMERIC_CLASSES = {
+NUMERIC_CLASSES: dict[str, np.dtype[Any]] = {
     "double": np.dtype("f8"),
     "single": np.dtype("f4"),
     "int8": np.dtype("i1"),
@@ -22,11 +23,12 @@ NUMERIC_CLASSES = {
     "logical": np.dtype("?"),
 }
 OBJECT_MARK = 0xDD000000  # first word of the uint32 column that refers to class objects
+MAX_EMPTY_ROWS = 1 << 24
 MAX_DEPTH = 200  # cells in cells in …: deeper is corruption
 
 
 def is_object_reference(value: Any) -> bool:
-    """Whether a numeric value is the uint32 column (mark, ndims, dims…, ids…, class) that stands for objects."""
+    """Whether a value is the uint32 column (mark, ndims, dims…, ids…, class) that stands for objects."""
     return (
         isinstance(value, np.ndarray)
         and value.dtype == np.uint32
@@ -41,6 +43,8 @@ def chars(units: np.ndarray, shape: Sequence[int]) -> Any:
     """A char array from its UTF-16 code units in MATLAB's column-major order: str, CharMatrix or U1 array."""
     if units.size == 0:
         rows = int(shape[0]) if len(shape) == 2 and shape[0] > 1 and shape[1] == 0 else 0
+        if rows > MAX_EMPTY_ROWS:
+            raise MatFileError(f"a char array claims {rows:,} rows of no characters: the file is corrupted")
         return CharMatrix([""] * rows) if rows else ""
     if len(shape) == 2 and shape[0] == 1:
         return _decode(units)
@@ -64,6 +68,16 @@ def cells(shape: Sequence[int], items: Sequence[Any]) -> np.ndarray:
     for position, item in enumerate(items):
         flat[position] = item
     return flat.reshape(shape, order="F")
+
+
+def sparse(data: np.ndarray, rows: np.ndarray, starts: np.ndarray, shape: Sequence[int]) -> Any:
+    """A checked csc_matrix from MATLAB's ir, jc and values."""
+    try:
+        matrix = scipy.sparse.csc_matrix((data, rows.astype(np.int64), starts.astype(np.int64)), tuple(shape))
+        matrix.check_format()
+    except ValueError as error:
+        raise MatFileError(f"a sparse matrix of shape {tuple(shape)} makes no sense: {error}") from error
+    return matrix
 
 
 def function_handle(content: Any) -> FunctionHandle:

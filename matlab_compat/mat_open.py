@@ -1,4 +1,4 @@
-"""Opens a .mat file of whatever version, and turns every failure to read it into a MatFileError that names it."""
+"""Opens a .mat file of whatever version; every failure to read it becomes a MatFileError that names it."""
 
 import os
 import struct
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from matlab_compat.errors import MatFileError
+from matlab_compat.mat_v4 import Mat4File, is_mat4
 from matlab_compat.mat_v5 import Mat5File
 from matlab_compat.mat_values import VariableInfo
 
@@ -78,7 +79,7 @@ def _opened_hdf5(path: Path) -> Iterator[MatReader]:
     from matlab_compat.mat_v73 import Mat73File
 
     with h5py.File(path, "r") as root:
-        yield Mat73File(root)
+        yield Mat73File(root.id)
 
 
 def _reader(stream: BinaryIO) -> MatReader:
@@ -89,8 +90,6 @@ def _reader(stream: BinaryIO) -> MatReader:
         raise MatFileError("it is empty (0 bytes)")
     if head[126:128] in (b"IM", b"MI"):
         return Mat5File(stream)
-    if 0 in head[:4]:
-        from matlab_compat.mat_v4 import Mat4File
-
+    if is_mat4(head):
         return Mat4File(stream)
     raise MatFileError(f"it is no .mat file: it begins with {head[:16]!r}")

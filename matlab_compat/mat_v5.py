@@ -7,14 +7,16 @@ properties in a nameless element, the subsystem (see mat_objects); it is read on
 
 import os
 import zlib
+from contextlib import suppress
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from matlab_compat.errors import MatFileError
-from matlab_compat.mat_objects import Subsystem
+from matlab_compat.mat_classes import is_object_reference
+from matlab_compat.mat_objects import Subsystem, has_properties_elsewhere
 from matlab_compat.mat_v5_elements import LOGICAL, MATRIX, Elements, Header, LazyCell
-from matlab_compat.mat_values import VariableInfo
+from matlab_compat.mat_values import MatObject, VariableInfo
 
 HEADER_BYTES = 128
 SUBSYSTEM_HEADER_BYTES = 8
@@ -93,7 +95,21 @@ class Mat5File:
         if kind == COMPRESSED:
             head = zlib.decompressobj().decompress(head, PEEK_BYTES)[8:]
         header = self._elements(head).header(0, len(head))
-        return Entry(header.name, start, nbytes, kind, VariableInfo(*_describe(header)))
+        return Entry(header.name, start, nbytes, kind, self._describe(header, head))
+
+    def _describe(self, header: Header, head: Any) -> VariableInfo:
+        if header.classname == "object":
+            return VariableInfo(header.object_class, header.shape)
+        if header.classname != "opaque":
+            is_logical = header.flags & LOGICAL and header.classname != "sparse"
+            return VariableInfo("logical" if is_logical else header.classname, header.shape)
+        found: list[Any] = []
+        with suppress(MatFileError):  # the beginning that was read may be too short: the shape stays unknown
+            Elements(head, self.order, lambda content, _: found.append(content)).value_of(header, len(head))
+        if found and is_object_reference(found[0]):
+            words = found[0].ravel().tolist()
+            return VariableInfo(header.object_class, tuple(words[2 : 2 + words[1]]))
+        return VariableInfo(header.object_class, None)
 
     def _elements(self, data: Any) -> Elements:
         return Elements(data, self.order, self._resolve, octave=self.octave)
@@ -103,13 +119,15 @@ class Mat5File:
         if kind == MATRIX:
             self.stream.seek(start - 8)
             data = np.empty(nbytes + 8, np.uint8)
-            if self.stream.readinto(memoryview(data)) != data.size:  # type: ignore[attr-defined]
+            if self.stream.readinto(data.data) != data.size:  # type: ignore[attr-defined]
                 raise MatFileError("it ends in the middle of a variable: it is truncated")
             return data
         self.stream.seek(start)
         return inflate(self.stream, nbytes, self.order)
 
     def _resolve(self, reference: Any, classname: str) -> Any:
+        if not has_properties_elsewhere(reference):
+            return MatObject(classname, {"any": reference})
         if self._subsystem is None:
             self._subsystem = self._read_subsystem()
         return self._subsystem.resolve(reference, classname)
@@ -130,12 +148,6 @@ class Mat5File:
                 "the subsystem with its class objects' properties makes no sense: it is corrupted"
             )
         return Subsystem(parts["MCOS"], order)
-
-
-def _describe(header: Header) -> tuple[str, tuple[int, ...] | None]:
-    if header.classname in ("opaque", "object"):
-        return header.object_class, None if header.classname == "opaque" else header.shape
-    return "logical" if header.flags & LOGICAL else header.classname, header.shape
 
 
 def inflate(stream: BinaryIO, nbytes: int, order: str) -> np.ndarray:

@@ -2,16 +2,15 @@
 
 An element is a tag (type, number of bytes) and data, padded to 8 bytes; a matrix element holds flags, shape,
 name and then its data as elements again. Every claim of a size is checked against the bytes that are there.
-Arrays are views of the bytes wherever type and byte order allow.
+Large arrays are views of the bytes wherever type and byte order allow.
 """
 
 import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse
 
 from matlab_compat.errors import MatFileError
 from matlab_compat.mat_classes import (
@@ -22,6 +21,7 @@ from matlab_compat.mat_classes import (
     checked_size,
     function_handle,
     is_object_reference,
+    sparse,
     structs,
 )
 from matlab_compat.mat_values import MatObject
@@ -29,20 +29,34 @@ from matlab_compat.mat_values import MatObject
 MATRIX = 14
 STORAGE = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 UNICODE = {16: "utf-8", 17: "utf-16", 18: "utf-32"}
-CLASSES = dict(
-    enumerate(
-        ["cell", "struct", "object", "char", "sparse", "double", "single", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "function_handle", "opaque"],
-        start=1,
-    )
-)
+CLASSES = {
+    1: "cell",
+    2: "struct",
+    3: "object",
+    4: "char",
+    5: "sparse",
+    6: "double",
+    7: "single",
+    8: "int8",
+    9: "uint8",
+    10: "int16",
+    11: "uint16",
+    12: "int32",
+    13: "uint32",
+    14: "int64",
+    15: "uint64",
+    16: "function_handle",
+    17: "opaque",
+}
 LOGICAL, COMPLEX = 0x02, 0x08
+OWN_BYTES = 1 << 20  # a smaller array gets memory of its own, so that it does not keep a whole file's alive
 FILE_WRAPPER = "FileWrapper__"
 
 Resolver = Callable[[np.ndarray | dict[str, Any], str], Any]
 
 
 class Header(NamedTuple):
-    """A matrix element up to its data: class, flags, shape, name (opaque: class name) and where the data is."""
+    """A matrix element up to its data; object_class: the class of an object; at: where the data begins."""
 
     classname: str
     flags: int
@@ -79,7 +93,7 @@ class Elements:
         self._depth = 0
 
     def tag(self, at: int, end: int) -> tuple[int, int, int, int]:
-        """Type, start and number of bytes of the element at a position before end, and where the next one is."""
+        """Type, start and byte count of the element's data, and where the next element is; all before end."""
         if at + 8 > end:
             raise MatFileError("the data ends in the middle of a value: the file is truncated or corrupted")
         kind, count = self._tag.unpack_from(self.data, at)
@@ -91,7 +105,8 @@ class Elements:
         start = at + 8
         if start + count > end:
             raise MatFileError(
-                f"a value claims {count:,} bytes where {end - start:,} are left: the file is truncated or corrupted"
+                f"a value claims {count:,} bytes where {end - start:,} are left: "
+                "the file is truncated or corrupted"
             )
         return kind, start, count, min(start + count + -count % 8, end)
 
@@ -142,11 +157,12 @@ class Elements:
         if self._depth > MAX_DEPTH:
             raise MatFileError(f"values are nested more than {MAX_DEPTH} deep: the file is corrupted")
         header = self.header(start, start + count)
-        value = self._data(header, start + count)
+        value = self.value_of(header, start + count)
         self._depth -= 1
         return value, following
 
-    def _data(self, header: Header, end: int) -> Any:
+    def value_of(self, header: Header, end: int) -> Any:
+        """The plain value whose header was read already."""
         readers = {
             "cell": self._cell,
             "struct": self._struct,
@@ -159,23 +175,33 @@ class Elements:
         return readers.get(header.classname, self._numeric)(header, end)
 
     def _numeric(self, header: Header, end: int) -> Any:
+        if 0 in header.shape:
+            return np.zeros(header.shape, self._dtype(header))
         parts = []
         at = header.at
         for _ in range(2 if header.flags & COMPLEX else 1):
             part, at = self.numbers(at, end)
             parts.append(part)
         count = checked_size(header.shape, part.size, 1, f"a {header.classname} array")
-        dtype = NUMERIC_CLASSES["logical" if header.flags & LOGICAL else header.classname]
+        dtype = self._dtype(header)
         if header.flags & COMPLEX:
-            dtype = np.dtype("c8") if dtype == np.float32 else np.dtype("c16")
             flat = np.empty(count, dtype)
             flat.real, flat.imag = (part[:count] for part in parts)
         else:
-            flat = parts[0][:count].astype(dtype, copy=False)
+            flat = parts[0][:count].astype(dtype, copy=parts[0].nbytes <= OWN_BYTES)
         array = flat.reshape(header.shape, order="F")
         return self.resolve(array, "") if self.inside_subsystem and is_object_reference(array) else array
 
+    @staticmethod
+    def _dtype(header: Header) -> np.dtype[Any]:
+        dtype = NUMERIC_CLASSES["logical" if header.flags & LOGICAL else header.classname]
+        if header.flags & COMPLEX:
+            return np.dtype("c8") if dtype == np.float32 else np.dtype("c16")
+        return dtype
+
     def _char(self, header: Header, end: int) -> Any:
+        if 0 in header.shape:
+            return chars(np.zeros(0, np.uint16), header.shape)
         kind, start, count, _ = self.tag(header.at, end)
         if kind in UNICODE:
             codec = UNICODE[kind] + ("" if kind == 16 else "-le" if self.order == "<" else "-be")
@@ -226,7 +252,9 @@ class Elements:
         if len(header.shape) != 2 or starts.size != header.shape[1] + 1:
             raise MatFileError(f"a sparse matrix of shape {header.shape} has {starts.size} column starts")
         count = int(starts[-1])
-        data = real[:count].astype(bool if header.flags & LOGICAL else float)
+        data: Any = real[:count].astype(float)
+        if header.flags & LOGICAL:
+            data = data.astype(bool)
         if header.flags & COMPLEX:
             data = data + 1j * self.numbers(at, end)[0][:count]
         return sparse(data, rows[:count], starts, header.shape)
@@ -258,16 +286,6 @@ class LazyCell:
 
     def cell(self, index: int) -> "LazyCell":
         return LazyCell(self.elements, self.starts[index], self.end)
-
-
-def sparse(data: np.ndarray, rows: np.ndarray, starts: np.ndarray, shape: Sequence[int]) -> Any:
-    """A checked csc_matrix from MATLAB's ir, jc and values."""
-    try:
-        matrix = scipy.sparse.csc_matrix((data, rows.astype(np.int64), starts.astype(np.int64)), tuple(shape))
-        matrix.check_format()
-    except ValueError as error:
-        raise MatFileError(f"a sparse matrix of shape {tuple(shape)} makes no sense: {error}") from error
-    return matrix
 
 
 def _units(string: str) -> np.ndarray:

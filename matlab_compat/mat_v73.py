@@ -1,9 +1,8 @@
 """Reads MAT 7.3 files: HDF5 with MATLAB's attributes.
 
 A variable is a dataset (numeric; a cell's dataset holds references to others, in the group #refs#) or a group
-(struct, sparse). MATLAB_class names the class, MATLAB_empty marks a dataset that holds a shape in place of data.
+(struct, sparse). MATLAB_class names the class; MATLAB_empty marks a dataset that holds a shape, not data.
 Arrays are stored transposed: HDF5's first axis is MATLAB's last. Nothing is read but what was asked for.
-h5py is imported on first use.
 """
 
 from typing import Any
@@ -18,22 +17,25 @@ from matlab_compat.mat_classes import (
     chars,
     function_handle,
     is_object_reference,
+    sparse,
     structs,
 )
-from matlab_compat.mat_objects import Subsystem
-from matlab_compat.mat_v5_elements import sparse
+from matlab_compat.mat_hdf5 import Node
+from matlab_compat.mat_objects import Subsystem, has_properties_elsewhere
 from matlab_compat.mat_values import MatObject, VariableInfo
 
 REFERENCES, SUBSYSTEM = "#refs#", "#subsystem#"
 OLD_OBJECT, OPAQUE = 2, 3
+CHARS = np.dtype(np.uint16)
+MAX_FIELDLESS = 1 << 20
 
 
 class Mat73File:
-    """An open MAT 7.3 file (an h5py.File): its variables on demand."""
+    """An open MAT 7.3 file, given by its root group's low-level id: its variables on demand."""
 
     def __init__(self, root: Any) -> None:
-        self.root = root
-        self.names = [name for name in root if name not in (REFERENCES, SUBSYSTEM)]
+        self.root = Node(root)
+        self.names = [name for name in self.root if name not in (REFERENCES, SUBSYSTEM)]
         self._subsystem: Subsystem | None = None
         self._inside_subsystem = False
         self._depth = 0
@@ -41,101 +43,88 @@ class Mat73File:
     def info(self, name: str) -> VariableInfo:
         """Class and shape of a variable; reads no data."""
         node = self.root[name]
-        classname = _class(node)
-        attributes = node.attrs
-        if "MATLAB_sparse" in attributes:
-            return VariableInfo("sparse", (int(attributes["MATLAB_sparse"]), node["jc"].size - 1))
-        if attributes.get("MATLAB_empty"):
-            return VariableInfo(classname, tuple(int(side) for side in node[()]))
-        if attributes.get("MATLAB_object_decode", 0) == OPAQUE:
-            words = node[()].ravel() if hasattr(node, "dtype") else np.zeros(0)
-            shape = tuple(int(side) for side in words[2 : 2 + int(words[1])]) if words.size > 2 else None
-            return VariableInfo(classname, shape)
-        if hasattr(node, "dtype"):
-            return VariableInfo(classname, node.shape[::-1])
-        return VariableInfo(classname, _struct_shape(node))
+        classname = node.text("MATLAB_class")
+        if node.has("MATLAB_sparse"):
+            return VariableInfo("sparse", (node.integer("MATLAB_sparse"), node["jc"].shape[0] - 1))
+        if node.integer("MATLAB_empty"):
+            return VariableInfo(classname, tuple(node.stored().tolist()))
+        if node.integer("MATLAB_object_decode") == OPAQUE:
+            words: Any = node.stored().T if node.is_dataset else None
+            if not is_object_reference(words):
+                return VariableInfo(classname, None)
+            return VariableInfo(classname, tuple(words[2 : 2 + int(words[1, 0]), 0].tolist()))
+        return VariableInfo(classname, node.shape[::-1] if node.is_dataset else _struct_shape(node))
 
     def value(self, name: str) -> Any:
         """The plain value of a variable."""
         return self._read(self.root[name])
 
-    def _read(self, node: Any) -> Any:
+    def _read(self, node: Node) -> Any:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise MatFileError(f"values are nested more than {MAX_DEPTH} deep: the file is corrupted")
-        try:
-            return self._dispatch(node)
-        finally:
-            self._depth -= 1
+        value = self._dispatch(node, node.text("MATLAB_class"))
+        self._depth -= 1
+        return value
 
-    def _dispatch(self, node: Any) -> Any:
-        classname, attributes = _class(node), node.attrs
-        if "MATLAB_sparse" in attributes:
-            return self._sparse(node, int(attributes["MATLAB_sparse"]))
-        empty = bool(attributes.get("MATLAB_empty", 0))
-        decode = int(attributes.get("MATLAB_object_decode", 0))
-        if empty:
-            return _empty(classname, tuple(int(side) for side in node[()]), node)
+    def _dispatch(self, node: Node, classname: str) -> Any:
+        if node.integer("MATLAB_empty"):
+            return _empty(node, classname)
+        if classname == "char":
+            return chars(node.numbers(CHARS).reshape(-1), node.shape[::-1])
+        if node.has("MATLAB_sparse"):
+            return _sparse(node, classname)
+        decode = node.integer("MATLAB_object_decode")
         if decode == OPAQUE:
             return self._opaque(node, classname)
-        if classname == "char":
-            stored = node[()]
-            return chars(stored.reshape(-1), stored.shape[::-1])
         if classname in NUMERIC_CLASSES:
             return self._numeric(node, classname)
         if classname == "cell":
             return self._cell(node)
         if classname == "function_handle":
             return function_handle(self._struct(node))
-        if classname == "struct" or decode == OLD_OBJECT:
-            made = self._struct(node)
-            return made if classname == "struct" else MatObject(classname, made)
-        raise MatFileError(f"{node.name} is of class {classname or '(none)'}, which is not known")
+        if decode == OLD_OBJECT:
+            return MatObject(classname, self._struct(node))
+        if classname == "struct":
+            return self._struct(node)
+        if not classname:
+            raise MatFileError("it holds HDF5 data without MATLAB's attributes: no .mat file of version 7.3")
+        raise MatFileError(f"it holds a value of class {classname!r}, which is not known")
 
-    def _numeric(self, node: Any, classname: str) -> Any:
-        stored = node[()]
-        if stored.dtype.names:
-            kind = "c8" if classname == "single" else "c16"
-            array = np.empty(stored.shape, kind)
-            array.real, array.imag = stored["real"], stored["imag"]
-        else:
-            array = stored.astype(NUMERIC_CLASSES[classname], copy=False)
-        array = array.T
+    def _numeric(self, node: Node, classname: str) -> Any:
+        array = _complex(node, classname) if node.holds_complex else _real(node, classname)
         if self._inside_subsystem and is_object_reference(array):
             return self._resolve(array, "")
         return array
 
-    def _cell(self, node: Any) -> np.ndarray:
-        references = node[()]
-        return cells(references.shape[::-1], [self._read(self.root[ref]) for ref in references.reshape(-1)])
+    def _cell(self, node: Node) -> np.ndarray:
+        references = node.stored()
+        items = [self._read(self.root.at(reference)) for reference in references.reshape(-1)]
+        return cells(references.shape[::-1], items)
 
-    def _struct(self, node: Any) -> Any:
+    def _struct(self, node: Node) -> Any:
         fields = _fields(node)
-        shape = _struct_shape(node)
-        if shape == (1, 1) and not any(_is_references(node[field]) for field in fields):
-            return {field: self._read(node[field]) for field in fields}
-        columns = [node[field][()].reshape(-1) for field in fields]
+        columns = [node[field] for field in fields]
+        if not any(_is_column(column) for column in columns):
+            return {field: self._read(column) for field, column in zip(fields, columns, strict=True)}
+        shape = columns[0].shape[::-1]
+        references = [column.stored().reshape(-1) for column in columns]
         items = [
-            {field: self._read(self.root[reference]) for field, reference in zip(fields, row, strict=True)}
-            for row in zip(*columns, strict=True)
+            {field: self._read(self.root.at(each)) for field, each in zip(fields, row, strict=True)}
+            for row in zip(*references, strict=True)
         ]
         return structs(shape, fields, items)
 
-    def _sparse(self, node: Any, rows: int) -> Any:
-        starts = node["jc"][()]
-        data, ir = (
-            (node["data"][()], node["ir"][()]) if "data" in node else (np.zeros(0), np.zeros(0, np.int64))
-        )
-        if data.dtype.names:
-            data = data["real"] + 1j * data["imag"]
-        data = data.astype(bool) if _class(node) == "logical" else data
-        return sparse(data, ir, starts, (rows, starts.size - 1))
-
-    def _opaque(self, node: Any, classname: str) -> Any:
-        content = node[()].T if hasattr(node, "dtype") else self._struct(node)
+    def _opaque(self, node: Node, classname: str) -> Any:
+        if not node.is_dataset:
+            content = self._struct(node)
+        else:
+            content = self._cell(node) if node.holds_references else node.stored().T
         return self._resolve(content, classname)
 
     def _resolve(self, reference: Any, classname: str) -> Any:
+        if not has_properties_elsewhere(reference):
+            return MatObject(classname, {"any": reference})
         if self._subsystem is None:
             if SUBSYSTEM not in self.root or "MCOS" not in self.root[SUBSYSTEM]:
                 raise MatFileError(
@@ -146,60 +135,76 @@ class Mat73File:
 
 
 class _LazyCell:
-    """A cell array of the subsystem, whose elements are read one by one."""
+    """A cell array of the subsystem, whose elements are read one by one (see mat_objects.LazyCell)."""
 
-    def __init__(self, file: Mat73File, node: Any) -> None:
+    def __init__(self, file: Mat73File, node: Node) -> None:
         self.file = file
-        self.references = node[()].reshape(-1)
+        self.references = node.stored().reshape(-1)
 
     def __len__(self) -> int:
         return len(self.references)
 
     def value(self, index: int) -> Any:
         outside, self.file._inside_subsystem = self.file._inside_subsystem, True
-        try:
-            return self.file._read(self.file.root[self.references[index]])
-        finally:
-            self.file._inside_subsystem = outside
+        value = self.file._read(self.file.root.at(self.references[index]))
+        self.file._inside_subsystem = outside
+        return value
 
     def cell(self, index: int) -> "_LazyCell":
-        return _LazyCell(self.file, self.file.root[self.references[index]])
+        return _LazyCell(self.file, self.file.root.at(self.references[index]))
 
 
-def _class(node: Any) -> str:
-    classname = node.attrs.get("MATLAB_class", b"")
-    return classname.decode("utf-8") if isinstance(classname, bytes) else str(classname)
+def _real(node: Node, classname: str) -> np.ndarray:
+    if classname == "logical":
+        return (node.numbers(np.dtype(np.uint8)) != 0).T
+    return node.numbers(NUMERIC_CLASSES[classname]).T
 
 
-def _empty(classname: str, shape: tuple[int, ...], node: Any) -> Any:
+def _complex(node: Node, classname: str) -> np.ndarray:
+    stored = node.stored()
+    array = np.empty(stored.shape, np.complex64 if classname == "single" else np.complex128)
+    array.real, array.imag = stored["real"], stored["imag"]
+    return array.T
+
+
+def _sparse(node: Node, classname: str) -> Any:
+    starts = node["jc"].stored()
+    data: Any = node["data"].stored() if "data" in node else np.zeros(0)
+    rows = node["ir"].stored() if "ir" in node else np.zeros(0)
+    if data.dtype.names:
+        data = data["real"] + 1j * data["imag"]
+    if classname == "logical":
+        data = data.astype(bool)
+    return sparse(data, rows, starts, (node.integer("MATLAB_sparse"), starts.size - 1))
+
+
+def _empty(node: Node, classname: str) -> Any:
+    shape = tuple(node.stored().tolist())
+    count = int(np.prod(shape, dtype=np.float64))
+    if classname == "struct":
+        if count > MAX_FIELDLESS:
+            raise MatFileError(f"a struct array without fields claims {count:,} elements: it is corrupted")
+        return structs(shape, _fields(node), [{} for _ in range(count)])
+    if count:
+        raise MatFileError(f"an empty {classname} claims the shape {shape}: the file is corrupted")
     if classname == "char":
         return chars(np.zeros(0, np.uint16), shape)
-    if classname == "cell":
-        return np.empty(shape, dtype=object)
-    if classname == "struct":
-        fields = _fields(node)
-        count = int(np.prod(shape))
-        return structs(shape, fields, [{} for _ in range(count)] if not fields else [])
     if classname == "function_handle":
         return function_handle(None)
-    return np.zeros(shape, NUMERIC_CLASSES.get(classname, np.dtype("f8")))
+    return np.zeros(shape, object if classname == "cell" else NUMERIC_CLASSES.get(classname, np.dtype("f8")))
 
 
-def _fields(node: Any) -> list[str]:
+def _fields(node: Node) -> list[str]:
     """The fields of a struct in MATLAB's order; where the file does not say, in the order of the file."""
-    listed = node.attrs.get("MATLAB_fields")
-    present = list(node) if not hasattr(node, "dtype") else []
-    if listed is None:
-        return present
-    names = [b"".join(letters.tolist()).decode("latin-1") for letters in listed]
-    return names if not present or set(names) == set(present) else present
+    listed, present = node.words("MATLAB_fields"), list(node)
+    return listed if listed is not None and (node.is_dataset or set(listed) == set(present)) else present
 
 
-def _is_references(node: Any) -> bool:
-    return hasattr(node, "dtype") and node.dtype == object and "MATLAB_class" not in node.attrs
+def _is_column(node: Node) -> bool:
+    """Whether a struct's field is the column of a struct array: references without a class of their own."""
+    return node.holds_references and not node.has("MATLAB_class")
 
 
-def _struct_shape(node: Any) -> tuple[int, ...]:
-    for field in _fields(node):
-        return node[field].shape[::-1] if _is_references(node[field]) else (1, 1)
-    return (1, 1)
+def _struct_shape(node: Node) -> tuple[int, ...]:
+    columns = [node[field] for field in _fields(node)]
+    return next((column.shape[::-1] for column in columns if _is_column(column)), (1, 1))

@@ -6,9 +6,7 @@ Python numbers become double, str char, list a row cell, None []; numpy arrays k
 
 import os
 import re
-import tempfile
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,11 @@ import scipy.io
 import scipy.sparse
 
 from matlab_compat.errors import MatFileError
+from matlab_compat.files import atomic_output
+from matlab_compat.mat_classes import cells
 from matlab_compat.mat_values import CharMatrix, FunctionHandle, MatObject, StructArray
+
+ObjectWriter = Callable[[MatObject | dict[str, Any], str], Any]
 
 MAX_BYTES = 2**31 - 1
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
@@ -37,87 +39,94 @@ def save(path: str | os.PathLike[str], variables: Mapping[str, Any]) -> None:
                 f"variable {name!r} has {_nbytes(value):,} bytes; a v7 .mat file holds at most {MAX_BYTES:,} "
                 "a variable. Save it as .safetensors, or split it"
             )
-    replace_atomically(
+    write_whole(
         path,
-        lambda temporary: scipy.io.savemat(temporary, content, do_compression=True, long_field_names=True),
+        lambda temporary: scipy.io.savemat(
+            temporary, content, appendmat=False, do_compression=True, long_field_names=True
+        ),
     )
 
 
-def replace_atomically(path: str | os.PathLike[str], write: Any) -> None:
-    """Calls write(temporary name in the same folder), then renames the result to path; cleans up on failure."""
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise MatFileError(f"cannot write {target}: there is no folder {target.parent}")
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    os.close(handle)
+def write_whole(path: str | os.PathLike[str], write: Callable[[str], None]) -> None:
+    """Calls write(a temporary name), then renames the result to path. Errors: MatFileError."""
     try:
-        write(name)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        with atomic_output(path) as temporary:
+            write(str(temporary))
+    except OSError as error:
+        raise MatFileError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def to_scipy(value: Any, where: str) -> Any:
-    """The form of a plain value that scipy's (and mat-io's) writer takes; where: its name, for errors."""
+def to_scipy(value: Any, where: str, write_object: ObjectWriter | None = None) -> Any:
+    """The form of a plain value that scipy's (and mat-io's) writer takes.
+
+    where: the value's name, for errors; write_object: mat-io's forms of a MatObject and of a struct
+    without fields (None: scipy's form of the latter, and no objects).
+    """
     if value is None:
         return np.zeros((0, 0))
     if isinstance(value, str):
-        return np.array([value]) if value else np.array([""])
+        return np.array([value])
     if isinstance(value, CharMatrix):
         return np.array(value)
     if isinstance(value, Mapping):
-        return _struct((1, 1), tuple(value), [value], where)
+        return _struct((1, 1), tuple(value), [value], where, write_object)
     if isinstance(value, StructArray):
-        return _struct(value.shape, value.fields, value.items, where)
+        return _struct(value.shape, value.fields, value.items, where, write_object)
     if isinstance(value, list | tuple):
-        return _cell(np.array([*value, None], dtype=object)[None, :-1], where)
+        return _cell(cells((1, len(value)), value), where, write_object)
     if scipy.sparse.issparse(value):
         dtype = bool if value.dtype == bool else (complex if value.dtype.kind == "c" else float)
         return scipy.sparse.csc_matrix(value, dtype=dtype)
     if isinstance(value, MatObject):
+        if write_object:
+            return write_object(value, where)
         raise MatFileError(
             f"{where} is an object of class {value.classname}, which plain .mat files cannot hold; "
             "convert it to a struct first, or use save_objects"
         )
     if isinstance(value, FunctionHandle):
         raise MatFileError(f"{where} is a function handle ({value.text}), which cannot be written")
-    return _array(value, where)
+    return _array(value, where, write_object)
 
 
-def _array(value: Any, where: str) -> np.ndarray:
+def _array(value: Any, where: str, write_object: ObjectWriter | None) -> np.ndarray:
     array = np.asarray(value, dtype=float if isinstance(value, int) and not isinstance(value, bool) else None)
     if array.dtype == object:
-        return _cell(array, where)
+        return _cell(array, where, write_object)
     if array.dtype.kind == "U":
-        return _cell(array.astype(object), where)
+        return _cell(array.astype(object), where, write_object)
     if array.dtype.str[1:] not in NUMERIC:
         raise MatFileError(f"{where} is of type {array.dtype}, for which MATLAB has no class")
     return array.reshape((1, -1)) if array.ndim < 2 else array
 
 
-def _cell(array: np.ndarray, where: str) -> np.ndarray:
+def _cell(array: np.ndarray, where: str, write_object: ObjectWriter | None) -> np.ndarray:
     shape = (1, array.size) if array.ndim < 2 else array.shape
     cell = np.empty(shape, dtype=object)
     for index, item in zip(np.ndindex(shape), array.ravel(), strict=True):
-        cell[index] = to_scipy(item, f"{where}{{{','.join(str(i + 1) for i in index)}}}")
+        cell[index] = to_scipy(item, f"{where}{{{','.join(str(i + 1) for i in index)}}}", write_object)
     return cell
 
 
-def _struct(shape: tuple[int, ...], fields: tuple[str, ...], items: list[Any], where: str) -> Any:
+def _struct(
+    shape: tuple[int, ...],
+    fields: tuple[str, ...],
+    items: list[Any],
+    where: str,
+    write_object: ObjectWriter | None,
+) -> Any:
     if not fields:
         if shape == (1, 1):
-            return {}
+            return write_object({}, where) if write_object else {}
         raise MatFileError(f"{where} is a struct array without fields, which cannot be written")
     array = np.empty(shape, dtype=[(_checked(name, f"field of {where}"), object) for name in fields])
     flat = [array[index[::-1]] for index in np.ndindex(shape[::-1])]
     for number, (element, item) in enumerate(zip(flat, items, strict=True)):
         for name in fields:
+            if name not in item:
+                raise MatFileError(f"element {number + 1} of {where} lacks the field {name!r} of the others")
             place = f"{where}.{name}" if len(items) == 1 else f"{where}({number + 1}).{name}"
-            element[name] = to_scipy(item[name], place)
+            element[name] = to_scipy(item[name], place, write_object)
     return array
 
 

@@ -24,6 +24,7 @@ from matlab_compat.mat_values import (
     vector,
 )
 from matlab_compat.mat_write import save
+from matlab_compat.mat_write_objects import save_objects
 
 __all__ = [
     "CharMatrix",
@@ -35,6 +36,7 @@ __all__ = [
     "image_names",
     "load",
     "save",
+    "save_objects",
     "scalar",
     "text",
     "vector",
@@ -45,13 +47,15 @@ __all__ = [
 def load(path: str | os.PathLike[str], variables: Sequence[str] | None = None) -> dict[str, Any]:
     """The variables of a .mat file of any version (4, 6, 7, 7.3) as plain values, in the order of the file.
 
-    path: the file; variables: the names wanted (None: all); nothing else is read, and they come in this order.
+    path: the file; variables: the names wanted (None: all); nothing else is read, they come in this order.
     Errors: MatFileError when the file is missing, damaged, no .mat file, or lacks a variable (it names those
     that are there).
     """
     if isinstance(variables, str):
         variables = [variables]
     with opened(path) as file:
+        if not file.names:
+            raise MatFileError("it holds no variables")
         wanted = file.names if variables is None else list(variables)
         for name in wanted:
             if name not in file.names:

@@ -17,9 +17,9 @@ def round_half_away(x: Any) -> Any:
     """
     array = np.asarray(x)
     if array.dtype.kind in "biu":
-        return int(x) if isinstance(x, bool | int) else array
-    whole = np.trunc(array)
-    rounded = whole + np.copysign((np.abs(array - whole) >= 0.5).astype(array.dtype), array)
+        return int(x) if isinstance(x, bool | int) else array[()]
+    fraction, whole = np.modf(array)
+    rounded = whole + np.copysign(np.abs(fraction) >= 0.5, array).astype(array.dtype)
     if isinstance(x, float):
         return int(rounded) if np.isfinite(rounded) else x
     return rounded if array.ndim else rounded[()]
@@ -36,7 +36,7 @@ def smooth(y: Any, w: int = 5) -> np.ndarray:
         raise ArgumentError(f"the window must be an integer of at least 1, not {w!r}")
     n = values.size
     window = min(int(w), n)
-    half = (window - 1 + window % 2) // 2
-    half = np.minimum(half, np.minimum(np.arange(n), np.arange(n)[::-1]))
+    most = (window - 1 + window % 2) // 2
+    half = np.minimum(most, np.minimum(np.arange(n), np.arange(n)[::-1]))
     total = np.concatenate([[0.0], np.cumsum(values)])
     return (total[np.arange(n) + half + 1] - total[np.arange(n) - half]) / (2 * half + 1)

@@ -13,6 +13,7 @@ import numpy as np
 from matlab_compat.errors import ArgumentError
 
 STATE_WORDS = 625
+SEEDS = 2**32
 DEFAULT_SEED = 5489
 HEX_LETTERS = "abcdef0123456789"
 
@@ -27,13 +28,14 @@ class Generator:
     """
 
     def __init__(self, seed: int = 0) -> None:
-        if isinstance(seed, bool) or int(seed) != seed or not 0 <= seed < 2**32:
-            raise ArgumentError(f"the seed must be an integer from 0 to 2^32-1, not {seed!r}")
-        self._random = np.random.RandomState(int(seed) or DEFAULT_SEED)
+        whole = _count(seed, "the seed", 0)
+        if whole >= SEEDS:
+            raise ArgumentError(f"the seed must be below 2^32, not {seed!r}")
+        self._random = np.random.RandomState(whole or DEFAULT_SEED)
 
     @property
     def state(self) -> np.ndarray:
-        """MATLAB's rng().State: 625 uint32, the 624 words of the twister and the position; may be assigned."""
+        """MATLAB's rng().State: 625 uint32, the twister's 624 words and the position; may be assigned."""
         _, words, position, _, _ = self._random.get_state(legacy=True)
         return np.append(words, position).astype(np.uint32)
 
@@ -44,10 +46,10 @@ class Generator:
             raise ArgumentError(f"the state of a generator has {STATE_WORDS} words, not {flat.size}")
         if not 0 <= int(flat[-1]) <= 624:
             raise ArgumentError(f"the last word of a generator's state is a position 0…624, not {flat[-1]}")
-        self._random.set_state(("MT19937", flat[:-1].astype(np.uint32), int(flat[-1])))
+        self._random.set_state(("MT19937", flat[:-1].astype(np.uint32), int(flat[-1]), 0, 0.0))
 
     def rand(self, *shape: int) -> np.ndarray:
-        """Uniform numbers of (0, 1), float64, of MATLAB's shape: (), (m, n), … and one number n gives (n, n)."""
+        """Uniform numbers of (0, 1), float64; shape: none for 1x1, n for n x n, (m, n), …, as in MATLAB."""
         sides = _sides(shape)
         return self._random.random_sample(int(np.prod(sides))).reshape(sides, order="F")
 
@@ -102,6 +104,9 @@ def _sides(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def _count(value: Any, what: str, least: int) -> int:
-    if isinstance(value, bool) or int(value) != value or value < least:
-        raise ArgumentError(f"{what} must be an integer of at least {least}, not {value!r}")
-    return int(value)
+    number = value.item() if isinstance(value, np.ndarray | np.generic) and value.size == 1 else value
+    if isinstance(number, bool) or not isinstance(number, int | float) or number != number // 1:
+        raise ArgumentError(f"{what} must be an integer, not {value!r}")
+    if number < least:
+        raise ArgumentError(f"{what} must be at least {least}, not {value!r}")
+    return int(number)

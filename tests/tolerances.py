@@ -8,7 +8,9 @@ TOL = {
     "exact": 0.0,  # ids, bytes, defaults
     "op": 1e-6,  # one float32 operation, relative to the largest value
     "net": 1e-5,  # a whole network, forward and backward
+    "pixels": 4e-6,  # resampled images: 1e-3 of the 255 grey levels (float32 weights)
     "features": 3e-6,  # unit-norm descriptors, absolute
+    "reduced features": 1e-5,  # the same after PCA to a few dimensions, which enlarges rounding (3e-6 seen)
     "pca": 5e-6,  # eigenvectors of a float32 covariance (an independent implementation reached 3e-6)
     "training": 1e-4,  # weights after a training run
 }

@@ -1,0 +1,206 @@
+"""Any torch network as an extractor: its maps are pooled (mean, GeM, NetVLAD) and L2-normalised.
+
+>>> net = from_torch(torchvision.models.resnet18(weights="DEFAULT"), layers=-2)            # without its
+last two layers >>> features = deepibl.extract(net, ["a.jpg", "b.jpg"])                                    #
+(2, 512)
+
+The result has what every function here asks of a network: `prepare(images)`, the call, `network_id()`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from deepibl.clusters import local_descriptors, vlad_alpha
+from deepibl.layers import NetVLAD, WholeL2Normalize
+from deepibl.network_identity import digest
+from matlab_compat.errors import ArgumentError, NetworkFormatError
+from matlab_compat.kmeans import yael_kmeans
+
+_EPSILON = 1e-12
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """What a network expects of its images: (pixels * scale - mean) / std, channel by channel.
+
+    Pixels are 0..255. mean and std are given in the network's order of channels, which is RGB or, with
+    `bgr`, BGR.
+    """
+
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    scale: float = 1 / 255
+    bgr: bool = False
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W), RGB, 0..255, as the network wants it."""
+        if self.bgr:
+            images = images.flip(1)
+        mean, std = (
+            torch.tensor(values, device=images.device)[:, None, None] for values in (self.mean, self.std)
+        )
+        return (images * self.scale - mean) / std
+
+
+IMAGENET = Preprocessing()  # torchvision's and timm's usual one
+CAFFE = Preprocessing(mean=(103.939, 116.779, 123.68), std=(1.0, 1.0, 1.0), scale=1.0, bgr=True)
+
+
+class PowerMean(nn.Module):
+    """(N, C, H, W) -> (N, C, 1, 1): the mean over pixels of x^power, and its root; 1 is the mean, 3 is
+    GeM's usual.
+
+    With a power other than 1, values below 1e-6 count as 1e-6.
+    """
+
+    def __init__(self, power: float = 1.0) -> None:
+        super().__init__()
+        self.power = power
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, 1, 1)."""
+        if self.power == 1:
+            return x.mean((2, 3), keepdim=True)
+        return x.clamp(min=1e-6).pow(self.power).mean((2, 3), keepdim=True).pow(1 / self.power)
+
+    def extra_repr(self) -> str:
+        """The power, for print(net)."""
+        return f"power={self.power:g}"
+
+
+class PixelL2(nn.Module):
+    """Each pixel's channels as a unit vector: x / sqrt(1e-12 + sum x^2), as preL2 and vlad:intranorm."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        return x * (x.square().sum(1, keepdim=True) + _EPSILON).rsqrt()
+
+
+class TorchExtractor(nn.Module):
+    """A torch module that gives maps, a head that pools them, and the preprocessing of images.
+
+    Attributes: `backbone`, `head` (modules), `preprocessing`.
+    """
+
+    def __init__(self, backbone: nn.Module, head: nn.Module, preprocessing: Preprocessing = IMAGENET) -> None:
+        super().__init__()
+        self.backbone, self.head, self.preprocessing = backbone, head, preprocessing
+        self.eval()
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W), RGB, 0..255, as the backbone wants them."""
+        return self.preprocessing(images)
+
+    def maps(self, x: Tensor) -> Tensor:
+        """The backbone's output for prepared images, (N, C, h, w); NetworkFormatError when it is of another
+        form.
+        """
+        found = self.backbone(x)
+        if not isinstance(found, Tensor) or found.ndim != 4:
+            what = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+            raise NetworkFormatError(f"the backbone has to give maps (N, C, h, w); it gives {what}")
+        return found
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Prepared images -> descriptors (N, D, 1, 1) of length 1."""
+        return self.head(self.maps(x))
+
+    def network_id(self) -> str:
+        """SHA-256 over the modules' description, their weights, and the preprocessing."""
+        state = self.state_dict()
+        structure = [repr(self), dataclasses.astuple(self.preprocessing), list(state)]
+        return digest(structure, list(state.values()))
+
+
+def from_torch(
+    module: nn.Module,
+    *,
+    head: str | nn.Module = "mean",
+    preprocessing: Preprocessing = IMAGENET,
+    layers: int | None = None,
+) -> TorchExtractor:
+    """An extractor of any torch module that turns images into maps (N, C, h, w).
+
+    Args:
+        module: the backbone; its weights are shared.
+        head: 'mean', 'gem' (power mean, 3), or a module of one's own from maps to (N, D, …). For NetVLAD see
+            `with_netvlad`.
+        preprocessing: what the backbone was trained with.
+        layers: takes only the module's first so many children (negative: without the last ones).
+
+    Raises:
+        ArgumentError: an unknown head.
+    """
+    if layers is not None:
+        module = nn.Sequential(*list(module.children())[:layers])
+    if isinstance(head, str):
+        powers = {"mean": 1.0, "gem": 3.0}
+        if head not in powers:
+            raise ArgumentError(
+                f"head is {head!r}; possible are {', '.join(powers)}, a module, or with_netvlad()"
+            )
+        head = nn.Sequential(PowerMean(powers[head]), WholeL2Normalize())
+    return TorchExtractor(module, head, preprocessing)
+
+
+def with_netvlad(
+    extractor: TorchExtractor,
+    images: Callable[[int], Tensor],
+    count: int,
+    *,
+    clusters: int = 64,
+    total: int = 50000,
+    per_image: int = 100,
+    progress: Callable[[int, int], None] | None = None,
+) -> TorchExtractor:
+    """The extractor with a NetVLAD head, started from k-means of the images' local descriptors, as
+    addLayers does.
+
+    Args:
+        extractor: its backbone and preprocessing are used (and shared), its head is not.
+        images: image i as (3, H, W), RGB, 0..255.
+        count: how many images there are.
+        clusters: K; the descriptor has K*D numbers.
+        total, per_image: local descriptors in all, and of each image at most.
+        progress: called with (images done, images in all).
+    """
+    pixels = TorchExtractor(extractor.backbone, PixelL2(), extractor.preprocessing)
+    device = next((weight.device for weight in pixels.parameters()), torch.device("cpu"))
+    found = local_descriptors(
+        pixels, images, count, total=total, per_image=per_image, device=device, progress=progress
+    )
+    centres = yael_kmeans(found, clusters, niter=100, seed=43).centroids
+    return TorchExtractor(
+        extractor.backbone, netvlad_head(centres, found).to(device), extractor.preprocessing
+    )
+
+
+def netvlad_head(centres: np.ndarray, descriptors: np.ndarray) -> nn.Module:
+    """preL2, NetVLAD, intra-normalisation, L2: (N, D, h, w) -> (N, K*D, 1, 1), from centres (K, D) of unit
+    descriptors (N, D)."""
+    layer = NetVLAD.from_clusters(torch.from_numpy(centres), vlad_alpha(centres, descriptors))
+    return nn.Sequential(PixelL2(), layer, PixelL2(), WholeL2Normalize())
+
+
+def from_name(name: str) -> Any:
+    """The extractor that a function of one's own makes: 'package.module:function' is imported and called.
+
+    Raises ArgumentError when there is no such module or function, or it makes nothing that can `prepare`
+    images.
+    """
+    module, _, function = name.partition(":")
+    try:
+        made = getattr(importlib.import_module(module), function)()
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ArgumentError(f"{name!r} is not 'package.module:function': {error}") from error
+    if not isinstance(made, nn.Module) or not hasattr(made, "prepare") or not hasattr(made, "network_id"):
+        raise ArgumentError(f"{name!r} gives {type(made).__name__}; return deepibl.backbones.from_torch(...)")
+    return made

@@ -1,0 +1,193 @@
+"""Cluster centres for NetVLAD: local descriptors of training images, k-means, and the sharpness of the
+assignment.
+
+Descriptors and centres are rows here, (N, D) and (K, D); in the files of the original (`trainDescs`,
+`clsts`) they are columns.
+"""
+
+import logging
+import math
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deepibl.errors import DatasetError
+from matlab_compat import matfile
+from matlab_compat.errors import ArgumentError
+from matlab_compat.kmeans import yael_kmeans
+from matlab_compat.rng import rng
+
+_log = logging.getLogger(__name__)
+SEED = 43
+_TAIL = 0.01  # the second nearest centre gets this share of the nearest one's weight, on average
+
+
+class Draws(Protocol):
+    """A source of random draws: MATLAB's generator (`matlab_compat.rng`), or a replay of recorded ones."""
+
+    def randsample(self, population: Any, k: int) -> np.ndarray:
+        """k different ids of 0 … population-1."""
+
+
+def local_descriptors(
+    net: Callable[[Tensor], Tensor],
+    images: Callable[[int], Tensor],
+    count: int,
+    *,
+    total: int = 50000,
+    per_image: int = 100,
+    draws: Draws | None = None,
+    device: str | torch.device = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """Descriptors of random pixels of the first total/per_image images: (at most `total`, D) float32.
+
+    Like the original it draws image ids from the `count` images of the data set and then does not use them:
+    the first images are read, whatever was drawn. Fewer images than needed are no error here.
+
+    Args:
+        net: an extractor: `net.prepare(images)` and `net(x)`, giving (1, D, h, w) maps.
+        images: image i of the data set as (3, H, W), RGB, 0..255.
+        count: images in the data set.
+        total, per_image: descriptors in all and of each image at most.
+        draws: default MATLAB's generator with seed 43.
+        device: where the network is.
+        progress: called with (images done, images in all).
+
+    Raises:
+        DatasetError: no images at all.
+
+    Ported from: netvlad/getClusters.m
+    """
+    if count < 1 or total < 1 or per_image < 1:
+        raise DatasetError(f"{count} images, {total} descriptors, {per_image} an image: all must be positive")
+    draws = draws or rng(SEED)
+    used = min(math.ceil(total / per_image), count)
+    draws.randsample(count, used)  # drawn and not used, as in the original; it moves the generator on
+    found: list[np.ndarray] = []
+    have = 0
+    for i in range(used):
+        maps = _maps(net, images(i).to(device)[None])
+        # (1, D, h, w) -> (w*h, D), a column of pixels after the other as MATLAB counts them
+        pixels = maps[0].permute(2, 1, 0).reshape(-1, maps.shape[1]).float().cpu().numpy()
+        wanted = min(per_image, len(pixels), total - have)
+        found.append(pixels[draws.randsample(len(pixels), wanted)])
+        have += wanted
+        if progress:
+            progress(i + 1, used)
+    return np.concatenate(found)
+
+
+def _maps(net: Any, image: Tensor) -> Tensor:
+    with torch.inference_mode():
+        return net(net.prepare(image))
+
+
+def get_clusters(
+    descriptors: Callable[[], np.ndarray],
+    *,
+    k: int = 64,
+    cluster_file: str | os.PathLike[str] | None = None,
+    descriptor_file: str | os.PathLike[str] | None = None,
+) -> np.ndarray:
+    """Cluster centres (k, D) float32: from `cluster_file` where it exists, else computed and written there.
+
+    Args:
+        descriptors: computes the training descriptors (N, D); called when `descriptor_file` is not there.
+        k: the number of clusters.
+        cluster_file, descriptor_file: NetVLAD's `…_clst.mat` and `…_traindescs.mat`; None keeps nothing.
+
+    Raises:
+        DatasetError: a file with another number of clusters.
+        ArgumentError: too few descriptors for k clusters.
+
+    Ported from: netvlad/getClusters.m
+    """
+    if cluster_file is not None and Path(cluster_file).exists():
+        _log.info("loading clusters from %s", cluster_file)
+        centres = _rows(cluster_file, "clsts")
+        if len(centres) != k:
+            raise DatasetError(
+                f"{os.fspath(cluster_file)} holds {len(centres)} clusters, {k} were asked for: remove it, "
+                f"or ask for {len(centres)}"
+            )
+        return centres
+    points = training_descriptors(descriptors, descriptor_file)
+    _log.info("computing %d clusters of %d descriptors", k, len(points))
+    centres = yael_kmeans(points, k, niter=100, seed=SEED).centroids
+    if cluster_file is not None:
+        matfile.save(cluster_file, {"clsts": centres.T})
+    return centres
+
+
+def training_descriptors(
+    compute: Callable[[], np.ndarray], file: str | os.PathLike[str] | None = None
+) -> np.ndarray:
+    """Training descriptors (N, D) float32: from the file where it exists, else computed and written there."""
+    if file is not None and Path(file).exists():
+        _log.info("loading training descriptors from %s", file)
+        return _rows(file, "trainDescs")
+    found = np.asarray(compute(), dtype=np.float32)
+    if file is not None:
+        matfile.save(file, {"trainDescs": found.T})
+    return found
+
+
+def _rows(file: str | os.PathLike[str], variable: str) -> np.ndarray:
+    return np.ascontiguousarray(matfile.load(file, [variable])[variable].T, dtype=np.float32)
+
+
+def vlad_alpha(centres: np.ndarray, descriptors: np.ndarray, *, v2: bool = False) -> float:
+    """The sharpness of NetVLAD's soft assignment, from how much nearer the nearest centre is than the second.
+
+    Args:
+        centres: (K, D), K > 1.
+        descriptors: (N, D), unit rows unless v2.
+        v2: nearness by squared distance (layerVLADv2); else by the product with the unit centre.
+
+    Raises:
+        ArgumentError: shapes that do not fit, or nearest and second nearest always equally near.
+
+    Ported from: netvlad/addLayers.m
+    """
+    if (
+        centres.ndim != 2
+        or descriptors.ndim != 2
+        or centres.shape[1] != descriptors.shape[1]
+        or len(centres) < 2
+    ):
+        raise ArgumentError(
+            f"centres {centres.shape} and descriptors {descriptors.shape}: expected (K, D) and (N, D), K > 1"
+        )
+    centres = centres.astype(np.float32)
+    if not v2:
+        centres = centres / (np.linalg.norm(centres, axis=1, keepdims=True) + 1e-12)
+    gaps = np.empty(len(descriptors), dtype=np.float32)
+    for start in range(0, len(descriptors), 4096):
+        rows = slice(start, start + 4096)
+        nearness = descriptors[rows].astype(np.float32) @ centres.T  # (rows, K)
+        if v2:
+            nearness = 2 * nearness - np.square(centres).sum(axis=1)
+        best = np.partition(nearness, -2, axis=1)[:, -2:]
+        gaps[rows] = best[:, 1] - best[:, 0]
+    mean = float(gaps.mean(dtype=np.float64))
+    if not mean > 0:
+        raise ArgumentError("every descriptor is equally near to two centres: are there two equal centres?")
+    return -math.log(_TAIL) / mean
+
+
+def vlad_weights(centres: np.ndarray, alpha: float, *, v2: bool = False) -> list[np.ndarray]:
+    """The layer's initial weights as MATLAB stores them: 1 x 1 x D x K arrays, and a 1 x K row of biases in
+    v2.
+    """
+    from deepibl.layers import NetVLAD
+
+    layer = NetVLAD.from_clusters(torch.from_numpy(np.asarray(centres, dtype=np.float32)), alpha, v2=v2)
+    weights: Sequence[Tensor | None] = [layer.assign, layer.bias, layer.offset]
+    arrays = [weight.detach().numpy() for weight in weights if weight is not None]
+    return [array[None] if array.ndim == 1 else array[None, None] for array in arrays]

@@ -1,0 +1,103 @@
+"""PNG to JPEG, a folder and all below it: Tokyo 24/7 comes as PNG and the original reads JPEG only.
+
+Quality 100, chroma 4:2:0, as MATLAB's imwrite makes them. Alpha is dropped, not composited; palette, 16-bit
+and logical PNGs become what a viewer shows (`deepibl.images`); grey ones, with alpha or without, stay grey.
+"""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from deepibl.errors import MissingImageError
+from deepibl.failure import Failure
+from deepibl.images import open_image
+from matlab_compat.errors import ImageReadError
+from matlab_compat.files import atomic_output
+from matlab_compat.jpeg import read_bytes
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What `convertPngtoJPG` did: JPEGs written, JPEGs left as they were, and what failed."""
+
+    converted: tuple[Path, ...]
+    skipped: tuple[Path, ...]
+    failures: tuple[Failure, ...]
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.converted)} converted, {len(self.skipped)} skipped, {len(self.failures)} failed"]
+        return "\n".join(lines + [f"  {failure}" for failure in self.failures])
+
+
+def convertPngtoJPG(
+    folder: str | os.PathLike[str], *, overwrite: bool = True, quality: int = 100, num_threads: int = 4
+) -> ConversionReport:
+    """Writes a .jpg beside every .png in the folder and below, each whole or not at all; PNGs stay.
+
+    overwrite: False leaves JPEGs that are newer than their PNG, so that a run can be taken up again.
+    quality: of the JPEG, 1 to 100. num_threads: images converted at a time.
+    A PNG that cannot be read or a JPEG that cannot be written is in the report, and the rest goes on.
+    Raises MissingImageError if there is no such folder.
+
+    Ported from: deepIBL/convertPngtoJPG.m
+    """
+    if not Path(folder).is_dir():
+        raise MissingImageError(
+            f"{os.fspath(folder)}: no such folder; give the one that holds the PNG images"
+        )
+    sources = list(find_pngs(Path(folder)))
+    done = [not overwrite and _is_newer(path.with_suffix(".jpg"), path) for path in sources]
+    todo = [path for path, is_done in zip(sources, done, strict=True) if not is_done]
+    with ThreadPoolExecutor(num_threads) as pool:
+        errors = list(pool.map(lambda path: _convert_or_error(path, quality), todo))
+    outcomes = list(zip(todo, errors, strict=True))
+    return ConversionReport(
+        converted=tuple(path.with_suffix(".jpg") for path, error in outcomes if error is None),
+        skipped=tuple(
+            path.with_suffix(".jpg") for path, is_done in zip(sources, done, strict=True) if is_done
+        ),
+        failures=tuple(
+            Failure(number, os.fspath(path), error)
+            for number, (path, error) in enumerate(outcomes)
+            if error is not None
+        ),
+    )
+
+
+def convert_png(source: str | os.PathLike[str], target: str | os.PathLike[str], quality: int = 100) -> None:
+    """One PNG (or any image that `deepibl.images` reads) as a JPEG, 4:2:0, written whole or not at all.
+
+    Raises ImageReadError if the source cannot be read, OSError if the target cannot be written.
+    """
+    image = open_image(read_bytes(source), os.fspath(source))
+    with atomic_output(target) as temporary:
+        image.save(temporary, "JPEG", quality=quality, subsampling="4:2:0")
+
+
+def find_pngs(folder: Path) -> Iterator[Path]:
+    """All files below a folder that end in .png, in any case, sorted; links to folders are followed."""
+    seen = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        yield from (Path(parent, name) for name in sorted(names) if name.lower().endswith(".png"))
+
+
+def _convert_or_error(path: Path, quality: int) -> str | None:
+    try:
+        convert_png(path, path.with_suffix(".jpg"), quality)
+    except ImageReadError as error:
+        return str(error)
+    except OSError as error:
+        return f"{path.with_suffix('.jpg')}: cannot be written: {error.strerror or error}"
+    return None
+
+
+def _is_newer(path: Path, than: Path) -> bool:
+    return path.is_file() and path.stat().st_mtime >= than.stat().st_mtime

@@ -1,0 +1,245 @@
+"""The image retrieval benchmarks, measured by mean average precision: Oxford and Paris buildings, Holidays.
+
+Their ground truth lists, for each query, images to find (posIDs) and images that do not count (ignoreIDs).
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deepibl.errors import DatasetError, MissingImageError
+from matlab_compat.files import atomic_output
+from matlab_compat.numeric import round_half_away
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+HOLIDAYS_PIXELS = 1024 * 768
+# what the complete sets hold: images and queries
+SIZES = {"ox5k": (5063, 55), "paris": (6392, 55), "holidays": (1491, 500), "holidays_rot": (1491, 500)}
+ADVICE = {
+    "ox5k": "Oxford buildings: put the images under images/ and the ground truth under groundtruth/.",
+    "paris": "Paris buildings: put the images under images/<place>/, the ground truth under groundtruth/, "
+    "and corrupt.txt with the list of unreadable images beside them.",
+    "holidays": "INRIA Holidays: put the images under jpg/ (jpg_rotated/ for the upright version).",
+}
+JPEG_QUALITY = 75  # imwrite's default
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class RetrievalDataset:
+    """A retrieval benchmark; ids are 0-based.
+
+    posIDs, ignoreIDs: int64 ids of each query. An id of -1 is an image that the ground truth lists and the
+    set lacks: it is never found, and counts as one to find. queryIDs: the queries' own database ids. ROIs:
+    (numQueries, 4) float64 x1 y1 x2 y2 in pixels counted from 1, where queries have a region.
+    """
+
+    name: str
+    dbPath: str
+    qPath: str
+    dbImageFns: list[str]
+    qImageFns: list[str]
+    posIDs: list[np.ndarray]
+    ignoreIDs: list[np.ndarray]
+    queryIDs: np.ndarray
+    queryNames: list[str] = field(default_factory=list)
+    ROIs: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
+
+    @property
+    def numImages(self) -> int:
+        return len(self.dbImageFns)
+
+    @property
+    def numQueries(self) -> int:
+        return len(self.qImageFns)
+
+
+def vgg_buildings(
+    root: str | os.PathLike[str], name: str = "ox5k", complete: bool = True
+) -> RetrievalDataset:
+    """Oxford ('ox5k') or Paris ('paris') buildings below a root with images/ and groundtruth/.
+
+    complete: refuse a set that lacks images or queries. Errors: DatasetError, MissingImageError.
+    Ported from: netvlad/datasets/dbVGG.m
+    """
+    if name not in ("ox5k", "paris"):
+        raise DatasetError(f"no VGG data set is called {name!r}; known are 'ox5k' and 'paris'")
+    top = Path(os.path.expanduser(root))
+    images = _listing(top / "images", name)
+    if name == "paris":
+        images = [f"{place}/{image}" for place in images for image in _listing(top / "images" / place, name)]
+        corrupt = set(_words(top / "corrupt.txt"))
+        images = [image for image in images if image not in corrupt]
+    truth = top / "groundtruth"
+    suffix = "_query.txt"
+    queries = [file[: -len(suffix)] for file in _listing(truth, name) if file.endswith(suffix)]
+    if complete:
+        _check_size(name, len(images), len(queries))
+    ids = {os.path.basename(image): position for position, image in enumerate(images)}
+    listed = {
+        kind: [_words(truth / f"{q}_{kind}.txt") for q in queries] for kind in ("query", "good", "ok", "junk")
+    }
+    asked = [words[0].removeprefix("oxc1_") if name == "ox5k" else words[0] for words in listed["query"]]
+    unknown = [query for query, image in zip(queries, asked, strict=True) if f"{image}.jpg" not in ids]
+    if unknown:
+        raise DatasetError(f"{truth}: the images of these queries are missing: {', '.join(unknown)}")
+    query_ids = np.array([ids[f"{image}.jpg"] for image in asked], dtype=np.int64)
+    folder = os.path.join(top, "images", "")
+    return RetrievalDataset(
+        name,
+        folder,
+        folder,
+        images,
+        [images[image] for image in query_ids],
+        [_ids([*good, *ok], ids) for good, ok in zip(listed["good"], listed["ok"], strict=True)],
+        [_ids(junk, ids) for junk in listed["junk"]],
+        query_ids,
+        queries,
+        np.array([[float(word) for word in words[1:5]] for words in listed["query"]]).reshape(-1, 4),
+    )
+
+
+def crop_queries(
+    dataset: RetrievalDataset, expand: float, progress: Progress | None = None
+) -> RetrievalDataset:
+    """The data set with its queries cut to their regions, expanded by half of `expand` pixels on each side.
+
+    The crops are written once, as JPEG of quality 75, into images_crop_<expand>/ beside images/.
+    expand: half the receptive field in and out, i.e. its full size; 0 cuts tightly.
+    """
+    from PIL import Image
+
+    folder = Path(dataset.qPath).parent / f"images_crop_{expand:g}"
+    for query, name in enumerate(dataset.qImageFns):
+        if progress:
+            progress(query + 1, dataset.numQueries)
+        if (folder / name).exists():
+            continue
+        with Image.open(_existing(Path(dataset.qPath, name), dataset.name)) as image:
+            region = np.array(
+                [round_half_away(float(v)) for v in dataset.ROIs[query] + expand / 2 * _OUTWARD]
+            )
+            left, top = np.maximum(region[:2], 1) - 1
+            right, bottom = np.minimum(region[2:], image.size)
+            _write_jpeg(image.crop((int(left), int(top), int(right), int(bottom))), folder / name)
+    return replace(dataset, qPath=os.path.join(folder, ""))
+
+
+_OUTWARD = np.array([-1, -1, 1, 1])
+
+
+def holidays(root: str | os.PathLike[str], rotated: bool = False, complete: bool = True) -> RetrievalDataset:
+    """INRIA Holidays below a root with jpg/ (or jpg_rotated/), images as they are; see shrink_images.
+
+    Images are named by number; those that end in 00 are the queries, the images up to the next query their
+    positives. A query itself is ignored in its results. Errors: DatasetError, MissingImageError.
+    Ported from: netvlad/datasets/dbHolidays.m
+    """
+    name = "holidays_rot" if rotated else "holidays"
+    folder = os.path.join(os.path.expanduser(root), "jpg_rotated" if rotated else "jpg", "")
+    images = _listing(Path(folder), "holidays")
+    strange = [image for image in images if not os.path.splitext(image)[0].isdigit()]
+    if strange:
+        raise DatasetError(f"{folder}: images are named by number, these are not: {', '.join(strange[:5])}")
+    starts = [i for i, image in enumerate(images) if int(os.path.splitext(image)[0]) % 100 == 0]
+    if complete:
+        _check_size(name, len(images), len(starts))
+    ends = [*starts[1:], len(images)]
+    return RetrievalDataset(
+        name,
+        folder,
+        folder,
+        images,
+        [images[start] for start in starts],
+        [np.arange(start + 1, end) for start, end in zip(starts, ends, strict=True)],
+        [np.array([start]) for start in starts],
+        np.array(starts, dtype=np.int64),
+    )
+
+
+def shrink_images(
+    dataset: RetrievalDataset, pixels: int = HOLIDAYS_PIXELS, progress: Progress | None = None
+) -> RetrievalDataset:
+    """The data set with images of at most `pixels` pixels, as Holidays is tested.
+
+    Larger ones are shrunk by imresize (bicubic) and written once as JPEG of quality 75, the others copied,
+    into a folder beside the images, jpg_1024x768/.
+    """
+    from PIL import Image
+
+    folder = Path(f"{dataset.dbPath.rstrip('/')}_1024x768")
+    for number, name in enumerate(dataset.dbImageFns, start=1):
+        if progress:
+            progress(number, dataset.numImages)
+        original = _existing(Path(dataset.dbPath, name), dataset.name)
+        if (folder / name).exists():
+            continue
+        with Image.open(original) as image:
+            count = image.size[0] * image.size[1]
+            if count > pixels:
+                _write_jpeg(_shrunk(image, (pixels / count) ** 0.5), folder / name)
+                continue
+        with atomic_output(folder / name) as temporary:
+            shutil.copyfile(original, temporary)
+    path = os.path.join(folder, "")
+    return replace(dataset, dbPath=path, qPath=path)
+
+
+def _shrunk(image: "Picture", scale: float) -> "Picture":
+    from PIL import Image
+
+    from matlab_compat.imresize import imresize
+
+    pixels = np.asarray(image)
+    if pixels.ndim == 2:
+        return Image.fromarray(imresize(pixels, scale))
+    return Image.fromarray(
+        np.ascontiguousarray(imresize(pixels.transpose(2, 0, 1), scale).transpose(1, 2, 0))
+    )
+
+
+def _write_jpeg(image: "Picture", path: Path) -> None:
+    with atomic_output(path) as temporary:
+        image.save(temporary, format="JPEG", quality=JPEG_QUALITY)
+
+
+def _listing(folder: Path, name: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        advice = ADVICE[name]
+        raise MissingImageError(
+            f"{name}: the folder {folder} is not there or cannot be read. {advice}"
+        ) from None
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").split()
+    except OSError:
+        raise DatasetError(f"the ground truth file {path} is not there or cannot be read") from None
+
+
+def _ids(names: Sequence[str], ids: dict[str, int]) -> np.ndarray:
+    return np.array([ids.get(f"{name}.jpg", -1) for name in names], dtype=np.int64)
+
+
+def _existing(path: Path, name: str) -> Path:
+    if not path.is_file():
+        raise MissingImageError(f"{name}: the image {path} is not there. {ADVICE[name.removesuffix('_rot')]}")
+    return path
+
+
+def _check_size(name: str, images: int, queries: int) -> None:
+    if (images, queries) != SIZES[name]:
+        raise DatasetError(
+            f"{name} should have {SIZES[name][0]} images and {SIZES[name][1]} queries; "
+            f"found {images} and {queries}. {ADVICE[name.removesuffix('_rot')]}"
+        )

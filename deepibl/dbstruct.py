@@ -1,0 +1,168 @@
+"""The dbStruct files that specify data sets: MATLAB's fields in a .mat file, and Python's values.
+
+============================  ==========================  ==============================================
+field in the file             here                        holds
+============================  ==========================  ==============================================
+dbImageFns, qImageFns (cell)  list of str                 file names below the roots
+utmDb, utmQ (2 x N)           (N, 2) float64              east, north in metres
+posDistThr                    float                       metres within which an image is a positive
+nonTrivPosDistSqThr           float                       squared metres: positives used for training
+whichSet                      str                         train, val, test
+dbTimeStamp, qTimeStamp       (N,)                        Tokyo Time Machine: year and month
+posIDs (cell, 1-based)        list of int64, 0-based      ours: the positives of each query (see dbSf0)
+dbPath, qPath                 str                         roots; optional, as in the original
+============================  ==========================  ==============================================
+
+numImages, numQueries and posDistSqThr are computed, not read; thresholds are stored as uint8 and uint16 in
+the published files and become floats, so they cannot wrap. A variable `utmZone` beside dbStruct ('17N', ours)
+gives the zone of the positions; MATLAB's dbLoad does not look at it. Other fields are kept in `extra`.
+
+Where the correct images are listed instead of following from positions (San Francisco), utmDb, utmQ and the
+thresholds may be left out. The lists may also stand in a text file beside sf0.mat, sf0_positives.txt, one
+query a line: its name, a tab, and the names of its positives separated by tabs. Lines that start with # are
+comments.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepibl.errors import DatasetError
+from deepibl.positions import as_positions
+from matlab_compat import matfile
+from matlab_compat.errors import MatFileError
+
+COMPUTED = ("numImages", "numQueries", "posDistSqThr", "cp", "name")
+NAMES = ("dbImageFns", "qImageFns")
+THRESHOLDS = ("posDistThr", "nonTrivPosDistSqThr")
+TIMESTAMPS = ("dbTimeStamp", "qTimeStamp")
+TEXTS = ("whichSet", "dbPath", "qPath")
+POSITIONS = {"utmDb": "dbImageFns", "utmQ": "qImageFns"}
+ABOUT = "see deepibl/dbstruct.py or NetVLAD's dbBase.m for the fields"
+
+
+def read_dbstruct(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The fields of a dbStruct file as keyword arguments of a PlaceDataset.
+
+    Errors: DatasetError for fields that are missing or do not fit together; MatFileError when the file cannot
+    be read or holds no dbStruct.
+    Ported from: netvlad/datasets/dbBase.m
+    """
+    struct = matfile.load(path, ["dbStruct"])["dbStruct"]
+    if not isinstance(struct, Mapping):
+        raise DatasetError(f"{path}: dbStruct must be one struct; {ABOUT}")
+    lists = Path(path).with_name(f"{Path(path).stem}_positives.txt")
+    listed = "posIDs" in struct or lists.is_file()
+    needed = [*NAMES, *([] if listed else [*POSITIONS, *THRESHOLDS])]
+    missing = [name for name in needed if name not in struct]
+    if missing:
+        raise DatasetError(
+            f"{path}: dbStruct lacks {', '.join(missing)} (it has {', '.join(struct)}); {ABOUT}"
+        )
+    fields = {name: _field(name, value, str(path)) for name, value in struct.items() if name not in COMPUTED}
+    for name, images in POSITIONS.items():
+        fields[name] = _positions(fields.get(name), name, len(fields[images]), str(path))
+    if listed and "posIDs" not in fields:
+        fields["posIDs"] = read_positive_lists(lists, fields["qImageFns"], fields["dbImageFns"])
+    known = {*NAMES, *THRESHOLDS, *TIMESTAMPS, *TEXTS, *POSITIONS, "posIDs"}
+    extra = {name: fields.pop(name) for name in list(fields) if name not in known}
+    zone = matfile.load(path, ["utmZone"])["utmZone"] if "utmZone" in matfile.who(path) else None
+    return {**fields, "extra": extra, "utm_zone": matfile.text(zone) if zone is not None else None}
+
+
+def write_dbstruct(
+    path: str | os.PathLike[str], fields: Mapping[str, Any], utm_zone: str | None = None
+) -> None:
+    """Writes the fields of read_dbstruct in MATLAB's types and shapes (v7; MATLAB and Octave load it)."""
+    struct: dict[str, Any] = {"whichSet": fields.get("whichSet", "")}
+    for images, positions, stamps in (
+        ("dbImageFns", "utmDb", TIMESTAMPS[0]),
+        ("qImageFns", "utmQ", TIMESTAMPS[1]),
+    ):
+        struct[images] = _cell_column(fields[images])
+        struct[positions] = np.ascontiguousarray(np.asarray(fields[positions], dtype=np.float64).T)
+        if fields.get(stamps) is not None:
+            struct[stamps] = np.asarray(fields[stamps]).reshape(1, -1)
+    struct["numImages"] = float(len(fields["dbImageFns"]))
+    struct["numQueries"] = float(len(fields["qImageFns"]))
+    struct["posDistThr"] = float(fields["posDistThr"])
+    struct["posDistSqThr"] = float(fields["posDistThr"]) ** 2
+    struct["nonTrivPosDistSqThr"] = float(fields["nonTrivPosDistSqThr"])
+    if fields.get("posIDs") is not None:
+        struct["posIDs"] = _cell_column(
+            [np.asarray(ids, np.float64).reshape(-1, 1) + 1 for ids in fields["posIDs"]]
+        )
+    struct.update(fields.get("extra") or {})
+    variables: dict[str, Any] = {"dbStruct": struct}
+    if utm_zone:
+        variables["utmZone"] = utm_zone
+    matfile.save(Path(path), variables)
+
+
+def _field(name: str, value: Any, path: str) -> Any:
+    try:
+        if name in NAMES:
+            return matfile.image_names(value)
+        if name in THRESHOLDS:
+            return float(matfile.scalar(value))
+        if name in TIMESTAMPS:
+            return matfile.vector(value)
+        if name in TEXTS:
+            return matfile.text(value)
+        if name == "posIDs":
+            return [matfile.vector(ids).astype(np.int64) - 1 for ids in matfile.cell_list(value)]
+    except MatFileError as problem:
+        raise DatasetError(f"{path}: dbStruct.{name}: {problem}; {ABOUT}") from None
+    return value
+
+
+def _positions(value: Any, name: str, count: int, path: str) -> np.ndarray:
+    if value is None or np.size(value) == 0:
+        return np.full((count, 2), np.nan)
+    array = np.asarray(value)
+    if array.ndim != 2 or array.shape[0] != 2:
+        hint = "it seems to be transposed" if array.ndim == 2 and array.shape[1] == 2 else ABOUT
+        raise DatasetError(
+            f"{path}: dbStruct.{name} must be 2 x {count} (east; north), found {array.shape}; {hint}"
+        )
+    return as_positions(array.T, f"{path}: dbStruct.{name}", count)
+
+
+def _cell_column(values: list[Any]) -> np.ndarray:
+    column = np.empty((len(values), 1), dtype=object)
+    for row, value in enumerate(values):
+        column[row, 0] = value
+    return column
+
+
+def read_positive_lists(
+    path: str | os.PathLike[str], qImageFns: Sequence[str], dbImageFns: Sequence[str]
+) -> list[np.ndarray]:
+    """The positives of each query (0-based ids) from a text file as the module describes it.
+
+    Errors: DatasetError, with line numbers, for names that are not in the data set and queries without a
+    line.
+    """
+    queries = {name: query for query, name in enumerate(qImageFns)}
+    images = {name: image for image, name in enumerate(dbImageFns)}
+    lists: dict[int, np.ndarray] = {}
+    problems: list[str] = []
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8-sig").splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        query, *names = [name for name in line.split("\t") if name]
+        if query not in queries:
+            problems.append(f"line {number}: {query} is no query of this data set")
+        problems += [f"line {number}: {name} is no database image" for name in names if name not in images]
+        if query in queries:
+            lists[queries[query]] = np.array(
+                [images[name] for name in names if name in images], dtype=np.int64
+            )
+    problems += [f"no line for query {name}" for query, name in enumerate(qImageFns) if query not in lists]
+    if problems:
+        more = f"\n… and {len(problems) - 10} more" if len(problems) > 10 else ""
+        raise DatasetError(f"{path}: names are separated by tabs;\n" + "\n".join(problems[:10]) + more)
+    return [lists[query] for query in range(len(qImageFns))]

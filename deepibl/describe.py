@@ -1,0 +1,102 @@
+"""One batch of images through a network, in float32 or with a bfloat16 trunk."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from matlab_compat.errors import ArgumentError
+from matlab_compat.simplenn import SimpleNN
+
+PRECISIONS = ("fp32", "bf16")
+
+
+def describe_batch(net: nn.Module, images: Tensor, precision: str = "fp32") -> Tensor:
+    """Descriptors (N, D) float32 of images (N, 3, H, W) float32, RGB 0–255, on the network's device.
+
+    precision: fp32; bf16 computes the trunk (everything before the first NetVLAD or other pooling layer
+    and the normalisation right before it) under bfloat16 autocast, and the sums, the whitening and the last
+    normalisations in float32. Raises what the network raises.
+    """
+    return describe_prepared(net, net.prepare(images), precision)  # type: ignore[operator]
+
+
+def describe_prepared(net: nn.Module, prepared: Tensor, precision: str = "fp32") -> Tensor:
+    """As `describe_batch`, for images that `net.prepare` has made ready."""
+    if prepared.device.type == "cpu":  # oneDNN's convolutions are 1.5 times as fast with channels last
+        prepared = prepared.contiguous(memory_format=torch.channels_last)
+    return _run(net, prepared, precision).flatten(1).float()
+
+
+def head_start(net: SimpleNN) -> int:
+    """The position of the first layer that bf16 leaves in float32; len(net) without a custom layer."""
+    types = net.types
+    first = types.index("custom") if "custom" in types else len(types)
+    return first - 1 if 0 < first < len(types) and types[first - 1] in ("normalize", "lrn") else first
+
+
+def to_batch(images: Sequence[Tensor], device: torch.device) -> Tensor:
+    """Images (1 or 3, H, W) of one size, bytes or float32, as (N, 3, H, W) float32 on the device."""
+    batch = torch.stack([image.expand(3, -1, -1) for image in images])
+    if device.type == "cuda":
+        batch = batch.pin_memory()
+    return batch.to(device, non_blocking=True).to(torch.float32)
+
+
+def check_precision(precision: str) -> None:
+    """Raises ArgumentError for a precision that is not one of PRECISIONS."""
+    if precision not in PRECISIONS:
+        raise ArgumentError(f"precision is {' or '.join(PRECISIONS)}, not {precision!r}")
+
+
+def device_of(net: nn.Module) -> torch.device:
+    """Where the network's weights are."""
+    first = next(net.parameters(), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+@contextmanager
+def inference(net: nn.Module, device: str | torch.device | None = None) -> Iterator[torch.device]:
+    """Within it the network is on `device` (None: where it is), in eval mode, without gradients.
+
+    cuDNN's convolutions are deterministic and in full float32 (no TF32) meanwhile. The mode is put back at
+    the end; the network stays on the device. Gives the device. Raises ArgumentError if there is no such
+    device.
+    """
+    target = device_of(net) if device is None else torch.device(device)
+    if target.type == "cuda" and not torch.cuda.is_available():
+        raise ArgumentError(f"device {device}: no CUDA device is there; use 'cpu'")
+    was_training = net.training
+    net.to(target).eval()
+    try:
+        with torch.inference_mode(), _exact_convolutions(target):
+            yield target
+    finally:
+        net.train(was_training)
+
+
+@contextmanager
+def _exact_convolutions(device: torch.device) -> Iterator[None]:
+    if device.type != "cuda":
+        yield
+        return
+    cudnn = torch.backends.cudnn
+    settings: dict[str, Any] = {"benchmark": False, "deterministic": True, "allow_tf32": False}
+    with cudnn.flags(enabled=cudnn.enabled, **settings):
+        yield
+
+
+def _run(net: nn.Module, prepared: Tensor, precision: str) -> Tensor:
+    if precision == "fp32":
+        return net(prepared)
+    low = torch.autocast(prepared.device.type, dtype=torch.bfloat16)
+    if not isinstance(net, SimpleNN):
+        with low:
+            return net(prepared)
+    first = head_start(net)
+    if first:
+        with low:
+            prepared = net(prepared, stop=first - 1)
+    return net(prepared.float(), start=first) if first < len(net) else prepared

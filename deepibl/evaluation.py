@@ -1,0 +1,244 @@
+"""How good descriptors are at finding places: Recall@N, with the original's draws and rules.
+
+The functions here compute and hold results; deepibl.matlab.evaluation prints them as the original does.
+`report` is called before each query with (its number from 1, how many, the mean so far), for progress.
+"""
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from deepibl.datasets import Neighbours, PlaceDataset
+from deepibl.errors import FeatureFileError
+from deepibl.search import BLOCK, BlockSearcher, Searcher, as_descriptors
+from matlab_compat.errors import ArgumentError
+from matlab_compat.relja import relja_l2normalize_col
+from matlab_compat.rng import Generator, rng
+
+RECALL_NS = (1, 2, 3, 4, 5, *range(10, 101, 5))
+PRINT_N = 10
+SEED = 43
+Report = Callable[[int, int, float], None]
+
+
+@dataclass(frozen=True)
+class RecallResult:
+    """Recall@N of some queries.
+
+    ns: the values of N; query_ids: (T,) which queries, 0-based; found: (T, len(ns)) bool, whether a
+    positive is among the first N; found_print: (T,) the same for print_n. A query without any positive
+    counts as not found. groups: query ids by name whose recall is reported apart (Tokyo 24/7: day, sunset,
+    night).
+    """
+
+    ns: tuple[int, ...]
+    query_ids: np.ndarray
+    found: np.ndarray
+    print_n: int
+    found_print: np.ndarray
+    seconds: float = 0.0
+    groups: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def recalls(self) -> np.ndarray:
+        """Recall@N for each of ns, (len(ns),) float64."""
+        return self.found.mean(axis=0) if len(self.found) else np.full(len(self.ns), np.nan)
+
+    @property
+    def recall_print(self) -> float:
+        """Recall@print_n."""
+        return float(self.found_print.mean()) if len(self.found_print) else float("nan")
+
+    def at(self, n: int) -> float:
+        """Recall@n. Errors: ArgumentError when n is not one of ns."""
+        if n not in self.ns:
+            raise ArgumentError(f"Recall@{n} was not measured, only @{', @'.join(map(str, self.ns))}")
+        return float(self.recalls[self.ns.index(n)])
+
+    def by_group(self) -> dict[str, np.ndarray]:
+        """Recall@N for each of ns, by group; groups without a tested query are left out."""
+        rows = {name: np.isin(self.query_ids, ids) for name, ids in self.groups.items()}
+        return {name: self.found[row].mean(axis=0) for name, row in rows.items() if row.any()}
+
+    def table(self) -> str:
+        """The lines that the original prints: N of three digits, recall of four decimals."""
+        return "".join(f"{n:03d} {recall:.4f}\n" for n, recall in zip(self.ns, self.recalls, strict=True))
+
+
+def recall_at_n(
+    query_features: Any,
+    database_features: Any,
+    dataset: PlaceDataset,
+    ns: Sequence[int] = RECALL_NS,
+    *,
+    print_n: int = PRINT_N,
+    n_sample: float = np.inf,
+    generator: Generator | None = None,
+    report: Report | None = None,
+    block: int = BLOCK,
+) -> RecallResult:
+    """Recall@N of descriptors on a data set, by its own rules (time stamps, one answer a panorama …).
+
+    query_features: (numQueries, D), database_features: (numImages, D), may be memory-mapped.
+    n_sample: test that many random queries instead of all. generator: where they are drawn from, seeded
+    with 43 and put back afterwards; by default one of its own. block: queries searched at once; changes no
+    result. Errors: FeatureFileError for features of another size or with NaN, ArgumentError for ns that do
+    not ascend. Ported from: netvlad/testCore.m
+    """
+    queries = checked_features(query_features, dataset.numQueries, "queries", dataset)
+    database = checked_features(database_features, dataset.numImages, "database", dataset)
+    tested = queries_to_test(len(queries), n_sample, generator)
+    raw = BlockSearcher(Searcher(database), queries, tested, dataset.search_depth(_deepest(ns)), block)
+
+    def ranked(query: int, n_top: int) -> Neighbours:
+        return dataset.nnSearchPostprocess(raw, query, n_top)
+
+    return _measure(ranked, tested, dataset.isPosQ, ns, print_n, report, dataset.query_groups())
+
+
+def recall_of_searcher(
+    searcher: Callable[[int, int], Any],
+    query_count: int,
+    is_pos: Callable[[int, Any], Any],
+    ns: Sequence[int] = RECALL_NS,
+    *,
+    print_n: int = PRINT_N,
+    n_sample: float = np.inf,
+    generator: Generator | None = None,
+    report: Report | None = None,
+) -> RecallResult:
+    """Recall@N of any searcher: searcher(iQuery, nTop) gives at most nTop ranked ids (or ids and distances).
+
+    is_pos(iQuery, ids): for each id, whether it is a positive. Where fewer than N ids come back, recall at
+    the end of the list counts. The rest is as in recall_at_n. Ported from: netvlad/recallAtN.m
+    """
+    return _measure(
+        searcher, queries_to_test(query_count, n_sample, generator), is_pos, ns, print_n, report, {}
+    )
+
+
+def _measure(
+    searcher: Callable[[int, int], Any],
+    tested: np.ndarray,
+    is_pos: Callable[[int, Any], Any],
+    ns: Sequence[int],
+    print_n: int,
+    report: Report | None,
+    groups: dict[str, np.ndarray],
+) -> RecallResult:
+    n_top = _deepest(ns)
+    found = np.zeros((len(tested), len(ns)), bool)
+    found_print = np.zeros(len(tested), bool)
+    started = time.perf_counter()
+    for row, query in enumerate(tested.tolist()):
+        if report:
+            report(row + 1, len(tested), found_print[:row].mean() if row else float("nan"))
+        answer = searcher(query, n_top)
+        ids = np.asarray(answer[0] if isinstance(answer, tuple) else answer).ravel()
+        if len(ids) > n_top:
+            raise ArgumentError(f"the searcher returned {len(ids)} ids for query {query}, more than {n_top}")
+        if len(ids):
+            so_far = np.logical_or.accumulate(np.asarray(is_pos(query, ids), bool).ravel())
+            found[row] = so_far[np.minimum(ns, len(ids)) - 1]
+            found_print[row] = so_far[min(print_n, len(ids)) - 1]
+    seconds = time.perf_counter() - started
+    return RecallResult(tuple(ns), tested, found, print_n, found_print, seconds, groups)
+
+
+def crop_features(features: Any, dim: int) -> np.ndarray:
+    """The first `dim` of D dimensions, normalised again: (N, dim). Valid for whitened descriptors.
+
+    A dim above D changes nothing and warns, as in the original; 0 changes nothing.
+    """
+    rows = as_descriptors(features, "features")
+    if dim > rows.shape[1]:
+        warnings.warn(
+            f"cropToDim ({dim}) larger than the dimensionality ({rows.shape[1]}) -- ignoring", stacklevel=2
+        )
+        return rows
+    return relja_l2normalize_col(rows[:, :dim]) if dim > 0 else rows
+
+
+def read_feature_pair(
+    dataset: PlaceDataset,
+    db_file: str | os.PathLike[str],
+    q_file: str | os.PathLike[str],
+    crop_to_dim: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Query and database features (numQueries, D), (numImages, D) of two .bin files, cropped to crop_to_dim.
+
+    The database is memory-mapped unless it is cropped.
+    Errors: FeatureFileError for files that do not hold that many descriptors of one size.
+    """
+    from deepibl.features import read_features
+
+    queries = read_features(q_file, count=dataset.numQueries)
+    database = read_features(db_file, count=dataset.numImages, dim=queries.shape[1], mmap=True)
+    if crop_to_dim > queries.shape[1]:
+        return crop_features(queries, crop_to_dim), database
+    return crop_features(queries, crop_to_dim), crop_features(database, crop_to_dim)
+
+
+def best_epoch(recalls: Any, ns: Sequence[int] = RECALL_NS, n: int = 5) -> int:
+    """The column of recalls (len(ns), epochs) that is best at N = n, from 0.
+
+    Ties (within 1e-6) go to the better one at smaller N, n-1 … 1, then at larger N, then to the first.
+    Errors: ArgumentError when n is not one of ns or the shape does not fit.
+    Ported from: netvlad/getBestEpoch.m
+    """
+    table = np.asarray(recalls, dtype=np.float64)
+    values = np.asarray(ns).ravel().tolist()
+    if table.ndim != 2 or len(table) != len(values) or not table.shape[1]:
+        raise ArgumentError(f"recalls must be ({len(values)} values of N, epochs), found {table.shape}")
+    if n not in values:
+        raise ArgumentError(f"N must be one of the measured {values}, not {n!r}")
+    at = values.index(n)
+    left = np.ones(table.shape[1], bool)
+    for row in [*range(at, -1, -1), *range(at + 1, len(values))]:
+        left &= np.abs(table[row] - table[row, left].max()) < 1e-6
+        if left.sum() <= 1:
+            break
+    return int(np.flatnonzero(left)[0])
+
+
+def queries_to_test(count: int, n_sample: float, generator: Generator | None) -> np.ndarray:
+    """The 0-based queries to test: all `count` of them, or n_sample drawn as recall_at_n says."""
+    if not n_sample < count:
+        return np.arange(count)
+    with seeded(generator) as draws:
+        return draws.randsample(count, int(n_sample))
+
+
+@contextmanager
+def seeded(generator: Generator | None) -> Iterator[Generator]:
+    """The generator in the state after rng(43); its own state is put back afterwards."""
+    draws = generator or rng(SEED)
+    before = draws.state
+    draws.state = rng(SEED).state
+    try:
+        yield draws
+    finally:
+        draws.state = before
+
+
+def checked_features(features: Any, count: int, what: str, dataset: PlaceDataset) -> np.ndarray:
+    """Features as (count, D) float32. Errors: FeatureFileError for any other shape."""
+    rows = as_descriptors(features, what)
+    if len(rows) != count:
+        raise FeatureFileError(
+            f"{dataset.name}: {count} images in its {what}, but features of shape {rows.shape}: a row each"
+        )
+    return rows
+
+
+def _deepest(ns: Sequence[int]) -> int:
+    values = np.asarray(ns)
+    if values.ndim != 1 or not values.size or values.min() < 1 or (np.diff(values) < 0).any():
+        raise ArgumentError(f"the values of N must ascend from 1 or more, not {list(ns)!r}")
+    return int(values[-1])

@@ -1,0 +1,165 @@
+"""Files of descriptors: MATLAB's .bin, .npy and .h5, chosen by the suffix.
+
+======  =====================================================================================
+.bin    float32, little-endian, one descriptor after the other, nothing else: what serialAllFeats
+        writes and reads as MATLAB's D x N; its shape has to be known (`count` or `dim`)
+.npy    numpy's (N, D) float32
+.h5     HDF5: `features` (N, D) float32 and `names` (N,) UTF-8 strings
+======  =====================================================================================
+
+Every file is written under a temporary name and renamed when whole; sizes are checked on reading.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from deepibl.errors import FeatureFileError
+from matlab_compat.errors import ArgumentError
+from matlab_compat.files import atomic_output
+
+SUFFIXES = (".bin", ".npy", ".h5")
+
+_FLOAT = np.dtype("<f4")
+_BLOCK = 64 * 2**20  # bytes written at a time
+
+
+def read_features(
+    path: str | os.PathLike[str], *, count: int | None = None, dim: int | None = None, mmap: bool = False
+) -> np.ndarray:
+    """Descriptors (N, D) float32 from a .bin, .npy or .h5 file.
+
+    count, dim: the N and D that the file must have; a .bin file needs one of them. mmap: maps a .bin or
+    .npy file instead of reading it (read-only), for files larger than memory.
+    Raises FeatureFileError if the file is missing or its size is not what it should be, ArgumentError for
+    a .bin file without count and dim.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FeatureFileError(f"{path}: no such feature file{_hint(path)}")
+    kind = suffix_of(path, path.suffix or ".bin")
+    if kind == ".bin":
+        return _read_bin(path, count, dim, mmap)
+    features = _read_npy(path, mmap) if kind == ".npy" else _read_h5(path)
+    if features.ndim != 2 or features.dtype != np.float32:
+        raise FeatureFileError(f"{path}: holds {features.dtype} {features.shape}, not float32 (N, D)")
+    for what, wanted, found in (
+        ("descriptors", count, len(features)),
+        ("dimensions", dim, features.shape[1]),
+    ):
+        if wanted is not None and wanted != found:
+            raise FeatureFileError(f"{path}: {found} {what}, expected {wanted}")
+    return features
+
+
+def write_features(
+    path: str | os.PathLike[str],
+    features: np.ndarray,
+    names: Sequence[str] | None = None,
+    *,
+    rows: Sequence[int] | None = None,
+    suffix: str | None = None,
+) -> None:
+    """Writes descriptors (N, D) as float32, whole or not at all; mapped ones are copied block by block.
+
+    names: of the images, N of them; only .h5 keeps them. rows: which of the N to write, default all.
+    suffix: the format, default that of the path.
+    Raises ArgumentError for another suffix or a shape that is not (N, D).
+    """
+    if features.ndim != 2 or (names is not None and len(names) != len(features)):
+        count = "no" if names is None else len(names)
+        raise ArgumentError(f"features of shape {features.shape} and {count} names: need (N, D) and N")
+    chosen = np.arange(len(features)) if rows is None else np.asarray(rows, dtype=np.int64)
+    shape = (len(chosen), features.shape[1])
+    kind = suffix_of(path, suffix)
+    with atomic_output(path) as temporary:
+        if kind == ".h5":
+            _write_h5(
+                temporary,
+                shape,
+                _blocks(features, chosen),
+                None if names is None else [names[i] for i in chosen],
+            )
+        else:
+            with open(temporary, "wb") as file:
+                if kind == ".npy":
+                    header = {"descr": _FLOAT.str, "fortran_order": False, "shape": shape}
+                    np.lib.format.write_array_header_1_0(file, header)
+                for block in _blocks(features, chosen):
+                    file.write(np.ascontiguousarray(block, dtype=_FLOAT).data)
+                file.flush()
+                os.fsync(file.fileno())
+
+
+def suffix_of(path: str | os.PathLike[str], suffix: str | None = None) -> str:
+    """A feature file's format: `suffix`, else that of the path. Raises ArgumentError for an unknown one."""
+    kind = Path(path).suffix if suffix is None else suffix
+    if kind not in SUFFIXES:
+        raise ArgumentError(f"{os.fspath(path)}: features are written as {', '.join(SUFFIXES)}, not {kind!r}")
+    return kind
+
+
+def _read_bin(path: Path, count: int | None, dim: int | None, mmap: bool) -> np.ndarray:
+    if count is None and dim is None:
+        raise ArgumentError(
+            f"{path}: a .bin file holds numbers only; give count (of images) or dim (of descriptors)"
+        )
+    size = path.stat().st_size
+    numbers = size // _FLOAT.itemsize
+    rows = numbers // dim if count is None and dim else count or 0
+    columns = (numbers // rows if rows else 0) if dim is None else dim
+    if rows * columns * _FLOAT.itemsize != size:
+        expected = " x ".join("?" if side is None else str(side) for side in (count, dim))
+        raise FeatureFileError(
+            f"{path}: {size} bytes, which is not {expected} float32 (images x dimensions): "
+            f"the file is of other images or another network, or was cut off; compute it again{_hint(path)}"
+        )
+    if mmap and numbers:
+        return np.memmap(path, dtype=_FLOAT, mode="r", shape=(rows, columns))
+    return np.fromfile(path, dtype=_FLOAT).reshape(rows, columns)
+
+
+def _read_npy(path: Path, mmap: bool) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise FeatureFileError(f"{path}: not a whole .npy file: {error}") from error
+
+
+def _read_h5(path: Path) -> np.ndarray:
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return file["features"][:]
+    except (OSError, KeyError) as error:
+        raise FeatureFileError(f"{path}: no HDF5 file with a data set 'features': {error}") from error
+
+
+def _write_h5(
+    path: Path, shape: tuple[int, int], blocks: Iterable[np.ndarray], names: Sequence[str] | None
+) -> None:
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        target = file.create_dataset("features", shape, dtype=_FLOAT)
+        row = 0
+        for block in blocks:
+            target[row : row + len(block)] = block
+            row += len(block)
+        if names is not None:
+            file.create_dataset("names", data=list(names), dtype=h5py.string_dtype("utf-8"))
+
+
+def _blocks(features: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Those rows, some megabytes at a time."""
+    step = max(1, _BLOCK // max(1, features.shape[1] * _FLOAT.itemsize))
+    for first in range(0, len(rows), step):
+        yield features[rows[first : first + step]]
+
+
+def _hint(path: Path) -> str:
+    part = path.with_name(path.name + ".part")
+    return f" (an unfinished extraction lies beside it, {part.name}: start it again)" if part.exists() else ""

@@ -1,0 +1,175 @@
+"""The unfinished file of an extraction, from which a killed one is taken up again.
+
+Beside NAME lie NAME.part, the descriptors as they come (float32, row i at byte 4*D*i), and NAME.part.json,
+the journal: what is being computed (network, images, settings) and which groups of images are done. A
+group's rows are on the disk before the journal says so; a group that was cut off is computed again as a
+whole, in the same batches, so the finished file has the same bytes as that of a run without a break.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from deepibl.errors import FeatureFileError
+from deepibl.feature_files import suffix_of, write_features
+from matlab_compat.files import atomic_output
+
+_FORMAT = "deepibl-partial-features/1"
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
+
+
+class PartialFeatures:
+    """Descriptors of `count` images on their way to `out`, in groups of `group_size` consecutive images.
+
+    identity: plain values that say what is computed; a journal with others is not resumed but replaced.
+    A journal that fits keeps its own group size. Use as a context manager: the file is open, and locked
+    against a second process, inside. Raises FeatureFileError if another process is writing it.
+    """
+
+    def __init__(
+        self, out: str | os.PathLike[str], identity: Mapping[str, Any], count: int, group_size: int
+    ) -> None:
+        self.out = Path(out)
+        self.part = self.out.with_name(self.out.name + ".part")
+        self.count = count
+        self.group_size = group_size
+        self.dim: int | None = None
+        self.done: set[int] = set()
+        self._journal = self.part.with_name(self.part.name + ".json")
+        self._identity = dict(identity)
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> "PartialFeatures":
+        self.part.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.fdopen(os.open(self.part, os.O_RDWR | os.O_CREAT | _BINARY, 0o666), "r+b")
+        try:
+            _lock(self._file, self.part)
+        except FeatureFileError:
+            self._file.close()
+            raise
+        self._resume()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    @property
+    def groups(self) -> list[range]:
+        """All groups, as ranges of image ids."""
+        starts = range(0, self.count, self.group_size)
+        return [range(start, min(start + self.group_size, self.count)) for start in starts]
+
+    @property
+    def images_done(self) -> int:
+        """Images in groups that are done."""
+        return sum(len(group) for number, group in enumerate(self.groups) if number in self.done)
+
+    def write(self, number: int, ids: Sequence[int], rows: np.ndarray) -> None:
+        """Stores the descriptors (n, D) of a group's images; the group is done if none of them is missing.
+
+        Raises FeatureFileError if D is not that of the rows before.
+        """
+        group = self.groups[number]
+        if len(ids):
+            self.dim = rows.shape[1] if self.dim is None else self.dim
+            if rows.shape[1] != self.dim:
+                raise FeatureFileError(
+                    f"{self.part}: descriptors of {self.dim} and of {rows.shape[1]} dimensions"
+                )
+            block = np.zeros((len(group), self.dim), dtype="<f4")
+            block[np.asarray(ids) - group.start] = rows
+            self._opened.seek(group.start * self.dim * 4)
+            self._opened.write(block.data)
+            self._opened.flush()
+            os.fsync(self._opened.fileno())
+        if len(ids) == len(group):
+            self.done.add(number)
+            self._write_journal()
+
+    def finish(self, kept: Sequence[int], names: Sequence[str], suffix: str | None = None) -> None:
+        """Turns the rows of the images `kept` (ascending) into the file `out`; nothing partial stays.
+
+        names: of all images; suffix: the format, default that of `out`.
+        """
+        size = self.count * (self.dim or 0) * 4
+        self._opened.truncate(size)
+        if suffix_of(self.out, suffix) == ".bin" and len(kept) == self.count:
+            os.fsync(self._opened.fileno())
+            self._let_go(lambda: os.replace(self.part, self.out))
+        else:
+            self._opened.flush()
+            rows = np.memmap(self.part, dtype="<f4", mode="r", shape=(self.count, self.dim or 0))
+            write_features(self.out, rows, names, rows=kept, suffix=suffix)
+            self.discard()
+        self._journal.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Removes the partial file and its journal."""
+        self._let_go(lambda: self.part.unlink(missing_ok=True))
+        self._journal.unlink(missing_ok=True)
+
+    def _let_go(self, remove: Callable[[], Any]) -> None:
+        """Takes the name `part` away and closes the file: locked until it is gone, but for Windows."""
+        if os.name == "nt":
+            self._opened.close()
+        remove()
+        self._opened.close()
+
+    @property
+    def _opened(self) -> IO[bytes]:
+        if self._file is None:
+            raise FeatureFileError(f"{self.part}: is not open; use PartialFeatures in a with statement")
+        return self._file
+
+    def _resume(self) -> None:
+        """Takes over what a journal of the same identity says is done and the file really holds."""
+        try:
+            journal = json.loads(self._journal.read_text(encoding="utf-8"))
+            fits = journal["identity"] == self._described()
+            group_size, dim, done = int(journal["group_size"]), int(journal["dim"]), list(journal["done"])
+        except (OSError, ValueError, KeyError, TypeError):
+            fits = False
+        if not fits:
+            self._opened.truncate(0)
+            self._journal.unlink(missing_ok=True)
+            return
+        size = os.fstat(self._opened.fileno()).st_size
+        self.group_size, self.dim = group_size, dim
+        groups = self.groups
+        self.done = {n for n in done if 0 <= n < len(groups) and groups[n].stop * dim * 4 <= size}
+
+    def _described(self) -> dict[str, Any]:
+        return json.loads(json.dumps({"format": _FORMAT, "count": self.count, **self._identity}))
+
+    def _write_journal(self) -> None:
+        content = {
+            "identity": self._described(),
+            "group_size": self.group_size,
+            "dim": self.dim,
+            "done": sorted(self.done),
+        }
+        with atomic_output(self._journal) as temporary:
+            temporary.write_text(json.dumps(content), encoding="utf-8")
+
+
+def _lock(file: IO[bytes], path: Path) -> None:
+    """Keeps a second process out, where the system can (not on Windows); ends with the process."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_ours = os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except OSError as error:
+        raise FeatureFileError(f"{path}: another process is writing it; wait for it or stop it") from error
+    if not is_ours:
+        raise FeatureFileError(
+            f"{path}: another process has finished it this moment; look at its result first"
+        )

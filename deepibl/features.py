@@ -1,0 +1,219 @@
+"""Descriptors of many images: read beside computing, batched by size, kept in order, resumable.
+
+>>> features = extract(net, ["a.jpg", "b.png"])                        # (2, D) float32
+>>> report = extract_to_file(net, "photos", names, "features.bin")     # goes on where a killed run stopped
+
+Images of any mix of sizes are put into batches of equal size within groups of consecutive images; a group's
+batches depend on its images alone, so a run that was killed and started again gives the same bytes.
+An image that cannot be used never leaves a silent gap: see `on_error`.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from deepibl.describe import inference
+from deepibl.errors import ExtractionError
+from deepibl.failure import Failure, list_failures
+from deepibl.feature_files import read_features, suffix_of
+from deepibl.feature_groups import GroupDescriber, group_length
+from deepibl.feature_partial import PartialFeatures
+from deepibl.loader import default_threads, load_in_order
+from deepibl.network_identity import digest, network_id
+from deepibl.progress import ProgressCallback, ProgressMeter, reporting
+from matlab_compat.errors import ArgumentError
+from matlab_compat.simplenn import SimpleNN
+
+__all__ = ["ExtractionReport", "Failure", "extract", "extract_to_file", "read_features"]
+
+
+@dataclass(frozen=True)
+class ExtractionReport:
+    """What `extract_to_file` wrote: row i of `path` is the image `kept[i]`; `dim` is 0 if none was kept."""
+
+    path: Path
+    kept: np.ndarray
+    failures: list[Failure]
+    dim: int
+
+
+def extract(
+    net: nn.Module,
+    images: Sequence[str | os.PathLike[str]],
+    *,
+    root: str | os.PathLike[str] = "",
+    batch_size: int = 10,
+    device: str | torch.device | None = None,
+    precision: str = "fp32",
+    resize: int | Sequence[int] | None = None,
+    num_threads: int | None = None,
+    on_error: str = "raise",
+    progress: ProgressCallback | bool | None = None,
+) -> Any:
+    """Descriptors (N, D) float32 of image files, row i of image i.
+
+    net: a SimpleNN, or any module with `prepare(images 0–255)` whose output, flattened, is the descriptor.
+    images: file names, below `root`; any format that `deepibl.images` reads, any mix of sizes.
+    batch_size: images of one size computed at a time. device: moved to it; None: where the network is.
+    precision: fp32, or bf16 for the trunk (the NetVLAD sums and the last normalisations stay float32).
+    resize: pixels of the shorter side (Tokyo 24/7 queries: 640), or (height, width); None: as they are.
+    num_threads: that read and decode, beside computing; None: the CPUs, at most 8.
+    progress: called with a `deepibl.progress.Progress`; None shows a bar on a terminal; False is silent.
+
+    on_error: "raise" goes through all images and then raises ExtractionError with a list of those that
+    failed (`.failures`); "skip" returns (features, kept, failures): features of the images `kept`
+    (ascending ids, int64) and a `Failure` for every other one.
+    Raises ArgumentError for settings out of range and an empty list.
+    """
+    run = _Run(net, images, root, batch_size, precision, resize, num_threads, on_error)
+    memory = _InMemory(run.count, group_length(batch_size))
+    failures = run.fill(memory, device, progress)
+    kept = _others(run.count, failures)
+    if on_error == "raise":
+        run.raise_if_any(failures)
+        return memory.rows
+    return memory.rows[kept], kept, failures
+
+
+def extract_to_file(
+    net: nn.Module,
+    root: str | os.PathLike[str],
+    names: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    batch_size: int = 10,
+    device: str | torch.device | None = None,
+    precision: str = "fp32",
+    resize: int | Sequence[int] | None = None,
+    num_threads: int | None = None,
+    on_error: str = "raise",
+    progress: ProgressCallback | bool | None = None,
+    suffix: str | None = None,
+) -> ExtractionReport:
+    """Writes the descriptors of image files to a .bin, .npy or .h5 file (by its suffix, or `suffix`).
+
+    Takes what `extract` takes. Until it is whole, the file is called out.part, with a journal out.part.json
+    beside it; started again after a kill with the same network, images, resize and precision, the run goes
+    on where it was and the file has the same bytes (with the same batch_size and device).
+
+    on_error: "raise" keeps the good descriptors in out.part and raises ExtractionError, so that a run
+    after the repair computes little; "skip" writes the rows of the images that worked (no file if none
+    did). Raises also ArgumentError, and FeatureFileError if another process is writing the same file.
+    """
+    run = _Run(net, names, root, batch_size, precision, resize, num_threads, on_error)
+    suffix_of(out, suffix)
+    with PartialFeatures(out, run.identity(), run.count, group_length(batch_size)) as partial:
+        failures = run.fill(partial, device, progress)
+        if on_error == "raise":
+            run.raise_if_any(failures, f"; the other descriptors are kept in {partial.part}, run it again")
+        kept = _others(run.count, failures)
+        if len(kept):
+            partial.finish(kept.tolist(), [os.fspath(name) for name in names], suffix)
+        else:
+            partial.discard()
+        return ExtractionReport(Path(out), kept, failures, partial.dim or 0)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The checked settings of one extraction."""
+
+    net: nn.Module
+    names: Sequence[str | os.PathLike[str]]
+    root: str | os.PathLike[str]
+    batch_size: int
+    precision: str
+    resize: int | Sequence[int] | None
+    num_threads: int | None
+    on_error: str
+
+    def __post_init__(self) -> None:
+        if isinstance(self.names, str | os.PathLike):
+            raise ArgumentError(f"images must be a list of names; give [{os.fspath(self.names)!r}]")
+        if not len(self.names):
+            raise ArgumentError("no images given: the list of names is empty")
+        if self.batch_size < 1:
+            raise ArgumentError(f"batch_size is 1 or more, not {self.batch_size}")
+        if self.on_error not in ("raise", "skip"):
+            raise ArgumentError(f"on_error is 'raise' or 'skip', not {self.on_error!r}")
+
+    @property
+    def count(self) -> int:
+        return len(self.names)
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the descriptors' values, as plain values for the journal."""
+        listed = json.dumps([os.path.abspath(self.root), *(os.fspath(name) for name in self.names)])
+        return {
+            "network": _network_identity(self.net),
+            "images": hashlib.sha256(listed.encode()).hexdigest(),
+            "resize": self.resize if self.resize is None else np.ravel(self.resize).tolist(),
+            "precision": self.precision,
+        }
+
+    def fill(
+        self, sink: Any, device: str | torch.device | None, progress: ProgressCallback | bool | None
+    ) -> list[Failure]:
+        """Computes what the sink, a `PartialFeatures` or `_InMemory`, lacks; gives the failures."""
+        paths = [os.path.join(self.root, name) for name in self.names]
+        todo = [(number, group) for number, group in enumerate(sink.groups) if number not in sink.done]
+        threads = default_threads() if self.num_threads is None else max(1, int(self.num_threads))
+        failures: list[Failure] = []
+        with reporting(progress, "extracting") as report, inference(self.net, device) as where:
+            meter = ProgressMeter(self.count, report, already_done=sink.images_done)
+            describer = GroupDescriber(self.net, where, paths, self.batch_size, self.precision, self.resize)
+            ids = chain.from_iterable(group for _, group in todo)
+            ahead = 2 * self.batch_size + threads
+            with closing(load_in_order(describer.load, ids, threads, ahead)) as stream:
+                for number, group in todo:
+                    kept, rows, failed = describer.describe(stream, len(group), meter.advance)
+                    sink.write(number, kept, rows)
+                    failures += failed
+        return failures
+
+    def raise_if_any(self, failures: Sequence[Failure], rest: str = "") -> None:
+        """Raises ExtractionError listing the failures, if there are any."""
+        if failures:
+            head = f"{len(failures)} of {self.count} images could not be described{rest}"
+            raise ExtractionError(f"{head}:\n{list_failures(failures)}", failures)
+
+
+class _InMemory:
+    """Where `extract` keeps its rows; has the interface of `PartialFeatures`."""
+
+    images_done = 0
+
+    def __init__(self, count: int, group_size: int) -> None:
+        self.groups = [range(at, min(at + group_size, count)) for at in range(0, count, group_size)]
+        self.done: set[int] = set()
+        self.rows = np.zeros((count, 0), dtype=np.float32)
+
+    def write(self, number: int, ids: Sequence[int], rows: np.ndarray) -> None:
+        if len(ids) and not self.rows.shape[1]:
+            self.rows = np.zeros((len(self.rows), rows.shape[1]), dtype=np.float32)
+        if len(ids):
+            self.rows[np.asarray(ids)] = rows
+
+
+def _others(count: int, failures: Sequence[Failure]) -> np.ndarray:
+    """The ids that did not fail, ascending."""
+    kept = np.ones(count, dtype=bool)
+    kept[[failure.index for failure in failures]] = False
+    return np.flatnonzero(kept)
+
+
+def _network_identity(net: nn.Module) -> str:
+    if isinstance(net, SimpleNN) or hasattr(net, "network_id"):
+        return network_id(net)
+    state = net.state_dict()
+    return digest([type(net).__qualname__, list(state)], list(state.values()))

@@ -1,0 +1,112 @@
+"""Positions on the globe: latitude and longitude to UTM metres and back, and the position in a photo's EXIF.
+
+A zone is its number and hemisphere, '33N' or '56S'. (Not the latitude band that MGRS writes in the same
+place: '33U' is refused; bands N … X are the northern hemisphere, C … M the southern one.)
+"""
+
+import os
+from typing import Any
+
+import numpy as np
+
+from deepibl.errors import DatasetError
+
+SOUTHERN_OFFSET = 1e7  # metres that are added to northings of the southern hemisphere
+LATITUDES = (-80.0, 84.0)  # UTM's own limits
+_GPS_IFD = 0x8825
+
+
+def latlon_to_utm(latitude: Any, longitude: Any, zone: str | None = None) -> tuple[np.ndarray, str]:
+    """UTM positions (N, 2) float64 (east, north in metres, WGS 84) of degrees (N,).
+
+    zone: the one zone for all of them, so that their distances make sense; by default that of the first
+    position that is known. NaN stays NaN. Returns the positions and the zone.
+    Errors: DatasetError for degrees out of range (latitude -80 … 84), and when no zone can be found.
+    """
+    import utm
+
+    lat, lon = (np.array(v, dtype=np.float64, ndmin=1) for v in (latitude, longitude))
+    known = np.isfinite(lat) & np.isfinite(lon)
+    wrong = known & ((lat < LATITUDES[0]) | (lat > LATITUDES[1]) | (np.abs(lon) > 180))
+    if wrong.any():
+        first = int(np.flatnonzero(wrong)[0])
+        raise DatasetError(
+            f"position {first}: latitude {lat[first]}, longitude {lon[first]} is out of range: UTM covers "
+            "latitudes -80 to 84 and longitudes -180 to 180 degrees"
+        )
+    if zone is None:
+        if not known.any():
+            raise DatasetError("no position is known, so no UTM zone follows from them")
+        zone = zone_of(lat[known][0], lon[known][0])
+    number, northern = parse_zone(zone)
+    positions = np.full((len(lat), 2), np.nan)
+    # one hemisphere at a time: the library refuses to mix them and counts each from its own origin
+    for half, offset in ((known & (lat >= 0), 0.0), (known & (lat < 0), SOUTHERN_OFFSET)):
+        if half.any():
+            east, north, *_ = utm.from_latlon(lat[half], lon[half], force_zone_number=number)
+            origin = 0.0 if northern else SOUTHERN_OFFSET
+            positions[half] = np.stack([east, north - offset + origin], axis=1)
+    return positions, zone
+
+
+def utm_to_latlon(east: float, north: float, zone: str) -> tuple[float, float]:
+    """Latitude and longitude in degrees of a UTM position in metres. Errors: DatasetError for a bad zone."""
+    import utm
+
+    number, northern = parse_zone(zone)
+    latitude, longitude = utm.to_latlon(east, north, number, northern=northern, strict=False)
+    return float(latitude), float(longitude)
+
+
+def zone_of(latitude: float, longitude: float) -> str:
+    """The UTM zone of a position in degrees, like '33N'; Norway's and Svalbard's exceptions included."""
+    import utm
+
+    number = utm.latlon_to_zone_number(latitude, longitude)
+    return f"{number}{'N' if latitude >= 0 else 'S'}"
+
+
+def parse_zone(zone: str) -> tuple[int, bool]:
+    """('33N') -> (33, True): number and whether it is the northern hemisphere. Errors: DatasetError."""
+    number, hemisphere = zone[:-1].strip(), zone[-1:].upper()
+    if not number.isdigit() or not 1 <= int(number) <= 60 or hemisphere not in ("N", "S"):
+        raise DatasetError(f"{zone!r} is no UTM zone: write its number and hemisphere, like '33N' or '56S'")
+    return int(number), hemisphere == "N"
+
+
+def map_link(latitude: float, longitude: float) -> str:
+    """An OpenStreetMap link with a marker at a position in degrees."""
+    at = f"{latitude:.6f}", f"{longitude:.6f}"
+    return f"https://www.openstreetmap.org/?mlat={at[0]}&mlon={at[1]}#map=19/{at[0]}/{at[1]}"
+
+
+def photo_position(path: str | os.PathLike[str]) -> tuple[float, float] | None:
+    """Latitude and longitude in degrees from a photo's EXIF; None where it has none (0, 0 counts as none).
+
+    Errors: DatasetError for a file that is no image.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as photo:
+            gps = photo.getexif().get_ifd(_GPS_IFD)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as problem:
+        raise DatasetError(f"{os.fspath(path)} cannot be read as an image: {problem}") from None
+    latitude = _degrees(gps.get(2), gps.get(1), "S")
+    longitude = _degrees(gps.get(4), gps.get(3), "W")
+    if latitude is None or longitude is None or (latitude == 0 and longitude == 0):
+        return None
+    return latitude, longitude
+
+
+def _degrees(parts: Any, reference: Any, negative: str) -> float | None:
+    """Degrees, minutes and seconds as EXIF holds them; None where they are missing or make no sense."""
+    try:
+        values = [float(part) for part in parts]
+        degrees = sum(value / 60**place for place, value in enumerate(values))
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    if len(values) not in (1, 2, 3) or not np.isfinite(degrees):
+        return None
+    sign = reference.decode("ascii", "replace") if isinstance(reference, bytes) else str(reference or "")
+    return -degrees if sign.strip("\0 ").upper() == negative else degrees

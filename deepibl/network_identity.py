@@ -1,0 +1,84 @@
+"""What a network is, as one string: equal for equal computations, however the network was stored."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from matlab_compat.errors import NetworkFormatError
+from matlab_compat.mat_values import MatObject
+from matlab_compat.simplenn import SimpleNN
+from matlab_compat.simplenn_layer import CLASS_FIELD
+
+_CHUNK = 8 * 2**20
+# what training keeps in a layer, and what only repeats its weights' shapes: it does not change what is
+# computed
+_NO_MATTER = {"momentum", "learningRate", "weightDecay", "precious", "K", "D", "vladDim", CLASS_FIELD}
+
+
+def network_id(net: Any) -> str:
+    """The identity of a network: a SHA-256 over its weights (as float32), its layers' settings and its mean.
+
+    Layer names, what training keeps, and the way of storing (class objects or structs, .mat or .safetensors)
+    do not enter. Takes a SimpleNN, or any extractor with a method `network_id()`.
+    """
+    if not isinstance(net, SimpleNN):
+        return net.network_id()
+    layers = [
+        [layer.classname or layer.type, {k: _plain(v) for k, v in layer.fields.items() if _matters(k, v)}]
+        for layer in net
+    ]
+    weights = [weight for layer in net for weight in layer.weights]
+    return digest({"layers": layers, "mean": _mean(net)}, weights)
+
+
+def digest(structure: Any, tensors: list[Tensor | None]) -> str:
+    """SHA-256 over a JSON-like structure and tensors (as float32), hexadecimal."""
+    whole = hashlib.sha256(json.dumps(structure, sort_keys=True).encode())
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        for tensor in tensors:
+            whole.update(json.dumps(None if tensor is None else list(tensor.shape)).encode())
+            if tensor is not None:
+                for part in pool.map(lambda chunk: hashlib.sha256(chunk).digest(), _chunks(tensor)):
+                    whole.update(part)
+    return whole.hexdigest()
+
+
+def _chunks(tensor: Tensor) -> Iterator[memoryview]:
+    array = tensor.detach().to("cpu", torch.float32).contiguous().numpy()
+    content = array.reshape(-1).view(np.uint8).data
+    for start in range(0, len(content), _CHUNK):
+        yield content[start : start + _CHUNK]
+
+
+def _matters(name: str, value: Any) -> bool:
+    return name not in _NO_MATTER and _plain(value) not in ([], "", {})
+
+
+def _plain(value: Any) -> Any:
+    """A MATLAB value as JSON: numbers as lists of floats (with their shape when they are no vector)."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(child) for name, child in value.items()}
+    if isinstance(value, MatObject):
+        return [value.classname, _plain(value.properties)]
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        shape = [side for side in value.shape if side != 1]
+        return value.astype(np.float64).ravel("F").tolist() + ([shape] if len(shape) > 1 else [])
+    if isinstance(value, np.ndarray | list | tuple):
+        return [_plain(item) for item in (value.ravel("F") if isinstance(value, np.ndarray) else value)]
+    if isinstance(value, bool | int | float):
+        return [float(value)]
+    return str(value)
+
+
+def _mean(net: SimpleNN) -> list[float] | None:
+    try:
+        return net.mean_pixel.tolist()
+    except NetworkFormatError:
+        return None

@@ -1,0 +1,129 @@
+"""`deepibl evaluate`: from a network and images to Recall@N."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepibl.dataset_folder import Places, dataset_from_places
+from deepibl.datasets import PlaceDataset
+from deepibl.evaluation import RecallResult, crop_features, recall_at_n
+from deepibl.features import extract, extract_to_file, read_features
+from deepibl.index import PlaceIndex
+from deepibl.networks import load_network, network_id
+from deepibl.sources import query_places
+
+StrPath = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Recall@N of a network on a data set, and what was measured."""
+
+    dataset: PlaceDataset
+    network: str
+    network_id: str
+    dim: int
+    result: RecallResult
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON: recall by N, by group, and what was measured."""
+        ns = [str(n) for n in self.result.ns]
+        return {
+            "dataset": self.dataset.name,
+            "database_images": self.dataset.numImages,
+            "queries": self.dataset.numQueries,
+            "network": self.network,
+            "network_id": self.network_id,
+            "dimensions": self.dim,
+            "recall": dict(zip(ns, self.result.recalls.tolist(), strict=True)),
+            "recall_by_group": {
+                group: dict(zip(ns, recalls.tolist(), strict=True))
+                for group, recalls in self.result.by_group().items()
+            },
+        }
+
+
+def evaluate_network(
+    network: StrPath,
+    dataset: PlaceDataset,
+    *,
+    features: StrPath | None = None,
+    resize: int | None = None,
+    crop_to_dim: int = 0,
+    device: str = "cpu",
+    **settings: Any,
+) -> Evaluation:
+    """Describes the images of a data set and measures Recall@N by its rules.
+
+    network: the file. features: a folder to keep descriptors in, which are used again for the same network,
+    images and settings (default: a temporary one). resize: shorter side of all images, in pixels; a data
+    set's own rule for queries (Tokyo 24/7: 640) comes first. crop_to_dim: keep that many dimensions (0: all).
+    settings: what `extract_to_file` takes. Errors: MissingImageError before anything is computed;
+    ExtractionError when an image cannot be read: a recall on fewer images would not be comparable.
+    """
+    dataset.check_images()
+    net = load_network(network, device=device)
+    identity = network_id(net)
+    with ExitStack() as stack:
+        folder = Path(features) if features is not None else None
+        folder = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deepibl-")))
+        parts = {}
+        for which, names, root, size in (
+            ("db", dataset.dbImageFns, dataset.dbPath, resize),
+            ("q", dataset.qImageFns, dataset.qPath, dataset.query_resize or resize),
+        ):
+            key = _digest([identity, names, os.path.abspath(root), size, settings.get("precision")])
+            file = folder / f"{Path(network).stem}_{dataset.name}_{which}_{key}.bin"
+            if not file.exists():
+                extract_to_file(net, root, names, file, resize=size, device=device, **settings)
+            parts[which] = crop_features(read_features(file, count=len(names)), crop_to_dim)
+    return _evaluation(dataset, str(network), identity, parts["q"], parts["db"])
+
+
+def evaluate_index(
+    index_file: StrPath,
+    queries: StrPath,
+    *,
+    find: Callable[[str], Path],
+    net: str | None = None,
+    threshold: float = 25.0,
+    root: StrPath | None = None,
+    crop_to_dim: int = 0,
+    device: str = "cpu",
+    **settings: Any,
+) -> Evaluation:
+    """Recall@N of queries (folder, CSV or dbStruct) against an index; images without position are left out.
+
+    find: from a network's name or path to its file. net: the network, if it is not where the index says.
+    threshold: metres within which a match is right. Errors: NetworkMismatchError if it is another network.
+    """
+    index = PlaceIndex.load(index_file)
+    path = find(net or index.network_path)
+    loaded = load_network(path, device=device)
+    index.require_network(network_id(loaded))
+    known = np.flatnonzero(np.isfinite(index.positions).all(axis=1))
+    database = Places(index.root, [index.names[i] for i in known], index.positions[known], index.utm_zone)
+    dataset = dataset_from_places(
+        Path(index_file).stem, database, query_places(queries, root, index.utm_zone), posDistThr=threshold
+    )
+    asked = extract(loaded, dataset.image_paths("q"), resize=index.resize, device=device, **settings)
+    cropped = [crop_features(rows, crop_to_dim) for rows in (asked, index.descriptors[known])]
+    return _evaluation(dataset, str(path), index.network_id, *cropped)
+
+
+def _evaluation(
+    dataset: PlaceDataset, network: str, identity: str, queries: np.ndarray, database: np.ndarray
+) -> Evaluation:
+    return Evaluation(dataset, network, identity, queries.shape[1], recall_at_n(queries, database, dataset))
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:12]

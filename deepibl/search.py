@@ -1,0 +1,103 @@
+"""Exact nearest neighbours of descriptors: blocks of queries in one matrix product each, by faiss."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from deepibl.errors import FeatureFileError
+from matlab_compat.errors import ArgumentError
+from matlab_compat.yael import float_rows, search_checked, squared_norms
+
+BLOCK = 1024  # queries at a time: bounds memory, changes no result
+
+
+def nearest(queries: Any, database: Any, k: int, block: int = BLOCK) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest database rows of each query, nearest first; equally near ones lowest id first.
+
+    queries: (Q, D), database: (N, D), float32 or what converts to it; the database may be memory-mapped.
+    Returns ids (Q, min(k, N)) int64, 0-based, and squared L2 distances of the same shape, float32.
+    The ids do not depend on `block` (near ties are decided in float64).
+    Errors: FeatureFileError for descriptors that do not fit together or hold NaN or infinity, ArgumentError
+    for a k or block below 1.
+
+    >>> nearest([[0.0, 0.0]], [[3.0, 4.0], [1.0, 0.0]], k=2)
+    (array([[1, 0]]), array([[ 1., 25.]], dtype=float32))
+    """
+    if k < 1 or block < 1:
+        raise ArgumentError(f"k and block must be at least 1, not k={k!r}, block={block!r}")
+    searcher = Searcher(database)
+    rows = as_descriptors(queries, "queries")
+    parts = [searcher(rows[start : start + block], k) for start in range(0, len(rows), block)]
+    width = min(int(k), len(searcher.database))
+    empty = (np.zeros((0, width), np.int64), np.zeros((0, width), np.float32))
+    ids, distances = zip(empty, *parts, strict=True)
+    return np.concatenate(ids), np.concatenate(distances)
+
+
+class Searcher:
+    """A database (N, D), checked once and asked many times: `searcher(queries, k)` as in nearest."""
+
+    def __init__(self, database: Any) -> None:
+        self.database = as_descriptors(database, "database")
+        self._largest = float(_norms(self.database, "database").max(initial=0))
+
+    def __call__(self, queries: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = as_descriptors(queries, "queries")
+        if rows.shape[1] != self.database.shape[1]:
+            raise FeatureFileError(
+                f"the queries have {rows.shape[1]} dimensions, the database {self.database.shape[1]}: "
+                "both must come from the same network and be cropped alike"
+            )
+        largest = max(self._largest, float(_norms(rows, "queries").max(initial=0)))
+        k = min(int(k), len(self.database))
+        if k == 0 or not len(rows):
+            return np.zeros((len(rows), k), np.int64), np.zeros((len(rows), k), np.float32)
+        return search_checked(self.database, rows, k, largest)
+
+
+class BlockSearcher:
+    """Answers one query at a time from blocks of neighbours that were searched together.
+
+    order: the query ids (T,) in which it will be asked; depth: neighbours to prepare. A query that is not in
+    order, or more neighbours than depth, is searched on its own.
+    """
+
+    def __init__(
+        self, searcher: Searcher, queries: np.ndarray, order: np.ndarray, depth: int, block: int
+    ) -> None:
+        self.searcher, self.queries, self.order = searcher, queries, order
+        self.depth, self.block = depth, block
+        self.place = {int(query): row for row, query in enumerate(order)}
+        self.start = -1
+        self.ids = self.distances = np.zeros((0, 0))
+
+    def __call__(self, query: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+        if k > self.depth or query not in self.place:
+            ids, distances = self.searcher(self.queries[query : query + 1], k)
+            return ids[0], distances[0]
+        row = self.place[query]
+        if self.start < 0 or not self.start <= row < self.start + len(self.ids):
+            self.start = row - row % self.block
+            wanted = self.order[self.start : self.start + self.block]
+            self.ids, self.distances = self.searcher(self.queries[wanted], self.depth)
+        return self.ids[row - self.start, :k], self.distances[row - self.start, :k]
+
+
+def as_descriptors(array: Any, what: str) -> np.ndarray:
+    """Descriptors as C-ordered float32 (N, D), without a copy where they are that already.
+
+    Errors: FeatureFileError, naming `what`, for anything but a matrix of numbers.
+    """
+    return _refuse_as_features(float_rows, array, what)
+
+
+def _norms(rows: np.ndarray, what: str) -> np.ndarray:
+    return _refuse_as_features(squared_norms, rows, what)
+
+
+def _refuse_as_features(check: Callable[[Any, str], np.ndarray], rows: Any, what: str) -> np.ndarray:
+    try:
+        return check(rows, what)
+    except ArgumentError as problem:
+        raise FeatureFileError(str(problem)) from None

@@ -1,0 +1,86 @@
+"""Decoding JPEG files to the pixels that libjpeg gives MatConvNet.
+
+Known: MatConvNet uses libjpeg's defaults (accurate integer DCT, smooth chroma upsampling); the libjpeg-turbo
+in Pillow gives the same pixels, bit for bit, on every file of tests/golden/imread.
+
+libjpeg, reading a file that ends early, goes on reading end-of-image markers and so fills the picture. Pillow
+refuses such a file unless a switch that all threads share is set; here the markers are put behind the file's
+bytes instead, which gives libjpeg's pixels and touches no switch. A whole file is decoded before they are
+reached.
+"""
+
+import io
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from matlab_compat.errors import ImageReadError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_PIXELS = 178_956_970  # beyond it a file is taken for a decompression bomb; the limit Pillow has
+
+_START = b"\xff\xd8"
+_PADDING = b"\xff\xd9" * 0x8000  # end-of-image markers, longer than the longest segment of a JPEG
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a file. Raises ImageReadError, which names it, if it cannot be read or is empty."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise ImageReadError(f"{os.fspath(path)}: cannot be opened: {error.strerror or error}") from error
+    if not data:
+        raise ImageReadError(f"{os.fspath(path)}: the file is empty")
+    return data
+
+
+def is_jpeg(data: bytes) -> bool:
+    """Whether these bytes start as a JPEG file does; its name does not matter."""
+    return data.startswith(_START)
+
+
+def decode(data: bytes, name: str) -> torch.Tensor:
+    """A JPEG's pixels as libjpeg decodes them: uint8 (3, H, W) RGB, or (1, H, W) for a grey one.
+
+    data: the file's bytes; name: what errors call it. EXIF orientation is ignored; what is missing at the end
+    of a truncated file comes as libjpeg fills it (mostly grey).
+    Raises ImageReadError for anything else: no JPEG, CMYK, 12-bit, more than MAX_PIXELS pixels, damaged.
+    """
+    image = decode_any_colour(data, name)
+    if image.mode not in ("L", "RGB"):
+        raise ImageReadError(f"{name}: a {image.mode} JPEG; only grey and colour ones have RGB pixels")
+    return as_tensor(image)
+
+
+def decode_any_colour(data: bytes, name: str) -> "Image":
+    """As `decode`, as a Pillow image of mode L, RGB or CMYK."""
+    if not is_jpeg(data):
+        raise ImageReadError(f"{name}: not a JPEG file: it starts with {data[:2].hex(' ')}")
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    try:
+        image = JpegImageFile(io.BytesIO(data + _PADDING))
+        check_size(image.height, image.width, name)
+        image.load()
+    except ImageReadError:
+        raise
+    except Exception as error:  # Pillow raises a dozen types for damaged files
+        raise ImageReadError(f"{name}: a damaged JPEG file, or of a kind not known: {error}") from error
+    return image
+
+
+def check_size(height: int, width: int, name: str) -> None:
+    """Raises ImageReadError for an image without pixels or with more than MAX_PIXELS."""
+    if not 0 < height * width <= MAX_PIXELS:
+        raise ImageReadError(f"{name}: {width} x {height} pixels; 1 to {MAX_PIXELS} can be decoded")
+
+
+def as_tensor(image: "Image") -> torch.Tensor:
+    """A Pillow image of 8 bits a channel as (C, H, W) uint8."""
+    pixels = np.array(image)
+    return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)

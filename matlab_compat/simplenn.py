@@ -1,0 +1,245 @@
+"""A MatConvNet network (SimpleNN) as a torch module whose layers are addressed by their MATLAB names.
+
+net = SimpleNN.from_matlab(matfile.load("net.mat")["net"])
+y = net(x)                                 # (N, C, H, W) -> (N, C', H', W')
+conv5 = net(x, stop="conv5_3")             # up to and with that layer
+net["conv1_1"].weight                      # (64, 3, 3, 3), a torch parameter
+matfile.save("copy.mat", {"net": net.to_matlab()})
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from matlab_compat import simplenn_layers as _standard_layers  # noqa: F401  # registers MatConvNet's own types
+from matlab_compat.errors import ArgumentError, NetworkFormatError
+from matlab_compat.simplenn_layer import Layer, make_layer
+from matlab_compat.simplenn_tidy import cell_row, layer_cells, relja_simplenn_tidy
+
+_INTO_META = {"meta", "classes", "normalization", "netID", "sessionID", "epoch"}
+
+LayerKey = str | int
+
+
+def require_network(net: Any, function: str) -> SimpleNN:
+    """The network itself; ArgumentError for anything else, which for a MATLAB struct says how to make it
+    one.
+    """
+    if isinstance(net, SimpleNN):
+        return net
+    hint = "; SimpleNN.from_matlab(struct) makes one of a struct" if isinstance(net, Mapping) else ""
+    raise ArgumentError(f"{function} takes a SimpleNN, not {type(net).__name__}{hint}")
+
+
+def _fields_to_write(layer: Any) -> list[str] | None:
+    """The fields of a layer's description in their order; None for the old format, which is written
+    tidied.
+    """
+    return list(layer) if isinstance(layer, Mapping) and "filters" not in layer else None
+
+
+class SimpleNN(nn.Module):
+    """A chain of layers with meta data.
+
+    Attributes: `layers` (ModuleList of `Layer`), `meta` (dict of plain MATLAB values), `extra` (top-level
+    fields of the MATLAB struct other than layers and meta). `net["name"]` and `net[3]` (from 0) are layers.
+    """
+
+    def __init__(
+        self,
+        layers: Iterable[Layer] = (),
+        meta: Mapping[str, Any] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.meta: dict[str, Any] = dict(meta or {})
+        self.extra: dict[str, Any] = dict(extra or {})
+        self._order = ["layers", "meta", *self.extra]
+        self._empty_meta: Any = {}
+
+    @classmethod
+    def from_matlab(cls, struct: dict[str, Any], *, consume: bool = False) -> SimpleNN:
+        """The network that a MATLAB struct describes, in eval mode, on the CPU.
+
+        Args:
+            struct: `layers` (and `meta`) as `matfile.load` gives them; old formats are tidied first.
+            consume: empties `struct` while converting, so that at no time more than one layer is held twice;
+                1 x 1 convolutions then use the memory that was read.
+
+        Raises:
+            UnknownLayerError: a layer type or class that is not known; names the layer.
+            NetworkFormatError: no SimpleNN, fields that make no sense, or channels that do not fit; names the
+            layer.
+        """
+        read = [_fields_to_write(layer) for layer in layer_cells(struct)]
+        order = list(struct)
+        extra = {name: value for name, value in struct.items() if name not in {"layers", *_INTO_META}}
+        tidy = relja_simplenn_tidy(struct)
+        meta = tidy["meta"] if _INTO_META.intersection(order) - {"meta"} else struct.get("meta", {})
+        if consume:
+            struct.clear()
+        descriptions = layer_cells({"layers": tidy.pop("layers")})
+        layers = []
+        for index, written in enumerate(read):
+            description, descriptions[index] = descriptions[index], None
+            layers.append(make_layer(description, index, shared=consume))
+            if written:
+                layers[-1].write_only(written)
+        net = cls(layers, meta if isinstance(meta, Mapping) else {}, extra)
+        net._empty_meta = {} if isinstance(meta, Mapping) else meta
+        net._order = [name for name in order if name in {"layers", "meta", *extra}]
+        net.check_channels()
+        return net.eval()
+
+    def to_matlab(self, classes: bool = False) -> dict[str, Any]:
+        """The network as a MATLAB struct: every field, shape and class that was read, and the present
+        weights.
+
+        Layers of old files (filters, biases) come out in the newest form. Custom layers that were class
+        objects become structs with a field class__; with `classes` they become class objects (`MatObject`)
+        again.
+        """
+        values: dict[str, Any] = dict(self.extra)
+        values["layers"] = cell_row([layer.to_matlab(classes) for layer in self])
+        if self.meta or "meta" in self._order:
+            values["meta"] = dict(self.meta) or self._empty_meta
+        return {name: values[name] for name in dict.fromkeys([*self._order, *values]) if name in values}
+
+    @property
+    def names(self) -> list[str]:
+        """The layers' MATLAB names."""
+        return [layer.name for layer in self]
+
+    @property
+    def types(self) -> list[str]:
+        """The layers' MATLAB types; 'custom' for class objects."""
+        return [layer.type for layer in self]  # type: ignore[misc]
+
+    def index(self, layer: LayerKey) -> int:
+        """The position (from 0) of a layer given by its name, or by a position (negative: from the end).
+
+        Raises ArgumentError for a name that is not there or that several layers have, or a position out of
+        range.
+        """
+        if not isinstance(layer, str):
+            count = len(self.layers)
+            if not -count <= int(layer) < count:
+                raise ArgumentError(
+                    f"layer {layer} asked for; the network has {count} layers, 0 to {count - 1}"
+                )
+            return int(layer) % count
+        found = [position for position, name in enumerate(self.names) if name == layer]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise ArgumentError(
+                f"{len(found)} layers are named '{layer}' ({found}): give the position instead"
+            )
+        close = difflib.get_close_matches(layer, self.names, 1)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        raise ArgumentError(f"no layer is named '{layer}'{hint} Layers: {', '.join(self.names)}")
+
+    def layer(self, layer: LayerKey) -> Layer:
+        """The layer of that name or position; raises what `index` raises."""
+        return self.layers[self.index(layer)]  # type: ignore[return-value]
+
+    __getitem__ = layer
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)  # type: ignore[arg-type]
+
+    def label(self, index: int) -> str:
+        """How errors name a layer: position, name and type."""
+        layer = self.layer(index)
+        return f"layer {index} '{layer.name}' ({layer.classname or layer.type})"
+
+    def with_layers(self, layers: Iterable[Layer]) -> SimpleNN:
+        """A network of these layers with a copy of this one's meta; the layers themselves are shared, not
+        copied.
+        """
+        net = type(self)(layers, self.meta, self.extra)
+        net._order, net._empty_meta = list(self._order), self._empty_meta
+        return net.train(self.training)
+
+    def check_channels(self) -> None:
+        """Raises NetworkFormatError, naming the layer, where channels of consecutive layers do not fit."""
+        channels: int | None = None
+        for index, layer in enumerate(self):
+            try:
+                channels = layer.channels_out(channels)
+            except ArgumentError as error:
+                raise NetworkFormatError(f"{self.label(index)}: {error}") from error
+
+    def _span(self, start: LayerKey | None, stop: LayerKey | None) -> range:
+        first = 0 if start is None else self.index(start)
+        last = len(self) - 1 if stop is None else self.index(stop)
+        if last < first and len(self):
+            raise ArgumentError(f"start, {self.label(first)}, comes after stop, {self.label(last)}")
+        return range(first, last + 1)
+
+    def _step(self, index: int, x: Tensor) -> Tensor:
+        try:
+            return self.layers[index](x)
+        except ArgumentError as error:
+            raise NetworkFormatError(f"{self.label(index)}: {error}") from error
+
+    def forward(self, x: Tensor, *, start: LayerKey | None = None, stop: LayerKey | None = None) -> Tensor:
+        """Runs the layers from `start` to `stop`, both included, by default all.
+
+        Args:
+            x: (N, C, H, W), already prepared (see `prepare`); with `start` the input of that layer.
+            start, stop: names or positions of layers.
+
+        Returns:
+            (N, C', H', W'); `.flatten(1)` has MATLAB's order within an image for outputs with H' = 1.
+
+        Raises:
+            ArgumentError: no such layer. NetworkFormatError: maps that a layer cannot take; names the layer.
+        """
+        for index in self._span(start, stop):
+            x = self._step(index, x)
+        return x
+
+    def activations(self, x: Tensor) -> list[Tensor]:
+        """The input and every layer's output, L + 1 tensors (N, C, H, W); raises what `forward` raises."""
+        found = [x]
+        for index in range(len(self)):
+            found.append(self._step(index, found[-1]))
+        return found
+
+    @property
+    def mean_pixel(self) -> Tensor:
+        """What is subtracted from images, (3,) or one value a channel: averageImage's top-left pixel, as the
+        original.
+
+        Raises NetworkFormatError where meta has no normalization.averageImage (or, in old files, imageMean).
+        """
+        normalization = self.meta.get("normalization")
+        average = normalization.get("averageImage") if isinstance(normalization, Mapping) else None
+        average = self.extra.get("imageMean") if average is None else average
+        if average is None or not np.size(average):
+            raise NetworkFormatError(
+                "the network does not say which mean to subtract: set net.meta['normalization'] ="
+                " {'averageImage':"
+                " a 1 x 1 x 3 array} (zeros, if none)"
+            )
+        array = np.asarray(average, dtype=np.float32)
+        pixel = array[0, 0] if array.ndim > 2 else array.ravel()[: 3 if array.size == 3 else 1]
+        return torch.tensor(np.atleast_1d(pixel).ravel())
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W), RGB, 0..255, minus the mean pixel; grey ones (N, 1, H, W) come out as three
+        channels.
+        """
+        mean = self.mean_pixel.to(images.device)
+        return images - mean[:, None, None]

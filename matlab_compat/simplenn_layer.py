@@ -1,0 +1,276 @@
+"""What all layers of a SimpleNN share: MATLAB's fields, weights that know their MATLAB form, and the
+registry.
+
+A new layer type is a subclass of `Layer` with a decorator:
+
+    @register_custom("layerVLAD")             # or @register_layer("conv"): by class name, or by type
+    class VLAD(Layer):
+        weight_specs = (WeightSpec("assign", FILTERS), WeightSpec("offset", FILTERS))
+
+        def forward(self, x): ...             # (N, C, H, W) -> (N, C', H', W')
+
+`weight_specs` names the layer's weights in MATLAB's order; each becomes a parameter (or buffer) of that name.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from torch import Tensor, nn
+
+from matlab_compat.errors import ArgumentError, MatFileError, NetworkFormatError, UnknownLayerError
+from matlab_compat.mat_values import MatObject, cell_list
+from matlab_compat.mat_values import text as matlab_text
+from matlab_compat.simplenn_tidy import cell_row, layer_label, layer_type
+from matlab_compat.simplenn_weights import FILTERS, MATRIX, VECTOR, WeightKind, WeightSpec
+
+__all__ = [
+    "CLASS_FIELD",
+    "FILTERS",
+    "MATRIX",
+    "VECTOR",
+    "Layer",
+    "WeightKind",
+    "WeightSpec",
+    "make_layer",
+    "register_custom",
+    "register_layer",
+]
+
+CLASS_FIELD = "class__"  # where a plain struct says of which class the custom layer was
+
+
+class Layer(nn.Module):
+    """One layer of a SimpleNN: a module on (N, C, H, W) tensors that remembers what MATLAB stored.
+
+    Attributes: `name` and `type` as in MATLAB ('custom' for class objects), `classname` (custom layers, else
+    ''), `fields` (all other MATLAB fields in order, read-only; `set_field` changes one). Weights are
+    parameters of their MATLAB class in torch's layout; a forward pass computes in the class of its input.
+    """
+
+    weight_specs: ClassVar[tuple[WeightSpec, ...]] = ()
+
+    def __init__(
+        self, fields: Mapping[str, Any], classname: str = "", is_object: bool = False, shared: bool = False
+    ) -> None:
+        super().__init__()
+        self.name = matlab_text(fields.get("name", ""))
+        self.type = layer_type(fields)  # type: ignore[assignment]  # hides Module.type(), which casts
+        self.classname = classname
+        self._is_object = is_object
+        self._order = list(fields)
+        self._unwritten_name: str | None = None
+        held = {"name", "type", *(["weights"] if self.weight_specs else [])}
+        self._fields = {name: value for name, value in fields.items() if name not in held}
+        self._stored: list[tuple[tuple[int, ...], np.dtype]] = []
+        if self.weight_specs:
+            self._read_weights(cell_list(fields.get("weights", [])), shared)
+        self.configure()
+
+    def _read_weights(self, arrays: list[Any], shared: bool) -> None:
+        if len(arrays) != len(self.weight_specs):
+            names = ", ".join(spec.name for spec in self.weight_specs)
+            raise ArgumentError(f"{len(arrays)} weights; expected {len(self.weight_specs)} ({names})")
+        for position, spec in enumerate(self.weight_specs):
+            array, arrays[position] = np.asarray(arrays[position]), None
+            self._stored.append((array.shape, array.dtype))
+            tensor = None if array.size == 0 else spec.kind.to_torch(array)
+            if tensor is not None and not tensor.is_floating_point():
+                tensor = tensor.float()
+            elif tensor is not None and not shared and np.may_share_memory(tensor.numpy(), array):
+                tensor = tensor.clone()
+            if spec.trainable:
+                self.register_parameter(spec.name, None if tensor is None else nn.Parameter(tensor))
+            else:
+                self.register_buffer(spec.name, tensor)
+
+    def configure(self) -> None:
+        """Reads what the layer computes with from `fields`; runs at construction and after `set_field`."""
+
+    def channels_out(self, channels: int | None) -> int | None:
+        """Output channels for so many input channels (None: unknown); ArgumentError where they do not fit."""
+        return channels
+
+    def forward_size(self, size: tuple[float, ...]) -> tuple[float, ...] | None:
+        """Output size (H, W, C, N) for an input size, of custom layers; None where it is not known."""
+        return None
+
+    @classmethod
+    def recognises(cls, fields: Mapping[str, Any]) -> bool:
+        """Whether a plain struct of type 'custom' that names no class must have been of this one."""
+        return False
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """All MATLAB fields but name, type and (where the layer has any) weights, in order; read-only."""
+        return MappingProxyType(self._fields)
+
+    def set_field(self, name: str, value: Any) -> None:
+        """Sets a MATLAB field (None removes it); the layer computes with it from now on, and it is written
+        back.
+        """
+        if name in ("name", "type", "weights"):
+            raise ArgumentError(f"{name} is no free field: set layer.name, or the layer's parameters")
+        self._fields.pop(name, None) if value is None else self._fields.__setitem__(name, value)
+        if value is not None and name not in self._order:
+            self._order.append(name)
+        self.configure()
+
+    def write_only(self, names: Sequence[str]) -> None:
+        """Limits what `to_matlab` writes to these fields, in this order: what a file had, without tidying's
+        additions.
+        """
+        self._order = list(names)
+        self._unwritten_name = self.name if "name" not in self._order else None
+
+    def copy(self) -> Layer:
+        """The same layer with MATLAB fields of its own; the weights are shared."""
+        twin = copy.copy(self)
+        twin._fields, twin._order = dict(self._fields), list(self._order)
+        twin._parameters, twin._buffers = dict(self._parameters), dict(self._buffers)
+        return twin
+
+    @property
+    def precious(self) -> bool:
+        """MATLAB's flag `precious`: keep this layer's output when memory is conserved."""
+        return bool(np.any(self._fields.get("precious", False)))
+
+    @property
+    def weights(self) -> list[Tensor | None]:
+        """The weights in MATLAB's order, in torch's layout; None where MATLAB has []."""
+        return [getattr(self, spec.name) for spec in self.weight_specs]
+
+    def weights_for(self, x: Tensor) -> list[Tensor | None]:
+        """The weights in the floating-point class of x, to compute with."""
+        return [None if weight is None else weight.to(x.dtype) for weight in self.weights]
+
+    def weights_to_matlab(self, tensors: Sequence[Tensor | None] | None = None) -> list[np.ndarray]:
+        """Weights, or tensors of their shapes (derivatives), as arrays of the shape and class that was
+        read.
+        """
+        found = []
+        given = self.weights if tensors is None else tensors
+        for spec, tensor, (shape, dtype) in zip(self.weight_specs, given, self._stored, strict=True):
+            if tensor is None:
+                found.append(np.zeros(shape if 0 in shape else (0, 0), dtype))
+            else:
+                found.append(spec.kind.to_matlab(tensor, shape).astype(dtype, copy=False))
+        return found
+
+    def weight_shapes(self) -> list[tuple[int, ...]]:
+        """MATLAB's shape of each weight."""
+        shapes: list[tuple[int, ...]] = []
+        for spec, tensor, (shape, _) in zip(self.weight_specs, self.weights, self._stored, strict=True):
+            if tensor is None:
+                shapes.append((0, 0))
+            elif tensor.numel() == np.prod(shape):
+                shapes.append(shape)
+            else:
+                shapes.append(spec.kind.to_matlab(tensor, shape).shape)
+        return shapes
+
+    def to_matlab(self, classes: bool = False) -> dict[str, Any] | MatObject:
+        """The layer as MATLAB stores it: what was read, with the present weights.
+
+        A class object becomes a plain struct that names its class in the field class__; with `classes` every
+        layer whose class is known becomes a class object.
+        """
+        values = {"name": self.name, "type": self.type, **self._fields}
+        if self.weight_specs:
+            values["weights"] = cell_row(list(self.weights_to_matlab()))
+        renamed = self._unwritten_name not in (None, self.name)
+        order = [*self._order, "name"] if renamed else self._order
+        struct = {name: values[name] for name in order if name in values}
+        if classes and self.classname:
+            struct.pop(CLASS_FIELD, None)
+            return MatObject(self.classname, struct)
+        if self._is_object:  # a class object need not store what its class defines, a struct has to
+            defaults = {name: values[name] for name in ("type", "name") if name not in struct}
+            return {CLASS_FIELD: self.classname, **defaults, **struct}
+        return struct
+
+    def extra_repr(self) -> str:
+        return f"{self.name!r}, {self.classname or self.type}"
+
+
+AnyLayer = TypeVar("AnyLayer", bound=type[Layer])
+_TYPES: dict[str, type[Layer]] = {}
+_CUSTOM: dict[str, type[Layer]] = {}
+
+
+def register_layer(*types: str) -> Callable[[AnyLayer], AnyLayer]:
+    """Class decorator: layers of these MatConvNet types are read as this class."""
+
+    def register(cls: AnyLayer) -> AnyLayer:
+        _TYPES.update(dict.fromkeys(types, cls))
+        return cls
+
+    return register
+
+
+def register_custom(*classnames: str) -> Callable[[AnyLayer], AnyLayer]:
+    """Class decorator: custom layers of these MATLAB classes are read as this class."""
+
+    def register(cls: AnyLayer) -> AnyLayer:
+        _CUSTOM.update(dict.fromkeys(classnames, cls))
+        return cls
+
+    return register
+
+
+def _unknown(label: str, what: str, name: str, known: Mapping[str, Any]) -> UnknownLayerError:
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f"; did you mean '{close[0]}'?" if close else ""
+    return UnknownLayerError(
+        f"{label}: unknown {what} '{name}'{hint} Known: {', '.join(sorted(known)) or 'none'}"
+    )
+
+
+def _custom_class(fields: Mapping[str, Any], label: str) -> str:
+    """The class of a plain struct of type 'custom': its field class__, else the one class that recognises
+    it.
+    """
+    if CLASS_FIELD in fields:
+        return matlab_text(fields[CLASS_FIELD])
+    found = [name for name, cls in _CUSTOM.items() if cls.recognises(fields)]
+    if len(found) == 1:
+        return found[0]
+    raise UnknownLayerError(
+        f"{label}: a custom layer stored as a plain struct with fields {', '.join(fields)} does not say its"
+        " class; add"
+        f" a field {CLASS_FIELD} with one of: {', '.join(sorted(_CUSTOM)) or 'none'}"
+    )
+
+
+def make_layer(description: Any, index: int, shared: bool = False) -> Layer:
+    """The layer that a tidied description (a struct or class object) asks for.
+
+    Args:
+        description: as `vl_simplenn_tidy` leaves it.
+        index: its position from 0, for errors.
+        shared: the weights may use the description's memory (the caller gives it up).
+
+    Raises:
+        UnknownLayerError: a type or class that is not registered; names the layer and the known ones.
+        NetworkFormatError: fields or weights that make no sense; names the layer.
+    """
+    label = layer_label(index, description)
+    is_object = isinstance(description, MatObject)
+    fields = description.properties if is_object else description
+    try:
+        kind = layer_type(fields)
+        if is_object or kind == "custom":
+            classname = description.classname if is_object else _custom_class(fields, label)
+            if classname not in _CUSTOM:
+                raise _unknown(label, "class of a custom layer", classname, _CUSTOM)
+            return _CUSTOM[classname](fields, classname, is_object, shared)
+        if kind not in _TYPES:
+            raise _unknown(label, "layer type", kind, _TYPES)
+        return _TYPES[kind](fields, shared=shared)
+    except (ArgumentError, MatFileError) as error:
+        raise NetworkFormatError(f"{label}: {error}") from error

@@ -1,0 +1,294 @@
+"""vl_simplenn: MATLAB's way of running a network, with its modes, its derivatives and its memory rules.
+
+For training and features use the network as a module (`net(x)`, autograd); this is for code that wants
+MATLAB's `res`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from matlab_compat import nn as blocks
+from matlab_compat.arguments import options
+from matlab_compat.errors import ArgumentError, NetworkFormatError
+from matlab_compat.mat_values import scalar, text
+from matlab_compat.simplenn import SimpleNN, require_network
+from matlab_compat.simplenn_layer import Layer
+from matlab_compat.simplenn_layers import BatchNorm, Dropout, Loss, PDist, ReLU, reference
+
+Derivatives = tuple[Tensor | None, list[Tensor | None] | None]
+
+
+@dataclass
+class Result:
+    """One element of `res`: the input of a layer (the output of the one before) and its derivatives.
+
+    x, dzdx: (N, C, H, W); dzdw: one tensor a weight of the layer, in torch's layout; aux: a dropout mask;
+    time, backwardTime: seconds.
+    """
+
+    x: Tensor | None = None
+    dzdx: Tensor | None = None
+    dzdw: list[Tensor | None] | None = None
+    aux: Any = None
+    stats: Any = None
+    time: float = 0.0
+    backwardTime: float = 0.0
+
+
+@singledispatch
+def _forward(layer: Layer, x: Tensor, testing: bool) -> tuple[Tensor, Any]:
+    return layer(x), None
+
+
+@_forward.register
+def _(layer: Loss, x: Tensor, testing: bool) -> tuple[Tensor, Any]:
+    loss = blocks.vl_nnsoftmaxloss if layer.type == "softmaxloss" else blocks.vl_nnloss
+    return loss(x, reference(layer, x)).reshape(1, 1, 1, 1), None
+
+
+@_forward.register
+def _(layer: Dropout, x: Tensor, testing: bool) -> tuple[Tensor, Any]:
+    return (x, None) if testing else blocks.vl_nndropout(x, rate=layer.rate)  # type: ignore[return-value]
+
+
+@_forward.register
+def _(layer: BatchNorm, x: Tensor, testing: bool) -> tuple[Tensor, Any]:
+    weight, bias, moments = layer.weights_for(x)
+    given = moments if testing else None
+    return blocks.vl_nnbnorm(x, weight, bias, moments=given, epsilon=layer.epsilon), None  # type: ignore
+
+
+@singledispatch
+def _backward(layer: Layer, before: Result, after: Result, testing: bool) -> Derivatives:
+    """Derivatives with regard to the layer's input and weights, by autograd through the layer itself."""
+    leaf = _kept(before).detach().requires_grad_()
+    weights = {name: weight.detach().requires_grad_() for name, weight in layer.named_parameters()}
+    assert after.dzdx is not None
+    with torch.enable_grad():
+        y = torch.func.functional_call(layer, weights, (leaf,))
+    found = torch.autograd.grad(y, [leaf, *weights.values()], after.dzdx.reshape(y.shape), allow_unused=True)
+    by_name = dict(zip(weights, found[1:], strict=True))
+    dzdw: list[Tensor | None] = [by_name.get(spec.name) for spec in layer.weight_specs]
+    return found[0], dzdw or None
+
+
+@_backward.register
+def _(layer: ReLU, before: Result, after: Result, testing: bool) -> Derivatives:
+    seen = after.x if before.x is None else before.x  # the output has the signs of the input
+    if seen is None:
+        raise ArgumentError("neither its input nor its output was kept")
+    assert after.dzdx is not None
+    return blocks.vl_nnrelu(seen, after.dzdx, leak=max(layer.leak, 0.0)), None
+
+
+@_backward.register
+def _(layer: Loss, before: Result, after: Result, testing: bool) -> Derivatives:
+    loss = blocks.vl_nnsoftmaxloss if layer.type == "softmaxloss" else blocks.vl_nnloss
+    x = _kept(before)
+    return loss(x, reference(layer, x), after.dzdx), None
+
+
+@_backward.register
+def _(layer: Dropout, before: Result, after: Result, testing: bool) -> Derivatives:
+    if testing:
+        return after.dzdx, None
+    return blocks.vl_nndropout(_kept(before), after.dzdx, mask=after.aux), None  # type: ignore[return-value]
+
+
+@_backward.register
+def _(layer: BatchNorm, before: Result, after: Result, testing: bool) -> Derivatives:
+    x = _kept(before)
+    weight, bias, _ = layer.weights_for(x)
+    dzdx, *dzdw = blocks.vl_nnbnorm(x, weight, bias, after.dzdx, epsilon=layer.epsilon)  # type: ignore
+    return dzdx, list(dzdw)
+
+
+@_backward.register
+def _(layer: PDist, before: Result, after: Result, testing: bool) -> Derivatives:
+    x = _kept(before)
+    found = blocks.vl_nnpdist(x, reference(layer, x), layer.p, after.dzdx, **layer.options)
+    return found[0], None
+
+
+def _kept(before: Result) -> Tensor:
+    if before.x is None:
+        raise ArgumentError(
+            "its input was not kept: run forward without conserveMemory, or mark layers as precious"
+        )
+    return before.x
+
+
+class _Run:
+    """One call of vl_simplenn: the network, the options, the results so far."""
+
+    def __init__(self, net: SimpleNN, res: list[Result], opts: Any, derivatives: bool) -> None:
+        self.net, self.layers, self.res = net, list(net), res
+        self.testing = opts.testing
+        self.conserve, self.accumulate = bool(opts.conserveMemory), bool(opts.accumulate)
+        self.derivatives = derivatives
+        depth = float(scalar(opts.backPropDepth))
+        self.lowest = max(
+            len(self.layers) - int(min(depth, len(self.layers))), 0
+        )  # last layer of the backward pass
+
+    def _forgets_input(self, index: int) -> bool:
+        """Whether the input of a layer goes when the layer has been computed."""
+        if not self.conserve or (self.derivatives and index >= self.lowest):
+            return False
+        return index == 0 or not (isinstance(self.layers[index - 1], Loss) or self.layers[index - 1].precious)
+
+    def forward(self) -> None:
+        for index in range(len(self.layers)):
+            before, after = self.res[index : index + 2]
+            started = time.perf_counter()
+            after.x, after.aux = self._named(index, _forward, _kept(before))
+            if self._forgets_input(index):
+                before.x = None
+            before.time = time.perf_counter() - started
+
+    def backward(self, dzdy: Tensor) -> None:
+        last = len(self.layers) - 1
+        self.res[-1].dzdx = dzdy
+        for index in range(last, self.lowest - 1, -1):
+            before, after = self.res[index : index + 2]
+            started = time.perf_counter()
+            before.dzdx, dzdw = self._named(index, _backward, before, after)
+            if dzdw is not None:
+                before.dzdw = self._added(index, before.dzdw, dzdw)
+            if self.conserve and not self.layers[index].precious and index != last:
+                after.x = after.dzdx = None
+            before.backwardTime = time.perf_counter() - started
+        lowest = self.res[self.lowest]
+        if self.lowest > 0 and self.conserve and not self.layers[self.lowest].precious:
+            lowest.x = lowest.dzdx = None
+
+    def _added(
+        self, index: int, earlier: list[Tensor | None] | None, new: list[Tensor | None]
+    ) -> list[Tensor | None]:
+        if not self.accumulate:
+            return new
+        if earlier is None:
+            raise ArgumentError(
+                f"accumulate: res has no earlier derivatives for {self.net.label(index)}; give the res of a"
+                " call"
+                " with dzdy"
+            )
+        pairs = zip(earlier, new, strict=True)
+        return [b if a is None or b is None else a + b for a, b in pairs]
+
+    def _named(self, index: int, function: Any, *inputs: Any) -> Any:
+        try:
+            return function(self.layers[index], *inputs, self.testing)
+        except ArgumentError as error:
+            raise NetworkFormatError(f"{self.net.label(index)}: {error}") from error
+
+
+_DEFAULTS = {
+    "conserveMemory": False,
+    "sync": False,
+    "mode": "normal",
+    "accumulate": False,
+    "cudnn": True,
+    "backPropDepth": math.inf,
+    "skipForward": False,
+    "parameterServer": None,
+    "holdOn": False,
+}
+
+
+def _options(args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    opts = options(_DEFAULTS, args, kwargs)
+    mode = text(opts.mode).lower()
+    if mode not in ("normal", "test"):
+        raise ArgumentError(f"mode '{opts.mode}' is not known; known: 'normal', 'test'")
+    opts.testing = mode == "test"
+    if not float(scalar(opts.backPropDepth)) > 0:
+        raise ArgumentError(f"backPropDepth is {opts.backPropDepth}: expected a number of layers above 0")
+    if opts.parameterServer is not None:
+        raise ArgumentError("parameterServer is not supported: derivatives come back in res")
+    return opts
+
+
+def _last_derivative(run: _Run, dzdy: Any) -> Tensor:
+    """dzdy in the shape of the network's output, which it may lack: a number, or features (N, D)."""
+    y = run.res[-1].x
+    if not isinstance(dzdy, Tensor):
+        dzdy = torch.as_tensor(dzdy, dtype=torch.float32 if y is None else y.dtype)
+    if y is None:
+        return dzdy
+    dzdy = dzdy.to(y.device)
+    if dzdy.numel() == y.numel():
+        return dzdy.reshape(y.shape)
+    if dzdy.numel() == 1:
+        return dzdy.expand(y.shape)
+    raise ArgumentError(f"dzdy has shape {tuple(dzdy.shape)}, the network's output {tuple(y.shape)}")
+
+
+@torch.no_grad()
+def vl_simplenn(
+    net: SimpleNN,
+    x: Tensor | None,
+    dzdy: Any = None,
+    res: list[Result] | None = None,
+    *args: Any,
+    **kwargs: Any,
+) -> list[Result]:
+    """Runs a network forward, and with dzdy backward, and returns every intermediate result.
+
+    Args:
+        net: the network of L layers.
+        x: (N, C, H, W); None with skipForward.
+        dzdy: derivative with regard to the output, of its shape (features (N, D) or a number will do); None:
+            no derivatives.
+        res: of an earlier call, for skipForward and accumulate; it is changed in place.
+        mode: 'normal' (dropout drops, batch normalisation uses this batch) or 'test'.
+        conserveMemory: forgets results that are not needed any more, but for the outputs of precious layers.
+        backPropDepth: how many layers, from the last, the derivatives go back (all).
+        skipForward: uses the results in res instead of computing them.
+        accumulate: adds the derivatives of weights to those in res.
+        sync, cudnn, holdOn: accepted, without effect.
+
+    Returns:
+        L+1 results: res[i].x is the input of layer i, res[L].x the output, res[i].dzdw the derivatives of
+        layer i's weights in torch's layout.
+        As in the original the derivative of batch normalisation is always that of this batch's own moments,
+        in 'test' mode too, and a fourth derivative are these moments; `net(x)` under autograd has the true
+        one.
+
+    Raises:
+        ArgumentError: options that are not known or do not go together. NetworkFormatError: maps that a layer
+        cannot take, or that were forgotten; names the layer.
+
+    Ported from: matconvnet/matlab/simplenn/vl_simplenn.m
+    """
+    require_network(net, "vl_simplenn")
+    opts = _options(args, kwargs)
+    derivatives = dzdy is not None and not (isinstance(dzdy, Tensor) and dzdy.numel() == 0)
+    if opts.skipForward and not derivatives:
+        raise ArgumentError("skipForward without dzdy: there would be nothing to do")
+    if not res:
+        if opts.skipForward:
+            raise ArgumentError("skipForward without res: give the res of a forward pass")
+        res = [Result() for _ in range(len(net) + 1)]
+    if len(res) != len(net) + 1:
+        raise ArgumentError(
+            f"res has {len(res)} elements; this network of {len(net)} layers needs {len(net) + 1}"
+        )
+    run = _Run(net, res, opts, derivatives)
+    if not opts.skipForward:
+        if x is None:
+            raise ArgumentError("no input: x may be left out with skipForward only")
+        res[0].x = x
+        run.forward()
+    if derivatives:
+        run.backward(_last_derivative(run, dzdy))
+    return res

@@ -1,0 +1,189 @@
+"""Upgrading the description of a SimpleNN network to MatConvNet's newest form.
+
+Plain MATLAB values in (as `matlab_compat.matfile.load` gives them), plain MATLAB values out; arrays are
+shared with the input, structs are not. Layers that are class objects or of type 'custom' are passed on
+untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from matlab_compat.errors import NetworkFormatError
+from matlab_compat.mat_values import MatObject, StructArray, cell_list, text
+
+_WEIGHTED = ("conv", "convt", "bnorm")
+_POOL = {"pad": 0.0, "stride": 1.0, "opts": ()}
+_LRN = {"param": [5.0, 1.0, 0.0001 / 5, 0.75]}
+_PDIST = {"noRoot": False, "aggregate": False, "p": 2.0, "epsilon": 1e-3, "instanceWeights": []}
+
+# type -> the fields that a layer of that type gets where it lacks them, in the order of the original
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "conv": {"pad": 0.0, "stride": 1.0, "dilate": 1.0, "opts": ()},
+    "pool": _POOL,
+    "convt": {"crop": 0.0, "upsample": 1.0, "numGroups": 1.0, "opts": ()},
+    "relu": {"leak": 0.0},
+    "dropout": {"rate": 0.5},
+    "normalize": _LRN,
+    "lrn": _LRN,
+    "pdist": _PDIST,
+    "bnorm": {"epsilon": 1e-5},
+}
+
+# what NetVLAD kept at the top level before it moved to meta
+_NETVLAD_FIELDS = ("netID", "sessionID", "epoch")
+
+
+def cell_row(values: list[Any]) -> np.ndarray:
+    """A 1 x n cell array of the values; 0 x 0 where there are none, as MATLAB's {}."""
+    cell = np.empty((1, len(values)) if values else (0, 0), dtype=object)
+    for i, value in enumerate(values):
+        cell[0, i] = value
+    return cell
+
+
+def matlab_value(value: Any) -> Any:
+    """A Python value as MATLAB would hold it: a number is 1x1, a list a row, a tuple a cell row, [] is
+    0x0.
+    """
+    if isinstance(value, bool | int | float):
+        return np.array([[value]], dtype=bool if isinstance(value, bool) else np.float64)
+    if isinstance(value, tuple):
+        return cell_row([matlab_value(item) for item in value])
+    if isinstance(value, list):
+        return np.array([value], dtype=np.float64) if value else np.zeros((0, 0))
+    return value
+
+
+def layer_label(index: int, layer: Any) -> str:
+    """How errors name a layer: its index from 0, and its name and type as far as it has them."""
+    fields = layer.properties if isinstance(layer, MatObject) else layer
+    if not isinstance(fields, Mapping):
+        return f"layer {index}"
+    name, kind = fields.get("name", ""), fields.get("type", "")
+    named = f" '{name}'" if isinstance(name, str) and name else ""
+    return f"layer {index}{named}" + (f" ({kind})" if isinstance(kind, str) and kind else "")
+
+
+def _with_weights(layer: dict[str, Any], kind: str, label: str) -> dict[str, Any]:
+    """Moves filters and biases of the old format into weights; gives every layer the field weights."""
+    if kind in _WEIGHTED and "weights" not in layer:
+        missing = [name for name in ("filters", "biases") if name not in layer]
+        if missing:
+            raise NetworkFormatError(
+                f"{label} has no field {' or '.join(missing)}: expected weights, or filters and biases"
+                " (fields found:"
+                f" {', '.join(layer)})"
+            )
+        layer["weights"] = cell_row([layer.pop("filters"), layer.pop("biases")])
+    layer.setdefault("weights", cell_row([]))
+    if kind == "bnorm":
+        weights = cell_list(layer["weights"])
+        if len(weights) < 3:
+            weights += [np.zeros((0, 0))] * (2 - len(weights))
+            layer["weights"] = cell_row([*weights, np.zeros((np.size(weights[0]), 2), np.float32)])
+    return layer
+
+
+def tidy_layer(layer: Any, index: int) -> Any:
+    """One layer in the newest form; `index` counts from 0 and only serves the default name and errors.
+
+    Raises NetworkFormatError for a layer that is no struct, has no type, or lacks its weights.
+    """
+    if isinstance(layer, MatObject):
+        return layer
+    if not isinstance(layer, Mapping) or not isinstance(layer.get("type"), str):
+        found = f"fields {', '.join(layer)}" if isinstance(layer, Mapping) else type(layer).__name__
+        raise NetworkFormatError(f"layer {index} is no struct with a field type: found {found}")
+    kind = layer["type"]
+    if kind == "custom":
+        return dict(layer)
+    tidy = _with_weights(dict(layer), kind, layer_label(index, layer))
+    defaults = {"name": f"layer{index + 1}", "precious": False, **_DEFAULTS.get(kind, {})}
+    for name, value in defaults.items():
+        tidy.setdefault(name, matlab_value(value))
+    return tidy
+
+
+def _tidy_meta(net: Mapping[str, Any]) -> Any:
+    meta = net.get("meta", {})
+    moved = {name: net[name] for name in ("classes", "normalization") if name in net}
+    if not isinstance(meta, Mapping):
+        if np.size(meta):
+            raise NetworkFormatError(f"meta is no struct but {type(meta).__name__}")
+        if not moved:
+            return meta
+        meta = {}
+    meta = {**meta, **moved}
+    normalization = meta.get("normalization")
+    if isinstance(normalization, Mapping) and "cropSize" not in normalization:
+        border, size = normalization.get("border"), normalization.get("imageSize")
+        if border is not None and size is not None and np.size(size) and np.size(border):
+            inside = np.resize(np.ravel(size)[:2], 2).astype(np.float64)
+            meta["normalization"] = {
+                **normalization,
+                "cropSize": (inside / (inside + np.ravel(border)))[None],
+            }
+    return meta
+
+
+def layer_cells(net: Any) -> list[Any]:
+    """The layers of a network's description as a list.
+
+    Raises NetworkFormatError where it is no SimpleNN: no layers, or a DagNN.
+    """
+    if not isinstance(net, Mapping) or "layers" not in net:
+        found = f"fields {', '.join(net) or '(none)'}" if isinstance(net, Mapping) else type(net).__name__
+        raise NetworkFormatError(f"no network: expected a struct with a field layers, found {found}")
+    layers = net["layers"]
+    if isinstance(layers, StructArray) or "vars" in net:
+        raise NetworkFormatError(
+            "this is a DagNN (layers as a struct array, vars, params): only SimpleNN is read here"
+        )
+    return [layers] if isinstance(layers, Mapping) else cell_list(layers)
+
+
+def vl_simplenn_tidy(net: Any) -> Any:
+    """The network in MatConvNet's newest form: weights for filters and biases, meta, every field present.
+
+    Args:
+        net: the struct of a SimpleNN (a dict with `layers`), any MatConvNet version; a `SimpleNN` is tidy
+            already and comes back as it is.
+
+    Returns:
+        A new dict with `layers` (1 x L cell) and `meta`; other top-level fields are dropped.
+
+    Raises:
+        NetworkFormatError: no SimpleNN, or a layer without type or weights; the message names the layer.
+
+    Ported from: matconvnet/matlab/simplenn/vl_simplenn_tidy.m
+    """
+    if hasattr(net, "to_matlab"):
+        return net
+    layers = [tidy_layer(layer, index) for index, layer in enumerate(layer_cells(net))]
+    return {"layers": cell_row(layers), "meta": _tidy_meta(net)}
+
+
+def relja_simplenn_tidy(net: Any) -> Any:
+    """vl_simplenn_tidy that also keeps netID, sessionID and epoch of old NetVLAD networks, moved into meta.
+
+    Takes, returns and raises what vl_simplenn_tidy does.
+
+    Ported from: netvlad/relja_simplenn_tidy.m
+    """
+    if hasattr(net, "to_matlab"):
+        return net
+    tidy = vl_simplenn_tidy(net)
+    kept = {name: net[name] for name in _NETVLAD_FIELDS if name in net}
+    if kept:
+        tidy["meta"] = {**(tidy["meta"] if isinstance(tidy["meta"], Mapping) else {}), **kept}
+    return tidy
+
+
+def layer_type(layer: Any) -> str:
+    """The type of a layer's description; a class object without one is 'custom'."""
+    fields = layer.properties if isinstance(layer, MatObject) else layer
+    return text(fields.get("type", "custom"))

@@ -1,0 +1,53 @@
+"""deepibl.loader: order, bounds and errors of what is read ahead."""
+
+import threading
+import time
+
+import pytest
+import torch
+
+from deepibl.loader import SizeBatcher, load_in_order
+from matlab_compat.errors import ImageReadError
+
+
+def test_many_sizes_do_not_pile_up_in_memory():
+    batcher = SizeBatcher(4, hold=6)
+    batches = [batcher.add(i, torch.zeros(1, 1 + i % 5, 1)) for i in range(40)]
+    waiting = 0
+    for batch in batches:
+        waiting += 1 - len(batch or [])
+        assert waiting <= 6
+    seen = [number for batch in [*batches, *batcher.rest()] for number, _ in batch or []]
+    assert sorted(seen) == list(range(40))
+
+
+def test_loading_runs_ahead_but_no_further_than_asked():
+    loaded = []
+
+    def load(number):
+        loaded.append(number)
+        return torch.tensor(number)
+
+    stream = load_in_order(load, range(100), num_threads=3, look_ahead=5)
+    assert next(stream)[0] == 0
+    deadline = time.monotonic() + 5
+    while len(loaded) < 6 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)
+    assert len(loaded) == 6
+    stream.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("deepibl-loader")]
+
+
+def test_loading_gives_errors_in_their_place_and_raises_what_it_does_not_know():
+    def load(number):
+        if number == 1:
+            raise ImageReadError("no. 1")
+        if number == 3:
+            raise KeyError("a bug")
+        return torch.tensor(number)
+
+    stream = load_in_order(load, range(5), 2, 3)
+    assert [str(next(stream)[1]) for _ in range(3)] == ["tensor(0)", "no. 1", "tensor(2)"]
+    with pytest.raises(KeyError):
+        next(stream)
