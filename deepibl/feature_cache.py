@@ -75,7 +75,7 @@ class FeatureMaker:
 
 
 def initial_names(options: TrainingOptions, train_set: Any, val_set: Any) -> dict[str, str]:
-    """The names of the four files of features before training, where the options leave them empty.
+    """The names of the files of features before training (and geoCenters), where the options leave them empty.
 
     They hold data set, network, layer, method and checkpoint0suffix, so runs that share these share files.
     Ported from: deepIBL/trainGaussKernalInd.m
@@ -87,7 +87,9 @@ def initial_names(options: TrainingOptions, train_set: Any, val_set: Any) -> dic
         ("qCheckpoint0", train_set, "q"),
         ("dbCheckpoint0val", val_set, "db"),
         ("qCheckpoint0val", val_set, "q"),
+        ("geoCenters", val_set, "geocenter"),
     ):
         stem = f"{dataset.name}_{options.netID}_{options.layerName}_{options.method}_{suffix}"
-        names[option] = getattr(options, option) or f"{options.outPrefix}{stem}{end}.bin"
+        ending = "mat" if option == "geoCenters" else "bin"
+        names[option] = getattr(options, option) or f"{options.outPrefix}{stem}{end}.{ending}"
     return names

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from matlab_compat.yael import yael_nn
 
 from deepibl.training_options import TrainingOptions
+from matlab_compat.yael import yael_nn
 
 SEARCHED_BEYOND_CAP = 10  # so many times nNegCap nearest negatives are ranked
 

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from deepibl.checkpoints import SessionFiles
-from deepibl.draws import start_epoch
 from deepibl.errors import SessionError, TrainingError
 from deepibl.feature_cache import FeatureMaker, Features
+from deepibl.history import Curves
 from deepibl.mining import MinedTuple, mine_batch
 from deepibl.objectives import Objective
 from deepibl.training_events import BatchReport, Listeners, TrainingListener
+from deepibl.training_measure import measure
+from deepibl.training_options import schedule
 from deepibl.training_state import CachedFeatures, TrainingState
 from deepibl.training_step import TupleReader
-from deepibl.training_tests import test_features
-from deepibl.training_options import schedule
 from matlab_compat.errors import MatlabCompatError
 
 
@@ -96,8 +96,7 @@ class _Training:
         rate, refresh = schedule(options, state.epoch)
         self.listener.epoch_started(state, rate, schedule(options, max(1, state.epoch - 1))[0])
         if not len(state.order):
-            start_epoch(state.generator, state.epoch)
-            state.begin_epoch(state.generator.randperm(self.train_set.numQueries))
+            state.begin_epoch(self.train_set.numQueries)
         save_every = math.ceil(options.saveFrequency / options.batchSize)
         for batch in range(state.batch + 1, self.batches + 1):
             if batch % save_every == 0:
@@ -200,15 +199,20 @@ class _Training:
         if options.test0:
             val = self.maker.files(self.val_set, options.qCheckpoint0val, options.dbCheckpoint0val)
             curves = {"val": self._test("val", val, 0), "train": self._test("train", features, 0)}
-            state.history.note_pretrain(curves)
+            state.history.pretrain = {}
+            for which, outcome in curves.items():
+                state.history.pretrain[which] = Curves()
+                state.history.pretrain[which].add_test(*outcome)
         return features
 
     def _refresh(self, batch: int) -> None:
         """Computes the training set's features again; batch 0: at the end of the epoch."""
         state = self.state
         due = CachedFeatures(
-            self.files.features("q", state.epoch, batch), self.files.features("db", state.epoch, batch),
-            state.epoch, batch,
+            self.files.features("q", state.epoch, batch),
+            self.files.features("db", state.epoch, batch),
+            state.epoch,
+            batch,
         )
         if state.features == due:
             return
@@ -224,8 +228,10 @@ class _Training:
 
     def _test(self, which: str, features: Features, epoch: int | None = None) -> tuple[np.ndarray, float]:
         dataset = self.val_set if which == "val" else self.train_set
-        recall, rankloss = test_features(dataset, features, self.options, self.state.generator)
-        self.listener.tested(self.state, which, self.state.epoch if epoch is None else epoch, recall, rankloss)
+        recall, rankloss = measure(dataset, features, self.options, self.state.generator)
+        self.listener.tested(
+            self.state, which, self.state.epoch if epoch is None else epoch, recall, rankloss
+        )
         return recall, rankloss
 
     # ----- saving
@@ -241,7 +247,9 @@ class _Training:
     def save_what_is_whole(self) -> str:
         """After an error: saves the state if it is whole; says where the training can go on."""
         epochs = self.files.epochs()
-        before = f"The last saved state is {self.files.epoch(epochs[-1])}" if epochs else "No state was saved yet"
+        before = (
+            f"The last saved state is {self.files.epoch(epochs[-1])}" if epochs else "No state was saved yet"
+        )
         state = self.state
         if self.updating or state.features is None or not state.stepper.weights_are_finite():
             return f"{before}; the same command goes on from there."

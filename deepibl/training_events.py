@@ -47,7 +47,9 @@ class TrainingListener:
     def batch_done(self, state: TrainingState, report: BatchReport) -> None:
         """A step was made; the state stands after it."""
 
-    def tested(self, state: TrainingState, which: str, epoch: int, recall: np.ndarray, rankloss: float) -> None:
+    def tested(
+        self, state: TrainingState, which: str, epoch: int, recall: np.ndarray, rankloss: float
+    ) -> None:
         """Recalls (R,) and rank loss of 'train' or 'val' after an epoch (0: before training)."""
 
     def saved(self, state: TrainingState, path: Path, why: str) -> None:

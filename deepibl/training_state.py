@@ -11,16 +11,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from matlab_compat.simplenn import SimpleNN
 
 from deepibl.errors import SessionError
 from deepibl.history import History
 from deepibl.training_options import TrainingOptions
 from deepibl.training_step import Stepper
 from matlab_compat.matfile import cell_list, scalar, text, vector
+from matlab_compat.rng import rng
+from matlab_compat.simplenn import SimpleNN
 
 DATE_FORMAT = "%d-%b-%Y %H:%M:%S"
 FORMAT_VERSION = 1
+FIRST_EPOCH_SEED = 43
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,10 @@ class TrainingState:
         """The network in training."""
         return self.stepper.net
 
-    def begin_epoch(self, order: np.ndarray) -> None:
-        """Notes an epoch's queries and the time."""
-        self.order = np.asarray(order, dtype=np.int64)
+    def begin_epoch(self, queries: int) -> None:
+        """Seeds the generator for the epoch, draws the order of its queries and notes the time."""
+        self.generator.state = rng(FIRST_EPOCH_SEED - 1 + self.epoch).state
+        self.order = np.asarray(self.generator.randperm(queries), dtype=np.int64)
         self.epoch_start_times.append(datetime.now().strftime(DATE_FORMAT))
 
     def next_epoch(self) -> None:
@@ -82,6 +85,20 @@ class TrainingState:
             "opts": self.options.to_matlab(self.has_geo_fields),
             "auxData": self._aux_data(),
         }
+
+    def to_json(self) -> dict[str, Any]:
+        """The curves and what belongs to them, for other tools."""
+        options = self.options
+        about = {
+            "session": options.sessionID,
+            "trainer": self.trainer,
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "complete": self.complete,
+            "batchSize": options.batchSize,
+            "recallNs": [int(n) for n in options.recallNs],
+        }
+        return {**about, **self.history.to_json(options.recallNs, options.epochTestFrequency)}
 
     def _aux_data(self) -> dict[str, Any]:
         features = self.features or CachedFeatures("", "", 0, 0)

@@ -1,5 +1,6 @@
 """One step of training: read a tuple's images, forward, loss, backward, and the original's SGD update."""
 
+import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -84,10 +85,10 @@ class TupleReader:
         return mined, stacked.flip(-1) if mined.flip else stacked
 
     def _query(self, query: int) -> str:
-        return str(self._dataset.qPath) + self._dataset.qImageFns[query]
+        return os.path.join(self._dataset.qPath, self._dataset.qImageFns[query])
 
     def _database(self, image: int) -> str:
-        return str(self._dataset.dbPath) + self._dataset.dbImageFns[image]
+        return os.path.join(self._dataset.dbPath, self._dataset.dbImageFns[image])
 
 
 class Stepper:
