@@ -23,7 +23,7 @@ VARIABLES = ("net", "obj", "opts", "auxData")
 
 
 class SessionFiles:
-    """The files of one session. prefix: what their names begin with (MATLAB's outPrefix), may hold folders."""
+    """The files of one session. prefix: what their names begin with (MATLAB's outPrefix), folders too."""
 
     def __init__(self, prefix: str, session: str) -> None:
         if not session or not re.fullmatch(r"[\w.+-]+", session):
@@ -49,6 +49,11 @@ class SessionFiles:
         return Path(f"{self._stem}_results.png")
 
     @property
+    def recall_plot(self) -> Path:
+        """The picture of recall before and after training."""
+        return Path(f"{self._stem}_recall.png")
+
+    @property
     def unfinished(self) -> Path:
         """There while the session is not complete."""
         return Path(f"{self._stem}_unfinished.json")
@@ -71,23 +76,23 @@ class SessionFiles:
         found = (re.search(r"_ep(\d{6})_latest\.mat$", name) for name in self._names("_ep*_latest.mat"))
         return sorted(int(match[1]) for match in found if match)
 
-    def save(self, epoch: int, variables: dict[str, Any], history: dict[str, Any]) -> Path:
-        """Writes a state as that of `epoch` and as the latest, and the curves as JSON.
+    def save(self, epoch: int, variables: dict[str, Any], history: dict[str, Any] | None = None) -> Path:
+        """Writes a state as that of `epoch` and as the latest, and the curves, if given, as JSON.
 
         Raises SessionError when it cannot be written (a full disk, say); what was there before is untouched.
         """
         target = self.epoch(epoch)
         try:
-            with atomic_output(target) as temporary:
-                matfile.save(temporary, variables)
+            matfile.save(target, variables)
             with atomic_output(self.latest) as temporary:
                 temporary.unlink()
                 _link_or_copy(target, temporary)
-            write_json(self.history, history)
+            if history is not None:
+                write_json(self.history, history)
         except OSError as error:
             raise SessionError(
-                f"could not save {target}: {error}. Nothing half-written is left and the state saved before is "
-                "whole; make room (or writable), then start the same command again: it goes on from there"
+                f"could not save {target}: {error}. Nothing half-written is left and the state saved before "
+                "is whole; make room (or writable), then start the same command again: it goes on from there"
             ) from error
         return target
 
@@ -123,8 +128,8 @@ class SessionFiles:
             lock.acquire(timeout=0)
         except Timeout:
             raise SessionError(
-                f"session {self.session} is being trained by another process (it holds {lock.lock_file}); give "
-                "another sessionID, or none"
+                f"session {self.session} is being trained by another process (it holds {lock.lock_file}); "
+                "give another sessionID, or none"
             ) from None
         try:
             yield

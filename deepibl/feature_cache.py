@@ -37,7 +37,7 @@ class FeatureMaker:
         return self.read(dataset, queries, database)
 
     def read(self, dataset: Any, queries: str, database: str) -> Features:
-        """The features of two files that are there, memory-mapped; raises FeatureFileError if they do not fit."""
+        """The features of two files that are there; raises FeatureFileError if they do not fit."""
         query_features = read_features(queries, count=dataset.numQueries)
         return query_features, read_features(database, count=dataset.numImages, dim=query_features.shape[1])
 
@@ -75,7 +75,7 @@ class FeatureMaker:
 
 
 def initial_names(options: TrainingOptions, train_set: Any, val_set: Any) -> dict[str, str]:
-    """The names of the files of features before training (and geoCenters), where the options leave them empty.
+    """The names of the files of features before training (and geoCenters), where the options have none.
 
     They hold data set, network, layer, method and checkpoint0suffix, so runs that share these share files.
     Ported from: deepIBL/trainGaussKernalInd.m

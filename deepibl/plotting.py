@@ -93,7 +93,9 @@ def _draw_losses(axes: Any, losses: Sequence[float], epochs_a_batch: float, wind
         values = np.asarray(smooth(values, window), dtype=np.float64)
         edge = round(window / 2)
         values[:edge] = values[max(0, len(values) - edge - 1) :] = np.nan
-    axes.plot(np.arange(1, len(values) + 1) * epochs_a_batch, values, color="tab:blue" if smoothed else "tab:red")
+    axes.plot(
+        np.arange(1, len(values) + 1) * epochs_a_batch, values, color="tab:blue" if smoothed else "tab:red"
+    )
     axes.set(title="train dynamic loss" + (" (smoothed)" if smoothed else ""), xlabel="epoch")
     _logarithmic(axes, values)
 

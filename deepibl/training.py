@@ -181,8 +181,8 @@ class _Training:
 
     def _diverged(self, what: str, batch: int) -> TrainingError:
         return TrainingError(
-            f"training of session {self.files.session} diverged in epoch {self.state.epoch}, batch {batch}: {what}. "
-            "The step was not made. A smaller learningRate is the usual cure: give it with sessionID and the "
+            f"training of session {self.files.session} diverged in epoch {self.state.epoch}, batch {batch}: "
+            f"{what}. The step was not made. A smaller learningRate is the usual cure: give it with sessionID and the "
             "startEpoch to go back to"
         )
 
@@ -257,4 +257,5 @@ class _Training:
             self.save("stopped")
         except SessionError as error:
             return f"{error} {before}."
-        return f"The state before it is saved as {self.files.epoch(state.epoch)}; the same command goes on from there."
+        saved = self.files.epoch(state.epoch)
+        return f"The state before it is saved as {saved}; the same command goes on from there."

@@ -1,4 +1,4 @@
-"""What a training prints: the original's lines, and a line of progress that changes in place on a terminal."""
+"""What a training prints: the original's lines, and a line of progress, changing in place on terminals."""
 
 import resource
 import sys

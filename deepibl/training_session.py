@@ -41,8 +41,8 @@ class Trainer:
 class Course:
     """What a training is given: data sets, how to build the network, where random numbers come from.
 
-    build: makes the network with its pooling layers from the options. prefix: what file names begin with where
-    the options do not say. keep_momentum: False starts from an epoch with zero momenta, as the original does.
+    build: makes the network with its pooling layers from the options. prefix: what file names begin with
+    where the options do not say. keep_momentum: False starts from an epoch with zero momenta, as the original does.
     """
 
     trainer: Trainer
@@ -60,7 +60,8 @@ def run_session(
     """Trains as the options in `given` say (those of TrainingOptions), and returns the final state.
 
     A session that a kill or an error has ended goes on when the same is asked for again. With startEpoch > 1
-    the session sessionID goes on from the end of the epoch before, with the options it had, changed by `given`.
+    the session sessionID goes on from the end of the epoch before, with the options it had, changed by
+    `given`.
 
     Raises ArgumentError for options that make no sense, SessionError for a session that is running, lacking
     or cannot be saved, and what `deepibl.training.train` raises.
@@ -122,7 +123,8 @@ def _new(course: Course, options: TrainingOptions) -> TrainingState:
     names = initial_names(options, course.train_set, course.val_set)
     if not course.trainer.geo_fields:
         del names["geoCenters"]
-    options = replace(options, **names)
+    for name, value in names.items():
+        setattr(options, name, value)
     net = course.build(options)
     options.backPropToLayer = _lowest_layer(net, options.backPropToLayer) + 1
     return _state(course, options, net, {})
@@ -154,14 +156,14 @@ def _stand_after(state: TrainingState, epoch: int) -> None:
     """Puts a state that was read at the end of an epoch, whose features may be gone."""
     if not state.epoch_done and state.batch:
         raise SessionError(
-            f"epoch {epoch} of session {state.options.sessionID} was not finished; start the same command again "
-            f"to finish it, or give startEpoch {epoch}"
+            f"epoch {epoch} of session {state.options.sessionID} was not finished; start the same command "
+            f"again to finish it, or give startEpoch {epoch}"
         )
     state.epoch, state.epoch_done, state.complete, state.features = epoch, True, False, None
 
 
 def _name_features(options: TrainingOptions, asked: TrainingOptions, epoch: int) -> None:
-    """Names the files of the features that training goes on from; the ones before training are kept by name."""
+    """Names the files of the features that training goes on from; keeps the names of those before it."""
     options.dbCheckpoint0_orig = options.dbCheckpoint0_orig or options.dbCheckpoint0
     options.qCheckpoint0_orig = options.qCheckpoint0_orig or options.qCheckpoint0
     stem = "_".join([options.dbTrainName, options.netID, options.layerName, options.method, ""])

@@ -43,7 +43,7 @@ class TrainingState:
     """A training between two batches. Epochs count from 1; ids are 0-based.
 
     batch: batches of the epoch that are done. epoch_done: the epoch is tested and its features are computed.
-    order: the epoch's queries; empty before it has begun. negative_caches: the hardest negatives of each query.
+    order: the epoch's queries; empty before it has begun. negative_caches: each query's hardest negatives.
     """
 
     options: TrainingOptions

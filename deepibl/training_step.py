@@ -115,6 +115,7 @@ class Stepper:
         }
         wanted = {id(each.weight) for each in self.learned}
         for parameter in net.parameters():
+            parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
             parameter.requires_grad_(id(parameter) in wanted)
             parameter.grad = None
 
@@ -184,8 +185,8 @@ def _learned_weights(net: Any, first: int, fixed: Sequence[str]) -> list[Learned
         weights = [weight for weight in layer.weights if weight is not None]
         if weights and layer.type == "bnorm":
             raise TrainingError(
-                f"layer '{layer.name}' (bnorm) cannot be trained: the original steps its stored moments as if "
-                "they were weights. Set backPropToLayer above it, or put it in fixLayers"
+                f"layer '{layer.name}' (bnorm) cannot be trained: the original steps its stored moments as "
+                "if they were weights. Set backPropToLayer above it, or put it in fixLayers"
             )
         for index, weight in enumerate(layer.weights):
             if weight is not None:

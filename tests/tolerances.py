@@ -12,6 +12,7 @@ TOL = {
     "features": 3e-6,  # unit-norm descriptors, absolute
     "reduced features": 1e-5,  # the same after PCA to a few dimensions, which enlarges rounding (3e-6 seen)
     "pca": 5e-6,  # eigenvectors of a float32 covariance (an independent implementation reached 3e-6)
+    "trajectory": 3e-5,  # losses, weights, momenta of a replayed training, after every batch
     "training": 1e-4,  # weights after a training run
 }
 

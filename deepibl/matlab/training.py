@@ -1,4 +1,4 @@
-"""The seven trainers under their own names: sessionID = trainGaussKernalInd(dbTrain, dbVal, 'netID', 'vd16', …).
+"""The seven trainers under their own names: trainGaussKernalInd(dbTrain, dbVal, 'netID', 'vd16', …).
 
 All options (see `deepibl.training_options.TrainingOptions`) as keywords or in MATLAB's style. Beside them, as
 keywords only: paths (what localPaths takes), generator (where random numbers come from; default: MATLAB's

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from deepibl.checkpoints import SessionFiles
 from deepibl.datasets import PlaceDataset, load_dbstruct
 from deepibl.matlab import training as trainers
 from deepibl.trainers import TRAINERS
@@ -26,13 +27,16 @@ class Watch(TrainingListener):
     """Notes what a training does: tuples, and the state after every batch."""
 
     tuples: list[Any] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
+    pairs: list[int] = field(default_factory=list)
+    state: Any = None
     batches: list[dict[str, Any]] = field(default_factory=list)
-    orders: list[np.ndarray] = field(default_factory=list)
+
+    def started(self, state):
+        self.state = state
 
     def tuple_done(self, state, mined, outcome):
         self.tuples.append(mined)
-        self.losses.append(outcome.loss)
+        self.pairs.append(outcome.pairs)
 
     def batch_done(self, state, report):
         weights = {(i, j): w.detach().clone() for i, layer in enumerate(state.net.layers)
@@ -55,6 +59,17 @@ class Outcome:
     session: str
     run: str
 
+    @property
+    def specs(self) -> dict[tuple[int, int], Any]:
+        """What is known of each weight, by layer and number."""
+        layers = enumerate(self.watch.state.net.layers)
+        return {(i, j): spec for i, layer in layers for j, spec in enumerate(layer.weight_specs)}
+
+    @property
+    def files(self) -> SessionFiles:
+        """The session's files."""
+        return SessionFiles(f"{self.folder}/", self.session)
+
 
 def run(path: Path, folder: Path, golden: Path) -> Outcome:
     """Runs a golden training in a folder, from copies of the golden files."""
@@ -71,7 +86,9 @@ def run(path: Path, folder: Path, golden: Path) -> Outcome:
     resumed = RESUMED.fullmatch(path.stem)
     if resumed:
         write_checkpoint(folder, want, matfile.load(path.with_name(f"run_{resumed[1]}.mat")), int(resumed[2]))
-    log = zip(cell_list(want["draws"]), cell_list(want["draws_tag"]), cell_list(want["draws_stack"]), strict=True)
+    log = zip(
+        cell_list(want["draws"]), cell_list(want["draws_tag"]), cell_list(want["draws_stack"]), strict=True
+    )
     replay = Replay(_draws([(draw, tag) for draw, tag, stack in log if "getClusters" not in stack]))
     watch = Watch()
     session = getattr(trainers, trainer_name(path.stem))(
@@ -105,7 +122,7 @@ def trainer_name(stem: str) -> str:
 
 
 def write_checkpoint(folder: Path, want: dict[str, Any], before: dict[str, Any], epoch: int) -> None:
-    """The session file that the original went on from, put together from the run before: the end of epoch - 1."""
+    """The session file that the original went on from, put together from the run before."""
     opts = dict(want["opts"])
     for name in ("qCheckpoint0", "dbCheckpoint0"):
         opts[name] = opts.pop(f"{name}_orig")
