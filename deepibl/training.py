@@ -182,8 +182,8 @@ class _Training:
     def _diverged(self, what: str, batch: int) -> TrainingError:
         return TrainingError(
             f"training of session {self.files.session} diverged in epoch {self.state.epoch}, batch {batch}: "
-            f"{what}. The step was not made. A smaller learningRate is the usual cure: give it with sessionID and the "
-            "startEpoch to go back to"
+            f"{what}. The step was not made. A smaller learningRate is the usual cure: give it with sessionID "
+            "and the startEpoch to go back to"
         )
 
     # ----- features and tests

@@ -42,7 +42,8 @@ class Course:
     """What a training is given: data sets, how to build the network, where random numbers come from.
 
     build: makes the network with its pooling layers from the options. prefix: what file names begin with
-    where the options do not say. keep_momentum: False starts from an epoch with zero momenta, as the original does.
+    where the options do not say. keep_momentum: False starts from an epoch with zero momenta, as the
+    original does.
     """
 
     trainer: Trainer

@@ -14,6 +14,7 @@ import torch
 
 from deepibl.errors import SessionError
 from deepibl.history import History
+from deepibl.network_prepare import prepare_for_testing
 from deepibl.training_options import TrainingOptions
 from deepibl.training_step import Stepper
 from matlab_compat.matfile import cell_list, scalar, text, vector
@@ -125,8 +126,8 @@ class TrainingState:
 
 
 def network_with_momentum(stepper: Stepper) -> dict[str, Any]:
-    """The MATLAB struct of a network in training, momenta in its layers."""
-    struct = stepper.net.to_matlab()
+    """The MATLAB struct of a network in training, as saveNet writes it: ready for tests, with momenta."""
+    struct = prepare_for_testing(stepper.net).to_matlab()
     layers = struct["layers"]
     for position, layer in enumerate(stepper.net.layers):
         count = sum((position, index) in stepper.momentum for index in range(len(layer.weights)))
