@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from deepibl.errors import SessionError
 from matlab_compat import matfile
+from matlab_compat.errors import MatFileError
 from matlab_compat.files import atomic_output
 
 VARIABLES = ("net", "obj", "opts", "auxData")
@@ -89,7 +90,7 @@ class SessionFiles:
                 _link_or_copy(target, temporary)
             if history is not None:
                 write_json(self.history, history)
-        except OSError as error:
+        except (OSError, MatFileError) as error:
             raise SessionError(
                 f"could not save {target}: {error}. Nothing half-written is left and the state saved before "
                 "is whole; make room (or writable), then start the same command again: it goes on from there"

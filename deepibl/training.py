@@ -45,7 +45,9 @@ def train(
         training.run()
     except BaseException as error:
         training.listener.stopped(state, error)
-        if isinstance(error, KeyboardInterrupt | MatlabCompatError) and not isinstance(error, SessionError):
+        if isinstance(error, KeyboardInterrupt | MatlabCompatError | OSError) and not isinstance(
+            error, SessionError
+        ):
             where = training.save_what_is_whole()
             if not isinstance(error, KeyboardInterrupt):
                 raise TrainingError(f"{error}\n{where}") from error
@@ -142,6 +144,8 @@ class _Training:
             losses, pairs = self._gradients(tuples, batch)
             self.updating = True
             state.stepper.update(self.options, rate, pairs)
+            if not state.stepper.weights_are_finite():
+                raise self._diverged("the step made weights that are not finite", batch)
         except BaseException:
             if not self.updating:
                 state.generator.state = draws_before
@@ -182,8 +186,8 @@ class _Training:
     def _diverged(self, what: str, batch: int) -> TrainingError:
         return TrainingError(
             f"training of session {self.files.session} diverged in epoch {self.state.epoch}, batch {batch}: "
-            f"{what}. The step was not made. A smaller learningRate is the usual cure: give it with sessionID "
-            "and the startEpoch to go back to"
+            f"{what}. A smaller learningRate is the usual cure: give it with sessionID and the startEpoch "
+            "to go back to"
         )
 
     # ----- features and tests
