@@ -45,8 +45,9 @@ def plot_training(
     """
     figure = _figure(9.5, 5.5)
     tested = bool(history.train.rankloss)
+    grid = figure.add_gridspec(2, 2)
     _draw_losses(
-        figure.add_subplot(2, 2, 1) if tested else figure.add_subplot(),
+        figure.add_subplot(grid[0, 0] if tested else grid[:, :]),
         history.train.loss,
         options.batchSize / queries,
         window,
@@ -56,8 +57,8 @@ def plot_training(
         curves = [_with_first(before.get(which), getattr(history, which)) for which in ("train", "val")]
         first = 0 if before else options.epochTestFrequency
         epochs = [first + i * options.epochTestFrequency for i in range(len(curves[0].rankloss))]
-        _draw_rank_losses(figure.add_subplot(2, 2, 3), epochs, curves)
-        _draw_recalls(figure.add_subplot(1, 2, 2), epochs, curves, options.recallNs)
+        _draw_rank_losses(figure.add_subplot(grid[1, 0]), epochs, curves)
+        _draw_recalls(figure.add_subplot(grid[:, 1]), epochs, curves, options.recallNs)
     return _write(figure, path)
 
 
