@@ -6,6 +6,7 @@ The network that comes out is the one that ships: weights/README.md names the co
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def random_network(seed: int = 0) -> SimpleNN:
     """Four convolutions with random weights, which halve the image three times; their output is conv4."""
     random = np.random.RandomState(seed)
     layers: list[dict[str, Any]] = []
-    for number, (inputs, outputs) in enumerate(zip(CHANNELS, CHANNELS[1:], strict=False), start=1):
+    for number, (inputs, outputs) in enumerate(pairwise(CHANNELS), start=1):
         side = 5 if number == 1 else 3
         spread = np.sqrt(2 / (side * side * inputs)) / (PIXEL_SCALE if number == 1 else 1)
         weight = random.standard_normal((side, side, inputs, outputs)) * spread
@@ -119,7 +120,7 @@ def train_in_city(
     changes: options other than OPTIONS. What was interrupted goes on; its files lie in the city's folder.
     """
     prefix = f"{city.folder}/seed{seed}_"
-    session = f"{trainer.removeprefix('train')}"
+    session = (changes or {}).get("sessionID", trainer.removeprefix("train"))
 
     def build(options: TrainingOptions) -> SimpleNN:
         return _with_pooling(random_network(seed), options, city.train, prefix)

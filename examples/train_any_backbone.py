@@ -37,7 +37,7 @@ def train(dbstruct: str, steps: int, weights: str | None = None, negatives: int 
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-            losses.append(float(loss))
+            losses.append(loss.item())
     return losses
 
 
