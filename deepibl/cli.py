@@ -254,8 +254,14 @@ def demo(
     ] = None,
     images: Annotated[int, typer.Option(min=40, max=20000, help="Database images of the toy city.")] = 200,
     seed: Annotated[int, typer.Option(help="Which city.")] = 0,
+    train: Annotated[bool, typer.Option("--train", help="Train a small network in it instead.")] = False,
 ) -> None:
-    """Make a toy city, index it, localize photos in it and print Recall@N."""
+    """Make a toy city, index it, localize photos in it and print Recall@N; or train a network in it."""
+    if train:
+        from deepibl.demo_training import run_training_demo
+
+        run_training_demo(folder or Path("toycity"), seed=seed, say=typer.echo)
+        return
     from deepibl.demo import run_demo
 
     run_demo(folder, images=images, seed=seed, say=typer.echo)

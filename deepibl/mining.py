@@ -103,7 +103,7 @@ def mine(
 
 def mine_batch(
     dataset: TrainingSet,
-    queries: Sequence[int],
+    queries: Sequence[int] | np.ndarray,
     features: tuple[np.ndarray, np.ndarray],
     negative_caches: Sequence[np.ndarray],
     options: TrainingOptions,

@@ -128,6 +128,7 @@ class _Training:
     def _batch(self, batch: int, rate: float) -> None:
         """Mines, steps, and only then notes what has changed: an error before that changes nothing."""
         state, size = self.state, self.options.batchSize
+        assert self.features is not None
         draws_before = state.generator.state
         begun = time.perf_counter()
         try:

@@ -129,7 +129,7 @@ def network_with_momentum(stepper: Stepper) -> dict[str, Any]:
     """The MATLAB struct of a network in training, as saveNet writes it: ready for tests, with momenta."""
     struct = prepare_for_testing(stepper.net).to_matlab()
     layers = struct["layers"]
-    for position, layer in enumerate(stepper.net.layers):
+    for position, layer in enumerate(stepper.net):
         count = sum((position, index) in stepper.momentum for index in range(len(layer.weights)))
         if count:
             momenta = [stepper.momentum.get((position, index)) for index in range(len(layer.weights))]
@@ -140,7 +140,7 @@ def network_with_momentum(stepper: Stepper) -> dict[str, Any]:
 def take_momentum(net: SimpleNN) -> dict[tuple[int, int], torch.Tensor]:
     """Momenta out of the layers of a network that a session file held; the layers then have none."""
     found = {}
-    for position, layer in enumerate(net.layers):
+    for position, layer in enumerate(net):
         momenta = cell_list(layer.fields.get("momentum", []))
         for index, (spec, weight, array) in enumerate(
             zip(layer.weight_specs, layer.weights, momenta, strict=False)
