@@ -21,19 +21,21 @@ STEP = """
     random, layers, channels = np.random.default_rng(0), [], 3
     for block, (count, filters) in enumerate([(2, 64), (2, 128), (3, 256), (3, 512), (3, 512)], start=1):
         for number in range(1, count + 1):
-            weight = random.standard_normal((3, 3, channels, filters), dtype=np.float32) / np.sqrt(4.5 * channels)
-            weights = [weight, np.zeros((filters, 1), np.float32)]
+            weight = random.standard_normal((3, 3, channels, filters), dtype=np.float32)
+            weights = [weight / np.sqrt(4.5 * channels), np.zeros((filters, 1), np.float32)]
             layers.append({"type": "conv", "name": f"conv{block}_{number}", "weights": weights,
                            "stride": np.ones((1, 2)), "pad": np.ones((1, 4))})
             if number == count and block < 5:
-                layers.append({"type": "pool", "name": f"pool{block}", "method": "max", "pool": np.full((1, 2), 2.0),
-                               "stride": np.full((1, 2), 2.0), "pad": np.array([[0.0, 1.0, 0.0, 1.0]])})
+                layers.append({"type": "pool", "name": f"pool{block}", "method": "max",
+                               "pool": np.full((1, 2), 2.0), "stride": np.full((1, 2), 2.0),
+                               "pad": np.array([[0.0, 1.0, 0.0, 1.0]])})
             layers.append({"type": "relu", "name": f"relu{block}_{number}"})
             channels = filters
     meta = {"normalization": {"averageImage": np.full((4, 4, 3), 120, np.float32)}}
     net = SimpleNN([plain_layer(fields, i) for i, fields in enumerate(layers[:-1])], meta)
     centres = random.standard_normal((64, 512), dtype=np.float32)
-    descriptors = centres[random.integers(0, 64, 500)] + random.standard_normal((500, 512), dtype=np.float32) / 9
+    noise = random.standard_normal((500, 512), dtype=np.float32) / 9
+    descriptors = centres[random.integers(0, 64, 500)] + noise
     net = add_pooling(net, "vlad_preL2_intra", centres=centres, descriptors=descriptors)
     images = torch.randint(0, 255, (12, 3, 480, 640)).float()
     stepper = Stepper(net, net.index("conv5_1"))
