@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from deepibl import cli_seeing
 from deepibl.errors import DatasetError
 from matlab_compat.errors import ArgumentError, MatlabCompatError
 
@@ -315,6 +316,8 @@ def _tell_failures(failures: Sequence[Any]) -> None:
         typer.echo(f"  {failure}", err=True)
     raise typer.Exit(SOME_IMAGES_FAILED)
 
+
+cli_seeing.add_commands(app, find=_find, device=_device)
 
 if __name__ == "__main__":
     main()
