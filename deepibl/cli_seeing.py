@@ -1,6 +1,7 @@
 """Commands that show: heatmaps, reports compared, and previews in the terminal."""
 
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -84,6 +85,14 @@ def compare_reports(
         temporary.write_text(comparison_page(*runs), encoding="utf-8")
     summary = compare_runs(*runs)
     typer.echo(json.dumps(summary.as_dict(), indent=2) if as_json else f"{summary}\nwrote {output}")
+
+
+def write_report_page(evaluation: Any, folder: Path) -> None:
+    """Writes the page of an evaluation, with the command that is running, and says where it is."""
+    from deepibl.report import write_report
+
+    command = shlex.join(["deepibl", *sys.argv[1:]])
+    typer.echo(f"page: {write_report(evaluation, folder, command)}", err=True)
 
 
 def show(pictures: Sequence[Any]) -> None:

@@ -8,6 +8,7 @@ DeepIBLError
 ├── FeatureFileError       a feature file whose size is not what it should be
 ├── IndexFileError         an index that cannot be read or is not whole
 ├── NetworkMismatchError   features or an index made by another network
+├── ReportError            a report that cannot be read, or made
 └── DownloadError          a download that failed or is not what was asked for
 """
 
@@ -55,3 +56,7 @@ class NetworkMismatchError(DeepIBLError):
 
 class DownloadError(DeepIBLError):
     """A download that failed or is not what was asked for."""
+
+
+class ReportError(DeepIBLError):
+    """A report that cannot be read, or that cannot be made of an evaluation."""

@@ -4,9 +4,9 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,19 @@ StrPath = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Recall@N of a network on a data set, and what was measured."""
+    """Recall@N of a network on a data set, and what was measured.
+
+    layers: the network's layer names; query_features, database_features: the descriptors, for a report.
+    """
 
     dataset: PlaceDataset
     network: str
     network_id: str
     dim: int
     result: RecallResult
+    layers: Sequence[str] = ()
+    query_features: np.ndarray | None = field(default=None, repr=False)
+    database_features: np.ndarray | None = field(default=None, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON: recall by N, by group, and what was measured."""
@@ -85,7 +91,7 @@ def evaluate_network(
             if not file.exists():
                 extract_to_file(net, root, names, file, resize=size, device=device, **settings)
             parts[which] = crop_features(read_features(file, count=len(names)), crop_to_dim)
-    return _evaluation(dataset, str(network), identity, parts["q"], parts["db"])
+    return _evaluation(dataset, str(network), identity, net.names, parts["q"], parts["db"])
 
 
 def evaluate_index(
@@ -116,13 +122,19 @@ def evaluate_index(
     )
     asked = extract(loaded, dataset.image_paths("q"), resize=index.resize, device=device, **settings)
     cropped = [crop_features(rows, crop_to_dim) for rows in (asked, index.descriptors[known])]
-    return _evaluation(dataset, str(path), index.network_id, *cropped)
+    return _evaluation(dataset, str(path), index.network_id, loaded.names, *cropped)
 
 
 def _evaluation(
-    dataset: PlaceDataset, network: str, identity: str, queries: np.ndarray, database: np.ndarray
+    dataset: PlaceDataset,
+    network: str,
+    identity: str,
+    layers: Sequence[str],
+    queries: np.ndarray,
+    database: np.ndarray,
 ) -> Evaluation:
-    return Evaluation(dataset, network, identity, queries.shape[1], recall_at_n(queries, database, dataset))
+    result = recall_at_n(queries, database, dataset)
+    return Evaluation(dataset, network, identity, queries.shape[1], result, layers, queries, database)
 
 
 def _digest(values: Any) -> str:
