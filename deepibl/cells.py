@@ -1,8 +1,9 @@
-"""NetVLAD's view of a photo: which cluster each cell of the last convolution belongs to, and what a cell counts.
+"""NetVLAD's view of a photo: which cluster a cell of the last convolution belongs to, what it counts.
 
-A NetVLAD descriptor is a sum over cells, so the similarity of two photos is a sum over the cells of either of
-them: `cell_shares` gives each cell its term, with the normalisations taken as the factors that they are for this
-photo. The terms add up to the cosine of the two descriptors, less a constant where whitening subtracts a mean.
+A NetVLAD descriptor is a sum over cells, so the similarity of two photos is a sum over the cells of either
+of them: `cell_shares` gives each cell its term, with the normalisations taken as the factors that they are
+for this photo. The terms add up to the cosine of the two descriptors, less a constant where whitening
+subtracts a mean.
 """
 
 from collections.abc import Iterator
@@ -118,11 +119,11 @@ def _watching(layer: nn.Module) -> Iterator[_Seen]:
 
 @contextmanager
 def _constant_norms(net: nn.Module) -> Iterator[None]:
-    """Within it normalisations multiply by constants, so that what follows NetVLAD is affine in its output."""
+    """Within it normalisations multiply by constants: what follows NetVLAD is affine in its output."""
 
     def rescale(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         rows = inputs[0]
-        if output.shape != rows.shape:  # WholeL2Normalize's order: rows fastest, then columns, then channels
+        if output.shape != rows.shape:  # WholeL2Normalize's order: rows fastest, then columns
             rows = rows.transpose(2, 3).flatten(1)[:, :, None, None]
         factors = torch.where(rows == 0, torch.zeros_like(rows), output / rows)
         return rows * factors.detach()

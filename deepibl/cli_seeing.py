@@ -17,35 +17,41 @@ reports = typer.Typer(help="Reports of evaluations.", no_args_is_help=True)
 
 
 def add_commands(app: typer.Typer, *, find: Find, device: Device) -> None:
-    """Adds the commands to the application. find: a network's file by path or name; device: checks --device."""
+    """Adds the commands. find: a network's file by its path or name; device: checks --device."""
 
     @app.command()
     def heatmap(
         net: Annotated[str, typer.Argument(help="A network: .mat, .safetensors, or one that ships.")],
         photo: Annotated[Path, typer.Argument(help="A photo.")],
-        output: Annotated[Path, typer.Option("--output", "-o", help="The sheet to write.")] = Path("heatmap.png"),
+        output: Annotated[Path, typer.Option("--output", "-o", help="The sheet to write.")] = Path(
+            "heatmap.png"
+        ),
         against: Annotated[Path | None, typer.Option(help="Another photo: what makes the two alike?")] = None,
         compare: Annotated[list[str] | None, typer.Option(help="Another network; may be repeated.")] = None,
         method: Annotated[
             list[str] | None,
             typer.Option(help="gradient, guided, occlusion, clusters, cells, or all; may be repeated."),
         ] = None,
-        maps: Annotated[Path | None, typer.Option(help="Folder for each overlay (PNG) and map (.npy).")] = None,
+        maps: Annotated[
+            Path | None, typer.Option(help="Folder for each overlay (PNG) and map (.npy).")
+        ] = None,
         resize: Annotated[int | None, typer.Option(min=1, help="Shorter side, in pixels.")] = None,
         max_pixels: Annotated[
             int, typer.Option(min=1024, help="Larger photos are scaled down to this many pixels.")
         ] = 2**20,
-        patch: Annotated[int | None, typer.Option(min=1, help="Side of occlusion's patch, in pixels.")] = None,
+        patch: Annotated[
+            int | None, typer.Option(min=1, help="Side of occlusion's patch, in pixels.")
+        ] = None,
         step: Annotated[int | None, typer.Option(min=1, help="Pixels between patches.")] = None,
         batch_size: Annotated[int, typer.Option(min=1)] = 10,
         device_name: Annotated[str, typer.Option("--device", help="'auto', 'cpu' or 'cuda'.")] = "auto",
         preview: Annotated[bool, typer.Option(help="A small picture, where the terminal can.")] = True,
         as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
     ) -> None:
-        """Draw which pixels of a photo make its descriptor (and, with --against, what makes two photos alike).
+        """Draw which pixels of a photo make its descriptor, or (--against) what makes two photos alike.
 
-        The SARE paper's own way of drawing its heatmaps is not known; these are gradients, guided gradients and
-        NetVLAD's occlusion.
+        The SARE paper's own way of drawing its heatmaps is not known; these are gradients, guided
+        gradients and NetVLAD's occlusion.
         """
         from deepibl.heatmap_sheet import heatmap_rows, write_maps, write_sheet
 
@@ -106,7 +112,7 @@ def show(pictures: Sequence[Any]) -> None:
 
 
 def show_matches(photos: Sequence[tuple[str, Sequence[str]]], most: int = 3) -> None:
-    """Prints small pictures of each photo and its matches' files, as `show` does; unreadable ones are left out."""
+    """Prints small pictures of each photo and its matches, as `show` does, without unreadable ones."""
     from deepibl.terminal_preview import colours_of
     from deepibl.thumbnails import small_picture
 
@@ -142,7 +148,7 @@ def _tell(line: str) -> None:
 
 
 def _as_json(rows: Sequence[Any], sheet: Path, files: Sequence[Path]) -> dict[str, Any]:
-    """What was drawn, for programs: for each map its size, range, and the peak as (x, y) shares of the photo."""
+    """What was drawn, for programs: each map's size, range, and peak as (x, y) shares of the photo."""
     import numpy as np
 
     listed = []

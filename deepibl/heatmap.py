@@ -8,9 +8,9 @@ occlusion  a grey patch slides over the photo: how far the descriptor moves when
            (with another photo: how much farther away from its descriptor)
 =========  =====================================================================================
 
-The SARE paper shows such pictures (its figure 7) and does not say how they were made; these are the usual ways, and
-none of them is known to be the paper's. Occlusion is what the NetVLAD paper describes; the size of the patch and
-its step are chosen here. Images are (3, H, W) float32, RGB 0–255; maps are (H, W) float32.
+The SARE paper shows such pictures (its figure 7) and does not say how they were made; these are the usual
+ways, and none of them is known to be the paper's. Occlusion is what the NetVLAD paper describes; the size
+of the patch and its step are chosen here. Images are (3, H, W) float32, RGB 0–255; maps are (H, W) float32.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,7 +33,12 @@ _PATCHES_ALONG_SHORTER_SIDE = 6
 
 
 def heat(
-    net: nn.Module, image: Tensor, method: str = "guided", *, against: Tensor | None = None, **settings: object
+    net: nn.Module,
+    image: Tensor,
+    method: str = "guided",
+    *,
+    against: Tensor | None = None,
+    **settings: object,
 ) -> np.ndarray:
     """The map (H, W) of one of METHODS for an image; `settings` are those of `occlusion_map`.
 
@@ -94,8 +99,8 @@ def occlusion_map(
     stride = max(1, side // 2) if step is None else step
     if not 1 <= side <= min(height, width) or stride < 1 or batch_size < 1:
         raise ArgumentError(
-            f"a patch of {side} pixels every {stride} on an image of {width} x {height}, {batch_size} at a time:"
-            " the patch has to fit into the image, and all have to be 1 or more"
+            f"a patch of {side} pixels every {stride} on an image of {width} x {height}, {batch_size} at a"
+            " time: the patch has to fit into the image, and all have to be 1 or more"
         )
     corners = [(y, x) for y in _starts(height, side, stride) for x in _starts(width, side, stride)]
     at_once = max(1, min(batch_size, PIXELS_AT_ONCE // (height * width)))
@@ -106,7 +111,8 @@ def occlusion_map(
         before = (plain - reference).norm()
         for first in range(0, len(corners), at_once):
             part = corners[first : first + at_once]
-            moved = (describe_batch(net, _cover(net, image, part, side).to(where)) - reference).norm(dim=1) - before
+            described = describe_batch(net, _cover(net, image, part, side).to(where))
+            moved = (described - reference).norm(dim=1) - before
             for (y, x), value in zip(part, moved.tolist(), strict=True):
                 total[y : y + side, x : x + side] += value
                 covered[y : y + side, x : x + side] += 1
@@ -149,10 +155,12 @@ def frozen(net: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def guided_relus(net: nn.Module) -> Iterator[None]:
-    """Within it only positive gradients pass the outputs of ReLU modules. Raises ArgumentError without any."""
+    """Within it only positive gradients pass ReLU modules. Raises ArgumentError where there is none."""
     relus = [module for module in net.modules() if _is_relu(module)]
     if not relus:
-        raise ArgumentError("guided gradients need ReLU layers; this network has none: use the plain gradient")
+        raise ArgumentError(
+            "guided gradients need ReLU layers; this network has none: use the plain gradient"
+        )
     hooks = [relu.register_forward_hook(_positive_gradients) for relu in relus]
     try:
         yield

@@ -62,12 +62,12 @@ def heatmap_rows(
     progress: Progress | None = None,
     **occlusion: Any,
 ) -> list[Row]:
-    """A row for each network and photo: the photo, and with `against` also the other one, each against the other.
+    """A row for each network and photo; with `against` both photos, each against the other.
 
-    networks: (label, network). methods: of METHODS; 'cells' needs `against`, 'clusters' and 'cells' a NetVLAD
-    layer. resize: shorter side in pixels, as the network's images are scaled elsewhere. max_pixels: larger
-    photos are scaled down for the computation. progress: called with what is computed next. occlusion: `patch`,
-    `step`, `batch_size` of `occlusion_map`.
+    networks: (label, network). methods: of METHODS; 'cells' needs `against`, 'clusters' and 'cells' a
+    NetVLAD layer. resize: shorter side in pixels, as the network's images are scaled elsewhere.
+    max_pixels: larger photos are scaled down for the computation. progress: called with what is computed
+    next. occlusion: `patch`, `step`, `batch_size` of `occlusion_map`.
     Raises ArgumentError for methods that are unknown or lack what they need; ImageReadError.
     """
     _check(methods, against)
@@ -88,16 +88,16 @@ def heatmap_rows(
 
 
 def write_sheet(rows: Sequence[Row], path: str | os.PathLike[str], *, width: float = 3.2) -> None:
-    """Writes the rows as one PNG: the photo first, then its maps. width: inches (of 100 pixels) of a picture."""
+    """Writes the rows as one PNG: photo, then maps. width: inches (of 100 pixels) of a picture."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     columns = 1 + max(len(row.drawings) for row in rows)
     shapes = [row.pixels.shape for row in rows]
     heights = [width * shape[0] / shape[1] + 0.34 for shape in shapes]
-    figure = Figure(figsize=(columns * width, sum(heights) + 0.12), dpi=100, layout="constrained")
+    figure = Figure(figsize=(columns * width, sum(heights) + 0.12), dpi=100)
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)  # type: ignore[union-attr]
+    figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
     grid = figure.subplots(len(rows), columns, squeeze=False, gridspec_kw={"height_ratios": heights})
     for axes, row in zip(grid, rows, strict=True):
         titles = [_caption(row), *(_TITLES[drawing.method] for drawing in row.drawings)]
@@ -138,7 +138,12 @@ def _check(methods: Sequence[str], against: object) -> None:
 
 
 def _draw(
-    net: nn.Module, method: str, image: Tensor, other: Tensor | None, pixels: np.ndarray, occlusion: dict[str, Any]
+    net: nn.Module,
+    method: str,
+    image: Tensor,
+    other: Tensor | None,
+    pixels: np.ndarray,
+    occlusion: dict[str, Any],
 ) -> Drawing:
     if method == "clusters":
         found = cell_assignment(net, image)

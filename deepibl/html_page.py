@@ -1,8 +1,8 @@
 """The shell of a self-contained page: style, table script, and a policy that lets it load nothing.
 
-Every text that comes from outside (file names above all) goes through `esc`. The page's content policy allows
-embedded pictures, the style and one script, which it names by its hash: whatever else a name might smuggle in, a
-browser does not run it.
+Every text that comes from outside (file names above all) goes through `esc`. The page's content policy
+allows embedded pictures, the style and one script, which it names by its hash: whatever else a name might
+smuggle in, a browser does not run it.
 """
 
 import base64
@@ -17,31 +17,45 @@ _STYLE = """
 * { box-sizing: border-box }
 body { font: 15px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; color: var(--ink);
   background: #f5f6f8; margin: 0 auto; max-width: 1080px; padding: 1.2rem }
-h1 { font-size: 1.5rem; margin: .2rem 0 } h2 { font-size: 1.1rem; margin: 0 0 .6rem }
-section { background: #fff; border: 1px solid var(--line); border-radius: 10px; padding: 1rem; margin: 1rem 0 }
-.soft, figcaption, .legend { color: var(--soft); font-size: 13px } p { margin: .3rem 0 .7rem }
-code { overflow-wrap: anywhere; font-size: 13px }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums } .wide { overflow-x: auto }
-th, td { padding: .22rem .7rem .22rem 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap }
-th:first-child, td:first-child, .left td, .left th { text-align: left } th { font-weight: 600 }
-.left td { white-space: normal; overflow-wrap: anywhere } td.best { font-weight: 700 }
+h1 { font-size: 1.5rem; margin: .2rem 0 }
+h2 { font-size: 1.1rem; margin: 0 0 .6rem }
+p { margin: .3rem 0 .7rem }
+section, .tile { background: #fff; border: 1px solid var(--line); border-radius: 10px }
+section { padding: 1rem; margin: 1rem 0 }
+.soft, figcaption, .legend { color: var(--soft); font-size: 13px }
+.wide { overflow-x: auto }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+th, td { padding: .22rem .9rem .22rem 0; text-align: right; border-bottom: 1px solid var(--line) }
+td { white-space: nowrap }
+th { font-weight: 600; vertical-align: bottom }
+th:first-child, td:first-child, .left td, .left th { text-align: left }
+.left td + td { white-space: normal; overflow-wrap: anywhere }
 .tiles { display: flex; flex-wrap: wrap; gap: .8rem }
-.tile { background: #fff; border: 1px solid var(--line); border-radius: 10px; padding: .5rem 1.1rem }
+.tile { padding: .5rem 1.1rem }
 .tile b { display: block; font-size: 1.6rem }
-.beside { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: flex-start } .beside > * { flex: 1 1 300px }
+.beside { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: flex-start }
+.beside > * { flex: 0 1 auto; min-width: 0 }
+.beside > :last-child { flex: 1 1 360px }
 svg text { font: 12px system-ui, "DejaVu Sans", sans-serif; fill: #444b55 }
-svg.chart, svg.map { width: 100%; height: auto; display: block } svg.map { background: #fbfbfc; border-radius: 8px }
-.legend { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem } .key svg { width: 16px; vertical-align: -3px }
+svg.chart, svg.map { width: 100%; height: auto; display: block }
+svg.map { background: #fbfbfc; border-radius: 8px }
+.legend { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem }
+.key svg { width: 16px; vertical-align: -3px }
 .case { display: flex; flex-wrap: wrap; gap: 8px; padding: .7rem 0; border-top: 1px solid var(--line) }
 .case:target { background: #fff7e0 }
-figure { margin: 0; width: 150px } figure img, .missing { width: 100%; border-radius: 5px; border: 3px solid #ccd1d8 }
-.missing { height: 100px; display: grid; place-items: center; background: #eceef1; color: #7b8490; font-size: 12px }
+figure { margin: 0; width: 150px }
+figure img, .missing { width: 100%; border-radius: 5px; border: 3px solid #ccd1d8; display: block }
+.missing { height: 100px; display: grid; place-items: center; background: #eceef1; font-size: 12px }
 .right > img, .right > .missing { border-color: var(--right) }
-.wrong > img, .wrong > .missing { border-color: var(--wrong) } figcaption { font-size: 12px; line-height: 1.35;
-  overflow-wrap: anywhere } figcaption b { color: var(--ink) } .r { color: var(--right) } .w { color: var(--wrong) }
+.wrong > img, .wrong > .missing { border-color: var(--wrong) }
+figcaption { font-size: 12px; line-height: 1.35; overflow-wrap: anywhere; margin-top: 3px }
+figcaption b { color: var(--ink) }
+figcaption b.r { color: var(--right) }
+figcaption b.w { color: var(--wrong) }
 summary { cursor: pointer; font-weight: 600 }
 .controls { display: flex; flex-wrap: wrap; gap: .6rem; margin: .6rem 0 }
-input, button, select { font: inherit; padding: .25rem .6rem; border: 1px solid var(--line); border-radius: 6px }
+input, button, select { font: inherit; padding: .25rem .6rem; border: 1px solid var(--line);
+  border-radius: 6px }
 @media print { body { background: #fff } details { display: none } }
 """
 
@@ -49,8 +63,8 @@ input, button, select { font: inherit; padding: .25rem .6rem; border: 1px solid 
 _SCRIPT = """
 document.querySelectorAll('.rows').forEach(function (box) {
   var data = JSON.parse(box.querySelector('script').textContent), size = 50, page = 0, shown = data.rows;
-  var body = box.querySelector('tbody'), text = box.querySelector('input'), kind = box.querySelector('select');
-  var note = box.querySelector('.note'), step = box.querySelectorAll('button');
+  var body = box.querySelector('tbody'), text = box.querySelector('input'), kind =
+  box.querySelector('select'); var note = box.querySelector('.note'), step = box.querySelectorAll('button');
   function draw() {
     body.textContent = '';
     shown.slice(page * size, page * size + size).forEach(function (row) {
@@ -72,7 +86,8 @@ document.querySelectorAll('.rows').forEach(function (box) {
   text.addEventListener('input', choose); kind.addEventListener('change', choose);
   step[0].addEventListener('click', function () { page--; draw(); });
   step[1].addEventListener('click', function () { page++; draw(); });
-  box.querySelector('details').addEventListener('toggle', draw, { once: true });
+  var fold = box.querySelector('details');
+  if (fold.open) { draw(); } else { fold.addEventListener('toggle', draw, { once: true }); }
 });
 """
 
@@ -118,7 +133,11 @@ def note(text: str) -> str:
 
 
 def many_rows(
-    summary: str, header: Sequence[str], rows: Sequence[Sequence[Any]], column: int, kinds: dict[str, list[Any]]
+    summary: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    column: int,
+    kinds: dict[str, list[Any]],
 ) -> str:
     """A table that stays folded and is drawn 50 rows at a time, with a search in the first column.
 

@@ -1,4 +1,4 @@
-"""Steps of a network that only change a descriptor's length: which modules they are, and what comes before them."""
+"""Steps of a network that only change a descriptor's length, and what comes before them."""
 
 from typing import Any
 

@@ -19,7 +19,8 @@ _FOR, _AGAINST = np.array([226.0, 52.0, 40.0]), np.array([44.0, 98.0, 235.0])  #
 def strength(values: np.ndarray, *, smooth: float = 0.0) -> np.ndarray:
     """A map scaled for drawing: its 99.5th percentile (of absolute values) becomes 1, and it is cut at ±1.
 
-    smooth: blur first, by a Gaussian whose sigma is this share of the shorter side. A map of zeros stays zero.
+    smooth: blur first, by a Gaussian whose sigma is this share of the shorter side. A map of zeros stays
+    zero.
     """
     import cv2
 
@@ -27,12 +28,14 @@ def strength(values: np.ndarray, *, smooth: float = 0.0) -> np.ndarray:
     if field.ndim != 2 or not field.size or not np.isfinite(field).all():
         raise ArgumentError(f"a map to draw is a matrix of finite numbers, found shape {field.shape}")
     if smooth:
-        field = cv2.GaussianBlur(field, (0, 0), max(0.5, smooth * min(field.shape)))
+        field = np.asarray(cv2.GaussianBlur(field, (0, 0), max(0.5, smooth * min(field.shape))), np.float32)
     top = float(np.percentile(np.abs(field), _PERCENTILE)) or float(np.abs(field).max())
     return np.clip(field / top, -1, 1) if top > 0 else field
 
 
-def heat_overlay(photo: np.ndarray, values: np.ndarray, *, signed: bool = False, smooth: float = 0.0) -> np.ndarray:
+def heat_overlay(
+    photo: np.ndarray, values: np.ndarray, *, signed: bool = False, smooth: float = 0.0
+) -> np.ndarray:
     """The photo, greyed and darkened, with a map glowing over it.
 
     From 0 (the photo) over red to yellow; signed maps: red above 0, blue below.
@@ -52,11 +55,13 @@ def heat_overlay(photo: np.ndarray, values: np.ndarray, *, signed: bool = False,
 def cluster_overlay(
     photo: np.ndarray, labels: np.ndarray, count: int, certainty: np.ndarray | None = None
 ) -> np.ndarray:
-    """The photo with each cell in its cluster's colour; `count` clusters in all. certainty: opacity, 0 to 1."""
+    """The photo with each cell in its cluster's colour, of `count`. certainty: opacity, 0 to 1."""
     opacity = np.full(labels.shape, 0.6, np.float32) if certainty is None else 0.25 + 0.45 * certainty
     colours = cluster_colours(count)[labels].astype(np.float32)
     shape = photo.shape
-    return _blend(_grey(photo), _stretched(colours, shape, blocks=True), _stretched(opacity, shape, True)[..., None])
+    return _blend(
+        _grey(photo), _stretched(colours, shape, blocks=True), _stretched(opacity, shape, True)[..., None]
+    )
 
 
 def cluster_colours(count: int) -> np.ndarray:
@@ -64,7 +69,9 @@ def cluster_colours(count: int) -> np.ndarray:
     from matplotlib.colors import hsv_to_rgb
 
     numbers = np.arange(count)
-    levels = np.stack([(0.02 + numbers * _GOLDEN) % 1, 0.55 + 0.4 * (numbers % 2), 1 - 0.25 * (numbers % 3) / 2], 1)
+    levels = np.stack(
+        [(0.02 + numbers * _GOLDEN) % 1, 0.55 + 0.4 * (numbers % 2), 1 - 0.25 * (numbers % 3) / 2], 1
+    )
     return np.round(hsv_to_rgb(levels) * 255).astype(np.uint8)
 
 
@@ -86,7 +93,9 @@ def outline_cells(
         cv2.rectangle(drawn, (left, top), (right - 1, bottom - 1), colour, thick)
         at = (max(0, left - 2 * thick), max(8 * thick, top - 2 * thick))
         for shade, line in (((0, 0, 0), 3 * thick), (tuple(colour), thick)):
-            cv2.putText(drawn, str(number), at, cv2.FONT_HERSHEY_SIMPLEX, 0.3 * thick, shade, line, cv2.LINE_AA)
+            cv2.putText(
+                drawn, str(number), at, cv2.FONT_HERSHEY_SIMPLEX, 0.3 * thick, shade, line, cv2.LINE_AA
+            )
     return drawn
 
 

@@ -1,7 +1,7 @@
 """Published figures, to set beside measured ones: Recall@1, 5, 10, by data set and method.
 
-All of them after PCA whitening to 4096 dimensions, trained on Pitts30k-train; from the SARE paper's tables, but
-where `note` says otherwise. Nothing here was measured by this project.
+All of them after PCA whitening to 4096 dimensions, trained on Pitts30k-train; from the SARE paper's
+tables, but where `note` says otherwise. Nothing here was measured by this project.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,8 @@ _WHITENED = "Published for networks trained on Pitts30k-train, whitened to 4096 
 
 def _table(*rows: tuple[str, float, float, float]) -> Published:
     return Published(
-        {name: dict(zip(NS, (value / 100 for value in values), strict=True)) for name, *values in rows}, _WHITENED
+        {name: dict(zip(NS, (value / 100 for value in values), strict=True)) for name, *values in rows},
+        _WHITENED,
     )
 
 
@@ -55,7 +56,8 @@ PUBLISHED: Mapping[str, Published] = {
             "deepIBL's log, off the shelf": {1: 0.80, 5: 0.93, 10: 0.96},
             "deepIBL's log, trained": {1: 0.89, 5: 0.97, 10: 0.98},
         },
-        "From the training log in deepIBL's README (session 53e0, best epoch 4 of 7), not whitened, two decimals.",
+        "From the training log in deepIBL's README (session 53e0, best epoch 4 of 7): not whitened, "
+        "two decimals.",
     ),
 }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deepibl.html_page import many_rows, note, page, section, table
+from deepibl.plot_recall import plot_recall, plot_recall_by_dimension
 from deepibl.published import Published, published_for
 from deepibl.recall import Evaluation
 from deepibl.report_gallery import FAILURES, HITS, Thumbnails, anchor, case, chosen_failures, chosen_hits
@@ -18,12 +19,14 @@ from deepibl.svg_map import Kind, Mark, place_map
 from matlab_compat.files import atomic_output
 
 TABLE_NS = (1, 2, 3, 4, 5, 10, 15, 20, 25, 50, 100)
+PLOT_N = 5  # demo.m's, over dimensions
 CURVE_END = 25  # the largest N that curves show, as is usual
 
 
 def write_report(evaluation: Evaluation, folder: str | os.PathLike[str], command: str = "") -> Path:
-    """Writes `folder`/index.html and `folder`/report.json; returns the page's path.
+    """Writes `folder`/index.html and report.json, and figures as demo.m's; returns the page's path.
 
+    The figures are recall.png and, for whitened descriptors, dimensions.png; the page does not need them.
     command: what was typed, for the page. Raises ReportError for an evaluation that keeps no descriptors.
     """
     run = collect(evaluation, command)
@@ -31,6 +34,11 @@ def write_report(evaluation: Evaluation, folder: str | os.PathLike[str], command
     write_run(run, target / FILE)
     with atomic_output(target / "index.html") as temporary:
         temporary.write_text(report_page(run), encoding="utf-8")
+    plot_recall(*zip(*curve(run), strict=True), path=target / "recall.png")
+    if run.by_dimension:
+        at = DIMENSION_NS.index(PLOT_N)
+        by_dimension = {dim: recalls[at] for dim, recalls in run.by_dimension.items()}
+        plot_recall_by_dimension(by_dimension, PLOT_N, path=target / "dimensions.png")
     return target / "index.html"
 
 
@@ -64,7 +72,9 @@ def report_page(run: Run, *, hits: int = HITS, failures: int = FAILURES) -> str:
 def headline(run: Run) -> str:
     """Title and the three figures that people look at first."""
     tiles = "".join(
-        f'<div class="tile"><b>{100 * run.at(n):.2f}</b>Recall@{n}, percent</div>' for n in DIMENSION_NS if n in run.ns
+        f'<div class="tile"><b>{100 * run.at(n):.2f}</b>Recall@{n}, percent</div>'
+        for n in DIMENSION_NS
+        if n in run.ns
     )
     sizes = (
         f"{run.database_images} database images, {len(run.queries)} queries, {run.dimensions} dimensions; "
@@ -87,7 +97,8 @@ def recall_beside_published(run: Run, published: Published) -> str:
     chart = line_chart(lines, "N", "Recall@N")
     header = ["N", "measured here", *(f"{name} (published)" for name in names)]
     remark = f"{published.note} They were not measured here." if names else ""
-    return f'<div class="beside"><div>{table(header, rows)}{note(remark) if remark else ""}</div><div>{chart}</div></div>'
+    beside = table(header, rows) + (note(remark) if remark else "")
+    return f'<div class="beside"><div>{beside}</div><div>{chart}</div></div>'
 
 
 def curve(run: Run) -> list[tuple[float, float]]:
@@ -101,7 +112,10 @@ def provenance(run: Run) -> str:
         ["command", run.command or "(called from Python)"],
         ["network", run.network],
         ["its identity", run.network_id],
-        ["its layers", f"{len(run.layers)}: {', '.join(run.layers[-6:])} at the end" if run.layers else "not known"],
+        [
+            "its layers",
+            f"{len(run.layers)}: {', '.join(run.layers[-6:])} at the end" if run.layers else "not known",
+        ],
         ["database images", run.database_root],
         ["query images", run.query_root],
         ["made", run.made],
@@ -154,7 +168,8 @@ def _groups(run: Run) -> str:
         if n in run.ns
     ]
     lines = [
-        Line(name, [p for p in zip(run.ns, run.groups[name], strict=True) if p[0] <= CURVE_END]) for name in names
+        Line(name, [p for p in zip(run.ns, run.groups[name], strict=True) if p[0] <= CURVE_END])
+        for name in names
     ]
     return f'<div class="beside">{table(header, rows)}<div>{line_chart(lines, "N", "Recall@N")}</div></div>'
 
@@ -169,9 +184,8 @@ def _dimensions(run: Run) -> str:
     rows = [[str(dim), *(f"{value:.4f}" for value in run.by_dimension[dim])] for dim in dims]
     header = ["dimensions", *(f"Recall@{n}" for n in DIMENSION_NS)]
     chart = line_chart(dimension_lines(run), "dimensions kept", "Recall@N", log_x=True)
-    return (
-        f'<div class="beside">{table(header, rows)}<div>{chart}</div></div>'
-        + note("The first dimensions of each descriptor, normalised again (cropToDim).")
+    return f'<div class="beside">{table(header, rows)}<div>{chart}</div></div>' + note(
+        "The first dimensions of each descriptor, normalised again (cropToDim)."
     )
 
 
@@ -193,7 +207,9 @@ def _statistics(run: Run) -> str:
         ["cosine of two database images: mean / largest", _pair(cosine)],
         [
             "a right first answer is nearer than a wrong one",
-            "–" if separation is None else f"in {100 * separation:.1f} % of pairs (50 %: distance tells nothing)",
+            "–"
+            if separation is None
+            else f"in {100 * separation:.1f} % of pairs (50 %: distance tells nothing)",
         ],
         ["most frequent first answer", f"{hub[0]}, for {hub[1]} queries" if hub else "–"],
     ]
@@ -221,7 +237,11 @@ def _all_queries(run: Run) -> str:
                 round(first.distance, 4) if first and first.distance is not None else None,
             ]
         )
-    kinds = {"right at first": [1], "wrong at first": [None, *range(2, 101)], "not among the first 100": [None]}
+    kinds = {
+        "right at first": [1],
+        "wrong at first": [None, *range(2, 101)],
+        "not among the first 100": [None],
+    }
     header = ["query", "first right at rank", "first answer", "metres away", "squared distance"]
     return many_rows(f"{len(rows)} queries, unfold and search", header, rows, 1, kinds)
 

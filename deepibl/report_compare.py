@@ -19,8 +19,8 @@ _CASES = 20  # queries with pictures, of each kind
 class Comparison:
     """Recalls of both runs at common N, and queries by who is right at first; ids are those of the first run.
 
-    p_value: two-sided sign test on the queries that only one of the runs gets right: how likely so uneven a split is
-    if both are equally good.
+    p_value: two-sided sign test on the queries that only one of the runs gets right: how likely so uneven
+    a split is if both are equally good.
     """
 
     labels: tuple[str, str]
@@ -51,8 +51,8 @@ class Comparison:
             if n in TABLE_NS:
                 lines.append(f"{n:03d}  {one:.4f}  {two:.4f}  {two - one:+.4f}")
         lines.append(
-            f"right at first: both {len(self.both)}, only A {len(self.only_first)}, only B {len(self.only_second)}, "
-            f"neither {len(self.neither)}; sign test p = {self.p_value:.3g}"
+            f"right at first: both {len(self.both)}, only A {len(self.only_first)}, "
+            f"only B {len(self.only_second)}, neither {len(self.neither)}; sign test p = {self.p_value:.3g}"
         )
         return "\n".join(lines)
 
@@ -98,7 +98,11 @@ def comparison_page(first: Run, second: Run) -> str:
         f"{first.dataset}: two runs",
         [
             "<h1>Two runs compared</h1>",
-            table(["", ""], [["A", found.labels[0]], ["B", found.labels[1]], ["data set", first.dataset]], "left"),
+            table(
+                ["", ""],
+                [["A", found.labels[0]], ["B", found.labels[1]], ["data set", first.dataset]],
+                "left",
+            ),
             section("Recall@N", _recalls(first, second, found)),
             section("By group", _groups(first, second)),
             section("Recall by dimension", _dimensions(first, second)),
@@ -111,8 +115,15 @@ def comparison_page(first: Run, second: Run) -> str:
 
 
 def _labels(first: Run, second: Run) -> tuple[str, str]:
-    names = [f"{Path(run.network).stem} ({run.network_id[:8]}, {run.dimensions} dimensions)" for run in (first, second)]
-    return (names[0], names[1]) if names[0] != names[1] else (f"{names[0]}, {first.made}", f"{names[1]}, {second.made}")
+    names = [
+        f"{Path(run.network).stem} ({run.network_id[:8]}, {run.dimensions} dimensions)"
+        for run in (first, second)
+    ]
+    return (
+        (names[0], names[1])
+        if names[0] != names[1]
+        else (f"{names[0]}, {first.made}", f"{names[1]}, {second.made}")
+    )
 
 
 def _recalls(first: Run, second: Run, found: Comparison) -> str:
@@ -121,7 +132,11 @@ def _recalls(first: Run, second: Run, found: Comparison) -> str:
         for n, one, two in zip(found.ns, *found.recalls, strict=True)
         if n in TABLE_NS
     ]
-    chart = line_chart([Line("A", curve(first)), Line("B", curve(second))], "N", "Recall@N")
+    chart = line_chart(
+        [Line(f"A {found.labels[0]}", curve(first)), Line(f"B {found.labels[1]}", curve(second))],
+        "N",
+        "Recall@N",
+    )
     return f'<div class="beside">{table(["N", "A", "B", "B − A"], rows)}<div>{chart}</div></div>'
 
 

@@ -84,7 +84,11 @@ def _query_caption(query: Query) -> list[str]:
 
 def _figure(path: str, lines: Sequence[str], kind: str, picture: Picture) -> str:
     data = picture(path)
-    image = f'<img alt="" loading="lazy" src="{data}">' if data else '<div class="missing">picture not found</div>'
+    image = (
+        f'<img alt="" loading="lazy" src="{data}">'
+        if data
+        else '<div class="missing">picture not found</div>'
+    )
     return f'<figure class="{kind}">{image}<figcaption>{"<br>".join(lines)}</figcaption></figure>'
 
 

@@ -1,11 +1,11 @@
-"""What a report knows of one evaluation, as plain values: made once, kept as report.json, shown or compared later."""
+"""What a report knows of one evaluation, as plain values: kept as report.json, shown or compared later."""
 
 import dataclasses
 import json
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from deepibl.errors import ReportError
-from deepibl.evaluation import crop_features, recall_at_n
+from deepibl.plot_recall import recall_by_dimension
 from deepibl.recall import Evaluation
 from deepibl.report_statistics import descriptor_statistics
 from deepibl.search import BLOCK, BlockSearcher, Searcher
@@ -24,6 +24,7 @@ FORMAT = "deepibl-report/1"
 FILE = "report.json"
 DEPTH = 100  # how far down a first right answer is looked for
 DIMENSION_NS = (1, 5, 10)
+LIGHTS = ("day", "sunset", "night")
 _SHOWN = 3  # matches kept of each query
 _MAP_POINTS = 4000  # database positions kept for the map
 _LIBRARIES = ("deepibl", "torch", "numpy", "faiss-cpu", "pillow")
@@ -43,7 +44,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Query:
-    """A query: where it is (UTM metres), its first answers, and the right answer: the first that was found, or
+    """A query: its place (UTM metres), its first answers, and the right one: the first that was found, or
     else the nearest positive; None where it has no positive."""
 
     name: str
@@ -94,7 +95,7 @@ class Run:
 
 
 def collect(evaluation: Evaluation, command: str = "") -> Run:
-    """The run of an evaluation that still holds its descriptors; searches once more, to `DEPTH` answers a query.
+    """The run of an evaluation that holds its descriptors; searches again, for `DEPTH` answers a query.
 
     command: what was typed. Raises ReportError for an evaluation without descriptors.
     """
@@ -102,7 +103,8 @@ def collect(evaluation: Evaluation, command: str = "") -> Run:
         raise ReportError("a report needs the evaluation's descriptors; evaluate again and keep them")
     dataset, result = evaluation.dataset, evaluation.result
     queries = _queries(evaluation)
-    groups = result.by_group()
+    groups = result.groups or groups_by_name([query.name for query in queries])
+    by_group = replace(result, groups=groups).by_group()
     known = dataset.utmDb[np.isfinite(dataset.utmDb).all(axis=1)]
     every = max(1, -(-len(known) // _MAP_POINTS))
     return Run(
@@ -115,8 +117,8 @@ def collect(evaluation: Evaluation, command: str = "") -> Run:
         layers=list(evaluation.layers),
         ns=list(result.ns),
         recalls=result.recalls.tolist(),
-        groups={name: recalls.tolist() for name, recalls in groups.items()},
-        group_sizes={name: len(result.groups[name]) for name in groups},
+        groups={name: recalls.tolist() for name, recalls in by_group.items()},
+        group_sizes={name: int(np.isin(result.query_ids, groups[name]).sum()) for name in by_group},
         by_dimension=_by_dimension(evaluation),
         queries=queries,
         database_root=os.path.abspath(dataset.dbPath),
@@ -148,7 +150,8 @@ def read_run(path: str | os.PathLike[str]) -> Run:
         return Run(**values)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
         raise ReportError(
-            f"{file} is no report that can be read: {problem}; make one with `deepibl evaluate … --report DIR`"
+            f"{file} is no report that can be read: {problem}; "
+            "make one with `deepibl evaluate … --report DIR`"
         ) from problem
 
 
@@ -163,6 +166,16 @@ def versions() -> dict[str, str]:
     return found
 
 
+def groups_by_name(names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Query ids by light, where every name ends in it, like street_07_night.jpg; else nothing."""
+    lights = [Path(name).stem.lower().rpartition("_")[2] for name in names]
+    if not set(lights) <= set(LIGHTS):
+        return {}
+    return {
+        light: np.flatnonzero([other == light for other in lights]) for light in LIGHTS if light in lights
+    }
+
+
 def dimensions_to_try(dim: int) -> list[int]:
     """Powers of two below `dim`, at most the last six of them and none below 8, and `dim` itself."""
     powers = [2**power for power in range(3, 20) if 2**power < dim]
@@ -173,19 +186,21 @@ def _by_dimension(evaluation: Evaluation) -> dict[int, list[float]]:
     """Recalls of cropped descriptors; only of whitened ones, whose first dimensions matter most."""
     if not {"WPCA", "PCA"}.intersection(evaluation.layers[-3:]):
         return {}
-    found = {}
-    for dim in dimensions_to_try(evaluation.dim):
-        cropped = [
-            crop_features(rows, dim) for rows in (evaluation.query_features, evaluation.database_features)
-        ]
-        found[dim] = recall_at_n(*cropped, evaluation.dataset, DIMENSION_NS).recalls.tolist()
-    return found
+    found = recall_by_dimension(
+        evaluation.query_features,
+        evaluation.database_features,
+        evaluation.dataset,
+        dimensions_to_try(evaluation.dim),
+        DIMENSION_NS,
+    )
+    return {dim: recalls.tolist() for dim, recalls in found.items()}
 
 
 def _queries(evaluation: Evaluation) -> list[Query]:
     dataset, order = evaluation.dataset, evaluation.result.query_ids
     searcher = Searcher(evaluation.database_features)
-    raw = BlockSearcher(searcher, evaluation.query_features, order, dataset.search_depth(DEPTH), BLOCK)  # type: ignore[arg-type]
+    rows = np.asarray(evaluation.query_features)
+    raw = BlockSearcher(searcher, rows, order, dataset.search_depth(DEPTH), BLOCK)
     found = []
     for query in order.tolist():
         ids, distances = dataset.nnSearchPostprocess(raw, query, DEPTH)
@@ -197,7 +212,9 @@ def _queries(evaluation: Evaluation) -> list[Query]:
                 zip(ids[:DEPTH].tolist(), distances.tolist(), right.tolist(), strict=True), start=1
             )
         ]
-        truth = next((answer for answer in answers if answer.right), None) or _nearest_positive(dataset, query)
+        truth = next((answer for answer in answers if answer.right), None) or _nearest_positive(
+            dataset, query
+        )
         found.append(Query(dataset.qImageFns[query], east, north, answers[:_SHOWN], truth))
     return found
 
@@ -223,4 +240,6 @@ def _position(utm: np.ndarray) -> tuple[float | None, float | None]:
 def _query(values: dict[str, Any]) -> Query:
     answers: Sequence[dict[str, Any]] = values.pop("answers")
     truth = values.pop("truth")
-    return Query(**values, answers=[Answer(**answer) for answer in answers], truth=Answer(**truth) if truth else None)
+    return Query(
+        **values, answers=[Answer(**answer) for answer in answers], truth=Answer(**truth) if truth else None
+    )

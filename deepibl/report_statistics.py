@@ -1,4 +1,4 @@
-"""What descriptors look like: their length, how many dimensions they use, how alike they are, hubs among them."""
+"""What descriptors look like: length, dimensions in use, how alike they are, hubs among them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,11 +15,12 @@ def descriptor_statistics(database: Any, queries: Sequence[Any]) -> dict[str, An
 
     database: descriptors (N, D). queries: of `deepibl.report_run`, with their answers.
 
-    length: smallest, mean and largest norm; used_dimensions: (sum of the covariance's eigenvalues)^2 / sum of
-    their squares, D for a ball and 1 for a line; cosine: mean and largest between two different database images;
-    separation: how often the first answer of a query that was right is nearer than that of one that was wrong (0.5:
-    the distance tells nothing; None where all are right or all wrong); hub: the database image that is most often
-    the first answer, and how often; distances: a histogram of first answers' distances (`edges`, `right`, `wrong`).
+    length: smallest, mean and largest norm; used_dimensions: (sum of the covariance's eigenvalues)^2 / sum
+    of their squares, D for a ball and 1 for a line; cosine: mean and largest between two different
+    database images; separation: how often the first answer of a query that was right is nearer than that
+    of one that was wrong (0.5: the distance tells nothing; None where all are right or all wrong); hub:
+    the database image that is most often the first answer, and how often; distances: a histogram of first
+    answers' distances (`edges`, `right`, `wrong`).
     """
     rows = np.asarray(database[:: max(1, -(-len(database) // _SAMPLE))], dtype=np.float64)
     lengths = np.linalg.norm(rows, axis=1)
@@ -63,6 +64,7 @@ def _histogram(firsts: Sequence[Any]) -> dict[str, list[float]] | None:
     right = np.array([answer.right for answer in firsts], bool)
     edges = np.histogram_bin_edges(distances, _BINS)
     counts = {
-        name: np.histogram(distances[rows], edges)[0].tolist() for name, rows in (("right", right), ("wrong", ~right))
+        name: np.histogram(distances[rows], edges)[0].tolist()
+        for name, rows in (("right", right), ("wrong", ~right))
     }
     return {"edges": edges.tolist(), **counts}

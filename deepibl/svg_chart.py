@@ -1,4 +1,4 @@
-"""Charts as SVG text for self-contained pages: lines, bars. No library, no script, no fonts from elsewhere."""
+"""Charts as SVG text for self-contained pages: lines and bars, without any library or script."""
 
 import html
 import math
@@ -19,7 +19,13 @@ class Line:
 
 
 def line_chart(
-    lines: Sequence[Line], x_label: str, y_label: str, *, log_x: bool = False, width: int = 620, height: int = 340
+    lines: Sequence[Line],
+    x_label: str,
+    y_label: str,
+    *,
+    log_x: bool = False,
+    width: int = 620,
+    height: int = 340,
 ) -> str:
     """Lines with markers and a legend below; ticks of a logarithmic x axis are the points' own values."""
     points = [point for line in lines for point in line.points]
@@ -54,7 +60,9 @@ def paired_bars(
                 )
     for number, (label, colour) in enumerate(zip(labels, (COLOURS[2], "#c8372d"), strict=True)):
         y = height + 14 + 20 * number
-        parts.append(f'<rect x="{_LEFT}" y="{y - 9}" width="22" height="10" fill="{colour}" fill-opacity=".55"/>')
+        parts.append(
+            f'<rect x="{_LEFT}" y="{y - 9}" width="22" height="10" fill="{colour}" fill-opacity=".55"/>'
+        )
         parts.append(f'<text x="{_LEFT + 30}" y="{y}">{html.escape(label)}</text>')
     return _svg(width, height + 40, "".join(parts), x_label)
 
@@ -80,7 +88,9 @@ class _Frame:
         return self.height - _BOTTOM - share * (self.height - _BOTTOM - _TOP)
 
 
-def _axes(frame: _Frame, x_ticks: Sequence[float], y_ticks: Sequence[float], x_label: str, y_label: str) -> str:
+def _axes(
+    frame: _Frame, x_ticks: Sequence[float], y_ticks: Sequence[float], x_label: str, y_label: str
+) -> str:
     bottom, right = frame.height - _BOTTOM, frame.width - _RIGHT
     parts = []
     for tick in y_ticks:
@@ -94,7 +104,8 @@ def _axes(frame: _Frame, x_ticks: Sequence[float], y_ticks: Sequence[float], x_l
     middle = (bottom + _TOP) / 2
     parts.append(f'<line x1="{_LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}" stroke="#8a9099"/>')
     parts.append(
-        f'<text x="{(_LEFT + right) / 2}" y="{frame.height - 8}" text-anchor="middle">{html.escape(x_label)}</text>'
+        f'<text x="{(_LEFT + right) / 2}" y="{frame.height - 8}" text-anchor="middle">'
+        f"{html.escape(x_label)}</text>"
     )
     parts.append(
         f'<text x="13" y="{middle}" text-anchor="middle" transform="rotate(-90 13 {middle})">'
@@ -120,7 +131,8 @@ def _legend_row(line: Line, number: int, height: int) -> str:
     y, colour = height + 10 + 20 * number, COLOURS[number % len(COLOURS)]
     dash = ' stroke-dasharray="5 4"' if line.dashed else ""
     return (
-        f'<line x1="{_LEFT}" x2="{_LEFT + 24}" y1="{y - 4}" y2="{y - 4}" stroke="{colour}" stroke-width="2"{dash}/>'
+        f'<line x1="{_LEFT}" x2="{_LEFT + 24}" y1="{y - 4}" y2="{y - 4}" stroke="{colour}" '
+        f'stroke-width="2"{dash}/>'
         f'<text x="{_LEFT + 32}" y="{y}">{html.escape(line.label)}</text>'
     )
 

@@ -57,7 +57,8 @@ def place_map(background: Sequence[Sequence[float]], kinds: Sequence[Kind]) -> s
     parts.append(_scale_bar(scale, height))
     legend = [("database", "#b9bfc7", "dot"), *((k.label, k.colour, k.shape) for k in kinds)]
     legend_rows = "".join(
-        f'<span class="key"><svg viewBox="-8 -8 16 16">{_shape(shape, 0, 0, colour)}</svg>{html.escape(label)}</span>'
+        f'<span class="key"><svg viewBox="-8 -8 16 16">{_shape(shape, 0, 0, colour)}</svg>'
+        f"{html.escape(label)}</span>"
         for label, colour, shape in legend
     )
     return (
@@ -80,9 +81,8 @@ def _shape(shape: str, x: float, y: float, colour: str) -> str:
     if shape == "square":
         return f'<rect x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8" fill="{colour}" stroke="#fff"/>'
     if shape == "cross":
-        return (
-            f'<path d="M{x - 4.5:.1f} {y - 4.5:.1f}l9 9m0-9l-9 9" stroke="{colour}" stroke-width="3" fill="none"/>'
-        )
+        path = f"M{x - 4.5:.1f} {y - 4.5:.1f}l9 9m0-9l-9 9"
+        return f'<path d="{path}" stroke="{colour}" stroke-width="3" fill="none"/>'
     return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.4" fill="{colour}" stroke="#fff"/>'
 
 

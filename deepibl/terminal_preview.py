@@ -17,7 +17,8 @@ _GAP = "  "
 def colours_of(stream: TextIO, environment: Mapping[str, str] | None = None) -> int:
     """How many colours the terminal behind a stream shows: 0 (none, or no terminal), 256, or 2**24.
 
-    Follows TERM, COLORTERM, and NO_COLOR (https://no-color.org), and whether half blocks can be written to it.
+    Follows TERM, COLORTERM, and NO_COLOR (https://no-color.org), and whether half blocks can be written to
+    it.
     """
     env = os.environ if environment is None else environment
     if env.get("NO_COLOR") or env.get("TERM", "") in ("", "dumb") or not stream.isatty():

@@ -10,7 +10,7 @@ QUALITY = 62
 
 
 def small_picture(path: str | os.PathLike[str], side: int) -> np.ndarray | None:
-    """The picture in a file with its longer side scaled to at most `side` pixels, (h, w, 3) uint8 RGB, or None."""
+    """The picture in a file, its longer side at most `side` pixels: (h, w, 3) uint8 RGB, or None."""
     from PIL import Image
 
     try:
