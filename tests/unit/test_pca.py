@@ -39,6 +39,7 @@ def test_variance_along_each_component_is_its_eigenvalue():
 
 
 def test_the_largest_entry_of_every_component_is_positive():
+    # difference: pca-signs
     vectors = relja_PCA(points(30, 9)).U
     assert (vectors[np.abs(vectors).argmax(axis=0), np.arange(9)] > 0).all()
 

@@ -44,6 +44,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_file_is_found_by_its_name_and_cropped(folder: Path) -> None:
+    # difference: loadnet-any-file
     net = load_pretrained("mine", "relu1", folder=folder)
     assert net.names == ["conv1", "relu1"]
     assert net.meta["netID"] == "mine"
@@ -98,6 +99,7 @@ def test_the_stand_in_computes_what_torchvision_computes() -> None:
 def test_the_stand_in_is_read_from_a_file_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, suffix: str
 ) -> None:
+    # difference: loadnet-stand-in
     file = tmp_path / f"vgg16{suffix}"
     if suffix == ".pth":
         torch.save(state(), file)
