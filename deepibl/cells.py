@@ -48,11 +48,19 @@ class CellShares:
     similarity: float
     constant: float
 
-    def strongest(self, count: int) -> list[tuple[int, int]]:
-        """(row, column) of the `count` cells with the largest terms, largest first."""
-        order = np.argsort(-self.shares, axis=None, kind="stable")[:count]
-        rows, columns = np.unravel_index(order, self.shares.shape)
-        return list(zip(rows.tolist(), columns.tolist(), strict=True))
+    def strongest(self, count: int, apart: int = 1) -> list[tuple[int, int]]:
+        """(row, column) of the `count` cells with the largest terms, largest first.
+
+        apart: cells nearer than this (in rows and columns) to a larger one are left out; 1 leaves out none.
+        """
+        chosen: list[tuple[int, int]] = []
+        for place in np.argsort(-self.shares, axis=None, kind="stable").tolist():
+            row, column = divmod(place, self.shares.shape[1])
+            if all(max(abs(row - r), abs(column - c)) >= apart for r, c in chosen):
+                chosen.append((row, column))
+            if len(chosen) == count:
+                break
+        return chosen
 
 
 def cell_assignment(net: nn.Module, image: Tensor) -> CellAssignment:

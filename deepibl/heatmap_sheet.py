@@ -73,6 +73,7 @@ def heatmap_rows(
     _check(methods, against)
     files = [photo] if against is None else [photo, against]
     images = [fit(read_image(file, resize), max_pixels) for file in files]
+    settings = {**occlusion, "progress": _every_tenth(progress)}
     rows = []
     for label, net in networks:
         images = [image.to(device_of(net)) for image in images]
@@ -82,7 +83,7 @@ def heatmap_rows(
             for method in methods:
                 if progress:
                     progress(f"{Path(file).name}: {_TITLES[method]} ({label})")
-                row.drawings.append(_draw(net, method, image, partner, row.pixels, occlusion))
+                row.drawings.append(_draw(net, method, image, partner, row.pixels, settings))
             rows.append(row)
     return rows
 
@@ -94,7 +95,7 @@ def write_sheet(rows: Sequence[Row], path: str | os.PathLike[str], *, width: flo
 
     columns = 1 + max(len(row.drawings) for row in rows)
     shapes = [row.pixels.shape for row in rows]
-    heights = [width * shape[0] / shape[1] + 0.34 for shape in shapes]
+    heights = [width * shape[0] / shape[1] + 0.48 for shape in shapes]
     figure = Figure(figsize=(columns * width, sum(heights) + 0.12), dpi=100)
     FigureCanvasAgg(figure)
     figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
@@ -106,7 +107,7 @@ def write_sheet(rows: Sequence[Row], path: str | os.PathLike[str], *, width: flo
             cell.set_axis_off()
         for cell, title, picture in zip(axes, titles, pictures, strict=False):
             cell.imshow(picture, interpolation="antialiased")
-            cell.set_title(title, fontsize=9, parse_math=False, pad=3)
+            cell.set_title(title, fontsize=8.5, parse_math=False, pad=3)
     with atomic_output(path) as temporary:
         figure.savefig(temporary, format="png")
 
@@ -129,6 +130,21 @@ def write_maps(rows: Sequence[Row], folder: str | os.PathLike[str]) -> list[Path
     return written
 
 
+def _every_tenth(progress: Progress | None) -> Callable[[int, int], object] | None:
+    """Tells of occlusion's patches about ten times a map: it takes one forward pass a patch."""
+    if progress is None:
+        return None
+    told = [0]
+
+    def tell(done: int, total: int) -> None:
+        tenth = 10 * done // total
+        if tenth != told[0]:
+            told[0] = tenth % 10
+            progress(f"  {done} of {total} patches")
+
+    return tell
+
+
 def _check(methods: Sequence[str], against: object) -> None:
     unknown = [method for method in methods if method not in METHODS]
     if unknown or not methods:
@@ -143,7 +159,7 @@ def _draw(
     image: Tensor,
     other: Tensor | None,
     pixels: np.ndarray,
-    occlusion: dict[str, Any],
+    settings: dict[str, Any],
 ) -> Drawing:
     if method == "clusters":
         found = cell_assignment(net, image)
@@ -151,7 +167,7 @@ def _draw(
         return Drawing(method, cluster_overlay(pixels, found.labels, count, found.certainty), found.labels)
     if method == "cells" and other is not None:
         return _draw_cells(net, image, other, pixels)
-    values = heat(net, image, method, against=other, **(occlusion if method == "occlusion" else {}))
+    values = heat(net, image, method, against=other, **(settings if method == "occlusion" else {}))
     smooth = 2 * SMOOTHING if method == "occlusion" else SMOOTHING  # a patch's edges mean nothing
     signed = method == "occlusion" and other is not None
     return Drawing(method, heat_overlay(pixels, values, signed=signed, smooth=smooth), values)
@@ -159,7 +175,7 @@ def _draw(
 
 def _draw_cells(net: nn.Module, image: Tensor, other: Tensor, pixels: np.ndarray) -> Drawing:
     found, assigned = cell_shares(net, image, other), cell_assignment(net, image)
-    strongest = found.strongest(_MARKED_CELLS)
+    strongest = found.strongest(_MARKED_CELLS, apart=max(1, min(found.shares.shape) // 8))
     picture = heat_overlay(pixels, found.shares, signed=True)
     picture = outline_cells(picture, found.shares.shape, strongest, _colours_of(assigned, strongest))
     return Drawing("cells", picture, found.shares)
@@ -181,8 +197,8 @@ def _similarity(net: nn.Module, image: Tensor, other: Tensor | None) -> float | 
 
 
 def _caption(row: Row) -> str:
-    name, label = _short(Path(row.photo).name, 30), _short(row.network, 24)
-    return f"{name} · {label}" + ("" if row.similarity is None else f" · cosine {row.similarity:.3f}")
+    below = _short(row.network, 24) + ("" if row.similarity is None else f" · cosine {row.similarity:.3f}")
+    return f"{_short(Path(row.photo).name, 34)}\n{below}"
 
 
 def _short(text: str, most: int) -> str:

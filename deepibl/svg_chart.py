@@ -5,7 +5,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-COLOURS = ("#0b6e99", "#d9730d", "#0f7b6c", "#ad1a72", "#6940a5", "#64473a", "#9b9a97")
+COLOURS = ("#1f5fbf", "#d9730d", "#3c3c3c", "#b01e73", "#1a8f5c", "#7a4fc0", "#8c6b3f")
+_RIGHT_COLOUR, _WRONG_COLOUR = "#0f7b6c", "#c8372d"
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 42
 
 
@@ -50,7 +51,7 @@ def paired_bars(
     top = max(1, *first, *second)
     frame = _Frame((edges[0], edges[-1]), (0, top), width, height, False)
     parts = [_axes(frame, _ticks(edges[0], edges[-1], 8), _ticks(0, top, 4), x_label, "queries")]
-    for counts, colour in ((first, COLOURS[2]), (second, "#c8372d")):
+    for counts, colour in ((first, _RIGHT_COLOUR), (second, _WRONG_COLOUR)):
         for left, right, count in zip(edges[:-1], edges[1:], counts, strict=True):
             if count:
                 x, y = frame.x(left), frame.y(count)
@@ -58,7 +59,7 @@ def paired_bars(
                     f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(1.0, frame.x(right) - x - 1):.1f}" '
                     f'height="{frame.y(0) - y:.1f}" fill="{colour}" fill-opacity=".55"/>'
                 )
-    for number, (label, colour) in enumerate(zip(labels, (COLOURS[2], "#c8372d"), strict=True)):
+    for number, (label, colour) in enumerate(zip(labels, (_RIGHT_COLOUR, _WRONG_COLOUR), strict=True)):
         y = height + 14 + 20 * number
         parts.append(
             f'<rect x="{_LEFT}" y="{y - 9}" width="22" height="10" fill="{colour}" fill-opacity=".55"/>'

@@ -94,6 +94,7 @@ def test_a_cell_belongs_to_the_centre_that_it_is_most_like():
 def test_strongest_cells_come_largest_first():
     shares = np.array([[0.1, 0.5], [-0.9, 0.3]], np.float32)
     assert CellShares(shares, 0.0, 0.0).strongest(3) == [(0, 1), (1, 1), (0, 0)]
+    assert CellShares(shares, 0.0, 0.0).strongest(3, apart=2) == [(0, 1)]
 
 
 def test_a_network_without_netvlad_is_refused():
