@@ -16,6 +16,7 @@ from deepibl import network_copy, network_layers  # noqa: F401  # registers NetV
 from deepibl.network_file import read_network, write_network
 from deepibl.network_identity import network_id
 from deepibl.network_layouts import LayerSpec
+from deepibl.shipped import find_network
 from matlab_compat import matfile
 from matlab_compat.errors import NetworkFormatError
 from matlab_compat.simplenn import SimpleNN
@@ -27,6 +28,8 @@ def load_network(
     path: str | os.PathLike[str], *, device: str | torch.device = "cpu", cached_copy: bool = True
 ) -> SimpleNN:
     """The network in a .mat file of any version, or in a .safetensors file of ours, in eval mode.
+
+    A name without a suffix is that of a network that ships, or that `deepibl fetch` brought.
 
     Of a .mat file the variable `net` is taken; else its top level if it has `layers` (MatConvNet's own
     files), else the first struct that has. A .mat file of more than a few megabytes is converted once: with
@@ -45,6 +48,8 @@ def load_network(
     Ported from: netvlad/relja_simplenn_tidy.m (what a script does after `load`)
     """
     path = Path(path)
+    if not path.suffix and not path.exists():
+        path = find_network(path)
     if path.suffix == ".safetensors":
         return read_network(path)[0].to(device)
     if path.suffix in (".onnx", ".pt", ".pth", ".h5", ".pkl"):
