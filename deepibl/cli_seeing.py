@@ -53,8 +53,9 @@ def add_commands(app: typer.Typer, *, find: Find, device: Device) -> None:
         The SARE paper's own way of drawing its heatmaps is not known; these are gradients, guided
         gradients and NetVLAD's occlusion.
         """
-        from deepibl.heatmap_sheet import heatmap_rows, write_maps, write_sheet
+        from deepibl.heatmap_sheet import check_sheet, heatmap_rows, write_maps, write_sheet
 
+        check_sheet(output)
         where = device(device_name)
         networks = _networks([net, *(compare or [])], find, where)
         rows = heatmap_rows(

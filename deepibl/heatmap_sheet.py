@@ -89,7 +89,11 @@ def heatmap_rows(
 
 
 def write_sheet(rows: Sequence[Row], path: str | os.PathLike[str], *, width: float = 3.2) -> None:
-    """Writes the rows as one PNG: photo, then maps. width: inches (of 100 pixels) of a picture."""
+    """Writes the rows as one PNG: photo, then maps. width: inches (of 100 pixels) of a picture.
+
+    Raises ArgumentError for a path of another suffix.
+    """
+    check_sheet(path)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -110,6 +114,12 @@ def write_sheet(rows: Sequence[Row], path: str | os.PathLike[str], *, width: flo
             cell.set_title(title, fontsize=8.5, parse_math=False, pad=3)
     with atomic_output(path) as temporary:
         figure.savefig(temporary, format="png")
+
+
+def check_sheet(path: str | os.PathLike[str]) -> None:
+    """Raises ArgumentError unless the path is one that a sheet can be written to: a .png."""
+    if Path(path).suffix.lower() != ".png":
+        raise ArgumentError(f"{os.fspath(path)}: sheets are PNG files; give a name that ends in .png")
 
 
 def write_maps(rows: Sequence[Row], folder: str | os.PathLike[str]) -> list[Path]:

@@ -80,6 +80,7 @@ def test_heatmap_compares_networks_and_prints_json(run, net, photos):
         (["db/places.csv"], "places.csv"),
         (["missing.jpg"], "missing.jpg"),
         (["db/00.jpg", "--patch", "1000"], "patch"),
+        (["db/00.jpg", "-o", "sheet.jpg"], ".png"),
     ],
 )
 def test_heatmap_says_what_is_wrong(run, net, photos, arguments, said):
