@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from deepibl import cli_seeing
 from deepibl.cli_data import data, migrate, verify
 from deepibl.cli_options import BatchSize, Device, Json, Net, Precision, Resize
 from deepibl.cli_options import choose_device as _device
@@ -141,6 +142,7 @@ def localize(
     html: Annotated[
         Path | None, typer.Option(help="Write a page with photos and matches side by side.")
     ] = None,
+    preview: Annotated[bool, typer.Option(help="Small pictures, where the terminal can.")] = True,
     device: Device = "auto",
     precision: Precision = "fp32",
 ) -> None:
@@ -161,6 +163,8 @@ def localize(
         )
     else:
         typer.echo(match_table(found))
+        if preview:
+            cli_seeing.show_matches([(photo, [m.path for m in matches]) for photo, matches in found.items()])
     if html is not None:
         html.write_text(match_page(list(found.items())), encoding="utf-8")
         typer.echo(f"page: {html}", err=True)
@@ -181,6 +185,7 @@ def evaluate(
     resize: Resize = None,
     crop_to_dim: Annotated[int, typer.Option(min=0, help="Keep the first dimensions; 0 keeps all.")] = 0,
     features: Annotated[Path | None, typer.Option(help="Folder to keep descriptors in.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Folder for a page that shows the run.")] = None,
     as_json: Json = False,
     batch_size: BatchSize = 10,
     device: Device = "auto",
@@ -212,6 +217,8 @@ def evaluate(
         loaded = load_network(_find(net), device=where)
         result = evaluate_network(loaded, places, label=net, features=features, resize=resize, **settings)
     typer.echo(json.dumps(result.as_dict(), indent=2) if as_json else recall_table(result))
+    if report is not None:
+        cli_seeing.write_report_page(result, report)
 
 
 @app.command()
@@ -280,6 +287,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         typer.echo(f"deepibl: {problem}", err=True)
         sys.exit(1)
 
+
+cli_seeing.add_commands(app, find=_find, device=_device)
 
 if __name__ == "__main__":
     main()

@@ -9,6 +9,7 @@ DeepIBLError
 ├── IndexFileError         an index that cannot be read or is not whole
 ├── NetworkMismatchError   features or an index made by another network
 ├── DownloadError          a download that failed or is not what was asked for
+├── ReportError            a report that cannot be read, or made
 ├── SessionError           a training session that cannot be read, saved or gone on with
 └── TrainingError          a training that cannot go on
 """
@@ -65,3 +66,7 @@ class SessionError(DeepIBLError):
 
 class TrainingError(DeepIBLError):
     """A training that cannot go on; the message says from where it can be started again."""
+
+
+class ReportError(DeepIBLError):
+    """A report that cannot be read, or that cannot be made of an evaluation."""
