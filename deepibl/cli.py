@@ -274,6 +274,7 @@ def demo(
 app.command()(verify)
 app.command()(migrate)
 app.add_typer(data)
+cli_seeing.add_commands(app, find=_find, device=_device)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -287,8 +288,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         typer.echo(f"deepibl: {problem}", err=True)
         sys.exit(1)
 
-
-cli_seeing.add_commands(app, find=_find, device=_device)
 
 if __name__ == "__main__":
     main()
