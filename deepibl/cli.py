@@ -15,9 +15,10 @@ import typer
 
 from deepibl import cli_seeing
 from deepibl.cli_data import data, migrate, verify
-from deepibl.cli_options import BatchSize, Device, Json, Net, Precision, Resize
+from deepibl.cli_options import BatchSize, Device, Engine, Json, Net, Precision, Resize
 from deepibl.cli_options import choose_device as _device
 from deepibl.cli_options import find_net as _find
+from deepibl.cli_options import how_to_compute as _how
 from deepibl.cli_options import image_size as _size
 from deepibl.cli_options import read_lines as _lines
 from deepibl.cli_options import tell_failures as _tell_failures
@@ -75,6 +76,7 @@ def extract(
     batch_size: BatchSize = 10,
     device: Device = "auto",
     precision: Precision = "fp32",
+    engine: Engine = "auto",
 ) -> None:
     """Compute descriptors of images and write them to a file, one row an image."""
     from deepibl.features import extract_to_file
@@ -85,7 +87,12 @@ def extract(
         raise ArgumentError("no images given: name them, or give --list FILE with one name a line")
     where = _device(device)
     loaded = load_network(_find(net), device=where)
-    settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "precision": precision}
+    settings: dict[str, Any] = {
+        "batch_size": batch_size,
+        "device": where,
+        "precision": precision,
+        "engine": engine,
+    }
     report = extract_to_file(loaded, root, names, output, resize=resize, on_error="skip", **settings)
     typer.echo(f"{len(report.kept)} descriptors of {report.dim} dimensions in {output}")
     if report.failures:
@@ -109,6 +116,7 @@ def index(
     batch_size: BatchSize = 10,
     device: Device = "auto",
     precision: Precision = "fp32",
+    engine: Engine = "auto",
 ) -> None:
     """Make an index of geo-tagged images: descriptors, names, positions and the network's identity."""
     from deepibl.indexing import build_index
@@ -121,7 +129,7 @@ def index(
     places = database_places(given[0], root)
     path = _find(net)
     where = _device(device)
-    settings = {"batch_size": batch_size, "device": where, "precision": precision}
+    settings = {"batch_size": batch_size, "device": where, **_how(precision, engine)}
     made, failures = build_index(
         load_network(path, device=where), places, output, network_path=path, resize=resize, **settings
     )
@@ -145,6 +153,7 @@ def localize(
     preview: Annotated[bool, typer.Option(help="Small pictures, where the terminal can.")] = True,
     device: Device = "auto",
     precision: Precision = "fp32",
+    engine: Engine = "auto",
 ) -> None:
     """Print the places of an index that look most like each photo."""
     from deepibl.index import PlaceIndex
@@ -156,7 +165,7 @@ def localize(
     places = PlaceIndex.load(index_file)
     where = _device(device)
     loaded = load_network(_find(net or places.network_path), device=where)
-    found, failures = find_places(loaded, photos, places, top=top, device=where, precision=precision)
+    found, failures = find_places(loaded, photos, places, top=top, device=where, **_how(precision, engine))
     if as_json:
         typer.echo(
             json.dumps({photo: [m.as_dict() for m in matches] for photo, matches in found.items()}, indent=2)
@@ -190,6 +199,7 @@ def evaluate(
     batch_size: BatchSize = 10,
     device: Device = "auto",
     precision: Precision = "fp32",
+    engine: Engine = "auto",
 ) -> None:
     """Print Recall@N, as the original does."""
     from deepibl.index import PlaceIndex
@@ -199,7 +209,12 @@ def evaluate(
     from deepibl.tables import recall_table
 
     where = _device(device)
-    settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "precision": precision}
+    settings: dict[str, Any] = {
+        "batch_size": batch_size,
+        "device": where,
+        "precision": precision,
+        "engine": engine,
+    }
     settings["crop_to_dim"] = crop_to_dim
     if index_file is not None:
         if queries is None or dataset or db is not None:
