@@ -1,0 +1,388 @@
+"""MatConvNet's DagNN blocks. Shapes are torch's, (N, C, H, W); sizes and properties are MATLAB's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+from matlab_compat import nn as blocks
+from matlab_compat.dagnn_graph import PIXEL, UNKNOWN, ReceptiveField
+from matlab_compat.dagnn_layer import DagLayer, Size, register_block
+from matlab_compat.errors import ArgumentError
+from matlab_compat.mat_values import cell_list, scalar, text, vector
+from matlab_compat.nn_geometry import borders, pair
+from matlab_compat.simplenn_weights import FILTERS, MATRIX, VECTOR
+
+_FILTER = {"pad": [0.0] * 4, "stride": [1.0, 1.0], "dilate": [1.0, 1.0]}
+_TORCH_DIM = {1: 2, 2: 3, 3: 1, 4: 0}  # MATLAB's dimension of an array -> torch's
+
+
+def _four(shape: Sequence[int]) -> tuple[int, int, int, int]:
+    return (*shape, 1, 1, 1)[:4]  # type: ignore[return-value]
+
+
+class _Filter(DagLayer):
+    """What convolution and pooling share: a window that is slid over the padded maps."""
+
+    def configure(self) -> None:
+        self.pad = borders(self.value("pad"))
+        self.stride = pair(self.value("stride"), "stride")
+        self.dilate = pair(self.value("dilate"), "dilate")
+        self.opts = cell_list(self.value("opts"))
+
+    def window(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, int]:
+        """Height and width of what is slid, without dilation."""
+        raise NotImplementedError
+
+    def _extent(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, int]:
+        high, wide = self.window(shapes)
+        return (high - 1) * self.dilate[0] + 1, (wide - 1) * self.dilate[1] + 1
+
+    def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
+        """As the original's `getOutputSizes`."""
+        (high, wide), (height, width, channels, number) = self._extent(shapes), sizes[0]
+        rows = np.trunc((height + self.pad.top + self.pad.bottom - high) / self.stride[0]) + 1
+        columns = np.trunc((width + self.pad.left + self.pad.right - wide) / self.stride[1]) + 1
+        return float(rows), float(columns), channels, number
+
+    def receptive_fields(self, shapes: Sequence[tuple[int, ...]]) -> list[ReceptiveField | None]:
+        """A window that begins `pad` before the first pixel."""
+        extent = self._extent(shapes)
+        before = (self.pad.top, self.pad.left)
+        offset = [1 - pad + (side - 1) / 2 for side, pad in zip(extent, before, strict=True)]
+        return [ReceptiveField.of(extent, self.stride, offset)]
+
+
+@register_block("dagnn.Conv")
+class Conv(_Filter):
+    """Convolution; the number of groups follows from the input's channels."""
+
+    properties: ClassVar[Mapping[str, Any]] = {
+        "size": [0.0] * 4,
+        "hasBias": True,
+        "opts": ("cuDNN",),
+        **_FILTER,
+    }
+    kinds = (FILTERS, VECTOR)
+
+    def window(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, int]:
+        """The filters' height and width."""
+        return _four(shapes[0])[:2]
+
+    def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
+        """As many channels as there are filters."""
+        rows, columns, _, number = super().output_size(sizes, shapes)
+        return rows, columns, _four(shapes[0])[3], number
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nnconv."""
+        bias = params[1] if len(params) > 1 and scalar(self.value("hasBias")) else None
+        return blocks.vl_nnconv(  # type: ignore[return-value]
+            inputs[0], params[0], bias, *self.opts, stride=self.stride, pad=self.pad, dilate=self.dilate
+        )
+
+
+@register_block("dagnn.Pooling")
+class Pooling(_Filter):
+    """Max or average pooling. A dilation is stored but, as in the original, plays no part in it."""
+
+    properties: ClassVar[Mapping[str, Any]] = {
+        "method": "max",
+        "poolSize": [1.0, 1.0],
+        "opts": ("cuDNN",),
+        **_FILTER,
+    }
+
+    def configure(self) -> None:
+        super().configure()
+        self.pool = pair(self.value("poolSize"), "poolSize")
+        self.method = text(self.value("method"))
+
+    def window(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, int]:
+        """The pooling window."""
+        return self.pool
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nnpool."""
+        return blocks.vl_nnpool(
+            inputs[0], self.pool, *self.opts, pad=self.pad, stride=self.stride, method=self.method
+        )
+
+
+@register_block("dagnn.ConvTranspose")
+class ConvTranspose(DagLayer):
+    """Transposed convolution."""
+
+    properties: ClassVar[Mapping[str, Any]] = {
+        "size": [0.0] * 4,
+        "hasBias": True,
+        "upsample": [1.0, 1.0],
+        "crop": [0.0] * 4,
+        "numGroups": 1.0,
+        "opts": ("cuDNN",),
+    }
+    kinds = (FILTERS, VECTOR)
+
+    def configure(self) -> None:
+        self.crop = borders(self.value("crop"), "crop")
+        self.upsample = pair(self.value("upsample"), "upsample")
+        self.groups = int(self.number("numGroups"))
+        self.opts = cell_list(self.value("opts"))
+
+    def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
+        """Channels of all groups, where the original counts those of one."""
+        (high, wide, depth, _), crop, up = _four(shapes[0]), self.crop, self.upsample
+        height = up[0] * (sizes[0][0] - 1) + high - crop.top - crop.bottom
+        width = up[1] * (sizes[0][1] - 1) + wide - crop.left - crop.right
+        return height, width, depth * self.groups, sizes[0][3]
+
+    def receptive_fields(self, shapes: Sequence[tuple[int, ...]]) -> list[ReceptiveField | None]:
+        """Steps of less than a pixel."""
+        size = np.array(_four(shapes[0])[:2], dtype=np.float64)
+        up = np.array(self.upsample, dtype=np.float64)
+        offset = (2 * np.array([self.crop.top, self.crop.left]) - size + 1) / (2 * up) + 1
+        return [ReceptiveField((size - 1) / up + 1, 1 / up, offset)]
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nnconvt."""
+        bias = params[1] if len(params) > 1 and scalar(self.value("hasBias")) else None
+        return blocks.vl_nnconvt(  # type: ignore[return-value]
+            inputs[0],
+            params[0],
+            bias,
+            *self.opts,
+            upsample=self.upsample,
+            crop=self.crop,
+            numGroups=self.groups,
+        )
+
+
+@register_block("dagnn.BatchNorm")
+class BatchNorm(DagLayer):
+    """Batch normalisation; parameters: multipliers, biases, moments [mean sqrt(variance + epsilon)].
+
+    eval mode: the stored moments, as constants; training mode: this batch's own (the stored ones stay).
+    """
+
+    properties: ClassVar[Mapping[str, Any]] = {"numChannels": [], "epsilon": 1e-5, "opts": ("NoCuDNN",)}
+    kinds = (VECTOR, VECTOR, MATRIX)
+    trainable = (True, True, False)
+
+    def configure(self) -> None:
+        self.epsilon = self.number("epsilon")
+        if len(self.params) != 3:
+            raise ArgumentError(f"parameters {self.params}: expected multipliers, biases and moments")
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nnbnorm."""
+        moments = None if self.training else params[2]
+        return blocks.vl_nnbnorm(  # type: ignore[return-value]
+            inputs[0], params[0], params[1], moments=moments, epsilon=self.epsilon
+        )
+
+
+@register_block("dagnn.ReLU")
+class ReLU(DagLayer):
+    """Rectifier, with a slope `leak` for negative values."""
+
+    properties: ClassVar[Mapping[str, Any]] = {"useShortCircuit": True, "leak": 0.0, "opts": ()}
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nnrelu."""
+        return blocks.vl_nnrelu(inputs[0], leak=self.number("leak"))
+
+
+@register_block("dagnn.Sigmoid")
+class Sigmoid(DagLayer):
+    """Logistic function."""
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nnsigmoid."""
+        return blocks.vl_nnsigmoid(inputs[0])
+
+
+@register_block("dagnn.SoftMax")
+class SoftMax(DagLayer):
+    """Softmax over channels, at each pixel."""
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nnsoftmax."""
+        return blocks.vl_nnsoftmax(inputs[0])
+
+
+class _Parametric(DagLayer):
+    """A block whose property `param` is a row of numbers."""
+
+    def configure(self) -> None:
+        self.param = [float(number) for number in vector(self.value("param"))]
+
+
+@register_block("dagnn.LRN")
+class LRN(_Parametric):
+    """Local response normalisation, param [N kappa alpha beta]."""
+
+    properties: ClassVar[Mapping[str, Any]] = {"param": [5.0, 1.0, 0.0001 / 5, 0.75]}
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nnnormalize."""
+        return blocks.vl_nnnormalize(inputs[0], self.param)
+
+
+@register_block("dagnn.SpatialNorm")
+class SpatialNorm(_Parametric):
+    """Spatial normalisation, param [height width alpha beta]."""
+
+    properties: ClassVar[Mapping[str, Any]] = {"param": [2.0, 2.0, 10.0, 2.0]}
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nnspnorm."""
+        return blocks.vl_nnspnorm(inputs[0], self.param)
+
+
+@register_block("dagnn.NormOffset")
+class NormOffset(_Parametric):
+    """Norm-dependent offset, param [alpha beta]."""
+
+    properties: ClassVar[Mapping[str, Any]] = {"param": [1.0, 0.5]}
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nnnoffset."""
+        return blocks.vl_nnnoffset(inputs[0], self.param)
+
+
+@register_block("dagnn.Sum")
+class Sum(DagLayer):
+    """The sum of all inputs."""
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """Maps of one size, added."""
+        shapes = {tuple(x.shape) for x in inputs}
+        if len(shapes) > 1:
+            raise ArgumentError(f"maps of shapes {sorted(shapes)} cannot be added")
+        total = inputs[0]
+        for x in inputs[1:]:
+            total = total + x
+        return total
+
+
+@register_block("dagnn.Concat")
+class Concat(DagLayer):
+    """Joins its inputs along MATLAB's dimension `dim`: 3 are the channels."""
+
+    properties: ClassVar[Mapping[str, Any]] = {"dim": 3.0}
+    ignored = frozenset({"numInputs"})
+
+    def configure(self) -> None:
+        self.dim = int(self.number("dim"))
+        if self.dim not in _TORCH_DIM:
+            raise ArgumentError(f"dim is {self.dim}: expected 1 (rows), 2 (columns), 3 (channels), 4 (images)")
+
+    def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
+        """The lengths along dim add up."""
+        size = list(sizes[0])
+        size[self.dim - 1] = sum(other[self.dim - 1] for other in sizes)
+        return size[0], size[1], size[2], size[3]
+
+    def receptive_fields(self, shapes: Sequence[tuple[int, ...]]) -> list[ReceptiveField | None]:
+        """Along rows or columns: not known."""
+        return [PIXEL if self.dim > 2 else UNKNOWN] * len(self.inputs)
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nnconcat."""
+        return blocks.vl_nnconcat(inputs, _TORCH_DIM[self.dim])  # type: ignore[return-value]
+
+
+@register_block("dagnn.Crop")
+class Crop(DagLayer):
+    """Cuts the first input to the size of the second, `crop` rows and columns off the top and left."""
+
+    properties: ClassVar[Mapping[str, Any]] = {"crop": [0.0, 0.0]}
+
+    def configure(self) -> None:
+        self.crop = tuple(int(number) for number in vector(self.value("crop")))
+        if len(self.inputs) != 2 or len(self.crop) != 2:
+            raise ArgumentError(f"inputs {self.inputs}, crop {list(self.crop)}: expected two each")
+
+    def _cut(self, size: Sequence[Any], to: Sequence[Any]) -> list[Any]:
+        """Rows and columns off each side, in MATLAB's order; sizes are (height, width)."""
+        cut: list[Any] = []
+        for length, wanted, first in zip(size, to, self.crop, strict=True):
+            last = max(0, length - wanted - first)
+            cut += [length - wanted - last, last]
+        return cut
+
+    def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
+        """Rows and columns of the second input."""
+        top, bottom, left, right = self._cut(sizes[0][:2], sizes[1][:2])
+        height, width, channels, number = sizes[0]
+        return height - top - bottom, width - left - right, channels, number
+
+    def receptive_fields(self, shapes: Sequence[tuple[int, ...]]) -> list[ReceptiveField | None]:
+        """Moved by what is cut; the second input only gives its size."""
+        return [ReceptiveField.of([1, 1], [1, 1], [1 + first for first in self.crop]), None]
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nncrop."""
+        x, like = inputs
+        return blocks.vl_nncrop(x, self._cut(x.shape[2:], like.shape[2:]))
+
+
+@register_block("dagnn.Scale")
+class Scale(DagLayer):
+    """Multiplies by a factor and adds a bias, both broadcast; they are parameters or further inputs."""
+
+    properties: ClassVar[Mapping[str, Any]] = {"size": [], "hasBias": True}
+    kinds = (FILTERS, FILTERS)
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """x * factor + bias."""
+        x, *others = [*inputs, *params]
+        wanted = 2 if scalar(self.value("hasBias")) else 1
+        if len(others) < wanted:
+            raise ArgumentError(f"{len(others)} factors and biases among inputs and parameters, not {wanted}")
+        return x * others[0] + others[1] if wanted == 2 else x * others[0]
+
+
+@register_block("dagnn.DropOut")
+class DropOut(DagLayer):
+    """Dropout at `rate`; nothing in eval mode. A frozen one uses the tensor `mask`, once it is there."""
+
+    properties: ClassVar[Mapping[str, Any]] = {"rate": 0.5, "frozen": False}
+    mask: Tensor | None = None
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nndropout; torch's generator draws the mask, not MATLAB's."""
+        if not self.training:
+            return inputs[0]
+        if self.mask is not None and scalar(self.value("frozen")):
+            return inputs[0] * self.mask
+        return F.dropout(inputs[0], self.number("rate"), training=True)
+
+
+@register_block("dagnn.Loss")
+class Loss(DagLayer):
+    """A loss. It is computed where its labels are given; a forward pass for features leaves it out."""
+
+    properties: ClassVar[Mapping[str, Any]] = {
+        "loss": "softmaxlog",
+        "ignoreAverage": False,
+        "normalise": True,
+        "opts": (),
+    }
+
+    def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
+        """One number an image, as the original has it."""
+        return 1, 1, 1, sizes[0][3]
+
+    def receptive_fields(self, shapes: Sequence[tuple[int, ...]]) -> list[ReceptiveField | None]:
+        """Not known."""
+        return [UNKNOWN] * len(self.inputs)
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nnloss; labels count from 0."""
+        opts = cell_list(self.value("opts"))
+        return blocks.vl_nnloss(*inputs[:2], *opts, loss=text(self.value("loss")))
