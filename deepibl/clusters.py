@@ -19,8 +19,8 @@ from torch import Tensor
 from deepibl.errors import DatasetError
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
-from matlab_compat.rng import rng
 from matlab_compat.kmeans import yael_kmeans
+from matlab_compat.rng import rng
 
 _log = logging.getLogger(__name__)
 SEED = 43

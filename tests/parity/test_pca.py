@@ -170,7 +170,8 @@ def test_addPCA_takes_the_originals_files(path, golden, tmp_path):
     base = base_network(case, "net_white")
     session = matfile.text(case["sessionID_white"]).removesuffix("_WPCA")
     prefix = name.partition(session)[0]
-    base.meta |= {"sessionID": session, "epoch": np.ones((1, 1))}
+    epoch = name.partition("_ep")[2].partition("_")[0]
+    base.meta |= {"sessionID": session, "epoch": np.array([[float(epoch)]])}
     settings = {"nTrainCap": case["X"].shape[1], "paths": {"outPrefix": f"{tmp_path}/{prefix}"}}
     white = addPCA(base, data, "pcaDim", want.shape[1], **settings)
     assert_close(same_signs(run_last_layers(white, raw), want), want, "pca")

@@ -136,3 +136,15 @@ def test_weights_have_matlabs_shapes(v2: bool) -> None:
     weights = vlad_weights(points(4), 10.0, v2=v2)
     assert [w.shape for w in weights] == [(1, 1, 6, 4), *([(1, 4)] if v2 else []), (1, 1, 6, 4)]
     assert np.array_equal(weights[-1][0, 0], -points(4).T)
+
+
+@pytest.mark.real
+def test_netvlads_own_cluster_files_are_read(real: Path) -> None:
+    for file, width in (
+        ("pitts30k_train_vd16_conv5_3_preL2_k064_clst.mat", 512),
+        ("pitts30k_train_caffe_conv5_preL2_k064_clst.mat", 256),
+    ):
+        centres = get_clusters(points, k=64, cluster_file=real / "initdata" / file)
+        assert centres.shape == (64, width)
+        lengths = np.linalg.norm(centres, axis=1)
+        assert 0.1 < lengths.min() <= lengths.max() <= 1  # means of unit vectors

@@ -65,6 +65,7 @@ def test_more_runs_never_give_a_worse_result():
 
 
 def test_an_empty_cluster_is_filled_by_splitting_a_big_one():
+    # difference: kmeans-split
     # the starting points are equal ones, so at first all but one cluster stay without points
     points = np.concatenate([np.ones((54, 2)), np.eye(2)[[0, 1, 0, 1, 0, 1]] * 50]).astype(np.float32)
     assert len(np.unique(points[first_points(60, 3, 43)], axis=0)) == 1
@@ -82,6 +83,7 @@ def test_the_same_seed_gives_the_same_clusters():
 
 
 def test_too_few_different_points_are_an_error_that_says_so():
+    # difference: kmeans-abandon
     with pytest.raises(ArgumentError, match="too few different"):
         yael_kmeans(np.ones((100, 3), np.float32), 40, niter=1000)
 

@@ -62,6 +62,7 @@ def test_methods_are_read_in_any_order(method: str, pooling: str, pre_l2: bool, 
     ],
 )
 def test_methods_that_make_no_sense_say_why(method: str, message: str) -> None:
+    # difference: addlayers-order
     with pytest.raises(ArgumentError, match=message):
         parse_method(method)
 
@@ -118,6 +119,7 @@ def test_channels_are_those_of_the_last_convolution() -> None:
 
 
 def test_preparing_shares_weights_and_keeps_the_fields_of_the_one_given() -> None:
+    # difference: prepare-in-place
     net = SimpleNN.from_matlab(struct())
     trained = prepare_for_training(net)
     assert "momentum" not in net["conv1"].fields

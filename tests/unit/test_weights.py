@@ -12,7 +12,13 @@ from deepibl.network_layouts import LAYOUTS, Layout, whitened_netvlad_layers
 from deepibl.paths import LocalPaths
 from deepibl.weights import REGISTRY, Source, card, default_folder, fetch
 from scripts.make_released_layout import SMALL, write_released
-from tests.unit.test_weights_download import Server, server  # noqa: F401  # the fixture
+from tests.file_server import Server, running_server
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture
