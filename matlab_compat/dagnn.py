@@ -9,7 +9,6 @@ matfile.save("copy.mat", {"net": net.to_matlab()})
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,26 +25,20 @@ from matlab_compat.dagnn_graph import (
 )
 from matlab_compat.dagnn_layer import DagLayer, Size, make_dag_layer
 from matlab_compat.dagnn_layers import Loss
+from matlab_compat.dagnn_struct import is_dagnn, known_name, struct_layout, struct_rows
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.image_network import ImageNetwork
 from matlab_compat.mat_values import StructArray
 from matlab_compat.mat_values import text as matlab_text
 from matlab_compat.simplenn_weights import VECTOR, WeightKind
 
+_ONE = np.ones((1, 1))
 _PARTS = ("vars", "params", "layers")
 _FIELDS = {
     "vars": ("name", "precious"),
     "params": ("name", "value", "learningRate", "weightDecay"),
     "layers": ("name", "type", "inputs", "outputs", "params", "block"),
 }
-
-
-def is_dagnn(struct: Any) -> bool:
-    """Whether a MATLAB value is a DagNN saved as a struct: layers are structs with inputs and outputs."""
-    layers = struct.get("layers") if isinstance(struct, Mapping) else None
-    if isinstance(layers, StructArray):
-        return {"inputs", "outputs"} <= set(layers.fields)
-    return isinstance(layers, Mapping) and {"inputs", "outputs"} <= set(layers)
 
 
 class DagNN(ImageNetwork):
@@ -113,13 +106,13 @@ class DagNN(ImageNetwork):
         """
         if not is_dagnn(struct):
             raise NetworkFormatError("no DagNN: expected layers as a struct array with inputs and outputs")
-        rows = {part: _rows(struct.get(part)) for part in _PARTS}
+        rows = {part: struct_rows(struct.get(part)) for part in _PARTS}
         layers = [make_dag_layer(row, index) for index, row in enumerate(rows["layers"])]
         params, variables = ({matlab_text(row["name"]): row for row in rows[part]} for part in _PARTS[1::-1])
         meta = struct.get("meta")
         extra = {name: value for name, value in struct.items() if name not in (*_PARTS, "meta")}
         net = cls(layers, params, variables, meta if isinstance(meta, Mapping) else {}, extra)
-        net._shape = {part: _layout(struct.get(part)) for part in _PARTS if rows[part]}
+        net._shape = {part: struct_layout(struct.get(part)) for part in _PARTS if rows[part]}
         net._shape |= {"order": list(struct), "meta": meta}
         return net.eval()
 
@@ -182,11 +175,11 @@ class DagNN(ImageNetwork):
 
     def param(self, name: str) -> Tensor:
         """A parameter in torch's layout; ArgumentError when there is none of that name."""
-        return self.values[self._places[_known(name, self._places, "parameter")]]
+        return self.values[self._places[known_name(name, self._places, "parameter")]]
 
     def param_fields(self, name: str) -> dict[str, Any]:
         """A parameter's other MATLAB fields, learningRate and weightDecay: a dict to read and change."""
-        return self._params[_known(name, self._params, "parameter")]
+        return self._params[known_name(name, self._params, "parameter")]
 
     def param_to_matlab(self, name: str, tensor: Tensor) -> np.ndarray:
         """A tensor of a parameter's shape (a derivative) as an array of the shape that MATLAB has."""
@@ -217,7 +210,7 @@ class DagNN(ImageNetwork):
         """The layer of that name or position; ArgumentError when there is none."""
         if isinstance(layer, int):
             return self.layers[layer]  # type: ignore[return-value]
-        return self.layers[_known(layer, self.names, "layer", list.index)]  # type: ignore
+        return self.layers[known_name(layer, self.names, "layer", list.index)]  # type: ignore
 
     __getitem__ = layer
 
@@ -265,10 +258,12 @@ class DagNN(ImageNetwork):
             images = [name for layer in self if not isinstance(layer, Loss) for name in layer.inputs]
             images = [name for name in self.input_names if name in images]
             if len(images) != 1:
-                raise ArgumentError(f"the network has inputs {', '.join(images)}: give them by name, as a dict")
+                raise ArgumentError(
+                    f"the network has inputs {', '.join(images)}: give them by name, as a dict"
+                )
             return {images[0]: inputs}
         for name in inputs:
-            _known(name, self.variable_names, "variable")
+            known_name(name, self.variable_names, "variable")
         return dict(inputs)
 
     def _step(self, layer: DagLayer, inputs: list[Tensor]) -> Tensor:
@@ -289,7 +284,7 @@ class DagNN(ImageNetwork):
         """
         wanted = [output] if output is not None else self.result_names
         for name in wanted:
-            _known(name, self.variable_names, "variable")
+            known_name(name, self.variable_names, "variable")
         found = self.variables(inputs, conserve_memory=output is None)
         missing = [name for name in wanted if name not in found]
         if missing:
@@ -309,7 +304,7 @@ class DagNN(ImageNetwork):
         unknown: Size = (np.nan, np.nan, np.nan, np.nan)
         found = dict.fromkeys(self.variable_names, unknown)
         for name, size in inputs.items():
-            found[_known(name, found, "variable")] = (*size, 1.0, 1.0, 1.0)[:4]  # type: ignore[assignment]
+            found[known_name(name, found, "variable")] = (*size, 1.0, 1.0, 1.0)[:4]  # type: ignore[assignment]
         for index in self.order:
             layer = self[index]
             size = layer.output_size([found[name] for name in layer.inputs], self.shapes(layer))
@@ -318,34 +313,8 @@ class DagNN(ImageNetwork):
 
     def receptive_fields(self, variable: str) -> dict[str, ReceptiveField | None]:
         """Each variable's receptive field in the one named; None where it does not depend on that one."""
-        _known(variable, self.variable_names, "variable")
+        known_name(variable, self.variable_names, "variable")
         layers = list(self)
         return receptive_fields(
             layers, self.order, variable, lambda i: layers[i].receptive_fields(self.shapes(layers[i]))
         )
-
-
-_ONE = np.ones((1, 1))
-
-
-def _rows(value: Any) -> list[dict[str, Any]]:
-    """The elements of a struct array, copied; a 1 x 1 struct is one, an empty array none."""
-    if isinstance(value, Mapping):
-        return [dict(value)]
-    return [dict(row) for row in value] if isinstance(value, StructArray) else []
-
-
-def _layout(value: Any) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Shape and fields of a struct or struct array."""
-    return (value.shape, value.fields) if isinstance(value, StructArray) else ((1, 1), tuple(value))
-
-
-def _known(name: str, names: Any, what: str, found: Any = None) -> Any:
-    """The name (or its position), or an ArgumentError that tells the names that there are."""
-    if name in names:
-        return found(names, name) if found else name
-    close = difflib.get_close_matches(str(name), list(names), 1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise ArgumentError(f"no {what} is named {name!r}{hint} There are {', '.join(names)}")
-
-
