@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable
@@ -10,60 +9,44 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from matlab_compat.errors import ArgumentError
+from matlab_compat.arguments import options
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_FLAGS = {"verbose", "cudnn", "nocudnn"}  # choose an implementation in MatConvNet; the result is the same
-_IGNORED = {"cudnnworkspacelimit"}
+# How MatConvNet's switches choose an implementation; the result is the same, so they change nothing here.
+_SWITCHES = {"verbose": 1, "cudnn": 1, "nocudnn": 1, "cudnnworkspacelimit": 2}  # name -> words to skip
 
 
-def _spelling(name: str, known: list[str], function: str) -> str:
-    for candidate in known:
-        if candidate.lower() == name.lower():
-            return candidate
-    closest = difflib.get_close_matches(name.lower(), [candidate.lower() for candidate in known], 1, 0.0)
-    hint = f"; did you mean '{closest[0]}'?" if closest else ""
-    raise ArgumentError(f"{function} has no option '{name}'{hint} Options: {', '.join(known) or 'none'}")
-
-
-def _plain(value: Any) -> Any:
-    """A 1 x 1 array, as a .mat file gives numbers, as a number."""
-    return value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
-
-
-def _pairs(given: tuple[Any, ...], known: list[str], function: str) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    rest = list(given)
-    while rest:
-        name = rest.pop(0)
-        if not isinstance(name, str):
-            raise ArgumentError(f"{function}: expected an option's name, found {type(name).__name__}")
-        if name.lower() in _FLAGS:
-            continue
-        if not rest:
-            raise ArgumentError(f"{function}: option '{name}' has no value")
-        value = rest.pop(0)
-        if name.lower() not in _IGNORED:
-            options[_spelling(name, known, function)] = _plain(value)
-    return options
+def _words(given: tuple[Any, ...]) -> list[Any]:
+    """The name, value pairs without MatConvNet's switches, 1 x 1 arrays (as from a .mat file) as numbers."""
+    words: list[Any] = []
+    position = 0
+    while position < len(given):
+        name = given[position]
+        count = _SWITCHES.get(name.lower()) if isinstance(name, str) else None
+        if count is None:
+            words += given[position : position + 2]
+        position += count or 2
+    return [word.item() if isinstance(word, np.ndarray) and word.size == 1 else word for word in words]
 
 
 def matlab_options(function: Function) -> Function:
     """Lets a function take its keyword-only options as 'name', value pairs too, in any letter case.
 
-    Everything from the first string on is read as pairs. MatConvNet's switches for cuDNN are accepted and
-    change nothing. An unknown name is an ArgumentError that names the closest one.
+    Everything from the first string on is read as pairs. An unknown name is an ArgumentError that names the
+    closest one.
     """
-    parameters = inspect.signature(function).parameters.values()
-    known = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+    parameters = inspect.signature(function).parameters
+    positional = [name for name, p in parameters.items() if p.kind is not p.KEYWORD_ONLY]
+    defaults = {name: p.default for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        first = next((i for i, value in enumerate(args) if isinstance(value, str)), len(args))
-        for name in [name for name in kwargs if name not in function_names]:
-            kwargs[_spelling(name, known, function.__name__)] = kwargs.pop(name)
-        return function(*args[:first], **_pairs(args[first:], known, function.__name__), **kwargs)
+        first = next((i for i, word in enumerate(args) if isinstance(word, str)), len(args))
+        if first == len(args) and kwargs.keys() <= parameters.keys():
+            return function(*args, **kwargs)
+        named = {name: kwargs.pop(name) for name in positional if name in kwargs}
+        chosen = options(defaults, _words(args[first:]), kwargs)
+        return function(*args[:first], **named, **vars(chosen))
 
-    function_names = {parameter.name for parameter in parameters}
     return call  # type: ignore[return-value]

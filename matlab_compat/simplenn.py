@@ -26,6 +26,16 @@ _INTO_META = {"meta", "classes", "normalization", "netID", "sessionID", "epoch"}
 LayerKey = str | int
 
 
+def require_network(net: Any, function: str) -> SimpleNN:
+    """The network itself; ArgumentError for anything else, which for a MATLAB struct says how to make it
+    one.
+    """
+    if isinstance(net, SimpleNN):
+        return net
+    hint = "; SimpleNN.from_matlab(struct) makes one of a struct" if isinstance(net, Mapping) else ""
+    raise ArgumentError(f"{function} takes a SimpleNN, not {type(net).__name__}{hint}")
+
+
 def _fields_to_write(layer: Any) -> list[str] | None:
     """The fields of a layer's description in their order; None for the old format, which is written
     tidied.

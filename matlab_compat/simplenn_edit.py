@@ -1,7 +1,7 @@
 """relja_matlab's helpers for networks: names, cropping, swapping, output size, moving between devices.
 
-All take a `SimpleNN` and never change it: what returns a network returns a new one that shares the layers
-(and so the weights) with the old. Layer positions count from 0.
+All take a `SimpleNN` (ArgumentError for anything else) and never change it: what returns a network returns a
+new one that shares the layers (and so the weights) with the old. Layer positions count from 0.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
 from matlab_compat.layout import maps_to_torch
-from matlab_compat.simplenn import SimpleNN
+from matlab_compat.simplenn import SimpleNN, require_network
 from matlab_compat.simplenn_layers import Pool, ReLU
 from matlab_compat.simplenn_tidy import relja_simplenn_tidy, vl_simplenn_tidy
 
@@ -42,7 +42,7 @@ def relja_layerNames(net: SimpleNN) -> list[str]:
 
     Ported from: relja_matlab/matconvnet/relja_layerNames.m
     """
-    return net.names
+    return require_network(net, "relja_layerNames").names
 
 
 def relja_layerTypes(net: SimpleNN) -> list[str]:
@@ -50,7 +50,7 @@ def relja_layerTypes(net: SimpleNN) -> list[str]:
 
     Ported from: relja_matlab/matconvnet/relja_layerTypes.m
     """
-    return net.types
+    return require_network(net, "relja_layerTypes").types
 
 
 def relja_whichLayer(net: SimpleNN, layerName: str | Sequence[str]) -> int:
@@ -64,7 +64,7 @@ def relja_whichLayer(net: SimpleNN, layerName: str | Sequence[str]) -> int:
         layerName = layerName[0]
     if not isinstance(layerName, str):
         raise ArgumentError(f"layerName is {layerName!r}: expected the name of one layer")
-    return net.index(layerName)
+    return require_network(net, "relja_whichLayer").index(layerName)
 
 
 def relja_cropToLayer(net: SimpleNN, layerName: str) -> SimpleNN:
@@ -72,7 +72,8 @@ def relja_cropToLayer(net: SimpleNN, layerName: str) -> SimpleNN:
 
     Ported from: relja_matlab/matconvnet/relja_cropToLayer.m
     """
-    return net.with_layers(list(net)[: relja_whichLayer(net, layerName) + 1])
+    last = relja_whichLayer(net, layerName)
+    return net.with_layers(list(net)[: last + 1])
 
 
 def relja_swapLayers(
@@ -102,7 +103,7 @@ def relja_swapLayersForEfficiency(net: SimpleNN) -> SimpleNN:
 
     Ported from: relja_matlab/matconvnet/relja_swapLayersForEfficiency.m
     """
-    layers = list(net)
+    layers = list(require_network(net, "relja_swapLayersForEfficiency"))
     position = 0
     while position < len(layers) - 1:
         first, second = layers[position : position + 2]
@@ -150,7 +151,7 @@ def relja_netOutputDim(net: SimpleNN, imDim: Any = None) -> tuple[int, tuple[int
 
     Ported from: relja_matlab/matconvnet/relja_netOutputDim.m
     """
-    example = _example_input(net, imDim)
+    example = _example_input(require_network(net, "relja_netOutputDim"), imDim)
     device = next((weight.device for weight in net.parameters()), torch.device("cpu"))
     was_training = net.training
     net.eval()
@@ -176,7 +177,7 @@ def vl_simplenn_move(net: SimpleNN, destination: str) -> SimpleNN:
         device = torch.device("cuda" if destination == "gpu" else destination)
     except RuntimeError as error:
         raise ArgumentError(f"destination '{destination}' is not known: expected 'cpu' or 'gpu'") from error
-    return net.to(device)
+    return require_network(net, "vl_simplenn_move").to(device)
 
 
 def relja_simplenn_move(net: SimpleNN, destination: str) -> SimpleNN:
@@ -195,5 +196,6 @@ def relja_netSave(net: SimpleNN, fn: str | os.PathLike[str]) -> None:
 
     Ported from: relja_matlab/matconvnet/relja_netSave.m
     """
+    struct = require_network(net, "relja_netSave").to_matlab()
     others = matfile.load(fn) if Path(fn).exists() else {}
-    matfile.save(fn, {**others, "net": net.to_matlab()})
+    matfile.save(fn, {**others, "net": struct})

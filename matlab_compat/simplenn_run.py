@@ -20,7 +20,7 @@ from matlab_compat import nn as blocks
 from matlab_compat.arguments import options
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.mat_values import scalar, text
-from matlab_compat.simplenn import SimpleNN
+from matlab_compat.simplenn import SimpleNN, require_network
 from matlab_compat.simplenn_layer import Layer
 from matlab_compat.simplenn_layers import BatchNorm, Dropout, Loss, PDist, ReLU, reference
 
@@ -270,6 +270,7 @@ def vl_simplenn(
 
     Ported from: matconvnet/matlab/simplenn/vl_simplenn.m
     """
+    require_network(net, "vl_simplenn")
     opts = _options(args, kwargs)
     derivatives = dzdy is not None and not (isinstance(dzdy, Tensor) and dzdy.numel() == 0)
     if opts.skipForward and not derivatives:

@@ -89,3 +89,9 @@ def test_saving_keeps_what_else_the_file_holds(tmp_path: Any) -> None:
     content = matfile.load(path)
     assert set(content) == {"net", "opts"}
     assert_same(SimpleNN.from_matlab(content["net"]).to_matlab(), relja_cropToLayer(net, "r1").to_matlab())
+
+
+@pytest.mark.parametrize("function", [relja_layerTypes, relja_netOutputDim, relja_swapLayersForEfficiency])
+def test_a_struct_is_refused_with_the_way_to_make_it_a_network(function: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"SimpleNN, not dict; SimpleNN\.from_matlab"):
+        function({"layers": []})

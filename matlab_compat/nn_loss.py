@@ -1,0 +1,197 @@
+"""Classification losses: vl_nnloss, vl_nnsoftmaxloss.
+
+Labels are 0-based here (MATLAB's are 1-based) and a negative label is ignored (MATLAB's 0 is). Attributes are
++1 or -1, and 0 is ignored, as in MATLAB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from matlab_compat.errors import ArgumentError
+from matlab_compat.nn_geometry import OriginalDerivative, check_maps, derivatives
+from matlab_compat.nn_options import matlab_options
+
+
+def _at(x: Tensor, labels: Tensor) -> Tensor:
+    """The labelled class's value at each pixel, (N, 1, H, W)."""
+    return x.gather(1, labels)
+
+
+def _class_error(x: Tensor, labels: Tensor) -> Tensor:
+    return (x.argmax(1, keepdim=True) != labels).to(x.dtype)
+
+
+def _top_k_error(x: Tensor, labels: Tensor, *, count: int) -> Tensor:
+    best = torch.sort(x, dim=1, descending=True, stable=True).indices[:, :count]
+    return 1 - (best == labels).any(1, keepdim=True).to(x.dtype)
+
+
+def _log_backward(p: Tensor, dzdy: Tensor) -> tuple[Tensor]:
+    return (-dzdy / p.clamp(min=1e-8),)
+
+
+def _log(x: Tensor, labels: Tensor) -> Tensor:
+    return OriginalDerivative.apply(lambda p: -p.log(), _log_backward, _at(x, labels))  # type: ignore[no-any-return]
+
+
+def _softmax_log(x: Tensor, labels: Tensor) -> Tensor:
+    return x.logsumexp(1, keepdim=True) - _at(x, labels)
+
+
+def _multiclass_hinge(x: Tensor, labels: Tensor) -> Tensor:
+    return F.relu(1 - _at(x, labels))
+
+
+def _structured_hinge(x: Tensor, labels: Tensor) -> Tensor:
+    others = x.scatter(1, labels, -torch.inf).max(1, keepdim=True).values
+    return F.relu(1 - _at(x, labels) + others)
+
+
+def _binary_error(x: Tensor, c: Tensor, *, threshold: float) -> Tensor:
+    return ((x - threshold).sign() != c).to(x.dtype)
+
+
+def _binary_log(x: Tensor, c: Tensor) -> Tensor:
+    return -(c * (x - 0.5) + 0.5).log()
+
+
+def _logistic(x: Tensor, c: Tensor) -> Tensor:
+    return torch.logaddexp(-c * x, torch.zeros_like(x))
+
+
+def _hinge(x: Tensor, c: Tensor) -> Tensor:
+    return F.relu(1 - c * x)
+
+
+_CLASS_LOSSES: dict[str, Callable[..., Tensor]] = {
+    "classerror": _class_error,
+    "topkerror": _top_k_error,
+    "log": _log,
+    "softmaxlog": _softmax_log,
+    "mhinge": _multiclass_hinge,
+    "mshinge": _structured_hinge,
+}
+_ATTRIBUTE_LOSSES: dict[str, Callable[..., Tensor]] = {
+    "binaryerror": _binary_error,
+    "binarylog": _binary_log,
+    "logistic": _logistic,
+    "hinge": _hinge,
+}
+_FLAT = ("classerror", "topkerror", "binaryerror")  # their derivative is zero
+
+
+def _labels(x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """Class labels at each pixel as (N, 1, H, W) indices, and which of them count."""
+    shape = (x.shape[0], 1, *x.shape[2:])
+    if c.numel() == x.shape[0]:
+        c = c.reshape(-1, 1, 1, 1).expand(shape)
+    if c.shape != shape:
+        raise ArgumentError(f"labels of shape {tuple(c.shape)}: expected {x.shape[0]} of them, or {shape}")
+    labels = c.long()
+    if labels.numel() and int(labels.max()) >= x.shape[1]:
+        raise ArgumentError(f"label {int(labels.max())} with {x.shape[1]} classes: labels count from 0")
+    return labels.clamp(min=0), (labels >= 0).to(x.dtype)
+
+
+def _attributes(x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """Attributes of each value, of x's shape and class, and which of them count."""
+    if c.numel() == x.shape[0]:
+        c = c.reshape(-1, 1, 1, 1).expand(x.shape[0], 1, *x.shape[2:])
+    if c.shape != x.shape:
+        raise ArgumentError(f"attributes of shape {tuple(c.shape)}: expected {tuple(x.shape)}")
+    return c.to(x.dtype), (c != 0).to(x.dtype)
+
+
+def _total(x: Tensor, *, each: Callable[..., Tensor], c: Tensor, weights: Tensor, divisor: int) -> Tensor:
+    return (each(x, c) * weights).sum() / divisor
+
+
+@matlab_options
+def vl_nnloss(
+    x: Tensor,
+    c: Tensor,
+    dzdy: Tensor | float | None = None,
+    *,
+    loss: str = "softmaxlog",
+    instanceWeights: Tensor | None = None,
+    classWeights: Tensor | None = None,
+    threshold: float = 0.0,
+    normalise: bool = True,
+    topK: int = 5,
+) -> Tensor:
+    """A classification loss, summed over pixels.
+
+    Args:
+        x: (N, C, H, W) scores (or, for 'log' and 'binarylog', probabilities).
+        c: for 'classerror', 'topkerror', 'log', 'softmaxlog', 'mhinge', 'mshinge': labels counting from 0,
+            N of them or (N, 1, H, W), negative ones ignored. For 'binaryerror', 'binarylog', 'logistic',
+            'hinge': (N, C, H, W) of +1 and -1, zeros ignored.
+        dzdy: a scalar; makes the function return dzdx.
+        loss: one of the names above.
+        instanceWeights: a factor for each pixel, broadcast to c's shape.
+        classWeights: accepted and not used, as in the original.
+        threshold: of 'binaryerror'.
+        normalise: divide by the number of images N.
+        topK: of 'topkerror'.
+
+    Returns:
+        A scalar tensor, or dzdx of x's shape.
+
+    Raises:
+        ArgumentError: an unknown loss, labels that do not fit.
+
+    Ported from: matconvnet/matlab/vl_nnloss.m
+    """
+    check_maps(x)
+    name = loss.lower()
+    if name in _CLASS_LOSSES:
+        each = _CLASS_LOSSES[name]
+        c, weights = _labels(x, c)
+    elif name in _ATTRIBUTE_LOSSES:
+        each = _ATTRIBUTE_LOSSES[name]
+        c, weights = _attributes(x, c)
+    else:
+        known = ", ".join([*_CLASS_LOSSES, *_ATTRIBUTE_LOSSES])
+        raise ArgumentError(f"loss {loss!r} is not known; use one of {known}")
+    if dzdy is not None and name in _FLAT:
+        return torch.zeros_like(x)
+    if name == "topkerror":
+        each = partial(each, count=int(topK))
+    elif name == "binaryerror":
+        each = partial(each, threshold=threshold)
+    if instanceWeights is not None:
+        weights = weights * instanceWeights
+    total = partial(_total, each=each, c=c, weights=weights, divisor=x.shape[0] if normalise else 1)
+    if dzdy is None:
+        return total(x)
+    (dzdx,) = derivatives(total, (x,), torch.as_tensor(dzdy, dtype=x.dtype, device=x.device).reshape(()))
+    assert dzdx is not None
+    return dzdx
+
+
+def vl_nnsoftmaxloss(x: Tensor, c: Tensor, dzdy: Tensor | float | None = None) -> Tensor:
+    """Softmax and logistic loss in one, summed over pixels and divided by the number of images.
+
+    Args:
+        x: (N, C, H, W) scores.
+        c: labels counting from 0, negative ones ignored: N of them, (N, 1, H, W), or (N, 2, H, W) whose
+            second channel is a weight for each pixel.
+        dzdy: a scalar; makes the function return dzdx.
+
+    Returns:
+        A scalar tensor, or dzdx of x's shape.
+
+    Raises:
+        ArgumentError: labels that do not fit.
+
+    Ported from: matconvnet/matlab/vl_nnsoftmaxloss.m
+    """
+    if c.ndim == 4 and c.shape[1] == 2:
+        return vl_nnloss(x, c[:, :1], dzdy, instanceWeights=c[:, 1:].to(x.dtype))
+    return vl_nnloss(x, c, dzdy)
