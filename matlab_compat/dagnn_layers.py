@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -118,9 +119,8 @@ class Sum(DagLayer):
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
         """Maps of one size, added."""
-        shapes = {tuple(x.shape) for x in inputs}
-        if len(shapes) > 1:
-            raise ArgumentError(f"maps of shapes {sorted(shapes)} cannot be added")
+        if not torch.compiler.is_compiling() and any(x.shape != inputs[0].shape for x in inputs):
+            raise ArgumentError(f"maps of shapes {[tuple(x.shape) for x in inputs]} cannot be added")
         total = inputs[0]
         for x in inputs[1:]:
             total = total + x
@@ -188,6 +188,11 @@ class Crop(DagLayer):
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
         """vl_nncrop."""
         x, like = inputs
+        if torch.compiler.is_compiling():  # sizes are symbols, which vl_nncrop would turn into numbers
+            for dim, first in zip((2, 3), self.crop, strict=True):
+                start = torch.sym_min(x.shape[dim] - like.shape[dim], first)
+                x = x.narrow(dim, start, like.shape[dim])
+            return x
         return blocks.vl_nncrop(x, self._cut(x.shape[2:], like.shape[2:]))
 
 
