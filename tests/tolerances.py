@@ -7,6 +7,13 @@ import numpy as np
 TOL = {
     "exact": 0.0,  # ids, bytes, defaults
     "op": 1e-6,  # one float32 operation, relative to the largest value
+    "sums": 3e-6,  # float32 sums over all pixels and images, differences of saturated softmax: their order
+    "double": 1e-12,  # one operation in float64
+    "few samples": 1e-4,  # batch normalisation over few or equal values: rounding is enlarged (6e-5 seen)
+    "few samples double": 1e-9,
+    "loss": 2e-6,  # a tuple's loss and its gradient in float32; the original's own rounding is that large
+    "loss double": 1e-9,
+    "vlad": 5e-6,  # NetVLAD forward and backward (an independent implementation reached 3e-6)
     "net": 1e-5,  # a whole network, forward and backward
     "pixels": 4e-6,  # resampled images: 1e-3 of the 255 grey levels (float32 weights)
     "features": 3e-6,  # unit-norm descriptors, absolute

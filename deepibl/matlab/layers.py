@@ -21,7 +21,9 @@ def layerVLAD(name: str = "VLAD", weights: Sequence[np.ndarray] = ()) -> Layer:
 
 
 def layerVLADv2(name: str = "VLAD", weights: Sequence[np.ndarray] = ()) -> Layer:
-    """NetVLAD pooling with biases. weights: assignment (D, K), its biases (1, K), cluster centres (D, K).
+    """NetVLAD pooling with biases. weights: assignment (D, K), its biases (1, K), offsets (D, K).
+
+    The offsets are minus the cluster centres, stored as they are: layerVLAD turns the sign, layerVLADv2 does not.
 
     Ported from: netvlad/layerVLADv2.m
     """
@@ -50,5 +52,5 @@ def _vlad(classname: str, name: str, weights: Sequence[np.ndarray], count: int) 
             f"{classname} takes {count} weights, the first and the last of one shape (D, K); "
             f"found {[array.shape for array in arrays]}"
         )
-    assign, *bias, centres = arrays
-    return vlad_layer([assign[None, None], *bias, -centres[None, None]], name)
+    assign, *bias, last = arrays
+    return vlad_layer([assign[None, None], *bias, (last if bias else -last)[None, None]], name)

@@ -30,7 +30,7 @@ def naive_vlad(x: np.ndarray, assign: np.ndarray, centres: np.ndarray, bias: np.
 def test_vlad_layers_keep_minus_the_centres_and_pool_as_a_loop_does(with_bias: bool) -> None:
     draw = np.random.default_rng(0).standard_normal
     assign, centres, bias, x = draw((5, 3)), draw((5, 3)), draw((1, 3)), draw((5, 4, 6))
-    layer = layerVLADv2("v", (assign, bias, centres)) if with_bias else layerVLAD("v", (assign, centres))
+    layer = layerVLADv2("v", (assign, bias, -centres)) if with_bias else layerVLAD("v", (assign, centres))
     assert (layer.name, layer.type) == ("v", "custom")
     stored = layer.weights_to_matlab()[-1]
     assert stored.shape == (1, 1, 5, 3)
