@@ -27,7 +27,12 @@ from deepibl.progress import ProgressCallback, ProgressMeter, reporting
 from deepibl.toycity_camera import View
 from deepibl.toycity_dice import Dice
 from deepibl.toycity_files import (
-    gps_exif, is_right, photo_note, remove_stale_parts, write_photo, write_table,
+    gps_exif,
+    is_right,
+    photo_note,
+    remove_stale_parts,
+    write_photo,
+    write_table,
 )  # fmt: skip
 from deepibl.toycity_places import Shot, database_shots, named_shots, query_shots
 from deepibl.toycity_plan import ZONE, City

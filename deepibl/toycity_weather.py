@@ -10,8 +10,19 @@ from deepibl.toycity_camera import Frame
 from deepibl.toycity_dice import Dice, noise, soft_noise
 from deepibl.toycity_nature import SEASONS
 from deepibl.toycity_surfaces import (
-    BUS_WINDOW, DOOR_LIGHT, HEAD_LIGHT, LAMP, SHOP_GROUPS, SHOPS, SIGN_GROUPS, SIGNS, SKY, TAIL_LIGHT, VEHICLE_GLASS,
-    WINDOW_GROUPS, WINDOWS,
+    BUS_WINDOW,
+    DOOR_LIGHT,
+    HEAD_LIGHT,
+    LAMP,
+    SHOP_GROUPS,
+    SHOPS,
+    SIGN_GROUPS,
+    SIGNS,
+    SKY,
+    TAIL_LIGHT,
+    VEHICLE_GLASS,
+    WINDOW_GROUPS,
+    WINDOWS,
 )  # fmt: skip
 
 TIMES = ("day", "sunset", "night")

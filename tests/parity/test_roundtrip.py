@@ -1,4 +1,4 @@
-"""Every network of the golden set, and every real one, goes to .mat and .safetensors and comes back exactly."""
+"""Every golden network, and every real one, goes to .mat and .safetensors and comes back exactly."""
 
 import subprocess
 from pathlib import Path

@@ -86,7 +86,10 @@ def test_a_pytorch_netvlad_checkpoint_gives_its_authors_descriptors(
     found |= {f"pool.{parallel}conv.weight": state["assign"], f"pool.{parallel}centroids": state["centres"]}
     found |= {f"pool.{parallel}conv.bias": state["bias"]} if bias else {}
     found |= {"WPCA.0.weight": state["white"], "WPCA.0.bias": state["white_bias"]}
-    torch.save({"epoch": 1, "state_dict": found, "best_score": 0.5, "parallel": bool(parallel)}, tmp_path / "c.pth.tar")
+    torch.save(
+        {"epoch": 1, "state_dict": found, "best_score": 0.5, "parallel": bool(parallel)},
+        tmp_path / "c.pth.tar",
+    )
     net = read_checkpoint(tmp_path / "c.pth.tar")
     mean, std = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     want = described((images() / 255 - mean) / std, state, trunk())
