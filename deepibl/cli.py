@@ -194,6 +194,8 @@ def evaluate(
     precision: Precision = "fp32",
 ) -> None:
     """Print Recall@N, as the original does."""
+    from deepibl.index import PlaceIndex
+    from deepibl.networks import load_network
     from deepibl.recall import evaluate_index, evaluate_network
     from deepibl.sources import evaluation_dataset
     from deepibl.tables import recall_table
@@ -204,16 +206,18 @@ def evaluate(
     if index_file is not None:
         if queries is None or dataset or db is not None:
             raise ArgumentError("--index goes with --queries DIR|CSV, not with --dataset or --db")
-        result = evaluate_index(
-            index_file, queries, find=_find, net=net, threshold=threshold, root=root, **settings
-        )
+        path = _find(net or PlaceIndex.load(index_file).network_path)
+        loaded = load_network(path, device=where)
+        settings |= {"threshold": threshold, "root": root, "label": str(path)}
+        result = evaluate_index(loaded, index_file, queries, **settings)
     else:
         if net is None:
             raise ArgumentError(
-                "name a network, e.g. `deepibl evaluate model.mat --dataset pitts30k/test --root DIR`"
+                "name a network: deepibl evaluate model.mat --dataset pitts30k/test --root DIR"
             )
         places = evaluation_dataset(dataset, root, db, queries, threshold)
-        result = evaluate_network(_find(net), places, features=features, resize=resize, **settings)
+        loaded = load_network(_find(net), device=where)
+        result = evaluate_network(loaded, places, label=net, features=features, resize=resize, **settings)
     typer.echo(json.dumps(result.as_dict(), indent=2) if as_json else recall_table(result))
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from deepibl.datasets import PlaceDataset, load_dbstruct
 from deepibl.evaluation import recall_at_n
 from deepibl.images import read_image
-from deepibl.index import PlaceIndex
 from deepibl.indexing import build_index, localize
 from deepibl.match_page import match_page
 from deepibl.networks import load_network
@@ -35,7 +34,8 @@ def run_demo(
     folder: where to keep images, index and page (default: a temporary folder). images: of the database, 40 to
     20,000; a third as many queries. seed: which city. say: called with each line to print.
     """
-    network = find_network(NETWORK)
+    path = find_network(NETWORK)
+    net = load_network(path)
     with ExitStack() as stack:
         temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="deepibl-demo-"))
         place = Path(folder) if folder is not None else Path(temporary)
@@ -43,13 +43,14 @@ def run_demo(
         city = make_city(place / "city", images=images, seed=seed)
         dataset = load_dbstruct(city, root=city.parent)
         say(f"2. Recall@N of the network {NETWORK} that ships (no gradient training), and of raw pixels")
-        evaluation = evaluate_network(network, dataset)
+        evaluation = evaluate_network(net, dataset, label=NETWORK)
         say(recall_table(evaluation))
         say(f"raw pixels: Recall@1 {raw_pixel_recall(dataset):.4f}\n")
         say(f"3. An index of the city, and where {_SHOWN} photos of it were taken")
-        index = PlaceIndex.load(_index(network, city, place / "city.idx"))
+        places = database_places(city, root=city.parent)
+        index, _ = build_index(net, places, place / "city.idx", network_path=path)
         photos = dataset.image_paths("q")[:_SHOWN]
-        found, _ = localize(load_network(network), photos, index, top=3)
+        found, _ = localize(net, photos, index, top=3)
         say(match_table(found))
         if folder is not None:
             page = place / "matches.html"
@@ -69,9 +70,3 @@ def raw_pixel_recall(dataset: PlaceDataset, size: tuple[int, int] = (24, 32)) ->
 
     queries, database = (describe(dataset.image_paths(which)).numpy() for which in ("q", "db"))
     return float(recall_at_n(queries, database, dataset, [1]).at(1))
-
-
-def _index(network: Path, city: Path, out: Path) -> Path:
-    places = database_places(city, root=city.parent)
-    build_index(load_network(network), places, out, network_path=network)
-    return out

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from deepibl.datasets import PlaceDataset
 from deepibl.evaluation import RecallResult, crop_features, recall_at_n
 from deepibl.features import extract, extract_to_file, read_features
 from deepibl.index import PlaceIndex
-from deepibl.networks import load_network, network_id
+from deepibl.networks import network_id
 from deepibl.sources import query_places
 
 StrPath = str | os.PathLike[str]
@@ -52,25 +51,25 @@ class Evaluation:
 
 
 def evaluate_network(
-    network: StrPath,
+    net: Any,
     dataset: PlaceDataset,
     *,
+    label: str = "",
     features: StrPath | None = None,
     resize: int | None = None,
     crop_to_dim: int = 0,
-    device: str = "cpu",
     **settings: Any,
 ) -> Evaluation:
     """Describes the images of a data set and measures Recall@N by its rules.
 
-    network: the file. features: a folder to keep descriptors in, which are used again for the same network,
-    images and settings (default: a temporary one). resize: shorter side of all images, in pixels; a data
-    set's own rule for queries (Tokyo 24/7: 640) comes first. crop_to_dim: keep that many dimensions (0: all).
-    settings: what `extract_to_file` takes. Errors: MissingImageError before anything is computed;
-    ExtractionError when an image cannot be read: a recall on fewer images would not be comparable.
+    net: a network (SimpleNN, or any extractor). label: what the result calls it. features: a folder to keep
+    descriptors in, which are used again for the same network, images and settings (default: a temporary one).
+    resize: shorter side of all images, in pixels; a data set's own rule for queries (Tokyo 24/7: 640) comes
+    first. crop_to_dim: keep that many dimensions (0: all). settings: what `extract_to_file` takes.
+    Errors: MissingImageError before anything is computed; ExtractionError when an image cannot be read: a
+    recall on fewer images would not be comparable.
     """
     dataset.check_images()
-    net = load_network(network, device=device)
     identity = network_id(net)
     with ExitStack() as stack:
         folder = Path(features) if features is not None else None
@@ -81,42 +80,39 @@ def evaluate_network(
             ("q", dataset.qImageFns, dataset.qPath, dataset.query_resize or resize),
         ):
             key = _digest([identity, names, os.path.abspath(root), size, settings.get("precision")])
-            file = folder / f"{Path(network).stem}_{dataset.name}_{which}_{key}.bin"
+            file = folder / f"{Path(label).stem or 'net'}_{dataset.name}_{which}_{key}.bin"
             if not file.exists():
-                extract_to_file(net, root, names, file, resize=size, device=device, **settings)
+                extract_to_file(net, root, names, file, resize=size, **settings)
             parts[which] = crop_features(read_features(file, count=len(names)), crop_to_dim)
-    return _evaluation(dataset, str(network), identity, parts["q"], parts["db"])
+    return _evaluation(dataset, label, identity, parts["q"], parts["db"])
 
 
 def evaluate_index(
+    net: Any,
     index_file: StrPath,
     queries: StrPath,
     *,
-    find: Callable[[str], Path],
-    net: str | None = None,
+    label: str = "",
     threshold: float = 25.0,
     root: StrPath | None = None,
     crop_to_dim: int = 0,
-    device: str = "cpu",
     **settings: Any,
 ) -> Evaluation:
     """Recall@N of queries (folder, CSV or dbStruct) against an index; images without position are left out.
 
-    find: from a network's name or path to its file. net: the network, if it is not where the index says.
-    threshold: metres within which a match is right. Errors: NetworkMismatchError if it is another network.
+    net: the network that made the index. threshold: metres within which a match is right. root: of the names
+    in a CSV or dbStruct. settings: what `extract` takes. Errors: NetworkMismatchError for another network.
     """
     index = PlaceIndex.load(index_file)
-    path = find(net or index.network_path)
-    loaded = load_network(path, device=device)
-    index.require_network(network_id(loaded))
+    index.require_network(network_id(net))
     known = np.flatnonzero(np.isfinite(index.positions).all(axis=1))
     database = Places(index.root, [index.names[i] for i in known], index.positions[known], index.utm_zone)
     dataset = dataset_from_places(
         Path(index_file).stem, database, query_places(queries, root, index.utm_zone), posDistThr=threshold
     )
-    asked = extract(loaded, dataset.image_paths("q"), resize=index.resize, device=device, **settings)
+    asked = extract(net, dataset.image_paths("q"), resize=index.resize, **settings)
     cropped = [crop_features(rows, crop_to_dim) for rows in (asked, index.descriptors[known])]
-    return _evaluation(dataset, str(path), index.network_id, *cropped)
+    return _evaluation(dataset, label or index.network_path, index.network_id, *cropped)
 
 
 def _evaluation(

@@ -1,11 +1,15 @@
 """The toy city: a generated, geo-tagged street data set for the demo, for tests, training and benchmarks.
 
-Streets with houses, shops, trees, cars and people are laid out from a seed and photographed: a database of oblique
-street views by day, and queries from near by at another date, by day, at sunset and at night. Each photo depends on
-the seed and its own number alone, so any part of a city of any size is the same on every machine with the same
+Streets with houses, shops, trees, cars and people are laid out from a seed and photographed: a database of
+oblique
+street views by day, and queries from near by at another date, by day, at sunset and at night. Each photo
+depends on
+the seed and its own number alone, so any part of a city of any size is the same on every machine with the
+same
 OpenCV. All of it is drawn; no picture of a real place is in it.
 
->>> mat = make_city("city", images=200)                         # city/toycity_test.mat, images/, queries/, CSVs
+>>> mat = make_city("city", images=200)                         # city/toycity_test.mat, images/, queries/,
+CSVs
 >>> dataset = deepibl.datasets.load_dbstruct(mat, root="city")
 
 Rooms: `toycity_plan` streets · `toycity_blocks` and `toycity_styles` what stands where · `toycity_facades`,
@@ -33,7 +37,7 @@ from deepibl.toycity_files import (
     remove_stale_parts,
     write_photo,
     write_table,
-)  # fmt: skip
+)
 from deepibl.toycity_places import Shot, database_shots, named_shots, query_shots
 from deepibl.toycity_plan import ZONE, City
 from deepibl.toycity_render import Renderer
@@ -57,10 +61,13 @@ def make_city(
     workers: int = 1,
     progress: ProgressCallback | bool | None = None,
 ) -> Path:
-    """Photographs a part of the toy city; returns the path of its dbStruct file, `folder`/toycity_`split`.mat.
+    """Photographs a part of the toy city; returns the path of its dbStruct file,
+    `folder`/toycity_`split`.mat.
 
-    Writes `folder`/images/*.jpg, `folder`/queries/*.jpg, the dbStruct (names relative to `folder`, positives within
-    25 m) and two CSV files with names, positions, times of day. Photos that are there already and right are kept, so
+    Writes `folder`/images/*.jpg, `folder`/queries/*.jpg, the dbStruct (names relative to `folder`,
+    positives within
+    25 m) and two CSV files with names, positions, times of day. Photos that are there already and right
+    are kept, so
     a run that was stopped goes on where it was; the dbStruct is written last.
 
     Args:
@@ -134,7 +141,8 @@ def render_names(
 ) -> None:
     """Photographs the toy city under given names, so that a real dbStruct has images to work with.
 
-    The city is laid out around the positions; each is moved to the nearest street, and yaw and pitch are taken from
+    The city is laid out around the positions; each is moved to the nearest street, and yaw and pitch are
+    taken from
     names like Pitts30k's. Names that are no .jpg get a JPEG all the same. Existing right files are kept.
 
     Args:
@@ -149,7 +157,9 @@ def render_names(
     """
     positions = np.asarray(utm, dtype=np.float64)
     if positions.shape != (len(names), 2) or not np.isfinite(positions).all():
-        raise DatasetError(f"utm must be {len(names)} finite positions (N, 2) in metres; found {positions.shape}")
+        raise DatasetError(
+            f"utm must be {len(names)} finite positions (N, 2) in metres; found {positions.shape}"
+        )
     _check(len(names), 0, size, workers)
     shots = named_shots(City(seed), names, positions, size, _known(time), date)
     for folder in {(Path(root) / name).parent for name in names}:
@@ -165,9 +175,13 @@ def _known(time: str) -> str:
 
 def _check(images: int, queries: int, size: tuple[int, int], workers: int) -> None:
     if images < 1 or queries < 0:
-        raise DatasetError(f"a toy city needs at least one image and no fewer than 0 queries, not {images}, {queries}")
+        raise DatasetError(
+            f"a toy city needs at least one image and no fewer than 0 queries, not {images}, {queries}"
+        )
     if not all(SMALLEST <= side <= LARGEST for side in size):
-        raise DatasetError(f"the size of photos is {SMALLEST} … {LARGEST} pixels a side, not {size[0]} x {size[1]}")
+        raise DatasetError(
+            f"the size of photos is {SMALLEST} … {LARGEST} pixels a side, not {size[0]} x {size[1]}"
+        )
     if workers < 1:
         raise DatasetError(f"workers is a number of processes, at least 1, not {workers}")
 
@@ -179,7 +193,12 @@ def _take(renderer: Renderer, shot: Shot) -> np.ndarray:
 
 
 def _take_all(
-    root: Path, shots: list[Shot], seed: int, zone: str | None, workers: int, progress: ProgressCallback | bool | None
+    root: Path,
+    shots: list[Shot],
+    seed: int,
+    zone: str | None,
+    workers: int,
+    progress: ProgressCallback | bool | None,
 ) -> None:
     """Takes the photos that are not there yet, in order; what is there counts as done."""
     chunks = [shots[k : k + CHUNK] for k in range(0, len(shots), CHUNK)]

@@ -1,6 +1,7 @@
 """What stands on a block of the toy city, as rectangles in space: facades, party walls, roofs, hedges, trees.
 
-Heights are metres above the street; a block is a list of `Quad`s in numpy arrays so that a view projects them at once.
+Heights are metres above the street; a block is a list of `Quad`s in numpy arrays so that a view projects
+them at once.
 """
 
 from dataclasses import dataclass, field
@@ -19,7 +20,9 @@ DEPTH = 10.0  # metres from a facade to the back of its house
 
 @dataclass(frozen=True)
 class Plain:
-    """A surface without windows: `kind` is a key of `toycity_surfaces.SURFACES`, `variant` chooses its colour."""
+    """A surface without windows: `kind` is a key of `toycity_surfaces.SURFACES`, `variant` chooses its
+    colour.
+    """
 
     kind: str
     variant: int
@@ -28,11 +31,14 @@ class Plain:
 
 
 Skin = Facade | Plain
+Keys = tuple[int | str, ...]
 
 
 @dataclass(frozen=True)
 class Thing:
-    """Something upright on a fixed place: `kind` tree, lamp, bin …; `position` UTM (2,); `size` its height in metres."""
+    """Something upright on a fixed place: `kind` tree, lamp, bin …; `position` UTM (2,); `size` its height
+    in metres.
+    """
 
     kind: str
     position: np.ndarray
@@ -111,7 +117,7 @@ def _side(block: Block, side: int) -> tuple[np.ndarray, np.ndarray, float]:
     return start, (end - start) / length, length
 
 
-def _fill_houses(block: Block, dice: Dice, keys: tuple[int, ...], styles: tuple[str, ...]) -> None:
+def _fill_houses(block: Block, dice: Dice, keys: Keys, styles: tuple[str, ...]) -> None:
     """Closed rows of houses along all four sides; a corner house has a facade on each of its two sides."""
     corners = [draw_facade(dice.pick(styles), (*keys, "corner", k), (*keys, "corner", k)) for k in range(4)]
     fronts = [(min(c.width, 16.0), min(dice.uniform(8, 14), 16.0)) for c in corners]
@@ -133,7 +139,7 @@ def _resized(corner: Facade, width: float, side: int, end: str) -> Facade:
     )  # fmt: skip
 
 
-def _row_between(dice: Dice, keys: tuple[int, ...], styles: tuple[str, ...], room: float) -> list[Facade]:
+def _row_between(dice: Dice, keys: Keys, styles: tuple[str, ...], room: float) -> list[Facade]:
     """Facades that fill `room` metres; those of a terrace are built to one plan."""
     row: list[Facade] = []
     main = dice.pick(styles)
@@ -185,9 +191,14 @@ def _party_wall(
 
 
 def _roof(
-    block: Block, facade: Facade, left: np.ndarray, along: np.ndarray, inward: np.ndarray, centre: np.ndarray,
+    block: Block,
+    facade: Facade,
+    left: np.ndarray,
+    along: np.ndarray,
+    inward: np.ndarray,
+    centre: np.ndarray,
     variant: int,
-) -> None:  # fmt: skip
+) -> None:
     """Sloping roofs: towards the street (pitched), or to both sides of a front gable."""
     if facade.roof == "pitched":
         rise = 3.2
@@ -199,9 +210,17 @@ def _roof(
 
 
 def _saddle(
-    block: Block, left: np.ndarray, along: np.ndarray, inward: np.ndarray, width: float, eave: float, rise: float,
-    depth: float, centre: np.ndarray, variant: int,
-) -> None:  # fmt: skip
+    block: Block,
+    left: np.ndarray,
+    along: np.ndarray,
+    inward: np.ndarray,
+    width: float,
+    eave: float,
+    rise: float,
+    depth: float,
+    centre: np.ndarray,
+    variant: int,
+) -> None:
     """Two roof planes whose ridge runs inward from the middle of a front."""
     slope = float(np.hypot(width / 2, rise))
     skin = Plain("roof", variant, depth, slope)
@@ -211,7 +230,7 @@ def _saddle(
     block.add(skin, _flat(left + along * width, eave), _flat(inward) * depth, to_ridge, centre, 0)
 
 
-def _fill_villas(block: Block, dice: Dice, keys: tuple[int, ...]) -> None:
+def _fill_villas(block: Block, dice: Dice, keys: Keys) -> None:
     """Houses that stand free behind gardens, hedges or fences at the sidewalk."""
     for side in range(4):
         start, along, length = _side(block, side)
@@ -259,7 +278,7 @@ def _villa(
         block.add(gable, _flat(origin, wall), _flat(across) * span, np.array([0, 0, rise]), centre, 1)
 
 
-def _fill_park(block: Block, dice: Dice, keys: tuple[int, ...]) -> None:
+def _fill_park(block: Block, dice: Dice, keys: Keys) -> None:
     """Lawn, trees and a low wall, hedge or railing."""
     edge, height = dice.pick(("hedge", "fence", "wall")), dice.uniform(0.5, 1.2)
     for side in range(4):

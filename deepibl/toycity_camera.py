@@ -2,11 +2,13 @@
 
 Drawing is done level (verticals stay vertical) on a frame somewhat larger than the image; pitch and roll come
 last, as one homography. A frame keeps, for each pixel, the colour of the surface (RGB), its label
-(see `toycity_surfaces`), how much sun falls on it and how much haze lies before it; `toycity_weather` makes light of it.
+(see `toycity_surfaces`), how much sun falls on it and how much haze lies before it; `toycity_weather`
+makes light of it.
 """
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -37,12 +39,25 @@ class View:
     size: tuple[int, int] = (320, 240)
 
 
+class Patch(NamedTuple):
+    """A rectangle to draw on: lower left corner and sides, (3,) each, relative to the camera; sun and haze on
+    it, 0 … 1.
+    """
+
+    origin: np.ndarray
+    across: np.ndarray
+    up: np.ndarray
+    sun: float
+    haze: float
+
+
 class Frame:
     """A level picture in the making.
 
     Attributes:
         image: (rows, cols, 3) uint8 RGB; labels, sun, haze: (rows, cols) uint8.
-        covered: for each column the row above which (upwards) the sky can still be seen over the houses drawn so far.
+        covered: for each column the row above which (upwards) the sky can still be seen over the houses
+            drawn so far.
     """
 
     def __init__(self, view: View) -> None:
@@ -53,7 +68,7 @@ class Frame:
         tilt = np.array(
             [[1, 0, 0], [0, math.cos(pitch), -math.sin(pitch)], [0, math.sin(pitch), math.cos(pitch)]]
         ) @ np.array([[math.cos(roll), -math.sin(roll), 0], [math.sin(roll), math.cos(roll), 0], [0, 0, 1]])
-        rays = tilt @ np.linalg.inv([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+        rays = tilt @ np.linalg.inv(np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]]))
         corners = rays @ np.array(
             [[0, width, width, 0], [0, 0, height, height], [1, 1, 1, 1]], dtype=np.float64
         )
@@ -84,7 +99,9 @@ class Frame:
         return np.concatenate([points[..., :2] - self.position, heights - self.view.height], axis=-1)
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Relative points (…, 3) to (…, 3): column, row, depth in metres; only sensible where the depth is positive."""
+        """Relative points (…, 3) to (…, 3): column, row, depth in metres; only sensible where the depth is
+        positive.
+        """
         mapped = points @ self.projection.T
         depth = mapped[..., 2:]
         return np.concatenate([mapped[..., :2] / np.where(np.abs(depth) < 1e-9, 1e-9, depth), depth], axis=-1)
@@ -127,144 +144,115 @@ class Frame:
             return None
         return np.clip(np.rint(pixels), -30000, 30000).astype(np.int32)
 
-    def wall(
-        self,
-        texture: Texture,
-        origin: np.ndarray,
-        across: np.ndarray,
-        up: np.ndarray,
-        sun: float,
-        haze: float,
-    ) -> tuple[float, float] | None:
-        """Draws a texture on an upright rectangle: relative origin, across, up, each (3,).
-
-        Returns the part of its width that is inside the frame, from 0 to 1, or None.
-        """
+    def wall(self, texture: Texture, patch: Patch) -> None:
+        """Draws a texture on an upright rectangle, as far as it is inside the frame."""
+        origin, across, up = patch.origin, patch.across, patch.up
         d0, r0 = float(origin[:2] @ self.forward), float(origin[:2] @ self.right)
         dd, dr = float(across[:2] @ self.forward), float(across[:2] @ self.right)
         t0, t1 = 0.0, 1.0
-        # a d0 + b r0 >= 0 inside the left and right edges of the frame, and before the camera
+        # value + t * change >= 0 before the camera, and inside the left and the right edge of the frame
         left, right = self.cx / self.focal, (self.cols - self.cx) / self.focal
-        for value, change in (
-            (d0 - NEAR, dd),
-            (left * d0 + r0, left * dd + dr),
-            (right * d0 - r0, right * dd - dr),
-        ):
+        sides = ((d0 - NEAR, dd), (left * d0 + r0, left * dd + dr), (right * d0 - r0, right * dd - dr))
+        for value, change in sides:
             if change > 1e-12:
                 t0 = max(t0, -value / change)
             elif change < -1e-12:
                 t1 = min(t1, -value / change)
             elif value < 0:
-                return None
-        if t1 - t0 < 1e-4:
-            return None
-        ends = self.project(np.array([origin + across * t + up * s for t in (t0, t1) for s in (0, 1)]))
-        self._warp(texture, origin, across, up, (t0, t1), ends, sun, haze, 0)
-        return t0, t1
+                return
+        if t1 - t0 >= 1e-4:
+            ends = self.project(np.array([origin + across * t + up * s for t in (t0, t1) for s in (0, 1)]))
+            self._warp(texture, patch, (t0, t1), ends, 0)
 
-    def tilted(
-        self,
-        texture: Texture,
-        origin: np.ndarray,
-        across: np.ndarray,
-        up: np.ndarray,
-        sun: float,
-        haze: float,
-    ) -> None:
+    def tilted(self, texture: Texture, patch: Patch) -> None:
         """Draws a texture on any rectangle that is wholly before the camera."""
+        origin, across, up = patch.origin, patch.across, patch.up
         ends = self.project(np.array([origin, origin + up, origin + across, origin + across + up]))
         if (ends[:, 2] > NEAR).all():
-            self._warp(texture, origin, across, up, (0.0, 1.0), ends, sun, haze, 0)
+            self._warp(texture, patch, (0.0, 1.0), ends, 0)
 
-    def ground(
-        self, texture: Texture, origin: np.ndarray, across: np.ndarray, up: np.ndarray, part: tuple[float, float],
-        sun: float, haze: float,
-    ) -> None:  # fmt: skip
-        """Draws a part of a texture that lies on the street."""
-        a, b = origin + across * part[0], origin + across * part[1]
-        corners = np.array([a, b, b + up, a + up])
-        pixels = self._clipped(corners)
+    def ground(self, texture: Texture, patch: Patch, part: tuple[float, float]) -> None:
+        """Draws a part (from, to; of 0 … 1) of a texture that lies on the street."""
+        a, b = patch.origin + patch.across * part[0], patch.origin + patch.across * part[1]
+        pixels = self._clipped(np.array([a, b, b + patch.up, a + patch.up]))
         if pixels is not None:
-            ends = np.concatenate([pixels, np.ones((len(pixels), 1))], axis=1).astype(np.float64)
-            self._warp(texture, origin, across, up, part, ends, sun, haze, self.horizon)
+            self._warp(texture, patch, part, pixels.astype(np.float64), self.horizon)
 
     def _warp(
-        self, texture: Texture, origin: np.ndarray, across: np.ndarray, up: np.ndarray, part: tuple[float, float],
-        ends: np.ndarray, sun: float, haze: float, top: int,
-    ) -> None:  # fmt: skip
-        """Warps the columns `part` of a texture into the rectangle of the frame that `ends` span, below row `top`."""
+        self, texture: Texture, patch: Patch, part: tuple[float, float], ends: np.ndarray, top: int
+    ) -> None:
+        """Warps the columns `part` of a texture into the rectangle that `ends` span, below row `top`."""
         x0, x1 = max(0, math.floor(ends[:, 0].min())), min(self.cols, math.ceil(ends[:, 0].max()) + 1)
         y0, y1 = max(top, math.floor(ends[:, 1].min())), min(self.rows, math.ceil(ends[:, 1].max()) + 1)
         if x0 >= x1 or y0 >= y1:
             return
         rows, cols = texture.labels.shape
         spans = ends[:, :2].max(0) - ends[:, :2].min(0)
-        level = [
-            min(4, max(0, int(math.log2(max(full / max(span, 1.0), 1.0)))))
-            for full, span in ((cols * (part[1] - part[0]), spans[0]), (rows, spans[1]))
-        ]
-        image, labels = texture.level(level[0], level[1])
+        image, labels = texture.level(
+            _halvings(cols * (part[1] - part[0]), float(spans[0])), _halvings(rows, float(spans[1]))
+        )
         rows, cols = labels.shape
         c0, c1 = max(0, math.floor(part[0] * cols)), min(cols, math.ceil(part[1] * cols) + 1)
-        if c1 - c0 < 1:
+        if c1 <= c0:
             return
-        plane = np.stack([across / cols, -up / rows, origin + up], axis=1)  # texture pixel -> relative point
+        # texture pixel -> relative point -> pixel of the frame -> of the rectangle
+        plane = np.stack([patch.across / cols, -patch.up / rows, patch.origin + patch.up], axis=1)
         start = np.array([[1, 0, c0 + 0.5], [0, 1, 0.5], [0, 0, 1]])
         shift = np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1]], dtype=np.float64)
         matrix = shift @ self.projection @ plane @ start
         size = (x1 - x0, y1 - y0)
         seen = cv2.warpPerspective(
-            np.ascontiguousarray(labels[:, c0:c1]),
-            matrix,
-            size,
-            flags=cv2.INTER_NEAREST,
-            borderValue=float(CLEAR),
+            np.ascontiguousarray(labels[:, c0:c1]), matrix, size, flags=cv2.INTER_NEAREST, borderValue=CLEAR
         )
         colours = cv2.warpPerspective(
-            np.ascontiguousarray(image[:, c0:c1]),
-            matrix,
-            size,
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
+            np.ascontiguousarray(image[:, c0:c1]), matrix, size, borderMode=cv2.BORDER_REPLICATE
         )
-        self._put((y0, y1, x0, x1), colours, seen, seen != CLEAR, sun, haze)
+        self._put((y0, y1, x0, x1), colours, seen, seen != CLEAR, (patch.sun, patch.haze))
 
     def _put(
-        self, box: tuple[int, int, int, int], colours: np.ndarray, labels: np.ndarray | int, mask: np.ndarray,
-        sun: float, haze: float,
-    ) -> None:  # fmt: skip
-        """Writes what the mask (bool) shows into the rows and columns of the box."""
+        self,
+        box: tuple[int, int, int, int],
+        colours: np.ndarray,
+        labels: np.ndarray | int,
+        mask: np.ndarray,
+        light: tuple[float, float],
+    ) -> None:
+        """Writes what the mask (bool) shows into the rows and columns of the box; light: sun and haze."""
         part = np.s_[box[0] : box[1], box[2] : box[3]]
         cv2.copyTo(colours, mask.view(np.uint8), self.image[part])
         np.copyto(self.labels[part], labels, where=mask, casting="unsafe")
-        np.copyto(self.sun[part], round(255 * sun), where=mask, casting="unsafe")
-        np.copyto(self.haze[part], round(255 * haze), where=mask, casting="unsafe")
+        np.copyto(self.sun[part], round(255 * light[0]), where=mask, casting="unsafe")
+        np.copyto(self.haze[part], round(255 * light[1]), where=mask, casting="unsafe")
 
     def sprite(
-        self, image: np.ndarray, mask: np.ndarray, position: np.ndarray, width: float, height: float, sun: float,
-        haze: float,
-    ) -> None:  # fmt: skip
-        """Draws a picture that stands upright on the street at a world position (2,) and faces the camera."""
+        self,
+        picture: tuple[np.ndarray, np.ndarray],
+        position: np.ndarray,
+        size: tuple[float, float],
+        light: tuple[float, float],
+    ) -> None:
+        """Draws a picture and its mask upright on the street, facing the camera.
+
+        position: UTM (2,); size: width and height in metres; light: sun and haze, 0 … 1.
+        """
+        image, mask = picture
         column, row, depth = self.project(self.relative(position))
         if depth < NEAR:
             return
-        w, h = max(1, round(width * self.focal / depth)), max(1, round(height * self.focal / depth))
+        w, h = (max(1, round(side * self.focal / depth)) for side in size)
         left, top = round(column - w / 2), round(row) - h
         x0, x1, y0, y1 = max(left, 0), min(left + w, self.cols), max(top, 0), min(top + h, self.rows)
         if x0 >= x1 or y0 >= y1:
             return
-        scale = np.array(
-            [
-                [mask.shape[1] / w, 0, (x0 - left) * mask.shape[1] / w],
-                [0, mask.shape[0] / h, (y0 - top) * mask.shape[0] / h],
-            ]
-        )
-        if w < mask.shape[1] / 2:  # far away: shrink first, so that leaves do not flicker
-            image, mask = (cv2.resize(a, (w, h), interpolation=cv2.INTER_AREA) for a in (image, mask))
-            scale = np.array([[1.0, 0, x0 - left], [0, 1.0, y0 - top]])
-        size, flags = (x1 - x0, y1 - y0), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        seen = cv2.warpAffine(mask, scale, size, flags=flags) > 127
-        self._put((y0, y1, x0, x1), cv2.warpAffine(image, scale, size, flags=flags), 0, seen, sun, haze)
+        a, b = mask.shape[1] / w, mask.shape[0] / h
+        if a > 2:  # far away: shrink first, so that leaves do not flicker
+            image, mask = (cv2.resize(plane, (w, h), interpolation=cv2.INTER_AREA) for plane in (image, mask))
+            a = b = 1.0
+        scale = np.array([[a, 0, (x0 - left) * a], [0, b, (y0 - top) * b]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        seen = cv2.warpAffine(mask, scale, (x1 - x0, y1 - y0), flags=flags) > 127
+        colours = cv2.warpAffine(image, scale, (x1 - x0, y1 - y0), flags=flags)
+        self._put((y0, y1, x0, x1), colours, 0, seen, light)
 
     def finish(self, picture: np.ndarray) -> np.ndarray:
         """A picture of the frame's size (rows, cols, …) seen with the view's pitch, roll and size."""
@@ -272,3 +260,8 @@ class Frame:
         return cv2.warpPerspective(
             picture, self.to_frame, self.view.size, flags=flags, borderMode=cv2.BORDER_REPLICATE
         )
+
+
+def _halvings(have: float, want: float) -> int:
+    """How often `have` texture pixels can be halved and still be `want` or more; at most 4 times."""
+    return min(4, max(0, int(math.log2(max(have / max(want, 1.0), 1.0)))))

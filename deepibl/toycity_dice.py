@@ -1,7 +1,8 @@
 """Random draws of the toy city: every thing in it has a generator of its own, found from its name.
 
 `Dice(seed, "block", 3, -1)` gives the same numbers whatever was drawn before, on any machine. Only
-`Generator.random` of PCG64 is used, because the streams of the other methods may change between versions of numpy.
+`Generator.random` of PCG64 is used, because the streams of the other methods may change between versions
+of numpy.
 """
 
 import math
@@ -66,7 +67,9 @@ def noise_tile() -> np.ndarray:
 
 
 def cut(tile: np.ndarray, height: int, width: int, dice: Dice, row: int | None = None) -> np.ndarray:
-    """A (height, width) piece of a tile from a random place, or from that row on; repeated where it is too small."""
+    """A (height, width) piece of a tile from a random place, or from that row on; repeated where it is too
+    small.
+    """
     rows, cols = tile.shape
     if height > rows or width > cols:
         tile = np.tile(tile[: max(height, 1)], (-(-height // rows), -(-width // cols)))

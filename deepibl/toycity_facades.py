@@ -5,9 +5,9 @@ import numpy as np
 
 from deepibl.toycity_dice import Dice
 from deepibl.toycity_groundfloor import ACCENTS, letters, paint_ground_floor
-from deepibl.toycity_styles import Facade
+from deepibl.toycity_rooflines import RoofPainter
+from deepibl.toycity_styles import STYLES, VILLA, Facade
 from deepibl.toycity_surfaces import (
-    CLEAR,
     ROOFS,
     SIGN_GROUPS,
     SIGNS,
@@ -19,7 +19,7 @@ from deepibl.toycity_surfaces import (
     material,
     mix,
     shade,
-)  # fmt: skip
+)
 from deepibl.toycity_windows import WindowLook, stamp
 
 COLOURS: dict[str, list[Colour]] = {
@@ -28,10 +28,12 @@ COLOURS: dict[str, list[Colour]] = {
         (230, 228, 220), (204, 146, 110), (216, 196, 112), (178, 176, 170), (200, 170, 170), (160, 178, 170),
     ],
     "brick": [
-        (142, 72, 54), (164, 90, 64), (120, 66, 54), (186, 142, 98), (104, 78, 66), (172, 112, 84), (198, 168, 124), (88, 62, 56)
+        (142, 72, 54), (164, 90, 64), (120, 66, 54), (186, 142, 98), (104, 78, 66), (172, 112, 84), (198,
+        168, 124), (88, 62, 56)
     ],
     "stone": [(196, 186, 164), (176, 168, 152), (206, 194, 166), (160, 154, 144), (188, 170, 146)],
-    "panels": [(186, 188, 188), (150, 156, 160), (204, 198, 188), (118, 124, 130), (168, 150, 128), (96, 100, 104)],
+    "panels": [(186, 188, 188), (150, 156, 160), (204, 198, 188), (118, 124, 130), (168, 150, 128), (96,
+    100, 104)],
     "tiles": [(188, 184, 172), (124, 140, 148), (168, 142, 110), (210, 206, 198), (110, 90, 80)],
     "concrete": [(172, 170, 164), (150, 148, 142), (188, 182, 172)],
     "render": [(226, 222, 212), (196, 178, 150), (178, 190, 196), (210, 170, 130), (150, 158, 150)],
@@ -58,7 +60,6 @@ class FacadePainter:
         self.trim: Colour = (
             pale if sum(self.colour) < 600 else shade(self.colour, self.layout.uniform(0.72, 0.88))
         )
-        self.roof_colour = self.dice.pick(ROOFS)
 
     def paint(self) -> Texture:
         """The finished texture."""
@@ -72,7 +73,8 @@ class FacadePainter:
         self._storeys()
         self._extras()
         self._dirt()
-        self._roof_line()
+        roof = self.dice.pick(ROOFS)
+        RoofPainter(canvas, facade, self.trim, roof, self.layout, self.dice).paint()
         return canvas.texture()
 
     def _base(self) -> None:
@@ -184,8 +186,6 @@ class FacadePainter:
         return {(floor, bay) for floor in floors for bay in range(bays) if layout.chance(0.3)}
 
     def _balcony_chance(self) -> float:
-        from deepibl.toycity_styles import STYLES, VILLA
-
         return STYLES.get(self.facade.style, VILLA).balconies
 
     def _balcony(self, x0: float, x1: float, z: float) -> None:
@@ -236,74 +236,8 @@ class FacadePainter:
         streaks = 1 - dice.uniform(0.0, 0.22) * np.clip(columns - 0.5, 0, None) * 2
         fade = np.linspace(1.03, 0.93, rows, dtype=np.float32)[:, None]
         factor = np.broadcast_to((streaks * fade)[:, :, None], canvas.image.shape)
-        canvas.image = cv2.multiply(canvas.image, np.ascontiguousarray(factor), dtype=cv2.CV_8U)
+        cv2.multiply(canvas.image, np.ascontiguousarray(factor), canvas.image, dtype=cv2.CV_8U)
         canvas.tint(0, 0, 0.12, self.facade.wall, 0.75)
-
-    def _roof_line(self) -> None:
-        facade, canvas = self.facade, self.canvas
-        width, wall, height = facade.width, facade.wall, facade.height
-        if facade.roof in ("gable", "stepped"):
-            self._gable()
-            return
-        canvas.rect(0, wall - 0.35, width, wall, self.trim)
-        canvas.tint(0, wall - 0.5, width, wall - 0.35, 0.6)
-        if facade.style == "classic":
-            for x in np.arange(0.1, width, 0.5):
-                canvas.rect(x, wall - 0.5, x + 0.2, wall - 0.3, shade(self.trim, 0.86))
-        if facade.roof == "mansard":
-            self._mansard()
-        elif facade.roof == "sawtooth":
-            canvas.labels[canvas.box(0, wall, width, height + 1)] = CLEAR
-            for x in np.arange(0, width - 1, 4.0):
-                canvas.polygon(
-                    [(x, wall), (min(x + 4, width), wall), (x, height)], shade(self.roof_colour, 0.9)
-                )
-        else:
-            canvas.rect(0, wall, width, height + 1, shade(self.trim, 0.92))
-            canvas.rect(0, height - 0.12, width, height + 1, shade(self.trim, 0.7))
-
-    def _mansard(self) -> None:
-        facade, canvas, layout = self.facade, self.canvas, self.layout
-        width, wall, height = facade.width, facade.wall, facade.height
-        box = canvas.box(0, wall, width, height + 1)
-        canvas.image[box] = material(
-            canvas.labels[box].shape, canvas.scale, "roof", self.roof_colour, self.dice
-        )
-        canvas.labels[canvas.box(0, height - 0.55, width, height + 1)] = CLEAR
-        for _ in range(layout.whole(1, 3)):
-            x = layout.uniform(0.3, width - 1.3)
-            canvas.rect(x, height - 0.6, x + 0.9, height + 1, (134, 84, 66))
-        count = max(1, round(width / layout.uniform(2.4, 3.6)))
-        for k in range(count):
-            x = width * (k + 0.5) / count
-            canvas.rect(x - 0.75, wall + 0.15, x + 0.75, wall + 1.75, self.trim)
-            canvas.polygon(
-                [(x - 0.9, wall + 1.7), (x + 0.9, wall + 1.7), (x, wall + 2.3)], shade(self.roof_colour, 0.7)
-            )
-            label = WINDOWS + self.dice.whole(0, WINDOW_GROUPS - 1)
-            canvas.rect(x - 0.5, wall + 0.3, x + 0.5, wall + 1.6, (52, 60, 70), label)
-            canvas.rect(x - 0.03, wall + 0.3, x + 0.03, wall + 1.6, (226, 224, 216))
-
-    def _gable(self) -> None:
-        facade, canvas = self.facade, self.canvas
-        width, wall, height = facade.width, facade.wall, facade.height
-        if facade.roof == "gable":
-            outline = [(0.0, wall), (width / 2, height), (width, wall)]
-        else:
-            steps = 5
-            outline = [(0.0, wall)]
-            for k in range(steps):
-                z = wall + (height - wall) * (k + 1) / steps
-                outline += [(width / 2 * k / steps, z), (width / 2 * (k + 1) / steps, z)]
-            outline += [(width - x, z) for x, z in reversed(outline)]
-        inside = np.zeros(canvas.labels.shape, np.uint8)
-        cv2.fillPoly(inside, [canvas.points([(0, 0), *outline, (width, 0)])], 1)
-        label = WINDOWS + self.dice.whole(0, WINDOW_GROUPS - 1)
-        z = wall + (height - wall) * 0.25
-        canvas.rect(width / 2 - 0.55, z - 0.1, width / 2 + 0.55, z + 1.25, self.trim)
-        canvas.rect(width / 2 - 0.42, z, width / 2 + 0.42, z + 1.15, (50, 56, 64), label)
-        canvas.line(outline, self.trim, 0.26)
-        canvas.labels[inside == 0] = CLEAR
 
 
 def paint_facade(facade: Facade, scale: float) -> Texture:

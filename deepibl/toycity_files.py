@@ -23,7 +23,8 @@ def photo_note(shot: Shot, seed: int, zone: str | None) -> str:
     view = shot.view
     return (
         f"deepibl toy city {VERSION}, OpenCV {cv2.__version__}, seed {seed}, {shot.name}, "
-        f"{view.size[0]}x{view.size[1]}, {shot.time} {shot.date}, utm {view.position[0]:.3f} {view.position[1]:.3f}, "
+        f"{view.size[0]}x{view.size[1]}, {shot.time} {shot.date}, "
+        f"utm {view.position[0]:.3f} {view.position[1]:.3f}, "
         f"heading {view.heading:.3f}, gps {zone or 'none'}"
     )
 
@@ -77,7 +78,9 @@ def gps_exif(shot: Shot, zone: str) -> bytes:
             entries += struct.pack(">HHII", tag, kind, count, after + len(values))
             values += value
     main = struct.pack(">HHHIII", 1, 0x8825, 4, 1, first, 0)
-    return b"MM\0*" + struct.pack(">I", 8) + main + struct.pack(">H", len(tags)) + entries + b"\0" * 4 + values
+    return (
+        b"MM\0*" + struct.pack(">I", 8) + main + struct.pack(">H", len(tags)) + entries + b"\0" * 4 + values
+    )
 
 
 def _sexagesimal(degrees: float) -> bytes:
@@ -97,9 +100,16 @@ def write_table(path: Path, shots: Sequence[Shot], zone: str) -> None:
             latitude, longitude = utm_to_latlon(east, north, zone)
             writer.writerow(
                 (
-                    shot.name, f"{east:.3f}", f"{north:.3f}", zone, f"{latitude:.8f}", f"{longitude:.8f}",
-                    shot.time, shot.date, f"{shot.view.heading:.2f}",
-                )  # fmt: skip
+                    shot.name,
+                    f"{east:.3f}",
+                    f"{north:.3f}",
+                    zone,
+                    f"{latitude:.8f}",
+                    f"{longitude:.8f}",
+                    shot.time,
+                    shot.date,
+                    f"{shot.view.heading:.2f}",
+                )
             )
 
 

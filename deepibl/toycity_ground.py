@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from deepibl.toycity_blocks import Block
-from deepibl.toycity_camera import Frame
+from deepibl.toycity_camera import Frame, Patch
 from deepibl.toycity_plan import Segment
 from deepibl.toycity_surfaces import Colour, Texture
 from deepibl.toycity_traffic import visible
@@ -44,13 +44,17 @@ def draw_ground(
         _shadows(frame, blocks, weather)
 
 
-def _crossings(frame: Frame, segments: list[Segment], opaque: np.ndarray, sun: float, weather: Weather) -> None:
+def _crossings(
+    frame: Frame, segments: list[Segment], opaque: np.ndarray, sun: float, weather: Weather
+) -> None:
     """Squares of sidewalk colour at the nodes; the streets are drawn over them."""
     nodes = {segment.key: (segment.start, segment) for segment in segments}
     places = np.array([node for node, _ in nodes.values()]).reshape(-1, 2)
     distances = np.hypot(*(places - frame.position).T)
     near = (distances < 20) | (visible(frame, places, opaque) & (distances < SIGHT))
-    for (node, segment), distance, seen in zip(nodes.values(), distances.tolist(), near.tolist(), strict=True):
+    for (node, segment), distance, seen in zip(
+        nodes.values(), distances.tolist(), near.tolist(), strict=True
+    ):
         if seen:
             corner = np.array([segment.along + segment.right, segment.right - segment.along])
             square = node + np.concatenate([corner, -corner]) * (segment.half + 1.0)
@@ -58,9 +62,13 @@ def _crossings(frame: Frame, segments: list[Segment], opaque: np.ndarray, sun: f
 
 
 def _streets(
-    frame: Frame, segments: list[Segment], opaque: np.ndarray, sun: float, weather: Weather,
+    frame: Frame,
+    segments: list[Segment],
+    opaque: np.ndarray,
+    sun: float,
+    weather: Weather,
     texture: Callable[[Segment], Texture],
-) -> None:  # fmt: skip
+) -> None:
     """Strips of street, in tiles of which some part can be seen; wide streets over narrow ones."""
     ordered = sorted(segments, key=lambda s: s.road)
     counts = [max(1, math.ceil(segment.length / TILE)) for segment in ordered]
@@ -81,7 +89,8 @@ def _streets(
         for k in range(count):
             if any(shown[first + 2 * k : first + 2 * k + 3]):
                 haze = weather.veil(float(distances[first + 2 * k + 1]))
-                frame.ground(texture(segment), origin, across, up, (k / count, (k + 1) / count), sun, haze)
+                patch = Patch(origin, across, up, sun, haze)
+                frame.ground(texture(segment), patch, (k / count, (k + 1) / count))
         first += 2 * count + 1
 
 

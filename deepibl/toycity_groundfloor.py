@@ -1,9 +1,11 @@
-"""Ground floors of the toy city: shops with signs and awnings, arches, doors, garages; and letters nobody can read."""
+"""Ground floors of the toy city: shops with signs and awnings, arches, doors, garages; and letters nobody
+can read.
+"""
 
 import cv2
 import numpy as np
 
-from deepibl.toycity_dice import Dice
+from deepibl.toycity_dice import Dice, soft_noise
 from deepibl.toycity_styles import Facade
 from deepibl.toycity_surfaces import (
     DOOR_LIGHT,
@@ -17,21 +19,25 @@ from deepibl.toycity_surfaces import (
     Colour,
     mix,
     shade,
-)  # fmt: skip
+)
 
 ACCENTS: list[Colour] = [
     (140, 34, 36), (28, 66, 108), (34, 88, 62), (196, 146, 30), (60, 40, 74), (24, 26, 32), (188, 88, 30),
-    (20, 108, 120), (214, 206, 190), (96, 30, 52), (54, 58, 62), (36, 120, 60), (200, 60, 60), (240, 236, 226),
+    (20, 108, 120), (214, 206, 190), (96, 30, 52), (54, 58, 62), (36, 120, 60), (200, 60, 60), (240, 236,
+    226),
 ]  # fmt: skip
 DOORS: list[Colour] = [
-    (92, 56, 36), (40, 62, 48), (36, 46, 78), (120, 30, 30), (30, 30, 34), (150, 140, 124), (70, 40, 28), (200, 196, 186)
+    (92, 56, 36), (40, 62, 48), (36, 46, 78), (120, 30, 30), (30, 30, 34), (150, 140, 124), (70, 40, 28),
+    (200, 196, 186)
 ]  # fmt: skip
 
 
 def letters(
     canvas: Canvas, x0: float, z0: float, x1: float, z1: float, colour: Colour, label: int, dice: Dice
 ) -> None:
-    """A word of made-up letters, each of two to four strokes between nine points, centred in the rectangle."""
+    """A word of made-up letters, each of two to four strokes between nine points, centred in the
+    rectangle.
+    """
     height = (z1 - z0) * 0.62
     advance = height * 0.78
     count = min(dice.whole(3, 11), int((x1 - x0) * 0.92 / advance))
@@ -68,6 +74,21 @@ def door(
         canvas.rect(x - 0.35, height + 0.25, x + width + 0.35, height + 0.4, shade(trim, 0.8))
 
 
+def _behind_glass(canvas: Canvas, x0: float, z0: float, x1: float, z1: float, dice: Dice) -> None:
+    """Shelves, lights and people one half sees: blotches and a few bright lines."""
+    box = canvas.box(x0, z0, x1, z1)
+    rows, cols = canvas.labels[box].shape
+    if rows < 2 or cols < 2:
+        return
+    cells = (2 + round((z1 - z0) / 0.6), 2 + round((x1 - x0) / 0.5))
+    light = (1.1 + 0.45 * soft_noise(rows, cols, cells, dice))[:, :, None]
+    canvas.image[box] = np.clip(canvas.image[box] * light, 0, 255).astype(np.uint8)
+    for _ in range(dice.whole(1, 4)):
+        z = dice.uniform(z0 + 0.2, z1)
+        a = dice.uniform(x0, x1 - 0.5)
+        canvas.tint(a, z, min(a + dice.uniform(0.5, 2.5), x1), z + 0.06, 1.9)
+
+
 def shop(canvas: Canvas, x0: float, x1: float, top: float, dice: Dice) -> None:
     """One shop from x0 to x1: frame, glass with goods, door, sign with letters, perhaps an awning."""
     accent, paper = dice.pick(ACCENTS), dice.pick(ACCENTS)
@@ -75,7 +96,8 @@ def shop(canvas: Canvas, x0: float, x1: float, top: float, dice: Dice) -> None:
     label = SHOPS + dice.whole(0, SHOP_GROUPS - 1)
     canvas.rect(x0 + 0.1, 0, x1 - 0.1, top - sign, accent)
     canvas.rect(x0 + 0.25, 0.45, x1 - 0.25, top - sign - 0.15, (44, 50, 56), label)
-    for _ in range(dice.whole(3, 9)):  # goods behind the glass
+    _behind_glass(canvas, x0 + 0.25, 0.45, x1 - 0.25, top - sign - 0.15, dice)
+    for _ in range(dice.whole(3, 9)):  # goods in the window
         a = dice.uniform(x0 + 0.3, x1 - 0.8)
         b = dice.uniform(0.5, top * 0.35)
         goods = mix(dice.pick(ACCENTS), (90, 90, 90), 0.4)
@@ -165,6 +187,7 @@ def _lobby(canvas: Canvas, facade: Facade, dice: Dice) -> None:
     top, column = facade.ground - 0.4, dice.pick(((190, 188, 184), (90, 90, 94), (160, 130, 104)))
     canvas.rect(0.2, 0.1, facade.width - 0.2, top, (58, 68, 76), label)
     canvas.rect(0.2, top * 0.6, facade.width - 0.2, top, (80, 92, 100), label)
+    _behind_glass(canvas, 0.2, 0.1, facade.width - 0.2, top, dice)
     for x in np.arange(0, facade.width, 1.4):
         canvas.rect(x, 0, x + 0.06, top, (70, 72, 76))
     for x in np.linspace(0.1, facade.width - 0.5, max(2, round(facade.width / dice.uniform(4, 6)))):

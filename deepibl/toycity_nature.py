@@ -20,7 +20,9 @@ SIZE = (192, 256)  # width and height of a tree's picture
 
 @lru_cache(maxsize=64)
 def tree(variant: int, season: str) -> tuple[np.ndarray, np.ndarray]:
-    """Picture (256, 192, 3) uint8 and mask (256, 192) uint8 (0 or 255) of a tree; the foot is at the bottom middle."""
+    """Picture (256, 192, 3) uint8 and mask (256, 192) uint8 (0 or 255) of a tree; the foot is at the
+    bottom middle.
+    """
     dice = Dice("tree", variant)
     width, height = SIZE
     image, mask = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
@@ -37,9 +39,16 @@ def tree(variant: int, season: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _branch(
-    image: np.ndarray, mask: np.ndarray, foot: tuple[float, float], angle: float, length: float, thick: float,
-    depth: int, bark: Colour, dice: Dice,
-) -> None:  # fmt: skip
+    image: np.ndarray,
+    mask: np.ndarray,
+    foot: tuple[float, float],
+    angle: float,
+    length: float,
+    thick: float,
+    depth: int,
+    bark: Colour,
+    dice: Dice,
+) -> None:
     tip = (foot[0] + length * math.cos(angle), foot[1] + length * math.sin(angle))
     ends = (round(foot[0]), round(foot[1])), (round(tip[0]), round(tip[1]))
     cv2.line(image, *ends, shade(bark, dice.uniform(0.8, 1.1)), max(1, round(thick)))
@@ -47,7 +56,17 @@ def _branch(
     if depth:
         for turn in (-0.5, 0.05, 0.5):
             spread = angle + turn + dice.uniform(-0.25, 0.25)
-            _branch(image, mask, tip, spread, length * dice.uniform(0.55, 0.75), thick * 0.6, depth - 1, bark, dice)
+            _branch(
+                image,
+                mask,
+                tip,
+                spread,
+                length * dice.uniform(0.55, 0.75),
+                thick * 0.6,
+                depth - 1,
+                bark,
+                dice,
+            )
 
 
 def _crown(image: np.ndarray, mask: np.ndarray, green: Colour, dice: Dice, variant: int) -> None:
@@ -77,7 +96,9 @@ def _cone(image: np.ndarray, mask: np.ndarray, green: Colour, dice: Dice) -> Non
     height, width = mask.shape
     for k in range(12):
         y, half = height * (0.82 - 0.065 * k), width * 0.36 * (1 - k / 13)
-        points = np.array([[width / 2 - half, y], [width / 2, y - height * 0.16], [width / 2 + half, y]], np.int32)
+        points = np.array(
+            [[width / 2 - half, y], [width / 2, y - height * 0.16], [width / 2 + half, y]], np.int32
+        )
         cv2.fillPoly(image, [points], shade(green, dice.uniform(0.75, 1.2)))
         cv2.fillPoly(mask, [points], 255)
 
@@ -105,7 +126,9 @@ def person(variant: int) -> tuple[np.ndarray, np.ndarray]:
 
     for side in (-1, 1):
         foot = 35 + side * stride
-        shape([(35 - 6, 90), (35 + 6, 90), (foot + 5, 176), (foot - 5, 176)], shade(trousers, 1 + 0.15 * side))
+        shape(
+            [(35 - 6, 90), (35 + 6, 90), (foot + 5, 176), (foot - 5, 176)], shade(trousers, 1 + 0.15 * side)
+        )
         shape([(foot - 6, 172), (foot + 8, 172), (foot + 8, 179), (foot - 6, 179)], (30, 28, 28))
         hand = 35 + side * (17 + stride * 0.3)
         shape([(35 + side * 12, 38), (35 + side * 18, 42), (hand + 3, 92), (hand - 4, 92)], shade(coat, 0.8))

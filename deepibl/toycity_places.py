@@ -1,8 +1,10 @@
 """Where photos of the toy city are taken: stops of a camera car, and people who come back another day.
 
 The database of a split is made like a street-view collection: a car stops every 14 m along the streets of the
-split's district and takes four photos, obliquely to the houses ahead and behind on either side. Query j is a photo
-by somebody on foot near stop j: another date, time of day, height, direction, zoom. Each depends on its own number
+split's district and takes four photos, obliquely to the houses ahead and behind on either side. Query j is
+a photo
+by somebody on foot near stop j: another date, time of day, height, direction, zoom. Each depends on its
+    own number
 alone, so a larger city only adds photos to a smaller one (queries beyond the number of stops go round again).
 """
 
@@ -20,7 +22,7 @@ from deepibl.toycity_plan import DISTRICTS, City, Segment, spiral
 from deepibl.toycity_weather import TIMES
 
 SPACING = 14.0  # metres between stops
-YAWS = (45.0, -45.0, 135.0, -135.0)  # of the views of a stop, degrees from the street's direction
+YAWS = (42.0, -42.0, 138.0, -138.0)  # of the views of a stop, degrees from the street's direction
 STOPS_A_DAY = 9  # the car comes on another date after so many stops
 _YAW, _PITCH = re.compile(r"yaw(\d+)"), re.compile(r"pitch(\d+)")
 
@@ -66,7 +68,7 @@ def database_shots(city: City, split: str, count: int, size: tuple[int, int]) ->
             own = city.dice("photo", split, stop, number)
             view = View(
                 (float(place[0]), float(place[1])), (segment.heading + yaw + own.normal(4)) % 360,
-                2.4, own.uniform(2, 7), own.normal(0.5), 68.0, size,
+                2.4, own.uniform(4, 9), own.normal(0.5), 70.0, size,
             )  # fmt: skip
             name = f"images/{split}_{stop:05d}_yaw{number}.jpg"
             shots.append(Shot(name, view, "day", stop // STOPS_A_DAY, ("photo", split, stop, number)))
@@ -81,14 +83,14 @@ def query_shots(city: City, split: str, count: int, images: int, size: tuple[int
         lap, stop = divmod(number, len(places))
         segment, at = places[stop]
         dice = city.dice("query", split, stop, lap)
-        along = at + dice.pick((-1, 1)) * dice.uniform(1.5, 6.0)
+        along = at + dice.pick((-1, 1)) * dice.uniform(1.2, 5.0)
         yaw = dice.pick(YAWS)
         away = -0.8 if yaw > 0 else 0.8  # most people step back from what they photograph
-        place = segment.at(along, away * dice.uniform(-0.35, 1.0) * (segment.half - 1.0))
-        yaw += dice.normal(9)
+        place = segment.at(along, away * dice.uniform(-0.2, 0.9) * (segment.half - 1.0))
+        yaw += dice.normal(6)
         view = View(
             (float(place[0]), float(place[1])), (segment.heading + yaw) % 360,
-            dice.uniform(1.5, 1.8), dice.uniform(0, 12), dice.normal(1.5), dice.uniform(58, 76), size,
+            dice.uniform(1.5, 1.8), dice.uniform(3, 12), dice.normal(1.2), dice.uniform(62, 76), size,
         )  # fmt: skip
         time = TIMES[(number + lap) % len(TIMES)]
         name = f"queries/{split}_{number:05d}_{time}.jpg"
@@ -101,8 +103,10 @@ def named_shots(
 ) -> list[Shot]:
     """Photos for names and UTM positions (N, 2) that come from elsewhere, a real dbStruct say.
 
-    A position is moved to the nearest street. The direction follows from yaw1 … yaw12 (30 degrees apart) and pitch1,
-    pitch2 in the name, as in Pitts30k; else from the name as a whole. Images that share a position share a date.
+    A position is moved to the nearest street. The direction follows from yaw1 … yaw12 (30 degrees apart)
+    and pitch1,
+    pitch2 in the name, as in Pitts30k; else from the name as a whole. Images that share a position share a
+    date.
     """
     shots = []
     for name, position in zip(names, np.asarray(utm, dtype=np.float64).tolist(), strict=True):

@@ -1,7 +1,9 @@
 """The plan of the toy city: an endless net of streets in UTM metres, made on demand from the seed.
 
-Nodes (i, j) stand in a bent and jittered grid. A *street segment* joins two neighbouring nodes; its kind (lane,
-street, avenue) belongs to its row or column of the grid. A *block* (i, j) fills the space between four segments; what
+Nodes (i, j) stand in a bent and jittered grid. A *street segment* joins two neighbouring nodes; its kind
+(lane,
+street, avenue) belongs to its row or column of the grid. A *block* (i, j) fills the space between four
+segments; what
 stands on it is made by `toycity_blocks`. Nothing depends on how much of the city was looked at before.
 
     node (i,j+1) ── row j+1 ── node (i+1,j+1)
@@ -40,7 +42,8 @@ class Segment:
     Attributes:
         key: ("row" or "column", i, j).
         start, end: UTM of the two nodes, (2,) float64; length: between them, metres.
-        kind: lane, street or avenue; road, walk: widths of the roadway and of one sidewalk; half: from the centre
+        kind: lane, street or avenue; road, walk: widths of the roadway and of one sidewalk; half: from the
+            centre
             line to the houses; metres.
         along, right: unit vectors (2,) from start to end, and to the right of it.
         heading: compass direction of `along`, degrees clockwise from north.
@@ -111,7 +114,9 @@ class City:
         return math.floor(east / GRID[0]), math.floor(north / GRID[1])
 
     def block_ground(self, i: int, j: int) -> np.ndarray:
-        """The four corners of block (i, j) inside the sidewalks, counter-clockwise from south-west, (4, 2) UTM."""
+        """The four corners of block (i, j) inside the sidewalks, counter-clockwise from south-west, (4, 2)
+        UTM.
+        """
         sides = [
             (self.segment("row", i, j), 1.0),
             (self.segment("column", i + 1, j), 1.0),
@@ -139,7 +144,9 @@ class City:
         return [self.block(i + a, j + b) for a in range(-cells, cells + 1) for b in range(-cells, cells + 1)]
 
     def nearest_street(self, position: np.ndarray) -> tuple[Segment, float]:
-        """The segment nearest to a UTM position, and the distance from its start of the nearest point on it."""
+        """The segment nearest to a UTM position, and the distance from its start of the nearest point on
+        it.
+        """
         segments, ends = self.segments_near(position, 1)
         way = ends[:, 1] - ends[:, 0]
         part = ((position - ends[:, 0]) * way).sum(1) / (way * way).sum(1)

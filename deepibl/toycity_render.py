@@ -1,4 +1,6 @@
-"""Photos of the toy city: what stands around a camera is gathered, sorted, culled and drawn, then lit and exposed."""
+"""Photos of the toy city: what stands around a camera is gathered, sorted, culled and drawn, then lit and
+exposed.
+"""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -76,13 +78,17 @@ class Renderer:
     def _street_texture(self, segment: Segment) -> Texture:
         return self.store.get(segment.key, lambda: paint_street(self.city, segment, self.scale * 0.55))
 
-    def _wall_texture(self, skin: Skin) -> Texture:
+    def _wall_texture(self, skin: Skin, pixels: float) -> Texture:
+        """What is on a rectangle; half as fine where it is seen with few pixels a metre."""
         if isinstance(skin, Plain):
             return self.store.get(skin, lambda: paint_plain(skin, self.scale * 0.6, self.city.seed))
-        return self.store.get(skin, lambda: paint_facade(skin, self.scale))
+        scale = self.scale if pixels > 0.45 * self.scale else self.scale / 2
+        return self.store.get((skin, scale), lambda: paint_facade(skin, scale))
 
     def _houses(self, frame: Frame, blocks: list[Block], opaque: np.ndarray, weather: Weather) -> None:
-        """Draws houses, roofs, hedges, and the trees of gardens and parks, far to near, the hidden ones left out."""
+        """Draws houses, roofs, hedges, and the trees of gardens and parks, far to near, the hidden ones
+        left out.
+        """
         walls = gather(frame, blocks)
         jobs: list[tuple[float, int, Thing | None]] = [
             (float(walls.distance[k]), -k, None) for k in uncovered(frame, walls)
@@ -103,7 +109,9 @@ class Renderer:
     def _street(
         self, frame: Frame, segments: list[Segment], opaque: np.ndarray, weather: Weather, dice: Dice
     ) -> list[np.ndarray]:
-        """Draws trees, lamps, vehicles and people in the streets, far to near; returns the lamps in sight, (3,) each."""
+        """Draws trees, lamps, vehicles and people in the streets, far to near; returns the lamps in sight,
+        (3,) each.
+        """
         things: list[Thing | Vehicle | Walker] = []
         for segment in segments:
             ends = frame.relative(np.stack([segment.start, segment.end]))
@@ -131,18 +139,20 @@ class Renderer:
                 paint_vehicle(frame, thing, sun, haze)
         elif isinstance(thing, Walker):
             if distance > 2.0:
-                image, mask = person(thing.variant)
-                frame.sprite(image, mask, thing.position, thing.height * 0.39, thing.height, sun, haze)
+                size = (thing.height * 0.39, thing.height)
+                frame.sprite(person(thing.variant), thing.position, size, (sun, haze))
         elif thing.kind == "tree":
             if distance > 2.0:
-                image, mask = tree(thing.variant, weather.season)
-                frame.sprite(image, mask, thing.position, thing.size * 0.75, thing.size, sun, haze)
+                picture = tree(thing.variant, weather.season)
+                frame.sprite(picture, thing.position, (thing.size * 0.75, thing.size), (sun, haze))
         elif distance > 2.5:
             paint_thing(frame, thing, sun, haze)
 
 
 def _ahead(frame: Frame, segments: list[Segment], ends: np.ndarray) -> list[Segment]:
-    """The segments, with their ends (n, 2, 2), of which some part may be before the camera and within sight."""
+    """The segments, with their ends (n, 2, 2), of which some part may be before the camera and within
+    sight.
+    """
     around = ends - frame.position
     depth, side = around @ frame.forward, np.abs(around @ frame.right)
     near = np.hypot(around[..., 0], around[..., 1]).min(1) < 120

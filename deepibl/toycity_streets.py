@@ -1,4 +1,6 @@
-"""The ground of the toy city: painted strips of street with sidewalks, markings and crossings, and what stands there."""
+"""The ground of the toy city: painted strips of street with sidewalks, markings and crossings, and what
+stands there.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -38,7 +40,9 @@ def _repairs(canvas: Canvas, segment: "Segment", dice: Dice) -> None:
         z = dice.uniform(segment.walk, segment.walk + segment.road - 1.5)
         if dice.chance(0.5):
             length, width = dice.uniform(1, 6), dice.uniform(0.6, 2)
-            canvas.tint(x, z, x + length, min(z + width, segment.walk + segment.road), dice.uniform(0.75, 1.2))
+            canvas.tint(
+                x, z, x + length, min(z + width, segment.walk + segment.road), dice.uniform(0.75, 1.2)
+            )
         else:
             middle = tuple(int(v) for v in canvas.points([(x, z + 0.5)])[0])
             cv2.circle(canvas.image, middle, max(1, round(0.35 * canvas.scale)), (52, 50, 50), -1)

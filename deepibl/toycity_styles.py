@@ -1,4 +1,6 @@
-"""What houses of the toy city can be like: styles as data, and the draw of one facade's measures from them."""
+"""What houses of the toy city can be like: styles as data, and the draw of one facade's measures from
+them.
+"""
 
 from dataclasses import dataclass
 

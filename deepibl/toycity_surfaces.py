@@ -1,6 +1,7 @@
 """Painted surfaces of the toy city: the canvas in metres, wall materials, and everything that has no windows.
 
-Colours are RGB. Beside its colours a surface has labels, one byte a pixel, that say what shines or mirrors there.
+Colours are RGB. Beside its colours a surface has labels, one byte a pixel, that say what shines or mirrors
+there.
 """
 
 from dataclasses import dataclass, field
@@ -36,7 +37,9 @@ class Texture:
         return not bool((self.labels == CLEAR).any())
 
     def level(self, across: int, up: int) -> tuple[np.ndarray, np.ndarray]:
-        """Image and labels shrunk 2^across times in width and 2^up times in height (area averages; nearest)."""
+        """Image and labels shrunk 2^across times in width and 2^up times in height (area averages;
+        nearest).
+        """
         if (across, up) not in self._smaller:
             height, width = self.labels.shape
             size = (max(1, width >> across), max(1, height >> up))
@@ -62,8 +65,13 @@ class Canvas:
 
     def box(self, x0: float, z0: float, x1: float, z1: float) -> tuple[slice, slice]:
         """Rows and columns of a rectangle (x0 <= x1, z0 <= z1), cut to the canvas."""
-        scale, (rows, cols) = self.scale, self.labels.shape
-        left, right, top, bottom = round(x0 * scale), round(x1 * scale), rows - round(z1 * scale), rows - round(z0 * scale)
+        scale, rows = self.scale, len(self.labels)
+        left, right, top, bottom = (
+            round(x0 * scale),
+            round(x1 * scale),
+            rows - round(z1 * scale),
+            rows - round(z0 * scale),
+        )
         return slice(max(top, 0), max(bottom, 0)), slice(max(left, 0), max(right, 0))
 
     def rect(self, x0: float, z0: float, x1: float, z1: float, colour: Colour, label: int | None = 0) -> None:
@@ -123,7 +131,8 @@ UNITS = {  # unit (width, height) in metres, brightness of the joints, spread of
 
 @lru_cache(maxsize=32)
 def masonry(name: str, scale: float) -> np.ndarray:
-    """Brightness of a wall of `UNITS[name]` around 1, (rows, cols) float32, some 1000 pixels a side; read-only.
+    """Brightness of a wall of `UNITS[name]` around 1, (rows, cols) float32, some 1000 pixels a side;
+    read-only.
 
     It repeats itself upwards and sideways; row 0 is at the bottom of a unit.
     """
@@ -133,7 +142,7 @@ def masonry(name: str, scale: float) -> np.ndarray:
     y, x = np.arange(rows) * courses / rows, np.arange(cols) * units / cols
     course = y.astype(np.int32)
     shifted = (x[None, :] + (0.5 * (course % 2)[:, None] if bond else 0.0)) % units
-    tone = (1 + vary * (Dice("masonry", name).array(courses, units) * 2 - 1))
+    tone = 1 + vary * (Dice("masonry", name).array(courses, units) * 2 - 1)
     bright = tone[course[:, None], shifted.astype(np.int32)]
     thin = (y % 1 < courses / rows)[:, None] | (shifted % 1 < units / cols)
     strength = min(1.0, scale * height / 4)
@@ -153,18 +162,20 @@ def material(
     if name in UNITS:
         tile = masonry(name, scale)
         cv2.multiply(light, cut(tile, rows, cols, dice, 0)[::-1].copy(), light)
-    return cv2.merge([cv2.multiply(light, float(part), dtype=cv2.CV_8U) for part in colour])
+    return cv2.merge([cv2.convertScaleAbs(light, alpha=float(part)) for part in colour])
 
 
 ROOFS: list[Colour] = [
-    (142, 78, 60), (120, 66, 54), (88, 84, 86), (70, 72, 80), (160, 96, 70), (104, 92, 84), (60, 62, 64), (128, 84, 66)
+    (142, 78, 60), (120, 66, 54), (88, 84, 86), (70, 72, 80), (160, 96, 70), (104, 92, 84), (60, 62, 64),
+    (128, 84, 66)
 ]  # fmt: skip
 WALLS: list[Colour] = [
     (196, 186, 168), (170, 150, 130), (150, 96, 78), (186, 182, 176), (204, 196, 186), (140, 132, 124),
     (178, 160, 132), (128, 88, 74),
 ]  # fmt: skip
 GREENS: list[Colour] = [
-    (58, 84, 44), (66, 96, 50), (74, 92, 56), (50, 76, 44), (84, 104, 60), (60, 90, 60), (70, 84, 42), (92, 110, 66)
+    (58, 84, 44), (66, 96, 50), (74, 92, 56), (50, 76, 44), (84, 104, 60), (60, 90, 60), (70, 84, 42),
+    (92, 110, 66)
 ]  # fmt: skip
 
 

@@ -48,7 +48,9 @@ def _shapes(kind: str, variant: int, size: float) -> list[tuple[np.ndarray, Colo
     if kind == "lamp":
         _lamp(pen, size)
     else:
-        {"bin": _bin, "post": _post, "sign": _sign, "box": _box, "planter": _planter, "bench": _bench}[kind](pen, dice)
+        {"bin": _bin, "post": _post, "sign": _sign, "box": _box, "planter": _planter, "bench": _bench}[kind](
+            pen, dice
+        )
     return pen.shapes
 
 
@@ -57,7 +59,9 @@ def _lamp(pen: _Pen, top: float) -> None:
     pen.box(-0.09, 0, 0.09, 0.9, grey)
     pen.box(-0.055, 0.9, 0.055, top, grey)
     pen.box(-0.055, top - 0.06, 0.75, top, grey)
-    pen.shape([(0.35, top - 0.06), (0.85, top - 0.06), (0.75, top - 0.2), (0.42, top - 0.2)], (214, 210, 196), LAMP)
+    pen.shape(
+        [(0.35, top - 0.06), (0.85, top - 0.06), (0.75, top - 0.2), (0.42, top - 0.2)], (214, 210, 196), LAMP
+    )
 
 
 def _bin(pen: _Pen, dice: Dice) -> None:

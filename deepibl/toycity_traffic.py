@@ -51,11 +51,11 @@ def moving(city: City, frame: Frame, weather: Weather, dice: Dice) -> list[Vehic
             things.append(draw_vehicle(dice, lane, segment.along * side, 0.28))
     for _ in range(dice.whole(0, 9)):
         at = here + dice.pick((-1, 1)) * (dice.uniform(3, 45))
-        side = dice.pick((-1, 1)) * (segment.half - dice.uniform(0.3, segment.walk - 0.2))
+        offset = dice.pick((-1, 1)) * (segment.half - dice.uniform(0.3, segment.walk - 0.2))
         if dice.chance(0.08):
-            side = dice.uniform(-segment.road / 2, segment.road / 2)
+            offset = dice.uniform(-segment.road / 2, segment.road / 2)
         if -10 < at < segment.length + 10 and dice.chance(crowd):
-            things.append(Walker(segment.at(at, side), dice.whole(0, 47), dice.uniform(1.55, 1.92)))
+            things.append(Walker(segment.at(at, offset), dice.whole(0, 47), dice.uniform(1.55, 1.92)))
     return things
 
 
@@ -70,7 +70,9 @@ def visible(frame: Frame, places: np.ndarray, blocks: np.ndarray) -> np.ndarray:
     high = np.ones_like(low)
     for k in range(4):  # cut each sight line with the four sides of each block
         side = corners[:, (k + 1) % 4] - corners[:, k]
-        start = side[:, 1] * corners[:, k, 0] - side[:, 0] * corners[:, k, 1]  # positive: the camera is inside
+        start = (
+            side[:, 1] * corners[:, k, 0] - side[:, 0] * corners[:, k, 1]
+        )  # positive: the camera is inside
         change = way[:, 1:] * side[:, 0] - way[:, :1] * side[:, 1]
         crossing = -start / np.where(change == 0, 1e-30, change)
         np.copyto(low, np.maximum(low, crossing), where=change >= 0)

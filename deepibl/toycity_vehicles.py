@@ -1,7 +1,9 @@
 """Cars, vans, lorries and buses of the toy city: a side view drawn in metres, extruded to a solid."""
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,7 +19,8 @@ class Model:
     """A kind of vehicle.
 
     Attributes:
-        width: metres. outline: the side from the rear bottom over the roof to the front bottom, (x, z) metres, the
+        width: metres. outline: the side from the rear bottom over the roof to the front bottom, (x, z)
+            metres, the
             front at larger x. glass: numbers of the outline's edges that are front and rear windows.
         windows: side windows, each an outline. wheels: x of the axles; radius of the wheels.
     """
@@ -33,25 +36,29 @@ class Model:
 def _row_of_windows(start: float, end: float, low: float, high: float, count: int) -> list[Outline]:
     edges = np.linspace(start, end, count + 1).tolist()
     return [
-        [(a + 0.06, low), (a + 0.06, high), (b - 0.06, high), (b - 0.06, low)]
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
+        [(a + 0.06, low), (a + 0.06, high), (b - 0.06, high), (b - 0.06, low)] for a, b in pairwise(edges)
     ]
 
 
 MODELS = {
     "sedan": Model(
-        1.8, [(0, 0.3), (0.0, 0.95), (0.7, 1.0), (1.25, 1.45), (2.7, 1.47), (3.35, 1.0), (4.4, 0.8), (4.5, 0.3)], (2, 4),
-        [[(1.0, 0.98), (1.4, 1.38), (1.95, 1.4), (1.95, 0.98)], [(2.05, 0.98), (2.05, 1.4), (2.6, 1.4), (3.15, 0.98)]],
+        1.8, [(0, 0.3), (0.0, 0.95), (0.7, 1.0), (1.25, 1.45), (2.7, 1.47), (3.35, 1.0), (4.4, 0.8),
+        (4.5, 0.3)], (2, 4),
+        [[(1.0, 0.98), (1.4, 1.38), (1.95, 1.4), (1.95, 0.98)], [(2.05, 0.98), (2.05, 1.4), (2.6, 1.4),
+        (3.15, 0.98)]],
         (0.85, 3.6),
     ),
     "hatch": Model(
-        1.72, [(0, 0.3), (0.0, 0.95), (0.35, 1.48), (2.3, 1.52), (3.0, 1.02), (3.85, 0.82), (3.95, 0.3)], (1, 3),
-        [[(0.25, 1.0), (0.5, 1.4), (1.35, 1.44), (1.35, 1.0)], [(1.45, 1.0), (1.45, 1.44), (2.2, 1.44), (2.8, 1.0)]],
+        1.72, [(0, 0.3), (0.0, 0.95), (0.35, 1.48), (2.3, 1.52), (3.0, 1.02), (3.85, 0.82), (3.95, 0.3)],
+        (1, 3),
+        [[(0.25, 1.0), (0.5, 1.4), (1.35, 1.44), (1.35, 1.0)], [(1.45, 1.0), (1.45, 1.44), (2.2, 1.44),
+        (2.8, 1.0)]],
         (0.7, 3.15),
     ),
     "suv": Model(
         1.88, [(0, 0.4), (0.0, 1.1), (0.25, 1.72), (2.8, 1.76), (3.4, 1.2), (4.5, 1.05), (4.6, 0.4)], (1, 3),
-        [[(0.2, 1.2), (0.4, 1.62), (1.6, 1.66), (1.6, 1.2)], [(1.7, 1.2), (1.7, 1.66), (2.7, 1.66), (3.2, 1.2)]],
+        [[(0.2, 1.2), (0.4, 1.62), (1.6, 1.66), (1.6, 1.2)], [(1.7, 1.2), (1.7, 1.66), (2.7, 1.66), (3.2,
+        1.2)]],
         (0.85, 3.65), 0.38,
     ),
     "van": Model(
@@ -68,8 +75,10 @@ MODELS = {
     ),
 }  # fmt: skip
 PAINTS: list[Colour] = [
-    (226, 226, 224), (172, 174, 178), (112, 116, 120), (36, 36, 40), (24, 24, 28), (134, 28, 30), (36, 60, 106),
-    (206, 204, 198), (80, 92, 84), (150, 132, 104), (190, 40, 40), (60, 110, 150), (212, 168, 40), (90, 30, 40),
+    (226, 226, 224), (172, 174, 178), (112, 116, 120), (36, 36, 40), (24, 24, 28), (134, 28, 30), (36,
+    60, 106),
+    (206, 204, 198), (80, 92, 84), (150, 132, 104), (190, 40, 40), (60, 110, 150), (212, 168, 40), (90,
+    30, 40),
 ]  # fmt: skip
 BUS_PAINTS: list[Colour] = [(196, 40, 36), (220, 178, 40), (40, 100, 60), (60, 120, 180), (220, 220, 216)]
 GLASS: Colour = (44, 50, 58)
@@ -78,7 +87,9 @@ FINE = 40.0  # metres up to which wheels, lights and windows are drawn
 
 @dataclass(frozen=True)
 class Vehicle:
-    """A vehicle in the street: `position` UTM (2,) of its middle, `heading` a unit vector (2,), `paint` its colour."""
+    """A vehicle in the street: `position` UTM (2,) of its middle, `heading` a unit vector (2,), `paint`
+    its colour.
+    """
 
     model: str
     position: np.ndarray
@@ -91,8 +102,10 @@ class Solid:
     """A model's faces, in drawing order for any camera that sees them.
 
     Attributes:
-        points: (p, 3): metres forward of the middle, to the left, up. faces: first and last point of each face.
-        normals: (f, 3), outward. colours: None where the vehicle's paint goes, times `tones`. labels: one a face.
+        points: (p, 3): metres forward of the middle, to the left, up. faces: first and last point of each
+            face.
+        normals: (f, 3), outward. colours: None where the vehicle's paint goes, times `tones`. labels: one
+            a face.
         detail: True for faces that are left out far away.
     """
 
@@ -105,60 +118,88 @@ class Solid:
     detail: np.ndarray
 
 
+class _Builder:
+    """Collects the faces of a model: shadow, ends and top, then the two sides with windows and wheels."""
+
+    def __init__(self, name: str) -> None:
+        self.model = MODELS[name]
+        self.half, self.length = self.model.width / 2, max(x for x, _ in self.model.outline)
+        self.glass_label = BUS_WINDOW if name == "bus" else VEHICLE_GLASS
+        self.points: list[np.ndarray] = []
+        self.normals: list[tuple[float, float, float]] = []
+        self.paints: list[tuple[Colour | None, float, int, bool]] = []
+
+    def add(
+        self,
+        side_view: Outline,
+        across: list[float],
+        normal: tuple[float, float, float],
+        colour: Colour | None,
+        tone: float = 1.0,
+        label: int = 0,
+        detail: bool = False,
+    ) -> None:
+        """Adds a face by its corners in the side view and how far to the left each is."""
+        corners = zip(side_view, across, strict=True)
+        self.points.append(np.array([(x - self.length / 2, y, z) for (x, z), y in corners]))
+        self.normals.append(normal)
+        self.paints.append((colour, tone, label, detail))
+
+    def build(self) -> Solid:
+        """All faces of the model."""
+        reach, last = self.half + 0.1, len(self.model.outline) - 2
+        base = [(-0.1, 0.0), (self.length + 0.1, 0.0), (self.length + 0.1, 0.0), (-0.1, 0.0)]
+        self.add(base, [-reach, -reach, reach, reach], (0, 0, 1), (22, 22, 24))
+        for number in range(last + 1):
+            self._across(number)
+            if number in (0, last):
+                self._lights(number == last)
+        for side in (-1.0, 1.0):
+            self._side(side * self.half, (0.0, side, 0.0))
+        ends = np.cumsum([0] + [len(p) for p in self.points]).tolist()
+        colours, tones, labels, detail = (list(column) for column in zip(*self.paints, strict=True))
+        faces = list(pairwise(ends))
+        points, normals = np.concatenate(self.points), np.array(self.normals)
+        return Solid(points, faces, normals, colours, tones, labels, np.array(detail))
+
+    def _across(self, number: int) -> None:
+        """The face over the width of the vehicle at an edge of its outline."""
+        a, b = self.model.outline[number], self.model.outline[number + 1]
+        normal, across = (a[1] - b[1], 0.0, b[0] - a[0]), [self.half, self.half, -self.half, -self.half]
+        if number in self.model.glass:
+            self.add([a, b, b, a], across, normal, GLASS, 1.0, self.glass_label)
+        else:
+            self.add([a, b, b, a], across, normal, None, 1.12 if abs(a[1] - b[1]) < 0.25 else 0.85)
+
+    def _lights(self, front: bool) -> None:
+        z = max(0.62, self.model.outline[0][1] + 0.3)
+        x, way = (self.length + 0.02, 1.0) if front else (-0.02, -1.0)
+        colour: Colour = (222, 222, 210) if front else (150, 24, 24)
+        for width in (-self.model.width, self.model.width):
+            lamp = [(x, z), (x, z + 0.17), (x, z + 0.17), (x, z)]
+            across = [0.46 * width] * 2 + [0.3 * width] * 2
+            self.add(lamp, across, (way, 0.0, 0.0), colour, 1.0, HEAD_LIGHT if front else TAIL_LIGHT)
+
+    def _side(self, y: float, normal: tuple[float, float, float]) -> None:
+        """One side: upright strips, each of them convex, then windows and wheels."""
+        bottom, radius = self.model.outline[0][1], self.model.radius
+        for (x0, z0), (x1, z1) in pairwise(self.model.outline):
+            if x1 > x0 + 1e-6:
+                strip = [(x0, bottom), (x0, z0), (x1 + 0.02, z1), (x1 + 0.02, bottom)]
+                self.add(strip, [y] * 4, normal, None, 0.96)
+        for window in self.model.windows:
+            self.add(window, [y] * len(window), normal, GLASS, 1.0, self.glass_label, True)
+        angles = np.linspace(0, 2 * np.pi, 11)[:-1].tolist()
+        for axle in self.model.wheels:
+            for size, colour in ((radius, (24, 24, 26)), (radius * 0.55, (128, 130, 134))):
+                circle = [(axle + size * math.cos(t), radius + size * math.sin(t)) for t in angles]
+                self.add(circle, [y * 1.01] * 10, normal, colour, 1.0, 0, size < radius)
+
+
 @lru_cache(maxsize=16)
 def solid(name: str) -> Solid:
-    """The faces of a model: shadow, ends and top, then the two sides with windows and wheels."""
-    model = MODELS[name]
-    half, length = model.width / 2, max(x for x, _ in model.outline)
-    glass_label = BUS_WINDOW if name == "bus" else VEHICLE_GLASS
-    points: list[np.ndarray] = []
-    rows: list[tuple[tuple[float, float, float], Colour | None, float, int, bool]] = []
-
-    def add(side_view: Outline, sides: list[float], normal: tuple[float, float, float], colour: Colour | None,
-            tone: float = 1.0, label: int = 0, detail: bool = False) -> None:  # fmt: skip
-        points.append(np.array([(x - length / 2, y, z) for (x, z), y in zip(side_view, sides, strict=True)]))
-        rows.append((normal, colour, tone, label, detail))
-
-    base, reach = [(-0.1, 0.0), (length + 0.1, 0.0), (length + 0.1, 0.0), (-0.1, 0.0)], half + 0.1
-    add(base, [-reach, -reach, reach, reach], (0, 0, 1), (22, 22, 24))
-    last = len(model.outline) - 2
-    for number in range(last + 1):
-        a, b = model.outline[number], model.outline[number + 1]
-        normal, tone = (a[1] - b[1], 0.0, b[0] - a[0]), 1.12 if abs(a[1] - b[1]) < 0.25 else 0.85
-        across = [half, half, -half, -half]
-        if number in model.glass:
-            add([a, b, b, a], across, normal, GLASS, 1.0, glass_label)
-        else:
-            add([a, b, b, a], across, normal, None, tone)
-        if number in (0, last):
-            x, z = (-0.02 if number == 0 else length + 0.02), max(0.62, model.outline[0][1] + 0.3)
-            colour: Colour = (150, 24, 24) if number == 0 else (222, 222, 210)
-            label = TAIL_LIGHT if number == 0 else HEAD_LIGHT
-            for s in (-1, 1):
-                lamp, width = [(x, z), (x, z + 0.17), (x, z + 0.17), (x, z)], model.width * s
-                add(lamp, [0.46 * width] * 2 + [0.3 * width] * 2, normal, colour, 1.0, label)
-    for s in (-1.0, 1.0):
-        _add_side(add, model, s * half, (0.0, s, 0.0), glass_label)
-    ends = np.cumsum([0] + [len(p) for p in points]).tolist()
-    return Solid(
-        np.concatenate(points), list(zip(ends[:-1], ends[1:], strict=True)), np.array([row[0] for row in rows]),
-        [row[1] for row in rows], [row[2] for row in rows], [row[3] for row in rows], np.array([row[4] for row in rows]),
-    )  # fmt: skip
-
-
-def _add_side(add, model: Model, y: float, normal: tuple[float, float, float], glass_label: int) -> None:  # type: ignore[no-untyped-def]
-    """One side: upright strips, each of them convex, then windows and wheels."""
-    bottom = model.outline[0][1]
-    for (x0, z0), (x1, z1) in zip(model.outline[:-1], model.outline[1:], strict=True):
-        if x1 > x0 + 1e-6:
-            add([(x0, bottom), (x0, z0), (x1 + 0.02, z1), (x1 + 0.02, bottom)], [y] * 4, normal, None, 0.96)
-    for window in model.windows:
-        add(window, [y] * len(window), normal, GLASS, 1.0, glass_label, True)
-    angles = np.linspace(0, 2 * np.pi, 11)[:-1]
-    for axle in model.wheels:
-        for radius, colour in ((model.radius, (24, 24, 26)), (model.radius * 0.55, (128, 130, 134))):
-            circle = [(axle + radius * float(np.cos(t)), model.radius + radius * float(np.sin(t))) for t in angles]
-            add(circle, [y * 1.01] * 10, normal, colour, 1.0, 0, radius < model.radius)
+    """The faces of a model (a key of `MODELS`)."""
+    return _Builder(name).build()
 
 
 def draw_vehicle(dice: Dice, position: np.ndarray, heading: np.ndarray, large: float = 0.15) -> Vehicle:

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from deepibl.toycity_blocks import Block, Skin
-from deepibl.toycity_camera import NEAR, Frame
+from deepibl.toycity_camera import NEAR, Frame, Patch
 from deepibl.toycity_dice import Dice
 from deepibl.toycity_styles import Facade
 from deepibl.toycity_surfaces import Texture
@@ -24,7 +24,8 @@ class Walls:
     Attributes:
         origin: relative to the camera, (n, 3); across, up: (n, 3); normal: unit vectors (n, 3), outward.
         distance: of the house each belongs to, (n,) metres.
-        feet, tops, eaves: columns and rows of both ends' lower and upper edge and, of a facade, of its wall's top
+        feet, tops, eaves: columns and rows of both ends' lower and upper edge and, of a facade, of its
+            wall's top
             below the roof, (n, 2, 2), the part behind the camera cut off.
     """
 
@@ -43,7 +44,8 @@ def gather(frame: Frame, blocks: list[Block]) -> Walls:
     """All rectangles of the blocks that face the camera and may be in the frame."""
     blocks = [block for block in blocks if len(block.skins)]
     origin, across, up, centre = (
-        np.concatenate([getattr(block, name) for block in blocks]) for name in ("origin", "across", "up", "centre")
+        np.concatenate([getattr(block, name) for block in blocks])
+        for name in ("origin", "across", "up", "centre")
     )
     rank = np.concatenate([block.rank for block in blocks])
     origin = frame.relative(origin)
@@ -109,18 +111,30 @@ def uncovered(frame: Frame, walls: Walls) -> list[int]:
 
 
 def draw_wall(
-    frame: Frame, walls: Walls, k: int, weather: Weather, haze: float, texture: Callable[[Skin], Texture]
+    frame: Frame,
+    walls: Walls,
+    k: int,
+    weather: Weather,
+    haze: float,
+    texture: Callable[[Skin, float], Texture],
 ) -> None:
-    """Draws rectangle k, and on a facade in the sun the shadow of the houses over the street."""
+    """Draws rectangle k, and on a facade in the sun the shadow of the houses over the street.
+
+    `texture(skin, pixels)` gives what is on it, fine enough for so many pixels a metre.
+    """
     origin, across, up, skin = walls.origin[k], walls.across[k], walls.up[k], walls.skins[k]
     sun = max(0.0, float(walls.normal[k] @ weather.towards_sun)) if weather.sunny else 0.0
+    pixels = float((walls.feet[k, :, 1] - walls.tops[k, :, 1]).max()) / skin.height
+    patch = Patch(origin, across, up, sun, haze)
     if abs(up[0]) + abs(up[1]) > 1e-6:
-        frame.tilted(texture(skin), origin, across, up, sun, haze)
+        frame.tilted(texture(skin, pixels), patch)
         return
-    frame.wall(texture(skin), origin, across, up, sun, haze)
+    frame.wall(texture(skin, pixels), patch)
     if sun and isinstance(skin, Facade):
         steep = math.tan(math.radians(weather.elevation))
-        facing = float(walls.normal[k, :2] @ weather.towards_sun[:2]) / math.cos(math.radians(weather.elevation))
+        facing = float(walls.normal[k, :2] @ weather.towards_sun[:2]) / math.cos(
+            math.radians(weather.elevation)
+        )
         shadow = min(_height_opposite(skin.keys) - 15.0 / max(0.15, facing) * steep, skin.wall)
         if shadow > 0.3:
             rise = np.array([0, 0, shadow])

@@ -1,4 +1,6 @@
-"""Light and weather of the toy city, and the photographer's camera: from surfaces to the picture of a day or a night."""
+"""Light and weather of the toy city, and the photographer's camera: from surfaces to the picture of a day
+or a night.
+"""
 
 import math
 from dataclasses import dataclass
@@ -23,7 +25,7 @@ from deepibl.toycity_surfaces import (
     VEHICLE_GLASS,
     WINDOW_GROUPS,
     WINDOWS,
-)  # fmt: skip
+)
 
 TIMES = ("day", "sunset", "night")
 LINEAR = ((np.arange(256, dtype=np.float32) / 255) ** np.float32(2.2)).reshape(1, 256)
@@ -88,14 +90,16 @@ def draw_weather(time: str, date: int, seed: int) -> Weather:
         sky = 0.75 if clouds > 0.7 else dice.uniform(0.34, 0.5)
         ambient = _scaled((0.93, 1.0, 1.1) if strength else (1.0, 1.0, 1.0), sky)
         return Weather(
-            time, date, season, _scaled((1.0, 0.93, 0.82), strength), dice.uniform(80, 280), dice.uniform(18, 58),
+            time, date, season, _scaled((1.0, 0.93, 0.82), strength), dice.uniform(80, 280),
+            dice.uniform(18, 58),
             ambient, (0.14, 0.30, 0.66), (0.62, 0.74, 0.86), clouds, haze, 0.0, 0.02,
         )  # fmt: skip
     if time == "sunset":
         strength = 0.0 if clouds > 0.7 else dice.uniform(0.35, 0.8)
         glow = dice.pick(((0.95, 0.45, 0.18), (0.9, 0.55, 0.32), (0.75, 0.4, 0.38)))
         return Weather(
-            time, date, season, _scaled((1.0, 0.52, 0.24), strength), dice.uniform(235, 300), dice.uniform(3, 9),
+            time, date, season, _scaled((1.0, 0.52, 0.24), strength), dice.uniform(235, 300),
+            dice.uniform(3, 9),
             _scaled((0.95, 0.88, 1.0), dice.uniform(0.14, 0.24)), (0.10, 0.14, 0.32), glow, clouds, haze,
             dice.pick((0.0, 0.25, 0.4)), dice.uniform(0.12, 0.3),
         )  # fmt: skip
@@ -149,7 +153,12 @@ def _sky(frame: Frame, weather: Weather, seed: int) -> np.ndarray:
     east = (x * math.cos(turn) + math.sin(turn)) * reach
     north = (math.cos(turn) - x * math.sin(turn)) * reach
     cover = cv2.remap(
-        sheet, (east % 256).astype(np.float32), (north % 256).astype(np.float32), cv2.INTER_LINEAR, None, cv2.BORDER_WRAP
+        sheet,
+        (east % 256).astype(np.float32),
+        (north % 256).astype(np.float32),
+        cv2.INTER_LINEAR,
+        None,
+        cv2.BORDER_WRAP,
     )
     part = np.clip((cover + 2.4 * weather.clouds - 1.2) * 1.1, 0, 1)[:, :, None]
     grey = (np.array(weather.ambient) + 0.35 * np.array(weather.sun)).astype(np.float32)
@@ -159,7 +168,9 @@ def _sky(frame: Frame, weather: Weather, seed: int) -> np.ndarray:
 
 
 def _lamp_light(frame: Frame, lamps: list[np.ndarray]) -> np.ndarray:
-    """How much light street lamps at world positions (3,) throw on each pixel, (rows, cols) float32; coarse."""
+    """How much light street lamps at world positions (3,) throw on each pixel, (rows, cols) float32;
+    coarse.
+    """
     rows, cols = max(2, frame.rows // 4), max(2, frame.cols // 4)
     pool = np.full((rows, cols), 0.12, np.float32)
     y, x = np.mgrid[0:rows, 0:cols].astype(np.float32) * 4
@@ -170,7 +181,9 @@ def _lamp_light(frame: Frame, lamps: list[np.ndarray]) -> np.ndarray:
             middle, reach = row + 0.6 * (foot - row), frame.focal * 6.5 / max(depth, 4.0)
             far = ((x - column) ** 2 + (y - middle) ** 2) / np.float32(reach * reach)
             pool += np.float32(1.0) / (1 + far * far * 3)
-            near = ((x - column) ** 2 + (y - row) ** 2) / np.float32((frame.focal * 0.7 / max(depth, 2.0)) ** 2 + 9)
+            near = ((x - column) ** 2 + (y - row) ** 2) / np.float32(
+                (frame.focal * 0.7 / max(depth, 2.0)) ** 2 + 9
+            )
             pool += 0.5 / (1 + near * near)
     return cv2.resize(np.minimum(pool, 1.8), (frame.cols, frame.rows), interpolation=cv2.INTER_LINEAR)
 
@@ -187,7 +200,9 @@ def radiance(frame: Frame, weather: Weather, lamps: list[np.ndarray], seed: int)
     ambient, sunlight = np.array(weather.ambient, np.float32), np.array(weather.sun, np.float32)
     shine, mirror = _label_tables(weather, seed)
     sky = _sky(frame, weather, seed)
-    above = 0.6 * sky[: max(2, frame.rows // 8)].mean(axis=(0, 1)) + 0.4 * np.array(weather.skyline, np.float32)
+    above = 0.6 * sky[: max(2, frame.rows // 8)].mean(axis=(0, 1)) + 0.4 * np.array(
+        weather.skyline, np.float32
+    )
     labels = cv2.merge([frame.labels] * 3)
     light = cv2.LUT(cv2.merge([frame.sun] * 3), _table(ambient + steps * sunlight))
     if weather.lamps:
@@ -200,7 +215,9 @@ def radiance(frame: Frame, weather: Weather, lamps: list[np.ndarray], seed: int)
     if weather.lamps:
         small = cv2.resize(light, (frame.cols // 4, frame.rows // 4), interpolation=cv2.INTER_AREA)
         halo = 0.35 * cv2.GaussianBlur(np.clip(small - 0.35, 0, 3), (0, 0), frame.cols / 160)
-        light = cv2.add(light, cv2.resize(halo, (frame.cols, frame.rows), interpolation=cv2.INTER_LINEAR), light)
+        light = cv2.add(
+            light, cv2.resize(halo, (frame.cols, frame.rows), interpolation=cv2.INTER_LINEAR), light
+        )
     veil = np.array(weather.skyline, np.float32) * np.float32(0.55) + ambient * np.float32(0.4)
     haze = cv2.merge([frame.haze] * 3)
     light = cv2.multiply(light, cv2.LUT(haze, _table(1 - steps)), light)
@@ -210,16 +227,21 @@ def radiance(frame: Frame, weather: Weather, lamps: list[np.ndarray], seed: int)
 
 
 def expose(light: np.ndarray, weather: Weather, dice: Dice) -> np.ndarray:
-    """The photo: exposure, white balance, vignette, response curve, blur, noise; (rows, cols, 3) uint8 RGB."""
+    """The photo: exposure, white balance, vignette, response curve, blur, noise; (rows, cols, 3) uint8
+    RGB.
+    """
     rows, cols = light.shape[:2]
     mean = float(light.mean()) + 1e-4
-    target = {"day": 0.30, "sunset": 0.22, "night": 0.12}[weather.time]
+    target = {"day": 0.30, "sunset": 0.26, "night": 0.13}[weather.time]
     gain = target / mean ** (0.75 if weather.time == "day" else 0.6) * 0.26 ** (-0.25) * 0.72
     gain *= 2 ** dice.normal(0.28)
     warmth, green = dice.normal(0.07), dice.normal(0.025)
     balance = np.array([1 + warmth, 1 + green, 1 - warmth], np.float32) * np.float32(gain)
     fall = dice.uniform(0.0, 0.3)
-    y, x = np.linspace(-1, 1, rows, dtype=np.float32)[:, None], np.linspace(-1, 1, cols, dtype=np.float32)[None, :]
+    y, x = (
+        np.linspace(-1, 1, rows, dtype=np.float32)[:, None],
+        np.linspace(-1, 1, cols, dtype=np.float32)[None, :],
+    )
     vignette = 1 - np.float32(fall / 2) * (x * x + y * y)
     light = cv2.multiply(light, cv2.merge([vignette * part for part in balance]))
     blur = dice.uniform(0.0, 0.75) * cols / 320
@@ -227,8 +249,10 @@ def expose(light: np.ndarray, weather: Weather, dice: Dice) -> np.ndarray:
         light = cv2.GaussianBlur(light, (0, 0), blur)
     grain = {"day": 0.008, "sunset": 0.014, "night": 0.035}[weather.time] * dice.uniform(0.4, 1.6)
     light = light * (1 + light * np.float32(0.16)) / (1 + light * np.float32(0.55))  # soft highlights
-    root = cv2.sqrt(cv2.max(light, 0.0))
+    root = cv2.sqrt(np.maximum(light, 0))
     bend = np.float32(dice.uniform(-0.12, 0.22))  # darker or brighter middle tones
     picture = root + bend * root * (1 - root) * (root - np.float32(0.45)) * 4
-    picture = cv2.addWeighted(picture, 255, noise(rows, cols * 3, dice).reshape(rows, cols, 3), 255 * grain, 0.0)
-    return cv2.convertScaleAbs(cv2.max(picture, 0.0))
+    picture = cv2.addWeighted(
+        picture, 255, noise(rows, cols * 3, dice).reshape(rows, cols, 3), 255 * grain, 0.0
+    )
+    return cv2.convertScaleAbs(np.maximum(picture, 0))

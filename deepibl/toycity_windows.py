@@ -1,4 +1,6 @@
-"""Windows of the toy city: one small picture a window, with a mask that says what is frame and what is glass."""
+"""Windows of the toy city: one small picture a window, with a mask that says what is frame and what is
+glass.
+"""
 
 import cv2
 import numpy as np
@@ -13,7 +15,8 @@ class WindowLook:
     """What the windows of one facade share.
 
     Args:
-        kind: framed, pediment, arched, french, plain, segment, pair, shutters, strip, wide, grid, factory or bay.
+        kind: framed, pediment, arched, french, plain, segment, pair, shutters, strip, wide, grid, factory
+            or bay.
         width, height: of the opening, metres.
         trim: colour of stone around it; frame: of the wood; accent: of shutters.
     """
