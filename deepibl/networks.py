@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from deepibl import network_copy, network_layers  # registers NetVLAD's layers
+from deepibl import network_copy, network_layers, torch_layer  # noqa: F401  # registers custom layers
 from deepibl.network_file import read_network, write_network
 from deepibl.network_identity import network_id
 from deepibl.network_layouts import LayerSpec

@@ -4,6 +4,7 @@ import inspect
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -79,8 +80,8 @@ def test_a_network_of_another_layout_is_refused_by_position(released: Path, tmp_
 class BaseModel(nn.Module):
     """What hloc's extractors derive from, after its documentation."""
 
-    default_conf: dict = {}
-    required_inputs: list = []
+    default_conf: ClassVar[dict] = {}
+    required_inputs: ClassVar[list] = []
 
     def __init__(self, conf: dict) -> None:
         super().__init__()
