@@ -1,6 +1,7 @@
 """Converting a network from one kind of file to another, and running an image through both."""
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,6 @@ from torch import Tensor
 from deepibl.export import Describer
 from deepibl.networks import load_network, save_network
 from matlab_compat.errors import ArgumentError, NetworkFormatError
-from matlab_compat.simplenn import SimpleNN
 
 SIZE = (96, 128)  # multiples of 16: no pooling window hangs over the edge, so padding plays no part
 
@@ -23,12 +23,15 @@ class Difference(NamedTuple):
     scale: float
     what: str
 
+    @property
+    def relative(self) -> float:
+        """The largest difference as a part of the largest value."""
+        return self.largest / self.scale if self.scale else self.largest
+
     def __str__(self) -> str:
-        height, width = SIZE
-        relative = self.largest / self.scale if self.scale else self.largest
         return (
-            f"one {height}x{width} image through both ({self.what}): largest difference {self.largest:.3g} of"
-            f" {self.scale:.3g}, {relative:.1e} of it"
+            f"one {SIZE[0]}x{SIZE[1]} image through both ({self.what}): largest difference"
+            f" {self.largest:.3g} of {self.scale:.3g}, {self.relative:.1e} of it"
         )
 
 
@@ -44,33 +47,50 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], *, c
     return net
 
 
-def difference(net: Any, target: str | os.PathLike[str]) -> Difference:
-    """Runs one image (noise, the same each time) through a network and through what was written of it.
+def difference(
+    net: Any, target: str | os.PathLike[str], shapes: Sequence[tuple[int, int, int]] = ((1, *SIZE),)
+) -> Difference:
+    """Runs images (noise, the same each time) through a network and through what was written of it.
 
-    Of a .pth file the last convolution is compared. Raises ArgumentError where onnxruntime is missing,
-    NetworkFormatError where the outputs' shapes differ.
+    shapes: number, height and width of each batch. Of a .pth file the last convolution is compared. Returns
+    the worst found. Raises ArgumentError where onnxruntime is missing, NetworkFormatError where the outputs'
+    shapes differ.
     """
     target = Path(target)
-    describer = Describer(net)
-    image = torch.rand((1, describer.channels, *SIZE), generator=torch.Generator().manual_seed(0)) * 255
+    first, channels, what = _source(net, target)
+    second = _written(net, target)
+    random = torch.Generator().manual_seed(0)
+    found = []
     with torch.inference_mode():
-        if target.suffix == ".pth":
-            first, second, what = *_last_convolutions(net, target, image), "conv5_3"
-        else:
-            first, second, what = describer(image), _other(target, image), "descriptors"
-            what = what if describer.flat else "maps"
-    if first.shape != second.shape:
-        raise NetworkFormatError(f"{target} gives {tuple(second.shape)}, the source {tuple(first.shape)}")
-    return Difference(float((first - second).abs().max()), float(first.abs().max()), what)
+        for number, height, width in shapes:
+            image = torch.rand((number, channels, height, width), generator=random) * 255
+            one, other = first(image), second(image)
+            if one.shape != other.shape:
+                raise NetworkFormatError(
+                    f"{target} gives {tuple(other.shape)}, the source {tuple(one.shape)}"
+                )
+            found.append(Difference(float((one - other).abs().max()), float(one.abs().max()), what))
+    return max(found, key=lambda difference: difference.relative)
 
 
-def _other(target: Path, image: Tensor) -> Tensor:
-    """What the written file computes of the image."""
+def _source(net: Any, target: Path) -> tuple[Callable[[Tensor], Tensor], int, str]:
+    """What is compared of the network that was converted, the channels of its images, and its name."""
+    if target.suffix == ".pth":
+        return lambda image: net(net.prepare(image), stop="conv5_3"), 3, "conv5_3"
+    describer = Describer(net)
+    return describer, describer.channels, "descriptors" if describer.flat else "maps"
+
+
+def _written(net: Any, target: Path) -> Callable[[Tensor], Tensor]:
+    """What the written file computes of images."""
     if target.suffix == ".onnx":
-        return torch.from_numpy(run_onnx(target, image.numpy()))
+        return lambda image: torch.from_numpy(run_onnx(target, image.numpy()))
     if target.suffix == ".pt2":
-        return torch.export.load(target).module()(image)
-    return Describer(load_network(target, cached_copy=False))(image)
+        return torch.export.load(target).module()
+    written = load_network(target, cached_copy=False)
+    if target.suffix == ".pth":
+        return lambda image: written(net.prepare(image), stop="conv5_3")
+    return Describer(written)
 
 
 def run_onnx(path: str | os.PathLike[str], images: np.ndarray) -> np.ndarray:
@@ -81,9 +101,3 @@ def run_onnx(path: str | os.PathLike[str], images: np.ndarray) -> np.ndarray:
         raise ArgumentError('checking ONNX needs onnxruntime: pip install "deepibl[onnx]"') from error
     session = onnxruntime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
     return np.asarray(session.run(None, {"images": images})[0])
-
-
-def _last_convolutions(net: SimpleNN, target: Path, image: Tensor) -> tuple[Tensor, Tensor]:
-    written = load_network(target)
-    prepared = net.prepare(image)
-    return net(prepared, stop="conv5_3"), written(prepared, stop="conv5_3")

@@ -18,6 +18,7 @@ from deepibl.network_identity import network_id
 from deepibl.network_layouts import LayerSpec
 from matlab_compat import matfile
 from matlab_compat.errors import NetworkFormatError
+from matlab_compat.image_network import ImageNetwork
 from matlab_compat.network import Network, network_from_matlab
 from matlab_compat.simplenn import SimpleNN
 
@@ -119,6 +120,11 @@ def save_network(net: Any, path: str | os.PathLike[str], *, classes: bool = Fals
     Raises NetworkFormatError for another suffix, and for a network that a format cannot hold: it says why.
     """
     path = Path(path)
+    if path.suffix in (".mat", ".safetensors") and not isinstance(net, ImageNetwork):
+        raise NetworkFormatError(
+            f"{path}: a {type(net).__name__} has no MATLAB layers to write. Load the backbone by name, as"
+            " loadNet('torchvision:resnet50', 'layer3'), or write .onnx or .pt2"
+        )
     if classes and path.suffix != ".mat":
         raise NetworkFormatError(f"{path}: only .mat files hold class objects")
     if path.name.endswith(".hloc.mat"):
@@ -159,6 +165,8 @@ def provenance(net: Any) -> dict[str, str]:
 
 def layer_specs(net: SimpleNN) -> list[LayerSpec]:
     """Every layer's name, type (of a custom layer its class) and MATLAB's 4-D shape of its first weights."""
+    if not isinstance(net, SimpleNN):
+        raise NetworkFormatError(f"a chain of layers (SimpleNN) is expected, not a {type(net).__name__}")
     specs = []
     for layer in net:
         shapes = layer.weight_shapes()
