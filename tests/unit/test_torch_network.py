@@ -1,5 +1,6 @@
 """Any backbone by its library's name: a layer of a SimpleNN that goes wherever a MatConvNet network goes."""
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -154,3 +155,15 @@ def test_a_named_backbone_can_be_exported(weights: Path, tmp_path: Path) -> None
     net = add_pooling(resnet(weights), "avg")
     save_network(net, tmp_path / "net.onnx")
     assert difference(net, tmp_path / "net.onnx").largest <= TOL["net"]
+
+
+@pytest.mark.octave
+def test_octave_loads_the_weights_of_a_backbone(weights: Path, tmp_path: Path) -> None:
+    save_network(resnet(weights), tmp_path / "net.mat")
+    script = (
+        "l = load('net.mat').net.layers{1}; printf('%s %s %s [%s]', l.type, l.class__, l.weightNames{1}, "
+        "sprintf('%d ', size(l.weights{1})));"
+    )
+    command = ["octave-cli", "--no-init-file", "--quiet", "--eval", script]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "custom torchBackbone conv1.weight [7 7 3 64 ]", done.stderr
