@@ -107,7 +107,11 @@ def exported(net: Any) -> torch.export.ExportedProgram:
 
 
 def save_exported(net: Any, path: str | os.PathLike[str]) -> None:
-    """Writes a .pt2 file for torch.export.load; raises what `exported` raises."""
+    """Writes a .pt2 file for torch.export.load; raises what `exported` raises.
+
+    The program takes any number of images of any size, but for sides so short that maps shrink to one row or
+    column: torch knows no size that may also be 1, and refuses them.
+    """
     program = exported(net)
     with atomic_output(path) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -40,7 +40,7 @@ def load_network(
     """The network in a .mat file of any version, or in a .safetensors file of ours, in eval mode.
 
     It is a `SimpleNN`, or, where the file holds a graph, a `DagNN`. A torch checkpoint (.pth, .pt, .tar) of
-    torchvision's vgg16, OpenIBL or pytorch-NetVlad becomes a SimpleNN (see `deepibl.checkpoints`).
+    torchvision's vgg16, OpenIBL or pytorch-NetVlad becomes a SimpleNN (see `deepibl.torch_checkpoints`).
 
     Of a .mat file the variable `net` is taken; else its top level if it has `layers` (MatConvNet's own
     files), else the first struct that has. A .mat file of more than a few megabytes is converted once: with
@@ -62,7 +62,7 @@ def load_network(
     if path.suffix == ".safetensors":
         return read_network(path)[0].to(device)
     if path.suffix in CHECKPOINTS:
-        from deepibl.checkpoints import read_checkpoint
+        from deepibl.torch_checkpoints import read_checkpoint
 
         return read_checkpoint(path).to(device)
     if path.suffix in _ONE_WAY:
@@ -143,7 +143,7 @@ def save_network(net: Any, path: str | os.PathLike[str], *, classes: bool = Fals
 
         {".onnx": export.save_onnx, ".pt2": export.save_exported}[path.suffix](net, path)
     elif path.suffix == ".pth":
-        from deepibl.checkpoints import save_vgg16
+        from deepibl.torch_checkpoints import save_vgg16
 
         save_vgg16(net, path)
     else:

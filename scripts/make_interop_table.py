@@ -22,9 +22,9 @@ from torchvision.models.vgg import cfgs, make_layers
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from deepibl.checkpoints import KEY_MAPS, KeyMap  # noqa: E402
 from deepibl.conversion import convert, difference  # noqa: E402
 from deepibl.networks import save_network  # noqa: E402
+from deepibl.torch_checkpoints import KEY_MAPS, KeyMap  # noqa: E402
 from deepibl.torch_network import load_torch_network  # noqa: E402
 from matlab_compat.errors import MatlabCompatError  # noqa: E402
 from scripts.make_released_layout import write_released  # noqa: E402
@@ -42,7 +42,7 @@ TARGETS = {
     ".pt2": "net.pt2",
     ".pth (vgg16)": "net.pth",
 }
-ANY_SIZE = ((1, 96, 128), (3, 61, 83), (2, 120, 50))
+ANY_SIZE = ((1, 96, 128), (3, 67, 83), (2, 120, 70))
 WHOLE_WINDOWS = ((1, 96, 128), (2, 64, 80))  # no pooling window hangs over the edge: padding plays no part
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deepibl.checkpoints import KEY_MAPS
+from deepibl.torch_checkpoints import KEY_MAPS
 from scripts.make_interop_table import BEGIN, DOC, END, TARGETS, Row, table
 from scripts.make_released_layout import write_released
 from tests.tolerances import TOL

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.models.vgg import cfgs, make_layers
 
-from deepibl.checkpoints import KEY_MAPS, read_checkpoint, save_vgg16, vgg16_state
 from deepibl.networks import load_network
+from deepibl.torch_checkpoints import KEY_MAPS, read_checkpoint, save_vgg16, vgg16_state
 from deepibl.vgg16 import vgg16_from_torchvision
 from matlab_compat.errors import NetworkFormatError
 from tests.tolerances import assert_close
