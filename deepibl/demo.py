@@ -1,5 +1,6 @@
 """`deepibl demo`: the main job from end to end, on a generated city and with the small network that ships."""
 
+import math
 import os
 import tempfile
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from deepibl.images import read_image
 from deepibl.indexing import build_index, localize
 from deepibl.match_page import match_page
 from deepibl.networks import load_network
-from deepibl.recall import evaluate_network
+from deepibl.recall import evaluate_index
 from deepibl.shipped import find_network
 from deepibl.sources import database_places
 from deepibl.tables import match_table, recall_table
@@ -29,7 +30,7 @@ def run_demo(
     seed: int = 0,
     say: Callable[[str], object] = print,
 ) -> float:
-    """Makes a city, measures Recall@N in it, indexes it and localizes photos; returns Recall@1.
+    """Makes a city, indexes it, measures Recall@N in it and localizes photos; returns Recall@1.
 
     folder: where to keep images, index and page (default: a temporary folder). images: of the database, 40 to
     20,000; a third as many queries. seed: which city. say: called with each line to print.
@@ -42,16 +43,25 @@ def run_demo(
         say(f"1. A toy city of {images} images, seed {seed} (day, sunset and night; see deepibl.toycity)")
         city = make_city(place / "city", images=images, seed=seed)
         dataset = load_dbstruct(city, root=city.parent)
-        say(f"2. Recall@N of the network {NETWORK} that ships (no gradient training), and of raw pixels")
-        evaluation = evaluate_network(net, dataset, label=NETWORK)
-        say(recall_table(evaluation))
-        say(f"raw pixels: Recall@1 {raw_pixel_recall(dataset):.4f}\n")
-        say(f"3. An index of the city, and where {_SHOWN} photos of it were taken")
-        places = database_places(city, root=city.parent)
-        index, _ = build_index(net, places, place / "city.idx", network_path=path)
+        say(
+            f"2. An index of it, by the network {NETWORK} that ships (nothing in it was trained by gradients)"
+        )
+        index, _ = build_index(net, database_places(city, city.parent), place / "city.idx", network_path=path)
+        say(f"   {len(index)} images, {index.descriptors.shape[1]} numbers each\n")
+        say("3. Recall@N: how often one of the first N answers is within 25 m of the photo asked for")
+        evaluation = evaluate_index(net, place / "city.idx", city, root=city.parent, label=NETWORK)
+        say(recall_table(evaluation, most=25))
+        say(f"   tiny grey pictures compared instead: Recall@1 {raw_pixel_recall(dataset):.4f}\n")
+        say(f"4. Where {_SHOWN} photos of it were taken")
         photos = dataset.image_paths("q")[:_SHOWN]
         found, _ = localize(net, photos, index, top=3)
         say(match_table(found))
+        for photo, (east, north) in zip(photos, dataset.utmQ, strict=False):
+            best = found[photo][0]
+            metres = (
+                math.hypot(best.east - east, best.north - north) if best.east and best.north else math.nan
+            )
+            say(f"{Path(photo).name}: the best match is {metres:.0f} m from where the photo was taken")
         if folder is not None:
             page = place / "matches.html"
             page.write_text(match_page(list(found.items())), encoding="utf-8")

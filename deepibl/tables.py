@@ -21,18 +21,18 @@ def match_table(found: Mapping[str, Sequence[Match]]) -> str:
     return "\n".join(lines)
 
 
-def recall_table(evaluation: Evaluation) -> str:
-    """Recall@N in the original's lines (N of three digits, recall of four decimals), groups beside it."""
+def recall_table(evaluation: Evaluation, most: int = 100) -> str:
+    """Recall@N up to `most` in the original's lines (N of three digits, four decimals), groups beside it."""
     result, dataset = evaluation.result, evaluation.dataset
     groups = result.by_group()
     header = (
         f"{dataset.name}: {dataset.numImages} database images, {len(result.query_ids)} queries, "
         f"{evaluation.dim} dimensions, network {evaluation.network_id[:12]}"
     )
-    if not groups:
-        return f"{header}\n{result.table()}"
-    lines = [header, "N   " + "".join(f" {name:>7}" for name in ["all", *groups])]
-    for row, n in enumerate(result.ns):
+    lines = [header]
+    if groups:
+        lines.append("N   " + "".join(f" {name:>7}" for name in ["all", *groups]))
+    for row, n in enumerate(n for n in result.ns if n <= most):
         values = [result.recalls[row], *(recalls[row] for recalls in groups.values())]
-        lines.append(f"{n:03d} " + "".join(f" {value:7.4f}" for value in values))
+        lines.append(f"{n:03d} " + " ".join(f"{value:{7 if groups else 6}.4f}" for value in values))
     return "\n".join(lines) + "\n"

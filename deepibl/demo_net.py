@@ -1,0 +1,152 @@
+"""The small network that ships: place descriptors without training by gradients.
+
+It is a MatConvNet network like the published ones, but its filters are not learned:
+
+    gradients   conv 5x5    oriented derivatives of a Gaussian, equal in R, G and B
+    relu                    the positive half of each, so directions and not only orientations
+    cells       pool avg    sums over small squares, overlapping
+    blocks      conv 4x4    gathers 4 x 4 cells around each place (each filter is a single 1)
+    root, unit  normalize   square root of each number, then unit length: insensitive to light and contrast
+    local_pca   conv 1x1    fewer numbers, by PCA of such descriptors
+    preL2, vlad:core, vlad:intranorm, postL2, WPCA, finalL2     as in the published networks
+
+What is learned from images, in closed form or by k-means: the PCA of local descriptors, NetVLAD's clusters, and
+the whitening. Descriptors of this kind are known as dense RootSIFT with VLAD pooling.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from deepibl.clusters import get_clusters, local_descriptors
+from deepibl.errors import DatasetError
+from deepibl.features import extract
+from deepibl.network_build import add_pooling, plain_layer
+from deepibl.pca import add_pca, relja_PCA
+from matlab_compat.relja import relja_l2normalize_col
+from matlab_compat.simplenn import SimpleNN
+from matlab_compat.simplenn_tidy import cell_row
+
+DIRECTIONS, SIGMA, SUPPORT = 8, 1.0, 5  # of the filters; pixels
+CELL, STEP, GRID = 6, 3, 4  # pixels a cell, pixels between cells, cells a side of a block
+IMAGE_SIZE = (240, 320)  # rows and columns of the average image
+
+
+def small_network(
+    files: Sequence[str],
+    images: Callable[[int], Tensor],
+    *,
+    name: str,
+    local_dim: int = 32,
+    clusters: int = 64,
+    dim: int = 224,
+    samples: int = 50000,
+) -> SimpleNN:
+    """Builds the network from images without labels.
+
+    Args:
+        files: paths of N images; the whitening is computed from all of them.
+        images: image i as (3, H, W), RGB, 0..255.
+        name: of the set of images, for meta.sessionID.
+        local_dim, clusters, dim: numbers of a local descriptor, of clusters, of the whole descriptor.
+        samples: local descriptors that PCA and k-means see.
+
+    Raises:
+        DatasetError: fewer images than the whitening needs.
+    """
+    if len(files) <= dim:
+        raise DatasetError(f"{dim} dimensions need more than {dim} images for the whitening, not {len(files)}")
+    net = oriented_gradients(_mean_colour(images, len(files)))
+    per_image = math.ceil(samples / len(files))
+    found = local_descriptors(net, images, len(files), total=samples, per_image=per_image)
+    net = _with_local_pca(net, found, local_dim)
+    projected = relja_l2normalize_col(_projected(found, net))
+    centres = get_clusters(lambda: projected, k=clusters)
+    net = add_pooling(net, "vlad_preL2_intra", centres=centres, descriptors=projected, training_set=name)
+    return add_pca(net, extract(net, files, progress=False), dim=dim)
+
+
+def oriented_gradients(mean: Sequence[float]) -> SimpleNN:
+    """The part without anything learned: (N, 3, H, W) to 128 channels at every third pixel.
+
+    mean: of R, G and B, subtracted first as in any MatConvNet network (these filters do not see it).
+    """
+    channels = DIRECTIONS * GRID * GRID
+    layers = [
+        _conv("gradients", derivative_filters(), np.zeros(DIRECTIONS)),
+        {"type": "relu", "name": "relu"},
+        _pool("cells"),
+        _conv("blocks", _gathering_filters(), np.zeros(channels), dilate=CELL // STEP),
+        {"type": "normalize", "name": "root", "param": np.array([[1, 1e-6, 1, 0.25]])},
+        {"type": "normalize", "name": "unit", "param": np.array([[2.0 * channels, 1e-12, 1, 0.5]])},
+    ]
+    average = np.empty((*IMAGE_SIZE, 3), np.float32)
+    average[:] = mean
+    normalization = {"imageSize": np.array([[*IMAGE_SIZE, 3.0]]), "averageImage": average}
+    meta = {"normalization": normalization, "netID": "orientedGradients", "sessionID": "orientedGradients"}
+    return SimpleNN.from_matlab({"layers": cell_row(layers), "meta": meta})
+
+
+def derivative_filters() -> np.ndarray:
+    """Derivatives of a Gaussian in `DIRECTIONS` directions, (5, 5, 3, 8) float32; absolute values sum to 1."""
+    reach = np.arange(SUPPORT) - SUPPORT // 2
+    down, right = np.meshgrid(reach, reach, indexing="ij")
+    bell = np.exp(-(down**2 + right**2) / (2 * SIGMA**2))
+    filters = []
+    for k in range(DIRECTIONS):
+        angle = 2 * math.pi * k / DIRECTIONS
+        slope = (right * math.cos(angle) + down * math.sin(angle)) * bell
+        filters.append(slope / np.abs(slope).sum())
+    stacked = np.stack(filters, axis=-1)[:, :, None, :] / 3  # (5, 5, 1, 8)
+    return np.repeat(stacked, 3, axis=2).astype(np.float32)
+
+
+def _gathering_filters() -> np.ndarray:
+    """(4, 4, 8, 128) float32: output channel (row, column, direction) is that cell's direction."""
+    filters = np.zeros((GRID, GRID, DIRECTIONS, GRID, GRID, DIRECTIONS), np.float32)
+    for row in range(GRID):
+        for column in range(GRID):
+            for k in range(DIRECTIONS):
+                filters[row, column, k, row, column, k] = 1
+    return filters.reshape(GRID, GRID, DIRECTIONS, -1)
+
+
+def _conv(name: str, filters: np.ndarray, biases: np.ndarray, dilate: int = 1) -> dict[str, Any]:
+    return {
+        "type": "conv",
+        "name": name,
+        "weights": cell_row([filters.astype(np.float32), biases.astype(np.float32)[None]]),
+        "stride": np.ones((1, 1)),
+        "pad": np.zeros((1, 1)),
+        "dilate": np.full((1, 1), float(dilate)),
+    }
+
+
+def _pool(name: str) -> dict[str, Any]:
+    sizes = {"pool": np.full((1, 2), float(CELL)), "stride": np.full((1, 2), float(STEP))}
+    return {"type": "pool", "name": name, "method": "avg", "pad": np.zeros((1, 4)), **sizes}
+
+
+def _with_local_pca(net: SimpleNN, descriptors: np.ndarray, dim: int) -> SimpleNN:
+    """The network with a projection of its (N, D) local descriptors on `dim` principal components."""
+    pca = relja_PCA(descriptors, dim)
+    filters = pca.U.astype(np.float32)[None, None]  # 1 x 1 x D x dim
+    layer = plain_layer(_conv("local_pca", filters, -pca.Utmu), len(net))
+    return net.with_layers([*net, layer])
+
+
+def _projected(descriptors: np.ndarray, net: SimpleNN) -> np.ndarray:
+    """(N, D) descriptors as the layer local_pca leaves them, (N, dim)."""
+    layer = net["local_pca"]
+    filters, biases = layer.weight.detach().flatten(1).numpy(), layer.bias.detach().numpy()
+    return (descriptors @ filters.T + biases).astype(np.float32)
+
+
+def _mean_colour(images: Callable[[int], Tensor], count: int, most: int = 200) -> list[float]:
+    """Mean R, G and B of up to `most` images."""
+    step = max(1, count // most)
+    means = [images(i).mean((1, 2)).double().numpy() for i in range(0, count, step)]
+    return [float(value) for value in np.mean(means, axis=0)]
