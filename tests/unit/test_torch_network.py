@@ -11,10 +11,13 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 import deepibl
 from deepibl.conversion import convert, difference
+from deepibl.datasets import load_dbstruct
 from deepibl.network_build import add_pooling
 from deepibl.networks import load_network, network_id, save_network
 from deepibl.pca import add_pca
+from deepibl.recall import evaluate_network
 from deepibl.torch_network import load_torch_network
+from deepibl.toycity import make_city
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.simplenn import SimpleNN
@@ -167,3 +170,18 @@ def test_octave_loads_the_weights_of_a_backbone(weights: Path, tmp_path: Path) -
     command = ["octave-cli", "--no-init-file", "--quiet", "--eval", script]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout == "custom torchBackbone conv1.weight [7 7 3 64 ]", done.stderr
+
+
+@pytest.mark.slow
+def test_the_originals_functions_work_on_a_backbone_by_name(weights: Path, tmp_path: Path) -> None:
+    city = load_dbstruct(make_city(tmp_path, images=40, size=(160, 120), progress=False), root=tmp_path)
+    paths = {name: f"{tmp_path / name}/" for name in ("initData", "outPrefix", "pretrainedCNNs")}
+    opts = {"method": "vlad_preL2_intra", "netID": "torchvision:resnet18", "layerName": "layer1"}
+    net = deepibl.loadNet(opts["netID"], opts["layerName"], weights=str(weights), paths=paths)
+    net = deepibl.addLayers(net, opts, city, paths=paths)
+    white = deepibl.addPCA(net, city, pcaDim=16, useGPU=False, paths=paths)
+    assert white.names == ["layer1", "preL2", "vlad:core", "vlad:intranorm", "postL2", "WPCA", "finalL2"]
+    save_network(white, tmp_path / "white.mat")
+    recall = evaluate_network(load_network(tmp_path / "white.mat"), city).as_dict()
+    assert recall["network_id"] == network_id(white)
+    assert all(":" not in path.name for path in tmp_path.rglob("*"))
