@@ -22,6 +22,8 @@ _EXPORTS = {
     "SARELoss": "deepibl.losses",
     "NetVLAD": "deepibl.layers",
     "PlaceDataset": "deepibl.datasets",
+    "load_dbstruct": "deepibl.datasets",
+    "recall_at_n": "deepibl.evaluation",
     "PlaceIndex": "deepibl.index",
     "make_city": "deepibl.toycity",
     "DeepIBLError": "deepibl.errors",

@@ -10,8 +10,8 @@ It is a MatConvNet network like the published ones, but its filters are not lear
     local_pca   conv 1x1    fewer numbers, by PCA of such descriptors
     preL2, vlad:core, vlad:intranorm, postL2, WPCA, finalL2     as in the published networks
 
-What is learned from images, in closed form or by k-means: the PCA of local descriptors, NetVLAD's clusters, and
-the whitening. Descriptors of this kind are known as dense RootSIFT with VLAD pooling.
+What is learned from images, in closed form or by k-means: the PCA of local descriptors, NetVLAD's clusters,
+and the whitening. Descriptors of this kind are known as dense RootSIFT with VLAD pooling.
 """
 
 import math
@@ -58,7 +58,7 @@ def small_network(
         DatasetError: fewer images than the whitening needs.
     """
     if len(files) <= dim:
-        raise DatasetError(f"{dim} dimensions need more than {dim} images for the whitening, not {len(files)}")
+        raise DatasetError(f"{dim} whitened dimensions need more than {dim} images, not {len(files)}")
     net = oriented_gradients(_mean_colour(images, len(files)))
     per_image = math.ceil(samples / len(files))
     found = local_descriptors(net, images, len(files), total=samples, per_image=per_image)
@@ -91,7 +91,7 @@ def oriented_gradients(mean: Sequence[float]) -> SimpleNN:
 
 
 def derivative_filters() -> np.ndarray:
-    """Derivatives of a Gaussian in `DIRECTIONS` directions, (5, 5, 3, 8) float32; absolute values sum to 1."""
+    """Derivatives of a Gaussian in `DIRECTIONS` directions, (5, 5, 3, 8) float32, absolute sum 1."""
     reach = np.arange(SUPPORT) - SUPPORT // 2
     down, right = np.meshgrid(reach, reach, indexing="ij")
     bell = np.exp(-(down**2 + right**2) / (2 * SIGMA**2))
@@ -140,8 +140,10 @@ def _with_local_pca(net: SimpleNN, descriptors: np.ndarray, dim: int) -> SimpleN
 
 def _projected(descriptors: np.ndarray, net: SimpleNN) -> np.ndarray:
     """(N, D) descriptors as the layer local_pca leaves them, (N, dim)."""
-    layer = net["local_pca"]
-    filters, biases = layer.weight.detach().flatten(1).numpy(), layer.bias.detach().numpy()
+    filters, biases = (
+        np.asarray(weight.detach()) for weight in net["local_pca"].weights if weight is not None
+    )
+    filters = filters.reshape(len(filters), -1)
     return (descriptors @ filters.T + biases).astype(np.float32)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -103,10 +103,15 @@ class TupleLoss(nn.Module):
     collect a batch tuple by tuple.
     """
 
-    def __init__(self, compute: Callable[[Tuples], Terms], reduction: str) -> None:
+    def __init__(self, compute: partial[Terms], reduction: str) -> None:
         super().__init__()
         self.compute = compute
         self.reduction = check_choice(reduction, REDUCTIONS, "reduction")
+
+    def extra_repr(self) -> str:
+        """The settings, for print(loss)."""
+        settings = {**self.compute.keywords, "reduction": self.reduction}
+        return ", ".join(f"{name}={value!r}" for name, value in settings.items())
 
     def terms(self, query: Tensor, positive: Tensor, negatives: Tensor, mask: Tensor | None = None) -> Terms:
         """Losses and divisors by query, both (B,); for query, positive (B, D) and negatives (B, M, D)."""

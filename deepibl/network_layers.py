@@ -102,6 +102,10 @@ class _Weightless(Layer):
         """(N, C, H, W) -> (N, C', 1, 1)."""
         return type(self).module(x)
 
+    def forward_size(self, size: tuple[float, ...]) -> tuple[float, ...]:
+        """1 x 1 x C for each image, as total pooling gives."""
+        return (1, 1, size[2], size[3])
+
 
 @register_custom("layerTotalMaxPool")
 class LayerTotalMaxPool(_Weightless):
@@ -129,3 +133,7 @@ class LayerWholeL2Normalize(_Weightless):
     def channels_out(self, channels: int | None) -> int | None:
         """Unknown: C*H*W depends on the size of the maps."""
         return None
+
+    def forward_size(self, size: tuple[float, ...]) -> tuple[float, ...]:
+        """1 x 1 x H*W*C for each image."""
+        return (1, 1, size[0] * size[1] * size[2], size[3])

@@ -16,6 +16,7 @@ from deepibl import network_copy, network_layers, torch_layer  # noqa: F401  # r
 from deepibl.network_file import read_network, write_network
 from deepibl.network_identity import network_id
 from deepibl.network_layouts import LayerSpec
+from deepibl.shipped import find_network
 from matlab_compat import matfile
 from matlab_compat.errors import NetworkFormatError
 from matlab_compat.image_network import ImageNetwork
@@ -41,6 +42,7 @@ def load_network(
 
     It is a `SimpleNN`, or, where the file holds a graph, a `DagNN`. A torch checkpoint (.pth, .pt, .tar) of
     torchvision's vgg16, OpenIBL or pytorch-NetVlad becomes a SimpleNN (see `deepibl.torch_checkpoints`).
+    A name without a suffix is that of a network that ships, or that `deepibl fetch` brought.
 
     Of a .mat file the variable `net` is taken; else its top level if it has `layers` (MatConvNet's own
     files), else the first struct that has. A .mat file of more than a few megabytes is converted once: with
@@ -59,6 +61,8 @@ def load_network(
     Ported from: netvlad/relja_simplenn_tidy.m (what a script does after `load`)
     """
     path = Path(path)
+    if not path.suffix and not path.exists():
+        path = find_network(path)
     if path.suffix == ".safetensors":
         return read_network(path)[0].to(device)
     if path.suffix in CHECKPOINTS:

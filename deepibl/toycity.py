@@ -18,6 +18,7 @@ Rooms: `toycity_plan` streets · `toycity_blocks` and `toycity_styles` what stan
 `toycity_places` where photos are taken · `toycity_files` what is written.
 """
 
+import multiprocessing
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -76,7 +77,7 @@ def make_city(
         seed: which city. size: (width, height) of the photos in pixels.
         split: train, val or test: districts far from one another.
         gps: whether the photos get their position as EXIF.
-        workers: processes to use.
+        workers: processes to use (above 1, guard a script with `if __name__ == "__main__"`).
         progress: called with a `deepibl.progress.Progress`; None shows a bar on a terminal, False nothing.
 
     Raises:
@@ -210,7 +211,7 @@ def _take_all(
                 renderer = _take_chunk(root, chunk, seed, zone, renderer)
                 meter.advance(len(chunk))
             return
-        with ProcessPoolExecutor(workers) as pool:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
             jobs = [pool.submit(_take_chunk_alone, root, chunk, seed, zone) for chunk in chunks]
             for job, chunk in zip(jobs, chunks, strict=True):
                 job.result()

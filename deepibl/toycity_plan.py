@@ -25,8 +25,8 @@ from deepibl.toycity_dice import Dice
 if TYPE_CHECKING:
     from deepibl.toycity_blocks import Block
 
-# UTM zone 31N: 55.9 N, 3.0 E, in the North Sea, so that no real place is meant
-ORIGIN = (500_000.0, 6_200_000.0)
+# UTM zone 31N: 55.0 N, 3.0 E, in the North Sea, so that no real place is meant
+ORIGIN = (500_000.0, 6_100_000.0)
 ZONE = (31, "N")
 # mean distance of nodes east-west and north-south, metres
 GRID = (104.0, 80.0)

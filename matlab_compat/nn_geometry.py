@@ -96,16 +96,21 @@ def check_derivative(dzdy: Tensor, y: Tensor) -> None:
         raise ArgumentError(f"dzdy has shape {tuple(dzdy.shape)}, the output of this block {tuple(y.shape)}")
 
 
+def _recorded(tensor: Tensor) -> Tensor:
+    """The values as a tensor that autograd takes, also when they were made in inference mode."""
+    return tensor.clone() if tensor.is_inference() else tensor.detach()
+
+
 def derivatives(
     forward: Callable[..., Tensor], inputs: Sequence[Tensor | None], dzdy: Tensor
 ) -> tuple[Tensor | None, ...]:
     """The derivatives of <forward(*inputs), dzdy> by each input; an empty input comes back as it is."""
-    leaves = [x if x is None or is_empty(x) else x.detach().requires_grad_() for x in inputs]
-    wanted = [leaf for leaf in leaves if leaf is not None and leaf.requires_grad]
-    with torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():
+        leaves = [x if x is None or is_empty(x) else _recorded(x).requires_grad_() for x in inputs]
+        wanted = [leaf for leaf in leaves if leaf is not None and leaf.requires_grad]
         y = forward(*leaves)
-    check_derivative(dzdy, y)
-    found = iter(torch.autograd.grad(y, wanted, dzdy, allow_unused=False))
+        check_derivative(dzdy, y)
+        found = iter(torch.autograd.grad(y, wanted, _recorded(dzdy)))
     return tuple(next(found) if leaf is not None and leaf.requires_grad else leaf for leaf in leaves)
 
 

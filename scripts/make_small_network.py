@@ -34,7 +34,8 @@ def make(out: Path, folder: Path, images: int = IMAGES, seed: int = SEED) -> str
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line; see the module."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--out", type=Path, default=OUT, help="the network's file (default: %(default)s)")
     parser.add_argument("--folder", type=Path, help="where to keep the photos (default: a temporary folder)")
     parser.add_argument("--images", type=int, default=IMAGES, help="database photos (default: %(default)s)")

@@ -7,7 +7,8 @@ import numpy as np
 TOL = {
     "exact": 0.0,  # ids, bytes, defaults
     "op": 1e-6,  # one float32 operation, relative to the largest value
-    "sums": 3e-6,  # float32 sums over all pixels and images, differences of saturated softmax: their order
+    "sums": 3e-6,  # float32 sums over all pixels and images: their order
+    "saturated": 1e-5,  # derivative of a saturated softmax: a difference of near-equals (2.7e-6 seen)
     "double": 1e-12,  # one operation in float64
     "few samples": 1e-4,  # batch normalisation over few or equal values: rounding is enlarged (6e-5 seen)
     "few samples double": 1e-9,

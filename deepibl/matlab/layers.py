@@ -23,7 +23,7 @@ def layerVLAD(name: str = "VLAD", weights: Sequence[np.ndarray] = ()) -> Layer:
 def layerVLADv2(name: str = "VLAD", weights: Sequence[np.ndarray] = ()) -> Layer:
     """NetVLAD pooling with biases. weights: assignment (D, K), its biases (1, K), offsets (D, K).
 
-    The offsets are minus the cluster centres, stored as they are: layerVLAD turns the sign, layerVLADv2 does not.
+    The offsets are minus the cluster centres, stored as they are: only layerVLAD turns the sign.
 
     Ported from: netvlad/layerVLADv2.m
     """

@@ -1,10 +1,14 @@
 """How each golden file of MatConvNet's blocks is computed here: file name prefix -> what comes out, by name.
 
 Every runner takes the file's variables and the class to compute in, and gives arrays in MATLAB's order under
-the names that the file uses.
+the names that the file uses. The options of the call are in the file's `args`, else in the manifest's text.
 """
 
+import functools
+import json
+import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +24,7 @@ from matlab_compat.layout import (
     vector_to_torch,
 )
 from matlab_compat.relja import relja_l2normalize_col
+from tests.golden_data import GOLDEN, read_golden
 
 Variables = Mapping[str, Any]
 Results = dict[str, Any]
@@ -49,13 +54,33 @@ def words(cell: Any) -> list[Any]:
     return plain
 
 
+@functools.cache
+def _described() -> dict[str, str]:
+    """What the manifest says about each file: the call, and what was computed."""
+    entries = json.loads((GOLDEN / "MANIFEST.json").read_text())
+    return {entry["file"]: f"{entry['original']}; {entry['what']}" for entry in entries}
+
+
+def described_options(text: str) -> list[Any]:
+    """The options in a text such as "pad=[0 1 0 1] stride 2" or "'stride',[2 3]", as names and numbers."""
+    found = re.findall(r"\b(stride|pad|dilate|upsample|crop|pool)'?[ =,]*\[?(\d[\d. ]*)", text)
+    return [word for name, numbers in found for word in (name, [float(n) for n in numbers.split()])]
+
+
+def read_case(path: Path) -> dict[str, Any]:
+    """A file's variables, and under "options" the options of the call."""
+    variables = read_golden(path)
+    text = _described()[path.relative_to(GOLDEN).as_posix()]
+    options = words(variables["args"]) if "args" in variables else described_options(text)
+    return {**variables, "options": options}
+
+
 def convolution(v: Variables, dtype: torch.dtype) -> Results:
     x, dzdy = maps(v["x"], dtype), maps(v["dzdy"], dtype)
     w = filters_to_torch(v["w"]).to(dtype) if "w" in v else None
     b = vector_to_torch(v["b"]).to(dtype) if v["b"].size else None
-    options = words(v["args"]) if "args" in v else v["options"]
-    dzdx, dzdw, dzdb = nn.vl_nnconv(x, w, b, dzdy, *options)
-    found = {"y": maps_to_matlab(nn.vl_nnconv(x, w, b, *options)), "dzdx": maps_to_matlab(dzdx)}
+    dzdx, dzdw, dzdb = nn.vl_nnconv(x, w, b, dzdy, *v["options"])
+    found = {"y": maps_to_matlab(nn.vl_nnconv(x, w, b, *v["options"])), "dzdx": maps_to_matlab(dzdx)}
     return found | _weights(dzdw, dzdb, v)
 
 
@@ -66,29 +91,22 @@ def _weights(dzdw: Tensor | None, dzdb: Tensor | None, v: Variables) -> Results:
     }
 
 
-def empty_filters(v: Variables, dtype: torch.dtype) -> Results:
-    """Which option made this file stands in the manifest only: it subsamples if the output is smaller."""
-    same = v["x"].shape[:2] == v["y"].shape[:2]
-    options = [] if same else ["stride", [2, 3], "pad", [1, 0, 0, 2]]
-    return convolution({**v, "options": options}, dtype)
-
-
-def middle_convolution(v: Variables, dtype: torch.dtype) -> Results:
-    return convolution({**v, "options": ["pad", 1]}, dtype)
-
-
 def transposed(v: Variables, dtype: torch.dtype) -> Results:
     x, w, dzdy = maps(v["x"], dtype), filters_to_torch(v["w"]).to(dtype), maps(v["dzdy"], dtype)
     b = vector_to_torch(v["b"]).to(dtype) if v["b"].size else None
-    options = words(v["args"]) if "args" in v else ["upsample", [2, 3], "crop", [1, 0, 2, 1]]
-    dzdx, dzdw, dzdb = nn.vl_nnconvt(x, w, b, dzdy, *options)
-    found = {"y": maps_to_matlab(nn.vl_nnconvt(x, w, b, *options)), "dzdx": maps_to_matlab(dzdx)}
+    dzdx, dzdw, dzdb = nn.vl_nnconvt(x, w, b, dzdy, *v["options"])
+    found = {"y": maps_to_matlab(nn.vl_nnconvt(x, w, b, *v["options"])), "dzdx": maps_to_matlab(dzdx)}
     return found | _weights(dzdw, dzdb, v)
 
 
 def pooling(v: Variables, dtype: torch.dtype) -> Results:
-    options = words(v["args"]) if "args" in v else ["stride", 2]
-    window = v["pool"].ravel().tolist() if "pool" in v else [2, 2]
+    options = list(v["options"])
+    if "pool" in v:
+        window = v["pool"].ravel().tolist()
+    else:
+        at = options.index("pool")
+        window = options[at + 1]
+        del options[at : at + 2]
     return _maps_op(lambda x, *dzdy: nn.vl_nnpool(x, window, *dzdy, *options), v, dtype)
 
 
@@ -151,7 +169,7 @@ def batch_norm(v: Variables, dtype: torch.dtype) -> Results:
             **_norm(x, g, b, dzdy, [*epsilon, *given], "_test"),
             "mom_train": nn.vl_nnbnorm(x, g, b, dzdy, *epsilon)[3].numpy(),
         }
-    options = words(v["args"])
+    options = v["options"]
     moments = torch.from_numpy(v["moments"].copy()).to(dtype)
     found = _norm(x, g, b, dzdy, options, "")
     found["moments"] = found["dmoments"] = nn.vl_nnbnorm(x, g, b, dzdy, *options)[3].numpy()
@@ -172,7 +190,7 @@ def normalize_columns(v: Variables, dtype: torch.dtype) -> Results:
 
 def distance(v: Variables, dtype: torch.dtype) -> Results:
     x, x0, p = maps(v["x"], dtype), maps(v["x0"], dtype), scalar(v["p"])
-    options = words(v["args"]) if "args" in v else []
+    options = list(v["options"])
     if "noRoot" in v:
         options += ["noRoot", bool(scalar(v["noRoot"]))]
     y = nn.vl_nnpdist(x, x0, p, *options)
@@ -223,8 +241,6 @@ def concatenation(v: Variables, dtype: torch.dtype) -> Results:
 
 
 RUNNERS: dict[str, Callable[[Variables, torch.dtype], Results]] = {
-    "conv_mid": middle_convolution,
-    "conv_emptyfilter": empty_filters,
     "conv": convolution,
     "convt": transposed,
     "pool": pooling,

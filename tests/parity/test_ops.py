@@ -11,8 +11,8 @@ from matlab_compat import nn
 from matlab_compat.errors import ArgumentError
 from matlab_compat.layout import maps_to_matlab, maps_to_torch
 from tests.golden_data import golden_files, golden_id, read_golden
-from tests.parity.nn_cases import runner, scalar, words, zero_based
-from tests.tolerances import assert_close
+from tests.parity.nn_cases import described_options, read_case, runner, scalar, words, zero_based
+from tests.tolerances import TOL, assert_close, error
 
 FILES = [
     path
@@ -38,7 +38,7 @@ def compare(got: Any, want: Any, kind: str) -> None:
     assert_close(got, want, kind)
 
 
-SUMS = ("dzdw", "dzdb", "dzdx_big")
+SUMS = ("dzdw", "dzdb")
 
 
 def kind_of(path: Path, name: str, double: bool) -> str:
@@ -46,21 +46,34 @@ def kind_of(path: Path, name: str, double: bool) -> str:
         return "few samples double" if double else "few samples"
     if double:
         return "double"
+    if name == "dzdx_big":
+        return "saturated"
     return "sums" if name in SUMS else "op"
+
+
+def compare_in_single(got: Any, variables: dict[str, Any], name: str, kind: str) -> None:
+    """Against the original in single; where it is also there in double, its own rounding is allowed for."""
+    exact = variables.get(f"{name}_f64")
+    if exact is None or exact.dtype != np.float64:
+        compare(got, variables[name], kind)
+        return
+    compare(got, exact, kind)
+    want = four_dimensional(variables[name]) if np.ndim(got) == 4 else variables[name]
+    assert error(got, want) <= TOL[kind] + error(variables[name], exact)
 
 
 @pytest.mark.parametrize("path", FILES, ids=golden_id)
 def test_block_equals_the_original_in_single(path: Path) -> None:
-    variables = read_golden(path)
+    variables = read_case(path)
     found = runner(path.stem)(variables, torch.float32)
     assert {"y", "y_test", "y_mask"} & found.keys()
     for name, value in found.items():
-        compare(value, variables[name], kind_of(path, name, double=False))
+        compare_in_single(value, variables, name, kind_of(path, name, double=False))
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if "y_f64" in read_golden(p)], ids=golden_id)
 def test_block_equals_the_original_in_double(path: Path) -> None:
-    variables = read_golden(path)
+    variables = read_case(path)
     found = runner(path.stem)(variables, torch.float64)
     checked = [name for name in found if f"{name}_f64" in variables]
     assert "y" in checked
@@ -112,3 +125,15 @@ def test_no_file_of_these_groups_is_left_out(golden: Path) -> None:
         assert there, folder
         misc = {path for path in there if path.stem == "loss_misc"}
         assert there - set(FILES) - set(LOSSES) - misc == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("f(x,[],b,'stride',[2 3],'pad',[1 0 0 2])", ["stride", [2, 3], "pad", [1, 0, 0, 2]]),
+        ("vl_nnpool; pool [2 2] stride 2 pad 0 max", ["pool", [2, 2], "stride", [2], "pad", [0]]),
+        ("pad=[top bottom left right], stride/dilate=[vert horiz]", []),
+    ],
+)
+def test_options_are_read_from_the_manifests_words(text: str, options: list[Any]) -> None:
+    assert described_options(text) == options

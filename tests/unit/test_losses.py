@@ -142,6 +142,27 @@ def test_what_the_mask_hides_changes_nothing_not_even_nan(batch: Tuple) -> None:
         assert not gradient[~mask].any()
 
 
+def test_a_loss_prints_its_settings() -> None:
+    assert repr(SARELoss("exp", "joint")) == "SARELoss(kernel='exp', mode='joint', reduction='mean')"
+
+
+def test_very_hard_negatives_count_but_do_not_pull() -> None:
+    query, positive = torch.zeros(1, 2), torch.tensor([[1.0, 0.0]])
+    negatives = torch.tensor([[[0.5, 0.0], [0.0, 1.02]]], requires_grad=True)  # the first is nearer
+    loss = TripletLoss(0.1, exclude_very_hard=True)
+    value = loss(query, positive, negatives)
+    assert value.item() == pytest.approx(TripletLoss(0.1)(query, positive, negatives).item())
+    (gradient,) = torch.autograd.grad(value, negatives)
+    assert not gradient[0, 0].any()
+    assert gradient[0, 1].any()
+
+
+def test_a_lifted_tuple_without_excess_is_not_counted() -> None:
+    query, far = torch.zeros(1, 2), torch.full((1, 3, 2), 9.0)
+    terms = LiftedStructureLoss().terms(query, query, far)
+    assert (terms.losses.item(), terms.pairs.item()) == (0, 0)
+
+
 def test_half_precision_features_are_compared_in_single() -> None:
     query = torch.ones(1, 512, dtype=torch.bfloat16)
     value = sare_loss(query, query, 0 * query[:, None])

@@ -102,6 +102,62 @@ def test_normalization_windows_are_matlabs_for_even_sizes_too() -> None:
     torch.testing.assert_close(y, want)
 
 
+def test_derivatives_can_be_had_in_inference_mode() -> None:
+    dzdy = torch.ones(2, 4, 5, 4, dtype=torch.float64)
+    want = nn.vl_nnpool(X, 2, dzdy)
+    with torch.inference_mode():
+        torch.testing.assert_close(nn.vl_nnpool(X + 0, 2, dzdy + 0), want)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("param", [[3, 1, 0.5, 0.75], [8, 1e-12, 1, 0.5], [5, 1, 0.5, 0.75]])
+def test_normalization_takes_any_memory_layout_and_half_precision(
+    layout: torch.memory_format, param: list[float]
+) -> None:
+    x = X.bfloat16().to(memory_format=layout)
+    y = nn.vl_nnnormalize(x, param)
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y, nn.vl_nnnormalize(x.float().contiguous(), param).bfloat16())
+
+
+def test_given_moments_are_constants_under_autograd_but_not_in_the_originals_derivative() -> None:
+    g, b, moments = torch.ones(4).double(), torch.zeros(4).double(), nn.vl_nnbnorm_moments(X)
+    x = X.clone().requires_grad_()
+    (true,) = torch.autograd.grad(nn.vl_nnbnorm(x, g, b, moments=moments).sum(), x)
+    torch.testing.assert_close(true, (1 / moments[:, 1])[:, None, None].expand_as(x))
+    original = nn.vl_nnbnorm(X, g, b, torch.ones_like(X), moments=moments)[0]
+    assert (
+        original.abs().max() < 1e-12
+    )  # a constant dzdy moves the mean, which the training formula takes out
+
+
+def test_dropout_keeps_the_mean_and_its_derivative_needs_the_mask() -> None:
+    x = torch.ones(1, 1, 100, 100)
+    y, mask = nn.vl_nndropout(x, rate=0.25, generator=torch.Generator().manual_seed(0))
+    assert sorted(mask.unique().tolist()) == [0, pytest.approx(1 / 0.75)]
+    assert y.mean().item() == pytest.approx(1, abs=0.03)
+    torch.testing.assert_close(nn.vl_nndropout(x, 2 * x, mask=mask), 2 * y)
+    # the original only warns, and takes a new random mask
+    with pytest.raises(ArgumentError, match="mask"):
+        nn.vl_nndropout(x, x)
+
+
+def test_a_broadcast_target_of_the_distance_gets_its_summed_derivative_under_autograd() -> None:
+    x0 = X[:, :, :1, :1].clone().requires_grad_()
+    y = nn.vl_nnpdist(X, x0, 2, "noRoot", True)
+    (by_autograd,) = torch.autograd.grad(y.sum(), x0)
+    _, unsummed = nn.vl_nnpdist(X, x0.detach(), 2, torch.ones_like(y), "noRoot", True)
+    assert unsummed.shape == X.shape  # as in the original
+    torch.testing.assert_close(by_autograd, unsummed.sum((2, 3), keepdim=True))
+
+
+def test_a_whole_image_filter_equals_a_convolution() -> None:
+    w = torch.randn(3, 4, 6, 5, dtype=torch.float64)
+    y = nn.vl_nnconv(X, w, torch.arange(3.0).double())
+    want = (X[:, None] * w).sum((2, 3, 4)) + torch.arange(3.0)
+    torch.testing.assert_close(y, want[:, :, None, None])
+
+
 def test_max_pooling_without_gradients_makes_no_transposed_copy() -> None:
     with torch.no_grad():
         y = nn.vl_nnpool(X, 2, stride=2)
