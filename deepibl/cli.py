@@ -48,19 +48,23 @@ def info(
 
 @app.command()
 def convert(
-    source: Annotated[str, typer.Argument(help="A network (.mat of any version, .safetensors).")],
-    target: Annotated[Path, typer.Argument(help="What to write: .mat (v7, plain structs) or .safetensors.")],
+    source: Annotated[str, typer.Argument(help="A network: .mat (any version), .safetensors, .pth, .tar.")],
+    target: Annotated[
+        Path, typer.Argument(help="What to write: .mat, .hloc.mat, .safetensors, .onnx, .pt2 or .pth.")
+    ],
     check: Annotated[bool, typer.Option("--check", help="Run one image through both and compare.")] = False,
+    classes: Annotated[
+        bool, typer.Option("--classes", help="Class objects in a .mat, for MATLAB with NetVLAD.")
+    ] = False,
 ) -> None:
-    """Convert a network from one format to another."""
-    from deepibl.network_info import compare_networks
-    from deepibl.networks import load_network, save_network
+    """Convert a network from one format to another, by the suffixes."""
+    from deepibl.conversion import convert as convert_network
+    from deepibl.conversion import difference
 
-    net = load_network(_find(source), cached_copy=False)
-    save_network(net, target)
+    net = convert_network(_find(source), target, classes=classes)
     typer.echo(f"wrote {target}")
     if check:
-        typer.echo(compare_networks(net, load_network(target, cached_copy=False)))
+        typer.echo(str(difference(net, target)))
 
 
 @app.command()

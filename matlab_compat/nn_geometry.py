@@ -71,7 +71,7 @@ def output_size(
     Raises ArgumentError when the window is larger than the padded maps.
     """
     height, width = x.shape[2] + pad.top + pad.bottom, x.shape[3] + pad.left + pad.right
-    if height < window[0] or width < window[1]:
+    if not torch.compiler.is_compiling() and (height < window[0] or width < window[1]):
         raise ArgumentError(
             f"{what} covers {window[0]} x {window[1]} pixels, the padded maps have {height} x {width}"
             f" (maps {x.shape[2]} x {x.shape[3]}, pad {list(pad)}); use larger images"
