@@ -2,7 +2,7 @@
 
 Results go to standard output, progress and what went wrong to standard error. Exit codes: 0 done, 1 an error
 (one line says what was found and what to do), 2 a command line that makes no sense, 3 done, but some images
-could not be read (they are listed).
+could not be read (they are listed), 4 checked, and it is not as it should be (verify, data check, migrate).
 """
 
 import json
@@ -14,10 +14,14 @@ from typing import Annotated, Any
 import typer
 
 from deepibl import cli_seeing
-from deepibl.errors import DatasetError
+from deepibl.cli_data import data, migrate, verify
+from deepibl.cli_options import BatchSize, Device, Json, Net, Precision, Resize
+from deepibl.cli_options import choose_device as _device
+from deepibl.cli_options import find_net as _find
+from deepibl.cli_options import image_size as _size
+from deepibl.cli_options import read_lines as _lines
+from deepibl.cli_options import tell_failures as _tell_failures
 from matlab_compat.errors import ArgumentError, MatlabCompatError
-
-SOME_IMAGES_FAILED = 3
 
 app = typer.Typer(
     name="deepibl",
@@ -26,13 +30,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Net = Annotated[str, typer.Argument(help="A network: .mat, .safetensors, or the name of one that ships.")]
-Device = Annotated[str, typer.Option(help="'auto', 'cpu' or 'cuda'.")]
-Precision = Annotated[str, typer.Option(help="'fp32' or 'bf16' (trunk in bfloat16).")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time; changes speed, not results.")]
-Resize = Annotated[int | None, typer.Option(min=1, help="Scale images to this shorter side, in pixels.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 @app.command()
@@ -268,6 +265,13 @@ def demo(
     run_demo(folder, images=images, seed=seed, say=typer.echo)
 
 
+app.command()(cli_seeing.heatmap)
+app.add_typer(cli_seeing.reports)
+app.command()(verify)
+app.command()(migrate)
+app.add_typer(data)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; see the module for the exit codes."""
     try:
@@ -279,55 +283,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         typer.echo(f"deepibl: {problem}", err=True)
         sys.exit(1)
 
-
-def _find(net: str) -> Path:
-    from deepibl.paths import localPaths
-    from deepibl.shipped import find_network
-
-    return Path(net) if Path(net).is_file() else find_network(net, localPaths())
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.split(":")[0] not in ("cpu", "cuda"):
-        raise ArgumentError(f"--device is auto, cpu or cuda, not {name!r}")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ArgumentError(
-            "--device cuda: this machine has no CUDA device that torch can use; try --device cpu"
-        )
-    return name
-
-
-def _size(text: str) -> tuple[int, int] | None:
-    if not text:
-        return None
-    try:
-        height, width = (int(part) for part in text.lower().split("x"))
-    except ValueError:
-        raise ArgumentError(f"--input-size is HEIGHTxWIDTH, e.g. 480x640, not {text!r}") from None
-    return height, width
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except UnicodeDecodeError:
-        raise DatasetError(f"{path} is no text file: a list has one image name a line, in UTF-8") from None
-
-
-def _tell_failures(failures: Sequence[Any]) -> None:
-    if not failures:
-        return
-    typer.echo(f"{len(failures)} images could not be read:", err=True)
-    for failure in failures:
-        typer.echo(f"  {failure}", err=True)
-    raise typer.Exit(SOME_IMAGES_FAILED)
-
-
-cli_seeing.add_commands(app, find=_find, device=_device)
 
 if __name__ == "__main__":
     main()

@@ -4,7 +4,7 @@
 .bin    float32, little-endian, one descriptor after the other, nothing else: what serialAllFeats
         writes and reads as MATLAB's D x N; its shape has to be known (`count` or `dim`)
 .npy    numpy's (N, D) float32
-.h5     HDF5: `features` (N, D) float32 and `names` (N,) UTF-8 strings
+.h5     HDF5: `features` (N, D) float32 and `names` (N,) UTF-8 strings; hloc's kind: `feature_hloc`
 ======  =====================================================================================
 
 Every file is written under a temporary name and renamed when whole; sizes are checked on reading.
@@ -133,9 +133,17 @@ def _read_h5(path: Path) -> np.ndarray:
 
     try:
         with h5py.File(path, "r") as file:
+            if "features" not in file:
+                return _read_hloc(path)
             return file["features"][:]
     except (OSError, KeyError) as error:
         raise FeatureFileError(f"{path}: no HDF5 file with a data set 'features': {error}") from error
+
+
+def _read_hloc(path: Path) -> np.ndarray:
+    from deepibl.feature_hloc import read_hloc
+
+    return read_hloc(path)[1]
 
 
 def _write_h5(

@@ -5,7 +5,8 @@ MatlabCompatError
 ├── MatFileError           a .mat file that cannot be read or written
 ├── NetworkFormatError     a MatConvNet network whose description makes no sense
 │   └── UnknownLayerError  a layer type or class that is not known
-└── ImageReadError         an image file that cannot be decoded; names the file
+├── ImageReadError         an image file that cannot be decoded; names the file
+└── NotMigratedError       a line that `deepibl migrate` could not translate was reached
 """
 
 
@@ -31,3 +32,7 @@ class UnknownLayerError(NetworkFormatError):
 
 class ImageReadError(MatlabCompatError):
     """An image file that cannot be decoded; the message names the file."""
+
+
+class NotMigratedError(MatlabCompatError):
+    """A line of a migrated script was reached that `deepibl migrate` could not translate."""

@@ -1,5 +1,6 @@
 """What the README shows runs."""
 
+import os
 import re
 import subprocess
 import sys
@@ -9,16 +10,17 @@ import pytest
 
 from deepibl.cli import app
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 SCRIPT = re.search(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = sorted(set(re.findall(r"^deepibl ([\w-]+)", README, re.MULTILINE)))
 
 
 def test_the_whole_script_runs_and_prints_recall(tmp_path: Path) -> None:
     assert SCRIPT
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.group(1)], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", SCRIPT.group(1)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     recall = float(re.search(r"Recall@1 (\d\.\d+)", done.stdout).group(1))
     assert 0.3 < recall < 1
@@ -31,6 +33,5 @@ def test_a_command_that_is_shown_exists(command: str) -> None:
 
 
 def test_every_link_leads_somewhere() -> None:
-    root = Path(__file__).resolve().parents[2]
     for target in re.findall(r"\]\(((?!http)[^)#]+)", README):
-        assert (root / target).exists(), target
+        assert (ROOT / target).exists(), target

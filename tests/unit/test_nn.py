@@ -137,7 +137,7 @@ def test_dropout_keeps_the_mean_and_its_derivative_needs_the_mask() -> None:
     assert sorted(mask.unique().tolist()) == [0, pytest.approx(1 / 0.75)]
     assert y.mean().item() == pytest.approx(1, abs=0.03)
     torch.testing.assert_close(nn.vl_nndropout(x, 2 * x, mask=mask), 2 * y)
-    # difference: dropout-derivative-needs-mask
+    # the original only warns, and takes a new random mask
     with pytest.raises(ArgumentError, match="mask"):
         nn.vl_nndropout(x, x)
 

@@ -1,0 +1,72 @@
+"""What the commands have in common: arguments that mean the same everywhere, exit codes, small tails."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from deepibl.errors import DatasetError
+from matlab_compat.errors import ArgumentError
+
+SOME_IMAGES_FAILED = 3
+NOT_AS_IT_SHOULD_BE = 4
+
+Net = Annotated[str, typer.Argument(help="A network: .mat, .safetensors, or the name of one that ships.")]
+Device = Annotated[str, typer.Option(help="'auto', 'cpu' or 'cuda'.")]
+Precision = Annotated[str, typer.Option(help="'fp32' or 'bf16' (trunk in bfloat16).")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time; changes speed, not results.")]
+Resize = Annotated[int | None, typer.Option(min=1, help="Scale images to this shorter side, in pixels.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def find_net(net: str) -> Path:
+    """The file of a network: a path, or the name of one that ships or lies in localPaths' folders."""
+    from deepibl.paths import localPaths
+    from deepibl.shipped import find_network
+
+    return Path(net) if Path(net).is_file() else find_network(net, localPaths())
+
+
+def choose_device(name: str) -> str:
+    """'cpu' or 'cuda' for --device. Raises ArgumentError for what this machine has not."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.split(":")[0] not in ("cpu", "cuda"):
+        raise ArgumentError(f"--device is auto, cpu or cuda, not {name!r}")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ArgumentError(
+            "--device cuda: this machine has no CUDA device that torch can use; try --device cpu"
+        )
+    return name
+
+
+def image_size(text: str) -> tuple[int, int] | None:
+    """Height and width of --input-size, None where it is not given. Raises ArgumentError."""
+    if not text:
+        return None
+    try:
+        height, width = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise ArgumentError(f"--input-size is HEIGHTxWIDTH, e.g. 480x640, not {text!r}") from None
+    return height, width
+
+
+def read_lines(path: Path) -> list[str]:
+    """The names in a list file, one a line. Raises DatasetError for a file that is no text."""
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise DatasetError(f"{path} is no text file: a list has one image name a line, in UTF-8") from None
+
+
+def tell_failures(failures: Sequence[Any]) -> None:
+    """Lists images that could not be read and ends with exit code 3; does nothing where all could."""
+    if not failures:
+        return
+    typer.echo(f"{len(failures)} images could not be read:", err=True)
+    for failure in failures:
+        typer.echo(f"  {failure}", err=True)
+    raise typer.Exit(SOME_IMAGES_FAILED)

@@ -1,0 +1,146 @@
+"""MATLAB source as a syntax tree: tree-sitter's grammar, and what the translator asks of its nodes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from deepibl.errors import ConfigurationError
+
+Node = Any  # tree_sitter.Node; the package is an optional extra
+
+
+class Untranslatable(Exception):
+    """Why a piece of MATLAB cannot be translated; becomes a marked line, never reaches the user as such."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """One step of a chain like a.b{2}(3): kind 'name', 'field', 'dynamic', '(' or '{'."""
+
+    kind: str
+    text: str = ""
+    nodes: tuple[Node, ...] = ()
+
+
+def parse(source: str) -> Node:
+    """The root of the tree of a MATLAB file. Raises ConfigurationError where tree-sitter is not installed."""
+    try:
+        import tree_sitter
+        import tree_sitter_matlab
+    except ImportError:
+        raise ConfigurationError(
+            "reading MATLAB scripts needs tree-sitter and its MATLAB grammar: pip install 'deepibl[migrate]'"
+        ) from None
+    parser = tree_sitter.Parser(tree_sitter.Language(tree_sitter_matlab.language()))
+    ended = source if source.endswith("\n") else source + "\n"  # the grammar wants the last line ended
+    return parser.parse(ended.encode()).root_node
+
+
+def text_of(node: Node) -> str:
+    """The source text of a node."""
+    return node.text.decode()
+
+
+def named(node: Node) -> list[Node]:
+    """The named children that are no comments."""
+    return [child for child in node.named_children if child.type not in ("comment", "line_continuation")]
+
+
+def chain(node: Node) -> list[Access]:
+    """a.b{2}(3).c as its steps, whatever nesting the grammar gives it."""
+    if node.type == "identifier":
+        return [Access("name", text_of(node))]
+    if node.type == "function_call":
+        bracket = next(child.type for child in node.children if child.type in ("(", "{"))
+        return [*chain(node.child_by_field_name("name")), Access(bracket, nodes=tuple(arguments(node)))]
+    if node.type == "field_expression":
+        steps = chain(node.child_by_field_name("object"))
+        for part in node.children_by_field_name("field"):
+            if part.type == "indirect_access":
+                steps.append(Access("dynamic", nodes=tuple(named(part))))
+                continue
+            first, *rest = chain(part)
+            steps += [Access("field", first.text), *rest]
+        return steps
+    return [Access("value", nodes=(node,))]
+
+
+def arguments(call: Node) -> list[Node]:
+    """The arguments of a call or an index."""
+    found = next((child for child in call.children if child.type == "arguments"), None)
+    return [] if found is None else named(found)
+
+
+def string_value(node: Node) -> str:
+    """The text of a literal, its doubled quotes single; \\n stays two letters, which sprintf reads."""
+    raw = text_of(node)
+    quote, inner = raw[0], raw[1:-1]
+    return inner.replace(quote * 2, quote)
+
+
+def comment_lines(node: Node) -> list[str]:
+    """A comment's lines as Python comments; a block %{ … %} becomes several, %% stays a cell's start."""
+    lines = []
+    block = False
+    for line in text_of(node).splitlines():
+        stripped = line.strip()
+        if stripped in ("%{", "%}"):
+            block = stripped == "%{"
+            continue
+        if block:
+            lines.append(("# " + stripped).rstrip())
+            continue
+        body = " " + stripped if stripped.startswith("%%") else stripped.removeprefix("%")
+        lines.append(("#" + (body if body[:1] in ("", " ") else " " + body)).rstrip())
+    return lines
+
+
+def inner_comments(node: Node) -> list[str]:
+    """Comments inside a statement: behind `...` and on lines of their own."""
+    found = []
+    for child in node.children:
+        if child.type == "comment":
+            found += comment_lines(child)
+        elif child.type == "line_continuation":
+            rest = text_of(child).lstrip(".").strip()
+            found += ["# " + rest.removeprefix("%").strip()] if rest else []
+        else:
+            found += inner_comments(child)
+    return found
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """The node and all below it."""
+    yield node
+    for child in node.children:
+        yield from walk(child)
+
+
+def assigned_names(node: Node) -> set[str]:
+    """The variables that a piece of script assigns, as a whole or in part."""
+    names = set()
+    for part in walk(node):
+        if part.type == "assignment":
+            names |= {chain(target)[0].text for target in targets(part) if target is not None}
+        elif part.type == "iterator":
+            names.add(text_of(part.named_children[0]))
+    return names
+
+
+def mutated_names(node: Node) -> set[str]:
+    """The variables of which some element or field is assigned."""
+    return {
+        chain(target)[0].text
+        for part in walk(node)
+        if part.type == "assignment"
+        for target in targets(part)
+        if target is not None and target.type != "identifier"
+    }
+
+
+def targets(assignment: Node) -> list[Node | None]:
+    """What stands left of =, None for ~."""
+    left = assignment.child_by_field_name("left")
+    if left.type != "multioutput_variable":
+        return [left]
+    return [None if part.type == "ignored_argument" else part for part in named(left)]

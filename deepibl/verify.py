@@ -1,0 +1,273 @@
+"""Do MATLAB and this package compute the same? Features image by image, outputs layer by layer.
+
+>>> report = verify_features(net, ["a.jpg", "b.jpg"], read_features("feats.bin", count=2))
+>>> report.verdict, report.ok
+('same', True)
+
+Differences are measured as everywhere here: max|a-b| / max|b| over an image's descriptor, beside the cosine
+distance. The verdict is `same` within the tolerance; `close` where only rounding of another kind can explain
+it (MatConvNet's normalisation on a CPU is approximate: up to 3e-3 a layer, a few percent of a component at
+the end); otherwise `different`, with what the comparison suggests.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from deepibl.errors import FeatureFileError
+from deepibl.failure import Failure
+from deepibl.features import extract
+from matlab_compat import matfile
+from matlab_compat.errors import MatFileError
+from matlab_compat.layout import maps_to_torch
+from matlab_compat.simplenn import SimpleNN
+
+TOLERANCE = 1e-4  # a GPU and a CPU, or two orders of summation, stay below it
+CLOSE_COSINE, CLOSE_RELATIVE = 1e-3, 5e-2
+CLOSE_LAYER = 3e-2
+_TINY = np.finfo(np.float32).tiny
+
+
+@dataclass(frozen=True)
+class ImageDifference:
+    """One image: cosine distance, largest difference, and that over the largest value of MATLAB's."""
+
+    name: str
+    cosine: float
+    max_abs: float
+    relative: float
+
+
+@dataclass
+class VerifyReport:
+    """What the comparison of features found; images that could not be read are in `failures`."""
+
+    images: list[ImageDifference]
+    failures: list[Failure]
+    tolerance: float
+    verdict: str
+    hints: list[str] = field(default_factory=list)
+    layers: "LayerReport | None" = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was compared is the same within the tolerance."""
+        return self.verdict == "same" and not self.failures and (self.layers is None or self.layers.ok)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "verdict": self.verdict,
+            "ok": self.ok,
+            "tolerance": self.tolerance,
+            "images": [vars(image) for image in self.images],
+            "failures": [vars(failure) for failure in self.failures],
+            "hints": self.hints,
+            "layers": self.layers.as_dict() if self.layers else None,
+        }
+
+    def __str__(self) -> str:
+        lines = ["cosine distance   max abs    max rel    image"]
+        lines += [
+            f"{image.cosine:15.3e} {image.max_abs:10.3e} {image.relative:10.3e}    {image.name}"
+            for image in self.images
+        ]
+        if self.layers:
+            lines += ["", str(self.layers)]
+        worst = max((image.relative for image in self.images), default=float("nan"))
+        lines.append(
+            f"\n{self.verdict.upper()}: largest relative difference {worst:.3e}, tolerance {self.tolerance:g}"
+        )
+        return "\n".join([*lines, *(f"  {hint}" for hint in self.hints)])
+
+
+@dataclass(frozen=True)
+class LayerDifference:
+    """The output of a layer: its largest difference over MATLAB's largest value; None: other shapes."""
+
+    position: int
+    name: str
+    relative: float | None
+    text: str = ""
+
+
+@dataclass
+class LayerReport:
+    """Outputs compared from the first layer on; `parts_at` is the first that differs, None if none does."""
+
+    layers: list[LayerDifference]
+    tolerance: float
+
+    @property
+    def parts_at(self) -> LayerDifference | None:
+        """The first layer whose output is not the same."""
+        return next((layer for layer in self.layers if not _within(layer.relative, self.tolerance)), None)
+
+    @property
+    def ok(self) -> bool:
+        """Whether all outputs are the same."""
+        return self.parts_at is None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        parts = self.parts_at
+        return {
+            "ok": self.ok,
+            "parts_at": vars(parts) if parts else None,
+            "layers": [vars(layer) for layer in self.layers],
+        }
+
+    def __str__(self) -> str:
+        lines = ["max rel     layer"]
+        for layer in self.layers:
+            value = "   shapes" if layer.relative is None else f"{layer.relative:9.3e}"
+            lines.append(f"{value}   {layer.position:3d} {layer.name} {layer.text}".rstrip())
+        parts = self.parts_at
+        if parts is None:
+            return "\n".join([*lines, f"all {len(self.layers)} outputs are the same"])
+        before = self.layers[self.layers.index(parts) - 1].name if parts is not self.layers[0] else "nothing"
+        lines.append(f"they part at layer {parts.position} ({parts.name}); up to {before} all is the same")
+        if parts.relative is not None and parts.relative <= CLOSE_LAYER:
+            lines.append("  so small a step is rounding: MatConvNet's normalisation on a CPU is approximate")
+        return "\n".join(lines)
+
+
+def verify_features(
+    net: Any,
+    names: Sequence[str],
+    reference: np.ndarray,
+    *,
+    root: str = "",
+    tolerance: float = TOLERANCE,
+    layers: "LayerReport | None" = None,
+    **settings: Any,
+) -> VerifyReport:
+    """Computes the features of images and compares them with MATLAB's.
+
+    reference: (N, D) float32, row i of image i. settings: of `extract` (resize, device, batch_size …).
+    Raises FeatureFileError where the number of rows or dimensions cannot be compared.
+    """
+    if len(reference) != len(names):
+        raise FeatureFileError(f"{len(reference)} descriptors in the file, {len(names)} images in the list")
+    features, kept, failures = extract(net, names, root=root, on_error="skip", **settings)
+    wanted = np.asarray(reference, dtype=np.float32)[kept]
+    hints: list[str] = []
+    if len(kept) and features.shape[1] != wanted.shape[1]:
+        features = _cropped(features, wanted.shape[1], hints)
+    rows = [
+        _difference(names[i], ours, theirs) for i, ours, theirs in zip(kept, features, wanted, strict=True)
+    ]
+    verdict = _verdict(rows, tolerance)
+    if verdict == "different":
+        hints += _hints(features, wanted)
+    if verdict == "close":
+        hints.append("the same but for rounding: was MATLAB on a CPU (approximate normalisation)?")
+    return VerifyReport(rows, failures, tolerance, verdict, hints, layers)
+
+
+def verify_layers(net: SimpleNN, outputs: str, *, tolerance: float = TOLERANCE) -> LayerReport:
+    """Compares every layer's output with those in a .mat file that MATLAB wrote.
+
+    outputs: a file with `x`, the input as the network gets it (H x W x 3 x N, the mean subtracted), and
+    `acts`, a cell array of outputs: of every layer, or with the input before them (as res(i).x are).
+    Raises MatFileError for a file without these or another number of outputs.
+    """
+    known = matfile.who(outputs)
+    if "acts" not in known or "x" not in known:
+        raise MatFileError(
+            f"{outputs}: needs x (the network's input) and acts (a cell array of the layers' outputs); "
+            f"it has {', '.join(known)}. In MATLAB: res= vl_simplenn(net, x); acts= {{res(2:end).x}}; "
+            "save('outputs.mat', 'x', 'acts')"
+        )
+    stored = matfile.load(outputs, ["x", "acts"])
+    acts = matfile.cell_list(stored["acts"])
+    layers = list(net)
+    if len(acts) == len(layers) + 1:
+        acts = acts[1:]
+    if len(acts) != len(layers):
+        raise MatFileError(f"{outputs}: acts holds {len(acts)} outputs, the network has {len(layers)} layers")
+    with torch.inference_mode():
+        ours = net.activations(maps_to_torch(np.asarray(stored["x"], dtype=np.float32)))[1:]
+    found = []
+    for position, (layer, mine, theirs) in enumerate(zip(layers, ours, acts, strict=True), start=1):
+        if np.size(theirs):  # conserveMemory leaves some out
+            found.append(_layer_difference(position, layer.name, mine.cpu().numpy(), theirs))
+    return LayerReport(found, tolerance)
+
+
+def _layer_difference(position: int, name: str, ours: np.ndarray, theirs: np.ndarray) -> LayerDifference:
+    wanted = maps_to_torch(np.asarray(theirs, dtype=np.float32)).numpy()
+    if ours.shape != wanted.shape:
+        return LayerDifference(position, name, None, f"ours {ours.shape}, MATLAB's {wanted.shape}")
+    return LayerDifference(position, name, _relative(ours, wanted))
+
+
+def _difference(name: str, ours: np.ndarray, theirs: np.ndarray) -> ImageDifference:
+    first, second = ours.astype(np.float64), theirs.astype(np.float64)
+    lengths = np.linalg.norm(first) * np.linalg.norm(second)
+    cosine = 1 - float(first @ second) / lengths if lengths else float("nan")
+    return ImageDifference(name, cosine, float(np.abs(first - second).max()), _relative(first, second))
+
+
+def _relative(ours: np.ndarray, theirs: np.ndarray) -> float:
+    return float(np.abs(ours - theirs).max() / max(float(np.abs(theirs).max()), _TINY))
+
+
+def _within(value: float | None, limit: float) -> bool:
+    return value is not None and value <= limit  # a NaN is not
+
+
+def _verdict(rows: Sequence[ImageDifference], tolerance: float) -> str:
+    if not rows:
+        return "nothing compared"
+    if all(_within(row.relative, tolerance) for row in rows):
+        return "same"
+    near = all(_within(row.cosine, CLOSE_COSINE) and _within(row.relative, CLOSE_RELATIVE) for row in rows)
+    return "close" if near else "different"
+
+
+def _cropped(features: np.ndarray, dim: int, hints: list[str]) -> np.ndarray:
+    if dim > features.shape[1]:
+        raise FeatureFileError(
+            f"MATLAB's descriptors have {dim} dimensions, this network gives {features.shape[1]}: "
+            "another network, or whitening added by addPCA that this file does not hold"
+        )
+    hints.append(
+        f"MATLAB's have {dim} dimensions: compared with our first {dim}, normalised again (cropToDim)"
+    )
+    first = features[:, :dim]
+    return first / (np.linalg.norm(first, axis=1, keepdims=True) + 1e-12)
+
+
+def _hints(ours: np.ndarray, theirs: np.ndarray) -> list[str]:
+    """What a difference looks like: another order of images, of dimensions, or another scale."""
+    first, second = (_unit(rows) for rows in (ours, theirs))
+    found = []
+    if 1 < len(first) <= 5000:
+        nearest = np.argmax(second @ first.T, axis=1)
+        moved = np.flatnonzero(nearest != np.arange(len(first)))
+        good = np.take_along_axis(second @ first.T, nearest[:, None], axis=1).min() > 1 - CLOSE_COSINE
+        if len(moved) and good:
+            row = int(moved[0])
+            found.append(
+                f"the images are in another order: row {row} of MATLAB's file is our image "
+                f"{int(nearest[row])} (rows count from 0)"
+            )
+    if not found and np.abs(1 - (first * second).sum(axis=1)).max() <= CLOSE_COSINE:
+        found.append("the same directions, other lengths: the last normalisation is missing on one side")
+    if not found and _within(float(np.abs(np.sort(first, axis=1) - np.sort(second, axis=1)).max()), 1e-4):
+        found.append("the same values in another order of dimensions: written row by row instead of D x N?")
+    if not found:
+        found.append(
+            "another network, other images or another size of them (Tokyo 24/7 queries: --resize 640); "
+            "give --layers to see at which layer they part"
+        )
+    return found
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    values = rows.astype(np.float64)
+    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), _TINY)

@@ -1,0 +1,209 @@
+"""MATLAB's own language where Python's means something else: what migrated scripts call.
+
+Rows and columns are 1-D arrays here, cell arrays are lists, structs are `Struct`s; positions count from 1 in
+`at` and `colon`, as in MATLAB.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from matlab_compat.errors import ArgumentError, ImageReadError, MatFileError, NotMigratedError
+from matlab_compat.printf import num2str, sprintf
+
+__all__ = [
+    "Struct",
+    "at",
+    "colon",
+    "concat",
+    "isempty",
+    "isfield",
+    "length",
+    "load_variables",
+    "no_column",
+    "no_matrix",
+    "not_migrated",
+    "num2str",
+    "numel",
+    "sprintf",
+    "which",
+]
+
+
+class Struct(dict[str, Any]):
+    """A struct: fields as attributes and as keys. A field goes before a dict's method of the same name."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if not name.startswith("__") and dict.__contains__(self, name):
+            return dict.__getitem__(self, name)
+        return super().__getattribute__(name)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"the struct has no field {name!r}; it has {', '.join(self) or 'none'}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Struct":
+        import copy
+
+        return Struct({name: copy.deepcopy(value, memo) for name, value in self.items()})
+
+
+def at(values: Any, index: Any) -> Any:
+    """values(index) of a row, column, cell array or text; index counts from 1: a number, several, or a mask.
+
+    One number gives the element itself. Raises ArgumentError for positions that are not there and for
+    matrices, whose orientation may differ from MATLAB's.
+    """
+    if not isinstance(values, list | str) and np.ndim(values) > 1:
+        raise ArgumentError(
+            f"an array of shape {np.shape(values)} cannot be indexed as MATLAB does it: "
+            "features are (N, D) here and D x N there; write the index by hand"
+        )
+    if not isinstance(values, list | str) and np.asarray(values).dtype == object:
+        raise ArgumentError(f"a {type(values).__name__} cannot be indexed")
+    sequence = values if isinstance(values, list | str) else np.atleast_1d(values)
+    wanted = np.asarray(index)
+    chosen = np.flatnonzero(wanted) if wanted.dtype == bool else wanted.ravel() - 1
+    if np.any(chosen != np.floor(chosen)) or np.any(chosen < 0) or np.any(chosen >= len(sequence)):
+        raise ArgumentError(f"index {index!r} is not in 1 … {len(sequence)}")
+    positions = chosen.astype(np.int64)
+    if wanted.ndim == 0 and wanted.dtype != bool:
+        return sequence[int(positions[0])]
+    if isinstance(sequence, np.ndarray):
+        return sequence[positions]
+    found = [sequence[i] for i in positions]
+    return "".join(found) if isinstance(sequence, str) else found
+
+
+def colon(first: float, step: float, last: float) -> np.ndarray:
+    """first:step:last, as MATLAB counts it: `last` is in it also where rounding would just miss it.
+
+    >>> colon(0, 0.1, 0.3).round(1).tolist()
+    [0.0, 0.1, 0.2, 0.3]
+    """
+    if step == 0:
+        return np.zeros(0)
+    count = int(np.floor((last - first) / step * (1 + 1e-10) + 1e-10)) + 1
+    return first + step * np.arange(max(0, count))
+
+
+def concat(*parts: Any) -> Any:
+    """[a, b, …]: texts joined, cell arrays joined to one, rows and numbers to a row.
+
+    Raises ArgumentError for a mixture of these and for matrices.
+    """
+    if parts and all(isinstance(part, str) for part in parts):
+        return "".join(parts)
+    if any(isinstance(part, list) for part in parts):
+        return [item for part in parts for item in (part if isinstance(part, list) else [part])]
+    if any(isinstance(part, str) for part in parts) or any(np.ndim(part) > 1 for part in parts):
+        raise ArgumentError(
+            "texts are joined with texts, rows with rows; found "
+            + ", ".join("a text" if isinstance(p, str) else f"shape {np.shape(p)}" for p in parts)
+        )
+    return np.hstack(parts) if parts else np.zeros(0)
+
+
+def numel(value: Any) -> int:
+    """How many elements: letters of a text, cells of a cell array, numbers of an array."""
+    return len(value) if isinstance(value, str | list) else int(np.size(value))
+
+
+def length(value: Any) -> int:
+    """The longest side, 0 where there is nothing."""
+    return numel(value) if isinstance(value, str | list) or np.ndim(value) < 2 else _longest(value)
+
+
+def isempty(value: Any) -> bool:
+    """Whether there is nothing in it; None, which stands for [] in calls, is empty."""
+    return value is None or numel(value) == 0
+
+
+def isfield(struct: Any, name: str) -> bool:
+    """Whether a struct (or an object of the library) has a field of this name."""
+    return name in struct if isinstance(struct, Mapping) else hasattr(struct, name)
+
+
+def which(name: str) -> str:
+    """The whole path of a file in this folder or one of $MATLABPATH's.
+
+    Raises ImageReadError where it is in none (MATLAB gives an empty text, on which the next call fails).
+    """
+    folders = [".", *os.environ.get("MATLABPATH", "").split(os.pathsep)]
+    for folder in folders:
+        path = Path(folder or ".", name)
+        if path.is_file():
+            return str(path.resolve())
+    raise ImageReadError(
+        f"{name}: no such file in {', '.join(sorted({folder or '.' for folder in folders}))}; pictures that "
+        "come with MATLAB (football.jpg and the like) are not here: put a JPEG of this name there"
+    )
+
+
+def load_variables(path: str | os.PathLike[str]) -> Struct:
+    """The variables of a .mat file: rows and columns as 1-D arrays, cell arrays as lists, structs as Structs.
+
+    Matrices keep MATLAB's orientation. Raises MatFileError as `matfile.load` does.
+    """
+    from matlab_compat import matfile
+
+    file = Path(path)
+    if not file.is_file() and file.with_name(file.name + ".mat").is_file():
+        file = file.with_name(file.name + ".mat")
+    if not file.is_file():
+        raise MatFileError(f"{path}: no such file")
+    return Struct({name: _simple(value) for name, value in matfile.load(file).items()})
+
+
+def no_column(value: Any) -> Any:
+    """A 1-D array that is joined sideways, unless it has several elements: it may be a column in MATLAB.
+
+    Raises ArgumentError: [a, b] of columns is a matrix there and would be one long row here.
+    """
+    if np.size(value) > 1:
+        raise ArgumentError(
+            f"{np.size(value)} numbers joined sideways may be a row or a column in MATLAB: write "
+            "np.hstack (rows) or np.column_stack (columns) by hand"
+        )
+    return value
+
+
+def no_matrix(value: Any) -> Any:
+    """The value, unless it is a matrix: what load_variables read has MATLAB's orientation.
+
+    Features in a .mat file are D x N; the library's functions take (N, D), that is value.T.
+    Raises ArgumentError.
+    """
+    if not isinstance(value, str | list) and np.ndim(value) > 1 and min(np.shape(value)) > 1:
+        raise ArgumentError(
+            f"a matrix of shape {np.shape(value)} from a .mat file has MATLAB's orientation; features are "
+            "(N, D) here: give its .T if that is what it holds"
+        )
+    return value
+
+
+def not_migrated(where: str, reason: str) -> NoReturn:
+    """Raises NotMigratedError: a line of the MATLAB script that `deepibl migrate` could not translate."""
+    raise NotMigratedError(f"{where}: {reason}. Write this line by hand (see the MIGRATE comment above it)")
+
+
+def _simple(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return Struct({name: _simple(item) for name, item in value.items()})
+    if not isinstance(value, np.ndarray):
+        return value
+    if value.dtype == object:
+        return [_simple(item) for item in value.ravel(order="F")]
+    if value.size == 1:
+        return value.ravel()[0]
+    return value.ravel() if value.ndim == 2 and 1 in value.shape else value
+
+
+def _longest(value: Any) -> int:
+    shape = np.shape(value)
+    return max(shape) if 0 not in shape else 0
