@@ -290,6 +290,8 @@ def demo(
     run_demo(folder, images=images, seed=seed, say=typer.echo)
 
 
+app.command()(cli_seeing.heatmap)
+app.add_typer(cli_seeing.reports)
 app.command()(verify)
 app.command()(migrate)
 app.add_typer(data)

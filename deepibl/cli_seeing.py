@@ -4,75 +4,61 @@ import json
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-Find = Callable[[str], Path]
-Device = Callable[[str], str]
+from deepibl.cli_options import BatchSize, Device, Json, Net, Resize, choose_device, find_net
 
-reports = typer.Typer(help="Reports of evaluations.", no_args_is_help=True)
+reports = typer.Typer(name="report", help="Reports of evaluations.", no_args_is_help=True)
 
 
-def add_commands(app: typer.Typer, *, find: Find, device: Device) -> None:
-    """Adds the commands. find: a network's file by its path or name; device: checks --device."""
+def heatmap(
+    net: Net,
+    photo: Annotated[Path, typer.Argument(help="A photo.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The sheet to write.")] = Path("heatmap.png"),
+    against: Annotated[Path | None, typer.Option(help="Another photo: what makes the two alike?")] = None,
+    compare: Annotated[list[str] | None, typer.Option(help="Another network; may be repeated.")] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="gradient, guided, occlusion, clusters, cells, or all; may be repeated."),
+    ] = None,
+    maps: Annotated[Path | None, typer.Option(help="Folder for each overlay (PNG) and map (.npy).")] = None,
+    resize: Resize = None,
+    max_pixels: Annotated[
+        int, typer.Option(min=1024, help="Larger photos are scaled down to this many pixels.")
+    ] = 2**20,
+    patch: Annotated[int | None, typer.Option(min=1, help="Side of occlusion's patch, in pixels.")] = None,
+    step: Annotated[int | None, typer.Option(min=1, help="Pixels between patches.")] = None,
+    batch_size: BatchSize = 10,
+    device: Device = "auto",
+    preview: Annotated[bool, typer.Option(help="A small picture, where the terminal can.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Draw which pixels of a photo make its descriptor, or (--against) what makes two photos alike.
 
-    @app.command()
-    def heatmap(
-        net: Annotated[str, typer.Argument(help="A network: .mat, .safetensors, or one that ships.")],
-        photo: Annotated[Path, typer.Argument(help="A photo.")],
-        output: Annotated[Path, typer.Option("--output", "-o", help="The sheet to write.")] = Path(
-            "heatmap.png"
-        ),
-        against: Annotated[Path | None, typer.Option(help="Another photo: what makes the two alike?")] = None,
-        compare: Annotated[list[str] | None, typer.Option(help="Another network; may be repeated.")] = None,
-        method: Annotated[
-            list[str] | None,
-            typer.Option(help="gradient, guided, occlusion, clusters, cells, or all; may be repeated."),
-        ] = None,
-        maps: Annotated[
-            Path | None, typer.Option(help="Folder for each overlay (PNG) and map (.npy).")
-        ] = None,
-        resize: Annotated[int | None, typer.Option(min=1, help="Shorter side, in pixels.")] = None,
-        max_pixels: Annotated[
-            int, typer.Option(min=1024, help="Larger photos are scaled down to this many pixels.")
-        ] = 2**20,
-        patch: Annotated[
-            int | None, typer.Option(min=1, help="Side of occlusion's patch, in pixels.")
-        ] = None,
-        step: Annotated[int | None, typer.Option(min=1, help="Pixels between patches.")] = None,
-        batch_size: Annotated[int, typer.Option(min=1)] = 10,
-        device_name: Annotated[str, typer.Option("--device", help="'auto', 'cpu' or 'cuda'.")] = "auto",
-        preview: Annotated[bool, typer.Option(help="A small picture, where the terminal can.")] = True,
-        as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
-    ) -> None:
-        """Draw which pixels of a photo make its descriptor, or (--against) what makes two photos alike.
+    The SARE paper's own way of drawing its heatmaps is not known; these are gradients, guided
+    gradients and NetVLAD's occlusion.
+    """
+    from deepibl.heatmap_sheet import check_sheet, heatmap_rows, write_maps, write_sheet
 
-        The SARE paper's own way of drawing its heatmaps is not known; these are gradients, guided
-        gradients and NetVLAD's occlusion.
-        """
-        from deepibl.heatmap_sheet import check_sheet, heatmap_rows, write_maps, write_sheet
-
-        check_sheet(output)
-        where = device(device_name)
-        networks = _networks([net, *(compare or [])], find, where)
-        rows = heatmap_rows(
-            networks, photo, methods=_methods(method, against is not None), against=against,
-            resize=resize, max_pixels=max_pixels, progress=None if as_json else _tell,
-            patch=patch, step=step, batch_size=batch_size,
-        )  # fmt: skip
-        write_sheet(rows, output)
-        files = write_maps(rows, maps) if maps is not None else []
-        if as_json:
-            typer.echo(json.dumps(_as_json(rows, output, files), indent=2))
-            return
-        typer.echo(f"wrote {output}" + (f" and {len(files)} files in {maps}" if files else ""))
-        if preview:
-            show([rows[0].pixels, *(drawing.picture for drawing in rows[0].drawings)])
-
-    app.add_typer(reports, name="report")
+    check_sheet(output)
+    networks = _networks([net, *(compare or [])], choose_device(device))
+    rows = heatmap_rows(
+        networks, photo, methods=_methods(method, against is not None), against=against,
+        resize=resize, max_pixels=max_pixels, progress=None if as_json else _tell,
+        patch=patch, step=step, batch_size=batch_size,
+    )  # fmt: skip
+    write_sheet(rows, output)
+    files = write_maps(rows, maps) if maps is not None else []
+    if as_json:
+        typer.echo(json.dumps(_as_json(rows, output, files), indent=2))
+        return
+    typer.echo(f"wrote {output}" + (f" and {len(files)} files in {maps}" if files else ""))
+    if preview:
+        show([rows[0].pixels, *(drawing.picture for drawing in rows[0].drawings)])
 
 
 @reports.command("compare")
@@ -124,10 +110,10 @@ def show_matches(photos: Sequence[tuple[str, Sequence[str]]], most: int = 3) -> 
         show([picture for picture in pictures if picture is not None])
 
 
-def _networks(names: Sequence[str], find: Find, where: str) -> list[tuple[str, Any]]:
+def _networks(names: Sequence[str], where: str) -> list[tuple[str, Any]]:
     from deepibl.networks import load_network
 
-    paths = [find(name) for name in names]
+    paths = [find_net(name) for name in names]
     alike = len({path.stem for path in paths}) < len(paths)
     return [(str(path) if alike else path.stem, load_network(path, device=where)) for path in paths]
 

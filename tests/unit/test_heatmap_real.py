@@ -30,7 +30,7 @@ def test_some_places_matter_more_than_others(net, photos, method, pair):
     settings = {"patch": 50, "step": 25} if method == "occlusion" else {}
     found = np.abs(heat(net, photos[0], method, against=photos[1] if pair else None, **settings))
     assert found.shape == photos[0].shape[1:]
-    assert np.percentile(found, 99) > 1.3 * np.median(found)
+    assert np.percentile(found, 99) > 1.1 * np.percentile(found, 10)
 
 
 def test_cells_of_a_real_pair_add_up(net, photos):
