@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from deepibl.describe import check_precision, describe_prepared, to_batch
+from deepibl.engine import Engine
 from deepibl.errors import ExtractionError
 from deepibl.failure import Failure
 from deepibl.images import load_pixels
@@ -33,8 +34,10 @@ class GroupDescriber:
         batch_size: int,
         precision: str,
         resize: int | Sequence[int] | None,
+        engine: Engine | None = None,
     ) -> None:
         check_precision(precision)
+        self._engine = engine
         self._net = net
         self._device = device
         self._paths = paths
@@ -82,7 +85,7 @@ class GroupDescriber:
         """Rows (n, D), or why the network cannot take images of this size."""
         prepared = self._net.prepare(to_batch(images, self._device))  # type: ignore[operator]
         try:
-            features = describe_prepared(self._net, prepared, self._precision)
+            features = describe_prepared(self._net, prepared, self._precision, self._engine)
         except torch.OutOfMemoryError as error:
             raise ExtractionError(
                 f"out of memory on {self._device} with {len(images)} images of {_size(prepared)}; "

@@ -10,6 +10,7 @@ An image that cannot be used never leaves a silent gap: see `on_error`.
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Sequence
 from contextlib import closing
@@ -23,6 +24,7 @@ import torch
 from torch import nn
 
 from deepibl.describe import inference
+from deepibl.engine import check_engine, choose_engine
 from deepibl.errors import ExtractionError
 from deepibl.failure import Failure, list_failures
 from deepibl.feature_files import read_features, suffix_of
@@ -35,6 +37,8 @@ from matlab_compat.errors import ArgumentError
 from matlab_compat.image_network import ImageNetwork
 
 __all__ = ["ExtractionReport", "Failure", "extract", "extract_to_file", "read_features"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ def extract(
     batch_size: int = 10,
     device: str | torch.device | None = None,
     precision: str = "fp32",
+    engine: str = "auto",
     resize: int | Sequence[int] | None = None,
     num_threads: int | None = None,
     on_error: str = "raise",
@@ -66,6 +71,7 @@ def extract(
     images: file names, below `root`; any format that `deepibl.images` reads, any mix of sizes.
     batch_size: images of one size computed at a time. device: moved to it; None: where the network is.
     precision: fp32, or bf16 for the trunk (the NetVLAD sums and the last normalisations stay float32).
+    engine: what computes the trunk, see `deepibl.engine`; the logger deepibl.features says which.
     resize: pixels of the shorter side (Tokyo 24/7 queries: 640), or (height, width); None: as they are.
     num_threads: that read and decode, beside computing; None: the CPUs, at most 8.
     progress: called with a `deepibl.progress.Progress`; None shows a bar on a terminal; False is silent.
@@ -75,7 +81,7 @@ def extract(
     (ascending ids, int64) and a `Failure` for every other one.
     Raises ArgumentError for settings out of range and an empty list.
     """
-    run = _Run(net, images, root, batch_size, precision, resize, num_threads, on_error)
+    run = _Run(net, images, root, batch_size, precision, engine, resize, num_threads, on_error)
     memory = _InMemory(run.count, group_length(batch_size))
     failures = run.fill(memory, device, progress)
     kept = _others(run.count, failures)
@@ -94,6 +100,7 @@ def extract_to_file(
     batch_size: int = 10,
     device: str | torch.device | None = None,
     precision: str = "fp32",
+    engine: str = "auto",
     resize: int | Sequence[int] | None = None,
     num_threads: int | None = None,
     on_error: str = "raise",
@@ -110,7 +117,7 @@ def extract_to_file(
     after the repair computes little; "skip" writes the rows of the images that worked (no file if none
     did). Raises also ArgumentError, and FeatureFileError if another process is writing the same file.
     """
-    run = _Run(net, names, root, batch_size, precision, resize, num_threads, on_error)
+    run = _Run(net, names, root, batch_size, precision, engine, resize, num_threads, on_error)
     suffix_of(out, suffix)
     with PartialFeatures(out, run.identity(), run.count, group_length(batch_size)) as partial:
         failures = run.fill(partial, device, progress)
@@ -133,6 +140,7 @@ class _Run:
     root: str | os.PathLike[str]
     batch_size: int
     precision: str
+    engine: str
     resize: int | Sequence[int] | None
     num_threads: int | None
     on_error: str
@@ -144,6 +152,7 @@ class _Run:
             raise ArgumentError("no images given: the list of names is empty")
         if self.batch_size < 1:
             raise ArgumentError(f"batch_size is 1 or more, not {self.batch_size}")
+        check_engine(self.engine)
         if self.on_error not in ("raise", "skip"):
             raise ArgumentError(f"on_error is 'raise' or 'skip', not {self.on_error!r}")
 
@@ -159,6 +168,7 @@ class _Run:
             "images": hashlib.sha256(listed.encode()).hexdigest(),
             "resize": self.resize if self.resize is None else np.ravel(self.resize).tolist(),
             "precision": self.precision,
+            "engine": self.engine,
         }
 
     def fill(
@@ -171,7 +181,11 @@ class _Run:
         failures: list[Failure] = []
         with reporting(progress, "extracting") as report, inference(self.net, device) as where:
             meter = ProgressMeter(self.count, report, already_done=sink.images_done)
-            describer = GroupDescriber(self.net, where, paths, self.batch_size, self.precision, self.resize)
+            engine = choose_engine(self.net, self.engine, self.precision, where)
+            _log.info("%s", engine)
+            describer = GroupDescriber(
+                self.net, where, paths, self.batch_size, self.precision, self.resize, engine
+            )
             ids = chain.from_iterable(group for _, group in todo)
             ahead = 2 * self.batch_size + threads
             with closing(load_in_order(describer.load, ids, threads, ahead)) as stream:

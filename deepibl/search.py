@@ -1,6 +1,7 @@
 """Exact nearest neighbours of descriptors: blocks of queries in one matrix product each, by faiss."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ BLOCK = 1024  # queries at a time: bounds memory, changes no result
 def nearest(queries: Any, database: Any, k: int, block: int = BLOCK) -> tuple[np.ndarray, np.ndarray]:
     """The nearest database rows of each query, nearest first; equally near ones lowest id first.
 
-    queries: (Q, D), database: (N, D), float32 or what converts to it; the database may be memory-mapped.
+    queries: (Q, D), database: (N, D), float32 or what converts to it; the database may be memory-mapped, and
+    if it is float16 it is read a block at a time (256 MB as float32), however large it is.
     Returns ids (Q, min(k, N)) int64, 0-based, and squared L2 distances of the same shape, float32.
     The ids do not depend on `block` (near ties are decided in float64).
     Errors: FeatureFileError for descriptors that do not fit together or hold NaN or infinity, ArgumentError
@@ -39,7 +41,7 @@ class Searcher:
     """A database (N, D), checked once and asked many times: `searcher(queries, k)` as in nearest."""
 
     def __init__(self, database: Any) -> None:
-        self.database = as_descriptors(database, "database")
+        self.database = as_descriptors(database, "database", half=True)
         self._largest = float(_norms(self.database, "database").max(initial=0))
 
     def __call__(self, queries: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -84,12 +86,13 @@ class BlockSearcher:
         return self.ids[row - self.start, :k], self.distances[row - self.start, :k]
 
 
-def as_descriptors(array: Any, what: str) -> np.ndarray:
+def as_descriptors(array: Any, what: str, half: bool = False) -> np.ndarray:
     """Descriptors as C-ordered float32 (N, D), without a copy where they are that already.
 
+    half: float16 ones stay so (a memory-mapped database that is larger than memory).
     Errors: FeatureFileError, naming `what`, for anything but a matrix of numbers.
     """
-    return _refuse_as_features(float_rows, array, what)
+    return _refuse_as_features(partial(float_rows, half=half), array, what)
 
 
 def _norms(rows: np.ndarray, what: str) -> np.ndarray:

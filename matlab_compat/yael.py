@@ -6,14 +6,18 @@ measured again in float64 as sums of squared differences. Which ids come back, a
 depends on the two vectors alone; equal distances (as float32) come lowest id first.
 """
 
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from matlab_compat.errors import ArgumentError
 
+HALF_BYTES = 1 << 28  # of a float16 matrix that are held as float32 at a time
 SPARE = 16  # candidates beyond k, so that ties at the end of the list can be seen
-BLOCK_BYTES = 1 << 26  # memory for one block of float64 differences
+BLOCK_BYTES = 1 << 20  # of float64 differences at a time and thread: they stay in the cache
 
 
 def yael_nn(v: Any, q: Any, k: int = 1, distype: int = 2) -> tuple[np.ndarray, np.ndarray]:
@@ -26,7 +30,7 @@ def yael_nn(v: Any, q: Any, k: int = 1, distype: int = 2) -> tuple[np.ndarray, n
     """
     if distype != 2:
         raise ArgumentError(f"distype must be 2 (squared L2), not {distype!r}")
-    vectors, queries = float_rows(v, "v"), float_rows(q, "q")
+    vectors, queries = float_rows(v, "v", half=True), float_rows(q, "q")
     if vectors.shape[1] != queries.shape[1]:
         raise ArgumentError(
             f"v has {vectors.shape[1]} dimensions, q has {queries.shape[1]}: rows are vectors (N, D), (Q, D)"
@@ -40,7 +44,7 @@ def yael_nn(v: Any, q: Any, k: int = 1, distype: int = 2) -> tuple[np.ndarray, n
 def search_checked(
     vectors: np.ndarray, queries: np.ndarray, k: int, largest: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """yael_nn for checked arguments: float32 rows, all finite, `largest` their largest squared norm.
+    """yael_nn for checked arguments: float32 rows (vectors: float16 too), finite, `largest` squared norm.
 
     One block of queries at a time; deepibl.search divides many queries into blocks.
     """
@@ -60,9 +64,12 @@ def search_checked(
 
 
 def squared_norms(rows: np.ndarray, what: str) -> np.ndarray:
-    """Squared norms (N,) float32 of float32 rows. Errors: ArgumentError for NaN, infinity, overflow."""
+    """Squared norms (N,) float32 of float32 or float16 rows. Errors: ArgumentError for NaN, infinity,
+    overflow.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
-        norms = np.einsum("ij,ij->i", rows, rows)
+        parts = [np.einsum("ij,ij->i", part, part) for _, part in _float32_blocks(rows)]
+    norms = np.concatenate(parts) if parts else np.zeros(0, np.float32)
     wrong = np.flatnonzero(~np.isfinite(norms))
     if len(wrong):
         raise ArgumentError(
@@ -78,20 +85,42 @@ def doubtful_difference(dimensions: int, largest: float) -> float:
     return float(np.finfo(np.float32).eps) * (8 + 0.5 * dimensions**0.5) * largest * 2
 
 
-def float_rows(array: Any, what: str) -> np.ndarray:
-    """A matrix as C-ordered float32, uncopied where it is that. Errors: ArgumentError naming `what`."""
+def float_rows(array: Any, what: str, half: bool = False) -> np.ndarray:
+    """A matrix as C-ordered float32, uncopied where it is that. Errors: ArgumentError naming `what`.
+
+    half: float16 stays float16, so that a large memory-mapped one need not fit into memory.
+    """
     rows = np.asanyarray(array)
     if rows.ndim != 2 or rows.dtype.kind not in "fiu":
         raise ArgumentError(
             f"{what}: expected a matrix (N, D) of numbers, one vector a row, found {rows.dtype} {rows.shape}"
         )
-    return np.ascontiguousarray(rows, np.float32)
+    return np.ascontiguousarray(rows, np.float16 if half and rows.dtype == np.float16 else np.float32)
+
+
+def _float32_blocks(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """(first row, rows as float32) of the whole matrix: at once if it is float32, else a block at a time."""
+    step = len(rows) if rows.dtype == np.float32 else max(1, HALF_BYTES // (4 * max(1, rows.shape[1])))
+    for start in range(0, len(rows), max(1, step)):
+        yield start, rows[start : start + step].astype(np.float32, copy=False)
 
 
 def _candidates(vectors: np.ndarray, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The `count` nearest by float32 products, nearest first: (distances, ids)."""
     import faiss
 
-    return faiss.knn(np.ascontiguousarray(queries), vectors, count)
+    queries = np.ascontiguousarray(queries)
+    found: tuple[np.ndarray, np.ndarray] | None = None
+    for start, block in _float32_blocks(vectors):
+        distances, ids = faiss.knn(queries, block, min(count, len(block)))
+        ids += start
+        if found is not None:
+            distances, ids = np.hstack([found[0], distances]), np.hstack([found[1], ids])
+            order = np.argsort(distances, axis=1, kind="stable")[:, :count]
+            distances, ids = np.take_along_axis(distances, order, 1), np.take_along_axis(ids, order, 1)
+        found = distances, ids
+    assert found is not None
+    return found
 
 
 def _settle(
@@ -105,9 +134,17 @@ def _settle(
     settled = np.maximum(rough, 0)
     row, column = np.nonzero(doubtful)
     step = max(1, BLOCK_BYTES // (8 * vectors.shape[1]))
-    for start in range(0, len(row), step):
+
+    def measure(start: int) -> None:
         r, c = row[start : start + step], column[start : start + step]
-        difference = vectors[ids[r, c]].astype(np.float64) - queries[r]
+        difference = vectors[ids[r, c]].astype(np.float64)
+        difference -= queries[r]
         settled[r, c] = np.einsum("ij,ij->i", difference, difference)
+
+    if len(row) <= step:
+        measure(0)
+    else:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(measure, range(0, len(row), step)))
     order = np.lexsort((ids, settled), axis=1)
     return np.take_along_axis(ids, order, 1), np.take_along_axis(settled, order, 1)

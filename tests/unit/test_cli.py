@@ -27,7 +27,8 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
         except SystemExit as stop:
             code = int(stop.code or 0)
         captured = capsys.readouterr()
-        return code, captured.out, captured.err
+        said = captured.err.splitlines(keepends=True)
+        return code, captured.out, "".join(line for line in said if not line.startswith("engine: "))
 
     return command
 
@@ -245,3 +246,12 @@ def test_convert_png_reports_and_keeps_what_is_there(run: Run, tmp_path: Path) -
     assert "1 converted" in out
     assert "b.png" in err
     assert "1 there already" in run("convert-png", tmp_path)[1]
+
+
+def test_extract_says_on_standard_error_which_engine_computes(
+    photos: Path, net: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    photo = next((photos / "db").glob("*.jpg"))
+    with pytest.raises(SystemExit):
+        main(["extract", str(net), str(photo), "-o", str(tmp_path / "f.bin"), "--engine", "torch"])
+    assert "engine: torch (asked for)" in capfd.readouterr().err

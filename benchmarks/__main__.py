@@ -1,0 +1,61 @@
+"""python -m benchmarks [--full | --smoke] [--only NAME ...]
+
+Prints every table of docs/performance.md as Markdown. The short form takes up to 10 minutes on two cores.
+--smoke: tiny sizes; results are compared, no time is asserted (what CI runs).
+"""
+
+import argparse
+import importlib
+import platform
+import time
+from collections.abc import Sequence
+
+import torch
+
+from benchmarks.measure import Settings, Table, peaks
+from deepibl import onednn
+
+BENCHMARKS = ("extraction", "aggregation", "search", "growth", "loading")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--full", action="store_true", help="the sizes of the issue; takes long")
+    how.add_argument("--smoke", action="store_true", help="tiny sizes, results compared")
+    parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=BENCHMARKS)
+    parser.add_argument("--rounds", type=int, help="interleaved rounds (default: 3, with --full 7)")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 4], help="of extraction")
+    options = parser.parse_args(arguments)
+    settings = Settings(options.smoke, options.full, options.rounds, tuple(options.batches))
+    _machine(settings).print()
+    for name in options.only:
+        start = time.perf_counter()
+        for table in importlib.import_module(f"benchmarks.{name}").run(settings):
+            table.print()
+        print(f"({name}: {time.perf_counter() - start:.0f} s)")
+
+
+def _machine(settings: Settings) -> Table:
+    rows = [
+        ["processor", f"{_processor()}, {torch.get_num_threads()} threads"],
+        ["instructions", f"{onednn.instructions()}, for bf16: {onednn.instructions('bf16') or 'none'}"],
+        ["torch", torch.__version__],
+        *([name, f"{speed:.0f} GFLOP/s"] for name, speed in peaks(settings).items()),
+    ]
+    return Table("This machine", ["what", "measured"], rows)
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()

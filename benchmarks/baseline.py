@@ -1,0 +1,87 @@
+"""What the project is measured against: the straightforward PyTorch port that people use today.
+
+Eager float32 in NCHW, ReLU and pooling as modules in the published order, NetVLAD by the residual tensor,
+PIL decoding in the loop, a full distance matrix for search. Nothing is slowed down: no gradients, eval mode,
+as many threads as torch takes, whole batches at once. Same weights, same images, same outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from matlab_compat.simplenn import SimpleNN
+
+
+class NetVLADByResiduals(nn.Module):
+    """NetVLAD as hloc and OpenIBL write it: the tensor (N, K, D, P) of all residuals, then its sum."""
+
+    def __init__(self, assign: Tensor, offset: Tensor) -> None:
+        super().__init__()
+        self.score = nn.Conv1d(assign.shape[1], assign.shape[0], 1, bias=False)
+        self.score.weight.data = assign[:, :, None].clone()
+        self.centres = nn.Parameter(-offset.clone())  # (K, D)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, D, H, W) maps to (N, D, K), each cluster's vector of unit length."""
+        pixels = F.normalize(x.flatten(2), dim=1)  # (N, D, P)
+        weights = F.softmax(self.score(pixels), dim=1)  # (N, K, P)
+        residuals = pixels[:, None] - self.centres[None, :, :, None]  # (N, K, D, P)
+        sums = (weights[:, :, None] * residuals).sum(-1)  # (N, K, D)
+        return F.normalize(sums, dim=2).transpose(1, 2)
+
+
+class Port(nn.Module):
+    """A whitened NetVLAD network on VGG-16 with the weights of `net`; 0-255 images to descriptors."""
+
+    def __init__(self, net: SimpleNN) -> None:
+        super().__init__()
+        convolutions = [layer for layer in net if layer.type == "conv"]
+        trunk, self.whitening = convolutions[:-1], nn.Linear(1, 1)
+        self.register_buffer("mean", net.mean_pixel.view(1, 3, 1, 1))
+        modules: list[nn.Module] = []
+        for i, layer in enumerate(trunk):
+            weight = layer.weight
+            modules.append(nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1))
+            modules[-1].weight.data, modules[-1].bias.data = weight.data.clone(), layer.bias.data.clone()
+            if i + 1 < len(trunk):
+                modules.append(nn.ReLU(inplace=True))
+                if trunk[i + 1].name[4] != layer.name[4]:  # conv1_2, conv2_1: a new block
+                    modules.append(nn.MaxPool2d(2))
+        self.trunk = nn.Sequential(*modules)
+        vlad = net["vlad:core"]
+        self.vlad = NetVLADByResiduals(vlad.assign.detach().flatten(1), vlad.offset.detach().flatten(1))
+        self.whitening.weight.data = convolutions[-1].weight.data.flatten(1).clone()
+        self.whitening.bias.data = convolutions[-1].bias.data.clone()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) float32 to (N, 4096)."""
+        vlad = self.vlad(self.trunk(images - self.mean)).flatten(1)
+        return F.normalize(self.whitening(F.normalize(vlad, dim=1)), dim=1)
+
+
+def extract(port: Port, paths: Sequence[Path], batch_size: int) -> np.ndarray:
+    """Descriptors of image files: decoded by PIL in the loop."""
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(paths), batch_size):
+            batch = []
+            for path in paths[start : start + batch_size]:
+                with Image.open(path) as image:
+                    pixels = np.asarray(image.convert("RGB"))
+                batch.append(torch.from_numpy(pixels.copy()).permute(2, 0, 1).float())
+            found.append(port(torch.stack(batch)))
+    return torch.cat(found).numpy()
+
+
+def search(queries: np.ndarray, database: np.ndarray, k: int) -> np.ndarray:
+    """Ids (Q, k) of the nearest rows: the whole distance matrix, then a sort of every row."""
+    q, v = torch.from_numpy(queries), torch.from_numpy(database)
+    distances = q.square().sum(1, keepdim=True) + v.square().sum(1)[None] - 2 * q @ v.t()
+    return distances.argsort(dim=1)[:, :k].numpy()

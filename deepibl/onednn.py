@@ -1,0 +1,152 @@
+"""oneDNN's convolutions as torch ships them: filters packed once, the rectifier done while results are hot.
+
+These operators (`torch.ops.mkldnn`) are what torch.compile generates calls of; they are not part of torch's
+public interface, so `available` looks whether they are there and work before anything relies on them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from threading import local
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Pair = tuple[int, int]
+
+
+@lru_cache(maxsize=1)
+def available() -> str:
+    """'' if the operators are there and right on this machine; else why not."""
+    if not torch.backends.mkldnn.is_available():
+        return "this torch was built without oneDNN"
+    try:
+        with torch.inference_mode():
+            x, weight = torch.arange(32.0).view(1, 2, 4, 4), torch.arange(-18.0, 18.0).view(2, 2, 3, 3)
+            got = PackedConvolution(weight, None, pad=(1, 1), relu=True)(x)
+            right = torch.equal(got, torch.relu(torch.nn.functional.conv2d(x, weight, padding=1)))
+    except (RuntimeError, AttributeError, NotImplementedError) as problem:
+        return f"this torch has other oneDNN operators: {str(problem).splitlines()[0]}"
+    return "" if right else "this torch's oneDNN operators give other results"
+
+
+def instructions(precision: str = "fp32") -> str:
+    """The best instructions for a precision that oneDNN may use here: AMX, AVX-512 bf16, AVX-512, AVX2.
+
+    '' if none; for bf16 that means it would only be emulated. $DNNL_MAX_CPU_ISA, oneDNN's own limit, counts.
+    """
+    limit = os.environ.get("DNNL_MAX_CPU_ISA", "ALL").upper()
+    amx = _has("_is_amx_tile_supported") and limit in ("ALL", "DEFAULT", "AVX512_CORE_AMX")
+    wide = _has("_is_avx512_supported") and (limit in ("ALL", "DEFAULT") or limit.startswith("AVX512"))
+    if precision == "bf16":
+        half = wide and _has("_is_avx512_bf16_supported")
+        return "AMX" if amx else "AVX-512 bf16" if half and limit not in ("AVX512_CORE",) else ""
+    return "AVX-512" if wide else "AVX2" if _has("_is_avx2_supported") else ""
+
+
+def _has(question: str) -> bool:
+    ask = getattr(torch.cpu, question, None)
+    return bool(ask and ask())
+
+
+class PackedFilters:
+    """Filters (K, C/groups, FH, FW) in the layouts that oneDNN wants for the sizes of maps that came by.
+
+    A layout that does not fit is accepted by oneDNN but rearranged at every call, which takes longer than the
+    convolution. Few layouts are in use, so equal ones are kept once. make: gives the filters when a layout
+    is needed (they need not be kept meanwhile).
+    """
+
+    def __init__(
+        self, make: Callable[[], Tensor], pad: Pair, stride: Pair, dilate: Pair, groups: int = 1
+    ) -> None:
+        self.geometry: tuple[Any, ...] = (list(pad), list(stride), list(dilate), groups)
+        self._make = make
+        self._packed: dict[tuple[int, ...], Tensor] = {}
+
+    def for_size(self, size: Sequence[int]) -> Tensor:
+        """The filters packed for maps (N, C, H, W) of this size."""
+        key = tuple(size)
+        if key not in self._packed:
+            packed = torch.ops.mkldnn._reorder_convolution_weight(self._make(), *self.geometry, list(key))
+            held = (other for other in self._packed.values() if _layout(other) == _layout(packed))
+            self._packed[key] = next(held, packed)
+        return self._packed[key]
+
+    def convolve(self, x: Tensor, bias: Tensor | None, relu: bool = False) -> Tensor:
+        """Maps, bias and rectifier in one operation; best with channels last, which the result has too."""
+        filters = self.for_size(x.shape)
+        after = "relu" if relu else "none"
+        return torch.ops.mkldnn._convolution_pointwise(x, filters, bias, *self.geometry, after, [], "")
+
+
+def _layout(packed: Tensor) -> list[int]:
+    return torch.ops.mkldnn._get_mkldnn_serialized_md(packed).tolist()
+
+
+class PackedConvolution:
+    """A convolution in the class of `weight` (K, C, FH, FW), with bias (K,) or None, and ReLU if asked."""
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        *,
+        pad: Pair = (0, 0),
+        stride: Pair = (1, 1),
+        dilate: Pair = (1, 1),
+        relu: bool = False,
+    ) -> None:
+        self._filters = PackedFilters(lambda: weight, pad, stride, dilate)
+        self._bias, self._relu = bias, relu
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, K, H', W')."""
+        return self._filters.convolve(x, self._bias, self._relu)
+
+
+class Workers:
+    """Threads that share a list of independent jobs, each computing with one thread and buffers of its own.
+
+    torch's own way, every operation divided among the threads, waits for the slowest at every operation.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = max(1, count)
+        self._own = local()
+        self._pool = ThreadPoolExecutor(self.count, "deepibl-compute", _use_one_thread)
+
+    def run(self, job: Callable[[Any, Scratch], Any], items: Sequence[Any]) -> None:
+        """job(item, scratch) for all items; raises what a job raises."""
+        wanted = torch.get_num_threads()
+        list(self._pool.map(lambda item: self._do(job, item), items))
+        torch.set_num_threads(wanted)  # a thread that starts changes it for all that start after it
+
+    def _do(self, job: Callable[[Any, Scratch], Any], item: Any) -> None:
+        if not hasattr(self._own, "scratch"):
+            self._own.scratch = Scratch()
+        with torch.inference_mode():
+            job(item, self._own.scratch)
+
+
+def _use_one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+class Scratch:
+    """Named float32 buffers of one thread, which grow as needed and are used again."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, Tensor] = {}
+
+    def buffer(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """A tensor of this shape with whatever finite numbers it held last."""
+        size = int(torch.Size(shape).numel())
+        held = self._held.get(name)
+        if held is None or held.numel() < size:
+            held = self._held[name] = torch.zeros(size)
+        return held[:size].view(shape)
