@@ -34,7 +34,10 @@ class Borders(NamedTuple):
 
 
 def _integers(value: Numbers, name: str, at_least: int) -> list[int]:
-    numbers = np.asarray(value, dtype=np.float64).ravel(order="F")
+    try:
+        numbers = np.asarray(value, dtype=np.float64).ravel(order="F")
+    except (TypeError, ValueError):
+        raise ArgumentError(f"{name} is {value!r}: expected integers of at least {at_least}") from None
     if not np.all(numbers == np.floor(numbers)) or np.any(numbers < at_least):
         raise ArgumentError(f"{name} is {numbers.tolist()}: expected integers of at least {at_least}")
     return [int(number) for number in numbers]
