@@ -13,10 +13,12 @@ from typing import Annotated, Any
 
 import typer
 
+from deepibl import cli_seeing
 from deepibl.cli_data import data, migrate, verify
-from deepibl.cli_options import BatchSize, Device, Engine, Json, Net, Precision, Resize, arithmetic
+from deepibl.cli_options import BatchSize, Device, Engine, Json, Net, Precision, Resize
 from deepibl.cli_options import choose_device as _device
 from deepibl.cli_options import find_net as _find
+from deepibl.cli_options import how_to_compute as _how
 from deepibl.cli_options import image_size as _size
 from deepibl.cli_options import read_lines as _lines
 from deepibl.cli_options import tell_failures as _tell_failures
@@ -46,19 +48,23 @@ def info(
 
 @app.command()
 def convert(
-    source: Annotated[str, typer.Argument(help="A network (.mat of any version, .safetensors).")],
-    target: Annotated[Path, typer.Argument(help="What to write: .mat (v7, plain structs) or .safetensors.")],
+    source: Annotated[str, typer.Argument(help="A network: .mat (any version), .safetensors, .pth, .tar.")],
+    target: Annotated[
+        Path, typer.Argument(help="What to write: .mat, .hloc.mat, .safetensors, .onnx, .pt2 or .pth.")
+    ],
     check: Annotated[bool, typer.Option("--check", help="Run one image through both and compare.")] = False,
+    classes: Annotated[
+        bool, typer.Option("--classes", help="Class objects in a .mat, for MATLAB with NetVLAD.")
+    ] = False,
 ) -> None:
-    """Convert a network from one format to another."""
-    from deepibl.network_info import compare_networks
-    from deepibl.networks import load_network, save_network
+    """Convert a network from one format to another, by the suffixes."""
+    from deepibl.conversion import convert as convert_network
+    from deepibl.conversion import difference
 
-    net = load_network(_find(source), cached_copy=False)
-    save_network(net, target)
+    net = convert_network(_find(source), target, classes=classes)
     typer.echo(f"wrote {target}")
     if check:
-        typer.echo(compare_networks(net, load_network(target, cached_copy=False)))
+        typer.echo(str(difference(net, target)))
 
 
 @app.command()
@@ -85,8 +91,12 @@ def extract(
         raise ArgumentError("no images given: name them, or give --list FILE with one name a line")
     where = _device(device)
     loaded = load_network(_find(net), device=where)
-    settings: dict[str, Any] = {"batch_size": batch_size, "device": where}
-    settings |= arithmetic(precision, engine)
+    settings: dict[str, Any] = {
+        "batch_size": batch_size,
+        "device": where,
+        "precision": precision,
+        "engine": engine,
+    }
     report = extract_to_file(loaded, root, names, output, resize=resize, on_error="skip", **settings)
     typer.echo(f"{len(report.kept)} descriptors of {report.dim} dimensions in {output}")
     if report.failures:
@@ -123,7 +133,7 @@ def index(
     places = database_places(given[0], root)
     path = _find(net)
     where = _device(device)
-    settings = {"batch_size": batch_size, "device": where, **arithmetic(precision, engine)}
+    settings = {"batch_size": batch_size, "device": where, **_how(precision, engine)}
     made, failures = build_index(
         load_network(path, device=where), places, output, network_path=path, resize=resize, **settings
     )
@@ -144,6 +154,7 @@ def localize(
     html: Annotated[
         Path | None, typer.Option(help="Write a page with photos and matches side by side.")
     ] = None,
+    preview: Annotated[bool, typer.Option(help="Small pictures, where the terminal can.")] = True,
     device: Device = "auto",
     precision: Precision = "fp32",
     engine: Engine = "auto",
@@ -158,15 +169,15 @@ def localize(
     places = PlaceIndex.load(index_file)
     where = _device(device)
     loaded = load_network(_find(net or places.network_path), device=where)
-    found, failures = find_places(
-        loaded, photos, places, top=top, device=where, **arithmetic(precision, engine)
-    )
+    found, failures = find_places(loaded, photos, places, top=top, device=where, **_how(precision, engine))
     if as_json:
         typer.echo(
             json.dumps({photo: [m.as_dict() for m in matches] for photo, matches in found.items()}, indent=2)
         )
     else:
         typer.echo(match_table(found))
+        if preview:
+            cli_seeing.show_matches([(photo, [m.path for m in matches]) for photo, matches in found.items()])
     if html is not None:
         html.write_text(match_page(list(found.items())), encoding="utf-8")
         typer.echo(f"page: {html}", err=True)
@@ -187,6 +198,7 @@ def evaluate(
     resize: Resize = None,
     crop_to_dim: Annotated[int, typer.Option(min=0, help="Keep the first dimensions; 0 keeps all.")] = 0,
     features: Annotated[Path | None, typer.Option(help="Folder to keep descriptors in.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Folder for a page that shows the run.")] = None,
     as_json: Json = False,
     batch_size: BatchSize = 10,
     device: Device = "auto",
@@ -201,8 +213,12 @@ def evaluate(
     from deepibl.tables import recall_table
 
     where = _device(device)
-    settings: dict[str, Any] = {"batch_size": batch_size, "device": where}
-    settings |= arithmetic(precision, engine)
+    settings: dict[str, Any] = {
+        "batch_size": batch_size,
+        "device": where,
+        "precision": precision,
+        "engine": engine,
+    }
     settings["crop_to_dim"] = crop_to_dim
     if index_file is not None:
         if queries is None or dataset or db is not None:
@@ -220,6 +236,8 @@ def evaluate(
         loaded = load_network(_find(net), device=where)
         result = evaluate_network(loaded, places, label=net, features=features, resize=resize, **settings)
     typer.echo(json.dumps(result.as_dict(), indent=2) if as_json else recall_table(result))
+    if report is not None:
+        cli_seeing.write_report_page(result, report)
 
 
 @app.command()
@@ -259,16 +277,25 @@ def demo(
     ] = None,
     images: Annotated[int, typer.Option(min=40, max=20000, help="Database images of the toy city.")] = 200,
     seed: Annotated[int, typer.Option(help="Which city.")] = 0,
+    train: Annotated[bool, typer.Option("--train", help="Train a small network in it instead.")] = False,
 ) -> None:
-    """Make a toy city, index it, localize photos in it and print Recall@N."""
+    """Make a toy city, index it, localize photos in it and print Recall@N; or train a network in it."""
+    if train:
+        from deepibl.demo_training import run_training_demo
+
+        run_training_demo(folder or Path("toycity"), seed=seed, say=typer.echo)
+        return
     from deepibl.demo import run_demo
 
     run_demo(folder, images=images, seed=seed, say=typer.echo)
 
 
+app.command()(cli_seeing.heatmap)
+app.add_typer(cli_seeing.reports)
 app.command()(verify)
 app.command()(migrate)
 app.add_typer(data)
+cli_seeing.add_commands(app, find=_find, device=_device)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

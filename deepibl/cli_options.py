@@ -16,7 +16,9 @@ NOT_AS_IT_SHOULD_BE = 4
 Net = Annotated[str, typer.Argument(help="A network: .mat, .safetensors, or the name of one that ships.")]
 Device = Annotated[str, typer.Option(help="'auto', 'cpu' or 'cuda'.")]
 Precision = Annotated[str, typer.Option(help="'fp32' or 'bf16' (trunk in bfloat16).")]
-Engine = Annotated[str, typer.Option(help="'auto', 'torch', 'fused', 'openvino' or 'cuda'.")]
+Engine = Annotated[
+    str, typer.Option(help="'auto', 'torch', 'fused', 'openvino' or 'cuda'; see docs/performance.md.")
+]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time; changes speed, not results.")]
 Resize = Annotated[int | None, typer.Option(min=1, help="Scale images to this shorter side, in pixels.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -43,23 +45,6 @@ def choose_device(name: str) -> str:
             "--device cuda: this machine has no CUDA device that torch can use; try --device cpu"
         )
     return name
-
-
-class _StandardError(logging.Handler):
-    """What the library logs, on standard error."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Prints the record."""
-        typer.echo(self.format(record), err=True)
-
-
-def arithmetic(precision: str, engine: str) -> dict[str, str]:
-    """These settings, by name; what the engine turns out to be is told on standard error."""
-    log = logging.getLogger("deepibl.features")
-    if not any(isinstance(handler, _StandardError) for handler in log.handlers):
-        log.addHandler(_StandardError())
-    log.setLevel(logging.INFO)
-    return {"precision": precision, "engine": engine}
 
 
 def image_size(text: str) -> tuple[int, int] | None:
@@ -89,3 +74,20 @@ def tell_failures(failures: Sequence[Any]) -> None:
     for failure in failures:
         typer.echo(f"  {failure}", err=True)
     raise typer.Exit(SOME_IMAGES_FAILED)
+
+
+class _StandardError(logging.Handler):
+    """What the library logs, on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints the record."""
+        typer.echo(self.format(record), err=True)
+
+
+def how_to_compute(precision: str, engine: str) -> dict[str, str]:
+    """The settings of the arithmetic; what the engine turns out to be is told on standard error."""
+    log = logging.getLogger("deepibl.features")
+    if not any(isinstance(handler, _StandardError) for handler in log.handlers):
+        log.addHandler(_StandardError())
+    log.setLevel(logging.INFO)
+    return {"precision": precision, "engine": engine}

@@ -42,7 +42,8 @@ def describe_prepared(
 def head_start(net: SimpleNN) -> int:
     """The position of the first layer that bf16 leaves in float32; len(net) without a custom layer."""
     types = net.types
-    first = types.index("custom") if "custom" in types else len(types)
+    pooling = [i for i, layer in enumerate(net) if layer.classname and layer.classname != "torchBackbone"]
+    first = pooling[0] if pooling else len(types)
     return first - 1 if 0 < first < len(types) and types[first - 1] in ("normalize", "lrn") else first
 
 

@@ -8,7 +8,10 @@ DeepIBLError
 ├── FeatureFileError       a feature file whose size is not what it should be
 ├── IndexFileError         an index that cannot be read or is not whole
 ├── NetworkMismatchError   features or an index made by another network
-└── DownloadError          a download that failed or is not what was asked for
+├── DownloadError          a download that failed or is not what was asked for
+├── ReportError            a report that cannot be read, or made
+├── SessionError           a training session that cannot be read, saved or gone on with
+└── TrainingError          a training that cannot go on
 """
 
 from collections.abc import Sequence
@@ -55,3 +58,15 @@ class NetworkMismatchError(DeepIBLError):
 
 class DownloadError(DeepIBLError):
     """A download that failed or is not what was asked for."""
+
+
+class SessionError(DeepIBLError):
+    """A training session that cannot be read, saved or gone on with."""
+
+
+class TrainingError(DeepIBLError):
+    """A training that cannot go on; the message says from where it can be started again."""
+
+
+class ReportError(DeepIBLError):
+    """A report that cannot be read, or that cannot be made of an evaluation."""

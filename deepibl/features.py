@@ -34,7 +34,7 @@ from deepibl.loader import default_threads, load_in_order
 from deepibl.network_identity import digest, network_id
 from deepibl.progress import ProgressCallback, ProgressMeter, reporting
 from matlab_compat.errors import ArgumentError
-from matlab_compat.simplenn import SimpleNN
+from matlab_compat.image_network import ImageNetwork
 
 __all__ = ["ExtractionReport", "Failure", "extract", "extract_to_file", "read_features"]
 
@@ -227,7 +227,7 @@ def _others(count: int, failures: Sequence[Failure]) -> np.ndarray:
 
 
 def _network_identity(net: nn.Module) -> str:
-    if isinstance(net, SimpleNN) or hasattr(net, "network_id"):
+    if isinstance(net, ImageNetwork) or hasattr(net, "network_id"):
         return network_id(net)
     state = net.state_dict()
     return digest([type(net).__qualname__, list(state)], list(state.values()))

@@ -1,11 +1,12 @@
 """`deepibl localize --html`: one self-contained page with each query and its matches side by side."""
 
-import base64
 import html
-import io
 from collections.abc import Sequence
 
 from deepibl.index import Match
+from deepibl.thumbnails import thumbnail
+
+_SIDE = 320  # pixels of a picture's longer side
 
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem; color: #1b1f24; background: #fafafa }
@@ -23,7 +24,7 @@ def match_page(results: Sequence[tuple[str, Sequence[Match]]], *, title: str = "
     """The page as HTML text.
 
     `results`: pairs of a query's file name and its matches, best first. Pictures are embedded as thumbnails
-    (at most 320 pixels wide); one that cannot be read is shown as a grey box. Loads nothing from a network.
+    (at most 320 pixels a side); one that cannot be read is shown as a grey box. Loads nothing from a network.
     """
     sections = "\n".join(_section(query, matches) for query, matches in results)
     return (
@@ -56,21 +57,6 @@ def _caption(match: Match) -> str:
 
 
 def _figure(path: str, caption: str, kind: str) -> str:
-    picture = _thumbnail(path)
+    picture = thumbnail(path, _SIDE)
     image = f'<img alt="" src="{picture}">' if picture else '<div class="missing">picture not found</div>'
     return f'<figure class="{kind}">{image}<figcaption>{caption}</figcaption></figure>'
-
-
-def _thumbnail(path: str, width: int = 320) -> str | None:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as picture:
-            picture.draft("RGB", (2 * width, 2 * width))
-            small = picture.convert("RGB")
-            small.thumbnail((width, 2 * width))
-            buffer = io.BytesIO()
-            small.save(buffer, "JPEG", quality=80)
-    except (OSError, ValueError, Image.DecompressionBombError):
-        return None
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

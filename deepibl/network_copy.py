@@ -12,7 +12,7 @@ from pathlib import Path
 from deepibl.network_file import read_network, write_network
 from deepibl.tensor_file import read_strings
 from matlab_compat.errors import NetworkFormatError
-from matlab_compat.simplenn import SimpleNN
+from matlab_compat.network import Network
 
 _log = logging.getLogger(__name__)
 WORTH_IT = 8 * 2**20  # smaller .mat files are read in no time: no copy is made
@@ -24,7 +24,7 @@ def copy_path(path: str | os.PathLike[str]) -> Path:
     return path.with_name(path.name + ".safetensors")
 
 
-def find(path: str | os.PathLike[str], *, verify: bool = False) -> SimpleNN | None:
+def find(path: str | os.PathLike[str], *, verify: bool = False) -> Network | None:
     """The network in the converted copy of this .mat file; None when there is none, or none that still holds.
 
     verify: compares the SHA-256 of the .mat file even when its size and time are the same.
@@ -46,7 +46,7 @@ def find(path: str | os.PathLike[str], *, verify: bool = False) -> SimpleNN | No
     return None
 
 
-def keep(net: SimpleNN, path: str | os.PathLike[str]) -> None:
+def keep(net: Network, path: str | os.PathLike[str]) -> None:
     """Writes the converted copy of this .mat file, if it is big enough; a folder that takes none is only
     logged.
     """

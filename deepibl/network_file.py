@@ -17,7 +17,7 @@ import numpy as np
 from deepibl.tensor_file import map_tensors, write_tensors
 from matlab_compat.errors import NetworkFormatError
 from matlab_compat.mat_values import CharMatrix, FunctionHandle, MatObject, StructArray, describe
-from matlab_compat.simplenn import SimpleNN
+from matlab_compat.network import Network, network_from_matlab
 
 FORMAT = "deepibl-network/1"
 _INLINE = 32  # arrays of up to so many numbers stand in the JSON
@@ -25,7 +25,7 @@ _DEEPEST = 60
 
 
 def write_network(
-    net: SimpleNN, path: str | os.PathLike[str], strings: Mapping[str, str] | None = None
+    net: Network, path: str | os.PathLike[str], strings: Mapping[str, str] | None = None
 ) -> None:
     """Writes the network; `strings` go into the file beside it. `path` is replaced only by a whole file.
 
@@ -36,7 +36,7 @@ def write_network(
     write_tensors(path, tensors, {"format": FORMAT, "network": description, **(strings or {})})
 
 
-def read_network(path: str | os.PathLike[str]) -> tuple[SimpleNN, dict[str, str]]:
+def read_network(path: str | os.PathLike[str]) -> tuple[Network, dict[str, str]]:
     """The network, its weights mapped (changing them changes nothing on disk), and the strings beside it.
 
     Raises NetworkFormatError for a file that is missing, damaged or of another kind.
@@ -50,7 +50,7 @@ def read_network(path: str | os.PathLike[str]) -> tuple[SimpleNN, dict[str, str]
         raise NetworkFormatError(
             f"{os.fspath(path)} is no network that this version reads: {error}"
         ) from error
-    return SimpleNN.from_matlab(struct, consume=True), strings
+    return network_from_matlab(struct, consume=True), strings
 
 
 def _encode(value: Any, path: str, tensors: dict[str, np.ndarray]) -> Any:

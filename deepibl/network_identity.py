@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from matlab_compat.dagnn import DagNN
 from matlab_compat.errors import NetworkFormatError
+from matlab_compat.image_network import ImageNetwork
 from matlab_compat.mat_values import MatObject
 from matlab_compat.simplenn import SimpleNN
 from matlab_compat.simplenn_layer import CLASS_FIELD
@@ -26,14 +28,18 @@ def network_id(net: Any) -> str:
     """The identity of a network: a SHA-256 over its weights (as float32), its layers' settings and its mean.
 
     Layer names, what training keeps, and the way of storing (class objects or structs, .mat or .safetensors)
-    do not enter. Takes a SimpleNN, or any extractor with a method `network_id()`.
+    do not enter. Takes a SimpleNN, a DagNN (where variables' names enter), or any extractor with a method
+    `network_id()`.
     """
+    if isinstance(net, DagNN):
+        graph = [
+            [layer.type, layer.inputs, layer.outputs, layer.params, _settings(layer.fields)] for layer in net
+        ]
+        structure = {"graph": graph, "params": net.param_names, "mean": _mean(net)}
+        return digest(structure, [net.param(name) for name in net.param_names])
     if not isinstance(net, SimpleNN):
         return net.network_id()
-    layers = [
-        [layer.classname or layer.type, {k: _plain(v) for k, v in layer.fields.items() if _matters(k, v)}]
-        for layer in net
-    ]
+    layers = [[layer.classname or layer.type, _settings(layer.fields)] for layer in net]
     weights = [weight for layer in net for weight in layer.weights]
     return digest({"layers": layers, "mean": _mean(net)}, weights)
 
@@ -57,6 +63,10 @@ def _chunks(tensor: Tensor) -> Iterator[memoryview]:
         yield content[start : start + _CHUNK]
 
 
+def _settings(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in fields.items() if _matters(name, value)}
+
+
 def _matters(name: str, value: Any) -> bool:
     return name not in _NO_MATTER and _plain(value) not in ([], "", {})
 
@@ -77,7 +87,7 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _mean(net: SimpleNN) -> list[float] | None:
+def _mean(net: ImageNetwork) -> list[float] | None:
     try:
         return net.mean_pixel.tolist()
     except NetworkFormatError:

@@ -12,6 +12,9 @@ from matlab_compat.mat_values import text as matlab_text
 from matlab_compat.simplenn_layer import Layer, register_custom
 from matlab_compat.simplenn_weights import FILTERS, VECTOR, WeightSpec
 
+# classes that have a saveobj method: MATLAB keeps what it returns, in a property named any
+SAVEOBJ_CLASSES = ("layerVLAD", "layerVLADv2")
+
 
 def _number_of_weights(fields: Mapping[str, Any]) -> int:
     weights = fields.get("weights")
@@ -34,7 +37,7 @@ class _VLAD(Layer):
         """(N, D, H, W) -> (N, D, 1, K)."""
         clusters, dim = self.assign.shape[:2]
         assign, offset = self.assign.flatten(1).t(), self.offset.flatten(1).t()  # (D, K)
-        return vlad_aggregate(x, assign, offset, self.biases()).view(len(x), dim, 1, clusters)
+        return vlad_aggregate(x, assign, offset, self.biases()).view(x.shape[0], dim, 1, clusters)
 
     def biases(self) -> Tensor | None:
         """(K,) biases of the assignment, None without."""

@@ -12,23 +12,36 @@ from typing import Any
 
 import torch
 
-from deepibl import network_copy, network_layers  # noqa: F401  # registers NetVLAD's layers
+from deepibl import network_copy, network_layers, torch_layer  # noqa: F401  # registers custom layers
 from deepibl.network_file import read_network, write_network
 from deepibl.network_identity import network_id
 from deepibl.network_layouts import LayerSpec
 from deepibl.shipped import find_network
 from matlab_compat import matfile
 from matlab_compat.errors import NetworkFormatError
+from matlab_compat.image_network import ImageNetwork
+from matlab_compat.network import Network, network_from_matlab
 from matlab_compat.simplenn import SimpleNN
+
+CHECKPOINTS = (".pth", ".pt", ".tar", ".ckpt")
+_ONE_WAY = {
+    ".onnx": "ONNX files are written here, not read; convert from the network that it was made of",
+    ".pt2": "exported programs are written here, not read; load them with torch.export.load",
+    ".h5": "no network of ours is HDF5 without being a .mat file; for a torch model of your own see"
+    " deepibl.backbones",
+    ".pkl": "pickles can run any program when they are read; save a torch state dict instead",
+}
 
 __all__ = ["layer_specs", "load_network", "network_id", "read_mat_network", "save_network"]
 
 
 def load_network(
     path: str | os.PathLike[str], *, device: str | torch.device = "cpu", cached_copy: bool = True
-) -> SimpleNN:
+) -> Any:
     """The network in a .mat file of any version, or in a .safetensors file of ours, in eval mode.
 
+    It is a `SimpleNN`, or, where the file holds a graph, a `DagNN`. A torch checkpoint (.pth, .pt, .tar) of
+    torchvision's vgg16, OpenIBL or pytorch-NetVlad becomes a SimpleNN (see `deepibl.torch_checkpoints`).
     A name without a suffix is that of a network that ships, or that `deepibl fetch` brought.
 
     Of a .mat file the variable `net` is taken; else its top level if it has `layers` (MatConvNet's own
@@ -52,11 +65,12 @@ def load_network(
         path = find_network(path)
     if path.suffix == ".safetensors":
         return read_network(path)[0].to(device)
-    if path.suffix in (".onnx", ".pt", ".pth", ".h5", ".pkl"):
-        raise NetworkFormatError(
-            f"{path}: networks are read from .mat and .safetensors files; "
-            "for a torch model of your own see deepibl.backbones"
-        )
+    if path.suffix in CHECKPOINTS:
+        from deepibl.torch_checkpoints import read_checkpoint
+
+        return read_checkpoint(path).to(device)
+    if path.suffix in _ONE_WAY:
+        raise NetworkFormatError(f"{path} cannot be read: {_ONE_WAY[path.suffix]}")
     net = network_copy.find(path) if cached_copy else None
     if net is None:
         net = read_mat_network(path)
@@ -65,11 +79,11 @@ def load_network(
     return net.to(device)
 
 
-def read_mat_network(path: str | os.PathLike[str]) -> SimpleNN:
+def read_mat_network(path: str | os.PathLike[str]) -> Network:
     """The network in a .mat file, from the file itself; takes and raises what `load_network` does."""
     struct = _network_struct(path)
     try:
-        return SimpleNN.from_matlab(struct, consume=True)
+        return network_from_matlab(struct, consume=True)
     except NetworkFormatError as error:
         raise type(error)(f"{os.fspath(path)}: {error}") from error
 
@@ -92,32 +106,71 @@ def _network_struct(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _checked(value: Any, what: str) -> dict[str, Any]:
+    if isinstance(value, matfile.MatObject) and "layers" in value.properties:
+        return value.properties  # a DagNN object: what its saveobj returned
     if not isinstance(value, dict):
         raise NetworkFormatError(f"{what} is no struct but {type(value).__name__}")
     return value
 
 
-def save_network(net: SimpleNN, path: str | os.PathLike[str]) -> None:
-    """Writes the network: .mat (v7, plain structs, for MATLAB and Octave too) or .safetensors, by the suffix.
+def save_network(net: Any, path: str | os.PathLike[str], *, classes: bool = False) -> None:
+    """Writes a SimpleNN or DagNN; the suffix says the format. The file appears whole or not at all.
 
-    In the .mat file custom layers are structs that name their class in a field class__. The file is written
-    under a temporary name first. Raises NetworkFormatError for another suffix.
+    .mat (v7) holds plain structs, which MATLAB, Octave and scipy read; a custom layer is a struct that names
+    its class in a field class__. With `classes` custom layers are class objects, for MATLAB with NetVLAD on
+    its path. .safetensors is the lossless form of ours; .onnx and .pt2 (torch.export) compute descriptors of
+    images; .pth is a state dict for torchvision's vgg16; .hloc.mat is what hloc's NetVLAD extractor reads.
+
+    Raises NetworkFormatError for another suffix, and for a network that a format cannot hold: it says why.
     """
     path = Path(path)
-    if path.suffix == ".mat":
+    if path.suffix in (".mat", ".safetensors") and not isinstance(net, ImageNetwork):
+        raise NetworkFormatError(
+            f"{path}: a {type(net).__name__} has no MATLAB layers to write. Load the backbone by name, as"
+            " loadNet('torchvision:resnet50', 'layer3'), or write .onnx or .pt2"
+        )
+    if classes and path.suffix != ".mat":
+        raise NetworkFormatError(f"{path}: only .mat files hold class objects")
+    if path.name.endswith(".hloc.mat"):
+        from deepibl.hloc import save_hloc
+
+        save_hloc(net, path)
+    elif path.suffix == ".mat" and classes:
+        struct = net.to_matlab(classes=True) if isinstance(net, SimpleNN) else net.to_matlab()
+        matfile.save_objects(path, {"net": struct}, saveobj_classes=network_layers.SAVEOBJ_CLASSES)
+    elif path.suffix == ".mat":
         matfile.save(path, {"net": net.to_matlab()})
     elif path.suffix == ".safetensors":
-        write_network(net, path)
-    elif path.suffix == ".onnx":
-        raise NetworkFormatError(f"{path}: writing ONNX is not there yet; .mat and .safetensors are")
+        write_network(net, path, provenance(net))
+    elif path.suffix in (".onnx", ".pt2"):
+        from deepibl import export
+
+        {".onnx": export.save_onnx, ".pt2": export.save_exported}[path.suffix](net, path)
+    elif path.suffix == ".pth":
+        from deepibl.torch_checkpoints import save_vgg16
+
+        save_vgg16(net, path)
     else:
-        raise NetworkFormatError(
-            f"{path}: the suffix says the format: .mat or .safetensors, not {path.suffix!r}"
-        )
+        known = ".mat, .hloc.mat, .safetensors, .onnx, .pt2, .pth"
+        raise NetworkFormatError(f"{path}: the suffix says the format: {known}, not {path.suffix!r}")
+
+
+def provenance(net: Any) -> dict[str, str]:
+    """Where a network comes from, as strings: netID, sessionID, epoch, its identity, and who wrote it."""
+    found = {"network_id": network_id(net), "written_by": "deepibl"}
+    for name in ("netID", "sessionID", "epoch", "source"):
+        value = net.meta.get(name)
+        if isinstance(value, str) and value:
+            found[name] = value
+        elif value is not None and getattr(value, "size", 0) == 1:
+            found[name] = f"{value.item():g}"
+    return found
 
 
 def layer_specs(net: SimpleNN) -> list[LayerSpec]:
     """Every layer's name, type (of a custom layer its class) and MATLAB's 4-D shape of its first weights."""
+    if not isinstance(net, SimpleNN):
+        raise NetworkFormatError(f"a chain of layers (SimpleNN) is expected, not a {type(net).__name__}")
     specs = []
     for layer in net:
         shapes = layer.weight_shapes()

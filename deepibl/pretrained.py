@@ -8,6 +8,7 @@ import numpy as np
 
 from deepibl.errors import ConfigurationError
 from deepibl.networks import load_network
+from deepibl.torch_network import is_torch_id, load_torch_network
 from deepibl.vgg16 import vgg16_from_torchvision
 from matlab_compat.simplenn import SimpleNN
 from matlab_compat.simplenn_edit import relja_cropToLayer, relja_swapLayersForEfficiency
@@ -30,6 +31,7 @@ def load_pretrained(
     *,
     folder: str | os.PathLike[str],
     stand_in: str | os.PathLike[str] | None = None,
+    weights: str | os.PathLike[str] = "pretrained",
 ) -> SimpleNN:
     """A pretrained network, up to and with one of its layers, ready for a pooling layer to be added.
 
@@ -37,7 +39,8 @@ def load_pretrained(
     faster). meta gets netID, sessionID ('vd16_offtheshelf_conv5_3') and epoch 0.
 
     Args:
-        net_id: vd16, vd19, caffe, places, or the name (without .mat) of a file in the folder.
+        net_id: vd16, vd19, caffe, places, the name (without .mat) of a file in the folder, or a library and
+            its model, as 'torchvision:resnet50' or 'timm:convnext_tiny'.
         layer: the last layer to keep; None keeps all.
         folder: where the files lie (localPaths' pretrainedCNNs).
         stand_in: for vd16 only, used when its file is not there: 'torchvision' or a file of torchvision's
@@ -45,11 +48,16 @@ def load_pretrained(
             weights. The network then has the netID vd16_torchvision, so that nothing made with it is taken
             for vd16's.
 
+        weights: of a netID like 'torchvision:resnet50' (see `deepibl.torch_network`): 'pretrained', 'random'
+            or a file.
+
     Raises:
         ConfigurationError: the file is not there. ArgumentError: no layer of that name.
 
     Ported from: netvlad/loadNet.m
     """
+    if is_torch_id(net_id):
+        return _named(load_torch_network(net_id, layer, weights=weights), net_id, layer)
     file = Path(folder) / FILES.get(net_id, f"{net_id}.mat")
     if file.is_file():
         net = load_network(file)
@@ -62,9 +70,14 @@ def load_pretrained(
     net.meta.pop("classes", None)
     if layer is not None:
         net = relja_cropToLayer(net, layer)
-    net = relja_swapLayersForEfficiency(_tidy(net))
+    return _named(relja_swapLayersForEfficiency(_tidy(net)), net_id, layer)
+
+
+def _named(net: SimpleNN, net_id: str, layer: str | None) -> SimpleNN:
+    """The network with netID, sessionID and epoch in its meta; sessions name files, which hold no colon."""
     ending = f"_{layer}" if layer is not None else ""
-    net.meta |= {"netID": net_id, "sessionID": f"{net_id}_offtheshelf{ending}", "epoch": np.zeros((1, 1))}
+    session = f"{net_id.replace(':', '-')}_offtheshelf{ending}"
+    net.meta |= {"netID": net_id, "sessionID": session, "epoch": np.zeros((1, 1))}
     return net
 
 

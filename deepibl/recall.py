@@ -4,8 +4,9 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,19 @@ StrPath = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Recall@N of a network on a data set, and what was measured."""
+    """Recall@N of a network on a data set, and what was measured.
+
+    layers: the network's layer names; query_features, database_features: the descriptors, for a report.
+    """
 
     dataset: PlaceDataset
     network: str
     network_id: str
     dim: int
     result: RecallResult
+    layers: Sequence[str] = ()
+    query_features: np.ndarray | None = field(default=None, repr=False)
+    database_features: np.ndarray | None = field(default=None, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON: recall by N, by group, and what was measured."""
@@ -84,7 +91,7 @@ def evaluate_network(
             if not file.exists():
                 extract_to_file(net, root, names, file, resize=size, **settings)
             parts[which] = crop_features(read_features(file, count=len(names)), crop_to_dim)
-    return _evaluation(dataset, label, identity, parts["q"], parts["db"])
+    return _evaluation(dataset, label, identity, net, parts["q"], parts["db"])
 
 
 def evaluate_index(
@@ -112,13 +119,20 @@ def evaluate_index(
     )
     asked = extract(net, dataset.image_paths("q"), resize=index.resize, **settings)
     cropped = [crop_features(rows, crop_to_dim) for rows in (asked, index.descriptors[known])]
-    return _evaluation(dataset, label or index.network_path, index.network_id, *cropped)
+    return _evaluation(dataset, label or index.network_path, index.network_id, net, *cropped)
 
 
 def _evaluation(
-    dataset: PlaceDataset, network: str, identity: str, queries: np.ndarray, database: np.ndarray
+    dataset: PlaceDataset,
+    network: str,
+    identity: str,
+    net: Any,
+    queries: np.ndarray,
+    database: np.ndarray,
 ) -> Evaluation:
-    return Evaluation(dataset, network, identity, queries.shape[1], recall_at_n(queries, database, dataset))
+    result = recall_at_n(queries, database, dataset)
+    layers = list(getattr(net, "names", []))  # an extractor that is no SimpleNN has none
+    return Evaluation(dataset, network, identity, queries.shape[1], result, layers, queries, database)
 
 
 def _digest(values: Any) -> str:

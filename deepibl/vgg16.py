@@ -16,6 +16,7 @@ from torch import Tensor
 
 from deepibl.errors import DownloadError
 from deepibl.network_layouts import VGG16_BLOCKS
+from deepibl.torch_file import load_state
 from matlab_compat.errors import NetworkFormatError
 from matlab_compat.layout import filters_to_matlab
 from matlab_compat.simplenn import SimpleNN
@@ -111,12 +112,7 @@ def _state_dict(source: str | os.PathLike[str]) -> Mapping[str, Tensor]:
         from safetensors.torch import load_file
 
         return load_file(path)
-    import torch
-
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises pickle.UnpicklingError, RuntimeError, EOFError and others
-        raise NetworkFormatError(f"{path} cannot be read as a file of tensors: {error}") from error
+    return load_state(path)
 
 
 def _download() -> Mapping[str, Tensor]:

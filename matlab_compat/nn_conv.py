@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -72,7 +73,8 @@ def _forward(
     vector = _check_biases(biases, filters.shape[0])
     window = ((filters.shape[2] - 1) * holes[0] + 1, (filters.shape[3] - 1) * holes[1] + 1)
     output_size(x, window, steps, around, "the filter")
-    if groups == 1 and holes == (1, 1) and not any(around) and window == tuple(x.shape[2:]):
+    plain = groups == 1 and holes == (1, 1) and not any(around) and not torch.compiler.is_compiling()
+    if plain and window == tuple(x.shape[2:]):
         return F.linear(x.flatten(1), filters.flatten(1), vector)[:, :, None, None]
     if not around.symmetric:
         x, around = F.pad(x, around.torch_order), Borders(0, 0, 0, 0)

@@ -34,7 +34,10 @@ class Borders(NamedTuple):
 
 
 def _integers(value: Numbers, name: str, at_least: int) -> list[int]:
-    numbers = np.asarray(value, dtype=np.float64).ravel(order="F")
+    try:
+        numbers = np.asarray(value, dtype=np.float64).ravel(order="F")
+    except (TypeError, ValueError):
+        raise ArgumentError(f"{name} is {value!r}: expected integers of at least {at_least}") from None
     if not np.all(numbers == np.floor(numbers)) or np.any(numbers < at_least):
         raise ArgumentError(f"{name} is {numbers.tolist()}: expected integers of at least {at_least}")
     return [int(number) for number in numbers]
@@ -71,7 +74,7 @@ def output_size(
     Raises ArgumentError when the window is larger than the padded maps.
     """
     height, width = x.shape[2] + pad.top + pad.bottom, x.shape[3] + pad.left + pad.right
-    if height < window[0] or width < window[1]:
+    if not torch.compiler.is_compiling() and (height < window[0] or width < window[1]):
         raise ArgumentError(
             f"{what} covers {window[0]} x {window[1]} pixels, the padded maps have {height} x {width}"
             f" (maps {x.shape[2]} x {x.shape[3]}, pad {list(pad)}); use larger images"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,14 +20,15 @@ from matlab_compat.nn_geometry import (
     pair,
 )
 from matlab_compat.nn_options import matlab_options
-from matlab_compat.nn_pool import vl_nnpool
+from matlab_compat.nn_pool import vl_nnpool, window_sums
 
 Parameters = Sequence[float] | Tensor
 
 
 def _parameters(param: Parameters, names: str) -> list[float]:
     """The elements of a row of parameters such as [N kappa alpha beta]."""
-    numbers = [float(number) for number in torch.as_tensor(param, dtype=torch.float64).flatten()]
+    given = param.flatten().tolist() if isinstance(param, Tensor) else np.ravel(np.asarray(param)).tolist()
+    numbers = [float(number) for number in given]
     if len(numbers) != len(names.split()):
         raise ArgumentError(f"param has {len(numbers)} elements: expected [{names}]")
     return numbers
@@ -40,7 +42,7 @@ def _power(base: Tensor, exponent: float) -> Tensor:
 def _window_sums(squares: Tensor, before: int, after: int) -> Tensor:
     """Sums over channels t-before .. t+after of (N, C, H, W), channels outside counting nothing."""
     columns = F.pad(squares.flatten(2), (0, 0, before, after)).unsqueeze(1)
-    return F.avg_pool2d(columns, (before + after + 1, 1), 1, divisor_override=1).view(squares.shape)
+    return window_sums(columns, (before + after + 1, 1)).view(squares.shape)
 
 
 def _normalize(x: Tensor, *, param: Parameters) -> Tensor:

@@ -32,6 +32,16 @@ def _native_mode(
     """
     if pad.top > window[0] // 2 or pad.left > window[1] // 2:
         return None
+    extra = (pad.bottom - pad.top, pad.right - pad.left)
+    if extra == (0, 0):
+        return False  # whatever the size of the maps
+    if all(
+        more == step - 1 and side >= before + step
+        for more, step, side, before in zip(extra, stride, window, (pad.top, pad.left), strict=True)
+    ):
+        return True  # the last window begins within the maps, so torch keeps it
+    if torch.compiler.is_compiling():  # the size may be a symbol: padding works for all
+        return None
     for ceil_mode in (False, True):
         found = (
             _torch_size(x.shape[2], window[0], stride[0], pad.top, ceil_mode),
@@ -59,6 +69,13 @@ def _max_first_in_columns(
     return _max(x.transpose(2, 3), window[::-1], stride[::-1], turned, size[::-1]).transpose(2, 3)
 
 
+def window_sums(x: Tensor, window: tuple[int, int], stride: tuple[int, int] = (1, 1)) -> Tensor:
+    """Sums over windows of each channel of (N, C, H, W), without padding."""
+    if torch.compiler.is_compiling():  # torch's ONNX exporter drops the divisor
+        return F.avg_pool2d(x, window, stride) * (window[0] * window[1])
+    return F.avg_pool2d(x, window, stride, divisor_override=1)
+
+
 def _counts(length: int, window: int, stride: int, before: int, size: int, like: Tensor) -> Tensor:
     """How many pixels of one axis lie in each window."""
     start = torch.arange(size, device=like.device) * stride - before
@@ -73,7 +90,7 @@ def _mean(
         return F.avg_pool2d(x, window, stride, (pad.top, pad.left), ceil_mode=mode, count_include_pad=False)
     rows = _counts(x.shape[2], window[0], stride[0], pad.top, size[0], x)
     columns = _counts(x.shape[3], window[1], stride[1], pad.left, size[1], x)
-    sums = F.avg_pool2d(F.pad(x, pad.torch_order), window, stride, divisor_override=1)
+    sums = window_sums(F.pad(x, pad.torch_order), window, stride)
     return sums / (rows[:, None] * columns)
 
 

@@ -13,12 +13,11 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from matlab_compat import simplenn_layers as _standard_layers  # noqa: F401  # registers MatConvNet's own types
 from matlab_compat.errors import ArgumentError, NetworkFormatError
+from matlab_compat.image_network import ImageNetwork
 from matlab_compat.simplenn_layer import Layer, make_layer
 from matlab_compat.simplenn_tidy import cell_row, layer_cells, relja_simplenn_tidy
 
@@ -44,7 +43,7 @@ def _fields_to_write(layer: Any) -> list[str] | None:
     return list(layer) if isinstance(layer, Mapping) and "filters" not in layer else None
 
 
-class SimpleNN(nn.Module):
+class SimpleNN(ImageNetwork):
     """A chain of layers with meta data.
 
     Attributes: `layers` (ModuleList of `Layer`), `meta` (dict of plain MATLAB values), `extra` (top-level
@@ -216,30 +215,3 @@ class SimpleNN(nn.Module):
         for index in range(len(self)):
             found.append(self._step(index, found[-1]))
         return found
-
-    @property
-    def mean_pixel(self) -> Tensor:
-        """What is subtracted from images, (3,) or one value a channel: averageImage's top-left pixel, as the
-        original.
-
-        Raises NetworkFormatError where meta has no normalization.averageImage (or, in old files, imageMean).
-        """
-        normalization = self.meta.get("normalization")
-        average = normalization.get("averageImage") if isinstance(normalization, Mapping) else None
-        average = self.extra.get("imageMean") if average is None else average
-        if average is None or not np.size(average):
-            raise NetworkFormatError(
-                "the network does not say which mean to subtract: set net.meta['normalization'] ="
-                " {'averageImage':"
-                " a 1 x 1 x 3 array} (zeros, if none)"
-            )
-        array = np.asarray(average, dtype=np.float32)
-        pixel = array[0, 0] if array.ndim > 2 else array.ravel()[: 3 if array.size == 3 else 1]
-        return torch.tensor(np.atleast_1d(pixel).ravel())
-
-    def prepare(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W), RGB, 0..255, minus the mean pixel; grey ones (N, 1, H, W) come out as three
-        channels.
-        """
-        mean = self.mean_pixel.to(images.device)
-        return images - mean[:, None, None]

@@ -181,10 +181,10 @@ def _check(views: Sequence[LayerView]) -> None:
             raise NetworkFormatError(f"{label}: {error}") from error
 
 
-def _meta_lines(value: Any, name: str) -> list[str]:
+def meta_lines(value: Any, name: str) -> list[str]:
     """meta as 'name: value' lines: short values as they are, others by their shape and class."""
     if isinstance(value, Mapping):
-        return [line for key, item in value.items() for line in _meta_lines(item, f"{name}.{key}")]
+        return [line for key, item in value.items() for line in meta_lines(item, f"{name}.{key}")]
     if isinstance(value, np.ndarray) and value.dtype != object and 0 < value.size <= 8:
         shown = " ".join(f"{number:.6g}" for number in value.ravel(order="F"))
         return [f"{name}: {shown}" if value.size == 1 else f"{name}: [{shown}] ({_shape(value)})"]
@@ -223,5 +223,5 @@ def describe(net: Any, input_size: Sequence[float] | None = None, batch_size: in
     info["name"] = [view.name for view in views]
     info["type"] = [view.type for view in views]
     info["parameters"] = [view.parameters for view in views]
-    lines = _meta_lines(meta, "meta") or ["meta: empty"]
+    lines = meta_lines(meta, "meta") or ["meta: empty"]
     return info, _text(views, info, "ascii", 18) + "\n".join(lines) + "\n"

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from deepibl.network_layers import SAVEOBJ_CLASSES
 from deepibl.network_layouts import CLUSTERS, VGG16_BLOCKS, WHITENED, LayerSpec, whitened_netvlad_layers
 from deepibl.vgg16 import IMAGE_SIDE, MEAN_RGB
 from matlab_compat import matfile
@@ -23,7 +24,6 @@ from matlab_compat import matfile
 SMALL: dict[str, Any] = {"blocks": ((2, 4), (2, 6), (3, 8), (3, 10), (3, 12)), "clusters": 5, "whitened": 16}
 FULL: dict[str, Any] = {"blocks": VGG16_BLOCKS, "clusters": CLUSTERS, "whitened": WHITENED}
 ALPHA = 30.0
-SAVEOBJ_CLASSES = ("layerVLAD",)
 
 # form -> file name
 FILES = {"v7": "released_v7.mat", "v7.3": "released_v73.mat", "struct": "released_struct.mat"}

@@ -9,11 +9,11 @@ import numpy as np
 class Replay:
     """Has a Generator's interface; gives recorded results in order, and checks that the same is asked for.
 
-    draws: (population size, count, result), ids and values 1-based as in the files.
+    draws: (population size, count, result), ids and values 1-based as in the files; size 0: a uniform number.
     """
 
     def __init__(self, draws: Iterable[tuple[int, int, Any]]) -> None:
-        self.draws = [(int(n), int(k), np.asarray(y).ravel().astype(np.int64) - 1) for n, k, y in draws]
+        self.draws = [(int(n), int(k), ids(y) if n else np.asarray(y).ravel()) for n, k, y in draws]
         self.state = np.zeros(625, np.uint32)
 
     def randsample(self, population: Any, k: int, replace: bool = False) -> np.ndarray:
@@ -28,6 +28,11 @@ class Replay:
     def randperm(self, n: int) -> np.ndarray:
         recorded_size, _, result = self.draws.pop(0)
         assert n == recorded_size
+        return result
+
+    def rand(self) -> np.ndarray:
+        recorded_size, _, result = self.draws.pop(0)
+        assert recorded_size == 0, "a draw of ids was recorded, not of a uniform number"
         return result
 
     @property

@@ -20,6 +20,10 @@ TOL = {
     "features": 3e-6,  # unit-norm descriptors, absolute
     "reduced features": 1e-5,  # the same after PCA to a few dimensions, which enlarges rounding (3e-6 seen)
     "pca": 5e-6,  # eigenvectors of a float32 covariance (an independent implementation reached 3e-6)
+    "trajectory": 3e-5,  # losses, weights, momenta of a replayed training, after every batch
+    # momenta of the same, relative to the network's largest: gradients come through NetVLAD's assignment,
+    # whose scores of about 100 float32 rounds by 8e-6; the same run in float64 is 1e-4 off the original's too
+    "momentum": 3e-4,
     "winograd": 1e-5,  # a convolution of few channels by Winograd's products (2e-6 seen)
     # descriptors of one network under two engines, as cosine distance; issue: 1e-9, and 2e-3 for bf16
     "engine": 1e-9,

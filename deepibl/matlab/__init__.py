@@ -26,6 +26,12 @@ _EXPORTS = {
         "deepibl.matlab.networks",
     ),
     **dict.fromkeys(
+        ["trainGaussKernalInd", "trainGaussKernalJoint", "trainCauchyKernelInd", "trainCauchyKernelJoint"],
+        "deepibl.matlab.training",
+    ),
+    **dict.fromkeys(["trainExpKernalInd", "trainExpKernalJoint", "trainWeakly"], "deepibl.matlab.training"),
+    **dict.fromkeys(["pickBestNet", "cleanup", "plotResults", "saveNet"], "deepibl.matlab.sessions"),
+    **dict.fromkeys(
         ["layerVLAD", "layerVLADv2", "layerTotalMaxPool", "layerTotalAvgPool", "layerWholeL2Normalize"],
         "deepibl.matlab.layers",
     ),

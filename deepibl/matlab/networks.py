@@ -12,6 +12,7 @@ from deepibl import clusters, network_build, network_prepare, pca
 from deepibl.paths import localPaths
 from deepibl.pca_files import pca_of_images, training_names
 from deepibl.pretrained import load_pretrained
+from deepibl.torch_network import is_torch_id
 from matlab_compat import matfile
 from matlab_compat.arguments import options
 from matlab_compat.errors import ArgumentError
@@ -22,18 +23,24 @@ CLUSTERS = 64
 
 
 def loadNet(
-    netID: str, layerName: str | None = None, *, paths: Any = None, stand_in: str | None = None
+    netID: str,
+    layerName: str | None = None,
+    *,
+    paths: Any = None,
+    stand_in: str | None = None,
+    weights: str = "pretrained",
 ) -> SimpleNN:
     """A pretrained network, cropped after a layer.
 
-    netID: vd16, vd19, caffe, places, or the name of a .mat file in localPaths' pretrainedCNNs. layerName: the
-    last layer to keep (default: all). paths: what localPaths takes. stand_in: see
-    `pretrained.load_pretrained`.
+    netID: vd16, vd19, caffe, places, or the name of a .mat file in localPaths' pretrainedCNNs; or a library
+    and its model, as 'torchvision:resnet50'. layerName: the last layer to keep (default: all). paths: what
+    localPaths takes. stand_in, weights: see `pretrained.load_pretrained`.
 
     Ported from: netvlad/loadNet.m
     """
     layer = None if layerName == "_relja_none_" else layerName
-    return load_pretrained(netID, layer, folder=localPaths(paths).pretrainedCNNs, stand_in=stand_in)
+    folder = localPaths(paths).pretrainedCNNs if not is_torch_id(netID) else ""
+    return load_pretrained(netID, layer, folder=folder, stand_in=stand_in, weights=weights)
 
 
 def addLayers(net: SimpleNN, opts: Any, dbTrain: Any, *, paths: Any = None) -> SimpleNN:
@@ -51,7 +58,8 @@ def addLayers(net: SimpleNN, opts: Any, dbTrain: Any, *, paths: Any = None) -> S
         return network_build.add_pooling(net, method)
     described = network_build.add_pre_l2(net) if method.pre_l2 else net
     ending = "_preL2" if method.pre_l2 else ""
-    stem = f"{paths.initData}{dbTrain.name}_{_option(opts, 'netID')}_{_option(opts, 'layerName')}{ending}"
+    net_id = str(_option(opts, "netID")).replace(":", "-")  # of a library's model; file names hold no colon
+    stem = f"{paths.initData}{dbTrain.name}_{net_id}_{_option(opts, 'layerName')}{ending}"
     descriptor_file, cluster_file = f"{stem}_traindescs.mat", f"{stem}_k{CLUSTERS:03d}_clst.mat"
     centres = getClusters(described, opts, cluster_file, CLUSTERS, dbTrain, descriptor_file)
     descriptors = clusters.training_descriptors(_describe(described, opts, dbTrain), descriptor_file)

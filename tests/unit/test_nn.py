@@ -173,6 +173,7 @@ def test_max_pooling_without_gradients_makes_no_transposed_copy() -> None:
         (lambda: nn.vl_nnconv(X, torch.zeros(4, 4, 9, 9).double(), None), "9"),
         (lambda: nn.vl_nnconv(X, torch.zeros(4, 4, 1, 1).double(), torch.zeros(3).double()), "3 biases"),
         (lambda: nn.vl_nnpool(X, 2, pad=2), "pad"),
+        (lambda: nn.vl_nnpool(X, 2, stride=np.array([[[2], [2, 2]]], dtype=object)), "stride is"),
         (lambda: nn.vl_nnpool(X, 2, method="median"), "median"),
         (lambda: nn.vl_nnpool(X[0], 2), "4"),
         (lambda: nn.vl_nnpool(X, 2, torch.zeros(1, 1, 1, 1).double()), "dzdy"),

@@ -1,0 +1,103 @@
+"""Converting a network from one kind of file to another, and running an image through both."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deepibl.export import Describer
+from deepibl.networks import load_network, save_network
+from matlab_compat.errors import ArgumentError, NetworkFormatError
+
+SIZE = (96, 128)  # multiples of 16: no pooling window hangs over the edge, so padding plays no part
+
+
+class Difference(NamedTuple):
+    """How far the results of two networks are apart: the largest difference, and the largest value."""
+
+    largest: float
+    scale: float
+    what: str
+
+    @property
+    def relative(self) -> float:
+        """The largest difference as a part of the largest value."""
+        return self.largest / self.scale if self.scale else self.largest
+
+    def __str__(self) -> str:
+        return (
+            f"one {SIZE[0]}x{SIZE[1]} image through both ({self.what}): largest difference"
+            f" {self.largest:.3g} of {self.scale:.3g}, {self.relative:.1e} of it"
+        )
+
+
+def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], *, classes: bool = False) -> Any:
+    """Reads a network and writes it in the format that the target's suffix names; returns the network.
+
+    Raises what `load_network` and `save_network` raise, who say why a network cannot be read or written.
+    """
+    if Path(source).resolve() == Path(target).resolve():
+        raise ArgumentError(f"{target} is the network to convert: give another file")
+    net = load_network(source, cached_copy=False)
+    save_network(net, target, classes=classes)
+    return net
+
+
+def difference(
+    net: Any, target: str | os.PathLike[str], shapes: Sequence[tuple[int, int, int]] = ((1, *SIZE),)
+) -> Difference:
+    """Runs images (noise, the same each time) through a network and through what was written of it.
+
+    shapes: number, height and width of each batch. Of a .pth file the last convolution is compared. Returns
+    the worst found. Raises ArgumentError where onnxruntime is missing, NetworkFormatError where the outputs'
+    shapes differ.
+    """
+    target = Path(target)
+    first, channels, what = _source(net, target)
+    second = _written(net, target)
+    random = torch.Generator().manual_seed(0)
+    found = []
+    with torch.inference_mode():
+        for number, height, width in shapes:
+            image = torch.rand((number, channels, height, width), generator=random) * 255
+            one, other = first(image), second(image)
+            if one.shape != other.shape:
+                raise NetworkFormatError(
+                    f"{target} gives {tuple(other.shape)}, the source {tuple(one.shape)}"
+                )
+            found.append(Difference(float((one - other).abs().max()), float(one.abs().max()), what))
+    return max(found, key=lambda difference: difference.relative)
+
+
+def _source(net: Any, target: Path) -> tuple[Callable[[Tensor], Tensor], int, str]:
+    """What is compared of the network that was converted, the channels of its images, and its name."""
+    if target.suffix == ".pth":
+        return lambda image: net(net.prepare(image), stop="conv5_3"), 3, "conv5_3"
+    describer = Describer(net)
+    return describer, describer.channels, "descriptors" if describer.flat else "maps"
+
+
+def _written(net: Any, target: Path) -> Callable[[Tensor], Tensor]:
+    """What the written file computes of images."""
+    if target.suffix == ".onnx":
+        return lambda image: torch.from_numpy(run_onnx(target, image.numpy()))
+    if target.suffix == ".pt2":
+        return torch.export.load(target).module()
+    written = load_network(target, cached_copy=False)
+    if target.suffix == ".pth":
+        return lambda image: written(net.prepare(image), stop="conv5_3")
+    return Describer(written)
+
+
+def run_onnx(path: str | os.PathLike[str], images: np.ndarray) -> np.ndarray:
+    """The output of an ONNX file, by onnxruntime; ArgumentError where that is not installed."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ArgumentError('checking ONNX needs onnxruntime: pip install "deepibl[onnx]"') from error
+    session = onnxruntime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"images": images})[0])

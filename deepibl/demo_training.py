@@ -1,0 +1,187 @@
+"""`deepibl demo --train`: a small network learns the toy city from a random start, with SARE, on a CPU.
+
+The network that comes out is the one that ships: weights/README.md names the command.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepibl import clusters, network_build
+from deepibl.checkpoints import SessionFiles
+from deepibl.datasets import PlaceDataset, load_dbstruct
+from deepibl.images import read_image
+from deepibl.networks import save_network
+from deepibl.sessions import Results, read_results, read_session_network
+from deepibl.toycity import make_city
+from deepibl.trainers import TRAINERS
+from deepibl.training_console import Console
+from deepibl.training_events import TrainingListener
+from deepibl.training_options import TrainingOptions
+from deepibl.training_session import Course, run_session
+from matlab_compat.simplenn import SimpleNN
+
+SIZE = (160, 120)  # photos, pixels
+SPLITS = {"train": (320, 240), "val": (160, 100)}  # database images and queries
+CHANNELS = (3, 16, 32, 64, 64)
+PIXEL_SCALE = 64.0  # about the deviation of an image's pixels
+CLUSTERS = 64
+DEMO_TRAINER = "trainGaussKernalInd"
+
+OPTIONS: dict[str, Any] = {
+    "netID": "toycity",
+    "layerName": "conv4",
+    "method": "vlad_preL2_intra",
+    "batchSize": 4,
+    "learningRate": 0.1,
+    "weightDecay": 0.0001,
+    # from random weights the hardest negatives of many are too hard: few are drawn, none remembered
+    "nNegChoice": 12,
+    "nNegCap": 5,
+    "nNegCache": 0,
+    "nEpoch": 8,
+    "compFeatsFrequency": 1000,
+    "saveFrequency": 120,
+    "computeBatchSize": 16,
+    "nTestRankSample": 200,
+    "numThreads": 2,
+    "useGPU": False,
+}
+
+
+@dataclass(frozen=True)
+class ToyCity:
+    """The photos to train and to test on, and where what is made goes."""
+
+    folder: Path
+    train: PlaceDataset
+    val: PlaceDataset
+
+
+def photograph(folder: str | os.PathLike[str], seed: int = 0, *, workers: int = 2) -> ToyCity:
+    """Photographs the districts `train` and `val` of a toy city into a folder; what is there is kept."""
+    place = Path(folder)
+    sets = []
+    for split, (images, queries) in SPLITS.items():
+        path = make_city(
+            place / "city",
+            images=images,
+            queries=queries,
+            seed=seed,
+            size=SIZE,
+            split=split,
+            workers=workers,
+            progress=False,
+        )
+        sets.append(load_dbstruct(path, root=path.parent))
+    return ToyCity(place, *sets)
+
+
+def random_network(seed: int = 0) -> SimpleNN:
+    """Four convolutions with random weights, which halve the image three times; their output is conv4."""
+    random = np.random.RandomState(seed)
+    layers: list[dict[str, Any]] = []
+    for number, (inputs, outputs) in enumerate(pairwise(CHANNELS), start=1):
+        side = 5 if number == 1 else 3
+        spread = np.sqrt(2 / (side * side * inputs)) / (PIXEL_SCALE if number == 1 else 1)
+        weight = random.standard_normal((side, side, inputs, outputs)) * spread
+        layers.append(
+            {
+                "type": "conv",
+                "name": f"conv{number}",
+                "weights": [weight.astype(np.float32), np.zeros((outputs, 1), np.float32)],
+                "stride": np.full((1, 2), 2.0 if number == 1 else 1.0),
+                "pad": np.full((1, 4), float(side // 2)),
+            }
+        )
+        if number < 3:
+            layers.append(_pool(f"pool{number}"))
+        if number < len(CHANNELS) - 1:
+            layers.append({"type": "relu", "name": f"relu{number}"})
+    mean = np.full((SIZE[1], SIZE[0], 3), 116, np.float32)
+    normalization = {"imageSize": np.array([[float(SIZE[1]), float(SIZE[0]), 3.0]]), "averageImage": mean}
+    meta = {"normalization": normalization, "netID": "toycity", "sessionID": "toycity_offtheshelf"}
+    return SimpleNN(
+        [network_build.plain_layer(fields, index) for index, fields in enumerate(layers)], meta
+    ).eval()
+
+
+def train_in_city(
+    city: ToyCity,
+    trainer: str = DEMO_TRAINER,
+    seed: int = 0,
+    changes: Mapping[str, Any] | None = None,
+    listeners: Iterable[TrainingListener] = (),
+) -> Results:
+    """Trains a random network in the city by one of `deepibl.trainers`; seed: of its weights.
+
+    changes: options other than OPTIONS. What was interrupted goes on; its files lie in the city's folder.
+    """
+    prefix = f"{city.folder}/seed{seed}_"
+    session = (changes or {}).get("sessionID", trainer.removeprefix("train"))
+
+    def build(options: TrainingOptions) -> SimpleNN:
+        return _with_pooling(random_network(seed), options, city.train, prefix)
+
+    given = {**OPTIONS, "sessionID": session, "checkpoint0suffix": f"seed{seed}", **(changes or {})}
+    run_session(Course(TRAINERS[trainer], city.train, city.val, build, prefix), given, listeners)
+    return read_results(SessionFiles(prefix, session))
+
+
+def run_training_demo(
+    folder: str | os.PathLike[str], *, seed: int = 0, say: Callable[[str], object] = print
+) -> Results:
+    """The demo: photographs a city, trains in it, prints the original's table of the best epoch.
+
+    folder: where photos, session, curves and the trained network (toycity.mat) go; the same call after an
+    interruption goes on. Takes a few minutes on two cores.
+    """
+    counts = sum(map(sum, SPLITS.values()))
+    say(f"1. {counts} photos of a toy city, seed {seed}: one district to learn from, another to be tested in")
+    city = photograph(folder, seed)
+    say(f"2. {DEMO_TRAINER}: SARE, from random weights")
+    results = train_in_city(city, seed=seed, listeners=[Console()])
+    say("3. Recall@N in the other district, before training and after the best epoch\n")
+    say(results.table())
+    files = SessionFiles(f"{city.folder}/seed{seed}_", results.session)
+    target = city.folder / "toycity.mat"
+    save_network(read_session_network(files, results.best), target)
+    say(f"\nThe trained network, for MATLAB too: {target}")
+    return results
+
+
+def _with_pooling(net: SimpleNN, options: TrainingOptions, train: PlaceDataset, prefix: str) -> SimpleNN:
+    method = network_build.parse_method(options.method)
+    if not method.needs_clusters:
+        return network_build.add_pooling(net, method)
+    described = network_build.add_pre_l2(net) if method.pre_l2 else net
+
+    def compute() -> np.ndarray:
+        return clusters.local_descriptors(
+            described, lambda i: read_image(train.image_paths("db")[i]), train.numImages
+        )
+
+    stem = f"{prefix}{train.name}_{options.layerName}"
+    centres = clusters.get_clusters(
+        compute, k=CLUSTERS, cluster_file=f"{stem}_clst.mat", descriptor_file=f"{stem}_descs.mat"
+    )
+    descriptors = clusters.training_descriptors(compute, f"{stem}_descs.mat")
+    return network_build.add_pooling(
+        net, method, centres=centres, descriptors=descriptors, training_set=train.name
+    )
+
+
+def _pool(name: str) -> dict[str, Any]:
+    return {
+        "type": "pool",
+        "name": name,
+        "method": "max",
+        "pool": np.full((1, 2), 2.0),
+        "stride": np.full((1, 2), 2.0),
+        "pad": np.zeros((1, 4)),
+    }

@@ -1,0 +1,151 @@
+"""Networks for other runtimes: ONNX and torch.export, with any number of images of any size.
+
+>>> save_onnx(net, "model.onnx")                  # images (N, 3, H, W), RGB, 0..255 -> descriptors (N, D)
+>>> save_exported(net, "model.pt2")               # torch.export.load("model.pt2").module()(images)
+"""
+
+import importlib.util
+import os
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from matlab_compat.dagnn import DagNN
+from matlab_compat.errors import ArgumentError, NetworkFormatError
+from matlab_compat.files import atomic_output
+from matlab_compat.image_network import ImageNetwork
+
+SIDE = (96, 128)  # of the image that a network is traced with
+
+
+class Describer(nn.Module):
+    """Images in, the network's result out, preparation included: what an exported file computes.
+
+    Descriptors (whose size does not depend on the image's) come out as (N, D), maps as (N, C, h, w).
+    """
+
+    mean: Tensor | None
+
+    def __init__(self, net: Any) -> None:
+        super().__init__()
+        self.net = net.eval()
+        mean = mean_of(net)
+        self.register_buffer("mean", None if mean is None else mean[:, None, None].clone())
+        self.channels = input_channels(net)
+        self.flat = gives_descriptors(net)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, channels, H, W), 0..255 where the network has a mean -> (N, D) or (N, C, h, w)."""
+        if self.mean is not None:
+            images = images - self.mean
+        elif not isinstance(self.net, ImageNetwork):
+            images = self.net.prepare(images)
+        found = self.net(images)
+        return found.flatten(1) if self.flat else found
+
+
+def mean_of(net: Any) -> Tensor | None:
+    """The mean that a MatConvNet network subtracts; None where it states none, and for other networks."""
+    try:
+        return net.mean_pixel if isinstance(net, ImageNetwork) else None
+    except NetworkFormatError:
+        return None
+
+
+def input_channels(net: Any) -> int:
+    """How many channels an image for this network has."""
+    mean = mean_of(net)
+    if mean is not None and len(mean) > 1:
+        return len(mean)
+    if isinstance(net, DagNN):
+        first = next((layer for layer in (net[i] for i in net.order) if layer.params), None)
+        return 3 if first is None else (*net.shapes(first)[0], 1, 1)[2]
+    weights = [layer.weights for layer in net] if isinstance(net, ImageNetwork) else []  # type: ignore
+    first_weights = next((found for found in weights if found and found[0] is not None), None)
+    return first_weights[0].shape[1] if first_weights else 3
+
+
+def gives_descriptors(net: Any) -> bool:
+    """Whether the output has one size for images of different sizes."""
+    sizes = []
+    with torch.no_grad():
+        for side in SIDE, (SIDE[0] * 2, SIDE[1] * 2):
+            image = torch.zeros(1, input_channels(net), *side)
+            found = net(image if isinstance(net, ImageNetwork) else net.prepare(image))
+            if not isinstance(found, Tensor):
+                names = ", ".join(found)
+                raise NetworkFormatError(
+                    f"the network has several results ({names}): one is what can be exported"
+                )
+            sizes.append(tuple(found.shape[1:]))
+    return sizes[0] == sizes[1]
+
+
+def _dynamic(describer: Describer) -> tuple[tuple[Tensor], Any]:
+    """An image to trace with, and which of its sides may vary."""
+    example = torch.rand(2, describer.channels, *SIDE) * 255
+    number, height, width = (torch.export.Dim.DYNAMIC,) * 3
+    return (example,), ({0: number, 2: height, 3: width},)
+
+
+def exported(net: Any) -> torch.export.ExportedProgram:
+    """The network as a torch.export program for any number and size of images.
+
+    Raises NetworkFormatError where torch cannot trace it.
+    """
+    describer = Describer(net)
+    example, shapes = _dynamic(describer)
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's own, about its own internals
+            return torch.export.export(describer, example, dynamic_shapes=shapes, strict=False)
+    except Exception as error:  # torch.export raises many kinds
+        first = str(error).strip().splitlines()[0]
+        raise NetworkFormatError(f"torch cannot export this network: {first}") from error
+
+
+def save_exported(net: Any, path: str | os.PathLike[str]) -> None:
+    """Writes a .pt2 file for torch.export.load; raises what `exported` raises.
+
+    The program takes any number of images of any size, but for sides so short that maps shrink to one row or
+    column: torch knows no size that may also be 1, and refuses them.
+    """
+    program = exported(net)
+    with atomic_output(path) as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with open(temporary, "wb") as file:
+            torch.export.save(program, file)
+
+
+def save_onnx(net: Any, path: str | os.PathLike[str]) -> None:
+    """Writes an ONNX file: input `images` (N, channels, H, W), output `descriptors`, N, H and W free.
+
+    The file holds its weights, and the network's provenance in its metadata. Raises ArgumentError where the
+    packages onnx and onnxscript are missing (pip install "deepibl[onnx]"), NetworkFormatError where the
+    network cannot be exported.
+    """
+    missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ArgumentError(f'writing ONNX needs {" and ".join(missing)}: pip install "deepibl[onnx]"')
+    import onnx
+
+    program = exported(net)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = torch.onnx.export(
+            program, dynamo=True, input_names=["images"], output_names=["descriptors"], verbose=False
+        )
+    assert made is not None
+    model = made.model_proto
+    for name, value in _provenance(net).items():
+        model.metadata_props.add(key=name, value=value)
+    with atomic_output(path) as temporary:
+        onnx.save(model, str(temporary))
+
+
+def _provenance(net: Any) -> dict[str, str]:
+    from deepibl.networks import provenance
+
+    return provenance(net) if isinstance(net, ImageNetwork) else {"network_id": net.network_id()}

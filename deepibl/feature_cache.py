@@ -1,0 +1,95 @@
+"""The features that mining and tests use: those before training, shared by runs, and those of refreshes."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from deepibl.features import extract_to_file, read_features
+from deepibl.training_events import TrainingListener
+from deepibl.training_options import TrainingOptions
+
+Features = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class FeatureMaker:
+    """Computes features of data sets with a network in training, into files of MATLAB's layout.
+
+    net: on its device. Features are computed in test mode; the network's mode is put back afterwards.
+    """
+
+    net: Any
+    options: TrainingOptions
+    listener: TrainingListener
+
+    def files(self, dataset: Any, queries: str, database: str) -> Features:
+        """Features (queries (Q, D), database (N, D)) of these files, computed where they are not there.
+
+        Computing holds a lock beside the file, so that of several runs one computes and the others wait.
+        Raises FeatureFileError for a file whose size does not fit, ExtractionError for unreadable images.
+        """
+        self._make(dataset.qPath, dataset.qImageFns, queries)
+        self._make(dataset.dbPath, dataset.dbImageFns, database)
+        return self.read(dataset, queries, database)
+
+    def read(self, dataset: Any, queries: str, database: str) -> Features:
+        """The features of two files that are there; raises FeatureFileError if they do not fit."""
+        query_features = read_features(queries, count=dataset.numQueries)
+        return query_features, read_features(database, count=dataset.numImages, dim=query_features.shape[1])
+
+    def _make(self, root: Any, names: Any, path: str) -> None:
+        if os.path.exists(path):
+            return
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{path}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            self.listener.computing(f"{path}: another run is computing it, waiting")
+            lock.acquire()
+        try:
+            if not os.path.exists(path):
+                self._extract(str(root), list(names), path)
+        finally:
+            lock.release()
+
+    def _extract(self, root: str, names: list[str], path: str) -> None:
+        self.listener.computing(f"{path}: features of {len(names)} images")
+        training = self.net.training
+        self.net.eval()
+        try:
+            extract_to_file(
+                self.net,
+                root,
+                names,
+                path,
+                batch_size=self.options.computeBatchSize,
+                device=str(next(self.net.parameters()).device),
+            )
+        finally:
+            self.net.train(training)
+
+
+def initial_names(options: TrainingOptions, train_set: Any, val_set: Any) -> dict[str, str]:
+    """The names of the files of features before training (and geoCenters), where the options have none.
+
+    They hold data set, network, layer, method and checkpoint0suffix, so runs that share these share files.
+    Ported from: deepIBL/trainGaussKernalInd.m
+    """
+    suffix = options.checkpoint0suffix
+    names = {}
+    for option, dataset, end in (
+        ("dbCheckpoint0", train_set, "db"),
+        ("qCheckpoint0", train_set, "q"),
+        ("dbCheckpoint0val", val_set, "db"),
+        ("qCheckpoint0val", val_set, "q"),
+        ("geoCenters", val_set, "geocenter"),
+    ):
+        stem = f"{dataset.name}_{options.netID}_{options.layerName}_{options.method}_{suffix}"
+        ending = "mat" if option == "geoCenters" else "bin"
+        names[option] = getattr(options, option) or f"{options.outPrefix}{stem}{end}.{ending}"
+    return names

@@ -1,0 +1,215 @@
+"""`deepibl heatmap`: the maps of one photo, or of a pair, by one network or several, drawn on one sheet."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from deepibl.cells import CellAssignment, cell_assignment, cell_shares
+from deepibl.describe import device_of
+from deepibl.heatmap import METHODS as PIXEL_METHODS
+from deepibl.heatmap import descriptor, fit, heat
+from deepibl.images import read_image
+from deepibl.overlay import SMOOTHING, cluster_colours, cluster_overlay, heat_overlay, outline_cells
+from matlab_compat.errors import ArgumentError
+from matlab_compat.files import atomic_output
+
+METHODS = (*PIXEL_METHODS, "clusters", "cells")
+MAX_PIXELS = 2**20
+_TITLES = {
+    "gradient": "gradient",
+    "guided": "guided gradient",
+    "occlusion": "occlusion",
+    "clusters": "NetVLAD clusters",
+    "cells": "cells that count",
+}
+_MARKED_CELLS = 8
+Progress = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One picture of a sheet: `picture` (H, W, 3) uint8, and the map that it shows, `values` (h, w)."""
+
+    method: str
+    picture: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Row:
+    """One photo seen by one network. similarity: cosine to the other photo, None without one."""
+
+    network: str
+    photo: str
+    pixels: np.ndarray
+    similarity: float | None
+    drawings: list[Drawing] = field(default_factory=list)
+
+
+def heatmap_rows(
+    networks: Sequence[tuple[str, nn.Module]],
+    photo: str | os.PathLike[str],
+    *,
+    methods: Sequence[str] = PIXEL_METHODS,
+    against: str | os.PathLike[str] | None = None,
+    resize: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    progress: Progress | None = None,
+    **occlusion: Any,
+) -> list[Row]:
+    """A row for each network and photo; with `against` both photos, each against the other.
+
+    networks: (label, network). methods: of METHODS; 'cells' needs `against`, 'clusters' and 'cells' a
+    NetVLAD layer. resize: shorter side in pixels, as the network's images are scaled elsewhere.
+    max_pixels: larger photos are scaled down for the computation. progress: called with what is computed
+    next. occlusion: `patch`, `step`, `batch_size` of `occlusion_map`.
+    Raises ArgumentError for methods that are unknown or lack what they need; ImageReadError.
+    """
+    _check(methods, against)
+    files = [photo] if against is None else [photo, against]
+    images = [fit(read_image(file, resize), max_pixels) for file in files]
+    settings = {**occlusion, "progress": _every_tenth(progress)}
+    rows = []
+    for label, net in networks:
+        images = [image.to(device_of(net)) for image in images]
+        for file, image, other in zip(files, images, (images[1:] + images[:1]), strict=True):
+            partner = None if against is None else other
+            row = Row(label, os.fspath(file), _pixels(image), _similarity(net, image, partner))
+            for method in methods:
+                if progress:
+                    progress(f"{Path(file).name}: {_TITLES[method]} ({label})")
+                row.drawings.append(_draw(net, method, image, partner, row.pixels, settings))
+            rows.append(row)
+    return rows
+
+
+def write_sheet(rows: Sequence[Row], path: str | os.PathLike[str], *, width: float = 3.2) -> None:
+    """Writes the rows as one PNG: photo, then maps. width: inches (of 100 pixels) of a picture.
+
+    Raises ArgumentError for a path of another suffix.
+    """
+    check_sheet(path)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = 1 + max(len(row.drawings) for row in rows)
+    shapes = [row.pixels.shape for row in rows]
+    heights = [width * shape[0] / shape[1] + 0.48 for shape in shapes]
+    figure = Figure(figsize=(columns * width, sum(heights) + 0.12), dpi=100)
+    FigureCanvasAgg(figure)
+    figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
+    grid = figure.subplots(len(rows), columns, squeeze=False, gridspec_kw={"height_ratios": heights})
+    for axes, row in zip(grid, rows, strict=True):
+        titles = [_caption(row), *(_TITLES[drawing.method] for drawing in row.drawings)]
+        pictures = [row.pixels, *(drawing.picture for drawing in row.drawings)]
+        for cell in axes:
+            cell.set_axis_off()
+        for cell, title, picture in zip(axes, titles, pictures, strict=False):
+            cell.imshow(picture, interpolation="antialiased")
+            cell.set_title(title, fontsize=8.5, parse_math=False, pad=3)
+    with atomic_output(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def check_sheet(path: str | os.PathLike[str]) -> None:
+    """Raises ArgumentError unless the path is one that a sheet can be written to: a .png."""
+    if Path(path).suffix.lower() != ".png":
+        raise ArgumentError(f"{os.fspath(path)}: sheets are PNG files; give a name that ends in .png")
+
+
+def write_maps(rows: Sequence[Row], folder: str | os.PathLike[str]) -> list[Path]:
+    """Writes each map as an overlay PROW_METHOD.png of the photo's size and as numbers PROW_METHOD.npy."""
+    from PIL import Image
+
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    written = []
+    for number, row in enumerate(rows, start=1):
+        for drawing in row.drawings:
+            stem = target / f"{number}_{Path(row.photo).stem}_{drawing.method}"
+            with atomic_output(f"{stem}.png") as temporary:
+                Image.fromarray(drawing.picture).save(temporary, "PNG")
+            with atomic_output(f"{stem}.npy") as temporary, open(temporary, "wb") as file:
+                np.save(file, drawing.values)
+            written += [Path(f"{stem}.png"), Path(f"{stem}.npy")]
+    return written
+
+
+def _every_tenth(progress: Progress | None) -> Callable[[int, int], object] | None:
+    """Tells of occlusion's patches about ten times a map: it takes one forward pass a patch."""
+    if progress is None:
+        return None
+    told = [0]
+
+    def tell(done: int, total: int) -> None:
+        tenth = 10 * done // total
+        if tenth != told[0]:
+            told[0] = tenth % 10
+            progress(f"  {done} of {total} patches")
+
+    return tell
+
+
+def _check(methods: Sequence[str], against: object) -> None:
+    unknown = [method for method in methods if method not in METHODS]
+    if unknown or not methods:
+        raise ArgumentError(f"--method is one of {', '.join(METHODS)}, not {', '.join(unknown) or 'nothing'}")
+    if "cells" in methods and against is None:
+        raise ArgumentError("the cells that count are those of a pair: give the other photo (--against)")
+
+
+def _draw(
+    net: nn.Module,
+    method: str,
+    image: Tensor,
+    other: Tensor | None,
+    pixels: np.ndarray,
+    settings: dict[str, Any],
+) -> Drawing:
+    if method == "clusters":
+        found = cell_assignment(net, image)
+        count = len(found.weights)
+        return Drawing(method, cluster_overlay(pixels, found.labels, count, found.certainty), found.labels)
+    if method == "cells" and other is not None:
+        return _draw_cells(net, image, other, pixels)
+    values = heat(net, image, method, against=other, **(settings if method == "occlusion" else {}))
+    smooth = 2 * SMOOTHING if method == "occlusion" else SMOOTHING  # a patch's edges mean nothing
+    signed = method == "occlusion" and other is not None
+    return Drawing(method, heat_overlay(pixels, values, signed=signed, smooth=smooth), values)
+
+
+def _draw_cells(net: nn.Module, image: Tensor, other: Tensor, pixels: np.ndarray) -> Drawing:
+    found, assigned = cell_shares(net, image, other), cell_assignment(net, image)
+    strongest = found.strongest(_MARKED_CELLS, apart=max(1, min(found.shares.shape) // 8))
+    picture = heat_overlay(pixels, found.shares, signed=True)
+    picture = outline_cells(picture, found.shares.shape, strongest, _colours_of(assigned, strongest))
+    return Drawing("cells", picture, found.shares)
+
+
+def _colours_of(assigned: CellAssignment, cells: Sequence[tuple[int, int]]) -> np.ndarray:
+    return cluster_colours(len(assigned.weights))[[assigned.labels[cell] for cell in cells]]
+
+
+def _pixels(image: Tensor) -> np.ndarray:
+    return image.permute(1, 2, 0).round().clamp(0, 255).byte().cpu().numpy()
+
+
+def _similarity(net: nn.Module, image: Tensor, other: Tensor | None) -> float | None:
+    if other is None:
+        return None
+    first, second = (descriptor(net, picture) for picture in (image, other))
+    return float(first @ second / (first.norm() * second.norm()).clamp_min(1e-12))
+
+
+def _caption(row: Row) -> str:
+    below = _short(row.network, 24) + ("" if row.similarity is None else f" · cosine {row.similarity:.3f}")
+    return f"{_short(Path(row.photo).name, 34)}\n{below}"
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most // 2 - 1] + "…" + text[-most // 2 :]

@@ -1,0 +1,121 @@
+"""Sessions of training: the best network, its table and curves, clearing up. Epochs count from 1."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepibl.checkpoints import SessionFiles
+from deepibl.history import Curves, History
+from deepibl.paths import localPaths
+from deepibl.plotting import plot_recall, plot_training
+from deepibl.sessions import read_results, read_session_network
+from deepibl.training_options import TrainingOptions
+from matlab_compat.errors import ArgumentError
+from matlab_compat.matfile import scalar, text
+from matlab_compat.relja import relja_display
+from matlab_compat.rng import Generator, rng
+from matlab_compat.simplenn import SimpleNN
+
+
+def pickBestNet(
+    sessionID: str, N: int = 5, verbose: int = 2, *, paths: Any = None, outPrefix: str | None = None
+) -> tuple[int, SimpleNN]:
+    """The best epoch of a session by validation Recall@N, and its network without momenta.
+
+    verbose: 0 says nothing, 1 prints the original's table, 2 also writes its two figures as PNG beside the
+    session's files. outPrefix: if the session was given one; otherwise localPaths'.
+    Raises SessionError for a session that is not there or not tested.
+
+    Ported from: netvlad/pickBestNet.m
+    """
+    files = _files(sessionID, paths, outPrefix)
+    results = read_results(files, N)
+    if verbose > 0:
+        relja_display("%s", results.table())
+    if verbose > 1:
+        options = results.options
+        plot_training(results.history, options, files.plot, queries=results.queries)
+        title = " ".join([sessionID, options.netID, options.layerName, options.dbValName, options.method])
+        plot_recall(options.recallNs, results.trained, results.off_the_shelf, title, files.recall_plot)
+        relja_display("figures: %s, %s", files.plot, files.recall_plot)
+    return results.best, read_session_network(files, results.best)
+
+
+def cleanup(
+    sessionID: str, doDelete: bool = False, *, paths: Any = None, outPrefix: str | None = None
+) -> list[Path]:
+    """Deletes the files of a session's epochs but the best one's (as pickBestNet says); gives their names.
+
+    Without doDelete it only says which they are.
+    Ported from: netvlad/cleanup.m
+    """
+    files = _files(sessionID, paths, outPrefix)
+    results = read_results(files)
+    epochs = range(1, len(results.history.val.recall) + 2)
+    found = [files.epoch(epoch) for epoch in epochs if epoch != results.best and files.epoch(epoch).exists()]
+    for path in found:
+        relja_display("%s: %s", "Deleting" if doDelete else "Would delete", path)
+        if doDelete:
+            path.unlink()
+    return found
+
+
+def plotResults(
+    obj: History | Mapping[str, Any],
+    opts: TrainingOptions | Mapping[str, Any],
+    auxData: Mapping[str, Any] | None = None,
+    startVals: Mapping[str, Any] | None = None,
+    w: int | None = None,
+    *,
+    path: str | Path | None = None,
+) -> Path:
+    """Draws the curves of a training as PNG: obj, opts and auxData of a session's file.
+
+    startVals: results before training, where obj has none. w: batches to smooth the loss over. path: of the
+    PNG (default: beside the session's files).
+    Ported from: netvlad/plotResults.m
+    """
+    history = obj if isinstance(obj, History) else History.from_matlab(obj)
+    options = opts if isinstance(opts, TrainingOptions) else TrainingOptions.from_mapping(opts)
+    if startVals is not None and history.pretrain is None:
+        history.pretrain = {which: Curves.from_matlab(startVals[which]) for which in ("val", "train")}
+    target = path or SessionFiles(options.outPrefix, options.sessionID).plot
+    queries = int(scalar(auxData["numTrain"])) if auxData and "numTrain" in auxData else 1
+    return plot_training(history, options, target, queries=queries, window=w)
+
+
+def saveNet(
+    net: SimpleNN | Mapping[str, Any],
+    obj: Mapping[str, Any],
+    opts: Mapping[str, Any] | TrainingOptions,
+    auxData: Mapping[str, Any] | None,
+    ID: str,
+    description: str = "",
+    verbose: bool = False,
+    *,
+    generator: Generator | None = None,
+) -> Path:
+    """Writes a session's file <outPrefix><sessionID>_<ID>.mat, as v7, and the same as …_latest.mat.
+
+    ID: 'ep000001_latest' and the like. generator: its state goes into auxData.rngState (default: MATLAB's
+    after start-up). The trainers need no call of this: they save by themselves.
+    Raises SessionError where it cannot be written. Ported from: netvlad/saveNet.m
+    """
+    match = re.fullmatch(r"ep(\d{6})_latest", ID)
+    if not match:
+        raise ArgumentError(f"ID names an epoch, as 'ep000001_latest'; not {ID!r}")
+    struct = opts.to_matlab() if isinstance(opts, TrainingOptions) else dict(opts)
+    session = text(struct["sessionID"])
+    if verbose:
+        relja_display("saving net %s %s : %s", session, ID, description)
+    state = (generator or rng()).state.reshape(-1, 1)
+    aux = {**(auxData or {}), "rngState": {"Type": "twister", "Seed": np.zeros((1, 1)), "State": state}}
+    variables = {"net": net.to_matlab() if isinstance(net, SimpleNN) else net, "obj": obj, "opts": struct}
+    return SessionFiles(text(struct["outPrefix"]), session).save(int(match[1]), {**variables, "auxData": aux})
+
+
+def _files(session: str, paths: Any, prefix: str | None) -> SessionFiles:
+    return SessionFiles(localPaths(paths).outPrefix if prefix is None else prefix, session)

@@ -1,0 +1,97 @@
+"""The seven trainers under their own names: trainGaussKernalInd(dbTrain, dbVal, 'netID', 'vd16', …).
+
+All options (see `deepibl.training_options.TrainingOptions`) as keywords or in MATLAB's style. Beside them, as
+keywords only: paths (what localPaths takes), generator (where random numbers come from; default: MATLAB's
+after start-up), listeners (`deepibl.training_events.TrainingListener`s; default: what the original prints and
+draws), keep_momentum (False: from startEpoch on with zero momenta, as the original), stand_in (see loadNet).
+Each trains to the last epoch, going on with a session that was interrupted, and returns the sessionID.
+
+Ported from: deepIBL/train*.m, netvlad/trainWeakly.m
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+
+from deepibl.matlab.networks import addLayers, loadNet
+from deepibl.paths import localPaths
+from deepibl.trainers import TRAINERS
+from deepibl.training_events import TrainingListener
+from deepibl.training_options import OPTION_NAMES, TrainingOptions
+from deepibl.training_session import Course, run_session
+from matlab_compat.arguments import options
+from matlab_compat.simplenn import SimpleNN
+
+_NOT_GIVEN = object()
+
+
+def trainGaussKernalInd(dbTrain: Any, dbVal: Any, *args: Any, **kwargs: Any) -> str:
+    """SARE, Gaussian kernel, each negative apart. Ported from: deepIBL/trainGaussKernalInd.m"""
+    return _train("trainGaussKernalInd", dbTrain, dbVal, args, **kwargs)
+
+
+def trainGaussKernalJoint(dbTrain: Any, dbVal: Any, *args: Any, **kwargs: Any) -> str:
+    """SARE, Gaussian kernel, negatives together. Ported from: deepIBL/trainGaussKernalJoint.m"""
+    return _train("trainGaussKernalJoint", dbTrain, dbVal, args, **kwargs)
+
+
+def trainCauchyKernelInd(dbTrain: Any, dbVal: Any, *args: Any, **kwargs: Any) -> str:
+    """SARE, Cauchy kernel, each negative apart. Ported from: deepIBL/trainCauchyKernelInd.m"""
+    return _train("trainCauchyKernelInd", dbTrain, dbVal, args, **kwargs)
+
+
+def trainCauchyKernelJoint(dbTrain: Any, dbVal: Any, *args: Any, **kwargs: Any) -> str:
+    """SARE, Cauchy kernel, negatives together. Ported from: deepIBL/trainCauchyKernelJoint.m"""
+    return _train("trainCauchyKernelJoint", dbTrain, dbVal, args, **kwargs)
+
+
+def trainExpKernalInd(dbTrain: Any, dbVal: Any, *args: Any, **kwargs: Any) -> str:
+    """SARE, exponential kernel, each negative apart. Ported from: deepIBL/trainExpKernalInd.m"""
+    return _train("trainExpKernalInd", dbTrain, dbVal, args, **kwargs)
+
+
+def trainExpKernalJoint(dbTrain: Any, dbVal: Any, *args: Any, **kwargs: Any) -> str:
+    """SARE, exponential kernel, negatives together. Ported from: deepIBL/trainExpKernalJoint.m"""
+    return _train("trainExpKernalJoint", dbTrain, dbVal, args, **kwargs)
+
+
+def trainWeakly(dbTrain: Any, dbVal: Any, *args: Any, **kwargs: Any) -> str:
+    """NetVLAD's weakly supervised triplet ranking loss. Ported from: netvlad/trainWeakly.m"""
+    return _train("trainWeakly", dbTrain, dbVal, args, **kwargs)
+
+
+def _train(
+    name: str,
+    db_train: Any,
+    db_val: Any,
+    args: tuple[Any, ...],
+    *,
+    paths: Any = None,
+    generator: Any = None,
+    listeners: Iterable[TrainingListener] | None = None,
+    keep_momentum: bool = True,
+    stand_in: str | None = None,
+    **kwargs: Any,
+) -> str:
+    """What all trainers do; name: of the trainer in `deepibl.trainers`."""
+    where = localPaths(paths)
+
+    def build(opts: TrainingOptions) -> SimpleNN:
+        net = loadNet(opts.netID, opts.layerName, paths=where, stand_in=stand_in)
+        used = {**vars(opts), "useGPU": opts.useGPU and torch.cuda.is_available()}
+        return addLayers(net, used, db_train, paths=where)
+
+    course = Course(TRAINERS[name], db_train, db_val, build, where.outPrefix, generator, keep_momentum)
+    given = _given(args, kwargs)
+    if listeners is None:
+        from deepibl.training_console import usual_listeners
+
+        listeners = usual_listeners()
+    return run_session(course, given, listeners).options.sessionID
+
+
+def _given(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that the caller gave, under their exact names."""
+    found = options(dict.fromkeys(OPTION_NAMES, _NOT_GIVEN), args, kwargs)
+    return {name: value for name, value in vars(found).items() if value is not _NOT_GIVEN}

@@ -1,0 +1,105 @@
+"""Figures as NetVLAD's demo.m draws them: Recall@N, and Recall@N over the dimensions that are kept.
+
+Files are drawn without a display; `show=True` opens a window where matplotlib can, and keeps it open.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from deepibl.datasets import PlaceDataset
+from deepibl.evaluation import crop_features, recall_at_n
+from matlab_compat.errors import ArgumentError
+from matlab_compat.files import atomic_output
+
+CROP_TO_DIMS = (64, 128, 256, 512, 1024, 2048, 4096)
+_SUFFIXES = (".png", ".pdf", ".svg")
+
+
+def recall_by_dimension(
+    query_features: Any,
+    database_features: Any,
+    dataset: PlaceDataset,
+    dims: Sequence[int] = CROP_TO_DIMS,
+    ns: Sequence[int] = (1, 5, 10),
+) -> dict[int, np.ndarray]:
+    """Recall@N (len(ns),) of descriptors cropped to each number of dimensions (and normalised again).
+
+    Makes sense for whitened descriptors only. Dimensions above the descriptors' own are left out. Raises
+    ArgumentError when none is left, and what `recall_at_n` raises. Ported from: netvlad/demo.m
+    """
+    own = np.shape(query_features)[1]
+    kept = [dim for dim in dims if 1 <= dim <= own]
+    if not kept:
+        raise ArgumentError(f"the descriptors have {own} dimensions; none of {list(dims)} can be kept")
+    return {
+        dim: recall_at_n(
+            crop_features(query_features, dim), crop_features(database_features, dim), dataset, ns
+        ).recalls
+        for dim in kept
+    }
+
+
+def plot_recall_by_dimension(
+    recalls: Mapping[int, float],
+    n: int = 5,
+    *,
+    path: str | os.PathLike[str] | None = None,
+    show: bool = False,
+) -> Any:
+    """The figure of Recall@n over dimensions (logarithmic): recalls maps dimensions to Recall@n.
+
+    path: where to save it, .png, .pdf or .svg. show: in a window. Returns matplotlib's Figure.
+    Ported from: netvlad/demo.m
+    """
+    dims = sorted(recalls)
+    figure, axes = _figure(show)
+    axes.semilogx(dims, [recalls[dim] for dim in dims], "bo-")
+    axes.set_xticks(dims, [str(dim) for dim in dims])
+    axes.minorticks_off()
+    axes.set_xlabel("Number of dimensions")
+    return _finish(figure, axes, f"Recall@{n}", path, show)
+
+
+def plot_recall(
+    ns: Sequence[int],
+    recalls: Sequence[float],
+    *,
+    path: str | os.PathLike[str] | None = None,
+    show: bool = False,
+) -> Any:
+    """The figure of Recall@N; path and show as in `plot_recall_by_dimension`. Ported from: netvlad/demo.m"""
+    figure, axes = _figure(show)
+    axes.plot(ns, recalls, "ro-")
+    axes.set_xlabel("N")
+    return _finish(figure, axes, "Recall@N", path, show)
+
+
+def _figure(show: bool) -> tuple[Any, Any]:
+    size = (5.6, 4.2)
+    if show:
+        import matplotlib.pyplot as plt
+
+        return plt.subplots(figsize=size, layout="constrained")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots()
+
+
+def _finish(figure: Any, axes: Any, label: str, path: str | os.PathLike[str] | None, show: bool) -> Any:
+    axes.set_ylabel(label)
+    axes.grid(True, color="#dddddd")
+    if path is not None:
+        suffix = os.path.splitext(path)[1].lower()
+        if suffix not in _SUFFIXES:
+            raise ArgumentError(f"{os.fspath(path)}: figures are saved as {', '.join(_SUFFIXES)}")
+        with atomic_output(path) as temporary:
+            figure.savefig(temporary, format=suffix[1:], dpi=100)
+    if show:
+        import matplotlib.pyplot as plt
+
+        plt.show()
+    return figure

@@ -1,0 +1,92 @@
+"""What came of a training: its curves, its best epoch, the table about it, and its networks."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from deepibl import network_layers  # noqa: F401  # registers NetVLAD's layers
+from deepibl.checkpoints import SessionFiles
+from deepibl.errors import SessionError
+from deepibl.evaluation import best_epoch
+from deepibl.history import History
+from deepibl.training_options import TrainingOptions
+from deepibl.training_state import take_momentum
+from matlab_compat.matfile import scalar
+from matlab_compat.simplenn import SimpleNN
+
+SHOWN = 6  # values of N in the table
+
+
+@dataclass(frozen=True)
+class Results:
+    """The curves of a session and its best epoch (from 1) by the validation set's Recall@n."""
+
+    session: str
+    options: TrainingOptions
+    history: History
+    queries: int
+    best: int
+
+    @property
+    def trained(self) -> np.ndarray:
+        """Recall@N (R,) of the best epoch on the validation set."""
+        return self.history.val.recall[self.best - 1]
+
+    @property
+    def off_the_shelf(self) -> np.ndarray | None:
+        """Recall@N (R,) before training on the validation set; None where that was not tested."""
+        return self.history.pretrain["val"].recall[0] if self.history.pretrain else None
+
+    def table(self) -> str:
+        """The original's lines about the best epoch: recall before, after, and their ratio."""
+        ns = self.options.recallNs[:SHOWN]
+        line = "=" * (len(ns) * 5 - 1 + 14)
+        epochs = len(self.history.val.recall)
+        lines = [f"{self.session} Best epoch: {self.best} (out of {epochs})", line]
+        lines += [f"Recall@N      {''.join(f'{int(n):04d} ' for n in ns)}", line]
+        trained, before = self.trained[:SHOWN], self.off_the_shelf
+        if before is not None:
+            lines.append(f"off-the-shelf {_row(before[:SHOWN])}")
+        lines.append(f"our trained   {_row(trained)}")
+        if before is not None:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                lines.append(f"trained/shelf {_row(trained / before[:SHOWN])}")
+        return "\n".join(lines)
+
+
+def read_results(files: SessionFiles, n: int = 5) -> Results:
+    """The results of a session; n: the N of Recall@N that decides which epoch is the best.
+
+    Raises SessionError for a session without files, without a test yet, or not tested after every epoch.
+    """
+    variables = files.load(variables=("obj", "opts", "auxData"))
+    options = TrainingOptions.from_mapping(variables["opts"])
+    if options.epochTestFrequency != 1:
+        raise SessionError(
+            f"session {files.session} was tested every {options.epochTestFrequency} epochs "
+            "(epochTestFrequency): which epoch is the best can only be told when each was tested"
+        )
+    history = History.from_matlab(variables["obj"])
+    if not history.val.recall:
+        raise SessionError(f"session {files.session} has no tested epoch yet: its first one is not done")
+    best = best_epoch(np.stack(history.val.recall, axis=1), options.recallNs, n) + 1
+    queries = int(scalar(variables["auxData"]["numTrain"]))
+    return Results(files.session, options, history, queries, best)
+
+
+def read_session_network(files: SessionFiles, epoch: int) -> SimpleNN:
+    """The network after an epoch (from 1), without momenta; its meta says session and epoch.
+
+    Raises SessionError where there is no such file.
+    """
+    net = SimpleNN.from_matlab(files.load(epoch, variables=("net",))["net"])
+    take_momentum(net)
+    net.meta |= {"sessionID": files.session, "epoch": np.array([[float(epoch)]])}
+    return net
+
+
+def _row(values: Any) -> str:
+    """Numbers as C's '%.2f ' prints them, MATLAB's words for what is no number."""
+    words = {"nan": "NaN ", "inf": "Inf ", "-inf": "-Inf "}
+    return "".join(words.get(f"{value:.2f}", f"{value:.2f} ") for value in np.asarray(values, dtype=float))

@@ -1,0 +1,217 @@
+"""A torchvision or timm network as one layer of a SimpleNN, so that everything here works on it.
+
+In a .mat file the layer is a plain struct (type custom, class torchBackbone) that names the library, the
+model and the layer up to which it is kept, and holds its weights as arrays. MATLAB and Octave load that and
+can look at the weights; only deepibl can run it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from deepibl.backbones import Preprocessing
+from matlab_compat.errors import ArgumentError
+from matlab_compat.mat_values import cell_list, vector
+from matlab_compat.mat_values import text as matlab_text
+from matlab_compat.simplenn_layer import CLASS_FIELD, Layer, make_layer, register_custom
+from matlab_compat.simplenn_tidy import cell_row
+from matlab_compat.simplenn_weights import FILTERS, VECTOR, WeightKind, WeightSpec
+
+CLASSNAME = "torchBackbone"
+LIBRARIES = ("torchvision", "timm")
+_PROBE = (64, 96)  # of the image that tells the number of channels
+
+
+def build_body(library: str, model: str, layer: str) -> nn.Module:
+    """A library's model up to a layer, with random weights: (N, 3, H, W) -> that layer's maps.
+
+    Raises ArgumentError for a library, model or layer that is not there; says which there are.
+    """
+    whole = _MAKERS[_library(library)](model)
+    names = [name for name, _ in whole.named_modules() if name]
+    if layer not in names:
+        top = [name for name, _ in whole.named_children()]
+        raise ArgumentError(f"{library}'s {model} has no layer {layer!r}; at the top it has {', '.join(top)}")
+    from torchvision.models.feature_extraction import create_feature_extractor
+
+    try:
+        graph = create_feature_extractor(whole.eval(), {layer: "maps"})
+    except Exception as error:  # torch.fx raises many kinds
+        reason = str(error).splitlines()[0]
+        raise ArgumentError(f"{library}'s {model} cannot be cut at {layer}: {reason}") from error
+    return _Cut(graph).eval()
+
+
+class _Cut(nn.Module):
+    """The one output of a feature extractor."""
+
+    def __init__(self, graph: nn.Module) -> None:
+        super().__init__()
+        self.graph = graph
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.graph(x)["maps"]
+
+
+def _library(name: str) -> str:
+    if name not in LIBRARIES:
+        raise ArgumentError(f"no library {name!r}: a netID is {' or '.join(LIBRARIES)}, a colon and a model")
+    return name
+
+
+def _torchvision(model: str) -> nn.Module:
+    import torchvision
+
+    try:
+        return torchvision.models.get_model(model, weights=None)
+    except ValueError as error:
+        raise ArgumentError(f"torchvision has no model {model!r}: {error}") from None
+
+
+def _timm(model: str) -> nn.Module:
+    try:
+        import timm
+    except ImportError as error:
+        raise ArgumentError(f"the network timm:{model} needs the package timm: pip install timm") from error
+    try:
+        return timm.create_model(model, pretrained=False)
+    except RuntimeError as error:
+        raise ArgumentError(f"timm has no model {model!r}: {error}") from None
+
+
+_MAKERS = {"torchvision": _torchvision, "timm": _timm}
+
+
+def _any_kind(shape: tuple[int, ...]) -> WeightKind:
+    """Filters and vectors as everywhere; a tensor of other dimensions as it is, in its own order."""
+    if len(shape) == 4:
+        return FILTERS
+    if len(shape) == 1:
+        return VECTOR
+    return WeightKind(
+        lambda array: torch.from_numpy(np.ascontiguousarray(array.reshape(shape, order="F"))),
+        lambda tensor, stored: tensor.detach().cpu().numpy().reshape(stored, order="F"),
+    )
+
+
+@register_custom(CLASSNAME)
+class TorchBackbone(Layer):
+    """(N, 3, H, W), pixels minus the mean -> maps (N, C, h, w) of the named layer.
+
+    Batch normalisation and dropout always run as in eval mode: the backbone's statistics are not trained.
+    """
+
+    scale: Tensor
+    _names: list[str]
+    _body: nn.Module
+
+    def __init__(
+        self, fields: Mapping[str, Any], classname: str = "", is_object: bool = False, shared: bool = False
+    ) -> None:
+        given = [matlab_text(fields.get(name, "")) for name in ("library", "model", "layer")]
+        body = build_body(*given)
+        trained = dict(body.named_parameters())
+        state = {name: x for name, x in body.state_dict().items() if x.is_floating_point()}
+        found = [matlab_text(name) for name in cell_list(fields.get("weightNames", []))]
+        if found != [_short(name) for name in state]:
+            raise ArgumentError(
+                f"its {len(found)} weights are not the {len(state)} of this {given[0]}'s {given[1]}"
+            )
+        specs = [
+            WeightSpec(_mangled(name), _any_kind(tuple(x.shape)), name in trained)
+            for name, x in state.items()
+        ]
+        self.weight_specs = tuple(specs)  # type: ignore[misc]  # of this layer, not of its class
+        object.__setattr__(self, "_names", list(state))
+        for parameter in body.parameters():
+            parameter.data = parameter.data.new_empty(0)  # the layer's own weights are used
+        object.__setattr__(self, "_body", body)
+        super().__init__(fields, classname, is_object, shared)
+
+    def configure(self) -> None:
+        scale = vector(self.fields.get("scale", np.ones((1, 3)))).astype(np.float32)
+        self.register_buffer("scale", torch.from_numpy(scale)[:, None, None], persistent=False)
+        self._channels: int | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights: dict[str, Any] = dict(zip(self._names, self.weights_for(x), strict=True))
+        maps = torch.func.functional_call(self._body, weights, (x * self.scale.to(x.dtype),))
+        if not isinstance(maps, Tensor) or maps.ndim != 4:
+            shape = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
+            raise ArgumentError(f"it has to give maps (N, C, h, w), and gives {shape}: choose another layer")
+        return maps
+
+    def channels_out(self, channels: int | None) -> int | None:
+        """Found by running a small image."""
+        if self._channels is None:
+            with torch.no_grad():
+                self._channels = self(torch.zeros(1, 3, *_PROBE, device=self.scale.device)).shape[1]
+        return self._channels
+
+    def forward_size(self, size: tuple[float, ...]) -> tuple[float, ...] | None:
+        """Found by running an image of that size; None while a side is unknown."""
+        if any(np.isnan(side) for side in size[:2]):
+            return None
+        with torch.no_grad():
+            maps = self(torch.zeros(1, 3, int(size[0]), int(size[1]), device=self.scale.device))
+        return (*maps.shape[2:], maps.shape[1], size[3])
+
+    def copy(self) -> Layer:
+        """The same layer with MATLAB fields of its own; the weights are shared."""
+        twin = super().copy()
+        twin.__dict__["_body"] = copy.copy(self._body)
+        return twin
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        self._body._apply(fn)  # buffers that no state dict holds
+        return super()._apply(fn, recurse)
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("graph.")
+
+
+def _mangled(name: str) -> str:
+    """A state dict's name as a name for a parameter, which may hold no dot."""
+    return _short(name).replace(".", "__")
+
+
+def backbone_layer(
+    library: str, model: str, layer: str, state: Mapping[str, Tensor], preprocessing: Preprocessing
+) -> Layer:
+    """The layer of a library's model up to `layer`, with the weights of a state dict of the whole model.
+
+    preprocessing: its standard deviations and scale go into the layer (its mean is for the network's meta).
+    Raises ArgumentError for weights that are missing or do not fit.
+    """
+    body = build_body(library, model, layer)
+    wanted = {_short(name): x for name, x in body.state_dict().items() if x.is_floating_point()}
+    weights = []
+    for name, like in wanted.items():
+        found = state.get(name)
+        if found is None or found.shape != like.shape:
+            have = "are missing" if found is None else f"have shape {tuple(found.shape)}"
+            raise ArgumentError(f"{library}:{model}: weights {name} of {tuple(like.shape)} {have}")
+        kind = _any_kind(tuple(like.shape))
+        stored = (*like.shape, 1, 1)[: max(2, like.ndim)] if like.ndim != 1 else (1, like.numel())
+        shape = tuple(np.array(like.shape)[[2, 3, 1, 0]]) if like.ndim == 4 else stored
+        weights.append(kind.to_matlab(found.detach().float(), shape))
+    fields = {
+        "type": "custom",
+        CLASS_FIELD: CLASSNAME,
+        "name": layer,
+        "library": library,
+        "model": model,
+        "layer": layer,
+        "scale": np.array([[preprocessing.scale / std for std in preprocessing.std]]),
+        "weightNames": cell_row(list(wanted)),
+        "weights": cell_row(weights),
+        "precious": np.zeros((1, 1), dtype=bool),
+    }
+    return make_layer(fields, 0)

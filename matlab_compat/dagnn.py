@@ -1,0 +1,320 @@
+"""A MatConvNet DagNN as a torch module whose layers, variables and parameters keep their MATLAB names.
+
+net = DagNN.from_matlab(matfile.load("net.mat")["net"])
+y = net(x)                                   # one image input: (N, C, H, W) -> the network's output
+net.variables({"input": x})["conv4"]         # any variable by its name
+net["conv1"], net.param("conv1f")            # a layer; a parameter, in torch's layout
+matfile.save("copy.mat", {"net": net.to_matlab()})
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from matlab_compat import dagnn_layers as _standard_layers  # noqa: F401  # registers MatConvNet's own blocks
+from matlab_compat.dagnn_graph import (
+    ReceptiveField,
+    execution_order,
+    fan_in,
+    fan_out,
+    receptive_fields,
+)
+from matlab_compat.dagnn_layer import DagLayer, Size, make_dag_layer
+from matlab_compat.dagnn_layers import Loss
+from matlab_compat.dagnn_struct import is_dagnn, known_name, struct_layout, struct_rows
+from matlab_compat.errors import ArgumentError, NetworkFormatError
+from matlab_compat.image_network import ImageNetwork
+from matlab_compat.mat_values import StructArray
+from matlab_compat.mat_values import text as matlab_text
+from matlab_compat.simplenn_weights import VECTOR, WeightKind
+
+_ONE = np.ones((1, 1))
+_PARTS = ("vars", "params", "layers")
+_FIELDS = {
+    "vars": ("name", "precious"),
+    "params": ("name", "value", "learningRate", "weightDecay"),
+    "layers": ("name", "type", "inputs", "outputs", "params", "block"),
+}
+
+
+class DagNN(ImageNetwork):
+    """A directed acyclic graph of layers over named variables.
+
+    Attributes: `layers` (ModuleList of `DagLayer`, in MATLAB's order), `order` (positions in the order of
+    execution), `meta`, `extra` (other top-level fields). `net["name"]` and `net[3]` (from 0) are layers.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[DagLayer],
+        params: Mapping[str, Mapping[str, Any]],
+        variables: Mapping[str, Mapping[str, Any]] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        """params: MATLAB fields of each (value and, if any, learningRate, weightDecay); variables: likewise
+        (precious).
+
+        Raises NetworkFormatError for a graph with a circle, or parameters that are missing.
+        """
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.meta, self.extra = dict(meta or {}), dict(extra or {})
+        self.values = nn.ParameterList()
+        self._params = {name: dict(fields) for name, fields in params.items()}
+        self._vars = {name: dict(fields) for name, fields in (variables or {}).items()}
+        self._places: dict[str, int] = {}
+        self._kinds: dict[str, WeightKind] = {}
+        self._stored: dict[str, tuple[tuple[int, ...], np.dtype]] = {}
+        self._shape: dict[str, Any] = {}  # how the struct was laid out, for to_matlab
+        self._read_params()
+        self.rebuild()
+
+    def rebuild(self) -> None:
+        """Finds the order of execution again, after layers have been edited."""
+        self.order = execution_order(list(self))
+
+    def _read_params(self) -> None:
+        trainable: dict[str, bool] = {}
+        for layer in self:
+            for position, name in enumerate(layer.params):
+                if name not in self._params:
+                    raise NetworkFormatError(f"{layer.label()}: there is no parameter {name!r}")
+                kind = layer.kinds[position] if position < len(layer.kinds) else VECTOR
+                self._kinds.setdefault(name, kind)
+                trainable.setdefault(name, layer.trainable[position] if layer.trainable else True)
+        for name, fields in self._params.items():
+            array = np.asarray(fields.pop("value", np.zeros((0, 0), np.float32)))
+            self._stored[name] = (array.shape, array.dtype)
+            tensor = self._kinds.setdefault(name, VECTOR).to_torch(array).clone()
+            tensor = tensor if tensor.is_floating_point() else tensor.float()
+            self._places[name] = len(self.values)
+            self.values.append(nn.Parameter(tensor, requires_grad=trainable.get(name, True)))
+
+    @classmethod
+    def from_matlab(cls, struct: Mapping[str, Any]) -> DagNN:
+        """The network that a MATLAB struct (DagNN's saveobj) describes, in eval mode, on the CPU.
+
+        Raises UnknownLayerError for a block that is not known, NetworkFormatError where the struct is no
+        DagNN or makes no sense; both name the layer.
+
+        Ported from: matconvnet/matlab/+dagnn/@DagNN/loadobj.m
+        """
+        if not is_dagnn(struct):
+            raise NetworkFormatError("no DagNN: expected layers as a struct array with inputs and outputs")
+        rows = {part: struct_rows(struct.get(part)) for part in _PARTS}
+        layers = [make_dag_layer(row, index) for index, row in enumerate(rows["layers"])]
+        params, variables = ({matlab_text(row["name"]): row for row in rows[part]} for part in _PARTS[1::-1])
+        meta = struct.get("meta")
+        extra = {name: value for name, value in struct.items() if name not in (*_PARTS, "meta")}
+        net = cls(layers, params, variables, meta if isinstance(meta, Mapping) else {}, extra)
+        net._shape = {part: struct_layout(struct.get(part)) for part in _PARTS if rows[part]}
+        net._shape |= {"order": list(struct), "meta": meta}
+        return net.eval()
+
+    def to_matlab(self) -> dict[str, Any]:
+        """The network as MATLAB's struct, with the present parameters; what was read comes back exactly.
+
+        Ported from: matconvnet/matlab/+dagnn/@DagNN/saveobj.m
+        """
+        params = [
+            {"name": name, "value": self._to_array(name), "learningRate": _ONE, "weightDecay": _ONE, **fields}
+            for name, fields in self._params.items()
+        ]
+        names = [*self._vars, *(name for name in self.variable_names if name not in self._vars)]
+        variables = [
+            {"name": name, "precious": np.zeros((1, 1), bool), **self._vars.get(name, {})} for name in names
+        ]
+        found: dict[str, Any] = {
+            "vars": self._array("vars", variables),
+            "params": self._array("params", params),
+            "layers": self._array("layers", [layer.to_matlab() for layer in self]),
+            "meta": dict(self.meta) or self._shape.get("meta", {}),
+            **self.extra,
+        }
+        order = self._shape.get("order", list(found))
+        return {name: found[name] for name in dict.fromkeys([*order, *found]) if name in found}
+
+    def _array(self, part: str, rows: list[dict[str, Any]]) -> Any:
+        shape, fields = self._shape.get(part, ((1, len(rows)), _FIELDS[part]))
+        items = [{name: row[name] for name in fields} for row in rows]
+        if len(items) == 1:
+            return items[0]
+        return StructArray(shape if int(np.prod(shape)) == len(items) else (1, len(items)), fields, items)
+
+    def _to_array(self, name: str) -> np.ndarray:
+        shape, dtype = self._stored[name]
+        if 0 in shape:
+            return np.zeros(shape, dtype)
+        return self._kinds[name].to_matlab(self.param(name), shape).astype(dtype, copy=False)
+
+    @property
+    def names(self) -> list[str]:
+        """The layers' MATLAB names."""
+        return [layer.name for layer in self]
+
+    @property
+    def types(self) -> list[str]:
+        """The layers' block types, as 'dagnn.Conv'."""
+        return [str(layer.type) for layer in self]
+
+    @property
+    def variable_names(self) -> list[str]:
+        """All variables that layers use or make, in MATLAB's order."""
+        used = dict.fromkeys(name for layer in self for name in (*layer.inputs, *layer.outputs))
+        return [*(name for name in self._vars if name in used), *(n for n in used if n not in self._vars)]
+
+    @property
+    def param_names(self) -> list[str]:
+        """All parameters."""
+        return list(self._params)
+
+    def param(self, name: str) -> Tensor:
+        """A parameter in torch's layout; ArgumentError when there is none of that name."""
+        return self.values[self._places[known_name(name, self._places, "parameter")]]
+
+    def param_fields(self, name: str) -> dict[str, Any]:
+        """A parameter's other MATLAB fields, learningRate and weightDecay: a dict to read and change."""
+        return self._params[known_name(name, self._params, "parameter")]
+
+    def param_to_matlab(self, name: str, tensor: Tensor) -> np.ndarray:
+        """A tensor of a parameter's shape (a derivative) as an array of the shape that MATLAB has."""
+        self.param(name)
+        return self._kinds[name].to_matlab(tensor, self._stored[name][0])
+
+    @property
+    def input_names(self) -> list[str]:
+        """Variables that no layer makes."""
+        made = fan_in(self)
+        return [name for name in self.variable_names if name not in made]
+
+    @property
+    def output_names(self) -> list[str]:
+        """Variables that no layer uses."""
+        used = fan_out(self)
+        return [name for name in self.variable_names if name not in used]
+
+    @property
+    def result_names(self) -> list[str]:
+        """What a forward pass for features gives: variables that only losses use, or nobody."""
+        working = [layer for layer in self if not isinstance(layer, Loss)]
+        used = fan_out(working)
+        made = dict.fromkeys(name for layer in working for name in layer.outputs)
+        return [name for name in made if name not in used]
+
+    def layer(self, layer: str | int) -> DagLayer:
+        """The layer of that name or position; ArgumentError when there is none."""
+        if isinstance(layer, int):
+            return self.layers[layer]  # type: ignore[return-value]
+        return self.layers[known_name(layer, self.names, "layer", list.index)]  # type: ignore
+
+    __getitem__ = layer
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[DagLayer]:
+        return iter(self.layers)  # type: ignore[arg-type]
+
+    def precious(self, variable: str) -> bool:
+        """MATLAB's flag `precious`: keep this variable when memory is conserved."""
+        return bool(np.any(self._vars.get(variable, {}).get("precious", False)))
+
+    def variables(
+        self, inputs: Mapping[str, Tensor] | Tensor, *, conserve_memory: bool = False
+    ) -> dict[str, Tensor]:
+        """Every variable by its name, in MATLAB's order. Layers whose inputs are not given are left out.
+
+        Args:
+            inputs: name -> tensor (N, C, H, W), labels (from 0) for losses; a tensor alone is the one input
+                that is not only a loss's.
+            conserve_memory: keep only outputs and precious variables, as MatConvNet's conserveMemory does.
+
+        Raises:
+            ArgumentError: no such variable. NetworkFormatError: maps that a layer cannot take; names it.
+
+        Ported from: matconvnet/matlab/+dagnn/@DagNN/eval.m
+        """
+        held = self._named_inputs(inputs)
+        pending = fan_out(self)
+        for index in self.order:
+            layer = self[index]
+            if any(name not in held for name in layer.inputs):
+                continue
+            taken = [held[name] for name in layer.inputs]
+            for name in set(layer.inputs):
+                pending[name] -= 1
+                if conserve_memory and not pending[name] and not self.precious(name):
+                    del held[name]
+            held[layer.outputs[0]] = self._step(layer, taken)
+        return {name: held[name] for name in self.variable_names if name in held}
+
+    def _named_inputs(self, inputs: Mapping[str, Tensor] | Tensor) -> dict[str, Tensor]:
+        if not isinstance(inputs, Mapping):
+            images = [name for layer in self if not isinstance(layer, Loss) for name in layer.inputs]
+            images = [name for name in self.input_names if name in images]
+            if len(images) != 1:
+                raise ArgumentError(
+                    f"the network has inputs {', '.join(images)}: give them by name, as a dict"
+                )
+            return {images[0]: inputs}
+        for name in inputs:
+            known_name(name, self.variable_names, "variable")
+        return dict(inputs)
+
+    def _step(self, layer: DagLayer, inputs: list[Tensor]) -> Tensor:
+        params = [self.param(name).to(inputs[0].dtype) for name in layer.params]
+        try:
+            return layer(inputs, params)
+        except ArgumentError as error:
+            raise NetworkFormatError(f"{layer.label()}: {error}") from error
+
+    def forward(self, inputs: Mapping[str, Tensor] | Tensor, *, output: str | None = None) -> Any:
+        """The network's result, losses left out: a tensor, or a dict of them where there are several.
+
+        Args:
+            inputs: as `variables` takes them.
+            output: the name of the variable wanted; default: `result_names`.
+
+        Raises what `variables` raises; ArgumentError where an input is missing.
+        """
+        wanted = [output] if output is not None else self.result_names
+        for name in wanted:
+            known_name(name, self.variable_names, "variable")
+        found = self.variables(inputs, conserve_memory=output is None)
+        missing = [name for name in wanted if name not in found]
+        if missing:
+            absent = [name for name in self.input_names if name not in self._named_inputs(inputs)]
+            raise ArgumentError(f"{', '.join(missing)} cannot be computed: give {', '.join(absent)}")
+        return found[wanted[0]] if len(wanted) == 1 else {name: found[name] for name in wanted}
+
+    def shapes(self, layer: DagLayer) -> list[tuple[int, ...]]:
+        """MATLAB's shapes of a layer's parameters."""
+        return [self._stored[name][0] for name in layer.params]
+
+    def sizes(self, inputs: Mapping[str, Sequence[float]]) -> dict[str, Size]:
+        """Each variable's size (H, W, C, N) for given sizes of inputs; NaN where it is not known.
+
+        Ported from: matconvnet/matlab/+dagnn/@DagNN/getVarSizes.m
+        """
+        unknown: Size = (np.nan, np.nan, np.nan, np.nan)
+        found = dict.fromkeys(self.variable_names, unknown)
+        for name, size in inputs.items():
+            found[known_name(name, found, "variable")] = (*size, 1.0, 1.0, 1.0)[:4]  # type: ignore[assignment]
+        for index in self.order:
+            layer = self[index]
+            size = layer.output_size([found[name] for name in layer.inputs], self.shapes(layer))
+            found[layer.outputs[0]] = size
+        return found
+
+    def receptive_fields(self, variable: str) -> dict[str, ReceptiveField | None]:
+        """Each variable's receptive field in the one named; None where it does not depend on that one."""
+        known_name(variable, self.variable_names, "variable")
+        layers = list(self)
+        return receptive_fields(
+            layers, self.order, variable, lambda i: layers[i].receptive_fields(self.shapes(layers[i]))
+        )

@@ -1,0 +1,138 @@
+"""The graph of a DagNN: order of execution, who uses what, receptive fields.
+
+Works on anything with `inputs` and `outputs` (lists of variable names), so it needs no weights.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from matlab_compat.errors import NetworkFormatError
+
+
+class Node(Protocol):
+    """A layer, as far as the graph is concerned."""
+
+    name: str
+    inputs: list[str]
+    outputs: list[str]
+
+
+def _children(layers: Sequence[Node]) -> list[list[int]]:
+    """For each layer the layers that use one of its outputs."""
+    users: dict[str, list[int]] = {}
+    for index, layer in enumerate(layers):
+        for variable in layer.inputs:
+            users.setdefault(variable, []).append(index)
+    return [[child for name in layer.outputs for child in users.get(name, [])] for layer in layers]
+
+
+def execution_order(layers: Sequence[Node]) -> list[int]:
+    """Positions of the layers in the order in which MatConvNet runs them.
+
+    A layer's depth is the longest way from it to an output; the deepest come first, of equal ones the first
+    in the list. Raises NetworkFormatError where layers depend on each other in a circle.
+
+    Ported from: matconvnet/matlab/+dagnn/@DagNN/rebuild.m
+    """
+    children = _children(layers)
+    parents: list[list[int]] = [[] for _ in layers]
+    open_children = [len(found) for found in children]
+    for index, found in enumerate(children):
+        for child in found:
+            parents[child].append(index)
+    depth = [0] * len(layers)
+    ready = [index for index, count in enumerate(open_children) if count == 0]
+    heapq.heapify(ready)
+    done = 0
+    while ready:
+        index = heapq.heappop(ready)
+        done += 1
+        depth[index] = 1 + max((depth[child] for child in children[index]), default=0)
+        for parent in parents[index]:
+            open_children[parent] -= 1
+            if open_children[parent] == 0:
+                heapq.heappush(ready, parent)
+    if done < len(layers):
+        stuck = [layers[index].name for index in range(len(layers)) if depth[index] == 0]
+        raise NetworkFormatError(f"the network is no acyclic graph: see layers {', '.join(stuck[:8])}")
+    return sorted(range(len(layers)), key=lambda index: -depth[index])
+
+
+def fan_in(layers: Iterable[Node]) -> Counter[str]:
+    """How many layers make each variable."""
+    return Counter(name for layer in layers for name in layer.outputs)
+
+
+def fan_out(layers: Iterable[Node]) -> Counter[str]:
+    """How many layers use each variable (a layer that names it twice counts once)."""
+    return Counter(name for layer in layers for name in set(layer.inputs))
+
+
+class ReceptiveField(NamedTuple):
+    """Size, step and centre (from 1, as MATLAB counts pixels), vertical and horizontal; NaN: not known."""
+
+    size: np.ndarray
+    stride: np.ndarray
+    offset: np.ndarray
+
+    @classmethod
+    def of(cls, size: Sequence[float], stride: Sequence[float], offset: Sequence[float]) -> ReceptiveField:
+        """From three pairs of numbers."""
+        return cls(*(np.array(pair, dtype=np.float64) for pair in (size, stride, offset)))
+
+    def then(self, other: ReceptiveField) -> ReceptiveField:
+        """The field in this one's input of a layer that has `other` in this one's output."""
+        return ReceptiveField(
+            self.stride * (other.size - 1) + self.size,
+            self.stride * other.stride,
+            self.stride * (other.offset - 1) + self.offset,
+        )
+
+    def merged(self, other: ReceptiveField) -> ReceptiveField:
+        """What covers both; unknown where they step differently."""
+        if np.isnan(self.size).any() or np.isnan(other.size).any():
+            return UNKNOWN
+        if not np.array_equal(self.stride, other.stride):
+            return UNKNOWN
+        reach = [(field.size - 1) / 2 for field in (self, other)]
+        first = np.minimum(self.offset - reach[0], other.offset - reach[1])
+        last = np.maximum(self.offset + reach[0], other.offset + reach[1])
+        return ReceptiveField(last - first + 1, self.stride, (first + last) / 2)
+
+
+UNKNOWN = ReceptiveField.of([np.nan] * 2, [np.nan] * 2, [np.nan] * 2)
+PIXEL = ReceptiveField.of([1, 1], [1, 1], [1, 1])
+
+
+def receptive_fields(
+    layers: Sequence[Node],
+    order: Sequence[int],
+    variable: str,
+    of_layer: Callable[[int], Sequence[ReceptiveField | None]],
+) -> dict[str, ReceptiveField | None]:
+    """Each variable's receptive field in one of them; None for variables that do not depend on it.
+
+    of_layer: the fields of a layer's output in each of its inputs (None: it does not depend on that one).
+
+    Ported from: matconvnet/matlab/+dagnn/@DagNN/getVarReceptiveFields.m
+    """
+    found: dict[str, ReceptiveField | None] = {name: None for layer in layers for name in layer.inputs}
+    found |= {name: None for layer in layers for name in layer.outputs}
+    found[variable] = PIXEL
+    for index in order:
+        layer = layers[index]
+        for name, field in zip(layer.inputs, of_layer(index), strict=True):
+            before = found[name]
+            if before is None or field is None:
+                continue
+            here = before.then(field)
+            for output in layer.outputs:
+                known = found[output]
+                found[output] = here if known is None else known.merged(here)
+    return found

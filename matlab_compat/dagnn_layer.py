@@ -1,0 +1,156 @@
+"""What all layers of a DagNN share: their names, their block's properties, and the registry.
+
+A block type is a subclass of `DagLayer` with a decorator:
+
+    @register_block("dagnn.Sum")
+    class Sum(DagLayer):
+        def forward(self, inputs, params): ...     # lists of tensors -> the output
+
+`properties` are the block's MATLAB properties with their defaults; `kinds` says how its parameters become
+tensors.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from torch import Tensor, nn
+
+from matlab_compat.dagnn_graph import PIXEL, ReceptiveField
+from matlab_compat.errors import ArgumentError, MatFileError, NetworkFormatError, UnknownLayerError
+from matlab_compat.mat_values import MatObject, cell_list, describe, scalar
+from matlab_compat.mat_values import text as matlab_text
+from matlab_compat.simplenn_tidy import cell_row, matlab_value
+from matlab_compat.simplenn_weights import WeightKind
+
+Size = tuple[float, float, float, float]  # height, width, channels, number, as MATLAB orders them
+
+
+class DagLayer(nn.Module):
+    """One layer: a module from lists of inputs and parameters (torch's layout) to its one output.
+
+    Attributes: `name`, `type` ('dagnn.Conv'), `inputs`, `outputs`, `params` (lists of names), `fields` (the
+    block's properties as MATLAB stored them, in order).
+    """
+
+    properties: ClassVar[Mapping[str, Any]] = {}
+    ignored: ClassVar[frozenset[str]] = frozenset()  # properties of old files that are dropped
+    kinds: ClassVar[tuple[WeightKind, ...]] = ()
+    trainable: ClassVar[tuple[bool, ...]] = ()  # of each parameter; all, if empty
+
+    def __init__(self, description: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.name = matlab_text(description.get("name", ""))
+        self.type = matlab_text(description["type"])  # type: ignore[assignment]  # hides Module.type()
+        self.inputs, self.outputs, self.params = (
+            [matlab_text(name) for name in _names(description.get(kind, []))]
+            for kind in ("inputs", "outputs", "params")
+        )
+        self.description = dict(description)
+        block = description.get("block", {})
+        block = block.properties if isinstance(block, MatObject) else block
+        self.fields: dict[str, Any] = dict(block) if isinstance(block, Mapping) else {}
+        self._check_fields()
+        self.configure()
+
+    def _check_fields(self) -> None:
+        known = [*self.properties, *self.ignored]
+        for name in self.fields:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, 1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                raise ArgumentError(f"no property {name!r}{hint} It has {', '.join(known) or 'none'}")
+        if len(self.outputs) != 1 or not self.inputs:
+            raise ArgumentError(f"inputs {self.inputs}, outputs {self.outputs}: expected inputs, one output")
+
+    def configure(self) -> None:
+        """Reads what the layer computes with from its properties."""
+
+    def value(self, name: str) -> Any:
+        """A property of the block, or its default, as a MATLAB value."""
+        found = self.fields.get(name)
+        return matlab_value(self.properties[name]) if found is None else found
+
+    def number(self, name: str) -> float:
+        """A property that is one number."""
+        return float(scalar(self.value(name)))
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """The layer's output, (N, C, H, W), from its inputs and parameters."""
+        raise NotImplementedError
+
+    def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
+        """Height, width, channels, number of the output, from those of the inputs and the parameters'
+        MATLAB shapes.
+        """
+        return sizes[0]
+
+    def receptive_fields(self, shapes: Sequence[tuple[int, ...]]) -> list[ReceptiveField | None]:
+        """The field of an output pixel in each input; None: it does not depend on that one."""
+        return [PIXEL] * len(self.inputs)
+
+    def to_matlab(self) -> dict[str, Any]:
+        """The layer's element of the struct array `layers`."""
+        names = {"inputs": self.inputs, "outputs": self.outputs, "params": self.params}
+        cells = {kind: _cells_like(self.description.get(kind), found) for kind, found in names.items()}
+        block = dict(self.fields) or self.description.get("block", {})
+        made = {"name": self.name, "type": self.type, **cells, "block": block}
+        return {**self.description, **made}
+
+    def label(self) -> str:
+        """How errors name the layer."""
+        return f"layer '{self.name}' ({self.type})"
+
+    def extra_repr(self) -> str:
+        """Names, for print(net)."""
+        return f"{self.name!r}: {', '.join(self.inputs)} -> {', '.join(self.outputs)}"
+
+
+def _names(value: Any) -> list[Any]:
+    return [value] if isinstance(value, str) and value else cell_list(value)
+
+
+def _cells_like(stored: Any, names: list[str]) -> np.ndarray:
+    """A cell row of names; empty ones, and columns, keep the form that was read."""
+    if isinstance(stored, np.ndarray) and stored.size == len(names):
+        cell = np.empty(stored.size, dtype=object)
+        cell[:] = names
+        return cell.reshape(stored.shape, order="F") if names else stored
+    return cell_row(list(names))
+
+
+AnyDagLayer = TypeVar("AnyDagLayer", bound=type[DagLayer])
+_BLOCKS: dict[str, type[DagLayer]] = {}
+
+
+def register_block(*types: str) -> Callable[[AnyDagLayer], AnyDagLayer]:
+    """Class decorator: blocks of these MATLAB classes are read as this class."""
+
+    def register(cls: AnyDagLayer) -> AnyDagLayer:
+        _BLOCKS.update(dict.fromkeys(types, cls))
+        return cls
+
+    return register
+
+
+def make_dag_layer(description: Any, index: int) -> DagLayer:
+    """The layer that one element of the struct array `layers` describes.
+
+    Raises UnknownLayerError for a block type that is not registered, NetworkFormatError for properties that
+    make no sense; both name the layer.
+    """
+    if not isinstance(description, Mapping) or "type" not in description:
+        raise NetworkFormatError(f"layer {index} has no field type: found {describe(description)}")
+    kind = matlab_text(description["type"])
+    label = f"layer {index} '{matlab_text(description.get('name', ''))}' ({kind})"
+    if kind not in _BLOCKS:
+        close = difflib.get_close_matches(kind, _BLOCKS, 1)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        raise UnknownLayerError(f"{label}: unknown block type{hint} Known: {', '.join(sorted(_BLOCKS))}")
+    try:
+        return _BLOCKS[kind](description)
+    except (ArgumentError, MatFileError) as error:
+        raise NetworkFormatError(f"{label}: {error}") from error

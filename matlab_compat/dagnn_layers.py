@@ -1,0 +1,253 @@
+"""MatConvNet's DagNN blocks. Shapes are torch's, (N, C, H, W); sizes and properties are MATLAB's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from matlab_compat import dagnn_filters as _filters  # noqa: F401  # registers its blocks
+from matlab_compat import nn as blocks
+from matlab_compat.dagnn_graph import PIXEL, UNKNOWN, ReceptiveField
+from matlab_compat.dagnn_layer import DagLayer, Size, register_block
+from matlab_compat.errors import ArgumentError
+from matlab_compat.mat_values import cell_list, scalar, text, vector
+from matlab_compat.simplenn_weights import FILTERS, MATRIX, VECTOR
+
+_TORCH_DIM = {1: 2, 2: 3, 3: 1, 4: 0}  # MATLAB's dimension of an array -> torch's
+
+
+@register_block("dagnn.BatchNorm")
+class BatchNorm(DagLayer):
+    """Batch normalisation; parameters: multipliers, biases, moments [mean sqrt(variance + epsilon)].
+
+    eval mode: the stored moments, as constants; training mode: this batch's own (the stored ones stay).
+    """
+
+    properties: ClassVar[Mapping[str, Any]] = {"numChannels": [], "epsilon": 1e-5, "opts": ("NoCuDNN",)}
+    kinds = (VECTOR, VECTOR, MATRIX)
+    trainable = (True, True, False)
+
+    def configure(self) -> None:
+        self.epsilon = self.number("epsilon")
+        if len(self.params) != 3:
+            raise ArgumentError(f"parameters {self.params}: expected multipliers, biases and moments")
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nnbnorm."""
+        moments = None if self.training else params[2]
+        return blocks.vl_nnbnorm(  # type: ignore[return-value]
+            inputs[0], params[0], params[1], moments=moments, epsilon=self.epsilon
+        )
+
+
+@register_block("dagnn.ReLU")
+class ReLU(DagLayer):
+    """Rectifier, with a slope `leak` for negative values."""
+
+    properties: ClassVar[Mapping[str, Any]] = {"useShortCircuit": True, "leak": 0.0, "opts": ()}
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nnrelu."""
+        return blocks.vl_nnrelu(inputs[0], leak=self.number("leak"))
+
+
+@register_block("dagnn.Sigmoid")
+class Sigmoid(DagLayer):
+    """Logistic function."""
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nnsigmoid."""
+        return blocks.vl_nnsigmoid(inputs[0])
+
+
+@register_block("dagnn.SoftMax")
+class SoftMax(DagLayer):
+    """Softmax over channels, at each pixel."""
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nnsoftmax."""
+        return blocks.vl_nnsoftmax(inputs[0])
+
+
+class _Parametric(DagLayer):
+    """A block whose property `param` is a row of numbers."""
+
+    def configure(self) -> None:
+        self.param = [float(number) for number in vector(self.value("param"))]
+
+
+@register_block("dagnn.LRN")
+class LRN(_Parametric):
+    """Local response normalisation, param [N kappa alpha beta]."""
+
+    properties: ClassVar[Mapping[str, Any]] = {"param": [5.0, 1.0, 0.0001 / 5, 0.75]}
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nnnormalize."""
+        return blocks.vl_nnnormalize(inputs[0], self.param)
+
+
+@register_block("dagnn.SpatialNorm")
+class SpatialNorm(_Parametric):
+    """Spatial normalisation, param [height width alpha beta]."""
+
+    properties: ClassVar[Mapping[str, Any]] = {"param": [2.0, 2.0, 10.0, 2.0]}
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nnspnorm."""
+        return blocks.vl_nnspnorm(inputs[0], self.param)
+
+
+@register_block("dagnn.NormOffset")
+class NormOffset(_Parametric):
+    """Norm-dependent offset, param [alpha beta]."""
+
+    properties: ClassVar[Mapping[str, Any]] = {"param": [1.0, 0.5]}
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nnnoffset."""
+        return blocks.vl_nnnoffset(inputs[0], self.param)
+
+
+@register_block("dagnn.Sum")
+class Sum(DagLayer):
+    """The sum of all inputs."""
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """Maps of one size, added."""
+        if not torch.compiler.is_compiling() and any(x.shape != inputs[0].shape for x in inputs):
+            raise ArgumentError(f"maps of shapes {[tuple(x.shape) for x in inputs]} cannot be added")
+        total = inputs[0]
+        for x in inputs[1:]:
+            total = total + x
+        return total
+
+
+@register_block("dagnn.Concat")
+class Concat(DagLayer):
+    """Joins its inputs along MATLAB's dimension `dim`: 3 are the channels."""
+
+    properties: ClassVar[Mapping[str, Any]] = {"dim": 3.0}
+    ignored = frozenset({"numInputs"})
+
+    def configure(self) -> None:
+        self.dim = int(self.number("dim"))
+        if self.dim not in _TORCH_DIM:
+            raise ArgumentError(
+                f"dim is {self.dim}: expected 1 (rows), 2 (columns), 3 (channels), 4 (images)"
+            )
+
+    def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
+        """The lengths along dim add up."""
+        size = list(sizes[0])
+        size[self.dim - 1] = sum(other[self.dim - 1] for other in sizes)
+        return size[0], size[1], size[2], size[3]
+
+    def receptive_fields(self, shapes: Sequence[tuple[int, ...]]) -> list[ReceptiveField | None]:
+        """Along rows or columns: not known."""
+        return [PIXEL if self.dim > 2 else UNKNOWN] * len(self.inputs)
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nnconcat."""
+        return blocks.vl_nnconcat(inputs, _TORCH_DIM[self.dim])  # type: ignore[return-value]
+
+
+@register_block("dagnn.Crop")
+class Crop(DagLayer):
+    """Cuts the first input to the size of the second, `crop` rows and columns off the top and left."""
+
+    properties: ClassVar[Mapping[str, Any]] = {"crop": [0.0, 0.0]}
+
+    def configure(self) -> None:
+        self.crop = tuple(int(number) for number in vector(self.value("crop")))
+        if len(self.inputs) != 2 or len(self.crop) != 2:
+            raise ArgumentError(f"inputs {self.inputs}, crop {list(self.crop)}: expected two each")
+
+    def _cut(self, size: Sequence[Any], to: Sequence[Any]) -> list[Any]:
+        """Rows and columns off each side, in MATLAB's order; sizes are (height, width)."""
+        cut: list[Any] = []
+        for length, wanted, first in zip(size, to, self.crop, strict=True):
+            last = max(0, length - wanted - first)
+            cut += [length - wanted - last, last]
+        return cut
+
+    def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
+        """Rows and columns of the second input."""
+        top, bottom, left, right = self._cut(sizes[0][:2], sizes[1][:2])
+        height, width, channels, number = sizes[0]
+        return height - top - bottom, width - left - right, channels, number
+
+    def receptive_fields(self, shapes: Sequence[tuple[int, ...]]) -> list[ReceptiveField | None]:
+        """Moved by what is cut; the second input only gives its size."""
+        return [ReceptiveField.of([1, 1], [1, 1], [1 + first for first in self.crop]), None]
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nncrop."""
+        x, like = inputs
+        if torch.compiler.is_compiling():  # sizes are symbols, which vl_nncrop would turn into numbers
+            for dim, first in zip((2, 3), self.crop, strict=True):
+                start = torch.sym_min(x.shape[dim] - like.shape[dim], first)
+                x = x.narrow(dim, start, like.shape[dim])
+            return x
+        return blocks.vl_nncrop(x, self._cut(x.shape[2:], like.shape[2:]))
+
+
+@register_block("dagnn.Scale")
+class Scale(DagLayer):
+    """Multiplies by a factor and adds a bias, both broadcast; they are parameters or further inputs."""
+
+    properties: ClassVar[Mapping[str, Any]] = {"size": [], "hasBias": True}
+    kinds = (FILTERS, FILTERS)
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """x * factor + bias."""
+        x, *others = [*inputs, *params]
+        wanted = 2 if scalar(self.value("hasBias")) else 1
+        if len(others) < wanted:
+            raise ArgumentError(f"{len(others)} factors and biases among inputs and parameters, not {wanted}")
+        return x * others[0] + others[1] if wanted == 2 else x * others[0]
+
+
+@register_block("dagnn.DropOut")
+class DropOut(DagLayer):
+    """Dropout at `rate`; nothing in eval mode. A frozen one uses the tensor `mask`, once it is there."""
+
+    properties: ClassVar[Mapping[str, Any]] = {"rate": 0.5, "frozen": False}
+    mask: Tensor | None = None
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nndropout; torch's generator draws the mask, not MATLAB's."""
+        if not self.training:
+            return inputs[0]
+        if self.mask is not None and scalar(self.value("frozen")):
+            return inputs[0] * self.mask
+        return F.dropout(inputs[0], self.number("rate"), training=True)
+
+
+@register_block("dagnn.Loss")
+class Loss(DagLayer):
+    """A loss. It is computed where its labels are given; a forward pass for features leaves it out."""
+
+    properties: ClassVar[Mapping[str, Any]] = {
+        "loss": "softmaxlog",
+        "ignoreAverage": False,
+        "normalise": True,
+        "opts": (),
+    }
+
+    def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
+        """One number an image, as the original has it."""
+        return 1, 1, 1, sizes[0][3]
+
+    def receptive_fields(self, shapes: Sequence[tuple[int, ...]]) -> list[ReceptiveField | None]:
+        """Not known."""
+        return [UNKNOWN] * len(self.inputs)
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        """vl_nnloss; labels count from 0."""
+        opts = cell_list(self.value("opts"))
+        return blocks.vl_nnloss(*inputs[:2], *opts, loss=text(self.value("loss")))

@@ -1,0 +1,48 @@
+"""What SimpleNN and DagNN networks share: meta, and what it says of the images that they take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from matlab_compat.errors import NetworkFormatError
+
+
+class ImageNetwork(nn.Module):
+    """A network that MATLAB described: `meta` (dict of plain MATLAB values), `extra` (other top-level
+    fields).
+    """
+
+    meta: dict[str, Any]
+    extra: dict[str, Any]
+
+    @property
+    def mean_pixel(self) -> Tensor:
+        """What is subtracted from images, (3,) or one value a channel: averageImage's top-left pixel, as the
+        original.
+
+        Raises NetworkFormatError where meta has no normalization.averageImage (or, in old files, imageMean).
+        """
+        normalization = self.meta.get("normalization")
+        average = normalization.get("averageImage") if isinstance(normalization, Mapping) else None
+        average = self.extra.get("imageMean") if average is None else average
+        if average is None or not np.size(average):
+            raise NetworkFormatError(
+                "the network does not say which mean to subtract: set net.meta['normalization'] ="
+                " {'averageImage':"
+                " a 1 x 1 x 3 array} (zeros, if none)"
+            )
+        array = np.asarray(average, dtype=np.float32)
+        pixel = array[0, 0] if array.ndim > 2 else array.ravel()[: 3 if array.size == 3 else 1]
+        return torch.tensor(np.atleast_1d(pixel).ravel())
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W), RGB, 0..255, minus the mean pixel; grey ones (N, 1, H, W) come out as three
+        channels.
+        """
+        mean = self.mean_pixel.to(images.device)
+        return images - mean[:, None, None]

@@ -1,0 +1,30 @@
+"""Either kind of MatConvNet network from what a file holds: a SimpleNN chain or a DagNN graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matlab_compat.dagnn import DagNN
+from matlab_compat.dagnn_struct import is_dagnn
+from matlab_compat.errors import NetworkFormatError
+from matlab_compat.mat_values import MatObject, describe
+from matlab_compat.simplenn import SimpleNN
+
+Network = SimpleNN | DagNN
+
+
+def network_from_matlab(value: Any, *, consume: bool = False) -> Network:
+    """The network that a MATLAB value describes, in eval mode, on the CPU.
+
+    Args:
+        value: a struct, or a DagNN object as MATLAB saves it.
+        consume: empties a SimpleNN's struct while converting (see `SimpleNN.from_matlab`).
+
+    Raises NetworkFormatError for anything else, and what the two kinds' `from_matlab` raise.
+    """
+    struct = value.properties if isinstance(value, MatObject) else value
+    if not isinstance(struct, dict):
+        raise NetworkFormatError(
+            f"no network: expected a struct with a field layers, found {describe(value)}"
+        )
+    return DagNN.from_matlab(struct) if is_dagnn(struct) else SimpleNN.from_matlab(struct, consume=consume)

@@ -1,0 +1,79 @@
+"""A stand-in for Pitts30k's images: the toy city, photographed under the names that the dbStructs list.
+
+python scripts/make_pitts_root.py DBSTRUCTS OUT [--queries 40] [--size 320 240]
+
+Writes OUT/Pittsburgh (dsetRootPitts), OUT/datasets (dsetSpecDir) and OUT/localPaths.toml that names them.
+DBSTRUCTS: the folder with the real pitts30k_train.mat and pitts30k_val.mat (from NetVLAD's page).
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from deepibl.datasets import PlaceDataset, load_dbstruct
+from deepibl.toycity import render_names
+
+KEPT = 8  # database images of a query in a subset: those nearest to it
+FOLDERS = {"db": "images", "q": "queries"}
+
+
+def make_root(
+    dbstructs: Path,
+    out: Path,
+    *,
+    queries: int | None = None,
+    size: tuple[int, int] = (320, 240),
+    workers: int = 1,
+) -> Path:
+    """Makes the folders; returns the localPaths.toml. queries: keep so many of each set (default: all)."""
+    root = out / "Pittsburgh"
+    for split in ("train", "val"):
+        name = f"pitts30k_{split}"
+        whole = load_dbstruct(dbstructs / f"{name}.mat")
+        kept = whole if queries is None else subset(whole, queries)
+        for which, date in (("db", 0), ("q", 1)):
+            names, utm = (kept.dbImageFns, kept.utmDb) if which == "db" else (kept.qImageFns, kept.utmQ)
+            folder = root / FOLDERS[which]
+            render_names(folder, names, utm, size=size, date=date, workers=workers, progress=False)
+        (out / "datasets").mkdir(parents=True, exist_ok=True)
+        kept.save(out / "datasets" / f"{name}.mat")
+    paths = {"dsetRootPitts": root, "dsetSpecDir": out / "datasets", "pretrainedCNNs": out / "pretrained"}
+    paths |= {"initData": out / "initdata", "outPrefix": out / "output", "ourCNNs": out / "models"}
+    for path in paths.values():
+        path.mkdir(parents=True, exist_ok=True)
+    target = out / "localPaths.toml"
+    target.write_text("".join(f'{name} = "{path.resolve()}/"\n' for name, path in paths.items()))
+    return target
+
+
+def subset(whole: PlaceDataset, queries: int) -> PlaceDataset:
+    """So many queries from all over a set, and the database images nearest to them, in their order."""
+    chosen = np.unique(np.linspace(0, whole.numQueries - 1, queries).astype(int))
+    apart = np.linalg.norm(whole.utmDb[:, None] - whole.utmQ[None, chosen], axis=2)
+    near = np.unique(np.argsort(apart, axis=0, kind="stable")[:KEPT])
+    return PlaceDataset(
+        whole.name,
+        [whole.dbImageFns[i] for i in near],
+        whole.utmDb[near],
+        [whole.qImageFns[i] for i in chosen],
+        whole.utmQ[chosen],
+        posDistThr=whole.posDistThr,
+        nonTrivPosDistSqThr=whole.nonTrivPosDistSqThr,
+        whichSet=whole.whichSet,
+        utm_zone=whole.utm_zone,
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("dbstructs", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--queries", type=int, help="of each set (default: all)")
+    parser.add_argument("--size", type=int, nargs=2, default=(320, 240), help="of the photos, in pixels")
+    parser.add_argument("--workers", type=int, default=1)
+    given = parser.parse_args()
+    made = make_root(
+        given.dbstructs, given.out, queries=given.queries, size=tuple(given.size), workers=given.workers
+    )
+    print(f"export DEEPIBL_LOCALPATHS={made}")

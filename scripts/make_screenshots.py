@@ -1,0 +1,151 @@
+"""Makes the pictures of docs/seeing.md from the toy city: heatmaps, a report, two runs compared, a terminal.
+
+    python scripts/make_screenshots.py docs/images                      # with the network that ships
+    python scripts/make_screenshots.py docs/images --net my_net.mat     # with another one
+
+Pages are photographed by Chromium (Debian: apt-get install chromium); without it they are left out, and
+said so.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from deepibl.datasets import PlaceDataset, load_dbstruct
+from deepibl.demo import NETWORK
+from deepibl.heatmap_sheet import METHODS, heatmap_rows, write_sheet
+from deepibl.images import read_image
+from deepibl.networks import load_network
+from deepibl.recall import Evaluation, evaluate_network
+from deepibl.report import write_report
+from deepibl.report_compare import comparison_page
+from deepibl.report_run import collect
+from deepibl.shipped import find_network
+from deepibl.terminal_preview import preview
+from deepibl.toycity import make_city
+from matlab_compat.files import atomic_output
+
+IMAGES, QUERIES = 240, 90
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+_CELL = (7, 14)  # pixels of a character of the drawn terminal
+_COLOURS = re.compile(r"\x1b\[38;2;(\d+);(\d+);(\d+);48;2;(\d+);(\d+);(\d+)m▀|\x1b\[0m|( )")
+
+
+def make_screenshots(target: Path, network: Path, work: Path) -> list[Path]:
+    """Writes the pictures to `target` and returns them. work: a folder for the city and the pages."""
+    target.mkdir(parents=True, exist_ok=True)
+    city = make_city(work / "city", images=IMAGES, queries=QUERIES, workers=os.cpu_count() or 1)
+    dataset, net = load_dbstruct(city, root=city.parent), load_network(network)
+    evaluation = evaluate_network(net, dataset, label=network.name, features=work / "features")
+    pair = _clear_match(evaluation)
+    rows = heatmap_rows([(network.stem, net)], pair[0], against=pair[1], methods=_methods(net))
+    write_sheet(rows, work / "heatmap.png", width=2.4)
+    made = [_as_jpeg(work / "heatmap.png", target / "heatmap.jpg")]
+    made.append(_terminal([Path(path) for path in pair], target / "terminal.png"))
+    page = write_report(evaluation, work / "report", "deepibl evaluate … --report report")
+    fewer = evaluate_network(
+        net, dataset, label=network.name, features=work / "features", crop_to_dim=evaluation.dim // 4
+    )
+    both = work / "compare.html"
+    both.write_text(comparison_page(collect(fewer), collect(evaluation)), encoding="utf-8")
+    for file, name, height in ((page, "report.png", 1500), (both, "compare.png", 1250)):
+        if _photograph(file, work / name, height):
+            made.append(_small(work / name, target / name, width=720))
+    return made
+
+
+def _methods(net: object) -> list[str]:
+    vlad = any("vlad" in name for name in getattr(net, "names", []))
+    return list(METHODS) if vlad else [method for method in METHODS if method not in ("clusters", "cells")]
+
+
+def _clear_match(evaluation: Evaluation) -> tuple[str, str]:
+    """The query that is found with the smallest distance by day, and its first answer."""
+    dataset: PlaceDataset = evaluation.dataset
+    run = collect(evaluation)
+    found = [query for query in run.queries if query.found(1) and "_day" in query.name]
+    best = min(found or run.queries, key=lambda query: query.answers[0].distance or 0.0)
+    return os.path.join(dataset.qPath, best.name), os.path.join(dataset.dbPath, best.answers[0].name)
+
+
+def _photograph(page: Path, out: Path, height: int) -> bool:
+    browser = next((path for name in _BROWSERS if (path := shutil.which(name))), None)
+    if browser is None:
+        print(f"no Chromium here: {out.name} is left out", file=sys.stderr)
+        return False
+    with tempfile.TemporaryDirectory() as profile:
+        command = [
+            browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+            f"--user-data-dir={profile}", f"--window-size=1100,{height}", f"--screenshot={out}",
+            page.as_uri(),
+        ]  # fmt: skip
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+    return True
+
+
+def _terminal(photos: Sequence[Path], out: Path) -> Path:
+    """The half blocks that a terminal would show, drawn as it draws them."""
+    pictures = [read_image(photo).permute(1, 2, 0).byte().numpy() for photo in photos]
+    lines = preview(pictures, columns=72).splitlines()
+    width, height = _CELL
+    drawn = Image.new("RGB", (74 * width, (len(lines) + 2) * height + height), (22, 24, 28))
+    pen = ImageDraw.Draw(drawn)
+    typed, font = "$ deepibl localize photo.jpg --index city.idx", ImageFont.load_default(12)
+    pen.text((width, 4), typed, (210, 214, 220), font)
+    for row, line in enumerate(lines):
+        x, y = width, (row + 2) * height
+        for block in _COLOURS.finditer(line):
+            if block[1]:
+                red, green, blue, *below = (int(value) for value in block.groups()[:6])
+                pen.rectangle((x, y, x + width - 1, y + height // 2 - 1), (red, green, blue))
+                pen.rectangle((x, y + height // 2, x + width - 1, y + height - 1), tuple(below))
+            x += width if block[1] or block[7] else 0
+    return _save(drawn, out)
+
+
+def _as_jpeg(source: Path, out: Path) -> Path:
+    with Image.open(source) as picture, atomic_output(out) as temporary:
+        picture.convert("RGB").save(temporary, "JPEG", quality=72, optimize=True)
+    return out
+
+
+def _small(source: Path, out: Path, width: int) -> Path:
+    with Image.open(source) as picture:
+        shown = picture.convert("RGB")
+    return _save(
+        shown.resize((width, round(shown.height * width / shown.width)), Image.Resampling.LANCZOS), out
+    )
+
+
+def _save(picture: Image.Image, out: Path) -> Path:
+    """As a PNG of 256 colours: half of the bytes."""
+    with atomic_output(out) as temporary:
+        small = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        small.save(temporary, "PNG", optimize=True)
+    return out
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="where to write the pictures")
+    parser.add_argument("--net", default=NETWORK, help=f"a network, by path or name (default: {NETWORK})")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="deepibl-screenshots-") as work:
+        made = make_screenshots(arguments.folder, find_network(arguments.net), Path(work))
+    for path in made:
+        print(f"{path}  {path.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""deepIBL's README script, line by line: trains SARE (Our-Ind.) on Pitts30k and shows the best epoch.
+
+python scripts/train_gauss_ind.py                    # as published; paths by localPaths
+python scripts/train_gauss_ind.py nEpoch=1 doDraw=false
+                                                     # any option of the trainers may be changed
+"""
+
+import ast
+import sys
+from typing import Any
+
+from deepibl import dbPitts, pickBestNet, setup, trainGaussKernalInd
+
+
+def main(**changes: Any) -> str:
+    """Trains and returns the sessionID; changes: options other than the README's."""
+    setup()
+
+    doPitts250k = False
+
+    lr = 0.001
+
+    dbTrain = dbPitts(doPitts250k, "train")
+
+    dbVal = dbPitts(doPitts250k, "val")
+
+    # SARE with the Gaussian kernel (Our-Ind.)
+
+    options = {
+        "netID": "vd16", "layerName": "conv5_3", "backPropToLayer": "conv5_1",
+        "method": "vlad_preL2_intra",
+        "learningRate": lr,
+        "doDraw": True,
+    }  # fmt: skip
+    sessionID = trainGaussKernalInd(dbTrain, dbVal, **{**options, **changes})
+
+    pickBestNet(sessionID)
+    return sessionID
+
+
+def value(text: str) -> Any:
+    """An option's value as it is typed: a number, a list, true or false, or a text."""
+    try:
+        return ast.literal_eval(text.capitalize() if text.lower() in ("true", "false") else text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+if __name__ == "__main__":
+    main(**{name: value(text) for name, text in (argument.split("=", 1) for argument in sys.argv[1:])})

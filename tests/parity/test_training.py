@@ -1,0 +1,184 @@
+"""Training against the original, run by run: the same draws must give the same tuples, losses and weights."""
+
+import re
+
+import numpy as np
+import pytest
+
+from deepibl.matlab import sessions
+from matlab_compat import matfile
+from matlab_compat.matfile import cell_list, scalar, text, vector
+from matlab_compat.simplenn import SimpleNN
+from tests.golden_data import GOLDEN, golden_files, golden_id
+from tests.parity.training_runs import RESUMED, RUNS, Outcome, items, run
+from tests.tolerances import TOL, assert_close, error
+
+
+@pytest.fixture(scope="module", params=RUNS, ids=golden_id)
+def outcome(request, tmp_path_factory) -> Outcome:
+    return run(request.param, tmp_path_factory.mktemp(request.param.stem), GOLDEN)
+
+
+def test_there_are_runs_of_all_trainers():
+    assert {path.stem.removeprefix("run_") for path in RUNS if not RESUMED.match(path.stem)} >= {
+        f"{kernel}{mode}" for kernel in ("Gauss", "Cauchy", "Exp") for mode in ("Ind", "Joint")
+    } | {"Weakly"}
+
+
+def test_every_recorded_draw_was_asked_for_in_its_order(outcome):
+    assert outcome.replay.used_up
+
+
+def test_the_order_of_queries_is_the_originals(outcome):
+    wanted = items(outcome.want["batches"])
+    assert len(outcome.watch.batches) == len(wanted)
+    for got, batch in zip(outcome.watch.batches, wanted, strict=True):
+        report, ids = got["report"], vector(batch["qIDs"]).astype(int) - 1
+        assert (report.epoch, report.batch) == (scalar(batch["iEpoch"]), scalar(batch["iBatch"]))
+        assert list(got["order"][(report.batch - 1) * len(ids) : report.batch * len(ids)]) == list(ids)
+
+
+def test_positives_and_negatives_are_the_originals(outcome):
+    wanted = items(outcome.want["queries"])
+    done = outcome.watch.tuples
+    by_query = [(scalar(w["qID"]) - 1, scalar(w["posID"]) - 1) for w in wanted]
+    trained = [mined for mined, pairs in zip(done, outcome.watch.pairs, strict=True) if pairs]
+    assert [(mined.query, mined.positive) for mined in trained] == by_query
+    for mined, query in zip(trained, wanted, strict=True):
+        assert list(mined.negatives) == list(vector(query["negIDs"]).astype(int) - 1)
+
+
+def test_losses_of_queries_and_batches_are_the_originals(outcome):
+    wanted = items(outcome.want["batches"])
+    got = [batch["report"].loss for batch in outcome.watch.batches]
+    assert_close(got, [scalar(batch["loss"]) for batch in wanted], "trajectory")
+    logged = matfile.load(outcome.files.latest, ["obj"])["obj"]
+    assert_close(logged["train"]["loss"], outcome.want["obj"]["train"]["loss"], "trajectory")
+
+
+def test_every_weight_follows_the_original(outcome):
+    for got, batch in zip(outcome.watch.batches, items(outcome.want["batches"]), strict=True):
+        for have, want in tensors(outcome, got["weights"], batch["weights"]):
+            assert error(have, want) <= TOL["trajectory"]
+
+
+def test_every_momentum_follows_the_original(outcome):
+    for got, batch in zip(outcome.watch.batches, items(outcome.want["batches"]), strict=True):
+        pairs = tensors(outcome, got["momenta"], batch["momentum"])
+        largest = max(float(want.abs().max()) for _, want in pairs)
+        assert max(float((have - want).abs().max()) for have, want in pairs) <= TOL["momentum"] * largest
+
+
+def tensors(outcome, found, cells):
+    """Weights or momenta by layer and number, each beside the original's."""
+    pairs = []
+    for layer, arrays in enumerate(cell_list(cells)):
+        for index, array in enumerate(cell_list(arrays)):
+            have = found[layer, index]
+            want = outcome.specs[layer, index].kind.to_torch(np.asarray(array))
+            pairs.append((have, want.reshape(have.shape)))
+    assert len(pairs) == len(found)
+    return pairs
+
+
+def test_the_hard_negative_caches_are_the_originals(outcome):
+    wanted = cell_list(outcome.want["negCache"])
+    saved = cell_list(matfile.load(outcome.files.latest, ["auxData"])["auxData"]["negCache"])
+    assert [list(vector(ids)) for ids in saved] == [list(vector(ids)) for ids in wanted]
+    after = {}
+    for query in items(outcome.want["queries"]):
+        after[scalar(query["iEpoch"]), scalar(query["iBatch"]), scalar(query["qID"]) - 1] = query["negCache"]
+    for batch in outcome.watch.batches:
+        report = batch["report"]
+        for query, cache in enumerate(batch["caches"]):
+            if (report.epoch, report.batch, query) in after:
+                assert list(cache + 1) == list(vector(after[report.epoch, report.batch, query]))
+
+
+def test_recalls_and_rank_losses_are_the_originals(outcome):
+    logged = matfile.load(outcome.files.latest, ["obj"])["obj"]
+    assert list(logged) == list(outcome.want["obj"])
+    for which in logged:
+        compare(logged[which], outcome.want["obj"][which], scalar(outcome.want["opts"]["margin"]))
+
+
+def compare(got, want, margin):
+    assert list(got) == list(want)
+    for name, value in want.items():
+        if isinstance(value, dict):
+            compare(got[name], value, margin)
+        elif name == "rankloss":
+            # a sum of small excesses over the margin, which is what its rounding compares with
+            assert np.abs(got[name] - value).max(initial=0.0) <= TOL["trajectory"] * margin
+        else:
+            assert_close(got[name], value, "exact" if name == "recall" else "trajectory")
+
+
+def test_feature_files_are_the_originals(outcome):
+    # the files of features before training, and those that a resumed training begins with
+    folder = GOLDEN / "train" / f"bins_{outcome.run}"
+    wanted = sorted(path.name for path in folder.glob("*.bin"))
+    made = sorted(path.name for path in outcome.folder.glob("*.bin"))
+    # a resumed run finds those before training there already
+    assert set(made) <= set(wanted) if RESUMED.match(f"run_{outcome.run}") else made == wanted
+    assert made
+    for name in made:
+        got, want = (np.fromfile(at / name, np.float32) for at in (outcome.folder, folder))
+        assert got.size == want.size
+        assert_close(got, want, "training")
+
+
+def test_the_networks_saved_after_each_epoch_are_the_originals(outcome):
+    epochs = [name for name in outcome.want if re.fullmatch(r"net_ep\d+", name)]
+    assert epochs
+    for name in epochs:
+        path = outcome.files.epoch(int(name.removeprefix("net_ep")))
+        if not path.exists():
+            assert RESUMED.match(f"run_{outcome.run}")  # made by the run before
+            continue
+        compare_networks(matfile.load(path, ["net"])["net"], outcome.want[name])
+
+
+def compare_networks(got, want):
+    assert set(got) == set(want)
+    layers = list(zip(cell_list(got["layers"]), cell_list(want["layers"]), strict=True))
+    for one, other in layers:
+        assert text(one["name"]) == text(other["name"])
+        for a, b in zip(*(cell_list(layer.get("weights", [])) for layer in (one, other)), strict=True):
+            assert np.asarray(a).dtype == np.asarray(b).dtype
+            assert_close(a, b, "trajectory")
+        for a, b in zip(*(cell_list(layer.get("momentum", [])) for layer in (one, other)), strict=True):
+            assert np.shape(a) == np.shape(b)
+        assert np.any(one.get("precious", False)) == np.any(other.get("precious", False))
+
+
+def test_the_saved_options_are_the_originals(outcome):
+    saved = matfile.load(outcome.files.latest, ["opts"])["opts"]
+    want = outcome.want["opts"]
+    assert list(saved) == list(want)
+    for name in set(want) - {"outPrefix"}:
+        got = saved[name]
+        if isinstance(want[name], str):
+            assert got.removeprefix(f"{outcome.folder}/") == want[name], name
+        else:
+            assert np.array_equal(np.ravel(got), np.ravel(want[name])), name
+
+
+def test_pick_best_net_prints_the_originals_table(outcome, capsys):
+    for path in golden_files(f"train/pickBestNet_{outcome.run}.mat"):
+        want = matfile.load(path)
+        for suffix, n in [
+            ("", 5),
+            *((m[0], int(m[1])) for name in want if (m := re.search(r"_N(\d+)$", name))),
+        ]:
+            epoch, net = sessions.pickBestNet(
+                outcome.session, n, 1, paths={"outPrefix": f"{outcome.folder}/"}
+            )
+            assert epoch == scalar(want[f"bestEpoch{suffix}"])
+            assert capsys.readouterr().out.split() == text(want[f"table{suffix}"]).split()
+        assert not any("momentum" in layer.fields for layer in net.layers)
+        assert scalar(net.meta["epoch"]) == scalar(want["net"]["meta"]["epoch"])
+        best = SimpleNN.from_matlab(want["net"])
+        for got, layer in zip(net, best, strict=True):
+            for a, b in zip(got.weights, layer.weights, strict=True):
+                assert a is None or error(a.detach(), b.detach()) <= TOL["trajectory"]

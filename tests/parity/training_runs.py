@@ -1,0 +1,163 @@
+"""The golden training runs, and how they are run again here: the original's draws, in their order."""
+
+import re
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepibl.checkpoints import SessionFiles
+from deepibl.datasets import PlaceDataset, load_dbstruct
+from deepibl.matlab import training as trainers
+from deepibl.trainers import TRAINERS
+from deepibl.training_events import TrainingListener
+from matlab_compat import matfile
+from matlab_compat.matfile import cell_list
+from tests.golden_data import golden_files
+from tests.replay import Replay
+
+RUNS = golden_files("train/run_*.mat")
+RESUMED = re.compile(r"run_(.+)_resumed_ep(\d+)")
+
+
+@dataclass
+class Watch(TrainingListener):
+    """Notes what a training does: tuples, and the state after every batch."""
+
+    tuples: list[Any] = field(default_factory=list)
+    pairs: list[int] = field(default_factory=list)
+    state: Any = None
+    batches: list[dict[str, Any]] = field(default_factory=list)
+
+    def started(self, state):
+        self.state = state
+
+    def tuple_done(self, state, mined, outcome):
+        self.tuples.append(mined)
+        self.pairs.append(outcome.pairs)
+
+    def batch_done(self, state, report):
+        weights = {(i, j): w.detach().clone() for i, layer in enumerate(state.net.layers)
+                   for j, w in enumerate(layer.weights) if w is not None}  # fmt: skip
+        momenta = {key: value.clone() for key, value in state.stepper.momentum.items()}
+        caches = [ids.copy() for ids in state.negative_caches]
+        self.batches.append(
+            {"report": report, "weights": weights, "momenta": momenta, "caches": caches, "order": state.order}
+        )
+
+
+@dataclass
+class Outcome:
+    """A golden run (`want`), what came of it here, and where."""
+
+    want: dict[str, Any]
+    watch: Watch
+    replay: Replay
+    folder: Path
+    session: str
+    run: str
+
+    @property
+    def specs(self) -> dict[tuple[int, int], Any]:
+        """What is known of each weight, by layer and number."""
+        layers = enumerate(self.watch.state.net.layers)
+        return {(i, j): spec for i, layer in layers for j, spec in enumerate(layer.weight_specs)}
+
+    @property
+    def files(self) -> SessionFiles:
+        """The session's files."""
+        return SessionFiles(f"{self.folder}/", self.session)
+
+
+def run(path: Path, folder: Path, golden: Path) -> Outcome:
+    """Runs a golden training in a folder, from copies of the golden files."""
+    want = matfile.load(path)
+    train = golden / "train"
+    for name in ("initdata", "pretrained"):
+        shutil.copytree(train / name, folder / name)
+    paths = {
+        "pretrainedCNNs": str(folder / "pretrained"),
+        "initData": str(folder / "initdata"),
+        "outPrefix": f"{folder}/",
+    }
+    sets = golden_sets(train)
+    resumed = RESUMED.fullmatch(path.stem)
+    if resumed:
+        write_checkpoint(folder, want, matfile.load(path.with_name(f"run_{resumed[1]}.mat")), int(resumed[2]))
+    log = zip(
+        cell_list(want["draws"]), cell_list(want["draws_tag"]), cell_list(want["draws_stack"]), strict=True
+    )
+    replay = Replay(_draws([(draw, tag) for draw, tag, stack in log if "getClusters" not in stack]))
+    watch = Watch()
+    session = getattr(trainers, trainer_name(path.stem))(
+        *sets,
+        *cell_list(want["args"]),
+        paths=paths,
+        generator=replay,
+        listeners=[watch],
+        keep_momentum=not resumed,
+    )
+    return Outcome(want, watch, replay, folder, session, path.stem.removeprefix("run_"))
+
+
+def golden_sets(train: Path) -> list[PlaceDataset]:
+    """The training and the validation set of the golden runs."""
+    found = []
+    for file in sorted((train / "datasets").glob("*.mat"), key=lambda file: "val" in file.stem):
+        data = train / "data" / file.stem
+        found.append(load_dbstruct(file, dbPath=data / "images", qPath=data / "queries"))
+    return found
+
+
+def trainer_name(stem: str) -> str:
+    """The trainer of a run: run_ExpInd.mat is of trainExpKernalInd."""
+    kind = re.fullmatch(r"run_([A-Za-z]+?)(VH)?(_.*)?", stem)[1]
+    parts = re.fullmatch(r"(.+?)(Ind|Joint)?", kind)
+    (name,) = [
+        name for name in TRAINERS if re.fullmatch(rf"train{parts[1]}(Kern[ae]l)?{parts[2] or ''}", name)
+    ]
+    return name
+
+
+def write_checkpoint(folder: Path, want: dict[str, Any], before: dict[str, Any], epoch: int) -> None:
+    """The session file that the original went on from, put together from the run before."""
+    opts = dict(want["opts"])
+    for name in ("qCheckpoint0", "dbCheckpoint0"):
+        opts[name] = opts.pop(f"{name}_orig")
+    opts |= {"test0": np.array([[True]]), "startEpoch": np.array([[1.0]])}
+    caches = [np.zeros((0, 0)) for _ in cell_list(want["negCache"])]
+    batches = [b for b in items(before["batches"]) if matfile.scalar(b["iEpoch"]) < epoch]
+    for query in items(before["queries"]):
+        if matfile.scalar(query["iEpoch"]) < epoch:
+            caches[int(matfile.scalar(query["qID"])) - 1] = query["negCache"]
+    obj = {which: dict(value) for which, value in before["obj"].items()}
+    obj["train"]["loss"] = obj["train"]["loss"][:, : len(batches)]
+    for which in ("train", "val"):
+        for curve in ("recall", "rankloss"):
+            obj[which][curve] = obj[which][curve][:, : epoch - 1]
+    aux = {
+        "epochStartTime": np.array([["x"] * (epoch - 1)], dtype=object),
+        "numTrain": np.array([[float(len(caches))]]),
+        "negCache": _column(caches),
+    }
+    target = folder / f"{matfile.text(opts['sessionID'])}_ep{epoch - 1:06d}_latest.mat"
+    matfile.save(target, {"net": before[f"net_ep{epoch - 1}"], "obj": obj, "opts": opts, "auxData": aux})
+
+
+def items(structs: Any) -> list[dict[str, Any]]:
+    """A struct array as a list; a single struct as a list of one."""
+    return [structs] if isinstance(structs, dict) else list(structs)
+
+
+def _draws(log: list[tuple[Any, str]]) -> list[tuple[int, int, Any]]:
+    wanted = [(draw, tag) for draw, tag in log if tag in ("randsample", "randperm", "rand")]
+    return [(int(matfile.scalar(d["n"])), int(matfile.scalar(d.get("k", d["n"]))), d["y"]) for d, _ in wanted]
+
+
+def _column(values: list[Any]) -> np.ndarray:
+    cell = np.empty((len(values), 1), dtype=object)
+    for i, value in enumerate(values):
+        cell[i, 0] = value
+    return cell

@@ -1,0 +1,149 @@
+"""The commands that show, run in this process."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deepibl import cli_seeing
+from deepibl.cli import main
+from deepibl.networks import save_network
+from tests.extractors import make_photos, simplenn
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    """Runs a command line in an empty folder; gives exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments):
+        try:
+            main([str(argument) for argument in arguments])
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return command
+
+
+@pytest.fixture
+def net(tmp_path):
+    path = tmp_path / "net.mat"
+    made = simplenn()
+    made["pool1"].set_field("pool", np.array([[2.0, 2.0]]))
+    save_network(made, path)
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Database and queries: every photo twice, 100 m apart from the next."""
+    for kind, shift in (("db", 0), ("q", 5)):
+        folder = tmp_path / kind
+        folder.mkdir()
+        names = make_photos(folder)[:6]
+        rows = [f"{name},{400000 + 100 * i + shift},6000000,33N" for i, name in enumerate(names)]
+        (folder / "places.csv").write_text("name,utm_e,utm_n,zone\n" + "\n".join(rows) + "\n")
+    return tmp_path
+
+
+def test_heatmap_writes_a_sheet_and_maps(run, net, photos):
+    code, out, err = run(
+        "heatmap", net, "db/00.jpg", "--against", "q/01.jpg", "--method", "all", "--maps", "maps"
+    )
+    assert (code, err) == (0, "")
+    assert "wrote heatmap.png and 20 files in maps" in out
+    with Image.open("heatmap.png") as sheet:
+        assert sheet.width > sheet.height
+
+
+def test_heatmap_compares_networks_and_prints_json(run, net, photos):
+    other = photos / "other.mat"
+    other.write_bytes(net.read_bytes())
+    code, out, _ = run("heatmap", net, "db/00.jpg", "--compare", other, "--method", "gradient", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert [row["network"] for row in found["rows"]] == ["net", "other"]
+    assert found["rows"][0]["maps"] == found["rows"][1]["maps"]
+    assert all(0 <= share <= 1 for share in found["rows"][0]["maps"]["gradient"]["peak"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["db/00.jpg", "--method", "cells"], "--against"),
+        (["db/00.jpg", "--method", "nonsense"], "gradient, guided"),
+        (["db/places.csv"], "places.csv"),
+        (["missing.jpg"], "missing.jpg"),
+        (["db/00.jpg", "--patch", "1000"], "patch"),
+        (["db/00.jpg", "-o", "sheet.jpg"], ".png"),
+    ],
+)
+def test_heatmap_says_what_is_wrong(run, net, photos, arguments, said):
+    code, _, err = run("heatmap", net, *arguments)
+    assert code == 1
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_evaluate_writes_a_report_and_two_are_compared(run, net, photos):
+    sources = ["--db", "db/places.csv", "--queries", "q/places.csv"]
+    for name, more in (("one", []), ("two", ["--crop-to-dim", "4"])):
+        code, out, err = run("evaluate", net, *sources, "--report", name, *more)
+        assert code == 0, err
+        assert "001 " in out
+        assert f"page: {name}/index.html" in err
+    code, out, _ = run("report", "compare", "one", "two", "-o", "both.html")
+    assert code == 0
+    assert "B - A" in out
+    assert "Two runs compared" in (photos / "both.html").read_text()
+    code, out, _ = run("report", "compare", "one", "two/report.json", "--json")
+    assert json.loads(out)["queries"]["both"] >= 0
+
+
+def test_comparing_what_is_no_report_is_one_line(run, photos):
+    code, _, err = run("report", "compare", "db", "q")
+    assert code == 1
+    assert "--report" in err
+
+
+class _Terminal:
+    """Standard output as a terminal of true colours."""
+
+    encoding = "utf-8"
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text):
+        self.text += text
+
+    def flush(self):
+        pass
+
+    def isatty(self):
+        return True
+
+
+def test_pictures_are_shown_in_a_terminal_only(monkeypatch, capsys, photos):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    matches = [(str(photos / "q/00.jpg"), [str(photos / "db/00.jpg"), "missing.jpg"])]
+    cli_seeing.show_matches(matches)
+    assert capsys.readouterr().out == ""
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    cli_seeing.show_matches(matches)
+    cli_seeing.show([np.zeros((20, 30, 3), np.uint8)])
+    assert terminal.text.count("▀") > 200
+
+
+def test_localize_shows_no_pictures_to_programs(run, net, photos):
+    assert run("index", net, "--csv", "db/places.csv", "-o", "city.idx")[0] == 0
+    code, out, _ = run("localize", "q/00.jpg", "--index", "city.idx")
+    assert code == 0
+    assert "\x1b" not in out

@@ -1,0 +1,31 @@
+"""The training demo in small: a network of random weights learns two districts of a toy city."""
+
+import pytest
+
+from deepibl import demo_training
+from deepibl.networks import load_network
+from scripts.compare_losses import table
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(demo_training, "SPLITS", {"train": (24, 12), "val": (20, 10)})
+    monkeypatch.setattr(demo_training, "SIZE", (64, 48))
+    changes = {"nEpoch": 1, "nNegChoice": 5, "nNegCap": 2, "nTestRankSample": 10}
+    monkeypatch.setattr(demo_training, "OPTIONS", {**demo_training.OPTIONS, **changes})
+
+
+def test_the_demo_trains_prints_the_table_and_leaves_a_network(small, tmp_path):
+    said = []
+    results = demo_training.run_training_demo(tmp_path, say=said.append)
+    assert results.table() in said and results.off_the_shelf is not None
+    net = load_network(tmp_path / "toycity.mat")
+    assert net.names[-1] == "postL2" and not any("momentum" in layer.fields for layer in net)
+
+
+def test_the_comparison_is_a_row_before_training_and_one_a_trainer(small, tmp_path):
+    city = demo_training.photograph(tmp_path)
+    runs = [demo_training.train_in_city(city, "trainContrastive", seed, {"method": "max"}) for seed in (0, 1)]
+    rows = table({"trainContrastive": runs}).splitlines()
+    assert [row.split("|")[1].strip() for row in rows[2:]] == ["before training", "trainContrastive"]
+    assert rows[0].count("Recall@") == 3 and rows[3].count("±") == 3

@@ -1,0 +1,61 @@
+"""Two runs on one page: who wins which query, and whether that could be chance."""
+
+import dataclasses
+import json
+
+import pytest
+
+from deepibl.errors import ReportError
+from deepibl.report_compare import compare_runs, comparison_page
+from deepibl.report_run import collect
+from tests.reports import evaluation
+
+
+@pytest.fixture(scope="module")
+def runs():
+    good, bad = (collect(evaluation(queries=50, noise=noise)) for noise in (0.8, 2.0))
+    return bad, dataclasses.replace(good, network="better.mat")
+
+
+def test_every_query_is_counted_once(runs):
+    found = compare_runs(*runs)
+    ids = [*found.both, *found.only_first, *found.only_second, *found.neither]
+    assert sorted(ids) == list(range(50))
+    assert (len(found.both) + len(found.only_first)) / 50 == pytest.approx(runs[0].at(1))
+    assert (len(found.both) + len(found.only_second)) / 50 == pytest.approx(runs[1].at(1))
+
+
+def test_the_order_of_the_second_runs_queries_does_not_matter(runs):
+    turned = dataclasses.replace(runs[1], queries=runs[1].queries[::-1])
+    assert compare_runs(runs[0], turned).only_second == compare_runs(*runs).only_second
+
+
+def test_the_sign_test_is_the_binomial_one(runs):
+    assert compare_runs(runs[0], runs[0]).p_value == 1
+    found = compare_runs(*runs)
+    assert found.p_value < 0.01
+    assert len(found.only_second) > len(found.only_first)
+
+
+def test_text_and_json_say_the_same(runs):
+    found = compare_runs(*runs)
+    values = json.loads(json.dumps(found.as_dict()))
+    assert values["recall"]["1"][2] == pytest.approx(runs[1].at(1) - runs[0].at(1))
+    assert f"only B {values['queries']['only_second']}" in str(found)
+
+
+def test_the_page_has_both_runs_and_the_queries_that_changed(runs):
+    content = comparison_page(*runs)
+    for part in ("some_net", "better", "Only B is right at first", "Who finds which query", "Sign test"):
+        assert part in content
+    assert 'id="q' in content
+
+
+def test_two_runs_of_one_network_are_told_apart(runs):
+    later = dataclasses.replace(runs[0], made="2030-01-01 00:00 UTC")
+    assert len(set(compare_runs(runs[0], later).labels)) == 2
+
+
+def test_runs_on_different_queries_are_refused(runs):
+    with pytest.raises(ReportError, match="different queries"):
+        compare_runs(runs[0], collect(evaluation(queries=49)))

@@ -1,0 +1,61 @@
+"""How much memory a training step needs, at the sizes of the published training."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+STEP = """
+    import resource
+    import numpy as np
+    import torch
+    from deepibl.losses import SARELoss
+    from deepibl.network_build import add_pooling, plain_layer
+    from deepibl.objectives import Objective
+    from deepibl.training_step import Stepper
+    from matlab_compat.simplenn import SimpleNN
+
+    random, layers, channels = np.random.default_rng(0), [], 3
+    for block, (count, filters) in enumerate([(2, 64), (2, 128), (3, 256), (3, 512), (3, 512)], start=1):
+        for number in range(1, count + 1):
+            weight = random.standard_normal((3, 3, channels, filters), dtype=np.float32)
+            weights = [weight / np.sqrt(4.5 * channels), np.zeros((filters, 1), np.float32)]
+            layers.append({"type": "conv", "name": f"conv{block}_{number}", "weights": weights,
+                           "stride": np.ones((1, 2)), "pad": np.ones((1, 4))})
+            if number == count and block < 5:
+                layers.append({"type": "pool", "name": f"pool{block}", "method": "max",
+                               "pool": np.full((1, 2), 2.0), "stride": np.full((1, 2), 2.0),
+                               "pad": np.array([[0.0, 1.0, 0.0, 1.0]])})
+            layers.append({"type": "relu", "name": f"relu{block}_{number}"})
+            channels = filters
+    meta = {"normalization": {"averageImage": np.full((4, 4, 3), 120, np.float32)}}
+    net = SimpleNN([plain_layer(fields, i) for i, fields in enumerate(layers[:-1])], meta)
+    centres = random.standard_normal((64, 512), dtype=np.float32)
+    noise = random.standard_normal((500, 512), dtype=np.float32) / 9
+    descriptors = centres[random.integers(0, 64, 500)] + noise
+    net = add_pooling(net, "vlad_preL2_intra", centres=centres, descriptors=descriptors)
+    images = torch.randint(0, 255, (12, 3, 480, 640)).float()
+    stepper = Stepper(net, net.index("conv5_1"))
+    most = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = most()
+    stepper.accumulate(images, Objective(SARELoss()))
+    print(most() - before, bool(stepper.gradients_are_finite()))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="reads the largest memory in kilobytes, as Linux gives it"
+)
+def test_a_tuple_of_twelve_images_needs_less_than_three_gigabytes():
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(STEP)], env=env, capture_output=True, text=True, check=True
+    )
+    kilobytes, finite = run.stdout.split()
+    assert finite == "True"
+    assert int(kilobytes) / 2**20 < 3, f"{int(kilobytes) / 2**20:.2f} GB above the weights"
+    print(f"{int(kilobytes) / 2**20:.2f} GB")
