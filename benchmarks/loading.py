@@ -21,13 +21,17 @@ _OURS = (
     "total = len(net)"
 )
 _TIMED = """
-import json, time, resource
+import json, pathlib, time
 import torch, numpy, scipy.io, h5py, deepibl.networks, deepibl.network_layers
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():
+    lines = pathlib.Path('/proc/self/status').read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith('VmHWM'))
+
+before = peak()
 start = time.perf_counter()
 {code}
 seconds = time.perf_counter() - start
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+after = peak()
 print(json.dumps([seconds, (after - before) / 1024, total]))
 """
 

@@ -91,12 +91,8 @@ def extract(
         raise ArgumentError("no images given: name them, or give --list FILE with one name a line")
     where = _device(device)
     loaded = load_network(_find(net), device=where)
-    settings: dict[str, Any] = {
-        "batch_size": batch_size,
-        "device": where,
-        "precision": precision,
-        "engine": engine,
-    }
+    settings: dict[str, Any] = {"batch_size": batch_size, "device": where}
+    settings |= _how(precision, engine)
     report = extract_to_file(loaded, root, names, output, resize=resize, on_error="skip", **settings)
     typer.echo(f"{len(report.kept)} descriptors of {report.dim} dimensions in {output}")
     if report.failures:
@@ -213,12 +209,8 @@ def evaluate(
     from deepibl.tables import recall_table
 
     where = _device(device)
-    settings: dict[str, Any] = {
-        "batch_size": batch_size,
-        "device": where,
-        "precision": precision,
-        "engine": engine,
-    }
+    settings: dict[str, Any] = {"batch_size": batch_size, "device": where}
+    settings |= _how(precision, engine)
     settings["crop_to_dim"] = crop_to_dim
     if index_file is not None:
         if queries is None or dataset or db is not None:
@@ -295,7 +287,6 @@ app.add_typer(cli_seeing.reports)
 app.command()(verify)
 app.command()(migrate)
 app.add_typer(data)
-cli_seeing.add_commands(app, find=_find, device=_device)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
