@@ -111,7 +111,7 @@ class Stepper:
             (each.layer, each.index): (momentum or {}).get(
                 (each.layer, each.index), torch.zeros_like(each.weight)
             )
-            for each in _learned_weights(net, first, ())
+            for each in _learned_weights(net, first, (), momenta=True)
         }
         wanted = {id(each.weight) for each in self.learned}
         for parameter in net.parameters():
@@ -176,14 +176,19 @@ class Stepper:
             each.weight.grad = None
 
 
-def _learned_weights(net: Any, first: int, fixed: Sequence[str]) -> list[LearnedWeight]:
-    """The weights of layers from `first` on whose names are not in `fixed`, in MATLAB's order."""
+def _learned_weights(
+    net: Any, first: int, fixed: Sequence[str], *, momenta: bool = False
+) -> list[LearnedWeight]:
+    """The weights of layers from `first` on whose names are not in `fixed`, in MATLAB's order.
+
+    Raises TrainingError for a bnorm among them, unless only their momenta are wanted.
+    """
     found = []
     for position, layer in enumerate(net.layers):
         if position < first or layer.name in fixed:
             continue
         weights = [weight for weight in layer.weights if weight is not None]
-        if weights and layer.type == "bnorm":
+        if weights and layer.type == "bnorm" and not momenta:
             raise TrainingError(
                 f"layer '{layer.name}' (bnorm) cannot be trained: the original steps its stored moments as "
                 "if they were weights. Set backPropToLayer above it, or put it in fixLayers"
