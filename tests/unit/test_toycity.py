@@ -271,10 +271,10 @@ def test_errors_say_what_is_allowed(call: Any, message: str, tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_raw_pixels_fail_on_it(tmp_path: Path) -> None:
-    dataset = load_dbstruct(make_city(tmp_path, images=120, queries=40, progress=False), root=tmp_path)
+    dataset = load_dbstruct(make_city(tmp_path, images=200, queries=66, progress=False), root=tmp_path)
     gaps = np.hypot(*(dataset.utmQ[:, None] - dataset.utmDb[None]).transpose(2, 0, 1))
     chance = float((gaps <= dataset.posDistThr).mean())
     recall = raw_pixel_recall(dataset)
-    print(f"\n120 images, 40 queries: raw pixels Recall@1 {recall:.3f}, chance {chance:.3f}")
-    assert chance < 0.15
+    print(f"\n200 images, 66 queries: raw pixels Recall@1 {recall:.3f}, chance {chance:.3f}")
+    assert chance < 0.1
     assert recall < 0.35
