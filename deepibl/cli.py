@@ -15,7 +15,7 @@ import typer
 
 from deepibl import cli_seeing
 from deepibl.cli_data import data, migrate, verify
-from deepibl.cli_options import BatchSize, Device, Engine, Json, Net, Precision, Resize
+from deepibl.cli_options import BatchSize, Device, Engine, Json, Net, Precision, Resize, stop_telling
 from deepibl.cli_options import choose_device as _device
 from deepibl.cli_options import find_net as _find
 from deepibl.cli_options import how_to_compute as _how
@@ -299,6 +299,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as problem:
         typer.echo(f"deepibl: {problem}", err=True)
         sys.exit(1)
+    finally:
+        stop_telling()
 
 
 if __name__ == "__main__":

@@ -91,3 +91,11 @@ def how_to_compute(precision: str, engine: str) -> dict[str, str]:
         log.addHandler(_StandardError())
     log.setLevel(logging.INFO)
     return {"precision": precision, "engine": engine}
+
+
+def stop_telling() -> None:
+    """Undoes what `how_to_compute` did to the library's log, for programs that go on after a command."""
+    log = logging.getLogger("deepibl.features")
+    for handler in [handler for handler in log.handlers if isinstance(handler, _StandardError)]:
+        log.removeHandler(handler)
+    log.setLevel(logging.NOTSET)

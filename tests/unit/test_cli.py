@@ -1,6 +1,7 @@
 """The command line, run in this process on small generated photos and a network built here."""
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -255,3 +256,10 @@ def test_extract_says_on_standard_error_which_engine_computes(
     with pytest.raises(SystemExit):
         main(["extract", str(net), str(photo), "-o", str(tmp_path / "f.bin"), "--engine", "torch"])
     assert "engine: torch (asked for)" in capfd.readouterr().err
+
+
+def test_the_engine_is_told_during_a_command_and_not_afterwards(run: Run, net: Path, photos: Path) -> None:
+    photo = photos / "db" / "db1.jpg"
+    assert "engine: " in run("extract", net, photo, "-o", photos / "f.npy")[2]
+    handlers = logging.getLogger("deepibl.features").handlers
+    assert handlers == []
