@@ -258,8 +258,12 @@ def test_extract_says_on_standard_error_which_engine_computes(
     assert "engine: torch (asked for)" in capfd.readouterr().err
 
 
-def test_the_engine_is_told_during_a_command_and_not_afterwards(run: Run, net: Path, photos: Path) -> None:
-    photo = photos / "db" / "db1.jpg"
-    assert "engine: " in run("extract", net, photo, "-o", photos / "f.npy")[2]
-    handlers = logging.getLogger("deepibl.features").handlers
-    assert handlers == []
+def test_the_engine_is_told_during_a_command_and_not_afterwards(
+    net: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = logging.getLogger("deepibl.features")
+    before = list(log.handlers)
+    with pytest.raises(SystemExit):
+        main(["extract", str(net), str(photos / "db" / "db1.jpg"), "-o", str(photos / "f.npy")])
+    assert "engine: " in capsys.readouterr().err
+    assert log.handlers == before
