@@ -186,27 +186,25 @@ def _csv(path: Path) -> tuple[list[str], list[Fix | None]]:
         delimiter = max(",;\t", key=header_line.count)
         rows = list(csv.reader(file, delimiter=delimiter))
     columns = _columns(rows[0] if rows else [], path)
-    names: list[str] = []
-    fixes: list[Fix | None] = []
+    fixes: dict[str, Fix | None] = {}  # by name, in the file's order
     problems: list[str] = []
     for number, row in enumerate(rows[1:], start=2):
         if not any(cell.strip() for cell in row):
             continue
         cells = {key: row[at].strip() if at < len(row) else "" for key, at in columns.items()}
         try:
-            if not cells["name"] or cells["name"] in names:
+            if not cells["name"] or cells["name"] in fixes:
                 raise ValueError(
                     "it has no name" if not cells["name"] else f"{cells['name']} was listed before"
                 )
-            fixes.append(_fix_of_row(cells))
-            names.append(cells["name"])
+            fixes[cells["name"]] = _fix_of_row(cells)
         except (ValueError, DatasetError) as problem:
             problems.append(f"  row {number}: {problem}")
     if problems:
         more = f"\n  … and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         shown = "\n".join(problems[:_SHOWN])
         raise DatasetError(f"{path}: {len(problems)} rows cannot be used:\n{shown}{more}")
-    return names, fixes
+    return list(fixes), list(fixes.values())
 
 
 def _columns(header: list[str], path: Path) -> dict[str, int]:
