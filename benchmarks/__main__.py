@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 
 from benchmarks.measure import Settings, Table, peaks
-from deepibl import onednn
+from deepibl.engine import onednn
 
 BENCHMARKS = ("extraction", "aggregation", "search", "growth", "loading")
 

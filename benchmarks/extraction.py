@@ -16,10 +16,9 @@ from PIL import Image
 from benchmarks.baseline import Port
 from benchmarks.baseline import extract as port_extract
 from benchmarks.measure import Settings, Table, paired, peak_memory, require
-from deepibl import onednn
-from deepibl.allocator import keep_buffers, release_buffers
 from deepibl.describe import describe_prepared, inference
-from deepibl.engine import choose_engine
+from deepibl.engine import choose_engine, onednn
+from deepibl.engine.allocator import keep_buffers, release_buffers
 from deepibl.features import extract
 from deepibl.network_layers import LayerVLAD
 from matlab_compat.simplenn import SimpleNN

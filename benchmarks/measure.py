@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from deepibl import onednn
+from deepibl.engine import onednn
 
 
 @dataclass(frozen=True)

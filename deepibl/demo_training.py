@@ -20,10 +20,10 @@ from deepibl.networks import save_network
 from deepibl.sessions import Results, read_results, read_session_network
 from deepibl.toycity import make_city
 from deepibl.trainers import TRAINERS
-from deepibl.training_console import Console
-from deepibl.training_events import TrainingListener
-from deepibl.training_options import TrainingOptions
-from deepibl.training_session import Course, run_session
+from deepibl.training.console import Console
+from deepibl.training.events import TrainingListener
+from deepibl.training.options import TrainingOptions
+from deepibl.training.session import Course, run_session
 from matlab_compat.simplenn import SimpleNN
 
 SIZE = (160, 120)  # photos, pixels

@@ -11,7 +11,7 @@ from deepibl.engine import Engine
 from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn import SimpleNN
 
-PRECISIONS = ("fp32", "bf16", "tf32", "fp16")  # the last two: on CUDA, with `deepibl.engine_cuda`
+PRECISIONS = ("fp32", "bf16", "tf32", "fp16")  # the last two: on CUDA, with `deepibl.engine.cuda`
 
 
 def describe_batch(net: nn.Module, images: Tensor, precision: str = "fp32") -> Tensor:

@@ -9,8 +9,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from deepibl.features import extract_to_file, read_features
-from deepibl.training_events import TrainingListener
-from deepibl.training_options import TrainingOptions
+from deepibl.training.events import TrainingListener
+from deepibl.training.options import TrainingOptions
 
 Features = tuple[np.ndarray, np.ndarray]
 

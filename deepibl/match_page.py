@@ -4,7 +4,7 @@ import html
 from collections.abc import Sequence
 
 from deepibl.index import Match
-from deepibl.thumbnails import thumbnail
+from deepibl.report.thumbnails import thumbnail
 
 _SIDE = 320  # pixels of a picture's longer side
 

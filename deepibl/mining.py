@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from deepibl.training_options import TrainingOptions
+from deepibl.training.options import TrainingOptions
 from matlab_compat.yael import yael_nn
 
 SEARCHED_BEYOND_CAP = 10  # so many times nNegCap nearest negatives are ranked

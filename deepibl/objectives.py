@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from deepibl.losses import SARELoss, TripletLoss, TupleLoss
-from deepibl.training_options import TrainingOptions
+from deepibl.training.options import TrainingOptions
 
 
 class TupleOutcome(NamedTuple):

@@ -19,8 +19,8 @@ from deepibl.network_build import add_pooling
 from deepibl.networks import save_network
 from deepibl.pca import PCA, append_pca
 from deepibl.toycity import render_names
-from deepibl.toycity_places import stops
-from deepibl.toycity_plan import ZONE, City
+from deepibl.toycity.places import stops
+from deepibl.toycity.plan import ZONE, City
 from matlab_compat.files import atomic_output
 from matlab_compat.simplenn import SimpleNN
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from deepibl.checkpoints import SessionFiles
 from deepibl.history import Curves, History
-from deepibl.training_events import TrainingListener
-from deepibl.training_options import TrainingOptions
-from deepibl.training_state import TrainingState
+from deepibl.training.events import TrainingListener
+from deepibl.training.options import TrainingOptions
+from deepibl.training.state import TrainingState
 from matlab_compat.files import atomic_output
 from matlab_compat.numeric import smooth
 

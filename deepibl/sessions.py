@@ -10,8 +10,8 @@ from deepibl.checkpoints import SessionFiles
 from deepibl.errors import SessionError
 from deepibl.evaluation import best_epoch
 from deepibl.history import History
-from deepibl.training_options import TrainingOptions
-from deepibl.training_state import take_momentum
+from deepibl.training.options import TrainingOptions
+from deepibl.training.state import take_momentum
 from matlab_compat.matfile import scalar
 from matlab_compat.simplenn import SimpleNN
 

@@ -2,8 +2,8 @@
 
 from deepibl.losses import ContrastiveLoss
 from deepibl.objectives import Objective, sare, weakly
-from deepibl.training_options import TrainingOptions
-from deepibl.training_session import Trainer
+from deepibl.training.options import TrainingOptions
+from deepibl.training.session import Trainer
 
 
 def contrastive(options: TrainingOptions) -> Objective:

@@ -15,7 +15,7 @@ import numpy as np
 from deepibl.demo_training import photograph, train_in_city
 from deepibl.sessions import Results
 from deepibl.trainers import TRAINERS
-from deepibl.training_console import Console
+from deepibl.training.console import Console
 
 NS = (1, 5, 10)
 

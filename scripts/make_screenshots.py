@@ -26,8 +26,8 @@ from deepibl.images import read_image
 from deepibl.networks import load_network
 from deepibl.recall import Evaluation, evaluate_network
 from deepibl.report import write_report
-from deepibl.report_compare import comparison_page
-from deepibl.report_run import collect
+from deepibl.report.compare import comparison_page
+from deepibl.report.run import collect
 from deepibl.shipped import find_network
 from deepibl.terminal_preview import preview
 from deepibl.toycity import make_city

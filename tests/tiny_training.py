@@ -9,7 +9,7 @@ from PIL import Image
 from deepibl.checkpoints import SessionFiles
 from deepibl.datasets import PlaceDataset
 from deepibl.matlab import training as trainers
-from deepibl.training_events import TrainingListener
+from deepibl.training.events import TrainingListener
 from matlab_compat import matfile
 
 PLACES, SIDE, APART = 9, 24, 60.0  # places, pixels, metres between places

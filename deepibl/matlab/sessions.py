@@ -12,7 +12,7 @@ from deepibl.history import Curves, History
 from deepibl.paths import localPaths
 from deepibl.plotting import plot_recall, plot_training
 from deepibl.sessions import read_results, read_session_network
-from deepibl.training_options import TrainingOptions
+from deepibl.training.options import TrainingOptions
 from matlab_compat.errors import ArgumentError
 from matlab_compat.matfile import scalar, text
 from matlab_compat.relja import relja_display

@@ -1,8 +1,8 @@
 """The seven trainers under their own names: trainGaussKernalInd(dbTrain, dbVal, 'netID', 'vd16', …).
 
-All options (see `deepibl.training_options.TrainingOptions`) as keywords or in MATLAB's style. Beside them, as
+All options (see `deepibl.training.options.TrainingOptions`) as keywords or in MATLAB's style. Beside them, as
 keywords only: paths (what localPaths takes), generator (where random numbers come from; default: MATLAB's
-after start-up), listeners (`deepibl.training_events.TrainingListener`s; default: what the original prints and
+after start-up), listeners (`deepibl.training.events.TrainingListener`s; default: what the original prints and
 draws), keep_momentum (False: from startEpoch on with zero momenta, as the original), stand_in (see loadNet).
 Each trains to the last epoch, going on with a session that was interrupted, and returns the sessionID.
 
@@ -17,9 +17,9 @@ import torch
 from deepibl.matlab.networks import addLayers, loadNet
 from deepibl.paths import localPaths
 from deepibl.trainers import TRAINERS
-from deepibl.training_events import TrainingListener
-from deepibl.training_options import OPTION_NAMES, TrainingOptions
-from deepibl.training_session import Course, run_session
+from deepibl.training.events import TrainingListener
+from deepibl.training.options import OPTION_NAMES, TrainingOptions
+from deepibl.training.session import Course, run_session
 from matlab_compat.arguments import options
 from matlab_compat.simplenn import SimpleNN
 
@@ -85,7 +85,7 @@ def _train(
     course = Course(TRAINERS[name], db_train, db_val, build, where.outPrefix, generator, keep_momentum)
     given = _given(args, kwargs)
     if listeners is None:
-        from deepibl.training_console import usual_listeners
+        from deepibl.training.console import usual_listeners
 
         listeners = usual_listeners()
     return run_session(course, given, listeners).options.sessionID

@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 
 import deepibl.network_layers  # noqa: F401  # registers NetVLAD's layers
-from deepibl import onednn
 from deepibl.describe import describe_prepared, inference
-from deepibl.engine import choose_engine
+from deepibl.engine import choose_engine, onednn
 from matlab_compat import matfile
 from matlab_compat.layout import maps_to_torch
 from matlab_compat.simplenn import SimpleNN

@@ -12,7 +12,7 @@ from deepibl.checkpoints import SessionFiles
 from deepibl.datasets import PlaceDataset, load_dbstruct
 from deepibl.matlab import training as trainers
 from deepibl.trainers import TRAINERS
-from deepibl.training_events import TrainingListener
+from deepibl.training.events import TrainingListener
 from matlab_compat import matfile
 from matlab_compat.matfile import cell_list
 from tests.golden_data import golden_files

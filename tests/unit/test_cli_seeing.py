@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepibl import cli_seeing
-from deepibl.cli import main
+from deepibl.cli import main, seeing
 from deepibl.networks import save_network
 from tests.extractors import make_photos, simplenn
 
@@ -133,12 +132,12 @@ def test_pictures_are_shown_in_a_terminal_only(monkeypatch, capsys, photos):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     matches = [(str(photos / "q/00.jpg"), [str(photos / "db/00.jpg"), "missing.jpg"])]
-    cli_seeing.show_matches(matches)
+    seeing.show_matches(matches)
     assert capsys.readouterr().out == ""
     terminal = _Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
-    cli_seeing.show_matches(matches)
-    cli_seeing.show([np.zeros((20, 30, 3), np.uint8)])
+    seeing.show_matches(matches)
+    seeing.show([np.zeros((20, 30, 3), np.uint8)])
     assert terminal.text.count("▀") > 200
 
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from deepibl import allocator, onednn
 from deepibl.describe import describe_prepared, inference
-from deepibl.engine import choose_engine
+from deepibl.engine import allocator as allocator
+from deepibl.engine import choose_engine, onednn
 from deepibl.features import extract
 from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn import SimpleNN

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 import deepibl.network_layers  # noqa: F401  # registers NetVLAD's layers
-from deepibl import onednn
 from deepibl.datasets import load_dbstruct
+from deepibl.engine import onednn
 from deepibl.evaluation import recall_at_n
 from deepibl.features import extract
 from deepibl.toycity import make_city

@@ -10,10 +10,10 @@ import time
 import pytest
 from PIL import Image
 
-from deepibl.html_page import esc, many_rows, page, table
 from deepibl.published import PUBLISHED, published_for
 from deepibl.report import report_page, write_report
-from deepibl.report_run import FILE, collect, read_run
+from deepibl.report.html_page import esc, many_rows, page, table
+from deepibl.report.run import FILE, collect, read_run
 from tests.reports import draw_photos, evaluation
 
 NASTY = "<img src=x onerror=alert(1)>\"'&</script><script>document.title=1</script>.jpg"

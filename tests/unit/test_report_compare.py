@@ -6,8 +6,8 @@ import json
 import pytest
 
 from deepibl.errors import ReportError
-from deepibl.report_compare import compare_runs, comparison_page
-from deepibl.report_run import collect
+from deepibl.report.compare import compare_runs, comparison_page
+from deepibl.report.run import collect
 from tests.reports import evaluation
 
 

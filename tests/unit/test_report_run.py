@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from deepibl.errors import ReportError
-from deepibl.report_run import (
+from deepibl.report.run import (
     DIMENSION_NS,
     FILE,
     collect,
@@ -17,7 +17,7 @@ from deepibl.report_run import (
     versions,
     write_run,
 )  # fmt: skip
-from deepibl.report_statistics import descriptor_statistics
+from deepibl.report.statistics import descriptor_statistics
 from tests.reports import evaluation
 
 

@@ -5,8 +5,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from deepibl.svg_chart import Line, line_chart, paired_bars
-from deepibl.svg_map import Kind, Mark, place_map
+from deepibl.report.svg_chart import Line, line_chart, paired_bars
+from deepibl.report.svg_map import Kind, Mark, place_map
 
 
 def _parse(text):

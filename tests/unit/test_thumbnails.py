@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepibl.thumbnails import small_picture, thumbnail
+from deepibl.report.thumbnails import small_picture, thumbnail
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "CMYK"])

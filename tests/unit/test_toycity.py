@@ -17,7 +17,7 @@ from deepibl.errors import DatasetError
 from deepibl.geo import latlon_to_utm, photo_position
 from deepibl.toycity import City, Renderer, make_city, render_names, render_view
 from deepibl.toycity import _take as take
-from deepibl.toycity_places import SPACING, database_shots, query_shots, stops
+from deepibl.toycity.places import SPACING, database_shots, query_shots, stops
 
 SIZE = (96, 72)  # small photos: most claims do not need large ones
 IMAGES, QUERIES = 22, 7

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from deepibl.toycity_camera import Frame, Patch, View
-from deepibl.toycity_dice import Dice
-from deepibl.toycity_facades import paint_facade
-from deepibl.toycity_plan import City, spiral
-from deepibl.toycity_styles import STYLES, Facade, draw_facade
-from deepibl.toycity_surfaces import CLEAR, SKY, Texture
-from deepibl.toycity_traffic import visible
-from deepibl.toycity_vehicles import MODELS, solid
-from deepibl.toycity_weather import draw_weather
+from deepibl.toycity.camera import Frame, Patch, View
+from deepibl.toycity.dice import Dice
+from deepibl.toycity.facades import paint_facade
+from deepibl.toycity.plan import City, spiral
+from deepibl.toycity.styles import STYLES, Facade, draw_facade
+from deepibl.toycity.surfaces import CLEAR, SKY, Texture
+from deepibl.toycity.traffic import visible
+from deepibl.toycity.vehicles import MODELS, solid
+from deepibl.toycity.weather import draw_weather
 
 
 def test_draws_depend_on_the_keys_alone() -> None:

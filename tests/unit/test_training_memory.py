@@ -15,7 +15,7 @@ STEP = """
     from deepibl.losses import SARELoss
     from deepibl.network_build import add_pooling, plain_layer
     from deepibl.objectives import Objective
-    from deepibl.training_step import Stepper
+    from deepibl.training.step import Stepper
     from matlab_compat.simplenn import SimpleNN
 
     random, layers, channels = np.random.default_rng(0), [], 3

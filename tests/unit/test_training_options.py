@@ -7,8 +7,8 @@ import pytest
 
 from deepibl.features import read_features
 from deepibl.matlab.training import trainWeakly
-from deepibl.training_console import Console
-from deepibl.training_options import OPTION_NAMES, TrainingOptions, defaults, schedule
+from deepibl.training.console import Console
+from deepibl.training.options import OPTION_NAMES, TrainingOptions, defaults, schedule
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
 from matlab_compat.rng import rng

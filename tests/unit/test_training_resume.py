@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from deepibl.errors import SessionError, TrainingError
-from deepibl.training_events import TrainingListener
+from deepibl.training.events import TrainingListener
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
 from tests.tiny_training import Log, Workplace
@@ -23,7 +23,7 @@ KILLED_RUN = """
     import os, signal, sys
     import torch
     from pathlib import Path
-    from deepibl.training_events import TrainingListener
+    from deepibl.training.events import TrainingListener
     from tests.tiny_training import Workplace
 
     torch.set_num_threads(1)

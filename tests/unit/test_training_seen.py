@@ -10,9 +10,9 @@ from PIL import Image
 
 from deepibl.errors import ConfigurationError
 from deepibl.matlab import sessions
-from deepibl.training_console import Console, progress_line
-from deepibl.training_events import BatchReport
-from deepibl.training_tensorboard import TensorBoard
+from deepibl.training.console import Console, progress_line
+from deepibl.training.events import BatchReport
+from deepibl.training.tensorboard import TensorBoard
 from matlab_compat import matfile
 from tests.tiny_training import OPTIONS, Workplace
 

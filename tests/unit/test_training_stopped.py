@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from deepibl.errors import TrainingError
-from deepibl.training_events import TrainingListener
-from deepibl.training_step import Stepper
+from deepibl.training.events import TrainingListener
+from deepibl.training.step import Stepper
 from matlab_compat.simplenn import SimpleNN
 from tests.tiny_training import Log, Workplace
 

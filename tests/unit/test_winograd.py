@@ -1,13 +1,13 @@
-"""deepibl.winograd: the same convolution with fewer multiplications."""
+"""deepibl.engine.winograd: the same convolution with fewer multiplications."""
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from deepibl import onednn
-from deepibl.onednn import PackedConvolution, Workers
-from deepibl.winograd import POINTS, WinogradConvolution, transforms
+from deepibl.engine import onednn
+from deepibl.engine.onednn import PackedConvolution, Workers
+from deepibl.engine.winograd import POINTS, WinogradConvolution, transforms
 from tests.tolerances import assert_close
 
 pytestmark = pytest.mark.skipif(bool(onednn.available()), reason=f"needs oneDNN: {onednn.available()}")

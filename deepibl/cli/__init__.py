@@ -1,0 +1,307 @@
+"""The command line: each command is a thin tail on a function that can be imported.
+
+Results go to standard output, progress and what went wrong to standard error. Exit codes: 0 done, 1 an error
+(one line says what was found and what to do), 2 a command line that makes no sense, 3 done, but some images
+could not be read (they are listed), 4 checked, and it is not as it should be (verify, data check, migrate).
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from deepibl.cli import seeing
+from deepibl.cli.data import data, migrate, verify
+from deepibl.cli.options import BatchSize, Device, Engine, Json, Net, Precision, Resize, stop_telling
+from deepibl.cli.options import choose_device as _device
+from deepibl.cli.options import find_net as _find
+from deepibl.cli.options import how_to_compute as _how
+from deepibl.cli.options import image_size as _size
+from deepibl.cli.options import read_lines as _lines
+from deepibl.cli.options import tell_failures as _tell_failures
+from matlab_compat.errors import ArgumentError, MatlabCompatError
+
+app = typer.Typer(
+    name="deepibl",
+    help="Visual place recognition: deepIBL (SARE) and NetVLAD from MATLAB, in PyTorch.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def info(
+    net: Net,
+    input_size: Annotated[str, typer.Option(help="Height x width of an image, e.g. 480x640.")] = "",
+    batch_size: BatchSize = 1,
+    as_json: Json = False,
+) -> None:
+    """Print a network's layers (as vl_simplenn_display does) and its meta information."""
+    from deepibl.network_info import describe_network
+
+    typer.echo(describe_network(_find(net), _size(input_size), batch_size, as_json=as_json))
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="A network: .mat (any version), .safetensors, .pth, .tar.")],
+    target: Annotated[
+        Path, typer.Argument(help="What to write: .mat, .hloc.mat, .safetensors, .onnx, .pt2 or .pth.")
+    ],
+    check: Annotated[bool, typer.Option("--check", help="Run one image through both and compare.")] = False,
+    classes: Annotated[
+        bool, typer.Option("--classes", help="Class objects in a .mat, for MATLAB with NetVLAD.")
+    ] = False,
+) -> None:
+    """Convert a network from one format to another, by the suffixes."""
+    from deepibl.conversion import convert as convert_network
+    from deepibl.conversion import difference
+
+    net = convert_network(_find(source), target, classes=classes)
+    typer.echo(f"wrote {target}")
+    if check:
+        typer.echo(str(difference(net, target)))
+
+
+@app.command()
+def extract(
+    net: Net,
+    images: Annotated[list[str] | None, typer.Argument(help="Image files.")] = None,
+    list_file: Annotated[Path | None, typer.Option("--list", help="A text file, one name a line.")] = None,
+    root: Annotated[str, typer.Option(help="Folder that the names are relative to.")] = "",
+    output: Annotated[Path, typer.Option("--output", "-o", help="FILE.bin, .npy or .h5")] = Path(
+        "features.bin"
+    ),
+    resize: Resize = None,
+    batch_size: BatchSize = 10,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    engine: Engine = "auto",
+) -> None:
+    """Compute descriptors of images and write them to a file, one row an image."""
+    from deepibl.features import extract_to_file
+    from deepibl.networks import load_network
+
+    names = list(images or []) + (_lines(list_file) if list_file else [])
+    if not names:
+        raise ArgumentError("no images given: name them, or give --list FILE with one name a line")
+    where = _device(device)
+    loaded = load_network(_find(net), device=where)
+    settings: dict[str, Any] = {"batch_size": batch_size, "device": where}
+    settings |= _how(precision, engine)
+    report = extract_to_file(loaded, root, names, output, resize=resize, on_error="skip", **settings)
+    typer.echo(f"{len(report.kept)} descriptors of {report.dim} dimensions in {output}")
+    if report.failures:
+        kept = output.with_name(output.name + ".names.txt")
+        kept.write_text("".join(names[i] + "\n" for i in report.kept))
+        typer.echo(f"the names of the rows are in {kept}")
+    _tell_failures(report.failures)
+
+
+@app.command()
+def index(
+    net: Net,
+    images: Annotated[Path | None, typer.Option(help="Folder of photos with GPS, or @utm names.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="CSV: name and utm_east,utm_north or lat,lon.")] = None,
+    dbstruct: Annotated[Path | None, typer.Option(help="A dbStruct .mat file.")] = None,
+    root: Annotated[
+        str | None, typer.Option(help="Folder that the names of --csv, --dbstruct lie in.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o")] = Path("city.idx"),
+    resize: Resize = None,
+    batch_size: BatchSize = 10,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    engine: Engine = "auto",
+) -> None:
+    """Make an index of geo-tagged images: descriptors, names, positions and the network's identity."""
+    from deepibl.indexing import build_index
+    from deepibl.networks import load_network
+    from deepibl.sources import database_places
+
+    given = [source for source in (images, csv, dbstruct) if source is not None]
+    if len(given) != 1:
+        raise ArgumentError("give exactly one of --images DIR, --csv FILE and --dbstruct FILE")
+    places = database_places(given[0], root)
+    path = _find(net)
+    where = _device(device)
+    settings = {"batch_size": batch_size, "device": where, **_how(precision, engine)}
+    made, failures = build_index(
+        load_network(path, device=where), places, output, network_path=path, resize=resize, **settings
+    )
+    typer.echo(
+        f"{output}: {len(made)} images, {made.descriptors.shape[1]} dimensions, "
+        f"network {made.network_id[:12]}"
+    )
+    _tell_failures(failures)
+
+
+@app.command()
+def localize(
+    photos: Annotated[list[str], typer.Argument(help="Photos to find the place of.")],
+    index_file: Annotated[Path, typer.Option("--index", help="An index made by `deepibl index`.")],
+    net: Annotated[str | None, typer.Option(help="The network, if it is not where it was.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many places to show.")] = 5,
+    as_json: Json = False,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page with photos and matches side by side.")
+    ] = None,
+    preview: Annotated[bool, typer.Option(help="Small pictures, where the terminal can.")] = True,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    engine: Engine = "auto",
+) -> None:
+    """Print the places of an index that look most like each photo."""
+    from deepibl.index import PlaceIndex
+    from deepibl.indexing import localize as find_places
+    from deepibl.match_page import match_page
+    from deepibl.networks import load_network
+    from deepibl.tables import match_table
+
+    places = PlaceIndex.load(index_file)
+    where = _device(device)
+    loaded = load_network(_find(net or places.network_path), device=where)
+    found, failures = find_places(loaded, photos, places, top=top, device=where, **_how(precision, engine))
+    if as_json:
+        typer.echo(
+            json.dumps({photo: [m.as_dict() for m in matches] for photo, matches in found.items()}, indent=2)
+        )
+    else:
+        typer.echo(match_table(found))
+        if preview:
+            seeing.show_matches([(photo, [m.path for m in matches]) for photo, matches in found.items()])
+    if html is not None:
+        html.write_text(match_page(list(found.items())), encoding="utf-8")
+        typer.echo(f"page: {html}", err=True)
+    _tell_failures(failures)
+
+
+@app.command()
+def evaluate(
+    net: Annotated[str | None, typer.Argument(help="A network; not needed with --index.")] = None,
+    dataset: Annotated[str, typer.Option(help="A known data set, e.g. pitts30k/test, tokyo247.")] = "",
+    root: Annotated[str | None, typer.Option(help="Folder with the data set's images.")] = None,
+    db: Annotated[Path | None, typer.Option(help="Database: folder, CSV or dbStruct of your own.")] = None,
+    queries: Annotated[
+        Path | None, typer.Option(help="Queries: folder, CSV or dbStruct of your own.")
+    ] = None,
+    index_file: Annotated[Path | None, typer.Option("--index", help="An index as the database.")] = None,
+    threshold: Annotated[float, typer.Option(min=0, help="Metres within which a match is right.")] = 25.0,
+    resize: Resize = None,
+    crop_to_dim: Annotated[int, typer.Option(min=0, help="Keep the first dimensions; 0 keeps all.")] = 0,
+    features: Annotated[Path | None, typer.Option(help="Folder to keep descriptors in.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Folder for a page that shows the run.")] = None,
+    as_json: Json = False,
+    batch_size: BatchSize = 10,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    engine: Engine = "auto",
+) -> None:
+    """Print Recall@N, as the original does."""
+    from deepibl.index import PlaceIndex
+    from deepibl.networks import load_network
+    from deepibl.recall import evaluate_index, evaluate_network
+    from deepibl.sources import evaluation_dataset
+    from deepibl.tables import recall_table
+
+    where = _device(device)
+    settings: dict[str, Any] = {"batch_size": batch_size, "device": where}
+    settings |= _how(precision, engine)
+    settings["crop_to_dim"] = crop_to_dim
+    if index_file is not None:
+        if queries is None or dataset or db is not None:
+            raise ArgumentError("--index goes with --queries DIR|CSV, not with --dataset or --db")
+        path = _find(net or PlaceIndex.load(index_file).network_path)
+        loaded = load_network(path, device=where)
+        settings |= {"threshold": threshold, "root": root, "label": str(path)}
+        result = evaluate_index(loaded, index_file, queries, **settings)
+    else:
+        if net is None:
+            raise ArgumentError(
+                "name a network: deepibl evaluate model.mat --dataset pitts30k/test --root DIR"
+            )
+        places = evaluation_dataset(dataset, root, db, queries, threshold)
+        loaded = load_network(_find(net), device=where)
+        result = evaluate_network(loaded, places, label=net, features=features, resize=resize, **settings)
+    typer.echo(json.dumps(result.as_dict(), indent=2) if as_json else recall_table(result))
+    if report is not None:
+        seeing.write_report_page(result, report)
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="sare, netvlad-pitts30k, netvlad-tokyotm or vd16.")],
+    from_file: Annotated[Path | None, typer.Option("--from", help="A file downloaded by hand.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Where to put it.")] = None,
+) -> None:
+    """Download a published network, check it and put it in place."""
+    from deepibl.paths import localPaths
+    from deepibl.progress import byte_progress
+    from deepibl.weights import card, default_folder
+    from deepibl.weights import fetch as fetch_weights
+
+    folder = folder or default_folder(card(name), localPaths())
+    with byte_progress(name) as progress:
+        path = fetch_weights(name, folder=folder, from_file=from_file, progress=progress)
+    typer.echo(str(path))
+
+
+@app.command("convert-png")
+def convert_png(
+    folder: Annotated[Path, typer.Argument(help="Every .png below it gets a .jpg beside it.")],
+) -> None:
+    """Convert PNG images to JPEG, as convertPngtoJPG does."""
+    from deepibl.convert_png import convertPngtoJPG
+
+    report = convertPngtoJPG(folder, overwrite=False)
+    typer.echo(f"{len(report.converted)} converted, {len(report.skipped)} there already")
+    _tell_failures(report.failures)
+
+
+@app.command()
+def demo(
+    folder: Annotated[
+        Path | None, typer.Option(help="Keep the data here (default: a temporary folder).")
+    ] = None,
+    images: Annotated[int, typer.Option(min=40, max=20000, help="Database images of the toy city.")] = 200,
+    seed: Annotated[int, typer.Option(help="Which city.")] = 0,
+    train: Annotated[bool, typer.Option("--train", help="Train a small network in it instead.")] = False,
+) -> None:
+    """Make a toy city, index it, localize photos in it and print Recall@N; or train a network in it."""
+    if train:
+        from deepibl.demo_training import run_training_demo
+
+        run_training_demo(folder or Path("toycity"), seed=seed, say=typer.echo)
+        return
+    from deepibl.demo import run_demo
+
+    run_demo(folder, images=images, seed=seed, say=typer.echo)
+
+
+app.command()(seeing.heatmap)
+app.add_typer(seeing.reports)
+app.command()(verify)
+app.command()(migrate)
+app.add_typer(data)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line; see the module for the exit codes."""
+    try:
+        app(args=None if arguments is None else list(arguments))
+    except MatlabCompatError as problem:
+        typer.echo(f"deepibl: {problem}", err=True)
+        sys.exit(1)
+    except OSError as problem:
+        typer.echo(f"deepibl: {problem}", err=True)
+        sys.exit(1)
+    finally:
+        stop_telling()
+
+
+if __name__ == "__main__":
+    main()

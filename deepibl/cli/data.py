@@ -1,0 +1,205 @@
+"""The commands for coming from MATLAB and for data: verify, migrate, data check | make | features | toy."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepibl.cli.options import (
+    NOT_AS_IT_SHOULD_BE,
+    BatchSize,
+    Device,
+    Json,
+    Net,
+    Resize,
+    choose_device,
+    find_net,
+    read_lines,
+    tell_failures,
+)
+from matlab_compat.errors import ArgumentError
+
+data = typer.Typer(
+    name="data", help="Data sets and feature files: check, make, convert.", no_args_is_help=True
+)
+
+
+def verify(
+    net: Net,
+    features: Annotated[
+        Path | None, typer.Option(help="Features that MATLAB wrote: .bin, .npy, .h5.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="The images they are of, one name a line.")] = None,
+    root: Annotated[str, typer.Option(help="Folder that the names are relative to.")] = "",
+    layers: Annotated[
+        Path | None, typer.Option(help="A .mat file with x (input) and acts (outputs of the layers).")
+    ] = None,
+    resize: Resize = None,
+    tolerance: Annotated[float, typer.Option(help="max|a-b| / max|b| up to which it is the same.")] = 1e-4,
+    batch_size: BatchSize = 10,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Compare features (and layers' outputs) that MATLAB wrote with ours. Exit code 4: they differ."""
+    from deepibl.feature_files import read_features
+    from deepibl.networks import load_network
+    from deepibl.verify import verify_features, verify_layers
+
+    if (features is None) != (images is None) or (features is None and layers is None):
+        raise ArgumentError("give --features FILE with --images LIST, or --layers OUTPUTS.mat, or all three")
+    where = choose_device(device)
+    loaded = load_network(find_net(net), device="cpu")
+    compared = verify_layers(loaded, str(layers), tolerance=tolerance) if layers else None
+    if features is None or images is None:
+        assert compared is not None
+        typer.echo(json.dumps(compared.as_dict(), indent=2) if as_json else str(compared))
+        _end(compared.ok)
+        return
+    names = read_lines(images)
+    reference = read_features(features, count=len(names))
+    report = verify_features(
+        loaded,
+        names,
+        reference,
+        root=root,
+        tolerance=tolerance,
+        layers=compared,
+        resize=resize,
+        batch_size=batch_size,
+        device=where,
+    )
+    typer.echo(json.dumps(report.as_dict(), indent=2) if as_json else str(report))
+    if report.verdict == "same":
+        tell_failures(report.failures)
+    _end(report.ok)
+
+
+def migrate(
+    script: Annotated[Path, typer.Argument(help="A MATLAB script.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The Python file to write.")] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="FUNCTION.OPTION=VALUE or VARIABLE=VALUE instead of the script's own."),
+    ] = None,
+    keep_stops: Annotated[
+        bool, typer.Option("--keep-stops", help="Keep an error() that ends the script before its end.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Translate a MATLAB script to Python. Exit code 4: marked lines need a hand."""
+    from deepibl.migrate import migrate_file, parse_overrides
+
+    result = migrate_file(script, output, keep_stops=keep_stops, overrides=parse_overrides(setting or []))
+    if as_json:
+        marks = [vars(mark) for mark in result.marks]
+        typer.echo(json.dumps({"output": str(output or ""), "marks": marks, "notes": result.notes}, indent=2))
+    else:
+        if output is None:
+            typer.echo(result.text, nl=False)
+        for mark in result.marks:
+            typer.echo(f"{script.name}:{mark.line}: {mark.reason}: {mark.source}", err=True)
+        for note in result.notes:
+            typer.echo(f"{script.name}: {note}", err=True)
+        typer.echo(f"{len(result.stops)} lines could not be translated", err=True)
+    _end(not result.stops)
+
+
+@data.command()
+def check(
+    name: Annotated[
+        str, typer.Argument(help="pitts30k, pitts250k, tokyo247, tokyoTM, oxford, paris, holidays")
+    ],
+    root: Annotated[
+        Path | None, typer.Argument(help="The folder with its images (default: localPaths').")
+    ] = None,
+    spec: Annotated[
+        Path | None, typer.Option(help="The folder with the dbStruct .mat files, or one of them.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Look for every file of a known data set. Exit code 4: something is missing."""
+    from deepibl.data_check import check_dataset
+
+    report = check_dataset(name, root, spec=spec)
+    typer.echo(json.dumps(report.as_dict(), indent=2) if as_json else str(report))
+    _end(report.complete)
+
+
+@data.command()
+def make(
+    database: Annotated[
+        Path, typer.Argument(help="Folder or CSV; or a folder with database/ and queries/ in it.")
+    ],
+    queries: Annotated[Path | None, typer.Option(help="Folder or CSV of the queries.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The dbStruct to write.")] = Path("mine.mat"),
+    split: Annotated[str, typer.Option(help="train, val or test of images/<split>/database.")] = "test",
+    root: Annotated[Path | None, typer.Option(help="Folder that the names become relative to.")] = None,
+    zone: Annotated[str | None, typer.Option(help="UTM zone of all positions, e.g. 33N.")] = None,
+    threshold: Annotated[float, typer.Option(min=0, help="Metres within which a match is right.")] = 25.0,
+    training_threshold: Annotated[
+        float, typer.Option(min=0, help="Metres within which images are positives for training.")
+    ] = 10.0,
+    timestamps: Annotated[
+        bool, typer.Option("--timestamps", help="Year and month from the photos' @…@ names.")
+    ] = False,
+    skip_unknown: Annotated[
+        bool, typer.Option("--skip-unknown", help="Leave photos without a position out.")
+    ] = False,
+) -> None:
+    """Make a dbStruct .mat file from folders, CSV files or VPR-datasets-downloader's layout."""
+    from deepibl.data_make import make_dbstruct
+
+    dataset = make_dbstruct(
+        database,
+        queries,
+        output,
+        split=split,
+        root=root,
+        zone=zone,
+        timestamps=timestamps,
+        skip_unknown=skip_unknown,
+        posDistThr=threshold,
+        nonTrivPosDistSqThr=training_threshold**2,
+    )
+    typer.echo(
+        f"{output}: {dataset.numImages} database images, {dataset.numQueries} queries, UTM zone "
+        f"{dataset.utm_zone or 'unknown'}; names are relative to {dataset.dbPath}"
+    )
+
+
+@data.command()
+def features(
+    source: Annotated[Path, typer.Argument(help="Features: .bin, .npy, .h5 (ours or hloc's).")],
+    target: Annotated[Path, typer.Argument(help="What to write: .bin, .npy or .h5.")],
+    list_file: Annotated[
+        Path | None, typer.Option("--list", help="Image names, one a line, in the order of the rows.")
+    ] = None,
+    dim: Annotated[int | None, typer.Option(min=1, help="Dimensions, for a .bin without --list.")] = None,
+    hloc: Annotated[bool, typer.Option("--hloc", help="Write hloc's kind of .h5.")] = False,
+) -> None:
+    """Convert a file of descriptors: MATLAB's .bin, .npy, .h5, hloc's .h5."""
+    from deepibl.feature_hloc import convert_features
+
+    names = read_lines(list_file) if list_file else None
+    count, size = convert_features(source, target, names=names, dim=dim, hloc=hloc)
+    typer.echo(f"{target}: {count} descriptors of {size} dimensions")
+
+
+@data.command()
+def toy(
+    folder: Annotated[Path, typer.Argument(help="The folder to make; run scripts in it.")],
+    places: Annotated[int, typer.Option(min=2, help="Places in each part of a data set.")] = 5,
+    channels: Annotated[int, typer.Option(min=2, help="Channels of the toy networks' last layer.")] = 12,
+    seed: Annotated[int, typer.Option(help="Which city.")] = 0,
+) -> None:
+    """Make a folder in which MATLAB scripts for Pitts30k, Tokyo 24/7 … run on toy data of these names."""
+    from deepibl.playground import make_playground
+
+    paths = make_playground(folder, places=places, channels=channels, seed=seed)
+    typer.echo(f"{paths}: run scripts in {paths.parent}, or set DEEPIBL_LOCALPATHS={paths}")
+
+
+def _end(ok: bool) -> None:
+    if not ok:
+        raise typer.Exit(NOT_AS_IT_SHOULD_BE)

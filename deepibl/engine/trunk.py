@@ -1,0 +1,116 @@
+"""A network's trunk as a list of fused steps for a CPU: convolution, pooling and ReLU in one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from deepibl.engine.onednn import PackedConvolution, Workers
+from deepibl.engine.winograd import WinogradConvolution
+from matlab_compat.simplenn import SimpleNN
+from matlab_compat.simplenn_layer import Layer
+from matlab_compat.simplenn_layers import Conv, Dropout, Pool, ReLU
+
+Step = Callable[[Tensor], Tensor]
+
+
+class FusedTrunk:
+    """Layers 0 .. stop-1 of a network for inference, in float32 or bfloat16: (N, C, H, W) to maps.
+
+    The weights are those of the network at this moment; oneDNN's packing and Winograd's transforms are made
+    when a size first comes by. In float32, 3 x 3 convolutions of many channels are Winograd's; all other
+    convolutions are oneDNN's, with the ReLU in them. Maximum pooling comes before the ReLU, which it commutes
+    with, and what is none of these runs as it is. One instance serves one thread at a time.
+    """
+
+    def __init__(self, net: SimpleNN, stop: int, precision: str, *, winograd: bool = True) -> None:
+        self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self._workers = Workers(torch.get_num_threads())
+        self._winograd = winograd and precision == "fp32"
+        layers = [layer for layer in list(net)[:stop] if not isinstance(layer, Dropout)]
+        self._channels: int | None = 3
+        self.steps: list[Step] = []
+        while layers:
+            self.steps.append(self._take(layers))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) float32 to the trunk's maps, float32, with channels last."""
+        x = x.to(self._dtype).contiguous(memory_format=torch.channels_last)
+        for step in self.steps:
+            x = step(x)
+        return x.float()
+
+    def _take(self, layers: list[Layer]) -> Step:
+        """The step for the first layers of the list, which are removed from it."""
+        first = layers.pop(0)
+        channels, self._channels = self._channels, first.channels_out(self._channels)
+        if not _plain_convolution(first, channels):
+            return first
+        pool: Layer | None = None
+        relu = False
+        while layers and ((pool is None and _max_pool(layers[0])) or (not relu and _plain_relu(layers[0]))):
+            after = layers.pop(0)
+            relu, pool = relu or isinstance(after, ReLU), after if isinstance(after, Pool) else pool
+        assert isinstance(first, Conv) and first.weight is not None
+        weight = first.weight.detach().to(self._dtype)
+        bias = None if first.bias is None else first.bias.detach().to(self._dtype).reshape(-1)
+        if self._winograd and _winograds(first):
+            convolution = WinogradConvolution(weight, bias, relu=relu, workers=self._workers)
+            return _PooledWinograd(convolution, pool)
+        geometry = {"pad": (first.pad.top, first.pad.left), "stride": first.stride, "dilate": first.dilate}
+        fused = PackedConvolution(weight, bias, **geometry, relu=relu and pool is None)
+        return _Chain([fused, pool, torch.relu_ if relu else None] if pool else [fused])
+
+
+class _Chain:
+    """One after the other."""
+
+    def __init__(self, parts: list[Step | None]) -> None:
+        self._parts = [part for part in parts if part is not None]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        for part in self._parts:
+            x = part(x)
+        return x
+
+
+class _PooledWinograd:
+    """A Winograd convolution that pools by itself where windows of 2 x 2 pixels fill the maps."""
+
+    def __init__(self, convolution: WinogradConvolution, pool: Layer | None) -> None:
+        self._convolution, self._pool = convolution, pool
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self._pool is None:
+            return self._convolution(x)
+        if _halves(self._pool) and not x.shape[2] % 2 and not x.shape[3] % 2:
+            return self._convolution(x, pool=True)
+        return self._pool(self._convolution(x))
+
+
+def _plain_convolution(layer: Layer, channels: int | None) -> bool:
+    """Whether oneDNN's operator does all of it; `channels` is the number of maps that come in."""
+    if not isinstance(layer, Conv) or layer.weight is None or layer.opts or not layer.pad.symmetric:
+        return False
+    return layer.weight.shape[1] == channels
+
+
+def _winograds(layer: Conv) -> bool:
+    assert layer.weight is not None
+    usual = (layer.stride, layer.dilate, tuple(layer.pad)) == ((1, 1), (1, 1), (1, 1, 1, 1))
+    return usual and WinogradConvolution.takes(layer.weight)
+
+
+def _plain_relu(layer: Layer) -> bool:
+    return isinstance(layer, ReLU) and layer.leak <= 0
+
+
+def _max_pool(layer: Layer) -> bool:
+    return isinstance(layer, Pool) and layer.method == "max"
+
+
+def _halves(layer: Layer) -> bool:
+    assert isinstance(layer, Pool)
+    return (layer.pool, layer.stride) == ((2, 2), (2, 2)) and tuple(layer.pad) in ((0,) * 4, (0, 1, 0, 1))

@@ -1,0 +1,270 @@
+"""MATLAB expressions as Python expressions, each with the kind of its value."""
+
+import ast
+import keyword
+
+from deepibl.migrate.calls import call
+from deepibl.migrate.index import call_method, end_value, indexed
+from deepibl.migrate.literals import cell_value, matrix_value, range_value
+from deepibl.migrate.names import BY_KEY, CONSTANTS, FIELDS, INTEGERS, METHODS, ROWS, SCALARS
+from deepibl.migrate.scope import Scope, Typed, keep_base, literal, load, require, variable_name
+from deepibl.migrate.tree import Node, Untranslatable, chain, named, string_value, text_of
+
+_ARITHMETIC = {
+    "+": ast.Add(), "-": ast.Sub(), "*": ast.Mult(), ".*": ast.Mult(), "/": ast.Div(), "./": ast.Div(),
+    "^": ast.Pow(), ".^": ast.Pow(),
+}  # fmt: skip
+_COMPARISONS = {
+    "==": ast.Eq(), "~=": ast.NotEq(), "<": ast.Lt(), "<=": ast.LtE(), ">": ast.Gt(), ">=": ast.GtE(),
+}  # fmt: skip
+
+
+def expression(scope: Scope, node: Node) -> Typed:
+    """The translation of any expression node. Raises Untranslatable with the reason."""
+    require(not node.has_error, "the grammar does not know this")
+    translate = _BY_TYPE.get(node.type)
+    if translate is None:
+        raise Untranslatable(f"no translation for {node.type.replace('_', ' ')}")
+    return translate(scope, node)
+
+
+def _number(scope: Scope, node: Node) -> Typed:
+    text = text_of(node)
+    try:
+        value = int(text) if text.isdigit() else float(text)
+    except ValueError:
+        raise Untranslatable(f"the number {text}") from None
+    return Typed(ast.Constant(value), "count" if isinstance(value, int) else "number")
+
+
+def _string(scope: Scope, node: Node) -> Typed:
+    return Typed(ast.Constant(string_value(node)), "text")
+
+
+def _parenthesis(scope: Scope, node: Node) -> Typed:
+    return scope.expr(named(node)[0])
+
+
+def _access(scope: Scope, node: Node) -> Typed:
+    """A variable, a call or an index, followed by fields, indices and calls."""
+    steps = chain(node)
+    first, rest = steps[0], steps[1:]
+    if first.kind == "value":
+        value = scope.expr(first.nodes[0])
+    elif first.text in scope.kinds:
+        value = Typed(load(first.text), scope.kinds[first.text], scope.turns.get(first.text, ""))
+    elif first.text in CONSTANTS and not rest:
+        template, kind = CONSTANTS[first.text]
+        return Typed(scope.python(template), kind)
+    else:
+        arguments = rest[0].nodes if rest and rest[0].kind == "(" else ()
+        require(not (rest and rest[0].kind == "{"), f"{first.text} is no variable of this script")
+        value = call(scope, first.text, list(arguments), nargout=1)
+        rest = rest[1:] if rest and rest[0].kind == "(" else rest
+    position = 0
+    while position < len(rest):
+        step = rest[position]
+        following = rest[position + 1] if position + 1 < len(rest) else None
+        if step.kind == "field" and step.text in METHODS and following is not None and following.kind == "(":
+            value = call_method(scope, value, step.text, list(following.nodes))
+            position += 1
+        elif step.kind == "field":
+            require(
+                value.kind not in ("dataset", "net")
+                or step.text in FIELDS[value.kind]
+                or following is None
+                or following.kind != "(",
+                f"the method {step.text}",
+            )
+            value = field_of(scope, value, step.text)
+        elif step.kind == "dynamic":
+            name = scope.expr(step.nodes[0])
+            value = Typed(scope.python("getattr(X, N)", X=value.node, N=name.node), "any")
+        else:
+            value = _index_or_call(scope, value, step.kind, list(step.nodes))
+        position += 1
+    return value
+
+
+def _index_or_call(scope: Scope, value: Typed, bracket: str, arguments: list[Node]) -> Typed:
+    if value.kind == "function":
+        given = [scope.expr(node) for node in arguments]
+        keep_base(*given)
+        return Typed(ast.Call(value.node, [item.node for item in given], []), "any")
+    if not arguments:
+        return value
+    return indexed(scope, value, bracket, arguments)
+
+
+def field_of(scope: Scope, value: Typed, name: str) -> Typed:
+    """value.name."""
+    fields = FIELDS.get(value.kind)
+    require(fields is not None, f"a field of a value of kind {value.kind}")
+    assert fields is not None
+    kind = fields.get(name, fields.get("*", "any"))
+    if value.kind in BY_KEY:
+        return Typed(ast.Subscript(value.node, ast.Constant(name), ast.Load()), kind)
+    if keyword.iskeyword(name):
+        return Typed(scope.python(f"getattr(X, {name!r})", X=value.node), kind)
+    found = ast.Attribute(value.node, name, ast.Load())
+    listed = value.kind == "struct" and kind == "vector"  # the façade gives a list
+    return Typed(scope.python("np.asarray(X)", X=found), kind, "row") if listed else Typed(found, kind)
+
+
+def _binary(scope: Scope, node: Node) -> Typed:
+    left, right = (scope.expr(node.child_by_field_name(side)) for side in ("left", "right"))
+    sign = text_of(node.children[1])
+    if sign in ("&", "|"):
+        return _elementwise_logic(scope, sign, left, right)
+    require(sign in _ARITHMETIC, f"the operator {sign}")
+    kinds = {left.kind, right.kind}
+    require(not kinds & {"text", "texts", "cell", "dataset", "net"}, f"{sign} of texts, cells or objects")
+    if sign == "*":
+        require(bool(kinds & SCALARS), "whether this * is a matrix product cannot be known")
+    if sign in ("/", "^"):
+        require(right.kind in SCALARS, f"whether the right side of {sign} is one number cannot be known")
+    if sign == "^":
+        require(left.kind in SCALARS, "^ of something that may be a matrix")
+    kind, turn = _arithmetic_kind(sign, left.kind, right.kind), _turn(sign, left, right)
+    first, second = left.node, right.node
+    if isinstance(literal(first), int) and isinstance(literal(second), int) and sign in "+-":
+        value = literal(first) + literal(second) if sign == "+" else literal(first) - literal(second)
+        return Typed(ast.Constant(value), kind)
+    first, second = (_as_array(scope, side) for side in (left, right))
+    if sign in "+-" and kinds <= {"bool", "mask", "any"}:
+        first = scope.python("1 * X", X=first)  # numpy's true + true is true
+    return Typed(ast.BinOp(first, _ARITHMETIC[sign], second), kind, turn)
+
+
+def _turn(sign: str, left: Typed, right: Typed) -> str:
+    """What an operation element by element gives. A row and a column make a matrix in MATLAB: refused."""
+    arrays = [side for side in (left, right) if side.kind in ROWS]
+    if len(arrays) < 2:
+        other = right if left.kind in ROWS else left
+        require(not arrays or other.kind != "any", f"{sign} of a row or column and something unknown")
+        return arrays[0].turn if arrays else ""
+    same = ast.unparse(left.node) == ast.unparse(right.node)
+    require(
+        left.turn == right.turn and (left.turn != "" or same),
+        f"{sign} of two arrays of which one may be a row and one a column",
+    )
+    return left.turn
+
+
+def _as_array(scope: Scope, value: Typed) -> ast.expr:
+    """Of an unknown kind it may be a Python list, which + and == take otherwise than MATLAB."""
+    return scope.python("np.asarray(X)", X=value.node) if value.kind == "any" else value.node
+
+
+def _arithmetic_kind(sign: str, left: str, right: str) -> str:
+    kinds = {left, right}
+    if kinds & {"id", "ids"}:
+        other = right if left in ("id", "ids") else left
+        require(sign in "+-" and other in INTEGERS and left in ("id", "ids"), f"{sign} of ids of the library")
+        return left
+    if kinds <= INTEGERS and sign in ("+", "-", "*", ".*"):
+        return "count" if sign in ("+", "*", ".*") and kinds == {"count"} else "int"
+    if kinds <= SCALARS:
+        return "number"
+    arrays = kinds & {*ROWS, "matrix", "features", "positions"}
+    if len(arrays) == 1 and not kinds - arrays - SCALARS:
+        array = arrays.pop()
+        integers = array == "ints" and kinds <= {"ints", *INTEGERS} and sign in ("+", "-", "*", ".*")
+        return "ints" if integers else ("vector" if array in ("ints", "mask") else array)
+    return "vector" if kinds <= ROWS else "any"
+
+
+def _elementwise_logic(scope: Scope, sign: str, left: Typed, right: Typed) -> Typed:
+    name = "np.logical_and" if sign == "&" else "np.logical_or"
+    if {left.kind, right.kind} <= {"bool", "number", *INTEGERS}:
+        word = "and" if sign == "&" else "or"
+        return Typed(scope.python(f"X {word} Y", X=left.node, Y=right.node), "bool")
+    kind = "mask" if {left.kind, right.kind} <= {*ROWS, *SCALARS} else "any"
+    turn = _turn(sign, left, right)
+    return Typed(scope.python(f"{name}(X, Y)", X=left.node, Y=right.node), kind, turn)
+
+
+def _comparison(scope: Scope, node: Node) -> Typed:
+    left, right = (scope.expr(part) for part in named(node))
+    sign = text_of(node.children[1])
+    kinds = {left.kind, right.kind}
+    require("text" not in kinds, f"{sign} compares texts letter by letter: use strcmp")
+    require(
+        not kinds & {"id", "ids"} or kinds <= {"id", "ids"},
+        f"{sign} of ids of the library (from 0) and numbers",
+    )
+    kind = "bool" if kinds <= {*SCALARS, "id"} else ("mask" if kinds <= {*SCALARS, *ROWS, "ids"} else "any")
+    first, second = (_as_array(scope, side) for side in (left, right))
+    return Typed(ast.Compare(first, [_COMPARISONS[sign]], [second]), kind, _turn(sign, left, right))
+
+
+def _boolean(scope: Scope, node: Node) -> Typed:
+    left, right = (truth(scope, scope.expr(part)) for part in named(node))
+    word = ast.And() if text_of(node.children[1]) == "&&" else ast.Or()
+    return Typed(ast.BoolOp(word, [left, right]), "bool")
+
+
+def _not(scope: Scope, node: Node) -> Typed:
+    value = scope.expr(named(node)[0])
+    if value.kind in SCALARS:
+        return Typed(ast.UnaryOp(ast.Not(), value.node), "bool")
+    kind = "mask" if value.kind in ROWS else "any"
+    return Typed(scope.python("np.logical_not(X)", X=value.node), kind, value.turn)
+
+
+def _unary(scope: Scope, node: Node) -> Typed:
+    value = scope.expr(node.child_by_field_name("operand"))
+    require(value.kind not in ("text", "id", "ids"), "the sign of a text or id")
+    if text_of(node.children[0]) == "+":
+        return value
+    kind = "int" if value.kind == "count" else value.kind
+    return Typed(ast.UnaryOp(ast.USub(), _as_array(scope, value)), kind, value.turn)
+
+
+def _postfix(scope: Scope, node: Node) -> Typed:
+    value = scope.expr(node.child_by_field_name("operand"))
+    if value.kind in {*ROWS, "ids"}:  # both are 1-D arrays here
+        return value._replace(turn={"row": "column", "column": "row"}.get(value.turn, value.turn))
+    require(value.kind in {*SCALARS, "matrix"}, "a transposed value, whose orientation here cannot be known")
+    return value if value.kind in SCALARS else Typed(ast.Attribute(value.node, "T", ast.Load()), "matrix")
+
+
+def truth(scope: Scope, value: Typed) -> ast.expr:
+    """A value as a condition: all of it is true and there is something."""
+    if value.kind in ROWS:
+        return scope.python("np.size(X) > 0 and bool(np.all(X))", X=value.node)
+    require(value.kind not in {"text", "texts", "cell"}, f"a condition of kind {value.kind}")
+    return value.node
+
+
+def _lambda(scope: Scope, node: Node) -> Typed:
+    inner = scope.branch()
+    names = [text_of(part) for child in node.children if child.type == "arguments" for part in named(child)]
+    for name in names:
+        inner.set_kind(name, "any")
+    body = inner.expr(node.child_by_field_name("expression"))
+    arguments = ast.arguments([], [ast.arg(variable_name(name)) for name in names], None, [], [], None, [])
+    return Typed(ast.Lambda(arguments, body.node), "function")
+
+
+_BY_TYPE = {
+    "number": _number,
+    "string": _string,
+    "command_argument": lambda scope, node: Typed(ast.Constant(text_of(node)), "text"),
+    "parenthesis": _parenthesis,
+    "identifier": _access,
+    "function_call": _access,
+    "field_expression": _access,
+    "binary_operator": _binary,
+    "comparison_operator": _comparison,
+    "boolean_operator": _boolean,
+    "not_operator": _not,
+    "unary_operator": _unary,
+    "postfix_operator": _postfix,
+    "range": range_value,
+    "matrix": matrix_value,
+    "cell": cell_value,
+    "lambda": _lambda,
+    "boolean": lambda scope, node: Typed(ast.Constant(text_of(node) == "true"), "bool"),
+    "end_keyword": lambda scope, node: end_value(scope),
+}

@@ -1,0 +1,226 @@
+"""Painted surfaces of the toy city: the canvas in metres, wall materials, and everything that has no windows.
+
+Colours are RGB. Beside its colours a surface has labels, one byte a pixel, that say what shines or mirrors
+there.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+
+import cv2
+import numpy as np
+
+from deepibl.toycity.blocks import Plain
+from deepibl.toycity.dice import Dice, cut, noise, soft_noise
+
+Colour = tuple[float, float, float]
+
+# Labels. Glass comes in groups, so that another set of windows is lit on another evening.
+WINDOWS, WINDOW_GROUPS = 1, 32  # labels 1 … 32
+SHOPS, SHOP_GROUPS = 33, 8  # labels 33 … 40
+SIGNS, SIGN_GROUPS = 41, 8  # labels 41 … 48: letters and boards that shine at night
+DOOR_LIGHT, LAMP, HEAD_LIGHT, TAIL_LIGHT, BUS_WINDOW, VEHICLE_GLASS = 49, 50, 51, 52, 53, 54
+SKY, CLEAR = 254, 255
+
+
+@dataclass
+class Texture:
+    """Colours (h, w, 3) uint8 and labels (h, w) uint8 of a surface, and smaller copies of them."""
+
+    image: np.ndarray
+    labels: np.ndarray
+    _smaller: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+    @cached_property
+    def opaque(self) -> bool:
+        """Whether nothing can be seen through it."""
+        return not bool((self.labels == CLEAR).any())
+
+    def level(self, across: int, up: int) -> tuple[np.ndarray, np.ndarray]:
+        """Image and labels shrunk 2^across times in width and 2^up times in height (area averages;
+        nearest).
+        """
+        if (across, up) not in self._smaller:
+            height, width = self.labels.shape
+            size = (max(1, width >> across), max(1, height >> up))
+            image = cv2.resize(self.image, size, interpolation=cv2.INTER_AREA)
+            labels = cv2.resize(self.labels, size, interpolation=cv2.INTER_NEAREST)
+            self._smaller[across, up] = (image, labels)
+        return self._smaller[across, up]
+
+
+class Canvas:
+    """A wall to paint on, in metres: x from the left, z upwards from the ground.
+
+    Args:
+        width, height: metres.
+        scale: pixels a metre.
+    """
+
+    def __init__(self, width: float, height: float, scale: float) -> None:
+        self.width, self.height, self.scale = width, height, scale
+        rows, cols = max(2, round(height * scale)), max(2, round(width * scale))
+        self.image = np.zeros((rows, cols, 3), np.uint8)
+        self.labels = np.zeros((rows, cols), np.uint8)
+
+    def box(self, x0: float, z0: float, x1: float, z1: float) -> tuple[slice, slice]:
+        """Rows and columns of a rectangle (x0 <= x1, z0 <= z1), cut to the canvas."""
+        scale, rows = self.scale, len(self.labels)
+        left, right, top, bottom = (
+            round(x0 * scale),
+            round(x1 * scale),
+            rows - round(z1 * scale),
+            rows - round(z0 * scale),
+        )
+        return slice(max(top, 0), max(bottom, 0)), slice(max(left, 0), max(right, 0))
+
+    def rect(self, x0: float, z0: float, x1: float, z1: float, colour: Colour, label: int | None = 0) -> None:
+        """Fills a rectangle; label None keeps the labels."""
+        box = self.box(x0, z0, x1, z1)
+        self.image[box] = colour
+        if label is not None:
+            self.labels[box] = label
+
+    def tint(self, x0: float, z0: float, x1: float, z1: float, factor: float) -> None:
+        """Darkens (below 1) or brightens a rectangle."""
+        box = self.box(x0, z0, x1, z1)
+        if self.labels[box].size:
+            self.image[box] = cv2.convertScaleAbs(np.ascontiguousarray(self.image[box]), alpha=factor)
+
+    def points(self, corners: list[tuple[float, float]]) -> np.ndarray:
+        rows = self.labels.shape[0]
+        return np.array([[round(x * self.scale), rows - round(z * self.scale)] for x, z in corners], np.int32)
+
+    def polygon(self, corners: list[tuple[float, float]], colour: Colour, label: int | None = 0) -> None:
+        points = self.points(corners)
+        cv2.fillPoly(self.image, [points], colour)
+        if label is not None:
+            cv2.fillPoly(self.labels, [points], int(label))
+
+    def line(self, corners: list[tuple[float, float]], colour: Colour, width: float = 0.05) -> None:
+        thick = max(1, round(width * self.scale))
+        cv2.polylines(self.image, [self.points(corners)], False, colour, thick, cv2.LINE_AA)
+
+    def texture(self) -> Texture:
+        return Texture(self.image, self.labels)
+
+
+def shade(colour: Colour, factor: float) -> Colour:
+    """A darker or brighter colour."""
+    return (min(255.0, colour[0] * factor), min(255.0, colour[1] * factor), min(255.0, colour[2] * factor))
+
+
+def mix(a: Colour, b: Colour, part: float) -> Colour:
+    """The colour `part` of the way from a to b."""
+    return (a[0] + (b[0] - a[0]) * part, a[1] + (b[1] - a[1]) * part, a[2] + (b[2] - a[2]) * part)
+
+
+UNITS = {  # unit (width, height) in metres, brightness of the joints, spread of the units, bonded
+    "brick": ((0.30, 0.11), 1.22, 0.16, True),
+    "stone": ((0.95, 0.48), 0.82, 0.09, True),
+    "panels": ((2.4, 1.5), 0.72, 0.05, False),
+    "concrete": ((3.2, 3.2), 0.85, 0.03, False),
+    "tiles": ((0.6, 0.4), 0.86, 0.08, False),
+    "boards": ((40.0, 0.2), 0.72, 0.05, False),
+    "roof": ((0.3, 0.36), 0.66, 0.10, True),
+    "slabs": ((0.5, 0.5), 0.80, 0.07, False),
+    "flags": ((0.9, 0.6), 0.82, 0.07, True),
+    "setts": ((0.3, 0.25), 0.7, 0.15, True),
+}
+
+
+@lru_cache(maxsize=32)
+def masonry(name: str, scale: float) -> np.ndarray:
+    """Brightness of a wall of `UNITS[name]` around 1, (rows, cols) float32, some 1000 pixels a side;
+    read-only.
+
+    It repeats itself upwards and sideways; row 0 is at the bottom of a unit.
+    """
+    (width, height), joint, vary, bond = UNITS[name]
+    courses, units = max(2, 2 * round(500 / (height * scale))), max(1, round(1000 / (width * scale)))
+    rows, cols = max(1, round(courses * height * scale)), max(1, round(units * width * scale))
+    y, x = np.arange(rows) * courses / rows, np.arange(cols) * units / cols
+    course = y.astype(np.int32)
+    shifted = (x[None, :] + (0.5 * (course % 2)[:, None] if bond else 0.0)) % units
+    tone = 1 + vary * (Dice("masonry", name).array(courses, units) * 2 - 1)
+    bright = tone[course[:, None], shifted.astype(np.int32)]
+    thin = (y % 1 < courses / rows)[:, None] | (shifted % 1 < units / cols)
+    strength = min(1.0, scale * height / 4)
+    bright = np.where(thin, bright * (1 + (joint - 1) * strength), bright).astype(np.float32)
+    bright.setflags(write=False)
+    return bright
+
+
+def material(
+    shape: tuple[int, int], scale: float, name: str, colour: Colour, dice: Dice, weather: float = 1.0
+) -> np.ndarray:
+    """A wall of a material, its patches of weather and its grain; (rows, cols, 3) uint8."""
+    rows, cols = shape
+    cells = (2 + int(rows / scale / 2.5), 2 + int(cols / scale / 2.5))
+    light = soft_noise(rows, cols, cells, dice)
+    light = cv2.addWeighted(light, weather * dice.uniform(0.03, 0.09), noise(rows, cols, dice), 0.03, 1.0)
+    if name in UNITS:
+        tile = masonry(name, scale)
+        cv2.multiply(light, cut(tile, rows, cols, dice, 0)[::-1].copy(), light)
+    return cv2.merge([cv2.convertScaleAbs(light, alpha=float(part)) for part in colour])
+
+
+ROOFS: list[Colour] = [
+    (142, 78, 60), (120, 66, 54), (88, 84, 86), (70, 72, 80), (160, 96, 70), (104, 92, 84), (60, 62, 64),
+    (128, 84, 66)
+]  # fmt: skip
+WALLS: list[Colour] = [
+    (196, 186, 168), (170, 150, 130), (150, 96, 78), (186, 182, 176), (204, 196, 186), (140, 132, 124),
+    (178, 160, 132), (128, 88, 74),
+]  # fmt: skip
+GREENS: list[Colour] = [
+    (58, 84, 44), (66, 96, 50), (74, 92, 56), (50, 76, 44), (84, 104, 60), (60, 90, 60), (70, 84, 42),
+    (92, 110, 66)
+]  # fmt: skip
+
+
+def paint_plain(skin: Plain, scale: float, seed: int) -> Texture:
+    """The texture of a surface without windows."""
+    dice = Dice(seed, "plain", skin.kind, skin.variant, round(skin.width * 10), round(skin.height * 10))
+    canvas = Canvas(skin.width, skin.height, scale)
+    shape = canvas.labels.shape
+    if skin.kind == "roof":
+        canvas.image = material(shape, scale, "roof", ROOFS[skin.variant], dice)
+    elif skin.kind == "hedge":
+        leaves = np.array(GREENS[skin.variant], np.float32) * (1 + 0.22 * noise(*shape, dice))[:, :, None]
+        canvas.image = np.clip(leaves, 0, 255).astype(np.uint8)
+        canvas.tint(0, 0, skin.width, skin.height * 0.25, 0.6)
+    elif skin.kind == "fence":
+        _paint_fence(canvas, skin, dice)
+    else:
+        kind = "brick" if skin.variant in (2, 7) else "render"
+        canvas.image = material(shape, scale, kind, WALLS[skin.variant], dice)
+        if skin.kind == "villa side":
+            _paint_side_windows(canvas, dice)
+        if skin.kind == "gable":
+            canvas.labels[:] = CLEAR
+            canvas_points = canvas.points([(0, 0), (skin.width / 2, skin.height), (skin.width, 0)])
+            cv2.fillPoly(canvas.labels, [canvas_points], 0)
+    return canvas.texture()
+
+
+def _paint_fence(canvas: Canvas, skin: Plain, dice: Dice) -> None:
+    """Pickets with gaps one can see through."""
+    colour = mix((60, 52, 46), (226, 222, 214), skin.variant / 7)
+    canvas.labels[:] = CLEAR
+    canvas.rect(0, 0, canvas.width, 0.12, shade(colour, 0.8))
+    for x in np.arange(0, canvas.width, 0.28):
+        canvas.rect(
+            x, 0, x + 0.14, canvas.height * dice.uniform(0.93, 1.0), shade(colour, dice.uniform(0.9, 1.05))
+        )
+    for z in (0.3, 0.75):
+        canvas.rect(0, canvas.height * z, canvas.width, canvas.height * z + 0.08, shade(colour, 0.85))
+
+
+def _paint_side_windows(canvas: Canvas, dice: Dice) -> None:
+    for x in (canvas.width * 0.28, canvas.width * 0.72):
+        for z in np.arange(1.0, canvas.height - 1.2, 2.8):
+            if dice.chance(0.6):
+                canvas.rect(x - 0.6, z, x + 0.6, z + 1.3, (226, 224, 218))
+                label = WINDOWS + dice.whole(0, WINDOW_GROUPS - 1)
+                canvas.rect(x - 0.5, z + 0.1, x + 0.5, z + 1.2, (52, 58, 66), label)
