@@ -21,15 +21,17 @@ from matlab_compat.errors import MatFileError
 from matlab_compat.files import atomic_output
 
 VARIABLES = ("net", "obj", "opts", "auxData")
+NO_STATE = "is not the state of a training session"
 
 
 class SessionFiles:
     """The files of one session. prefix: what their names begin with (MATLAB's outPrefix), folders too."""
 
     def __init__(self, prefix: str, session: str) -> None:
-        if not session or not re.fullmatch(r"[\w.+-]+", session):
+        if not session or not re.fullmatch(r"[\w.+-]{1,100}", session):
             raise SessionError(
-                f"{session!r} cannot name a session: it goes into file names, so use letters, digits, - _ . +"
+                f"{session!r:.120} cannot name a session: it goes into file names, so use letters, digits, - _ "
+                ". +, at most 100 of them"
             )
         self.prefix, self.session = str(prefix), session
         self._stem = f"{prefix}{session}"
@@ -153,13 +155,25 @@ def unfinished_session(prefix: str, command: str) -> str | None:
     """The session that was started with the same command, is not complete and not running; else None."""
     folder = Path(f"{prefix}x").parent
     for path in sorted(folder.glob(f"{Path(f'{prefix}x').name[:-1]}*_unfinished.json")):
+        note = read_note(path)
         try:
-            note = json.loads(path.read_text())
-        except (OSError, ValueError):
+            files = SessionFiles(prefix, note.get("session", ""))
+        except SessionError:
             continue
-        if note.get("command") == command and not SessionFiles(prefix, note["session"]).is_running():
-            return str(note["session"])
+        if note.get("command") == command and not files.is_running():
+            return files.session
     return None
+
+
+def read_note(path: Path) -> dict[str, str]:
+    """The texts in a note of an unfinished session; none where it cannot be read."""
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return (
+        {name: text for name, text in note.items() if isinstance(text, str)} if isinstance(note, dict) else {}
+    )
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -179,12 +179,15 @@ def _fix_of_name(name: str) -> Fix | None:
 
 
 def _csv(path: Path) -> tuple[list[str], list[Fix | None]]:
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        sample = file.read(4096)
-        file.seek(0)
-        header_line = sample.splitlines()[0] if sample else ""
-        delimiter = max(",;\t", key=header_line.count)
-        rows = list(csv.reader(file, delimiter=delimiter))
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            sample = file.read(4096)
+            file.seek(0)
+            header_line = sample.splitlines()[0] if sample else ""
+            delimiter = max(",;\t", key=header_line.count)
+            rows = list(csv.reader(file, delimiter=delimiter))
+    except (csv.Error, UnicodeDecodeError) as problem:
+        raise DatasetError(f"{path} is no CSV file in UTF-8: {problem}") from None
     columns = _columns(rows[0] if rows else [], path)
     fixes: dict[str, Fix | None] = {}  # by name, in the file's order
     problems: list[str] = []

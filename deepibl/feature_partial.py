@@ -132,8 +132,10 @@ class PartialFeatures:
         try:
             journal = json.loads(self._journal.read_text(encoding="utf-8"))
             fits = journal["identity"] == self._described()
-            group_size, dim, done = int(journal["group_size"]), int(journal["dim"]), list(journal["done"])
-        except (OSError, ValueError, KeyError, TypeError):
+            group_size, dim = int(journal["group_size"]), int(journal["dim"])
+            done = [int(number) for number in journal["done"]]
+            fits = fits and group_size > 0 and dim > 0
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             fits = False
         if not fits:
             self._opened.truncate(0)

@@ -34,14 +34,13 @@ from deepibl.errors import IndexFileError
 from deepibl.search import largest_norm
 from deepibl.search_structures import STRUCTURES, Structure, read_structure
 from deepibl.tensor_file import bytes_of, map_tensors, write_tensors
+from matlab_compat.damage import DAMAGE
 
 FORMAT = "deepibl-index/2"
 FORMATS = (FORMAT, "deepibl-index/1")
 EXACT = "exact"
 BACKENDS = (EXACT, *STRUCTURES)
 _SETTINGS = ("network_id", "network_path", "root", "utm_zone")
-# what reading a damaged header can end in
-_DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 def write_file(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
@@ -133,7 +132,7 @@ def check_file(path: str | os.PathLike[str]) -> dict[str, Any]:
 def _explained(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
-    except (IndexFileError, *_DAMAGE) as problem:
+    except (IndexFileError, *DAMAGE) as problem:
         raise IndexFileError(
             f"{os.fspath(path)} is not an index that can be read: {problem}; "
             "make one with `deepibl index NET --images DIR -o FILE.idx`"

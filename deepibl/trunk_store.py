@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import zlib
@@ -68,7 +69,8 @@ class FileStore:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._dtype, self._limit = np.dtype(dtype), limit
-        self._list = open(self.folder / "maps.jsonl", "a+", encoding="utf-8")  # noqa: SIM115
+        name = self.folder / "maps.jsonl"
+        self._list = open(name, "a+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._lock()
         self._data = open(self.folder / "maps.bin", "a+b")  # noqa: SIM115
         self._entries = self._read_list()
@@ -96,8 +98,9 @@ class FileStore:
         for line in iter(self._list.readline, ""):
             try:
                 entry = json.loads(line)
-                count = int(np.prod(entry["shape"])) * self._dtype.itemsize
-                if not line.endswith("\n") or entry["end"] > size or count != entry["end"] - entry["start"]:
+                count = math.prod(entry["shape"]) * self._dtype.itemsize
+                start, end, _ = int(entry["start"]), int(entry["end"]), int(entry["crc"])
+                if not line.endswith("\n") or not 0 <= start <= end <= size or count != end - start:
                     break
                 entries[entry["key"]] = entry
             except (ValueError, KeyError, TypeError):

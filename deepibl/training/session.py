@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from deepibl.checkpoints import SessionFiles, unfinished_session, write_json
+from deepibl.checkpoints import NO_STATE, SessionFiles, read_note, unfinished_session, write_json
 from deepibl.errors import SessionError
 from deepibl.feature_cache import initial_names
 from deepibl.network_prepare import prepare_for_training
@@ -18,6 +18,7 @@ from deepibl.training.loop import train
 from deepibl.training.options import TrainingOptions
 from deepibl.training.state import TrainingState, restore, take_momentum
 from deepibl.training.step import Stepper
+from matlab_compat.damage import damage_as
 from matlab_compat.errors import ArgumentError
 from matlab_compat.relja import relja_randomHex
 from matlab_compat.rng import rng
@@ -115,7 +116,7 @@ def _goes_on(files: SessionFiles, command: str) -> bool:
     """Whether the session was interrupted while doing the same, and has saved a state."""
     if not files.unfinished.exists() or not files.latest.exists():
         return False
-    return json.loads(files.unfinished.read_text()).get("command") == command
+    return read_note(files.unfinished).get("command") == command
 
 
 def _new(course: Course, options: TrainingOptions) -> TrainingState:
@@ -136,6 +137,19 @@ def _from_file(
 ) -> TrainingState:
     """The state of a session file: of the epoch, or (None) the latest one, where it was interrupted."""
     variables = files.load(epoch)
+    path = files.latest if epoch is None else files.epoch(epoch)
+    with damage_as(SessionError, path, NO_STATE):
+        return _from_variables(course, files, asked, given, epoch, variables)
+
+
+def _from_variables(
+    course: Course,
+    files: SessionFiles,
+    asked: TrainingOptions,
+    given: Mapping[str, Any],
+    epoch: int | None,
+    variables: Mapping[str, Any],
+) -> TrainingState:
     options = TrainingOptions.from_mapping(variables["opts"])
     names = given if epoch is not None else set(FREE_OPTIONS) & set(given)
     options = replace(options, **{name: getattr(asked, name) for name in names})
