@@ -7,15 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deepibl.decoding import HostDecoder, Loaded
 from deepibl.describe import check_precision, describe_prepared, to_batch
 from deepibl.engine import Engine
 from deepibl.errors import ExtractionError
 from deepibl.failure import Failure
-from deepibl.images import load_pixels
-from deepibl.loader import Loaded, SizeBatcher
+from deepibl.loader import SizeBatcher, Taken
 from matlab_compat.errors import ImageReadError, MatlabCompatError
 
-Batch = list[tuple[int, Tensor]]
+Batch = list[tuple[int, Loaded]]
 
 
 def group_length(batch_size: int) -> int:
@@ -35,8 +35,10 @@ class GroupDescriber:
         precision: str,
         resize: int | Sequence[int] | None,
         engine: Engine | None = None,
+        decoder: HostDecoder | None = None,
     ) -> None:
         check_precision(precision)
+        self._decoder = decoder or HostDecoder(device)
         self._engine = engine
         self._net = net
         self._device = device
@@ -46,12 +48,12 @@ class GroupDescriber:
         self._resize = resize
         self._dim: int | None = None
 
-    def load(self, number: int) -> Tensor:
-        """Image `number` as (1 or 3, H, W), bytes or float32. Raises ImageReadError."""
-        return load_pixels(self._paths[number], self._resize)
+    def load(self, number: int) -> Loaded:
+        """Image `number` as the decoder loads it. Raises ImageReadError."""
+        return self._decoder.load(self._paths[number], self._resize)
 
     def describe(
-        self, stream: Iterator[Loaded], length: int, advance: Callable[[int], None]
+        self, stream: Iterator[Taken], length: int, advance: Callable[[int], None]
     ) -> tuple[list[int], np.ndarray, list[Failure]]:
         """The next `length` images of the stream: ascending ids, rows (n, D) float32, and failures.
 
@@ -63,13 +65,13 @@ class GroupDescriber:
         described: list[tuple[list[int], Tensor]] = []
 
         def run(batch: Batch) -> None:
-            ids = [number for number, _ in batch]
-            features = self._describe_batch([image for _, image in batch])
+            ids, images = self._finished(batch, failures)
+            features = self._describe_batch(images) if images else ""
             if isinstance(features, Tensor):
                 described.append((ids, features))
             else:
                 failures.extend(self._failure(number, f"{self._paths[number]}: {features}") for number in ids)
-            advance(len(ids))
+            advance(len(batch))
 
         for number, image in islice(stream, length):
             if isinstance(image, ImageReadError):
@@ -80,6 +82,17 @@ class GroupDescriber:
         for batch in batcher.rest():
             run(batch)
         return self._in_order(described, failures)
+
+    def _finished(self, batch: Batch, failures: list[Failure]) -> tuple[list[int], list[Tensor]]:
+        """Ids and pixels of a batch's images; those that cannot be decoded are added to the failures."""
+        ids, images = [], []
+        for (number, _), image in zip(batch, self._decoder.finish([i for _, i in batch]), strict=True):
+            if isinstance(image, ImageReadError):
+                failures.append(self._failure(number, str(image)))
+            else:
+                ids.append(number)
+                images.append(image)
+        return ids, images
 
     def _describe_batch(self, images: list[Tensor]) -> Tensor | str:
         """Rows (n, D), or why the network cannot take images of this size."""

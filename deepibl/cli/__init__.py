@@ -15,7 +15,7 @@ import typer
 
 from deepibl.cli import seeing
 from deepibl.cli.data import data, migrate, verify
-from deepibl.cli.options import BatchSize, Device, Engine, Json, Net, Precision, Resize, stop_telling
+from deepibl.cli.options import BatchSize, Decode, Device, Engine, Json, Net, Precision, Resize, stop_telling
 from deepibl.cli.options import choose_device as _device
 from deepibl.cli.options import find_net as _find
 from deepibl.cli.options import how_to_compute as _how
@@ -81,6 +81,7 @@ def extract(
     device: Device = "auto",
     precision: Precision = "fp32",
     engine: Engine = "auto",
+    decode: Decode = "auto",
 ) -> None:
     """Compute descriptors of images and write them to a file, one row an image."""
     from deepibl.features import extract_to_file
@@ -91,7 +92,7 @@ def extract(
         raise ArgumentError("no images given: name them, or give --list FILE with one name a line")
     where = _device(device)
     loaded = load_network(_find(net), device=where)
-    settings: dict[str, Any] = {"batch_size": batch_size, "device": where}
+    settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "decode": decode}
     settings |= _how(precision, engine)
     report = extract_to_file(loaded, root, names, output, resize=resize, on_error="skip", **settings)
     typer.echo(f"{len(report.kept)} descriptors of {report.dim} dimensions in {output}")
@@ -117,6 +118,7 @@ def index(
     device: Device = "auto",
     precision: Precision = "fp32",
     engine: Engine = "auto",
+    decode: Decode = "auto",
 ) -> None:
     """Make an index of geo-tagged images: descriptors, names, positions and the network's identity."""
     from deepibl.indexing import build_index
@@ -129,7 +131,7 @@ def index(
     places = database_places(given[0], root)
     path = _find(net)
     where = _device(device)
-    settings = {"batch_size": batch_size, "device": where, **_how(precision, engine)}
+    settings = {"batch_size": batch_size, "device": where, "decode": decode, **_how(precision, engine)}
     made, failures = build_index(
         load_network(path, device=where), places, output, network_path=path, resize=resize, **settings
     )
