@@ -10,6 +10,7 @@ DeepIBLError
 ├── NetworkMismatchError   features or an index made by another network
 ├── DownloadError          a download that failed or is not what was asked for
 ├── ReportError            a report that cannot be read, or made
+├── ProcessError           another process of the job failed, is lost, or does something else
 ├── SessionError           a training session that cannot be read, saved or gone on with
 └── TrainingError          a training that cannot go on
 """
@@ -62,6 +63,10 @@ class DownloadError(DeepIBLError):
 
 class SessionError(DeepIBLError):
     """A training session that cannot be read, saved or gone on with."""
+
+
+class ProcessError(DeepIBLError):
+    """Another process of the same job failed, is lost, or was asked for something else."""
 
 
 class TrainingError(DeepIBLError):

@@ -7,9 +7,11 @@ from typing import Any
 
 from deepibl.dataset_folder import Places
 from deepibl.errors import ExtractionError
+from deepibl.feature_shards import require_visible
 from deepibl.features import Failure, extract, extract_to_file, read_features
 from deepibl.index import Match, PlaceIndex
 from deepibl.networks import network_id
+from deepibl.processes import team
 
 
 def build_index(
@@ -26,7 +28,8 @@ def build_index(
     net: a network (SimpleNN, or any extractor). resize: shorter side in pixels that images are scaled to.
     settings: what `extract_to_file` takes (batch_size, device, precision, progress …).
     Returns the index, as opened from the file, and the images that could not be read: those are not in it.
-    Killed and started again, it goes on where it was (partial descriptors lie beside `out`).
+    Killed and started again, it goes on where it was (partial descriptors lie beside `out`). Processes that
+    torchrun started share the work, if all call it.
     Errors: ExtractionError when no image at all could be read.
     """
     out = Path(out)
@@ -37,17 +40,23 @@ def build_index(
     kept = report.kept
     if not len(kept):
         raise ExtractionError(f"none of the {len(places)} images under {places.root} could be read")
-    PlaceIndex(
-        descriptors=read_features(partial, count=len(kept)),
-        names=[places.names[i] for i in kept],
-        positions=places.positions[kept],
-        network_id=network_id(net),
-        network_path=os.path.abspath(network_path) if network_path else "",
-        root=os.path.abspath(places.root),
-        utm_zone=places.utm_zone,
-        resize=resize,
-    ).save(out)
-    partial.unlink()
+
+    def save() -> int:
+        PlaceIndex(
+            descriptors=read_features(partial, count=len(kept)),
+            names=[places.names[i] for i in kept],
+            positions=places.positions[kept],
+            network_id=network_id(net),
+            network_path=os.path.abspath(network_path) if network_path else "",
+            root=os.path.abspath(places.root),
+            utm_zone=places.utm_zone,
+            resize=resize,
+        ).save(out)
+        partial.unlink()
+        return out.stat().st_size
+
+    size = team().lead(save)
+    require_visible(out, size)
     return PlaceIndex.load(out), report.failures
 
 
