@@ -140,13 +140,14 @@ class PlaceIndex:
         ids, distances = nearest(features, self.descriptors, min(top, len(self)))
         return [
             [
-                self._match(rank, int(i), float(d))
+                self.match(rank, int(i), float(d))
                 for rank, (i, d) in enumerate(zip(*row, strict=True), start=1)
             ]
             for row in zip(ids, distances, strict=True)
         ]
 
-    def _match(self, rank: int, image: int, distance: float) -> Match:
+    def match(self, rank: int, image: int, distance: float) -> Match:
+        """The answer that row `image` of the index is, at this rank and distance."""
         name = self.names[image]
         east, north = (float(v) for v in self.positions[image])
         place: dict[str, Any] = {}

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deepibl.cli import seeing
+from deepibl.cli import seeing, serving
 from deepibl.cli.data import data, migrate, verify
 from deepibl.cli.options import BatchSize, Device, Engine, Json, Net, Precision, Resize, stop_telling
 from deepibl.cli.options import choose_device as _device
@@ -283,6 +283,7 @@ def demo(
 
 
 app.command()(seeing.heatmap)
+app.command()(serving.serve)
 app.add_typer(seeing.reports)
 app.command()(verify)
 app.command()(migrate)
