@@ -17,7 +17,7 @@ from tests.extractors import make_photos, simplenn
 
 
 def small_finder(folder: Path, net: Any = None) -> PlaceFinder:
-    """30 photos 100 m apart in `folder`, their index, and its network (default: of 12 dimensions, with NetVLAD)."""
+    """30 photos 100 m apart in `folder`, their index, and its network (default: of 12 dimensions)."""
     names = make_photos(folder)
     positions = np.array([[400_000.0 + 100 * i, 6_000_000.0] for i in range(len(names))])
     net = simplenn() if net is None else net

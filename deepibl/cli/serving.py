@@ -12,7 +12,7 @@ _MISSING = "the page needs FastAPI, uvicorn and python-multipart: pip install 'd
 
 
 def serve(
-    index_file: Annotated[Path, typer.Option("--index", help="An index made by `deepibl index`.")],
+    index_file: Annotated[str, typer.Option("--index", help="An index made by `deepibl index`.")],
     net: Annotated[str | None, typer.Option(help="The network, if it is not where it was.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes one that is free.")] = 8000,
@@ -38,10 +38,13 @@ def serve(
     except ImportError as problem:
         raise ArgumentError(f"{_MISSING} ({problem})") from None
     from deepibl.index import PlaceIndex
+    from deepibl.index_backends import open_index
     from deepibl.networks import load_network
 
     hosts = server.allowed_hosts(host, allow_host or [])
-    places = PlaceIndex.load(index_file)
+    places = open_index(index_file)
+    if not isinstance(places, PlaceIndex):
+        raise ArgumentError(f"--index {index_file} is a database; the page needs an index in a file")
     where = choose_device(device)
     loaded = load_network(find_net(net or places.network_path), device=where)
     finder = PlaceFinder(loaded, places, device=where, precision=precision, engine=engine)
@@ -52,7 +55,7 @@ def serve(
         waiting=waiting,
     )
     made = app.create_app(
-        finder, root=str(root or ""), limits=limits, hosts=hosts, index_name=index_file.name
+        finder, root=str(root or ""), limits=limits, hosts=hosts, index_name=Path(index_file).name
     )
     with server.listen(host, port) as listener:
         if not server.is_loopback(host):

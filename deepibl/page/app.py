@@ -20,8 +20,9 @@ from fastapi.staticfiles import StaticFiles
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from deepibl import __version__
+from deepibl.index import Match
 from deepibl.page.desk import Desk
-from deepibl.page.finder import Found, PlaceFinder
+from deepibl.page.finder import PlaceFinder
 from deepibl.page.guard import Guard
 from deepibl.page.limits import Limits
 from deepibl.page.models import Health, Localized, Place, Problem, SentPhoto
@@ -89,7 +90,7 @@ def _questions(desk: Desk) -> APIRouter:
             top = fields.number("top", min(_DEFAULT_TOP, desk.limits.top), 1, desk.limits.top)
             began = time.monotonic()
             found = await desk.answer(request, desk.worker.find(photo.pixels, top))
-            places = [_place(place, desk.places.metres(place.row, photo.position)) for place in found]
+            places = [_place(desk, match, photo) for match in found]
             return Localized(photo=_sent(photo), places=places, seconds=round(time.monotonic() - began, 4))
 
     @api.post(
@@ -176,12 +177,14 @@ def _page(desk: Desk, index_name: str) -> APIRouter:
     return api
 
 
-def _place(found: Found, metres: float | None) -> Place:
-    match = found.match
+def _place(desk: Desk, match: Match, photo: Photo) -> Place:
+    assert match.row is not None  # a page serves an index in a file
     return Place(
-        rank=match.rank, row=found.row, name=match.name, distance=match.distance, cosine=found.cosine,
+        rank=match.rank, row=match.row, name=match.name, distance=match.distance,
+        cosine=1 - match.distance / 2 if desk.finder.unit else None,
         east=match.east, north=match.north, latitude=match.latitude, longitude=match.longitude,
-        map_link=match.map_link, metres_from_photo=metres, thumbnail=f"/api/places/{found.row}/thumbnail",
+        map_link=match.map_link, metres_from_photo=desk.places.metres(match.row, photo.position),
+        thumbnail=f"/api/places/{match.row}/thumbnail",
     )  # fmt: skip
 
 

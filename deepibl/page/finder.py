@@ -1,7 +1,6 @@
 """A network and an index, asked for pictures that lie in memory: which places, and what makes a match."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,29 +14,17 @@ from deepibl.heatmap import fit, heat
 from deepibl.index import Match, PlaceIndex
 from deepibl.networks import network_id
 from deepibl.overlay import SMOOTHING, heat_overlay
-from deepibl.search import Searcher
 from matlab_compat.errors import ArgumentError, ImageReadError, MatlabCompatError
 
 METHODS = ("guided", "gradient", "cells")
 _UNIT = 1e-3
 
 
-@dataclass(frozen=True)
-class Found:
-    """One place that was found: its row of the index, the match, and the cosine of the two descriptors.
-
-    cosine: None where the index's descriptors are no unit vectors.
-    """
-
-    row: int
-    match: Match
-    cosine: float | None
-
-
 class PlaceFinder:
     """Answers for one index by its own network; used by one thread at a time.
 
     net: on `device`, in eval mode afterwards. precision, engine: as in `deepibl.extract`.
+    unit: whether the index's descriptors are unit vectors, whose distances are 2 - 2 cosine.
     Raises NetworkMismatchError for another network's index, ArgumentError for settings out of range.
     """
 
@@ -55,9 +42,8 @@ class PlaceFinder:
         self.net, self.index, self.precision = net.to(device).eval(), index, precision
         self._device = torch.device(device)
         self._engine = choose_engine(net, engine, precision, self._device)
-        self._searcher = Searcher(index.descriptors)
         lengths = np.linalg.norm(np.asarray(index.descriptors[:256], np.float32), axis=1)
-        self._unit = bool(len(lengths) and (np.abs(lengths - 1) < _UNIT).all())
+        self.unit = bool(len(lengths) and (np.abs(lengths - 1) < _UNIT).all())
 
     @property
     def engine(self) -> str:
@@ -87,20 +73,13 @@ class PlaceFinder:
             except (MatlabCompatError, RuntimeError) as problem:
                 said = str(problem).splitlines()[0]
                 raise ImageReadError(f"the network cannot take a photo of {size} pixels: {said}") from problem
-        if rows.shape[1] != self.index.descriptors.shape[1] or not np.isfinite(rows).all():
+        if rows.shape[1] != self.index.dim or not np.isfinite(rows).all():
             raise ImageReadError(f"the network gives no usable descriptor for a photo of {size} pixels")
         return rows
 
-    def find(self, images: Sequence[Tensor], top: int) -> list[list[Found]]:
+    def find(self, images: Sequence[Tensor], top: int) -> list[list[Match]]:
         """The `top` places of each image (all of one size), nearest first. Raises what `describe` raises."""
-        ids, distances = self._searcher(self.describe(images), top)
-        return [
-            [
-                self._found(rank, int(row), float(distance))
-                for rank, (row, distance) in enumerate(zip(*pair, strict=True), start=1)
-            ]
-            for pair in zip(ids, distances, strict=True)
-        ]
+        return self.index.search(self.describe(images), top)
 
     def heatmap(self, image: Tensor, other: Tensor, method: str, pixels: int) -> np.ndarray:
         """What in `image` makes it like `other`, drawn over it: (h, w, 3) uint8.
@@ -125,15 +104,11 @@ class PlaceFinder:
             raise ImageReadError(f"the network cannot take this photo: {said}") from problem
         return heat_overlay(photo, values, smooth=SMOOTHING)
 
-    def _found(self, rank: int, row: int, distance: float) -> Found:
-        cosine = 1 - distance / 2 if self._unit else None
-        return Found(row, self.index.match(rank, row, distance), cosine)
-
     def identity(self) -> dict[str, Any]:
         """What is asked here, for the page's head: sizes, network, engine."""
         return {
             "images": len(self.index),
-            "dimensions": int(self.index.descriptors.shape[1]),
+            "dimensions": self.index.dim,
             "network_id": self.index.network_id,
             "engine": self.engine,
         }

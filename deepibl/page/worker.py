@@ -10,7 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from deepibl.page.finder import Found, PlaceFinder
+from deepibl.index import Match
+from deepibl.page.finder import PlaceFinder
 from deepibl.page.refusal import Refused
 
 _AT_ONCE = 8  # photos of one forward pass, at most
@@ -58,7 +59,7 @@ class Worker:
         self._thread.join(_STOP_SECONDS)
         self._thread = None
 
-    def find(self, image: Tensor, top: int) -> "Future[list[Found]]":
+    def find(self, image: Tensor, top: int) -> "Future[list[Match]]":
         """The places of an image, later."""
         return self._put(_Job(image=image, top=top))
 
@@ -105,7 +106,7 @@ class Worker:
         for job, places in answers:
             job.result.set_result(places[: job.top])
 
-    def _find_one(self, job: _Job) -> list[Found]:
+    def _find_one(self, job: _Job) -> list[Match]:
         assert job.image is not None
         return self._finder.find([job.image], job.top)[0]
 
