@@ -1,7 +1,10 @@
 """Making an index of geo-tagged images, adding to it, and asking it where photos were taken."""
 
+import hashlib
+import json
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from deepibl.milvus_client import is_database
 from deepibl.networks import network_id
 from deepibl.rows import RowView
 from matlab_compat.errors import ArgumentError
+from matlab_compat.files import atomic_output
 
 
 def build_index(
@@ -56,7 +60,7 @@ def build_index(
         MilvusIndex.create(where, made).close()
     else:
         made.with_backend(backend).save(where)
-    partial.unlink()
+    _done(partial)
     return open_index(where), failures
 
 
@@ -75,15 +79,16 @@ def add_to_index(
     names = names_below(index.root, os.path.abspath(places.root), places.names)
     there = index.holds(names)
     new = places.subset([i for i, name in enumerate(names) if name not in there])
-    if not len(new):
-        return index, [], len(there)
     partial = _partial(os.fspath(where))
+    if not len(new):
+        _done(partial)  # of a run that was killed when the index was whole already
+        return index, [], len(there)
     described, failures = _describe(net, new, partial, index.resize, False, **settings)
     more = index.merge(PlaceIndex(**described))
     if isinstance(more, PlaceIndex):
         more.save(where)
         more = PlaceIndex.load(where)
-    partial.unlink()
+    _done(partial)
     return more, failures, len(there)
 
 
@@ -111,15 +116,28 @@ def localize(
 def _describe(
     net: Any, places: Places, partial: Path, resize: int | None, half: bool, **settings: Any
 ) -> tuple[dict[str, Any], list[Failure]]:
-    """The fields of an index of the images that can be read; descriptors are mapped from `partial`."""
-    report = extract_to_file(
-        net, places.root, places.names, partial, resize=resize, on_error="skip", **settings
-    )
-    kept = report.kept
+    """The fields of an index of the images that can be read; descriptors are mapped from `partial`.
+
+    What was described stands in a note beside it, so that a run which was killed while the index was being
+    built or written starts with that.
+    """
+    precision = settings.get("precision", "fp32")
+    described = [network_id(net), os.path.abspath(places.root), places.names, resize, precision]
+    identity = hashlib.sha256(json.dumps(described).encode()).hexdigest()
+    found = _noted(partial, identity)
+    if found is None:
+        report = extract_to_file(
+            net, places.root, places.names, partial, resize=resize, on_error="skip", **settings
+        )
+        found = report.kept.tolist(), report.failures
+        note = {"identity": identity, "kept": found[0], "failures": [asdict(each) for each in found[1]]}
+        with atomic_output(_note(partial)) as temporary:
+            temporary.write_text(json.dumps(note))
+    kept, failures = found
     if not len(kept):
         raise ExtractionError(f"none of the {len(places)} images under {places.root} could be read")
     descriptors = read_features(partial, count=len(kept), mmap=True)
-    fields = {
+    fields: dict[str, Any] = {
         "descriptors": RowView([(descriptors, None)], np.float16) if half else descriptors,
         "names": [places.names[i] for i in kept],
         "positions": places.positions[kept],
@@ -128,7 +146,28 @@ def _describe(
         "utm_zone": places.utm_zone,
         "resize": resize,
     }
-    return fields, report.failures
+    return fields, failures
+
+
+def _note(partial: Path) -> Path:
+    return partial.with_name(partial.name + ".json")
+
+
+def _noted(partial: Path, identity: str) -> tuple[list[int], list[Failure]] | None:
+    """What an earlier run noted of the same images: which are described, which failed; None if nothing."""
+    try:
+        note = json.loads(_note(partial).read_text())
+        if note["identity"] != identity or partial.stat().st_mtime > _note(partial).stat().st_mtime:
+            return None
+        kept = [int(i) for i in note["kept"]]
+        return (kept, [Failure(**each) for each in note["failures"]]) if kept else None
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _done(partial: Path) -> None:
+    partial.unlink(missing_ok=True)
+    _note(partial).unlink(missing_ok=True)
 
 
 def _partial(where: str) -> Path:
