@@ -81,6 +81,21 @@ def tensors(outcome, found, cells):
     return pairs
 
 
+@pytest.mark.parametrize("speed", [{"trunkCache": "off"}, {"trunkCache": "disk"}, {"stepGB": 0}], ids=str)
+def test_every_weight_is_the_same_however_maps_are_kept(outcome, tmp_path, speed):
+    # outcome keeps them in memory and takes a batch's tuples together
+    if outcome.want["opts"]["backPropToLayer"] == 1 and "trunkCache" in speed:
+        pytest.skip("the first layer learns: there are no maps to keep")
+    (path,) = (path for path in RUNS if path.stem == f"run_{outcome.run}")
+    other = run(path, tmp_path, GOLDEN, **speed)
+    for got, want in zip(other.watch.batches, outcome.watch.batches, strict=True):
+        for kind, name in (("weights", "trajectory"), ("momenta", "momentum")):
+            tolerance = TOL[name] if "stepGB" in speed else TOL["exact"]
+            largest = max(float(tensor.abs().max()) for tensor in want[kind].values())
+            for key, tensor in want[kind].items():
+                assert float((got[kind][key] - tensor).abs().max()) <= tolerance * largest, key
+
+
 def test_the_hard_negative_caches_are_the_originals(outcome):
     wanted = cell_list(outcome.want["negCache"])
     saved = cell_list(matfile.load(outcome.files.latest, ["auxData"])["auxData"]["negCache"])

@@ -71,8 +71,11 @@ class Outcome:
         return SessionFiles(f"{self.folder}/", self.session)
 
 
-def run(path: Path, folder: Path, golden: Path) -> Outcome:
-    """Runs a golden training in a folder, from copies of the golden files."""
+def run(path: Path, folder: Path, golden: Path, **speed: Any) -> Outcome:
+    """Runs a golden training in a folder, from copies of the golden files.
+
+    speed: options of `deepibl.training.speed`.
+    """
     want = matfile.load(path)
     train = golden / "train"
     for name in ("initdata", "pretrained"):
@@ -97,6 +100,7 @@ def run(path: Path, folder: Path, golden: Path) -> Outcome:
         paths=paths,
         generator=replay,
         listeners=[watch],
+        **speed,
         keep_momentum=not resumed,
     )
     return Outcome(want, watch, replay, folder, session, path.stem.removeprefix("run_"))
