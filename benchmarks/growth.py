@@ -105,7 +105,7 @@ def _large(settings: Settings) -> Table:
         for probes in (8, 32):
             job(
                 f"IVF-PQ, {probes} lists",
-                lambda probes=probes: kept["IVF-PQ, built"].nearest(queries, TOP, probes=probes),
+                lambda probes=probes: kept["IVF-PQ, built"].nearest(queries, TOP, effort=probes),
             )
     require(float(rows[-1][3]) > 0.5, f"IVF-PQ finds only {rows[-1][3]} of the neighbours")
     title = f"{QUERIES} queries in {count:,} x {dim} float16 descriptors, memory-mapped"

@@ -89,7 +89,9 @@ class _Training:
         ):
             kept = trunk if isinstance(trunk, TrunkCache) else None
             self.maker = FeatureMaker(state.net, self.options, self.listener, kept, stepper.precision)
-            self.compute = TupleGradients(stepper, self.objective, trunk, reader, state.speed.stepGB)
+            self.compute = TupleGradients(
+                stepper, self.objective, trunk, reader, state.speed.step_gb(stepper.device)
+            )
             self.features = self._features_to_begin_with()
             while not state.complete:
                 if state.epoch_done:
