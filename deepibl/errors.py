@@ -9,6 +9,7 @@ DeepIBLError
 ├── IndexFileError         an index that cannot be read or is not whole
 ├── NetworkMismatchError   features or an index made by another network
 ├── DownloadError          a download that failed or is not what was asked for
+├── PageError              a page that cannot be served, or a request that it refuses
 ├── ReportError            a report that cannot be read, or made
 ├── SessionError           a training session that cannot be read, saved or gone on with
 └── TrainingError          a training that cannot go on
@@ -66,6 +67,10 @@ class SessionError(DeepIBLError):
 
 class TrainingError(DeepIBLError):
     """A training that cannot go on; the message says from where it can be started again."""
+
+
+class PageError(DeepIBLError):
+    """A page that cannot be served, or a request that it refuses."""
 
 
 class ReportError(DeepIBLError):
