@@ -32,10 +32,12 @@ from deepibl.failure import Failure, list_failures
 from deepibl.feature_files import read_features, suffix_of
 from deepibl.feature_groups import GroupDescriber, group_length
 from deepibl.feature_shards import rows_in_memory, unfinished_file
+from deepibl.feature_trunk import TrunkDescriber
 from deepibl.loader import default_threads, load_in_order
 from deepibl.network_identity import digest, network_id
 from deepibl.processes import team
 from deepibl.progress import ProgressCallback, ProgressMeter, reporting
+from deepibl.trunk_cache import TrunkCache
 from matlab_compat.errors import ArgumentError
 from matlab_compat.image_network import ImageNetwork
 
@@ -109,18 +111,21 @@ def extract_to_file(
     on_error: str = "raise",
     progress: ProgressCallback | bool | None = None,
     suffix: str | None = None,
+    trunk: TrunkCache | None = None,
 ) -> ExtractionReport:
     """Writes the descriptors of image files to a .bin, .npy or .h5 file (by its suffix, or `suffix`).
 
-    Takes what `extract` takes. Until it is whole, the file is called out.part, with a journal out.part.json
-    beside it; started again after a kill with the same network, images, resize and precision, the run goes
-    on where it was and the file has the same bytes (with the same batch_size and device).
+    Takes what `extract` takes. trunk: gives the maps of the network's lower layers, kept or computed; engine
+    and precision are then those of the layers above. Until it is whole, the file is called out.part, with a
+    journal out.part.json beside it; started again after a kill with the same network, images, resize and
+    precision, the run goes on where it was and the file has the same bytes (with the same batch_size and
+    device).
 
     on_error: "raise" keeps the good descriptors in out.part and raises ExtractionError, so that a run
     after the repair computes little; "skip" writes the rows of the images that worked (no file if none
     did). Raises also ArgumentError, and FeatureFileError if another process is writing the same file.
     """
-    run = _Run(net, names, root, batch_size, precision, engine, resize, num_threads, on_error)
+    run = _Run(net, names, root, batch_size, precision, engine, resize, num_threads, on_error, trunk)
     suffix_of(out, suffix)
     with unfinished_file(out, run.identity(), run.count, group_length(batch_size)) as partial:
         failures = run.fill(partial, device, progress)
@@ -147,6 +152,7 @@ class _Run:
     resize: int | Sequence[int] | None
     num_threads: int | None
     on_error: str
+    trunk: TrunkCache | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.names, str | os.PathLike):
@@ -172,6 +178,7 @@ class _Run:
             "resize": self.resize if self.resize is None else np.ravel(self.resize).tolist(),
             "precision": self.precision,
             "engine": self.engine,
+            **({"trunk": self.trunk.description} if self.trunk else {}),
         }
 
     def fill(
@@ -187,24 +194,26 @@ class _Run:
     ) -> list[Failure]:
         paths = [os.path.join(self.root, name) for name in self.names]
         todo = sink.todo
-        threads = (
-            default_threads() // team().local_size if self.num_threads is None else int(self.num_threads)
-        )
+        asked = default_threads() // team().local_size if self.num_threads is None else self.num_threads
+        threads = max(1, int(asked))
         failures: list[Failure] = []
         with inference(self.net, device) as where:
-            engine = choose_engine(self.net, self.engine, self.precision, where)
-            _log.info("%s", engine)
-            describer = GroupDescriber(
-                self.net, where, paths, self.batch_size, self.precision, self.resize, engine
-            )
+            describer = self._describer(where, paths)
             ids = chain.from_iterable(group for _, group in todo)
-            ahead = 2 * self.batch_size + max(1, threads)
-            with closing(load_in_order(describer.load, ids, max(1, threads), ahead)) as stream:
+            ahead = 2 * self.batch_size + threads
+            with closing(load_in_order(describer.load, ids, threads, ahead)) as stream:
                 for number, group in todo:
                     kept, rows, failed = describer.describe(stream, len(group), advance)
                     sink.write(number, kept, rows)
                     failures += failed
         return failures
+
+    def _describer(self, where: torch.device, paths: list[str]) -> GroupDescriber:
+        if self.trunk is not None:
+            return TrunkDescriber(self.trunk, paths, self.batch_size, self.precision, self.engine)
+        engine = choose_engine(self.net, self.engine, self.precision, where)
+        _log.info("%s", engine)
+        return GroupDescriber(self.net, where, paths, self.batch_size, self.precision, self.resize, engine)
 
     def raise_if_any(self, failures: Sequence[Failure], rest: str = "") -> None:
         """Raises ExtractionError listing the failures, if there are any."""

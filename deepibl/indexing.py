@@ -1,7 +1,10 @@
 """Making an index of geo-tagged images, adding to it, and asking it where photos were taken."""
 
+import hashlib
+import json
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from deepibl.networks import network_id
 from deepibl.processes import team
 from deepibl.rows import RowView
 from matlab_compat.errors import ArgumentError
+from matlab_compat.files import atomic_output
 
 
 def build_index(
@@ -62,7 +66,7 @@ def build_index(
             MilvusIndex.create(where, made).close()
         else:
             made.with_backend(backend).save(where)
-        partial.unlink()
+        _done(partial)
 
     team().lead(write)
     return _opened(where, made), failures
@@ -85,16 +89,17 @@ def add_to_index(
     names = names_below(index.root, os.path.abspath(places.root), places.names)
     there = index.holds(names)
     new = places.subset([i for i, name in enumerate(names) if name not in there])
-    if not len(new):
-        return index, [], len(there)
     partial = _partial(os.fspath(where))
+    if not len(new):
+        team().lead(lambda: _done(partial))  # of a run that was killed when the index was whole already
+        return index, [], len(there)
     described, failures = _describe(net, new, partial, index.resize, False, **settings)
     more = index.merge(PlaceIndex(**described))
 
     def write() -> None:
         if isinstance(more, PlaceIndex):
             more.save(where)
-        partial.unlink()
+        _done(partial)
 
     team().lead(write)
     return _opened(where, more), failures, len(there)
@@ -124,15 +129,27 @@ def localize(
 def _describe(
     net: Any, places: Places, partial: Path, resize: int | None, half: bool, **settings: Any
 ) -> tuple[dict[str, Any], list[Failure]]:
-    """The fields of an index of the images that can be read; descriptors are mapped from `partial`."""
-    report = extract_to_file(
-        net, places.root, places.names, partial, resize=resize, on_error="skip", **settings
-    )
-    kept = report.kept
+    """The fields of an index of the images that can be read; descriptors are mapped from `partial`.
+
+    What was described stands in a note beside it, so that a run which was killed while the index was being
+    built or written starts with that.
+    """
+    precision = settings.get("precision", "fp32")
+    described = [network_id(net), os.path.abspath(places.root), places.names, resize, precision]
+    identity = hashlib.sha256(json.dumps(described).encode()).hexdigest()
+    note = team().lead(lambda: _noted(partial, identity))
+    if note is None:
+        report = extract_to_file(
+            net, places.root, places.names, partial, resize=resize, on_error="skip", **settings
+        )
+        failed = [asdict(each) for each in report.failures]
+        note = {"identity": identity, "kept": report.kept.tolist(), "failures": failed}
+        team().lead(lambda: _write_note(partial, note))
+    kept, failures = note["kept"], [Failure(**each) for each in note["failures"]]
     if not len(kept):
         raise ExtractionError(f"none of the {len(places)} images under {places.root} could be read")
     descriptors = read_features(partial, count=len(kept), mmap=True)
-    fields = {
+    fields: dict[str, Any] = {
         "descriptors": RowView([(descriptors, None)], np.float16) if half else descriptors,
         "names": [places.names[i] for i in kept],
         "positions": places.positions[kept],
@@ -141,7 +158,36 @@ def _describe(
         "utm_zone": places.utm_zone,
         "resize": resize,
     }
-    return fields, report.failures
+    return fields, failures
+
+
+def _note(partial: Path) -> Path:
+    return partial.with_name(partial.name + ".json")
+
+
+def _write_note(partial: Path, note: dict[str, Any]) -> None:
+    with atomic_output(_note(partial)) as temporary:
+        temporary.write_text(json.dumps(note))
+
+
+def _noted(partial: Path, identity: str) -> dict[str, Any] | None:
+    """What an earlier run noted of the same images: which are described, which failed; None if nothing."""
+    try:
+        note = json.loads(_note(partial).read_text())
+        if note["identity"] != identity or partial.stat().st_mtime > _note(partial).stat().st_mtime:
+            return None
+        found = {
+            "kept": [int(i) for i in note["kept"]],
+            "failures": [asdict(Failure(**each)) for each in note["failures"]],
+        }
+        return found if found["kept"] else None
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _done(partial: Path) -> None:
+    partial.unlink(missing_ok=True)
+    _note(partial).unlink(missing_ok=True)
 
 
 def _opened(where: str | os.PathLike[str], made: Index) -> Index:
