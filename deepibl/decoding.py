@@ -38,7 +38,7 @@ class Encoded(NamedTuple):
     name: str
 
 
-Loaded = Tensor | Encoded
+Pixels = Tensor | Encoded
 
 
 def check_decoder(name: str) -> None:
@@ -65,12 +65,12 @@ class HostDecoder:
     def __init__(self, device: torch.device) -> None:
         self._device = device
 
-    def load(self, path: str, resize: int | Sequence[int] | None) -> Loaded:
+    def load(self, path: str, resize: int | Sequence[int] | None) -> Pixels:
         """A file's pixels (1 or 3, H, W), bytes or float32; called in many threads. Raises ImageReadError."""
         pixels = load_pixels(path, resize)
         return pixels.pin_memory() if self._device.type == "cuda" else pixels
 
-    def finish(self, images: Sequence[Loaded]) -> list[Tensor | ImageReadError]:
+    def finish(self, images: Sequence[Pixels]) -> list[Tensor | ImageReadError]:
         """The pixels of what `load` gave, or why there are none; called in one thread."""
         return [image for image in images if isinstance(image, Tensor)]
 
@@ -91,7 +91,7 @@ class DeviceDecoder(HostDecoder):
         self._side = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._being_read: list[Tensor] = []  # the device may still read the last batch's bytes
 
-    def load(self, path: str, resize: int | Sequence[int] | None) -> Loaded:
+    def load(self, path: str, resize: int | Sequence[int] | None) -> Pixels:
         """The bytes of a file that the device can decode, else its pixels."""
         if resize is None:
             data = jpeg.read_bytes(path)
@@ -100,7 +100,7 @@ class DeviceDecoder(HostDecoder):
                 return Encoded(torch.frombuffer(bytearray(data), dtype=torch.uint8), shape, path)
         return super().load(path, resize)
 
-    def finish(self, images: Sequence[Loaded]) -> list[Tensor | ImageReadError]:
+    def finish(self, images: Sequence[Pixels]) -> list[Tensor | ImageReadError]:
         """Pixels, decoded together; files that nvJPEG refuses are decoded by the processor, one by one."""
         encoded = [image for image in images if isinstance(image, Encoded)]
         decoded = iter(self._together(encoded) if encoded else [])

@@ -72,9 +72,9 @@ def device_of(net: nn.Module) -> torch.device:
 def inference(net: nn.Module, device: str | torch.device | None = None) -> Iterator[torch.device]:
     """Within it the network is on `device` (None: where it is), in eval mode, without gradients.
 
-    Convolutions and matrix products are in full float32 meanwhile (no TF32, whatever the program allows
-    elsewhere), cuDNN's deterministic. The mode is put back at the end; the network stays on the device.
-    Gives the device. Raises ArgumentError if there is no such device.
+    Convolutions and matrix products are in full float32 meanwhile (see `exact_products`). The mode is put
+    back at the end; the network stays on the device. Gives the device. Raises ArgumentError if there is no
+    such device.
     """
     target = device_of(net) if device is None else torch.device(device)
     if target.type == "cuda" and not torch.cuda.is_available():
@@ -82,15 +82,17 @@ def inference(net: nn.Module, device: str | torch.device | None = None) -> Itera
     was_training = net.training
     net.to(target).eval()
     try:
-        with torch.inference_mode(), _exact(target):
+        with torch.inference_mode(), exact_products(target):
             yield target
     finally:
         net.train(was_training)
 
 
 @contextmanager
-def _exact(device: torch.device) -> Iterator[None]:
-    """No TF32 on a CUDA device, in convolutions and in matrix products; cuDNN deterministic."""
+def exact_products(device: torch.device) -> Iterator[None]:
+    """Within it convolutions and matrix products on a CUDA device are in full float32 (no TF32, whatever the
+    program allows elsewhere), and cuDNN's deterministic.
+    """
     if device.type != "cuda":
         yield
         return

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from deepibl.describe import _exact, describe_prepared, head_start, inference
+from deepibl.describe import describe_prepared, exact_products, head_start, inference
 from deepibl.engine import Engine, choose_engine
 from deepibl.engine.cuda import MOST_GRAPHS, SEEN_BEFORE, CudaTrunk
 from matlab_compat.errors import ArgumentError
@@ -61,7 +61,7 @@ def test_matrix_products_are_in_full_float32_meanwhile(allowed: str) -> None:
     before = products.fp32_precision
     try:
         products.fp32_precision = allowed
-        with _exact(torch.device("cuda")):
+        with exact_products(torch.device("cuda")):
             assert products.fp32_precision == "ieee"
             assert not torch.backends.cudnn.allow_tf32 and torch.backends.cudnn.deterministic
         assert products.fp32_precision == allowed
