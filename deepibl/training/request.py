@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepibl.training.options import OPTION_NAMES, TrainingOptions
+from deepibl.training.speed import SpeedOptions
 
 # may differ between two calls that mean the same training
 FREE_OPTIONS = ("numThreads", "printLoss", "printBatchLoss", "doDraw", "info")
@@ -30,7 +31,7 @@ class Request:
         left_out = {*FREE_OPTIONS, *_NAMES_AND_PLACES}
         values = {name: getattr(options, name) for name in OPTION_NAMES if name not in left_out}
         named = (f"{each.name} ({each.numQueries} queries, {each.numImages} images)" for each in sets)
-        return cls(trainer, tuple(named), values)
+        return cls(trainer, tuple(named), values | SpeedOptions().changed(given).to_matlab())
 
     @property
     def text(self) -> str:

@@ -15,8 +15,9 @@ from deepibl.network_prepare import prepare_for_training
 from deepibl.objectives import ObjectiveMaker
 from deepibl.training.events import TrainingListener
 from deepibl.training.loop import train
-from deepibl.training.options import TrainingOptions
+from deepibl.training.options import OPTION_NAMES, TrainingOptions
 from deepibl.training.request import FREE_OPTIONS, Request
+from deepibl.training.speed import SpeedOptions, saved_speed
 from deepibl.training.state import TrainingState, restore, take_momentum
 from deepibl.training.step import Stepper
 from matlab_compat.errors import ArgumentError
@@ -59,7 +60,7 @@ class Course:
 def run_session(
     course: Course, given: Mapping[str, Any], listeners: Iterable[TrainingListener] = ()
 ) -> TrainingState:
-    """Trains as the options in `given` say (those of TrainingOptions), and returns the final state.
+    """Trains as the options in `given` say (of TrainingOptions, SpeedOptions), and returns the final state.
 
     A session that a kill or an error has ended goes on when the same is asked for again; one that is complete
     is left as it is. With startEpoch > 1 the session sessionID goes on from the end of the epoch before, with
@@ -70,13 +71,14 @@ def run_session(
     """
     options = TrainingOptions.from_mapping(given)
     options.check()
+    speed = SpeedOptions().changed(given)
     options.outPrefix = options.outPrefix or course.prefix
     options.dbTrainName, options.dbValName = course.train_set.name, course.val_set.name
     request = Request.of(course.trainer.name, (course.train_set, course.val_set), given)
     files = SessionFiles(options.outPrefix, options.sessionID or _session(options, request))
     options.sessionID = files.session
     with files.locked():
-        state = _state_to_begin_with(course, files, options, given, request)
+        state = _state_to_begin_with(course, files, options, speed, given, request)
         files.remove_leftovers()
         if state.complete and not files.unfinished.exists():
             _log.info("session %s is complete: nothing to do", files.session)
@@ -93,6 +95,7 @@ def _state_to_begin_with(
     course: Course,
     files: SessionFiles,
     options: TrainingOptions,
+    speed: SpeedOptions,
     given: Mapping[str, Any],
     request: Request,
 ) -> TrainingState:
@@ -102,13 +105,13 @@ def _state_to_begin_with(
     before = files.request_before()
     from_epoch = options.startEpoch > 1
     if before == request.text and (files.unfinished.exists() or not from_epoch):
-        return _from_file(course, files, options, given, None)
+        return _from_file(course, files, options, speed, given, None)
     if from_epoch:
-        return _from_file(course, files, options, given, options.startEpoch - 1)
+        return _from_file(course, files, options, speed, given, options.startEpoch - 1)
     if before is not None:
         raise SessionError(_other_settings(files, Request.from_text(before), request))
     files.remove_features()
-    return _new(course, options)
+    return _new(course, options, speed)
 
 
 def _other_settings(files: SessionFiles, before: Request | None, request: Request) -> str:
@@ -136,7 +139,7 @@ def _session(options: TrainingOptions, request: Request) -> str:
     return found
 
 
-def _new(course: Course, options: TrainingOptions) -> TrainingState:
+def _new(course: Course, options: TrainingOptions, speed: SpeedOptions) -> TrainingState:
     if options.checkpoint0suffix:
         options.checkpoint0suffix += "_"
     names = initial_names(options, course.train_set, course.val_set)
@@ -146,16 +149,22 @@ def _new(course: Course, options: TrainingOptions) -> TrainingState:
         setattr(options, name, value)
     net = course.build(options)
     options.backPropToLayer = _lowest_layer(net, options.backPropToLayer) + 1
-    return _state(course, options, net, {})
+    return _state(course, options, speed, net, {})
 
 
 def _from_file(
-    course: Course, files: SessionFiles, asked: TrainingOptions, given: Mapping[str, Any], epoch: int | None
+    course: Course,
+    files: SessionFiles,
+    asked: TrainingOptions,
+    speed: SpeedOptions,
+    given: Mapping[str, Any],
+    epoch: int | None,
 ) -> TrainingState:
     """The state of a session file: of the epoch, or (None) the latest one, where it was interrupted."""
     variables = files.load(epoch)
+    speed = speed.changed({**saved_speed(variables["auxData"].get("deepibl", {})), **given})
     options = TrainingOptions.from_mapping(variables["opts"])
-    names = given if epoch is not None else set(FREE_OPTIONS) & set(given)
+    names = set(OPTION_NAMES if epoch is not None else FREE_OPTIONS) & set(given)
     options = replace(options, **{name: getattr(asked, name) for name in names})
     options = replace(options, sessionID=files.session, outPrefix=files.prefix, useGPU=asked.useGPU)
     net = SimpleNN.from_matlab(variables["net"])
@@ -164,7 +173,8 @@ def _from_file(
     if epoch is not None:
         options.startEpoch, options.test0 = asked.startEpoch, False
         _name_features(options, asked, epoch)
-    state = _state(course, options, net, momentum if epoch is None or course.keep_momentum else {})
+    momentum = momentum if epoch is None or course.keep_momentum else {}
+    state = _state(course, options, speed, net, momentum)
     restore(state, variables, str(files.latest if epoch is None else files.epoch(epoch)))
     if epoch is not None:
         _stand_after(state, epoch)
@@ -192,7 +202,11 @@ def _name_features(options: TrainingOptions, asked: TrainingOptions, epoch: int)
 
 
 def _state(
-    course: Course, options: TrainingOptions, net: SimpleNN, momentum: Mapping[tuple[int, int], torch.Tensor]
+    course: Course,
+    options: TrainingOptions,
+    speed: SpeedOptions,
+    net: SimpleNN,
+    momentum: Mapping[tuple[int, int], torch.Tensor],
 ) -> TrainingState:
     """A state at the beginning, of a network on the device that the options ask for."""
     unknown = [name for name in options.fixLayers if name not in net.names]
@@ -205,9 +219,10 @@ def _state(
     net = net.to("cuda" if options.useGPU and torch.cuda.is_available() else "cpu")
     return TrainingState(
         options,
-        Stepper(net, first, options.fixLayers, dict(momentum)),
+        Stepper(net, first, options.fixLayers, dict(momentum), speed.trainPrecision),
         rng() if course.generator is None else course.generator,
         [np.zeros(0, dtype=np.int64) for _ in range(course.train_set.numQueries)],
+        speed,
         has_geo_fields=course.trainer.geo_fields,
     )
 
