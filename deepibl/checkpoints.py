@@ -16,6 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from deepibl.errors import SessionError
+from deepibl.notes import read_note
 from matlab_compat import matfile
 from matlab_compat.errors import MatFileError
 from matlab_compat.files import atomic_output
@@ -30,8 +31,8 @@ class SessionFiles:
     def __init__(self, prefix: str, session: str) -> None:
         if not session or not re.fullmatch(r"[\w.+-]{1,100}", session):
             raise SessionError(
-                f"{session!r:.120} cannot name a session: it goes into file names, so use letters, digits, - _ "
-                ". +, at most 100 of them"
+                f"{session!r:.120} cannot name a session: it goes into file names, so use letters, digits, - "
+                "_ . +, at most 100 of them"
             )
         self.prefix, self.session = str(prefix), session
         self._stem = f"{prefix}{session}"
@@ -110,6 +111,21 @@ class SessionFiles:
             )
         return matfile.load(path, list(variables))
 
+    def request_before(self) -> str | None:
+        """What the latest state was asked for by, as text; "" where that is not known; None: no state."""
+        if not self.latest.exists():
+            return None
+        own = matfile.load(self.latest, ["auxData"])["auxData"].get("deepibl", {})
+        return matfile.text(own.get("command", ""))
+
+    def remove(self) -> None:
+        """Deletes all that the session has: states, features, curves and pictures."""
+        self.remove_features()
+        for name in self._names("_ep*_latest.mat"):
+            (self.latest.parent / name).unlink()
+        for path in (self.latest, self.history, self.plot, self.recall_plot, self.unfinished):
+            path.unlink(missing_ok=True)
+
     def remove_features(self, keep: Sequence[str] = ()) -> None:
         """Deletes the session's feature files (of refreshes and tests) that are not to be kept."""
         kept = {Path(name).name for name in keep}
@@ -157,23 +173,12 @@ def unfinished_session(prefix: str, command: str) -> str | None:
     for path in sorted(folder.glob(f"{Path(f'{prefix}x').name[:-1]}*_unfinished.json")):
         note = read_note(path)
         try:
-            files = SessionFiles(prefix, note.get("session", ""))
+            files = SessionFiles(prefix, str(note.get("session", "")))
         except SessionError:
             continue
         if note.get("command") == command and not files.is_running():
             return files.session
     return None
-
-
-def read_note(path: Path) -> dict[str, str]:
-    """The texts in a note of an unfinished session; none where it cannot be read."""
-    try:
-        note = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return (
-        {name: text for name, text in note.items() if isinstance(text, str)} if isinstance(note, dict) else {}
-    )
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -148,9 +148,7 @@ def read_dataset(
 
 
 def _folder(folder: Path) -> tuple[list[str], list[Fix | None], list[str]]:
-    files = sorted(
-        file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
-    )
+    files = sorted(file for file in folder.rglob("*") if _is_photo(file))
     names, fixes, problems = [file.relative_to(folder).as_posix() for file in files], [], []
     for file, name in zip(files, names, strict=True):
         fix = _fix_of_name(file.name)
@@ -162,6 +160,11 @@ def _folder(folder: Path) -> tuple[list[str], list[Fix | None], list[str]]:
                 problems.append(f"{name}: {problem}")
         fixes.append(fix)
     return names, fixes, problems
+
+
+def _is_photo(file: Path) -> bool:
+    """Hidden files are none: what a killed run was writing is called so, and macOS's notes beside photos."""
+    return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".") and file.is_file()
 
 
 def _fix_of_name(name: str) -> Fix | None:

@@ -120,9 +120,14 @@ def photo_position(path: str | os.PathLike[str]) -> tuple[float, float] | None:
 
     try:
         with Image.open(path) as photo:
-            gps = photo.getexif().get_ifd(_GPS_IFD)
+            return exif_position(photo.getexif())
     except Exception as problem:  # Pillow raises a dozen types for damaged files
         raise DatasetError(f"{os.fspath(path)} cannot be read as an image: {problem}") from None
+
+
+def exif_position(exif: Any) -> tuple[float, float] | None:
+    """As `photo_position`, of the EXIF that Pillow has read of a picture."""
+    gps = exif.get_ifd(_GPS_IFD)
     latitude = _degrees(gps.get(2), gps.get(1), "S")
     longitude = _degrees(gps.get(4), gps.get(3), "W")
     if latitude is None or longitude is None or (latitude == 0 and longitude == 0):

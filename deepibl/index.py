@@ -7,7 +7,7 @@ A query is answered only by the network whose identity stands in the index; anot
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -25,7 +25,10 @@ from matlab_compat.errors import ArgumentError
 
 @dataclass(frozen=True)
 class Match:
-    """One answer: `distance` is the squared L2 distance of descriptors, `east`/`north` are UTM metres."""
+    """One answer: `distance` is the squared L2 distance of descriptors, `east`/`north` are UTM metres.
+
+    `row` is the image's row of the index (it does not count when matches are compared); None in a database.
+    """
 
     rank: int
     name: str
@@ -36,6 +39,7 @@ class Match:
     latitude: float | None = None
     longitude: float | None = None
     map_link: str | None = None
+    row: int | None = field(default=None, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
         """The match as plain values, for JSON."""
@@ -87,7 +91,7 @@ class PlaceIndex:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the index (to a temporary name first; `path` is replaced only by a whole file)."""
-        write_file(path, {field.name: getattr(self, field.name) for field in fields(self)})
+        write_file(path, {part.name: getattr(self, part.name) for part in fields(self)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "PlaceIndex":
@@ -180,7 +184,10 @@ class PlaceIndex:
         """Rows of matches; an id of -1 (nothing found) gives none."""
         return [
             [
-                make_match(rank, self.names[i], float(d), self.positions[i], self.root, self.utm_zone)
+                replace(
+                    make_match(rank, self.names[i], float(d), self.positions[i], self.root, self.utm_zone),
+                    row=int(i),
+                )
                 for rank, (i, d) in enumerate(zip(*row, strict=True), start=1)
                 if i >= 0
             ]

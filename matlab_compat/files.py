@@ -27,6 +27,11 @@ def atomic_output(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
 
 
+def is_below(root: str | os.PathLike[str], path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a folder or something in it, with `..` and links taken as they lead."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
+
+
 def _permissions_of_a_new_file(path: Path) -> None:
     """mkstemp makes a file that only its owner may read; give it what open() would have given."""
     mask = os.umask(0)

@@ -5,6 +5,7 @@ A reader reads a file as the project does and looks at what came of it; it may o
 """
 
 import ast
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.reliability.bad_readers import BAD_READERS
 from tests.reliability.mutations import Mutation, mutate_bytes
 from tests.reliability.mutations_formats import (
     inside_hdf5,
@@ -235,6 +237,9 @@ KINDS: dict[str, Kind] = {
     "journal": Kind(".json", (mutate_text, inside_json), [continue_features]),
     "maps": Kind(".jsonl", (mutate_text,), [continue_maps]),
 }
+
+if os.environ.get("DEEPIBL_BAD_READERS"):  # what the watching process has to notice, for its own test
+    KINDS |= {reader.__name__: Kind(".bin", BYTES, [reader]) for reader in BAD_READERS}
 
 
 def accepted(error: BaseException) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 PLACE = Path("../seeds/place")  # beside the folder that a worker runs in; see worker
 
@@ -85,10 +86,10 @@ def continue_maps(path: Path) -> object:
     folder.mkdir()
     (folder / "maps.bin").write_bytes(bytes(72))
     path.rename(folder / "maps.jsonl")
-    store = FileStore(folder, np.dtype("f4"), 10**6)
+    store = FileStore(folder, torch.float32, 10**6)
     for number in range(3):
         store.get(f"k{number}")
-    store.put("new", np.ones((2, 3), np.float32))
+    store.put("new", torch.ones(2, 3))
     found = store.get("new")
     assert found is not None and (found == 1).all()
     store.close(keep=False)
