@@ -34,7 +34,7 @@ def make_material(folder: Path) -> None:
         Image.fromarray(pixels).save(folder / "png" / f"{number:02d}.png")
 
 
-def _photos(material: Path) -> tuple[Path, list[str]]:
+def photos(material: Path) -> tuple[Path, list[str]]:
     folder = material / "photos"
     return folder, sorted(path.name for path in folder.iterdir())
 
@@ -42,7 +42,7 @@ def _photos(material: Path) -> tuple[Path, list[str]]:
 def extraction(folder: Path, material: Path) -> None:
     """Descriptors of 30 photos, as .bin and as .h5, in groups of four images."""
     features.group_length = lambda batch_size: 4  # type: ignore[assignment]  # many moments in little time
-    root, names = _photos(material)
+    root, names = photos(material)
     for out in ("f.bin", "f.h5"):
         features.extract_to_file(
             simplenn(), root, names, folder / out, batch_size=2, num_threads=2, progress=False
@@ -58,7 +58,7 @@ def training(folder: Path, material: Path) -> None:
 def index(folder: Path, material: Path) -> None:
     """An index of the photos, then the same with another backend."""
     features.group_length = lambda batch_size: 4  # type: ignore[assignment]
-    root, names = _photos(material)
+    root, names = photos(material)
     positions = np.stack([np.arange(len(names)) * 10.0 + 390000, np.full(len(names), 6170000.0)], axis=1)
     places = Places(str(root), names, positions, "33N")
     indexing.build_index(simplenn(), places, folder / "city.idx", batch_size=2, num_threads=2, progress=False)

@@ -1,4 +1,4 @@
-"""500 bad files, and what else has to hold of files from strangers. The long form: tests.reliability.bad_input."""
+"""500 bad files, and what hypothesis makes of text files. The long form: tests.reliability.bad_input."""
 
 import ast
 import collections
@@ -19,31 +19,7 @@ from tests.reliability.seeds import make_seeds
 from tests.reliability.watched import read_all, summarize
 
 CASES = 500
-PIECES = [
-    "x=",
-    "y(",
-    ")",
-    "[",
-    "]",
-    "'",
-    "+",
-    "-",
-    "*",
-    ";",
-    ",",
-    "\n",
-    "if",
-    "end",
-    "for",
-    "1:3",
-    "{",
-    "}",
-    "...",
-    "%",
-    "@",
-    "~",
-    "disp",
-]
+PIECES = [*"()[]'+-*;,{}%@~=xy", "\n", "if", "end", "for", "1:3", "...", "disp"]
 IN_PROCESS = {"csv": read_csv, "toml": read_paths, "paths": read_paths, "positives": read_positives}
 
 
