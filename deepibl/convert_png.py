@@ -14,7 +14,7 @@ from deepibl.errors import MissingImageError
 from deepibl.failure import Failure
 from deepibl.images import open_image
 from matlab_compat.errors import ImageReadError
-from matlab_compat.files import atomic_output, is_below
+from matlab_compat.files import atomic_bytes, is_below
 from matlab_compat.jpeg import read_bytes
 
 
@@ -74,8 +74,8 @@ def convert_png(source: str | os.PathLike[str], target: str | os.PathLike[str], 
     Raises ImageReadError if the source cannot be read, OSError if the target cannot be written.
     """
     image = open_image(read_bytes(source), os.fspath(source))
-    with atomic_output(target) as temporary:
-        image.save(temporary, "JPEG", quality=quality, subsampling="4:2:0")
+    with atomic_bytes(target) as buffer:
+        image.save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
 
 
 def find_pngs(folder: Path) -> Iterator[Path]:

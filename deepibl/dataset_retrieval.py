@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepibl.errors import DatasetError, MissingImageError
-from matlab_compat.files import atomic_output, is_below
+from matlab_compat.files import atomic_bytes, atomic_output, is_below
 from matlab_compat.numeric import round_half_away
 
 if TYPE_CHECKING:
@@ -208,8 +208,8 @@ def _shrunk(image: "Picture", scale: float) -> "Picture":
 
 
 def _write_jpeg(image: "Picture", path: Path) -> None:
-    with atomic_output(path) as temporary:
-        image.save(temporary, format="JPEG", quality=JPEG_QUALITY)
+    with atomic_bytes(path) as buffer:
+        image.save(buffer, format="JPEG", quality=JPEG_QUALITY)
 
 
 def _listing(folder: Path, name: str) -> list[str]:

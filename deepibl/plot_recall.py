@@ -12,7 +12,7 @@ import numpy as np
 from deepibl.datasets import PlaceDataset
 from deepibl.evaluation import crop_features, recall_at_n
 from matlab_compat.errors import ArgumentError
-from matlab_compat.files import atomic_output
+from matlab_compat.files import atomic_bytes
 
 CROP_TO_DIMS = (64, 128, 256, 512, 1024, 2048, 4096)
 _SUFFIXES = (".png", ".pdf", ".svg")
@@ -96,8 +96,8 @@ def _finish(figure: Any, axes: Any, label: str, path: str | os.PathLike[str] | N
         suffix = os.path.splitext(path)[1].lower()
         if suffix not in _SUFFIXES:
             raise ArgumentError(f"{os.fspath(path)}: figures are saved as {', '.join(_SUFFIXES)}")
-        with atomic_output(path) as temporary:
-            figure.savefig(temporary, format=suffix[1:], dpi=100)
+        with atomic_bytes(path) as buffer:
+            figure.savefig(buffer, format=suffix[1:], dpi=100)
     if show:
         import matplotlib.pyplot as plt
 

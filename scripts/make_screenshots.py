@@ -31,7 +31,7 @@ from deepibl.report.run import collect
 from deepibl.shipped import find_network
 from deepibl.terminal_preview import preview
 from deepibl.toycity import make_city
-from matlab_compat.files import atomic_output
+from matlab_compat.files import atomic_bytes
 
 IMAGES, QUERIES = 240, 90
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -112,8 +112,8 @@ def _terminal(photos: Sequence[Path], out: Path) -> Path:
 
 
 def _as_jpeg(source: Path, out: Path) -> Path:
-    with Image.open(source) as picture, atomic_output(out) as temporary:
-        picture.convert("RGB").save(temporary, "JPEG", quality=72, optimize=True)
+    with Image.open(source) as picture, atomic_bytes(out) as buffer:
+        picture.convert("RGB").save(buffer, "JPEG", quality=72, optimize=True)
     return out
 
 
@@ -127,9 +127,9 @@ def _small(source: Path, out: Path, width: int) -> Path:
 
 def _save(picture: Image.Image, out: Path) -> Path:
     """As a PNG of 256 colours: half of the bytes."""
-    with atomic_output(out) as temporary:
+    with atomic_bytes(out) as buffer:
         small = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-        small.save(temporary, "PNG", optimize=True)
+        small.save(buffer, "PNG", optimize=True)
     return out
 
 

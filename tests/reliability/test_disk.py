@@ -85,7 +85,7 @@ def network(suffix: str) -> Callable[[Path, Path], object]:
 
 
 def pictures(out: Path, material: Path) -> object:
-    for path in (material / "png").iterdir():
+    for path in sorted((material / "png").iterdir()):
         if not (out / path.name).exists():
             (out / path.name).symlink_to(path)
     report = convertPngtoJPG(out)
@@ -150,7 +150,7 @@ def test_a_read_only_folder_is_an_error_that_says_so(name: str, disk: Path, mate
     out = disk / "out"
     out.mkdir()
     if name == "pictures":
-        for path in (material / "png").iterdir():
+        for path in sorted((material / "png").iterdir()):
             shutil.copyfile(path, out / path.name)
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     with pytest.raises((MatlabCompatError, OSError), match=r"[Rr]ead-only|cannot be written"):
