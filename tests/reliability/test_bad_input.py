@@ -117,7 +117,7 @@ def test_good_files_of_every_kind_are_read(
     for name, kind in KINDS.items():
         for seed in sorted((folder / "seeds" / name).iterdir()):
             for number, reader in enumerate(kind.readers):
-                place = tmp_path / f"{name}_{seed.stem}_{number}"
+                place = tmp_path / f"{name}_{seed.name}_{number}"
                 place.mkdir()
                 path = place / f"good{kind.suffix}"
                 path.write_bytes(seed.read_bytes())

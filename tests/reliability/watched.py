@@ -1,5 +1,6 @@
 """Watching a worker: a case that crashes it, hangs it or is killed is known by name, and the next goes on."""
 
+import contextlib
 import json
 import os
 import select
@@ -81,7 +82,8 @@ class Worker:
         )
         self.unread = b""
         if self._reply(START) is None:
-            raise RuntimeError(f"the worker did not start: {self._said()}")
+            self.end()
+            raise RuntimeError(f"the worker did not start: {self.said}")
 
     def read(self, case: Case) -> list[dict[str, Any]] | Finding:
         """What the readers said of a case."""
@@ -93,15 +95,20 @@ class Worker:
             if "results" in reply:
                 return reply["results"]
             reader = reply["begins"]
-        hangs = self.process.poll() is None
+        what = "Hang"
+        with contextlib.suppress(subprocess.TimeoutExpired):  # the pipe is closed before the process is gone
+            what = f"Crash {self.process.wait(1)}"
         self.end()
-        what = "Hang" if hangs else f"Crash {self.process.returncode}"
-        return Finding(case, reader, what, self._said())
+        return Finding(case, reader, what, self.said)
 
     def end(self) -> None:
         """Ends the process."""
+        if self.errors.closed:
+            return
         self.process.kill()
         self.process.wait()
+        self.said = self._read_errors()
+        self.errors.close()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None and not pipe.closed:
                 try:
@@ -121,7 +128,7 @@ class Worker:
         line, self.unread = self.unread.split(b"\n", 1)
         return json.loads(line)
 
-    def _said(self) -> str:
+    def _read_errors(self) -> str:
         self.errors.seek(0)
         return self.errors.read()[-3000:].decode(errors="replace")
 
