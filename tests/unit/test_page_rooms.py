@@ -161,6 +161,15 @@ def test_photos_of_one_size_that_wait_are_computed_together(worker):
     assert sorted(map(len, worker._finder.asked)) == [1, 1, 2]
 
 
+def test_large_photos_are_not_computed_together(worker):
+    first = worker.find(_image(1), 1)
+    assert worker._finder.enter.wait(10)
+    later = [worker.find(_image(value, 800), 1) for value in (2, 3)]
+    worker._finder.go_on.set()
+    assert [result.result(10) for result in (first, *later)] == [[1.0], [2.0], [3.0]]
+    assert [len(asked) for asked in worker._finder.asked] == [1, 1, 1]
+
+
 def test_a_photo_that_fails_costs_the_others_nothing(worker):
     first = worker.find(_image(1), 1)
     assert worker._finder.enter.wait(10)
