@@ -11,6 +11,7 @@ DeepIBLError
 ├── DownloadError          a download that failed or is not what was asked for
 ├── PageError              a page that cannot be served, or a request that it refuses
 ├── ReportError            a report that cannot be read, or made
+├── ProcessError           another process of the job failed, is lost, or does something else
 ├── SessionError           a training session that cannot be read, saved or gone on with
 └── TrainingError          a training that cannot go on
 """
@@ -63,6 +64,10 @@ class DownloadError(DeepIBLError):
 
 class SessionError(DeepIBLError):
     """A training session that cannot be read, saved or gone on with."""
+
+
+class ProcessError(DeepIBLError):
+    """Another process of the same job failed, is lost, or was asked for something else."""
 
 
 class TrainingError(DeepIBLError):

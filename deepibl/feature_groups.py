@@ -1,21 +1,23 @@
 """Describing a group of consecutive images: batches by size, rows in order, failures by name."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deepibl.decoding import HostDecoder, Pixels
 from deepibl.describe import check_precision, describe_prepared, to_batch
 from deepibl.engine import Engine
 from deepibl.errors import ExtractionError
 from deepibl.failure import Failure
-from deepibl.images import load_pixels
 from deepibl.loader import Loaded, SizeBatcher
 from matlab_compat.errors import ImageReadError, MatlabCompatError
 
-Batch = list[tuple[int, Tensor]]
+Batch = list[tuple[int, Pixels]]
 
 
 def group_length(batch_size: int) -> int:
@@ -35,8 +37,10 @@ class GroupDescriber:
         precision: str,
         resize: int | Sequence[int] | None,
         engine: Engine | None = None,
+        decoder: HostDecoder | None = None,
     ) -> None:
         check_precision(precision)
+        self._decoder = decoder or HostDecoder(device)
         self._engine = engine
         self._net = net
         self._device = device
@@ -46,12 +50,20 @@ class GroupDescriber:
         self._resize = resize
         self._dim: int | None = None
 
-    def load(self, number: int) -> Tensor:
-        """Image `number` as (1 or 3, H, W), bytes or float32. Raises ImageReadError."""
-        return load_pixels(self._paths[number], self._resize)
+    def load(self, number: int) -> Any:
+        """Image `number` as the decoder loads it. Raises ImageReadError."""
+        return self._decoder.load(self._paths[number], self._resize)
+
+    def ready(self, loaded: Any) -> Any:
+        """What `load` gave as what is put into batches by its size, (C, H, W)."""
+        return loaded
+
+    def batch(self, ready: list[Tensor]) -> Tensor:
+        """A batch of one size as the network's input (N, C, H, W)."""
+        return self._net.prepare(to_batch(ready, self._device))  # type: ignore[operator]
 
     def describe(
-        self, stream: Iterator[Loaded], length: int, advance: Callable[[int], None]
+        self, stream: Iterator[Loaded[Any]], length: int, advance: Callable[[int], None]
     ) -> tuple[list[int], np.ndarray, list[Failure]]:
         """The next `length` images of the stream: ascending ids, rows (n, D) float32, and failures.
 
@@ -62,47 +74,76 @@ class GroupDescriber:
         failures: list[Failure] = []
         described: list[tuple[list[int], Tensor]] = []
 
-        def run(batch: Batch) -> None:
-            ids = [number for number, _ in batch]
-            features = self._describe_batch([image for _, image in batch])
-            if isinstance(features, Tensor):
-                described.append((ids, features))
-            else:
-                failures.extend(self._failure(number, f"{self._paths[number]}: {features}") for number in ids)
+        def fail(ids: list[int], reasons: list[str]) -> None:
+            failures.extend(map(self._failure, ids, reasons))
             advance(len(ids))
 
-        for number, image in islice(stream, length):
-            if isinstance(image, ImageReadError):
-                failures.append(self._failure(number, str(image)))
-                advance(1)
-            elif batch := batcher.add(number, image):
+        def run(batch: Batch) -> None:
+            ids, images, lost = self._finished(batch)
+            fail(list(lost), list(lost.values()))
+            features = self._describe_batch(images) if images else ""
+            if isinstance(features, Tensor):
+                described.append((ids, features))
+                advance(len(ids))
+            else:
+                fail(ids, [f"{self._paths[number]}: {features}" for number in ids])
+
+        for number, loaded in islice(stream, length):
+            if isinstance(loaded, ImageReadError):
+                fail([number], [str(loaded)])
+                continue
+            ready = self._attempt(partial(self.ready, loaded), 1)
+            if isinstance(ready, str):
+                fail([number], [f"{self._paths[number]}: {ready}"])
+            elif batch := batcher.add(number, ready):
                 run(batch)
         for batch in batcher.rest():
             run(batch)
         return self._in_order(described, failures)
 
+    def _finished(self, batch: Batch) -> tuple[list[int], list[Tensor], dict[int, str]]:
+        """Ids and pixels of a batch's images, and why others have none, by id."""
+        images: dict[int, Tensor] = {}
+        lost: dict[int, str] = {}
+        for (number, _), image in zip(batch, self._decoder.finish([i for _, i in batch]), strict=True):
+            if isinstance(image, ImageReadError):
+                lost[number] = str(image)
+            else:
+                images[number] = image
+        return list(images), list(images.values()), lost
+
     def _describe_batch(self, images: list[Tensor]) -> Tensor | str:
         """Rows (n, D), or why the network cannot take images of this size."""
-        prepared = self._net.prepare(to_batch(images, self._device))  # type: ignore[operator]
+        size = f"{images[0].shape[2]} x {images[0].shape[1]} pixels"
+        features = self._attempt(
+            lambda: describe_prepared(self._net, self.batch(images), self._precision, self._engine),
+            len(images),
+            f" of {size}",
+        )
+        if isinstance(features, str):
+            return features
+        if self._dim is None:
+            self._dim = features.shape[1]
+        if features.shape[1] != self._dim:
+            raise ExtractionError(
+                f"the network gives {features.shape[1]} numbers for an image of {size} and "
+                f"{self._dim} for others: end it with a pooling layer, or give resize=(height, width)"
+            )
+        return features
+
+    def _attempt(self, compute: Callable[[], Tensor], count: int, size: str = "") -> Tensor | str:
+        """What is computed from `count` images, or why the network cannot take them."""
         try:
-            features = describe_prepared(self._net, prepared, self._precision, self._engine)
+            return compute()
         except torch.OutOfMemoryError as error:
             raise ExtractionError(
-                f"out of memory on {self._device} with {len(images)} images of {_size(prepared)}; "
+                f"out of memory on {self._device} with {count} images{size}; "
                 f"give a batch_size below {self._batch_size}, or resize: {error}"
             ) from error
         except (MatlabCompatError, RuntimeError) as error:
             if _is_device_error(error):
                 raise
-            return f"the network cannot take an image of {_size(prepared)}: {error}"
-        if self._dim is None:
-            self._dim = features.shape[1]
-        if features.shape[1] != self._dim:
-            raise ExtractionError(
-                f"the network gives {features.shape[1]} numbers for an image of {_size(prepared)} and "
-                f"{self._dim} for others: end it with a pooling layer, or give resize=(height, width)"
-            )
-        return features
+            return f"the network cannot take an image{size}: {error}"
 
     def _in_order(
         self, described: list[tuple[list[int], Tensor]], failures: list[Failure]
@@ -126,10 +167,6 @@ class GroupDescriber:
 
 def _sorted(failures: list[Failure]) -> list[Failure]:
     return sorted(failures, key=lambda failure: failure.index)
-
-
-def _size(batch: Tensor) -> str:
-    return f"{batch.shape[3]} x {batch.shape[2]} pixels"
 
 
 def _is_device_error(error: Exception) -> bool:

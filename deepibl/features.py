@@ -6,13 +6,15 @@
 Images of any mix of sizes are put into batches of equal size within groups of consecutive images; a group's
 batches depend on its images alone, so a run that was killed and started again gives the same bytes.
 An image that cannot be used never leaves a silent gap: see `on_error`.
+
+Processes that torchrun started share the work; all call with the same arguments (`feature_shards`).
 """
 
 import hashlib
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
@@ -23,16 +25,20 @@ import numpy as np
 import torch
 from torch import nn
 
+from deepibl.decoding import check_decoder, choose_decoder
 from deepibl.describe import inference
 from deepibl.engine import check_engine, choose_engine
 from deepibl.errors import ExtractionError
 from deepibl.failure import Failure, list_failures
 from deepibl.feature_files import read_features, suffix_of
 from deepibl.feature_groups import GroupDescriber, group_length
-from deepibl.feature_partial import PartialFeatures
+from deepibl.feature_shards import rows_in_memory, unfinished_file
+from deepibl.feature_trunk import TrunkDescriber
 from deepibl.loader import default_threads, load_in_order
 from deepibl.network_identity import digest, network_id
+from deepibl.processes import team
 from deepibl.progress import ProgressCallback, ProgressMeter, reporting
+from deepibl.trunk_cache import TrunkCache
 from matlab_compat.errors import ArgumentError
 from matlab_compat.image_network import ImageNetwork
 
@@ -60,6 +66,7 @@ def extract(
     device: str | torch.device | None = None,
     precision: str = "fp32",
     engine: str = "auto",
+    decode: str = "auto",
     resize: int | Sequence[int] | None = None,
     num_threads: int | None = None,
     on_error: str = "raise",
@@ -72,6 +79,7 @@ def extract(
     batch_size: images of one size computed at a time. device: moved to it; None: where the network is.
     precision: fp32, or bf16 for the trunk (the NetVLAD sums and the last normalisations stay float32).
     engine: what computes the trunk, see `deepibl.engine`; the logger deepibl.features says which.
+    decode: auto or cpu: libjpeg's pixels; gpu: JPEGs by nvJPEG, other pixels (see `deepibl.decoding`).
     resize: pixels of the shorter side (Tokyo 24/7 queries: 640), or (height, width); None: as they are.
     num_threads: that read and decode, beside computing; None: the CPUs, at most 8.
     progress: called with a `deepibl.progress.Progress`; None shows a bar on a terminal; False is silent.
@@ -81,8 +89,8 @@ def extract(
     (ascending ids, int64) and a `Failure` for every other one.
     Raises ArgumentError for settings out of range and an empty list.
     """
-    run = _Run(net, images, root, batch_size, precision, engine, resize, num_threads, on_error)
-    memory = _InMemory(run.count, group_length(batch_size))
+    run = _Run(net, images, root, batch_size, precision, engine, resize, num_threads, on_error, decode=decode)
+    memory = rows_in_memory(run.identity, run.count, group_length(batch_size))
     failures = run.fill(memory, device, progress)
     kept = _others(run.count, failures)
     if on_error == "raise":
@@ -101,25 +109,29 @@ def extract_to_file(
     device: str | torch.device | None = None,
     precision: str = "fp32",
     engine: str = "auto",
+    decode: str = "auto",
     resize: int | Sequence[int] | None = None,
     num_threads: int | None = None,
     on_error: str = "raise",
     progress: ProgressCallback | bool | None = None,
     suffix: str | None = None,
+    trunk: TrunkCache | None = None,
 ) -> ExtractionReport:
     """Writes the descriptors of image files to a .bin, .npy or .h5 file (by its suffix, or `suffix`).
 
-    Takes what `extract` takes. Until it is whole, the file is called out.part, with a journal out.part.json
-    beside it; started again after a kill with the same network, images, resize and precision, the run goes
-    on where it was and the file has the same bytes (with the same batch_size and device).
+    Takes what `extract` takes. trunk: gives the maps of the network's lower layers, kept or computed; engine
+    and precision are then those of the layers above. Until it is whole, the file is called out.part, with a
+    journal out.part.json beside it; started again after a kill with the same network, images, resize and
+    precision, the run goes on where it was and the file has the same bytes (with the same batch_size and
+    device).
 
     on_error: "raise" keeps the good descriptors in out.part and raises ExtractionError, so that a run
     after the repair computes little; "skip" writes the rows of the images that worked (no file if none
     did). Raises also ArgumentError, and FeatureFileError if another process is writing the same file.
     """
-    run = _Run(net, names, root, batch_size, precision, engine, resize, num_threads, on_error)
+    run = _Run(net, names, root, batch_size, precision, engine, resize, num_threads, on_error, trunk, decode)
     suffix_of(out, suffix)
-    with PartialFeatures(out, run.identity(), run.count, group_length(batch_size)) as partial:
+    with unfinished_file(out, run.identity(), run.count, group_length(batch_size)) as partial:
         failures = run.fill(partial, device, progress)
         if on_error == "raise":
             run.raise_if_any(failures, f"; the other descriptors are kept in {partial.part}, run it again")
@@ -144,6 +156,8 @@ class _Run:
     resize: int | Sequence[int] | None
     num_threads: int | None
     on_error: str
+    trunk: TrunkCache | None = None
+    decode: str = "auto"
 
     def __post_init__(self) -> None:
         if isinstance(self.names, str | os.PathLike):
@@ -153,6 +167,7 @@ class _Run:
         if self.batch_size < 1:
             raise ArgumentError(f"batch_size is 1 or more, not {self.batch_size}")
         check_engine(self.engine)
+        check_decoder(self.decode)
         if self.on_error not in ("raise", "skip"):
             raise ArgumentError(f"on_error is 'raise' or 'skip', not {self.on_error!r}")
 
@@ -169,54 +184,52 @@ class _Run:
             "resize": self.resize if self.resize is None else np.ravel(self.resize).tolist(),
             "precision": self.precision,
             "engine": self.engine,
+            **({"decode": "gpu"} if self.decode == "gpu" else {}),
+            **({"trunk": self.trunk.description} if self.trunk else {}),
         }
 
     def fill(
         self, sink: Any, device: str | torch.device | None, progress: ProgressCallback | bool | None
     ) -> list[Failure]:
-        """Computes what the sink, a `PartialFeatures` or `_InMemory`, lacks; gives the failures."""
-        paths = [os.path.join(self.root, name) for name in self.names]
-        todo = [(number, group) for number, group in enumerate(sink.groups) if number not in sink.done]
-        threads = default_threads() if self.num_threads is None else max(1, int(self.num_threads))
-        failures: list[Failure] = []
-        with reporting(progress, "extracting") as report, inference(self.net, device) as where:
+        """Computes what the sink, a `PartialFeatures` or `InMemory`, lacks; gives all processes' failures."""
+        with reporting(progress if team().leads else False, "extracting") as report:
             meter = ProgressMeter(self.count, report, already_done=sink.images_done)
-            engine = choose_engine(self.net, self.engine, self.precision, where)
-            _log.info("%s", engine)
-            describer = GroupDescriber(
-                self.net, where, paths, self.batch_size, self.precision, self.resize, engine
-            )
+            return sink.together(lambda advance: self._compute(sink, device, advance), meter.advance)
+
+    def _compute(
+        self, sink: Any, device: str | torch.device | None, advance: Callable[[int], None]
+    ) -> list[Failure]:
+        paths = [os.path.join(self.root, name) for name in self.names]
+        todo = sink.todo
+        asked = default_threads() // team().local_size if self.num_threads is None else self.num_threads
+        threads = max(1, int(asked))
+        failures: list[Failure] = []
+        with inference(self.net, device) as where:
+            describer = self._describer(where, paths)
             ids = chain.from_iterable(group for _, group in todo)
             ahead = 2 * self.batch_size + threads
             with closing(load_in_order(describer.load, ids, threads, ahead)) as stream:
                 for number, group in todo:
-                    kept, rows, failed = describer.describe(stream, len(group), meter.advance)
+                    kept, rows, failed = describer.describe(stream, len(group), advance)
                     sink.write(number, kept, rows)
                     failures += failed
         return failures
+
+    def _describer(self, where: torch.device, paths: list[str]) -> GroupDescriber:
+        if self.trunk is not None:
+            return TrunkDescriber(self.trunk, paths, self.batch_size, self.precision, self.engine)
+        engine = choose_engine(self.net, self.engine, self.precision, where)
+        _log.info("%s", engine)
+        decoder = choose_decoder(self.decode, where)
+        return GroupDescriber(
+            self.net, where, paths, self.batch_size, self.precision, self.resize, engine, decoder
+        )
 
     def raise_if_any(self, failures: Sequence[Failure], rest: str = "") -> None:
         """Raises ExtractionError listing the failures, if there are any."""
         if failures:
             head = f"{len(failures)} of {self.count} images could not be described{rest}"
             raise ExtractionError(f"{head}:\n{list_failures(failures)}", failures)
-
-
-class _InMemory:
-    """Where `extract` keeps its rows; has the interface of `PartialFeatures`."""
-
-    images_done = 0
-
-    def __init__(self, count: int, group_size: int) -> None:
-        self.groups = [range(at, min(at + group_size, count)) for at in range(0, count, group_size)]
-        self.done: set[int] = set()
-        self.rows = np.zeros((count, 0), dtype=np.float32)
-
-    def write(self, number: int, ids: Sequence[int], rows: np.ndarray) -> None:
-        if len(ids) and not self.rows.shape[1]:
-            self.rows = np.zeros((len(self.rows), rows.shape[1]), dtype=np.float32)
-        if len(ids):
-            self.rows[np.asarray(ids)] = rows
 
 
 def _others(count: int, failures: Sequence[Failure]) -> np.ndarray:

@@ -5,12 +5,13 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from typing import TypeVar
 
-import torch
-
+from deepibl.decoding import Pixels
 from matlab_compat.errors import ImageReadError
 
-Loaded = tuple[int, torch.Tensor | ImageReadError]
+Item = TypeVar("Item")
+Loaded = tuple[int, Item | ImageReadError]
 
 
 def default_threads() -> int:
@@ -19,15 +20,15 @@ def default_threads() -> int:
 
 
 def load_in_order(
-    load: Callable[[int], torch.Tensor], ids: Iterable[int], num_threads: int, look_ahead: int
-) -> Generator[Loaded, None, None]:
+    load: Callable[[int], Item], ids: Iterable[int], num_threads: int, look_ahead: int
+) -> Generator[Loaded[Item], None, None]:
     """Yields (id, load(id)) in the order of `ids`; where load raises ImageReadError, that error instead.
 
     At most `look_ahead` images that nobody has taken yet are held or being read. Any other exception of
     `load` is raised here. Leaving the loop early, by an exception too, stops the threads.
     """
     remaining = iter(ids)
-    waiting: deque[tuple[int, Future[torch.Tensor]]] = deque()
+    waiting: deque[tuple[int, Future[Item]]] = deque()
     pool = ThreadPoolExecutor(max(1, num_threads), thread_name_prefix="deepibl-loader")
     try:
         for number in islice(remaining, max(1, look_ahead)):
@@ -35,7 +36,7 @@ def load_in_order(
         while waiting:
             number, future = waiting.popleft()
             try:
-                result: torch.Tensor | ImageReadError = future.result()
+                result: Item | ImageReadError = future.result()
             except ImageReadError as error:
                 result = error
             for following in islice(remaining, 1):
@@ -63,9 +64,9 @@ class SizeBatcher:
     def __init__(self, batch_size: int, hold: int | None = None) -> None:
         self._batch_size = batch_size
         self._hold = hold if hold is not None else 4 * batch_size
-        self._waiting: dict[tuple[int, ...], list[tuple[int, torch.Tensor]]] = {}
+        self._waiting: dict[tuple[int, ...], list[tuple[int, Pixels]]] = {}
 
-    def add(self, number: int, image: torch.Tensor) -> list[tuple[int, torch.Tensor]] | None:
+    def add(self, number: int, image: Pixels) -> list[tuple[int, Pixels]] | None:
         """Takes an image (C, H, W); gives the batch [(number, image), …] that is now due, if one is."""
         size = tuple(image.shape[1:])
         batch = self._waiting.setdefault(size, [])
@@ -76,7 +77,7 @@ class SizeBatcher:
             size = max(self._waiting, key=lambda key: len(self._waiting[key]))
         return self._waiting.pop(size)
 
-    def rest(self) -> Iterator[list[tuple[int, torch.Tensor]]]:
+    def rest(self) -> Iterator[list[tuple[int, Pixels]]]:
         """The batches that are not full, oldest first; empties the batcher."""
         while self._waiting:
             yield self._waiting.pop(next(iter(self._waiting)))

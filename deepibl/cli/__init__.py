@@ -16,13 +16,14 @@ import typer
 from deepibl.cli import seeing, serving
 from deepibl.cli.data import data, migrate, verify
 from deepibl.cli.index import index, index_check, index_edit, localize
-from deepibl.cli.options import BatchSize, Device, Engine, Json, Net, Precision, Resize, stop_telling
+from deepibl.cli.options import BatchSize, Decode, Device, Engine, Json, Net, Precision, Resize, stop_telling
 from deepibl.cli.options import choose_device as _device
 from deepibl.cli.options import find_net as _find
 from deepibl.cli.options import how_to_compute as _how
 from deepibl.cli.options import image_size as _size
 from deepibl.cli.options import read_lines as _lines
 from deepibl.cli.options import tell_failures as _tell_failures
+from deepibl.cli.together import processes_of
 from matlab_compat.errors import ArgumentError, MatlabCompatError
 
 app = typer.Typer(
@@ -82,23 +83,26 @@ def extract(
     device: Device = "auto",
     precision: Precision = "fp32",
     engine: Engine = "auto",
+    decode: Decode = "auto",
 ) -> None:
     """Compute descriptors of images and write them to a file, one row an image."""
     from deepibl.features import extract_to_file
     from deepibl.networks import load_network
+    from deepibl.processes import team
 
     names = list(images or []) + (_lines(list_file) if list_file else [])
     if not names:
         raise ArgumentError("no images given: name them, or give --list FILE with one name a line")
     where = _device(device)
     loaded = load_network(_find(net), device=where)
-    settings: dict[str, Any] = {"batch_size": batch_size, "device": where}
+    settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "decode": decode}
     settings |= _how(precision, engine)
     report = extract_to_file(loaded, root, names, output, resize=resize, on_error="skip", **settings)
     typer.echo(f"{len(report.kept)} descriptors of {report.dim} dimensions in {output}")
     if report.failures:
         kept = output.with_name(output.name + ".names.txt")
-        kept.write_text("".join(names[i] + "\n" for i in report.kept))
+        if team().leads:
+            kept.write_text("".join(names[i] + "\n" for i in report.kept))
         typer.echo(f"the names of the rows are in {kept}")
     _tell_failures(report.failures)
 
@@ -219,16 +223,21 @@ app.add_typer(data)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; see the module for the exit codes."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        app(args=None if arguments is None else list(arguments))
-    except MatlabCompatError as problem:
-        typer.echo(f"deepibl: {problem}", err=True)
-        sys.exit(1)
-    except OSError as problem:
-        typer.echo(f"deepibl: {problem}", err=True)
-        sys.exit(1)
+        with processes_of(given) as ours:
+            if ours:
+                _run(given)
     finally:
         stop_telling()
+
+
+def _run(arguments: list[str]) -> None:
+    try:
+        app(args=arguments)
+    except (MatlabCompatError, OSError) as problem:
+        typer.echo(f"deepibl: {problem}", err=True)
+        raise SystemExit(1) from problem
 
 
 if __name__ == "__main__":

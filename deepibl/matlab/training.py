@@ -1,10 +1,13 @@
 """The seven trainers under their own names: trainGaussKernalInd(dbTrain, dbVal, 'netID', 'vd16', …).
 
-All options (see `deepibl.training.options.TrainingOptions`) as keywords or in MATLAB's style. Beside them, as
+All options (see `deepibl.training.options.TrainingOptions`, and what the original has not:
+`deepibl.training.speed.SpeedOptions`) as keywords or in MATLAB's style. Beside them, as
 keywords only: paths (what localPaths takes), generator (where random numbers come from; default: MATLAB's
 after start-up), listeners (`deepibl.training.events.TrainingListener`s; default: what the original prints and
-draws), keep_momentum (False: from startEpoch on with zero momenta, as the original), stand_in (see loadNet).
-Each trains to the last epoch, going on with a session that was interrupted, and returns the sessionID.
+draws), keep_momentum (False: from startEpoch on with zero momenta, as the original), restart (True: throws
+away what the session sessionID has), stand_in (see loadNet).
+Each trains to the last epoch, going on with a session that was interrupted, and returns the sessionID. A
+session that was started with other settings is not begun anew: the error says which they are.
 
 Ported from: deepIBL/train*.m, netvlad/trainWeakly.m
 """
@@ -20,6 +23,7 @@ from deepibl.trainers import TRAINERS
 from deepibl.training.events import TrainingListener
 from deepibl.training.options import OPTION_NAMES, TrainingOptions
 from deepibl.training.session import Course, run_session
+from deepibl.training.speed import SPEED_OPTION_NAMES
 from matlab_compat.arguments import options
 from matlab_compat.simplenn import SimpleNN
 
@@ -71,6 +75,7 @@ def _train(
     generator: Any = None,
     listeners: Iterable[TrainingListener] | None = None,
     keep_momentum: bool = True,
+    restart: bool = False,
     stand_in: str | None = None,
     **kwargs: Any,
 ) -> str:
@@ -82,7 +87,9 @@ def _train(
         used = {**vars(opts), "useGPU": opts.useGPU and torch.cuda.is_available()}
         return addLayers(net, used, db_train, paths=where)
 
-    course = Course(TRAINERS[name], db_train, db_val, build, where.outPrefix, generator, keep_momentum)
+    course = Course(
+        TRAINERS[name], db_train, db_val, build, where.outPrefix, generator, keep_momentum, restart
+    )
     given = _given(args, kwargs)
     if listeners is None:
         from deepibl.training.console import usual_listeners
@@ -93,5 +100,5 @@ def _train(
 
 def _given(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The options that the caller gave, under their exact names."""
-    found = options(dict.fromkeys(OPTION_NAMES, _NOT_GIVEN), args, kwargs)
+    found = options(dict.fromkeys((*OPTION_NAMES, *SPEED_OPTION_NAMES), _NOT_GIVEN), args, kwargs)
     return {name: value for name, value in vars(found).items() if value is not _NOT_GIVEN}

@@ -69,6 +69,21 @@ def test_every_momentum_follows_the_original(outcome):  # difference: momenta-ro
         assert max(float((have - want).abs().max()) for have, want in pairs) <= TOL["momentum"] * largest
 
 
+@pytest.mark.parametrize("speed", [{"trunkCache": "off"}, {"trunkCache": "disk"}, {"stepGB": 2}], ids=str)
+def test_every_weight_is_the_same_however_maps_are_kept(outcome, tmp_path, speed):
+    # outcome keeps them in memory and takes tuples one by one; together, weights are the same to rounding
+    if outcome.want["opts"]["backPropToLayer"] == 1 and "trunkCache" in speed:
+        pytest.skip("the first layer learns: there are no maps to keep")
+    (path,) = (path for path in RUNS if path.stem == f"run_{outcome.run}")
+    other = run(path, tmp_path, GOLDEN, **speed)
+    for got, want in zip(other.watch.batches, outcome.watch.batches, strict=True):
+        for kind in ("weights",) if "stepGB" in speed else ("weights", "momenta"):
+            tolerance = TOL["trajectory" if "stepGB" in speed else "exact"]
+            largest = max(float(tensor.abs().max()) for tensor in want[kind].values())
+            for key, tensor in want[kind].items():
+                assert float((got[kind][key] - tensor).abs().max()) <= tolerance * largest, key
+
+
 def test_the_hard_negative_caches_are_the_originals(outcome):
     wanted = cell_list(outcome.want["negCache"])
     saved = cell_list(matfile.load(outcome.files.latest, ["auxData"])["auxData"]["negCache"])

@@ -42,10 +42,16 @@ class Nudged(Watch):
                 weight.mul_(1 + 2**-24 * torch.randint(-1, 2, weight.shape, generator=draws).float())
 
 
-@pytest.fixture(scope="module", params=RUNS, ids=golden_id)
+@pytest.fixture(
+    scope="module",
+    params=[(path, limit) for path in RUNS for limit in (0, 2)],
+    ids=lambda param: f"{golden_id(param[0])}{'-together' * bool(param[1])}",
+)
 def outcome(request, tmp_path_factory) -> Outcome:
-    watch = Guided(items(matfile.load(request.param, ["batches"])["batches"]))
-    return run(request.param, tmp_path_factory.mktemp(request.param.stem), GOLDEN, watch)
+    """Tuples one by one, as the original, and a batch's together."""
+    path, limit = request.param
+    watch = Guided(items(matfile.load(path, ["batches"])["batches"]))
+    return run(path, tmp_path_factory.mktemp(path.stem), GOLDEN, watch, stepGB=limit)
 
 
 def test_every_step_from_the_originals_state_gives_its_weights(outcome):

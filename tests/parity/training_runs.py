@@ -67,8 +67,11 @@ class Outcome:
         return SessionFiles(f"{self.folder}/", self.session)
 
 
-def run(path: Path, folder: Path, golden: Path, watch: Watch | None = None) -> Outcome:
-    """Runs a golden training in a folder, from copies of the golden files."""
+def run(path: Path, folder: Path, golden: Path, watch: Watch | None = None, **speed: Any) -> Outcome:
+    """Runs a golden training in a folder, from copies of the golden files.
+
+    speed: options of `deepibl.training.speed`.
+    """
     watch = watch or Watch()
     want = matfile.load(path)
     train = golden / "train"
@@ -93,6 +96,7 @@ def run(path: Path, folder: Path, golden: Path, watch: Watch | None = None) -> O
         paths=paths,
         generator=replay,
         listeners=[watch],
+        **speed,
         keep_momentum=not resumed,
     )
     return Outcome(want, watch, replay, folder, session, path.stem.removeprefix("run_"))
