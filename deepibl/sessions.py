@@ -80,16 +80,24 @@ def find_session(session: str, prefix: str) -> SessionFiles:
     return SessionFiles(f"{folder}/" if folder else prefix, name)
 
 
-def draw_results(results: Results, files: SessionFiles) -> list[Path]:
-    """Draws a session's curves, and recall before and after, as PNG files beside its others."""
+def draw_results(results: Results, files: SessionFiles, *, show: bool = False) -> list[Path]:
+    """Draws a session's curves, and recall before and after, as PNG files beside its others.
+
+    show: see `deepibl.plotting.plot_training`.
+    """
     from deepibl.plotting import plot_recall, plot_training
 
     options = results.options
     title = [results.session, options.netID, options.layerName, options.dbValName, options.method]
     return [
-        plot_training(results.history, options, files.plot, queries=results.queries),
+        plot_training(results.history, options, files.plot, queries=results.queries, show=show),
         plot_recall(
-            options.recallNs, results.trained, results.off_the_shelf, " ".join(title), files.recall_plot
+            options.recallNs,
+            results.trained,
+            results.off_the_shelf,
+            " ".join(title),
+            files.recall_plot,
+            show=show,
         ),
     ]
 
