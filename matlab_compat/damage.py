@@ -3,13 +3,13 @@
 import os
 import struct
 import tokenize
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from matlab_compat import inflating
 from matlab_compat.errors import MatlabCompatError
 
-DAMAGE = (
+DAMAGE: tuple[type[Exception], ...] = (
     ArithmeticError,
     AttributeError,
     EOFError,
@@ -22,7 +22,7 @@ DAMAGE = (
     ValueError,
     struct.error,
     tokenize.TokenError,  # numpy's, of the header of a .npy file
-    zlib.error,
+    *inflating.ERRORS,
 )
 
 

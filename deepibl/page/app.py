@@ -100,7 +100,7 @@ def _questions(desk: Desk) -> APIRouter:
         openapi_extra=_form(
             {"row"},
             row=_whole(0, len(desk.places) - 1),
-            method={"type": "string", "enum": list(desk.finder.methods), "default": "guided"},
+            method={"type": "string", "enum": list(desk.finder.methods), "default": desk.finder.methods[0]},
             part={"type": "string", "enum": list(PARTS), "default": "photo"},
         ),
     )
@@ -109,7 +109,7 @@ def _questions(desk: Desk) -> APIRouter:
         async with desk.admitted():
             photo, fields = await desk.photo(request)
             row = fields.number("row", None, 0, len(desk.places) - 1)
-            method = fields.choice("method", desk.finder.methods, "guided")
+            method = fields.choice("method", desk.finder.methods, desk.finder.methods[0])
             pair = photo.pixels, await desk.in_thread(functools.partial(desk.places.pixels, row))
             if fields.choice("part", PARTS, "photo") == "place":
                 pair = pair[1], pair[0]

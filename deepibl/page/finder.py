@@ -16,7 +16,7 @@ from deepibl.networks import network_id
 from deepibl.overlay import SMOOTHING, heat_overlay
 from matlab_compat.errors import ArgumentError, ImageReadError, MatlabCompatError
 
-METHODS = ("guided", "gradient", "cells")
+METHODS = ("cells", "guided", "gradient")
 _UNIT = 1e-3
 
 
@@ -56,7 +56,7 @@ class PlaceFinder:
         try:
             vlad_of(self.net)
         except ArgumentError:
-            return METHODS[:2]
+            return METHODS[1:]
         return METHODS
 
     def describe(self, images: Sequence[Tensor]) -> np.ndarray:

@@ -14,7 +14,8 @@ from deepibl.index import Match
 from deepibl.page.finder import PlaceFinder
 from deepibl.page.refusal import Refused
 
-_AT_ONCE = 8  # photos of one forward pass, at most
+_AT_ONCE = 8  # jobs that are taken together, at most
+_PIXELS_AT_ONCE = 2**20  # of one forward pass of several photos: bounds its memory
 _STOP_SECONDS = 10.0
 
 
@@ -112,11 +113,16 @@ class Worker:
 
 
 def _of_one_size(jobs: Iterator[_Job]) -> list[list[_Job]]:
+    """Groups of photos of one size, each small enough for one forward pass."""
     groups: dict[tuple[int, ...], list[_Job]] = {}
     for job in jobs:
         assert job.image is not None
         groups.setdefault(tuple(job.image.shape[1:]), []).append(job)
-    return list(groups.values())
+    parts = []
+    for (height, width), group in groups.items():
+        most = max(1, _PIXELS_AT_ONCE // (height * width))
+        parts += [group[start : start + most] for start in range(0, len(group), most)]
+    return parts
 
 
 def _settle(job: _Job, function: Callable[[], Any]) -> None:

@@ -77,6 +77,7 @@ function present(answer, signal) {
   const scaled = sent.described_width !== sent.width ? `, compared at ${sent.described_width} × ${sent.described_height}` : "";
   find("facts").textContent = `${photo.name || "pasted photo"}, ${sent.width} × ${sent.height} pixels${scaled}`;
   say(`${places.length} places, found in ${seconds.toFixed(2)} s.`);
+  if (places.length === 0) return;
   showPlaces(places, photo, limits.heatmaps, signal);
   find("found").hidden = false;
   const placed = places.filter((place) => place.east !== null);
