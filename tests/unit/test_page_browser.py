@@ -183,7 +183,8 @@ def test_no_width_cuts_anything_off(opened, city, width):
     wait(opened, lambda: len(cards(opened)) == 5)
     wait(opened, lambda: opened.find_elements("css selector", "#map svg"))
     script = """
-        const overflows = (e) => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== 'inline';
+        const inline = (e) => getComputedStyle(e).display === 'inline';
+        const overflows = (e) => e.scrollWidth > e.clientWidth + 1 && !inline(e);
         const cut = (e) => e.offsetParent && e.tagName !== 'METER' &&
             (overflows(e) || e.getBoundingClientRect().right > innerWidth);
         return [...document.querySelectorAll('main *')].filter(cut).map((e) => e.outerHTML.slice(0, 80))"""
