@@ -140,7 +140,7 @@ class _Finder:
     def __init__(self):
         self.asked, self.enter, self.go_on = [], threading.Event(), threading.Event()
 
-    def find(self, images, top):
+    def find(self, images, top, around):
         self.enter.set()
         assert self.go_on.wait(10)
         self.asked.append([tuple(image.shape) for image in images])
