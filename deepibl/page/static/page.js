@@ -88,6 +88,7 @@ function present(answer, signal) {
   find("where").hidden = placed.length === 0;
   if (placed.length) showMap(places, sent, focusPlace);
   focusPlace(places[0].row, { scroll: false });
+  if (matchMedia("(max-width: 900px)").matches) status.scrollIntoView({ block: "start" });
 }
 
 function taken(files) {
