@@ -10,8 +10,8 @@ import numpy as np
 from deepibl.checkpoints import SessionFiles
 from deepibl.history import Curves, History
 from deepibl.paths import localPaths
-from deepibl.plotting import plot_recall, plot_training
-from deepibl.sessions import read_results, read_session_network
+from deepibl.plotting import plot_training
+from deepibl.sessions import draw_results, read_results, read_session_network
 from deepibl.training.options import TrainingOptions
 from matlab_compat.errors import ArgumentError
 from matlab_compat.matfile import scalar, text
@@ -43,13 +43,7 @@ def pickBestNet(
     if verbose > 0:
         relja_display("%s", results.table())
     if verbose > 1:
-        options = results.options
-        plot_training(results.history, options, files.plot, queries=results.queries, show=show)
-        title = " ".join([sessionID, options.netID, options.layerName, options.dbValName, options.method])
-        plot_recall(
-            options.recallNs, results.trained, results.off_the_shelf, title, files.recall_plot, show=show
-        )
-        relja_display("figures: %s, %s", files.plot, files.recall_plot)
+        relja_display("figures: %s", ", ".join(map(str, draw_results(results, files, show=show))))
     return results.best, read_session_network(files, results.best)
 
 

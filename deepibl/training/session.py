@@ -123,7 +123,7 @@ def _other_settings(files: SessionFiles, before: Request | None, request: Reques
     return (
         f"session {files.session} is there already ({files.latest}; {at}) and {changed}{listed}. Nothing was "
         f"changed. To go on from the end of epoch e with the settings given now, give startEpoch = e + 1; to "
-        "train beside it, another sessionID or none; to throw it away and begin anew, restart=True"
+        "train beside it, another sessionID or none; to throw it away and begin anew, restart (--restart)"
     )
 
 
