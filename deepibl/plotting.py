@@ -132,7 +132,8 @@ def _with_first(first: Curves | None, curves: Curves) -> Curves:
 
 
 def _logarithmic(axes: Any, values: np.ndarray) -> None:
-    if np.nanmax(values, initial=0.0) > 0:
+    positive = values[values > 0]
+    if positive.size and positive.max() > positive.min():  # one value alone has no scale
         axes.set_yscale("log", nonpositive="mask")
     axes.grid(True, alpha=0.4)
 

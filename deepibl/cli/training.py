@@ -38,6 +38,9 @@ def train(
     net: Annotated[
         str | None, typer.Option(help="netID: vd16, caffe …, a .mat file, or torchvision:resnet50.")
     ] = None,
+    net_weights: Annotated[
+        str, typer.Option(help="Of torchvision's or timm's model: pretrained, random, or a .pth file.")
+    ] = "pretrained",
     layer: Annotated[str | None, typer.Option(help="layerName: its last layer that is kept.")] = None,
     method: Annotated[str | None, typer.Option(help="vlad_preL2_intra, vladv2, max, avg …")] = None,
     backprop_to: Annotated[
@@ -94,7 +97,7 @@ def train(
         posDistThr=threshold, nonTrivPosDistSqThr=training_threshold**2,
     )  # fmt: skip
     done = getattr(trainers, LOSSES[loss])(
-        *sets, paths=where, listeners=_listeners(tensorboard), restart=restart, **given
+        *sets, paths=where, listeners=_listeners(tensorboard), restart=restart, weights=net_weights, **given
     )
     prefix = next((value for name, value in given.items() if name.lower() == "outprefix"), where.outPrefix)
     _show(find_session(done, str(prefix)), as_json)

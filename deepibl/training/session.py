@@ -123,9 +123,8 @@ def _other_settings(files: SessionFiles, before: Request | None, request: Reques
     at = f"epochs {epochs[0]} to {epochs[-1]}" if epochs else "no epochs"
     return (
         f"session {files.session} is there already ({files.latest}; {at}) and {changed}{listed}. Nothing was "
-        "changed. To go on from the end of epoch e with the settings given now, give startEpoch = e + 1; to "
-        "train beside it, another sessionID or none; to throw it away and begin anew, restart=True "
-        "(--restart)"
+        f"changed. To go on from the end of epoch e with the settings given now, give startEpoch = e + 1; to "
+        "train beside it, another sessionID or none; to throw it away and begin anew, restart (--restart)"
     )
 
 

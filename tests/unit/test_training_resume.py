@@ -144,7 +144,7 @@ def test_a_session_started_with_other_settings_is_not_begun_anew(done, changes, 
         SessionError, match=f"session run is there already.*: {named}\\. Nothing was"
     ) as caught:
         done.train(**{"sessionID": "run", "nEpoch": 1, **changes})
-    for way_out in ("startEpoch", "another sessionID", "restart=True", "epochs 1 to 1"):
+    for way_out in ("startEpoch", "another sessionID", "restart", "epochs 1 to 1"):
         assert way_out in str(caught.value)
     assert contents(done.folder) == before
 
