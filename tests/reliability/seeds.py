@@ -23,6 +23,7 @@ from deepibl.index import PlaceIndex
 from deepibl.network_file import write_network
 from deepibl.networks import read_mat_network
 from deepibl.report.run import collect, write_run
+from deepibl.tensor_file import map_tensors, write_tensors
 from scripts.make_released_layout import write_released
 from tests.golden_data import GOLDEN
 from tests.reports import evaluation
@@ -177,6 +178,13 @@ def _features(folder: Path) -> None:
     index.save(folder / "index" / "city.idx")
     unknown = PlaceIndex(rows, names, np.full((6, 2), np.nan), "ab" * 32)
     unknown.save(folder / "index" / "unknown.idx")
+    many = np.random.default_rng(1).standard_normal((64, 8), dtype=np.float32)
+    several = PlaceIndex(many, [f"{n}.jpg" for n in range(64)], np.zeros((64, 2)), "ab" * 32, utm_zone="33N")
+    for backend in ("hnsw", "ivfpq"):
+        several.with_backend(backend).save(folder / "index" / f"{backend}.idx")
+    tensors, strings = map_tensors(folder / "index" / "city.idx")
+    old = {name: text for name, text in strings.items() if "checksum" not in name and name != "backend"}
+    write_tensors(folder / "index" / "old.idx", tensors, old | {"format": "deepibl-index/1"})
 
 
 def _texts(folder: Path) -> None:
