@@ -138,6 +138,7 @@ def _follow(course: Course, use_gpu: bool, team: Team) -> TrainingState:
         found.update(matfile.load(files.start, ["net", "opts"]))
 
     team.gather(read)
+    team.connect()
     options = TrainingOptions.from_mapping(found["opts"])
     options = replace(options, sessionID=files.session, outPrefix=files.prefix, useGPU=use_gpu)
     net = SimpleNN.from_matlab(found["net"])

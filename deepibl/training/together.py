@@ -106,10 +106,11 @@ class Leading:
         self._changed = False
 
     def begin(self, start: Mapping[str, Any]) -> None:
-        """Tells the others how the training begins, and waits until they have read it."""
+        """Tells the others how the training begins, and waits until they have read it and are connected."""
         if self.team.size > 1:
             self.team.lead(lambda: dict(start))
             self.team.gather(lambda: None)
+            self.team.connect()
 
     def share(self, tools: Tools) -> Tools:
         """Tools that make all processes work."""
