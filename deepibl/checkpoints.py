@@ -113,6 +113,21 @@ class SessionFiles:
             )
         return matfile.load(path, list(variables))
 
+    def request_before(self) -> str | None:
+        """What the latest state was asked for by, as text; "" where that is not known; None: no state."""
+        if not self.latest.exists():
+            return None
+        own = matfile.load(self.latest, ["auxData"])["auxData"].get("deepibl", {})
+        return matfile.text(own.get("command", ""))
+
+    def remove(self) -> None:
+        """Deletes all that the session has: states, features, curves and pictures."""
+        self.remove_features()
+        for name in self._names("_ep*_latest.mat"):
+            (self.latest.parent / name).unlink()
+        for path in (self.latest, self.history, self.plot, self.recall_plot, self.unfinished):
+            path.unlink(missing_ok=True)
+
     def remove_features(self, keep: Sequence[str] = ()) -> None:
         """Deletes the session's feature files (of refreshes and tests) that are not to be kept."""
         kept = {Path(name).name for name in keep}

@@ -1,6 +1,9 @@
 """What came of a training: its curves, its best epoch, the table about it, and its networks."""
 
+import os
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,6 +56,50 @@ class Results:
             with np.errstate(divide="ignore", invalid="ignore"):
                 lines.append(f"trained/shelf {_row(trained / before[:SHOWN])}")
         return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The table for programs; off_the_shelf is None where that was not tested."""
+        before = self.off_the_shelf
+        return {
+            "session": self.session,
+            "best_epoch": self.best,
+            "epochs": len(self.history.val.recall),
+            "recallNs": [int(n) for n in self.options.recallNs],
+            "off_the_shelf": None if before is None else [float(value) for value in before],
+            "trained": [float(value) for value in self.trained],
+        }
+
+
+def find_session(session: str, prefix: str) -> SessionFiles:
+    """The files of a session by its name, or by the path of one of them (as out/53e0_ep000004_latest.mat).
+
+    prefix: what the names begin with where `session` has no folder in it (localPaths' outPrefix, say).
+    """
+    folder, name = os.path.split(session)
+    name = re.sub(r"(_ep\d{6})?_latest\.mat$", "", name)
+    return SessionFiles(f"{folder}/" if folder else prefix, name)
+
+
+def draw_results(results: Results, files: SessionFiles, *, show: bool = False) -> list[Path]:
+    """Draws a session's curves, and recall before and after, as PNG files beside its others.
+
+    show: see `deepibl.plotting.plot_training`.
+    """
+    from deepibl.plotting import plot_recall, plot_training
+
+    options = results.options
+    title = [results.session, options.netID, options.layerName, options.dbValName, options.method]
+    return [
+        plot_training(results.history, options, files.plot, queries=results.queries, show=show),
+        plot_recall(
+            options.recallNs,
+            results.trained,
+            results.off_the_shelf,
+            " ".join(title),
+            files.recall_plot,
+            show=show,
+        ),
+    ]
 
 
 def read_results(files: SessionFiles, n: int = 5) -> Results:

@@ -11,6 +11,8 @@ reached.
 
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,19 +61,38 @@ def decode(data: bytes, name: str) -> torch.Tensor:
 
 def decode_any_colour(data: bytes, name: str) -> "Image":
     """As `decode`, as a Pillow image of mode L, RGB or CMYK."""
+    with _naming(name):
+        image = _opened(data, name)
+        image.load()
+        return image
+
+
+def header(data: bytes, name: str) -> tuple[str, int, int]:
+    """Pillow's mode (L, RGB or CMYK), height and width of a JPEG, without decoding it; raises as `decode`."""
+    with _naming(name):
+        image = _opened(data, name)
+        return image.mode, image.height, image.width
+
+
+def _opened(data: bytes, name: str) -> "Image":
     if not is_jpeg(data):
         raise ImageReadError(f"{name}: not a JPEG file: it starts with {data[:2].hex(' ')}")
     from PIL.JpegImagePlugin import JpegImageFile
 
+    image = JpegImageFile(io.BytesIO(data + _PADDING))
+    check_size(image.height, image.width, name)
+    return image
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """What Pillow raises within it becomes an ImageReadError that names the file."""
     try:
-        image = JpegImageFile(io.BytesIO(data + _PADDING))
-        check_size(image.height, image.width, name)
-        image.load()
+        yield
     except ImageReadError:
         raise
     except Exception as error:  # Pillow raises a dozen types for damaged files
         raise ImageReadError(f"{name}: a damaged JPEG file, or of a kind not known: {error}") from error
-    return image
 
 
 def check_size(height: int, width: int, name: str) -> None:

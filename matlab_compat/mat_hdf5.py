@@ -10,6 +10,7 @@ import numpy as np
 from h5py import h5a, h5d, h5g, h5o, h5r, h5s, h5t
 
 from matlab_compat.errors import MatFileError
+from matlab_compat.mat_hdf5_chunks import read_chunks
 
 CHECKED_BYTES = 1 << 20
 MAX_PACKING = 1040  # gzip packs no tighter: a claim beyond it is a lie
@@ -95,7 +96,8 @@ class Node:
         """The data of a numeric dataset in a type of our choice and HDF5's shape."""
         self._check_claim(dtype.itemsize)
         data = np.empty(self.shape, dtype)
-        self.id.read(h5s.ALL, h5s.ALL, data, _stored_type(dtype))
+        if not read_chunks(self.id, data):
+            self.id.read(h5s.ALL, h5s.ALL, data, _stored_type(dtype))
         return data
 
     def stored(self) -> Any:

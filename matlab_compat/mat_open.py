@@ -2,12 +2,12 @@
 
 import os
 import struct
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from matlab_compat import inflating
 from matlab_compat.errors import MatFileError
 from matlab_compat.mat_v4 import Mat4File, is_mat4
 from matlab_compat.mat_v5 import Mat5File
@@ -15,7 +15,7 @@ from matlab_compat.mat_values import VariableInfo
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 HDF5_AT = (0, 512, 1024, 2048)
-DAMAGE = (
+DAMAGE: tuple[type[Exception], ...] = (
     ArithmeticError,
     AttributeError,
     EOFError,
@@ -27,7 +27,7 @@ DAMAGE = (
     TypeError,
     ValueError,
     struct.error,
-    zlib.error,
+    *inflating.ERRORS,
 )
 
 

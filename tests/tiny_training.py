@@ -108,7 +108,8 @@ class Workplace:
         self, *listeners: TrainingListener, trainer: str = "trainGaussKernalInd", **changes: Any
     ) -> str:
         """The sessionID of a training."""
-        more = {name: changes.pop(name) for name in ("generator", "keep_momentum") if name in changes}
+        beside = ("generator", "keep_momentum", "restart")
+        more = {name: changes.pop(name) for name in beside if name in changes}
         run = getattr(trainers, trainer)
         return run(*self.sets, paths=self.paths, listeners=listeners, **{**OPTIONS, **changes}, **more)
 

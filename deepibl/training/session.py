@@ -1,6 +1,6 @@
 """A training from the call to the last epoch: started new, gone on with after a kill, or from an epoch."""
 
-import json
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -19,7 +19,8 @@ from deepibl.processes import Team
 from deepibl.training.events import TrainingListener
 from deepibl.training.loop import train
 from deepibl.training.options import OPTION_NAMES, TrainingOptions
-from deepibl.training.speed import FREE_SPEED_OPTIONS, SpeedOptions, saved_speed
+from deepibl.training.request import FREE_OPTIONS, Request
+from deepibl.training.speed import SpeedOptions, saved_speed
 from deepibl.training.state import TrainingState, restore, take_momentum
 from deepibl.training.step import Stepper
 from deepibl.training.together import Leading, follow, leading, tools_of
@@ -29,8 +30,7 @@ from matlab_compat.relja import relja_randomHex
 from matlab_compat.rng import rng
 from matlab_compat.simplenn import SimpleNN
 
-# may differ between two calls that mean the same training
-FREE_OPTIONS = ("numThreads", "printLoss", "printBatchLoss", "doDraw", "info")
+_log = logging.getLogger(__name__)
 SESSION_DIGITS = 4
 
 
@@ -49,7 +49,7 @@ class Course:
 
     build: makes the network with its pooling layers from the options. prefix: what file names begin with
     where the options do not say. keep_momentum: False starts from an epoch with zero momenta, as the
-    original does.
+    original does. restart: throws away what the session has, and begins it anew.
     """
 
     trainer: Trainer
@@ -59,6 +59,7 @@ class Course:
     prefix: str = ""
     generator: Any = None
     keep_momentum: bool = True
+    restart: bool = False
 
 
 def run_session(
@@ -66,51 +67,49 @@ def run_session(
 ) -> TrainingState:
     """Trains as the options in `given` say (of TrainingOptions, SpeedOptions), and returns the final state.
 
-    A session that a kill or an error has ended goes on when the same is asked for again. With startEpoch > 1
-    the session sessionID goes on from the end of the epoch before, with the options it had, changed by
-    `given`.
+    A session that a kill or an error has ended goes on when the same is asked for again; one that is complete
+    is left as it is. With startEpoch > 1 the session sessionID goes on from the end of the epoch before, with
+    the options it had, changed by `given`.
 
-    Raises ArgumentError for options that make no sense, SessionError for a session that is running, lacking
-    or cannot be saved, and what `deepibl.training.loop.train` raises.
+    Raises ArgumentError for options that make no sense, SessionError for a session that is running, lacking,
+    cannot be saved or has been started with other settings, and what `deepibl.training.loop.train` raises.
     """
     options = TrainingOptions.from_mapping(given)
     options.check()
     speed = SpeedOptions().changed(given)
     options.outPrefix = options.outPrefix or course.prefix
     options.dbTrainName, options.dbValName = course.train_set.name, course.val_set.name
+    request = Request.of(course.trainer.name, (course.train_set, course.val_set), given)
     team = processes.team()
-    team.same("training", _command(course, given))
+    team.same("training", request.text)
     if not team.leads:
         return _follow(course, options.useGPU, team)
     with leading(team) as others:
-        return _lead(course, given, options, speed, listeners, others)
+        return _lead(course, options, speed, given, request, listeners, others)
 
 
 def _lead(
     course: Course,
-    given: Mapping[str, Any],
     options: TrainingOptions,
     speed: SpeedOptions,
+    given: Mapping[str, Any],
+    request: Request,
     listeners: Iterable[TrainingListener],
     others: Leading,
 ) -> TrainingState:
     """The session as process 0 runs it, or the only one."""
-    command = _command(course, given)
-    files = SessionFiles(options.outPrefix, options.sessionID or _session(options, command))
+    files = SessionFiles(options.outPrefix, options.sessionID or _session(options, request))
     options.sessionID = files.session
     with files.locked():
-        if _goes_on(files, command):
-            state = _from_file(course, files, options, speed, given, None)
-        elif options.startEpoch > 1:
-            state = _from_file(course, files, options, speed, given, options.startEpoch - 1)
-        else:
-            files.remove_features()
-            state = _new(course, options, speed)
+        state = _state_to_begin_with(course, files, options, speed, given, request)
         files.remove_leftovers()
-        write_json(files.unfinished, {"session": files.session, "command": command})
-        state.trainer, state.command = course.trainer.name, command
-        objective = course.trainer.objective(state.options)
         _tell_start(others, files, state)
+        if state.complete and not files.unfinished.exists():
+            _log.info("session %s is complete: nothing to do", files.session)
+            return state
+        write_json(files.unfinished, {"session": files.session, "command": request.text})
+        state.trainer, state.command = course.trainer.name, request.text
+        objective = course.trainer.objective(state.options)
         train(state, course.train_set, course.val_set, objective, files, listeners, others)
         files.unfinished.unlink(missing_ok=True)
     return state
@@ -149,32 +148,52 @@ def _follow(course: Course, use_gpu: bool, team: Team) -> TrainingState:
     return state
 
 
-def _command(course: Course, given: Mapping[str, Any]) -> str:
-    """What was asked for, as text that is equal when the same is asked for again."""
-    free = {*FREE_OPTIONS, *FREE_SPEED_OPTIONS}
-    asked = {name: value for name, value in sorted(given.items()) if name not in free}
-    plain = json.dumps(asked, default=lambda value: np.asarray(value).tolist())
-    sets = [(each.name, each.numQueries, each.numImages) for each in (course.train_set, course.val_set)]
-    return f"{course.trainer.name} {sets} {plain}"
+def _state_to_begin_with(
+    course: Course,
+    files: SessionFiles,
+    options: TrainingOptions,
+    speed: SpeedOptions,
+    given: Mapping[str, Any],
+    request: Request,
+) -> TrainingState:
+    """Where a training begins: at the state that the same request left, at the epoch asked for, or anew."""
+    if course.restart:
+        files.remove()
+    before = files.request_before()
+    from_epoch = options.startEpoch > 1
+    if before == request.text and (files.unfinished.exists() or not from_epoch):
+        return _from_file(course, files, options, speed, given, None)
+    if from_epoch:
+        return _from_file(course, files, options, speed, given, options.startEpoch - 1)
+    if before is not None:
+        raise SessionError(_other_settings(files, Request.from_text(before), request))
+    files.remove_features()
+    return _new(course, options, speed)
 
 
-def _session(options: TrainingOptions, command: str) -> str:
+def _other_settings(files: SessionFiles, before: Request | None, request: Request) -> str:
+    """Why a session that is there is not begun anew, and what can be done."""
+    epochs = files.epochs()
+    changed = "was not started by this program" if before is None else "was started with other settings"
+    listed = "" if before is None else ": " + ", ".join(request.changes(before))
+    at = f"epochs {epochs[0]} to {epochs[-1]}" if epochs else "no epochs"
+    return (
+        f"session {files.session} is there already ({files.latest}; {at}) and {changed}{listed}. Nothing was "
+        f"changed. To go on from the end of epoch e with the settings given now, give startEpoch = e + 1; to "
+        "train beside it, another sessionID or none; to throw it away and begin anew, restart (--restart)"
+    )
+
+
+def _session(options: TrainingOptions, request: Request) -> str:
     """The name of a session that was given none: that of the same one if it was interrupted, or a new one."""
     if options.startEpoch > 1:
         raise ArgumentError(f"startEpoch {options.startEpoch} goes on with a session: say which by sessionID")
-    found = unfinished_session(options.outPrefix, command)
+    found = unfinished_session(options.outPrefix, request.text)
     while found is None:
         drawn = relja_randomHex(SESSION_DIGITS)
         taken = SessionFiles(options.outPrefix, drawn)
         found = None if taken.epochs() or taken.unfinished.exists() else drawn
     return found
-
-
-def _goes_on(files: SessionFiles, command: str) -> bool:
-    """Whether the session was interrupted while doing the same, and has saved a state."""
-    if not files.unfinished.exists() or not files.latest.exists():
-        return False
-    return json.loads(files.unfinished.read_text()).get("command") == command
 
 
 def _new(course: Course, options: TrainingOptions, speed: SpeedOptions) -> TrainingState:

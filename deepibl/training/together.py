@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from deepibl import processes
-from deepibl.describe import exact_convolutions
+from deepibl.describe import exact_products
 from deepibl.feature_cache import FeatureMaker
 from deepibl.mining import MinedTuple
 from deepibl.objectives import Objective, TupleOutcome
@@ -53,7 +53,7 @@ def tools_of(
     """The tools of one process. sets: training, validation. team: those that keep maps on this machine."""
     stepper, speed, options = state.stepper, state.speed, state.options
     with (
-        exact_convolutions(stepper.device),
+        exact_products(stepper.device),
         open_trunk(stepper, options, speed, sets, listener.noted, team) as trunk,
         TupleReader(sets[0], options, trunk) as reader,
     ):
