@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from deepibl import processes
-from deepibl.checkpoints import SessionFiles, unfinished_session, write_json
+from deepibl.checkpoints import NO_STATE, SessionFiles, unfinished_session, write_json
 from deepibl.errors import SessionError
 from deepibl.feature_cache import initial_names
 from deepibl.feature_shards import require_visible
@@ -25,6 +25,7 @@ from deepibl.training.state import TrainingState, restore, take_momentum
 from deepibl.training.step import Stepper
 from deepibl.training.together import Leading, follow, leading, tools_of
 from matlab_compat import matfile
+from matlab_compat.damage import damage_as
 from matlab_compat.errors import ArgumentError
 from matlab_compat.relja import relja_randomHex
 from matlab_compat.rng import rng
@@ -219,6 +220,20 @@ def _from_file(
 ) -> TrainingState:
     """The state of a session file: of the epoch, or (None) the latest one, where it was interrupted."""
     variables = files.load(epoch)
+    path = files.latest if epoch is None else files.epoch(epoch)
+    with damage_as(SessionError, path, NO_STATE):
+        return _from_variables(course, files, (asked, speed), given, epoch, variables)
+
+
+def _from_variables(
+    course: Course,
+    files: SessionFiles,
+    settings: tuple[TrainingOptions, SpeedOptions],
+    given: Mapping[str, Any],
+    epoch: int | None,
+    variables: Mapping[str, Any],
+) -> TrainingState:
+    asked, speed = settings
     speed = speed.changed({**saved_speed(variables["auxData"].get("deepibl", {})), **given})
     options = TrainingOptions.from_mapping(variables["opts"])
     names = set(OPTION_NAMES if epoch is not None else FREE_OPTIONS) & set(given)
