@@ -273,6 +273,6 @@ class _Training:
         try:
             self.save("stopped")
         except SessionError as error:
-            return f"{error} {before}."
+            return f"{error}. {before}."
         saved = self.files.epoch(state.epoch)
         return f"The state before it is saved as {saved}; the same command goes on from there."
