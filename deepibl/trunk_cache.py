@@ -176,7 +176,10 @@ class TrunkCache:
             raise ArgumentError(f"images of different sizes at once, their maps are {sorted(shapes)}")
         if len({(each.dtype, each.device) for each in maps}) > 1:
             maps = [each.to(self.device, torch.float32) for each in maps]
-        return torch.stack(list(maps)).to(self.device).to(torch.float32)
+        batch = torch.stack(list(maps))
+        if self.device.type == "cuda" and batch.device.type == "cpu":
+            batch = batch.pin_memory()
+        return batch.to(self.device, non_blocking=True).to(torch.float32)
 
     def maps(self, paths: Sequence[str | os.PathLike[str]], flips: Sequence[bool] | bool = False) -> Tensor:
         """Maps (N, C, H, W) float32 on the network's device, of images of one size, row i of paths[i].
@@ -231,7 +234,7 @@ class TrunkCache:
         return found[0].to(torch.float32).contiguous()
 
     def _open(self, path: str | os.PathLike[str]) -> None:
-        choice = Choice(self.store, self.reason)
+        choice = Choice(self.store, self.reason, self._limit)
         if self.store == "auto":
             left = self._left_behind()
             if left is not None:
@@ -239,6 +242,7 @@ class TrunkCache:
                 self.reason = f"maps that a run before has left in {left.folder}"
                 return
             choice = self._choose(path)
+        self._limit = min(self._limit, choice.limit)
         if choice.store == "ram":
             self._store = MemoryStore(DTYPES[self.dtype], self._limit, choice.device)
         elif choice.store == "disk":

@@ -159,6 +159,21 @@ def test_auto_takes_memory_then_disk_then_nothing(net, photos, tmp_path, monkeyp
             assert (cache.store, bool(cache.reason)) == (want, True)
 
 
+def test_auto_keeps_a_part_where_not_all_fits(net, photos, tmp_path, monkeypatch) -> None:
+    one = anew(net, photos[:1]).numel() * 4
+    monkeypatch.setattr(trunk_choice, "free_memory", lambda: 5 * one)
+    with TrunkCache(net, FIRST, images=len(photos)) as cache:
+        for _ in range(2):
+            assert_close(cache.maps(photos), anew(net, photos), "net")
+        assert cache.store == "ram" and cache._store.used == 2 * one and cache.found == 2
+    with TrunkCache(net, FIRST, images=len(photos), folder=tmp_path / "out") as cache:
+        cache.maps(photos)
+        assert cache.store == "disk" and cache._store.used == len(photos) * one
+    with TrunkCache(net, FIRST, images=1000, folder=None) as cache:
+        cache.maps(photos)
+        assert cache.store == "off"  # hardly any would be found again
+
+
 def test_two_runs_do_not_share_a_folder(net, photos, tmp_path) -> None:
     with TrunkCache(net, FIRST, store="disk", folder=tmp_path / "out") as cache:
         cache.maps(photos[:1])
