@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, on any device")
     parser.add_argument("--batch", type=int, default=32, help="images at a time")
     parser.add_argument("--share", type=float, default=1.0, help="of the epoch's images: less takes less")
+    parser.add_argument("--city", type=Path, help="folder where the epoch's photos stay for the next call")
     options = parser.parse_args(arguments)
     settings = Settings(smoke=options.smoke)
     if not torch.cuda.is_available() and not options.smoke:
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parity(net, images[:2], device).print()
     extraction(net, images, device, peak).print()
     from_files(net, device, batch, settings).print()
-    epoch(net, device, settings, 0.002 if options.smoke else options.share).print()
+    epoch(net, device, settings, 0.002 if options.smoke else options.share, options.city).print()
     tests_on_the_gpu(settings).print()
 
 

@@ -74,17 +74,20 @@ class Stopwatch(TrainingListener):
         self.starts.append(time.perf_counter())
 
 
-def epoch(net: SimpleNN, device: torch.device, settings: Settings, share: float = 1.0) -> Table:
+def epoch(
+    net: SimpleNN, device: torch.device, settings: Settings, share: float = 1.0, photos: Path | None = None
+) -> Table:
     """Seconds of an epoch, refreshes and tests included: the second one, whose maps are kept already.
 
     share: of the city's images; a part's seconds are also given for all of Pitts30k, as if all grew alike.
+    photos: a folder where the city's photos stay for the next call.
     """
     whole = net.with_layers([layer for layer in net if layer.name not in ("WPCA", "finalL2")])
     rows, losses = [], []
     with tempfile.TemporaryDirectory() as folder:
         for number, way in enumerate(WAYS):
             part = min(share, way.share)
-            sets = city(Path(folder), part, settings)
+            sets = city(photos or Path(folder), part, settings)
             watch = train(whole, sets, way, part, device, f"{folder}/way{number}_")
             losses.append(watch.losses)
             taken = watch.starts[-1] - watch.starts[-2]

@@ -10,9 +10,9 @@ import numpy as np
 from deepibl.checkpoints import SessionFiles
 from deepibl.describe import exact_products
 from deepibl.errors import SessionError, TrainingError
-from deepibl.feature_cache import FeatureMaker, Features
+from deepibl.feature_cache import FeatureMaker
 from deepibl.history import Curves
-from deepibl.mining import MinedTuple, mine_batch
+from deepibl.mining import Features, MinedTuple, mine_batch
 from deepibl.objectives import Objective
 from deepibl.training.events import BatchReport, Listeners, TrainingListener
 from deepibl.training.gradients import TupleGradients

@@ -197,3 +197,19 @@ def test_wrong_settings_and_files_are_named(net, photos, tmp_path) -> None:
             cache.maps([tmp_path / "none.jpg"])
         with pytest.raises(ArgumentError, match="one flip an image"):
             cache.maps(photos, [True])
+
+
+def test_a_full_disk_keeps_what_fits(net, photos, tmp_path) -> None:
+    resource = pytest.importorskip("resource", reason="limits the size of files as Unix does")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    one = anew(net, photos[:1]).numel() * 4
+    with TrunkCache(net, FIRST, store="disk", folder=tmp_path / "out", keep=True) as cache:
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (int(1.5 * one), limits[1]))
+            assert_close(cache.maps(photos), anew(net, photos), "net")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert cache._store.used == one
+    with TrunkCache(net, FIRST, store="disk", folder=tmp_path / "out") as cache:
+        assert_close(cache.maps(photos), anew(net, photos), "net")
+        assert (cache.found, cache.computed) == (1, len(photos) - 1)
