@@ -94,9 +94,9 @@ class _Training:
             )
             self.features = self._features_to_begin_with()
             while not state.complete:
-                if state.epoch_done:
+                if state.epoch_done and state.epoch < self.options.nEpoch:
                     state.next_epoch()
-                if state.epoch <= self.options.nEpoch:
+                if not state.epoch_done:
                     self._epoch()
                 state.complete = state.epoch >= self.options.nEpoch
         self.save("complete")

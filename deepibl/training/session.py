@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from deepibl.checkpoints import SessionFiles, unfinished_session, write_json
+from deepibl.checkpoints import NO_STATE, SessionFiles, unfinished_session, write_json
 from deepibl.errors import SessionError
 from deepibl.feature_cache import initial_names
 from deepibl.network_prepare import prepare_for_training
@@ -20,6 +20,7 @@ from deepibl.training.request import FREE_OPTIONS, Request
 from deepibl.training.speed import SpeedOptions, saved_speed
 from deepibl.training.state import TrainingState, restore, take_momentum
 from deepibl.training.step import Stepper
+from matlab_compat.damage import damage_as
 from matlab_compat.errors import ArgumentError
 from matlab_compat.relja import relja_randomHex
 from matlab_compat.rng import rng
@@ -123,7 +124,7 @@ def _other_settings(files: SessionFiles, before: Request | None, request: Reques
     return (
         f"session {files.session} is there already ({files.latest}; {at}) and {changed}{listed}. Nothing was "
         f"changed. To go on from the end of epoch e with the settings given now, give startEpoch = e + 1; to "
-        "train beside it, another sessionID or none; to throw it away and begin anew, restart=True"
+        "train beside it, another sessionID or none; to throw it away and begin anew, restart (--restart)"
     )
 
 
@@ -162,6 +163,20 @@ def _from_file(
 ) -> TrainingState:
     """The state of a session file: of the epoch, or (None) the latest one, where it was interrupted."""
     variables = files.load(epoch)
+    path = files.latest if epoch is None else files.epoch(epoch)
+    with damage_as(SessionError, path, NO_STATE):
+        return _from_variables(course, files, (asked, speed), given, epoch, variables)
+
+
+def _from_variables(
+    course: Course,
+    files: SessionFiles,
+    settings: tuple[TrainingOptions, SpeedOptions],
+    given: Mapping[str, Any],
+    epoch: int | None,
+    variables: Mapping[str, Any],
+) -> TrainingState:
+    asked, speed = settings
     speed = speed.changed({**saved_speed(variables["auxData"].get("deepibl", {})), **given})
     options = TrainingOptions.from_mapping(variables["opts"])
     names = set(OPTION_NAMES if epoch is not None else FREE_OPTIONS) & set(given)
