@@ -25,19 +25,24 @@ class Choice:
 
 
 def choose_place(
-    needed: int, limit: int, folder: str | os.PathLike[str] | None, device: torch.device
+    needed: int,
+    limit: int,
+    folder: str | os.PathLike[str] | None,
+    device: torch.device,
+    sharers: int = 1,
 ) -> Choice:
     """The place for so many bytes of maps, of which at most `limit` may be kept.
 
     The memory of the GPU that computes, the machine's, or the folder's disk: the first that takes all that
-    may be kept, else the one that takes most; none if that is hardly anything.
+    may be kept, else the one that takes most; none if that is hardly anything. sharers: so many processes
+    divide memory and disk among them (each has a GPU of its own).
     """
-    places = [Choice("ram", "of free memory", int(free_memory() * MEMORY_SHARE))]
+    places = [Choice("ram", "of free memory", int(free_memory() * MEMORY_SHARE / sharers))]
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
         places.insert(0, Choice("ram", "of the GPU's free memory", int(free * GPU_SHARE), device))
     if folder is not None:
-        places.append(Choice("disk", "of free disk", int(free_disk(folder) * DISK_SHARE)))
+        places.append(Choice("disk", "of free disk", int(free_disk(folder) * DISK_SHARE / sharers)))
     wanted = min(needed, limit)
     chosen = next((place for place in places if place.limit >= wanted), None)
     if chosen is None:
