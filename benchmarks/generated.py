@@ -2,8 +2,8 @@
 
 A descriptor is the sum of its street's, its place's and its own direction, scaled to length 1. Half of its
 own lies in 256 directions that all pictures share, as light, trees and sky are shared: without that, whatever
-is near stands out, and every index finds it. Two pictures of one place (20) have a cosine of about 0.35, of one
-street (100 places) 0.2, of two streets 0, each give or take 0.02. This is chosen, not measured on a city.
+is near stands out, and every index finds it. Two pictures of one place (20) have a cosine of about 0.35, of
+one street (100 places) 0.2, of two streets 0, each give or take 0.02. This is chosen, not measured on a city.
 """
 
 from __future__ import annotations
