@@ -27,3 +27,14 @@ TRAINERS = {
         Trainer("trainContrastive", contrastive),
     )
 }
+
+# what the command line calls their losses
+LOSSES = {
+    "gauss-ind": "trainGaussKernalInd",
+    "gauss-joint": "trainGaussKernalJoint",
+    "cauchy-ind": "trainCauchyKernelInd",
+    "cauchy-joint": "trainCauchyKernelJoint",
+    "exp-ind": "trainExpKernalInd",
+    "exp-joint": "trainExpKernalJoint",
+    "weakly": "trainWeakly",
+}

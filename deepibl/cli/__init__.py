@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deepibl.cli import seeing, serving
+from deepibl.cli import seeing, serving, training
 from deepibl.cli.data import data, migrate, verify
 from deepibl.cli.index import index, index_check, index_edit, localize
 from deepibl.cli.options import BatchSize, Decode, Device, Engine, Json, Net, Precision, Resize, stop_telling
@@ -213,6 +213,9 @@ app.command()(index)
 app.command()(localize)
 app.command("index-check")(index_check)
 app.command("index-edit")(index_edit)
+app.command()(training.train)
+app.command()(training.pick)
+app.command()(training.pca)
 app.command()(seeing.heatmap)
 app.command()(serving.serve)
 app.add_typer(seeing.reports)

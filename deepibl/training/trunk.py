@@ -11,6 +11,7 @@ from torch import Tensor
 
 from deepibl.describe import device_of, to_batch
 from deepibl.images import load_pixels
+from deepibl.processes.team import ALONE, Team
 from deepibl.training.options import TrainingOptions
 from deepibl.training.speed import SpeedOptions
 from deepibl.training.step import Stepper
@@ -62,12 +63,18 @@ def depends_on_its_batch(net: SimpleNN, first: int = 0, stop: int | None = None)
 
 @contextmanager
 def open_trunk(
-    stepper: Stepper, options: TrainingOptions, speed: SpeedOptions, sets: Sequence[Any], tell: Tell
+    stepper: Stepper,
+    options: TrainingOptions,
+    speed: SpeedOptions,
+    sets: Sequence[Any],
+    tell: Tell,
+    team: Team = ALONE,
 ) -> Iterator[Trunk]:
     """The trunk of a training; at the end what it kept on disk goes, but stays where an error ends it.
 
     sets: the training and the validation set, whose images all go through it. options: outPrefix and
-    sessionID name the folders. tell: is called with where maps are kept, and why, or why not.
+    sessionID name the folders. tell: is called with where maps are kept, and why, or why not. team: each of
+    its processes keeps maps of its own, and those of one machine share the limit.
     """
     net, first = stepper.net, stepper.first
     layer = depends_on_its_batch(net, 0, first)
@@ -80,7 +87,7 @@ def open_trunk(
     if options.jitterScale and store != "off":
         store = "off"
         tell("no trunk cache: under jitterScale every scale is another image")
-    places = folders(options.outPrefix, options.sessionID)
+    places = folders(options.outPrefix, options.sessionID, team.rank)
     cache = TrunkCache(
         net,
         first,
@@ -88,7 +95,7 @@ def open_trunk(
         dtype=speed.trunkCacheDtype,
         folder=places[0],
         spare=places[1],
-        images=_count(sets, options.jitterFlip),
+        images=_count(sets, options.jitterFlip) * team.local_size,
         limit_gb=speed.trunkCacheGB or 1.0,
         keep=speed.trunkCacheKeep,
     )
@@ -102,9 +109,13 @@ def open_trunk(
             folder.rmdir()
 
 
-def folders(prefix: str, session: str) -> tuple[Path, Path]:
-    """Where maps are kept on disk: for all trainings with this prefix, and for this session alone."""
-    return Path(f"{prefix}trunk"), Path(f"{prefix}{session}_trunk")
+def folders(prefix: str, session: str, process: int = 0) -> tuple[Path, Path]:
+    """Where maps are kept on disk: for all trainings with this prefix, and for this session alone.
+
+    process: of several, whose number the names of those beyond the first end in.
+    """
+    end = f".{process:04d}" if process else ""
+    return Path(f"{prefix}trunk{end}"), Path(f"{prefix}{session}_trunk{end}")
 
 
 def _count(sets: Sequence[Any], flips: bool) -> int:
