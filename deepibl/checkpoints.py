@@ -62,6 +62,11 @@ class SessionFiles:
         """There while the session is not complete."""
         return Path(f"{self._stem}_unfinished.json")
 
+    @property
+    def start(self) -> Path:
+        """What other processes of a training begin with; there for a moment."""
+        return self.latest.with_name(f".{self.latest.name.removesuffix('_latest.mat')}_start.mat")
+
     def epoch(self, epoch: int) -> Path:
         """The state of an epoch (from 1): its last batches, or its end."""
         return Path(f"{self._stem}_ep{epoch:06d}_latest.mat")
