@@ -87,7 +87,8 @@ def inside_index(random: Random, data: bytes) -> bytes:
     path.write_bytes(data)
     tensors, strings = map_tensors(path)
     tensors = {name: np.array(array) for name, array in tensors.items()}
-    name = random.choice(list(tensors))
+    # faiss trusts what it reads: a structure that was made to do harm is not kept from it (docs/unknowns.md)
+    name = random.choice([name for name in tensors if name != "structure"])
     if random.random() < 0.5:
         strings[random.choice(list(strings))] = random.choice(INDEX_STRINGS)
     elif random.random() < 0.5:
