@@ -13,7 +13,7 @@ from deepibl.history import Curves, History
 from deepibl.training.events import TrainingListener
 from deepibl.training.options import TrainingOptions
 from deepibl.training.state import TrainingState
-from matlab_compat.files import atomic_output
+from matlab_compat.files import atomic_bytes
 from matlab_compat.numeric import smooth
 
 DRAWN_NS = (1, 2, 5, 10, 30)
@@ -132,13 +132,14 @@ def _with_first(first: Curves | None, curves: Curves) -> Curves:
 
 
 def _logarithmic(axes: Any, values: np.ndarray) -> None:
-    if np.nanmax(values, initial=0.0) > 0:
+    positive = values[values > 0]
+    if positive.size and positive.max() > positive.min():  # one value alone has no scale
         axes.set_yscale("log", nonpositive="mask")
     axes.grid(True, alpha=0.4)
 
 
 def _write(figure: Any, path: str | os.PathLike[str], show: bool) -> Path:
-    with atomic_output(path) as temporary:
-        figure.savefig(temporary, dpi=_DPI, format="png")
+    with atomic_bytes(path) as buffer:
+        figure.savefig(buffer, dpi=_DPI, format="png")
     show_figures(show)
     return Path(path)

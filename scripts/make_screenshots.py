@@ -33,7 +33,7 @@ from deepibl.shipped import find_network
 from deepibl.sources import database_places
 from deepibl.terminal_preview import preview
 from deepibl.toycity import make_city
-from matlab_compat.files import atomic_output
+from matlab_compat.files import atomic_bytes
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script, it finds tests/
 
@@ -86,16 +86,16 @@ def _clear_match(evaluation: Evaluation) -> tuple[str, str]:
 def _page_of(net: object, network: Path, city: Path, photo: str, work: Path, target: Path) -> list[Path]:
     """The page with an answer and its heatmaps, on a desktop and on a phone."""
     if chromium() is None:
-        print("no Chromium with its driver here: page.png and phone.png are left out", file=sys.stderr)
+        print("no Chromium with its driver here: page.jpg and phone.jpg are left out", file=sys.stderr)
         return []
     build_index(net, database_places(city, city.parent), work / "city.idx", network_path=network)
     made = []
     with serving(work / "city.idx") as page:
-        for name, size, phone in (("page", (1180, 960), False), ("phone", (360, 760), True)):
+        for name, size, phone in (("page", (1180, 960), False), ("phone", (360, 820), True)):
             with browser(*size, phone=phone) as driver:
                 _ask(driver, page.url, photo)
                 driver.save_screenshot(str(work / f"{name}.png"))
-            made.append(_small(work / f"{name}.png", target / f"{name}.png", width=360 if phone else 1000))
+            made.append(_as_jpeg(work / f"{name}.png", target / f"{name}.jpg", width=480 if phone else 1100))
     return made
 
 
@@ -114,7 +114,7 @@ def _ask(driver: Any, address: str, photo: str) -> None:
     driver.execute_script("for (const i of document.querySelectorAll('.picture')) i.loading = 'eager'")
     driver.find_element("class name", "why").click()
     wait.until(lambda _: driver.execute_script(loaded))
-    driver.execute_script("document.activeElement.blur(); scrollTo(0, innerWidth < 500 ? 700 : 0)")
+    driver.execute_script("document.activeElement.blur()")
 
 
 def _photograph(page: Path, out: Path, height: int) -> bool:
@@ -147,25 +147,28 @@ def _terminal(photos: Sequence[Path], out: Path) -> Path:
     return _save(drawn, out)
 
 
-def _as_jpeg(source: Path, out: Path) -> Path:
-    with Image.open(source) as picture, atomic_output(out) as temporary:
-        picture.convert("RGB").save(temporary, "JPEG", quality=72, optimize=True)
+def _as_jpeg(source: Path, out: Path, width: int | None = None) -> Path:
+    with Image.open(source) as picture, atomic_bytes(out) as buffer:
+        shown = picture.convert("RGB") if width is None else _scaled(picture, width)
+        shown.save(buffer, "JPEG", quality=72, optimize=True)
     return out
 
 
 def _small(source: Path, out: Path, width: int) -> Path:
     with Image.open(source) as picture:
-        shown = picture.convert("RGB")
-    return _save(
-        shown.resize((width, round(shown.height * width / shown.width)), Image.Resampling.LANCZOS), out
-    )
+        return _save(_scaled(picture, width), out)
+
+
+def _scaled(picture: Image.Image, width: int) -> Image.Image:
+    size = (width, round(picture.height * width / picture.width))
+    return picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
 
 
 def _save(picture: Image.Image, out: Path) -> Path:
     """As a PNG of 256 colours: half of the bytes."""
-    with atomic_output(out) as temporary:
-        small = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-        small.save(temporary, "PNG", optimize=True)
+    with atomic_bytes(out) as buffer:
+        small = picture.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
+        small.save(buffer, "PNG", optimize=True)
     return out
 
 

@@ -38,6 +38,9 @@ def train(
     net: Annotated[
         str | None, typer.Option(help="netID: vd16, caffe …, a .mat file, or torchvision:resnet50.")
     ] = None,
+    net_weights: Annotated[
+        str, typer.Option(help="Of torchvision's or timm's model: pretrained, random, or a .pth file.")
+    ] = "pretrained",
     layer: Annotated[str | None, typer.Option(help="layerName: its last layer that is kept.")] = None,
     method: Annotated[str | None, typer.Option(help="vlad_preL2_intra, vladv2, max, avg …")] = None,
     backprop_to: Annotated[
@@ -70,6 +73,7 @@ def train(
     """
     from deepibl.matlab import training as trainers
     from deepibl.paths import localPaths
+    from deepibl.processes import team
     from deepibl.sessions import find_session
     from deepibl.sources import training_datasets
     from deepibl.trainers import LOSSES
@@ -94,10 +98,11 @@ def train(
         posDistThr=threshold, nonTrivPosDistSqThr=training_threshold**2,
     )  # fmt: skip
     done = getattr(trainers, LOSSES[loss])(
-        *sets, paths=where, listeners=_listeners(tensorboard), restart=restart, **given
+        *sets, paths=where, listeners=_listeners(tensorboard), restart=restart, weights=net_weights, **given
     )
     prefix = next((value for name, value in given.items() if name.lower() == "outprefix"), where.outPrefix)
-    _show(find_session(done, str(prefix)), as_json)
+    if team().leads:
+        _show(find_session(done, str(prefix)), as_json)
 
 
 def pick(

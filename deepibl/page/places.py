@@ -14,6 +14,7 @@ from torch import Tensor
 from deepibl.geo import latlon_to_utm
 from deepibl.images import load_pixels
 from deepibl.index import PlaceIndex
+from deepibl.page.finder import Around
 from deepibl.page.refusal import Refused
 from deepibl.report.svg_map import Frame, Kind, Mark, map_svg
 from deepibl.report.thumbnails import QUALITY, small_picture
@@ -110,6 +111,17 @@ class Places:
         if not here or not np.isfinite((mark.east, mark.north)).all():
             return None
         return float(np.hypot(mark.east - here[0].east, mark.north - here[0].north))
+
+    def around(self, position: tuple[float, float] | None, metres: float) -> Around:
+        """Metres around latitude and longitude. Raises Refused (422) where that makes no sense."""
+        here = self._own(position)
+        if not here:
+            raise Refused(
+                422,
+                "within needs a position that is known, and an index with a UTM zone",
+                "Give latitude and longitude, or a photo that has them in its EXIF.",
+            )
+        return Around(here[0].east, here[0].north, metres)
 
     def _check(self, row: int) -> None:
         if not 0 <= row < len(self):

@@ -140,7 +140,7 @@ class _Finder:
     def __init__(self):
         self.asked, self.enter, self.go_on = [], threading.Event(), threading.Event()
 
-    def find(self, images, top):
+    def find(self, images, top, around):
         self.enter.set()
         assert self.go_on.wait(10)
         self.asked.append([tuple(image.shape) for image in images])
@@ -247,6 +247,7 @@ def test_a_port_that_is_taken_is_named():
     with listen("127.0.0.1", 0) as first:
         port = first.getsockname()[1]
         assert address_of(first) == f"http://127.0.0.1:{port}/"
+        assert address_of(first, ["camera.local", "b"]) == f"http://camera.local:{port}/"
         with pytest.raises(PageError, match=str(port)):
             listen("127.0.0.1", port)
 

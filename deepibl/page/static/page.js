@@ -31,7 +31,11 @@ function show(file) {
   preview.onerror = () => { preview.hidden = true; find("invite").hidden = false; drop.classList.remove("filled"); };
   preview.src = URL.createObjectURL(file);
   drop.classList.add("filled");
-  find("facts").textContent = `${file.name || "pasted photo"}, ${(file.size / 1e6).toFixed(1)} MB`;
+  find("facts").textContent = `${file.name || "pasted photo"}, ${size(file.size)}`;
+}
+
+function size(bytes) {
+  return bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
 async function localize(file) {
@@ -84,6 +88,7 @@ function present(answer, signal) {
   find("where").hidden = placed.length === 0;
   if (placed.length) showMap(places, sent, focusPlace);
   focusPlace(places[0].row, { scroll: false });
+  if (matchMedia("(max-width: 900px)").matches) status.scrollIntoView({ block: "start" });
 }
 
 function taken(files) {
