@@ -16,20 +16,23 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from deepibl.errors import SessionError
+from deepibl.notes import read_note
 from matlab_compat import matfile
 from matlab_compat.errors import MatFileError
 from matlab_compat.files import atomic_output
 
 VARIABLES = ("net", "obj", "opts", "auxData")
+NO_STATE = "is not the state of a training session"
 
 
 class SessionFiles:
     """The files of one session. prefix: what their names begin with (MATLAB's outPrefix), folders too."""
 
     def __init__(self, prefix: str, session: str) -> None:
-        if not session or not re.fullmatch(r"[\w.+-]+", session):
+        if not session or not re.fullmatch(r"[\w.+-]{1,100}", session):
             raise SessionError(
-                f"{session!r} cannot name a session: it goes into file names, so use letters, digits, - _ . +"
+                f"{session!r:.120} cannot name a session: it goes into file names, so use letters, digits, - "
+                "_ . +, at most 100 of them"
             )
         self.prefix, self.session = str(prefix), session
         self._stem = f"{prefix}{session}"
@@ -58,6 +61,11 @@ class SessionFiles:
     def unfinished(self) -> Path:
         """There while the session is not complete."""
         return Path(f"{self._stem}_unfinished.json")
+
+    @property
+    def start(self) -> Path:
+        """What other processes of a training begin with; there for a moment."""
+        return self.latest.with_name(f".{self.latest.name.removesuffix('_latest.mat')}_start.mat")
 
     def epoch(self, epoch: int) -> Path:
         """The state of an epoch (from 1): its last batches, or its end."""
@@ -168,12 +176,13 @@ def unfinished_session(prefix: str, command: str) -> str | None:
     """The session that was started with the same command, is not complete and not running; else None."""
     folder = Path(f"{prefix}x").parent
     for path in sorted(folder.glob(f"{Path(f'{prefix}x').name[:-1]}*_unfinished.json")):
+        note = read_note(path)
         try:
-            note = json.loads(path.read_text())
-        except (OSError, ValueError):
+            files = SessionFiles(prefix, str(note.get("session", "")))
+        except SessionError:
             continue
-        if note.get("command") == command and not SessionFiles(prefix, note["session"]).is_running():
-            return str(note["session"])
+        if note.get("command") == command and not files.is_running():
+            return files.session
     return None
 
 

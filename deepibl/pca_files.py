@@ -19,6 +19,7 @@ import numpy as np
 
 from deepibl.features import extract_to_file, read_features
 from deepibl.network_identity import network_id
+from deepibl.notes import read_note
 from deepibl.pca import append_pca, check_dimension, refuse_second
 from matlab_compat import matfile
 from matlab_compat.errors import MatFileError
@@ -187,14 +188,14 @@ def _descriptors(
             return read_features(file, count=len(names), dim=dim)
         _log.warning("%s is made again: %s", file, reason)
         file.unlink()
-    extract_to_file(net, root, names, file, **settings)
-    with atomic_output(note) as temporary:
+    with atomic_output(note) as temporary:  # first: descriptors without it would count as MATLAB's
         temporary.write_text(json.dumps(asdict(origin)))
+    extract_to_file(net, root, names, file, **settings)
     return read_features(file, count=len(names), dim=dim)
 
 
 def _read_note(note: Path) -> Origin | None:
     try:
-        return Origin(**json.loads(note.read_text()))
-    except (OSError, ValueError, TypeError):
+        return Origin(**read_note(note))
+    except TypeError:
         return None

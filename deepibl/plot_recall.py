@@ -13,7 +13,7 @@ from deepibl.datasets import PlaceDataset
 from deepibl.evaluation import crop_features, recall_at_n
 from deepibl.figure_window import new_figure, show_figures
 from matlab_compat.errors import ArgumentError
-from matlab_compat.files import atomic_output
+from matlab_compat.files import atomic_bytes
 
 CROP_TO_DIMS = (64, 128, 256, 512, 1024, 2048, 4096)
 _SUFFIXES = (".png", ".pdf", ".svg")
@@ -90,7 +90,7 @@ def _finish(figure: Any, axes: Any, label: str, path: str | os.PathLike[str] | N
         suffix = os.path.splitext(path)[1].lower()
         if suffix not in _SUFFIXES:
             raise ArgumentError(f"{os.fspath(path)}: figures are saved as {', '.join(_SUFFIXES)}")
-        with atomic_output(path) as temporary:
-            figure.savefig(temporary, format=suffix[1:], dpi=100)
+        with atomic_bytes(path) as buffer:
+            figure.savefig(buffer, format=suffix[1:], dpi=100)
     show_figures(show)
     return figure

@@ -13,7 +13,7 @@ from deepibl.history import Curves, History
 from deepibl.training.events import TrainingListener
 from deepibl.training.options import TrainingOptions
 from deepibl.training.state import TrainingState
-from matlab_compat.files import atomic_output
+from matlab_compat.files import atomic_bytes
 from matlab_compat.numeric import smooth
 
 DRAWN_NS = (1, 2, 5, 10, 30)
@@ -139,7 +139,7 @@ def _logarithmic(axes: Any, values: np.ndarray) -> None:
 
 
 def _write(figure: Any, path: str | os.PathLike[str], show: bool) -> Path:
-    with atomic_output(path) as temporary:
-        figure.savefig(temporary, dpi=_DPI, format="png")
+    with atomic_bytes(path) as buffer:
+        figure.savefig(buffer, dpi=_DPI, format="png")
     show_figures(show)
     return Path(path)

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from deepibl import network_layers  # noqa: F401  # registers NetVLAD's layers
-from deepibl.checkpoints import SessionFiles
+from deepibl.checkpoints import NO_STATE, SessionFiles
 from deepibl.errors import SessionError
 from deepibl.evaluation import best_epoch
 from deepibl.history import History
 from deepibl.training.options import TrainingOptions
 from deepibl.training.state import take_momentum
+from matlab_compat.damage import damage_as
 from matlab_compat.matfile import scalar
 from matlab_compat.simplenn import SimpleNN
 
@@ -108,6 +110,11 @@ def read_results(files: SessionFiles, n: int = 5) -> Results:
     Raises SessionError for a session without files, without a test yet, or not tested after every epoch.
     """
     variables = files.load(variables=("obj", "opts", "auxData"))
+    with damage_as(SessionError, files.latest, NO_STATE):
+        return _results(files, variables, n)
+
+
+def _results(files: SessionFiles, variables: Mapping[str, Any], n: int) -> Results:
     options = TrainingOptions.from_mapping(variables["opts"])
     if options.epochTestFrequency != 1:
         raise SessionError(
@@ -127,8 +134,10 @@ def read_session_network(files: SessionFiles, epoch: int) -> SimpleNN:
 
     Raises SessionError where there is no such file.
     """
-    net = SimpleNN.from_matlab(files.load(epoch, variables=("net",))["net"])
-    take_momentum(net)
+    struct = files.load(epoch, variables=("net",))["net"]
+    with damage_as(SessionError, files.epoch(epoch), NO_STATE):
+        net = SimpleNN.from_matlab(struct)
+        take_momentum(net)
     net.meta |= {"sessionID": files.session, "epoch": np.array([[float(epoch)]])}
     return net
 

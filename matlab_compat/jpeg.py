@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 178_956_970  # beyond it a file is taken for a decompression bomb; the limit Pillow has
 
+# more than a byte of a file can hold: a JPEG needs a bit a block of 8 x 8, other formats pack bits as zlib
+# does at best; pictures of up to CHECKED_PIXELS are decoded whatever their file's size (a truncated one is
+# filled)
+PIXELS_A_BYTE = 2 * 8 * 64
+ANY_PIXELS_A_BYTE = 8 * 1040
+CHECKED_PIXELS = 1 << 24
+
 _START = b"\xff\xd8"
 _PADDING = b"\xff\xd9" * 0x8000  # end-of-image markers, longer than the longest segment of a JPEG
 
@@ -80,7 +87,7 @@ def _opened(data: bytes, name: str) -> "Image":
     from PIL.JpegImagePlugin import JpegImageFile
 
     image = JpegImageFile(io.BytesIO(data + _PADDING))
-    check_size(image.height, image.width, name)
+    check_size(image.height, image.width, name, len(data), PIXELS_A_BYTE)
     return image
 
 
@@ -95,10 +102,17 @@ def _naming(name: str) -> Iterator[None]:
         raise ImageReadError(f"{name}: a damaged JPEG file, or of a kind not known: {error}") from error
 
 
-def check_size(height: int, width: int, name: str) -> None:
-    """Raises ImageReadError for an image without pixels or with more than MAX_PIXELS."""
-    if not 0 < height * width <= MAX_PIXELS:
+def check_size(height: int, width: int, name: str, nbytes: int, tightest: int) -> None:
+    """Raises ImageReadError for an image without pixels, with more than MAX_PIXELS, or with so many that a
+    file of `nbytes` cannot hold them: `tightest` pixels a byte at most.
+    """
+    pixels = height * width
+    if not 0 < pixels <= MAX_PIXELS:
         raise ImageReadError(f"{name}: {width} x {height} pixels; 1 to {MAX_PIXELS} can be decoded")
+    if pixels > max(CHECKED_PIXELS, nbytes * tightest):
+        raise ImageReadError(
+            f"{name}: it claims {width} x {height} pixels in {nbytes:,} bytes: it is damaged or was cut off"
+        )
 
 
 def as_tensor(image: "Image") -> torch.Tensor:

@@ -33,7 +33,7 @@ from deepibl.shipped import find_network
 from deepibl.sources import database_places
 from deepibl.terminal_preview import preview
 from deepibl.toycity import make_city
-from matlab_compat.files import atomic_output
+from matlab_compat.files import atomic_bytes
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script, it finds tests/
 
@@ -148,9 +148,9 @@ def _terminal(photos: Sequence[Path], out: Path) -> Path:
 
 
 def _as_jpeg(source: Path, out: Path, width: int | None = None) -> Path:
-    with Image.open(source) as picture, atomic_output(out) as temporary:
+    with Image.open(source) as picture, atomic_bytes(out) as buffer:
         shown = picture.convert("RGB") if width is None else _scaled(picture, width)
-        shown.save(temporary, "JPEG", quality=72, optimize=True)
+        shown.save(buffer, "JPEG", quality=72, optimize=True)
     return out
 
 
@@ -166,9 +166,9 @@ def _scaled(picture: Image.Image, width: int) -> Image.Image:
 
 def _save(picture: Image.Image, out: Path) -> Path:
     """As a PNG of 256 colours: half of the bytes."""
-    with atomic_output(out) as temporary:
+    with atomic_bytes(out) as buffer:
         small = picture.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
-        small.save(temporary, "PNG", optimize=True)
+        small.save(buffer, "PNG", optimize=True)
     return out
 
 

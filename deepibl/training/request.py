@@ -44,7 +44,7 @@ class Request:
         try:
             trainer, sets, options = json.loads(text)
             return cls(str(trainer), tuple(map(str, sets)), dict(options))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             return None
 
     def changes(self, before: "Request") -> list[str]:

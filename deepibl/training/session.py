@@ -2,17 +2,20 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from deepibl.checkpoints import SessionFiles, unfinished_session, write_json
+from deepibl import processes
+from deepibl.checkpoints import NO_STATE, SessionFiles, unfinished_session, write_json
 from deepibl.errors import SessionError
 from deepibl.feature_cache import initial_names
+from deepibl.feature_shards import require_visible
 from deepibl.network_prepare import prepare_for_training
 from deepibl.objectives import ObjectiveMaker
+from deepibl.processes import Team
 from deepibl.training.events import TrainingListener
 from deepibl.training.loop import train
 from deepibl.training.options import OPTION_NAMES, TrainingOptions
@@ -20,6 +23,9 @@ from deepibl.training.request import FREE_OPTIONS, Request
 from deepibl.training.speed import SpeedOptions, saved_speed
 from deepibl.training.state import TrainingState, restore, take_momentum
 from deepibl.training.step import Stepper
+from deepibl.training.together import Leading, follow, leading, tools_of
+from matlab_compat import matfile
+from matlab_compat.damage import damage_as
 from matlab_compat.errors import ArgumentError
 from matlab_compat.relja import relja_randomHex
 from matlab_compat.rng import rng
@@ -75,19 +81,71 @@ def run_session(
     options.outPrefix = options.outPrefix or course.prefix
     options.dbTrainName, options.dbValName = course.train_set.name, course.val_set.name
     request = Request.of(course.trainer.name, (course.train_set, course.val_set), given)
+    team = processes.team()
+    team.same("training", request.text)
+    if not team.leads:
+        return _follow(course, options.useGPU, team)
+    with leading(team) as others:
+        return _lead(course, options, speed, given, request, listeners, others)
+
+
+def _lead(
+    course: Course,
+    options: TrainingOptions,
+    speed: SpeedOptions,
+    given: Mapping[str, Any],
+    request: Request,
+    listeners: Iterable[TrainingListener],
+    others: Leading,
+) -> TrainingState:
+    """The session as process 0 runs it, or the only one."""
     files = SessionFiles(options.outPrefix, options.sessionID or _session(options, request))
     options.sessionID = files.session
     with files.locked():
         state = _state_to_begin_with(course, files, options, speed, given, request)
         files.remove_leftovers()
+        _tell_start(others, files, state)
         if state.complete and not files.unfinished.exists():
             _log.info("session %s is complete: nothing to do", files.session)
             return state
         write_json(files.unfinished, {"session": files.session, "command": request.text})
         state.trainer, state.command = course.trainer.name, request.text
         objective = course.trainer.objective(state.options)
-        train(state, course.train_set, course.val_set, objective, files, listeners)
+        train(state, course.train_set, course.val_set, objective, files, listeners, others)
         files.unfinished.unlink(missing_ok=True)
+    return state
+
+
+def _tell_start(others: Leading, files: SessionFiles, state: TrainingState) -> None:
+    """Gives the other processes the network and the options, by a file."""
+    if others.team.size == 1:
+        return
+    variables = state.to_matlab()
+    matfile.save(files.start, {name: variables[name] for name in ("net", "opts")})
+    names = {"prefix": files.prefix, "session": files.session}
+    others.begin({**names, "speed": asdict(state.speed), "size": files.start.stat().st_size})
+    files.start.unlink()
+
+
+def _follow(course: Course, use_gpu: bool, team: Team) -> TrainingState:
+    """The session as the processes beyond the first take part in it: a state with the network alone."""
+    start = team.lead(dict)
+    files = SessionFiles(start["prefix"], start["session"])
+    found: dict[str, Any] = {}
+
+    def read() -> None:
+        require_visible(files.start, start["size"])
+        found.update(matfile.load(files.start, ["net", "opts"]))
+
+    team.gather(read)
+    team.connect()
+    options = TrainingOptions.from_mapping(found["opts"])
+    options = replace(options, sessionID=files.session, outPrefix=files.prefix, useGPU=use_gpu)
+    net = SimpleNN.from_matlab(found["net"])
+    state = _state(course, options, SpeedOptions().changed(start["speed"]), net, {})
+    sets = (course.train_set, course.val_set)
+    with tools_of(state, course.trainer.objective(options), sets, TrainingListener(), team) as tools:
+        follow(team, tools)
     return state
 
 
@@ -162,6 +220,20 @@ def _from_file(
 ) -> TrainingState:
     """The state of a session file: of the epoch, or (None) the latest one, where it was interrupted."""
     variables = files.load(epoch)
+    path = files.latest if epoch is None else files.epoch(epoch)
+    with damage_as(SessionError, path, NO_STATE):
+        return _from_variables(course, files, (asked, speed), given, epoch, variables)
+
+
+def _from_variables(
+    course: Course,
+    files: SessionFiles,
+    settings: tuple[TrainingOptions, SpeedOptions],
+    given: Mapping[str, Any],
+    epoch: int | None,
+    variables: Mapping[str, Any],
+) -> TrainingState:
+    asked, speed = settings
     speed = speed.changed({**saved_speed(variables["auxData"].get("deepibl", {})), **given})
     options = TrainingOptions.from_mapping(variables["opts"])
     names = set(OPTION_NAMES if epoch is not None else FREE_OPTIONS) & set(given)

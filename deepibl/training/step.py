@@ -1,6 +1,6 @@
 """One step of training: forward through the layers that learn, loss, backward, and the original's SGD."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,6 +125,21 @@ class Stepper:
                 velocity.add_(gradient, alpha=-1 / pairs)
                 weight.add_(velocity, alpha=rate * each.rate)
             weight.grad = None
+
+    def take_gradients(self) -> dict[int, Tensor]:
+        """The gradients gathered so far, by position in `learned`; they are forgotten here."""
+        found = {at: each.weight.grad for at, each in enumerate(self.learned)}
+        self.clear()
+        return {at: gradient for at, gradient in found.items() if gradient is not None}
+
+    def add_gradients(self, gradients: Mapping[int, Tensor]) -> None:
+        """Adds gradients by position in `learned`, of any shape, to those gathered so far."""
+        for at, gradient in gradients.items():
+            weight = self.learned[at].weight
+            if weight.grad is None:
+                weight.grad = gradient.reshape(weight.shape).clone()
+            else:
+                weight.grad += gradient.reshape(weight.shape)
 
     def clear(self) -> None:
         """Forgets the gradients gathered so far."""

@@ -330,3 +330,17 @@ def test_going_on_needs_a_name_and_a_session(tmp_path):
         place.train(startEpoch=2)
     with pytest.raises(SessionError, match=r"session none has no .*epochs with a state: none"):
         place.train(startEpoch=2, sessionID="none")
+
+
+def test_a_kill_before_the_last_save_does_not_begin_another_epoch(whole, tmp_path):
+    place = Workplace(tmp_path)
+    place.train(sessionID="run", jitterFlip=True)
+    files = place.files("run")
+    state = files.load()
+    state["auxData"]["deepibl"]["complete"] = False  # as it is after the last epoch's own save
+    files.save(2, state)
+    note = {"session": "run", "command": state["auxData"]["deepibl"]["command"]}
+    files.unfinished.write_text(json.dumps(note))
+    place.train(sessionID="run", jitterFlip=True)
+    assert files.epochs() == [1, 2]
+    same(place.weights("run"), whole.weights("run"))
