@@ -44,6 +44,15 @@ def test_all_learn_what_process_0_says_and_what_each_has_done():
     assert found == [[rank, rank == 0, {"by": 0}, [0, 1, 4]] for rank in range(3)]
 
 
+def talk_long(count) -> list:
+    text = processes.team().lead(lambda: "é" * count)
+    return [len(text), set(text) == {"é"}, [len(each) for each in processes.team().gather(lambda: text)]]
+
+
+def test_texts_may_be_longer_than_a_value_of_the_store():
+    assert values(run_team(2, talk_long, 3_000_000)) == [[3_000_000, True, [3_000_000] * 2]] * 2
+
+
 def fail_in_turn() -> list:
     """Fails in one process after the other; what each process sees of it."""
     team, seen = processes.team(), []
