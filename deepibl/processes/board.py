@@ -162,4 +162,6 @@ def join() -> Board:
             f"process {os.environ['RANK']} of {os.environ['WORLD_SIZE']} could not meet the others at "
             f"{where}: {str(error).splitlines()[0]}. Start all of them, as torchrun does, or unset WORLD_SIZE"
         ) from error
-    return Board(PrefixStore("deepibl", store), rank, size, seconds)
+    # torchrun's store outlives its processes: started again by it (--max-restarts), they use other keys
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return Board(PrefixStore(f"deepibl/{size}/{attempt}", store), rank, size, seconds)
