@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from deepibl.features import extract_to_file, read_features
+from deepibl.mining import Features
 from deepibl.training.events import TrainingListener
 from deepibl.training.options import TrainingOptions
 from deepibl.trunk_cache import TrunkCache
-
-Features = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)

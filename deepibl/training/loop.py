@@ -9,9 +9,8 @@ import numpy as np
 
 from deepibl.checkpoints import SessionFiles
 from deepibl.errors import SessionError, TrainingError
-from deepibl.feature_cache import Features
 from deepibl.history import Curves
-from deepibl.mining import MinedTuple, mine_batch
+from deepibl.mining import Features, MinedTuple, mine_batch
 from deepibl.objectives import Objective
 from deepibl.processes.team import ALONE
 from deepibl.training.events import BatchReport, Listeners, TrainingListener
@@ -267,6 +266,6 @@ class _Training:
         try:
             self.save("stopped")
         except SessionError as error:
-            return f"{error} {before}."
+            return f"{error}. {before}."
         saved = self.files.epoch(state.epoch)
         return f"The state before it is saved as {saved}; the same command goes on from there."

@@ -92,4 +92,3 @@ def _at_least_zero(value: Any) -> bool:
 
 SPEED_OPTION_NAMES = tuple(each.name for each in fields(SpeedOptions))
 DIGIT_OPTIONS = tuple(each.name for each in fields(SpeedOptions) if each.metadata["changes_digits"])
-FREE_SPEED_OPTIONS = tuple(name for name in SPEED_OPTION_NAMES if name not in DIGIT_OPTIONS)

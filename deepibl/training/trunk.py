@@ -83,30 +83,35 @@ def open_trunk(
     if layer or not first:
         yield PlainTrunk(net, first)
         return
-    store = speed.trunkCache if speed.trunkCacheGB else "off"
-    if options.jitterScale and store != "off":
-        store = "off"
+    if options.jitterScale and speed.trunkCache != "off":
         tell("no trunk cache: under jitterScale every scale is another image")
-    places = folders(options.outPrefix, options.sessionID, team.rank)
-    cache = TrunkCache(
-        net,
-        first,
-        store=store,
-        dtype=speed.trunkCacheDtype,
-        folder=places[0],
-        spare=places[1],
-        images=_count(sets, options.jitterFlip) * team.local_size,
-        limit_gb=speed.trunkCacheGB or 1.0,
-        keep=speed.trunkCacheKeep,
-    )
-    with cache:
-        if store != "off":
+    with _cache(stepper, options, speed, sets, team) as cache:
+        if cache.store != "off":
             cache.open(os.path.join(sets[0].dbPath, sets[0].dbImageFns[0]))
             tell(f"maps below {net.names[first]}: {cache.store}, {cache.dtype} ({cache.reason})")
         yield cache
-    for folder in places:
+    for folder in folders(options.outPrefix, options.sessionID, team.rank):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
+
+
+def _cache(
+    stepper: Stepper, options: TrainingOptions, speed: SpeedOptions, sets: Sequence[Any], team: Team
+) -> TrunkCache:
+    off = bool(options.jitterScale) or not speed.trunkCacheGB
+    shared, own = folders(options.outPrefix, options.sessionID, team.rank)
+    return TrunkCache(
+        stepper.net,
+        stepper.first,
+        store="off" if off else speed.trunkCache,
+        dtype=speed.trunkCacheDtype,
+        folder=shared,
+        spare=own,
+        images=_count(sets, options.jitterFlip),
+        limit_gb=speed.trunkCacheGB or 1.0,
+        sharers=team.local_size,
+        keep=speed.trunkCacheKeep,
+    )
 
 
 def folders(prefix: str, session: str, process: int = 0) -> tuple[Path, Path]:

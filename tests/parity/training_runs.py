@@ -42,8 +42,8 @@ class Watch(TrainingListener):
         self.pairs.append(outcome.pairs)
 
     def batch_done(self, state, report):
-        weights = {key: weight.detach().clone() for key, weight in weights_of(state).items()}
-        momenta = {key: value.clone() for key, value in state.stepper.momentum.items()}
+        weights = {key: weight.detach().cpu().clone() for key, weight in weights_of(state).items()}
+        momenta = {key: value.cpu().clone() for key, value in state.stepper.momentum.items()}
         caches = [ids.copy() for ids in state.negative_caches]
         self.batches.append(
             {"report": report, "weights": weights, "momenta": momenta, "caches": caches, "order": state.order}
