@@ -31,7 +31,7 @@ def run(settings: Settings) -> Iterator[Table]:
     """The table of this benchmark."""
     if settings.smoke:
         return
-    height, width = (480, 640) if settings.full else (192, 256)
+    height, width = (480, 640) if settings.full else (128, 160)
     cores = len(os.sched_getaffinity(0))
     groups = 2 * cores
     with tempfile.TemporaryDirectory() as name:
