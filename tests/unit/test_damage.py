@@ -39,10 +39,12 @@ from deepibl.report.run import read_run
 from deepibl.sessions import read_results
 from deepibl.tensor_file import map_tensors, write_tensors
 from deepibl.torch_checkpoints import read_checkpoint
+from deepibl.torch_file import load_state
 from deepibl.trunk_store import FileStore
 from matlab_compat import matfile
 from matlab_compat.damage import damage_as
-from matlab_compat.errors import ImageReadError, MatFileError, NetworkFormatError
+from matlab_compat.errors import ArgumentError, ImageReadError, MatFileError, NetworkFormatError
+from matlab_compat.nn_conv import vl_nnconv
 from tests.reliability.crafted import CRAFTED
 from tests.tiny_training import Workplace
 
@@ -128,6 +130,7 @@ def test_the_position_of_a_decompression_bomb_is_an_error_of_ours(tmp_path: Path
         b'{"__metadata__": []}',
         b'{"__metadata__": {"a": 1}}',
         b'{"x": {"dtype": "F32", "shape": [1], "data_offsets": [0]}}',
+        b'{"x": {"dtype": [], "shape": [0], "data_offsets": [0, 0]}}',
         b'{"x": {"dtype": "F99", "shape": [0], "data_offsets": [0, 0]}}',
         b'{"x": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 0]}}',
         b'{"x": {"dtype": "F32", "shape": [4294967296, 4294967296], "data_offsets": [0, 0]}}',
@@ -199,6 +202,21 @@ def test_a_checkpoint_that_contains_itself_ends(tmp_path: Path) -> None:
     MAKERS["torch_mapping_that_contains_itself"](tmp_path / "a.pth")
     with pytest.raises(NetworkFormatError, match="unknown kind of checkpoint"):
         read_checkpoint(tmp_path / "a.pth")
+
+
+def test_a_checkpoint_of_the_old_form_is_read_and_one_that_claims_4_gb_of_text_is_refused(
+    tmp_path: Path,
+) -> None:
+    state = {"features.0.weight": torch.arange(6.0).reshape(2, 3), "epoch": 3}
+    torch.save(state, tmp_path / "a.pth", _use_new_zipfile_serialization=False)
+    found = load_state(tmp_path / "a.pth")
+    assert found["epoch"] == 3 and torch.equal(found["features.0.weight"], state["features.0.weight"])
+    content = (tmp_path / "a.pth").read_bytes()
+    text = content.index(b"X\x11\x00\x00\x00features.0.weight")
+    (tmp_path / "b.pth").write_bytes(content[: text + 1] + b"\xff\xff\xff\xff" + content[text + 5 :])
+    with pytest.raises(NetworkFormatError, match=r"b\.pth cannot be read as a file of tensors") as caught:
+        load_state(tmp_path / "b.pth")
+    assert not isinstance(caught.value.__cause__, MemoryError)
 
 
 def test_wrappers_around_a_checkpoint_are_taken_off(tmp_path: Path) -> None:
@@ -305,6 +323,21 @@ def test_a_session_whose_curves_are_no_numbers_is_refused(tmp_path: Path) -> Non
     matfile.save(files.latest, {"net": {}, **bad})
     with pytest.raises(SessionError, match=r"run_latest\.mat is not the state of a training session"):
         read_results(files)
+
+
+def test_a_session_whose_notes_are_no_struct_is_refused(tmp_path: Path) -> None:
+    files = Workplace(tmp_path).files("run")
+    files.latest.parent.mkdir(parents=True)
+    matfile.save(files.latest, {"auxData": np.ones((1, 1))})
+    with pytest.raises(SessionError, match=r"run_latest\.mat is not the state of a training session"):
+        files.request_before()
+
+
+def test_a_network_that_pads_or_strides_by_a_billion_is_refused() -> None:
+    x, filters = torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 1, 1)
+    for name in ("pad", "stride", "dilate"):
+        with pytest.raises(ArgumentError, match=rf"{name}.* is .*make no sense"):
+            vl_nnconv(x, filters, None, **{name: 10**9})
 
 
 def test_a_test_before_training_without_recall_is_none() -> None:
