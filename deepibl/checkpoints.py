@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from deepibl.errors import SessionError
 from deepibl.notes import read_note
 from matlab_compat import matfile
+from matlab_compat.damage import damage_as
 from matlab_compat.errors import MatFileError
 from matlab_compat.files import atomic_output
 
@@ -120,8 +121,9 @@ class SessionFiles:
         """What the latest state was asked for by, as text; "" where that is not known; None: no state."""
         if not self.latest.exists():
             return None
-        own = matfile.load(self.latest, ["auxData"])["auxData"].get("deepibl", {})
-        return matfile.text(own.get("command", ""))
+        aux = matfile.load(self.latest, ["auxData"])["auxData"]
+        with damage_as(SessionError, self.latest, NO_STATE):
+            return matfile.text(aux.get("deepibl", {}).get("command", ""))
 
     def remove(self) -> None:
         """Deletes all that the session has: states, features, curves and pictures."""

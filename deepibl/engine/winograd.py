@@ -28,7 +28,9 @@ POINTS = (0.0, 5 / 8, -5 / 8, 3 / 2, -3 / 2)
 TILE, WINDOW = 4, 6  # output and input pixels of a tile, a side
 NUMBERS = WINDOW * WINDOW
 STRIP_TILES = 96  # at a time: at least a row of tiles; 7 MB of transformed input with 512 channels
-LEAST = 48  # channels, below which the transforms cost more than the products save
+LEAST = (
+    96  # channels, below which the transforms cost more than the products save (benchmarks/convolution.py)
+)
 
 
 class Transforms(NamedTuple):
