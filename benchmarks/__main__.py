@@ -25,6 +25,7 @@ BENCHMARKS = (
     "growth",
     "scale",
     "loading",
+    "processes",
 )
 
 

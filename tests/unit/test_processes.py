@@ -6,7 +6,7 @@ import pytest
 
 from deepibl import processes
 from matlab_compat.errors import ArgumentError, ImageReadError
-from tests.teams import die, needs_fork, run_team, values
+from tests.teams import die, meeting_place, needs_fork, run_team, values
 
 pytestmark = needs_fork
 
@@ -42,6 +42,28 @@ def talk() -> list:
 def test_all_learn_what_process_0_says_and_what_each_has_done():
     found = values(run_team(3, talk))
     assert found == [[rank, rank == 0, {"by": 0}, [0, 1, 4]] for rank in range(3)]
+
+
+def say(word) -> list:
+    team = processes.team()
+    return [team.lead(lambda: word), team.gather(lambda: word)]
+
+
+def test_processes_that_torchrun_starts_again_do_not_hear_those_before():
+    store = meeting_place()
+    for attempt, word in enumerate(["first", "second"]):
+        environment = {"TORCHELASTIC_RESTART_COUNT": str(attempt)}
+        found = values(run_team(2, say, word, store=store, environment=environment))
+        assert found == [[word, [word, word]]] * 2
+
+
+def talk_long(count) -> list:
+    text = processes.team().lead(lambda: "é" * count)
+    return [len(text), set(text) == {"é"}, [len(each) for each in processes.team().gather(lambda: text)]]
+
+
+def test_texts_may_be_longer_than_a_value_of_the_store():
+    assert values(run_team(2, talk_long, 3_000_000)) == [[3_000_000, True, [3_000_000] * 2]] * 2
 
 
 def fail_in_turn() -> list:
