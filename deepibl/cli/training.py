@@ -97,6 +97,8 @@ def train(
         dataset, root, train_set, val_set, (train_queries, val_queries),
         posDistThr=threshold, nonTrivPosDistSqThr=training_threshold**2,
     )  # fmt: skip
+    for each in sets:
+        each.check_images()
     done = getattr(trainers, LOSSES[loss])(
         *sets, paths=where, listeners=_listeners(tensorboard), restart=restart, weights=net_weights, **given
     )
