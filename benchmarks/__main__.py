@@ -15,7 +15,7 @@ import torch
 from benchmarks.measure import Settings, Table, peaks
 from deepibl.engine import onednn
 
-BENCHMARKS = ("extraction", "aggregation", "search", "growth", "loading")
+BENCHMARKS = ("extraction", "aggregation", "search", "growth", "scale", "loading")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

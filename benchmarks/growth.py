@@ -1,37 +1,29 @@
-"""Time and memory as work grows: search, exact and compressed, and the bookkeeping of a data set."""
+"""Time and memory as work grows: bookkeeping, mining, search; and one large index, exact and compressed."""
 
 from __future__ import annotations
 
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.generated import PLACE, new_pictures, write_descriptors
 from benchmarks.measure import Settings, Table, peak_memory, require
-from deepibl.positions import ClosePosition
-from deepibl.search import nearest
-from deepibl.search_compressed import CompressedIndex
+from deepibl.datasets import PlaceDataset
+from deepibl.index import PlaceIndex
+from deepibl.index_file import check_file
+from deepibl.mining import mine
+from deepibl.objectives import weakly
+from deepibl.search_compressed import CompressedIndex, found_again
+from deepibl.training.options import TrainingOptions
+from matlab_compat.rng import rng
 
 QUERIES, TOP = 100, 10
-SEED, SPREAD, PLACES = 5, 0.6, 20  # descriptors of 20 pictures a place lie around a common one
-
-
-def write_descriptors(path: Path, count: int, dim: int) -> np.ndarray:
-    """A float16 .npy file of unit vectors (count, dim), written a block at a time; memory-mapped."""
-    rows = np.lib.format.open_memmap(path, "w+", np.float16, (count, dim))
-    step = max(PLACES, (1 << 26) // dim // PLACES * PLACES)
-    for start in range(0, count, step):
-        random = np.random.Generator(np.random.SFC64([SEED, start]))
-        size = min(step, count - start)
-        block = random.standard_normal((-(-size // PLACES), dim), dtype=np.float32).repeat(PLACES, 0)[:size]
-        block += SPREAD * random.standard_normal((size, dim), dtype=np.float32)
-        rows[start : start + size] = block / np.linalg.norm(block, axis=1, keepdims=True)
-    rows.flush()
-    del rows
-    return np.load(path, mmap_mode="r")
+LIMIT = 8192  # MB of the process's own memory that one million descriptors may take
 
 
 def run(settings: Settings) -> list[Table]:
@@ -41,8 +33,7 @@ def run(settings: Settings) -> list[Table]:
     rows: list[Any] = []
     with tempfile.TemporaryDirectory() as folder:
         for count in sizes:
-            database = write_descriptors(Path(folder) / f"{count}.npy", count, dim)
-            rows += _of_size(count, database)
+            rows += _of_size(generated_index(Path(folder) / f"{count}.npy", count, dim))
     table = Table(
         f"Cost as work grows, {dim} dimensions, {QUERIES} queries",
         ["what", "images", "s", "us an image", "MB"],
@@ -52,68 +43,98 @@ def run(settings: Settings) -> list[Table]:
     return [table, _large(settings)]
 
 
-def _of_size(count: int, database: np.ndarray) -> list[Any]:
-    random = np.random.default_rng(count)
-    queries = database[random.integers(0, count, QUERIES)].astype(np.float32)
-    side = 10 * np.sqrt(count)
-    positions = random.uniform(0, side, (count, 2))
+def generated_index(path: Path, count: int, dim: int) -> PlaceIndex:
+    """An index of generated pictures: float16 descriptors mapped from `path`, a place every 10 m."""
+    side = int(np.ceil(np.sqrt(count / PLACE)))
+    place = np.arange(count) // PLACE
+    positions = np.stack([10.0 * (place % side), 10.0 * (place // side)], axis=1)
+    names = [f"{i:08d}.jpg" for i in range(count)]
+    return PlaceIndex(write_descriptors(path, count, dim), names, positions, "generated")
+
+
+def asked_rows(count: int) -> np.ndarray:
+    """The rows of which a new picture of the same place is asked for."""
+    return np.random.default_rng(count).integers(0, count, QUERIES)
+
+
+def timed(job: Callable[[], Any]) -> tuple[float, float, Any]:
+    """Seconds, MB of the process's own memory, and the result."""
+    result: list[Any] = []
+    start = time.perf_counter()
+    memory = peak_memory(lambda: result.append(job()))
+    return time.perf_counter() - start, memory, result[0]
+
+
+def _of_size(index: PlaceIndex) -> list[Any]:
+    rows = asked_rows(len(index))
+    queries = new_pictures(rows, index.dim)
+    dataset = PlaceDataset(
+        "g", index.names, index.positions, [f"q{i}" for i in range(QUERIES)], index.positions[rows] + 3.0
+    )
     jobs: dict[str, Callable[[], Any]] = {
-        "search, float16 memory-mapped": lambda: nearest(queries, database, TOP),
-        "bookkeeping: who is within 25 m of each image": lambda: _neighbours(positions),
+        "bookkeeping: a data set, and who is within 25 m of each image": lambda: _bookkeeping(index),
+        f"mining: tuples of {QUERIES} queries": lambda: _mined(dataset, queries, index.descriptors),
+        "search: exact, float16 memory-mapped": lambda: index.search(queries, TOP),
+        f"search: within 50 m, {QUERIES} positions": lambda: index.search(
+            queries, TOP, near=index.positions[rows], within=50.0
+        ),
     }
-    rows = []
+    measured = []
     for name, job in jobs.items():
-        found: list[float] = []
-
-        def timed(job: Callable[[], Any] = job, found: list[float] = found) -> None:
-            start = time.perf_counter()
-            job()
-            found.append(time.perf_counter() - start)
-
-        memory = peak_memory(timed)
-        timed()
-        seconds = min(found)
-        rows.append([name, count, f"{seconds:.3f}", f"{seconds / count * 1e6:.1f}", f"{memory:.0f}"])
-    return rows
+        _, memory, _ = timed(job)
+        seconds = min(timed(job)[0] for _ in range(2))
+        count = len(index)
+        measured.append([name, count, f"{seconds:.3f}", f"{seconds / count * 1e6:.1f}", f"{memory:.0f}"])
+    return measured
 
 
-def _neighbours(positions: np.ndarray) -> int:
-    near = ClosePosition(positions, 25.0)
-    return sum(len(near.getPosIDs(position)[0]) for position in positions)
+def _bookkeeping(index: PlaceIndex) -> int:
+    dataset = PlaceDataset("g", index.names, index.positions, ["q"], index.positions[:1])
+    return sum(len(dataset.cp.getPosIDs(position)[0]) for position in index.positions)
+
+
+def _mined(dataset: PlaceDataset, queries: np.ndarray, database: np.ndarray) -> list[Any]:
+    options, generator = TrainingOptions(), rng(43)
+    nothing = np.zeros(0, np.int64)
+    select = weakly(options).select
+    return [
+        mine(dataset, query, (queries, database), nothing, options, generator, select)
+        for query in range(QUERIES)
+    ]
 
 
 def _large(settings: Settings) -> Table:
-    """Exact and compressed search in one large memory-mapped file."""
+    """Exact and compressed search in one large memory-mapped index file."""
     count, dim = (600, 16) if settings.smoke else (1_000_000, 4096) if settings.full else (50_000, 1024)
-    rows: list[Any] = []
+    table: list[Any] = []
+
+    def job(name: str, work: Callable[[], Any], told: Callable[[Any], str] = lambda _: "") -> Any:
+        seconds, memory, result = timed(work)
+        require(memory < LIMIT, f"{name}: {memory:.0f} MB, above {LIMIT}")
+        table.append([name, f"{seconds:.2f}", f"{memory:.0f}", told(result)])
+        return result
+
     with tempfile.TemporaryDirectory() as folder:
-        database = write_descriptors(Path(folder) / "large.npy", count, dim)
-        random = np.random.default_rng(0)
-        queries = database[random.integers(0, count, QUERIES)].astype(np.float32)
-        queries += SPREAD / dim**0.5 * random.standard_normal(queries.shape, dtype=np.float32)
-        kept: dict[str, Any] = {}
-
-        def job(name: str, work: Callable[[], Any]) -> None:
-            start = time.perf_counter()
-            memory = peak_memory(lambda: kept.__setitem__(name, work()))
-            rows.append([name, f"{time.perf_counter() - start:.2f}", f"{memory:.0f}", _recall(kept, name)])
-            limit = 8192
-            require(memory < limit, f"{name}: {memory:.0f} MB, above {limit}")
-
-        job("exact", lambda: nearest(queries, database, TOP))
-        job("IVF-PQ, built", lambda: CompressedIndex.build(database, code_bytes=min(64, dim)))
-        for probes in (8, 32):
+        raw, path = Path(folder) / "raw.npy", Path(folder) / "large.idx"
+        made = generated_index(raw, count, dim)
+        job("index file written, checksums and all", lambda: made.save(path))
+        raw.unlink()
+        job("every checksum compared", lambda: check_file(path))
+        index = job("opened", lambda: PlaceIndex.load(path))
+        queries = new_pictures(asked_rows(count), dim)
+        exact = job("exact", lambda: index._searcher.nearest(queries, TOP))[0]
+        job("within 50 m, one position", lambda: index.search(queries, near=(500.0, 500.0), within=50.0))
+        compressed = job("IVF-PQ built", lambda: CompressedIndex.build(index.descriptors))
+        for effort in (8, 32, 128):
             job(
-                f"IVF-PQ, {probes} lists",
-                lambda probes=probes: kept["IVF-PQ, built"].nearest(queries, TOP, probes=probes),
+                f"IVF-PQ, {effort} lists",
+                lambda effort=effort: compressed.nearest(queries, TOP, effort=effort)[0],
+                lambda ids: f"{found_again(ids, exact):.3f}",
             )
-    require(float(rows[-1][3]) > 0.5, f"IVF-PQ finds only {rows[-1][3]} of the neighbours")
-    title = f"{QUERIES} queries in {count:,} x {dim} float16 descriptors, memory-mapped"
-    return Table(title, ["how", "s", "MB", f"recall of the exact top {TOP}"], rows)
-
-
-def _recall(kept: dict[str, Any], name: str) -> str:
-    if not isinstance(kept[name], tuple):
-        return ""
-    pairs = zip(kept[name][0], kept["exact"][0], strict=True)
-    return f"{np.mean([len(set(a) & set(b)) / TOP for a, b in pairs]):.3f}"
+        with_lists = replace(index, structure=compressed.structure)
+        job("IVF-PQ: index file written", lambda: with_lists.save(Path(folder) / "lists.idx"))
+        again = job("IVF-PQ: opened", lambda: PlaceIndex.load(Path(folder) / "lists.idx"))
+        job("IVF-PQ: asked from the file", lambda: again.search(queries, TOP))
+    require(float(table[-4][3]) > 0.5, f"IVF-PQ finds only {table[-4][3]} of the neighbours")
+    title = f"{QUERIES} queries in an index of {count:,} x {dim} float16 descriptors, memory-mapped"
+    return Table(title, ["how", "s", "MB", f"recall of the exact top {TOP}"], table)

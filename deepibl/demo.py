@@ -47,7 +47,7 @@ def run_demo(
             f"2. An index of it, by the network {NETWORK} that ships (nothing in it was trained by gradients)"
         )
         index, _ = build_index(net, database_places(city, city.parent), place / "city.idx", network_path=path)
-        say(f"   {len(index)} images, {index.descriptors.shape[1]} numbers each\n")
+        say(f"   {len(index)} images, {index.dim} numbers each\n")
         say("3. Recall@N: how often one of the first N answers is within 25 m of the photo asked for")
         evaluation = evaluate_index(net, place / "city.idx", city, root=city.parent, label=NETWORK)
         say(recall_table(evaluation, most=25))

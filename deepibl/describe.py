@@ -81,14 +81,15 @@ def inference(net: nn.Module, device: str | torch.device | None = None) -> Itera
     was_training = net.training
     net.to(target).eval()
     try:
-        with torch.inference_mode(), _exact_convolutions(target):
+        with torch.inference_mode(), exact_convolutions(target):
             yield target
     finally:
         net.train(was_training)
 
 
 @contextmanager
-def _exact_convolutions(device: torch.device) -> Iterator[None]:
+def exact_convolutions(device: torch.device) -> Iterator[None]:
+    """Within it cuDNN's convolutions are deterministic and in full float32 (no TF32)."""
     if device.type != "cuda":
         yield
         return

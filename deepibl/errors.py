@@ -9,7 +9,9 @@ DeepIBLError
 ├── IndexFileError         an index that cannot be read or is not whole
 ├── NetworkMismatchError   features or an index made by another network
 ├── DownloadError          a download that failed or is not what was asked for
+├── PageError              a page that cannot be served, or a request that it refuses
 ├── ReportError            a report that cannot be read, or made
+├── ProcessError           another process of the job failed, is lost, or does something else
 ├── SessionError           a training session that cannot be read, saved or gone on with
 └── TrainingError          a training that cannot go on
 """
@@ -64,8 +66,16 @@ class SessionError(DeepIBLError):
     """A training session that cannot be read, saved or gone on with."""
 
 
+class ProcessError(DeepIBLError):
+    """Another process of the same job failed, is lost, or was asked for something else."""
+
+
 class TrainingError(DeepIBLError):
     """A training that cannot go on; the message says from where it can be started again."""
+
+
+class PageError(DeepIBLError):
+    """A page that cannot be served, or a request that it refuses."""
 
 
 class ReportError(DeepIBLError):

@@ -66,6 +66,22 @@ class RecallResult:
         rows = {name: np.isin(self.query_ids, ids) for name, ids in self.groups.items()}
         return {name: self.found[row].mean(axis=0) for name, row in rows.items() if row.any()}
 
+    def as_plain(self) -> dict[str, Any]:
+        """All of it as plain values, to be told to other processes."""
+        groups = {name: ids.tolist() for name, ids in self.groups.items()}
+        arrays = {name: getattr(self, name).tolist() for name in ("query_ids", "found", "found_print")}
+        return {"ns": [int(n) for n in self.ns], "print_n": self.print_n, "seconds": self.seconds,
+                "groups": groups, **arrays}  # fmt: skip
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> "RecallResult":
+        """The result that `as_plain` gave."""
+        ns, ids = tuple(plain["ns"]), np.asarray(plain["query_ids"], dtype=np.int64)
+        found = np.asarray(plain["found"], dtype=bool).reshape(len(ids), len(ns))
+        found_print = np.asarray(plain["found_print"], dtype=bool)
+        groups = {name: np.asarray(each, dtype=np.int64) for name, each in plain["groups"].items()}
+        return cls(ns, ids, found, plain["print_n"], found_print, plain["seconds"], groups)
+
     def table(self) -> str:
         """The lines that the original prints: N of three digits, recall of four decimals."""
         return "".join(f"{n:03d} {recall:.4f}\n" for n, recall in zip(self.ns, self.recalls, strict=True))

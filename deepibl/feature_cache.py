@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 from deepibl.features import extract_to_file, read_features
 from deepibl.training.events import TrainingListener
 from deepibl.training.options import TrainingOptions
+from deepibl.trunk_cache import TrunkCache
 
 Features = tuple[np.ndarray, np.ndarray]
 
@@ -20,11 +21,14 @@ class FeatureMaker:
     """Computes features of data sets with a network in training, into files of MATLAB's layout.
 
     net: on its device. Features are computed in test mode; the network's mode is put back afterwards.
+    trunk: gives the maps of the lower layers; None: the whole network runs. precision: fp32, or bf16.
     """
 
     net: Any
     options: TrainingOptions
     listener: TrainingListener
+    trunk: TrunkCache | None = None
+    precision: str = "fp32"
 
     def files(self, dataset: Any, queries: str, database: str) -> Features:
         """Features (queries (Q, D), database (N, D)) of these files, computed where they are not there.
@@ -69,6 +73,8 @@ class FeatureMaker:
                 path,
                 batch_size=self.options.computeBatchSize,
                 device=str(next(self.net.parameters()).device),
+                precision=self.precision,
+                trunk=self.trunk,
             )
         finally:
             self.net.train(training)

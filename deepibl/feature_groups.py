@@ -1,7 +1,9 @@
 """Describing a group of consecutive images: batches by size, rows in order, failures by name."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,12 +48,20 @@ class GroupDescriber:
         self._resize = resize
         self._dim: int | None = None
 
-    def load(self, number: int) -> Tensor:
+    def load(self, number: int) -> Any:
         """Image `number` as (1 or 3, H, W), bytes or float32. Raises ImageReadError."""
         return load_pixels(self._paths[number], self._resize)
 
+    def ready(self, loaded: Any) -> Tensor:
+        """What `load` gave as what is put into batches by its size, (C, H, W)."""
+        return loaded
+
+    def batch(self, ready: list[Tensor]) -> Tensor:
+        """A batch of one size as the network's input (N, C, H, W)."""
+        return self._net.prepare(to_batch(ready, self._device))  # type: ignore[operator]
+
     def describe(
-        self, stream: Iterator[Loaded], length: int, advance: Callable[[int], None]
+        self, stream: Iterator[Loaded[Any]], length: int, advance: Callable[[int], None]
     ) -> tuple[list[int], np.ndarray, list[Failure]]:
         """The next `length` images of the stream: ascending ids, rows (n, D) float32, and failures.
 
@@ -62,20 +72,27 @@ class GroupDescriber:
         failures: list[Failure] = []
         described: list[tuple[list[int], Tensor]] = []
 
+        def fail(ids: list[int], reasons: list[str]) -> None:
+            failures.extend(map(self._failure, ids, reasons))
+            advance(len(ids))
+
         def run(batch: Batch) -> None:
             ids = [number for number, _ in batch]
             features = self._describe_batch([image for _, image in batch])
             if isinstance(features, Tensor):
                 described.append((ids, features))
+                advance(len(ids))
             else:
-                failures.extend(self._failure(number, f"{self._paths[number]}: {features}") for number in ids)
-            advance(len(ids))
+                fail(ids, [f"{self._paths[number]}: {features}" for number in ids])
 
-        for number, image in islice(stream, length):
-            if isinstance(image, ImageReadError):
-                failures.append(self._failure(number, str(image)))
-                advance(1)
-            elif batch := batcher.add(number, image):
+        for number, loaded in islice(stream, length):
+            if isinstance(loaded, ImageReadError):
+                fail([number], [str(loaded)])
+                continue
+            ready = self._attempt(partial(self.ready, loaded), 1)
+            if isinstance(ready, str):
+                fail([number], [f"{self._paths[number]}: {ready}"])
+            elif batch := batcher.add(number, ready):
                 run(batch)
         for batch in batcher.rest():
             run(batch)
@@ -83,26 +100,36 @@ class GroupDescriber:
 
     def _describe_batch(self, images: list[Tensor]) -> Tensor | str:
         """Rows (n, D), or why the network cannot take images of this size."""
-        prepared = self._net.prepare(to_batch(images, self._device))  # type: ignore[operator]
+        size = f"{images[0].shape[2]} x {images[0].shape[1]} pixels"
+        features = self._attempt(
+            lambda: describe_prepared(self._net, self.batch(images), self._precision, self._engine),
+            len(images),
+            f" of {size}",
+        )
+        if isinstance(features, str):
+            return features
+        if self._dim is None:
+            self._dim = features.shape[1]
+        if features.shape[1] != self._dim:
+            raise ExtractionError(
+                f"the network gives {features.shape[1]} numbers for an image of {size} and "
+                f"{self._dim} for others: end it with a pooling layer, or give resize=(height, width)"
+            )
+        return features
+
+    def _attempt(self, compute: Callable[[], Tensor], count: int, size: str = "") -> Tensor | str:
+        """What is computed from `count` images, or why the network cannot take them."""
         try:
-            features = describe_prepared(self._net, prepared, self._precision, self._engine)
+            return compute()
         except torch.OutOfMemoryError as error:
             raise ExtractionError(
-                f"out of memory on {self._device} with {len(images)} images of {_size(prepared)}; "
+                f"out of memory on {self._device} with {count} images{size}; "
                 f"give a batch_size below {self._batch_size}, or resize: {error}"
             ) from error
         except (MatlabCompatError, RuntimeError) as error:
             if _is_device_error(error):
                 raise
-            return f"the network cannot take an image of {_size(prepared)}: {error}"
-        if self._dim is None:
-            self._dim = features.shape[1]
-        if features.shape[1] != self._dim:
-            raise ExtractionError(
-                f"the network gives {features.shape[1]} numbers for an image of {_size(prepared)} and "
-                f"{self._dim} for others: end it with a pooling layer, or give resize=(height, width)"
-            )
-        return features
+            return f"the network cannot take an image{size}: {error}"
 
     def _in_order(
         self, described: list[tuple[list[int], Tensor]], failures: list[Failure]
@@ -126,10 +153,6 @@ class GroupDescriber:
 
 def _sorted(failures: list[Failure]) -> list[Failure]:
     return sorted(failures, key=lambda failure: failure.index)
-
-
-def _size(batch: Tensor) -> str:
-    return f"{batch.shape[3]} x {batch.shape[2]} pixels"
 
 
 def _is_device_error(error: Exception) -> bool:

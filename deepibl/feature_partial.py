@@ -4,11 +4,15 @@ Beside NAME lie NAME.part, the descriptors as they come (float32, row i at byte 
 the journal: what is being computed (network, images, settings) and which groups of images are done. A
 group's rows are on the disk before the journal says so; a group that was cut off is computed again as a
 whole, in the same batches, so the finished file has the same bytes as that of a run without a break.
+
+Of several processes, process 0 writes NAME.part, each other one a shard NAME.part.0001 … of the same form;
+process 0 takes the shards over (`feature_shards`), and so does whoever goes on after a kill.
 """
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from glob import escape
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +22,8 @@ from deepibl.errors import FeatureFileError
 from deepibl.feature_files import suffix_of, write_features
 from matlab_compat.files import atomic_output
 
+Advance = Callable[[int], None]  # told how many more images are through
+
 _FORMAT = "deepibl-partial-features/1"
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
 
@@ -26,21 +32,28 @@ class PartialFeatures:
     """Descriptors of `count` images on their way to `out`, in groups of `group_size` consecutive images.
 
     identity: plain values that say what is computed; a journal with others is not resumed but replaced.
-    A journal that fits keeps its own group size. Use as a context manager: the file is open, and locked
-    against a second process, inside. Raises FeatureFileError if another process is writing it.
+    A journal that fits keeps its own group size. shard: the number of a process that leaves the file to
+    another one. Use as a context manager: the file is open, and locked against a second process, inside.
+    Raises FeatureFileError if another process is writing it.
     """
 
     def __init__(
-        self, out: str | os.PathLike[str], identity: Mapping[str, Any], count: int, group_size: int
+        self,
+        out: str | os.PathLike[str],
+        identity: Mapping[str, Any],
+        count: int,
+        group_size: int,
+        shard: int = 0,
     ) -> None:
         self.out = Path(out)
-        self.part = self.out.with_name(self.out.name + ".part")
+        self.part = self.out.with_name(self.out.name + ".part" + (f".{shard:04d}" if shard else ""))
         self.count = count
         self.group_size = group_size
         self.dim: int | None = None
         self.done: set[int] = set()
         self._journal = self.part.with_name(self.part.name + ".json")
         self._identity = dict(identity)
+        self._shard = shard
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> "PartialFeatures":
@@ -52,6 +65,9 @@ class PartialFeatures:
             self._file.close()
             raise
         self._resume()
+        if not self._shard:
+            for number in self._shards():
+                self.take_over(number)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -64,6 +80,11 @@ class PartialFeatures:
         """All groups, as ranges of image ids."""
         starts = range(0, self.count, self.group_size)
         return [range(start, min(start + self.group_size, self.count)) for start in starts]
+
+    @property
+    def todo(self) -> list[tuple[int, range]]:
+        """The groups that are not done, with their numbers."""
+        return [(number, group) for number, group in enumerate(self.groups) if number not in self.done]
 
     @property
     def images_done(self) -> int:
@@ -90,7 +111,40 @@ class PartialFeatures:
             os.fsync(self._opened.fileno())
         if len(ids) == len(group):
             self.done.add(number)
-            self._write_journal()
+            self.write_journal()
+
+    def together(self, compute: Callable[[Advance], Any], advance: Advance) -> Any:
+        """What `compute` gives, called with `advance`; with several processes: see `feature_shards`."""
+        return compute(advance)
+
+    def shard(self, number: int) -> "PartialFeatures":
+        """The shard of process `number` (from 1), not opened."""
+        return PartialFeatures(self.out, self._identity, self.count, self.group_size, number)
+
+    def take_over(self, number: int, groups: Iterable[int] | None = None) -> None:
+        """Copies rows out of a shard that nobody is writing: those of `groups`, or those done; removes it.
+
+        Raises FeatureFileError if their dimensions are not those of the rows here.
+        """
+        with self.shard(number) as shard:
+            if shard.group_size == self.group_size and shard.dim is not None:
+                self._copy(shard, sorted(shard.done - self.done) if groups is None else groups)
+            shard.discard()
+
+    def _copy(self, shard: "PartialFeatures", numbers: Iterable[int]) -> None:
+        self.dim = shard.dim if self.dim is None else self.dim
+        if self.dim is None or shard.dim != self.dim:
+            raise FeatureFileError(f"{self.part}: {self.dim} dimensions, but {shard.dim} in {shard.part}")
+        ranges = self.groups
+        for number in numbers:
+            start = ranges[number].start * self.dim * 4
+            shard._opened.seek(start)
+            self._opened.seek(start)
+            self._opened.write(shard._opened.read(len(ranges[number]) * self.dim * 4))
+        self._opened.flush()
+        os.fsync(self._opened.fileno())
+        self.done |= shard.done.intersection(numbers)
+        self.write_journal()
 
     def finish(self, kept: Sequence[int], names: Sequence[str], suffix: str | None = None) -> None:
         """Turns the rows of the images `kept` (ascending) into the file `out`; nothing partial stays.
@@ -132,7 +186,8 @@ class PartialFeatures:
         try:
             journal = json.loads(self._journal.read_text(encoding="utf-8"))
             fits = journal["identity"] == self._described()
-            group_size, dim, done = int(journal["group_size"]), int(journal["dim"]), list(journal["done"])
+            group_size, dim, done = int(journal["group_size"]), journal["dim"], list(journal["done"])
+            dim = None if dim is None else int(dim)
         except (OSError, ValueError, KeyError, TypeError):
             fits = False
         if not fits:
@@ -140,14 +195,25 @@ class PartialFeatures:
             self._journal.unlink(missing_ok=True)
             return
         size = os.fstat(self._opened.fileno()).st_size
-        self.group_size, self.dim = group_size, dim
+        self.group_size = group_size
+        if dim is None:  # a journal of work that was only shared out
+            return
+        self.dim = dim
         groups = self.groups
         self.done = {n for n in done if 0 <= n < len(groups) and groups[n].stop * dim * 4 <= size}
+
+    def _shards(self) -> list[int]:
+        """The numbers of the shards that lie beside the file."""
+        found = (
+            path.name.rpartition(".")[2] for path in self.part.parent.glob(f"{escape(self.part.name)}.*")
+        )
+        return sorted(int(number) for number in found if number.isdigit())
 
     def _described(self) -> dict[str, Any]:
         return json.loads(json.dumps({"format": _FORMAT, "count": self.count, **self._identity}))
 
-    def _write_journal(self) -> None:
+    def write_journal(self) -> None:
+        """Notes what is done; before anything is, which groups there are."""
         content = {
             "identity": self._described(),
             "group_size": self.group_size,

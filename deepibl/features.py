@@ -6,13 +6,15 @@
 Images of any mix of sizes are put into batches of equal size within groups of consecutive images; a group's
 batches depend on its images alone, so a run that was killed and started again gives the same bytes.
 An image that cannot be used never leaves a silent gap: see `on_error`.
+
+Processes that torchrun started share the work; all call with the same arguments (`feature_shards`).
 """
 
 import hashlib
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
@@ -29,10 +31,13 @@ from deepibl.errors import ExtractionError
 from deepibl.failure import Failure, list_failures
 from deepibl.feature_files import read_features, suffix_of
 from deepibl.feature_groups import GroupDescriber, group_length
-from deepibl.feature_partial import PartialFeatures
+from deepibl.feature_shards import rows_in_memory, unfinished_file
+from deepibl.feature_trunk import TrunkDescriber
 from deepibl.loader import default_threads, load_in_order
 from deepibl.network_identity import digest, network_id
+from deepibl.processes import team
 from deepibl.progress import ProgressCallback, ProgressMeter, reporting
+from deepibl.trunk_cache import TrunkCache
 from matlab_compat.errors import ArgumentError
 from matlab_compat.image_network import ImageNetwork
 
@@ -82,7 +87,7 @@ def extract(
     Raises ArgumentError for settings out of range and an empty list.
     """
     run = _Run(net, images, root, batch_size, precision, engine, resize, num_threads, on_error)
-    memory = _InMemory(run.count, group_length(batch_size))
+    memory = rows_in_memory(run.identity, run.count, group_length(batch_size))
     failures = run.fill(memory, device, progress)
     kept = _others(run.count, failures)
     if on_error == "raise":
@@ -106,20 +111,23 @@ def extract_to_file(
     on_error: str = "raise",
     progress: ProgressCallback | bool | None = None,
     suffix: str | None = None,
+    trunk: TrunkCache | None = None,
 ) -> ExtractionReport:
     """Writes the descriptors of image files to a .bin, .npy or .h5 file (by its suffix, or `suffix`).
 
-    Takes what `extract` takes. Until it is whole, the file is called out.part, with a journal out.part.json
-    beside it; started again after a kill with the same network, images, resize and precision, the run goes
-    on where it was and the file has the same bytes (with the same batch_size and device).
+    Takes what `extract` takes. trunk: gives the maps of the network's lower layers, kept or computed; engine
+    and precision are then those of the layers above. Until it is whole, the file is called out.part, with a
+    journal out.part.json beside it; started again after a kill with the same network, images, resize and
+    precision, the run goes on where it was and the file has the same bytes (with the same batch_size and
+    device).
 
     on_error: "raise" keeps the good descriptors in out.part and raises ExtractionError, so that a run
     after the repair computes little; "skip" writes the rows of the images that worked (no file if none
     did). Raises also ArgumentError, and FeatureFileError if another process is writing the same file.
     """
-    run = _Run(net, names, root, batch_size, precision, engine, resize, num_threads, on_error)
+    run = _Run(net, names, root, batch_size, precision, engine, resize, num_threads, on_error, trunk)
     suffix_of(out, suffix)
-    with PartialFeatures(out, run.identity(), run.count, group_length(batch_size)) as partial:
+    with unfinished_file(out, run.identity(), run.count, group_length(batch_size)) as partial:
         failures = run.fill(partial, device, progress)
         if on_error == "raise":
             run.raise_if_any(failures, f"; the other descriptors are kept in {partial.part}, run it again")
@@ -144,6 +152,7 @@ class _Run:
     resize: int | Sequence[int] | None
     num_threads: int | None
     on_error: str
+    trunk: TrunkCache | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.names, str | os.PathLike):
@@ -169,54 +178,48 @@ class _Run:
             "resize": self.resize if self.resize is None else np.ravel(self.resize).tolist(),
             "precision": self.precision,
             "engine": self.engine,
+            **({"trunk": self.trunk.description} if self.trunk else {}),
         }
 
     def fill(
         self, sink: Any, device: str | torch.device | None, progress: ProgressCallback | bool | None
     ) -> list[Failure]:
-        """Computes what the sink, a `PartialFeatures` or `_InMemory`, lacks; gives the failures."""
-        paths = [os.path.join(self.root, name) for name in self.names]
-        todo = [(number, group) for number, group in enumerate(sink.groups) if number not in sink.done]
-        threads = default_threads() if self.num_threads is None else max(1, int(self.num_threads))
-        failures: list[Failure] = []
-        with reporting(progress, "extracting") as report, inference(self.net, device) as where:
+        """Computes what the sink, a `PartialFeatures` or `InMemory`, lacks; gives all processes' failures."""
+        with reporting(progress if team().leads else False, "extracting") as report:
             meter = ProgressMeter(self.count, report, already_done=sink.images_done)
-            engine = choose_engine(self.net, self.engine, self.precision, where)
-            _log.info("%s", engine)
-            describer = GroupDescriber(
-                self.net, where, paths, self.batch_size, self.precision, self.resize, engine
-            )
+            return sink.together(lambda advance: self._compute(sink, device, advance), meter.advance)
+
+    def _compute(
+        self, sink: Any, device: str | torch.device | None, advance: Callable[[int], None]
+    ) -> list[Failure]:
+        paths = [os.path.join(self.root, name) for name in self.names]
+        todo = sink.todo
+        asked = default_threads() // team().local_size if self.num_threads is None else self.num_threads
+        threads = max(1, int(asked))
+        failures: list[Failure] = []
+        with inference(self.net, device) as where:
+            describer = self._describer(where, paths)
             ids = chain.from_iterable(group for _, group in todo)
             ahead = 2 * self.batch_size + threads
             with closing(load_in_order(describer.load, ids, threads, ahead)) as stream:
                 for number, group in todo:
-                    kept, rows, failed = describer.describe(stream, len(group), meter.advance)
+                    kept, rows, failed = describer.describe(stream, len(group), advance)
                     sink.write(number, kept, rows)
                     failures += failed
         return failures
+
+    def _describer(self, where: torch.device, paths: list[str]) -> GroupDescriber:
+        if self.trunk is not None:
+            return TrunkDescriber(self.trunk, paths, self.batch_size, self.precision, self.engine)
+        engine = choose_engine(self.net, self.engine, self.precision, where)
+        _log.info("%s", engine)
+        return GroupDescriber(self.net, where, paths, self.batch_size, self.precision, self.resize, engine)
 
     def raise_if_any(self, failures: Sequence[Failure], rest: str = "") -> None:
         """Raises ExtractionError listing the failures, if there are any."""
         if failures:
             head = f"{len(failures)} of {self.count} images could not be described{rest}"
             raise ExtractionError(f"{head}:\n{list_failures(failures)}", failures)
-
-
-class _InMemory:
-    """Where `extract` keeps its rows; has the interface of `PartialFeatures`."""
-
-    images_done = 0
-
-    def __init__(self, count: int, group_size: int) -> None:
-        self.groups = [range(at, min(at + group_size, count)) for at in range(0, count, group_size)]
-        self.done: set[int] = set()
-        self.rows = np.zeros((count, 0), dtype=np.float32)
-
-    def write(self, number: int, ids: Sequence[int], rows: np.ndarray) -> None:
-        if len(ids) and not self.rows.shape[1]:
-            self.rows = np.zeros((len(self.rows), rows.shape[1]), dtype=np.float32)
-        if len(ids):
-            self.rows[np.asarray(ids)] = rows
 
 
 def _others(count: int, failures: Sequence[Failure]) -> np.ndarray:

@@ -58,6 +58,37 @@ def utm_to_latlon(east: float, north: float, zone: str) -> tuple[float, float]:
     return float(latitude), float(longitude)
 
 
+def parse_position(text: str, zone: str | None) -> tuple[float, float]:
+    """'EAST,NORTH' in metres or 'LAT,LON' in degrees as UTM east, north in metres of a zone.
+
+    Where a zone is known, two numbers within 90 and 180 are degrees: no place of a UTM zone has such metres.
+    Errors: DatasetError for anything but two numbers.
+    """
+    try:
+        first, second = (float(part) for part in text.split(","))
+    except ValueError:
+        raise DatasetError(
+            f"a position is EAST,NORTH in metres or LAT,LON in degrees, not {text!r}"
+        ) from None
+    if zone is None or abs(first) > 90 or abs(second) > 180:
+        return first, second
+    (east, north), *_ = latlon_to_utm(first, second, zone)[0].tolist()
+    return east, north
+
+
+def change_zone(positions: Any, old: str, new: str) -> np.ndarray:
+    """UTM positions (N, 2) in metres of one zone as those of another; NaN stays NaN. Errors: DatasetError."""
+    places = np.asarray(positions, dtype=np.float64)
+    if old == new:
+        return places
+    known = np.isfinite(places).all(axis=1)
+    changed = np.full(places.shape, np.nan)
+    if known.any():
+        degrees = np.array([utm_to_latlon(east, north, old) for east, north in places[known]])
+        changed[known] = latlon_to_utm(degrees[:, 0], degrees[:, 1], new)[0]
+    return changed
+
+
 def zone_of(latitude: float, longitude: float) -> str:
     """The UTM zone of a position in degrees, like '33N'; Norway's and Svalbard's exceptions included."""
     import utm
@@ -89,9 +120,14 @@ def photo_position(path: str | os.PathLike[str]) -> tuple[float, float] | None:
 
     try:
         with Image.open(path) as photo:
-            gps = photo.getexif().get_ifd(_GPS_IFD)
+            return exif_position(photo.getexif())
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as problem:
         raise DatasetError(f"{os.fspath(path)} cannot be read as an image: {problem}") from None
+
+
+def exif_position(exif: Any) -> tuple[float, float] | None:
+    """As `photo_position`, of the EXIF that Pillow has read of a picture."""
+    gps = exif.get_ifd(_GPS_IFD)
     latitude = _degrees(gps.get(2), gps.get(1), "S")
     longitude = _degrees(gps.get(4), gps.get(3), "W")
     if latitude is None or longitude is None or (latitude == 0 and longitude == 0):

@@ -58,8 +58,14 @@ def load_pixels(
 
     Bytes are a quarter of float32 to keep in memory and to send to a GPU.
     """
-    name = os.fspath(path)
-    pixels = jpeg.as_tensor(open_image(jpeg.read_bytes(path), name))
+    return scaled_pixels(open_image(jpeg.read_bytes(path), os.fspath(path)), resize, interpolation)
+
+
+def scaled_pixels(
+    image: "Image", resize: int | Sequence[int] | None = None, interpolation: str = "bilinear"
+) -> torch.Tensor:
+    """A Pillow image of mode L or RGB as `load_pixels` gives a file."""
+    pixels = jpeg.as_tensor(image)
     if resize is None:
         return pixels
     target = resize if isinstance(resize, int) else (int(resize[0]), int(resize[1]))

@@ -5,12 +5,14 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from typing import TypeVar
 
 import torch
 
 from matlab_compat.errors import ImageReadError
 
-Loaded = tuple[int, torch.Tensor | ImageReadError]
+Item = TypeVar("Item")
+Loaded = tuple[int, Item | ImageReadError]
 
 
 def default_threads() -> int:
@@ -19,15 +21,15 @@ def default_threads() -> int:
 
 
 def load_in_order(
-    load: Callable[[int], torch.Tensor], ids: Iterable[int], num_threads: int, look_ahead: int
-) -> Generator[Loaded, None, None]:
+    load: Callable[[int], Item], ids: Iterable[int], num_threads: int, look_ahead: int
+) -> Generator[Loaded[Item], None, None]:
     """Yields (id, load(id)) in the order of `ids`; where load raises ImageReadError, that error instead.
 
     At most `look_ahead` images that nobody has taken yet are held or being read. Any other exception of
     `load` is raised here. Leaving the loop early, by an exception too, stops the threads.
     """
     remaining = iter(ids)
-    waiting: deque[tuple[int, Future[torch.Tensor]]] = deque()
+    waiting: deque[tuple[int, Future[Item]]] = deque()
     pool = ThreadPoolExecutor(max(1, num_threads), thread_name_prefix="deepibl-loader")
     try:
         for number in islice(remaining, max(1, look_ahead)):
@@ -35,7 +37,7 @@ def load_in_order(
         while waiting:
             number, future = waiting.popleft()
             try:
-                result: torch.Tensor | ImageReadError = future.result()
+                result: Item | ImageReadError = future.result()
             except ImageReadError as error:
                 result = error
             for following in islice(remaining, 1):

@@ -54,9 +54,7 @@ class ClosePosition:
 
     def getPosIDs(self, utm: Any) -> tuple[np.ndarray, np.ndarray]:
         """Ids (M,) int64 within the limit of a position (2,), in cell order, and squared metres (M,)."""
-        position = np.asarray(utm, dtype=np.float64).ravel()
-        if position.shape != (2,):
-            raise DatasetError(f"a position is two numbers (east, north), not {np.shape(utm)}")
+        position = one_position(utm)
         if not (np.isfinite(position).all() and len(self._ids)):
             return np.zeros(0, np.int64), np.zeros(0)
         x, y = (int(v) for v in self._cells(position[None])[0])
@@ -88,6 +86,14 @@ class ClosePosition:
             return self._ids[:0]
         ends = np.searchsorted(self._keys, [self._key(left, y), self._key(right, y) + 1])
         return self._ids[ends[0] : ends[1]]
+
+
+def one_position(utm: Any) -> np.ndarray:
+    """A position (2,) float64 in metres. Errors: DatasetError for anything but two numbers."""
+    position = np.asarray(utm, dtype=np.float64).ravel()
+    if position.shape != (2,):
+        raise DatasetError(f"a position is two numbers (east, north), not {np.shape(utm)}")
+    return position
 
 
 def squared_metres(position: np.ndarray, others: np.ndarray) -> np.ndarray:

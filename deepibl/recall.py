@@ -18,6 +18,7 @@ from deepibl.evaluation import RecallResult, crop_features, recall_at_n
 from deepibl.features import extract, extract_to_file, read_features
 from deepibl.index import PlaceIndex
 from deepibl.networks import network_id
+from deepibl.processes import team
 from deepibl.sources import query_places
 
 StrPath = str | os.PathLike[str]
@@ -74,23 +75,30 @@ def evaluate_network(
     resize: shorter side of all images, in pixels; a data set's own rule for queries (Tokyo 24/7: 640) comes
     first. crop_to_dim: keep that many dimensions (0: all). settings: what `extract_to_file` takes.
     Errors: MissingImageError before anything is computed; ExtractionError when an image cannot be read: a
-    recall on fewer images would not be comparable.
+    recall on fewer images would not be comparable. Processes that torchrun started share the work, if all
+    call it; all get the result, only process 0 the descriptors.
     """
-    dataset.check_images()
+    processes = team()
+    processes.lead(dataset.check_images)
     identity = network_id(net)
     with ExitStack() as stack:
         folder = Path(features) if features is not None else None
-        folder = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deepibl-")))
+        if folder is None and processes.size == 1:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deepibl-")))
         parts = {}
         for which, names, root, size in (
             ("db", dataset.dbImageFns, dataset.dbPath, resize),
             ("q", dataset.qImageFns, dataset.qPath, dataset.query_resize or resize),
         ):
-            key = _digest([identity, names, os.path.abspath(root), size, settings.get("precision")])
-            file = folder / f"{Path(label).stem or 'net'}_{dataset.name}_{which}_{key}.bin"
-            if not file.exists():
-                extract_to_file(net, root, names, file, resize=size, **settings)
-            parts[which] = crop_features(read_features(file, count=len(names)), crop_to_dim)
+            if folder is None:  # a temporary folder of one machine is not seen by others
+                rows = extract(net, names, root=root, resize=size, **settings)
+            else:
+                key = _digest([identity, names, os.path.abspath(root), size, settings.get("precision")])
+                file = folder / f"{Path(label).stem or 'net'}_{dataset.name}_{which}_{key}.bin"
+                if not processes.lead(file.exists):
+                    extract_to_file(net, root, names, file, resize=size, **settings)
+                rows = read_features(file, count=len(names)) if processes.leads else np.zeros((0, 0))
+            parts[which] = crop_features(rows, crop_to_dim) if processes.leads else rows
     return _evaluation(dataset, label, identity, net, parts["q"], parts["db"])
 
 
@@ -130,9 +138,17 @@ def _evaluation(
     queries: np.ndarray,
     database: np.ndarray,
 ) -> Evaluation:
-    result = recall_at_n(queries, database, dataset)
     layers = list(getattr(net, "names", []))  # an extractor that is no SimpleNN has none
-    return Evaluation(dataset, network, identity, queries.shape[1], result, layers, queries, database)
+    found: list[RecallResult] = []
+
+    def measure() -> list[Any]:
+        found.append(recall_at_n(queries, database, dataset))
+        return [queries.shape[1], found[0].as_plain()]
+
+    dim, plain = team().lead(measure)
+    if found:
+        return Evaluation(dataset, network, identity, dim, found[0], layers, queries, database)
+    return Evaluation(dataset, network, identity, dim, RecallResult.from_plain(plain), layers)
 
 
 def _digest(values: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from deepibl.errors import FeatureFileError
+from deepibl.rows import RowView
 from matlab_compat.errors import ArgumentError
 from matlab_compat.yael import float_rows, search_checked, squared_norms
 
@@ -26,32 +27,34 @@ def nearest(queries: Any, database: Any, k: int, block: int = BLOCK) -> tuple[np
     >>> nearest([[0.0, 0.0]], [[3.0, 4.0], [1.0, 0.0]], k=2)
     (array([[1, 0]]), array([[ 1., 25.]], dtype=float32))
     """
-    if k < 1 or block < 1:
-        raise ArgumentError(f"k and block must be at least 1, not k={k!r}, block={block!r}")
-    searcher = Searcher(database)
-    rows = as_descriptors(queries, "queries")
-    parts = [searcher(rows[start : start + block], k) for start in range(0, len(rows), block)]
-    width = min(int(k), len(searcher.database))
-    empty = (np.zeros((0, width), np.int64), np.zeros((0, width), np.float32))
-    ids, distances = zip(empty, *parts, strict=True)
-    return np.concatenate(ids), np.concatenate(distances)
+    return Searcher(database).nearest(queries, k, block)
 
 
 class Searcher:
-    """A database (N, D), checked once and asked many times: `searcher(queries, k)` as in nearest."""
+    """A database (N, D), checked once and asked many times: `searcher(queries, k)` as in nearest.
 
-    def __init__(self, database: Any) -> None:
+    largest: its largest squared norm, from whoever checked it before (an index file): it is not read then.
+    """
+
+    def __init__(self, database: Any, largest: float | None = None) -> None:
         self.database = as_descriptors(database, "database", half=True)
-        self._largest = float(_norms(self.database, "database").max(initial=0))
+        self.largest = largest_norm(self.database, "database") if largest is None else largest
+
+    def nearest(self, queries: Any, k: int, block: int = BLOCK) -> tuple[np.ndarray, np.ndarray]:
+        """As the function of this name, a block of queries at a time."""
+        if k < 1 or block < 1:
+            raise ArgumentError(f"k and block must be at least 1, not k={k!r}, block={block!r}")
+        rows = as_descriptors(queries, "queries")
+        parts = [self(rows[start : start + block], k) for start in range(0, len(rows), block)]
+        width = min(int(k), len(self.database))
+        empty = (np.zeros((0, width), np.int64), np.zeros((0, width), np.float32))
+        ids, distances = zip(empty, *parts, strict=True)
+        return np.concatenate(ids), np.concatenate(distances)
 
     def __call__(self, queries: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
         rows = as_descriptors(queries, "queries")
-        if rows.shape[1] != self.database.shape[1]:
-            raise FeatureFileError(
-                f"the queries have {rows.shape[1]} dimensions, the database {self.database.shape[1]}: "
-                "both must come from the same network and be cropped alike"
-            )
-        largest = max(self._largest, float(_norms(rows, "queries").max(initial=0)))
+        require_same_width(rows, self.database)
+        largest = max(self.largest, largest_norm(rows, "queries"))
         k = min(int(k), len(self.database))
         if k == 0 or not len(rows):
             return np.zeros((len(rows), k), np.int64), np.zeros((len(rows), k), np.float32)
@@ -86,17 +89,29 @@ class BlockSearcher:
         return self.ids[row - self.start, :k], self.distances[row - self.start, :k]
 
 
-def as_descriptors(array: Any, what: str, half: bool = False) -> np.ndarray:
+def as_descriptors(array: Any, what: str, half: bool = False) -> Any:
     """Descriptors as C-ordered float32 (N, D), without a copy where they are that already.
 
-    half: float16 ones stay so (a memory-mapped database that is larger than memory).
+    half: float16 ones stay so (a memory-mapped database that is larger than memory); a RowView stays a view.
     Errors: FeatureFileError, naming `what`, for anything but a matrix of numbers.
     """
+    if half and isinstance(array, RowView):
+        return array
     return _refuse_as_features(partial(float_rows, half=half), array, what)
 
 
-def _norms(rows: np.ndarray, what: str) -> np.ndarray:
-    return _refuse_as_features(squared_norms, rows, what)
+def require_same_width(queries: Any, database: Any) -> None:
+    """Raises FeatureFileError unless queries (Q, D) and database (N, D) have the same D."""
+    if queries.shape[1] != database.shape[1]:
+        raise FeatureFileError(
+            f"the queries have {queries.shape[1]} dimensions, the database {database.shape[1]}: "
+            "both must come from the same network and be cropped alike"
+        )
+
+
+def largest_norm(rows: Any, what: str) -> float:
+    """The largest squared norm of rows (N, D). Errors: FeatureFileError, naming `what`, for NaN, infinity."""
+    return float(_refuse_as_features(squared_norms, rows, what).max(initial=0))
 
 
 def _refuse_as_features(check: Callable[[Any, str], np.ndarray], rows: Any, what: str) -> np.ndarray:

@@ -1,8 +1,7 @@
-"""Approximate search in millions of descriptors: a few dozen bytes each, the best ones measured exactly.
+"""Approximate search in millions of descriptors: a structure finds candidates, which are measured exactly.
 
-Descriptors are sorted into lists around centres (IVF) and kept as codes of a product quantiser (PQ). A query
-looks into a few lists, and the candidates found there are measured again against the descriptors themselves,
-which stay in their file:
+The descriptors themselves stay in their file (memory-mapped, float32 or float16); of each, the structure
+(`deepibl.search_structures`) keeps a code of a few dozen bytes and where it belongs:
 
     compressed = CompressedIndex.build(np.load("city.npy", mmap_mode="r"))
     ids, distances = compressed.nearest(queries, k=10)
@@ -18,98 +17,89 @@ from typing import Any
 import numpy as np
 
 from deepibl.errors import IndexFileError
-from deepibl.search import as_descriptors
+from deepibl.search import Searcher, as_descriptors, require_same_width
+from deepibl.search_structures import Structure, build_structure, read_structure
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import atomic_output
 
-BLOCK_ROWS = 16384  # of the database in memory at a time
-SAMPLE = 40  # training vectors for each list; faiss recommends 39 or more
+EFFORT = {"ivfpq": 32, "hnsw": 128}  # lists to look into; rows to remember on the way
 
 
 @dataclass(frozen=True)
 class CompressedIndex:
-    """An IVF-PQ index of `database` (N, D), float32 or float16, which may be memory-mapped."""
+    """A structure over `database` (N, D), float32 or float16, which may be memory-mapped or a row view."""
 
-    index: Any
-    database: np.ndarray
+    structure: Structure
+    database: Any
 
     @classmethod
-    def build(
-        cls, database: Any, *, lists: int | None = None, code_bytes: int = 64, seed: int = 0
-    ) -> CompressedIndex:
-        """Learns centres and codes from a random sample, then adds all rows, a block at a time.
+    def build(cls, database: Any, kind: str = "ivfpq", **settings: Any) -> CompressedIndex:
+        """Builds a structure, 'ivfpq' or 'hnsw', of all rows. settings: those of the structure's `build`.
 
-        lists: centres; None: about 2 sqrt(N), at most 4096. code_bytes: of one row's code; divides D.
         Raises ArgumentError for settings that do not fit, FeatureFileError for no matrix of numbers.
         """
-        import faiss
-
         rows = as_descriptors(database, "database", half=True)
-        count, dim = rows.shape
-        if not 1 <= code_bytes <= dim or dim % code_bytes:
-            raise ArgumentError(f"code_bytes={code_bytes} has to divide the {dim} dimensions")
-        if count < 2:
-            raise ArgumentError(f"{count} descriptors are too few for a compressed index; use nearest()")
-        wanted = min(4096, int(2 * np.sqrt(count))) if lists is None else lists
-        centres = max(1, min(int(wanted), count))
-        size = min(count, max(SAMPLE * centres, SAMPLE << bits_for(count)))
-        chosen = np.sort(np.random.default_rng(seed).choice(count, size, replace=False))
-        index = faiss.IndexIVFPQ(faiss.IndexFlatL2(dim), dim, centres, code_bytes, bits_for(count))
-        index.cp.seed = index.pq.cp.seed = seed + 1
-        index.cp.min_points_per_centroid = index.pq.cp.min_points_per_centroid = 1
-        index.train(rows[chosen].astype(np.float32))
-        for start in range(0, count, BLOCK_ROWS):
-            index.add(rows[start : start + BLOCK_ROWS].astype(np.float32, copy=False))
-        return cls(index, rows)
+        return cls(build_structure(kind, rows, **settings), rows)
 
     def nearest(
-        self, queries: Any, k: int, *, probes: int = 32, candidates: int | None = None
+        self, queries: Any, k: int, *, effort: int | None = None, candidates: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """About the nearest rows of each query: ids (Q, min(k, N)) int64, exact squared distances float32.
 
-        probes: lists to look into. candidates: rows whose codes are nearest that are measured exactly; None:
-        10 k. A place for which no candidate was found has id -1 and distance infinity.
+        effort: lists to look into (ivfpq, default 32), rows to remember on the walk (hnsw, 128). candidates:
+        rows that are measured exactly; None: 10 k. Equal distances come lowest id first, as in an exact
+        search. A place for which no candidate was found has id -1 and distance infinity.
         """
         rows = as_descriptors(queries, "queries")
+        require_same_width(rows, self.database)
         k = min(int(k), len(self.database))
-        if k < 1 or probes < 1:
-            raise ArgumentError(f"k and probes must be at least 1, not k={k}, probes={probes}")
-        self.index.nprobe = min(probes, self.index.nlist)
-        _, rough = self.index.search(rows, min(len(self.database), max(k, candidates or 10 * k)))
+        effort = EFFORT[self.structure.kind] if effort is None else effort
+        if k < 1 or effort < 1:
+            raise ArgumentError(f"k and effort must be at least 1, not k={k}, effort={effort}")
+        wanted = min(len(self.database), max(k, candidates or 10 * k))
+        rough = self.structure.candidates(rows, wanted, effort)
         ids = np.full((len(rows), k), -1, np.int64)
         distances = np.full((len(rows), k), np.inf, np.float32)
         for i, found in enumerate(rough):
             near = np.sort(found[found >= 0])
-            exact = np.square(self.database[near].astype(np.float64) - rows[i]).sum(1)
+            exact = np.square(self.database[near].astype(np.float64) - rows[i]).sum(1).astype(np.float32)
             order = np.argsort(exact, kind="stable")[:k]
             ids[i, : len(order)], distances[i, : len(order)] = near[order], exact[order]
         return ids, distances
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the codes and lists (not the descriptors); `path` is replaced only by a whole file."""
-        import faiss
+    def recall(self, queries: Any, k: int, **settings: Any) -> float:
+        """The share of the exact k nearest rows that `nearest` finds. settings: those of `nearest`."""
+        exact, _ = Searcher(self.database).nearest(queries, k)
+        return found_again(self.nearest(queries, k, **settings)[0], exact)
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the structure (not the descriptors); `path` is replaced only by a whole file."""
         with atomic_output(path) as temporary:
-            faiss.write_index(self.index, os.fspath(temporary))
+            self.structure.write(temporary)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], database: Any) -> CompressedIndex:
-        """Reads what `save` wrote, for the same descriptors. Raises IndexFileError if it is not that."""
-        import faiss
-
+    def load(cls, path: str | os.PathLike[str], database: Any, kind: str = "ivfpq") -> CompressedIndex:
+        """Maps what `save` wrote, for the same descriptors. Raises IndexFileError if it is not that."""
         try:
-            index = faiss.read_index(os.fspath(path))
-        except RuntimeError as problem:
-            raise IndexFileError(f"{path} is no index that faiss can read: {problem}") from problem
+            structure = read_structure(kind, np.memmap(path, np.uint8, "r"))
+        except (IndexFileError, OSError, ValueError) as problem:
+            raise IndexFileError(f"{path} cannot be used as an index: {problem}") from problem
         rows = as_descriptors(database, "database", half=True)
-        if (index.ntotal, index.d) != rows.shape:
-            raise IndexFileError(
-                f"{path} indexes {index.ntotal} descriptors of {index.d} dimensions, the database has "
-                f"{rows.shape[0]} of {rows.shape[1]}: give the database it was built from, or build it again"
-            )
-        return cls(index, rows)
+        require_fit(structure, rows, path)
+        return cls(structure, rows)
 
 
-def bits_for(count: int) -> int:
-    """Bits of each part of a code: 8, fewer where there are not rows enough to learn 256 values from."""
-    return max(1, min(8, int(np.log2(max(2, count // 4)))))
+def require_fit(structure: Structure, rows: Any, path: str | os.PathLike[str]) -> None:
+    """Raises IndexFileError, naming `path`, unless the structure has a row for each of `rows` (N, D)."""
+    if structure.shape != rows.shape:
+        raise IndexFileError(
+            f"{path} indexes {structure.shape[0]} descriptors of {structure.shape[1]} dimensions, the "
+            f"database has {rows.shape[0]} of {rows.shape[1]}: give the database it was built from, or build "
+            "it again"
+        )
+
+
+def found_again(found: np.ndarray, exact: np.ndarray) -> float:
+    """The share of the ids `exact` (Q, k) that stand in the same row of `found` (Q, any)."""
+    pairs = zip(found, exact, strict=True)
+    return float(np.mean([np.isin(wanted, answer).mean() for answer, wanted in pairs]))

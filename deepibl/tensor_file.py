@@ -7,12 +7,13 @@ size, and pages that are changed stay in this process ("copy on write"), so mapp
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from deepibl.rows import blocks
 from matlab_compat.files import atomic_output
 
 _CODES = {
@@ -37,9 +38,12 @@ _LONGEST_HEADER = 100 * 2**20
 
 
 def write_tensors(
-    path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray], strings: Mapping[str, str]
+    path: str | os.PathLike[str], tensors: Mapping[str, Any], strings: Mapping[str, str]
 ) -> None:
-    """Writes arrays (any shape and numeric class) and strings; `path` is replaced only by a whole file."""
+    """Writes arrays (any shape and numeric class) and strings; `path` is replaced only by a whole file.
+
+    tensors: arrays, or row views (`deepibl.rows`), which are read a block at a time.
+    """
     header: dict[str, Any] = {"__metadata__": dict(strings)}
     offset = 0
     ordered = sorted(tensors.items(), key=lambda item: -item[1].dtype.itemsize)  # so every array is aligned
@@ -51,9 +55,16 @@ def write_tensors(
     with atomic_output(path) as temporary, open(temporary, "wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for _, array in ordered:
-            file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+            for part in bytes_of(array):
+                file.write(part)
         file.flush()
         os.fsync(file.fileno())
+
+
+def bytes_of(array: Any) -> Iterator[memoryview]:
+    """The bytes of an array or a row view, in C order, a block at a time where it has more than one axis."""
+    for part in blocks(array) if array.ndim > 1 and array.size else (array,):
+        yield np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
 
 
 def read_strings(path: str | os.PathLike[str]) -> dict[str, str]:

@@ -8,48 +8,64 @@ begins:
         features = net(maps, start="conv5_1").flatten(1)
 
 An image's maps are known by the trunk's weights, the file (path, size, time of its last change) and the flip.
-Not for images that are scaled at random (jitterScale): every scale is another image; give store='off' then.
+They are computed image by image, so they have the same bits whatever is kept, in whichever order it is asked
+for. With dtype='fp16' they are rounded, whether kept or computed anew.
+Images that are resized (jitterScale) are never kept: every scale is another image; give store='off' then.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from deepibl.describe import device_of
+from deepibl.describe import device_of, to_batch
 from deepibl.engine import Engine, choose_engine
-from deepibl.images import read_image
+from deepibl.errors import FeatureFileError
+from deepibl.images import load_pixels
 from deepibl.network_identity import network_id
+from deepibl.trunk_choice import GIGABYTE, Choice, choose_place
 from deepibl.trunk_store import FileStore, MemoryStore, Store
 from matlab_compat.errors import ArgumentError, ImageReadError
 from matlab_compat.simplenn import LayerKey, SimpleNN
 
 STORES = ("auto", "ram", "disk", "off")
-DTYPES: dict[str, np.dtype[Any]] = {"fp32": np.dtype(np.float32), "fp16": np.dtype(np.float16)}
-CHUNK = 2  # images at once through the trunk: its first maps are the largest of all
-_GIGABYTE = 10**9
-_HALF_LARGEST = float(np.finfo(np.float16).max)
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
+MOST_GB = 1e6  # more than any machine has: what inf means
+KEPT = "kept"  # a file of this name in a folder says that its maps are to stay
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """An image on its way to its maps: those that were kept, (C, h, w), else its pixels, (1 or 3, H, W).
+
+    key: under which its maps are to be kept, '' for not at all.
+    """
+
+    key: str
+    maps: Tensor | None = None
+    pixels: Tensor | None = None
 
 
 class TrunkCache:
     """Maps of the layers below `first`, of image files; see the module.
 
     net: a SimpleNN on its device, whose layers below `first` (a name or position) stay as they are now.
-    store: 'ram', 'disk', 'off', or 'auto': memory if all maps fit into half of what is free, else disk if
-    they fit there, else off. dtype: 'fp32' (exact) or 'fp16' (half the space).
-    folder: where 'disk' keeps its files. images: how many there will be (a flip counts as one more each), for
-    'auto'. limit_gb: never keeps more; what is beyond is computed every time it is asked for.
-    keep: leave the files on disk for the next run at the end. engine: see `deepibl.engine`; 'torch' gives the
-    network's own digits.
+    store: 'ram', 'disk', 'off', or 'auto', see `deepibl.trunk_choice`; maps that an interrupted run left on
+    disk are gone on with. dtype: 'fp32' (exact) or 'fp16' (half the space).
+    folder: where 'disk' keeps its files, for all runs that can use them; spare: where, if another run has
+    those at this moment. images: how many there will be (a flip counts as one more each), for 'auto'.
+    limit_gb: never keeps more; what is beyond is computed every time it is asked for.
+    keep: leave the files on disk for later runs. engine: see `deepibl.engine`; 'torch' gives the network's
+    own digits.
 
     `store` says what was chosen, `reason` why; `computed` and `found` count images.
     """
@@ -62,6 +78,7 @@ class TrunkCache:
         store: str = "auto",
         dtype: str = "fp32",
         folder: str | os.PathLike[str] | None = None,
+        spare: str | os.PathLike[str] | None = None,
         images: int = 0,
         limit_gb: float = 50.0,
         keep: bool = False,
@@ -80,12 +97,86 @@ class TrunkCache:
         if not self.first:
             raise ArgumentError(f"layer {net.label(0)} is the first: there are no layers below it to keep")
         self.identity = network_id(net.with_layers(list(net)[: self.first]))
+        self.device, self.dtype = device_of(net), dtype
         self.computed = self.found = 0
-        self._wanted, self._folder, self._images = store, folder, images
-        self._limit, self._dtype = int(limit_gb * _GIGABYTE), dtype
-        self._engine: Engine = choose_engine(net, engine, "fp32", device_of(net), stop=self.first)
+        self._folders = [Path(each) / self._name for each in (folder, spare) if each is not None]
+        self._images, self._limit = images, int(min(limit_gb, MOST_GB) * GIGABYTE)
+        self._engine: Engine = choose_engine(net, engine, "fp32", self.device, stop=self.first)
         self._store: Store | None = None
+        self._opening = Lock()
         self.store, self.reason = store, "asked for"
+
+    @property
+    def description(self) -> str:
+        """What decides the maps' digits, beside the network and the images."""
+        return f"{self._engine.name}, {self.dtype}"
+
+    @property
+    def channels(self) -> int | None:
+        """Of the maps; None where that is not known."""
+        channels: int | None = 3
+        for layer in list(self.net)[: self.first]:
+            channels = layer.channels_out(channels)
+        return channels
+
+    def open(self, path: str | os.PathLike[str]) -> None:
+        """Opens the store, if it is not open; for 'auto' this image shows how large its maps are.
+
+        Done by itself when maps are first asked for. Raises ImageReadError.
+        """
+        with self._opening:
+            if self._store is None and self.store != "off":
+                self._open(path)
+
+    def fetch(
+        self,
+        path: str | os.PathLike[str],
+        flip: bool = False,
+        resize: int | None = None,
+    ) -> Fetched:
+        """An image's maps if they are kept, else the image; for threads that read ahead.
+
+        flip: mirrored left to right. resize: pixels of the shorter side; None leaves the size.
+        Raises ImageReadError naming a file that cannot be read.
+        """
+        key = self._key(path, flip) if resize is None else ""
+        self.open(path)
+        kept = self._store.get(key) if self._store is not None and key else None
+        if kept is not None:
+            return Fetched(key, maps=kept)
+        pixels = load_pixels(path, resize)
+        return Fetched(key, pixels=pixels.flip(-1) if flip else pixels)
+
+    def maps_of(self, image: Fetched) -> Tensor:
+        """The maps (C, h, w) of one image, in the class they are kept in; computed and kept if they were not.
+
+        One thread at a time may call this.
+        """
+        if image.maps is not None:
+            self.found += 1
+            return image.maps
+        assert image.pixels is not None
+        exact = self._compute(image.pixels)
+        self.computed += 1
+        maps = exact.to(DTYPES[self.dtype])
+        if maps.dtype == torch.float16 and not bool(torch.isfinite(maps).all()):
+            return exact  # beyond float16's range: neither rounded nor kept
+        if self._store is not None and image.key and self._store.get(image.key) is None:
+            self._store.put(image.key, maps)
+        return maps
+
+    def stack(self, images: Sequence[Fetched]) -> Tensor:
+        """Maps (N, C, h, w) float32 on the network's device. Raises ArgumentError for different sizes."""
+        return self.join([self.maps_of(image) for image in images])
+
+    def join(self, maps: Sequence[Tensor]) -> Tensor:
+        """Maps of several images, as `maps_of` gives them, as one batch; raises as `stack`."""
+        shapes = {tuple(each.shape) for each in maps}
+        if len(shapes) > 1:
+            raise ArgumentError(f"images of different sizes at once, their maps are {sorted(shapes)}")
+        if len({(each.dtype, each.device) for each in maps}) > 1:
+            maps = [each.to(self.device, torch.float32) for each in maps]
+        return torch.stack(list(maps)).to(self.device).to(torch.float32)
 
     def maps(self, paths: Sequence[str | os.PathLike[str]], flips: Sequence[bool] | bool = False) -> Tensor:
         """Maps (N, C, H, W) float32 on the network's device, of images of one size, row i of paths[i].
@@ -98,24 +189,7 @@ class TrunkCache:
             raise ArgumentError(
                 f"{len(paths)} images and {len(mirrored)} flips: one flip an image, or one for all"
             )
-        keys = [self._key(path, flip) for path, flip in zip(paths, mirrored, strict=True)]
-        if self._store is None and self.store != "off":
-            self._open(paths[0])
-        rows = [self._store.get(key) if self._store else None for key in keys]
-        missing = [i for i, row in enumerate(rows) if row is None]
-        self.found += len(paths) - len(missing)
-        for start in range(0, len(missing), CHUNK):
-            chunk = missing[start : start + CHUNK]
-            images = [(paths[i], mirrored[i]) for i in chunk]
-            for i, maps in zip(chunk, self._compute(images), strict=True):
-                rows[i] = maps
-                if self._store and (self._dtype == "fp32" or np.abs(maps).max() <= _HALF_LARGEST):
-                    self._store.put(keys[i], maps)
-        shapes = {row.shape for row in rows if row is not None}
-        if len(shapes) > 1:
-            raise ArgumentError(f"images of different sizes at once, their maps are {sorted(shapes)}")
-        stacked = np.stack([row for row in rows if row is not None]).astype(np.float32, copy=False)
-        return torch.from_numpy(stacked).to(device_of(self.net))
+        return self.stack([self.fetch(path, flip) for path, flip in zip(paths, mirrored, strict=True)])
 
     def __enter__(self) -> TrunkCache:
         return self
@@ -126,10 +200,21 @@ class TrunkCache:
         self.close(finished=kind is None)
 
     def close(self, finished: bool = True) -> None:
-        """Frees memory and removes files; those stay if `keep`, or if the work is not `finished`."""
-        if self._store is not None:
-            self._store.close(self.keep or not finished)
-            self._store = None
+        """Frees memory and removes files; those stay if `keep`, or if the work is not `finished`.
+
+        What a run with `keep` has left is removed by no other run.
+        """
+        if self._store is None:
+            return
+        if isinstance(self._store, FileStore) and self.keep:
+            (self._store.folder / KEPT).touch()
+        stays = isinstance(self._store, FileStore) and (self._store.folder / KEPT).exists()
+        self._store.close(stays or not finished)
+        self._store = None
+
+    @property
+    def _name(self) -> str:
+        return f"trunk-{self.identity[:16]}-{self.dtype}"
 
     def _key(self, path: str | os.PathLike[str], flip: bool) -> str:
         try:
@@ -140,52 +225,47 @@ class TrunkCache:
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     @torch.no_grad()
-    def _compute(self, images: Sequence[tuple[str | os.PathLike[str], bool]]) -> list[np.ndarray]:
-        read = [torch.as_tensor(read_image(path)) for path, _ in images]
-        read = [image.flip(-1) if flip else image for image, (_, flip) in zip(read, images, strict=True)]
-        self.computed += len(read)
-        if len({image.shape for image in read}) > 1:
-            return [self._through(image[None])[0] for image in read]
-        return list(self._through(torch.stack(read)))
-
-    def _through(self, images: Tensor) -> np.ndarray:
-        x = self.net.prepare(images.to(device_of(self.net)))
+    def _compute(self, pixels: Tensor) -> Tensor:
+        x = self.net.prepare(to_batch([pixels], self.device))
         found = self._engine.trunk(x) if self._engine.trunk else self.net(x, stop=self.first - 1)
-        return found.float().cpu().contiguous().numpy()
+        return found[0].to(torch.float32).contiguous()
 
     def _open(self, path: str | os.PathLike[str]) -> None:
-        """Opens the store; for 'auto' the first image shows how large its maps are."""
-        if self._wanted == "auto":
-            needed = self._compute([(path, False)])[0].size * DTYPES[self._dtype].itemsize * self._images
-            self.computed -= 1
-            self.store, self.reason = _choose(needed, self._limit, self._folder)
-        if self.store == "ram":
-            self._store = MemoryStore(DTYPES[self._dtype], self._limit)
-        elif self.store == "disk":
-            assert self._folder is not None
-            folder = Path(self._folder) / f"trunk-{self.identity[:16]}-{self._dtype}"
-            self._store = FileStore(folder, DTYPES[self._dtype], self._limit)
+        choice = Choice(self.store, self.reason)
+        if self.store == "auto":
+            left = self._left_behind()
+            if left is not None:
+                self._store, self.store = left, "disk"
+                self.reason = f"maps that a run before has left in {left.folder}"
+                return
+            choice = self._choose(path)
+        if choice.store == "ram":
+            self._store = MemoryStore(DTYPES[self.dtype], self._limit, choice.device)
+        elif choice.store == "disk":
+            self._store = self._open_files()
+        self.store, self.reason = choice.store, choice.reason
 
+    def _left_behind(self) -> FileStore | None:
+        """The files of a run before, this run's own first; None if there are none or another run has them."""
+        for folder in reversed(self._folders):
+            if (folder / "maps.bin").exists():
+                with suppress(FeatureFileError):
+                    return FileStore(folder, DTYPES[self.dtype], self._limit)
+        return None
 
-def _choose(needed: int, limit: int, folder: str | os.PathLike[str] | None) -> tuple[str, str]:
-    """The store for so many bytes, and why."""
-    size = f"{needed / _GIGABYTE:.1f} GB"
-    if needed > limit:
-        return "off", f"all maps are {size}, the limit is {limit / _GIGABYTE:.1f} GB"
-    if needed <= free_memory() / 2:
-        return "ram", f"all maps, {size}, fit into half of the free memory"
-    if folder is not None:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        if needed <= 0.9 * shutil.disk_usage(folder).free:
-            return "disk", f"all maps, {size}, are more than half of the free memory"
-    return "off", f"all maps, {size}, fit neither into half of the free memory nor on the disk"
+    def _choose(self, path: str | os.PathLike[str]) -> Choice:
+        maps = self._compute(load_pixels(path))
+        needed = maps.numel() * DTYPES[self.dtype].itemsize * self._images
+        return choose_place(needed, self._limit, next(iter(self._folders), None), self.device)
 
-
-def free_memory() -> int:
-    """Bytes that programs can have without swapping; 0 where the system does not say."""
-    try:
-        with open("/proc/meminfo") as file:
-            lines = dict(line.split(":", 1) for line in file)
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return 0
+    def _open_files(self) -> FileStore:
+        """What a run before has left, else the shared folder's files, or, if in use, this run's own."""
+        left = self._left_behind()
+        if left is not None:
+            return left
+        try:
+            return FileStore(self._folders[0], DTYPES[self.dtype], self._limit)
+        except FeatureFileError:
+            if len(self._folders) < 2:
+                raise
+            return FileStore(self._folders[1], DTYPES[self.dtype], self._limit)

@@ -1,4 +1,7 @@
-"""Where maps that were computed once are kept: in memory, or in a file that a killed run goes on with."""
+"""Where maps that were computed once are kept: in memory, or in a file that a killed run goes on with.
+
+Tensors of one class, float32 or float16. `get` may be called by several threads, also while one calls `put`.
+"""
 
 from __future__ import annotations
 
@@ -6,48 +9,60 @@ import json
 import os
 import shutil
 import zlib
+from io import FileIO
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from deepibl.errors import FeatureFileError
 
+NUMPY: dict[torch.dtype, np.dtype[Any]] = {
+    torch.float32: np.dtype(np.float32),
+    torch.float16: np.dtype(np.float16),
+}
+
 
 class Store(Protocol):
-    """Arrays by a key, all of one dtype; at most `limit` bytes."""
+    """Tensors by a key, all of one class; at most `limit` bytes."""
 
     used: int
 
-    def get(self, key: str) -> np.ndarray | None:
-        """The array, None if it is not here."""
+    def get(self, key: str) -> Tensor | None:
+        """The tensor, None if it is not here."""
 
-    def put(self, key: str, array: np.ndarray) -> bool:
-        """Keeps the array; False if it would be more than the limit."""
+    def put(self, key: str, tensor: Tensor) -> bool:
+        """Keeps the tensor; False if it would be more than the limit."""
 
     def close(self, keep: bool) -> None:
         """Ends its use; what is on disk is removed unless `keep`."""
 
 
 class MemoryStore:
-    """In memory, of this process."""
+    """In memory: this process's, or that of the device."""
 
-    def __init__(self, dtype: np.dtype[Any], limit: int) -> None:
-        self._dtype, self._limit = dtype, limit
-        self._held: dict[str, np.ndarray] = {}
+    def __init__(self, dtype: torch.dtype, limit: int, device: torch.device | str = "cpu") -> None:
+        self._dtype, self._limit, self._device = dtype, limit, torch.device(device)
+        self._held: dict[str, Tensor] = {}
         self.used = 0
 
-    def get(self, key: str) -> np.ndarray | None:
-        """The array, None if it is not here."""
+    def get(self, key: str) -> Tensor | None:
+        """The tensor, None if it is not here."""
         return self._held.get(key)
 
-    def put(self, key: str, array: np.ndarray) -> bool:
+    def put(self, key: str, tensor: Tensor) -> bool:
         """Keeps a copy; False if it would be more than the limit."""
-        kept = np.array(array, self._dtype, order="C")
-        if self.used + kept.nbytes > self._limit:
+        size = tensor.numel() * self._dtype.itemsize
+        if self.used + size > self._limit:
             return False
-        self._held[key] = kept
-        self.used += kept.nbytes
+        try:
+            kept = torch.empty(tensor.shape, dtype=self._dtype, device=self._device)
+        except torch.OutOfMemoryError:  # of a GPU
+            return False
+        self._held[key] = kept.copy_(tensor)
+        self.used += size
         return True
 
     def close(self, keep: bool) -> None:
@@ -64,13 +79,13 @@ class FileStore:
     time: raises FeatureFileError if another one uses the folder (where the system has flock: not Windows).
     """
 
-    def __init__(self, folder: str | os.PathLike[str], dtype: np.dtype[Any], limit: int) -> None:
+    def __init__(self, folder: str | os.PathLike[str], dtype: torch.dtype, limit: int) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._dtype, self._limit = np.dtype(dtype), limit
-        self._list = open(self.folder / "maps.jsonl", "a+", encoding="utf-8")  # noqa: SIM115
+        self._dtype, self._limit = NUMPY[dtype], limit
+        self._list = open(self.folder / "maps.jsonl", "a+b", buffering=0)  # noqa: SIM115
         self._lock()
-        self._data = open(self.folder / "maps.bin", "a+b")  # noqa: SIM115
+        self._data = open(self.folder / "maps.bin", "a+b", buffering=0)  # noqa: SIM115
         self._entries = self._read_list()
         self._unchecked = set(self._entries)
         self.used = max((entry["end"] for entry in self._entries.values()), default=0)
@@ -93,11 +108,11 @@ class FileStore:
         size = os.fstat(self._data.fileno()).st_size
         self._list.seek(0)
         entries, good = {}, 0
-        for line in iter(self._list.readline, ""):
+        for line in iter(self._list.readline, b""):
             try:
                 entry = json.loads(line)
                 count = int(np.prod(entry["shape"])) * self._dtype.itemsize
-                if not line.endswith("\n") or entry["end"] > size or count != entry["end"] - entry["start"]:
+                if not line.endswith(b"\n") or entry["end"] > size or count != entry["end"] - entry["start"]:
                     break
                 entries[entry["key"]] = entry
             except (ValueError, KeyError, TypeError):
@@ -106,38 +121,39 @@ class FileStore:
         self._list.truncate(good)
         return entries
 
-    def get(self, key: str) -> np.ndarray | None:
-        """The array, memory-mapped; None if it is not here or was damaged on disk (then it is forgotten)."""
+    def get(self, key: str) -> Tensor | None:
+        """The tensor, read; None if it is not here or was damaged on disk (then it is forgotten)."""
         entry = self._entries.get(key)
         if entry is None:
             return None
-        path, shape = self.folder / "maps.bin", tuple(entry["shape"])
-        array = np.memmap(path, self._dtype, "r", offset=entry["start"], shape=shape)
-        if key in self._unchecked:
-            if zlib.crc32(array.data) != entry["crc"]:
-                del self._entries[key]
-                return None
-            self._unchecked.discard(key)
-        return array
+        try:
+            with open(self.folder / "maps.bin", "rb") as file:
+                file.seek(entry["start"])
+                array = np.fromfile(file, self._dtype, int(np.prod(entry["shape"])))
+            whole = array.nbytes == entry["end"] - entry["start"]
+        except OSError:
+            whole = False
+        if not whole or (key in self._unchecked and zlib.crc32(array.data) != entry["crc"]):
+            self._entries.pop(key, None)
+            return None
+        self._unchecked.discard(key)
+        return torch.from_numpy(array.reshape(entry["shape"]))
 
-    def put(self, key: str, array: np.ndarray) -> bool:
-        """Writes the array; False if it would be more than the limit, or the disk is full."""
-        data = np.ascontiguousarray(array, self._dtype)
+    def put(self, key: str, tensor: Tensor) -> bool:
+        """Writes the tensor; False if it would be more than the limit, or the disk is full."""
+        data = np.ascontiguousarray(tensor.cpu().numpy(), self._dtype)
         if self.used + data.nbytes > self._limit or shutil.disk_usage(self.folder).free < 2 * data.nbytes:
             return False
-        self._data.write(data.reshape(-1).view(np.uint8).data)
-        self._data.flush()
-        entry: dict[str, Any] = {
-            "key": key,
-            "shape": data.shape,
-            "start": self.used,
-            "end": self.used + data.nbytes,
-        }
+        end = self.used + data.nbytes
+        entry: dict[str, Any] = {"key": key, "shape": data.shape, "start": self.used, "end": end}
         entry["crc"] = zlib.crc32(data.data)
-        self._list.write(json.dumps(entry) + "\n")
-        self._list.flush()
+        if not _append(self._data, data.reshape(-1).view(np.uint8).data):
+            return False
+        if not _append(self._list, f"{json.dumps(entry)}\n".encode()):
+            self._data.truncate(self.used)
+            return False
         self._entries[key] = entry
-        self.used += data.nbytes
+        self.used = end
         return True
 
     def close(self, keep: bool) -> None:
@@ -149,3 +165,15 @@ class FileStore:
         self._list.close()
         if not keep and not any(self.folder.iterdir()):
             self.folder.rmdir()
+
+
+def _append(file: FileIO, data: bytes | memoryview) -> bool:
+    """Writes all of the data at the end of a file, or nothing: False if that fails, as on a full disk."""
+    before, rest = os.fstat(file.fileno()).st_size, memoryview(data)
+    try:
+        while len(rest):
+            rest = rest[file.write(rest) :]
+    except OSError:
+        file.truncate(before)
+        return False
+    return True

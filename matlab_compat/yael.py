@@ -46,7 +46,8 @@ def search_checked(
 ) -> tuple[np.ndarray, np.ndarray]:
     """yael_nn for checked arguments: float32 rows (vectors: float16 too), finite, `largest` squared norm.
 
-    One block of queries at a time; deepibl.search divides many queries into blocks.
+    One block of queries at a time; deepibl.search divides many queries into blocks. `vectors` may be anything
+    that has len, shape, dtype and gives rows for a slice or an array of ids; it is read in blocks.
     """
     doubt = doubtful_difference(vectors.shape[1], largest)
     ids = np.empty((len(queries), k), np.int64)
@@ -99,8 +100,9 @@ def float_rows(array: Any, what: str, half: bool = False) -> np.ndarray:
 
 
 def _float32_blocks(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """(first row, rows as float32) of the whole matrix: at once if it is float32, else a block at a time."""
-    step = len(rows) if rows.dtype == np.float32 else max(1, HALF_BYTES // (4 * max(1, rows.shape[1])))
+    """(first row, rows as float32) of the whole matrix: at once if it is that already, else in blocks."""
+    whole = isinstance(rows, np.ndarray) and rows.dtype == np.float32
+    step = len(rows) if whole else max(1, HALF_BYTES // (4 * max(1, rows.shape[1])))
     for start in range(0, len(rows), max(1, step)):
         yield start, rows[start : start + step].astype(np.float32, copy=False)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.browser import chromium
 from tests.golden_data import GOLDEN, REAL
 
 
@@ -28,6 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     reasons = {
         "real": None if REAL.is_dir() else "needs ../shared/real (files MATLAB wrote), which a clone lacks",
         "octave": None if shutil.which("octave-cli") else "needs GNU Octave: apt-get install octave",
+        "browser": None if chromium() else "needs Chromium: apt-get install chromium chromium-driver",
         "gpu": None if torch.cuda.is_available() else "needs a CUDA device",
     }
     for item in items:

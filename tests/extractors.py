@@ -12,6 +12,7 @@ from deepibl.images import read_image
 from deepibl.layers import NetVLAD, WholeL2Normalize
 from matlab_compat.simplenn import SimpleNN
 
+PAIR = np.array([2.0, 2.0])
 SIZES = [(48, 64), (64, 48), (40, 40)]
 
 
@@ -54,12 +55,20 @@ def simplenn():
         return {"type": "normalize", "name": name, "param": np.array([2 * channels, 1e-12, 1, 0.5])}
 
     def custom(name, classname, weights=()):
-        return {"type": "custom", "class__": classname, "name": name, "weights": list(weights)}
+        found = {"type": "custom", "class__": classname, "name": name}
+        return {**found, "weights": list(weights)} if weights else found
 
     centres = [rng.standard_normal((1, 1, 16, 8)).astype(np.float32) for _ in range(2)]
     layers = [
         conv("conv1", 3, 3, 3, 16),
-        {"type": "pool", "name": "pool1", "method": "max", "pool": [2, 2], "stride": 2, "pad": 0},
+        {
+            "type": "pool",
+            "name": "pool1",
+            "method": "max",
+            "pool": np.array([2.0, 2.0]),
+            "stride": 2,
+            "pad": 0,
+        },
         {"type": "relu", "name": "relu1"},
         conv("conv2", 3, 3, 16, 16),
         normalize("preL2", 16),

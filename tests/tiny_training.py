@@ -1,5 +1,6 @@
 """A training of seconds: a few generated images on a line of places, and a network of three layers."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ def make_set(folder: Path, name: str, seed: int, places: int = PLACES) -> PlaceD
                 image = np.roll(image, random.integers(0, 4), axis=1) + random.normal(0, 20, image.shape)
                 file = f"{which}{place:02d}_{number}.jpg"
                 Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / name / file)
+                os.utime(folder / name / file, (0, 0))  # made again it is the same file
                 names[which].append(file)
                 east[which].append(place * APART + 3.0 * number + (2.0 if which == "q" else 0.0))
     return PlaceDataset(

@@ -13,8 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
-from deepibl.cli import seeing
+from deepibl.cli import seeing, serving
 from deepibl.cli.data import data, migrate, verify
+from deepibl.cli.index import index, index_check, index_edit, localize
 from deepibl.cli.options import BatchSize, Device, Engine, Json, Net, Precision, Resize, stop_telling
 from deepibl.cli.options import choose_device as _device
 from deepibl.cli.options import find_net as _find
@@ -22,6 +23,7 @@ from deepibl.cli.options import how_to_compute as _how
 from deepibl.cli.options import image_size as _size
 from deepibl.cli.options import read_lines as _lines
 from deepibl.cli.options import tell_failures as _tell_failures
+from deepibl.cli.together import processes_of
 from matlab_compat.errors import ArgumentError, MatlabCompatError
 
 app = typer.Typer(
@@ -85,6 +87,7 @@ def extract(
     """Compute descriptors of images and write them to a file, one row an image."""
     from deepibl.features import extract_to_file
     from deepibl.networks import load_network
+    from deepibl.processes import team
 
     names = list(images or []) + (_lines(list_file) if list_file else [])
     if not names:
@@ -97,87 +100,10 @@ def extract(
     typer.echo(f"{len(report.kept)} descriptors of {report.dim} dimensions in {output}")
     if report.failures:
         kept = output.with_name(output.name + ".names.txt")
-        kept.write_text("".join(names[i] + "\n" for i in report.kept))
+        if team().leads:
+            kept.write_text("".join(names[i] + "\n" for i in report.kept))
         typer.echo(f"the names of the rows are in {kept}")
     _tell_failures(report.failures)
-
-
-@app.command()
-def index(
-    net: Net,
-    images: Annotated[Path | None, typer.Option(help="Folder of photos with GPS, or @utm names.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="CSV: name and utm_east,utm_north or lat,lon.")] = None,
-    dbstruct: Annotated[Path | None, typer.Option(help="A dbStruct .mat file.")] = None,
-    root: Annotated[
-        str | None, typer.Option(help="Folder that the names of --csv, --dbstruct lie in.")
-    ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o")] = Path("city.idx"),
-    resize: Resize = None,
-    batch_size: BatchSize = 10,
-    device: Device = "auto",
-    precision: Precision = "fp32",
-    engine: Engine = "auto",
-) -> None:
-    """Make an index of geo-tagged images: descriptors, names, positions and the network's identity."""
-    from deepibl.indexing import build_index
-    from deepibl.networks import load_network
-    from deepibl.sources import database_places
-
-    given = [source for source in (images, csv, dbstruct) if source is not None]
-    if len(given) != 1:
-        raise ArgumentError("give exactly one of --images DIR, --csv FILE and --dbstruct FILE")
-    places = database_places(given[0], root)
-    path = _find(net)
-    where = _device(device)
-    settings = {"batch_size": batch_size, "device": where, **_how(precision, engine)}
-    made, failures = build_index(
-        load_network(path, device=where), places, output, network_path=path, resize=resize, **settings
-    )
-    typer.echo(
-        f"{output}: {len(made)} images, {made.descriptors.shape[1]} dimensions, "
-        f"network {made.network_id[:12]}"
-    )
-    _tell_failures(failures)
-
-
-@app.command()
-def localize(
-    photos: Annotated[list[str], typer.Argument(help="Photos to find the place of.")],
-    index_file: Annotated[Path, typer.Option("--index", help="An index made by `deepibl index`.")],
-    net: Annotated[str | None, typer.Option(help="The network, if it is not where it was.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many places to show.")] = 5,
-    as_json: Json = False,
-    html: Annotated[
-        Path | None, typer.Option(help="Write a page with photos and matches side by side.")
-    ] = None,
-    preview: Annotated[bool, typer.Option(help="Small pictures, where the terminal can.")] = True,
-    device: Device = "auto",
-    precision: Precision = "fp32",
-    engine: Engine = "auto",
-) -> None:
-    """Print the places of an index that look most like each photo."""
-    from deepibl.index import PlaceIndex
-    from deepibl.indexing import localize as find_places
-    from deepibl.match_page import match_page
-    from deepibl.networks import load_network
-    from deepibl.tables import match_table
-
-    places = PlaceIndex.load(index_file)
-    where = _device(device)
-    loaded = load_network(_find(net or places.network_path), device=where)
-    found, failures = find_places(loaded, photos, places, top=top, device=where, **_how(precision, engine))
-    if as_json:
-        typer.echo(
-            json.dumps({photo: [m.as_dict() for m in matches] for photo, matches in found.items()}, indent=2)
-        )
-    else:
-        typer.echo(match_table(found))
-        if preview:
-            seeing.show_matches([(photo, [m.path for m in matches]) for photo, matches in found.items()])
-    if html is not None:
-        html.write_text(match_page(list(found.items())), encoding="utf-8")
-        typer.echo(f"page: {html}", err=True)
-    _tell_failures(failures)
 
 
 @app.command()
@@ -282,7 +208,12 @@ def demo(
     run_demo(folder, images=images, seed=seed, say=typer.echo)
 
 
+app.command()(index)
+app.command()(localize)
+app.command("index-check")(index_check)
+app.command("index-edit")(index_edit)
 app.command()(seeing.heatmap)
+app.command()(serving.serve)
 app.add_typer(seeing.reports)
 app.command()(verify)
 app.command()(migrate)
@@ -291,16 +222,21 @@ app.add_typer(data)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; see the module for the exit codes."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        app(args=None if arguments is None else list(arguments))
-    except MatlabCompatError as problem:
-        typer.echo(f"deepibl: {problem}", err=True)
-        sys.exit(1)
-    except OSError as problem:
-        typer.echo(f"deepibl: {problem}", err=True)
-        sys.exit(1)
+        with processes_of(given) as ours:
+            if ours:
+                _run(given)
     finally:
         stop_telling()
+
+
+def _run(arguments: list[str]) -> None:
+    try:
+        app(args=arguments)
+    except (MatlabCompatError, OSError) as problem:
+        typer.echo(f"deepibl: {problem}", err=True)
+        raise SystemExit(1) from problem
 
 
 if __name__ == "__main__":

@@ -82,8 +82,11 @@ def compare_reports(
 
 def write_report_page(evaluation: Any, folder: Path) -> None:
     """Writes the page of an evaluation, with the command that is running, and says where it is."""
+    from deepibl.processes import team
     from deepibl.report import write_report
 
+    if not team().leads:
+        return
     command = shlex.join(["deepibl", *sys.argv[1:]])
     typer.echo(f"page: {write_report(evaluation, folder, command)}", err=True)
 

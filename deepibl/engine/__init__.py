@@ -54,12 +54,19 @@ def check_engine(name: str) -> None:
 
 
 def choose_engine(
-    net: nn.Module, name: str, precision: str, device: torch.device, stop: int | None = None
+    net: nn.Module,
+    name: str,
+    precision: str,
+    device: torch.device,
+    stop: int | None = None,
+    *,
+    channels: int | None = 3,
 ) -> Engine:
     """The engine that `name` asks for, made ready for this network as it is now.
 
     stop: the trunk's layers are 0 .. stop-1; None: those before the first pooling layer and its
-    normalisation (`deepibl.describe.head_start`). Weights are read here: choose again after changing them.
+    normalisation (`deepibl.describe.head_start`). channels: of what goes in; None: not known.
+    Weights are read here: choose again after changing them.
     Raises ArgumentError for an unknown name, or an engine that was asked for by name and cannot be had here.
     """
     from deepibl.describe import head_start
@@ -80,7 +87,7 @@ def choose_engine(
     end = head_start(net) if stop is None else stop
     if name == "openvino":
         return _openvino(net, end, precision)
-    return _fused(net, end, precision)
+    return _fused(net, end, precision, channels)
 
 
 def _obstacle(net: nn.Module, precision: str, device: torch.device) -> str:
@@ -108,13 +115,13 @@ def _cuda(net: nn.Module, precision: str, device: torch.device, stop: int | None
     return Engine("cuda", f"CUDA graphs, {precision}", end, CudaTrunk(net, end, precision))
 
 
-def _fused(net: SimpleNN, stop: int, precision: str) -> Engine:
+def _fused(net: SimpleNN, stop: int, precision: str, channels: int | None) -> Engine:
     from deepibl.engine.trunk import FusedTrunk
 
     keep_buffers()
     how = "Winograd" if precision == "fp32" else "direct"
     reason = f"oneDNN on {onednn.instructions(precision)}, {how} convolutions, {precision}"
-    return Engine("fused", reason, stop, FusedTrunk(net, stop, precision))
+    return Engine("fused", reason, stop, FusedTrunk(net, stop, precision, channels=channels))
 
 
 def _openvino(net: SimpleNN, stop: int, precision: str) -> Engine:

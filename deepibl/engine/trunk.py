@@ -22,15 +22,24 @@ class FusedTrunk:
     The weights are those of the network at this moment; oneDNN's packing and Winograd's transforms are made
     when a size first comes by. In float32, 3 x 3 convolutions of many channels are Winograd's; all other
     convolutions are oneDNN's, with the ReLU in them. Maximum pooling comes before the ReLU, which it commutes
-    with, and what is none of these runs as it is. One instance serves one thread at a time.
+    with, and what is none of these runs as it is. channels: of the maps that come in; None: not known.
+    One instance serves one thread at a time.
     """
 
-    def __init__(self, net: SimpleNN, stop: int, precision: str, *, winograd: bool = True) -> None:
+    def __init__(
+        self,
+        net: SimpleNN,
+        stop: int,
+        precision: str,
+        *,
+        winograd: bool = True,
+        channels: int | None = 3,
+    ) -> None:
         self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self._workers = Workers(torch.get_num_threads())
         self._winograd = winograd and precision == "fp32"
         layers = [layer for layer in list(net)[:stop] if not isinstance(layer, Dropout)]
-        self._channels: int | None = 3
+        self._channels = channels
         self.steps: list[Step] = []
         while layers:
             self.steps.append(self._take(layers))

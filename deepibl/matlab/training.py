@@ -1,6 +1,7 @@
 """The seven trainers under their own names: trainGaussKernalInd(dbTrain, dbVal, 'netID', 'vd16', …).
 
-All options (see `deepibl.training.options.TrainingOptions`) as keywords or in MATLAB's style. Beside them, as
+All options (see `deepibl.training.options.TrainingOptions`, and what the original has not:
+`deepibl.training.speed.SpeedOptions`) as keywords or in MATLAB's style. Beside them, as
 keywords only: paths (what localPaths takes), generator (where random numbers come from; default: MATLAB's
 after start-up), listeners (`deepibl.training.events.TrainingListener`s; default: what the original prints and
 draws), keep_momentum (False: from startEpoch on with zero momenta, as the original), stand_in (see loadNet).
@@ -20,6 +21,7 @@ from deepibl.trainers import TRAINERS
 from deepibl.training.events import TrainingListener
 from deepibl.training.options import OPTION_NAMES, TrainingOptions
 from deepibl.training.session import Course, run_session
+from deepibl.training.speed import SPEED_OPTION_NAMES
 from matlab_compat.arguments import options
 from matlab_compat.simplenn import SimpleNN
 
@@ -93,5 +95,5 @@ def _train(
 
 def _given(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The options that the caller gave, under their exact names."""
-    found = options(dict.fromkeys(OPTION_NAMES, _NOT_GIVEN), args, kwargs)
+    found = options(dict.fromkeys((*OPTION_NAMES, *SPEED_OPTION_NAMES), _NOT_GIVEN), args, kwargs)
     return {name: value for name, value in vars(found).items() if value is not _NOT_GIVEN}

@@ -41,6 +41,9 @@ class Console(TrainingListener):
                 f"{' (its end)' if state.epoch_done else ''}"
             )
 
+    def noted(self, what: str) -> None:
+        self._line(what)
+
     def computing(self, what: str) -> None:
         self._line(what)
 

@@ -32,6 +32,9 @@ class TrainingListener:
     def started(self, state: TrainingState) -> None:
         """A training begins or goes on."""
 
+    def noted(self, what: str) -> None:
+        """Something to know about how it is trained."""
+
     def computing(self, what: str) -> None:
         """Features of a data set are about to be computed."""
 

@@ -8,16 +8,20 @@ from typing import Any
 import numpy as np
 
 from deepibl.checkpoints import SessionFiles
+from deepibl.describe import exact_convolutions
 from deepibl.errors import SessionError, TrainingError
 from deepibl.feature_cache import FeatureMaker, Features
 from deepibl.history import Curves
 from deepibl.mining import MinedTuple, mine_batch
 from deepibl.objectives import Objective
 from deepibl.training.events import BatchReport, Listeners, TrainingListener
+from deepibl.training.gradients import TupleGradients
 from deepibl.training.measure import measure
 from deepibl.training.options import schedule
+from deepibl.training.reader import TupleReader
 from deepibl.training.state import CachedFeatures, TrainingState
-from deepibl.training.step import TupleReader
+from deepibl.training.trunk import open_trunk
+from deepibl.trunk_cache import TrunkCache
 from matlab_compat.errors import MatlabCompatError
 
 
@@ -70,17 +74,25 @@ class _Training:
         self.state, self.options, self.files = state, state.options, files
         self.train_set, self.val_set = train_set, val_set
         self.objective, self.listener = objective, listener
-        self.maker = FeatureMaker(state.net, state.options, listener)
         self.batches = train_set.numQueries // self.options.batchSize
         self.features: Features | None = None
         self.updating = False
 
     def run(self) -> None:
         """From the state's position to the end."""
-        state = self.state
+        state, stepper, sets = self.state, self.state.stepper, (self.train_set, self.val_set)
         self.listener.started(state)
-        self.features = self._features_to_begin_with()
-        with TupleReader(self.train_set, self.options) as self.reader:
+        with (
+            exact_convolutions(stepper.device),
+            open_trunk(stepper, self.options, state.speed, sets, self.listener.noted) as trunk,
+            TupleReader(self.train_set, self.options, trunk) as reader,
+        ):
+            kept = trunk if isinstance(trunk, TrunkCache) else None
+            self.maker = FeatureMaker(state.net, self.options, self.listener, kept, stepper.precision)
+            self.compute = TupleGradients(
+                stepper, self.objective, trunk, reader, state.speed.step_gb(stepper.device)
+            )
+            self.features = self._features_to_begin_with()
             while not state.complete:
                 if state.epoch_done:
                     state.next_epoch()
@@ -173,8 +185,8 @@ class _Training:
         losses = {mined.query: 0.0 for mined in tuples}
         pairs = 0
         state.net.train()
-        for mined, images in self.reader.ahead(mined for mined in tuples if mined.trains):
-            outcome = state.stepper.accumulate(images, self.objective)
+        training = [mined for mined in tuples if mined.trains]
+        for mined, outcome in zip(training, self.compute(training), strict=True):
             losses[mined.query] = outcome.loss
             pairs += outcome.pairs
             if not math.isfinite(outcome.loss):

@@ -15,7 +15,8 @@ from deepibl.network_prepare import prepare_for_training
 from deepibl.objectives import ObjectiveMaker
 from deepibl.training.events import TrainingListener
 from deepibl.training.loop import train
-from deepibl.training.options import TrainingOptions
+from deepibl.training.options import OPTION_NAMES, TrainingOptions
+from deepibl.training.speed import FREE_SPEED_OPTIONS, SpeedOptions, saved_speed
 from deepibl.training.state import TrainingState, restore, take_momentum
 from deepibl.training.step import Stepper
 from matlab_compat.errors import ArgumentError
@@ -58,7 +59,7 @@ class Course:
 def run_session(
     course: Course, given: Mapping[str, Any], listeners: Iterable[TrainingListener] = ()
 ) -> TrainingState:
-    """Trains as the options in `given` say (those of TrainingOptions), and returns the final state.
+    """Trains as the options in `given` say (of TrainingOptions, SpeedOptions), and returns the final state.
 
     A session that a kill or an error has ended goes on when the same is asked for again. With startEpoch > 1
     the session sessionID goes on from the end of the epoch before, with the options it had, changed by
@@ -69,6 +70,7 @@ def run_session(
     """
     options = TrainingOptions.from_mapping(given)
     options.check()
+    speed = SpeedOptions().changed(given)
     options.outPrefix = options.outPrefix or course.prefix
     options.dbTrainName, options.dbValName = course.train_set.name, course.val_set.name
     command = _command(course, given)
@@ -76,12 +78,12 @@ def run_session(
     options.sessionID = files.session
     with files.locked():
         if _goes_on(files, command):
-            state = _from_file(course, files, options, given, None)
+            state = _from_file(course, files, options, speed, given, None)
         elif options.startEpoch > 1:
-            state = _from_file(course, files, options, given, options.startEpoch - 1)
+            state = _from_file(course, files, options, speed, given, options.startEpoch - 1)
         else:
             files.remove_features()
-            state = _new(course, options)
+            state = _new(course, options, speed)
         files.remove_leftovers()
         write_json(files.unfinished, {"session": files.session, "command": command})
         state.trainer, state.command = course.trainer.name, command
@@ -93,7 +95,8 @@ def run_session(
 
 def _command(course: Course, given: Mapping[str, Any]) -> str:
     """What was asked for, as text that is equal when the same is asked for again."""
-    asked = {name: value for name, value in sorted(given.items()) if name not in FREE_OPTIONS}
+    free = {*FREE_OPTIONS, *FREE_SPEED_OPTIONS}
+    asked = {name: value for name, value in sorted(given.items()) if name not in free}
     plain = json.dumps(asked, default=lambda value: np.asarray(value).tolist())
     sets = [(each.name, each.numQueries, each.numImages) for each in (course.train_set, course.val_set)]
     return f"{course.trainer.name} {sets} {plain}"
@@ -118,7 +121,7 @@ def _goes_on(files: SessionFiles, command: str) -> bool:
     return json.loads(files.unfinished.read_text()).get("command") == command
 
 
-def _new(course: Course, options: TrainingOptions) -> TrainingState:
+def _new(course: Course, options: TrainingOptions, speed: SpeedOptions) -> TrainingState:
     if options.checkpoint0suffix:
         options.checkpoint0suffix += "_"
     names = initial_names(options, course.train_set, course.val_set)
@@ -128,16 +131,22 @@ def _new(course: Course, options: TrainingOptions) -> TrainingState:
         setattr(options, name, value)
     net = course.build(options)
     options.backPropToLayer = _lowest_layer(net, options.backPropToLayer) + 1
-    return _state(course, options, net, {})
+    return _state(course, options, speed, net, {})
 
 
 def _from_file(
-    course: Course, files: SessionFiles, asked: TrainingOptions, given: Mapping[str, Any], epoch: int | None
+    course: Course,
+    files: SessionFiles,
+    asked: TrainingOptions,
+    speed: SpeedOptions,
+    given: Mapping[str, Any],
+    epoch: int | None,
 ) -> TrainingState:
     """The state of a session file: of the epoch, or (None) the latest one, where it was interrupted."""
     variables = files.load(epoch)
+    speed = speed.changed({**saved_speed(variables["auxData"].get("deepibl", {})), **given})
     options = TrainingOptions.from_mapping(variables["opts"])
-    names = given if epoch is not None else set(FREE_OPTIONS) & set(given)
+    names = set(OPTION_NAMES if epoch is not None else FREE_OPTIONS) & set(given)
     options = replace(options, **{name: getattr(asked, name) for name in names})
     options = replace(options, sessionID=files.session, outPrefix=files.prefix, useGPU=asked.useGPU)
     net = SimpleNN.from_matlab(variables["net"])
@@ -146,7 +155,8 @@ def _from_file(
     if epoch is not None:
         options.startEpoch, options.test0 = asked.startEpoch, False
         _name_features(options, asked, epoch)
-    state = _state(course, options, net, momentum if epoch is None or course.keep_momentum else {})
+    momentum = momentum if epoch is None or course.keep_momentum else {}
+    state = _state(course, options, speed, net, momentum)
     restore(state, variables, str(files.latest if epoch is None else files.epoch(epoch)))
     if epoch is not None:
         _stand_after(state, epoch)
@@ -174,7 +184,11 @@ def _name_features(options: TrainingOptions, asked: TrainingOptions, epoch: int)
 
 
 def _state(
-    course: Course, options: TrainingOptions, net: SimpleNN, momentum: Mapping[tuple[int, int], torch.Tensor]
+    course: Course,
+    options: TrainingOptions,
+    speed: SpeedOptions,
+    net: SimpleNN,
+    momentum: Mapping[tuple[int, int], torch.Tensor],
 ) -> TrainingState:
     """A state at the beginning, of a network on the device that the options ask for."""
     unknown = [name for name in options.fixLayers if name not in net.names]
@@ -187,9 +201,10 @@ def _state(
     net = net.to("cuda" if options.useGPU and torch.cuda.is_available() else "cpu")
     return TrainingState(
         options,
-        Stepper(net, first, options.fixLayers, dict(momentum)),
+        Stepper(net, first, options.fixLayers, dict(momentum), speed.trainPrecision),
         rng() if course.generator is None else course.generator,
         [np.zeros(0, dtype=np.int64) for _ in range(course.train_set.numQueries)],
+        speed,
         has_geo_fields=course.trainer.geo_fields,
     )
 

@@ -16,6 +16,7 @@ from deepibl.errors import SessionError
 from deepibl.history import History
 from deepibl.network_prepare import prepare_for_testing
 from deepibl.training.options import TrainingOptions
+from deepibl.training.speed import SpeedOptions
 from deepibl.training.step import Stepper
 from matlab_compat.matfile import cell_list, scalar, text, vector
 from matlab_compat.rng import rng
@@ -51,6 +52,7 @@ class TrainingState:
     stepper: Stepper
     generator: Any
     negative_caches: list[np.ndarray]
+    speed: SpeedOptions = field(default_factory=SpeedOptions)
     history: History = field(default_factory=History)
     epoch: int = 1
     batch: int = 0
@@ -121,6 +123,7 @@ class TrainingState:
                 "dbFeatures": features.database,
                 "featuresEpoch": float(features.epoch),
                 "featuresBatch": float(features.batch),
+                "speed": self.speed.to_matlab(),
             },
         }
 

@@ -1,22 +1,18 @@
-"""One step of training: read a tuple's images, forward, loss, backward, and the original's SGD update."""
+"""One step of training: forward through the layers that learn, loss, backward, and the original's SGD."""
 
-import os
-from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from deepibl.describe import head_start
 from deepibl.errors import TrainingError
-from deepibl.images import read_image
-from deepibl.mining import MinedTuple
 from deepibl.objectives import Objective, TupleOutcome
 from deepibl.training.options import TrainingOptions
-from matlab_compat.numeric import round_half_away
-
-TRUNK_CHUNK = 2  # images at once through the layers that do not learn: their maps are the largest
+from matlab_compat.simplenn_geometry import data_sizes, geometry, view_module
 
 
 @dataclass(frozen=True)
@@ -35,67 +31,12 @@ class LearnedWeight:
         return self.layer, self.index
 
 
-class TupleReader:
-    """Reads the images of tuples ahead of their use, with `numThreads` threads.
-
-    dataset: has dbPath, dbImageFns, qPath, qImageFns. Use as a context manager.
-    """
-
-    def __init__(self, dataset: Any, options: TrainingOptions) -> None:
-        self._dataset, self._scales = dataset, options.jitterScale
-        self._pool = ThreadPoolExecutor(options.numThreads)
-        self._side = min(read_image(self._database(0)).shape[-2:]) if options.jitterScale else 0
-
-    def __enter__(self) -> "TupleReader":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def ahead(self, tuples: Iterable[MinedTuple]) -> Iterable[tuple[MinedTuple, Tensor]]:
-        """Each tuple with its images (2 + M, 3, H, W), 0 to 255: query, positive, negatives.
-
-        While one is used the next is read. Raises ImageReadError naming an image that cannot be read, and
-        TrainingError for a tuple whose images differ in size.
-        """
-        waiting: list[tuple[MinedTuple, list[Future[Any]]]] = []
-        for mined in tuples:
-            waiting.append((mined, self._start(mined)))
-            if len(waiting) > 1:
-                yield self._finish(*waiting.pop(0))
-        for mined, images in waiting:
-            yield self._finish(mined, images)
-
-    def _start(self, mined: MinedTuple) -> list[Future[Any]]:
-        resize = None
-        if mined.scale is not None:
-            resize = int(round_half_away(self._scales[mined.scale] * self._side))
-        paths = [self._query(mined.query), *map(self._database, [mined.positive, *mined.negatives])]
-        return [self._pool.submit(read_image, path, resize=resize) for path in paths]
-
-    def _finish(self, mined: MinedTuple, images: Sequence[Future[Any]]) -> tuple[MinedTuple, Tensor]:
-        read = [torch.as_tensor(image.result()) for image in images]
-        shapes = {tuple(image.shape[-2:]) for image in read}
-        if len(shapes) > 1:
-            raise TrainingError(
-                f"the tuple of query {mined.query} ({self._query(mined.query)}) has images of sizes "
-                f"{sorted(shapes)}: a tuple's images must be of one size (resize the data set's images)"
-            )
-        stacked = torch.stack(read)
-        return mined, stacked.flip(-1) if mined.flip else stacked
-
-    def _query(self, query: int) -> str:
-        return os.path.join(self._dataset.qPath, self._dataset.qImageFns[query])
-
-    def _database(self, image: int) -> str:
-        return os.path.join(self._dataset.dbPath, self._dataset.dbImageFns[image])
-
-
 class Stepper:
     """A network in training: which of its weights learn, and their momenta.
 
     net: SimpleNN, already on its device. first: index of the lowest layer that learns. fixed: names of layers
     above it that do not. momentum: {(layer, index): tensor} to go on with; zeros for what it lacks.
+    precision: fp32, or bf16 for the convolutions that learn.
     """
 
     def __init__(
@@ -104,8 +45,9 @@ class Stepper:
         first: int,
         fixed: Sequence[str] = (),
         momentum: dict[tuple[int, int], Tensor] | None = None,
+        precision: str = "fp32",
     ) -> None:
-        self.net, self.first = net, first
+        self.net, self.first, self.precision = net, first, precision
         self.learned = _learned_weights(net, first, fixed)
         self.momentum = {
             (each.layer, each.index): (momentum or {}).get(
@@ -124,26 +66,40 @@ class Stepper:
         """Where the network is."""
         return next(self.net.parameters()).device
 
-    def features(self, images: Tensor) -> Tensor:
-        """(N, D) features of images 0 to 255, differentiable in the weights that learn.
+    def features(self, maps: Tensor) -> Tensor:
+        """(N, D) features of the learning layers' input (N, C, H, W), differentiable in their weights.
 
-        Layers below the first that learns run without memory for gradients, two images at a time.
+        With precision bf16 the layers before the first pooling and its normalisation run in bfloat16.
         """
-        first = self.net.layers[0].name
-        parts = images.split(TRUNK_CHUNK) if self.first else [images]
-        maps = []
-        with torch.no_grad():
-            for part in parts:
-                prepared = self.net.prepare(part)
-                maps.append(self.net(prepared, start=first, stop=self.first - 1) if self.first else prepared)
-        return self.net(torch.cat(maps), start=self.first).flatten(1)
+        end = max(head_start(self.net), self.first) if self.precision == "bf16" else self.first
+        if end > self.first:
+            with torch.autocast(self.device.type, dtype=torch.bfloat16):
+                maps = self.net(maps, start=self.first, stop=end - 1)
+            maps = maps.float()
+        return (self.net(maps, start=end) if end < len(self.net) else maps).flatten(1)
 
-    def accumulate(self, images: Tensor, objective: Objective) -> TupleOutcome:
-        """Forward and backward of one tuple; gradients add to those of the batch so far."""
-        outcome = objective(self.features(images.to(self.device)))
-        if outcome.objective is not None and outcome.objective.requires_grad:
-            outcome.objective.backward()
-        return outcome._replace(objective=None)
+    def accumulate(self, maps: Tensor, counts: Sequence[int], objective: Objective) -> list[TupleOutcome]:
+        """Forward and backward of tuples; gradients add to those of the batch so far.
+
+        maps: (N, C, H, W), input of the learning layers, one tuple after the other; counts: images of each.
+        """
+        outcomes = [objective(features) for features in self.features(maps).split(list(counts))]
+        losses = [outcome.objective for outcome in outcomes if outcome.objective is not None]
+        differentiable = [loss for loss in losses if loss.requires_grad]
+        if differentiable:
+            torch.stack(differentiable).sum().backward()
+        return [outcome._replace(objective=None) for outcome in outcomes]
+
+    def bytes_an_image(self, shape: Sequence[int]) -> float:
+        """About how much memory one image needs in a forward and backward pass; inf where not known.
+
+        shape: (C, H, W) of the learning layers' input. Counts each layer's output and its gradient, float32.
+        """
+        views = [view_module(layer, opaque_objects=False) for layer in list(self.net)[self.first :]]
+        channels, height, width = shape
+        sizes = data_sizes(views, geometry(views), (height, width, channels, 1))
+        total = 2 * torch.float32.itemsize * float(np.prod(sizes, axis=0).sum())
+        return total if np.isfinite(total) else np.inf
 
     def gradients_are_finite(self) -> bool:
         """Whether the gradients gathered so far hold neither NaN nor infinity."""

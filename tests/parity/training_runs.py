@@ -2,11 +2,13 @@
 
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from deepibl.checkpoints import SessionFiles
 from deepibl.datasets import PlaceDataset, load_dbstruct
@@ -19,6 +21,7 @@ from tests.golden_data import golden_files
 from tests.replay import Replay
 
 RUNS = golden_files("train/run_*.mat")
+Pair = tuple[Tensor, Tensor]
 RESUMED = re.compile(r"run_(.+)_resumed_ep(\d+)")
 
 
@@ -39,8 +42,7 @@ class Watch(TrainingListener):
         self.pairs.append(outcome.pairs)
 
     def batch_done(self, state, report):
-        weights = {(i, j): w.detach().clone() for i, layer in enumerate(state.net.layers)
-                   for j, w in enumerate(layer.weights) if w is not None}  # fmt: skip
+        weights = {key: weight.detach().clone() for key, weight in weights_of(state).items()}
         momenta = {key: value.clone() for key, value in state.stepper.momentum.items()}
         caches = [ids.copy() for ids in state.negative_caches]
         self.batches.append(
@@ -60,19 +62,17 @@ class Outcome:
     run: str
 
     @property
-    def specs(self) -> dict[tuple[int, int], Any]:
-        """What is known of each weight, by layer and number."""
-        layers = enumerate(self.watch.state.net.layers)
-        return {(i, j): spec for i, layer in layers for j, spec in enumerate(layer.weight_specs)}
-
-    @property
     def files(self) -> SessionFiles:
         """The session's files."""
         return SessionFiles(f"{self.folder}/", self.session)
 
 
-def run(path: Path, folder: Path, golden: Path) -> Outcome:
-    """Runs a golden training in a folder, from copies of the golden files."""
+def run(path: Path, folder: Path, golden: Path, watch: Watch | None = None, **speed: Any) -> Outcome:
+    """Runs a golden training in a folder, from copies of the golden files.
+
+    speed: options of `deepibl.training.speed`.
+    """
+    watch = watch or Watch()
     want = matfile.load(path)
     train = golden / "train"
     for name in ("initdata", "pretrained"):
@@ -90,16 +90,41 @@ def run(path: Path, folder: Path, golden: Path) -> Outcome:
         cell_list(want["draws"]), cell_list(want["draws_tag"]), cell_list(want["draws_stack"]), strict=True
     )
     replay = Replay(_draws([(draw, tag) for draw, tag, stack in log if "getClusters" not in stack]))
-    watch = Watch()
     session = getattr(trainers, trainer_name(path.stem))(
         *sets,
         *cell_list(want["args"]),
         paths=paths,
         generator=replay,
         listeners=[watch],
+        **speed,
         keep_momentum=not resumed,
     )
     return Outcome(want, watch, replay, folder, session, path.stem.removeprefix("run_"))
+
+
+def tensors(outcome: Outcome, found: Mapping[tuple[int, int], Tensor], cells: Any) -> list[Pair]:
+    """Weights or momenta by layer and number, each beside the original's."""
+    pairs = beside(outcome.watch.state, found, cells)
+    assert len(pairs) == len(found)
+    return pairs
+
+
+def beside(state: Any, found: Mapping[tuple[int, int], Tensor], cells: Any) -> list[Pair]:
+    """The tensors found, each with the original's in its shape; what was not found is left out."""
+    pairs = []
+    for layer, arrays in enumerate(cell_list(cells)):
+        for index, array in enumerate(cell_list(arrays)):
+            if (layer, index) in found:
+                have = found[layer, index]
+                want = state.net.layers[layer].weight_specs[index].kind.to_torch(np.asarray(array))
+                pairs.append((have, want.reshape(have.shape)))
+    return pairs
+
+
+def weights_of(state: Any) -> dict[tuple[int, int], Tensor]:
+    """A network's weights by layer and number."""
+    layers = enumerate(state.net.layers)
+    return {(i, j): w for i, layer in layers for j, w in enumerate(layer.weights) if w is not None}
 
 
 def golden_sets(train: Path) -> list[PlaceDataset]:

@@ -44,7 +44,7 @@ def test_equal_rows_in_different_blocks_come_lowest_id_first(monkeypatch) -> Non
 def test_the_compressed_index_finds_most_of_the_neighbours(places) -> None:
     rows, queries = places
     compressed = CompressedIndex.build(rows, code_bytes=16)
-    ids, distances = compressed.nearest(queries, 10, probes=8)
+    ids, distances = compressed.nearest(queries, 10, effort=8)
     want, exact = nearest(queries, rows, 10)
     recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(ids, want, strict=True)])
     assert recall > 0.9
@@ -55,13 +55,13 @@ def test_the_compressed_index_finds_most_of_the_neighbours(places) -> None:
 def test_all_lists_and_all_candidates_are_an_exact_search(places) -> None:
     rows, queries = places
     compressed = CompressedIndex.build(rows, lists=5, code_bytes=4)
-    ids, _ = compressed.nearest(queries, 7, probes=5, candidates=len(rows))
+    ids, _ = compressed.nearest(queries, 7, effort=5, candidates=len(rows))
     assert np.array_equal(ids, nearest(queries, rows, 7)[0])
 
 
 def test_places_without_a_candidate_are_marked(places) -> None:
     rows, queries = places
-    ids, distances = CompressedIndex.build(rows, lists=100, code_bytes=4).nearest(queries, 300, probes=1)
+    ids, distances = CompressedIndex.build(rows, lists=100, code_bytes=4).nearest(queries, 300, effort=1)
     assert (ids[:, -1] == -1).all() and np.isinf(distances[:, -1]).all()
 
 
@@ -74,7 +74,7 @@ def test_a_saved_index_answers_as_before(places, tmp_path: Path) -> None:
     with pytest.raises(IndexFileError, match="1200 descriptors of 32"):
         CompressedIndex.load(tmp_path / "a.ivfpq", rows[:-1])
     (tmp_path / "b.ivfpq").write_bytes(b"no index")
-    with pytest.raises(IndexFileError, match="no index"):
+    with pytest.raises(IndexFileError, match="no ivfpq structure"):
         CompressedIndex.load(tmp_path / "b.ivfpq", rows)
 
 

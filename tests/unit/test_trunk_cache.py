@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepibl import trunk_cache
+from deepibl import trunk_choice
 from deepibl.errors import FeatureFileError
 from deepibl.images import read_image
 from deepibl.trunk_cache import TrunkCache
@@ -147,7 +147,7 @@ def test_the_limit_is_never_exceeded(net, photos, tmp_path, store) -> None:
 
 
 def test_auto_takes_memory_then_disk_then_nothing(net, photos, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(trunk_cache, "free_memory", lambda: 10_000)
+    monkeypatch.setattr(trunk_choice, "free_memory", lambda: 10_000)
     for settings, want in (
         ({"images": 10**4, "folder": tmp_path / "out"}, "disk"),
         ({"images": 10**4}, "off"),

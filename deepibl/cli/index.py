@@ -1,0 +1,174 @@
+"""deepibl index, localize, index-check, index-edit."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from deepibl.cli import seeing
+from deepibl.cli.options import (
+    NOT_AS_IT_SHOULD_BE,
+    BatchSize,
+    Device,
+    Engine,
+    Json,
+    Net,
+    Precision,
+    Resize,
+    choose_device,
+    find_net,
+    how_to_compute,
+    read_lines,
+    tell_failures,
+)
+from deepibl.errors import IndexFileError
+from matlab_compat.errors import ArgumentError
+
+Where = Annotated[str, typer.Argument(help="An index: FILE.idx, FOLDER.db or http://HOST:PORT/COLLECTION.")]
+
+
+def index(
+    net: Net,
+    images: Annotated[Path | None, typer.Option(help="Folder of photos with GPS, or @utm names.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="CSV: name and utm_east,utm_north or lat,lon.")] = None,
+    dbstruct: Annotated[Path | None, typer.Option(help="A dbStruct .mat file.")] = None,
+    root: Annotated[
+        str | None, typer.Option(help="Folder that the names of --csv, --dbstruct lie in.")
+    ] = None,
+    output: Annotated[str, typer.Option("--output", "-o", help="FILE.idx; FOLDER.db with milvus.")] = (
+        "city.idx"
+    ),
+    backend: Annotated[
+        str | None, typer.Option(help="exact, ivfpq, hnsw or milvus; see docs/scale.md.")
+    ] = None,
+    half: Annotated[bool, typer.Option("--half", help="Keep descriptors in float16.")] = False,
+    add: Annotated[bool, typer.Option("--add", help="Add images to the index that is there.")] = False,
+    as_json: Json = False,
+    resize: Resize = None,
+    batch_size: BatchSize = 10,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    engine: Engine = "auto",
+) -> None:
+    """Make an index of geo-tagged images: descriptors, names, positions and the network's identity."""
+    from deepibl.indexing import add_to_index, build_index
+    from deepibl.networks import load_network
+    from deepibl.sources import database_places
+
+    given = [source for source in (images, csv, dbstruct) if source is not None]
+    if len(given) != 1:
+        raise ArgumentError("give exactly one of --images DIR, --csv FILE and --dbstruct FILE")
+    if add and (backend or half or resize):
+        raise ArgumentError("--add keeps the index's backend, precision and scale: leave these options out")
+    places = database_places(given[0], root)
+    path = find_net(net)
+    where = choose_device(device)
+    loaded = load_network(path, device=where)
+    settings: dict[str, Any] = {"batch_size": batch_size, "device": where}
+    settings |= how_to_compute(precision, engine)
+    there = 0
+    if add:
+        made, failures, there = add_to_index(loaded, places, output, **settings)
+    else:
+        settings |= {"network_path": path, "resize": resize, "half": half, "backend": backend or "exact"}
+        made, failures = build_index(loaded, places, output, **settings)
+    said = {"index": output, "backend": made.backend, "images": len(made), "dimensions": made.dim}
+    said |= {"network_id": made.network_id, "there_already": there, "failures": len(failures)}
+    if as_json:
+        typer.echo(json.dumps(said, indent=2))
+    else:
+        typer.echo(
+            f"{output}: {len(made)} images, {made.dim} dimensions, network {made.network_id[:12]}"
+            + (f", {there} of those given were there already" if add else "")
+        )
+    tell_failures(failures)
+
+
+def localize(
+    photos: Annotated[list[str], typer.Argument(help="Photos to find the place of.")],
+    index_file: Annotated[str, typer.Option("--index", help="An index made by `deepibl index`.")],
+    net: Annotated[str | None, typer.Option(help="The network, if it is not where it was.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many places to show.")] = 5,
+    near: Annotated[
+        str | None, typer.Option(help="A position to look around: EAST,NORTH or LAT,LON.")
+    ] = None,
+    within: Annotated[float | None, typer.Option(min=0, help="Metres around --near.")] = None,
+    as_json: Json = False,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page with photos and matches side by side.")
+    ] = None,
+    preview: Annotated[bool, typer.Option(help="Small pictures, where the terminal can.")] = True,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    engine: Engine = "auto",
+) -> None:
+    """Print the places of an index that look most like each photo."""
+    from deepibl.geo import parse_position
+    from deepibl.index_backends import open_index
+    from deepibl.indexing import localize as find_places
+    from deepibl.match_page import match_page
+    from deepibl.networks import load_network
+    from deepibl.tables import match_table
+
+    places = open_index(index_file)
+    where = choose_device(device)
+    loaded = load_network(find_net(net or places.network_path), device=where)
+    settings: dict[str, Any] = {"device": where, **how_to_compute(precision, engine)}
+    if near is not None:
+        settings |= {"near": parse_position(near, places.utm_zone), "within": within}
+    elif within is not None:
+        settings["within"] = within
+    found, failures = find_places(loaded, photos, places, top=top, **settings)
+    if as_json:
+        typer.echo(
+            json.dumps({photo: [m.as_dict() for m in matches] for photo, matches in found.items()}, indent=2)
+        )
+    else:
+        typer.echo(match_table(found))
+        if preview:
+            seeing.show_matches([(photo, [m.path for m in matches]) for photo, matches in found.items()])
+    if html is not None:
+        html.write_text(match_page(list(found.items())), encoding="utf-8")
+        typer.echo(f"page: {html}", err=True)
+    tell_failures(failures)
+
+
+def index_check(
+    where: Where,
+    recall: Annotated[
+        int, typer.Option(min=0, help="Ask this many of its images: how many of the exact 10 nearest come?")
+    ] = 0,
+    as_json: Json = False,
+) -> None:
+    """Compare all checksums of an index and print what it holds; exit code 4 if it is damaged."""
+    from deepibl.index_backends import check_index
+
+    try:
+        said = check_index(where, recall)
+    except IndexFileError as problem:
+        typer.echo(f"deepibl: {problem}", err=True)
+        raise typer.Exit(NOT_AS_IT_SHOULD_BE) from None
+    if as_json:
+        typer.echo(json.dumps(said, indent=2))
+    else:
+        typer.echo("\n".join(f"{name + ':':<18}{value}" for name, value in said.items() if value != ""))
+
+
+def index_edit(
+    where: Where,
+    delete: Annotated[Path | None, typer.Option(help="A text file: names to leave out, one a line.")] = None,
+    merge: Annotated[list[Path] | None, typer.Option(help="Index files whose images to add.")] = None,
+    backend: Annotated[str | None, typer.Option(help="Search it another way: exact, ivfpq, hnsw.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to write; default: the file itself.")
+    ] = None,
+) -> None:
+    """Leave images out of an index, merge others into it, change how it is searched; no network is needed."""
+    from deepibl.index_backends import edit_index
+
+    if delete is None and not merge and backend is None:
+        raise ArgumentError("say what to change: --delete LIST, --merge FILE.idx, --backend KIND")
+    names = read_lines(delete) if delete is not None else []
+    edited = edit_index(where, output, delete=names, merge=merge or [], backend=backend)
+    typer.echo(f"{output or where}: {len(edited)} images, backend {edited.backend}")

@@ -1,0 +1,114 @@
+"""A network and an index, asked for pictures that lie in memory: which places, and what makes a match."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from deepibl.cells import cell_shares, vlad_of
+from deepibl.describe import check_precision, describe_prepared, inference, to_batch
+from deepibl.engine import choose_engine
+from deepibl.heatmap import fit, heat
+from deepibl.index import Match, PlaceIndex
+from deepibl.networks import network_id
+from deepibl.overlay import SMOOTHING, heat_overlay
+from matlab_compat.errors import ArgumentError, ImageReadError, MatlabCompatError
+
+METHODS = ("guided", "gradient", "cells")
+_UNIT = 1e-3
+
+
+class PlaceFinder:
+    """Answers for one index by its own network; used by one thread at a time.
+
+    net: on `device`, in eval mode afterwards. precision, engine: as in `deepibl.extract`.
+    unit: whether the index's descriptors are unit vectors, whose distances are 2 - 2 cosine.
+    Raises NetworkMismatchError for another network's index, ArgumentError for settings out of range.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        index: PlaceIndex,
+        *,
+        device: str | torch.device = "cpu",
+        precision: str = "fp32",
+        engine: str = "auto",
+    ) -> None:
+        check_precision(precision)
+        index.require_network(network_id(net))
+        self.net, self.index, self.precision = net.to(device).eval(), index, precision
+        self._device = torch.device(device)
+        self._engine = choose_engine(net, engine, precision, self._device)
+        lengths = np.linalg.norm(np.asarray(index.descriptors[:256], np.float32), axis=1)
+        self.unit = bool(len(lengths) and (np.abs(lengths - 1) < _UNIT).all())
+
+    @property
+    def engine(self) -> str:
+        """What computes the trunk, and why."""
+        return str(self._engine)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The kinds of heatmaps that this network can draw."""
+        try:
+            vlad_of(self.net)
+        except ArgumentError:
+            return METHODS[:2]
+        return METHODS
+
+    def describe(self, images: Sequence[Tensor]) -> np.ndarray:
+        """Descriptors (N, D) float32 of images (1 or 3, H, W) of one size. Raises ImageReadError when the
+        network cannot take that size.
+        """
+        size = f"{images[0].shape[2]} x {images[0].shape[1]}"
+        with inference(self.net):
+            prepared = self.net.prepare(to_batch(images, self._device))  # type: ignore[operator]
+            try:
+                rows = describe_prepared(self.net, prepared, self.precision, self._engine).cpu().numpy()
+            except torch.OutOfMemoryError:
+                raise
+            except (MatlabCompatError, RuntimeError) as problem:
+                said = str(problem).splitlines()[0]
+                raise ImageReadError(f"the network cannot take a photo of {size} pixels: {said}") from problem
+        if rows.shape[1] != self.index.dim or not np.isfinite(rows).all():
+            raise ImageReadError(f"the network gives no usable descriptor for a photo of {size} pixels")
+        return rows
+
+    def find(self, images: Sequence[Tensor], top: int) -> list[list[Match]]:
+        """The `top` places of each image (all of one size), nearest first. Raises what `describe` raises."""
+        return self.index.search(self.describe(images), top)
+
+    def heatmap(self, image: Tensor, other: Tensor, method: str, pixels: int) -> np.ndarray:
+        """What in `image` makes it like `other`, drawn over it: (h, w, 3) uint8.
+
+        Images are (1 or 3, H, W), scaled down to `pixels` each. method: guided, gradient, or cells (of
+        NetVLAD: red speaks for the match, blue against it). Raises ArgumentError for another method, and
+        ImageReadError for a size that the network cannot take.
+        """
+        if method not in self.methods:
+            raise ArgumentError(f"a heatmap is one of {', '.join(self.methods)}, not {method!r}")
+        first, second = (fit(picture.float().expand(3, -1, -1), pixels) for picture in (image, other))
+        photo = first.permute(1, 2, 0).round().clamp(0, 255).byte().numpy()
+        try:
+            if method == "cells":
+                shares = cell_shares(self.net, first.to(self._device), second.to(self._device)).shares
+                return heat_overlay(photo, shares, signed=True)
+            values = heat(self.net, first, method, against=second)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as problem:
+            said = str(problem).splitlines()[0]
+            raise ImageReadError(f"the network cannot take this photo: {said}") from problem
+        return heat_overlay(photo, values, smooth=SMOOTHING)
+
+    def identity(self) -> dict[str, Any]:
+        """What is asked here, for the page's head: sizes, network, engine."""
+        return {
+            "images": len(self.index),
+            "dimensions": self.index.dim,
+            "network_id": self.index.network_id,
+            "engine": self.engine,
+        }

@@ -1,0 +1,149 @@
+"""Pictures and maps of an index's images, addressed by row alone; nothing outside its root is opened."""
+
+import io
+import os
+import stat
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from deepibl.geo import latlon_to_utm
+from deepibl.images import load_pixels
+from deepibl.index import PlaceIndex
+from deepibl.page.refusal import Refused
+from deepibl.report.svg_map import Frame, Kind, Mark, map_svg
+from deepibl.report.thumbnails import QUALITY, small_picture
+from matlab_compat.errors import ImageReadError
+
+SIDES = (32, 1280)  # of thumbnails, in pixels
+EXTENTS = ("near", "whole")
+_NEAR = (120.0, 400.0)  # metres: the least that "near" shows around the best place, and how far it reaches
+_BACKGROUND = 20_000  # positions of the index that a map draws, at most
+_KEPT_BYTES = 32_000_000  # of thumbnails, in memory
+_PIN, _OWN = "#0f7b6c", "#c8372d"
+_GONE = "Start the page with --root DIR, the folder that holds the index's images now."
+
+
+class Places:
+    """The images of an index. root: the folder that they lie in (default: what the index says)."""
+
+    def __init__(self, index: PlaceIndex, root: str | os.PathLike[str] = "") -> None:
+        self._index = index
+        self._root = Path(os.path.realpath(root or index.root))
+        self._kept: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._lock = threading.Lock()
+        known = index.positions[np.isfinite(index.positions).all(axis=1)]
+        self._background = known[:: max(1, -(-len(known) // _BACKGROUND))]
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def path(self, row: int) -> Path:
+        """The file of a row, links followed.
+
+        Raises Refused (404) for a row that the index has not, a name that leads out of the root, by `..`, as
+        an absolute path or over a link, and for what is no regular file.
+        """
+        self._check(row)
+        path = Path(os.path.realpath(self._root / self._index.names[row]))
+        if not path.is_relative_to(self._root):
+            raise Refused(404, f"the name of row {row} leads out of the index's folder", _GONE)
+        try:
+            regular = stat.S_ISREG(path.stat().st_mode)
+        except OSError:
+            regular = False
+        if not regular:
+            raise Refused(404, f"the image of row {row} is not there", _GONE)
+        return path
+
+    def thumbnail(self, row: int, side: int) -> bytes:
+        """The picture of a row as a JPEG, its longer side at most `side` pixels. Raises Refused (404)."""
+        path = self.path(row)
+        with self._lock:
+            if (row, side) in self._kept:
+                self._kept.move_to_end((row, side))
+                return self._kept[row, side]
+        small = small_picture(path, side)
+        if small is None:
+            raise Refused(404, f"the image of row {row} cannot be read", _GONE)
+        data = as_image(small, "JPEG")
+        with self._lock:
+            self._kept[row, side] = data
+            while sum(map(len, self._kept.values())) > _KEPT_BYTES:
+                self._kept.popitem(last=False)
+        return data
+
+    def pixels(self, row: int) -> Tensor:
+        """The image of a row as the network saw it, (1 or 3, H, W). Raises Refused (404)."""
+        try:
+            return load_pixels(self.path(row), self._index.resize)
+        except ImageReadError:
+            raise Refused(404, f"the image of row {row} cannot be read", _GONE) from None
+
+    def map(self, rows: Sequence[int], extent: str, own: tuple[float, float] | None = None) -> str:
+        """An SVG document: the rows as numbered pins, the index's positions behind them.
+
+        extent: 'whole' shows every position, 'near' what is around the first row whose position is known.
+        own: the photo's own latitude and longitude, marked too. Raises Refused (404): no position is known.
+        """
+        for row in rows:
+            self._check(row)
+        pins = [self._mark(row) for row in rows]
+        placed = [pin for pin in pins if np.isfinite((pin.east, pin.north)).all()]
+        if not placed:
+            raise Refused(404, "no position of these rows is known", "Make an index with positions.")
+        here = self._own(own)
+        kinds = [
+            Kind("places", _PIN, "pin", pins),
+            Kind("the photo's own GPS position", _OWN, "ring", here),
+        ]
+        frame = _near(placed) if extent == "near" else None
+        drawn = map_svg(self._background.tolist(), kinds, title="Map of the places", frame=frame)
+        return drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+
+    def metres(self, row: int, own: tuple[float, float] | None) -> float | None:
+        """How far a row is from latitude and longitude; None where either is not known."""
+        mark, here = self._mark(row), self._own(own)
+        if not here or not np.isfinite((mark.east, mark.north)).all():
+            return None
+        return float(np.hypot(mark.east - here[0].east, mark.north - here[0].north))
+
+    def _check(self, row: int) -> None:
+        if not 0 <= row < len(self):
+            raise Refused(404, f"the index has no row {row}", f"Rows are 0 to {len(self) - 1}.")
+
+    def _mark(self, row: int) -> Mark:
+        east, north = self._index.positions[row].tolist()
+        return Mark(east, north, self._index.names[row], f"place-{row}")
+
+    def _own(self, own: tuple[float, float] | None) -> list[Mark]:
+        zone = self._index.utm_zone
+        if own is None or zone is None or not -80 <= own[0] <= 84:
+            return []
+        east, north = latlon_to_utm(own[0], own[1], zone)[0][0]
+        return [Mark(float(east), float(north), "the photo's own GPS position")]
+
+
+def as_image(pixels: np.ndarray, kind: str) -> bytes:
+    """Pixels (h, w, 3) uint8 as the bytes of a PNG or JPEG file."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind, **({"quality": QUALITY + 13} if kind == "JPEG" else {}))
+    return buffer.getvalue()
+
+
+def _near(marks: Sequence[Mark]) -> Frame:
+    """A frame around the first mark that holds those of the others that are not far from it."""
+    first = marks[0]
+    close = [
+        max(abs(mark.east - first.east), abs(mark.north - first.north))
+        for mark in marks
+        if np.hypot(mark.east - first.east, mark.north - first.north) <= _NEAR[1]
+    ]
+    reach = max(_NEAR[0], 1.15 * max(close))
+    return first.east - 1.4 * reach, first.north - reach, first.east + 1.4 * reach, first.north + reach

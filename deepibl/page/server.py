@@ -1,0 +1,77 @@
+"""The page at an address: this machine's own by default; another one only with the names it is asked by."""
+
+import ipaddress
+import socket
+from collections.abc import Callable, Sequence
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from deepibl.errors import PageError
+from deepibl.page.app import LOOPBACK
+from matlab_compat.errors import ArgumentError
+
+_MOST_CONNECTIONS = 512
+_GRACE_SECONDS = 5
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def allowed_hosts(host: str, names: Sequence[str]) -> list[str]:
+    """The Host headers to answer. names: those that other machines use.
+
+    Raises ArgumentError for a host that others can reach, without names, and for names with wildcards.
+    """
+    if any("*" in name or "/" in name or not name for name in names):
+        raise ArgumentError("--allow-host takes the name or address that people type, without * and /")
+    if not is_loopback(host) and not names:
+        raise ArgumentError(
+            f"--host {host} lets other machines reach the page, which asks for no password: if that is "
+            "wanted, say by which name or address they reach it, e.g. --allow-host 192.168.1.5"
+        )
+    return [*LOOPBACK, *dict.fromkeys(names)]
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens. port 0: any that is free. Raises PageError."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(128)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as problem:
+        raise PageError(
+            f"the page cannot listen at {host}, port {port}: {problem.strerror or problem}; give another "
+            "--port (0 takes one that is free) or --host"
+        ) from None
+    return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    """The page's address for a browser."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def serve(
+    app: ASGIApp, listener: socket.socket, *, verbose: bool = False, ready: Callable[[], object]
+) -> None:
+    """Answers until it is interrupted. ready: called when it does. verbose: logs every request."""
+    settings = uvicorn.Config(
+        app, log_level="info" if verbose else "warning", access_log=verbose, server_header=False,
+        limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=_GRACE_SECONDS, ws="none",
+        proxy_headers=False,
+    )  # fmt: skip
+    ready()
+    uvicorn.Server(settings).run(sockets=[listener])

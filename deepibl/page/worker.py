@@ -1,0 +1,135 @@
+"""The one thread that computes: takes what waits, photos of one size together, and lives through errors."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from deepibl.index import Match
+from deepibl.page.finder import PlaceFinder
+from deepibl.page.refusal import Refused
+
+_AT_ONCE = 8  # photos of one forward pass, at most
+_STOP_SECONDS = 10.0
+
+
+@dataclass
+class _Job:
+    """Something to compute: either places of an image, or any call."""
+
+    image: Tensor | None = None
+    top: int = 0
+    call: Callable[[], Any] | None = None
+    result: "Future[Any]" = field(default_factory=Future)
+
+
+class Worker:
+    """Computes in a thread of its own, between `start` and `stop`. A result that is cancelled is skipped.
+
+    How many jobs wait is bounded by whoever submits them (`limits.Admission`).
+    """
+
+    def __init__(self, finder: PlaceFinder) -> None:
+        self._finder = finder
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that nobody has begun."""
+        return self._jobs.qsize()
+
+    def start(self) -> None:
+        """Begins to compute."""
+        self._thread = threading.Thread(target=self._run, name="deepibl-page", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends after the job that is being computed; those that wait are cancelled."""
+        if self._thread is None:
+            return
+        for job in self._waiting(limit=None):
+            job.result.cancel()
+        self._jobs.put(None)
+        self._thread.join(_STOP_SECONDS)
+        self._thread = None
+
+    def find(self, image: Tensor, top: int) -> "Future[list[Match]]":
+        """The places of an image, later."""
+        return self._put(_Job(image=image, top=top))
+
+    def call(self, function: Callable[[], Any]) -> "Future[Any]":
+        """What a function returns, later."""
+        return self._put(_Job(call=function))
+
+    def _put(self, job: _Job) -> "Future[Any]":
+        self._jobs.put(job)
+        return job.result
+
+    def _run(self) -> None:
+        while (first := self._jobs.get()) is not None:
+            taken = [first, *self._waiting(limit=_AT_ONCE - 1)]
+            jobs = [job for job in taken if job.result.set_running_or_notify_cancel()]
+            for group in _of_one_size(job for job in jobs if job.image is not None):
+                self._find(group)
+            for job in jobs:
+                if job.call is not None:
+                    _settle(job, job.call)
+
+    def _waiting(self, limit: int | None) -> Iterator[_Job]:
+        taken = 0
+        while limit is None or taken < limit:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return
+            if job is None:
+                self._jobs.put(None)
+                return
+            taken += 1
+            yield job
+
+    def _find(self, jobs: Sequence[_Job]) -> None:
+        images = [job.image for job in jobs if job.image is not None]
+        try:
+            found = self._finder.find(images, max(job.top for job in jobs))
+            answers = list(zip(jobs, found, strict=True))
+        except Exception:  # one photo must not cost the others their answer
+            for job in jobs:
+                _settle(job, partial(self._find_one, job))
+            return
+        for job, places in answers:
+            job.result.set_result(places[: job.top])
+
+    def _find_one(self, job: _Job) -> list[Match]:
+        assert job.image is not None
+        return self._finder.find([job.image], job.top)[0]
+
+
+def _of_one_size(jobs: Iterator[_Job]) -> list[list[_Job]]:
+    groups: dict[tuple[int, ...], list[_Job]] = {}
+    for job in jobs:
+        assert job.image is not None
+        groups.setdefault(tuple(job.image.shape[1:]), []).append(job)
+    return list(groups.values())
+
+
+def _settle(job: _Job, function: Callable[[], Any]) -> None:
+    try:
+        job.result.set_result(function())
+    except MemoryError:
+        job.result.set_exception(_out_of_memory())
+    except Exception as problem:
+        out = type(problem).__name__ == "OutOfMemoryError"
+        job.result.set_exception(_out_of_memory() if out else problem)
+
+
+def _out_of_memory() -> Refused:
+    return Refused(
+        503, "the machine has not enough memory for this photo", "Send a smaller one.", {"Retry-After": "10"}
+    )

@@ -1,0 +1,148 @@
+"""Short texts that the processes of a job leave for one another, on torch.distributed's store.
+
+Each process gives a sign of life every few seconds. Whoever waits for one that has ended, or has been silent
+for `patience` seconds, gets a ProcessError: a lost process ends the job in bounded time.
+"""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from deepibl.errors import ProcessError
+from matlab_compat.errors import ArgumentError
+
+BEAT = 2.0  # seconds between signs of life
+PATIENCE = "DEEPIBL_LOST_AFTER"  # environment: seconds of silence after which a process counts as lost
+PATIENCE_SECONDS = 90.0
+JOIN_SECONDS = 300.0
+AGAIN = "Start the same command again, with any number of processes: it goes on from what is on the disk"
+
+
+class Board:
+    """The texts of a job's processes. store: torch's, shared by all. rank, size: of this process."""
+
+    def __init__(self, store: Any, rank: int, size: int, patience: float = PATIENCE_SECONDS) -> None:
+        self.store, self.rank, self.size, self.patience = store, rank, size, patience
+        self._seen: dict[int, tuple[str, float]] = {}
+        self._left = threading.Event()
+        self._ends = 0
+        self.post(f"who/{rank}", f"process {rank} of {size} (pid {os.getpid()} on {socket.gethostname()})")
+        self._beat_once(0)
+        threading.Thread(target=self._beat, name="deepibl-sign-of-life", daemon=True).start()
+
+    def post(self, key: str, text: str) -> None:
+        """Leaves a text for the others."""
+        self._ask(lambda: self.store.set(key, text))
+
+    def peek(self, key: str) -> str | None:
+        """A text, if it is there."""
+        return self._ask(lambda: self.store.get(key).decode() if self.store.check([key]) else None)
+
+    def read(self, key: str, writer: int, while_waiting: Callable[[], Any] | None = None) -> str:
+        """The text that process `writer` leaves; waits for it as long as that process lives."""
+        pause, looked = 0.0005, time.monotonic()
+        while (text := self.peek(key)) is None:
+            if while_waiting is not None:
+                while_waiting()
+            if time.monotonic() - looked > BEAT / 2:
+                looked = time.monotonic()
+                self._require_life(writer, key)
+            time.sleep(pause)
+            pause = min(0.05, 1.5 * pause)
+        return text
+
+    def remove(self, key: str) -> None:
+        """Takes a text away."""
+        self._ask(lambda: self.store.delete_key(key))
+
+    def first(self, what: str) -> bool:
+        """Whether this is the first process that asks so."""
+        return self._ask(lambda: self.store.add(what, 1)) == 1
+
+    def leave(self) -> None:
+        """Stops the signs of life, and says so."""
+        if not self._left.is_set():
+            self._left.set()
+            self.post(f"gone/{self.rank}", "")
+
+    def end(self, words: str, seconds: float) -> list[str]:
+        """Leaves its last words, and waits so long for the others'; gives those that came, by rank."""
+        self.post(f"end {self._ends}/{self.rank}", words)
+        deadline = time.monotonic() + seconds
+        while True:
+            found = [self._last_words(rank) for rank in range(self.size)]
+            if None not in found or time.monotonic() > deadline:
+                self._ends += 1
+                return [each or "" for each in found]
+            time.sleep(0.02)
+
+    def _last_words(self, rank: int) -> str | None:
+        """Why a process ended, or None if it has not."""
+        words = self.peek(f"end {self._ends}/{rank}")
+        return words if words is not None else self.peek(f"gone/{rank}")
+
+    def _require_life(self, rank: int, key: str) -> None:
+        words = self._last_words(rank)
+        if words is not None and self.peek(key) is None:
+            why = f": {words}" if words else ""
+            raise ProcessError(f"{self._name(rank)} has ended before its work was done{why}. {AGAIN}")
+        now = time.monotonic()
+        beat = self.peek(f"beat/{rank}") or "none yet"
+        last, since = self._seen.get(rank, ("", now))
+        if beat != last:
+            self._seen[rank] = (beat, now)
+        elif now - since > self.patience:
+            raise ProcessError(
+                f"{self._name(rank)} is lost: no sign of life for {self.patience:g} seconds. {AGAIN}"
+            )
+
+    def _name(self, rank: int) -> str:
+        return self.peek(f"who/{rank}") or f"process {rank} of {self.size}"
+
+    def _beat(self) -> None:
+        number = 0
+        while not self._left.wait(BEAT):
+            number += 1
+            try:
+                self._beat_once(number)
+            except ProcessError:
+                return
+
+    def _beat_once(self, number: int) -> None:
+        self.post(f"beat/{self.rank}", str(number))
+
+    def _ask(self, request: Callable[[], Any]) -> Any:
+        from torch.distributed import DistError
+
+        try:
+            return request()
+        except DistError as error:
+            raise ProcessError(
+                f"process {self.rank} of {self.size} has lost the others: where they meet nobody answers "
+                f"({str(error).splitlines()[0]}). {AGAIN}"
+            ) from error
+
+
+def join() -> Board:
+    """Meets the others as the environment says. Raises ProcessError when they do not come."""
+    from torch.distributed import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
+
+    patience = os.environ.get(PATIENCE, str(PATIENCE_SECONDS))
+    try:
+        seconds = float(patience)
+    except ValueError:
+        raise ArgumentError(f"{PATIENCE} is {patience!r}, not a number of seconds") from None
+    try:
+        store, rank, size = next(rendezvous("env://", timeout=timedelta(seconds=JOIN_SECONDS)))
+    except (RuntimeError, ValueError) as error:
+        where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise ProcessError(
+            f"process {os.environ['RANK']} of {os.environ['WORLD_SIZE']} could not meet the others at "
+            f"{where}: {str(error).splitlines()[0]}. Start all of them, as torchrun does, or unset WORLD_SIZE"
+        ) from error
+    return Board(PrefixStore("deepibl", store), rank, size, seconds)

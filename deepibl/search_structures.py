@@ -1,0 +1,248 @@
+"""What finds candidates without looking at every descriptor: IVF-PQ lists, and a navigable graph (HNSW).
+
+Both are faiss's. A structure holds codes of the descriptors, never the descriptors themselves, and gives ids
+that are probably near; `deepibl.search_compressed` measures those exactly.
+
+========  ================================================  =================================================
+kind      holds of a row of D numbers                       finds
+========  ================================================  =================================================
+ivfpq     `code_bytes` + 8 bytes, in about 2 sqrt(N) lists  rows of the lists whose centres are near
+hnsw      D + about 140 bytes: an 8-bit code, its links     rows met on a walk towards the query
+========  ================================================  =================================================
+
+Reading maps the bytes (faiss's zero-copy reader): codes and links stay in the file until they are looked at.
+faiss trusts what it reads, so `deepibl.index_file` compares a checksum first; a file that somebody *meant* to
+be harmful is another matter: open structures only from where you would run programs from.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from deepibl.errors import IndexFileError
+from deepibl.rows import RowView, blocks
+from matlab_compat.errors import ArgumentError
+
+SAMPLE = 40  # training vectors for each list; faiss recommends 39 or more
+LINKS = 16  # of a row in the graph (twice as many on its lowest level)
+GRAPH_SAMPLE = 10_000  # rows from which the range of each dimension is learnt
+
+
+class Structure(Protocol):
+    """What an index asks of a structure. Ids are 0-based rows of the database it was built from."""
+
+    kind: ClassVar[str]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and dimensions (N, D) of its database."""
+
+    def candidates(self, queries: np.ndarray, count: int, effort: int) -> np.ndarray:
+        """Ids (Q, count) int64 of rows that are probably near, -1 where none was found. effort: more finds
+        more and takes longer.
+        """
+
+    def edited(self, kept: np.ndarray, rows: Any) -> Structure:
+        """The structure of a database `rows` whose first rows are the `kept` ones of this one's (ascending
+        ids); the rows after them are new.
+        """
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Writes it in faiss's format."""
+
+
+@dataclass(frozen=True)
+class IvfPq:
+    """Rows sorted into lists around centres, each as a code of a product quantiser (see `build`)."""
+
+    index: Any
+    source: Any = None  # the bytes that `index` looks at, kept alive
+    kind: ClassVar[str] = "ivfpq"
+
+    @classmethod
+    def build(
+        cls, rows: Any, *, lists: int | None = None, code_bytes: int | None = None, seed: int = 0
+    ) -> IvfPq:
+        """Learns centres and codes from a random sample, then adds all rows, a block at a time.
+
+        lists: centres; None: about 2 sqrt(N), at most 4096. code_bytes: of one row's code; divides D; None:
+        64, or the largest divisor of D below. Raises ArgumentError for settings that do not fit.
+        """
+        faiss = _faiss()
+        count, dim = rows.shape
+        if code_bytes is None:
+            code_bytes = max(size for size in range(1, min(dim, 64) + 1) if dim % size == 0)
+        if not 1 <= code_bytes <= dim or dim % code_bytes:
+            raise ArgumentError(f"code_bytes={code_bytes} has to divide the {dim} dimensions")
+        wanted = min(4096, int(2 * np.sqrt(count))) if lists is None else lists
+        centres = max(1, min(int(wanted), count))
+        index = faiss.IndexIVFPQ(faiss.IndexFlatL2(dim), dim, centres, code_bytes, bits_for(count))
+        index.cp.seed = index.pq.cp.seed = seed + 1
+        index.cp.min_points_per_centroid = index.pq.cp.min_points_per_centroid = 1
+        index.train(sample(rows, max(SAMPLE * centres, SAMPLE << bits_for(count)), seed))
+        _add(index, rows)
+        return cls(index)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and dimensions (N, D)."""
+        return self.index.ntotal, self.index.d
+
+    def candidates(self, queries: np.ndarray, count: int, effort: int) -> np.ndarray:
+        """Rows of the `effort` lists with the nearest centres, those with the nearest codes first."""
+        faiss = _faiss()
+        how = faiss.SearchParametersIVF(nprobe=min(effort, self.index.nlist))
+        return self.index.search(queries, count, params=how)[1]
+
+    def edited(self, kept: np.ndarray, rows: Any) -> IvfPq:
+        """Keeps the centres and the codes of the kept rows; new rows are coded with them."""
+        faiss = _faiss()
+        new_ids = np.full(self.index.ntotal, -1, np.int64)
+        new_ids[kept] = np.arange(len(kept))
+        fresh = _owned(self.index)
+        fresh.reset()
+        size = self.index.invlists.code_size
+        for number in range(self.index.nlist):
+            ids, codes = _list(self.index, number)
+            stays = new_ids[ids] >= 0
+            ids, codes = new_ids[ids][stays], np.ascontiguousarray(codes.reshape(-1, size)[stays])
+            if len(ids):
+                fresh.invlists.add_entries(number, len(ids), faiss.swig_ptr(ids), faiss.swig_ptr(codes))
+        fresh.ntotal = len(kept)
+        _add(fresh, rows, len(kept))
+        return IvfPq(fresh)
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Writes it in faiss's format."""
+        _write(self.index, path)
+
+
+@dataclass(frozen=True)
+class Hnsw:
+    """A graph of rows, each linked to near ones, over 8-bit codes (see `build`)."""
+
+    index: Any
+    source: Any = None  # the bytes that `index` looks at, kept alive
+    kind: ClassVar[str] = "hnsw"
+
+    @classmethod
+    def build(cls, rows: Any, *, links: int = LINKS, construction: int = 80, seed: int = 0) -> Hnsw:
+        """Links every row with `links` near ones, found among `construction` (more: slower, better)."""
+        faiss = _faiss()
+        if links < 2 or construction < 1:
+            raise ArgumentError(f"links={links} must be at least 2, construction={construction} at least 1")
+        index = faiss.IndexHNSWSQ(rows.shape[1], faiss.ScalarQuantizer.QT_8bit, int(links))
+        index.hnsw.efConstruction = int(construction)
+        index.train(sample(rows, GRAPH_SAMPLE, seed))
+        _add(index, rows)
+        return cls(index)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and dimensions (N, D)."""
+        return self.index.ntotal, self.index.d
+
+    def candidates(self, queries: np.ndarray, count: int, effort: int) -> np.ndarray:
+        """The nearest rows of a walk that remembers the `effort` best ones so far, or `count` if more."""
+        faiss = _faiss()
+        how = faiss.SearchParametersHNSW(efSearch=max(effort, count))
+        return self.index.search(queries, count, params=how)[1]
+
+    def edited(self, kept: np.ndarray, rows: Any) -> Hnsw:
+        """New rows are linked in; a graph cannot lose rows, so where some are gone it is built anew."""
+        if len(kept) < self.index.ntotal:
+            links = self.index.hnsw.nb_neighbors(1)
+            return Hnsw.build(rows, links=links, construction=self.index.hnsw.efConstruction)
+        fresh = _owned(self.index)
+        _add(fresh, rows, len(kept))
+        return Hnsw(fresh)
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Writes it in faiss's format."""
+        _write(self.index, path)
+
+
+STRUCTURES: dict[str, type[IvfPq] | type[Hnsw]] = {"ivfpq": IvfPq, "hnsw": Hnsw}
+
+
+def build_structure(kind: str, rows: Any, **settings: Any) -> Structure:
+    """A structure of the rows (N, D) of a matrix or view. settings: those of the kind's `build`.
+
+    Errors: ArgumentError for another kind, for fewer than two rows, for settings that do not fit.
+    """
+    if len(rows) < 2:
+        raise ArgumentError(f"{len(rows)} descriptors are too few for {kind}; search them exactly")
+    return _class(kind).build(rows, **settings)
+
+
+def read_structure(kind: str, content: np.ndarray) -> Structure:
+    """The structure in faiss's bytes (M,) uint8, which stay where they are and are looked at as needed.
+
+    Errors: IndexFileError if they are not a structure of that kind.
+    """
+    faiss = _faiss()
+    made = _class(kind)
+    reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(content), content.nbytes)
+    try:
+        index = faiss.read_index(reader)
+    except RuntimeError as problem:
+        raise IndexFileError(f"no {kind} structure that faiss can read: {problem}") from problem
+    wanted = {"ivfpq": faiss.IndexIVFPQ, "hnsw": faiss.IndexHNSWSQ}[kind]
+    if not isinstance(index, wanted):
+        raise IndexFileError(f"holds a {type(index).__name__} where a structure of kind {kind} should be")
+    return made(index, (content, reader))
+
+
+def sample(rows: Any, size: int, seed: int) -> np.ndarray:
+    """At most `size` random rows, float32, in their order."""
+    count = len(rows)
+    chosen = np.random.default_rng(seed).choice(count, min(size, count), replace=False)
+    return rows[np.sort(chosen)].astype(np.float32)
+
+
+def bits_for(count: int) -> int:
+    """Bits of each part of a code: 8, fewer where there are not rows enough to learn 256 values from."""
+    return max(1, min(8, int(np.log2(max(2, count // 4)))))
+
+
+def _faiss() -> Any:
+    """The library, loaded when it is needed (its published types do not know all of it)."""
+    import faiss
+
+    return faiss
+
+
+def _class(kind: str) -> type[IvfPq] | type[Hnsw]:
+    if kind not in STRUCTURES:
+        raise ArgumentError(f"{kind!r} is no structure; there are {', '.join(STRUCTURES)}")
+    return STRUCTURES[kind]
+
+
+def _owned(index: Any) -> Any:
+    """A copy that may be changed (faiss's own clone of an index over mapped bytes is over them, too)."""
+    faiss = _faiss()
+    return faiss.deserialize_index(faiss.serialize_index(index))
+
+
+def _add(index: Any, rows: Any, first: int = 0) -> None:
+    rest = RowView([(rows, np.arange(first, len(rows)))]) if first else rows
+    for part in blocks(rest):
+        index.add(np.ascontiguousarray(part, np.float32))
+
+
+def _list(index: Any, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ids and code bytes of one list."""
+    faiss = _faiss()
+    size = index.invlists.list_size(number)
+    if not size:
+        return np.zeros(0, np.int64), np.zeros(0, np.uint8)
+    ids = faiss.rev_swig_ptr(index.invlists.get_ids(number), size)
+    return ids, faiss.rev_swig_ptr(index.invlists.get_codes(number), size * index.invlists.code_size)
+
+
+def _write(index: Any, path: str | os.PathLike[str]) -> None:
+    _faiss().write_index(index, os.fspath(path))

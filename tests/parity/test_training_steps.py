@@ -1,0 +1,88 @@
+"""The golden trainings step by step: from the original's state before a batch to its state after it.
+
+A free run's momenta part from the original's by what rounding grows to on the way; here each batch starts
+from the original's own weights and momenta, so that only the step itself is compared.
+"""
+
+import pytest
+import torch
+
+from matlab_compat import matfile
+from tests.golden_data import GOLDEN, golden_id
+from tests.parity.training_runs import RUNS, Outcome, Watch, beside, items, run, tensors, weights_of
+from tests.tolerances import TOL, error
+
+
+class Guided(Watch):
+    """Puts the original's weights and momenta in place after every batch, once ours are noted."""
+
+    def __init__(self, batches):
+        super().__init__()
+        self.wanted = batches
+
+    def batch_done(self, state, report):
+        super().batch_done(state, report)
+        batch = self.wanted[len(self.batches) - 1]
+        with torch.no_grad():
+            for have, want in [
+                *beside(state, weights_of(state), batch["weights"]),
+                *beside(state, state.stepper.momentum, batch["momentum"]),
+            ]:
+                have.copy_(want)
+
+
+class Nudged(Watch):
+    """Changes the last digit of about two thirds of the weights before training."""
+
+    def started(self, state):
+        super().started(state)
+        draws = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            for weight in weights_of(state).values():
+                weight.mul_(1 + 2**-24 * torch.randint(-1, 2, weight.shape, generator=draws).float())
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(path, limit) for path in RUNS for limit in (0, 2)],
+    ids=lambda param: f"{golden_id(param[0])}{'-together' * bool(param[1])}",
+)
+def outcome(request, tmp_path_factory) -> Outcome:
+    """Tuples one by one, as the original, and a batch's together."""
+    path, limit = request.param
+    watch = Guided(items(matfile.load(path, ["batches"])["batches"]))
+    return run(path, tmp_path_factory.mktemp(path.stem), GOLDEN, watch, stepGB=limit)
+
+
+def test_every_step_from_the_originals_state_gives_its_weights(outcome):
+    for got, batch in zip(outcome.watch.batches, items(outcome.want["batches"]), strict=True):
+        assert max(error(*pair) for pair in tensors(outcome, got["weights"], batch["weights"])) <= TOL["op"]
+
+
+def test_every_step_from_the_originals_state_gives_its_momenta(outcome):
+    worst = 0.0
+    for got, batch in zip(outcome.watch.batches, items(outcome.want["batches"]), strict=True):
+        pairs = tensors(outcome, got["momenta"], batch["momentum"])
+        assert off_by(pairs) <= TOL["trajectory"]
+        worst = max(worst, *(error(*pair) for pair in pairs))
+    print(f"{outcome.run}: worst momentum tensor {worst:.1e}")
+    assert worst <= TOL["momentum tensor"]
+
+
+@pytest.mark.parametrize("path", RUNS, ids=golden_id)
+def test_a_free_run_is_no_farther_off_than_a_last_digit_takes_it(path, tmp_path):
+    # difference: momenta-rounding
+    free, nudged = (run(path, tmp_path / kind.__name__, GOLDEN, kind()) for kind in (Watch, Nudged))
+    wanted = items(free.want["batches"])
+    off, moved = 0.0, 0.0
+    for got, other, batch in zip(free.watch.batches, nudged.watch.batches, wanted, strict=True):
+        off = max(off, off_by(tensors(free, got["momenta"], batch["momentum"])))
+        moved = max(moved, off_by([(other["momenta"][key], have) for key, have in got["momenta"].items()]))
+    print(f"{free.run}: momenta {off:.1e} off the original's; a last digit moves them by {moved:.1e}")
+    assert off <= max(TOL["trajectory"], 5 * moved)
+
+
+def off_by(pairs):
+    """max|got-want| over all tensors, relative to the largest number of all."""
+    largest = max(float(want.abs().max()) for _, want in pairs)
+    return max(float((have - want).abs().max()) for have, want in pairs) / (largest or 1.0)

@@ -1,0 +1,55 @@
+"""`deepibl serve` as a command: it answers, it ends, and what it cannot do is one line."""
+
+import os
+import signal
+import sys
+
+import numpy as np
+import pytest
+
+from deepibl.cli import main
+from deepibl.networks import load_network, save_network
+from tests.extractors import simplenn
+from tests.page_files import small_finder
+from tests.page_server import serving
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(["serve", *map(str, arguments)])
+    return stop.value.code, capsys.readouterr().err
+
+
+def test_an_address_that_others_reach_needs_a_second_word(capsys, tmp_path):
+    code, err = run(capsys, "--index", tmp_path / "city.idx", "--host", "0.0.0.0")
+    assert code == 1
+    assert "--allow-host" in err
+    assert err.count("\n") == 1
+
+
+def test_an_index_that_is_not_there_is_named(capsys, tmp_path):
+    code, err = run(capsys, "--index", tmp_path / "city.idx")
+    assert (code, "city.idx" in err, err.count("\n")) == (1, True, 1)
+
+
+def test_without_the_extra_it_says_what_to_install(capsys, tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("deepibl.page")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    code, err = run(capsys, "--index", tmp_path / "city.idx")
+    assert code == 1
+    assert "pip install 'deepibl[web]'" in err
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_it_answers_and_ends_when_it_is_interrupted(tmp_path):
+    net = simplenn()
+    net["pool1"].set_field("pool", np.array([[2.0, 2.0]]))  # as MATLAB has it
+    save_network(net, tmp_path / "net.mat")
+    small_finder(tmp_path, load_network(tmp_path / "net.mat"))
+    with serving(tmp_path / "city.idx", ["--net", str(tmp_path / "net.mat"), "--waiting", "3"]) as served:
+        health = served.get("/api/health")
+        assert (health["images"], health["places"], health["index"]) == (30, 3, "city.idx")
+        os.kill(served.process.pid, signal.SIGINT)
+        assert served.process.wait(20) in (0, -signal.SIGINT, 130)
