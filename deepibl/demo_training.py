@@ -6,15 +6,17 @@ The network that comes out is the one that ships: weights/README.md names the co
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from deepibl import clusters, network_build
 from deepibl.checkpoints import SessionFiles
 from deepibl.datasets import PlaceDataset, load_dbstruct
+from deepibl.demo_random import random_network
 from deepibl.images import read_image
 from deepibl.networks import save_network
 from deepibl.sessions import Results, read_results, read_session_network
@@ -27,10 +29,10 @@ from deepibl.training.session import Course, run_session
 from matlab_compat.simplenn import SimpleNN
 
 SIZE = (160, 120)  # photos, pixels
-SPLITS = {"train": (320, 240), "val": (160, 100)}  # database images and queries
-CHANNELS = (3, 16, 32, 64, 64)
-PIXEL_SCALE = 64.0  # about the deviation of an image's pixels
-CLUSTERS = 64
+SPLITS = {"train": (1200, 1800), "val": (320, 240)}  # database images and queries
+TIMES = ("day",)  # of the queries
+SCALED_BY = 60  # photos that the random filters are scaled by
+CLUSTERS = 32
 DEMO_TRAINER = "trainGaussKernalInd"
 
 OPTIONS: dict[str, Any] = {
@@ -75,40 +77,12 @@ def photograph(folder: str | os.PathLike[str], seed: int = 0, *, workers: int = 
             seed=seed,
             size=SIZE,
             split=split,
+            times=TIMES,
             workers=workers,
             progress=False,
         )
         sets.append(load_dbstruct(path, root=path.parent))
     return ToyCity(place, *sets)
-
-
-def random_network(seed: int = 0) -> SimpleNN:
-    """Four convolutions with random weights, which halve the image three times; their output is conv4."""
-    random = np.random.RandomState(seed)
-    layers: list[dict[str, Any]] = []
-    for number, (inputs, outputs) in enumerate(pairwise(CHANNELS), start=1):
-        side = 5 if number == 1 else 3
-        spread = np.sqrt(2 / (side * side * inputs)) / (PIXEL_SCALE if number == 1 else 1)
-        weight = random.standard_normal((side, side, inputs, outputs)) * spread
-        layers.append(
-            {
-                "type": "conv",
-                "name": f"conv{number}",
-                "weights": [weight.astype(np.float32), np.zeros((outputs, 1), np.float32)],
-                "stride": np.full((1, 2), 2.0 if number == 1 else 1.0),
-                "pad": np.full((1, 4), float(side // 2)),
-            }
-        )
-        if number < 3:
-            layers.append(_pool(f"pool{number}"))
-        if number < len(CHANNELS) - 1:
-            layers.append({"type": "relu", "name": f"relu{number}"})
-    mean = np.full((SIZE[1], SIZE[0], 3), 116, np.float32)
-    normalization = {"imageSize": np.array([[float(SIZE[1]), float(SIZE[0]), 3.0]]), "averageImage": mean}
-    meta = {"normalization": normalization, "netID": "toycity", "sessionID": "toycity_offtheshelf"}
-    return SimpleNN(
-        [network_build.plain_layer(fields, index) for index, fields in enumerate(layers)], meta
-    ).eval()
 
 
 def train_in_city(
@@ -126,7 +100,7 @@ def train_in_city(
     session = (changes or {}).get("sessionID", trainer.removeprefix("train"))
 
     def build(options: TrainingOptions) -> SimpleNN:
-        return _with_pooling(random_network(seed), options, city.train, prefix)
+        return _with_pooling(random_network(_some_photos(city.train), seed), options, city.train, prefix)
 
     given = {**OPTIONS, "sessionID": session, "checkpoint0suffix": f"seed{seed}", **(changes or {})}
     run_session(Course(TRAINERS[trainer], city.train, city.val, build, prefix), given, listeners)
@@ -155,6 +129,12 @@ def run_training_demo(
     return results
 
 
+def _some_photos(train: PlaceDataset) -> Tensor:
+    """(N, 3, H, W) photos of all parts of the database."""
+    paths = train.image_paths("db")
+    return torch.stack([torch.as_tensor(read_image(path)) for path in paths[:: -(-len(paths) // SCALED_BY)]])
+
+
 def _with_pooling(net: SimpleNN, options: TrainingOptions, train: PlaceDataset, prefix: str) -> SimpleNN:
     method = network_build.parse_method(options.method)
     if not method.needs_clusters:
@@ -175,13 +155,3 @@ def _with_pooling(net: SimpleNN, options: TrainingOptions, train: PlaceDataset, 
         net, method, centres=centres, descriptors=descriptors, training_set=train.name
     )
 
-
-def _pool(name: str) -> dict[str, Any]:
-    return {
-        "type": "pool",
-        "name": name,
-        "method": "max",
-        "pool": np.full((1, 2), 2.0),
-        "stride": np.full((1, 2), 2.0),
-        "pad": np.zeros((1, 4)),
-    }
