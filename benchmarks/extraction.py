@@ -97,12 +97,12 @@ def _forward(settings: Settings, net: SimpleNN, port: Port, images: torch.Tensor
         memory = {name: peak_memory(run) for name, run in candidates.items()}
     rows = []
     for name, median in medians.items():
-        distance = _distance(results[name], results["usual port"])
-        require(distance <= LIMITS[name[-4:] if name != "usual port" else "fp32"], f"{name}: {distance}")
+        error = distance(results[name], results["usual port"])
+        require(error <= LIMITS[name[-4:] if name != "usual port" else "fp32"], f"{name}: {error}")
         speed = count / median.seconds
         rows.append(
             [name, f"{speed:.2f}", f"{median.ratio:.2f}", f"{median.cpu_ratio:.2f}", f"{flop * speed:.0f}",
-             f"{distance:.1e}", f"{memory[name]:.0f}"]
+             f"{error:.1e}", f"{memory[name]:.0f}"]
         )  # fmt: skip
     columns = ["engine", "images/s", "x port", "x port (processor time)", "GFLOP/s", "cosine distance", "MB"]
     note = (
@@ -112,7 +112,8 @@ def _forward(settings: Settings, net: SimpleNN, port: Port, images: torch.Tensor
     return Table(f"Descriptors, batch of {count}", columns, rows, note)
 
 
-def _distance(a: torch.Tensor, b: torch.Tensor) -> float:
+def distance(a: torch.Tensor, b: torch.Tensor) -> float:
+    """The largest cosine distance of corresponding rows."""
     return max(0.0, float((1 - F.cosine_similarity(a.double(), b.double())).max()))
 
 
@@ -131,8 +132,8 @@ def _files(settings: Settings, net: SimpleNN, port: Port, height: int, width: in
         medians, results = paired(candidates, 3 if settings.full else 1, _memory_as_used)
     rows = []
     for name, median in medians.items():
-        distance = _distance(*(torch.from_numpy(np.array(results[n])) for n in (name, "usual port")))
-        require(distance <= LIMITS[name[-4:] if name != "usual port" else "fp32"], f"{name}: {distance}")
-        rows.append([name, f"{count / median.seconds:.2f}", f"{median.ratio:.2f}", f"{distance:.1e}"])
+        error = distance(*(torch.from_numpy(np.array(results[n])) for n in (name, "usual port")))
+        require(error <= LIMITS[name[-4:] if name != "usual port" else "fp32"], f"{name}: {error}")
+        rows.append([name, f"{count / median.seconds:.2f}", f"{median.ratio:.2f}", f"{error:.1e}"])
     columns = ["from JPEG files, --engine auto", "images/s", "x port", "cosine distance"]
     return Table(f"{count} JPEG files to descriptors, batch of 2", columns, rows)

@@ -1,8 +1,9 @@
 """python -m benchmarks.gpu [--smoke]: everything that needs a GPU, in one call; prints Markdown tables.
 
-CPU/GPU parity with TF32 off, extraction by engine and precision as a share of the card's own convolution
-peak, and what an epoch of Pitts30k's size costs with and without the trunk cache. NOT RUN where it was
-written: there was no GPU. `--smoke` walks through it on any machine, on the CPU if there is no GPU.
+CPU/GPU parity with TF32 off; extraction by engine and precision as a share of the card's own convolution
+peak, and from JPEG files; what an epoch of Pitts30k's size costs with and without the trunk cache; the tests
+marked gpu, the golden networks among them. NOT RUN where it was written: there was no GPU. `--smoke` walks
+through it on any machine, on the CPU if there is no GPU.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.extraction import gigaflop, network, photos
+from benchmarks.extraction import distance, gigaflop, network, photos
+from benchmarks.gpu_checks import from_files, tests_on_the_gpu
 from benchmarks.measure import Settings, Table, require
 from deepibl.describe import describe_prepared, inference
 from deepibl.engine import Engine, choose_engine
@@ -44,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"card: {card}; torch {torch.__version__}; bf16 convolution peak {peak:.1f} TFLOP/s")
     parity(net, images[:2], device).print()
     extraction(net, images, device, peak).print()
+    from_files(net, device, batch, settings).print()
     epoch(net, images, device).print()
+    tests_on_the_gpu(settings).print()
 
 
 def seconds(run: Callable[[], Any], device: torch.device, repeats: int = 10) -> float:
@@ -98,10 +102,10 @@ def extraction(net: Any, images: torch.Tensor, device: torch.device, peak: float
                 return describe_prepared(net, prepared, precision, engine)
 
             speed = len(images) / seconds(describe, device)
-            distance = float((1 - torch.nn.functional.cosine_similarity(describe(), want)).max())
-            require(distance < (1e-5 if precision in ("fp32", "tf32") else 2e-3), f"{engine}: {distance}")
+            error = distance(describe(), want)
+            require(error < (1e-5 if precision in ("fp32", "tf32") else 2e-3), f"{engine}: {error}")
             share = f"{speed * flop / peak:.0%}"
-            rows.append([name, precision, f"{speed:.1f}", f"{speed * flop:.1f}", share, f"{distance:.1e}"])
+            rows.append([name, precision, f"{speed:.1f}", f"{speed * flop:.1f}", share, f"{error:.1e}"])
     columns = ["engine", "precision", "images/s", "TFLOP/s", "of the bf16 peak", "cosine distance"]
     return Table(f"Extraction, batch of {len(images)}, {images.shape[3]}x{images.shape[2]}", columns, rows)
 

@@ -16,20 +16,23 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from deepibl.errors import SessionError
+from deepibl.notes import read_note
 from matlab_compat import matfile
 from matlab_compat.errors import MatFileError
 from matlab_compat.files import atomic_output
 
 VARIABLES = ("net", "obj", "opts", "auxData")
+NO_STATE = "is not the state of a training session"
 
 
 class SessionFiles:
     """The files of one session. prefix: what their names begin with (MATLAB's outPrefix), folders too."""
 
     def __init__(self, prefix: str, session: str) -> None:
-        if not session or not re.fullmatch(r"[\w.+-]+", session):
+        if not session or not re.fullmatch(r"[\w.+-]{1,100}", session):
             raise SessionError(
-                f"{session!r} cannot name a session: it goes into file names, so use letters, digits, - _ . +"
+                f"{session!r:.120} cannot name a session: it goes into file names, so use letters, digits, - "
+                "_ . +, at most 100 of them"
             )
         self.prefix, self.session = str(prefix), session
         self._stem = f"{prefix}{session}"
@@ -108,6 +111,21 @@ class SessionFiles:
             )
         return matfile.load(path, list(variables))
 
+    def request_before(self) -> str | None:
+        """What the latest state was asked for by, as text; "" where that is not known; None: no state."""
+        if not self.latest.exists():
+            return None
+        own = matfile.load(self.latest, ["auxData"])["auxData"].get("deepibl", {})
+        return matfile.text(own.get("command", ""))
+
+    def remove(self) -> None:
+        """Deletes all that the session has: states, features, curves and pictures."""
+        self.remove_features()
+        for name in self._names("_ep*_latest.mat"):
+            (self.latest.parent / name).unlink()
+        for path in (self.latest, self.history, self.plot, self.recall_plot, self.unfinished):
+            path.unlink(missing_ok=True)
+
     def remove_features(self, keep: Sequence[str] = ()) -> None:
         """Deletes the session's feature files (of refreshes and tests) that are not to be kept."""
         kept = {Path(name).name for name in keep}
@@ -153,12 +171,13 @@ def unfinished_session(prefix: str, command: str) -> str | None:
     """The session that was started with the same command, is not complete and not running; else None."""
     folder = Path(f"{prefix}x").parent
     for path in sorted(folder.glob(f"{Path(f'{prefix}x').name[:-1]}*_unfinished.json")):
+        note = read_note(path)
         try:
-            note = json.loads(path.read_text())
-        except (OSError, ValueError):
+            files = SessionFiles(prefix, str(note.get("session", "")))
+        except SessionError:
             continue
-        if note.get("command") == command and not SessionFiles(prefix, note["session"]).is_running():
-            return str(note["session"])
+        if note.get("command") == command and not files.is_running():
+            return files.session
     return None
 
 

@@ -14,7 +14,7 @@ from deepibl.errors import MissingImageError
 from deepibl.failure import Failure
 from deepibl.images import open_image
 from matlab_compat.errors import ImageReadError
-from matlab_compat.files import atomic_output
+from matlab_compat.files import atomic_bytes, is_below
 from matlab_compat.jpeg import read_bytes
 
 
@@ -36,6 +36,8 @@ def convertPngtoJPG(
 ) -> ConversionReport:
     """Writes a .jpg beside every .png in the folder and below, each whole or not at all; PNGs stay.
 
+    Links to folders are followed, but nothing is written outside the folder: such PNGs count as failures.
+
     overwrite: False leaves JPEGs that are newer than their PNG, so that a run can be taken up again.
     quality: of the JPEG, 1 to 100. num_threads: images converted at a time.
     A PNG that cannot be read or a JPEG that cannot be written is in the report, and the rest goes on.
@@ -51,7 +53,7 @@ def convertPngtoJPG(
     done = [not overwrite and _is_newer(path.with_suffix(".jpg"), path) for path in sources]
     todo = [path for path, is_done in zip(sources, done, strict=True) if not is_done]
     with ThreadPoolExecutor(num_threads) as pool:
-        errors = list(pool.map(lambda path: _convert_or_error(path, quality), todo))
+        errors = list(pool.map(lambda path: _convert_or_error(path, quality, Path(folder)), todo))
     outcomes = list(zip(todo, errors, strict=True))
     return ConversionReport(
         converted=tuple(path.with_suffix(".jpg") for path, error in outcomes if error is None),
@@ -72,8 +74,8 @@ def convert_png(source: str | os.PathLike[str], target: str | os.PathLike[str], 
     Raises ImageReadError if the source cannot be read, OSError if the target cannot be written.
     """
     image = open_image(read_bytes(source), os.fspath(source))
-    with atomic_output(target) as temporary:
-        image.save(temporary, "JPEG", quality=quality, subsampling="4:2:0")
+    with atomic_bytes(target) as buffer:
+        image.save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
 
 
 def find_pngs(folder: Path) -> Iterator[Path]:
@@ -89,7 +91,9 @@ def find_pngs(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in sorted(names) if name.lower().endswith(".png"))
 
 
-def _convert_or_error(path: Path, quality: int) -> str | None:
+def _convert_or_error(path: Path, quality: int, root: Path) -> str | None:
+    if not is_below(root, path.parent):
+        return f"{path}: a link leads to it, out of {root}; convert the folder that it is in"
     try:
         convert_png(path, path.with_suffix(".jpg"), quality)
     except ImageReadError as error:

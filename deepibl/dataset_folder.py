@@ -148,9 +148,7 @@ def read_dataset(
 
 
 def _folder(folder: Path) -> tuple[list[str], list[Fix | None], list[str]]:
-    files = sorted(
-        file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
-    )
+    files = sorted(file for file in folder.rglob("*") if _is_photo(file))
     names, fixes, problems = [file.relative_to(folder).as_posix() for file in files], [], []
     for file, name in zip(files, names, strict=True):
         fix = _fix_of_name(file.name)
@@ -162,6 +160,11 @@ def _folder(folder: Path) -> tuple[list[str], list[Fix | None], list[str]]:
                 problems.append(f"{name}: {problem}")
         fixes.append(fix)
     return names, fixes, problems
+
+
+def _is_photo(file: Path) -> bool:
+    """Hidden files are none: what a killed run was writing is called so, and macOS's notes beside photos."""
+    return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".") and file.is_file()
 
 
 def _fix_of_name(name: str) -> Fix | None:
@@ -179,12 +182,15 @@ def _fix_of_name(name: str) -> Fix | None:
 
 
 def _csv(path: Path) -> tuple[list[str], list[Fix | None]]:
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        sample = file.read(4096)
-        file.seek(0)
-        header_line = sample.splitlines()[0] if sample else ""
-        delimiter = max(",;\t", key=header_line.count)
-        rows = list(csv.reader(file, delimiter=delimiter))
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            sample = file.read(4096)
+            file.seek(0)
+            header_line = sample.splitlines()[0] if sample else ""
+            delimiter = max(",;\t", key=header_line.count)
+            rows = list(csv.reader(file, delimiter=delimiter))
+    except (csv.Error, UnicodeDecodeError) as problem:
+        raise DatasetError(f"{path} is no CSV file in UTF-8: {problem}") from None
     columns = _columns(rows[0] if rows else [], path)
     fixes: dict[str, Fix | None] = {}  # by name, in the file's order
     problems: list[str] = []

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepibl.errors import DatasetError, MissingImageError
-from matlab_compat.files import atomic_output
+from matlab_compat.files import atomic_bytes, atomic_output, is_below
 from matlab_compat.numeric import round_half_away
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def crop_queries(
     for query, name in enumerate(dataset.qImageFns):
         if progress:
             progress(query + 1, dataset.numQueries)
+        _require_below(folder, name)
         if (folder / name).exists():
             continue
         with Image.open(_existing(Path(dataset.qPath, name), dataset.name)) as image:
@@ -179,6 +180,7 @@ def shrink_images(
         if progress:
             progress(number, dataset.numImages)
         original = _existing(Path(dataset.dbPath, name), dataset.name)
+        _require_below(folder, name)
         if (folder / name).exists():
             continue
         with Image.open(original) as image:
@@ -206,8 +208,8 @@ def _shrunk(image: "Picture", scale: float) -> "Picture":
 
 
 def _write_jpeg(image: "Picture", path: Path) -> None:
-    with atomic_output(path) as temporary:
-        image.save(temporary, format="JPEG", quality=JPEG_QUALITY)
+    with atomic_bytes(path) as buffer:
+        image.save(buffer, format="JPEG", quality=JPEG_QUALITY)
 
 
 def _listing(folder: Path, name: str) -> list[str]:
@@ -218,6 +220,11 @@ def _listing(folder: Path, name: str) -> list[str]:
         raise MissingImageError(
             f"{name}: the folder {folder} is not there or cannot be read. {advice}"
         ) from None
+
+
+def _require_below(folder: Path, name: str) -> None:
+    if not is_below(folder, folder / name):
+        raise DatasetError(f"the image name {name!r} leads out of {folder}: nothing is written there")
 
 
 def _words(path: Path) -> list[str]:

@@ -33,6 +33,7 @@ import numpy as np
 from deepibl.errors import DatasetError
 from deepibl.positions import as_positions
 from matlab_compat import matfile
+from matlab_compat.damage import damage_as
 from matlab_compat.errors import MatFileError
 
 COMPUTED = ("numImages", "numQueries", "posDistSqThr", "cp", "name")
@@ -138,6 +139,11 @@ def _cell_column(values: list[Any]) -> np.ndarray:
     return column
 
 
+def _text(path: str | os.PathLike[str]) -> str:
+    with damage_as(DatasetError, path, "is no list of positives, a text file in UTF-8"):
+        return Path(path).read_text(encoding="utf-8-sig")
+
+
 def read_positive_lists(
     path: str | os.PathLike[str], qImageFns: Sequence[str], dbImageFns: Sequence[str]
 ) -> list[np.ndarray]:
@@ -150,7 +156,7 @@ def read_positive_lists(
     images = {name: image for image, name in enumerate(dbImageFns)}
     lists: dict[int, np.ndarray] = {}
     problems: list[str] = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(_text(path).splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
         query, *names = [name for name in line.split("\t") if name]

@@ -48,11 +48,12 @@ def head_start(net: SimpleNN) -> int:
 
 
 def to_batch(images: Sequence[Tensor], device: torch.device) -> Tensor:
-    """Images (1 or 3, H, W) of one size, bytes or float32, as (N, 3, H, W) float32 on the device."""
-    batch = torch.stack([image.expand(3, -1, -1) for image in images])
-    if device.type == "cuda":
-        batch = batch.pin_memory()
-    return batch.to(device, non_blocking=True).to(torch.float32)
+    """Images (1 or 3, H, W) of one size, bytes or float32, as (N, 3, H, W) float32 on the device.
+
+    Images in pinned memory are fetched by a CUDA device while it computes; nothing waits here.
+    """
+    there = [image.to(device, non_blocking=True).expand(3, -1, -1) for image in images]
+    return torch.stack(there).to(torch.float32)
 
 
 def check_precision(precision: str) -> None:
@@ -71,9 +72,9 @@ def device_of(net: nn.Module) -> torch.device:
 def inference(net: nn.Module, device: str | torch.device | None = None) -> Iterator[torch.device]:
     """Within it the network is on `device` (None: where it is), in eval mode, without gradients.
 
-    cuDNN's convolutions are deterministic and in full float32 (no TF32) meanwhile. The mode is put back at
-    the end; the network stays on the device. Gives the device. Raises ArgumentError if there is no such
-    device.
+    Convolutions and matrix products are in full float32 meanwhile (see `exact_products`). The mode is put
+    back at the end; the network stays on the device. Gives the device. Raises ArgumentError if there is no
+    such device.
     """
     target = device_of(net) if device is None else torch.device(device)
     if target.type == "cuda" and not torch.cuda.is_available():
@@ -81,22 +82,30 @@ def inference(net: nn.Module, device: str | torch.device | None = None) -> Itera
     was_training = net.training
     net.to(target).eval()
     try:
-        with torch.inference_mode(), exact_convolutions(target):
+        with torch.inference_mode(), exact_products(target):
             yield target
     finally:
         net.train(was_training)
 
 
 @contextmanager
-def exact_convolutions(device: torch.device) -> Iterator[None]:
-    """Within it cuDNN's convolutions are deterministic and in full float32 (no TF32)."""
+def exact_products(device: torch.device) -> Iterator[None]:
+    """Within it convolutions and matrix products on a CUDA device are in full float32 (no TF32, whatever the
+    program allows elsewhere), and cuDNN's deterministic.
+    """
     if device.type != "cuda":
         yield
         return
-    cudnn = torch.backends.cudnn
+    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    name, full = ("fp32_precision", "ieee") if hasattr(products, "fp32_precision") else ("allow_tf32", False)
+    allowed = getattr(products, name)
     settings: dict[str, Any] = {"benchmark": False, "deterministic": True, "allow_tf32": False}
     with cudnn.flags(enabled=cudnn.enabled, **settings):
-        yield
+        setattr(products, name, full)
+        try:
+            yield
+        finally:
+            setattr(products, name, allowed)
 
 
 def _run(net: nn.Module, prepared: Tensor, precision: str) -> Tensor:

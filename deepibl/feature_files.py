@@ -13,10 +13,12 @@ Every file is written under a temporary name and renamed when whole; sizes are c
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from deepibl.errors import FeatureFileError
+from matlab_compat.damage import damage_as
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import atomic_output
 
@@ -122,22 +124,34 @@ def _read_bin(path: Path, count: int | None, dim: int | None, mmap: bool) -> np.
 
 
 def _read_npy(path: Path, mmap: bool) -> np.ndarray:
-    try:
-        return np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise FeatureFileError(f"{path}: not a whole .npy file: {error}") from error
+    with damage_as(FeatureFileError, path, "is not a whole .npy file"):
+        mapped = np.lib.format.open_memmap(path, mode="r")  # checks the size, and never unpickles
+        return mapped if mmap else np.array(mapped)
 
 
 def _read_h5(path: Path) -> np.ndarray:
     import h5py
 
-    try:
+    with damage_as(FeatureFileError, path, "is no HDF5 file with a data set 'features'"):
         with h5py.File(path, "r") as file:
-            if "features" not in file:
-                return _read_hloc(path)
-            return file["features"][:]
-    except (OSError, KeyError) as error:
-        raise FeatureFileError(f"{path}: no HDF5 file with a data set 'features': {error}") from error
+            if "features" in file:
+                return read_dataset(file["features"], path)
+        return _read_hloc(path)
+
+
+def read_dataset(dataset: Any, path: Path) -> np.ndarray:
+    """A data set of an HDF5 file as it is stored. Raises FeatureFileError where it is none, or its claim of a
+    size cannot be true.
+    """
+    import h5py
+
+    from matlab_compat.mat_hdf5 import claim_problem
+
+    if not isinstance(dataset, h5py.Dataset) or not dataset.shape:
+        raise FeatureFileError(f"{path}: {dataset.name} is no data set with rows")
+    if problem := claim_problem(dataset.id, dataset.dtype.itemsize, path.stat().st_size):
+        raise FeatureFileError(f"{path}: {problem}")
+    return dataset[()]
 
 
 def _read_hloc(path: Path) -> np.ndarray:

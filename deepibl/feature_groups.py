@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deepibl.decoding import HostDecoder, Pixels
 from deepibl.describe import check_precision, describe_prepared, to_batch
 from deepibl.engine import Engine
 from deepibl.errors import ExtractionError
 from deepibl.failure import Failure
-from deepibl.images import load_pixels
 from deepibl.loader import Loaded, SizeBatcher
 from matlab_compat.errors import ImageReadError, MatlabCompatError
 
-Batch = list[tuple[int, Tensor]]
+Batch = list[tuple[int, Pixels]]
 
 
 def group_length(batch_size: int) -> int:
@@ -37,8 +37,10 @@ class GroupDescriber:
         precision: str,
         resize: int | Sequence[int] | None,
         engine: Engine | None = None,
+        decoder: HostDecoder | None = None,
     ) -> None:
         check_precision(precision)
+        self._decoder = decoder or HostDecoder(device)
         self._engine = engine
         self._net = net
         self._device = device
@@ -49,10 +51,10 @@ class GroupDescriber:
         self._dim: int | None = None
 
     def load(self, number: int) -> Any:
-        """Image `number` as (1 or 3, H, W), bytes or float32. Raises ImageReadError."""
-        return load_pixels(self._paths[number], self._resize)
+        """Image `number` as the decoder loads it. Raises ImageReadError."""
+        return self._decoder.load(self._paths[number], self._resize)
 
-    def ready(self, loaded: Any) -> Tensor:
+    def ready(self, loaded: Any) -> Any:
         """What `load` gave as what is put into batches by its size, (C, H, W)."""
         return loaded
 
@@ -77,8 +79,9 @@ class GroupDescriber:
             advance(len(ids))
 
         def run(batch: Batch) -> None:
-            ids = [number for number, _ in batch]
-            features = self._describe_batch([image for _, image in batch])
+            ids, images, lost = self._finished(batch)
+            fail(list(lost), list(lost.values()))
+            features = self._describe_batch(images) if images else ""
             if isinstance(features, Tensor):
                 described.append((ids, features))
                 advance(len(ids))
@@ -97,6 +100,17 @@ class GroupDescriber:
         for batch in batcher.rest():
             run(batch)
         return self._in_order(described, failures)
+
+    def _finished(self, batch: Batch) -> tuple[list[int], list[Tensor], dict[int, str]]:
+        """Ids and pixels of a batch's images, and why others have none, by id."""
+        images: dict[int, Tensor] = {}
+        lost: dict[int, str] = {}
+        for (number, _), image in zip(batch, self._decoder.finish([i for _, i in batch]), strict=True):
+            if isinstance(image, ImageReadError):
+                lost[number] = str(image)
+            else:
+                images[number] = image
+        return list(images), list(images.values()), lost
 
     def _describe_batch(self, images: list[Tensor]) -> Tensor | str:
         """Rows (n, D), or why the network cannot take images of this size."""

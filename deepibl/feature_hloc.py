@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepibl.errors import FeatureFileError
-from deepibl.feature_files import read_features, suffix_of, write_features
+from deepibl.feature_files import read_dataset, read_features, suffix_of, write_features
+from matlab_compat.damage import damage_as
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import atomic_output
 
@@ -31,21 +32,19 @@ def read_hloc(path: StrPath, names: Sequence[str] | None = None) -> tuple[list[s
     """
     import h5py
 
-    try:
-        with h5py.File(path, "r") as file:
-            there = list_names(file)
-            if not there:
-                raise FeatureFileError(
-                    f"{path}: no data set {KEY}: not hloc's, or hloc's local features; it holds "
-                    f"{', '.join(list(file)[:5]) or 'nothing'}"
-                )
-            wanted = there if names is None else list(names)
-            lost = sorted(set(wanted) - set(there))
-            if lost:
-                raise FeatureFileError(f"{path}: {len(lost)} images are not in it, e.g. {lost[0]}")
-            rows = [np.asarray(file[name][KEY], dtype=np.float32).ravel() for name in wanted]
-    except OSError as error:
-        raise FeatureFileError(f"{path}: no HDF5 file: {error}") from error
+    with damage_as(FeatureFileError, path, "is no HDF5 file of hloc's"), h5py.File(path, "r") as file:
+        there = list_names(file)
+        if not there:
+            raise FeatureFileError(
+                f"{path}: no data set {KEY}: not hloc's, or hloc's local features; it holds "
+                f"{', '.join(list(file)[:5]) or 'nothing'}"
+            )
+        wanted = there if names is None else list(names)
+        lost = sorted(set(wanted) - set(there))
+        if lost:
+            raise FeatureFileError(f"{path}: {len(lost)} images are not in it, e.g. {lost[0]}")
+        stored = (read_dataset(file[name][KEY], Path(path)) for name in wanted)
+        rows = [np.asarray(row, dtype=np.float32).ravel() for row in stored]
     sizes = {len(row) for row in rows}
     if len(sizes) > 1:
         raise FeatureFileError(f"{path}: descriptors of {', '.join(map(str, sorted(sizes)))} dimensions")
@@ -77,7 +76,7 @@ def is_hloc(path: StrPath) -> bool:
 
     if Path(path).suffix != ".h5" or not h5py.is_hdf5(path):
         return False
-    with h5py.File(path, "r") as file:
+    with damage_as(FeatureFileError, path, "is no whole HDF5 file"), h5py.File(path, "r") as file:
         return not isinstance(file.get("features"), h5py.Dataset)
 
 
@@ -124,8 +123,10 @@ def stored_names(path: StrPath) -> list[str] | None:
     """The image names in a .h5 file of our kind, None where it has none."""
     import h5py
 
-    with h5py.File(path, "r") as file:
-        return [name.decode() for name in file["names"][:]] if "names" in file else None
+    with damage_as(FeatureFileError, path, "has no list of names"), h5py.File(path, "r") as file:
+        if "names" not in file:
+            return None
+        return [name.decode() for name in read_dataset(file["names"], Path(path)).tolist()]
 
 
 def _read(

@@ -186,9 +186,11 @@ class PartialFeatures:
         try:
             journal = json.loads(self._journal.read_text(encoding="utf-8"))
             fits = journal["identity"] == self._described()
-            group_size, dim, done = int(journal["group_size"]), journal["dim"], list(journal["done"])
+            group_size, dim = int(journal["group_size"]), journal["dim"]
+            done = [int(number) for number in journal["done"]]
             dim = None if dim is None else int(dim)
-        except (OSError, ValueError, KeyError, TypeError):
+            fits = fits and group_size > 0 and (dim is None or dim > 0)
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             fits = False
         if not fits:
             self._opened.truncate(0)

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from deepibl.decoding import check_decoder, choose_decoder
 from deepibl.describe import inference
 from deepibl.engine import check_engine, choose_engine
 from deepibl.errors import ExtractionError
@@ -65,6 +66,7 @@ def extract(
     device: str | torch.device | None = None,
     precision: str = "fp32",
     engine: str = "auto",
+    decode: str = "auto",
     resize: int | Sequence[int] | None = None,
     num_threads: int | None = None,
     on_error: str = "raise",
@@ -77,6 +79,7 @@ def extract(
     batch_size: images of one size computed at a time. device: moved to it; None: where the network is.
     precision: fp32, or bf16 for the trunk (the NetVLAD sums and the last normalisations stay float32).
     engine: what computes the trunk, see `deepibl.engine`; the logger deepibl.features says which.
+    decode: auto or cpu: libjpeg's pixels; gpu: JPEGs by nvJPEG, other pixels (see `deepibl.decoding`).
     resize: pixels of the shorter side (Tokyo 24/7 queries: 640), or (height, width); None: as they are.
     num_threads: that read and decode, beside computing; None: the CPUs, at most 8.
     progress: called with a `deepibl.progress.Progress`; None shows a bar on a terminal; False is silent.
@@ -86,7 +89,7 @@ def extract(
     (ascending ids, int64) and a `Failure` for every other one.
     Raises ArgumentError for settings out of range and an empty list.
     """
-    run = _Run(net, images, root, batch_size, precision, engine, resize, num_threads, on_error)
+    run = _Run(net, images, root, batch_size, precision, engine, resize, num_threads, on_error, decode=decode)
     memory = rows_in_memory(run.identity, run.count, group_length(batch_size))
     failures = run.fill(memory, device, progress)
     kept = _others(run.count, failures)
@@ -106,6 +109,7 @@ def extract_to_file(
     device: str | torch.device | None = None,
     precision: str = "fp32",
     engine: str = "auto",
+    decode: str = "auto",
     resize: int | Sequence[int] | None = None,
     num_threads: int | None = None,
     on_error: str = "raise",
@@ -125,7 +129,7 @@ def extract_to_file(
     after the repair computes little; "skip" writes the rows of the images that worked (no file if none
     did). Raises also ArgumentError, and FeatureFileError if another process is writing the same file.
     """
-    run = _Run(net, names, root, batch_size, precision, engine, resize, num_threads, on_error, trunk)
+    run = _Run(net, names, root, batch_size, precision, engine, resize, num_threads, on_error, trunk, decode)
     suffix_of(out, suffix)
     with unfinished_file(out, run.identity(), run.count, group_length(batch_size)) as partial:
         failures = run.fill(partial, device, progress)
@@ -153,6 +157,7 @@ class _Run:
     num_threads: int | None
     on_error: str
     trunk: TrunkCache | None = None
+    decode: str = "auto"
 
     def __post_init__(self) -> None:
         if isinstance(self.names, str | os.PathLike):
@@ -162,6 +167,7 @@ class _Run:
         if self.batch_size < 1:
             raise ArgumentError(f"batch_size is 1 or more, not {self.batch_size}")
         check_engine(self.engine)
+        check_decoder(self.decode)
         if self.on_error not in ("raise", "skip"):
             raise ArgumentError(f"on_error is 'raise' or 'skip', not {self.on_error!r}")
 
@@ -178,6 +184,7 @@ class _Run:
             "resize": self.resize if self.resize is None else np.ravel(self.resize).tolist(),
             "precision": self.precision,
             "engine": self.engine,
+            **({"decode": "gpu"} if self.decode == "gpu" else {}),
             **({"trunk": self.trunk.description} if self.trunk else {}),
         }
 
@@ -213,7 +220,10 @@ class _Run:
             return TrunkDescriber(self.trunk, paths, self.batch_size, self.precision, self.engine)
         engine = choose_engine(self.net, self.engine, self.precision, where)
         _log.info("%s", engine)
-        return GroupDescriber(self.net, where, paths, self.batch_size, self.precision, self.resize, engine)
+        decoder = choose_decoder(self.decode, where)
+        return GroupDescriber(
+            self.net, where, paths, self.batch_size, self.precision, self.resize, engine, decoder
+        )
 
     def raise_if_any(self, failures: Sequence[Failure], rest: str = "") -> None:
         """Raises ExtractionError listing the failures, if there are any."""

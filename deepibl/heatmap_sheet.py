@@ -16,7 +16,7 @@ from deepibl.heatmap import descriptor, fit, heat
 from deepibl.images import read_image
 from deepibl.overlay import SMOOTHING, cluster_colours, cluster_overlay, heat_overlay, outline_cells
 from matlab_compat.errors import ArgumentError
-from matlab_compat.files import atomic_output
+from matlab_compat.files import atomic_bytes, atomic_output
 
 METHODS = (*PIXEL_METHODS, "clusters", "cells")
 MAX_PIXELS = 2**20
@@ -112,8 +112,8 @@ def write_sheet(rows: Sequence[Row], path: str | os.PathLike[str], *, width: flo
         for cell, title, picture in zip(axes, titles, pictures, strict=False):
             cell.imshow(picture, interpolation="antialiased")
             cell.set_title(title, fontsize=8.5, parse_math=False, pad=3)
-    with atomic_output(path) as temporary:
-        figure.savefig(temporary, format="png")
+    with atomic_bytes(path) as buffer:
+        figure.savefig(buffer, format="png")
 
 
 def check_sheet(path: str | os.PathLike[str]) -> None:
@@ -132,8 +132,8 @@ def write_maps(rows: Sequence[Row], folder: str | os.PathLike[str]) -> list[Path
     for number, row in enumerate(rows, start=1):
         for drawing in row.drawings:
             stem = target / f"{number}_{Path(row.photo).stem}_{drawing.method}"
-            with atomic_output(f"{stem}.png") as temporary:
-                Image.fromarray(drawing.picture).save(temporary, "PNG")
+            with atomic_bytes(f"{stem}.png") as buffer:
+                Image.fromarray(drawing.picture).save(buffer, "PNG")
             with atomic_output(f"{stem}.npy") as temporary, open(temporary, "wb") as file:
                 np.save(file, drawing.values)
             written += [Path(f"{stem}.png"), Path(f"{stem}.npy")]

@@ -63,12 +63,14 @@ class History:
 
     @classmethod
     def from_matlab(cls, struct: Mapping[str, Any]) -> "History":
-        """From the struct `obj` of a session file."""
-        pretrain = struct.get("pretrain")
+        """From the struct `obj` of a session file; a test before training that names no recall is none."""
+        held = struct.get("pretrain") or {}
+        pretrain = {which: Curves.from_matlab(held[which]) for which in ("val", "train") if which in held}
+        tested = len(pretrain) == 2 and all(curves.recall for curves in pretrain.values())
         return cls(
             Curves.from_matlab(struct["train"]),
             Curves.from_matlab(struct["val"]),
-            {which: Curves.from_matlab(pretrain[which]) for which in ("val", "train")} if pretrain else None,
+            pretrain if tested else None,
         )
 
     def to_json(self, recall_ns: Sequence[int], test_frequency: int = 1) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def open_image(data: bytes, name: str) -> "Image":
 
     try:
         with PIL.Image.open(io.BytesIO(data)) as image:
-            jpeg.check_size(image.height, image.width, name)
+            jpeg.check_size(image.height, image.width, name, len(data), jpeg.ANY_PIXELS_A_BYTE)
             image.load()
             return _eight_bits(image, name)
     except ImageReadError:

@@ -34,14 +34,14 @@ from deepibl.errors import IndexFileError
 from deepibl.search import largest_norm
 from deepibl.search_structures import STRUCTURES, Structure, read_structure
 from deepibl.tensor_file import bytes_of, map_tensors, write_tensors
+from matlab_compat.damage import damage_as
 
 FORMAT = "deepibl-index/2"
 FORMATS = (FORMAT, "deepibl-index/1")
+ADVICE = "make one with `deepibl index NET --images DIR -o FILE.idx`"
 EXACT = "exact"
 BACKENDS = (EXACT, *STRUCTURES)
 _SETTINGS = ("network_id", "network_path", "root", "utm_zone")
-# what reading a damaged header can end in
-_DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 def write_file(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
@@ -131,13 +131,14 @@ def check_file(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 @contextmanager
 def _explained(path: str | os.PathLike[str]) -> Iterator[None]:
+    what = "is not an index that can be read"
     try:
-        yield
-    except (IndexFileError, *_DAMAGE) as problem:
-        raise IndexFileError(
-            f"{os.fspath(path)} is not an index that can be read: {problem}; "
-            "make one with `deepibl index NET --images DIR -o FILE.idx`"
-        ) from problem
+        with damage_as(IndexFileError, path, what, ADVICE):
+            yield
+    except IndexFileError as problem:
+        if what in str(problem):
+            raise
+        raise IndexFileError(f"{os.fspath(path)} {what}: {problem}; {ADVICE}") from problem
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from deepibl.index_backends import BACKENDS, Index, open_index
 from deepibl.index_edit import names_below
 from deepibl.milvus_client import is_database
 from deepibl.networks import network_id
+from deepibl.notes import read_note
 from deepibl.processes import team
 from deepibl.rows import RowView
 from matlab_compat.errors import ArgumentError
@@ -173,7 +174,7 @@ def _write_note(partial: Path, note: dict[str, Any]) -> None:
 def _noted(partial: Path, identity: str) -> dict[str, Any] | None:
     """What an earlier run noted of the same images: which are described, which failed; None if nothing."""
     try:
-        note = json.loads(_note(partial).read_text())
+        note = read_note(_note(partial))
         if note["identity"] != identity or partial.stat().st_mtime > _note(partial).stat().st_mtime:
             return None
         found = {
@@ -181,7 +182,7 @@ def _noted(partial: Path, identity: str) -> dict[str, Any] | None:
             "failures": [asdict(Failure(**each)) for each in note["failures"]],
         }
         return found if found["kept"] else None
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, OverflowError):
         return None
 
 

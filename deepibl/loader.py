@@ -7,8 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
-import torch
-
+from deepibl.decoding import Pixels
 from matlab_compat.errors import ImageReadError
 
 Item = TypeVar("Item")
@@ -65,9 +64,9 @@ class SizeBatcher:
     def __init__(self, batch_size: int, hold: int | None = None) -> None:
         self._batch_size = batch_size
         self._hold = hold if hold is not None else 4 * batch_size
-        self._waiting: dict[tuple[int, ...], list[tuple[int, torch.Tensor]]] = {}
+        self._waiting: dict[tuple[int, ...], list[tuple[int, Pixels]]] = {}
 
-    def add(self, number: int, image: torch.Tensor) -> list[tuple[int, torch.Tensor]] | None:
+    def add(self, number: int, image: Pixels) -> list[tuple[int, Pixels]] | None:
         """Takes an image (C, H, W); gives the batch [(number, image), …] that is now due, if one is."""
         size = tuple(image.shape[1:])
         batch = self._waiting.setdefault(size, [])
@@ -78,7 +77,7 @@ class SizeBatcher:
             size = max(self._waiting, key=lambda key: len(self._waiting[key]))
         return self._waiting.pop(size)
 
-    def rest(self) -> Iterator[list[tuple[int, torch.Tensor]]]:
+    def rest(self) -> Iterator[list[tuple[int, Pixels]]]:
         """The batches that are not full, oldest first; empties the batcher."""
         while self._waiting:
             yield self._waiting.pop(next(iter(self._waiting)))

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from deepibl.tensor_file import map_tensors, write_tensors
+from matlab_compat.damage import damage_as
 from matlab_compat.errors import NetworkFormatError
 from matlab_compat.mat_values import CharMatrix, FunctionHandle, MatObject, StructArray, describe
 from matlab_compat.network import Network, network_from_matlab
@@ -41,16 +42,12 @@ def read_network(path: str | os.PathLike[str]) -> tuple[Network, dict[str, str]]
 
     Raises NetworkFormatError for a file that is missing, damaged or of another kind.
     """
-    try:
+    with damage_as(NetworkFormatError, path, "is no network that this version reads"):
         tensors, strings = map_tensors(path)
         if strings.pop("format", None) != FORMAT:
             raise ValueError(f"it is no network of the format {FORMAT}")
         struct = _decode(json.loads(strings.pop("network")), tensors)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NetworkFormatError(
-            f"{os.fspath(path)} is no network that this version reads: {error}"
-        ) from error
-    return network_from_matlab(struct, consume=True), strings
+        return network_from_matlab(struct, consume=True), strings
 
 
 def _encode(value: Any, path: str, tensors: dict[str, np.ndarray]) -> Any:
@@ -118,6 +115,8 @@ def _to_torch_order(array: np.ndarray) -> np.ndarray:
 
 def _decode_numbers(entry: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> np.ndarray:
     shape = tuple(entry["shape"])
+    if np.dtype(entry["class"]).kind not in "biuf":
+        raise ValueError(f"an array of class {entry['class']!r}, which is no class of numbers")
     if "data" in entry:
         return np.array(entry["data"], dtype=entry["class"]).reshape(shape, order="F")
     stored = tensors[entry["tensor"]]

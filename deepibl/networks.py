@@ -18,6 +18,7 @@ from deepibl.network_identity import network_id
 from deepibl.network_layouts import LayerSpec
 from deepibl.shipped import find_network
 from matlab_compat import matfile
+from matlab_compat.damage import damage_as
 from matlab_compat.errors import NetworkFormatError
 from matlab_compat.image_network import ImageNetwork
 from matlab_compat.network import Network, network_from_matlab
@@ -83,8 +84,11 @@ def read_mat_network(path: str | os.PathLike[str]) -> Network:
     """The network in a .mat file, from the file itself; takes and raises what `load_network` does."""
     struct = _network_struct(path)
     try:
-        return network_from_matlab(struct, consume=True)
+        with damage_as(NetworkFormatError, path, "holds a network whose description makes no sense"):
+            return network_from_matlab(struct, consume=True)
     except NetworkFormatError as error:
+        if os.fspath(path) in str(error):
+            raise
         raise type(error)(f"{os.fspath(path)}: {error}") from error
 
 

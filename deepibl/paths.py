@@ -141,7 +141,14 @@ def _toml(path: Path) -> dict[str, Any]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise ConfigurationError(f"{path}: {problem}") from None
-    return content.get("paths", content)
+    except RecursionError:
+        raise ConfigurationError(f"{path}: values are nested too deep") from None
+    found = content.get("paths", content)
+    if not isinstance(found, dict):
+        raise ConfigurationError(
+            f"{path}: paths is {found!r:.80}; expected a table [paths], or a line a path"
+        )
+    return found
 
 
 def _defaults() -> dict[str, str]:

@@ -94,7 +94,7 @@ class _Reader:
         if code[0].kind != "name" or texts[1] != "=":
             raise _Unreadable("no assignment of the form name= value")
         try:
-            value = _Expression(tokens[tokens.index(code[1]) + 1 :], self.variables, self.file).value()
+            value = _value(tokens[tokens.index(code[1]) + 1 :], self.variables, self.file)
         except _Unreadable:
             # a variable that holds no string matters only if a path needs it
             self.variables.pop(texts[0], None)
@@ -168,6 +168,13 @@ def _split(tokens: list[_Token]) -> list[list[_Token]]:
         else:
             parts[-1].append(token)
     return [part for part in parts if any(token.kind != "space" for token in part)]
+
+
+def _value(tokens: list[_Token], variables: dict[str, str], file: str) -> str:
+    try:
+        return _Expression(tokens, variables, file).value()
+    except RecursionError:
+        raise _Unreadable("brackets are nested too deep") from None
 
 
 class _Expression:

@@ -19,13 +19,15 @@ import numpy as np
 
 from deepibl.features import extract_to_file, read_features
 from deepibl.network_identity import network_id
-from deepibl.pca import check_dimension
+from deepibl.notes import read_note
+from deepibl.pca import append_pca, check_dimension, refuse_second
 from matlab_compat import matfile
 from matlab_compat.errors import MatFileError
 from matlab_compat.files import atomic_output
 from matlab_compat.relja_pca import PCA, relja_PCA
 from matlab_compat.rng import rng
 from matlab_compat.simplenn import SimpleNN
+from matlab_compat.simplenn_edit import relja_netOutputDim
 
 _log = logging.getLogger(__name__)
 SEED = 43
@@ -55,6 +57,33 @@ def training_names(names: Sequence[str], at_most: int) -> list[str]:
     if len(names) <= at_most:
         return list(names)
     return [names[i] for i in rng(SEED).randsample(len(names), at_most)]
+
+
+def add_pca_of_images(
+    net: SimpleNN,
+    root: str | os.PathLike[str],
+    names: Sequence[str],
+    stem: str | os.PathLike[str],
+    *,
+    dim: int = 4096,
+    whiten: bool = True,
+    at_most: int = 10000,
+    **settings: Any,
+) -> SimpleNN:
+    """The network with PCA (and whitening) at its end, made of at most so many of these images.
+
+    root, names: the images, below a folder. stem: what the names of the files begin with that keep what was
+    computed. dim: dimensions to keep. settings: of `deepibl.extract_to_file`.
+    Raises ArgumentError for a network that ends in PCA already, and what `pca_of_images` raises.
+
+    Ported from: netvlad/addPCA.m
+    """
+    refuse_second(net)
+    Path(stem).parent.mkdir(parents=True, exist_ok=True)
+    chosen = training_names(names, at_most)
+    size = relja_netOutputDim(net)[0]
+    found = pca_of_images(net, root, chosen, stem, dim=dim, output_dim=size, **settings)
+    return append_pca(net, found, dim=dim, whiten=whiten)
 
 
 def pca_of_images(
@@ -159,14 +188,14 @@ def _descriptors(
             return read_features(file, count=len(names), dim=dim)
         _log.warning("%s is made again: %s", file, reason)
         file.unlink()
-    extract_to_file(net, root, names, file, **settings)
-    with atomic_output(note) as temporary:
+    with atomic_output(note) as temporary:  # first: descriptors without it would count as MATLAB's
         temporary.write_text(json.dumps(asdict(origin)))
+    extract_to_file(net, root, names, file, **settings)
     return read_features(file, count=len(names), dim=dim)
 
 
 def _read_note(note: Path) -> Origin | None:
     try:
-        return Origin(**json.loads(note.read_text()))
-    except (OSError, ValueError, TypeError):
+        return Origin(**read_note(note))
+    except TypeError:
         return None

@@ -11,8 +11,9 @@ import numpy as np
 
 from deepibl.datasets import PlaceDataset
 from deepibl.evaluation import crop_features, recall_at_n
+from deepibl.figure_window import new_figure, show_figures
 from matlab_compat.errors import ArgumentError
-from matlab_compat.files import atomic_output
+from matlab_compat.files import atomic_bytes
 
 CROP_TO_DIMS = (64, 128, 256, 512, 1024, 2048, 4096)
 _SUFFIXES = (".png", ".pdf", ".svg")
@@ -78,14 +79,7 @@ def plot_recall(
 
 
 def _figure(show: bool) -> tuple[Any, Any]:
-    size = (5.6, 4.2)
-    if show:
-        import matplotlib.pyplot as plt
-
-        return plt.subplots(figsize=size, layout="constrained")
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
+    figure = new_figure(5.6, 4.2, show)
     return figure, figure.subplots()
 
 
@@ -96,10 +90,7 @@ def _finish(figure: Any, axes: Any, label: str, path: str | os.PathLike[str] | N
         suffix = os.path.splitext(path)[1].lower()
         if suffix not in _SUFFIXES:
             raise ArgumentError(f"{os.fspath(path)}: figures are saved as {', '.join(_SUFFIXES)}")
-        with atomic_output(path) as temporary:
-            figure.savefig(temporary, format=suffix[1:], dpi=100)
-    if show:
-        import matplotlib.pyplot as plt
-
-        plt.show()
+        with atomic_bytes(path) as buffer:
+            figure.savefig(buffer, format=suffix[1:], dpi=100)
+    show_figures(show)
     return figure

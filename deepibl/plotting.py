@@ -1,4 +1,4 @@
-"""Pictures of a training, as PNG files: the original's curves, and recall before and after."""
+"""Pictures of a training, as PNG files and in windows: the original's curves, recall before and after."""
 
 import os
 from collections.abc import Sequence
@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from deepibl.checkpoints import SessionFiles
+from deepibl.figure_window import new_figure, show_figures
 from deepibl.history import Curves, History
 from deepibl.training.events import TrainingListener
 from deepibl.training.options import TrainingOptions
 from deepibl.training.state import TrainingState
-from matlab_compat.files import atomic_output
+from matlab_compat.files import atomic_bytes
 from matlab_compat.numeric import smooth
 
 DRAWN_NS = (1, 2, 5, 10, 30)
@@ -36,14 +37,15 @@ def plot_training(
     *,
     queries: int = 1,
     window: int | None = None,
+    show: bool = False,
 ) -> Path:
     """Writes the curves of a training as PNG: batch loss (smoothed), rank loss, recall by epoch.
 
     queries: of the training set, which make an epoch of the batch losses. window: batches to smooth over
-    (default: a twentieth of them, at most 5000).
+    (default: a twentieth of them, at most 5000). show: in a window, too.
     Ported from: netvlad/plotResults.m
     """
-    figure = _figure(9.5, 5.5)
+    figure = new_figure(9.5, 5.5, show)
     tested = bool(history.train.rankloss)
     grid = figure.add_gridspec(2, 2)
     _draw_losses(
@@ -59,7 +61,7 @@ def plot_training(
         epochs = [first + i * options.epochTestFrequency for i in range(len(curves[0].rankloss))]
         _draw_rank_losses(figure.add_subplot(grid[1, 0]), epochs, curves)
         _draw_recalls(figure.add_subplot(grid[:, 1]), epochs, curves, options.recallNs)
-    return _write(figure, path)
+    return _write(figure, path, show)
 
 
 def plot_recall(
@@ -68,12 +70,14 @@ def plot_recall(
     off_the_shelf: np.ndarray | None,
     title: str,
     path: str | os.PathLike[str],
+    *,
+    show: bool = False,
 ) -> Path:
     """Writes Recall@N (R,) of the trained network, and before training, against N as PNG.
 
-    Ported from: netvlad/pickBestNet.m
+    show: in a window, too. Ported from: netvlad/pickBestNet.m
     """
-    figure = _figure(6, 4.5)
+    figure = new_figure(6, 4.5, show)
     axes = figure.add_subplot()
     if off_the_shelf is not None:
         axes.plot(ns, off_the_shelf, "x-", color="tab:blue", label="off-the-shelf")
@@ -82,7 +86,7 @@ def plot_recall(
     axes.set_title(title, fontsize="small")
     axes.grid(True, alpha=0.4)
     axes.legend(loc="lower right")
-    return _write(figure, path)
+    return _write(figure, path, show)
 
 
 def _draw_losses(axes: Any, losses: Sequence[float], epochs_a_batch: float, window: int | None) -> None:
@@ -128,21 +132,14 @@ def _with_first(first: Curves | None, curves: Curves) -> Curves:
 
 
 def _logarithmic(axes: Any, values: np.ndarray) -> None:
-    if np.nanmax(values, initial=0.0) > 0:
+    positive = values[values > 0]
+    if positive.size and positive.max() > positive.min():  # one value alone has no scale
         axes.set_yscale("log", nonpositive="mask")
     axes.grid(True, alpha=0.4)
 
 
-def _figure(width: float, height: float) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure((width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _write(figure: Any, path: str | os.PathLike[str]) -> Path:
-    with atomic_output(path) as temporary:
-        figure.savefig(temporary, dpi=_DPI, format="png")
+def _write(figure: Any, path: str | os.PathLike[str], show: bool) -> Path:
+    with atomic_bytes(path) as buffer:
+        figure.savefig(buffer, dpi=_DPI, format="png")
+    show_figures(show)
     return Path(path)

@@ -1,17 +1,22 @@
 """What came of a training: its curves, its best epoch, the table about it, and its networks."""
 
+import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from deepibl import network_layers  # noqa: F401  # registers NetVLAD's layers
-from deepibl.checkpoints import SessionFiles
+from deepibl.checkpoints import NO_STATE, SessionFiles
 from deepibl.errors import SessionError
 from deepibl.evaluation import best_epoch
 from deepibl.history import History
 from deepibl.training.options import TrainingOptions
 from deepibl.training.state import take_momentum
+from matlab_compat.damage import damage_as
 from matlab_compat.matfile import scalar
 from matlab_compat.simplenn import SimpleNN
 
@@ -54,6 +59,50 @@ class Results:
                 lines.append(f"trained/shelf {_row(trained / before[:SHOWN])}")
         return "\n".join(lines)
 
+    def as_dict(self) -> dict[str, Any]:
+        """The table for programs; off_the_shelf is None where that was not tested."""
+        before = self.off_the_shelf
+        return {
+            "session": self.session,
+            "best_epoch": self.best,
+            "epochs": len(self.history.val.recall),
+            "recallNs": [int(n) for n in self.options.recallNs],
+            "off_the_shelf": None if before is None else [float(value) for value in before],
+            "trained": [float(value) for value in self.trained],
+        }
+
+
+def find_session(session: str, prefix: str) -> SessionFiles:
+    """The files of a session by its name, or by the path of one of them (as out/53e0_ep000004_latest.mat).
+
+    prefix: what the names begin with where `session` has no folder in it (localPaths' outPrefix, say).
+    """
+    folder, name = os.path.split(session)
+    name = re.sub(r"(_ep\d{6})?_latest\.mat$", "", name)
+    return SessionFiles(f"{folder}/" if folder else prefix, name)
+
+
+def draw_results(results: Results, files: SessionFiles, *, show: bool = False) -> list[Path]:
+    """Draws a session's curves, and recall before and after, as PNG files beside its others.
+
+    show: see `deepibl.plotting.plot_training`.
+    """
+    from deepibl.plotting import plot_recall, plot_training
+
+    options = results.options
+    title = [results.session, options.netID, options.layerName, options.dbValName, options.method]
+    return [
+        plot_training(results.history, options, files.plot, queries=results.queries, show=show),
+        plot_recall(
+            options.recallNs,
+            results.trained,
+            results.off_the_shelf,
+            " ".join(title),
+            files.recall_plot,
+            show=show,
+        ),
+    ]
+
 
 def read_results(files: SessionFiles, n: int = 5) -> Results:
     """The results of a session; n: the N of Recall@N that decides which epoch is the best.
@@ -61,6 +110,11 @@ def read_results(files: SessionFiles, n: int = 5) -> Results:
     Raises SessionError for a session without files, without a test yet, or not tested after every epoch.
     """
     variables = files.load(variables=("obj", "opts", "auxData"))
+    with damage_as(SessionError, files.latest, NO_STATE):
+        return _results(files, variables, n)
+
+
+def _results(files: SessionFiles, variables: Mapping[str, Any], n: int) -> Results:
     options = TrainingOptions.from_mapping(variables["opts"])
     if options.epochTestFrequency != 1:
         raise SessionError(
@@ -80,8 +134,10 @@ def read_session_network(files: SessionFiles, epoch: int) -> SimpleNN:
 
     Raises SessionError where there is no such file.
     """
-    net = SimpleNN.from_matlab(files.load(epoch, variables=("net",))["net"])
-    take_momentum(net)
+    struct = files.load(epoch, variables=("net",))["net"]
+    with damage_as(SessionError, files.epoch(epoch), NO_STATE):
+        net = SimpleNN.from_matlab(struct)
+        take_momentum(net)
     net.meta |= {"sessionID": files.session, "epoch": np.array([[float(epoch)]])}
     return net
 

@@ -2,7 +2,9 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
+from deepibl.data_make import make_dataset
 from deepibl.dataset_catalog import open_dataset
 from deepibl.dataset_folder import Places, dataset_from_places, read_places
 from deepibl.datasets import PlaceDataset, load_dbstruct
@@ -42,3 +44,33 @@ def evaluation_dataset(
     database = database_places(db, root)
     asked = query_places(queries, root, database.utm_zone)
     return dataset_from_places(Path(db).stem, database, asked, posDistThr=threshold)
+
+
+def training_datasets(
+    dataset: str,
+    root: StrPath | None,
+    train: StrPath | None,
+    val: StrPath | None,
+    queries: tuple[StrPath | None, StrPath | None] = (None, None),
+    **thresholds: Any,
+) -> tuple[PlaceDataset, PlaceDataset]:
+    """The training and the validation set: a known data set's by its name ('pitts30k'), or of one's own.
+
+    train, val: a dbStruct .mat file (root: the folder of its images); a folder or CSV, whose query images
+    are in `queries`; or a folder with database/ and queries/ in it, or in its images/train and images/val.
+    thresholds: posDistThr, nonTrivPosDistSqThr of folders and CSVs.
+    Errors: ArgumentError when neither or both are given.
+    """
+    if dataset and train is None and val is None:
+        name = dataset.split("/")[0]
+        return open_dataset(f"{name}/train", root=root), open_dataset(f"{name}/val", root=root)
+    if dataset or train is None or val is None:
+        raise ArgumentError("give either --dataset NAME (with --root DIR), or both --train and --val")
+    made = []
+    for split, source, asked in zip(("train", "val"), (train, val), queries, strict=True):
+        if Path(source).suffix.lower() == ".mat":
+            made.append(load_dbstruct(source, root=root))
+        else:
+            name = f"{Path(source).resolve().stem}_{split}"
+            made.append(make_dataset(source, asked, name=name, split=split, **thresholds))
+    return made[0], made[1]

@@ -6,6 +6,7 @@ size, and pages that are changed stay in this process ("copy on write"), so mapp
 """
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -69,14 +70,13 @@ def bytes_of(array: Any) -> Iterator[memoryview]:
 
 def read_strings(path: str | os.PathLike[str]) -> dict[str, str]:
     """The strings of a file; ValueError or OSError when it is no such file."""
-    return _read_header(Path(path))[0].get("__metadata__", {})
+    return _read_header(Path(path))[1]
 
 
 def map_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays, mapped (copy on write), and the strings; ValueError or OSError when the file is damaged."""
     path = Path(path)
-    header, start = _read_header(path)
-    strings = header.pop("__metadata__", {})
+    header, strings, start = _read_header(path)
     ends = [entry["data_offsets"][1] for entry in header.values()]
     if path.stat().st_size != start + max(ends, default=0):
         raise ValueError(
@@ -88,22 +88,43 @@ def map_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
     return {name: _part(content, entry) for name, entry in header.items()}, strings
 
 
-def _read_header(path: Path) -> tuple[dict[str, Any], int]:
-    """The header and the offset of the first byte of data."""
+def _read_header(path: Path) -> tuple[dict[str, Any], dict[str, str], int]:
+    """The arrays' entries, the strings and the offset of the first byte of data; checked."""
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= min(_LONGEST_HEADER, path.stat().st_size - 8):
             raise ValueError(f"{path} is no safetensors file")
-        header = json.loads(file.read(length))
-    if not isinstance(header, dict):
-        raise ValueError(f"{path} is no safetensors file")
-    return header, 8 + length
+        try:
+            header = json.loads(file.read(length))
+        except RecursionError:
+            raise ValueError(f"{path} is no safetensors file: its header is nested too deep") from None
+    strings: Any = header.pop("__metadata__", {}) if isinstance(header, dict) else None
+    if not _are_strings(strings) or not all(map(_is_entry, header.values())):
+        raise ValueError(f"{path} is no safetensors file: its header makes no sense")
+    return header, strings, 8 + length
+
+
+def _are_strings(strings: Any) -> bool:
+    return isinstance(strings, dict) and all(isinstance(text, str) for text in strings.values())
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether this says of an array what has to be said, in numbers that can be."""
+    if not isinstance(entry, dict) or entry.get("dtype") not in _DTYPES:
+        return False
+    lists = entry.get("shape"), entry.get("data_offsets")
+    whole = all(
+        isinstance(each, list) and all(type(number) is int and number >= 0 for number in each)
+        for each in lists
+    )
+    return whole and len(entry["data_offsets"]) == 2
 
 
 def _part(content: np.ndarray, entry: Mapping[str, Any]) -> np.ndarray:
     first, last = entry["data_offsets"]
     dtype, shape = _DTYPES[entry["dtype"]], tuple(entry["shape"])
-    if not 0 <= first <= last <= content.size or last - first != dtype.itemsize * int(np.prod(shape)):
+    count = math.prod(shape)
+    if not first <= last <= content.size or last - first != dtype.itemsize * count:
         raise ValueError(f"an array of shape {shape} cannot lie in bytes {first} to {last}")
     # a plain ndarray over the mapped bytes: torch takes it without a copy
-    return np.frombuffer(content, dtype, int(np.prod(shape)), first).reshape(shape)
+    return np.frombuffer(content, dtype, count, first).reshape(shape)

@@ -65,6 +65,7 @@ KEY_MAPS = (
     ),
     KeyMap("torchvision's vgg16", "features.{n}"),
 )
+_MOST_WRAPPED = 8  # dicts in dicts; a checkpoint can be made to contain itself
 _WRAPPERS = ("module.", "model.")  # what parallel and other wrappers put before or into every name
 
 
@@ -93,7 +94,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> SimpleNN:
 
 def _tensors(found: Any) -> dict[str, Tensor]:
     """The state dict in a checkpoint, names without what wrappers put into them."""
-    while isinstance(found, Mapping):
+    for _ in range(_MOST_WRAPPED):
+        if not isinstance(found, Mapping):
+            break
         inner = (found.get(key) for key in ("state_dict", "model", "net"))
         inside = next((value for value in inner if isinstance(value, Mapping)), None)
         if inside is None:

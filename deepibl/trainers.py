@@ -31,3 +31,14 @@ TRAINERS = {
         Trainer("trainAngularLoss", baseline(AngularLoss)),
     )
 }
+
+# what the command line calls their losses
+LOSSES = {
+    "gauss-ind": "trainGaussKernalInd",
+    "gauss-joint": "trainGaussKernalJoint",
+    "cauchy-ind": "trainCauchyKernelInd",
+    "cauchy-joint": "trainCauchyKernelJoint",
+    "exp-ind": "trainExpKernalInd",
+    "exp-joint": "trainExpKernalJoint",
+    "weakly": "trainWeakly",
+}

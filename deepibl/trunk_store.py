@@ -6,6 +6,7 @@ Tensors of one class, float32 or float16. `get` may be called by several threads
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import zlib
@@ -111,11 +112,12 @@ class FileStore:
         for line in iter(self._list.readline, b""):
             try:
                 entry = json.loads(line)
-                count = int(np.prod(entry["shape"])) * self._dtype.itemsize
-                if not line.endswith(b"\n") or entry["end"] > size or count != entry["end"] - entry["start"]:
+                count = math.prod(entry["shape"]) * self._dtype.itemsize
+                start, end, _ = int(entry["start"]), int(entry["end"]), int(entry["crc"])
+                if not line.endswith(b"\n") or not 0 <= start <= end <= size or count != end - start:
                     break
                 entries[entry["key"]] = entry
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
                 break
             good = self._list.tell()
         self._list.truncate(good)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from deepibl.errors import DownloadError
+from deepibl.notes import read_note
 
 Progress = Callable[[int, int | None], None]  # bytes there are, bytes there will be (None: not known)
 
@@ -112,10 +113,7 @@ def _remember_version(part: Path, url: str, response: Any, total: int | None) ->
 
 
 def _read_version(part: Path) -> dict[str, Any]:
-    try:
-        return json.loads(_version_file(part).read_text())
-    except (OSError, ValueError):
-        return {}
+    return read_note(_version_file(part))
 
 
 def _version_file(part: Path) -> Path:

@@ -1,5 +1,6 @@
 """Options the MATLAB way: ('name', value) pairs, structs and keywords, names in any case, defaults merged."""
 
+import ast
 import difflib
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
@@ -130,3 +131,17 @@ def unknown_option(name: str, known: list[str]) -> str:
     else:
         hint = f"did you mean {by_lower[close[0]]!r}?" if close else "nothing like it is known"
     return f"unknown option {name!r}: {hint} (options: {', '.join(known) or 'none'})"
+
+
+def typed_value(text: str) -> Any:
+    """An option's value as it is typed on a command line: a number, a list, true or false, or a text.
+
+    >>> [typed_value(text) for text in ("0.001", "[1, 5]", "true", "conv5_1")]
+    [0.001, [1, 5], True, 'conv5_1']
+    """
+    if text.lower() in ("inf", "-inf", "nan"):
+        return float(text)
+    try:
+        return ast.literal_eval(text.capitalize() if text.lower() in ("true", "false") else text)
+    except (ValueError, SyntaxError):
+        return text

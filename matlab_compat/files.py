@@ -1,5 +1,6 @@
 """Writing a file so that it is either whole or not there."""
 
+import io
 import os
 import tempfile
 from collections.abc import Iterator
@@ -25,6 +26,23 @@ def atomic_output(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def atomic_bytes(path: str | os.PathLike[str]) -> Iterator[io.BytesIO]:
+    """Gives a buffer whose bytes are written to `path`, whole or not at all.
+
+    For pictures: Pillow, and matplotlib by it, does not notice a disk that fills up while it writes a file.
+    """
+    buffer = io.BytesIO()
+    yield buffer
+    with atomic_output(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+def is_below(root: str | os.PathLike[str], path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a folder or something in it, with `..` and links taken as they lead."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
 
 
 def _permissions_of_a_new_file(path: Path) -> None:

@@ -11,6 +11,8 @@ reached.
 
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_PIXELS = 178_956_970  # beyond it a file is taken for a decompression bomb; the limit Pillow has
+
+# more than a byte of a file can hold: a JPEG needs a bit a block of 8 x 8, other formats pack bits as zlib
+# does at best; pictures of up to CHECKED_PIXELS are decoded whatever their file's size (a truncated one is
+# filled)
+PIXELS_A_BYTE = 2 * 8 * 64
+ANY_PIXELS_A_BYTE = 8 * 1040
+CHECKED_PIXELS = 1 << 24
 
 _START = b"\xff\xd8"
 _PADDING = b"\xff\xd9" * 0x8000  # end-of-image markers, longer than the longest segment of a JPEG
@@ -59,25 +68,51 @@ def decode(data: bytes, name: str) -> torch.Tensor:
 
 def decode_any_colour(data: bytes, name: str) -> "Image":
     """As `decode`, as a Pillow image of mode L, RGB or CMYK."""
+    with _naming(name):
+        image = _opened(data, name)
+        image.load()
+        return image
+
+
+def header(data: bytes, name: str) -> tuple[str, int, int]:
+    """Pillow's mode (L, RGB or CMYK), height and width of a JPEG, without decoding it; raises as `decode`."""
+    with _naming(name):
+        image = _opened(data, name)
+        return image.mode, image.height, image.width
+
+
+def _opened(data: bytes, name: str) -> "Image":
     if not is_jpeg(data):
         raise ImageReadError(f"{name}: not a JPEG file: it starts with {data[:2].hex(' ')}")
     from PIL.JpegImagePlugin import JpegImageFile
 
+    image = JpegImageFile(io.BytesIO(data + _PADDING))
+    check_size(image.height, image.width, name, len(data), PIXELS_A_BYTE)
+    return image
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """What Pillow raises within it becomes an ImageReadError that names the file."""
     try:
-        image = JpegImageFile(io.BytesIO(data + _PADDING))
-        check_size(image.height, image.width, name)
-        image.load()
+        yield
     except ImageReadError:
         raise
     except Exception as error:  # Pillow raises a dozen types for damaged files
         raise ImageReadError(f"{name}: a damaged JPEG file, or of a kind not known: {error}") from error
-    return image
 
 
-def check_size(height: int, width: int, name: str) -> None:
-    """Raises ImageReadError for an image without pixels or with more than MAX_PIXELS."""
-    if not 0 < height * width <= MAX_PIXELS:
+def check_size(height: int, width: int, name: str, nbytes: int, tightest: int) -> None:
+    """Raises ImageReadError for an image without pixels, with more than MAX_PIXELS, or with so many that a
+    file of `nbytes` cannot hold them: `tightest` pixels a byte at most.
+    """
+    pixels = height * width
+    if not 0 < pixels <= MAX_PIXELS:
         raise ImageReadError(f"{name}: {width} x {height} pixels; 1 to {MAX_PIXELS} can be decoded")
+    if pixels > max(CHECKED_PIXELS, nbytes * tightest):
+        raise ImageReadError(
+            f"{name}: it claims {width} x {height} pixels in {nbytes:,} bytes: it is damaged or was cut off"
+        )
 
 
 def as_tensor(image: "Image") -> torch.Tensor:

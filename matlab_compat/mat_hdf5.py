@@ -7,20 +7,60 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5a, h5d, h5g, h5o, h5r, h5s, h5t
+from h5py import h5a, h5d, h5g, h5l, h5o, h5r, h5s, h5t
 
 from matlab_compat.errors import MatFileError
+from matlab_compat.mat_hdf5_chunks import read_chunks
 
 CHECKED_BYTES = 1 << 20
 MAX_PACKING = 1040  # gzip packs no tighter: a claim beyond it is a lie
+FREE_BYTES, FREE_VALUES = 64 << 20, 10_000
+BYTES_A_VALUE = 64  # in the file: the header of an HDF5 object alone is longer
 TEXT = h5t.py_create(np.dtype("S256"))
 
 
-class Node:
-    """One dataset or group of a file, by its low-level id."""
+class Budget:
+    """What may come of a file of `size` bytes; where it refers to the same data again and again, no more."""
 
-    def __init__(self, oid: Any) -> None:
-        self.id = oid
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.values = FREE_VALUES + size // BYTES_A_VALUE
+        self.nbytes = FREE_BYTES + size * MAX_PACKING
+
+    def take_value(self) -> None:
+        """One more value is read."""
+        self.values -= 1
+        self._check()
+
+    def take_bytes(self, count: int) -> None:
+        """So many bytes more are read."""
+        self.nbytes -= count
+        self._check()
+
+    def _check(self) -> None:
+        if self.values < 0 or self.nbytes < 0:
+            raise MatFileError("it refers to the same values again and again: the file is corrupted")
+
+
+def claim_problem(dataset: h5d.DatasetID, itemsize: int, size: int) -> str:
+    """Why a data set is not read: a claim that a file of `size` bytes cannot keep, data elsewhere; or ''."""
+    layout = dataset.get_create_plist()
+    if layout.get_external_count() or layout.get_layout() == h5d.VIRTUAL:
+        return "a dataset keeps its data in other files, which are not read"
+    claimed, kept = math.prod(dataset.shape or ()) * itemsize, min(dataset.get_storage_size(), size)
+    if claimed > CHECKED_BYTES and claimed > MAX_PACKING * kept:
+        return (
+            f"a dataset of shape {dataset.shape} claims {claimed:,} bytes where the file keeps {kept:,}: "
+            "the file is corrupted"
+        )
+    return ""
+
+
+class Node:
+    """One dataset or group of a file, by its low-level id; all nodes of a file share its budget."""
+
+    def __init__(self, oid: Any, budget: Budget) -> None:
+        self.id, self.budget = oid, budget
         self.is_dataset = isinstance(oid, h5d.DatasetID)
 
     def has(self, attribute: str) -> bool:
@@ -67,14 +107,16 @@ class Node:
     def __getitem__(self, name: str) -> "Node":
         if name not in self:
             raise MatFileError(f"its HDF5 group lacks {name!r}: the file is corrupted")
-        return Node(h5o.open(self.id, name.encode()))
+        if self.id.links.get_info(name.encode()).type == h5l.TYPE_EXTERNAL:
+            raise MatFileError(f"{name!r} is a link to another file, which is not followed")
+        return Node(h5o.open(self.id, name.encode()), self.budget)
 
     def at(self, reference: Any) -> "Node":
         """The object that a reference points to."""
         target = h5r.dereference(reference, self.id)
         if target is None:
             raise MatFileError("it holds a reference that points nowhere: the file is corrupted")
-        return Node(target)
+        return Node(target, self.budget)
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
@@ -95,7 +137,8 @@ class Node:
         """The data of a numeric dataset in a type of our choice and HDF5's shape."""
         self._check_claim(dtype.itemsize)
         data = np.empty(self.shape, dtype)
-        self.id.read(h5s.ALL, h5s.ALL, data, _stored_type(dtype))
+        if not read_chunks(self.id, data):
+            self.id.read(h5s.ALL, h5s.ALL, data, _stored_type(dtype))
         return data
 
     def stored(self) -> Any:
@@ -104,12 +147,9 @@ class Node:
         return h5py.Dataset(self.id)[()]
 
     def _check_claim(self, itemsize: int) -> None:
-        claimed = math.prod(self.shape) * itemsize
-        if claimed > CHECKED_BYTES and claimed > MAX_PACKING * self.id.get_storage_size():
-            raise MatFileError(
-                f"a dataset of shape {self.shape} claims {claimed:,} bytes where the file keeps "
-                f"{self.id.get_storage_size():,}: the file is corrupted"
-            )
+        if problem := claim_problem(self.id, itemsize, self.budget.size):
+            raise MatFileError(problem)
+        self.budget.take_bytes(math.prod(self.shape) * itemsize)
 
 
 @lru_cache

@@ -66,6 +66,7 @@ class Subsystem:
         self.saved = _records(regions[3], 3)
         self.dynamic = _records(regions[4], 1)
         self.defaults = content.cell(len(content) - 1)
+        self.defaults_read: dict[int, Any] = {}
 
     def resolve(self, reference: Any, classname: str) -> Any:
         """The object, or array of objects, that a variable's content stands for.
@@ -121,7 +122,9 @@ class Subsystem:
 
     def _fill(self, number: int) -> None:
         class_id, _, _, saveobj, saved, dynamic = (int(word) for word in self._record(number))
-        defaults = self.defaults.value(class_id)
+        if class_id not in self.defaults_read:
+            self.defaults_read[class_id] = self.defaults.value(class_id)
+        defaults = self.defaults_read[class_id]
         properties = self.made[number].properties
         properties.update(defaults if isinstance(defaults, dict) else {})
         own = {}

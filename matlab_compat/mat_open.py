@@ -1,13 +1,12 @@
 """Opens a .mat file of whatever version; every failure to read it becomes a MatFileError that names it."""
 
 import os
-import struct
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from matlab_compat.damage import DAMAGE
 from matlab_compat.errors import MatFileError
 from matlab_compat.mat_v4 import Mat4File, is_mat4
 from matlab_compat.mat_v5 import Mat5File
@@ -15,20 +14,6 @@ from matlab_compat.mat_values import VariableInfo
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 HDF5_AT = (0, 512, 1024, 2048)
-DAMAGE = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RecursionError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
 
 
 class MatReader(Protocol):
@@ -79,7 +64,7 @@ def _opened_hdf5(path: Path) -> Iterator[MatReader]:
     from matlab_compat.mat_v73 import Mat73File
 
     with h5py.File(path, "r") as root:
-        yield Mat73File(root.id)
+        yield Mat73File(root.id, os.path.getsize(path))
 
 
 def _reader(stream: BinaryIO) -> MatReader:

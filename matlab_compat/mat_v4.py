@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from matlab_compat.errors import MatFileError
-from matlab_compat.mat_classes import chars, checked_size, sparse
+from matlab_compat.mat_classes import MAX_EMPTY_ROWS, chars, checked_size, sparse
 from matlab_compat.mat_values import VariableInfo
 
 HEADER_BYTES = 20
@@ -111,6 +111,8 @@ def _sparse(table: np.ndarray) -> Any:
     if table.shape[0] < 1 or table.shape[1] not in (3, 4):
         raise MatFileError(f"a sparse matrix kept as {table.shape} numbers makes no sense")
     rows, columns = (int(side) for side in table[-1, :2])
+    if columns > MAX_EMPTY_ROWS:
+        raise MatFileError(f"a sparse matrix claims {columns:,} columns: the file is corrupted")
     i, j = table[:-1, 0].astype(np.int64) - 1, table[:-1, 1].astype(np.int64) - 1
     if i.size and (i.min() < 0 or j.min() < 0 or i.max() >= rows or j.max() >= columns):
         raise MatFileError(f"a sparse matrix of shape {(rows, columns)} has elements outside")

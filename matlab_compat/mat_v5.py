@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from matlab_compat import inflating
 from matlab_compat.errors import MatFileError
 from matlab_compat.mat_classes import is_object_reference
 from matlab_compat.mat_objects import Subsystem, has_properties_elsewhere
@@ -22,7 +23,7 @@ HEADER_BYTES = 128
 SUBSYSTEM_HEADER_BYTES = 8
 COMPRESSED = 15
 PEEK_BYTES = 1024
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 17  # at a time: what was unpacked is still in the processor's cache when it is copied
 MAX_DEFLATE_RATIO = 1040  # zlib packs no tighter: a claim beyond it is a lie
 
 
@@ -152,7 +153,7 @@ class Mat5File:
 
 def inflate(stream: BinaryIO, nbytes: int, order: str) -> np.ndarray:
     """Decompresses one element of nbytes into one array; MatFileError if it is shorter, longer or damaged."""
-    unpacker = zlib.decompressobj()
+    unpacker = inflating.unpacker()
     left = nbytes
     chunk = stream.read(min(left, CHUNK_BYTES))
     left -= len(chunk)
@@ -168,13 +169,13 @@ def inflate(stream: BinaryIO, nbytes: int, order: str) -> np.ndarray:
     data[:8] = np.frombuffer(head, np.uint8)
     filled = 8
     chunk = unpacker.unconsumed_tail
-    while True:
-        if not chunk and not unpacker.eof:
+    while not unpacker.eof:
+        if not chunk:
             chunk = stream.read(min(left, CHUNK_BYTES))
             left -= len(chunk)
-        if not chunk:
+        piece = unpacker.decompress(chunk, 2 * CHUNK_BYTES)
+        if not chunk and not piece:  # ISA-L may hold output back when it has taken all input
             break
-        piece = unpacker.decompress(chunk, CHUNK_BYTES)
         if filled + len(piece) > claimed:
             raise MatFileError("a compressed variable is longer than it claims: the file is corrupted")
         data[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)

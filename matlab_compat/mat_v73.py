@@ -20,7 +20,7 @@ from matlab_compat.mat_classes import (
     sparse,
     structs,
 )
-from matlab_compat.mat_hdf5 import Node
+from matlab_compat.mat_hdf5 import Budget, Node
 from matlab_compat.mat_objects import Subsystem, has_properties_elsewhere
 from matlab_compat.mat_values import MatObject, VariableInfo
 
@@ -31,10 +31,10 @@ MAX_FIELDLESS = 1 << 20
 
 
 class Mat73File:
-    """An open MAT 7.3 file, given by its root group's low-level id: its variables on demand."""
+    """An open MAT 7.3 file, given by its root group's low-level id and its size: its variables on demand."""
 
-    def __init__(self, root: Any) -> None:
-        self.root = Node(root)
+    def __init__(self, root: Any, size: int) -> None:
+        self.root = Node(root, Budget(size))
         self.names = [name for name in self.root if name not in (REFERENCES, SUBSYSTEM)]
         self._subsystem: Subsystem | None = None
         self._inside_subsystem = False
@@ -63,6 +63,7 @@ class Mat73File:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise MatFileError(f"values are nested more than {MAX_DEPTH} deep: the file is corrupted")
+        node.budget.take_value()
         value = self._dispatch(node, node.text("MATLAB_class"))
         self._depth -= 1
         return value

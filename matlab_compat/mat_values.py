@@ -22,6 +22,8 @@ import scipy.sparse
 
 from matlab_compat.errors import MatFileError
 
+DENSE_NUMBERS = 1 << 24  # a larger sparse matrix is not made dense where numbers are wanted
+
 
 class VariableInfo(NamedTuple):
     """What a file says of a variable without its data: MATLAB's class name and shape (None: not recorded)."""
@@ -102,10 +104,19 @@ def scalar(value: Any) -> float | int | bool:
     """
     if isinstance(value, bool | int | float):
         return value
-    array = value.toarray() if scipy.sparse.issparse(value) else value
+    array = _dense(value)
     if isinstance(array, np.ndarray | np.generic) and array.size == 1 and array.dtype.kind in "buif":
         return array.item()
     raise MatFileError(f"expected one number, found {describe(value)}")
+
+
+def _dense(value: Any) -> Any:
+    """A sparse matrix as an array, unless it is so large that it can only be a mistake."""
+    if not scipy.sparse.issparse(value):
+        return value
+    if np.prod(value.shape, dtype=np.float64) > DENSE_NUMBERS:
+        raise MatFileError(f"expected a few numbers, found a sparse matrix of shape {value.shape}")
+    return value.toarray()
 
 
 def text(value: Any) -> str:
@@ -124,7 +135,7 @@ def vector(value: Any) -> np.ndarray:
 
     Errors: MatFileError when more than one side is longer than 1, or the value is no numeric array.
     """
-    array = value.toarray() if scipy.sparse.issparse(value) else np.atleast_1d(value)
+    array = np.atleast_1d(_dense(value))
     if array.dtype.kind not in "buifc":
         raise MatFileError(f"expected a numeric vector, found {describe(value)}")
     if array.size and sum(side != 1 for side in array.shape) > 1:

@@ -1,21 +1,21 @@
-"""Makes the pictures of docs/seeing.md from the toy city: heatmaps, a report, two runs compared, a terminal.
+"""Makes the pictures of docs/seeing.md from the toy city: heatmaps, a report, two runs compared, a terminal,
+and the page of `deepibl serve`.
 
     python scripts/make_screenshots.py docs/images                      # with the network that ships
     python scripts/make_screenshots.py docs/images --net my_net.mat     # with another one
 
-Pages are photographed by Chromium (Debian: apt-get install chromium); without it they are left out, and
-said so.
+Pages are photographed by Chromium (Debian: apt-get install chromium chromium-driver; `deepibl[test]` has what
+drives it); without it they are left out, and said so.
 """
 
 import argparse
 import os
 import re
-import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -23,18 +23,24 @@ from deepibl.datasets import PlaceDataset, load_dbstruct
 from deepibl.demo import NETWORK
 from deepibl.heatmap_sheet import METHODS, heatmap_rows, write_sheet
 from deepibl.images import read_image
+from deepibl.indexing import build_index
 from deepibl.networks import load_network
 from deepibl.recall import Evaluation, evaluate_network
 from deepibl.report import write_report
 from deepibl.report.compare import comparison_page
 from deepibl.report.run import collect
 from deepibl.shipped import find_network
+from deepibl.sources import database_places
 from deepibl.terminal_preview import preview
 from deepibl.toycity import make_city
-from matlab_compat.files import atomic_output
+from matlab_compat.files import atomic_bytes
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script, it finds tests/
+
+from tests.browser import browser, chromium
+from tests.page_server import serving
 
 IMAGES, QUERIES = 240, 90
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _CELL = (7, 14)  # pixels of a character of the drawn terminal
 _COLOURS = re.compile(r"\x1b\[38;2;(\d+);(\d+);(\d+);48;2;(\d+);(\d+);(\d+)m▀|\x1b\[0m|( )")
 
@@ -56,6 +62,7 @@ def make_screenshots(target: Path, network: Path, work: Path) -> list[Path]:
     )
     both = work / "compare.html"
     both.write_text(comparison_page(collect(fewer), collect(evaluation)), encoding="utf-8")
+    made += _page_of(net, network, city, pair[0], work, target)
     for file, name, height in ((page, "report.png", 1500), (both, "compare.png", 1250)):
         if _photograph(file, work / name, height):
             made.append(_small(work / name, target / name, width=720))
@@ -76,18 +83,47 @@ def _clear_match(evaluation: Evaluation) -> tuple[str, str]:
     return os.path.join(dataset.qPath, best.name), os.path.join(dataset.dbPath, best.answers[0].name)
 
 
+def _page_of(net: object, network: Path, city: Path, photo: str, work: Path, target: Path) -> list[Path]:
+    """The page with an answer and its heatmaps, on a desktop and on a phone."""
+    if chromium() is None:
+        print("no Chromium with its driver here: page.jpg and phone.jpg are left out", file=sys.stderr)
+        return []
+    build_index(net, database_places(city, city.parent), work / "city.idx", network_path=network)
+    made = []
+    with serving(work / "city.idx") as page:
+        for name, size, phone in (("page", (1180, 960), False), ("phone", (360, 820), True)):
+            with browser(*size, phone=phone) as driver:
+                _ask(driver, page.url, photo)
+                driver.save_screenshot(str(work / f"{name}.png"))
+            made.append(_as_jpeg(work / f"{name}.png", target / f"{name}.jpg", width=480 if phone else 1100))
+    return made
+
+
+def _ask(driver: Any, address: str, photo: str) -> None:
+    """Opens the page, sends a photo, waits for everything and unfolds the first heatmap."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    loaded = (
+        "return [...document.querySelectorAll('#map svg, .heat:not([hidden]) figure img, .picture')]"
+        ".every((i) => i.complete !== false && i.naturalWidth !== 0) && !!document.querySelector('#map svg')"
+    )
+    driver.get(address)
+    driver.find_element("id", "file").send_keys(photo)
+    wait = WebDriverWait(driver, 60)
+    wait.until(lambda _: driver.find_elements("css selector", "#places li"))
+    driver.execute_script("for (const i of document.querySelectorAll('.picture')) i.loading = 'eager'")
+    driver.find_element("class name", "why").click()
+    wait.until(lambda _: driver.execute_script(loaded))
+    driver.execute_script("document.activeElement.blur()")
+
+
 def _photograph(page: Path, out: Path, height: int) -> bool:
-    browser = next((path for name in _BROWSERS if (path := shutil.which(name))), None)
-    if browser is None:
-        print(f"no Chromium here: {out.name} is left out", file=sys.stderr)
+    if chromium() is None:
+        print(f"no Chromium with its driver here: {out.name} is left out", file=sys.stderr)
         return False
-    with tempfile.TemporaryDirectory() as profile:
-        command = [
-            browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-            f"--user-data-dir={profile}", f"--window-size=1100,{height}", f"--screenshot={out}",
-            page.as_uri(),
-        ]  # fmt: skip
-        subprocess.run(command, check=True, capture_output=True, timeout=120)
+    with browser(1100, height) as driver:
+        driver.get(page.as_uri())
+        driver.save_screenshot(str(out))
     return True
 
 
@@ -111,25 +147,28 @@ def _terminal(photos: Sequence[Path], out: Path) -> Path:
     return _save(drawn, out)
 
 
-def _as_jpeg(source: Path, out: Path) -> Path:
-    with Image.open(source) as picture, atomic_output(out) as temporary:
-        picture.convert("RGB").save(temporary, "JPEG", quality=72, optimize=True)
+def _as_jpeg(source: Path, out: Path, width: int | None = None) -> Path:
+    with Image.open(source) as picture, atomic_bytes(out) as buffer:
+        shown = picture.convert("RGB") if width is None else _scaled(picture, width)
+        shown.save(buffer, "JPEG", quality=72, optimize=True)
     return out
 
 
 def _small(source: Path, out: Path, width: int) -> Path:
     with Image.open(source) as picture:
-        shown = picture.convert("RGB")
-    return _save(
-        shown.resize((width, round(shown.height * width / shown.width)), Image.Resampling.LANCZOS), out
-    )
+        return _save(_scaled(picture, width), out)
+
+
+def _scaled(picture: Image.Image, width: int) -> Image.Image:
+    size = (width, round(picture.height * width / picture.width))
+    return picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
 
 
 def _save(picture: Image.Image, out: Path) -> Path:
     """As a PNG of 256 colours: half of the bytes."""
-    with atomic_output(out) as temporary:
-        small = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-        small.save(temporary, "PNG", optimize=True)
+    with atomic_bytes(out) as buffer:
+        small = picture.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
+        small.save(buffer, "PNG", optimize=True)
     return out
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from deepibl.losses import ContrastiveLoss, SARELoss, TripletLoss, TupleLoss
-from matlab_compat.files import atomic_output
+from matlab_compat.files import atomic_bytes
 
 FARTHEST = 1.4  # about the distance of unrelated unit vectors
 LOSSES: dict[str, TupleLoss] = {
@@ -62,8 +62,8 @@ def draw(path: str | Path, points: int = 141) -> Path:
     for axes, what in zip(rows[:, 0], ("positive", "negative"), strict=True):
         axes.set_ylabel(f"pull on the {what}\n\ndistance to the negative")
     figure.colorbar(image, ax=rows, label="gradient magnitude", shrink=0.8)
-    with atomic_output(path) as temporary:
-        figure.savefig(temporary, dpi=90, format="png")
+    with atomic_bytes(path) as buffer:
+        figure.savefig(buffer, dpi=90, format="png")
     return Path(path)
 
 

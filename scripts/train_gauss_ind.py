@@ -5,11 +5,11 @@ python scripts/train_gauss_ind.py nEpoch=1 doDraw=false
                                                      # any option of the trainers may be changed
 """
 
-import ast
 import sys
 from typing import Any
 
 from deepibl import dbPitts, pickBestNet, setup, trainGaussKernalInd
+from matlab_compat.arguments import typed_value
 
 
 def main(**changes: Any) -> str:
@@ -38,13 +38,5 @@ def main(**changes: Any) -> str:
     return sessionID
 
 
-def value(text: str) -> Any:
-    """An option's value as it is typed: a number, a list, true or false, or a text."""
-    try:
-        return ast.literal_eval(text.capitalize() if text.lower() in ("true", "false") else text)
-    except (ValueError, SyntaxError):
-        return text
-
-
 if __name__ == "__main__":
-    main(**{name: value(text) for name, text in (argument.split("=", 1) for argument in sys.argv[1:])})
+    main(**{name: typed_value(text) for name, text in (argument.split("=", 1) for argument in sys.argv[1:])})

@@ -92,23 +92,27 @@ def make_network(folder: Path, seed: int = 0) -> None:
 
 
 class Workplace:
-    """A folder with sets, network and sessions; `train` runs a trainer with OPTIONS, changed as told."""
+    """A folder with sets, network and sessions; `train` runs a trainer with OPTIONS, changed as told.
 
-    def __init__(self, folder: Path) -> None:
+    output: where sessions and initial features go, below `folder` by default.
+    """
+
+    def __init__(self, folder: Path, output: Path | None = None) -> None:
         self.folder = folder
         self.sets = (make_set(folder, "train", 1), make_set(folder, "val", 2))
         make_network(folder / "nets")
         self.paths = {
             "pretrainedCNNs": str(folder / "nets"),
-            "initData": str(folder / "init"),
-            "outPrefix": f"{folder}/out/",
+            "initData": str((output or folder) / "init"),
+            "outPrefix": f"{output or folder}/out/",
         }
 
     def train(
         self, *listeners: TrainingListener, trainer: str = "trainGaussKernalInd", **changes: Any
     ) -> str:
         """The sessionID of a training."""
-        more = {name: changes.pop(name) for name in ("generator", "keep_momentum") if name in changes}
+        beside = ("generator", "keep_momentum", "restart")
+        more = {name: changes.pop(name) for name in beside if name in changes}
         run = getattr(trainers, trainer)
         return run(*self.sets, paths=self.paths, listeners=listeners, **{**OPTIONS, **changes}, **more)
 

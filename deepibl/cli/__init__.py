@@ -13,10 +13,10 @@ from typing import Annotated, Any
 
 import typer
 
-from deepibl.cli import seeing, serving
+from deepibl.cli import seeing, serving, training
 from deepibl.cli.data import data, migrate, verify
 from deepibl.cli.index import index, index_check, index_edit, localize
-from deepibl.cli.options import BatchSize, Device, Engine, Json, Net, Precision, Resize, stop_telling
+from deepibl.cli.options import BatchSize, Decode, Device, Engine, Json, Net, Precision, Resize, stop_telling
 from deepibl.cli.options import choose_device as _device
 from deepibl.cli.options import find_net as _find
 from deepibl.cli.options import how_to_compute as _how
@@ -83,6 +83,7 @@ def extract(
     device: Device = "auto",
     precision: Precision = "fp32",
     engine: Engine = "auto",
+    decode: Decode = "auto",
 ) -> None:
     """Compute descriptors of images and write them to a file, one row an image."""
     from deepibl.features import extract_to_file
@@ -94,7 +95,7 @@ def extract(
         raise ArgumentError("no images given: name them, or give --list FILE with one name a line")
     where = _device(device)
     loaded = load_network(_find(net), device=where)
-    settings: dict[str, Any] = {"batch_size": batch_size, "device": where}
+    settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "decode": decode}
     settings |= _how(precision, engine)
     report = extract_to_file(loaded, root, names, output, resize=resize, on_error="skip", **settings)
     typer.echo(f"{len(report.kept)} descriptors of {report.dim} dimensions in {output}")
@@ -212,6 +213,9 @@ app.command()(index)
 app.command()(localize)
 app.command("index-check")(index_check)
 app.command("index-edit")(index_edit)
+app.command()(training.train)
+app.command()(training.pick)
+app.command()(training.pca)
 app.command()(seeing.heatmap)
 app.command()(serving.serve)
 app.add_typer(seeing.reports)

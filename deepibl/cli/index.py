@@ -10,6 +10,7 @@ from deepibl.cli import seeing
 from deepibl.cli.options import (
     NOT_AS_IT_SHOULD_BE,
     BatchSize,
+    Decode,
     Device,
     Engine,
     Json,
@@ -50,6 +51,7 @@ def index(
     device: Device = "auto",
     precision: Precision = "fp32",
     engine: Engine = "auto",
+    decode: Decode = "auto",
 ) -> None:
     """Make an index of geo-tagged images: descriptors, names, positions and the network's identity."""
     from deepibl.indexing import add_to_index, build_index
@@ -65,7 +67,7 @@ def index(
     path = find_net(net)
     where = choose_device(device)
     loaded = load_network(path, device=where)
-    settings: dict[str, Any] = {"batch_size": batch_size, "device": where}
+    settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "decode": decode}
     settings |= how_to_compute(precision, engine)
     there = 0
     if add:

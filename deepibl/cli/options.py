@@ -19,6 +19,10 @@ Precision = Annotated[str, typer.Option(help="'fp32' or 'bf16' (trunk in bfloat1
 Engine = Annotated[
     str, typer.Option(help="'auto', 'torch', 'fused', 'openvino' or 'cuda'; see docs/performance.md.")
 ]
+Decode = Annotated[
+    str,
+    typer.Option(help="'auto' or 'cpu': libjpeg's pixels; 'gpu': JPEGs by nvJPEG, slightly other pixels."),
+]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time; changes speed, not results.")]
 Resize = Annotated[int | None, typer.Option(min=1, help="Scale images to this shorter side, in pixels.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

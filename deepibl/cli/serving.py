@@ -67,6 +67,6 @@ def serve(
 
         def ready() -> None:
             typer.echo(f"{len(places)} images, {finder.engine}", err=True)
-            typer.echo(f"page: {server.address_of(listener)}  (Ctrl+C ends it)")
+            typer.echo(f"page: {server.address_of(listener, allow_host or [])}  (Ctrl+C ends it)")
 
         server.serve(made, listener, verbose=verbose, ready=ready)

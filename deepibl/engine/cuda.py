@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack
-from typing import NamedTuple
+from copy import deepcopy
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from matlab_compat.simplenn import SimpleNN
+from matlab_compat.simplenn_layers import Conv, Dropout
 
 PRECISIONS = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-MOST_GRAPHS = 8  # sizes of maps that have a graph; each holds its activations
-SEEN_BEFORE = 3  # times that a size runs without a graph first: cuDNN and the allocator settle meanwhile
+MOST_GRAPHS = 8  # sizes of maps that have a graph
+SEEN_BEFORE = 3  # times that a size runs without a graph first: cuDNN chooses and the allocator settles
 
 
 class _Recorded(NamedTuple):
@@ -29,15 +31,23 @@ class _Recorded(NamedTuple):
 class CudaTrunk:
     """Layers 0 .. stop-1 on the network's CUDA device: (N, C, H, W) float32 to float32 maps.
 
-    precision: fp32 (no TF32 anywhere), tf32, bf16 or fp16 (both with float32 weights, cast as they are used).
-    Sizes that come often are recorded as CUDA graphs, which saves the launches; others run as they are.
+    precision: fp32 (no TF32 anywhere), tf32, bf16 or fp16. The weights are those of the network at this
+    moment: convolutions keep a copy of theirs, channels last and in half precision where that is asked for,
+    so that no filter is cast or rearranged again. But for fp32, cuDNN tries its algorithms for every size and
+    keeps the fastest, so two runs may differ in the last bits.
+    Sizes that come often are recorded as CUDA graphs, which saves the launches; others run as they are. The
+    graphs share their memory: each result is copied out before another graph can run.
+    On another device it computes the same without graphs, for tests.
     """
 
     def __init__(self, net: SimpleNN, stop: int, precision: str, *, graphs: bool = True) -> None:
-        self._net, self._stop, self._precision = net, stop, precision
+        self._half = PRECISIONS[precision]
+        self._exact = precision == "fp32"
+        self._layers = [self._own(layer) for layer in list(net)[:stop] if not isinstance(layer, Dropout)]
         self._graphs = graphs
         self._seen: Counter[tuple[int, ...]] = Counter()
         self._recorded: dict[tuple[int, ...], _Recorded] = {}
+        self._pool: Any = None
 
     def __call__(self, x: Tensor) -> Tensor:
         """(N, C, H, W) float32 on the device to the trunk's maps, float32."""
@@ -47,26 +57,38 @@ class CudaTrunk:
             recorded = self._recorded[size]
             recorded.given.copy_(x)
             recorded.graph.replay()
-            return recorded.found.float() if recorded.found.dtype != torch.float32 else recorded.found.clone()
+            return recorded.found.to(torch.float32, copy=True)
         self._seen[size] += 1
-        if self._graphs and self._seen[size] > SEEN_BEFORE and len(self._recorded) < MOST_GRAPHS:
-            return self._record(size, x)
+        often = self._graphs and x.is_cuda and self._seen[size] > SEEN_BEFORE
+        if often and len(self._recorded) < MOST_GRAPHS:
+            self._record(size, x)
+            return self(x)
         return self._compute(x).float()
 
-    def _record(self, size: tuple[int, ...], x: Tensor) -> Tensor:
-        given = x.clone(memory_format=torch.channels_last)
+    def _record(self, size: tuple[int, ...], x: Tensor) -> None:
+        given = x.clone(memory_format=torch.channels_last)  # outside the graphs' memory
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # thread_local: the threads that read images pin memory meanwhile, which does not concern this graph
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             found = self._compute(given)
+        self._pool = self._pool or graph.pool()
         self._recorded[size] = _Recorded(graph, given, found)
-        return self(x)
+
+    def _own(self, layer: Any) -> Any:
+        """A convolution as a copy with weights as they are used; any other layer as it is."""
+        if not isinstance(layer, Conv) or layer.weight is None:
+            return layer
+        own = deepcopy(layer).to(self._half)
+        own.weight.data = own.weight.data.contiguous(memory_format=torch.channels_last)  # type: ignore[union-attr]
+        return own
 
     def _compute(self, x: Tensor) -> Tensor:
-        half = PRECISIONS[self._precision]
         with ExitStack() as stack:
-            if half is not None:
+            if self._half is not None:
                 # without its cache: casts that were cached while recording would not be in the graph
-                stack.enter_context(torch.autocast("cuda", dtype=half, cache_enabled=False))
-            if self._precision == "tf32":
+                stack.enter_context(torch.autocast(x.device.type, dtype=self._half, cache_enabled=False))
+            if not self._exact:
                 stack.enter_context(torch.backends.cudnn.flags(allow_tf32=True, benchmark=True))
-            return self._net(x, stop=self._stop - 1)
+            for layer in self._layers:
+                x = layer(x)
+            return x

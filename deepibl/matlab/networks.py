@@ -10,14 +10,13 @@ import torch
 
 from deepibl import clusters, network_build, network_prepare, pca
 from deepibl.paths import localPaths
-from deepibl.pca_files import pca_of_images, training_names
+from deepibl.pca_files import add_pca_of_images
 from deepibl.pretrained import load_pretrained
 from deepibl.torch_network import is_torch_id
 from matlab_compat import matfile
 from matlab_compat.arguments import options
 from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn import LayerKey, SimpleNN
-from matlab_compat.simplenn_edit import relja_netOutputDim
 
 CLUSTERS = 64
 
@@ -158,16 +157,15 @@ def addPCA(net: SimpleNN, dbTrain: Any, *args: Any, paths: Any = None, **kwargs:
         )
     epoch = int(matfile.scalar(net.meta["epoch"]))
     stem = f"{localPaths(paths).outPrefix}{matfile.text(net.meta['sessionID'])}_ep{epoch:06d}"
-    Path(stem).parent.mkdir(parents=True, exist_ok=True)
-    found = pca_of_images(
+    return add_pca_of_images(
         net,
         dbTrain.dbPath,
-        training_names(dbTrain.dbImageFns, int(opts.nTrainCap)),
+        dbTrain.dbImageFns,
         stem,
         dim=int(opts.pcaDim),
-        output_dim=relja_netOutputDim(net)[0],
+        whiten=bool(opts.doWhite),
+        at_most=int(opts.nTrainCap),
         device="cuda" if opts.useGPU and torch.cuda.is_available() else "cpu",
         num_threads=int(opts.numThreads),
         batch_size=int(opts.batchSize),
     )
-    return pca.append_pca(net, found, dim=int(opts.pcaDim), whiten=bool(opts.doWhite))

@@ -10,8 +10,8 @@ import numpy as np
 from deepibl.checkpoints import SessionFiles
 from deepibl.history import Curves, History
 from deepibl.paths import localPaths
-from deepibl.plotting import plot_recall, plot_training
-from deepibl.sessions import read_results, read_session_network
+from deepibl.plotting import plot_training
+from deepibl.sessions import draw_results, read_results, read_session_network
 from deepibl.training.options import TrainingOptions
 from matlab_compat.errors import ArgumentError
 from matlab_compat.matfile import scalar, text
@@ -21,12 +21,19 @@ from matlab_compat.simplenn import SimpleNN
 
 
 def pickBestNet(
-    sessionID: str, N: int = 5, verbose: int = 2, *, paths: Any = None, outPrefix: str | None = None
+    sessionID: str,
+    N: int = 5,
+    verbose: int = 2,
+    *,
+    paths: Any = None,
+    outPrefix: str | None = None,
+    show: bool = False,
 ) -> tuple[int, SimpleNN]:
     """The best epoch of a session by validation Recall@N, and its network without momenta.
 
     verbose: 0 says nothing, 1 prints the original's table, 2 also writes its two figures as PNG beside the
-    session's files. outPrefix: if the session was given one; otherwise localPaths'.
+    session's files. outPrefix: if the session was given one; otherwise localPaths'. show: the figures in
+    windows, too, as the original does.
     Raises SessionError for a session that is not there or not tested.
 
     Ported from: netvlad/pickBestNet.m
@@ -36,11 +43,7 @@ def pickBestNet(
     if verbose > 0:
         relja_display("%s", results.table())
     if verbose > 1:
-        options = results.options
-        plot_training(results.history, options, files.plot, queries=results.queries)
-        title = " ".join([sessionID, options.netID, options.layerName, options.dbValName, options.method])
-        plot_recall(options.recallNs, results.trained, results.off_the_shelf, title, files.recall_plot)
-        relja_display("figures: %s, %s", files.plot, files.recall_plot)
+        relja_display("figures: %s", ", ".join(map(str, draw_results(results, files, show=show))))
     return results.best, read_session_network(files, results.best)
 
 
@@ -71,11 +74,12 @@ def plotResults(
     w: int | None = None,
     *,
     path: str | Path | None = None,
+    show: bool = False,
 ) -> Path:
     """Draws the curves of a training as PNG: obj, opts and auxData of a session's file.
 
     startVals: results before training, where obj has none. w: batches to smooth the loss over. path: of the
-    PNG (default: beside the session's files).
+    PNG (default: beside the session's files). show: in a window, too.
     Ported from: netvlad/plotResults.m
     """
     history = obj if isinstance(obj, History) else History.from_matlab(obj)
@@ -84,7 +88,7 @@ def plotResults(
         history.pretrain = {which: Curves.from_matlab(startVals[which]) for which in ("val", "train")}
     target = path or SessionFiles(options.outPrefix, options.sessionID).plot
     queries = int(scalar(auxData["numTrain"])) if auxData and "numTrain" in auxData else 1
-    return plot_training(history, options, target, queries=queries, window=w)
+    return plot_training(history, options, target, queries=queries, window=w, show=show)
 
 
 def saveNet(

@@ -4,8 +4,10 @@ All options (see `deepibl.training.options.TrainingOptions`, and what the origin
 `deepibl.training.speed.SpeedOptions`) as keywords or in MATLAB's style. Beside them, as
 keywords only: paths (what localPaths takes), generator (where random numbers come from; default: MATLAB's
 after start-up), listeners (`deepibl.training.events.TrainingListener`s; default: what the original prints and
-draws), keep_momentum (False: from startEpoch on with zero momenta, as the original), stand_in (see loadNet).
-Each trains to the last epoch, going on with a session that was interrupted, and returns the sessionID.
+draws), keep_momentum (False: from startEpoch on with zero momenta, as the original), restart (True: throws
+away what the session sessionID has), stand_in and weights (see loadNet).
+Each trains to the last epoch, going on with a session that was interrupted, and returns the sessionID. A
+session that was started with other settings is not begun anew: the error says which they are.
 
 Ported from: deepIBL/train*.m, netvlad/trainWeakly.m
 """
@@ -73,18 +75,22 @@ def _train(
     generator: Any = None,
     listeners: Iterable[TrainingListener] | None = None,
     keep_momentum: bool = True,
+    restart: bool = False,
     stand_in: str | None = None,
+    weights: str = "pretrained",
     **kwargs: Any,
 ) -> str:
     """What all trainers do; name: of the trainer in `deepibl.trainers`."""
     where = localPaths(paths)
 
     def build(opts: TrainingOptions) -> SimpleNN:
-        net = loadNet(opts.netID, opts.layerName, paths=where, stand_in=stand_in)
+        net = loadNet(opts.netID, opts.layerName, paths=where, stand_in=stand_in, weights=weights)
         used = {**vars(opts), "useGPU": opts.useGPU and torch.cuda.is_available()}
         return addLayers(net, used, db_train, paths=where)
 
-    course = Course(TRAINERS[name], db_train, db_val, build, where.outPrefix, generator, keep_momentum)
+    course = Course(
+        TRAINERS[name], db_train, db_val, build, where.outPrefix, generator, keep_momentum, restart
+    )
     given = _given(args, kwargs)
     if listeners is None:
         from deepibl.training.console import usual_listeners

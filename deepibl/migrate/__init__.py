@@ -18,6 +18,7 @@ Rooms: `tree` the grammar · `names` what is known of functions, as tables · `s
 `index`, `calls`, `functions`, `plots`, `assign`, `statements`, `script` the translation.
 """
 
+import ast
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -58,10 +59,14 @@ def migrate(
     level before its end (as NetVLAD's demo.m does); by default it becomes a printed line. overrides: option
     values by (function, option), put into the calls instead of the script's own; values of variables by
     ('', variable).
-    Raises ConfigurationError where the grammar is not installed.
+    Raises ConfigurationError where the grammar is not installed, and for statements nested too deep for
+    Python.
     """
     script = ScriptTranslator(name, keep_stops, overrides or {})
-    body, scope = script.translate(source.replace("\r\n", "\n"))
+    try:
+        body, scope = script.translate(source.replace("\r\n", "\n"))
+    except RecursionError:
+        raise ConfigurationError(f"{name}: its statements are nested too deep to be translated") from None
     if "plt" in scope.used:
         body += ["", "plt.show()"]
     head = [
@@ -73,7 +78,18 @@ def migrate(
     notes = list(dict.fromkeys(scope.notes))
     noted = [f"# MIGRATE: {note}" for note in notes]
     text = "\n".join([*head, *noted, *([""] if noted else []), *body]).rstrip() + "\n"
+    _require_python(text, name)
     return Migration(text, script.marks, notes)
+
+
+def _require_python(text: str, name: str) -> None:
+    """Each statement was checked; what they make together can still be nested deeper than Python goes."""
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as problem:
+        raise ConfigurationError(
+            f"{name}: its translation is no Python that can be read: {problem}"
+        ) from None
 
 
 def migrate_file(
@@ -100,8 +116,6 @@ def migrate_file(
 
 def parse_overrides(texts: Iterable[str]) -> dict[tuple[str, str], Any]:
     """FUNCTION.OPTION=VALUE and VARIABLE=VALUE (function '') texts as overrides. Raises ArgumentError."""
-    import ast
-
     found = {}
     for text in texts:
         left, equals, value = text.partition("=")

@@ -96,9 +96,12 @@ class ScriptTranslator:
                 lines = call_statement(scope, node, echo)
             ast.parse("\n".join(lines))  # whatever the reason, no line may be wrong Python
             return [*comments, *(part for line in lines for part in laid_out(line))]
-        except (Untranslatable, SyntaxError) as reason:
+        except (Untranslatable, SyntaxError, ValueError) as reason:
             del self.marks[known:]
             return self.mark(scope, node, str(reason))
+        except RecursionError:
+            del self.marks[known:]
+            return self.mark(scope, node, "it is nested too deep")
 
     def mark(self, scope: Scope, node: Node, reason: str) -> list[str]:
         """A marked line that raises when it is reached; its variables are of unknown kind from here on."""

@@ -111,9 +111,10 @@ def inner_comments(node: Node) -> list[str]:
 
 def walk(node: Node) -> Iterator[Node]:
     """The node and all below it."""
-    yield node
-    for child in node.children:
-        yield from walk(child)
+    todo = [node]
+    while todo:
+        yield (found := todo.pop())
+        todo += reversed(found.children)
 
 
 def assigned_names(node: Node) -> set[str]:

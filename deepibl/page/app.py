@@ -22,18 +22,20 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from deepibl import __version__
 from deepibl.index import Match
 from deepibl.page.desk import Desk
-from deepibl.page.finder import PlaceFinder
+from deepibl.page.finder import Around, PlaceFinder
 from deepibl.page.guard import Guard
 from deepibl.page.limits import Limits
 from deepibl.page.models import Health, Localized, Place, Problem, SentPhoto
 from deepibl.page.photo import Photo
 from deepibl.page.places import EXTENTS, SIDES, Places, as_image
 from deepibl.page.refusal import answer_errors
+from deepibl.page.upload import Upload
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PARTS = ("photo", "place")
 _STATIC = Path(__file__).parent / "static"
 _DEFAULT_TOP = 5
+_FARTHEST = 1_000_000.0  # metres
 _FRESH = {"Cache-Control": "no-store"}
 
 
@@ -81,15 +83,16 @@ def _questions(desk: Desk) -> APIRouter:
     """What is asked about a photo."""
     api = APIRouter()
 
-    @api.post("/localize", openapi_extra=_form(top=_whole(1, desk.limits.top, _DEFAULT_TOP)))
+    @api.post("/localize", openapi_extra=_localize_form(desk))
     async def localize(request: Request, response: Response) -> Localized:
         """The places of the index that look most like a photo, the best first."""
         response.headers.update(_FRESH)
         async with desk.admitted():
             photo, fields = await desk.photo(request)
             top = fields.number("top", min(_DEFAULT_TOP, desk.limits.top), 1, desk.limits.top)
+            around = _around(desk, fields, photo)
             began = time.monotonic()
-            found = await desk.answer(request, desk.worker.find(photo.pixels, top))
+            found = await desk.answer(request, desk.worker.find(photo.pixels, top, around))
             places = [_place(desk, match, photo) for match in found]
             return Localized(photo=_sent(photo), places=places, seconds=round(time.monotonic() - began, 4))
 
@@ -100,7 +103,7 @@ def _questions(desk: Desk) -> APIRouter:
         openapi_extra=_form(
             {"row"},
             row=_whole(0, len(desk.places) - 1),
-            method={"type": "string", "enum": list(desk.finder.methods), "default": "guided"},
+            method={"type": "string", "enum": list(desk.finder.methods), "default": desk.finder.methods[0]},
             part={"type": "string", "enum": list(PARTS), "default": "photo"},
         ),
     )
@@ -109,7 +112,7 @@ def _questions(desk: Desk) -> APIRouter:
         async with desk.admitted():
             photo, fields = await desk.photo(request)
             row = fields.number("row", None, 0, len(desk.places) - 1)
-            method = fields.choice("method", desk.finder.methods, "guided")
+            method = fields.choice("method", desk.finder.methods, desk.finder.methods[0])
             pair = photo.pixels, await desk.in_thread(functools.partial(desk.places.pixels, row))
             if fields.choice("part", PARTS, "photo") == "place":
                 pair = pair[1], pair[0]
@@ -175,6 +178,27 @@ def _page(desk: Desk, index_name: str) -> APIRouter:
         return FileResponse(_STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
     return api
+
+
+def _around(desk: Desk, fields: Upload, photo: Photo) -> Around | None:
+    """Where to look alone: `within` metres of the position given, or else of the photo's own."""
+    metres = fields.real("within", 0, _FARTHEST)
+    position = fields.real("latitude", -90, 90), fields.real("longitude", -180, 180)
+    if metres is None:
+        return None
+    latitude, longitude = position
+    given = None if latitude is None or longitude is None else (latitude, longitude)
+    return desk.places.around(given or photo.position, metres)
+
+
+def _localize_form(desk: Desk) -> dict[str, Any]:
+    metres = "Only places within so many metres of latitude and longitude (default: of the photo's own)."
+    return _form(
+        top=_whole(1, desk.limits.top, _DEFAULT_TOP),
+        within={"type": "number", "minimum": 0, "maximum": _FARTHEST, "description": metres},
+        latitude={"type": "number", "minimum": -90, "maximum": 90},
+        longitude={"type": "number", "minimum": -180, "maximum": 180},
+    )
 
 
 def _place(desk: Desk, match: Match, photo: Photo) -> Place:

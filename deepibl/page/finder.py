@@ -1,6 +1,7 @@
 """A network and an index, asked for pictures that lie in memory: which places, and what makes a match."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,17 @@ from deepibl.networks import network_id
 from deepibl.overlay import SMOOTHING, heat_overlay
 from matlab_compat.errors import ArgumentError, ImageReadError, MatlabCompatError
 
-METHODS = ("guided", "gradient", "cells")
+METHODS = ("cells", "guided", "gradient")
 _UNIT = 1e-3
+
+
+@dataclass(frozen=True)
+class Around:
+    """A place to look around: UTM metres in the index's zone, and metres around it."""
+
+    east: float
+    north: float
+    metres: float
 
 
 class PlaceFinder:
@@ -56,7 +66,7 @@ class PlaceFinder:
         try:
             vlad_of(self.net)
         except ArgumentError:
-            return METHODS[:2]
+            return METHODS[1:]
         return METHODS
 
     def describe(self, images: Sequence[Tensor]) -> np.ndarray:
@@ -77,9 +87,15 @@ class PlaceFinder:
             raise ImageReadError(f"the network gives no usable descriptor for a photo of {size} pixels")
         return rows
 
-    def find(self, images: Sequence[Tensor], top: int) -> list[list[Match]]:
-        """The `top` places of each image (all of one size), nearest first. Raises what `describe` raises."""
-        return self.index.search(self.describe(images), top)
+    def find(self, images: Sequence[Tensor], top: int, around: Around | None = None) -> list[list[Match]]:
+        """The `top` places of each image (all of one size), nearest first. Raises what `describe` raises.
+
+        around: only places that stand within metres of a position.
+        """
+        rows = self.describe(images)
+        if around is None:
+            return self.index.search(rows, top)
+        return self.index.search(rows, top, near=(around.east, around.north), within=around.metres)
 
     def heatmap(self, image: Tensor, other: Tensor, method: str, pixels: int) -> np.ndarray:
         """What in `image` makes it like `other`, drawn over it: (h, w, 3) uint8.

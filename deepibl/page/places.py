@@ -14,6 +14,7 @@ from torch import Tensor
 from deepibl.geo import latlon_to_utm
 from deepibl.images import load_pixels
 from deepibl.index import PlaceIndex
+from deepibl.page.finder import Around
 from deepibl.page.refusal import Refused
 from deepibl.report.svg_map import Frame, Kind, Mark, map_svg
 from deepibl.report.thumbnails import QUALITY, small_picture
@@ -36,8 +37,7 @@ class Places:
         self._root = Path(os.path.realpath(root or index.root))
         self._kept: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._lock = threading.Lock()
-        known = index.positions[np.isfinite(index.positions).all(axis=1)]
-        self._background = known[:: max(1, -(-len(known) // _BACKGROUND))]
+        self._known = index.positions[np.isfinite(index.positions).all(axis=1)]
 
     def __len__(self) -> int:
         return len(self._index)
@@ -102,7 +102,7 @@ class Places:
             Kind("the photo's own GPS position", _OWN, "ring", here),
         ]
         frame = _near(placed) if extent == "near" else None
-        drawn = map_svg(self._background.tolist(), kinds, title="Map of the places", frame=frame)
+        drawn = map_svg(self._background(frame), kinds, title="Map of the places", frame=frame)
         return drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
 
     def metres(self, row: int, own: tuple[float, float] | None) -> float | None:
@@ -112,9 +112,28 @@ class Places:
             return None
         return float(np.hypot(mark.east - here[0].east, mark.north - here[0].north))
 
+    def around(self, position: tuple[float, float] | None, metres: float) -> Around:
+        """Metres around latitude and longitude. Raises Refused (422) where that makes no sense."""
+        here = self._own(position)
+        if not here:
+            raise Refused(
+                422,
+                "within needs a position that is known, and an index with a UTM zone",
+                "Give latitude and longitude, or a photo that has them in its EXIF.",
+            )
+        return Around(here[0].east, here[0].north, metres)
+
     def _check(self, row: int) -> None:
         if not 0 <= row < len(self):
             raise Refused(404, f"the index has no row {row}", f"Rows are 0 to {len(self) - 1}.")
+
+    def _background(self, frame: Frame | None) -> list[list[float]]:
+        """Positions of the index to draw: those in the frame, evenly fewer where there are very many."""
+        shown = self._known
+        if frame is not None:
+            inside = (shown >= frame[:2]) & (shown <= frame[2:])
+            shown = shown[inside.all(axis=1)]
+        return shown[:: max(1, -(-len(shown) // _BACKGROUND))].tolist()
 
     def _mark(self, row: int) -> Mark:
         east, north = self._index.positions[row].tolist()

@@ -58,9 +58,10 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def address_of(listener: socket.socket) -> str:
-    """The page's address for a browser."""
+def address_of(listener: socket.socket, names: Sequence[str] = ()) -> str:
+    """The page's address for a browser; names: what other machines call this one, the first is shown."""
     host, port = listener.getsockname()[:2]
+    host = names[0] if names else host
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 

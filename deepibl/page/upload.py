@@ -1,5 +1,6 @@
 """Reading a multipart request into memory, within bounds of bytes and time; never into a file."""
 
+import math
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
@@ -38,6 +39,19 @@ class Upload:
         if value is None or not least <= value <= most:
             found = f"{name} is {text[:40]!r}" if text else f"{name} is missing"
             raise Refused(422, found, f"Give a whole number from {least} to {most}.")
+        return value
+
+    def real(self, name: str, least: float, most: float) -> float | None:
+        """A field that is a number from `least` to `most`; None where it is missing. Raises Refused."""
+        text = self.fields.get(name)
+        if text is None:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:
+            raise Refused(422, f"{name} is {text[:40]!r}", f"Give a number from {least:g} to {most:g}.")
         return value
 
 

@@ -11,10 +11,11 @@ from typing import Any
 from torch import Tensor
 
 from deepibl.index import Match
-from deepibl.page.finder import PlaceFinder
+from deepibl.page.finder import Around, PlaceFinder
 from deepibl.page.refusal import Refused
 
-_AT_ONCE = 8  # photos of one forward pass, at most
+_AT_ONCE = 8  # jobs that are taken together, at most
+_PIXELS_AT_ONCE = 2**20  # of one forward pass of several photos: bounds its memory
 _STOP_SECONDS = 10.0
 
 
@@ -24,6 +25,7 @@ class _Job:
 
     image: Tensor | None = None
     top: int = 0
+    around: Around | None = None
     call: Callable[[], Any] | None = None
     result: "Future[Any]" = field(default_factory=Future)
 
@@ -59,9 +61,9 @@ class Worker:
         self._thread.join(_STOP_SECONDS)
         self._thread = None
 
-    def find(self, image: Tensor, top: int) -> "Future[list[Match]]":
-        """The places of an image, later."""
-        return self._put(_Job(image=image, top=top))
+    def find(self, image: Tensor, top: int, around: Around | None = None) -> "Future[list[Match]]":
+        """The places of an image, later; around: only those that are near a position."""
+        return self._put(_Job(image=image, top=top, around=around))
 
     def call(self, function: Callable[[], Any]) -> "Future[Any]":
         """What a function returns, later."""
@@ -75,7 +77,7 @@ class Worker:
         while (first := self._jobs.get()) is not None:
             taken = [first, *self._waiting(limit=_AT_ONCE - 1)]
             jobs = [job for job in taken if job.result.set_running_or_notify_cancel()]
-            for group in _of_one_size(job for job in jobs if job.image is not None):
+            for group in _alike(job for job in jobs if job.image is not None):
                 self._find(group)
             for job in jobs:
                 if job.call is not None:
@@ -97,7 +99,7 @@ class Worker:
     def _find(self, jobs: Sequence[_Job]) -> None:
         images = [job.image for job in jobs if job.image is not None]
         try:
-            found = self._finder.find(images, max(job.top for job in jobs))
+            found = self._finder.find(images, max(job.top for job in jobs), jobs[0].around)
             answers = list(zip(jobs, found, strict=True))
         except Exception:  # one photo must not cost the others their answer
             for job in jobs:
@@ -108,15 +110,21 @@ class Worker:
 
     def _find_one(self, job: _Job) -> list[Match]:
         assert job.image is not None
-        return self._finder.find([job.image], job.top)[0]
+        return self._finder.find([job.image], job.top, job.around)[0]
 
 
-def _of_one_size(jobs: Iterator[_Job]) -> list[list[_Job]]:
-    groups: dict[tuple[int, ...], list[_Job]] = {}
+def _alike(jobs: Iterator[_Job]) -> list[list[_Job]]:
+    """Groups of photos of one size, to be looked for in one place; each small enough for one forward pass."""
+    groups: dict[tuple[int, int, Around | None], list[_Job]] = {}
     for job in jobs:
         assert job.image is not None
-        groups.setdefault(tuple(job.image.shape[1:]), []).append(job)
-    return list(groups.values())
+        height, width = job.image.shape[1:]
+        groups.setdefault((height, width, job.around), []).append(job)
+    parts = []
+    for (height, width, _), group in groups.items():
+        most = max(1, _PIXELS_AT_ONCE // (height * width))
+        parts += [group[start : start + most] for start in range(0, len(group), most)]
+    return parts
 
 
 def _settle(job: _Job, function: Callable[[], Any]) -> None:

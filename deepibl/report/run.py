@@ -17,10 +17,13 @@ from deepibl.errors import ReportError
 from deepibl.plot_recall import recall_by_dimension
 from deepibl.recall import Evaluation
 from deepibl.report.statistics import descriptor_statistics
+from deepibl.report.typed import require_fields
 from deepibl.search import BLOCK, BlockSearcher, Searcher
+from matlab_compat.damage import damage_as
 from matlab_compat.files import atomic_output
 
 FORMAT = "deepibl-report/1"
+ADVICE = "make one with `deepibl evaluate … --report DIR`"
 FILE = "report.json"
 DEPTH = 100  # how far down a first right answer is looked for
 DIMENSION_NS = (1, 5, 10)
@@ -141,18 +144,17 @@ def write_run(run: Run, path: str | os.PathLike[str]) -> None:
 def read_run(path: str | os.PathLike[str]) -> Run:
     """The run in a report's folder or its report.json. Raises ReportError for anything else."""
     file = Path(path) / FILE if Path(path).is_dir() else Path(path)
-    try:
+    with damage_as(ReportError, file, "is no report that can be read", ADVICE):
         values = json.loads(file.read_text(encoding="utf-8"))
         if values.pop("format") != FORMAT:
             raise ValueError(f"its format is not {FORMAT!r}, which this version reads")
         values["queries"] = [_query(query) for query in values["queries"]]
         values["by_dimension"] = {int(dim): recalls for dim, recalls in values["by_dimension"].items()}
-        return Run(**values)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise ReportError(
-            f"{file} is no report that can be read: {problem}; "
-            "make one with `deepibl evaluate … --report DIR`"
-        ) from problem
+        run = Run(**values)
+        require_fields(run)
+        if not len(run.ns) == len(run.recalls):
+            raise ValueError(f"it holds {len(run.recalls)} recalls at {len(run.ns)} N")
+        return run
 
 
 def versions() -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from deepibl.checkpoints import SessionFiles
-from deepibl.describe import exact_convolutions
+from deepibl.describe import exact_products
 from deepibl.errors import SessionError, TrainingError
 from deepibl.feature_cache import FeatureMaker, Features
 from deepibl.history import Curves
@@ -83,7 +83,7 @@ class _Training:
         state, stepper, sets = self.state, self.state.stepper, (self.train_set, self.val_set)
         self.listener.started(state)
         with (
-            exact_convolutions(stepper.device),
+            exact_products(stepper.device),
             open_trunk(stepper, self.options, state.speed, sets, self.listener.noted) as trunk,
             TupleReader(self.train_set, self.options, trunk) as reader,
         ):
@@ -94,9 +94,9 @@ class _Training:
             )
             self.features = self._features_to_begin_with()
             while not state.complete:
-                if state.epoch_done:
+                if state.epoch_done and state.epoch < self.options.nEpoch:
                     state.next_epoch()
-                if state.epoch <= self.options.nEpoch:
+                if not state.epoch_done:
                     self._epoch()
                 state.complete = state.epoch >= self.options.nEpoch
         self.save("complete")

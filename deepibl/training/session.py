@@ -1,6 +1,6 @@
 """A training from the call to the last epoch: started new, gone on with after a kill, or from an epoch."""
 
-import json
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from deepibl.checkpoints import SessionFiles, unfinished_session, write_json
+from deepibl.checkpoints import NO_STATE, SessionFiles, unfinished_session, write_json
 from deepibl.errors import SessionError
 from deepibl.feature_cache import initial_names
 from deepibl.network_prepare import prepare_for_training
@@ -16,16 +16,17 @@ from deepibl.objectives import ObjectiveMaker
 from deepibl.training.events import TrainingListener
 from deepibl.training.loop import train
 from deepibl.training.options import OPTION_NAMES, TrainingOptions
-from deepibl.training.speed import FREE_SPEED_OPTIONS, SpeedOptions, saved_speed
+from deepibl.training.request import FREE_OPTIONS, Request
+from deepibl.training.speed import SpeedOptions, saved_speed
 from deepibl.training.state import TrainingState, restore, take_momentum
 from deepibl.training.step import Stepper
+from matlab_compat.damage import damage_as
 from matlab_compat.errors import ArgumentError
 from matlab_compat.relja import relja_randomHex
 from matlab_compat.rng import rng
 from matlab_compat.simplenn import SimpleNN
 
-# may differ between two calls that mean the same training
-FREE_OPTIONS = ("numThreads", "printLoss", "printBatchLoss", "doDraw", "info")
+_log = logging.getLogger(__name__)
 SESSION_DIGITS = 4
 
 
@@ -44,7 +45,7 @@ class Course:
 
     build: makes the network with its pooling layers from the options. prefix: what file names begin with
     where the options do not say. keep_momentum: False starts from an epoch with zero momenta, as the
-    original does.
+    original does. restart: throws away what the session has, and begins it anew.
     """
 
     trainer: Trainer
@@ -54,6 +55,7 @@ class Course:
     prefix: str = ""
     generator: Any = None
     keep_momentum: bool = True
+    restart: bool = False
 
 
 def run_session(
@@ -61,64 +63,81 @@ def run_session(
 ) -> TrainingState:
     """Trains as the options in `given` say (of TrainingOptions, SpeedOptions), and returns the final state.
 
-    A session that a kill or an error has ended goes on when the same is asked for again. With startEpoch > 1
-    the session sessionID goes on from the end of the epoch before, with the options it had, changed by
-    `given`.
+    A session that a kill or an error has ended goes on when the same is asked for again; one that is complete
+    is left as it is. With startEpoch > 1 the session sessionID goes on from the end of the epoch before, with
+    the options it had, changed by `given`.
 
-    Raises ArgumentError for options that make no sense, SessionError for a session that is running, lacking
-    or cannot be saved, and what `deepibl.training.loop.train` raises.
+    Raises ArgumentError for options that make no sense, SessionError for a session that is running, lacking,
+    cannot be saved or has been started with other settings, and what `deepibl.training.loop.train` raises.
     """
     options = TrainingOptions.from_mapping(given)
     options.check()
     speed = SpeedOptions().changed(given)
     options.outPrefix = options.outPrefix or course.prefix
     options.dbTrainName, options.dbValName = course.train_set.name, course.val_set.name
-    command = _command(course, given)
-    files = SessionFiles(options.outPrefix, options.sessionID or _session(options, command))
+    request = Request.of(course.trainer.name, (course.train_set, course.val_set), given)
+    files = SessionFiles(options.outPrefix, options.sessionID or _session(options, request))
     options.sessionID = files.session
     with files.locked():
-        if _goes_on(files, command):
-            state = _from_file(course, files, options, speed, given, None)
-        elif options.startEpoch > 1:
-            state = _from_file(course, files, options, speed, given, options.startEpoch - 1)
-        else:
-            files.remove_features()
-            state = _new(course, options, speed)
+        state = _state_to_begin_with(course, files, options, speed, given, request)
         files.remove_leftovers()
-        write_json(files.unfinished, {"session": files.session, "command": command})
-        state.trainer, state.command = course.trainer.name, command
+        if state.complete and not files.unfinished.exists():
+            _log.info("session %s is complete: nothing to do", files.session)
+            return state
+        write_json(files.unfinished, {"session": files.session, "command": request.text})
+        state.trainer, state.command = course.trainer.name, request.text
         objective = course.trainer.objective(state.options)
         train(state, course.train_set, course.val_set, objective, files, listeners)
         files.unfinished.unlink(missing_ok=True)
     return state
 
 
-def _command(course: Course, given: Mapping[str, Any]) -> str:
-    """What was asked for, as text that is equal when the same is asked for again."""
-    free = {*FREE_OPTIONS, *FREE_SPEED_OPTIONS}
-    asked = {name: value for name, value in sorted(given.items()) if name not in free}
-    plain = json.dumps(asked, default=lambda value: np.asarray(value).tolist())
-    sets = [(each.name, each.numQueries, each.numImages) for each in (course.train_set, course.val_set)]
-    return f"{course.trainer.name} {sets} {plain}"
+def _state_to_begin_with(
+    course: Course,
+    files: SessionFiles,
+    options: TrainingOptions,
+    speed: SpeedOptions,
+    given: Mapping[str, Any],
+    request: Request,
+) -> TrainingState:
+    """Where a training begins: at the state that the same request left, at the epoch asked for, or anew."""
+    if course.restart:
+        files.remove()
+    before = files.request_before()
+    from_epoch = options.startEpoch > 1
+    if before == request.text and (files.unfinished.exists() or not from_epoch):
+        return _from_file(course, files, options, speed, given, None)
+    if from_epoch:
+        return _from_file(course, files, options, speed, given, options.startEpoch - 1)
+    if before is not None:
+        raise SessionError(_other_settings(files, Request.from_text(before), request))
+    files.remove_features()
+    return _new(course, options, speed)
 
 
-def _session(options: TrainingOptions, command: str) -> str:
+def _other_settings(files: SessionFiles, before: Request | None, request: Request) -> str:
+    """Why a session that is there is not begun anew, and what can be done."""
+    epochs = files.epochs()
+    changed = "was not started by this program" if before is None else "was started with other settings"
+    listed = "" if before is None else ": " + ", ".join(request.changes(before))
+    at = f"epochs {epochs[0]} to {epochs[-1]}" if epochs else "no epochs"
+    return (
+        f"session {files.session} is there already ({files.latest}; {at}) and {changed}{listed}. Nothing was "
+        f"changed. To go on from the end of epoch e with the settings given now, give startEpoch = e + 1; to "
+        "train beside it, another sessionID or none; to throw it away and begin anew, restart (--restart)"
+    )
+
+
+def _session(options: TrainingOptions, request: Request) -> str:
     """The name of a session that was given none: that of the same one if it was interrupted, or a new one."""
     if options.startEpoch > 1:
         raise ArgumentError(f"startEpoch {options.startEpoch} goes on with a session: say which by sessionID")
-    found = unfinished_session(options.outPrefix, command)
+    found = unfinished_session(options.outPrefix, request.text)
     while found is None:
         drawn = relja_randomHex(SESSION_DIGITS)
         taken = SessionFiles(options.outPrefix, drawn)
         found = None if taken.epochs() or taken.unfinished.exists() else drawn
     return found
-
-
-def _goes_on(files: SessionFiles, command: str) -> bool:
-    """Whether the session was interrupted while doing the same, and has saved a state."""
-    if not files.unfinished.exists() or not files.latest.exists():
-        return False
-    return json.loads(files.unfinished.read_text()).get("command") == command
 
 
 def _new(course: Course, options: TrainingOptions, speed: SpeedOptions) -> TrainingState:
@@ -144,6 +163,20 @@ def _from_file(
 ) -> TrainingState:
     """The state of a session file: of the epoch, or (None) the latest one, where it was interrupted."""
     variables = files.load(epoch)
+    path = files.latest if epoch is None else files.epoch(epoch)
+    with damage_as(SessionError, path, NO_STATE):
+        return _from_variables(course, files, (asked, speed), given, epoch, variables)
+
+
+def _from_variables(
+    course: Course,
+    files: SessionFiles,
+    settings: tuple[TrainingOptions, SpeedOptions],
+    given: Mapping[str, Any],
+    epoch: int | None,
+    variables: Mapping[str, Any],
+) -> TrainingState:
+    asked, speed = settings
     speed = speed.changed({**saved_speed(variables["auxData"].get("deepibl", {})), **given})
     options = TrainingOptions.from_mapping(variables["opts"])
     names = set(OPTION_NAMES if epoch is not None else FREE_OPTIONS) & set(given)

@@ -6,7 +6,20 @@ import sys
 
 import pytest
 
-HEAVY = ["matplotlib", "h5py", "faiss", "pandas", "torch", "cv2", "PIL", "scipy", "typer", "rich"]
+HEAVY = [
+    "matplotlib",
+    "h5py",
+    "faiss",
+    "pandas",
+    "torch",
+    "cv2",
+    "PIL",
+    "scipy",
+    "typer",
+    "rich",
+    "fastapi",
+    "pydantic",
+]
 
 
 @pytest.mark.parametrize("package", ["deepibl", "deepibl.matlab", "matlab_compat"])

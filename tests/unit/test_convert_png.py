@@ -131,3 +131,29 @@ def test_a_link_to_a_folder_above_ends(tmp_path, scene):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(MissingImageError, match="gone: no such folder"):
         module.convertPngtoJPG(tmp_path / "gone")
+
+
+def test_a_disk_that_fills_up_in_the_middle_of_a_jpeg_leaves_none(tmp_path, scene):
+    resource = pytest.importorskip("resource", reason="limits on file sizes are Unix's")
+    Image.fromarray(scene).save(tmp_path / "a.png")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # writes end there, as on a full disk
+    try:
+        report = module.convertPngtoJPG(tmp_path, num_threads=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not report.converted and "cannot be written" in str(report.failures[0])
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_nothing_is_written_where_a_link_leads_out_of_the_folder(tmp_path, scene):
+    inside, outside = tmp_path / "set", tmp_path / "elsewhere"
+    for folder in (inside / "sub", outside):
+        folder.mkdir(parents=True)
+        Image.fromarray(scene).save(folder / "a.png")
+    (inside / "link").symlink_to(outside)
+    (inside / "again").symlink_to(inside / "sub")
+    report = module.convertPngtoJPG(inside)
+    assert [path.relative_to(inside).name for path in report.converted] == ["a.jpg"]
+    assert len(report.failures) == 1 and "a link leads to it, out of" in str(report.failures[0])
+    assert [path.name for path in outside.iterdir()] == ["a.png"]

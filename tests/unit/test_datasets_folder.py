@@ -199,3 +199,9 @@ def test_real_photos_make_a_data_set(real):
     assert min(positives) > 0
     # the INVENTORY's chance level
     assert np.mean(positives) / dataset.numImages == pytest.approx(0.24, abs=0.02)
+
+
+def test_hidden_files_are_no_photos(tmp_path):
+    for name in ("a.jpg", ".a.jpg.x1y2.jpg", "._a.jpg"):  # what a killed run was writing; macOS's notes
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    assert read_places(tmp_path).names == ["a.jpg"]

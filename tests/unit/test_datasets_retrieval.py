@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepibl.dataset_retrieval import crop_queries, holidays, shrink_images, vgg_buildings
+from deepibl.dataset_retrieval import RetrievalDataset, crop_queries, holidays, shrink_images, vgg_buildings
 from deepibl.errors import DatasetError, MissingImageError
 from deepibl.matlab.datasets import dbHolidays, dbVGG
 from matlab_compat.errors import ArgumentError
@@ -155,3 +155,19 @@ def test_mean_average_precision_refuses_other_searchers():
     db = SimpleNamespace(numQueries=1, posIDs=[[0]], ignoreIDs=[[]])
     with pytest.raises(ArgumentError, match="a function of the query's id or a dict"):
         relja_retrievalMAP(db, [1, 2])
+
+
+@pytest.mark.parametrize("name", ["../out.jpg", "/out.jpg", "sub/../../out.jpg"])
+def test_names_that_lead_out_of_the_folder_are_not_written_to(name, tmp_path):
+    image = tmp_path / "jpg" / name
+    if name.startswith("/"):
+        image, name = tmp_path / "out.jpg", f"{tmp_path}/out.jpg"
+    (tmp_path / "jpg" / "sub").mkdir(parents=True)
+    Image.new("RGB", (40, 30)).save(image)
+    folder = f"{tmp_path}/jpg/"
+    bad = RetrievalDataset(
+        "holidays", folder, folder, [name], [name], [np.array([0])], [np.array([0])], np.array([0])
+    )
+    with pytest.raises(DatasetError, match=r"leads out of .*jpg_1024x768: nothing is written there"):
+        shrink_images(bad, pixels=100)
+    assert not (tmp_path / "jpg_1024x768").exists()

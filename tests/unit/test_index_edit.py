@@ -1,5 +1,6 @@
 """Indexes merged and cut down: the answers equal those of an index made of the same images at once."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -158,3 +159,13 @@ def test_matches_of_absolute_names_are_found_where_they_lie() -> None:
     merged = line_index(0, 3).merge(line_index(3, 1, root="/elsewhere"))
     match: Match = merged.search(line_index(3, 1).descriptors, 1)[0][0]
     assert match.path == match.name == '/elsewhere/sträße/it\'s "3".jpg'
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_many_threads_asking_at_once_get_the_same_answers(tmp_path: Path, backend: str) -> None:
+    line_index(0, 300).with_backend(backend).save(tmp_path / "a.idx")
+    index = PlaceIndex.load(tmp_path / "a.idx")
+    asked = line_index(0, 300).descriptors
+    want = [index.search(row[None], 3) for row in asked]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda row: index.search(row[None], 3), asked)) == want

@@ -87,6 +87,29 @@ def test_a_photo_with_a_position_is_told_how_far_each_place_is(client):
     assert max(found["metres_from_photo"] for found in answer["places"]) > 1000
 
 
+def test_only_places_near_a_position_are_looked_for_when_asked(client):
+    all_of_them = send(client, picture(), top=30).json()["places"]
+    centre = all_of_them[4]
+    where = {"latitude": centre["latitude"], "longitude": centre["longitude"]}
+    near = send(client, picture(), top=30, within=150, **where).json()["places"]
+    expected = [place["row"] for place in all_of_them if abs(place["east"] - centre["east"]) <= 150]
+    assert [place["row"] for place in near] == expected
+    assert 2 <= len(near) <= 3  # they stand 100 m apart
+    own = with_exif(1, centre["latitude"], centre["longitude"])
+    found = send(client, own, top=30, within=50).json()["places"]
+    assert [place["row"] for place in found] == [centre["row"]]
+    assert send(client, picture(), within=10, latitude=10, longitude=10).json()["places"] == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [({"within": "5"}, "latitude and longitude"), ({"within": "-1"}, "within"), ({"within": "nan"}, "within"),
+     ({"within": "5", "latitude": "91", "longitude": "0"}, "-90 to 90")],
+)  # fmt: skip
+def test_a_position_that_makes_no_sense_is_refused(client, fields, said):
+    refused(send(client, picture(), **fields), 422, said)
+
+
 @pytest.mark.parametrize(
     ("photo", "status", "said"),
     [
@@ -171,10 +194,10 @@ def test_large_photos_are_scaled_down_before_the_network_sees_them(finder):
 def test_when_all_places_are_taken_the_next_is_told_when_to_come_back(finder):
     entered, go_on = threading.Event(), threading.Event()
 
-    def slowly(images, top):
+    def slowly(images, top, around):
         entered.set()
         assert go_on.wait(20)
-        return find(images, top)
+        return find(images, top, around)
 
     find = finder.find
     with (
@@ -198,14 +221,14 @@ def test_when_all_places_are_taken_the_next_is_told_when_to_come_back(finder):
 
 def test_an_answer_that_takes_too_long_is_given_up(finder, monkeypatch):
     go_on = threading.Event()
-    monkeypatch.setattr(finder, "find", lambda images, top: go_on.wait(20) and [])
+    monkeypatch.setattr(finder, "find", lambda images, top, around: go_on.wait(20) and [])
     with client_with(finder, patience_seconds=0.1) as client:
         refused(send(client, picture()), 503, "too long")
         go_on.set()
 
 
 def test_a_mistake_of_ours_is_told_without_its_details(finder, monkeypatch, caplog):
-    def fails(images, top):
+    def fails(images, top, around):
         raise KeyError("a secret")
 
     app = create_app(finder)

@@ -176,6 +176,21 @@ def test_a_pin_of_the_map_leads_to_its_card(opened, city):
     assert focused(opened).get_attribute("id") == row
 
 
+@pytest.mark.parametrize("width", [1000, 901, 900, 700, 561, 480])
+def test_no_width_cuts_anything_off(opened, city, width):
+    resize(opened, width, 900)
+    choose(opened, sorted((city / "city/images").iterdir())[1])
+    wait(opened, lambda: len(cards(opened)) == 5)
+    wait(opened, lambda: opened.find_elements("css selector", "#map svg"))
+    script = """
+        const inline = (e) => getComputedStyle(e).display === 'inline';
+        const overflows = (e) => e.scrollWidth > e.clientWidth + 1 && !inline(e);
+        const cut = (e) => e.offsetParent && e.tagName !== 'METER' &&
+            (overflows(e) || e.getBoundingClientRect().right > innerWidth);
+        return [...document.querySelectorAll('main *')].filter(cut).map((e) => e.outerHTML.slice(0, 80))"""
+    assert opened.execute_script(script) == []
+
+
 @pytest.mark.parametrize("width", [360, 320])
 def test_a_phone_shows_everything_without_sideways_scrolling(opened, city, width):
     resize(opened, width, 740, phone=True)

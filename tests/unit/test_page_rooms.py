@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import threading
 import time
 
@@ -123,13 +124,23 @@ def test_places_without_positions_have_no_map(outside):
         _places(outside, ["sub/in.jpg"]).map([0], "near")
 
 
+def test_a_map_near_by_shows_every_image_there_is_near_by(outside):
+    count = 50_000
+    positions = np.stack([400_000.0 + 10 * np.arange(count), np.full(count, 6e6)], 1)
+    index = PlaceIndex(np.ones((count, 1), np.float32), ["a"] * count, positions, "id", utm_zone="33N")
+    drawn = Places(index, outside).map([25_000], "near")
+    shown = re.search(r'class="database" d="([^"]*)"', drawn).group(1).count("M")
+    assert shown == 33  # 10 m apart in a frame 336 m wide
+    assert len(Places(index, outside).map([25_000], "whole")) < 100_000
+
+
 class _Finder:
     """Notes what it is asked together; the photo of zeros fails."""
 
     def __init__(self):
         self.asked, self.enter, self.go_on = [], threading.Event(), threading.Event()
 
-    def find(self, images, top):
+    def find(self, images, top, around):
         self.enter.set()
         assert self.go_on.wait(10)
         self.asked.append([tuple(image.shape) for image in images])
@@ -159,6 +170,15 @@ def test_photos_of_one_size_that_wait_are_computed_together(worker):
     assert first.result(10) == [1.0]
     assert [result.result(10) for result in later] == [[2.0, 2.0], [3.0, 3.0], [4.0, 4.0]]
     assert sorted(map(len, worker._finder.asked)) == [1, 1, 2]
+
+
+def test_large_photos_are_not_computed_together(worker):
+    first = worker.find(_image(1), 1)
+    assert worker._finder.enter.wait(10)
+    later = [worker.find(_image(value, 800), 1) for value in (2, 3)]
+    worker._finder.go_on.set()
+    assert [result.result(10) for result in (first, *later)] == [[1.0], [2.0], [3.0]]
+    assert [len(asked) for asked in worker._finder.asked] == [1, 1, 1]
 
 
 def test_a_photo_that_fails_costs_the_others_nothing(worker):
@@ -227,6 +247,7 @@ def test_a_port_that_is_taken_is_named():
     with listen("127.0.0.1", 0) as first:
         port = first.getsockname()[1]
         assert address_of(first) == f"http://127.0.0.1:{port}/"
+        assert address_of(first, ["camera.local", "b"]) == f"http://camera.local:{port}/"
         with pytest.raises(PageError, match=str(port)):
             listen("127.0.0.1", port)
 

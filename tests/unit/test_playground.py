@@ -7,10 +7,8 @@ $DEEPIBL_ORIGINALS names a folder with the originals (*.m, and deepIBL's README.
 import os
 import re
 import runpy
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,13 +16,14 @@ import pytest
 
 pytest.importorskip("tree_sitter_matlab", reason="needs the extra `migrate`")
 
-import deepibl.matlab as facade
+from deepibl.checkpoints import SessionFiles
 from deepibl.dataset_catalog import open_dataset
 from deepibl.errors import DatasetError
 from deepibl.migrate import migrate_file, parse_overrides
 from deepibl.networks import load_network
 from deepibl.paths import localPaths
 from deepibl.playground import make_playground
+from deepibl.sessions import read_results
 
 pytestmark = pytest.mark.slow  # drawing the pictures takes a quarter of a minute
 SCRIPTS = Path(__file__).parent / "matlab_scripts"
@@ -40,30 +39,6 @@ def playground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_playground(tmp_path_factory.mktemp("play"), places=2).parent
 
 
-@pytest.fixture
-def trainers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stand-ins for the trainers where this version has none yet: they build the network and leave it."""
-    module = ModuleType("deepibl.matlab.stand_ins")
-    made: dict[str, Any] = {}
-
-    def train(dbTrain: Any, dbVal: Any, *args: Any, **kwargs: Any) -> str:
-        from deepibl import addLayers, loadNet
-
-        made["beef"] = addLayers(loadNet(kwargs["netID"], kwargs["layerName"]), kwargs, dbTrain)
-        return "beef"
-
-    def pick(sessionID: str, *args: Any, **kwargs: Any) -> tuple[int, Any]:
-        return 1, made[sessionID]
-
-    given = {"trainWeakly": train, "trainGaussKernalInd": train, "pickBestNet": pick}
-    missing = {name: function for name, function in given.items() if name not in facade.__all__}
-    for name, function in missing.items():
-        setattr(module, name, function)
-        monkeypatch.setitem(facade._EXPORTS, name, module.__name__)
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(facade, "__all__", [*facade.__all__, *missing])
-
-
 def translated_and_run(
     script: Path, playground: Path, monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> Mapping[str, Any]:
@@ -77,13 +52,18 @@ def translated_and_run(
     return runpy.run_path(str(python))
 
 
+def trained(playground: Path, session: str) -> bool:
+    """Whether the session has trained to its end, and was tested."""
+    return len(read_results(SessionFiles(f"{playground}/output/", session)).history.val.recall) == 1
+
+
 @pytest.mark.parametrize("name", ["train_sare", "tour"])
 @pytest.mark.filterwarnings("ignore:cropToDim", "ignore:FigureCanvasAgg", "ignore:.*Matplotlib")
 def test_a_script_runs_on_toy_data(
-    name: str, playground: Path, trainers: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    name: str, playground: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     variables = translated_and_run(SCRIPTS / f"{name}.m", playground, monkeypatch, tmp_path)
-    assert isinstance(variables["id_"], str)  # id is a name of Python's
+    assert trained(playground, variables["id_"])  # id is a name of Python's
     if name == "tour":
         assert variables["f"].shape == (1, 16)
         assert variables["recalls"].shape == (3,) and np.all(variables["recalls"] > 0)
@@ -97,7 +77,7 @@ def test_a_script_runs_on_toy_data(
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["demo.m", "README.md"])
 def test_the_original_scripts_run_on_toy_data(
-    name: str, playground: Path, trainers: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    name: str, playground: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     source = Path(ORIGINALS, name)
     if name == "README.md":
@@ -107,7 +87,7 @@ def test_the_original_scripts_run_on_toy_data(
         source = tmp_path / "readme.m"
         source.write_text(code)
     variables = translated_and_run(source, playground, monkeypatch, tmp_path)
-    assert isinstance(variables["sessionID"], str)
+    assert trained(playground, variables["sessionID"])
 
 
 def test_data_sets_and_networks_have_the_published_names(playground: Path) -> None:

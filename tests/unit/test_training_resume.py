@@ -117,6 +117,82 @@ def test_another_command_is_another_session(tmp_path):
     assert place.train(learningRate=0.005) != first
 
 
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A complete training of one epoch."""
+    place = Workplace(tmp_path_factory.mktemp("done"))
+    place.train(sessionID="run", nEpoch=1)
+    return place
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in (folder / "out").iterdir() if path.suffix != ".lock"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"learningRate": 0.005, "nEpoch": 2}, r"learningRate 0\.01 \(now 0\.005\), nEpoch 1 \(now 2\)"),
+        ({"trainer": "trainWeakly"}, r"trainer 'trainGaussKernalInd' \(now 'trainWeakly'\)"),
+        ({"fixLayers": ["conv1"]}, r"fixLayers \[\] \(now \['conv1'\]\)"),
+    ],
+)
+def test_a_session_started_with_other_settings_is_not_begun_anew(done, changes, named):
+    # difference: session-other-settings
+    before = contents(done.folder)
+    with pytest.raises(
+        SessionError, match=f"session run is there already.*: {named}\\. Nothing was"
+    ) as caught:
+        done.train(**{"sessionID": "run", "nEpoch": 1, **changes})
+    for way_out in ("startEpoch", "another sessionID", "restart", "epochs 1 to 1"):
+        assert way_out in str(caught.value)
+    assert contents(done.folder) == before
+
+
+def test_another_data_set_is_another_setting(done):
+    place = Workplace(done.folder)
+    place.sets = place.sets[::-1]
+    with pytest.raises(SessionError, match=r"training set 'train \(9 queries, 18 images\)' \(now 'val \("):
+        place.train(sessionID="run", nEpoch=1)
+
+
+def test_options_that_change_nothing_are_no_other_settings(done):
+    # a complete session is left as it is; 1.0 is 1, and a default may be given
+    before, log = contents(done.folder), Log()
+    done.train(log, sessionID="run", nEpoch=np.array([[1.0]]), numThreads=3, printLoss=True, margin=0.1)
+    assert contents(done.folder) == before and log.state is None
+
+
+def test_an_interrupted_session_is_not_begun_anew_with_other_settings(tmp_path):
+    place = Workplace(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        place.train(Failing(3, KeyboardInterrupt()), sessionID="run")
+    with pytest.raises(SessionError, match=r"learningRate 0\.01 \(now 0\.1\)"):
+        place.train(sessionID="run", learningRate=0.1)
+    log = Log()
+    place.train(log, sessionID="run")
+    assert len(log.batches) < 8
+
+
+def test_a_session_of_matlab_is_not_begun_anew(tmp_path):
+    place = Workplace(tmp_path)
+    place.train(sessionID="run", nEpoch=1)
+    variables = place.load("run")
+    del variables["auxData"]["deepibl"]  # which MATLAB does not write
+    matfile.save(place.files("run").latest, variables)
+    with pytest.raises(SessionError, match="was not started by this program"):
+        place.train(sessionID="run", nEpoch=1)
+
+
+def test_restart_throws_the_session_away(tmp_path):
+    place, fresh = Workplace(tmp_path / "a"), Workplace(tmp_path / "b")
+    place.train(sessionID="run")
+    place.train(sessionID="run", nEpoch=1, learningRate=0.005, restart=True)
+    assert place.files("run").epochs() == [1]
+    fresh.train(sessionID="run", nEpoch=1, learningRate=0.005)
+    same(place.weights("run"), fresh.weights("run"))
+
+
 def test_going_on_from_an_epoch_equals_never_having_stopped(whole, tmp_path):
     # difference: resume-keeps-momentum
     place = Workplace(tmp_path)
@@ -254,3 +330,17 @@ def test_going_on_needs_a_name_and_a_session(tmp_path):
         place.train(startEpoch=2)
     with pytest.raises(SessionError, match=r"session none has no .*epochs with a state: none"):
         place.train(startEpoch=2, sessionID="none")
+
+
+def test_a_kill_before_the_last_save_does_not_begin_another_epoch(whole, tmp_path):
+    place = Workplace(tmp_path)
+    place.train(sessionID="run", jitterFlip=True)
+    files = place.files("run")
+    state = files.load()
+    state["auxData"]["deepibl"]["complete"] = False  # as it is after the last epoch's own save
+    files.save(2, state)
+    note = {"session": "run", "command": state["auxData"]["deepibl"]["command"]}
+    files.unfinished.write_text(json.dumps(note))
+    place.train(sessionID="run", jitterFlip=True)
+    assert files.epochs() == [1, 2]
+    same(place.weights("run"), whole.weights("run"))

@@ -8,6 +8,7 @@ from PIL import Image
 from deepibl.toycity import make_city
 from examples.train_any_backbone import train
 from matlab_compat import matfile
+from matlab_compat.arguments import typed_value
 from scripts import train_gauss_ind
 from scripts.make_pitts_root import make_root
 from scripts.plot_gradients import LOSSES, draw, magnitudes
@@ -31,7 +32,7 @@ def test_the_gradients_drawn_are_those_of_the_formulas(tmp_path):
 
 def test_values_are_read_as_they_are_typed():
     typed = ["0.5", "true", "max", "[1, 2]", "conv5_3"]
-    assert [train_gauss_ind.value(text) for text in typed] == [0.5, True, "max", [1, 2], "conv5_3"]
+    assert [typed_value(text) for text in typed] == [0.5, True, "max", [1, 2], "conv5_3"]
 
 
 @pytest.mark.slow

@@ -94,6 +94,22 @@ def test_pick_best_net_writes_both_figures(place, capsys):
             assert image.format == "PNG" and len(image.getcolors(1 << 20)) > 20
 
 
+def test_the_figures_of_a_session_are_shown_when_asked(place, monkeypatch, tmp_path):
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    shown = []
+    monkeypatch.setattr(plt, "show", lambda: shown.append(len(plt.gcf().axes)))
+    sessions.pickBestNet("run", paths=place.paths, show=True)
+    assert shown == [3, 1]  # losses, rank losses and recalls; recall of the best
+    made = place.load("run")
+    sessions.plotResults(made["obj"], made["opts"], path=tmp_path / "curves.png", show=True)
+    assert shown == [3, 1, 3]
+    plt.close("all")
+
+
 def test_pick_best_net_without_a_test_before_training_leaves_that_row_out(place, capsys):
     # difference: pick-best-net-without-pretrain
     place.train(sessionID="nopre", nEpoch=1, test0=False)

@@ -31,7 +31,11 @@ function show(file) {
   preview.onerror = () => { preview.hidden = true; find("invite").hidden = false; drop.classList.remove("filled"); };
   preview.src = URL.createObjectURL(file);
   drop.classList.add("filled");
-  find("facts").textContent = `${file.name || "pasted photo"}, ${(file.size / 1e6).toFixed(1)} MB`;
+  find("facts").textContent = `${file.name || "pasted photo"}, ${size(file.size)}`;
+}
+
+function size(bytes) {
+  return bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
 async function localize(file) {
@@ -77,12 +81,14 @@ function present(answer, signal) {
   const scaled = sent.described_width !== sent.width ? `, compared at ${sent.described_width} × ${sent.described_height}` : "";
   find("facts").textContent = `${photo.name || "pasted photo"}, ${sent.width} × ${sent.height} pixels${scaled}`;
   say(`${places.length} places, found in ${seconds.toFixed(2)} s.`);
+  if (places.length === 0) return;
   showPlaces(places, photo, limits.heatmaps, signal);
   find("found").hidden = false;
   const placed = places.filter((place) => place.east !== null);
   find("where").hidden = placed.length === 0;
   if (placed.length) showMap(places, sent, focusPlace);
   focusPlace(places[0].row, { scroll: false });
+  if (matchMedia("(max-width: 900px)").matches) status.scrollIntoView({ block: "start" });
 }
 
 function taken(files) {

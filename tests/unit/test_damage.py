@@ -1,0 +1,329 @@
+"""Hostile and damaged files that once hung, crashed or raised something that was not ours; one row each.
+
+tests/reliability makes thousands more; these are the ones that found a bug.
+"""
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from deepibl.checkpoints import unfinished_session
+from deepibl.dataset_folder import read_places
+from deepibl.dbstruct import read_positive_lists
+from deepibl.errors import (
+    ConfigurationError,
+    DatasetError,
+    FeatureFileError,
+    IndexFileError,
+    ReportError,
+    SessionError,
+)
+from deepibl.feature_files import read_features
+from deepibl.feature_hloc import stored_names
+from deepibl.geo import photo_position
+from deepibl.history import History
+from deepibl.images import read_image
+from deepibl.index import PlaceIndex
+from deepibl.migrate import migrate
+from deepibl.network_file import read_network
+from deepibl.notes import read_note
+from deepibl.paths import localPaths
+from deepibl.report.run import read_run
+from deepibl.sessions import read_results
+from deepibl.tensor_file import map_tensors, write_tensors
+from deepibl.torch_checkpoints import read_checkpoint
+from deepibl.trunk_store import FileStore
+from matlab_compat import matfile
+from matlab_compat.damage import damage_as
+from matlab_compat.errors import ImageReadError, MatFileError, NetworkFormatError
+from tests.reliability.crafted import CRAFTED
+from tests.tiny_training import Workplace
+
+MAKERS = {maker.__name__: maker for makers in CRAFTED.values() for maker in makers}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mat4_sparse_with_a_billion_columns", "1,000,000,000 columns"),
+        ("mat73_a_billion_laughs", "again and again"),
+        ("mat73_a_megabyte_referred_to_10000_times", "again and again"),
+        ("mat73_cell_that_contains_itself_twice", "nested more than 200 deep|again and again"),
+        ("mat73_data_in_dev_zero", "in other files, which are not read"),
+        ("mat73_data_in_another_file_of_the_machine", "in other files, which are not read"),
+        ("mat73_virtual_data_of_10_gb", "in other files, which are not read"),
+        ("mat73_link_to_itself_in_another_file", "a link to another file, which is not followed"),
+        ("mat73_claims_10_gb_in_one_piece", "claims 10,240,000,000 bytes where the file keeps"),
+    ],
+)
+def test_a_mat_file_that_claims_what_it_cannot_hold_is_refused(
+    name: str, message: str, tmp_path: Path
+) -> None:
+    MAKERS[name](tmp_path / "bad.mat")
+    with pytest.raises(MatFileError, match=rf"bad\.mat.*({message})"):
+        matfile.load(tmp_path / "bad.mat")
+
+
+def test_values_that_are_referred_to_twice_are_read_twice(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.mat", "w") as file:
+        value = file.create_dataset("#refs#/a", data=np.full((2, 3), 7.0))
+        cell = file.create_dataset("x", (1, 2), h5py.ref_dtype)
+        for item, name in ((value, "double"), (cell, "cell")):
+            item.attrs["MATLAB_class"] = np.bytes_(name)
+        cell[0, 0] = cell[0, 1] = value.ref
+    first, second = matfile.load(tmp_path / "a.mat")["x"].ravel()
+    np.testing.assert_array_equal(first, np.full((3, 2), 7.0))
+    np.testing.assert_array_equal(second, first)
+
+
+def test_a_sparse_matrix_where_a_number_should_be_is_not_made_dense() -> None:
+    import scipy.sparse
+
+    tall = scipy.sparse.csc_matrix((2**31 - 1, 1))
+    for read in (matfile.scalar, matfile.vector):
+        with pytest.raises(MatFileError, match="sparse matrix of shape"):
+            read(tall)
+    assert matfile.scalar(scipy.sparse.csc_matrix([[3.0]])) == 3
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize(
+    "name",
+    ["image_jpeg_of_700_bytes_claims_170_megapixels", "image_png_of_200_bytes_claims_170_megapixels"],
+)
+def test_a_picture_that_claims_more_pixels_than_its_bytes_can_hold_is_refused(
+    name: str, tmp_path: Path
+) -> None:
+    MAKERS[name](tmp_path / "bad.jpg")
+    with pytest.raises(ImageReadError, match=r"bad\.jpg: it claims 13300 x 12800 pixels in \d+ bytes"):
+        read_image(tmp_path / "bad.jpg")
+
+
+def test_a_large_picture_of_one_colour_is_read(tmp_path: Path) -> None:
+    grey = Image.new("L", (5000, 4000), 77)
+    grey.save(tmp_path / "grey.jpg", quality=5, optimize=True)
+    assert (tmp_path / "grey.jpg").stat().st_size < 5000 * 4000 / 250  # as tight as a JPEG can be
+    assert read_image(tmp_path / "grey.jpg").mean() == pytest.approx(77, abs=20)
+
+
+def test_the_position_of_a_decompression_bomb_is_an_error_of_ours(tmp_path: Path) -> None:
+    MAKERS["image_jpeg_claims_65500_pixels_a_side"](tmp_path / "bad.jpg")
+    with pytest.raises(DatasetError, match=r"bad\.jpg cannot be read as an image"):
+        photo_position(tmp_path / "bad.jpg")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[" * 50000 + b"]" * 50000,
+        b"[]",
+        b'{"x": 3}',
+        b'{"__metadata__": []}',
+        b'{"__metadata__": {"a": 1}}',
+        b'{"x": {"dtype": "F32", "shape": [1], "data_offsets": [0]}}',
+        b'{"x": {"dtype": "F99", "shape": [0], "data_offsets": [0, 0]}}',
+        b'{"x": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 0]}}',
+        b'{"x": {"dtype": "F32", "shape": [4294967296, 4294967296], "data_offsets": [0, 0]}}',
+        b'{"x": {"dtype": "F32", "shape": [true], "data_offsets": [0, 4]}}',
+    ],
+)
+def test_a_tensor_file_whose_header_makes_no_sense_is_refused(header: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(ValueError, match=r"no safetensors file|cannot lie in bytes|bytes long"):
+        map_tensors(path)
+    with pytest.raises(NetworkFormatError, match=r"a\.safetensors"):
+        read_network(path)
+    with pytest.raises(IndexFileError, match=r"a\.safetensors"):
+        PlaceIndex.load(path)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        '{"cell":[1,1],"items":[' * 50000 + '"x"' + "]}" * 50000,
+        "[]",
+        "3",
+        '{"class": "<U500000000", "shape": [1, 1], "data": ["x"]}',
+        '{"class": "object", "shape": [1, 1], "data": ["x"]}',
+        '{"class": "float32", "shape": [40000, 40000], "data": [1]}',
+    ],
+)
+def test_a_network_file_whose_description_makes_no_sense_is_refused(network: str, tmp_path: Path) -> None:
+    write_tensors(tmp_path / "a.safetensors", {}, {"format": "deepibl-network/1", "network": network})
+    with pytest.raises(NetworkFormatError, match=r"a\.safetensors"):
+        read_network(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize("name", [name for name in MAKERS if name.startswith("npy_")])
+@pytest.mark.parametrize("mmap", [False, True])
+def test_a_npy_file_that_is_none_is_refused(name: str, mmap: bool, tmp_path: Path) -> None:
+    MAKERS[name](tmp_path / "bad.npy")
+    with pytest.raises(FeatureFileError, match=r"bad\.npy is not a whole \.npy file"):
+        read_features(tmp_path / "bad.npy", mmap=mmap)
+
+
+def test_an_empty_npy_file_is_read(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((0, 4), np.float32))
+    assert read_features(tmp_path / "a.npy").shape == (0, 4)
+
+
+def _features(path: Path, **datasets: Any) -> Path:
+    with h5py.File(path, "w") as file:
+        for name, (shape, dtype) in datasets.items():
+            file.create_dataset(name, shape, dtype, chunks=(16, 16) if len(shape) == 2 else None)
+    return path
+
+
+@pytest.mark.parametrize("shape", [(2**20, 2**20), ()])
+def test_a_hdf5_feature_file_that_claims_terabytes_or_no_rows_is_refused(shape: Any, tmp_path: Path) -> None:
+    path = _features(tmp_path / "a.h5", features=(shape, "f4"))
+    with pytest.raises(FeatureFileError, match=r"a\.h5.*(claims|no data set with rows)"):
+        read_features(path)
+
+
+def test_names_that_are_numbers_are_refused(tmp_path: Path) -> None:
+    path = _features(tmp_path / "a.h5", features=((20, 20), "f4"), names=((20, 20), "f4"))
+    with pytest.raises(FeatureFileError, match=r"a\.h5 has no list of names"):
+        stored_names(path)
+
+
+def test_a_checkpoint_that_contains_itself_ends(tmp_path: Path) -> None:
+    MAKERS["torch_mapping_that_contains_itself"](tmp_path / "a.pth")
+    with pytest.raises(NetworkFormatError, match="unknown kind of checkpoint"):
+        read_checkpoint(tmp_path / "a.pth")
+
+
+def test_wrappers_around_a_checkpoint_are_taken_off(tmp_path: Path) -> None:
+    torch.save({"model": {"net": {"state_dict": {"features.0.weight": torch.zeros(2)}}}}, tmp_path / "a.pth")
+    with pytest.raises(NetworkFormatError, match="torchvision's vgg16"):
+        read_checkpoint(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = " + "[" * 20000 + "]" * 20000, "nested too deep"),
+        ("paths = 3", "expected a table"),
+        ("x = 3", "paths are strings"),
+    ],
+)
+def test_a_localpaths_toml_that_is_none_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "localPaths.toml").write_text(text)
+    with pytest.raises(ConfigurationError, match=rf"localPaths\.toml.*{message}"):
+        localPaths(tmp_path)
+
+
+def test_brackets_without_end_in_a_localpaths_m_are_an_unreadable_line(tmp_path: Path) -> None:
+    (tmp_path / "localPaths.m").write_text("paths.x= " + "(" * 20000 + "'a'" + ")" * 20000 + ";\n")
+    with pytest.raises(ConfigurationError, match=r"line 1: .*nested too deep"):
+        localPaths(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"name,lat,lon\n" + b"a" * 200_000 + b",1,2\n", b"name,lat,lon\n\xff,1,2\n"]
+)
+def test_a_csv_that_cannot_be_parsed_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"a\.csv is no CSV file in UTF-8"):
+        read_places(tmp_path / "a.csv")
+
+
+def test_lists_of_positives_in_another_encoding_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_bytes("q0\tdbü\n".encode("latin-1"))
+    with pytest.raises(DatasetError, match=r"p\.txt is no list of positives"):
+        read_positive_lists(tmp_path / "p.txt", ["q0"], ["db"])
+
+
+@pytest.mark.parametrize(
+    "content", [b"[" * 100000 + b"]" * 100000, b"3", b"\xff", b'{"format": "deepibl-report/1"}']
+)
+def test_a_report_that_is_none_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_bytes(content)
+    with pytest.raises(ReportError, match=r"report\.json is no report that can be read"):
+        read_run(tmp_path / "report.json")
+
+
+@pytest.mark.parametrize(
+    "content", [b"[]", b"\xff", b"[" * 100000, b'{"session": 3}', b'{"command": "c"}', b""]
+)
+def test_a_note_that_cannot_be_read_is_about_no_session(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x_unfinished.json").write_bytes(content)
+    assert unfinished_session(f"{tmp_path}/", "c") is None
+    assert isinstance(read_note(tmp_path / "x_unfinished.json"), dict)
+
+
+@pytest.mark.parametrize(
+    "line", [b"\xb2{", b'{"key": "a", "shape": [16], "start": 0, "end": 64}', b"[" * 100000, b"3"]
+)
+def test_a_list_of_maps_that_makes_no_sense_is_begun_anew(line: bytes, tmp_path: Path) -> None:
+    (tmp_path / "maps.jsonl").write_bytes(line + b"\n")
+    (tmp_path / "maps.bin").write_bytes(bytes(64))
+    store = FileStore(tmp_path, torch.float32, 10**6)
+    assert store.used == 0 and store.put("a", torch.ones(3))
+    store.close(keep=True)
+    again = FileStore(tmp_path, torch.float32, 10**6)
+    found = again.get("a")
+    assert found is not None and found.tolist() == [1, 1, 1]
+    again.close(keep=False)
+
+
+DEEP = 3000
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "x= " + "(" * DEEP + "1" + ")" * DEEP,
+        "if x\n" * DEEP + "end\n" * DEEP,
+        "x= 1" + "+1" * DEEP,
+    ],
+)
+def test_a_script_nested_deeper_than_python_is_marked_or_refused(source: str) -> None:
+    pytest.importorskip("tree_sitter_matlab", reason="reading MATLAB scripts needs the extra migrate")
+    try:
+        found = migrate(source + "\ny= 2;\n")
+    except ConfigurationError as error:
+        assert "nested too deep" in str(error) or "no Python" in str(error)
+    else:
+        compile(found.text, "script.py", "exec")
+        assert found.stops and "y = 2" in found.text
+
+
+def test_a_session_whose_curves_are_no_numbers_is_refused(tmp_path: Path) -> None:
+    place = Workplace(tmp_path)
+    files = place.files("run")
+    bad = {"obj": {"train": {"recall": {"a": 1.0}}, "val": {}}, "opts": {}, "auxData": {}}
+    files.latest.parent.mkdir(parents=True)
+    matfile.save(files.latest, {"net": {}, **bad})
+    with pytest.raises(SessionError, match=r"run_latest\.mat is not the state of a training session"):
+        read_results(files)
+
+
+def test_a_test_before_training_without_recall_is_none() -> None:
+    curves = {"recall": np.ones((1, 1)), "rankloss": np.ones((1, 1))}
+    struct_ = {"train": {}, "val": {}, "pretrain": {"val": curves, "train": {}}}
+    assert History.from_matlab(struct_).pretrain is None
+    assert History.from_matlab(struct_ | {"pretrain": {"val": curves, "train": curves}}).pretrain is not None
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("shape"), RecursionError(), struct.error("x"), json.JSONDecodeError("y", "", 0)]
+)
+def test_what_libraries_raise_becomes_one_error_that_names_the_file(error: Exception) -> None:
+    found = pytest.raises(IndexFileError, match=r"^a\.idx is no index: .+; make one$")
+    with found, damage_as(IndexFileError, "a.idx", "is no index", "make one"):
+        raise error
+
+
+def test_errors_of_ours_pass_as_they_are() -> None:
+    found = pytest.raises(ImageReadError, match=r"^it is mine$")
+    with found, damage_as(IndexFileError, "a.idx", "is no index"):
+        raise ImageReadError("it is mine")
