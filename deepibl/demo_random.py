@@ -1,12 +1,15 @@
 """The network that the training demo starts from: random filters, scaled to what they give on photographs.
 
-    conv1 5x5 / 2, pool, relu     conv2 3x3, pool, relu     …     the last convolution, whose output is pooled
+    half      pool avg     half the size: what places look like is there, at a quarter of the cost
+    conv1     5x5 / 2, pool, relu
+    conv2     3x3, pool, relu
+    conv3     3x3, relu
+    conv4     3x3          its output is what is pooled to a descriptor
 
 Filters are drawn from a normal distribution. Then each is divided by the deviation of its output on some
 photographs, and its bias is minus the mean, so that every convolution begins with outputs of mean 0 and
-deviation 1 (data-dependent initialisation: Kraehenbuehl et al. 2016, Mishkin and Matas 2016). Those of the
-first layer sum to zero, so that they see contrast and not brightness. Nothing is learned, and no filter has a
-shape that somebody has chosen.
+deviation 1 (data-dependent initialisation: Kraehenbuehl et al. 2016, Mishkin and Matas 2016). Nothing is
+learned, and no filter has a shape that somebody has chosen.
 """
 
 from collections.abc import Sequence
@@ -40,7 +43,7 @@ def random_network(photos: Tensor, seed: int = 0, channels: Sequence[int] = CHAN
     if photos.ndim != 4 or not len(photos):
         raise ArgumentError(f"photos are (N, 3, H, W) with N > 0, not {tuple(photos.shape)}")
     random = np.random.RandomState(seed)
-    layers: list[dict[str, Any]] = []
+    layers = [_pool("half", "avg")]
     for number, (inputs, outputs) in enumerate(pairwise((3, *channels)), start=1):
         last = number == len(channels)
         layers.append(_conv(f"conv{number}", random, FIRST_SIDE if number == 1 else SIDE, inputs, outputs))
@@ -63,7 +66,9 @@ def _scale(net: SimpleNN, photos: Tensor) -> None:
         if layer.type == "conv":
             mean, spread = given.mean((0, 2, 3)), given.std((0, 2, 3))
             if not bool((spread > 0).all()):
-                raise ArgumentError(f"{layer.name}: the photos give it nothing to tell apart; are they empty?")
+                raise ArgumentError(
+                    f"{layer.name}: the photos give it nothing to tell apart; are they empty?"
+                )
             filters, biases = layer.weights
             filters /= spread[:, None, None, None]
             biases.copy_((biases - mean) / spread)
@@ -71,12 +76,8 @@ def _scale(net: SimpleNN, photos: Tensor) -> None:
         maps = given
 
 
-def _conv(
-    name: str, random: np.random.RandomState, side: int, inputs: int, outputs: int
-) -> dict[str, Any]:
+def _conv(name: str, random: np.random.RandomState, side: int, inputs: int, outputs: int) -> dict[str, Any]:
     weight = random.standard_normal((side, side, inputs, outputs))
-    if side == FIRST_SIDE:
-        weight -= weight.mean((0, 1))  # of each colour
     return {
         "type": "conv",
         "name": name,
@@ -86,11 +87,11 @@ def _conv(
     }
 
 
-def _pool(name: str) -> dict[str, Any]:
+def _pool(name: str, method: str = "max") -> dict[str, Any]:
     return {
         "type": "pool",
         "name": name,
-        "method": "max",
+        "method": method,
         "pool": np.full((1, 2), 2.0),
         "stride": np.full((1, 2), 2.0),
         "pad": np.zeros((1, 4)),

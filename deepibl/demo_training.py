@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from deepibl import clusters, network_build
 from deepibl.checkpoints import SessionFiles
@@ -32,7 +31,7 @@ SIZE = (160, 120)  # photos, pixels
 SPLITS = {"train": (1200, 1800), "val": (320, 240)}  # database images and queries
 TIMES = ("day",)  # of the queries
 SCALED_BY = 60  # photos that the random filters are scaled by
-CLUSTERS = 32
+CLUSTERS = 64
 DEMO_TRAINER = "trainGaussKernalInd"
 
 OPTIONS: dict[str, Any] = {
@@ -40,16 +39,17 @@ OPTIONS: dict[str, Any] = {
     "layerName": "conv4",
     "method": "vlad_preL2_intra",
     "batchSize": 4,
-    "learningRate": 0.1,
+    "learningRate": 0.01,
+    "lrDownFreq": 4,
     "weightDecay": 0.0001,
-    # from random weights the hardest negatives of many are too hard: few are drawn, none remembered
-    "nNegChoice": 12,
+    # from random weights the hardest negatives of many are too hard, and descriptors collapse to one point
+    "nNegChoice": 20,
     "nNegCap": 5,
     "nNegCache": 0,
-    "nEpoch": 8,
-    "compFeatsFrequency": 1000,
-    "saveFrequency": 120,
-    "computeBatchSize": 16,
+    "nEpoch": 6,
+    "compFeatsFrequency": 600,
+    "saveFrequency": 600,
+    "computeBatchSize": 50,
     "nTestRankSample": 200,
     "numThreads": 2,
     "useGPU": False,
@@ -85,6 +85,34 @@ def photograph(folder: str | os.PathLike[str], seed: int = 0, *, workers: int = 
     return ToyCity(place, *sets)
 
 
+def untrained_network(
+    train: PlaceDataset, seed: int = 0, method: str = OPTIONS["method"], prefix: str | None = None
+) -> SimpleNN:
+    """The network that training starts from: random convolutions, and pooling by the original's addLayers.
+
+    train: its database's photos scale the filters and, for NetVLAD, give the clusters. seed: of the filters.
+    method: as `deepibl.network_build.parse_method` reads it. prefix: where clusters are kept; None: nowhere.
+    """
+    paths = train.image_paths("db")
+    some = [torch.as_tensor(read_image(path)) for path in paths[:: -(-len(paths) // SCALED_BY)]]
+    net = random_network(torch.stack(some), seed)
+    asked = network_build.parse_method(method)
+    if not asked.needs_clusters:
+        return network_build.add_pooling(net, asked)
+    described = network_build.add_pre_l2(net) if asked.pre_l2 else net
+
+    def compute() -> np.ndarray:
+        return clusters.local_descriptors(described, lambda i: read_image(paths[i]), len(paths))
+
+    stem = f"{prefix}{train.name}_{net.names[-1]}"
+    descriptor_file, cluster_file = (
+        None if prefix is None else f"{stem}_{what}.mat" for what in ("descs", "clst")
+    )
+    found = clusters.training_descriptors(compute, descriptor_file)
+    centres = clusters.get_clusters(lambda: found, k=CLUSTERS, cluster_file=cluster_file)
+    return network_build.add_pooling(net, asked, centres=centres, descriptors=found, training_set=train.name)
+
+
 def train_in_city(
     city: ToyCity,
     trainer: str = DEMO_TRAINER,
@@ -100,7 +128,7 @@ def train_in_city(
     session = (changes or {}).get("sessionID", trainer.removeprefix("train"))
 
     def build(options: TrainingOptions) -> SimpleNN:
-        return _with_pooling(random_network(_some_photos(city.train), seed), options, city.train, prefix)
+        return untrained_network(city.train, seed, options.method, prefix)
 
     given = {**OPTIONS, "sessionID": session, "checkpoint0suffix": f"seed{seed}", **(changes or {})}
     run_session(Course(TRAINERS[trainer], city.train, city.val, build, prefix), given, listeners)
@@ -127,31 +155,3 @@ def run_training_demo(
     save_network(read_session_network(files, results.best), target)
     say(f"\nThe trained network, for MATLAB too: {target}")
     return results
-
-
-def _some_photos(train: PlaceDataset) -> Tensor:
-    """(N, 3, H, W) photos of all parts of the database."""
-    paths = train.image_paths("db")
-    return torch.stack([torch.as_tensor(read_image(path)) for path in paths[:: -(-len(paths) // SCALED_BY)]])
-
-
-def _with_pooling(net: SimpleNN, options: TrainingOptions, train: PlaceDataset, prefix: str) -> SimpleNN:
-    method = network_build.parse_method(options.method)
-    if not method.needs_clusters:
-        return network_build.add_pooling(net, method)
-    described = network_build.add_pre_l2(net) if method.pre_l2 else net
-
-    def compute() -> np.ndarray:
-        return clusters.local_descriptors(
-            described, lambda i: read_image(train.image_paths("db")[i]), train.numImages
-        )
-
-    stem = f"{prefix}{train.name}_{options.layerName}"
-    centres = clusters.get_clusters(
-        compute, k=CLUSTERS, cluster_file=f"{stem}_clst.mat", descriptor_file=f"{stem}_descs.mat"
-    )
-    descriptors = clusters.training_descriptors(compute, f"{stem}_descs.mat")
-    return network_build.add_pooling(
-        net, method, centres=centres, descriptors=descriptors, training_set=train.name
-    )
-

@@ -46,7 +46,10 @@ def table(results: dict[str, list[Results]]) -> str:
 
     The row before training holds each seed's network once.
     """
-    head = ["| trainer | runs | " + " | ".join(f"Recall@{n}" for n in NS) + " |", "|---" * (len(NS) + 2) + "|"]
+    head = [
+        "| trainer | runs | " + " | ".join(f"Recall@{n}" for n in NS) + " |",
+        "|---" * (len(NS) + 2) + "|",
+    ]
     done = {name: runs for name, runs in results.items() if runs}
     first = next(iter(done.values()))
     before = [run.off_the_shelf for run in first if run.off_the_shelf is not None]
