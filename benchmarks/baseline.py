@@ -38,12 +38,13 @@ class NetVLADByResiduals(nn.Module):
 
 
 class Port(nn.Module):
-    """A whitened NetVLAD network on VGG-16 with the weights of `net`; 0-255 images to descriptors."""
+    """NetVLAD on VGG-16, whitened or not, with the weights of `net`; 0-255 images to descriptors."""
 
     def __init__(self, net: SimpleNN) -> None:
         super().__init__()
         convolutions = [layer for layer in net if layer.type == "conv"]
-        trunk, self.whitening = convolutions[:-1], nn.Linear(1, 1)
+        whitening = [layer for layer in convolutions if net.index(layer.name) > net.index("vlad:core")]
+        trunk = convolutions[: len(convolutions) - len(whitening)]
         self.register_buffer("mean", net.mean_pixel.view(1, 3, 1, 1))
         modules: list[nn.Module] = []
         for i, layer in enumerate(trunk):
@@ -57,13 +58,26 @@ class Port(nn.Module):
         self.trunk = nn.Sequential(*modules)
         vlad = net["vlad:core"]
         self.vlad = NetVLADByResiduals(vlad.assign.detach().flatten(1), vlad.offset.detach().flatten(1))
-        self.whitening.weight.data = convolutions[-1].weight.data.flatten(1).clone()
-        self.whitening.bias.data = convolutions[-1].bias.data.clone()
+        self.whitening: nn.Linear | None = None
+        for layer in whitening:
+            self.whitening = nn.Linear(1, 1)
+            self.whitening.weight.data = layer.weight.data.flatten(1).clone()
+            self.whitening.bias.data = layer.bias.data.clone()
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) float32 to (N, 4096)."""
-        vlad = self.vlad(self.trunk(images - self.mean)).flatten(1)
-        return F.normalize(self.whitening(F.normalize(vlad, dim=1)), dim=1)
+        """(N, 3, H, W) float32 to (N, 4096), without whitening (N, K*D)."""
+        vlad = F.normalize(self.vlad(self.trunk(images - self.mean)).flatten(1), dim=1)
+        return vlad if self.whitening is None else F.normalize(self.whitening(vlad), dim=1)
+
+
+def read(paths: Sequence[Path]) -> Tensor:
+    """Images (N, 3, H, W) float32, decoded by PIL one after the other."""
+    batch = []
+    for path in paths:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"))
+        batch.append(torch.from_numpy(pixels.copy()).permute(2, 0, 1).float())
+    return torch.stack(batch)
 
 
 def extract(port: Port, paths: Sequence[Path], batch_size: int) -> np.ndarray:
@@ -71,13 +85,30 @@ def extract(port: Port, paths: Sequence[Path], batch_size: int) -> np.ndarray:
     found = []
     with torch.inference_mode():
         for start in range(0, len(paths), batch_size):
-            batch = []
-            for path in paths[start : start + batch_size]:
-                with Image.open(path) as image:
-                    pixels = np.asarray(image.convert("RGB"))
-                batch.append(torch.from_numpy(pixels.copy()).permute(2, 0, 1).float())
-            found.append(port(torch.stack(batch)))
+            found.append(port(read(paths[start : start + batch_size])))
     return torch.cat(found).numpy()
+
+
+def learn_from(port: Port, blocks: int) -> nn.Parameter:
+    """Freezes the trunk's convolutions but the last `blocks`, as OpenIBL does; the lowest that learns."""
+    convolutions = [module for module in port.trunk if isinstance(module, nn.Conv2d)]
+    for module in convolutions[:-blocks]:
+        module.requires_grad_(False)
+    return convolutions[-blocks].weight
+
+
+def tuple_step(port: Port, lowest: nn.Parameter, paths: Sequence[Path]) -> Tensor:
+    """Forward and backward of one tuple, query, positive and negatives, with the SARE-Ind loss (Gauss).
+
+    All images go through the whole network at once; autograd's graph begins at `lowest`, whose gradient is
+    given.
+    """
+    port.zero_grad(set_to_none=True)
+    features = port(read(paths))
+    squared = (features[:1] - features[1:]).square().sum(1)
+    F.softplus(squared[0] - squared[1:]).sum().backward()
+    assert lowest.grad is not None
+    return lowest.grad
 
 
 def search(queries: np.ndarray, database: np.ndarray, k: int) -> np.ndarray:

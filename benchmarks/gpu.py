@@ -1,9 +1,9 @@
 """python -m benchmarks.gpu [--smoke]: everything that needs a GPU, in one call; prints Markdown tables.
 
 CPU/GPU parity with TF32 off; extraction by engine and precision as a share of the card's own convolution
-peak, and from JPEG files; what an epoch of Pitts30k's size costs with and without the trunk cache; the tests
-marked gpu, the golden networks among them. NOT RUN where it was written: there was no GPU. `--smoke` walks
-through it on any machine, on the CPU if there is no GPU.
+peak, and from JPEG files; an epoch of Pitts30k's size on the toy city, through the training loop, with and
+without the trunk cache; the tests marked gpu, the golden networks and trainings among them. NOT RUN where it
+was written: there was no GPU. `--smoke` walks through it on any machine, on the CPU if there is no GPU.
 """
 
 from __future__ import annotations
@@ -11,18 +11,17 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.extraction import distance, gigaflop, network, photos
 from benchmarks.gpu_checks import from_files, tests_on_the_gpu
+from benchmarks.gpu_epoch import epoch
 from benchmarks.measure import Settings, Table, require
 from deepibl.describe import describe_prepared, inference
 from deepibl.engine import Engine, choose_engine
-
-TUPLE = 12  # images of a training tuple
-EPOCH = {"refreshed images": 8 * 17_416, "tuples": 7_320, "validation images": 17_608, "trunk once": 24_832}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, on any device")
     parser.add_argument("--batch", type=int, default=32, help="images at a time")
+    parser.add_argument("--share", type=float, default=1.0, help="of the epoch's images: less takes less")
+    parser.add_argument("--city", type=Path, help="folder where the epoch's photos stay for the next call")
     options = parser.parse_args(arguments)
     settings = Settings(smoke=options.smoke)
     if not torch.cuda.is_available() and not options.smoke:
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parity(net, images[:2], device).print()
     extraction(net, images, device, peak).print()
     from_files(net, device, batch, settings).print()
-    epoch(net, images, device).print()
+    epoch(net, device, settings, 0.002 if options.smoke else options.share, options.city).print()
     tests_on_the_gpu(settings).print()
 
 
@@ -108,41 +109,6 @@ def extraction(net: Any, images: torch.Tensor, device: torch.device, peak: float
             rows.append([name, precision, f"{speed:.1f}", f"{speed * flop:.1f}", share, f"{error:.1e}"])
     columns = ["engine", "precision", "images/s", "TFLOP/s", "of the bf16 peak", "cosine distance"]
     return Table(f"Extraction, batch of {len(images)}, {images.shape[3]}x{images.shape[2]}", columns, rows)
-
-
-def epoch(net: Any, images: torch.Tensor, device: torch.device) -> Table:
-    """An epoch of Pitts30k's size: measured steps times their number, with and without the trunk cache."""
-    first = net.index("conv5_1")
-    batch = images[:TUPLE] if len(images) >= TUPLE else images.repeat(TUPLE // len(images), 1, 1, 1)
-    net.to(device)
-    with torch.no_grad():
-        prepared = net.prepare(batch.to(device))
-        maps = net(prepared, stop=first - 1)
-
-        def autocast(run: Callable[[], Any]) -> float:
-            with torch.autocast(device.type, dtype=torch.bfloat16):
-                return seconds(run, device)
-
-        trunk = autocast(lambda: net(prepared, stop=first - 1)) / TUPLE
-        head = autocast(lambda: net(maps, start=first)) / TUPLE
-
-    def step() -> None:
-        net.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, dtype=torch.bfloat16):
-            net(maps, start=first).sum().backward()
-
-    learn = seconds(step, device)
-    evaluated = EPOCH["refreshed images"] + EPOCH["validation images"]
-    cached = evaluated * head + EPOCH["tuples"] * learn
-    whole = evaluated * (trunk + head) + EPOCH["tuples"] * (learn + TUPLE * trunk)
-    once = EPOCH["trunk once"] * trunk
-    rows = [
-        ["full network every time", f"{whole:.0f}"],
-        ["trunk cached (later epochs)", f"{cached:.0f}"],
-        ["computing the trunk once", f"{once:.0f}"],
-    ]
-    note = "Computed from measured steps; reading images and the cache is not in it."
-    return Table("An epoch of Pitts30k's size, bf16", ["how", "s"], rows, note)
 
 
 def _ways(device: torch.device) -> list[tuple[str, str]]:

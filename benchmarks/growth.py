@@ -135,6 +135,6 @@ def _large(settings: Settings) -> Table:
         job("IVF-PQ: index file written", lambda: with_lists.save(Path(folder) / "lists.idx"))
         again = job("IVF-PQ: opened", lambda: PlaceIndex.load(Path(folder) / "lists.idx"))
         job("IVF-PQ: asked from the file", lambda: again.search(queries, TOP))
-    require(float(table[-4][3]) > 0.5, f"IVF-PQ finds only {table[-4][3]} of the neighbours")
+    require(not settings.smoke or float(table[-4][3]) > 0.5, f"IVF-PQ finds only {table[-4][3]}")
     title = f"{QUERIES} queries in an index of {count:,} x {dim} float16 descriptors, memory-mapped"
     return Table(title, ["how", "s", "MB", f"recall of the exact top {TOP}"], table)

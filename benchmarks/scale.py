@@ -51,7 +51,8 @@ def run(settings: Settings) -> list[Table]:
             found.append(_structure(Path(folder), database, queries, exact, "hnsw"))
         found += _milvus(Path(folder), few, dim)
     for rate in found:
-        require(rate.recall[-1] > 0.5, f"{rate.name} finds only {rate.recall} of {rate.images} images")
+        least = 0.95 if rate.structure_bytes == 0 else 0.5 if settings.smoke else 0.0
+        require(rate.recall[-1] >= least, f"{rate.name} finds only {rate.recall} of {rate.images} images")
     return [_measured(found, dim), model_table(found, dim)]
 
 

@@ -1,19 +1,18 @@
 """The features that mining and tests use: those before training, shared by runs, and those of refreshes."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from deepibl.features import extract_to_file, read_features
+from deepibl.mining import Features
 from deepibl.training.events import TrainingListener
 from deepibl.training.options import TrainingOptions
 from deepibl.trunk_cache import TrunkCache
-
-Features = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -22,6 +21,7 @@ class FeatureMaker:
 
     net: on its device. Features are computed in test mode; the network's mode is put back afterwards.
     trunk: gives the maps of the lower layers; None: the whole network runs. precision: fp32, or bf16.
+    compute: what makes a file in place of `extract`, given (dataset, 'q' or 'db', path).
     """
 
     net: Any
@@ -29,6 +29,7 @@ class FeatureMaker:
     listener: TrainingListener
     trunk: TrunkCache | None = None
     precision: str = "fp32"
+    compute: Callable[[Any, str, str], None] | None = None
 
     def files(self, dataset: Any, queries: str, database: str) -> Features:
         """Features (queries (Q, D), database (N, D)) of these files, computed where they are not there.
@@ -36,8 +37,8 @@ class FeatureMaker:
         Computing holds a lock beside the file, so that of several runs one computes and the others wait.
         Raises FeatureFileError for a file whose size does not fit, ExtractionError for unreadable images.
         """
-        self._make(dataset.qPath, dataset.qImageFns, queries)
-        self._make(dataset.dbPath, dataset.dbImageFns, database)
+        self._make(dataset, "q", queries)
+        self._make(dataset, "db", database)
         return self.read(dataset, queries, database)
 
     def read(self, dataset: Any, queries: str, database: str) -> Features:
@@ -45,24 +46,9 @@ class FeatureMaker:
         query_features = read_features(queries, count=dataset.numQueries)
         return query_features, read_features(database, count=dataset.numImages, dim=query_features.shape[1])
 
-    def _make(self, root: Any, names: Any, path: str) -> None:
-        if os.path.exists(path):
-            return
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(f"{path}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            self.listener.computing(f"{path}: another run is computing it, waiting")
-            lock.acquire()
-        try:
-            if not os.path.exists(path):
-                self._extract(str(root), list(names), path)
-        finally:
-            lock.release()
-
-    def _extract(self, root: str, names: list[str], path: str) -> None:
-        self.listener.computing(f"{path}: features of {len(names)} images")
+    def extract(self, dataset: Any, side: str, path: str) -> None:
+        """Computes the features of a data set's queries ('q') or database ('db') into a file."""
+        root, names = _images(dataset, side)
         training = self.net.training
         self.net.eval()
         try:
@@ -78,6 +64,30 @@ class FeatureMaker:
             )
         finally:
             self.net.train(training)
+
+    def _make(self, dataset: Any, side: str, path: str) -> None:
+        if os.path.exists(path):
+            return
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{path}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            self.listener.computing(f"{path}: another run is computing it, waiting")
+            lock.acquire()
+        try:
+            if not os.path.exists(path):
+                self.listener.computing(f"{path}: features of {len(_images(dataset, side)[1])} images")
+                (self.compute or self.extract)(dataset, side, path)
+        finally:
+            lock.release()
+
+
+def _images(dataset: Any, side: str) -> tuple[str, list[str]]:
+    """The folder and the names of a data set's queries or database."""
+    if side == "q":
+        return str(dataset.qPath), list(dataset.qImageFns)
+    return str(dataset.dbPath), list(dataset.dbImageFns)
 
 
 def initial_names(options: TrainingOptions, train_set: Any, val_set: Any) -> dict[str, str]:

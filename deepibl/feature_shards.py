@@ -73,6 +73,7 @@ class InMemory:
         if len(known) > 1:
             raise FeatureFileError(f"descriptors of {known[0]} and of {known[1]} dimensions")
         if known:
+            self._team.connect()
             self._widen(known[0])
             for number, group in enumerate(self._groups):
                 block = torch.from_numpy(self.rows[group.start : group.stop])

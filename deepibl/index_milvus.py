@@ -1,6 +1,6 @@
 """An index in Milvus, a distributed vector database, or in its embedded form (milvus-lite: a folder, *.db).
 
-One collection holds a row an image; a small second one, `<collection>_about`, the network's identity and the
+One collection holds a row an image; a small second one, COLLECTION_about, the network's identity and the
 other settings of an index. It is written last: a collection without it was never finished, and is made anew.
 
 ===========  ================  ==========================================================================
@@ -44,10 +44,9 @@ FORMAT = "deepibl-milvus/1"
 MESSAGE_BYTES = 1 << 24  # of descriptors in one message, either way: Milvus takes up to 64 MB
 MOST = 16384  # hits that Milvus gives at most
 SPARE = 16  # hits asked for beyond those wanted, so that ties at the end are seen
+ABOUT = "_about"  # the second collection is called COLLECTION_about
 FIELDS = ["name", "descriptor", "placed", "east", "north"]
 _SETTINGS = ("network_id", "network_path", "root", "utm_zone", "resize")
-
-
 _KEY = ("VARCHAR", {"max_length": 32, "is_primary": True})
 # Milvus wants a vector in each collection
 _SETTINGS_FIELDS = {
@@ -66,23 +65,21 @@ class MilvusIndex:
         if not (uri.startswith("http") or Path(uri).exists()):
             raise IndexFileError(f"{where}: there is no such database")
         self._client = connect(uri, where)
-        if not self._client.has_collection(self._about):
-            self.close()
-            raise IndexFileError(
-                f"{where} holds no finished index; make one with "
-                f"`deepibl index NET --images DIR --backend milvus -o {where}`"
-            )
         with explained(where):
-            for name in (self.collection, self._about):
-                self._client.load_collection(name)
-            row = self._client.query(self._about, filter='key == "index"', output_fields=["value"])[0]
-            settings = json.loads(row["value"])
+            settings = _settings(self._client, self.collection)
+            if settings is None:
+                self.close()
+                raise ValueError(
+                    "it holds no finished index; make one with "
+                    f"`deepibl index NET --images DIR --backend milvus -o {where}`"
+                )
             if settings["format"] != FORMAT:
                 raise ValueError(f"its format is {settings['format']!r}, this version reads {FORMAT!r}")
             self.dim = int(settings["dim"])
             self.network_id, self.network_path = settings["network_id"], settings["network_path"]
             self.root, self.utm_zone = settings["root"], settings["utm_zone"]
             self.resize: int | None = settings["resize"]
+            self._client.load_collection(self.collection)
 
     @classmethod
     def create(
@@ -95,25 +92,19 @@ class MilvusIndex:
         """
         uri, collection = address(where)
         client = connect(uri, where)
-        about = f"{collection}_about"
         with explained(where):
-            if client.has_collection(about):
+            if _settings(client, collection) is not None:
                 raise ValueError("it holds an index already: add to it with --add, or name another one")
-            if client.has_collection(collection):
-                client.drop_collection(collection)  # never finished
+            _drop_unfinished(client, collection, index.dim)
             make_collection(client, collection, _images(index.dim), "descriptor", index_type, params)
             _upsert(client, collection, index, index.names, index.positions)
             settings = {name: getattr(index, name) for name in _SETTINGS}
             settings |= {"format": FORMAT, "dim": index.dim}
-            make_collection(client, about, _SETTINGS_FIELDS, "nothing", "FLAT")
+            make_collection(client, collection + ABOUT, _SETTINGS_FIELDS, "nothing", "FLAT")
             row = {"key": "index", "value": json.dumps(settings), "nothing": [0.0, 0.0]}
-            client.upsert(about, [row])
+            client.upsert(collection + ABOUT, [row])
         client.close()
         return cls(where)
-
-    @property
-    def _about(self) -> str:
-        return f"{self.collection}_about"
 
     @property
     def backend(self) -> str:
@@ -210,6 +201,26 @@ class MilvusIndex:
             make_match(rank, hits[i]["name"], float(exact[i]), _position(hits[i]), self.root, self.utm_zone)
             for rank, i in enumerate(order, start=1)
         ]
+
+
+def _settings(client: Any, collection: str) -> dict[str, Any] | None:
+    """The settings of a finished index; None where there is none."""
+    about = collection + ABOUT
+    if not client.has_collection(about):
+        return None
+    client.load_collection(about)
+    rows = client.query(about, filter='key == "index"', output_fields=["value"])
+    return json.loads(rows[0]["value"]) if rows else None
+
+
+def _drop_unfinished(client: Any, collection: str, dim: int) -> None:
+    """Drops what a run that was killed left. Errors: ValueError for a collection that is none of ours."""
+    for name, fields in ((collection, _images(dim)), (collection + ABOUT, _SETTINGS_FIELDS)):
+        if client.has_collection(name):
+            found = {field["name"] for field in client.describe_collection(name)["fields"]}
+            if found != set(fields):
+                raise ValueError(f"its collection {name} is no index of ours (fields {sorted(found)})")
+            client.drop_collection(name)
 
 
 def _images(dim: int) -> dict[str, tuple[str, dict[str, Any]]]:

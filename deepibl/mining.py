@@ -1,8 +1,10 @@
 """Which images make a training tuple: the nearest positive and the hardest negatives of a query, by features
 that were computed some batches ago."""
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +13,9 @@ from deepibl.training.options import TrainingOptions
 from matlab_compat.yael import yael_nn
 
 SEARCHED_BEYOND_CAP = 10  # so many times nNegCap nearest negatives are ranked
+CORES_A_QUERY = 2  # a comparison has threads of its own as well
+
+Features = tuple[np.ndarray, np.ndarray]  # of the queries (Q, D) and the database (N, D)
 
 
 class Selection(Protocol):
@@ -53,10 +58,19 @@ class MinedTuple:
         return len(self.negatives) > 0
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """A query with its positives, and the negatives that were drawn for it or remembered; ids."""
+
+    query: int
+    positives: np.ndarray
+    candidates: np.ndarray
+
+
 def mine(
     dataset: TrainingSet,
     query: int,
-    features: tuple[np.ndarray, np.ndarray],
+    features: Features,
     cached: np.ndarray,
     options: TrainingOptions,
     generator: Any,
@@ -70,52 +84,73 @@ def mine(
 
     Ported from: deepIBL/trainGaussKernalInd.m, netvlad/trainWeakly.m
     """
-    positives = np.asarray(dataset.nontrivialPosQ(query))
-    if not positives.size:
+    drawn = _draw(dataset, query, cached, options, generator)
+    if drawn is None:
         return None
-    queries, database = features
-    feature = np.asarray(queries[query : query + 1])
-    nearest, distance = yael_nn(database[positives], feature, 1)
-    positive, positive_distance = int(positives[nearest[0, 0]]), distance[0, 0]
-
-    drawn = dataset.sampleNegsQ(query, options.nNegChoice, generator)
-    candidates = np.unique(np.concatenate([cached, drawn]).astype(np.int64))
-    wanted = min(SEARCHED_BEYOND_CAP * options.nNegCap, len(candidates))
-    if not wanted:
-        return MinedTuple(query, positive, candidates, candidates)
-    order, distances = (found[0] for found in yael_nn(database[candidates], feature, wanted))
-    ranked = candidates[order]
-    kept = select(positive_distance, distances)
-    negatives = ranked[kept][: options.nNegCap]
-    scale, flip = _jitter(options, generator) if len(negatives) else (None, False)
-    return MinedTuple(
-        query,
-        positive,
-        negatives,
-        ranked[: options.nNegCache],
-        violating=int(kept.sum()),
-        very_hard=int((distances < positive_distance).sum()),
-        margin_loss=float(np.maximum(positive_distance + options.margin - distances, 0).sum()),
-        scale=scale,
-        flip=flip,
-    )
+    mined = _rank(drawn, features, options, select)
+    scale, flip = _jitter(options, generator) if mined.trains else (None, False)
+    return replace(mined, scale=scale, flip=flip)
 
 
 def mine_batch(
     dataset: TrainingSet,
     queries: Sequence[int] | np.ndarray,
-    features: tuple[np.ndarray, np.ndarray],
+    features: Features,
     negative_caches: Sequence[np.ndarray],
     options: TrainingOptions,
     generator: Any,
     select: Selection,
 ) -> list[MinedTuple]:
-    """The tuples of a batch's queries, in their order; queries without a positive are left out."""
-    mined = (
-        mine(dataset, int(query), features, negative_caches[query], options, generator, select)
-        for query in queries
+    """The tuples of a batch's queries, in their order; queries without a positive are left out.
+
+    Where no jitter has to be drawn between them, several queries are compared at once on a large machine.
+    """
+    if options.jitterFlip or options.jitterScale:
+        mined = (
+            mine(dataset, int(query), features, negative_caches[query], options, generator, select)
+            for query in queries
+        )
+        return [each for each in mined if each is not None]
+    drawn = (_draw(dataset, int(query), negative_caches[query], options, generator) for query in queries)
+    found = [each for each in drawn if each is not None]
+    with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // CORES_A_QUERY)) as pool:
+        return list(pool.map(lambda each: _rank(each, features, options, select), found))
+
+
+def _draw(
+    dataset: TrainingSet, query: int, cached: np.ndarray, options: TrainingOptions, generator: Any
+) -> _Drawn | None:
+    positives = np.asarray(dataset.nontrivialPosQ(query))
+    if not positives.size:
+        return None
+    drawn = dataset.sampleNegsQ(query, options.nNegChoice, generator)
+    return _Drawn(query, positives, np.unique(np.concatenate([cached, drawn]).astype(np.int64)))
+
+
+def _rank(drawn: _Drawn, features: Features, options: TrainingOptions, select: Selection) -> MinedTuple:
+    """The tuple, without jitter: the nearest positive, and the nearest of the negatives that `select` lets
+    in.
+    """
+    queries, database = features
+    feature = np.asarray(queries[drawn.query : drawn.query + 1])
+    nearest, distance = yael_nn(database[drawn.positives], feature, 1)
+    positive, positive_distance = int(drawn.positives[nearest[0, 0]]), distance[0, 0]
+    candidates = drawn.candidates
+    wanted = min(SEARCHED_BEYOND_CAP * options.nNegCap, len(candidates))
+    if not wanted:
+        return MinedTuple(drawn.query, positive, candidates, candidates)
+    order, distances = (found[0] for found in yael_nn(database[candidates], feature, wanted))
+    ranked = candidates[order]
+    kept = select(positive_distance, distances)
+    return MinedTuple(
+        drawn.query,
+        positive,
+        ranked[kept][: options.nNegCap],
+        ranked[: options.nNegCache],
+        violating=int(kept.sum()),
+        very_hard=int((distances < positive_distance).sum()),
+        margin_loss=float(np.maximum(positive_distance + options.margin - distances, 0).sum()),
     )
-    return [each for each in mined if each is not None]
 
 
 def _jitter(options: TrainingOptions, generator: Any) -> tuple[int | None, bool]:

@@ -63,7 +63,8 @@ class TrunkCache:
     disk are gone on with. dtype: 'fp32' (exact) or 'fp16' (half the space).
     folder: where 'disk' keeps its files, for all runs that can use them; spare: where, if another run has
     those at this moment. images: how many there will be (a flip counts as one more each), for 'auto'.
-    limit_gb: never keeps more; what is beyond is computed every time it is asked for.
+    limit_gb: never keeps more; what is beyond is computed every time it is asked for. sharers: processes on
+    this machine, each with a cache of its own, that have this limit and what is free together.
     keep: leave the files on disk for later runs. engine: see `deepibl.engine`; 'torch' gives the network's
     own digits.
 
@@ -81,6 +82,7 @@ class TrunkCache:
         spare: str | os.PathLike[str] | None = None,
         images: int = 0,
         limit_gb: float = 50.0,
+        sharers: int = 1,
         keep: bool = False,
         engine: str = "torch",
     ) -> None:
@@ -100,7 +102,8 @@ class TrunkCache:
         self.device, self.dtype = device_of(net), dtype
         self.computed = self.found = 0
         self._folders = [Path(each) / self._name for each in (folder, spare) if each is not None]
-        self._images, self._limit = images, int(min(limit_gb, MOST_GB) * GIGABYTE)
+        self._images, self._limit = images, int(min(limit_gb, MOST_GB) * GIGABYTE / sharers)
+        self._sharers = sharers
         self._engine: Engine = choose_engine(net, engine, "fp32", self.device, stop=self.first)
         self._store: Store | None = None
         self._opening = Lock()
@@ -176,7 +179,10 @@ class TrunkCache:
             raise ArgumentError(f"images of different sizes at once, their maps are {sorted(shapes)}")
         if len({(each.dtype, each.device) for each in maps}) > 1:
             maps = [each.to(self.device, torch.float32) for each in maps]
-        return torch.stack(list(maps)).to(self.device).to(torch.float32)
+        batch = torch.stack(list(maps))
+        if self.device.type == "cuda" and batch.device.type == "cpu":
+            batch = batch.pin_memory()
+        return batch.to(self.device, non_blocking=True).to(torch.float32)
 
     def maps(self, paths: Sequence[str | os.PathLike[str]], flips: Sequence[bool] | bool = False) -> Tensor:
         """Maps (N, C, H, W) float32 on the network's device, of images of one size, row i of paths[i].
@@ -231,7 +237,7 @@ class TrunkCache:
         return found[0].to(torch.float32).contiguous()
 
     def _open(self, path: str | os.PathLike[str]) -> None:
-        choice = Choice(self.store, self.reason)
+        choice = Choice(self.store, self.reason, self._limit)
         if self.store == "auto":
             left = self._left_behind()
             if left is not None:
@@ -239,6 +245,7 @@ class TrunkCache:
                 self.reason = f"maps that a run before has left in {left.folder}"
                 return
             choice = self._choose(path)
+        self._limit = min(self._limit, choice.limit)
         if choice.store == "ram":
             self._store = MemoryStore(DTYPES[self.dtype], self._limit, choice.device)
         elif choice.store == "disk":
@@ -256,7 +263,8 @@ class TrunkCache:
     def _choose(self, path: str | os.PathLike[str]) -> Choice:
         maps = self._compute(load_pixels(path))
         needed = maps.numel() * DTYPES[self.dtype].itemsize * self._images
-        return choose_place(needed, self._limit, next(iter(self._folders), None), self.device)
+        folder = next(iter(self._folders), None)
+        return choose_place(needed, self._limit, folder, self.device, self._sharers)
 
     def _open_files(self) -> FileStore:
         """What a run before has left, else the shared folder's files, or, if in use, this run's own."""

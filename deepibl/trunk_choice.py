@@ -10,36 +10,49 @@ from pathlib import Path
 import torch
 
 GIGABYTE = 10**9
-DISK_SHARE = 0.9  # of what is free on it
+GPU_SHARE, MEMORY_SHARE, DISK_SHARE = 0.7, 0.5, 0.9  # of what is free there
+LEAST_SHARE = 0.01  # of all maps, below which keeping some is not worth it
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A place, and why: 'ram' (of `device`), 'disk' or 'off'."""
+    """A place ('ram' of `device`, 'disk' or 'off'), why, and how many bytes may be kept there."""
 
     store: str
     reason: str
+    limit: int = 0
     device: torch.device | str = "cpu"
 
 
 def choose_place(
-    needed: int, limit: int, folder: str | os.PathLike[str] | None, device: torch.device
+    needed: int,
+    limit: int,
+    folder: str | os.PathLike[str] | None,
+    device: torch.device,
+    sharers: int = 1,
 ) -> Choice:
-    """The place for so many bytes, of which at most `limit` may be kept.
+    """The place for so many bytes of maps, of which at most `limit` may be kept.
 
-    The memory of the device that computes, if half of what is free there is enough; then the machine's, in
-    the same way; then the folder's disk; else none.
+    The memory of the GPU that computes, the machine's, or the folder's disk: the first that takes all that
+    may be kept, else the one that takes most; none if that is hardly anything. sharers: so many processes
+    divide memory and disk among them (each has a GPU of its own).
     """
-    size = f"all maps, {needed / GIGABYTE:.1f} GB,"
-    if needed > limit:
-        return Choice("off", f"{size} are more than the limit of {limit / GIGABYTE:g} GB")
-    if device.type == "cuda" and needed <= torch.cuda.mem_get_info(device)[0] / 2:
-        return Choice("ram", f"{size} fit into half of the GPU's free memory", device)
-    if needed <= free_memory() / 2:
-        return Choice("ram", f"{size} fit into half of the free memory")
-    if folder is not None and needed <= DISK_SHARE * free_disk(folder):
-        return Choice("disk", f"{size} are more than half of the free memory")
-    return Choice("off", f"{size} fit neither into half of the free memory nor on the disk")
+    places = [Choice("ram", "of free memory", int(free_memory() * MEMORY_SHARE / sharers))]
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0]
+        places.insert(0, Choice("ram", "of the GPU's free memory", int(free * GPU_SHARE), device))
+    if folder is not None:
+        places.append(Choice("disk", "of free disk", int(free_disk(folder) * DISK_SHARE / sharers)))
+    wanted = min(needed, limit)
+    chosen = next((place for place in places if place.limit >= wanted), None)
+    if chosen is None:
+        chosen = max(places, key=lambda place: place.limit)
+    kept = min(wanted, chosen.limit)
+    reason = f"{kept / GIGABYTE:.1f} of {needed / GIGABYTE:.1f} GB; {chosen.limit / GIGABYTE:.1f} GB "
+    reason += f"{chosen.reason} may be used, {limit / GIGABYTE:g} GB by trunkCacheGB"
+    if kept < LEAST_SHARE * needed:
+        return Choice("off", reason)
+    return Choice(chosen.store, reason, min(limit, chosen.limit), chosen.device)
 
 
 def free_disk(folder: str | os.PathLike[str]) -> int:

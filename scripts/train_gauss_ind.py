@@ -3,18 +3,24 @@
 python scripts/train_gauss_ind.py                    # as published; paths by localPaths
 python scripts/train_gauss_ind.py nEpoch=1 doDraw=false
                                                      # any option of the trainers may be changed
+torchrun --nproc-per-node 4 scripts/train_gauss_ind.py
+                                                     # the same training by four processes (docs/scale.md)
 """
 
 import sys
 from typing import Any
 
 from deepibl import dbPitts, pickBestNet, setup, trainGaussKernalInd
+from deepibl.processes import team
 from matlab_compat.arguments import typed_value
 
 
 def main(**changes: Any) -> str:
     """Trains and returns the sessionID; changes: options other than the README's."""
-    setup()
+    leads = team().leads  # of the processes that torchrun started, one speaks
+
+    if leads:
+        setup()
 
     doPitts250k = False
 
@@ -34,7 +40,8 @@ def main(**changes: Any) -> str:
     }  # fmt: skip
     sessionID = trainGaussKernalInd(dbTrain, dbVal, **{**options, **changes})
 
-    pickBestNet(sessionID)
+    if leads:
+        pickBestNet(sessionID)
     return sessionID
 
 

@@ -165,6 +165,7 @@ def index_edit(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to write; default: the file itself.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Leave images out of an index, merge others into it, change how it is searched; no network is needed."""
     from deepibl.index_backends import edit_index
@@ -173,4 +174,6 @@ def index_edit(
         raise ArgumentError("say what to change: --delete LIST, --merge FILE.idx, --backend KIND")
     names = read_lines(delete) if delete is not None else []
     edited = edit_index(where, output, delete=names, merge=merge or [], backend=backend)
-    typer.echo(f"{output or where}: {len(edited)} images, backend {edited.backend}")
+    said = {"index": str(output or where), "images": len(edited), "backend": edited.backend}
+    line = f"{said['index']}: {len(edited)} images, backend {edited.backend}"
+    typer.echo(json.dumps(said, indent=2) if as_json else line)

@@ -73,6 +73,7 @@ def train(
     """
     from deepibl.matlab import training as trainers
     from deepibl.paths import localPaths
+    from deepibl.processes import team
     from deepibl.sessions import find_session
     from deepibl.sources import training_datasets
     from deepibl.trainers import LOSSES
@@ -96,11 +97,14 @@ def train(
         dataset, root, train_set, val_set, (train_queries, val_queries),
         posDistThr=threshold, nonTrivPosDistSqThr=training_threshold**2,
     )  # fmt: skip
+    for each in sets:
+        each.check_images()
     done = getattr(trainers, LOSSES[loss])(
         *sets, paths=where, listeners=_listeners(tensorboard), restart=restart, weights=net_weights, **given
     )
     prefix = next((value for name, value in given.items() if name.lower() == "outprefix"), where.outPrefix)
-    _show(find_session(done, str(prefix)), as_json)
+    if team().leads:
+        _show(find_session(done, str(prefix)), as_json)
 
 
 def pick(

@@ -19,6 +19,7 @@ import torch
 
 from deepibl.matlab.networks import addLayers, loadNet
 from deepibl.paths import localPaths
+from deepibl.torch_network import split_for
 from deepibl.trainers import TRAINERS
 from deepibl.training.events import TrainingListener
 from deepibl.training.options import OPTION_NAMES, TrainingOptions
@@ -84,7 +85,10 @@ def _train(
     where = localPaths(paths)
 
     def build(opts: TrainingOptions) -> SimpleNN:
-        net = loadNet(opts.netID, opts.layerName, paths=where, stand_in=stand_in, weights=weights)
+        split = split_for(opts.netID, opts.backPropToLayer)
+        net = loadNet(
+            opts.netID, opts.layerName, paths=where, stand_in=stand_in, weights=weights, split=split
+        )
         used = {**vars(opts), "useGPU": opts.useGPU and torch.cuda.is_available()}
         return addLayers(net, used, db_train, paths=where)
 

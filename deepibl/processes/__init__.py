@@ -45,9 +45,12 @@ def team() -> Team:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """Within it this process works by itself, whatever the others do: nothing is shared."""
-    token = _alone.set(True)
+def alone(yes: bool = True) -> Iterator[None]:
+    """Within it this process works by itself, whatever the others do: nothing is shared.
+
+    yes: False undoes it, for what all processes do together within what one does alone.
+    """
+    token = _alone.set(yes)
     try:
         yield
     finally:

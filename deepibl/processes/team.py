@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cached_property
 from typing import Any, NoReturn
 
 from deepibl import errors
@@ -36,6 +35,7 @@ class Team:
     def __init__(self, board: Board | None = None) -> None:
         self._board = board
         self.rank, self.size = (board.rank, board.size) if board else (0, 1)
+        self._tensors: Tensors | None = None
         self._step = 0
         self._working: int | None = None
         self._cleared = 0
@@ -53,11 +53,17 @@ class Team:
         """How many of the processes share this machine."""
         return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if self.size > 1 else 1
 
-    @cached_property
+    def connect(self) -> Tensors | None:
+        """The exchange of tensors; the first call makes it, and all processes have to make it at once."""
+        if self._tensors is None and self._board is not None:
+            self._tensors = Tensors(self._board.store, self.rank, self.size, self.local_size)
+        return self._tensors
+
+    @property
     def tensors(self) -> Tensors:
-        """The exchange of tensors; only of use in a team of more than one."""
-        assert self._board is not None, "a team of one has nobody to send tensors to"
-        return Tensors(self._board.store, self.rank, self.size, self.local_size)
+        """The exchange of tensors, in a team of more than one that is connected."""
+        assert self._tensors is not None, "no exchange of tensors: connect() all processes first"
+        return self._tensors
 
     def lead(self, make: Callable[[], Any]) -> Any:
         """What process 0 makes, for all. make: called by process 0 only; gives a plain value."""
@@ -129,8 +135,8 @@ class Team:
     def leave(self) -> None:
         """Ends the work together: tells the others that this process will not come any more."""
         if self._board is not None:
-            if "tensors" in self.__dict__:
-                self.tensors.close()
+            if self._tensors is not None:
+                self._tensors.close()
             with suppress(ProcessError):
                 self._board.leave()
 

@@ -1,6 +1,6 @@
 """The one place where tuples become losses and gradients: alone, or several in one forward and backward."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -33,9 +33,12 @@ class TupleGradients:
         alone = depends_on_its_batch(stepper.net)
         self._limit = 0.0 if alone else limit * GIGABYTE
 
-    def __call__(self, tuples: Sequence[MinedTuple]) -> list[TupleOutcome]:
+    def __call__(
+        self, tuples: Sequence[MinedTuple], computed: Callable[[], object] = lambda: None
+    ) -> list[TupleOutcome]:
         """Outcomes in the tuples' order; gradients add to those that the weights have already.
 
+        computed: called whenever those of some tuples that went together are there.
         Raises ImageReadError naming an image that cannot be read, and TrainingError for a tuple whose images
         differ in size; a loss that is not finite is for the caller to find.
         """
@@ -43,6 +46,7 @@ class TupleGradients:
         for group in self._together(self._ready(tuples)):
             maps = torch.cat([each for _, each in group])
             outcomes += self._stepper.accumulate(maps, [len(each) for _, each in group], self._objective)
+            computed()
         return outcomes
 
     def _ready(self, tuples: Sequence[MinedTuple]) -> Iterator[Ready]:

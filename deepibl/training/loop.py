@@ -8,20 +8,16 @@ from typing import Any
 import numpy as np
 
 from deepibl.checkpoints import SessionFiles
-from deepibl.describe import exact_products
 from deepibl.errors import SessionError, TrainingError
-from deepibl.feature_cache import FeatureMaker, Features
 from deepibl.history import Curves
-from deepibl.mining import MinedTuple, mine_batch
+from deepibl.mining import Features, MinedTuple, mine_batch
 from deepibl.objectives import Objective
+from deepibl.processes.team import ALONE
 from deepibl.training.events import BatchReport, Listeners, TrainingListener
-from deepibl.training.gradients import TupleGradients
 from deepibl.training.measure import measure
 from deepibl.training.options import schedule
-from deepibl.training.reader import TupleReader
 from deepibl.training.state import CachedFeatures, TrainingState
-from deepibl.training.trunk import open_trunk
-from deepibl.trunk_cache import TrunkCache
+from deepibl.training.together import Leading, tools_of
 from matlab_compat.errors import MatlabCompatError
 
 
@@ -32,19 +28,22 @@ def train(
     objective: Objective,
     files: SessionFiles,
     listeners: Iterable[TrainingListener] = (),
+    others: Leading | None = None,
 ) -> TrainingState:
     """Trains from where the state stands to the last epoch, and returns the state, which it changes.
 
     state: network, options, generator and position. train_set, val_set: `deepibl.datasets.PlaceDataset`.
     objective: the loss. files: where the session is saved: every saveFrequency queries, after every refresh
-    of features and epoch, and when an error or Ctrl-C ends the training between two saves.
+    of features and epoch, and when an error or Ctrl-C ends the training between two saves. others: the other
+    processes that compute, if there are any.
 
     Raises TrainingError, with the place to go on from, for a loss that is not finite, or an image that cannot
     be read; SessionError when a state cannot be saved.
 
     Ported from: deepIBL/trainGaussKernalInd.m, netvlad/trainWeakly.m
     """
-    training = _Training(state, train_set, val_set, objective, files, Listeners(listeners))
+    others = others or Leading(ALONE)
+    training = _Training(state, train_set, val_set, objective, files, Listeners(listeners), others)
     try:
         training.run()
     except BaseException as error:
@@ -70,28 +69,22 @@ class _Training:
         objective: Objective,
         files: SessionFiles,
         listener: TrainingListener,
+        others: Leading,
     ) -> None:
         self.state, self.options, self.files = state, state.options, files
         self.train_set, self.val_set = train_set, val_set
-        self.objective, self.listener = objective, listener
+        self.objective, self.listener, self.others = objective, listener, others
         self.batches = train_set.numQueries // self.options.batchSize
         self.features: Features | None = None
         self.updating = False
 
     def run(self) -> None:
         """From the state's position to the end."""
-        state, stepper, sets = self.state, self.state.stepper, (self.train_set, self.val_set)
+        state, sets = self.state, (self.train_set, self.val_set)
         self.listener.started(state)
-        with (
-            exact_products(stepper.device),
-            open_trunk(stepper, self.options, state.speed, sets, self.listener.noted) as trunk,
-            TupleReader(self.train_set, self.options, trunk) as reader,
-        ):
-            kept = trunk if isinstance(trunk, TrunkCache) else None
-            self.maker = FeatureMaker(state.net, self.options, self.listener, kept, stepper.precision)
-            self.compute = TupleGradients(
-                stepper, self.objective, trunk, reader, state.speed.step_gb(stepper.device)
-            )
+        with tools_of(state, self.objective, sets, self.listener, self.others.team) as tools:
+            shared = self.others.share(tools)
+            self.maker, self.compute = shared.maker, shared.compute
             self.features = self._features_to_begin_with()
             while not state.complete:
                 if state.epoch_done and state.epoch < self.options.nEpoch:
@@ -273,6 +266,6 @@ class _Training:
         try:
             self.save("stopped")
         except SessionError as error:
-            return f"{error} {before}."
+            return f"{error}. {before}."
         saved = self.files.epoch(state.epoch)
         return f"The state before it is saved as {saved}; the same command goes on from there."

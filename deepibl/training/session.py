@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from deepibl import processes
 from deepibl.checkpoints import NO_STATE, SessionFiles, unfinished_session, write_json
 from deepibl.errors import SessionError
 from deepibl.feature_cache import initial_names
 from deepibl.network_prepare import prepare_for_training
 from deepibl.objectives import ObjectiveMaker
+from deepibl.processes import Team
 from deepibl.training.events import TrainingListener
 from deepibl.training.loop import train
 from deepibl.training.options import OPTION_NAMES, TrainingOptions
@@ -20,6 +22,7 @@ from deepibl.training.request import FREE_OPTIONS, Request
 from deepibl.training.speed import SpeedOptions, saved_speed
 from deepibl.training.state import TrainingState, restore, take_momentum
 from deepibl.training.step import Stepper
+from deepibl.training.together import Leading, follow, leading, read_start, tools_of
 from matlab_compat.damage import damage_as
 from matlab_compat.errors import ArgumentError
 from matlab_compat.relja import relja_randomHex
@@ -76,19 +79,48 @@ def run_session(
     options.outPrefix = options.outPrefix or course.prefix
     options.dbTrainName, options.dbValName = course.train_set.name, course.val_set.name
     request = Request.of(course.trainer.name, (course.train_set, course.val_set), given)
+    team = processes.team()
+    team.same("training", request.text)
+    if not team.leads:
+        return _follow(course, options.useGPU, team)
+    with leading(team) as others:
+        return _lead(course, options, speed, given, request, listeners, others)
+
+
+def _lead(
+    course: Course,
+    options: TrainingOptions,
+    speed: SpeedOptions,
+    given: Mapping[str, Any],
+    request: Request,
+    listeners: Iterable[TrainingListener],
+    others: Leading,
+) -> TrainingState:
+    """The session as process 0 runs it, or the only one."""
     files = SessionFiles(options.outPrefix, options.sessionID or _session(options, request))
     options.sessionID = files.session
     with files.locked():
         state = _state_to_begin_with(course, files, options, speed, given, request)
         files.remove_leftovers()
+        others.begin(files, state)
         if state.complete and not files.unfinished.exists():
             _log.info("session %s is complete: nothing to do", files.session)
             return state
         write_json(files.unfinished, {"session": files.session, "command": request.text})
         state.trainer, state.command = course.trainer.name, request.text
         objective = course.trainer.objective(state.options)
-        train(state, course.train_set, course.val_set, objective, files, listeners)
+        train(state, course.train_set, course.val_set, objective, files, listeners, others)
         files.unfinished.unlink(missing_ok=True)
+    return state
+
+
+def _follow(course: Course, use_gpu: bool, team: Team) -> TrainingState:
+    """The session as the processes beyond the first take part in it: a state with the network alone."""
+    options, speed, net = read_start(team)
+    state = _state(course, replace(options, useGPU=use_gpu), speed, net, {})
+    sets = (course.train_set, course.val_set)
+    with tools_of(state, course.trainer.objective(options), sets, TrainingListener(), team) as tools:
+        follow(team, tools)
     return state
 
 
@@ -234,7 +266,7 @@ def _state(
     net = net.to("cuda" if options.useGPU and torch.cuda.is_available() else "cpu")
     return TrainingState(
         options,
-        Stepper(net, first, options.fixLayers, dict(momentum), speed.trainPrecision),
+        Stepper(net, first, options.fixLayers, dict(momentum), speed.trainPrecision, speed.trainEngine),
         rng() if course.generator is None else course.generator,
         [np.zeros(0, dtype=np.int64) for _ in range(course.train_set.numQueries)],
         speed,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from deepibl.describe import device_of, to_batch
 from deepibl.images import load_pixels
+from deepibl.processes.team import ALONE, Team
 from deepibl.training.options import TrainingOptions
 from deepibl.training.speed import SpeedOptions
 from deepibl.training.step import Stepper
@@ -62,12 +63,18 @@ def depends_on_its_batch(net: SimpleNN, first: int = 0, stop: int | None = None)
 
 @contextmanager
 def open_trunk(
-    stepper: Stepper, options: TrainingOptions, speed: SpeedOptions, sets: Sequence[Any], tell: Tell
+    stepper: Stepper,
+    options: TrainingOptions,
+    speed: SpeedOptions,
+    sets: Sequence[Any],
+    tell: Tell,
+    team: Team = ALONE,
 ) -> Iterator[Trunk]:
     """The trunk of a training; at the end what it kept on disk goes, but stays where an error ends it.
 
     sets: the training and the validation set, whose images all go through it. options: outPrefix and
-    sessionID name the folders. tell: is called with where maps are kept, and why, or why not.
+    sessionID name the folders. tell: is called with where maps are kept, and why, or why not. team: each of
+    its processes keeps maps of its own, and those of one machine share the limit.
     """
     net, first = stepper.net, stepper.first
     layer = depends_on_its_batch(net, 0, first)
@@ -76,35 +83,44 @@ def open_trunk(
     if layer or not first:
         yield PlainTrunk(net, first)
         return
-    store = speed.trunkCache if speed.trunkCacheGB else "off"
-    if options.jitterScale and store != "off":
-        store = "off"
+    if options.jitterScale and speed.trunkCache != "off":
         tell("no trunk cache: under jitterScale every scale is another image")
-    places = folders(options.outPrefix, options.sessionID)
-    cache = TrunkCache(
-        net,
-        first,
-        store=store,
-        dtype=speed.trunkCacheDtype,
-        folder=places[0],
-        spare=places[1],
-        images=_count(sets, options.jitterFlip),
-        limit_gb=speed.trunkCacheGB or 1.0,
-        keep=speed.trunkCacheKeep,
-    )
-    with cache:
-        if store != "off":
+    with _cache(stepper, options, speed, sets, team) as cache:
+        if cache.store != "off":
             cache.open(os.path.join(sets[0].dbPath, sets[0].dbImageFns[0]))
             tell(f"maps below {net.names[first]}: {cache.store}, {cache.dtype} ({cache.reason})")
         yield cache
-    for folder in places:
+    for folder in folders(options.outPrefix, options.sessionID, team.rank):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 
 
-def folders(prefix: str, session: str) -> tuple[Path, Path]:
-    """Where maps are kept on disk: for all trainings with this prefix, and for this session alone."""
-    return Path(f"{prefix}trunk"), Path(f"{prefix}{session}_trunk")
+def _cache(
+    stepper: Stepper, options: TrainingOptions, speed: SpeedOptions, sets: Sequence[Any], team: Team
+) -> TrunkCache:
+    off = bool(options.jitterScale) or not speed.trunkCacheGB
+    shared, own = folders(options.outPrefix, options.sessionID, team.rank)
+    return TrunkCache(
+        stepper.net,
+        stepper.first,
+        store="off" if off else speed.trunkCache,
+        dtype=speed.trunkCacheDtype,
+        folder=shared,
+        spare=own,
+        images=_count(sets, options.jitterFlip),
+        limit_gb=speed.trunkCacheGB or 1.0,
+        sharers=team.local_size,
+        keep=speed.trunkCacheKeep,
+    )
+
+
+def folders(prefix: str, session: str, process: int = 0) -> tuple[Path, Path]:
+    """Where maps are kept on disk: for all trainings with this prefix, and for this session alone.
+
+    process: of several, whose number the names of those beyond the first end in.
+    """
+    end = f".{process:04d}" if process else ""
+    return Path(f"{prefix}trunk{end}"), Path(f"{prefix}{session}_trunk{end}")
 
 
 def _count(sets: Sequence[Any], flips: bool) -> int:

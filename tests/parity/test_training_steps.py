@@ -44,14 +44,21 @@ class Nudged(Watch):
 
 @pytest.fixture(
     scope="module",
-    params=[(path, limit) for path in RUNS for limit in (0, 2)],
-    ids=lambda param: f"{golden_id(param[0])}{'-together' * bool(param[1])}",
+    params=[
+        pytest.param((path, speed), id=f"{golden_id(path)}-{name}", marks=marks)
+        for path in RUNS
+        for name, speed, marks in (
+            ("one by one", {"stepGB": 0}, ()),
+            ("together", {"stepGB": 2}, ()),
+            ("gpu", {"useGPU": True}, pytest.mark.gpu),
+        )
+    ],
 )
 def outcome(request, tmp_path_factory) -> Outcome:
-    """Tuples one by one, as the original, and a batch's together."""
-    path, limit = request.param
+    """Tuples one by one, as the original, and a batch's together; on a GPU."""
+    path, speed = request.param
     watch = Guided(items(matfile.load(path, ["batches"])["batches"]))
-    return run(path, tmp_path_factory.mktemp(path.stem), GOLDEN, watch, stepGB=limit)
+    return run(path, tmp_path_factory.mktemp(path.stem), GOLDEN, watch, **speed)
 
 
 def test_every_step_from_the_originals_state_gives_its_weights(outcome):

@@ -42,8 +42,8 @@ class Watch(TrainingListener):
         self.pairs.append(outcome.pairs)
 
     def batch_done(self, state, report):
-        weights = {key: weight.detach().clone() for key, weight in weights_of(state).items()}
-        momenta = {key: value.clone() for key, value in state.stepper.momentum.items()}
+        weights = {key: weight.detach().cpu().clone() for key, weight in weights_of(state).items()}
+        momenta = {key: value.cpu().clone() for key, value in state.stepper.momentum.items()}
         caches = [ids.copy() for ids in state.negative_caches]
         self.batches.append(
             {"report": report, "weights": weights, "momenta": momenta, "caches": caches, "order": state.order}
@@ -67,16 +67,30 @@ class Outcome:
         return SessionFiles(f"{self.folder}/", self.session)
 
 
+def prepare(path: Path, folder: Path, golden: Path) -> None:
+    """Copies what a golden training begins with to a folder."""
+    for name in ("initdata", "pretrained"):
+        shutil.copytree(golden / "train" / name, folder / name)
+    resumed = RESUMED.fullmatch(path.stem)
+    if resumed:
+        before = matfile.load(path.with_name(f"run_{resumed[1]}.mat"))
+        write_checkpoint(folder, matfile.load(path), before, int(resumed[2]))
+
+
 def run(path: Path, folder: Path, golden: Path, watch: Watch | None = None, **speed: Any) -> Outcome:
     """Runs a golden training in a folder, from copies of the golden files.
 
     speed: options of `deepibl.training.speed`.
     """
+    prepare(path, folder, golden)
+    return run_prepared(path, folder, golden, watch, **speed)
+
+
+def run_prepared(path: Path, folder: Path, golden: Path, watch: Watch | None = None, **speed: Any) -> Outcome:
+    """As `run`, in a folder that is prepared."""
     watch = watch or Watch()
     want = matfile.load(path)
     train = golden / "train"
-    for name in ("initdata", "pretrained"):
-        shutil.copytree(train / name, folder / name)
     paths = {
         "pretrainedCNNs": str(folder / "pretrained"),
         "initData": str(folder / "initdata"),
@@ -84,8 +98,6 @@ def run(path: Path, folder: Path, golden: Path, watch: Watch | None = None, **sp
     }
     sets = golden_sets(train)
     resumed = RESUMED.fullmatch(path.stem)
-    if resumed:
-        write_checkpoint(folder, want, matfile.load(path.with_name(f"run_{resumed[1]}.mat")), int(resumed[2]))
     log = zip(
         cell_list(want["draws"]), cell_list(want["draws_tag"]), cell_list(want["draws_stack"]), strict=True
     )

@@ -10,7 +10,7 @@ import pytest
 from tests.reliability.killed_jobs import JOBS
 
 ROOT = Path(__file__).resolve().parents[2]
-KILLS = 3
+KILLS = 2
 
 
 @pytest.mark.slow

@@ -61,8 +61,8 @@ def test_an_index_is_edited_without_a_network(run, net, photos) -> None:
     Path("gone.txt").write_text("00.jpg\n05.jpg\n")
     code, out, _ = run("index-edit", "a.idx", "--delete", "gone.txt", "--backend", "ivfpq", "-o", "b.idx")
     assert code == 0 and "4 images, backend ivfpq" in out
-    code, out, _ = run("index-edit", "b.idx", "--merge", "a.idx")
-    assert code == 0 and "6 images, backend ivfpq" in out
+    code, out, _ = run("index-edit", "b.idx", "--merge", "a.idx", "--json")
+    assert (code, json.loads(out)) == (0, {"index": "b.idx", "images": 6, "backend": "ivfpq"})
     code, out, _ = run("index-check", "b.idx", "--recall", 6)
     assert code == 0 and "recall_of_top_10" in out and "images:           6" in out
 

@@ -176,6 +176,19 @@ def test_a_mistake_is_one_line_that_says_what_to_do(run, city, more, said):
     assert (code, out) == (1, "") and said in err and "Traceback" not in err
 
 
+def test_images_that_are_missing_are_named_before_anything_is_computed(run, city, tmp_path):
+    shutil.copytree(city / "city", tmp_path / "mine")
+    gone = sorted((tmp_path / "mine/images/val/queries").iterdir())[2]
+    gone.unlink()
+    code, out, err = run(*words(city, "--root", tmp_path / "mine", train="train.mat", val="val.mat"))
+    assert (code, out) == (1, "") and gone.name in err and not (tmp_path / "out").exists()
+
+
+def test_a_database_without_queries_is_refused(run, city):
+    code, _, err = run("train", "--train", city / "x.csv", "--val", city / "city")
+    assert code == 1 and "--train-queries" in err
+
+
 def test_pick_says_which_session_is_not_there(run):
     code, _, err = run("pick", "abcd")
     assert code == 1 and "session abcd" in err and "named/" in err

@@ -13,7 +13,7 @@ import pytest
 from deepibl.errors import IndexFileError, NetworkMismatchError
 from deepibl.index import PlaceIndex
 from deepibl.index_backends import check_index, edit_index, open_index
-from deepibl.milvus_client import address, is_database
+from deepibl.milvus_client import address, connect, is_database, make_collection
 from matlab_compat.errors import ArgumentError
 from tests.places import line_index, same_matches
 
@@ -21,6 +21,8 @@ pytest.importorskip("pymilvus", reason="needs the extra milvus: pip install 'dee
 
 from deepibl import index_milvus
 from deepibl.index_milvus import MilvusIndex
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -106,16 +108,19 @@ def test_another_network_width_or_scale_is_refused(made: MilvusIndex) -> None:
         made.merge(line_index(0, 2, resize=480))
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_collection_that_was_never_finished_is_made_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     where = str(tmp_path / "city.db")
     make = index_milvus.make_collection
 
     def stopped(client: object, name: str, *rest: object) -> None:
-        if name.endswith("_about"):
+        if name.endswith("_about") and moment == "before":
             raise KeyboardInterrupt
         make(client, name, *rest)
+        if name.endswith("_about"):
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(index_milvus, "make_collection", stopped)
     with pytest.raises(KeyboardInterrupt):
@@ -127,6 +132,40 @@ def test_a_collection_that_was_never_finished_is_made_anew(
     assert len(made) == 10
     with pytest.raises(IndexFileError, match="holds an index already"):
         MilvusIndex.create(where, line_index(0, 10))
+    made.close()
+
+
+def test_a_collection_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    where = str(tmp_path / "other.db")
+    client = connect(where, where)
+    fields = {"key": ("INT64", {"is_primary": True}), "theirs": ("FLOAT_VECTOR", {"dim": 4})}
+    make_collection(client, "places", fields, "theirs", "FLAT")
+    with pytest.raises(IndexFileError, match="no index of ours"):
+        MilvusIndex.create(where, line_index(0, 10))
+    assert client.has_collection("places")
+    client.close()
+
+
+@pytest.mark.slow  # starts a process: about 5 s
+def test_a_killed_process_leaves_a_database_that_is_made_anew(tmp_path: Path) -> None:
+    where = tmp_path / "city.db"
+    program = (
+        "import sys; from deepibl.index_milvus import MilvusIndex; from tests.places import line_index\n"
+        "index = line_index(0, 4000, dim=256); print('ready', flush=True)\n"
+        "MilvusIndex.create(sys.argv[1], index)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(where)], stdout=subprocess.PIPE, cwd=ROOT
+    ) as writer:
+        assert writer.stdout is not None and writer.stdout.readline() == b"ready\n"
+        while not any(path.stat().st_size > 100_000 for path in where.rglob("*") if path.is_file()):
+            assert writer.poll() is None, "it was done before it could be killed"
+            time.sleep(0.01)
+        writer.kill()
+    with pytest.raises(IndexFileError, match="no finished index"):
+        open_index(where)
+    made = MilvusIndex.create(str(where), line_index(0, 50))
+    assert len(made) == 50
     made.close()
 
 

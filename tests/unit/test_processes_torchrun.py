@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deepibl.checkpoints import SessionFiles
 from deepibl.cli import main
 from deepibl.networks import save_network
 from tests.extractors import make_photos, simplenn
+from tests.tiny_training import OPTIONS, Workplace
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="torchrun needs a Unix system")]
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,6 +81,7 @@ def test_extract_writes_one_file_says_it_once_and_lists_what_failed(place, run_o
 
 SEVERAL = """
 import sys
+from deepibl.checkpoints import SessionFiles
 from deepibl.cli import main
 for command in sys.argv[1:]:
     try:
@@ -104,9 +107,41 @@ def test_evaluate_and_index_print_what_one_process_prints(place, run_one):
     assert "recall" in team.stdout and "15 images" in team.stdout and "WPCA" in team.stdout
 
 
+def test_train_prints_and_saves_what_one_process_does(place, run_one):
+    work = Workplace(place / "work")
+    for name, each in zip(("train", "val"), work.sets, strict=True):
+        each.save(place / f"{name}.mat")
+    options = {**OPTIONS, "sessionID": "run"}
+    given = [f"--set={name}={value}" for name, value in options.items() if name not in ("netID", "method")]
+    sets = ("--train", "train.mat", "--val", "val.mat", "--root", "work/train", "--net", "work/nets/tiny.mat")
+    arguments = ("train", *sets, "--method", "max", "--device", "cpu", *given, "--out")
+    code, said, complained = run_one(*arguments, "one")
+    team = run_two(place, *arguments, "two")
+    assert code == team.returncode == 0, complained + team.stderr
+    assert team.stdout == said and "trained" in said
+    assert team.stderr.count("2 epochs are done") == complained.count("2 epochs are done") == 1
+    loaded = [SessionFiles(f"{place}/{out}/", "run").load(None, ["net", "obj"]) for out in ("one", "two")]
+    assert_equal(*loaded)
+
+
+def assert_equal(one, other):
+    """The same plain values and arrays, however nested."""
+    if isinstance(one, dict):
+        assert list(one) == list(other)
+        for name in one:
+            assert_equal(one[name], other[name])
+    elif isinstance(one, np.ndarray) and one.dtype == object:
+        assert one.shape == other.shape
+        for a, b in zip(one.ravel(), other.ravel(), strict=True):
+            assert_equal(a, b)
+    else:
+        np.testing.assert_array_equal(one, other)
+
+
 SLOW = """
 import os, sys, time
 from deepibl import features
+from deepibl.checkpoints import SessionFiles
 from deepibl.cli import main
 from deepibl.feature_groups import GroupDescriber
 features.group_length = lambda batch_size: 2

@@ -159,6 +159,21 @@ def test_auto_takes_memory_then_disk_then_nothing(net, photos, tmp_path, monkeyp
             assert (cache.store, bool(cache.reason)) == (want, True)
 
 
+def test_auto_keeps_a_part_where_not_all_fits(net, photos, tmp_path, monkeypatch) -> None:
+    one = anew(net, photos[:1]).numel() * 4
+    monkeypatch.setattr(trunk_choice, "free_memory", lambda: 5 * one)
+    with TrunkCache(net, FIRST, images=len(photos)) as cache:
+        for _ in range(2):
+            assert_close(cache.maps(photos), anew(net, photos), "net")
+        assert cache.store == "ram" and cache._store.used == 2 * one and cache.found == 2
+    with TrunkCache(net, FIRST, images=len(photos), folder=tmp_path / "out") as cache:
+        cache.maps(photos)
+        assert cache.store == "disk" and cache._store.used == len(photos) * one
+    with TrunkCache(net, FIRST, images=1000, folder=None) as cache:
+        cache.maps(photos)
+        assert cache.store == "off"  # hardly any would be found again
+
+
 def test_two_runs_do_not_share_a_folder(net, photos, tmp_path) -> None:
     with TrunkCache(net, FIRST, store="disk", folder=tmp_path / "out") as cache:
         cache.maps(photos[:1])
@@ -182,3 +197,19 @@ def test_wrong_settings_and_files_are_named(net, photos, tmp_path) -> None:
             cache.maps([tmp_path / "none.jpg"])
         with pytest.raises(ArgumentError, match="one flip an image"):
             cache.maps(photos, [True])
+
+
+def test_a_full_disk_keeps_what_fits(net, photos, tmp_path) -> None:
+    resource = pytest.importorskip("resource", reason="limits the size of files as Unix does")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    one = anew(net, photos[:1]).numel() * 4
+    with TrunkCache(net, FIRST, store="disk", folder=tmp_path / "out", keep=True) as cache:
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (int(1.5 * one), limits[1]))
+            assert_close(cache.maps(photos), anew(net, photos), "net")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert cache._store.used == one
+    with TrunkCache(net, FIRST, store="disk", folder=tmp_path / "out") as cache:
+        assert_close(cache.maps(photos), anew(net, photos), "net")
+        assert (cache.found, cache.computed) == (1, len(photos) - 1)
