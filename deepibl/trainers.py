@@ -41,4 +41,8 @@ LOSSES = {
     "exp-ind": "trainExpKernalInd",
     "exp-joint": "trainExpKernalJoint",
     "weakly": "trainWeakly",
+    "contrastive": "trainContrastive",
+    "lifted": "trainLiftStruct",
+    "npair": "trainNpairLoss",
+    "angular": "trainAngularLoss",
 }

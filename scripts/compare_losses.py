@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from deepibl.demo_training import photograph, train_in_city
+from deepibl.demo_training import SPLITS, photograph, train_in_city
 from deepibl.sessions import Results
 from deepibl.trainers import TRAINERS
 from deepibl.training.console import Console
@@ -25,13 +25,18 @@ COMPARED = tuple(TRAINERS)[:8]  # SARE's six, triplet, contrastive
 
 
 def compare(
-    folder: Path, seeds: int, trainers: Sequence[str] = COMPARED, changes: dict[str, Any] | None = None
+    folder: Path,
+    seeds: int,
+    trainers: Sequence[str] = COMPARED,
+    changes: dict[str, Any] | None = None,
+    train: tuple[int, int] = SPLITS["train"],
 ) -> str:
     """Trains by every trainer with every seed; the Markdown table of validation recall at the best epoch.
 
-    changes: options other than the demo's. All trainers of a seed come before the next seed.
+    changes: options other than the demo's. train: database images and queries to learn from.
+    All trainers of a seed come before the next seed.
     """
-    city = photograph(folder)
+    city = photograph(folder, splits={**SPLITS, "train": train})
     results: dict[str, list[Results]] = {name: [] for name in trainers}
     for seed in range(seeds):
         for name in trainers:
@@ -70,7 +75,10 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, help="fewer than the demo's")
+    parser.add_argument("--images", type=int, default=SPLITS["train"][0], help="of the training database")
+    parser.add_argument("--queries", type=int, default=SPLITS["train"][1], help="to train with")
     parser.add_argument("--trainers", nargs="+", choices=list(TRAINERS), default=list(COMPARED))
     given = parser.parse_args()
     fewer = {} if given.epochs is None else {"nEpoch": given.epochs}
-    print(compare(given.folder, given.seeds, given.trainers, fewer))
+    learned = given.images, given.queries
+    print(compare(given.folder, given.seeds, given.trainers, fewer, learned))
