@@ -15,7 +15,18 @@ import torch
 from benchmarks.measure import Settings, Table, peaks
 from deepibl.engine import onednn
 
-BENCHMARKS = ("extraction", "aggregation", "training", "search", "growth", "scale", "loading")
+BENCHMARKS = (
+    "convolution",
+    "extraction",
+    "starting",
+    "aggregation",
+    "training",
+    "search",
+    "growth",
+    "scale",
+    "loading",
+    "processes",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -65,20 +65,24 @@ def run(settings: Settings) -> Iterator[Table]:
     yield _files(settings, net, port, height, width)
 
 
+def engines() -> Iterator[tuple[str, str]]:
+    """Engines of a CPU that this machine offers, each with its precisions."""
+    for name in ("torch", "fused", "openvino"):
+        for precision in LIMITS:
+            here = name == "torch" or (not onednn.available() and bool(onednn.instructions(precision)))
+            if here and (name != "openvino" or find_spec("openvino") is not None):
+                yield name, precision
+
+
 def _candidates(net: SimpleNN, port: Port, images: torch.Tensor) -> dict[str, Any]:
     candidates: dict[str, Any] = {"usual port": lambda: port(images)}
-    for name in ("torch", "fused", "openvino"):
-        if name == "openvino" and find_spec("openvino") is None:
-            continue
-        for precision in LIMITS:
-            if name != "torch" and (onednn.available() or not onednn.instructions(precision)):
-                continue
-            engine = choose_engine(net, name, precision, CPU)
+    for name, precision in engines():
+        engine = choose_engine(net, name, precision, CPU)
 
-            def describe(precision: str = precision, engine: Any = engine) -> torch.Tensor:
-                return describe_prepared(net, net.prepare(images), precision, engine)
+        def describe(precision: str = precision, engine: Any = engine) -> torch.Tensor:
+            return describe_prepared(net, net.prepare(images), precision, engine)
 
-            candidates[f"{name} {precision}"] = describe
+        candidates[f"{name} {precision}"] = describe
     return candidates
 
 
@@ -118,7 +122,7 @@ def distance(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def _files(settings: Settings, net: SimpleNN, port: Port, height: int, width: int) -> Table:
-    count = 4 if settings.smoke else 32 if settings.full else 6
+    count = 4 if settings.smoke else 32 if settings.full else 12
     with tempfile.TemporaryDirectory() as folder:
         paths = []
         for i, image in enumerate(photos(count, height, width)):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
-import subprocess
 import sys
 import tempfile
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Settings, Table, require
+from benchmarks.measure import Settings, Table, in_a_process, require
 from scripts.make_released_layout import FILES, write_released
 
 # each in a process of its own, so that its peak of memory is its own (but for the smoke form)
@@ -21,18 +18,12 @@ _OURS = (
     "total = len(net)"
 )
 _TIMED = """
-import json, pathlib, time
 import torch, numpy, scipy.io, h5py, deepibl.networks, deepibl.network_layers
-def peak():
-    lines = pathlib.Path('/proc/self/status').read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith('VmHWM'))
-
-before = peak()
+before = memory("VmRSS")
 start = time.perf_counter()
 {code}
 seconds = time.perf_counter() - start
-after = peak()
-print(json.dumps([seconds, (after - before) / 1024, total]))
+print(json.dumps([seconds, memory("VmHWM") - before, total]))
 """
 
 
@@ -66,15 +57,7 @@ def run(settings: Settings) -> list[Table]:
 
 
 def _process(code: str, here: bool) -> Any:
-    if here:
-        said = io.StringIO()
-        with redirect_stdout(said):
-            exec(_TIMED.format(code=code), {})
-        return json.loads(said.getvalue())
-    done = subprocess.run(
-        [sys.executable, "-c", _TIMED.format(code=code)], capture_output=True, text=True, check=True
-    )
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(in_a_process(_TIMED.format(code=code), here).splitlines()[-1])
 
 
 def _median(values: list[float]) -> float:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gc
+import io
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -141,6 +145,36 @@ def peak_memory(run: Callable[[], Any]) -> float:
         done.set()
         watcher.join()
     return max(highest[0], resident()) - start
+
+
+MEMORY = """
+import json, pathlib, time
+
+def memory(what):
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(what + ":")) / 1024
+
+def forget_peak():
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
+
+"""
+
+
+def in_a_process(code: str, here: bool = False) -> str:
+    """What Python code prints, run in a process of its own, whose peak of memory is its own.
+
+    The code may call memory("VmHWM") and memory("VmRSS"): MB, and forget_peak(), after which VmHWM is what
+    is in use (Linux). here: in this process, for smoke forms.
+    """
+    if here:
+        said = io.StringIO()
+        with redirect_stdout(said):
+            exec(MEMORY + code, {})
+        return said.getvalue()
+    command = [sys.executable, "-c", MEMORY + code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    require(not done.returncode, f"a measuring process ended with {done.returncode}: {done.stderr[-2000:]}")
+    return done.stdout
 
 
 def resident() -> float:

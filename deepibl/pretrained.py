@@ -32,6 +32,7 @@ def load_pretrained(
     folder: str | os.PathLike[str],
     stand_in: str | os.PathLike[str] | None = None,
     weights: str | os.PathLike[str] = "pretrained",
+    split: str = "",
 ) -> SimpleNN:
     """A pretrained network, up to and with one of its layers, ready for a pooling layer to be added.
 
@@ -48,8 +49,7 @@ def load_pretrained(
             weights. The network then has the netID vd16_torchvision, so that nothing made with it is taken
             for vd16's.
 
-        weights: of a netID like 'torchvision:resnet50' (see `deepibl.torch_network`): 'pretrained', 'random'
-            or a file.
+        weights, split: of a netID like 'torchvision:resnet50', see `deepibl.torch_network`.
 
     Raises:
         ConfigurationError: the file is not there. ArgumentError: no layer of that name.
@@ -57,7 +57,7 @@ def load_pretrained(
     Ported from: netvlad/loadNet.m
     """
     if is_torch_id(net_id):
-        return _named(load_torch_network(net_id, layer, weights=weights), net_id, layer)
+        return _named(load_torch_network(net_id, layer, weights=weights, split=split), net_id, layer)
     file = Path(folder) / FILES.get(net_id, f"{net_id}.mat")
     if file.is_file():
         net = load_network(file)

@@ -62,6 +62,11 @@ class CompressedIndex:
         distances = np.full((len(rows), k), np.inf, np.float32)
         for i, found in enumerate(rough):
             near = np.sort(found[found >= 0])
+            if len(near) and near[-1] >= len(self.database):
+                raise IndexFileError(
+                    f"the structure names row {near[-1]} of {len(self.database)}: it is damaged, or of "
+                    "another index; make the index again"
+                )
             exact = np.square(self.database[near].astype(np.float64) - rows[i]).sum(1).astype(np.float32)
             order = np.argsort(exact, kind="stable")[:k]
             ids[i, : len(order)], distances[i, : len(order)] = near[order], exact[order]

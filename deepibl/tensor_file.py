@@ -110,7 +110,9 @@ def _are_strings(strings: Any) -> bool:
 
 def _is_entry(entry: Any) -> bool:
     """Whether this says of an array what has to be said, in numbers that can be."""
-    if not isinstance(entry, dict) or entry.get("dtype") not in _DTYPES:
+    if not isinstance(entry, dict) or not isinstance(entry.get("dtype"), str):
+        return False
+    if entry["dtype"] not in _DTYPES:
         return False
     lists = entry.get("shape"), entry.get("data_offsets")
     whole = all(

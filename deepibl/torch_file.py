@@ -1,6 +1,10 @@
 """Files of torch tensors, read without running anything that they hold (`weights_only`)."""
 
 import os
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +22,23 @@ def load_state(path: str | os.PathLike[str]) -> Any:
     if not Path(path).is_file():
         raise NetworkFormatError(f"there is no file {os.fspath(path)}")
     try:
-        with torch.serialization.safe_globals(_numpy_scalars()):
-            return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_numpy_scalars()), _opened(path) as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises pickle.UnpicklingError, RuntimeError, EOFError and others
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise NetworkFormatError(
             f"{os.fspath(path)} cannot be read as a file of tensors: {reason}"
         ) from error
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """A zip file by its path; one of the old form mapped: asked for gigabytes, a map gives what is there."""
+    if zipfile.is_zipfile(path):
+        yield path
+        return
+    with open(path, "rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        yield content
 
 
 def _numpy_scalars() -> list[Any]:

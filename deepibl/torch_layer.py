@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from deepibl.backbones import Preprocessing
+from deepibl.torch_parts import part_of
 from matlab_compat.errors import ArgumentError
 from matlab_compat.mat_values import cell_list, vector
 from matlab_compat.mat_values import text as matlab_text
@@ -28,16 +29,20 @@ LIBRARIES = ("torchvision", "timm")
 _PROBE = (64, 96)  # of the image that tells the number of channels
 
 
-def build_body(library: str, model: str, layer: str) -> nn.Module:
+def build_body(library: str, model: str, layer: str, split: str = "", part: str = "") -> nn.Module:
     """A library's model up to a layer, with random weights: (N, 3, H, W) -> that layer's maps.
 
+    split, part: 'before' ends where the module `split` begins, 'from' begins there: (N, C, h, w) -> maps.
     Raises ArgumentError for a library, model or layer that is not there; says which there are.
     """
     whole = _MAKERS[_library(library)](model)
     names = [name for name, _ in whole.named_modules() if name]
-    if layer not in names:
-        top = [name for name, _ in whole.named_children()]
-        raise ArgumentError(f"{library}'s {model} has no layer {layer!r}; at the top it has {', '.join(top)}")
+    for wanted in [layer, *([split] if split else [])]:
+        if wanted not in names:
+            top = [name for name, _ in whole.named_children()]
+            raise ArgumentError(
+                f"{library}'s {model} has no layer {wanted!r}; at the top it has {', '.join(top)}"
+            )
     from torchvision.models.feature_extraction import create_feature_extractor
 
     try:
@@ -45,6 +50,8 @@ def build_body(library: str, model: str, layer: str) -> nn.Module:
     except Exception as error:  # torch.fx raises many kinds
         reason = str(error).splitlines()[0]
         raise ArgumentError(f"{library}'s {model} cannot be cut at {layer}: {reason}") from error
+    if split:
+        graph = part_of(graph, split, part)
     return _Cut(graph).eval()
 
 
@@ -102,7 +109,7 @@ def _any_kind(shape: tuple[int, ...]) -> WeightKind:
 
 @register_custom(CLASSNAME)
 class TorchBackbone(Layer):
-    """(N, 3, H, W), pixels minus the mean -> maps (N, C, h, w) of the named layer.
+    """(N, 3, H, W), pixels minus the mean -> maps (N, C, h, w) of the named layer, or a part of that way.
 
     Batch normalisation and dropout always run as in eval mode: the backbone's statistics are not trained.
     """
@@ -114,7 +121,8 @@ class TorchBackbone(Layer):
     def __init__(
         self, fields: Mapping[str, Any], classname: str = "", is_object: bool = False, shared: bool = False
     ) -> None:
-        given = [matlab_text(fields.get(name, "")) for name in ("library", "model", "layer")]
+        about = ("library", "model", "layer", "split", "part")
+        given = [matlab_text(fields.get(name, "")) for name in about]
         body = build_body(*given)
         trained = dict(body.named_parameters())
         state = {name: x for name, x in body.state_dict().items() if x.is_floating_point()}
@@ -151,15 +159,19 @@ class TorchBackbone(Layer):
         """Found by running a small image."""
         if self._channels is None:
             with torch.no_grad():
-                self._channels = self(torch.zeros(1, 3, *_PROBE, device=self.scale.device)).shape[1]
+                self._channels = self(torch.zeros(1, channels or 3, *_PROBE, device=self.scale.device)).shape[
+                    1
+                ]
         return self._channels
 
     def forward_size(self, size: tuple[float, ...]) -> tuple[float, ...] | None:
         """Found by running an image of that size; None while a side is unknown."""
-        if any(np.isnan(side) for side in size[:2]):
+        height, width, channels = size[:3] if self.fields.get("part") == "from" else (*size[:2], 3.0)
+        if any(np.isnan(each) for each in (height, width, channels)):
             return None
         with torch.no_grad():
-            maps = self(torch.zeros(1, 3, int(size[0]), int(size[1]), device=self.scale.device))
+            image = torch.zeros(1, int(channels), int(height), int(width), device=self.scale.device)
+            maps = self(image)
         return (*maps.shape[2:], maps.shape[1], size[3])
 
     def copy(self) -> Layer:
@@ -183,14 +195,21 @@ def _mangled(name: str) -> str:
 
 
 def backbone_layer(
-    library: str, model: str, layer: str, state: Mapping[str, Tensor], preprocessing: Preprocessing
+    library: str,
+    model: str,
+    layer: str,
+    state: Mapping[str, Tensor],
+    preprocessing: Preprocessing,
+    split: str = "",
+    part: str = "",
 ) -> Layer:
     """The layer of a library's model up to `layer`, with the weights of a state dict of the whole model.
 
-    preprocessing: its standard deviations and scale go into the layer (its mean is for the network's meta).
+    preprocessing: its standard deviations and scale go into the layer (its mean is for the network's meta),
+    unless it is the part 'from' a module on. split, part: see `build_body`.
     Raises ArgumentError for weights that are missing or do not fit.
     """
-    body = build_body(library, model, layer)
+    body = build_body(library, model, layer, split, part)
     wanted = {_short(name): x for name, x in body.state_dict().items() if x.is_floating_point()}
     weights = []
     for name, like in wanted.items():
@@ -202,14 +221,16 @@ def backbone_layer(
         stored = (*like.shape, 1, 1)[: max(2, like.ndim)] if like.ndim != 1 else (1, like.numel())
         shape = tuple(np.array(like.shape)[[2, 3, 1, 0]]) if like.ndim == 4 else stored
         weights.append(kind.to_matlab(found.detach().float(), shape))
+    scale = np.array([[preprocessing.scale / std for std in preprocessing.std]])
     fields = {
         "type": "custom",
         CLASS_FIELD: CLASSNAME,
-        "name": layer,
+        "name": {"": layer, "before": f"before:{split}", "from": split}[part],
         "library": library,
         "model": model,
         "layer": layer,
-        "scale": np.array([[preprocessing.scale / std for std in preprocessing.std]]),
+        **({"split": split, "part": part} if split else {}),
+        "scale": np.ones((1, 1)) if part == "from" else scale,
         "weightNames": cell_row(list(wanted)),
         "weights": cell_row(weights),
         "precious": np.zeros((1, 1), dtype=bool),

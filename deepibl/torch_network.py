@@ -24,16 +24,28 @@ def is_torch_id(net_id: str) -> bool:
     return net_id.partition(":")[0] in LIBRARIES
 
 
+def split_for(net_id: str, lowest: int | str | None) -> str:
+    """Where a library's model is to be split for a training whose lowest layer that learns is `lowest`.
+
+    '' for other networks, for a number, and for the name of a layer of the pooling on top.
+    """
+    on_top = not isinstance(lowest, str) or lowest in ("", "preL2", "postL2") or ":" in lowest
+    return "" if on_top or not is_torch_id(net_id) else str(lowest)
+
+
 def load_torch_network(
-    net_id: str, layer: str | None, *, weights: str | os.PathLike[str] = "pretrained"
+    net_id: str, layer: str | None, *, weights: str | os.PathLike[str] = "pretrained", split: str = ""
 ) -> SimpleNN:
     """A torchvision or timm model up to and with a layer, as a SimpleNN of one layer, for images 0..255, RGB.
+
+    With `split` it has two: before:<split>, and <split> with all that follows.
 
     Args:
         net_id: 'torchvision:NAME' or 'timm:NAME'.
         layer: a module's name, as 'layer3' or 'features.denseblock3'; its output has to be maps.
         weights: 'pretrained' takes the library's default ones from its cache, or downloads them; 'random'
             makes some; else a file of a state dict of the whole model (.pth, .safetensors).
+        split: the name of a module, or '' for one layer.
 
     Raises:
         ArgumentError: no such library, model or layer. DownloadError: the weights cannot be had.
@@ -47,14 +59,15 @@ def load_torch_network(
     if layer is None:
         raise ArgumentError(f"netID {net_id!r} needs a layerName, as 'layer3': where its maps are taken")
     state, preprocessing = _state(library, model, weights)
-    made = backbone_layer(library, model, layer, state, preprocessing)
+    parts = ("before", "from") if split else ("",)
+    made = [backbone_layer(library, model, layer, state, preprocessing, split, part) for part in parts]
     pixel = np.array(preprocessing.mean, dtype=np.float32) / np.float32(preprocessing.scale)
     normalization = {
         "averageImage": np.broadcast_to(pixel, (1, 1, 3)).copy(),
         "imageSize": np.array([[float(SIDE), float(SIDE), 3.0]]),
     }
     source = weights if weights in ("pretrained", "random") else os.path.basename(os.fspath(weights))
-    return SimpleNN([made], {"normalization": normalization, "source": f"{net_id} ({source})"}).eval()
+    return SimpleNN(made, {"normalization": normalization, "source": f"{net_id} ({source})"}).eval()
 
 
 def _state(library: str, model: str, weights: str | os.PathLike[str]) -> tuple[dict[str, Any], Preprocessing]:

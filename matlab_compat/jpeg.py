@@ -37,14 +37,20 @@ _PADDING = b"\xff\xd9" * 0x8000  # end-of-image markers, longer than the longest
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a file. Raises ImageReadError, which names it, if it cannot be read or is empty."""
+    """The bytes of a file. Raises ImageReadError, which names it, if it cannot be read, is empty, or changes
+    while it is read (half of an old picture and half of a new one would be a picture, too).
+    """
     try:
         with open(path, "rb") as file:
+            before = os.fstat(file.fileno())
             data = file.read()
+            after = os.fstat(file.fileno())
     except OSError as error:
         raise ImageReadError(f"{os.fspath(path)}: cannot be opened: {error.strerror or error}") from error
     if not data:
         raise ImageReadError(f"{os.fspath(path)}: the file is empty")
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise ImageReadError(f"{os.fspath(path)}: it changed while it was read")
     return data
 
 

@@ -15,7 +15,7 @@ from matlab_compat.mat_hdf5_chunks import read_chunks
 CHECKED_BYTES = 1 << 20
 MAX_PACKING = 1040  # gzip packs no tighter: a claim beyond it is a lie
 FREE_BYTES, FREE_VALUES = 64 << 20, 10_000
-BYTES_A_VALUE = 64  # in the file: the header of an HDF5 object alone is longer
+BYTES_A_VALUE = 8  # in the file: a reference; all empty elements of cells refer to one "canonical empty"
 TEXT = h5t.py_create(np.dtype("S256"))
 
 
@@ -27,33 +27,33 @@ class Budget:
         self.values = FREE_VALUES + size // BYTES_A_VALUE
         self.nbytes = FREE_BYTES + size * MAX_PACKING
 
-    def take_value(self) -> None:
-        """One more value is read."""
+    def take(self, nbytes: int) -> None:
+        """One more value of so many bytes is read."""
         self.values -= 1
-        self._check()
-
-    def take_bytes(self, count: int) -> None:
-        """So many bytes more are read."""
-        self.nbytes -= count
-        self._check()
-
-    def _check(self) -> None:
+        self.nbytes -= nbytes
         if self.values < 0 or self.nbytes < 0:
             raise MatFileError("it refers to the same values again and again: the file is corrupted")
 
 
 def claim_problem(dataset: h5d.DatasetID, itemsize: int, size: int) -> str:
     """Why a data set is not read: a claim that a file of `size` bytes cannot keep, data elsewhere; or ''."""
-    layout = dataset.get_create_plist()
-    if layout.get_external_count() or layout.get_layout() == h5d.VIRTUAL:
+    if dataset.get_offset() is None and _is_elsewhere(dataset):
         return "a dataset keeps its data in other files, which are not read"
-    claimed, kept = math.prod(dataset.shape or ()) * itemsize, min(dataset.get_storage_size(), size)
-    if claimed > CHECKED_BYTES and claimed > MAX_PACKING * kept:
+    claimed = math.prod(dataset.shape or ()) * itemsize
+    if claimed <= CHECKED_BYTES:
+        return ""
+    kept = min(dataset.get_storage_size(), size)
+    if claimed > MAX_PACKING * kept:
         return (
             f"a dataset of shape {dataset.shape} claims {claimed:,} bytes where the file keeps {kept:,}: "
             "the file is corrupted"
         )
     return ""
+
+
+def _is_elsewhere(dataset: h5d.DatasetID) -> bool:
+    layout = dataset.get_create_plist()
+    return bool(layout.get_external_count()) or layout.get_layout() == h5d.VIRTUAL
 
 
 class Node:
@@ -147,9 +147,11 @@ class Node:
         return h5py.Dataset(self.id)[()]
 
     def _check_claim(self, itemsize: int) -> None:
-        if problem := claim_problem(self.id, itemsize, self.budget.size):
+        claimed = math.prod(self.shape) * itemsize
+        small_and_here = claimed <= CHECKED_BYTES and self.id.get_offset() is not None
+        if not small_and_here and (problem := claim_problem(self.id, itemsize, self.budget.size)):
             raise MatFileError(problem)
-        self.budget.take_bytes(math.prod(self.shape) * itemsize)
+        self.budget.take(claimed)
 
 
 @lru_cache

@@ -63,7 +63,8 @@ class Mat73File:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise MatFileError(f"values are nested more than {MAX_DEPTH} deep: the file is corrupted")
-        node.budget.take_value()
+        if not node.is_dataset:  # a data set is counted where it is read
+            node.budget.take(0)
         value = self._dispatch(node, node.text("MATLAB_class"))
         self._depth -= 1
         return value

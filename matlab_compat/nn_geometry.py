@@ -11,6 +11,7 @@ from torch import Tensor
 
 from matlab_compat.errors import ArgumentError
 
+LARGEST = 2**16  # of a stride, pad or window: a larger one is damage, and would take all memory
 Numbers = int | float | Sequence[float] | np.ndarray | Tensor
 
 
@@ -40,6 +41,8 @@ def _integers(value: Numbers, name: str, at_least: int) -> list[int]:
         raise ArgumentError(f"{name} is {value!r}: expected integers of at least {at_least}") from None
     if not np.all(numbers == np.floor(numbers)) or np.any(numbers < at_least):
         raise ArgumentError(f"{name} is {numbers.tolist()}: expected integers of at least {at_least}")
+    if np.any(numbers > LARGEST):
+        raise ArgumentError(f"{name} is {numbers.tolist()}: more than {LARGEST} pixels make no sense")
     return [int(number) for number in numbers]
 
 

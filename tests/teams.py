@@ -32,16 +32,15 @@ def run_team(
     *args: Any,
     environment: Mapping[str, str] | None = None,
     timeout: float = 120,
+    store: Any = None,
 ) -> list[Ended]:
     """Runs work(*args) in `size` processes of one job, as torchrun would; how each of them ended.
 
     work: a function of a module. They meet at a store that this process holds, as torchrun's agent does.
     """
-    from torch.distributed import TCPStore
-
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    store = store or meeting_place()
     started = []
     for rank in range(size):
         settings = {
@@ -61,6 +60,13 @@ def run_team(
         for process, _ in started:
             process.kill()
             process.join()
+
+
+def meeting_place() -> Any:
+    """A store where processes meet."""
+    from torch.distributed import TCPStore
+
+    return TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
 
 
 def values(ended: list[Ended]) -> list[Any]:

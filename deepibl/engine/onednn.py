@@ -37,9 +37,11 @@ def available() -> str:
 def instructions(precision: str = "fp32") -> str:
     """The best instructions for a precision that oneDNN may use here: AMX, AVX-512 bf16, AVX-512, AVX2.
 
-    '' if none; for bf16 that means it would only be emulated. $DNNL_MAX_CPU_ISA, oneDNN's own limit, counts.
+    '' if none; for bf16 that means it would only be emulated. oneDNN's own limit,
+    $ONEDNN_MAX_CPU_ISA or by its older name $DNNL_MAX_CPU_ISA, counts.
     """
-    limit = os.environ.get("DNNL_MAX_CPU_ISA", "ALL").upper()
+    asked = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "ALL"
+    limit = asked.upper()
     amx = _has("_is_amx_tile_supported") and limit in ("ALL", "DEFAULT", "AVX512_CORE_AMX")
     wide = _has("_is_avx512_supported") and (limit in ("ALL", "DEFAULT") or limit.startswith("AVX512"))
     if precision == "bf16":

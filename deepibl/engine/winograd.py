@@ -28,7 +28,9 @@ POINTS = (0.0, 5 / 8, -5 / 8, 3 / 2, -3 / 2)
 TILE, WINDOW = 4, 6  # output and input pixels of a tile, a side
 NUMBERS = WINDOW * WINDOW
 STRIP_TILES = 96  # at a time: at least a row of tiles; 7 MB of transformed input with 512 channels
-LEAST = 48  # channels, below which the transforms cost more than the products save
+LEAST = (
+    96  # channels, below which the transforms cost more than the products save (benchmarks/convolution.py)
+)
 
 
 class Transforms(NamedTuple):
@@ -67,9 +69,10 @@ def _both_dimensions(matrix: np.ndarray) -> Tensor:
 
 def transformed_filters(weight: Tensor) -> Tensor:
     """Filters (K, C, 3, 3) as (36 * K, C, 1, 1), number by number: weights of 36 groups of 1 x 1 filters."""
-    matrix = torch.from_numpy(transforms().filter)
-    numbers = torch.einsum("ai,kcij,bj->abkc", matrix, weight.detach().double(), matrix)
-    return numbers.reshape(NUMBERS * weight.shape[0], weight.shape[1], 1, 1).to(weight.dtype)
+    matrix = transforms().filter
+    both = torch.from_numpy(np.kron(matrix, matrix))  # (36, 9)
+    numbers = both @ weight.detach().reshape(-1, both.shape[1]).double().t()  # (36, K*C)
+    return numbers.to(weight.dtype).reshape(NUMBERS * weight.shape[0], weight.shape[1], 1, 1)
 
 
 class WinogradConvolution:

@@ -28,18 +28,19 @@ def loadNet(
     paths: Any = None,
     stand_in: str | None = None,
     weights: str = "pretrained",
+    split: str = "",
 ) -> SimpleNN:
     """A pretrained network, cropped after a layer.
 
     netID: vd16, vd19, caffe, places, or the name of a .mat file in localPaths' pretrainedCNNs; or a library
     and its model, as 'torchvision:resnet50'. layerName: the last layer to keep (default: all). paths: what
-    localPaths takes. stand_in, weights: see `pretrained.load_pretrained`.
+    localPaths takes. stand_in, weights, split: see `pretrained.load_pretrained`.
 
     Ported from: netvlad/loadNet.m
     """
     layer = None if layerName == "_relja_none_" else layerName
     folder = localPaths(paths).pretrainedCNNs if not is_torch_id(netID) else ""
-    return load_pretrained(netID, layer, folder=folder, stand_in=stand_in, weights=weights)
+    return load_pretrained(netID, layer, folder=folder, stand_in=stand_in, weights=weights, split=split)
 
 
 def addLayers(net: SimpleNN, opts: Any, dbTrain: Any, *, paths: Any = None) -> SimpleNN:

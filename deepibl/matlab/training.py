@@ -19,6 +19,7 @@ import torch
 
 from deepibl.matlab.networks import addLayers, loadNet
 from deepibl.paths import localPaths
+from deepibl.torch_network import split_for
 from deepibl.trainers import TRAINERS
 from deepibl.training.events import TrainingListener
 from deepibl.training.options import OPTION_NAMES, TrainingOptions
@@ -84,14 +85,17 @@ def _train(
     where = localPaths(paths)
 
     def build(opts: TrainingOptions) -> SimpleNN:
-        net = loadNet(opts.netID, opts.layerName, paths=where, stand_in=stand_in, weights=weights)
+        split = split_for(opts.netID, opts.backPropToLayer)
+        net = loadNet(
+            opts.netID, opts.layerName, paths=where, stand_in=stand_in, weights=weights, split=split
+        )
         used = {**vars(opts), "useGPU": opts.useGPU and torch.cuda.is_available()}
         return addLayers(net, used, db_train, paths=where)
 
     course = Course(
         TRAINERS[name], db_train, db_val, build, where.outPrefix, generator, keep_momentum, restart
     )
-    given = _given(args, kwargs)
+    given = exact_options(args, kwargs)
     if listeners is None:
         from deepibl.training.console import usual_listeners
 
@@ -99,7 +103,7 @@ def _train(
     return run_session(course, given, listeners).options.sessionID
 
 
-def _given(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that the caller gave, under their exact names."""
+def exact_options(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a caller gave, under their exact names; ArgumentError for an unknown one."""
     found = options(dict.fromkeys((*OPTION_NAMES, *SPEED_OPTION_NAMES), _NOT_GIVEN), args, kwargs)
     return {name: value for name, value in vars(found).items() if value is not _NOT_GIVEN}

@@ -31,7 +31,7 @@ from deepibl.page.places import EXTENTS, SIDES, Places, as_image
 from deepibl.page.refusal import answer_errors
 from deepibl.page.upload import Upload
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 PARTS = ("photo", "place")
 _STATIC = Path(__file__).parent / "static"
 _DEFAULT_TOP = 5
@@ -46,7 +46,6 @@ def create_app(
     limits: Limits | None = None,
     hosts: Sequence[str] = LOOPBACK,
     index_name: str = "",
-    start_worker: bool = True,
 ) -> FastAPI:
     """The application for one index and its network.
 
@@ -57,8 +56,7 @@ def create_app(
 
     @asynccontextmanager
     async def living(app: FastAPI) -> AsyncIterator[None]:
-        if start_worker:
-            desk.worker.start()
+        desk.worker.start()
         yield
         desk.worker.stop()
 

@@ -19,7 +19,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-_DISCARDED_BYTES, _DISCARDED_SECONDS = 80_000_000, 10.0
+_DISCARDED_BYTES, _DISCARDED_SECONDS = 80_000_000, 20.0
 
 
 class Guard:

@@ -35,7 +35,7 @@ def allowed_hosts(host: str, names: Sequence[str]) -> list[str]:
             f"--host {host} lets other machines reach the page, which asks for no password: if that is "
             "wanted, say by which name or address they reach it, e.g. --allow-host 192.168.1.5"
         )
-    return [*LOOPBACK, *dict.fromkeys(names)]
+    return [*LOOPBACK, *dict.fromkeys(map(_in_an_address, names))]
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -61,8 +61,12 @@ def listen(host: str, port: int) -> socket.socket:
 def address_of(listener: socket.socket, names: Sequence[str] = ()) -> str:
     """The page's address for a browser; names: what other machines call this one, the first is shown."""
     host, port = listener.getsockname()[:2]
-    host = names[0] if names else host
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    return f"http://{_in_an_address(names[0] if names else host)}:{port}/"
+
+
+def _in_an_address(host: str) -> str:
+    """A host as it stands in addresses and Host headers: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def serve(

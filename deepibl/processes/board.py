@@ -10,15 +10,17 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from deepibl.errors import ProcessError
 from matlab_compat.errors import ArgumentError
 
-BEAT = 2.0  # seconds between signs of life
+BEAT = 2.0  # seconds between signs of life, at most
 PATIENCE = "DEEPIBL_LOST_AFTER"  # environment: seconds of silence after which a process counts as lost
 PATIENCE_SECONDS = 90.0
 JOIN_SECONDS = 300.0
+PIECE = 2 * 2**20  # characters: torch's store refuses values of more than 8 MB
 AGAIN = "Start the same command again, with any number of processes: it goes on from what is on the disk"
 
 
@@ -29,6 +31,7 @@ class Board:
         self.store, self.rank, self.size, self.patience = store, rank, size, patience
         self._seen: dict[int, tuple[str, float]] = {}
         self._left = threading.Event()
+        self._pause = min(BEAT, patience / 5)
         self._ends = 0
         self.post(f"who/{rank}", f"process {rank} of {size} (pid {os.getpid()} on {socket.gethostname()})")
         self._beat_once(0)
@@ -36,11 +39,18 @@ class Board:
 
     def post(self, key: str, text: str) -> None:
         """Leaves a text for the others."""
-        self._ask(lambda: self.store.set(key, text))
+        pieces = [text[at : at + PIECE] for at in range(0, len(text), PIECE)] or [""]
+        for number, piece in enumerate(pieces[1:], 1):
+            self._set(f"{key}+{number}", piece)
+        self._set(key, f"{len(pieces)}:{pieces[0]}")  # the last: whoever finds it finds the others
 
     def peek(self, key: str) -> str | None:
         """A text, if it is there."""
-        return self._ask(lambda: self.store.get(key).decode() if self.store.check([key]) else None)
+        found = self._get(key)
+        if found is None:
+            return None
+        count, _, text = found.partition(":")
+        return text + "".join(self._get(f"{key}+{number}") or "" for number in range(1, int(count)))
 
     def read(self, key: str, writer: int, while_waiting: Callable[[], Any] | None = None) -> str:
         """The text that process `writer` leaves; waits for it as long as that process lives."""
@@ -48,7 +58,7 @@ class Board:
         while (text := self.peek(key)) is None:
             if while_waiting is not None:
                 while_waiting()
-            if time.monotonic() - looked > BEAT / 2:
+            if time.monotonic() - looked > self._pause:
                 looked = time.monotonic()
                 self._require_life(writer, key)
             time.sleep(pause)
@@ -56,8 +66,10 @@ class Board:
         return text
 
     def remove(self, key: str) -> None:
-        """Takes a text away."""
-        self._ask(lambda: self.store.delete_key(key))
+        """Takes a text away, if it is there."""
+        count = int((self._get(key) or "0").partition(":")[0])
+        for name in [key, *(f"{key}+{number}" for number in range(1, count))] if count else []:
+            self._ask(partial(self.store.delete_key, name))
 
     def first(self, what: str) -> bool:
         """Whether this is the first process that asks so."""
@@ -105,7 +117,7 @@ class Board:
 
     def _beat(self) -> None:
         number = 0
-        while not self._left.wait(BEAT):
+        while not self._left.wait(self._pause):
             number += 1
             try:
                 self._beat_once(number)
@@ -114,6 +126,12 @@ class Board:
 
     def _beat_once(self, number: int) -> None:
         self.post(f"beat/{self.rank}", str(number))
+
+    def _set(self, key: str, text: str) -> None:
+        self._ask(lambda: self.store.set(key, text))
+
+    def _get(self, key: str) -> str | None:
+        return self._ask(lambda: self.store.get(key).decode() if self.store.check([key]) else None)
 
     def _ask(self, request: Callable[[], Any]) -> Any:
         from torch.distributed import DistError
@@ -136,7 +154,9 @@ def join() -> Board:
     try:
         seconds = float(patience)
     except ValueError:
-        raise ArgumentError(f"{PATIENCE} is {patience!r}, not a number of seconds") from None
+        seconds = 0.0
+    if not seconds > 0:
+        raise ArgumentError(f"{PATIENCE} is {patience!r}, not a number of seconds above 0")
     try:
         store, rank, size = next(rendezvous("env://", timeout=timedelta(seconds=JOIN_SECONDS)))
     except (RuntimeError, ValueError) as error:
@@ -145,4 +165,6 @@ def join() -> Board:
             f"process {os.environ['RANK']} of {os.environ['WORLD_SIZE']} could not meet the others at "
             f"{where}: {str(error).splitlines()[0]}. Start all of them, as torchrun does, or unset WORLD_SIZE"
         ) from error
-    return Board(PrefixStore("deepibl", store), rank, size, seconds)
+    # torchrun's store outlives its processes: started again by it (--max-restarts), they use other keys
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return Board(PrefixStore(f"deepibl/{size}/{attempt}", store), rank, size, seconds)

@@ -22,6 +22,7 @@ import multiprocessing
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -214,7 +215,13 @@ def _take_all(
         with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
             jobs = [pool.submit(_take_chunk_alone, root, chunk, seed, zone) for chunk in chunks]
             for job, chunk in zip(jobs, chunks, strict=True):
-                job.result()
+                try:
+                    job.result()
+                except BrokenProcessPool:
+                    raise DatasetError(
+                        f"a process that draws photos into {root} was lost (killed, or out of memory?); the "
+                        "same command goes on with what is missing, and with fewer workers needs less memory"
+                    ) from None
                 meter.advance(len(chunk))
 
 

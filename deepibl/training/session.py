@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from deepibl import processes
 from deepibl.checkpoints import NO_STATE, SessionFiles, unfinished_session, write_json
 from deepibl.errors import SessionError
 from deepibl.feature_cache import initial_names
-from deepibl.feature_shards import require_visible
 from deepibl.network_prepare import prepare_for_training
 from deepibl.objectives import ObjectiveMaker
 from deepibl.processes import Team
@@ -23,8 +22,7 @@ from deepibl.training.request import FREE_OPTIONS, Request
 from deepibl.training.speed import SpeedOptions, saved_speed
 from deepibl.training.state import TrainingState, restore, take_momentum
 from deepibl.training.step import Stepper
-from deepibl.training.together import Leading, follow, leading, tools_of
-from matlab_compat import matfile
+from deepibl.training.together import Leading, follow, leading, read_start, tools_of
 from matlab_compat.damage import damage_as
 from matlab_compat.errors import ArgumentError
 from matlab_compat.relja import relja_randomHex
@@ -104,7 +102,7 @@ def _lead(
     with files.locked():
         state = _state_to_begin_with(course, files, options, speed, given, request)
         files.remove_leftovers()
-        _tell_start(others, files, state)
+        others.begin(files, state)
         if state.complete and not files.unfinished.exists():
             _log.info("session %s is complete: nothing to do", files.session)
             return state
@@ -116,33 +114,10 @@ def _lead(
     return state
 
 
-def _tell_start(others: Leading, files: SessionFiles, state: TrainingState) -> None:
-    """Gives the other processes the network and the options, by a file."""
-    if others.team.size == 1:
-        return
-    variables = state.to_matlab()
-    matfile.save(files.start, {name: variables[name] for name in ("net", "opts")})
-    names = {"prefix": files.prefix, "session": files.session}
-    others.begin({**names, "speed": asdict(state.speed), "size": files.start.stat().st_size})
-    files.start.unlink()
-
-
 def _follow(course: Course, use_gpu: bool, team: Team) -> TrainingState:
     """The session as the processes beyond the first take part in it: a state with the network alone."""
-    start = team.lead(dict)
-    files = SessionFiles(start["prefix"], start["session"])
-    found: dict[str, Any] = {}
-
-    def read() -> None:
-        require_visible(files.start, start["size"])
-        found.update(matfile.load(files.start, ["net", "opts"]))
-
-    team.gather(read)
-    team.connect()
-    options = TrainingOptions.from_mapping(found["opts"])
-    options = replace(options, sessionID=files.session, outPrefix=files.prefix, useGPU=use_gpu)
-    net = SimpleNN.from_matlab(found["net"])
-    state = _state(course, options, SpeedOptions().changed(start["speed"]), net, {})
+    options, speed, net = read_start(team)
+    state = _state(course, replace(options, useGPU=use_gpu), speed, net, {})
     sets = (course.train_set, course.val_set)
     with tools_of(state, course.trainer.objective(options), sets, TrainingListener(), team) as tools:
         follow(team, tools)
@@ -291,7 +266,7 @@ def _state(
     net = net.to("cuda" if options.useGPU and torch.cuda.is_available() else "cpu")
     return TrainingState(
         options,
-        Stepper(net, first, options.fixLayers, dict(momentum), speed.trainPrecision),
+        Stepper(net, first, options.fixLayers, dict(momentum), speed.trainPrecision, speed.trainEngine),
         rng() if course.generator is None else course.generator,
         [np.zeros(0, dtype=np.int64) for _ in range(course.train_set.numQueries)],
         speed,

@@ -10,26 +10,32 @@ Features and files of the session lie on a file system that all processes see.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from deepibl import processes
+from deepibl.checkpoints import SessionFiles
 from deepibl.describe import exact_products
 from deepibl.feature_cache import FeatureMaker
+from deepibl.feature_shards import require_visible
 from deepibl.mining import MinedTuple
 from deepibl.objectives import Objective, TupleOutcome
 from deepibl.processes.team import ALONE, Team
 from deepibl.training.events import TrainingListener
 from deepibl.training.gradients import TupleGradients
+from deepibl.training.options import TrainingOptions
 from deepibl.training.reader import TupleReader
+from deepibl.training.speed import SpeedOptions
 from deepibl.training.state import TrainingState
 from deepibl.training.step import Stepper
 from deepibl.training.trunk import open_trunk
 from deepibl.trunk_cache import TrunkCache
+from matlab_compat import matfile
 from matlab_compat.errors import MatlabCompatError
+from matlab_compat.simplenn import SimpleNN
 
 
 @dataclass(frozen=True)
@@ -105,12 +111,17 @@ class Leading:
         self._tools: Tools | None = None
         self._changed = False
 
-    def begin(self, start: Mapping[str, Any]) -> None:
-        """Tells the others how the training begins, and waits until they have read it and are connected."""
-        if self.team.size > 1:
-            self.team.lead(lambda: dict(start))
-            self.team.gather(lambda: None)
-            self.team.connect()
+    def begin(self, files: SessionFiles, state: TrainingState) -> None:
+        """Gives the others network and options, by a file, and waits until they have read it."""
+        if self.team.size == 1:
+            return
+        variables = state.to_matlab()
+        matfile.save(files.start, {name: variables[name] for name in ("net", "opts")})
+        start = {"prefix": files.prefix, "session": files.session, "speed": asdict(state.speed)}
+        self.team.lead(lambda: {**start, "size": files.start.stat().st_size})
+        self.team.gather(lambda: None)
+        self.team.connect()
+        files.start.unlink()
 
     def share(self, tools: Tools) -> Tools:
         """Tools that make all processes work."""
@@ -150,6 +161,23 @@ def leading(team: Team) -> Iterator[Leading]:
             _end(team, error)
             raise
         _end(team, None)
+
+
+def read_start(team: Team) -> tuple[TrainingOptions, SpeedOptions, SimpleNN]:
+    """What process 0 tells the others at the beginning (`Leading.begin`)."""
+    start = team.lead(_nobody)
+    files = SessionFiles(start["prefix"], start["session"])
+    found: dict[str, Any] = {}
+
+    def read() -> None:
+        require_visible(files.start, start["size"])
+        found.update(matfile.load(files.start, ["net", "opts"]))
+
+    team.gather(read)
+    team.connect()
+    options = TrainingOptions.from_mapping(found["opts"])
+    options = replace(options, sessionID=files.session, outPrefix=files.prefix)
+    return options, SpeedOptions().changed(start["speed"]), SimpleNN.from_matlab(found["net"])
 
 
 def follow(team: Team, tools: Tools) -> None:

@@ -1,5 +1,6 @@
 """The original's descriptors under every engine and precision, each within its own tolerance."""
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,35 +10,52 @@ import torch.nn.functional as F
 
 import deepibl.network_layers  # noqa: F401  # registers NetVLAD's layers
 from deepibl.describe import describe_prepared, inference
-from deepibl.engine import choose_engine, onednn
+from deepibl.engine import ENGINES, choose_engine, onednn
+from deepibl.engine.cuda import PRECISIONS
 from matlab_compat import matfile
 from matlab_compat.layout import maps_to_torch
 from matlab_compat.simplenn import SimpleNN
 from tests.golden_data import golden_files, golden_id
 from tests.tolerances import TOL, assert_close
 
-ENGINES = ["torch", "fused", *(["openvino"] if find_spec("openvino") else [])]
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+# engine -> its precisions, by device; docs/performance.md has them with their tolerances
+ON_A_CPU = {name: ("fp32", "bf16") for name in ENGINES if name not in ("auto", "cuda")}
+ON_A_GPU = {"torch": ("fp32", "bf16"), "cuda": tuple(PRECISIONS)}
+WAYS = [
+    *((name, precision, "cpu") for name, several in ON_A_CPU.items() for precision in several),
+    *(
+        pytest.param(name, precision, "cuda", marks=pytest.mark.gpu)
+        for name, several in ON_A_GPU.items()
+        for precision in several
+    ),
+]
+LIMITS = {"bf16": "golden bf16", "fp16": "golden bf16", "tf32": "golden tf32"}
 
 
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("engine", "precision", "device"), WAYS)
 @pytest.mark.parametrize("path", golden_files("nets/net_*.mat"), ids=golden_id)
 def test_descriptors_equal_the_original(path: Path, engine: str, precision: str, device: str) -> None:
-    name = "cuda" if device == "cuda" and engine == "fused" else engine
-    if name == "openvino" and device == "cuda":
-        pytest.skip("OpenVINO computes on the CPU")
-    if name != "torch" and device == "cpu" and (onednn.available() or not onednn.instructions(precision)):
+    if engine == "openvino" and not find_spec("openvino"):
+        pytest.skip("needs OpenVINO")
+    if engine != "torch" and device == "cpu" and (onednn.available() or not onednn.instructions(precision)):
         pytest.skip(f"no fused {precision} on this processor")
     content = matfile.load(path)
     net = SimpleNN.from_matlab(content["net"])
     want = torch.from_numpy(content["feats"].T.copy())
     with inference(net, device) as where:
         x = maps_to_torch(content["x"]).to(where)
-        got = describe_prepared(net, x, precision, choose_engine(net, name, precision, where)).cpu()
+        got = describe_prepared(net, x, precision, choose_engine(net, engine, precision, where)).cpu()
     if precision == "fp32":
         assert_close(got, want, "net")
     else:
         distance = float((1 - F.cosine_similarity(got.double(), want.double())).max())
-        assert distance <= TOL["golden bf16"]
+        assert distance <= TOL[LIMITS[precision]]
+
+
+def test_the_documents_table_is_that_of_the_tests() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "performance.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) (\w+) (cpu|cuda) \| (\S+) ", page, re.MULTILINE)
+    ways = [tuple(getattr(way, "values", way)) for way in WAYS]
+    assert sorted(row[:3] for row in rows) == sorted(ways)
+    for _, precision, _, limit in rows:
+        assert float(limit) == TOL["net" if precision == "fp32" else LIMITS[precision]]

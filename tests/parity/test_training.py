@@ -185,3 +185,15 @@ def test_pick_best_net_prints_the_originals_table(outcome, capsys):
         for got, layer in zip(net, best, strict=True):
             for a, b in zip(got.weights, layer.weights, strict=True):
                 assert a is None or error(a.detach(), b.detach()) <= TOL["trajectory"]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("path", RUNS, ids=golden_id)
+def test_every_loss_and_weight_follows_the_original_on_a_gpu(path, tmp_path):
+    on_gpu = run(path, tmp_path, GOLDEN, useGPU=True)
+    assert on_gpu.watch.state.net[0].weight.is_cuda
+    for got, batch in zip(on_gpu.watch.batches, items(on_gpu.want["batches"]), strict=True):
+        assert_close([got["report"].loss], [scalar(batch["loss"])], "trajectory")
+        weights = {key: weight.cpu() for key, weight in got["weights"].items()}
+        for have, want in tensors(on_gpu, weights, batch["weights"]):
+            assert error(have, want) <= TOL["trajectory"]

@@ -146,10 +146,11 @@ class Killing:
 
 def contents(folder: Path) -> dict[str, str]:
     """A digest of every file by its name; hidden ones, locks and unfinished ones (.part) are not results."""
+    names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return {
-        path.relative_to(folder).as_posix(): _digest(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.startswith(".") and not path.name.endswith(UNFINISHED)
+        name.as_posix(): _digest(folder / name)
+        for name in names
+        if not any(part.startswith(".") for part in name.parts) and not name.name.endswith(UNFINISHED)
     }
 
 

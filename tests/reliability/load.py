@@ -72,8 +72,8 @@ class Outcome:
     def __str__(self) -> str:
         ended = ", ".join(f"{name}: {count}" for name, count in sorted(self.ended.items()))
         return (
-            f"{len(self.seconds) / max(self.wall, 1e-9):.1f} answers/s, p50 {self.percentile(50):.0f} ms, "
-            f"p99 {self.percentile(99):.0f} ms, most {self.percentile(100):.0f} ms; {ended}"
+            f"{len(self.seconds) / max(self.wall, 1e-9):.1f} answers/s, p50 {self.percentile(50):.1f} ms, "
+            f"p99 {self.percentile(99):.1f} ms, most {self.percentile(100):.0f} ms; {ended}"
         )
 
 

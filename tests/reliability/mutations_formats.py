@@ -14,10 +14,26 @@ from typing import Any
 import h5py
 import numpy as np
 
+from deepibl import index_file
+from deepibl.tensor_file import map_tensors, write_tensors
 from tests.reliability.mutations import mutate_bytes
 from tests.reliability.mutations_text import json_text, mutate_json
 
 MAT5_HEADER = 128
+INDEX_STRINGS = (
+    "",
+    "x",
+    "33N",
+    "99X",
+    "-1",
+    "1e9",
+    "nan",
+    "ivfpq",
+    "hnsw",
+    "exact",
+    "deepibl-index/1",
+    "a" * 999,
+)
 
 
 def inside_mat5(random: Random, data: bytes) -> bytes:
@@ -63,6 +79,30 @@ def inside_safetensors(random: Random, data: bytes) -> bytes:
     text = json_text(header)
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + data[8 + length :]
+
+
+def inside_index(random: Random, data: bytes) -> bytes:
+    """An index whose checksums are right, of strings or numbers that are not: what a hostile hand makes."""
+    path = Path("changed.idx")
+    path.write_bytes(data)
+    tensors, strings = map_tensors(path)
+    tensors = {name: np.array(array) for name, array in tensors.items()}
+    # faiss trusts what it reads: a structure that was made to do harm is not kept from it (docs/unknowns.md)
+    name = random.choice([name for name in tensors if name != "structure"])
+    if random.random() < 0.5:
+        strings[random.choice(list(strings))] = random.choice(INDEX_STRINGS)
+    elif random.random() < 0.5:
+        odd = random.choice((tensors[name][:1], tensors[name].astype(np.float32), tensors[name].T))
+        tensors[name] = np.ascontiguousarray(odd)
+    else:
+        flat = tensors[name].reshape(-1).view(np.uint8)
+        flat[:] = np.frombuffer(mutate_bytes(random, flat.tobytes()).ljust(flat.size)[: flat.size], np.uint8)
+    if strings.get("format") == index_file.FORMAT:
+        checksums = {name: index_file._digest(array) for name, array in tensors.items()}
+        strings["checksums"] = json.dumps(checksums)
+        strings["header_checksum"] = index_file._header_digest(tensors, strings)
+    write_tensors(path, tensors, strings)
+    return path.read_bytes()
 
 
 def inside_json(random: Random, data: bytes) -> bytes:

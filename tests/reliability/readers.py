@@ -17,6 +17,7 @@ from tests.reliability.bad_readers import BAD_READERS
 from tests.reliability.mutations import Mutation, mutate_bytes
 from tests.reliability.mutations_formats import (
     inside_hdf5,
+    inside_index,
     inside_json,
     inside_mat5,
     inside_safetensors,
@@ -205,6 +206,7 @@ def read_report(path: Path) -> object:
 BYTES: Sequence[Mutation] = (mutate_bytes,)
 MAT5: Sequence[Mutation] = (mutate_bytes, inside_mat5, inside_mat5)
 HDF5: Sequence[Mutation] = (mutate_bytes, inside_hdf5, inside_hdf5)
+INDEX: Sequence[Mutation] = (mutate_bytes, inside_safetensors, inside_index, inside_index)
 KINDS: dict[str, Kind] = {
     "mat4": Kind(".mat", BYTES, [read_mat]),
     "mat5": Kind(".mat", MAT5, [read_mat]),
@@ -225,7 +227,7 @@ KINDS: dict[str, Kind] = {
     "npy": Kind(".npy", BYTES, [map_features, load_features]),
     "h5": Kind(".h5", HDF5, [load_features, convert_features]),
     "hloc": Kind(".h5", HDF5, [load_features, convert_features]),
-    "index": Kind(".idx", (mutate_bytes, inside_safetensors, inside_safetensors), [use_index]),
+    "index": Kind(".idx", INDEX, [use_index]),
     "paths": Kind(".m", (mutate_text,), [read_paths]),
     "toml": Kind(".toml", (mutate_text,), [read_paths]),
     "script": Kind(".m", (mutate_text,), [read_script]),

@@ -23,8 +23,11 @@ from deepibl.index import PlaceIndex
 from deepibl.network_file import write_network
 from deepibl.networks import read_mat_network
 from deepibl.report.run import collect, write_run
-from scripts.make_released_layout import write_released
+from deepibl.tensor_file import map_tensors, write_tensors
+from matlab_compat import matfile
+from scripts.make_released_layout import FILES, write_released
 from tests.golden_data import GOLDEN
+from tests.reliability.crafted_mat import HAS_MATIO
 from tests.reports import evaluation
 from tests.tiny_training import Workplace
 
@@ -118,7 +121,7 @@ def _mat_files(folder: Path) -> None:
 
 def _class_objects(folder: Path) -> None:
     _copy(folder / "mcos", (UNIT / "matfile_objects").glob("*.mat"))
-    for path in write_released(folder / "made", small=True):
+    for path in write_released(folder / "made", tuple(FILES) if HAS_MATIO else ("struct",), small=True):
         where = "network" if path.stem.endswith("struct") else "mcos"
         path.rename(folder / where / path.name)
     (folder / "made").rmdir()
@@ -177,6 +180,13 @@ def _features(folder: Path) -> None:
     index.save(folder / "index" / "city.idx")
     unknown = PlaceIndex(rows, names, np.full((6, 2), np.nan), "ab" * 32)
     unknown.save(folder / "index" / "unknown.idx")
+    many = np.random.default_rng(1).standard_normal((64, 8), dtype=np.float32)
+    several = PlaceIndex(many, [f"{n}.jpg" for n in range(64)], np.zeros((64, 2)), "ab" * 32, utm_zone="33N")
+    for backend in ("hnsw", "ivfpq"):
+        several.with_backend(backend).save(folder / "index" / f"{backend}.idx")
+    tensors, strings = map_tensors(folder / "index" / "city.idx")
+    old = {name: text for name, text in strings.items() if "checksum" not in name and name != "backend"}
+    write_tensors(folder / "index" / "old.idx", tensors, old | {"format": "deepibl-index/1"})
 
 
 def _texts(folder: Path) -> None:
@@ -204,12 +214,28 @@ def _texts(folder: Path) -> None:
     write_run(collect(evaluation(queries=3, database=4, dim=8)), folder / "json" / "report.json")
 
 
+def _timeless(value: Any, folder: str) -> Any:
+    """Values without the time and folder of this run, so that a case is the same tomorrow."""
+    if isinstance(value, str):
+        return value.replace(folder, "/data")
+    if isinstance(value, dict):
+        kept = {name: item for name, item in value.items() if name != "epochStartTime"}
+        return {name: _timeless(item, folder) for name, item in kept.items()}
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        made = np.empty(value.shape, dtype=object)
+        for at in np.ndindex(*value.shape):
+            made[at] = _timeless(value[at], folder)
+        return made
+    return value
+
+
 def _training(folder: Path) -> None:
     """The state of a training of a moment, and the notes that lie beside unfinished work."""
     (folder / "session").mkdir()
     place = Workplace(folder / "place")
     place.train(sessionID="run", nEpoch=1, saveFrequency=100, compFeatsFrequency=100)
-    shutil.copyfile(place.files("run").latest, folder / "session" / "run_latest.mat")
+    state = _timeless(matfile.load(place.files("run").latest), str(folder))
+    matfile.save(folder / "session" / "run_latest.mat", state)
     (folder / "unfinished").mkdir()
     note = {"session": "run", "command": "train tiny"}
     (folder / "unfinished" / "run_unfinished.json").write_text(json.dumps(note))

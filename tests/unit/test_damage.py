@@ -14,37 +14,25 @@ import pytest
 import torch
 from PIL import Image
 
-from deepibl.checkpoints import unfinished_session
-from deepibl.dataset_folder import read_places
-from deepibl.dbstruct import read_positive_lists
 from deepibl.errors import (
-    ConfigurationError,
     DatasetError,
     FeatureFileError,
     IndexFileError,
-    ReportError,
-    SessionError,
 )
 from deepibl.feature_files import read_features
 from deepibl.feature_hloc import stored_names
 from deepibl.geo import photo_position
-from deepibl.history import History
 from deepibl.images import read_image
 from deepibl.index import PlaceIndex
-from deepibl.migrate import migrate
 from deepibl.network_file import read_network
-from deepibl.notes import read_note
-from deepibl.paths import localPaths
-from deepibl.report.run import read_run
-from deepibl.sessions import read_results
 from deepibl.tensor_file import map_tensors, write_tensors
 from deepibl.torch_checkpoints import read_checkpoint
-from deepibl.trunk_store import FileStore
+from deepibl.torch_file import load_state
 from matlab_compat import matfile
 from matlab_compat.damage import damage_as
-from matlab_compat.errors import ImageReadError, MatFileError, NetworkFormatError
+from matlab_compat.errors import ArgumentError, ImageReadError, MatFileError, NetworkFormatError
+from matlab_compat.nn_conv import vl_nnconv
 from tests.reliability.crafted import CRAFTED
-from tests.tiny_training import Workplace
 
 MAKERS = {maker.__name__: maker for makers in CRAFTED.values() for maker in makers}
 
@@ -81,6 +69,17 @@ def test_values_that_are_referred_to_twice_are_read_twice(tmp_path: Path) -> Non
     first, second = matfile.load(tmp_path / "a.mat")["x"].ravel()
     np.testing.assert_array_equal(first, np.full((3, 2), 7.0))
     np.testing.assert_array_equal(second, first)
+
+
+def test_a_large_cell_of_one_shared_empty_is_read(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.mat", "w") as file:  # as MATLAB writes cell(120, 120)
+        empty = file.create_dataset("#refs#/a", data=np.zeros(2, np.uint64))
+        empty.attrs["MATLAB_class"] = np.bytes_("canonical empty")
+        empty.attrs["MATLAB_empty"] = np.uint8(1)
+        cell = file.create_dataset("x", data=np.full((120, 120), empty.ref), dtype=h5py.ref_dtype)
+        cell.attrs["MATLAB_class"] = np.bytes_("cell")
+    found = matfile.load(tmp_path / "a.mat")["x"]
+    assert found.shape == (120, 120) and all(item.shape == (0, 0) for item in found.ravel())
 
 
 def test_a_sparse_matrix_where_a_number_should_be_is_not_made_dense() -> None:
@@ -128,6 +127,7 @@ def test_the_position_of_a_decompression_bomb_is_an_error_of_ours(tmp_path: Path
         b'{"__metadata__": []}',
         b'{"__metadata__": {"a": 1}}',
         b'{"x": {"dtype": "F32", "shape": [1], "data_offsets": [0]}}',
+        b'{"x": {"dtype": [], "shape": [0], "data_offsets": [0, 0]}}',
         b'{"x": {"dtype": "F99", "shape": [0], "data_offsets": [0, 0]}}',
         b'{"x": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 0]}}',
         b'{"x": {"dtype": "F32", "shape": [4294967296, 4294967296], "data_offsets": [0, 0]}}',
@@ -201,117 +201,32 @@ def test_a_checkpoint_that_contains_itself_ends(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "a.pth")
 
 
+def test_a_checkpoint_of_the_old_form_is_read_and_one_that_claims_4_gb_of_text_is_refused(
+    tmp_path: Path,
+) -> None:
+    state = {"features.0.weight": torch.arange(6.0).reshape(2, 3), "epoch": 3}
+    torch.save(state, tmp_path / "a.pth", _use_new_zipfile_serialization=False)
+    found = load_state(tmp_path / "a.pth")
+    assert found["epoch"] == 3 and torch.equal(found["features.0.weight"], state["features.0.weight"])
+    content = (tmp_path / "a.pth").read_bytes()
+    text = content.index(b"X\x11\x00\x00\x00features.0.weight")
+    (tmp_path / "b.pth").write_bytes(content[: text + 1] + b"\xff\xff\xff\xff" + content[text + 5 :])
+    with pytest.raises(NetworkFormatError, match=r"b\.pth cannot be read as a file of tensors") as caught:
+        load_state(tmp_path / "b.pth")
+    assert not isinstance(caught.value.__cause__, MemoryError)
+
+
 def test_wrappers_around_a_checkpoint_are_taken_off(tmp_path: Path) -> None:
     torch.save({"model": {"net": {"state_dict": {"features.0.weight": torch.zeros(2)}}}}, tmp_path / "a.pth")
     with pytest.raises(NetworkFormatError, match="torchvision's vgg16"):
         read_checkpoint(tmp_path / "a.pth")
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("x = " + "[" * 20000 + "]" * 20000, "nested too deep"),
-        ("paths = 3", "expected a table"),
-        ("x = 3", "paths are strings"),
-    ],
-)
-def test_a_localpaths_toml_that_is_none_is_refused(text: str, message: str, tmp_path: Path) -> None:
-    (tmp_path / "localPaths.toml").write_text(text)
-    with pytest.raises(ConfigurationError, match=rf"localPaths\.toml.*{message}"):
-        localPaths(tmp_path)
-
-
-def test_brackets_without_end_in_a_localpaths_m_are_an_unreadable_line(tmp_path: Path) -> None:
-    (tmp_path / "localPaths.m").write_text("paths.x= " + "(" * 20000 + "'a'" + ")" * 20000 + ";\n")
-    with pytest.raises(ConfigurationError, match=r"line 1: .*nested too deep"):
-        localPaths(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "content", [b"name,lat,lon\n" + b"a" * 200_000 + b",1,2\n", b"name,lat,lon\n\xff,1,2\n"]
-)
-def test_a_csv_that_cannot_be_parsed_is_refused(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_bytes(content)
-    with pytest.raises(DatasetError, match=r"a\.csv is no CSV file in UTF-8"):
-        read_places(tmp_path / "a.csv")
-
-
-def test_lists_of_positives_in_another_encoding_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "p.txt").write_bytes("q0\tdbü\n".encode("latin-1"))
-    with pytest.raises(DatasetError, match=r"p\.txt is no list of positives"):
-        read_positive_lists(tmp_path / "p.txt", ["q0"], ["db"])
-
-
-@pytest.mark.parametrize(
-    "content", [b"[" * 100000 + b"]" * 100000, b"3", b"\xff", b'{"format": "deepibl-report/1"}']
-)
-def test_a_report_that_is_none_is_refused(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "report.json").write_bytes(content)
-    with pytest.raises(ReportError, match=r"report\.json is no report that can be read"):
-        read_run(tmp_path / "report.json")
-
-
-@pytest.mark.parametrize(
-    "content", [b"[]", b"\xff", b"[" * 100000, b'{"session": 3}', b'{"command": "c"}', b""]
-)
-def test_a_note_that_cannot_be_read_is_about_no_session(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "x_unfinished.json").write_bytes(content)
-    assert unfinished_session(f"{tmp_path}/", "c") is None
-    assert isinstance(read_note(tmp_path / "x_unfinished.json"), dict)
-
-
-@pytest.mark.parametrize(
-    "line", [b"\xb2{", b'{"key": "a", "shape": [16], "start": 0, "end": 64}', b"[" * 100000, b"3"]
-)
-def test_a_list_of_maps_that_makes_no_sense_is_begun_anew(line: bytes, tmp_path: Path) -> None:
-    (tmp_path / "maps.jsonl").write_bytes(line + b"\n")
-    (tmp_path / "maps.bin").write_bytes(bytes(64))
-    store = FileStore(tmp_path, torch.float32, 10**6)
-    assert store.used == 0 and store.put("a", torch.ones(3))
-    store.close(keep=True)
-    again = FileStore(tmp_path, torch.float32, 10**6)
-    found = again.get("a")
-    assert found is not None and found.tolist() == [1, 1, 1]
-    again.close(keep=False)
-
-
-DEEP = 3000
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "x= " + "(" * DEEP + "1" + ")" * DEEP,
-        "if x\n" * DEEP + "end\n" * DEEP,
-        "x= 1" + "+1" * DEEP,
-    ],
-)
-def test_a_script_nested_deeper_than_python_is_marked_or_refused(source: str) -> None:
-    pytest.importorskip("tree_sitter_matlab", reason="reading MATLAB scripts needs the extra migrate")
-    try:
-        found = migrate(source + "\ny= 2;\n")
-    except ConfigurationError as error:
-        assert "nested too deep" in str(error) or "no Python" in str(error)
-    else:
-        compile(found.text, "script.py", "exec")
-        assert found.stops and "y = 2" in found.text
-
-
-def test_a_session_whose_curves_are_no_numbers_is_refused(tmp_path: Path) -> None:
-    place = Workplace(tmp_path)
-    files = place.files("run")
-    bad = {"obj": {"train": {"recall": {"a": 1.0}}, "val": {}}, "opts": {}, "auxData": {}}
-    files.latest.parent.mkdir(parents=True)
-    matfile.save(files.latest, {"net": {}, **bad})
-    with pytest.raises(SessionError, match=r"run_latest\.mat is not the state of a training session"):
-        read_results(files)
-
-
-def test_a_test_before_training_without_recall_is_none() -> None:
-    curves = {"recall": np.ones((1, 1)), "rankloss": np.ones((1, 1))}
-    struct_ = {"train": {}, "val": {}, "pretrain": {"val": curves, "train": {}}}
-    assert History.from_matlab(struct_).pretrain is None
-    assert History.from_matlab(struct_ | {"pretrain": {"val": curves, "train": curves}}).pretrain is not None
+def test_a_network_that_pads_or_strides_by_a_billion_is_refused() -> None:
+    x, filters = torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 1, 1)
+    for name in ("pad", "stride", "dilate"):
+        with pytest.raises(ArgumentError, match=rf"{name}.* is .*make no sense"):
+            vl_nnconv(x, filters, None, **{name: 10**9})
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deepibl import pca_files
 from deepibl.features import read_features
 from deepibl.matlab.networks import addPCA
 from deepibl.network_build import add_pooling
@@ -138,3 +139,22 @@ def test_a_network_without_session_is_refused(whiten: Callable[..., SimpleNN]) -
 def test_the_cap_counts_for_what_can_be_determined(whiten: Callable[..., SimpleNN]) -> None:
     with pytest.raises(ArgumentError, match="3 training images determine no more than 2"):
         whiten(nTrainCap=3)
+
+
+def test_after_a_kill_right_behind_the_descriptors_they_are_not_taken_for_another_networks(
+    whiten: Callable[..., SimpleNN], stem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    want = network_id(whiten())
+    for path in Path(stem).parent.iterdir():
+        path.unlink()
+    extract = pca_files.extract_to_file
+
+    def killed(*args: Any, **settings: Any) -> None:
+        extract(*args, **settings)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(pca_files, "extract_to_file", killed)
+        whiten(network(seed=1))
+    assert Path(f"{stem}_traindescs_for_pca.bin").exists()
+    assert network_id(whiten()) == want

@@ -5,8 +5,9 @@ import time
 import pytest
 
 from deepibl import processes
+from deepibl.processes.board import PATIENCE, join
 from matlab_compat.errors import ArgumentError, ImageReadError
-from tests.teams import die, needs_fork, run_team, values
+from tests.teams import die, meeting_place, needs_fork, run_team, values
 
 pytestmark = needs_fork
 
@@ -29,6 +30,15 @@ def test_half_an_environment_is_an_error_that_names_what_is_missing(monkeypatch)
         assert processes.team().size == 1
 
 
+@pytest.mark.parametrize("patience", ["soon", "0", "nan"])
+def test_a_patience_that_is_no_time_is_an_error(monkeypatch, patience):
+    settings = {"WORLD_SIZE": 2, "RANK": 0, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 1, PATIENCE: patience}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, str(value))
+    with pytest.raises(ArgumentError, match=f"{PATIENCE} is '{patience}', not a number of seconds above 0"):
+        join()
+
+
 def talk() -> list:
     team = processes.team()
     said = team.lead(lambda: {"by": team.rank})
@@ -42,6 +52,28 @@ def talk() -> list:
 def test_all_learn_what_process_0_says_and_what_each_has_done():
     found = values(run_team(3, talk))
     assert found == [[rank, rank == 0, {"by": 0}, [0, 1, 4]] for rank in range(3)]
+
+
+def say(word) -> list:
+    team = processes.team()
+    return [team.lead(lambda: word), team.gather(lambda: word)]
+
+
+def test_processes_that_torchrun_starts_again_do_not_hear_those_before():
+    store = meeting_place()
+    for attempt, word in enumerate(["first", "second"]):
+        environment = {"TORCHELASTIC_RESTART_COUNT": str(attempt)}
+        found = values(run_team(2, say, word, store=store, environment=environment))
+        assert found == [[word, [word, word]]] * 2
+
+
+def talk_long(count) -> list:
+    text = processes.team().lead(lambda: "é" * count)
+    return [len(text), set(text) == {"é"}, [len(each) for each in processes.team().gather(lambda: text)]]
+
+
+def test_texts_may_be_longer_than_a_value_of_the_store():
+    assert values(run_team(2, talk_long, 3_000_000)) == [[3_000_000, True, [3_000_000] * 2]] * 2
 
 
 def fail_in_turn() -> list:

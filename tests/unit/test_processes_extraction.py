@@ -7,9 +7,11 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from deepibl import feature_shards, processes
 from deepibl import features as features_module
-from deepibl import processes
 from deepibl.dataset_folder import Places, dataset_from_places
+from deepibl.errors import FeatureFileError
+from deepibl.feature_shards import require_visible
 from deepibl.features import extract, extract_to_file
 from deepibl.index import PlaceIndex
 from deepibl.indexing import build_index
@@ -132,6 +134,17 @@ def test_a_lost_process_leaves_what_any_number_can_go_on_with(photos, whole, tmp
     assert 0 < sum(computed for _, computed, _ in found) < 30
     assert out.read_bytes() == (whole / "f.bin").read_bytes()
     assert os.listdir(tmp_path) == ["f.bin"]
+
+
+def test_a_file_that_another_machine_wrote_and_this_one_does_not_see_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(feature_shards, "VISIBLE_SECONDS", 0.2)
+    path = tmp_path / "f.bin.part"
+    with pytest.raises(FeatureFileError, match=r"f\.bin\.part.*no such file: give a path on a file system"):
+        require_visible(path)
+    path.write_bytes(b"abc")
+    require_visible(path, 3)
+    with pytest.raises(FeatureFileError, match="one of 3 bytes, not 4"):
+        require_visible(path, 4)
 
 
 def extract_otherwise(folder, names, out):

@@ -114,6 +114,49 @@ def test_gradients_reach_the_backbone_but_not_its_statistics(weights: Path) -> N
     assert all(torch.equal(a, b) for a, b in zip(before, net.buffers(), strict=True))
 
 
+@pytest.mark.parametrize(
+    ("net_id", "layer", "split"),
+    [
+        ("torchvision:resnet18", "layer3", "layer2"),
+        ("torchvision:resnet18", "layer3", "layer3"),
+        ("torchvision:resnet18", "layer2", "layer2.1.conv1"),
+        ("torchvision:squeezenet1_1", "features.6", "features.4"),
+        ("torchvision:mobilenet_v3_small", "features", "features.4"),
+        ("timm:resnet10t", "layer2", "layer2"),
+    ],
+)
+def test_two_parts_do_what_the_whole_does(net_id: str, layer: str, split: str, tmp_path: Path) -> None:
+    pytest.importorskip(net_id.partition(":")[0])
+    torch.manual_seed(0)
+    net = load_torch_network(net_id, layer, weights="random", split=split)
+    state = {}
+    for part in net:
+        state |= dict(zip(matfile.cell_list(part.fields["weightNames"]), part.weights, strict=True))
+    torch.save(library_state(net_id, state), tmp_path / "whole.pth")
+    whole = load_torch_network(net_id, layer, weights=tmp_path / "whole.pth")
+    assert net.names == [f"before:{split}", split] and len(whole) == 1
+    save_network(add_pooling(net, "max"), tmp_path / "net.mat")
+    again = load_network(tmp_path / "net.mat", cached_copy=False)
+    with torch.no_grad():
+        want = whole(whole.prepare(images()))
+        assert torch.equal(net(net.prepare(images())), want)
+        assert (
+            again(again.prepare(images())).shape[1]
+            == want.shape[1]
+            == again[1].channels_out(again[0].channels_out(None))
+        )
+
+
+def library_state(net_id: str, known: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    library, _, model = net_id.partition(":")
+    made = (
+        torchvision.models.get_model(model, weights=None)
+        if library == "torchvision"
+        else pytest.importorskip("timm").create_model(model)
+    )
+    return {**made.state_dict(), **{name: x.detach() for name, x in known.items()}}
+
+
 def test_loadNet_takes_the_name(weights: Path) -> None:
     net = deepibl.loadNet("torchvision:resnet18", "layer1", weights=str(weights))
     assert net.meta["netID"] == "torchvision:resnet18"
@@ -145,6 +188,20 @@ def test_what_is_not_there_is_refused_by_name(net_id: str, layer: str | None, re
     with pytest.raises((ArgumentError, NetworkFormatError), match=reason):
         net = load_torch_network(net_id, layer, weights="random")
         net(torch.zeros(1, 3, 64, 64))
+
+
+@pytest.mark.parametrize(
+    ("layer", "split", "reason"),
+    [
+        ("layer2", "layer3", "comes after the last layer kept"),
+        ("layer2", "layer9", "no layer 'layer9'"),
+        ("layer2", "conv1", "nothing comes before it"),
+        ("layer2", "layer1.0.conv2", "later layers need .* of those before"),
+    ],
+)
+def test_a_split_that_cannot_be_is_refused(layer: str, split: str, reason: str) -> None:
+    with pytest.raises(ArgumentError, match=reason):
+        load_torch_network("torchvision:resnet18", layer, weights="random", split=split)
 
 
 def test_weights_of_another_model_are_refused(weights: Path) -> None:

@@ -13,6 +13,7 @@ from deepibl.training.events import TrainingListener
 from matlab_compat import matfile
 from tests.tiny_training import OPTIONS, Log, Workplace
 
+pytestmark = pytest.mark.slow  # a training and two more of a few seconds
 RESNET = {"netID": "torchvision:resnet18", "layerName": "layer2", "method": "vlad_preL2_intra"}
 SMALL = {**OPTIONS, "nEpoch": 1, "learningRate": 0.001}
 
@@ -97,6 +98,23 @@ def test_the_head_alone_learns_where_backPropToLayer_is_above_the_backbone(train
         assert np.array_equal(np.sort(np.ravel(array)), np.sort(np.ravel(before[name].numpy())))
     one, other = (matfile.cell_list(trained.load(s)["net"]["layers"])[2]["weights"] for s in ("head", "run"))
     assert not np.array_equal(matfile.cell_list(one)[0], matfile.cell_list(other)[0])
+
+
+def test_from_a_module_of_the_backbone_on_all_learns_and_below_it_nothing(trained, weights):
+    train(trained, weights, sessionID="part", backPropToLayer="layer2")
+    layers = matfile.cell_list(trained.load("part")["net"]["layers"])
+    assert [layer["name"] for layer in layers][:3] == ["before:layer2", "layer2", "preL2"]
+    before = torch.load(weights, weights_only=True)
+    for layer, learns in zip(layers[:2], (False, True), strict=True):
+        names, arrays = (matfile.cell_list(layer[field]) for field in ("weightNames", "weights"))
+        assert all(name.startswith("layer2.") == learns for name in names)
+        for name, array in zip(names, arrays, strict=True):
+            flat = np.sort(np.ravel(array))
+            same = np.array_equal(flat, np.sort(np.ravel(before[name].numpy())))
+            assert same == (not learns or "running_" in name), name
+    _, net = deepibl.pickBestNet("part", verbose=0, paths=trained.paths)
+    white = deepibl.addPCA(net, trained.sets[0], pcaDim=4, useGPU=False, paths=trained.paths)
+    assert deepibl.extract(white, trained.sets[1].image_paths("q")).shape == (9, 4)
 
 
 def test_a_timm_model_trains_too(tmp_path):

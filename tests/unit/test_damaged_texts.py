@@ -1,0 +1,154 @@
+"""Settings, tables, notes, scripts and sessions that once hung or raised what was not ours; one row each."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from deepibl.checkpoints import unfinished_session
+from deepibl.dataset_folder import read_places
+from deepibl.dbstruct import read_positive_lists
+from deepibl.errors import (
+    ConfigurationError,
+    DatasetError,
+    ReportError,
+    SessionError,
+)
+from deepibl.history import History
+from deepibl.migrate import migrate
+from deepibl.notes import read_note
+from deepibl.paths import localPaths
+from deepibl.report.run import read_run
+from deepibl.sessions import read_results
+from deepibl.trunk_store import FileStore
+from matlab_compat import matfile
+from tests.tiny_training import Workplace
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = " + "[" * 20000 + "]" * 20000, "nested too deep"),
+        ("paths = 3", "expected a table"),
+        ("x = 3", "paths are strings"),
+    ],
+)
+def test_a_localpaths_toml_that_is_none_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "localPaths.toml").write_text(text)
+    with pytest.raises(ConfigurationError, match=rf"localPaths\.toml.*{message}"):
+        localPaths(tmp_path)
+
+
+def test_brackets_without_end_in_a_localpaths_m_are_an_unreadable_line(tmp_path: Path) -> None:
+    (tmp_path / "localPaths.m").write_text("paths.x= " + "(" * 20000 + "'a'" + ")" * 20000 + ";\n")
+    with pytest.raises(ConfigurationError, match=r"line 1: .*nested too deep"):
+        localPaths(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"name,lat,lon\n" + b"a" * 200_000 + b",1,2\n", b"name,lat,lon\n\xff,1,2\n"]
+)
+def test_a_csv_that_cannot_be_parsed_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"a\.csv is no CSV file in UTF-8"):
+        read_places(tmp_path / "a.csv")
+
+
+def test_lists_of_positives_in_another_encoding_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_bytes("q0\tdbü\n".encode("latin-1"))
+    with pytest.raises(DatasetError, match=r"p\.txt is no list of positives"):
+        read_positive_lists(tmp_path / "p.txt", ["q0"], ["db"])
+
+
+@pytest.mark.parametrize(
+    "content", [b"[" * 100000 + b"]" * 100000, b"3", b"\xff", b'{"format": "deepibl-report/1"}']
+)
+def test_a_report_that_is_none_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_bytes(content)
+    with pytest.raises(ReportError, match=r"report\.json is no report that can be read"):
+        read_run(tmp_path / "report.json")
+
+
+@pytest.mark.parametrize(
+    "content", [b"[]", b"\xff", b"[" * 100000, b'{"session": 3}', b'{"command": "c"}', b""]
+)
+def test_a_note_that_cannot_be_read_is_about_no_session(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x_unfinished.json").write_bytes(content)
+    assert unfinished_session(f"{tmp_path}/", "c") is None
+    assert isinstance(read_note(tmp_path / "x_unfinished.json"), dict)
+
+
+@pytest.mark.parametrize(
+    "line", [b"\xb2{", b'{"key": "a", "shape": [16], "start": 0, "end": 64}', b"[" * 100000, b"3"]
+)
+def test_a_list_of_maps_that_makes_no_sense_is_begun_anew(line: bytes, tmp_path: Path) -> None:
+    (tmp_path / "maps.jsonl").write_bytes(line + b"\n")
+    (tmp_path / "maps.bin").write_bytes(bytes(64))
+    store = FileStore(tmp_path, torch.float32, 10**6)
+    assert store.used == 0 and store.put("a", torch.ones(3))
+    store.close(keep=True)
+    again = FileStore(tmp_path, torch.float32, 10**6)
+    found = again.get("a")
+    assert found is not None and found.tolist() == [1, 1, 1]
+    again.close(keep=False)
+
+
+DEEP = 3000
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "x= " + "(" * DEEP + "1" + ")" * DEEP,
+        "if x\n" * DEEP + "end\n" * DEEP,
+        "x= 1" + "+1" * DEEP,
+    ],
+)
+def test_a_script_nested_deeper_than_python_is_marked_or_refused(source: str) -> None:
+    pytest.importorskip("tree_sitter_matlab", reason="reading MATLAB scripts needs the extra migrate")
+    try:
+        found = migrate(source + "\ny= 2;\n")
+    except ConfigurationError as error:
+        assert "nested too deep" in str(error) or "no Python" in str(error)
+    else:
+        compile(found.text, "script.py", "exec")
+        assert found.stops and "y = 2" in found.text
+
+
+def test_what_follows_a_carriage_return_in_a_comment_is_no_python() -> None:
+    pytest.importorskip("tree_sitter_matlab", reason="reading MATLAB scripts needs the extra migrate")
+    found = migrate("% a comment\rraise SystemExit\ny= 2;\n")
+    assert not any(line.startswith("raise") for line in found.text.splitlines())
+
+
+def test_a_reason_that_quotes_several_lines_stays_a_comment() -> None:
+    pytest.importorskip("tree_sitter_matlab", reason="reading MATLAB scripts needs the extra migrate")
+    found = migrate("nothing known(a, ...\nprint(3), 'x'\ny= 2;\n")
+    compile(found.text, "script.py", "exec")
+    assert not any(line.strip().startswith("print(3)") for line in found.text.splitlines())
+
+
+def test_a_session_whose_curves_are_no_numbers_is_refused(tmp_path: Path) -> None:
+    place = Workplace(tmp_path)
+    files = place.files("run")
+    bad = {"obj": {"train": {"recall": {"a": 1.0}}, "val": {}}, "opts": {}, "auxData": {}}
+    files.latest.parent.mkdir(parents=True)
+    matfile.save(files.latest, {"net": {}, **bad})
+    with pytest.raises(SessionError, match=r"run_latest\.mat is not the state of a training session"):
+        read_results(files)
+
+
+def test_a_session_whose_notes_are_no_struct_is_refused(tmp_path: Path) -> None:
+    files = Workplace(tmp_path).files("run")
+    files.latest.parent.mkdir(parents=True)
+    matfile.save(files.latest, {"auxData": np.ones((1, 1))})
+    with pytest.raises(SessionError, match=r"run_latest\.mat is not the state of a training session"):
+        files.request_before()
+
+
+def test_a_test_before_training_without_recall_is_none() -> None:
+    curves = {"recall": np.ones((1, 1)), "rankloss": np.ones((1, 1))}
+    struct_ = {"train": {}, "val": {}, "pretrain": {"val": curves, "train": {}}}
+    assert History.from_matlab(struct_).pretrain is None
+    assert History.from_matlab(struct_ | {"pretrain": {"val": curves, "train": curves}}).pretrain is not None
