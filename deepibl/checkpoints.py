@@ -83,8 +83,8 @@ class SessionFiles:
 
     def epochs(self) -> list[int]:
         """The epochs that have a state, ascending."""
-        found = (re.search(r"_ep(\d{6})_latest\.mat$", name) for name in self._names("_ep*_latest.mat"))
-        return sorted(int(match[1]) for match in found if match)
+        names = self._names(r"_ep\d{6}_latest\.mat")
+        return [int(name.removesuffix("_latest.mat")[-6:]) for name in names]
 
     def save(self, epoch: int, variables: dict[str, Any], history: dict[str, Any] | None = None) -> Path:
         """Writes a state as that of `epoch` and as the latest, and the curves, if given, as JSON.
@@ -128,7 +128,7 @@ class SessionFiles:
     def remove(self) -> None:
         """Deletes all that the session has: states, features, curves and pictures."""
         self.remove_features()
-        for name in self._names("_ep*_latest.mat"):
+        for name in self._names(r"_ep\d{6}_latest\.mat"):
             (self.latest.parent / name).unlink()
         for path in (self.latest, self.history, self.plot, self.recall_plot, self.unfinished):
             path.unlink(missing_ok=True)
@@ -136,14 +136,15 @@ class SessionFiles:
     def remove_features(self, keep: Sequence[str] = ()) -> None:
         """Deletes the session's feature files (of refreshes and tests) that are not to be kept."""
         kept = {Path(name).name for name in keep}
-        for name in self._names("_ep*_latest_*.bin*"):
+        for name in self._names(r"_ep\d{6}_latest_(train|val)_\w+\.bin.*"):
             if name not in kept:
                 (self.latest.parent / name).unlink(missing_ok=True)
 
     def remove_leftovers(self) -> None:
         """Deletes temporary files that a killed process left behind."""
-        for path in self.latest.parent.glob(f".{self.latest.name.removesuffix('_latest.mat')}_*"):
-            path.unlink(missing_ok=True)
+        written = r"(_ep\d{6})?_(latest|history|results|recall|unfinished|start)[._].*"
+        for name in [*self._names(written, "."), *self._names(written, "..")]:
+            (self.latest.parent / name).unlink(missing_ok=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -170,8 +171,15 @@ class SessionFiles:
         except SessionError:
             return True
 
-    def _names(self, pattern: str) -> list[str]:
-        return sorted(path.name for path in self.latest.parent.glob(Path(self._stem).name + pattern))
+    def _names(self, ending: str, beginning: str = "") -> list[str]:
+        """The session's files with names of a kind (regular expressions), sorted; none of another session's.
+
+        Session a must not take a_b's files for its own.
+        """
+        folder, stem = os.path.split(self._stem)
+        wanted = re.compile(re.escape(beginning + stem) + ending)
+        there = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
+        return sorted(name for name in there if wanted.fullmatch(name))
 
 
 def unfinished_session(prefix: str, command: str) -> str | None:

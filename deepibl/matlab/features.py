@@ -10,6 +10,7 @@ import torch
 
 from deepibl import features
 from deepibl.describe import describe_batch, inference
+from deepibl.processes import team
 from matlab_compat.arguments import options
 from matlab_compat.errors import ArgumentError
 from matlab_compat.relja import relja_display
@@ -36,7 +37,8 @@ def serialAllFeats(
     Ported from: netvlad/serialAllFeats.m
     """
     opts = options({"useGPU": True, "numThreads": 12, "batchSize": 10}, args, kwargs)
-    relja_display("serialAllFeats: Start")
+    if team().leads:
+        relja_display("serialAllFeats: Start")
     features.extract_to_file(
         net,
         imPath,
@@ -47,7 +49,8 @@ def serialAllFeats(
         device=_device(opts.useGPU),
         suffix=".bin",
     )
-    relja_display("serialAllFeats: Done")
+    if team().leads:
+        relja_display("serialAllFeats: Done")
 
 
 def computeRepresentation(net: Any, im: Any, *args: Any, **kwargs: Any) -> np.ndarray:

@@ -64,7 +64,7 @@ def migrate(
     """
     script = ScriptTranslator(name, keep_stops, overrides or {})
     try:
-        body, scope = script.translate(source.replace("\r\n", "\n"))
+        body, scope = script.translate(source.replace("\r\n", "\n").replace("\r", "\n"))
     except RecursionError:
         raise ConfigurationError(f"{name}: its statements are nested too deep to be translated") from None
     if "plt" in scope.used:

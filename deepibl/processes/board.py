@@ -16,7 +16,7 @@ from typing import Any
 from deepibl.errors import ProcessError
 from matlab_compat.errors import ArgumentError
 
-BEAT = 2.0  # seconds between signs of life
+BEAT = 2.0  # seconds between signs of life, at most
 PATIENCE = "DEEPIBL_LOST_AFTER"  # environment: seconds of silence after which a process counts as lost
 PATIENCE_SECONDS = 90.0
 JOIN_SECONDS = 300.0
@@ -31,6 +31,7 @@ class Board:
         self.store, self.rank, self.size, self.patience = store, rank, size, patience
         self._seen: dict[int, tuple[str, float]] = {}
         self._left = threading.Event()
+        self._pause = min(BEAT, patience / 5)
         self._ends = 0
         self.post(f"who/{rank}", f"process {rank} of {size} (pid {os.getpid()} on {socket.gethostname()})")
         self._beat_once(0)
@@ -57,7 +58,7 @@ class Board:
         while (text := self.peek(key)) is None:
             if while_waiting is not None:
                 while_waiting()
-            if time.monotonic() - looked > BEAT / 2:
+            if time.monotonic() - looked > self._pause:
                 looked = time.monotonic()
                 self._require_life(writer, key)
             time.sleep(pause)
@@ -116,7 +117,7 @@ class Board:
 
     def _beat(self) -> None:
         number = 0
-        while not self._left.wait(BEAT):
+        while not self._left.wait(self._pause):
             number += 1
             try:
                 self._beat_once(number)
@@ -153,7 +154,9 @@ def join() -> Board:
     try:
         seconds = float(patience)
     except ValueError:
-        raise ArgumentError(f"{PATIENCE} is {patience!r}, not a number of seconds") from None
+        seconds = 0.0
+    if not seconds > 0:
+        raise ArgumentError(f"{PATIENCE} is {patience!r}, not a number of seconds above 0")
     try:
         store, rank, size = next(rendezvous("env://", timeout=timedelta(seconds=JOIN_SECONDS)))
     except (RuntimeError, ValueError) as error:

@@ -3,5 +3,5 @@
 Rooms: `session` from the call to the last epoch · `loop` epochs and batches · `gradients` of tuples, which
 `reader` reads and `trunk` turns into maps · `step` forward, backward and the original's SGD · `state` what is
 saved, and read again · `request` what was asked for · `options` the 42, `speed` those beside them · `measure`
-tests · `events`, `console`, `tensorboard` who listens.
+tests · `together` several processes · `events`, `console`, `tensorboard` who listens.
 """

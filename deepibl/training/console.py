@@ -36,10 +36,8 @@ class Console(TrainingListener):
     def started(self, state: TrainingState) -> None:
         self._line(describe(state.options))
         if state.epoch > 1 or state.batch or state.epoch_done:
-            self._line(
-                f"{state.options.sessionID}: going on after epoch {state.epoch}, batch {state.batch}"
-                f"{' (its end)' if state.epoch_done else ''}"
-            )
+            batch = "" if state.epoch_done else f", batch {state.batch}"
+            self._line(f"{state.options.sessionID}: going on after epoch {state.epoch}{batch}")
 
     def noted(self, what: str) -> None:
         self._line(what)

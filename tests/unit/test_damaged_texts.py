@@ -116,6 +116,19 @@ def test_a_script_nested_deeper_than_python_is_marked_or_refused(source: str) ->
         assert found.stops and "y = 2" in found.text
 
 
+def test_what_follows_a_carriage_return_in_a_comment_is_no_python() -> None:
+    pytest.importorskip("tree_sitter_matlab", reason="reading MATLAB scripts needs the extra migrate")
+    found = migrate("% a comment\rraise SystemExit\ny= 2;\n")
+    assert not any(line.startswith("raise") for line in found.text.splitlines())
+
+
+def test_a_reason_that_quotes_several_lines_stays_a_comment() -> None:
+    pytest.importorskip("tree_sitter_matlab", reason="reading MATLAB scripts needs the extra migrate")
+    found = migrate("nothing known(a, ...\nprint(3), 'x'\ny= 2;\n")
+    compile(found.text, "script.py", "exec")
+    assert not any(line.strip().startswith("print(3)") for line in found.text.splitlines())
+
+
 def test_a_session_whose_curves_are_no_numbers_is_refused(tmp_path: Path) -> None:
     place = Workplace(tmp_path)
     files = place.files("run")

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from deepibl import processes
+from deepibl.processes.board import PATIENCE, join
 from matlab_compat.errors import ArgumentError, ImageReadError
 from tests.teams import die, meeting_place, needs_fork, run_team, values
 
@@ -27,6 +28,15 @@ def test_half_an_environment_is_an_error_that_names_what_is_missing(monkeypatch)
         processes.team()
     with processes.alone():
         assert processes.team().size == 1
+
+
+@pytest.mark.parametrize("patience", ["soon", "0", "nan"])
+def test_a_patience_that_is_no_time_is_an_error(monkeypatch, patience):
+    settings = {"WORLD_SIZE": 2, "RANK": 0, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 1, PATIENCE: patience}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, str(value))
+    with pytest.raises(ArgumentError, match=f"{PATIENCE} is '{patience}', not a number of seconds above 0"):
+        join()
 
 
 def talk() -> list:

@@ -184,6 +184,25 @@ def test_a_session_of_matlab_is_not_begun_anew(tmp_path):
         place.train(sessionID="run", nEpoch=1)
 
 
+def test_a_session_leaves_those_alone_whose_names_begin_as_its_own(tmp_path):
+    place = Workplace(tmp_path)
+    others = {}
+    for name in ("run_ep", "run_epoch", "run_2"):
+        files = place.files(name)
+        written = [files.latest, files.epoch(3), files.history, files.unfinished]
+        written += [Path(files.features("q", 3, 0)), files.latest.with_name(f".{files.latest.name}.x.mat")]
+        for path in written:
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(b"another session's")
+        others |= {path: path.read_bytes() for path in written}
+    left = place.files("run").latest.with_name(".run_ep000002_latest.mat.x.mat")
+    left.write_bytes(b"left by a killed process")
+    place.train(sessionID="run", nEpoch=1)
+    assert place.files("run").epochs() == [1] and not left.exists()
+    place.train(sessionID="run", nEpoch=1, learningRate=0.005, restart=True)
+    assert {path: path.read_bytes() for path in others} == others
+
+
 def test_restart_throws_the_session_away(tmp_path):
     place, fresh = Workplace(tmp_path / "a"), Workplace(tmp_path / "b")
     place.train(sessionID="run")
