@@ -71,6 +71,11 @@ def training_datasets(
         if Path(source).suffix.lower() == ".mat":
             made.append(load_dbstruct(source, root=root))
         else:
+            if asked is None and not Path(source).is_dir():
+                raise ArgumentError(
+                    f"--{split} {source}: expected a dbStruct .mat file, or a folder with database/ and "
+                    f"queries/ in it; --{split}-queries gives the queries of a folder or CSV of the database"
+                )
             name = f"{Path(source).resolve().stem}_{split}"
             made.append(make_dataset(source, asked, name=name, split=split, **thresholds))
     return made[0], made[1]

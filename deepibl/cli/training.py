@@ -97,12 +97,13 @@ def train(
         dataset, root, train_set, val_set, (train_queries, val_queries),
         posDistThr=threshold, nonTrivPosDistSqThr=training_threshold**2,
     )  # fmt: skip
+    for each in sets:
+        each.check_images()
     done = getattr(trainers, LOSSES[loss])(
         *sets, paths=where, listeners=_listeners(tensorboard), restart=restart, weights=net_weights, **given
     )
-    prefix = next((value for name, value in given.items() if name.lower() == "outprefix"), where.outPrefix)
     if team().leads:
-        _show(find_session(done, str(prefix)), as_json)
+        _show(find_session(done, str(given.get("outPrefix", where.outPrefix))), as_json)
 
 
 def pick(
@@ -161,7 +162,8 @@ def pca(
 
 
 def _settings(typed: Sequence[str]) -> dict[str, Any]:
-    """The options of --set. Raises ArgumentError for what is no name=value."""
+    """The options of --set. Raises ArgumentError for what is no name=value, or no option's name."""
+    from deepibl.matlab.training import exact_options
     from matlab_compat.arguments import typed_value
 
     given = {}
@@ -170,7 +172,7 @@ def _settings(typed: Sequence[str]) -> dict[str, Any]:
         if not equals or not name:
             raise ArgumentError(f"--set takes name=value, e.g. nNegCap=10, not {text!r}")
         given[name] = typed_value(value)
-    return given
+    return exact_options((), given)
 
 
 def _images(source: Path | None, dataset: str, root: str | None) -> tuple[str, list[str]]:

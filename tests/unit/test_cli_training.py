@@ -165,6 +165,7 @@ def test_other_settings_for_a_session_are_refused_and_restart_begins_anew(run, c
         (["--loss", "gauss"], "--loss is one of gauss-ind, gauss-joint"),
         (["--set", "learningrat=0.1"], "learningRate"),
         (["--set", "learningRate"], "--set takes name=value"),
+        (["--set", "generator=1"], "generator"),
         (["--set", "learningRate=fast"], "learningRate"),
         (["--net", "nonesuch"], "nonesuch"),
         (["--dataset", "pitts30k"], "either --dataset NAME"),
@@ -174,6 +175,19 @@ def test_other_settings_for_a_session_are_refused_and_restart_begins_anew(run, c
 def test_a_mistake_is_one_line_that_says_what_to_do(run, city, more, said):
     code, out, err = run(*words(city, *more))
     assert (code, out) == (1, "") and said in err and "Traceback" not in err
+
+
+def test_images_that_are_missing_are_named_before_anything_is_computed(run, city, tmp_path):
+    shutil.copytree(city / "city", tmp_path / "mine")
+    gone = sorted((tmp_path / "mine/images/val/queries").iterdir())[2]
+    gone.unlink()
+    code, out, err = run(*words(city, "--root", tmp_path / "mine", train="train.mat", val="val.mat"))
+    assert (code, out) == (1, "") and gone.name in err and not (tmp_path / "out").exists()
+
+
+def test_a_database_without_queries_is_refused(run, city):
+    code, _, err = run("train", "--train", city / "x.csv", "--val", city / "city")
+    assert code == 1 and "--train-queries" in err
 
 
 def test_pick_says_which_session_is_not_there(run):
