@@ -48,10 +48,10 @@ def run(settings: Settings) -> Iterator[Table]:
         [
             "processes",
             "seconds",
-            "starting",
+            "start",
             "images/s after it",
             "processor seconds",
-            "starting",
+            "start",
             "an image",
         ],
         rows,
