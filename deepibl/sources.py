@@ -73,8 +73,8 @@ def training_datasets(
         else:
             if asked is None and not Path(source).is_dir():
                 raise ArgumentError(
-                    f"--{split} {source}: expected a dbStruct .mat file, or a folder with database/ and queries/ "
-                    f"in it; for a folder or CSV of the database alone give its queries by --{split}-queries"
+                    f"--{split} {source}: expected a dbStruct .mat file, or a folder with database/ and "
+                    f"queries/ in it; --{split}-queries gives the queries of a folder or CSV of the database"
                 )
             name = f"{Path(source).resolve().stem}_{split}"
             made.append(make_dataset(source, asked, name=name, split=split, **thresholds))

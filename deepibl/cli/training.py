@@ -105,9 +105,8 @@ def train(
     done = trainers.trainer(LOSSES[loss])(
         *sets, paths=where, listeners=_listeners(tensorboard), restart=restart, weights=net_weights, **given
     )
-    prefix = next((value for name, value in given.items() if name.lower() == "outprefix"), where.outPrefix)
     if team().leads:
-        _show(find_session(done, str(prefix)), as_json)
+        _show(find_session(done, str(given.get("outPrefix", where.outPrefix))), as_json)
 
 
 def pick(
@@ -166,7 +165,8 @@ def pca(
 
 
 def _settings(typed: Sequence[str]) -> dict[str, Any]:
-    """The options of --set. Raises ArgumentError for what is no name=value."""
+    """The options of --set. Raises ArgumentError for what is no name=value, or no option's name."""
+    from deepibl.matlab.training import exact_options
     from matlab_compat.arguments import typed_value
 
     given = {}
@@ -175,7 +175,7 @@ def _settings(typed: Sequence[str]) -> dict[str, Any]:
         if not equals or not name:
             raise ArgumentError(f"--set takes name=value, e.g. nNegCap=10, not {text!r}")
         given[name] = typed_value(value)
-    return given
+    return exact_options((), given)
 
 
 def _images(source: Path | None, dataset: str, root: str | None) -> tuple[str, list[str]]:

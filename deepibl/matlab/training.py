@@ -111,7 +111,7 @@ def _train(
     course = Course(
         TRAINERS[name], db_train, db_val, build, where.outPrefix, generator, keep_momentum, restart
     )
-    given = _given(args, kwargs)
+    given = exact_options(args, kwargs)
     if listeners is None:
         from deepibl.training.console import usual_listeners
 
@@ -119,7 +119,7 @@ def _train(
     return run_session(course, given, listeners).options.sessionID
 
 
-def _given(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that the caller gave, under their exact names."""
+def exact_options(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a caller gave, under their exact names; ArgumentError for an unknown one."""
     found = options(dict.fromkeys((*OPTION_NAMES, *SPEED_OPTION_NAMES), _NOT_GIVEN), args, kwargs)
     return {name: value for name, value in vars(found).items() if value is not _NOT_GIVEN}

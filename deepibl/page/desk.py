@@ -75,4 +75,5 @@ class Desk:
                 raise
             raise Refused(503, "the page is closing", "Start it again.", {"Retry-After": "10"}) from None
         finally:
+            later.cancel()
             result.cancel()

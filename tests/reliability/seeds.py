@@ -25,8 +25,9 @@ from deepibl.networks import read_mat_network
 from deepibl.report.run import collect, write_run
 from deepibl.tensor_file import map_tensors, write_tensors
 from matlab_compat import matfile
-from scripts.make_released_layout import write_released
+from scripts.make_released_layout import FILES, write_released
 from tests.golden_data import GOLDEN
+from tests.reliability.crafted_mat import HAS_MATIO
 from tests.reports import evaluation
 from tests.tiny_training import Workplace
 
@@ -120,7 +121,7 @@ def _mat_files(folder: Path) -> None:
 
 def _class_objects(folder: Path) -> None:
     _copy(folder / "mcos", (UNIT / "matfile_objects").glob("*.mat"))
-    for path in write_released(folder / "made", small=True):
+    for path in write_released(folder / "made", tuple(FILES) if HAS_MATIO else ("struct",), small=True):
         where = "network" if path.stem.endswith("struct") else "mcos"
         path.rename(folder / where / path.name)
     (folder / "made").rmdir()

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import urllib.request
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ import pytest
 from deepibl.cli import main
 from deepibl.networks import load_network, save_network
 from tests.extractors import simplenn
-from tests.page_files import small_finder
+from tests.page_files import picture, small_finder
 from tests.page_server import serving
+from tests.reliability.uploads import post
 
 
 def run(capsys, *arguments):
@@ -43,13 +45,28 @@ def test_without_the_extra_it_says_what_to_install(capsys, tmp_path, monkeypatch
 
 @pytest.mark.network
 @pytest.mark.slow
-def test_it_answers_and_ends_when_it_is_interrupted(tmp_path):
+def test_it_answers_as_its_options_say_and_ends_when_it_is_interrupted(tmp_path):
     net = simplenn()
     net["pool1"].set_field("pool", np.array([[2.0, 2.0]]))  # as MATLAB has it
     save_network(net, tmp_path / "net.mat")
     small_finder(tmp_path, load_network(tmp_path / "net.mat"))
-    with serving(tmp_path / "city.idx", ["--net", str(tmp_path / "net.mat"), "--waiting", "3"]) as served:
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for photo in tmp_path.glob("*.jpg"):
+        photo.rename(moved / photo.name)
+    options = {
+        "--net": tmp_path / "net.mat", "--waiting": 3, "--max-upload": 0.5, "--max-pixels": 2000,
+        "--root": moved,
+    }  # fmt: skip
+    with serving(tmp_path / "city.idx", [str(word) for pair in options.items() for word in pair]) as served:
         health = served.get("/api/health")
         assert (health["images"], health["places"], health["index"]) == (30, 3, "city.idx")
+        assert health["upload_bytes"] == 500_000
+        status, answer, _ = post(served.url, picture(size=(400, 300)))
+        assert status == 200
+        assert answer["photo"]["described_width"] * answer["photo"]["described_height"] <= 2000
+        place = served.url.rstrip("/") + answer["places"][0]["thumbnail"]
+        with urllib.request.urlopen(place, timeout=30) as response:
+            assert response.headers["content-type"] == "image/jpeg"
         os.kill(served.process.pid, signal.SIGINT)
         assert served.process.wait(20) in (0, -signal.SIGINT, 130)

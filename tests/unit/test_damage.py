@@ -71,6 +71,17 @@ def test_values_that_are_referred_to_twice_are_read_twice(tmp_path: Path) -> Non
     np.testing.assert_array_equal(second, first)
 
 
+def test_a_large_cell_of_one_shared_empty_is_read(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.mat", "w") as file:  # as MATLAB writes cell(120, 120)
+        empty = file.create_dataset("#refs#/a", data=np.zeros(2, np.uint64))
+        empty.attrs["MATLAB_class"] = np.bytes_("canonical empty")
+        empty.attrs["MATLAB_empty"] = np.uint8(1)
+        cell = file.create_dataset("x", data=np.full((120, 120), empty.ref), dtype=h5py.ref_dtype)
+        cell.attrs["MATLAB_class"] = np.bytes_("cell")
+    found = matfile.load(tmp_path / "a.mat")["x"]
+    assert found.shape == (120, 120) and all(item.shape == (0, 0) for item in found.ravel())
+
+
 def test_a_sparse_matrix_where_a_number_should_be_is_not_made_dense() -> None:
     import scipy.sparse
 

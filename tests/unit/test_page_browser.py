@@ -210,6 +210,36 @@ def test_a_phone_shows_everything_without_sideways_scrolling(opened, city, width
     assert min(buttons) >= 36  # for fingers
 
 
+def test_a_busy_page_is_asked_again_by_itself(opened, city):
+    opened.execute_script("""
+        const real = window.fetch;
+        const body = JSON.stringify({error: 'busy', what_to_do: 'Later.'});
+        window.said = [];
+        new MutationObserver(() => said.push(document.getElementById('status').textContent))
+            .observe(document.getElementById('status'), {childList: true});
+        let refusals = 2;
+        window.fetch = (...asked) => asked[0] !== '/api/localize' || refusals-- <= 0 ? real(...asked) :
+            Promise.resolve(new Response(body, {status: 503, headers: {'Retry-After': '1'}}));""")
+    choose(opened, sorted((city / "city/images").iterdir())[0])
+    wait(opened, lambda: len(cards(opened)) == 5)
+    said = opened.execute_script("return said")
+    assert said.count("The page is busy; asking again in 1 s …") == 2
+    assert not opened.find_element("id", "problem").is_displayed()
+
+
+def test_a_server_that_is_gone_is_said_and_can_be_asked_again(opened, city):
+    opened.execute_script(
+        "window.real = window.fetch; window.fetch = () => Promise.reject(new TypeError('x'))"
+    )
+    choose(opened, sorted((city / "city/images").iterdir())[0])
+    problem = opened.find_element("id", "problem")
+    wait(opened, problem.is_displayed)
+    assert "does not answer" in problem.text
+    opened.execute_script("window.fetch = window.real")
+    opened.find_element("id", "again").click()
+    wait(opened, lambda: len(cards(opened)) == 5)
+
+
 def test_nothing_is_loaded_from_elsewhere(opened, page, city):
     choose(opened, sorted((city / "city/images").iterdir())[2])
     wait(opened, lambda: opened.find_elements("css selector", "#map svg"))

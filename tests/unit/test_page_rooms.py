@@ -6,19 +6,23 @@ import re
 import threading
 import time
 
+import anyio
 import numpy as np
 import pytest
 import torch
+from fastapi import Request
 from PIL import Image
 
 from deepibl.errors import PageError
 from deepibl.images import load_pixels
 from deepibl.index import PlaceIndex
+from deepibl.page.desk import Desk
 from deepibl.page.limits import Limits
 from deepibl.page.photo import decode_photo
 from deepibl.page.places import Places
 from deepibl.page.refusal import Refused
 from deepibl.page.server import address_of, allowed_hosts, is_loopback, listen
+from deepibl.page.upload import read_upload
 from deepibl.page.worker import Worker
 from matlab_compat.errors import ArgumentError
 from tests.page_files import picture, with_exif
@@ -250,6 +254,34 @@ def test_a_port_that_is_taken_is_named():
         assert address_of(first, ["camera.local", "b"]) == f"http://camera.local:{port}/"
         with pytest.raises(PageError, match=str(port)):
             listen("127.0.0.1", port)
+
+
+def _request(receive):
+    headers = [(b"content-type", b"multipart/form-data; boundary=b"), (b"transfer-encoding", b"chunked")]
+    return Request({"type": "http", "method": "POST", "headers": headers}, receive)
+
+
+def test_a_photo_that_does_not_arrive_is_given_up():
+    async def never():
+        await anyio.sleep(20)
+
+    with pytest.raises(Refused) as found:
+        anyio.run(read_upload, _request(never), Limits(upload_seconds=0.05))
+    assert (found.value.status, found.value.error) == (408, "the photo did not arrive within 0.05 seconds")
+
+
+def test_when_the_client_has_left_its_photo_is_not_computed():
+    async def gone():
+        return {"type": "http.disconnect"}
+
+    async def ask():
+        desk = Desk(_Finder(), None, Limits())
+        later = desk.worker.find(_image(1), 1)  # the worker was not started: it waits
+        with pytest.raises(Refused) as found:
+            await desk.answer(_request(gone), later)
+        return found.value.status, later.cancelled()
+
+    assert anyio.run(ask) == (499, True)
 
 
 def test_waiting_for_retry_follows_how_long_answers_take():
