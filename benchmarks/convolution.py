@@ -54,7 +54,7 @@ def _layer(layer: tuple[int, int, int, int], settings: Settings) -> list[list[st
         USUAL: lambda: F.conv2d(x, weight, padding=1).relu_(),
         PACKED: lambda: packed(last),
     }
-    if WinogradConvolution.takes(weight):
+    if not channels % 16:  # for 64 channels too, which the engine leaves to oneDNN
         fast = WinogradConvolution(weight, None, relu=True, workers=Workers(torch.get_num_threads()))
         candidates[WINOGRAD] = lambda: fast(last)
     if onednn.instructions("bf16"):

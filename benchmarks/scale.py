@@ -32,9 +32,9 @@ def run(settings: Settings) -> list[Table]:
     dim, sizes, few = (
         (32, (200, 600), 60)
         if settings.smoke
-        else (4096, (10_000, 100_000), 3_000)
+        else (4096, (10_000, 100_000), 2_000)
         if settings.full
-        else (1024, (5_000, 20_000), 1_000)
+        else (4096, (4_000, 16_000), 500)
     )
     codes = (4, 8) if settings.smoke else (16, 64, 256)
     found: list[Rates] = []

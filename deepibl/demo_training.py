@@ -6,15 +6,17 @@ The network that comes out is the one that ships: weights/README.md names the co
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from deepibl import clusters, network_build
 from deepibl.checkpoints import SessionFiles
 from deepibl.datasets import PlaceDataset, load_dbstruct
+from deepibl.demo import raw_pixel_recall
+from deepibl.demo_random import random_network
 from deepibl.images import read_image
 from deepibl.networks import save_network
 from deepibl.sessions import Results, read_results, read_session_network
@@ -27,9 +29,9 @@ from deepibl.training.session import Course, run_session
 from matlab_compat.simplenn import SimpleNN
 
 SIZE = (160, 120)  # photos, pixels
-SPLITS = {"train": (320, 240), "val": (160, 100)}  # database images and queries
-CHANNELS = (3, 16, 32, 64, 64)
-PIXEL_SCALE = 64.0  # about the deviation of an image's pixels
+SPLITS = {"train": (1200, 1800), "val": (320, 240)}  # database images and queries
+TIMES = ("day",)  # of the queries
+SCALED_BY = 60  # photos that the random filters are scaled by
 CLUSTERS = 64
 DEMO_TRAINER = "trainGaussKernalInd"
 
@@ -38,16 +40,17 @@ OPTIONS: dict[str, Any] = {
     "layerName": "conv4",
     "method": "vlad_preL2_intra",
     "batchSize": 4,
-    "learningRate": 0.1,
+    "learningRate": 0.01,
+    "lrDownFreq": 4,
     "weightDecay": 0.0001,
-    # from random weights the hardest negatives of many are too hard: few are drawn, none remembered
-    "nNegChoice": 12,
+    # from random weights the hardest negatives of many are too hard, and descriptors collapse to one point
+    "nNegChoice": 20,
     "nNegCap": 5,
     "nNegCache": 0,
-    "nEpoch": 8,
-    "compFeatsFrequency": 1000,
-    "saveFrequency": 120,
-    "computeBatchSize": 16,
+    "nEpoch": 7,
+    "compFeatsFrequency": 600,
+    "saveFrequency": 600,
+    "computeBatchSize": 50,
     "nTestRankSample": 200,
     "numThreads": 2,
     "useGPU": False,
@@ -63,11 +66,20 @@ class ToyCity:
     val: PlaceDataset
 
 
-def photograph(folder: str | os.PathLike[str], seed: int = 0, *, workers: int = 2) -> ToyCity:
-    """Photographs the districts `train` and `val` of a toy city into a folder; what is there is kept."""
+def photograph(
+    folder: str | os.PathLike[str],
+    seed: int = 0,
+    *,
+    splits: Mapping[str, tuple[int, int]] | None = None,
+    workers: int = 2,
+) -> ToyCity:
+    """Photographs the districts `train` and `val` of a toy city into a folder; what is there is kept.
+
+    splits: database images and queries of each; default SPLITS.
+    """
     place = Path(folder)
     sets = []
-    for split, (images, queries) in SPLITS.items():
+    for split, (images, queries) in (splits or SPLITS).items():
         path = make_city(
             place / "city",
             images=images,
@@ -75,6 +87,7 @@ def photograph(folder: str | os.PathLike[str], seed: int = 0, *, workers: int = 
             seed=seed,
             size=SIZE,
             split=split,
+            times=TIMES,
             workers=workers,
             progress=False,
         )
@@ -82,33 +95,32 @@ def photograph(folder: str | os.PathLike[str], seed: int = 0, *, workers: int = 
     return ToyCity(place, *sets)
 
 
-def random_network(seed: int = 0) -> SimpleNN:
-    """Four convolutions with random weights, which halve the image three times; their output is conv4."""
-    random = np.random.RandomState(seed)
-    layers: list[dict[str, Any]] = []
-    for number, (inputs, outputs) in enumerate(pairwise(CHANNELS), start=1):
-        side = 5 if number == 1 else 3
-        spread = np.sqrt(2 / (side * side * inputs)) / (PIXEL_SCALE if number == 1 else 1)
-        weight = random.standard_normal((side, side, inputs, outputs)) * spread
-        layers.append(
-            {
-                "type": "conv",
-                "name": f"conv{number}",
-                "weights": [weight.astype(np.float32), np.zeros((outputs, 1), np.float32)],
-                "stride": np.full((1, 2), 2.0 if number == 1 else 1.0),
-                "pad": np.full((1, 4), float(side // 2)),
-            }
-        )
-        if number < 3:
-            layers.append(_pool(f"pool{number}"))
-        if number < len(CHANNELS) - 1:
-            layers.append({"type": "relu", "name": f"relu{number}"})
-    mean = np.full((SIZE[1], SIZE[0], 3), 116, np.float32)
-    normalization = {"imageSize": np.array([[float(SIZE[1]), float(SIZE[0]), 3.0]]), "averageImage": mean}
-    meta = {"normalization": normalization, "netID": "toycity", "sessionID": "toycity_offtheshelf"}
-    return SimpleNN(
-        [network_build.plain_layer(fields, index) for index, fields in enumerate(layers)], meta
-    ).eval()
+def untrained_network(
+    train: PlaceDataset, seed: int = 0, method: str = OPTIONS["method"], prefix: str | None = None
+) -> SimpleNN:
+    """The network that training starts from: random convolutions, and pooling by the original's addLayers.
+
+    train: its database's photos scale the filters and, for NetVLAD, give the clusters. seed: of the filters.
+    method: as `deepibl.network_build.parse_method` reads it. prefix: where clusters are kept; None: nowhere.
+    """
+    paths = train.image_paths("db")
+    some = [torch.as_tensor(read_image(path)) for path in paths[:: -(-len(paths) // SCALED_BY)]]
+    net = random_network(torch.stack(some), seed)
+    asked = network_build.parse_method(method)
+    if not asked.needs_clusters:
+        return network_build.add_pooling(net, asked)
+    described = network_build.add_pre_l2(net) if asked.pre_l2 else net
+
+    def compute() -> np.ndarray:
+        return clusters.local_descriptors(described, lambda i: read_image(paths[i]), len(paths))
+
+    stem = f"{prefix}{train.name}_{net.names[-1]}"
+    descriptor_file, cluster_file = (
+        None if prefix is None else f"{stem}_{what}.mat" for what in ("descs", "clst")
+    )
+    found = clusters.training_descriptors(compute, descriptor_file)
+    centres = clusters.get_clusters(lambda: found, k=CLUSTERS, cluster_file=cluster_file)
+    return network_build.add_pooling(net, asked, centres=centres, descriptors=found, training_set=train.name)
 
 
 def train_in_city(
@@ -126,7 +138,7 @@ def train_in_city(
     session = (changes or {}).get("sessionID", trainer.removeprefix("train"))
 
     def build(options: TrainingOptions) -> SimpleNN:
-        return _with_pooling(random_network(seed), options, city.train, prefix)
+        return untrained_network(city.train, seed, options.method, prefix)
 
     given = {**OPTIONS, "sessionID": session, "checkpoint0suffix": f"seed{seed}", **(changes or {})}
     run_session(Course(TRAINERS[trainer], city.train, city.val, build, prefix), given, listeners)
@@ -142,46 +154,17 @@ def run_training_demo(
     interruption goes on. Takes a few minutes on two cores.
     """
     counts = sum(map(sum, SPLITS.values()))
-    say(f"1. {counts} photos of a toy city, seed {seed}: one district to learn from, another to be tested in")
+    say(
+        f"1. {counts} photos of a toy city by day, seed {seed}: a district to learn, another to be tested in"
+    )
     city = photograph(folder, seed)
     say(f"2. {DEMO_TRAINER}: SARE, from random weights")
     results = train_in_city(city, seed=seed, listeners=[Console()])
     say("3. Recall@N in the other district, before training and after the best epoch\n")
     say(results.table())
+    say(f"\ntiny grey pictures compared instead: Recall@1 {raw_pixel_recall(city.val):.4f}")
     files = SessionFiles(f"{city.folder}/seed{seed}_", results.session)
     target = city.folder / "toycity.mat"
     save_network(read_session_network(files, results.best), target)
-    say(f"\nThe trained network, for MATLAB too: {target}")
+    say(f"The trained network, for MATLAB too: {target}")
     return results
-
-
-def _with_pooling(net: SimpleNN, options: TrainingOptions, train: PlaceDataset, prefix: str) -> SimpleNN:
-    method = network_build.parse_method(options.method)
-    if not method.needs_clusters:
-        return network_build.add_pooling(net, method)
-    described = network_build.add_pre_l2(net) if method.pre_l2 else net
-
-    def compute() -> np.ndarray:
-        return clusters.local_descriptors(
-            described, lambda i: read_image(train.image_paths("db")[i]), train.numImages
-        )
-
-    stem = f"{prefix}{train.name}_{options.layerName}"
-    centres = clusters.get_clusters(
-        compute, k=CLUSTERS, cluster_file=f"{stem}_clst.mat", descriptor_file=f"{stem}_descs.mat"
-    )
-    descriptors = clusters.training_descriptors(compute, f"{stem}_descs.mat")
-    return network_build.add_pooling(
-        net, method, centres=centres, descriptors=descriptors, training_set=train.name
-    )
-
-
-def _pool(name: str) -> dict[str, Any]:
-    return {
-        "type": "pool",
-        "name": name,
-        "method": "max",
-        "pool": np.full((1, 2), 2.0),
-        "stride": np.full((1, 2), 2.0),
-        "pad": np.zeros((1, 4)),
-    }

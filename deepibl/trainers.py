@@ -1,17 +1,18 @@
-"""The original's seven trainers, and the contrastive one of its history: a table of what each minimises."""
+"""The original's seven trainers, and the four of its history: a table of what each minimises."""
 
-from deepibl.losses import ContrastiveLoss
-from deepibl.objectives import Objective, sare, weakly
-from deepibl.training.options import TrainingOptions
+from collections.abc import Callable
+
+from deepibl.losses import AngularLoss, ContrastiveLoss, LiftedStructureLoss, NPairLoss, TupleLoss
+from deepibl.objectives import Objective, ObjectiveMaker, sare, weakly
 from deepibl.training.session import Trainer
 
 
-def contrastive(options: TrainingOptions) -> Objective:
-    """The contrastive loss with its own margin of 0.7, as in the paper; every negative is in the tuple.
+def baseline(loss: Callable[[], TupleLoss]) -> ObjectiveMaker:
+    """A loss that the paper compares SARE with, at its own settings; every mined negative is in the tuple.
 
-    Ported from: deepIBL/trainContrastiveLoss.m (history, before 2019-07-25)
+    Ported from: deepIBL/trainContrastiveLoss.m and its siblings (history, before 2019-07-25)
     """
-    return Objective(ContrastiveLoss(), exclude_very_hard=options.excludeVeryHard)
+    return lambda options: Objective(loss(), exclude_very_hard=options.excludeVeryHard)
 
 
 TRAINERS = {
@@ -24,7 +25,10 @@ TRAINERS = {
         Trainer("trainExpKernalInd", sare("exp", "ind"), geo_fields=True),
         Trainer("trainExpKernalJoint", sare("exp", "joint"), geo_fields=True),
         Trainer("trainWeakly", weakly),
-        Trainer("trainContrastive", contrastive),
+        Trainer("trainContrastive", baseline(ContrastiveLoss)),
+        Trainer("trainLiftStruct", baseline(LiftedStructureLoss)),
+        Trainer("trainNpairLoss", baseline(NPairLoss)),
+        Trainer("trainAngularLoss", baseline(AngularLoss)),
     )
 }
 
@@ -37,4 +41,8 @@ LOSSES = {
     "exp-ind": "trainExpKernalInd",
     "exp-joint": "trainExpKernalJoint",
     "weakly": "trainWeakly",
+    "contrastive": "trainContrastive",
+    "lifted": "trainLiftStruct",
+    "npair": "trainNpairLoss",
+    "angular": "trainAngularLoss",
 }

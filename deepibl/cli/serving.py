@@ -48,12 +48,7 @@ def serve(
     where = choose_device(device)
     loaded = load_network(find_net(net or places.network_path), device=where)
     finder = PlaceFinder(loaded, places, device=where, precision=precision, engine=engine)
-    limits = Limits(
-        upload_bytes=round(max_upload * 1e6),
-        described_pixels=max_pixels,
-        heat_pixels=min(max_pixels, Limits.heat_pixels),
-        waiting=waiting,
-    )
+    limits = Limits.of_user(max_upload, max_pixels, waiting)
     made = app.create_app(
         finder, root=str(root or ""), limits=limits, hosts=hosts, index_name=Path(index_file).name
     )

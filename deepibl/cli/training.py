@@ -20,7 +20,10 @@ BestN = Annotated[int, typer.Option("--n", min=1, help="The N of Recall@N that s
 def train(
     loss: Annotated[
         str,
-        typer.Option(help="gauss-ind, gauss-joint, cauchy-ind, cauchy-joint, exp-ind, exp-joint or weakly."),
+        typer.Option(
+            help="gauss-ind, gauss-joint, cauchy-ind, cauchy-joint, exp-ind, exp-joint; weakly (the triplet "
+            "loss), contrastive, lifted, npair or angular."
+        ),
     ] = "gauss-ind",
     dataset: Annotated[str, typer.Option(help="A known data set: pitts30k, pitts250k, tokyoTM.")] = "",
     root: Annotated[str | None, typer.Option(help="Folder with the data set's images.")] = None,
@@ -99,7 +102,7 @@ def train(
     )  # fmt: skip
     for each in sets:
         each.check_images()
-    done = getattr(trainers, LOSSES[loss])(
+    done = trainers.trainer(LOSSES[loss])(
         *sets, paths=where, listeners=_listeners(tensorboard), restart=restart, weights=net_weights, **given
     )
     if team().leads:

@@ -65,7 +65,7 @@ class FusedTrunk:
         assert isinstance(first, Conv) and first.weight is not None
         weight = first.weight.detach().to(self._dtype)
         bias = None if first.bias is None else first.bias.detach().to(self._dtype).reshape(-1)
-        if self._winograd and takes_winograd(first, channels):
+        if self._winograd and _winograds(first):
             convolution = WinogradConvolution(weight, bias, relu=relu, workers=self._workers)
             return _PooledWinograd(convolution, pool)
         geometry = {"pad": (first.pad.top, first.pad.left), "stride": first.stride, "dilate": first.dilate}
@@ -106,11 +106,8 @@ def _plain_convolution(layer: Layer, channels: int | None) -> bool:
     return layer.weight.shape[1] == channels
 
 
-def takes_winograd(layer: Layer, channels: int | None) -> bool:
-    """Whether a layer is a convolution that Winograd's products compute; `channels` of what comes in."""
-    if not _plain_convolution(layer, channels):
-        return False
-    assert isinstance(layer, Conv) and layer.weight is not None
+def _winograds(layer: Conv) -> bool:
+    assert layer.weight is not None
     usual = (layer.stride, layer.dilate, tuple(layer.pad)) == ((1, 1), (1, 1), (1, 1, 1, 1))
     return usual and WinogradConvolution.takes(layer.weight)
 

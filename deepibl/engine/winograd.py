@@ -69,10 +69,9 @@ def _both_dimensions(matrix: np.ndarray) -> Tensor:
 
 def transformed_filters(weight: Tensor) -> Tensor:
     """Filters (K, C, 3, 3) as (36 * K, C, 1, 1), number by number: weights of 36 groups of 1 x 1 filters."""
-    matrix = transforms().filter
-    both = torch.from_numpy(np.kron(matrix, matrix))  # (36, 9)
-    numbers = both @ weight.detach().reshape(-1, both.shape[1]).double().t()  # (36, K*C)
-    return numbers.to(weight.dtype).reshape(NUMBERS * weight.shape[0], weight.shape[1], 1, 1)
+    matrix = torch.from_numpy(transforms().filter)
+    numbers = torch.einsum("ai,kcij,bj->abkc", matrix, weight.detach().double(), matrix)
+    return numbers.reshape(NUMBERS * weight.shape[0], weight.shape[1], 1, 1).to(weight.dtype)
 
 
 class WinogradConvolution:

@@ -12,7 +12,7 @@ session that was started with other settings is not begun anew: the error says w
 Ported from: deepIBL/train*.m, netvlad/trainWeakly.m
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ from deepibl.training.options import OPTION_NAMES, TrainingOptions
 from deepibl.training.session import Course, run_session
 from deepibl.training.speed import SPEED_OPTION_NAMES
 from matlab_compat.arguments import options
+from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn import SimpleNN
 
 _NOT_GIVEN = object()
@@ -64,6 +65,21 @@ def trainExpKernalJoint(dbTrain: Any, dbVal: Any, *args: Any, **kwargs: Any) -> 
 def trainWeakly(dbTrain: Any, dbVal: Any, *args: Any, **kwargs: Any) -> str:
     """NetVLAD's weakly supervised triplet ranking loss. Ported from: netvlad/trainWeakly.m"""
     return _train("trainWeakly", dbTrain, dbVal, args, **kwargs)
+
+
+def trainer(name: str) -> Callable[..., str]:
+    """The trainer of that name in `deepibl.trainers`: one of the seven, or of the losses it is compared with.
+
+    Those (contrastive, lifted structure, N-pair, angular) are of deepIBL's history and have no function here.
+    Raises ArgumentError for another name.
+    """
+    if name not in TRAINERS:
+        raise ArgumentError(f"there is no trainer {name!r}; there are {', '.join(TRAINERS)}")
+
+    def train(dbTrain: Any, dbVal: Any, *args: Any, **kwargs: Any) -> str:
+        return _train(name, dbTrain, dbVal, args, **kwargs)
+
+    return train
 
 
 def _train(

@@ -29,6 +29,16 @@ class Limits:
     upload_seconds: float = 60.0
     patience_seconds: float = 120.0
 
+    @classmethod
+    def of_user(cls, megabytes: float, pixels: int, waiting: int) -> "Limits":
+        """The limits with what the command's options say; heatmaps never see more pixels than the network."""
+        return cls(
+            upload_bytes=round(megabytes * 1e6),
+            described_pixels=pixels,
+            heat_pixels=min(pixels, cls.heat_pixels),
+            waiting=waiting,
+        )
+
     def __post_init__(self) -> None:
         wrong = [name for name, value in vars(self).items() if not value > 0]
         if wrong:

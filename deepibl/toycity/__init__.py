@@ -59,6 +59,7 @@ def make_city(
     seed: int = 0,
     size: tuple[int, int] = (320, 240),
     split: str = "test",
+    times: Sequence[str] = TIMES,
     gps: bool = True,
     workers: int = 1,
     progress: ProgressCallback | bool | None = None,
@@ -77,18 +78,19 @@ def make_city(
         images: of the database (four at a place); queries: default a third as many.
         seed: which city. size: (width, height) of the photos in pixels.
         split: train, val or test: districts far from one another.
+        times: of day, of the queries: they take turns. (The database is always photographed by day.)
         gps: whether the photos get their position as EXIF.
         workers: processes to use (above 1, guard a script with `if __name__ == "__main__"`).
         progress: called with a `deepibl.progress.Progress`; None shows a bar on a terminal, False nothing.
 
     Raises:
-        DatasetError: an unknown split, a number of images below 1, or a size out of range.
+        DatasetError: an unknown split or time of day, a number of images below 1, or a size out of range.
     """
     queries = images // 3 if queries is None else queries
     _check(images, queries, size, workers)
     city, target = City(seed), Path(folder)
     database = database_shots(city, split, images, size)
-    asked = query_shots(city, split, queries, images, size)
+    asked = query_shots(city, split, queries, images, size, [_known(time) for time in times])
     for name in ("images", "queries"):
         (target / name).mkdir(parents=True, exist_ok=True)
         remove_stale_parts(target / name)

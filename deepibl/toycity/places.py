@@ -75,8 +75,18 @@ def database_shots(city: City, split: str, count: int, size: tuple[int, int]) ->
     return shots[:count]
 
 
-def query_shots(city: City, split: str, count: int, images: int, size: tuple[int, int]) -> list[Shot]:
-    """The first `count` query photos of a split whose database has that many images."""
+def query_shots(
+    city: City,
+    split: str,
+    count: int,
+    images: int,
+    size: tuple[int, int],
+    times: Sequence[str] = TIMES,
+) -> list[Shot]:
+    """The first `count` query photos of a split whose database has that many images.
+
+    times: the times of day that take turns.
+    """
     places = list(islice(stops(city, split), -(-images // len(YAWS))))
     shots = []
     for number in range(count):
@@ -92,7 +102,7 @@ def query_shots(city: City, split: str, count: int, images: int, size: tuple[int
             (float(place[0]), float(place[1])), (segment.heading + yaw) % 360,
             dice.uniform(1.5, 1.8), dice.uniform(3, 12), dice.normal(1.2), dice.uniform(62, 76), size,
         )  # fmt: skip
-        time = TIMES[(number + lap) % len(TIMES)]
+        time = times[(number + lap) % len(times)]
         name = f"queries/{split}_{number:05d}_{time}.jpg"
         shots.append(Shot(name, view, time, 1000 + number, ("query", split, stop, lap)))
     return shots

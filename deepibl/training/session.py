@@ -266,7 +266,7 @@ def _state(
     net = net.to("cuda" if options.useGPU and torch.cuda.is_available() else "cpu")
     return TrainingState(
         options,
-        Stepper(net, first, options.fixLayers, dict(momentum), speed.trainPrecision, speed.trainEngine),
+        Stepper(net, first, options.fixLayers, dict(momentum), speed.trainPrecision),
         rng() if course.generator is None else course.generator,
         [np.zeros(0, dtype=np.int64) for _ in range(course.train_set.numQueries)],
         speed,

@@ -16,7 +16,6 @@ from matlab_compat.errors import ArgumentError
 from matlab_compat.matfile import scalar, text
 
 PRECISIONS = ("fp32", "bf16")
-ENGINES = ("torch", "fused")
 STEP_GB_ON_GPU = 2.0  # four tuples of twelve images of 640x480 from conv5_1 on
 
 
@@ -37,12 +36,6 @@ class SpeedOptions:
     trunkCacheKeep: bool = _option(False, "leave those on disk when training is done, for the next one")
     trainPrecision: str = _option(
         "fp32", "of the convolutions that learn: fp32, or bf16 (NetVLAD's sums stay fp32)", PRECISIONS, True
-    )
-    trainEngine: str = _option(
-        "torch",
-        "what computes them in a step: torch, or fused: on a CPU, fp32, by Winograd's products",
-        ENGINES,
-        True,
     )
     stepGB: float | str = _option(
         "auto",

@@ -9,10 +9,6 @@ import torch
 from torch import Tensor
 
 from deepibl.describe import head_start
-from deepibl.engine import onednn
-from deepibl.engine.onednn import Workers
-from deepibl.engine.trunk import takes_winograd
-from deepibl.engine.winograd_learning import LearningConvolution
 from deepibl.errors import TrainingError
 from deepibl.objectives import Objective, TupleOutcome
 from deepibl.training.options import TrainingOptions
@@ -40,8 +36,7 @@ class Stepper:
 
     net: SimpleNN, already on its device. first: index of the lowest layer that learns. fixed: names of layers
     above it that do not. momentum: {(layer, index): tensor} to go on with; zeros for what it lacks.
-    precision: fp32, or bf16 for the convolutions that learn. engine: torch, or fused: on a CPU, Winograd's
-    products for fp32 convolutions of many channels.
+    precision: fp32, or bf16 for the convolutions that learn.
     """
 
     def __init__(
@@ -51,7 +46,6 @@ class Stepper:
         fixed: Sequence[str] = (),
         momentum: dict[tuple[int, int], Tensor] | None = None,
         precision: str = "fp32",
-        engine: str = "torch",
     ) -> None:
         self.net, self.first, self.precision = net, first, precision
         self.learned = _learned_weights(net, first, fixed)
@@ -66,7 +60,6 @@ class Stepper:
             parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
             parameter.requires_grad_(id(parameter) in wanted)
             parameter.grad = None
-        self._fast = self._fast_convolutions() if (engine, precision) == ("fused", "fp32") else {}
 
     @property
     def device(self) -> torch.device:
@@ -83,21 +76,7 @@ class Stepper:
             with torch.autocast(self.device.type, dtype=torch.bfloat16):
                 maps = self.net(maps, start=self.first, stop=end - 1)
             maps = maps.float()
-        for position in range(end, len(self.net)):
-            fast = self._fast.get(position)
-            maps = self.net(maps, start=position, stop=position) if fast is None else fast(maps)
-        return maps.flatten(1)
-
-    def _fast_convolutions(self) -> dict[int, LearningConvolution]:
-        """The convolutions that learn and that Winograd's products compute here, by their positions."""
-        found: dict[int, LearningConvolution] = {}
-        if self.device.type == "cpu" and onednn.instructions() and not onednn.available():
-            workers, channels = Workers(torch.get_num_threads()), 3
-            for position, layer in enumerate(self.net.layers):
-                if position >= self.first and takes_winograd(layer, channels) and _is_single(layer):
-                    found[position] = LearningConvolution(layer, workers)
-                channels = layer.channels_out(channels)
-        return found
+        return (self.net(maps, start=end) if end < len(self.net) else maps).flatten(1)
 
     def accumulate(self, maps: Tensor, counts: Sequence[int], objective: Objective) -> list[TupleOutcome]:
         """Forward and backward of tuples; gradients add to those of the batch so far.
@@ -190,10 +169,6 @@ def _learned_weights(
                 rate, decay = (_factor(layer, name, index) for name in ("learningRate", "weightDecay"))
                 found.append(LearnedWeight(position, index, weight, rate, decay))
     return found
-
-
-def _is_single(layer: Any) -> bool:
-    return all(weight.dtype == torch.float32 for weight in layer.weights if weight is not None)
 
 
 def _factor(layer: Any, name: str, index: int) -> float:

@@ -28,4 +28,16 @@ def test_the_comparison_is_a_row_before_training_and_one_a_trainer(small, tmp_pa
     runs = [demo_training.train_in_city(city, "trainContrastive", seed, {"method": "max"}) for seed in (0, 1)]
     rows = table({"trainContrastive": runs}).splitlines()
     assert [row.split("|")[1].strip() for row in rows[2:]] == ["before training", "trainContrastive"]
-    assert rows[0].count("Recall@") == 3 and rows[3].count("±") == 3
+    assert rows[0].count("Recall@") == 3 and rows[3].count("±") == 3 and rows[3].split("|")[2].strip() == "2"
+
+
+@pytest.mark.slow
+def test_the_demo_in_short_learns_to_tell_places_apart(tmp_path):
+    """Recall in another district needs more steps: the network of the whole demo is tested, which ships."""
+    city = demo_training.photograph(tmp_path, splits={"train": (120, 240), "val": (40, 12)}, workers=1)
+    easy = {"nNegChoice": 5, "nEpoch": 2}  # negatives at random, not the hardest of 20
+    results = demo_training.train_in_city(city, changes=easy)
+    losses = results.history.train.loss
+    first, last = sum(losses[:20]) / 20, sum(losses[-20:]) / 20
+    print(f"\nmean loss of the first 20 batches {first:.2f}, of the last 20 {last:.2f}")
+    assert last < 0.85 * first

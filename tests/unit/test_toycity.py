@@ -167,6 +167,15 @@ def test_queries_come_at_all_times_of_day() -> None:
 # what is written
 
 
+def test_queries_come_at_chosen_times_of_day() -> None:
+    by_day = query_shots(City(0), "test", 20, 40, SIZE, ["day"])
+    assert {shot.time for shot in by_day} == {"day"}
+    usual = query_shots(City(0), "test", 20, 40, SIZE)
+    assert [shot.view for shot in by_day] == [shot.view for shot in usual]
+    with pytest.raises(DatasetError, match="no time of day 'dawn'"):
+        make_city("nowhere", images=4, times=("day", "dawn"))
+
+
 def test_the_dbstruct_has_netvlads_fields_and_shapes(folder: Path) -> None:
     struct: Any = scipy.io.loadmat(folder / "toycity_test.mat")["dbStruct"][0, 0]
     assert struct["dbImageFns"].shape == (IMAGES, 1) and struct["qImageFns"].shape == (QUERIES, 1)

@@ -6,17 +6,24 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from deepibl import mining
 from deepibl.errors import TrainingError
+from deepibl.images import read_image
 from deepibl.training.events import TrainingListener
 from deepibl.training.gradients import TupleGradients
-from deepibl.training.speed import SPEED_OPTION_NAMES
+from deepibl.training.options import TrainingOptions
+from deepibl.training.speed import SPEED_OPTION_NAMES, SpeedOptions
+from deepibl.training.step import Stepper
+from deepibl.training.trunk import open_trunk
 from deepibl.trunk_cache import TrunkCache
 from matlab_compat.errors import ArgumentError
+from matlab_compat.simplenn import SimpleNN
 from tests.tiny_training import Log, Workplace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -264,3 +271,35 @@ def test_speed_options_that_change_digits_are_saved_and_gone_on_with(tmp_path):
 def test_options_that_cannot_be_meant_are_named(tmp_path, changes, says):
     with pytest.raises(ArgumentError, match=says):
         Workplace(tmp_path).train(**changes)
+
+
+@pytest.mark.parametrize("kind", ["bnorm", "dropout"])
+def test_frozen_layers_of_a_batch_run_on_the_whole_tuple_and_keep_nothing(tmp_path, kind):
+    random = np.random.default_rng(0)
+    weights = {"bnorm": [np.ones((3, 1)), np.zeros((3, 1)), np.ones((3, 2))], "dropout": []}[kind]
+    conv = {"type": "conv", "name": "conv", "weights": [random.normal(size=(3, 3, 3, 2)), np.zeros((2, 1))]}
+    middle = {"type": kind, "name": "middle", "weights": weights}
+    meta = {"normalization": {"averageImage": np.full((1, 1, 3), 128.0)}}
+    net = SimpleNN.from_matlab({"layers": [middle, conv], "meta": meta}).float().train()
+    place, notes = Workplace(tmp_path), []
+    stepper = Stepper(net, 1)
+    with open_trunk(stepper, TrainingOptions(), SpeedOptions(), place.sets, notes.append) as trunk:
+        paths = [str(tmp_path / "train" / name) for name in place.sets[0].dbImageFns[:3]]
+        torch.manual_seed(0)
+        got = trunk.stack([trunk.fetch(path) for path in paths])
+    torch.manual_seed(0)
+    want = net(net.prepare(torch.stack([read_image(path) for path in paths])), stop=0)
+    assert torch.equal(got, want) and not got.requires_grad
+    assert notes == ["no trunk cache: layer middle does not treat each image by itself"]
+
+
+def test_queries_that_are_compared_at_once_give_the_same_tuples(tmp_path, monkeypatch):
+    places = [Workplace(tmp_path / name) for name in ("one", "many")]
+    logs = [Log(), Log()]
+    places[0].train(logs[0], **FROZEN, batchSize=4)
+    monkeypatch.setattr(mining, "os", SimpleNamespace(cpu_count=lambda: 8))
+    places[1].train(logs[1], **FROZEN, batchSize=4)
+    assert_same(*places)
+    for one, many in zip(logs[0].mined, logs[1].mined, strict=True):
+        assert (one.query, one.positive) == (many.query, many.positive)
+        np.testing.assert_array_equal(one.negatives, many.negatives)
