@@ -69,7 +69,7 @@ def _scale(net: SimpleNN, photos: Tensor) -> None:
                 raise ArgumentError(
                     f"{layer.name}: the photos give it nothing to tell apart; are they empty?"
                 )
-            filters, biases = layer.weights
+            filters, biases = (weight for weight in layer.weights if weight is not None)
             filters /= spread[:, None, None, None]
             biases.copy_((biases - mean) / spread)
             given = (given - mean[:, None, None]) / spread[:, None, None]
