@@ -31,8 +31,8 @@ from matlab_compat.simplenn import SimpleNN
 
 FIRST, BLOCKS = "conv5_1", 3  # conv5_1 to conv5_3 learn
 TUPLE = 12  # a query, its positive, ten negatives
-# gradient of conv5_1, max|a-b| / max|b|; the smoke form's network is a few channels wide
-LIMITS = {"anew": 1e-3, "fp16": 2e-2, "bf16": 1e-1}
+# gradient of conv5_1, |a-b| / |b|; the smoke form's network is a few channels wide
+LIMITS = {"anew": 1e-3, "fp16": 5e-2, "bf16": 2e-1}
 DISTANCE = {"fp32": 1e-9, "bf16": 2e-3}
 
 
@@ -98,7 +98,7 @@ def step(settings: Settings, net: SimpleNN, paths: Sequence[Path]) -> Table:
         candidates |= {name: Way(net, paths, *how, stack) for name, how in ways.items()}
         release_buffers()
         medians, results = paired(candidates, 5 if settings.full else 1)
-        memory = {name: peak_memory(run) for name, run in candidates.items() if name != "usual port"}
+        memory = {name: peak_memory(candidates[name]) for name in list(ways)[:2]}
     anew, kept, half, low = (results[name] for name in ways)
     require(torch.equal(anew, kept), "kept maps change the gradient")
     port_gradient = results["usual port"]
@@ -113,7 +113,7 @@ def step(settings: Settings, net: SimpleNN, paths: Sequence[Path]) -> Table:
     ]  # fmt: skip
     columns = ["how", "s", "x port", "x port (processor time)", f"gradient of {FIRST}", "MB"]
     note = (
-        "From JPEG files to gradients, backward to conv5_1; gradient: max|a-b| / max|b| against the port's. "
+        "From JPEG files to gradients, backward to conv5_1; gradient: |a-b| / |b| against the port's. "
         "Kept maps give the gradient of computing them again bit for bit."
     )
     return Table(f"A tuple of {len(paths)} images, forward and backward", columns, rows, note)
@@ -156,4 +156,4 @@ def _describe(describer: TrunkDescriber, count: int) -> np.ndarray:
 
 
 def _apart(a: Tensor, b: Tensor) -> float:
-    return float((a - b).abs().max() / b.abs().max())
+    return float((a - b).norm() / b.norm())
