@@ -22,7 +22,7 @@ TOL = {
     "pca": 5e-6,  # eigenvectors of a float32 covariance (an independent implementation reached 3e-6)
     "trajectory": 3e-5,  # losses, weights, momenta of a replayed training, after every batch
     # momenta of the same in a free run, relative to the network's largest: rounding grows to 1e-4; a last
-    # digit of the first weights moves them as far (parity/test_training_steps.py, which compares step by step)
+    # digit of the first weights moves them as far (parity/test_training_steps.py compares step by step)
     "momentum": 3e-4,
     # GaussInd's with some numbers of threads: a jump within one batch (presumably where rounding decides over
     # a ReLU or a maximum), which a last digit of the first weights brings about, too
