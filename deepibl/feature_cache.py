@@ -8,6 +8,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from deepibl.errors import FeatureFileError
+from deepibl.feature_origin import Origin, misfit, read_origin, write_origin
 from deepibl.features import extract_to_file, read_features
 from deepibl.mining import Features
 from deepibl.training.events import TrainingListener
@@ -41,6 +43,23 @@ class FeatureMaker:
         self._make(dataset, "db", database)
         return self.read(dataset, queries, database)
 
+    def shared(self, dataset: Any, queries: str, database: str) -> Features:
+        """As `files`, for those before training, whose names other runs may have given to other features.
+
+        A note beside a file says what it was made of. Raises FeatureFileError for a file of another network
+        or of other images; one without a note (MATLAB's) is believed where its size fits.
+        """
+        for side, path in (("q", queries), ("db", database)):
+            origin = Origin.wherever(self.net, *_images(dataset, side))
+            self._make(dataset, side, path, origin)
+            reason = misfit(read_origin(path), origin)
+            if reason:
+                raise FeatureFileError(
+                    f"{path} holds features of another training ({reason}): give checkpoint0suffix, another "
+                    "outPrefix or name, or delete it if no other session needs it"
+                )
+        return self.read(dataset, queries, database)
+
     def read(self, dataset: Any, queries: str, database: str) -> Features:
         """The features of two files that are there; raises FeatureFileError if they do not fit."""
         query_features = read_features(queries, count=dataset.numQueries)
@@ -65,7 +84,7 @@ class FeatureMaker:
         finally:
             self.net.train(training)
 
-    def _make(self, dataset: Any, side: str, path: str) -> None:
+    def _make(self, dataset: Any, side: str, path: str, origin: Origin | None = None) -> None:
         if os.path.exists(path):
             return
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -78,6 +97,8 @@ class FeatureMaker:
         try:
             if not os.path.exists(path):
                 self.listener.computing(f"{path}: features of {len(_images(dataset, side)[1])} images")
+                if origin is not None:
+                    write_origin(path, origin)
                 (self.compute or self.extract)(dataset, side, path)
         finally:
             lock.release()

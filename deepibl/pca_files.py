@@ -6,24 +6,20 @@ MATLAB writes them. Beside the first, `….bin.json` says which network and imag
 second the variable `madeOf` does. Files that MATLAB made do not say; of them only the sizes can be checked.
 """
 
-import hashlib
-import json
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from deepibl.feature_origin import Origin, misfit, read_origin, write_origin
 from deepibl.features import extract_to_file, read_features
-from deepibl.network_identity import network_id
-from deepibl.notes import read_note
 from deepibl.pca import append_pca, check_dimension, refuse_second
 from matlab_compat import matfile
 from matlab_compat.errors import MatFileError
-from matlab_compat.files import atomic_output
 from matlab_compat.relja_pca import PCA, relja_PCA
 from matlab_compat.rng import rng
 from matlab_compat.simplenn import SimpleNN
@@ -31,21 +27,6 @@ from matlab_compat.simplenn_edit import relja_netOutputDim
 
 _log = logging.getLogger(__name__)
 SEED = 43
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What descriptors were made of: network and images by their SHA-256, and how many images."""
-
-    network: str
-    images: str
-    count: int
-
-    @classmethod
-    def of(cls, net: SimpleNN, root: str | os.PathLike[str], names: Sequence[str]) -> "Origin":
-        """The origin of the descriptors that the network gives for these images."""
-        listed = json.dumps([os.path.abspath(root), *names])
-        return cls(network_id(net), hashlib.sha256(listed.encode()).hexdigest(), len(names))
 
 
 def training_names(names: Sequence[str], at_most: int) -> list[str]:
@@ -142,7 +123,7 @@ def _read_pca(file: Path, origin: Origin, dim: int, output_dim: int) -> PCA | No
         held = matfile.who(file)
         made_of = matfile.load(file, ["madeOf"])["madeOf"] if "madeOf" in held else None
         shape = held["U"].shape if "U" in held else None
-        reason = _misfit(None if made_of is None else _as_origin(made_of), origin)
+        reason = misfit(None if made_of is None else _as_origin(made_of), origin)
         if shape is None or shape[0] != output_dim or shape[1] < dim:
             reason = f"it holds U of {shape}, {output_dim} x {dim} is needed"
         if not reason:
@@ -160,15 +141,6 @@ def _as_origin(stored: Any) -> Origin:
     )
 
 
-def _misfit(found: Origin | None, wanted: Origin) -> str:
-    """Why a file does not fit, '' if it does, or does not say."""
-    if found is None or found == wanted:
-        return ""
-    return (
-        "it was made by another network" if found.network != wanted.network else "it was made of other images"
-    )
-
-
 def _descriptors(
     net: SimpleNN,
     root: str | os.PathLike[str],
@@ -179,23 +151,14 @@ def _descriptors(
     settings: dict[str, Any],
 ) -> np.ndarray:
     """(N, D) float32, from the file if it fits, else computed and written there."""
-    note = file.with_name(file.name + ".json")
     if file.exists():
-        reason = _misfit(_read_note(note), origin)
+        reason = misfit(read_origin(file), origin)
         if file.stat().st_size != 4 * dim * len(names):
             reason = f"it has {file.stat().st_size} bytes instead of 4 x {dim} x {len(names)}"
         if not reason:
             return read_features(file, count=len(names), dim=dim)
         _log.warning("%s is made again: %s", file, reason)
         file.unlink()
-    with atomic_output(note) as temporary:  # first: descriptors without it would count as MATLAB's
-        temporary.write_text(json.dumps(asdict(origin)))
+    write_origin(file, origin)
     extract_to_file(net, root, names, file, **settings)
     return read_features(file, count=len(names), dim=dim)
-
-
-def _read_note(note: Path) -> Origin | None:
-    try:
-        return Origin(**read_note(note))
-    except TypeError:
-        return None

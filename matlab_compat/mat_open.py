@@ -77,4 +77,6 @@ def _reader(stream: BinaryIO) -> MatReader:
         return Mat5File(stream)
     if is_mat4(head):
         return Mat4File(stream)
+    if len(head) < 128 and head.startswith(b"MATLAB "):
+        raise MatFileError(f"it is cut short: {len(head)} bytes, its header alone has 128")
     raise MatFileError(f"it is no .mat file: it begins with {head[:16]!r}")

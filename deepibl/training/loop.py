@@ -204,15 +204,16 @@ class _Training:
         if state.features is not None:
             cached = state.features
             return self.maker.files(self.train_set, cached.queries, cached.database)
-        features = self.maker.files(self.train_set, options.qCheckpoint0, options.dbCheckpoint0)
-        state.features = CachedFeatures(options.qCheckpoint0, options.dbCheckpoint0, state.epoch, 0)
+        features = self.maker.shared(self.train_set, options.qCheckpoint0, options.dbCheckpoint0)
         if options.test0:
-            val = self.maker.files(self.val_set, options.qCheckpoint0val, options.dbCheckpoint0val)
+            val = self.maker.shared(self.val_set, options.qCheckpoint0val, options.dbCheckpoint0val)
             curves = {"val": self._test("val", val, 0), "train": self._test("train", features, 0)}
             state.history.pretrain = {}
             for which, outcome in curves.items():
                 state.history.pretrain[which] = Curves()
                 state.history.pretrain[which].add_test(*outcome)
+        # last: a training that stops before its tests are done begins with them again
+        state.features = CachedFeatures(options.qCheckpoint0, options.dbCheckpoint0, state.epoch, 0)
         return features
 
     def _refresh(self, batch: int) -> None:

@@ -169,7 +169,10 @@ def test_the_saved_options_are_the_originals(outcome):
 
 
 def test_pick_best_net_prints_the_originals_table(outcome, capsys):
-    for path in golden_files(f"train/pickBestNet_{outcome.run}.mat"):
+    files = golden_files(f"train/pickBestNet_{outcome.run}.mat")
+    if not files:
+        pytest.skip("the original's table of this run was not recorded")
+    for path in files:
         want = matfile.load(path)
         for suffix, n in [
             ("", 5),

@@ -57,8 +57,7 @@ def test_names_and_defaults_are_the_originals(golden):
 
 @pytest.mark.parametrize("option", OPTION_NAMES)
 def test_each_option_does_what_it_says(option, request):
-    assert option in CHECKS, f"no check of {option}"
-    function = CHECKS[option]
+    function = CHECKS[option]  # an option without a check is a KeyError
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
     function(**{name: request.getfixturevalue(name) for name in names})
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from deepibl.errors import SessionError
+from deepibl.training.events import TrainingListener
 from matlab_compat import matfile
 from matlab_compat.errors import MatlabCompatError
-from tests.tiny_training import Failing, Log, Workplace
+from tests.tiny_training import Failing, Log, Workplace, make_network
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +121,34 @@ def test_restart_throws_nothing_away_when_there_is_nothing_to_begin_with(done, c
     with pytest.raises(MatlabCompatError, match=said):
         done.train(sessionID="run", restart=True, **changes)
     assert contents(done.folder) == before
+
+
+def test_stopped_in_the_test_before_training_it_is_tested_when_it_begins_again(tmp_path):
+    place = Workplace(tmp_path)
+
+    class Stopped(TrainingListener):
+        def tested(self, state, which, epoch, recall, rankloss):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        place.train(Stopped(), sessionID="run", nEpoch=1)
+    place.train(sessionID="run", nEpoch=1)
+    assert set(place.load("run")["obj"]["pretrain"]) == {"val", "train"}
+
+
+def test_features_before_training_of_another_network_or_other_images_are_not_taken(done):
+    # difference: checkpoint0-checked
+    before = contents(done.folder)
+    other = Workplace(done.folder)
+    make_network(done.folder / "nets", seed=5)
+    with pytest.raises(MatlabCompatError, match=r"_q\.bin holds .*another network\): give checkpoint0suffix"):
+        other.train(sessionID="other", nEpoch=1)
+    make_network(done.folder / "nets")
+    other.sets[0].qImageFns[:2] = other.sets[0].qImageFns[1::-1]
+    with pytest.raises(MatlabCompatError, match="made of other images"):
+        other.train(sessionID="other", nEpoch=1)
+    other.train(sessionID="other", nEpoch=1, checkpoint0suffix="mine")
+    assert before.items() <= contents(done.folder).items()
+    assert other.load("other")["opts"]["qCheckpoint0"] == str(
+        done.folder / "out/train_tiny_conv2_max_mine_q.bin"
+    )
