@@ -70,6 +70,7 @@ def _scale(net: SimpleNN, photos: Tensor) -> None:
                     f"{layer.name}: the photos give it nothing to tell apart; are they empty?"
                 )
             filters, biases = layer.weights
+            assert filters is not None and biases is not None  # this module gave it both
             filters /= spread[:, None, None, None]
             biases.copy_((biases - mean) / spread)
             given = (given - mean[:, None, None]) / spread[:, None, None]

@@ -154,9 +154,7 @@ def run_training_demo(
     interruption goes on. Takes a few minutes on two cores.
     """
     counts = sum(map(sum, SPLITS.values()))
-    say(
-        f"1. {counts} photos of a toy city by day, seed {seed}: a district to learn, another to be tested in"
-    )
+    say(f"1. {counts} photos of a toy city by day, seed {seed}: a district to learn, another to be tested in")
     city = photograph(folder, seed)
     say(f"2. {DEMO_TRAINER}: SARE, from random weights")
     results = train_in_city(city, seed=seed, listeners=[Console()])

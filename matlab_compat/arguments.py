@@ -133,6 +133,20 @@ def unknown_option(name: str, known: list[str]) -> str:
     return f"unknown option {name!r}: {hint} (options: {', '.join(known) or 'none'})"
 
 
+def typed_options(texts: Sequence[str]) -> dict[str, Any]:
+    """Options as they are typed on a command line, 'name=value' each; values as `typed_value` reads them.
+
+    Raises ArgumentError for a text of another form.
+    """
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ArgumentError(f"an option is given as name=value, e.g. nNegCap=10, not {text!r}")
+        found[name] = typed_value(value)
+    return found
+
+
 def typed_value(text: str) -> Any:
     """An option's value as it is typed on a command line: a number, a list, true or false, or a text.
 

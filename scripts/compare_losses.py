@@ -47,7 +47,7 @@ def compare(
 
 
 def table(results: dict[str, list[Results]]) -> str:
-    """Mean and spread over runs of Recall@N (in percent), before training and by trainer.
+    """Mean and spread (none of one run) of Recall@N in percent, before training and by trainer.
 
     The row before training holds each seed's network once.
     """
@@ -66,7 +66,9 @@ def table(results: dict[str, list[Results]]) -> str:
 
 def _row(name: str, recalls: Sequence[np.ndarray], columns: Sequence[int]) -> str:
     values = 100 * np.stack(recalls)[:, columns]
-    cells = (f"{mean:.1f} ± {spread:.1f}" for mean, spread in zip(values.mean(0), values.std(0), strict=True))
+    cells = [f"{mean:.1f}" for mean in values.mean(0)]
+    if len(values) > 1:
+        cells = [f"{cell} ± {spread:.1f}" for cell, spread in zip(cells, values.std(0), strict=True)]
     return f"| {name} | {len(recalls)} | {' | '.join(cells)} |"
 
 

@@ -7,12 +7,12 @@ torchrun --nproc-per-node 4 scripts/train_gauss_ind.py
                                                      # the same training by four processes (docs/scale.md)
 """
 
-import sys
+import argparse
 from typing import Any
 
 from deepibl import dbPitts, pickBestNet, setup, trainGaussKernalInd
 from deepibl.processes import team
-from matlab_compat.arguments import typed_value
+from matlab_compat.arguments import typed_options
 
 
 def main(**changes: Any) -> str:
@@ -46,4 +46,6 @@ def main(**changes: Any) -> str:
 
 
 if __name__ == "__main__":
-    main(**{name: typed_value(text) for name, text in (argument.split("=", 1) for argument in sys.argv[1:])})
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("options", nargs="*", metavar="NAME=VALUE", help="options of the trainers to change")
+    main(**typed_options(parser.parse_args().options))

@@ -169,3 +169,15 @@ class Log(TrainingListener):
 
     def saved(self, state, path, why):
         self.saves.append(why)
+
+
+class Failing(TrainingListener):
+    """Raises an error in place of the batch that is to be told of."""
+
+    def __init__(self, at: int, error: BaseException) -> None:
+        self.left, self.error = at, error
+
+    def batch_done(self, state, report):
+        self.left -= 1
+        if not self.left:
+            raise self.error

@@ -167,15 +167,9 @@ def pca(
 def _settings(typed: Sequence[str]) -> dict[str, Any]:
     """The options of --set. Raises ArgumentError for what is no name=value, or no option's name."""
     from deepibl.matlab.training import exact_options
-    from matlab_compat.arguments import typed_value
+    from matlab_compat.arguments import typed_options
 
-    given = {}
-    for text in typed:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise ArgumentError(f"--set takes name=value, e.g. nNegCap=10, not {text!r}")
-        given[name] = typed_value(value)
-    return exact_options((), given)
+    return exact_options((), typed_options(typed))
 
 
 def _images(source: Path | None, dataset: str, root: str | None) -> tuple[str, list[str]]:

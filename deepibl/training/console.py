@@ -32,8 +32,10 @@ class Console(TrainingListener):
         self._shown = float("-inf")
         self._live = False
         self._images, self._seconds = 0, 0.0
+        self._batches, self._begun = 0, 0.0  # batches of this run, and when the first of them began
 
     def started(self, state: TrainingState) -> None:
+        self._images, self._seconds, self._batches = 0, 0.0, 0
         self._line(describe(state.options))
         if state.epoch > 1 or state.batch or state.epoch_done:
             batch = "" if state.epoch_done else f", batch {state.batch}"
@@ -49,6 +51,8 @@ class Console(TrainingListener):
         if rate != rate_before:
             self._line(f"Changing learning rate from {rate_before:f} to {rate:f}")
         self._line(f"Learning rate {rate:f}")
+        if not self._batches:
+            self._begun = time.monotonic()
 
     def tuple_mined(self, state: TrainingState, mined: MinedTuple) -> None:
         if state.options.printLoss:
@@ -69,10 +73,13 @@ class Console(TrainingListener):
             self._line(f"{state.options.sessionID} batchloss= {report.loss:.4f}")
         self._images += report.images
         self._seconds += report.seconds
+        self._batches += 1
         now = time.monotonic()
         if now - self._shown >= self._pause() or report.batch == report.batches:
             self._shown = now
-            self._progress(progress_line(state.options.sessionID, report, self._images, self._seconds))
+            speed = self._images / self._seconds if self._seconds else 0.0
+            each = (now - self._begun) / self._batches
+            self._progress(progress_line(state.options.sessionID, report, speed, each))
 
     def tested(
         self, state: TrainingState, which: str, epoch: int, recall: np.ndarray, rankloss: float
@@ -109,16 +116,17 @@ class Console(TrainingListener):
         self._live = True
 
 
-def progress_line(session: str, report: BatchReport, images: int, seconds: float) -> str:
+def progress_line(session: str, report: BatchReport, speed: float, each: float) -> str:
     """Epoch, batch, images a second, loss, time left for this and the later epochs, and memory.
 
-    images, seconds: all that went through the network so far, and how long that took.
+    speed: tuples' images a second. each: seconds from batch to batch, with the features, tests and saves
+    between them.
     """
     done = (report.epoch - 1) * report.batches + report.batch
-    left = (report.epochs * report.batches - done) * report.seconds
-    speed = f"{images / seconds:.1f} images/s" if seconds else "no images yet"
+    left = (report.epochs * report.batches - done) * each
+    images = f"{speed:.1f} images/s" if speed else "no images yet"
     return (
-        f"{session} epoch {report.epoch}/{report.epochs} batch {report.batch}/{report.batches}, {speed}, "
+        f"{session} epoch {report.epoch}/{report.epochs} batch {report.batch}/{report.batches}, {images}, "
         f"loss {report.loss:.4f}, about {format_seconds(left)} left, {memory_text()}"
     )
 

@@ -133,10 +133,17 @@ def _state_to_begin_with(
     request: Request,
 ) -> TrainingState:
     """Where a training begins: at the state that the same request left, at the epoch asked for, or anew."""
-    if course.restart:
-        files.remove()
-    before = files.request_before()
     from_epoch = options.startEpoch > 1
+    if course.restart:
+        if from_epoch:
+            raise ArgumentError(
+                f"startEpoch {options.startEpoch} goes on with what session {files.session} has, restart "
+                "throws it away: give one of them"
+            )
+        state = _new(course, options, speed)  # first: a network that cannot be made costs nothing
+        files.remove()
+        return state
+    before = files.request_before()
     if before == request.text and (files.unfinished.exists() or not from_epoch):
         return _from_file(course, files, options, speed, given, None)
     if from_epoch:

@@ -1,14 +1,18 @@
 """The 42 options of the trainers: names and defaults, and a test of each that it does what it says."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 
-from deepibl.features import read_features
+from deepibl.features import extract_to_file, read_features
+from deepibl.images import load_pixels
 from deepibl.matlab.training import trainWeakly
 from deepibl.training.console import Console
 from deepibl.training.options import OPTION_NAMES, TrainingOptions, defaults, schedule
+from deepibl.training.trunk import PlainTrunk
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
 from matlab_compat.rng import rng
@@ -52,12 +56,11 @@ def test_names_and_defaults_are_the_originals(golden):
 
 
 @pytest.mark.parametrize("option", OPTION_NAMES)
-def test_each_option_does_what_it_says(place, option, capsys):
+def test_each_option_does_what_it_says(option, request):
     assert option in CHECKS, f"no check of {option}"
-    needs = {"place": place, "capsys": capsys}
     function = CHECKS[option]
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
-    function(**{name: needs[name] for name in names})
+    function(**{name: request.getfixturevalue(name) for name in names})
 
 
 def test_an_unknown_option_names_the_closest_one(place):
@@ -146,6 +149,8 @@ def the_margin_and_very_hard_negatives_decide_what_trainWeakly_takes(place):
     wide, _ = run(place, trainer="trainWeakly", margin=10, learningRate=0)
     none, _ = run(place, trainer="trainWeakly", margin=0, learningRate=0, sessionID="none")
     assert all(mined.trains for mined in wide.mined)
+    reported = (log.state.history.val.rankloss[0] for log in (wide, none))
+    assert next(reported) > 2 * next(reported)
     assert sum(len(m.negatives) for m in none.mined) < sum(len(m.negatives) for m in wide.mined)
     easy, _ = run(
         place, trainer="trainWeakly", margin=10, learningRate=0, excludeVeryHard=True, sessionID="easy"
@@ -157,10 +162,19 @@ def the_margin_and_very_hard_negatives_decide_what_trainWeakly_takes(place):
 
 
 @check("jitterFlip")
-def tuples_are_mirrored_as_the_generator_says(place):
+def tuples_are_mirrored_as_the_generator_says(place, monkeypatch):
+    fetch, mirrored = PlainTrunk.fetch, []
+
+    def watched(self, path, flip=False, resize=None):
+        read = fetch(self, path, flip, resize)
+        mirrored.append(torch.equal(read.pixels, load_pixels(path).flip(-1)))
+        return read
+
+    monkeypatch.setattr(PlainTrunk, "fetch", watched)
     log, _ = run(place, jitterFlip=True)
     flips = [mined.flip for mined in log.mined]
     assert True in flips and False in flips
+    assert sum(mirrored) == sum(2 + len(mined.negatives) for mined in log.mined if mined.flip)
     assert not any(mined.flip for mined in run(place, sessionID="plain")[0].mined)
 
 
@@ -236,8 +250,23 @@ def features_are_computed_again_every_so_many_queries(place):
 
 
 @check("computeBatchSize", "numThreads")
-def speed_settings_do_not_change_the_training(place):
-    assert np.allclose(weights(place, computeBatchSize=1, numThreads=1), weights(place), rtol=1e-5, atol=1e-7)
+def speed_settings_are_followed_and_do_not_change_the_training(place, monkeypatch):
+    sizes, threads = set(), set()
+
+    def watched_extract(*args, batch_size, **settings):
+        sizes.add(batch_size)
+        extract_to_file(*args, batch_size=batch_size, **settings)
+
+    def watched_pool(count):
+        threads.add(count)
+        return ThreadPoolExecutor(count)
+
+    monkeypatch.setattr("deepibl.feature_cache.extract_to_file", watched_extract)
+    monkeypatch.setattr("deepibl.training.reader.ThreadPoolExecutor", watched_pool)
+    small = weights(place, computeBatchSize=1, numThreads=1)
+    assert (sizes, threads) == ({1}, {1})
+    assert np.allclose(small, weights(place), rtol=1e-5, atol=1e-7)
+    assert (sizes, threads) == ({1, 10}, {1, OPTIONS["numThreads"]})
 
 
 @check("doDraw")
@@ -257,7 +286,10 @@ def losses_are_printed(place, capsys):
     assert len(re.findall(r"^run batchloss= \d+\.\d{4}$", shown, re.M)) == PLACES // OPTIONS["batchSize"]
     assert re.search(r"^run loss= \d+\.\d{4}, #violate= \d+, #vhard= \d+, \(qID=\d+\)$", shown, re.M)
     assert re.search(r"^   real loss= \d+\.\d{4}, #violate= \d+", shown, re.M)
-    place.train(Console(), sessionID="quiet", nEpoch=1)
+    place.train(Console(), sessionID="batches", nEpoch=1, printBatchLoss=True)
+    shown = capsys.readouterr().out
+    assert "batches batchloss= " in shown and "real loss" not in shown and "#violate" not in shown
+    place.train(Console(), sessionID="tuples", nEpoch=1, printLoss=True)
     assert "batchloss" not in capsys.readouterr().out
 
 
@@ -290,8 +322,11 @@ def tests_take_so_many_queries_and_ns(place):
 
 
 @check("useGPU")
-def without_a_gpu_it_computes_on_the_cpu(place):
-    assert str(run(place, useGPU=False)[0].state.stepper.device) == "cpu"
+def without_a_gpu_or_when_told_it_computes_on_the_cpu(place, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert str(run(place, useGPU=True)[0].state.stepper.device) == "cpu"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert str(run(place, useGPU=False, sessionID="told")[0].state.stepper.device) == "cpu"
 
 
 @check("startEpoch")

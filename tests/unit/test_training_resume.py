@@ -16,7 +16,7 @@ from deepibl.errors import SessionError, TrainingError
 from deepibl.training.events import TrainingListener
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
-from tests.tiny_training import Log, Workplace
+from tests.tiny_training import Failing, Log, Workplace
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLED_RUN = """
@@ -49,18 +49,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-class Failing(TrainingListener):
-    """Raises an error in place of the batch that is to be told of."""
-
-    def __init__(self, at, error):
-        self.left, self.error = at, error
-
-    def batch_done(self, state, report):
-        self.left -= 1
-        if not self.left:
-            raise self.error
 
 
 def same(one, other):
@@ -115,101 +103,6 @@ def test_another_command_is_another_session(tmp_path):
         place.train(Failing(3, KeyboardInterrupt()))
     first = json.loads(next((tmp_path / "out").glob("*_unfinished.json")).read_text())["session"]
     assert place.train(learningRate=0.005) != first
-
-
-@pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    """A complete training of one epoch."""
-    place = Workplace(tmp_path_factory.mktemp("done"))
-    place.train(sessionID="run", nEpoch=1)
-    return place
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in (folder / "out").iterdir() if path.suffix != ".lock"}
-
-
-@pytest.mark.parametrize(
-    ("changes", "named"),
-    [
-        ({"learningRate": 0.005, "nEpoch": 2}, r"learningRate 0\.01 \(now 0\.005\), nEpoch 1 \(now 2\)"),
-        ({"trainer": "trainWeakly"}, r"trainer 'trainGaussKernalInd' \(now 'trainWeakly'\)"),
-        ({"fixLayers": ["conv1"]}, r"fixLayers \[\] \(now \['conv1'\]\)"),
-    ],
-)
-def test_a_session_started_with_other_settings_is_not_begun_anew(done, changes, named):
-    # difference: session-other-settings
-    before = contents(done.folder)
-    with pytest.raises(
-        SessionError, match=f"session run is there already.*: {named}\\. Nothing was"
-    ) as caught:
-        done.train(**{"sessionID": "run", "nEpoch": 1, **changes})
-    for way_out in ("startEpoch", "another sessionID", "restart", "epochs 1 to 1"):
-        assert way_out in str(caught.value)
-    assert contents(done.folder) == before
-
-
-def test_another_data_set_is_another_setting(done):
-    place = Workplace(done.folder)
-    place.sets = place.sets[::-1]
-    with pytest.raises(SessionError, match=r"training set 'train \(9 queries, 18 images\)' \(now 'val \("):
-        place.train(sessionID="run", nEpoch=1)
-
-
-def test_options_that_change_nothing_are_no_other_settings(done):
-    # a complete session is left as it is; 1.0 is 1, and a default may be given
-    before, log = contents(done.folder), Log()
-    done.train(log, sessionID="run", nEpoch=np.array([[1.0]]), numThreads=3, printLoss=True, margin=0.1)
-    assert contents(done.folder) == before and log.state is None
-
-
-def test_an_interrupted_session_is_not_begun_anew_with_other_settings(tmp_path):
-    place = Workplace(tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        place.train(Failing(3, KeyboardInterrupt()), sessionID="run")
-    with pytest.raises(SessionError, match=r"learningRate 0\.01 \(now 0\.1\)"):
-        place.train(sessionID="run", learningRate=0.1)
-    log = Log()
-    place.train(log, sessionID="run")
-    assert len(log.batches) < 8
-
-
-def test_a_session_of_matlab_is_not_begun_anew(tmp_path):
-    place = Workplace(tmp_path)
-    place.train(sessionID="run", nEpoch=1)
-    variables = place.load("run")
-    del variables["auxData"]["deepibl"]  # which MATLAB does not write
-    matfile.save(place.files("run").latest, variables)
-    with pytest.raises(SessionError, match="was not started by this program"):
-        place.train(sessionID="run", nEpoch=1)
-
-
-def test_a_session_leaves_those_alone_whose_names_begin_as_its_own(tmp_path):
-    place = Workplace(tmp_path)
-    others = {}
-    for name in ("run_ep", "run_epoch", "run_2"):
-        files = place.files(name)
-        written = [files.latest, files.epoch(3), files.history, files.unfinished]
-        written += [Path(files.features("q", 3, 0)), files.latest.with_name(f".{files.latest.name}.x.mat")]
-        for path in written:
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(b"another session's")
-        others |= {path: path.read_bytes() for path in written}
-    left = place.files("run").latest.with_name(".run_ep000002_latest.mat.x.mat")
-    left.write_bytes(b"left by a killed process")
-    place.train(sessionID="run", nEpoch=1)
-    assert place.files("run").epochs() == [1] and not left.exists()
-    place.train(sessionID="run", nEpoch=1, learningRate=0.005, restart=True)
-    assert {path: path.read_bytes() for path in others} == others
-
-
-def test_restart_throws_the_session_away(tmp_path):
-    place, fresh = Workplace(tmp_path / "a"), Workplace(tmp_path / "b")
-    place.train(sessionID="run")
-    place.train(sessionID="run", nEpoch=1, learningRate=0.005, restart=True)
-    assert place.files("run").epochs() == [1]
-    fresh.train(sessionID="run", nEpoch=1, learningRate=0.005)
-    same(place.weights("run"), fresh.weights("run"))
 
 
 def test_going_on_from_an_epoch_equals_never_having_stopped(whole, tmp_path):

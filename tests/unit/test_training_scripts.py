@@ -1,5 +1,10 @@
 """The scripts and the example that train: each runs, and does what it is there for."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -33,6 +38,17 @@ def test_the_gradients_drawn_are_those_of_the_formulas(tmp_path):
 def test_values_are_read_as_they_are_typed():
     typed = ["0.5", "true", "max", "[1, 2]", "conv5_3"]
     assert [typed_value(text) for text in typed] == [0.5, True, "max", [1, 2], "conv5_3"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [(["--help"], 0, "NAME=VALUE"), (["nEpoch"], 1, "an option is given as name=value")],
+)
+def test_the_readme_script_says_how_options_are_given(words, code, said):
+    script = Path(train_gauss_ind.__file__)
+    env = {**os.environ, "PYTHONPATH": str(script.parents[1])}
+    done = subprocess.run([sys.executable, script, *words], env=env, capture_output=True, text=True)
+    assert done.returncode == code and said in done.stdout + done.stderr
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from deepibl.errors import ConfigurationError
 from deepibl.matlab import sessions
 from deepibl.training.console import Console, progress_line
-from deepibl.training.events import BatchReport
+from deepibl.training.events import BatchReport, TrainingListener
 from deepibl.training.tensorboard import TensorBoard
 from matlab_compat import matfile
 from tests.tiny_training import OPTIONS, Workplace
@@ -45,10 +46,29 @@ class Recorder:
 
 def test_a_line_of_progress_tells_all_that_one_waits_for():
     report = BatchReport(2, 3, 5, 10, 0.1234, 4, 48, 2.0)
-    line = progress_line("run", report, images=480, seconds=20.0)
+    line = progress_line("run", report, speed=24.0, each=3.0)  # 15 batches are left, 45 seconds
     assert re.search(
-        r"run epoch 2/3 batch 5/10, 24\.0 images/s, loss 0\.1234, about .+ left, memory .+GB", line
+        r"run epoch 2/3 batch 5/10, 24\.0 images/s, loss 0\.1234, about 0:45 left, memory .+GB", line
     )
+
+
+def test_the_time_left_counts_what_lies_between_the_batches(place, monkeypatch):
+    clock, shown = [0.0], io.StringIO()
+    monkeypatch.setattr("deepibl.training.console.time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    class Slow(TrainingListener):
+        """Features take 100 seconds, batches one."""
+
+        def computing(self, what):
+            clock[0] += 100
+
+        def tuple_mined(self, state, mined):
+            clock[0] += 1 / state.options.batchSize
+
+    place.train(Slow(), Console(shown, interval=0), sessionID="slow", nEpoch=2, test0=False)
+    left = re.findall(r"about (\d+:\d+) left", shown.getvalue())
+    # at first seven batches of a second; after four, which took 204 with the features, four more such
+    assert left[0] == "0:07" and left[3] == "3:24" and left[-1] == "0:00"
 
 
 def test_on_a_terminal_the_line_changes_in_place_and_elsewhere_lines_follow(place):

@@ -5,22 +5,9 @@ import pytest
 import torch
 
 from deepibl.errors import TrainingError
-from deepibl.training.events import TrainingListener
 from deepibl.training.step import Stepper
 from matlab_compat.simplenn import SimpleNN
-from tests.tiny_training import Log, Workplace
-
-
-class Stop(TrainingListener):
-    """Ctrl-C after so many batches."""
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-
-    def batch_done(self, state, report):
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
+from tests.tiny_training import Failing, Log, Workplace
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +38,7 @@ def test_stopped_after_every_single_batch_it_ends_with_the_same_bits(tmp_path):
     stops = 0
     while True:
         try:
-            stopped.train(Stop(1), **jitter)
+            stopped.train(Failing(1, KeyboardInterrupt()), **jitter)
         except KeyboardInterrupt:
             stops += 1
             continue
