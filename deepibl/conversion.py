@@ -16,6 +16,9 @@ from matlab_compat.errors import ArgumentError, NetworkFormatError
 SIZE = (96, 128)  # multiples of 16: no pooling window hangs over the edge, so padding plays no part
 
 
+TOLERANCE = 1e-4  # a larger part of the largest value is no rounding
+
+
 class Difference(NamedTuple):
     """How far the results of two networks are apart: the largest difference, and the largest value."""
 
@@ -27,6 +30,11 @@ class Difference(NamedTuple):
     def relative(self) -> float:
         """The largest difference as a part of the largest value."""
         return self.largest / self.scale if self.scale else self.largest
+
+    @property
+    def ok(self) -> bool:
+        """Whether the two are the same up to rounding; NaN is not."""
+        return self.relative <= TOLERANCE
 
     def __str__(self) -> str:
         return (
@@ -70,7 +78,7 @@ def difference(
                     f"{target} gives {tuple(other.shape)}, the source {tuple(one.shape)}"
                 )
             found.append(Difference(float((one - other).abs().max()), float(one.abs().max()), what))
-    return max(found, key=lambda difference: difference.relative)
+    return max(found, key=lambda difference: np.nan_to_num(difference.relative, nan=np.inf))
 
 
 def _source(net: Any, target: Path) -> tuple[Callable[[Tensor], Tensor], int, str]:
@@ -86,11 +94,25 @@ def _written(net: Any, target: Path) -> Callable[[Tensor], Tensor]:
     if target.suffix == ".onnx":
         return lambda image: torch.from_numpy(run_onnx(target, image.numpy()))
     if target.suffix == ".pt2":
-        return torch.export.load(target).module()
+        return _program(target)
     written = load_network(target, cached_copy=False)
     if target.suffix == ".pth":
         return lambda image: written(net.prepare(image), stop="conv5_3")
     return Describer(written)
+
+
+def _program(path: Path) -> Callable[[Tensor], Tensor]:
+    """A .pt2 file's program; images that its conditions exclude are a NetworkFormatError."""
+    module = torch.export.load(path).module()
+
+    def run(images: Tensor) -> Tensor:
+        try:
+            return module(images)
+        except AssertionError as error:  # a guard of torch.export
+            size = "x".join(map(str, images.shape))
+            raise NetworkFormatError(f"{path} does not take images of size {size}: {error}") from error
+
+    return run
 
 
 def run_onnx(path: str | os.PathLike[str], images: np.ndarray) -> np.ndarray:

@@ -52,12 +52,19 @@ def vlad_aggregate(x: Tensor, assign: Tensor, offset: Tensor, bias: Tensor | Non
         exact = torch.promote_types(x.dtype, torch.float32)
         pixels = x.to(exact).flatten(2)  # (N, D, P)
         assign, offset = assign.to(exact), offset.to(exact)
-        scores = assign.t() @ pixels  # (N, K, P)
+        scores = _products(assign.t(), pixels)
         if bias is not None:
             scores = scores + bias.to(exact).reshape(-1, 1)
         weights = torch.softmax(scores, 1)
         sums = pixels @ weights.transpose(1, 2)  # (N, D, K)
         return (sums + offset * weights.sum(2)[:, None, :]).flatten(1)
+
+
+def _products(matrix: Tensor, batch: Tensor) -> Tensor:
+    """(K, D) times each of (N, D, P): (N, K, P)."""
+    if torch.compiler.is_compiling():  # torch.export would fold the batch, and then refuse one image alone
+        return torch.bmm(matrix.expand(batch.shape[0], -1, -1), batch)
+    return matrix @ batch
 
 
 class NetVLAD(nn.Module):

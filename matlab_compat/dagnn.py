@@ -30,6 +30,7 @@ from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.image_network import ImageNetwork
 from matlab_compat.mat_values import StructArray
 from matlab_compat.mat_values import text as matlab_text
+from matlab_compat.simplenn_tidy import with_rows
 from matlab_compat.simplenn_weights import VECTOR, WeightKind
 
 _ONE = np.ones((1, 1))
@@ -133,7 +134,7 @@ class DagNN(ImageNetwork):
             "vars": self._array("vars", variables),
             "params": self._array("params", params),
             "layers": self._array("layers", [layer.to_matlab() for layer in self]),
-            "meta": dict(self.meta) or self._shape.get("meta", {}),
+            "meta": with_rows(self.meta) or self._shape.get("meta", {}),
             **self.extra,
         }
         order = self._shape.get("order", list(found))

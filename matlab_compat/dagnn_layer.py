@@ -23,7 +23,7 @@ from matlab_compat.dagnn_graph import PIXEL, ReceptiveField
 from matlab_compat.errors import ArgumentError, MatFileError, NetworkFormatError, UnknownLayerError
 from matlab_compat.mat_values import MatObject, cell_list, describe, scalar
 from matlab_compat.mat_values import text as matlab_text
-from matlab_compat.simplenn_tidy import cell_row, matlab_value
+from matlab_compat.simplenn_tidy import cell_row, matlab_value, with_rows
 from matlab_compat.simplenn_weights import WeightKind
 
 Size = tuple[float, float, float, float]  # height, width, channels, number, as MATLAB orders them
@@ -52,7 +52,7 @@ class DagLayer(nn.Module):
         self.description = dict(description)
         block = description.get("block", {})
         block = block.properties if isinstance(block, MatObject) else block
-        self.fields: dict[str, Any] = dict(block) if isinstance(block, Mapping) else {}
+        self.fields: dict[str, Any] = with_rows(block) if isinstance(block, Mapping) else {}
         self._check_fields()
         self.configure()
 

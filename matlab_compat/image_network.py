@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from matlab_compat.errors import NetworkFormatError
+from matlab_compat.mat_values import describe
 
 
 class ImageNetwork(nn.Module):
@@ -36,7 +37,11 @@ class ImageNetwork(nn.Module):
                 " {'averageImage':"
                 " a 1 x 1 x 3 array} (zeros, if none)"
             )
-        array = np.asarray(average, dtype=np.float32)
+        try:
+            array = np.asarray(average, dtype=np.float32)
+        except (TypeError, ValueError):
+            found = describe(average)
+            raise NetworkFormatError(f"meta.normalization.averageImage holds no numbers: {found}") from None
         pixel = array[0, 0] if array.ndim > 2 else array.ravel()[: 3 if array.size == 3 else 1]
         return torch.tensor(np.atleast_1d(pixel).ravel())
 

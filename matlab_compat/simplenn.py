@@ -19,7 +19,7 @@ from matlab_compat import simplenn_layers as _standard_layers  # noqa: F401  # r
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.image_network import ImageNetwork
 from matlab_compat.simplenn_layer import Layer, make_layer
-from matlab_compat.simplenn_tidy import cell_row, layer_cells, relja_simplenn_tidy
+from matlab_compat.simplenn_tidy import cell_row, layer_cells, relja_simplenn_tidy, with_rows
 
 _INTO_META = {"meta", "classes", "normalization", "netID", "sessionID", "epoch"}
 
@@ -108,7 +108,7 @@ class SimpleNN(ImageNetwork):
         values: dict[str, Any] = dict(self.extra)
         values["layers"] = cell_row([layer.to_matlab(classes) for layer in self])
         if self.meta or "meta" in self._order:
-            values["meta"] = dict(self.meta) or self._empty_meta
+            values["meta"] = with_rows(self.meta) or self._empty_meta
         return {name: values[name] for name in dict.fromkeys([*self._order, *values]) if name in values}
 
     @property

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from matlab_compat.errors import ArgumentError, MatFileError, NetworkFormatError, UnknownLayerError
 from matlab_compat.mat_values import MatObject, cell_list
 from matlab_compat.mat_values import text as matlab_text
-from matlab_compat.simplenn_tidy import cell_row, layer_label, layer_type
+from matlab_compat.simplenn_tidy import cell_row, layer_label, layer_type, with_rows
 from matlab_compat.simplenn_weights import FILTERS, MATRIX, VECTOR, WeightKind, WeightSpec
 
 __all__ = [
@@ -66,7 +66,7 @@ class Layer(nn.Module):
         self._order = list(fields)
         self._unwritten_name: str | None = None
         held = {"name", "type", *(["weights"] if self.weight_specs else [])}
-        self._fields = {name: value for name, value in fields.items() if name not in held}
+        self._fields = with_rows({name: value for name, value in fields.items() if name not in held})
         self._stored: list[tuple[tuple[int, ...], np.dtype]] = []
         if self.weight_specs:
             self._read_weights(cell_list(fields.get("weights", [])), shared)
@@ -116,7 +116,7 @@ class Layer(nn.Module):
         """
         if name in ("name", "type", "weights"):
             raise ArgumentError(f"{name} is no free field: set layer.name, or the layer's parameters")
-        self._fields.pop(name, None) if value is None else self._fields.__setitem__(name, value)
+        self._fields.pop(name, None) if value is None else self._fields.update(with_rows({name: value}))
         if value is not None and name not in self._order:
             self._order.append(name)
         self.configure()

@@ -58,6 +58,20 @@ def matlab_value(value: Any) -> Any:
     return value
 
 
+def with_rows(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A struct, its lists and tuples of numbers as MATLAB's rows: {'pool': [2, 2]} means [2 2], no cell."""
+    return {name: _row(value) for name, value in fields.items()}
+
+
+def _row(value: Any) -> Any:
+    if isinstance(value, dict):
+        return with_rows(value)
+    plain = isinstance(value, list | tuple) and len(value) > 0
+    if not plain or not all(isinstance(number, bool | int | float | np.number) for number in value):
+        return value
+    return np.array([value], dtype=bool if all(isinstance(truth, bool) for truth in value) else np.float64)
+
+
 def layer_label(index: int, layer: Any) -> str:
     """How errors name a layer: its index from 0, and its name and type as far as it has them."""
     fields = layer.properties if isinstance(layer, MatObject) else layer

@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from deepibl.conversion import convert, difference  # noqa: E402
 from deepibl.networks import save_network  # noqa: E402
+from deepibl.shipped import find_network  # noqa: E402
 from deepibl.torch_checkpoints import KEY_MAPS, KeyMap  # noqa: E402
 from deepibl.torch_network import load_torch_network  # noqa: E402
 from matlab_compat.errors import MatlabCompatError  # noqa: E402
@@ -81,6 +82,7 @@ def rows(folder: Path, golden: Path, real: Path | None) -> Iterator[Row]:
     torch.manual_seed(0)
     resnet = load_torch_network("torchvision:resnet18", "layer2", weights="random")
     yield Row("torchvision:resnet18, layer2", resnet)
+    yield Row("the network that ships", find_network("toycity_offtheshelf"))
     if real is not None:
         for path in sorted(real.glob("networks/**/*.mat")):
             yield Row(f"MATLAB's own: {path.stem}", path)

@@ -2,7 +2,8 @@
 
 Results go to standard output, progress and what went wrong to standard error. Exit codes: 0 done, 1 an error
 (one line says what was found and what to do), 2 a command line that makes no sense, 3 done, but some images
-could not be read (they are listed), 4 checked, and it is not as it should be (verify, data check, migrate).
+could not be read (they are listed), 4 checked, and it is not as it should be (verify, data check,
+migrate, convert --check).
 """
 
 import json
@@ -16,7 +17,18 @@ import typer
 from deepibl.cli import seeing, serving, training
 from deepibl.cli.data import data, migrate, verify
 from deepibl.cli.index import index, index_check, index_edit, localize
-from deepibl.cli.options import BatchSize, Decode, Device, Engine, Json, Net, Precision, Resize, stop_telling
+from deepibl.cli.options import (
+    NOT_AS_IT_SHOULD_BE,
+    BatchSize,
+    Decode,
+    Device,
+    Engine,
+    Json,
+    Net,
+    Precision,
+    Resize,
+    stop_telling,
+)
 from deepibl.cli.options import choose_device as _device
 from deepibl.cli.options import find_net as _find
 from deepibl.cli.options import how_to_compute as _how
@@ -59,14 +71,18 @@ def convert(
         bool, typer.Option("--classes", help="Class objects in a .mat, for MATLAB with NetVLAD.")
     ] = False,
 ) -> None:
-    """Convert a network from one format to another, by the suffixes."""
+    """Convert a network from one format to another, by the suffixes. Exit code 4: --check failed."""
     from deepibl.conversion import convert as convert_network
     from deepibl.conversion import difference
 
     net = convert_network(_find(source), target, classes=classes)
     typer.echo(f"wrote {target}")
     if check:
-        typer.echo(str(difference(net, target)))
+        found = difference(net, target)
+        typer.echo(str(found))
+        if not found.ok:
+            typer.echo(f"deepibl: that is more than rounding: do not use {target}", err=True)
+            raise typer.Exit(NOT_AS_IT_SHOULD_BE)
 
 
 @app.command()

@@ -17,7 +17,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from deepibl import __version__
 from deepibl.index import Match
@@ -72,8 +71,7 @@ def create_app(
     app.include_router(_pictures(desk), prefix="/api")
     app.include_router(_page(desk, index_name))
     app.mount("/static", StaticFiles(directory=_STATIC))
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
-    app.add_middleware(Guard)
+    app.add_middleware(Guard, hosts=hosts)
     return app
 
 

@@ -1,5 +1,6 @@
 """What every response carries, and which requests are not even looked at; plain ASGI."""
 
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import anyio
@@ -23,13 +24,15 @@ _DISCARDED_BYTES, _DISCARDED_SECONDS = 80_000_000, 20.0
 
 
 class Guard:
-    """Adds HEADERS to every response, refuses requests that pages of other sites make, and before an early
-    refusal takes in (and drops) what the client is still sending: a client that cannot finish sending never
-    reads why it was refused.
+    """Adds HEADERS to every response, refuses requests for other hosts and those that pages of other sites
+    make, and before an early refusal takes in (and drops) what the client is still sending: a client that
+    cannot finish sending never reads why it was refused.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
+        """hosts: the names in Host headers that are answered, without ports."""
         self._app = app
+        self._hosts = {host.lower() for host in hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -46,15 +49,22 @@ class Guard:
                     shown.setdefault(name, value)
             await send(message)
 
-        if _foreign(headers):
-            refusal = Refused(
-                403,
-                "the request comes from a page of another site",
-                "Open the page itself, or use a program.",
+        refusal = self._refusal(headers)
+        answer = self._app if refusal is None else refusal.response()
+        await answer(scope, body.receive, guarded)
+
+    def _refusal(self, headers: Headers) -> Refused | None:
+        host = headers.get("host", "")
+        if _name(host) not in self._hosts:
+            return Refused(
+                400,
+                f"the page does not answer for the host {host[:80]!r}",
+                "Open it by its own address, or start it with that name: deepibl serve --allow-host NAME.",
             )
-            await refusal.response()(scope, body.receive, guarded)
-            return
-        await self._app(scope, body.receive, guarded)
+        if _foreign(headers):
+            found = "the request comes from a page of another site"
+            return Refused(403, found, "Open the page itself, or use a program.")
+        return None
 
 
 class _Body:
@@ -78,6 +88,12 @@ class _Body:
         with anyio.move_on_after(_DISCARDED_SECONDS):
             while not self._whole and not self._waits and dropped < _DISCARDED_BYTES:
                 dropped += len((await self.receive()).get("body", b""))
+
+
+def _name(host: str) -> str:
+    """A Host header without its port; IPv6 addresses stand in brackets."""
+    address, bracket, _ = host.partition("]")
+    return (address + bracket if bracket else host.partition(":")[0]).lower()
 
 
 def _foreign(headers: Headers) -> bool:

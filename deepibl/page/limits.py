@@ -17,7 +17,7 @@ class Limits:
     heat_pixels: the same for heatmaps, whose gradients need ten times the memory.
     waiting: requests that may be read, wait or be computed at once; the next one is refused.
     top: the most places that one request may ask for. upload_seconds: that sending a photo may take.
-    patience_seconds: that an answer may take.
+    stall_seconds: without a byte of it. patience_seconds: that an answer may take.
     """
 
     upload_bytes: int = 20_000_000
@@ -27,6 +27,7 @@ class Limits:
     waiting: int = 16
     top: int = 50
     upload_seconds: float = 60.0
+    stall_seconds: float = 10.0
     patience_seconds: float = 120.0
 
     @classmethod

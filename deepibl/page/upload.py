@@ -59,7 +59,8 @@ async def read_upload(request: Request, limits: Limits) -> Upload:
     """The request's photo and fields.
 
     Raises Refused: 415 for another content type, 413 as soon as more bytes than allowed have come (or are
-    announced), 408 when sending takes too long, 400 for a body that is not well-formed or has no photo.
+    announced), 408 when sending stalls or takes too long, 400 for a body that is not well-formed or has no
+    photo.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "multipart/form-data":
@@ -108,8 +109,19 @@ async def _bounded(request: Request, limits: Limits) -> AsyncGenerator[bytes, No
     if announced.isdigit() and int(announced) > most:
         raise too_large(limits)
     received = 0
-    async for chunk in request.stream():
+    stream = request.stream()
+    while (chunk := await _next(stream, limits.stall_seconds)) is not None:
         received += len(chunk)
         if received > most:
             raise too_large(limits)
         yield chunk
+
+
+async def _next(stream: AsyncGenerator[bytes, None], seconds: float) -> bytes | None:
+    """The next bytes that come; None at the end. Raises Refused (408) when the client falls silent."""
+    try:
+        with anyio.fail_after(seconds):
+            return await anext(stream, None)
+    except TimeoutError:
+        found = f"no byte of the photo has come for {seconds:g} seconds"
+        raise Refused(408, found, "Send it again, over a better connection.") from None

@@ -13,13 +13,15 @@ from typer.testing import CliRunner
 
 from deepibl.backbones import from_torch
 from deepibl.cli import app
-from deepibl.conversion import convert, difference, run_onnx
+from deepibl.conversion import Difference, convert, difference, run_onnx
 from deepibl.export import Describer, exported, save_exported, save_onnx
 from deepibl.networks import load_network, network_id, read_mat_network, save_network
+from deepibl.shipped import find_network
 from deepibl.tensor_file import read_strings
 from matlab_compat import matfile
 from matlab_compat.dagnn import DagNN
 from matlab_compat.errors import ArgumentError, NetworkFormatError
+from matlab_compat.simplenn import SimpleNN
 from scripts.make_released_layout import write_released
 from tests.golden_data import golden_files
 from tests.tolerances import TOL, assert_close
@@ -89,6 +91,41 @@ def test_torch_export_takes_any_number_and_size_of_images(
         images = torch.rand(number, describer.channels, height, width) * 255
         with torch.no_grad():
             assert_close(program(images), describer(images), "op")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_the_network_that_ships_computes_the_same_elsewhere_and_convert_says_so(
+    suffix: str, tmp_path: Path
+) -> None:
+    if suffix == ".onnx":
+        pytest.importorskip("onnxscript", reason="needs the extra onnx")
+    target = tmp_path / f"net{suffix}"
+    result = CliRunner().invoke(app, ["convert", "toycity_offtheshelf", str(target), "--check"])
+    assert result.exit_code == 0, result.output  # noise: clusters without pixels, one image alone
+    found = difference(load_network(find_network("toycity_offtheshelf")), target, SIZES)
+    assert found.relative <= TOL["net"]
+
+
+@pytest.mark.slow
+def test_onnx_keeps_the_small_number_beside_a_norm(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="needs the extra onnx")
+    net = SimpleNN.from_matlab({"layers": [{"type": "normalize", "param": np.array([[6, 1e-12, 1, 0.5]])}]})
+    save_onnx(net, tmp_path / "net.onnx")
+    assert np.array_equal(
+        run_onnx(tmp_path / "net.onnx", np.zeros((1, 3, 20, 30), np.float32)), np.zeros((1, 3, 20, 30))
+    )
+
+
+def test_convert_ends_with_4_where_the_two_differ(
+    released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["convert", str(released), str(tmp_path / "net.mat"), "--check"]
+    monkeypatch.setattr(
+        "deepibl.conversion.difference", lambda net, target: Difference(0.07, 0.3, "descriptors")
+    )
+    result = CliRunner().invoke(app, asked)
+    assert result.exit_code == 4 and "2.3e-01" in result.output and "do not use" in result.output
 
 
 @pytest.mark.slow

@@ -150,3 +150,14 @@ def test_description_has_sizes_where_the_input_is_known() -> None:
 def test_a_network_at_the_top_level_of_a_file_is_found(tmp_path: Path) -> None:
     matfile.save(tmp_path / "a.mat", small())  # at the top level, as save('-struct') does
     assert isinstance(load_network(tmp_path / "a.mat"), DagNN)
+
+
+def test_lists_of_numbers_in_a_block_are_written_as_rows(tmp_path: Path) -> None:
+    pool = layer("pool", "dagnn.Pooling", ["x"], "y", poolSize=[2, 2], stride=[2, 2], pad=[0, 1, 0, 1])
+    net = DagNN.from_matlab(network(pool))
+    net.meta["normalization"] = {"imageSize": [32, 32, 3]}
+    save_network(net, tmp_path / "net.mat")
+    again = load_network(tmp_path / "net.mat", cached_copy=False)
+    image = torch.rand(1, 3, 7, 9)
+    assert torch.equal(again(image), net(image))
+    assert np.array_equal(again.meta["normalization"]["imageSize"], [[32, 32, 3]])

@@ -258,3 +258,23 @@ def test_specs_give_matlabs_shapes() -> None:
         LayerSpec("relu1", "relu"),
         LayerSpec("one", "conv", (3, 3, 5, 1)),
     ]
+
+
+@pytest.mark.parametrize("suffix", [".mat", ".safetensors"])
+def test_lists_of_numbers_in_a_description_are_written_as_rows(suffix: str, tmp_path: Path) -> None:
+    pool = {"type": "pool", "pool": [2, 2], "stride": (2, 1), "pad": [0, 1, 0, 1], "method": "avg"}
+    meta = {"normalization": {"imageSize": [32, 32, 3], "averageImage": [1.0, 2.0, 3.0]}}
+    net = SimpleNN.from_matlab({"layers": [pool], "meta": meta})
+    net[0].set_field("stride", [2, 2])
+    save_network(net, tmp_path / f"net{suffix}")
+    again = load_network(tmp_path / f"net{suffix}", cached_copy=False)
+    image = torch.rand(1, 3, 7, 9)
+    assert torch.equal(again(again.prepare(image)), net(net.prepare(image)))
+    assert np.array_equal(again[0].fields["pool"], [[2, 2]])
+    assert np.array_equal(again.meta["normalization"]["imageSize"], [[32, 32, 3]])
+
+
+def test_a_mean_that_is_no_numbers_says_so() -> None:
+    net = SimpleNN([], {"normalization": {"averageImage": np.array([["a", {}]], dtype=object)}})
+    with pytest.raises(NetworkFormatError, match="averageImage holds no numbers: 1x2 cell"):
+        _ = net.mean_pixel

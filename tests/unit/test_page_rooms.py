@@ -261,13 +261,18 @@ def _request(receive):
     return Request({"type": "http", "method": "POST", "headers": headers}, receive)
 
 
-def test_a_photo_that_does_not_arrive_is_given_up():
-    async def never():
-        await anyio.sleep(20)
+GIVEN_UP = [("upload_seconds", 0.001, "did not arrive within"), ("stall_seconds", 20, "no byte of the photo")]
+
+
+@pytest.mark.parametrize(("limit", "pause", "said"), GIVEN_UP)
+def test_a_photo_that_does_not_arrive_is_given_up(limit, pause, said):
+    async def slowly():
+        await anyio.sleep(pause)
+        return {"type": "http.request", "body": b"\r\n", "more_body": True}
 
     with pytest.raises(Refused) as found:
-        anyio.run(read_upload, _request(never), Limits(upload_seconds=0.05))
-    assert (found.value.status, found.value.error) == (408, "the photo did not arrive within 0.05 seconds")
+        anyio.run(read_upload, _request(slowly), Limits(**{limit: 0.05}))
+    assert found.value.status == 408 and said in found.value.error and "0.05 seconds" in found.value.error
 
 
 def test_when_the_client_has_left_its_photo_is_not_computed():

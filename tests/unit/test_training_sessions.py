@@ -7,6 +7,7 @@ import pytest
 
 from deepibl.errors import SessionError
 from deepibl.training.events import TrainingListener
+from deepibl.training.request import Request
 from matlab_compat import matfile
 from matlab_compat.errors import MatlabCompatError
 from tests.tiny_training import Failing, Log, Workplace, make_network
@@ -152,3 +153,9 @@ def test_features_before_training_of_another_network_or_other_images_are_not_tak
     assert other.load("other")["opts"]["qCheckpoint0"] == str(
         done.folder / "out/train_tiny_conv2_max_mine_q.bin"
     )
+
+
+def test_an_option_that_only_one_version_knows_is_named():
+    before = Request("trainWeakly", ("a", "b"), {"margin": 0.1, "gone": "x"})
+    now = Request("trainWeakly", ("a", "b"), {"margin": 0.1, "new": 2})
+    assert now.changes(before) == ["new None (now 2)", "gone 'x' (now None)"]
