@@ -48,10 +48,14 @@ class Request:
             return None
 
     def changes(self, before: "Request") -> list[str]:
-        """What is other than in the request before: 'learningRate 0.001 (now 0.0001)' and so on."""
+        """What is other than in the request before: 'learningRate 0.001 (now 0.0001)' and so on.
+
+        An option that only one of the two knows (another version wrote it) is None on the other side.
+        """
+        names = dict.fromkeys([*self.options, *before.options])
         pairs = [
             ("trainer", before.trainer, self.trainer),
             *zip(("training set", "validation set"), before.sets, self.sets, strict=True),
-            *((name, before.options.get(name), value) for name, value in self.options.items()),
+            *((name, before.options.get(name), self.options.get(name)) for name in names),
         ]
         return [f"{name} {old!r} (now {new!r})" for name, old, new in pairs if old != new]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from deepibl.errors import SessionError
+from deepibl.training.request import Request
 from matlab_compat import matfile
 from matlab_compat.errors import MatlabCompatError
 from tests.tiny_training import Failing, Log, Workplace
@@ -120,3 +121,9 @@ def test_restart_throws_nothing_away_when_there_is_nothing_to_begin_with(done, c
     with pytest.raises(MatlabCompatError, match=said):
         done.train(sessionID="run", restart=True, **changes)
     assert contents(done.folder) == before
+
+
+def test_an_option_that_only_one_version_knows_is_named():
+    before = Request("trainWeakly", ("a", "b"), {"margin": 0.1, "gone": "x"})
+    now = Request("trainWeakly", ("a", "b"), {"margin": 0.1, "new": 2})
+    assert now.changes(before) == ["new None (now 2)", "gone 'x' (now None)"]
