@@ -75,6 +75,19 @@ def open_index(where: str | os.PathLike[str]) -> Index:
     return MilvusIndex(os.fspath(where))
 
 
+def open_index_file(where: str | os.PathLike[str], what: str) -> PlaceIndex:
+    """Opens an index for what needs all its rows in order. what: names that, for the error.
+
+    Errors: ArgumentError for a database, IndexFileError for what is no index.
+    """
+    if is_database(os.fspath(where)):
+        raise ArgumentError(
+            f"{os.fspath(where)} is a database (Milvus), and {what} needs an index in a file; make one with "
+            "`deepibl index NET --images DIR -o FILE.idx` (--backend ivfpq or hnsw for many images)"
+        )
+    return PlaceIndex.load(where)
+
+
 def check_index(where: str | os.PathLike[str], asked: int = 0) -> dict[str, Any]:
     """What an index holds, after all of it was read and its checksums compared (a database does that itself).
 

@@ -16,7 +16,7 @@ from deepibl.dataset_folder import Places, dataset_from_places
 from deepibl.datasets import PlaceDataset
 from deepibl.evaluation import RecallResult, crop_features, recall_at_n
 from deepibl.features import extract, extract_to_file, read_features
-from deepibl.index import PlaceIndex
+from deepibl.index_backends import open_index_file
 from deepibl.networks import network_id
 from deepibl.processes import team
 from deepibl.sources import query_places
@@ -116,9 +116,10 @@ def evaluate_index(
     """Recall@N of queries (folder, CSV or dbStruct) against an index; images without position are left out.
 
     net: the network that made the index. threshold: metres within which a match is right. root: of the names
-    in a CSV or dbStruct. settings: what `extract` takes. Errors: NetworkMismatchError for another network.
+    in a CSV or dbStruct. settings: what `extract` takes. Errors: NetworkMismatchError for another network,
+    ArgumentError for an index in a database.
     """
-    index = PlaceIndex.load(index_file)
+    index = open_index_file(index_file, "an evaluation")
     index.require_network(network_id(net))
     known = np.flatnonzero(np.isfinite(index.positions).all(axis=1))
     database = Places(index.root, [index.names[i] for i in known], index.positions[known], index.utm_zone)

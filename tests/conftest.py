@@ -1,6 +1,7 @@
 """Fixtures for all tests: where golden and real data lie, and marks that explain why a test was skipped."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,15 @@ def golden() -> Path:
 def real() -> Path:
     """The directory of real files; only tests marked `real` ask for it."""
     return REAL
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One thread, as each process of several has: rounding depends on their number, and bits are compared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

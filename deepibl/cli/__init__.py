@@ -132,7 +132,7 @@ def evaluate(
     queries: Annotated[
         Path | None, typer.Option(help="Queries: folder, CSV or dbStruct of your own.")
     ] = None,
-    index_file: Annotated[Path | None, typer.Option("--index", help="An index as the database.")] = None,
+    index_file: Annotated[str | None, typer.Option("--index", help="An index as the database.")] = None,
     threshold: Annotated[float, typer.Option(min=0, help="Metres within which a match is right.")] = 25.0,
     resize: Resize = None,
     crop_to_dim: Annotated[int, typer.Option(min=0, help="Keep the first dimensions; 0 keeps all.")] = 0,
@@ -145,7 +145,7 @@ def evaluate(
     engine: Engine = "auto",
 ) -> None:
     """Print Recall@N, as the original does."""
-    from deepibl.index import PlaceIndex
+    from deepibl.index_backends import open_index_file
     from deepibl.networks import load_network
     from deepibl.recall import evaluate_index, evaluate_network
     from deepibl.sources import evaluation_dataset
@@ -158,7 +158,7 @@ def evaluate(
     if index_file is not None:
         if queries is None or dataset or db is not None:
             raise ArgumentError("--index goes with --queries DIR|CSV, not with --dataset or --db")
-        path = _find(net or PlaceIndex.load(index_file).network_path)
+        path = _find(net or open_index_file(index_file, "an evaluation").network_path)
         loaded = load_network(path, device=where)
         settings |= {"threshold": threshold, "root": root, "label": str(path)}
         result = evaluate_index(loaded, index_file, queries, **settings)

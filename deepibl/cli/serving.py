@@ -37,14 +37,11 @@ def serve(
         from deepibl.page.limits import Limits
     except ImportError as problem:
         raise ArgumentError(f"{_MISSING} ({problem})") from None
-    from deepibl.index import PlaceIndex
-    from deepibl.index_backends import open_index
+    from deepibl.index_backends import open_index_file
     from deepibl.networks import load_network
 
     hosts = server.allowed_hosts(host, allow_host or [])
-    places = open_index(index_file)
-    if not isinstance(places, PlaceIndex):
-        raise ArgumentError(f"--index {index_file} is a database; the page needs an index in a file")
+    places = open_index_file(index_file, "the page")
     where = choose_device(device)
     loaded = load_network(find_net(net or places.network_path), device=where)
     finder = PlaceFinder(loaded, places, device=where, precision=precision, engine=engine)

@@ -64,7 +64,8 @@ async def read_upload(request: Request, limits: Limits) -> Upload:
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "multipart/form-data":
-        raise Refused(415, f"the request's content type is {kind[:80] or 'not given'!r}", _SEND)
+        found = f"is {kind[:80]!r}" if kind else "is not given"
+        raise Refused(415, f"the request's content type {found}", _SEND)
     try:
         with anyio.fail_after(limits.upload_seconds):
             form = await _InMemory(

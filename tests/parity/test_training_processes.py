@@ -11,7 +11,7 @@ from tests.parity.training_runs import RUNS, prepare, run, run_prepared
 from tests.teams import needs_fork, run_team, values
 from tests.tolerances import TOL
 
-pytestmark = [pytest.mark.slow, needs_fork]
+pytestmark = [pytest.mark.slow, needs_fork, pytest.mark.usefixtures("one_thread")]
 WAYS = [(2, {}), (3, {"trunkCache": "off"}), (4, {"trunkCache": "disk"}), (2, {"stepGB": 2})]
 CASES = [pytest.param(path, *way, id=f"{golden_id(path)}-{way}") for path, way in zip(RUNS, cycle(WAYS))]
 

@@ -5,9 +5,9 @@ import signal
 import sys
 import urllib.request
 
-import numpy as np
 import pytest
 
+import deepibl.page
 from deepibl.cli import main
 from deepibl.networks import load_network, save_network
 from tests.extractors import simplenn
@@ -16,9 +16,9 @@ from tests.page_server import serving
 from tests.reliability.uploads import post
 
 
-def run(capsys, *arguments):
+def run(capsys, *arguments, command="serve"):
     with pytest.raises(SystemExit) as stop:
-        main(["serve", *map(str, arguments)])
+        main([command, *map(str, arguments)])
     return stop.value.code, capsys.readouterr().err
 
 
@@ -34,7 +34,16 @@ def test_an_index_that_is_not_there_is_named(capsys, tmp_path):
     assert (code, "city.idx" in err, err.count("\n")) == (1, True, 1)
 
 
+@pytest.mark.parametrize("where", ["city.db", "http://127.0.0.1:1/city"])
+@pytest.mark.parametrize("command", [["serve"], ["evaluate", "--queries", "asked.csv"]])
+def test_an_index_in_a_database_is_refused_with_advice(capsys, command, where):
+    code, err = run(capsys, *command[1:], "--index", where, command=command[0])
+    assert (code, err.count("\n")) == (1, 1)
+    assert f"{where} is a database" in err and "-o FILE.idx" in err
+
+
 def test_without_the_extra_it_says_what_to_install(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(deepibl, "page", deepibl.page)  # put back, as the modules are
     for name in [name for name in sys.modules if name.startswith("deepibl.page")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "fastapi", None)
@@ -47,7 +56,6 @@ def test_without_the_extra_it_says_what_to_install(capsys, tmp_path, monkeypatch
 @pytest.mark.slow
 def test_it_answers_as_its_options_say_and_ends_when_it_is_interrupted(tmp_path):
     net = simplenn()
-    net["pool1"].set_field("pool", np.array([[2.0, 2.0]]))  # as MATLAB has it
     save_network(net, tmp_path / "net.mat")
     small_finder(tmp_path, load_network(tmp_path / "net.mat"))
     moved = tmp_path / "moved"

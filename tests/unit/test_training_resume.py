@@ -18,6 +18,8 @@ from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
 from tests.tiny_training import Failing, Log, Workplace
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ROOT = Path(__file__).resolve().parents[2]
 KILLED_RUN = """
     import os, signal, sys
@@ -41,14 +43,6 @@ KILLED_RUN = """
 
     Workplace(Path(sys.argv[1])).train(Death(), sessionID="run", jitterFlip=True)
 """
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def same(one, other):

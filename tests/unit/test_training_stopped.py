@@ -2,20 +2,13 @@
 
 import numpy as np
 import pytest
-import torch
 
 from deepibl.errors import TrainingError
 from deepibl.training.step import Stepper
 from matlab_compat.simplenn import SimpleNN
 from tests.tiny_training import Failing, Log, Workplace
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def assert_same_end(one: Workplace, other: Workplace) -> None:

@@ -13,17 +13,9 @@ from deepibl.training.gradients import TupleGradients
 from tests.teams import die, needs_fork, run_team, values
 from tests.tiny_training import Log, Workplace
 
-pytestmark = [pytest.mark.slow, needs_fork]
+pytestmark = [pytest.mark.slow, needs_fork, pytest.mark.usefixtures("one_thread")]
 OPTIONS = {"sessionID": "run", "jitterFlip": True, "batchSize": 3}
 SOON = {"DEEPIBL_LOST_AFTER": "2"}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
