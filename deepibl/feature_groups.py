@@ -76,7 +76,8 @@ class GroupDescriber:
 
         def fail(ids: list[int], reasons: list[str]) -> None:
             failures.extend(map(self._failure, ids, reasons))
-            advance(len(ids))
+            if ids:
+                advance(len(ids))
 
         def run(batch: Batch) -> None:
             ids, images, lost = self._finished(batch)

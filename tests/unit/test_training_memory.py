@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 STEP = """
-    import resource, sys
+    import sys
     from pathlib import Path
     from types import SimpleNamespace
     import numpy as np
@@ -25,9 +25,9 @@ STEP = """
     from deepibl.trunk_cache import TrunkCache
     from matlab_compat.simplenn import SimpleNN
 
-    def resident_kilobytes():
+    def kilobytes(name):  # of this program; getrusage counts the process that it was forked from, too
         lines = dict(line.split(":", 1) for line in open("/proc/self/status"))
-        return int(lines["VmRSS"].split()[0])
+        return int(lines[name].split()[0])
 
     random, layers, channels = np.random.default_rng(0), [], 3
     for block, (count, filters) in enumerate([(2, 64), (2, 128), (3, 256), (3, 512), (3, 512)], start=1):
@@ -58,9 +58,9 @@ STEP = """
     cache = TrunkCache(net, stepper.first, store=store, folder=folder / "maps")
     with cache, TupleReader(dataset, TrainingOptions(), cache) as reader:
         compute = TupleGradients(stepper, Objective(SARELoss()), cache, reader, 2.0)
-        before = resident_kilobytes()
+        before = kilobytes("VmRSS")
         (outcome,) = compute([mined])
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        most = kilobytes("VmHWM")
     print(most - before, outcome.pairs == 10 and bool(stepper.gradients_are_finite()))
 """
 
