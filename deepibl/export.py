@@ -26,20 +26,20 @@ class Describer(nn.Module):
     Descriptors (whose size does not depend on the image's) come out as (N, D), maps as (N, C, h, w).
     """
 
-    mean: Tensor | None
+    mean_colour: Tensor | None  # not "mean": an operator of that name would clash with it in ONNX
 
     def __init__(self, net: Any) -> None:
         super().__init__()
         self.net = net.eval()
         mean = mean_of(net)
-        self.register_buffer("mean", None if mean is None else mean[:, None, None].clone())
+        self.register_buffer("mean_colour", None if mean is None else mean[:, None, None].clone())
         self.channels = input_channels(net)
         self.flat = gives_descriptors(net)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, channels, H, W), 0..255 where the network has a mean -> (N, D) or (N, C, h, w)."""
-        if self.mean is not None:
-            images = images - self.mean
+        if self.mean_colour is not None:
+            images = images - self.mean_colour
         elif not isinstance(self.net, ImageNetwork):
             images = self.net.prepare(images)
         found = self.net(images)

@@ -101,7 +101,7 @@ def test_the_head_alone_learns_where_backPropToLayer_is_above_the_backbone(train
 
 
 def test_from_a_module_of_the_backbone_on_all_learns_and_below_it_nothing(trained, weights):
-    train(trained, weights, sessionID="part", backPropToLayer="layer2")
+    train(trained, weights, sessionID="part", backPropToLayer="layer2", checkpoint0suffix="part")
     layers = matfile.cell_list(trained.load("part")["net"]["layers"])
     assert [layer["name"] for layer in layers][:3] == ["before:layer2", "layer2", "preL2"]
     before = torch.load(weights, weights_only=True)
