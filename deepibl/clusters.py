@@ -186,7 +186,9 @@ def _nearness(centres: np.ndarray, descriptors: np.ndarray, v2: bool) -> np.ndar
     """How near descriptors (N, D) are to centres (K, D): (N, K) float32, more is nearer."""
     if not v2:
         squares = np.cumsum(np.square(centres), axis=1)[:, -1:]
-        return descriptors @ (centres / (np.sqrt(squares) + 1e-12)).T
+        unit = centres / (np.sqrt(squares) + 1e-12)
+        # rounded once: a product in single precision depends on the number of BLAS threads
+        return (descriptors.astype(np.float64) @ unit.T.astype(np.float64)).astype(np.float32)
     found = np.zeros((len(descriptors), len(centres)), dtype=np.float32)
     for channel in range(centres.shape[1]):  # differences first: |x|^2 + |c|^2 - 2xc would lose digits
         found -= np.square(descriptors[:, channel, None] - centres[:, channel])

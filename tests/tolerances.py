@@ -24,9 +24,6 @@ TOL = {
     # momenta of the same in a free run, relative to the network's largest: rounding grows to 1e-4; a last
     # digit of the first weights moves them as far (parity/test_training_steps.py compares step by step)
     "momentum": 3e-4,
-    # GaussInd's with some numbers of threads: a jump within one batch (presumably where rounding decides over
-    # a ReLU or a maximum), which a last digit of the first weights brings about, too
-    "momentum after a jump": 3e-3,
     # each momentum tensor after one step from the original's state (3.8e-5 seen; in float64 2.7e-5)
     "momentum tensor": 6e-5,
     "winograd": 1e-5,  # a convolution of few channels by Winograd's products (2e-6 seen)

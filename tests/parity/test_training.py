@@ -66,8 +66,7 @@ def test_every_momentum_follows_the_original(outcome):  # difference: momenta-ro
     for got, batch in zip(outcome.watch.batches, items(outcome.want["batches"]), strict=True):
         pairs = tensors(outcome, got["momenta"], batch["momentum"])
         largest = max(float(want.abs().max()) for _, want in pairs)
-        bound = TOL["momentum after a jump" if outcome.run == "GaussInd" else "momentum"] * largest
-        assert max(float((have - want).abs().max()) for have, want in pairs) <= bound
+        assert max(float((have - want).abs().max()) for have, want in pairs) <= TOL["momentum"] * largest
 
 
 @pytest.mark.parametrize("speed", [{"trunkCache": "off"}, {"trunkCache": "disk"}, {"stepGB": 2}], ids=str)
