@@ -33,6 +33,7 @@ def test_the_comparison_is_a_row_before_training_and_one_a_trainer(small, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 def test_the_demo_in_short_learns_to_tell_places_apart(tmp_path):
     """Recall in another district needs more steps: the network of the whole demo is tested, which ships."""
     city = demo_training.photograph(tmp_path, splits={"train": (120, 240), "val": (40, 12)}, workers=1)
