@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from deepibl.cli import seeing, serving, training
+from deepibl.cli.calibration import calibrate
 from deepibl.cli.data import data, migrate, verify
 from deepibl.cli.index import index, index_check, index_edit, localize
 from deepibl.cli.options import (
@@ -23,17 +24,21 @@ from deepibl.cli.options import (
     Decode,
     Device,
     Engine,
+    Images,
     Json,
+    ListFile,
     Net,
     Precision,
     Resize,
+    Root,
+    ScalesFile,
     stop_telling,
 )
 from deepibl.cli.options import choose_device as _device
 from deepibl.cli.options import find_net as _find
 from deepibl.cli.options import how_to_compute as _how
 from deepibl.cli.options import image_size as _size
-from deepibl.cli.options import read_lines as _lines
+from deepibl.cli.options import names_given as _names
 from deepibl.cli.options import tell_failures as _tell_failures
 from deepibl.cli.together import processes_of
 from matlab_compat.errors import ArgumentError, MatlabCompatError
@@ -88,9 +93,9 @@ def convert(
 @app.command()
 def extract(
     net: Net,
-    images: Annotated[list[str] | None, typer.Argument(help="Image files.")] = None,
-    list_file: Annotated[Path | None, typer.Option("--list", help="A text file, one name a line.")] = None,
-    root: Annotated[str, typer.Option(help="Folder that the names are relative to.")] = "",
+    images: Images = None,
+    list_file: ListFile = None,
+    root: Root = "",
     output: Annotated[Path, typer.Option("--output", "-o", help="FILE.bin, .npy or .h5")] = Path(
         "features.bin"
     ),
@@ -98,6 +103,7 @@ def extract(
     batch_size: BatchSize = 10,
     device: Device = "auto",
     precision: Precision = "fp32",
+    scales: ScalesFile = None,
     engine: Engine = "auto",
     decode: Decode = "auto",
 ) -> None:
@@ -106,13 +112,11 @@ def extract(
     from deepibl.networks import load_network
     from deepibl.processes import team
 
-    names = list(images or []) + (_lines(list_file) if list_file else [])
-    if not names:
-        raise ArgumentError("no images given: name them, or give --list FILE with one name a line")
+    names = _names(images, list_file)
     where = _device(device)
     loaded = load_network(_find(net), device=where)
     settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "decode": decode}
-    settings |= _how(precision, engine)
+    settings |= _how(precision, engine, scales)
     report = extract_to_file(loaded, root, names, output, resize=resize, on_error="skip", **settings)
     typer.echo(f"{len(report.kept)} descriptors of {report.dim} dimensions in {output}")
     if report.failures:
@@ -142,6 +146,7 @@ def evaluate(
     batch_size: BatchSize = 10,
     device: Device = "auto",
     precision: Precision = "fp32",
+    scales: ScalesFile = None,
     engine: Engine = "auto",
 ) -> None:
     """Print Recall@N, as the original does."""
@@ -153,7 +158,7 @@ def evaluate(
 
     where = _device(device)
     settings: dict[str, Any] = {"batch_size": batch_size, "device": where}
-    settings |= _how(precision, engine)
+    settings |= _how(precision, engine, scales)
     settings["crop_to_dim"] = crop_to_dim
     if index_file is not None:
         if queries is None or dataset or db is not None:
@@ -225,6 +230,7 @@ def demo(
     run_demo(folder, images=images, seed=seed, say=typer.echo)
 
 
+app.command()(calibrate)
 app.command()(index)
 app.command()(localize)
 app.command("index-check")(index_check)
