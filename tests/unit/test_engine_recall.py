@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import deepibl.network_layers  # noqa: F401  # registers NetVLAD's layers
@@ -56,18 +57,28 @@ def test_recall_on_the_toy_city_is_unchanged_within_one_query(recalls, engine: s
 
 
 def found_by_int8(dataset: PlaceDataset, **settings: int) -> tuple[list[int], list[int]]:
-    """Queries found at NS by the network that ships, in fp32 and in int8, calibrated on the database."""
+    """Queries found at NS by the network that ships, in fp32 and in int8, calibrated on the database.
+
+    Prints them, bf16's too, and the cosine distances of the database's descriptors.
+    """
     net = load_network(find_network("toycity_offtheshelf"))
     scales = calibrate(net, dataset.image_paths("db"), progress=False, **settings)
-    found = []
-    for how in ({}, {"precision": "int8", "scales": scales}):
+    found, exact = {}, np.zeros(0)
+    for precision in ("fp32", "bf16", "int8"):
+        how = {"precision": precision, "scales": scales if precision == "int8" else None}
         q, db = (
             extract(net, dataset.image_paths(which), progress=False, **settings, **how)
             for which in ("q", "db")
         )
-        found.append(recall_at_n(q, db, dataset, NS).found.sum(axis=0).tolist())
-    print(f"\nof {dataset.numQueries} queries, at {NS}: fp32 {found[0]}, int8 {found[1]}")
-    return found[0], found[1]
+        found[precision] = recall_at_n(q, db, dataset, NS).found.sum(axis=0).tolist()
+        exact = db if precision == "fp32" else exact
+        distance = 1 - (db.astype(float) * exact).sum(axis=1)  # of unit vectors
+        print(
+            f"\n{precision}: {found[precision]} of {dataset.numQueries} queries at {NS}; "
+            f"cosine distance {distance.mean():.0e}, at most {distance.max():.0e}",
+            end="",
+        )
+    return found["fp32"], found["int8"]
 
 
 @int8_here
