@@ -57,7 +57,7 @@ def photos(count: int, height: int, width: int, seed: int = 0) -> torch.Tensor:
 
 def scales(net: SimpleNN, precision: str, height: int, width: int) -> Scales | None:
     """For int8: measured on other pictures; narrow networks, of the smoke form, need more of them."""
-    pictures = photos(4 if height > 100 else 32, height, width, seed=1)
+    pictures = photos(2 if height > 100 else 32, height, width, seed=1)
     return measure(net, [net.prepare(each[None]) for each in pictures]) if precision == "int8" else None
 
 
