@@ -22,6 +22,7 @@ BENCHMARKS = (
     "aggregation",
     "training",
     "search",
+    "kernels",
     "growth",
     "scale",
     "loading",

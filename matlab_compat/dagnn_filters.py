@@ -9,8 +9,8 @@ import numpy as np
 from torch import Tensor
 
 from matlab_compat import nn as blocks
-from matlab_compat.dagnn_graph import ReceptiveField
-from matlab_compat.dagnn_layer import DagLayer, Size, register_block
+from matlab_compat.dagnn_graph import ReceptiveField, Size
+from matlab_compat.dagnn_layer import DagLayer, register_block
 from matlab_compat.mat_values import cell_list, scalar, text
 from matlab_compat.nn_geometry import borders, pair
 from matlab_compat.simplenn_weights import FILTERS, VECTOR

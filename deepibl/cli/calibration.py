@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from deepibl.cli.options import Images, ListFile, Net, Resize, Root, find_net, names_given
+from deepibl.cli.options import Images, ListFile, NamesRoot, Net, Resize, find_net, names_given
 
 
 def calibrate(
     net: Net,
     images: Images = None,
     list_file: ListFile = None,
-    root: Root = "",
+    root: NamesRoot = "",
     output: Annotated[Path, typer.Option("--output", "-o", help="FILE.json")] = Path("scales.json"),
     resize: Resize = None,
 ) -> None:
