@@ -259,7 +259,8 @@ class TrunkCache:
             choice = self._choose(path)
         self._limit = min(self._limit, choice.limit)
         if choice.store == "ram":
-            self._store = MemoryStore(DTYPES[self.dtype], self._limit, choice.device)
+            dtype = DTYPES[self.dtype]
+            self._store = MemoryStore(dtype, self._limit, choice.device, choice.on_device)
         elif choice.store == "disk":
             self._store = self._open_files()
         self.store, self.reason = choice.store, choice.reason

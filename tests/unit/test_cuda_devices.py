@@ -20,8 +20,6 @@ from deepibl.clusters import local_descriptors
 from deepibl.describe import describe_prepared, inference, to_batch
 from deepibl.engine import choose_engine
 from deepibl.engine import cuda as cuda_engine
-from deepibl.feature_groups import GroupDescriber
-from deepibl.feature_trunk import TrunkDescriber
 from deepibl.heatmap import gradient_map, occlusion_map
 from deepibl.losses_tuples import reduce_terms
 from deepibl.matlab.features import computeRepresentation
@@ -34,15 +32,14 @@ from deepibl.training.options import TrainingOptions
 from deepibl.training.state import network_with_momentum
 from deepibl.training.step import Stepper
 from deepibl.training.trunk import PlainTrunk
-from deepibl.trunk_cache import Fetched, TrunkCache
-from deepibl.trunk_store import MemoryStore
+from deepibl.trunk_cache import Fetched
 from deepibl.verify import verify_layers
 from matlab_compat import matfile, simplenn_layer
 from matlab_compat.layout import maps_to_torch
 from matlab_compat.network import network_from_matlab
 from matlab_compat.simplenn import SimpleNN
 from scripts.make_released_layout import released_network
-from tests.fake_cuda import BACKWARD, NAME, fake_device, placed
+from tests.fake_cuda import BACKWARD, NAME, placed
 from tests.golden_data import GOLDEN
 from tests.unit.test_simplenn_layers import filters, layer
 
@@ -77,12 +74,6 @@ WAYS = [("torch", "fp32"), ("torch", "bf16"), *(("cuda", each) for each in ("fp3
 def custom(classname: str, weights: list[np.ndarray] | None = None) -> Any:
     named = {simplenn_layer.CLASS_FIELD: classname}
     return layer("custom", weights, **named).float()
-
-
-@pytest.fixture
-def card(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A context manager: fakes, and a CUDA device."""
-    return lambda device=NAME: fake_device(monkeypatch, gradients=device == BACKWARD)
 
 
 @pytest.fixture(scope="module")
@@ -173,43 +164,6 @@ def test_cudnn_gets_convolution_and_relu_together_in_one_class_and_channels_last
     assert found == [{torch.bfloat16}] * relus and relus == 12
 
 
-def describer(net: SimpleNN, kind: str) -> tuple[GroupDescriber, Any]:
-    paths = [f"{i}.jpg" for i in range(6)]
-    if kind == "images":
-        return GroupDescriber(net, torch.device(NAME), paths, 3, "fp32", None), [photo() for _ in paths]
-    cache = TrunkCache.__new__(TrunkCache)
-    cache.__dict__.update(net=net, first=net.index("conv5_1"), device=torch.device(NAME), dtype="fp16")
-    cache.__dict__.update(
-        computed=0, found=0, _engine=choose_engine(net, "torch", "fp32", torch.device(NAME))
-    )
-    where = NAME if kind == "maps on the card" else "cpu"
-    cache.__dict__.update(_store=MemoryStore(torch.float16, 10**9, where))
-    kept = torch.empty(released_channels(net), 3, 4, dtype=torch.float16, device=where)
-    loaded = [
-        Fetched("a", maps=kept) if i % 2 else Fetched(f"k{i}", pixels=photo()) for i, _ in enumerate(paths)
-    ]
-    return TrunkDescriber(cache, paths, 3, "bf16", "auto"), loaded
-
-
-def released_channels(net: SimpleNN) -> int:
-    weight = net["conv4_3"].weight
-    assert isinstance(weight, Tensor)
-    return weight.shape[0]
-
-
-@pytest.mark.parametrize("kind", ["images", "maps on the card", "maps in memory"])
-def test_groups_of_images_are_fetched_once_at_their_end(card: Any, released: SimpleNN, kind: str) -> None:
-    with card() as waits, torch.inference_mode():
-        made, loaded = describer(placed(released, NAME), kind)
-        waits.waits.clear()
-        stream = ((i, each) for i, each in enumerate(loaded))
-        ids, rows, failures = made.describe(stream, len(loaded), lambda count: None)
-    assert not failures and ids == list(range(6)) and rows.shape == (6, 16)
-    fetched = [each for each in waits.waits if each == "to the cpu"]
-    assert len(fetched) == 1 + (3 if kind == "maps in memory" else 0)  # those three are kept there
-    assert "to the cuda" not in waits.waits
-
-
 LOSSES: dict[str, losses.TupleLoss] = {
     **{f"{k} {m}": losses.SARELoss(k, m) for k in ("gauss", "cauchy", "exp") for m in ("ind", "joint")},
     "triplet": losses.TripletLoss(exclude_very_hard=True),
@@ -241,7 +195,8 @@ def test_a_step_asks_the_device_for_few_numbers(card: Any, released: SimpleNN, p
     with card() as waits:
         stepper = Stepper(placed(released, NAME), released.index("conv5_1"), precision=precision)
         stepper.net.requires_grad_(False)  # autocast's casts want a driver otherwise
-        maps = torch.empty(5, released_channels(released), 6, 8, device=NAME)
+        below = released["conv4_3"].weight
+        maps = torch.empty(5, len(below), 6, 8, device=NAME)  # type: ignore[arg-type]
         features = stepper.features(maps)
         assert features.device == torch.device(NAME)
         outcome = objective(features)
@@ -282,14 +237,6 @@ def test_momenta_of_a_session_file_go_to_the_networks_device(card: Any, released
         stepper.update(TrainingOptions(), 0.001, 2)
         assert {each.device for each in stepper.momentum.values()} == {torch.device(NAME)}
         assert network_with_momentum(stepper)["layers"].flat[first]["momentum"].size == 2
-
-
-def test_maps_in_the_cards_memory_join_without_a_copy_over_the_bus(card: Any, released: SimpleNN) -> None:
-    with card() as waits:
-        store = MemoryStore(torch.float16, 10**6, NAME)
-        maps = torch.empty(12, 3, 4, device=NAME)
-        assert store.put("a", maps) and store.get("a").device == torch.device(NAME)  # type: ignore[union-attr]
-        assert not waits.waits
 
 
 @pytest.mark.parametrize(
