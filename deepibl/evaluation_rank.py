@@ -64,8 +64,8 @@ def rank_loss(
         query, positives, negatives = each
         if not len(positives):
             return None
-        nearest_positive = _squared(queries[query], database, positives).min()
-        excess = nearest_positive + margin - _squared(queries[query], database, negatives)
+        nearest_positive = squared_distances(queries[query], database, positives).min()
+        excess = nearest_positive + margin - squared_distances(queries[query], database, negatives)
         return float(np.maximum(excess, 0).mean()) if len(negatives) else 0.0
 
     losses: list[float] = []
@@ -81,7 +81,7 @@ def rank_loss(
     return RankLossResult(margin, np.array(losses), used, len(tested), seconds)
 
 
-def _squared(query: np.ndarray, database: np.ndarray, ids: np.ndarray) -> np.ndarray:
+def squared_distances(query: np.ndarray, database: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """Squared distances (M,) float64 of these rows, a block that stays in the processor's cache at a time."""
     blocks = max(1, len(ids) * database.shape[1] * 8 // BLOCK_BYTES)
     found = []

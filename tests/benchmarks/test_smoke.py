@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import baseline, extraction, gpu, gpu_run, measure
+from benchmarks import baseline, extraction, gpu, gpu_budget, gpu_run, measure
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.baseline import Port
 from benchmarks.measure import Mismatch, Settings, Table, paired
@@ -16,6 +16,7 @@ from deepibl.describe import inference
 from deepibl.features import extract
 from deepibl.images import load_pixels
 from deepibl.search import nearest
+from scripts.make_released_layout import SMALL
 from tests.extractors import make_photos
 from tests.tolerances import assert_close
 
@@ -81,6 +82,15 @@ def test_the_gpu_script_asks_for_a_gpu(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         gpu.main(["--only", "env"])
     assert "no CUDA device is here" in capsys.readouterr().err
+
+
+def test_the_budget_of_a_gpu_counts_the_networks_operations(capsys: pytest.CaptureFixture[str]) -> None:
+    flop, apart, together = gpu_budget.counts(SMALL["blocks"], 48, 64)
+    assert flop == pytest.approx(extraction.gigaflop(extraction.network(Settings(smoke=True)), 48, 64))
+    assert apart > together > 0
+    gpu_budget.main(20)
+    page = capsys.readouterr().out
+    assert "Assumed, not measured" in page and page.count(", predicted") == 3
 
 
 def test_the_machines_peaks_head_the_page(capsys: pytest.CaptureFixture[str]) -> None:
