@@ -121,12 +121,7 @@ def _with_stamps(dataset: PlaceDataset) -> PlaceDataset:
         dataset.utmDb,
         dataset.qImageFns,
         dataset.utmQ,
-        dbPath=dataset.dbPath,
-        qPath=dataset.qPath,
-        posDistThr=dataset.posDistThr,
-        nonTrivPosDistSqThr=dataset.nonTrivPosDistSqThr,
-        whichSet=dataset.whichSet,
-        utm_zone=dataset.utm_zone,
+        **dataset.shared_arguments(),
         dbTimeStamp=_stamps(dataset.dbImageFns),
         qTimeStamp=_stamps(dataset.qImageFns),
     )

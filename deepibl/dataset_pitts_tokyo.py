@@ -141,11 +141,5 @@ def tiny_tokyo(whole: PlaceDataset, name: str, generator: Generator | None = Non
         whole.utmDb[database],
         [whole.dbImageFns[image] for image in queries],
         whole.utmDb[queries],
-        dbPath=whole.dbPath,
-        qPath=whole.qPath,
-        posDistThr=whole.posDistThr,
-        nonTrivPosDistSqThr=whole.nonTrivPosDistSqThr,
-        whichSet=whole.whichSet,
-        utm_zone=whole.utm_zone,
-        advice=whole.advice,
+        **whole.shared_arguments(),
     )

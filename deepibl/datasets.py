@@ -68,6 +68,11 @@ class PlaceDataset:
         self.cp = ClosePosition(self.utmDb, self.posDistThr)
         self._told_of_few_negatives = False
 
+    def shared_arguments(self) -> dict[str, Any]:
+        """The arguments of the whole set, none of single images: for a set made of this one's images."""
+        names = "dbPath qPath posDistThr nonTrivPosDistSqThr whichSet utm_zone advice"
+        return {name: getattr(self, name) for name in names.split()}
+
     def __repr__(self) -> str:
         kind = type(self).__name__
         return f"<{kind} {self.name}: {self.numImages} database images, {self.numQueries} queries>"

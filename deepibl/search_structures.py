@@ -26,6 +26,7 @@ import numpy as np
 from deepibl.errors import IndexFileError
 from deepibl.rows import RowView, blocks
 from matlab_compat.errors import ArgumentError
+from matlab_compat.faiss_library import load_faiss
 
 SAMPLE = 40  # training vectors for each list; faiss recommends 39 or more
 LINKS = 16  # of a row in the graph (twice as many on its lowest level)
@@ -56,11 +57,25 @@ class Structure(Protocol):
 
 
 @dataclass(frozen=True)
-class IvfPq:
-    """Rows sorted into lists around centres, each as a code of a product quantiser (see `build`)."""
+class _OfFaiss:
+    """One of faiss's indexes."""
 
     index: Any
     source: Any = None  # the bytes that `index` looks at, kept alive
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and dimensions (N, D)."""
+        return self.index.ntotal, self.index.d
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Writes it in faiss's format."""
+        load_faiss().write_index(self.index, os.fspath(path))
+
+
+class IvfPq(_OfFaiss):
+    """Rows sorted into lists around centres, each as a code of a product quantiser (see `build`)."""
+
     kind: ClassVar[str] = "ivfpq"
 
     @classmethod
@@ -72,7 +87,7 @@ class IvfPq:
         lists: centres; None: about 2 sqrt(N), at most 4096. code_bytes: of one row's code; divides D; None:
         64, or the largest divisor of D below. Raises ArgumentError for settings that do not fit.
         """
-        faiss = _faiss()
+        faiss = load_faiss()
         count, dim = rows.shape
         if code_bytes is None:
             code_bytes = max(size for size in range(1, min(dim, 64) + 1) if dim % size == 0)
@@ -87,20 +102,15 @@ class IvfPq:
         _add(index, rows)
         return cls(index)
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and dimensions (N, D)."""
-        return self.index.ntotal, self.index.d
-
     def candidates(self, queries: np.ndarray, count: int, effort: int) -> np.ndarray:
         """Rows of the `effort` lists with the nearest centres, those with the nearest codes first."""
-        faiss = _faiss()
+        faiss = load_faiss()
         how = faiss.SearchParametersIVF(nprobe=min(effort, self.index.nlist))
         return self.index.search(queries, count, params=how)[1]
 
     def edited(self, kept: np.ndarray, rows: Any) -> IvfPq:
         """Keeps the centres and the codes of the kept rows; new rows are coded with them."""
-        faiss = _faiss()
+        faiss = load_faiss()
         new_ids = np.full(self.index.ntotal, -1, np.int64)
         new_ids[kept] = np.arange(len(kept))
         fresh = _owned(self.index)
@@ -116,23 +126,16 @@ class IvfPq:
         _add(fresh, rows, len(kept))
         return IvfPq(fresh)
 
-    def write(self, path: str | os.PathLike[str]) -> None:
-        """Writes it in faiss's format."""
-        _write(self.index, path)
 
-
-@dataclass(frozen=True)
-class Hnsw:
+class Hnsw(_OfFaiss):
     """A graph of rows, each linked to near ones, over 8-bit codes (see `build`)."""
 
-    index: Any
-    source: Any = None  # the bytes that `index` looks at, kept alive
     kind: ClassVar[str] = "hnsw"
 
     @classmethod
     def build(cls, rows: Any, *, links: int = LINKS, construction: int = 80, seed: int = 0) -> Hnsw:
         """Links every row with `links` near ones, found among `construction` (more: slower, better)."""
-        faiss = _faiss()
+        faiss = load_faiss()
         if links < 2 or construction < 1:
             raise ArgumentError(f"links={links} must be at least 2, construction={construction} at least 1")
         index = faiss.IndexHNSWSQ(rows.shape[1], faiss.ScalarQuantizer.QT_8bit, int(links))
@@ -141,14 +144,9 @@ class Hnsw:
         _add(index, rows)
         return cls(index)
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and dimensions (N, D)."""
-        return self.index.ntotal, self.index.d
-
     def candidates(self, queries: np.ndarray, count: int, effort: int) -> np.ndarray:
         """The nearest rows of a walk that remembers the `effort` best ones so far, or `count` if more."""
-        faiss = _faiss()
+        faiss = load_faiss()
         how = faiss.SearchParametersHNSW(efSearch=max(effort, count))
         return self.index.search(queries, count, params=how)[1]
 
@@ -160,10 +158,6 @@ class Hnsw:
         fresh = _owned(self.index)
         _add(fresh, rows, len(kept))
         return Hnsw(fresh)
-
-    def write(self, path: str | os.PathLike[str]) -> None:
-        """Writes it in faiss's format."""
-        _write(self.index, path)
 
 
 STRUCTURES: dict[str, type[IvfPq] | type[Hnsw]] = {"ivfpq": IvfPq, "hnsw": Hnsw}
@@ -184,7 +178,7 @@ def read_structure(kind: str, content: np.ndarray) -> Structure:
 
     Errors: IndexFileError if they are not a structure of that kind.
     """
-    faiss = _faiss()
+    faiss = load_faiss()
     made = _class(kind)
     reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(content), content.nbytes)
     try:
@@ -209,13 +203,6 @@ def bits_for(count: int) -> int:
     return max(1, min(8, int(np.log2(max(2, count // 4)))))
 
 
-def _faiss() -> Any:
-    """The library, loaded when it is needed (its published types do not know all of it)."""
-    import faiss
-
-    return faiss
-
-
 def _class(kind: str) -> type[IvfPq] | type[Hnsw]:
     if kind not in STRUCTURES:
         raise ArgumentError(f"{kind!r} is no structure; there are {', '.join(STRUCTURES)}")
@@ -224,7 +211,7 @@ def _class(kind: str) -> type[IvfPq] | type[Hnsw]:
 
 def _owned(index: Any) -> Any:
     """A copy that may be changed (faiss's own clone of an index over mapped bytes is over them, too)."""
-    faiss = _faiss()
+    faiss = load_faiss()
     return faiss.deserialize_index(faiss.serialize_index(index))
 
 
@@ -236,13 +223,9 @@ def _add(index: Any, rows: Any, first: int = 0) -> None:
 
 def _list(index: Any, number: int) -> tuple[np.ndarray, np.ndarray]:
     """Ids and code bytes of one list."""
-    faiss = _faiss()
+    faiss = load_faiss()
     size = index.invlists.list_size(number)
     if not size:
         return np.zeros(0, np.int64), np.zeros(0, np.uint8)
     ids = faiss.rev_swig_ptr(index.invlists.get_ids(number), size)
     return ids, faiss.rev_swig_ptr(index.invlists.get_codes(number), size * index.invlists.code_size)
-
-
-def _write(index: Any, path: str | os.PathLike[str]) -> None:
-    _faiss().write_index(index, os.fspath(path))

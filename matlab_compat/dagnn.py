@@ -18,28 +18,23 @@ from torch import Tensor, nn
 from matlab_compat import dagnn_layers as _standard_layers  # noqa: F401  # registers MatConvNet's own blocks
 from matlab_compat.dagnn_graph import (
     ReceptiveField,
+    Size,
     execution_order,
     fan_in,
     fan_out,
     receptive_fields,
+    variable_sizes,
 )
-from matlab_compat.dagnn_layer import DagLayer, Size, make_dag_layer
+from matlab_compat.dagnn_layer import DagLayer, make_dag_layer
 from matlab_compat.dagnn_layers import Loss
-from matlab_compat.dagnn_struct import is_dagnn, known_name, struct_layout, struct_rows
+from matlab_compat.dagnn_struct import PARTS, is_dagnn, known_name, struct_array, struct_layout, struct_rows
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.image_network import ImageNetwork
-from matlab_compat.mat_values import StructArray
 from matlab_compat.mat_values import text as matlab_text
 from matlab_compat.simplenn_tidy import with_rows
 from matlab_compat.simplenn_weights import VECTOR, WeightKind
 
 _ONE = np.ones((1, 1))
-_PARTS = ("vars", "params", "layers")
-_FIELDS = {
-    "vars": ("name", "precious"),
-    "params": ("name", "value", "learningRate", "weightDecay"),
-    "layers": ("name", "type", "inputs", "outputs", "params", "block"),
-}
 
 
 class DagNN(ImageNetwork):
@@ -107,13 +102,15 @@ class DagNN(ImageNetwork):
         """
         if not is_dagnn(struct):
             raise NetworkFormatError("no DagNN: expected layers as a struct array with inputs and outputs")
-        rows = {part: struct_rows(struct.get(part)) for part in _PARTS}
+        rows = {part: struct_rows(struct.get(part)) for part in PARTS}
         layers = [make_dag_layer(row, index) for index, row in enumerate(rows["layers"])]
-        params, variables = ({matlab_text(row["name"]): row for row in rows[part]} for part in _PARTS[1::-1])
+        params, variables = (
+            {matlab_text(row["name"]): row for row in rows[part]} for part in ("params", "vars")
+        )
         meta = struct.get("meta")
-        extra = {name: value for name, value in struct.items() if name not in (*_PARTS, "meta")}
+        extra = {name: value for name, value in struct.items() if name not in (*PARTS, "meta")}
         net = cls(layers, params, variables, meta if isinstance(meta, Mapping) else {}, extra)
-        net._shape = {part: struct_layout(struct.get(part)) for part in _PARTS if rows[part]}
+        net._shape = {part: struct_layout(struct.get(part)) for part in PARTS if rows[part]}
         net._shape |= {"order": list(struct), "meta": meta}
         return net.eval()
 
@@ -131,32 +128,20 @@ class DagNN(ImageNetwork):
             {"name": name, "precious": np.zeros((1, 1), bool), **self._vars.get(name, {})} for name in names
         ]
         found: dict[str, Any] = {
-            "vars": self._array("vars", variables),
-            "params": self._array("params", params),
-            "layers": self._array("layers", [layer.to_matlab() for layer in self]),
+            "vars": struct_array("vars", variables, self._shape),
+            "params": struct_array("params", params, self._shape),
+            "layers": struct_array("layers", [layer.to_matlab() for layer in self], self._shape),
             "meta": with_rows(self.meta) or self._shape.get("meta", {}),
             **self.extra,
         }
         order = self._shape.get("order", list(found))
         return {name: found[name] for name in dict.fromkeys([*order, *found]) if name in found}
 
-    def _array(self, part: str, rows: list[dict[str, Any]]) -> Any:
-        shape, fields = self._shape.get(part, ((1, len(rows)), _FIELDS[part]))
-        items = [{name: row[name] for name in fields} for row in rows]
-        if len(items) == 1:
-            return items[0]
-        return StructArray(shape if int(np.prod(shape)) == len(items) else (1, len(items)), fields, items)
-
     def _to_array(self, name: str) -> np.ndarray:
         shape, dtype = self._stored[name]
         if 0 in shape:
             return np.zeros(shape, dtype)
         return self._kinds[name].to_matlab(self.param(name), shape).astype(dtype, copy=False)
-
-    @property
-    def names(self) -> list[str]:
-        """The layers' MATLAB names."""
-        return [layer.name for layer in self]
 
     @property
     def types(self) -> list[str]:
@@ -214,9 +199,6 @@ class DagNN(ImageNetwork):
         return self.layers[known_name(layer, self.names, "layer", list.index)]  # type: ignore
 
     __getitem__ = layer
-
-    def __len__(self) -> int:
-        return len(self.layers)
 
     def __iter__(self) -> Iterator[DagLayer]:
         return iter(self.layers)  # type: ignore[arg-type]
@@ -298,19 +280,14 @@ class DagNN(ImageNetwork):
         return [self._stored[name][0] for name in layer.params]
 
     def sizes(self, inputs: Mapping[str, Sequence[float]]) -> dict[str, Size]:
-        """Each variable's size (H, W, C, N) for given sizes of inputs; NaN where it is not known.
-
-        Ported from: matconvnet/matlab/+dagnn/@DagNN/getVarSizes.m
-        """
-        unknown: Size = (np.nan, np.nan, np.nan, np.nan)
-        found = dict.fromkeys(self.variable_names, unknown)
-        for name, size in inputs.items():
-            found[known_name(name, found, "variable")] = (*size, 1.0, 1.0, 1.0)[:4]  # type: ignore[assignment]
-        for index in self.order:
-            layer = self[index]
-            size = layer.output_size([found[name] for name in layer.inputs], self.shapes(layer))
-            found[layer.outputs[0]] = size
-        return found
+        """Each variable's size (H, W, C, N) for given sizes of inputs; NaN where it is not known."""
+        for name in inputs:
+            known_name(name, self.variable_names, "variable")
+        layers = list(self)
+        found = variable_sizes(
+            layers, self.order, inputs, lambda i, sizes: layers[i].output_size(sizes, self.shapes(layers[i]))
+        )
+        return {name: found[name] for name in self.variable_names}
 
     def receptive_fields(self, variable: str) -> dict[str, ReceptiveField | None]:
         """Each variable's receptive field in the one named; None where it does not depend on that one."""

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from matlab_compat.dagnn import DagNN
-from matlab_compat.dagnn_layer import DagLayer, Size
+from matlab_compat.dagnn_graph import Size
+from matlab_compat.dagnn_layer import DagLayer
 from matlab_compat.image_network import ImageNetwork
 from matlab_compat.mat_values import StructArray
 from matlab_compat.simplenn_display import meta_lines

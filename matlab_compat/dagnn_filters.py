@@ -9,8 +9,8 @@ import numpy as np
 from torch import Tensor
 
 from matlab_compat import nn as blocks
-from matlab_compat.dagnn_graph import ReceptiveField
-from matlab_compat.dagnn_layer import DagLayer, Size, register_block
+from matlab_compat.dagnn_graph import ReceptiveField, Size
+from matlab_compat.dagnn_layer import DagLayer, register_block
 from matlab_compat.mat_values import cell_list, scalar, text
 from matlab_compat.nn_geometry import borders, pair
 from matlab_compat.simplenn_weights import FILTERS, VECTOR
@@ -51,7 +51,7 @@ class _Filter(DagLayer):
         extent = self._extent(shapes)
         before = (self.pad.top, self.pad.left)
         offset = [1 - pad + (side - 1) / 2 for side, pad in zip(extent, before, strict=True)]
-        return [ReceptiveField.of(extent, self.stride, offset)]
+        return self.in_first_input(ReceptiveField.of(extent, self.stride, offset))
 
 
 @register_block("dagnn.Conv")
@@ -142,7 +142,7 @@ class ConvTranspose(DagLayer):
         size = np.array(_four(shapes[0])[:2], dtype=np.float64)
         up = np.array(self.upsample, dtype=np.float64)
         offset = (2 * np.array([self.crop.top, self.crop.left]) - size + 1) / (2 * up) + 1
-        return [ReceptiveField((size - 1) / up + 1, 1 / up, offset)]
+        return self.in_first_input(ReceptiveField((size - 1) / up + 1, 1 / up, offset))
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
         """vl_nnconvt."""

@@ -1,4 +1,4 @@
-"""The graph of a DagNN: order of execution, who uses what, receptive fields.
+"""The graph of a DagNN: order of execution, who uses what, sizes, receptive fields.
 
 Works on anything with `inputs` and `outputs` (lists of variable names), so it needs no weights.
 """
@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from matlab_compat.errors import NetworkFormatError
+
+Size = tuple[float, float, float, float]  # height, width, channels, number, as MATLAB orders them
 
 
 class Node(Protocol):
@@ -72,6 +74,28 @@ def fan_in(layers: Iterable[Node]) -> Counter[str]:
 def fan_out(layers: Iterable[Node]) -> Counter[str]:
     """How many layers use each variable (a layer that names it twice counts once)."""
     return Counter(name for layer in layers for name in set(layer.inputs))
+
+
+def variable_sizes(
+    layers: Sequence[Node],
+    order: Sequence[int],
+    inputs: Mapping[str, Sequence[float]],
+    of_layer: Callable[[int, list[Size]], Size],
+) -> dict[str, Size]:
+    """Each variable's size for given sizes of inputs (trailing ones may be left out); NaN: not known.
+
+    of_layer: the size of a layer's output, from those of its inputs.
+
+    Ported from: matconvnet/matlab/+dagnn/@DagNN/getVarSizes.m
+    """
+    unknown: Size = (np.nan, np.nan, np.nan, np.nan)
+    found = dict.fromkeys((name for layer in layers for name in (*layer.inputs, *layer.outputs)), unknown)
+    for name, size in inputs.items():
+        found[name] = (*size, 1.0, 1.0, 1.0)[:4]  # type: ignore[assignment]
+    for index in order:
+        layer = layers[index]
+        found[layer.outputs[0]] = of_layer(index, [found[name] for name in layer.inputs])
+    return found
 
 
 class ReceptiveField(NamedTuple):

@@ -19,14 +19,12 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from torch import Tensor, nn
 
-from matlab_compat.dagnn_graph import PIXEL, ReceptiveField
+from matlab_compat.dagnn_graph import PIXEL, ReceptiveField, Size
 from matlab_compat.errors import ArgumentError, MatFileError, NetworkFormatError, UnknownLayerError
 from matlab_compat.mat_values import MatObject, cell_list, describe, scalar
 from matlab_compat.mat_values import text as matlab_text
 from matlab_compat.simplenn_tidy import cell_row, matlab_value, with_rows
 from matlab_compat.simplenn_weights import WeightKind
-
-Size = tuple[float, float, float, float]  # height, width, channels, number, as MATLAB orders them
 
 
 class DagLayer(nn.Module):
@@ -91,6 +89,10 @@ class DagLayer(nn.Module):
     def receptive_fields(self, shapes: Sequence[tuple[int, ...]]) -> list[ReceptiveField | None]:
         """The field of an output pixel in each input; None: it does not depend on that one."""
         return [PIXEL] * len(self.inputs)
+
+    def in_first_input(self, field: ReceptiveField) -> list[ReceptiveField | None]:
+        """The field of a layer that computes with its first input alone, whatever others are named."""
+        return [field] + [None] * (len(self.inputs) - 1)
 
     def to_matlab(self) -> dict[str, Any]:
         """The layer's element of the struct array `layers`."""

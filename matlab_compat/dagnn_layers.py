@@ -11,8 +11,8 @@ from torch import Tensor
 
 from matlab_compat import dagnn_filters as _filters  # noqa: F401  # registers its blocks
 from matlab_compat import nn as blocks
-from matlab_compat.dagnn_graph import PIXEL, UNKNOWN, ReceptiveField
-from matlab_compat.dagnn_layer import DagLayer, Size, register_block
+from matlab_compat.dagnn_graph import PIXEL, UNKNOWN, ReceptiveField, Size
+from matlab_compat.dagnn_layer import DagLayer, register_block
 from matlab_compat.errors import ArgumentError
 from matlab_compat.mat_values import cell_list, scalar, text, vector
 from matlab_compat.simplenn_weights import FILTERS, MATRIX, VECTOR

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matlab_compat.errors import ArgumentError
 from matlab_compat.mat_values import StructArray
+
+PARTS = ("vars", "params", "layers")
+_FIELDS = {
+    "vars": ("name", "precious"),
+    "params": ("name", "value", "learningRate", "weightDecay"),
+    "layers": ("name", "type", "inputs", "outputs", "params", "block"),
+}
 
 
 def is_dagnn(struct: Any) -> bool:
@@ -28,6 +36,18 @@ def struct_rows(value: Any) -> list[dict[str, Any]]:
 def struct_layout(value: Any) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Shape and fields of a struct or struct array."""
     return (value.shape, value.fields) if isinstance(value, StructArray) else ((1, 1), tuple(value))
+
+
+def struct_array(part: str, rows: Sequence[Mapping[str, Any]], layouts: Mapping[str, Any]) -> Any:
+    """The elements of a part as the struct or struct array that it was read from, or a 1 x N one.
+
+    layouts: `struct_layout` of the parts that were read.
+    """
+    shape, fields = layouts.get(part, ((1, len(rows)), _FIELDS[part]))
+    items = [{name: row[name] for name in fields} for row in rows]
+    if len(items) == 1:
+        return items[0]
+    return StructArray(shape if math.prod(shape) == len(items) else (1, len(items)), fields, items)
 
 
 def known_name(name: str, names: Any, what: str, found: Any = None) -> Any:

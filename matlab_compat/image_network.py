@@ -1,4 +1,4 @@
-"""What SimpleNN and DagNN networks share: meta, and what it says of the images that they take."""
+"""What SimpleNN and DagNN networks share: named layers, meta, and what it says of the images they take."""
 
 from __future__ import annotations
 
@@ -14,12 +14,21 @@ from matlab_compat.mat_values import describe
 
 
 class ImageNetwork(nn.Module):
-    """A network that MATLAB described: `meta` (dict of plain MATLAB values), `extra` (other top-level
-    fields).
+    """A network that MATLAB described: `layers`, `meta` (dict of plain MATLAB values), `extra` (other
+    top-level fields).
     """
 
+    layers: nn.ModuleList
     meta: dict[str, Any]
     extra: dict[str, Any]
+
+    @property
+    def names(self) -> list[str]:
+        """The layers' MATLAB names."""
+        return [str(layer.name) for layer in self.layers]
+
+    def __len__(self) -> int:
+        return len(self.layers)
 
     @property
     def mean_pixel(self) -> Tensor:

@@ -112,11 +112,6 @@ class SimpleNN(ImageNetwork):
         return {name: values[name] for name in dict.fromkeys([*self._order, *values]) if name in values}
 
     @property
-    def names(self) -> list[str]:
-        """The layers' MATLAB names."""
-        return [layer.name for layer in self]
-
-    @property
     def types(self) -> list[str]:
         """The layers' MATLAB types; 'custom' for class objects."""
         return [layer.type for layer in self]  # type: ignore[misc]
@@ -150,9 +145,6 @@ class SimpleNN(ImageNetwork):
         return self.layers[self.index(layer)]  # type: ignore[return-value]
 
     __getitem__ = layer
-
-    def __len__(self) -> int:
-        return len(self.layers)
 
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.layers)  # type: ignore[arg-type]

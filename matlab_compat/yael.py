@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from matlab_compat.errors import ArgumentError
+from matlab_compat.faiss_library import load_faiss
 
 HALF_BYTES = 1 << 28  # of a float16 matrix that are held as float32 at a time
 SPARE = 16  # candidates beyond k, so that ties at the end of the list can be seen
@@ -109,8 +110,7 @@ def _float32_blocks(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 def _candidates(vectors: np.ndarray, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The `count` nearest by float32 products, nearest first: (distances, ids)."""
-    import faiss
-
+    faiss = load_faiss()
     queries = np.ascontiguousarray(queries)
     found: tuple[np.ndarray, np.ndarray] | None = None
     for start, block in _float32_blocks(vectors):

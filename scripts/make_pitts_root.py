@@ -58,10 +58,7 @@ def subset(whole: PlaceDataset, queries: int) -> PlaceDataset:
         whole.utmDb[near],
         [whole.qImageFns[i] for i in chosen],
         whole.utmQ[chosen],
-        posDistThr=whole.posDistThr,
-        nonTrivPosDistSqThr=whole.nonTrivPosDistSqThr,
-        whichSet=whole.whichSet,
-        utm_zone=whole.utm_zone,
+        **whole.shared_arguments(),
     )
 
 

@@ -6,7 +6,6 @@ could not be read (they are listed), 4 checked, and it is not as it should be (v
 migrate, convert --check).
 """
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,13 +19,17 @@ from deepibl.cli.index import index, index_check, index_edit, localize
 from deepibl.cli.options import (
     NOT_AS_IT_SHOULD_BE,
     BatchSize,
+    DatasetRoot,
     Decode,
     Device,
     Engine,
     Json,
+    NamesRoot,
     Net,
     Precision,
     Resize,
+    Threshold,
+    print_result,
     stop_telling,
 )
 from deepibl.cli.options import choose_device as _device
@@ -90,7 +93,7 @@ def extract(
     net: Net,
     images: Annotated[list[str] | None, typer.Argument(help="Image files.")] = None,
     list_file: Annotated[Path | None, typer.Option("--list", help="A text file, one name a line.")] = None,
-    root: Annotated[str, typer.Option(help="Folder that the names are relative to.")] = "",
+    root: NamesRoot = "",
     output: Annotated[Path, typer.Option("--output", "-o", help="FILE.bin, .npy or .h5")] = Path(
         "features.bin"
     ),
@@ -127,13 +130,13 @@ def extract(
 def evaluate(
     net: Annotated[str | None, typer.Argument(help="A network; not needed with --index.")] = None,
     dataset: Annotated[str, typer.Option(help="A known data set, e.g. pitts30k/test, tokyo247.")] = "",
-    root: Annotated[str | None, typer.Option(help="Folder with the data set's images.")] = None,
+    root: DatasetRoot = None,
     db: Annotated[Path | None, typer.Option(help="Database: folder, CSV or dbStruct of your own.")] = None,
     queries: Annotated[
         Path | None, typer.Option(help="Queries: folder, CSV or dbStruct of your own.")
     ] = None,
     index_file: Annotated[str | None, typer.Option("--index", help="An index as the database.")] = None,
-    threshold: Annotated[float, typer.Option(min=0, help="Metres within which a match is right.")] = 25.0,
+    threshold: Threshold = 25.0,
     resize: Resize = None,
     crop_to_dim: Annotated[int, typer.Option(min=0, help="Keep the first dimensions; 0 keeps all.")] = 0,
     features: Annotated[Path | None, typer.Option(help="Folder to keep descriptors in.")] = None,
@@ -170,7 +173,7 @@ def evaluate(
         places = evaluation_dataset(dataset, root, db, queries, threshold)
         loaded = load_network(_find(net), device=where)
         result = evaluate_network(loaded, places, label=net, features=features, resize=resize, **settings)
-    typer.echo(json.dumps(result.as_dict(), indent=2) if as_json else recall_table(result))
+    print_result(result.as_dict(), recall_table(result), as_json)
     if report is not None:
         seeing.write_report_page(result, report)
 

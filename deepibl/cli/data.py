@@ -11,10 +11,14 @@ from deepibl.cli.options import (
     BatchSize,
     Device,
     Json,
+    NamesRoot,
     Net,
     Resize,
+    Threshold,
+    TrainingThreshold,
     choose_device,
     find_net,
+    print_result,
     read_lines,
     tell_failures,
 )
@@ -31,7 +35,7 @@ def verify(
         Path | None, typer.Option(help="Features that MATLAB wrote: .bin, .npy, .h5.")
     ] = None,
     images: Annotated[Path | None, typer.Option(help="The images they are of, one name a line.")] = None,
-    root: Annotated[str, typer.Option(help="Folder that the names are relative to.")] = "",
+    root: NamesRoot = "",
     layers: Annotated[
         Path | None, typer.Option(help="A .mat file with x (input) and acts (outputs of the layers).")
     ] = None,
@@ -53,7 +57,7 @@ def verify(
     compared = verify_layers(loaded, str(layers), tolerance=tolerance) if layers else None
     if features is None or images is None:
         assert compared is not None
-        typer.echo(json.dumps(compared.as_dict(), indent=2) if as_json else str(compared))
+        print_result(compared.as_dict(), str(compared), as_json)
         _end(compared.ok)
         return
     names = read_lines(images)
@@ -69,7 +73,7 @@ def verify(
         batch_size=batch_size,
         device=where,
     )
-    typer.echo(json.dumps(report.as_dict(), indent=2) if as_json else str(report))
+    print_result(report.as_dict(), str(report), as_json)
     if report.verdict == "same":
         tell_failures(report.failures)
     _end(report.ok)
@@ -122,7 +126,7 @@ def check(
     from deepibl.data_check import check_dataset
 
     report = check_dataset(name, root, spec=spec)
-    typer.echo(json.dumps(report.as_dict(), indent=2) if as_json else str(report))
+    print_result(report.as_dict(), str(report), as_json)
     _end(report.complete)
 
 
@@ -136,10 +140,8 @@ def make(
     split: Annotated[str, typer.Option(help="train, val or test of images/<split>/database.")] = "test",
     root: Annotated[Path | None, typer.Option(help="Folder that the names become relative to.")] = None,
     zone: Annotated[str | None, typer.Option(help="UTM zone of all positions, e.g. 33N.")] = None,
-    threshold: Annotated[float, typer.Option(min=0, help="Metres within which a match is right.")] = 25.0,
-    training_threshold: Annotated[
-        float, typer.Option(min=0, help="Metres within which images are positives for training.")
-    ] = 10.0,
+    threshold: Threshold = 25.0,
+    training_threshold: TrainingThreshold = 10.0,
     timestamps: Annotated[
         bool, typer.Option("--timestamps", help="Year and month from the photos' @…@ names.")
     ] = False,

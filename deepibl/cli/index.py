@@ -13,6 +13,8 @@ from deepibl.cli.options import (
     Decode,
     Device,
     Engine,
+    IndexFile,
+    IndexNet,
     Json,
     Net,
     Precision,
@@ -20,6 +22,7 @@ from deepibl.cli.options import (
     choose_device,
     find_net,
     how_to_compute,
+    print_result,
     read_lines,
     tell_failures,
 )
@@ -77,20 +80,16 @@ def index(
         made, failures = build_index(loaded, places, output, **settings)
     said = {"index": output, "backend": made.backend, "images": len(made), "dimensions": made.dim}
     said |= {"network_id": made.network_id, "there_already": there, "failures": len(failures)}
-    if as_json:
-        typer.echo(json.dumps(said, indent=2))
-    else:
-        typer.echo(
-            f"{output}: {len(made)} images, {made.dim} dimensions, network {made.network_id[:12]}"
-            + (f", {there} of those given were there already" if add else "")
-        )
+    line = f"{output}: {len(made)} images, {made.dim} dimensions, network {made.network_id[:12]}"
+    line += f", {there} of those given were there already" if add else ""
+    print_result(said, line, as_json)
     tell_failures(failures)
 
 
 def localize(
     photos: Annotated[list[str], typer.Argument(help="Photos to find the place of.")],
-    index_file: Annotated[str, typer.Option("--index", help="An index made by `deepibl index`.")],
-    net: Annotated[str | None, typer.Option(help="The network, if it is not where it was.")] = None,
+    index_file: IndexFile,
+    net: IndexNet = None,
     top: Annotated[int, typer.Option(min=1, help="How many places to show.")] = 5,
     near: Annotated[
         str | None, typer.Option(help="A position to look around: EAST,NORTH or LAT,LON.")
@@ -151,10 +150,8 @@ def index_check(
     except IndexFileError as problem:
         typer.echo(f"deepibl: {problem}", err=True)
         raise typer.Exit(NOT_AS_IT_SHOULD_BE) from None
-    if as_json:
-        typer.echo(json.dumps(said, indent=2))
-    else:
-        typer.echo("\n".join(f"{name + ':':<18}{value}" for name, value in said.items() if value != ""))
+    lines = [f"{name + ':':<18}{value}" for name, value in said.items() if value != ""]
+    print_result(said, "\n".join(lines), as_json)
 
 
 def index_edit(
@@ -176,4 +173,4 @@ def index_edit(
     edited = edit_index(where, output, delete=names, merge=merge or [], backend=backend)
     said = {"index": str(output or where), "images": len(edited), "backend": edited.backend}
     line = f"{said['index']}: {len(edited)} images, backend {edited.backend}"
-    typer.echo(json.dumps(said, indent=2) if as_json else line)
+    print_result(said, line, as_json)

@@ -1,7 +1,8 @@
 """What the commands have in common: arguments that mean the same everywhere, exit codes, small tails."""
 
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,15 @@ Decode = Annotated[
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time; changes speed, not results.")]
 Resize = Annotated[int | None, typer.Option(min=1, help="Scale images to this shorter side, in pixels.")]
+MaxPixels = Annotated[int, typer.Option(min=1024, help="Larger photos are scaled down to this many pixels.")]
+Threshold = Annotated[float, typer.Option(min=0, help="Metres within which a match is right.")]
+TrainingThreshold = Annotated[
+    float, typer.Option(min=0, help="Metres within which images are positives for training.")
+]
+DatasetRoot = Annotated[str | None, typer.Option(help="Folder with the data set's images.")]
+NamesRoot = Annotated[str, typer.Option(help="Folder that the names are relative to.")]
+IndexFile = Annotated[str, typer.Option("--index", help="An index made by `deepibl index`.")]
+IndexNet = Annotated[str | None, typer.Option(help="The network, if it is not where it was.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -68,6 +78,11 @@ def read_lines(path: Path) -> list[str]:
         return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except UnicodeDecodeError:
         raise DatasetError(f"{path} is no text file: a list has one image name a line, in UTF-8") from None
+
+
+def print_result(found: Mapping[str, Any], text: str, as_json: bool) -> None:
+    """Prints what was found: for programs (--json), or as text."""
+    typer.echo(json.dumps(found, indent=2) if as_json else text)
 
 
 def tell_failures(failures: Sequence[Any]) -> None:

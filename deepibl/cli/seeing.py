@@ -10,7 +10,17 @@ from typing import Annotated, Any
 
 import typer
 
-from deepibl.cli.options import BatchSize, Device, Json, Net, Resize, choose_device, find_net
+from deepibl.cli.options import (
+    BatchSize,
+    Device,
+    Json,
+    MaxPixels,
+    Net,
+    Resize,
+    choose_device,
+    find_net,
+    print_result,
+)
 
 reports = typer.Typer(name="report", help="Reports of evaluations.", no_args_is_help=True)
 
@@ -27,9 +37,7 @@ def heatmap(
     ] = None,
     maps: Annotated[Path | None, typer.Option(help="Folder for each overlay (PNG) and map (.npy).")] = None,
     resize: Resize = None,
-    max_pixels: Annotated[
-        int, typer.Option(min=1024, help="Larger photos are scaled down to this many pixels.")
-    ] = 2**20,
+    max_pixels: MaxPixels = 2**20,
     patch: Annotated[int | None, typer.Option(min=1, help="Side of occlusion's patch, in pixels.")] = None,
     step: Annotated[int | None, typer.Option(min=1, help="Pixels between patches.")] = None,
     batch_size: BatchSize = 10,
@@ -77,7 +85,7 @@ def compare_reports(
     with atomic_output(output) as temporary:
         temporary.write_text(comparison_page(*runs), encoding="utf-8")
     summary = compare_runs(*runs)
-    typer.echo(json.dumps(summary.as_dict(), indent=2) if as_json else f"{summary}\nwrote {output}")
+    print_result(summary.as_dict(), f"{summary}\nwrote {output}", as_json)
 
 
 def write_report_page(evaluation: Any, folder: Path) -> None:

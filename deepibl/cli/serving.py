@@ -5,15 +5,24 @@ from typing import Annotated
 
 import typer
 
-from deepibl.cli.options import Device, Engine, Precision, choose_device, find_net
+from deepibl.cli.options import (
+    Device,
+    Engine,
+    IndexFile,
+    IndexNet,
+    MaxPixels,
+    Precision,
+    choose_device,
+    find_net,
+)
 from matlab_compat.errors import ArgumentError
 
 _MISSING = "the page needs FastAPI, uvicorn and python-multipart: pip install 'deepibl[web]'"
 
 
 def serve(
-    index_file: Annotated[str, typer.Option("--index", help="An index made by `deepibl index`.")],
-    net: Annotated[str | None, typer.Option(help="The network, if it is not where it was.")] = None,
+    index_file: IndexFile,
+    net: IndexNet = None,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes one that is free.")] = 8000,
     allow_host: Annotated[
@@ -22,9 +31,7 @@ def serve(
     root: Annotated[Path | None, typer.Option(help="Folder that the index's images lie in now.")] = None,
     waiting: Annotated[int, typer.Option(min=1, help="Requests at once; the next is refused.")] = 16,
     max_upload: Annotated[float, typer.Option(min=0.01, help="Largest photo, in MB.")] = 20.0,
-    max_pixels: Annotated[
-        int, typer.Option(min=1024, help="Larger photos are scaled down to this many pixels.")
-    ] = 2**20,
+    max_pixels: MaxPixels = 2**20,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log every request.")] = False,
     device: Device = "auto",
     precision: Precision = "fp32",

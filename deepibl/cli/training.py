@@ -1,6 +1,5 @@
 """The commands of training: train, pick, pca."""
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from deepibl.cli.options import BatchSize, Device, Json, Net, choose_device, find_net
+from deepibl.cli.options import (
+    BatchSize,
+    DatasetRoot,
+    Device,
+    Json,
+    Net,
+    Threshold,
+    TrainingThreshold,
+    choose_device,
+    find_net,
+    print_result,
+)
 from matlab_compat.errors import ArgumentError
 
 Prefix = Annotated[
@@ -26,7 +36,7 @@ def train(
         ),
     ] = "gauss-ind",
     dataset: Annotated[str, typer.Option(help="A known data set: pitts30k, pitts250k, tokyoTM.")] = "",
-    root: Annotated[str | None, typer.Option(help="Folder with the data set's images.")] = None,
+    root: DatasetRoot = None,
     train_set: Annotated[
         Path | None,
         typer.Option("--train", help="dbStruct, CSV or folder (with database/ and queries/ in it)."),
@@ -34,10 +44,8 @@ def train(
     val_set: Annotated[Path | None, typer.Option("--val", help="The same to be tested on.")] = None,
     train_queries: Annotated[Path | None, typer.Option(help="Queries of --train: folder or CSV.")] = None,
     val_queries: Annotated[Path | None, typer.Option(help="Queries of --val: folder or CSV.")] = None,
-    threshold: Annotated[float, typer.Option(min=0, help="Metres within which a match is right.")] = 25.0,
-    training_threshold: Annotated[
-        float, typer.Option(min=0, help="Metres within which images are positives for training.")
-    ] = 10.0,
+    threshold: Threshold = 25.0,
+    training_threshold: TrainingThreshold = 10.0,
     net: Annotated[
         str | None, typer.Option(help="netID: vd16, caffe …, a .mat file, or torchvision:resnet50.")
     ] = None,
@@ -125,7 +133,7 @@ def pick(
 
     files = find_session(session, localPaths().outPrefix if prefix is None else prefix)
     results = read_results(files, n)
-    typer.echo(json.dumps(results.as_dict(), indent=2) if as_json else results.table())
+    print_result(results.as_dict(), results.table(), as_json)
     typer.echo(f"figures: {', '.join(map(str, draw_results(results, files)))}", err=True)
     if output is not None:
         save_network(read_session_network(files, results.best), output)
@@ -234,7 +242,7 @@ def _show(files: Any, as_json: bool) -> None:
 
     try:
         results = read_results(files)
-        typer.echo(json.dumps(results.as_dict(), indent=2) if as_json else results.table())
+        print_result(results.as_dict(), results.table(), as_json)
     except SessionError as problem:
         typer.echo(f"no table: {problem}", err=True)
     typer.echo(f"session {files.session}: {files.latest}; `deepibl pick` writes its best network", err=True)

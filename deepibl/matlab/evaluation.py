@@ -136,15 +136,7 @@ def testFromFn(
     qFeat, dbFeat = evaluation.read_feature_pair(db, dbFeatFn, qFeatFn, crop)
     rankloss = None
     if used.nTestRankSample > 0:
-        rankloss, _ = testCoreRank(
-            db,
-            qFeat,
-            dbFeat,
-            used.margin,
-            used.nNegChoice,
-            nTestSample=used.nTestRankSample,
-            generator=generator,
-        )
+        rankloss = _rank_loss(db, qFeat, dbFeat, used, generator)
     recall, allRecalls = testCore(
         db, qFeat, dbFeat, nTestSample=used.nTestSample, recallNs=used.recallNs, generator=generator
     )
@@ -167,15 +159,7 @@ def testNet(
     Ported from: netvlad/testNet.m
     """
     relja_display("testNet: %s %s", opts.sessionID, ID)
-    rankloss, _ = testCoreRank(
-        db,
-        qFeat,
-        dbFeat,
-        opts.margin,
-        opts.nNegChoice,
-        nTestSample=opts.nTestRankSample,
-        generator=generator,
-    )
+    rankloss = _rank_loss(db, qFeat, dbFeat, opts, generator)
     recall, _ = testCore(
         db, qFeat, dbFeat, nTestSample=opts.nTestSample, recallNs=opts.recallNs, generator=generator
     )
@@ -210,6 +194,16 @@ _FROM_FN_OPTIONS = {
     "nNegChoice": 1000,
     "cropToDim": 0,
 }
+
+
+def _rank_loss(
+    db: PlaceDataset, qFeat: Any, dbFeat: Any, opts: SimpleNamespace, generator: Generator | None
+) -> float:
+    """testCoreRank's loss by a training run's options."""
+    sample = opts.nTestRankSample
+    return testCoreRank(
+        db, qFeat, dbFeat, opts.margin, opts.nNegChoice, nTestSample=sample, generator=generator
+    )[0]
 
 
 def _progress() -> evaluation.Report:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from deepibl.describe import head_start
+from deepibl.engine.allocator import keep_buffers
+from deepibl.engine.winograd_gradients import WinogradGradients
 from deepibl.errors import TrainingError
 from deepibl.objectives import Objective, TupleOutcome
 from deepibl.training.options import TrainingOptions
@@ -60,6 +62,8 @@ class Stepper:
             parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
             parameter.requires_grad_(id(parameter) in wanted)
             parameter.grad = None
+        if self.device.type == "cpu":
+            keep_buffers()
 
     @property
     def device(self) -> torch.device:
@@ -69,7 +73,8 @@ class Stepper:
     def features(self, maps: Tensor) -> Tensor:
         """(N, D) features of the learning layers' input (N, C, H, W), differentiable in their weights.
 
-        With precision bf16 the layers before the first pooling and its normalisation run in bfloat16.
+        With precision bf16 the layers before the first pooling and its normalisation run in bfloat16. In fp32
+        large 3 x 3 convolutions on a CPU get their gradients by Winograd's products (equal to rounding).
         """
         end = max(head_start(self.net), self.first) if self.precision == "bf16" else self.first
         if end > self.first:
@@ -78,7 +83,10 @@ class Stepper:
             with torch.autocast(self.device.type, dtype=torch.bfloat16):
                 maps = self.net(maps, start=self.first, stop=end - 1)
             maps = maps.float()
-        return (self.net(maps, start=end) if end < len(self.net) else maps).flatten(1)
+        if end < len(self.net):
+            with WinogradGradients():
+                maps = self.net(maps, start=end)
+        return maps.flatten(1)
 
     def accumulate(self, maps: Tensor, counts: Sequence[int], objective: Objective) -> list[TupleOutcome]:
         """Forward and backward of tuples; gradients add to those of the batch so far.

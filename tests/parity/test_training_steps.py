@@ -7,6 +7,7 @@ from the original's own weights and momenta, so that only the step itself is com
 import pytest
 import torch
 
+from deepibl.engine import winograd_gradients
 from matlab_compat import matfile
 from tests.golden_data import GOLDEN, golden_id
 from tests.parity.training_runs import RUNS, Outcome, Watch, beside, items, run, tensors, weights_of
@@ -45,20 +46,24 @@ class Nudged(Watch):
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param((path, speed), id=f"{golden_id(path)}-{name}", marks=marks)
+        pytest.param((path, name, speed), id=f"{golden_id(path)}-{name}", marks=marks)
         for path in RUNS
         for name, speed, marks in (
             ("one by one", {"stepGB": 0}, ()),
             ("together", {"stepGB": 2}, ()),
+            ("winograd", {"stepGB": 2}, ()),
             ("gpu", {"useGPU": True}, pytest.mark.gpu),
         )
     ],
 )
 def outcome(request, tmp_path_factory) -> Outcome:
-    """Tuples one by one, as the original, and a batch's together; on a GPU."""
-    path, speed = request.param
+    """Tuples one by one, as the original, and a batch's together; by Winograd's gradients; on a GPU."""
+    path, name, speed = request.param
     watch = Guided(items(matfile.load(path, ["batches"])["batches"]))
-    return run(path, tmp_path_factory.mktemp(path.stem), GOLDEN, watch, **speed)
+    with pytest.MonkeyPatch.context() as patch:
+        for limit in ("LEAST_CHANNELS", "LEAST_TILES", "BLOCK"):
+            patch.setattr(winograd_gradients, limit, 1 if name == "winograd" else 10**9)
+        return run(path, tmp_path_factory.mktemp(path.stem), GOLDEN, watch, **speed)
 
 
 def test_every_step_from_the_originals_state_gives_its_weights(outcome):

@@ -6,6 +6,7 @@ import pytest
 from deepibl.errors import FeatureFileError
 from deepibl.search import Searcher, nearest
 from matlab_compat.errors import ArgumentError
+from matlab_compat.faiss_library import load_faiss
 from matlab_compat.yael import doubtful_difference, yael_nn
 
 
@@ -91,8 +92,7 @@ def test_vectors_of_any_length_are_ranked_by_distance(random):
 @pytest.mark.parametrize("kind", ["normal", "positive", "crowded"])
 @pytest.mark.parametrize("dimensions", [8, 512, 4096])
 def test_errors_of_the_matrix_product_stay_below_what_is_allowed_for(random, kind, dimensions):
-    import faiss
-
+    faiss = load_faiss()
     rows = random.normal(size=(150, dimensions))
     rows = unit({"normal": rows, "positive": np.abs(rows) + 1, "crowded": rows[:1] + 0.01 * rows}[kind])
     for count in (3, 40):

@@ -22,6 +22,7 @@ from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.simplenn import SimpleNN
 from matlab_compat.simplenn_display import describe
+from tests.resnet18 import random_weights
 from tests.tolerances import TOL, assert_close
 
 MEAN, STD = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
@@ -29,14 +30,7 @@ MEAN, STD = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of random ResNet-18 weights, with running statistics that are no zeros and ones."""
-    torch.manual_seed(0)
-    model = torchvision.models.resnet18(weights=None).train()
-    with torch.no_grad():
-        model(torch.randn(4, 3, 64, 64))
-    path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
-    torch.save(model.state_dict(), path)
-    return path
+    return random_weights(tmp_path_factory.mktemp("weights"))
 
 
 def images(number: int = 2) -> torch.Tensor:

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torchvision
 
 import deepibl
 from deepibl.matlab import training as trainers
 from deepibl.training.events import TrainingListener
 from matlab_compat import matfile
+from tests.resnet18 import random_weights
 from tests.tiny_training import OPTIONS, Log, Workplace
 
 pytestmark = pytest.mark.slow  # a training and two more of a few seconds
@@ -20,14 +20,7 @@ SMALL = {**OPTIONS, "nEpoch": 1, "learningRate": 0.001}
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
-    """A file of random ResNet-18 weights, with running statistics that are no zeros and ones."""
-    torch.manual_seed(0)
-    model = torchvision.models.resnet18(weights=None).train()
-    with torch.no_grad():
-        model(torch.randn(4, 3, 64, 64))
-    path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
-    torch.save(model.state_dict(), path)
-    return path
+    return random_weights(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="module")
