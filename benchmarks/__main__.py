@@ -20,6 +20,7 @@ BENCHMARKS = (
     "extraction",
     "starting",
     "aggregation",
+    "gradients",
     "training",
     "search",
     "kernels",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepibl.errors import DatasetError, MissingImageError
-from matlab_compat.files import atomic_bytes, atomic_output, is_below
+from matlab_compat.files import Bounded, atomic_bytes, atomic_output, is_below
 from matlab_compat.numeric import round_half_away
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def crop_queries(
         _require_below(folder, name)
         if (folder / name).exists():
             continue
-        with Image.open(_existing(Path(dataset.qPath, name), dataset.name)) as image:
+        with Bounded(_existing(Path(dataset.qPath, name), dataset.name)) as file, Image.open(file) as image:
             region = np.array(
                 [round_half_away(float(v)) for v in dataset.ROIs[query] + expand / 2 * _OUTWARD]
             )
@@ -183,7 +183,7 @@ def shrink_images(
         _require_below(folder, name)
         if (folder / name).exists():
             continue
-        with Image.open(original) as image:
+        with Bounded(original) as file, Image.open(file) as image:
             count = image.size[0] * image.size[1]
             if count > pixels:
                 _write_jpeg(_shrunk(image, (pixels / count) ** 0.5), folder / name)

@@ -145,11 +145,13 @@ def read_dataset(dataset: Any, path: Path) -> np.ndarray:
     """
     import h5py
 
+    from matlab_compat.hdf5_heaps import heap_problem
     from matlab_compat.mat_hdf5 import claim_problem
 
     if not isinstance(dataset, h5py.Dataset) or not dataset.shape:
         raise FeatureFileError(f"{path}: {dataset.name} is no data set with rows")
-    if problem := claim_problem(dataset.id, dataset.dtype.itemsize, path.stat().st_size):
+    claim = claim_problem(dataset.id, dataset.dtype.itemsize, path.stat().st_size)
+    if problem := claim or heap_problem(dataset.id, path):
         raise FeatureFileError(f"{path}: {problem}")
     return dataset[()]
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from deepibl.errors import DatasetError
+from matlab_compat.files import Bounded
 
 SOUTHERN_OFFSET = 1e7  # metres that are added to northings of the southern hemisphere
 LATITUDES = (-80.0, 84.0)  # UTM's own limits
@@ -119,7 +120,7 @@ def photo_position(path: str | os.PathLike[str]) -> tuple[float, float] | None:
     from PIL import Image
 
     try:
-        with Image.open(path) as photo:
+        with Bounded(path) as file, Image.open(file) as photo:
             return exif_position(photo.getexif())
     except Exception as problem:  # Pillow raises a dozen types for damaged files
         raise DatasetError(f"{os.fspath(path)} cannot be read as an image: {problem}") from None

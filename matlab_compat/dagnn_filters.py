@@ -51,7 +51,7 @@ class _Filter(DagLayer):
         extent = self._extent(shapes)
         before = (self.pad.top, self.pad.left)
         offset = [1 - pad + (side - 1) / 2 for side, pad in zip(extent, before, strict=True)]
-        return [ReceptiveField.of(extent, self.stride, offset)]
+        return self.in_first_input(ReceptiveField.of(extent, self.stride, offset))
 
 
 @register_block("dagnn.Conv")
@@ -142,7 +142,7 @@ class ConvTranspose(DagLayer):
         size = np.array(_four(shapes[0])[:2], dtype=np.float64)
         up = np.array(self.upsample, dtype=np.float64)
         offset = (2 * np.array([self.crop.top, self.crop.left]) - size + 1) / (2 * up) + 1
-        return [ReceptiveField((size - 1) / up + 1, 1 / up, offset)]
+        return self.in_first_input(ReceptiveField((size - 1) / up + 1, 1 / up, offset))
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
         """vl_nnconvt."""

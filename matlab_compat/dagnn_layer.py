@@ -90,6 +90,10 @@ class DagLayer(nn.Module):
         """The field of an output pixel in each input; None: it does not depend on that one."""
         return [PIXEL] * len(self.inputs)
 
+    def in_first_input(self, field: ReceptiveField) -> list[ReceptiveField | None]:
+        """The field of a layer that computes with its first input alone, whatever others are named."""
+        return [field] + [None] * (len(self.inputs) - 1)
+
     def to_matlab(self) -> dict[str, Any]:
         """The layer's element of the struct array `layers`."""
         names = {"inputs": self.inputs, "outputs": self.outputs, "params": self.params}

@@ -1,4 +1,4 @@
-"""Writing a file so that it is either whole or not there."""
+"""Writing a file so that it is either whole or not there; reading one that claims to be larger than it is."""
 
 import io
 import os
@@ -38,6 +38,22 @@ def atomic_bytes(path: str | os.PathLike[str]) -> Iterator[io.BytesIO]:
     yield buffer
     with atomic_output(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
+
+
+class Bounded(io.BufferedReader):
+    """A file, open for reading, that is never asked for more than it has.
+
+    For pictures: Pillow asks for as many bytes as a chunk claims, and Python makes room for them first.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(io.FileIO(os.fspath(path)))
+        self._size = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """At most `size` bytes, all that are left where it is negative."""
+        left = max(0, self._size - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left))
 
 
 def is_below(root: str | os.PathLike[str], path: str | os.PathLike[str]) -> bool:

@@ -49,6 +49,8 @@ def call_original(
     scope: Scope, found: Original, arguments: list[Node], nargout: int
 ) -> tuple[ast.expr, tuple[str, ...]]:
     """A call of one of the original's functions, and the kinds of its outputs."""
+    if found.name == "relja_display" and not arguments:
+        raise Untranslatable("relja_display takes a text, which is not there")
     if found.name == "relja_display" and (len(arguments) > 1 or "\\" in text_of(arguments[0])):
         values = [FUNCTIONS["sprintf"](scope, arguments).node]  # whose rules Python's % does not have
     else:

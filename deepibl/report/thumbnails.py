@@ -6,6 +6,8 @@ import os
 
 import numpy as np
 
+from matlab_compat.files import Bounded
+
 QUALITY = 62
 
 
@@ -14,7 +16,7 @@ def small_picture(path: str | os.PathLike[str], side: int) -> np.ndarray | None:
     from PIL import Image
 
     try:
-        with Image.open(path) as picture:
+        with Bounded(path) as file, Image.open(file) as picture:
             picture.draft("RGB", (2 * side, 2 * side))  # JPEG: decodes a fraction of the pixels
             small = picture.convert("RGB")
             small.thumbnail((side, side))

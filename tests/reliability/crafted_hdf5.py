@@ -19,6 +19,17 @@ def _cell(file: h5py.File, name: str, targets: list[h5py.Dataset | h5py.Group]) 
     return cell
 
 
+def h5_names_that_never_end(path: Path) -> None:
+    """The first name says that it is free space of no length: whoever goes on by its length stays there."""
+    with h5py.File(path, "w") as file:
+        file["features"] = np.ones((3, 2), np.float32)
+        file.create_dataset("names", data=["a.jpg", "b.jpg", "c.jpg"], dtype=h5py.string_dtype())
+    content = bytearray(path.read_bytes())
+    first = content.index(b"GCOL") + 16
+    content[first : first + 2], content[first + 8 : first + 16] = bytes(2), bytes(8)
+    path.write_bytes(content)
+
+
 def mat73_cell_that_contains_itself(path: Path) -> None:
     with h5py.File(path, "w") as file:
         cell = file.create_dataset("x", (1, 1), h5py.ref_dtype)
@@ -153,6 +164,7 @@ def mat73_fields_that_are_numbers(path: Path) -> None:
 
 
 CRAFTED_HDF5: list[Callable[[Path], object]] = [
+    h5_names_that_never_end,
     mat73_cell_that_contains_itself,
     mat73_cell_that_contains_itself_twice,
     mat73_a_billion_laughs,

@@ -94,6 +94,14 @@ def test_what_makes_no_sense_is_refused_by_name(change: dict, error: type, reaso
         network_from_matlab(struct)
 
 
+@pytest.mark.parametrize("kind", ["dagnn.Conv", "dagnn.Pooling", "dagnn.ConvTranspose"])
+def test_a_window_is_slid_over_the_first_input_whatever_others_are_named(kind: str) -> None:
+    struct = network(layer("two", kind, ["x", "x2"], "y", ("f",)), f=np.ones((1, 1, 3, 4), np.float32))
+    net = DagNN.from_matlab(struct)
+    assert net.receptive_fields("x")["y"] is not None and net.receptive_fields("x2")["y"] is None
+    assert "two" in describe_dagnn(net)[1]
+
+
 def test_inputs_that_do_not_fit_are_refused_by_name() -> None:
     net = network_from_matlab(small())
     with pytest.raises(NetworkFormatError, match=r"layer 'conv' \(dagnn.Conv\): .*channels"):

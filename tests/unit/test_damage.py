@@ -19,7 +19,7 @@ from deepibl.errors import (
     FeatureFileError,
     IndexFileError,
 )
-from deepibl.feature_files import read_features
+from deepibl.feature_files import read_features, write_features
 from deepibl.feature_hloc import stored_names
 from deepibl.geo import photo_position
 from deepibl.images import read_image
@@ -31,6 +31,7 @@ from deepibl.torch_file import load_state
 from matlab_compat import matfile
 from matlab_compat.damage import damage_as
 from matlab_compat.errors import ArgumentError, ImageReadError, MatFileError, NetworkFormatError
+from matlab_compat.hdf5_heaps import heap_problem
 from matlab_compat.nn_conv import vl_nnconv
 from tests.reliability.crafted import CRAFTED
 
@@ -193,6 +194,21 @@ def test_names_that_are_numbers_are_refused(tmp_path: Path) -> None:
     path = _features(tmp_path / "a.h5", features=((20, 20), "f4"), names=((20, 20), "f4"))
     with pytest.raises(FeatureFileError, match=r"a\.h5 has no list of names"):
         stored_names(path)
+
+
+def test_names_that_hdf5_would_read_forever_are_refused(tmp_path: Path) -> None:
+    MAKERS["h5_names_that_never_end"](tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert "make no sense" in heap_problem(file["names"].id, tmp_path / "a.h5")
+    with pytest.raises(FeatureFileError, match=r"a\.h5 has no list of names.*|a\.h5: its texts"):
+        stored_names(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize("count", [1, 3, 20_000])
+def test_names_of_any_number_and_length_are_read(count: int, tmp_path: Path) -> None:
+    names = ["x" * (i % 70) for i in range(count)]
+    write_features(tmp_path / "a.h5", np.ones((count, 2), np.float32), names)
+    assert stored_names(tmp_path / "a.h5") == names
 
 
 def test_a_checkpoint_that_contains_itself_ends(tmp_path: Path) -> None:

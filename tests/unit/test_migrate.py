@@ -133,6 +133,7 @@ MARKED = [
     ("if true, hold on; end; plot([1 2]);", "hold"),
     ("s(2).a= 3;", "not assigned before"),
     ("x= loadNet('a', 'b', 'c', 'd');", "arguments"),
+    ("relja_display();", "takes a text"),
     ("function r= f(a)\n r= a;\nend", "functions of a script"),
     ("x= [1 2; 3 4]; y= relja_l2normalize_col(x);", "D x N in MATLAB"),
     ("x= foo2; n= netPrepareForTrain(1, x);", "neither a variable"),

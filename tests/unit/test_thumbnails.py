@@ -2,6 +2,7 @@
 
 import base64
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -36,6 +37,19 @@ def test_what_cannot_be_read_is_none(tmp_path):
     for name in ("text.jpg", "empty.jpg", "missing.jpg", "."):
         assert thumbnail(tmp_path / name) is None
         assert small_picture(tmp_path / name, 32) is None
+
+
+def test_a_file_that_claims_to_be_large_takes_no_memory(tmp_path):
+    Image.new("RGB", (20, 20), 3).save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    at = content.index(b"IDAT")
+    (tmp_path / "a.png").write_bytes(content[: at - 4] + (2**30).to_bytes(4, "big") + content[at:])
+    tracemalloc.start()
+    try:
+        small_picture(tmp_path / "a.png", 32)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_decompression_bomb_is_not_unpacked(tmp_path, monkeypatch):
