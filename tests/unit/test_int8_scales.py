@@ -177,6 +177,24 @@ def test_the_command_line_from_calibration_to_a_place(run, net, photos) -> None:
     assert code == 0 and json.loads(out)["network_id"].startswith("int8-")
 
 
+@here
+def test_the_pages_finder_asks_an_int8_index_with_its_scales(run, net, photos) -> None:
+    from deepibl.index import PlaceIndex
+    from deepibl.networks import load_network
+    from deepibl.page.finder import PlaceFinder
+
+    run("calibrate", net, "db/00.jpg", "db/01.jpg", "-o", "s.json")
+    int8 = ("--precision", "int8", "--scales", "s.json")
+    run("index", net, "--csv", "db/places.csv", "-o", "a.idx", *int8)
+    index, scales = PlaceIndex.load("a.idx"), read_scales("s.json")
+    finder = PlaceFinder(load_network(net), index, precision="int8", scales=scales)
+    assert "int8" in finder.engine
+    assert finder.find([read_image("q/03.jpg")], top=1)[0][0].name == "03.jpg"
+    for how in ({}, {"precision": "int8", "scales": wider(scales)}):
+        with pytest.raises(NetworkMismatchError, match="int8-"):
+            PlaceFinder(load_network(net), index, **how)
+
+
 @pytest.mark.parametrize("command", ["extract", "localize"])
 def test_the_command_line_says_what_int8_lacks(run, net, photos, command: str) -> None:
     run("index", net, "--csv", "db/places.csv", "-o", "a.idx")
