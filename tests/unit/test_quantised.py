@@ -4,7 +4,6 @@ import logging
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -239,7 +238,3 @@ def test_torch_without_such_operators_is_no_crash(monkeypatch: pytest.MonkeyPatc
         assert "other int8 operators" in quantised.available()
     finally:
         quantised.available.cache_clear()
-
-
-def test_ranges_outside_the_whole_numbers_do_no_harm() -> None:
-    assert np.isfinite(Bytes.covering(-1e-30, 1e-30).scale)
