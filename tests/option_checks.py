@@ -1,4 +1,4 @@
-"""What tests of the trainers' options share: a short training, its weights, and of which options a test is."""
+"""What tests of the trainers' options share: a short training, its weights, of which options a test is."""
 
 import numpy as np
 
