@@ -1,129 +1,87 @@
-"""python -m benchmarks.gpu [--smoke]: everything that needs a GPU, in one call; prints Markdown tables.
+"""python -m benchmarks.gpu [--only STAGE ...] [--output FILE] [--smoke]: all that needs a GPU, in one call.
 
-CPU/GPU parity with TF32 off; extraction by engine and precision as a share of the card's own convolution
-peak, and from JPEG files; an epoch of Pitts30k's size on the toy city, through the training loop, with and
-without the trunk cache; the tests marked gpu, the golden networks and trainings among them. NOT RUN where it
-was written: there was no GPU. `--smoke` walks through it on any machine, on the CPU if there is no GPU.
+Stages, with seconds they are expected to take on an H100 (predicted, none has run there):
+{stages}
+Each runs in a process of its own: one that fails prints its traceback and the others go on; the exit status
+is 1 then. --output writes FILE.json and FILE.md as results come. --minutes ends what takes longer. NOT RUN
+where it was written: there was no GPU. --smoke walks through it on any machine, on the CPU if there is none.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from benchmarks.extraction import distance, gigaflop, network, photos
-from benchmarks.gpu_checks import from_files, tests_on_the_gpu
-from benchmarks.gpu_epoch import epoch
-from benchmarks.measure import Settings, Table, require
-from deepibl.describe import describe_prepared, inference
-from deepibl.engine import Engine, choose_engine
+from benchmarks.gpu_checks import files, tests_on_the_gpu
+from benchmarks.gpu_epoch import WAYS, epoch, take_photos
+from benchmarks.gpu_extraction import extraction, kernels, parity
+from benchmarks.gpu_machine import env
+from benchmarks.gpu_run import Asked, Results, Stage, run_apart, run_here
+from benchmarks.measure import Settings
+
+STAGES = (
+    Stage("env", "card, driver, libraries; bus, memory and convolution speeds", 30, env),
+    Stage("parity", "descriptors against the CPU's, TF32 off", 40, parity),
+    Stage("extraction", "images/s of every engine and precision, share of the bf16 peak", 60, extraction),
+    Stage("profile", "the 15 kernels that take most, of extraction and of a training step", 60, kernels),
+    Stage("files", "images/s from JPEG files, decoded by the processor and by nvJPEG", 90, files),
+    Stage("tests", "the tests marked gpu: golden networks and trainings among them", 150, tests_on_the_gpu),
+    Stage("city", "the photos of the epoch, for --city FOLDER", 40, take_photos),
+    Stage("epoch", "a tenth of an epoch of Pitts30k's size; --share 1: the whole", 120, epoch),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
+    about = "\n".join(f"  {each.name:<11}{each.seconds:>4}  {each.what}" for each in STAGES)
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=(__doc__ or "").format(stages=about), formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    names = [stage.name for stage in STAGES]
+    parser.add_argument("--only", nargs="+", choices=names, default=names, help="these stages")
+    parser.add_argument("--output", type=Path, help="results go to this name with .json and .md")
+    parser.add_argument("--minutes", type=float, default=60.0, help="for all stages together")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, on any device")
     parser.add_argument("--batch", type=int, default=32, help="images at a time")
-    parser.add_argument("--share", type=float, default=1.0, help="of the epoch's images: less takes less")
+    parser.add_argument("--share", type=float, default=0.1, help="of the epoch's images: less takes less")
+    numbers = range(1, len(WAYS) + 1)
+    listed = "; ".join(f"{number}: {way.name}" for number, way in zip(numbers, WAYS, strict=True))
+    parser.add_argument("--ways", type=int, nargs="+", choices=numbers, default=[*numbers], help=listed)
     parser.add_argument("--city", type=Path, help="folder where the epoch's photos stay for the next call")
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)  # in this process
     options = parser.parse_args(arguments)
-    settings = Settings(smoke=options.smoke)
     if not torch.cuda.is_available() and not options.smoke:
         parser.error("no CUDA device is here; --smoke walks through the script on the CPU")
+    results = Results(options.output)
+    started = time.monotonic()
+    for stage in (stage for stage in STAGES if stage.name in options.only):
+        print(f"## {stage.name}: {stage.what} (about {stage.seconds} s on an H100)", flush=True)
+        if options.smoke or options.here:
+            run_here(stage, asked(options), results)
+        else:
+            left = 60 * options.minutes - (time.monotonic() - started)
+            run_apart(stage, command(options), max(1.0, left), results)
+        print(f"({stage.name}: {results.stages[stage.name]['seconds']:.0f} s)", flush=True)
+    if results.failed:
+        raise SystemExit(f"failed: {', '.join(results.failed)}")
+
+
+def asked(options: argparse.Namespace) -> Asked:
+    """What the command line asks of a stage."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    card = torch.cuda.get_device_name() if device.type == "cuda" else "no GPU: the CPU"
-    batch = 2 if options.smoke else options.batch
-    net = network(settings)
-    size = (48, 64) if options.smoke else (480, 640)
-    images = photos(batch, *size)
-    peak = convolution_peak(device, settings)
-    print(f"card: {card}; torch {torch.__version__}; bf16 convolution peak {peak:.1f} TFLOP/s")
-    parity(net, images[:2], device).print()
-    extraction(net, images, device, peak).print()
-    from_files(net, device, batch, settings).print()
-    epoch(net, device, settings, 0.002 if options.smoke else options.share, options.city).print()
-    tests_on_the_gpu(settings).print()
+    if options.smoke:
+        return Asked(Settings(smoke=True), device, 2, 0.002, options.ways, options.city)
+    return Asked(Settings(), device, options.batch, options.share, options.ways, options.city)
 
 
-def seconds(run: Callable[[], Any], device: torch.device, repeats: int = 10) -> float:
-    """Seconds a run, the device's work included, after a few that warm up."""
-    for _ in range(5 if device.type == "cuda" else 1):
-        run()
-    _wait(device)
-    start = time.perf_counter()
-    for _ in range(repeats if device.type == "cuda" else 1):
-        run()
-    _wait(device)
-    return (time.perf_counter() - start) / (repeats if device.type == "cuda" else 1)
-
-
-def convolution_peak(device: torch.device, settings: Settings) -> float:
-    """TFLOP/s of the best of VGG-16's convolutions in bf16, channels last."""
-    best = 0.0
-    for channels, side in ((8, 16),) if settings.smoke else ((256, 120), (512, 60), (512, 120)):
-        x = torch.randn(16, channels, side, side, device=device, dtype=torch.bfloat16)
-        x = x.contiguous(memory_format=torch.channels_last)
-        layer = torch.nn.Conv2d(channels, channels, 3, padding=1, device=device, dtype=torch.bfloat16)
-        layer = layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        with torch.inference_mode(), torch.backends.cudnn.flags(benchmark=True):
-            taken = seconds(lambda layer=layer, x=x: layer(x), device)
-        best = max(best, 16 * 18 * channels**2 * side**2 / taken / 1e12)
-    return best
-
-
-def parity(net: Any, images: torch.Tensor, device: torch.device) -> Table:
-    """The device's descriptors against the CPU's, TF32 off: 1e-5."""
-    with inference(net, "cpu"):
-        want = describe_prepared(net, net.prepare(images))
-    with inference(net, device):
-        got = describe_prepared(net, net.prepare(images.to(device))).cpu()
-    error = float((got - want).abs().max() / want.abs().max())
-    require(error <= 1e-5, f"{device.type} and CPU differ by {error}")
-    return Table("Parity with the CPU, TF32 off", ["max|a-b| / max|b|", "limit"], [[f"{error:.1e}", "1e-5"]])
-
-
-def extraction(net: Any, images: torch.Tensor, device: torch.device, peak: float) -> Table:
-    """Images a second of every engine and precision, from images on the device."""
-    flop = gigaflop(net, *images.shape[2:]) / 1e3
-    rows = []
-    with inference(net, device):
-        prepared = net.prepare(images.to(device))
-        want = describe_prepared(net, prepared)
-        for name, precision in _ways(device):
-            engine = choose_engine(net, name, precision, device)
-
-            def describe(precision: str = precision, engine: Engine = engine) -> torch.Tensor:
-                return describe_prepared(net, prepared, precision, engine)
-
-            speed = len(images) / seconds(describe, device)
-            error = distance(describe(), want)
-            require(error < (1e-5 if precision in ("fp32", "tf32") else 2e-3), f"{engine}: {error}")
-            share = f"{speed * flop / peak:.0%}"
-            rows.append([name, precision, f"{speed:.1f}", f"{speed * flop:.1f}", share, f"{error:.1e}"])
-    columns = ["engine", "precision", "images/s", "TFLOP/s", "of the bf16 peak", "cosine distance"]
-    return Table(f"Extraction, batch of {len(images)}, {images.shape[3]}x{images.shape[2]}", columns, rows)
-
-
-def _ways(device: torch.device) -> list[tuple[str, str]]:
-    if device.type != "cuda":
-        return [("torch", "fp32"), ("torch", "bf16")]
-    return [
-        ("torch", "fp32"),
-        ("torch", "bf16"),
-        *(("cuda", precision) for precision in ("fp32", "tf32", "bf16", "fp16")),
-    ]
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+def command(options: argparse.Namespace) -> list[str]:
+    """The arguments that ask the same of a process of its own."""
+    words = ["--batch", options.batch, "--share", options.share, "--ways", *options.ways]
+    return [str(word) for word in (*words, *(["--city", options.city] if options.city else []))]
 
 
 if __name__ == "__main__":

@@ -6,15 +6,18 @@ import copy
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.extraction import network
+from benchmarks.gpu_run import Asked, Trials
 from benchmarks.measure import Settings, Table, require
 from deepibl.datasets import PlaceDataset, load_dbstruct
+from deepibl.mining import MinedTuple
 from deepibl.toycity import make_city
 from deepibl.trainers import TRAINERS
 from deepibl.training.events import BatchReport, TrainingListener
@@ -53,63 +56,92 @@ WAYS = (
 
 @dataclass
 class Stopwatch(TrainingListener):
-    """Seconds of each epoch, of the steps in it, and what is said of the maps."""
+    """Seconds of the epoch, of its steps and of the mining in them; losses; what is said of the maps."""
 
-    starts: list[float] = field(default_factory=list)
-    steps: dict[int, float] = field(default_factory=dict)
+    begun: float = 0.0
+    taken: float = 0.0
+    steps: float = 0.0
+    mining: float = 0.0
     losses: list[float] = field(default_factory=list)
     note: str = ""
+    _since: float | None = None  # when what is not mining ended
 
     def noted(self, what: str) -> None:
-        self.note = what.partition(" (")[0]
+        self.note = what.partition(";")[0].replace(" (", ", ")
 
     def epoch_started(self, state: TrainingState, rate: float, rate_before: float) -> None:
-        self.starts.append(time.perf_counter())
+        self.begun = self._since = time.perf_counter()
+
+    def saved(self, state: TrainingState, path: Path, why: str) -> None:
+        self._since = time.perf_counter()
+
+    def tuple_mined(self, state: TrainingState, mined: MinedTuple) -> None:
+        if self._since is not None:  # the first of a batch
+            self.mining += time.perf_counter() - self._since
+            self._since = None
 
     def batch_done(self, state: TrainingState, report: BatchReport) -> None:
-        self.steps[report.epoch] = self.steps.get(report.epoch, 0.0) + report.seconds
+        self._since = time.perf_counter()
+        self.steps += report.seconds
         self.losses.append(report.loss)
 
     def finished(self, state: TrainingState) -> None:
-        self.starts.append(time.perf_counter())
+        self.taken = time.perf_counter() - self.begun
 
 
-def epoch(
-    net: SimpleNN, device: torch.device, settings: Settings, share: float = 1.0, photos: Path | None = None
-) -> Table:
-    """Seconds of an epoch, refreshes and tests included: the second one, whose maps are kept already.
+def take_photos(asked: Asked) -> Iterator[Table]:
+    """The epoch's photos, in --city's folder, where a later call finds them."""
+    if asked.city is None:
+        yield Table("City", ["photos"], [["no --city FOLDER: the epoch takes its own"]])
+        return
+    start = time.perf_counter()
+    rows = []
+    for part in sorted({min(asked.share, WAYS[number - 1].share) for number in asked.ways}):
+        sets = city(asked.city, part, asked.settings)
+        rows.append([f"{part:g}", sum(each.numQueries + each.numImages for each in sets)])
+    note = f"{time.perf_counter() - start:.0f} s; those that were there already took none."
+    yield Table("City", ["share of Pitts30k", "photos"], rows, note)
 
-    share: of the city's images; a part's seconds are also given for all of Pitts30k, as if all grew alike.
-    photos: a folder where the city's photos stay for the next call.
+
+def epoch(asked: Asked) -> Iterator[Table]:
+    """Seconds of an epoch, refreshes and tests included, whose maps are kept already: the test before it has
+    asked for all of them. A part's seconds are also given for all of Pitts30k, as if all grew alike.
     """
-    whole = net.with_layers([layer for layer in net if layer.name not in ("WPCA", "finalL2")])
-    rows, losses = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        for number, way in enumerate(WAYS):
-            part = min(share, way.share)
-            sets = city(photos or Path(folder), part, settings)
-            watch = train(whole, sets, way, part, device, f"{folder}/way{number}_")
-            losses.append(watch.losses)
-            taken = watch.starts[-1] - watch.starts[-2]
-            steps = watch.steps[max(watch.steps)]
-            images = "+".join(str(each.numQueries + each.numImages) for each in sets)
-            rows.append(
-                [way.name, images, f"{taken:.1f}", f"{steps:.1f}", f"{taken - steps:.1f}",
-                 f"{taken / part:.0f}", watch.note]
-            )  # fmt: skip
-    if settings.smoke:
-        require(losses[0] == losses[1][: len(losses[0])], "kept maps change the losses")
-    columns = [
-        "how",
-        "images (train+val)",
-        "s an epoch",
-        "steps",
-        "refreshes, tests",
-        "s for Pitts30k",
-        "maps",
+    made = network(asked.settings)
+    net = made.with_layers([layer for layer in made if layer.name not in ("WPCA", "finalL2")])
+    losses, trials = {}, Trials()
+    for number in asked.ways:
+        way = WAYS[number - 1]
+        with trials.trial(way.name), tempfile.TemporaryDirectory() as folder:
+            part = min(asked.share, way.share)
+            sets = city(asked.city or Path(folder), part, asked.settings)
+            start = time.perf_counter()
+            watch = train(net, sets, way, part, asked.device, f"{folder}/")
+            whole = time.perf_counter() - start
+            losses[number] = watch.losses
+            yield _table(way, part, sets, watch, whole, asked.device)
+    if asked.settings.smoke and {1, 2} <= set(losses):
+        require(losses[1] == losses[2][: len(losses[1])], "kept maps change the losses")
+    trials.finish()
+
+
+def _table(
+    way: Way, part: float, sets: Sequence[PlaceDataset], watch: Stopwatch, whole: float, device: torch.device
+) -> Table:
+    memory = torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else 0.0
+    rows = [
+        ["images (train+val)", "+".join(str(each.numQueries + each.numImages) for each in sets)],
+        ["s an epoch", f"{watch.taken:.1f}"],
+        ["of these: steps", f"{watch.steps:.1f}"],
+        ["of the steps: mining", f"{watch.mining:.1f}"],
+        ["refreshes, tests, saving", f"{watch.taken - watch.steps:.1f}"],
+        ["before it: maps, first features, first test", f"{whole - watch.taken:.1f}"],
+        ["s an epoch of Pitts30k's size", f"{watch.taken / part:.0f}"],
+        ["most memory of the GPU", f"{memory:.1f} GB"],
+        ["maps", watch.note],
     ]
     note = "The training loop itself, by trainGaussKernalInd with random weights, on the toy city's photos."
-    return Table("An epoch of Pitts30k's size", columns, rows, note)
+    return Table(f"Epoch, {part:g} of Pitts30k: {way.name}", ["what", "measured"], rows, note)
 
 
 def city(folder: Path, part: float, settings: Settings) -> list[PlaceDataset]:
@@ -128,11 +160,10 @@ def city(folder: Path, part: float, settings: Settings) -> list[PlaceDataset]:
 def train(
     net: SimpleNN, sets: list[PlaceDataset], way: Way, part: float, device: torch.device, prefix: str
 ) -> Stopwatch:
-    """Two epochs, or one where nothing is kept."""
+    """One epoch, after the test before training."""
     watch = Stopwatch()
-    epochs = 1 if way.speed.get("trunkCache") == "off" else 2
     refresh = max(8, round(OPTIONS["compFeatsFrequency"] * part))
-    given = {**OPTIONS, **way.speed, "sessionID": "run", "nEpoch": epochs, "compFeatsFrequency": refresh}
+    given = {**OPTIONS, **way.speed, "sessionID": "run", "nEpoch": 1, "compFeatsFrequency": refresh}
     given["useGPU"] = device.type == "cuda"
     course = Course(TRAINERS["trainGaussKernalInd"], *sets, lambda options: copy.deepcopy(net), prefix)
     run_session(course, given, [watch])

@@ -47,12 +47,13 @@ class Table:
 
     def print(self) -> None:
         """To standard output, at once."""
-        print(f"\n### {self.title}\n\n| {' | '.join(self.columns)} |\n|{'---|' * len(self.columns)}")
-        for row in self.rows:
-            print(f"| {' | '.join(str(cell) for cell in row)} |")
-        if self.note:
-            print(f"\n{self.note}")
-        print(flush=True)
+        print(self.text(), flush=True)
+
+    def text(self) -> str:
+        """As Markdown."""
+        lines = [f"\n### {self.title}\n", f"| {' | '.join(self.columns)} |", f"|{'---|' * len(self.columns)}"]
+        lines += [f"| {' | '.join(str(cell) for cell in row)} |" for row in self.rows]
+        return "\n".join([*lines, *([f"\n{self.note}"] if self.note else []), ""])
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,8 @@ class Preprocessing:
         if self.bgr:
             images = images.flip(1)
         mean, std = (
-            torch.tensor(values, device=images.device)[:, None, None] for values in (self.mean, self.std)
+            torch.tensor(values).to(images.device, non_blocking=True)[:, None, None]
+            for values in (self.mean, self.std)
         )
         return (images * self.scale - mean) / std
 

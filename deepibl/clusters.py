@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from deepibl.errors import DatasetError
+from deepibl.exact import exact_products
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
 from matlab_compat.kmeans import yael_kmeans
@@ -85,7 +86,7 @@ def local_descriptors(
 
 
 def _maps(net: Any, image: Tensor) -> Tensor:
-    with torch.inference_mode():
+    with torch.inference_mode(), exact_products(image.device):
         return net(net.prepare(image))
 
 

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from deepibl.engine import Engine
+from deepibl.exact import exact_products
 from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn import SimpleNN
 
-PRECISIONS = ("fp32", "bf16", "tf32", "fp16")  # the last two: on CUDA, with `deepibl.engine.cuda`
+# tf32 and fp16: on CUDA, with `deepibl.engine.cuda`; int8: on a CPU, with `deepibl.engine.quantised`
+PRECISIONS = ("fp32", "bf16", "int8", "tf32", "fp16")
 
 
 def describe_batch(net: nn.Module, images: Tensor, precision: str = "fp32") -> Tensor:
@@ -19,7 +20,8 @@ def describe_batch(net: nn.Module, images: Tensor, precision: str = "fp32") -> T
 
     precision: fp32; bf16 computes the trunk (everything before the first NetVLAD or other pooling layer
     and the normalisation right before it) under bfloat16 autocast, and the sums, the whitening and the last
-    normalisations in float32. Raises what the network raises.
+    normalisations in float32. Raises what the network raises, and ArgumentError for int8, which needs an
+    engine.
     """
     return describe_prepared(net, net.prepare(images), precision)  # type: ignore[operator]
 
@@ -34,7 +36,9 @@ def describe_prepared(
     if engine is not None and engine.trunk is not None:
         maps = engine.trunk(prepared)
         return (net(maps, start=engine.stop) if engine.stop < len(net) else maps).flatten(1).float()  # type: ignore
-    if prepared.device.type == "cpu":  # oneDNN's convolutions are 1.5 times as fast with channels last
+    if prepared.device.type == "cpu" or precision != "fp32":
+        # oneDNN's convolutions are 1.5 times as fast with channels last; tensor cores take nothing else, and
+        # cuDNN would rearrange the maps at every layer
         prepared = prepared.contiguous(memory_format=torch.channels_last)
     return _run(net, prepared, precision).flatten(1).float()
 
@@ -88,29 +92,11 @@ def inference(net: nn.Module, device: str | torch.device | None = None) -> Itera
         net.train(was_training)
 
 
-@contextmanager
-def exact_products(device: torch.device) -> Iterator[None]:
-    """Within it convolutions and matrix products on a CUDA device are in full float32 (no TF32, whatever the
-    program allows elsewhere), and cuDNN's deterministic.
-    """
-    if device.type != "cuda":
-        yield
-        return
-    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
-    name, full = ("fp32_precision", "ieee") if hasattr(products, "fp32_precision") else ("allow_tf32", False)
-    allowed = getattr(products, name)
-    settings: dict[str, Any] = {"benchmark": False, "deterministic": True, "allow_tf32": False}
-    with cudnn.flags(enabled=cudnn.enabled, **settings):
-        setattr(products, name, full)
-        try:
-            yield
-        finally:
-            setattr(products, name, allowed)
-
-
 def _run(net: nn.Module, prepared: Tensor, precision: str) -> Tensor:
     if precision == "fp32":
         return net(prepared)
+    if precision == "int8":
+        raise ArgumentError("precision int8 needs an engine, made by choose_engine with the network's scales")
     low = torch.autocast(prepared.device.type, dtype=torch.bfloat16)
     if not isinstance(net, SimpleNN):
         with low:

@@ -1,6 +1,8 @@
 """The rank loss: how far random negatives are beyond the nearest positive."""
 
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +12,8 @@ from deepibl.datasets import PlaceDataset
 from deepibl.errors import DatasetError
 from deepibl.evaluation import Report, checked_features, queries_to_test, seeded
 from matlab_compat.rng import Generator
+
+BLOCK_BYTES = 1 << 22  # of float64 differences at a time and thread
 
 
 @dataclass(frozen=True)
@@ -48,27 +52,41 @@ def rank_loss(
     queries = checked_features(query_features, dataset.numQueries, "queries", dataset)
     database = checked_features(database_features, dataset.numImages, "database", dataset)
     tested = queries_to_test(len(queries), n_sample, generator)
-    losses: list[float] = []
-    used: list[int] = []
     started = time.perf_counter()
+    drawn: list[tuple[int, np.ndarray, np.ndarray]] = []
     with seeded(generator) as draws:
-        for number, query in enumerate(tested.tolist(), start=1):
+        for query in tested.tolist():
+            positives = np.asarray(dataset.nontrivialPosQ(query))
+            negatives = dataset.sampleNegsQ(query, n_negatives, draws) if len(positives) else positives
+            drawn.append((query, positives, negatives))
+
+    def measure(each: tuple[int, np.ndarray, np.ndarray]) -> float | None:
+        query, positives, negatives = each
+        if not len(positives):
+            return None
+        nearest_positive = squared_distances(queries[query], database, positives).min()
+        excess = nearest_positive + margin - squared_distances(queries[query], database, negatives)
+        return float(np.maximum(excess, 0).mean()) if len(negatives) else 0.0
+
+    losses: list[float] = []
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for number, loss in enumerate(pool.map(measure, drawn), start=1):
             if report:
                 report(number, len(tested), float(np.mean(losses)) if losses else float("nan"))
-            positives = dataset.nontrivialPosQ(query)
-            if not len(positives):
-                continue
-            negatives = dataset.sampleNegsQ(query, n_negatives, draws)
-            nearest_positive = _squared(queries[query], database[positives]).min()
-            excess = nearest_positive + margin - _squared(queries[query], database[negatives])
-            losses.append(float(np.maximum(excess, 0).mean()) if len(negatives) else 0.0)
-            used.append(query)
+            losses += [] if loss is None else [loss]
     if not losses:
         raise DatasetError(f"{dataset.name}: none of the {len(tested)} tested queries has positives")
     seconds = time.perf_counter() - started
-    return RankLossResult(margin, np.array(losses), np.array(used), len(tested), seconds)
+    used = np.array([query for query, positives, _ in drawn if len(positives)])
+    return RankLossResult(margin, np.array(losses), used, len(tested), seconds)
 
 
-def _squared(query: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    difference = rows.astype(np.float64) - query
-    return np.einsum("ij,ij->i", difference, difference)
+def squared_distances(query: np.ndarray, database: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Squared distances (M,) float64 of these rows, a block that stays in the processor's cache at a time."""
+    blocks = max(1, len(ids) * database.shape[1] * 8 // BLOCK_BYTES)
+    found = []
+    for part in np.array_split(ids, min(blocks, max(1, len(ids) // 2))):  # a row alone is summed otherwise
+        difference = database[part].astype(np.float64)
+        difference -= query
+        found.append(np.einsum("ij,ij->i", difference, difference))
+    return np.concatenate(found)

@@ -154,9 +154,12 @@ class GroupDescriber:
             return [], np.zeros((0, self._dim or 0), dtype=np.float32), _sorted(failures)
         ids = np.concatenate([np.asarray(part) for part, _ in described])
         rows = torch.cat([part for _, part in described]).cpu().numpy()
-        order = np.argsort(ids)
-        ids, rows = ids[order], rows[order]
+        if (np.diff(ids) < 0).any():  # copies are spared where images came in order and all are good
+            order = np.argsort(ids)
+            ids, rows = ids[order], rows[order]
         good = np.isfinite(rows).all(axis=1)
+        if good.all():
+            return ids.tolist(), rows, _sorted(failures)
         for number in ids[~good].tolist():
             reason = f"{self._paths[number]}: the network's output is not finite"
             failures.append(self._failure(number, reason))

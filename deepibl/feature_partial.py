@@ -103,8 +103,11 @@ class PartialFeatures:
                 raise FeatureFileError(
                     f"{self.part}: descriptors of {self.dim} and of {rows.shape[1]} dimensions"
                 )
-            block = np.zeros((len(group), self.dim), dtype="<f4")
-            block[np.asarray(ids) - group.start] = rows
+            if len(ids) == len(group):
+                block = np.ascontiguousarray(rows, dtype="<f4")
+            else:
+                block = np.zeros((len(group), self.dim), dtype="<f4")
+                block[np.asarray(ids) - group.start] = rows
             self._opened.seek(group.start * self.dim * 4)
             self._opened.write(block.data)
             self._opened.flush()

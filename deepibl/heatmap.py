@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepibl.describe import describe_batch, device_of, inference
+from deepibl.exact import exact_products
 from deepibl.normalisers import BeforeLastNormalisation
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.simplenn_layer import Layer
@@ -139,14 +140,17 @@ def fit(image: Tensor, max_pixels: int) -> Tensor:
 
 @contextmanager
 def frozen(net: nn.Module) -> Iterator[None]:
-    """Within it the network is in eval mode and its weights take no gradients; both are put back."""
+    """Within it the network is in eval mode, its weights take no gradients and it computes in full float32;
+    all is put back.
+    """
     wanted = [(weight, weight.requires_grad) for weight in net.parameters()]
     training = net.training
     net.eval()
     for weight, _ in wanted:
         weight.requires_grad_(False)
     try:
-        yield
+        with exact_products(device_of(net)):
+            yield
     finally:
         for weight, flag in wanted:
             weight.requires_grad_(flag)

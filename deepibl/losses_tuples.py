@@ -85,8 +85,9 @@ def reduce_terms(terms: Terms, reduction: str) -> Tensor:
     total = terms.losses.sum()
     if reduction == "sum":
         return total
-    divisor = terms.pairs.sum() if reduction == "pairs" else total.new_tensor(len(terms.losses))
-    return total / divisor.clamp(min=1)
+    if reduction == "mean":
+        return total / max(1, len(terms.losses))
+    return total / terms.pairs.sum().clamp(min=1)
 
 
 def check_choice(value: str, allowed: tuple[str, ...], name: str) -> str:

@@ -50,8 +50,11 @@ class Objective:
         very_hard = squared[1:] < squared[0]
         mask = ~very_hard if self.exclude_very_hard and self.margin is None else torch.ones_like(very_hard)
         terms = self.loss.terms(query, positive, negatives[None], mask[None])
-        value, pairs = terms.losses[0], int(terms.pairs[0])
-        return TupleOutcome(float(value.detach()), value if pairs else None, pairs, int(very_hard.sum()))
+        value = terms.losses[0]
+        # one question to the device for all three numbers
+        asked = torch.stack([value.detach(), terms.pairs[0].to(value), very_hard.sum().to(value)])
+        loss, pairs, hard = asked.tolist()
+        return TupleOutcome(loss, value if pairs else None, int(pairs), int(hard))
 
 
 ObjectiveMaker = Callable[[TrainingOptions], Objective]

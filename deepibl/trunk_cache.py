@@ -177,12 +177,24 @@ class TrunkCache:
         shapes = {tuple(each.shape) for each in maps}
         if len(shapes) > 1:
             raise ArgumentError(f"images of different sizes at once, their maps are {sorted(shapes)}")
-        if len({(each.dtype, each.device) for each in maps}) > 1:
-            maps = [each.to(self.device, torch.float32) for each in maps]
-        batch = torch.stack(list(maps))
-        if self.device.type == "cuda" and batch.device.type == "cpu":
-            batch = batch.pin_memory()
-        return batch.to(self.device, non_blocking=True).to(torch.float32)
+        if len({each.dtype for each in maps}) > 1:
+            maps = [each.to(torch.float32) for each in maps]
+        return torch.stack(self._moved(maps)).to(torch.float32)
+
+    def _moved(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """The same on the network's device; those that are kept elsewhere go there together, and nobody
+        waits.
+        """
+        elsewhere = [i for i, each in enumerate(maps) if each.device.type != self.device.type]
+        moved = list(maps)
+        if elsewhere:
+            shape = (len(elsewhere), *maps[elsewhere[0]].shape)
+            pinned = torch.empty(shape, dtype=maps[elsewhere[0]].dtype, pin_memory=True)
+            torch.stack([maps[i] for i in elsewhere], out=pinned)
+            there = pinned.to(self.device, non_blocking=True).unbind()
+            for i, each in zip(elsewhere, there, strict=True):
+                moved[i] = each
+        return moved
 
     def maps(self, paths: Sequence[str | os.PathLike[str]], flips: Sequence[bool] | bool = False) -> Tensor:
         """Maps (N, C, H, W) float32 on the network's device, of images of one size, row i of paths[i].
@@ -247,7 +259,8 @@ class TrunkCache:
             choice = self._choose(path)
         self._limit = min(self._limit, choice.limit)
         if choice.store == "ram":
-            self._store = MemoryStore(DTYPES[self.dtype], self._limit, choice.device)
+            dtype = DTYPES[self.dtype]
+            self._store = MemoryStore(dtype, self._limit, choice.device, choice.on_device)
         elif choice.store == "disk":
             self._store = self._open_files()
         self.store, self.reason = choice.store, choice.reason

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,12 +16,16 @@ LEAST_SHARE = 0.01  # of all maps, below which keeping some is not worth it
 
 @dataclass(frozen=True)
 class Choice:
-    """A place ('ram' of `device`, 'disk' or 'off'), why, and how many bytes may be kept there."""
+    """A place ('ram' of `device`, 'disk' or 'off'), why, and how many bytes may be kept there.
+
+    on_device: so many of them in the device's memory, the rest in the machine's; None: all in one place.
+    """
 
     store: str
     reason: str
     limit: int = 0
     device: torch.device | str = "cpu"
+    on_device: int | None = None
 
 
 def choose_place(
@@ -33,14 +37,20 @@ def choose_place(
 ) -> Choice:
     """The place for so many bytes of maps, of which at most `limit` may be kept.
 
-    The memory of the GPU that computes, the machine's, or the folder's disk: the first that takes all that
-    may be kept, else the one that takes most; none if that is hardly anything. sharers: so many processes
-    divide memory and disk among them (each has a GPU of its own).
+    The memory of the GPU that computes, with the machine's if it is not enough, the machine's alone where
+    there is no GPU, or the folder's disk: the first that takes all that may be kept, else the one that takes
+    most; none if that is hardly anything. sharers: so many processes divide memory and disk among them (each
+    has a GPU of its own).
     """
-    places = [Choice("ram", "of free memory", int(free_memory() * MEMORY_SHARE / sharers))]
+    memory = int(free_memory() * MEMORY_SHARE / sharers)
+    places = [Choice("ram", "of free memory", memory)]
     if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0]
-        places.insert(0, Choice("ram", "of the GPU's free memory", int(free * GPU_SHARE), device))
+        gpu = int(torch.cuda.mem_get_info(device)[0] * GPU_SHARE)
+        both = "of the GPU's and of the machine's free memory"
+        places = [
+            Choice("ram", "of the GPU's free memory", gpu, device),
+            Choice("ram", both, gpu + memory, device, on_device=gpu),
+        ]
     if folder is not None:
         places.append(Choice("disk", "of free disk", int(free_disk(folder) * DISK_SHARE / sharers)))
     wanted = min(needed, limit)
@@ -52,7 +62,7 @@ def choose_place(
     reason += f"{chosen.reason} may be used, {limit / GIGABYTE:g} GB by trunkCacheGB"
     if kept < LEAST_SHARE * needed:
         return Choice("off", reason)
-    return Choice(chosen.store, reason, min(limit, chosen.limit), chosen.device)
+    return replace(chosen, reason=reason, limit=min(limit, chosen.limit))
 
 
 def free_disk(folder: str | os.PathLike[str]) -> int:

@@ -42,10 +42,18 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """In memory: this process's, or that of the device."""
+    """In memory: this process's, or that of the device; on_device: so many bytes there, the rest here."""
 
-    def __init__(self, dtype: torch.dtype, limit: int, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        dtype: torch.dtype,
+        limit: int,
+        device: torch.device | str = "cpu",
+        on_device: int | None = None,
+    ) -> None:
         self._dtype, self._limit, self._device = dtype, limit, torch.device(device)
+        self._on_device = limit if on_device is None else on_device
+        self._alone = on_device is None
         self._held: dict[str, Tensor] = {}
         self.used = 0
 
@@ -58,10 +66,14 @@ class MemoryStore:
         size = tensor.numel() * self._dtype.itemsize
         if self.used + size > self._limit:
             return False
+        where = self._device if self.used + size <= self._on_device else torch.device("cpu")
         try:
-            kept = torch.empty(tensor.shape, dtype=self._dtype, device=self._device)
+            kept = torch.empty(tensor.shape, dtype=self._dtype, device=where)
         except torch.OutOfMemoryError:  # of a GPU
-            return False
+            if self._alone:
+                return False
+            self._on_device = self.used  # it holds no more
+            kept = torch.empty(tensor.shape, dtype=self._dtype)
         self._held[key] = kept.copy_(tensor)
         self.used += size
         return True

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 
+from deepibl.describe import inference
 from deepibl.errors import FeatureFileError
 from deepibl.failure import Failure
 from deepibl.features import extract
@@ -189,8 +189,8 @@ def verify_layers(net: SimpleNN, outputs: str, *, tolerance: float = TOLERANCE) 
         acts = acts[1:]
     if len(acts) != len(layers):
         raise MatFileError(f"{outputs}: acts holds {len(acts)} outputs, the network has {len(layers)} layers")
-    with torch.inference_mode():
-        ours = net.activations(maps_to_torch(np.asarray(stored["x"], dtype=np.float32)))[1:]
+    with inference(net) as where:
+        ours = net.activations(maps_to_torch(np.asarray(stored["x"], dtype=np.float32)).to(where))[1:]
     found = []
     for position, (layer, mine, theirs) in enumerate(zip(layers, ours, acts, strict=True), start=1):
         if np.size(theirs):  # conserveMemory leaves some out

@@ -58,5 +58,5 @@ class ImageNetwork(nn.Module):
         """Images (N, 3, H, W), RGB, 0..255, minus the mean pixel; grey ones (N, 1, H, W) come out as three
         channels.
         """
-        mean = self.mean_pixel.to(images.device)
+        mean = self.mean_pixel.to(images.device, non_blocking=True)  # nobody waits for three numbers
         return images - mean[:, None, None]

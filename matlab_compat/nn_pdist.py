@@ -13,7 +13,11 @@ from matlab_compat.nn_options import matlab_options
 
 
 def _weighted(values: Tensor, weights: Tensor | float | None) -> Tensor:
-    return values if weights is None else values * weights
+    return (
+        values
+        if weights is None
+        else values * (weights.to(values.device) if isinstance(weights, Tensor) else weights)
+    )
 
 
 def _forward(

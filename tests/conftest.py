@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -32,6 +33,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A context manager, `card(device)`: fake tensors on a CUDA device (tests.fake_cuda)."""
+    from tests.fake_cuda import BACKWARD, NAME, fake_device
+
+    return lambda device=NAME: fake_device(monkeypatch, gradients=device == BACKWARD)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,17 +6,20 @@ with `--engine cuda`, after `python -m benchmarks.gpu` has shown on your card th
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from copy import deepcopy
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from deepibl.exact import fastest_convolutions
 from matlab_compat.simplenn import SimpleNN
-from matlab_compat.simplenn_layers import Conv, Dropout
+from matlab_compat.simplenn_layers import Conv, Dropout, Pool, ReLU
 
+_log = logging.getLogger("deepibl.features")
 PRECISIONS = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 MOST_GRAPHS = 8  # sizes of maps that have a graph
 SEEN_BEFORE = 3  # times that a size runs without a graph first: cuDNN chooses and the allocator settles
@@ -28,13 +31,39 @@ class _Recorded(NamedTuple):
     found: Tensor
 
 
+class FusedConvolution:
+    """A convolution and its ReLU as one operation of cuDNN, which spares two passes over the maps for the
+    bias and two for the ReLU; as the layer and `relu_` where cuDNN has none for these maps (found out once).
+    """
+
+    def __init__(self, layer: Conv) -> None:
+        self._layer = layer
+        self._fused = True
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) channels last, in the class of the filters, to maps that are nowhere negative."""
+        layer = self._layer
+        assert layer.weight is not None
+        if self._fused and x.is_cuda:
+            top, _, left, _ = layer.pad
+            shape = (layer.stride, (top, left), layer.dilate, x.shape[1] // layer.weight.shape[1])
+            try:
+                return torch.cudnn_convolution_relu(x, layer.weight, layer.bias, *shape)
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as refusal:
+                _log.info("cuDNN fuses no %s with its ReLU here: %s", layer.name, refusal)
+                self._fused = False
+        return layer(x).relu_()
+
+
 class CudaTrunk:
     """Layers 0 .. stop-1 on the network's CUDA device: (N, C, H, W) float32 to float32 maps.
 
     precision: fp32 (no TF32 anywhere), tf32, bf16 or fp16. The weights are those of the network at this
     moment: convolutions keep a copy of theirs, channels last and in half precision where that is asked for,
     so that no filter is cast or rearranged again. But for fp32, cuDNN tries its algorithms for every size and
-    keeps the fastest, so two runs may differ in the last bits.
+    keeps the fastest, so two runs may differ in the last bits, and ReLUs are computed by the convolutions.
     Sizes that come often are recorded as CUDA graphs, which saves the launches; others run as they are. The
     graphs share their memory: each result is copied out before another graph can run.
     On another device it computes the same without graphs, for tests.
@@ -43,7 +72,8 @@ class CudaTrunk:
     def __init__(self, net: SimpleNN, stop: int, precision: str, *, graphs: bool = True) -> None:
         self._half = PRECISIONS[precision]
         self._exact = precision == "fp32"
-        self._layers = [self._own(layer) for layer in list(net)[:stop] if not isinstance(layer, Dropout)]
+        layers = [self._own(layer) for layer in list(net)[:stop] if not isinstance(layer, Dropout)]
+        self._layers = layers if self._exact else fused(layers)
         self._graphs = graphs
         self._seen: Counter[tuple[int, ...]] = Counter()
         self._recorded: dict[tuple[int, ...], _Recorded] = {}
@@ -67,9 +97,14 @@ class CudaTrunk:
 
     def _record(self, size: tuple[int, ...], x: Tensor) -> None:
         given = x.clone(memory_format=torch.channels_last)  # outside the graphs' memory
-        graph = torch.cuda.CUDAGraph()
+        graph, side = torch.cuda.CUDAGraph(), torch.cuda.Stream(x.device)
+        # once in this thread and on this stream, as torch asks: cuDNN's handles and choices are of a thread
+        side.wait_stream(torch.cuda.current_stream(x.device))
+        with torch.cuda.stream(side):
+            self._compute(given)
+        torch.cuda.current_stream(x.device).wait_stream(side)
         # thread_local: the threads that read images pin memory meanwhile, which does not concern this graph
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, pool=self._pool, stream=side, capture_error_mode="thread_local"):
             found = self._compute(given)
         self._pool = self._pool or graph.pool()
         self._recorded[size] = _Recorded(graph, given, found)
@@ -78,8 +113,12 @@ class CudaTrunk:
         """A convolution as a copy with weights as they are used; any other layer as it is."""
         if not isinstance(layer, Conv) or layer.weight is None:
             return layer
-        own = deepcopy(layer).to(self._half)
-        own.weight.data = own.weight.data.contiguous(memory_format=torch.channels_last)  # type: ignore[union-attr]
+        own = layer.copy()
+        for name, order in (("weight", torch.channels_last), ("bias", torch.contiguous_format)):
+            given = getattr(layer, name)
+            if given is not None:
+                kept = given.detach().to(self._half or given.dtype, copy=True, memory_format=order)
+                setattr(own, name, nn.Parameter(kept, requires_grad=False))
         return own
 
     def _compute(self, x: Tensor) -> Tensor:
@@ -87,8 +126,30 @@ class CudaTrunk:
             if self._half is not None:
                 # without its cache: casts that were cached while recording would not be in the graph
                 stack.enter_context(torch.autocast(x.device.type, dtype=self._half, cache_enabled=False))
+                x = x.to(self._half)  # or the first layer would take its filters back to float32
             if not self._exact:
-                stack.enter_context(torch.backends.cudnn.flags(allow_tf32=True, benchmark=True))
+                stack.enter_context(fastest_convolutions(tf32=True))
             for layer in self._layers:
                 x = layer(x)
             return x
+
+
+def fused(layers: Sequence[Callable[[Tensor], Tensor]]) -> list[Callable[[Tensor], Tensor]]:
+    """The layers, with each plain ReLU in the convolution before it, or before a maximum that stands between
+    them (the largest of what is positive is what is positive of the largest).
+    """
+    found: list[Callable[[Tensor], Tensor]] = []
+    for layer in layers:
+        at = len(found) - 1
+        if at > 0 and isinstance(found[at], Pool) and found[at].method == "max":  # type: ignore[attr-defined]
+            at -= 1
+        before = found[at] if found else None
+        if isinstance(layer, ReLU) and layer.leak <= 0 and isinstance(before, Conv) and _fusible(before):
+            found[at] = FusedConvolution(before)
+        else:
+            found.append(layer)
+    return found
+
+
+def _fusible(layer: Conv) -> bool:
+    return layer.weight is not None and layer.pad.symmetric and not layer.opts

@@ -27,7 +27,7 @@ from deepibl.engine.onednn import PackedFilters, Scratch, Workers
 POINTS = (0.0, 5 / 8, -5 / 8, 3 / 2, -3 / 2)
 TILE, WINDOW = 4, 6  # output and input pixels of a tile, a side
 NUMBERS = WINDOW * WINDOW
-STRIP_TILES = 96  # at a time: at least a row of tiles; 7 MB of transformed input with 512 channels
+STRIP_TILES = 96  # at a time at most, but a row of tiles; 7 MB of transformed input with 512 channels
 LEAST = (
     96  # channels, below which the transforms cost more than the products save (benchmarks/convolution.py)
 )
@@ -107,7 +107,7 @@ class WinogradConvolution:
         rows, columns = -(-height // TILE), -(-width // TILE)  # of tiles
         side = TILE // 2 if pool else TILE
         out = torch.empty(images * rows, side, columns, side, self.count)
-        step = min(max(1, STRIP_TILES // columns), images * rows)  # rows of tiles at a time
+        step = _rows_at_a_time(images * rows, columns, self._workers.count)
         size = (1, NUMBERS * self.channels, 1, step * columns)
         self._workers.run(
             lambda _, __: self._filters.for_size(size), [0]
@@ -159,6 +159,16 @@ class WinogradConvolution:
         torch.add(found.view(rows, columns, side, side, -1).transpose(1, 2), self._bias, out=out)
         if self._relu:
             out.relu_()
+
+
+def _rows_at_a_time(rows: int, columns: int, workers: int) -> int:
+    """Rows of tiles in a strip: STRIP_TILES at most, and as many strips as give every worker as much to do.
+
+    The size of a strip changes no bit of the result.
+    """
+    most = max(1, STRIP_TILES // columns)
+    turns = -(-rows // (most * workers))
+    return -(-rows // (turns * workers))
 
 
 def _padded(image: Tensor, first: int, last: int, columns: int, scratch: Scratch) -> Tensor:

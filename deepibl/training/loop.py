@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from deepibl.history import Curves
 from deepibl.mining import Features, MinedTuple, mine_batch
 from deepibl.objectives import Objective
 from deepibl.processes.team import ALONE
+from deepibl.training import ahead
+from deepibl.training.ahead import MiningAhead
 from deepibl.training.events import BatchReport, Listeners, TrainingListener
 from deepibl.training.measure import measure
 from deepibl.training.options import schedule
@@ -82,7 +84,10 @@ class _Training:
         """From the state's position to the end."""
         state, sets = self.state, (self.train_set, self.val_set)
         self.listener.started(state)
-        with tools_of(state, self.objective, sets, self.listener, self.others.team) as tools:
+        with (
+            tools_of(state, self.objective, sets, self.listener, self.others.team) as tools,
+            MiningAhead(self._mine) as self.miner,
+        ):
             shared = self.others.share(tools)
             self.maker, self.compute = shared.maker, shared.compute
             self.features = self._features_to_begin_with()
@@ -100,7 +105,7 @@ class _Training:
 
     def _epoch(self) -> None:
         state, options = self.state, self.options
-        rate, refresh = schedule(options, state.epoch)
+        rate, _ = schedule(options, state.epoch)
         self.listener.epoch_started(state, rate, schedule(options, max(1, state.epoch - 1))[0])
         if not len(state.order):
             state.begin_epoch(self.train_set.numQueries)
@@ -108,7 +113,7 @@ class _Training:
         for batch in range(state.batch + 1, self.batches + 1):
             if batch % save_every == 0:
                 self.save(f"epoch {state.epoch} batch {batch}")
-            if refresh and batch % refresh == 0 and batch not in (1, self.batches):
+            if self._refreshes(batch):
                 self._refresh(batch)
             self._batch(batch, rate)
         self.save(f"epoch-end {state.epoch}")
@@ -128,25 +133,23 @@ class _Training:
         state.epoch_done = True
         self.save(f"epoch-end {state.epoch}")
 
+    def _refreshes(self, batch: int) -> bool:
+        """Whether features are computed again before this batch."""
+        refresh = schedule(self.options, self.state.epoch)[1]
+        return bool(refresh) and batch % refresh == 0 and batch not in (1, self.batches)
+
     # ----- one batch
 
     def _batch(self, batch: int, rate: float) -> None:
         """Mines, steps, and only then notes what has changed: an error before that changes nothing."""
-        state, size = self.state, self.options.batchSize
+        state = self.state
         assert self.features is not None
         draws_before = state.generator.state
         begun = time.perf_counter()
         try:
-            queries = state.order[(batch - 1) * size : batch * size]
-            tuples = mine_batch(
-                self.train_set,
-                queries,
-                self.features,
-                state.negative_caches,
-                self.options,
-                state.generator,
-                self.objective.select,
-            )
+            tuples = self.miner.take(self._queries(batch), *self._mined_from(self.features))
+            if ahead.worth_it(state.stepper.device) and not self._refreshes(batch + 1):
+                self.miner.begin(self._queries(batch + 1), *self._mined_from(self.features))
             losses, pairs = self._gradients(tuples, batch)
             self.updating = True
             state.stepper.update(self.options, rate, pairs)
@@ -169,6 +172,20 @@ class _Training:
             state.epoch, self.options.nEpoch, batch, self.batches, loss, len(tuples), images, seconds
         )
         self.listener.batch_done(state, report)
+
+    def _queries(self, batch: int) -> np.ndarray:
+        """The batch's queries; none beyond the epoch's last batch."""
+        size = self.options.batchSize
+        return self.state.order[(batch - 1) * size : min(batch, self.batches) * size]
+
+    def _mined_from(self, features: Features) -> tuple[Features, list[np.ndarray], Any]:
+        return features, self.state.negative_caches, self.state.generator
+
+    def _mine(
+        self, queries: np.ndarray, features: Features, caches: Sequence[np.ndarray], generator: Any
+    ) -> list[MinedTuple]:
+        select = self.objective.select
+        return mine_batch(self.train_set, queries, features, caches, self.options, generator, select)
 
     def _gradients(self, tuples: list[MinedTuple], batch: int) -> tuple[list[float], int]:
         """The tuples' losses, and the number of pairs that the gradient is to be divided by."""

@@ -37,7 +37,8 @@ class Stepper:
     """A network in training: which of its weights learn, and their momenta.
 
     net: SimpleNN, already on its device. first: index of the lowest layer that learns. fixed: names of layers
-    above it that do not. momentum: {(layer, index): tensor} to go on with; zeros for what it lacks.
+    above it that do not. momentum: {(layer, index): tensor} to go on with, on any device; zeros for what it
+    lacks.
     precision: fp32, or bf16 for the convolutions that learn.
     """
 
@@ -51,10 +52,9 @@ class Stepper:
     ) -> None:
         self.net, self.first, self.precision = net, first, precision
         self.learned = _learned_weights(net, first, fixed)
+        given = momentum or {}
         self.momentum = {
-            (each.layer, each.index): (momentum or {}).get(
-                (each.layer, each.index), torch.zeros_like(each.weight)
-            )
+            each.key: given[each.key].to(each.weight) if each.key in given else torch.zeros_like(each.weight)
             for each in _learned_weights(net, first, (), momenta=True)
         }
         wanted = {id(each.weight) for each in self.learned}
@@ -78,6 +78,8 @@ class Stepper:
         """
         end = max(head_start(self.net), self.first) if self.precision == "bf16" else self.first
         if end > self.first:
+            if maps.is_cuda:  # as tensor cores take them; else cuDNN rearranges them for every convolution
+                maps = maps.contiguous(memory_format=torch.channels_last)
             with torch.autocast(self.device.type, dtype=torch.bfloat16):
                 maps = self.net(maps, start=self.first, stop=end - 1)
             maps = maps.float()
@@ -112,12 +114,11 @@ class Stepper:
     def gradients_are_finite(self) -> bool:
         """Whether the gradients gathered so far hold neither NaN nor infinity."""
         gradients = (each.weight.grad for each in self.learned)
-        return all(bool(torch.isfinite(each).all()) for each in gradients if each is not None)
+        return _all_finite([each for each in gradients if each is not None])
 
     def weights_are_finite(self) -> bool:
         """Whether all weights that learn, and their momenta, are finite."""
-        tensors = [*(each.weight for each in self.learned), *self.momentum.values()]
-        return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+        return _all_finite([*(each.weight for each in self.learned), *self.momentum.values()])
 
     @torch.no_grad()
     def update(self, options: TrainingOptions, rate: float, pairs: int) -> None:
@@ -153,6 +154,13 @@ class Stepper:
         """Forgets the gradients gathered so far."""
         for each in self.learned:
             each.weight.grad = None
+
+
+def _all_finite(tensors: Sequence[Tensor]) -> bool:
+    """Whether no tensor holds NaN or infinity; the device is asked once for all of them."""
+    if not tensors:
+        return True
+    return bool(torch.stack([torch.isfinite(tensor.detach()).all() for tensor in tensors]).all())
 
 
 def _learned_weights(

@@ -18,7 +18,7 @@ import torch
 
 from deepibl import processes
 from deepibl.checkpoints import SessionFiles
-from deepibl.describe import exact_products
+from deepibl.exact import exact_products
 from deepibl.feature_cache import FeatureMaker
 from deepibl.feature_shards import require_visible
 from deepibl.mining import MinedTuple

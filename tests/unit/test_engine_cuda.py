@@ -1,10 +1,13 @@
 """deepibl.engine.cuda: its arithmetic on the processor; its graphs on a GPU, where there is one."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from deepibl.describe import describe_prepared, exact_products, head_start, inference
+from deepibl.describe import describe_prepared, head_start, inference
 from deepibl.engine import Engine, choose_engine
 from deepibl.engine.cuda import MOST_GRAPHS, SEEN_BEFORE, CudaTrunk
 from matlab_compat.errors import ArgumentError
@@ -53,20 +56,60 @@ def test_the_trunk_keeps_the_weights_of_when_it_was_made() -> None:
         assert torch.equal(trunk(photos()), before)
 
 
-@pytest.mark.parametrize("allowed", ["tf32", "ieee", "none"])
-def test_matrix_products_are_in_full_float32_meanwhile(allowed: str) -> None:
-    products = torch.backends.cuda.matmul
-    if not hasattr(products, "fp32_precision"):
-        pytest.skip("this torch has only allow_tf32")
-    before = products.fp32_precision
-    try:
-        products.fp32_precision = allowed
-        with exact_products(torch.device("cuda")):
-            assert products.fp32_precision == "ieee"
-            assert not torch.backends.cudnn.allow_tf32 and torch.backends.cudnn.deterministic
-        assert products.fp32_precision == allowed
-    finally:
-        products.fp32_precision = before
+PROGRAMS = {
+    "says nothing": "",
+    "old names": "torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True",
+    "high": "torch.set_float32_matmul_precision('high')",
+    "matrix products": "torch.backends.cuda.matmul.fp32_precision = 'tf32'",
+    "convolutions": "torch.backends.cudnn.conv.fp32_precision = 'tf32'",
+    "cuDNN": "torch.backends.cudnn.fp32_precision = 'tf32'",
+    "all": "torch.backends.fp32_precision = 'tf32'",
+}
+ASKED = """
+import torch
+from deepibl.exact import exact_products, fastest_convolutions
+
+cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+
+def now():
+    flags = [cudnn.enabled, cudnn.benchmark, cudnn.deterministic]
+    return [products.fp32_precision, cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision, *flags]
+
+before = now()
+with exact_products(torch.device("cuda")):
+    inside = now()
+    assert not cudnn.allow_tf32  # torch itself asks by the old name
+    with fastest_convolutions(tf32=True):
+        fast = now()
+    with fastest_convolutions(tf32=False):
+        half = now()
+    assert now() == inside
+assert now() == before, (now(), before)
+assert inside == ["ieee", "ieee", "ieee", True, False, True], inside
+assert fast == ["ieee", "tf32", "tf32", True, True, False], fast
+assert half == ["ieee", "ieee", "ieee", True, True, False], half
+"""
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="this torch is older")
+def test_no_tf32_whatever_a_program_has_allowed_and_cudnn_stays_on() -> None:
+    code = f"""
+import os, traceback
+import deepibl.exact
+for name, program in {PROGRAMS!r}.items():  # a process for each: such settings are of a whole process
+    child = os.fork()
+    if not child:
+        try:
+            exec("import torch\\n" + program + {ASKED!r}, {{}})
+        except BaseException:
+            print("a program that sets", name, flush=True)
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stdout + done.stderr
 
 
 def test_the_engine_is_refused_on_a_processor(net: SimpleNN) -> None:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from deepibl.engine import onednn
 from deepibl.engine.onednn import PackedConvolution, Workers
-from deepibl.engine.winograd import POINTS, WinogradConvolution, transforms
+from deepibl.engine.winograd import POINTS, WinogradConvolution, _rows_at_a_time, transforms
 from tests.tolerances import assert_close
 
 pytestmark = pytest.mark.skipif(bool(onednn.available()), reason=f"needs oneDNN: {onednn.available()}")
@@ -34,6 +34,31 @@ def test_it_equals_the_direct_convolution_at_any_size(shape: tuple[int, int, int
     want = F.conv2d(x, weight, bias, padding=1)
     got = WinogradConvolution(weight, bias, relu=relu, workers=Workers(2))(x)
     assert_close(got, want.relu() if relu else want, "winograd")
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "workers", "at_a_time"),
+    [
+        (8, 10, 2, 4),
+        (15, 20, 2, 4),
+        (30, 40, 2, 2),
+        (60, 80, 2, 1),
+        (8, 10, 1, 8),
+        (8, 10, 16, 1),
+        (1, 300, 2, 1),
+    ],
+)
+def test_every_worker_has_as_much_to_do(rows: int, columns: int, workers: int, at_a_time: int) -> None:
+    assert _rows_at_a_time(rows, columns, workers) == at_a_time
+    turns = -(-rows // (at_a_time * workers))
+    assert turns * at_a_time <= rows / workers + 1  # what the busiest has, in rows
+
+
+@pytest.mark.parametrize("workers", [2, 3, 5])
+def test_the_number_of_workers_changes_no_bit(workers: int) -> None:
+    x, weight = maps(2, 32, 30, 40).contiguous(memory_format=torch.channels_last), maps(48, 32, 3, 3)
+    alone = WinogradConvolution(weight, None, relu=False, workers=Workers(1))(x)
+    assert torch.equal(WinogradConvolution(weight, None, relu=False, workers=Workers(workers))(x), alone)
 
 
 def test_pooling_inside_equals_pooling_behind() -> None:
