@@ -52,10 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"({name}: {time.perf_counter() - start:.0f} s)")
 
 
+def _instructions(precision: str) -> str:
+    return f"{precision}: {onednn.instructions(precision) or 'none'}"
+
+
 def _machine(settings: Settings) -> Table:
     rows = [
         ["processor", f"{_processor()}, {torch.get_num_threads()} threads"],
-        ["instructions", f"{onednn.instructions()}, for bf16: {onednn.instructions('bf16') or 'none'}"],
+        ["instructions", ", for ".join([onednn.instructions(), *map(_instructions, ("bf16", "int8"))])],
         ["torch", torch.__version__],
         *([name, f"{speed:.0f} GFLOP/s"] for name, speed in peaks(settings).items()),
     ]

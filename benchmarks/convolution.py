@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.measure import Settings, Table, paired, require
-from deepibl.engine import onednn
+from deepibl.engine import onednn, quantised
 from deepibl.engine.allocator import keep_buffers, release_buffers
 from deepibl.engine.onednn import PackedConvolution, Workers
+from deepibl.engine.quantised import Bytes, QuantisedConvolution
 from deepibl.engine.winograd import WinogradConvolution
 
 # channels in, channels out, height, width for images of 480 x 640
@@ -25,8 +26,14 @@ LAYERS = (
     (512, 512, 30, 40),
 )
 USUAL = "usual port: NCHW, then ReLU"
-PACKED, WINOGRAD, HALF = "packed, fp32", "Winograd, fp32", "packed, bf16"
-LIMITS = {PACKED: 1e-5, WINOGRAD: 1e-5, HALF: 2e-2}  # difference to the usual way, of the largest value
+PACKED, WINOGRAD, HALF, BYTES = "packed, fp32", "Winograd, fp32", "packed, bf16", "packed, int8"
+SPAN = 4.0  # of the int8 results
+LIMITS = {
+    PACKED: 1e-5,
+    WINOGRAD: 1e-5,
+    HALF: 2e-2,
+    BYTES: 2e-2,
+}  # difference to the usual way, of the largest value
 
 
 def run(settings: Settings) -> list[Table]:
@@ -60,6 +67,8 @@ def _layer(layer: tuple[int, int, int, int], settings: Settings) -> list[list[st
     if onednn.instructions("bf16"):
         rounded = PackedConvolution(weight.bfloat16(), None, pad=(1, 1), relu=True)
         candidates[HALF] = lambda: rounded(half)
+    if onednn.instructions("int8") and not quantised.available():
+        candidates[BYTES] = _of_bytes(last, weight)
 
     def memory(name: str) -> None:
         release_buffers() if name == USUAL else keep_buffers()
@@ -67,6 +76,8 @@ def _layer(layer: tuple[int, int, int, int], settings: Settings) -> list[list[st
     with torch.inference_mode():
         medians, results = paired(candidates, settings.rounds + 2, memory)
     release_buffers()
+    if BYTES in results:
+        results[BYTES] = results[BYTES].float() * (SPAN / 255)
     rows, flop, want = [], 18 * channels * count * height * width, results[USUAL]
     for name, median in medians.items():
         error = float((results[name].float() - want).abs().max() / want.abs().max())
@@ -75,3 +86,11 @@ def _layer(layer: tuple[int, int, int, int], settings: Settings) -> list[list[st
         title = f"{channels} -> {count}, {height} x {width}"
         rows.append([title, name, *times, f"{error:.0e}"])
     return rows
+
+
+def _of_bytes(x: torch.Tensor, weight: torch.Tensor) -> Callable[[], Any]:
+    """The same from bytes to bytes, as in the middle of a trunk."""
+    taken = Bytes.covering(0.0, 1.0)
+    layer = QuantisedConvolution(weight, None, taken, Bytes.covering(0.0, SPAN), pad=(1, 1), relu=True)
+    given = taken.of(x)
+    return lambda: layer(given)

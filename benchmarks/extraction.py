@@ -17,15 +17,16 @@ from benchmarks.baseline import Port
 from benchmarks.baseline import extract as port_extract
 from benchmarks.measure import Settings, Table, paired, peak_memory, require
 from deepibl.describe import describe_prepared, inference
-from deepibl.engine import choose_engine, onednn
+from deepibl.engine import choose_engine, onednn, quantised
 from deepibl.engine.allocator import keep_buffers, release_buffers
 from deepibl.features import extract
+from deepibl.int8_scales import Scales, measure
 from deepibl.network_layers import LayerVLAD
 from matlab_compat.simplenn import SimpleNN
 from scripts.make_released_layout import released_network
 
 CPU = torch.device("cpu")
-LIMITS = {"fp32": 1e-9, "bf16": 2e-3}  # cosine distance to the port
+LIMITS = {"fp32": 1e-9, "bf16": 2e-3, "int8": 2e-2}  # cosine distance to the port
 
 
 def network(settings: Settings) -> SimpleNN:
@@ -48,10 +49,16 @@ def gigaflop(net: SimpleNN, height: int, width: int) -> float:
     return total / 1e9
 
 
-def photos(count: int, height: int, width: int) -> torch.Tensor:
+def photos(count: int, height: int, width: int, seed: int = 0) -> torch.Tensor:
     """Smooth random pictures (N, 3, H, W), float32, whole numbers 0-255."""
-    coarse = torch.rand(count, 3, height // 16, width // 16, generator=torch.Generator().manual_seed(0))
+    coarse = torch.rand(count, 3, height // 16, width // 16, generator=torch.Generator().manual_seed(seed))
     return (F.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 1) * 255).round()
+
+
+def scales(net: SimpleNN, precision: str, height: int, width: int) -> Scales | None:
+    """For int8: measured on other pictures; narrow networks, of the smoke form, need more of them."""
+    pictures = photos(2 if height > 100 else 32, height, width, seed=1)
+    return measure(net, [net.prepare(each[None]) for each in pictures]) if precision == "int8" else None
 
 
 def run(settings: Settings) -> Iterator[Table]:
@@ -70,6 +77,8 @@ def engines() -> Iterator[tuple[str, str]]:
     for name in ("torch", "fused", "openvino"):
         for precision in LIMITS:
             here = name == "torch" or (not onednn.available() and bool(onednn.instructions(precision)))
+            if precision == "int8":
+                here = here and name == "fused" and not quantised.available()
             if here and (name != "openvino" or find_spec("openvino") is not None):
                 yield name, precision
 
@@ -77,7 +86,8 @@ def engines() -> Iterator[tuple[str, str]]:
 def _candidates(net: SimpleNN, port: Port, images: torch.Tensor) -> dict[str, Any]:
     candidates: dict[str, Any] = {"usual port": lambda: port(images)}
     for name, precision in engines():
-        engine = choose_engine(net, name, precision, CPU)
+        measured = scales(net, precision, *images.shape[2:])
+        engine = choose_engine(net, name, precision, CPU, scales=measured)
 
         def describe(precision: str = precision, engine: Any = engine) -> torch.Tensor:
             return describe_prepared(net, net.prepare(images), precision, engine)
@@ -130,8 +140,11 @@ def _files(settings: Settings, net: SimpleNN, port: Port, height: int, width: in
             Image.fromarray(image.permute(1, 2, 0).byte().numpy()).save(paths[-1], quality=90)
         candidates: dict[str, Any] = {"usual port": lambda: port_extract(port, paths, 2)}
         for precision in LIMITS:
-            candidates[f"extract {precision}"] = lambda precision=precision: extract(
-                net, paths, batch_size=2, precision=precision, progress=False
+            if precision == "int8" and ("fused", "int8") not in list(engines()):
+                continue
+            how = {"precision": precision, "scales": scales(net, precision, height, width)}
+            candidates[f"extract {precision}"] = lambda how=how: extract(
+                net, paths, batch_size=2, progress=False, **how
             )
         medians, results = paired(candidates, 3 if settings.full else 1, _memory_as_used)
     rows = []

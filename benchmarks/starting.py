@@ -13,12 +13,13 @@ from benchmarks.measure import Settings, Table, in_a_process
 
 _CODE = """
 import torch
-from benchmarks.extraction import CPU, network, photos
+from benchmarks.extraction import CPU, network, photos, scales
 from benchmarks.measure import Settings
 from deepibl.describe import describe_prepared, inference
 from deepibl.engine import choose_engine
 
 net = network(Settings(smoke={smoke}))
+measured = scales(net, {precision!r}, *{sizes}[0])
 first, other = (net.prepare(photos({batch}, *size)) for size in {sizes})
 forget_peak()
 ready = memory("VmRSS")
@@ -31,7 +32,7 @@ def timed(work):
     return result
 
 with inference(net):
-    engine = timed(lambda: choose_engine(net, {engine!r}, {precision!r}, CPU))
+    engine = timed(lambda: choose_engine(net, {engine!r}, {precision!r}, CPU, scales=measured))
     for images in (first, first, other, other):
         timed(lambda: describe_prepared(net, images, {precision!r}, engine))
 print(json.dumps([took, memory("VmHWM") - ready]))

@@ -11,7 +11,8 @@ from deepibl.exact import exact_products
 from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn import SimpleNN
 
-PRECISIONS = ("fp32", "bf16", "tf32", "fp16")  # the last two: on CUDA, with `deepibl.engine.cuda`
+# tf32 and fp16: on CUDA, with `deepibl.engine.cuda`; int8: on a CPU, with `deepibl.engine.quantised`
+PRECISIONS = ("fp32", "bf16", "int8", "tf32", "fp16")
 
 
 def describe_batch(net: nn.Module, images: Tensor, precision: str = "fp32") -> Tensor:
@@ -19,7 +20,8 @@ def describe_batch(net: nn.Module, images: Tensor, precision: str = "fp32") -> T
 
     precision: fp32; bf16 computes the trunk (everything before the first NetVLAD or other pooling layer
     and the normalisation right before it) under bfloat16 autocast, and the sums, the whitening and the last
-    normalisations in float32. Raises what the network raises.
+    normalisations in float32. Raises what the network raises, and ArgumentError for int8, which needs an
+    engine.
     """
     return describe_prepared(net, net.prepare(images), precision)  # type: ignore[operator]
 
@@ -93,6 +95,8 @@ def inference(net: nn.Module, device: str | torch.device | None = None) -> Itera
 def _run(net: nn.Module, prepared: Tensor, precision: str) -> Tensor:
     if precision == "fp32":
         return net(prepared)
+    if precision == "int8":
+        raise ArgumentError("precision int8 needs an engine, made by choose_engine with the network's scales")
     low = torch.autocast(prepared.device.type, dtype=torch.bfloat16)
     if not isinstance(net, SimpleNN):
         with low:

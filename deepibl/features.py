@@ -27,15 +27,16 @@ from torch import nn
 
 from deepibl.decoding import check_decoder, choose_decoder
 from deepibl.describe import inference
-from deepibl.engine import check_engine, choose_engine
+from deepibl.engine import check_engine, check_scales, choose_engine
 from deepibl.errors import ExtractionError
 from deepibl.failure import Failure, list_failures
 from deepibl.feature_files import read_features, suffix_of
 from deepibl.feature_groups import GroupDescriber, group_length
 from deepibl.feature_shards import rows_in_memory, unfinished_file
 from deepibl.feature_trunk import TrunkDescriber
+from deepibl.int8_scales import Scales, identity_of
 from deepibl.loader import default_threads, load_in_order
-from deepibl.network_identity import digest, network_id
+from deepibl.network_identity import digest
 from deepibl.processes import team
 from deepibl.progress import ProgressCallback, ProgressMeter, reporting
 from deepibl.trunk_cache import TrunkCache
@@ -71,13 +72,15 @@ def extract(
     num_threads: int | None = None,
     on_error: str = "raise",
     progress: ProgressCallback | bool | None = None,
+    scales: Scales | None = None,
 ) -> Any:
     """Descriptors (N, D) float32 of image files, row i of image i.
 
     net: a SimpleNN, or any module with `prepare(images 0–255)` whose output, flattened, is the descriptor.
     images: file names, below `root`; any format that `deepibl.images` reads, any mix of sizes.
     batch_size: images of one size computed at a time. device: moved to it; None: where the network is.
-    precision: fp32, or bf16 for the trunk (the NetVLAD sums and the last normalisations stay float32).
+    precision: fp32, or bf16 or int8 for the trunk (NetVLAD's sums and the last normalisations stay float32).
+    scales: the network's, with int8: see `deepibl.int8_scales`.
     engine: what computes the trunk, see `deepibl.engine`; the logger deepibl.features says which.
     decode: auto or cpu: libjpeg's pixels; gpu: JPEGs by nvJPEG, other pixels (see `deepibl.decoding`).
     resize: pixels of the shorter side (Tokyo 24/7 queries: 640), or (height, width); None: as they are.
@@ -89,7 +92,9 @@ def extract(
     (ascending ids, int64) and a `Failure` for every other one.
     Raises ArgumentError for settings out of range and an empty list.
     """
-    run = _Run(net, images, root, batch_size, precision, engine, resize, num_threads, on_error, decode=decode)
+    run = _Run(
+        net, images, root, batch_size, precision, engine, resize, num_threads, on_error, None, decode, scales
+    )
     memory = rows_in_memory(run.identity, run.count, group_length(batch_size))
     failures = run.fill(memory, device, progress)
     kept = _others(run.count, failures)
@@ -116,6 +121,7 @@ def extract_to_file(
     progress: ProgressCallback | bool | None = None,
     suffix: str | None = None,
     trunk: TrunkCache | None = None,
+    scales: Scales | None = None,
 ) -> ExtractionReport:
     """Writes the descriptors of image files to a .bin, .npy or .h5 file (by its suffix, or `suffix`).
 
@@ -129,7 +135,9 @@ def extract_to_file(
     after the repair computes little; "skip" writes the rows of the images that worked (no file if none
     did). Raises also ArgumentError, and FeatureFileError if another process is writing the same file.
     """
-    run = _Run(net, names, root, batch_size, precision, engine, resize, num_threads, on_error, trunk, decode)
+    run = _Run(
+        net, names, root, batch_size, precision, engine, resize, num_threads, on_error, trunk, decode, scales
+    )
     suffix_of(out, suffix)
     with unfinished_file(out, run.identity(), run.count, group_length(batch_size)) as partial:
         failures = run.fill(partial, device, progress)
@@ -158,6 +166,7 @@ class _Run:
     on_error: str
     trunk: TrunkCache | None = None
     decode: str = "auto"
+    scales: Scales | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.names, str | os.PathLike):
@@ -168,6 +177,9 @@ class _Run:
             raise ArgumentError(f"batch_size is 1 or more, not {self.batch_size}")
         check_engine(self.engine)
         check_decoder(self.decode)
+        check_scales(self.precision, self.scales)
+        if self.trunk is not None and self.scales is not None:
+            raise ArgumentError("int8 computes the whole trunk: it does not go with a kept trunk")
         if self.on_error not in ("raise", "skip"):
             raise ArgumentError(f"on_error is 'raise' or 'skip', not {self.on_error!r}")
 
@@ -179,7 +191,7 @@ class _Run:
         """What decides the descriptors' values, as plain values for the journal."""
         listed = json.dumps([os.path.abspath(self.root), *(os.fspath(name) for name in self.names)])
         return {
-            "network": _network_identity(self.net),
+            "network": _network_identity(self.net, self.scales),
             "images": hashlib.sha256(listed.encode()).hexdigest(),
             "resize": self.resize if self.resize is None else np.ravel(self.resize).tolist(),
             "precision": self.precision,
@@ -218,7 +230,7 @@ class _Run:
     def _describer(self, where: torch.device, paths: list[str]) -> GroupDescriber:
         if self.trunk is not None:
             return TrunkDescriber(self.trunk, paths, self.batch_size, self.precision, self.engine)
-        engine = choose_engine(self.net, self.engine, self.precision, where)
+        engine = choose_engine(self.net, self.engine, self.precision, where, scales=self.scales)
         _log.info("%s", engine)
         decoder = choose_decoder(self.decode, where)
         return GroupDescriber(
@@ -239,8 +251,8 @@ def _others(count: int, failures: Sequence[Failure]) -> np.ndarray:
     return np.flatnonzero(kept)
 
 
-def _network_identity(net: nn.Module) -> str:
+def _network_identity(net: nn.Module, scales: Scales | None) -> str:
     if isinstance(net, ImageNetwork) or hasattr(net, "network_id"):
-        return network_id(net)
+        return identity_of(net, scales)
     state = net.state_dict()
     return digest([type(net).__qualname__, list(state)], list(state.values()))

@@ -216,7 +216,7 @@ def refuse_another_network(index: Any, network_id: str) -> None:
             f"this index was made by network {index.network_id[:12]}… "
             f"({index.network_path or 'path unknown'}), "
             f"the query comes from network {network_id[:12]}…; their descriptors cannot be compared. "
-            "Use the index's own network, or make an index with the new one"
+            "Use the index's own network (int8-…: with the same --scales), or make an index with the new one"
         )
 
 

@@ -17,8 +17,8 @@ from deepibl.features import Failure, extract, extract_to_file, read_features
 from deepibl.index import Match, PlaceIndex
 from deepibl.index_backends import BACKENDS, Index, open_index
 from deepibl.index_edit import names_below
+from deepibl.int8_scales import identity_of
 from deepibl.milvus_client import is_database
-from deepibl.networks import network_id
 from deepibl.notes import read_note
 from deepibl.processes import team
 from deepibl.rows import RowView
@@ -86,7 +86,7 @@ def add_to_index(
     if team().size > 1 and is_database(os.fspath(where)):
         raise ArgumentError(f"{where} is a database: add to it with one process, without torchrun")
     index = open_index(where)
-    index.require_network(network_id(net))
+    index.require_network(identity_of(net, settings.get("scales")))
     names = names_below(index.root, os.path.abspath(places.root), places.names)
     there = index.holds(names)
     new = places.subset([i for i, name in enumerate(names) if name not in there])
@@ -121,7 +121,7 @@ def localize(
     near, within: only images within metres of a position (UTM east, north), as of PlaceIndex.search.
     Photos are scaled as the index's images were. Errors: NetworkMismatchError for another network's index.
     """
-    index.require_network(network_id(net))
+    index.require_network(identity_of(net, settings.get("scales")))
     features, kept, failures = extract(net, list(photos), resize=index.resize, on_error="skip", **settings)
     matches = index.search(features, top, near=near, within=within) if len(kept) else []
     return {photos[i]: found for i, found in zip(kept, matches, strict=True)}, failures
@@ -136,7 +136,8 @@ def _describe(
     built or written starts with that.
     """
     precision = settings.get("precision", "fp32")
-    described = [network_id(net), os.path.abspath(places.root), places.names, resize, precision]
+    made_by = identity_of(net, settings.get("scales"))
+    described = [made_by, os.path.abspath(places.root), places.names, resize, precision]
     identity = hashlib.sha256(json.dumps(described).encode()).hexdigest()
     note = team().lead(lambda: _noted(partial, identity))
     if note is None:
@@ -154,7 +155,7 @@ def _describe(
         "descriptors": RowView([(descriptors, None)], np.float16) if half else descriptors,
         "names": [places.names[i] for i in kept],
         "positions": places.positions[kept],
-        "network_id": network_id(net),
+        "network_id": made_by,
         "root": os.path.abspath(places.root),
         "utm_zone": places.utm_zone,
         "resize": resize,

@@ -17,7 +17,7 @@ from deepibl.datasets import PlaceDataset
 from deepibl.evaluation import RecallResult, crop_features, recall_at_n
 from deepibl.features import extract, extract_to_file, read_features
 from deepibl.index_backends import open_index_file
-from deepibl.networks import network_id
+from deepibl.int8_scales import identity_of
 from deepibl.processes import team
 from deepibl.sources import query_places
 
@@ -80,7 +80,7 @@ def evaluate_network(
     """
     processes = team()
     processes.lead(dataset.check_images)
-    identity = network_id(net)
+    identity = identity_of(net, settings.get("scales"))
     with ExitStack() as stack:
         folder = Path(features) if features is not None else None
         if folder is None and processes.size == 1:
@@ -120,7 +120,7 @@ def evaluate_index(
     ArgumentError for an index in a database.
     """
     index = open_index_file(index_file, "an evaluation")
-    index.require_network(network_id(net))
+    index.require_network(identity_of(net, settings.get("scales")))
     known = np.flatnonzero(np.isfinite(index.positions).all(axis=1))
     database = Places(index.root, [index.names[i] for i in known], index.positions[known], index.utm_zone)
     dataset = dataset_from_places(

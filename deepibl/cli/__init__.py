@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from deepibl.cli import seeing, serving, training
+from deepibl.cli.calibration import calibrate
 from deepibl.cli.data import data, migrate, verify
 from deepibl.cli.index import index, index_check, index_edit, localize
 from deepibl.cli.options import (
@@ -23,11 +24,14 @@ from deepibl.cli.options import (
     Decode,
     Device,
     Engine,
+    Images,
     Json,
+    ListFile,
     NamesRoot,
     Net,
     Precision,
     Resize,
+    ScalesFile,
     Threshold,
     print_result,
     stop_telling,
@@ -36,7 +40,7 @@ from deepibl.cli.options import choose_device as _device
 from deepibl.cli.options import find_net as _find
 from deepibl.cli.options import how_to_compute as _how
 from deepibl.cli.options import image_size as _size
-from deepibl.cli.options import read_lines as _lines
+from deepibl.cli.options import names_given as _names
 from deepibl.cli.options import tell_failures as _tell_failures
 from deepibl.cli.together import processes_of
 from matlab_compat.errors import ArgumentError, MatlabCompatError
@@ -91,8 +95,8 @@ def convert(
 @app.command()
 def extract(
     net: Net,
-    images: Annotated[list[str] | None, typer.Argument(help="Image files.")] = None,
-    list_file: Annotated[Path | None, typer.Option("--list", help="A text file, one name a line.")] = None,
+    images: Images = None,
+    list_file: ListFile = None,
     root: NamesRoot = "",
     output: Annotated[Path, typer.Option("--output", "-o", help="FILE.bin, .npy or .h5")] = Path(
         "features.bin"
@@ -101,6 +105,7 @@ def extract(
     batch_size: BatchSize = 10,
     device: Device = "auto",
     precision: Precision = "fp32",
+    scales: ScalesFile = None,
     engine: Engine = "auto",
     decode: Decode = "auto",
 ) -> None:
@@ -109,13 +114,11 @@ def extract(
     from deepibl.networks import load_network
     from deepibl.processes import team
 
-    names = list(images or []) + (_lines(list_file) if list_file else [])
-    if not names:
-        raise ArgumentError("no images given: name them, or give --list FILE with one name a line")
+    names = _names(images, list_file)
     where = _device(device)
     loaded = load_network(_find(net), device=where)
     settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "decode": decode}
-    settings |= _how(precision, engine)
+    settings |= _how(precision, engine, scales)
     report = extract_to_file(loaded, root, names, output, resize=resize, on_error="skip", **settings)
     typer.echo(f"{len(report.kept)} descriptors of {report.dim} dimensions in {output}")
     if report.failures:
@@ -145,6 +148,7 @@ def evaluate(
     batch_size: BatchSize = 10,
     device: Device = "auto",
     precision: Precision = "fp32",
+    scales: ScalesFile = None,
     engine: Engine = "auto",
 ) -> None:
     """Print Recall@N, as the original does."""
@@ -156,7 +160,7 @@ def evaluate(
 
     where = _device(device)
     settings: dict[str, Any] = {"batch_size": batch_size, "device": where}
-    settings |= _how(precision, engine)
+    settings |= _how(precision, engine, scales)
     settings["crop_to_dim"] = crop_to_dim
     if index_file is not None:
         if queries is None or dataset or db is not None:
@@ -228,6 +232,7 @@ def demo(
     run_demo(folder, images=images, seed=seed, say=typer.echo)
 
 
+app.command()(calibrate)
 app.command()(index)
 app.command()(localize)
 app.command("index-check")(index_check)

@@ -19,6 +19,7 @@ from deepibl.cli.options import (
     Net,
     Precision,
     Resize,
+    ScalesFile,
     choose_device,
     find_net,
     how_to_compute,
@@ -53,6 +54,7 @@ def index(
     batch_size: BatchSize = 10,
     device: Device = "auto",
     precision: Precision = "fp32",
+    scales: ScalesFile = None,
     engine: Engine = "auto",
     decode: Decode = "auto",
 ) -> None:
@@ -71,7 +73,7 @@ def index(
     where = choose_device(device)
     loaded = load_network(path, device=where)
     settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "decode": decode}
-    settings |= how_to_compute(precision, engine)
+    settings |= how_to_compute(precision, engine, scales)
     there = 0
     if add:
         made, failures, there = add_to_index(loaded, places, output, **settings)
@@ -102,6 +104,7 @@ def localize(
     preview: Annotated[bool, typer.Option(help="Small pictures, where the terminal can.")] = True,
     device: Device = "auto",
     precision: Precision = "fp32",
+    scales: ScalesFile = None,
     engine: Engine = "auto",
 ) -> None:
     """Print the places of an index that look most like each photo."""
@@ -115,7 +118,7 @@ def localize(
     places = open_index(index_file)
     where = choose_device(device)
     loaded = load_network(find_net(net or places.network_path), device=where)
-    settings: dict[str, Any] = {"device": where, **how_to_compute(precision, engine)}
+    settings: dict[str, Any] = {"device": where, **how_to_compute(precision, engine, scales)}
     if near is not None:
         settings |= {"near": parse_position(near, places.utm_zone), "within": within}
     elif within is not None:

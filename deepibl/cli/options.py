@@ -15,8 +15,13 @@ SOME_IMAGES_FAILED = 3
 NOT_AS_IT_SHOULD_BE = 4
 
 Net = Annotated[str, typer.Argument(help="A network: .mat, .safetensors, or the name of one that ships.")]
+Images = Annotated[list[str] | None, typer.Argument(help="Image files.")]
+ListFile = Annotated[Path | None, typer.Option("--list", help="A text file, one name a line.")]
 Device = Annotated[str, typer.Option(help="'auto', 'cpu' or 'cuda'.")]
-Precision = Annotated[str, typer.Option(help="'fp32' or 'bf16' (trunk in bfloat16).")]
+Precision = Annotated[str, typer.Option(help="'fp32', or 'bf16' or 'int8' for the trunk.")]
+ScalesFile = Annotated[
+    Path | None, typer.Option("--scales", help="For int8: the network's scales, of deepibl calibrate.")
+]
 Engine = Annotated[
     str, typer.Option(help="'auto', 'torch', 'fused', 'openvino' or 'cuda'; see docs/performance.md.")
 ]
@@ -80,6 +85,14 @@ def read_lines(path: Path) -> list[str]:
         raise DatasetError(f"{path} is no text file: a list has one image name a line, in UTF-8") from None
 
 
+def names_given(images: list[str] | None, list_file: Path | None) -> list[str]:
+    """The images named and those of --list. Raises ArgumentError where there are none."""
+    names = list(images or []) + (read_lines(list_file) if list_file else [])
+    if not names:
+        raise ArgumentError("no images given: name them, or give --list FILE with one name a line")
+    return names
+
+
 def print_result(found: Mapping[str, Any], text: str, as_json: bool) -> None:
     """Prints what was found: for programs (--json), or as text."""
     typer.echo(json.dumps(found, indent=2) if as_json else text)
@@ -103,13 +116,26 @@ class _StandardError(logging.Handler):
         typer.echo(self.format(record), err=True)
 
 
-def how_to_compute(precision: str, engine: str) -> dict[str, str]:
-    """The settings of the arithmetic; what the engine turns out to be is told on standard error."""
+def how_to_compute(precision: str, engine: str, scales: Path | None) -> dict[str, Any]:
+    """The settings of the arithmetic; what the engine turns out to be is told on standard error.
+
+    Raises ArgumentError for int8 without a file of scales.
+    """
     log = logging.getLogger("deepibl.features")
     if not any(isinstance(handler, _StandardError) for handler in log.handlers):
         log.addHandler(_StandardError())
     log.setLevel(logging.INFO)
-    return {"precision": precision, "engine": engine}
+    return {"precision": precision, "engine": engine, "scales": scales_in(scales, precision)}
+
+
+def scales_in(path: Path | None, precision: str) -> Any:
+    """The scales in a file, None where none is given. Raises ArgumentError for int8 without."""
+    from deepibl.engine import check_scales
+    from deepibl.int8_scales import read_scales
+
+    found = None if path is None else read_scales(path)
+    check_scales(precision, found)
+    return found
 
 
 def stop_telling() -> None:

@@ -12,8 +12,10 @@ from deepibl.cli.options import (
     IndexNet,
     MaxPixels,
     Precision,
+    ScalesFile,
     choose_device,
     find_net,
+    scales_in,
 )
 from matlab_compat.errors import ArgumentError
 
@@ -35,6 +37,7 @@ def serve(
     verbose: Annotated[bool, typer.Option("--verbose", help="Log every request.")] = False,
     device: Device = "auto",
     precision: Precision = "fp32",
+    scales: ScalesFile = None,
     engine: Engine = "auto",
 ) -> None:
     """Start a page on this machine: drop a photo, see where it was taken. Ends with Ctrl+C."""
@@ -51,7 +54,8 @@ def serve(
     places = open_index_file(index_file, "the page")
     where = choose_device(device)
     loaded = load_network(find_net(net or places.network_path), device=where)
-    finder = PlaceFinder(loaded, places, device=where, precision=precision, engine=engine)
+    read = scales_in(scales, precision)
+    finder = PlaceFinder(loaded, places, device=where, precision=precision, engine=engine, scales=read)
     limits = Limits.of_user(max_upload, max_pixels, waiting)
     made = app.create_app(
         finder, root=str(root or ""), limits=limits, hosts=hosts, index_name=Path(index_file).name

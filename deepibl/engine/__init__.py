@@ -4,7 +4,7 @@
 engine    computes
 ========  ===========================================================================================
 torch     the network as it is; everywhere, on any device, with any layers
-fused     on a CPU: convolution + pooling + ReLU in one step, filters packed once, Winograd in float32
+fused     on a CPU: convolution + pooling + ReLU in one step, filters packed once, Winograd in float32; int8
 openvino  on a CPU, where OpenVINO is installed (the extra `openvino`): the trunk by OpenVINO
 cuda      on a CUDA device: channels last, fp16 and tf32 too, CUDA graphs; never run yet, so never chosen
 auto      fused where the machine and the network have what it needs, else torch
@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,9 @@ from deepibl.engine import onednn
 from deepibl.engine.allocator import keep_buffers
 from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn import SimpleNN
+
+if TYPE_CHECKING:
+    from deepibl.int8_scales import Scales
 
 ENGINES = ("auto", "torch", "fused", "openvino", "cuda")
 
@@ -61,21 +65,26 @@ def choose_engine(
     stop: int | None = None,
     *,
     channels: int | None = 3,
+    scales: Scales | None = None,
 ) -> Engine:
     """The engine that `name` asks for, made ready for this network as it is now.
 
     stop: the trunk's layers are 0 .. stop-1; None: those before the first pooling layer and its
-    normalisation (`deepibl.describe.head_start`). channels: of what goes in; None: not known.
-    Weights are read here: choose again after changing them.
-    Raises ArgumentError for an unknown name, or an engine that was asked for by name and cannot be had here.
+    normalisation (`deepibl.describe.head_start`). channels: of what goes in; None: not known. scales: the
+    network's, for int8. Weights are read here: choose again after changing them.
+    Raises ArgumentError for an unknown name, or an engine that was asked for by name and cannot be had here;
+    for int8, also NetworkMismatchError for scales of another network.
     """
     from deepibl.describe import head_start
 
     check_engine(name)
-    if name == "cuda":
+    check_scales(precision, scales)
+    if name == "cuda" and precision != "int8":
         return _cuda(net, precision, device, stop)
-    if precision not in ("fp32", "bf16"):
-        raise ArgumentError(f"precision is fp32 or bf16, not {precision!r}, unless with --engine cuda")
+    if precision not in ("fp32", "bf16", "int8"):
+        raise ArgumentError(f"precision is fp32, bf16 or int8, not {precision!r}, unless with --engine cuda")
+    if precision == "int8":
+        return _int8(net, name, device, stop, channels, scales)
     if name == "torch":
         return Engine("torch", "asked for")
     obstacle = _obstacle(net, precision, device)
@@ -100,9 +109,22 @@ def _obstacle(net: nn.Module, precision: str, device: torch.device) -> str:
         return "hooks watch the network's layers"
     if precision == "bf16" and not onednn.instructions("bf16"):
         return "this processor has no bfloat16 instructions"
+    if precision == "int8" and not onednn.instructions("int8"):
+        return "this processor has no int8 instructions (VNNI or AMX)"
     if not onednn.instructions():
         return "this processor has neither AVX-512 nor AVX2"
     return onednn.available()
+
+
+def check_scales(precision: str, scales: Scales | None) -> None:
+    """Raises ArgumentError for int8 without scales and for scales without int8."""
+    if precision == "int8" and scales is None:
+        raise ArgumentError(
+            "precision int8 needs the network's scales: make them once with deepibl calibrate NET PHOTOS… "
+            "-o scales.json, and give --scales scales.json"
+        )
+    if precision != "int8" and scales is not None:
+        raise ArgumentError(f"scales are for precision int8, not {precision}: leave --scales out")
 
 
 def _cuda(net: nn.Module, precision: str, device: torch.device, stop: int | None) -> Engine:
@@ -113,6 +135,30 @@ def _cuda(net: nn.Module, precision: str, device: torch.device, stop: int | None
         raise ArgumentError(f"--engine cuda computes a SimpleNN on a CUDA device, not on {device.type}")
     end = head_start(net) if stop is None else stop
     return Engine("cuda", f"CUDA graphs, {precision}", end, CudaTrunk(net, end, precision))
+
+
+def _int8(
+    net: nn.Module,
+    name: str,
+    device: torch.device,
+    stop: int | None,
+    channels: int | None,
+    scales: Scales | None,
+) -> Engine:
+    from deepibl.describe import head_start
+    from deepibl.engine.quantised import QuantisedTrunk, available
+
+    if name not in ("auto", "fused"):
+        raise ArgumentError(f"precision int8 is computed by the engine fused alone, not by {name}")
+    obstacle = _obstacle(net, "int8", device) or available()
+    if obstacle:
+        raise ArgumentError(f"precision int8 cannot be had here: {obstacle}; use fp32 or bf16")
+    assert isinstance(net, SimpleNN) and scales is not None
+    scales.identity(net)
+    keep_buffers()
+    end = head_start(net) if stop is None else stop
+    reason = f"oneDNN on {onednn.instructions('int8')}, int8 with the scales of {scales.images} images"
+    return Engine("fused", reason, end, QuantisedTrunk(net, end, scales.by_position, channels=channels))
 
 
 def _fused(net: SimpleNN, stop: int, precision: str, channels: int | None) -> Engine:

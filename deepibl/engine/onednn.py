@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 Pair = tuple[int, int]
+_WITHOUT_BF16 = ("AVX512_CORE", "AVX512_CORE_VNNI")
 
 
 @lru_cache(maxsize=1)
@@ -35,9 +36,9 @@ def available() -> str:
 
 
 def instructions(precision: str = "fp32") -> str:
-    """The best instructions for a precision that oneDNN may use here: AMX, AVX-512 bf16, AVX-512, AVX2.
+    """The best instructions for a precision that oneDNN may use here: AMX, AVX-512 with bf16 or VNNI, AVX2 …
 
-    '' if none; for bf16 that means it would only be emulated. oneDNN's own limit,
+    '' if none; for bf16 and int8 that means it would only be emulated. oneDNN's own limit,
     $ONEDNN_MAX_CPU_ISA or by its older name $DNNL_MAX_CPU_ISA, counts.
     """
     asked = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "ALL"
@@ -46,7 +47,10 @@ def instructions(precision: str = "fp32") -> str:
     wide = _has("_is_avx512_supported") and (limit in ("ALL", "DEFAULT") or limit.startswith("AVX512"))
     if precision == "bf16":
         half = wide and _has("_is_avx512_bf16_supported")
-        return "AMX" if amx else "AVX-512 bf16" if half and limit not in ("AVX512_CORE",) else ""
+        return "AMX" if amx else "AVX-512 bf16" if half and limit not in _WITHOUT_BF16 else ""
+    if precision == "int8":
+        bytes_too = wide and _has("_is_vnni_supported") and limit != "AVX512_CORE"
+        return "AMX" if amx else "AVX-512 VNNI" if bytes_too else ""
     return "AVX-512" if wide else "AVX2" if _has("_is_avx2_supported") else ""
 
 
@@ -74,10 +78,13 @@ class PackedFilters:
         """The filters packed for maps (N, C, H, W) of this size."""
         key = tuple(size)
         if key not in self._packed:
-            packed = torch.ops.mkldnn._reorder_convolution_weight(self._make(), *self.geometry, list(key))
+            packed = self._pack(self._make(), list(key))
             held = (other for other in self._packed.values() if _layout(other) == _layout(packed))
             self._packed[key] = next(held, packed)
         return self._packed[key]
+
+    def _pack(self, filters: Tensor, size: list[int]) -> Tensor:
+        return torch.ops.mkldnn._reorder_convolution_weight(filters, *self.geometry, size)
 
     def convolve(self, x: Tensor, bias: Tensor | None, relu: bool = False) -> Tensor:
         """Maps, bias and rectifier in one operation; best with channels last, which the result has too."""

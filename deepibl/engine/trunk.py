@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,6 +15,41 @@ from matlab_compat.simplenn_layer import Layer
 from matlab_compat.simplenn_layers import Conv, Dropout, Pool, ReLU
 
 Step = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Layers that one step computes: a convolution with the maximum pooling and the ReLU after it, in either
+    order, where oneDNN's operator can do it (`plain`); else one layer. position: of the first.
+    """
+
+    position: int
+    layer: Layer
+    plain: bool = False
+    relu: bool = False
+    pool: Pool | None = None
+
+
+def groups(net: SimpleNN, stop: int, channels: int | None) -> list[Group]:
+    """Layers 0 .. stop-1 in groups, without dropout. channels: of the maps that come in; None: not known."""
+    layers = [(i, layer) for i, layer in enumerate(list(net)[:stop]) if not isinstance(layer, Dropout)]
+    found = []
+    while layers:
+        position, first = layers.pop(0)
+        plain = _plain_convolution(first, channels)
+        channels = first.channels_out(channels)
+        pool: Pool | None = None
+        relu = False
+        while plain and layers and (after := layers[0][1]):
+            if pool is None and isinstance(after, Pool) and after.method == "max":
+                pool = after
+            elif not relu and _plain_relu(after):
+                relu = True
+            else:
+                break
+            layers.pop(0)
+        found.append(Group(position, first, plain, relu, pool))
+    return found
 
 
 class FusedTrunk:
@@ -38,11 +74,7 @@ class FusedTrunk:
         self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self._workers = Workers(torch.get_num_threads())
         self._winograd = winograd and precision == "fp32"
-        layers = [layer for layer in list(net)[:stop] if not isinstance(layer, Dropout)]
-        self._channels = channels
-        self.steps: list[Step] = []
-        while layers:
-            self.steps.append(self._take(layers))
+        self.steps: list[Step] = [self._step(group) for group in groups(net, stop, channels)]
 
     def __call__(self, x: Tensor) -> Tensor:
         """(N, C, H, W) float32 to the trunk's maps, float32, with channels last."""
@@ -51,17 +83,10 @@ class FusedTrunk:
             x = step(x)
         return x.float()
 
-    def _take(self, layers: list[Layer]) -> Step:
-        """The step for the first layers of the list, which are removed from it."""
-        first = layers.pop(0)
-        channels, self._channels = self._channels, first.channels_out(self._channels)
-        if not _plain_convolution(first, channels):
+    def _step(self, group: Group) -> Step:
+        first, relu, pool = group.layer, group.relu, group.pool
+        if not group.plain:
             return first
-        pool: Layer | None = None
-        relu = False
-        while layers and ((pool is None and _max_pool(layers[0])) or (not relu and _plain_relu(layers[0]))):
-            after = layers.pop(0)
-            relu, pool = relu or isinstance(after, ReLU), after if isinstance(after, Pool) else pool
         assert isinstance(first, Conv) and first.weight is not None
         weight = first.weight.detach().to(self._dtype)
         bias = None if first.bias is None else first.bias.detach().to(self._dtype).reshape(-1)
@@ -88,7 +113,7 @@ class _Chain:
 class _PooledWinograd:
     """A Winograd convolution that pools by itself where windows of 2 x 2 pixels fill the maps."""
 
-    def __init__(self, convolution: WinogradConvolution, pool: Layer | None) -> None:
+    def __init__(self, convolution: WinogradConvolution, pool: Pool | None) -> None:
         self._convolution, self._pool = convolution, pool
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -116,10 +141,5 @@ def _plain_relu(layer: Layer) -> bool:
     return isinstance(layer, ReLU) and layer.leak <= 0
 
 
-def _max_pool(layer: Layer) -> bool:
-    return isinstance(layer, Pool) and layer.method == "max"
-
-
-def _halves(layer: Layer) -> bool:
-    assert isinstance(layer, Pool)
+def _halves(layer: Pool) -> bool:
     return (layer.pool, layer.stride) == ((2, 2), (2, 2)) and tuple(layer.pad) in ((0,) * 4, (0, 1, 0, 1))

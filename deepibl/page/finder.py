@@ -13,7 +13,7 @@ from deepibl.describe import check_precision, describe_prepared, inference, to_b
 from deepibl.engine import choose_engine
 from deepibl.heatmap import fit, heat
 from deepibl.index import Match, PlaceIndex
-from deepibl.networks import network_id
+from deepibl.int8_scales import Scales, identity_of
 from deepibl.overlay import SMOOTHING, heat_overlay
 from matlab_compat.errors import ArgumentError, ImageReadError, MatlabCompatError
 
@@ -33,7 +33,7 @@ class Around:
 class PlaceFinder:
     """Answers for one index by its own network; used by one thread at a time.
 
-    net: on `device`, in eval mode afterwards. precision, engine: as in `deepibl.extract`.
+    net: on `device`, in eval mode afterwards. precision, engine, scales: as in `deepibl.extract`.
     unit: whether the index's descriptors are unit vectors, whose distances are 2 - 2 cosine.
     Raises NetworkMismatchError for another network's index, ArgumentError for settings out of range.
     """
@@ -46,12 +46,13 @@ class PlaceFinder:
         device: str | torch.device = "cpu",
         precision: str = "fp32",
         engine: str = "auto",
+        scales: Scales | None = None,
     ) -> None:
         check_precision(precision)
-        index.require_network(network_id(net))
+        index.require_network(identity_of(net, scales))
         self.net, self.index, self.precision = net.to(device).eval(), index, precision
         self._device = torch.device(device)
-        self._engine = choose_engine(net, engine, precision, self._device)
+        self._engine = choose_engine(net, engine, precision, self._device, scales=scales)
         lengths = np.linalg.norm(np.asarray(index.descriptors[:256], np.float32), axis=1)
         self.unit = bool(len(lengths) and (np.abs(lengths - 1) < _UNIT).all())
 

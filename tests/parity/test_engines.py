@@ -10,8 +10,9 @@ import torch.nn.functional as F
 
 import deepibl.network_layers  # noqa: F401  # registers NetVLAD's layers
 from deepibl.describe import describe_prepared, inference
-from deepibl.engine import ENGINES, choose_engine, onednn
+from deepibl.engine import ENGINES, choose_engine, onednn, quantised
 from deepibl.engine.cuda import PRECISIONS
+from deepibl.int8_scales import measure
 from matlab_compat import matfile
 from matlab_compat.layout import maps_to_torch
 from matlab_compat.simplenn import SimpleNN
@@ -20,6 +21,7 @@ from tests.tolerances import TOL, assert_close
 
 # engine -> its precisions, by device; docs/performance.md has them with their tolerances
 ON_A_CPU = {name: ("fp32", "bf16") for name in ENGINES if name not in ("auto", "cuda")}
+ON_A_CPU["fused"] += ("int8",)
 ON_A_GPU = {"torch": ("fp32", "bf16"), "cuda": tuple(PRECISIONS)}
 WAYS = [
     *((name, precision, "cpu") for name, several in ON_A_CPU.items() for precision in several),
@@ -29,7 +31,7 @@ WAYS = [
         for precision in several
     ),
 ]
-LIMITS = {"bf16": "golden bf16", "fp16": "golden bf16", "tf32": "golden tf32"}
+LIMITS = {"bf16": "golden bf16", "int8": "golden int8", "fp16": "golden bf16", "tf32": "golden tf32"}
 
 
 @pytest.mark.parametrize(("engine", "precision", "device"), WAYS)
@@ -39,12 +41,16 @@ def test_descriptors_equal_the_original(path: Path, engine: str, precision: str,
         pytest.skip("needs OpenVINO")
     if engine != "torch" and device == "cpu" and (onednn.available() or not onednn.instructions(precision)):
         pytest.skip(f"no fused {precision} on this processor")
+    if precision == "int8" and quantised.available():
+        pytest.skip(quantised.available())
     content = matfile.load(path)
     net = SimpleNN.from_matlab(content["net"])
     want = torch.from_numpy(content["feats"].T.copy())
     with inference(net, device) as where:
         x = maps_to_torch(content["x"]).to(where)
-        got = describe_prepared(net, x, precision, choose_engine(net, engine, precision, where)).cpu()
+        scales = measure(net, [x]) if precision == "int8" else None
+        chosen = choose_engine(net, engine, precision, where, scales=scales)
+        got = describe_prepared(net, x, precision, chosen).cpu()
     if precision == "fp32":
         assert_close(got, want, "net")
     else:

@@ -49,6 +49,7 @@ MAKERS = {maker.__name__: maker for makers in CRAFTED.values() for maker in make
         ("mat73_data_in_another_file_of_the_machine", "in other files, which are not read"),
         ("mat73_virtual_data_of_10_gb", "in other files, which are not read"),
         ("mat73_link_to_itself_in_another_file", "a link to another file, which is not followed"),
+        ("mat73_field_names_that_never_end", "its texts at [0-9]+ make no sense"),
         ("mat73_claims_10_gb_in_one_piece", "claims 10,240,000,000 bytes where the file keeps"),
     ],
 )
@@ -199,7 +200,7 @@ def test_names_that_are_numbers_are_refused(tmp_path: Path) -> None:
 def test_names_that_hdf5_would_read_forever_are_refused(tmp_path: Path) -> None:
     MAKERS["h5_names_that_never_end"](tmp_path / "a.h5")
     with h5py.File(tmp_path / "a.h5") as file:
-        assert "make no sense" in heap_problem(file["names"].id, tmp_path / "a.h5")
+        assert "make no sense" in heap_problem(file["names"].id)
     with pytest.raises(FeatureFileError, match=r"a\.h5 has no list of names.*|a\.h5: its texts"):
         stored_names(tmp_path / "a.h5")
 

@@ -137,7 +137,7 @@ def test_a_network_without_pooling_asks_for_one_size(photos):
         ([], {}, "the list of names is empty"),
         ("a.jpg", {}, r"give \['a.jpg'\]"),
         (["a.jpg"], {"batch_size": 0}, "batch_size is 1 or more"),
-        (["a.jpg"], {"precision": "fp16"}, "fp32 or bf16, not 'fp16'"),
+        (["a.jpg"], {"precision": "fp16"}, "fp32, bf16 or int8, not 'fp16'"),
         (["a.jpg"], {"on_error": "ignore"}, "'raise' or 'skip'"),
     ],
 )

@@ -1,0 +1,178 @@
+"""A network's trunk on bytes: oneDNN's int8 convolutions (VNNI, AMX), whose sums are exact whole numbers.
+
+A map's values are kept as bytes, value = scale * (byte - zero); what range the 256 steps cover was measured
+beforehand (`deepibl.int8_scales`). Filters are whole numbers from -127 to 127, with a scale for each output
+channel. A convolution's sum is rounded once, to the bytes of the next one; after it, ReLU and maximum pooling
+lose nothing. What is no such convolution is computed in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from deepibl.engine.onednn import PackedFilters, Pair
+from deepibl.engine.trunk import FusedTrunk, Group, Step, groups
+from matlab_compat.simplenn import SimpleNN
+from matlab_compat.simplenn_layers import Conv, Pool
+
+Range = tuple[float, float]
+_LEAST = 1e-20  # of a scale: maps and filters of zeros have one too
+
+
+class Bytes(NamedTuple):
+    """How bytes stand for numbers: value = scale * (byte - zero), 0 <= zero <= 255."""
+
+    scale: float
+    zero: int
+
+    @classmethod
+    def covering(cls, low: float, high: float) -> Bytes:
+        """The 256 values from low to high, and 0 among them; low is taken as 0 where it is above."""
+        low, high = min(low, 0.0), max(high, 0.0)
+        scale = max((high - low) / 255, _LEAST)
+        return cls(scale, round(-low / scale))
+
+    def of(self, x: Tensor) -> Tensor:
+        """Float maps as the nearest bytes (ties to even), channels last."""
+        near = (x / self.scale).round_().add_(self.zero).clamp_(0, 255)
+        return near.to(torch.uint8).contiguous(memory_format=torch.channels_last)
+
+
+@lru_cache(maxsize=1)
+def available() -> str:
+    """'' if torch's int8 operators are there and right on this machine; else why not."""
+    x = torch.arange(32, dtype=torch.uint8).view(1, 2, 4, 4).contiguous(memory_format=torch.channels_last)
+    weight = torch.arange(-18.0, 18.0).view(2, 2, 3, 3) * (127 / 18)
+    try:
+        with torch.inference_mode():
+            convolve = QuantisedConvolution(weight, None, Bytes(1.0, 3), pad=(1, 1))
+            got = convolve(x)
+            pooled = largest(x, (2, 2), (2, 2), (0, 1, 0, 1))
+            want = F.conv2d(x.double() - 3, convolve.filters.double(), padding=1)
+            want *= convolve.scales.double().view(1, -1, 1, 1)
+    except (RuntimeError, AttributeError, NotImplementedError) as problem:
+        return f"this torch has other int8 operators: {str(problem).splitlines()[0]}"
+    right = torch.allclose(got.double(), want) and pooled.flatten()[:4].tolist() == [5, 7, 13, 15]
+    return "" if right else "this torch's int8 operators give other results"
+
+
+class _PackedBytes(PackedFilters):
+    """int8 filters packed for the sizes of maps that came by."""
+
+    def __init__(self, convolution: QuantisedConvolution, pad: Pair, stride: Pair, dilate: Pair) -> None:
+        super().__init__(lambda: convolution.filters, pad, stride, dilate)
+        self._scales, self._taken = convolution.scales, convolution.taken
+
+    def _pack(self, filters: Tensor, size: list[int]) -> Tensor:
+        pad, stride, dilate, group_count = self.geometry
+        return torch.ops.onednn.qconv_prepack(
+            filters, self._scales, *self._taken, stride, pad, dilate, group_count, size
+        )
+
+
+class QuantisedConvolution:
+    """A convolution of bytes by `weight` (K, C, FH, FW) float32 rounded to int8, with bias (K,) or None.
+
+    taken: what the bytes that come in stand for; given: what those that come out do; None: float32.
+    filters: (K, C, FH, FW) int8; scales: (K,), of each filter.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        taken: Bytes,
+        given: Bytes | None = None,
+        *,
+        pad: Pair = (0, 0),
+        stride: Pair = (1, 1),
+        dilate: Pair = (1, 1),
+        relu: bool = False,
+    ) -> None:
+        self.taken, self.given = taken, given
+        self.scales = weight.abs().amax((1, 2, 3)).div(127).clamp_min(_LEAST)
+        self.filters = (weight / self.scales.view(-1, 1, 1, 1)).round().to(torch.int8)
+        self._zeros = torch.zeros(len(weight), dtype=torch.int32)
+        self._bias, self._after = bias, "relu" if relu else "none"
+        self._packed = _PackedBytes(self, pad, stride, dilate)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) uint8, channels last, to (N, K, H', W'), uint8 or float32."""
+        scale, zero = self.given or (1.0, 0)
+        pad, stride, dilate, group_count = self._packed.geometry
+        return torch.ops.onednn.qconv2d_pointwise(
+            x, *self.taken, self._packed.for_size(x.shape), self.scales, self._zeros, self._bias,
+            stride, pad, dilate, group_count,
+            scale, zero, torch.uint8 if self.given else torch.float32, self._after, [], "",
+        )  # fmt: skip
+
+
+def largest(x: Tensor, window: Pair, stride: Pair, pad: Sequence[int]) -> Tensor:
+    """Maximum pooling of bytes (N, C, H, W) that are all at least what 0 stands for, as after a ReLU.
+
+    pad: top, bottom, left, right.
+    """
+    if any(pad):
+        top, bottom, left, right = pad
+        x = F.pad(x, (left, right, top, bottom))
+    x = x.contiguous(memory_format=torch.channels_last)
+    return torch.ops.quantized.max_pool2d(x, list(window), list(stride), [0, 0], [1, 1], False)
+
+
+class QuantisedTrunk(FusedTrunk):
+    """Layers 0 .. stop-1 of a network for inference: (N, C, H, W) float32 to float32 maps.
+
+    ranges: of what goes into convolutions, lowest and highest value, by the convolution's position in the
+    network: those are computed in int8. Everything else is as in `FusedTrunk`, in float32.
+    """
+
+    def __init__(
+        self, net: SimpleNN, stop: int, ranges: Mapping[int, Range], *, channels: int | None = 3
+    ) -> None:
+        super().__init__(net, 0, "fp32")
+        found = groups(net, stop, channels)
+        taken = [
+            Bytes.covering(*ranges[group.position]) if group.position in ranges else None for group in found
+        ]
+        arriving: Bytes | None = None
+        for group, mine, following in zip(found, taken, [*taken[1:], None], strict=True):
+            if mine is None:
+                self.steps.append(self._step(group))
+                continue
+            if arriving is None:
+                self.steps.append(mine.of)
+            arriving = following if group.relu else None
+            self.steps += _quantised(group, mine, arriving)
+
+
+def _quantised(group: Group, taken: Bytes, given: Bytes | None) -> list[Step]:
+    """The steps of a group whose bytes have arrived."""
+    layer, pool = group.layer, group.pool
+    assert isinstance(layer, Conv) and layer.weight is not None
+    convolution = QuantisedConvolution(
+        layer.weight.detach().float(),
+        None if layer.bias is None else layer.bias.detach().float().reshape(-1),
+        taken,
+        given,
+        pad=(layer.pad.top, layer.pad.left),
+        stride=layer.stride,
+        dilate=layer.dilate,
+        relu=group.relu,
+    )
+    if pool is None:
+        return [convolution]
+    return [convolution, pool if given is None else _Largest(pool)]
+
+
+class _Largest:
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return largest(x, self._pool.pool, self._pool.stride, self._pool.pad)
