@@ -40,23 +40,27 @@ class Stored:
 
 def heap_problem(dataset: h5d.DatasetID) -> str:
     """Why a data set of texts (or lists) is not read: its collections lead nowhere; or ''."""
-    at, kind, stored = dataset.get_offset(), dataset.get_type(), Stored(dataset)
-    texts = kind.get_class() == h5t.VLEN or (kind.get_class() == h5t.STRING and kind.is_variable_str())
-    if not texts or at is None or stored.user_block or not stored.readable:
+    at, stored = dataset.get_offset(), Stored(dataset)  # h5py counts the user block, too
+    if at is None or not _of_any_length(dataset.get_type()) or not stored.readable:
         return ""
-    return _problem(stored, stored.read(at, dataset.get_storage_size()))
+    return _problem(stored, stored.read(at - stored.user_block, dataset.get_storage_size()))
 
 
 def attribute_problem(oid: Any, name: bytes) -> str:
     """As `heap_problem`, of an attribute of a group or data set."""
-    stored = Stored(oid)
-    if not stored.readable:
+    stored, attribute = Stored(oid), h5a.open(oid, name)
+    if not _of_any_length(attribute.get_type()) or not stored.readable:
         return ""
-    count = math.prod(h5a.open(oid, name).shape)
+    count = math.prod(attribute.shape)
     for message in _messages(stored, h5o.get_info(oid).addr):
         if (content := _content(message, name)) is not None:
             return _problem(stored, content[: count * ELEMENT.size])
     return ""
+
+
+def _of_any_length(kind: Any) -> bool:
+    of_texts = kind.get_class() == h5t.STRING and kind.is_variable_str()
+    return of_texts or kind.get_class() == h5t.VLEN
 
 
 def _problem(stored: Stored, elements: bytes) -> str:

@@ -205,6 +205,29 @@ def test_names_that_hdf5_would_read_forever_are_refused(tmp_path: Path) -> None:
         stored_names(tmp_path / "a.h5")
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_field_names_in_a_data_set_are_read_unless_damaged(damaged: bool, tmp_path: Path) -> None:
+    path = tmp_path / "a.mat"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        group = file.create_group("x")
+        group.attrs["MATLAB_class"] = np.bytes_("struct")
+        group["abc"] = np.ones((1, 1))
+        group["abc"].attrs["MATLAB_class"] = np.bytes_("double")
+        names = file.create_dataset("#refs#/n", (1,), h5py.vlen_dtype(np.dtype("S1")))
+        names[0] = np.array([b"a", b"b", b"c"], "S1")
+        group.attrs["MATLAB_fields"] = names.ref
+    content = bytearray(path.read_bytes())
+    content[:128] = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"
+    if damaged:
+        content[content.index(b"GCOL") + 16 : content.index(b"GCOL") + 32] = bytes(16)
+    path.write_bytes(content)
+    if damaged:
+        with pytest.raises(MatFileError, match="make no sense"):
+            matfile.load(path)
+    else:
+        assert matfile.load(path)["x"]["abc"] == 1
+
+
 @pytest.mark.parametrize("count", [1, 3, 20_000])
 def test_names_of_any_number_and_length_are_read(count: int, tmp_path: Path) -> None:
     names = ["x" * (i % 70) for i in range(count)]
