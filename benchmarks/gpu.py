@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             run_here(stage, asked(options), results)
         else:
             left = 60 * options.minutes - (time.monotonic() - started)
-            run_apart(stage, command(options), max(1.0, left), results)
+            run_apart(stage, command(options), left, results)
         print(f"({stage.name}: {results.stages[stage.name]['seconds']:.0f} s)", flush=True)
     if results.failed:
         raise SystemExit(f"failed: {', '.join(results.failed)}")

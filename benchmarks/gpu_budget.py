@@ -108,7 +108,9 @@ def epoch(speeds: Speeds, half: bool, on_card: float) -> Table:
         ["all", f"{max(steps, mining) + features + rows_written + ranking:.0f}"],
     ]
     kind = "fp16, conv5 in bf16" if half else "fp32, no TF32"
-    note = f"{size * KEPT:.0f} GB of maps, {on_card:.0%} of them in the card's memory."
+    note = (
+        f"{size * KEPT:.0f} GB of maps, {on_card:.0%} of them in the card's memory. Left out: recall, saving."
+    )
     return Table(f"An epoch of Pitts30k's size, predicted: {kind}", ["what", "s"], rows, note)
 
 

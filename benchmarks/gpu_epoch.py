@@ -115,6 +115,8 @@ def epoch(asked: Asked) -> Iterator[Table]:
         with trials.trial(way.name), tempfile.TemporaryDirectory() as folder:
             part = min(asked.share, way.share)
             sets = city(asked.city or Path(folder), part, asked.settings)
+            if asked.device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats(asked.device)
             start = time.perf_counter()
             watch = train(net, sets, way, part, asked.device, f"{folder}/")
             whole = time.perf_counter() - start

@@ -15,6 +15,7 @@ from benchmarks.gpu_run import Asked, Trials
 from benchmarks.measure import Table, require
 from deepibl.describe import describe_prepared, inference
 from deepibl.engine import Engine, choose_engine
+from deepibl.engine.cuda import CudaTrunk
 from deepibl.losses import SARELoss
 from deepibl.objectives import Objective
 from deepibl.training.options import TrainingOptions
@@ -50,9 +51,11 @@ def extraction(asked: Asked) -> Iterator[Table]:
     with inference(net, device):
         prepared = net.prepare(images.to(device))
         want = describe_prepared(net, prepared)
-        for name, precision in ways(device):
+        for name, precision, graphs in [*((*way, True) for way in ways(device)), *_without_graphs(device)]:
             with trials.trial(f"{name} {precision}"):
                 engine = choose_engine(net, name, precision, device)
+                if isinstance(engine.trunk, CudaTrunk):
+                    engine.trunk.graphs = graphs
 
                 def describe(precision: str = precision, engine: Engine = engine) -> torch.Tensor:
                     return describe_prepared(net, prepared, precision, engine)
@@ -60,8 +63,10 @@ def extraction(asked: Asked) -> Iterator[Table]:
                 speed = len(images) / seconds(describe, device, 10)
                 error = distance(describe(), want)
                 require(error < (1e-5 if precision in ("fp32", "tf32") else 2e-3), f"{engine}: {error}")
+                refused = getattr(engine.trunk, "graphs", True) != graphs
                 figures = [f"{speed:.1f}", f"{speed * flop:.1f}", f"{speed * flop / peak:.0%}"]
-                rows.append([name, precision, *figures, f"{error:.1e}"])
+                label = f"{name}{'' if graphs else ', no graphs'}{', graphs refused' if refused else ''}"
+                rows.append([label, precision, *figures, f"{error:.1e}"])
     columns = ["engine", "precision", "images/s", "TFLOP/s", "of the bf16 peak", "cosine distance"]
     size = f"batch of {len(images)}, {images.shape[3]}x{images.shape[2]}"
     yield Table(f"Extraction, {size}", columns, rows, f"bf16 convolution peak: {peak:.1f} TFLOP/s")
@@ -74,6 +79,10 @@ def ways(device: torch.device) -> list[tuple[str, str]]:
         return [("torch", "fp32"), ("torch", "bf16")]
     precisions = ("fp32", "tf32", "bf16", "fp16")
     return [("torch", "fp32"), ("torch", "bf16"), *(("cuda", precision) for precision in precisions)]
+
+
+def _without_graphs(device: torch.device) -> list[tuple[str, str, bool]]:
+    return [("cuda", "bf16", False)] if device.type == "cuda" else []
 
 
 def kernels(asked: Asked) -> Iterator[Table]:

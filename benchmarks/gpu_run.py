@@ -128,6 +128,9 @@ def run_apart(stage: Stage, command: Sequence[str], limit: float, results: Resul
     command: arguments of benchmarks.gpu. limit: seconds, after which it is ended; what it had found stays.
     """
     results.begin(stage.name)
+    if limit <= 0:
+        results.set(stage.name, error="not begun: no time was left")
+        return
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "found"

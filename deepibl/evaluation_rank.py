@@ -4,6 +4,7 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -60,14 +61,7 @@ def rank_loss(
             negatives = dataset.sampleNegsQ(query, n_negatives, draws) if len(positives) else positives
             drawn.append((query, positives, negatives))
 
-    def measure(each: tuple[int, np.ndarray, np.ndarray]) -> float | None:
-        query, positives, negatives = each
-        if not len(positives):
-            return None
-        nearest_positive = squared_distances(queries[query], database, positives).min()
-        excess = nearest_positive + margin - squared_distances(queries[query], database, negatives)
-        return float(np.maximum(excess, 0).mean()) if len(negatives) else 0.0
-
+    measure = partial(_loss, queries, database, margin)
     losses: list[float] = []
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for number, loss in enumerate(pool.map(measure, drawn), start=1):
@@ -79,6 +73,18 @@ def rank_loss(
     seconds = time.perf_counter() - started
     used = np.array([query for query, positives, _ in drawn if len(positives)])
     return RankLossResult(margin, np.array(losses), used, len(tested), seconds)
+
+
+def _loss(
+    queries: np.ndarray, database: np.ndarray, margin: float, drawn: tuple[int, np.ndarray, np.ndarray]
+) -> float | None:
+    """Of a query, its positives and negatives (ids); None without positives."""
+    query, positives, negatives = drawn
+    if not len(positives):
+        return None
+    nearest_positive = squared_distances(queries[query], database, positives).min()
+    excess = nearest_positive + margin - squared_distances(queries[query], database, negatives)
+    return float(np.maximum(excess, 0).mean()) if len(negatives) else 0.0
 
 
 def squared_distances(query: np.ndarray, database: np.ndarray, ids: np.ndarray) -> np.ndarray:

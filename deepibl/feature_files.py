@@ -151,7 +151,7 @@ def read_dataset(dataset: Any, path: Path) -> np.ndarray:
     if not isinstance(dataset, h5py.Dataset) or not dataset.shape:
         raise FeatureFileError(f"{path}: {dataset.name} is no data set with rows")
     claim = claim_problem(dataset.id, dataset.dtype.itemsize, path.stat().st_size)
-    if problem := claim or heap_problem(dataset.id, path):
+    if problem := claim or heap_problem(dataset.id):
         raise FeatureFileError(f"{path}: {problem}")
     return dataset[()]
 

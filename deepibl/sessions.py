@@ -124,9 +124,21 @@ def _results(files: SessionFiles, variables: Mapping[str, Any], n: int) -> Resul
     history = History.from_matlab(variables["obj"])
     if not history.val.recall:
         raise SessionError(f"session {files.session} has no tested epoch yet: its first one is not done")
+    _require_fit(files, options, history)
     best = best_epoch(np.stack(history.val.recall, axis=1), options.recallNs, n) + 1
     queries = int(scalar(variables["auxData"]["numTrain"]))
     return Results(files.session, options, history, queries, best)
+
+
+def _require_fit(files: SessionFiles, options: TrainingOptions, history: History) -> None:
+    """Raises SessionError unless every test has a recall for each N of the options."""
+    tests = (history.val, *(history.pretrain or {}).values())
+    shapes = {np.shape(row) for curves in tests for row in curves.recall}
+    if not np.isfinite(options.recallNs).all() or shapes != {(len(options.recallNs),)}:
+        raise SessionError(
+            f"{files.latest}: its recalls, of shapes {sorted(shapes)}, are not of the N in its options, "
+            f"{list(options.recallNs)}: the file is corrupted"
+        )
 
 
 def read_session_network(files: SessionFiles, epoch: int) -> SimpleNN:

@@ -45,7 +45,7 @@ def choose_place(
     memory = int(free_memory() * MEMORY_SHARE / sharers)
     places = [Choice("ram", "of free memory", memory)]
     if device.type == "cuda":
-        gpu = int(torch.cuda.mem_get_info(device)[0] * GPU_SHARE)
+        gpu = int(free_on_gpu(device) * GPU_SHARE)
         both = "of the GPU's and of the machine's free memory"
         places = [
             Choice("ram", "of the GPU's free memory", gpu, device),
@@ -63,6 +63,12 @@ def choose_place(
     if kept < LEAST_SHARE * needed:
         return Choice("off", reason)
     return replace(chosen, reason=reason, limit=min(limit, chosen.limit))
+
+
+def free_on_gpu(device: torch.device) -> int:
+    """Bytes of a GPU that this process can have, with what torch holds for itself and does not use."""
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0]) + unused
 
 
 def free_disk(folder: str | os.PathLike[str]) -> int:

@@ -205,7 +205,10 @@ class DagNN(ImageNetwork):
 
     def precious(self, variable: str) -> bool:
         """MATLAB's flag `precious`: keep this variable when memory is conserved."""
-        return bool(np.any(self._vars.get(variable, {}).get("precious", False)))
+        try:
+            return bool(np.any(self._vars.get(variable, {}).get("precious", False)))
+        except (TypeError, ValueError):
+            raise NetworkFormatError(f"variable {variable!r}: its field precious is no flag") from None
 
     def variables(
         self, inputs: Mapping[str, Tensor] | Tensor, *, conserve_memory: bool = False

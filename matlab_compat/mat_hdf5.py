@@ -10,6 +10,7 @@ import numpy as np
 from h5py import h5a, h5d, h5g, h5l, h5o, h5r, h5s, h5t
 
 from matlab_compat.errors import MatFileError
+from matlab_compat.hdf5_heaps import attribute_problem, heap_problem
 from matlab_compat.mat_hdf5_chunks import read_chunks
 
 CHECKED_BYTES = 1 << 20
@@ -90,9 +91,14 @@ class Node:
         """An attribute that is a list of texts kept as letters; None where it is missing."""
         if not self.has(attribute):
             return None
+        if problem := attribute_problem(self.id, attribute.encode()):
+            raise MatFileError(problem)
         listed = self._high_level().attrs[attribute]
         if isinstance(listed, h5py.Reference):  # where it is too long for an attribute
-            listed = self.at(listed).stored()
+            node = self.at(listed)
+            if problem := heap_problem(node.id):
+                raise MatFileError(problem)
+            listed = node.stored()
         return [b"".join(letters.tolist()).decode("utf-8") for letters in listed]
 
     def _high_level(self) -> Any:

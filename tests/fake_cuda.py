@@ -65,7 +65,7 @@ def fake_device(monkeypatch: pytest.MonkeyPatch, *, gradients: bool = False) -> 
         patch.setattr(Tensor, "__getitem__", _getitem)
         patch.setattr(Tensor, "contiguous", _contiguous)
         patch.setattr(Tensor, "__invert__", lambda self: torch.bitwise_not(self))
-        patch.setattr(Tensor, "copy_", lambda self, *args: torch.ops.aten.copy_(self, *args))
+        patch.setattr(Tensor, "copy_", lambda self, *args, **how: torch.ops.aten.copy_(self, *args, **how))
         patch.setattr(Tensor, "tolist", _tolist)
         patch.setattr(Tensor, "numpy", _numpy)
         patch.setattr(Tensor, "pin_memory", lambda self: self)

@@ -65,7 +65,8 @@ class CudaTrunk:
     so that no filter is cast or rearranged again. But for fp32, cuDNN tries its algorithms for every size and
     keeps the fastest, so two runs may differ in the last bits, and ReLUs are computed by the convolutions.
     Sizes that come often are recorded as CUDA graphs, which saves the launches; others run as they are. The
-    graphs share their memory: each result is copied out before another graph can run.
+    graphs share their memory: each result is copied out before another graph can run. `graphs`: whether sizes
+    are recorded.
     On another device it computes the same without graphs, for tests.
     """
 
@@ -74,7 +75,7 @@ class CudaTrunk:
         self._exact = precision == "fp32"
         layers = [self._own(layer) for layer in list(net)[:stop] if not isinstance(layer, Dropout)]
         self._layers = layers if self._exact else fused(layers)
-        self._graphs = graphs
+        self.graphs = graphs
         self._seen: Counter[tuple[int, ...]] = Counter()
         self._recorded: dict[tuple[int, ...], _Recorded] = {}
         self._pool: Any = None
@@ -89,11 +90,21 @@ class CudaTrunk:
             recorded.graph.replay()
             return recorded.found.to(torch.float32, copy=True)
         self._seen[size] += 1
-        often = self._graphs and x.is_cuda and self._seen[size] > SEEN_BEFORE
-        if often and len(self._recorded) < MOST_GRAPHS:
-            self._record(size, x)
+        often = self.graphs and x.is_cuda and self._seen[size] > SEEN_BEFORE
+        if often and len(self._recorded) < MOST_GRAPHS and self._recordable(size, x):
             return self(x)
         return self._compute(x).float()
+
+    def _recordable(self, size: tuple[int, ...], x: Tensor) -> bool:
+        """Records the graph of a size; where that is refused no other is tried, and the log says so."""
+        try:
+            self._record(size, x)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as refusal:
+            _log.warning("engine cuda goes on without CUDA graphs, %s was refused: %s", size, refusal)
+            self.graphs = False
+        return self.graphs
 
     def _record(self, size: tuple[int, ...], x: Tensor) -> None:
         given = x.clone(memory_format=torch.channels_last)  # outside the graphs' memory

@@ -110,6 +110,7 @@ def _with_positions(scope: Scope, name: str, left: list[Node | None], given: lis
 def _part(scope: Scope, steps: list[Access], right: Node) -> list[str]:
     """x(i) = v, x{i} = v, x(end+1) = v, a.b = v and longer chains."""
     name, last = steps[0].text, steps[-1]
+    require(len(steps) > 1, f"{name} is no variable, or part of one")
     lines = _created(scope, name, steps[1].kind)
     owner = Typed(load(name), scope.kinds[name])
     for step in steps[1:-1]:

@@ -107,7 +107,7 @@ class ScriptTranslator:
         """A marked line that raises when it is reached; its variables are of unknown kind from here on."""
         line = node.start_point[0] + 1
         reason = " ".join(reason.split())  # a reason can quote a statement of several lines
-        source = [part.rstrip() for part in text_of(node).splitlines()]
+        source = [part.rstrip() for part in text_of(node).splitlines()] or [""]
         self.marks.append(Mark(line, source[0], reason))
         for name in assigned_names(node):
             scope.set_kind(name, "any")

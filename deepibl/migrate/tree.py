@@ -51,7 +51,9 @@ def chain(node: Node) -> list[Access]:
     if node.type == "identifier":
         return [Access("name", text_of(node))]
     if node.type == "function_call":
-        bracket = next(child.type for child in node.children if child.type in ("(", "{"))
+        bracket = next((child.type for child in node.children if child.type in ("(", "{")), "")
+        if not bracket:  # a@b, the method of a class above, which is no name that is known
+            return [Access("name", text_of(node))]
         return [*chain(node.child_by_field_name("name")), Access(bracket, nodes=tuple(arguments(node)))]
     if node.type == "field_expression":
         steps = chain(node.child_by_field_name("object"))

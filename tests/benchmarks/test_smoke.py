@@ -67,7 +67,12 @@ def test_a_way_that_fails_leaves_the_other_ways() -> None:
 
 @pytest.mark.parametrize(
     ("limit", "words", "error"),
-    [(60.0, ["--smoke"], ""), (60.0, ["--batch", "x"], "ended with 2"), (0.01, ["--smoke"], "not done")],
+    [
+        (60.0, ["--smoke"], ""),
+        (60.0, ["--batch", "x"], "ended with 2"),
+        (0.01, ["--smoke"], "not done"),
+        (0.0, [], "not begun"),
+    ],
 )
 def test_stages_of_processes_of_their_own_are_told_of(limit: float, words: list[str], error: str) -> None:
     results = gpu_run.Results()

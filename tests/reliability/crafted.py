@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from deepibl.tensor_file import write_tensors
+from tests.reliability.crafted_hdf5 import CRAFTED_H5
 from tests.reliability.crafted_mat import CRAFTED_MAT, Maker
 
 MARKER = "ran.txt"  # what a pickle that is run would write
@@ -248,6 +249,7 @@ CRAFTED: dict[str, list[Maker]] = CRAFTED_MAT | {
         image_png_with_text_of_100_mb,
         image_gif_of_60000_frames,
     ],
+    "h5": CRAFTED_H5,
     "npy": [
         npy_claims_10_gb,
         npy_that_is_a_zip_of_arrays,

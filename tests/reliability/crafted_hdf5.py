@@ -20,10 +20,26 @@ def _cell(file: h5py.File, name: str, targets: list[h5py.Dataset | h5py.Group]) 
 
 
 def h5_names_that_never_end(path: Path) -> None:
-    """The first name says that it is free space of no length: whoever goes on by its length stays there."""
     with h5py.File(path, "w") as file:
         file["features"] = np.ones((3, 2), np.float32)
         file.create_dataset("names", data=["a.jpg", "b.jpg", "c.jpg"], dtype=h5py.string_dtype())
+    _texts_of_no_length(path)
+
+
+def mat73_field_names_that_never_end(path: Path) -> None:
+    with h5py.File(path, "w", userblock_size=512) as file:
+        group = file.create_group("x")
+        _class(group, "struct")
+        group["a"] = np.ones((1, 1))
+        _class(group["a"], "double")
+        names = np.empty(1, object)
+        names[0] = np.array([b"a"], "S1")
+        group.attrs.create("MATLAB_fields", names, dtype=h5py.vlen_dtype(np.dtype("S1")))
+    _texts_of_no_length(path)
+
+
+def _texts_of_no_length(path: Path) -> None:
+    """The first text says that it is free space of no length: whoever goes on by its length stays there."""
     content = bytearray(path.read_bytes())
     first = content.index(b"GCOL") + 16
     content[first : first + 2], content[first + 8 : first + 16] = bytes(2), bytes(8)
@@ -164,7 +180,7 @@ def mat73_fields_that_are_numbers(path: Path) -> None:
 
 
 CRAFTED_HDF5: list[Callable[[Path], object]] = [
-    h5_names_that_never_end,
+    mat73_field_names_that_never_end,
     mat73_cell_that_contains_itself,
     mat73_cell_that_contains_itself_twice,
     mat73_a_billion_laughs,
@@ -184,3 +200,5 @@ CRAFTED_HDF5: list[Callable[[Path], object]] = [
     mat73_class_name_of_a_megabyte,
     mat73_fields_that_are_numbers,
 ]
+
+CRAFTED_H5: list[Callable[[Path], object]] = [h5_names_that_never_end]

@@ -189,6 +189,21 @@ def test_losses_compute_where_the_features_are(card: Any, name: str, reduction: 
             assert not waits.waits
 
 
+def test_a_graph_that_is_refused_is_said_and_the_trunk_goes_on(
+    card: Any, released: SimpleNN, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused() -> None:
+        raise RuntimeError("operation not permitted")
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", refused)
+    with card():
+        trunk = cuda_engine.CudaTrunk(placed(released, NAME), 5, "bf16")  # type: ignore[arg-type]
+        shapes = {trunk(torch.empty(1, 3, 48, 64, device=NAME)).shape for _ in range(6)}
+    assert len(shapes) == 1 and not trunk.graphs
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1 and "not permitted" in warnings[0]
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_step_asks_the_device_for_few_numbers(card: Any, released: SimpleNN, precision: str) -> None:
     objective = Objective(losses.SARELoss("gauss", "ind"))

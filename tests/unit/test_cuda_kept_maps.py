@@ -114,7 +114,9 @@ def test_auto_keeps_maps_on_the_card_then_in_memory_too_then_on_disk(
     where: str,
     on_device: Any,
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: H100)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (H100[0] - 9 * 10**9, H100[1]))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 12 * 10**9)  # 9 GB of it unused
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 3 * 10**9)
     monkeypatch.setattr(trunk_choice, "free_memory", lambda: 128 * 10**9)
     monkeypatch.setattr(trunk_choice, "free_disk", lambda folder: 10**12)
     found = trunk_choice.choose_place(needed * 10**9, limit * 10**9, tmp_path, torch.device(NAME))

@@ -102,6 +102,13 @@ def test_a_window_is_slid_over_the_first_input_whatever_others_are_named(kind: s
     assert "two" in describe_dagnn(net)[1]
 
 
+def test_a_flag_that_is_none_is_refused_by_name() -> None:
+    struct = small()
+    struct["vars"].items[0]["precious"] = matfile.cell_list([np.ones((1, 2)), np.ones((1, 3))])
+    with pytest.raises(NetworkFormatError, match="variable 'x': its field precious is no flag"):
+        DagNN.from_matlab(struct)(torch.rand(1, 3, 5, 6))
+
+
 def test_inputs_that_do_not_fit_are_refused_by_name() -> None:
     net = network_from_matlab(small())
     with pytest.raises(NetworkFormatError, match=r"layer 'conv' \(dagnn.Conv\): .*channels"):

@@ -21,6 +21,7 @@ from deepibl.notes import read_note
 from deepibl.paths import localPaths
 from deepibl.report.run import read_run
 from deepibl.sessions import read_results
+from deepibl.training.options import TrainingOptions
 from deepibl.trunk_store import FileStore
 from matlab_compat import matfile
 from tests.tiny_training import Workplace
@@ -127,6 +128,27 @@ def test_a_reason_that_quotes_several_lines_stays_a_comment() -> None:
     found = migrate("nothing known(a, ...\nprint(3), 'x'\ny= 2;\n")
     compile(found.text, "script.py", "exec")
     assert not any(line.strip().startswith("print(3)") for line in found.text.splitlines())
+
+
+def test_a_statement_of_no_characters_is_marked() -> None:
+    pytest.importorskip("tree_sitter_matlab", reason="reading MATLAB scripts needs the extra migrate")
+    found = migrate("'a',''b', ." + "\n    " * 40 + ".. only")
+    compile(found.text, "script.py", "exec")
+    assert "" in [mark.source for mark in found.marks]
+
+
+@pytest.mark.parametrize(("ns", "shape"), [([1, 5], (3, 1)), ([1, np.nan], (2, 1)), ([1, 5], (2, 2, 2))])
+def test_a_session_whose_recalls_are_not_of_its_ns_is_refused(
+    ns: list[float], shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    files = Workplace(tmp_path).files("run")
+    files.latest.parent.mkdir(parents=True)
+    opts = TrainingOptions(recallNs=[1, 5]).to_matlab() | {"recallNs": np.array([ns], float)}
+    curves = {"recall": np.ones(shape), "rankloss": np.ones((1, 1))}
+    held = {"obj": {"train": curves, "val": curves}, "opts": opts, "auxData": {"numTrain": 4.0}}
+    matfile.save(files.latest, held | {"net": {}})
+    with pytest.raises(SessionError, match=r"run_latest\.mat.*(are not of the N|recallNs)"):
+        read_results(files)
 
 
 def test_a_session_whose_curves_are_no_numbers_is_refused(tmp_path: Path) -> None:

@@ -107,6 +107,19 @@ def test_going_on_from_an_epoch_equals_never_having_stopped(whole, tmp_path):
     same(place.weights("run"), whole.weights("run"))
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("speed", [{}, {"trainPrecision": "bf16", "trunkCacheDtype": "fp16"}])
+def test_on_a_gpu_a_stopped_training_goes_on_as_if_it_had_not(tmp_path, speed):
+    places = [Workplace(tmp_path / name) for name in ("whole", "stopped")]
+    asked = {"sessionID": "run", "useGPU": True, "backPropToLayer": "conv2", **speed}
+    places[0].train(**asked)
+    with pytest.raises(ZeroDivisionError):
+        places[1].train(Failing(6, ZeroDivisionError()), **asked)
+    places[1].train(**asked)
+    for mine, theirs in zip(places[1].weights("run"), places[0].weights("run"), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("trainer", ["trainGaussKernalInd", "trainGaussKernalJoint", "trainExpKernalInd",
                                      "trainExpKernalJoint", "trainWeakly"])  # fmt: skip
 def test_all_trainers_go_on_from_an_epoch(tmp_path, trainer):
