@@ -44,14 +44,14 @@ print(json.dumps([took, exact.tolist(), found_again(lists, exact[:, :10])]))
 """
 
 _JOBS = ("exact search, top 100", "IVF-PQ built", "IVF-PQ asked, 32 lists, top 10")
-
-
 _TOLD = {"none": "left alone", "Haswell": "AVX2", "": "as here"}
 
 
 def run(settings: Settings) -> list[Table]:
     """The tables of this benchmark."""
-    shape = (40, 400, 64) if settings.smoke else (1500, 10000, 4096)
+    shape = (1500, 10000, 4096) if settings.full else (1000, 5000, 2048)
+    if settings.smoke:
+        shape = (40, 400, 64)
     taken: dict[str, list[Any]] = {told: [] for told in _TOLD}
     for _ in range(settings.rounds):
         for told, runs in taken.items():

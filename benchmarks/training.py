@@ -96,7 +96,7 @@ def step(settings: Settings, net: SimpleNN, paths: Sequence[Path]) -> Table:
             "usual port": lambda: baseline.tuple_step(port, lowest, paths)
         }
         candidates |= {name: Way(net, paths, *how, stack) for name, how in ways.items()}
-        medians, results = paired(candidates, 5 if settings.full else 3, _buffers)
+        medians, results = paired(candidates, 5 if settings.full else 2, _buffers)
         release_buffers()
         memory = {name: peak_memory(candidates[name]) for name in list(ways)[:2]}
     anew, kept, half, low = (results[name] for name in ways)
