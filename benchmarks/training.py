@@ -93,7 +93,8 @@ def step(settings: Settings, net: SimpleNN, paths: Sequence[Path]) -> Table:
     }
     with ExitStack() as stack:
         candidates: dict[str, Callable[[], Any]] = {
-            "usual port": lambda: baseline.tuple_step(port, lowest, paths)
+            name: lambda: baseline.tuple_step(port, lowest, paths)
+            for name in ("usual port", "usual port, buffers kept as ours")
         }
         candidates |= {name: Way(net, paths, *how, stack) for name, how in ways.items()}
         medians, results = paired(candidates, 5 if settings.full else 2, _buffers)
