@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -159,6 +160,15 @@ def test_what_has_no_range_is_computed_in_float32() -> None:
     net, x = simplenn_of([(3, 16), (16, 16)]), photos(1, 24, 24)
     with inference(net):
         assert_close(QuantisedTrunk(net, len(net), {})(x), net(x), "net")
+
+
+@here
+def test_the_range_of_a_layer_that_is_no_convolution_is_refused() -> None:
+    net = simplenn_of([(3, 16), (16, 16)])
+    scales = measure(net, [photos(1, 24, 24)])
+    edited = replace(scales, ranges=(*scales.ranges, (1, 0.0, 1.0), (99, 0.0, 1.0)))
+    with pytest.raises(ArgumentError, match=r"layer 1 \(from 0\).*deepibl calibrate"):
+        choose_engine(net, "auto", "int8", CPU, scales=edited)
 
 
 @here
