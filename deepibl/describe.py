@@ -72,6 +72,11 @@ def device_of(net: nn.Module) -> torch.device:
     return torch.device("cpu") if first is None else first.device
 
 
+def device_for(use_gpu: bool) -> str:
+    """What the original's option useGPU stands for: 'cuda' if there is a CUDA device, else 'cpu'."""
+    return "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
+
+
 @contextmanager
 def inference(net: nn.Module, device: str | torch.device | None = None) -> Iterator[torch.device]:
     """Within it the network is on `device` (None: where it is), in eval mode, without gradients.

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import torch
 
 _Setting = tuple[Any, str, Any]  # what holds it, its name, its value
+_Before = dict[tuple[Any, str], Any]  # values by what holds them and their names
+_LOCK = Lock()
+_HELD: list[_Before] = []  # what held before, of each that has not ended, in the order in which they began
 
 
 @contextmanager
@@ -64,12 +68,29 @@ def _new_names() -> bool:
 
 @contextmanager
 def _set(settings: Sequence[_Setting]) -> Iterator[None]:
-    """Within it these hold; afterwards what held before."""
-    before = [getattr(holder, name) for holder, name, _ in settings]
+    """Within it these hold; afterwards what held before.
+
+    They are of the whole process: where threads overlap, those of the thread that began last hold, and what
+    held before all of them comes back when the last one ends.
+    """
+    with _LOCK:
+        before = {(holder, name): getattr(holder, name) for holder, name, _ in settings}
+        _HELD.append(before)
     try:
-        for holder, name, value in settings:
-            setattr(holder, name, value)
+        with _LOCK:
+            for holder, name, value in settings:
+                setattr(holder, name, value)
         yield
     finally:
-        for (holder, name, _), value in zip(settings, before, strict=True):
+        _end(before)
+
+
+def _end(before: _Before) -> None:
+    with _LOCK:
+        at = next(i for i, each in enumerate(_HELD) if each is before)
+        del _HELD[at]
+        if at < len(_HELD):  # a thread that began later goes on: it puts these back, too
+            _HELD[at].update(before)
+            return
+        for (holder, name), value in before.items():
             setattr(holder, name, value)

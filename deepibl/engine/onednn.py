@@ -27,7 +27,8 @@ def available() -> str:
         return "this torch was built without oneDNN"
     try:
         with torch.inference_mode():
-            x, weight = torch.arange(32.0).view(1, 2, 4, 4), torch.arange(-18.0, 18.0).view(2, 2, 3, 3)
+            numbers = torch.arange(-18, 32, dtype=torch.float32, device="cpu")
+            x, weight = numbers[18:].view(1, 2, 4, 4), numbers[:36].view(2, 2, 3, 3)
             got = PackedConvolution(weight, None, pad=(1, 1), relu=True)(x)
             right = torch.equal(got, torch.relu(torch.nn.functional.conv2d(x, weight, padding=1)))
     except (RuntimeError, AttributeError, NotImplementedError) as problem:
@@ -157,5 +158,5 @@ class Scratch:
         size = int(torch.Size(shape).numel())
         held = self._held.get(name)
         if held is None or held.numel() < size:
-            held = self._held[name] = torch.zeros(size)
+            held = self._held[name] = torch.zeros(size, dtype=torch.float32, device="cpu")
         return held[:size].view(shape)

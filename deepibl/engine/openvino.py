@@ -39,7 +39,7 @@ class OpenVINOTrunk:
         """How pooling treats its borders depends on the size, so each size is traced."""
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of tracing: what depends on the size is a constant here
-            model = self._openvino.convert_model(self._trunk, example_input=torch.zeros(x.shape))
+            model = self._openvino.convert_model(self._trunk, example_input=x.new_zeros(x.shape))
         model.reshape(list(x.shape))
         return self._openvino.compile_model(model, "CPU", self._settings)
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from deepibl.engine.onednn import PackedFilters, Pair
 from deepibl.engine.trunk import FusedTrunk, Group, Step, groups
+from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn import SimpleNN
 from matlab_compat.simplenn_layers import Conv, Pool
 
@@ -129,7 +130,8 @@ class QuantisedTrunk(FusedTrunk):
     """Layers 0 .. stop-1 of a network for inference: (N, C, H, W) float32 to float32 maps.
 
     ranges: of what goes into convolutions, lowest and highest value, by the convolution's position in the
-    network: those are computed in int8. Everything else is as in `FusedTrunk`, in float32.
+    network: those are computed in int8. Everything else is as in `FusedTrunk`, in float32. Raises
+    ArgumentError for the range of a layer that is no such convolution.
     """
 
     def __init__(
@@ -137,6 +139,11 @@ class QuantisedTrunk(FusedTrunk):
     ) -> None:
         super().__init__(net, 0, "fp32")
         found = groups(net, stop, channels)
+        if strange := sorted(set(ranges) - {group.position for group in found if group.plain}):
+            raise ArgumentError(
+                f"the scales are not of this network's convolutions: layer {strange[0]} (from 0) is none "
+                "that int8 computes; make them anew with deepibl calibrate"
+            )
         taken = [
             Bytes.covering(*ranges[group.position]) if group.position in ranges else None for group in found
         ]

@@ -83,7 +83,7 @@ class WinogradConvolution:
     def __init__(self, weight: Tensor, bias: Tensor | None, *, relu: bool, workers: Workers) -> None:
         self.count, self.channels = weight.shape[:2]
         self._relu, self._workers = relu, workers
-        self._bias = torch.zeros(self.count) if bias is None else bias
+        self._bias = weight.new_zeros(self.count) if bias is None else bias
         matrices = transforms()
         self._input = _both_dimensions(matrices.input)
         self._output = _both_dimensions(matrices.output)
@@ -106,7 +106,7 @@ class WinogradConvolution:
         images, _, height, width = x.shape
         rows, columns = -(-height // TILE), -(-width // TILE)  # of tiles
         side = TILE // 2 if pool else TILE
-        out = torch.empty(images * rows, side, columns, side, self.count)
+        out = x.new_empty(images * rows, side, columns, side, self.count)
         step = _rows_at_a_time(images * rows, columns, self._workers.count)
         size = (1, NUMBERS * self.channels, 1, step * columns)
         self._workers.run(

@@ -15,7 +15,7 @@ the gradient's norm (filters) and 2e-6 (input), three times that of direct sums.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -37,7 +37,8 @@ class WinogradGradients(TorchFunctionMode):
     """While active, convolutions computed by torch.conv2d get these gradients where that pays.
 
     On a CPU, in float32, outside autocast, 3 x 3 with stride 1 and padding 1, channels in blocks of 16. All
-    others are as they were. Only the forward pass needs to be inside.
+    others are as they were. Only the forward pass needs to be inside. These gradients have none of their own,
+    and torch.func cannot have them.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -68,13 +69,17 @@ def _pays(call: _Call) -> bool:
         return False
     if {x.dtype, weight.dtype} != {torch.float32} or x.ndim != 4 or weight.shape[2:] != (3, 3):
         return False
-    steps = [each if isinstance(each, int) else tuple(each) for each in call[3:]]
-    if not all(each in (1, (1, 1)) for each in steps):
+    if not all(_ones(each) for each in call[3:]):
         return False
     count, channels = weight.shape[:2]
     tiles = len(x) * math.prod(_tiled(x))
     enough = min(count, channels) >= LEAST_CHANNELS and tiles >= LEAST_TILES
     return enough and not count % BLOCK and not channels % BLOCK and _available()
+
+
+def _ones(steps: Any) -> bool:
+    """Whether stride, padding, dilation or groups are 1: any integer, a pair, or a word, which is not."""
+    return list(steps) == [1, 1] if isinstance(steps, Sequence) else steps == 1
 
 
 @lru_cache(maxsize=1)
@@ -83,7 +88,7 @@ def _available() -> bool:
     if onednn.available():
         return False
     try:
-        a, b = torch.arange(64.0).view(2, 32), torch.arange(96.0).view(2, 48)
+        a, b = (torch.arange(2 * n, dtype=torch.float32, device="cpu").view(2, n) for n in (32, 48))
         return torch.equal(_product(a.t(), b.t()), a.t() @ b)
     except (RuntimeError, AttributeError, NotImplementedError):
         return False
@@ -121,7 +126,7 @@ def filter_gradient(x: Tensor, gradient: Tensor) -> Tensor:
     """
     count, channels = gradient.shape[1], x.shape[1]
     matrices = _matrices()
-    sums = torch.empty(NUMBERS, count, channels)
+    sums = x.new_empty(NUMBERS, count, channels)
     for some in _batches(x):
         there = _transformed(matrices.input, _tiles(x[some], WINDOW))
         wanted = _transformed(matrices.output.t(), _tiles(gradient[some], TILE))
@@ -142,10 +147,10 @@ def input_gradient(gradient: Tensor, weight: Tensor) -> Tensor:
     matrices = _matrices()
     filters = _transformed(matrices.filter, weight.flip(2, 3).permute(2, 3, 1, 0))
     rows, columns = _tiled(gradient)
-    found = torch.empty(images, rows, TILE, columns, TILE, channels)
+    found = gradient.new_empty(images, rows, TILE, columns, TILE, channels)
     for some in _batches(gradient):
         numbers = _transformed(matrices.input, _tiles(gradient[some], WINDOW))
-        sums = torch.empty(WINDOW, WINDOW, numbers.shape[1], channels)
+        sums = numbers.new_empty(WINDOW, WINDOW, numbers.shape[1], channels)
         for number in range(NUMBERS):
             sums.view(NUMBERS, -1, channels)[number] = _product(numbers[number], filters[number])
         pixels = _transformed(matrices.output, sums).view(TILE, TILE, -1, rows, columns, channels)
@@ -194,7 +199,7 @@ def _tiles(maps: Tensor, side: int) -> Tensor:
     images, channels, height, width = maps.shape
     rows, columns = _tiled(maps)
     border = (side - TILE) // 2
-    padded = torch.zeros(images, TILE * rows + 2 * border, TILE * columns + 2 * border, channels)
+    padded = maps.new_zeros(images, TILE * rows + 2 * border, TILE * columns + 2 * border, channels)
     padded[:, border : border + height, border : border + width] = maps.permute(0, 2, 3, 1)
     a, b, c, d = padded.stride()
     return padded.as_strided((side, side, images, rows, columns, channels), (b, c, a, TILE * b, TILE * c, d))

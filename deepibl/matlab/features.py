@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from deepibl import features
-from deepibl.describe import describe_batch, inference
+from deepibl.describe import describe_batch, device_for, inference
 from deepibl.processes import team
 from matlab_compat.arguments import options
 from matlab_compat.errors import ArgumentError
@@ -46,7 +46,7 @@ def serialAllFeats(
         outFn,
         batch_size=int(opts.batchSize),
         num_threads=int(opts.numThreads),
-        device=_device(opts.useGPU),
+        device=device_for(opts.useGPU),
         suffix=".bin",
     )
     if team().leads:
@@ -70,10 +70,6 @@ def computeRepresentation(net: Any, im: Any, *args: Any, **kwargs: Any) -> np.nd
         warnings.warn("the image is uint8, not float32: converted, but is it 0–255, RGB?", stacklevel=2)
     elif image.dtype != torch.float32:
         raise ArgumentError(f"im is float32 0–255 as vl_imreadjpeg gives it, not {image.dtype}")
-    with inference(net, _device(opts.useGPU)) as device:
+    with inference(net, device_for(opts.useGPU)) as device:
         batch = image.to(device, torch.float32).expand(3, -1, -1)[None]
         return describe_batch(net, batch).cpu().numpy()
-
-
-def _device(use_gpu: Any) -> str:
-    return "cuda" if use_gpu and torch.cuda.is_available() else "cpu"

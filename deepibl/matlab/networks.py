@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from deepibl import clusters, network_build, network_prepare, pca
+from deepibl.describe import device_for
 from deepibl.paths import localPaths
 from deepibl.pca_files import add_pca_of_images
 from deepibl.pretrained import load_pretrained
@@ -46,9 +46,9 @@ def loadNet(
 def addLayers(net: SimpleNN, opts: Any, dbTrain: Any, *, paths: Any = None) -> SimpleNN:
     """The network with the pooling layers that opts.method asks for, as 'vlad_preL2_intra'.
 
-    opts: method, netID, layerName (and useGPU), as keys or attributes. dbTrain: the training set; for
-    NetVLAD its name and images. NetVLAD's clusters and descriptors are read from localPaths' initData, or
-    computed (`getClusters`). paths: what localPaths takes.
+    opts: method, netID, layerName (and useGPU: the CUDA device, if there is one), as keys or attributes.
+    dbTrain: the training set; for NetVLAD its name and images. NetVLAD's clusters and descriptors are read
+    from localPaths' initData, or computed (`getClusters`). paths: what localPaths takes.
 
     Ported from: netvlad/addLayers.m
     """
@@ -73,7 +73,7 @@ def getClusters(net: SimpleNN, opts: Any, clstFn: str, k: int, dbTrain: Any, tra
     there.
 
     50,000 descriptors of the first 500 database images (fewer where there are fewer) are taken, and kept in
-    trainDescFn. opts: useGPU.
+    trainDescFn. opts: useGPU (the CUDA device, if there is one).
 
     Ported from: netvlad/getClusters.m
     """
@@ -106,7 +106,7 @@ def _describe(net: SimpleNN, opts: Any, db_train: Any) -> Any:
     from deepibl.images import read_image
 
     def compute() -> np.ndarray:
-        device = "cuda" if _option(opts, "useGPU", False) else "cpu"
+        device = device_for(_option(opts, "useGPU", False))
         found = clusters.local_descriptors(
             net.to(device),
             lambda i: read_image(os.path.join(db_train.dbPath, db_train.dbImageFns[i])),
@@ -166,7 +166,7 @@ def addPCA(net: SimpleNN, dbTrain: Any, *args: Any, paths: Any = None, **kwargs:
         dim=int(opts.pcaDim),
         whiten=bool(opts.doWhite),
         at_most=int(opts.nTrainCap),
-        device="cuda" if opts.useGPU and torch.cuda.is_available() else "cpu",
+        device=device_for(opts.useGPU),
         num_threads=int(opts.numThreads),
         batch_size=int(opts.batchSize),
     )

@@ -15,8 +15,6 @@ Ported from: deepIBL/train*.m, netvlad/trainWeakly.m
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import torch
-
 from deepibl.matlab.networks import addLayers, loadNet
 from deepibl.paths import localPaths
 from deepibl.torch_network import split_for
@@ -105,8 +103,7 @@ def _train(
         net = loadNet(
             opts.netID, opts.layerName, paths=where, stand_in=stand_in, weights=weights, split=split
         )
-        used = {**vars(opts), "useGPU": opts.useGPU and torch.cuda.is_available()}
-        return addLayers(net, used, db_train, paths=where)
+        return addLayers(net, opts, db_train, paths=where)
 
     course = Course(
         TRAINERS[name], db_train, db_val, build, where.outPrefix, generator, keep_momentum, restart

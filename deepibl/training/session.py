@@ -10,6 +10,7 @@ import torch
 
 from deepibl import processes
 from deepibl.checkpoints import NO_STATE, SessionFiles, unfinished_session, write_json
+from deepibl.describe import device_for
 from deepibl.errors import SessionError
 from deepibl.feature_cache import initial_names
 from deepibl.network_prepare import prepare_for_training
@@ -270,7 +271,7 @@ def _state(
     options.backPropToLayerName, options.backPropDepth = net.names[first], len(net) - first
     net = prepare_for_training(net, first)
     take_momentum(net)
-    net = net.to("cuda" if options.useGPU and torch.cuda.is_available() else "cpu")
+    net = net.to(device_for(options.useGPU))
     return TrainingState(
         options,
         Stepper(net, first, options.fixLayers, dict(momentum), speed.trainPrecision),

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,9 +10,13 @@ import torch
 
 from deepibl.clusters import get_clusters, local_descriptors, training_descriptors, vlad_alpha, vlad_weights
 from deepibl.errors import DatasetError
+from deepibl.matlab.networks import getClusters
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
 from matlab_compat.rng import rng
+from matlab_compat.simplenn import SimpleNN
+from scripts.make_released_layout import released_network
+from tests.extractors import make_photos
 
 
 class Coordinates:
@@ -63,6 +68,19 @@ def test_small_maps_give_all_their_pixels_and_the_total_is_not_exceeded() -> Non
 def test_fewer_images_than_500_are_no_error() -> None:
     # difference: getclusters-few-images
     assert len(local_descriptors(Coordinates(), image, 2)) == 2 * 12
+
+
+def test_asked_for_a_gpu_it_computes_on_the_cpu_where_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # difference: usegpu-fallback
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    names = make_photos(tmp_path)[:3]
+    photos = SimpleNamespace(dbPath=str(tmp_path), dbImageFns=names, numImages=len(names))
+    whole = SimpleNN.from_matlab(released_network(small=True))
+    net = whole.with_layers(list(whole)[:5])
+    files = f"{tmp_path}/clusters.mat", f"{tmp_path}/descriptors.mat"
+    assert getClusters(net, {"useGPU": True}, files[0], 5, photos, files[1]).shape == (5, 4)
 
 
 def test_progress_counts_images() -> None:

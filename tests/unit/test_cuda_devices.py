@@ -309,6 +309,6 @@ def test_another_librarys_backbone_takes_its_hidden_tensors_along(card: Any) -> 
 
 
 def test_one_image_on_the_device(card: Any, released: SimpleNN, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepibl.matlab.features._device", lambda use_gpu: NAME)
+    monkeypatch.setattr("deepibl.matlab.features.device_for", lambda use_gpu: NAME)
     with card():
         assert computeRepresentation(placed(released, NAME), torch.empty(3, 48, 64)).shape == (1, 16)

@@ -171,3 +171,20 @@ def test_an_older_processor_falls_back_and_gives_the_same(
 def test_the_allocators_thresholds_can_be_raised_and_put_back() -> None:
     expected = sys.platform.startswith("linux")
     assert allocator.keep_buffers() == expected and allocator.release_buffers() == expected
+
+
+def test_a_program_may_compute_in_float64_elsewhere(wide: SimpleNN, monkeypatch: pytest.MonkeyPatch) -> None:
+    if onednn.available():
+        pytest.skip(onednn.available())
+    monkeypatch.setattr(onednn, "available", onednn.available.__wrapped__)  # as in a new process
+    x = photos(1, 48, 64)
+    found = []
+    try:
+        for other in (torch.float32, torch.float64):
+            torch.set_default_dtype(other)
+            with inference(wide):
+                engine = choose_engine(wide, "fused", "fp32", CPU)
+                found.append(describe_prepared(wide, x, "fp32", engine))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(*found)

@@ -85,6 +85,15 @@ with exact_products(torch.device("cuda")):
         half = now()
     assert now() == inside
 assert now() == before, (now(), before)
+for late in (exact_products(torch.device("cuda")), fastest_convolutions(tf32=True)):
+    early = exact_products(torch.device("cuda"))  # as two threads would, whose work overlaps
+    early.__enter__()
+    late.__enter__()
+    while_both = now()
+    early.__exit__(None, None, None)
+    assert now() == while_both, (now(), while_both)
+    late.__exit__(None, None, None)
+    assert now() == before, (now(), before)
 assert inside == ["ieee", "ieee", "ieee", True, False, True], inside
 assert fast == ["ieee", "tf32", "tf32", True, True, False], fast
 assert half == ["ieee", "ieee", "ieee", True, True, False], half

@@ -8,7 +8,7 @@ import pytest
 import deepibl.network_layers  # noqa: F401  # registers NetVLAD's layers
 from deepibl.dataset_folder import dataset_from_places, read_places
 from deepibl.datasets import PlaceDataset, load_dbstruct
-from deepibl.engine import onednn, quantised
+from deepibl.engine import onednn
 from deepibl.evaluation import recall_at_n
 from deepibl.features import extract
 from deepibl.int8_scales import calibrate
@@ -17,14 +17,11 @@ from deepibl.shipped import find_network
 from deepibl.toycity import make_city
 from matlab_compat.simplenn import SimpleNN
 from scripts.make_released_layout import released_network
+from tests.processor import int8_here
 from tests.unit.test_street_photos import corridor
 
 pytestmark = pytest.mark.slow
 NS = (1, 5, 10)
-int8_here = pytest.mark.skipif(
-    not onednn.instructions("int8") or bool(onednn.available() or quantised.available()),
-    reason="no int8 on this processor",
-)
 
 
 @pytest.fixture(scope="module")

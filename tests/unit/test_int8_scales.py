@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from deepibl.describe import head_start
-from deepibl.engine import onednn, quantised
 from deepibl.errors import NetworkMismatchError
 from deepibl.features import extract, extract_to_file, read_features
 from deepibl.images import read_image
@@ -18,15 +17,11 @@ from deepibl.recall import evaluate_network
 from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn import SimpleNN
 from tests.extractors import Extractor, make_photos, simplenn
+from tests.processor import int8_here
 from tests.unit.test_engine import photos as random_photos
 from tests.unit.test_engine import simplenn_of
 
 pytest_plugins = ["tests.commands"]  # run, net, photos
-
-here = pytest.mark.skipif(
-    not onednn.instructions("int8") or bool(onednn.available() or quantised.available()),
-    reason="no int8 on this processor",
-)
 
 
 @pytest.fixture
@@ -114,7 +109,7 @@ def test_the_identity_is_that_of_network_and_ranges() -> None:
         identity_of(simplenn_of([(3, 16)]), scales)
 
 
-@here
+@int8_here
 def test_a_partial_file_of_other_scales_is_not_continued(pictures, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("deepibl.features.group_length", lambda batch_size: 5)
     folder, names = pictures
@@ -134,7 +129,7 @@ def test_a_partial_file_of_other_scales_is_not_continued(pictures, tmp_path, mon
         assert np.array_equal(read_features(out, count=len(names)), whole)
 
 
-@here
+@int8_here
 def test_rows_do_not_depend_on_which_images_come_along(pictures) -> None:
     folder, names = pictures
     net = simplenn()
@@ -145,7 +140,7 @@ def test_rows_do_not_depend_on_which_images_come_along(pictures) -> None:
     assert np.abs(together - alone).max() < 1e-6  # NetVLAD's sums, in float32
 
 
-@here
+@int8_here
 def test_kept_descriptors_of_other_scales_are_not_used(run, net, photos, tmp_path) -> None:
     from deepibl.networks import load_network
     from deepibl.sources import evaluation_dataset
@@ -161,7 +156,7 @@ def test_kept_descriptors_of_other_scales_are_not_used(run, net, photos, tmp_pat
         assert len(list((tmp_path / "kept").glob("*.bin"))) == 2 * min(number + 1, 3)
 
 
-@here
+@int8_here
 def test_the_command_line_from_calibration_to_a_place(run, net, photos) -> None:
     code, out, _ = run("calibrate", net, "db/00.jpg", "db/01.jpg", "db/02.jpg", "-o", "s.json")
     assert code == 0 and "2 convolutions, measured on 3 images" in out
@@ -177,7 +172,7 @@ def test_the_command_line_from_calibration_to_a_place(run, net, photos) -> None:
     assert code == 0 and json.loads(out)["network_id"].startswith("int8-")
 
 
-@here
+@int8_here
 def test_the_pages_finder_asks_an_int8_index_with_its_scales(run, net, photos) -> None:
     from deepibl.index import PlaceIndex
     from deepibl.networks import load_network

@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,14 +18,11 @@ from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn import SimpleNN
 from scripts.make_released_layout import released_network
 from tests.extractors import Extractor, simplenn
+from tests.processor import int8_here
 from tests.tolerances import TOL, assert_close
 from tests.unit.test_engine import cosine_distance, photos, simplenn_of
 
 CPU = torch.device("cpu")
-here = pytest.mark.skipif(
-    not onednn.instructions("int8") or bool(onednn.available() or quantised.available()),
-    reason="no int8 on this processor",
-)
 SHAPES = [  # filters (K, C, FH, FW), geometry
     ((64, 3, 3, 3), {"pad": (1, 1)}),
     ((32, 64, 3, 3), {"pad": (1, 1)}),
@@ -52,7 +50,7 @@ def reference(convolution: QuantisedConvolution, x: torch.Tensor, bias: torch.Te
     return sums * scales.view(1, -1, 1, 1) + bias.double().view(1, -1, 1, 1)
 
 
-@here
+@int8_here
 @pytest.mark.parametrize("zero", [0, 117])
 @pytest.mark.parametrize(("shape", "geometry"), SHAPES)
 def test_a_convolution_is_the_sum_of_its_whole_numbers(shape, geometry, zero: int) -> None:
@@ -68,7 +66,7 @@ def test_a_convolution_is_the_sum_of_its_whole_numbers(shape, geometry, zero: in
     assert float((rounded.double() - steps).abs().max()) <= 0.5 + 1e-4
 
 
-@here
+@int8_here
 def test_filters_are_rounded_to_127_steps_of_the_largest_each() -> None:
     weight = normal((6, 4, 3, 3))
     weight[2] = 0
@@ -81,7 +79,7 @@ def test_filters_are_rounded_to_127_steps_of_the_largest_each() -> None:
     assert bool(((again - weight).abs() <= made.scales.view(-1, 1, 1, 1) * (0.5 + 1e-4)).all())
 
 
-@here
+@int8_here
 def test_another_size_and_another_batch_give_the_same_bytes() -> None:
     made = QuantisedConvolution(normal((32, 16, 3, 3)), None, Bytes(0.1, 3), Bytes(0.5, 0), pad=(1, 1))
     x = bytes_of((4, 16, 20, 24))
@@ -130,7 +128,7 @@ NETWORKS = {
 }
 
 
-@here
+@int8_here
 @pytest.mark.parametrize("size", [(48, 64), (33, 47)])
 @pytest.mark.parametrize("make", NETWORKS.values(), ids=list(NETWORKS))
 def test_int8_is_close_to_the_network(make, size: tuple[int, int]) -> None:
@@ -140,7 +138,7 @@ def test_int8_is_close_to_the_network(make, size: tuple[int, int]) -> None:
     assert 0 < cosine_distance(described(net, x), want) <= TOL["engine int8"]
 
 
-@here
+@int8_here
 def test_a_chain_of_convolutions_stays_in_bytes_and_the_last_one_gives_numbers() -> None:
     net = simplenn_of([(3, 16), (16, 16), (16, 16)])
     x = photos(1, 24, 24)
@@ -154,14 +152,23 @@ def test_a_chain_of_convolutions_stays_in_bytes_and_the_last_one_gives_numbers()
     assert kinds[0] == torch.uint8 and set(kinds[:-2]) == {torch.uint8} and kinds[-1] == torch.float32
 
 
-@here
+@int8_here
 def test_what_has_no_range_is_computed_in_float32() -> None:
     net, x = simplenn_of([(3, 16), (16, 16)]), photos(1, 24, 24)
     with inference(net):
         assert_close(QuantisedTrunk(net, len(net), {})(x), net(x), "net")
 
 
-@here
+@int8_here
+def test_the_range_of_a_layer_that_is_no_convolution_is_refused() -> None:
+    net = simplenn_of([(3, 16), (16, 16)])
+    scales = measure(net, [photos(1, 24, 24)])
+    edited = replace(scales, ranges=(*scales.ranges, (1, 0.0, 1.0), (99, 0.0, 1.0)))
+    with pytest.raises(ArgumentError, match=r"layer 1 \(from 0\).*deepibl calibrate"):
+        choose_engine(net, "auto", "int8", CPU, scales=edited)
+
+
+@int8_here
 def test_int8_says_what_computes_and_with_what(caplog: pytest.LogCaptureFixture) -> None:
     net = simplenn_of([(3, 16)])
     with caplog.at_level(logging.INFO):
@@ -182,7 +189,7 @@ def test_scales_without_int8_are_refused() -> None:
         choose_engine(net, "auto", "bf16", CPU, scales=measure(net, [photos()]))
 
 
-@here
+@int8_here
 def test_scales_of_another_network_are_refused() -> None:
     other = measure(simplenn_of([(3, 32)]), [photos()])
     with pytest.raises(NetworkMismatchError, match="deepibl calibrate"):

@@ -1,5 +1,8 @@
 """deepibl.engine.winograd_gradients: the same gradients with fewer multiplications."""
 
+from contextlib import nullcontext
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -56,6 +59,40 @@ def test_many_images_go_through_in_batches(monkeypatch) -> None:
         assert_close(some, all_, "winograd")
 
 
+@pytest.mark.parametrize(
+    "seen",
+    [
+        lambda y: y.sum(),  # the gradient is one number, expanded
+        lambda y: (y.transpose(2, 3)[:, ::2] ** 2).sum(),
+        lambda y: (y.contiguous(memory_format=torch.channels_last) ** 2).sum(),
+    ],
+    ids=["expanded", "strided", "channels last"],
+)
+def test_gradients_may_lie_in_any_order(seen) -> None:
+    found = []
+    for inside in (True, False):
+        x, weight = random(2, 16, 9, 8).requires_grad_(), random(32, 16, 3, 3).requires_grad_()
+        with winograd.WinogradGradients() if inside else nullcontext():
+            y = F.conv2d(x.contiguous(memory_format=torch.channels_last), weight, padding=1)
+        seen(y).backward()
+        found.append((x.grad, weight.grad))
+    for one, other in zip(*found, strict=True):
+        assert_close(one, other, "winograd")
+
+
+def test_a_program_may_compute_in_float64_elsewhere(monkeypatch) -> None:
+    x, weight = random(2, 16, 9, 8), random(32, 16, 3, 3)
+    want = winograd.filter_gradient(x, x.repeat(1, 2, 1, 1)), winograd.input_gradient(x, weight[:16])
+    monkeypatch.setattr(winograd, "_available", winograd._available.__wrapped__)  # as in a new process
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert taken(lambda: F.conv2d(x, weight.requires_grad_(), padding=1))
+        got = winograd.filter_gradient(x, x.repeat(1, 2, 1, 1)), winograd.input_gradient(x, weight[:16])
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(torch.equal(one, other) for one, other in zip(got, want, strict=True))
+
+
 def test_the_same_twice_gives_the_same_bits() -> None:
     x, weight, bias = random(4, 32, 30, 40), random(32, 32, 3, 3), random(32)
     for one, other in zip(gradients(x, weight, bias, True), gradients(x, weight, bias, True), strict=True):
@@ -72,6 +109,8 @@ def test_it_takes_what_it_pays_for() -> None:
     x, weight = random(1, 16, 8, 8), random(16, 16, 3, 3).requires_grad_()
     assert taken(lambda: F.conv2d(x, weight, padding=1))
     assert taken(lambda: F.conv2d(x, weight, None, (1, 1), (1, 1), (1, 1), 1))
+    assert taken(lambda: F.conv2d(input=x, weight=weight, padding=[1, 1], stride=torch.Size([1, 1])))
+    assert taken(lambda: F.conv2d(x, weight, padding=np.int64(1)))  # type: ignore[call-overload]
     layer = torch.nn.Conv2d(16, 16, 3, padding=1)
     assert taken(lambda: layer(x))
 
@@ -81,6 +120,7 @@ def test_it_takes_what_it_pays_for() -> None:
     [
         ((16, 16, 3, 3), {"padding": 0}),
         ((16, 16, 3, 3), {"padding": "same"}),
+        ((16, 16, 3, 3), {"padding": (1, 0)}),
         ((16, 16, 3, 3), {"padding": 1, "stride": 2}),
         ((16, 16, 3, 3), {"padding": 1, "dilation": 2}),
         ((16, 8, 3, 3), {"padding": 1, "groups": 2}),

@@ -1,0 +1,10 @@
+"""Marks of tests that need what not every processor has."""
+
+import pytest
+
+from deepibl.engine import onednn, quantised
+
+int8_here = pytest.mark.skipif(
+    not onednn.instructions("int8") or bool(onednn.available() or quantised.available()),
+    reason="no int8 on this processor",
+)
