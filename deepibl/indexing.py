@@ -150,7 +150,9 @@ def _describe(
     kept, failures = note["kept"], [Failure(**each) for each in note["failures"]]
     if not len(kept):
         raise ExtractionError(f"none of the {len(places)} images under {places.root} could be read")
-    descriptors = read_features(partial, count=len(kept), mmap=True)
+    opened: list[np.ndarray] = []  # by all processes, before process 0 takes the file away
+    team().gather(lambda: opened.append(read_features(partial, count=len(kept), mmap=True)))
+    descriptors = opened[0]
     fields: dict[str, Any] = {
         "descriptors": RowView([(descriptors, None)], np.float16) if half else descriptors,
         "names": [places.names[i] for i in kept],

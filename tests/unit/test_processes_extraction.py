@@ -2,12 +2,13 @@
 
 import json
 import os
+import time
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
-from deepibl import feature_shards, processes
+from deepibl import feature_shards, indexing, processes
 from deepibl import features as features_module
 from deepibl.dataset_folder import Places, dataset_from_places
 from deepibl.errors import FeatureFileError
@@ -201,6 +202,22 @@ def index_and_recall(folder, names, out, keep):
     with small_groups():
         result = evaluate_network(net, dataset, label="small", features=kept, progress=False)
     return made.descriptors.shape, len(failures), json.dumps(result.as_dict()), result.query_features is None
+
+
+def index_slowly(folder, names, out):
+    """Process 1 is a second late when it opens the descriptors that an index is made of."""
+    if processes.team().rank == 1:
+        read = indexing.read_features
+        indexing.read_features = lambda *args, **how: time.sleep(1) or read(*args, **how)
+    made, _ = build_index(simplenn(), Places(folder, names, np.zeros((len(names), 2))), out, progress=False)
+    return made.descriptors.shape
+
+
+def test_a_late_process_still_finds_the_descriptors_of_an_index(photos, tmp_path):
+    folder, names = photos
+    found = values(run_team(2, index_slowly, folder, names[:6], tmp_path / "city.idx"))
+    assert found == [PlaceIndex.load(tmp_path / "city.idx").descriptors.shape] * 2
+    assert [path.name for path in tmp_path.iterdir()] == ["city.idx"]
 
 
 @pytest.mark.parametrize("keep", [True, False])
