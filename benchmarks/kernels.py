@@ -29,14 +29,6 @@ load_faiss()
 count, size, dim = {shape}
 database = descriptors(size, dim, 1)
 queries = database[np.random.default_rng(2).integers(0, size, count)] + 0.3 * descriptors(count, dim, 3)
-took = []
-
-def timed(work):
-    start = time.perf_counter()
-    result = work()
-    took.append(time.perf_counter() - start)
-    return result
-
 exact = timed(lambda: nearest(queries, database, 100))[0]
 built = timed(lambda: CompressedIndex.build(database))
 lists = timed(lambda: built.nearest(queries, 10))[0]

@@ -158,6 +158,14 @@ def memory(what):
 def forget_peak():
     pathlib.Path("/proc/self/clear_refs").write_text("5")
 
+took = []
+
+def timed(work):
+    start = time.perf_counter()
+    result = work()
+    took.append(time.perf_counter() - start)
+    return result
+
 """
 
 
@@ -165,7 +173,8 @@ def in_a_process(code: str, here: bool = False) -> str:
     """What Python code prints, run in a process of its own, whose peak of memory is its own.
 
     The code may call memory("VmHWM") and memory("VmRSS"): MB, and forget_peak(), after which VmHWM is what
-    is in use (Linux). here: in this process, for smoke forms.
+    is in use (Linux). timed(work) gives what work() gives, and adds its seconds to the list took.
+    here: in this process, for smoke forms.
     """
     if here:
         said = io.StringIO()

@@ -23,13 +23,6 @@ measured = scales(net, {precision!r}, *{sizes}[0])
 first, other = (net.prepare(photos({batch}, *size)) for size in {sizes})
 forget_peak()
 ready = memory("VmRSS")
-took = []
-
-def timed(work):
-    start = time.perf_counter()
-    result = work()
-    took.append(time.perf_counter() - start)
-    return result
 
 with inference(net):
     engine = timed(lambda: choose_engine(net, {engine!r}, {precision!r}, CPU, scales=measured))

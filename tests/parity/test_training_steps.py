@@ -60,13 +60,18 @@ def outcome(request, tmp_path_factory) -> Outcome:
     """Tuples one by one, as the original, and a batch's together; by Winograd's gradients; on a GPU."""
     path, name, speed = request.param
     watch = Guided(items(matfile.load(path, ["batches"])["batches"]))
+    calls, compute = [], winograd_gradients.filter_gradient
     with pytest.MonkeyPatch.context() as patch:
         for limit in ("LEAST_CHANNELS", "LEAST_TILES", "BLOCK"):
             patch.setattr(winograd_gradients, limit, 1 if name == "winograd" else 10**9)
-        return run(path, tmp_path_factory.mktemp(path.stem), GOLDEN, watch, **speed)
+        patch.setattr(winograd_gradients, "filter_gradient", lambda *a: calls.append(1) or compute(*a))
+        found = run(path, tmp_path_factory.mktemp(path.stem), GOLDEN, watch, **speed)
+    assert bool(calls) == (name == "winograd" and winograd_gradients._available())
+    return found
 
 
 def test_every_step_from_the_originals_state_gives_its_weights(outcome):
+    # difference: winograd-gradients
     for got, batch in zip(outcome.watch.batches, items(outcome.want["batches"]), strict=True):
         assert max(error(*pair) for pair in tensors(outcome, got["weights"], batch["weights"])) <= TOL["op"]
 
