@@ -1,128 +1,160 @@
-"""Images as MATLAB reads and scales them: vl_imreadjpeg and imresize.
+"""Resampling as two banded matrices: one for the rows of an image, one for its columns.
 
-Pixels are float32 0–255, RGB; arrays are (C, H, W). A grey JPEG has one channel, as in the original.
-The shape of an output is found as the original finds it: `Resize` gives its size, and the part of the input
-that fills it, in the middle, is what `CropAnisotropy` and `CropSize` say; by default the largest part with
-the output's aspect ratio, so a two-element `Resize` crops rather than stretches.
+MatConvNet's vl_imreadjpeg and MATLAB's imresize share the kernels and the anti-aliasing (when an axis
+shrinks, the kernel is stretched by the same factor) and differ in the rest:
+
+==================  ==========================  =================================
+                    vl_imreadjpeg               imresize
+==================  ==========================  =================================
+beyond the border   the edge pixel is repeated  the image is mirrored
+arithmetic          float32                     float64
+order of the axes   rows, then columns          the one that shrinks more first
+between the two     float32, not clipped        the image's own type, rounded
+lanczos kernels     1e-5 added above and below  exact
+==================  ==========================  =================================
+
+A matrix is a `scipy.sparse.csr_matrix` (output, input) whose rows sum to 1; its product adds the taps of a
+pixel from low to high in the matrix's own precision, as the original's loop does.
 """
 
-import math
-import os
-import warnings
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from types import SimpleNamespace
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
+from scipy.sparse import csr_matrix
 
-from matlab_compat import jpeg, resize
-from matlab_compat.errors import ArgumentError, ImageReadError
-from matlab_compat.imread_options import imread_options
-from matlab_compat.imresize import imresize
-from matlab_compat.numeric import round_half_away
+from matlab_compat.errors import ArgumentError
 
-__all__ = ["Geometry", "crop_and_size", "imresize", "resize_pixels", "vl_imreadjpeg"]
+Kernel = Callable[[np.ndarray], np.ndarray]
+
+_BAND = 32  # output rows
 
 
-def vl_imreadjpeg(files: Sequence[str | os.PathLike[str]], *args: Any, **kwargs: Any) -> Any:
-    """Reads JPEG files: a list of float32 tensors (3, H, W) or (1, H, W), RGB 0–255, in the files' order.
+def edge_weights(output: int, size: int, crop: int, offset: int, method: str) -> csr_matrix:
+    """The (output, size) float32 matrix that vl_imreadjpeg applies to one axis.
 
-    Options (keywords, or 'name', value; flags 'Pack', 'GPU', 'Prefetch', 'Verbose' stand alone or are True):
-    Resize: pixels of the shorter side, or [height width]; Interpolation: box, bilinear, bicubic, lanczos2,
-    lanczos3; CropAnisotropy: width/height stretch of the crop, 0 fits the input's shape; CropSize: its share
-    of the side, 0 to 1; SubtractAverage: a number, three, or an image (3, h, w) of the output's size;
-    Pack: one tensor (N, 3, h, w) instead of a list, grey repeated, needs a two-element Resize;
-    NumThreads: threads that decode; GPU: the results lie on the CUDA device.
-    Prefetch returns an empty list and does nothing: reading ahead is `deepibl.extract`'s affair.
-
-    A file that cannot be read (missing, empty, not a JPEG, CMYK, damaged; see `matlab_compat.jpeg.decode`)
-    gives None in its place and a warning that names it; with Pack it raises ImageReadError. EXIF orientation
-    is ignored. Raises ArgumentError for options out of range, and for what draws at random (CropLocation
-    'random', a range of crops, Flip, Brightness, Contrast, Saturation): the original takes these draws from
-    C's rand.
-
-    Ported from: matconvnet/vl_imreadjpeg
+    output: pixels wanted; size: pixels of the whole axis; crop, offset: the part of it that is wanted
+    (pixels outside it are seen by the kernel); method: box, bilinear, bicubic, lanczos2 or lanczos3.
+    Raises ArgumentError for another method.
     """
-    if isinstance(files, str | os.PathLike):
-        raise ArgumentError(f"files must be a list of names; give [{os.fspath(files)!r}]")
-    opts = imread_options(args, kwargs)
-    if opts.Prefetch:
-        return []
-    names = [os.fspath(file) for file in files]
-    with ThreadPoolExecutor(max(1, int(opts.NumThreads))) as pool:
-        images = list(pool.map(lambda name: _read_or_error(name, opts), names))
-    errors = [image for image in images if isinstance(image, ImageReadError)]
-    if errors and opts.Pack:
-        raise ImageReadError(f"cannot pack {len(names)} images: " + "; ".join(map(str, errors)))
-    for error in errors:
-        warnings.warn(f"could not read image {error}", stacklevel=2)
-    device = "cuda" if opts.GPU else "cpu"
-    read = [None if isinstance(image, ImageReadError) else image.to(device) for image in images]
-    return torch.stack(read) if opts.Pack else read  # type: ignore[arg-type]
+    kernel, width = _kernel(method, epsilon=1e-5)
+    alpha = np.float32(crop) / np.float32(output)
+    beta = np.float32(0.5) * (alpha - np.float32(1)) + np.float32(offset)
+    stretch = max(alpha, np.float32(1))
+    support = np.float32(width) * stretch
+    taps = int(np.ceil(support))
+    centre = alpha * np.arange(output, dtype=np.float32) + beta
+    first = np.ceil(centre - support / np.float32(2)).astype(np.int64)
+    pixel = first[:, None] + np.arange(taps)
+    weight = kernel((centre[:, None] - pixel.astype(np.float32)) / stretch)
+    return _banded(weight.astype(np.float32), np.clip(pixel, 0, size - 1), size)
 
 
-@dataclass(frozen=True)
-class Geometry:
-    """Output size in pixels, and the part of the input that fills it: its size and its top left corner."""
+def mirror_weights(output: int, size: int, scale: float, method: str, antialiasing: bool) -> csr_matrix:
+    """The (output, size) float64 matrix that imresize applies to one axis.
 
-    height: int
-    width: int
-    crop_height: int
-    crop_width: int
-    top: int
-    left: int
-
-
-def crop_and_size(
-    height: int, width: int, target: Sequence[int] | int | None, anisotropy: float = 1.0, share: float = 1.0
-) -> Geometry:
-    """Where vl_imreadjpeg takes its output from, for an input of height x width.
-
-    target: None, the shorter side, or (height, width); anisotropy: 0 stretches the crop to the input's shape;
-    share: of the largest such crop's sides.
-
-    >>> crop_and_size(48, 64, 17)
-    Geometry(height=17, width=23, crop_height=47, crop_width=64, top=0, left=0)
+    scale: output pixels per input pixel; it need not be output / size.
+    Raises ArgumentError for a method other than box, bilinear, bicubic, lanczos2 and lanczos3.
     """
-    if target is None:
-        out_height, out_width = height, width
-    elif isinstance(target, int):
-        scale = max(target / width, target / height)
-        out_height, out_width = (max(1, round_half_away(scale * side)) for side in (height, width))
-    else:
-        out_height, out_width = target
-    ratio = anisotropy or (width / height) / (out_width / out_height)
-    crop_width, crop_height = out_width * math.sqrt(ratio), out_height / math.sqrt(ratio)
-    scale = min(width / crop_width, height / crop_height) * share
-    crop_width = min(round_half_away(crop_width * scale), width)
-    crop_height = min(round_half_away(crop_height * scale), height)
-    top, left = (height - crop_height) // 2, (width - crop_width) // 2
-    return Geometry(out_height, out_width, crop_height, crop_width, top, left)
+    kernel, width = _kernel(method, epsilon=0.0)
+    shrink = min(scale, 1.0) if antialiasing else 1.0
+    support = width / shrink
+    taps = int(np.ceil(support)) + 2
+    centre = (np.arange(output) + 0.5) / scale - 0.5
+    first = np.floor(centre - support / 2 + 1).astype(np.int64) - 1
+    pixel = first[:, None] + np.arange(taps)
+    weight = kernel((centre[:, None] - pixel) * shrink)
+    folded = np.mod(pixel, 2 * size)
+    return _banded(weight, np.where(folded < size, folded, 2 * size - 1 - folded), size)
 
 
-def resize_pixels(pixels: torch.Tensor, geometry: Geometry, interpolation: str = "bilinear") -> torch.Tensor:
-    """(C, H, W) of any type -> (C, h, w) float32, not rounded, resampled as vl_imreadjpeg does."""
-    _, height, width = pixels.shape
-    g = geometry
-    if (g.height, g.width) == (g.crop_height, g.crop_width) == (height, width):
-        return pixels.to(torch.float32)
-    rows = resize.edge_weights(g.height, height, g.crop_height, g.top, interpolation)
-    columns = resize.edge_weights(g.width, width, g.crop_width, g.left, interpolation)
-    result = resize.resample(resize.as_channels_last(pixels), rows, columns)
-    return torch.from_numpy(np.ascontiguousarray(result.transpose(2, 0, 1)))
+def resample(image: np.ndarray, rows: csr_matrix, columns: csr_matrix) -> np.ndarray:
+    """(H, W, C) through both matrices, rows first: (h, w, C) in the matrices' precision.
+
+    Works on bands of rows that stay in the cache: ten times faster on a photo than all at once.
+    """
+    result = np.zeros((rows.shape[0], columns.shape[0], image.shape[2]), dtype=rows.dtype)
+    for top in range(0, rows.shape[0], _BAND):
+        band = rows[top : top + _BAND]
+        if band.nnz:
+            first, last = band.indices.min(), band.indices.max() + 1
+            part = along_rows(image[first:last], band[:, first:last])
+            result[top : top + _BAND] = along_columns(part, columns)
+    return result
 
 
-def _read_or_error(name: str, opts: SimpleNamespace) -> torch.Tensor | ImageReadError:
-    try:
-        pixels = jpeg.decode(jpeg.read_bytes(name), name)
-    except ImageReadError as error:
-        return error
-    _, height, width = pixels.shape
-    geometry = crop_and_size(height, width, opts.Resize, opts.CropAnisotropy, opts.CropSize)
-    result = resize_pixels(pixels, geometry, opts.Interpolation)
-    if opts.Pack and result.shape[0] == 1:
-        result = result.expand(3, -1, -1)
-    return result if opts.SubtractAverage is None else result - opts.SubtractAverage[: result.shape[0]]
+def along_rows(image: np.ndarray, weights: csr_matrix) -> np.ndarray:
+    """(H, W, C) -> (h, W, C): every column of the image through the (h, H) matrix."""
+    height, width, channels = image.shape
+    flat = np.ascontiguousarray(image, dtype=weights.dtype).reshape(height, width * channels)
+    return np.asarray(weights @ flat).reshape(-1, width, channels)
+
+
+def along_columns(image: np.ndarray, weights: csr_matrix) -> np.ndarray:
+    """(H, W, C) -> (H, w, C): every row of the image through the (w, W) matrix."""
+    return along_rows(image.transpose(1, 0, 2), weights).transpose(1, 0, 2)
+
+
+def _banded(weight: np.ndarray, pixel: np.ndarray, size: int) -> csr_matrix:
+    """A matrix from (output, taps) weights and the pixels they fall on; normalised, sums kept in order."""
+    output, taps = weight.shape
+    mass = np.zeros(output, dtype=weight.dtype)
+    for tap in range(taps):
+        mass += weight[:, tap]
+    starts = np.arange(0, output * taps + 1, taps)
+    matrix = csr_matrix((weight.ravel(), pixel.ravel(), starts), shape=(output, size))
+    matrix.sum_duplicates()
+    mass[mass == 0] = 1  # box in float32: a centre just between two pixels takes neither, and stays black
+    matrix.data /= np.repeat(mass, np.diff(matrix.indptr))
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def _kernel(method: str, epsilon: float) -> tuple[Kernel, int]:
+    """The kernel of that name as a function of the distance, and its width in pixels."""
+    kernels: dict[str, tuple[Kernel, int]] = {
+        "box": (_box, 1),
+        "bilinear": (_triangle, 2),
+        "bicubic": (_cubic, 4),
+        "lanczos2": (lambda d: _lanczos(d, 2, epsilon), 4),
+        "lanczos3": (lambda d: _lanczos(d, 3, epsilon), 6),
+    }
+    if method not in kernels:
+        raise ArgumentError(f"interpolation {method!r} is not known; it can be {', '.join(kernels)}")
+    return kernels[method]
+
+
+def _box(distance: np.ndarray) -> np.ndarray:
+    inside = (distance >= -0.5) & (distance < 0.5)
+    return inside.astype(distance.dtype)
+
+
+def _triangle(distance: np.ndarray) -> np.ndarray:
+    return np.maximum(0, 1 - np.abs(distance))
+
+
+def _cubic(distance: np.ndarray) -> np.ndarray:
+    """Keys' cubic with a = -0.5 (Catmull-Rom)."""
+    d = np.abs(distance)
+    square = d * d
+    cube = d * square
+    near = 1.5 * cube - 2.5 * square + 1
+    far = -0.5 * cube + 2.5 * square - 4 * d + 2
+    return np.where(d <= 1, near, np.where(d <= 2, far, 0)).astype(distance.dtype)
+
+
+def _lanczos(distance: np.ndarray, lobes: int, epsilon: float) -> np.ndarray:
+    if epsilon == 0:
+        epsilon = float(np.finfo(np.float64).eps)
+    d = distance.astype(np.float64)
+    above = np.sin(np.pi * d) * np.sin(np.pi * d / lobes) + epsilon
+    below = np.pi**2 * d**2 / lobes + epsilon
+    return np.where(np.abs(d) < lobes, above / below, 0).astype(distance.dtype)
+
+
+def as_channels_last(image: Any) -> np.ndarray:
+    """(C, H, W) or (H, W), numpy or torch -> a numpy view (H, W, C)."""
+    array = np.asarray(image)
+    if array.ndim not in (2, 3) or 0 in array.shape:
+        raise ArgumentError(f"an image has shape (H, W) or (C, H, W) with no empty axis, not {array.shape}")
+    return array[:, :, None] if array.ndim == 2 else array.transpose(1, 2, 0)

@@ -1,209 +1,201 @@
-"""Statements that are calls or commands: printing, loading, stopping, what only MATLAB needs."""
+"""Assignments: to variables, elements, fields, several outputs."""
 
 import ast
-import re
-from collections.abc import Callable
+import keyword
 
-from deepibl.migrate.calls import call
-from deepibl.migrate.functions import starred
-from deepibl.migrate.names import SCALARS, original
-from deepibl.migrate.plots import NAMES as PLOTS
-from deepibl.migrate.plots import plot_call
-from deepibl.migrate.scope import Scope, Typed, literal, load, printed, require, variable_name
-from deepibl.migrate.tree import Node, chain, named, text_of
-
-Lines = list[str]
-_SINGLE = {*SCALARS, "text", "id"}
-# what MATLAB needs and Python does not: left as a comment
-NOT_NEEDED = {"addpath", "rmpath", "clc", "format", "more", "dbstop", "beep", "gpuDevice", "vl_setupnn"}
+from deepibl.migrate.calls import call_original
+from deepibl.migrate.index import indexed, is_end, zero_based
+from deepibl.migrate.names import BY_KEY, COLUMNS, INTEGERS, LISTS, ROWS, SCALARS, original
+from deepibl.migrate.scope import Scope, Typed, keep_base, literal, load, owned, require, variable_name
+from deepibl.migrate.tree import Access, Node, Untranslatable, chain, named, targets, text_of
 
 
-def call_statement(scope: Scope, node: Node, echo: bool) -> Lines:
-    """A statement that is an expression or a command. Raises Untranslatable."""
-    name, arguments = _called(scope, node)
-    if name in PLOTS and original(name) is None:
-        return plot_call(scope, name, arguments)
-    if name in _STATEMENTS:
-        return _STATEMENTS[name](scope, arguments, node)
-    if name in NOT_NEEDED:
-        return [f"# (only MATLAB needs this) {' '.join(text_of(node).split())}"]
-    if name and node.type == "command":
-        require(not arguments, f"the command {text_of(node)}")
-        value = call(scope, name, [], nargout=0)
-    elif name:
-        value = call(scope, name, arguments, nargout=0)
-    else:
-        value = scope.expr(_as_expression(node))
-        if not echo:
-            return [ast.unparse(value.node)]
-        return [f"print({ast.unparse(value.node)})"]
-    found = original(name)
-    prints = echo and (found is None or found.outputs not in (0, None))
-    return [f"print('ans =', {ast.unparse(value.node)})" if prints else ast.unparse(value.node)]
+def assignment(scope: Scope, node: Node) -> list[str]:
+    """The lines of one assignment. Raises Untranslatable."""
+    left = targets(node)
+    right = node.child_by_field_name("right")
+    if len(left) > 1 or left[0] is None:
+        return _several(scope, left, right)
+    target = left[0]
+    if target.type == "identifier":
+        value = _own(scope, text_of(target), _overridden(scope, text_of(target), scope.expr(right)))
+        scope.set_kind(text_of(target), value.kind, value.turn)
+        _remember_loaded(scope, text_of(target), right)
+        return [f"{variable_name(text_of(target))} = {ast.unparse(value.node)}"]
+    return _part(scope, chain(target), right)
 
 
-def show(scope: Scope, name: str) -> str:
-    """What MATLAB prints of a variable where the semicolon is left out."""
-    value = printed(scope, Typed(load(name), scope.kinds[name]))
-    return f"print('{name} =', {ast.unparse(value)})"
+def _remember_loaded(scope: Scope, name: str, right: Node) -> None:
+    """Whether a variable holds what load() read, whose matrices have MATLAB's orientation."""
+    source = chain(right)[0]
+    loads = source.kind == "name" and (source.text in scope.loaded or source.text == "load")
+    (scope.loaded.add if loads else scope.loaded.discard)(name)
 
 
-def variable_shown(scope: Scope, node: Node) -> str | None:
-    """The name of the variable that a statement just shows, as `x` on a line of its own."""
-    if node.type == "command" and len(named(node)) == 1 and text_of(node) in scope.kinds:
-        return text_of(node)
-    return text_of(node) if node.type == "identifier" and text_of(node) in scope.kinds else None
+def _overridden(scope: Scope, name: str, value: Typed) -> Typed:
+    """The value that --set gives to a variable, else the script's own."""
+    if ("", name) not in scope.overrides:
+        return value
+    given = scope.overrides["", name]
+    scope.notes.append(f"{name} is {given!r} by --set; it was {ast.unparse(value.node)} in MATLAB's script")
+    node = ast.parse(repr(given), mode="eval").body
+    listed = isinstance(given, list) and value.kind in ROWS
+    return Typed(scope.python("np.array(X)", X=node) if listed else node, value.kind)
 
 
-def _called(scope: Scope, node: Node) -> tuple[str, list[Node]]:
-    """The function a statement calls and its arguments; no name where it is another expression."""
-    if node.type == "command":
-        return text_of(named(node)[0]), list(named(node)[1:])
-    if node.type == "identifier" and text_of(node) not in scope.kinds:
-        return text_of(node), []
-    if node.type == "function_call":
-        steps = chain(node)
-        is_call = len(steps) == 2 and steps[0].kind == "name" and steps[1].kind == "("
-        if is_call and steps[0].text not in scope.kinds:
-            return steps[0].text, list(steps[1].nodes)
-    return "", []
+def _own(scope: Scope, name: str, value: Typed) -> Typed:
+    """The value as a variable may hold it: MATLAB copies what Python would share."""
+    node, kind, _ = value
+    if kind in ROWS and name in scope.mutated:
+        template = "np.array(X)" if kind == "mask" else "np.array(X, dtype=float)"
+        return Typed(scope.python(template, X=node), "vector" if kind == "ints" else kind, value.turn)
+    return owned(scope, value, name)
 
 
-def _as_expression(node: Node) -> Node:
-    require(node.type != "command", f"the command {text_of(node)}")
-    return node
-
-
-def _words(arguments: list[Node]) -> list[str]:
-    """Literal words of a command, or of a call with literal texts."""
-    words = []
-    for node in arguments:
-        text = text_of(node)
-        require(node.type in ("command_argument", "string"), "a name that is computed")
-        words.append(text.strip("'\""))
-    return words
-
-
-def _clear(scope: Scope, arguments: list[Node], node: Node) -> Lines:
-    words = [word for word in _words(arguments) if not word.startswith("-")]
-    names = [word for word in words if word not in ("all", "variables", "close")]
-    require(not any("*" in name for name in names), "clear with a pattern")
-    gone = names if names else list(scope.kinds)
-    for name in gone:
-        scope.kinds.pop(name, None)
-        scope.maybe.discard(name)
-    if not names:
-        return [f"# (only MATLAB needs this) {text_of(node)}"]
-    return [f"globals().pop({variable_name(name)!r}, None)  # clear {name}" for name in names]
-
-
-def _load(scope: Scope, arguments: list[Node], node: Node) -> Lines:
-    """load(file, 'a', 'b') makes variables."""
-    require(len(arguments) >= 1, "load without a file")
-    first, rest = arguments[0], _words(arguments[1:])
-    path = _path(scope, first)
-    require(bool(rest), "load without the names of the variables: which ones it makes cannot be known")
-    lines = []
-    for name in rest:
-        require(name.isidentifier(), f"load with {name}")
-        if name == "net":
-            value = Typed(scope.python("load_network(F)", F=path), "net")
-        else:
-            value = Typed(scope.python(f"load_variables(F).{name}", F=path), "any")
-            scope.loaded.add(name)
-        scope.set_kind(name, value.kind)
-        lines.append(f"{variable_name(name)} = {ast.unparse(value.node)}")
-    return lines
-
-
-def _path(scope: Scope, node: Node) -> ast.expr:
-    return ast.Constant(text_of(node)) if node.type == "command_argument" else scope.expr(node).node
-
-
-def _disp(scope: Scope, arguments: list[Node], node: Node) -> Lines:
-    require(len(arguments) == 1, "disp of other than one value")
-    command = arguments[0].type == "command_argument"
-    shown = _path(scope, arguments[0]) if command else printed(scope, scope.expr(arguments[0]))
-    return [f"print({ast.unparse(shown)})"]
-
-
-def _fprintf(scope: Scope, arguments: list[Node], node: Node) -> Lines:
-    require(bool(arguments) and scope.expr(arguments[0]).kind == "text", "fprintf into a file")
-    nodes = [starred(scope, argument) for argument in arguments]
-    form = literal(nodes[0])
-    single = all(
-        not isinstance(node, ast.Starred) and scope.expr(argument).kind in _SINGLE
-        for node, argument in zip(nodes[1:], arguments[1:], strict=True)
-    )
-    once = isinstance(form, str) and form.endswith("\\n") and single
-    if once and form is not None:  # print ends the line itself
-        nodes[0] = ast.Constant(form[:-2])
-        if not re.search(r"[%\\]", form[:-2]):
-            return [f"print({ast.unparse(nodes[0])})"]
-        return [f"print({ast.unparse(ast.Call(scope.python('sprintf'), nodes, []))})"]
-    return [f"print({ast.unparse(ast.Call(scope.python('sprintf'), nodes, []))}, end='')"]
-
-
-def _message(scope: Scope, arguments: list[Node]) -> str:
-    require(bool(arguments), "no message")
-    values = [scope.expr(argument) for argument in arguments]
-    require(all(value.kind != "struct" for value in values), "a message from a struct")
-    first = literal(values[0].node)
-    if isinstance(first, str) and ":" in first and " " not in first and len(values) > 1:
-        values = values[1:]  # an identifier goes before the message
-    if len(values) == 1:
-        return ast.unparse(values[0].node)
-    return ast.unparse(ast.Call(scope.python("sprintf"), [printed(scope, value) for value in values], []))
-
-
-def _error(scope: Scope, arguments: list[Node], node: Node) -> Lines:
-    return [f"raise RuntimeError({_message(scope, arguments)})"]
-
-
-def _warning(scope: Scope, arguments: list[Node], node: Node) -> Lines:
-    if node.type == "command" or (arguments and text_of(arguments[0]).strip("'\"") in ("on", "off")):
-        return [f"# (only MATLAB needs this) {text_of(node)}"]
-    scope.need("sys")
-    return [f"print('Warning:', {_message(scope, arguments)}, file=sys.stderr)"]
-
-
-def _assert(scope: Scope, arguments: list[Node], node: Node) -> Lines:
-    from deepibl.migrate.expressions import truth
-
-    require(bool(arguments), "assert of nothing")
-    condition = ast.unparse(truth(scope, scope.expr(arguments[0])))
-    message = _message(scope, arguments[1:]) if len(arguments) > 1 else repr(text_of(node))
-    return [f"if not ({condition}):", f"    raise AssertionError({message})"]
-
-
-def _random(scope: Scope, arguments: list[Node], node: Node) -> Lines:
-    scope.notes.append(
-        f"{text_of(node)} is left out: the library's functions draw from generators of their own, "
-        "made from the original's fixed seeds (matlab_compat.rng)"
-    )
-    return [f"# MIGRATE: left out, see above: {text_of(node)}"]
-
-
-def _run(scope: Scope, arguments: list[Node], node: Node) -> Lines:
-    """run('…/setup.m') and the like set MATLAB's paths; another script would have to be translated too."""
-    name = _words(arguments)[0] if arguments else ""
-    stem = name.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".m")
+def _several(scope: Scope, left: list[Node | None], right: Node) -> list[str]:
+    steps = chain(right)
+    name = steps[0].text
+    given = list(steps[1].nodes) if len(steps) == 2 and steps[1].kind == "(" else []
     require(
-        stem in ("setup", "vl_setup", "vl_setupnn", "startup"), f"run of {name}: translate that script too"
+        steps[0].kind == "name" and len(steps) <= 2 and name not in scope.kinds, "several outputs of this"
     )
-    return [f"# (only MATLAB needs this) {text_of(node)}"]
+    if name in ("max", "min", "sort") and len(left) == 2:
+        return _with_positions(scope, name, left, given)
+    found = original(name)
+    require(found is not None, f"{name} is no function that deepibl has in Python")
+    assert found is not None
+    node, kinds = call_original(scope, found, given, nargout=len(left))
+    there = len(left) if found.takes_nargout or found.outputs is None else found.outputs
+    require(there >= len(left), f"{name} gives {there} outputs here, not {len(left)}")
+    turns = ["column" if name in COLUMNS else "", *("" for _ in left)]
+    words = [
+        _output(scope, target, kind, turn) for target, kind, turn in zip(left, kinds, turns, strict=False)
+    ]
+    rest = ["_"] * (there - len(left)) if there - len(left) < 2 else ["*_"]
+    if len(words) == 1:
+        if there == 1:
+            return [f"{words[0]} = {ast.unparse(node)}"]
+        node = ast.Subscript(node, ast.Constant(0), ast.Load())
+        return [f"{words[0]} = {ast.unparse(node)}"]
+    return [f"{', '.join([*words, *rest])} = {ast.unparse(node)}"]
 
 
-_STATEMENTS: dict[str, Callable[[Scope, list[Node], Node], Lines]] = {
-    "clear": _clear,
-    "clearvars": _clear,
-    "load": _load,
-    "disp": _disp,
-    "display": _disp,
-    "fprintf": _fprintf,
-    "error": _error,
-    "warning": _warning,
-    "assert": _assert,
-    "rng": _random,
-    "run": _run,
-}
+def _output(scope: Scope, target: Node | None, kind: str, turn: str = "") -> str:
+    if target is None:
+        return "_"
+    require(target.type == "identifier", "an output assigned to an element or field")
+    scope.set_kind(text_of(target), kind, turn)
+    return variable_name(text_of(target))
+
+
+def _with_positions(scope: Scope, name: str, left: list[Node | None], given: list[Node]) -> list[str]:
+    """[m, i] = max(x), [s, i] = sort(x); positions count from 1."""
+    require(len(given) == 1, f"{name} with options and two outputs")
+    value = scope.expr(given[0])
+    require(value.kind in ROWS, f"{name} of something whose orientation cannot be known")
+    sorts = name == "sort"
+    words = [
+        _output(scope, target, kind, value.turn if sorts else "")
+        for target, kind in zip(left, (value.kind, "ints") if sorts else ("number", "count"), strict=True)
+    ]
+    if sorts:
+        positions = scope.python("np.argsort(X, kind='stable') + 1", X=value.node)
+        values = scope.python("np.sort(X, kind='stable')", X=value.node)
+    else:
+        positions = scope.python(f"int(np.nanarg{name}(X)) + 1", X=value.node)
+        values = scope.python(f"np.nan{name}(X)", X=value.node)
+    return [f"{', '.join(words)} = {ast.unparse(values)}, {ast.unparse(positions)}"]
+
+
+def _part(scope: Scope, steps: list[Access], right: Node) -> list[str]:
+    """x(i) = v, x{i} = v, x(end+1) = v, a.b = v and longer chains."""
+    name, last = steps[0].text, steps[-1]
+    require(len(steps) > 1, f"{name} is no variable, or part of one")
+    lines = _created(scope, name, steps[1].kind)
+    owner = Typed(load(name), scope.kinds[name])
+    for step in steps[1:-1]:
+        owner = _step(scope, owner, step)
+    if last.kind == "field":
+        value = _own(scope, name, scope.expr(right))
+        keep_base(value)
+        if keyword.iskeyword(last.text):
+            call = scope.python(f"setattr(X, {last.text!r}, V)", X=owner.node, V=value.node)
+            return [*lines, ast.unparse(call)]
+        place = f"[{last.text!r}]" if owner.kind in BY_KEY else f".{last.text}"
+        return [*lines, f"{ast.unparse(owner.node)}{place} = {ast.unparse(value.node)}"]
+    if last.kind == "dynamic":
+        field, value = scope.expr(last.nodes[0]).node, scope.expr(right)
+        call = scope.python("setattr(X, F, V)", X=owner.node, F=field, V=value.node)
+        return [*lines, ast.unparse(call)]
+    require(len(last.nodes) == 1, "an element of a matrix, whose orientation here cannot be known")
+    return [*lines, *_element(scope, owner, last, right)]
+
+
+def _created(scope: Scope, name: str, how: str) -> list[str]:
+    """Lines that make a variable whose part is assigned before the whole."""
+    if name in scope.kinds and name not in scope.maybe:
+        return []
+    start = {"field": ("Struct", "struct"), "{": ("list", "cell")}.get(how)
+    if start is None:
+        raise Untranslatable(f"an element of {name}, which is not assigned before")
+    word, kind = start
+    if word == "Struct":
+        scope.need("Struct")
+    variable = variable_name(name)
+    maybe = name in scope.kinds
+    if maybe:
+        kind = scope.kinds[name]
+    scope.set_kind(name, kind)
+    made = f"{variable} = {word}()"
+    return [f"if {variable!r} not in globals():", f"    {made}"] if maybe else [made]
+
+
+def _step(scope: Scope, owner: Typed, step: Access) -> Typed:
+    from deepibl.migrate.expressions import field_of
+
+    if step.kind == "field":
+        return field_of(scope, owner, step.text)
+    require(step.kind in ("(", "{") and owner.kind in LISTS, "a struct array")
+    return indexed(scope, owner, "{", list(step.nodes))
+
+
+def _element(scope: Scope, owner: Typed, step: Access, right: Node) -> list[str]:
+    position = step.nodes[0]
+    text = ast.unparse(owner.node)
+    listed = owner.kind in LISTS
+    require(
+        listed or owner.kind in {*ROWS, "ids"}, "an element of something whose orientation cannot be known"
+    )
+    if _is_next(position):
+        value = scope.expr(right)
+        if listed:
+            require(step.kind == "{", "a cell array appended with ()")
+            keep_base(value)
+            return [f"{text}.append({ast.unparse(owned(scope, value).node)})"]
+        require(value.kind in SCALARS and owner.kind != "ids", "more than one number appended")
+        return [f"{text} = {ast.unparse(scope.python('np.append(X, V)', X=owner.node, V=value.node))}"]
+    outer, scope.end_of = scope.end_of, owner
+    index = scope.expr(position)
+    scope.end_of = outer
+    if right.type == "matrix" and not named(right):
+        require(index.kind in {*INTEGERS, "ints"} and not listed, "deleted elements")
+        where = zero_based(scope, index)
+        return [f"{text} = {ast.unparse(scope.python('np.delete(X, I)', X=owner.node, I=where))}"]
+    require(
+        listed == (step.kind == "{") and (not listed or index.kind in {*INTEGERS, "number", "id"}), "this"
+    )
+    value = scope.expr(right)
+    keep_base(value)
+    require(listed or value.kind in {*SCALARS, *ROWS}, f"an element of kind {value.kind}")
+    where = index.node if index.kind == "mask" else zero_based(scope, index)
+    if literal(where) is None and is_end(position):
+        where = ast.Constant(-1)
+    return [f"{text}[{ast.unparse(where)}] = {ast.unparse(owned(scope, value).node)}"]
+
+
+def _is_next(position: Node) -> bool:
+    """Whether an index is end+1."""
+    if position.type != "binary_operator":
+        return False
+    left, right = position.child_by_field_name("left"), position.child_by_field_name("right")
+    return is_end(left) and text_of(position.children[1]) == "+" and text_of(right) == "1"
