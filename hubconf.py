@@ -20,7 +20,7 @@ def network(path: str, device: str = "cpu") -> Any:
 
 def describer(path: str, device: str = "cpu") -> Any:
     """The same with preparation included: images (N, 3, H, W), RGB, 0..255 -> descriptors (N, D)."""
-    from deepibl.export import Describer
+    from deepibl.networks import Describer
 
     return Describer(network(path)).to(device)
 

@@ -16,12 +16,12 @@ from PIL import Image
 from benchmarks.baseline import Port
 from benchmarks.baseline import extract as port_extract
 from benchmarks.measure import Settings, Table, paired, peak_memory, require
-from deepibl.describe import describe_prepared, inference
-from deepibl.engine import choose_engine, onednn, quantised
-from deepibl.engine.allocator import keep_buffers, release_buffers
+from deepibl.engine import Scales, choose_engine, keep_buffers, onednn, quantised, release_buffers
+from deepibl.engine.describe import describe_prepared
+from deepibl.engine.scales import measure
 from deepibl.features import extract
-from deepibl.int8_scales import Scales, measure
-from deepibl.network_layers import LayerVLAD
+from deepibl.networks import LayerVLAD
+from deepibl.runtime import inference
 from matlab_compat.simplenn import SimpleNN
 from scripts.make_released_layout import released_network
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.measure import Table, best
-from deepibl.evaluation_rank import squared_distances
-from deepibl.network_layouts import CLUSTERS, VGG16_BLOCKS, WHITENED
+from deepibl.evaluation import squared_distances
+from deepibl.networks.weights import CLUSTERS, VGG16_BLOCKS, WHITENED
 from matlab_compat.yael import yael_nn
 
 HEIGHT, WIDTH, BATCH = 480, 640, 32

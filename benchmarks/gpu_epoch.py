@@ -17,12 +17,16 @@ from benchmarks.extraction import network
 from benchmarks.gpu_run import Asked, Trials
 from benchmarks.measure import Settings, Table, require
 from deepibl.datasets import PlaceDataset, load_dbstruct
-from deepibl.mining import MinedTuple
 from deepibl.toycity import make_city
-from deepibl.trainers import TRAINERS
-from deepibl.training.events import BatchReport, TrainingListener
-from deepibl.training.session import Course, run_session
-from deepibl.training.state import TrainingState
+from deepibl.training import (
+    TRAINERS,
+    BatchReport,
+    Course,
+    MinedTuple,
+    TrainingListener,
+    TrainingState,
+    run_session,
+)
 from matlab_compat.simplenn import SimpleNN
 
 SPLITS = {"train": (10_000, 7_416), "val": (10_000, 7_608)}  # Pitts30k: database images, queries

@@ -13,13 +13,12 @@ from benchmarks.extraction import distance, gigaflop, network, photos
 from benchmarks.gpu_machine import convolution_peak, seconds, wait
 from benchmarks.gpu_run import Asked, Trials
 from benchmarks.measure import Table, require
-from deepibl.describe import describe_prepared, inference
 from deepibl.engine import Engine, choose_engine
 from deepibl.engine.cuda import CudaTrunk
+from deepibl.engine.describe import describe_prepared
 from deepibl.losses import SARELoss
-from deepibl.objectives import Objective
-from deepibl.training.options import TrainingOptions
-from deepibl.training.step import Stepper
+from deepibl.runtime import inference
+from deepibl.training import Objective, Stepper, TrainingOptions
 
 KERNELS = 15  # rows of a profile
 TUPLES = 4  # of a training step

@@ -16,9 +16,9 @@ from PIL import Image
 
 from benchmarks.gpu_run import Asked
 from benchmarks.measure import Settings, Table
-from deepibl.decoding import nvjpeg
-from deepibl.exact import fastest_convolutions
-from deepibl.trunk_choice import free_memory
+from deepibl.features.trunk_store import free_memory
+from deepibl.images import nvjpeg
+from deepibl.runtime.devices import fastest_convolutions
 
 
 def env(asked: Asked) -> Iterator[Table]:

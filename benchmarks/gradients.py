@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.measure import Settings, Table, paired, require
-from deepibl.engine import onednn
-from deepibl.engine.allocator import keep_buffers
-from deepibl.engine.winograd_gradients import LEAST_CHANNELS, filter_gradient, input_gradient
+from deepibl.engine import keep_buffers, onednn
+from deepibl.engine.winograd import LEAST_CHANNELS, filter_gradient, input_gradient
 
 IMAGES = 12  # a tuple
 LAYERS = ((512, 30, 40), (256, 60, 80), (128, 60, 80))  # channels, height, width

@@ -14,12 +14,8 @@ import numpy as np
 from benchmarks.generated import PLACE, new_pictures, write_descriptors
 from benchmarks.measure import Settings, Table, peak_memory, require
 from deepibl.datasets import PlaceDataset
-from deepibl.index import PlaceIndex
-from deepibl.index_file import check_file
-from deepibl.mining import mine
-from deepibl.objectives import weakly
-from deepibl.search_compressed import CompressedIndex, found_again
-from deepibl.training.options import TrainingOptions
+from deepibl.search import CompressedIndex, PlaceIndex, check_file, found_again
+from deepibl.training import TrainingOptions, mine, weakly
 from matlab_compat.rng import rng
 
 QUERIES, TOP = 100, 10

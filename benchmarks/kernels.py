@@ -17,7 +17,7 @@ import os
 import numpy as np
 from benchmarks.search import descriptors
 from deepibl.search import nearest
-from deepibl.search_compressed import CompressedIndex, found_again
+from deepibl.search import CompressedIndex, found_again
 from matlab_compat.faiss_library import load_faiss
 
 os.environ.pop({variable!r}, None)  # numpy is loaded: what follows is for faiss alone

@@ -18,7 +18,7 @@ _OURS = (
     "total = len(net)"
 )
 _TIMED = """
-import torch, numpy, scipy.io, h5py, deepibl.networks, deepibl.network_layers
+import torch, numpy, scipy.io, h5py, deepibl.networks, deepibl.networks.build
 before = memory("VmRSS")
 start = time.perf_counter()
 {code}

@@ -3,7 +3,7 @@
 The command is run as a user runs it; its start (imports, the network's file, finding one another) is measured
 by itself, by a run over a few images. Processor seconds are all processes' together: what sharing the work
 costs. The smoke form runs nothing here: that the bytes are the same for any number of processes is tested
-(tests/unit/test_processes_extraction.py).
+(tests/unit/features/test_processes_extraction.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from PIL import Image
 
 from benchmarks.extraction import network, photos
 from benchmarks.measure import Settings, Table, require
-from deepibl.feature_groups import group_length
+from deepibl.features.groups import group_length
 from deepibl.networks import save_network
 
 BATCH = 4

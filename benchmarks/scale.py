@@ -19,9 +19,7 @@ from benchmarks.generated import new_pictures, write_descriptors
 from benchmarks.growth import asked_rows
 from benchmarks.measure import Settings, Table, require
 from benchmarks.scale_model import Rates, model_table
-from deepibl.index import PlaceIndex
-from deepibl.search import Searcher
-from deepibl.search_compressed import CompressedIndex, found_again
+from deepibl.search import CompressedIndex, PlaceIndex, Searcher, found_again
 
 TOP = 10
 EFFORTS = {"ivfpq": (8, 32, 128), "hnsw": (64, 128, 512)}
@@ -85,7 +83,7 @@ def _structure(
 def _milvus(folder: Path, count: int, dim: int) -> list[Rates]:
     """milvus-lite with its exact index, if it is installed: how the embedded form does, not a cluster."""
     try:
-        from deepibl.index_milvus import MilvusIndex
+        from deepibl.search import MilvusIndex
     except ImportError:
         return []
     rows = np.asarray(write_descriptors(folder / "few.npy", count, dim), np.float32)

@@ -7,7 +7,8 @@ import torch
 
 from benchmarks.baseline import search as port_search
 from benchmarks.measure import Settings, Table, paired, peak_memory, require
-from deepibl.search import BLOCK, Searcher, nearest
+from deepibl.search import Searcher, nearest
+from deepibl.search.exact import BLOCK
 
 
 def descriptors(count: int, dim: int, seed: int) -> np.ndarray:

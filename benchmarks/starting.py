@@ -15,7 +15,7 @@ _CODE = """
 import torch
 from benchmarks.extraction import CPU, network, photos, scales
 from benchmarks.measure import Settings
-from deepibl.describe import describe_prepared, inference
+from deepibl.engine.choose.describe import describe_prepared; from deepibl.runtime import inference
 from deepibl.engine import choose_engine
 
 net = network(Settings(smoke={smoke}))

@@ -17,16 +17,12 @@ from torch import Tensor
 from benchmarks import baseline
 from benchmarks.extraction import distance, network, photos
 from benchmarks.measure import Settings, Table, paired, peak_memory, require
-from deepibl.engine.allocator import keep_buffers, release_buffers
-from deepibl.feature_trunk import TrunkDescriber
+from deepibl.engine import keep_buffers, release_buffers
+from deepibl.features import TrunkCache
+from deepibl.features.groups import TrunkDescriber
 from deepibl.losses import SARELoss
-from deepibl.mining import MinedTuple
-from deepibl.objectives import Objective
-from deepibl.training.gradients import TupleGradients
-from deepibl.training.options import TrainingOptions
-from deepibl.training.reader import TupleReader
-from deepibl.training.step import Stepper
-from deepibl.trunk_cache import TrunkCache
+from deepibl.training import MinedTuple, Objective, Stepper, TrainingOptions
+from deepibl.training.gradients import TupleGradients, TupleReader
 from matlab_compat.simplenn import SimpleNN
 
 FIRST, BLOCKS = "conv5_1", 3  # conv5_1 to conv5_3 learn

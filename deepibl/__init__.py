@@ -1,48 +1,32 @@
 """Visual place recognition: deepIBL (SARE) and NetVLAD, ported from MATLAB to PyTorch.
 
 >>> import deepibl
->>> net = deepibl.load_network("model.mat")
->>> features = deepibl.extract(net, ["a.jpg", "b.jpg"])          # (2, D) float32
+>>> net = deepibl.load_network("model.mat")  # doctest: +SKIP
+>>> deepibl.extract(net, ["a.jpg", "b.jpg"])  # (2, D) float32  # doctest: +SKIP
 
-Importing this package reads no file, opens no GPU and loads none of its modules: a name is looked up in its
-module when it is first used. The original's functions are here too, under their own names (`deepibl.matlab`).
+Importing this package opens no GPU and loads none of its modules: a name of `__init__.pyi` is looked up in its
+module when it is first used. The original's functions are here under their own names, too (`deepibl.matlab`).
 """
 
-import importlib
+import pkgutil
 from typing import Any
+
+import lazy_loader
 
 __version__ = "0.1.0"
 
-# name -> module that holds it
-_EXPORTS = {
-    "load_network": "deepibl.networks",
-    "save_network": "deepibl.networks",
-    "extract": "deepibl.features",
-    "sare_loss": "deepibl.losses",
-    "SARELoss": "deepibl.losses",
-    "NetVLAD": "deepibl.layers",
-    "PlaceDataset": "deepibl.datasets",
-    "load_dbstruct": "deepibl.datasets",
-    "recall_at_n": "deepibl.evaluation",
-    "PlaceIndex": "deepibl.index",
-    "make_city": "deepibl.toycity",
-    "DeepIBLError": "deepibl.errors",
-}
+_lazy, __dir__, _names = lazy_loader.attach_stub(__name__, __file__)
+# `from deepibl import *` brings functions and classes, not the packages, of which some need an extra
+__all__ = sorted({*_names, "__version__"} - {module.name for module in pkgutil.iter_modules(__path__)})
 
 
 def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        return getattr(importlib.import_module(_EXPORTS[name]), name)
-    if name.startswith("_"):
-        raise AttributeError(f"module 'deepibl' has no attribute {name!r}")
-    facade = importlib.import_module("deepibl.matlab")
-    if name in facade.__all__:
-        return getattr(facade, name)
-    raise AttributeError(f"module 'deepibl' has no attribute {name!r}")
+    try:
+        return _lazy(name)
+    except AttributeError:
+        if name.startswith("_"):
+            raise
+        from deepibl.errors import did_you_mean
 
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
-
-
-__all__ = [*_EXPORTS, "__version__"]
+        hint = did_you_mean(name, __dir__())
+        raise AttributeError(f"module 'deepibl' has no attribute {name!r}{hint}", name=name) from None

@@ -1,5 +1,5 @@
 """`python -m deepibl` is the command `deepibl`."""
 
-from deepibl.cli import main
+from deepibl.cli.main import main
 
 main()

@@ -14,9 +14,12 @@ DeepIBLError
 ├── ProcessError           another process of the job failed, is lost, or does something else
 ├── SessionError           a training session that cannot be read, saved or gone on with
 └── TrainingError          a training that cannot go on
+
+One image that could not be used, in a run that went on without it.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from matlab_compat.errors import MatlabCompatError
@@ -80,3 +83,21 @@ class PageError(DeepIBLError):
 
 class ReportError(DeepIBLError):
     """A report that cannot be read, or that cannot be made of an evaluation."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image, its position in the list that was given (from 0), and why it failed, with the file's name."""
+
+    index: int
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+def list_failures(failures: Sequence[Failure], most: int = 20) -> str:
+    """The reasons, one a line, indented; beyond `most` only their number."""
+    lines = [f"  {failure}" for failure in failures[:most]]
+    return "\n".join(lines + ([f"  … and {len(failures) - most} more"] if len(failures) > most else []))

@@ -1,8 +1,7 @@
 """NetVLAD and its friends as torch modules; a MatConvNet network's custom layers are made of them.
 
 Maps are (N, D, H, W). Outputs keep MatConvNet's four dimensions in torch's order, so that their `.flatten(1)`
-is MATLAB's column of the image: NetVLAD gives (N, D, 1, K), index k + K*d (0-based) when flattened.
-"""
+is MATLAB's column of the image: NetVLAD gives (N, D, 1, K), index k + K*d (0-based) when flattened."""
 
 from __future__ import annotations
 
@@ -13,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from matlab_compat.errors import ArgumentError
-from matlab_compat.nn import vl_nnpool
-from matlab_compat.nn_geometry import check_maps
+from matlab_compat.nn.geometry import check_maps
+from matlab_compat.nn.pool import vl_nnpool
 
 _EPSILON = 1e-12  # beside the norm, outside the root
 

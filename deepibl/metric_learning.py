@@ -2,15 +2,14 @@
 
 >>> loss = MetricLearningLoss(SARELoss("gauss", "joint"))
 >>> loss(torch.eye(4), torch.tensor([0, 0, 1, 1])).shape
-torch.Size([])
-"""
+torch.Size([])"""
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from deepibl.losses_tuples import TupleLoss
+from deepibl.losses import TupleLoss
 from matlab_compat.errors import ArgumentError
 
 

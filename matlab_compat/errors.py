@@ -6,8 +6,7 @@ MatlabCompatError
 ├── NetworkFormatError     a MatConvNet network whose description makes no sense
 │   └── UnknownLayerError  a layer type or class that is not known
 ├── ImageReadError         an image file that cannot be decoded; names the file
-└── NotMigratedError       a line that `deepibl migrate` could not translate was reached
-"""
+└── NotMigratedError       a line that `deepibl migrate` could not translate was reached"""
 
 
 class MatlabCompatError(Exception):

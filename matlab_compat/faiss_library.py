@@ -4,8 +4,7 @@ faiss's wheel brings a copy of OpenBLAS of its own, which knows the processors o
 takes kernels for SSE3, or for AVX2 where there is AVX-512. The kernels that it calls Haswell (AVX2) and
 SkylakeX (AVX-512) run wherever those instructions are. OpenBLAS can be told by an environment variable, which
 it reads once, when it is loaded. So the variable is there for that moment, and only then: numpy's and scipy's
-copies of OpenBLAS, and processes that are started later, keep the kernels and the digits that they had.
-"""
+copies of OpenBLAS, and processes that are started later, keep the kernels and the digits that they had."""
 
 import os
 import sys
@@ -17,10 +16,12 @@ from typing import Any
 import numpy  # noqa: F401  # its own OpenBLAS is loaded before the variable is set
 
 VARIABLE = "OPENBLAS_CORETYPE"
+
 KERNELS = (  # the best first, and the instructions that they use
     ("SkylakeX", frozenset({"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"})),
     ("Haswell", frozenset({"avx2", "fma"})),
 )
+
 PROCESSOR = Path("/proc/cpuinfo")
 
 

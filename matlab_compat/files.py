@@ -1,11 +1,23 @@
-"""Writing a file so that it is either whole or not there; reading one that claims to be larger than it is."""
+"""Writing a file so that it is either whole or not there; reading one that claims to be larger than it is.
+
+Decompressing what zlib has packed: by ISA-L where it is installed (`pip install 'deepibl[fast]'`), else by
+zlib. The bytes are the same; large .mat files take two thirds of the time.
+
+What reading a damaged file can raise, and how it becomes one error of ours.
+"""
 
 import io
 import os
+import struct
 import tempfile
-from collections.abc import Iterator
+import tokenize
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from matlab_compat.errors import MatlabCompatError
 
 
 @contextmanager
@@ -66,3 +78,67 @@ def _permissions_of_a_new_file(path: Path) -> None:
     mask = os.umask(0)
     os.umask(mask)
     os.chmod(path, 0o666 & ~mask)
+
+
+ERRORS: tuple[type[Exception], ...] = (zlib.error,)
+
+unpacker: Callable[[], Any] = zlib.decompressobj
+
+try:
+    from isal import isal_zlib
+except ImportError:  # zlib is there everywhere
+    pass
+else:
+    unpacker = isal_zlib.decompressobj
+    ERRORS = (zlib.error, isal_zlib.IsalError)  # type: ignore[assignment]  # isal's stub calls it an instance
+
+
+def inflated(packed: bytes, size: int) -> bytes:
+    """The bytes of one zlib stream that must be `size` long; at most one more is ever made.
+
+    Raises ValueError for another length and for a stream that is not whole; one of ERRORS for damage.
+    """
+    stream = unpacker()
+    data: bytes = stream.decompress(packed, size + 1)
+    if len(data) == size and not stream.eof:  # its end has not been read yet
+        data += stream.decompress(stream.unconsumed_tail, 1)
+    if len(data) != size or not stream.eof:
+        raise ValueError(f"{len(data):,} bytes where {size:,} were packed")
+    return data
+
+
+DAMAGE: tuple[type[Exception], ...] = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,  # RecursionError too
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    tokenize.TokenError,  # numpy's, of the header of a .npy file
+    *ERRORS,
+)
+
+
+@contextmanager
+def damage_as(
+    error_class: type[MatlabCompatError], path: str | os.PathLike[str], what: str, advice: str = ""
+) -> Iterator[None]:
+    """Inside, whatever a damaged file makes libraries raise becomes `error_class`: "PATH WHAT: …; ADVICE".
+
+    what: 'is not an index that can be read'. Errors of ours pass as they are.
+    """
+    try:
+        yield
+    except MatlabCompatError:
+        raise
+    except DAMAGE as problem:
+        reason = str(problem).strip() or type(problem).__name__
+        if isinstance(problem, KeyError):
+            reason = f"it lacks {reason}"
+        end = f"; {advice}" if advice else ""
+        raise error_class(f"{os.fspath(path)} {what}: {reason[:500]}{end}") from problem

@@ -1,4 +1,11 @@
-"""Resampling as two banded matrices: one for the rows of an image, one for its columns.
+"""Images as MATLAB reads and scales them: vl_imreadjpeg and imresize.
+
+Pixels are float32 0–255, RGB; arrays are (C, H, W). A grey JPEG has one channel, as in the original.
+The shape of an output is found as the original finds it: `Resize` gives its size, and the part of the input
+that fills it, in the middle, is what `CropAnisotropy` and `CropSize` say; by default the largest part with
+the output's aspect ratio, so a two-element `Resize` crops rather than stretches.
+
+Resampling as two banded matrices: one for the rows of an image, one for its columns.
 
 MatConvNet's vl_imreadjpeg and MATLAB's imresize share the kernels and the anti-aliasing (when an axis
 shrinks, the kernel is stretched by the same factor) and differ in the rest:
@@ -15,15 +22,29 @@ lanczos kernels     1e-5 added above and below  exact
 
 A matrix is a `scipy.sparse.csr_matrix` (output, input) whose rows sum to 1; its product adds the taps of a
 pixel from low to high in the matrix's own precision, as the original's loop does.
+
+The options of vl_imreadjpeg: names, defaults, and what is allowed.
+
+MATLAB's imresize, for numpy arrays and torch tensors (C, H, W).
 """
 
-from collections.abc import Callable
+import math
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.sparse import csr_matrix
 
-from matlab_compat.errors import ArgumentError
+from matlab_compat import jpeg
+from matlab_compat.arguments import options
+from matlab_compat.errors import ArgumentError, ImageReadError
+from matlab_compat.numeric import round_half_away
 
 Kernel = Callable[[np.ndarray], np.ndarray]
 
@@ -158,3 +179,246 @@ def as_channels_last(image: Any) -> np.ndarray:
     if array.ndim not in (2, 3) or 0 in array.shape:
         raise ArgumentError(f"an image has shape (H, W) or (C, H, W) with no empty axis, not {array.shape}")
     return array[:, :, None] if array.ndim == 2 else array.transpose(1, 2, 0)
+
+
+_DEFAULTS: dict[str, Any] = {
+    "NumThreads": 1,
+    "Resize": None,
+    "Interpolation": "bilinear",
+    "CropAnisotropy": (1, 1),
+    "CropSize": (1, 1),
+    "CropLocation": "center",
+    "SubtractAverage": None,
+    "Brightness": 0,
+    "Contrast": 0,
+    "Saturation": 0,
+}
+
+_FLAGS = ("Prefetch", "Verbose", "Pack", "GPU", "Flip")
+
+
+def imread_options(args: Sequence[Any], kwargs: dict[str, Any]) -> SimpleNamespace:
+    """The checked options of `matlab_compat.images.vl_imreadjpeg`; flags that stand alone become True.
+
+    Resize: None, an int or a pair of ints; CropAnisotropy, CropSize: one float; SubtractAverage: None,
+    (3, 1, 1) or (3, h, w) float32; Interpolation in lower case. Raises ArgumentError.
+    """
+    flags = {flag.lower(): flag for flag in _FLAGS}
+    pairs: list[Any] = []
+    for word in args:
+        name_expected = len(pairs) % 2 == 0
+        pairs += [word, True] if name_expected and isinstance(word, str) and word.lower() in flags else [word]
+    opts = options({**_DEFAULTS, **dict.fromkeys(_FLAGS, False)}, pairs, kwargs)
+    opts.Resize = _target(opts.Resize)
+    opts.CropAnisotropy = _same("CropAnisotropy", opts.CropAnisotropy, math.inf)
+    opts.CropSize = _same("CropSize", opts.CropSize, 1.0)
+    if opts.CropSize == 0:
+        raise ArgumentError("CropSize 0 leaves no pixel; give a share above 0")
+    drawn = [name for name in ("Flip", "Brightness", "Contrast", "Saturation") if np.any(getattr(opts, name))]
+    if str(opts.CropLocation).lower() != "center" or drawn:
+        what = ", ".join(drawn) or f"CropLocation {opts.CropLocation!r}"
+        raise ArgumentError(f"{what}: random changes of images are not offered; CropLocation can be 'center'")
+    if opts.Pack and not isinstance(opts.Resize, tuple):
+        raise ArgumentError(f"Pack needs Resize with two sizes, (height, width), not {opts.Resize!r}")
+    if opts.GPU and not torch.cuda.is_available():
+        raise ArgumentError("GPU: no CUDA device is there; leave the flag out")
+    opts.Interpolation = str(opts.Interpolation).lower()
+    edge_weights(1, 1, 1, 0, opts.Interpolation)  # refuses an unknown method before reading
+    opts.SubtractAverage = _average(opts.SubtractAverage, opts.Resize)
+    return opts
+
+
+def _target(value: Any) -> int | tuple[int, int] | None:
+    """Resize as None, the shorter side or (height, width); fractions are cut off as the original does."""
+    if value is None or np.size(value) == 0:
+        return None
+    sizes = [int(side) for side in np.ravel(value)]
+    if len(sizes) > 2 or min(sizes) < 1:
+        raise ArgumentError(f"Resize is the shorter side or (height, width), 1 pixel or more, not {value!r}")
+    return sizes[0] if len(sizes) == 1 else (sizes[0], sizes[1])
+
+
+def _same(name: str, value: Any, largest: float) -> float:
+    """The one value of a crop option; a range of values would be drawn from at random."""
+    values = [float(number) for number in np.ravel(value)]
+    if len(values) not in (1, 2) or not 0 <= values[0] <= values[-1] <= largest:
+        raise ArgumentError(
+            f"{name} is one number or two ascending ones from 0 to {largest:g}, not {value!r}"
+        )
+    if name == "CropAnisotropy" and 0 in values:
+        return 0.0
+    if values[0] != values[-1]:
+        raise ArgumentError(
+            f"{name} {value!r} is a range to draw from; random crops are not offered, give one value"
+        )
+    return values[0]
+
+
+def _average(value: Any, target: int | tuple[int, int] | None) -> torch.Tensor | None:
+    """SubtractAverage as (3, 1, 1) or (3, h, w) float32."""
+    if value is None:
+        return None
+    average = torch.as_tensor(np.asarray(value, dtype=np.float32))
+    if average.numel() in (1, 3):
+        return average.reshape(-1, 1, 1).expand(3, 1, 1)
+    if not isinstance(target, tuple) or tuple(average.shape) != (3, *target):
+        raise ArgumentError(
+            f"SubtractAverage of shape {tuple(average.shape)}: give 1 or 3 numbers, or an image (3, h, w) "
+            f"of the size that Resize asks for, which is {target}"
+        )
+    return average
+
+
+def imresize(image: Any, scale: Any, method: str = "bicubic", antialiasing: bool | None = None) -> Any:
+    """MATLAB's imresize(image, scale) or imresize(image, [rows columns]).
+
+    image: (H, W) or (C, H, W), numpy or torch; the result has its type, values of an integer type rounded
+    and clipped after each axis. scale: a positive factor (the output has ceil(scale * side) pixels), or two
+    sizes of which one may be NaN to keep the aspect ratio. method: bicubic, bilinear, nearest, box, lanczos2,
+    lanczos3. antialiasing: when shrinking; by default on, but for nearest. Raises ArgumentError otherwise.
+
+    >>> imresize(np.arange(16, dtype=np.uint8).reshape(4, 4), 0.5, "nearest")
+    array([[ 5,  7],
+           [13, 15]], dtype=uint8)
+    """
+    pixels = as_channels_last(image)
+    (out_height, out_width), scales = _size_and_scales(pixels.shape[:2], scale)
+    nearest = method == "nearest"
+    smooth = not nearest if antialiasing is None else antialiasing
+    kernel = "box" if nearest else method
+    rows = mirror_weights(out_height, pixels.shape[0], scales[0], kernel, smooth)
+    columns = mirror_weights(out_width, pixels.shape[1], scales[1], kernel, smooth)
+    steps = [(along_rows, rows), (along_columns, columns)]
+    for along, weights in steps if scales[0] <= scales[1] else steps[::-1]:
+        pixels = _as_type(along(pixels, weights), pixels.dtype)
+    shape = (*np.shape(image)[:-2], out_height, out_width)
+    result = np.ascontiguousarray(pixels.transpose(2, 0, 1)).reshape(shape)
+    return torch.from_numpy(result) if isinstance(image, torch.Tensor) else result
+
+
+def _as_type(pixels: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    if dtype.kind == "b":
+        return pixels >= 0.5
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        pixels = np.clip(round_half_away(pixels), limits.min, limits.max)
+    return pixels.astype(dtype)
+
+
+def _size_and_scales(shape: tuple[int, ...], scale: Any) -> tuple[tuple[int, int], tuple[float, float]]:
+    """Output size and the scale of each axis, from imresize's second argument."""
+    values = [float(value) for value in np.ravel(scale)]
+    height, width = shape
+    given = [value for value in values if not math.isnan(value)]
+    if len(values) not in (1, 2) or not given or not all(0 < value < math.inf for value in given):
+        raise ArgumentError(f"imresize takes a positive factor or two positive sizes, not {scale!r}")
+    if len(values) == 1:
+        scales = (given[0], given[0])
+    elif len(given) == 2:
+        rows, columns = (math.ceil(value) for value in given)
+        return (rows, columns), (rows / height, columns / width)
+    else:
+        factor = given[0] / (width if math.isnan(values[0]) else height)
+        scales = (factor, factor)
+    return (math.ceil(scales[0] * height), math.ceil(scales[1] * width)), scales
+
+
+def vl_imreadjpeg(files: Sequence[str | os.PathLike[str]], *args: Any, **kwargs: Any) -> Any:
+    """Reads JPEG files: a list of float32 tensors (3, H, W) or (1, H, W), RGB 0–255, in the files' order.
+
+    Options (keywords, or 'name', value; flags 'Pack', 'GPU', 'Prefetch', 'Verbose' stand alone or are True):
+    Resize: pixels of the shorter side, or [height width]; Interpolation: box, bilinear, bicubic, lanczos2,
+    lanczos3; CropAnisotropy: width/height stretch of the crop, 0 fits the input's shape; CropSize: its share
+    of the side, 0 to 1; SubtractAverage: a number, three, or an image (3, h, w) of the output's size;
+    Pack: one tensor (N, 3, h, w) instead of a list, grey repeated, needs a two-element Resize;
+    NumThreads: threads that decode; GPU: the results lie on the CUDA device.
+    Prefetch returns an empty list and does nothing: reading ahead is `deepibl.extract`'s affair.
+
+    A file that cannot be read (missing, empty, not a JPEG, CMYK, damaged; see `matlab_compat.jpeg.decode`)
+    gives None in its place and a warning that names it; with Pack it raises ImageReadError. EXIF orientation
+    is ignored. Raises ArgumentError for options out of range, and for what draws at random (CropLocation
+    'random', a range of crops, Flip, Brightness, Contrast, Saturation): the original takes these draws from
+    C's rand.
+
+    Ported from: matconvnet/vl_imreadjpeg
+    """
+    if isinstance(files, str | os.PathLike):
+        raise ArgumentError(f"files must be a list of names; give [{os.fspath(files)!r}]")
+    opts = imread_options(args, kwargs)
+    if opts.Prefetch:
+        return []
+    names = [os.fspath(file) for file in files]
+    with ThreadPoolExecutor(max(1, int(opts.NumThreads))) as pool:
+        images = list(pool.map(lambda name: _read_or_error(name, opts), names))
+    errors = [image for image in images if isinstance(image, ImageReadError)]
+    if errors and opts.Pack:
+        raise ImageReadError(f"cannot pack {len(names)} images: " + "; ".join(map(str, errors)))
+    for error in errors:
+        warnings.warn(f"could not read image {error}", stacklevel=2)
+    device = "cuda" if opts.GPU else "cpu"
+    read = [None if isinstance(image, ImageReadError) else image.to(device) for image in images]
+    return torch.stack(read) if opts.Pack else read  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Output size in pixels, and the part of the input that fills it: its size and its top left corner."""
+
+    height: int
+    width: int
+    crop_height: int
+    crop_width: int
+    top: int
+    left: int
+
+
+def crop_and_size(
+    height: int, width: int, target: Sequence[int] | int | None, anisotropy: float = 1.0, share: float = 1.0
+) -> Geometry:
+    """Where vl_imreadjpeg takes its output from, for an input of height x width.
+
+    target: None, the shorter side, or (height, width); anisotropy: 0 stretches the crop to the input's shape;
+    share: of the largest such crop's sides.
+
+    >>> crop_and_size(48, 64, 17)
+    Geometry(height=17, width=23, crop_height=47, crop_width=64, top=0, left=0)
+    """
+    if target is None:
+        out_height, out_width = height, width
+    elif isinstance(target, int):
+        scale = max(target / width, target / height)
+        out_height, out_width = (max(1, round_half_away(scale * side)) for side in (height, width))
+    else:
+        out_height, out_width = target
+    ratio = anisotropy or (width / height) / (out_width / out_height)
+    crop_width, crop_height = out_width * math.sqrt(ratio), out_height / math.sqrt(ratio)
+    scale = min(width / crop_width, height / crop_height) * share
+    crop_width = min(round_half_away(crop_width * scale), width)
+    crop_height = min(round_half_away(crop_height * scale), height)
+    top, left = (height - crop_height) // 2, (width - crop_width) // 2
+    return Geometry(out_height, out_width, crop_height, crop_width, top, left)
+
+
+def resize_pixels(pixels: torch.Tensor, geometry: Geometry, interpolation: str = "bilinear") -> torch.Tensor:
+    """(C, H, W) of any type -> (C, h, w) float32, not rounded, resampled as vl_imreadjpeg does."""
+    _, height, width = pixels.shape
+    g = geometry
+    if (g.height, g.width) == (g.crop_height, g.crop_width) == (height, width):
+        return pixels.to(torch.float32)
+    rows = edge_weights(g.height, height, g.crop_height, g.top, interpolation)
+    columns = edge_weights(g.width, width, g.crop_width, g.left, interpolation)
+    result = resample(as_channels_last(pixels), rows, columns)
+    return torch.from_numpy(np.ascontiguousarray(result.transpose(2, 0, 1)))
+
+
+def _read_or_error(name: str, opts: SimpleNamespace) -> torch.Tensor | ImageReadError:
+    try:
+        pixels = jpeg.decode(jpeg.read_bytes(name), name)
+    except ImageReadError as error:
+        return error
+    _, height, width = pixels.shape
+    geometry = crop_and_size(height, width, opts.Resize, opts.CropAnisotropy, opts.CropSize)
+    result = resize_pixels(pixels, geometry, opts.Interpolation)
+    if opts.Pack and result.shape[0] == 1:
+        result = result.expand(3, -1, -1)
+    return result if opts.SubtractAverage is None else result - opts.SubtractAverage[: result.shape[0]]

@@ -6,8 +6,7 @@ in Pillow gives the same pixels, bit for bit, on every file of tests/golden/imre
 libjpeg, reading a file that ends early, goes on reading end-of-image markers and so fills the picture. Pillow
 refuses such a file unless a switch that all threads share is set; here the markers are put behind the file's
 bytes instead, which gives libjpeg's pixels and touches no switch. A whole file is decoded before they are
-reached.
-"""
+reached."""
 
 import io
 import os
@@ -29,10 +28,13 @@ MAX_PIXELS = 178_956_970  # beyond it a file is taken for a decompression bomb; 
 # does at best; pictures of up to CHECKED_PIXELS are decoded whatever their file's size (a truncated one is
 # filled)
 PIXELS_A_BYTE = 2 * 8 * 64
+
 ANY_PIXELS_A_BYTE = 8 * 1040
+
 CHECKED_PIXELS = 1 << 24
 
 _START = b"\xff\xd8"
+
 _PADDING = b"\xff\xd9" * 0x8000  # end-of-image markers, longer than the longest segment of a JPEG
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from matlab_compat.dagnn import DagNN
-from matlab_compat.dagnn_struct import is_dagnn
+from matlab_compat.dagnn.network import DagNN, is_dagnn
 from matlab_compat.errors import NetworkFormatError
-from matlab_compat.mat_values import MatObject, describe
-from matlab_compat.simplenn import SimpleNN
+from matlab_compat.matfile.values import MatObject, describe
+from matlab_compat.simplenn.network import SimpleNN
 
 Network = SimpleNN | DagNN
 

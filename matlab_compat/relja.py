@@ -1,18 +1,26 @@
 """The small helpers of relja_matlab: messages, progress, names of files, normalisation.
 
 Its functions for networks are in simplenn_edit, relja_PCA in relja_pca, relja_retrievalMAP in retrieval.
+
+Principal components as relja_matlab computes them: by the covariance or, with fewer points than
+dimensions, by the Gram matrix ("dual").
+
+relja_retrievalMAP: mean average precision of a retrieval benchmark (Oxford, Paris, Holidays).
 """
 
 import math
 import os
 import time
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from matlab_compat.errors import ArgumentError
 from matlab_compat.rng import Generator, rng
+from matlab_compat.yael import yael_nn
 
 EPSILON = 1e-12
 
@@ -133,3 +141,141 @@ def relja_l2normalize_col(X: Any) -> np.ndarray:
         features = features.astype(np.float64)
     norms = np.sqrt(np.sum(features**2, axis=1, keepdims=True))
     return features / (norms + features.dtype.type(EPSILON))
+
+
+_SMALLEST_VARIANCE = 1e-9
+
+
+class PCA(NamedTuple):
+    """What `relja_PCA` returns, in the original's order; projected rows are `(x - mu) @ U`.
+
+    U: (D, n), one component a column; lams: (n,) float64, variances, descending; mu: (D,) the mean (zeros
+    when it was not subtracted); Utmu: (n,) = U.T @ mu.
+    """
+
+    U: NDArray[Any]
+    lams: NDArray[np.float64]
+    mu: NDArray[Any]
+    Utmu: NDArray[Any]
+
+
+def relja_PCA(x: ArrayLike, nPCs: int | None = None, subtractMean: bool = True) -> PCA:
+    """The first nPCs principal components (default: all) of the rows of x (N, D), float32 or float64.
+
+    The covariance (divided by N-1) is computed in the class of x, its eigenvectors in float64. With D <= N
+    they are returned so; with D > N, U is in the class of x, and its last columns are noise when nPCs reaches
+    the rank of the data (N-1 points after the mean is subtracted). Each column's sign is such that its
+    largest entry is positive; MATLAB's signs are arbitrary.
+
+    Raises ArgumentError when nPCs is above min(N, D) or there are fewer than two points.
+
+    Ported from: relja_matlab/relja_PCA.m
+    """
+    points = np.array(x, copy=subtractMean)
+    _check(points, nPCs)
+    n, dims = points.shape
+    mu = points.mean(axis=0)
+    if subtractMean:
+        points -= mu
+    else:
+        mu = np.zeros_like(mu)
+
+    dual = dims > n
+    products = (points @ points.T if dual else points.T @ points).astype(np.float64) / (n - 1)
+    lams, vectors = _largest_eigenpairs(products, min(n, dims) if nPCs is None else nPCs)
+    if dual:
+        scales = np.sqrt(np.maximum(lams, _SMALLEST_VARIANCE)) * np.sqrt(n - 1)
+        vectors = points.T @ (vectors / scales).astype(points.dtype)
+    vectors *= _signs(vectors)
+    return PCA(vectors, lams, mu, vectors.T.astype(mu.dtype) @ mu)
+
+
+def _check(points: NDArray[Any], count: int | None) -> None:
+    if points.ndim != 2 or points.dtype not in (np.float32, np.float64):
+        raise ArgumentError(
+            f"relja_PCA takes points as (N, D) float32 or float64; got {points.dtype} of shape {points.shape}"
+        )
+    n, dims = points.shape
+    if n < 2:
+        raise ArgumentError(f"relja_PCA needs at least two points; got {n}")
+    if count is not None and not 1 <= count <= min(n, dims):
+        raise ArgumentError(
+            f"relja_PCA was asked for {count} components of {n} points in {dims} dimensions; "
+            f"give 1 to {min(n, dims)}"
+        )
+
+
+def _largest_eigenpairs(
+    symmetric: NDArray[np.float64], count: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The `count` largest eigenvalues, descending, and their vectors as columns."""
+    from scipy.linalg import eigh
+
+    size = len(symmetric)
+    values, vectors = eigh(
+        symmetric, subset_by_index=(size - count, size - 1), overwrite_a=True, check_finite=True
+    )
+    return values[::-1].copy(), np.ascontiguousarray(vectors[:, ::-1])
+
+
+def _signs(vectors: NDArray[Any]) -> NDArray[Any]:
+    largest = np.abs(vectors).argmax(axis=0)
+    return np.where(vectors[largest, np.arange(vectors.shape[1])] < 0, -1, 1).astype(vectors.dtype)
+
+
+def relja_retrievalMAP(
+    db: Any, searcher: Any, verbose: bool = True, kTop: int = 10000
+) -> tuple[float, np.ndarray]:
+    """Mean average precision over all queries, and each query's: (mAP, APs (numQueries,) float64).
+
+    db: has numQueries, posIDs and ignoreIDs (for each query the 0-based ids to find, and those to leave out).
+    searcher: searcher(iQuery) gives ranked ids, or a dict with 'db' (N, D) and 'qs' (Q, D), whose rows are
+    then ranked by distance. An id listed in posIDs that no image has (-1) still counts as one to be found.
+    verbose: prints progress; the result is printed always. kTop does nothing, as in the original.
+    Errors: ArgumentError for a searcher that is neither.
+    Ported from: relja_matlab/relja_retrievalMAP.m
+    """
+    rank = _ranker(searcher)
+    precisions = np.zeros(int(db.numQueries))
+    started = time.perf_counter()
+    for query in range(len(precisions)):
+        if verbose:
+            so_far = precisions[:query].mean() if query else np.nan
+            relja_progress(query + 1, len(precisions), _four_digits(so_far), started)
+        ids = np.asarray(rank(query)).ravel()
+        precisions[query] = average_precision(ids, db.posIDs[query], db.ignoreIDs[query])
+    mean = float(precisions.mean()) if len(precisions) else float("nan")
+    relja_display("%s", _four_digits(mean))
+    return mean, precisions
+
+
+def average_precision(ranked: np.ndarray, positives: Any, ignored: Any = ()) -> float:
+    """The area under the precision-recall curve of one ranked list (n,), by trapezoids.
+
+    positives: the ids to find, ignored: ids that are taken out of the list first. NaN without positives.
+    """
+    ranked = ranked[~np.isin(ranked, ignored)]
+    total = np.size(positives)
+    if total == 0:
+        return float("nan")
+    found = np.cumsum(np.isin(ranked, positives))
+    precision = found / np.arange(1, len(ranked) + 1)
+    recall = found / total
+    before = np.concatenate([[1.0], precision[:-1]])[: len(ranked)]
+    return float(np.diff(recall, prepend=0.0) @ (before + precision) / 2)
+
+
+def _ranker(searcher: Any) -> Callable[[int], Any]:
+    if callable(searcher):
+        return searcher
+    if isinstance(searcher, Mapping) and {"db", "qs"} <= searcher.keys():
+        ids, _ = yael_nn(searcher["db"], searcher["qs"], len(searcher["db"]))
+        return lambda query: ids[query]
+    raise ArgumentError(
+        "searcher must be a function of the query's id or a dict with 'db' (N, D) and 'qs' (Q, D), "
+        f"not {type(searcher).__name__}"
+    )
+
+
+def _four_digits(value: float) -> str:
+    return "NaN" if np.isnan(value) else f"{value:.4f}"

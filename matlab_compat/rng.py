@@ -2,8 +2,7 @@
 
 Known from documented MATLAB outputs: rng, rand, randi, randperm, and randsample of more than a quarter of
 the population. The other branch of randsample follows the published versions of that function; no documented
-output checks it.
-"""
+output checks it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,8 +12,11 @@ import numpy as np
 from matlab_compat.errors import ArgumentError
 
 STATE_WORDS = 625
+
 SEEDS = 2**32
+
 DEFAULT_SEED = 5489
+
 HEX_LETTERS = "abcdef0123456789"
 
 

@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from deepibl.demo_training import SPLITS, photograph, train_in_city
-from deepibl.sessions import Results
-from deepibl.trainers import TRAINERS
-from deepibl.training.console import Console
+from deepibl.demo import train_in_city
+from deepibl.demo.run import SPLITS, photograph
+from deepibl.training import TRAINERS, Console, Results
 from matlab_compat.files import atomic_output
 
 NS = (1, 5, 10)

@@ -22,11 +22,15 @@ from torchvision.models.vgg import cfgs, make_layers
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from deepibl.conversion import convert, difference  # noqa: E402
-from deepibl.networks import save_network  # noqa: E402
-from deepibl.shipped import find_network  # noqa: E402
-from deepibl.torch_checkpoints import KEY_MAPS, KeyMap  # noqa: E402
-from deepibl.torch_network import load_torch_network  # noqa: E402
+from deepibl.networks import (  # noqa: E402  # noqa: E402
+    KEY_MAPS,
+    KeyMap,
+    convert,
+    difference,
+    find_network,  # noqa: E402
+    load_torch_network,  # noqa: E402
+    save_network,  # noqa: E402
+)
 from matlab_compat.errors import MatlabCompatError  # noqa: E402
 from scripts.make_released_layout import write_released  # noqa: E402
 

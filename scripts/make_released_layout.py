@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from deepibl.network_layers import SAVEOBJ_CLASSES
-from deepibl.network_layouts import CLUSTERS, VGG16_BLOCKS, WHITENED, LayerSpec, whitened_netvlad_layers
-from deepibl.vgg16 import IMAGE_SIDE, MEAN_RGB
+from deepibl.networks.build import SAVEOBJ_CLASSES
+from deepibl.networks.torch_files import IMAGE_SIDE, MEAN_RGB
+from deepibl.networks.weights import CLUSTERS, VGG16_BLOCKS, WHITENED, LayerSpec, whitened_netvlad_layers
 from matlab_compat import matfile
 
 SMALL: dict[str, Any] = {"blocks": ((2, 4), (2, 6), (3, 8), (3, 10), (3, 12)), "clusters": 5, "whitened": 16}

@@ -19,19 +19,15 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from deepibl.datasets import PlaceDataset, load_dbstruct
-from deepibl.demo import NETWORK
-from deepibl.heatmap_sheet import METHODS, heatmap_rows, write_sheet
+from deepibl.cli.seeing import preview
+from deepibl.datasets import PlaceDataset, database_places, load_dbstruct
+from deepibl.demo.run import NETWORK
+from deepibl.evaluation import Evaluation, evaluate_network
 from deepibl.images import read_image
-from deepibl.indexing import build_index
-from deepibl.networks import load_network
-from deepibl.recall import Evaluation, evaluate_network
-from deepibl.report import write_report
-from deepibl.report.compare import comparison_page
-from deepibl.report.run import collect
-from deepibl.shipped import find_network
-from deepibl.sources import database_places
-from deepibl.terminal_preview import preview
+from deepibl.networks import find_network, load_network
+from deepibl.report import collect, comparison_page, heatmap_rows, write_report, write_sheet
+from deepibl.report.sheet import METHODS
+from deepibl.search import build_index
 from deepibl.toycity import make_city
 from matlab_compat.files import atomic_bytes
 

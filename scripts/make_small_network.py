@@ -1,7 +1,7 @@
 """Builds the small network that ships, weights/toycity_offtheshelf.mat, from nothing but a seed.
 
 The training district of the toy city is photographed; the network's filters are fixed, its PCA, clusters and
-whitening are computed from those photos (see deepibl.demo_net; no training by gradients, no labels).
+whitening are computed from those photos (see deepibl.demo.networks; no training by gradients, no labels).
 
     python scripts/make_small_network.py                        # some minutes
     python scripts/make_small_network.py --images 400 --out /tmp/net.mat --folder /tmp/city
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deepibl.datasets import load_dbstruct
-from deepibl.demo_net import small_network
+from deepibl.demo import small_network
 from deepibl.images import read_image
 from deepibl.networks import network_id, save_network
 from deepibl.toycity import make_city

@@ -11,7 +11,7 @@ import argparse
 from typing import Any
 
 from deepibl import dbPitts, pickBestNet, setup, trainGaussKernalInd
-from deepibl.processes import team
+from deepibl.runtime import team
 from matlab_compat.arguments import typed_options
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from deepibl.cli import main
-from deepibl.networks import save_network
+from deepibl.cli.main import main
+from deepibl.networks.io import save_network
 from tests.extractors import make_photos, simplenn
 
 

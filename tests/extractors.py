@@ -7,10 +7,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from deepibl import networks  # noqa: F401  # registers NetVLAD's layers
 from deepibl.images import read_image
 from deepibl.layers import NetVLAD, WholeL2Normalize
-from matlab_compat.simplenn import SimpleNN
+from deepibl.networks import io as networks  # noqa: F401  # registers NetVLAD's layers
+from matlab_compat.simplenn.network import SimpleNN
 
 PAIR = np.array([2.0, 2.0])
 SIZES = [(48, 64), (64, 48), (40, 40)]

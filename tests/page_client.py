@@ -2,8 +2,8 @@
 
 from fastapi.testclient import TestClient
 
-from deepibl.page.app import create_app
-from deepibl.page.limits import Limits
+from deepibl.serve.app import create_app
+from deepibl.serve.http import Limits
 
 HOST = "http://127.0.0.1"
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from deepibl.dataset_folder import Places
-from deepibl.index import PlaceIndex
-from deepibl.indexing import build_index
-from deepibl.page.finder import PlaceFinder
+from deepibl.datasets.folder import Places
+from deepibl.search.index import PlaceIndex
+from deepibl.search.localization import build_index
+from deepibl.serve.finder import PlaceFinder
 from tests.extractors import make_photos, simplenn
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from deepibl.index import Match, PlaceIndex
+from deepibl.search.index import Match, PlaceIndex
 
 
 def line_index(first: int, count: int, dim: int = 8, **changes: object) -> PlaceIndex:

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from deepibl.dataset_pitts_tokyo import Tokyo247
-from deepibl.datasets import PlaceDataset
-from deepibl.evaluation import recall_at_n
-from deepibl.recall import Evaluation
+from deepibl.datasets.pitts_tokyo import Tokyo247
+from deepibl.datasets.place import PlaceDataset
+from deepibl.evaluation.evaluate import Evaluation
+from deepibl.evaluation.measures import recall_at_n
 
 WHITENED = ("conv1", "postL2", "WPCA", "finalL2")
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from matlab_compat.simplenn_tidy import cell_row
+from matlab_compat.simplenn.tidy import cell_row
 
 RNG = np.random.default_rng(7)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deepibl.datasets import PlaceDataset
+from deepibl.datasets.place import PlaceDataset
 from matlab_compat import matfile
 
 

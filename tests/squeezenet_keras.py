@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import squeezenet1_1
 
-from deepibl.backbones import CAFFE, TorchExtractor, from_torch
+from deepibl.networks.backbones import CAFFE, TorchExtractor, from_torch
 
 FILE = "backbones/squeezenet_v1.1/squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5"
 

@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 
-PRELOADED = ["tests.extractors", "tests.tiny_training", "deepibl.recall", "deepibl.indexing"]
+PRELOADED = [
+    "tests.extractors",
+    "tests.tiny_training",
+    "deepibl.evaluation.evaluate",
+    "deepibl.search.localization",
+]
 
 needs_fork = pytest.mark.skipif(
     "forkserver" not in multiprocessing.get_all_start_methods(), reason="needs processes that fork"

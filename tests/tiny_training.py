@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from deepibl.checkpoints import SessionFiles
-from deepibl.datasets import PlaceDataset
+from deepibl.datasets.place import PlaceDataset
 from deepibl.matlab import training as trainers
-from deepibl.training.events import TrainingListener
+from deepibl.training.checkpoints import SessionFiles
+from deepibl.training.listeners import TrainingListener
 from matlab_compat import matfile
 
 PLACES, SIDE, APART = 9, 24, 60.0  # places, pixels, metres between places

@@ -46,9 +46,9 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Compare features (and layers' outputs) that MATLAB wrote with ours. Exit code 4: they differ."""
-    from deepibl.feature_files import read_features
-    from deepibl.networks import load_network
-    from deepibl.verify import verify_features, verify_layers
+    from deepibl.features.files import read_features
+    from deepibl.migrate.verify import verify_features, verify_layers
+    from deepibl.networks.io import load_network
 
     if (features is None) != (images is None) or (features is None and layers is None):
         raise ArgumentError("give --features FILE with --images LIST, or --layers OUTPUTS.mat, or all three")
@@ -92,7 +92,7 @@ def migrate(
     as_json: Json = False,
 ) -> None:
     """Translate a MATLAB script to Python. Exit code 4: marked lines need a hand."""
-    from deepibl.migrate import migrate_file, parse_overrides
+    from deepibl.migrate.translate import migrate_file, parse_overrides
 
     result = migrate_file(script, output, keep_stops=keep_stops, overrides=parse_overrides(setting or []))
     if as_json:
@@ -123,7 +123,7 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Look for every file of a known data set. Exit code 4: something is missing."""
-    from deepibl.data_check import check_dataset
+    from deepibl.datasets.check import check_dataset
 
     report = check_dataset(name, root, spec=spec)
     print_result(report.as_dict(), str(report), as_json)
@@ -150,7 +150,7 @@ def make(
     ] = False,
 ) -> None:
     """Make a dbStruct .mat file from folders, CSV files or VPR-datasets-downloader's layout."""
-    from deepibl.data_make import make_dbstruct
+    from deepibl.datasets.folder import make_dbstruct
 
     dataset = make_dbstruct(
         database,
@@ -181,7 +181,7 @@ def features(
     hloc: Annotated[bool, typer.Option("--hloc", help="Write hloc's kind of .h5.")] = False,
 ) -> None:
     """Convert a file of descriptors: MATLAB's .bin, .npy, .h5, hloc's .h5."""
-    from deepibl.feature_hloc import convert_features
+    from deepibl.features.files import convert_features
 
     names = read_lines(list_file) if list_file else None
     count, size = convert_features(source, target, names=names, dim=dim, hloc=hloc)
@@ -196,7 +196,7 @@ def toy(
     seed: Annotated[int, typer.Option(help="Which city.")] = 0,
 ) -> None:
     """Make a folder in which MATLAB scripts for Pitts30k, Tokyo 24/7 … run on toy data of these names."""
-    from deepibl.playground import make_playground
+    from deepibl.demo.playground import make_playground
 
     paths = make_playground(folder, places=places, channels=channels, seed=seed)
     typer.echo(f"{paths}: run scripts in {paths.parent}, or set DEEPIBL_LOCALPATHS={paths}")

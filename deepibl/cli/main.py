@@ -4,6 +4,8 @@ Results go to standard output, progress and what went wrong to standard error. E
 (one line says what was found and what to do), 2 a command line that makes no sense, 3 done, but some images
 could not be read (they are listed), 4 checked, and it is not as it should be (verify, data check,
 migrate, convert --check).
+
+deepibl calibrate.
 """
 
 import sys
@@ -13,10 +15,9 @@ from typing import Annotated, Any
 
 import typer
 
-from deepibl.cli import seeing, serving, training
-from deepibl.cli.calibration import calibrate
+from deepibl.cli import search as serving
+from deepibl.cli import seeing, training
 from deepibl.cli.data import data, migrate, verify
-from deepibl.cli.index import index, index_check, index_edit, localize
 from deepibl.cli.options import (
     NOT_AS_IT_SHOULD_BE,
     BatchSize,
@@ -33,7 +34,10 @@ from deepibl.cli.options import (
     Resize,
     ScalesFile,
     Threshold,
+    find_net,
+    names_given,
     print_result,
+    processes_of,
     stop_telling,
 )
 from deepibl.cli.options import choose_device as _device
@@ -42,8 +46,30 @@ from deepibl.cli.options import how_to_compute as _how
 from deepibl.cli.options import image_size as _size
 from deepibl.cli.options import names_given as _names
 from deepibl.cli.options import tell_failures as _tell_failures
-from deepibl.cli.together import processes_of
+from deepibl.cli.search import index, index_check, index_edit, localize
 from matlab_compat.errors import ArgumentError, MatlabCompatError
+
+
+def calibrate(
+    net: Net,
+    images: Images = None,
+    list_file: ListFile = None,
+    root: NamesRoot = "",
+    output: Annotated[Path, typer.Option("--output", "-o", help="FILE.json")] = Path("scales.json"),
+    resize: Resize = None,
+) -> None:
+    """Measure, on photos of the kind to come, the scales that --precision int8 needs for this network."""
+    from deepibl.engine.scales import calibrate as measure
+    from deepibl.networks.io import load_network
+
+    names = names_given(images, list_file)
+    scales = measure(load_network(find_net(net)), names, root=root, resize=resize)
+    scales.save(output)
+    typer.echo(
+        f"{output}: {len(scales.ranges)} convolutions, measured on {scales.images} images; "
+        f"use it with --precision int8 --scales {output}"
+    )
+
 
 app = typer.Typer(
     name="deepibl",
@@ -62,7 +88,7 @@ def info(
     as_json: Json = False,
 ) -> None:
     """Print a network's layers (as vl_simplenn_display does) and its meta information."""
-    from deepibl.network_info import describe_network
+    from deepibl.networks.io import describe_network
 
     typer.echo(describe_network(_find(net), _size(input_size), batch_size, as_json=as_json))
 
@@ -79,8 +105,8 @@ def convert(
     ] = False,
 ) -> None:
     """Convert a network from one format to another, by the suffixes. Exit code 4: --check failed."""
-    from deepibl.conversion import convert as convert_network
-    from deepibl.conversion import difference
+    from deepibl.networks.conversion import convert as convert_network
+    from deepibl.networks.conversion import difference
 
     net = convert_network(_find(source), target, classes=classes)
     typer.echo(f"wrote {target}")
@@ -110,9 +136,9 @@ def extract(
     decode: Decode = "auto",
 ) -> None:
     """Compute descriptors of images and write them to a file, one row an image."""
-    from deepibl.features import extract_to_file
-    from deepibl.networks import load_network
-    from deepibl.processes import team
+    from deepibl.features.extraction import extract_to_file
+    from deepibl.networks.io import load_network
+    from deepibl.runtime.processes import team
 
     names = _names(images, list_file)
     where = _device(device)
@@ -152,11 +178,10 @@ def evaluate(
     engine: Engine = "auto",
 ) -> None:
     """Print Recall@N, as the original does."""
-    from deepibl.index_backends import open_index_file
-    from deepibl.networks import load_network
-    from deepibl.recall import evaluate_index, evaluate_network
-    from deepibl.sources import evaluation_dataset
-    from deepibl.tables import recall_table
+    from deepibl.datasets.catalog import evaluation_dataset
+    from deepibl.evaluation.evaluate import evaluate_index, evaluate_network, recall_table
+    from deepibl.networks.io import load_network
+    from deepibl.search.backends import open_index_file
 
     where = _device(device)
     settings: dict[str, Any] = {"batch_size": batch_size, "device": where}
@@ -189,10 +214,10 @@ def fetch(
     folder: Annotated[Path | None, typer.Option(help="Where to put it.")] = None,
 ) -> None:
     """Download a published network, check it and put it in place."""
-    from deepibl.paths import localPaths
-    from deepibl.progress import byte_progress
-    from deepibl.weights import card, default_folder
-    from deepibl.weights import fetch as fetch_weights
+    from deepibl.networks.pretrained import fetch as fetch_weights
+    from deepibl.networks.weights import card, default_folder
+    from deepibl.runtime.paths import localPaths
+    from deepibl.runtime.progress import byte_progress
 
     folder = folder or default_folder(card(name), localPaths())
     with byte_progress(name) as progress:
@@ -205,7 +230,7 @@ def convert_png(
     folder: Annotated[Path, typer.Argument(help="Every .png below it gets a .jpg beside it.")],
 ) -> None:
     """Convert PNG images to JPEG, as convertPngtoJPG does."""
-    from deepibl.convert_png import convertPngtoJPG
+    from deepibl.datasets.png_to_jpeg import convertPngtoJPG
 
     report = convertPngtoJPG(folder, overwrite=False)
     typer.echo(f"{len(report.converted)} converted, {len(report.skipped)} there already")
@@ -223,28 +248,41 @@ def demo(
 ) -> None:
     """Make a toy city, index it, localize photos in it and print Recall@N; or train a network in it."""
     if train:
-        from deepibl.demo_training import run_training_demo
+        from deepibl.demo.run import run_training_demo
 
         run_training_demo(folder or Path("toycity"), seed=seed, say=typer.echo)
         return
-    from deepibl.demo import run_demo
+    from deepibl.demo.run import run_demo
 
     run_demo(folder, images=images, seed=seed, say=typer.echo)
 
 
 app.command()(calibrate)
+
 app.command()(index)
+
 app.command()(localize)
+
 app.command("index-check")(index_check)
+
 app.command("index-edit")(index_edit)
+
 app.command()(training.train)
+
 app.command()(training.pick)
+
 app.command()(training.pca)
+
 app.command()(seeing.heatmap)
+
 app.command()(serving.serve)
+
 app.add_typer(seeing.reports)
+
 app.command()(verify)
+
 app.command()(migrate)
+
 app.add_typer(data)
 
 

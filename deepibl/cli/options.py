@@ -1,8 +1,14 @@
-"""What the commands have in common: arguments that mean the same everywhere, exit codes, small tails."""
+"""What the commands have in common: arguments that mean the same everywhere, exit codes, small tails.
+
+Commands under torchrun: those that share their work run in all processes, the others in process 0.
+"""
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,41 +18,59 @@ from deepibl.errors import DatasetError
 from matlab_compat.errors import ArgumentError
 
 SOME_IMAGES_FAILED = 3
+
 NOT_AS_IT_SHOULD_BE = 4
 
 Net = Annotated[str, typer.Argument(help="A network: .mat, .safetensors, or the name of one that ships.")]
+
 Images = Annotated[list[str] | None, typer.Argument(help="Image files.")]
+
 ListFile = Annotated[Path | None, typer.Option("--list", help="A text file, one name a line.")]
+
 Device = Annotated[str, typer.Option(help="'auto', 'cpu' or 'cuda'.")]
+
 Precision = Annotated[str, typer.Option(help="'fp32', or 'bf16' or 'int8' for the trunk.")]
+
 ScalesFile = Annotated[
     Path | None, typer.Option("--scales", help="For int8: the network's scales, of deepibl calibrate.")
 ]
+
 Engine = Annotated[
     str, typer.Option(help="'auto', 'torch', 'fused', 'openvino' or 'cuda'; see docs/performance.md.")
 ]
+
 Decode = Annotated[
     str,
     typer.Option(help="'auto' or 'cpu': libjpeg's pixels; 'gpu': JPEGs by nvJPEG, slightly other pixels."),
 ]
+
 BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time; changes speed, not results.")]
+
 Resize = Annotated[int | None, typer.Option(min=1, help="Scale images to this shorter side, in pixels.")]
+
 MaxPixels = Annotated[int, typer.Option(min=1024, help="Larger photos are scaled down to this many pixels.")]
+
 Threshold = Annotated[float, typer.Option(min=0, help="Metres within which a match is right.")]
+
 TrainingThreshold = Annotated[
     float, typer.Option(min=0, help="Metres within which images are positives for training.")
 ]
+
 DatasetRoot = Annotated[str | None, typer.Option(help="Folder with the data set's images.")]
+
 NamesRoot = Annotated[str, typer.Option(help="Folder that the names are relative to.")]
+
 IndexFile = Annotated[str, typer.Option("--index", help="An index made by `deepibl index`.")]
+
 IndexNet = Annotated[str | None, typer.Option(help="The network, if it is not where it was.")]
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def find_net(net: str) -> Path:
     """The file of a network: a path, or the name of one that ships or lies in localPaths' folders."""
-    from deepibl.paths import localPaths
-    from deepibl.shipped import find_network
+    from deepibl.networks.weights import find_network
+    from deepibl.runtime.paths import localPaths
 
     return Path(net) if Path(net).is_file() else find_network(net, localPaths())
 
@@ -130,8 +154,8 @@ def how_to_compute(precision: str, engine: str, scales: Path | None) -> dict[str
 
 def scales_in(path: Path | None, precision: str) -> Any:
     """The scales in a file, None where none is given. Raises ArgumentError for int8 without."""
-    from deepibl.engine import check_scales
-    from deepibl.int8_scales import read_scales
+    from deepibl.engine.choose import check_scales
+    from deepibl.engine.scales import read_scales
 
     found = None if path is None else read_scales(path)
     check_scales(precision, found)
@@ -144,3 +168,43 @@ def stop_telling() -> None:
     for handler in [handler for handler in log.handlers if isinstance(handler, _StandardError)]:
         log.removeHandler(handler)
     log.setLevel(logging.NOTSET)
+
+
+SHARED = ("extract", "index", "evaluate", "train")  # they need all processes, with the same arguments
+
+
+@contextmanager
+def processes_of(arguments: Sequence[str]) -> Iterator[bool]:
+    """Whether this process is to run the command, within; only process 0 prints.
+
+    At the end the processes wait for one another, so that torchrun, which ends all when one ends with an
+    error, cuts no words off. An error in one is told by process 0.
+    """
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        yield True
+        return
+    from deepibl.runtime import processes
+
+    if not arguments or arguments[0] not in SHARED:
+        with processes.alone():
+            yield os.environ.get("RANK", "0") == "0"
+        return
+    team = processes.team()
+    last_words, failed = "", False
+    try:
+        with ExitStack() as stack:
+            if not team.leads:
+                nowhere = stack.enter_context(open(os.devnull, "w"))
+                stack.enter_context(redirect_stdout(nowhere))
+                stack.enter_context(redirect_stderr(nowhere))
+            yield True
+    except (Exception, SystemExit) as problem:
+        told = problem.__cause__ if isinstance(problem, SystemExit) else problem
+        last_words = "" if told is None else str(told) or type(told).__name__
+        failed = not (isinstance(problem, SystemExit) and problem.code in (0, None))
+        raise
+    finally:
+        for rank, words in enumerate(team.end(last_words, failed)):
+            if team.leads and words not in last_words:
+                typer.echo(f"deepibl: process {rank}: {words}", err=True)
+        sys.stdout.flush()

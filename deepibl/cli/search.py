@@ -1,4 +1,7 @@
-"""deepibl index, localize, index-check, index-edit."""
+"""deepibl index, localize, index-check, index-edit.
+
+The command that serves the page.
+"""
 
 import json
 from pathlib import Path
@@ -16,6 +19,7 @@ from deepibl.cli.options import (
     IndexFile,
     IndexNet,
     Json,
+    MaxPixels,
     Net,
     Precision,
     Resize,
@@ -25,6 +29,7 @@ from deepibl.cli.options import (
     how_to_compute,
     print_result,
     read_lines,
+    scales_in,
     tell_failures,
 )
 from deepibl.errors import IndexFileError
@@ -59,9 +64,9 @@ def index(
     decode: Decode = "auto",
 ) -> None:
     """Make an index of geo-tagged images: descriptors, names, positions and the network's identity."""
-    from deepibl.indexing import add_to_index, build_index
-    from deepibl.networks import load_network
-    from deepibl.sources import database_places
+    from deepibl.datasets.catalog import database_places
+    from deepibl.networks.io import load_network
+    from deepibl.search.localization import add_to_index, build_index
 
     given = [source for source in (images, csv, dbstruct) if source is not None]
     if len(given) != 1:
@@ -108,12 +113,12 @@ def localize(
     engine: Engine = "auto",
 ) -> None:
     """Print the places of an index that look most like each photo."""
-    from deepibl.geo import parse_position
-    from deepibl.index_backends import open_index
-    from deepibl.indexing import localize as find_places
-    from deepibl.match_page import match_page
-    from deepibl.networks import load_network
-    from deepibl.tables import match_table
+    from deepibl.datasets.geo import parse_position
+    from deepibl.networks.io import load_network
+    from deepibl.report.html import match_page
+    from deepibl.search.backends import open_index
+    from deepibl.search.localization import localize as find_places
+    from deepibl.search.localization import match_table
 
     places = open_index(index_file)
     where = choose_device(device)
@@ -146,7 +151,7 @@ def index_check(
     as_json: Json = False,
 ) -> None:
     """Compare all checksums of an index and print what it holds; exit code 4 if it is damaged."""
-    from deepibl.index_backends import check_index
+    from deepibl.search.backends import check_index
 
     try:
         said = check_index(where, recall)
@@ -168,7 +173,7 @@ def index_edit(
     as_json: Json = False,
 ) -> None:
     """Leave images out of an index, merge others into it, change how it is searched; no network is needed."""
-    from deepibl.index_backends import edit_index
+    from deepibl.search.backends import edit_index
 
     if delete is None and not merge and backend is None:
         raise ArgumentError("say what to change: --delete LIST, --merge FILE.idx, --backend KIND")
@@ -177,3 +182,59 @@ def index_edit(
     said = {"index": str(output or where), "images": len(edited), "backend": edited.backend}
     line = f"{said['index']}: {len(edited)} images, backend {edited.backend}"
     print_result(said, line, as_json)
+
+
+_MISSING = "the page needs FastAPI, uvicorn and python-multipart: pip install 'deepibl[web]'"
+
+
+def serve(
+    index_file: IndexFile,
+    net: IndexNet = None,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes one that is free.")] = 8000,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Name or address that other machines use; may be repeated.")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder that the index's images lie in now.")] = None,
+    waiting: Annotated[int, typer.Option(min=1, help="Requests at once; the next is refused.")] = 16,
+    max_upload: Annotated[float, typer.Option(min=0.01, help="Largest photo, in MB.")] = 20.0,
+    max_pixels: MaxPixels = 2**20,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log every request.")] = False,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    scales: ScalesFile = None,
+    engine: Engine = "auto",
+) -> None:
+    """Start a page on this machine: drop a photo, see where it was taken. Ends with Ctrl+C."""
+    try:
+        from deepibl.serve import app, server
+        from deepibl.serve.finder import PlaceFinder
+        from deepibl.serve.http import Limits
+    except ImportError as problem:
+        raise ArgumentError(f"{_MISSING} ({problem})") from None
+    from deepibl.networks.io import load_network
+    from deepibl.search.backends import open_index_file
+
+    hosts = server.allowed_hosts(host, allow_host or [])
+    places = open_index_file(index_file, "the page")
+    where = choose_device(device)
+    loaded = load_network(find_net(net or places.network_path), device=where)
+    read = scales_in(scales, precision)
+    finder = PlaceFinder(loaded, places, device=where, precision=precision, engine=engine, scales=read)
+    limits = Limits.of_user(max_upload, max_pixels, waiting)
+    made = app.create_app(
+        finder, root=str(root or ""), limits=limits, hosts=hosts, index_name=Path(index_file).name
+    )
+    with server.listen(host, port) as listener:
+        if not server.is_loopback(host):
+            typer.echo(
+                "warning: other machines can reach this page; it asks for no password, and photos travel "
+                "unencrypted",
+                err=True,
+            )
+
+        def ready() -> None:
+            typer.echo(f"{len(places)} images, {finder.engine}", err=True)
+            typer.echo(f"page: {server.address_of(listener, allow_host or [])}  (Ctrl+C ends it)")
+
+        server.serve(made, listener, verbose=verbose, ready=ready)

@@ -24,6 +24,7 @@ from matlab_compat.errors import ArgumentError
 Prefix = Annotated[
     str | None, typer.Option("--prefix", help="What the session's file names begin with, e.g. out/.")
 ]
+
 BestN = Annotated[int, typer.Option("--n", min=1, help="The N of Recall@N that says which epoch is best.")]
 
 
@@ -82,12 +83,12 @@ def train(
 
     Progress goes to standard error.
     """
+    from deepibl.datasets.catalog import training_datasets
     from deepibl.matlab import training as trainers
-    from deepibl.paths import localPaths
-    from deepibl.processes import team
-    from deepibl.sessions import find_session
-    from deepibl.sources import training_datasets
-    from deepibl.trainers import LOSSES
+    from deepibl.runtime.paths import localPaths
+    from deepibl.runtime.processes import team
+    from deepibl.training.checkpoints import find_session
+    from deepibl.training.tuples import LOSSES
 
     if options:
         typer.echo(_option_list())
@@ -127,9 +128,10 @@ def pick(
     as_json: Json = False,
 ) -> None:
     """Print a session's best epoch (pickBestNet's table), draw its curves and write its best network."""
-    from deepibl.networks import save_network
-    from deepibl.paths import localPaths
-    from deepibl.sessions import draw_results, find_session, read_results, read_session_network
+    from deepibl.networks.io import save_network
+    from deepibl.runtime.paths import localPaths
+    from deepibl.training.checkpoints import find_session, read_results, read_session_network
+    from deepibl.training.listeners import draw_results
 
     files = find_session(session, localPaths().outPrefix if prefix is None else prefix)
     results = read_results(files, n)
@@ -158,8 +160,8 @@ def pca(
 
     Descriptors and components are kept beside the output, and used again where they fit.
     """
-    from deepibl.networks import load_network, save_network
-    from deepibl.pca_files import add_pca_of_images
+    from deepibl.features.whitening import add_pca_of_images
+    from deepibl.networks.io import load_network, save_network
 
     top, names = _images(images, dataset, root)
     where = choose_device(device)
@@ -182,8 +184,7 @@ def _settings(typed: Sequence[str]) -> dict[str, Any]:
 
 def _images(source: Path | None, dataset: str, root: str | None) -> tuple[str, list[str]]:
     """The folder and names of the images of --images or --dataset; ArgumentError unless one is given."""
-    from deepibl.dataset_catalog import open_dataset
-    from deepibl.sources import database_places
+    from deepibl.datasets.catalog import database_places, open_dataset
 
     if dataset and source is None:
         opened = open_dataset(dataset, root=root)
@@ -197,8 +198,7 @@ def _images(source: Path | None, dataset: str, root: str | None) -> tuple[str, l
 def _option_list() -> str:
     from dataclasses import fields
 
-    from deepibl.training.options import TrainingOptions
-    from deepibl.training.speed import SpeedOptions
+    from deepibl.training.options import SpeedOptions, TrainingOptions
 
     lines = []
     for made in (TrainingOptions(), SpeedOptions()):
@@ -216,7 +216,7 @@ def _layer(name: str | None) -> int | str | None:
 
 def _of_file(paths: Any, file: Path) -> Any:
     """The paths with the folder of a network's file as that of the pretrained networks."""
-    from deepibl.paths import localPaths
+    from deepibl.runtime.paths import localPaths
 
     if file.suffix != ".mat":
         raise ArgumentError(f"--net {file}: a network to start from is a .mat file; convert it first")
@@ -224,12 +224,11 @@ def _of_file(paths: Any, file: Path) -> Any:
 
 
 def _listeners(tensorboard: Path | None) -> list[Any]:
-    from deepibl.plotting import Plotter
-    from deepibl.training.console import Console
+    from deepibl.training.listeners import Console, Plotter
 
     found: list[Any] = [Console(sys.stderr), Plotter()]
     if tensorboard is not None:
-        from deepibl.training.tensorboard import TensorBoard
+        from deepibl.training.listeners import TensorBoard
 
         found.append(TensorBoard(tensorboard))
     return found
@@ -238,7 +237,7 @@ def _listeners(tensorboard: Path | None) -> list[Any]:
 def _show(files: Any, as_json: bool) -> None:
     """Prints the table of a training that is done, or why there is none, and where its files are."""
     from deepibl.errors import SessionError
-    from deepibl.sessions import read_results
+    from deepibl.training.checkpoints import read_results
 
     try:
         results = read_results(files)

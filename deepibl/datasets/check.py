@@ -2,23 +2,161 @@
 
 A known set has one part or several (Pittsburgh: train, val, test), each with database and query images. The
 lists come from its dbStruct files; Oxford, Paris and Holidays are listed from their folders and ground truth.
+
+Looking for many files at once: each folder is listed once, so 100,000 names take a second.
+
+Checking Oxford, Paris and Holidays, which are listed from their folders: numbers, ground truth, sizes.
 """
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from deepibl.data_check_retrieval import RETRIEVAL, check_retrieval
-from deepibl.data_files import FileList, look_for
-from deepibl.dataset_catalog import CATALOG, open_dataset
+from deepibl.datasets.catalog import CATALOG, open_dataset
+from deepibl.datasets.retrieval import ADVICE, SIZES, RetrievalDataset, holidays, vgg_buildings
 from deepibl.errors import DatasetError
-from deepibl.paths import LocalPaths, localPaths
+from deepibl.runtime.paths import LocalPaths, localPaths
 from matlab_compat.errors import MatFileError
 
+
+@dataclass
+class FileList:
+    """Files that should be in a folder: how many are there, their bytes, which are missing or empty.
+
+    as_png: missing ones that lie there as .png; other_case: missing ones whose name is there in another case.
+    """
+
+    what: str
+    folder: str
+    expected: int
+    found: int = 0
+    bytes: int = 0
+    missing: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+    as_png: list[str] = field(default_factory=list)
+    other_case: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "what": self.what, "folder": self.folder, "expected": self.expected, "found": self.found,
+            "bytes": self.bytes, "missing": self.missing, "empty": self.empty, "as_png": self.as_png,
+            "other_case": self.other_case,
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        text = f"{self.what}: {self.found} of {self.expected} in {self.folder} ({readable(self.bytes)})"
+        for count, word in ((len(self.as_png), "as .png"), (len(self.other_case), "in another case")):
+            text += f", {count} there {word}" if count else ""
+        return text
+
+
+def look_for(what: str, folder: str | os.PathLike[str], names: Sequence[str]) -> FileList:
+    """Looks for files by their names below a folder; a name counts as it is written."""
+    found = FileList(what, os.fspath(folder), len(names))
+    by_folder: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        by_folder[os.path.dirname(name)].append(name)
+    for below, here in by_folder.items():
+        sizes = _sizes(Path(folder, below))
+        lower = {name.lower() for name in sizes}
+        for name in here:
+            base = os.path.basename(name)
+            if base in sizes:
+                found.found += 1
+                found.bytes += sizes[base]
+                found.empty += [name] if not sizes[base] else []
+                continue
+            found.missing.append(name)
+            if f"{PurePosixPath(base).stem}.png".lower() in lower:
+                found.as_png.append(name)
+            elif base.lower() in lower:
+                found.other_case.append(name)
+    return found
+
+
+def readable(count: int) -> str:
+    """A number of bytes for people: 3.1 GB."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+    except OSError:
+        return {}
+
+
+@dataclass(frozen=True)
+class RetrievalKind:
+    """A retrieval benchmark: its name in `dataset_retrieval.SIZES`, and localPaths' entry."""
+
+    name: str
+    root_key: str
+
+
+RETRIEVAL = {
+    "oxford": RetrievalKind("ox5k", "dsetRootOxford"),
+    "paris": RetrievalKind("paris", "dsetRootParis"),
+    "holidays": RetrievalKind("holidays", "dsetRootHolidays"),
+    "holidays_rot": RetrievalKind("holidays_rot", "dsetRootHolidays"),
+}
+
+_PNG = (".png",)
+
+
+def check_retrieval(kind: RetrievalKind, root: Path) -> tuple[list[FileList], list[str], list[str]]:
+    """Files, problems and notes of a benchmark below its root."""
+    images, queries = SIZES[kind.name]
+    advice = ADVICE[kind.name.removesuffix("_rot")]
+    try:
+        dataset = _opened(kind, root)
+    except DatasetError as problem:
+        return [], [str(problem)], []
+    files = FileList(f"{kind.name} images", dataset.dbPath, images, found=dataset.numImages)
+    names = dataset.dbImageFns
+    sizes = [_size(Path(dataset.dbPath, name)) for name in names]
+    files.bytes = sum(sizes)
+    files.empty = [name for name, size in zip(names, sizes, strict=True) if not size]
+    files.as_png = [name for name in names if name.lower().endswith(_PNG)]
+    problems = []
+    if dataset.numImages != images:
+        problems.append(f"{dataset.numImages} images are there, the complete set has {images}. {advice}")
+    if dataset.numQueries != queries:
+        problems.append(f"{dataset.numQueries} queries are there, the complete set has {queries}. {advice}")
+    if files.empty:
+        problems.append(f"{len(files.empty)} files are empty, e.g. {files.empty[0]}")
+    if files.as_png:
+        problems.append(f"{len(files.as_png)} images are PNGs: `deepibl convert-png {dataset.dbPath}`")
+    lost = sum(int((ids < 0).sum()) for ids in dataset.posIDs)
+    if lost:
+        problems.append(f"{lost} images that the ground truth lists as right are missing")
+    return [files], problems, [f"{dataset.numQueries} queries with ground truth"]
+
+
+def _opened(kind: RetrievalKind, root: Path) -> RetrievalDataset:
+    if kind.name.startswith("holidays"):
+        return holidays(root, kind.name.endswith("_rot"), complete=False)
+    return vgg_buildings(root, kind.name, complete=False)
+
+
+def _size(path: Path) -> int:
+    return os.path.getsize(path) if path.is_file() else 0
+
+
 StrPath = str | os.PathLike[str]
+
 NAMES = ("pitts30k", "pitts250k", "tokyo247", "tokyoTM", *RETRIEVAL)
+
 TOKYO247_FULL = 1125  # queries of the complete set (versions 1 and 3); version 2 is a subset of 315
 
 

@@ -20,8 +20,7 @@ gives the zone of the positions; MATLAB's dbLoad does not look at it. Other fiel
 Where the correct images are listed instead of following from positions (San Francisco), utmDb, utmQ and the
 thresholds may be left out. The lists may also stand in a text file beside sf0.mat, sf0_positives.txt, one
 query a line: its name, a tab, and the names of its positives separated by tabs. Lines that start with # are
-comments.
-"""
+comments."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -30,18 +29,24 @@ from typing import Any
 
 import numpy as np
 
+from deepibl.datasets.positions import as_positions
 from deepibl.errors import DatasetError
-from deepibl.positions import as_positions
 from matlab_compat import matfile
-from matlab_compat.damage import damage_as
 from matlab_compat.errors import MatFileError
+from matlab_compat.files import damage_as
 
 COMPUTED = ("numImages", "numQueries", "posDistSqThr", "cp", "name")
+
 NAMES = ("dbImageFns", "qImageFns")
+
 THRESHOLDS = ("posDistThr", "nonTrivPosDistSqThr")
+
 TIMESTAMPS = ("dbTimeStamp", "qTimeStamp")
+
 TEXTS = ("whichSet", "dbPath", "qPath")
+
 POSITIONS = {"utmDb": "dbImageFns", "utmQ": "qImageFns"}
+
 ABOUT = "see deepibl/dbstruct.py or NetVLAD's dbBase.m for the fields"
 
 

@@ -1,8 +1,7 @@
 """Positions on the globe: latitude and longitude to UTM metres and back, and the position in a photo's EXIF.
 
 A zone is its number and hemisphere, '33N' or '56S'. (Not the latitude band that MGRS writes in the same
-place: '33U' is refused; bands N … X are the northern hemisphere, C … M the southern one.)
-"""
+place: '33U' is refused; bands N … X are the northern hemisphere, C … M the southern one.)"""
 
 import os
 from typing import Any
@@ -13,7 +12,9 @@ from deepibl.errors import DatasetError
 from matlab_compat.files import Bounded
 
 SOUTHERN_OFFSET = 1e7  # metres that are added to northings of the southern hemisphere
+
 LATITUDES = (-80.0, 84.0)  # UTM's own limits
+
 _GPS_IFD = 0x8825
 
 

@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from deepibl.datasets import Neighbours, PlaceDataset
+from deepibl.datasets.place import Neighbours, PlaceDataset
 from deepibl.errors import DatasetError
 from matlab_compat.rng import Generator, rng
 
 TINY_IMAGES = 120
+
 TINY_SEED = 43
+
 _PATIENCE = 1000
 
 

@@ -3,6 +3,8 @@
 `PlaceDataset` is the original's dbBase with its names; the known sets are in dataset_pitts_tokyo,
 dataset_listed and dataset_retrieval, sets made of photos in dataset_folder, and `open_dataset` finds a set
 by name (dataset_catalog).
+
+Data sets whose ground truth lists the correct images of each query, as San Francisco's (Sf-0) does.
 """
 
 import logging
@@ -13,14 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from deepibl.dbstruct import read_dbstruct, write_dbstruct
+from deepibl.datasets.dbstruct import write_dbstruct
+from deepibl.datasets.positions import ClosePosition, as_positions
 from deepibl.errors import DatasetError, MissingImageError
-from deepibl.positions import ClosePosition, as_positions
 from matlab_compat.numeric import round_half_away
 from matlab_compat.rng import Generator
 
 Neighbours = tuple[np.ndarray, np.ndarray]
+
 _log = logging.getLogger(__name__)
+
 _SHOWN = 5  # names in a message about missing images
 
 
@@ -32,7 +36,7 @@ class PlaceDataset:
     utm_zone: '17N' and the like, where known. advice: how to get the images, for error messages.
     query_resize: the shorter side that query images are scaled to before they are described (None: as they
     are). To make a set of your own, give its lists to this class, or write a dbStruct file (see
-    deepibl.dbstruct); subclass it and override `nontrivialPosQ` or `nnSearchPostprocess` for other rules.
+    deepibl.datasets.dbstruct); subclass it and override `nontrivialPosQ` or `nnSearchPostprocess` for other rules.
     Errors: DatasetError for lists that do not fit together. Ported from: netvlad/datasets/dbBase.m
     """
 
@@ -205,32 +209,36 @@ class PlaceDataset:
         return text
 
 
-def load_dbstruct(
-    path: str | os.PathLike[str],
-    *,
-    root: str | os.PathLike[str] | None = None,
-    dbPath: str | os.PathLike[str] | None = None,
-    qPath: str | os.PathLike[str] | None = None,
-    name: str | None = None,
-) -> PlaceDataset:
-    """The data set of a dbStruct .mat file.
-
-    root: folder of all images; dbPath, qPath: folders of the database and query images, if they differ.
-    What is not given comes from the file, where it says so. name: default the file's. The rules (time
-    stamps, lists of positives, Tokyo 24/7's) follow from the fields and the name. Errors: as read_dbstruct.
-    """
-    from deepibl.dataset_catalog import dataset_class
-
-    fields = read_dbstruct(path)
-    for key, given in (("dbPath", dbPath), ("qPath", qPath)):
-        chosen = given if given is not None else root
-        if chosen is not None:
-            fields[key] = chosen
-    name = name or Path(path).stem
-    return dataset_class(name, fields)(name, **fields)
-
-
 def save_dbstruct(dataset: PlaceDataset, path: str | os.PathLike[str]) -> None:
     """Writes a data set as a dbStruct .mat file in MATLAB's types; the roots are not stored."""
     skip = {"dbPath", "qPath", "name"}
     write_dbstruct(path, {k: v for k, v in vars(dataset).items() if k not in skip}, dataset.utm_zone)
+
+
+class ListedPositives(PlaceDataset):
+    """A data set that lists the positives of each query; who is near a database image still goes by position.
+
+    posIDs: for each query its positives' 0-based ids, in the order in which training takes them.
+    Errors: DatasetError for another number of lists than queries, or ids that no image has.
+    """
+
+    def __init__(self, name: str, *args: Any, posIDs: Sequence[Any], **fields: Any) -> None:
+        super().__init__(name, *args, **fields)
+        self.posIDs = [np.asarray(ids, dtype=np.int64).ravel() for ids in posIDs]
+        if len(self.posIDs) != self.numQueries:
+            raise DatasetError(f"{name}: posIDs holds {len(self.posIDs)} lists for {self.numQueries} queries")
+        for query, ids in enumerate(self.posIDs):
+            if ids.size and not 0 <= ids.min() <= ids.max() < self.numImages:
+                raise DatasetError(
+                    f"{name}: query {query} ({self.qImageFns[query]}) lists an id outside "
+                    f"0 … {self.numImages - 1} (in a .mat file ids start at 1)"
+                )
+
+    def getPosIDs(self, iQuery: int) -> np.ndarray:
+        return self.posIDs[iQuery]
+
+    def isPosQ(self, iQuery: int, iDb: Any) -> np.ndarray:
+        return np.isin(np.asarray(iDb), self.posIDs[iQuery])
+
+    def nontrivialPosQ(self, iQuery: int) -> np.ndarray:
+        return self.posIDs[iQuery]

@@ -1,8 +1,7 @@
 """PNG to JPEG, a folder and all below it: Tokyo 24/7 comes as PNG and the original reads JPEG only.
 
 Quality 100, chroma 4:2:0, as MATLAB's imwrite makes them. Alpha is dropped, not composited; palette, 16-bit
-and logical PNGs become what a viewer shows (`deepibl.images`); grey ones, with alpha or without, stay grey.
-"""
+and logical PNGs become what a viewer shows (`deepibl.images`); grey ones, with alpha or without, stay grey."""
 
 import os
 from collections.abc import Iterator
@@ -10,8 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepibl.errors import MissingImageError
-from deepibl.failure import Failure
+from deepibl.errors import Failure, MissingImageError
 from deepibl.images import open_image
 from matlab_compat.errors import ImageReadError
 from matlab_compat.files import atomic_bytes, is_below

@@ -3,8 +3,7 @@
 The plane is cut into cells one metre wider than the distance limit, so whoever is near stands in one of the
 3 x 3 cells around. Positives come in the order of these cells (x fastest), and by id within a cell; training
 takes the first of equally near ones, so the order is part of the behaviour.
-The cells are a sorted list, not a table: 100,000 positions are hashed in milliseconds, however far apart.
-"""
+The cells are a sorted list, not a table: 100,000 positions are hashed in milliseconds, however far apart."""
 
 from typing import Any
 

@@ -1,7 +1,6 @@
 """The image retrieval benchmarks, measured by mean average precision: Oxford and Paris buildings, Holidays.
 
-Their ground truth lists, for each query, images to find (posIDs) and images that do not count (ignoreIDs).
-"""
+Their ground truth lists, for each query, images to find (posIDs) and images that do not count (ignoreIDs)."""
 
 import os
 import shutil
@@ -20,15 +19,19 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 HOLIDAYS_PIXELS = 1024 * 768
+
 # what the complete sets hold: images and queries
 SIZES = {"ox5k": (5063, 55), "paris": (6392, 55), "holidays": (1491, 500), "holidays_rot": (1491, 500)}
+
 ADVICE = {
     "ox5k": "Oxford buildings: put the images under images/ and the ground truth under groundtruth/.",
     "paris": "Paris buildings: put the images under images/<place>/, the ground truth under groundtruth/, "
     "and corrupt.txt with the list of unreadable images beside them.",
     "holidays": "INRIA Holidays: put the images under jpg/ (jpg_rotated/ for the upright version).",
 }
+
 JPEG_QUALITY = 75  # imwrite's default
+
 Progress = Callable[[int, int], None]
 
 
@@ -197,7 +200,7 @@ def shrink_images(
 def _shrunk(image: "Picture", scale: float) -> "Picture":
     from PIL import Image
 
-    from matlab_compat.imresize import imresize
+    from matlab_compat.images import imresize
 
     pixels = np.asarray(image)
     if pixels.ndim == 2:

@@ -3,8 +3,7 @@
 localPaths.toml points to toy data sets called pitts30k, pitts250k, tokyo247 and tokyoTM (pictures of the toy
 city, a few dozen each), to small networks of random weights called imagenet-vgg-verydeep-16,
 imagenet-caffe-ref and like NetVLAD's own, and football.jpg is a picture. What scripts compute there means
-nothing; that they run, and what they print and write, is the point.
-"""
+nothing; that they run, and what they print and write, is the point."""
 
 import os
 from collections.abc import Iterator
@@ -13,27 +12,34 @@ from typing import Any
 
 import numpy as np
 
-from deepibl.dbstruct import write_dbstruct
+from deepibl.datasets.dbstruct import write_dbstruct
 from deepibl.errors import DatasetError
-from deepibl.network_build import add_pooling
-from deepibl.networks import save_network
-from deepibl.pca import PCA, append_pca
-from deepibl.toycity import render_names
+from deepibl.networks.build import add_pooling, append_pca
+from deepibl.networks.io import save_network
+from deepibl.toycity.city import render_names
 from deepibl.toycity.places import stops
 from deepibl.toycity.plan import ZONE, City
 from matlab_compat.files import atomic_output
-from matlab_compat.simplenn import SimpleNN
+from matlab_compat.relja import PCA
+from matlab_compat.simplenn.network import SimpleNN
 
 SIZE = (96, 72)
+
 PLACES = 5
+
 YAWS = 12
+
 WHITENED = 16  # dimensions of the toy networks that stand for NetVLAD's own
+
 _DATES = (201306, 201503)
+
 _WHITE = (
     "vd16_tokyoTM_conv5_3_vlad_preL2_intra_white",
     "vd16_pitts30k_conv5_3_vlad_preL2_intra_white",
 )
+
 _VGG = ((2, 4), (2, 6), (3, 8), (3, 10))  # convolutions, channels of each block but the last
+
 _ALEX = ((1, 6), (1, 8), (1, 10), (1, 10))
 
 

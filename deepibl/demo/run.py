@@ -1,10 +1,15 @@
-"""`deepibl demo --train`: a small network learns the toy city from a random start, with SARE, on a CPU.
+"""`deepibl demo`: the main job from end to end, on a generated city and with the small network that ships.
+
+`deepibl demo --train`: a small network learns the toy city from a random start, with SARE, on a CPU.
 
 The network that comes out is the one that ships: weights/README.md names the command.
 """
 
+import math
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,27 +17,100 @@ from typing import Any
 import numpy as np
 import torch
 
-from deepibl import clusters, network_build
-from deepibl.checkpoints import SessionFiles
-from deepibl.datasets import PlaceDataset, load_dbstruct
-from deepibl.demo import raw_pixel_recall
-from deepibl.demo_random import random_network
+from deepibl.datasets.catalog import database_places, load_dbstruct
+from deepibl.datasets.place import PlaceDataset
+from deepibl.demo.networks import random_network
+from deepibl.evaluation.evaluate import evaluate_index, recall_table
+from deepibl.evaluation.measures import recall_at_n
 from deepibl.images import read_image
-from deepibl.networks import save_network
-from deepibl.sessions import Results, read_results, read_session_network
-from deepibl.toycity import make_city
-from deepibl.trainers import TRAINERS
-from deepibl.training.console import Console
-from deepibl.training.events import TrainingListener
+from deepibl.networks import build as network_build
+from deepibl.networks import clusters
+from deepibl.networks.io import load_network, save_network
+from deepibl.networks.weights import find_network
+from deepibl.report.html import match_page
+from deepibl.search.localization import build_index, localize, match_table
+from deepibl.toycity.city import make_city
+from deepibl.training.checkpoints import Results, SessionFiles, read_results, read_session_network
+from deepibl.training.listeners import Console, TrainingListener
 from deepibl.training.options import TrainingOptions
 from deepibl.training.session import Course, run_session
-from matlab_compat.simplenn import SimpleNN
+from deepibl.training.tuples import TRAINERS
+from matlab_compat.simplenn.network import SimpleNN
+
+NETWORK = "toycity_offtheshelf"
+
+_SHOWN = 3  # photos that are localized and printed
+
+
+def run_demo(
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    images: int = 200,
+    seed: int = 0,
+    say: Callable[[str], object] = print,
+) -> float:
+    """Makes a city, indexes it, measures Recall@N in it and localizes photos; returns Recall@1.
+
+    folder: where to keep images, index and page (default: a temporary folder). images: of the database, 40 to
+    20,000; a third as many queries. seed: which city. say: called with each line to print.
+    """
+    path = find_network(NETWORK)
+    net = load_network(path)
+    with ExitStack() as stack:
+        temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="deepibl-demo-"))
+        place = Path(folder) if folder is not None else Path(temporary)
+        say(f"1. A toy city of {images} images, seed {seed} (day, sunset and night; see deepibl.toycity)")
+        city = make_city(place / "city", images=images, seed=seed)
+        dataset = load_dbstruct(city, root=city.parent)
+        say(
+            f"2. An index of it, by the network {NETWORK} that ships (nothing in it was trained by gradients)"
+        )
+        index, _ = build_index(net, database_places(city, city.parent), place / "city.idx", network_path=path)
+        say(f"   {len(index)} images, {index.dim} numbers each\n")
+        say("3. Recall@N: how often one of the first N answers is within 25 m of the photo asked for")
+        evaluation = evaluate_index(net, place / "city.idx", city, root=city.parent, label=NETWORK)
+        say(recall_table(evaluation, most=25))
+        say(f"   tiny grey pictures compared instead: Recall@1 {raw_pixel_recall(dataset):.4f}\n")
+        say(f"4. Where {_SHOWN} photos of it were taken")
+        photos = dataset.image_paths("q")[:_SHOWN]
+        found, _ = localize(net, photos, index, top=3)
+        say(match_table(found))
+        for photo, (east, north) in zip(photos, dataset.utmQ, strict=False):
+            best = found[photo][0]
+            metres = (
+                math.hypot(best.east - east, best.north - north) if best.east and best.north else math.nan
+            )
+            say(f"{Path(photo).name}: the best match is {metres:.0f} m from where the photo was taken")
+        if folder is not None:
+            page = place / "matches.html"
+            page.write_text(match_page(list(found.items())), encoding="utf-8")
+            say(f"\nimages, index and a page of the matches: {place}")
+    return float(evaluation.result.at(1))
+
+
+def raw_pixel_recall(dataset: PlaceDataset, size: tuple[int, int] = (24, 32)) -> float:
+    """Recall@1 of comparing tiny grey pictures (height, width), mean and contrast removed: what to beat."""
+    import torch
+
+    def describe(paths: list[str]) -> torch.Tensor:
+        tiny = torch.stack([read_image(path, size).mean(0).flatten() for path in paths])
+        tiny = tiny - tiny.mean(1, keepdim=True)
+        return tiny / tiny.norm(dim=1, keepdim=True).clamp_min(1e-6)
+
+    queries, database = (describe(dataset.image_paths(which)).numpy() for which in ("q", "db"))
+    return float(recall_at_n(queries, database, dataset, [1]).at(1))
+
 
 SIZE = (160, 120)  # photos, pixels
+
 SPLITS = {"train": (1200, 1800), "val": (320, 240)}  # database images and queries
+
 TIMES = ("day",)  # of the queries
+
 SCALED_BY = 60  # photos that the random filters are scaled by
+
 CLUSTERS = 64
+
 DEMO_TRAINER = "trainGaussKernalInd"
 
 OPTIONS: dict[str, Any] = {
@@ -101,7 +179,7 @@ def untrained_network(
     """The network that training starts from: random convolutions, and pooling by the original's addLayers.
 
     train: its database's photos scale the filters and, for NetVLAD, give the clusters. seed: of the filters.
-    method: as `deepibl.network_build.parse_method` reads it. prefix: where clusters are kept; None: nowhere.
+    method: as `deepibl.networks.build.parse_method` reads it. prefix: where clusters are kept; None: nowhere.
     """
     paths = train.image_paths("db")
     some = [torch.as_tensor(read_image(path)) for path in paths[:: -(-len(paths) // SCALED_BY)]]
@@ -130,7 +208,7 @@ def train_in_city(
     changes: Mapping[str, Any] | None = None,
     listeners: Iterable[TrainingListener] = (),
 ) -> Results:
-    """Trains a random network in the city by one of `deepibl.trainers`; seed: of its weights.
+    """Trains a random network in the city by one of `deepibl.training.tuples`; seed: of its weights.
 
     changes: options other than OPTIONS. What was interrupted goes on; its files lie in the city's folder.
     """

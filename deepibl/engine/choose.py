@@ -12,8 +12,7 @@ auto      fused where the machine and the network have what it needs, else torch
 
 >>> engine = choose_engine(net, "auto", "fp32", torch.device("cpu"))
 >>> print(engine)                                # what was chosen and why
->>> describe_prepared(net, prepared, "fp32", engine)
-"""
+>>> describe_prepared(net, prepared, "fp32", engine)"""
 
 from __future__ import annotations
 
@@ -26,12 +25,12 @@ import torch
 from torch import Tensor, nn
 
 from deepibl.engine import onednn
-from deepibl.engine.allocator import keep_buffers
+from deepibl.engine.onednn import keep_buffers
 from matlab_compat.errors import ArgumentError
-from matlab_compat.simplenn import SimpleNN
+from matlab_compat.simplenn.network import SimpleNN
 
 if TYPE_CHECKING:
-    from deepibl.int8_scales import Scales
+    from deepibl.engine.scales import Scales
 
 ENGINES = ("auto", "torch", "fused", "openvino", "cuda")
 
@@ -70,12 +69,12 @@ def choose_engine(
     """The engine that `name` asks for, made ready for this network as it is now.
 
     stop: the trunk's layers are 0 .. stop-1; None: those before the first pooling layer and its
-    normalisation (`deepibl.describe.head_start`). channels: of what goes in; None: not known. scales: the
+    normalisation (`deepibl.engine.head_start`). channels: of what goes in; None: not known. scales: the
     network's, for int8. Weights are read here: choose again after changing them.
     Raises ArgumentError for an unknown name, or an engine that was asked for by name and cannot be had here;
     for int8, also NetworkMismatchError for scales of another network.
     """
-    from deepibl.describe import head_start
+    from deepibl.engine.trunk import head_start
 
     check_engine(name)
     check_scales(precision, scales)
@@ -128,8 +127,8 @@ def check_scales(precision: str, scales: Scales | None) -> None:
 
 
 def _cuda(net: nn.Module, precision: str, device: torch.device, stop: int | None) -> Engine:
-    from deepibl.describe import head_start
     from deepibl.engine.cuda import CudaTrunk
+    from deepibl.engine.trunk import head_start
 
     if device.type != "cuda" or not isinstance(net, SimpleNN):
         raise ArgumentError(f"--engine cuda computes a SimpleNN on a CUDA device, not on {device.type}")
@@ -145,8 +144,8 @@ def _int8(
     channels: int | None,
     scales: Scales | None,
 ) -> Engine:
-    from deepibl.describe import head_start
     from deepibl.engine.quantised import QuantisedTrunk, available
+    from deepibl.engine.trunk import head_start
 
     if name not in ("auto", "fused"):
         raise ArgumentError(f"precision int8 is computed by the engine fused alone, not by {name}")

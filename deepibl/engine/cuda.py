@@ -1,8 +1,7 @@
 """A network's trunk on a CUDA device: channels last, half precision or TF32, replayed as a CUDA graph.
 
 NOT RUN where it was written: no GPU was to be had there. So `--engine auto` does not choose it; ask for it
-with `--engine cuda`, after `python -m benchmarks.gpu` has shown on your card that it is right and faster.
-"""
+with `--engine cuda`, after `python -m benchmarks.gpu` has shown on your card that it is right and faster."""
 
 from __future__ import annotations
 
@@ -15,13 +14,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from deepibl.exact import fastest_convolutions
-from matlab_compat.simplenn import SimpleNN
-from matlab_compat.simplenn_layers import Conv, Dropout, Pool, ReLU
+from deepibl.runtime.devices import fastest_convolutions
+from matlab_compat.simplenn.layers import Conv, Dropout, Pool, ReLU
+from matlab_compat.simplenn.network import SimpleNN
 
 _log = logging.getLogger("deepibl.features")
+
 PRECISIONS = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
 MOST_GRAPHS = 8  # sizes of maps that have a graph
+
 SEEN_BEFORE = 3  # times that a size runs without a graph first: cuDNN chooses and the allocator settles
 
 

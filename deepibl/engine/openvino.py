@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from matlab_compat.simplenn import SimpleNN
+from matlab_compat.simplenn.network import SimpleNN
 
 
 class OpenVINOTrunk:

@@ -1,10 +1,9 @@
 """A network's trunk on bytes: oneDNN's int8 convolutions (VNNI, AMX), whose sums are exact whole numbers.
 
 A map's values are kept as bytes, value = scale * (byte - zero); what range the 256 steps cover was measured
-beforehand (`deepibl.int8_scales`). Filters are whole numbers from -127 to 127, with a scale for each output
+beforehand (`deepibl.engine.scales`). Filters are whole numbers from -127 to 127, with a scale for each output
 channel. A convolution's sum is rounded once, to the bytes of the next one; after it, ReLU and maximum pooling
-lose nothing. What is no such convolution is computed in float32.
-"""
+lose nothing. What is no such convolution is computed in float32."""
 
 from __future__ import annotations
 
@@ -19,10 +18,11 @@ from torch import Tensor
 from deepibl.engine.onednn import PackedFilters, Pair
 from deepibl.engine.trunk import FusedTrunk, Group, Step, groups
 from matlab_compat.errors import ArgumentError
-from matlab_compat.simplenn import SimpleNN
-from matlab_compat.simplenn_layers import Conv, Pool
+from matlab_compat.simplenn.layers import Conv, Pool
+from matlab_compat.simplenn.network import SimpleNN
 
 Range = tuple[float, float]
+
 _LEAST = 1e-20  # of a scale: maps and filters of zeros have one too
 
 

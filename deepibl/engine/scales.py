@@ -6,8 +6,7 @@
 
 The ranges decide the descriptors, so they are fixed before any is made: neither the order of images, nor
 their batches, nor a run that goes on where another stopped changes them. A network with other scales is
-another extractor, with an identity of its own, whose descriptors are not compared with those of the first.
-"""
+another extractor, with an identity of its own, whose descriptors are not compared with those of the first."""
 
 from __future__ import annotations
 
@@ -23,19 +22,22 @@ from typing import Any
 from torch import Tensor, nn
 
 from deepibl import __version__
-from deepibl.describe import device_of, head_start, inference, to_batch
-from deepibl.engine.trunk import groups
+from deepibl.engine.trunk import groups, head_start
 from deepibl.errors import NetworkMismatchError
 from deepibl.images import read_image
-from deepibl.network_identity import network_id
-from deepibl.progress import ProgressCallback, ProgressMeter, reporting
+from deepibl.networks.identity import network_id
+from deepibl.runtime.devices import device_of, inference, to_batch
+from deepibl.runtime.progress import ProgressCallback, ProgressMeter, reporting
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import atomic_output
-from matlab_compat.simplenn import SimpleNN
+from matlab_compat.simplenn.network import SimpleNN
 
 StrPath = str | os.PathLike[str]
+
 _FORMAT = "deepibl-int8-scales/1"
+
 _FIELDS = ("position", "low", "high")
+
 _CHANNELS = 3  # of images
 
 

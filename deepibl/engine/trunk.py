@@ -10,9 +10,9 @@ from torch import Tensor
 
 from deepibl.engine.onednn import PackedConvolution, Workers
 from deepibl.engine.winograd import WinogradConvolution
-from matlab_compat.simplenn import SimpleNN
-from matlab_compat.simplenn_layer import Layer
-from matlab_compat.simplenn_layers import Conv, Dropout, Pool, ReLU
+from matlab_compat.simplenn.layer import Layer
+from matlab_compat.simplenn.layers import Conv, Dropout, Pool, ReLU
+from matlab_compat.simplenn.network import SimpleNN
 
 Step = Callable[[Tensor], Tensor]
 
@@ -143,3 +143,11 @@ def _plain_relu(layer: Layer) -> bool:
 
 def _halves(layer: Pool) -> bool:
     return (layer.pool, layer.stride) == ((2, 2), (2, 2)) and tuple(layer.pad) in ((0,) * 4, (0, 1, 0, 1))
+
+
+def head_start(net: SimpleNN) -> int:
+    """The position of the first layer that bf16 leaves in float32; len(net) without a custom layer."""
+    types = net.types
+    pooling = [i for i, layer in enumerate(net) if layer.classname and layer.classname != "torchBackbone"]
+    first = pooling[0] if pooling else len(types)
+    return first - 1 if 0 < first < len(types) and types[first - 1] in ("normalize", "lrn") else first

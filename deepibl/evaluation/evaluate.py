@@ -1,4 +1,7 @@
-"""`deepibl evaluate`: from a network and images to Recall@N."""
+"""`deepibl evaluate`: from a network and images to Recall@N.
+
+Tables that the command line prints.
+"""
 
 import hashlib
 import json
@@ -12,14 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from deepibl.dataset_folder import Places, dataset_from_places
-from deepibl.datasets import PlaceDataset
-from deepibl.evaluation import RecallResult, crop_features, recall_at_n
-from deepibl.features import extract, extract_to_file, read_features
-from deepibl.index_backends import open_index_file
-from deepibl.int8_scales import identity_of
-from deepibl.processes import team
-from deepibl.sources import query_places
+from deepibl.datasets.catalog import query_places
+from deepibl.datasets.folder import Places, dataset_from_places
+from deepibl.datasets.place import PlaceDataset
+from deepibl.engine.scales import identity_of
+from deepibl.evaluation.measures import RecallResult, crop_features, recall_at_n
+from deepibl.features.extraction import extract, extract_to_file
+from deepibl.features.files import read_features
+from deepibl.runtime.processes import team
+from deepibl.search.backends import open_index_file
 
 StrPath = str | os.PathLike[str]
 
@@ -154,3 +158,20 @@ def _evaluation(
 
 def _digest(values: Any) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:12]
+
+
+def recall_table(evaluation: Evaluation, most: int = 100) -> str:
+    """Recall@N up to `most` in the original's lines (N of three digits, four decimals), groups beside it."""
+    result, dataset = evaluation.result, evaluation.dataset
+    groups = result.by_group()
+    header = (
+        f"{dataset.name}: {dataset.numImages} database images, {len(result.query_ids)} queries, "
+        f"{evaluation.dim} dimensions, network {evaluation.network_id[:12]}"
+    )
+    lines = [header]
+    if groups:
+        lines.append("N   " + "".join(f" {name:>7}" for name in ["all", *groups]))
+    for row, n in enumerate(n for n in result.ns if n <= most):
+        values = [result.recalls[row], *(recalls[row] for recalls in groups.values())]
+        lines.append(f"{n:03d} " + " ".join(f"{value:{7 if groups else 6}.4f}" for value in values))
+    return "\n".join(lines) + "\n"

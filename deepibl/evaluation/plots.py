@@ -1,6 +1,8 @@
 """Figures as NetVLAD's demo.m draws them: Recall@N, and Recall@N over the dimensions that are kept.
 
 Files are drawn without a display; `show=True` opens a window where matplotlib can, and keeps it open.
+
+A matplotlib figure to be saved, without a display, or to be shown in a window as well.
 """
 
 import os
@@ -9,13 +11,33 @@ from typing import Any
 
 import numpy as np
 
-from deepibl.datasets import PlaceDataset
-from deepibl.evaluation import crop_features, recall_at_n
-from deepibl.figure_window import new_figure, show_figures
+from deepibl.datasets.place import PlaceDataset
+from deepibl.evaluation.measures import crop_features, recall_at_n
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import atomic_bytes
 
+
+def new_figure(width: float, height: float, show: bool) -> Any:
+    """A figure of this size in inches; `show`: one that `show_figures` can put into a window."""
+    if show:
+        import matplotlib.pyplot as plt
+
+        return plt.figure(figsize=(width, height), layout="constrained")
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def show_figures(show: bool) -> None:
+    """Opens the windows of figures that were made to be shown; returns when they are closed."""
+    if show:
+        import matplotlib.pyplot as plt
+
+        plt.show()
+
+
 CROP_TO_DIMS = (64, 128, 256, 512, 1024, 2048, 4096)
+
 _SUFFIXES = (".png", ".pdf", ".svg")
 
 

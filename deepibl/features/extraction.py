@@ -7,8 +7,7 @@ Images of any mix of sizes are put into batches of equal size within groups of c
 batches depend on its images alone, so a run that was killed and started again gives the same bytes.
 An image that cannot be used never leaves a silent gap: see `on_error`.
 
-Processes that torchrun started share the work; all call with the same arguments (`feature_shards`).
-"""
+Processes that torchrun started share the work; all call with the same arguments (`feature_shards`)."""
 
 import hashlib
 import json
@@ -25,25 +24,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from deepibl.decoding import check_decoder, choose_decoder
-from deepibl.describe import inference
-from deepibl.engine import check_engine, check_scales, choose_engine
-from deepibl.errors import ExtractionError
-from deepibl.failure import Failure, list_failures
-from deepibl.feature_files import read_features, suffix_of
-from deepibl.feature_groups import GroupDescriber, group_length
-from deepibl.feature_shards import rows_in_memory, unfinished_file
-from deepibl.feature_trunk import TrunkDescriber
-from deepibl.int8_scales import Scales, identity_of
-from deepibl.loader import default_threads, load_in_order
-from deepibl.network_identity import digest
-from deepibl.processes import team
-from deepibl.progress import ProgressCallback, ProgressMeter, reporting
-from deepibl.trunk_cache import TrunkCache
+from deepibl.engine.choose import check_engine, check_scales, choose_engine
+from deepibl.engine.scales import Scales, identity_of
+from deepibl.errors import ExtractionError, Failure, list_failures
+from deepibl.features.files import suffix_of
+from deepibl.features.groups import GroupDescriber, TrunkDescriber, group_length
+from deepibl.features.shards import rows_in_memory, unfinished_file
+from deepibl.features.trunk_cache import TrunkCache
+from deepibl.images import check_decoder, choose_decoder, default_threads, load_in_order
+from deepibl.networks.identity import digest
+from deepibl.runtime.devices import inference
+from deepibl.runtime.processes import team
+from deepibl.runtime.progress import ProgressCallback, ProgressMeter, reporting
 from matlab_compat.errors import ArgumentError
-from matlab_compat.image_network import ImageNetwork
-
-__all__ = ["ExtractionReport", "Failure", "extract", "extract_to_file", "read_features"]
+from matlab_compat.simplenn.base import ImageNetwork
 
 _log = logging.getLogger(__name__)
 
@@ -80,12 +74,12 @@ def extract(
     images: file names, below `root`; any format that `deepibl.images` reads, any mix of sizes.
     batch_size: images of one size computed at a time. device: moved to it; None: where the network is.
     precision: fp32, or bf16 or int8 for the trunk (NetVLAD's sums and the last normalisations stay float32).
-    scales: the network's, with int8: see `deepibl.int8_scales`.
+    scales: the network's, with int8: see `deepibl.engine.scales`.
     engine: what computes the trunk, see `deepibl.engine`; the logger deepibl.features says which.
-    decode: auto or cpu: libjpeg's pixels; gpu: JPEGs by nvJPEG, other pixels (see `deepibl.decoding`).
+    decode: auto or cpu: libjpeg's pixels; gpu: JPEGs by nvJPEG, other pixels (see `deepibl.images`).
     resize: pixels of the shorter side (Tokyo 24/7 queries: 640), or (height, width); None: as they are.
     num_threads: that read and decode, beside computing; None: the CPUs, at most 8.
-    progress: called with a `deepibl.progress.Progress`; None shows a bar on a terminal; False is silent.
+    progress: called with a `deepibl.runtime.progress.Progress`; None shows a bar on a terminal; False is silent.
 
     on_error: "raise" goes through all images and then raises ExtractionError with a list of those that
     failed (`.failures`); "skip" returns (features, kept, failures): features of the images `kept`

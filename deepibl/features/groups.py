@@ -1,4 +1,7 @@
-"""Describing a group of consecutive images: batches by size, rows in order, failures by name."""
+"""Describing a group of consecutive images: batches by size, rows in order, failures by name.
+
+Describing images from the maps of a network's lower layers, which may have been kept.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -9,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deepibl.decoding import HostDecoder, Pixels
-from deepibl.describe import check_precision, describe_prepared, to_batch
-from deepibl.engine import Engine
-from deepibl.errors import ExtractionError
-from deepibl.failure import Failure
-from deepibl.loader import Loaded, SizeBatcher
+from deepibl.engine.choose import Engine, choose_engine
+from deepibl.engine.describe import describe_prepared
+from deepibl.errors import ExtractionError, Failure
+from deepibl.features.trunk_cache import Fetched, TrunkCache
+from deepibl.images import HostDecoder, Loaded, Pixels, SizeBatcher
+from deepibl.runtime.devices import check_precision, to_batch
 from matlab_compat.errors import ImageReadError, MatlabCompatError
 
 Batch = list[tuple[int, Pixels]]
@@ -177,3 +180,31 @@ def _is_device_error(error: Exception) -> bool:
     """Whether the device itself failed, so that no other image can be computed either."""
     kind = getattr(torch, "AcceleratorError", None)
     return (kind is not None and isinstance(error, kind)) or "CUDA error" in str(error)
+
+
+class TrunkDescriber(GroupDescriber):
+    """A `GroupDescriber` whose images come as maps of the trunk, and go through the layers above it.
+
+    The maps decide the batches, so these, and the descriptors' bits, are the same whatever was kept.
+    The weights above the trunk are read here.
+    """
+
+    def __init__(
+        self, trunk: TrunkCache, paths: Sequence[str], batch_size: int, precision: str, engine: str
+    ) -> None:
+        head = trunk.net.with_layers(list(trunk.net)[trunk.first :])
+        chosen = choose_engine(head, engine, precision, trunk.device, channels=trunk.channels)
+        super().__init__(head, trunk.device, paths, batch_size, precision, None, chosen)
+        self._trunk = trunk
+
+    def load(self, number: int) -> Fetched:
+        """Image `number`, or its maps. Raises ImageReadError."""
+        return self._trunk.fetch(self._paths[number])
+
+    def ready(self, loaded: Fetched) -> Tensor:
+        """Its maps (C, H, W)."""
+        return self._trunk.maps_of(loaded)
+
+    def batch(self, ready: list[Tensor]) -> Tensor:
+        """Maps (N, C, H, W) float32."""
+        return self._trunk.join(ready)

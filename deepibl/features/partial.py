@@ -7,11 +7,17 @@ whole, in the same batches, so the finished file has the same bytes as that of a
 
 Of several processes, process 0 writes NAME.part, each other one a shard NAME.part.0001 … of the same form;
 process 0 takes the shards over (`feature_shards`), and so does whoever goes on after a kill.
+
+What a file of features was made of: a note beside it, and whether that is what is wanted.
+
+Files that MATLAB made have no note; of them only the sizes can be checked.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from glob import escape
 from pathlib import Path
 from typing import IO, Any
@@ -19,12 +25,15 @@ from typing import IO, Any
 import numpy as np
 
 from deepibl.errors import FeatureFileError
-from deepibl.feature_files import suffix_of, write_features
+from deepibl.features.files import suffix_of, write_features
+from deepibl.networks.identity import network_id
+from deepibl.runtime.files import read_note
 from matlab_compat.files import atomic_output
 
 Advance = Callable[[int], None]  # told how many more images are through
 
 _FORMAT = "deepibl-partial-features/1"
+
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
 
 
@@ -244,3 +253,62 @@ def _lock(file: IO[bytes], path: Path) -> None:
         raise FeatureFileError(
             f"{path}: another process has finished it this moment; look at its result first"
         )
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What descriptors were made of: network and images by their SHA-256, and how many images."""
+
+    network: str
+    images: str
+    count: int
+
+    @classmethod
+    def of(cls, net: Any, root: str | os.PathLike[str], names: Sequence[str]) -> "Origin":
+        """The origin of the descriptors that the network gives for these images, in this folder."""
+        return cls._of(net, [os.path.abspath(root), *names], len(names))
+
+    @classmethod
+    def wherever(cls, net: Any, root: str | os.PathLike[str], names: Sequence[str]) -> "Origin":
+        """The same for images by name and size, so that a copy of them in another folder is the same."""
+        return cls._of(net, [[name, _size(os.path.join(root, name))] for name in names], len(names))
+
+    @classmethod
+    def _of(cls, net: Any, images: list[Any], count: int) -> "Origin":
+        return cls(network_id(net), hashlib.sha256(json.dumps(images).encode()).hexdigest(), count)
+
+
+def misfit(found: Origin | None, wanted: Origin) -> str:
+    """Why a file does not fit, '' if it does, or does not say."""
+    if found is None or found == wanted:
+        return ""
+    return (
+        "it was made by another network" if found.network != wanted.network else "it was made of other images"
+    )
+
+
+def note_of(file: str | os.PathLike[str]) -> Path:
+    """Where the note about a file of features lies."""
+    return Path(f"{os.fspath(file)}.json")
+
+
+def read_origin(file: str | os.PathLike[str]) -> Origin | None:
+    """What the note beside a file says; None where there is none, or it is damaged."""
+    try:
+        return Origin(**read_note(note_of(file)))
+    except TypeError:
+        return None
+
+
+def write_origin(file: str | os.PathLike[str], origin: Origin) -> None:
+    """Writes the note. To be done before the file: features without it would count as MATLAB's."""
+    with atomic_output(note_of(file)) as temporary:
+        temporary.write_text(json.dumps(asdict(origin)))
+
+
+def _size(path: str) -> int:
+    """Bytes of a file; -1 where there is none, which who reads it will say."""
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return -1

@@ -3,8 +3,7 @@
 Several processes share the groups of images that are not done, each taking every N-th. A group's batches
 depend on its images alone, so the result has the same bytes for any number of processes. To a file: process 0
 writes NAME.part, the others shards beside it, on a file system that all see; when all have done their share
-process 0 takes the shards over and finishes the file. In memory: all processes get all rows.
-"""
+process 0 takes the shards over and finishes the file. In memory: all processes get all rows."""
 
 import os
 import time
@@ -16,11 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from deepibl import processes
-from deepibl.errors import FeatureFileError
-from deepibl.failure import Failure
-from deepibl.feature_partial import Advance, PartialFeatures
-from deepibl.processes import Team
+from deepibl.errors import Failure, FeatureFileError
+from deepibl.features.partial import Advance, PartialFeatures
+from deepibl.runtime import processes
+from deepibl.runtime.processes import Team
 
 VISIBLE_SECONDS = 60.0  # that a network file system may take to show what another machine wrote
 

@@ -10,8 +10,7 @@ begins:
 An image's maps are known by the trunk's weights, the file (path, size, time of its last change) and the flip.
 They are computed image by image, so they have the same bits whatever is kept, in whichever order it is asked
 for. With dtype='fp16' they are rounded, whether kept or computed anew.
-Images that are resized (jitterScale) are never kept: every scale is another image; give store='off' then.
-"""
+Images that are resized (jitterScale) are never kept: every scale is another image; give store='off' then."""
 
 from __future__ import annotations
 
@@ -27,19 +26,21 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
-from deepibl.describe import device_of, to_batch
-from deepibl.engine import Engine, choose_engine
+from deepibl.engine.choose import Engine, choose_engine
 from deepibl.errors import FeatureFileError
+from deepibl.features.trunk_store import GIGABYTE, Choice, FileStore, MemoryStore, Store, choose_place
 from deepibl.images import load_pixels
-from deepibl.network_identity import network_id
-from deepibl.trunk_choice import GIGABYTE, Choice, choose_place
-from deepibl.trunk_store import FileStore, MemoryStore, Store
+from deepibl.networks.identity import network_id
+from deepibl.runtime.devices import device_of, to_batch
 from matlab_compat.errors import ArgumentError, ImageReadError
-from matlab_compat.simplenn import LayerKey, SimpleNN
+from matlab_compat.simplenn.network import LayerKey, SimpleNN
 
 STORES = ("auto", "ram", "disk", "off")
+
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
+
 MOST_GB = 1e6  # more than any machine has: what inf means
+
 KEPT = "kept"  # a file of this name in a folder says that its maps are to stay
 
 
@@ -59,7 +60,7 @@ class TrunkCache:
     """Maps of the layers below `first`, of image files; see the module.
 
     net: a SimpleNN on its device, whose layers below `first` (a name or position) stay as they are now.
-    store: 'ram', 'disk', 'off', or 'auto', see `deepibl.trunk_choice`; maps that an interrupted run left on
+    store: 'ram', 'disk', 'off', or 'auto', see `deepibl.features.trunk_store`; maps that an interrupted run left on
     disk are gone on with. dtype: 'fp32' (exact) or 'fp16' (half the space).
     folder: where 'disk' keeps its files, for all runs that can use them; spare: where, if another run has
     those at this moment. images: how many there will be (a flip counts as one more each), for 'auto'.

@@ -3,8 +3,7 @@ again.
 
 `STEM_traindescs_for_pca.bin` holds the descriptors, `STEM_pca.mat` the variables U, lams, mu and Utmu, as
 MATLAB writes them. Beside the first, `….bin.json` says which network and images it was made of; in the
-second the variable `madeOf` does. Files that MATLAB made do not say; of them only the sizes can be checked.
-"""
+second the variable `madeOf` does. Files that MATLAB made do not say; of them only the sizes can be checked."""
 
 import logging
 import os
@@ -15,17 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from deepibl.feature_origin import Origin, misfit, read_origin, write_origin
-from deepibl.features import extract_to_file, read_features
-from deepibl.pca import append_pca, check_dimension, refuse_second
+from deepibl.features.extraction import extract_to_file
+from deepibl.features.files import read_features
+from deepibl.features.partial import Origin, misfit, read_origin, write_origin
+from deepibl.networks.build import append_pca, check_dimension, refuse_second
 from matlab_compat import matfile
 from matlab_compat.errors import MatFileError
-from matlab_compat.relja_pca import PCA, relja_PCA
+from matlab_compat.relja import PCA, relja_PCA
 from matlab_compat.rng import rng
-from matlab_compat.simplenn import SimpleNN
-from matlab_compat.simplenn_edit import relja_netOutputDim
+from matlab_compat.simplenn.edit import relja_netOutputDim
+from matlab_compat.simplenn.network import SimpleNN
 
 _log = logging.getLogger(__name__)
+
 SEED = 43
 
 

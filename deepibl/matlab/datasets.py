@@ -2,35 +2,20 @@
 
 Paths come from localPaths(); `paths` takes another source, as localPaths does. The functions that give data
 sets take the original's arguments and give objects whose fields have the original's names; ids are 0-based,
-positions (N, 2), features (N, D).
-"""
+positions (N, 2), features (N, D)."""
 
 import os
 from typing import Any
 
-from deepibl.dataset_catalog import open_dataset
-from deepibl.dataset_retrieval import RetrievalDataset, crop_queries, holidays, shrink_images, vgg_buildings
-from deepibl.datasets import PlaceDataset
-from deepibl.dbstruct import read_dbstruct
+from deepibl.datasets.catalog import open_dataset
+from deepibl.datasets.dbstruct import read_dbstruct
+from deepibl.datasets.place import PlaceDataset
+from deepibl.datasets.positions import ClosePosition
+from deepibl.datasets.retrieval import RetrievalDataset, crop_queries, holidays, shrink_images, vgg_buildings
 from deepibl.errors import DatasetError
-from deepibl.paths import LocalPaths, localPaths, missing_paths
-from deepibl.positions import ClosePosition
+from deepibl.runtime.paths import LocalPaths, localPaths, missing_paths
 from matlab_compat.relja import relja_display, relja_progress, tic
 from matlab_compat.rng import Generator
-
-__all__ = [
-    "closePosition",
-    "dbBase",
-    "dbHolidays",
-    "dbPitts",
-    "dbSf0",
-    "dbTiny",
-    "dbTokyo247",
-    "dbTokyoTimeMachine",
-    "dbVGG",
-    "localPaths",
-    "setup",
-]
 
 
 class dbBase(PlaceDataset):
@@ -90,7 +75,7 @@ def dbTiny(whichSet: str, paths: Any = None, generator: Generator | None = None)
 
 
 def dbSf0(paths: Any = None) -> PlaceDataset:
-    """San Francisco, with a list of positives for each query; not the original's. See deepibl.dbstruct."""
+    """San Francisco, with a list of positives for each query; not the original's. See deepibl.datasets.dbstruct."""
     return open_dataset("sf0", paths=localPaths(paths))
 
 

@@ -2,8 +2,7 @@
 
 Features are (N, D), one row an image; ids are 0-based. `generator` is the generator of the caller whose
 state is kept: evaluation seeds it with 43 and puts it back. Without one, evaluation draws from a generator
-of its own.
-"""
+of its own."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -12,15 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from deepibl import evaluation
-from deepibl.datasets import PlaceDataset
-from deepibl.evaluation_rank import rank_loss
+from deepibl.datasets.place import PlaceDataset
+from deepibl.evaluation import measures as evaluation
+from deepibl.evaluation.measures import rank_loss
 from matlab_compat.arguments import options
 from matlab_compat.relja import relja_display, relja_progress, tic
 from matlab_compat.rng import Generator
 from matlab_compat.yael import yael_nn
-
-__all__ = ["getBestEpoch", "rawNnSearch", "recallAtN", "testCore", "testCoreRank", "testFromFn", "testNet"]
 
 
 def recallAtN(
@@ -186,6 +183,7 @@ def getBestEpoch(recalls: Any, recallNs: Sequence[int], N: int = 5) -> int:
 
 
 _RECALL_OPTIONS = {"recallNs": list(evaluation.RECALL_NS), "printN": evaluation.PRINT_N}
+
 _FROM_FN_OPTIONS = {
     "nTestRankSample": 0,
     "nTestSample": np.inf,

@@ -1,22 +1,43 @@
-"""Networks: loading, adding layers, preparing. The original's names over `deepibl`'s functions."""
+"""Networks: loading, adding layers, preparing. The original's names over `deepibl`'s functions.
+
+Computing image representations under the original's names.
+
+The original's image tool under its own name.
+
+NetVLAD's layer classes: the original's constructors over `deepibl.networks.build`.
+
+Each call gives a layer for `SimpleNN`; for a plain torch module see `deepibl.layers`.
+"""
 
 import os
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from deepibl import clusters, network_build, network_prepare, pca
-from deepibl.describe import device_for
-from deepibl.paths import localPaths
-from deepibl.pca_files import add_pca_of_images
-from deepibl.pretrained import load_pretrained
-from deepibl.torch_network import is_torch_id
+from deepibl.datasets import png_to_jpeg as convert_png
+from deepibl.engine.describe import describe_batch
+from deepibl.features import extraction as features
+from deepibl.features.whitening import add_pca_of_images
+from deepibl.networks import build as network_build
+from deepibl.networks import build as network_prepare
+from deepibl.networks import build as pca
+from deepibl.networks import clusters
+from deepibl.networks.build import object_layer, vlad_layer
+from deepibl.networks.pretrained import load_pretrained
+from deepibl.networks.torch_backbones import is_torch_id
+from deepibl.runtime.devices import device_for, inference
+from deepibl.runtime.paths import localPaths
+from deepibl.runtime.processes import team
 from matlab_compat import matfile
 from matlab_compat.arguments import options
 from matlab_compat.errors import ArgumentError
-from matlab_compat.simplenn import LayerKey, SimpleNN
+from matlab_compat.relja import relja_display
+from matlab_compat.simplenn.layer import Layer
+from matlab_compat.simplenn.network import LayerKey, SimpleNN
 
 CLUSTERS = 64
 
@@ -170,3 +191,120 @@ def addPCA(net: SimpleNN, dbTrain: Any, *args: Any, paths: Any = None, **kwargs:
         num_threads=int(opts.numThreads),
         batch_size=int(opts.batchSize),
     )
+
+
+def serialAllFeats(
+    net: Any,
+    imPath: str | os.PathLike[str],
+    imageFns: Sequence[str],
+    outFn: str | os.PathLike[str],
+    *args: Any,
+    **kwargs: Any,
+) -> None:
+    """Writes the representations of the images imPath/imageFns[i] to outFn, float32, one after the other.
+
+    The file is the original's byte for byte: MATLAB reads it as D x N, `deepibl.features.extraction.read_features` as
+    (N, D). Images may have any mix of sizes, whatever batchSize is. A killed run is taken up again.
+
+    Options: useGPU (True: on the CUDA device, if there is one), numThreads (12) that read images,
+    batchSize (10).
+    Raises ExtractionError, at the end, with a list of the images that could not be read or described; the
+    others are not computed again by the next call.
+
+    Ported from: netvlad/serialAllFeats.m
+    """
+    opts = options({"useGPU": True, "numThreads": 12, "batchSize": 10}, args, kwargs)
+    if team().leads:
+        relja_display("serialAllFeats: Start")
+    features.extract_to_file(
+        net,
+        imPath,
+        imageFns,
+        outFn,
+        batch_size=int(opts.batchSize),
+        num_threads=int(opts.numThreads),
+        device=device_for(opts.useGPU),
+        suffix=".bin",
+    )
+    if team().leads:
+        relja_display("serialAllFeats: Done")
+
+
+def computeRepresentation(net: Any, im: Any, *args: Any, **kwargs: Any) -> np.ndarray:
+    """The representation of one image: (1, D) float32.
+
+    im: (3, H, W) or (1, H, W), numpy or torch, float32 0–255, as `vl_imreadjpeg` gives it; uint8 is taken
+    too, with a warning. Options: useGPU (True: on the CUDA device, if there is one).
+    Raises ArgumentError for another type or shape.
+
+    Ported from: netvlad/computeRepresentation.m
+    """
+    opts = options({"useGPU": True}, args, kwargs)
+    image = torch.as_tensor(im)
+    if image.ndim != 3 or image.shape[0] not in (1, 3):
+        raise ArgumentError(f"im is an image (3, H, W) or (1, H, W), not {tuple(image.shape)}")
+    if image.dtype == torch.uint8:
+        warnings.warn("the image is uint8, not float32: converted, but is it 0–255, RGB?", stacklevel=2)
+    elif image.dtype != torch.float32:
+        raise ArgumentError(f"im is float32 0–255 as vl_imreadjpeg gives it, not {image.dtype}")
+    with inference(net, device_for(opts.useGPU)) as device:
+        batch = image.to(device, torch.float32).expand(3, -1, -1)[None]
+        return describe_batch(net, batch).cpu().numpy()
+
+
+def convertPngtoJPG(folder: str | os.PathLike[str]) -> convert_png.ConversionReport:
+    """Writes a JPEG (quality 100, 4:2:0) beside every PNG in the folder and below.
+
+    The original is a script whose folder is edited in its first line; here it is the argument. PNGs that
+    cannot be read are printed at the end and stand in the report (`.failures`); the rest is converted.
+    Raises MissingImageError if there is no such folder.
+
+    Ported from: deepIBL/convertPngtoJPG.m
+    """
+    report = convert_png.convertPngtoJPG(folder)
+    print(report)
+    return report
+
+
+def layerVLAD(name: str = "VLAD", weights: Sequence[np.ndarray] = ()) -> Layer:
+    """NetVLAD pooling. weights: assignment and cluster centres, (D, K) each; it stores minus the centres.
+
+    Ported from: netvlad/layerVLAD.m
+    """
+    return _vlad("layerVLAD", name, weights, 2)
+
+
+def layerVLADv2(name: str = "VLAD", weights: Sequence[np.ndarray] = ()) -> Layer:
+    """NetVLAD pooling with biases. weights: assignment (D, K), its biases (1, K), offsets (D, K).
+
+    The offsets are minus the cluster centres, stored as they are: only layerVLAD turns the sign.
+
+    Ported from: netvlad/layerVLADv2.m
+    """
+    return _vlad("layerVLADv2", name, weights, 3)
+
+
+def layerTotalMaxPool(name: str = "maxTotal") -> Layer:
+    """The maximum of each channel. Ported from: netvlad/layerTotalMaxPool.m"""
+    return object_layer("layerTotalMaxPool", {"name": name})
+
+
+def layerTotalAvgPool(name: str = "avgTotal") -> Layer:
+    """The mean of each channel. Ported from: netvlad/layerTotalAvgPool.m"""
+    return object_layer("layerTotalAvgPool", {"name": name})
+
+
+def layerWholeL2Normalize(name: str = "wholeL2") -> Layer:
+    """x / (norm + 1e-12) over a whole image. Ported from: netvlad/layerWholeL2Normalize.m"""
+    return object_layer("layerWholeL2Normalize", {"name": name})
+
+
+def _vlad(classname: str, name: str, weights: Sequence[np.ndarray], count: int) -> Layer:
+    arrays = [np.asarray(weight, dtype=np.float32) for weight in weights]
+    if len(arrays) != count or arrays[0].ndim != 2 or arrays[0].shape != arrays[-1].shape:
+        raise ArgumentError(
+            f"{classname} takes {count} weights, the first and the last of one shape (D, K); "
+            f"found {[array.shape for array in arrays]}"
+        )
+    assign, *bias, last = arrays
+    return vlad_layer([assign[None, None], *bias, (last if bias else -last)[None, None]], name)

@@ -2,11 +2,22 @@
 
 import ast
 
-from deepibl.migrate.names import ELEMENT, INTEGERS, LISTS, METHODS, SEQUENCES, TRANSPOSED
-from deepibl.migrate.scope import Scope, Typed, literal, require
+from deepibl.migrate.scope import (
+    ELEMENT,
+    INTEGERS,
+    LISTS,
+    METHODS,
+    SEQUENCES,
+    TRANSPOSED,
+    Scope,
+    Typed,
+    literal,
+    require,
+)
 from deepibl.migrate.tree import Node, Untranslatable
 
 _POSITIONS = {*INTEGERS, "number", "id", "ids", "ints", "mask", "vector"}
+
 _UNKNOWN = (
     "whether this index counts from 1 (a MATLAB number) or from 0 (an id of the library) cannot be known"
 )

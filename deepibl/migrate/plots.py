@@ -7,29 +7,36 @@ from deepibl.migrate.scope import Scope, Typed, literal, require
 from deepibl.migrate.tree import Node, Untranslatable, text_of
 
 CURVES = {"plot", "semilogx", "semilogy", "loglog"}
+
 _LINE = re.compile(r"(?:--|-\.|[-:.ox+*sdv^<>phrgbcmykw])*")
+
 _LINE_PROPERTIES = {
     "linewidth": "linewidth", "markersize": "markersize", "color": "color", "displayname": "label",
     "markerfacecolor": "markerfacecolor", "markeredgecolor": "markeredgecolor",
 }  # fmt: skip
+
 _TEXT_PROPERTIES = {
     "fontsize": "fontsize",
     "fontweight": "fontweight",
     "rotation": "rotation",
     "color": "color",
 }
+
 _AXES_PROPERTIES = {
     "xtick": "set_xticks", "ytick": "set_yticks", "xticklabel": "set_xticklabels",
     "yticklabel": "set_yticklabels",
     "xlim": "set_xlim", "ylim": "set_ylim", "xscale": "set_xscale", "yscale": "set_yscale",
 }  # fmt: skip
+
 _PLACES = {
     "northeast": "upper right", "northwest": "upper left", "southeast": "lower right",
     "southwest": "lower left",
     "north": "upper center", "south": "lower center", "east": "center right", "west": "center left",
     "best": "best",
 }  # fmt: skip
+
 _LABELS = {"xlabel", "ylabel", "title"}
+
 _WORDS = {  # calls with words or without arguments
     ("figure",): ["plt.figure()"],
     ("grid", "on"): ["plt.grid(True)"],
@@ -46,6 +53,7 @@ _WORDS = {  # calls with words or without arguments
     ("close", "all"): ["plt.close('all')"],
     ("drawnow",): ["plt.gcf().canvas.draw_idle()", "plt.gcf().canvas.flush_events()"],
 }  # fmt: skip
+
 NAMES = {
     *CURVES,
     *_LABELS,
@@ -57,6 +65,7 @@ NAMES = {
     "saveas",
     "xlim",
 }
+
 NAMES |= {"ylim", "colorbar", "print", "bar"}
 
 

@@ -15,8 +15,7 @@ plots                  matplotlib's; MATLAB's `hold` becomes plt.cla()
 =====================  ====================================================================================
 
 Rooms: `tree` the grammar · `names` what is known of functions, as tables · `scope` variables · `expressions`,
-`index`, `calls`, `functions`, `plots`, `assign`, `statements`, `script` the translation.
-"""
+`index`, `calls`, `functions`, `plots`, `assign`, `statements`, `script` the translation."""
 
 import ast
 import os
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from deepibl.errors import ConfigurationError
-from deepibl.migrate.names import IMPORTS
+from deepibl.migrate.scope import IMPORTS
 from deepibl.migrate.script import Mark, ScriptTranslator
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import atomic_output

@@ -7,8 +7,7 @@
 Differences are measured as everywhere here: max|a-b| / max|b| over an image's descriptor, beside the cosine
 distance. The verdict is `same` within the tolerance; `close` where only rounding of another kind can explain
 it (MatConvNet's normalisation on a CPU is approximate: up to 3e-3 a layer, a few percent of a component at
-the end); otherwise `different`, with what the comparison suggests.
-"""
+the end); otherwise `different`, with what the comparison suggests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,18 +15,20 @@ from typing import Any
 
 import numpy as np
 
-from deepibl.describe import inference
-from deepibl.errors import FeatureFileError
-from deepibl.failure import Failure
-from deepibl.features import extract
+from deepibl.errors import Failure, FeatureFileError
+from deepibl.features.extraction import extract
+from deepibl.runtime.devices import inference
 from matlab_compat import matfile
 from matlab_compat.errors import MatFileError
-from matlab_compat.layout import maps_to_torch
-from matlab_compat.simplenn import SimpleNN
+from matlab_compat.numeric import maps_to_torch
+from matlab_compat.simplenn.network import SimpleNN
 
 TOLERANCE = 1e-4  # a GPU and a CPU, or two orders of summation, stay below it
+
 CLOSE_COSINE, CLOSE_RELATIVE = 1e-3, 5e-2
+
 CLOSE_LAYER = 3e-2
+
 _TINY = np.finfo(np.float32).tiny
 
 

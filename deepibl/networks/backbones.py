@@ -5,6 +5,8 @@ last two layers >>> features = deepibl.extract(net, ["a.jpg", "b.jpg"])         
 (2, 512)
 
 The result has what every function here asks of a network: `prepare(images)`, the call, `network_id()`.
+
+Steps of a network that only change a descriptor's length, and what comes before them.
 """
 
 from __future__ import annotations
@@ -17,12 +19,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
-from deepibl.clusters import local_descriptors, vlad_alpha
 from deepibl.layers import NetVLAD, WholeL2Normalize
-from deepibl.network_identity import digest
+from deepibl.networks.clusters import local_descriptors, vlad_alpha
+from deepibl.networks.identity import digest
 from matlab_compat.errors import ArgumentError, NetworkFormatError
-from matlab_compat.kmeans import yael_kmeans
+from matlab_compat.simplenn.layer import Layer
+from matlab_compat.yael import yael_kmeans
 
 _EPSILON = 1e-12
 
@@ -52,6 +56,7 @@ class Preprocessing:
 
 
 IMAGENET = Preprocessing()  # torchvision's and timm's usual one
+
 CAFFE = Preprocessing(mean=(103.939, 116.779, 123.68), std=(1.0, 1.0, 1.0), scale=1.0, bgr=True)
 
 
@@ -203,5 +208,51 @@ def from_name(name: str) -> Any:
     except (ImportError, AttributeError, ValueError) as error:
         raise ArgumentError(f"{name!r} is not 'package.module:function': {error}") from error
     if not isinstance(made, nn.Module) or not hasattr(made, "prepare") or not hasattr(made, "network_id"):
-        raise ArgumentError(f"{name!r} gives {type(made).__name__}; return deepibl.backbones.from_torch(...)")
+        raise ArgumentError(
+            f"{name!r} gives {type(made).__name__}; return deepibl.networks.backbones.from_torch(...)"
+        )
     return made
+
+
+_NO_CHANGE = (nn.Identity, nn.Flatten, nn.Dropout, nn.Dropout2d)
+
+
+def is_normaliser(module: nn.Module) -> bool:
+    """Whether a module makes unit vectors: of each pixel, or of the whole image."""
+    if isinstance(module, Layer):
+        return module.classname == "layerWholeL2Normalize" or _is_pixel_l2(module)
+    return isinstance(module, WholeL2Normalize | PixelL2)
+
+
+class BeforeLastNormalisation:
+    """Within it, `result` becomes what enters the normalisations that end a network's forward pass.
+
+    None before a pass, and where the last step is no normalisation that is known here.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        self.result: Tensor | None = None
+        self._leaves = [module for module in net.modules() if not any(module.children())]
+        self._hooks: list[RemovableHandle] = []
+
+    def __enter__(self) -> "BeforeLastNormalisation":
+        self._hooks = [leaf.register_forward_hook(self._note) for leaf in self._leaves]
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def _note(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        if is_normaliser(module):
+            self.result = inputs[0] if self.result is None else self.result
+        elif not isinstance(module, _NO_CHANGE):
+            self.result = None
+
+
+def _is_pixel_l2(layer: Layer) -> bool:
+    """A MatConvNet normalize layer (a window of channels, kappa, alpha, beta) with x / |x| as its formula."""
+    if layer.type not in ("normalize", "lrn"):  # type: ignore[comparison-overlap]
+        return False
+    param = np.asarray(layer.fields.get("param", []), dtype=np.float64).ravel()
+    return len(param) == 4 and param[1] <= 1e-6 and param[2] == 1 and param[3] == 0.5

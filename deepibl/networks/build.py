@@ -1,22 +1,160 @@
-"""Adding a pooling layer to a cropped network: max, average or NetVLAD, with their normalisations."""
+"""NetVLAD's custom layers as layers of a MatConvNet network, under their MATLAB class names.
 
-from collections.abc import Sequence
+Adding a pooling layer to a cropped network: max, average or NetVLAD, with their normalisations.
+
+The fields that MATLAB's training expects in a network's layers, set and removed.
+
+PCA and whitening of a network's output, as a layer of the network.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from torch import Tensor, nn
 
-from deepibl import network_layers  # noqa: F401  # registers the layers that are built here
-from deepibl.clusters import vlad_alpha, vlad_weights
+from deepibl.layers import TotalAvgPool, TotalMaxPool, WholeL2Normalize, vlad_aggregate
+from deepibl.networks.clusters import vlad_alpha, vlad_weights
 from matlab_compat.errors import ArgumentError
-from matlab_compat.mat_values import MatObject
-from matlab_compat.mat_values import text as matlab_text
-from matlab_compat.simplenn import SimpleNN
-from matlab_compat.simplenn_edit import relja_netOutputDim
-from matlab_compat.simplenn_layer import Layer, make_layer
-from matlab_compat.simplenn_tidy import cell_row, tidy_layer
+from matlab_compat.matfile.values import MatObject, cell_list
+from matlab_compat.matfile.values import text as matlab_text
+from matlab_compat.relja import PCA, relja_PCA
+from matlab_compat.simplenn.base import FILTERS, VECTOR, WeightSpec
+from matlab_compat.simplenn.edit import relja_netOutputDim
+from matlab_compat.simplenn.layer import Layer, make_layer, register_custom
+from matlab_compat.simplenn.network import LayerKey, SimpleNN
+from matlab_compat.simplenn.tidy import cell_row, tidy_layer
+
+# classes that have a saveobj method: MATLAB keeps what it returns, in a property named any
+SAVEOBJ_CLASSES = ("layerVLAD", "layerVLADv2")
+
+
+def _number_of_weights(fields: Mapping[str, Any]) -> int:
+    weights = fields.get("weights")
+    return len(cell_list(weights)) if weights is not None else 0
+
+
+class _VLAD(Layer):
+    """What both versions share: assignment and offsets, each 1 x 1 x D x K in MATLAB, (K, D, 1, 1) here."""
+
+    assign: Tensor
+    offset: Tensor
+
+    def configure(self) -> None:
+        if self.assign is None or self.offset is None or self.assign.shape != self.offset.shape:
+            raise ArgumentError(
+                "assignment weights and offsets have to be there and of one shape, 1 x 1 x D x K"
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, D, H, W) -> (N, D, 1, K)."""
+        clusters, dim = self.assign.shape[:2]
+        assign, offset = self.assign.flatten(1).t(), self.offset.flatten(1).t()  # (D, K)
+        return vlad_aggregate(x, assign, offset, self.biases()).view(x.shape[0], dim, 1, clusters)
+
+    def biases(self) -> Tensor | None:
+        """(K,) biases of the assignment, None without."""
+        return None
+
+    def channels_out(self, channels: int | None) -> int | None:
+        """D in, D out."""
+        dim = self.assign.shape[1]
+        if channels not in (None, dim):
+            raise ArgumentError(f"it aggregates {dim} channels but gets {channels}")
+        return dim
+
+    def forward_size(self, size: tuple[float, ...]) -> tuple[float, ...]:
+        """1 x K x D for each image."""
+        return (1, self.assign.shape[0], self.assign.shape[1], size[3])
+
+
+@register_custom("layerVLAD")
+class LayerVLAD(_VLAD):
+    """NetVLAD pooling: (N, D, H, W) -> (N, D, 1, K). Ported from: netvlad/layerVLAD.m"""
+
+    weight_specs = (WeightSpec("assign", FILTERS), WeightSpec("offset", FILTERS))
+
+    @classmethod
+    def recognises(cls, fields: Mapping[str, Any]) -> bool:
+        """Two weights and vladDim."""
+        return "vladDim" in fields and _number_of_weights(fields) == 2
+
+
+@register_custom("layerVLADv2")
+class LayerVLADv2(_VLAD):
+    """NetVLAD pooling with assignment biases: (N, D, H, W) -> (N, D, 1, K). Ported from:
+    netvlad/layerVLADv2.m
+    """
+
+    weight_specs = (WeightSpec("assign", FILTERS), WeightSpec("bias", VECTOR), WeightSpec("offset", FILTERS))
+
+    bias: Tensor
+
+    def biases(self) -> Tensor | None:
+        """(K,) biases of the assignment."""
+        return self.bias
+
+    @classmethod
+    def recognises(cls, fields: Mapping[str, Any]) -> bool:
+        """Three weights and vladDim."""
+        return "vladDim" in fields and _number_of_weights(fields) == 3
+
+
+class _Weightless(Layer):
+    """A layer without weights; a plain struct that does not name its class shows it only by its name."""
+
+    module: ClassVar[nn.Module]
+    usual_names: ClassVar[tuple[str, ...]]
+
+    @classmethod
+    def recognises(cls, fields: Mapping[str, Any]) -> bool:
+        """A name that addLayers, addPCA or the class itself gives, and no weights."""
+        return matlab_text(fields.get("name", "")) in cls.usual_names and not _number_of_weights(fields)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', 1, 1)."""
+        return type(self).module(x)
+
+    def forward_size(self, size: tuple[float, ...]) -> tuple[float, ...]:
+        """1 x 1 x C for each image, as total pooling gives."""
+        return (1, 1, size[2], size[3])
+
+
+@register_custom("layerTotalMaxPool")
+class LayerTotalMaxPool(_Weightless):
+    """The maximum of each channel. Ported from: netvlad/layerTotalMaxPool.m"""
+
+    module = TotalMaxPool()
+    usual_names = ("max:core", "maxTotal")
+
+
+@register_custom("layerTotalAvgPool")
+class LayerTotalAvgPool(_Weightless):
+    """The mean of each channel. Ported from: netvlad/layerTotalAvgPool.m"""
+
+    module = TotalAvgPool()
+    usual_names = ("avg:core", "avgTotal")
+
+
+@register_custom("layerWholeL2Normalize")
+class LayerWholeL2Normalize(_Weightless):
+    """Each image as one unit vector, (N, C*H*W, 1, 1). Ported from: netvlad/layerWholeL2Normalize.m"""
+
+    module = WholeL2Normalize()
+    usual_names = ("postL2", "finalL2", "wholeL2")
+
+    def channels_out(self, channels: int | None) -> int | None:
+        """Unknown: C*H*W depends on the size of the maps."""
+        return None
+
+    def forward_size(self, size: tuple[float, ...]) -> tuple[float, ...]:
+        """1 x 1 x H*W*C for each image."""
+        return (1, 1, size[0] * size[1] * size[2], size[3])
+
 
 Pooling = Literal["max", "avg", "vlad", "vladv2"]
+
 _POOLINGS: tuple[Pooling, ...] = ("max", "avg", "vladv2", "vlad")  # the first that is named counts
 
 
@@ -166,3 +304,139 @@ def object_layer(classname: str, fields: dict[str, Any], index: int = 0) -> Laye
     """A custom layer of a registered class, with the properties that MATLAB's object would have."""
     properties = {"type": "custom", **fields, "precious": np.zeros((1, 1), dtype=bool)}
     return make_layer(MatObject(classname, properties), index)
+
+
+_EMPTY = np.zeros((0, 0))
+
+
+def prepare_for_training(net: SimpleNN, backprop_to: LayerKey = 0) -> SimpleNN:
+    """A network whose layers have what MATLAB's SGD needs; weights are shared with the one given.
+
+    From layer `backprop_to` (a name, or a position from 0) on: momentum zero, learningRate and weightDecay
+    ones where they are not set. `precious` marks the layers whose output the backward pass needs: all from
+    the one before `backprop_to` on, but none before a ReLU, and not the last.
+
+    Raises ArgumentError for a layer that is not there.
+
+    Ported from: netvlad/netPrepareForTrain.m
+    """
+    first = net.index(backprop_to)
+    prepared = net.with_layers([layer.copy() for layer in net])
+    layers = list(prepared)
+    for i, layer in enumerate(layers):
+        if i >= first and _has_weights_field(layer):
+            _set_state(layer)
+        needed = i >= first - 1 and i + 1 < len(layers) and layers[i + 1].type != "relu"
+        layer.set_field("precious", np.array([[needed]]))
+    return prepared
+
+
+def prepare_for_testing(
+    net: SimpleNN, *, remove_dropout: bool = False, remove_extras: bool = False
+) -> SimpleNN:
+    """A network none of whose layers is precious; weights are shared with the one given.
+
+    remove_dropout: leaves the dropout layers out. remove_extras: empties the momentum.
+
+    Ported from: netvlad/netPrepareForTest.m
+    """
+    kept = [layer.copy() for layer in net if not (remove_dropout and layer.type == "dropout")]
+    for layer in kept:
+        layer.set_field("precious", np.zeros((1, 1), dtype=bool))
+        if remove_extras and "momentum" in layer.fields:
+            layer.set_field("momentum", _EMPTY)
+    return net.with_layers(kept)
+
+
+def _has_weights_field(layer: Layer) -> bool:
+    return bool(layer.weight_specs) or "weights" in layer.fields
+
+
+def _set_state(layer: Layer) -> None:
+    """Momentum and rates; a layer without weights gets empty rates, as in the original."""
+    shapes = layer.weight_shapes()
+    if shapes:
+        layer.set_field("momentum", cell_row([np.zeros(shape, dtype=np.float32) for shape in shapes]))
+    for name in ("learningRate", "weightDecay"):
+        if not np.size(layer.fields.get(name, _EMPTY)):
+            layer.set_field(name, np.ones((1, len(shapes)), dtype=np.float32))
+
+
+_NAMES = {True: "WPCA", False: "PCA"}
+
+_FLOOR = 1e-9  # added to variances before whitening divides by their root
+
+
+def add_pca(net: SimpleNN, features: np.ndarray, *, dim: int = 4096, whiten: bool = True) -> SimpleNN:
+    """The network with PCA (and whitening) of these features at its end, and L2 normalisation behind it.
+
+    Args:
+        net: its layers are shared with the result.
+        features: (N, D) float32, what the network gives for N training images.
+        dim: dimensions to keep; below D and, with N <= D, below N.
+        whiten: divides each component by its standard deviation.
+
+    Raises:
+        ArgumentError: a network that ends in a PCA already, or a dimension that the features cannot give.
+
+    Ported from: netvlad/addPCA.m
+    """
+    refuse_second(net)
+    check_dimension(dim, *features.shape)
+    return append_pca(net, relja_PCA(np.asarray(features, dtype=np.float32), dim), dim=dim, whiten=whiten)
+
+
+def append_pca(net: SimpleNN, pca: PCA, *, dim: int | None = None, whiten: bool = True) -> SimpleNN:
+    """The network with the first `dim` (default: all) of these components as its last layers.
+
+    The layers are WPCA or PCA (a 1 x 1 convolution, single precision whatever the class of U) and finalL2.
+    Raises ArgumentError as `add_pca` does.
+    """
+    refuse_second(net)
+    dim = len(pca.lams) if dim is None else dim
+    if not 1 <= dim <= len(pca.lams):
+        raise ArgumentError(f"{dim} dimensions asked for, the PCA has {len(pca.lams)}")
+    components = pca.U[:, :dim]
+    if whiten:
+        components = components * (1 / np.sqrt(pca.lams[:dim] + _FLOOR)).astype(components.dtype)
+    projected_mean = (components.T @ pca.mu.astype(components.dtype)).astype(np.float32)
+    filters = np.ascontiguousarray(components.T, dtype=np.float32).T[
+        None, None
+    ]  # 1 x 1 x D x dim, MATLAB's order
+    fields = {
+        "type": "conv",
+        "name": _NAMES[whiten],
+        "weights": cell_row([filters, -projected_mean[:, None]]),
+        "stride": np.ones((1, 1)),
+        "pad": np.zeros((1, 1)),
+        "opts": cell_row([]),
+        "precious": np.zeros((1, 1), dtype=bool),
+    }
+    built = net.with_layers([*net, plain_layer(fields, len(net)), whole_l2_layer("finalL2", len(net) + 1)])
+    built.meta["sessionID"] = f"{matlab_text(net.meta.get('sessionID', ''))}_{_NAMES[whiten]}"
+    return built
+
+
+def check_dimension(dim: int, points: int, dimensions: int) -> None:
+    """ArgumentError unless so many points in so many dimensions determine `dim` components."""
+    most = min(dimensions - 1, points - 1)
+    if not 1 <= dim <= most:
+        reason = (
+            f"it must be below the features' own {dimensions} dimensions"
+            if most == dimensions - 1
+            else f"{points} training images determine no more than {points - 1}; take more images"
+        )
+        raise ArgumentError(f"pcaDim is {dim}; possible are 1 to {most}: {reason}")
+
+
+def has_pca(net: SimpleNN) -> bool:
+    """Whether the network ends in PCA already, with or without L2 normalisation behind it."""
+    return any(layer.type == "conv" and layer.name in _NAMES.values() for layer in list(net)[-2:])
+
+
+def refuse_second(net: SimpleNN) -> None:
+    """ArgumentError when the network ends in PCA already."""
+    if has_pca(net):
+        raise ArgumentError(
+            "the network ends in PCA already (the released networks hold their whitening): leave addPCA out"
+        )

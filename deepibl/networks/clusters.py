@@ -2,8 +2,7 @@
 assignment.
 
 Descriptors and centres are rows here, (N, D) and (K, D); in the files of the original (`trainDescs`,
-`clsts`) they are columns.
-"""
+`clsts`) they are columns."""
 
 import logging
 import math
@@ -17,15 +16,18 @@ import torch
 from torch import Tensor
 
 from deepibl.errors import DatasetError
-from deepibl.exact import exact_products
+from deepibl.runtime.devices import exact_products
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
-from matlab_compat.kmeans import yael_kmeans
 from matlab_compat.rng import rng
+from matlab_compat.yael import yael_kmeans
 
 _log = logging.getLogger(__name__)
+
 SEED = 43
+
 _TAIL = 0.01  # the second nearest centre gets this share of the nearest one's weight, on average
+
 _ROWS = 512  # descriptors at a time, so that their distances stay in the cache
 
 

@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepibl.export import Describer
-from deepibl.networks import load_network, save_network
+from deepibl.networks.export import Describer
+from deepibl.networks.io import load_network, save_network
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 
 SIZE = (96, 128)  # multiples of 16: no pooling window hangs over the edge, so padding plays no part
-
 
 TOLERANCE = 1e-4  # a larger part of the largest value is no rounding
 

@@ -1,21 +1,27 @@
 """Networks for other runtimes: ONNX and torch.export, with any number of images of any size.
 
 >>> save_onnx(net, "model.onnx")                  # images (N, 3, H, W), RGB, 0..255 -> descriptors (N, D)
->>> save_exported(net, "model.pt2")               # torch.export.load("model.pt2").module()(images)
-"""
+>>> save_exported(net, "model.pt2")               # torch.export.load("model.pt2").module()(images)"""
 
+import importlib
 import importlib.util
 import os
 import warnings
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from matlab_compat.dagnn import DagNN
+from deepibl.networks.weights import VGG16_BLOCKS
+from matlab_compat import matfile
+from matlab_compat.dagnn.network import DagNN
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.files import atomic_output
-from matlab_compat.image_network import ImageNetwork
+from matlab_compat.matfile.values import cell_list
+from matlab_compat.simplenn.base import ImageNetwork
+from matlab_compat.simplenn.network import SimpleNN
+from matlab_compat.simplenn.tidy import cell_row
 
 SIDE = (96, 128)  # of the image that a network is traced with
 
@@ -147,6 +153,65 @@ def save_onnx(net: Any, path: str | os.PathLike[str]) -> None:
 
 
 def _provenance(net: Any) -> dict[str, str]:
-    from deepibl.networks import provenance
+    from deepibl.networks.identity import provenance
 
     return provenance(net) if isinstance(net, ImageNetwork) else {"network_id": net.network_id()}
+
+
+VLAD, WHITENING = 30, 33  # positions of the layers, from 0
+
+
+def convolution_positions() -> list[int]:
+    """Where torchvision's vgg16.features, and so hloc, has its 13 convolutions."""
+    found, position = [], 0
+    for count, _ in VGG16_BLOCKS:
+        found += [position + 2 * number for number in range(count)]
+        position += 2 * count + 1
+    return found
+
+
+def hloc_struct(net: Any) -> dict[str, Any]:
+    """The network as the plain struct that hloc reads, weights in MATLAB's shapes.
+
+    Raises NetworkFormatError where a layer that hloc takes by its position is not what it expects there.
+    """
+    if not isinstance(net, SimpleNN):
+        raise NetworkFormatError(
+            f"hloc reads a chain of VGG-16 and NetVLAD by position, no {type(net).__name__}"
+        )
+    wanted = dict.fromkeys(convolution_positions(), "conv") | {VLAD - 1: "normalize", VLAD: "layerVLAD"}
+    if len(net) > VLAD + 3:
+        wanted[WHITENING] = "conv"
+    for position, kind in wanted.items():
+        found = (net[position].classname or net[position].type) if position < len(net) else "nothing"
+        if found != kind:
+            raise NetworkFormatError(
+                f"hloc expects {kind} at layer {position} (from 0), and finds {found}: it reads networks of"
+                " the released layout, VGG-16 to conv5_3, preL2, vlad:core, vlad:intranorm, postL2[, WPCA,"
+                " finalL2]"
+            )
+    struct = net.to_matlab()
+    struct["layers"] = cell_row([_with_bias(layer) for layer in cell_list(struct["layers"])])
+    meta = dict(struct.get("meta", {}))
+    pixel = net.mean_pixel.numpy()
+    image = np.array(np.broadcast_to(pixel, (2, 2, len(pixel))), dtype=np.float32)
+    normalization = meta.get("normalization")
+    stored = np.shape(normalization.get("averageImage", ())) if isinstance(normalization, dict) else ()
+    if len(stored) < 3 or stored[0] < 2 or stored[1] < 2:  # hloc takes element [0, 0] after squeezing
+        meta["normalization"] = {**(normalization or {}), "averageImage": image}
+    return {**struct, "meta": meta}
+
+
+def _with_bias(layer: Any) -> Any:
+    """Layers of type conv with biases, which hloc always reads; zeros where there are none."""
+    if layer.get("type") != "conv":
+        return layer
+    filters, biases = cell_list(layer["weights"])
+    if not np.size(biases):
+        biases = np.zeros((1, (*np.shape(filters), 1, 1)[3]), np.float32)
+    return {**layer, "weights": cell_row([filters, biases])}
+
+
+def save_hloc(net: Any, path: str | os.PathLike[str]) -> None:
+    """Writes `hloc_struct` as a v7 .mat file; raises what that raises."""
+    matfile.save(path, {"net": hloc_struct(net)})

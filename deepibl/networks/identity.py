@@ -11,14 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from matlab_compat.dagnn import DagNN
+from deepibl.networks import build as network_layers  # noqa: F401  # registers custom layers
+from matlab_compat.dagnn.network import DagNN
 from matlab_compat.errors import NetworkFormatError
-from matlab_compat.image_network import ImageNetwork
-from matlab_compat.mat_values import MatObject
-from matlab_compat.simplenn import SimpleNN
-from matlab_compat.simplenn_layer import CLASS_FIELD
+from matlab_compat.matfile.values import MatObject
+from matlab_compat.simplenn.base import ImageNetwork
+from matlab_compat.simplenn.layer import CLASS_FIELD
+from matlab_compat.simplenn.network import SimpleNN
 
 _CHUNK = 8 * 2**20
+
 # what training keeps in a layer, and what only repeats its weights' shapes: it does not change what is
 # computed
 _NO_MATTER = {"momentum", "learningRate", "weightDecay", "precious", "K", "D", "vladDim", CLASS_FIELD}
@@ -92,3 +94,15 @@ def _mean(net: ImageNetwork) -> list[float] | None:
         return net.mean_pixel.tolist()
     except NetworkFormatError:
         return None
+
+
+def provenance(net: Any) -> dict[str, str]:
+    """Where a network comes from, as strings: netID, sessionID, epoch, its identity, and who wrote it."""
+    found = {"network_id": network_id(net), "written_by": "deepibl"}
+    for name in ("netID", "sessionID", "epoch", "source"):
+        value = net.meta.get(name)
+        if isinstance(value, str) and value:
+            found[name] = value
+        elif value is not None and getattr(value, "size", 0) == 1:
+            found[name] = f"{value.item():g}"
+    return found

@@ -2,27 +2,182 @@
 
 What the known checkpoints call their tensors is data (`KEY_MAPS`); to read another one, add a row. Only
 tensors and plain values are unpickled (`torch.load(weights_only=True)`): a checkpoint cannot run anything.
+
+Files of torch tensors, read without running anything that they hold (`weights_only`).
+
+VGG-16's convolutions from torchvision, as the network that MatConvNet calls vd16.
+
+torchvision's IMAGENET1K_FEATURES are believed to be the same convolutions that MatConvNet publishes,
+converted from the authors' Caffe files; nobody could compare them here. So they only stand in for vd16
+where that is asked for.
 """
 
+import logging
 import os
-from collections.abc import Iterable, Mapping
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from deepibl.network_build import plain_layer, vlad_layer, whole_l2_layer
-from deepibl.network_layouts import VGG16_BLOCKS
-from deepibl.torch_file import load_state
-from deepibl.vgg16 import vgg16_from_torchvision
+from deepibl.errors import DownloadError
+from deepibl.networks.build import plain_layer, vlad_layer, whole_l2_layer
+from deepibl.networks.weights import VGG16_BLOCKS
 from matlab_compat.errors import NetworkFormatError
 from matlab_compat.files import atomic_output
-from matlab_compat.layout import filters_to_matlab
-from matlab_compat.simplenn import SimpleNN
-from matlab_compat.simplenn_layer import Layer
-from matlab_compat.simplenn_tidy import cell_row
+from matlab_compat.numeric import filters_to_matlab
+from matlab_compat.simplenn.layer import Layer
+from matlab_compat.simplenn.network import SimpleNN
+from matlab_compat.simplenn.tidy import cell_row
+
+
+def load_state(path: str | os.PathLike[str]) -> Any:
+    """What a .pth file holds: tensors, numbers (NumPy's too), text, and lists and dicts of them.
+
+    Raises NetworkFormatError for a file that is missing, damaged, or holds more than that.
+    """
+    if not Path(path).is_file():
+        raise NetworkFormatError(f"there is no file {os.fspath(path)}")
+    try:
+        with torch.serialization.safe_globals(_numpy_scalars()), _opened(path) as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises pickle.UnpicklingError, RuntimeError, EOFError and others
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise NetworkFormatError(
+            f"{os.fspath(path)} cannot be read as a file of tensors: {reason}"
+        ) from error
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """A zip file by its path; one of the old form mapped: asked for gigabytes, a map gives what is there."""
+    if zipfile.is_zipfile(path):
+        yield path
+        return
+    with open(path, "rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        yield content
+
+
+def _numpy_scalars() -> list[Any]:
+    """What a NumPy number, as training scripts store a best score, is pickled with; under old names too."""
+    scalar = np.float64(0).__reduce__()[0]
+    kinds = {type(np.dtype(code)) for code in ("f8", "f4", "i8", "i4")}
+    return [scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype, *kinds]
+
+
+_log = logging.getLogger(__name__)
+
+MEAN_RGB = (123.68, 116.779, 103.939)  # of ImageNet, as vd16 subtracts it
+
+IMAGE_SIDE = 224
+
+
+def vgg16_from_torchvision(
+    weights: str | os.PathLike[str] | Mapping[str, Tensor] = "torchvision",
+) -> SimpleNN:
+    """VGG-16 up to pool5 in MatConvNet's order and names (conv1_1, relu1_1, …), for images 0..255, RGB.
+
+    Max pooling pads one row below and one column to the right, so that it covers the whole image as Caffe's
+    does.
+
+    Args:
+        weights: 'torchvision' downloads its Caffe-style weights (IMAGENET1K_FEATURES) or takes them from
+        torch's
+            cache; else a .pth or .safetensors file of torchvision's vgg16 (nothing but tensors is
+            unpickled), or a state dict.
+
+    Raises:
+        DownloadError: the weights cannot be had. NetworkFormatError: they are not VGG-16's.
+    """
+    state = weights if isinstance(weights, Mapping) else _state_dict(weights)
+    layers: list[dict[str, Any]] = []
+    position, channels = 0, 3
+    for b, (count, width) in enumerate(VGG16_BLOCKS, start=1):
+        for c in range(1, count + 1):
+            filters, biases = _convolution(state, position, (width, channels, 3, 3))
+            layers.append(_conv(f"conv{b}_{c}", filters, biases))
+            layers.append({"type": "relu", "name": f"relu{b}_{c}"})
+            position, channels = position + 2, width
+        layers.append(_pool(f"pool{b}"))
+        position += 1
+    mean = np.broadcast_to(np.array(MEAN_RGB, dtype=np.float32), (IMAGE_SIDE, IMAGE_SIDE, 3))
+    normalization = {
+        "averageImage": np.array(mean),
+        "imageSize": np.array([[IMAGE_SIDE, IMAGE_SIDE, 3.0]]),
+        "interpolation": "bilinear",
+    }
+    return SimpleNN.from_matlab({"layers": cell_row(layers), "meta": {"normalization": normalization}})
+
+
+def _conv(name: str, filters: Tensor, biases: Tensor) -> dict[str, Any]:
+    weights = [filters_to_matlab(filters.float()), biases.detach().float().numpy()[None]]
+    return {
+        "type": "conv",
+        "name": name,
+        "weights": cell_row(weights),
+        "pad": np.ones((1, 4)),
+        "stride": np.ones((1, 2)),
+    }
+
+
+def _pool(name: str) -> dict[str, Any]:
+    two = np.full((1, 2), 2.0)
+    return {
+        "type": "pool",
+        "name": name,
+        "method": "max",
+        "pool": two,
+        "stride": two,
+        "pad": np.array([[0.0, 1, 0, 1]]),
+    }
+
+
+def _convolution(state: Mapping[str, Tensor], position: int, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    try:
+        filters, biases = (state[f"features.{position}.{kind}"] for kind in ("weight", "bias"))
+    except KeyError as error:
+        raise NetworkFormatError(
+            f"these are not torchvision's VGG-16 weights: {error} is missing; found {list(state)[:4]}"
+        ) from None
+    if tuple(filters.shape) != shape or tuple(biases.shape) != shape[:1]:
+        raise NetworkFormatError(
+            f"these are not VGG-16's weights: features.{position} has shape {tuple(filters.shape)}, "
+            f"expected {shape}"
+        )
+    return filters.detach(), biases
+
+
+def _state_dict(source: str | os.PathLike[str]) -> Mapping[str, Tensor]:
+    if source == "torchvision":
+        return _download()
+    path = Path(source)
+    if not path.is_file():
+        raise DownloadError(f"there is no file {path} with VGG-16's weights")
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    return load_state(path)
+
+
+def _download() -> Mapping[str, Tensor]:
+    from torchvision.models import VGG16_Weights
+
+    weights = VGG16_Weights.IMAGENET1K_FEATURES
+    try:
+        return weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except (OSError, RuntimeError) as error:
+        raise DownloadError(
+            f"torchvision's VGG-16 weights could not be downloaded from {weights.url}: {error}\n"
+            "Download the file elsewhere and give its path as stand_in"
+        ) from error
+
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -65,7 +220,9 @@ KEY_MAPS = (
     ),
     KeyMap("torchvision's vgg16", "features.{n}"),
 )
+
 _MOST_WRAPPED = 8  # dicts in dicts; a checkpoint can be made to contain itself
+
 _WRAPPERS = ("module.", "model.")  # what parallel and other wrappers put before or into every name
 
 
@@ -84,7 +241,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> SimpleNN:
         known = ", ".join(f"{kind.name} ({kind.trunk.format(n=0)}.weight)" for kind in KEY_MAPS)
         raise NetworkFormatError(
             f"{os.fspath(path)}: unknown kind of checkpoint; it holds {', '.join(list(state)[:4])} …; known"
-            f" are {known}. For a torch model of your own see deepibl.backbones"
+            f" are {known}. For a torch model of your own see deepibl.networks.backbones"
         )
     try:
         return network_from_state(state, kind)
@@ -250,14 +407,3 @@ def save_vgg16(net: Any, path: str | os.PathLike[str]) -> None:
     state = vgg16_state(net)
     with atomic_output(path) as temporary:
         torch.save(state, temporary)
-
-
-__all__ = [
-    "KEY_MAPS",
-    "KeyMap",
-    "load_state",
-    "network_from_state",
-    "read_checkpoint",
-    "save_vgg16",
-    "vgg16_state",
-]

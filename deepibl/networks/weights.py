@@ -1,25 +1,106 @@
-"""The published networks: where each is to be had, under which licence, and bringing it here, checked.
+"""What the published networks consist of, layer by layer, as data; and the comparison of a network with it.
+
+Shapes are MATLAB's: height x width x input channels x outputs.
+
+The published networks: where each is to be had, under which licence, and bringing it here, checked.
 
 Nobody could download these files where this was written, so a checksum is given only where its publisher or
 others who have the file state one; every file is compared with the layers that it must have.
+
+Where a network lies that is named rather than given as a path: shipped with the package, or fetched.
 """
 
-import hashlib
-import logging
 import os
-import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from deepibl.errors import DownloadError
-from deepibl.network_layouts import LAYOUTS, differences
-from deepibl.paths import LocalPaths
-from deepibl.weights_download import Progress, discard, download
-from matlab_compat.errors import MatlabCompatError
-from matlab_compat.files import atomic_output
+from deepibl.errors import ConfigurationError, DownloadError
+from deepibl.runtime.paths import LocalPaths
 
-_log = logging.getLogger(__name__)
-_MAT_HEADERS = (b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file")
+VGG16_BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # convolutions, channels of each block
+
+CLUSTERS, WHITENED = 64, 4096
+
+
+class LayerSpec(NamedTuple):
+    """A layer's name, its type (of a custom layer its class) and the shape of its first weights, ()
+    without.
+    """
+
+    name: str
+    type: str
+    shape: tuple[int, ...] = ()
+
+
+def vgg16_layers(
+    *, pool_first: bool, blocks: Sequence[tuple[int, int]] = VGG16_BLOCKS
+) -> tuple[LayerSpec, ...]:
+    """VGG-16 up to its last convolution, conv5_3.
+
+    pool_first: each max pooling stands before its ReLU, as in NetVLAD's networks; else behind it, as
+    published.
+    """
+    layers: list[LayerSpec] = []
+    channels = 3
+    for b, (count, width) in enumerate(blocks, start=1):
+        for c in range(1, count + 1):
+            layers.append(LayerSpec(f"conv{b}_{c}", "conv", (3, 3, channels, width)))
+            channels = width
+            if c < count:
+                layers.append(LayerSpec(f"relu{b}_{c}", "relu"))
+        if b < len(blocks):
+            tail = [LayerSpec(f"relu{b}_{count}", "relu"), LayerSpec(f"pool{b}", "pool")]
+            layers += reversed(tail) if pool_first else tail
+    return tuple(layers)
+
+
+def whitened_netvlad_layers(
+    *, blocks: Sequence[tuple[int, int]] = VGG16_BLOCKS, clusters: int = CLUSTERS, whitened: int = WHITENED
+) -> tuple[LayerSpec, ...]:
+    """The 35 layers of the released networks: VGG-16 to conv5_3, NetVLAD, whitening to 4096 dimensions."""
+    width = blocks[-1][1]
+    return (
+        *vgg16_layers(pool_first=True, blocks=blocks),
+        LayerSpec("preL2", "normalize"),
+        LayerSpec("vlad:core", "layerVLAD", (1, 1, width, clusters)),
+        LayerSpec("vlad:intranorm", "normalize"),
+        LayerSpec("postL2", "layerWholeL2Normalize"),
+        LayerSpec("WPCA", "conv", (1, 1, width * clusters, whitened)),
+        LayerSpec("finalL2", "layerWholeL2Normalize"),
+    )
+
+
+class Layout(NamedTuple):
+    """Layers that a network must consist of, or (`begins`) must begin with."""
+
+    layers: tuple[LayerSpec, ...]
+    begins: bool = False
+
+
+LAYOUTS = {
+    "vgg16-netvlad-white": Layout(whitened_netvlad_layers()),
+    "vgg16": Layout(vgg16_layers(pool_first=False), begins=True),
+}
+
+
+def differences(found: Sequence[LayerSpec], layout: Layout) -> list[str]:
+    """What is not as the layout has it, in words; empty when all is."""
+    wanted = layout.layers
+    lines = []
+    if len(found) < len(wanted) or (len(found) > len(wanted) and not layout.begins):
+        least = "at least " if layout.begins else ""
+        lines.append(f"{len(found)} layers instead of {least}{len(wanted)}")
+    for i, (have, want) in enumerate(zip(found, wanted, strict=False)):
+        if have != want:
+            lines.append(f"layer {i} is {_words(have)} instead of {_words(want)}")
+    return lines
+
+
+def _words(layer: LayerSpec) -> str:
+    shape = " " + "x".join(map(str, layer.shape)) if layer.shape else ""
+    return f"{layer.name!r} ({layer.type}{shape})"
 
 
 @dataclass(frozen=True)
@@ -52,15 +133,19 @@ _SARE_PAPER = (
     "Liu Liu, Hongdong Li, Yuchao Dai. Stochastic Attraction-Repulsion Embedding for Large Scale Image "
     "Localization. ICCV 2019."
 )
+
 _NETVLAD_PAPER = (
     "Relja Arandjelovic, Petr Gronat, Akihiko Torii, Tomas Pajdla, Josef Sivic. NetVLAD: "
     "CNN architecture for weakly supervised place recognition. CVPR 2016."
 )
+
 _VGG_PAPER = (
     "Karen Simonyan, Andrew Zisserman. Very Deep Convolutional Networks for Large-Scale Image Recognition. "
     "ICLR 2015."
 )
+
 _NETVLAD_PAGE = "https://www.di.ens.fr/willow/research/netvlad/"
+
 _HLOC = "https://cvg-data.inf.ethz.ch/hloc/netvlad/"
 
 REGISTRY = {
@@ -149,134 +234,42 @@ def default_folder(weights: Weights, paths: LocalPaths | None = None) -> Path:
     return Path(paths.ourCNNs if weights.kind == "ours" else paths.pretrainedCNNs)
 
 
-def fetch(
-    name: str,
-    *,
-    folder: str | os.PathLike[str] | None = None,
-    from_file: str | os.PathLike[str] | None = None,
-    base_url: str | None = None,
-    progress: Progress | None = None,
-) -> Path:
-    """Brings a published network here and returns its path; one that is there already is left as it is.
+def weights_folder() -> Path:
+    """The folder of the networks that ship: weights/ of the checkout, or where the package was installed."""
+    here = Path(__file__).resolve().parent
+    installed, checkout = here / "_weights", here.parent / "weights"
+    return installed if installed.is_dir() else checkout
 
-    The file gets its final name only after its size, its checksum (where one is known) and its layers were
-    found to be right; its SHA-256 is then written beside it, in the form of sha256sum.
 
-    Args:
-        name: sare, netvlad-pitts30k, netvlad-tokyotm or vd16.
-        folder: where to put it; default `default_folder`.
-        from_file: a file that was downloaded by hand; it is copied, not moved.
-        base_url: another server that has the file under its name below this URL.
-        progress: called with (bytes there are, bytes there will be or None).
+def shipped_networks() -> list[str]:
+    """Names (without suffix) of the networks that ship."""
+    return sorted(file.stem for file in weights_folder().glob("*.mat"))
 
-    Raises:
-        DownloadError: the file could not be had or is not what it should be; nothing is left in its place.
+
+def find_network(name: str | os.PathLike[str], paths: LocalPaths | None = None) -> Path:
+    """The file of a network: a path, the name of one that ships, or of one that `deepibl fetch` brought.
+
+    paths: where fetched networks lie; default below the user's data folder.
+    Raises ConfigurationError, which lists what there is, when it is none of these.
     """
-    weights = card(name)
-    target = Path(folder if folder is not None else default_folder(weights)) / weights.file
-    if target.exists() and from_file is None:
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
-    if from_file is not None:
-        return _take(weights, Path(from_file), target)
-    sources = weights.sources
-    if base_url is not None:
-        sources = (Source(base_url.rstrip("/") + "/" + weights.file),)
-    problems = []
-    for source in sources:
-        try:
-            download(source.url, part, progress=progress)
-            _check(weights, part, source)
-        except DownloadError as error:
-            problems.append(str(error))
-        else:
-            return _place(part, target)
-    raise DownloadError("\n".join([f"{weights.name} could not be downloaded:", *problems, by_hand(weights)]))
-
-
-def by_hand(weights: Weights) -> str:
-    """How to get the file without this program."""
-    return (
-        f"By hand: download it in a browser from {weights.page}\n"
-        f"and run: deepibl fetch {weights.name} --from THE_FILE.mat"
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    shipped = weights_folder() / f"{name}.mat"
+    if shipped.is_file():
+        return shipped
+    fetched = _fetched(str(name), paths)
+    if fetched is not None:
+        return fetched
+    raise ConfigurationError(
+        f"there is no network file {os.fspath(name)!r}, and no network of that name; "
+        f"those that ship: {', '.join(shipped_networks()) or 'none'}; `deepibl fetch` brings published ones"
     )
 
 
-def _take(weights: Weights, source: Path, target: Path) -> Path:
-    """Copies a file that lies here already to its place, checked."""
-    if not source.is_file():
-        raise DownloadError(f"{weights.name}: there is no file {source}")
-    with atomic_output(target) as temporary:
-        shutil.copyfile(source, temporary)
-        _check(weights, temporary, None, shown_as=source)
-    _write_hash(target)
-    return target
-
-
-def _place(part: Path, target: Path) -> Path:
-    os.replace(part, target)
-    _write_hash(target)
-    return target
-
-
-def _write_hash(target: Path) -> None:
-    with atomic_output(target.with_name(target.name + ".sha256")) as temporary:
-        temporary.write_text(f"{checksum(target, 'sha256')}  {target.name}\n")
-
-
-def _check(weights: Weights, path: Path, source: Source | None, shown_as: Path | None = None) -> None:
-    """Header, checksum, layers. What fails is removed when it was downloaded, and never when it is the
-    user's.
-    """
-    try:
-        _check_header(path)
-        if source and source.checksum:
-            _check_sum(path, source)
-        else:
-            _log.warning("%s: no checksum is known; only its layers are checked", weights.file)
-        check_layers(path, weights)
-    except MatlabCompatError as error:
-        if source:
-            discard(path)
-        raise DownloadError(f"{shown_as or (source and source.url) or path}: {error}") from error
-
-
-def _check_header(path: Path) -> None:
-    with open(path, "rb") as file:
-        start = file.read(128)
-    if start.startswith(_MAT_HEADERS):
-        return
-    if start.lstrip().lower().startswith((b"<!doctype", b"<html")):
-        raise DownloadError("this is a web page (a confirmation or an error of the server), not a .mat file")
-    raise DownloadError(f"this is not a .mat file; it begins with {start[:20]!r}")
-
-
-def _check_sum(path: Path, source: Source) -> None:
-    method, wanted = source.checksum.split(":")
-    found = checksum(path, method)
-    if found != wanted:
-        raise DownloadError(
-            f"the file's {method} is {found}, but {source.stated_by} states {wanted}: "
-            "the download is damaged or the file was replaced"
-        )
-
-
-def checksum(path: Path, method: str = "sha256") -> str:
-    """The file's checksum in hexadecimal."""
-    digest = hashlib.new(method, usedforsecurity=False)
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def check_layers(path: str | os.PathLike[str], weights: Weights) -> None:
-    """DownloadError unless the network in this .mat file consists of the layers that it must consist of."""
-    from deepibl.networks import layer_specs, load_network
-
-    found = layer_specs(load_network(path, cached_copy=False))
-    wrong = differences(found, LAYOUTS[weights.layout])
-    if wrong:
-        more = [f"… and {len(wrong) - 5} more"] if len(wrong) > 5 else []
-        raise DownloadError("; ".join(["this is another network", *wrong[:5], *more]))
+def _fetched(name: str, paths: LocalPaths | None) -> Path | None:
+    for card in REGISTRY.values():
+        file = default_folder(card, paths) / card.file
+        if name in (card.name, card.file) and file.is_file():
+            return file
+    return None

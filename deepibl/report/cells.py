@@ -3,8 +3,7 @@
 A NetVLAD descriptor is a sum over cells, so the similarity of two photos is a sum over the cells of either
 of them: `cell_shares` gives each cell its term, with the normalisations taken as the factors that they are
 for this photo. The terms add up to the cosine of the two descriptors, less a constant where whitening
-subtracts a mean.
-"""
+subtracts a mean."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deepibl.describe import device_of
-from deepibl.heatmap import descriptor, frozen
 from deepibl.layers import NetVLAD
-from deepibl.network_layers import LayerVLAD, LayerVLADv2
-from deepibl.normalisers import is_normaliser
+from deepibl.networks.backbones import is_normaliser
+from deepibl.networks.build import LayerVLAD, LayerVLADv2
+from deepibl.report.heatmap import descriptor, frozen
+from deepibl.runtime.devices import device_of
 from matlab_compat.errors import ArgumentError
 
 

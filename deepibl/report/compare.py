@@ -5,12 +5,20 @@ from pathlib import Path
 from typing import Any
 
 from deepibl.errors import ReportError
-from deepibl.report import TABLE_NS, curve, dimension_lines, marks, provenance
-from deepibl.report.gallery import Thumbnails, anchor, answer_figure, query_figure
-from deepibl.report.html_page import esc, note, page, section, table
+from deepibl.report.charts import Kind, Line, line_chart, place_map
+from deepibl.report.html import esc, note, page, section, table
+from deepibl.report.retrieval import (
+    TABLE_NS,
+    Thumbnails,
+    anchor,
+    answer_figure,
+    curve,
+    dimension_lines,
+    marks,
+    provenance,
+    query_figure,
+)
 from deepibl.report.run import Query, Run
-from deepibl.report.svg_chart import Line, line_chart
-from deepibl.report.svg_map import Kind, place_map
 
 _CASES = 20  # queries with pictures, of each kind
 

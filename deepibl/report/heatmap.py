@@ -10,8 +10,7 @@ occlusion  a grey patch slides over the photo: how far the descriptor moves when
 
 The SARE paper shows such pictures (its figure 7) and does not say how they were made; these are the usual
 ways, and none of them is known to be the paper's. Occlusion is what the NetVLAD paper describes; the size
-of the patch and its step are chosen here. Images are (3, H, W) float32, RGB 0–255; maps are (H, W) float32.
-"""
+of the patch and its step are chosen here. Images are (3, H, W) float32, RGB 0–255; maps are (H, W) float32."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -21,15 +20,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deepibl.describe import describe_batch, device_of, inference
-from deepibl.exact import exact_products
-from deepibl.normalisers import BeforeLastNormalisation
+from deepibl.engine.describe import describe_batch
+from deepibl.networks.backbones import BeforeLastNormalisation
+from deepibl.runtime.devices import device_of, exact_products, inference
 from matlab_compat.errors import ArgumentError, NetworkFormatError
-from matlab_compat.simplenn_layer import Layer
+from matlab_compat.simplenn.layer import Layer
 
 METHODS = ("gradient", "guided", "occlusion")
+
 PIXELS_AT_ONCE = 3 * 2**20  # bounds the memory of a batch of covered photos
+
 _GREY = 128.0
+
 _PATCHES_ALONG_SHORTER_SIDE = 6
 
 

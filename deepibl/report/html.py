@@ -3,14 +3,25 @@
 Every text that comes from outside (file names above all) goes through `esc`. The page's content policy
 allows embedded pictures, the style and one script, which it names by its hash: whatever else a name might
 smuggle in, a browser does not run it.
+
+Small pictures of image files for pages and terminals; what cannot be read is None, never an error.
+
+`deepibl localize --html`: one self-contained page with each query and its matches side by side.
 """
 
 import base64
 import hashlib
 import html
+import io
 import json
+import os
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+
+from deepibl.search.index import Match
+from matlab_compat.files import Bounded
 
 _STYLE = """
 :root { --ink: #1d2228; --soft: #5d6673; --line: #dfe2e6; --right: #0f7b6c; --wrong: #c8372d }
@@ -156,3 +167,88 @@ def many_rows(
         f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody></tbody></table></div></details>'
         f'<script type="application/json">{data}</script></div>'
     )
+
+
+QUALITY = 62
+
+
+def small_picture(path: str | os.PathLike[str], side: int) -> np.ndarray | None:
+    """The picture in a file, its longer side at most `side` pixels: (h, w, 3) uint8 RGB, or None."""
+    from PIL import Image
+
+    try:
+        with Bounded(path) as file, Image.open(file) as picture:
+            picture.draft("RGB", (2 * side, 2 * side))  # JPEG: decodes a fraction of the pixels
+            small = picture.convert("RGB")
+            small.thumbnail((side, side))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return None
+    return np.asarray(small)
+
+
+def thumbnail(path: str | os.PathLike[str], side: int = 176) -> str | None:
+    """As `small_picture`, as a data URI of a JPEG: a few kilobytes of text to put into a page."""
+    small = small_picture(path, side)
+    if small is None:
+        return None
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(small).save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+_SIDE = 320  # pixels of a picture's longer side
+
+_MATCH_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem; color: #1b1f24; background: #fafafa }
+section { background: #fff; border: 1px solid #d9dde2; border-radius: 8px; padding: 1rem; margin: 0 0 1.5rem }
+.row { display: flex; flex-wrap: wrap; gap: 12px; align-items: flex-start }
+figure { margin: 0; width: 240px } img { width: 100%; border-radius: 4px; display: block; background: #eee }
+.query img { outline: 3px solid #2f6fde }
+figcaption { font-size: 13px; margin-top: 4px; overflow-wrap: anywhere }
+.missing { height: 160px; display: grid; place-items: center; background: #eee; color: #777 }
+small { color: #59636e }
+"""
+
+
+def match_page(results: Sequence[tuple[str, Sequence[Match]]], *, title: str = "deepibl localize") -> str:
+    """The page as HTML text.
+
+    `results`: pairs of a query's file name and its matches, best first. Pictures are embedded as thumbnails
+    (at most 320 pixels a side); one that cannot be read is shown as a grey box. Loads nothing from a network.
+    """
+    sections = "\n".join(_section(query, matches) for query, matches in results)
+    return (
+        "<!doctype html>\n"
+        f'<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{_MATCH_STYLE}</style></head>\n"
+        f"<body><h1>{html.escape(title)}</h1>\n{sections}\n</body></html>\n"
+    )
+
+
+def _section(query: str, matches: Sequence[Match]) -> str:
+    figures = [_figure(query, f"<b>query</b><br>{html.escape(query)}", "query")]
+    figures += [_figure(match.path, _caption(match), "match") for match in matches]
+    return f'<section><div class="row">{"".join(figures)}</div></section>'
+
+
+def _caption(match: Match) -> str:
+    lines = [
+        f"<b>{match.rank}</b> {html.escape(match.name)}",
+        f"<small>descriptor distance {match.distance:.4f}</small>",
+    ]
+    if match.east is not None:
+        lines.append(f"<small>UTM {match.east:.1f} E {match.north:.1f} N</small>")
+    if match.map_link:
+        lines.append(
+            f'<a href="{html.escape(match.map_link)}">{match.latitude:.6f}, {match.longitude:.6f}</a>'
+        )
+    return "<br>".join(lines)
+
+
+def _figure(path: str, caption: str, kind: str) -> str:
+    picture = thumbnail(path, _SIDE)
+    image = f'<img alt="" src="{picture}">' if picture else '<div class="missing">picture not found</div>'
+    return f'<figure class="{kind}">{image}<figcaption>{caption}</figcaption></figure>'

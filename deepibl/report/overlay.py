@@ -1,7 +1,6 @@
 """Maps of numbers drawn over a photo: heat, signed heat, clusters, and the outlines of cells.
 
-Photos are (H, W, 3) uint8 RGB; what comes back is the same. Maps may be of any size; they are stretched.
-"""
+Photos are (H, W, 3) uint8 RGB; what comes back is the same. Maps may be of any size; they are stretched."""
 
 from collections.abc import Sequence
 
@@ -10,9 +9,13 @@ import numpy as np
 from matlab_compat.errors import ArgumentError
 
 SMOOTHING = 0.012  # of gradients: sigma of the blur, as a share of the shorter side
+
 _PERCENTILE = 99.5
+
 _STRONGEST = 0.85  # opacity of the largest values
+
 _GOLDEN = 0.6180339887
+
 _FOR, _AGAINST = np.array([226.0, 52.0, 40.0]), np.array([44.0, 98.0, 235.0])  # red, blue
 
 

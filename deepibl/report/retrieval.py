@@ -1,25 +1,183 @@
 """`deepibl evaluate … --report DIR`: one page that shows an evaluation, and its figures as report.json.
 
 The page opens from a file and loads nothing: pictures are embedded, charts and the map are drawn here.
+
+Galleries of a report: queries with their answers as small pictures, never more than a page can bear.
+
+Published figures, to set beside measured ones: Recall@1, 5, 10, by data set and method.
+
+All of them after PCA whitening to 4096 dimensions, trained on Pitts30k-train; from the SARE paper's
+tables, but where `note` says otherwise. Nothing here was measured by this project.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deepibl.plot_recall import plot_recall, plot_recall_by_dimension
-from deepibl.published import Published, published_for
-from deepibl.recall import Evaluation
-from deepibl.report.gallery import FAILURES, HITS, Thumbnails, anchor, case, chosen_failures, chosen_hits
-from deepibl.report.html_page import many_rows, note, page, section, table
-from deepibl.report.run import DIMENSION_NS, FILE, Query, Run, collect, write_run
-from deepibl.report.svg_chart import Line, line_chart, paired_bars
-from deepibl.report.svg_map import Kind, Mark, place_map
+import numpy as np
+
+from deepibl.evaluation.evaluate import Evaluation
+from deepibl.evaluation.plots import plot_recall, plot_recall_by_dimension
+from deepibl.report.charts import Kind, Line, Mark, line_chart, paired_bars, place_map
+from deepibl.report.html import esc, many_rows, note, page, section, table, thumbnail
+from deepibl.report.run import DIMENSION_NS, FILE, Answer, Query, Run, collect, write_run
 from matlab_compat.files import atomic_output
 
+HITS, FAILURES = 10, 36
+
+_SIDE = 176
+
+Picture = Callable[[str], str | None]
+
+
+class Thumbnails:
+    """Thumbnails of files as data URIs; each file is read once."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, str | None] = {}
+
+    def __call__(self, path: str) -> str | None:
+        if path not in self._made:
+            self._made[path] = thumbnail(path, _SIDE)
+        return self._made[path]
+
+
+def chosen_failures(run: Run, most: int = FAILURES) -> list[int]:
+    """Queries whose first answer is wrong: the surest mistakes (smallest distance of descriptors) first."""
+    wrong = [i for i, query in enumerate(run.queries) if not query.found(1) and query.answers]
+    return sorted(wrong, key=lambda i: run.queries[i].answers[0].distance or 0.0)[:most]
+
+
+def chosen_hits(run: Run, most: int = HITS) -> list[int]:
+    """Queries whose first answer is right, evenly from the surest to the most doubtful."""
+    right = [i for i, query in enumerate(run.queries) if query.found(1)]
+    right.sort(key=lambda i: run.queries[i].answers[0].distance or 0.0)
+    if len(right) <= most:
+        return right
+    return [right[int(at)] for at in np.linspace(0, len(right) - 1, most)]
+
+
+def case(run: Run, number: int, picture: Picture, *, answers: int = 3) -> str:
+    """One query with its first answers, and where these are wrong with the first right one."""
+    query = run.queries[number]
+    figures = [_gallery_figure(_path(run.query_root, query.name), _query_caption(query), "", picture)]
+    figures += [answer_figure(run, answer, picture) for answer in query.answers[:answers]]
+    truth = query.truth
+    if truth is not None and not any(answer.right for answer in query.answers[:answers]):
+        figures.append(answer_figure(run, truth, picture))
+    said = "" if truth else '<p class="soft">The database has no image near this query.</p>'
+    return f'<div class="case" id="{anchor(number)}">{"".join(figures)}{said}</div>'
+
+
+def anchor(number: int) -> str:
+    """The id on the page of a query's case."""
+    return f"q{number}"
+
+
+def answer_figure(run: Run, answer: Answer, picture: Picture, title: str = "") -> str:
+    """An answer as a small picture with rank, metres and distance, framed by whether it is right."""
+    rank = f"answer {answer.rank}" if answer.rank else "nearest right one, not in the first 100"
+    kind = "right" if answer.right else "wrong"
+    lines = [f'<b class="{kind[0]}">{esc(title or rank)}</b>']
+    if answer.metres is not None:
+        lines.append(f"{answer.metres:.1f} m away")
+    if answer.distance is not None:
+        lines.append(f"distance {answer.distance:.3f}")
+    return _gallery_figure(_path(run.database_root, answer.name), [*lines, esc(answer.name)], kind, picture)
+
+
+def query_figure(run: Run, query: Query, picture: Picture) -> str:
+    """The query itself as a small picture."""
+    return _gallery_figure(_path(run.query_root, query.name), _query_caption(query), "", picture)
+
+
+def _query_caption(query: Query) -> list[str]:
+    lines = ["<b>query</b>", esc(query.name)]
+    if query.east is not None:
+        lines.append(f"{query.east:.1f} E {query.north:.1f} N")
+    return lines
+
+
+def _gallery_figure(path: str, lines: Sequence[str], kind: str, picture: Picture) -> str:
+    data = picture(path)
+    image = (
+        f'<img alt="" loading="lazy" src="{data}">'
+        if data
+        else '<div class="missing">picture not found</div>'
+    )
+    return f'<figure class="{kind}">{image}<figcaption>{"<br>".join(lines)}</figcaption></figure>'
+
+
+def _path(root: str, name: str) -> str:
+    return os.path.join(root, name)
+
+
+NS = (1, 5, 10)
+
+
+@dataclass(frozen=True)
+class Published:
+    """recalls: method -> {N: Recall@N, 0 to 1}; note: what has to be known to compare with them."""
+
+    recalls: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    note: str = ""
+
+
+_WHITENED = "Published for networks trained on Pitts30k-train, whitened to 4096 dimensions (SARE paper)."
+
+
+def _table(*rows: tuple[str, float, float, float]) -> Published:
+    return Published(
+        {name: dict(zip(NS, (value / 100 for value in values), strict=True)) for name, *values in rows},
+        _WHITENED,
+    )
+
+
+PUBLISHED: Mapping[str, Published] = {
+    "pitts250k_test": _table(
+        ("SARE Our-Ind.", 88.97, 95.50, 96.79),
+        ("SARE Our-Joint", 88.43, 95.06, 96.58),
+        ("CRN", 85.50, 93.50, 95.50),
+        ("NetVLAD", 85.95, 93.20, 95.13),
+    ),
+    "tokyoTM_val": _table(
+        ("SARE Our-Ind.", 94.49, 96.73, 97.30),
+        ("SARE Our-Joint", 94.71, 96.87, 97.51),
+        ("NetVLAD", 93.85, 96.77, 97.59),
+    ),
+    "tokyo247": _table(
+        ("SARE Our-Ind.", 79.68, 86.67, 90.48),
+        ("SARE Our-Joint", 80.63, 87.30, 90.79),
+        ("CRN", 75.20, 83.80, 87.30),
+        ("NetVLAD", 73.33, 82.86, 86.03),
+    ),
+    "sf0": _table(
+        ("SARE Our-Ind.", 80.60, 86.70, 89.01),
+        ("SARE Our-Joint", 77.75, 85.07, 87.52),
+        ("NetVLAD", 75.58, 83.31, 85.21),
+    ),
+    "pitts30k_val": Published(
+        {
+            "deepIBL's log, off the shelf": {1: 0.80, 5: 0.93, 10: 0.96},
+            "deepIBL's log, trained": {1: 0.89, 5: 0.97, 10: 0.98},
+        },
+        "From the training log in deepIBL's README (session 53e0, best epoch 4 of 7): not whitened, "
+        "two decimals.",
+    ),
+}
+
+
+def published_for(dataset: str) -> Published:
+    """What is published for a data set by its name here (pitts250k_test, tokyo247 …); empty for others."""
+    return PUBLISHED.get(dataset.replace("/", "_"), Published())
+
+
 TABLE_NS = (1, 2, 3, 4, 5, 10, 15, 20, 25, 50, 100)
+
 PLOT_N = 5  # demo.m's, over dimensions
+
 CURVE_END = 25  # the largest N that curves show, as is usual
 
 

@@ -1,35 +1,143 @@
-"""What a report knows of one evaluation, as plain values: kept as report.json, shown or compared later."""
+"""What a report knows of one evaluation, as plain values: kept as report.json, shown or compared later.
+
+What descriptors look like: length, dimensions in use, how alike they are, hubs among them.
+
+Whether plain values, as JSON gives them, are what a dataclass says its fields are.
+"""
 
 import dataclasses
 import json
 import os
 import platform
+import types
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from deepibl.errors import ReportError
-from deepibl.plot_recall import recall_by_dimension
-from deepibl.recall import Evaluation
-from deepibl.report.statistics import descriptor_statistics
-from deepibl.report.typed import require_fields
-from deepibl.search import BLOCK, BlockSearcher, Searcher
-from matlab_compat.damage import damage_as
-from matlab_compat.files import atomic_output
+from deepibl.evaluation.evaluate import Evaluation
+from deepibl.evaluation.plots import recall_by_dimension
+from deepibl.search.exact import BLOCK, BlockSearcher, Searcher
+from matlab_compat.files import atomic_output, damage_as
+
+_SAMPLE = 2000  # database descriptors that the statistics are taken from, evenly spread
+
+_BINS = 24
+
+
+def descriptor_statistics(database: Any, queries: Sequence[Any]) -> dict[str, Any]:
+    """Statistics as plain values.
+
+    database: descriptors (N, D). queries: of `deepibl.report.run`, with their answers.
+
+    length: smallest, mean and largest norm; used_dimensions: (sum of the covariance's eigenvalues)^2 / sum
+    of their squares, D for a ball and 1 for a line; cosine: mean and largest between two different
+    database images; separation: how often the first answer of a query that was right is nearer than that
+    of one that was wrong (0.5: the distance tells nothing; None where all are right or all wrong); hub:
+    the database image that is most often the first answer, and how often; distances: a histogram of first
+    answers' distances (`edges`, `right`, `wrong`).
+    """
+    rows = np.asarray(database[:: max(1, -(-len(database) // _SAMPLE))], dtype=np.float64)
+    lengths = np.linalg.norm(rows, axis=1)
+    unit = rows / np.maximum(lengths, 1e-12)[:, None]
+    cosines = unit @ unit.T
+    np.fill_diagonal(cosines, np.nan)
+    firsts = [query.answers[0] for query in queries if query.answers]
+    hub = Counter(answer.name for answer in firsts).most_common(1)
+    return {
+        "sample": len(rows),
+        "length": [float(lengths.min()), float(lengths.mean()), float(lengths.max())],
+        "used_dimensions": _used_dimensions(rows),
+        "cosine": [float(np.nanmean(cosines)), float(np.nanmax(cosines))] if len(rows) > 1 else None,
+        "separation": _separation(firsts),
+        "hub": [hub[0][0], hub[0][1]] if hub else None,
+        "distances": _histogram(firsts),
+    }
+
+
+def _used_dimensions(rows: np.ndarray) -> float:
+    centred = rows - rows.mean(axis=0)
+    small = centred @ centred.T if len(rows) < rows.shape[1] else centred.T @ centred
+    total = float((small**2).sum())
+    return float(np.trace(small) ** 2 / total) if total > 0 else 0.0
+
+
+def _separation(firsts: Sequence[Any]) -> float | None:
+    right = np.array([answer.distance for answer in firsts if answer.right])
+    wrong = np.sort([answer.distance for answer in firsts if not answer.right])
+    if not (len(right) and len(wrong)):
+        return None
+    beyond = len(wrong) - np.searchsorted(wrong, right, side="right")
+    equal = np.searchsorted(wrong, right, side="right") - np.searchsorted(wrong, right, side="left")
+    return float((beyond + 0.5 * equal).mean() / len(wrong))
+
+
+def _histogram(firsts: Sequence[Any]) -> dict[str, list[float]] | None:
+    distances = np.array([answer.distance for answer in firsts])
+    if not len(distances):
+        return None
+    right = np.array([answer.right for answer in firsts], bool)
+    edges = np.histogram_bin_edges(distances, _BINS)
+    counts = {
+        name: np.histogram(distances[rows], edges)[0].tolist()
+        for name, rows in (("right", right), ("wrong", ~right))
+    }
+    return {"edges": edges.tolist(), **counts}
+
+
+def require_fields(made: Any) -> None:
+    """Raises ValueError naming the first field of a dataclass whose value is of another type."""
+    for name, kind in get_type_hints(type(made)).items():
+        if not is_of(getattr(made, name), kind):
+            raise ValueError(f"{name} is {getattr(made, name)!r:.60}")
+
+
+def is_of(value: Any, kind: Any) -> bool:
+    """Whether a value is of an annotated type: int, float (whole numbers too), str, bool, None, Any, lists,
+    dicts, unions and dataclasses of these.
+    """
+    outer, inner = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return True
+    if outer in (Union, types.UnionType):
+        return any(is_of(value, each) for each in inner)
+    if outer is list:
+        return isinstance(value, list) and all(is_of(item, inner[0]) for item in value)
+    if outer is dict:
+        return isinstance(value, dict) and all(
+            is_of(key, inner[0]) and is_of(item, inner[1]) for key, item in value.items()
+        )
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if not isinstance(value, kind) or not dataclasses.is_dataclass(kind):
+        return isinstance(value, kind)
+    return all(is_of(getattr(value, name), each) for name, each in get_type_hints(kind).items())
+
 
 FORMAT = "deepibl-report/1"
+
 ADVICE = "make one with `deepibl evaluate … --report DIR`"
+
 FILE = "report.json"
+
 DEPTH = 100  # how far down a first right answer is looked for
+
 DIMENSION_NS = (1, 5, 10)
+
 LIGHTS = ("day", "sunset", "night")
+
 _SHOWN = 3  # matches kept of each query
+
 _MAP_POINTS = 4000  # database positions kept for the map
+
 _LIBRARIES = ("deepibl", "torch", "numpy", "faiss-cpu", "pillow")
 
 

@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from deepibl.cells import CellAssignment, cell_assignment, cell_shares
-from deepibl.describe import device_of
-from deepibl.heatmap import METHODS as PIXEL_METHODS
-from deepibl.heatmap import descriptor, fit, heat
 from deepibl.images import read_image
-from deepibl.overlay import SMOOTHING, cluster_colours, cluster_overlay, heat_overlay, outline_cells
+from deepibl.report.cells import CellAssignment, cell_assignment, cell_shares
+from deepibl.report.heatmap import METHODS as PIXEL_METHODS
+from deepibl.report.heatmap import descriptor, fit, heat
+from deepibl.report.overlay import SMOOTHING, cluster_colours, cluster_overlay, heat_overlay, outline_cells
+from deepibl.runtime.devices import device_of
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import atomic_bytes, atomic_output
 
 METHODS = (*PIXEL_METHODS, "clusters", "cells")
+
 MAX_PIXELS = 2**20
+
 _TITLES = {
     "gradient": "gradient",
     "guided": "guided gradient",
@@ -27,7 +29,9 @@ _TITLES = {
     "clusters": "NetVLAD clusters",
     "cells": "cells that count",
 }
+
 _MARKED_CELLS = 8
+
 Progress = Callable[[str], object]
 
 

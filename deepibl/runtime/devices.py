@@ -1,8 +1,7 @@
 """Full float32 on CUDA devices, or not: TF32 and cuDNN's choice of algorithms, whatever a program has set.
 
 torch 2.9 and later have new names for what may use TF32 (`fp32_precision`), beside the old (`allow_tf32`).
-Only the new ones bind whatever a program has set; reading an old one is an error where they disagree.
-"""
+Only the new ones bind whatever a program has set; reading an old one is an error where they disagree."""
 
 from __future__ import annotations
 
@@ -12,10 +11,16 @@ from threading import Lock
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+
+from matlab_compat.errors import ArgumentError
 
 _Setting = tuple[Any, str, Any]  # what holds it, its name, its value
+
 _Before = dict[tuple[Any, str], Any]  # values by what holds them and their names
+
 _LOCK = Lock()
+
 _HELD: list[_Before] = []  # what held before, of each that has not ended, in the order in which they began
 
 
@@ -94,3 +99,53 @@ def _end(before: _Before) -> None:
             return
         for (holder, name), value in before.items():
             setattr(holder, name, value)
+
+
+# tf32 and fp16: on CUDA, with `deepibl.engine.cuda`; int8: on a CPU, with `deepibl.engine.quantised`
+PRECISIONS = ("fp32", "bf16", "int8", "tf32", "fp16")
+
+
+def to_batch(images: Sequence[Tensor], device: torch.device) -> Tensor:
+    """Images (1 or 3, H, W) of one size, bytes or float32, as (N, 3, H, W) float32 on the device.
+
+    Images in pinned memory are fetched by a CUDA device while it computes; nothing waits here.
+    """
+    there = [image.to(device, non_blocking=True).expand(3, -1, -1) for image in images]
+    return torch.stack(there).to(torch.float32)
+
+
+def check_precision(precision: str) -> None:
+    """Raises ArgumentError for a precision that is not one of PRECISIONS."""
+    if precision not in PRECISIONS:
+        raise ArgumentError(f"precision is {' or '.join(PRECISIONS)}, not {precision!r}")
+
+
+def device_of(net: nn.Module) -> torch.device:
+    """Where the network's weights are."""
+    first = next(net.parameters(), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def device_for(use_gpu: bool) -> str:
+    """What the original's option useGPU stands for: 'cuda' if there is a CUDA device, else 'cpu'."""
+    return "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
+
+
+@contextmanager
+def inference(net: nn.Module, device: str | torch.device | None = None) -> Iterator[torch.device]:
+    """Within it the network is on `device` (None: where it is), in eval mode, without gradients.
+
+    Convolutions and matrix products are in full float32 meanwhile (see `exact_products`). The mode is put
+    back at the end; the network stays on the device. Gives the device. Raises ArgumentError if there is no
+    such device.
+    """
+    target = device_of(net) if device is None else torch.device(device)
+    if target.type == "cuda" and not torch.cuda.is_available():
+        raise ArgumentError(f"device {device}: no CUDA device is there; use 'cpu'")
+    was_training = net.training
+    net.to(target).eval()
+    try:
+        with torch.inference_mode(), exact_products(target):
+            yield target
+    finally:
+        net.train(was_training)

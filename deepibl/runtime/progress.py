@@ -1,6 +1,5 @@
 """Progress of long work: how much is done, how fast, how long it will take; a bar where a terminal shows
-it.
-"""
+it."""
 
 import sys
 import time

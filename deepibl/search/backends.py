@@ -6,10 +6,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from deepibl.index import Match, PlaceIndex
-from deepibl.index_file import BACKENDS as FILE_BACKENDS
-from deepibl.index_file import check_file
-from deepibl.milvus_client import is_database
+from deepibl.search.index import Match, PlaceIndex
+from deepibl.search.index_file import BACKENDS as FILE_BACKENDS
+from deepibl.search.index_file import check_file
+from deepibl.search.milvus import is_database
 from matlab_compat.errors import ArgumentError
 
 BACKENDS = (*FILE_BACKENDS, "milvus")
@@ -70,7 +70,7 @@ def open_index(where: str | os.PathLike[str]) -> Index:
     """
     if not is_database(os.fspath(where)):
         return PlaceIndex.load(where)
-    from deepibl.index_milvus import MilvusIndex
+    from deepibl.search.milvus import MilvusIndex
 
     return MilvusIndex(os.fspath(where))
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from deepibl.errors import FeatureFileError
-from deepibl.rows import RowView
+from deepibl.runtime.files import RowView
 from matlab_compat.errors import ArgumentError
 from matlab_compat.yael import float_rows, search_checked, squared_norms
 

@@ -1,25 +1,27 @@
 """An index of a place: descriptors, names, positions and the identity of their network, in one file.
 
-`deepibl.index_file` says what stands in the file. An index is a value: `merge`, `without` and `with_backend`
+`deepibl.search.index_file` says what stands in the file. An index is a value: `merge`, `without` and `with_backend`
 give another one (which shares the descriptors with this one, and is searched or saved like it).
 A query is answered only by the network whose identity stands in the index; another one is refused.
+
+An index with more images in it, or fewer. Descriptors are not copied before it is saved.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from deepibl.datasets.geo import change_zone
+from deepibl.datasets.positions import one_position, squared_metres
 from deepibl.errors import IndexFileError, NetworkMismatchError
-from deepibl.index_file import read_file, write_file
-from deepibl.positions import one_position, squared_metres
-from deepibl.rows import RowView
-from deepibl.search import Searcher
-from deepibl.search_compressed import CompressedIndex, require_fit
-from deepibl.search_structures import Structure, build_structure
+from deepibl.runtime.files import RowView
+from deepibl.search.compressed import CompressedIndex, Structure, build_structure, require_fit
+from deepibl.search.exact import Searcher
+from deepibl.search.index_file import read_file, write_file
 from matlab_compat.errors import ArgumentError
 
 
@@ -132,14 +134,12 @@ class PlaceIndex:
         return set(names).intersection(self.names)
 
     def merge(self, other: "PlaceIndex") -> "PlaceIndex":
-        """This index with the images of another one of the same network; see `deepibl.index_edit.merge`."""
-        from deepibl.index_edit import merge
+        """This index with the images of another one of the same network; see `deepibl.search.index.merge`."""
 
         return merge(self, other)
 
     def without(self, names: Iterable[str]) -> "PlaceIndex":
         """This index without some images. Raises ArgumentError for a name that is not in it."""
-        from deepibl.index_edit import without
 
         return without(self, names)
 
@@ -197,7 +197,7 @@ class PlaceIndex:
 
 def make_match(rank: int, name: str, distance: float, position: Any, root: str, zone: str | None) -> Match:
     """A match: `position` (2,) is UTM east, north in metres, NaN where it is not known."""
-    from deepibl.geo import map_link, utm_to_latlon
+    from deepibl.datasets.geo import map_link, utm_to_latlon
 
     place: dict[str, Any] = {}
     if np.isfinite(position).all():
@@ -240,3 +240,82 @@ def by_place(near: Any, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         raise ArgumentError(f"near is one position (2,) or one a query ({count}, 2), not {given.shape}")
     for place in np.unique(places, axis=0):
         yield place, np.flatnonzero((places == place).all(axis=1))
+
+
+def merge(first: PlaceIndex, second: PlaceIndex) -> PlaceIndex:
+    """The images of `first`, then those of `second`; where both have an image of a name, that of `second`.
+
+    Names are below `first`'s root afterwards (absolute where they lie elsewhere), positions in its zone,
+    descriptors of its precision, and it has `first`'s backend: lists (ivfpq) keep their centres and code the
+    new images, a graph (hnsw) links them in.
+    Errors: NetworkMismatchError for another network, IndexFileError where images were scaled otherwise or
+    positions cannot be brought into one zone.
+    """
+    require_same_kind(first, second)
+    adopts = not np.isfinite(first.positions).any()
+    zone = second.utm_zone if adopts else first.utm_zone
+    positions = in_zone(second, zone)
+    names = names_below(first.root, second.root, second.names)
+    replaced = set(names)
+    kept = np.array([i for i, name in enumerate(first.names) if name not in replaced], np.int64)
+    rows = RowView([(first.descriptors, kept), (second.descriptors, None)], first.descriptors.dtype)
+    return replace(
+        first,
+        descriptors=rows,
+        names=[first.names[i] for i in kept] + names,
+        positions=np.concatenate([first.positions[kept], positions]),
+        utm_zone=zone,
+        structure=first.structure.edited(kept, rows) if first.structure is not None else None,
+        largest=None,
+    )
+
+
+def without(index: PlaceIndex, names: Iterable[str]) -> PlaceIndex:
+    """The index without the images of these names; a name that is not in it raises ArgumentError."""
+    gone = set(names)
+    missing = sorted(gone.difference(index.names))
+    if missing:
+        raise ArgumentError(
+            f"{len(missing)} of {len(gone)} names are not in the index, the first is {missing[0]!r}"
+        )
+    kept = np.array([i for i, name in enumerate(index.names) if name not in gone], np.int64)
+    rows = RowView([(index.descriptors, kept)])
+    return replace(
+        index,
+        descriptors=rows,
+        names=[index.names[i] for i in kept],
+        positions=index.positions[kept],
+        structure=index.structure.edited(kept, rows) if index.structure and len(kept) > 1 else None,
+        largest=index.largest,
+    )
+
+
+def require_same_kind(first: Any, second: PlaceIndex) -> None:
+    """Raises NetworkMismatchError or IndexFileError unless descriptors of `second` may stand in `first`."""
+    first.require_network(second.network_id)
+    if (first.resize, first.dim) != (second.resize, second.dim):
+        raise IndexFileError(
+            f"one index was made with resize={first.resize} and {first.dim} dimensions, the other with "
+            f"resize={second.resize} and {second.dim}: make the second one again as the first"
+        )
+
+
+def in_zone(index: PlaceIndex, zone: str | None) -> np.ndarray:
+    """The positions (N, 2) of an index in a UTM zone. Errors: IndexFileError where one zone is not known."""
+    if index.utm_zone == zone or not np.isfinite(index.positions).any():
+        return index.positions
+    if zone is None or index.utm_zone is None:
+        raise IndexFileError(
+            f"the positions of one index are in UTM zone {zone or index.utm_zone}, the other does "
+            "not say its zone: they cannot be merged"
+        )
+    return change_zone(index.positions, index.utm_zone, zone)
+
+
+def names_below(root: str, other: str, names: Sequence[str]) -> list[str]:
+    """Names below the folder `other` as names below `root`; absolute for those that lie elsewhere."""
+    start = os.path.join(os.path.abspath(root), "") if root else ""
+    if os.path.join(os.path.abspath(other), "") == start or root == other:
+        return list(names)
+    paths = [os.path.abspath(os.path.join(other, name)) for name in names]
+    return [os.path.relpath(path, root) if start and path.startswith(start) else path for path in paths]

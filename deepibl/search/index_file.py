@@ -16,8 +16,7 @@ metadata       strings                            format version, backend, netwo
 Checksums are SHA-256: one a tensor, and one of the metadata with the tensors' types and shapes. Opening
 compares those of the metadata, names, positions and structure, and the file's length: this takes no time that
 grows with the descriptors. `check_file` compares that of the descriptors, too. Files of format 1 (before
-there were backends) have no checksums; they are read as they are, and written as format 2.
-"""
+there were backends) have no checksums; they are read as they are, and written as format 2."""
 
 import hashlib
 import json
@@ -31,16 +30,21 @@ from typing import Any
 import numpy as np
 
 from deepibl.errors import IndexFileError
-from deepibl.search import largest_norm
-from deepibl.search_structures import STRUCTURES, Structure, read_structure
-from deepibl.tensor_file import bytes_of, map_tensors, write_tensors
-from matlab_compat.damage import damage_as
+from deepibl.runtime.files import bytes_of, map_tensors, write_tensors
+from deepibl.search.compressed import STRUCTURES, Structure, read_structure
+from deepibl.search.exact import largest_norm
+from matlab_compat.files import damage_as
 
 FORMAT = "deepibl-index/2"
+
 FORMATS = (FORMAT, "deepibl-index/1")
+
 ADVICE = "make one with `deepibl index NET --images DIR -o FILE.idx`"
+
 EXACT = "exact"
+
 BACKENDS = (EXACT, *STRUCTURES)
+
 _SETTINGS = ("network_id", "network_path", "root", "utm_zone")
 
 

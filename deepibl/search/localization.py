@@ -3,25 +3,24 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from deepibl.dataset_folder import Places
-from deepibl.errors import ExtractionError
-from deepibl.feature_shards import require_visible
-from deepibl.features import Failure, extract, extract_to_file, read_features
-from deepibl.index import Match, PlaceIndex
-from deepibl.index_backends import BACKENDS, Index, open_index
-from deepibl.index_edit import names_below
-from deepibl.int8_scales import identity_of
-from deepibl.milvus_client import is_database
-from deepibl.notes import read_note
-from deepibl.processes import team
-from deepibl.rows import RowView
+from deepibl.datasets.folder import Places
+from deepibl.engine.scales import identity_of
+from deepibl.errors import ExtractionError, Failure
+from deepibl.features.extraction import extract, extract_to_file
+from deepibl.features.files import read_features
+from deepibl.features.shards import require_visible
+from deepibl.runtime.files import RowView, read_note
+from deepibl.runtime.processes import team
+from deepibl.search.backends import BACKENDS, Index, open_index
+from deepibl.search.index import Match, PlaceIndex, names_below
+from deepibl.search.milvus import is_database
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import atomic_output
 
@@ -40,7 +39,7 @@ def build_index(
     """Describes the images of `places` and writes the index `out`; positions may be unknown (NaN).
 
     net: a network (SimpleNN, or any extractor). resize: shorter side in pixels that images are scaled to.
-    backend: 'exact', 'ivfpq', 'hnsw': a file; 'milvus': a database (`deepibl.index_backends`). half: keep
+    backend: 'exact', 'ivfpq', 'hnsw': a file; 'milvus': a database (`deepibl.search.backends`). half: keep
     descriptors in float16. settings: what `extract_to_file` takes (batch_size, device, precision …).
     Returns the index, as opened from `out`, and the images that could not be read: those are not in it.
     Killed and started again, it goes on where it was (partial descriptors lie beside `out`). Processes that
@@ -62,7 +61,7 @@ def build_index(
 
     def write() -> None:
         if backend == "milvus":
-            from deepibl.index_milvus import MilvusIndex
+            from deepibl.search.milvus import MilvusIndex
 
             MilvusIndex.create(where, made).close()
         else:
@@ -210,3 +209,18 @@ def _partial(where: str) -> Path:
     if where.startswith("http"):
         return Path(f"{where.rstrip('/').rpartition('/')[2]}.features.bin")
     return Path(where.rstrip("/") + ".features.bin")
+
+
+def match_table(found: Mapping[str, Sequence[Match]]) -> str:
+    """For each photo its matches, best first: rank, distance of descriptors, position, name, map link."""
+    lines = []
+    for photo, matches in found.items():
+        lines.append(photo)
+        for match in matches:
+            place = "position unknown"
+            if match.east is not None and match.north is not None:
+                place = f"{match.east:.1f} E {match.north:.1f} N"
+            lines.append(f"  {match.rank:2d}  {match.distance:.4f}  {place}  {match.name}")
+            if match.map_link:
+                lines.append(f"      {match.map_link}")
+    return "\n".join(lines)

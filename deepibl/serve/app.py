@@ -1,4 +1,18 @@
-"""The ASGI application: the page, and a JSON API with an OpenAPI document.
+"""`deepibl serve`: a page on this machine that says where a photo was taken, and its JSON API.
+
+It needs the extra `web` (FastAPI, uvicorn, python-multipart). One thread computes; requests wait in front of
+it in a queue of bounded length. A photo is kept in memory while its answer is computed, and nowhere else.
+
+>>> from deepibl.serve import create_app           # an ASGI application, for a server of your own
+>>> app = create_app(finder, root="photos")           # finder: deepibl.serve.PlaceFinder
+
+Rooms: `app` the routes · `desk` from a request to its answer · `models` what is answered · `refusal` errors ·
+`limits`, `upload`, `photo` what comes in · `worker`, `finder` what is computed · `places` pictures and maps
+of the index · `guard` headers and other sites · `server` the address · `static/` the page itself.
+
+What the API answers, typed; the OpenAPI document is made of these.
+
+The ASGI application: the page, and a JSON API with an OpenAPI document.
 
 POST /api/localize                  a photo -> the places that look most like it
 POST /api/heatmap                   a photo and a row -> PNG: what makes the two alike
@@ -17,24 +31,91 @@ from typing import Annotated, Any
 from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel, Field
 
 from deepibl import __version__
-from deepibl.index import Match
-from deepibl.page.desk import Desk
-from deepibl.page.finder import Around, PlaceFinder
-from deepibl.page.guard import Guard
-from deepibl.page.limits import Limits
-from deepibl.page.models import Health, Localized, Place, Problem, SentPhoto
-from deepibl.page.photo import Photo
-from deepibl.page.places import EXTENTS, SIDES, Places, as_image
-from deepibl.page.refusal import answer_errors
-from deepibl.page.upload import Upload
+from deepibl.search.index import Match
+from deepibl.serve.finder import Around, PlaceFinder
+from deepibl.serve.http import Guard, Limits, Upload, answer_errors
+from deepibl.serve.photo import Photo
+from deepibl.serve.places import EXTENTS, SIDES, Places, as_image
+from deepibl.serve.service import Desk
+
+
+class Problem(BaseModel):
+    """Every error."""
+
+    error: str = Field(description="What was found.")
+    what_to_do: str = Field(description="What to do about it.")
+
+
+class Place(BaseModel):
+    """One place of the index that looks like the photo."""
+
+    rank: int = Field(description="1 is the best.")
+    row: int = Field(description="The image's row of the index; it addresses thumbnails, maps and heatmaps.")
+    name: str
+    distance: float = Field(description="Squared L2 distance of the descriptors; 0 for the same picture.")
+    cosine: float | None = Field(description="Cosine of the descriptors, where they are unit vectors.")
+    east: float | None = Field(description="UTM metres.")
+    north: float | None = Field(description="UTM metres.")
+    latitude: float | None = Field(description="Degrees, WGS 84.")
+    longitude: float | None = Field(description="Degrees, WGS 84.")
+    map_link: str | None = Field(
+        description="OpenStreetMap, for people to follow; nothing is loaded from it."
+    )
+    metres_from_photo: float | None = Field(description="From where the photo's own EXIF says it was taken.")
+    thumbnail: str = Field(description="Path of the image's thumbnail.")
+
+
+class SentPhoto(BaseModel):
+    """What was understood of the photo."""
+
+    width: int
+    height: int
+    described_width: int = Field(description="As the network saw it.")
+    described_height: int
+    latitude: float | None = Field(description="From its EXIF.")
+    longitude: float | None
+
+
+class Localized(BaseModel):
+    """The answer to a photo."""
+
+    photo: SentPhoto
+    places: list[Place]
+    seconds: float = Field(description="From the end of the upload to the answer, waiting included.")
+
+
+class Health(BaseModel):
+    """What is asked here, and how busy it is."""
+
+    status: str
+    version: str
+    index: str = Field(description="The index file's name.")
+    images: int
+    dimensions: int
+    network: str = Field(description="The network file's name.")
+    network_id: str
+    engine: str
+    heatmaps: list[str] = Field(description="Kinds of heatmaps that this network can draw.")
+    inside: int = Field(description="Requests that are being read, wait or are computed.")
+    places: int = Field(description="The most that may be.")
+    upload_bytes: int = Field(description="The largest photo that is taken.")
+    photo_pixels: int
+    top: int = Field(description="The most places that one request may ask for.")
+
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
 PARTS = ("photo", "place")
+
 _STATIC = Path(__file__).parent / "static"
+
 _DEFAULT_TOP = 5
+
 _FARTHEST = 1_000_000.0  # metres
+
 _FRESH = {"Cache-Control": "no-store"}
 
 

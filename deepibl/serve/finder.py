@@ -8,16 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deepibl.cells import cell_shares, vlad_of
-from deepibl.describe import check_precision, describe_prepared, inference, to_batch
-from deepibl.engine import choose_engine
-from deepibl.heatmap import fit, heat
-from deepibl.index import Match, PlaceIndex
-from deepibl.int8_scales import Scales, identity_of
-from deepibl.overlay import SMOOTHING, heat_overlay
+from deepibl.engine.choose import choose_engine
+from deepibl.engine.describe import describe_prepared
+from deepibl.engine.scales import Scales, identity_of
+from deepibl.report.cells import cell_shares, vlad_of
+from deepibl.report.heatmap import fit, heat
+from deepibl.report.overlay import SMOOTHING, heat_overlay
+from deepibl.runtime.devices import check_precision, inference, to_batch
+from deepibl.search.index import Match, PlaceIndex
 from matlab_compat.errors import ArgumentError, ImageReadError, MatlabCompatError
 
 METHODS = ("cells", "guided", "gradient")
+
 _UNIT = 1e-3
 
 

@@ -1,20 +1,157 @@
-"""Reading a multipart request into memory, within bounds of bytes and time; never into a file."""
+"""Every error of the API as JSON {error, what_to_do}, with the HTTP status that fits.
 
+What the page takes, in numbers; and how many requests at once.
+
+Reading a multipart request into memory, within bounds of bytes and time; never into a file.
+
+What every response carries, and which requests are not even looked at; plain ASGI.
+"""
+
+import logging
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import anyio
-from fastapi import Request
-from starlette.datastructures import UploadFile
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers, MutableHeaders, UploadFile
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deepibl.page.limits import Limits
-from deepibl.page.refusal import Refused
+from deepibl.errors import PageError
+from matlab_compat.errors import ArgumentError
+
+_log = logging.getLogger(__name__)
+
+_PATHS = "The page is at /, the API is described by /openapi.json."
+
+
+class Refused(PageError):
+    """A request that gets no answer: status, what was found, what to do, and headers of the response."""
+
+    def __init__(
+        self, status: int, error: str, what_to_do: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(f"{error}. {what_to_do}")
+        self.status = status
+        self.error = error
+        self.what_to_do = what_to_do
+        self.headers = dict(headers or {})
+
+    def response(self) -> JSONResponse:
+        """The refusal as the API answers it."""
+        content = {"error": self.error, "what_to_do": self.what_to_do}
+        return JSONResponse(content, self.status, {"Cache-Control": "no-store", **self.headers})
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Makes the application answer every error in this form; what was not foreseen is logged, not told."""
+
+    @app.exception_handler(Refused)
+    async def refused(request: Request, problem: Refused) -> JSONResponse:
+        return problem.response()
+
+    @app.exception_handler(RequestValidationError)
+    async def not_understood(request: Request, problem: RequestValidationError) -> JSONResponse:
+        first = problem.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:]) or "the request"
+        return Refused(422, f"{where}: {first['msg']}", _PATHS).response()
+
+    @app.exception_handler(HTTPException)
+    async def no_such_thing(request: Request, problem: HTTPException) -> JSONResponse:
+        said = f"{request.method} {request.url.path}: {problem.detail}"
+        return Refused(problem.status_code, said, _PATHS, problem.headers).response()
+
+    @app.exception_handler(Exception)
+    async def not_foreseen(request: Request, problem: Exception) -> JSONResponse:
+        _log.error("%s %s failed", request.method, request.url.path, exc_info=problem)
+        advice = "Try another photo; the terminal that runs `deepibl serve` says more."
+        return Refused(500, "the page made a mistake that was not foreseen", advice).response()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one page. All are checked before the work that they bound.
+
+    upload_bytes: of a photo's file. photo_pixels: width times height, known from the file's first bytes.
+    described_pixels: larger photos are scaled down to this many before the network sees them.
+    heat_pixels: the same for heatmaps, whose gradients need ten times the memory.
+    waiting: requests that may be read, wait or be computed at once; the next one is refused.
+    top: the most places that one request may ask for. upload_seconds: that sending a photo may take.
+    stall_seconds: without a byte of it. patience_seconds: that an answer may take.
+    """
+
+    upload_bytes: int = 20_000_000
+    photo_pixels: int = 64_000_000
+    described_pixels: int = 2**20
+    heat_pixels: int = 2**18
+    waiting: int = 16
+    top: int = 50
+    upload_seconds: float = 60.0
+    stall_seconds: float = 10.0
+    patience_seconds: float = 120.0
+
+    @classmethod
+    def of_user(cls, megabytes: float, pixels: int, waiting: int) -> "Limits":
+        """The limits with what the command's options say; heatmaps never see more pixels than the network."""
+        return cls(
+            upload_bytes=round(megabytes * 1e6),
+            described_pixels=pixels,
+            heat_pixels=min(pixels, cls.heat_pixels),
+            waiting=waiting,
+        )
+
+    def __post_init__(self) -> None:
+        wrong = [name for name, value in vars(self).items() if not value > 0]
+        if wrong:
+            raise ArgumentError(f"limits of the page are above 0, not {wrong[0]}={getattr(self, wrong[0])!r}")
+
+
+class Admission:
+    """Counts the requests that are inside; used by one event loop, so it needs no lock."""
+
+    def __init__(self, places: int) -> None:
+        self.places = places
+        self.inside = 0
+        self._seconds = 1.0  # that a request is inside, a running mean
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds after which asking again may be worth it, 1 to 60."""
+        return int(min(60, max(1, round(self._seconds / 2))))
+
+    def note(self, seconds: float) -> None:
+        """Tells how long a request was inside."""
+        self._seconds += 0.2 * (seconds - self._seconds)
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """A place for one request. Raises Refused (503) when all are taken."""
+        if self.inside >= self.places:
+            raise Refused(
+                503,
+                f"the page is busy: {self.inside} requests are being answered, which is all that may wait",
+                f"Try again in {self.retry_after} seconds.",
+                {"Retry-After": str(self.retry_after)},
+            )
+        self.inside += 1
+        try:
+            yield
+        finally:
+            self.inside -= 1
+
 
 _ENVELOPE = 16_384  # bytes of a request beside the photo: boundaries, headers, fields
+
 _FIELD_BYTES = 1024
+
 _FIELDS = 8
+
 _SEND = "Send multipart/form-data with one file named `photo`, as /openapi.json describes."
 
 
@@ -126,3 +263,98 @@ async def _next(stream: AsyncGenerator[bytes, None], seconds: float) -> bytes | 
     except TimeoutError:
         found = f"no byte of the photo has come for {seconds:g} seconds"
         raise Refused(408, found, "Send it again, over a better connection.") from None
+
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+_DISCARDED_BYTES, _DISCARDED_SECONDS = 80_000_000, 20.0
+
+
+class Guard:
+    """Adds HEADERS to every response, refuses requests for other hosts and those that pages of other sites
+    make, and before an early refusal takes in (and drops) what the client is still sending: a client that
+    cannot finish sending never reads why it was refused.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
+        """hosts: the names in Host headers that are answered, without ports."""
+        self._app = app
+        self._hosts = {host.lower() for host in hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        body = _Body(receive, headers)
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await body.discard()
+                shown = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    shown.setdefault(name, value)
+            await send(message)
+
+        refusal = self._refusal(headers)
+        answer = self._app if refusal is None else refusal.response()
+        await answer(scope, body.receive, guarded)
+
+    def _refusal(self, headers: Headers) -> Refused | None:
+        host = headers.get("host", "")
+        if _name(host) not in self._hosts:
+            return Refused(
+                400,
+                f"the page does not answer for the host {host[:80]!r}",
+                "Open it by its own address, or start it with that name: deepibl serve --allow-host NAME.",
+            )
+        if _foreign(headers):
+            found = "the request comes from a page of another site"
+            return Refused(403, found, "Open the page itself, or use a program.")
+        return None
+
+
+class _Body:
+    """The request's body on its way in; knows whether all of it has come."""
+
+    def __init__(self, receive: Receive, headers: Headers) -> None:
+        self._receive = receive
+        self._whole = "content-length" not in headers and "transfer-encoding" not in headers
+        self._waits = "expect" in headers  # the client sends nothing before it is asked to
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._waits = False
+        if message["type"] != "http.request" or not message.get("more_body", False):
+            self._whole = True
+        return message
+
+    async def discard(self) -> None:
+        """Drops what is still to come, within bounds."""
+        dropped = 0
+        with anyio.move_on_after(_DISCARDED_SECONDS):
+            while not self._whole and not self._waits and dropped < _DISCARDED_BYTES:
+                dropped += len((await self.receive()).get("body", b""))
+
+
+def _name(host: str) -> str:
+    """A Host header without its port; IPv6 addresses stand in brackets."""
+    address, bracket, _ = host.partition("]")
+    return (address + bracket if bracket else host.partition(":")[0]).lower()
+
+
+def _foreign(headers: Headers) -> bool:
+    """Whether a browser says that a page of another site asks."""
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()

@@ -11,21 +11,27 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from deepibl.geo import latlon_to_utm
+from deepibl.datasets.geo import latlon_to_utm
 from deepibl.images import load_pixels
-from deepibl.index import PlaceIndex
-from deepibl.page.finder import Around
-from deepibl.page.refusal import Refused
-from deepibl.report.svg_map import Frame, Kind, Mark, map_svg
-from deepibl.report.thumbnails import QUALITY, small_picture
+from deepibl.report.charts import Frame, Kind, Mark, map_svg
+from deepibl.report.html import QUALITY, small_picture
+from deepibl.search.index import PlaceIndex
+from deepibl.serve.finder import Around
+from deepibl.serve.http import Refused
 from matlab_compat.errors import ImageReadError
 
 SIDES = (32, 1280)  # of thumbnails, in pixels
+
 EXTENTS = ("near", "whole")
+
 _NEAR = (120.0, 400.0)  # metres: the least that "near" shows around the best place, and how far it reaches
+
 _BACKGROUND = 20_000  # positions of the index that a map draws, at most
+
 _KEPT_BYTES = 32_000_000  # of thumbnails, in memory
+
 _PIN, _OWN = "#0f7b6c", "#c8372d"
+
 _GONE = "Start the page with --root DIR, the folder that holds the index's images now."
 
 

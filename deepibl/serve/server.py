@@ -8,10 +8,11 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from deepibl.errors import PageError
-from deepibl.page.app import LOOPBACK
+from deepibl.serve.app import LOOPBACK
 from matlab_compat.errors import ArgumentError
 
 _MOST_CONNECTIONS = 512
+
 _GRACE_SECONDS = 5
 
 

@@ -3,8 +3,7 @@
 Drawing is done level (verticals stay vertical) on a frame somewhat larger than the image; pitch and roll come
 last, as one homography. A frame keeps, for each pixel, the colour of the surface (RGB), its label
 (see `surfaces`), how much sun falls on it and how much haze lies before it; `toycity_weather`
-makes light of it.
-"""
+makes light of it."""
 
 import math
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from deepibl.toycity.surfaces import CLEAR, SKY, Colour, Texture
 
 NEAR = 0.4  # metres; nothing nearer is drawn
+
 FINER = 1.0  # pixels of the frame for one of the image, at its middle
 
 

@@ -1,21 +1,35 @@
-"""Light and weather of the toy city, and the photographer's camera: from surfaces to the picture of a day
+"""Where photos of the toy city are taken: stops of a camera car, and people who come back another day.
+
+The database of a split is made like a street-view collection: a car stops every 14 m along the streets of the
+split's district and takes four photos, obliquely to the houses ahead and behind on either side. Query j is
+a photo
+by somebody on foot near stop j: another date, time of day, height, direction, zoom. Each depends on its
+    own number
+alone, so a larger city only adds photos to a smaller one (queries beyond the number of stops go round again).
+
+Light and weather of the toy city, and the photographer's camera: from surfaces to the picture of a day
 or a night.
 """
 
 import math
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import cv2
 import numpy as np
 
-from deepibl.toycity.camera import Frame
-from deepibl.toycity.dice import Dice, noise, soft_noise
-from deepibl.toycity.nature import SEASONS
+from deepibl.errors import DatasetError
+from deepibl.toycity.camera import Frame, View
+from deepibl.toycity.plan import DISTRICTS, City, Segment, spiral
+from deepibl.toycity.styles import Dice, noise, soft_noise
 from deepibl.toycity.surfaces import (
     BUS_WINDOW,
     DOOR_LIGHT,
     HEAD_LIGHT,
     LAMP,
+    SEASONS,
     SHOP_GROUPS,
     SHOPS,
     SIGN_GROUPS,
@@ -28,7 +42,9 @@ from deepibl.toycity.surfaces import (
 )
 
 TIMES = ("day", "sunset", "night")
+
 LINEAR = ((np.arange(256, dtype=np.float32) / 255) ** np.float32(2.2)).reshape(1, 256)
+
 Rgb = tuple[float, float, float]
 
 
@@ -256,3 +272,120 @@ def expose(light: np.ndarray, weather: Weather, dice: Dice) -> np.ndarray:
         picture, 255, noise(rows, cols * 3, dice).reshape(rows, cols, 3), 255 * grain, 0.0
     )
     return cv2.convertScaleAbs(np.maximum(picture, 0))
+
+
+SPACING = 14.0  # metres between stops
+
+YAWS = (42.0, -42.0, 138.0, -138.0)  # of the views of a stop, degrees from the street's direction
+
+STOPS_A_DAY = 9  # the car comes on another date after so many stops
+
+_YAW, _PITCH = re.compile(r"yaw(\d+)"), re.compile(r"pitch(\d+)")
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One photo to take.
+
+    Attributes:
+        name: file name below the data set's folder.
+        view: where from; time: day, sunset or night; date: a number.
+        key: names the photo's own random draws (traffic, exposure).
+    """
+
+    name: str
+    view: View
+    time: str
+    date: int
+    key: tuple[int | str, ...]
+
+
+def stops(city: City, split: str) -> Iterator[tuple[Segment, float]]:
+    """The stops of a split's district, without end: a segment and the distance along it in metres.
+
+    Errors: DatasetError for an unknown split.
+    """
+    if split not in DISTRICTS:
+        raise DatasetError(f"the toy city has no split {split!r}; there are {', '.join(DISTRICTS)}")
+    for cell in spiral(DISTRICTS[split]):
+        for line in ("row", "column"):
+            segment = city.segment(line, *cell)
+            for at in np.arange(12.0, segment.length - 9.0, SPACING).tolist():
+                yield segment, at
+
+
+def database_shots(city: City, split: str, count: int, size: tuple[int, int]) -> list[Shot]:
+    """The first `count` database photos of a split."""
+    shots = []
+    for stop, (segment, at) in enumerate(islice(stops(city, split), -(-count // len(YAWS)))):
+        dice = city.dice("stop", split, stop)
+        place = segment.at(at + dice.uniform(-1, 1), segment.road * 0.13 + dice.uniform(-0.3, 0.3))
+        for number, yaw in enumerate(YAWS):
+            own = city.dice("photo", split, stop, number)
+            view = View(
+                (float(place[0]), float(place[1])), (segment.heading + yaw + own.normal(4)) % 360,
+                2.4, own.uniform(4, 9), own.normal(0.5), 70.0, size,
+            )  # fmt: skip
+            name = f"images/{split}_{stop:05d}_yaw{number}.jpg"
+            shots.append(Shot(name, view, "day", stop // STOPS_A_DAY, ("photo", split, stop, number)))
+    return shots[:count]
+
+
+def query_shots(
+    city: City,
+    split: str,
+    count: int,
+    images: int,
+    size: tuple[int, int],
+    times: Sequence[str] = TIMES,
+) -> list[Shot]:
+    """The first `count` query photos of a split whose database has that many images.
+
+    times: the times of day that take turns.
+    """
+    places = list(islice(stops(city, split), -(-images // len(YAWS))))
+    shots = []
+    for number in range(count):
+        lap, stop = divmod(number, len(places))
+        segment, at = places[stop]
+        dice = city.dice("query", split, stop, lap)
+        along = at + dice.pick((-1, 1)) * dice.uniform(1.2, 5.0)
+        yaw = dice.pick(YAWS)
+        away = -0.8 if yaw > 0 else 0.8  # most people step back from what they photograph
+        place = segment.at(along, away * dice.uniform(-0.2, 0.9) * (segment.half - 1.0))
+        yaw += dice.normal(6)
+        view = View(
+            (float(place[0]), float(place[1])), (segment.heading + yaw) % 360,
+            dice.uniform(1.5, 1.8), dice.uniform(3, 12), dice.normal(1.2), dice.uniform(62, 76), size,
+        )  # fmt: skip
+        time = times[(number + lap) % len(times)]
+        name = f"queries/{split}_{number:05d}_{time}.jpg"
+        shots.append(Shot(name, view, time, 1000 + number, ("query", split, stop, lap)))
+    return shots
+
+
+def named_shots(
+    city: City, names: Sequence[str], utm: np.ndarray, size: tuple[int, int], time: str, date: int
+) -> list[Shot]:
+    """Photos for names and UTM positions (N, 2) that come from elsewhere, a real dbStruct say.
+
+    A position is moved to the nearest street. The direction follows from yaw1 … yaw12 (30 degrees apart)
+    and pitch1,
+    pitch2 in the name, as in Pitts30k; else from the name as a whole. Images that share a position share a
+    date.
+    """
+    shots = []
+    for name, position in zip(names, np.asarray(utm, dtype=np.float64).tolist(), strict=True):
+        segment, at = city.nearest_street(np.array(position))
+        spot = city.dice("spot", round(position[0] * 10), round(position[1] * 10))
+        place = segment.at(min(max(at, 9.0), segment.length - 9.0), segment.road * 0.13 * spot.uniform(0, 1))
+        own = Dice(city.seed, "named", name, date)
+        yaw, pitch = _YAW.search(name), _PITCH.search(name)
+        turn = 30.0 * int(yaw.group(1)) if yaw else own.pick(YAWS)
+        tilt = {"1": 4.0, "2": 22.0}.get(pitch.group(1) if pitch else "1", 4.0)
+        view = View(
+            (float(place[0]), float(place[1])), (segment.heading + turn + 15 + own.normal(2)) % 360, 2.2,
+            tilt + own.normal(1), own.normal(0.5), 66.0 + own.normal(2), size,
+        )  # fmt: skip
+        shots.append(Shot(name, view, time, date + spot.whole(0, 40), ("named", name, date)))
+    return shots

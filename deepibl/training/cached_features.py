@@ -1,4 +1,7 @@
-"""The features that mining and tests use: those before training, shared by runs, and those of refreshes."""
+"""The features that mining and tests use: those before training, shared by runs, and those of refreshes.
+
+The test of a network in training: recall and rank loss of cached features.
+"""
 
 import os
 from collections.abc import Callable
@@ -6,15 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from deepibl.errors import FeatureFileError
-from deepibl.feature_origin import Origin, misfit, read_origin, write_origin
-from deepibl.features import extract_to_file, read_features
-from deepibl.mining import Features
-from deepibl.training.events import TrainingListener
+from deepibl.evaluation.measures import rank_loss, recall_at_n
+from deepibl.features.extraction import extract_to_file
+from deepibl.features.files import read_features
+from deepibl.features.partial import Origin, misfit, read_origin, write_origin
+from deepibl.features.trunk_cache import TrunkCache
+from deepibl.training.listeners import TrainingListener
 from deepibl.training.options import TrainingOptions
-from deepibl.trunk_cache import TrunkCache
+from deepibl.training.tuples import Features
 
 
 @dataclass(frozen=True)
@@ -130,3 +136,27 @@ def initial_names(options: TrainingOptions, train_set: Any, val_set: Any) -> dic
         ending = "mat" if option == "geoCenters" else "bin"
         names[option] = getattr(options, option) or f"{options.outPrefix}{stem}{end}.{ending}"
     return names
+
+
+def measure(
+    dataset: Any, features: tuple[np.ndarray, np.ndarray], options: TrainingOptions, generator: Any
+) -> tuple[np.ndarray, float]:
+    """Recall@N (R,) for the options' recallNs, and the rank loss with their margin.
+
+    features: (queries (Q, D), database (N, D)). Draws from the generator, and puts its state back.
+    Ported from: netvlad/testNet.m
+    """
+    queries, database = features
+    ranked = rank_loss(
+        queries,
+        database,
+        dataset,
+        options.margin,
+        options.nNegChoice,
+        n_sample=options.nTestRankSample,
+        generator=generator,
+    )
+    found = recall_at_n(
+        queries, database, dataset, options.recallNs, n_sample=options.nTestSample, generator=generator
+    )
+    return found.recalls, ranked.loss

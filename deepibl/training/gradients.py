@@ -1,7 +1,13 @@
-"""What a training's learning layers begin with: maps of the layers below, kept where that is possible."""
+"""The one place where tuples become losses and gradients: alone, or several in one forward and backward.
+
+What a training's learning layers begin with: maps of the layers below, kept where that is possible.
+
+Reading the images of tuples ahead of their use, in threads.
+"""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,17 +15,21 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from deepibl.describe import device_of, to_batch
-from deepibl.images import load_pixels
-from deepibl.processes.team import ALONE, Team
-from deepibl.training.options import TrainingOptions
-from deepibl.training.speed import SpeedOptions
+from deepibl.errors import TrainingError
+from deepibl.features.trunk_cache import Fetched, TrunkCache
+from deepibl.features.trunk_store import GIGABYTE
+from deepibl.images import load_pixels, read_image
+from deepibl.runtime.devices import device_of, to_batch
+from deepibl.runtime.processes import ALONE, Team
+from deepibl.training.options import SpeedOptions, TrainingOptions
 from deepibl.training.step import Stepper
-from deepibl.trunk_cache import Fetched, TrunkCache
+from deepibl.training.tuples import MinedTuple, Objective, TupleOutcome
 from matlab_compat.errors import ArgumentError
-from matlab_compat.simplenn import SimpleNN
+from matlab_compat.numeric import round_half_away
+from matlab_compat.simplenn.network import SimpleNN
 
 Tell = Callable[[str], object]
+
 # layers whose result for an image depends on the other images of its batch, or on chance, while training
 OF_A_BATCH = ("bnorm", "dropout")
 
@@ -127,3 +137,118 @@ def _count(sets: Sequence[Any], flips: bool) -> int:
     """Images whose maps will be asked for; those of the training set also mirrored, where flips happen."""
     train, val = (each.numImages + each.numQueries for each in sets)
     return train * (2 if flips else 1) + val
+
+
+Read = tuple[MinedTuple, list[Fetched]]
+
+
+class TupleReader:
+    """Reads the images of tuples ahead of their use, with `numThreads` threads.
+
+    dataset: has dbPath, dbImageFns, qPath, qImageFns. trunk: fetches an image. Use as a context manager.
+    """
+
+    def __init__(self, dataset: Any, options: TrainingOptions, trunk: Trunk) -> None:
+        self._dataset, self._scales, self._trunk = dataset, options.jitterScale, trunk
+        self._pool = ThreadPoolExecutor(options.numThreads)
+        self._side = min(read_image(self._database(0)).shape[-2:]) if options.jitterScale else 0
+
+    def __enter__(self) -> "TupleReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def ahead(self, tuples: Iterable[MinedTuple]) -> Iterable[Read]:
+        """Each tuple with its images: query, positive, negatives.
+
+        While one is used the next is read. Raises ImageReadError naming an image that cannot be read.
+        """
+        waiting: list[tuple[MinedTuple, list[Future[Any]]]] = []
+        for mined in tuples:
+            waiting.append((mined, self._start(mined)))
+            if len(waiting) > 1:
+                yield _finish(*waiting.pop(0))
+        for mined, images in waiting:
+            yield _finish(mined, images)
+
+    def _start(self, mined: MinedTuple) -> list[Future[Any]]:
+        resize = None
+        if mined.scale is not None:
+            resize = int(round_half_away(self._scales[mined.scale] * self._side))
+        paths = [self.query(mined.query), *map(self._database, [mined.positive, *mined.negatives])]
+        return [self._pool.submit(self._trunk.fetch, path, mined.flip, resize) for path in paths]
+
+    def query(self, query: int) -> str:
+        """The path of a query's image."""
+        return os.path.join(self._dataset.qPath, self._dataset.qImageFns[query])
+
+    def _database(self, image: int) -> str:
+        return os.path.join(self._dataset.dbPath, self._dataset.dbImageFns[image])
+
+
+def _finish(mined: MinedTuple, images: Sequence[Future[Any]]) -> Read:
+    return mined, [image.result() for image in images]
+
+
+Ready = tuple[MinedTuple, Tensor]
+
+
+class TupleGradients:
+    """Computes what a step is made of: the outcome of each tuple, and the sum of their gradients.
+
+    Tuples whose maps are of one size go through the learning layers together while they take at most `limit`
+    gigabytes (by the sizes of the layers' outputs, so that the same tuples always go together); one alone,
+    however much it takes.
+    """
+
+    def __init__(
+        self, stepper: Stepper, objective: Objective, trunk: Trunk, reader: TupleReader, limit: float
+    ) -> None:
+        self._stepper, self._objective = stepper, objective
+        self._trunk, self._reader = trunk, reader
+        alone = depends_on_its_batch(stepper.net)
+        self._limit = 0.0 if alone else limit * GIGABYTE
+
+    def __call__(
+        self, tuples: Sequence[MinedTuple], computed: Callable[[], object] = lambda: None
+    ) -> list[TupleOutcome]:
+        """Outcomes in the tuples' order; gradients add to those that the weights have already.
+
+        computed: called whenever those of some tuples that went together are there.
+        Raises ImageReadError naming an image that cannot be read, and TrainingError for a tuple whose images
+        differ in size; a loss that is not finite is for the caller to find.
+        """
+        outcomes: list[TupleOutcome] = []
+        for group in self._together(self._ready(tuples)):
+            maps = torch.cat([each for _, each in group])
+            outcomes += self._stepper.accumulate(maps, [len(each) for _, each in group], self._objective)
+            computed()
+        return outcomes
+
+    def _ready(self, tuples: Sequence[MinedTuple]) -> Iterator[Ready]:
+        for mined, images in self._reader.ahead(tuples):
+            try:
+                yield mined, self._trunk.stack(images)
+            except ArgumentError as error:
+                raise TrainingError(
+                    f"the tuple of query {mined.query} ({self._reader.query(mined.query)}): {error}. "
+                    "A tuple's images must be of one size (resize the data set's images)"
+                ) from error
+
+    def _together(self, tuples: Iterable[Ready]) -> Iterator[list[Ready]]:
+        group: list[Ready] = []
+        for ready in tuples:
+            if group and not self._fits([*group, ready]):
+                yield group
+                group = []
+            group.append(ready)
+        if group:
+            yield group
+
+    def _fits(self, group: list[Ready]) -> bool:
+        shapes = {tuple(maps.shape[1:]) for _, maps in group}
+        if not self._limit or len(shapes) > 1:
+            return False
+        images = sum(len(maps) for _, maps in group)
+        return images * self._stepper.bytes_an_image(next(iter(shapes))) <= self._limit

@@ -7,19 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from deepibl.checkpoints import SessionFiles
 from deepibl.errors import SessionError, TrainingError
-from deepibl.history import Curves
-from deepibl.mining import Features, MinedTuple, mine_batch
-from deepibl.objectives import Objective
-from deepibl.processes.team import ALONE
-from deepibl.training import ahead
-from deepibl.training.ahead import MiningAhead
-from deepibl.training.events import BatchReport, Listeners, TrainingListener
-from deepibl.training.measure import measure
+from deepibl.runtime.processes import ALONE
+from deepibl.training import tuples as ahead
+from deepibl.training.cached_features import measure
+from deepibl.training.checkpoints import SessionFiles
+from deepibl.training.listeners import BatchReport, Listeners, TrainingListener
 from deepibl.training.options import schedule
-from deepibl.training.state import CachedFeatures, TrainingState
+from deepibl.training.state import CachedFeatures, Curves, TrainingState
 from deepibl.training.together import Leading, tools_of
+from deepibl.training.tuples import Features, MinedTuple, MiningAhead, Objective, mine_batch
 from matlab_compat.errors import MatlabCompatError
 
 

@@ -8,39 +8,36 @@ from typing import Any
 import numpy as np
 import torch
 
-from deepibl import processes
-from deepibl.checkpoints import NO_STATE, SessionFiles, unfinished_session, write_json
-from deepibl.describe import device_for
 from deepibl.errors import SessionError
-from deepibl.feature_cache import initial_names
-from deepibl.network_prepare import prepare_for_training
-from deepibl.objectives import ObjectiveMaker
-from deepibl.processes import Team
-from deepibl.training.events import TrainingListener
+from deepibl.networks.build import prepare_for_training
+from deepibl.runtime import processes
+from deepibl.runtime.devices import device_for
+from deepibl.runtime.processes import Team
+from deepibl.training.cached_features import initial_names
+from deepibl.training.checkpoints import NO_STATE, SessionFiles, unfinished_session, write_json
+from deepibl.training.listeners import TrainingListener
 from deepibl.training.loop import train
-from deepibl.training.options import OPTION_NAMES, TrainingOptions
-from deepibl.training.request import FREE_OPTIONS, Request
-from deepibl.training.speed import SpeedOptions, saved_speed
+from deepibl.training.options import (
+    FREE_OPTIONS,
+    OPTION_NAMES,
+    Request,
+    SpeedOptions,
+    TrainingOptions,
+    saved_speed,
+)
 from deepibl.training.state import TrainingState, restore, take_momentum
 from deepibl.training.step import Stepper
 from deepibl.training.together import Leading, follow, leading, read_start, tools_of
-from matlab_compat.damage import damage_as
+from deepibl.training.tuples import Trainer
 from matlab_compat.errors import ArgumentError
+from matlab_compat.files import damage_as
 from matlab_compat.relja import relja_randomHex
 from matlab_compat.rng import rng
-from matlab_compat.simplenn import SimpleNN
+from matlab_compat.simplenn.network import SimpleNN
 
 _log = logging.getLogger(__name__)
+
 SESSION_DIGITS = 4
-
-
-@dataclass(frozen=True)
-class Trainer:
-    """A trainer: its name, what it minimises, and whether its files have the original's unused geo fields."""
-
-    name: str
-    objective: ObjectiveMaker
-    geo_fields: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ def run_session(
     the options it had, changed by `given`.
 
     Raises ArgumentError for options that make no sense, SessionError for a session that is running, lacking,
-    cannot be saved or has been started with other settings, and what `deepibl.training.loop.train` raises.
+    cannot be saved or has been started with other settings, and what `deepibl.training.train` raises.
     """
     options = TrainingOptions.from_mapping(given)
     options.check()

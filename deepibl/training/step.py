@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepibl.describe import head_start
-from deepibl.engine.allocator import keep_buffers
-from deepibl.engine.winograd_gradients import WinogradGradients
+from deepibl.engine.onednn import keep_buffers
+from deepibl.engine.trunk import head_start
+from deepibl.engine.winograd import WinogradGradients
 from deepibl.errors import TrainingError
-from deepibl.objectives import Objective, TupleOutcome
 from deepibl.training.options import TrainingOptions
-from matlab_compat.simplenn_geometry import data_sizes, geometry, view_module
+from deepibl.training.tuples import Objective, TupleOutcome
+from matlab_compat.simplenn.display import data_sizes, geometry, view_module
 
 
 @dataclass(frozen=True)

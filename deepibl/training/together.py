@@ -5,8 +5,7 @@ have the network and wait for what it says: compute gradients of these tuples, o
 A batch's tuples are shared out in their order, and their gradients added in that order, so that where tuples
 go through the network one by one (on a CPU) the weights are bit by bit those of one process.
 
-Features and files of the session lie on a file system that all processes see.
-"""
+Features and files of the session lie on a file system that all processes see."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,26 +15,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from deepibl import processes
-from deepibl.checkpoints import SessionFiles
-from deepibl.exact import exact_products
-from deepibl.feature_cache import FeatureMaker
-from deepibl.feature_shards import require_visible
-from deepibl.mining import MinedTuple
-from deepibl.objectives import Objective, TupleOutcome
-from deepibl.processes.team import ALONE, Team
-from deepibl.training.events import TrainingListener
-from deepibl.training.gradients import TupleGradients
-from deepibl.training.options import TrainingOptions
-from deepibl.training.reader import TupleReader
-from deepibl.training.speed import SpeedOptions
+from deepibl.features.shards import require_visible
+from deepibl.features.trunk_cache import TrunkCache
+from deepibl.runtime import processes
+from deepibl.runtime.devices import exact_products
+from deepibl.runtime.processes import ALONE, Team
+from deepibl.training.cached_features import FeatureMaker
+from deepibl.training.checkpoints import SessionFiles
+from deepibl.training.gradients import TupleGradients, TupleReader, open_trunk
+from deepibl.training.listeners import TrainingListener
+from deepibl.training.options import SpeedOptions, TrainingOptions
 from deepibl.training.state import TrainingState
 from deepibl.training.step import Stepper
-from deepibl.training.trunk import open_trunk
-from deepibl.trunk_cache import TrunkCache
+from deepibl.training.tuples import MinedTuple, Objective, TupleOutcome
 from matlab_compat import matfile
 from matlab_compat.errors import MatlabCompatError
-from matlab_compat.simplenn import SimpleNN
+from matlab_compat.simplenn.network import SimpleNN
 
 
 @dataclass(frozen=True)

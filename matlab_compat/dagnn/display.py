@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from matlab_compat.dagnn import DagNN
-from matlab_compat.dagnn_graph import Size
-from matlab_compat.dagnn_layer import DagLayer
-from matlab_compat.image_network import ImageNetwork
-from matlab_compat.mat_values import StructArray
-from matlab_compat.simplenn_display import meta_lines
-from matlab_compat.simplenn_table import memory_text, sides_text
+from matlab_compat.dagnn.graph import Size
+from matlab_compat.dagnn.layer import DagLayer
+from matlab_compat.dagnn.network import DagNN
+from matlab_compat.matfile.values import StructArray
+from matlab_compat.simplenn.base import ImageNetwork
+from matlab_compat.simplenn.display import memory_text, meta_lines, sides_text
 
 _TITLES = (
     "#",

@@ -1,7 +1,6 @@
 """The graph of a DagNN: order of execution, who uses what, sizes, receptive fields.
 
-Works on anything with `inputs` and `outputs` (lists of variable names), so it needs no weights.
-"""
+Works on anything with `inputs` and `outputs` (lists of variable names), so it needs no weights."""
 
 from __future__ import annotations
 
@@ -131,6 +130,7 @@ class ReceptiveField(NamedTuple):
 
 
 UNKNOWN = ReceptiveField.of([np.nan] * 2, [np.nan] * 2, [np.nan] * 2)
+
 PIXEL = ReceptiveField.of([1, 1], [1, 1], [1, 1])
 
 

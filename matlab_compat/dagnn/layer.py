@@ -7,8 +7,7 @@ A block type is a subclass of `DagLayer` with a decorator:
         def forward(self, inputs, params): ...     # lists of tensors -> the output
 
 `properties` are the block's MATLAB properties with their defaults; `kinds` says how its parameters become
-tensors.
-"""
+tensors."""
 
 from __future__ import annotations
 
@@ -19,12 +18,12 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from torch import Tensor, nn
 
-from matlab_compat.dagnn_graph import PIXEL, ReceptiveField, Size
+from matlab_compat.dagnn.graph import PIXEL, ReceptiveField, Size
 from matlab_compat.errors import ArgumentError, MatFileError, NetworkFormatError, UnknownLayerError
-from matlab_compat.mat_values import MatObject, cell_list, describe, scalar
-from matlab_compat.mat_values import text as matlab_text
-from matlab_compat.simplenn_tidy import cell_row, matlab_value, with_rows
-from matlab_compat.simplenn_weights import WeightKind
+from matlab_compat.matfile.values import MatObject, cell_list, describe, scalar
+from matlab_compat.matfile.values import text as matlab_text
+from matlab_compat.simplenn.base import WeightKind
+from matlab_compat.simplenn.tidy import cell_row, matlab_value, with_rows
 
 
 class DagLayer(nn.Module):
@@ -125,6 +124,7 @@ def _cells_like(stored: Any, names: list[str]) -> np.ndarray:
 
 
 AnyDagLayer = TypeVar("AnyDagLayer", bound=type[DagLayer])
+
 _BLOCKS: dict[str, type[DagLayer]] = {}
 
 

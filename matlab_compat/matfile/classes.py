@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse
 
 from matlab_compat.errors import MatFileError
-from matlab_compat.mat_values import CharMatrix, FunctionHandle, StructArray
+from matlab_compat.matfile.values import CharMatrix, FunctionHandle, StructArray
 
 NUMERIC_CLASSES: dict[str, np.dtype[Any]] = {
     "double": np.dtype("f8"),
@@ -22,8 +22,11 @@ NUMERIC_CLASSES: dict[str, np.dtype[Any]] = {
     "uint64": np.dtype("u8"),
     "logical": np.dtype("?"),
 }
+
 OBJECT_MARK = 0xDD000000  # first word of the uint32 column that refers to class objects
+
 MAX_EMPTY_ROWS = 1 << 24
+
 MAX_DEPTH = 200  # cells in cells in …: deeper is corruption
 
 

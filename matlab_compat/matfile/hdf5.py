@@ -1,22 +1,187 @@
-"""A thin view of HDF5 objects for mat_v73: h5py's low-level calls, far faster on many small objects."""
+"""A thin view of HDF5 objects for mat_v73: h5py's low-level calls, far faster on many small objects.
 
+Large packed datasets of HDF5 files, unpacked in several threads: HDF5 itself does it in one.
+
+A dataset is stored in chunks of equal shape, each packed by itself; those at the border are filled up.
+
+Where HDF5 keeps texts of any length: damage there is found here, for HDF5 would go on forever.
+
+A data set or attribute of such texts has (length, address, number) for each. At the address lies a
+collection: a head of 16 bytes with its size, then objects, each with a head of 16 bytes that says how long
+it is. h5py has no way to read these numbers, so they are read from the file as HDF5's format lays them out:
+those of a data set in one piece, as h5py writes it, and of an attribute in an object header of version 1, as
+MATLAB writes it. What lies otherwise is left to HDF5.
+"""
+
+import itertools
 import math
+import os
+import struct
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
 from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5a, h5d, h5g, h5l, h5o, h5r, h5s, h5t
+from h5py import h5a, h5d, h5g, h5i, h5l, h5o, h5r, h5s, h5t, h5z
 
 from matlab_compat.errors import MatFileError
-from matlab_compat.hdf5_heaps import attribute_problem, heap_problem
-from matlab_compat.mat_hdf5_chunks import read_chunks
+from matlab_compat.files import ERRORS, inflated
+
+LEAST_BYTES = 1 << 20  # of a dataset for which threads are worth their start
+
+MOST_THREADS = 8
+
+NOT_HERE: tuple[type[Exception], ...] = (*ERRORS, OSError, RuntimeError, ValueError, KeyError)
+
+AT_A_TIME = 64  # packed chunks that are held
+
+
+def read_chunks(dataset: Any, into: np.ndarray) -> bool:
+    """Fills an array of the dataset's shape and type; False, with anything in it, if that cannot be done.
+
+    dataset: h5py's low-level id. What cannot be done here (other packings, chunks that are missing or
+    damaged) is left to HDF5 itself, which then reads it or says what is wrong.
+    """
+    layout = dataset.get_create_plist()
+    if into.nbytes < LEAST_BYTES or dataset.dtype != into.dtype or layout.get_layout() != h5d.CHUNKED:
+        return False
+    if layout.get_nfilters() != 1 or layout.get_filter(0)[0] != h5z.FILTER_DEFLATE:
+        return False
+    shape = layout.get_chunk()
+    size = int(np.prod(shape)) * into.itemsize
+
+    def place(offset: tuple[int, ...], packed: bytes) -> None:
+        chunk = np.frombuffer(inflated(packed, size), into.dtype).reshape(shape)
+        target = into[tuple(slice(at, at + side) for at, side in zip(offset, shape, strict=True))]
+        target[...] = chunk[tuple(slice(side) for side in target.shape)]
+
+    corners = itertools.product(*(range(0, n, side) for n, side in zip(into.shape, shape, strict=True)))
+    try:
+        with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1), "deepibl-unpack") as pool:
+            while some := list(itertools.islice(corners, AT_A_TIME)):
+                packed = [dataset.read_direct_chunk(corner) for corner in some]
+                if any(mask for mask, _ in packed):  # a chunk that was kept unpacked
+                    return False
+                list(pool.map(place, some, (data for _, data in packed)))
+    except NOT_HERE:
+        return False
+    return True
+
+
+HEAD = 16
+
+ELEMENT = struct.Struct("<IQI")
+
+SIGNATURE = b"GCOL\x01"
+
+ATTRIBUTE, CONTINUED = 0x0C, 0x10  # messages of an object header
+
+MOST_BLOCKS = 64
+
+
+class Stored:
+    """The bytes of an open HDF5 file, beside h5py; addresses are HDF5's, after its user block."""
+
+    def __init__(self, oid: Any) -> None:
+        file = h5i.get_file_id(oid)
+        layout = file.get_create_plist()
+        self._handle, self.user_block = file.get_vfd_handle(), layout.get_userblock()
+        self.readable = layout.get_sizes() == (8, 8) and hasattr(os, "pread")
+        self._size = os.fstat(self._handle).st_size - self.user_block
+
+    def read(self, address: int, count: int) -> bytes:
+        """At most `count` bytes; none where the file has ended."""
+        left = max(0, self._size - address)
+        return os.pread(self._handle, min(count, left), self.user_block + address) if left else b""
+
+
+def heap_problem(dataset: h5d.DatasetID) -> str:
+    """Why a data set of texts (or lists) is not read: its collections lead nowhere; or ''."""
+    at, stored = dataset.get_offset(), Stored(dataset)  # h5py counts the user block, too
+    if at is None or not _of_any_length(dataset.get_type()) or not stored.readable:
+        return ""
+    return _problem(stored, stored.read(at - stored.user_block, dataset.get_storage_size()))
+
+
+def attribute_problem(oid: Any, name: bytes) -> str:
+    """As `heap_problem`, of an attribute of a group or data set."""
+    stored, attribute = Stored(oid), h5a.open(oid, name)
+    if not _of_any_length(attribute.get_type()) or not stored.readable:
+        return ""
+    count = math.prod(attribute.shape)
+    for message in _messages(stored, h5o.get_info(oid).addr):
+        if (content := _content(message, name)) is not None:
+            return _problem(stored, content[: count * ELEMENT.size])
+    return ""
+
+
+def _of_any_length(kind: Any) -> bool:
+    of_texts = kind.get_class() == h5t.STRING and kind.is_variable_str()
+    return of_texts or kind.get_class() == h5t.VLEN
+
+
+def _problem(stored: Stored, elements: bytes) -> str:
+    whole = len(elements) // ELEMENT.size * ELEMENT.size
+    addresses = {address for length, address, _ in ELEMENT.iter_unpack(elements[:whole]) if length}
+    damaged = [address for address in sorted(addresses) if not _ends(stored, address)]
+    return f"its texts at {damaged[0]} make no sense: the file is corrupted" if damaged else ""
+
+
+def _ends(stored: Stored, address: int) -> bool:
+    """Whether a collection's objects fill it, one after the other."""
+    head = stored.read(address, HEAD)
+    if len(head) < HEAD or not head.startswith(SIGNATURE):
+        return False
+    size = int.from_bytes(head[8:], "little")
+    content = stored.read(address, size)
+    if len(content) < size:
+        return False
+    at = HEAD
+    while at + HEAD <= size:
+        number, length = struct.unpack_from("<H6xQ", content, at)
+        taken = HEAD + -(-length // 8) * 8 if number else length  # number 0: what is free, its head included
+        if not HEAD <= taken <= size - at:
+            return False
+        at += taken
+    return True
+
+
+def _messages(stored: Stored, address: int) -> Iterator[bytes]:
+    """The attributes among an object header's messages; none where it is of another version."""
+    head = stored.read(address, HEAD)
+    if len(head) < HEAD or head[0] != 1:
+        return
+    blocks = [(address + HEAD, int.from_bytes(head[8:12], "little"))]
+    for start, size in blocks:
+        block, at = stored.read(start, size), 0
+        while at + 8 <= len(block):
+            kind, length = struct.unpack_from("<HH", block, at)
+            message = block[at + 8 : at + 8 + length]
+            if kind == ATTRIBUTE:
+                yield message
+            if kind == CONTINUED and len(message) >= 16 and len(blocks) < MOST_BLOCKS:
+                blocks.append(struct.unpack_from("<QQ", message))
+            at += 8 + length
+
+
+def _content(message: bytes, name: bytes) -> bytes | None:
+    """The values of an attribute (of version 1, whose parts are padded to 8 bytes) if it has that name."""
+    if len(message) < 8 or message[0] != 1 or not message[8:].startswith(name + b"\0"):
+        return None
+    sizes = struct.unpack_from("<HHH", message, 2)
+    return message[8 + sum(-(-size // 8) * 8 for size in sizes) :]
+
 
 CHECKED_BYTES = 1 << 20
+
 MAX_PACKING = 1040  # gzip packs no tighter: a claim beyond it is a lie
+
 FREE_BYTES, FREE_VALUES = 64 << 20, 10_000
+
 BYTES_A_VALUE = 8  # in the file: a reference; all empty elements of cells refer to one "canonical empty"
+
 TEXT = h5t.py_create(np.dtype("S256"))
 
 

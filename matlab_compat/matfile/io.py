@@ -1,18 +1,28 @@
-"""Opens a .mat file of whatever version; every failure to read it becomes a MatFileError that names it."""
+"""Reads .mat files of every version into plain Python values, and writes v7.
+
+The only place that knows MATLAB's column-major order, cells and object references. Ids stay as they are in
+the file (1-based where MATLAB counts from 1): only the caller knows which variable holds ids.
+See mat_values for what each MATLAB class becomes.
+
+Opens a .mat file of whatever version; every failure to read it becomes a MatFileError that names it.
+"""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from matlab_compat.damage import DAMAGE
 from matlab_compat.errors import MatFileError
-from matlab_compat.mat_v4 import Mat4File, is_mat4
-from matlab_compat.mat_v5 import Mat5File
-from matlab_compat.mat_values import VariableInfo
+from matlab_compat.files import DAMAGE
+from matlab_compat.matfile.v4 import Mat4File, is_mat4
+from matlab_compat.matfile.v5 import Mat5File
+from matlab_compat.matfile.values import (
+    VariableInfo,
+)
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
 HDF5_AT = (0, 512, 1024, 2048)
 
 
@@ -61,7 +71,7 @@ def _is_hdf5(stream: BinaryIO) -> bool:
 def _opened_hdf5(path: Path) -> Iterator[MatReader]:
     import h5py
 
-    from matlab_compat.mat_v73 import Mat73File
+    from matlab_compat.matfile.v73 import Mat73File
 
     with h5py.File(path, "r") as root:
         yield Mat73File(root.id, os.path.getsize(path))
@@ -80,3 +90,28 @@ def _reader(stream: BinaryIO) -> MatReader:
     if len(head) < 128 and head.startswith(b"MATLAB "):
         raise MatFileError(f"it is cut short: {len(head)} bytes, its header alone has 128")
     raise MatFileError(f"it is no .mat file: it begins with {head[:16]!r}")
+
+
+def load(path: str | os.PathLike[str], variables: Sequence[str] | None = None) -> dict[str, Any]:
+    """The variables of a .mat file of any version (4, 6, 7, 7.3) as plain values, in the order of the file.
+
+    path: the file; variables: the names wanted (None: all); nothing else is read, they come in this order.
+    Errors: MatFileError when the file is missing, damaged, no .mat file, or lacks a variable (it names those
+    that are there).
+    """
+    if isinstance(variables, str):
+        variables = [variables]
+    with opened(path) as file:
+        if not file.names:
+            raise MatFileError("it holds no variables")
+        wanted = file.names if variables is None else list(variables)
+        for name in wanted:
+            if name not in file.names:
+                raise MatFileError(f"no variable {name!r}; it holds {', '.join(file.names) or 'none'}")
+        return {name: file.value(name) for name in wanted}
+
+
+def who(path: str | os.PathLike[str]) -> dict[str, VariableInfo]:
+    """Class name and shape of every variable of a .mat file; reads no data. Errors: MatFileError."""
+    with opened(path) as file:
+        return {name: file.info(name) for name in file.names}

@@ -7,8 +7,7 @@ the object array's shape, its objects' ids and a class id. MathWorks documents n
 by others (mat-io has the fullest account) and is tested here on files that MATLAB wrote.
 
 An object with a saveobj method keeps what that returned as one property `any`; a struct there is unwrapped.
-Unknown: the third and fourth word of a class, the second and third of an object (always 0 so far).
-"""
+Unknown: the third and fourth word of a class, the second and third of an object (always 0 so far)."""
 
 import itertools
 from typing import Any, Protocol
@@ -16,16 +15,23 @@ from typing import Any, Protocol
 import numpy as np
 
 from matlab_compat.errors import MatFileError
-from matlab_compat.mat_classes import cells, is_object_reference
-from matlab_compat.mat_values import MatObject
+from matlab_compat.matfile.classes import cells, is_object_reference
+from matlab_compat.matfile.values import MatObject
 
 VERSIONS = (2, 3, 4)
+
 FIRST_VALUE = 2
+
 NAMES_AT = 40
+
 ENUMERATION, VALUE, INTEGER = 0, 1, 2
+
 ENUMERATION_TAG = "EnumerationInstanceTag"
+
 CONVERTED = ("gpuArray", "string")
+
 MISSING = 2**64 - 1
+
 DAMAGE = (IndexError, ValueError, TypeError, AttributeError, KeyError, OverflowError)
 
 

@@ -1,8 +1,7 @@
 """Reads MAT 4 files: numeric, char and sparse matrices, one after another, each with 20 bytes of header.
 
 A header is five integers: a type MOPT (its digits: byte order, 0, storage, kind), rows, columns, whether
-complex and the length of the name. Every numeric matrix is a double in MATLAB, however it is stored.
-"""
+complex and the length of the name. Every numeric matrix is a double in MATLAB, however it is stored."""
 
 import os
 from typing import Any, BinaryIO, NamedTuple
@@ -10,13 +9,17 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from matlab_compat.errors import MatFileError
-from matlab_compat.mat_classes import MAX_EMPTY_ROWS, chars, checked_size, sparse
-from matlab_compat.mat_values import VariableInfo
+from matlab_compat.matfile.classes import MAX_EMPTY_ROWS, chars, checked_size, sparse
+from matlab_compat.matfile.values import VariableInfo
 
 HEADER_BYTES = 20
+
 ORDERS = {0: "<", 1: ">"}
+
 STORAGE = {0: "f8", 1: "f4", 2: "i4", 3: "i2", 4: "u2", 5: "u1"}
+
 NUMERIC, CHAR, SPARSE = 0, 1, 2
+
 CLASSNAMES = {NUMERIC: "double", CHAR: "char", SPARSE: "sparse"}
 
 

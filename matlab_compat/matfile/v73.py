@@ -2,15 +2,14 @@
 
 A variable is a dataset (numeric; a cell's dataset holds references to others, in the group #refs#) or a group
 (struct, sparse). MATLAB_class names the class; MATLAB_empty marks a dataset that holds a shape, not data.
-Arrays are stored transposed: HDF5's first axis is MATLAB's last. Nothing is read but what was asked for.
-"""
+Arrays are stored transposed: HDF5's first axis is MATLAB's last. Nothing is read but what was asked for."""
 
 from typing import Any
 
 import numpy as np
 
 from matlab_compat.errors import MatFileError
-from matlab_compat.mat_classes import (
+from matlab_compat.matfile.classes import (
     MAX_DEPTH,
     NUMERIC_CLASSES,
     cells,
@@ -20,13 +19,16 @@ from matlab_compat.mat_classes import (
     sparse,
     structs,
 )
-from matlab_compat.mat_hdf5 import Budget, Node
-from matlab_compat.mat_objects import Subsystem, has_properties_elsewhere
-from matlab_compat.mat_values import MatObject, VariableInfo
+from matlab_compat.matfile.hdf5 import Budget, Node
+from matlab_compat.matfile.objects import Subsystem, has_properties_elsewhere
+from matlab_compat.matfile.values import MatObject, VariableInfo
 
 REFERENCES, SUBSYSTEM = "#refs#", "#subsystem#"
+
 OLD_OBJECT, OPAQUE = 2, 3
+
 CHARS = np.dtype(np.uint16)
+
 MAX_FIELDLESS = 1 << 20
 
 

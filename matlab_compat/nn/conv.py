@@ -9,17 +9,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from matlab_compat.errors import ArgumentError
-from matlab_compat.nn_geometry import (
+from matlab_compat.nn.geometry import (
     Borders,
     Numbers,
     borders,
     check_maps,
     derivatives,
     is_empty,
+    matlab_options,
     output_size,
     pair,
 )
-from matlab_compat.nn_options import matlab_options
 
 
 def _check_biases(biases: Tensor | None, count: int) -> Tensor | None:

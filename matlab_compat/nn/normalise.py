@@ -11,16 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from matlab_compat.errors import ArgumentError
-from matlab_compat.nn_geometry import (
+from matlab_compat.nn.geometry import (
     Borders,
     OriginalDerivative,
     check_derivative,
     check_maps,
     derivatives,
+    matlab_options,
     pair,
 )
-from matlab_compat.nn_options import matlab_options
-from matlab_compat.nn_pool import vl_nnpool, window_sums
+from matlab_compat.nn.pool import vl_nnpool, window_sums
 
 Parameters = Sequence[float] | Tensor
 

@@ -9,8 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from matlab_compat.errors import ArgumentError
-from matlab_compat.nn_geometry import Borders, Numbers, borders, check_maps, derivatives, output_size, pair
-from matlab_compat.nn_options import matlab_options
+from matlab_compat.nn.geometry import (
+    Borders,
+    Numbers,
+    borders,
+    check_maps,
+    derivatives,
+    matlab_options,
+    output_size,
+    pair,
+)
 
 
 def _torch_size(length: int, window: int, stride: int, pad: int, ceil_mode: bool) -> int:

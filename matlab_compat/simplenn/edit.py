@@ -1,8 +1,7 @@
 """relja_matlab's helpers for networks: names, cropping, swapping, output size, moving between devices.
 
 All take a `SimpleNN` (ArgumentError for anything else) and never change it: what returns a network returns a
-new one that shares the layers (and so the weights) with the old. Layer positions count from 0.
-"""
+new one that shares the layers (and so the weights) with the old. Layer positions count from 0."""
 
 from __future__ import annotations
 
@@ -16,25 +15,9 @@ import torch
 
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
-from matlab_compat.layout import maps_to_torch
-from matlab_compat.simplenn import SimpleNN, require_network
-from matlab_compat.simplenn_layers import Pool, ReLU
-from matlab_compat.simplenn_tidy import relja_simplenn_tidy, vl_simplenn_tidy
-
-__all__ = [
-    "relja_cropToLayer",
-    "relja_layerNames",
-    "relja_layerTypes",
-    "relja_netOutputDim",
-    "relja_netSave",
-    "relja_simplenn_move",
-    "relja_simplenn_tidy",
-    "relja_swapLayers",
-    "relja_swapLayersForEfficiency",
-    "relja_whichLayer",
-    "vl_simplenn_move",
-    "vl_simplenn_tidy",
-]
+from matlab_compat.numeric import maps_to_torch
+from matlab_compat.simplenn.layers import Pool, ReLU
+from matlab_compat.simplenn.network import SimpleNN, require_network
 
 
 def relja_layerNames(net: SimpleNN) -> list[str]:

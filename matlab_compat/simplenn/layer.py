@@ -9,8 +9,7 @@ A new layer type is a subclass of `Layer` with a decorator:
 
         def forward(self, x): ...             # (N, C, H, W) -> (N, C', H', W')
 
-`weight_specs` names the layer's weights in MATLAB's order; each becomes a parameter (or buffer) of that name.
-"""
+`weight_specs` names the layer's weights in MATLAB's order; each becomes a parameter (or buffer) of that name."""
 
 from __future__ import annotations
 
@@ -24,23 +23,10 @@ import numpy as np
 from torch import Tensor, nn
 
 from matlab_compat.errors import ArgumentError, MatFileError, NetworkFormatError, UnknownLayerError
-from matlab_compat.mat_values import MatObject, cell_list
-from matlab_compat.mat_values import text as matlab_text
-from matlab_compat.simplenn_tidy import cell_row, layer_label, layer_type, with_rows
-from matlab_compat.simplenn_weights import FILTERS, MATRIX, VECTOR, WeightKind, WeightSpec
-
-__all__ = [
-    "CLASS_FIELD",
-    "FILTERS",
-    "MATRIX",
-    "VECTOR",
-    "Layer",
-    "WeightKind",
-    "WeightSpec",
-    "make_layer",
-    "register_custom",
-    "register_layer",
-]
+from matlab_compat.matfile.values import MatObject, cell_list
+from matlab_compat.matfile.values import text as matlab_text
+from matlab_compat.simplenn.base import WeightSpec
+from matlab_compat.simplenn.tidy import cell_row, layer_label, layer_type, with_rows
 
 CLASS_FIELD = "class__"  # where a plain struct says of which class the custom layer was
 
@@ -199,7 +185,9 @@ class Layer(nn.Module):
 
 
 AnyLayer = TypeVar("AnyLayer", bound=type[Layer])
+
 _TYPES: dict[str, type[Layer]] = {}
+
 _CUSTOM: dict[str, type[Layer]] = {}
 
 

@@ -2,8 +2,7 @@
 
 In `eval` mode (what `SimpleNN.from_matlab` gives) dropout does nothing and batch normalisation uses the
 stored moments as constants. Losses, which need labels, pass their input on.
-`matlab_compat.simplenn_run.vl_simplenn` has MATLAB's own modes and derivatives.
-"""
+`matlab_compat.simplenn.vl_simplenn` has MATLAB's own modes and derivatives."""
 
 from __future__ import annotations
 
@@ -15,10 +14,11 @@ from torch import Tensor
 
 from matlab_compat import nn as blocks
 from matlab_compat.errors import ArgumentError
-from matlab_compat.layout import maps_to_torch
-from matlab_compat.mat_values import cell_list, scalar, text, vector
-from matlab_compat.nn_geometry import borders, pair
-from matlab_compat.simplenn_layer import FILTERS, MATRIX, VECTOR, Layer, WeightSpec, register_layer
+from matlab_compat.matfile.values import cell_list, scalar, text, vector
+from matlab_compat.nn.geometry import borders, pair
+from matlab_compat.numeric import maps_to_torch
+from matlab_compat.simplenn.base import FILTERS, MATRIX, VECTOR, WeightSpec
+from matlab_compat.simplenn.layer import Layer, register_layer
 
 
 def _check_biases(bias: Tensor | None, count: int) -> None:

@@ -4,8 +4,7 @@ net = SimpleNN.from_matlab(matfile.load("net.mat")["net"])
 y = net(x)                                 # (N, C, H, W) -> (N, C', H', W')
 conv5 = net(x, stop="conv5_3")             # up to and with that layer
 net["conv1_1"].weight                      # (64, 3, 3, 3), a torch parameter
-matfile.save("copy.mat", {"net": net.to_matlab()})
-"""
+matfile.save("copy.mat", {"net": net.to_matlab()})"""
 
 from __future__ import annotations
 
@@ -15,11 +14,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from matlab_compat import simplenn_layers as _standard_layers  # noqa: F401  # registers MatConvNet's own types
 from matlab_compat.errors import ArgumentError, NetworkFormatError
-from matlab_compat.image_network import ImageNetwork
-from matlab_compat.simplenn_layer import Layer, make_layer
-from matlab_compat.simplenn_tidy import cell_row, layer_cells, relja_simplenn_tidy, with_rows
+from matlab_compat.simplenn import layers as _standard_layers  # noqa: F401  # registers MatConvNet's own types
+from matlab_compat.simplenn.base import ImageNetwork
+from matlab_compat.simplenn.layer import Layer, make_layer
+from matlab_compat.simplenn.tidy import cell_row, layer_cells, relja_simplenn_tidy, with_rows
 
 _INTO_META = {"meta", "classes", "normalization", "netID", "sessionID", "epoch"}
 

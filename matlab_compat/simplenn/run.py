@@ -1,8 +1,7 @@
 """vl_simplenn: MATLAB's way of running a network, with its modes, its derivatives and its memory rules.
 
 For training and features use the network as a module (`net(x)`, autograd); this is for code that wants
-MATLAB's `res`.
-"""
+MATLAB's `res`."""
 
 from __future__ import annotations
 
@@ -19,10 +18,10 @@ from torch import Tensor
 from matlab_compat import nn as blocks
 from matlab_compat.arguments import options
 from matlab_compat.errors import ArgumentError, NetworkFormatError
-from matlab_compat.mat_values import scalar, text
-from matlab_compat.simplenn import SimpleNN, require_network
-from matlab_compat.simplenn_layer import Layer
-from matlab_compat.simplenn_layers import BatchNorm, Dropout, Loss, PDist, ReLU, reference
+from matlab_compat.matfile.values import scalar, text
+from matlab_compat.simplenn.layer import Layer
+from matlab_compat.simplenn.layers import BatchNorm, Dropout, Loss, PDist, ReLU, reference
+from matlab_compat.simplenn.network import SimpleNN, require_network
 
 Derivatives = tuple[Tensor | None, list[Tensor | None] | None]
 

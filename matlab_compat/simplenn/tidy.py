@@ -2,8 +2,7 @@
 
 Plain MATLAB values in (as `matlab_compat.matfile.load` gives them), plain MATLAB values out; arrays are
 shared with the input, structs are not. Layers that are class objects or of type 'custom' are passed on
-untouched.
-"""
+untouched."""
 
 from __future__ import annotations
 
@@ -13,11 +12,14 @@ from typing import Any
 import numpy as np
 
 from matlab_compat.errors import NetworkFormatError
-from matlab_compat.mat_values import MatObject, StructArray, cell_list, text
+from matlab_compat.matfile.values import MatObject, StructArray, cell_list, text
 
 _WEIGHTED = ("conv", "convt", "bnorm")
+
 _POOL = {"pad": 0.0, "stride": 1.0, "opts": ()}
+
 _LRN = {"param": [5.0, 1.0, 0.0001 / 5, 0.75]}
+
 _PDIST = {"noRoot": False, "aggregate": False, "p": 2.0, "epsilon": 1e-3, "instanceWeights": []}
 
 # type -> the fields that a layer of that type gets where it lacks them, in the order of the original

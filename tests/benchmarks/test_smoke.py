@@ -12,10 +12,10 @@ from benchmarks import baseline, extraction, gpu, gpu_budget, gpu_run, measure
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.baseline import Port
 from benchmarks.measure import Mismatch, Settings, Table, paired
-from deepibl.describe import inference
-from deepibl.features import extract
+from deepibl.features.extraction import extract
 from deepibl.images import load_pixels
-from deepibl.search import nearest
+from deepibl.runtime.devices import inference
+from deepibl.search.exact import nearest
 from scripts.make_released_layout import SMALL
 from tests.extractors import make_photos
 from tests.tolerances import assert_close

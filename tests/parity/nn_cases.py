@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from matlab_compat import nn
-from matlab_compat.layout import (
+from matlab_compat.numeric import (
     filters_to_matlab,
     filters_to_torch,
     maps_to_matlab,

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deepibl.clusters import vlad_alpha
 from deepibl.matlab.networks import addLayers, loadNet
-from deepibl.network_build import parse_method
+from deepibl.networks.build import parse_method
+from deepibl.networks.clusters import vlad_alpha
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
-from matlab_compat.simplenn import SimpleNN
+from matlab_compat.simplenn.network import SimpleNN
 from tests.golden_data import golden_files, golden_id
 from tests.matlab_same import assert_same
 from tests.tolerances import assert_close

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from deepibl.clusters import local_descriptors
 from deepibl.images import read_image
-from deepibl.network_build import add_pre_l2
-from deepibl.pretrained import load_pretrained
+from deepibl.networks.build import add_pre_l2
+from deepibl.networks.clusters import local_descriptors
+from deepibl.networks.pretrained import load_pretrained
 from matlab_compat import matfile
-from matlab_compat.simplenn import SimpleNN
+from matlab_compat.simplenn.network import SimpleNN
 from tests.golden_data import golden_files, golden_id
 from tests.tolerances import assert_close, error
 

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from matlab_compat import dagnn_edit, matfile
-from matlab_compat.dagnn import DagNN
-from matlab_compat.dagnn_layer import make_dag_layer
-from matlab_compat.dagnn_simplenn import from_simplenn
+from matlab_compat import matfile
+from matlab_compat.dagnn import edit as dagnn_edit
+from matlab_compat.dagnn.edit import from_simplenn
+from matlab_compat.dagnn.layer import make_dag_layer
+from matlab_compat.dagnn.network import DagNN
 from matlab_compat.errors import ArgumentError, NetworkFormatError
-from matlab_compat.layout import maps_to_matlab, maps_to_torch
-from matlab_compat.nn import vl_nnbnorm_moments
-from matlab_compat.simplenn import SimpleNN
+from matlab_compat.nn.normalise import vl_nnbnorm_moments
+from matlab_compat.numeric import maps_to_matlab, maps_to_torch
+from matlab_compat.simplenn.network import SimpleNN
 from tests.golden_data import golden_files, golden_id
 from tests.matlab_same import assert_same
 from tests.tolerances import assert_close

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from deepibl.datasets import load_dbstruct
-from deepibl.evaluation import recall_at_n
+from deepibl.datasets.catalog import load_dbstruct
+from deepibl.evaluation.measures import recall_at_n
 from deepibl.matlab.datasets import dbPitts, dbTiny, dbTokyo247, dbTokyoTimeMachine
-from deepibl.search import Searcher
+from deepibl.search.exact import Searcher
 from tests.golden_data import golden_files, golden_id, read_golden
 from tests.replay import Replay, cell_texts, ids, log_entries, recorded
 from tests.tolerances import assert_close

@@ -9,9 +9,9 @@ import pytest
 
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
-from matlab_compat.simplenn import SimpleNN
-from matlab_compat.simplenn_display import vl_simplenn_display
-from matlab_compat.simplenn_tidy import cell_row, vl_simplenn_tidy
+from matlab_compat.simplenn.display import vl_simplenn_display
+from matlab_compat.simplenn.network import SimpleNN
+from matlab_compat.simplenn.tidy import cell_row, vl_simplenn_tidy
 from tests.golden_data import GOLDEN, REAL, golden_files, golden_id
 
 FILES = golden_files("display/*.mat")

@@ -8,14 +8,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-import deepibl.network_layers  # noqa: F401  # registers NetVLAD's layers
-from deepibl.describe import describe_prepared, inference
-from deepibl.engine import ENGINES, choose_engine, onednn, quantised
+import deepibl.networks.build  # noqa: F401  # registers NetVLAD's layers
+from deepibl.engine import onednn, quantised
+from deepibl.engine.choose import ENGINES, choose_engine
 from deepibl.engine.cuda import PRECISIONS
-from deepibl.int8_scales import measure
+from deepibl.engine.describe import describe_prepared
+from deepibl.engine.scales import measure
+from deepibl.runtime.devices import inference
 from matlab_compat import matfile
-from matlab_compat.layout import maps_to_torch
-from matlab_compat.simplenn import SimpleNN
+from matlab_compat.numeric import maps_to_torch
+from matlab_compat.simplenn.network import SimpleNN
 from tests.golden_data import golden_files, golden_id
 from tests.tolerances import TOL, assert_close
 

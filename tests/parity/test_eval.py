@@ -5,9 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from deepibl.datasets import PlaceDataset, load_dbstruct
+from deepibl.datasets.catalog import load_dbstruct
+from deepibl.datasets.place import PlaceDataset
 from deepibl.matlab import evaluation as matlab
-from matlab_compat.retrieval import relja_retrievalMAP
+from matlab_compat.relja import relja_retrievalMAP
 from matlab_compat.rng import rng
 from matlab_compat.yael import yael_nn
 from tests.golden_data import read_golden

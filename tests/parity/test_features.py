@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 import deepibl
-from deepibl import features
-from deepibl.matlab.features import computeRepresentation, serialAllFeats
-from deepibl.networks import network_id
+from deepibl.features import extraction as features
+from deepibl.matlab.networks import computeRepresentation, serialAllFeats
+from deepibl.networks.identity import network_id
 from matlab_compat import matfile
 from matlab_compat.images import vl_imreadjpeg
-from matlab_compat.simplenn import SimpleNN
+from matlab_compat.simplenn.network import SimpleNN
 from tests.golden_data import GOLDEN
 from tests.tolerances import TOL, assert_close
 

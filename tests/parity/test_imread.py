@@ -12,8 +12,7 @@ from scipy.sparse import csr_matrix
 
 from deepibl.images import read_image
 from matlab_compat.errors import ImageReadError
-from matlab_compat.images import crop_and_size, vl_imreadjpeg
-from matlab_compat.resize import edge_weights
+from matlab_compat.images import crop_and_size, edge_weights, vl_imreadjpeg
 from tests.golden_data import GOLDEN, golden_files, golden_id, read_golden
 from tests.tolerances import assert_close
 

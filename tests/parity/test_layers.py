@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from deepibl.layers import NetVLAD
-from deepibl.matlab.layers import (
+from deepibl.matlab.networks import (
     layerTotalAvgPool,
     layerTotalMaxPool,
     layerVLAD,
     layerVLADv2,
     layerWholeL2Normalize,
 )
-from matlab_compat.layout import maps_to_matlab, maps_to_torch
-from matlab_compat.simplenn_layer import Layer
+from matlab_compat.numeric import maps_to_matlab, maps_to_torch
+from matlab_compat.simplenn.layer import Layer
 from tests.golden_data import golden_files, golden_id, read_golden
 from tests.tolerances import assert_close
 

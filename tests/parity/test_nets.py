@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-import deepibl.network_layers  # noqa: F401  # registers NetVLAD's layers
+import deepibl.networks.build  # noqa: F401  # registers NetVLAD's layers
 from matlab_compat import matfile
-from matlab_compat.layout import maps_to_matlab, maps_to_torch
-from matlab_compat.simplenn import SimpleNN
-from matlab_compat.simplenn_edit import relja_cropToLayer, relja_netOutputDim, relja_swapLayersForEfficiency
-from matlab_compat.simplenn_run import vl_simplenn
-from matlab_compat.simplenn_tidy import relja_simplenn_tidy, vl_simplenn_tidy
+from matlab_compat.numeric import maps_to_matlab, maps_to_torch
+from matlab_compat.simplenn.edit import relja_cropToLayer, relja_netOutputDim, relja_swapLayersForEfficiency
+from matlab_compat.simplenn.network import SimpleNN
+from matlab_compat.simplenn.run import vl_simplenn
+from matlab_compat.simplenn.tidy import relja_simplenn_tidy, vl_simplenn_tidy
 from tests.golden_data import golden_files, golden_id
 from tests.matlab_same import assert_same
 from tests.tolerances import assert_close

@@ -9,7 +9,7 @@ import torch
 
 from matlab_compat import nn
 from matlab_compat.errors import ArgumentError
-from matlab_compat.layout import maps_to_matlab, maps_to_torch
+from matlab_compat.numeric import maps_to_matlab, maps_to_torch
 from tests.golden_data import golden_files, golden_id, read_golden
 from tests.parity.nn_cases import described_options, read_case, runner, scalar, words, zero_based
 from tests.tolerances import TOL, assert_close, error

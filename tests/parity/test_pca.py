@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from deepibl.features import read_features
+from deepibl.features.files import read_features
 from deepibl.matlab.networks import addPCA
-from deepibl.pca import PCA, add_pca, append_pca
+from deepibl.networks.build import add_pca, append_pca
 from matlab_compat import matfile
-from matlab_compat.relja_pca import relja_PCA
-from matlab_compat.simplenn import SimpleNN
+from matlab_compat.relja import PCA, relja_PCA
+from matlab_compat.simplenn.network import SimpleNN
 from tests.golden_data import golden_files, golden_id, read_golden
 from tests.tolerances import TOL, assert_close
 

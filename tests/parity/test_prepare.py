@@ -7,7 +7,7 @@ import pytest
 
 from deepibl.matlab.networks import loadNet, netPrepareForTest, netPrepareForTrain
 from matlab_compat import matfile
-from matlab_compat.simplenn import SimpleNN
+from matlab_compat.simplenn.network import SimpleNN
 from tests.golden_data import golden_files, golden_id
 from tests.matlab_same import assert_same
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from matlab_compat import matfile
 from matlab_compat.errors import NetworkFormatError
-from matlab_compat.simplenn import SimpleNN
-from matlab_compat.simplenn_display import describe
+from matlab_compat.simplenn.display import describe
+from matlab_compat.simplenn.network import SimpleNN
 from tests.golden_data import REAL
 from tests.matlab_same import assert_same
 from tests.tolerances import assert_close

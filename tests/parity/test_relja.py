@@ -11,18 +11,17 @@ import torch
 
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError, MatlabCompatError, NetworkFormatError
-from matlab_compat.layout import maps_to_matlab, maps_to_torch
-from matlab_compat.simplenn import SimpleNN
-from matlab_compat.simplenn_edit import (
+from matlab_compat.numeric import maps_to_matlab, maps_to_torch
+from matlab_compat.simplenn.edit import (
     relja_cropToLayer,
     relja_layerNames,
-    relja_simplenn_tidy,
     relja_swapLayers,
     relja_swapLayersForEfficiency,
     relja_whichLayer,
 )
-from matlab_compat.simplenn_run import Result, vl_simplenn
-from matlab_compat.simplenn_tidy import vl_simplenn_tidy
+from matlab_compat.simplenn.network import SimpleNN
+from matlab_compat.simplenn.run import Result, vl_simplenn
+from matlab_compat.simplenn.tidy import relja_simplenn_tidy, vl_simplenn_tidy
 from tests.golden_data import golden_files, golden_id
 from tests.matlab_same import assert_same
 from tests.tolerances import TOL, assert_close

@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from deepibl.network_info import describe_network
-from deepibl.networks import load_network, network_id, read_mat_network, save_network
+from deepibl.networks.identity import network_id
+from deepibl.networks.io import describe_network, load_network, read_mat_network, save_network
 from matlab_compat import matfile
-from matlab_compat.dagnn import DagNN
+from matlab_compat.dagnn.network import DagNN
 from matlab_compat.network import network_from_matlab
 from tests.golden_data import REAL, golden_files, golden_id
 from tests.matlab_same import assert_same

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from deepibl.datasets import load_dbstruct
+from deepibl.datasets.catalog import load_dbstruct
 from deepibl.matlab import evaluation as matlab
 from tests.golden_data import read_golden
 from tests.parity.test_eval import without_times

@@ -5,10 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from deepibl.matlab import sessions
+from deepibl.matlab import training as sessions
 from matlab_compat import matfile
-from matlab_compat.matfile import cell_list, scalar, text, vector
-from matlab_compat.simplenn import SimpleNN
+from matlab_compat.matfile.values import cell_list, scalar, text, vector
+from matlab_compat.simplenn.network import SimpleNN
 from tests.golden_data import GOLDEN, golden_files, golden_id
 from tests.parity.training_runs import RESUMED, RUNS, Outcome, items, run, tensors
 from tests.tolerances import TOL, assert_close, error

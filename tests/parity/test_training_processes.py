@@ -5,7 +5,7 @@ from itertools import cycle
 import numpy as np
 import pytest
 
-from deepibl import processes
+from deepibl.runtime import processes
 from tests.golden_data import GOLDEN, golden_id
 from tests.parity.training_runs import RUNS, prepare, run, run_prepared
 from tests.teams import needs_fork, run_team, values

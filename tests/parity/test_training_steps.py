@@ -7,7 +7,7 @@ from the original's own weights and momenta, so that only the step itself is com
 import pytest
 import torch
 
-from deepibl.engine import winograd_gradients
+from deepibl.engine import winograd as winograd_gradients
 from matlab_compat import matfile
 from tests.golden_data import GOLDEN, golden_id
 from tests.parity.training_runs import RUNS, Outcome, Watch, beside, items, run, tensors, weights_of

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from deepibl.checkpoints import SessionFiles
-from deepibl.datasets import PlaceDataset, load_dbstruct
+from deepibl.datasets.catalog import load_dbstruct
+from deepibl.datasets.place import PlaceDataset
 from deepibl.matlab import training as trainers
-from deepibl.trainers import TRAINERS
-from deepibl.training.events import TrainingListener
+from deepibl.training.checkpoints import SessionFiles
+from deepibl.training.listeners import TrainingListener
+from deepibl.training.tuples import TRAINERS
 from matlab_compat import matfile
-from matlab_compat.matfile import cell_list
+from matlab_compat.matfile.values import cell_list
 from tests.golden_data import golden_files
 from tests.replay import Replay
 
@@ -80,7 +81,7 @@ def prepare(path: Path, folder: Path, golden: Path) -> None:
 def run(path: Path, folder: Path, golden: Path, watch: Watch | None = None, **speed: Any) -> Outcome:
     """Runs a golden training in a folder, from copies of the golden files.
 
-    speed: options of `deepibl.training.speed`.
+    speed: options of `deepibl.training.options`.
     """
     prepare(path, folder, golden)
     return run_prepared(path, folder, golden, watch, **speed)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from deepibl.tensor_file import write_tensors
+from deepibl.runtime.files import write_tensors
 from tests.reliability.crafted_hdf5 import CRAFTED_H5
 from tests.reliability.crafted_mat import CRAFTED_MAT, Maker
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from matlab_compat import matfile
-from matlab_compat.mat_values import MatObject
+from matlab_compat.matfile.values import MatObject
 from tests.mat5_bytes import CELL, CHAR, DOUBLE, F8, I1, I4, SPARSE, STRUCT, Builder
 from tests.reliability.crafted_hdf5 import CRAFTED_HDF5
 

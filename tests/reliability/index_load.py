@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from deepibl.index import PlaceIndex
+from deepibl.search.index import PlaceIndex
 from tests.reliability.load import MemoryWatch, Outcome, ask_for
 
 MB = 1e6

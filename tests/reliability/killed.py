@@ -23,7 +23,7 @@ import numpy as np
 import scipy.sparse
 
 from matlab_compat import matfile
-from matlab_compat.mat_values import StructArray
+from matlab_compat.matfile.values import StructArray
 from tests.reliability.killed_jobs import Job
 
 EVENTS = ("open", "os.rename", "os.remove", "os.link", "os.truncate", "os.symlink")

@@ -14,8 +14,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from deepibl import index_file
-from deepibl.tensor_file import map_tensors, write_tensors
+from deepibl.runtime.files import map_tensors, write_tensors
+from deepibl.search import index_file
 from tests.reliability.mutations import mutate_bytes
 from tests.reliability.mutations_text import json_text, mutate_json
 

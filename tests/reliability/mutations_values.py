@@ -13,7 +13,7 @@ import scipy.sparse
 
 from matlab_compat import matfile
 from matlab_compat.errors import MatlabCompatError
-from matlab_compat.mat_values import StructArray
+from matlab_compat.matfile.values import StructArray
 from tests.reliability.mutations import mutate_bytes
 
 

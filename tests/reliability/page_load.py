@@ -13,12 +13,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deepibl.demo import NETWORK
-from deepibl.indexing import build_index
-from deepibl.networks import load_network
-from deepibl.shipped import find_network
-from deepibl.sources import database_places
-from deepibl.toycity import make_city
+from deepibl.datasets.catalog import database_places
+from deepibl.demo.run import NETWORK
+from deepibl.networks.io import load_network
+from deepibl.networks.weights import find_network
+from deepibl.search.localization import build_index
+from deepibl.toycity.city import make_city
 from tests.page_server import Served, serving
 from tests.reliability.index_load import index_report
 from tests.reliability.load import MemoryWatch, Outcome, ask_for

@@ -49,7 +49,7 @@ def read_mat(path: Path) -> object:
 
 def read_network(path: Path) -> object:
     """`deepibl info NET`."""
-    from deepibl.network_info import describe_network
+    from deepibl.networks.io import describe_network
 
     return describe_network(path)
 
@@ -58,15 +58,15 @@ def run_network(path: Path) -> object:
     """A small picture through the network."""
     import torch
 
-    from deepibl.describe import describe_batch
-    from deepibl.networks import load_network
+    from deepibl.engine.describe import describe_batch
+    from deepibl.networks.io import load_network
 
     return describe_batch(load_network(path, cached_copy=False), torch.zeros((1, 3, 24, 24)))
 
 
 def use_copy(path: Path) -> object:
     """A network beside a converted copy that is this file: it must never stop the network from loading."""
-    from deepibl import network_copy
+    from deepibl.networks import io as network_copy
 
     beside = path.with_name("net.mat")
     beside.write_bytes(b"x")
@@ -76,7 +76,7 @@ def use_copy(path: Path) -> object:
 
 def read_checkpoint(path: Path) -> object:
     """A torch checkpoint as a network."""
-    from deepibl.networks import load_network
+    from deepibl.networks.io import load_network
 
     return load_network(path)
 
@@ -102,8 +102,8 @@ def read_as_matlab(path: Path) -> object:
 
 def make_small(path: Path) -> object:
     """The pictures in reports and terminals, which are None where a file cannot be read; its position."""
-    from deepibl.geo import photo_position
-    from deepibl.report.thumbnails import thumbnail
+    from deepibl.datasets.geo import photo_position
+    from deepibl.report.html import thumbnail
 
     thumbnail(path)
     return photo_position(path)
@@ -111,7 +111,7 @@ def make_small(path: Path) -> object:
 
 def convert_pictures(path: Path) -> object:
     """convert-png of a folder, which lists what it could not read."""
-    from deepibl.convert_png import convertPngtoJPG
+    from deepibl.datasets.png_to_jpeg import convertPngtoJPG
 
     path.replace(path.with_suffix(".png"))
     return convertPngtoJPG(path.parent, num_threads=1)
@@ -119,7 +119,7 @@ def convert_pictures(path: Path) -> object:
 
 def read_dbstruct(path: Path) -> object:
     """A data set, and who is near whom in it."""
-    from deepibl.datasets import load_dbstruct
+    from deepibl.datasets.catalog import load_dbstruct
 
     dataset = load_dbstruct(path)
     dataset.image_paths("db")
@@ -131,35 +131,35 @@ def read_dbstruct(path: Path) -> object:
 
 def read_bin(path: Path) -> object:
     """A .bin file of 6 descriptors."""
-    from deepibl.feature_files import read_features
+    from deepibl.features.files import read_features
 
     return read_features(path, count=6)
 
 
 def map_features(path: Path) -> object:
     """A .npy or .h5 file, mapped where it can be."""
-    from deepibl.feature_files import read_features
+    from deepibl.features.files import read_features
 
     return read_features(path, mmap=True)
 
 
 def load_features(path: Path) -> object:
     """A .npy or .h5 file, read."""
-    from deepibl.feature_files import read_features
+    from deepibl.features.files import read_features
 
     return read_features(path)
 
 
 def convert_features(path: Path) -> object:
     """`deepibl features`: from HDF5, ours or hloc's, to .npy."""
-    from deepibl.feature_hloc import convert_features
+    from deepibl.features.files import convert_features
 
     return convert_features(path, path.with_name("out.npy"))
 
 
 def use_index(path: Path) -> object:
     """An index, opened and asked."""
-    from deepibl.index import PlaceIndex
+    from deepibl.search.index import PlaceIndex
 
     index = PlaceIndex.load(path)
     query = np.ones((1, index.descriptors.shape[1]), np.float32)
@@ -168,28 +168,28 @@ def use_index(path: Path) -> object:
 
 def read_paths(path: Path) -> object:
     """localPaths from a .m or .toml file."""
-    from deepibl.paths import localPaths, missing_paths
+    from deepibl.runtime.paths import localPaths, missing_paths
 
     return missing_paths(localPaths(path))
 
 
 def read_script(path: Path) -> object:
     """`deepibl migrate`: what comes out must be Python."""
-    from deepibl.migrate import migrate_file
+    from deepibl.migrate.translate import migrate_file
 
     return ast.parse(migrate_file(path).text)
 
 
 def read_csv(path: Path) -> object:
     """A table of photos."""
-    from deepibl.dataset_folder import read_places
+    from deepibl.datasets.folder import read_places
 
     return read_places(path).known()
 
 
 def read_positives(path: Path) -> object:
     """Lists of positives as San Francisco has them."""
-    from deepibl.dbstruct import read_positive_lists
+    from deepibl.datasets.dbstruct import read_positive_lists
 
     return read_positive_lists(path, ["q0", "q1", "q2"], ["db0", "db1", "db2"])
 

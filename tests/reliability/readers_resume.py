@@ -24,10 +24,9 @@ def _place() -> Any:
 
 def resume_session(path: Path) -> object:
     """The curves and the network of a session's file, and a training that goes on from it."""
-    from deepibl.checkpoints import SessionFiles
     from deepibl.errors import DeepIBLError
-    from deepibl.sessions import read_results, read_session_network
-    from deepibl.training.events import TrainingListener
+    from deepibl.training.checkpoints import SessionFiles, read_results, read_session_network
+    from deepibl.training.listeners import TrainingListener
     from matlab_compat.errors import MatlabCompatError
 
     class Stop(TrainingListener):
@@ -56,7 +55,7 @@ def resume_session(path: Path) -> object:
 
 def find_unfinished(path: Path) -> object:
     """The session that an unfinished note is about."""
-    from deepibl.checkpoints import unfinished_session
+    from deepibl.training.checkpoints import unfinished_session
 
     path.rename(path.with_name("run_unfinished.json"))
     return unfinished_session(f"{path.parent}/", "train tiny")
@@ -64,7 +63,7 @@ def find_unfinished(path: Path) -> object:
 
 def continue_features(path: Path) -> object:
     """An extraction that goes on: groups count as done only where the file holds them."""
-    from deepibl.feature_partial import PartialFeatures
+    from deepibl.features.partial import PartialFeatures
 
     rows = np.arange(18, dtype="<f4")
     path.with_name("f.bin.part").write_bytes(rows.tobytes())
@@ -80,7 +79,7 @@ def continue_features(path: Path) -> object:
 
 def continue_maps(path: Path) -> object:
     """A trunk cache that goes on: a map whose checksum is wrong is not there."""
-    from deepibl.trunk_store import FileStore
+    from deepibl.features.trunk_store import FileStore
 
     folder = path.with_name("store")
     folder.mkdir()

@@ -1,6 +1,6 @@
 """Good files of every kind that is read, from which bad ones are made: KIND/NAME below one folder.
 
-From tests/golden and tests/unit/matfile_objects (files that are small), from the writers of this project and
+From tests/golden and tests/unit/matlab_compat/matfile_objects (files that are small), from the writers of this project and
 of others; with `real`, also files that MATLAB wrote.
 """
 
@@ -17,13 +17,11 @@ import scipy.sparse
 import torch
 from PIL import Image
 
-from deepibl.feature_files import write_features
-from deepibl.feature_hloc import write_hloc
-from deepibl.index import PlaceIndex
-from deepibl.network_file import write_network
-from deepibl.networks import read_mat_network
+from deepibl.features.files import write_features, write_hloc
+from deepibl.networks.io import read_mat_network, write_network
 from deepibl.report.run import collect, write_run
-from deepibl.tensor_file import map_tensors, write_tensors
+from deepibl.runtime.files import map_tensors, write_tensors
+from deepibl.search.index import PlaceIndex
 from matlab_compat import matfile
 from scripts.make_released_layout import FILES, write_released
 from tests.golden_data import GOLDEN
@@ -120,7 +118,7 @@ def _mat_files(folder: Path) -> None:
 
 
 def _class_objects(folder: Path) -> None:
-    _copy(folder / "mcos", (UNIT / "matfile_objects").glob("*.mat"))
+    _copy(folder / "mcos", (UNIT / "matlab_compat" / "matfile_objects").glob("*.mat"))
     for path in write_released(folder / "made", tuple(FILES) if HAS_MATIO else ("struct",), small=True):
         where = "network" if path.stem.endswith("struct") else "mcos"
         path.rename(folder / where / path.name)

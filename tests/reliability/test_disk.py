@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from deepibl.conversion import convert
-from deepibl.convert_png import convertPngtoJPG
-from deepibl.dataset_folder import Places
-from deepibl.features import extract_to_file
-from deepibl.indexing import build_index
+from deepibl.datasets.folder import Places
+from deepibl.datasets.png_to_jpeg import convertPngtoJPG
+from deepibl.features.extraction import extract_to_file
+from deepibl.networks.conversion import convert
 from deepibl.report.run import collect, write_run
+from deepibl.search.localization import build_index
 from matlab_compat.errors import MatlabCompatError
 from tests.extractors import simplenn
 from tests.reliability.killed import contents

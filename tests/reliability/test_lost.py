@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import deepibl.toycity as toycity
+import deepibl.toycity.city as toycity
 from deepibl.errors import DatasetError, ExtractionError
-from deepibl.features import extract, extract_to_file, read_features
+from deepibl.features.extraction import extract, extract_to_file
+from deepibl.features.files import read_features
 from matlab_compat import jpeg
 from matlab_compat.errors import ImageReadError
 from tests.extractors import Extractor, make_photos
@@ -43,7 +44,7 @@ class Disturbed(Extractor):
 
 @pytest.fixture(autouse=True)
 def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepibl.features.group_length", lambda batch_size: 4)
+    monkeypatch.setattr("deepibl.features.extraction.group_length", lambda batch_size: 4)
 
 
 def vanish(path: Path) -> None:

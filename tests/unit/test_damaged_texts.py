@@ -6,23 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from deepibl.checkpoints import unfinished_session
-from deepibl.dataset_folder import read_places
-from deepibl.dbstruct import read_positive_lists
-from deepibl.errors import (
-    ConfigurationError,
-    DatasetError,
-    ReportError,
-    SessionError,
-)
-from deepibl.history import History
-from deepibl.migrate import migrate
-from deepibl.notes import read_note
-from deepibl.paths import localPaths
+from deepibl.datasets.dbstruct import read_positive_lists
+from deepibl.datasets.folder import read_places
+from deepibl.errors import ConfigurationError, DatasetError, ReportError, SessionError
+from deepibl.features.trunk_store import FileStore
+from deepibl.migrate.translate import migrate
 from deepibl.report.run import read_run
-from deepibl.sessions import read_results
+from deepibl.runtime.files import read_note
+from deepibl.runtime.paths import localPaths
+from deepibl.training.checkpoints import read_results, unfinished_session
 from deepibl.training.options import TrainingOptions
-from deepibl.trunk_store import FileStore
+from deepibl.training.state import History
 from matlab_compat import matfile
 from tests.tiny_training import Workplace
 

@@ -1,4 +1,4 @@
-"""deepibl.decoding: who decodes JPEG files. The device's decoder is replaced by one that runs here."""
+"""deepibl.images: who decodes JPEG files. The device's decoder is replaced by one that runs here."""
 
 from pathlib import Path
 
@@ -7,11 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from deepibl.decoding import DeviceDecoder, Encoded, HostDecoder, choose_decoder
-from deepibl.feature_groups import GroupDescriber
-from deepibl.features import extract
-from deepibl.images import load_pixels
-from deepibl.loader import load_in_order
+from deepibl.features.extraction import extract
+from deepibl.features.groups import GroupDescriber
+from deepibl.images import DeviceDecoder, Encoded, HostDecoder, choose_decoder, load_in_order, load_pixels
 from matlab_compat import jpeg
 from matlab_compat.errors import ArgumentError, ImageReadError
 from tests.extractors import make_photos, simplenn

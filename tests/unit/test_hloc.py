@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepibl import hloc
-from deepibl.networks import load_network, read_mat_network, save_network
+from deepibl.networks.io import load_network, read_mat_network, save_network
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from scripts.make_released_layout import write_released
 from tests.tolerances import assert_close

@@ -1,4 +1,4 @@
-"""deepibl.loader: order, bounds and errors of what is read ahead."""
+"""deepibl.images: order, bounds and errors of what is read ahead."""
 
 import threading
 import time
@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from deepibl.loader import SizeBatcher, load_in_order
+from deepibl.images import SizeBatcher, load_in_order
 from matlab_compat.errors import ImageReadError
 
 

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from deepibl.terminal_preview import colours_of, preview
+from deepibl.cli.seeing import colours_of, preview
 
 TRUE = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
 

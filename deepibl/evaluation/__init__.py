@@ -1,0 +1,5 @@
+"""Recall@N, the rank loss, and the evaluation of a network or an index."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,5 @@
+"""MATLAB scripts to Python, and the comparison of features with those that MATLAB computed."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

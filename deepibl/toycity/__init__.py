@@ -1,0 +1,5 @@
+"""A generated, geo-tagged city with streets, weather and traffic; for tests and demos."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,45 @@
+"""The training demo in small: a network of random weights learns two districts of a toy city."""
+
+import pytest
+
+from deepibl.demo import run as demo_training
+from deepibl.networks.io import load_network
+from scripts.compare_losses import table
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(demo_training, "SPLITS", {"train": (24, 12), "val": (20, 10)})
+    monkeypatch.setattr(demo_training, "SIZE", (64, 48))
+    changes = {"nEpoch": 1, "nNegChoice": 5, "nNegCap": 2, "nTestRankSample": 10}
+    monkeypatch.setattr(demo_training, "OPTIONS", {**demo_training.OPTIONS, **changes})
+
+
+def test_the_demo_trains_prints_the_table_and_leaves_a_network(small, tmp_path):
+    said = []
+    results = demo_training.run_training_demo(tmp_path, say=said.append)
+    assert results.table() in said and results.off_the_shelf is not None
+    net = load_network(tmp_path / "toycity.mat")
+    assert net.names[-1] == "postL2" and not any("momentum" in layer.fields for layer in net)
+
+
+def test_the_comparison_is_a_row_before_training_and_one_a_trainer(small, tmp_path):
+    city = demo_training.photograph(tmp_path)
+    runs = [demo_training.train_in_city(city, "trainContrastive", seed, {"method": "max"}) for seed in (0, 1)]
+    rows = table({"trainContrastive": runs}).splitlines()
+    assert [row.split("|")[1].strip() for row in rows[2:]] == ["before training", "trainContrastive"]
+    assert "±" not in table({"trainContrastive": runs[:1]})
+    assert rows[0].count("Recall@") == 3 and rows[3].count("±") == 3 and rows[3].split("|")[2].strip() == "2"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_the_demo_in_short_learns_to_tell_places_apart(tmp_path):
+    """Recall in another district needs more steps: the network of the whole demo is tested, which ships."""
+    city = demo_training.photograph(tmp_path, splits={"train": (120, 240), "val": (40, 12)}, workers=1)
+    easy = {"nNegChoice": 5, "nEpoch": 2}  # negatives at random, not the hardest of 20
+    results = demo_training.train_in_city(city, changes=easy)
+    losses = results.history.train.loss
+    first, last = sum(losses[:20]) / 20, sum(losses[-20:]) / 20
+    print(f"\nmean loss of the first 20 batches {first:.2f}, of the last 20 {last:.2f}")
+    assert last < 0.85 * first

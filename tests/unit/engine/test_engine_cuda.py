@@ -1,0 +1,148 @@
+"""deepibl.engine.cuda: its arithmetic on the processor; its graphs on a GPU, where there is one."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from deepibl.engine.choose import Engine, choose_engine
+from deepibl.engine.cuda import MOST_GRAPHS, SEEN_BEFORE, CudaTrunk
+from deepibl.engine.describe import describe_prepared
+from deepibl.engine.trunk import head_start
+from deepibl.runtime.devices import inference
+from matlab_compat.errors import ArgumentError
+from matlab_compat.simplenn.network import SimpleNN
+from scripts.make_released_layout import released_network
+from tests.tolerances import TOL
+
+
+@pytest.fixture(scope="module")
+def net() -> SimpleNN:
+    return SimpleNN.from_matlab(released_network(small=True))
+
+
+def photos(count: int = 2, height: int = 48, width: int = 64, seed: int = 1) -> torch.Tensor:
+    return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 255 - 120
+
+
+def distance(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((1 - F.cosine_similarity(a.double(), b.double())).max())
+
+
+@pytest.mark.parametrize(
+    ("precision", "limit"),
+    [("fp32", "engine"), ("tf32", "engine"), ("bf16", "engine bf16"), ("fp16", "engine bf16")],
+)
+def test_the_trunks_arithmetic_is_the_networks(net: SimpleNN, precision: str, limit: str) -> None:
+    stop = head_start(net)
+    with inference(net):
+        engine = Engine("cuda", "here", stop, CudaTrunk(net, stop, precision))
+        got, want = describe_prepared(net, photos(), precision, engine), describe_prepared(net, photos())
+    assert distance(got, want) <= TOL[limit]
+
+
+def test_the_networks_own_weights_stay_as_they_are(net: SimpleNN) -> None:
+    before = {name: (weight.dtype, weight.stride()) for name, weight in net.state_dict().items()}
+    CudaTrunk(net, head_start(net), "bf16")
+    assert before == {name: (weight.dtype, weight.stride()) for name, weight in net.state_dict().items()}
+
+
+def test_the_trunk_keeps_the_weights_of_when_it_was_made() -> None:
+    own = SimpleNN.from_matlab(released_network(small=True))
+    trunk = CudaTrunk(own, 5, "fp32")
+    with torch.inference_mode():
+        before = trunk(photos())
+        own[0].weight.data.zero_()
+        assert torch.equal(trunk(photos()), before)
+
+
+PROGRAMS = {
+    "says nothing": "",
+    "old names": "torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True",
+    "high": "torch.set_float32_matmul_precision('high')",
+    "matrix products": "torch.backends.cuda.matmul.fp32_precision = 'tf32'",
+    "convolutions": "torch.backends.cudnn.conv.fp32_precision = 'tf32'",
+    "cuDNN": "torch.backends.cudnn.fp32_precision = 'tf32'",
+    "all": "torch.backends.fp32_precision = 'tf32'",
+}
+ASKED = """
+import torch
+from deepibl.runtime import exact_products; from deepibl.runtime.devices import fastest_convolutions
+
+cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+
+def now():
+    flags = [cudnn.enabled, cudnn.benchmark, cudnn.deterministic]
+    return [products.fp32_precision, cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision, *flags]
+
+before = now()
+with exact_products(torch.device("cuda")):
+    inside = now()
+    assert not cudnn.allow_tf32  # torch itself asks by the old name
+    with fastest_convolutions(tf32=True):
+        fast = now()
+    with fastest_convolutions(tf32=False):
+        half = now()
+    assert now() == inside
+assert now() == before, (now(), before)
+for late in (exact_products(torch.device("cuda")), fastest_convolutions(tf32=True)):
+    early = exact_products(torch.device("cuda"))  # as two threads would, whose work overlaps
+    early.__enter__()
+    late.__enter__()
+    while_both = now()
+    early.__exit__(None, None, None)
+    assert now() == while_both, (now(), while_both)
+    late.__exit__(None, None, None)
+    assert now() == before, (now(), before)
+assert inside == ["ieee", "ieee", "ieee", True, False, True], inside
+assert fast == ["ieee", "tf32", "tf32", True, True, False], fast
+assert half == ["ieee", "ieee", "ieee", True, True, False], half
+"""
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="this torch is older")
+def test_no_tf32_whatever_a_program_has_allowed_and_cudnn_stays_on() -> None:
+    code = f"""
+import os, traceback
+import deepibl.runtime.devices
+for name, program in {PROGRAMS!r}.items():  # a process for each: such settings are of a whole process
+    child = os.fork()
+    if not child:
+        try:
+            exec("import torch\\n" + program + {ASKED!r}, {{}})
+        except BaseException:
+            print("a program that sets", name, flush=True)
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stdout + done.stderr
+
+
+def test_the_engine_is_refused_on_a_processor(net: SimpleNN) -> None:
+    with pytest.raises(ArgumentError, match="on a CUDA device, not on cpu"):
+        choose_engine(net, "cuda", "fp32", torch.device("cpu"))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_graphs_of_many_sizes_share_memory_and_give_what_runs_without_them(precision: str) -> None:
+    own = SimpleNN.from_matlab(released_network(small=True))
+    stop = head_start(own)
+    with inference(own, "cuda"):
+        graphs, plain = CudaTrunk(own, stop, precision), CudaTrunk(own, stop, precision, graphs=False)
+        kept = []
+        for turn in range(SEEN_BEFORE + 3):
+            for i in range(MOST_GRAPHS + 2):
+                x = photos(2, 32 + 16 * i, 48, seed=turn).cuda()
+                kept.append((graphs(x), plain(x)))
+        assert len(graphs._recorded) == MOST_GRAPHS
+        for got, want in kept:  # results of one graph outlive the runs of all others
+            assert (
+                distance(got.flatten(1), want.flatten(1))
+                <= TOL["engine" if precision == "fp32" else "engine bf16"]
+            )

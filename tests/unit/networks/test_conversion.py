@@ -1,0 +1,226 @@
+"""Converting networks by suffix: what is written computes the same, and what cannot be written says why."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from deepibl.cli.main import app
+from deepibl.networks.backbones import from_torch
+from deepibl.networks.conversion import Difference, convert, difference, run_onnx
+from deepibl.networks.export import Describer, exported, save_exported, save_onnx
+from deepibl.networks.identity import network_id
+from deepibl.networks.io import load_network, read_mat_network, save_network
+from deepibl.networks.weights import find_network
+from deepibl.runtime.files import read_strings
+from matlab_compat import matfile
+from matlab_compat.dagnn.network import DagNN
+from matlab_compat.errors import ArgumentError, NetworkFormatError
+from matlab_compat.simplenn.network import SimpleNN
+from scripts.make_released_layout import write_released
+from tests.golden_data import golden_files
+from tests.tolerances import TOL, assert_close
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network of the released layout, written as MATLAB would: class objects, v7.3."""
+    return write_released(tmp_path_factory.mktemp("released"), ["v7.3"], small=True)[0]
+
+
+@pytest.fixture(scope="module")
+def dag() -> Path:
+    return golden_files("dagnn/chain_net.mat")[0]
+
+
+@pytest.mark.parametrize("suffix", [".mat", ".safetensors", ".hloc.mat"])
+def test_a_converted_network_computes_the_same(suffix: str, released: Path, tmp_path: Path) -> None:
+    net = convert(released, tmp_path / f"net{suffix}")
+    found = difference(net, tmp_path / f"net{suffix}")
+    assert found.largest <= TOL["op"] * found.scale  # not 0: weights lie in memory in another order
+    if suffix != ".hloc.mat":
+        assert network_id(load_network(tmp_path / f"net{suffix}", cached_copy=False)) == network_id(net)
+
+
+@pytest.mark.parametrize("suffix", [".mat", ".safetensors"])
+def test_a_dagnn_converts_too(suffix: str, dag: Path, tmp_path: Path) -> None:
+    net = convert(dag, tmp_path / f"net{suffix}")
+    again = load_network(tmp_path / f"net{suffix}", cached_copy=False)
+    assert isinstance(again, DagNN) and network_id(again) == network_id(net)
+    assert difference(net, tmp_path / f"net{suffix}").largest == 0
+
+
+SIZES = [(1, 64, 64), (3, 61, 83), (2, 120, 50)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["released", "dag"])
+def test_onnx_takes_any_number_and_size_of_images(
+    which: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
+    pytest.importorskip("onnxscript", reason="needs the extra onnx")
+    net = load_network(request.getfixturevalue(which), cached_copy=False)
+    save_onnx(net, tmp_path / "net.onnx")
+    describer = Describer(net)
+    for number, height, width in SIZES:
+        images = torch.rand(number, describer.channels, height, width) * 255
+        with torch.no_grad():
+            assert_close(run_onnx(tmp_path / "net.onnx", images.numpy()), describer(images), "net")
+    said = {entry.key: entry.value for entry in onnx.load(tmp_path / "net.onnx").metadata_props}
+    assert said["network_id"] == network_id(net)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["released", "dag"])
+def test_torch_export_takes_any_number_and_size_of_images(
+    which: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    net = load_network(request.getfixturevalue(which), cached_copy=False)
+    save_exported(net, tmp_path / "net.pt2")
+    program = torch.export.load(tmp_path / "net.pt2").module()
+    describer = Describer(net)
+    for number, height, width in SIZES:
+        images = torch.rand(number, describer.channels, height, width) * 255
+        with torch.no_grad():
+            assert_close(program(images), describer(images), "op")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_the_network_that_ships_computes_the_same_elsewhere_and_convert_says_so(
+    suffix: str, tmp_path: Path
+) -> None:
+    if suffix == ".onnx":
+        pytest.importorskip("onnxscript", reason="needs the extra onnx")
+    target = tmp_path / f"net{suffix}"
+    result = CliRunner().invoke(app, ["convert", "toycity_offtheshelf", str(target), "--check"])
+    assert result.exit_code == 0, result.output  # noise: clusters without pixels, one image alone
+    found = difference(load_network(find_network("toycity_offtheshelf")), target, SIZES)
+    assert found.relative <= TOL["net"]
+
+
+@pytest.mark.slow
+def test_onnx_keeps_the_small_number_beside_a_norm(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="needs the extra onnx")
+    net = SimpleNN.from_matlab({"layers": [{"type": "normalize", "param": np.array([[6, 1e-12, 1, 0.5]])}]})
+    save_onnx(net, tmp_path / "net.onnx")
+    assert np.array_equal(
+        run_onnx(tmp_path / "net.onnx", np.zeros((1, 3, 20, 30), np.float32)), np.zeros((1, 3, 20, 30))
+    )
+
+
+def test_convert_ends_with_4_where_the_two_differ(
+    released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["convert", str(released), str(tmp_path / "net.mat"), "--check"]
+    monkeypatch.setattr(
+        "deepibl.networks.conversion.difference", lambda net, target: Difference(0.07, 0.3, "descriptors")
+    )
+    result = CliRunner().invoke(app, asked)
+    assert result.exit_code == 4 and "2.3e-01" in result.output and "do not use" in result.output
+
+
+@pytest.mark.slow
+def test_a_torch_backbone_can_be_exported() -> None:
+    body = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, stride=2), torch.nn.ReLU())
+    net = from_torch(body, head="gem")
+    images = torch.rand(2, 3, 77, 91) * 255
+    with torch.no_grad():
+        assert_close(exported(net).module()(images), net(net.prepare(images)).flatten(1), "op")
+
+
+def test_safetensors_say_where_the_network_comes_from(released: Path, tmp_path: Path) -> None:
+    net = read_mat_network(released)
+    net.meta |= {"netID": "vd16", "sessionID": "53e0", "epoch": np.array([[4.0]])}
+    save_network(net, tmp_path / "net.safetensors")
+    said = read_strings(tmp_path / "net.safetensors")
+    assert {"netID": "vd16", "sessionID": "53e0", "epoch": "4"}.items() <= said.items()
+    assert said["network_id"] == network_id(net) and said["written_by"] == "deepibl"
+
+
+def test_class_objects_are_written_for_matlab(released: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matio", reason="writing class objects needs mat-io")
+    net = read_mat_network(released)
+    save_network(net, tmp_path / "net.mat", classes=True)
+    layers = matfile.cell_list(matfile.load(tmp_path / "net.mat", ["net"])["net"]["layers"])
+    objects = {layer.classname for layer in layers if isinstance(layer, matfile.MatObject)}
+    assert objects == {"layerVLAD", "layerWholeL2Normalize"}
+    again = read_mat_network(tmp_path / "net.mat")
+    assert network_id(again) == network_id(net) and again.names == net.names
+    with pytest.raises(NetworkFormatError, match=r"only \.mat files hold class objects"):
+        save_network(net, tmp_path / "net.safetensors", classes=True)
+
+
+REFUSED: list[tuple[str, str]] = [
+    ("net.h5", "the suffix says the format"),
+    ("net", "the suffix says the format"),
+    ("net.pth", "nothing but VGG-16: conv1_1"),
+]
+
+
+@pytest.mark.parametrize(("name", "reason"), REFUSED)
+def test_what_cannot_be_written_says_why(name: str, reason: str, released: Path, tmp_path: Path) -> None:
+    with pytest.raises(NetworkFormatError, match=reason):
+        convert(released, tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a.onnx", "a.pt2", "a.h5", "a.pkl"])
+def test_what_cannot_be_read_says_why(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(NetworkFormatError, match="cannot be read: "):
+        convert(tmp_path / name, tmp_path / "b.mat")
+
+
+def test_a_network_is_not_converted_onto_itself(released: Path) -> None:
+    with pytest.raises(ArgumentError, match="give another file"):
+        convert(released, released)
+
+
+def test_a_dagnn_with_several_results_is_not_exported() -> None:
+    net = load_network(golden_files("dagnn/shared_net.mat")[0])
+    with pytest.raises((NetworkFormatError, ArgumentError), match=r"in1, in2|several results"):
+        Describer(net)
+
+
+def test_the_command_converts_and_checks(released: Path, tmp_path: Path) -> None:
+    found = CliRunner().invoke(app, ["convert", str(released), str(tmp_path / "net.safetensors"), "--check"])
+    assert found.exit_code == 0, found.output
+    assert "wrote" in found.output and "largest difference" in found.output
+
+
+def test_the_command_shows_a_dagnn(dag: Path) -> None:
+    found = CliRunner().invoke(app, ["info", str(dag), "--json"])
+    assert found.exit_code == 0, found.output
+    info: dict[str, Any] = json.loads(found.output)
+    assert [layer["name"] for layer in info["layers"]] == load_network(dag).names
+    assert info["inputs"] == ["input"]
+
+
+def test_torch_hub_loads_a_network_from_the_repository(released: Path) -> None:
+    """In a process of its own: torch.hub changes sys.path and sys.modules."""
+    script = f"""
+import torch
+net = torch.hub.load({str(ROOT)!r}, "network", {str(released)!r}, source="local")
+images = torch.rand(2, 3, 64, 64) * 255
+with torch.no_grad():
+    one = net(net.prepare(images)).flatten(1)
+    other = torch.hub.load({str(ROOT)!r}, "describer", {str(released)!r}, source="local")(images)
+    vlad = torch.hub.load({str(ROOT)!r}, "netvlad", 4, 8, source="local")(torch.rand(1, 8, 3, 3))
+assert torch.equal(one, other), (one - other).abs().max()
+print(tuple(one.shape), tuple(vlad.shape))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=False, cwd="/"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "(1, 8, 1, 4)" in done.stdout

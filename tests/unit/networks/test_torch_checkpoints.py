@@ -1,0 +1,163 @@
+"""Checkpoints of others as input: their networks, rebuilt here in plain torch, give the same descriptors."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torchvision.models.vgg import cfgs, make_layers
+
+from deepibl.networks.io import load_network
+from deepibl.networks.torch_files import (
+    KEY_MAPS,
+    read_checkpoint,
+    save_vgg16,
+    vgg16_from_torchvision,
+    vgg16_state,
+)
+from matlab_compat.errors import NetworkFormatError
+from tests.tolerances import assert_close
+
+CLUSTERS, WHITE = 8, 16
+
+
+def trunk() -> nn.Sequential:
+    """torchvision's vgg16.features without its last ReLU and pooling, random."""
+    torch.manual_seed(0)
+    return make_layers(cfgs["D"])[:-2].eval()
+
+
+def vlad_by_cluster(x: torch.Tensor, state: dict[str, torch.Tensor]) -> torch.Tensor:
+    """A NetVLAD as the checkpoints' authors flatten it: k*D + d."""
+    x = F.normalize(x, dim=1)
+    scores = F.conv2d(x, state["assign"], state.get("bias")).flatten(2).softmax(1)
+    residuals = x.flatten(2)[:, None] - state["centres"][None, :, :, None]
+    vlad = (residuals * scores[:, :, None]).sum(-1)
+    return F.normalize(F.normalize(vlad, dim=2).flatten(1), dim=1)
+
+
+def head(bias: bool = False) -> dict[str, torch.Tensor]:
+    torch.manual_seed(1)
+    found = {
+        "assign": torch.randn(CLUSTERS, 512, 1, 1) * 3,
+        "centres": F.normalize(torch.randn(CLUSTERS, 512), dim=1),
+        "white": torch.randn(WHITE, CLUSTERS * 512, 1, 1) * 0.1,
+        "white_bias": torch.randn(WHITE) * 0.1,
+    }
+    return found | ({"bias": torch.randn(CLUSTERS)} if bias else {})
+
+
+def described(images: torch.Tensor, state: dict[str, torch.Tensor], base: nn.Module) -> torch.Tensor:
+    with torch.no_grad():
+        vlad = vlad_by_cluster(base(images), state)
+        return F.normalize(F.conv2d(vlad[:, :, None, None], state["white"], state["white_bias"]).flatten(1))
+
+
+def images() -> torch.Tensor:
+    return torch.rand(2, 3, 50, 67, generator=torch.Generator().manual_seed(2)) * 255
+
+
+def openibl(prefix: str = "") -> dict[str, torch.Tensor]:
+    state, base = head(), trunk().state_dict()
+    found = {f"base_model.base.{name}": value for name, value in base.items()}
+    found |= {"net_vlad.conv.weight": state["assign"], "net_vlad.centroids": state["centres"]}
+    found |= {"pca_layer.weight": state["white"], "pca_layer.bias": state["white_bias"]}
+    return {prefix + name: value for name, value in found.items()}
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_an_openibl_checkpoint_gives_its_authors_descriptors(wrapped: bool, tmp_path: Path) -> None:
+    path = tmp_path / "model_best.pth.tar"
+    extra = {"epoch": 3, "best_recall5": np.float64(0.8)}
+    torch.save({"state_dict": openibl("module."), **extra} if wrapped else openibl(), path)
+    net = load_network(path)
+    mean = torch.tensor([0.48501960784313836, 0.4579568627450961, 0.4076039215686255])[:, None, None]
+    want = described((images() / 255 - mean) * 255, head(), trunk())
+    with torch.no_grad():
+        assert_close(net(net.prepare(images())).flatten(1), want, "net")
+
+
+@pytest.mark.parametrize("bias", [False, True], ids=["vlad", "vladv2"])
+@pytest.mark.parametrize("parallel", ["", "module."])
+def test_a_pytorch_netvlad_checkpoint_gives_its_authors_descriptors(
+    bias: bool, parallel: str, tmp_path: Path
+) -> None:
+    state = head(bias)
+    found = {f"encoder.{parallel}{name}": value for name, value in trunk().state_dict().items()}
+    found |= {f"pool.{parallel}conv.weight": state["assign"], f"pool.{parallel}centroids": state["centres"]}
+    found |= {f"pool.{parallel}conv.bias": state["bias"]} if bias else {}
+    found |= {"WPCA.0.weight": state["white"], "WPCA.0.bias": state["white_bias"]}
+    torch.save(
+        {"epoch": 1, "state_dict": found, "best_score": 0.5, "parallel": bool(parallel)},
+        tmp_path / "c.pth.tar",
+    )
+    net = read_checkpoint(tmp_path / "c.pth.tar")
+    mean, std = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    want = described((images() / 255 - mean) / std, state, trunk())
+    with torch.no_grad():
+        assert_close(net(net.prepare(images())).flatten(1), want, "net")
+    assert net["vlad:core"].classname == ("layerVLADv2" if bias else "layerVLAD")
+    assert net.meta["source"] == "pytorch-NetVlad"
+
+
+def test_torchvisions_vgg16_goes_both_ways(tmp_path: Path) -> None:
+    features = make_layers(cfgs["D"]).eval()
+    want = {f"features.{name}": value for name, value in features.state_dict().items()}
+    net = vgg16_from_torchvision(want)
+    save_vgg16(net, tmp_path / "vgg16.pth")
+    found = torch.load(tmp_path / "vgg16.pth", weights_only=True)
+    assert found.keys() == want.keys()
+    assert all(torch.equal(found[name], want[name]) for name in want)
+    again = load_network(tmp_path / "vgg16.pth")
+    x = torch.randn(1, 3, 64, 96) * 50
+    with torch.no_grad():
+        assert_close(net(x, stop="pool5"), features(x), "op")
+        assert_close(again(x[:, :, :61, :77]), features(x[:, :, :61, :77]), "op")  # unpadded at any size
+
+
+def test_fully_connected_layers_become_the_classifier() -> None:
+    net = vgg16_from_torchvision({f"features.{n}": v for n, v in make_layers(cfgs["D"]).state_dict().items()})
+    from deepibl.networks.build import plain_layer
+
+    weights = [np.ones((7, 7, 512, 4), np.float32), np.zeros((1, 4), np.float32)]
+    net = net.with_layers([*net, plain_layer({"type": "conv", "name": "fc6", "weights": weights}, len(net))])
+    assert vgg16_state(net)["classifier.0.weight"].shape == (4, 512 * 49)
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return (print, ("this must never run",))
+
+
+def test_a_checkpoint_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps({"state_dict": Evil()}))
+    torch.save({"state_dict": openibl(), "config": Evil()}, tmp_path / "evil2.pth")
+    for name in ("evil.pth", "evil2.pth"):
+        with pytest.raises(NetworkFormatError, match="cannot be read as a file of tensors"):
+            read_checkpoint(tmp_path / name)
+    assert "never run" not in capsys.readouterr().out
+
+
+def test_unknown_and_incomplete_checkpoints_are_refused_by_name(tmp_path: Path) -> None:
+    torch.save({"layer1.0.weight": torch.zeros(3)}, tmp_path / "resnet.pth")
+    with pytest.raises(NetworkFormatError, match=r"layer1\.0\.weight.*OpenIBL.*pytorch-NetVlad"):
+        read_checkpoint(tmp_path / "resnet.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(NetworkFormatError, match="unknown kind"):
+        read_checkpoint(tmp_path / "list.pth")
+    state = openibl()
+    del state["net_vlad.centroids"]
+    torch.save(state, tmp_path / "half.pth")
+    with pytest.raises(NetworkFormatError, match=r"OpenIBL.*net_vlad\.centroids"):
+        read_checkpoint(tmp_path / "half.pth")
+    with pytest.raises(NetworkFormatError, match="no file"):
+        load_network(tmp_path / "missing.pth")
+
+
+def test_key_maps_tell_kinds_apart() -> None:
+    first = [kind.trunk.format(n=0) for kind in KEY_MAPS]
+    assert len(set(first)) == len(first)

@@ -1,0 +1,114 @@
+"""NetVLAD's cells: assignments, and shares that add up to the similarity."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from deepibl.networks.backbones import netvlad_head
+from deepibl.report.cells import CellShares, cell_assignment, cell_shares
+from matlab_compat.errors import ArgumentError
+from tests.extractors import Extractor, simplenn
+from tests.tolerances import assert_close
+
+
+def _image(height=41, width=30, seed=0):
+    coarse = torch.rand((1, 3, height // 6, width // 6), generator=torch.Generator().manual_seed(seed)) * 255
+    return F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)[0]
+
+
+class _PixelL2Extractor(nn.Module):
+    """preL2, NetVLAD with biases of v2 left out, intra-normalisation, L2, as deepibl.networks.backbones makes them."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        generator = np.random.default_rng(0)
+        centres = generator.standard_normal((4, 16)).astype(np.float32)
+        centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+        points = generator.standard_normal((50, 16)).astype(np.float32)
+        points /= np.linalg.norm(points, axis=1, keepdims=True)
+        self.trunk, self.head = nn.Conv2d(3, 16, 5, stride=2), netvlad_head(centres, points)
+
+    def prepare(self, images):
+        return images / 255 - 0.5
+
+    def forward(self, x):
+        return self.head(self.trunk(x))
+
+
+NETWORKS = [simplenn, Extractor, _PixelL2Extractor]
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_shares_of_the_cells_add_up_to_the_cosine(make):
+    net, image, other = make(), _image(), _image(33, 47, seed=1)
+    with torch.inference_mode():
+        one, two = (net(net.prepare(picture[None])).flatten() for picture in (image, other))
+    wanted = float(F.cosine_similarity(one, two, dim=0))
+    found = cell_shares(net, image, other)
+    assert found.similarity == pytest.approx(wanted, abs=1e-5)
+    assert found.shares.sum() + found.constant == pytest.approx(wanted, abs=1e-5)
+    if make is not simplenn:  # without whitening there is no mean to subtract
+        assert found.constant == pytest.approx(0, abs=1e-5)
+
+
+def test_shares_equal_the_sum_written_out():
+    net, image, other = Extractor(), _image(), _image(seed=1)
+    with torch.inference_mode():
+        maps = net.body[:2](net.prepare(image[None]))[0]
+        layer = net.body[2]
+        raw, target = (
+            layer(maps[None])[0, :, 0],
+            net(net.prepare(other[None])).flatten().view(16, 4),
+        )  # (D, K)
+        wanted = np.zeros(maps.shape[1:])
+        for y, x in np.ndindex(*wanted.shape):
+            weights = torch.softmax(layer.assign.t() @ maps[:, y, x], 0)
+            for k in range(4):
+                residual = maps[:, y, x] + layer.offset[:, k]
+                wanted[y, x] += float(weights[k] * (residual @ target[:, k]) / raw.norm())
+    assert_close(cell_shares(net, image, other).shares, wanted, "net")
+
+
+def test_a_photo_against_itself_is_alike():
+    assert cell_shares(simplenn(), _image(), _image()).similarity == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_the_clusters_shares_of_a_cell_add_up_to_one(make):
+    found = cell_assignment(make(), _image())
+    np.testing.assert_allclose(found.weights.sum(axis=0), 1, atol=1e-6)
+    assert found.labels.shape == found.certainty.shape == found.weights.shape[1:]
+    assert (np.take_along_axis(found.weights, found.labels[None], 0)[0] == found.certainty).all()
+
+
+def test_a_cell_belongs_to_the_centre_that_it_is_most_like():
+    net = simplenn()
+    maps = net(net.prepare(_image()[None]), stop="preL2")[0].detach()
+    scores = torch.einsum("kd,dhw->khw", net["vlad:core"].assign.detach().flatten(1), maps)
+    np.testing.assert_array_equal(cell_assignment(net, _image()).labels, scores.argmax(0).numpy())
+
+
+def test_strongest_cells_come_largest_first():
+    shares = np.array([[0.1, 0.5], [-0.9, 0.3]], np.float32)
+    assert CellShares(shares, 0.0, 0.0).strongest(3) == [(0, 1), (1, 1), (0, 0)]
+    assert CellShares(shares, 0.0, 0.0).strongest(3, apart=2) == [(0, 1)]
+
+
+def test_a_network_without_netvlad_is_refused():
+    class Plain(nn.Module):
+        def prepare(self, images):
+            return images
+
+    with pytest.raises(ArgumentError, match="NetVLAD"):
+        cell_assignment(Plain(), _image())
+
+
+def test_nothing_is_left_on_the_network():
+    net = simplenn()
+    cell_shares(net, _image(), _image(seed=1))
+    cell_assignment(net, _image())
+    assert not any(module._forward_hooks for module in net.modules())
+    assert all(weight.requires_grad and weight.grad is None for weight in net.parameters())

@@ -1,0 +1,81 @@
+"""Sheets of heatmaps: a row a photo and network, every map drawn, files that open."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deepibl.report.sheet import METHODS, heatmap_rows, write_maps, write_sheet
+from matlab_compat.errors import ArgumentError, ImageReadError
+from tests.extractors import Extractor, make_photos, simplenn
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Three photos of different sizes, one with a name that typesetting could trip over."""
+    names = make_photos(tmp_path)[:2]
+    odd = tmp_path / "a $\\frac{1}$ «é».jpg"
+    (tmp_path / names[0]).rename(odd)
+    return odd, tmp_path / names[1]
+
+
+def test_a_pair_by_two_networks_has_four_rows_each_against_the_other(photos):
+    rows = heatmap_rows(
+        [("a", simplenn()), ("b", Extractor())], photos[0], against=photos[1], methods=METHODS
+    )
+    assert [(row.network, row.photo) for row in rows] == [
+        ("a", str(photos[0])), ("a", str(photos[1])), ("b", str(photos[0])), ("b", str(photos[1])),
+    ]  # fmt: skip
+    assert all([drawing.method for drawing in row.drawings] == list(METHODS) for row in rows)
+    assert rows[0].similarity == pytest.approx(rows[1].similarity)
+    for row in rows:
+        assert all(drawing.picture.shape == row.pixels.shape for drawing in row.drawings)
+
+
+def test_one_photo_has_one_row_without_similarity(photos):
+    (row,) = heatmap_rows([("a", simplenn())], photos[0], methods=["gradient", "clusters"])
+    assert row.similarity is None
+    assert row.drawings[0].values.shape == row.pixels.shape[:2]
+
+
+def test_the_sheet_is_a_png_whatever_the_names(photos, tmp_path):
+    rows = heatmap_rows([("net $x_1", simplenn())], photos[0], against=photos[1], methods=["guided"])
+    write_sheet(rows, tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as picture:
+        assert picture.format == "PNG"
+        assert picture.width > 500
+        assert np.asarray(picture.convert("L")).std() > 10
+
+
+def test_maps_are_written_as_pictures_and_numbers(photos, tmp_path):
+    rows = heatmap_rows([("a", simplenn())], photos[1], methods=["occlusion"])
+    files = write_maps(rows, tmp_path / "maps")
+    assert sorted(file.suffix for file in files) == [".npy", ".png"]
+    np.testing.assert_array_equal(np.load(files[1]), rows[0].drawings[0].values)
+    with Image.open(files[0]) as picture:
+        assert picture.size == rows[0].pixels.shape[1::-1]
+
+
+def test_large_photos_are_scaled_down_and_so_are_their_maps(photos):
+    (row,) = heatmap_rows([("a", simplenn())], photos[0], methods=["gradient"], max_pixels=1200)
+    assert row.pixels.shape[0] * row.pixels.shape[1] <= 1200
+    assert row.drawings[0].values.shape == row.pixels.shape[:2]
+
+
+def test_settings_of_occlusion_reach_it(photos):
+    coarse, fine = (
+        heatmap_rows([("a", simplenn())], photos[0], methods=["occlusion"], patch=patch, step=patch)[0]
+        for patch in (40, 8)
+    )
+    assert len(np.unique(coarse.drawings[0].values)) < len(np.unique(fine.drawings[0].values))
+
+
+@pytest.mark.parametrize("methods", [[], ["gradcam"], ["cells"]])
+def test_methods_that_cannot_be_drawn_are_refused(photos, methods):
+    with pytest.raises(ArgumentError):
+        heatmap_rows([("a", simplenn())], photos[0], methods=methods)
+
+
+def test_a_file_that_is_no_image_is_named(tmp_path):
+    (tmp_path / "text.jpg").write_text("not a photo")
+    with pytest.raises(ImageReadError, match=r"text\.jpg"):
+        heatmap_rows([("a", simplenn())], tmp_path / "text.jpg")

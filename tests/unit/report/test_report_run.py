@@ -1,0 +1,144 @@
+"""What a report keeps of an evaluation: the same figures, as plain values that come back whole."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from deepibl.errors import ReportError
+from deepibl.report.run import (  # fmt: skip
+    DIMENSION_NS,
+    FILE,
+    collect,
+    descriptor_statistics,
+    dimensions_to_try,
+    groups_by_name,
+    read_run,
+    versions,
+    write_run,
+)
+from tests.reports import evaluation
+
+
+def test_ranks_of_the_queries_give_the_recalls_of_the_evaluation():
+    measured = evaluation()
+    run = collect(measured)
+    for n, recall in zip(run.ns, measured.result.recalls, strict=True):
+        assert np.mean([query.found(n) for query in run.queries]) == pytest.approx(recall)
+    assert 0 < run.at(1) < 1
+
+
+def test_the_first_answers_are_the_nearest_descriptors_with_their_distances_in_metres():
+    measured = evaluation()
+    dataset, run = measured.dataset, collect(measured)
+    apart = ((measured.query_features[:, None] - measured.database_features[None]) ** 2).sum(2)
+    for number, query in enumerate(run.queries):
+        order = np.argsort(apart[number])[:3]
+        assert [answer.name for answer in query.answers] == [dataset.dbImageFns[i] for i in order]
+        np.testing.assert_allclose(
+            [answer.distance for answer in query.answers], apart[number][order], atol=1e-5
+        )
+        metres = np.linalg.norm(dataset.utmDb[order] - dataset.utmQ[number], axis=1)
+        np.testing.assert_allclose([answer.metres for answer in query.answers], metres, atol=0.006)
+        assert [answer.right for answer in query.answers] == (metres <= 25).tolist()
+
+
+def test_a_query_that_is_not_found_shows_its_nearest_positive_and_one_without_positives_none():
+    measured = evaluation(queries=4, database=300, noise=50)
+    measured.dataset.utmQ[2] = (0, 0)
+    run = collect(measured)
+    lost = [query for query in run.queries if query.truth and query.rank is None]
+    assert run.queries[2].truth is None
+    for query in lost:
+        assert query.truth.metres <= 25
+        assert query.truth.distance is None
+
+
+def test_recall_by_dimension_is_of_whitened_descriptors_only():
+    whitened, plain = collect(evaluation()), collect(evaluation(layers=("conv1", "postL2")))
+    assert list(whitened.by_dimension) == [8, 16, 32]
+    at_one = whitened.by_dimension[32][DIMENSION_NS.index(1)]
+    assert at_one == pytest.approx(whitened.at(1))
+    assert plain.by_dimension == {}
+    assert plain.recalls == whitened.recalls
+
+
+def test_dimensions_that_are_tried_are_powers_of_two_and_the_whole():
+    assert dimensions_to_try(4096) == [64, 128, 256, 512, 1024, 2048, 4096]
+    assert dimensions_to_try(100) == [8, 16, 32, 64, 100]
+    assert dimensions_to_try(5) == [5]
+
+
+def test_tokyos_lights_are_reported_apart():
+    run = collect(evaluation(queries=30, tokyo=True))
+    assert list(run.groups) == ["day", "sunset", "night"]
+    assert run.group_sizes == {"day": 10, "sunset": 10, "night": 10}
+
+
+def test_lights_are_taken_from_names_that_all_say_them():
+    names = [f"street_{i}_{light}.jpg" for i in range(5) for light in ("night", "day")]
+    run = collect(evaluation(queries=10, names=names))
+    assert list(run.groups) == ["day", "night"]
+    nights = [query.found(1) for query in run.queries if "night" in query.name]
+    assert run.groups["night"][0] == pytest.approx(np.mean(nights))
+    assert groups_by_name([*names, "other.jpg"]) == {}
+
+
+def test_a_run_comes_back_from_its_file_as_it_was(tmp_path):
+    run = collect(evaluation(), "deepibl evaluate …")
+    write_run(run, tmp_path / FILE)
+    assert read_run(tmp_path) == read_run(tmp_path / FILE) == run
+    assert json.loads((tmp_path / FILE).read_text())["format"] == "deepibl-report/1"
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[]", '{"format": "other"}', '{"format": "deepibl-report/1"}', "\x00"]
+)
+def test_a_file_that_is_no_report_is_refused_with_advice(tmp_path, content):
+    (tmp_path / FILE).write_text(content)
+    with pytest.raises(ReportError, match="--report"):
+        read_run(tmp_path)
+
+
+def test_a_missing_report_and_an_evaluation_without_descriptors_are_refused(tmp_path):
+    with pytest.raises(ReportError, match=FILE):
+        read_run(tmp_path)
+    with pytest.raises(ReportError, match="descriptors"):
+        collect(dataclasses.replace(evaluation(), query_features=None))
+
+
+def test_unknown_positions_are_kept_as_unknown():
+    measured = evaluation(queries=3)
+    measured.dataset.utmQ[1] = np.nan
+    run = collect(measured)
+    assert (run.queries[1].east, run.queries[1].truth) == (None, None)
+    assert all(answer.metres is None for answer in run.queries[1].answers)
+    assert "NaN" not in json.dumps(dataclasses.asdict(run))
+
+
+def test_dimensions_in_use_are_those_that_vary():
+    draws = np.random.default_rng(0)
+    ball, line = draws.standard_normal((3000, 6)), np.outer(draws.standard_normal(300), np.ones(6))
+    assert descriptor_statistics(ball, [])["used_dimensions"] == pytest.approx(6, abs=0.2)
+    assert descriptor_statistics(line, [])["used_dimensions"] == pytest.approx(1)
+    wide = descriptor_statistics(draws.standard_normal((20, 50)), [])[
+        "used_dimensions"
+    ]  # by the other product
+    assert 8 < wide < 20
+
+
+def test_separation_counts_pairs_of_right_and_wrong_first_answers():
+    run = collect(evaluation(queries=60, noise=1.6))
+    firsts = [query.answers[0] for query in run.queries]
+    pairs = [(a.distance < b.distance) for a in firsts if a.right for b in firsts if not b.right]
+    assert run.statistics["separation"] == pytest.approx(np.mean(pairs))
+    assert run.statistics["hub"][1] == max(
+        sum(other.name == answer.name for other in firsts) for answer in firsts
+    )
+    counted = run.statistics["distances"]
+    assert sum(counted["right"]) + sum(counted["wrong"]) == 60
+
+
+def test_versions_name_what_decides_the_figures():
+    assert {"python", "torch", "numpy", "faiss-cpu"} <= set(versions())

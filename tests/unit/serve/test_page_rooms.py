@@ -1,0 +1,299 @@
+"""The rooms of the page by themselves: photos, places, the worker, addresses."""
+
+import io
+import os
+import re
+import threading
+import time
+
+import anyio
+import numpy as np
+import pytest
+import torch
+from fastapi import Request
+from PIL import Image
+
+from deepibl.errors import PageError
+from deepibl.images import load_pixels
+from deepibl.search.index import PlaceIndex
+from deepibl.serve.http import Limits, Refused, read_upload
+from deepibl.serve.photo import decode_photo
+from deepibl.serve.places import Places
+from deepibl.serve.server import address_of, allowed_hosts, is_loopback, listen
+from deepibl.serve.service import Desk, Worker
+from matlab_compat.errors import ArgumentError
+from tests.page_files import picture, with_exif
+
+
+@pytest.mark.parametrize("resize", [None, 40])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_photo_has_the_pixels_that_its_file_has(tmp_path, kind, resize):
+    data = picture(kind, (90, 70))
+    (tmp_path / "a").write_bytes(data)
+    photo = decode_photo(data, Limits(), resize)
+    assert torch.equal(photo.pixels, load_pixels(tmp_path / "a", resize))
+    assert (photo.width, photo.height) == (90, 70)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photos_are_turned_upright(orientation):
+    photo = decode_photo(with_exif(orientation, 10.5, 20.25), Limits())
+    expected = Image.open(io.BytesIO(with_exif(orientation, 10.5, 20.25)))
+    from PIL import ImageOps
+
+    upright = np.asarray(ImageOps.exif_transpose(expected))
+    assert np.array_equal(photo.pixels.permute(1, 2, 0).numpy(), upright)
+    assert (photo.width, photo.height) == (upright.shape[1], upright.shape[0])
+    assert photo.position == pytest.approx((10.5, 20.25), abs=1e-6)
+
+
+def test_exif_that_makes_no_sense_costs_no_answer():
+    photo = decode_photo(picture(exif=b"Exif\0\0" + b"\xee" * 40), Limits())
+    assert photo.position is None
+    assert (photo.width, photo.height) == (64, 48)
+
+
+def test_very_large_photos_are_reduced_and_keep_their_shape():
+    photo = decode_photo(picture(size=(6000, 4000)), Limits(described_pixels=60_000))
+    assert (photo.width, photo.height) == (6000, 4000)
+    height, width = photo.pixels.shape[1:]
+    assert height * width <= 60_000
+    assert width / height == pytest.approx(1.5, abs=0.02)
+
+
+def test_pixels_are_counted_before_any_is_decoded(monkeypatch):
+    monkeypatch.setattr("deepibl.serve.photo.open_image", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(Refused, match="64 x 48"):
+        decode_photo(picture(), Limits(photo_pixels=3071))
+
+
+@pytest.mark.parametrize("name", ["upload_bytes", "waiting", "patience_seconds"])
+def test_limits_of_nothing_are_refused(name):
+    with pytest.raises(ArgumentError, match=name):
+        Limits(**{name: 0})
+
+
+def _places(root, names):
+    count = len(names)
+    positions = np.full((count, 2), np.nan)
+    return Places(PlaceIndex(np.eye(count, 4, dtype=np.float32), names, positions, "id"), root)
+
+
+@pytest.fixture
+def outside(tmp_path):
+    """A root with one image, and images outside of it that names lead to."""
+    root = tmp_path / "root"
+    (root / "sub").mkdir(parents=True)
+    for path in (root / "sub/in.jpg", tmp_path / "secret.jpg", tmp_path / "root-secret.jpg"):
+        Image.new("RGB", (40, 30)).save(path)
+    (root / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+    (root / "folder").symlink_to(tmp_path)
+    (root / "inner.jpg").symlink_to(root / "sub/in.jpg")
+    os.mkfifo(root / "pipe.jpg")
+    return root
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../secret.jpg", "sub/../../secret.jpg", "../root-secret.jpg", "link.jpg", "folder/secret.jpg",
+     "ABSOLUTE", "pipe.jpg", "sub", "gone.jpg", ""],
+)  # fmt: skip
+def test_names_that_lead_out_of_the_root_are_not_opened(outside, name):
+    name = name.replace("ABSOLUTE", str(outside.parent / "secret.jpg"))
+    with pytest.raises(Refused) as found:
+        _places(outside, [name]).thumbnail(0, 100)
+    assert found.value.status == 404
+    assert "secret" not in str(found.value)
+
+
+def test_names_within_the_root_are_opened_over_links_too(outside):
+    places = _places(outside, ["sub/in.jpg", "inner.jpg"])
+    for row in (0, 1):
+        with Image.open(io.BytesIO(places.thumbnail(row, 32))) as small:
+            assert (small.format, small.size) == ("JPEG", (32, 24))
+
+
+def test_a_thumbnail_is_read_once(outside):
+    places = _places(outside, ["sub/in.jpg"])
+    first = places.thumbnail(0, 32)
+    Image.new("RGB", (40, 30), "red").save(outside / "sub/in.jpg")
+    assert places.thumbnail(0, 32) is first
+
+
+def test_places_without_positions_have_no_map(outside):
+    with pytest.raises(Refused, match="no position"):
+        _places(outside, ["sub/in.jpg"]).map([0], "near")
+
+
+def test_a_map_near_by_shows_every_image_there_is_near_by(outside):
+    count = 50_000
+    positions = np.stack([400_000.0 + 10 * np.arange(count), np.full(count, 6e6)], 1)
+    index = PlaceIndex(np.ones((count, 1), np.float32), ["a"] * count, positions, "id", utm_zone="33N")
+    drawn = Places(index, outside).map([25_000], "near")
+    shown = re.search(r'class="database" d="([^"]*)"', drawn).group(1).count("M")
+    assert shown == 33  # 10 m apart in a frame 336 m wide
+    assert len(Places(index, outside).map([25_000], "whole")) < 100_000
+
+
+class _Finder:
+    """Notes what it is asked together; the photo of zeros fails."""
+
+    def __init__(self):
+        self.asked, self.enter, self.go_on = [], threading.Event(), threading.Event()
+
+    def find(self, images, top, around):
+        self.enter.set()
+        assert self.go_on.wait(10)
+        self.asked.append([tuple(image.shape) for image in images])
+        if any(not image.any() for image in images):
+            raise ValueError("zeros")
+        return [[float(image.max())] * top for image in images]
+
+
+@pytest.fixture
+def worker():
+    made = Worker(_Finder())
+    made.start()
+    yield made
+    made._finder.go_on.set()
+    made.stop()
+
+
+def _image(value, side=4):
+    return torch.full((3, side, side), value, dtype=torch.uint8)
+
+
+def test_photos_of_one_size_that_wait_are_computed_together(worker):
+    first = worker.find(_image(1), 1)
+    assert worker._finder.enter.wait(10)
+    later = [worker.find(_image(value, side), 2) for value, side in ((2, 4), (3, 6), (4, 4))]
+    worker._finder.go_on.set()
+    assert first.result(10) == [1.0]
+    assert [result.result(10) for result in later] == [[2.0, 2.0], [3.0, 3.0], [4.0, 4.0]]
+    assert sorted(map(len, worker._finder.asked)) == [1, 1, 2]
+
+
+def test_large_photos_are_not_computed_together(worker):
+    first = worker.find(_image(1), 1)
+    assert worker._finder.enter.wait(10)
+    later = [worker.find(_image(value, 800), 1) for value in (2, 3)]
+    worker._finder.go_on.set()
+    assert [result.result(10) for result in (first, *later)] == [[1.0], [2.0], [3.0]]
+    assert [len(asked) for asked in worker._finder.asked] == [1, 1, 1]
+
+
+def test_a_photo_that_fails_costs_the_others_nothing(worker):
+    first = worker.find(_image(1), 1)
+    assert worker._finder.enter.wait(10)
+    bad, good = worker.find(_image(0), 1), worker.find(_image(5), 1)
+    worker._finder.go_on.set()
+    assert (first.result(10), good.result(10)) == ([1.0], [5.0])
+    with pytest.raises(ValueError, match="zeros"):
+        bad.result(10)
+
+
+def test_what_is_cancelled_is_not_computed(worker):
+    worker.find(_image(1), 1)
+    assert worker._finder.enter.wait(10)
+    called = []
+    cancelled, last = worker.call(lambda: called.append(1)), worker.call(lambda: called.append(2))
+    assert cancelled.cancel()
+    worker._finder.go_on.set()
+    last.result(10)
+    assert called == [2]
+
+
+def test_a_lack_of_memory_is_a_refusal(worker):
+    def too_much():
+        raise MemoryError
+
+    worker._finder.go_on.set()
+    with pytest.raises(Refused) as found:
+        worker.call(too_much).result(10)
+    assert found.value.status == 503
+
+
+def test_stopping_cancels_what_waits_and_ends_the_thread(worker):
+    worker.find(_image(1), 1)
+    assert worker._finder.enter.wait(10)
+    waiting, thread = worker.call(lambda: 1), worker._thread
+    threading.Timer(0.05, worker._finder.go_on.set).start()
+    worker.stop()
+    assert waiting.cancelled()
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("127.3.2.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False),
+     ("192.168.1.5", False), ("example.org", False)],
+)  # fmt: skip
+def test_an_address_that_others_reach_needs_their_name_for_it(host, loopback):
+    assert is_loopback(host) == loopback
+    if loopback:
+        assert "127.0.0.1" in allowed_hosts(host, [])
+    else:
+        with pytest.raises(ArgumentError, match="--allow-host"):
+            allowed_hosts(host, [])
+    assert {"camera.local", "[fe80::1]"} <= set(allowed_hosts(host, ["camera.local", "fe80::1"]))
+
+
+@pytest.mark.parametrize("name", ["*", "*.example.org", "a/b", ""])
+def test_wildcards_are_no_names(name):
+    with pytest.raises(ArgumentError, match="--allow-host"):
+        allowed_hosts("0.0.0.0", [name])
+
+
+def test_a_port_that_is_taken_is_named():
+    with listen("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        assert address_of(first) == f"http://127.0.0.1:{port}/"
+        assert address_of(first, ["camera.local", "b"]) == f"http://camera.local:{port}/"
+        with pytest.raises(PageError, match=str(port)):
+            listen("127.0.0.1", port)
+
+
+def _request(receive):
+    headers = [(b"content-type", b"multipart/form-data; boundary=b"), (b"transfer-encoding", b"chunked")]
+    return Request({"type": "http", "method": "POST", "headers": headers}, receive)
+
+
+GIVEN_UP = [("upload_seconds", 0.001, "did not arrive within"), ("stall_seconds", 20, "no byte of the photo")]
+
+
+@pytest.mark.parametrize(("limit", "pause", "said"), GIVEN_UP)
+def test_a_photo_that_does_not_arrive_is_given_up(limit, pause, said):
+    async def slowly():
+        await anyio.sleep(pause)
+        return {"type": "http.request", "body": b"\r\n", "more_body": True}
+
+    with pytest.raises(Refused) as found:
+        anyio.run(read_upload, _request(slowly), Limits(**{limit: 0.05}))
+    assert found.value.status == 408 and said in found.value.error and "0.05 seconds" in found.value.error
+
+
+def test_when_the_client_has_left_its_photo_is_not_computed():
+    async def gone():
+        return {"type": "http.disconnect"}
+
+    async def ask():
+        desk = Desk(_Finder(), None, Limits())
+        later = desk.worker.find(_image(1), 1)  # the worker was not started: it waits
+        with pytest.raises(Refused) as found:
+            await desk.answer(_request(gone), later)
+        return found.value.status, later.cancelled()
+
+    assert anyio.run(ask) == (499, True)
+
+
+def test_waiting_for_retry_follows_how_long_answers_take():
+    from deepibl.serve.http import Admission
+
+    door = Admission(1)
+    for _ in range(50):
+        door.note(30.0)
+    assert 10 <= door.retry_after <= 60
+    with door.place(), pytest.raises(Refused), door.place():
+        time.sleep(0)
+    with door.place():
+        assert door.inside == 1

@@ -1,0 +1,81 @@
+"""The scripts and the example that train: each runs, and does what it is there for."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from deepibl.toycity.city import make_city
+from examples.train_any_backbone import train
+from matlab_compat import matfile
+from matlab_compat.arguments import typed_value
+from scripts import train_gauss_ind
+from scripts.make_pitts_root import make_root
+from scripts.plot_gradients import LOSSES, draw, magnitudes
+
+
+def test_the_example_trains_a_torchvision_network(tmp_path):
+    city = make_city(tmp_path, images=24, queries=8, size=(64, 48), split="train", progress=False)
+    torch.manual_seed(0)
+    losses = train(str(city), steps=24)
+    assert len(losses) > 12 and np.mean(losses[-6:]) < np.mean(losses[:6])
+
+
+def test_the_gradients_drawn_are_those_of_the_formulas(tmp_path):
+    axis, positive, negative = magnitudes(LOSSES["SARE, Gaussian kernel"], 7)
+    to_negative, to_positive = np.meshgrid(axis, axis, indexing="ij")
+    pull = 1 / (1 + np.exp(to_negative**2 - to_positive**2))
+    assert np.allclose(positive, 2 * to_positive * pull) and np.allclose(negative, 2 * to_negative * pull)
+    with Image.open(draw(tmp_path / "gradients.png", points=11)) as image:
+        assert image.format == "PNG"
+
+
+def test_values_are_read_as_they_are_typed():
+    typed = ["0.5", "true", "max", "[1, 2]", "conv5_3"]
+    assert [typed_value(text) for text in typed] == [0.5, True, "max", [1, 2], "conv5_3"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [(["--help"], 0, "NAME=VALUE"), (["nEpoch"], 1, "an option is given as name=value")],
+)
+def test_the_readme_script_says_how_options_are_given(words, code, said):
+    script = Path(train_gauss_ind.__file__)
+    env = {**os.environ, "PYTHONPATH": str(script.parents[1])}
+    done = subprocess.run([sys.executable, script, *words], env=env, capture_output=True, text=True)
+    assert done.returncode == code and said in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_the_readme_script_runs_on_a_pitts30k_root(tmp_path, real, monkeypatch, capsys):
+    paths = make_root(real / "dbstructs", tmp_path, queries=10, size=(64, 48))
+    write_small_vd16(tmp_path / "pretrained")
+    monkeypatch.setenv("DEEPIBL_LOCALPATHS", str(paths))
+    session = train_gauss_ind.main(nEpoch=1, nNegChoice=20, useGPU=False)
+    shown = capsys.readouterr().out
+    assert f"{session} Best epoch: 1 (out of 1)" in shown and "our trained" in shown
+    assert (tmp_path / "output" / f"{session}_results.png").exists()
+
+
+def write_small_vd16(folder):
+    """A network with the last layers' names of VGG-16, under the name of MatConvNet's file."""
+    random = np.random.default_rng(0)
+    layers, channels = [], 3
+    for number in (1, 2, 3):
+        weight = random.normal(0, 0.1, (3, 3, channels, 8)).astype(np.float32)
+        stride = np.full((1, 2), 4.0 if number == 1 else 1.0)
+        conv = {"type": "conv", "name": f"conv5_{number}", "weights": [weight, np.zeros((8, 1), np.float32)]}
+        layers += [
+            {**conv, "stride": stride, "pad": np.ones((1, 4))},
+            {"type": "relu", "name": f"relu5_{number}"},
+        ]
+        channels = 8
+    average = np.full((48, 64, 3), 120, np.float32)
+    meta = {"normalization": {"imageSize": np.array([[48.0, 64.0, 3.0]]), "averageImage": average}}
+    matfile.save(folder / "imagenet-vgg-verydeep-16.mat", {"layers": layers, "meta": meta})
