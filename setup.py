@@ -1,10 +1,17 @@
-"""Packages and where they lie; everything else about the project stands in pyproject.toml."""
+"""The packages and their data; everything else about the project is in pyproject.toml."""
 
 from setuptools import find_packages, setup
 
 setup(
-    packages=[*find_packages(include=["matlab_compat", "deepibl", "deepibl.*"]), "deepibl._weights"],
-    # The shipped networks live in weights/ at the top of the repository and are installed as package data.
+    packages=[
+        *find_packages(include=["matlab_compat", "matlab_compat.*", "deepibl", "deepibl.*"]),
+        "deepibl._weights",
+    ],
+    # The shipped networks are in weights/ at the top of the repository and are installed as package data.
     package_dir={"deepibl._weights": "weights"},
-    package_data={"deepibl._weights": ["*.mat", "README.md"], "deepibl.serve.app": ["static/*"]},
+    package_data={
+        "": ["*.pyi", "py.typed"],
+        "deepibl._weights": ["*.mat", "README.md"],
+        "deepibl.serve": ["static/*"],
+    },
 )
