@@ -45,7 +45,7 @@ def test_a_row_names_what_exists(row: list[str]) -> None:
     assert importable(here.strip("`")), here
     for name in re.findall(r"`([\w.]+)`", core):
         assert importable(name), name
-    tests = re.findall(r"`((?:unit|parity|architecture)/\w+\.py)`", test)
+    tests = re.findall(r"`((?:unit|parity|architecture)/[\w/]+\.py)`", test)
     assert tests, "no test is named"
     assert tolerance
     for file in tests:
