@@ -13,8 +13,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from benchmarks.baseline import Port
-from benchmarks.baseline import extract as port_extract
+from benchmarks.baseline import Port, extract as port_extract
 from benchmarks.measure import Settings, Table, paired, peak_memory, require
 from deepibl.engine import Scales, choose_engine, keep_buffers, onednn, quantised, release_buffers
 from deepibl.engine.describe import describe_prepared

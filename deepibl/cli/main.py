@@ -15,8 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deepibl.cli import search as serving
-from deepibl.cli import seeing, training
+from deepibl.cli import search as serving, seeing, training
 from deepibl.cli.data import data, migrate, verify
 from deepibl.cli.options import (
     NOT_AS_IT_SHOULD_BE,
@@ -34,18 +33,18 @@ from deepibl.cli.options import (
     Resize,
     ScalesFile,
     Threshold,
+    choose_device as _device,
     find_net,
+    find_net as _find,
+    how_to_compute as _how,
+    image_size as _size,
     names_given,
+    names_given as _names,
     print_result,
     processes_of,
     stop_telling,
+    tell_failures as _tell_failures,
 )
-from deepibl.cli.options import choose_device as _device
-from deepibl.cli.options import find_net as _find
-from deepibl.cli.options import how_to_compute as _how
-from deepibl.cli.options import image_size as _size
-from deepibl.cli.options import names_given as _names
-from deepibl.cli.options import tell_failures as _tell_failures
 from deepibl.cli.search import index, index_check, index_edit, localize
 from matlab_compat.errors import ArgumentError, MatlabCompatError
 
@@ -105,8 +104,7 @@ def convert(
     ] = False,
 ) -> None:
     """Convert a network from one format to another, by the suffixes. Exit code 4: --check failed."""
-    from deepibl.networks.conversion import convert as convert_network
-    from deepibl.networks.conversion import difference
+    from deepibl.networks.conversion import convert as convert_network, difference
 
     net = convert_network(_find(source), target, classes=classes)
     typer.echo(f"wrote {target}")

@@ -117,8 +117,7 @@ def localize(
     from deepibl.networks.io import load_network
     from deepibl.report.html import match_page
     from deepibl.search.backends import open_index
-    from deepibl.search.localization import localize as find_places
-    from deepibl.search.localization import match_table
+    from deepibl.search.localization import localize as find_places, match_table
 
     places = open_index(index_file)
     where = choose_device(device)

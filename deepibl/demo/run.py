@@ -23,8 +23,7 @@ from deepibl.demo.networks import random_network
 from deepibl.evaluation.evaluate import evaluate_index, recall_table
 from deepibl.evaluation.measures import recall_at_n
 from deepibl.images import read_image
-from deepibl.networks import build as network_build
-from deepibl.networks import clusters
+from deepibl.networks import build as network_build, clusters
 from deepibl.networks.io import load_network, save_network
 from deepibl.networks.weights import find_network
 from deepibl.report.html import match_page

@@ -1,23 +1,15 @@
 from .choose import (
     Engine as Engine,
-)
-from .choose import (
     choose_engine as choose_engine,
 )
 from .describe import describe_batch as describe_batch
 from .onednn import (
     keep_buffers as keep_buffers,
-)
-from .onednn import (
     release_buffers as release_buffers,
 )
 from .scales import (
     Scales as Scales,
-)
-from .scales import (
     calibrate as calibrate,
-)
-from .scales import (
     read_scales as read_scales,
 )
 from .trunk import head_start as head_start

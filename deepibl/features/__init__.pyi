@@ -1,22 +1,14 @@
 from .extraction import (
     ExtractionReport as ExtractionReport,
-)
-from .extraction import (
     extract as extract,
-)
-from .extraction import (
     extract_to_file as extract_to_file,
 )
 from .files import (
     convert_features as convert_features,
-)
-from .files import (
     read_features as read_features,
 )
 from .trunk_cache import TrunkCache as TrunkCache
 from .whitening import (
     add_pca_of_images as add_pca_of_images,
-)
-from .whitening import (
     pca_of_images as pca_of_images,
 )

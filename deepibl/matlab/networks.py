@@ -22,10 +22,7 @@ from deepibl.datasets import png_to_jpeg as convert_png
 from deepibl.engine.describe import describe_batch
 from deepibl.features import extraction as features
 from deepibl.features.whitening import add_pca_of_images
-from deepibl.networks import build as network_build
-from deepibl.networks import build as network_prepare
-from deepibl.networks import build as pca
-from deepibl.networks import clusters
+from deepibl.networks import build as network_build, build as network_prepare, build as pca, clusters
 from deepibl.networks.build import object_layer, vlad_layer
 from deepibl.networks.pretrained import load_pretrained
 from deepibl.networks.torch_backbones import is_torch_id

@@ -34,8 +34,7 @@ from deepibl.migrate.scope import (
     require,
     variable_name,
 )
-from deepibl.migrate.tree import Node, Untranslatable, chain, named, text_of
-from deepibl.migrate.tree import arguments as arguments_of
+from deepibl.migrate.tree import Node, Untranslatable, arguments as arguments_of, chain, named, text_of
 
 Handler = Callable[[Scope, list[Node]], Typed]
 

@@ -10,8 +10,7 @@ from collections.abc import Callable
 
 from deepibl.migrate.calls import call, call_original, starred
 from deepibl.migrate.index import indexed, is_end, zero_based
-from deepibl.migrate.plots import NAMES as PLOTS
-from deepibl.migrate.plots import plot_call
+from deepibl.migrate.plots import NAMES as PLOTS, plot_call
 from deepibl.migrate.scope import (
     BY_KEY,
     COLUMNS,

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from deepibl.layers import TotalAvgPool, TotalMaxPool, WholeL2Normalize, vlad_aggregate
 from deepibl.networks.clusters import vlad_alpha, vlad_weights
 from matlab_compat.errors import ArgumentError
-from matlab_compat.matfile.values import MatObject, cell_list
-from matlab_compat.matfile.values import text as matlab_text
+from matlab_compat.matfile.values import MatObject, cell_list, text as matlab_text
 from matlab_compat.relja import PCA, relja_PCA
 from matlab_compat.simplenn.base import FILTERS, VECTOR, WeightSpec
 from matlab_compat.simplenn.edit import relja_netOutputDim

@@ -27,8 +27,7 @@ from deepibl.errors import DownloadError
 from deepibl.networks.backbones import IMAGENET, Preprocessing
 from deepibl.networks.torch_files import load_state
 from matlab_compat.errors import ArgumentError, NetworkFormatError
-from matlab_compat.matfile.values import cell_list, vector
-from matlab_compat.matfile.values import text as matlab_text
+from matlab_compat.matfile.values import cell_list, text as matlab_text, vector
 from matlab_compat.simplenn.base import FILTERS, VECTOR, WeightKind, WeightSpec
 from matlab_compat.simplenn.layer import CLASS_FIELD, Layer, make_layer, register_custom
 from matlab_compat.simplenn.network import SimpleNN

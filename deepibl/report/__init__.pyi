@@ -1,8 +1,6 @@
 from .cells import cell_shares as cell_shares
 from .compare import (
     compare_runs as compare_runs,
-)
-from .compare import (
     comparison_page as comparison_page,
 )
 from .heatmap import heat as heat
@@ -12,7 +10,5 @@ from .retrieval import write_report as write_report
 from .run import collect as collect
 from .sheet import (
     heatmap_rows as heatmap_rows,
-)
-from .sheet import (
     write_sheet as write_sheet,
 )

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from deepibl.images import read_image
 from deepibl.report.cells import CellAssignment, cell_assignment, cell_shares
-from deepibl.report.heatmap import METHODS as PIXEL_METHODS
-from deepibl.report.heatmap import descriptor, fit, heat
+from deepibl.report.heatmap import METHODS as PIXEL_METHODS, descriptor, fit, heat
 from deepibl.report.overlay import SMOOTHING, cluster_colours, cluster_overlay, heat_overlay, outline_cells
 from deepibl.runtime.devices import device_of
 from matlab_compat.errors import ArgumentError

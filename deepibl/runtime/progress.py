@@ -89,8 +89,13 @@ def byte_progress(title: str) -> Iterator[Callable[[int, int | None], None]]:
 def _bar(title: str, column: str) -> Iterator[tuple[Any, Any]]:
     """A rich progress bar and its task."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as RichProgress
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress as RichProgress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn(title),

@@ -7,8 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from deepibl.search.index import Match, PlaceIndex
-from deepibl.search.index_file import BACKENDS as FILE_BACKENDS
-from deepibl.search.index_file import check_file
+from deepibl.search.index_file import BACKENDS as FILE_BACKENDS, check_file
 from deepibl.search.milvus import is_database
 from matlab_compat.errors import ArgumentError
 

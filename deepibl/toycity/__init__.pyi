@@ -1,7 +1,5 @@
 from .city import (
     make_city as make_city,
-)
-from .city import (
     render_names as render_names,
 )
 from .plan import City as City

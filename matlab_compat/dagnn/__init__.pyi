@@ -1,7 +1,5 @@
 from .display import describe_dagnn as describe_dagnn
 from .network import (
     DagNN as DagNN,
-)
-from .network import (
     is_dagnn as is_dagnn,
 )

@@ -16,8 +16,7 @@ import numpy as np
 from matlab_compat.dagnn.layer import DagLayer, make_dag_layer
 from matlab_compat.dagnn.network import DagNN
 from matlab_compat.errors import ArgumentError, UnknownLayerError
-from matlab_compat.matfile.values import cell_list, vector
-from matlab_compat.matfile.values import text as matlab_text
+from matlab_compat.matfile.values import cell_list, text as matlab_text, vector
 from matlab_compat.nn.geometry import borders, pair
 from matlab_compat.simplenn.network import SimpleNN
 from matlab_compat.simplenn.tidy import cell_row, tidy_layer

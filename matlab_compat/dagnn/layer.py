@@ -20,8 +20,7 @@ from torch import Tensor, nn
 
 from matlab_compat.dagnn.graph import PIXEL, ReceptiveField, Size
 from matlab_compat.errors import ArgumentError, MatFileError, NetworkFormatError, UnknownLayerError
-from matlab_compat.matfile.values import MatObject, cell_list, describe, scalar
-from matlab_compat.matfile.values import text as matlab_text
+from matlab_compat.matfile.values import MatObject, cell_list, describe, scalar, text as matlab_text
 from matlab_compat.simplenn.base import WeightKind
 from matlab_compat.simplenn.tidy import cell_row, matlab_value, with_rows
 

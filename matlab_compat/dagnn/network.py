@@ -32,8 +32,7 @@ from matlab_compat.dagnn.graph import (
 )
 from matlab_compat.dagnn.layer import DagLayer, make_dag_layer
 from matlab_compat.errors import ArgumentError, NetworkFormatError
-from matlab_compat.matfile.values import StructArray
-from matlab_compat.matfile.values import text as matlab_text
+from matlab_compat.matfile.values import StructArray, text as matlab_text
 from matlab_compat.simplenn.base import VECTOR, ImageNetwork, WeightKind
 from matlab_compat.simplenn.tidy import with_rows
 

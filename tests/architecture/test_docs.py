@@ -68,7 +68,7 @@ def test_differences_are_numbered_without_gaps_and_named_once() -> None:
 
 @pytest.mark.parametrize("row", NUMBERED, ids=lambda row: row[1])
 def test_a_difference_is_stated_by_a_test_that_exists(row: list[str]) -> None:
-    named = re.findall(r"`((?:unit|parity|architecture)/\w+\.py)(?:::(\w+))?`", row[5])
+    named = re.findall(r"`((?:unit|parity|architecture)/[\w/]+\.py)(?:::(\w+))?`", row[5])
     assert named
     for file, function in named:
         text = (TESTS / file).read_text(encoding="utf-8")

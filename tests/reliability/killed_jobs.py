@@ -14,11 +14,9 @@ from PIL import Image
 from deepibl.datasets import png_to_jpeg as convert_png
 from deepibl.datasets.folder import Places
 from deepibl.features import extraction as features
-from deepibl.networks import io as network_copy
-from deepibl.networks import io as networks
+from deepibl.networks import io as network_copy, io as networks
 from deepibl.networks.conversion import convert
-from deepibl.search import backends as index_backends
-from deepibl.search import localization as indexing
+from deepibl.search import backends as index_backends, localization as indexing
 from scripts.make_released_layout import write_released
 from tests.extractors import make_photos, simplenn
 from tests.tiny_training import Workplace

@@ -11,8 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from deepibl.engine import onednn
-from deepibl.engine import onednn as allocator
+from deepibl.engine import onednn, onednn as allocator
 from deepibl.engine.choose import choose_engine
 from deepibl.engine.describe import describe_prepared
 from deepibl.features.extraction import extract

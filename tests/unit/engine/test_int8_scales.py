@@ -19,8 +19,7 @@ from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn.network import SimpleNN
 from tests.extractors import Extractor, make_photos, simplenn
 from tests.processor import int8_here
-from tests.unit.engine.test_engine import photos as random_photos
-from tests.unit.engine.test_engine import simplenn_of
+from tests.unit.engine.test_engine import photos as random_photos, simplenn_of
 
 pytest_plugins = ["tests.commands"]  # run, net, photos
 

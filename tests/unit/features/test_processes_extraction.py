@@ -11,8 +11,7 @@ import pytest
 from deepibl.datasets.folder import Places, dataset_from_places
 from deepibl.errors import FeatureFileError
 from deepibl.evaluation.evaluate import evaluate_network
-from deepibl.features import extraction as features_module
-from deepibl.features import shards as feature_shards
+from deepibl.features import extraction as features_module, shards as feature_shards
 from deepibl.features.extraction import extract, extract_to_file
 from deepibl.features.shards import require_visible
 from deepibl.runtime import processes

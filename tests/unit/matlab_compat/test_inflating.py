@@ -8,8 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from matlab_compat import files as inflating
-from matlab_compat import matfile
+from matlab_compat import files as inflating, matfile
 from matlab_compat.errors import MatFileError
 from matlab_compat.matfile import hdf5 as mat_hdf5
 from matlab_compat.matfile.hdf5 import LEAST_BYTES, read_chunks

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from deepibl.errors import DownloadError
-from deepibl.networks import weights
-from deepibl.networks import weights as network_layouts
+from deepibl.networks import weights, weights as network_layouts
 from deepibl.networks.pretrained import fetch
 from deepibl.networks.weights import (
     LAYOUTS,

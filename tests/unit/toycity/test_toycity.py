@@ -16,8 +16,7 @@ from deepibl.datasets.geo import latlon_to_utm, photo_position
 from deepibl.datasets.place import PlaceDataset
 from deepibl.demo.run import raw_pixel_recall
 from deepibl.errors import DatasetError
-from deepibl.toycity.city import _take as take
-from deepibl.toycity.city import make_city, render_names, render_view
+from deepibl.toycity.city import _take as take, make_city, render_names, render_view
 from deepibl.toycity.places import SPACING, database_shots, query_shots, stops
 from deepibl.toycity.plan import City
 from deepibl.toycity.render import Renderer

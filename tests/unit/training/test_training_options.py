@@ -8,8 +8,10 @@ from deepibl.training.options import OPTION_NAMES, TrainingOptions, defaults
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
 from tests.tiny_training import Workplace
-from tests.unit.training import test_training_options_learning as learning
-from tests.unit.training import test_training_options_running as running
+from tests.unit.training import (
+    test_training_options_learning as learning,
+    test_training_options_running as running,
+)
 
 
 @pytest.fixture
