@@ -236,7 +236,7 @@ def default_folder(weights: Weights, paths: LocalPaths | None = None) -> Path:
 
 def weights_folder() -> Path:
     """The folder of the networks that ship: weights/ of the checkout, or where the package was installed."""
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve().parents[1]
     installed, checkout = here / "_weights", here.parent / "weights"
     return installed if installed.is_dir() else checkout
 
