@@ -14,6 +14,7 @@ import torch
 
 from benchmarks.measure import Settings, Table, peaks
 from deepibl.engine import onednn
+from matlab_compat.faiss_library import choose_kernels
 
 BENCHMARKS = (
     "convolution",
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4], help="of extraction")
     options = parser.parse_args(arguments)
     settings = Settings(options.smoke, options.full, options.rounds, tuple(options.batches))
+    choose_kernels()  # as the command does
     _machine(settings).print()
     for name in options.only:
         start = time.perf_counter()

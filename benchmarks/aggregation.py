@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from benchmarks.baseline import NetVLADByResiduals
 from benchmarks.measure import Settings, Table, paired, peak_memory, require
-from deepibl.engine import release_buffers
+from deepibl.cli.process import release_buffers
 from deepibl.layers import vlad_aggregate
 
 

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.measure import Settings, Table, paired, require
-from deepibl.engine import keep_buffers, onednn, quantised, release_buffers
+from deepibl.cli.process import keep_buffers, release_buffers
+from deepibl.engine import onednn, quantised
 from deepibl.engine.onednn import PackedConvolution, Workers
 from deepibl.engine.quantised import Bytes, QuantisedConvolution
 from deepibl.engine.winograd import WinogradConvolution

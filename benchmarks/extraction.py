@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ from PIL import Image
 
 from benchmarks.baseline import Port, extract as port_extract
 from benchmarks.measure import Settings, Table, paired, peak_memory, require
-from deepibl.engine import Scales, choose_engine, keep_buffers, onednn, quantised, release_buffers
+from deepibl.cli.process import keep_buffers, release_buffers
+from deepibl.engine import Scales, choose_engine, onednn, quantised
 from deepibl.engine.describe import describe_prepared
 from deepibl.engine.scales import measure
 from deepibl.features import extract
@@ -73,20 +73,18 @@ def run(settings: Settings) -> Iterator[Table]:
 
 def engines() -> Iterator[tuple[str, str]]:
     """Engines of a CPU that this machine offers, each with its precisions."""
-    for name in ("torch", "fused", "openvino"):
+    for name in ("torch", "fused"):
         for precision in LIMITS:
             here = name == "torch" or (not onednn.available() and bool(onednn.instructions(precision)))
             if precision == "int8":
                 here = here and name == "fused" and not quantised.available()
-            if here and (name != "openvino" or find_spec("openvino") is not None):
+            if here:
                 yield name, precision
 
 
-def _candidates(settings: Settings, net: SimpleNN, port: Port, images: torch.Tensor) -> dict[str, Any]:
+def _candidates(net: SimpleNN, port: Port, images: torch.Tensor) -> dict[str, Any]:
     candidates: dict[str, Any] = {"usual port": lambda: port(images)}
     for name, precision in engines():
-        if name == "openvino" and len(images) > 1 and not settings.full:
-            continue  # compiles for 12 s
         measured = scales(net, precision, *images.shape[2:])
         engine = choose_engine(net, name, precision, CPU, scales=measured)
 
@@ -98,7 +96,7 @@ def _candidates(settings: Settings, net: SimpleNN, port: Port, images: torch.Ten
 
 
 def _memory_as_used(name: str) -> None:
-    """The port runs with glibc's own thresholds; the engines raise them for themselves."""
+    """The port and torch run with glibc's own thresholds, the fused engine with the command's."""
     release_buffers() if name == "usual port" or name.startswith("torch") else keep_buffers()
 
 
@@ -106,7 +104,7 @@ def _forward(settings: Settings, net: SimpleNN, port: Port, images: torch.Tensor
     count, _, height, width = images.shape
     flop = gigaflop(net, height, width)
     with inference(net):
-        candidates = _candidates(settings, net, port, images)
+        candidates = _candidates(net, port, images)
         medians, results = paired(candidates, settings.rounds, _memory_as_used)
         release_buffers()
         memory = {name: peak_memory(run) for name, run in candidates.items()}

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.measure import Settings, Table, paired, require
-from deepibl.engine import keep_buffers, onednn
+from deepibl.cli.process import keep_buffers
+from deepibl.engine import onednn
 from deepibl.engine.winograd import LEAST_CHANNELS, filter_gradient, input_gradient
 
 IMAGES = 12  # a tuple

@@ -18,12 +18,12 @@ import numpy as np
 from benchmarks.search import descriptors
 from deepibl.search import nearest
 from deepibl.search import CompressedIndex, found_again
-from matlab_compat.faiss_library import load_faiss
+from matlab_compat.faiss_library import choose_kernels, load_faiss
 
 os.environ.pop({variable!r}, None)  # numpy is loaded: what follows is for faiss alone
-if {told!r} == "none":
-    import faiss
-elif {told!r}:
+if not {told!r}:
+    choose_kernels()
+elif {told!r} != "none":
     os.environ[{variable!r}] = {told!r}
 load_faiss()
 count, size, dim = {shape}

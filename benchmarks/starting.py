@@ -15,6 +15,7 @@ _CODE = """
 import torch
 from benchmarks.extraction import CPU, network, photos, scales
 from benchmarks.measure import Settings
+from deepibl.cli.process import keep_buffers
 from deepibl.engine.choose.describe import describe_prepared; from deepibl.runtime import inference
 from deepibl.engine import choose_engine
 
@@ -23,6 +24,8 @@ measured = scales(net, {precision!r}, *{sizes}[0])
 first, other = (net.prepare(photos({batch}, *size)) for size in {sizes})
 forget_peak()
 ready = memory("VmRSS")
+if {engine!r} != "torch":
+    keep_buffers()  # as the command does
 
 with inference(net):
     engine = timed(lambda: choose_engine(net, {engine!r}, {precision!r}, CPU, scales=measured))

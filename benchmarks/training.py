@@ -17,7 +17,7 @@ from torch import Tensor
 from benchmarks import baseline
 from benchmarks.extraction import distance, network, photos
 from benchmarks.measure import Settings, Table, paired, peak_memory, require
-from deepibl.engine import keep_buffers, release_buffers
+from deepibl.cli.process import keep_buffers, release_buffers
 from deepibl.features import TrunkCache
 from deepibl.features.groups import TrunkDescriber
 from deepibl.losses import SARELoss
@@ -130,7 +130,7 @@ def refresh(settings: Settings, net: SimpleNN, paths: Sequence[Path]) -> Table:
             name = f"from kept maps, {precision}, --engine {engine}"
             candidates[name] = lambda describer=describer: _describe(describer, len(some))
         with torch.inference_mode():
-            medians, results = paired(candidates, 5 if settings.full else 2)
+            medians, results = paired(candidates, 5 if settings.full else 2, _buffers)
     rows = []
     want = torch.from_numpy(results["usual port, whole network"])
     for name, median in medians.items():
@@ -145,7 +145,7 @@ def refresh(settings: Settings, net: SimpleNN, paths: Sequence[Path]) -> Table:
 
 
 def _buffers(name: str) -> None:
-    """The port leaves the allocator as it is; training keeps its buffers."""
+    """The port runs with glibc's own thresholds; all else with the command's."""
     release_buffers() if name == "usual port" else keep_buffers()
 
 

@@ -4,8 +4,6 @@ from .choose import (
 )
 from .describe import describe_batch as describe_batch
 from .onednn import (
-    keep_buffers as keep_buffers,
-    release_buffers as release_buffers,
 )
 from .scales import (
     Scales as Scales,

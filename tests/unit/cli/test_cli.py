@@ -255,7 +255,7 @@ def test_extract_says_on_standard_error_which_engine_computes(
     photo = next((photos / "db").glob("*.jpg"))
     with pytest.raises(SystemExit):
         main(["extract", str(net), str(photo), "-o", str(tmp_path / "f.bin"), "--engine", "torch"])
-    assert "engine: torch (asked for)" in capfd.readouterr().err
+    assert "engine: torch (requested)" in capfd.readouterr().err
 
 
 def test_the_engine_is_told_during_a_command_and_not_afterwards(

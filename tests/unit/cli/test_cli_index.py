@@ -88,7 +88,7 @@ def test_damage_is_found_and_has_its_exit_code(run, net, photos) -> None:
         (("localize", "q/00.jpg", "--index", "a.idx", "--within", "5"), "go together"),
         (("localize", "q/00.jpg", "--index", "a.idx", "--near", "here"), "EAST,NORTH"),
         (("index-edit", "a.idx"), "say what to change"),
-        (("index-edit", "a.idx", "--backend", "abacus"), "there are ivfpq, hnsw"),
+        (("index-edit", "a.idx", "--backend", "abacus"), "must be one of ivfpq, hnsw"),
     ],
 )
 def test_what_makes_no_sense_is_one_clear_line(run, net, photos, arguments, said: str) -> None:

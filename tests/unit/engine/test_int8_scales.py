@@ -82,7 +82,7 @@ def test_a_file_gives_the_same_scales_and_identity(tmp_path: Path) -> None:
 )
 def test_a_file_that_is_none_is_one_clear_error(tmp_path: Path, content: str) -> None:
     (tmp_path / "s.json").write_text(content)
-    with pytest.raises(ArgumentError, match=r"s\.json has no int8 scales.*deepibl calibrate"):
+    with pytest.raises(ArgumentError, match=r"s\.json does not hold int8 scales.*deepibl calibrate"):
         read_scales(tmp_path / "s.json")
 
 
