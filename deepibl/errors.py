@@ -1,24 +1,26 @@
-"""Errors of the system; all of them, and those of `matlab_compat.errors`, are `MatlabCompatError`.
+"""Errors of deepibl. All of them, and those of `matlab_compat.errors`, are `MatlabCompatError`.
 
-DeepIBLError
-├── ConfigurationError     localPaths that are missing or cannot be parsed
-├── DatasetError           a dbStruct, CSV or ground truth that cannot be used
-│   └── MissingImageError  images that a data set lists and that are not there
-├── ExtractionError        images whose descriptors could not be computed, listed
-├── FeatureFileError       a feature file whose size is not what it should be
-├── IndexFileError         an index that cannot be read or is not whole
-├── NetworkMismatchError   features or an index made by another network
-├── DownloadError          a download that failed or is not what was asked for
-├── PageError              a page that cannot be served, or a request that it refuses
-├── ReportError            a report that cannot be read, or made
-├── ProcessError           another process of the job failed, is lost, or does something else
-├── SessionError           a training session that cannot be read, saved or gone on with
-└── TrainingError          a training that cannot go on
+MatlabCompatError              (of matlab_compat.errors, with its own branches)
+└── DeepIBLError
+    ├── ConfigurationError     localPaths that are missing or cannot be parsed
+    ├── DatasetError           a dbStruct, CSV or ground truth that cannot be used
+    │   └── MissingImageError  images of a data set that are missing
+    ├── ExtractionError        images whose descriptors could not be computed, listed
+    ├── FeatureFileError       a feature file that does not have the size or content it should
+    ├── IndexFileError         an index that cannot be read or is incomplete
+    ├── NetworkMismatchError   features or an index made with another network
+    ├── DownloadError          a download that failed or has the wrong content
+    ├── SessionError           a training session that cannot be read, saved or resumed
+    ├── TrainingError          a training that cannot continue
+    ├── ProcessError           another process of the job failed or is lost
+    ├── PageError              a page that cannot be served, or a request that it refuses
+    └── ReportError            a report that cannot be read or made
 
-One image that could not be used, in a run that went on without it.
+Images that could not be used, in a run that went on without them.
 """
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +40,7 @@ class DatasetError(DeepIBLError):
 
 
 class MissingImageError(DatasetError):
-    """Images that a data set lists and that are not there."""
+    """Images of a data set that are missing."""
 
 
 class ExtractionError(DeepIBLError):
@@ -50,31 +52,31 @@ class ExtractionError(DeepIBLError):
 
 
 class FeatureFileError(DeepIBLError):
-    """A feature file whose size is not what it should be."""
+    """A feature file that does not have the size or content it should."""
 
 
 class IndexFileError(DeepIBLError):
-    """An index that cannot be read or is not whole."""
+    """An index that cannot be read or is incomplete."""
 
 
 class NetworkMismatchError(DeepIBLError):
-    """Features or an index that another network made."""
+    """Features or an index made with another network."""
 
 
 class DownloadError(DeepIBLError):
-    """A download that failed or is not what was asked for."""
+    """A download that failed or has the wrong content."""
 
 
 class SessionError(DeepIBLError):
-    """A training session that cannot be read, saved or gone on with."""
+    """A training session that cannot be read, saved or resumed."""
 
 
 class ProcessError(DeepIBLError):
-    """Another process of the same job failed, is lost, or was asked for something else."""
+    """Another process of the same job failed or is lost."""
 
 
 class TrainingError(DeepIBLError):
-    """A training that cannot go on; the message says from where it can be started again."""
+    """A training that cannot continue; the message says from where it can be resumed."""
 
 
 class PageError(DeepIBLError):
@@ -82,12 +84,25 @@ class PageError(DeepIBLError):
 
 
 class ReportError(DeepIBLError):
-    """A report that cannot be read, or that cannot be made of an evaluation."""
+    """A report that cannot be read, or cannot be made from an evaluation."""
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """Returns the end of a message about an unknown name; "" if no candidate is similar.
+
+    Upper and lower case do not matter.
+
+    >>> did_you_mean("dbpits", ["dbPitts", "dbTokyoTM"])
+    "; did you mean 'dbPitts'?"
+    """
+    by_lower = {candidate.lower(): candidate for candidate in candidates}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return f"; did you mean {by_lower[close[0]]!r}?" if close else ""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An image, its position in the list that was given (from 0), and why it failed, with the file's name."""
+    """An image that failed: its 0-based position in the list, its name, and why, with the file."""
 
     index: int
     name: str
@@ -98,6 +113,6 @@ class Failure:
 
 
 def list_failures(failures: Sequence[Failure], most: int = 20) -> str:
-    """The reasons, one a line, indented; beyond `most` only their number."""
+    """The reasons, one a line, indented; of those beyond `most` only the number."""
     lines = [f"  {failure}" for failure in failures[:most]]
     return "\n".join(lines + ([f"  … and {len(failures) - most} more"] if len(failures) > most else []))

@@ -1,10 +1,10 @@
-"""Processes of one job without torchrun's start: forked from a server that has imported torch already."""
+"""Processes of one job without torchrun's start-up time: forked from a server that has imported torch."""
 
 import multiprocessing
 import os
 import signal
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,10 +38,12 @@ def run_team(
     environment: Mapping[str, str] | None = None,
     timeout: float = 120,
     store: Any = None,
+    wait_for: Sequence[int] | None = None,
 ) -> list[Ended]:
-    """Runs work(*args) in `size` processes of one job, as torchrun would; how each of them ended.
+    """Runs work(*args) in `size` processes of one job, as torchrun would; returns how each of them ended.
 
-    work: a function of a module. They meet at a store that this process holds, as torchrun's agent does.
+    work: a function of a module. store: where they meet (default: one that this process holds, as torchrun's
+    agent does). wait_for: processes whose end is waited for (default: all); the others are then killed.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
@@ -60,7 +62,10 @@ def run_team(
         theirs.close()
         started.append((process, ours))
     try:
-        return [_ended(process, pipe, timeout) for process, pipe in started]
+        return [
+            _ended(*each, timeout) if wait_for is None or rank in wait_for else Ended(error="not waited for")
+            for rank, each in enumerate(started)
+        ]
     finally:
         for process, _ in started:
             process.kill()
@@ -68,14 +73,14 @@ def run_team(
 
 
 def meeting_place() -> Any:
-    """A store where processes meet."""
+    """A store where processes meet, of this process."""
     from torch.distributed import TCPStore
 
     return TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
 
 
 def values(ended: list[Ended]) -> list[Any]:
-    """What each process gave; fails where one raised."""
+    """What each process returned; fails if one raised."""
     assert [each.error for each in ended] == [""] * len(ended)
     return [each.value for each in ended]
 

@@ -6,16 +6,20 @@ Commands under torchrun: those that share their work run in all processes, the o
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from deepibl.errors import DatasetError
 from matlab_compat.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from deepibl.runtime.processes import Team
 
 SOME_IMAGES_FAILED = 3
 
@@ -175,8 +179,8 @@ SHARED = ("extract", "index", "evaluate", "train")  # they need all processes, w
 def processes_of(arguments: Sequence[str]) -> Iterator[bool]:
     """Whether this process is to run the command, within; only process 0 prints.
 
-    At the end the processes wait for one another, so that torchrun, which ends all when one ends with an
-    error, cuts no words off. An error in one is told by process 0.
+    At the end the processes wait for one another, because torchrun ends all when one exits with an error.
+    Process 0 prints the error of another.
     """
     if os.environ.get("WORLD_SIZE", "1") == "1":
         yield True
@@ -188,6 +192,8 @@ def processes_of(arguments: Sequence[str]) -> Iterator[bool]:
             yield os.environ.get("RANK", "0") == "0"
         return
     team = processes.team()
+    with suppress(ValueError):  # in another thread than the main one
+        handle_termination(team)
     last_words, failed = "", False
     try:
         with ExitStack() as stack:
@@ -197,12 +203,39 @@ def processes_of(arguments: Sequence[str]) -> Iterator[bool]:
                 stack.enter_context(redirect_stderr(nowhere))
             yield True
     except (Exception, SystemExit) as problem:
-        told = problem.__cause__ if isinstance(problem, SystemExit) else problem
-        last_words = "" if told is None else str(told) or type(told).__name__
+        reported = problem.__cause__ if isinstance(problem, SystemExit) else problem
+        last_words = "" if reported is None else str(reported) or type(reported).__name__
         failed = not (isinstance(problem, SystemExit) and problem.code in (0, None))
         raise
     finally:
-        for rank, words in enumerate(team.end(last_words, failed)):
+        for rank, words in enumerate(team.finish(last_words)):
             if team.leads and words not in last_words:
                 typer.echo(f"deepibl: process {rank}: {words}", err=True)
+        if failed:  # torchrun now ends the others, which are exiting with the same error
+            with suppress(ValueError):
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
         sys.stdout.flush()
+
+
+def handle_termination(team: "Team") -> None:
+    """Makes SIGTERM, with which torchrun ends the others of a process that died, end with a line on why.
+
+    Raises ValueError outside the main thread.
+    """
+    if signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        return
+    from deepibl.runtime.processes import AGAIN
+
+    def end(*_: object) -> NoReturn:
+        with suppress(RuntimeError):  # torch's store may be gone
+            if team.first("ended by SIGTERM"):
+                print(
+                    f"deepibl: ended by SIGTERM, as when another process failed or was killed. {AGAIN}",
+                    file=sys.__stderr__,
+                    flush=True,
+                )
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise SystemExit(1)
+
+    signal.signal(signal.SIGTERM, end)

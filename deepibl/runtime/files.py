@@ -1,16 +1,15 @@
-"""Notes in JSON that lie beside unfinished work; one that cannot be read says nothing, and the work is done
-again.
+"""JSON notes beside unfinished work. One that cannot be read counts as absent, and the work is done again.
 
-Rows of one or several matrices, chosen and joined without copying them.
+Rows of one or several matrices, selected and joined without copying them.
 
 An index that is merged, cut down or searched near a position is such a view: what is larger than memory
-stays in its files, and only the rows that are looked at are read.
+stays in its files, and only the rows in use are read.
 
-Named arrays and a few strings in one file: safetensors, memory-mapped on reading, written whole or not at
-all.
+Named arrays and a few strings in one safetensors file, memory-mapped on reading, written atomically.
 
-Any safetensors reader opens such a file. Arrays are mapped, not read: opening takes no time whatever their
-size, and pages that are changed stay in this process ("copy on write"), so mapped weights can be trained.
+The safetensors package reads these files too, but cannot do two things that this module is for: write the
+rows of several files, larger than memory, without a copy of them, and map arrays copy-on-write. Opening takes
+no time whatever the size, and changed pages stay in this process, so that mapped weights can be trained.
 """
 
 import json
@@ -26,7 +25,7 @@ from matlab_compat.files import atomic_output
 
 
 def read_note(path: Path) -> dict[str, Any]:
-    """What a note says; {} where it is not there, damaged or no JSON object."""
+    """Returns the object in a note; {} if the file is missing, damaged or not a JSON object."""
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -34,15 +33,15 @@ def read_note(path: Path) -> dict[str, Any]:
     return note if isinstance(note, dict) else {}
 
 
-BLOCK_BYTES = 1 << 26  # of a matrix that are in memory at a time, where it is read from end to end
+BLOCK_BYTES = 1 << 26  # in memory at a time, of a matrix that is read from end to end
 
 
 class RowView:
-    """Rows of matrices (N_i, D), as if they stood in one matrix (N, D).
+    """Rows of matrices (N_i, D), as if they were one matrix (N, D).
 
-    parts: pairs of a matrix (mapped, in memory, or itself a view) and the 0-based rows of it to take, in
-    their order (None: all). dtype: what rows are given as; default: that of the first matrix.
-    A slice gives consecutive rows, an array of ids (M,) those rows in that order, both as new arrays.
+    parts: pairs of a matrix (mapped, in memory, or itself a view) and the 0-based rows to take of it, in
+    order (None: all). dtype: of the rows that are returned; default: that of the first matrix.
+    Indexing by a slice or by ids (M,) returns a new array of those rows, in that order.
 
     >>> RowView([(np.eye(3), np.array([2, 0])), (np.zeros((1, 3)), None)])[np.array([0, 2])]
     array([[0., 0., 1.],
@@ -80,31 +79,19 @@ class RowView:
 
 
 def blocks(rows: Any, size: int = BLOCK_BYTES) -> Iterator[np.ndarray]:
-    """A matrix (N, D), or a view, in consecutive blocks of about `size` bytes."""
+    """Yields a matrix (N, D) or a view in consecutive blocks of rows, of about `size` bytes each."""
     step = max(1, size // max(1, rows.dtype.itemsize * int(np.prod(rows.shape[1:]))))
     for start in range(0, len(rows), step):
         yield rows[start : start + step]
 
 
-_CODES = {
-    np.dtype(numpy): code
-    for code, numpy in {
-        "F64": "f8",
-        "F32": "f4",
-        "F16": "f2",
-        "I64": "i8",
-        "I32": "i4",
-        "I16": "i2",
-        "I8": "i1",
-        "U64": "u8",
-        "U32": "u4",
-        "U16": "u2",
-        "U8": "u1",
-        "BOOL": "?",
-    }.items()
-}
+_SIZES = {"F": (2, 4, 8), "I": (1, 2, 4, 8), "U": (1, 2, 4, 8)}
 
-_DTYPES = {code: dtype for dtype, code in _CODES.items()}
+_DTYPES = {f"{kind}{8 * size}": np.dtype(f"{kind.lower()}{size}") for kind in _SIZES for size in _SIZES[kind]}
+
+_DTYPES["BOOL"] = np.dtype("?")
+
+_CODES = {dtype: code for code, dtype in _DTYPES.items()}
 
 _LONGEST_HEADER = 100 * 2**20
 
@@ -112,9 +99,9 @@ _LONGEST_HEADER = 100 * 2**20
 def write_tensors(
     path: str | os.PathLike[str], tensors: Mapping[str, Any], strings: Mapping[str, str]
 ) -> None:
-    """Writes arrays (any shape and numeric class) and strings; `path` is replaced only by a whole file.
+    """Writes arrays (any shape and numeric class) and strings; `path` is replaced only by a complete file.
 
-    tensors: arrays, or row views (`deepibl.runtime.files`), which are read a block at a time.
+    tensors: arrays, or `RowView`s, which are read a block at a time.
     """
     header: dict[str, Any] = {"__metadata__": dict(strings)}
     offset = 0
@@ -134,18 +121,18 @@ def write_tensors(
 
 
 def bytes_of(array: Any) -> Iterator[memoryview]:
-    """The bytes of an array or a row view, in C order, a block at a time where it has more than one axis."""
+    """Yields the bytes of an array or a `RowView`, in C order, in blocks if it has more than one axis."""
     for part in blocks(array) if array.ndim > 1 and array.size else (array,):
         yield np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
 
 
 def read_strings(path: str | os.PathLike[str]) -> dict[str, str]:
-    """The strings of a file; ValueError or OSError when it is no such file."""
+    """Returns the strings of a file; raises ValueError or OSError if it is not a safetensors file."""
     return _read_header(Path(path))[1]
 
 
 def map_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays, mapped (copy on write), and the strings; ValueError or OSError when the file is damaged."""
+    """Returns the arrays, mapped copy-on-write, and the strings; ValueError or OSError if it is damaged."""
     path = Path(path)
     header, strings, start = _read_header(path)
     ends = [entry["data_offsets"][1] for entry in header.values()]
@@ -160,37 +147,35 @@ def map_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
 
 
 def _read_header(path: Path) -> tuple[dict[str, Any], dict[str, str], int]:
-    """The arrays' entries, the strings and the offset of the first byte of data; checked."""
+    """The arrays' entries, the strings and the offset of the first data byte, checked."""
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= min(_LONGEST_HEADER, path.stat().st_size - 8):
-            raise ValueError(f"{path} is no safetensors file")
+            raise ValueError(f"{path} is not a safetensors file")
         try:
             header = json.loads(file.read(length))
         except RecursionError:
-            raise ValueError(f"{path} is no safetensors file: its header is nested too deep") from None
+            raise ValueError(f"{path} is not a safetensors file: its header is nested too deep") from None
     strings: Any = header.pop("__metadata__", {}) if isinstance(header, dict) else None
-    if not _are_strings(strings) or not all(map(_is_entry, header.values())):
-        raise ValueError(f"{path} is no safetensors file: its header makes no sense")
+    if (
+        not isinstance(strings, dict)
+        or not all(isinstance(string, str) for string in strings.values())
+        or not all(map(_is_entry, header.values()))
+    ):
+        raise ValueError(f"{path} is not a safetensors file: its header is invalid")
     return header, strings, 8 + length
 
 
-def _are_strings(strings: Any) -> bool:
-    return isinstance(strings, dict) and all(isinstance(text, str) for text in strings.values())
-
-
 def _is_entry(entry: Any) -> bool:
-    """Whether this says of an array what has to be said, in numbers that can be."""
-    if not isinstance(entry, dict) or not isinstance(entry.get("dtype"), str):
+    """Whether this has the dtype, shape and offsets of an array, in whole numbers."""
+    if not isinstance(entry, dict) or entry.get("dtype") not in list(_DTYPES):
         return False
-    if entry["dtype"] not in _DTYPES:
-        return False
-    lists = entry.get("shape"), entry.get("data_offsets")
+    offsets = entry.get("data_offsets")
     whole = all(
         isinstance(each, list) and all(type(number) is int and number >= 0 for number in each)
-        for each in lists
+        for each in (entry.get("shape"), offsets)
     )
-    return whole and len(entry["data_offsets"]) == 2
+    return whole and len(offsets or []) == 2
 
 
 def _part(content: np.ndarray, entry: Mapping[str, Any]) -> np.ndarray:
@@ -198,6 +183,6 @@ def _part(content: np.ndarray, entry: Mapping[str, Any]) -> np.ndarray:
     dtype, shape = _DTYPES[entry["dtype"]], tuple(entry["shape"])
     count = math.prod(shape)
     if not first <= last <= content.size or last - first != dtype.itemsize * count:
-        raise ValueError(f"an array of shape {shape} cannot lie in bytes {first} to {last}")
+        raise ValueError(f"an array of shape {shape} cannot be in bytes {first} to {last}")
     # a plain ndarray over the mapped bytes: torch takes it without a copy
     return np.frombuffer(content, dtype, count, first).reshape(shape)

@@ -1,45 +1,43 @@
-"""localPaths(): where data sets, networks and results lie on this computer.
+"""localPaths(): where data sets, networks and results are on this computer.
 
-Looked at in this order, the first that is there counts: the argument, the file that $DEEPIBL_LOCALPATHS
-names, ./localPaths.toml, ./localPaths.m (the user's own MATLAB file: parsed by paths_matlab, never run),
-localPaths.toml and localPaths.m in the user's configuration folder. What it does not set lies under the
-user's data folder.
+The first of these that exists counts: the argument, the file that $DEEPIBL_LOCALPATHS names,
+./localPaths.toml, ./localPaths.m (the user's own MATLAB file: parsed, never run), localPaths.toml and
+localPaths.m in the user's configuration folder. What it does not set is under the user's data folder.
 
-A localPaths.toml holds one line a path, e.g.  dsetRootPitts = "~/Databases/Pittsburgh/"
+A localPaths.toml has one line per path, e.g.  dsetRootPitts = "~/Databases/Pittsburgh/"
 
-Reads a user's localPaths.m without running it: assignments of strings, and what people write around them.
+Reads a user's localPaths.m without running it.
 
 Understood on the right of `paths.name=`: 'text' and "text"; [ … ] and + of strings; fullfile, strcat, getenv,
-fileparts, mfilename, pwd, filesep, relja_expandUser; other paths.* and plain variables; continuation with
-`...`; comments with % # and %{ … %}. Lines that assign nothing (addpath, disp, end …) are passed over.
-Anything else is an error that names its line, because a path that is silently a default would be found out
-much later.
+fileparts, mfilename, filesep, relja_expandUser; other paths.* and variables that hold strings. Comments and
+continuation lines are allowed anywhere; statements that assign nothing (addpath, disp …) are skipped. Any
+other way to set a path is refused with its line: a path that silently kept its default would be noticed late.
 """
 
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from deepibl.errors import ConfigurationError
 
 _TOKEN = re.compile(
-    r"""(?P<space>[
-    \t]+)|(?P<text>'(?:[^'\n]|'')*'|"(?:[^"\n]|"")*")|(?P<name>[A-Za-z]\w*(?:\.[A-Za-z]\w*)*)"""
-    r"""|(?P<mark>[\[\](),;+=])|(?P<other>.)"""
+    r"""(?P<text>'(?:[^'\n]|'')*'|"(?:[^"\n]|"")*")|(?P<name>[A-Za-z]\w*(?:\.[A-Za-z]\w*)*)"""
+    r"""|(?P<comment>[%#].*)|(?P<more>\.\.\..*)|(?P<mark>[=~!<>]=|\S)"""
 )
 
 _OPENERS = ("if", "for", "parfor", "while", "switch", "try", "do", "unwind_protect")
 
 _CLOSERS = ("end", "endif", "endfor", "endparfor", "endwhile", "endswitch", "end_try_catch", "until")
 
-_HEADER = re.compile(r"\s*function\s+(?:\[?\s*(?P<out>\w+)\s*\]?\s*=\s*)?\w+")
+_RUN_TEXT = ("eval", "evalin", "assignin")  # may set a path
 
 
 class _Unreadable(Exception):
-    """A statement that is not understood; the text says why."""
+    """A statement that is not understood; the message says why."""
 
 
 class _Token(NamedTuple):
@@ -48,131 +46,61 @@ class _Token(NamedTuple):
 
 
 def parse_local_paths(source: str, where: str = "localPaths.m") -> dict[str, str]:
-    """The paths that a localPaths.m sets, name -> value, in order; `where` names the file in messages.
+    """Returns the paths that a localPaths.m sets, by name, in order. where: the file, for messages.
 
-    Errors: ConfigurationError that lists every line which is not understood.
+    Raises ConfigurationError that lists every line which is not understood.
     """
-    reader = _Reader(os.path.abspath(where))
-    for number, line in _statements(source):
-        reader.read(number, line)
-    if reader.problems:
+    known: dict[str, str] = {}
+    output, functions, depth = "paths", 0, 0
+    problems = []
+    for number, line, tokens in _statements(source):
+        if tokens[0].text == "function":
+            functions += 1
+            if functions > 1:  # helpers
+                break
+            texts = [token.text for token in tokens]
+            output = next(text for text in texts[1:] if text != "[") if "=" in texts else output
+            continue
+        for part in _parts(tokens):
+            depth += sum(token.text in _OPENERS for token in part)
+            try:
+                _assign(part, known, output, where, conditional=depth > 0)
+            except _Unreadable as problem:
+                problems.append(f"  line {number}: {line}   ({problem})")
+            except RecursionError:
+                problems.append(f"  line {number}: {line:.60}   (brackets are nested too deeply)")
+            depth = max(0, depth - (part[0].text in _CLOSERS))  # not the end of x(end)
+    if problems:
         raise ConfigurationError(
             f"{where}: cannot be read without running MATLAB, which this program does not:\n"
-            + "\n".join(reader.problems)
+            + "\n".join(problems)
             + "\nWrite these paths as plain strings, or write a localPaths.toml beside it."
         )
-    prefix = f"{reader.output}."
-    return {name[len(prefix) :]: v for name, v in reader.variables.items() if name.startswith(prefix)}
+    prefix = f"{output}."
+    return {name[len(prefix) :]: path for name, path in known.items() if name.startswith(prefix)}
 
 
-class _Reader:
-    """What the statements so far have set: variables, the struct's name, how deep in conditions we are."""
-
-    def __init__(self, file: str) -> None:
-        self.file = file
-        self.variables: dict[str, str] = {}
-        self.output = "paths"
-        self.depth = 0
-        self.begun = self.done = False  # the first function counts, helper functions below it do not
-        self.problems: list[str] = []
-
-    def read(self, number: int, line: str) -> None:
-        header = _HEADER.match(line)
-        if header:
-            self.done = self.begun
-            self.begun = True
-            self.output = self.output if self.done else header["out"] or self.output
-        if header or self.done:
-            return
-        words = _words(_tokens(line))
-        self.depth += sum(word in _OPENERS for word in words)
-        for tokens in _split(_tokens(line)):
-            try:
-                self._assign(tokens)
-            except _Unreadable as problem:
-                self.problems.append(f"  line {number}: {line.strip()}   ({problem})")
-        self.depth = max(0, self.depth - sum(word in _CLOSERS for word in words))
-
-    def _assign(self, tokens: list[_Token]) -> None:
-        code = [token for token in tokens if token.kind != "space"]
-        texts = [token.text for token in code]
-        concerned = any(
-            t.kind == "name" and t.text.startswith(f"{self.output}.") for t in code if "=" in texts
-        )
-        if not concerned and (len(code) < 3 or code[0].kind != "name" or texts[1] != "="):
-            return
-        if texts[0] == self.output and texts[2:] not in (["struct", "(", ")"], ["[", "]"]):
-            raise _Unreadable(f"only the fields of {self.output} can be assigned")
-        if concerned and self.depth:
-            raise _Unreadable("conditions and loops are not run")
-        if code[0].kind != "name" or texts[1] != "=":
-            raise _Unreadable("no assignment of the form name= value")
-        try:
-            value = _value(tokens[tokens.index(code[1]) + 1 :], self.variables, self.file)
-        except _Unreadable:
-            # a variable that holds no string matters only if a path needs it
-            self.variables.pop(texts[0], None)
-            if texts[0].startswith(f"{self.output}."):
-                raise
+def _statements(source: str) -> Iterator[tuple[int, str, list[_Token]]]:
+    """The number, text and tokens of each line with code; a continued line has the tokens of all."""
+    number, text, tokens = 0, "", list[_Token]()
+    comment = 0
+    for at, line in enumerate([*source.splitlines(), ""], start=1):
+        if line.strip() in ("%{", "#{"):
+            comment += 1
+        elif comment:
+            comment -= line.strip() in ("%}", "#}")
         else:
-            self.variables[texts[0]] = value
+            if not tokens:
+                number, text = at, line.strip()
+            found = [_Token(str(match.lastgroup), match.group()) for match in _TOKEN.finditer(line)]
+            tokens += [token for token in found if token.kind not in ("comment", "more")]
+            if tokens and not (found and found[-1].kind == "more"):
+                yield number, text, tokens
+                tokens = []
 
 
-def _statements(source: str) -> list[tuple[int, str]]:
-    """Lines without comments, continued ones joined, each with the number of its first line."""
-    statements: list[tuple[int, str]] = []
-    depth, pending, first = 0, "", 0
-    for number, raw in enumerate(source.splitlines(), start=1):
-        if raw.strip() in ("%{", "#{"):
-            depth += 1
-        elif depth and raw.strip() in ("%}", "#}"):
-            depth -= 1
-        elif not depth:
-            line, continued = _without_comment(raw)
-            first = first if pending else number
-            pending += line
-            if continued:
-                pending += " "
-                continue
-            if pending.strip():
-                statements.append((first, pending))
-            pending = ""
-    if pending.strip():
-        statements.append((first, pending))
-    return statements
-
-
-def _without_comment(line: str) -> tuple[str, bool]:
-    """The code of a line, and whether it ends in `...`."""
-    quote = ""
-    for position, letter in enumerate(line):
-        if quote:
-            quote = "" if letter == quote else quote
-        elif letter in "'\"":
-            quote = letter
-        elif letter in "%#":
-            return line[:position], False
-        elif line.startswith("...", position):
-            return line[:position], True
-    return line, False
-
-
-def _tokens(line: str) -> list[_Token]:
-    return [_Token(match.lastgroup or "other", match.group()) for match in _TOKEN.finditer(line)]
-
-
-def _words(tokens: list[_Token]) -> list[str]:
-    """The names outside brackets, where `end` closes a block."""
-    words, depth = [], 0
-    for token in tokens:
-        depth += (token.text in ("[", "(")) - (token.text in ("]", ")"))
-        if depth == 0 and token.kind == "name":
-            words.append(token.text)
-    return words
-
-
-def _split(tokens: list[_Token]) -> list[list[_Token]]:
-    """Statements of one line, separated by ; or , outside brackets."""
+def _parts(tokens: list[_Token]) -> list[list[_Token]]:
+    """The statements of one line: what ; and , outside brackets separate."""
     parts: list[list[_Token]] = [[]]
     depth = 0
     for token in tokens:
@@ -181,88 +109,86 @@ def _split(tokens: list[_Token]) -> list[list[_Token]]:
             parts.append([])
         else:
             parts[-1].append(token)
-    return [part for part in parts if any(token.kind != "space" for token in part)]
+    return [part for part in parts if part]
 
 
-def _value(tokens: list[_Token], variables: dict[str, str], file: str) -> str:
+def _assign(part: list[_Token], known: dict[str, str], output: str, file: str, conditional: bool) -> None:
+    """Adds to `known` what a statement assigns; raises _Unreadable if it may set a path in another way."""
+    texts = [token.text for token in part]
+    if texts[0] in _RUN_TEXT:
+        raise _Unreadable(f"{texts[0]} is not run")
+    if "=" not in texts:
+        return
+    name, at = texts[0], texts.index("=")
+    plain = at == 1 and part[0].kind == "name"
+    sets_path = any(each == output or each.startswith(f"{output}.") for each in texts[:at])
+    if plain and name == output and texts[2:] in (["struct", "(", ")"], ["[", "]"]):
+        return
+    if sets_path and conditional:
+        raise _Unreadable("conditions and loops are not run")
+    if sets_path and not plain:
+        raise _Unreadable("no assignment of the form name= value")
+    if name == output:
+        raise _Unreadable(f"only the fields of {output} can be assigned")
     try:
-        return _Expression(tokens, variables, file).value()
-    except RecursionError:
-        raise _Unreadable("brackets are nested too deep") from None
+        rest = deque(part[2:])
+        value = _sum(rest, known, file)
+        if rest:
+            raise _Unreadable(f"{rest[0].text!r} is not understood")
+    except _Unreadable:
+        value = None
+        if sets_path:
+            raise
+    if plain:  # a variable that holds no string, or that a condition sets, matters only if a path needs it
+        known.pop(name, None)
+        if value is not None and not conditional:
+            known[name] = value
 
 
-class _Expression:
-    """One right-hand side: a string expression, by recursive descent."""
+def _sum(rest: deque[_Token], known: dict[str, str], file: str) -> str:
+    """The string at the beginning of an expression, of which it takes the tokens."""
+    value = _operand(rest, known, file)
+    while rest and rest[0].text == "+":
+        rest.popleft()
+        value += _operand(rest, known, file)
+    return value
 
-    def __init__(self, tokens: list[_Token], variables: dict[str, str], file: str) -> None:
-        self.tokens = tokens
-        self.variables = variables
-        self.file = file
-        self.position = 0
 
-    def value(self) -> str:
-        result = self._sum()
-        if self._peek():
-            raise _Unreadable(f"{self._peek()!r} is not understood")
-        return result
+def _operand(rest: deque[_Token], known: dict[str, str], file: str) -> str:
+    if not rest:
+        raise _Unreadable("a string is missing")
+    kind, text = rest.popleft()
+    if kind == "text":
+        return text[1:-1].replace(text[0] * 2, text[0])
+    if text in ("(", "["):
+        return "".join(_list(rest, ")" if text == "(" else "]", known, file))
+    if kind != "name":
+        raise _Unreadable(f"{text!r} is not understood")
+    if text in known:
+        return known[text]
+    if text not in _FUNCTIONS and text != "mfilename":
+        raise _Unreadable(f"{text!r} is not known here")
+    called = bool(rest) and rest[0].text == "("
+    if called:
+        rest.popleft()
+    arguments = _list(rest, ")", known, file) if called else []
+    if text == "mfilename":
+        stem = os.path.splitext(os.path.abspath(file))[0]
+        return stem if arguments else os.path.basename(stem)
+    return _FUNCTIONS[text](arguments)
 
-    def _peek(self) -> str:
-        while self.position < len(self.tokens) and self.tokens[self.position].kind == "space":
-            self.position += 1
-        return self.tokens[self.position].text if self.position < len(self.tokens) else ""
 
-    def _take(self, wanted: str | None = None) -> _Token:
-        text = self._peek()
-        if not text or (wanted is not None and text != wanted):
-            raise _Unreadable(f"{wanted or 'a string'!r} is missing")
-        self.position += 1
-        return self.tokens[self.position - 1]
-
-    def _sum(self) -> str:
-        result = self._operand()
-        while self._peek() == "+":
-            self._take()
-            result += self._operand()
-        return result
-
-    def _operand(self) -> str:
-        token = self._take()
-        if token.kind == "text":
-            return token.text[1:-1].replace(token.text[0] * 2, token.text[0])
-        if token.text == "(":
-            return self._until(")", "")
-        if token.text == "[":
-            return self._until("]", ",")
-        if token.kind == "name":
-            return self._named(token.text)
-        raise _Unreadable(f"{token.text!r} is not understood")
-
-    def _until(self, end: str, separator: str) -> str:
-        parts = []
-        while self._peek() != end:
-            parts.append(self._sum())
-            if separator and self._peek() == separator:
-                self._take()
-        self._take(end)
-        return "".join(parts)
-
-    def _named(self, name: str) -> str:
-        if name in self.variables:
-            return self.variables[name]
-        if name not in _FUNCTIONS and name != "mfilename":
-            raise _Unreadable(f"{name!r} is not known here")
-        arguments: list[str] = []
-        if self._peek() == "(":
-            self._take()
-            while self._peek() != ")":
-                arguments.append(self._sum())
-                if self._peek() == ",":
-                    self._take()
-            self._take(")")
-        if name == "mfilename":
-            stem = os.path.splitext(self.file)[0]
-            return stem if arguments else os.path.basename(stem)
-        return _FUNCTIONS[name](arguments)
+def _list(rest: deque[_Token], end: str, known: dict[str, str], file: str) -> list[str]:
+    """The strings up to a closing bracket."""
+    parts = []
+    while rest and rest[0].text != end:
+        parts.append(_sum(rest, known, file))
+        if rest and rest[0].text == ",":
+            rest.popleft()
+    if not rest:
+        raise _Unreadable(f"{end!r} is missing")
+    rest.popleft()
+    return parts
 
 
 def _fullfile(parts: list[str]) -> str:
@@ -274,11 +200,9 @@ def _fullfile(parts: list[str]) -> str:
 _FUNCTIONS: dict[str, Callable[[list[str]], str]] = {
     "fullfile": _fullfile,
     "strcat": "".join,
-    "char": "".join,
     "relja_expandUser": "".join,
     "getenv": lambda names: os.environ.get("".join(names), ""),
     "fileparts": lambda paths: os.path.dirname("".join(paths)),
-    "pwd": lambda _: os.getcwd(),
     "filesep": lambda _: "/",
 }
 
@@ -305,18 +229,18 @@ DEFAULTS = {
     "outPrefix": "output/",
 }
 
-# what the original needs and this project does not
+# needed by the original, not by this project
 UNUSED = ("libReljaMatlab", "libMatConvNet", "libYaelMatlab")
 
-# outPrefix goes before file names, so it need not be a folder
+# put before file names, so not necessarily a folder
 PREFIXES = ("outPrefix",)
 
 
 class LocalPaths:
-    """The paths, one attribute each under the original's names; `source` says where they come from.
+    """The paths, one attribute each under the original's names. source: where they come from.
 
-    Folders end in a slash, so that `paths.ourCNNs + "net.mat"` is a path; outPrefix stays as it was written.
-    Names that the original does not know are kept too.
+    Folders end in a slash, so that `paths.ourCNNs + "net.mat"` is a path; outPrefix is as it was given. Names
+    that the original does not have are kept too.
     """
 
     def __init__(self, values: Mapping[str, str] | None = None, source: str = "defaults") -> None:
@@ -325,7 +249,6 @@ class LocalPaths:
         if wrong:
             raise ConfigurationError(f"{source}: paths are strings; {', '.join(wrong)} are not")
         self.source = source
-        self.given = tuple(given)
         for name, value in {**_defaults(), **given}.items():
             expanded = os.path.expanduser(value)
             if expanded and name not in PREFIXES and not expanded.endswith(("/", os.sep)):
@@ -344,14 +267,16 @@ class LocalPaths:
 
     def as_dict(self) -> dict[str, str]:
         """All paths by name."""
-        return {name: value for name, value in vars(self).items() if name not in ("source", "given")}
+        return {name: value for name, value in vars(self).items() if name != "source"}
 
 
 def localPaths(source: str | os.PathLike[str] | Mapping[str, str] | LocalPaths | None = None) -> LocalPaths:
-    """The paths of this computer; see the module for where they are looked for.
+    """Returns the paths of this computer.
 
-    source: a .toml or .m file, a folder that holds one, a mapping, or a LocalPaths (given back as it is).
-    Errors: ConfigurationError for a file that is not there or cannot be parsed; it names the lines.
+    source: a .toml or .m file, a folder that holds one, a mapping, or a LocalPaths (returned as it is);
+    None: what the environment, the working folder or the configuration folder has.
+    Raises ConfigurationError for a file that is missing, or cannot be parsed: it names the lines.
+
     Ported from: netvlad/localPaths.m.setup
     """
     if isinstance(source, LocalPaths):
@@ -370,12 +295,12 @@ def localPaths(source: str | os.PathLike[str] | Mapping[str, str] | LocalPaths |
 
 
 def missing_paths(paths: LocalPaths) -> list[str]:
-    """A line for each path in use that is not there, for `setup` and the command line."""
+    """Returns a line for each path in use that does not exist, for `setup` and the command line."""
     lines = []
     for name, value in paths.as_dict().items():
         folder = os.path.dirname(value) if name in PREFIXES else value
         if name not in UNUSED and not os.path.isdir(folder):
-            lines.append(f"{name}: {value or '(empty)'} is not there")
+            lines.append(f"{name}: {value or '(empty)'} does not exist")
     return lines
 
 
@@ -386,7 +311,7 @@ def _named(path: str, where: str) -> Path:
         if candidate.is_file():
             return candidate
     raise ConfigurationError(
-        f"{where} names {path}, where no {' or '.join(FILES)} is: give a file of one of these kinds"
+        f"{where} names {path}, which is not a {' or '.join(FILES)}, nor a folder with one"
     )
 
 
@@ -396,7 +321,7 @@ def _read(path: Path) -> LocalPaths:
     elif path.suffix == ".toml":
         values = _toml(path)
     else:
-        raise ConfigurationError(f"{path}: localPaths is a .toml or a .m file")
+        raise ConfigurationError(f"{path}: localPaths must be a .toml or a .m file")
     return LocalPaths(values, str(path))
 
 
@@ -410,11 +335,11 @@ def _toml(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise ConfigurationError(f"{path}: {problem}") from None
     except RecursionError:
-        raise ConfigurationError(f"{path}: values are nested too deep") from None
+        raise ConfigurationError(f"{path}: values are nested too deeply") from None
     found = content.get("paths", content)
     if not isinstance(found, dict):
         raise ConfigurationError(
-            f"{path}: paths is {found!r:.80}; expected a table [paths], or a line a path"
+            f"{path}: paths is {found!r:.80}; expected a table [paths], or one line per path"
         )
     return found
 
@@ -427,8 +352,5 @@ def _defaults() -> dict[str, str]:
 def _user_folder(kind: str) -> Path:
     import platformdirs
 
-    return (
-        platformdirs.user_config_path("deepibl")
-        if kind == "config"
-        else platformdirs.user_data_path("deepibl")
-    )
+    find = platformdirs.user_config_path if kind == "config" else platformdirs.user_data_path
+    return find("deepibl")

@@ -1,62 +1,90 @@
-"""What the processes of a job do together: one leads, all work, everyone learns what came of it.
+"""What the processes of a job do together, over torch.distributed: gloo, or NCCL for tensors on GPUs.
+
+Values and errors travel as JSON in collectives, never as pickles. A collective waits as long as all processes
+live. About once a second each process sends every other its state: how much it has done, whether its work
+failed, whether it has ended. A process whose connection closes, or that is silent for `patience` seconds, is
+lost, and the others raise a ProcessError that names it. Ending the job at once when a process dies is
+torchrun's task; this is for jobs without torchrun, and for machines that are gone.
 
 Many processes, one command: those that torchrun started share the work of extraction and training.
 
->>> team = processes.team()      # alone, unless RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT say otherwise
->>> if team.leads:               # process 0
-...     print("said once")
+>>> with alone():                # a team of one; without it, what RANK, WORLD_SIZE … in the environment say
+...     team().lead(lambda: "decided by process 0"), team().gather(lambda: "done by each process")
+('decided by process 0', ['done by each process'])
 
 Every process runs the same program and calls the same functions with the same arguments. What process 0
-decides the others are told (`Team.lead`); what each has done all learn (`Team.gather`), an error too: all
-raise the same one. Texts go over torch.distributed's store (`board`), tensors over gloo or NCCL (`tensors`);
-what is said is JSON, never a pickle.
+decides reaches the others by `Team.lead`, what each has done reaches all by `Team.gather`; an error in one
+process is raised in all. Process 0 (`Team.leads`) prints and writes.
 """
 
 import atexit
 import functools
 import json
 import os
-import signal
-import sys
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NoReturn
+from datetime import timedelta
+from typing import Any
 
-from deepibl import errors
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
 from deepibl.errors import ProcessError
-from deepibl.runtime.board import AGAIN, Board, Tensors
-from matlab_compat import errors as ground_errors
 from matlab_compat.errors import ArgumentError, MatlabCompatError
 
-OFTEN = 1.0  # seconds between looks at what the others have got done
+PATIENCE = "DEEPIBL_LOST_AFTER"  # environment: seconds of silence after which a process counts as lost
+
+SILENCE = 90.0
+
+ARRIVAL = timedelta(seconds=300)  # for all processes to join
+
+EXCHANGE = timedelta(seconds=300)  # for tensors: all processes are about to begin
+
+FOREVER = timedelta(days=30)  # for values: one process may compute long before it takes part
 
 LAST_WORDS = 20.0  # seconds that processes wait for one another when a command ends
 
+GRACE = 1.0  # seconds in which a step may complete to which a lost process had contributed
+
+STATE_BYTES, WORDS = 8192, 600  # of a state as JSON, where a character of the last words takes 12 at most
+
+AGAIN = "Start the same command again, with any number of processes: it goes on from what is on the disk"
+
 
 class _Stopped(ProcessError):
-    """Work that was broken off because it failed in another process."""
+    """Work that was broken off because another process failed."""
 
 
 class Team:
-    """The processes of a job; without a board a team of one, for which everything is as if it were not there.
+    """The processes of a job. Without a group it is a team of one, which does everything itself.
 
-    rank: of this process, from 0; size: how many there are. All processes call `lead`, `gather` and `same` in
-    the same order. Values are plain (JSON); errors become everyone's: all raise the same one.
+    rank: of this process, from 0; size: number of processes; group: a gloo group of all of them; store:
+    torch's, shared by all; patience: seconds of silence after which a process counts as lost.
+
+    All processes call `lead`, `gather` and `same` in the same order. Values are plain (JSON). An error in one
+    is raised in all: the same where it is one of this project, a ProcessError with its message otherwise.
     """
 
-    def __init__(self, board: Board | None = None) -> None:
-        self._board = board
-        self.rank, self.size = (board.rank, board.size) if board else (0, 1)
+    def __init__(
+        self, rank: int = 0, size: int = 1, group: Any = None, store: Any = None, patience: float = SILENCE
+    ) -> None:
+        self.rank, self.size = rank, size
+        self._group, self._store = group, store
         self._tensors: Tensors | None = None
-        self._step = 0
-        self._working: int | None = None
-        self._cleared = 0
-        self._checked = 0.0
-        if board is not None:
-            _end_with_a_word(board)
+        self._step = 0  # counts `lead` and `gather`
+        self._working: int | None = None  # the step of the `gather` under way
+        self._finished = 0  # counts `finish`
+        self._states = _States(rank, size, group, patience)
+        self._names = [f"process {each} of {size}" for each in range(size)]
+        if group is not None:
+            self._states.start()
+            name = f"{self._names[rank]} (pid {os.getpid()} on {socket.gethostname()})"
+            self._names = self.gather(lambda: name)
 
     @property
     def leads(self) -> bool:
@@ -65,57 +93,31 @@ class Team:
 
     @property
     def local_size(self) -> int:
-        """How many of the processes share this machine."""
+        """Number of the processes that share this machine."""
         return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if self.size > 1 else 1
 
-    def connect(self) -> Tensors | None:
-        """The exchange of tensors; the first call makes it, and all processes have to make it at once."""
-        if self._tensors is None and self._board is not None:
-            self._tensors = Tensors(self._board.store, self.rank, self.size, self.local_size)
-        return self._tensors
-
-    @property
-    def tensors(self) -> Tensors:
-        """The exchange of tensors, in a team of more than one that is connected."""
-        assert self._tensors is not None, "no exchange of tensors: connect() all processes first"
-        return self._tensors
-
     def lead(self, make: Callable[[], Any]) -> Any:
-        """What process 0 makes, for all. make: called by process 0 only; gives a plain value."""
-        if self._board is None:
+        """Returns in all processes what `make` returned in process 0; the others do not call it."""
+        if self._group is None:
             return make()
-        step = self._next_step()
-        error = self._post(step, make) if self.leads else None
-        if error is not None:
-            raise error
-        return self._unpack(0, self._board.read(f"{step}/0", 0))
+        return self._share(make if self.leads else None)[0]
 
     def gather(self, work: Callable[[], Any], while_waiting: Callable[[], Any] | None = None) -> list[Any]:
-        """What each process's work gave, by rank, for all. An error of one is raised by all.
+        """Returns in all processes what `work` returned in each, by rank.
 
-        While it works a process should call `check` now and then, to learn that another has failed.
-        while_waiting: called again and again while the others are still at work.
+        Long work should call `check` now and then, to stop when another process has failed.
+        while_waiting: called again and again until the others have done their work.
         """
-        if self._board is None:
+        if self._group is None:
             return [work()]
-        step, before = self._next_step(), self._working
-        self._working = step
+        before, self._working = self._working, self._step + 1
         try:
-            error = self._post(step, work)
+            return self._share(work, while_waiting)
         finally:
             self._working = before
-        texts = [self._board.read(f"{step}/{rank}", rank, while_waiting) for rank in range(self.size)]
-        self._clear(step)
-        stopped = [json.loads(text).get("stopped", False) for text in texts]
-        order = sorted(range(self.size), key=lambda rank: stopped[rank])
-        for rank in order:
-            if rank == self.rank and error is not None:
-                raise error
-            self._unpack(rank, texts[rank])
-        return [self._unpack(rank, text) for rank, text in enumerate(texts)]
 
     def same(self, what: str, value: Any) -> None:
-        """Raises ArgumentError, in all processes, unless all were asked for the same. value: plain."""
+        """Raises ArgumentError in all processes unless `value` (plain) is the same in all of them."""
         values = self.gather(lambda: value)
         for rank, other in enumerate(values):
             if other != values[0]:
@@ -126,155 +128,312 @@ class Team:
                 )
 
     def check(self) -> None:
-        """Raises if work that all are doing has failed in another process. Looks once a second at most."""
-        if self._board is None or self._working is None or time.monotonic() - self._checked < OFTEN:
+        """Raises ProcessError if another process has failed in the `gather` under way, or is lost."""
+        if self._working is None:
             return
-        self._checked = time.monotonic()
-        failed = self._board.peek(f"{self._working}/failed")
-        if failed is not None:
-            raise _Stopped(f"process {failed} of {self.size} failed")
+        for rank, state in enumerate(self._states.known):
+            if state["failed"] == self._working:
+                raise _Stopped(f"process {rank} of {self.size} failed")
+        self._require_all()
 
     def count(self, done: int) -> None:
-        """Tells the others how much this process has got done of the work under way."""
-        if self._board is not None and self._working is not None:
-            self._board.post(f"{self._working}/count/{self.rank}", str(done))
+        """Reports to the others how much this process has done in the `gather` under way."""
+        self._states.tell(count=done, counting=self._working)
 
     def counted(self) -> int:
-        """How much the other processes have got done of the work under way, as far as they said."""
-        board, step = self._board, self._step if self._working is None else self._working
-        if board is None:
-            return 0
-        counts = (board.peek(f"{step}/count/{rank}") for rank in range(self.size) if rank != self.rank)
-        return sum(int(count) for count in counts if count is not None)
+        """How much the other processes have reported as done in the `gather` under way."""
+        others = (state for rank, state in enumerate(self._states.known) if rank != self.rank)
+        return sum(state["count"] for state in others if state["counting"] == self._working)
+
+    def connect(self) -> None:
+        """Makes `tensors` ready; all processes have to call it at the same time."""
+        if self._tensors is None and self._group is not None:
+            self._tensors = Tensors(self)
+
+    @property
+    def tensors(self) -> "Tensors":
+        """The exchange of tensors, in a team of more than one, after `connect`."""
+        assert self._tensors is not None, "no exchange of tensors: connect() all processes first"
+        return self._tensors
+
+    def first(self, what: str) -> bool:
+        """Whether this is the first process that asks so; does not wait for the others."""
+        return self._store is None or self._store.add(what, 1) == 1
+
+    def finish(self, words: str = "") -> list[str]:
+        """Waits up to 20 s until the others have finished their command too; returns all words, by rank.
+
+        Without it the first process to exit with an error would make torchrun end the others before they
+        have printed theirs. words: the error that this process ends with.
+        """
+        if self._group is None:
+            return [words]
+        self._finished += 1
+        self._states.tell(finished=self._finished, words=words[:WORDS], step=self._step)
+        known, deadline = self._states.known, time.monotonic() + LAST_WORDS
+        while time.monotonic() < deadline and not all(
+            state["finished"] >= self._finished or state["gone"] or rank in self._states.lost
+            for rank, state in enumerate(known)
+        ):
+            time.sleep(0.02)
+        return [state["words"] if state["finished"] >= self._finished else "" for state in known]
 
     def leave(self) -> None:
-        """Ends the work together: tells the others that this process will not come any more."""
-        if self._board is not None:
-            if self._tensors is not None:
-                self._tensors.close()
-            with suppress(ProcessError):
-                self._board.leave()
+        """Tells the others that this process takes part in nothing more."""
+        if self._states.is_alive():
+            self._states.tell(gone=True, step=self._step)
+            self._states.join(self._states.patience + 1)
+        if self._tensors is not None:
+            self._tensors.close()
 
-    def end(self, words: str = "", failed: bool = False) -> list[str]:
-        """Waits a little for the others to get here too, so that nobody's exit cuts another off.
-
-        words: why this process ends, if not well. failed: it is going to exit with another code than 0, upon
-        which torchrun ends the others: they exit by themselves. Gives the words of all that got here.
-        """
-        if self._board is None:
-            return [words]
-        with suppress(ProcessError):
-            found = self._board.end(words, LAST_WORDS)
-            if failed and threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            return found
-        return []
-
-    # ----- steps
-
-    def _next_step(self) -> int:
+    def _share(
+        self, make: Callable[[], Any] | None, while_waiting: Callable[[], Any] | None = None
+    ) -> list[Any]:
+        """The values of all processes that have something to make, by rank; raises the error of any."""
         self._step += 1
-        return self._step
-
-    def _post(self, step: int, make: Callable[[], Any]) -> Exception | None:
-        """Posts what `make` gives, or the error that it raises, which comes back if it concerns everyone."""
+        step, text = self._step, b""
+        error: BaseException | None = None
+        if make is not None:
+            try:
+                text = json.dumps({"value": make()}).encode()
+            except BaseException as problem:
+                self._states.tell(failed=step)
+                error, kind, words = problem, type(problem).__name__, str(problem)
+                if not isinstance(problem, (MatlabCompatError, OSError)):
+                    words = f"{kind}: {words}".removesuffix(": ")
+                answer = {"error": words, "kind": kind, "stopped": isinstance(problem, _Stopped)}
+                text = json.dumps(answer).encode()
         try:
-            answer = {"value": make()}
-            error: Exception | None = None
-        except (MatlabCompatError, OSError) as problem:
-            answer, error = {"error": [type(problem).__name__, str(problem)]}, problem
-            answer["stopped"] = isinstance(problem, _Stopped)
-        except BaseException as problem:
-            what = f"{type(problem).__name__}: {problem}".removesuffix(": ")
-            self._tell(step, {"error": ["", what]})
-            raise
-        self._tell(step, answer)
-        return error
+            answers = [json.loads(each) for each in self._exchange(text, while_waiting) if each]
+        except ProcessError as lost:
+            raise error or lost from None
+        if error is not None and not isinstance(error, (MatlabCompatError, OSError)):
+            raise error
+        # what failed comes before what was broken off because of it
+        for rank in sorted(range(len(answers)), key=lambda rank: answers[rank].get("stopped", False)):
+            if rank == self.rank and error is not None:
+                raise error
+            if "error" in answers[rank]:
+                raise self._error_of(rank, answers[rank])
+        return [answer["value"] for answer in answers]
 
-    def _tell(self, step: int, answer: dict[str, Any]) -> None:
-        assert self._board is not None
-        if "error" in answer:
-            self._board.post(f"{step}/failed", str(self.rank))
-        self._board.post(f"{step}/{self.rank}", json.dumps(answer))
+    def _error_of(self, rank: int, answer: dict[str, Any]) -> MatlabCompatError:
+        kinds: list[type[MatlabCompatError]] = [MatlabCompatError]
+        for kind in kinds:  # the list grows meanwhile
+            if kind.__name__ == answer["kind"]:
+                return kind(answer["error"])
+            kinds += kind.__subclasses__()
+        return ProcessError(f"process {rank} of {self.size} failed: {answer['error']}. {AGAIN}")
 
-    def _unpack(self, rank: int, text: str) -> Any:
-        """The value in a text of process `rank`; raises the error in it."""
-        found = json.loads(text)
-        if "error" not in found:
-            return found["value"]
-        name, message = found["error"]
-        kind = getattr(errors, name, None) or getattr(ground_errors, name, None)
-        if isinstance(kind, type) and issubclass(kind, MatlabCompatError):
-            raise kind(message)
-        raise ProcessError(f"process {rank} of {self.size} failed: {message}. {AGAIN}")
+    def _exchange(self, text: bytes, while_waiting: Callable[[], Any] | None) -> list[bytes]:
+        """The texts of all processes, by rank."""
+        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
+        mine = torch.tensor([len(text)])
+        self._wait(dist.all_gather(sizes, mine, self._group, async_op=True), while_waiting)
+        texts = [bytearray(text if rank == self.rank else int(size)) for rank, size in enumerate(sizes)]
+        for rank, content in enumerate(texts):
+            if content:
+                tensor = torch.frombuffer(content, dtype=torch.uint8)
+                self._wait(dist.broadcast(tensor, rank, self._group, async_op=True))
+        return [bytes(content) for content in texts]
 
-    def _clear(self, step: int) -> None:
-        """Process 0 takes away the texts of steps that everyone has read: all have come to `step`."""
-        if not self.leads:
-            return
-        assert self._board is not None
-        for old in range(self._cleared + 1, step):
-            self._board.remove(f"{old}/failed")
-            for rank in range(self.size):
-                self._board.remove(f"{old}/{rank}")
-                self._board.remove(f"{old}/count/{rank}")
-        self._cleared = step - 1
+    def _wait(self, work: Any, while_waiting: Callable[[], Any] | None = None) -> None:
+        """Waits for a collective; in Python, so that signals are handled meanwhile."""
+        pause = 0.0002
+        while not work.is_completed():
+            self._require_all()
+            if while_waiting is not None:
+                while_waiting()
+            time.sleep(pause)
+            pause = min(0.02, 1.5 * pause)
+        with self.naming_the_lost():
+            work.wait()
+
+    def _require_all(self) -> None:
+        """Raises ProcessError if a process is lost, or has ended before the step under way."""
+        for rank, since in list(self._states.lost.items()):
+            if time.monotonic() - since > GRACE:
+                raise ProcessError(
+                    f"{self._names[rank]} is lost: its connection closed, or it gave no sign of life for "
+                    f"{self._states.patience:g} seconds. {AGAIN}"
+                )
+        for rank, state in enumerate(self._states.known):
+            if (state["gone"] or state["finished"] > self._finished) and state["step"] < self._step:
+                why = f": {state['words']}" if state["words"] else ""
+                raise ProcessError(f"{self._names[rank]} has ended before its work was done{why}. {AGAIN}")
+
+    @contextmanager
+    def naming_the_lost(self) -> Iterator[None]:
+        """Turns a failed exchange into a ProcessError that names the process that is gone."""
+        try:
+            yield
+        except RuntimeError as error:
+            deadline = time.monotonic() + self._states.patience
+            while time.monotonic() < deadline:
+                self._require_all()
+                time.sleep(0.02)
+            reason = str(error).splitlines()[0]
+            raise ProcessError(f"an exchange with another process failed ({reason}). {AGAIN}") from error
+
+
+class _States(threading.Thread):
+    """Sends the state of this process to all others about once a second, and receives theirs.
+
+    known: the last state of each process, by rank. lost: when a process was found lost, by rank.
+    """
+
+    def __init__(self, rank: int, size: int, group: Any, patience: float) -> None:
+        super().__init__(name="deepibl-states", daemon=True)
+        new = {
+            "count": 0,
+            "counting": None,
+            "failed": None,
+            "finished": 0,
+            "step": 0,
+            "gone": False,
+            "words": "",
+        }
+        self.known: list[dict[str, Any]] = [new for _ in range(size)]
+        self.lost: dict[int, float] = {}
+        self.patience = patience
+        self._rank, self._group = rank, group
+        self._changed = threading.Event()
+
+    def tell(self, **changes: Any) -> None:
+        """Changes the state of this process and sends it soon."""
+        self.known[self._rank] = {**self.known[self._rank], **changes}
+        self._changed.set()
+
+    def run(self) -> None:
+        peers = [rank for rank in range(len(self.known)) if rank != self._rank]
+        limit = timedelta(seconds=self.patience)
+        while True:
+            self._changed.clear()
+            mine = self.known[self._rank]
+            text = bytearray(json.dumps(mine).encode().ljust(STATE_BYTES))
+            state = torch.frombuffer(text, dtype=torch.uint8)
+            exchanges: dict[int, Any] = {}
+            for rank in peers:
+                with self._noticing(rank):
+                    found = torch.empty_like(state)
+                    received = dist.irecv(found, rank, self._group, tag=1)
+                    exchanges[rank] = found, received, dist.isend(state, rank, self._group, tag=1)
+            # all receive before any waits: a send ends when it is received
+            for rank, (found, received, sent) in exchanges.items():
+                with self._noticing(rank):
+                    received.wait(limit)
+                    sent.wait(limit)
+                    self.known[rank] = json.loads(found.numpy().tobytes())
+            if mine["gone"]:
+                return
+            peers = [rank for rank in peers if rank not in self.lost and not self.known[rank]["gone"]]
+            self._changed.wait(min(1.0, self.patience / 5))
+
+    @contextmanager
+    def _noticing(self, rank: int) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError:
+            self.lost.setdefault(rank, time.monotonic())
+
+
+class Tensors:
+    """The exchange of tensors of a team: by NCCL where each process has a GPU of its own, else by gloo."""
+
+    def __init__(self, team: Team) -> None:
+        own_gpu = torch.cuda.is_available() and torch.cuda.device_count() >= team.local_size
+        nccl = own_gpu and dist.is_nccl_available()
+        self._device = torch.device("cuda", torch.cuda.current_device()) if nccl else torch.device("cpu")
+        self._failing = team.naming_the_lost
+        with self._failing():
+            self._group: Any = dist.new_group(backend="nccl" if nccl else "gloo", timeout=EXCHANGE)
+
+    def broadcast(self, tensor: Tensor, source: int) -> None:
+        """Copies the tensor of process `source` into that of all others; shapes are the same everywhere."""
+        moved = tensor.detach().to(self._device).contiguous()
+        with self._failing():
+            dist.broadcast(moved, source, self._group)
+        if moved.data_ptr() != tensor.data_ptr():
+            tensor.copy_(moved)
+
+    def send(self, tensor: Tensor, target: int) -> None:
+        """Sends a tensor to process `target`, which is about to receive it."""
+        with self._failing():
+            dist.send(tensor.detach().to(self._device).contiguous(), target, self._group)
+
+    def receive(self, like: Tensor, source: int) -> Tensor:
+        """Returns the tensor that process `source` sends, of the shape, type and device of `like`."""
+        received = torch.empty_like(like, device=self._device, memory_format=torch.contiguous_format)
+        with self._failing():
+            dist.recv(received, source, self._group)
+        return received.to(like.device)
+
+    def close(self) -> None:
+        """Ends the exchange, which NCCL wants before the process exits."""
+        dist.destroy_process_group(self._group)
 
 
 ALONE = Team()
 
 
-def _end_with_a_word(board: Board) -> None:
-    """Makes SIGTERM, by which torchrun ends the others of a process that died, end with a word on why."""
-    if threading.current_thread() is not threading.main_thread():
-        return
-    if signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        return
+def join() -> Team:
+    """Joins the processes of this job, as the environment names them; ProcessError if one does not come."""
+    patience = os.environ.get(PATIENCE, str(SILENCE))
+    try:
+        seconds = float(patience)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise ArgumentError(f"{PATIENCE} is {patience!r}, not a number of seconds above 0")
+    if torch.cuda.is_available():  # "cuda" is then this process's own device
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    try:
+        store, rank, size = next(dist.rendezvous("env://", timeout=ARRIVAL))
+        # torchrun's store outlives its processes: started again by it (--max-restarts), they use other keys
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        store = dist.PrefixStore(f"deepibl/{size}/{attempt}", store)
+        store.set(f"arrived/{rank}", "")
+        store.wait([f"arrived/{each}" for each in range(size)], ARRIVAL)
+        if dist.is_initialized():  # by the program that uses this library
+            group: Any = dist.new_group(backend="gloo", timeout=FOREVER)
+        else:
+            dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=FOREVER)
+            group = dist.group.WORLD
+    except (RuntimeError, ValueError) as error:
+        where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise ProcessError(
+            f"process {os.environ['RANK']} of {os.environ['WORLD_SIZE']} could not meet the others at "
+            f"{where}: {str(error).splitlines()[0]}. Start all of them, as torchrun does, or unset WORLD_SIZE"
+        ) from error
+    return Team(rank, size, group, store, seconds)
 
-    def end(*_: object) -> NoReturn:
-        with suppress(ProcessError):
-            if board.first("told to end"):
-                print(
-                    "deepibl: told to end (SIGTERM), as when another process has failed or was killed. "
-                    f"{AGAIN}",
-                    file=sys.__stderr__,
-                    flush=True,
-                )
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTERM)
-        raise SystemExit(1)
-
-    signal.signal(signal.SIGTERM, end)
-
-
-_NEEDED = ("RANK", "MASTER_ADDR", "MASTER_PORT")
 
 _alone: ContextVar[bool] = ContextVar("alone", default=False)
 
 
 def team() -> Team:
-    """The processes that this one works with, as the environment says; joined at the first call.
+    """Returns the processes of this job; the first call joins them, as the environment says.
 
-    Within `alone()`, and without WORLD_SIZE > 1, it is a team of one. Raises ArgumentError for an environment
-    that is incomplete, ProcessError when the others do not come.
+    Within `alone()`, and where WORLD_SIZE is 1 or not set, it is a team of one. Raises ArgumentError if the
+    environment is incomplete, ProcessError if the others do not join.
     """
     size = os.environ.get("WORLD_SIZE", "1")
     if _alone.get() or size == "1":
         return ALONE
-    missing = [name for name in _NEEDED if name not in os.environ]
+    missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
     if missing or not size.isdigit():
+        problem = f"{', '.join(missing)} is not set" if missing else "that is not a number"
         raise ArgumentError(
-            f"WORLD_SIZE is {size!r}, but {', '.join(missing) or 'that is no number'}"
-            f"{' is not set' if missing else ''}: start with torchrun, or unset WORLD_SIZE to work alone"
+            f"WORLD_SIZE is {size!r}, but {problem}: start with torchrun, or unset WORLD_SIZE to work alone"
         )
-    return _join()
+    return _joined()
 
 
 @contextmanager
 def alone(yes: bool = True) -> Iterator[None]:
-    """Within it this process works by itself, whatever the others do: nothing is shared.
+    """Within it this process works by itself and shares nothing with the others.
 
-    yes: False undoes it, for what all processes do together within what one does alone.
+    yes: False undoes an outer `alone()`, for a step that all processes do together.
     """
     token = _alone.set(yes)
     try:
@@ -284,13 +443,7 @@ def alone(yes: bool = True) -> Iterator[None]:
 
 
 @functools.cache
-def _join() -> Team:
-    import torch
-
-    from deepibl.runtime.board import join
-
-    if torch.cuda.is_available():  # "cuda" is then this process's own device
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-    joined = Team(join())
+def _joined() -> Team:
+    joined = join()
     atexit.register(joined.leave)
     return joined

@@ -88,7 +88,9 @@ def test_a_toml_table_called_paths_is_read_too(place):
 
 @pytest.mark.parametrize("given", ["nowhere.toml", "."])
 def test_a_named_file_that_is_not_there_is_an_error(place, monkeypatch, given):
-    with pytest.raises(ConfigurationError, match=r"the argument names .*localPaths\.toml or localPaths\.m"):
+    with pytest.raises(
+        ConfigurationError, match=r"the argument names .*not a localPaths\.toml or localPaths\.m"
+    ):
         localPaths(given)
     monkeypatch.setenv("DEEPIBL_LOCALPATHS", given)
     with pytest.raises(ConfigurationError, match=r"\$DEEPIBL_LOCALPATHS names"):
@@ -96,7 +98,7 @@ def test_a_named_file_that_is_not_there_is_an_error(place, monkeypatch, given):
 
 
 @pytest.mark.parametrize("content", ["dsetRootPitts = 5\n", "dsetRootPitts = \n", '[other]\nx = "y"\n'])
-def test_toml_that_makes_no_sense_is_an_error_naming_the_file(place, content):
+def test_invalid_toml_is_an_error_naming_the_file(place, content):
     (place / "localPaths.toml").write_text(content)
     with pytest.raises(ConfigurationError, match=r"localPaths\.toml"):
         localPaths()
@@ -112,7 +114,7 @@ def test_setup_names_missing_folders(place, capsys):
     paths = localPaths({"dsetSpecDir": str(place), "outPrefix": f"{place}/run_", "ourCNNs": "/not/there"})
     assert isinstance(setup(paths), LocalPaths)
     shown = capsys.readouterr().out
-    assert "ourCNNs: /not/there/ is not there" in shown
+    assert "ourCNNs: /not/there/ does not exist" in shown
     assert "dsetSpecDir" not in shown and "outPrefix" not in shown
     assert "libMatConvNet" not in shown
 
@@ -141,6 +143,7 @@ CASES = {
     "paths.a= 'x'; addpath('/lib'); disp('done');": "x",
     "n= 5;\nif ispc, disp('Windows'); end\npaths.a= 'x';": "x",
     "paths.a= 'old';\npaths.a= 'x';": "x",
+    "paths.a= 'x';\nassert(exist(paths.a)==7);\nif paths.a ~= 'y', disp(1); end": "x",
 }
 
 
@@ -165,6 +168,10 @@ def test_the_struct_may_have_another_name_and_helpers_may_follow():
         ("paths.a= sprintf('%d', 5);", "'sprintf' is not known"),
         ("paths.a= [unknown 'x'];", "'unknown' is not known"),
         ("if ispc, paths.a= 'x'; end", "conditions and loops are not run"),
+        ("if ispc, y= x(end); paths.a= 'x'; end", "conditions and loops are not run"),
+        ("if ispc, r= 'C:/'; else, r= '/r/'; end, paths.a= [r 'x'];", "'r' is not known"),
+        ("paths.('a')= 'x';", "no assignment of the form"),
+        ("eval('paths.a= 1');", "eval is not run"),
         ("[paths.a, b]= deal('x', 'y');", "no assignment of the form"),
         ("paths= other();", "only the fields of paths"),
     ],

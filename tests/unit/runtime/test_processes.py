@@ -1,11 +1,13 @@
-"""deepibl.runtime.processes: what one decides the others are told, what one finds all learn, and lost processes."""
+"""deepibl.runtime.processes: what one process decides or finds reaches all, and so does an error; lost processes."""
 
+import os
+import signal
 import time
 
 import pytest
 
 from deepibl.runtime import processes
-from deepibl.runtime.board import PATIENCE, join
+from deepibl.runtime.processes import PATIENCE, join
 from matlab_compat.errors import ArgumentError, ImageReadError
 from tests.teams import die, meeting_place, needs_fork, run_team, values
 
@@ -30,6 +32,17 @@ def test_half_an_environment_is_an_error_that_names_what_is_missing(monkeypatch)
         assert processes.team().size == 1
 
 
+def signal_handlers() -> list:
+    watched = [signal.SIGTERM, signal.SIGINT]
+    before = [signal.getsignal(number) for number in watched]
+    processes.team().gather(lambda: None)
+    return [signal.getsignal(number) == handler for number, handler in zip(watched, before, strict=True)]
+
+
+def test_joining_leaves_signal_handlers_alone():
+    assert values(run_team(2, signal_handlers)) == [[True, True]] * 2
+
+
 @pytest.mark.parametrize("patience", ["soon", "0", "nan"])
 def test_a_patience_that_is_no_time_is_an_error(monkeypatch, patience):
     settings = {"WORLD_SIZE": 2, "RANK": 0, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 1, PATIENCE: patience}
@@ -49,7 +62,7 @@ def talk() -> list:
     return [team.rank, team.leads, said, squares]
 
 
-def test_all_learn_what_process_0_says_and_what_each_has_done():
+def test_what_process_0_makes_and_what_each_has_done_reaches_all():
     found = values(run_team(3, talk))
     assert found == [[rank, rank == 0, {"by": 0}, [0, 1, 4]] for rank in range(3)]
 
@@ -59,7 +72,7 @@ def say(word) -> list:
     return [team.lead(lambda: word), team.gather(lambda: word)]
 
 
-def test_processes_that_torchrun_starts_again_do_not_hear_those_before():
+def test_processes_that_torchrun_starts_again_do_not_meet_those_before():
     store = meeting_place()
     for attempt, word in enumerate(["first", "second"]):
         environment = {"TORCHELASTIC_RESTART_COUNT": str(attempt)}
@@ -72,7 +85,7 @@ def talk_long(count) -> list:
     return [len(text), set(text) == {"é"}, [len(each) for each in processes.team().gather(lambda: text)]]
 
 
-def test_texts_may_be_longer_than_a_value_of_the_store():
+def test_values_may_be_long():
     assert values(run_team(2, talk_long, 3_000_000)) == [[3_000_000, True, [3_000_000] * 2]] * 2
 
 
@@ -140,23 +153,44 @@ def test_a_bug_in_one_ends_the_work_of_all_and_is_named():
     assert time.monotonic() - started < 20
 
 
+def wait_long() -> list:
+    team = processes.team()
+    said = team.lead(lambda: time.sleep(5) or "late")
+    return [said, team.gather(lambda: time.sleep(5 * team.rank) or team.rank)]
+
+
+def test_processes_wait_longer_for_one_that_computes_than_for_a_sign_of_life():
+    found = values(run_team(2, wait_long, environment={"DEEPIBL_LOST_AFTER": "2"}))
+    assert found == [["late", [0, 1]]] * 2
+
+
 def lose_one(how: str) -> None:
     team = processes.team()
     team.gather(lambda: None)
     if team.rank == 1:
         if how == "kill":
             die()
+        if how == "freeze":  # as when its machine is gone: its connections stay open
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if how == "finish":
+            team.finish("no such file")
         team.leave()
         return
     team.gather(lambda: None)
 
 
 @pytest.mark.parametrize(
-    ("how", "words"), [("kill", "is lost: no sign of life for 3 seconds"), ("end", "has ended before")]
+    ("how", "words"),
+    [
+        ("kill", "is lost: its connection closed"),
+        ("freeze", "or it gave no sign of life for 3 seconds"),
+        ("end", "has ended before its work was done."),
+        ("finish", "has ended before its work was done: no such file."),
+    ],
 )
 def test_a_lost_process_ends_the_others_in_bounded_time(how, words):
     started = time.monotonic()
-    ended = run_team(3, lose_one, how, environment={"DEEPIBL_LOST_AFTER": "3"})
+    ended = run_team(3, lose_one, how, environment={"DEEPIBL_LOST_AFTER": "3"}, wait_for=(0, 2))
     for rank in (0, 2):
         assert ended[rank].error.startswith("ProcessError: process 1 of 3 (pid ")
         assert words in ended[rank].error and "the same command again" in ended[rank].error

@@ -16,7 +16,11 @@ from deepibl.training.checkpoints import SessionFiles
 from tests.extractors import make_photos, simplenn
 from tests.tiny_training import OPTIONS, Workplace
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="torchrun needs a Unix system")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name == "nt", reason="torchrun needs a Unix system"),
+    pytest.mark.usefixtures("one_thread"),  # as torchrun's processes: more threads round differently
+]
 ROOT = Path(__file__).resolve().parents[3]
 
 
