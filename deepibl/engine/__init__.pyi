@@ -3,8 +3,6 @@ from .choose import (
     choose_engine as choose_engine,
 )
 from .describe import describe_batch as describe_batch
-from .onednn import (
-)
 from .scales import (
     Scales as Scales,
     calibrate as calibrate,
