@@ -1,9 +1,7 @@
-"""hloc (cvg/Hierarchical-Localization): a network for its NetVLAD extractor, and an extractor of our own.
+"""Networks for hloc (cvg/Hierarchical-Localization), in two ways:
 
-Two ways to use a network there:
-
-    deepibl convert model.mat VGG16-NetVLAD-Pitts30K.hloc.mat        # its `netvlad` extractor reads this
-    conf = deepibl.hloc.register("model.mat")                        # an extractor of any network of ours
+    deepibl convert model.mat VGG16-NetVLAD-Pitts30K.hloc.mat        # read by its `netvlad` extractor
+    conf = deepibl.hloc.register("model.mat")                        # an extractor of any network
 
 hloc's NetVLAD extractor takes a MATLAB struct by position: the convolutions where torchvision's
 vgg16.features has them, assignment and centres of layer 30, the whitening of layer 33 (counted from 0), and
@@ -16,28 +14,26 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from deepibl.engine.describe import describe_batch
+from deepibl.networks.io import load_network
 from matlab_compat.errors import ArgumentError
 
 MODULE = "hloc.extractors.deepibl"
 
 
 def extractor_class(base: type) -> type:
-    """hloc's extractor of any network of ours, as a subclass of its BaseModel.
+    """An extractor for hloc of any network of deepibl: a subclass of its BaseModel.
 
-    conf: `network` (a .mat, .safetensors or checkpoint file) and `precision` ('fp32' or 'bf16'). Takes
-    data['image'] (N, 3, H, W), RGB, 0..1, and gives {'global_descriptor': (N, D)}.
+    conf: `network` (a .mat, .safetensors or checkpoint file) and `precision` ('fp32' or 'bf16'). It takes
+    data['image'] (N, 3, H, W), RGB, 0..1, and returns {'global_descriptor': (N, D)}.
     """
 
     def _init(self: Any, conf: dict[str, Any]) -> None:
-        from deepibl.networks.io import load_network
-
         if not conf.get("network"):
             raise ArgumentError("conf has no network: give conf['model']['network'], the path of a network")
         self.net = load_network(conf["network"])
 
     def _forward(self: Any, data: dict[str, Any]) -> dict[str, Any]:
-        from deepibl.engine.describe import describe_batch
-
         return {"global_descriptor": describe_batch(self.net, data["image"] * 255, self.conf["precision"])}
 
     members = {
@@ -54,10 +50,10 @@ def extractor_class(base: type) -> type:
 def register(
     network: str | os.PathLike[str], *, name: str = "deepibl", resize_max: int = 1024
 ) -> dict[str, Any]:
-    """Makes hloc know the extractor 'deepibl', and returns a conf for hloc.extract_features.main.
+    """Registers the extractor 'deepibl' in hloc, and returns a conf for hloc.extract_features.main.
 
-    network: the network's file. name: of hloc's feature file. resize_max: longer side that hloc scales
-    images to. Raises ArgumentError where hloc is not installed.
+    network: the network's file. name: the suffix of hloc's feature file. resize_max: the longer side, in
+    pixels, that hloc scales images to. Raises ArgumentError where hloc is not installed.
     """
     try:
         base = importlib.import_module("hloc.utils.base_model").BaseModel

@@ -1,7 +1,7 @@
-"""NetVLAD and its friends as torch modules; a MatConvNet network's custom layers are made of them.
+"""NetVLAD, global pooling and L2 normalisation as torch modules; a network's custom layers are made of them.
 
 Maps are (N, D, H, W). Outputs keep MatConvNet's four dimensions in torch's order, so that their `.flatten(1)`
-is MATLAB's column of the image: NetVLAD gives (N, D, 1, K), index k + K*d (0-based) when flattened."""
+is MATLAB's column of the image: NetVLAD returns (N, D, 1, K), index k + K*d (0-based) when flattened."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def vlad_aggregate(x: Tensor, assign: Tensor, offset: Tensor, bias: Tensor | Non
     """Vectors of locally aggregated descriptors with soft assignment.
 
     With a = softmax over k of (assign' x + bias) at each pixel,
-    V(k, d) = sum over pixels of a(k) * (x(d) + offset(d, k)). Two matrix products; the residuals
-    x - centre are never formed. Sums are in float32 at least, under autocast and for half precision too.
+    V(k, d) = sum over pixels of a(k) * (x(d) + offset(d, k)), computed by two matrix products without forming
+    the residuals. Sums are in float32 at least, also under autocast and for half precision.
 
     Args:
         x: (N, D, H, W) maps.
@@ -61,7 +61,7 @@ def vlad_aggregate(x: Tensor, assign: Tensor, offset: Tensor, bias: Tensor | Non
 
 def _products(matrix: Tensor, batch: Tensor) -> Tensor:
     """(K, D) times each of (N, D, P): (N, K, P)."""
-    if torch.compiler.is_compiling():  # torch.export would fold the batch, and then refuse one image alone
+    if torch.compiler.is_compiling():  # torch.export would fold the batch, and refuse a single image
         return torch.bmm(matrix.expand(batch.shape[0], -1, -1), batch)
     return matrix @ batch
 
@@ -89,7 +89,7 @@ class NetVLAD(nn.Module):
     def __init__(self, num_clusters: int, dim: int, *, v2: bool = False) -> None:
         super().__init__()
         if num_clusters < 1 or dim < 1:
-            raise ArgumentError(f"NetVLAD({num_clusters}, {dim}): both numbers have to be positive")
+            raise ArgumentError(f"NetVLAD({num_clusters}, {dim}): both numbers must be positive")
         self.assign = nn.Parameter(torch.randn(dim, num_clusters) / math.sqrt(dim))
         self.offset = nn.Parameter(-F.normalize(torch.randn(dim, num_clusters), dim=0))
         self.register_parameter("bias", nn.Parameter(torch.zeros(num_clusters)) if v2 else None)
@@ -107,7 +107,7 @@ class NetVLAD(nn.Module):
 
     @classmethod
     def from_clusters(cls, clusters: Tensor, alpha: float, *, v2: bool = False) -> NetVLAD:
-        """The layer that a k-means clustering starts from.
+        """The initial layer of a k-means clustering.
 
         Args:
             clusters: (K, D) centres.
@@ -142,7 +142,7 @@ class NetVLAD(nn.Module):
 class TotalMaxPool(nn.Module):
     """The maximum of each channel: (N, C, H, W) to (N, C, 1, 1).
 
-    Of equal values the first in column-major order gets the gradient.
+    Of equal values, the first in column-major order gets the gradient.
 
     Ported from: netvlad/layerTotalMaxPool.m
     """

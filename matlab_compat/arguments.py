@@ -2,9 +2,11 @@
 
 import ast
 import difflib
-from collections.abc import Mapping, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from matlab_compat.errors import ArgumentError
 
@@ -159,3 +161,42 @@ def typed_value(text: str) -> Any:
         return ast.literal_eval(text.capitalize() if text.lower() in ("true", "false") else text)
     except (ValueError, SyntaxError):
         return text
+
+
+P = ParamSpec("P")
+
+R = TypeVar("R")
+
+
+def name_value(struct: str = "") -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A decorator: keyword-only arguments may also be given as 'name', value pairs, and in any case.
+
+    The pairs (or dicts) follow the positional arguments. struct: the name of a positional argument that may
+    hold a struct whose fields replace the defaults. Raises ArgumentError for an unknown name.
+
+    >>> @name_value()
+    ... def scaled(x, *, scale=2, offset=0):
+    ...     return x * scale + offset
+    >>> scaled(5), scaled(5, "Scale", 3), scaled(5, SCALE=3, offset=1)
+    (10, 15, 16)
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        parameters = inspect.signature(function).parameters.values()
+        positional = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
+        defaults = {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> R:
+            bound = {**dict(zip(positional, args, strict=False)), **kwargs}
+            exact = {name: value for name, value in kwargs.items() if name in defaults or name in positional}
+            others = {name: value for name, value in kwargs.items() if name not in exact}
+            given = bound.get(struct) or {}
+            fields = given if isinstance(given, Mapping) else vars(given)
+            used = {name: fields.get(name, default) for name, default in defaults.items()}
+            parsed = vars(options(used, args[len(positional) :], others))
+            return function(*args[: len(positional)], **{**parsed, **exact})  # type: ignore[arg-type]
+
+        return call
+
+    return decorate

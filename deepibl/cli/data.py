@@ -48,13 +48,13 @@ def verify(
     """Compare features (and layers' outputs) that MATLAB wrote with ours. Exit code 4: they differ."""
     from deepibl.features.files import read_features
     from deepibl.migrate.verify import verify_features, verify_layers
-    from deepibl.networks.io import load_network
+    from deepibl.networks.io import chain_of, load_network
 
     if (features is None) != (images is None) or (features is None and layers is None):
         raise ArgumentError("give --features FILE with --images LIST, or --layers OUTPUTS.mat, or all three")
     where = choose_device(device)
     loaded = load_network(find_net(net), device="cpu")
-    compared = verify_layers(loaded, str(layers), tolerance=tolerance) if layers else None
+    compared = verify_layers(chain_of(loaded), str(layers), tolerance=tolerance) if layers else None
     if features is None or images is None:
         assert compared is not None
         print_result(compared.as_dict(), str(compared), as_json)

@@ -229,9 +229,9 @@ def convert_png(
     folder: Annotated[Path, typer.Argument(help="Every .png below it gets a .jpg beside it.")],
 ) -> None:
     """Convert PNG images to JPEG, as convertPngtoJPG does."""
-    from deepibl.datasets.png_to_jpeg import convertPngtoJPG
+    from deepibl.datasets.png_to_jpeg import convert_folder
 
-    report = convertPngtoJPG(folder, overwrite=False)
+    report = convert_folder(folder, overwrite=False)
     typer.echo(f"{len(report.converted)} converted, {len(report.skipped)} there already")
     _tell_failures(report.failures)
 

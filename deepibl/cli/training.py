@@ -161,11 +161,11 @@ def pca(
     Descriptors and components are kept beside the output, and used again where they fit.
     """
     from deepibl.features.whitening import add_pca_of_images
-    from deepibl.networks.io import load_network, save_network
+    from deepibl.networks.io import chain_of, load_network, save_network
 
     top, names = _images(images, dataset, root)
     where = choose_device(device)
-    loaded = load_network(find_net(net), device=where)
+    loaded = chain_of(load_network(find_net(net), device=where), net)
     made = add_pca_of_images(
         loaded, top, names, output.with_suffix(""),
         dim=dim, whiten=whiten, at_most=at_most, device=where, batch_size=batch_size,

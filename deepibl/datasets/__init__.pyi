@@ -29,10 +29,11 @@ from .pitts_tokyo import (
 from .place import (
     Neighbours as Neighbours,
     PlaceDataset as PlaceDataset,
+    PlaceSet as PlaceSet,
 )
 from .png_to_jpeg import (
+    convert_folder as convert_folder,
     convert_png as convert_png,
-    convertPngtoJPG as convertPngtoJPG,
 )
 from .positions import ClosePosition as ClosePosition
 from .retrieval import (

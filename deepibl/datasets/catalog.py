@@ -1,6 +1,6 @@
-"""The known data sets by name: where dbStruct and images lie, how to get them, which rules they follow.
+"""The known data sets by name: their dbStruct file, folders, classes, and how to get them.
 
-What the command line calls a source of images: folder, CSV, dbStruct file, or a known data set's name.
+The command line's sources of images: a folder, CSV, dbStruct file, or a known data set's name.
 """
 
 import os
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepibl.datasets.dbstruct import read_dbstruct
+from deepibl.datasets.dbstruct import python_names, read_dbstruct
 from deepibl.datasets.folder import Places, dataset_from_places, make_dataset, read_places
 from deepibl.datasets.pitts_tokyo import Tokyo247, TokyoTimeMachine, tiny_tokyo
-from deepibl.datasets.place import ListedPositives, PlaceDataset
+from deepibl.datasets.place import ListedPositives, PlaceDataset, StrPath
 from deepibl.errors import DatasetError
 from deepibl.runtime.paths import LocalPaths, localPaths
 from matlab_compat.errors import ArgumentError
@@ -23,7 +23,7 @@ NETVLAD_PAGE = "http://www.di.ens.fr/willow/research/netvlad/"
 _PITTS = (
     "Pittsburgh: ask the authors of the Pittsburgh 250k images (Torii et al., 'Visual place recognition with "
     f"repetitive structures'; the NetVLAD page {NETVLAD_PAGE} says how), unpack them so that "
-    "images/000/… and queries/000/… lie under the root."
+    "images/000/… and queries/000/… are in the root."
 )
 
 _TOKYO247 = (
@@ -34,13 +34,13 @@ _TOKYO247 = (
 
 _TOKYO_TM = (
     f"Tokyo Time Machine: ask the authors of NetVLAD ({NETVLAD_PAGE}), "
-    "unpack it so that images/ lies under the root."
+    "unpack it so that images/ is in the root."
 )
 
 _SF = (
     "San Francisco (Sf-0): ask the authors of the San Francisco landmark data set (Chen et al., 'City-scale "
     "landmark identification on mobile devices'), put database images under images/ and queries under "
-    "queries/ of the root, and make sf0.mat (and sf0_positives.txt) as deepibl/dbstruct.py describes."
+    "queries/ of the root, and make sf0.mat (and sf0_positives.txt) as help(deepibl.datasets.dbstruct) says."
 )
 
 
@@ -78,7 +78,7 @@ CATALOG: dict[str, CatalogEntry] = {
 
 
 def dataset_class(name: str, fields: Mapping[str, Any]) -> type[PlaceDataset]:
-    """The class whose rules a dbStruct's fields and name call for."""
+    """The class that a dbStruct's fields (under the file's names) and name determine."""
     if "posIDs" in fields:
         return ListedPositives
     if "dbTimeStamp" in fields:
@@ -96,13 +96,13 @@ def open_dataset(
 ) -> PlaceDataset:
     """A known data set by its name, e.g. 'pitts30k/test', 'tokyo247', 'tokyoTM/val'.
 
-    root: the folder that holds its images/ and queries/; spec: its dbStruct file, or a folder with it.
-    What is not given comes from `paths`, by default localPaths(). generator: for the tiny set's draws.
-    Errors: DatasetError for an unknown name, or a dbStruct that is in none of the places looked at.
+    root: the folder of its images/ and queries/; spec: its dbStruct file, or the folder of that file. The
+    default of both is in `paths`, itself localPaths() by default. generator: for the tiny set's draws.
+    Raises DatasetError for an unknown name, and for a dbStruct file that does not exist.
     """
     key = next((known for known in CATALOG if known.lower() == name.lower().replace("_", "/")), None)
     if key is None:
-        raise DatasetError(f"no data set is called {name!r}; known are {', '.join(CATALOG)}")
+        raise DatasetError(f"unknown data set {name!r}; known are {', '.join(CATALOG)}")
     entry = CATALOG[key]
     paths = paths or localPaths()
     folder = Path(os.path.expanduser(root if root is not None else getattr(paths, entry.root_key)))
@@ -141,35 +141,35 @@ def _find_spec(
 
 
 def load_dbstruct(
-    path: str | os.PathLike[str],
+    path: StrPath,
     *,
-    root: str | os.PathLike[str] | None = None,
-    dbPath: str | os.PathLike[str] | None = None,
-    qPath: str | os.PathLike[str] | None = None,
+    root: StrPath | None = None,
+    dbPath: StrPath | None = None,
+    qPath: StrPath | None = None,
     name: str | None = None,
 ) -> PlaceDataset:
     """The data set of a dbStruct .mat file.
 
-    root: folder of all images; dbPath, qPath: folders of the database and query images, if they differ.
-    What is not given comes from the file, where it says so. name: default the file's. The rules (time
-    stamps, lists of positives, Tokyo 24/7's) follow from the fields and the name. Errors: as read_dbstruct.
+    root: the folder of all images; dbPath, qPath: the folders of database and query images,
+    where they differ. By default the file's own, if it has any. name: default the file's. The class (time
+    stamps, lists of positives, Tokyo 24/7) follows from the fields and the name. Raises what read_dbstruct
+    raises.
     """
 
     fields = read_dbstruct(path)
-    for key, given in (("dbPath", dbPath), ("qPath", qPath)):
-        chosen = given if given is not None else root
-        if chosen is not None:
-            fields[key] = chosen
     name = name or Path(path).stem
-    return dataset_class(name, fields)(name, **fields)
-
-
-StrPath = str | os.PathLike[str]
+    dataset = dataset_class(name, fields)(name, **python_names(fields))
+    database, queries = (root if given is None else given for given in (dbPath, qPath))
+    if database is not None:
+        dataset.dbPath = os.path.expanduser(os.fspath(database))
+    if queries is not None:
+        dataset.qPath = os.path.expanduser(os.fspath(queries))
+    return dataset
 
 
 def database_places(source: StrPath, root: StrPath | None = None, zone: str | None = None) -> Places:
     """The database images of a folder, a CSV or a dbStruct .mat file; raises what reading those raises."""
-    if Path(source).suffix.lower() != ".mat":
+    if not _is_mat(source):
         return read_places(source, root=root, zone=zone)
     dataset = load_dbstruct(source, root=root)
     return Places(dataset.dbPath, dataset.dbImageFns, dataset.utmDb, dataset.utm_zone)
@@ -177,7 +177,7 @@ def database_places(source: StrPath, root: StrPath | None = None, zone: str | No
 
 def query_places(source: StrPath, root: StrPath | None = None, zone: str | None = None) -> Places:
     """As `database_places`, for query images."""
-    if Path(source).suffix.lower() != ".mat":
+    if not _is_mat(source):
         return read_places(source, root=root, zone=zone)
     dataset = load_dbstruct(source, root=root)
     return Places(dataset.qPath, dataset.qImageFns, dataset.utmQ, dataset.utm_zone)
@@ -186,10 +186,10 @@ def query_places(source: StrPath, root: StrPath | None = None, zone: str | None 
 def evaluation_dataset(
     dataset: str, root: StrPath | None, db: StrPath | None, queries: StrPath | None, threshold: float
 ) -> PlaceDataset:
-    """The data set to evaluate on: a known one by name, or database and queries from sources of one's own.
+    """The data set to evaluate on: a known one by its name, or one made of two sources.
 
-    threshold: metres within which a match is right, for sources of one's own. Errors: ArgumentError when
-    neither or both are given.
+    threshold: metres within which a match is correct, for two sources. Raises ArgumentError unless exactly
+    one of the two is given.
     """
     if dataset and db is None and queries is None:
         return open_dataset(dataset, root=root)
@@ -208,12 +208,12 @@ def training_datasets(
     queries: tuple[StrPath | None, StrPath | None] = (None, None),
     **thresholds: Any,
 ) -> tuple[PlaceDataset, PlaceDataset]:
-    """The training and the validation set: a known data set's by its name ('pitts30k'), or of one's own.
+    """The training and the validation set: of a known data set by its name ('pitts30k'), or of two sources.
 
     train, val: a dbStruct .mat file (root: the folder of its images); a folder or CSV, whose query images
     are in `queries`; or a folder with database/ and queries/ in it, or in its images/train and images/val.
     thresholds: posDistThr, nonTrivPosDistSqThr of folders and CSVs.
-    Errors: ArgumentError when neither or both are given.
+    Raises ArgumentError unless exactly one of the two is given.
     """
     if dataset and train is None and val is None:
         name = dataset.split("/")[0]
@@ -222,7 +222,7 @@ def training_datasets(
         raise ArgumentError("give either --dataset NAME (with --root DIR), or both --train and --val")
     made = []
     for split, source, asked in zip(("train", "val"), (train, val), queries, strict=True):
-        if Path(source).suffix.lower() == ".mat":
+        if _is_mat(source):
             made.append(load_dbstruct(source, root=root))
         else:
             if asked is None and not Path(source).is_dir():
@@ -233,3 +233,7 @@ def training_datasets(
             name = f"{Path(source).resolve().stem}_{split}"
             made.append(make_dataset(source, asked, name=name, split=split, **thresholds))
     return made[0], made[1]
+
+
+def _is_mat(source: StrPath) -> bool:
+    return Path(source).suffix.lower() == ".mat"

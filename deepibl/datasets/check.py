@@ -1,22 +1,22 @@
-"""Is a known data set complete on this computer? Missing files, sizes, PNGs to convert, the query version.
+"""Checking that a known data set is complete: missing files, sizes, PNGs to convert, the query version.
 
-A known set has one part or several (Pittsburgh: train, val, test), each with database and query images. The
-lists come from its dbStruct files; Oxford, Paris and Holidays are listed from their folders and ground truth.
+A known set has one or several parts (Pittsburgh: train, val, test), each with database and query images. Its
+dbStruct files list them; Oxford, Paris and Holidays are listed from their folders and ground truth.
 
-Looking for many files at once: each folder is listed once, so 100,000 names take a second.
+Looking for many files at once, listing each folder only once.
 
-Checking Oxford, Paris and Holidays, which are listed from their folders: numbers, ground truth, sizes.
+Checking Oxford, Paris and Holidays, which are listed from their folders.
 """
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from deepibl.datasets.catalog import CATALOG, open_dataset
-from deepibl.datasets.retrieval import ADVICE, SIZES, RetrievalDataset, holidays, vgg_buildings
+from deepibl.datasets.retrieval import ADVICE, SIZES, holidays, vgg_buildings
 from deepibl.errors import DatasetError
 from deepibl.runtime.paths import LocalPaths, localPaths
 from matlab_compat.errors import MatFileError
@@ -24,9 +24,9 @@ from matlab_compat.errors import MatFileError
 
 @dataclass
 class FileList:
-    """Files that should be in a folder: how many are there, their bytes, which are missing or empty.
+    """Files expected in a folder: how many exist, their bytes, which are missing or empty.
 
-    as_png: missing ones that lie there as .png; other_case: missing ones whose name is there in another case.
+    as_png: missing ones that exist as .png; other_case: missing ones whose name exists in another case.
     """
 
     what: str
@@ -41,21 +41,17 @@ class FileList:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return {
-            "what": self.what, "folder": self.folder, "expected": self.expected, "found": self.found,
-            "bytes": self.bytes, "missing": self.missing, "empty": self.empty, "as_png": self.as_png,
-            "other_case": self.other_case,
-        }  # fmt: skip
+        return asdict(self)
 
     def __str__(self) -> str:
         text = f"{self.what}: {self.found} of {self.expected} in {self.folder} ({readable(self.bytes)})"
         for count, word in ((len(self.as_png), "as .png"), (len(self.other_case), "in another case")):
-            text += f", {count} there {word}" if count else ""
+            text += f", {count} of the others {word}" if count else ""
         return text
 
 
 def look_for(what: str, folder: str | os.PathLike[str], names: Sequence[str]) -> FileList:
-    """Looks for files by their names below a folder; a name counts as it is written."""
+    """Looks for files by their names below a folder; case matters."""
     found = FileList(what, os.fspath(folder), len(names))
     by_folder: dict[str, list[str]] = defaultdict(list)
     for name in names:
@@ -79,7 +75,11 @@ def look_for(what: str, folder: str | os.PathLike[str], names: Sequence[str]) ->
 
 
 def readable(count: int) -> str:
-    """A number of bytes for people: 3.1 GB."""
+    """A number of bytes as text.
+
+    >>> readable(3_100_000_000), readable(999)
+    ('3.1 GB', '999 B')
+    """
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000 or unit == "GB":
@@ -111,46 +111,38 @@ RETRIEVAL = {
     "holidays_rot": RetrievalKind("holidays_rot", "dsetRootHolidays"),
 }
 
-_PNG = (".png",)
-
 
 def check_retrieval(kind: RetrievalKind, root: Path) -> tuple[list[FileList], list[str], list[str]]:
     """Files, problems and notes of a benchmark below its root."""
     images, queries = SIZES[kind.name]
     advice = ADVICE[kind.name.removesuffix("_rot")]
     try:
-        dataset = _opened(kind, root)
+        if kind.name.startswith("holidays"):
+            dataset = holidays(root, kind.name.endswith("_rot"), complete=False)
+        else:
+            dataset = vgg_buildings(root, kind.name, complete=False)
     except DatasetError as problem:
         return [], [str(problem)], []
     files = FileList(f"{kind.name} images", dataset.dbPath, images, found=dataset.numImages)
     names = dataset.dbImageFns
-    sizes = [_size(Path(dataset.dbPath, name)) for name in names]
+    paths = [Path(dataset.dbPath, name) for name in names]
+    sizes = [os.path.getsize(path) if path.is_file() else 0 for path in paths]
     files.bytes = sum(sizes)
     files.empty = [name for name, size in zip(names, sizes, strict=True) if not size]
-    files.as_png = [name for name in names if name.lower().endswith(_PNG)]
+    files.as_png = [name for name in names if name.lower().endswith(".png")]
     problems = []
     if dataset.numImages != images:
-        problems.append(f"{dataset.numImages} images are there, the complete set has {images}. {advice}")
+        problems.append(f"there are {dataset.numImages} images; the complete set has {images}. {advice}")
     if dataset.numQueries != queries:
-        problems.append(f"{dataset.numQueries} queries are there, the complete set has {queries}. {advice}")
+        problems.append(f"there are {dataset.numQueries} queries; the complete set has {queries}. {advice}")
     if files.empty:
         problems.append(f"{len(files.empty)} files are empty, e.g. {files.empty[0]}")
     if files.as_png:
         problems.append(f"{len(files.as_png)} images are PNGs: `deepibl convert-png {dataset.dbPath}`")
     lost = sum(int((ids < 0).sum()) for ids in dataset.posIDs)
     if lost:
-        problems.append(f"{lost} images that the ground truth lists as right are missing")
+        problems.append(f"{lost} images that the ground truth lists as positives are missing")
     return [files], problems, [f"{dataset.numQueries} queries with ground truth"]
-
-
-def _opened(kind: RetrievalKind, root: Path) -> RetrievalDataset:
-    if kind.name.startswith("holidays"):
-        return holidays(root, kind.name.endswith("_rot"), complete=False)
-    return vgg_buildings(root, kind.name, complete=False)
-
-
-def _size(path: Path) -> int:
-    return os.path.getsize(path) if path.is_file() else 0
 
 
 StrPath = str | os.PathLike[str]
@@ -162,7 +154,7 @@ TOKYO247_FULL = 1125  # queries of the complete set (versions 1 and 3); version 
 
 @dataclass
 class DataReport:
-    """What was found of a data set under its root. `problems` are lines that say what to do."""
+    """The state of a data set's files. `problems` say what to do."""
 
     name: str
     root: str
@@ -174,21 +166,12 @@ class DataReport:
 
     @property
     def complete(self) -> bool:
-        """Whether everything is there and can be used as it is."""
+        """Whether all files exist and are usable."""
         return not self.problems
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; every missing file is listed."""
-        return {
-            "name": self.name,
-            "root": self.root,
-            "complete": self.complete,
-            "query_version": self.query_version,
-            "files": [files.as_dict() for files in self.files],
-            "problems": self.problems,
-            "notes": self.notes,
-            "advice": self.advice,
-        }
+        return {**asdict(self), "complete": self.complete}
 
     def __str__(self) -> str:
         head = f"{self.name} under {self.root}: {'complete' if self.complete else 'NOT complete'}"
@@ -205,12 +188,12 @@ class DataReport:
 def check_dataset(
     name: str, root: StrPath | None = None, *, spec: StrPath | None = None, paths: LocalPaths | None = None
 ) -> DataReport:
-    """Looks for every file of a known data set; reads no image.
+    """Looks for every file of a known data set, without reading images.
 
     name: pitts30k, pitts250k, tokyo247, tokyoTM (all parts that have a dbStruct), one part as pitts30k/test,
-    or oxford, paris, holidays, holidays_rot. root: the folder with its images (default: localPaths').
-    spec: a dbStruct file or the folder with them.
-    Errors: DatasetError for an unknown name, or where no dbStruct of the set can be read.
+    or oxford, paris, holidays, holidays_rot. root: the folder of its images (default: localPaths').
+    spec: a dbStruct file, or the folder of these files.
+    Raises DatasetError for an unknown name, and where no dbStruct of the set can be read.
     """
     paths = paths or localPaths()
     if name.lower() in RETRIEVAL:
@@ -223,7 +206,7 @@ def check_dataset(
     folder = os.path.expanduser(root if root is not None else getattr(paths, CATALOG[keys[0]].root_key))
     report = DataReport(name, str(folder), advice=CATALOG[keys[0]].advice)
     if not os.path.isdir(folder):
-        report.problems.append(f"the folder {folder} is not there")
+        report.problems.append(f"the folder {folder} does not exist")
     found = 0
     for key in keys:
         try:
@@ -247,7 +230,7 @@ def _parts(name: str) -> list[str]:
     keys = [key for key in CATALOG if key.lower() == wanted or key.lower().startswith(f"{wanted}/")]
     if not keys:
         raise DatasetError(
-            f"no data set is called {name!r}; known are {', '.join(NAMES)} and parts like pitts30k/test"
+            f"unknown data set {name!r}; known are {', '.join(NAMES)} and parts like pitts30k/test"
         )
     return keys
 
@@ -256,13 +239,12 @@ def _add(report: DataReport, files: FileList) -> None:
     report.files.append(files)
     if files.as_png:
         report.problems.append(
-            f"{files.what}: {len(files.as_png)} images are there as .png; convert them with "
+            f"{files.what}: {len(files.as_png)} images exist as .png; convert them with "
             f"`deepibl convert-png {files.folder}`"
         )
     others = len(files.missing) - len(files.as_png)
     if others:
-        converted = set(files.as_png)
-        lost = [name for name in files.missing if name not in converted]
+        lost = sorted(set(files.missing) - set(files.as_png), key=files.missing.index)
         report.problems.append(
             f"{files.what}: {others} of {files.expected} are missing under {files.folder}, e.g. {lost[0]}"
         )
@@ -271,28 +253,20 @@ def _add(report: DataReport, files: FileList) -> None:
 
 
 def _tokyo_version(folder: Path, names: Sequence[str], report: DataReport) -> str:
-    """Which of the three published query sets a folder holds, as far as names and numbers tell."""
-    there = {
-        name
-        for name in (_listed(folder) if folder.is_dir() else ())
-        if name.lower().endswith((".jpg", ".jpeg"))
-    }
+    """Which of the three published query sets a folder holds, as far as names and numbers show."""
+    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    there = {name for name in files if name.lower().endswith((".jpg", ".jpeg"))}
     wanted = set(names)
     if there == wanted:
-        return f"version 2 ({len(wanted)} queries), which the dbStruct and all published figures use"
+        return f"version 2 ({len(wanted)} queries), the one of the dbStruct and of all published figures"
     if wanted <= there:
-        which = "the full set (version 1 or 3, which names do not tell apart)"
+        which = "the full set (version 1 or 3, which have the same names)"
         which = which if len(there) == TOKYO247_FULL else "more than version 2"
         report.notes.append(
-            f"{len(there)} query images are there; only the {len(wanted)} of the dbStruct (version 2) count. "
+            f"there are {len(there)} query images; only the {len(wanted)} of the dbStruct (version 2) count. "
             "If they were taken from version 1 or 3, check a few against version 2: the files may differ"
         )
         return f"{which}: {len(there)} images, among them all {len(wanted)} of version 2"
     if not there:
         return "none"
     return f"{len(there & wanted)} of the {len(wanted)} of version 2, and {len(there - wanted)} others"
-
-
-def _listed(folder: Path) -> Iterable[str]:
-    """The names of all files below a folder, as a dbStruct would have them."""
-    return (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

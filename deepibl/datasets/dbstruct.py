@@ -1,7 +1,7 @@
-"""The dbStruct files that specify data sets: MATLAB's fields in a .mat file, and Python's values.
+"""The dbStruct files that specify data sets: MATLAB's fields in a .mat file, as Python's values.
 
 ============================  ==========================  ==============================================
-field in the file             here                        holds
+field in the file             value here                  meaning
 ============================  ==========================  ==============================================
 dbImageFns, qImageFns (cell)  list of str                 file names below the roots
 utmDb, utmQ (2 x N)           (N, 2) float64              east, north in metres
@@ -9,18 +9,17 @@ posDistThr                    float                       metres within which an
 nonTrivPosDistSqThr           float                       squared metres: positives used for training
 whichSet                      str                         train, val, test
 dbTimeStamp, qTimeStamp       (N,)                        Tokyo Time Machine: year and month
-posIDs (cell, 1-based)        list of int64, 0-based      ours: the positives of each query (see dbSf0)
+posIDs (cell, 1-based)        list of int64, 0-based      positives of each query (not in the original)
 dbPath, qPath                 str                         roots; optional, as in the original
 ============================  ==========================  ==============================================
 
-numImages, numQueries and posDistSqThr are computed, not read; thresholds are stored as uint8 and uint16 in
-the published files and become floats, so they cannot wrap. A variable `utmZone` beside dbStruct ('17N', ours)
-gives the zone of the positions; MATLAB's dbLoad does not look at it. Other fields are kept in `extra`.
+numImages, numQueries and posDistSqThr are computed, not read. The published files store thresholds as uint8
+and uint16; as floats they cannot overflow. A variable `utmZone` beside dbStruct ('17N') names the UTM zone;
+MATLAB's dbLoad ignores it. Other fields are kept in `extra`.
 
-Where the correct images are listed instead of following from positions (San Francisco), utmDb, utmQ and the
-thresholds may be left out. The lists may also stand in a text file beside sf0.mat, sf0_positives.txt, one
-query a line: its name, a tab, and the names of its positives separated by tabs. Lines that start with # are
-comments."""
+Where the correct images are listed (San Francisco), utmDb, utmQ and the thresholds are optional. The lists
+may also be in a text file beside sf0.mat, sf0_positives.txt, one query a line: its name, a tab, and the names
+of its positives separated by tabs. Lines that start with # are comments."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -47,15 +46,35 @@ TEXTS = ("whichSet", "dbPath", "qPath")
 
 POSITIONS = {"utmDb": "dbImageFns", "utmQ": "qImageFns"}
 
-ABOUT = "see deepibl/dbstruct.py or NetVLAD's dbBase.m for the fields"
+ABOUT = "see help(deepibl.datasets.dbstruct) or NetVLAD's dbBase.m for the fields"
+
+# a field's name -> the argument and attribute of PlaceDataset and its subclasses
+FIELDS = {
+    "whichSet": "split",
+    "dbImageFns": "database_names",
+    "qImageFns": "query_names",
+    "utmDb": "database_positions",
+    "utmQ": "query_positions",
+    "posDistThr": "positive_distance",
+    "nonTrivPosDistSqThr": "nontrivial_distance_squared",
+    "dbPath": "database_root",
+    "qPath": "query_root",
+    "dbTimeStamp": "database_times",
+    "qTimeStamp": "query_times",
+    "posIDs": "positive_ids",
+}
+
+
+def python_names(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a dbStruct as keyword arguments of a PlaceDataset."""
+    return dict(fields)  # codemod: python_names
 
 
 def read_dbstruct(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The fields of a dbStruct file as keyword arguments of a PlaceDataset.
+    """The fields of a dbStruct file, under the file's names, with `extra` and `utm_zone`.
 
-    Errors: DatasetError for fields that are missing or do not fit together; MatFileError when the file cannot
-    be read or holds no dbStruct.
-    Ported from: netvlad/datasets/dbBase.m
+    Raises DatasetError for fields that are missing or do not fit together, MatFileError when the file cannot
+    be read or has no dbStruct. Ported from: netvlad/datasets/dbBase.m
     """
     struct = matfile.load(path, ["dbStruct"])["dbStruct"]
     if not isinstance(struct, Mapping):
@@ -82,7 +101,7 @@ def read_dbstruct(path: str | os.PathLike[str]) -> dict[str, Any]:
 def write_dbstruct(
     path: str | os.PathLike[str], fields: Mapping[str, Any], utm_zone: str | None = None
 ) -> None:
-    """Writes the fields of read_dbstruct in MATLAB's types and shapes (v7; MATLAB and Octave load it)."""
+    """Writes the fields of `read_dbstruct` in MATLAB's types and shapes (v7; MATLAB and Octave load it)."""
     struct: dict[str, Any] = {"whichSet": fields.get("whichSet", "")}
     for images, positions, stamps in (
         ("dbImageFns", "utmDb", TIMESTAMPS[0]),
@@ -144,36 +163,32 @@ def _cell_column(values: list[Any]) -> np.ndarray:
     return column
 
 
-def _text(path: str | os.PathLike[str]) -> str:
-    with damage_as(DatasetError, path, "is no list of positives, a text file in UTF-8"):
-        return Path(path).read_text(encoding="utf-8-sig")
-
-
 def read_positive_lists(
-    path: str | os.PathLike[str], qImageFns: Sequence[str], dbImageFns: Sequence[str]
+    path: str | os.PathLike[str], query_files: Sequence[str], database_files: Sequence[str]
 ) -> list[np.ndarray]:
-    """The positives of each query (0-based ids) from a text file as the module describes it.
+    """The positives of each query (0-based ids) from a text file in the form that the module describes.
 
-    Errors: DatasetError, with line numbers, for names that are not in the data set and queries without a
-    line.
+    Raises DatasetError, with line numbers, for names that are not in the data set and queries without a line.
     """
-    queries = {name: query for query, name in enumerate(qImageFns)}
-    images = {name: image for image, name in enumerate(dbImageFns)}
+    queries = {name: query for query, name in enumerate(query_files)}
+    images = {name: image for image, name in enumerate(database_files)}
+    with damage_as(DatasetError, path, "is not a list of positives, a text file in UTF-8"):
+        text = Path(path).read_text(encoding="utf-8-sig")
     lists: dict[int, np.ndarray] = {}
     problems: list[str] = []
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
         query, *names = [name for name in line.split("\t") if name]
         if query not in queries:
-            problems.append(f"line {number}: {query} is no query of this data set")
-        problems += [f"line {number}: {name} is no database image" for name in names if name not in images]
+            problems.append(f"line {number}: {query} is not a query of this data set")
+        problems += [f"line {number}: {name} is not a database image" for name in names if name not in images]
         if query in queries:
             lists[queries[query]] = np.array(
                 [images[name] for name in names if name in images], dtype=np.int64
             )
-    problems += [f"no line for query {name}" for query, name in enumerate(qImageFns) if query not in lists]
+    problems += [f"no line for query {name}" for query, name in enumerate(query_files) if query not in lists]
     if problems:
         more = f"\n… and {len(problems) - 10} more" if len(problems) > 10 else ""
         raise DatasetError(f"{path}: names are separated by tabs;\n" + "\n".join(problems[:10]) + more)
-    return [lists[query] for query in range(len(qImageFns))]
+    return [lists[query] for query in range(len(query_files))]

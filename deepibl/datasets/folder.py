@@ -1,18 +1,19 @@
-"""Data sets of one's own: a folder of photos with GPS in EXIF (or positions in their names), or a CSV.
+"""Data sets of the user's photos: a folder with GPS in EXIF (or positions in file names), or a CSV file.
 
 A CSV has a header with `name` and either `lat`, `lon` (degrees) or `utm_e`, `utm_n` (metres, with an optional
-`zone` like 33N); degrees are preferred where both are there. Names are below the CSV's folder, or a root
-that is given. A photo called @east@north@zone number@band@….jpg, or @east@north@….jpg, stands where its
-name says. All positions of a data set are in one UTM zone, so that their distances make sense.
+`zone` like 33N); degrees are preferred where it has both. Names are relative to the CSV's folder, or to a
+given root. A photo's name may hold its position: @east@north@zone number@band@….jpg, or @east@north@….jpg.
+All positions of a data set are in one UTM zone, so that they have distances.
 
-dbStruct files from folders, CSV files and the layout that VPR-datasets-downloader makes.
+dbStruct files from folders, CSV files and the layout of VPR-datasets-downloader.
 
-That layout has images/<split>/database and images/<split>/queries with photos whose names say where they
-stand, @utm_east@utm_north@zone@band@lat@lon@pano@tile@heading@pitch@roll@height@timestamp@note@.jpg (only
-the first two need to be there).
+That layout has images/<split>/database and images/<split>/queries, with positions in the photos' names:
+@utm_east@utm_north@zone@band@lat@lon@pano@tile@heading@pitch@roll@height@timestamp@note@.jpg (only the first
+two are required).
 """
 
 import csv
+import io
 import os
 import re
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deepibl.datasets.geo import LATITUDES, latlon_to_utm, parse_zone, photo_position, utm_to_latlon, zone_of
+from deepibl.datasets.pitts_tokyo import TokyoTimeMachine
 from deepibl.datasets.place import PlaceDataset, save_dbstruct
 from deepibl.errors import DatasetError
 from matlab_compat.errors import ArgumentError
@@ -42,7 +44,7 @@ _SHOWN = 10
 
 
 class Fix(NamedTuple):
-    """Where a photo stands: latitude, longitude; or east, north in a zone (None: it is not said)."""
+    """A photo's position: latitude, longitude; or east, north in a zone (None: unknown)."""
 
     kind: str  # 'degrees' or 'metres'
     first: float
@@ -52,7 +54,7 @@ class Fix(NamedTuple):
 
 @dataclass(frozen=True)
 class Places:
-    """Photos and where they stand: names below root, positions (N, 2) float64 (NaN: unknown) in one UTM zone.
+    """Photos and their positions: names below root, positions (N, 2) float64 (NaN: unknown) in one UTM zone.
 
     problems: photos whose position could not be read, with the reason.
     """
@@ -84,12 +86,11 @@ class Places:
 def read_places(
     source: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None, zone: str | None = None
 ) -> Places:
-    """Photos and positions of a folder or a CSV file; see the module.
+    """The photos and positions of a folder or a CSV file in the form that the module describes.
 
-    root: the folder that a CSV's names are below (default: the CSV's own). zone: the UTM zone for all of
-    them, by default that of the first photo whose position is known. Errors: DatasetError for a source that
-    is not there or holds no photos, and for rows of a CSV that cannot be used (all of them are listed, with
-    their row numbers).
+    root: the folder that a CSV's names are relative to (default: the CSV's own). zone: the UTM zone of all
+    positions, by default that of the first photo with a position. Raises DatasetError for a source that does
+    not exist or has no photos, and for invalid rows of a CSV (listed with their row numbers).
     """
     path = Path(os.path.expanduser(source))
     if path.is_dir():
@@ -99,9 +100,9 @@ def read_places(
         names, fixes = _csv(path)
         folder, problems = Path(os.path.expanduser(root)) if root is not None else path.parent, []
     else:
-        raise DatasetError(f"{path} is neither a folder of photos nor a CSV file: it is not there")
+        raise DatasetError(f"there is no folder of photos and no CSV file {path}")
     if not names:
-        raise DatasetError(f"{path} holds no photos (looked for {', '.join(IMAGE_SUFFIXES)})")
+        raise DatasetError(f"{path} has no photos (looked for {', '.join(IMAGE_SUFFIXES)})")
     positions, used = _in_one_zone(names, fixes, zone)
     return Places(str(folder), names, positions, used, problems)
 
@@ -111,8 +112,8 @@ def dataset_from_places(
 ) -> PlaceDataset:
     """The PlaceDataset of database and query photos; options (posDistThr …) are PlaceDataset's.
 
-    skip_unknown: leave photos without a position out instead of refusing them.
-    Errors: DatasetError for photos without a position, and for sets in different UTM zones.
+    skip_unknown: whether to leave out photos without a position instead of refusing them.
+    Raises DatasetError for photos without a position, and for sets in different UTM zones.
     """
     if database.utm_zone != queries.utm_zone:
         raise DatasetError(
@@ -173,7 +174,7 @@ def _folder(folder: Path) -> tuple[list[str], list[Fix | None], list[str]]:
 
 
 def _is_photo(file: Path) -> bool:
-    """Hidden files are none: what a killed run was writing is called so, and macOS's notes beside photos."""
+    """Whether a file is a photo; hidden files (unfinished ones, macOS's notes beside photos) are not."""
     return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".") and file.is_file()
 
 
@@ -186,21 +187,18 @@ def _fix_of_name(name: str) -> Fix | None:
     except ValueError:
         return None
     if len(parts) > 5 and parts[3].isdigit() and len(parts[4]) == 1 and parts[4].isalpha():
-        # bands N to X lie north of the equator
+        # bands N to X are north of the equator
         return Fix("metres", east, north, f"{int(parts[3])}{'N' if parts[4].upper() >= 'N' else 'S'}")
     return Fix("metres", east, north)
 
 
 def _csv(path: Path) -> tuple[list[str], list[Fix | None]]:
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            sample = file.read(4096)
-            file.seek(0)
-            header_line = sample.splitlines()[0] if sample else ""
-            delimiter = max(",;\t", key=header_line.count)
-            rows = list(csv.reader(file, delimiter=delimiter))
+        text = path.read_text(encoding="utf-8-sig")
+        delimiter = max(",;\t", key=text.partition("\n")[0].count)
+        rows = list(csv.reader(io.StringIO(text), delimiter=delimiter))
     except (csv.Error, UnicodeDecodeError) as problem:
-        raise DatasetError(f"{path} is no CSV file in UTF-8: {problem}") from None
+        raise DatasetError(f"{path} is not a CSV file in UTF-8: {problem}") from None
     columns = _columns(rows[0] if rows else [], path)
     fixes: dict[str, Fix | None] = {}  # by name, in the file's order
     problems: list[str] = []
@@ -209,17 +207,17 @@ def _csv(path: Path) -> tuple[list[str], list[Fix | None]]:
             continue
         cells = {key: row[at].strip() if at < len(row) else "" for key, at in columns.items()}
         try:
-            if not cells["name"] or cells["name"] in fixes:
-                raise ValueError(
-                    "it has no name" if not cells["name"] else f"{cells['name']} was listed before"
-                )
+            if not cells["name"]:
+                raise ValueError("it has no name")
+            if cells["name"] in fixes:
+                raise ValueError(f"{cells['name']} is listed twice")
             fixes[cells["name"]] = _fix_of_row(cells)
         except (ValueError, DatasetError) as problem:
             problems.append(f"  row {number}: {problem}")
     if problems:
         more = f"\n  … and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         shown = "\n".join(problems[:_SHOWN])
-        raise DatasetError(f"{path}: {len(problems)} rows cannot be used:\n{shown}{more}")
+        raise DatasetError(f"{path}: {len(problems)} rows are invalid:\n{shown}{more}")
     return list(fixes), list(fixes.values())
 
 
@@ -245,13 +243,13 @@ def _fix_of_row(cells: dict[str, str]) -> Fix | None:
         try:
             values.append(float(cells[column]))
         except ValueError:
-            raise ValueError(f"{column} is {cells[column]!r}, no number") from None
+            raise ValueError(f"{column} must be a number; got {cells[column]!r}") from None
         if not np.isfinite(values[-1]):
             raise ValueError(
                 f"{column} is {cells[column]!r}; leave both cells empty where the position is unknown"
             )
     if kind == "degrees" and not (LATITUDES[0] <= values[0] <= LATITUDES[1] and abs(values[1]) <= 180):
-        raise ValueError(f"lat {values[0]}, lon {values[1]} is out of range (are they exchanged?)")
+        raise ValueError(f"lat {values[0]}, lon {values[1]} is out of range (are they swapped?)")
     zone = cells.get("zone") or None
     if zone:
         parse_zone(zone)
@@ -270,7 +268,7 @@ def _in_one_zone(
     if unsaid and len(unsaid) < len(known):
         raise DatasetError(
             f"{len(unsaid)} photos have UTM positions without a zone, {len(known) - len(unsaid)} have "
-            f"degrees or a zone: they cannot be compared. Say the zone of each; {unsaid[0]} has none"
+            f"degrees or a zone: they cannot be compared. Give the zone of each; {unsaid[0]} has none"
         )
     degrees = {i: (fix.first, fix.second) for i, fix in known if fix.kind == "degrees"}
     for i, fix in known:
@@ -295,19 +293,12 @@ _STAMP_FIELD = 13  # of the parts between @, the first (empty) one being 0
 _STAMP = re.compile(r"((?:19|20)\d\d)-?(0[1-9]|1[0-2])")
 
 
-class Layout(NamedTuple):
-    """The two folders of a VPR-datasets-downloader set."""
-
-    database: Path
-    queries: Path
-
-
-def find_layout(folder: StrPath, split: str = "test") -> Layout | None:
+def find_layout(folder: StrPath, split: str = "test") -> tuple[Path, Path] | None:
     """database/ and queries/ in a folder, or in its images/<split>/ or <split>/; else None."""
     for below in ("", f"images/{split}", split):
-        place = Path(folder, below)
-        if (place / "database").is_dir() and (place / "queries").is_dir():
-            return Layout(place / "database", place / "queries")
+        database, queries = Path(folder, below, "database"), Path(folder, below, "queries")
+        if database.is_dir() and queries.is_dir():
+            return database, queries
     return None
 
 
@@ -323,13 +314,20 @@ def make_dataset(
     skip_unknown: bool = False,
     **options: Any,
 ) -> PlaceDataset:
-    """The data set of two sources (folders or CSVs), or of one folder in the layout of the module.
+    """The data set of two sources (folders or CSVs), or of one folder in VPR-datasets-downloader's layout.
 
-    root: the folder that names are relative to (default: the deepest that holds all photos). split: which
-    part of the layout. zone: the UTM zone of all positions (default: the first photo's). timestamps: year and
-    month from the photos' names, as Tokyo Time Machine has them; positives of the same month then do not
-    count. skip_unknown: leave photos without a position out. options: posDistThr (25), nonTrivPosDistSqThr.
-    Errors: DatasetError, ArgumentError where there are no queries.
+    Args:
+        database, queries: folders or CSV files; without `queries`, `database` is a folder in that layout.
+        name: of the set.
+        split: the part of the layout.
+        root: the folder that names are relative to (default: the deepest that holds all photos).
+        zone: the UTM zone of all positions (default: the first photo's).
+        timestamps: whether to take year and month from the photos' names, as in Tokyo Time Machine; images of
+            the query's month then do not count as positives.
+        skip_unknown: whether to leave out photos without a position.
+        options: posDistThr (25), nonTrivPosDistSqThr (100).
+
+    Raises DatasetError, and ArgumentError where there are no queries.
     """
     if queries is None:
         layout = find_layout(database, split) if Path(database).is_dir() else None
@@ -343,32 +341,36 @@ def make_dataset(
     second = read_places(queries, zone=zone or first.utm_zone)
     if skip_unknown:
         first, second = first.known(), second.known()
-    top = Path(root) if root is not None else _common(first, second)
-    made = dataset_from_places(
-        name, _below(first, top), _below(second, top), whichSet=split if split in _SETS else "", **options
+    common = os.path.commonpath([os.path.abspath(places.root) for places in (first, second)])
+    top = Path(root if root is not None else common)
+    which = split if split in ("train", "val", "test") else ""
+    made = dataset_from_places(name, _below(first, top), _below(second, top), whichSet=which, **options)
+    if not timestamps:
+        return made
+    return TokyoTimeMachine(
+        name,
+        made.dbImageFns,
+        made.utmDb,
+        made.qImageFns,
+        made.utmQ,
+        **made.shared_arguments(),
+        dbTimeStamp=_stamps(made.dbImageFns),
+        qTimeStamp=_stamps(made.qImageFns),
     )
-    return _with_stamps(made) if timestamps else made
 
 
 def make_dbstruct(
     database: StrPath, queries: StrPath | None, output: StrPath, **options: Any
 ) -> PlaceDataset:
-    """Writes the data set that `make_dataset` gives as a dbStruct .mat file, for MATLAB and for us.
+    """Writes the data set that `make_dataset` returns as a dbStruct .mat file.
 
-    Its names are relative to one folder, the dataset's dbPath: load it with load_dbstruct(output, root=…).
+    Its names are relative to one folder, the data set's dbPath, which load_dbstruct takes as `root`.
     """
     if Path(output).suffix != ".mat":
         raise ArgumentError(f"{output}: a dbStruct file ends in .mat")
     dataset = make_dataset(database, queries, name=Path(output).stem, **options)
     save_dbstruct(dataset, output)
     return dataset
-
-
-_SETS = ("train", "val", "test")
-
-
-def _common(*sets: Places) -> Path:
-    return Path(os.path.commonpath([os.path.abspath(places.root) for places in sets]))
 
 
 def _below(places: Places, top: Path) -> Places:
@@ -379,28 +381,13 @@ def _below(places: Places, top: Path) -> Places:
     ]
     outside = [name for name in moved if name.startswith("..")]
     if outside:
-        raise DatasetError(f"{outside[0]} lies outside the root {top}: give a --root that holds all photos")
+        raise DatasetError(f"{outside[0]} is outside the root {top}: give a --root that holds all photos")
     names = [name.replace(os.sep, "/") for name in moved]
     return Places(f"{os.path.abspath(top)}/", names, places.positions, places.utm_zone, places.problems)
 
 
-def _with_stamps(dataset: PlaceDataset) -> PlaceDataset:
-    from deepibl.datasets.pitts_tokyo import TokyoTimeMachine
-
-    return TokyoTimeMachine(
-        dataset.name,
-        dataset.dbImageFns,
-        dataset.utmDb,
-        dataset.qImageFns,
-        dataset.utmQ,
-        **dataset.shared_arguments(),
-        dbTimeStamp=_stamps(dataset.dbImageFns),
-        qTimeStamp=_stamps(dataset.qImageFns),
-    )
-
-
 def _stamps(names: Sequence[str]) -> np.ndarray:
-    """YYYYMM of each name, int32. Raises DatasetError naming the first without."""
+    """YYYYMM of each name, int32. Raises DatasetError with the first name that has none."""
     stamps = np.zeros(len(names), dtype=np.int32)
     for position, name in enumerate(names):
         parts = os.path.basename(name).split("@")

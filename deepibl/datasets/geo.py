@@ -1,29 +1,32 @@
 """Positions on the globe: latitude and longitude to UTM metres and back, and the position in a photo's EXIF.
 
-A zone is its number and hemisphere, '33N' or '56S'. (Not the latitude band that MGRS writes in the same
-place: '33U' is refused; bands N … X are the northern hemisphere, C … M the southern one.)"""
+A zone is its number and hemisphere, '33N' or '56S', not MGRS's latitude band: '33U' is refused (bands N … X
+are in the northern hemisphere, C … M in the southern)."""
 
 import os
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from deepibl.errors import DatasetError
 from matlab_compat.files import Bounded
 
-SOUTHERN_OFFSET = 1e7  # metres that are added to northings of the southern hemisphere
+SOUTHERN_OFFSET = 1e7  # metres, added to northings in the southern hemisphere
 
 LATITUDES = (-80.0, 84.0)  # UTM's own limits
 
 _GPS_IFD = 0x8825
 
 
-def latlon_to_utm(latitude: Any, longitude: Any, zone: str | None = None) -> tuple[np.ndarray, str]:
+def latlon_to_utm(
+    latitude: ArrayLike, longitude: ArrayLike, zone: str | None = None
+) -> tuple[np.ndarray, str]:
     """UTM positions (N, 2) float64 (east, north in metres, WGS 84) of degrees (N,).
 
-    zone: the one zone for all of them, so that their distances make sense; by default that of the first
-    position that is known. NaN stays NaN. Returns the positions and the zone.
-    Errors: DatasetError for degrees out of range (latitude -80 … 84), and when no zone can be found.
+    zone: one zone for all, so that they have distances; by default that of the first known position. NaN
+    stays NaN. Returns the positions and the zone.
+    Raises DatasetError for degrees out of range (latitude -80 … 84), and where no position is known.
     """
     import utm
 
@@ -38,11 +41,11 @@ def latlon_to_utm(latitude: Any, longitude: Any, zone: str | None = None) -> tup
         )
     if zone is None:
         if not known.any():
-            raise DatasetError("no position is known, so no UTM zone follows from them")
+            raise DatasetError("no position is known, so the UTM zone is unknown")
         zone = zone_of(lat[known][0], lon[known][0])
     number, northern = parse_zone(zone)
     positions = np.full((len(lat), 2), np.nan)
-    # one hemisphere at a time: the library refuses to mix them and counts each from its own origin
+    # one hemisphere at a time: the library refuses to mix them, and each has its own origin
     for half, offset in ((known & (lat >= 0), 0.0), (known & (lat < 0), SOUTHERN_OFFSET)):
         if half.any():
             east, north, *_ = utm.from_latlon(lat[half], lon[half], force_zone_number=number)
@@ -52,7 +55,7 @@ def latlon_to_utm(latitude: Any, longitude: Any, zone: str | None = None) -> tup
 
 
 def utm_to_latlon(east: float, north: float, zone: str) -> tuple[float, float]:
-    """Latitude and longitude in degrees of a UTM position in metres. Errors: DatasetError for a bad zone."""
+    """Latitude and longitude, in degrees, of a UTM position. Raises DatasetError for an invalid zone."""
     import utm
 
     number, northern = parse_zone(zone)
@@ -63,23 +66,22 @@ def utm_to_latlon(east: float, north: float, zone: str) -> tuple[float, float]:
 def parse_position(text: str, zone: str | None) -> tuple[float, float]:
     """'EAST,NORTH' in metres or 'LAT,LON' in degrees as UTM east, north in metres of a zone.
 
-    Where a zone is known, two numbers within 90 and 180 are degrees: no place of a UTM zone has such metres.
-    Errors: DatasetError for anything but two numbers.
+    Where the zone is known, two numbers within 90 and 180 are degrees: no UTM position is that small.
+    Raises DatasetError for anything but two numbers.
     """
     try:
         first, second = (float(part) for part in text.split(","))
     except ValueError:
-        raise DatasetError(
-            f"a position is EAST,NORTH in metres or LAT,LON in degrees, not {text!r}"
-        ) from None
+        message = f"a position is EAST,NORTH in metres or LAT,LON in degrees, not {text!r}"
+        raise DatasetError(message) from None
     if zone is None or abs(first) > 90 or abs(second) > 180:
         return first, second
     (east, north), *_ = latlon_to_utm(first, second, zone)[0].tolist()
     return east, north
 
 
-def change_zone(positions: Any, old: str, new: str) -> np.ndarray:
-    """UTM positions (N, 2) in metres of one zone as those of another; NaN stays NaN. Errors: DatasetError."""
+def change_zone(positions: ArrayLike, old: str, new: str) -> np.ndarray:
+    """UTM positions (N, 2) in metres of one zone in another; NaN stays NaN. Raises DatasetError."""
     places = np.asarray(positions, dtype=np.float64)
     if old == new:
         return places
@@ -100,10 +102,16 @@ def zone_of(latitude: float, longitude: float) -> str:
 
 
 def parse_zone(zone: str) -> tuple[int, bool]:
-    """('33N') -> (33, True): number and whether it is the northern hemisphere. Errors: DatasetError."""
+    """A zone's number, and whether it is northern. Raises DatasetError for another string.
+
+    >>> parse_zone("33N"), parse_zone("56S")
+    ((33, True), (56, False))
+    """
     number, hemisphere = zone[:-1].strip(), zone[-1:].upper()
     if not number.isdigit() or not 1 <= int(number) <= 60 or hemisphere not in ("N", "S"):
-        raise DatasetError(f"{zone!r} is no UTM zone: write its number and hemisphere, like '33N' or '56S'")
+        raise DatasetError(
+            f"{zone!r} is not a UTM zone: give its number and hemisphere, as in '33N' or '56S'"
+        )
     return int(number), hemisphere == "N"
 
 
@@ -114,9 +122,9 @@ def map_link(latitude: float, longitude: float) -> str:
 
 
 def photo_position(path: str | os.PathLike[str]) -> tuple[float, float] | None:
-    """Latitude and longitude in degrees from a photo's EXIF; None where it has none (0, 0 counts as none).
+    """Latitude and longitude in degrees from a photo's EXIF; None without one (0, 0 counts as none).
 
-    Errors: DatasetError for a file that is no image.
+    Raises DatasetError for a file that is not an image.
     """
     from PIL import Image
 
@@ -128,7 +136,7 @@ def photo_position(path: str | os.PathLike[str]) -> tuple[float, float] | None:
 
 
 def exif_position(exif: Any) -> tuple[float, float] | None:
-    """As `photo_position`, of the EXIF that Pillow has read of a picture."""
+    """As `photo_position`, for the EXIF of an image that Pillow has opened."""
     gps = exif.get_ifd(_GPS_IFD)
     latitude = _degrees(gps.get(2), gps.get(1), "S")
     longitude = _degrees(gps.get(4), gps.get(3), "W")
@@ -138,7 +146,7 @@ def exif_position(exif: Any) -> tuple[float, float] | None:
 
 
 def _degrees(parts: Any, reference: Any, negative: str) -> float | None:
-    """Degrees, minutes and seconds as EXIF holds them; None where they are missing or make no sense."""
+    """Degrees of EXIF's degrees, minutes and seconds; None where they are missing or invalid."""
     try:
         values = [float(part) for part in parts]
         degrees = sum(value / 60**place for place, value in enumerate(values))

@@ -1,10 +1,11 @@
-"""Pittsburgh and the Tokyo sets: what each does differently from a plain PlaceDataset."""
+"""The Tokyo data sets, which differ from a plain PlaceDataset (Pittsburgh does not)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from deepibl.datasets.place import Neighbours, PlaceDataset
 from deepibl.errors import DatasetError
@@ -19,11 +20,11 @@ _PATIENCE = 1000
 
 @dataclass(frozen=True)
 class Tokyo247Protocol:
-    """How Tokyo 24/7 is evaluated: its figures are not comparable with others unless all of this is done.
+    """The evaluation protocol of Tokyo 24/7; figures are comparable only if all of it is followed.
 
     version: of the query set (315 queries). query_resize: shorter side of query images in pixels (database
-    images stay as they are). cutouts: database images cut from one panorama; only the best ranked of each
-    panorama counts. lights: the light of the queries, in turn.
+    images are not scaled). cutouts: database images cut from one panorama, of which only the best ranked
+    counts. lights: the light of the queries, in turn.
     """
 
     version: int = 2
@@ -31,16 +32,15 @@ class Tokyo247Protocol:
     cutouts: int = 12
     lights: tuple[str, ...] = ("day", "sunset", "night")
 
-    def suppress(self, ids: np.ndarray, distances: np.ndarray, nTop: int) -> Neighbours:
-        """The first of each panorama in ranked ids (M,), at most nTop, with its distances."""
+    def suppress(self, ids: np.ndarray, distances: np.ndarray, top: int) -> Neighbours:
+        """The first image of each panorama in ranked ids (M,), at most `top`, with its distance."""
         _, first = np.unique(np.asarray(ids) // self.cutouts, return_index=True)
-        kept = np.sort(first)[:nTop]
+        kept = np.sort(first)[:top]
         return ids[kept], distances[kept]
 
-    def groups(self, numQueries: int) -> dict[str, np.ndarray]:
+    def groups(self, queries: int) -> dict[str, np.ndarray]:
         """Query ids by light."""
-        every = len(self.lights)
-        return {light: np.arange(turn, numQueries, every) for turn, light in enumerate(self.lights)}
+        return {light: np.arange(turn, queries, len(self.lights)) for turn, light in enumerate(self.lights)}
 
 
 TOKYO247 = Tokyo247Protocol()
@@ -52,62 +52,69 @@ class Tokyo247(PlaceDataset):
     protocol = TOKYO247
     query_resize = TOKYO247.query_resize
 
-    def search_depth(self, nTop: int) -> int:
-        return nTop * self.protocol.cutouts
+    def search_depth(self, top: int) -> int:
+        return top * self.protocol.cutouts
 
     def nnSearchPostprocess(
-        self, searcher: Callable[[int, int], Neighbours], iQuery: int, nTop: int
+        self, searcher: Callable[[int, int], Neighbours], query: int, top: int
     ) -> Neighbours:
-        return self.protocol.suppress(*searcher(iQuery, self.search_depth(nTop)), nTop)
+        return self.protocol.suppress(*searcher(query, self.search_depth(top)), top)
 
     def query_groups(self) -> dict[str, np.ndarray]:
         return self.protocol.groups(self.numQueries)
 
 
 class TokyoTimeMachine(PlaceDataset):
-    """Tokyo Time Machine: images of the query's own time (year and month) are no positives and no answers.
+    """Tokyo Time Machine: images of the query's own year and month are neither positives nor matches.
 
-    dbTimeStamp (numImages,), qTimeStamp (numQueries,): rows or columns in the file.
-    Errors: DatasetError for time stamps that are missing or of another number.
+    dbTimeStamp, qTimeStamp: (N,) the times of database and query images; rows or columns in the file.
+    Raises DatasetError for missing time stamps, and for another number of them.
     Ported from: netvlad/datasets/dbTokyoTimeMachine.m
     """
 
-    depth_factor = 10  # there are up to about five panoramas of other times at a place
+    depth_factor = 10  # about five panoramas of other times at a place, at most
 
-    def __init__(self, name: str, *args: Any, dbTimeStamp: Any = None, qTimeStamp: Any = None, **fields: Any):
+    def __init__(
+        self,
+        name: str,
+        *args: Any,
+        dbTimeStamp: ArrayLike | None = None,
+        qTimeStamp: ArrayLike | None = None,
+        **fields: Any,
+    ):
         super().__init__(name, *args, **fields)
-        self.dbTimeStamp = self._stamps(dbTimeStamp, self.numImages, "dbTimeStamp")
-        self.qTimeStamp = self._stamps(qTimeStamp, self.numQueries, "qTimeStamp")
+        self.dbTimeStamp = self._stamps(dbTimeStamp, self.numImages, "database")
+        self.qTimeStamp = self._stamps(qTimeStamp, self.numQueries, "query")
 
-    def nontrivialPosQ(self, iQuery: int) -> np.ndarray:
-        ids = super().nontrivialPosQ(iQuery)
-        return ids[self.dbTimeStamp[ids] != self.qTimeStamp[iQuery]]
+    def nontrivialPosQ(self, query: int) -> np.ndarray:
+        ids = super().nontrivialPosQ(query)
+        return ids[self.dbTimeStamp[ids] != self.qTimeStamp[query]]
 
-    def nontrivialPosDb(self, iDb: int) -> np.ndarray:
-        ids = super().nontrivialPosDb(iDb)
-        return ids[self.dbTimeStamp[ids] != self.dbTimeStamp[iDb]]
+    def nontrivialPosDb(self, image: int) -> np.ndarray:
+        ids = super().nontrivialPosDb(image)
+        return ids[self.dbTimeStamp[ids] != self.dbTimeStamp[image]]
 
-    def search_depth(self, nTop: int) -> int:
-        return nTop * self.depth_factor
+    def search_depth(self, top: int) -> int:
+        return top * self.depth_factor
 
     def nnSearchPostprocess(
-        self, searcher: Callable[[int, int], Neighbours], iQuery: int, nTop: int
+        self, searcher: Callable[[int, int], Neighbours], query: int, top: int
     ) -> Neighbours:
-        ids, distances = searcher(iQuery, self.search_depth(nTop))
-        kept = np.flatnonzero(self.dbTimeStamp[ids] != self.qTimeStamp[iQuery])[:nTop]
+        ids, distances = searcher(query, self.search_depth(top))
+        kept = np.flatnonzero(self.dbTimeStamp[ids] != self.qTimeStamp[query])[:top]
         return ids[kept], distances[kept]
 
-    def _stamps(self, stamps: Any, count: int, what: str) -> np.ndarray:
+    def _stamps(self, stamps: ArrayLike | None, count: int, what: str) -> np.ndarray:
         if stamps is None or np.size(stamps) != count:
             found = "none" if stamps is None else f"{np.size(stamps)}"
             raise DatasetError(
-                f"{self.name}: {what} must hold one time stamp for each of {count} images, found {found}"
+                f"{self.name}: there must be one time stamp for each of {count} {what} images; found {found}"
             )
         return np.asarray(stamps).ravel()
 
 
 class TinyTokyo(PlaceDataset):
-    """A tiny excerpt of Tokyo Time Machine to try things out on: all positives within the limit are used.
+    """A tiny part of Tokyo Time Machine for trials; training uses all positives within its limit.
 
     Ported from: netvlad/datasets/dbTiny.m
     """
@@ -117,11 +124,11 @@ class TinyTokyo(PlaceDataset):
 
 
 def tiny_tokyo(whole: PlaceDataset, name: str, generator: Generator | None = None) -> TinyTokyo:
-    """Draws places until 120 database images are found: 12 images each, and 6 others of the place as queries.
+    """Draws places until there are 120 database images: 12 of each place, and 6 others as queries.
 
-    generator: what MATLAB has after rng(43), by default. A place may come twice, as in the original; places
-    with 13 to 23 images, on which the original stops, are passed over.
-    Errors: DatasetError when no place with enough images is found.
+    generator: by default MATLAB's after rng(43). A place may be drawn twice, as in the original; places with
+    13 to 23 images, on which the original stops, are skipped.
+    Raises DatasetError when no place with enough images is found.
     """
     generator = generator or rng(TINY_SEED)
     database: list[int] = []

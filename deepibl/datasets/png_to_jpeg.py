@@ -1,7 +1,7 @@
-"""PNG to JPEG, a folder and all below it: Tokyo 24/7 comes as PNG and the original reads JPEG only.
+"""Converting PNG to JPEG in a folder tree: Tokyo 24/7 comes as PNG, and the original reads JPEG only.
 
-Quality 100, chroma 4:2:0, as MATLAB's imwrite makes them. Alpha is dropped, not composited; palette, 16-bit
-and logical PNGs become what a viewer shows (`deepibl.images`); grey ones, with alpha or without, stay grey."""
+Quality 100, chroma 4:2:0, as MATLAB's imwrite does. Alpha is dropped, not composited; palette, 16-bit and
+logical PNGs become what a viewer shows (`deepibl.images`); grey ones, with or without alpha, stay grey."""
 
 import os
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from matlab_compat.jpeg import read_bytes
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What `convertPngtoJPG` did: JPEGs written, JPEGs left as they were, and what failed."""
+    """The result of `convert_folder`: JPEGs written, JPEGs that were up to date, and failures."""
 
     converted: tuple[Path, ...]
     skipped: tuple[Path, ...]
@@ -29,24 +29,22 @@ class ConversionReport:
         return "\n".join(lines + [f"  {failure}" for failure in self.failures])
 
 
-def convertPngtoJPG(
+def convert_folder(
     folder: str | os.PathLike[str], *, overwrite: bool = True, quality: int = 100, num_threads: int = 4
 ) -> ConversionReport:
-    """Writes a .jpg beside every .png in the folder and below, each whole or not at all; PNGs stay.
+    """Writes a .jpg beside every .png in a folder and below, each whole or not at all; PNGs are kept.
 
-    Links to folders are followed, but nothing is written outside the folder: such PNGs count as failures.
+    Links to folders are followed, but nothing is written outside the folder: such PNGs count as failures, as
+    do PNGs that cannot be read and JPEGs that cannot be written. The others are converted.
 
-    overwrite: False leaves JPEGs that are newer than their PNG, so that a run can be taken up again.
+    overwrite: False keeps JPEGs that are newer than their PNG, so that a run can be resumed.
     quality: of the JPEG, 1 to 100. num_threads: images converted at a time.
-    A PNG that cannot be read or a JPEG that cannot be written is in the report, and the rest goes on.
     Raises MissingImageError if there is no such folder.
 
     Ported from: deepIBL/convertPngtoJPG.m
     """
     if not Path(folder).is_dir():
-        raise MissingImageError(
-            f"{os.fspath(folder)}: no such folder; give the one that holds the PNG images"
-        )
+        raise MissingImageError(f"{os.fspath(folder)}: no such folder; give the one with the PNG images")
     sources = list(find_pngs(Path(folder)))
     done = [not overwrite and _is_newer(path.with_suffix(".jpg"), path) for path in sources]
     todo = [path for path, is_done in zip(sources, done, strict=True) if not is_done]
@@ -91,7 +89,7 @@ def find_pngs(folder: Path) -> Iterator[Path]:
 
 def _convert_or_error(path: Path, quality: int, root: Path) -> str | None:
     if not is_below(root, path.parent):
-        return f"{path}: a link leads to it, out of {root}; convert the folder that it is in"
+        return f"{path}: a link points to it from {root}, outside of it; convert the folder that it is in"
     try:
         convert_png(path, path.with_suffix(".jpg"), quality)
     except ImageReadError as error:

@@ -1,6 +1,6 @@
-"""The image retrieval benchmarks, measured by mean average precision: Oxford and Paris buildings, Holidays.
+"""Image retrieval benchmarks, measured by mean average precision: Oxford and Paris buildings, Holidays.
 
-Their ground truth lists, for each query, images to find (posIDs) and images that do not count (ignoreIDs)."""
+Their ground truth lists, for each query, images to find and images to ignore."""
 
 import os
 import shutil
@@ -13,6 +13,7 @@ import numpy as np
 
 from deepibl.errors import DatasetError, MissingImageError
 from matlab_compat.files import Bounded, atomic_bytes, atomic_output, is_below
+from matlab_compat.images import imresize
 from matlab_compat.numeric import round_half_away
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 HOLIDAYS_PIXELS = 1024 * 768
 
-# what the complete sets hold: images and queries
+# the number of images and of queries in the complete sets
 SIZES = {"ox5k": (5063, 55), "paris": (6392, 55), "holidays": (1491, 500), "holidays_rot": (1491, 500)}
 
 ADVICE = {
@@ -39,9 +40,10 @@ Progress = Callable[[int, int], None]
 class RetrievalDataset:
     """A retrieval benchmark; ids are 0-based.
 
-    posIDs, ignoreIDs: int64 ids of each query. An id of -1 is an image that the ground truth lists and the
-    set lacks: it is never found, and counts as one to find. queryIDs: the queries' own database ids. ROIs:
-    (numQueries, 4) float64 x1 y1 x2 y2 in pixels counted from 1, where queries have a region.
+    posIDs, ignoreIDs: for each query, int64 ids to find and to ignore. An id of -1 is an image
+    that the ground truth lists and the set lacks: it counts as one to find and is never found.
+    queryIDs: the queries' own database ids. queryNames: their names in the ground truth.
+    ROIs: (Q, 4) float64 x1 y1 x2 y2 in pixels counted from 1, where queries have a region.
     """
 
     name: str
@@ -69,11 +71,11 @@ def vgg_buildings(
 ) -> RetrievalDataset:
     """Oxford ('ox5k') or Paris ('paris') buildings below a root with images/ and groundtruth/.
 
-    complete: refuse a set that lacks images or queries. Errors: DatasetError, MissingImageError.
+    complete: whether to refuse a set that lacks images or queries. Raises DatasetError, MissingImageError.
     Ported from: netvlad/datasets/dbVGG.m
     """
     if name not in ("ox5k", "paris"):
-        raise DatasetError(f"no VGG data set is called {name!r}; known are 'ox5k' and 'paris'")
+        raise DatasetError(f"the VGG data set must be 'ox5k' or 'paris'; got {name!r}")
     top = Path(os.path.expanduser(root))
     images = _listing(top / "images", name)
     if name == "paris":
@@ -112,10 +114,10 @@ def vgg_buildings(
 def crop_queries(
     dataset: RetrievalDataset, expand: float, progress: Progress | None = None
 ) -> RetrievalDataset:
-    """The data set with its queries cut to their regions, expanded by half of `expand` pixels on each side.
+    """The data set with its queries cropped to their regions, expanded by half of `expand` pixels a side.
 
     The crops are written once, as JPEG of quality 75, into images_crop_<expand>/ beside images/.
-    expand: half the receptive field in and out, i.e. its full size; 0 cuts tightly.
+    expand: the size of the receptive field in pixels; 0 crops to the region itself.
     """
     from PIL import Image
 
@@ -127,9 +129,8 @@ def crop_queries(
         if (folder / name).exists():
             continue
         with Bounded(_existing(Path(dataset.qPath, name), dataset.name)) as file, Image.open(file) as image:
-            region = np.array(
-                [round_half_away(float(v)) for v in dataset.ROIs[query] + expand / 2 * _OUTWARD]
-            )
+            edges = dataset.ROIs[query] + expand / 2 * _OUTWARD
+            region = np.array([round_half_away(float(edge)) for edge in edges])
             left, top = np.maximum(region[:2], 1) - 1
             right, bottom = np.minimum(region[2:], image.size)
             _write_jpeg(image.crop((int(left), int(top), int(right), int(bottom))), folder / name)
@@ -140,10 +141,10 @@ _OUTWARD = np.array([-1, -1, 1, 1])
 
 
 def holidays(root: str | os.PathLike[str], rotated: bool = False, complete: bool = True) -> RetrievalDataset:
-    """INRIA Holidays below a root with jpg/ (or jpg_rotated/), images as they are; see shrink_images.
+    """INRIA Holidays below a root with jpg/ (or jpg_rotated/), in full size; see shrink_images.
 
-    Images are named by number; those that end in 00 are the queries, the images up to the next query their
-    positives. A query itself is ignored in its results. Errors: DatasetError, MissingImageError.
+    Images are named by number: those that end in 00 are the queries, the images up to the next query their
+    positives. A query itself is ignored in its results. Raises DatasetError, MissingImageError.
     Ported from: netvlad/datasets/dbHolidays.m
     """
     name = "holidays_rot" if rotated else "holidays"
@@ -151,7 +152,9 @@ def holidays(root: str | os.PathLike[str], rotated: bool = False, complete: bool
     images = _listing(Path(folder), "holidays")
     strange = [image for image in images if not os.path.splitext(image)[0].isdigit()]
     if strange:
-        raise DatasetError(f"{folder}: images are named by number, these are not: {', '.join(strange[:5])}")
+        raise DatasetError(
+            f"{folder}: images must be named by number; these are not: {', '.join(strange[:5])}"
+        )
     starts = [i for i, image in enumerate(images) if int(os.path.splitext(image)[0]) % 100 == 0]
     if complete:
         _check_size(name, len(images), len(starts))
@@ -171,10 +174,10 @@ def holidays(root: str | os.PathLike[str], rotated: bool = False, complete: bool
 def shrink_images(
     dataset: RetrievalDataset, pixels: int = HOLIDAYS_PIXELS, progress: Progress | None = None
 ) -> RetrievalDataset:
-    """The data set with images of at most `pixels` pixels, as Holidays is tested.
+    """The data set with images of at most `pixels` pixels, the size at which Holidays is evaluated.
 
-    Larger ones are shrunk by imresize (bicubic) and written once as JPEG of quality 75, the others copied,
-    into a folder beside the images, jpg_1024x768/.
+    Larger ones are shrunk by imresize (bicubic) and written once as JPEG of quality 75, others copied, into
+    the folder jpg_1024x768/ beside the images.
     """
     from PIL import Image
 
@@ -189,7 +192,7 @@ def shrink_images(
         with Bounded(original) as file, Image.open(file) as image:
             count = image.size[0] * image.size[1]
             if count > pixels:
-                _write_jpeg(_shrunk(image, (pixels / count) ** 0.5), folder / name)
+                _write_jpeg(_resized(image, (pixels / count) ** 0.5), folder / name)
                 continue
         with atomic_output(folder / name) as temporary:
             shutil.copyfile(original, temporary)
@@ -197,17 +200,14 @@ def shrink_images(
     return replace(dataset, dbPath=path, qPath=path)
 
 
-def _shrunk(image: "Picture", scale: float) -> "Picture":
+def _resized(image: "Picture", scale: float) -> "Picture":
     from PIL import Image
-
-    from matlab_compat.images import imresize
 
     pixels = np.asarray(image)
     if pixels.ndim == 2:
         return Image.fromarray(imresize(pixels, scale))
-    return Image.fromarray(
-        np.ascontiguousarray(imresize(pixels.transpose(2, 0, 1), scale).transpose(1, 2, 0))
-    )
+    resized = imresize(pixels.transpose(2, 0, 1), scale)  # (H, W, 3) -> (3, h, w)
+    return Image.fromarray(np.ascontiguousarray(resized.transpose(1, 2, 0)))
 
 
 def _write_jpeg(image: "Picture", path: Path) -> None:
@@ -221,20 +221,20 @@ def _listing(folder: Path, name: str) -> list[str]:
     except OSError:
         advice = ADVICE[name]
         raise MissingImageError(
-            f"{name}: the folder {folder} is not there or cannot be read. {advice}"
+            f"{name}: the folder {folder} does not exist or cannot be read. {advice}"
         ) from None
 
 
 def _require_below(folder: Path, name: str) -> None:
     if not is_below(folder, folder / name):
-        raise DatasetError(f"the image name {name!r} leads out of {folder}: nothing is written there")
+        raise DatasetError(f"the image name {name!r} points outside {folder}: nothing is written")
 
 
 def _words(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8").split()
     except OSError:
-        raise DatasetError(f"the ground truth file {path} is not there or cannot be read") from None
+        raise DatasetError(f"the ground truth file {path} does not exist or cannot be read") from None
 
 
 def _ids(names: Sequence[str], ids: dict[str, int]) -> np.ndarray:
@@ -243,7 +243,9 @@ def _ids(names: Sequence[str], ids: dict[str, int]) -> np.ndarray:
 
 def _existing(path: Path, name: str) -> Path:
     if not path.is_file():
-        raise MissingImageError(f"{name}: the image {path} is not there. {ADVICE[name.removesuffix('_rot')]}")
+        raise MissingImageError(
+            f"{name}: the image {path} does not exist. {ADVICE[name.removesuffix('_rot')]}"
+        )
     return path
 
 

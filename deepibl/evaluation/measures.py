@@ -1,9 +1,9 @@
-"""How good descriptors are at finding places: Recall@N, with the original's draws and rules.
+"""Recall@N of descriptors on a data set, with the original's random draws and rules.
 
-The functions here compute and hold results; deepibl.matlab.evaluation prints them as the original does.
-`report` is called before each query with (its number from 1, how many, the mean so far), for progress.
+`report`, an argument of several functions, is called before each query with (its number from 1, the number
+of queries, the mean so far).
 
-The rank loss: how far random negatives are beyond the nearest positive.
+The rank loss: how much farther random negatives are than the nearest positive.
 """
 
 import os
@@ -17,9 +17,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from deepibl.datasets.place import Neighbours, PlaceDataset
+from deepibl.datasets.place import Neighbours, PlaceSet
 from deepibl.errors import DatasetError, FeatureFileError
+from deepibl.features.files import read_features
 from deepibl.search.exact import BLOCK, BlockSearcher, Searcher, as_descriptors
 from matlab_compat.errors import ArgumentError
 from matlab_compat.relja import relja_l2normalize_col
@@ -36,12 +38,11 @@ Report = Callable[[int, int, float], None]
 
 @dataclass(frozen=True)
 class RecallResult:
-    """Recall@N of some queries.
+    """Recall@N of T queries.
 
-    ns: the values of N; query_ids: (T,) which queries, 0-based; found: (T, len(ns)) bool, whether a
-    positive is among the first N; found_print: (T,) the same for print_n. A query without any positive
-    counts as not found. groups: query ids by name whose recall is reported apart (Tokyo 24/7: day, sunset,
-    night).
+    ns: the values of N; query_ids: (T,) int64, 0-based; found: (T, len(ns)) bool, whether a positive is among
+    the first N; found_print: (T,) the same for print_n. A query without positives counts as not found.
+    groups: named groups of query ids whose recall is reported separately (Tokyo 24/7: day, sunset, night).
     """
 
     ns: tuple[int, ...]
@@ -63,26 +64,26 @@ class RecallResult:
         return float(self.found_print.mean()) if len(self.found_print) else float("nan")
 
     def at(self, n: int) -> float:
-        """Recall@n. Errors: ArgumentError when n is not one of ns."""
+        """Recall@n. Raises ArgumentError when n is not one of ns."""
         if n not in self.ns:
             raise ArgumentError(f"Recall@{n} was not measured, only @{', @'.join(map(str, self.ns))}")
         return float(self.recalls[self.ns.index(n)])
 
     def by_group(self) -> dict[str, np.ndarray]:
-        """Recall@N for each of ns, by group; groups without a tested query are left out."""
+        """Recall@N for each of ns, (len(ns),), of each group that has tested queries."""
         rows = {name: np.isin(self.query_ids, ids) for name, ids in self.groups.items()}
         return {name: self.found[row].mean(axis=0) for name, row in rows.items() if row.any()}
 
     def as_plain(self) -> dict[str, Any]:
-        """All of it as plain values, to be told to other processes."""
+        """The result as JSON-like values, to be sent to other processes."""
         groups = {name: ids.tolist() for name, ids in self.groups.items()}
         arrays = {name: getattr(self, name).tolist() for name in ("query_ids", "found", "found_print")}
-        return {"ns": [int(n) for n in self.ns], "print_n": self.print_n, "seconds": self.seconds,
-                "groups": groups, **arrays}  # fmt: skip
+        ns = [int(n) for n in self.ns]
+        return {"ns": ns, "print_n": self.print_n, "seconds": self.seconds, "groups": groups, **arrays}
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> "RecallResult":
-        """The result that `as_plain` gave."""
+        """The inverse of `as_plain`."""
         ns, ids = tuple(plain["ns"]), np.asarray(plain["query_ids"], dtype=np.int64)
         found = np.asarray(plain["found"], dtype=bool).reshape(len(ids), len(ns))
         found_print = np.asarray(plain["found_print"], dtype=bool)
@@ -90,14 +91,14 @@ class RecallResult:
         return cls(ns, ids, found, plain["print_n"], found_print, plain["seconds"], groups)
 
     def table(self) -> str:
-        """The lines that the original prints: N of three digits, recall of four decimals."""
+        """The lines that the original prints: N with three digits, recall with four decimals."""
         return "".join(f"{n:03d} {recall:.4f}\n" for n, recall in zip(self.ns, self.recalls, strict=True))
 
 
 def recall_at_n(
-    query_features: Any,
-    database_features: Any,
-    dataset: PlaceDataset,
+    query_features: ArrayLike,
+    database_features: ArrayLike,
+    dataset: PlaceSet,
     ns: Sequence[int] = RECALL_NS,
     *,
     print_n: int = PRINT_N,
@@ -106,13 +107,20 @@ def recall_at_n(
     report: Report | None = None,
     block: int = BLOCK,
 ) -> RecallResult:
-    """Recall@N of descriptors on a data set, by its own rules (time stamps, one answer a panorama …).
+    """Recall@N of descriptors on a data set, by its rules (time stamps, one match for each panorama …).
 
-    query_features: (numQueries, D), database_features: (numImages, D), may be memory-mapped.
-    n_sample: test that many random queries instead of all. generator: where they are drawn from, seeded
-    with 43 and put back afterwards; by default one of its own. block: queries searched at once; changes no
-    result. Errors: FeatureFileError for features of another size or with NaN, ArgumentError for ns that do
-    not ascend. Ported from: netvlad/testCore.m
+    Args:
+        query_features, database_features: (Q, D) and (N, D), one row for each image; may be memory-mapped.
+        ns: the values of N, ascending.
+        print_n: another N, for progress.
+        n_sample: how many random queries to test instead of all.
+        generator: draws them; it is seeded with 43 and gets its state back. By default a new one.
+        report: called before each query, see the module.
+        block: queries searched at a time; does not change the result.
+
+    Raises FeatureFileError for features of another size or with NaN, ArgumentError for ns that do not ascend.
+
+    Ported from: netvlad/testCore.m
     """
     queries = checked_features(query_features, dataset.numQueries, "queries", dataset)
     database = checked_features(database_features, dataset.numImages, "database", dataset)
@@ -136,10 +144,12 @@ def recall_of_searcher(
     generator: Generator | None = None,
     report: Report | None = None,
 ) -> RecallResult:
-    """Recall@N of any searcher: searcher(iQuery, nTop) gives at most nTop ranked ids (or ids and distances).
+    """Recall@N of any searcher: searcher(query, top) returns at most `top` ranked ids (or ids and distances).
 
-    is_pos(iQuery, ids): for each id, whether it is a positive. Where fewer than N ids come back, recall at
-    the end of the list counts. The rest is as in recall_at_n. Ported from: netvlad/recallAtN.m
+    is_pos(query, ids): for each id, whether it is a positive. Where the searcher returns fewer than N ids,
+    Recall@N is that of all of them. The other arguments are those of recall_at_n.
+
+    Ported from: netvlad/recallAtN.m
     """
     return _measure(
         searcher, queries_to_test(query_count, n_sample, generator), is_pos, ns, print_n, report, {}
@@ -174,7 +184,7 @@ def _measure(
     return RecallResult(tuple(ns), tested, found, print_n, found_print, seconds, groups)
 
 
-def crop_features(features: Any, dim: int) -> np.ndarray:
+def crop_features(features: ArrayLike, dim: int) -> np.ndarray:
     """The first `dim` of D dimensions, normalised again: (N, dim). Valid for whitened descriptors.
 
     A dim above D changes nothing and warns, as in the original; 0 changes nothing.
@@ -189,18 +199,13 @@ def crop_features(features: Any, dim: int) -> np.ndarray:
 
 
 def read_feature_pair(
-    dataset: PlaceDataset,
-    db_file: str | os.PathLike[str],
-    q_file: str | os.PathLike[str],
-    crop_to_dim: int = 0,
+    dataset: PlaceSet, db_file: str | os.PathLike[str], q_file: str | os.PathLike[str], crop_to_dim: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Query and database features (numQueries, D), (numImages, D) of two .bin files, cropped to crop_to_dim.
+    """Query and database features (Q, D), (N, D) from two .bin files, cropped to crop_to_dim dimensions.
 
     The database is memory-mapped unless it is cropped.
-    Errors: FeatureFileError for files that do not hold that many descriptors of one size.
+    Raises FeatureFileError for files that do not have the data set's number of descriptors of one size.
     """
-    from deepibl.features.files import read_features
-
     queries = read_features(q_file, count=dataset.numQueries)
     database = read_features(db_file, count=dataset.numImages, dim=queries.shape[1], mmap=True)
     if crop_to_dim > queries.shape[1]:
@@ -208,11 +213,15 @@ def read_feature_pair(
     return crop_features(queries, crop_to_dim), crop_features(database, crop_to_dim)
 
 
-def best_epoch(recalls: Any, ns: Sequence[int] = RECALL_NS, n: int = 5) -> int:
+def best_epoch(recalls: ArrayLike, ns: Sequence[int] = RECALL_NS, n: int = 5) -> int:
     """The column of recalls (len(ns), epochs) that is best at N = n, from 0.
 
-    Ties (within 1e-6) go to the better one at smaller N, n-1 … 1, then at larger N, then to the first.
-    Errors: ArgumentError when n is not one of ns or the shape does not fit.
+    Ties (within 1e-6) are decided at smaller N, n-1 … 1, then at larger N; then the first column wins.
+    Raises ArgumentError when n is not one of ns, or for another shape.
+
+    >>> best_epoch([[0.5, 0.6, 0.6], [0.8, 0.7, 0.9]], ns=(1, 5))
+    2
+
     Ported from: netvlad/getBestEpoch.m
     """
     table = np.asarray(recalls, dtype=np.float64)
@@ -231,7 +240,7 @@ def best_epoch(recalls: Any, ns: Sequence[int] = RECALL_NS, n: int = 5) -> int:
 
 
 def queries_to_test(count: int, n_sample: float, generator: Generator | None) -> np.ndarray:
-    """The 0-based queries to test: all `count` of them, or n_sample drawn as recall_at_n says."""
+    """The 0-based queries to test: all `count`, or n_sample drawn as in recall_at_n."""
     if not n_sample < count:
         return np.arange(count)
     with seeded(generator) as draws:
@@ -240,7 +249,7 @@ def queries_to_test(count: int, n_sample: float, generator: Generator | None) ->
 
 @contextmanager
 def seeded(generator: Generator | None) -> Iterator[Generator]:
-    """The generator in the state after rng(43); its own state is put back afterwards."""
+    """A context in which the generator has the state after rng(43); its own state is restored at the end."""
     draws = generator or rng(SEED)
     before = draws.state
     draws.state = rng(SEED).state
@@ -250,12 +259,13 @@ def seeded(generator: Generator | None) -> Iterator[Generator]:
         draws.state = before
 
 
-def checked_features(features: Any, count: int, what: str, dataset: PlaceDataset) -> np.ndarray:
-    """Features as (count, D) float32. Errors: FeatureFileError for any other shape."""
+def checked_features(features: ArrayLike, count: int, what: str, dataset: PlaceSet) -> np.ndarray:
+    """Features as (count, D) float32. Raises FeatureFileError for another shape."""
     rows = as_descriptors(features, what)
     if len(rows) != count:
         raise FeatureFileError(
-            f"{dataset.name}: {count} images in its {what}, but features of shape {rows.shape}: a row each"
+            f"{dataset.name}: {count} images in its {what}, but features of shape {rows.shape}: "
+            "there must be one row for each image"
         )
     return rows
 
@@ -267,12 +277,12 @@ def _deepest(ns: Sequence[int]) -> int:
     return int(values[-1])
 
 
-BLOCK_BYTES = 1 << 22  # of float64 differences at a time and thread
+BLOCK_BYTES = 1 << 22  # of float64 differences at a time in each thread
 
 
 @dataclass(frozen=True)
 class RankLossResult:
-    """Rank losses (T,) of the queries `query_ids` that have positives; `tested` queries in all."""
+    """Rank losses (M,) of the M queries `query_ids` that have positives, of `tested` queries in all."""
 
     margin: float
     losses: np.ndarray
@@ -287,9 +297,9 @@ class RankLossResult:
 
 
 def rank_loss(
-    query_features: Any,
-    database_features: Any,
-    dataset: PlaceDataset,
+    query_features: ArrayLike,
+    database_features: ArrayLike,
+    dataset: PlaceSet,
     margin: float = 0.1,
     n_negatives: int = 1000,
     *,
@@ -299,9 +309,11 @@ def rank_loss(
 ) -> RankLossResult:
     """The mean of max(d2 of the nearest positive + margin - d2 of a random negative, 0) over queries.
 
-    n_negatives: drawn for each query by dataset.sampleNegsQ. generator: seeded with 43 for the queries and
-    again for the negatives, and put back; the rest as in recall_at_n. Errors: as recall_at_n; DatasetError
-    when no tested query has positives. Ported from: netvlad/testCoreRank.m
+    n_negatives: the number of negatives drawn for each query. generator: seeded with 43 for the queries and
+    again for the negatives; it gets its state back. The other arguments are those of recall_at_n. Raises
+    what that raises, and DatasetError when no tested query has positives.
+
+    Ported from: netvlad/testCoreRank.m
     """
     queries = checked_features(query_features, dataset.numQueries, "queries", dataset)
     database = checked_features(database_features, dataset.numImages, "database", dataset)
@@ -331,7 +343,7 @@ def rank_loss(
 def _loss(
     queries: np.ndarray, database: np.ndarray, margin: float, drawn: tuple[int, np.ndarray, np.ndarray]
 ) -> float | None:
-    """Of a query, its positives and negatives (ids); None without positives."""
+    """The loss of (query, ids of positives, ids of negatives); None without positives."""
     query, positives, negatives = drawn
     if not len(positives):
         return None
@@ -341,10 +353,11 @@ def _loss(
 
 
 def squared_distances(query: np.ndarray, database: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Squared distances (M,) float64 of these rows, a block that stays in the processor's cache at a time."""
+    """Squared distances (M,) float64 of database rows, computed in blocks that fit the processor's cache."""
     blocks = max(1, len(ids) * database.shape[1] * 8 // BLOCK_BYTES)
     found = []
-    for part in np.array_split(ids, min(blocks, max(1, len(ids) // 2))):  # a row alone is summed otherwise
+    # two rows or more at a time: numpy adds up a single row in another order, with other roundings
+    for part in np.array_split(ids, min(blocks, max(1, len(ids) // 2))):
         difference = database[part].astype(np.float64)
         difference -= query
         found.append(np.einsum("ij,ij->i", difference, difference))

@@ -1,15 +1,19 @@
 """The original's data sets, closePosition, localPaths and setup, under their own names.
 
-Paths come from localPaths(); `paths` takes another source, as localPaths does. The functions that give data
-sets take the original's arguments and give objects whose fields have the original's names; ids are 0-based,
-positions (N, 2), features (N, D)."""
+`paths` is what localPaths takes, by default localPaths() itself. The data sets have the original's fields and
+methods beside Python's names; ids are 0-based, positions (N, 2), features (N, D)."""
 
+import functools
 import os
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from deepibl.datasets.catalog import open_dataset
-from deepibl.datasets.dbstruct import read_dbstruct
-from deepibl.datasets.place import PlaceDataset
+from deepibl.datasets.dbstruct import FIELDS, python_names, read_dbstruct
+from deepibl.datasets.place import Neighbours, PlaceDataset
 from deepibl.datasets.positions import ClosePosition
 from deepibl.datasets.retrieval import RetrievalDataset, crop_queries, holidays, shrink_images, vgg_buildings
 from deepibl.errors import DatasetError
@@ -17,85 +21,234 @@ from deepibl.runtime.paths import LocalPaths, localPaths, missing_paths
 from matlab_compat.relja import relja_display, relja_progress, tic
 from matlab_compat.rng import Generator
 
+# MATLAB's name -> Python's, of the fields and methods of each class
+MATLAB_NAMES: dict[type, dict[str, str]] = {
+    PlaceDataset: {
+        **FIELDS,
+        "numImages": "database_size",
+        "numQueries": "query_count",
+        "posDistSqThr": "positive_distance_squared",
+        "cp": "close_positions",
+        "getPosIDs": "positives",
+        "isPosQ": "is_positive",
+        "isPosDb": "is_neighbour",
+        "posDb": "neighbours",
+        "nontrivialPosQ": "nontrivial_positives",
+        "nontrivialPosDb": "nontrivial_neighbours",
+        "sampleNegsQ": "sample_negatives",
+        "sampleNegsDb": "sample_non_neighbours",
+        "sampleNegs": "sample_negatives_at",
+        "nnSearchPostprocess": "rank_matches",
+    },
+    ClosePosition: {
+        "utm": "positions",
+        "posDistThr": "positive_distance",
+        "posDistSqThr": "positive_distance_squared",
+        "limL": "lower_limit",
+        "limU": "upper_limit",
+        "hashSz": "grid_size",
+        "hashTab": "grid",
+        "getInds": "cells_of",
+        "getPosIDs": "positives",
+        "getPosDbIDs": "positives_of_image",
+        "isPos": "near",
+    },
+    RetrievalDataset: {
+        **{name: FIELDS[name] for name in ("dbImageFns", "qImageFns", "dbPath", "qPath", "posIDs")},
+        "numImages": "database_size",
+        "numQueries": "query_count",
+        "ignoreIDs": "ignored_ids",
+        "queryIDs": "query_ids",
+        "queryNames": "query_labels",
+        "ROIs": "regions",
+    },
+}
 
-class dbBase(PlaceDataset):
-    """Base of a data set of one's own, made as in MATLAB: set name, dbPath and qPath, then call dbLoad().
+Paths = LocalPaths | Mapping[str, str] | str | os.PathLike[str] | None  # what localPaths takes
+
+
+class MatlabNames:
+    """A mixin that adds MATLAB's names to a class of `MATLAB_NAMES`.
+
+    A field has both names: reading or setting one reads or sets the other. A method has both names, too, and
+    a subclass that overrides one of them overrides both.
+    """
+
+    _added: ClassVar[set[str]] = set()  # names that this class, not the author of a subclass, gave to it
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._added = set()
+        for core, names in MATLAB_NAMES.items():
+            for pair in names.items() if issubclass(cls, core) else ():
+                _join(cls, *pair)
+
+
+def _join(cls: Any, matlab: str, python: str) -> None:
+    """Makes both names of a field or method mean what the class, or else its nearest base, defines."""
+    defined = (
+        vars(base)[name]
+        for base in cls.__mro__
+        for name in (matlab, python)
+        if name in vars(base) and name not in vars(base).get("_added", ())
+    )
+    found = next(defined, None)
+    own = vars(cls).get(matlab)
+    if callable(found):
+        for name in {matlab, python} - vars(cls).keys():
+            setattr(cls, name, found)
+            cls._added.add(name)
+    elif isinstance(own, property):
+        setattr(cls, python, own)
+        cls._added.add(python)
+    else:
+        if matlab in vars(cls):  # a value for all objects of the class
+            delattr(cls, matlab)
+            setattr(cls, python, own)
+        forward = property(
+            lambda self: getattr(self, python), lambda self, value: setattr(self, python, value)
+        )
+        setattr(cls, matlab, forward)
+        cls._added.add(matlab)
+
+
+def _named(made: Any) -> Any:
+    """The same object, of a class that has MATLAB's names as well."""
+    if vars(made).keys() & {"utmDb", "ROIs", "limL"}:
+        vars(made)["cp"] = vars(made).get("close_positions")
+        return made  # codemod: drop
+    object.__setattr__(made, "__class__", _class_with_names(type(made)))  # type: ignore[arg-type]
+    if isinstance(made, PlaceDataset):
+        _named(made.close_positions)
+    return made
+
+
+@functools.cache
+def _class_with_names(core: type) -> type:
+    if core is ClosePosition:
+        return closePosition
+    bases = (dbBase, core) if issubclass(core, PlaceDataset) else (MatlabNames, core)
+    return type(core.__name__, bases, {"__doc__": core.__doc__, "__module__": __name__})
+
+
+class dbBase(MatlabNames, PlaceDataset):
+    """Base of a user's data set, made as in MATLAB: set name, dbPath and qPath, then call dbLoad().
 
     >>> class dbMine(dbBase):
     ...     def __init__(self, paths=None):
     ...         self.name, self.dbPath, self.qPath = "mine", "/data/db/", "/data/queries/"
     ...         self.dbLoad(paths)
 
-    Ported from: netvlad/datasets/dbBase.m
+    Methods may be overridden under MATLAB's or Python's names. Ported from: netvlad/datasets/dbBase.m
     """
 
     name = dbPath = qPath = ""
+    if TYPE_CHECKING:  # MatlabNames adds them
+        whichSet: str
+        dbImageFns: list[str]
+        qImageFns: list[str]
+        utmDb: np.ndarray
+        utmQ: np.ndarray
+        numImages: int
+        numQueries: int
+        posDistThr: float
+        posDistSqThr: float
+        nonTrivPosDistSqThr: float
+        cp: "closePosition"
+
+        def getPosIDs(self, iQuery: int) -> np.ndarray: ...
+        def isPosQ(self, iQuery: int, iDb: ArrayLike) -> np.ndarray: ...
+        def isPosDb(self, iDbQuery: int, iDb: ArrayLike) -> np.ndarray: ...
+        def posDb(self, iDb: int) -> np.ndarray: ...
+        def nontrivialPosQ(self, iQuery: int) -> np.ndarray: ...
+        def nontrivialPosDb(self, iDb: int) -> np.ndarray: ...
+        def sampleNegsQ(self, iQuery: int, n: int, generator: Generator) -> np.ndarray: ...
+        def sampleNegsDb(self, iDb: int, n: int, generator: Generator) -> np.ndarray: ...
+        def sampleNegs(self, utm: ArrayLike, n: int, generator: Generator) -> np.ndarray: ...
+        def nnSearchPostprocess(
+            self, searcher: Callable[[int, int], Neighbours], iQuery: int, nTop: int
+        ) -> Neighbours: ...
 
     def __init__(self) -> None:
         raise DatasetError("subclass dbBase and call dbLoad() in its __init__; or give lists to PlaceDataset")
 
-    def dbLoad(self, paths: Any = None) -> None:
-        """Reads <dsetSpecDir>/<name>.mat. Errors: DatasetError, MatFileError."""
+    def dbLoad(self, paths: Paths = None) -> None:
+        """Reads <dsetSpecDir>/<name>.mat. Raises DatasetError, MatFileError."""
         file = os.path.join(localPaths(paths).dsetSpecDir, f"{self.name}.mat")
         if not os.path.isfile(file):
-            raise DatasetError(f"{file} is not there: download it, and set dsetSpecDir in localPaths")
+            raise DatasetError(f"{file} does not exist: download it, and set dsetSpecDir in localPaths")
         fields = {"dbPath": self.dbPath, "qPath": self.qPath, **read_dbstruct(file)}
-        PlaceDataset.__init__(self, self.name, **fields)
+        PlaceDataset.__init__(self, self.name, **python_names(fields))
+        _named(self.close_positions)
 
 
-def dbPitts(fullSize: bool, whichSet: str, paths: Any = None) -> PlaceDataset:
+class closePosition(MatlabNames, ClosePosition):
+    """Search of positions (N, 2) in metres by a distance limit; 0-based ids in the original's order of cells.
+
+    >>> closePosition([[0, 0], [3, 4]], 5).getPosIDs([0, 0])
+    (array([0, 1]), array([ 0., 25.]))
+
+    Ported from: netvlad/datasets/closePosition.m
+    """
+
+
+def _open(name: str, whichSet: str, allowed: tuple[str, ...], paths: Paths, **options: Any) -> dbBase:
+    """A set of the catalogue, or its part; DatasetError for a whichSet that is not allowed."""
+    if whichSet not in allowed:
+        raise DatasetError(f"whichSet must be one of {', '.join(allowed)}; got {whichSet!r}")
+    return _named(open_dataset(f"{name}/{whichSet}", paths=localPaths(paths), **options))
+
+
+def dbPitts(fullSize: bool, whichSet: str, paths: Paths = None) -> dbBase:
     """Pittsburgh 250k (fullSize) or 30k; whichSet: 'train', 'val' or 'test'.
 
-    Errors: DatasetError for another set, or when its dbStruct is not there.
+    Raises DatasetError for another set, or where its dbStruct does not exist.
     Ported from: netvlad/datasets/dbPitts.m
     """
-    _one_of(whichSet, ("train", "val", "test"))
-    return open_dataset(f"pitts{'250k' if fullSize else '30k'}/{whichSet}", paths=localPaths(paths))
+    return _open("pitts250k" if fullSize else "pitts30k", whichSet, ("train", "val", "test"), paths)
 
 
-def dbTokyo247(paths: Any = None) -> PlaceDataset:
+def dbTokyo247(paths: Paths = None) -> dbBase:
     """Tokyo 24/7, evaluated by its protocol. Ported from: netvlad/datasets/dbTokyo247.m"""
-    return open_dataset("tokyo247", paths=localPaths(paths))
+    return _named(open_dataset("tokyo247", paths=localPaths(paths)))
 
 
-def dbTokyoTimeMachine(whichSet: str, paths: Any = None) -> PlaceDataset:
+def dbTokyoTimeMachine(whichSet: str, paths: Paths = None) -> dbBase:
     """Tokyo Time Machine; whichSet: 'train' or 'val'. Ported from: netvlad/datasets/dbTokyoTimeMachine.m"""
-    _one_of(whichSet, ("train", "val"))
-    return open_dataset(f"tokyoTM/{whichSet}", paths=localPaths(paths))
+    return _open("tokyoTM", whichSet, ("train", "val"), paths)
 
 
-def dbTiny(whichSet: str, paths: Any = None, generator: Generator | None = None) -> PlaceDataset:
+def dbTiny(whichSet: str, paths: Paths = None, generator: Generator | None = None) -> dbBase:
     """A tiny part of Tokyo Time Machine; whichSet: 'train' or 'val'. It needs the whole set's dbStruct.
 
-    generator: draws the places; by default MATLAB's after rng(43), which is left alone otherwise.
+    generator: draws the places; by default a new one, seeded as MATLAB's rng(43).
     Ported from: netvlad/datasets/dbTiny.m
     """
-    _one_of(whichSet, ("train", "val"))
-    return open_dataset(f"tokyoTinyTM/{whichSet}", paths=localPaths(paths), generator=generator)
+    return _open("tokyoTinyTM", whichSet, ("train", "val"), paths, generator=generator)
 
 
-def dbSf0(paths: Any = None) -> PlaceDataset:
-    """San Francisco, with a list of positives for each query; not the original's. See deepibl.datasets.dbstruct."""
-    return open_dataset("sf0", paths=localPaths(paths))
+def dbSf0(paths: Paths = None) -> dbBase:
+    """San Francisco, with a list of positives for each query; not in the original. See deepibl.datasets.dbstruct."""
+    return _named(open_dataset("sf0", paths=localPaths(paths)))
 
 
-def dbVGG(dsetName: str = "ox5k", useROI: float = 0, paths: Any = None) -> RetrievalDataset:
+def dbVGG(dsetName: str = "ox5k", useROI: float = 0, paths: Paths = None) -> RetrievalDataset:
     """Oxford ('ox5k') or Paris ('paris') buildings, for relja_retrievalMAP.
 
-    useROI: below 0: whole query images; 0 and above: queries are cut to their regions, expanded by half of it
-    on each side, and written to images_crop_<useROI>/.
-    Errors: DatasetError, MissingImageError.
+    useROI: negative: whole query images; else queries are cropped to their regions, expanded by half of it on
+    each side, and written to images_crop_<useROI>/.
+    Raises DatasetError, MissingImageError.
     Ported from: netvlad/datasets/dbVGG.m
     """
     found: LocalPaths = localPaths(paths)
     dataset = vgg_buildings(found.dsetRootParis if dsetName == "paris" else found.dsetRootOxford, dsetName)
-    return crop_queries(dataset, useROI) if useROI >= 0 else dataset
+    return _named(crop_queries(dataset, useROI) if useROI >= 0 else dataset)
 
 
-def dbHolidays(doRot: bool = False, paths: Any = None) -> RetrievalDataset:
-    """INRIA Holidays, or its upright version; images above 1024 x 768 pixels are shrunk once.
+def dbHolidays(doRot: bool = False, paths: Paths = None) -> RetrievalDataset:
+    """INRIA Holidays, or its upright version; images of more than 1024 x 768 pixels are shrunk once.
 
-    Errors: DatasetError, MissingImageError.
+    Raises DatasetError, MissingImageError.
     Ported from: netvlad/datasets/dbHolidays.m
     """
     started = tic()
@@ -103,21 +256,13 @@ def dbHolidays(doRot: bool = False, paths: Any = None) -> RetrievalDataset:
     def progress(i: int, n: int) -> None:
         relja_progress(i, n, "check if resized exists, otherwise resize", started)
 
-    return shrink_images(holidays(localPaths(paths).dsetRootHolidays, doRot), progress=progress)
+    return _named(shrink_images(holidays(localPaths(paths).dsetRootHolidays, doRot), progress=progress))
 
 
-def closePosition(utm: Any, posDistThr: float) -> ClosePosition:
-    """Search of positions (N, 2) in metres by a distance limit; 0-based ids in the original's order of cells.
+def setup(paths: Paths = None) -> LocalPaths:
+    """Prints which folders of localPaths are missing, and returns the paths.
 
-    Ported from: netvlad/datasets/closePosition.m
-    """
-    return ClosePosition(utm, posDistThr)
-
-
-def setup(paths: Any = None) -> LocalPaths:
-    """Checks localPaths and prints which folders are missing; gives the paths back.
-
-    There is no search path to set up here: this stands for the original's setup.m in scripts.
+    Python needs no search path: this replaces the original's setup.m in scripts.
     Ported from: netvlad/setup.m
     """
     found = localPaths(paths)
@@ -125,8 +270,3 @@ def setup(paths: Any = None) -> LocalPaths:
     for line in missing_paths(found):
         relja_display("  %s", line)
     return found
-
-
-def _one_of(whichSet: str, allowed: tuple[str, ...]) -> None:
-    if whichSet not in allowed:
-        raise DatasetError(f"whichSet must be one of {', '.join(allowed)}, not {whichSet!r}")

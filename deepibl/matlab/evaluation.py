@@ -1,8 +1,7 @@
 """The original's evaluation under its own names, with what it prints.
 
-Features are (N, D), one row an image; ids are 0-based. `generator` is the generator of the caller whose
-state is kept: evaluation seeds it with 43 and puts it back. Without one, evaluation draws from a generator
-of its own."""
+Features are (N, D), one row for each image; ids are 0-based. `generator` is a generator whose state is kept:
+evaluation seeds it with 43 and restores it. By default evaluation uses a generator of its own."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -10,11 +9,22 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from deepibl.datasets.place import PlaceDataset
-from deepibl.evaluation import measures as evaluation
-from deepibl.evaluation.measures import rank_loss
-from matlab_compat.arguments import options
+from deepibl.datasets.place import PlaceSet
+from deepibl.evaluation.measures import (
+    PRINT_N,
+    RECALL_NS,
+    RecallResult,
+    Report,
+    best_epoch,
+    rank_loss,
+    read_feature_pair,
+    recall_at_n,
+    recall_of_searcher,
+)
+from deepibl.networks.identity import Extractor
+from matlab_compat.arguments import name_value
 from matlab_compat.relja import relja_display, relja_progress, tic
 from matlab_compat.rng import Generator
 from matlab_compat.yael import yael_nn
@@ -32,74 +42,60 @@ def recallAtN(
 ) -> tuple[float, np.ndarray]:
     """Recall@printN and every query's recall at ns, (T, len(ns)) float64; prints progress and the table.
 
-    searcher(iQuery, nTop) gives ranked ids; isPos(iQuery, ids) which of them are positives. nSample: how many
-    random queries to test. Fewer ids than printN are no error here.
+    searcher(iQuery, nTop) returns ranked ids, possibly fewer than nTop; isPos(iQuery, ids) which of them are
+    positives. nSample: how many random queries to test.
     Ported from: netvlad/recallAtN.m
     """
-    result = evaluation.recall_of_searcher(
-        searcher,
-        nQueries,
-        isPos,
-        ns,
-        print_n=printN,
-        n_sample=nSample,
-        generator=generator,
-        report=_progress(),
-    )
+    drawn: dict[str, Any] = {"n_sample": nSample, "generator": generator, "report": _progress()}
+    result = recall_of_searcher(searcher, nQueries, isPos, ns, print_n=printN, **drawn)
     _print_recall(result)
     return result.recall_print, result.found.astype(np.float64)
 
 
+@name_value()
 def testCore(
-    db: PlaceDataset, qFeat: Any, dbFeat: Any, *args: Any, generator: Generator | None = None, **kwargs: Any
+    db: PlaceSet,
+    qFeat: ArrayLike,
+    dbFeat: ArrayLike,
+    *,
+    nTestSample: float = np.inf,
+    recallNs: Sequence[int] = RECALL_NS,
+    printN: int = PRINT_N,
+    generator: Generator | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Recall at opts.recallNs (len,), and each query's (T, len) float64; prints progress and the table.
+    """Recall at recallNs, (len,), and each query's, (T, len) float64; prints progress and the table.
 
-    qFeat (numQueries, D), dbFeat (numImages, D), which may be memory-mapped.
-    Options: nTestSample (inf: all queries), recallNs (1:5, 10:5:100), printN (10).
+    qFeat (Q, D), dbFeat (N, D): one row for each image; may be memory-mapped. nTestSample: how many random
+    queries to test.
     Ported from: netvlad/testCore.m
     """
-    opts = options({"nTestSample": np.inf, **_RECALL_OPTIONS}, args, kwargs)
-    result = evaluation.recall_at_n(
-        qFeat,
-        dbFeat,
-        db,
-        opts.recallNs,
-        print_n=opts.printN,
-        n_sample=opts.nTestSample,
-        generator=generator,
-        report=_progress(),
-    )
+    drawn: dict[str, Any] = {"n_sample": nTestSample, "generator": generator, "report": _progress()}
+    result = recall_at_n(qFeat, dbFeat, db, recallNs, print_n=printN, **drawn)
     _print_recall(result)
     return result.recalls, result.found.astype(np.float64)
 
 
+@name_value()
 def testCoreRank(
-    db: PlaceDataset,
-    qFeat: Any,
-    dbFeat: Any,
+    db: PlaceSet,
+    qFeat: ArrayLike,
+    dbFeat: ArrayLike,
     margin: float,
     nNegChoice: int,
-    *args: Any,
+    *,
+    nTestSample: float = 1000,
+    recallNs: Sequence[int] = RECALL_NS,
+    printN: int = PRINT_N,
     generator: Generator | None = None,
-    **kwargs: Any,
 ) -> tuple[float, np.ndarray]:
     """The mean rank loss and each query's, (T,), over queries with positives; prints progress and the loss.
 
-    Options: nTestSample (1000), recallNs and printN (unused, as in the original).
+    nNegChoice: the number of random negatives of a query. nTestSample: how many random queries to test.
+    recallNs, printN: unused, as in the original.
     Ported from: netvlad/testCoreRank.m
     """
-    opts = options({"nTestSample": 1000, **_RECALL_OPTIONS}, args, kwargs)
-    result = rank_loss(
-        qFeat,
-        dbFeat,
-        db,
-        margin,
-        nNegChoice,
-        n_sample=opts.nTestSample,
-        generator=generator,
-        report=_progress(),
-    )
+    drawn: dict[str, Any] = {"n_sample": nTestSample, "generator": generator, "report": _progress()}
+    result = rank_loss(qFeat, dbFeat, db, margin, nNegChoice, **drawn)
     relja_display(
         "\n\tloss= %.4f, margin= %.4f, time= %.4f s, avgTime= %.4f ms\n",
         result.loss,
@@ -110,43 +106,58 @@ def testCoreRank(
     return result.loss, result.losses
 
 
+@name_value(struct="opts")
 def testFromFn(
-    db: PlaceDataset,
+    db: PlaceSet,
     dbFeatFn: str | os.PathLike[str],
     qFeatFn: str | os.PathLike[str],
     opts: Mapping[str, Any] | SimpleNamespace | None = None,
-    *args: Any,
+    *,
+    nTestRankSample: int = 0,
+    nTestSample: float = np.inf,
+    recallNs: Sequence[int] = RECALL_NS,
+    margin: float = 0.1,
+    nNegChoice: int = 1000,
+    cropToDim: int = 0,
     generator: Generator | None = None,
-    **kwargs: Any,
 ) -> tuple[np.ndarray, float | None, np.ndarray, SimpleNamespace]:
     """Recall from the .bin files of serialAllFeats: (recall, rankloss, allRecalls, opts).
 
-    Options: nTestRankSample (0: no rank loss, None comes back for it), nTestSample (inf), recallNs, margin
-    (0.1), nNegChoice (1000), cropToDim (0: all dimensions; otherwise the first ones, normalised again).
-    opts: replaces these defaults, as from a training run. Errors: FeatureFileError for files of another
-    size than the data set asks for. Ported from: netvlad/testFromFn.m
+    opts: a struct (of a training run) whose fields replace the defaults of the options. nTestRankSample: how
+    many queries to test for the rank loss (0: none, and rankloss is None). cropToDim: how many of the first
+    dimensions to keep, normalised again (0: all). The others are those of testCore and testCoreRank.
+    Raises FeatureFileError for files that do not fit the data set. Ported from: netvlad/testFromFn.m
     """
-    given = vars(opts) if isinstance(opts, SimpleNamespace) else opts
-    used = options(given or _FROM_FN_OPTIONS, args, kwargs)
     relja_display("testFromFn:\n%s\n%s", os.fspath(dbFeatFn), os.fspath(qFeatFn))
-    crop = int(getattr(used, "cropToDim", 0))
-    qFeat, dbFeat = evaluation.read_feature_pair(db, dbFeatFn, qFeatFn, crop)
+    qFeat, dbFeat = read_feature_pair(db, dbFeatFn, qFeatFn, int(cropToDim))
     rankloss = None
-    if used.nTestRankSample > 0:
-        rankloss = _rank_loss(db, qFeat, dbFeat, used, generator)
+    if nTestRankSample > 0:
+        rankloss = testCoreRank(
+            db, qFeat, dbFeat, margin, nNegChoice, nTestSample=nTestRankSample, generator=generator
+        )[0]
     recall, allRecalls = testCore(
-        db, qFeat, dbFeat, nTestSample=used.nTestSample, recallNs=used.recallNs, generator=generator
+        db, qFeat, dbFeat, nTestSample=nTestSample, recallNs=recallNs, generator=generator
     )
-    return recall, rankloss, allRecalls, used
+    used = SimpleNamespace(
+        nTestRankSample=nTestRankSample,
+        nTestSample=nTestSample,
+        recallNs=recallNs,
+        margin=margin,
+        nNegChoice=nNegChoice,
+        cropToDim=cropToDim,
+    )
+    given = opts or {}
+    fields = given if isinstance(given, Mapping) else vars(given)
+    return recall, rankloss, allRecalls, SimpleNamespace(**{**fields, **vars(used)})
 
 
 def testNet(
-    db: PlaceDataset,
-    net: Any,
+    db: PlaceSet,
+    net: Extractor,
     opts: SimpleNamespace,
     ID: str,
-    qFeat: Any,
-    dbFeat: Any,
+    qFeat: ArrayLike,
+    dbFeat: ArrayLike,
     *,
     generator: Generator | None = None,
 ) -> tuple[np.ndarray, float]:
@@ -156,17 +167,18 @@ def testNet(
     Ported from: netvlad/testNet.m
     """
     relja_display("testNet: %s %s", opts.sessionID, ID)
-    rankloss = _rank_loss(db, qFeat, dbFeat, opts, generator)
-    recall, _ = testCore(
-        db, qFeat, dbFeat, nTestSample=opts.nTestSample, recallNs=opts.recallNs, generator=generator
+    features = db, qFeat, dbFeat
+    rankloss, _ = testCoreRank(
+        *features, opts.margin, opts.nNegChoice, nTestSample=opts.nTestRankSample, generator=generator
     )
+    recall, _ = testCore(*features, nTestSample=opts.nTestSample, recallNs=opts.recallNs, generator=generator)
     return recall, rankloss
 
 
-def rawNnSearch(q: Any, db: Any, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """yael_nn with the arguments exchanged and k limited to the database: ids and squared distances (Q, k).
+def rawNnSearch(q: ArrayLike, db: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """yael_nn with swapped arguments and k limited to the database: ids and squared distances (Q, k).
 
-    q (Q, D) or one query (D,), whose ids and distances are then (k,); db (N, D).
+    q: (Q, D), or one query (D,), for which ids and distances are (k,). db: (N, D).
     Ported from: netvlad/rawNnSearch.m
     """
     queries = np.asarray(q)
@@ -174,37 +186,15 @@ def rawNnSearch(q: Any, db: Any, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
     return (ids[0], distances[0]) if queries.ndim == 1 else (ids, distances)
 
 
-def getBestEpoch(recalls: Any, recallNs: Sequence[int], N: int = 5) -> int:
+def getBestEpoch(recalls: ArrayLike, recallNs: Sequence[int], N: int = 5) -> int:
     """The best epoch, counted from 1 as in file names (ep000001); recalls: (len(recallNs), epochs).
 
     Ported from: netvlad/getBestEpoch.m
     """
-    return evaluation.best_epoch(recalls, recallNs, N) + 1
+    return best_epoch(recalls, recallNs, N) + 1
 
 
-_RECALL_OPTIONS = {"recallNs": list(evaluation.RECALL_NS), "printN": evaluation.PRINT_N}
-
-_FROM_FN_OPTIONS = {
-    "nTestRankSample": 0,
-    "nTestSample": np.inf,
-    "recallNs": list(evaluation.RECALL_NS),
-    "margin": 0.1,
-    "nNegChoice": 1000,
-    "cropToDim": 0,
-}
-
-
-def _rank_loss(
-    db: PlaceDataset, qFeat: Any, dbFeat: Any, opts: SimpleNamespace, generator: Generator | None
-) -> float:
-    """testCoreRank's loss by a training run's options."""
-    sample = opts.nTestRankSample
-    return testCoreRank(
-        db, qFeat, dbFeat, opts.margin, opts.nNegChoice, nTestSample=sample, generator=generator
-    )[0]
-
-
-def _progress() -> evaluation.Report:
+def _progress() -> Report:
     started = tic()
 
     def show(i: int, n: int, mean: float) -> None:
@@ -213,13 +203,12 @@ def _progress() -> evaluation.Report:
     return show
 
 
-def _print_recall(result: evaluation.RecallResult) -> None:
-    tested = max(1, len(result.query_ids))
+def _print_recall(result: RecallResult) -> None:
     relja_display(
         "\n\trec@%d= %.4f, time= %.4f s, avgTime= %.4f ms\n",
         result.print_n,
         result.recall_print,
         result.seconds,
-        result.seconds * 1000 / tested,
+        result.seconds * 1000 / max(1, len(result.query_ids)),
     )
     relja_display("%s", result.table())

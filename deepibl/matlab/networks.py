@@ -1,36 +1,49 @@
-"""Networks: loading, adding layers, preparing. The original's names over `deepibl`'s functions.
+"""Networks under the original's names: loading them, adding layers, preparing them.
 
 Computing image representations under the original's names.
 
 The original's image tool under its own name.
 
-NetVLAD's layer classes: the original's constructors over `deepibl.networks.build`.
+NetVLAD's layer classes under the original's names: functions that return layers of a `SimpleNN`.
 
-Each call gives a layer for `SimpleNN`; for a plain torch module see `deepibl.layers`.
+For plain torch modules see `deepibl.layers`.
 """
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
-from deepibl.datasets import png_to_jpeg as convert_png
+from deepibl.datasets.place import PlaceSet
+from deepibl.datasets.png_to_jpeg import ConversionReport, convert_folder
 from deepibl.engine.describe import describe_batch
-from deepibl.features import extraction as features
+from deepibl.features.extraction import extract_to_file
 from deepibl.features.whitening import add_pca_of_images
-from deepibl.networks import build as network_build, build as network_prepare, build as pca, clusters
-from deepibl.networks.build import object_layer, vlad_layer
+from deepibl.images import read_image
+from deepibl.matlab.datasets import Paths
+from deepibl.networks.build import (
+    add_pooling,
+    add_pre_l2,
+    object_layer,
+    parse_method,
+    prepare_for_testing,
+    prepare_for_training,
+    refuse_second,
+    vlad_layer,
+)
+from deepibl.networks.clusters import get_clusters, local_descriptors, training_descriptors
 from deepibl.networks.pretrained import load_pretrained
 from deepibl.networks.torch_backbones import is_torch_id
 from deepibl.runtime.devices import device_for, inference
 from deepibl.runtime.paths import localPaths
 from deepibl.runtime.processes import team
 from matlab_compat import matfile
-from matlab_compat.arguments import options
+from matlab_compat.arguments import name_value
 from matlab_compat.errors import ArgumentError
 from matlab_compat.relja import relja_display
 from matlab_compat.simplenn.layer import Layer
@@ -43,7 +56,7 @@ def loadNet(
     netID: str,
     layerName: str | None = None,
     *,
-    paths: Any = None,
+    paths: Paths = None,
     stand_in: str | None = None,
     weights: str = "pretrained",
     split: str = "",
@@ -52,7 +65,7 @@ def loadNet(
 
     netID: vd16, vd19, caffe, places, or the name of a .mat file in localPaths' pretrainedCNNs; or a library
     and its model, as 'torchvision:resnet50'. layerName: the last layer to keep (default: all). paths: what
-    localPaths takes. stand_in, weights, split: see `pretrained.load_pretrained`.
+    localPaths takes. stand_in, weights, split: see `load_pretrained`.
 
     Ported from: netvlad/loadNet.m
     """
@@ -61,54 +74,51 @@ def loadNet(
     return load_pretrained(netID, layer, folder=folder, stand_in=stand_in, weights=weights, split=split)
 
 
-def addLayers(net: SimpleNN, opts: Any, dbTrain: Any, *, paths: Any = None) -> SimpleNN:
+def addLayers(net: SimpleNN, opts: Any, dbTrain: PlaceSet, *, paths: Paths = None) -> SimpleNN:
     """The network with the pooling layers that opts.method asks for, as 'vlad_preL2_intra'.
 
     opts: method, netID, layerName (and useGPU: the CUDA device, if there is one), as keys or attributes.
-    dbTrain: the training set; for NetVLAD its name and images. NetVLAD's clusters and descriptors are read
-    from localPaths' initData, or computed (`getClusters`). paths: what localPaths takes.
+    dbTrain: the training set, whose name and images NetVLAD needs. NetVLAD's clusters and descriptors are
+    read from localPaths' initData, or computed (`getClusters`). paths: what localPaths takes.
 
     Ported from: netvlad/addLayers.m
     """
-    paths = localPaths(paths)
-    method = network_build.parse_method(_option(opts, "method"))
+    method = parse_method(_option(opts, "method"))
     if not method.needs_clusters:
-        return network_build.add_pooling(net, method)
-    described = network_build.add_pre_l2(net) if method.pre_l2 else net
+        return add_pooling(net, method)
+    described = add_pre_l2(net) if method.pre_l2 else net
     ending = "_preL2" if method.pre_l2 else ""
-    net_id = str(_option(opts, "netID")).replace(":", "-")  # of a library's model; file names hold no colon
-    stem = f"{paths.initData}{dbTrain.name}_{net_id}_{_option(opts, 'layerName')}{ending}"
+    net_id = str(_option(opts, "netID")).replace(":", "-")  # in file names Windows allows no colon
+    initial = localPaths(paths).initData
+    stem = f"{initial}{dbTrain.name}_{net_id}_{_option(opts, 'layerName')}{ending}"
     descriptor_file, cluster_file = f"{stem}_traindescs.mat", f"{stem}_k{CLUSTERS:03d}_clst.mat"
     centres = getClusters(described, opts, cluster_file, CLUSTERS, dbTrain, descriptor_file)
-    descriptors = clusters.training_descriptors(_describe(described, opts, dbTrain), descriptor_file)
-    return network_build.add_pooling(
-        net, method, centres=centres, descriptors=descriptors, training_set=dbTrain.name
-    )
+    descriptors = training_descriptors(_describe(described, opts, dbTrain), descriptor_file)
+    return add_pooling(net, method, centres=centres, descriptors=descriptors, training_set=dbTrain.name)
 
 
-def getClusters(net: SimpleNN, opts: Any, clstFn: str, k: int, dbTrain: Any, trainDescFn: str) -> np.ndarray:
-    """Cluster centres (k, D) of a network's local descriptors: read from clstFn, or computed and written
-    there.
+def getClusters(
+    net: SimpleNN, opts: Any, clstFn: str, k: int, dbTrain: PlaceSet, trainDescFn: str
+) -> np.ndarray:
+    """Cluster centres (k, D) of a network's local descriptors: from clstFn, or computed and written there.
 
-    50,000 descriptors of the first 500 database images (fewer where there are fewer) are taken, and kept in
-    trainDescFn. opts: useGPU (the CUDA device, if there is one).
+    At most 50,000 descriptors of the first 500 database images are used, and kept in trainDescFn. opts:
+    useGPU (the CUDA device, if there is one).
 
     Ported from: netvlad/getClusters.m
     """
     for file in (clstFn, trainDescFn):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
-    return clusters.get_clusters(
-        _describe(net, opts, dbTrain), k=k, cluster_file=clstFn, descriptor_file=trainDescFn
-    )
+    compute = _describe(net, opts, dbTrain)
+    return get_clusters(compute, k=k, cluster_file=clstFn, descriptor_file=trainDescFn)
 
 
 def netPrepareForTrain(net: SimpleNN, backPropToLayer: LayerKey = 0) -> SimpleNN:
-    """A network with momentum, rates and `precious` as training needs them, from that layer (name or
-    position) on.
+    """A network with momentum, rates and `precious` for training, from that layer (name or position) on.
 
     Ported from: netvlad/netPrepareForTrain.m
     """
-    return network_prepare.prepare_for_training(net, backPropToLayer)
+    return prepare_for_training(net, backPropToLayer)
 
 
 def netPrepareForTest(net: SimpleNN, removeDropout: bool = False, removeExtras: bool = False) -> SimpleNN:
@@ -116,22 +126,21 @@ def netPrepareForTest(net: SimpleNN, removeDropout: bool = False, removeExtras: 
 
     Ported from: netvlad/netPrepareForTest.m
     """
-    return network_prepare.prepare_for_testing(net, remove_dropout=removeDropout, remove_extras=removeExtras)
+    return prepare_for_testing(net, remove_dropout=removeDropout, remove_extras=removeExtras)
 
 
-def _describe(net: SimpleNN, opts: Any, db_train: Any) -> Any:
+def _describe(net: SimpleNN, opts: Any, db_train: PlaceSet) -> Callable[[], np.ndarray]:
     """A function that computes the training descriptors of a data set's first images."""
-    from deepibl.images import read_image
 
     def compute() -> np.ndarray:
         device = device_for(_option(opts, "useGPU", False))
-        found = clusters.local_descriptors(
+        found = local_descriptors(
             net.to(device),
             lambda i: read_image(os.path.join(db_train.dbPath, db_train.dbImageFns[i])),
             db_train.numImages,
             device=device,
         )
-        net.to("cpu")  # as the original leaves it
+        net.to("cpu")  # where the original leaves it
         return found
 
     return compute
@@ -139,36 +148,38 @@ def _describe(net: SimpleNN, opts: Any, db_train: Any) -> Any:
 
 def _option(opts: Any, name: str, *default: Any) -> Any:
     """A field of an options struct: a mapping's key, or an attribute."""
-    found = (
-        opts.get(name, *default) if isinstance(opts, Mapping) else getattr(opts, name, *default or (None,))
-    )
+    fields = opts if isinstance(opts, Mapping) else {name: getattr(opts, name, None)}
+    found = fields.get(name)
     if found is None and not default:
         raise ArgumentError(f"opts has no {name}")
-    return found
+    return default[0] if found is None else found
 
 
-def addPCA(net: SimpleNN, dbTrain: Any, *args: Any, paths: Any = None, **kwargs: Any) -> SimpleNN:
+@name_value()
+def addPCA(
+    net: SimpleNN,
+    dbTrain: PlaceSet,
+    *,
+    pcaDim: int = 4096,
+    doWhite: bool = True,
+    nTrainCap: int = 10000,
+    useGPU: bool = True,
+    numThreads: int = 12,
+    batchSize: int = 10,
+    paths: Paths = None,
+) -> SimpleNN:
     """The network with PCA and whitening at its end, trained on the database images of dbTrain.
 
-    Options: pcaDim (4096), doWhite (True), nTrainCap (10000 images at most), useGPU (True: the CUDA device,
-    if there is one), numThreads (12), batchSize (10). paths: what localPaths takes; descriptors and PCA are
-    kept in files whose names begin with outPrefix and the session's name.
+    nTrainCap: at most this many images are used. useGPU: the CUDA device, if there is one. paths: what
+    localPaths takes; descriptors and PCA are kept in files whose names begin with outPrefix and the session's
+    name.
 
     Raises ArgumentError for a network that ends in PCA (the released ones do), for one without session and
-    epoch, and for a pcaDim that the images cannot give.
+    epoch, and for a pcaDim that the images cannot determine.
 
     Ported from: netvlad/addPCA.m
     """
-    defaults = {
-        "pcaDim": 4096,
-        "doWhite": True,
-        "nTrainCap": 10000,
-        "useGPU": True,
-        "numThreads": 12,
-        "batchSize": 10,
-    }
-    opts = options(defaults, args, kwargs)
-    pca.refuse_second(net)
+    refuse_second(net)
     if "sessionID" not in net.meta or "epoch" not in net.meta:
         raise ArgumentError(
             "net.meta has no sessionID and epoch, which name the files; loadNet, addLayers and training "
@@ -181,90 +192,90 @@ def addPCA(net: SimpleNN, dbTrain: Any, *args: Any, paths: Any = None, **kwargs:
         dbTrain.dbPath,
         dbTrain.dbImageFns,
         stem,
-        dim=int(opts.pcaDim),
-        whiten=bool(opts.doWhite),
-        at_most=int(opts.nTrainCap),
-        device=device_for(opts.useGPU),
-        num_threads=int(opts.numThreads),
-        batch_size=int(opts.batchSize),
+        dim=int(pcaDim),
+        whiten=bool(doWhite),
+        at_most=int(nTrainCap),
+        device=device_for(useGPU),
+        num_threads=int(numThreads),
+        batch_size=int(batchSize),
     )
 
 
+@name_value()
 def serialAllFeats(
-    net: Any,
+    net: nn.Module,
     imPath: str | os.PathLike[str],
     imageFns: Sequence[str],
     outFn: str | os.PathLike[str],
-    *args: Any,
-    **kwargs: Any,
+    *,
+    useGPU: bool = True,
+    numThreads: int = 12,
+    batchSize: int = 10,
 ) -> None:
     """Writes the representations of the images imPath/imageFns[i] to outFn, float32, one after the other.
 
-    The file is the original's byte for byte: MATLAB reads it as D x N, `deepibl.features.extraction.read_features` as
-    (N, D). Images may have any mix of sizes, whatever batchSize is. A killed run is taken up again.
+    The file equals the original's: MATLAB reads it as D x N, `deepibl.features.extraction.read_features` as (N, D).
+    Images may have different sizes, whatever batchSize is. An interrupted run is resumed by the same call.
 
-    Options: useGPU (True: on the CUDA device, if there is one), numThreads (12) that read images,
-    batchSize (10).
+    useGPU: the CUDA device, if there is one. numThreads: threads that read images.
     Raises ExtractionError, at the end, with a list of the images that could not be read or described; the
-    others are not computed again by the next call.
+    next call does not compute the others again.
 
     Ported from: netvlad/serialAllFeats.m
     """
-    opts = options({"useGPU": True, "numThreads": 12, "batchSize": 10}, args, kwargs)
     if team().leads:
         relja_display("serialAllFeats: Start")
-    features.extract_to_file(
+    extract_to_file(
         net,
         imPath,
         imageFns,
         outFn,
-        batch_size=int(opts.batchSize),
-        num_threads=int(opts.numThreads),
-        device=device_for(opts.useGPU),
+        batch_size=int(batchSize),
+        num_threads=int(numThreads),
+        device=device_for(useGPU),
         suffix=".bin",
     )
     if team().leads:
         relja_display("serialAllFeats: Done")
 
 
-def computeRepresentation(net: Any, im: Any, *args: Any, **kwargs: Any) -> np.ndarray:
+@name_value()
+def computeRepresentation(net: nn.Module, im: np.ndarray | Tensor, *, useGPU: bool = True) -> np.ndarray:
     """The representation of one image: (1, D) float32.
 
-    im: (3, H, W) or (1, H, W), numpy or torch, float32 0–255, as `vl_imreadjpeg` gives it; uint8 is taken
-    too, with a warning. Options: useGPU (True: on the CUDA device, if there is one).
-    Raises ArgumentError for another type or shape.
+    im: (3, H, W) or (1, H, W), float32 0..255, as `vl_imreadjpeg` returns it; uint8 is converted, with a
+    warning. useGPU: the CUDA device, if there is one. Raises ArgumentError for another type or shape.
 
     Ported from: netvlad/computeRepresentation.m
     """
-    opts = options({"useGPU": True}, args, kwargs)
     image = torch.as_tensor(im)
     if image.ndim != 3 or image.shape[0] not in (1, 3):
-        raise ArgumentError(f"im is an image (3, H, W) or (1, H, W), not {tuple(image.shape)}")
+        raise ArgumentError(f"im must be an image (3, H, W) or (1, H, W), not {tuple(image.shape)}")
     if image.dtype == torch.uint8:
-        warnings.warn("the image is uint8, not float32: converted, but is it 0–255, RGB?", stacklevel=2)
+        warnings.warn("im is uint8, not float32: it is converted; it must be RGB, 0..255", stacklevel=3)
     elif image.dtype != torch.float32:
-        raise ArgumentError(f"im is float32 0–255 as vl_imreadjpeg gives it, not {image.dtype}")
-    with inference(net, device_for(opts.useGPU)) as device:
+        raise ArgumentError(f"im must be float32, 0..255, as vl_imreadjpeg returns it; got {image.dtype}")
+    with inference(net, device_for(useGPU)) as device:
         batch = image.to(device, torch.float32).expand(3, -1, -1)[None]
         return describe_batch(net, batch).cpu().numpy()
 
 
-def convertPngtoJPG(folder: str | os.PathLike[str]) -> convert_png.ConversionReport:
-    """Writes a JPEG (quality 100, 4:2:0) beside every PNG in the folder and below.
+def convertPngtoJPG(folder: str | os.PathLike[str]) -> ConversionReport:
+    """Writes a JPEG (quality 100, 4:2:0) beside every PNG in the folder and below, and prints a summary.
 
-    The original is a script whose folder is edited in its first line; here it is the argument. PNGs that
-    cannot be read are printed at the end and stand in the report (`.failures`); the rest is converted.
-    Raises MissingImageError if there is no such folder.
+    The original is a script that names its folder in the first line; here it is the argument. PNGs that
+    cannot be read are listed in the report (`.failures`); the others are converted. Raises MissingImageError
+    if there is no such folder.
 
     Ported from: deepIBL/convertPngtoJPG.m
     """
-    report = convert_png.convertPngtoJPG(folder)
+    report = convert_folder(folder)
     print(report)
     return report
 
 
 def layerVLAD(name: str = "VLAD", weights: Sequence[np.ndarray] = ()) -> Layer:
-    """NetVLAD pooling. weights: assignment and cluster centres, (D, K) each; it stores minus the centres.
+    """NetVLAD pooling. weights: assignment and centres, (D, K) each; the layer stores minus the centres.
 
     Ported from: netvlad/layerVLAD.m
     """
@@ -274,7 +285,7 @@ def layerVLAD(name: str = "VLAD", weights: Sequence[np.ndarray] = ()) -> Layer:
 def layerVLADv2(name: str = "VLAD", weights: Sequence[np.ndarray] = ()) -> Layer:
     """NetVLAD pooling with biases. weights: assignment (D, K), its biases (1, K), offsets (D, K).
 
-    The offsets are minus the cluster centres, stored as they are: only layerVLAD turns the sign.
+    The offsets are minus the cluster centres, stored as they are: only layerVLAD inverts the sign.
 
     Ported from: netvlad/layerVLADv2.m
     """
@@ -300,8 +311,8 @@ def _vlad(classname: str, name: str, weights: Sequence[np.ndarray], count: int) 
     arrays = [np.asarray(weight, dtype=np.float32) for weight in weights]
     if len(arrays) != count or arrays[0].ndim != 2 or arrays[0].shape != arrays[-1].shape:
         raise ArgumentError(
-            f"{classname} takes {count} weights, the first and the last of one shape (D, K); "
-            f"found {[array.shape for array in arrays]}"
+            f"{classname} takes {count} weights, the first and the last of the same shape (D, K); "
+            f"got {[array.shape for array in arrays]}"
         )
     assign, *bias, last = arrays
     return vlad_layer([assign[None, None], *bias, (last if bias else -last)[None, None]], name)

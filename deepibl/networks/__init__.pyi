@@ -13,7 +13,10 @@ from .conversion import (
     difference as difference,
 )
 from .export import Describer as Describer
-from .identity import network_id as network_id
+from .identity import (
+    Extractor as Extractor,
+    network_id as network_id,
+)
 from .io import (
     load_network as load_network,
     save_network as save_network,

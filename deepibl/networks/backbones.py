@@ -1,12 +1,13 @@
 """Any torch network as an extractor: its maps are pooled (mean, GeM, NetVLAD) and L2-normalised.
 
->>> net = from_torch(torchvision.models.resnet18(weights="DEFAULT"), layers=-2)            # without its
-last two layers >>> features = deepibl.extract(net, ["a.jpg", "b.jpg"])                                    #
-(2, 512)
+>>> import torchvision
+>>> net = from_torch(torchvision.models.resnet18(), layers=-2)  # without its last two layers
+>>> net(net.prepare(torch.zeros(2, 3, 64, 96))).flatten(1).shape
+torch.Size([2, 512])
 
-The result has what every function here asks of a network: `prepare(images)`, the call, `network_id()`.
+The result is an `Extractor` (see network_identity): every function here that takes a network takes it.
 
-Steps of a network that only change a descriptor's length, and what comes before them.
+Finding the layers that only change a descriptor's length, and what enters them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from torch.utils.hooks import RemovableHandle
 
 from deepibl.layers import NetVLAD, WholeL2Normalize
 from deepibl.networks.clusters import local_descriptors, vlad_alpha
-from deepibl.networks.identity import digest
+from deepibl.networks.identity import Extractor, digest
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.simplenn.layer import Layer
 from matlab_compat.yael import yael_kmeans
@@ -33,10 +34,9 @@ _EPSILON = 1e-12
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """What a network expects of its images: (pixels * scale - mean) / std, channel by channel.
+    """The normalisation of images that a network expects: (pixels * scale - mean) / std for each channel.
 
-    Pixels are 0..255. mean and std are given in the network's order of channels, which is RGB or, with
-    `bgr`, BGR.
+    Pixels are 0..255. mean and std are in the network's order of channels: RGB or, with `bgr`, BGR.
     """
 
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
@@ -45,7 +45,7 @@ class Preprocessing:
     bgr: bool = False
 
     def __call__(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W), RGB, 0..255, as the network wants it."""
+        """Images (N, 3, H, W), RGB, 0..255, normalised."""
         if self.bgr:
             images = images.flip(1)
         mean, std = (
@@ -55,16 +55,15 @@ class Preprocessing:
         return (images * self.scale - mean) / std
 
 
-IMAGENET = Preprocessing()  # torchvision's and timm's usual one
+IMAGENET = Preprocessing()  # the usual one of torchvision and timm
 
 CAFFE = Preprocessing(mean=(103.939, 116.779, 123.68), std=(1.0, 1.0, 1.0), scale=1.0, bgr=True)
 
 
 class PowerMean(nn.Module):
-    """(N, C, H, W) -> (N, C, 1, 1): the mean over pixels of x^power, and its root; 1 is the mean, 3 is
-    GeM's usual.
+    """(N, C, H, W) -> (N, C, 1, 1): the mean of x^power over pixels, and its root. 1 is the mean, 3 GeM.
 
-    With a power other than 1, values below 1e-6 count as 1e-6.
+    With a power other than 1, values are clamped to at least 1e-6.
     """
 
     def __init__(self, power: float = 1.0) -> None:
@@ -91,10 +90,7 @@ class PixelL2(nn.Module):
 
 
 class TorchExtractor(nn.Module):
-    """A torch module that gives maps, a head that pools them, and the preprocessing of images.
-
-    Attributes: `backbone`, `head` (modules), `preprocessing`.
-    """
+    """A backbone (images -> maps), a head that pools the maps, and the preprocessing of images."""
 
     def __init__(self, backbone: nn.Module, head: nn.Module, preprocessing: Preprocessing = IMAGENET) -> None:
         super().__init__()
@@ -102,17 +98,15 @@ class TorchExtractor(nn.Module):
         self.eval()
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W), RGB, 0..255, as the backbone wants them."""
+        """Images (N, 3, H, W), RGB, 0..255, as the backbone takes them."""
         return self.preprocessing(images)
 
     def maps(self, x: Tensor) -> Tensor:
-        """The backbone's output for prepared images, (N, C, h, w); NetworkFormatError when it is of another
-        form.
-        """
+        """The backbone's maps (N, C, h, w) of prepared images; NetworkFormatError for any other output."""
         found = self.backbone(x)
         if not isinstance(found, Tensor) or found.ndim != 4:
             what = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
-            raise NetworkFormatError(f"the backbone has to give maps (N, C, h, w); it gives {what}")
+            raise NetworkFormatError(f"the backbone must return maps (N, C, h, w), not {what}")
         return found
 
     def forward(self, x: Tensor) -> Tensor:
@@ -133,14 +127,14 @@ def from_torch(
     preprocessing: Preprocessing = IMAGENET,
     layers: int | None = None,
 ) -> TorchExtractor:
-    """An extractor of any torch module that turns images into maps (N, C, h, w).
+    """An extractor made of any torch module that turns images into maps (N, C, h, w).
 
     Args:
         module: the backbone; its weights are shared.
-        head: 'mean', 'gem' (power mean, 3), or a module of one's own from maps to (N, D, …). For NetVLAD see
+        head: 'mean', 'gem' (power mean, 3), or a module from maps to (N, D, …). For NetVLAD see
             `with_netvlad`.
-        preprocessing: what the backbone was trained with.
-        layers: takes only the module's first so many children (negative: without the last ones).
+        preprocessing: the one that the backbone was trained with.
+        layers: how many of the module's children to keep; a negative number drops that many at the end.
 
     Raises:
         ArgumentError: an unknown head.
@@ -151,7 +145,7 @@ def from_torch(
         powers = {"mean": 1.0, "gem": 3.0}
         if head not in powers:
             raise ArgumentError(
-                f"head is {head!r}; possible are {', '.join(powers)}, a module, or with_netvlad()"
+                f"head must be {', '.join(powers)} or a module (NetVLAD: with_netvlad()); got {head!r}"
             )
         head = nn.Sequential(PowerMean(powers[head]), WholeL2Normalize())
     return TorchExtractor(module, head, preprocessing)
@@ -167,16 +161,17 @@ def with_netvlad(
     per_image: int = 100,
     progress: Callable[[int, int], None] | None = None,
 ) -> TorchExtractor:
-    """The extractor with a NetVLAD head, started from k-means of the images' local descriptors, as
-    addLayers does.
+    """The extractor with a NetVLAD head, initialised by k-means of the images' local descriptors.
 
     Args:
-        extractor: its backbone and preprocessing are used (and shared), its head is not.
+        extractor: its backbone and preprocessing are shared; its head is not used.
         images: image i as (3, H, W), RGB, 0..255.
-        count: how many images there are.
+        count: the number of images.
         clusters: K; the descriptor has K*D numbers.
-        total, per_image: local descriptors in all, and of each image at most.
+        total, per_image: at most this many local descriptors in all, and of each image.
         progress: called with (images done, images in all).
+
+    Ported from: netvlad/addLayers.m
     """
     pixels = TorchExtractor(extractor.backbone, PixelL2(), extractor.preprocessing)
     device = next((weight.device for weight in pixels.parameters()), torch.device("cpu"))
@@ -190,17 +185,18 @@ def with_netvlad(
 
 
 def netvlad_head(centres: np.ndarray, descriptors: np.ndarray) -> nn.Module:
-    """preL2, NetVLAD, intra-normalisation, L2: (N, D, h, w) -> (N, K*D, 1, 1), from centres (K, D) of unit
-    descriptors (N, D)."""
+    """preL2, NetVLAD, intra-normalisation, L2: (N, D, h, w) -> (N, K*D, 1, 1).
+
+    centres: (K, D) of the unit descriptors (N, D).
+    """
     layer = NetVLAD.from_clusters(torch.from_numpy(centres), vlad_alpha(centres, descriptors))
     return nn.Sequential(PixelL2(), layer, PixelL2(), WholeL2Normalize())
 
 
-def from_name(name: str) -> Any:
-    """The extractor that a function of one's own makes: 'package.module:function' is imported and called.
+def from_name(name: str) -> Extractor:
+    """The extractor that a user's function returns: 'package.module:function' is imported and called.
 
-    Raises ArgumentError when there is no such module or function, or it makes nothing that can `prepare`
-    images.
+    Raises ArgumentError for an unknown module or function, and for one that does not return an extractor.
     """
     module, _, function = name.partition(":")
     try:
@@ -209,9 +205,9 @@ def from_name(name: str) -> Any:
         raise ArgumentError(f"{name!r} is not 'package.module:function': {error}") from error
     if not isinstance(made, nn.Module) or not hasattr(made, "prepare") or not hasattr(made, "network_id"):
         raise ArgumentError(
-            f"{name!r} gives {type(made).__name__}; return deepibl.networks.backbones.from_torch(...)"
+            f"{name!r} returns {type(made).__name__}; return from_torch(...) of deepibl.networks.backbones"
         )
-    return made
+    return cast(Extractor, made)
 
 
 _NO_CHANGE = (nn.Identity, nn.Flatten, nn.Dropout, nn.Dropout2d)
@@ -225,9 +221,9 @@ def is_normaliser(module: nn.Module) -> bool:
 
 
 class BeforeLastNormalisation:
-    """Within it, `result` becomes what enters the normalisations that end a network's forward pass.
+    """A context in which `result` is what enters the normalisations that end a network's forward pass.
 
-    None before a pass, and where the last step is no normalisation that is known here.
+    It is None before a pass, and where the last layer is not a known normalisation.
     """
 
     def __init__(self, net: nn.Module) -> None:

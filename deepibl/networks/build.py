@@ -1,6 +1,6 @@
 """NetVLAD's custom layers as layers of a MatConvNet network, under their MATLAB class names.
 
-Adding a pooling layer to a cropped network: max, average or NetVLAD, with their normalisations.
+Adding a pooling layer to a cropped network: max, average or NetVLAD, with its normalisations.
 
 The fields that MATLAB's training expects in a network's layers, set and removed.
 
@@ -25,7 +25,7 @@ from matlab_compat.simplenn.layer import Layer, make_layer, register_custom
 from matlab_compat.simplenn.network import LayerKey, SimpleNN
 from matlab_compat.simplenn.tidy import cell_row, tidy_layer
 
-# classes that have a saveobj method: MATLAB keeps what it returns, in a property named any
+# classes with a saveobj method: MATLAB stores what it returns, in a property named any
 SAVEOBJ_CLASSES = ("layerVLAD", "layerVLADv2")
 
 
@@ -35,16 +35,14 @@ def _number_of_weights(fields: Mapping[str, Any]) -> int:
 
 
 class _VLAD(Layer):
-    """What both versions share: assignment and offsets, each 1 x 1 x D x K in MATLAB, (K, D, 1, 1) here."""
+    """Common to both versions: assignment and offsets, each 1 x 1 x D x K in MATLAB, (K, D, 1, 1) here."""
 
     assign: Tensor
     offset: Tensor
 
     def configure(self) -> None:
         if self.assign is None or self.offset is None or self.assign.shape != self.offset.shape:
-            raise ArgumentError(
-                "assignment weights and offsets have to be there and of one shape, 1 x 1 x D x K"
-            )
+            raise ArgumentError("assignment weights and offsets must both be given as 1 x 1 x D x K")
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, D, H, W) -> (N, D, 1, K)."""
@@ -53,14 +51,14 @@ class _VLAD(Layer):
         return vlad_aggregate(x, assign, offset, self.biases()).view(x.shape[0], dim, 1, clusters)
 
     def biases(self) -> Tensor | None:
-        """(K,) biases of the assignment, None without."""
+        """(K,) biases of the assignment; None without any."""
         return None
 
     def channels_out(self, channels: int | None) -> int | None:
         """D in, D out."""
         dim = self.assign.shape[1]
         if channels not in (None, dim):
-            raise ArgumentError(f"it aggregates {dim} channels but gets {channels}")
+            raise ArgumentError(f"it aggregates {dim} channels but receives {channels}")
         return dim
 
     def forward_size(self, size: tuple[float, ...]) -> tuple[float, ...]:
@@ -82,8 +80,9 @@ class LayerVLAD(_VLAD):
 
 @register_custom("layerVLADv2")
 class LayerVLADv2(_VLAD):
-    """NetVLAD pooling with assignment biases: (N, D, H, W) -> (N, D, 1, K). Ported from:
-    netvlad/layerVLADv2.m
+    """NetVLAD pooling with assignment biases: (N, D, H, W) -> (N, D, 1, K).
+
+    Ported from: netvlad/layerVLADv2.m
     """
 
     weight_specs = (WeightSpec("assign", FILTERS), WeightSpec("bias", VECTOR), WeightSpec("offset", FILTERS))
@@ -101,14 +100,14 @@ class LayerVLADv2(_VLAD):
 
 
 class _Weightless(Layer):
-    """A layer without weights; a plain struct that does not name its class shows it only by its name."""
+    """A layer without weights; a plain struct of it that does not name its class is recognised by `name`."""
 
     module: ClassVar[nn.Module]
     usual_names: ClassVar[tuple[str, ...]]
 
     @classmethod
     def recognises(cls, fields: Mapping[str, Any]) -> bool:
-        """A name that addLayers, addPCA or the class itself gives, and no weights."""
+        """A name given by addLayers, addPCA or the class itself, and no weights."""
         return matlab_text(fields.get("name", "")) in cls.usual_names and not _number_of_weights(fields)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -116,7 +115,7 @@ class _Weightless(Layer):
         return type(self).module(x)
 
     def forward_size(self, size: tuple[float, ...]) -> tuple[float, ...]:
-        """1 x 1 x C for each image, as total pooling gives."""
+        """1 x 1 x C for each image, as after total pooling."""
         return (1, 1, size[2], size[3])
 
 
@@ -154,12 +153,12 @@ class LayerWholeL2Normalize(_Weightless):
 
 Pooling = Literal["max", "avg", "vlad", "vladv2"]
 
-_POOLINGS: tuple[Pooling, ...] = ("max", "avg", "vladv2", "vlad")  # the first that is named counts
+_POOLINGS: tuple[Pooling, ...] = ("max", "avg", "vladv2", "vlad")  # the first one named is used
 
 
 @dataclass(frozen=True)
 class Method:
-    """What a method string like 'vlad_preL2_intra' asks for."""
+    """A method string like 'vlad_preL2_intra', parsed."""
 
     text: str
     pooling: Pooling
@@ -168,14 +167,17 @@ class Method:
 
     @property
     def needs_clusters(self) -> bool:
-        """Whether it is a kind of NetVLAD."""
+        """Whether the pooling is NetVLAD, in either version."""
         return self.pooling in ("vlad", "vladv2")
 
 
 def parse_method(method: str) -> Method:
-    """The method that a string asks for: a pooling (max, avg, vlad, vladv2), preL2, and for NetVLAD intra.
+    """The method of a string: a pooling (max, avg, vlad, vladv2), preL2, and for NetVLAD intra.
 
     The words are joined by '_', in any order. Raises ArgumentError for unknown or unusable words.
+
+    >>> parse_method("vlad_preL2_intra")
+    Method(text='vlad_preL2_intra', pooling='vlad', pre_l2=True, intra=True)
 
     Ported from: netvlad/addLayers.m
     """
@@ -194,8 +196,8 @@ def parse_method(method: str) -> Method:
 
 
 def add_pre_l2(net: SimpleNN) -> SimpleNN:
-    """The network with each pixel's descriptor normalised at its end (layer preL2)."""
-    return net.with_layers([*net, _normalize("preL2", channels(net), len(net))])
+    """The network followed by preL2, the normalisation of each pixel's descriptor."""
+    return net.with_layers([*net, pixel_l2_layer("preL2", channels(net), len(net))])
 
 
 def add_pooling(
@@ -211,14 +213,13 @@ def add_pooling(
     Args:
         net: cropped at the layer whose output is pooled; its layers are shared with the result.
         method: as in `parse_method`.
-        centres: (K, D) cluster centres, for NetVLAD. Where preL2 is asked for they are of normalised
-        descriptors,
-            and so are
-        descriptors: (N, D), which say how sharp the assignment has to be.
+        centres: (K, D) cluster centres, for NetVLAD; of normalised descriptors if the method has preL2.
+        descriptors: (N, D) local descriptors, normalised like them, from which the sharpness of the
+            assignment follows.
         training_set: the name of the data set that both come from, for the session's name.
 
     Raises:
-        ArgumentError: a method that makes no sense, or centres that are missing or do not fit.
+        ArgumentError: an invalid method, or centres that are missing or do not fit.
 
     Ported from: netvlad/addLayers.m
     """
@@ -231,10 +232,17 @@ def add_pooling(
     if asked.needs_clusters:
         if centres is None or descriptors is None:
             raise ArgumentError(f"method {asked.text!r} needs cluster centres and training descriptors")
-        added.append(_vlad(centres, descriptors, asked, width, len(net)))
+        if centres.ndim != 2 or centres.shape[1] != width:
+            raise ArgumentError(
+                f"the network's output has {width} channels; centres must be (K, {width}), "
+                f"not {centres.shape}"
+            )
+        v2 = asked.pooling == "vladv2"
+        weights = vlad_weights(centres, vlad_alpha(centres, descriptors, v2=v2), v2=v2)
+        added.append(vlad_layer(weights, "vlad:core", len(net)))
         session += f"_{training_set}" if training_set else ""
         if asked.intra:
-            added.append(_normalize("vlad:intranorm", width, len(net) + 1))
+            added.append(pixel_l2_layer("vlad:intranorm", width, len(net) + 1))
     else:
         classname = {"max": "layerTotalMaxPool", "avg": "layerTotalAvgPool"}[asked.pooling]
         added.append(object_layer(classname, {"name": f"{asked.pooling}:core"}, len(net)))
@@ -245,7 +253,7 @@ def add_pooling(
 
 
 def channels(net: SimpleNN) -> int:
-    """How many channels a network's output has; runs it where the layers do not tell."""
+    """The number of channels of a network's output; runs the network where its layers do not determine it."""
     count: int | None = None
     for layer in net:
         count = layer.channels_out(count)
@@ -255,29 +263,17 @@ def channels(net: SimpleNN) -> int:
     return size[2] if len(size) > 2 else 1
 
 
-def plain_layer(fields: dict[str, Any], index: int) -> Layer:
-    """A layer of one of MatConvNet's own types, from its MATLAB fields; missing ones get their defaults."""
+def plain_layer(fields: dict[str, Any], index: int = 0) -> Layer:
+    """A layer of one of MatConvNet's own types from its MATLAB fields; missing ones get their defaults."""
     return make_layer(tidy_layer(fields, index), index)
 
 
-def _normalize(name: str, width: int, index: int) -> Layer:
-    """Unit L2 norm of each pixel's `width` numbers, which are few enough to be within the window of
-    2*width.
-    """
+def pixel_l2_layer(name: str, width: int, index: int = 0) -> Layer:
+    """Unit L2 norm of each pixel's `width` channels: the window of 2*width always covers them all."""
     param = np.array([[2 * width, 1e-12, 1, 0.5]], dtype=np.float64)
     return plain_layer(
         {"type": "normalize", "name": name, "param": param, "precious": np.zeros((1, 1))}, index
     )
-
-
-def _vlad(centres: np.ndarray, descriptors: np.ndarray, asked: Method, width: int, index: int) -> Layer:
-    if centres.ndim != 2 or centres.shape[1] != width:
-        raise ArgumentError(
-            f"the network puts out {width} channels; centres must be (K, {width}), not {centres.shape}"
-        )
-    v2 = asked.pooling == "vladv2"
-    weights = vlad_weights(centres, vlad_alpha(centres, descriptors, v2=v2), v2=v2)
-    return vlad_layer(weights, "vlad:core", index)
 
 
 def vlad_layer(weights: Sequence[np.ndarray], name: str, index: int = 0) -> Layer:
@@ -294,8 +290,8 @@ def vlad_layer(weights: Sequence[np.ndarray], name: str, index: int = 0) -> Laye
     return object_layer("layerVLADv2" if len(weights) == 3 else "layerVLAD", fields, index)
 
 
-def whole_l2_layer(name: str, index: int) -> Layer:
-    """A layerWholeL2Normalize of that name."""
+def whole_l2_layer(name: str, index: int = 0) -> Layer:
+    """Each image as one unit vector: a layerWholeL2Normalize."""
     return object_layer("layerWholeL2Normalize", {"name": name}, index)
 
 
@@ -309,13 +305,13 @@ _EMPTY = np.zeros((0, 0))
 
 
 def prepare_for_training(net: SimpleNN, backprop_to: LayerKey = 0) -> SimpleNN:
-    """A network whose layers have what MATLAB's SGD needs; weights are shared with the one given.
+    """A network whose layers have the fields that MATLAB's SGD needs; weights are shared with the one given.
 
     From layer `backprop_to` (a name, or a position from 0) on: momentum zero, learningRate and weightDecay
     ones where they are not set. `precious` marks the layers whose output the backward pass needs: all from
-    the one before `backprop_to` on, but none before a ReLU, and not the last.
+    the one before `backprop_to` on, except those before a ReLU and the last.
 
-    Raises ArgumentError for a layer that is not there.
+    Raises ArgumentError for a layer that does not exist.
 
     Ported from: netvlad/netPrepareForTrain.m
     """
@@ -323,7 +319,7 @@ def prepare_for_training(net: SimpleNN, backprop_to: LayerKey = 0) -> SimpleNN:
     prepared = net.with_layers([layer.copy() for layer in net])
     layers = list(prepared)
     for i, layer in enumerate(layers):
-        if i >= first and _has_weights_field(layer):
+        if i >= first and (layer.weight_specs or "weights" in layer.fields):
             _set_state(layer)
         needed = i >= first - 1 and i + 1 < len(layers) and layers[i + 1].type != "relu"
         layer.set_field("precious", np.array([[needed]]))
@@ -333,9 +329,9 @@ def prepare_for_training(net: SimpleNN, backprop_to: LayerKey = 0) -> SimpleNN:
 def prepare_for_testing(
     net: SimpleNN, *, remove_dropout: bool = False, remove_extras: bool = False
 ) -> SimpleNN:
-    """A network none of whose layers is precious; weights are shared with the one given.
+    """A network without precious layers; weights are shared with the one given.
 
-    remove_dropout: leaves the dropout layers out. remove_extras: empties the momentum.
+    remove_dropout: drops the dropout layers. remove_extras: empties the momentum.
 
     Ported from: netvlad/netPrepareForTest.m
     """
@@ -345,10 +341,6 @@ def prepare_for_testing(
         if remove_extras and "momentum" in layer.fields:
             layer.set_field("momentum", _EMPTY)
     return net.with_layers(kept)
-
-
-def _has_weights_field(layer: Layer) -> bool:
-    return bool(layer.weight_specs) or "weights" in layer.fields
 
 
 def _set_state(layer: Layer) -> None:
@@ -371,12 +363,12 @@ def add_pca(net: SimpleNN, features: np.ndarray, *, dim: int = 4096, whiten: boo
 
     Args:
         net: its layers are shared with the result.
-        features: (N, D) float32, what the network gives for N training images.
-        dim: dimensions to keep; below D and, with N <= D, below N.
+        features: (N, D) float32, the network's descriptors of N training images.
+        dim: dimensions to keep; less than D and less than N.
         whiten: divides each component by its standard deviation.
 
     Raises:
-        ArgumentError: a network that ends in a PCA already, or a dimension that the features cannot give.
+        ArgumentError: the network already ends in a PCA, or the features do not determine `dim` components.
 
     Ported from: netvlad/addPCA.m
     """
@@ -388,20 +380,20 @@ def add_pca(net: SimpleNN, features: np.ndarray, *, dim: int = 4096, whiten: boo
 def append_pca(net: SimpleNN, pca: PCA, *, dim: int | None = None, whiten: bool = True) -> SimpleNN:
     """The network with the first `dim` (default: all) of these components as its last layers.
 
-    The layers are WPCA or PCA (a 1 x 1 convolution, single precision whatever the class of U) and finalL2.
+    The layers are WPCA or PCA (a 1 x 1 convolution in single precision) and finalL2.
     Raises ArgumentError as `add_pca` does.
     """
     refuse_second(net)
     dim = len(pca.lams) if dim is None else dim
     if not 1 <= dim <= len(pca.lams):
-        raise ArgumentError(f"{dim} dimensions asked for, the PCA has {len(pca.lams)}")
+        raise ArgumentError(f"dim must be 1 to {len(pca.lams)}, the PCA's dimensions; got {dim}")
     components = pca.U[:, :dim]
     if whiten:
         components = components * (1 / np.sqrt(pca.lams[:dim] + _FLOOR)).astype(components.dtype)
     projected_mean = (components.T @ pca.mu.astype(components.dtype)).astype(np.float32)
     filters = np.ascontiguousarray(components.T, dtype=np.float32).T[
         None, None
-    ]  # 1 x 1 x D x dim, MATLAB's order
+    ]  # 1 x 1 x D x dim, column-major
     fields = {
         "type": "conv",
         "name": _NAMES[whiten],
@@ -417,25 +409,25 @@ def append_pca(net: SimpleNN, pca: PCA, *, dim: int | None = None, whiten: bool 
 
 
 def check_dimension(dim: int, points: int, dimensions: int) -> None:
-    """ArgumentError unless so many points in so many dimensions determine `dim` components."""
+    """ArgumentError unless `points` points in `dimensions` dimensions determine `dim` components."""
     most = min(dimensions - 1, points - 1)
     if not 1 <= dim <= most:
         reason = (
-            f"it must be below the features' own {dimensions} dimensions"
+            f"it must be less than the features' {dimensions} dimensions"
             if most == dimensions - 1
-            else f"{points} training images determine no more than {points - 1}; take more images"
+            else f"{points} training images determine at most {points - 1}; take more images"
         )
-        raise ArgumentError(f"pcaDim is {dim}; possible are 1 to {most}: {reason}")
+        raise ArgumentError(f"pcaDim must be 1 to {most}, got {dim}: {reason}")
 
 
 def has_pca(net: SimpleNN) -> bool:
-    """Whether the network ends in PCA already, with or without L2 normalisation behind it."""
+    """Whether the network already ends in PCA, followed by L2 normalisation or not."""
     return any(layer.type == "conv" and layer.name in _NAMES.values() for layer in list(net)[-2:])
 
 
 def refuse_second(net: SimpleNN) -> None:
-    """ArgumentError when the network ends in PCA already."""
+    """ArgumentError when the network already ends in PCA."""
     if has_pca(net):
         raise ArgumentError(
-            "the network ends in PCA already (the released networks hold their whitening): leave addPCA out"
+            "the network already ends in PCA (the released networks include their whitening): omit addPCA"
         )

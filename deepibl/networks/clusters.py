@@ -1,21 +1,23 @@
-"""Cluster centres for NetVLAD: local descriptors of training images, k-means, and the sharpness of the
-assignment.
+"""Initial clusters of NetVLAD: local descriptors of training images, k-means, the assignment's sharpness.
 
-Descriptors and centres are rows here, (N, D) and (K, D); in the files of the original (`trainDescs`,
-`clsts`) they are columns."""
+Descriptors and centres are rows here, (N, D) and (K, D); in the original's files (`trainDescs`, `clsts`)
+they are columns."""
 
 import logging
 import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from deepibl.errors import DatasetError
+from deepibl.layers import NetVLAD
+from deepibl.networks.identity import Extractor
 from deepibl.runtime.devices import exact_products
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
@@ -32,14 +34,14 @@ _ROWS = 512  # descriptors at a time, so that their distances stay in the cache
 
 
 class Draws(Protocol):
-    """A source of random draws: MATLAB's generator (`matlab_compat.rng`), or a replay of recorded ones."""
+    """A source of random draws: MATLAB's generator (`matlab_compat.rng`), or a replay of recorded draws."""
 
-    def randsample(self, population: Any, k: int) -> np.ndarray:
-        """k different ids of 0 … population-1."""
+    def randsample(self, population: ArrayLike, k: int) -> np.ndarray:
+        """k distinct ids of 0 … population-1."""
 
 
 def local_descriptors(
-    net: Callable[[Tensor], Tensor],
+    net: Extractor,
     images: Callable[[int], Tensor],
     count: int,
     *,
@@ -51,20 +53,20 @@ def local_descriptors(
 ) -> np.ndarray:
     """Descriptors of random pixels of the first total/per_image images: (at most `total`, D) float32.
 
-    Like the original it draws image ids from the `count` images of the data set and then does not use them:
-    the first images are read, whatever was drawn. Fewer images than needed are no error here.
+    Like the original it draws image ids and does not use them: the first images are read in any case. Where
+    the data set has fewer images than needed, all are used.
 
     Args:
-        net: an extractor: `net.prepare(images)` and `net(x)`, giving (1, D, h, w) maps.
+        net: a network that returns maps (1, D, h, w).
         images: image i of the data set as (3, H, W), RGB, 0..255.
-        count: images in the data set.
-        total, per_image: descriptors in all and of each image at most.
+        count: the number of images in the data set.
+        total, per_image: at most this many descriptors in all, and of each image.
         draws: default MATLAB's generator with seed 43.
-        device: where the network is.
+        device: the network's device.
         progress: called with (images done, images in all).
 
     Raises:
-        DatasetError: no images at all.
+        DatasetError: there are no images.
 
     Ported from: netvlad/getClusters.m
     """
@@ -72,12 +74,14 @@ def local_descriptors(
         raise DatasetError(f"{count} images, {total} descriptors, {per_image} an image: all must be positive")
     draws = draws or rng(SEED)
     used = min(math.ceil(total / per_image), count)
-    draws.randsample(count, used)  # drawn and not used, as in the original; it moves the generator on
+    draws.randsample(count, used)  # not used, as in the original; it advances the generator
     found: list[np.ndarray] = []
     have = 0
     for i in range(used):
-        maps = _maps(net, images(i).to(device)[None])
-        # (1, D, h, w) -> (w*h, D), a column of pixels after the other as MATLAB counts them
+        image = images(i).to(device)[None]
+        with torch.inference_mode(), exact_products(image.device):
+            maps = net(net.prepare(image))
+        # (1, D, h, w) -> (w*h, D), one column of pixels after the other, in MATLAB's order
         pixels = maps[0].permute(2, 1, 0).reshape(-1, maps.shape[1]).float().cpu().numpy()
         wanted = min(per_image, len(pixels), total - have)
         found.append(pixels[draws.randsample(len(pixels), wanted)])
@@ -87,11 +91,6 @@ def local_descriptors(
     return np.concatenate(found)
 
 
-def _maps(net: Any, image: Tensor) -> Tensor:
-    with torch.inference_mode(), exact_products(image.device):
-        return net(net.prepare(image))
-
-
 def get_clusters(
     descriptors: Callable[[], np.ndarray],
     *,
@@ -99,12 +98,12 @@ def get_clusters(
     cluster_file: str | os.PathLike[str] | None = None,
     descriptor_file: str | os.PathLike[str] | None = None,
 ) -> np.ndarray:
-    """Cluster centres (k, D) float32: from `cluster_file` where it exists, else computed and written there.
+    """Cluster centres (k, D) float32: from `cluster_file` if it exists, else computed and written there.
 
     Args:
-        descriptors: computes the training descriptors (N, D); called when `descriptor_file` is not there.
+        descriptors: computes the training descriptors (N, D); called if `descriptor_file` does not exist.
         k: the number of clusters.
-        cluster_file, descriptor_file: NetVLAD's `…_clst.mat` and `…_traindescs.mat`; None keeps nothing.
+        cluster_file, descriptor_file: NetVLAD's `…_clst.mat` and `…_traindescs.mat`; None for no files.
 
     Raises:
         DatasetError: a file with another number of clusters.
@@ -117,8 +116,8 @@ def get_clusters(
         centres = _rows(cluster_file, "clsts")
         if len(centres) != k:
             raise DatasetError(
-                f"{os.fspath(cluster_file)} holds {len(centres)} clusters, {k} were asked for: remove it, "
-                f"or ask for {len(centres)}"
+                f"{os.fspath(cluster_file)} holds {len(centres)} clusters, not {k}: remove it, or ask "
+                f"for {len(centres)} clusters"
             )
         return centres
     points = training_descriptors(descriptors, descriptor_file)
@@ -132,7 +131,7 @@ def get_clusters(
 def training_descriptors(
     compute: Callable[[], np.ndarray], file: str | os.PathLike[str] | None = None
 ) -> np.ndarray:
-    """Training descriptors (N, D) float32: from the file where it exists, else computed and written there."""
+    """Training descriptors (N, D) float32: from the file if it exists, else computed and written there."""
     if file is not None and Path(file).exists():
         _log.info("loading training descriptors from %s", file)
         return _rows(file, "trainDescs")
@@ -149,8 +148,8 @@ def _rows(file: str | os.PathLike[str], variable: str) -> np.ndarray:
 def vlad_alpha(centres: np.ndarray, descriptors: np.ndarray, *, v2: bool = False) -> float:
     """The sharpness of NetVLAD's soft assignment, from how much nearer the nearest centre is than the second.
 
-    In single precision, in the order in which Octave adds: with about 100 as the size of the assignment's
-    scores, a last digit here is seen in every gradient below.
+    It is computed in single precision, in Octave's order of additions: the assignment's scores are of the
+    order of 100, so a difference in the last digit would appear in every gradient of the layers below.
 
     Args:
         centres: (K, D), K > 1.
@@ -163,9 +162,7 @@ def vlad_alpha(centres: np.ndarray, descriptors: np.ndarray, *, v2: bool = False
     Ported from: netvlad/addLayers.m
     """
     if (
-        centres.ndim != 2
-        or descriptors.ndim != 2
-        or centres.shape[1] != descriptors.shape[1]
+        not (centres.ndim == descriptors.ndim == 2 and centres.shape[1] == descriptors.shape[1])
         or len(centres) < 2
     ):
         raise ArgumentError(
@@ -178,32 +175,28 @@ def vlad_alpha(centres: np.ndarray, descriptors: np.ndarray, *, v2: bool = False
         nearness = _nearness(centres, descriptors[rows], v2)  # (rows, K)
         best = np.partition(nearness, -2, axis=1)[:, -2:]
         gaps[rows] = best[:, 1] - best[:, 0]
-    total = np.cumsum(gaps)[-1]  # one after another in single precision, unlike .sum(), which adds in pairs
+    total = np.cumsum(gaps)[-1]  # adds one after another; .sum() adds in pairs, with other roundings
     mean = total / np.float32(len(gaps))
     if not mean > 0:
-        raise ArgumentError("every descriptor is equally near to two centres: are there two equal centres?")
+        raise ArgumentError("every descriptor is equally near to two centres: are two centres equal?")
     return float(np.float32(-math.log(_TAIL)) / mean)
 
 
 def _nearness(centres: np.ndarray, descriptors: np.ndarray, v2: bool) -> np.ndarray:
-    """How near descriptors (N, D) are to centres (K, D): (N, K) float32, more is nearer."""
+    """Similarity of descriptors (N, D) and centres (K, D): (N, K) float32, higher is nearer."""
     if not v2:
         squares = np.cumsum(np.square(centres), axis=1)[:, -1:]
         unit = centres / (np.sqrt(squares) + 1e-12)
         # rounded once: a product in single precision depends on the number of BLAS threads
         return (descriptors.astype(np.float64) @ unit.T.astype(np.float64)).astype(np.float32)
     found = np.zeros((len(descriptors), len(centres)), dtype=np.float32)
-    for channel in range(centres.shape[1]):  # differences first: |x|^2 + |c|^2 - 2xc would lose digits
+    for channel in range(centres.shape[1]):  # |x|^2 + |c|^2 - 2xc would lose digits
         found -= np.square(descriptors[:, channel, None] - centres[:, channel])
     return found
 
 
 def vlad_weights(centres: np.ndarray, alpha: float, *, v2: bool = False) -> list[np.ndarray]:
-    """The layer's initial weights as MATLAB stores them: 1 x 1 x D x K arrays, and a 1 x K row of biases in
-    v2.
-    """
-    from deepibl.layers import NetVLAD
-
+    """The layer's initial weights as MATLAB stores them: 1 x 1 x D x K arrays, in v2 also a 1 x K row."""
     layer = NetVLAD.from_clusters(torch.from_numpy(np.asarray(centres, dtype=np.float32)), alpha, v2=v2)
     weights: Sequence[Tensor | None] = [layer.assign, layer.bias, layer.offset]
     arrays = [weight.detach().numpy() for weight in weights if weight is not None]

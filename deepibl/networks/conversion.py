@@ -3,23 +3,26 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from deepibl.networks.export import Describer
+from deepibl.networks.identity import Extractor
 from deepibl.networks.io import load_network, save_network
 from matlab_compat.errors import ArgumentError, NetworkFormatError
+from matlab_compat.network import Network
+from matlab_compat.simplenn.network import SimpleNN
 
-SIZE = (96, 128)  # multiples of 16: no pooling window hangs over the edge, so padding plays no part
+SIZE = (96, 128)  # height, width; multiples of 16, so that padding of pooling windows changes nothing
 
-TOLERANCE = 1e-4  # a larger part of the largest value is no rounding
+TOLERANCE = 1e-4  # of the largest value; rounding stays below
 
 
 class Difference(NamedTuple):
-    """How far the results of two networks are apart: the largest difference, and the largest value."""
+    """The largest difference between the outputs of two networks, and the largest value."""
 
     largest: float
     scale: float
@@ -27,12 +30,12 @@ class Difference(NamedTuple):
 
     @property
     def relative(self) -> float:
-        """The largest difference as a part of the largest value."""
+        """The largest difference divided by the largest value."""
         return self.largest / self.scale if self.scale else self.largest
 
     @property
     def ok(self) -> bool:
-        """Whether the two are the same up to rounding; NaN is not."""
+        """Whether the outputs are equal up to rounding; NaN is not."""
         return self.relative <= TOLERANCE
 
     def __str__(self) -> str:
@@ -42,10 +45,12 @@ class Difference(NamedTuple):
         )
 
 
-def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], *, classes: bool = False) -> Any:
+def convert(
+    source: str | os.PathLike[str], target: str | os.PathLike[str], *, classes: bool = False
+) -> Network:
     """Reads a network and writes it in the format that the target's suffix names; returns the network.
 
-    Raises what `load_network` and `save_network` raise, who say why a network cannot be read or written.
+    Raises what `load_network` and `save_network` raise.
     """
     if Path(source).resolve() == Path(target).resolve():
         raise ArgumentError(f"{target} is the network to convert: give another file")
@@ -55,13 +60,12 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], *, c
 
 
 def difference(
-    net: Any, target: str | os.PathLike[str], shapes: Sequence[tuple[int, int, int]] = ((1, *SIZE),)
+    net: Extractor, target: str | os.PathLike[str], shapes: Sequence[tuple[int, int, int]] = ((1, *SIZE),)
 ) -> Difference:
-    """Runs images (noise, the same each time) through a network and through what was written of it.
+    """Runs noise (the same each time) through a network and a file made of it; returns the worst difference.
 
-    shapes: number, height and width of each batch. Of a .pth file the last convolution is compared. Returns
-    the worst found. Raises ArgumentError where onnxruntime is missing, NetworkFormatError where the outputs'
-    shapes differ.
+    shapes: number, height and width of each batch. For a .pth file the output of conv5_3 is compared. Raises
+    ArgumentError where onnxruntime is missing, NetworkFormatError where the outputs' shapes differ.
     """
     target = Path(target)
     first, channels, what = _source(net, target)
@@ -74,40 +78,40 @@ def difference(
             one, other = first(image), second(image)
             if one.shape != other.shape:
                 raise NetworkFormatError(
-                    f"{target} gives {tuple(other.shape)}, the source {tuple(one.shape)}"
+                    f"the output of {target} has shape {tuple(other.shape)}, the source's {tuple(one.shape)}"
                 )
             found.append(Difference(float((one - other).abs().max()), float(one.abs().max()), what))
     return max(found, key=lambda difference: np.nan_to_num(difference.relative, nan=np.inf))
 
 
-def _source(net: Any, target: Path) -> tuple[Callable[[Tensor], Tensor], int, str]:
-    """What is compared of the network that was converted, the channels of its images, and its name."""
-    if target.suffix == ".pth":
+def _source(net: Extractor, target: Path) -> tuple[Callable[[Tensor], Tensor], int, str]:
+    """The part of the converted network that is compared, its images' channels, and the part's name."""
+    if isinstance(net, SimpleNN) and target.suffix == ".pth":
         return lambda image: net(net.prepare(image), stop="conv5_3"), 3, "conv5_3"
     describer = Describer(net)
     return describer, describer.channels, "descriptors" if describer.flat else "maps"
 
 
-def _written(net: Any, target: Path) -> Callable[[Tensor], Tensor]:
-    """What the written file computes of images."""
+def _written(net: Extractor, target: Path) -> Callable[[Tensor], Tensor]:
+    """The function that the written file computes."""
     if target.suffix == ".onnx":
         return lambda image: torch.from_numpy(run_onnx(target, image.numpy()))
     if target.suffix == ".pt2":
         return _program(target)
     written = load_network(target, cached_copy=False)
-    if target.suffix == ".pth":
+    if isinstance(written, SimpleNN) and target.suffix == ".pth":
         return lambda image: written(net.prepare(image), stop="conv5_3")
     return Describer(written)
 
 
 def _program(path: Path) -> Callable[[Tensor], Tensor]:
-    """A .pt2 file's program; images that its conditions exclude are a NetworkFormatError."""
+    """A .pt2 file's program; raises NetworkFormatError for images that its guards exclude."""
     module = torch.export.load(path).module()
 
     def run(images: Tensor) -> Tensor:
         try:
             return module(images)
-        except AssertionError as error:  # a guard of torch.export
+        except AssertionError as error:
             size = "x".join(map(str, images.shape))
             raise NetworkFormatError(f"{path} does not take images of size {size}: {error}") from error
 
@@ -115,7 +119,7 @@ def _program(path: Path) -> Callable[[Tensor], Tensor]:
 
 
 def run_onnx(path: str | os.PathLike[str], images: np.ndarray) -> np.ndarray:
-    """The output of an ONNX file, by onnxruntime; ArgumentError where that is not installed."""
+    """The output of an ONNX file, computed by onnxruntime; ArgumentError where that is not installed."""
     try:
         import onnxruntime
     except ImportError as error:

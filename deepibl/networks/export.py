@@ -1,7 +1,10 @@
 """Networks for other runtimes: ONNX and torch.export, with any number of images of any size.
 
->>> save_onnx(net, "model.onnx")                  # images (N, 3, H, W), RGB, 0..255 -> descriptors (N, D)
->>> save_exported(net, "model.pt2")               # torch.export.load("model.pt2").module()(images)"""
+>>> save_onnx(net, "model.onnx")  # doctest: +SKIP
+>>> save_exported(net, "model.pt2")  # doctest: +SKIP
+>>> torch.export.load("model.pt2").module()(images)  # doctest: +SKIP
+
+Both take images (N, 3, H, W), RGB, 0..255, and return descriptors (N, D), or maps (N, C, h, w)."""
 
 import importlib
 import importlib.util
@@ -13,28 +16,29 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deepibl.networks.weights import VGG16_BLOCKS
+from deepibl.networks.identity import Extractor, provenance
+from deepibl.networks.weights import vgg16_convolutions
 from matlab_compat import matfile
 from matlab_compat.dagnn.network import DagNN
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.files import atomic_output
 from matlab_compat.matfile.values import cell_list
-from matlab_compat.simplenn.base import ImageNetwork
+from matlab_compat.network import Network
 from matlab_compat.simplenn.network import SimpleNN
 from matlab_compat.simplenn.tidy import cell_row
 
-SIDE = (96, 128)  # of the image that a network is traced with
+SIDE = (96, 128)  # height and width of the image that a network is traced with
 
 
 class Describer(nn.Module):
-    """Images in, the network's result out, preparation included: what an exported file computes.
+    """What an exported file computes: the preparation of images, then the network.
 
-    Descriptors (whose size does not depend on the image's) come out as (N, D), maps as (N, C, h, w).
+    Descriptors (of the same size for images of any size) are returned as (N, D), maps as (N, C, h, w).
     """
 
-    mean_colour: Tensor | None  # not "mean": an operator of that name would clash with it in ONNX
+    mean_colour: Tensor | None  # not "mean": ONNX has an operator of that name
 
-    def __init__(self, net: Any) -> None:
+    def __init__(self, net: Extractor) -> None:
         super().__init__()
         self.net = net.eval()
         mean = mean_of(net)
@@ -46,77 +50,71 @@ class Describer(nn.Module):
         """(N, channels, H, W), 0..255 where the network has a mean -> (N, D) or (N, C, h, w)."""
         if self.mean_colour is not None:
             images = images - self.mean_colour
-        elif not isinstance(self.net, ImageNetwork):
+        elif not isinstance(self.net, Network):
             images = self.net.prepare(images)
         found = self.net(images)
         return found.flatten(1) if self.flat else found
 
 
-def mean_of(net: Any) -> Tensor | None:
-    """The mean that a MatConvNet network subtracts; None where it states none, and for other networks."""
+def mean_of(net: Extractor) -> Tensor | None:
+    """The mean (3,) or (1,) that a MatConvNet network subtracts; None for networks without one."""
     try:
-        return net.mean_pixel if isinstance(net, ImageNetwork) else None
+        return net.mean_pixel if isinstance(net, Network) else None
     except NetworkFormatError:
         return None
 
 
-def input_channels(net: Any) -> int:
-    """How many channels an image for this network has."""
+def input_channels(net: Extractor) -> int:
+    """The number of channels of the network's images."""
     mean = mean_of(net)
     if mean is not None and len(mean) > 1:
         return len(mean)
     if isinstance(net, DagNN):
         first = next((layer for layer in (net[i] for i in net.order) if layer.params), None)
         return 3 if first is None else (*net.shapes(first)[0], 1, 1)[2]
-    weights = [layer.weights for layer in net] if isinstance(net, ImageNetwork) else []  # type: ignore
-    first_weights = next((found for found in weights if found and found[0] is not None), None)
-    return first_weights[0].shape[1] if first_weights else 3
+    weights = [layer.weights[0] for layer in net if layer.weights] if isinstance(net, SimpleNN) else []
+    return next((found.shape[1] for found in weights if found is not None), 3)
 
 
-def gives_descriptors(net: Any) -> bool:
-    """Whether the output has one size for images of different sizes."""
+def gives_descriptors(net: Extractor) -> bool:
+    """Whether the output has the same size for images of different sizes."""
     sizes = []
     with torch.no_grad():
         for side in SIDE, (SIDE[0] * 2, SIDE[1] * 2):
             image = torch.zeros(1, input_channels(net), *side)
-            found = net(image if isinstance(net, ImageNetwork) else net.prepare(image))
+            found = net(image if isinstance(net, Network) else net.prepare(image))
             if not isinstance(found, Tensor):
-                names = ", ".join(found)
                 raise NetworkFormatError(
-                    f"the network has several results ({names}): one is what can be exported"
+                    f"the network has several outputs ({', '.join(found)}): only one can be exported"
                 )
             sizes.append(tuple(found.shape[1:]))
     return sizes[0] == sizes[1]
 
 
-def _dynamic(describer: Describer) -> tuple[tuple[Tensor], Any]:
-    """An image to trace with, and which of its sides may vary."""
-    example = torch.rand(2, describer.channels, *SIDE) * 255
-    number, height, width = (torch.export.Dim.DYNAMIC,) * 3
-    return (example,), ({0: number, 2: height, 3: width},)
-
-
-def exported(net: Any) -> torch.export.ExportedProgram:
+def exported(net: Extractor) -> torch.export.ExportedProgram:
     """The network as a torch.export program for any number and size of images.
 
     Raises NetworkFormatError where torch cannot trace it.
     """
     describer = Describer(net)
-    example, shapes = _dynamic(describer)
+    example = torch.rand(2, describer.channels, *SIDE) * 255
+    free = torch.export.Dim.DYNAMIC
     try:
         with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's own, about its own internals
-            return torch.export.export(describer, example, dynamic_shapes=shapes, strict=False)
+            warnings.simplefilter("ignore")  # about torch's own internals
+            return torch.export.export(
+                describer, (example,), dynamic_shapes=({0: free, 2: free, 3: free},), strict=False
+            )
     except Exception as error:  # torch.export raises many kinds
         first = str(error).strip().splitlines()[0]
         raise NetworkFormatError(f"torch cannot export this network: {first}") from error
 
 
-def save_exported(net: Any, path: str | os.PathLike[str]) -> None:
+def save_exported(net: Extractor, path: str | os.PathLike[str]) -> None:
     """Writes a .pt2 file for torch.export.load; raises what `exported` raises.
 
-    The program takes any number of images of any size, but for sides so short that maps shrink to one row or
-    column: torch knows no size that may also be 1, and refuses them.
+    The program takes any number of images of any size, except sides so short that maps shrink to one row or
+    column: torch.export has no dynamic size that may also be 1.
     """
     program = exported(net)
     with atomic_output(path) as temporary, warnings.catch_warnings():
@@ -125,10 +123,10 @@ def save_exported(net: Any, path: str | os.PathLike[str]) -> None:
             torch.export.save(program, file)
 
 
-def save_onnx(net: Any, path: str | os.PathLike[str]) -> None:
+def save_onnx(net: Extractor, path: str | os.PathLike[str]) -> None:
     """Writes an ONNX file: input `images` (N, channels, H, W), output `descriptors`, N, H and W free.
 
-    The file holds its weights, and the network's provenance in its metadata. Raises ArgumentError where the
+    The file includes the weights and, as metadata, the network's provenance. Raises ArgumentError where the
     packages onnx and onnxscript are missing (pip install "deepibl[onnx]"), NetworkFormatError where the
     network cannot be exported.
     """
@@ -146,38 +144,28 @@ def save_onnx(net: Any, path: str | os.PathLike[str]) -> None:
         )  # fmt: skip
     assert made is not None
     model = made.model_proto
-    for name, value in _provenance(net).items():
+    for name, value in provenance(net).items():
         model.metadata_props.add(key=name, value=value)
     with atomic_output(path) as temporary:
         onnx.save(model, str(temporary))
-
-
-def _provenance(net: Any) -> dict[str, str]:
-    from deepibl.networks.identity import provenance
-
-    return provenance(net) if isinstance(net, ImageNetwork) else {"network_id": net.network_id()}
 
 
 VLAD, WHITENING = 30, 33  # positions of the layers, from 0
 
 
 def convolution_positions() -> list[int]:
-    """Where torchvision's vgg16.features, and so hloc, has its 13 convolutions."""
-    found, position = [], 0
-    for count, _ in VGG16_BLOCKS:
-        found += [position + 2 * number for number in range(count)]
-        position += 2 * count + 1
-    return found
+    """The positions of the 13 convolutions in torchvision's vgg16.features, and so in hloc."""
+    return [convolution.position for convolution in vgg16_convolutions()]
 
 
-def hloc_struct(net: Any) -> dict[str, Any]:
+def hloc_struct(net: Extractor) -> dict[str, Any]:
     """The network as the plain struct that hloc reads, weights in MATLAB's shapes.
 
-    Raises NetworkFormatError where a layer that hloc takes by its position is not what it expects there.
+    Raises NetworkFormatError where a layer that hloc takes by its position is of another type.
     """
     if not isinstance(net, SimpleNN):
         raise NetworkFormatError(
-            f"hloc reads a chain of VGG-16 and NetVLAD by position, no {type(net).__name__}"
+            f"hloc reads VGG-16 and NetVLAD as a chain of layers (SimpleNN), not a {type(net).__name__}"
         )
     wanted = dict.fromkeys(convolution_positions(), "conv") | {VLAD - 1: "normalize", VLAD: "layerVLAD"}
     if len(net) > VLAD + 3:
@@ -186,7 +174,7 @@ def hloc_struct(net: Any) -> dict[str, Any]:
         found = (net[position].classname or net[position].type) if position < len(net) else "nothing"
         if found != kind:
             raise NetworkFormatError(
-                f"hloc expects {kind} at layer {position} (from 0), and finds {found}: it reads networks of"
+                f"hloc expects {kind} at layer {position} (from 0), not {found}: it reads networks of"
                 " the released layout, VGG-16 to conv5_3, preL2, vlad:core, vlad:intranorm, postL2[, WPCA,"
                 " finalL2]"
             )
@@ -203,7 +191,7 @@ def hloc_struct(net: Any) -> dict[str, Any]:
 
 
 def _with_bias(layer: Any) -> Any:
-    """Layers of type conv with biases, which hloc always reads; zeros where there are none."""
+    """The same layer; a convolution without biases gets zeros, because hloc always reads biases."""
     if layer.get("type") != "conv":
         return layer
     filters, biases = cell_list(layer["weights"])
@@ -212,6 +200,6 @@ def _with_bias(layer: Any) -> Any:
     return {**layer, "weights": cell_row([filters, biases])}
 
 
-def save_hloc(net: Any, path: str | os.PathLike[str]) -> None:
+def save_hloc(net: Extractor, path: str | os.PathLike[str]) -> None:
     """Writes `hloc_struct` as a v7 .mat file; raises what that raises."""
     matfile.save(path, {"net": hloc_struct(net)})

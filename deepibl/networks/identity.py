@@ -1,36 +1,62 @@
-"""What a network is, as one string: equal for equal computations, however the network was stored."""
+"""What a network is: the types of networks, and one string that is equal for equal computations."""
 
 import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from deepibl.networks import build as network_layers  # noqa: F401  # registers custom layers
+from deepibl.networks.torch_backbones import TorchBackbone  # noqa: F401  # registers the layer, which files may hold
 from matlab_compat.dagnn.network import DagNN
 from matlab_compat.errors import NetworkFormatError
 from matlab_compat.matfile.values import MatObject
+from matlab_compat.network import Network
 from matlab_compat.simplenn.base import ImageNetwork
 from matlab_compat.simplenn.layer import CLASS_FIELD
 from matlab_compat.simplenn.network import SimpleNN
 
 _CHUNK = 8 * 2**20
 
-# what training keeps in a layer, and what only repeats its weights' shapes: it does not change what is
-# computed
+# fields of a layer that training uses, or that repeat its weights' shapes: they do not change the output
 _NO_MATTER = {"momentum", "learningRate", "weightDecay", "precious", "K", "D", "vladDim", CLASS_FIELD}
 
 
-def network_id(net: Any) -> str:
+class CustomExtractor(Protocol):
+    """What a network of another kind must have to be used here: a torch module with two more methods.
+
+    `deepibl.networks.backbones.from_torch` makes one of any torch module that gives feature maps.
+    """
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) float32, RGB, 0..255, as the network takes them."""
+
+    def network_id(self) -> str:
+        """A string that changes with everything that changes a descriptor."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Prepared images -> descriptors (N, D, 1, 1), or feature maps (N, C, h, w)."""
+
+    # of nn.Module
+    def to(self, device: str | torch.device, /) -> Any: ...
+    def eval(self) -> Any: ...
+    def train(self, mode: bool = True) -> Any: ...
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+    def modules(self) -> Iterator[nn.Module]: ...
+
+
+Extractor = Network | CustomExtractor
+
+
+def network_id(net: Extractor | nn.Module) -> str:
     """The identity of a network: a SHA-256 over its weights (as float32), its layers' settings and its mean.
 
-    Layer names, what training keeps, and the way of storing (class objects or structs, .mat or .safetensors)
-    do not enter. Takes a SimpleNN, a DagNN (where variables' names enter), or any extractor with a method
+    Layer names, what training keeps, and the form of storage (class objects or structs, .mat or
+    .safetensors) do not enter; of a DagNN the variables' names do. A custom extractor's is its own
     `network_id()`.
     """
     if isinstance(net, DagNN):
@@ -40,7 +66,7 @@ def network_id(net: Any) -> str:
         structure = {"graph": graph, "params": net.param_names, "mean": _mean(net)}
         return digest(structure, [net.param(name) for name in net.param_names])
     if not isinstance(net, SimpleNN):
-        return net.network_id()
+        return cast(CustomExtractor, net).network_id()
     layers = [[layer.classname or layer.type, _settings(layer.fields)] for layer in net]
     weights = [weight for layer in net for weight in layer.weights]
     return digest({"layers": layers, "mean": _mean(net)}, weights)
@@ -66,15 +92,12 @@ def _chunks(tensor: Tensor) -> Iterator[memoryview]:
 
 
 def _settings(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _plain(value) for name, value in fields.items() if _matters(name, value)}
-
-
-def _matters(name: str, value: Any) -> bool:
-    return name not in _NO_MATTER and _plain(value) not in ([], "", {})
+    plain = {name: _plain(value) for name, value in fields.items() if name not in _NO_MATTER}
+    return {name: value for name, value in plain.items() if value not in ([], "", {})}
 
 
 def _plain(value: Any) -> Any:
-    """A MATLAB value as JSON: numbers as lists of floats (with their shape when they are no vector)."""
+    """A MATLAB value as JSON: numbers as lists of floats, followed by the shape unless it is a vector."""
     if isinstance(value, Mapping):
         return {str(name): _plain(child) for name, child in value.items()}
     if isinstance(value, MatObject):
@@ -96,13 +119,15 @@ def _mean(net: ImageNetwork) -> list[float] | None:
         return None
 
 
-def provenance(net: Any) -> dict[str, str]:
-    """Where a network comes from, as strings: netID, sessionID, epoch, its identity, and who wrote it."""
+def provenance(net: Extractor) -> dict[str, str]:
+    """Where a network comes from, as strings: its identity, netID, sessionID, epoch and source."""
+    if not isinstance(net, Network):
+        return {"network_id": network_id(net)}
     found = {"network_id": network_id(net), "written_by": "deepibl"}
     for name in ("netID", "sessionID", "epoch", "source"):
         value = net.meta.get(name)
         if isinstance(value, str) and value:
             found[name] = value
-        elif value is not None and getattr(value, "size", 0) == 1:
-            found[name] = f"{value.item():g}"
+        elif value is not None and np.size(value) == 1 and not isinstance(value, str):
+            found[name] = f"{np.asarray(value).item():g}"
     return found

@@ -1,21 +1,23 @@
-"""Networks for place recognition: reading and writing them, and their identity.
+"""Networks for place recognition: reading and writing them.
 
->>> net = load_network("model.mat")                            # any version of .mat; .safetensors
->>> features = net(net.prepare(images)).flatten(1)             # images (N, 3, H, W), RGB, 0..255
->>> save_network(net, "model.safetensors")
+>>> net = load_network("model.mat")                            # doctest: +SKIP
+>>> features = net(net.prepare(images)).flatten(1)             # doctest: +SKIP
+>>> save_network(net, "model.safetensors")                     # doctest: +SKIP
+
+Images are (N, 3, H, W), RGB, 0..255; features (N, D).
 
 Networks as .safetensors files: the content of the MATLAB struct, with filters in torch's layout.
 
 The string `network` is JSON. Text is a string; an array of numbers is {"class", "shape", "data"} or, when
-it is longer, {"class", "shape", "tensor"}; a cell array {"cell": shape, "items"}; a struct {"struct": {…}}.
-Arrays of more than two dimensions, MATLAB's H x W x C x K, lie in the file as (K, C, H, W), so that a
-mapped weight is a torch tensor as it is; the weights of conv1_1 are the tensors `conv1_1.weights.0` and
+longer, {"class", "shape", "tensor"}; a cell array {"cell": shape, "items"}; a struct {"struct": {…}}.
+Arrays of more than two dimensions, MATLAB's H x W x C x K, are stored as (K, C, H, W), so that a mapped
+weight is a torch tensor as it is; the weights of conv1_1 are the tensors `conv1_1.weights.0` and
 `conv1_1.weights.1`.
 
 The converted copy of a big .mat network: a .safetensors file beside it that opens at once.
 
-The copy names the size and time of the .mat file that it was made from, and its SHA-256. It is used while
-size and time are the same, or, when only the time differs, while the SHA-256 is; otherwise it is made again.
+The copy holds the size, time and SHA-256 of the .mat file that it was made from. It is used while size and
+time are the same, or, when only the time differs, while the SHA-256 is; otherwise it is made again.
 
 What `deepibl info` prints.
 """
@@ -24,15 +26,17 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from deepibl.networks import build as network_layers  # noqa: F401  # registers custom layers
-from deepibl.networks.identity import network_id, provenance
+from deepibl.networks.build import SAVEOBJ_CLASSES
+from deepibl.networks.identity import Extractor, network_id, provenance
+from deepibl.networks.torch_backbones import TorchBackbone  # noqa: F401  # registers the layer, which files may hold
+from deepibl.networks.torch_files import read_checkpoint, save_vgg16
 from deepibl.networks.weights import LayerSpec, find_network
 from deepibl.runtime.files import map_tensors, read_strings, write_tensors
 from matlab_compat import matfile
@@ -40,15 +44,21 @@ from matlab_compat.dagnn.display import describe_dagnn
 from matlab_compat.dagnn.network import DagNN
 from matlab_compat.errors import NetworkFormatError
 from matlab_compat.files import damage_as
-from matlab_compat.matfile.values import CharMatrix, FunctionHandle, MatObject, StructArray, describe
+from matlab_compat.matfile.values import (
+    CharMatrix,
+    FunctionHandle,
+    MatObject,
+    StructArray,
+    describe,
+    describe as describe_value,
+)
 from matlab_compat.network import Network, network_from_matlab
-from matlab_compat.simplenn.base import ImageNetwork
 from matlab_compat.simplenn.display import describe as describe_simplenn
 from matlab_compat.simplenn.network import SimpleNN
 
 FORMAT = "deepibl-network/1"
 
-_INLINE = 32  # arrays of up to so many numbers stand in the JSON
+_INLINE = 32  # arrays of at most this many numbers are in the JSON
 
 _DEEPEST = 60
 
@@ -56,9 +66,9 @@ _DEEPEST = 60
 def write_network(
     net: Network, path: str | os.PathLike[str], strings: Mapping[str, str] | None = None
 ) -> None:
-    """Writes the network; `strings` go into the file beside it. `path` is replaced only by a whole file.
+    """Writes the network and, beside it, `strings`. `path` is replaced only by a whole file.
 
-    Raises NetworkFormatError for values that have no place in such a file (sparse or complex arrays).
+    Raises NetworkFormatError for values that such a file cannot hold (sparse or complex arrays).
     """
     tensors: dict[str, np.ndarray] = {}
     description = json.dumps(_encode(net.to_matlab(), "", tensors))
@@ -70,10 +80,10 @@ def read_network(path: str | os.PathLike[str]) -> tuple[Network, dict[str, str]]
 
     Raises NetworkFormatError for a file that is missing, damaged or of another kind.
     """
-    with damage_as(NetworkFormatError, path, "is no network that this version reads"):
+    with damage_as(NetworkFormatError, path, "is not a network that this version reads"):
         tensors, strings = map_tensors(path)
         if strings.pop("format", None) != FORMAT:
-            raise ValueError(f"it is no network of the format {FORMAT}")
+            raise ValueError(f"its format is not {FORMAT}")
         struct = _decode(json.loads(strings.pop("network")), tensors)
         return network_from_matlab(struct, consume=True), strings
 
@@ -109,7 +119,7 @@ def _encode(value: Any, path: str, tensors: dict[str, np.ndarray]) -> Any:
 
 
 def _item_names(cell: np.ndarray, path: str) -> list[str]:
-    """Names below which the items' arrays are stored: layers by their own, everything else by position."""
+    """Prefixes of the names of the items' tensors: a layer's own name; of other items their position."""
     items = list(cell.ravel("F"))
     own = [item.get("name") if isinstance(item, Mapping) else None for item in items]
     if path == "layers" and all(isinstance(name, str) and name for name in own) and len(set(own)) == len(own):
@@ -141,10 +151,36 @@ def _to_torch_order(array: np.ndarray) -> np.ndarray:
     return array.reshape(array.shape + (1,) * (4 - array.ndim), order="F").transpose(3, 2, 0, 1)
 
 
+def _decode(entry: Any, tensors: Mapping[str, np.ndarray]) -> Any:
+    """The MATLAB value of a JSON form; the inverse of `_encode`."""
+    match entry:
+        case str():
+            return entry
+        case {"class": str()}:
+            return _decode_numbers(entry, tensors)
+        case {"struct": dict(fields)}:
+            return {name: _decode(child, tensors) for name, child in fields.items()}
+        case {"cell": list(shape), "items": list(items)}:
+            flat = np.empty(len(items), dtype=object)
+            for i, item in enumerate(items):
+                flat[i] = _decode(item, tensors)
+            return flat.reshape(shape, order="F")
+        case {"structs": list(shape), "fields": list(names), "items": list(items)}:
+            rows = [[_decode(child, tensors) for child in item] for item in items]
+            return StructArray(shape, names, [dict(zip(names, row, strict=True)) for row in rows])
+        case {"rows": list(rows)}:
+            return CharMatrix(map(str, rows))
+        case {"handle": str(text)}:
+            return FunctionHandle(text)
+        case {"object": str(classname), "properties": properties}:
+            return MatObject(classname, _decode(properties, tensors))
+    raise ValueError(f"unknown kind of value: {entry!r:.80}")
+
+
 def _decode_numbers(entry: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> np.ndarray:
     shape = tuple(entry["shape"])
     if np.dtype(entry["class"]).kind not in "biuf":
-        raise ValueError(f"an array of class {entry['class']!r}, which is no class of numbers")
+        raise ValueError(f"an array of class {entry['class']!r}, which is not numeric")
     if "data" in entry:
         return np.array(entry["data"], dtype=entry["class"]).reshape(shape, order="F")
     stored = tensors[entry["tensor"]]
@@ -154,58 +190,19 @@ def _decode_numbers(entry: Mapping[str, Any], tensors: Mapping[str, np.ndarray])
     return stored.transpose(2, 3, 1, 0).reshape(shape, order="F")
 
 
-def _decode(entry: Any, tensors: Mapping[str, np.ndarray]) -> Any:
-    """The MATLAB value of a JSON form; the inverse of `_encode`."""
-    if isinstance(entry, str):
-        return entry
-    for mark, make in _DECODERS.items():
-        if mark in entry:
-            return make(entry, tensors)
-    raise ValueError(f"unknown kind of value: {', '.join(entry)}")
-
-
-def _decode_struct(entry: Any, tensors: Mapping[str, np.ndarray]) -> Any:
-    return {name: _decode(child, tensors) for name, child in entry["struct"].items()}
-
-
-def _decode_cell(entry: Any, tensors: Mapping[str, np.ndarray]) -> Any:
-    flat = np.empty(len(entry["items"]), dtype=object)
-    for i, item in enumerate(entry["items"]):
-        flat[i] = _decode(item, tensors)
-    return flat.reshape(entry["cell"], order="F")
-
-
-def _decode_structs(entry: Any, tensors: Mapping[str, np.ndarray]) -> Any:
-    items = [
-        {name: _decode(child, tensors) for name, child in zip(entry["fields"], item, strict=True)}
-        for item in entry["items"]
-    ]
-    return StructArray(entry["structs"], entry["fields"], items)
-
-
-_DECODERS: dict[str, Callable[[Any, Mapping[str, np.ndarray]], Any]] = {
-    "class": _decode_numbers,
-    "struct": _decode_struct,
-    "cell": _decode_cell,
-    "structs": _decode_structs,
-    "rows": lambda entry, _: CharMatrix(entry["rows"]),
-    "handle": lambda entry, _: FunctionHandle(entry["handle"]),
-    "object": lambda entry, tensors: MatObject(entry["object"], _decode(entry["properties"], tensors)),
-}
-
 _log = logging.getLogger(__name__)
 
-WORTH_IT = 8 * 2**20  # smaller .mat files are read in no time: no copy is made
+WORTH_IT = 8 * 2**20  # bytes; smaller .mat files load fast enough without a copy
 
 
 def copy_path(path: str | os.PathLike[str]) -> Path:
-    """Where the converted copy of a .mat file lies."""
+    """Where the converted copy of a .mat file is kept."""
     path = Path(path)
     return path.with_name(path.name + ".safetensors")
 
 
-def find(path: str | os.PathLike[str], *, verify: bool = False) -> Network | None:
-    """The network in the converted copy of this .mat file; None when there is none, or none that still holds.
+def find_copy(path: str | os.PathLike[str], *, verify: bool = False) -> Network | None:
+    """The network in the converted copy of this .mat file; None if there is no copy, or an outdated one.
 
     verify: compares the SHA-256 of the .mat file even when its size and time are the same.
     """
@@ -220,16 +217,14 @@ def find(path: str | os.PathLike[str], *, verify: bool = False) -> Network | Non
             same = made_from.get("source_sha256") == _sha256(path)
         if same:
             return read_network(copy)[0]
-        _log.info("%s was made from another version of %s; it is made again", copy, path)
+        _log.info("%s was made from another version of %s and is made again", copy, path)
     except (OSError, ValueError, NetworkFormatError) as error:
-        _log.warning("the converted copy %s cannot be used, %s is read instead: %s", copy, path, error)
+        _log.warning("the converted copy %s cannot be used; reading %s instead: %s", copy, path, error)
     return None
 
 
-def keep(net: Network, path: str | os.PathLike[str]) -> None:
-    """Writes the converted copy of this .mat file, if it is big enough; a folder that takes none is only
-    logged.
-    """
+def keep_copy(net: Network, path: str | os.PathLike[str]) -> None:
+    """Writes the converted copy of a .mat file of WORTH_IT bytes or more; where that fails, it is logged."""
     copy = copy_path(path)
     try:
         size, time = _size_and_time(path)
@@ -238,7 +233,7 @@ def keep(net: Network, path: str | os.PathLike[str]) -> None:
         strings = {"source_size": size, "source_time": time, "source_sha256": _sha256(path)}
         write_network(net, copy, strings)
     except (OSError, NetworkFormatError) as error:
-        _log.info("no converted copy of %s is kept: %s", path, error)
+        _log.info("no converted copy of %s was written: %s", path, error)
 
 
 def _size_and_time(path: str | os.PathLike[str]) -> tuple[str, str]:
@@ -259,34 +254,32 @@ CHECKPOINTS = (".pth", ".pt", ".tar", ".ckpt")
 _ONE_WAY = {
     ".onnx": "ONNX files are written here, not read; convert from the network that it was made of",
     ".pt2": "exported programs are written here, not read; load them with torch.export.load",
-    ".h5": "no network of ours is HDF5 without being a .mat file; for a torch model of your own see"
-    " deepibl.networks.backbones",
+    ".h5": "a network in HDF5 must be a .mat file; for other torch models see from_torch",
     ".pkl": "pickles can run any program when they are read; save a torch state dict instead",
 }
 
 
 def load_network(
     path: str | os.PathLike[str], *, device: str | torch.device = "cpu", cached_copy: bool = True
-) -> Any:
-    """The network in a .mat file of any version, or in a .safetensors file of ours, in eval mode.
+) -> Network:
+    """The network in a file, in eval mode: a chain of layers (`SimpleNN`) or a graph (`DagNN`).
 
-    It is a `SimpleNN`, or, where the file holds a graph, a `DagNN`. A torch checkpoint (.pth, .pt, .tar) of
-    torchvision's vgg16, OpenIBL or pytorch-NetVlad becomes a SimpleNN (see `deepibl.networks.torch_files`).
-    A name without a suffix is that of a network that ships, or that `deepibl fetch` brought.
+    Reads .mat files of any version, .safetensors files of `save_network`, and torch checkpoints (.pth, .pt,
+    .tar, .ckpt) of torchvision's vgg16, OpenIBL and pytorch-NetVlad. A name without a suffix is that of a
+    network that ships, or that `deepibl fetch` brought.
 
     Of a .mat file the variable `net` is taken; else its top level if it has `layers` (MatConvNet's own
-    files), else the first struct that has. A .mat file of more than a few megabytes is converted once: with
-    `cached_copy` the copy is kept beside it as NAME.mat.safetensors and used from then on, as long as the
-    .mat file stays the same.
+    files), else the first struct that has. A .mat file of 8 MB or more is converted once: with `cached_copy`
+    the copy is kept beside it as NAME.mat.safetensors and used as long as the .mat file stays the same.
 
     Args:
-        path: the file.
+        path: the file, or a network's name.
         device: where to put it, 'cpu' or 'cuda'.
         cached_copy: whether to use and write the converted copy.
 
     Raises:
-        MatFileError: the file cannot be read. NetworkFormatError: it holds no SimpleNN network.
-        UnknownLayerError: a layer that is not known; all name the file or the layer.
+        MatFileError: the file cannot be read. NetworkFormatError: it holds no network.
+        UnknownLayerError: a layer of unknown type. All name the file or the layer.
 
     Ported from: netvlad/relja_simplenn_tidy.m (what a script does after `load`)
     """
@@ -296,24 +289,22 @@ def load_network(
     if path.suffix == ".safetensors":
         return read_network(path)[0].to(device)
     if path.suffix in CHECKPOINTS:
-        from deepibl.networks.torch_files import read_checkpoint
-
         return read_checkpoint(path).to(device)
     if path.suffix in _ONE_WAY:
         raise NetworkFormatError(f"{path} cannot be read: {_ONE_WAY[path.suffix]}")
-    net = find(path) if cached_copy else None
+    net = find_copy(path) if cached_copy else None
     if net is None:
         net = read_mat_network(path)
         if cached_copy:
-            keep(net, path)
+            keep_copy(net, path)
     return net.to(device)
 
 
 def read_mat_network(path: str | os.PathLike[str]) -> Network:
-    """The network in a .mat file, from the file itself; takes and raises what `load_network` does."""
+    """The network in a .mat file, never its converted copy; takes and raises what `load_network` does."""
     struct = _network_struct(path)
     try:
-        with damage_as(NetworkFormatError, path, "holds a network whose description makes no sense"):
+        with damage_as(NetworkFormatError, path, "holds an invalid description of a network"):
             return network_from_matlab(struct, consume=True)
     except NetworkFormatError as error:
         if os.fspath(path) in str(error):
@@ -322,42 +313,46 @@ def read_mat_network(path: str | os.PathLike[str]) -> Network:
 
 
 def _network_struct(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The fields of the variable that holds a network."""
     found = matfile.who(path)
-    if "net" in found:
-        return _checked(matfile.load(path, ["net"])["net"], f"{os.fspath(path)}: the variable net")
-    if "layers" in found:
+    if "layers" in found and "net" not in found:
         return matfile.load(path)
-    for name, info in found.items():
-        if info.classname == "struct":
-            value = matfile.load(path, [name])[name]
-            if isinstance(value, Mapping) and "layers" in value:
-                return _checked(value, name)
+    structs = (
+        ["net"] if "net" in found else [key for key, info in found.items() if info.classname == "struct"]
+    )
+    for name in structs:
+        value = matfile.load(path, [name])[name]
+        if isinstance(value, MatObject) and "layers" in value.properties:
+            return value.properties  # a DagNN object: what its saveobj returned
+        if isinstance(value, dict) and (name == "net" or "layers" in value):
+            return value
+        if name == "net":
+            raise NetworkFormatError(
+                f"{os.fspath(path)}: the variable net is not a struct but {describe_value(value)}"
+            )
     raise NetworkFormatError(
         f"{os.fspath(path)} holds no network: expected a variable net, or a struct with a field layers; "
         f"found {', '.join(f'{name} ({info.classname})' for name, info in found.items()) or 'no variables'}"
     )
 
 
-def _checked(value: Any, what: str) -> dict[str, Any]:
-    if isinstance(value, matfile.MatObject) and "layers" in value.properties:
-        return value.properties  # a DagNN object: what its saveobj returned
-    if not isinstance(value, dict):
-        raise NetworkFormatError(f"{what} is no struct but {type(value).__name__}")
-    return value
+def save_network(net: Extractor, path: str | os.PathLike[str], *, classes: bool = False) -> None:
+    """Writes a network in the format that the suffix names. The file appears whole or not at all.
 
+    ==============  =====================================================================================
+    .mat            plain structs (v7) for MATLAB, Octave and scipy; a custom layer is a struct that names
+                    its class in a field class__. With `classes` it is a class object, for MATLAB with
+                    NetVLAD on its path.
+    .hloc.mat       what hloc's NetVLAD extractor reads
+    .safetensors    lossless, read by `load_network` alone
+    .onnx, .pt2     programs (ONNX, torch.export) that compute descriptors of images
+    .pth            a state dict for torchvision's vgg16
+    ==============  =====================================================================================
 
-def save_network(net: Any, path: str | os.PathLike[str], *, classes: bool = False) -> None:
-    """Writes a SimpleNN or DagNN; the suffix says the format. The file appears whole or not at all.
-
-    .mat (v7) holds plain structs, which MATLAB, Octave and scipy read; a custom layer is a struct that names
-    its class in a field class__. With `classes` custom layers are class objects, for MATLAB with NetVLAD on
-    its path. .safetensors is the lossless form of ours; .onnx and .pt2 (torch.export) compute descriptors of
-    images; .pth is a state dict for torchvision's vgg16; .hloc.mat is what hloc's NetVLAD extractor reads.
-
-    Raises NetworkFormatError for another suffix, and for a network that a format cannot hold: it says why.
+    Raises NetworkFormatError for another suffix, and for a network that the format cannot hold.
     """
     path = Path(path)
-    if path.suffix in (".mat", ".safetensors") and not isinstance(net, ImageNetwork):
+    if path.suffix in (".mat", ".safetensors") and not isinstance(net, Network):
         raise NetworkFormatError(
             f"{path}: a {type(net).__name__} has no MATLAB layers to write. Load the backbone by name, as"
             " loadNet('torchvision:resnet50', 'layer3'), or write .onnx or .pt2"
@@ -365,35 +360,39 @@ def save_network(net: Any, path: str | os.PathLike[str], *, classes: bool = Fals
     if classes and path.suffix != ".mat":
         raise NetworkFormatError(f"{path}: only .mat files hold class objects")
     if path.name.endswith(".hloc.mat"):
-        from deepibl.networks.export import save_hloc
+        from deepibl.networks.export import save_hloc  # codemod: top
 
         save_hloc(net, path)
-    elif path.suffix == ".mat" and classes:
-        struct = net.to_matlab(classes=True) if isinstance(net, SimpleNN) else net.to_matlab()
-        matfile.save_objects(path, {"net": struct}, saveobj_classes=network_layers.SAVEOBJ_CLASSES)
-    elif path.suffix == ".mat":
-        matfile.save(path, {"net": net.to_matlab()})
-    elif path.suffix == ".safetensors":
+    elif path.suffix == ".mat" and isinstance(net, Network):
+        if classes:
+            struct = net.to_matlab(classes=True) if isinstance(net, SimpleNN) else net.to_matlab()
+            matfile.save_objects(path, {"net": struct}, saveobj_classes=SAVEOBJ_CLASSES)
+        else:
+            matfile.save(path, {"net": net.to_matlab()})
+    elif path.suffix == ".safetensors" and isinstance(net, Network):
         write_network(net, path, provenance(net))
     elif path.suffix in (".onnx", ".pt2"):
-        from deepibl.networks import export
+        from deepibl.networks.export import save_exported, save_onnx  # codemod: top
 
-        {".onnx": export.save_onnx, ".pt2": export.save_exported}[path.suffix](net, path)
+        (save_onnx if path.suffix == ".onnx" else save_exported)(net, path)
     elif path.suffix == ".pth":
-        from deepibl.networks.torch_files import save_vgg16
-
         save_vgg16(net, path)
     else:
         known = ".mat, .hloc.mat, .safetensors, .onnx, .pt2, .pth"
-        raise NetworkFormatError(f"{path}: the suffix says the format: {known}, not {path.suffix!r}")
+        raise NetworkFormatError(f"{path}: the suffix must be one of {known}; got {path.suffix!r}")
 
 
-def layer_specs(net: SimpleNN) -> list[LayerSpec]:
-    """Every layer's name, type (of a custom layer its class) and MATLAB's 4-D shape of its first weights."""
+def chain_of(net: Network, what: object = "the network") -> SimpleNN:
+    """The same network; NetworkFormatError, which begins with `what`, for a graph of layers (DagNN)."""
     if not isinstance(net, SimpleNN):
-        raise NetworkFormatError(f"a chain of layers (SimpleNN) is expected, not a {type(net).__name__}")
+        raise NetworkFormatError(f"{what} must be a chain of layers (SimpleNN), not a {type(net).__name__}")
+    return net
+
+
+def layer_specs(net: Network) -> list[LayerSpec]:
+    """Every layer's name, type (of a custom layer its class) and MATLAB's 4-D shape of its first weights."""
     specs = []
-    for layer in net:
+    for layer in chain_of(net):
         shapes = layer.weight_shapes()
         shape = (*shapes[0], 1, 1)[:4] if shapes else ()
         specs.append(LayerSpec(layer.name, layer.classname or str(layer.type), tuple(map(int, shape))))
@@ -403,22 +402,25 @@ def layer_specs(net: SimpleNN) -> list[LayerSpec]:
 def describe_network(
     path: Path, input_size: Sequence[int] | None = None, batch_size: int = 1, *, as_json: bool = False
 ) -> str:
-    """The layer table of the network in a file, its meta information and its identity, as text or JSON."""
+    """The layer table, meta information and identity of the network in a file, as text or JSON.
+
+    input_size: height, width and channels of an image, from which the sizes of all maps follow.
+    """
     net = load_network(path)
     show = describe_dagnn if isinstance(net, DagNN) else describe_simplenn
-    info, text = show(net, input_size, batch_size)
+    info, text = show(net, input_size, batch_size)  # type: ignore[arg-type]  # each shows its own kind
     identity = network_id(net)
     if as_json:
-        return json.dumps({"file": str(path), "network_id": identity, **_plain(info)}, indent=2)
+        return json.dumps({"file": str(path), "network_id": identity, **_for_json(info)}, indent=2)
     return f"{text}\nidentity: {identity}"
 
 
-def _plain(value: Any) -> Any:
-    """Numbers and lists for JSON; what is not a number (NaN: not known) becomes null."""
+def _for_json(value: Any) -> Any:
+    """The same with plain numbers and lists; NaN (unknown) becomes null."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _for_json(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | list | tuple):
-        return [_plain(item) for item in value]
+        return [_for_json(item) for item in value]
     if isinstance(value, float | np.floating):
         return float(value) if np.isfinite(value) else None
     return value.item() if isinstance(value, np.generic) else value

@@ -1,15 +1,19 @@
 """A torchvision or timm network as one layer of a SimpleNN, so that everything here works on it.
 
 In a .mat file the layer is a plain struct (type custom, class torchBackbone) that names the library, the
-model and the layer up to which it is kept, and holds its weights as arrays. MATLAB and Octave load that and
-can look at the weights; only deepibl can run it.
+model and the last layer kept, and holds the weights as arrays. MATLAB and Octave can load and inspect it;
+only deepibl can run it.
 
-A torchvision or timm network in two parts, so that what lies below the layers that learn is left alone.
+Splitting a torchvision or timm network in two, so that only the upper part is trained.
 
 Networks to start from by a library's name: netID 'torchvision:resnet50' or 'timm:resnet18.a1_in1k'.
 
->>> net = load_torch_network("torchvision:resnet50", "layer3")
->>> net = add_pooling(net, "vlad_preL2_intra", centres=…, descriptors=…)         # as on any other network
+>>> import torch
+>>> from deepibl.networks import add_pooling
+>>> net = load_torch_network("torchvision:resnet18", "layer3", weights="random")
+>>> net = add_pooling(net, "max_preL2")
+>>> net(net.prepare(torch.zeros(1, 3, 96, 128))).shape
+torch.Size([1, 256, 1, 1])
 """
 
 from __future__ import annotations
@@ -35,9 +39,9 @@ from matlab_compat.simplenn.tidy import cell_row
 
 
 def part_of(graph: fx.GraphModule, split: str, part: str) -> fx.GraphModule:
-    """A graph of one input, which is changed into its part 'before' the module `split`, or 'from' it on.
+    """Reduces a graph of one input to its part 'before' the module `split`, or 'from' it on (in place).
 
-    Raises ArgumentError where later layers need more of the part before than what enters `split`.
+    Raises ArgumentError where later layers need more of the first part than what enters `split`.
     """
     nodes = list(graph.graph.nodes)
     first = next((node for node in nodes if _belongs(node, split)), None)
@@ -64,7 +68,7 @@ def _belongs(node: fx.Node, module: str) -> bool:
 
 
 def _what_enters(nodes: list[fx.Node], first: fx.Node, split: str) -> fx.Node:
-    """The one node that all from `first` on need of those before it."""
+    """The only node before `first` that it and the nodes after it use."""
     at = nodes.index(first)
     before = {node for node in nodes[:at] if node.op != "get_attr"}
     needed = {source for node in nodes[at:] for source in node.all_input_nodes} & before
@@ -83,16 +87,16 @@ CLASSNAME = "torchBackbone"
 
 LIBRARIES = ("torchvision", "timm")
 
-_PROBE = (64, 96)  # of the image that tells the number of channels
+_PROBE = (64, 96)  # height and width of the image that is run to find the number of channels
 
 
 def build_body(library: str, model: str, layer: str, split: str = "", part: str = "") -> nn.Module:
     """A library's model up to a layer, with random weights: (N, 3, H, W) -> that layer's maps.
 
     split, part: 'before' ends where the module `split` begins, 'from' begins there: (N, C, h, w) -> maps.
-    Raises ArgumentError for a library, model or layer that is not there; says which there are.
+    Raises ArgumentError for an unknown library, model or layer.
     """
-    whole = _MAKERS[_library(library)](model)
+    whole = library_model(library, model)
     names = [name for name, _ in whole.named_modules() if name]
     for wanted in [layer, *([split] if split else [])]:
         if wanted not in names:
@@ -123,37 +127,39 @@ class _Cut(nn.Module):
         return self.graph(x)["maps"]
 
 
-def _library(name: str) -> str:
-    if name not in LIBRARIES:
-        raise ArgumentError(f"no library {name!r}: a netID is {' or '.join(LIBRARIES)}, a colon and a model")
-    return name
+def library_model(library: str, model: str, *, pretrained: bool = False) -> Any:
+    """A library's whole model, with random weights or (timm alone) with the pretrained ones.
 
-
-def _torchvision(model: str) -> nn.Module:
-    import torchvision
-
-    try:
-        return torchvision.models.get_model(model, weights=None)
-    except ValueError as error:
-        raise ArgumentError(f"torchvision has no model {model!r}: {error}") from None
-
-
-def _timm(model: str) -> nn.Module:
+    Raises ArgumentError for an unknown library or model.
+    """
+    if library not in LIBRARIES:
+        raise ArgumentError(
+            f"no library {library!r}: a netID is {' or '.join(LIBRARIES)}, a colon and a model"
+        )
+    if library == "torchvision":
+        return torchvision_models(model).get_model(model, weights=None)
     try:
         import timm
     except ImportError as error:
         raise ArgumentError(f"the network timm:{model} needs the package timm: pip install timm") from error
     try:
-        return timm.create_model(model, pretrained=False)
+        return timm.create_model(model, pretrained=pretrained)
     except RuntimeError as error:
         raise ArgumentError(f"timm has no model {model!r}: {error}") from None
 
 
-_MAKERS = {"torchvision": _torchvision, "timm": _timm}
+def torchvision_models(model: str) -> Any:
+    """The module torchvision.models; ArgumentError unless it has that model."""
+    from torchvision import models
+
+    known = models.list_models(models)
+    if model not in known:
+        raise ArgumentError(f"torchvision has no model {model!r}; it has {', '.join(known)}")
+    return models
 
 
 def _any_kind(shape: tuple[int, ...]) -> WeightKind:
-    """Filters and vectors as everywhere; a tensor of other dimensions as it is, in its own order."""
+    """Filters and vectors in MATLAB's layout; a tensor of another number of dimensions as it is."""
     if len(shape) == 4:
         return FILTERS
     if len(shape) == 1:
@@ -166,7 +172,7 @@ def _any_kind(shape: tuple[int, ...]) -> WeightKind:
 
 @register_custom(CLASSNAME)
 class TorchBackbone(Layer):
-    """(N, 3, H, W), pixels minus the mean -> maps (N, C, h, w) of the named layer, or a part of that way.
+    """(N, 3, H, W), pixels minus the mean -> maps (N, C, h, w) of the named layer; or one part of that.
 
     Batch normalisation and dropout always run as in eval mode: the backbone's statistics are not trained.
     """
@@ -209,16 +215,15 @@ class TorchBackbone(Layer):
         maps = torch.func.functional_call(self._body, weights, (x * self.scale.to(x.dtype),))
         if not isinstance(maps, Tensor) or maps.ndim != 4:
             shape = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
-            raise ArgumentError(f"it has to give maps (N, C, h, w), and gives {shape}: choose another layer")
+            raise ArgumentError(f"its output must be maps (N, C, h, w), not {shape}: choose another layer")
         return maps
 
     def channels_out(self, channels: int | None) -> int | None:
         """Found by running a small image."""
         if self._channels is None:
             with torch.no_grad():
-                self._channels = self(torch.zeros(1, channels or 3, *_PROBE, device=self.scale.device)).shape[
-                    1
-                ]
+                maps = self(torch.zeros(1, channels or 3, *_PROBE, device=self.scale.device))
+            self._channels = maps.shape[1]
         return self._channels
 
     def forward_size(self, size: tuple[float, ...]) -> tuple[float, ...] | None:
@@ -232,13 +237,13 @@ class TorchBackbone(Layer):
         return (*maps.shape[2:], maps.shape[1], size[3])
 
     def copy(self) -> Layer:
-        """The same layer with MATLAB fields of its own; the weights are shared."""
+        """The same layer with its own MATLAB fields; the weights are shared."""
         twin = super().copy()
         twin.__dict__["_body"] = copy.copy(self._body)
         return twin
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        self._body._apply(fn)  # buffers that no state dict holds
+        self._body._apply(fn)  # moves the buffers that no state dict holds
         return super()._apply(fn, recurse)
 
 
@@ -247,7 +252,7 @@ def _short(name: str) -> str:
 
 
 def _mangled(name: str) -> str:
-    """A state dict's name as a name for a parameter, which may hold no dot."""
+    """A state dict's name as the name of a parameter, which must not contain a dot."""
     return _short(name).replace(".", "__")
 
 
@@ -262,8 +267,8 @@ def backbone_layer(
 ) -> Layer:
     """The layer of a library's model up to `layer`, with the weights of a state dict of the whole model.
 
-    preprocessing: its standard deviations and scale go into the layer (its mean is for the network's meta),
-    unless it is the part 'from' a module on. split, part: see `build_body`.
+    preprocessing: its standard deviations and scale become the layer's (its mean belongs in the network's
+    meta), except in the part 'from'. split, part: see `build_body`.
     Raises ArgumentError for weights that are missing or do not fit.
     """
     body = build_body(library, model, layer, split, part)
@@ -307,6 +312,9 @@ def split_for(net_id: str, lowest: int | str | None) -> str:
     """Where a library's model is to be split for a training whose lowest layer that learns is `lowest`.
 
     '' for other networks, for a number, and for the name of a layer of the pooling on top.
+
+    >>> split_for("torchvision:resnet50", "layer3"), split_for("torchvision:resnet50", "vlad:core")
+    ('layer3', '')
     """
     on_top = not isinstance(lowest, str) or lowest in ("", "preL2", "postL2") or ":" in lowest
     return "" if on_top or not is_torch_id(net_id) else str(lowest)
@@ -321,14 +329,14 @@ def load_torch_network(
 
     Args:
         net_id: 'torchvision:NAME' or 'timm:NAME'.
-        layer: a module's name, as 'layer3' or 'features.denseblock3'; its output has to be maps.
-        weights: 'pretrained' takes the library's default ones from its cache, or downloads them; 'random'
-            makes some; else a file of a state dict of the whole model (.pth, .safetensors).
+        layer: a module's name, as 'layer3' or 'features.denseblock3'; its output must be maps (N, C, h, w).
+        weights: 'pretrained' takes the library's default weights from its cache, or downloads them; 'random'
+            initialises them; else the file of a state dict of the whole model (.pth, .safetensors).
         split: the name of a module, or '' for one layer.
 
     Raises:
-        ArgumentError: no such library, model or layer. DownloadError: the weights cannot be had.
-        NetworkFormatError: a file that holds something else.
+        ArgumentError: no such library, model or layer. DownloadError: the weights are not available.
+        NetworkFormatError: the file does not hold a state dict.
     """
     library, _, model = net_id.partition(":")
     if library not in LIBRARIES or not model:
@@ -350,47 +358,25 @@ def load_torch_network(
 
 
 def _state(library: str, model: str, weights: str | os.PathLike[str]) -> tuple[dict[str, Any], Preprocessing]:
-    """The whole model's state dict, and what its images have to be like."""
-    if library == "timm":
-        return _timm_state(model, weights)
-    import torchvision
-
-    if weights == "pretrained":
-        known = torchvision.models.get_model_weights(_checked(model)).DEFAULT
+    """The whole model's state dict, and the preprocessing of its images."""
+    if library == "torchvision" and weights == "pretrained":
+        known = torchvision_models(model).get_model_weights(model).DEFAULT
         try:
             return dict(known.get_state_dict(progress=True, check_hash=True, weights_only=True)), IMAGENET
         except (OSError, RuntimeError) as error:
             raise _unavailable(f"torchvision:{model}", f"{known.url}: {error}") from error
-    if weights == "random":
-        return dict(torchvision.models.get_model(_checked(model), weights=None).state_dict()), IMAGENET
-    return _from_file(weights), IMAGENET
-
-
-def _checked(model: str) -> str:
-    import torchvision
-
-    known = torchvision.models.list_models(torchvision.models)
-    if model not in known:
-        raise ArgumentError(f"torchvision has no model {model!r}; it has {', '.join(known)}")
-    return model
-
-
-def _timm_state(model: str, weights: str | os.PathLike[str]) -> tuple[dict[str, Any], Preprocessing]:
     try:
-        import timm
-    except ImportError as error:
-        raise ArgumentError(f"the network timm:{model} needs the package timm: pip install timm") from error
-    try:
-        made = timm.create_model(model, pretrained=weights == "pretrained")
-    except RuntimeError as error:
-        raise ArgumentError(f"timm has no model {model!r}: {error}") from None
-    except Exception as error:  # the hub's client raises its own kinds, none of them in common
+        made = library_model(library, model, pretrained=weights == "pretrained")
+    except ArgumentError:
+        raise
+    except Exception as error:  # the hub's client raises its own kinds, without a common base
         raise _unavailable(f"timm:{model}", str(error)) from error
-    about: Any = made.pretrained_cfg
-    preprocessing = Preprocessing(mean=tuple(about["mean"]), std=tuple(about["std"]))
-    if weights in ("pretrained", "random"):
-        return dict(made.state_dict()), preprocessing
-    return _from_file(weights), preprocessing
+    preprocessing = IMAGENET
+    if library == "timm":
+        about: Any = made.pretrained_cfg
+        preprocessing = Preprocessing(mean=tuple(about["mean"]), std=tuple(about["std"]))
+    state = dict(made.state_dict()) if weights in ("pretrained", "random") else _from_file(weights)
+    return state, preprocessing
 
 
 def _unavailable(net_id: str, reason: str) -> DownloadError:
@@ -401,12 +387,8 @@ def _unavailable(net_id: str, reason: str) -> DownloadError:
 
 
 def _from_file(path: str | os.PathLike[str]) -> dict[str, Any]:
-    if os.fspath(path).endswith(".safetensors"):
-        from safetensors.torch import load_file
-
-        return load_file(path)
     found = load_state(path)
     found = found.get("state_dict", found) if isinstance(found, dict) else found
     if not isinstance(found, dict):
-        raise NetworkFormatError(f"{os.fspath(path)} holds no state dict but a {type(found).__name__}")
+        raise NetworkFormatError(f"{os.fspath(path)} does not hold a state dict but a {type(found).__name__}")
     return {str(name).removeprefix("module."): value for name, value in found.items()}

@@ -1,21 +1,19 @@
-"""Torch checkpoints of VGG-16 and NetVLAD that others trained, as input; vgg16's state dict, as output.
+"""Torch checkpoints of VGG-16 and NetVLAD from other projects, as input; vgg16's state dict, as output.
 
-What the known checkpoints call their tensors is data (`KEY_MAPS`); to read another one, add a row. Only
-tensors and plain values are unpickled (`torch.load(weights_only=True)`): a checkpoint cannot run anything.
+The names of tensors in the known checkpoints are data (`KEY_MAPS`); to read another one, add a row. Only
+tensors and plain values are unpickled (`torch.load(weights_only=True)`): a checkpoint cannot run any code.
 
 Files of torch tensors, read without running anything that they hold (`weights_only`).
 
 VGG-16's convolutions from torchvision, as the network that MatConvNet calls vd16.
 
-torchvision's IMAGENET1K_FEATURES are believed to be the same convolutions that MatConvNet publishes,
-converted from the authors' Caffe files; nobody could compare them here. So they only stand in for vd16
-where that is asked for.
+torchvision's IMAGENET1K_FEATURES are believed to be the convolutions that MatConvNet publishes, converted
+from the authors' Caffe files. This has not been verified, so they replace vd16 only on request.
 """
 
-import logging
 import os
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
@@ -24,11 +22,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from deepibl.errors import DownloadError
-from deepibl.networks.build import plain_layer, vlad_layer, whole_l2_layer
-from deepibl.networks.weights import VGG16_BLOCKS
+from deepibl.networks.build import pixel_l2_layer, plain_layer, vlad_layer, whole_l2_layer
+from deepibl.networks.identity import Extractor
+from deepibl.networks.weights import VGG16_BLOCKS, vgg16_convolutions
 from matlab_compat.errors import NetworkFormatError
 from matlab_compat.files import atomic_output
 from matlab_compat.numeric import filters_to_matlab
@@ -38,16 +38,18 @@ from matlab_compat.simplenn.tidy import cell_row
 
 
 def load_state(path: str | os.PathLike[str]) -> Any:
-    """What a .pth file holds: tensors, numbers (NumPy's too), text, and lists and dicts of them.
+    """The content of a .pth or .safetensors file: tensors, numbers (NumPy's too), text, lists and dicts.
 
-    Raises NetworkFormatError for a file that is missing, damaged, or holds more than that.
+    Raises NetworkFormatError for a file that is missing, damaged, or holds anything else.
     """
     if not Path(path).is_file():
         raise NetworkFormatError(f"there is no file {os.fspath(path)}")
     try:
+        if Path(path).suffix == ".safetensors":
+            return load_file(path)
         with torch.serialization.safe_globals(_numpy_scalars()), _opened(path) as file:
             return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises pickle.UnpicklingError, RuntimeError, EOFError and others
+    except Exception as error:  # torch and safetensors raise many kinds
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise NetworkFormatError(
             f"{os.fspath(path)} cannot be read as a file of tensors: {reason}"
@@ -56,7 +58,8 @@ def load_state(path: str | os.PathLike[str]) -> Any:
 
 @contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
-    """A zip file by its path; one of the old form mapped: asked for gigabytes, a map gives what is there."""
+    """A zip file by its path, one of the old form mapped: a damaged file of the old form may ask for more
+    bytes than it has, and a read of a map returns what there is instead of allocating them all."""
     if zipfile.is_zipfile(path):
         yield path
         return
@@ -65,13 +68,11 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
 
 
 def _numpy_scalars() -> list[Any]:
-    """What a NumPy number, as training scripts store a best score, is pickled with; under old names too."""
+    """The globals that pickled NumPy numbers (a training script's best score) refer to, old names too."""
     scalar = np.float64(0).__reduce__()[0]
     kinds = {type(np.dtype(code)) for code in ("f8", "f4", "i8", "i4")}
     return [scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype, *kinds]
 
-
-_log = logging.getLogger(__name__)
 
 MEAN_RGB = (123.68, 116.779, 103.939)  # of ImageNet, as vd16 subtracts it
 
@@ -88,24 +89,24 @@ def vgg16_from_torchvision(
 
     Args:
         weights: 'torchvision' downloads its Caffe-style weights (IMAGENET1K_FEATURES) or takes them from
-        torch's
-            cache; else a .pth or .safetensors file of torchvision's vgg16 (nothing but tensors is
+            torch's cache; else a .pth or .safetensors file of torchvision's vgg16 (nothing but tensors is
             unpickled), or a state dict.
 
     Raises:
-        DownloadError: the weights cannot be had. NetworkFormatError: they are not VGG-16's.
+        DownloadError: the weights are not available. NetworkFormatError: they are not VGG-16's.
     """
     state = weights if isinstance(weights, Mapping) else _state_dict(weights)
     layers: list[dict[str, Any]] = []
-    position, channels = 0, 3
-    for b, (count, width) in enumerate(VGG16_BLOCKS, start=1):
-        for c in range(1, count + 1):
-            filters, biases = _convolution(state, position, (width, channels, 3, 3))
-            layers.append(_conv(f"conv{b}_{c}", filters, biases))
-            layers.append({"type": "relu", "name": f"relu{b}_{c}"})
-            position, channels = position + 2, width
-        layers.append(_pool(f"pool{b}"))
-        position += 1
+    two = np.full((1, 2), 2.0)
+    for name, position, shape, last in vgg16_convolutions(VGG16_BLOCKS):
+        filters, biases = _convolution(state, position, shape)
+        arrays = [filters_to_matlab(filters.float()), biases.detach().float().numpy()[None]]
+        conv = {"weights": cell_row(arrays), "pad": np.ones((1, 4)), "stride": np.ones((1, 2))}
+        layers.append({"type": "conv", "name": name, **conv})
+        layers.append({"type": "relu", "name": name.replace("conv", "relu")})
+        if last:
+            pool = {"method": "max", "pool": two, "stride": two, "pad": np.array([[0.0, 1, 0, 1]])}
+            layers.append({"type": "pool", "name": name.replace("conv", "pool").split("_")[0], **pool})
     mean = np.broadcast_to(np.array(MEAN_RGB, dtype=np.float32), (IMAGE_SIDE, IMAGE_SIDE, 3))
     normalization = {
         "averageImage": np.array(mean),
@@ -113,29 +114,6 @@ def vgg16_from_torchvision(
         "interpolation": "bilinear",
     }
     return SimpleNN.from_matlab({"layers": cell_row(layers), "meta": {"normalization": normalization}})
-
-
-def _conv(name: str, filters: Tensor, biases: Tensor) -> dict[str, Any]:
-    weights = [filters_to_matlab(filters.float()), biases.detach().float().numpy()[None]]
-    return {
-        "type": "conv",
-        "name": name,
-        "weights": cell_row(weights),
-        "pad": np.ones((1, 4)),
-        "stride": np.ones((1, 2)),
-    }
-
-
-def _pool(name: str) -> dict[str, Any]:
-    two = np.full((1, 2), 2.0)
-    return {
-        "type": "pool",
-        "name": name,
-        "method": "max",
-        "pool": two,
-        "stride": two,
-        "pad": np.array([[0.0, 1, 0, 1]]),
-    }
 
 
 def _convolution(state: Mapping[str, Tensor], position: int, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -155,28 +133,20 @@ def _convolution(state: Mapping[str, Tensor], position: int, shape: tuple[int, .
 
 def _state_dict(source: str | os.PathLike[str]) -> Mapping[str, Tensor]:
     if source == "torchvision":
-        return _download()
+        from torchvision.models import VGG16_Weights
+
+        known = VGG16_Weights.IMAGENET1K_FEATURES
+        try:
+            return known.get_state_dict(progress=True, check_hash=True, weights_only=True)
+        except (OSError, RuntimeError) as error:
+            raise DownloadError(
+                f"torchvision's VGG-16 weights could not be downloaded from {known.url}: {error}\n"
+                "Download the file elsewhere and give its path as stand_in"
+            ) from error
     path = Path(source)
     if not path.is_file():
         raise DownloadError(f"there is no file {path} with VGG-16's weights")
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
     return load_state(path)
-
-
-def _download() -> Mapping[str, Tensor]:
-    from torchvision.models import VGG16_Weights
-
-    weights = VGG16_Weights.IMAGENET1K_FEATURES
-    try:
-        return weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    except (OSError, RuntimeError) as error:
-        raise DownloadError(
-            f"torchvision's VGG-16 weights could not be downloaded from {weights.url}: {error}\n"
-            "Download the file elsewhere and give its path as stand_in"
-        ) from error
 
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -184,12 +154,12 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class KeyMap:
-    """What one kind of checkpoint calls its tensors, and how its network differs from MATLAB's.
+    """The names of tensors in one kind of checkpoint, and how its network differs from MATLAB's.
 
     trunk: the name of a convolution's tensors, with {n} for its position in torchvision's vgg16.features.
     assign, bias, centres, white: NetVLAD's tensors, '' where the kind has none. scaled: images are (pixels /
-    255 - mean) / std of ImageNet; else pixels minus the Caffe mean. The flattened VLAD is cluster by
-    cluster, k*D + d, in all of them; MATLAB's index is k + K*d.
+    255 - mean) / std of ImageNet; else pixels minus the Caffe mean. The flattened VLAD has index k*D + d in
+    all of them; MATLAB's is k + K*d.
     """
 
     name: str
@@ -221,19 +191,17 @@ KEY_MAPS = (
     KeyMap("torchvision's vgg16", "features.{n}"),
 )
 
-_MOST_WRAPPED = 8  # dicts in dicts; a checkpoint can be made to contain itself
-
-_WRAPPERS = ("module.", "model.")  # what parallel and other wrappers put before or into every name
+_MOST_WRAPPED = 8  # dicts in dicts; a malicious checkpoint can contain itself
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> SimpleNN:
     """The network in a checkpoint of a known kind, with MATLAB's layers, names and VLAD order.
 
     ImageNet's scaling is folded into the first convolution, so that the network subtracts a mean from
-    pixels 0..255 as all networks here do. Max pooling is not padded, as in torchvision.
+    pixels 0..255 like all networks here. Max pooling is not padded, as in torchvision.
 
-    Raises NetworkFormatError: no such file, something other than tensors in it, or an unknown kind of
-    checkpoint (the message lists the names found and the known kinds).
+    Raises NetworkFormatError for a missing file, one that holds other things than tensors, and an unknown
+    kind of checkpoint (the message lists the names found and the known kinds).
     """
     state = _tensors(load_state(path))
     kind = next((kind for kind in KEY_MAPS if f"{kind.trunk.format(n=0)}.weight" in state), None)
@@ -241,7 +209,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> SimpleNN:
         known = ", ".join(f"{kind.name} ({kind.trunk.format(n=0)}.weight)" for kind in KEY_MAPS)
         raise NetworkFormatError(
             f"{os.fspath(path)}: unknown kind of checkpoint; it holds {', '.join(list(state)[:4])} …; known"
-            f" are {known}. For a torch model of your own see deepibl.networks.backbones"
+            f" are {known}. For a torch model of your own see from_torch"
         )
     try:
         return network_from_state(state, kind)
@@ -250,7 +218,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> SimpleNN:
 
 
 def _tensors(found: Any) -> dict[str, Tensor]:
-    """The state dict in a checkpoint, names without what wrappers put into them."""
+    """The state dict in a checkpoint, its names without what wrappers (DataParallel, …) add to them."""
     for _ in range(_MOST_WRAPPED):
         if not isinstance(found, Mapping):
             break
@@ -261,27 +229,18 @@ def _tensors(found: Any) -> dict[str, Tensor]:
         found = inside
     if not isinstance(found, Mapping):
         return {}
-    tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
-    for wrapper in _WRAPPERS:
-        tensors = {_without(name, wrapper): value for name, value in tensors.items()}
-    return tensors
-
-
-def _without(name: str, wrapper: str) -> str:
-    name = name.removeprefix(wrapper)
-    return name.replace(f".{wrapper}", ".") if wrapper == "module." else name
+    return {
+        str(name).removeprefix("module.").replace(".module.", ".").removeprefix("model."): value
+        for name, value in found.items()
+        if isinstance(value, Tensor)
+    }
 
 
 def network_from_state(state: Mapping[str, Tensor], kind: KeyMap) -> SimpleNN:
-    """The network of a state dict of that kind; NetworkFormatError for tensors that are missing or do not
-    fit."""
+    """The network of a state dict of that kind; NetworkFormatError for missing or unfitting tensors."""
     prefix = kind.trunk.split("{n}")[0]
-    trunk = {
-        f"features.{name.removeprefix(prefix)}": value
-        for name, value in state.items()
-        if name.startswith(prefix)
-    }
-    net = vgg16_from_torchvision(trunk)
+    known = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    net = vgg16_from_torchvision({f"features.{name}": value for name, value in known.items()})
     for layer in net:
         if layer.type == "pool":
             layer.set_field("pad", np.zeros((1, 4)))  # torchvision's pooling is not padded
@@ -297,7 +256,7 @@ def network_from_state(state: Mapping[str, Tensor], kind: KeyMap) -> SimpleNN:
 
 
 def _fold_scaling(net: SimpleNN) -> None:
-    """(x/255 - mean)/std before the first convolution becomes x - 255*mean before a scaled one."""
+    """Turns (x/255 - mean)/std before the first convolution into x - 255*mean before a scaled one."""
     scale = 1 / (255 * torch.tensor(IMAGENET_STD, dtype=torch.float64))
     weight = net["conv1_1"].weight
     with torch.no_grad():
@@ -319,13 +278,13 @@ def _netvlad(state: Mapping[str, Tensor], kind: KeyMap) -> list[Layer]:
     if kind.bias and kind.bias in state:
         weights.insert(1, _tensor(state, kind.bias, 1).numpy()[None])
     layers = [
-        _normalize("preL2", width),
+        pixel_l2_layer("preL2", width),
         vlad_layer(weights, "vlad:core"),
-        _normalize("vlad:intranorm", width),
-        whole_l2_layer("postL2", 0),
+        pixel_l2_layer("vlad:intranorm", width),
+        whole_l2_layer("postL2"),
     ]
     if f"{kind.white}.weight" in state:
-        layers += [_whitening(state, kind.white, clusters, width), whole_l2_layer("finalL2", 0)]
+        layers += [_whitening(state, kind.white, clusters, width), whole_l2_layer("finalL2")]
     return layers
 
 
@@ -336,15 +295,8 @@ def _whitening(state: Mapping[str, Tensor], name: str, clusters: int, width: int
         raise NetworkFormatError(f"{name}.weight has {matrix.shape[1]} columns, not {clusters} x {width}")
     matrix = matrix.view(-1, clusters, width).transpose(1, 2).flatten(1)  # k*D + d -> k + K*d
     biases = _tensor(state, f"{name}.bias", 1).numpy()[None]
-    return _plain("conv", "WPCA", weights=cell_row([filters_to_matlab(matrix[:, :, None, None]), biases]))
-
-
-def _normalize(name: str, width: int) -> Layer:
-    return _plain("normalize", name, param=np.array([[2.0 * width, 1e-12, 1, 0.5]]))
-
-
-def _plain(kind: str, name: str, **fields: Any) -> Layer:
-    return plain_layer({"type": kind, "name": name, **fields}, 0)
+    weights = cell_row([filters_to_matlab(matrix[:, :, None, None]), biases])
+    return plain_layer({"type": "conv", "name": "WPCA", "weights": weights})
 
 
 def _tensor(state: Mapping[str, Tensor], name: str, ndim: int) -> Tensor:
@@ -355,54 +307,43 @@ def _tensor(state: Mapping[str, Tensor], name: str, ndim: int) -> Tensor:
     return state[name].detach().float()
 
 
-def vgg16_state(net: SimpleNN) -> dict[str, Tensor]:
-    """The state dict of torchvision's vgg16(...).features ('features.0.weight', …) of a network that begins
-    with VGG-16; with its fc6, fc7, fc8, if it has them, as the classifier.
+def vgg16_state(net: Extractor) -> dict[str, Tensor]:
+    """The state dict of torchvision's vgg16 ('features.0.weight', …) of a network that begins with VGG-16.
 
-    Raises NetworkFormatError where the convolutions are not VGG-16's, naming the first that is not.
+    The network's fc6, fc7 and fc8, if it has them, are the classifier. Raises NetworkFormatError where the
+    convolutions are not VGG-16's, naming the first that is not.
     """
-    names = net.names if isinstance(net, SimpleNN) else []
+    named = {layer.name: layer for layer in net} if isinstance(net, SimpleNN) else {}
     state: dict[str, Tensor] = {}
-    for name, position, shape in _vgg16_convolutions():
-        layer = net[name] if name in names else None
-        found = None if layer is None or layer.weights[0] is None else tuple(layer.weights[0].shape)
-        if found != shape:
+    for name, position, shape, _ in vgg16_convolutions():
+        weight = named[name].weights[0] if name in named else None
+        if weight is None or tuple(weight.shape) != shape:
+            found = "has not been found" if weight is None else f"has {tuple(weight.shape)}"
             raise NetworkFormatError(
-                f"torchvision's vgg16 holds nothing but VGG-16: {name} has to have filters {shape}, and has"
-                f" {found or 'not been found'}"
+                f"torchvision's vgg16 can hold VGG-16 only: {name} must have filters {shape}, and {found}"
             )
-        state |= _parameters(f"features.{position}", layer)
+        state |= _parameters(f"features.{position}", named[name])
     for name, position in (("fc6", 0), ("fc7", 3), ("fc8", 6)):
-        if name in names:
-            found_state = _parameters(f"classifier.{position}", net[name])
+        if name in named:
+            found_state = _parameters(f"classifier.{position}", named[name])
             state |= {
                 key: value.flatten(1) if value.ndim == 4 else value for key, value in found_state.items()
             }
     return state
 
 
-def _vgg16_convolutions() -> Iterable[tuple[str, int, tuple[int, ...]]]:
-    """Name, position in torchvision's features, and filters' shape of each convolution."""
-    position, channels = 0, 3
-    for block, (count, width) in enumerate(VGG16_BLOCKS, start=1):
-        for number in range(1, count + 1):
-            yield f"conv{block}_{number}", position, (width, channels, 3, 3)
-            position, channels = position + 2, width
-        position += 1
-
-
-def _parameters(name: str, layer: Any) -> dict[str, Tensor]:
+def _parameters(name: str, layer: Layer) -> dict[str, Tensor]:
     weight, bias = (None if found is None else found.detach().clone() for found in layer.weights)
     assert weight is not None
     zeros = torch.zeros(weight.shape[0])
     return {f"{name}.weight": weight, f"{name}.bias": zeros if bias is None else bias}
 
 
-def save_vgg16(net: Any, path: str | os.PathLike[str]) -> None:
+def save_vgg16(net: Extractor, path: str | os.PathLike[str]) -> None:
     """Writes `vgg16_state` as a .pth file, for vgg16().features or vgg16().load_state_dict(strict=False).
 
-    torchvision's vgg16 then wants pixels 0..255 minus the network's mean, RGB, unscaled. Raises
-    NetworkFormatError where the network is not VGG-16.
+    Its input is pixels 0..255 minus the network's mean, RGB, unscaled. Raises NetworkFormatError where the
+    network is not VGG-16.
     """
     state = vgg16_state(net)
     with atomic_output(path) as temporary:

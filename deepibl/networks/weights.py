@@ -1,17 +1,17 @@
-"""What the published networks consist of, layer by layer, as data; and the comparison of a network with it.
+"""The layers of the published networks, as data, and the comparison of a network with them.
 
 Shapes are MATLAB's: height x width x input channels x outputs.
 
-The published networks: where each is to be had, under which licence, and bringing it here, checked.
+The published networks: where to download each, under which licence, and the download itself, checked.
 
-Nobody could download these files where this was written, so a checksum is given only where its publisher or
-others who have the file state one; every file is compared with the layers that it must have.
+A checksum is given only where a publisher, or others who have the file, state one; every file is compared
+with the layers that it must have.
 
-Where a network lies that is named rather than given as a path: shipped with the package, or fetched.
+Finding a network by its name: one that ships with the package, or one that was fetched.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -25,9 +25,7 @@ CLUSTERS, WHITENED = 64, 4096
 
 
 class LayerSpec(NamedTuple):
-    """A layer's name, its type (of a custom layer its class) and the shape of its first weights, ()
-    without.
-    """
+    """A layer's name, its type (of a custom layer its class) and its first weights' shape (() without)."""
 
     name: str
     type: str
@@ -39,21 +37,15 @@ def vgg16_layers(
 ) -> tuple[LayerSpec, ...]:
     """VGG-16 up to its last convolution, conv5_3.
 
-    pool_first: each max pooling stands before its ReLU, as in NetVLAD's networks; else behind it, as
-    published.
+    pool_first: each max pooling is before its ReLU, as in NetVLAD's networks; else after it, as published.
     """
     layers: list[LayerSpec] = []
-    channels = 3
-    for b, (count, width) in enumerate(blocks, start=1):
-        for c in range(1, count + 1):
-            layers.append(LayerSpec(f"conv{b}_{c}", "conv", (3, 3, channels, width)))
-            channels = width
-            if c < count:
-                layers.append(LayerSpec(f"relu{b}_{c}", "relu"))
-        if b < len(blocks):
-            tail = [LayerSpec(f"relu{b}_{count}", "relu"), LayerSpec(f"pool{b}", "pool")]
-            layers += reversed(tail) if pool_first else tail
-    return tuple(layers)
+    for name, _, (width, channels, *_), last in vgg16_convolutions(blocks):
+        layers.append(LayerSpec(name, "conv", (3, 3, channels, width)))
+        end = name.removeprefix("conv")
+        tail = [LayerSpec(f"relu{end}", "relu"), *([LayerSpec(f"pool{end[0]}", "pool")] if last else [])]
+        layers += reversed(tail) if pool_first else tail
+    return tuple(layers[:-2])  # without the last block's ReLU and pooling
 
 
 def whitened_netvlad_layers(
@@ -72,6 +64,26 @@ def whitened_netvlad_layers(
     )
 
 
+class VGGConvolution(NamedTuple):
+    """A convolution of VGG-16: its name and position in torchvision's vgg16.features, its filters' shape
+    (outputs, channels, 3, 3), and whether a max pooling follows its ReLU."""
+
+    name: str
+    position: int
+    shape: tuple[int, int, int, int]
+    last: bool
+
+
+def vgg16_convolutions(blocks: Sequence[tuple[int, int]] = VGG16_BLOCKS) -> Iterator[VGGConvolution]:
+    """VGG-16's convolutions in order, conv1_1 to conv5_3."""
+    position, channels = 0, 3
+    for b, (count, width) in enumerate(blocks, start=1):
+        for c in range(1, count + 1):
+            yield VGGConvolution(f"conv{b}_{c}", position, (width, channels, 3, 3), c == count)
+            position, channels = position + 2, width
+        position += 1
+
+
 class Layout(NamedTuple):
     """Layers that a network must consist of, or (`begins`) must begin with."""
 
@@ -86,7 +98,7 @@ LAYOUTS = {
 
 
 def differences(found: Sequence[LayerSpec], layout: Layout) -> list[str]:
-    """What is not as the layout has it, in words; empty when all is."""
+    """Where the layers found deviate from the layout, one message each."""
     wanted = layout.layers
     lines = []
     if len(found) < len(wanted) or (len(found) > len(wanted) and not layout.begins):
@@ -105,9 +117,7 @@ def _words(layer: LayerSpec) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """A URL; the checksum ('sha256:…' or 'md5:…') of what it gives, and who states it; '' where nobody
-    does.
-    """
+    """A URL, the checksum ('sha256:…' or 'md5:…', or '' if unknown) of its file, and who states it."""
 
     url: str
     checksum: str = ""
@@ -116,12 +126,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Weights:
-    """A card of the registry. `layout` is a key of `network_layouts.LAYOUTS`, `page` is for people."""
+    """An entry of the registry. `layout` is a key of `LAYOUTS`, `page` where a browser finds the file."""
 
     name: str
     title: str
     file: str
-    kind: str  # 'ours': for place recognition (localPaths' ourCNNs); 'pretrained': to start from
+    kind: str  # 'ours': for place recognition (folder ourCNNs of localPaths); 'pretrained': to start from
     layout: str
     page: str
     sources: tuple[Source, ...]
@@ -221,7 +231,7 @@ REGISTRY = {
 
 
 def card(name: str) -> Weights:
-    """The registry's card of that name; DownloadError naming the known ones when there is none."""
+    """The registry's entry of that name; DownloadError, with the known names, if there is none."""
     try:
         return REGISTRY[name]
     except KeyError:
@@ -229,7 +239,7 @@ def card(name: str) -> Weights:
 
 
 def default_folder(weights: Weights, paths: LocalPaths | None = None) -> Path:
-    """Where a network is kept: as `paths` say, by default below the user's data folder."""
+    """The folder where a network is kept: one of `paths`, by default below the user's data folder."""
     paths = paths or LocalPaths()
     return Path(paths.ourCNNs if weights.kind == "ours" else paths.pretrainedCNNs)
 
@@ -249,8 +259,8 @@ def shipped_networks() -> list[str]:
 def find_network(name: str | os.PathLike[str], paths: LocalPaths | None = None) -> Path:
     """The file of a network: a path, the name of one that ships, or of one that `deepibl fetch` brought.
 
-    paths: where fetched networks lie; default below the user's data folder.
-    Raises ConfigurationError, which lists what there is, when it is none of these.
+    paths: the folders of fetched networks; default below the user's data folder.
+    Raises ConfigurationError, with the names that ship, for anything else.
     """
     path = Path(name).expanduser()
     if path.is_file():
@@ -258,18 +268,11 @@ def find_network(name: str | os.PathLike[str], paths: LocalPaths | None = None) 
     shipped = weights_folder() / f"{name}.mat"
     if shipped.is_file():
         return shipped
-    fetched = _fetched(str(name), paths)
-    if fetched is not None:
-        return fetched
+    for card in REGISTRY.values():
+        file = default_folder(card, paths) / card.file
+        if str(name) in (card.name, card.file) and file.is_file():
+            return file
     raise ConfigurationError(
         f"there is no network file {os.fspath(name)!r}, and no network of that name; "
         f"those that ship: {', '.join(shipped_networks()) or 'none'}; `deepibl fetch` brings published ones"
     )
-
-
-def _fetched(name: str, paths: LocalPaths | None) -> Path | None:
-    for card in REGISTRY.values():
-        file = default_folder(card, paths) / card.file
-        if name in (card.name, card.file) and file.is_file():
-            return file
-    return None

@@ -128,7 +128,7 @@ def test_v73_files_give_the_same_data_set(golden, path):
     new, old = load_dbstruct(path), load_dbstruct(golden / "datasets" / path.name)
     assert type(new) is type(old)
     for name, value in vars(old).items():
-        if name == "cp":
+        if name == "close_positions":
             continue
         found = getattr(new, name)
         assert type(found) is type(value)

@@ -111,8 +111,8 @@ def test_evaluation_puts_the_callers_generator_back(golden, pitts, capsys):
 def test_testCoreRank_equals_the_original_and_prints_its_text(golden, pitts, capsys, case):
     out = read_golden(golden / "eval" / "testCoreRank.mat")
     lists = (pitts.dbImageFns, pitts.utmDb, pitts.qImageFns, pitts.utmQ)
-    limits = {"posDistThr": pitts.posDistThr, "nonTrivPosDistSqThr": pitts.nonTrivPosDistSqThr}
-    dataset = LoggedNegatives("logged", *lists, **limits).use(out[f"qIDs{case}"], out[f"negIDs{case}"])
+    dataset = LoggedNegatives("logged", *lists, **pitts.shared_arguments())
+    dataset.use(out[f"qIDs{case}"], out[f"negIDs{case}"])
     rest = {}
     if case:
         sample = int(out["nTestSample_s"].item())
@@ -140,12 +140,8 @@ def test_getBestEpoch_equals_the_original(golden):
 
 def test_relja_retrievalMAP_equals_the_original(golden, capsys):
     out = read_golden(golden / "eval" / "relja_retrievalMAP.mat")
-    db = SimpleNamespace(
-        numQueries=len(out["posIDs"]),
-        numImages=out["db"].shape[1],
-        posIDs=[ids(cell) for cell in out["posIDs"].ravel()],
-        ignoreIDs=[ids(cell) for cell in out["ignoreIDs"].ravel()],
-    )
+    lists = {name: [ids(cell) for cell in out[name].ravel()] for name in ("posIDs", "ignoreIDs")}
+    db = SimpleNamespace(**{"numQueries": len(lists["posIDs"]), "numImages": out["db"].shape[1]}, **lists)
     vectors = {"db": out["db"].T, "qs": out["qs"].T}
     mean, precisions = relja_retrievalMAP(db, vectors, verbose=False)
     assert_close(precisions, out["APs"].ravel(), "op")
@@ -157,5 +153,5 @@ def test_relja_retrievalMAP_equals_the_original(golden, capsys):
     assert_close(precisions, out["APs_fn"].ravel(), "op")
     assert_close(mean, out["mAP_fn"].item(), "op")
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("NaN ") and lines[0].endswith(f"1 / {db.numQueries}")
+    assert lines[0].startswith("NaN ") and lines[0].endswith(f"1 / {len(lists['posIDs'])}")
     assert lines[-1] == f"{mean:.4f}"

@@ -79,7 +79,7 @@ def conversion(folder: Path, material: Path) -> None:
         target = folder / f"{number:02d}.png"
         if not target.exists():
             target.symlink_to(material / "png" / target.name)
-    convert_png.convertPngtoJPG(folder, overwrite=False, num_threads=2)
+    convert_png.convert_folder(folder, overwrite=False, num_threads=2)
 
 
 JOBS: dict[str, Job] = {job.__name__: job for job in (extraction, training, index, conversion)}

@@ -71,7 +71,7 @@ def use_copy(path: Path) -> object:
     beside = path.with_name("net.mat")
     beside.write_bytes(b"x")
     path.replace(network_copy.copy_path(beside))
-    return network_copy.find(beside)
+    return network_copy.find_copy(beside)
 
 
 def read_checkpoint(path: Path) -> object:
@@ -111,10 +111,10 @@ def make_small(path: Path) -> object:
 
 def convert_pictures(path: Path) -> object:
     """convert-png of a folder, which lists what it could not read."""
-    from deepibl.datasets.png_to_jpeg import convertPngtoJPG
+    from deepibl.datasets.png_to_jpeg import convert_folder
 
     path.replace(path.with_suffix(".png"))
-    return convertPngtoJPG(path.parent, num_threads=1)
+    return convert_folder(path.parent, num_threads=1)
 
 
 def read_dbstruct(path: Path) -> object:

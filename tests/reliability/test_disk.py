@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from deepibl.datasets.folder import Places
-from deepibl.datasets.png_to_jpeg import convertPngtoJPG
+from deepibl.datasets.png_to_jpeg import convert_folder
 from deepibl.features.extraction import extract_to_file
 from deepibl.networks.conversion import convert
 from deepibl.report.run import collect, write_run
@@ -89,7 +89,7 @@ def pictures(out: Path, material: Path) -> object:
     for path in sorted((material / "png").iterdir()):
         if not (out / path.name).exists():
             (out / path.name).symlink_to(path)
-    report = convertPngtoJPG(out)
+    report = convert_folder(out)
     if report.failures:
         raise OSError(str(report))
     return report

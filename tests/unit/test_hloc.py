@@ -70,7 +70,7 @@ def test_a_mean_pixel_is_spread_so_that_its_first_element_is_the_mean(released: 
 
 def test_a_network_of_another_layout_is_refused_by_position(released: Path, tmp_path: Path) -> None:
     net = read_mat_network(released)
-    with pytest.raises(NetworkFormatError, match=r"hloc expects normalize at layer 29 .* finds layerVLAD"):
+    with pytest.raises(NetworkFormatError, match=r"hloc expects normalize at layer 29 .* not layerVLAD"):
         save_network(
             net.with_layers([layer for layer in net if layer.name != "preL2"]), tmp_path / "n.hloc.mat"
         )

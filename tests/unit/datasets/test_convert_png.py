@@ -26,7 +26,7 @@ def test_every_png_below_the_folder_gets_a_jpeg_beside_it(tmp_path, scene):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(scene).save(tmp_path / name, "PNG")
     (tmp_path / "notes.txt").write_text("no image")
-    report = module.convertPngtoJPG(tmp_path)
+    report = module.convert_folder(tmp_path)
     assert [str(path.relative_to(tmp_path)) for path in report.converted] == [
         "a.jpg",
         "sub/b.jpg",
@@ -108,17 +108,17 @@ def test_a_jpeg_that_cannot_be_written_is_reported_and_nothing_half_written_stay
     monkeypatch.setattr(
         Image.Image, "save", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left"))
     )
-    report = module.convertPngtoJPG(tmp_path)
+    report = module.convert_folder(tmp_path)
     assert "a.jpg: cannot be written: No space left" in str(report.failures[0])
     assert (tmp_path / "a.jpg").read_bytes() == b"old" and sorted(os.listdir(tmp_path)) == ["a.jpg", "a.png"]
 
 
 def test_a_second_run_can_skip_what_is_done(tmp_path, scene):
     Image.fromarray(scene).save(tmp_path / "a.png")
-    module.convertPngtoJPG(tmp_path)
-    assert [path.name for path in module.convertPngtoJPG(tmp_path, overwrite=False).skipped] == ["a.jpg"]
+    module.convert_folder(tmp_path)
+    assert [path.name for path in module.convert_folder(tmp_path, overwrite=False).skipped] == ["a.jpg"]
     os.utime(tmp_path / "a.jpg", (0, 0))
-    assert [path.name for path in module.convertPngtoJPG(tmp_path, overwrite=False).converted] == ["a.jpg"]
+    assert [path.name for path in module.convert_folder(tmp_path, overwrite=False).converted] == ["a.jpg"]
 
 
 def test_a_link_to_a_folder_above_ends(tmp_path, scene):
@@ -130,7 +130,7 @@ def test_a_link_to_a_folder_above_ends(tmp_path, scene):
 
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(MissingImageError, match="gone: no such folder"):
-        module.convertPngtoJPG(tmp_path / "gone")
+        module.convert_folder(tmp_path / "gone")
 
 
 def test_a_disk_that_fills_up_in_the_middle_of_a_jpeg_leaves_none(tmp_path, scene):
@@ -139,7 +139,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_jpeg_leaves_none(tmp_path, scen
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # writes end there, as on a full disk
     try:
-        report = module.convertPngtoJPG(tmp_path, num_threads=1)
+        report = module.convert_folder(tmp_path, num_threads=1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not report.converted and "cannot be written" in str(report.failures[0])
@@ -153,7 +153,7 @@ def test_nothing_is_written_where_a_link_leads_out_of_the_folder(tmp_path, scene
         Image.fromarray(scene).save(folder / "a.png")
     (inside / "link").symlink_to(outside)
     (inside / "again").symlink_to(inside / "sub")
-    report = module.convertPngtoJPG(inside)
+    report = module.convert_folder(inside)
     assert [path.relative_to(inside).name for path in report.converted] == ["a.jpg"]
-    assert len(report.failures) == 1 and "a link leads to it, out of" in str(report.failures[0])
+    assert len(report.failures) == 1 and "a link points to it from" in str(report.failures[0])
     assert [path.name for path in outside.iterdir()] == ["a.png"]

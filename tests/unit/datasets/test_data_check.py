@@ -100,7 +100,7 @@ def test_retrieval_sets_are_counted(root: Path, monkeypatch: pytest.MonkeyPatch)
     assert check_dataset("holidays", root).complete
     (root / "jpg" / "100002.jpg").unlink()
     report = check_dataset("holidays", root)
-    assert "2 images are there, the complete set has 3" in report.problems[0]
+    assert "there are 2 images; the complete set has 3" in report.problems[0]
     missing = check_dataset("oxford", root / "images")
     assert not missing.complete and "groundtruth" in str(missing)
 
@@ -116,7 +116,7 @@ def test_a_vgg_set_that_lacks_listed_images_says_so(root: Path, monkeypatch: pyt
     for kind, text in truth.items():
         (top / "groundtruth" / f"q_1_{kind}.txt").write_text(text)
     report = check_dataset("oxford", top)
-    assert report.problems == ["1 images that the ground truth lists as right are missing"]
+    assert report.problems == ["1 images that the ground truth lists as positives are missing"]
 
 
 def test_the_command_line_says_it_in_text_json_and_exit_code(

@@ -43,7 +43,7 @@ def test_the_layout_of_the_downloader_is_read(layout: Path) -> None:
 @pytest.mark.parametrize("below", ["", "images", "images/train"])
 def test_the_layout_is_found_from_any_folder_above(layout: Path, below: str) -> None:
     found = find_layout(layout / below, "train")
-    assert found is not None and found.database == layout / "images/train/database"
+    assert found is not None and found[0] == layout / "images/train/database"
     assert find_layout(layout / "images/train/queries") is None
 
 

@@ -67,7 +67,7 @@ def test_thresholds_do_not_wrap():
 
 
 def test_lists_that_do_not_fit_together_are_refused():
-    with pytest.raises(DatasetError, match="x: utmDb holds 2 positions for 3 images"):
+    with pytest.raises(DatasetError, match="x: the database holds 2 positions for 3 images"):
         PlaceDataset("x", names("d", 3), np.zeros((2, 2)), [], [])
 
 
@@ -88,7 +88,7 @@ def test_missing_images_are_named_with_root_count_and_advice(tmp_path):
 
 def test_a_missing_root_is_named(tmp_path):
     with pytest.raises(
-        MissingImageError, match=rf"the folder of its 40 database images is not there: {tmp_path}/no"
+        MissingImageError, match=rf"the folder of its 40 database images does not exist: {tmp_path}/no"
     ):
         street(dbPath=tmp_path / "no", qPath=tmp_path).check_images()
 

@@ -5,7 +5,6 @@ import pytest
 
 from deepibl.datasets.catalog import CATALOG, open_dataset
 from deepibl.errors import DatasetError
-from deepibl.matlab.datasets import dbBase, dbPitts
 from tests.small_datasets import saved
 
 
@@ -33,26 +32,6 @@ def test_a_missing_dbstruct_names_the_places_and_how_to_get_it(tmp_path, name):
     assert (
         f"{tmp_path}/{CATALOG[name].spec}.mat" in text and "Download" in text and CATALOG[name].advice in text
     )
-
-
-def test_the_facade_refuses_other_sets():
-    with pytest.raises(DatasetError, match="train, val, test, not 'all'"):
-        dbPitts(False, "all")
-
-
-def test_a_data_set_of_ones_own_is_made_as_in_matlab(tmp_path):
-    class dbMine(dbBase):
-        def __init__(self, paths=None):
-            self.name, self.dbPath, self.qPath = "mine", "/db/", "/q/"
-            self.dbLoad(paths)
-
-    with pytest.raises(DatasetError, match=r"mine\.mat is not there"):
-        dbMine({"dsetSpecDir": str(tmp_path)})
-    saved(tmp_path)
-    made = dbMine({"dsetSpecDir": str(tmp_path)})
-    assert made.image_paths("q") == ["/q/q.jpg"] and made.getPosIDs(0).tolist() == [0, 1]
-    with pytest.raises(DatasetError, match="subclass dbBase"):
-        dbBase()
 
 
 @pytest.mark.real

@@ -83,9 +83,9 @@ def test_positions_without_a_zone_beside_degrees_are_refused(tmp_path):
 
 
 def test_an_empty_or_missing_folder_is_refused(tmp_path):
-    with pytest.raises(DatasetError, match=r"holds no photos \(looked for \.jpg"):
+    with pytest.raises(DatasetError, match=r"has no photos \(looked for \.jpg"):
         read_places(tmp_path)
-    with pytest.raises(DatasetError, match="neither a folder of photos nor a CSV"):
+    with pytest.raises(DatasetError, match="no folder of photos and no CSV file"):
         read_places(tmp_path / "nowhere")
 
 
@@ -133,12 +133,12 @@ def test_every_bad_row_is_named(tmp_path):
         read_places(table(tmp_path / "p.csv", "name,lat,lon\n" + "\n".join(rows)))
     text = str(caught.value)
     for line in (
-        "p.csv: 6 rows cannot be used",
-        "row 3: lat is 'north', no number",
+        "p.csv: 6 rows are invalid",
+        "row 3: lat must be a number; got 'north'",
         "row 4: it has no name",
-        "row 5: a.jpg was listed before",
+        "row 5: a.jpg is listed twice",
         "row 6: lat 13.1, lon 551.0 is out of range",
-        "row 7: lon is '', no number",
+        "row 7: lon must be a number; got ''",
         "row 8: lat is 'nan'",
     ):
         assert line in text
@@ -151,7 +151,7 @@ def test_a_csv_without_a_header_is_refused(tmp_path, header):
 
 
 def test_a_bad_zone_is_named_by_row(tmp_path):
-    with pytest.raises(DatasetError, match="row 2: '33U' is no UTM zone"):
+    with pytest.raises(DatasetError, match="row 2: '33U' is not a UTM zone"):
         read_places(table(tmp_path / "p.csv", "name,east,north,zone\na,1,2,33U\n"))
 
 

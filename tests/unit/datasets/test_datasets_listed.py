@@ -13,7 +13,7 @@ from tests.small_datasets import names, saved
 def test_listed_positives_decide_instead_of_positions(tmp_path):
     lists = np.empty((1, 1), dtype=object)
     lists[0, 0] = np.array([[3.0], [1.0]])  # 1-based
-    dataset = load_dbstruct(saved(tmp_path, "sf0", posIDs=lists))
+    dataset = load_dbstruct(saved(tmp_path, "sf0", **{"posIDs": lists}))
     assert isinstance(dataset, ListedPositives)
     assert dataset.getPosIDs(0).tolist() == dataset.nontrivialPosQ(0).tolist() == [2, 0]
     assert dataset.isPosQ(0, [0, 1, 2]).tolist() == [True, False, True]
@@ -23,7 +23,8 @@ def test_listed_positives_decide_instead_of_positions(tmp_path):
 
 
 def test_lists_may_stand_in_a_text_file_and_positions_be_left_out(tmp_path):
-    path = saved(tmp_path, "sf0", utmDb=None, utmQ=None, posDistThr=None, nonTrivPosDistSqThr=None)
+    optional = ("utmDb", "utmQ", "posDistThr", "nonTrivPosDistSqThr")
+    path = saved(tmp_path, "sf0", **dict.fromkeys(optional))
     (tmp_path / "sf0_positives.txt").write_text("# query, positives\nq.jpg\tc.jpg\ta.jpg\n")
     dataset = load_dbstruct(path)
     assert dataset.getPosIDs(0).tolist() == [2, 0]
@@ -35,8 +36,8 @@ def test_a_text_file_with_unknown_names_is_refused_by_line(tmp_path):
     (tmp_path / "sf0_positives.txt").write_text("\nno.jpg\ta.jpg\nq.jpg\tx.jpg\n")
     with pytest.raises(DatasetError) as caught:
         load_dbstruct(path)
-    assert "line 2: no.jpg is no query" in str(caught.value)
-    assert "line 3: x.jpg is no database image" in str(caught.value)
+    assert "line 2: no.jpg is not a query" in str(caught.value)
+    assert "line 3: x.jpg is not a database image" in str(caught.value)
 
 
 def test_listed_ids_that_no_image_has_are_refused():

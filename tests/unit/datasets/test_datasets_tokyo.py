@@ -14,12 +14,8 @@ from tests.small_datasets import names, saved
 def test_time_stamps_may_be_rows_or_columns(tmp_path, shape):
     # difference: TokyoTM-column-timestamps
     stamps = np.array([201301, 201402, 201301]).reshape(shape)
-    path = saved(
-        tmp_path,
-        utmDb=np.array([[0.0, 3, 6], [0, 0, 0]]),
-        dbTimeStamp=stamps,
-        qTimeStamp=np.array([[201301]]),
-    )
+    utm = np.array([[0.0, 3, 6], [0, 0, 0]])
+    path = saved(tmp_path, **{"utmDb": utm, "dbTimeStamp": stamps, "qTimeStamp": np.array([[201301]])})
     dataset = load_dbstruct(path)
     assert isinstance(dataset, TokyoTimeMachine)
     assert dataset.nontrivialPosQ(0).tolist() == [1]
@@ -27,10 +23,8 @@ def test_time_stamps_may_be_rows_or_columns(tmp_path, shape):
 
 
 def test_time_stamps_of_another_number_are_refused(tmp_path):
-    with pytest.raises(
-        DatasetError, match=r"dbTimeStamp must hold one time stamp for each of 3 images, found 2"
-    ):
-        load_dbstruct(saved(tmp_path, dbTimeStamp=np.zeros((1, 2)), qTimeStamp=np.zeros((1, 1))))
+    with pytest.raises(DatasetError, match="one time stamp for each of 3 database images; found 2"):
+        load_dbstruct(saved(tmp_path, **{"dbTimeStamp": np.zeros((1, 2)), "qTimeStamp": np.zeros((1, 1))}))
 
 
 def test_answers_of_the_querys_own_time_are_left_out():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deepibl.datasets.catalog import load_dbstruct
-from deepibl.datasets.dbstruct import read_dbstruct
+from deepibl.datasets.dbstruct import python_names, read_dbstruct
 from deepibl.datasets.pitts_tokyo import TokyoTimeMachine
 from deepibl.datasets.place import PlaceDataset, save_dbstruct
 from deepibl.errors import DatasetError
@@ -58,16 +58,9 @@ def test_a_written_dbstruct_reads_back_the_same(tmp_path):
     dataset = street(whichSet="val", utm_zone="17N", posDistThr=30)
     save_dbstruct(dataset, tmp_path / "street.mat")
     again = load_dbstruct(tmp_path / "street.mat")
-    for name in (
-        "name",
-        "whichSet",
-        "dbImageFns",
-        "qImageFns",
-        "posDistThr",
-        "nonTrivPosDistSqThr",
-        "utm_zone",
-    ):
-        assert getattr(again, name) == getattr(dataset, name)
+    assert (again.whichSet, again.utm_zone) == ("val", "17N")
+    assert again.dbImageFns == dataset.dbImageFns and again.qImageFns == dataset.qImageFns
+    assert again.posDistThr == 30 and again.nonTrivPosDistSqThr == dataset.nonTrivPosDistSqThr
     assert (again.utmDb == dataset.utmDb).all() and (again.utmQ == dataset.utmQ).all()
 
 
@@ -86,4 +79,4 @@ def test_octave_loads_a_written_dbstruct(tmp_path):
 
 
 def test_every_field_that_the_reader_gives_is_an_argument(tmp_path):
-    PlaceDataset("x", **read_dbstruct(saved(tmp_path)))
+    PlaceDataset("x", **python_names(read_dbstruct(saved(tmp_path))))

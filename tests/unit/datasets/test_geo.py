@@ -66,7 +66,7 @@ def test_degrees_out_of_range_are_refused(latitude, longitude):
 
 @pytest.mark.parametrize("zone", ["", "33", "N33", "61N", "0S", "33U"])
 def test_bad_zones_are_refused(zone):
-    with pytest.raises(DatasetError, match="no UTM zone"):
+    with pytest.raises(DatasetError, match="is not a UTM zone"):
         parse_zone(zone)
 
 

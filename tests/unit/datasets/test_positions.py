@@ -38,7 +38,7 @@ def test_positives_and_their_order_equal_a_naive_search(limit):
 def test_limit_is_inclusive():
     hashed = ClosePosition([[0, 0], [15, 20], [15, 20.0001]], 25)
     assert hashed.getPosIDs([0, 0])[0].tolist() == [0, 1]
-    assert hashed.isPos([0, 0], [2, 1, 0]).tolist() == [False, True, True]
+    assert hashed.near([0, 0], [2, 1, 0]).tolist() == [False, True, True]
 
 
 def test_small_integer_limits_do_not_wrap():
@@ -54,14 +54,14 @@ def test_is_pos_equals_membership_in_the_positives():
     hashed = ClosePosition(utm, 25)
     for position in random.uniform(-30, 130, (40, 2)):
         member = np.isin(np.arange(80), hashed.getPosIDs(position)[0])
-        assert (hashed.isPos(position, np.arange(80)) == member).all()
+        assert (hashed.near(position, np.arange(80)) == member).all()
 
 
 def test_unknown_positions_are_near_nothing():
     hashed = ClosePosition([[np.nan, np.nan], [1, 1]], 25)
     assert hashed.getPosIDs([1, 1])[0].tolist() == [1]
     assert hashed.getPosIDs([np.nan, 1])[0].size == 0
-    assert not hashed.isPos([1, 1], [0]).any()
+    assert not hashed.near([1, 1], [0]).any()
 
 
 def test_no_positions_at_all_are_no_error():

@@ -137,7 +137,7 @@ def test_a_network_without_session_is_refused(whiten: Callable[..., SimpleNN]) -
 
 
 def test_the_cap_counts_for_what_can_be_determined(whiten: Callable[..., SimpleNN]) -> None:
-    with pytest.raises(ArgumentError, match="3 training images determine no more than 2"):
+    with pytest.raises(ArgumentError, match="3 training images determine at most 2"):
         whiten(nTrainCap=3)
 
 

@@ -1,10 +1,11 @@
 """Options: pairs, dicts and keywords in any case; unknown names are errors that help."""
 
+import inspect
 from typing import Any
 
 import pytest
 
-from matlab_compat.arguments import options, vl_argparse
+from matlab_compat.arguments import name_value, options, vl_argparse
 from matlab_compat.errors import ArgumentError
 
 DEFAULTS = {"learningRate": 0.1, "batchSize": 4, "train": {"epochs": 5, "solver": {"m": 1}}}
@@ -74,3 +75,35 @@ def test_flags_are_checked() -> None:
 def test_defaults_must_be_a_dict() -> None:
     with pytest.raises(ArgumentError, match="options must be a dict, not int"):
         vl_argparse(5, [])
+
+
+@name_value(struct="opts")
+def measured(x, opts=None, *, nTestSample=5, paths=None):
+    """Returns what it got."""
+    return x, nTestSample, paths
+
+
+def test_name_value_takes_pairs_structs_and_keywords_of_any_case():
+    assert measured(1) == (1, 5, None)
+    assert measured(1, None, "nTestSample", 7) == measured(1, nTestSample=7) == (1, 7, None)
+    assert measured(x=1, NTESTSAMPLE=8) == (1, 8, None)
+    assert (
+        measured(1, {"nTestSample": 9, "margin": 0.1}) == measured(1, opts={"nTestSample": 9}) == (1, 9, None)
+    )
+    assert measured(1, {"nTestSample": 9}, "ntestsample", 2) == (1, 2, None)
+
+
+def test_name_value_hands_on_what_is_given_under_its_exact_name():
+    assert measured(1, paths={"outPrefix": "/x"})[2] == {"outPrefix": "/x"}
+
+
+def test_name_value_refuses_unknown_names():
+    with pytest.raises(ArgumentError, match="unknown option 'nTestSamples': did you mean 'nTestSample'"):
+        measured(1, None, "nTestSamples", 7)
+    with pytest.raises(ArgumentError, match="unknown option 'path'"):
+        measured(1, path="x")
+
+
+def test_name_value_keeps_the_signature():
+    assert str(inspect.signature(measured)) == "(x, opts=None, *, nTestSample=5, paths=None)"
+    assert measured.__doc__ == "Returns what it got."

@@ -161,9 +161,9 @@ def test_class_objects_are_written_for_matlab(released: Path, tmp_path: Path) ->
 
 
 REFUSED: list[tuple[str, str]] = [
-    ("net.h5", "the suffix says the format"),
-    ("net", "the suffix says the format"),
-    ("net.pth", "nothing but VGG-16: conv1_1"),
+    ("net.h5", "the suffix must be one of"),
+    ("net", "the suffix must be one of"),
+    ("net.pth", "can hold VGG-16 only: conv1_1"),
 ]
 
 

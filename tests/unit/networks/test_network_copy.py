@@ -73,14 +73,14 @@ def test_a_copy_of_another_file_is_made_again(file: Path) -> None:
     write_released(file.parent, ["struct"], small=True, seed=5)
     new = network_id(load_network(file))
     assert new == network_id(read_mat_network(file)) != old
-    assert network_id(network_copy.find(file)) == new
+    assert network_id(network_copy.find_copy(file)) == new
 
 
 @pytest.mark.usefixtures("with_copies")
 def test_a_copy_still_holds_when_only_the_files_time_is_new(file: Path) -> None:
     load_network(file)
     file.touch()
-    assert network_copy.find(file) is not None
+    assert network_copy.find_copy(file) is not None
 
 
 @pytest.mark.usefixtures("with_copies")
@@ -91,8 +91,8 @@ def test_a_change_that_keeps_size_and_time_is_seen_when_the_hash_is_asked_for(fi
     content[20] ^= 1  # in the header's text
     file.write_bytes(content)
     os.utime(file, ns=times)
-    assert network_copy.find(file) is not None
-    assert network_copy.find(file, verify=True) is None
+    assert network_copy.find_copy(file) is not None
+    assert network_copy.find_copy(file, verify=True) is None
 
 
 @pytest.mark.usefixtures("with_copies")
@@ -102,7 +102,7 @@ def test_a_damaged_copy_is_replaced(file: Path, damage: bytes | None) -> None:
     copy = network_copy.copy_path(file)
     copy.write_bytes(copy.read_bytes()[:-100] if damage is None else damage)
     assert network_id(load_network(file)) == want
-    assert network_id(network_copy.find(file)) == want
+    assert network_id(network_copy.find_copy(file)) == want
 
 
 @pytest.mark.usefixtures("with_copies")

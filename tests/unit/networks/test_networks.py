@@ -69,7 +69,7 @@ def test_the_first_struct_with_layers_is_taken(tmp_path: Path) -> None:
     ("variables", "message"),
     [
         ({"x": 1.0, "names": ["a"]}, r"holds no network: .*found x \(double\), names \(cell\)"),
-        ({"net": 3.0}, "the variable net is no struct"),
+        ({"net": 3.0}, "the variable net is not a struct"),
         ({"net": {"weights": 1.0}}, "no network"),
     ],
 )
@@ -89,7 +89,7 @@ def test_an_unknown_layer_is_named_with_the_file(tmp_path: Path) -> None:
     ("name", "message"),
     [
         ("a.onnx", "written here, not read"),
-        ("a.h5", "no network of ours is HDF5"),
+        ("a.h5", "a network in HDF5 must be a .mat file"),
         ("a.pth", r"no file .*a\.pth"),
     ],
 )
@@ -159,13 +159,13 @@ def test_a_damaged_safetensors_file_is_refused(tmp_path: Path, damage: bytes | N
     path = tmp_path / "a.safetensors"
     save_network(SimpleNN.from_matlab(struct()), path)
     path.write_bytes(path.read_bytes()[:-4] if damage is None else damage)
-    with pytest.raises(NetworkFormatError, match=r"a\.safetensors is no network"):
+    with pytest.raises(NetworkFormatError, match=r"a\.safetensors is not a network"):
         load_network(path)
 
 
 def test_somebody_elses_safetensors_file_is_refused(tmp_path: Path) -> None:
     write_tensors(tmp_path / "a.safetensors", {"weight": np.ones((2, 2), np.float32)}, {})
-    with pytest.raises(NetworkFormatError, match="no network of the format"):
+    with pytest.raises(NetworkFormatError, match="its format is not deepibl-network"):
         read_network(tmp_path / "a.safetensors")
 
 

@@ -115,7 +115,7 @@ def test_the_stand_in_is_read_from_a_file_and_says_so(
     )
     assert net.meta["netID"] == "vd16_torchvision"
     assert net.meta["sessionID"] == "vd16_torchvision_offtheshelf_conv5_3"
-    assert "stands in" in caplog.text
+    assert "replaces it" in caplog.text
 
 
 @pytest.mark.usefixtures("narrow")

@@ -175,7 +175,7 @@ def test_timm_models_work_too() -> None:
         ("torchvision:resnet18", None, "needs a layerName"),
         ("torchvision:", "layer3", "a colon"),
         ("torchvision:resnet18", "avgpool.flatten", "no layer"),
-        ("torchvision:resnet18", "fc", r"gives \(1, 1000\): choose another layer"),
+        ("torchvision:resnet18", "fc", r"not \(1, 1000\): choose another layer"),
     ],
 )
 def test_what_is_not_there_is_refused_by_name(net_id: str, layer: str | None, reason: str) -> None:
