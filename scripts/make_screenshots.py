@@ -10,7 +10,6 @@ drives it); without it they are left out, and said so.
 
 import argparse
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -38,7 +37,6 @@ from tests.page_server import serving
 
 IMAGES, QUERIES = 240, 90
 _CELL = (7, 14)  # pixels of a character of the drawn terminal
-_COLOURS = re.compile(r"\x1b\[38;2;(\d+);(\d+);(\d+);48;2;(\d+);(\d+);(\d+)m▀|\x1b\[0m|( )")
 
 
 def make_screenshots(target: Path, network: Path, work: Path) -> list[Path]:
@@ -126,20 +124,18 @@ def _photograph(page: Path, out: Path, height: int) -> bool:
 def _terminal(photos: Sequence[Path], out: Path) -> Path:
     """The half blocks that a terminal would show, drawn as it draws them."""
     pictures = [read_image(photo).permute(1, 2, 0).byte().numpy() for photo in photos]
-    lines = preview(pictures, columns=72).splitlines()
+    lines = preview(pictures, columns=72)
     width, height = _CELL
     drawn = Image.new("RGB", (74 * width, (len(lines) + 2) * height + height), (22, 24, 28))
     pen = ImageDraw.Draw(drawn)
     typed, font = "$ deepibl localize photo.jpg --index city.idx", ImageFont.load_default(12)
     pen.text((width, 4), typed, (210, 214, 220), font)
     for row, line in enumerate(lines):
-        x, y = width, (row + 2) * height
-        for block in _COLOURS.finditer(line):
-            if block[1]:
-                red, green, blue, *below = (int(value) for value in block.groups()[:6])
-                pen.rectangle((x, y, x + width - 1, y + height // 2 - 1), (red, green, blue))
-                pen.rectangle((x, y + height // 2, x + width - 1, y + height - 1), tuple(below))
-            x += width if block[1] or block[7] else 0
+        for block in line.spans:
+            x, y = (1 + block.start) * width, (row + 2) * height
+            above, below = block.style.color.triplet, block.style.bgcolor.triplet
+            pen.rectangle((x, y, x + width - 1, y + height // 2 - 1), above)
+            pen.rectangle((x, y + height // 2, x + width - 1, y + height - 1), below)
     return _save(drawn, out)
 
 

@@ -46,7 +46,7 @@ def with_exif(orientation: int, latitude: float, longitude: float) -> bytes:
 
 
 def bomb(width: int = 60_000, height: int = 60_000) -> bytes:
-    """A PNG of a few hundred bytes that claims this many pixels."""
+    """A PNG of a few hundred bytes that declares this many pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -190,12 +190,15 @@ def serve(
     index_file: IndexFile,
     net: IndexNet = None,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes one that is free.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = 8000,
     allow_host: Annotated[
-        list[str] | None, typer.Option(help="Name or address that other machines use; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Name or address by which other machines reach the page; may be repeated."),
     ] = None,
-    root: Annotated[Path | None, typer.Option(help="Folder that the index's images lie in now.")] = None,
-    waiting: Annotated[int, typer.Option(min=1, help="Requests at once; the next is refused.")] = 16,
+    root: Annotated[
+        Path | None, typer.Option(help="Folder of the index's images, if they were moved.")
+    ] = None,
+    waiting: Annotated[int, typer.Option(min=1, help="Requests at a time; the next is refused.")] = 16,
     max_upload: Annotated[float, typer.Option(min=0.01, help="Largest photo, in MB.")] = 20.0,
     max_pixels: MaxPixels = 2**20,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log every request.")] = False,

@@ -1,20 +1,15 @@
-"""Commands that show: heatmaps, reports compared, and previews in the terminal.
+"""Commands that draw: heatmaps, comparisons of reports, and previews in the terminal.
 
-Small pictures in a terminal that shows colours: two pixels a character, as the upper half block.
-
-`can_show` says whether a stream is such a terminal; programs that read the output never get a preview.
+Small pictures in a terminal that shows colours, two pixels a character: the upper half block ▀.
 """
 
 import json
-import os
 import shlex
-import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
-import numpy as np
 import typer
 
 from deepibl.cli.options import (
@@ -29,82 +24,56 @@ from deepibl.cli.options import (
     print_result,
 )
 
-_HALF = "▀"
+if TYPE_CHECKING:
+    import numpy as np
+    from rich.console import Console
+    from rich.text import Text
 
-_RESET = "\x1b[0m"
-
-_GAP = "  "
+_GAP = 2  # characters between pictures
 
 
-def colours_of(stream: TextIO, environment: Mapping[str, str] | None = None) -> int:
-    """How many colours the terminal behind a stream shows: 0 (none, or no terminal), 256, or 2**24.
+def picture_console(stream: TextIO) -> "Console | None":
+    """A console that writes to `stream`; None unless that is a terminal of at least 256 colours that has ▀.
 
-    Follows TERM, COLORTERM, and NO_COLOR (https://no-color.org), and whether half blocks can be written to
-    it.
+    rich reads TERM, COLORTERM and NO_COLOR (https://no-color.org), and finds the nearest of 256 colours.
     """
-    env = os.environ if environment is None else environment
-    if env.get("NO_COLOR") or env.get("TERM", "") in ("", "dumb") or not stream.isatty():
-        return 0
-    try:
-        _HALF.encode(stream.encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return 0
-    if env.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
-        return 2**24
-    known = ("256color", "kitty", "alacritty", "direct", "ghostty", "foot")
-    return 256 if any(word in env["TERM"] for word in known) else 0
+    from rich.console import Console
+
+    console = Console(file=stream, highlight=False)
+    shows = console.color_system in ("256", "truecolor") and not console.no_color
+    # FORCE_COLOR makes a pipe a terminal for rich: programs that read the output get no pictures
+    return console if shows and stream.isatty() and not console.options.ascii_only else None
 
 
-def preview(
-    pictures: Sequence[np.ndarray], *, columns: int = 80, colours: int = 2**24, widest: int = 32
-) -> str:
+def preview(pictures: Sequence["np.ndarray"], *, columns: int = 80, widest: int = 32) -> "list[Text]":
     """Pictures (H, W, 3) uint8 RGB side by side as lines of coloured half blocks, at most `columns` wide.
 
-    widest: characters a picture. Equal heights; returns '' where there is no room or no picture.
+    widest: characters a picture. A picture keeps its shape; blanks fill the rest of its width and height.
+    Empty without pictures, or where each would have fewer than 8 characters.
     """
-    if not pictures:
-        return ""
-    room = (columns - len(_GAP) * (len(pictures) - 1)) // len(pictures)
-    width = min(room, widest)
-    if width < 8:
-        return ""
-    rows = max(2, round(max(width * shape[0] / shape[1] for shape in (p.shape for p in pictures)) / 2))
-    rows = min(rows, width)
-    blocks = [_lines(picture, width, rows, colours) for picture in pictures]
-    return "\n".join(_GAP.join(parts) for parts in zip(*blocks, strict=True))
+    import numpy as np
+    from PIL import Image
+    from rich.color import Color
+    from rich.style import Style
+    from rich.text import Text
 
-
-def _lines(picture: np.ndarray, width: int, rows: int, colours: int) -> list[str]:
-    """`rows` lines of `width` characters; the picture keeps its shape and is centred, blanks around it."""
-    import cv2
-
-    height = min(2 * rows, max(2, round(width * picture.shape[0] / picture.shape[1])))
-    across = min(width, max(1, round(height * picture.shape[1] / picture.shape[0])))
-    small = cv2.resize(picture, (across, height), interpolation=cv2.INTER_AREA)
-    if height % 2:
-        small = np.concatenate([small, small[-1:]])
-    lines = []
-    for upper, lower in zip(small[0::2], small[1::2], strict=True):
-        cells = "".join(
-            _cell(above, below, colours) for above, below in zip(upper.tolist(), lower.tolist(), strict=True)
-        )
-        lines.append(cells + _RESET + " " * (width - across))
-    return lines + [" " * width] * (rows - len(lines))
-
-
-def _cell(above: list[int], below: list[int], colours: int) -> str:
-    if colours > 256:
-        return f"\x1b[38;2;{above[0]};{above[1]};{above[2]};48;2;{below[0]};{below[1]};{below[2]}m{_HALF}"
-    return f"\x1b[38;5;{_of_256(above)};48;5;{_of_256(below)}m{_HALF}"
-
-
-def _of_256(colour: list[int]) -> int:
-    """The nearest of the 6 x 6 x 6 colours of a 256-colour terminal; greys from its finer grey ramp."""
-    if max(colour) - min(colour) < 12:
-        level = sum(colour) / 3
-        return 16 if level < 4 else 231 if level > 246 else 232 + min(23, int((level - 3) / 10))
-    red, green, blue = (round(value / 51) for value in colour)
-    return 16 + 36 * red + 6 * green + blue
+    width = min(widest, (columns + _GAP) // max(1, len(pictures)) - _GAP)
+    if not pictures or width < 8:
+        return []
+    rows = min(
+        width, max(2, round(max(width * shape[0] / shape[1] for shape in (p.shape for p in pictures)) / 2))
+    )
+    lines = [Text() for _ in range(rows)]
+    for number, picture in enumerate(pictures):
+        scale = min(width / picture.shape[1], 2 * rows / picture.shape[0])
+        size = max(1, round(scale * picture.shape[1])), 2 * max(1, round(scale * picture.shape[0] / 2))
+        pixels = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX)).tolist()
+        for line, above, below in zip(lines, pixels[0::2], pixels[1::2], strict=False):
+            for colours in zip(above, below, strict=True):
+                line.append("▀", Style.from_color(*(Color.from_rgb(*colour) for colour in colours)))
+        for line in lines:
+            line.pad_right((number + 1) * (width + _GAP) - _GAP * (number + 1 == len(pictures)) - len(line))
+    return lines
 
 
 reports = typer.Typer(name="report", help="Reports of evaluations.", no_args_is_help=True)
@@ -127,13 +96,15 @@ def heatmap(
     step: Annotated[int | None, typer.Option(min=1, help="Pixels between patches.")] = None,
     batch_size: BatchSize = 10,
     device: Device = "auto",
-    preview: Annotated[bool, typer.Option(help="A small picture, where the terminal can.")] = True,
+    show_preview: Annotated[
+        bool, typer.Option("--preview/--no-preview", help="A small picture, where the terminal can.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
-    """Draw which pixels of a photo make its descriptor, or (--against) what makes two photos alike.
+    """Draw which pixels of a photo determine its descriptor, or (--against) what makes two photos alike.
 
-    The SARE paper's own way of drawing its heatmaps is not known; these are gradients, guided
-    gradients and NetVLAD's occlusion.
+    How the SARE paper drew its heatmaps is not known; these are gradients, guided gradients and the NetVLAD
+    paper's occlusion.
     """
     from deepibl.report.sheet import check_sheet, heatmap_rows, write_maps, write_sheet
 
@@ -150,18 +121,18 @@ def heatmap(
         typer.echo(json.dumps(_as_json(rows, output, files), indent=2))
         return
     typer.echo(f"wrote {output}" + (f" and {len(files)} files in {maps}" if files else ""))
-    if preview:
+    if show_preview:
         show([rows[0].pixels, *(drawing.picture for drawing in rows[0].drawings)])
 
 
 @reports.command("compare")
 def compare_reports(
     first: Annotated[Path, typer.Argument(help="A report: its folder, or its report.json.")],
-    second: Annotated[Path, typer.Argument(help="The other one.")],
+    second: Annotated[Path, typer.Argument(help="The other report.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("compare.html"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the differences as JSON.")] = False,
 ) -> None:
-    """Put two evaluations of one data set on one page: recalls, curves, and the queries that changed."""
+    """Compare two evaluations of one data set on one page: recalls, curves, and the queries that changed."""
     from deepibl.report.compare import compare_runs, comparison_page
     from deepibl.report.run import read_run
     from matlab_compat.files import atomic_output
@@ -174,7 +145,7 @@ def compare_reports(
 
 
 def write_report_page(evaluation: Any, folder: Path) -> None:
-    """Writes the page of an evaluation, with the command that is running, and says where it is."""
+    """Writes the page of an evaluation, with the running command, and prints its path."""
     from deepibl.report.retrieval import write_report
     from deepibl.runtime.processes import team
 
@@ -185,19 +156,18 @@ def write_report_page(evaluation: Any, folder: Path) -> None:
 
 
 def show(pictures: Sequence[Any]) -> None:
-    """Prints small pictures, (H, W, 3) uint8 each, where standard output is a terminal that can show them."""
-
-    colours = colours_of(sys.stdout)
-    if colours:
-        columns = shutil.get_terminal_size().columns
-        typer.echo(preview(pictures, columns=columns, colours=colours), color=True)
+    """Prints small pictures, (H, W, 3) uint8 each, if standard output is a terminal that can show them."""
+    console = picture_console(sys.stdout)
+    if console is not None:
+        for line in preview(pictures, columns=console.width):
+            console.print(line, soft_wrap=True)
 
 
 def show_matches(photos: Sequence[tuple[str, Sequence[str]]], most: int = 3) -> None:
     """Prints small pictures of each photo and its matches, as `show` does, without unreadable ones."""
     from deepibl.report.html import small_picture
 
-    if not colours_of(sys.stdout):
+    if picture_console(sys.stdout) is None:
         return
     for photo, matches in photos:
         pictures = [small_picture(path, 96) for path in [photo, *matches[:most]]]
@@ -229,7 +199,7 @@ def _tell(line: str) -> None:
 
 
 def _as_json(rows: Sequence[Any], sheet: Path, files: Sequence[Path]) -> dict[str, Any]:
-    """What was drawn, for programs: each map's size, range, and peak as (x, y) shares of the photo."""
+    """The files and rows as JSON: each map's size, range, and peak as (x, y) from 0 to 1."""
     import numpy as np
 
     listed = []

@@ -1,8 +1,9 @@
-"""Figures as NetVLAD's demo.m draws them: Recall@N, and Recall@N over the dimensions that are kept.
+"""The figures of NetVLAD's demo.m: Recall@N, and Recall@N over the dimensions that are kept.
 
-Files are drawn without a display; `show=True` opens a window where matplotlib can, and keeps it open.
+Files are drawn without a display; `show=True` opens a window where matplotlib can, and blocks until it is
+closed.
 
-A matplotlib figure to be saved, without a display, or to be shown in a window as well.
+matplotlib figures that need no display unless they are shown in a window.
 """
 
 import os
@@ -18,7 +19,7 @@ from matlab_compat.files import atomic_bytes
 
 
 def new_figure(width: float, height: float, show: bool) -> Any:
-    """A figure of this size in inches; `show`: one that `show_figures` can put into a window."""
+    """A figure of this size in inches; with `show` one that `show_figures` can show."""
     if show:
         import matplotlib.pyplot as plt
 
@@ -29,7 +30,7 @@ def new_figure(width: float, height: float, show: bool) -> Any:
 
 
 def show_figures(show: bool) -> None:
-    """Opens the windows of figures that were made to be shown; returns when they are closed."""
+    """With `show`, opens the windows of the figures made so; returns when they are closed."""
     if show:
         import matplotlib.pyplot as plt
 
@@ -50,8 +51,10 @@ def recall_by_dimension(
 ) -> dict[int, np.ndarray]:
     """Recall@N (len(ns),) of descriptors cropped to each number of dimensions (and normalised again).
 
-    Makes sense for whitened descriptors only. Dimensions above the descriptors' own are left out. Raises
-    ArgumentError when none is left, and what `recall_at_n` raises. Ported from: netvlad/demo.m
+    Meaningful for whitened descriptors only. Dimensions above the descriptors' own are left out. Raises
+    ArgumentError when none is left, and what `recall_at_n` raises.
+
+    Ported from: netvlad/demo.m
     """
     own = np.shape(query_features)[1]
     kept = [dim for dim in dims if 1 <= dim <= own]
@@ -72,13 +75,15 @@ def plot_recall_by_dimension(
     path: str | os.PathLike[str] | None = None,
     show: bool = False,
 ) -> Any:
-    """The figure of Recall@n over dimensions (logarithmic): recalls maps dimensions to Recall@n.
+    """Plots Recall@n over dimensions (logarithmic) and returns matplotlib's Figure.
 
-    path: where to save it, .png, .pdf or .svg. show: in a window. Returns matplotlib's Figure.
+    recalls: dimensions -> Recall@n. path: where to save it, .png, .pdf or .svg. show: in a window.
+
     Ported from: netvlad/demo.m
     """
     dims = sorted(recalls)
-    figure, axes = _figure(show)
+    figure = new_figure(5.6, 4.2, show)
+    axes = figure.subplots()
     axes.semilogx(dims, [recalls[dim] for dim in dims], "bo-")
     axes.set_xticks(dims, [str(dim) for dim in dims])
     axes.minorticks_off()
@@ -93,16 +98,15 @@ def plot_recall(
     path: str | os.PathLike[str] | None = None,
     show: bool = False,
 ) -> Any:
-    """The figure of Recall@N; path and show as in `plot_recall_by_dimension`. Ported from: netvlad/demo.m"""
-    figure, axes = _figure(show)
+    """Plots recalls[i] = Recall@ns[i]; path, show and result as in `plot_recall_by_dimension`.
+
+    Ported from: netvlad/demo.m
+    """
+    figure = new_figure(5.6, 4.2, show)
+    axes = figure.subplots()
     axes.plot(ns, recalls, "ro-")
     axes.set_xlabel("N")
     return _finish(figure, axes, "Recall@N", path, show)
-
-
-def _figure(show: bool) -> tuple[Any, Any]:
-    figure = new_figure(5.6, 4.2, show)
-    return figure, figure.subplots()
 
 
 def _finish(figure: Any, axes: Any, label: str, path: str | os.PathLike[str] | None, show: bool) -> Any:
@@ -111,7 +115,9 @@ def _finish(figure: Any, axes: Any, label: str, path: str | os.PathLike[str] | N
     if path is not None:
         suffix = os.path.splitext(path)[1].lower()
         if suffix not in _SUFFIXES:
-            raise ArgumentError(f"{os.fspath(path)}: figures are saved as {', '.join(_SUFFIXES)}")
+            raise ArgumentError(
+                f"{os.fspath(path)}: the name of a figure must end in one of {', '.join(_SUFFIXES)}"
+            )
         with atomic_bytes(path) as buffer:
             figure.savefig(buffer, format=suffix[1:], dpi=100)
     show_figures(show)

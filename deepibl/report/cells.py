@@ -1,9 +1,9 @@
-"""NetVLAD's view of a photo: which cluster a cell of the last convolution belongs to, what it counts.
+"""NetVLAD's cells: which cluster a cell of the last convolution belongs to, and its part in a similarity.
 
-A NetVLAD descriptor is a sum over cells, so the similarity of two photos is a sum over the cells of either
-of them: `cell_shares` gives each cell its term, with the normalisations taken as the factors that they are
-for this photo. The terms add up to the cosine of the two descriptors, less a constant where whitening
-subtracts a mean."""
+A NetVLAD descriptor is a sum over cells, so the similarity of two images is a sum over the cells of either
+one: `cell_shares` gives each cell's term, with the normalisations as the constant factors that they are for
+this image. The terms add up to the cosine of the two descriptors, less a constant where whitening subtracts a
+mean."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,7 +24,7 @@ from matlab_compat.errors import ArgumentError
 
 @dataclass(frozen=True)
 class CellAssignment:
-    """weights: (K, h, w) float32, the share of each cluster in each cell; they add up to 1 over K."""
+    """weights: (K, h, w) float32, the soft assignment of each cell to the clusters; sums to 1 over K."""
 
     weights: np.ndarray
 
@@ -35,7 +35,7 @@ class CellAssignment:
 
     @property
     def certainty(self) -> np.ndarray:
-        """The share of that cluster, (h, w) float32."""
+        """The weight of that cluster, (h, w) float32."""
         return self.weights.max(axis=0)
 
 
@@ -50,7 +50,7 @@ class CellShares:
     def strongest(self, count: int, apart: int = 1) -> list[tuple[int, int]]:
         """(row, column) of the `count` cells with the largest terms, largest first.
 
-        apart: cells nearer than this (in rows and columns) to a larger one are left out; 1 leaves out none.
+        apart: cells closer than this (in rows and columns) to a larger one are left out; 1 leaves out none.
         """
         chosen: list[tuple[int, int]] = []
         for place in np.argsort(-self.shares, axis=None, kind="stable").tolist():
@@ -63,7 +63,7 @@ class CellShares:
 
 
 def cell_assignment(net: nn.Module, image: Tensor) -> CellAssignment:
-    """The clusters of an image's cells. image: (3, H, W), RGB 0–255. Raises ArgumentError without NetVLAD."""
+    """The clusters of an image's cells. image: (3, H, W), RGB 0–255. Raises what `vlad_of` raises."""
     layer = vlad_of(net)
     with frozen(net), torch.no_grad(), _watching(layer) as seen:
         descriptor(net, image)
@@ -71,9 +71,9 @@ def cell_assignment(net: nn.Module, image: Tensor) -> CellAssignment:
 
 
 def cell_shares(net: nn.Module, image: Tensor, other: Tensor) -> CellShares:
-    """What each cell of `image` adds to its similarity (cosine) to `other`; images are (3, H, W), RGB 0–255.
+    """What each cell of `image` adds to its cosine to `other`. Images are (3, H, W), RGB 0–255.
 
-    Raises ArgumentError for a network without NetVLAD.
+    Raises what `vlad_of` raises.
     """
     layer = vlad_of(net)
     with frozen(net), ExitStack() as stack:
@@ -92,18 +92,18 @@ def cell_shares(net: nn.Module, image: Tensor, other: Tensor) -> CellShares:
 
 
 def vlad_of(net: nn.Module) -> nn.Module:
-    """The network's NetVLAD layer. Raises ArgumentError where it has none, or several."""
+    """The network's NetVLAD layer. Raises ArgumentError if it has none, or several."""
     found = [module for module in net.modules() if isinstance(module, NetVLAD | LayerVLAD | LayerVLADv2)]
     if len(found) != 1:
         raise ArgumentError(
-            f"cells are assigned to clusters by a NetVLAD layer; this network has {len(found) or 'none'}"
+            f"cells and clusters need a network with one NetVLAD layer; this one has {len(found) or 'none'}"
         )
     return found[0]
 
 
 @dataclass
 class _Seen:
-    """What passed a NetVLAD layer: its input (1, D, h, w) and its output (1, D, 1, K), a leaf."""
+    """A NetVLAD layer's input (1, D, h, w) and output (1, D, 1, K); the output is a leaf."""
 
     maps: Tensor
     vlad: Tensor
@@ -126,7 +126,7 @@ def _watching(layer: nn.Module) -> Iterator[_Seen]:
 
 @contextmanager
 def _constant_norms(net: nn.Module) -> Iterator[None]:
-    """Within it normalisations multiply by constants: what follows NetVLAD is affine in its output."""
+    """Inside, normalisations multiply by constants: all that follows NetVLAD is affine in its output."""
 
     def rescale(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         rows = inputs[0]

@@ -1,16 +1,16 @@
-"""Which pixels of a photo make its descriptor: gradients, guided gradients, and occlusion.
+"""Which pixels of an image determine its descriptor: gradients, guided gradients, and occlusion.
 
 =========  =====================================================================================
-gradient   how much each pixel, changed a little, changes the similarity to another photo; without
-           another photo, the length of the descriptor before its last normalisation
-guided     the same, with only positive gradients let through each ReLU on the way back
-occlusion  a grey patch slides over the photo: how far the descriptor moves when a place is covered
-           (with another photo: how much farther away from its descriptor)
+gradient   how much a small change of each pixel changes the similarity to another image; without
+           another image, the length of the descriptor before its last normalisation
+guided     the same, with only positive gradients passing back through each ReLU
+occlusion  a grey patch slides over the image: how far the descriptor moves when a place is covered
+           (with another image: how much farther away from that image's descriptor)
 =========  =====================================================================================
 
-The SARE paper shows such pictures (its figure 7) and does not say how they were made; these are the usual
-ways, and none of them is known to be the paper's. Occlusion is what the NetVLAD paper describes; the size
-of the patch and its step are chosen here. Images are (3, H, W) float32, RGB 0–255; maps are (H, W) float32."""
+The SARE paper shows heatmaps (its figure 7) without saying how they were made; these are the usual methods,
+and none is known to be the paper's. The NetVLAD paper describes occlusion; the patch's size and step are this
+project's choice. Images are (3, H, W) float32, RGB 0–255; maps are (H, W) float32."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -28,7 +28,7 @@ from matlab_compat.simplenn.layer import Layer
 
 METHODS = ("gradient", "guided", "occlusion")
 
-PIXELS_AT_ONCE = 3 * 2**20  # bounds the memory of a batch of covered photos
+PIXELS_AT_ONCE = 3 * 2**20  # in a batch of covered images: bounds its memory
 
 _GREY = 128.0
 
@@ -43,27 +43,27 @@ def heat(
     against: Tensor | None = None,
     **settings: object,
 ) -> np.ndarray:
-    """The map (H, W) of one of METHODS for an image; `settings` are those of `occlusion_map`.
+    """The map (H, W) float32 of an image by one of METHODS. settings: of `occlusion_map`.
 
-    Raises ArgumentError for another method, and what the method's own function raises.
+    Raises ArgumentError for another method, and what `gradient_map` or `occlusion_map` raises.
     """
     if method in ("gradient", "guided"):
         return gradient_map(net, image, against=against, guided=method == "guided")
     if method == "occlusion":
         return occlusion_map(net, image, against=against, **settings)  # type: ignore[arg-type]
-    raise ArgumentError(f"a heatmap is one of {', '.join(METHODS)}, not {method!r}")
+    raise ArgumentError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
 
 
 def gradient_map(
     net: nn.Module, image: Tensor, *, against: Tensor | None = None, guided: bool = False
 ) -> np.ndarray:
-    """The length of the gradient at each pixel (over its three colours), (H, W) float32.
+    """The norm of the gradient at each pixel (over its three channels), (H, W) float32.
 
     net: a SimpleNN or any extractor; its weights are neither changed nor given gradients. image: (3, H, W).
     against: another image, of any size: the gradient is of the cosine of the two descriptors; None: of the
     descriptor's length before the normalisations that end the network (after them it is always 1).
-    guided: only positive gradients pass each ReLU.
-    Raises ArgumentError where guided finds no ReLU, or where it is not known which step normalises.
+    guided: only positive gradients pass each ReLU. Raises ArgumentError if guided finds no ReLU, or if the
+    layer that normalises the descriptor is not a known one.
     """
     with frozen(net), guided_relus(net) if guided else nullcontext():
         where = device_of(net)
@@ -90,10 +90,10 @@ def occlusion_map(
     """How far the descriptor moves (L2) when a grey patch covers a place, (H, W) float32.
 
     Each pixel has the mean over the patches that cover it. against: another image; the map is then how much
-    farther the covered photo is from that image than the photo itself: positive where it speaks for the
-    match, negative where it speaks against.
-    patch: the patch's side in pixels (default: a sixth of the shorter side); step: pixels between patches
-    (default: half a patch). batch_size: covered photos at a time, fewer for large ones; changes no result.
+    farther the covered image is from it than the whole one: positive where it speaks for the match, negative
+    where it speaks against it.
+    patch: the patch's side in pixels (default: a sixth of the shorter side). step: pixels between patches
+    (default: half a patch). batch_size: covered images at a time, fewer for large ones; changes no result.
     progress: called with (patches done, patches in all). The grey is the network's mean pixel.
     Raises ArgumentError for a patch larger than the image or settings below 1.
     """
@@ -102,8 +102,8 @@ def occlusion_map(
     stride = max(1, side // 2) if step is None else step
     if not 1 <= side <= min(height, width) or stride < 1 or batch_size < 1:
         raise ArgumentError(
-            f"a patch of {side} pixels every {stride} on an image of {width} x {height}, {batch_size} at a"
-            " time: the patch has to fit into the image, and all have to be 1 or more"
+            "patch must fit into the image, and patch, step and batch_size must be 1 or more; got patch "
+            f"{side}, step {stride}, batch_size {batch_size} for an image of {width} x {height}"
         )
     corners = [(y, x) for y in _starts(height, side, stride) for x in _starts(width, side, stride)]
     at_once = max(1, min(batch_size, PIXELS_AT_ONCE // (height * width)))
@@ -142,8 +142,9 @@ def fit(image: Tensor, max_pixels: int) -> Tensor:
 
 @contextmanager
 def frozen(net: nn.Module) -> Iterator[None]:
-    """Within it the network is in eval mode, its weights take no gradients and it computes in full float32;
-    all is put back.
+    """Inside, the network is in eval mode, its weights take no gradients and products are in full float32.
+
+    All of it is restored at the end.
     """
     wanted = [(weight, weight.requires_grad) for weight in net.parameters()]
     training = net.training
@@ -161,7 +162,7 @@ def frozen(net: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def guided_relus(net: nn.Module) -> Iterator[None]:
-    """Within it only positive gradients pass ReLU modules. Raises ArgumentError where there is none."""
+    """Inside, only positive gradients pass ReLU modules. Raises ArgumentError if the network has none."""
     relus = [module for module in net.modules() if _is_relu(module)]
     if not relus:
         raise ArgumentError(
@@ -198,15 +199,15 @@ def _raw_length(net: nn.Module, pixels: Tensor) -> Tensor:
         length = float(output.detach().norm())
         if abs(length - 1) < 1e-4:
             raise ArgumentError(
-                "the descriptor has length 1, but no layer known here makes it so, and after that step its "
-                "length tells nothing: give another photo to compare with (--against)"
+                "the descriptor has length 1 and the layer that normalises it is not a known one: give "
+                "another photo to compare with (--against)"
             )
         raw = output
     return raw.flatten(1).norm(dim=1).sum()
 
 
 def _starts(length: int, side: int, step: int) -> list[int]:
-    """Where patches start along a side; the last one ends at the border."""
+    """Starts of the patches along a side; the last one ends at the border."""
     return sorted({*range(0, length - side + 1, step), length - side})
 
 

@@ -1,14 +1,16 @@
 """Maps of numbers drawn over a photo: heat, signed heat, clusters, and the outlines of cells.
 
-Photos are (H, W, 3) uint8 RGB; what comes back is the same. Maps may be of any size; they are stretched."""
+Photos are (H, W, 3) uint8 RGB, and so are results. Maps may be of any size; they are scaled to the photo's."""
 
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
 from matlab_compat.errors import ArgumentError
 
-SMOOTHING = 0.012  # of gradients: sigma of the blur, as a share of the shorter side
+SMOOTHING = 0.012  # of gradients: the blur's sigma as a share of the shorter side
 
 _PERCENTILE = 99.5
 
@@ -20,18 +22,18 @@ _FOR, _AGAINST = np.array([226.0, 52.0, 40.0]), np.array([44.0, 98.0, 235.0])  #
 
 
 def strength(values: np.ndarray, *, smooth: float = 0.0) -> np.ndarray:
-    """A map scaled for drawing: its 99.5th percentile (of absolute values) becomes 1, and it is cut at ±1.
+    """A map (h, w) scaled for drawing: the 99.5th percentile of its absolute values becomes 1; clipped at ±1.
 
     smooth: blur first, by a Gaussian whose sigma is this share of the shorter side. A map of zeros stays
-    zero.
+    zero. Raises ArgumentError for what is not a matrix of finite numbers.
     """
-    import cv2
+    from scipy.ndimage import gaussian_filter
 
     field = np.asarray(values, dtype=np.float32)
     if field.ndim != 2 or not field.size or not np.isfinite(field).all():
-        raise ArgumentError(f"a map to draw is a matrix of finite numbers, found shape {field.shape}")
+        raise ArgumentError(f"a map to draw must be a matrix of finite numbers; got shape {field.shape}")
     if smooth:
-        field = np.asarray(cv2.GaussianBlur(field, (0, 0), max(0.5, smooth * min(field.shape))), np.float32)
+        field = gaussian_filter(field, max(0.5, smooth * min(field.shape)), mode="mirror")
     top = float(np.percentile(np.abs(field), _PERCENTILE)) or float(np.abs(field).max())
     return np.clip(field / top, -1, 1) if top > 0 else field
 
@@ -39,36 +41,37 @@ def strength(values: np.ndarray, *, smooth: float = 0.0) -> np.ndarray:
 def heat_overlay(
     photo: np.ndarray, values: np.ndarray, *, signed: bool = False, smooth: float = 0.0
 ) -> np.ndarray:
-    """The photo, greyed and darkened, with a map glowing over it.
+    """The photo, greyed and darkened, under a map from 0 (transparent) over red to yellow.
 
-    From 0 (the photo) over red to yellow; signed maps: red above 0, blue below.
+    signed: red above 0, blue below. smooth: as in `strength`.
     """
     import matplotlib
 
     scaled = _stretched(strength(values, smooth=smooth), photo.shape)
     if signed:
-        colours = np.where(scaled[..., None] > 0, _FOR, _AGAINST)
+        colours = np.where(scaled > 0, _FOR, _AGAINST)
     else:
         scaled = scaled - max(0.0, float(scaled.min()))
-        colours = matplotlib.colormaps["inferno"](0.35 + 0.65 * np.abs(scaled))[..., :3] * 255
-    opacity = _STRONGEST * np.abs(scaled)[..., None] ** 0.8
-    return _blend(_grey(photo) * 0.8, colours, opacity)
+        colours = matplotlib.colormaps["inferno"](0.35 + 0.65 * np.abs(scaled[..., 0]))[..., :3] * 255
+    return _blend(_grey(photo) * 0.8, colours, _STRONGEST * np.abs(scaled) ** 0.8)
 
 
 def cluster_overlay(
     photo: np.ndarray, labels: np.ndarray, count: int, certainty: np.ndarray | None = None
 ) -> np.ndarray:
-    """The photo with each cell in its cluster's colour, of `count`. certainty: opacity, 0 to 1."""
+    """The photo with each cell in the colour of its cluster.
+
+    labels: (h, w), from 0 to count - 1. certainty: (h, w), 0 to 1, the more the more opaque.
+    """
     opacity = np.full(labels.shape, 0.6, np.float32) if certainty is None else 0.25 + 0.45 * certainty
-    colours = cluster_colours(count)[labels].astype(np.float32)
-    shape = photo.shape
+    colours, shape = cluster_colours(count)[labels], photo.shape
     return _blend(
-        _grey(photo), _stretched(colours, shape, blocks=True), _stretched(opacity, shape, True)[..., None]
+        _grey(photo), _stretched(colours, shape, "nearest-exact"), _stretched(opacity, shape, "nearest-exact")
     )
 
 
 def cluster_colours(count: int) -> np.ndarray:
-    """(count, 3) uint8 RGB: hues a golden section apart, so that neighbours in the list differ."""
+    """Colours (count, 3) uint8 RGB: hues a golden section apart, so that neighbours in the list differ."""
     from matplotlib.colors import hsv_to_rgb
 
     numbers = np.arange(count)
@@ -81,32 +84,30 @@ def cluster_colours(count: int) -> np.ndarray:
 def outline_cells(
     photo: np.ndarray, grid: tuple[int, int], cells: Sequence[tuple[int, int]], colours: np.ndarray
 ) -> np.ndarray:
-    """The photo with frames around cells (row, column) of a grid (rows, columns) stretched over it.
+    """The photo with frames around cells (row, column) of a grid (rows, columns) that covers it.
 
     colours: (len(cells), 3) uint8. Frames are numbered from 1 in the order given.
     """
-    import cv2
+    from PIL import Image, ImageDraw, ImageFont
 
-    drawn = np.ascontiguousarray(photo).copy()
+    drawn = Image.fromarray(photo)
+    pen = ImageDraw.Draw(drawn)
     height, width = photo.shape[:2]
     thick = max(1, round(min(height, width) / 160))
+    font = ImageFont.load_default(9 * thick)
     for number, ((row, column), colour) in enumerate(zip(cells, colours.tolist(), strict=True), start=1):
         top, bottom = (round(height * edge / grid[0]) for edge in (row, row + 1))
         left, right = (round(width * edge / grid[1]) for edge in (column, column + 1))
-        cv2.rectangle(drawn, (left, top), (right - 1, bottom - 1), colour, thick)
-        at = (max(0, left - 2 * thick), max(8 * thick, top - 2 * thick))
-        for shade, line in (((0, 0, 0), 3 * thick), (tuple(colour), thick)):
-            cv2.putText(
-                drawn, str(number), at, cv2.FONT_HERSHEY_SIMPLEX, 0.3 * thick, shade, line, cv2.LINE_AA
-            )
-    return drawn
+        pen.rectangle((left, top, right - 1, bottom - 1), outline=tuple(colour), width=thick)
+        at = max(0, left - 2 * thick), max(8 * thick, top - 2 * thick)
+        pen.text(at, str(number), tuple(colour), font, anchor="ls", stroke_width=thick, stroke_fill="black")
+    return np.asarray(drawn)
 
 
-def _stretched(field: np.ndarray, shape: tuple[int, ...], blocks: bool = False) -> np.ndarray:
-    import cv2
-
-    how = cv2.INTER_NEAREST_EXACT if blocks else cv2.INTER_LINEAR
-    return cv2.resize(np.asarray(field, dtype=np.float32), (shape[1], shape[0]), interpolation=how)
+def _stretched(field: np.ndarray, shape: tuple[int, ...], mode: str = "bilinear") -> np.ndarray:
+    """A map (h, w) or colours (h, w, C) as (H, W, C) float32 of a photo's shape."""
+    planes = torch.as_tensor(np.atleast_3d(field), dtype=torch.float32).permute(2, 0, 1)[None]
+    return F.interpolate(planes, shape[:2], mode=mode)[0].permute(1, 2, 0).numpy()
 
 
 def _grey(photo: np.ndarray) -> np.ndarray:

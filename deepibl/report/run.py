@@ -1,17 +1,20 @@
-"""What a report knows of one evaluation, as plain values: kept as report.json, shown or compared later.
+"""What a report keeps of one evaluation, as plain values: written as report.json, shown or compared later.
 
-What descriptors look like: length, dimensions in use, how alike they are, hubs among them.
+Statistics of descriptors: length, dimensions in use, similarity, hubs.
 
-Whether plain values, as JSON gives them, are what a dataclass says its fields are.
+Plain values, as JSON gives them, made into the dataclasses that their annotations describe.
 """
 
 import dataclasses
+import functools
 import json
 import os
 import platform
+import reprlib
 import types
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from importlib import metadata
@@ -32,16 +35,18 @@ _BINS = 24
 
 
 def descriptor_statistics(database: Any, queries: Sequence[Any]) -> dict[str, Any]:
-    """Statistics as plain values.
+    """Statistics of database descriptors (N, D) and of queries (`Query`) with their answers, as plain values.
 
-    database: descriptors (N, D). queries: of `deepibl.report.run`, with their answers.
-
-    length: smallest, mean and largest norm; used_dimensions: (sum of the covariance's eigenvalues)^2 / sum
-    of their squares, D for a ball and 1 for a line; cosine: mean and largest between two different
-    database images; separation: how often the first answer of a query that was right is nearer than that
-    of one that was wrong (0.5: the distance tells nothing; None where all are right or all wrong); hub:
-    the database image that is most often the first answer, and how often; distances: a histogram of first
-    answers' distances (`edges`, `right`, `wrong`).
+    =============== =====================================================================================
+    sample          how many of the database's descriptors the first four are computed from
+    length          smallest, mean and largest norm
+    used_dimensions (sum of the covariance's eigenvalues)^2 / sum of their squares: D for a ball, 1 for a line
+    cosine          mean and largest cosine of two different database images; None with one image
+    separation      in what share of pairs a right first answer is nearer than another query's wrong one (0.5:
+                    the distance says nothing); None where all are right or all wrong
+    hub             the database image that is most often the first answer, and how often; None without any
+    distances       histogram of the first answers' squared distances (edges, right, wrong); None without any
+    =============== =====================================================================================
     """
     rows = np.asarray(database[:: max(1, -(-len(database) // _SAMPLE))], dtype=np.float64)
     lengths = np.linalg.norm(rows, axis=1)
@@ -69,57 +74,64 @@ def _used_dimensions(rows: np.ndarray) -> float:
 
 
 def _separation(firsts: Sequence[Any]) -> float | None:
-    right = np.array([answer.distance for answer in firsts if answer.right])
-    wrong = np.sort([answer.distance for answer in firsts if not answer.right])
-    if not (len(right) and len(wrong)):
+    """Mann and Whitney's U of wrong against right answers' distances, as a share of the pairs."""
+    from scipy.stats import rankdata
+
+    right = [answer.distance for answer in firsts if answer.right]
+    wrong = [answer.distance for answer in firsts if not answer.right]
+    if not (right and wrong):
         return None
-    beyond = len(wrong) - np.searchsorted(wrong, right, side="right")
-    equal = np.searchsorted(wrong, right, side="right") - np.searchsorted(wrong, right, side="left")
-    return float((beyond + 0.5 * equal).mean() / len(wrong))
+    ranks = rankdata([*wrong, *right])[: len(wrong)]
+    return float((ranks.sum() - len(wrong) * (len(wrong) + 1) / 2) / (len(wrong) * len(right)))
 
 
 def _histogram(firsts: Sequence[Any]) -> dict[str, list[float]] | None:
-    distances = np.array([answer.distance for answer in firsts])
-    if not len(distances):
+    if not firsts:
         return None
+    distances = np.array([answer.distance for answer in firsts])
     right = np.array([answer.right for answer in firsts], bool)
-    edges = np.histogram_bin_edges(distances, _BINS)
-    counts = {
-        name: np.histogram(distances[rows], edges)[0].tolist()
-        for name, rows in (("right", right), ("wrong", ~right))
-    }
-    return {"edges": edges.tolist(), **counts}
+    counts, edges = np.histogram(distances[right], np.histogram_bin_edges(distances, _BINS))
+    wrong = np.histogram(distances[~right], edges)[0]
+    return {"edges": edges.tolist(), "right": counts.tolist(), "wrong": wrong.tolist()}
 
 
-def require_fields(made: Any) -> None:
-    """Raises ValueError naming the first field of a dataclass whose value is of another type."""
-    for name, kind in get_type_hints(type(made)).items():
-        if not is_of(getattr(made, name), kind):
-            raise ValueError(f"{name} is {getattr(made, name)!r:.60}")
+_hints = functools.cache(get_type_hints)
 
 
-def is_of(value: Any, kind: Any) -> bool:
-    """Whether a value is of an annotated type: int, float (whole numbers too), str, bool, None, Any, lists,
-    dicts, unions and dataclasses of these.
+def from_plain(kind: Any, value: Any, name: str) -> Any:
+    """`value` as an annotated type; ValueError, which names what is wrong, where it is not of it.
+
+    kind: int, float (whole numbers too), str, bool, None, Any, or lists, dicts (JSON's keys are strings;
+    integers are made of them where the annotation has int), unions and dataclasses of these. name: of the
+    value, for messages.
     """
     outer, inner = get_origin(kind), get_args(kind)
+    plain = int | float if kind is float else kind
     if kind is Any:
-        return True
+        return value
     if outer in (Union, types.UnionType):
-        return any(is_of(value, each) for each in inner)
-    if outer is list:
-        return isinstance(value, list) and all(is_of(item, inner[0]) for item in value)
-    if outer is dict:
-        return isinstance(value, dict) and all(
-            is_of(key, inner[0]) and is_of(item, inner[1]) for key, item in value.items()
-        )
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if not isinstance(value, kind) or not dataclasses.is_dataclass(kind):
-        return isinstance(value, kind)
-    return all(is_of(getattr(value, name), each) for name, each in get_type_hints(kind).items())
+        for each in inner:
+            with suppress(ValueError):
+                return from_plain(each, value, name)
+    elif isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        known = _hints(kind)
+        needed = {
+            field.name
+            for field in dataclasses.fields(kind)
+            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        }
+        if wrong := sorted(needed - set(value)):
+            raise ValueError(f"{name} lacks {wrong[0]!r}")
+        if wrong := sorted(set(value) - set(known)):
+            raise ValueError(f"{name} has an unknown field {wrong[0]!r:.60}")
+        return kind(**{key: from_plain(known[key], item, key) for key, item in value.items()})
+    elif outer is list and isinstance(value, list):
+        return [from_plain(inner[0], item, name) for item in value]
+    elif outer is dict and isinstance(value, dict) and (inner[0] is str or all(map(str.isdecimal, value))):
+        return {inner[0](key): from_plain(inner[1], item, name) for key, item in value.items()}
+    elif outer is None and isinstance(value, bool) == (kind is bool) and isinstance(value, plain):
+        return value
+    raise ValueError(f"{name} is {reprlib.repr(value)}")
 
 
 FORMAT = "deepibl-report/1"
@@ -134,7 +146,7 @@ DIMENSION_NS = (1, 5, 10)
 
 LIGHTS = ("day", "sunset", "night")
 
-_SHOWN = 3  # matches kept of each query
+_SHOWN = 3  # answers kept of each query
 
 _MAP_POINTS = 4000  # database positions kept for the map
 
@@ -143,8 +155,11 @@ _LIBRARIES = ("deepibl", "torch", "numpy", "faiss-cpu", "pillow")
 
 @dataclass(frozen=True)
 class Answer:
-    """A database image as an answer. rank from 1 (None: not among the first DEPTH); distance: squared L2 of
-    descriptors; metres from the query (None: not known); right: whether it is a positive."""
+    """A database image as an answer.
+
+    rank: from 1, None if it is not among the first DEPTH. distance: squared L2 of the descriptors. metres:
+    from the query, None if not known. right: whether it is a positive.
+    """
 
     name: str
     rank: int | None
@@ -155,8 +170,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Query:
-    """A query: its place (UTM metres), its first answers, and the right one: the first that was found, or
-    else the nearest positive; None where it has no positive."""
+    """A query: its position (UTM metres, None if not known) and its first answers.
+
+    truth: the first right answer; if none was found the nearest positive; None where it has no positive.
+    """
 
     name: str
     east: float | None
@@ -176,8 +193,11 @@ class Query:
 
 @dataclass(frozen=True)
 class Run:
-    """One evaluation. recalls[i] is Recall@ns[i]; groups: the same by name; by_dimension: dimensions ->
-    Recall@DIMENSION_NS; database_positions: some of the database's positions, for the map."""
+    """One evaluation.
+
+    recalls: Recall@ns, 0 to 1; groups: the same by the group's name; by_dimension: dimensions kept ->
+    Recall@DIMENSION_NS; database_positions: some of the database's (east, north), for the map.
+    """
 
     dataset: str
     database_images: int
@@ -200,9 +220,9 @@ class Run:
     made: str = ""
     versions: dict[str, str] = field(default_factory=dict)
 
-    def at(self, n: int) -> float:
-        """Recall@n; n has to be one of ns."""
-        return self.recalls[self.ns.index(n)]
+    def at(self, n: int, group: str | None = None) -> float:
+        """Recall@n of all queries or of a group; n must be one of ns."""
+        return (self.recalls if group is None else self.groups[group])[self.ns.index(n)]
 
 
 def collect(evaluation: Evaluation, command: str = "") -> Run:
@@ -250,23 +270,23 @@ def write_run(run: Run, path: str | os.PathLike[str]) -> None:
 
 
 def read_run(path: str | os.PathLike[str]) -> Run:
-    """The run in a report's folder or its report.json. Raises ReportError for anything else."""
+    """The run in a report's folder, or in its report.json. Raises ReportError for anything else."""
     file = Path(path) / FILE if Path(path).is_dir() else Path(path)
-    with damage_as(ReportError, file, "is no report that can be read", ADVICE):
+    with damage_as(ReportError, file, "is not a report that can be read", ADVICE):
         values = json.loads(file.read_text(encoding="utf-8"))
-        if values.pop("format") != FORMAT:
+    try:
+        if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
             raise ValueError(f"its format is not {FORMAT!r}, which this version reads")
-        values["queries"] = [_query(query) for query in values["queries"]]
-        values["by_dimension"] = {int(dim): recalls for dim, recalls in values["by_dimension"].items()}
-        run = Run(**values)
-        require_fields(run)
-        if not len(run.ns) == len(run.recalls):
-            raise ValueError(f"it holds {len(run.recalls)} recalls at {len(run.ns)} N")
-        return run
+        run: Run = from_plain(Run, values, "it")
+        if any(len(recalls) != len(run.ns) for recalls in (run.recalls, *run.groups.values())):
+            raise ValueError(f"it does not hold one recall for each of its {len(run.ns)} N")
+    except ValueError as problem:
+        raise ReportError(f"{file} is not a report that can be read: {problem}; {ADVICE}") from None
+    return run
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, this project and the libraries that decide its figures."""
+    """Versions of Python, this project and the libraries that its figures depend on."""
     found = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
     for library in _LIBRARIES:
         try:
@@ -277,7 +297,7 @@ def versions() -> dict[str, str]:
 
 
 def groups_by_name(names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Query ids by light, where every name ends in it, like street_07_night.jpg; else nothing."""
+    """Query ids by light if every name ends in one of LIGHTS, as in street_07_night.jpg; otherwise empty."""
     lights = [Path(name).stem.lower().rpartition("_")[2] for name in names]
     if not set(lights) <= set(LIGHTS):
         return {}
@@ -293,7 +313,7 @@ def dimensions_to_try(dim: int) -> list[int]:
 
 
 def _by_dimension(evaluation: Evaluation) -> dict[int, list[float]]:
-    """Recalls of cropped descriptors; only of whitened ones, whose first dimensions matter most."""
+    # only whitened descriptors have their most important dimensions first
     if not {"WPCA", "PCA"}.intersection(evaluation.layers[-3:]):
         return {}
     found = recall_by_dimension(
@@ -308,23 +328,22 @@ def _by_dimension(evaluation: Evaluation) -> dict[int, list[float]]:
 
 def _queries(evaluation: Evaluation) -> list[Query]:
     dataset, order = evaluation.dataset, evaluation.result.query_ids
-    searcher = Searcher(evaluation.database_features)
-    rows = np.asarray(evaluation.query_features)
-    raw = BlockSearcher(searcher, rows, order, dataset.search_depth(DEPTH), BLOCK)
+    rows, depth = np.asarray(evaluation.query_features), dataset.search_depth(DEPTH)
+    raw = BlockSearcher(Searcher(evaluation.database_features), rows, order, depth, BLOCK)
     found = []
     for query in order.tolist():
         ids, distances = dataset.nnSearchPostprocess(raw, query, DEPTH)
         right = np.asarray(dataset.isPosQ(query, ids), bool)
-        east, north = _position(dataset.utmQ[query])
+        utm = np.round(dataset.utmQ[query], 2).tolist()
+        east, north = utm if np.isfinite(utm).all() else (None, None)
         answers = [
             Answer(dataset.dbImageFns[i], rank, float(d), _metres(dataset, query, i), bool(hit))
             for rank, (i, d, hit) in enumerate(
                 zip(ids[:DEPTH].tolist(), distances.tolist(), right.tolist(), strict=True), start=1
             )
         ]
-        truth = next((answer for answer in answers if answer.right), None) or _nearest_positive(
-            dataset, query
-        )
+        found_right = next((answer for answer in answers if answer.right), None)
+        truth = found_right or _nearest_positive(dataset, query)
         found.append(Query(dataset.qImageFns[query], east, north, answers[:_SHOWN], truth))
     return found
 
@@ -341,15 +360,3 @@ def _nearest_positive(dataset: Any, query: int) -> Answer | None:
 def _metres(dataset: Any, query: int, image: int) -> float | None:
     metres = float(np.linalg.norm(dataset.utmQ[query] - dataset.utmDb[image]))
     return round(metres, 2) if np.isfinite(metres) else None
-
-
-def _position(utm: np.ndarray) -> tuple[float | None, float | None]:
-    return (round(float(utm[0]), 2), round(float(utm[1]), 2)) if np.isfinite(utm).all() else (None, None)
-
-
-def _query(values: dict[str, Any]) -> Query:
-    answers: Sequence[dict[str, Any]] = values.pop("answers")
-    truth = values.pop("truth")
-    return Query(
-        **values, answers=[Answer(**answer) for answer in answers], truth=Answer(**truth) if truth else None
-    )

@@ -1,4 +1,4 @@
-"""`deepibl heatmap`: the maps of one photo, or of a pair, by one network or several, drawn on one sheet."""
+"""`deepibl heatmap`: heatmaps of an image or a pair, by one or several networks, drawn on one sheet."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from deepibl.images import read_image
-from deepibl.report.cells import CellAssignment, cell_assignment, cell_shares
+from deepibl.report.cells import cell_assignment, cell_shares
 from deepibl.report.heatmap import METHODS as PIXEL_METHODS, descriptor, fit, heat
 from deepibl.report.overlay import SMOOTHING, cluster_colours, cluster_overlay, heat_overlay, outline_cells
 from deepibl.runtime.devices import device_of
@@ -26,7 +26,7 @@ _TITLES = {
     "guided": "guided gradient",
     "occlusion": "occlusion",
     "clusters": "NetVLAD clusters",
-    "cells": "cells that count",
+    "cells": "strongest cells",
 }
 
 _MARKED_CELLS = 8
@@ -36,7 +36,7 @@ Progress = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Drawing:
-    """One picture of a sheet: `picture` (H, W, 3) uint8, and the map that it shows, `values` (h, w)."""
+    """A heatmap of a sheet. picture: (H, W, 3) uint8; values: (h, w), the map that it shows."""
 
     method: str
     picture: np.ndarray
@@ -45,7 +45,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Row:
-    """One photo seen by one network. similarity: cosine to the other photo, None without one."""
+    """An image and its heatmaps by one network. similarity: cosine to the other image, None without one."""
 
     network: str
     photo: str
@@ -65,15 +65,19 @@ def heatmap_rows(
     progress: Progress | None = None,
     **occlusion: Any,
 ) -> list[Row]:
-    """A row for each network and photo; with `against` both photos, each against the other.
+    """A row for each network and image; with `against` both images, each against the other.
 
     networks: (label, network). methods: of METHODS; 'cells' needs `against`, 'clusters' and 'cells' a
-    NetVLAD layer. resize: shorter side in pixels, as the network's images are scaled elsewhere.
-    max_pixels: larger photos are scaled down for the computation. progress: called with what is computed
-    next. occlusion: `patch`, `step`, `batch_size` of `occlusion_map`.
+    NetVLAD layer. resize: shorter side in pixels, as in `extract`. max_pixels: larger images are scaled down.
+    progress: called with what is computed next. occlusion: `patch`, `step`, `batch_size` of `occlusion_map`.
     Raises ArgumentError for methods that are unknown or lack what they need; ImageReadError.
     """
-    _check(methods, against)
+    unknown = [method for method in methods if method not in METHODS]
+    if unknown or not methods:
+        got = ", ".join(unknown) or "nothing"
+        raise ArgumentError(f"--method must be one of {', '.join(METHODS)}; got {got}")
+    if "cells" in methods and against is None:
+        raise ArgumentError("method cells compares two photos: give the other one (--against)")
     files = [photo] if against is None else [photo, against]
     images = [fit(read_image(file, resize), max_pixels) for file in files]
     settings = {**occlusion, "progress": _every_tenth(progress)}
@@ -82,7 +86,8 @@ def heatmap_rows(
         images = [image.to(device_of(net)) for image in images]
         for file, image, other in zip(files, images, (images[1:] + images[:1]), strict=True):
             partner = None if against is None else other
-            row = Row(label, os.fspath(file), _pixels(image), _similarity(net, image, partner))
+            pixels = image.permute(1, 2, 0).round().clamp(0, 255).byte().cpu().numpy()
+            row = Row(label, os.fspath(file), pixels, _similarity(net, image, partner))
             for method in methods:
                 if progress:
                     progress(f"{Path(file).name}: {_TITLES[method]} ({label})")
@@ -92,9 +97,9 @@ def heatmap_rows(
 
 
 def write_sheet(rows: Sequence[Row], path: str | os.PathLike[str], *, width: float = 3.2) -> None:
-    """Writes the rows as one PNG: photo, then maps. width: inches (of 100 pixels) of a picture.
+    """Writes the rows as one PNG: image, then heatmaps. width: inches (of 100 pixels) of each.
 
-    Raises ArgumentError for a path of another suffix.
+    Raises ArgumentError for a path that does not end in .png.
     """
     check_sheet(path)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -108,7 +113,9 @@ def write_sheet(rows: Sequence[Row], path: str | os.PathLike[str], *, width: flo
     figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
     grid = figure.subplots(len(rows), columns, squeeze=False, gridspec_kw={"height_ratios": heights})
     for axes, row in zip(grid, rows, strict=True):
-        titles = [_caption(row), *(_TITLES[drawing.method] for drawing in row.drawings)]
+        cosine = "" if row.similarity is None else f" · cosine {row.similarity:.3f}"
+        caption = f"{_short(Path(row.photo).name, 34)}\n{_short(row.network, 24)}{cosine}"
+        titles = [caption, *(_TITLES[drawing.method] for drawing in row.drawings)]
         pictures = [row.pixels, *(drawing.picture for drawing in row.drawings)]
         for cell in axes:
             cell.set_axis_off()
@@ -120,13 +127,13 @@ def write_sheet(rows: Sequence[Row], path: str | os.PathLike[str], *, width: flo
 
 
 def check_sheet(path: str | os.PathLike[str]) -> None:
-    """Raises ArgumentError unless the path is one that a sheet can be written to: a .png."""
+    """Raises ArgumentError for a path that does not end in .png."""
     if Path(path).suffix.lower() != ".png":
-        raise ArgumentError(f"{os.fspath(path)}: sheets are PNG files; give a name that ends in .png")
+        raise ArgumentError(f"{os.fspath(path)}: a sheet is a PNG file; give a name that ends in .png")
 
 
 def write_maps(rows: Sequence[Row], folder: str | os.PathLike[str]) -> list[Path]:
-    """Writes each map as an overlay PROW_METHOD.png of the photo's size and as numbers PROW_METHOD.npy."""
+    """Writes each map as an overlay ROW_IMAGE_METHOD.png and as numbers in .npy; returns the paths."""
     from PIL import Image
 
     target = Path(folder)
@@ -144,26 +151,19 @@ def write_maps(rows: Sequence[Row], folder: str | os.PathLike[str]) -> list[Path
 
 
 def _every_tenth(progress: Progress | None) -> Callable[[int, int], object] | None:
-    """Tells of occlusion's patches about ten times a map: it takes one forward pass a patch."""
+    """Reports occlusion's patches ten times a map: each takes one forward pass."""
     if progress is None:
         return None
-    told = [0]
+    last = 0
 
-    def tell(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
+        nonlocal last
         tenth = 10 * done // total
-        if tenth != told[0]:
-            told[0] = tenth % 10
+        if tenth != last:
+            last = tenth % 10  # 10 becomes 0: the next map begins
             progress(f"  {done} of {total} patches")
 
-    return tell
-
-
-def _check(methods: Sequence[str], against: object) -> None:
-    unknown = [method for method in methods if method not in METHODS]
-    if unknown or not methods:
-        raise ArgumentError(f"--method is one of {', '.join(METHODS)}, not {', '.join(unknown) or 'nothing'}")
-    if "cells" in methods and against is None:
-        raise ArgumentError("the cells that count are those of a pair: give the other photo (--against)")
+    return report
 
 
 def _draw(
@@ -179,27 +179,15 @@ def _draw(
         count = len(found.weights)
         return Drawing(method, cluster_overlay(pixels, found.labels, count, found.certainty), found.labels)
     if method == "cells" and other is not None:
-        return _draw_cells(net, image, other, pixels)
+        cells, assigned = cell_shares(net, image, other), cell_assignment(net, image)
+        strongest = cells.strongest(_MARKED_CELLS, apart=max(1, min(cells.shares.shape) // 8))
+        colours = cluster_colours(len(assigned.weights))[[assigned.labels[cell] for cell in strongest]]
+        picture = heat_overlay(pixels, cells.shares, signed=True)
+        return Drawing(method, outline_cells(picture, cells.shares.shape, strongest, colours), cells.shares)
     values = heat(net, image, method, against=other, **(settings if method == "occlusion" else {}))
-    smooth = 2 * SMOOTHING if method == "occlusion" else SMOOTHING  # a patch's edges mean nothing
+    smooth = 2 * SMOOTHING if method == "occlusion" else SMOOTHING  # hides the edges of the patches
     signed = method == "occlusion" and other is not None
     return Drawing(method, heat_overlay(pixels, values, signed=signed, smooth=smooth), values)
-
-
-def _draw_cells(net: nn.Module, image: Tensor, other: Tensor, pixels: np.ndarray) -> Drawing:
-    found, assigned = cell_shares(net, image, other), cell_assignment(net, image)
-    strongest = found.strongest(_MARKED_CELLS, apart=max(1, min(found.shares.shape) // 8))
-    picture = heat_overlay(pixels, found.shares, signed=True)
-    picture = outline_cells(picture, found.shares.shape, strongest, _colours_of(assigned, strongest))
-    return Drawing("cells", picture, found.shares)
-
-
-def _colours_of(assigned: CellAssignment, cells: Sequence[tuple[int, int]]) -> np.ndarray:
-    return cluster_colours(len(assigned.weights))[[assigned.labels[cell] for cell in cells]]
-
-
-def _pixels(image: Tensor) -> np.ndarray:
-    return image.permute(1, 2, 0).round().clamp(0, 255).byte().cpu().numpy()
 
 
 def _similarity(net: nn.Module, image: Tensor, other: Tensor | None) -> float | None:
@@ -207,11 +195,6 @@ def _similarity(net: nn.Module, image: Tensor, other: Tensor | None) -> float | 
         return None
     first, second = (descriptor(net, picture) for picture in (image, other))
     return float(first @ second / (first.norm() * second.norm()).clamp_min(1e-12))
-
-
-def _caption(row: Row) -> str:
-    below = _short(row.network, 24) + ("" if row.similarity is None else f" · cosine {row.similarity:.3f}")
-    return f"{_short(Path(row.photo).name, 34)}\n{below}"
 
 
 def _short(text: str, most: int) -> str:

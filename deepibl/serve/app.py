@@ -1,18 +1,14 @@
 """`deepibl serve`: a page on this machine that says where a photo was taken, and its JSON API.
 
-It needs the extra `web` (FastAPI, uvicorn, python-multipart). One thread computes; requests wait in front of
-it in a queue of bounded length. A photo is kept in memory while its answer is computed, and nowhere else.
+The API's answers; the OpenAPI document describes them.
 
->>> from deepibl.serve import create_app           # an ASGI application, for a server of your own
->>> app = create_app(finder, root="photos")           # finder: deepibl.serve.PlaceFinder
+`deepibl serve`: a page that says where a photo was taken, and its JSON API with an OpenAPI document.
 
-Rooms: `app` the routes · `desk` from a request to its answer · `models` what is answered · `refusal` errors ·
-`limits`, `upload`, `photo` what comes in · `worker`, `finder` what is computed · `places` pictures and maps
-of the index · `guard` headers and other sites · `server` the address · `static/` the page itself.
+It needs the extra `web` (FastAPI, uvicorn, python-multipart). One thread computes; requests wait for it in a
+queue of bounded length. A photo is kept in memory while its answer is computed, and nowhere else.
 
-What the API answers, typed; the OpenAPI document is made of these.
-
-The ASGI application: the page, and a JSON API with an OpenAPI document.
+>>> from deepibl.serve import create_app  # an ASGI application, for a server of your own
+>>> app = create_app(finder, root="photos")  # finder: deepibl.serve.PlaceFinder  # doctest: +SKIP
 
 POST /api/localize                  a photo -> the places that look most like it
 POST /api/heatmap                   a photo and a row -> PNG: what makes the two alike
@@ -25,6 +21,7 @@ import functools
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,7 +30,6 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field
 
-from deepibl import __version__
 from deepibl.search.index import Match
 from deepibl.serve.finder import Around, PlaceFinder
 from deepibl.serve.http import Guard, Limits, Upload, answer_errors
@@ -43,7 +39,7 @@ from deepibl.serve.service import Desk
 
 
 class Problem(BaseModel):
-    """Every error."""
+    """The body of every error."""
 
     error: str = Field(description="What was found.")
     what_to_do: str = Field(description="What to do about it.")
@@ -55,21 +51,19 @@ class Place(BaseModel):
     rank: int = Field(description="1 is the best.")
     row: int = Field(description="The image's row of the index; it addresses thumbnails, maps and heatmaps.")
     name: str
-    distance: float = Field(description="Squared L2 distance of the descriptors; 0 for the same picture.")
+    distance: float = Field(description="Squared L2 distance of the descriptors; 0 for the same image.")
     cosine: float | None = Field(description="Cosine of the descriptors, where they are unit vectors.")
     east: float | None = Field(description="UTM metres.")
     north: float | None = Field(description="UTM metres.")
     latitude: float | None = Field(description="Degrees, WGS 84.")
     longitude: float | None = Field(description="Degrees, WGS 84.")
-    map_link: str | None = Field(
-        description="OpenStreetMap, for people to follow; nothing is loaded from it."
-    )
+    map_link: str | None = Field(description="A link to OpenStreetMap; nothing is loaded from it.")
     metres_from_photo: float | None = Field(description="From where the photo's own EXIF says it was taken.")
     thumbnail: str = Field(description="Path of the image's thumbnail.")
 
 
 class SentPhoto(BaseModel):
-    """What was understood of the photo."""
+    """What was read from the photo."""
 
     width: int
     height: int
@@ -88,7 +82,7 @@ class Localized(BaseModel):
 
 
 class Health(BaseModel):
-    """What is asked here, and how busy it is."""
+    """The index, its network, limits, and how busy the page is."""
 
     status: str
     version: str
@@ -99,8 +93,8 @@ class Health(BaseModel):
     network_id: str
     engine: str
     heatmaps: list[str] = Field(description="Kinds of heatmaps that this network can draw.")
-    inside: int = Field(description="Requests that are being read, wait or are computed.")
-    places: int = Field(description="The most that may be.")
+    inside: int = Field(description="Requests that are being read, waiting or computed.")
+    places: int = Field(description="The most requests at a time.")
     upload_bytes: int = Field(description="The largest photo that is taken.")
     photo_pixels: int
     top: int = Field(description="The most places that one request may ask for.")
@@ -129,22 +123,23 @@ def create_app(
 ) -> FastAPI:
     """The application for one index and its network.
 
-    root: where the index's images lie now (default: where they lay). hosts: the Host headers that are
-    answered; others are refused, so that no name of another site can be pointed at this address.
+    root: the folder of the index's images (default: the one that the index names). hosts: the names in Host
+    headers that are answered; others are refused, so that another site cannot point its own name at this
+    address (DNS rebinding).
     """
     desk = Desk(finder, Places(finder.index, root), limits or Limits())
 
     @asynccontextmanager
-    async def living(app: FastAPI) -> AsyncIterator[None]:
+    async def computing(app: FastAPI) -> AsyncIterator[None]:
         desk.worker.start()
         yield
         desk.worker.stop()
 
     app = FastAPI(
-        title="deepibl: where was this photo taken?", version=__version__,
-        description="Visual place recognition by one index of geo-tagged images. Photos are kept in memory "
-        "while they are answered, and nowhere else.",
-        docs_url=None, redoc_url=None, lifespan=living,
+        title="deepibl: where was this photo taken?", version=version("deepibl"),
+        description="Visual place recognition with one index of geo-tagged images. A photo is kept in memory "
+        "while its answer is computed, and nowhere else.",
+        docs_url=None, redoc_url=None, lifespan=computing,
         responses={status: {"model": Problem} for status in ("4XX", "5XX")},
     )  # fmt: skip
     answer_errors(app)
@@ -157,12 +152,12 @@ def create_app(
 
 
 def _questions(desk: Desk) -> APIRouter:
-    """What is asked about a photo."""
+    """The routes that take a photo."""
     api = APIRouter()
 
     @api.post("/localize", openapi_extra=_localize_form(desk))
     async def localize(request: Request, response: Response) -> Localized:
-        """The places of the index that look most like a photo, the best first."""
+        """The places of the index that look most like a photo, best first."""
         response.headers.update(_FRESH)
         async with desk.admitted():
             photo, fields = await desk.photo(request)
@@ -202,7 +197,7 @@ def _questions(desk: Desk) -> APIRouter:
 
 
 def _pictures(desk: Desk) -> APIRouter:
-    """What the index's rows look like."""
+    """The routes that show rows of the index."""
     api = APIRouter()
 
     @api.get(
@@ -226,7 +221,7 @@ def _pictures(desk: Desk) -> APIRouter:
         latitude: Annotated[float | None, Query(ge=-90, le=90)] = None,
         longitude: Annotated[float | None, Query(ge=-180, le=180)] = None,
     ) -> Response:
-        """Rows of the index as numbered pins, to scale; latitude and longitude mark one place more."""
+        """Rows of the index as numbered pins, to scale; latitude and longitude mark one more place."""
         own = None if latitude is None or longitude is None else (latitude, longitude)
         drawn = await desk.in_thread(functools.partial(desk.places.map, rows, extent, own))
         return Response(drawn, media_type="image/svg+xml", headers=_FRESH)
@@ -240,11 +235,11 @@ def _page(desk: Desk, index_name: str) -> APIRouter:
 
     @api.get("/api/health")
     async def health(response: Response) -> Health:
-        """What is asked here, and how busy it is."""
+        """The index, its network, limits, and how many requests are being answered."""
         response.headers.update(_FRESH)
         limits = desk.limits
         return Health(
-            status="ok", version=__version__, index=index_name, network=network,
+            status="ok", version=version("deepibl"), index=index_name, network=network,
             heatmaps=list(desk.finder.methods), inside=desk.admission.inside, places=desk.admission.places,
             upload_bytes=limits.upload_bytes, photo_pixels=limits.photo_pixels, top=limits.top,
             **desk.finder.identity(),
@@ -258,18 +253,17 @@ def _page(desk: Desk, index_name: str) -> APIRouter:
 
 
 def _around(desk: Desk, fields: Upload, photo: Photo) -> Around | None:
-    """Where to look alone: `within` metres of the position given, or else of the photo's own."""
+    """The places to search: within `within` metres of the position given, or else of the photo's own."""
     metres = fields.real("within", 0, _FARTHEST)
-    position = fields.real("latitude", -90, 90), fields.real("longitude", -180, 180)
+    latitude, longitude = fields.real("latitude", -90, 90), fields.real("longitude", -180, 180)
     if metres is None:
         return None
-    latitude, longitude = position
     given = None if latitude is None or longitude is None else (latitude, longitude)
     return desk.places.around(given or photo.position, metres)
 
 
 def _localize_form(desk: Desk) -> dict[str, Any]:
-    metres = "Only places within so many metres of latitude and longitude (default: of the photo's own)."
+    metres = "Search only this many metres around latitude and longitude (default: the photo's own)."
     return _form(
         top=_whole(1, desk.limits.top, _DEFAULT_TOP),
         within={"type": "number", "minimum": 0, "maximum": _FARTHEST, "description": metres},
@@ -279,7 +273,7 @@ def _localize_form(desk: Desk) -> dict[str, Any]:
 
 
 def _place(desk: Desk, match: Match, photo: Photo) -> Place:
-    assert match.row is not None  # a page serves an index in a file
+    assert match.row is not None  # only those of an index in a database have none
     return Place(
         rank=match.rank, row=match.row, name=match.name, distance=match.distance,
         cosine=1 - match.distance / 2 if desk.finder.unit else None,

@@ -1,4 +1,4 @@
-"""A network and an index, asked for pictures that lie in memory: which places, and what makes a match."""
+"""A network and its index: places that look like an image in memory, and heatmaps of a match."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _UNIT = 1e-3
 
 @dataclass(frozen=True)
 class Around:
-    """A place to look around: UTM metres in the index's zone, and metres around it."""
+    """A circle to search in: its centre in UTM metres of the index's zone, its radius in metres."""
 
     east: float
     north: float
@@ -33,7 +33,7 @@ class Around:
 
 
 class PlaceFinder:
-    """Answers for one index by its own network; used by one thread at a time.
+    """Searches one index with its own network; used by one thread at a time.
 
     net: on `device`, in eval mode afterwards. precision, engine, scales: as in `deepibl.extract`.
     unit: whether the index's descriptors are unit vectors, whose distances are 2 - 2 cosine.
@@ -60,12 +60,12 @@ class PlaceFinder:
 
     @property
     def engine(self) -> str:
-        """What computes the trunk, and why."""
+        """The engine that computes the trunk, and why it was chosen."""
         return str(self._engine)
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The kinds of heatmaps that this network can draw."""
+        """The heatmaps that can be drawn with this network."""
         try:
             vlad_of(self.net)
         except ArgumentError:
@@ -73,8 +73,9 @@ class PlaceFinder:
         return METHODS
 
     def describe(self, images: Sequence[Tensor]) -> np.ndarray:
-        """Descriptors (N, D) float32 of images (1 or 3, H, W) of one size. Raises ImageReadError when the
-        network cannot take that size.
+        """Descriptors (N, D) float32 of images (1 or 3, H, W) of one size.
+
+        Raises ImageReadError when the network cannot take that size.
         """
         size = f"{images[0].shape[2]} x {images[0].shape[1]}"
         with inference(self.net):
@@ -84,16 +85,18 @@ class PlaceFinder:
             except torch.OutOfMemoryError:
                 raise
             except (MatlabCompatError, RuntimeError) as problem:
-                said = str(problem).splitlines()[0]
-                raise ImageReadError(f"the network cannot take a photo of {size} pixels: {said}") from problem
+                reason = str(problem).splitlines()[0]
+                raise ImageReadError(
+                    f"the network cannot take a photo of {size} pixels: {reason}"
+                ) from problem
         if rows.shape[1] != self.index.dim or not np.isfinite(rows).all():
             raise ImageReadError(f"the network gives no usable descriptor for a photo of {size} pixels")
         return rows
 
     def find(self, images: Sequence[Tensor], top: int, around: Around | None = None) -> list[list[Match]]:
-        """The `top` places of each image (all of one size), nearest first. Raises what `describe` raises.
+        """The `top` places of each image (all of one size), nearest first; only those in `around`, if given.
 
-        around: only places that stand within metres of a position.
+        Raises what `describe` raises.
         """
         rows = self.describe(images)
         if around is None:
@@ -101,14 +104,14 @@ class PlaceFinder:
         return self.index.search(rows, top, near=(around.east, around.north), within=around.metres)
 
     def heatmap(self, image: Tensor, other: Tensor, method: str, pixels: int) -> np.ndarray:
-        """What in `image` makes it like `other`, drawn over it: (h, w, 3) uint8.
+        """`image` with a heatmap of what makes it like `other` drawn over it, (h, w, 3) uint8.
 
         Images are (1 or 3, H, W), scaled down to `pixels` each. method: guided, gradient, or cells (of
         NetVLAD: red speaks for the match, blue against it). Raises ArgumentError for another method, and
         ImageReadError for a size that the network cannot take.
         """
         if method not in self.methods:
-            raise ArgumentError(f"a heatmap is one of {', '.join(self.methods)}, not {method!r}")
+            raise ArgumentError(f"method must be one of {', '.join(self.methods)}; got {method!r}")
         first, second = (fit(picture.float().expand(3, -1, -1), pixels) for picture in (image, other))
         photo = first.permute(1, 2, 0).round().clamp(0, 255).byte().numpy()
         try:
@@ -119,12 +122,12 @@ class PlaceFinder:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as problem:
-            said = str(problem).splitlines()[0]
-            raise ImageReadError(f"the network cannot take this photo: {said}") from problem
+            reason = str(problem).splitlines()[0]
+            raise ImageReadError(f"the network cannot take this photo: {reason}") from problem
         return heat_overlay(photo, values, smooth=SMOOTHING)
 
     def identity(self) -> dict[str, Any]:
-        """What is asked here, for the page's head: sizes, network, engine."""
+        """Sizes of the index, its network, the engine: for /api/health."""
         return {
             "images": len(self.index),
             "dimensions": self.index.dim,

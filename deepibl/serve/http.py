@@ -1,10 +1,10 @@
 """Every error of the API as JSON {error, what_to_do}, with the HTTP status that fits.
 
-What the page takes, in numbers; and how many requests at once.
+Limits of the page, and admission: how many requests are answered at a time.
 
-Reading a multipart request into memory, within bounds of bytes and time; never into a file.
+Reading a multipart request into memory (never a file), within bounds of bytes and time.
 
-What every response carries, and which requests are not even looked at; plain ASGI.
+Headers of every response, and requests of other hosts and sites, which are refused; plain ASGI.
 """
 
 import logging
@@ -32,7 +32,7 @@ _PATHS = "The page is at /, the API is described by /openapi.json."
 
 
 class Refused(PageError):
-    """A request that gets no answer: status, what was found, what to do, and headers of the response."""
+    """A request that is refused: HTTP status, what was found, what to do, and headers of the response."""
 
     def __init__(
         self, status: int, error: str, what_to_do: str, headers: Mapping[str, str] | None = None
@@ -50,7 +50,7 @@ class Refused(PageError):
 
 
 def answer_errors(app: FastAPI) -> None:
-    """Makes the application answer every error in this form; what was not foreseen is logged, not told."""
+    """Makes the application answer every error in this form; an unexpected one is logged, not sent."""
 
     @app.exception_handler(Refused)
     async def refused(request: Request, problem: Refused) -> JSONResponse:
@@ -64,26 +64,31 @@ def answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def no_such_thing(request: Request, problem: HTTPException) -> JSONResponse:
-        said = f"{request.method} {request.url.path}: {problem.detail}"
-        return Refused(problem.status_code, said, _PATHS, problem.headers).response()
+        found = f"{request.method} {request.url.path}: {problem.detail}"
+        return Refused(problem.status_code, found, _PATHS, problem.headers).response()
 
     @app.exception_handler(Exception)
     async def not_foreseen(request: Request, problem: Exception) -> JSONResponse:
         _log.error("%s %s failed", request.method, request.url.path, exc_info=problem)
-        advice = "Try another photo; the terminal that runs `deepibl serve` says more."
-        return Refused(500, "the page made a mistake that was not foreseen", advice).response()
+        advice = "Try another photo; the terminal that runs `deepibl serve` shows the error."
+        return Refused(500, "the server failed on this request", advice).response()
 
 
 @dataclass(frozen=True)
 class Limits:
     """Bounds of one page. All are checked before the work that they bound.
 
-    upload_bytes: of a photo's file. photo_pixels: width times height, known from the file's first bytes.
-    described_pixels: larger photos are scaled down to this many before the network sees them.
-    heat_pixels: the same for heatmaps, whose gradients need ten times the memory.
-    waiting: requests that may be read, wait or be computed at once; the next one is refused.
-    top: the most places that one request may ask for. upload_seconds: that sending a photo may take.
-    stall_seconds: without a byte of it. patience_seconds: that an answer may take.
+    ================ ==========================================================================
+    upload_bytes     size of a photo's file
+    photo_pixels     width times height, read from the file's header
+    described_pixels larger photos are scaled down to this many pixels for the network
+    heat_pixels      the same for heatmaps, whose gradients need ten times the memory
+    waiting          requests being read, waiting or computed at a time; the next one is refused
+    top              places that one request may ask for
+    upload_seconds   duration of an upload
+    stall_seconds    time between two bytes of an upload
+    patience_seconds duration of an answer
+    ================ ==========================================================================
     """
 
     upload_bytes: int = 20_000_000
@@ -98,7 +103,7 @@ class Limits:
 
     @classmethod
     def of_user(cls, megabytes: float, pixels: int, waiting: int) -> "Limits":
-        """The limits with what the command's options say; heatmaps never see more pixels than the network."""
+        """The limits of the command's options; heatmaps never get more pixels than the network."""
         return cls(
             upload_bytes=round(megabytes * 1e6),
             described_pixels=pixels,
@@ -109,24 +114,26 @@ class Limits:
     def __post_init__(self) -> None:
         wrong = [name for name, value in vars(self).items() if not value > 0]
         if wrong:
-            raise ArgumentError(f"limits of the page are above 0, not {wrong[0]}={getattr(self, wrong[0])!r}")
+            raise ArgumentError(
+                f"limits of the page must be above 0; got {wrong[0]}={getattr(self, wrong[0])!r}"
+            )
 
 
 class Admission:
-    """Counts the requests that are inside; used by one event loop, so it needs no lock."""
+    """Counts the requests being answered; used by one event loop, so it needs no lock."""
 
     def __init__(self, places: int) -> None:
         self.places = places
         self.inside = 0
-        self._seconds = 1.0  # that a request is inside, a running mean
+        self._seconds = 1.0  # that a request takes, a running mean
 
     @property
     def retry_after(self) -> int:
-        """Seconds after which asking again may be worth it, 1 to 60."""
+        """Seconds after which a refused client should ask again, 1 to 60."""
         return int(min(60, max(1, round(self._seconds / 2))))
 
     def note(self, seconds: float) -> None:
-        """Tells how long a request was inside."""
+        """Updates the running mean with how long a request took."""
         self._seconds += 0.2 * (seconds - self._seconds)
 
     @contextmanager
@@ -135,7 +142,7 @@ class Admission:
         if self.inside >= self.places:
             raise Refused(
                 503,
-                f"the page is busy: {self.inside} requests are being answered, which is all that may wait",
+                f"the page is busy: it is answering {self.inside} requests, the most at a time",
                 f"Try again in {self.retry_after} seconds.",
                 {"Retry-After": str(self.retry_after)},
             )
@@ -146,7 +153,7 @@ class Admission:
             self.inside -= 1
 
 
-_ENVELOPE = 16_384  # bytes of a request beside the photo: boundaries, headers, fields
+_ENVELOPE = 16_384  # bytes of a request besides the photo: boundaries, headers, fields
 
 _FIELD_BYTES = 1024
 
@@ -157,7 +164,7 @@ _SEND = "Send multipart/form-data with one file named `photo`, as /openapi.json 
 
 @dataclass(frozen=True)
 class Upload:
-    """What was sent: the photo's bytes, and the other fields as text."""
+    """A request's form: the photo's bytes, and the other fields as strings."""
 
     photo: bytes
     fields: dict[str, str]
@@ -195,9 +202,8 @@ class Upload:
 async def read_upload(request: Request, limits: Limits) -> Upload:
     """The request's photo and fields.
 
-    Raises Refused: 415 for another content type, 413 as soon as more bytes than allowed have come (or are
-    announced), 408 when sending stalls or takes too long, 400 for a body that is not well-formed or has no
-    photo.
+    Raises Refused: 415 for another content type, 413 as soon as more bytes than allowed are announced or have
+    arrived, 408 when the upload stalls or takes too long, 400 for a malformed body or one without a photo.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "multipart/form-data":
@@ -238,7 +244,7 @@ def too_large(limits: Limits) -> Refused:
 
 
 class _InMemory(MultiPartParser):
-    spool_max_size = 0  # for SpooledTemporaryFile 0 means: never a file on disk; `_bounded` bounds it
+    spool_max_size = 0  # to SpooledTemporaryFile 0 means: never roll over to disk; `_bounded` limits the size
 
 
 async def _bounded(request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:
@@ -256,12 +262,12 @@ async def _bounded(request: Request, limits: Limits) -> AsyncGenerator[bytes, No
 
 
 async def _next(stream: AsyncGenerator[bytes, None], seconds: float) -> bytes | None:
-    """The next bytes that come; None at the end. Raises Refused (408) when the client falls silent."""
+    """The next chunk; None at the end. Raises Refused (408) when none arrives in time."""
     try:
         with anyio.fail_after(seconds):
             return await anext(stream, None)
     except TimeoutError:
-        found = f"no byte of the photo has come for {seconds:g} seconds"
+        found = f"no byte of the photo has arrived for {seconds:g} seconds"
         raise Refused(408, found, "Send it again, over a better connection.") from None
 
 
@@ -282,9 +288,11 @@ _DISCARDED_BYTES, _DISCARDED_SECONDS = 80_000_000, 20.0
 
 
 class Guard:
-    """Adds HEADERS to every response, refuses requests for other hosts and those that pages of other sites
-    make, and before an early refusal takes in (and drops) what the client is still sending: a client that
-    cannot finish sending never reads why it was refused.
+    """Adds HEADERS to every response; refuses requests for other hosts and from pages of other sites.
+
+    Before an early refusal it reads and drops what the client is still sending: a client that cannot finish
+    sending never reads why it was refused. Starlette's TrustedHostMiddleware is not used: it answers in plain
+    text without advice, and its older versions refuse every IPv6 address.
     """
 
     def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
@@ -313,25 +321,28 @@ class Guard:
 
     def _refusal(self, headers: Headers) -> Refused | None:
         host = headers.get("host", "")
-        if _name(host) not in self._hosts:
+        address, bracket, _ = host.partition("]")  # an IPv6 address is in brackets
+        name = address + bracket if bracket else host.partition(":")[0]
+        if name.lower() not in self._hosts:
             return Refused(
                 400,
                 f"the page does not answer for the host {host[:80]!r}",
                 "Open it by its own address, or start it with that name: deepibl serve --allow-host NAME.",
             )
-        if _foreign(headers):
+        origin = headers.get("origin")  # sent by browsers
+        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
             found = "the request comes from a page of another site"
             return Refused(403, found, "Open the page itself, or use a program.")
         return None
 
 
 class _Body:
-    """The request's body on its way in; knows whether all of it has come."""
+    """A request's body as it arrives."""
 
     def __init__(self, receive: Receive, headers: Headers) -> None:
         self._receive = receive
         self._whole = "content-length" not in headers and "transfer-encoding" not in headers
-        self._waits = "expect" in headers  # the client sends nothing before it is asked to
+        self._waits = "expect" in headers  # the client waits for "100 Continue"
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -341,20 +352,8 @@ class _Body:
         return message
 
     async def discard(self) -> None:
-        """Drops what is still to come, within bounds."""
+        """Reads and drops the rest, within bounds of bytes and time."""
         dropped = 0
         with anyio.move_on_after(_DISCARDED_SECONDS):
             while not self._whole and not self._waits and dropped < _DISCARDED_BYTES:
                 dropped += len((await self.receive()).get("body", b""))
-
-
-def _name(host: str) -> str:
-    """A Host header without its port; IPv6 addresses stand in brackets."""
-    address, bracket, _ = host.partition("]")
-    return (address + bracket if bracket else host.partition(":")[0]).lower()
-
-
-def _foreign(headers: Headers) -> bool:
-    """Whether a browser says that a page of another site asks."""
-    origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()

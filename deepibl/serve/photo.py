@@ -1,4 +1,4 @@
-"""An uploaded photo: its kind by content, its size before it is decoded, upright, at the index's scale."""
+"""Decoding an uploaded photo: format by content, size checked first, turned upright, at the index's scale."""
 
 import io
 import math
@@ -26,10 +26,10 @@ _ORIENTATION = 0x0112
 
 @dataclass(frozen=True)
 class Photo:
-    """A decoded photo. pixels: (1 or 3, H, W), bytes or float32, RGB 0–255, as the network is to see it.
+    """A decoded photo.
 
-    width, height: of the photo as it was sent, upright. position: latitude and longitude in degrees from its
-    EXIF, None where it has none.
+    pixels: (1 or 3, H, W) uint8 or float32, RGB 0–255, for the network. width, height: of the photo as it was
+    sent, turned upright. position: latitude and longitude in degrees from its EXIF, None where it has none.
     """
 
     pixels: Tensor
@@ -80,13 +80,14 @@ def _open_header(data: bytes) -> Any:
     try:
         return plugin(io.BytesIO(data))
     except Exception as problem:  # Pillow raises a dozen types for damaged files
-        said = f"the file starts as {plugin.format} and is damaged: {problem}"
-        raise Refused(422, said, "Open it with a viewer and save it again.") from None
+        found = f"the file starts as {plugin.format} and is damaged: {problem}"
+        raise Refused(422, found, "Open it with a viewer and save it again.") from None
 
 
 def _plugin(data: bytes) -> Any:
-    """Pillow's class for the kind of file that these bytes begin; its check for bombs comes after opening,
-    ours between opening and decoding. Raises Refused.
+    """Pillow's class for the format that these bytes begin. Raises Refused.
+
+    `Image.open` is not used: it raises for too many pixels by itself, before `decode_photo` can say how many.
     """
     from PIL.JpegImagePlugin import JpegImageFile
     from PIL.PngImagePlugin import PngImageFile
@@ -101,7 +102,7 @@ def _plugin(data: bytes) -> Any:
     if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"):
         raise Refused(415, "the file is a HEIC or AVIF picture", "Export it as JPEG first.")
     kinds = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
-    raise Refused(415, f"the file is no photo: it {_start(data)}", f"Send {kinds}.")
+    raise Refused(415, f"the file is not a photo: it {_start(data)}", f"Send {kinds}.")
 
 
 def _start(data: bytes) -> str:
@@ -112,12 +113,12 @@ def _start(data: bytes) -> str:
 
 
 def _exif(image: Any) -> tuple[int, tuple[float, float] | None]:
-    """Orientation (1 to 8) and position; 1 and None where the EXIF makes no sense."""
+    """Orientation (1 to 8) and position; 1 and None where the EXIF is missing or invalid."""
     try:
         exif = image.getexif()
         orientation = exif.get(_ORIENTATION, 1)
         position = exif_position(exif)
-    except Exception:  # EXIF is decoration: whatever is wrong in it must not cost an answer
+    except Exception:  # damaged EXIF must not cost the photo its answer
         return 1, None
     if position is not None and not (abs(position[0]) <= 90 and abs(position[1]) <= 180):
         position = None

@@ -1,4 +1,4 @@
-"""Pictures and maps of an index's images, addressed by row alone; nothing outside its root is opened."""
+"""Images and maps of an index's rows; no file outside the index's root is opened."""
 
 import io
 import os
@@ -24,7 +24,7 @@ SIDES = (32, 1280)  # of thumbnails, in pixels
 
 EXTENTS = ("near", "whole")
 
-_NEAR = (120.0, 400.0)  # metres: the least that "near" shows around the best place, and how far it reaches
+_NEAR = (120.0, 400.0)  # metres that "near" shows around the best place, at least and at most
 
 _BACKGROUND = 20_000  # positions of the index that a map draws, at most
 
@@ -36,7 +36,7 @@ _GONE = "Start the page with --root DIR, the folder that holds the index's image
 
 
 class Places:
-    """The images of an index. root: the folder that they lie in (default: what the index says)."""
+    """The images of an index. root: their folder (default: the one that the index names)."""
 
     def __init__(self, index: PlaceIndex, root: str | os.PathLike[str] = "") -> None:
         self._index = index
@@ -51,8 +51,8 @@ class Places:
     def path(self, row: int) -> Path:
         """The file of a row, links followed.
 
-        Raises Refused (404) for a row that the index has not, a name that leads out of the root, by `..`, as
-        an absolute path or over a link, and for what is no regular file.
+        Raises Refused (404) for a row that the index does not have, a name that leads out of the root (by
+        `..`, as an absolute path or over a link), and for what is not a regular file.
         """
         self._check(row)
         path = Path(os.path.realpath(self._root / self._index.names[row]))
@@ -63,11 +63,11 @@ class Places:
         except OSError:
             regular = False
         if not regular:
-            raise Refused(404, f"the image of row {row} is not there", _GONE)
+            raise Refused(404, f"the image of row {row} is missing", _GONE)
         return path
 
     def thumbnail(self, row: int, side: int) -> bytes:
-        """The picture of a row as a JPEG, its longer side at most `side` pixels. Raises Refused (404)."""
+        """The image of a row as a JPEG, its longer side at most `side` pixels. Raises Refused (404)."""
         path = self.path(row)
         with self._lock:
             if (row, side) in self._kept:
@@ -84,7 +84,7 @@ class Places:
         return data
 
     def pixels(self, row: int) -> Tensor:
-        """The image of a row as the network saw it, (1 or 3, H, W). Raises Refused (404)."""
+        """The image of a row at the index's scale, (1 or 3, H, W). Raises Refused (404)."""
         try:
             return load_pixels(self.path(row), self._index.resize)
         except ImageReadError:
@@ -93,8 +93,8 @@ class Places:
     def map(self, rows: Sequence[int], extent: str, own: tuple[float, float] | None = None) -> str:
         """An SVG document: the rows as numbered pins, the index's positions behind them.
 
-        extent: 'whole' shows every position, 'near' what is around the first row whose position is known.
-        own: the photo's own latitude and longitude, marked too. Raises Refused (404): no position is known.
+        extent: 'whole' shows every position, 'near' the surroundings of the first row with a known position.
+        own: the photo's own latitude and longitude, marked too. Raises Refused (404) if no position is known.
         """
         for row in rows:
             self._check(row)
@@ -108,18 +108,17 @@ class Places:
             Kind("the photo's own GPS position", _OWN, "ring", here),
         ]
         frame = _near(placed) if extent == "near" else None
-        drawn = map_svg(self._background(frame), kinds, title="Map of the places", frame=frame)
-        return drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+        return map_svg(self._background(frame), kinds, title="Map of the places", frame=frame)
 
     def metres(self, row: int, own: tuple[float, float] | None) -> float | None:
-        """How far a row is from latitude and longitude; None where either is not known."""
+        """Metres from a row to latitude and longitude; None where either is not known."""
         mark, here = self._mark(row), self._own(own)
         if not here or not np.isfinite((mark.east, mark.north)).all():
             return None
         return float(np.hypot(mark.east - here[0].east, mark.north - here[0].north))
 
     def around(self, position: tuple[float, float] | None, metres: float) -> Around:
-        """Metres around latitude and longitude. Raises Refused (422) where that makes no sense."""
+        """The circle around a position. Raises Refused (422) if it or the index's UTM zone is not known."""
         here = self._own(position)
         if not here:
             raise Refused(
@@ -134,7 +133,7 @@ class Places:
             raise Refused(404, f"the index has no row {row}", f"Rows are 0 to {len(self) - 1}.")
 
     def _background(self, frame: Frame | None) -> list[list[float]]:
-        """Positions of the index to draw: those in the frame, evenly fewer where there are very many."""
+        """Positions of the index in the frame; of very many evenly a part."""
         shown = self._known
         if frame is not None:
             inside = (shown >= frame[:2]) & (shown <= frame[2:])
@@ -163,7 +162,7 @@ def as_image(pixels: np.ndarray, kind: str) -> bytes:
 
 
 def _near(marks: Sequence[Mark]) -> Frame:
-    """A frame around the first mark that holds those of the others that are not far from it."""
+    """A frame around the first mark and those of the others that are not far from it."""
     first = marks[0]
     close = [
         max(abs(mark.east - first.east), abs(mark.north - first.north))

@@ -1,4 +1,4 @@
-"""The page at an address: this machine's own by default; another one only with the names it is asked by."""
+"""Serving the page at an address; one that other machines reach only with the names that they use for it."""
 
 import ipaddress
 import socket
@@ -17,7 +17,7 @@ _GRACE_SECONDS = 5
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
+    """Whether an address is reached from this machine alone."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -25,22 +25,22 @@ def is_loopback(host: str) -> bool:
 
 
 def allowed_hosts(host: str, names: Sequence[str]) -> list[str]:
-    """The Host headers to answer. names: those that other machines use.
+    """The names in Host headers to answer. names: those that other machines use.
 
     Raises ArgumentError for a host that others can reach, without names, and for names with wildcards.
     """
     if any("*" in name or "/" in name or not name for name in names):
-        raise ArgumentError("--allow-host takes the name or address that people type, without * and /")
+        raise ArgumentError("--allow-host takes a name or address as people type it, without * and /")
     if not is_loopback(host) and not names:
         raise ArgumentError(
-            f"--host {host} lets other machines reach the page, which asks for no password: if that is "
-            "wanted, say by which name or address they reach it, e.g. --allow-host 192.168.1.5"
+            f"--host {host} lets other machines reach the page, which asks for no password: to allow that, "
+            "give the name or address by which they reach it, e.g. --allow-host 192.168.1.5"
         )
     return [*LOOPBACK, *dict.fromkeys(map(_in_an_address, names))]
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens. port 0: any that is free. Raises PageError."""
+    """A listening socket. port: 0 takes any that is free. Raises PageError."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
@@ -60,20 +60,20 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address_of(listener: socket.socket, names: Sequence[str] = ()) -> str:
-    """The page's address for a browser; names: what other machines call this one, the first is shown."""
+    """The page's URL. names: what other machines call this one; the first is shown."""
     host, port = listener.getsockname()[:2]
     return f"http://{_in_an_address(names[0] if names else host)}:{port}/"
 
 
 def _in_an_address(host: str) -> str:
-    """A host as it stands in addresses and Host headers: IPv6 in brackets."""
+    """A host as in URLs and Host headers: IPv6 in brackets."""
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def serve(
     app: ASGIApp, listener: socket.socket, *, verbose: bool = False, ready: Callable[[], object]
 ) -> None:
-    """Answers until it is interrupted. ready: called when it does. verbose: logs every request."""
+    """Serves until interrupted. ready: called before the first request. verbose: logs every request."""
     settings = uvicorn.Config(
         app, log_level="info" if verbose else "warning", access_log=verbose, server_header=False,
         limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=_GRACE_SECONDS, ws="none",

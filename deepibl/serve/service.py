@@ -1,6 +1,6 @@
 """From a request to its answer: admission, the upload, decoding, and waiting for the worker.
 
-The one thread that computes: takes what waits, photos of one size together, and lives through errors.
+The one thread that computes: waiting jobs in turn, photos of one size in a batch; errors do not end it.
 """
 
 import asyncio
@@ -26,16 +26,16 @@ from deepibl.serve.photo import Photo, decode_photo
 from deepibl.serve.places import Places
 from matlab_compat.errors import ArgumentError, ImageReadError
 
-_AT_ONCE = 8  # jobs that are taken together, at most
+_AT_ONCE = 8  # jobs taken from the queue together, at most
 
-_PIXELS_AT_ONCE = 2**20  # of one forward pass of several photos: bounds its memory
+_PIXELS_AT_ONCE = 2**20  # in one forward pass of several photos: bounds its memory
 
 _STOP_SECONDS = 10.0
 
 
 @dataclass
 class _Job:
-    """Something to compute: either places of an image, or any call."""
+    """Something to compute: the places of an image, or a call."""
 
     image: Tensor | None = None
     top: int = 0
@@ -45,9 +45,9 @@ class _Job:
 
 
 class Worker:
-    """Computes in a thread of its own, between `start` and `stop`. A result that is cancelled is skipped.
+    """Computes in its own thread, from `start` to `stop`. A job whose future is cancelled is skipped.
 
-    How many jobs wait is bounded by whoever submits them (`limits.Admission`).
+    The caller bounds how many jobs wait (`Admission`).
     """
 
     def __init__(self, finder: PlaceFinder) -> None:
@@ -55,18 +55,13 @@ class Worker:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    @property
-    def waiting(self) -> int:
-        """Jobs that nobody has begun."""
-        return self._jobs.qsize()
-
     def start(self) -> None:
-        """Begins to compute."""
+        """Starts the thread."""
         self._thread = threading.Thread(target=self._run, name="deepibl-page", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends after the job that is being computed; those that wait are cancelled."""
+        """Cancels the waiting jobs; returns when the one being computed has ended."""
         if self._thread is None:
             return
         for job in self._waiting(limit=None):
@@ -76,11 +71,11 @@ class Worker:
         self._thread = None
 
     def find(self, image: Tensor, top: int, around: Around | None = None) -> "Future[list[Match]]":
-        """The places of an image, later; around: only those that are near a position."""
+        """A future of the places of an image (in `around`, if given)."""
         return self._put(_Job(image=image, top=top, around=around))
 
     def call(self, function: Callable[[], Any]) -> "Future[Any]":
-        """What a function returns, later."""
+        """A future of a function's result."""
         return self._put(_Job(call=function))
 
     def _put(self, job: _Job) -> "Future[Any]":
@@ -115,7 +110,7 @@ class Worker:
         try:
             found = self._finder.find(images, max(job.top for job in jobs), jobs[0].around)
             answers = list(zip(jobs, found, strict=True))
-        except Exception:  # one photo must not cost the others their answer
+        except Exception:  # one bad photo must not cost the others their answer
             for job in jobs:
                 _settle(job, partial(self._find_one, job))
             return
@@ -128,7 +123,7 @@ class Worker:
 
 
 def _alike(jobs: Iterator[_Job]) -> list[list[_Job]]:
-    """Groups of photos of one size, to be looked for in one place; each small enough for one forward pass."""
+    """Groups of jobs with photos of one size and one `around`, each small enough for one forward pass."""
     groups: dict[tuple[int, int, Around | None], list[_Job]] = {}
     for job in jobs:
         assert job.image is not None
@@ -153,19 +148,22 @@ def _settle(job: _Job, function: Callable[[], Any]) -> None:
 
 def _out_of_memory() -> Refused:
     return Refused(
-        503, "the machine has not enough memory for this photo", "Send a smaller one.", {"Retry-After": "10"}
+        503,
+        "the machine does not have enough memory for this photo",
+        "Send a smaller one.",
+        {"Retry-After": "10"},
     )
 
 
 T = TypeVar("T")
 
-_LOOK = 0.5  # seconds between two looks at whether the client is still there
+_LOOK = 0.5  # seconds between checks that the client is still connected
 
-_THREADS = 2  # that decode photos: bounds the memory of large ones
+_THREADS = 2  # for decoding: bounds the memory that large photos take
 
 
 class Desk:
-    """What the routes share: one finder and its worker, the index's places, limits and who is inside."""
+    """What the routes share: the finder and its worker, the index's places, limits, and admission."""
 
     def __init__(self, finder: PlaceFinder, places: Places, limits: Limits) -> None:
         self.finder, self.places, self.limits = finder, places, limits
@@ -175,7 +173,7 @@ class Desk:
 
     @asynccontextmanager
     async def admitted(self) -> AsyncIterator[None]:
-        """A place inside, from before the upload is read to the answer. Raises Refused (503)."""
+        """Holds one of the places for requests until the answer. Raises Refused (503) when all are taken."""
         with self.admission.place():
             began = time.monotonic()
             yield
@@ -189,13 +187,13 @@ class Desk:
         return photo, Upload(b"", upload.fields)
 
     async def in_thread(self, function: Callable[[], T]) -> T:
-        """What a function returns that reads pictures; a few run at a time."""
+        """The result of a function that decodes images; at most _THREADS run at a time."""
         return await anyio.to_thread.run_sync(function, limiter=self._threads)
 
     async def answer(self, request: Request, later: "Future[Any]") -> Any:
-        """The worker's result. Given up, and not computed, when the client leaves or patience ends.
+        """The worker's result; cancelled when the client disconnects or after `limits.patience_seconds`.
 
-        Raises Refused: 503 when patience ends, 422 for a photo that the network cannot take.
+        Raises Refused: 503 for an answer that takes too long, 422 for a photo that the network cannot take.
         """
         result = asyncio.wrap_future(later)
         ends = time.monotonic() + self.limits.patience_seconds

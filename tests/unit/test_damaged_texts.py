@@ -61,7 +61,7 @@ def test_lists_of_positives_in_another_encoding_are_refused(tmp_path: Path) -> N
 )
 def test_a_report_that_is_none_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "report.json").write_bytes(content)
-    with pytest.raises(ReportError, match=r"report\.json is no report that can be read"):
+    with pytest.raises(ReportError, match=r"report\.json is not a report that can be read"):
         read_run(tmp_path / "report.json")
 
 

@@ -1,4 +1,4 @@
-// The page: takes a photo, asks the API, shows the answer. Texts are set as text, never as markup.
+// The page: takes a photo, asks the API, shows the answer. Strings are set as text, never as markup.
 import { ask, health, Refusal } from "./ask.js";
 import { clearPlaces, focusPlace, showPlaces } from "./places.js";
 import { clearMap, showMap } from "./map.js";

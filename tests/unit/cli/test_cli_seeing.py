@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from deepibl.cli import seeing
+from deepibl.report.run import read_run
 
 pytest_plugins = ["tests.commands"]  # run, net, photos
 
@@ -53,7 +54,7 @@ def test_heatmap_says_what_is_wrong(run, net, photos, arguments, said):
 
 def test_evaluate_writes_a_report_and_two_are_compared(run, net, photos):
     sources = ["--db", "db/places.csv", "--queries", "q/places.csv"]
-    for name, more in (("one", []), ("two", ["--crop-to-dim", "4"])):
+    for name, more in (("one", []), ("two", ["--crop-to-dim", "1"])):
         code, out, err = run("evaluate", net, *sources, "--report", name, *more)
         assert code == 0, err
         assert "001 " in out
@@ -63,7 +64,16 @@ def test_evaluate_writes_a_report_and_two_are_compared(run, net, photos):
     assert "B - A" in out
     assert "Two runs compared" in (photos / "both.html").read_text()
     code, out, _ = run("report", "compare", "one", "two/report.json", "--json")
-    assert json.loads(out)["queries"]["both"] >= 0
+    right = [
+        {query.name for query in read_run(photos / name).queries if query.found(1)} for name in ("one", "two")
+    ]
+    assert right[0] and right[0] != right[1]
+    assert json.loads(out)["queries"] == {
+        "both": len(right[0] & right[1]),
+        "only_first": len(right[0] - right[1]),
+        "only_second": len(right[1] - right[0]),
+        "neither": len(read_run(photos / "one").queries) - len(right[0] | right[1]),
+    }
 
 
 def test_comparing_what_is_no_report_is_one_line(run, photos):
@@ -93,6 +103,7 @@ class _Terminal:
 def test_pictures_are_shown_in_a_terminal_only(monkeypatch, capsys, photos):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("COLORTERM", raising=False)
     matches = [(str(photos / "q/00.jpg"), [str(photos / "db/00.jpg"), "missing.jpg"])]
     seeing.show_matches(matches)
     assert capsys.readouterr().out == ""

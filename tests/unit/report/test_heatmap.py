@@ -1,4 +1,4 @@
-"""Heatmaps say what they claim: gradients against differences, occlusion against a plain loop."""
+"""Heatmaps are what they should be: gradients equal differences, occlusion equals a plain loop."""
 
 import numpy as np
 import pytest

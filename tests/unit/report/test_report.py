@@ -2,15 +2,17 @@
 
 import dataclasses
 import html.parser
+import json
 import re
 import shutil
 import subprocess
 import time
 
+import jinja2
 import pytest
 from PIL import Image
 
-from deepibl.report.html import esc, many_rows, page, table
+from deepibl.report.html import render
 from deepibl.report.retrieval import PUBLISHED, published_for, report_page, write_report
 from deepibl.report.run import FILE, collect, read_run
 from tests.reports import draw_photos, evaluation
@@ -147,20 +149,28 @@ def test_galleries_are_capped_and_begin_with_the_surest_mistakes():
 @pytest.mark.slow
 def test_ten_thousand_queries_stay_usable():
     measured = evaluation(queries=10_000, database=1000, noise=1.5)
-    started = time.perf_counter()
+    started = time.process_time()
     content = report_page(collect(measured))
-    assert time.perf_counter() - started < 60
+    assert time.process_time() - started < 60
     assert len(content) < 5e6
     assert len(re.findall("<figure", content)) < 300
 
 
-def test_many_rows_hold_their_values_and_close_no_script():
-    content = many_rows("fold", ["a"], [[NASTY, 1], ["b", None]], 1, {"one": [1]})
-    assert content.count("</script>") == 1
-    assert "\\u003cimg" in content
+def test_the_tables_rows_come_back_whole_and_close_no_script(run):
+    renamed = dataclasses.replace(run, queries=[dataclasses.replace(run.queries[0], name=NASTY)])
+    content = report_page(renamed)
+    (data,) = re.findall(r'<script type="application/json">(.*?)</script>', content)
+    assert json.loads(data)["rows"][0][:2] == [NASTY, run.queries[0].rank]
 
 
-def test_building_blocks_escape():
-    assert esc("<\"&'>") == "&lt;&quot;&amp;&#x27;&gt;"
-    assert "<b>" not in table(["<b>"], [["<b>"]])
-    assert page("<b>", []).count("<b>") == 0
+def test_a_chart_is_the_same_each_time_and_ids_are_unique_on_a_page(run):
+    content = report_page(run)
+    assert content == report_page(run)
+    ids = [attributes["id"] for _, attributes in _Reader(content).tags if "id" in attributes]
+    assert len(ids) > 10
+    assert len(set(ids)) == len(ids)
+
+
+def test_a_value_that_a_template_lacks_is_an_error():
+    with pytest.raises(jinja2.UndefinedError, match="results"):
+        render("matches.html", title="a")

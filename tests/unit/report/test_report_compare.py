@@ -51,7 +51,7 @@ def test_the_page_has_both_runs_and_the_queries_that_changed(runs):
     assert 'id="q' in content
 
 
-def test_two_runs_of_one_network_are_told_apart(runs):
+def test_two_runs_of_one_network_have_different_labels(runs):
     later = dataclasses.replace(runs[0], made="2030-01-01 00:00 UTC")
     assert len(set(compare_runs(runs[0], later).labels)) == 2
 

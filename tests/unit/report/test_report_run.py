@@ -101,6 +101,23 @@ def test_a_file_that_is_no_report_is_refused_with_advice(tmp_path, content):
         read_run(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "found"),
+    [
+        ("ns", {"a": 1}, "ns is {'a': 1}"), ("ns", [1, True], "ns is True"), ("dataset", 3, "dataset is 3"),
+        ("recalls", [0.5], "one recall for each"), ("by_dimension", {"x": []}, "by_dimension is {'x'"),
+        ("queries", [{"name": "a"}], "queries lacks 'answers'"), ("more", 1, "unknown field 'more'"),
+        ("threshold", "25", "threshold is '25'"),
+    ],
+)  # fmt: skip
+def test_a_report_with_a_wrong_value_names_it(tmp_path, field, value, found):
+    write_run(collect(evaluation(queries=3)), tmp_path / FILE)
+    content = json.loads((tmp_path / FILE).read_text())
+    (tmp_path / FILE).write_text(json.dumps({**content, field: value}))
+    with pytest.raises(ReportError, match=f"{FILE} is not a report that can be read: .*{found}.*--report"):
+        read_run(tmp_path)
+
+
 def test_a_missing_report_and_an_evaluation_without_descriptors_are_refused(tmp_path):
     with pytest.raises(ReportError, match=FILE):
         read_run(tmp_path)

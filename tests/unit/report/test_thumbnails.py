@@ -39,7 +39,7 @@ def test_what_cannot_be_read_is_none(tmp_path):
         assert small_picture(tmp_path / name, 32) is None
 
 
-def test_a_file_that_claims_to_be_large_takes_no_memory(tmp_path):
+def test_a_file_that_declares_a_large_size_takes_no_memory(tmp_path):
     Image.new("RGB", (20, 20), 3).save(tmp_path / "a.png")
     content = (tmp_path / "a.png").read_bytes()
     at = content.index(b"IDAT")

@@ -56,7 +56,7 @@ def test_each_kind_of_photo_is_answered_whatever_its_name(client, kind):
     assert (answer["photo"]["width"], answer["photo"]["height"]) == (64, 48)
 
 
-def test_a_photo_with_a_position_is_told_how_far_each_place_is(client):
+def test_a_photo_with_a_position_gets_the_distance_of_each_place(client):
     place = send(client, picture(), top=1).json()["places"][0]
     assert place["metres_from_photo"] is None
     own = with_exif(1, place["latitude"], place["longitude"])
@@ -66,7 +66,7 @@ def test_a_photo_with_a_position_is_told_how_far_each_place_is(client):
     assert max(found["metres_from_photo"] for found in answer["places"]) > 1000
 
 
-def test_only_places_near_a_position_are_looked_for_when_asked(client):
+def test_only_places_near_a_position_are_searched_when_asked(client):
     all_of_them = send(client, picture(), top=30).json()["places"]
     centre = all_of_them[4]
     where = {"latitude": centre["latitude"], "longitude": centre["longitude"]}
@@ -85,7 +85,7 @@ def test_only_places_near_a_position_are_looked_for_when_asked(client):
     [({"within": "5"}, "latitude and longitude"), ({"within": "-1"}, "within"), ({"within": "nan"}, "within"),
      ({"within": "5", "latitude": "91", "longitude": "0"}, "-90 to 90")],
 )  # fmt: skip
-def test_a_position_that_makes_no_sense_is_refused(client, fields, said):
+def test_an_invalid_position_is_refused(client, fields, said):
     refused(send(client, picture(), **fields), 422, said)
 
 
@@ -170,7 +170,7 @@ def test_large_photos_are_scaled_down_before_the_network_sees_them(finder):
     assert photo["described_width"] * photo["described_height"] <= 2000
 
 
-def test_when_all_places_are_taken_the_next_is_told_when_to_come_back(finder):
+def test_when_all_places_are_taken_the_next_gets_retry_after(finder):
     entered, go_on = threading.Event(), threading.Event()
 
     def slowly(images, top, around):
@@ -207,7 +207,7 @@ def test_an_answer_that_takes_too_long_is_given_up(finder, monkeypatch):
         go_on.set()
 
 
-def test_a_mistake_of_ours_is_told_without_its_details(finder, monkeypatch, caplog):
+def test_an_unexpected_error_is_answered_without_its_details(finder, monkeypatch, caplog):
     def fails(images, top, around):
         raise KeyError("a secret")
 
@@ -216,7 +216,7 @@ def test_a_mistake_of_ours_is_told_without_its_details(finder, monkeypatch, capl
         with monkeypatch.context() as patch:
             patch.setattr(finder, "find", fails)
             response = send(client, picture())
-        refused(response, 500, "not foreseen")
+        refused(response, 500, "failed on this request")
         assert "secret" not in response.text
         assert "a secret" in caplog.text
         assert send(client, picture()).status_code == 200

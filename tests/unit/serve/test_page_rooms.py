@@ -1,4 +1,4 @@
-"""The rooms of the page by themselves: photos, places, the worker, addresses."""
+"""The parts of the page by themselves: photos, places, the worker, addresses."""
 
 import io
 import os
@@ -47,7 +47,7 @@ def test_photos_are_turned_upright(orientation):
     assert photo.position == pytest.approx((10.5, 20.25), abs=1e-6)
 
 
-def test_exif_that_makes_no_sense_costs_no_answer():
+def test_invalid_exif_costs_no_answer():
     photo = decode_photo(picture(exif=b"Exif\0\0" + b"\xee" * 40), Limits())
     assert photo.position is None
     assert (photo.width, photo.height) == (64, 48)
