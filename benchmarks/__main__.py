@@ -14,6 +14,7 @@ import torch
 
 from benchmarks.measure import Settings, Table, peaks
 from deepibl.engine import onednn
+from matlab_compat.faiss_library import choose_kernels
 
 BENCHMARKS = (
     "convolution",
@@ -37,13 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--full", action="store_true", help="the sizes of the issue; takes long")
+    how.add_argument("--full", action="store_true", help="the largest sizes; takes long")
     how.add_argument("--smoke", action="store_true", help="tiny sizes, results compared")
     parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=BENCHMARKS)
     parser.add_argument("--rounds", type=int, help="interleaved rounds (default: 3, with --full 7)")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4], help="of extraction")
     options = parser.parse_args(arguments)
     settings = Settings(options.smoke, options.full, options.rounds, tuple(options.batches))
+    choose_kernels()  # as the command does
     _machine(settings).print()
     for name in options.only:
         start = time.perf_counter()

@@ -46,6 +46,7 @@ from deepibl.cli.options import how_to_compute as _how
 from deepibl.cli.options import image_size as _size
 from deepibl.cli.options import names_given as _names
 from deepibl.cli.options import tell_failures as _tell_failures
+from deepibl.cli.process import prepare_process
 from deepibl.cli.search import index, index_check, index_edit, localize
 from matlab_compat.errors import ArgumentError, MatlabCompatError
 
@@ -287,7 +288,13 @@ app.add_typer(data)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line; see the module for the exit codes."""
+    """Runs the command line; see the module for the exit codes.
+
+    arguments: None: the command's own. Only then is the process prepared for computing (`prepare_process`): a
+    program that runs a command by giving its arguments keeps its process as it is.
+    """
+    if arguments is None:
+        prepare_process()
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         with processes_of(given) as ours:

@@ -35,9 +35,7 @@ ScalesFile = Annotated[
     Path | None, typer.Option("--scales", help="For int8: the network's scales, of deepibl calibrate.")
 ]
 
-Engine = Annotated[
-    str, typer.Option(help="'auto', 'torch', 'fused', 'openvino' or 'cuda'; see docs/performance.md.")
-]
+Engine = Annotated[str, typer.Option(help="'auto', 'torch', 'fused' or 'cuda'; see docs/performance.md.")]
 
 Decode = Annotated[
     str,

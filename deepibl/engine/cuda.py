@@ -1,7 +1,7 @@
 """A network's trunk on a CUDA device: channels last, half precision or TF32, replayed as a CUDA graph.
 
-NOT RUN where it was written: no GPU was to be had there. So `--engine auto` does not choose it; ask for it
-with `--engine cuda`, after `python -m benchmarks.gpu` has shown on your card that it is right and faster."""
+It has not been measured on a GPU yet, so `--engine auto` does not choose it: ask for `--engine cuda` after
+`python -m benchmarks.gpu` has shown on your card that it is right and faster."""
 
 from __future__ import annotations
 
@@ -22,20 +22,21 @@ _log = logging.getLogger("deepibl.features")
 
 PRECISIONS = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-MOST_GRAPHS = 8  # sizes of maps that have a graph
+MOST_GRAPHS = 8  # sizes of images that have a graph
 
-SEEN_BEFORE = 3  # times that a size runs without a graph first: cuDNN chooses and the allocator settles
+SEEN_BEFORE = 3  # runs of a size without a graph: cuDNN chooses its algorithm and the allocator settles
 
 
 class _Recorded(NamedTuple):
     graph: torch.cuda.CUDAGraph
-    given: Tensor
-    found: Tensor
+    input: Tensor
+    output: Tensor
 
 
 class FusedConvolution:
-    """A convolution and its ReLU as one operation of cuDNN, which spares two passes over the maps for the
-    bias and two for the ReLU; as the layer and `relu_` where cuDNN has none for these maps (found out once).
+    """A convolution and its ReLU as one operation of cuDNN, which saves four passes over the maps.
+
+    Where cuDNN refuses these maps, the layer and `relu_` from then on.
     """
 
     def __init__(self, layer: Conv) -> None:
@@ -43,7 +44,7 @@ class FusedConvolution:
         self._fused = True
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) channels last, in the class of the filters, to maps that are nowhere negative."""
+        """(N, C, H, W) channels last, in the type of the filters, to maps >= 0."""
         layer = self._layer
         assert layer.weight is not None
         if self._fused and x.is_cuda:
@@ -54,7 +55,7 @@ class FusedConvolution:
             except torch.OutOfMemoryError:
                 raise
             except RuntimeError as refusal:
-                _log.info("cuDNN fuses no %s with its ReLU here: %s", layer.name, refusal)
+                _log.info("cuDNN does not fuse %s with its ReLU here: %s", layer.name, refusal)
                 self._fused = False
         return layer(x).relu_()
 
@@ -62,14 +63,13 @@ class FusedConvolution:
 class CudaTrunk:
     """Layers 0 .. stop-1 on the network's CUDA device: (N, C, H, W) float32 to float32 maps.
 
-    precision: fp32 (no TF32 anywhere), tf32, bf16 or fp16. The weights are those of the network at this
-    moment: convolutions keep a copy of theirs, channels last and in half precision where that is asked for,
-    so that no filter is cast or rearranged again. But for fp32, cuDNN tries its algorithms for every size and
-    keeps the fastest, so two runs may differ in the last bits, and ReLUs are computed by the convolutions.
-    Sizes that come often are recorded as CUDA graphs, which saves the launches; others run as they are. The
-    graphs share their memory: each result is copied out before another graph can run. `graphs`: whether sizes
-    are recorded.
-    On another device it computes the same without graphs, for tests.
+    precision: fp32 (no TF32 anywhere), tf32, bf16 or fp16. The weights are the network's at this moment:
+    convolutions keep a copy, channels last and in half precision if requested, so that no filter is cast or
+    rearranged again. Except in fp32, cuDNN tries its algorithms for every size and keeps the fastest, so two
+    runs may differ in the last bits, and ReLUs are computed by the convolutions.
+    graphs: whether sizes that occur often are recorded as CUDA graphs, which saves the launches. The graphs
+    share their memory: each result is copied out before another graph can run.
+    On a CPU it computes the same without graphs, for tests.
     """
 
     def __init__(self, net: SimpleNN, stop: int, precision: str, *, graphs: bool = True) -> None:
@@ -86,44 +86,39 @@ class CudaTrunk:
         """(N, C, H, W) float32 on the device to the trunk's maps, float32."""
         x = x.contiguous(memory_format=torch.channels_last)
         size = tuple(x.shape)
-        if size in self._recorded:
-            recorded = self._recorded[size]
-            recorded.given.copy_(x)
-            recorded.graph.replay()
-            return recorded.found.to(torch.float32, copy=True)
         self._seen[size] += 1
         often = self.graphs and x.is_cuda and self._seen[size] > SEEN_BEFORE
-        if often and len(self._recorded) < MOST_GRAPHS and self._recordable(size, x):
-            return self(x)
-        return self._compute(x).float()
-
-    def _recordable(self, size: tuple[int, ...], x: Tensor) -> bool:
-        """Records the graph of a size; where that is refused no other is tried, and the log says so."""
-        try:
-            self._record(size, x)
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as refusal:
-            _log.warning("engine cuda goes on without CUDA graphs, %s was refused: %s", size, refusal)
-            self.graphs = False
-        return self.graphs
+        if often and size not in self._recorded and len(self._recorded) < MOST_GRAPHS:
+            try:
+                self._record(size, x)
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as refusal:
+                _log.warning("engine cuda continues without CUDA graphs, %s was refused: %s", size, refusal)
+                self.graphs = False
+        if size not in self._recorded:
+            return self._compute(x).float()
+        recorded = self._recorded[size]
+        recorded.input.copy_(x)
+        recorded.graph.replay()
+        return recorded.output.to(torch.float32, copy=True)
 
     def _record(self, size: tuple[int, ...], x: Tensor) -> None:
-        given = x.clone(memory_format=torch.channels_last)  # outside the graphs' memory
+        fixed = x.clone(memory_format=torch.channels_last)  # outside the graphs' memory
         graph, side = torch.cuda.CUDAGraph(), torch.cuda.Stream(x.device)
-        # once in this thread and on this stream, as torch asks: cuDNN's handles and choices are of a thread
+        # once before recording, in this thread and on this stream: cuDNN has handles and choices for each
         side.wait_stream(torch.cuda.current_stream(x.device))
         with torch.cuda.stream(side):
-            self._compute(given)
+            self._compute(fixed)
         torch.cuda.current_stream(x.device).wait_stream(side)
-        # thread_local: the threads that read images pin memory meanwhile, which does not concern this graph
+        # thread_local: otherwise the threads that read images, which pin memory meanwhile, end the recording
         with torch.cuda.graph(graph, pool=self._pool, stream=side, capture_error_mode="thread_local"):
-            found = self._compute(given)
+            output = self._compute(fixed)
         self._pool = self._pool or graph.pool()
-        self._recorded[size] = _Recorded(graph, given, found)
+        self._recorded[size] = _Recorded(graph, fixed, output)
 
     def _own(self, layer: Any) -> Any:
-        """A convolution as a copy with weights as they are used; any other layer as it is."""
+        """A convolution as a copy whose weights have the type and order in which they are used."""
         if not isinstance(layer, Conv) or layer.weight is None:
             return layer
         own = layer.copy()
@@ -137,9 +132,9 @@ class CudaTrunk:
     def _compute(self, x: Tensor) -> Tensor:
         with ExitStack() as stack:
             if self._half is not None:
-                # without its cache: casts that were cached while recording would not be in the graph
+                # without its cache: casts that were cached before recording would not be in the graph
                 stack.enter_context(torch.autocast(x.device.type, dtype=self._half, cache_enabled=False))
-                x = x.to(self._half)  # or the first layer would take its filters back to float32
+                x = x.to(self._half)  # or the first layer would cast its filters back to float32
             if not self._exact:
                 stack.enter_context(fastest_convolutions(tf32=True))
             for layer in self._layers:
@@ -148,21 +143,19 @@ class CudaTrunk:
 
 
 def fused(layers: Sequence[Callable[[Tensor], Tensor]]) -> list[Callable[[Tensor], Tensor]]:
-    """The layers, with each plain ReLU in the convolution before it, or before a maximum that stands between
-    them (the largest of what is positive is what is positive of the largest).
+    """The layers, with each plain ReLU merged into the convolution before it.
+
+    A maximum pooling may be between the two, since it commutes with the ReLU.
     """
     found: list[Callable[[Tensor], Tensor]] = []
     for layer in layers:
         at = len(found) - 1
         if at > 0 and isinstance(found[at], Pool) and found[at].method == "max":  # type: ignore[attr-defined]
             at -= 1
-        before = found[at] if found else None
-        if isinstance(layer, ReLU) and layer.leak <= 0 and isinstance(before, Conv) and _fusible(before):
+        before: Any = found[at] if found else None
+        rectified = isinstance(layer, ReLU) and layer.leak <= 0 and isinstance(before, Conv)
+        if rectified and before.weight is not None and before.pad.symmetric and not before.opts:
             found[at] = FusedConvolution(before)
         else:
             found.append(layer)
     return found
-
-
-def _fusible(layer: Conv) -> bool:
-    return layer.weight is not None and layer.pad.symmetric and not layer.opts

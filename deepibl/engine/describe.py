@@ -1,12 +1,18 @@
 """One batch of images through a network, in float32 or with a bfloat16 trunk."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
-from deepibl.engine.choose import Engine
 from deepibl.engine.trunk import head_start
 from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn.network import SimpleNN
+
+if TYPE_CHECKING:
+    from deepibl.engine.choose import Engine
 
 
 def describe_batch(net: nn.Module, images: Tensor, precision: str = "fp32") -> Tensor:

@@ -1,29 +1,29 @@
-"""A network's trunk on bytes: oneDNN's int8 convolutions (VNNI, AMX), whose sums are exact whole numbers.
+"""A network's trunk on bytes: oneDNN's int8 convolutions (VNNI, AMX), whose sums are exact integers.
 
-A map's values are kept as bytes, value = scale * (byte - zero); what range the 256 steps cover was measured
-beforehand (`deepibl.engine.scales`). Filters are whole numbers from -127 to 127, with a scale for each output
-channel. A convolution's sum is rounded once, to the bytes of the next one; after it, ReLU and maximum pooling
-lose nothing. What is no such convolution is computed in float32."""
+A map's values are kept as bytes, value = scale * (byte - zero); the range that they cover is measured
+beforehand (`deepibl.engine.scales`). Filters are integers from -127 to 127, with a scale for each output
+channel. A convolution's sum is rounded once, to the bytes of the next one; the ReLU and maximum pooling after
+it lose nothing. Layers other than such convolutions are computed in float32."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deepibl.engine.onednn import PackedFilters, Pair
+from deepibl.engine.onednn import PackedConvolution, Pair
 from deepibl.engine.trunk import FusedTrunk, Group, Step, groups
 from matlab_compat.errors import ArgumentError
-from matlab_compat.simplenn.layers import Conv, Pool
+from matlab_compat.simplenn.layers import Conv
 from matlab_compat.simplenn.network import SimpleNN
 
 Range = tuple[float, float]
 
-_LEAST = 1e-20  # of a scale: maps and filters of zeros have one too
+_LEAST = 1e-20  # scale: that of maps and filters of zeros, which would divide by zero
 
 
 class Bytes(NamedTuple):
@@ -34,7 +34,7 @@ class Bytes(NamedTuple):
 
     @classmethod
     def covering(cls, low: float, high: float) -> Bytes:
-        """The 256 values from low to high, and 0 among them; low is taken as 0 where it is above."""
+        """256 values that cover low to high and hold 0 exactly."""
         low, high = min(low, 0.0), max(high, 0.0)
         scale = max((high - low) / 255, _LEAST)
         return cls(scale, round(-low / scale))
@@ -58,67 +58,52 @@ def available() -> str:
             want = F.conv2d(x.double() - 3, convolve.filters.double(), padding=1)
             want *= convolve.scales.double().view(1, -1, 1, 1)
     except (RuntimeError, AttributeError, NotImplementedError) as problem:
-        return f"this torch has other int8 operators: {str(problem).splitlines()[0]}"
+        return f"this torch has different int8 operators: {str(problem).splitlines()[0]}"
     right = torch.allclose(got.double(), want) and pooled.flatten()[:4].tolist() == [5, 7, 13, 15]
-    return "" if right else "this torch's int8 operators give other results"
+    return "" if right else "this torch's int8 operators give different results"
 
 
-class _PackedBytes(PackedFilters):
-    """int8 filters packed for the sizes of maps that came by."""
-
-    def __init__(self, convolution: QuantisedConvolution, pad: Pair, stride: Pair, dilate: Pair) -> None:
-        super().__init__(lambda: convolution.filters, pad, stride, dilate)
-        self._scales, self._taken = convolution.scales, convolution.taken
-
-    def _pack(self, filters: Tensor, size: list[int]) -> Tensor:
-        pad, stride, dilate, group_count = self.geometry
-        return torch.ops.onednn.qconv_prepack(
-            filters, self._scales, *self._taken, stride, pad, dilate, group_count, size
-        )
-
-
-class QuantisedConvolution:
+class QuantisedConvolution(PackedConvolution):
     """A convolution of bytes by `weight` (K, C, FH, FW) float32 rounded to int8, with bias (K,) or None.
 
-    taken: what the bytes that come in stand for; given: what those that come out do; None: float32.
-    filters: (K, C, FH, FW) int8; scales: (K,), of each filter.
+    incoming, outgoing: what the bytes of input and output stand for; outgoing None: output in float32.
+    filters: (K, C, FH, FW) int8; scales: (K,), one a filter.
     """
 
     def __init__(
         self,
         weight: Tensor,
         bias: Tensor | None,
-        taken: Bytes,
-        given: Bytes | None = None,
+        incoming: Bytes,
+        outgoing: Bytes | None = None,
         *,
         pad: Pair = (0, 0),
         stride: Pair = (1, 1),
         dilate: Pair = (1, 1),
         relu: bool = False,
     ) -> None:
-        self.taken, self.given = taken, given
+        self.incoming, self.outgoing = incoming, outgoing
         self.scales = weight.abs().amax((1, 2, 3)).div(127).clamp_min(_LEAST)
         self.filters = (weight / self.scales.view(-1, 1, 1, 1)).round().to(torch.int8)
         self._zeros = torch.zeros(len(weight), dtype=torch.int32)
-        self._bias, self._after = bias, "relu" if relu else "none"
-        self._packed = _PackedBytes(self, pad, stride, dilate)
+        super().__init__(self.filters, bias, pad=pad, stride=stride, dilate=dilate, relu=relu)
 
     def __call__(self, x: Tensor) -> Tensor:
         """(N, C, H, W) uint8, channels last, to (N, K, H', W'), uint8 or float32."""
-        scale, zero = self.given or (1.0, 0)
-        pad, stride, dilate, group_count = self._packed.geometry
+        scale, zero = self.outgoing or (1.0, 0)
         return torch.ops.onednn.qconv2d_pointwise(
-            x, *self.taken, self._packed.for_size(x.shape), self.scales, self._zeros, self._bias,
-            stride, pad, dilate, group_count,
-            scale, zero, torch.uint8 if self.given else torch.float32, self._after, [], "",
+            x, *self.incoming, self.packed(x.shape), self.scales, self._zeros, self._bias,
+            self._stride, self._pad, self._dilate, self._groups,
+            scale, zero, torch.uint8 if self.outgoing else torch.float32, self._after, [], "",
         )  # fmt: skip
+
+    def _pack(self, size: list[int]) -> Tensor:
+        geometry = (self._stride, self._pad, self._dilate, self._groups)
+        return torch.ops.onednn.qconv_prepack(self.filters, self.scales, *self.incoming, *geometry, size)
 
 
 def largest(x: Tensor, window: Pair, stride: Pair, pad: Sequence[int]) -> Tensor:
-    """Maximum pooling of bytes (N, C, H, W) that are all at least what 0 stands for, as after a ReLU.
-
-    pad: top, bottom, left, right.
-    """
+    """Maximum pooling of bytes (N, C, H, W). pad: top, bottom, left, right, by the lowest byte."""
     if any(pad):
         top, bottom, left, right = pad
         x = F.pad(x, (left, right, top, bottom))
@@ -129,9 +114,9 @@ def largest(x: Tensor, window: Pair, stride: Pair, pad: Sequence[int]) -> Tensor
 class QuantisedTrunk(FusedTrunk):
     """Layers 0 .. stop-1 of a network for inference: (N, C, H, W) float32 to float32 maps.
 
-    ranges: of what goes into convolutions, lowest and highest value, by the convolution's position in the
-    network: those are computed in int8. Everything else is as in `FusedTrunk`, in float32. Raises
-    ArgumentError for the range of a layer that is no such convolution.
+    ranges: lowest and highest value that goes into each convolution to be computed in int8, by its position
+    in the network; everything else is computed as in `FusedTrunk`, in float32. channels: of the input maps;
+    None: unknown. Raises ArgumentError for the range of a layer that int8 does not compute.
     """
 
     def __init__(
@@ -141,14 +126,14 @@ class QuantisedTrunk(FusedTrunk):
         found = groups(net, stop, channels)
         if strange := sorted(set(ranges) - {group.position for group in found if group.plain}):
             raise ArgumentError(
-                f"the scales are not of this network's convolutions: layer {strange[0]} (from 0) is none "
-                "that int8 computes; make them anew with deepibl calibrate"
+                f"the scales do not fit this network: its layer {strange[0]} (from 0) is not a convolution "
+                "that int8 computes; make new ones with deepibl calibrate"
             )
-        taken = [
+        incoming = [
             Bytes.covering(*ranges[group.position]) if group.position in ranges else None for group in found
         ]
         arriving: Bytes | None = None
-        for group, mine, following in zip(found, taken, [*taken[1:], None], strict=True):
+        for group, mine, following in zip(found, incoming, [*incoming[1:], None], strict=True):
             if mine is None:
                 self.steps.append(self._step(group))
                 continue
@@ -158,15 +143,15 @@ class QuantisedTrunk(FusedTrunk):
             self.steps += _quantised(group, mine, arriving)
 
 
-def _quantised(group: Group, taken: Bytes, given: Bytes | None) -> list[Step]:
-    """The steps of a group whose bytes have arrived."""
+def _quantised(group: Group, incoming: Bytes, outgoing: Bytes | None) -> list[Step]:
+    """The steps of a group whose input has become bytes; incoming, outgoing: see QuantisedConvolution."""
     layer, pool = group.layer, group.pool
     assert isinstance(layer, Conv) and layer.weight is not None
     convolution = QuantisedConvolution(
         layer.weight.detach().float(),
         None if layer.bias is None else layer.bias.detach().float().reshape(-1),
-        taken,
-        given,
+        incoming,
+        outgoing,
         pad=(layer.pad.top, layer.pad.left),
         stride=layer.stride,
         dilate=layer.dilate,
@@ -174,12 +159,5 @@ def _quantised(group: Group, taken: Bytes, given: Bytes | None) -> list[Step]:
     )
     if pool is None:
         return [convolution]
-    return [convolution, pool if given is None else _Largest(pool)]
-
-
-class _Largest:
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return largest(x, self._pool.pool, self._pool.stride, self._pool.pad)
+    on_bytes = partial(largest, window=pool.pool, stride=pool.stride, pad=pool.pad)
+    return [convolution, pool if outgoing is None else on_bytes]

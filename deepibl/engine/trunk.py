@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,13 +15,18 @@ from matlab_compat.simplenn.layer import Layer
 from matlab_compat.simplenn.layers import Conv, Dropout, Pool, ReLU
 from matlab_compat.simplenn.network import SimpleNN
 
+if TYPE_CHECKING:
+    pass
+
 Step = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Layers that one step computes: a convolution with the maximum pooling and the ReLU after it, in either
-    order, where oneDNN's operator can do it (`plain`); else one layer. position: of the first.
+    """Layers that one step computes; position: of the first.
+
+    Where oneDNN's operator can compute a convolution (`plain`), the group has the maximum pooling and the
+    ReLU after it too, in either order; otherwise it is one layer.
     """
 
     position: int
@@ -31,19 +37,26 @@ class Group:
 
 
 def groups(net: SimpleNN, stop: int, channels: int | None) -> list[Group]:
-    """Layers 0 .. stop-1 in groups, without dropout. channels: of the maps that come in; None: not known."""
+    """Layers 0 .. stop-1 in groups, without dropout. channels: of the input maps; None: unknown."""
     layers = [(i, layer) for i, layer in enumerate(list(net)[:stop]) if not isinstance(layer, Dropout)]
     found = []
     while layers:
         position, first = layers.pop(0)
-        plain = _plain_convolution(first, channels)
+        plain = (
+            isinstance(first, Conv)
+            and first.weight is not None
+            and not first.opts
+            and first.pad.symmetric
+            and first.weight.shape[1] == channels
+        )
         channels = first.channels_out(channels)
         pool: Pool | None = None
         relu = False
-        while plain and layers and (after := layers[0][1]):
+        while plain and layers:
+            after = layers[0][1]
             if pool is None and isinstance(after, Pool) and after.method == "max":
                 pool = after
-            elif not relu and _plain_relu(after):
+            elif not relu and isinstance(after, ReLU) and after.leak <= 0:
                 relu = True
             else:
                 break
@@ -55,94 +68,55 @@ def groups(net: SimpleNN, stop: int, channels: int | None) -> list[Group]:
 class FusedTrunk:
     """Layers 0 .. stop-1 of a network for inference, in float32 or bfloat16: (N, C, H, W) to maps.
 
-    The weights are those of the network at this moment; oneDNN's packing and Winograd's transforms are made
-    when a size first comes by. In float32, 3 x 3 convolutions of many channels are Winograd's; all other
-    convolutions are oneDNN's, with the ReLU in them. Maximum pooling comes before the ReLU, which it commutes
-    with, and what is none of these runs as it is. channels: of the maps that come in; None: not known.
-    One instance serves one thread at a time.
+    The weights are the network's at this moment; packings and Winograd transforms are made when a size first
+    occurs. In float32, 3 x 3 convolutions of many channels are Winograd's; other convolutions are oneDNN's
+    with the ReLU in them; other layers run as they are. Maximum pooling comes before the ReLU, with which it
+    commutes. channels: of the input maps; None: unknown. An instance serves one thread at a time.
     """
 
-    def __init__(
-        self,
-        net: SimpleNN,
-        stop: int,
-        precision: str,
-        *,
-        winograd: bool = True,
-        channels: int | None = 3,
-    ) -> None:
+    def __init__(self, net: SimpleNN, stop: int, precision: str, *, channels: int | None = 3) -> None:
         self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self._workers = Workers(torch.get_num_threads())
-        self._winograd = winograd and precision == "fp32"
+        self._winograd = precision == "fp32"
         self.steps: list[Step] = [self._step(group) for group in groups(net, stop, channels)]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) float32 to the trunk's maps, float32, with channels last."""
+        """(N, C, H, W) float32 to the trunk's maps, float32, channels last."""
         x = x.to(self._dtype).contiguous(memory_format=torch.channels_last)
         for step in self.steps:
             x = step(x)
         return x.float()
 
     def _step(self, group: Group) -> Step:
-        first, relu, pool = group.layer, group.relu, group.pool
+        """One group as a function of its maps: the layer itself unless the group is `plain`."""
+        layer, pool, relu = group.layer, group.pool, group.relu
         if not group.plain:
-            return first
-        assert isinstance(first, Conv) and first.weight is not None
-        weight = first.weight.detach().to(self._dtype)
-        bias = None if first.bias is None else first.bias.detach().to(self._dtype).reshape(-1)
-        if self._winograd and _winograds(first):
-            convolution = WinogradConvolution(weight, bias, relu=relu, workers=self._workers)
-            return _PooledWinograd(convolution, pool)
-        geometry = {"pad": (first.pad.top, first.pad.left), "stride": first.stride, "dilate": first.dilate}
-        fused = PackedConvolution(weight, bias, **geometry, relu=relu and pool is None)
-        return _Chain([fused, pool, torch.relu_ if relu else None] if pool else [fused])
+            return layer
+        assert isinstance(layer, Conv) and layer.weight is not None
+        weight = layer.weight.detach().to(self._dtype)
+        bias = None if layer.bias is None else layer.bias.detach().to(self._dtype).reshape(-1)
+        pad, usual = (layer.pad.top, layer.pad.left), (layer.stride, layer.dilate) == ((1, 1), (1, 1))
+        if self._winograd and usual and pad == (1, 1) and WinogradConvolution.takes(weight):
+            winograd = WinogradConvolution(weight, bias, relu=relu, workers=self._workers)
+            return winograd if pool is None else _pooled(winograd, pool)
+        packed = PackedConvolution(
+            weight, bias, pad=pad, stride=layer.stride, dilate=layer.dilate, relu=relu and pool is None
+        )
+        if pool is None:
+            return packed
+        return lambda x: torch.relu_(pool(packed(x))) if relu else pool(packed(x))
 
 
-class _Chain:
-    """One after the other."""
+def _pooled(convolution: WinogradConvolution, pool: Pool) -> Step:
+    """A Winograd convolution and its pooling, in one where windows of 2 x 2 pixels cover the maps exactly."""
+    halves = (pool.pool, pool.stride) == ((2, 2), (2, 2)) and tuple(pool.pad) in ((0,) * 4, (0, 1, 0, 1))
 
-    def __init__(self, parts: list[Step | None]) -> None:
-        self._parts = [part for part in parts if part is not None]
+    def step(x: Tensor) -> Tensor:
+        if halves and not x.shape[2] % 2 and not x.shape[3] % 2:
+            return convolution(x, pool=True)
+        return pool(convolution(x))
 
-    def __call__(self, x: Tensor) -> Tensor:
-        for part in self._parts:
-            x = part(x)
-        return x
-
-
-class _PooledWinograd:
-    """A Winograd convolution that pools by itself where windows of 2 x 2 pixels fill the maps."""
-
-    def __init__(self, convolution: WinogradConvolution, pool: Pool | None) -> None:
-        self._convolution, self._pool = convolution, pool
-
-    def __call__(self, x: Tensor) -> Tensor:
-        if self._pool is None:
-            return self._convolution(x)
-        if _halves(self._pool) and not x.shape[2] % 2 and not x.shape[3] % 2:
-            return self._convolution(x, pool=True)
-        return self._pool(self._convolution(x))
-
-
-def _plain_convolution(layer: Layer, channels: int | None) -> bool:
-    """Whether oneDNN's operator does all of it; `channels` is the number of maps that come in."""
-    if not isinstance(layer, Conv) or layer.weight is None or layer.opts or not layer.pad.symmetric:
-        return False
-    return layer.weight.shape[1] == channels
-
-
-def _winograds(layer: Conv) -> bool:
-    assert layer.weight is not None
-    usual = (layer.stride, layer.dilate, tuple(layer.pad)) == ((1, 1), (1, 1), (1, 1, 1, 1))
-    return usual and WinogradConvolution.takes(layer.weight)
-
-
-def _plain_relu(layer: Layer) -> bool:
-    return isinstance(layer, ReLU) and layer.leak <= 0
-
-
-def _halves(layer: Pool) -> bool:
-    return (layer.pool, layer.stride) == ((2, 2), (2, 2)) and tuple(layer.pad) in ((0,) * 4, (0, 1, 0, 1))
+    return step
 
 
 def head_start(net: SimpleNN) -> int:

@@ -4,26 +4,26 @@ Every 4 x 4 tile of the output comes from a 6 x 6 tile of the input:
 
     tile (6 x 6 pixels)  --B'-->  36 numbers  --36 products C x K, one a number-->  36 numbers  --A'-->  4 x 4
 
-With d the input tile, g the filter and * the product element by element, Y = A' [(G g G') * (B' d B)] A.
-The filters are transformed once. The tiles go through in strips that stay in the processor's cache:
-numbers (tiles, 36, C), so that the transforms are batched matrix products with one 36 x 36 or 16 x 36 matrix
-and the 36 products are one grouped 1 x 1 convolution of oneDNN, which is faster there than MKL's batch.
+With d the input tile, g the filter and * the elementwise product, Y = A' [(G g G') * (B' d B)] A.
+The filters are transformed once. The tiles are computed in strips that stay in the processor's cache, as
+numbers (tiles, 36, C): the transforms are batched matrix products with one 36 x 36 or 16 x 36 matrix, and
+the 36 products are one grouped 1 x 1 convolution of oneDNN, which on AMD is faster than MKL's batched one.
 
 The matrices come from interpolation at 0, ±5/8, ±3/2 and infinity (Toom-Cook). In float32 the error is about
 1e-6 of the output's norm, six times that of a direct convolution; points ±1, ±2 would double it.
 
 Gradients of 3 x 3 convolutions with fewer multiplications: Winograd's F(4x4, 3x3) differentiated.
 
-The forward pass stays the direct convolution: features, losses and what the rectifiers let through keep their
+The forward pass is still the direct convolution: features, losses and what the ReLUs let through keep their
 bits. With d the input tiles, g the filters, e the gradient of the output and the matrices of
 `deepibl.engine.winograd`, Y = A' [(G g G') * (B' d B)] A has the gradients
 
     of the filters:  G' [sum over tiles (A e A') * (B' d B)] G      e in tiles of 4 x 4, d of 6 x 6
-    of the input:    the same convolution of e with the filters turned by half a turn, e in tiles of 6 x 6
+    of the input:    the same convolution of e with the filters rotated by 180 degrees, e in tiles of 6 x 6
 
-Tiles are kept number by number, (36, tiles, channels): transforms are two matrix products and sums over tiles
-or channels are 36, by oneDNN (on AMD processors twice as fast as MKL's). In float32 the error is 1.5e-6 of
-the gradient's norm (filters) and 2e-6 (input), three times that of direct sums.
+Tiles are kept number by number, (36, tiles, channels): a transform is two matrix products, and a sum over
+tiles or channels is 36, by oneDNN (on AMD processors twice as fast as MKL's). In float32 the error is 1.5e-6
+of the gradient's norm (filters) and 2e-6 (input), three times that of direct sums.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
 from deepibl.engine import onednn
-from deepibl.engine.onednn import PackedFilters, Scratch, Workers
+from deepibl.engine.onednn import PackedConvolution, Scratch, Workers
 
 POINTS = (0.0, 5 / 8, -5 / 8, 3 / 2, -3 / 2)
 
@@ -48,25 +48,25 @@ TILE, WINDOW = 4, 6  # output and input pixels of a tile, a side
 
 NUMBERS = WINDOW * WINDOW
 
+BLOCK = 16  # channels, a multiple of: oneDNN's blocks, and every product begins at a cache line
+
 STRIP_TILES = 96  # at a time at most, but a row of tiles; 7 MB of transformed input with 512 channels
 
-LEAST = (
-    96  # channels, below which the transforms cost more than the products save (benchmarks/convolution.py)
-)
+LEAST = 96  # channels; with fewer the transforms cost more than the products save (benchmarks/convolution.py)
 
 
 class Transforms(NamedTuple):
-    """The three matrices of one dimension: output (4, 6), filter (6, 3) and input (6, 6), in float64."""
+    """The three matrices of one dimension: output A' (4, 6), filter G (6, 3) and input B' (6, 6)."""
 
-    output: np.ndarray
-    filter: np.ndarray
-    input: np.ndarray
+    output: Tensor
+    filter: Tensor
+    input: Tensor
 
 
 def transforms(points: tuple[float, ...] = POINTS) -> Transforms:
-    """The matrices A', G and B' of F(4, 3) for five interpolation points, and infinity.
+    """The matrices A', G and B' of F(4, 3) for five interpolation points and infinity, float64.
 
-    >>> a, g, b = transforms()
+    >>> a, g, b = (matrix.numpy() for matrix in transforms())
     >>> signal, taps = np.arange(6.0), np.array([1.0, 2.0, 3.0])
     >>> np.allclose(a @ ((g @ taps) * (b @ signal)), np.correlate(signal, taps))
     True
@@ -81,25 +81,18 @@ def transforms(points: tuple[float, ...] = POINTS) -> Transforms:
         signal[i, :-1] = np.poly(others)[::-1]
     output[-1, -1] = taps[-1, -1] = 1
     signal[-1] = np.poly(points)[::-1]
-    return Transforms(output, taps, signal)
+    return Transforms(*(torch.from_numpy(matrix) for matrix in (output, taps, signal)))
 
 
-def _both_dimensions(matrix: np.ndarray) -> Tensor:
-    """What the matrix does to rows and columns, as one matrix on a tile's numbers in row-major order."""
-    return torch.from_numpy(np.kron(matrix, matrix)).float()
-
-
-def transformed_filters(weight: Tensor) -> Tensor:
-    """Filters (K, C, 3, 3) as (36 * K, C, 1, 1), number by number: weights of 36 groups of 1 x 1 filters."""
-    matrix = torch.from_numpy(transforms().filter)
-    numbers = torch.einsum("ai,kcij,bj->abkc", matrix, weight.detach().double(), matrix)
-    return numbers.reshape(NUMBERS * weight.shape[0], weight.shape[1], 1, 1).to(weight.dtype)
+def tile_grid(maps: Tensor) -> tuple[int, int]:
+    """Rows and columns of tiles that cover an image of maps (N, C, H, W)."""
+    return -(-maps.shape[2] // TILE), -(-maps.shape[3] // TILE)
 
 
 class WinogradConvolution:
-    """A 3 x 3 convolution (stride 1, padding 1) with its bias, on float32 maps; ReLU after it if asked.
+    """A 3 x 3 convolution (stride 1, padding 1) of float32 maps, and the ReLU after it if `relu`.
 
-    weight: (K, C, 3, 3); bias (K,) or None; workers: the threads that share the strips.
+    weight: (K, C, 3, 3); bias: (K,) or None; workers: the threads that share the strips.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, *, relu: bool, workers: Workers) -> None:
@@ -107,40 +100,47 @@ class WinogradConvolution:
         self._relu, self._workers = relu, workers
         self._bias = weight.new_zeros(self.count) if bias is None else bias
         matrices = transforms()
-        self._input = _both_dimensions(matrices.input)
-        self._output = _both_dimensions(matrices.output)
-        self._filters = PackedFilters(
-            lambda: transformed_filters(weight), (0, 0), (1, 1), (1, 1), groups=NUMBERS
-        )
+        # what a matrix does to rows and columns, as one matrix on a tile's numbers in row-major order
+        self._input = torch.kron(matrices.input, matrices.input).float()
+        self._output = torch.kron(matrices.output, matrices.output).float()
+
+        def filters() -> Tensor:  # (36 K, C, 1, 1), number by number: weights of 36 groups
+            matrix = matrices.filter
+            numbers = torch.einsum("ai,kcij,bj->abkc", matrix, weight.detach().double(), matrix)
+            return numbers.reshape(NUMBERS * self.count, self.channels, 1, 1).to(weight.dtype)
+
+        self._products = PackedConvolution(filters, None, groups=NUMBERS)
 
     @staticmethod
     def takes(weight: Tensor) -> bool:
-        """Whether it pays for such filters: there, 3 x 3, and many (in oneDNN's blocks of 16)."""
+        """Whether filters (K, C, FH, FW) are 3 x 3 and so many that it pays."""
         count, channels, height, width = weight.shape
-        return (height, width) == (3, 3) and min(count, channels) >= LEAST and not (count | channels) % 16
+        return (height, width) == (3, 3) and min(count, channels) >= LEAST and not (count | channels) % BLOCK
 
     def __call__(self, x: Tensor, pool: bool = False) -> Tensor:
         """(N, C, H, W) float32, best with channels last, to (N, K, H, W).
 
-        pool: maxima of 2 x 2 pixels, stride 2, as well (before the ReLU, which is the same): half the size;
-        only for even H and W.
+        pool: also takes maxima of 2 x 2 pixels, stride 2 (before the ReLU, with which they commute): half the
+        size; only for even H and W.
         """
         images, _, height, width = x.shape
-        rows, columns = -(-height // TILE), -(-width // TILE)  # of tiles
+        rows, columns = tile_grid(x)
         side = TILE // 2 if pool else TILE
         out = x.new_empty(images * rows, side, columns, side, self.count)
         step = _rows_at_a_time(images * rows, columns, self._workers.count)
         size = (1, NUMBERS * self.channels, 1, step * columns)
-        self._workers.run(
-            lambda _, __: self._filters.for_size(size), [0]
-        )  # one thread packs otherwise than two
+        # in a worker: oneDNN chooses the layout for the number of threads that pack, and one computes
+        self._workers.run(lambda _, __: self._products.packed(size), [0])
         pixels = x.permute(0, 2, 3, 1)  # (N, H, W, C)
 
         def compute(start: int, scratch: Scratch) -> None:
             strip = range(start, min(start + step, images * rows))
             numbers = scratch.buffer("numbers", (step * columns, NUMBERS, self.channels))
             self._transform(pixels, strip, rows, columns, numbers, scratch)
-            self._finish(self._products(numbers), out[start : strip.stop], scratch)
+            # the number of tiles is the same in every strip, or the filters would be packed again
+            maps = numbers.view(1, 1, len(numbers), -1).permute(0, 3, 1, 2)
+            products = self._products(maps).permute(0, 2, 3, 1).reshape(-1, NUMBERS, self.count)
+            self._finish(products, out[start : strip.stop], scratch)
 
         self._workers.run(compute, range(0, images * rows, step))
         shrink = TILE // side
@@ -150,7 +150,7 @@ class WinogradConvolution:
     def _transform(
         self, pixels: Tensor, strip: range, rows: int, columns: int, numbers: Tensor, scratch: Scratch
     ) -> None:
-        """Transformed input tiles of the strip into numbers (tiles, 36, C), which may be longer."""
+        """Writes the transformed input tiles of a strip to numbers (tiles, 36, C), which may be longer."""
         shape = (len(strip), columns, WINDOW, WINDOW, self.channels)
         tiles = scratch.buffer("tiles", shape)
         for image, first, last in _images_of(strip, rows):
@@ -163,13 +163,8 @@ class WinogradConvolution:
         matrices = self._input.expand(count, -1, -1)
         torch.bmm(matrices, tiles.view(count, NUMBERS, self.channels), out=numbers[:count])
 
-    def _products(self, numbers: Tensor) -> Tensor:
-        """(tiles, 36, C) to (tiles, 36, K). The number of tiles never changes, for the packing."""
-        maps = numbers.view(1, 1, len(numbers), -1).permute(0, 3, 1, 2)
-        return self._filters.convolve(maps, None).permute(0, 2, 3, 1).reshape(-1, NUMBERS, self.count)
-
     def _finish(self, numbers: Tensor, out: Tensor, scratch: Scratch) -> None:
-        """Transforms (tiles, 36, K) back into out (rows, s, columns, s, K), pools, rectifies."""
+        """Transforms (tiles, 36, K) to out (rows, s, columns, s, K), with pooling, bias and ReLU."""
         rows, side, columns = out.shape[:3]
         count = rows * columns
         pixels = scratch.buffer("pixels", (count, TILE * TILE, self.count))
@@ -184,9 +179,9 @@ class WinogradConvolution:
 
 
 def _rows_at_a_time(rows: int, columns: int, workers: int) -> int:
-    """Rows of tiles in a strip: STRIP_TILES at most, and as many strips as give every worker as much to do.
+    """Rows of tiles in a strip: at most STRIP_TILES tiles, and strips enough that all workers do as much.
 
-    The size of a strip changes no bit of the result.
+    The result does not depend on it, bit for bit.
     """
     most = max(1, STRIP_TILES // columns)
     turns = -(-rows // (most * workers))
@@ -194,7 +189,7 @@ def _rows_at_a_time(rows: int, columns: int, workers: int) -> int:
 
 
 def _padded(image: Tensor, first: int, last: int, columns: int, scratch: Scratch) -> Tensor:
-    """The pixels below the tile rows first .. last-1 of an image (H, W, C), with zeros around it."""
+    """The input of tile rows first .. last-1 of an image (H, W, C), with zeros around the image."""
     height, width, channels = image.shape
     padded = scratch.buffer("padded", (TILE * (last - first) + 2, TILE * columns + 2, channels))
     top, bottom = TILE * first - 1, TILE * last + 1
@@ -208,16 +203,14 @@ def _padded(image: Tensor, first: int, last: int, columns: int, scratch: Scratch
 
 
 def _images_of(strip: range, rows: int) -> Iterator[tuple[int, int, int]]:
-    """A strip of tile rows of all images as (image, first row, last row + 1) within each image."""
+    """A strip of the tile rows of all images, as (image, its first row, its last row + 1)."""
     for image in range(strip.start // rows, -(-strip.stop // rows)):
         yield image, max(strip.start - image * rows, 0), min(strip.stop - image * rows, rows)
 
 
-LEAST_CHANNELS = 256  # below, the transforms cost what the products save
+LEAST_CHANNELS = 256  # with fewer the transforms cost what the products save
 
-LEAST_TILES = 64  # of all images; below, transforming the filters costs it
-
-BLOCK = 16  # channels, a multiple of: oneDNN's blocks, and every product begins at a cache line
+LEAST_TILES = 64  # of all images; with fewer transforming the filters costs what the products save
 
 MOST_TILES = 1024  # at a time, but at least those of one image: 150 MB of numbers with 512 channels
 
@@ -225,13 +218,13 @@ MOST_TILES = 1024  # at a time, but at least those of one image: 150 MB of numbe
 class WinogradGradients(TorchFunctionMode):
     """While active, convolutions computed by torch.conv2d get these gradients where that pays.
 
-    On a CPU, in float32, outside autocast, 3 x 3 with stride 1 and padding 1, channels in blocks of 16. All
-    others are as they were. Only the forward pass needs to be inside. These gradients have none of their own,
-    and torch.func cannot have them.
+    That is on a CPU, in float32, outside autocast, for 3 x 3 filters with stride 1, padding 1 and channels in
+    blocks of 16; other convolutions are not changed. Only the forward pass needs to be inside. Second
+    derivatives and torch.func are not supported.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Replaces torch.conv2d where it pays."""
+        """Replaces torch.conv2d where that pays."""
         kwargs = kwargs or {}
         if func is torch.conv2d and _pays(call := _Call(*args, **kwargs)):
             return _Convolution.apply(call.input, call.weight, call.bias)
@@ -261,13 +254,13 @@ def _pays(call: _Call) -> bool:
     if not all(_ones(each) for each in call[3:]):
         return False
     count, channels = weight.shape[:2]
-    tiles = len(x) * math.prod(_tiled(x))
+    tiles = len(x) * math.prod(tile_grid(x))
     enough = min(count, channels) >= LEAST_CHANNELS and tiles >= LEAST_TILES
     return enough and not count % BLOCK and not channels % BLOCK and _available()
 
 
 def _ones(steps: Any) -> bool:
-    """Whether stride, padding, dilation or groups are 1: any integer, a pair, or a word, which is not."""
+    """Whether a stride, padding, dilation or group count is 1: an integer, a pair, or a string (never 1)."""
     return list(steps) == [1, 1] if isinstance(steps, Sequence) else steps == 1
 
 
@@ -284,12 +277,12 @@ def _available() -> bool:
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
-    """A b' of two matrices that are contiguous, or would be if transposed: (M, D), (N, D) to (M, N)."""
+    """A b' of matrices (M, D) and (N, D), (M, N); each must be contiguous or the transpose of one that is."""
     return torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
 
 
 class _Convolution(torch.autograd.Function):
-    """torch.conv2d with padding 1 of float32 maps, channels last, with gradients of this module."""
+    """torch.conv2d with padding 1 of float32 maps, with the gradients of this module."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -309,7 +302,7 @@ class _Convolution(torch.autograd.Function):
 
 
 def filter_gradient(x: Tensor, gradient: Tensor) -> Tensor:
-    """Of the 3 x 3 filters: maps (N, C, H, W) and the output's gradient (N, K, H, W) to (K, C, 3, 3).
+    """The gradient (K, C, 3, 3) of 3 x 3 filters, from maps (N, C, H, W) and the output's (N, K, H, W).
 
     float32; stride 1, padding 1; C and K multiples of 16.
     """
@@ -327,7 +320,7 @@ def filter_gradient(x: Tensor, gradient: Tensor) -> Tensor:
 
 
 def input_gradient(gradient: Tensor, weight: Tensor) -> Tensor:
-    """Of the input: the output's gradient (N, K, H, W) and filters (K, C, 3, 3) to (N, C, H, W).
+    """The gradient (N, C, H, W) of the input, from the output's (N, K, H, W) and the filters (K, C, 3, 3).
 
     float32; stride 1, padding 1; C and K multiples of 16.
     """
@@ -335,7 +328,7 @@ def input_gradient(gradient: Tensor, weight: Tensor) -> Tensor:
     channels = weight.shape[1]
     matrices = _matrices()
     filters = _transformed(matrices.filter, weight.flip(2, 3).permute(2, 3, 1, 0))
-    rows, columns = _tiled(gradient)
+    rows, columns = tile_grid(gradient)
     found = gradient.new_empty(images, rows, TILE, columns, TILE, channels)
     for some in _batches(gradient):
         numbers = _transformed(matrices.input, _tiles(gradient[some], WINDOW))
@@ -347,17 +340,9 @@ def input_gradient(gradient: Tensor, weight: Tensor) -> Tensor:
     return found.view(images, rows * TILE, columns * TILE, channels)[:, :height, :width].permute(0, 3, 1, 2)
 
 
-class _Matrices(NamedTuple):
-    """A' (4, 6), G (6, 3) and B' (6, 6), float32."""
-
-    output: Tensor
-    filter: Tensor
-    input: Tensor
-
-
 @lru_cache(maxsize=1)
-def _matrices() -> _Matrices:
-    return _Matrices(*(torch.from_numpy(each).float() for each in transforms()))
+def _matrices() -> Transforms:
+    return Transforms(*(matrix.float() for matrix in transforms()))
 
 
 def _transformed(matrix: Tensor, tiles: Tensor) -> Tensor:
@@ -367,14 +352,9 @@ def _transformed(matrix: Tensor, tiles: Tensor) -> Tensor:
     return torch.matmul(matrix, once).view(len(matrix) ** 2, -1, tiles.shape[-1])
 
 
-def _tiled(maps: Tensor) -> tuple[int, int]:
-    """Rows and columns of tiles of an image of such maps (N, C, H, W)."""
-    return -(-maps.shape[2] // TILE), -(-maps.shape[3] // TILE)
-
-
 def _batches(maps: Tensor) -> Iterator[slice]:
-    """The images, as many at a time as have MOST_TILES."""
-    rows, columns = _tiled(maps)
+    """Slices of the images, of at most MOST_TILES tiles (or one image)."""
+    rows, columns = tile_grid(maps)
     step = max(1, MOST_TILES // (rows * columns))
     for start in range(0, len(maps), step):
         yield slice(start, start + step)
@@ -383,10 +363,10 @@ def _batches(maps: Tensor) -> Iterator[slice]:
 def _tiles(maps: Tensor, side: int) -> Tensor:
     """Maps (N, C, H, W), zero outside, as a view (side, side, N, rows, columns, C) of their tiles.
 
-    side: 4, tiles beside each other, or 6, each with the pixels around it.
+    side: 4, tiles side by side, or 6, each tile with the pixels around it.
     """
     images, channels, height, width = maps.shape
-    rows, columns = _tiled(maps)
+    rows, columns = tile_grid(maps)
     border = (side - TILE) // 2
     padded = maps.new_zeros(images, TILE * rows + 2 * border, TILE * columns + 2 * border, channels)
     padded[:, border : border + height, border : border + width] = maps.permute(0, 2, 3, 1)

@@ -1,57 +1,58 @@
-"""Full float32 on CUDA devices, or not: TF32 and cuDNN's choice of algorithms, whatever a program has set.
+"""Full float32 or TF32 on CUDA devices, and cuDNN's choice of algorithms, whatever a program has set.
 
-torch 2.9 and later have new names for what may use TF32 (`fp32_precision`), beside the old (`allow_tf32`).
-Only the new ones bind whatever a program has set; reading an old one is an error where they disagree."""
+Since torch 2.9 `fp32_precision` decides what may use TF32, beside the older `allow_tf32`. Only the new
+setting holds whatever a program has set; reading the old one raises where the two disagree."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from matlab_compat.errors import ArgumentError
 
-_Setting = tuple[Any, str, Any]  # what holds it, its name, its value
+if TYPE_CHECKING:
+    pass
 
-_Before = dict[tuple[Any, str], Any]  # values by what holds them and their names
+_Setting = tuple[Any, str, Any]  # holder, attribute, value
+
+_Before = dict[tuple[Any, str], Any]  # values by holder and attribute
 
 _LOCK = Lock()
 
-_HELD: list[_Before] = []  # what held before, of each that has not ended, in the order in which they began
+_HELD: list[_Before] = []  # what was set before each context that is still open, in order of entry
 
 
 @contextmanager
 def exact_products(device: torch.device) -> Iterator[None]:
-    """Within it convolutions and matrix products on a CUDA device are in full float32 (no TF32, whatever the
-    program allows elsewhere), and cuDNN's are deterministic. Elsewhere it does nothing.
+    """Makes convolutions and matrix products on a CUDA device full float32 and deterministic within it.
+
+    TF32 is off whatever the program allows elsewhere. For other devices it does nothing.
     """
     if device.type != "cuda":
         yield
         return
-    cudnn = torch.backends.cudnn
-    choice: list[_Setting] = [(cudnn, "benchmark", False), (cudnn, "deterministic", True)]
-    with _set([*choice, *_products(), *_convolutions(tf32=False)]):
+    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    full = (products, "fp32_precision", "ieee") if _new_names() else (products, "allow_tf32", False)
+    with _set(
+        [(cudnn, "benchmark", False), (cudnn, "deterministic", True), full, *_convolutions(tf32=False)]
+    ):
         yield
 
 
 @contextmanager
 def fastest_convolutions(*, tf32: bool) -> Iterator[None]:
-    """Within it cuDNN tries its algorithms for every size and keeps the fastest; tf32: those of float32 too
-    may use TF32. Matrix products stay as they are.
+    """Lets cuDNN try its algorithms for every size and keep the fastest within it.
+
+    tf32: whether convolutions of float32 may use TF32. Matrix products are not changed.
     """
     cudnn = torch.backends.cudnn
-    choice: list[_Setting] = [(cudnn, "benchmark", True), (cudnn, "deterministic", False)]
-    with _set([*choice, *_convolutions(tf32=tf32)]):
+    with _set([(cudnn, "benchmark", True), (cudnn, "deterministic", False), *_convolutions(tf32=tf32)]):
         yield
-
-
-def _products() -> list[_Setting]:
-    products = torch.backends.cuda.matmul
-    return [(products, "fp32_precision", "ieee")] if _new_names() else [(products, "allow_tf32", False)]
 
 
 def _convolutions(*, tf32: bool) -> list[_Setting]:
@@ -61,9 +62,9 @@ def _convolutions(*, tf32: bool) -> list[_Setting]:
         return old
     try:
         bool(cudnn.allow_tf32)
-    except RuntimeError:  # old and new names disagree already: whoever made them so reads only the new
+    except RuntimeError:  # the program made old and new settings disagree, and so reads only the new
         old = []
-    # recurrent layers too, and the old name first: so that the three agree
+    # the old setting first, and recurrent layers' too: otherwise reading the old one would raise
     return [*old, *((part, "fp32_precision", "tf32" if tf32 else "ieee") for part in (cudnn.conv, cudnn.rnn))]
 
 
@@ -73,10 +74,10 @@ def _new_names() -> bool:
 
 @contextmanager
 def _set(settings: Sequence[_Setting]) -> Iterator[None]:
-    """Within it these hold; afterwards what held before.
+    """Applies settings within it and restores the previous ones.
 
-    They are of the whole process: where threads overlap, those of the thread that began last hold, and what
-    held before all of them comes back when the last one ends.
+    They are of the whole process: where threads overlap, those of the thread that entered last apply, and
+    what was set before all of them is restored when the last one leaves.
     """
     with _LOCK:
         before = {(holder, name): getattr(holder, name) for holder, name, _ in settings}
@@ -87,18 +88,14 @@ def _set(settings: Sequence[_Setting]) -> Iterator[None]:
                 setattr(holder, name, value)
         yield
     finally:
-        _end(before)
-
-
-def _end(before: _Before) -> None:
-    with _LOCK:
-        at = next(i for i, each in enumerate(_HELD) if each is before)
-        del _HELD[at]
-        if at < len(_HELD):  # a thread that began later goes on: it puts these back, too
-            _HELD[at].update(before)
-            return
-        for (holder, name), value in before.items():
-            setattr(holder, name, value)
+        with _LOCK:
+            at = next(i for i, each in enumerate(_HELD) if each is before)
+            del _HELD[at]
+            if at < len(_HELD):  # a thread that entered later is still inside: it restores these, too
+                _HELD[at].update(before)
+            else:
+                for (holder, name), value in before.items():
+                    setattr(holder, name, value)
 
 
 # tf32 and fp16: on CUDA, with `deepibl.engine.cuda`; int8: on a CPU, with `deepibl.engine.quantised`

@@ -1,4 +1,6 @@
-"""One small interface for whatever holds an index: a file of one of three backends, or a database."""
+"""One interface to an index, whether it is a file with one of three backends or a database."""
+
+from __future__ import annotations
 
 import os
 from collections.abc import Iterable
@@ -9,14 +11,14 @@ import numpy as np
 from deepibl.search.index import Match, PlaceIndex
 from deepibl.search.index_file import BACKENDS as FILE_BACKENDS
 from deepibl.search.index_file import check_file
-from deepibl.search.milvus import is_database
+from deepibl.search.milvus import MilvusIndex, is_database
 from matlab_compat.errors import ArgumentError
 
 BACKENDS = (*FILE_BACKENDS, "milvus")
 
 
 class Index(Protocol):
-    """What can be asked of an index. The properties mean what the fields of PlaceIndex mean."""
+    """What every index offers. The properties are those of PlaceIndex."""
 
     @property
     def network_id(self) -> str: ...
@@ -44,41 +46,35 @@ class Index(Protocol):
     def __len__(self) -> int: ...
 
     def require_network(self, network_id: str) -> None:
-        """Raises NetworkMismatchError for another network."""
+        """Raises NetworkMismatchError unless `network_id` is the network that made this index."""
 
     def search(
         self, features: np.ndarray, top: int = 5, *, near: Any = None, within: float | None = None
     ) -> list[list[Match]]:
-        """The nearest images of each row of `features` (Q, D), of those within metres of a position."""
+        """The `top` nearest images of each row of `features` (Q, D), see PlaceIndex.search."""
 
     def holds(self, names: Iterable[str]) -> set[str]:
         """Those of the names that are in the index."""
 
-    def merge(self, other: PlaceIndex) -> "Index":
-        """The index to go on with, which has the other one's images, too. A file's has to be saved; a
-        database is changed at once.
-        """
+    def merge(self, other: PlaceIndex) -> Index:
+        """The index with the images of another one: a PlaceIndex to be saved; a database changes at once."""
 
-    def without(self, names: Iterable[str]) -> "Index":
-        """The index to go on with, without these images. Likewise."""
+    def without(self, names: Iterable[str]) -> Index:
+        """The index without these images: a PlaceIndex to be saved; a database changes at once."""
 
 
 def open_index(where: str | os.PathLike[str]) -> Index:
     """Opens an index: a file, a FOLDER.db of milvus-lite, or http://HOST:PORT/COLLECTION of a Milvus server.
 
-    Errors: IndexFileError for what is no index, ArgumentError where the database's client is not installed.
+    Raises IndexFileError for anything but an index, ArgumentError if the database's client is not installed.
     """
-    if not is_database(os.fspath(where)):
-        return PlaceIndex.load(where)
-    from deepibl.search.milvus import MilvusIndex
-
-    return MilvusIndex(os.fspath(where))
+    return MilvusIndex(os.fspath(where)) if is_database(os.fspath(where)) else PlaceIndex.load(where)
 
 
 def open_index_file(where: str | os.PathLike[str], what: str) -> PlaceIndex:
-    """Opens an index for what needs all its rows in order. what: names that, for the error.
+    """Opens an index for a purpose that needs all its rows in order. what: the purpose, for the error.
 
-    Errors: ArgumentError for a database, IndexFileError for what is no index.
+    Raises ArgumentError for a database, IndexFileError for anything but an index.
     """
     if is_database(os.fspath(where)):
         raise ArgumentError(
@@ -89,19 +85,19 @@ def open_index_file(where: str | os.PathLike[str], what: str) -> PlaceIndex:
 
 
 def check_index(where: str | os.PathLike[str], asked: int = 0) -> dict[str, Any]:
-    """What an index holds, after all of it was read and its checksums compared (a database does that itself).
+    """Reads all of an index, compares its checksums and returns what it holds (a database is not compared).
 
-    asked: images of the index that are asked for, to say which share of the exact 10 nearest its backend
-    finds (0: none are; not for a database). Errors: IndexFileError for an index that is damaged.
+    asked: number of its images to search for, which adds the share of the exact 10 nearest that the backend
+    finds (0: left out; not for a database). Raises IndexFileError for a damaged index.
     """
     if is_database(os.fspath(where)):
         index = open_index(where)
         names = ("backend", "dim", "network_id", "network_path", "root", "utm_zone", "resize")
         return {"images": len(index), **{name: getattr(index, name) or "" for name in names}}
-    said = check_file(where)
+    found = check_file(where)
     if asked:
-        said["recall_of_top_10"] = PlaceIndex.load(where).recall(asked)
-    return said
+        found["recall_of_top_10"] = PlaceIndex.load(where).recall(asked)
+    return found
 
 
 def edit_index(
@@ -112,10 +108,10 @@ def edit_index(
     merge: Iterable[str | os.PathLike[str]] = (),
     backend: str | None = None,
 ) -> Index:
-    """Leaves images out of an index, then adds those of index files, and writes it in one go.
+    """Removes images from an index, adds those of other index files, and writes it once.
 
-    output: another file (None: where it was; a database always changes in place). backend: 'exact', 'ivfpq'
-    or 'hnsw' from now on. Errors: ArgumentError for a name that is not there; as of PlaceIndex.merge.
+    output: a new file; None: the same one (a database always changes in place). backend: change to 'exact',
+    'ivfpq' or 'hnsw'. Raises ArgumentError for a name that is not in it, and what PlaceIndex.merge raises.
     """
     if is_database(os.fspath(where)) and (output is not None or backend is not None):
         raise ArgumentError("an index in a database is changed in place and keeps its backend")

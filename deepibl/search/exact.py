@@ -1,4 +1,4 @@
-"""Exact nearest neighbours of descriptors: blocks of queries in one matrix product each, by faiss."""
+"""Exact nearest neighbours of descriptors, by faiss's matrix products over blocks of queries."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,14 +15,14 @@ BLOCK = 1024  # queries at a time: bounds memory, changes no result
 
 
 def nearest(queries: Any, database: Any, k: int, block: int = BLOCK) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest database rows of each query, nearest first; equally near ones lowest id first.
+    """The k nearest database rows of each query, nearest first; equal distances are ordered by id.
 
-    queries: (Q, D), database: (N, D), float32 or what converts to it; the database may be memory-mapped, and
-    if it is float16 it is read a block at a time (256 MB as float32), however large it is.
+    queries: (Q, D), database: (N, D), float32 or convertible to it; the database may be memory-mapped, and is
+    read in blocks (256 MB as float32) if it is float16. block: queries at a time; the ids do not depend on
+    it, since near ties are decided in float64.
     Returns ids (Q, min(k, N)) int64, 0-based, and squared L2 distances of the same shape, float32.
-    The ids do not depend on `block` (near ties are decided in float64).
-    Errors: FeatureFileError for descriptors that do not fit together or hold NaN or infinity, ArgumentError
-    for a k or block below 1.
+    Raises FeatureFileError for descriptors that do not fit together or hold NaN or infinity, ArgumentError
+    for k or block below 1.
 
     >>> nearest([[0.0, 0.0]], [[3.0, 4.0], [1.0, 0.0]], k=2)
     (array([[1, 0]]), array([[ 1., 25.]], dtype=float32))
@@ -31,9 +31,9 @@ def nearest(queries: Any, database: Any, k: int, block: int = BLOCK) -> tuple[np
 
 
 class Searcher:
-    """A database (N, D), checked once and asked many times: `searcher(queries, k)` as in nearest.
+    """A database (N, D) that is checked once and searched many times: `searcher(queries, k)`, see `nearest`.
 
-    largest: its largest squared norm, from whoever checked it before (an index file): it is not read then.
+    largest: its largest squared norm, if known from an earlier check (an index file): then it is not read.
     """
 
     def __init__(self, database: Any, largest: float | None = None) -> None:
@@ -41,9 +41,9 @@ class Searcher:
         self.largest = largest_norm(self.database, "database") if largest is None else largest
 
     def nearest(self, queries: Any, k: int, block: int = BLOCK) -> tuple[np.ndarray, np.ndarray]:
-        """As the function of this name, a block of queries at a time."""
+        """See the function `nearest`."""
         if k < 1 or block < 1:
-            raise ArgumentError(f"k and block must be at least 1, not k={k!r}, block={block!r}")
+            raise ArgumentError(f"k and block must be at least 1; got k={k!r}, block={block!r}")
         rows = as_descriptors(queries, "queries")
         parts = [self(rows[start : start + block], k) for start in range(0, len(rows), block)]
         width = min(int(k), len(self.database))
@@ -62,10 +62,10 @@ class Searcher:
 
 
 class BlockSearcher:
-    """Answers one query at a time from blocks of neighbours that were searched together.
+    """Answers one query at a time from blocks of queries that are searched together.
 
-    order: the query ids (T,) in which it will be asked; depth: neighbours to prepare. A query that is not in
-    order, or more neighbours than depth, is searched on its own.
+    order: the query ids (T,) in the order of the calls; depth: neighbours to search for. A query that is not
+    in `order`, or one for more neighbours than `depth`, is searched by itself.
     """
 
     def __init__(
@@ -90,10 +90,10 @@ class BlockSearcher:
 
 
 def as_descriptors(array: Any, what: str, half: bool = False) -> Any:
-    """Descriptors as C-ordered float32 (N, D), without a copy where they are that already.
+    """Descriptors as C-ordered float32 (N, D), without a copy if they already are.
 
-    half: float16 ones stay so (a memory-mapped database that is larger than memory); a RowView stays a view.
-    Errors: FeatureFileError, naming `what`, for anything but a matrix of numbers.
+    half: keeps float16 (a memory-mapped database may be larger than memory) and a RowView. Raises
+    FeatureFileError, naming `what`, for anything but a matrix of numbers.
     """
     if half and isinstance(array, RowView):
         return array
@@ -104,13 +104,13 @@ def require_same_width(queries: Any, database: Any) -> None:
     """Raises FeatureFileError unless queries (Q, D) and database (N, D) have the same D."""
     if queries.shape[1] != database.shape[1]:
         raise FeatureFileError(
-            f"the queries have {queries.shape[1]} dimensions, the database {database.shape[1]}: "
-            "both must come from the same network and be cropped alike"
+            f"the queries have {queries.shape[1]} dimensions, the database {database.shape[1]}: both must "
+            "come from the same network and have the same number of dimensions kept"
         )
 
 
 def largest_norm(rows: Any, what: str) -> float:
-    """The largest squared norm of rows (N, D). Errors: FeatureFileError, naming `what`, for NaN, infinity."""
+    """The largest squared norm of rows (N, D); raises FeatureFileError, naming `what`, for NaN, infinity."""
     return float(_refuse_as_features(squared_norms, rows, what).max(initial=0))
 
 

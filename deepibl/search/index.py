@@ -1,11 +1,9 @@
 """An index of a place: descriptors, names, positions and the identity of their network, in one file.
 
-`deepibl.search.index_file` says what stands in the file. An index is a value: `merge`, `without` and `with_backend`
-give another one (which shares the descriptors with this one, and is searched or saved like it).
-A query is answered only by the network whose identity stands in the index; another one is refused.
+`deepibl.search.index_file` describes the file. An index is immutable: `merge`, `without` and `with_backend` return a
+new one that shares the descriptors. A query must come from the network whose identity is in the index."""
 
-An index with more images in it, or fewer. Descriptors are not copied before it is saved.
-"""
+from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from deepibl.datasets.geo import change_zone
+from deepibl.datasets.geo import change_zone, map_link, utm_to_latlon
 from deepibl.datasets.positions import one_position, squared_metres
 from deepibl.errors import IndexFileError, NetworkMismatchError
 from deepibl.runtime.files import RowView
@@ -27,9 +25,9 @@ from matlab_compat.errors import ArgumentError
 
 @dataclass(frozen=True)
 class Match:
-    """One answer: `distance` is the squared L2 distance of descriptors, `east`/`north` are UTM metres.
+    """One answer; distance: squared L2 distance of the descriptors; east, north: UTM metres.
 
-    `row` is the image's row of the index (it does not count when matches are compared); None in a database.
+    row: the image's row in the index, ignored when matches are compared; None in a database.
     """
 
     rank: int
@@ -50,11 +48,12 @@ class Match:
 
 @dataclass(frozen=True)
 class PlaceIndex:
-    """Descriptors (N, D), float32 or float16, with their names and positions (N, 2); see the module.
+    """Descriptors (N, D), float32 or float16, with names below `root` and positions (N, 2) in UTM metres.
 
-    `utm_zone` is like '33N' (None: positions cannot be turned into latitude and longitude).
-    `resize` is the shorter side in pixels that images were scaled to (None: as they are).
-    `structure` finds candidates in place of an exact search. `largest`: the largest squared norm, if known.
+    utm_zone: such as '33N'; None: positions cannot be converted to latitude and longitude. resize: shorter
+    side in pixels that images were scaled to; None: not scaled. structure: finds candidates; None: searches
+    are exact. largest: the largest squared norm of a descriptor, if known.
+    Raises IndexFileError for parts that do not fit together.
     """
 
     descriptors: Any
@@ -72,8 +71,8 @@ class PlaceIndex:
         count = len(self.names)
         if self.descriptors.ndim != 2 or len(self.descriptors) != count or self.positions.shape != (count, 2):
             raise IndexFileError(
-                f"the index does not fit together: {count} names, descriptors {self.descriptors.shape}, "
-                f"positions {self.positions.shape}; expected (N, D) and (N, 2) for N names"
+                f"the parts of the index do not fit together: {count} names, descriptors "
+                f"{self.descriptors.shape}, positions {self.positions.shape}; expected (N, D) and (N, 2)"
             )
         if self.structure is not None:
             require_fit(self.structure, self.descriptors, "the index's structure")
@@ -92,14 +91,14 @@ class PlaceIndex:
         return int(self.descriptors.shape[1])
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the index (to a temporary name first; `path` is replaced only by a whole file)."""
+        """Writes the index under a temporary name, then replaces `path`."""
         write_file(path, {part.name: getattr(self, part.name) for part in fields(self)})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "PlaceIndex":
+    def load(cls, path: str | os.PathLike[str]) -> PlaceIndex:
         """Opens an index; descriptors and structure are memory-mapped, not read.
 
-        Raises IndexFileError for a file that is missing, cut short, damaged or no index of a known version.
+        Raises IndexFileError for a file that is missing, damaged or not an index of a known version.
         """
         return cls(**read_file(path))
 
@@ -112,46 +111,83 @@ class PlaceIndex:
     ) -> list[list[Match]]:
         """The `top` nearest images of each row of `features` (Q, D) float32, nearest first.
 
-        near: UTM east, north (2,) in metres of all queries, or (Q, 2) one a query; within: metres around it
-        in which an image has to stand. Such a search is exact whatever the backend: it looks at these images
-        alone; there may be fewer than `top` of them, or none.
+        near: UTM east, north in metres, (2,) for all queries or (Q, 2) one each; within: only images within
+        this many metres of it are found, which may be fewer than `top` or none. Such a search is exact with
+        every backend. Raises NetworkMismatchError for descriptors of another width, ArgumentError for half a
+        position.
         """
         check_question(self.dim, features, near, within)
-        if near is not None:
-            return self._search_near(features, top, near, float(within or 0))
-        if self.structure is None:
-            ids, distances = self._searcher.nearest(features, top)
-        else:
-            ids, distances = CompressedIndex(self.structure, self.descriptors).nearest(features, top)
-        return self._matches(ids, distances)
+        if near is None:
+            if self.structure is None:
+                return self._matches(*self._searcher.nearest(features, top))
+            compressed = CompressedIndex(self.structure, self.descriptors)
+            return self._matches(*compressed.nearest(features, top))
+        answers: list[list[Match]] = [[] for _ in features]
+        for place, asked in by_place(near, len(features)):
+            rows = self.ids_within(place, float(within or 0))
+            view = RowView([(self.descriptors, rows)])
+            ids, distances = Searcher(view, self._searcher.largest).nearest(features[asked], top)
+            for query, found in zip(asked, self._matches(rows[ids], distances), strict=True):
+                answers[query] = found
+        return answers
 
     def ids_within(self, near: Any, within: float) -> np.ndarray:
-        """Ids (M,), ascending, of images that stand within metres of a position (2,): UTM east, north."""
+        """Ids (M,), ascending, of the images `within` metres of a position (2,), UTM east and north."""
         return np.flatnonzero(squared_metres(one_position(near), self.positions) <= within**2)
 
     def holds(self, names: Iterable[str]) -> set[str]:
         """Those of the names that are in the index."""
         return set(names).intersection(self.names)
 
-    def merge(self, other: "PlaceIndex") -> "PlaceIndex":
-        """This index with the images of another one of the same network; see `deepibl.search.index.merge`."""
+    def merge(self, other: PlaceIndex) -> PlaceIndex:
+        """These images, then those of `other`; an image that both have, by name, is that of `other`.
 
-        return merge(self, other)
+        Root, zone, precision and backend are this index's: names outside the root become absolute paths,
+        lists (ivfpq) keep their centres and encode the new images, a graph (hnsw) links them in. Descriptors
+        are not copied before the index is saved.
+        Raises NetworkMismatchError for another network, IndexFileError if images were scaled differently or
+        positions cannot be converted to one zone.
+        """
+        require_same_kind(self, other)
+        zone = self.utm_zone if np.isfinite(self.positions).any() else other.utm_zone
+        positions = in_zone(other, zone)
+        names = names_below(self.root, other.root, other.names)
+        replaced = set(names)
+        kept = np.array([i for i, name in enumerate(self.names) if name not in replaced], np.int64)
+        rows = RowView([(self.descriptors, kept), (other.descriptors, None)], self.descriptors.dtype)
+        return replace(
+            self,
+            descriptors=rows,
+            names=[self.names[i] for i in kept] + names,
+            positions=np.concatenate([self.positions[kept], positions]),
+            utm_zone=zone,
+            structure=self.structure.edited(kept, rows) if self.structure is not None else None,
+            largest=None,
+        )
 
-    def without(self, names: Iterable[str]) -> "PlaceIndex":
+    def without(self, names: Iterable[str]) -> PlaceIndex:
         """This index without some images. Raises ArgumentError for a name that is not in it."""
+        gone = set(names)
+        require_names(gone, gone.intersection(self.names))
+        kept = np.array([i for i, name in enumerate(self.names) if name not in gone], np.int64)
+        rows = RowView([(self.descriptors, kept)])
+        return replace(
+            self,
+            descriptors=rows,
+            names=[self.names[i] for i in kept],
+            positions=self.positions[kept],
+            structure=self.structure.edited(kept, rows) if self.structure and len(kept) > 1 else None,
+        )
 
-        return without(self, names)
-
-    def with_backend(self, kind: str, **settings: Any) -> "PlaceIndex":
-        """This index searched another way: 'exact', 'ivfpq', 'hnsw'; settings: of the structure's `build`."""
+    def with_backend(self, kind: str, **settings: Any) -> PlaceIndex:
+        """This index with the backend 'exact', 'ivfpq' or 'hnsw'. settings: see the structure's `build`."""
         structure = None if kind == "exact" else build_structure(kind, self.descriptors, **settings)
         return replace(self, structure=structure)
 
     def recall(self, asked: int = 100, top: int = 10, seed: int = 0) -> float:
-        """The share of the exact `top` neighbours that the backend finds for `asked` random images of it.
+        """The share of the exact `top` neighbours that the backend finds for `asked` images of the index.
 
-        The image itself, which any search finds, does not count. 1.0 with the exact backend.
+        The images are random; each itself, which any search finds, is left out. 1.0 with the exact backend.
         """
         if self.structure is None or len(self) < 2:
             return 1.0
@@ -170,24 +206,11 @@ class PlaceIndex:
     def _searcher(self) -> Searcher:
         return Searcher(self.descriptors, self.largest)
 
-    def _search_near(self, features: np.ndarray, top: int, near: Any, within: float) -> list[list[Match]]:
-        answers: list[list[Match]] = [[] for _ in features]
-        for place, asked in by_place(near, len(features)):
-            rows = self.ids_within(place, within)
-            view = RowView([(self.descriptors, rows)])
-            ids, distances = Searcher(view, self._searcher.largest).nearest(features[asked], top)
-            for query, found in zip(asked, self._matches(rows[ids], distances), strict=True):
-                answers[query] = found
-        return answers
-
     def _matches(self, ids: np.ndarray, distances: np.ndarray) -> list[list[Match]]:
-        """Rows of matches; an id of -1 (nothing found) gives none."""
+        """Matches of each row of ids and distances (Q, k); an id of -1 (nothing found) is left out."""
         return [
             [
-                replace(
-                    make_match(rank, self.names[i], float(d), self.positions[i], self.root, self.utm_zone),
-                    row=int(i),
-                )
+                make_match(rank, self.names[i], d, self.positions[i], self.root, self.utm_zone, int(i))
                 for rank, (i, d) in enumerate(zip(*row, strict=True), start=1)
                 if i >= 0
             ]
@@ -195,10 +218,10 @@ class PlaceIndex:
         ]
 
 
-def make_match(rank: int, name: str, distance: float, position: Any, root: str, zone: str | None) -> Match:
-    """A match: `position` (2,) is UTM east, north in metres, NaN where it is not known."""
-    from deepibl.datasets.geo import map_link, utm_to_latlon
-
+def make_match(
+    rank: int, name: str, distance: Any, position: Any, root: str, zone: str | None, row: int | None = None
+) -> Match:
+    """A match; position: (2,) UTM east and north in metres, NaN if unknown."""
     place: dict[str, Any] = {}
     if np.isfinite(position).all():
         east, north = (float(value) for value in position)
@@ -206,7 +229,7 @@ def make_match(rank: int, name: str, distance: float, position: Any, root: str, 
         if zone is not None:
             latitude, longitude = utm_to_latlon(east, north, zone)
             place |= {"latitude": latitude, "longitude": longitude, "map_link": map_link(latitude, longitude)}
-    return Match(rank, name, os.path.join(root, name), distance, **place)
+    return Match(rank, name, os.path.join(root, name), float(distance), row=row, **place)
 
 
 def refuse_another_network(index: Any, network_id: str) -> None:
@@ -214,9 +237,9 @@ def refuse_another_network(index: Any, network_id: str) -> None:
     if network_id != index.network_id:
         raise NetworkMismatchError(
             f"this index was made by network {index.network_id[:12]}… "
-            f"({index.network_path or 'path unknown'}), "
-            f"the query comes from network {network_id[:12]}…; their descriptors cannot be compared. "
-            "Use the index's own network (int8-…: with the same --scales), or make an index with the new one"
+            f"({index.network_path or 'path unknown'}), the query comes from network {network_id[:12]}…; "
+            "their descriptors cannot be compared. Use the index's own network (int8-…: with the same "
+            "--scales), or make an index with the new one"
         )
 
 
@@ -227,71 +250,23 @@ def check_question(dim: int, features: np.ndarray, near: Any, within: float | No
             f"the query's descriptors have shape {features.shape}, the index holds {dim} dimensions"
         )
     if (near is None) != (within is None):
-        raise ArgumentError("near and within go together: a position, and metres around it")
+        raise ArgumentError("near and within go together: give a position and the metres around it")
     if within is not None and not (np.isfinite(np.asarray(near, float)).all() and 0 <= within < np.inf):
-        raise ArgumentError(f"near needs two numbers and within metres >= 0, not {near!r}, {within!r}")
+        raise ArgumentError(f"near must be two numbers and within metres >= 0; got {near!r}, {within!r}")
 
 
 def by_place(near: Any, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Each different position (2,) of `near`, (2,) or (count, 2), with the ids of its queries."""
+    """Each distinct position (2,) of `near`, which is (2,) or (count, 2), with the ids of its queries."""
     given = np.asarray(near, np.float64)
     places = np.broadcast_to(given, (count, 2)) if given.shape == (2,) else given
     if places.shape != (count, 2):
-        raise ArgumentError(f"near is one position (2,) or one a query ({count}, 2), not {given.shape}")
+        raise ArgumentError(f"near must be one position (2,) or one a query ({count}, 2); got {given.shape}")
     for place in np.unique(places, axis=0):
         yield place, np.flatnonzero((places == place).all(axis=1))
 
 
-def merge(first: PlaceIndex, second: PlaceIndex) -> PlaceIndex:
-    """The images of `first`, then those of `second`; where both have an image of a name, that of `second`.
-
-    Names are below `first`'s root afterwards (absolute where they lie elsewhere), positions in its zone,
-    descriptors of its precision, and it has `first`'s backend: lists (ivfpq) keep their centres and code the
-    new images, a graph (hnsw) links them in.
-    Errors: NetworkMismatchError for another network, IndexFileError where images were scaled otherwise or
-    positions cannot be brought into one zone.
-    """
-    require_same_kind(first, second)
-    adopts = not np.isfinite(first.positions).any()
-    zone = second.utm_zone if adopts else first.utm_zone
-    positions = in_zone(second, zone)
-    names = names_below(first.root, second.root, second.names)
-    replaced = set(names)
-    kept = np.array([i for i, name in enumerate(first.names) if name not in replaced], np.int64)
-    rows = RowView([(first.descriptors, kept), (second.descriptors, None)], first.descriptors.dtype)
-    return replace(
-        first,
-        descriptors=rows,
-        names=[first.names[i] for i in kept] + names,
-        positions=np.concatenate([first.positions[kept], positions]),
-        utm_zone=zone,
-        structure=first.structure.edited(kept, rows) if first.structure is not None else None,
-        largest=None,
-    )
-
-
-def without(index: PlaceIndex, names: Iterable[str]) -> PlaceIndex:
-    """The index without the images of these names; a name that is not in it raises ArgumentError."""
-    gone = set(names)
-    missing = sorted(gone.difference(index.names))
-    if missing:
-        raise ArgumentError(
-            f"{len(missing)} of {len(gone)} names are not in the index, the first is {missing[0]!r}"
-        )
-    kept = np.array([i for i, name in enumerate(index.names) if name not in gone], np.int64)
-    rows = RowView([(index.descriptors, kept)])
-    return replace(
-        index,
-        descriptors=rows,
-        names=[index.names[i] for i in kept],
-        positions=index.positions[kept],
-        structure=index.structure.edited(kept, rows) if index.structure and len(kept) > 1 else None,
-        largest=index.largest,
-    )
-
-
 def require_same_kind(first: Any, second: PlaceIndex) -> None:
-    """Raises NetworkMismatchError or IndexFileError unless descriptors of `second` may stand in `first`."""
+    """Raises NetworkMismatchError or IndexFileError unless descriptors of `second` fit into `first`."""
     first.require_network(second.network_id)
     if (first.resize, first.dim) != (second.resize, second.dim):
         raise IndexFileError(
@@ -300,8 +275,16 @@ def require_same_kind(first: Any, second: PlaceIndex) -> None:
         )
 
 
+def require_names(wanted: set[str], there: set[str]) -> None:
+    """Raises ArgumentError for wanted names that are not there."""
+    if missing := sorted(wanted - there):
+        raise ArgumentError(
+            f"{len(missing)} of {len(wanted)} names are not in the index, the first is {missing[0]!r}"
+        )
+
+
 def in_zone(index: PlaceIndex, zone: str | None) -> np.ndarray:
-    """The positions (N, 2) of an index in a UTM zone. Errors: IndexFileError where one zone is not known."""
+    """The positions (N, 2) of an index in a UTM zone. Raises IndexFileError if a zone is unknown."""
     if index.utm_zone == zone or not np.isfinite(index.positions).any():
         return index.positions
     if zone is None or index.utm_zone is None:
@@ -313,7 +296,7 @@ def in_zone(index: PlaceIndex, zone: str | None) -> np.ndarray:
 
 
 def names_below(root: str, other: str, names: Sequence[str]) -> list[str]:
-    """Names below the folder `other` as names below `root`; absolute for those that lie elsewhere."""
+    """Names below the folder `other` as names below `root`; absolute paths for those outside it."""
     start = os.path.join(os.path.abspath(root), "") if root else ""
     if os.path.join(os.path.abspath(other), "") == start or root == other:
         return list(names)

@@ -1,27 +1,27 @@
-"""The file of an index: what stands in it, and how damage is found.
+"""The file of an index: its contents, and how damage is detected.
 
-It is a safetensors file (no pickle; any safetensors reader opens it), memory-mapped on reading:
+It is a safetensors file (no pickle; any safetensors reader opens it), memory-mapped when read:
 
 =============  =================================  ============================================================
 tensor         type, shape                        holds
 =============  =================================  ============================================================
 descriptors    float32 or float16 (N, D)          one row an image
-positions      float64 (N, 2)                     UTM east, north in metres; NaN where an image has none
+positions      float64 (N, 2)                     UTM east, north in metres; NaN if unknown
 names          uint8                              UTF-8 names below the root, separated by newlines
-structure      uint8, not with backend 'exact'    what finds candidates, as faiss writes it
+structure      uint8, not with backend 'exact'    the search structure, as faiss writes it
 metadata       strings                            format version, backend, network id and path, root, UTM
                                                   zone, resize, largest squared norm, checksums
 =============  =================================  ============================================================
 
 Checksums are SHA-256: one a tensor, and one of the metadata with the tensors' types and shapes. Opening
-compares those of the metadata, names, positions and structure, and the file's length: this takes no time that
-grows with the descriptors. `check_file` compares that of the descriptors, too. Files of format 1 (before
-there were backends) have no checksums; they are read as they are, and written as format 2."""
+compares all but that of the descriptors, and the file's length, so its time does not depend on the number of
+descriptors; `check_file` compares that one too. Files of format 1 have neither backend nor checksums; they
+are read, and written as format 2."""
 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,7 +33,6 @@ from deepibl.errors import IndexFileError
 from deepibl.runtime.files import bytes_of, map_tensors, write_tensors
 from deepibl.search.compressed import STRUCTURES, Structure, read_structure
 from deepibl.search.exact import largest_norm
-from matlab_compat.files import damage_as
 
 FORMAT = "deepibl-index/2"
 
@@ -49,15 +48,14 @@ _SETTINGS = ("network_id", "network_path", "root", "utm_zone")
 
 
 def write_file(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
-    """Writes the fields of an index; `path` is replaced only by a whole file.
+    """Writes the fields of a PlaceIndex under a temporary name, then replaces `path`.
 
-    fields: those of PlaceIndex. Errors: FeatureFileError for descriptors with NaN or infinity, IndexFileError
-    for a name that holds a line break.
+    Raises FeatureFileError for descriptors with NaN or infinity, IndexFileError for a name with a line break.
     """
     names: list[str] = fields["names"]
     broken = next((name for name in names if "\n" in name), None)
     if broken is not None:
-        raise IndexFileError(f"the image name {broken!r} holds a line break, which an index cannot store")
+        raise IndexFileError(f"the image name {broken!r} contains a line break, which an index cannot store")
     structure: Structure | None = fields["structure"]
     tensors = {
         "descriptors": fields["descriptors"],
@@ -79,20 +77,14 @@ def write_file(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
 
 
 def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The fields of an index; descriptors and structure are mapped, not read into memory.
+    """The fields of a PlaceIndex; descriptors and structure are memory-mapped, not read.
 
-    Errors: IndexFileError for a file that is missing, cut short, damaged or not an index of a known version.
+    Raises IndexFileError for a file that is missing, damaged or not an index of a known version.
     """
     with _explained(path):
-        tensors, metadata = map_tensors(path)
-        if metadata.get("format") not in FORMATS:
-            raise ValueError(f"its format is {metadata.get('format')!r}, this version reads {FORMATS}")
-        if metadata["format"] == FORMAT:
-            _compare(tensors, metadata, [name for name in tensors if name != "descriptors"])
+        tensors, metadata = _read(path)
         names = bytes(tensors["names"]).decode()
-        _require_types(tensors)
         backend = metadata.get("backend", EXACT)
-        structure = None if backend == EXACT else read_structure(backend, tensors["structure"])
         return {
             "descriptors": tensors["descriptors"],
             "names": names.split("\n") if names else [],
@@ -100,25 +92,23 @@ def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
             **{name: metadata[name] for name in _SETTINGS},
             "utm_zone": metadata["utm_zone"] or None,
             "resize": int(metadata["resize"]) if metadata["resize"] else None,
-            "structure": structure,
+            "structure": None if backend == EXACT else read_structure(backend, tensors["structure"]),
             "largest": float(metadata["largest"]) if "largest" in metadata else None,
         }
 
 
 def check_file(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Compares every checksum of an index file, reading all of it; what it holds, in words and numbers.
+    """Reads all of an index file, compares every checksum and returns what the file holds.
 
-    Errors: IndexFileError, naming what is damaged; also for format 1, which has no checksums to compare.
+    Raises IndexFileError, naming the part that is damaged, and for format 1, which has no checksums.
     """
     fields = read_file(path)
     with _explained(path):
-        tensors, metadata = map_tensors(path)
+        tensors, metadata = _read(path, every=True)
         if metadata["format"] != FORMAT:
             raise ValueError(
-                f"it is of format {metadata['format']}, which has no checksums; PlaceIndex.load(…).save(…) "
-                "writes it with them"
+                f"its format {metadata['format']} has no checksums; PlaceIndex.load(…).save(…) adds them"
             )
-        _compare(tensors, metadata, tensors)
     count, dim = fields["descriptors"].shape
     return {
         "format": metadata["format"],
@@ -135,19 +125,48 @@ def check_file(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 @contextmanager
 def _explained(path: str | os.PathLike[str]) -> Iterator[None]:
-    what = "is not an index that can be read"
+    """Turns what reading the file raises (see `map_tensors`, `_read`) into an IndexFileError naming it."""
     try:
-        with damage_as(IndexFileError, path, what, ADVICE):
-            yield
-    except IndexFileError as problem:
-        if what in str(problem):
-            raise
-        raise IndexFileError(f"{os.fspath(path)} {what}: {problem}; {ADVICE}") from problem
+        yield
+    except (ArithmeticError, IndexFileError, OSError, ValueError) as problem:
+        what = f"{os.fspath(path)} is not an index that can be read"
+        raise IndexFileError(f"{what}: {problem}; {ADVICE}") from problem
+
+
+def _read(path: str | os.PathLike[str], every: bool = False) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The tensors of an index file, mapped, and its metadata; ValueError names the first part that is wrong.
+
+    every: compares the descriptors' checksum, too.
+    """
+    tensors, metadata = map_tensors(path)
+    if metadata.get("format") not in FORMATS:
+        raise ValueError(f"its format is {metadata.get('format')!r}, this version reads {FORMATS}")
+    if metadata["format"] == FORMAT:
+        if metadata.get("header_checksum") != _header_digest(tensors, metadata):
+            raise ValueError("its header is damaged (the checksum differs)")
+        checksums = json.loads(metadata.get("checksums", "{}"))
+        for name, array in tensors.items():
+            if (every or name != "descriptors") and _digest(array) != checksums.get(name):
+                raise ValueError(f"its {name} are damaged (the checksum differs)")
+    needed = {"descriptors", "positions", "names"}
+    if metadata.get("backend", EXACT) != EXACT:
+        needed.add("structure")
+    if missing := (needed - tensors.keys()) | ({*_SETTINGS, "resize"} - metadata.keys()):
+        raise ValueError(f"it lacks {min(missing)!r}")
+    for name, axes, types in (
+        ("descriptors", 2, (np.float32, np.float16)),
+        ("positions", 2, (np.float64,)),
+        ("names", 1, (np.uint8,)),
+    ):
+        array = tensors[name]
+        if array.ndim != axes or array.dtype not in types:
+            raise ValueError(f"its {name} are {array.dtype} {array.shape}, which is invalid in an index")
+    return tensors, metadata
 
 
 @contextmanager
 def _as_bytes(structure: Structure | None, folder: Path) -> Iterator[np.ndarray | None]:
-    """The structure as faiss's bytes, mapped from a temporary file in `folder` while they are needed."""
+    """The structure as faiss's bytes, mapped from a temporary file in `folder` that is deleted at the end."""
     if structure is None:
         yield None
         return
@@ -156,16 +175,6 @@ def _as_bytes(structure: Structure | None, folder: Path) -> Iterator[np.ndarray 
         written = Path(temporary) / structure.kind
         structure.write(written)
         yield np.memmap(written, np.uint8, "r")
-
-
-def _compare(tensors: Mapping[str, Any], metadata: Mapping[str, str], which: Any) -> None:
-    """Raises ValueError naming the first part that is not what was written."""
-    if metadata["header_checksum"] != _header_digest(tensors, metadata):
-        raise ValueError("its header is damaged (the checksum differs)")
-    wanted = json.loads(metadata["checksums"])
-    for name in which:
-        if _digest(tensors[name]) != wanted[name]:
-            raise ValueError(f"its {name} are damaged (the checksum differs)")
 
 
 def _digest(array: Any) -> str:
@@ -179,15 +188,3 @@ def _header_digest(tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> s
     shapes = {name: [str(np.dtype(array.dtype)), list(array.shape)] for name, array in tensors.items()}
     strings = {name: value for name, value in metadata.items() if name != "header_checksum"}
     return hashlib.sha256(json.dumps([shapes, strings], sort_keys=True).encode()).hexdigest()
-
-
-def _require_types(tensors: Mapping[str, np.ndarray]) -> None:
-    fits: dict[str, Callable[[np.ndarray], bool]] = {
-        "descriptors": lambda array: array.ndim == 2 and array.dtype in (np.float32, np.float16),
-        "positions": lambda array: array.ndim == 2 and array.dtype == np.float64,
-        "names": lambda array: array.dtype == np.uint8,
-    }
-    for name, test in fits.items():
-        array = tensors[name]
-        if not test(array):
-            raise ValueError(f"its {name} are {array.dtype} {array.shape}, which no index holds")

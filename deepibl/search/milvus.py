@@ -1,7 +1,7 @@
 """An index in Milvus, a distributed vector database, or in its embedded form (milvus-lite: a folder, *.db).
 
-One collection holds a row an image; a small second one, COLLECTION_about, the network's identity and the
-other settings of an index. It is written last: a collection without it was never finished, and is made anew.
+One collection holds a row an image; a small second one, COLLECTION_about, holds the network's identity and
+the other settings. It is written last: a collection without it is unfinished, and is made again.
 
 ===========  ================  ==========================================================================
 field        type              holds
@@ -10,14 +10,16 @@ key          VARCHAR, primary  half of the SHA-256 of the name (names may hold w
 name         VARCHAR           the image's name below the root
 descriptor   FLOAT_VECTOR (D)  its descriptor
 placed       BOOL              whether its position is known
-east, north  DOUBLE            UTM metres; 0 where it is not known
+east, north  DOUBLE            UTM metres; 0 if unknown
 ===========  ================  ==========================================================================
 
 The database finds candidates (filtered by a square around a position); distances are measured here in float64
 from the descriptors it sends, so order and ties do not depend on its index type. Needs `deepibl[milvus]`.
 
-Talking to Milvus: where it is, connecting, making a collection, and its errors as ours.
+Milvus: the address of a collection, connecting to it, making it, and Milvus's errors as IndexFileError.
 """
+
+from __future__ import annotations
 
 import hashlib
 import json
@@ -43,6 +45,7 @@ from deepibl.search.index import (
     make_match,
     names_below,
     refuse_another_network,
+    require_names,
     require_same_kind,
 )
 from matlab_compat.errors import ArgumentError
@@ -56,41 +59,45 @@ def is_database(where: str) -> bool:
 
 
 def address(where: str) -> tuple[str, str]:
-    """The database (a path, or a URL) and the collection. Errors: ArgumentError for a URL without one."""
+    """The database (a path or URL) and the collection. Raises ArgumentError for a URL without one."""
     if not where.startswith(("http://", "https://")):
         return where, COLLECTION
     parts = urlsplit(where)
     collection = parts.path.strip("/")
     if not re.fullmatch(r"[A-Za-z_]\w*", collection):
         raise ArgumentError(
-            f"{where!r} names no collection: write http://HOST:PORT/COLLECTION, of letters, digits and _"
+            f"{where!r} does not name a collection: write http://HOST:PORT/COLLECTION "
+            "(a name of letters, digits and _)"
         )
     return f"{parts.scheme}://{parts.netloc}", collection
 
 
 def connect(uri: str, where: str) -> Any:
-    """A client of pymilvus. The token of a server that wants one stands in the variable MILVUS_TOKEN.
+    """A client of pymilvus. The environment variable MILVUS_TOKEN holds the token, if the server needs one.
 
-    Errors: ArgumentError where pymilvus is missing, IndexFileError where the database cannot be reached.
+    Raises ArgumentError if pymilvus is not installed, IndexFileError if the database cannot be reached.
     """
     try:
         from pymilvus import MilvusClient
     except ImportError as error:
         raise ArgumentError("an index in Milvus needs pymilvus: pip install 'deepibl[milvus]'") from error
-    if not uri.startswith("http"):
+    if uri.startswith("http"):
+        settings = {"token": os.environ.get("MILVUS_TOKEN", "")}
+    else:
+        settings = {}
         os.makedirs(os.path.dirname(os.path.abspath(uri)), exist_ok=True)
-        return _explained_client(MilvusClient, where, uri=uri)
-    return _explained_client(MilvusClient, where, uri=uri, token=os.environ.get("MILVUS_TOKEN", ""))
+    with explained(where):
+        return MilvusClient(uri=uri, **settings)
 
 
 @contextmanager
 def explained(where: str) -> Iterator[None]:
-    """Turns what goes wrong with the database, or with what it holds, into IndexFileError."""
+    """Turns Milvus's errors, and a ValueError for what the database holds, into IndexFileError."""
     from pymilvus.exceptions import MilvusException
 
     try:
         yield
-    except (MilvusException, LookupError, ValueError, TypeError) as problem:
+    except (MilvusException, ValueError) as problem:
         raise IndexFileError(f"the index {where} cannot be used: {problem}") from problem
 
 
@@ -102,7 +109,7 @@ def make_collection(
     index_type: str,
     params: Mapping[str, Any] | None = None,
 ) -> None:
-    """A collection of fields (name: Milvus's type, its settings), its `vector` indexed by L2 distance."""
+    """Makes a collection. fields: Milvus's type and its settings by name; vector: the field to be indexed."""
     from pymilvus import DataType
 
     schema = client.create_schema(auto_id=False)
@@ -114,18 +121,13 @@ def make_collection(
     client.create_index(name, index, sync=False)  # loading the collection waits for it
 
 
-def _explained_client(make: Any, where: str, **settings: Any) -> Any:
-    with explained(where):
-        return make(**settings)
-
-
 FORMAT = "deepibl-milvus/1"
 
-MESSAGE_BYTES = 1 << 24  # of descriptors in one message, either way: Milvus takes up to 64 MB
+MESSAGE_BYTES = 1 << 24  # of descriptors in one message, either way; Milvus refuses more than 64 MB
 
-MOST = 16384  # hits that Milvus gives at most
+MOST = 16384  # hits in one answer; Milvus refuses to send more
 
-SPARE = 16  # hits asked for beyond those wanted, so that ties at the end are seen
+SPARE = 16  # hits requested beyond `top`, so that ties at the end are seen
 
 ABOUT = "_about"  # the second collection is called COLLECTION_about
 
@@ -135,7 +137,7 @@ _SETTINGS = ("network_id", "network_path", "root", "utm_zone", "resize")
 
 _KEY = ("VARCHAR", {"max_length": 32, "is_primary": True})
 
-# Milvus wants a vector in each collection
+# Milvus requires a vector in each collection
 _SETTINGS_FIELDS = {
     "key": _KEY,
     "value": ("VARCHAR", {"max_length": 65535}),
@@ -146,18 +148,20 @@ _SETTINGS_FIELDS = {
 class MilvusIndex:
     """An open index: `where` is FOLDER.db (embedded), or http://HOST:PORT/COLLECTION. See `create`."""
 
+    backend = "milvus"
+
     def __init__(self, where: str) -> None:
         self.where = where
         uri, self.collection = address(where)
         if not (uri.startswith("http") or Path(uri).exists()):
-            raise IndexFileError(f"{where}: there is no such database")
+            raise IndexFileError(f"{where}: no such database")
         self._client = connect(uri, where)
         with explained(where):
             settings = _settings(self._client, self.collection)
             if settings is None:
                 self.close()
                 raise ValueError(
-                    "it holds no finished index; make one with "
+                    "it does not hold a finished index; make one with "
                     f"`deepibl index NET --images DIR --backend milvus -o {where}`"
                 )
             if settings["format"] != FORMAT:
@@ -171,17 +175,17 @@ class MilvusIndex:
     @classmethod
     def create(
         cls, where: str, index: PlaceIndex, *, index_type: str = "FLAT", params: dict[str, Any] | None = None
-    ) -> "MilvusIndex":
+    ) -> MilvusIndex:
         """Writes the images of `index` into a new collection and opens it.
 
-        index_type, params: how Milvus searches: 'FLAT' (exact, the default), 'IVF_PQ', 'HNSW', 'DISKANN' …
-        Errors: IndexFileError if the collection is there already.
+        index_type, params: Milvus's index: 'FLAT' (exact), 'IVF_PQ', 'HNSW', 'DISKANN' …
+        Raises IndexFileError if the collection already holds an index.
         """
         uri, collection = address(where)
         client = connect(uri, where)
         with explained(where):
             if _settings(client, collection) is not None:
-                raise ValueError("it holds an index already: add to it with --add, or name another one")
+                raise ValueError("it already holds an index: add to it with --add, or name another one")
             _drop_unfinished(client, collection, index.dim)
             make_collection(client, collection, _images(index.dim), "descriptor", index_type, params)
             _upsert(client, collection, index, index.names, index.positions)
@@ -192,11 +196,6 @@ class MilvusIndex:
             client.upsert(collection + ABOUT, [row])
         client.close()
         return cls(where)
-
-    @property
-    def backend(self) -> str:
-        """'milvus'."""
-        return "milvus"
 
     def __len__(self) -> int:
         with explained(self.where):
@@ -210,18 +209,17 @@ class MilvusIndex:
     def search(
         self, features: np.ndarray, top: int = 5, *, near: Any = None, within: float | None = None
     ) -> list[list[Match]]:
-        """As PlaceIndex.search; equally near images come in the order of their names."""
+        """The nearest images, see PlaceIndex.search; equal distances are ordered by name."""
         if top < 1:
             raise ArgumentError(f"top must be at least 1, not {top}")
         check_question(self.dim, features, near, within)
         rows = as_descriptors(features, "queries")
         if near is None:
-            return [self._ask(row, top, "", None, 0.0) for row in rows]
+            return [self._ask(row, top) for row in rows]
         answers: list[list[Match]] = [[] for _ in rows]
-        radius = float(within or 0)
         for place, asked in by_place(near, len(rows)):
             for query in asked:
-                answers[query] = self._ask(rows[query], top, _square(place, radius), place, radius)
+                answers[query] = self._ask(rows[query], top, place, float(within or 0))
         return answers
 
     def holds(self, names: Iterable[str]) -> set[str]:
@@ -234,10 +232,10 @@ class MilvusIndex:
             found |= {row["name"] for row in rows}
         return found
 
-    def merge(self, other: PlaceIndex) -> "MilvusIndex":
-        """Writes the images of an index of the same network into this one, at once; same names are replaced.
+    def merge(self, other: PlaceIndex) -> MilvusIndex:
+        """Writes the images of another index into this one at once; equal names are replaced.
 
-        Errors: as of `deepibl.search.index.merge`.
+        Raises what PlaceIndex.merge raises.
         """
         require_same_kind(self, other)
         names = names_below(self.root, other.root, other.names)
@@ -246,26 +244,31 @@ class MilvusIndex:
             _upsert(self._client, self.collection, other, names, positions)
         return self
 
-    def without(self, names: Iterable[str]) -> "MilvusIndex":
-        """Deletes images from this index, at once. Raises ArgumentError for a name that is not in it."""
+    def without(self, names: Iterable[str]) -> MilvusIndex:
+        """Deletes images from this index at once. Raises ArgumentError for a name that is not in it."""
         wanted = set(names)
-        missing = sorted(wanted - self.holds(wanted))
-        if missing:
-            raise ArgumentError(
-                f"{len(missing)} of {len(wanted)} names are not in the index, the first is {missing[0]!r}"
-            )
+        require_names(wanted, self.holds(wanted))
         with explained(self.where):
             self._client.delete(self.collection, ids=[_key(name) for name in wanted])
         return self
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
         self._client.close()
 
     def _ask(
-        self, query: np.ndarray, top: int, condition: str, place: np.ndarray | None, radius: float
+        self, query: np.ndarray, top: int, place: np.ndarray | None = None, radius: float = 0.0
     ) -> list[Match]:
-        """One query; where too many hits stand in the corners of the square, more are asked for."""
+        """The `top` nearest images of one query, within `radius` metres of a place (2,) if one is given.
+
+        Milvus filters by the square around the circle; while too many hits are in its corners, more are
+        requested.
+        """
+        condition = ""
+        if place is not None:
+            (west, south), (east, north) = (place - radius).tolist(), (place + radius).tolist()
+            condition = f"placed == true and east >= {west} and east <= {east}"
+            condition += f" and north >= {south} and north <= {north}"
         wanted = min(top + SPARE, MOST)
         while True:
             with explained(self.where):
@@ -273,40 +276,43 @@ class MilvusIndex:
                     self.collection, data=[query], limit=wanted, filter=condition, output_fields=FIELDS
                 )[0]
             found = [hit["entity"] for hit in hits]
-            inside = [hit for hit in found if place is None or _distance(hit, place) <= radius]
+            inside = [hit for hit in found if place is None or np.hypot(*(_position(hit) - place)) <= radius]
             if len(inside) >= top or len(found) < wanted or wanted == MOST:
-                return self._ranked(query, inside, top)
+                break
             wanted = min(4 * wanted, MOST)
-
-    def _ranked(self, query: np.ndarray, hits: list[Any], top: int) -> list[Match]:
-        if not hits:
+        if not inside:
             return []
-        rows = np.array([hit["descriptor"] for hit in hits], np.float32).astype(np.float64)
+        rows = np.array([hit["descriptor"] for hit in inside], np.float32).astype(np.float64)
         exact = np.square(rows - query).sum(axis=1).astype(np.float32)
-        order = sorted(range(len(hits)), key=lambda i: (exact[i], hits[i]["name"]))[:top]
+        order = sorted(range(len(inside)), key=lambda i: (exact[i], inside[i]["name"]))[:top]
         return [
-            make_match(rank, hits[i]["name"], float(exact[i]), _position(hits[i]), self.root, self.utm_zone)
+            make_match(rank, inside[i]["name"], exact[i], _position(inside[i]), self.root, self.utm_zone)
             for rank, i in enumerate(order, start=1)
         ]
 
 
 def _settings(client: Any, collection: str) -> dict[str, Any] | None:
-    """The settings of a finished index; None where there is none."""
+    """The settings of a finished index; None if the collection does not hold one."""
     about = collection + ABOUT
     if not client.has_collection(about):
         return None
     client.load_collection(about)
     rows = client.query(about, filter='key == "index"', output_fields=["value"])
-    return json.loads(rows[0]["value"]) if rows else None
+    if not rows:
+        return None
+    settings = json.loads(rows[0]["value"])
+    if not isinstance(settings, dict) or not {*_SETTINGS, "format", "dim"} <= settings.keys():
+        raise ValueError("its settings are damaged")
+    return settings
 
 
 def _drop_unfinished(client: Any, collection: str, dim: int) -> None:
-    """Drops what a run that was killed left. Errors: ValueError for a collection that is none of ours."""
+    """Drops what a killed run left. Raises ValueError for a collection with other fields."""
     for name, fields in ((collection, _images(dim)), (collection + ABOUT, _SETTINGS_FIELDS)):
         if client.has_collection(name):
             found = {field["name"] for field in client.describe_collection(name)["fields"]}
             if found != set(fields):
-                raise ValueError(f"its collection {name} is no index of ours (fields {sorted(found)})")
+                raise ValueError(f"its collection {name} is not an index of deepibl (fields {sorted(found)})")
             client.drop_collection(name)
 
 
@@ -323,7 +329,7 @@ def _images(dim: int) -> dict[str, tuple[str, dict[str, Any]]]:
 
 
 def _upsert(client: Any, collection: str, index: PlaceIndex, names: list[str], positions: np.ndarray) -> None:
-    """Writes the images of an index, as many in a message as fit into it."""
+    """Writes the images of an index, in messages of at most MESSAGE_BYTES."""
     placed = np.isfinite(positions).all(axis=1)
     start = 0
     for part in blocks(index.descriptors, MESSAGE_BYTES * index.descriptors.dtype.itemsize // 4):
@@ -346,15 +352,5 @@ def _key(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
-def _square(place: np.ndarray, radius: float) -> str:
-    """Milvus's condition for images in the square around a circle."""
-    (west, south), (east, north) = (place - radius).tolist(), (place + radius).tolist()
-    return f"placed == true and east >= {west} and east <= {east} and north >= {south} and north <= {north}"
-
-
 def _position(hit: Any) -> np.ndarray:
     return np.array([hit["east"], hit["north"]] if hit["placed"] else [np.nan, np.nan])
-
-
-def _distance(hit: Any, place: np.ndarray) -> float:
-    return float(np.hypot(*(_position(hit) - place)))

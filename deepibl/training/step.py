@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepibl.engine.onednn import keep_buffers
 from deepibl.engine.trunk import head_start
 from deepibl.engine.winograd import WinogradGradients
 from deepibl.errors import TrainingError
@@ -62,8 +61,6 @@ class Stepper:
             parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
             parameter.requires_grad_(id(parameter) in wanted)
             parameter.grad = None
-        if self.device.type == "cpu":
-            keep_buffers()
 
     @property
     def device(self) -> torch.device:

@@ -17,24 +17,6 @@ PLACES = 6
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs a command line in an empty folder; gives exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        try:
-            main([str(argument) for argument in arguments])
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        said = captured.err.splitlines(keepends=True)
-        return code, captured.out, "".join(line for line in said if not line.startswith("engine: "))
-
-    return command
-
-
-@pytest.fixture
 def net(tmp_path: Path) -> Path:
     """A network of one convolution, pooling and normalization, as MatConvNet stores it."""
     generator = np.random.default_rng(1)
@@ -255,7 +237,7 @@ def test_extract_says_on_standard_error_which_engine_computes(
     photo = next((photos / "db").glob("*.jpg"))
     with pytest.raises(SystemExit):
         main(["extract", str(net), str(photo), "-o", str(tmp_path / "f.bin"), "--engine", "torch"])
-    assert "engine: torch (asked for)" in capfd.readouterr().err
+    assert "engine: torch (requested)" in capfd.readouterr().err
 
 
 def test_the_engine_is_told_during_a_command_and_not_afterwards(

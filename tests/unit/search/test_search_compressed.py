@@ -74,7 +74,7 @@ def test_a_saved_index_answers_as_before(places, tmp_path: Path) -> None:
     with pytest.raises(IndexFileError, match="1200 descriptors of 32"):
         CompressedIndex.load(tmp_path / "a.ivfpq", rows[:-1])
     (tmp_path / "b.ivfpq").write_bytes(b"no index")
-    with pytest.raises(IndexFileError, match="no ivfpq structure"):
+    with pytest.raises(IndexFileError, match="not an ivfpq structure"):
         CompressedIndex.load(tmp_path / "b.ivfpq", rows)
 
 

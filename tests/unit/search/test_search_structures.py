@@ -102,9 +102,9 @@ def test_bytes_come_back_as_they_were_and_stay_mapped(rows: np.ndarray, kind: st
     queries = rows[::50].astype(np.float32)
     np.testing.assert_array_equal(again.candidates(queries, 9, 20), built.candidates(queries, 9, 20))
     other = KINDS[1 - KINDS.index(kind)]
-    with pytest.raises(IndexFileError, match=f"structure of kind {other}"):
+    with pytest.raises(IndexFileError, match=f"not a structure of kind {other}"):
         read_structure(other, content)
-    with pytest.raises(IndexFileError, match=f"no {kind} structure"):
+    with pytest.raises(IndexFileError, match=f"not an {kind} structure"):
         read_structure(kind, np.array(content[: len(content) // 3]))
 
 
@@ -113,7 +113,7 @@ def test_bytes_come_back_as_they_were_and_stay_mapped(rows: np.ndarray, kind: st
     [
         ("ivfpq", {"code_bytes": 5}, "divide the 32"),
         ("hnsw", {"links": 1}, "at least 2"),
-        ("annoy", {}, "there are ivfpq, hnsw"),
+        ("annoy", {}, "must be one of ivfpq, hnsw"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(rows, kind: str, settings: dict, said: str) -> None:
