@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--full", action="store_true", help="the sizes of the issue; takes long")
+    how.add_argument("--full", action="store_true", help="the largest sizes; takes long")
     how.add_argument("--smoke", action="store_true", help="tiny sizes, results compared")
     parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=BENCHMARKS)
     parser.add_argument("--rounds", type=int, help="interleaved rounds (default: 3, with --full 7)")

@@ -1,9 +1,9 @@
-"""Generated descriptors of a generated city, so that millions can be had and what is near what is known.
+"""Generated descriptors of a generated city, of any size, in which it is known what is near what.
 
 A descriptor is the sum of its street's, its place's and its own direction, scaled to length 1. Half of its
-own lies in 256 directions that all pictures share, as light, trees and sky are shared: without that, whatever
-is near stands out, and every index finds it. Two pictures of one place (20) have a cosine of about 0.35, of
-one street (100 places) 0.2, of two streets 0, each give or take 0.02. This is chosen, not measured on a city.
+own part is in 256 directions that all pictures share, as light, trees and sky are shared: without that, near
+pictures are so distinct that every index finds them. Two pictures of one place (20) have a cosine of about
+0.35, of one street (100 places) 0.2, of two streets 0, each within 0.02. This is chosen, not measured.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """python -m benchmarks.gpu [--only STAGE ...] [--output FILE] [--smoke]: all that needs a GPU, in one call.
 
-Stages, with seconds they are expected to take on an H100 (predicted, none has run there):
+Stages, with the seconds that they are expected to take on an H100 (predicted, not measured):
 {stages}
 Each runs in a process of its own: one that fails prints its traceback and the others go on; the exit status
-is 1 then. --output writes FILE.json and FILE.md as results come. --minutes ends what takes longer. NOT RUN
-where it was written: there was no GPU. --smoke walks through it on any machine, on the CPU if there is none.
+is 1 then. --output writes FILE.json and FILE.md as results come. --minutes ends what takes longer. --smoke
+walks through it on any machine, on the CPU if there is no GPU.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.gpu_checks import files, tests_on_the_gpu
 from benchmarks.gpu_epoch import WAYS, epoch, take_photos
-from benchmarks.gpu_extraction import extraction, kernels, parity
-from benchmarks.gpu_machine import env
+from benchmarks.gpu_extraction import extraction, files, kernels, parity
+from benchmarks.gpu_machine import env, tests_on_the_gpu
 from benchmarks.gpu_run import Asked, Results, Stage, run_apart, run_here
 from benchmarks.measure import Settings
 
@@ -79,7 +78,7 @@ def asked(options: argparse.Namespace) -> Asked:
 
 
 def command(options: argparse.Namespace) -> list[str]:
-    """The arguments that ask the same of a process of its own."""
+    """The arguments that ask the same of a new process."""
     words = ["--batch", options.batch, "--share", options.share, "--ways", *options.ways]
     return [str(word) for word in (*words, *(["--city", options.city] if options.city else []))]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.extraction import network
+from benchmarks.extraction import image_size, network, without_whitening
 from benchmarks.gpu_run import Asked, Trials
 from benchmarks.measure import Settings, Table, require
 from deepibl.datasets import PlaceDataset, load_dbstruct
@@ -60,7 +60,7 @@ WAYS = (
 
 @dataclass
 class Stopwatch(TrainingListener):
-    """Seconds of the epoch, of its steps and of the mining in them; losses; what is said of the maps."""
+    """Seconds of the epoch, of its steps and of the mining in them; losses; the note about kept maps."""
 
     begun: float = 0.0
     taken: float = 0.0
@@ -94,25 +94,24 @@ class Stopwatch(TrainingListener):
 
 
 def take_photos(asked: Asked) -> Iterator[Table]:
-    """The epoch's photos, in --city's folder, where a later call finds them."""
+    """The epoch's photos, in the folder of --city, where a later call finds them."""
     if asked.city is None:
-        yield Table("City", ["photos"], [["no --city FOLDER: the epoch takes its own"]])
+        yield Table("City", ["photos"], [["no --city FOLDER: the epoch makes its own"]])
         return
     start = time.perf_counter()
     rows = []
     for part in sorted({min(asked.share, WAYS[number - 1].share) for number in asked.ways}):
         sets = city(asked.city, part, asked.settings)
         rows.append([f"{part:g}", sum(each.numQueries + each.numImages for each in sets)])
-    note = f"{time.perf_counter() - start:.0f} s; those that were there already took none."
+    note = f"{time.perf_counter() - start:.0f} s; photos that exist are not made again."
     yield Table("City", ["share of Pitts30k", "photos"], rows, note)
 
 
 def epoch(asked: Asked) -> Iterator[Table]:
     """Seconds of an epoch, refreshes and tests included, whose maps are kept already: the test before it has
-    asked for all of them. A part's seconds are also given for all of Pitts30k, as if all grew alike.
+    computed all of them. Seconds for a part of Pitts30k are also scaled to all of it.
     """
-    made = network(asked.settings)
-    net = made.with_layers([layer for layer in made if layer.name not in ("WPCA", "finalL2")])
+    net = without_whitening(network(asked.settings))
     losses, trials = {}, Trials()
     for number in asked.ways:
         way = WAYS[number - 1]
@@ -151,14 +150,14 @@ def _table(
 
 
 def city(folder: Path, part: float, settings: Settings) -> list[PlaceDataset]:
-    """That part of the sets, photographed (what is there is kept)."""
-    size = (64, 48) if settings.smoke else (640, 480)
+    """That part of the sets; photos that exist are kept."""
+    height, width = image_size(settings)
     workers = 1 if settings.smoke else os.cpu_count() or 1
     where = folder / f"city{part:g}"
     sets = []
     for split, (images, queries) in SPLITS.items():
         counts = {"images": max(40, round(images * part)), "queries": max(8, round(queries * part))}
-        path = make_city(where, **counts, size=size, split=split, workers=workers, progress=False)
+        path = make_city(where, **counts, size=(width, height), split=split, workers=workers, progress=False)
         sets.append(load_dbstruct(path, root=where))
     return sets
 

@@ -2,30 +2,71 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.extraction import distance, gigaflop, network, photos
+from benchmarks.extraction import (
+    distance,
+    gigaflop,
+    image_size,
+    network,
+    photos,
+    without_whitening,
+    write_photos,
+)
 from benchmarks.gpu_machine import convolution_peak, seconds, wait
 from benchmarks.gpu_run import Asked, Trials
-from benchmarks.measure import Table, require
-from deepibl.engine import Engine, choose_engine
+from benchmarks.measure import Table, require, timed
+from deepibl.engine import choose_engine
 from deepibl.engine.cuda import CudaTrunk
 from deepibl.engine.describe import describe_prepared
+from deepibl.features import extract
 from deepibl.losses import SARELoss
 from deepibl.runtime import inference
 from deepibl.training import Objective, Stepper, TrainingOptions
 
 KERNELS = 15  # rows of a profile
 TUPLES = 4  # of a training step
+# engine, precision, graphs; where they are measured
+WAYS = {
+    "cpu": (("torch", "fp32", True), ("torch", "bf16", True)),
+    "cuda": (
+        ("torch", "fp32", True),
+        ("torch", "bf16", True),
+        ("cuda", "fp32", True),
+        ("cuda", "tf32", True),
+        ("cuda", "bf16", True),
+        ("cuda", "fp16", True),
+        ("cuda", "bf16", False),
+    ),
+}
+LIMITS = {"fp32": 1e-5, "tf32": 1e-5, "bf16": 2e-3, "fp16": 2e-3}  # cosine distance
+PROFILED = {
+    "cpu": (("torch", "fp32"), ("torch", "bf16")),
+    "cuda": (("cuda", "bf16"), ("cuda", "fp16")),
+}
+# engine, precision, decoded by, cosine distance allowed (nvJPEG's pixels are not libjpeg's)
+FROM_FILES = {
+    "cpu": (("torch", "fp32", "cpu", 1e-9),),
+    "cuda": (
+        ("torch", "fp32", "cpu", 1e-9),
+        ("cuda", "bf16", "cpu", 2e-3),
+        ("cuda", "bf16", "gpu", 2e-2),
+        ("cuda", "fp16", "cpu", 2e-3),
+        ("cuda", "fp16", "gpu", 2e-2),
+    ),
+}
 
 
 def _photos(asked: Asked, count: int) -> torch.Tensor:
-    return photos(count, *((48, 64) if asked.settings.smoke else (480, 640)))
+    return photos(count, *image_size(asked.settings))
 
 
 def parity(asked: Asked) -> Iterator[Table]:
@@ -50,18 +91,15 @@ def extraction(asked: Asked) -> Iterator[Table]:
     with inference(net, device):
         prepared = net.prepare(images.to(device))
         want = describe_prepared(net, prepared)
-        for name, precision, graphs in [*((*way, True) for way in ways(device)), *_without_graphs(device)]:
+        for name, precision, graphs in WAYS[device.type]:
             with trials.trial(f"{name} {precision}"):
                 engine = choose_engine(net, name, precision, device)
                 if isinstance(engine.trunk, CudaTrunk):
                     engine.trunk.graphs = graphs
-
-                def describe(precision: str = precision, engine: Engine = engine) -> torch.Tensor:
-                    return describe_prepared(net, prepared, precision, engine)
-
+                describe = partial(describe_prepared, net, prepared, precision, engine)
                 speed = len(images) / seconds(describe, device, 10)
                 error = distance(describe(), want)
-                require(error < (1e-5 if precision in ("fp32", "tf32") else 2e-3), f"{engine}: {error}")
+                require(error < LIMITS[precision], f"{engine}: {error}")
                 refused = getattr(engine.trunk, "graphs", True) != graphs
                 figures = [f"{speed:.1f}", f"{speed * flop:.1f}", f"{speed * flop / peak:.0%}"]
                 label = f"{name}{'' if graphs else ', no graphs'}{', graphs refused' if refused else ''}"
@@ -72,23 +110,34 @@ def extraction(asked: Asked) -> Iterator[Table]:
     trials.finish()
 
 
-def ways(device: torch.device) -> list[tuple[str, str]]:
-    """Engines and precisions that the device is measured with."""
-    if device.type != "cuda":
-        return [("torch", "fp32"), ("torch", "bf16")]
-    precisions = ("fp32", "tf32", "bf16", "fp16")
-    return [("torch", "fp32"), ("torch", "bf16"), *(("cuda", precision) for precision in precisions)]
-
-
-def _without_graphs(device: torch.device) -> list[tuple[str, str, bool]]:
-    return [("cuda", "bf16", False)] if device.type == "cuda" else []
+def files(asked: Asked) -> Iterator[Table]:
+    """Images a second from JPEG files to descriptors in memory, decoded beside computing."""
+    device, batch = asked.device, asked.batch
+    net, count = network(asked.settings), 8 if asked.settings.smoke else 4096
+    rows, trials, want = [], Trials(), None
+    with tempfile.TemporaryDirectory() as folder:
+        names = write_photos(Path(folder), count, image_size(asked.settings))
+        for engine, precision, decode, limit in FROM_FILES[device.type]:
+            with trials.trial(f"{engine} {precision}, decoded by the {decode}"):
+                how: dict[str, Any] = {"precision": precision, "engine": engine, "decode": decode}
+                how |= {"batch_size": batch, "device": device, "progress": False}
+                extract(net, names[: min(count, 6 * batch)], **how)  # warms up
+                some = names[: count // 8] if precision == "fp32" else names
+                taken, rows_found = timed(lambda some=some, how=how: np.array(extract(net, some, **how)))
+                found = torch.from_numpy(rows_found)
+                want = found if want is None else want
+                error = distance(found[: len(want)], want)
+                rows.append([engine, precision, decode, f"{len(some) / taken:.1f}", f"{error:.1e}"])
+                require(error <= limit, f"{engine} {precision}, decoded on the {decode}: {error}")
+    columns = ["engine", "precision", "decoded by", "images/s", "cosine distance"]
+    yield Table(f"JPEG files to descriptors, batch of {batch}, {count} files", columns, rows)
+    trials.finish()
 
 
 def kernels(asked: Asked) -> Iterator[Table]:
     """Where the device's time goes: a batch of descriptors, then a training step from kept maps."""
-    net, device = network(asked.settings), asked.device
-    trials = Trials()
-    for name, precision in ways(device)[-2:]:
+    net, device, trials = network(asked.settings), asked.device, Trials()
+    for name, precision in PROFILED[device.type]:
         with trials.trial(f"{name} {precision}"), inference(net, device):
             engine = choose_engine(net, name, precision, device)
             prepared = net.prepare(_photos(asked, asked.batch).to(device))
@@ -102,8 +151,7 @@ def kernels(asked: Asked) -> Iterator[Table]:
 
 
 def _step(asked: Asked, precision: str) -> Callable[[], Any]:
-    whole = network(asked.settings)
-    net = whole.with_layers([layer for layer in whole if layer.name not in ("WPCA", "finalL2")])
+    net = without_whitening(network(asked.settings))
     stepper = Stepper(net.to(asked.device), net.index("conv5_1"), precision=precision)
     below, size = net["conv4_3"].weight, (3, 4) if asked.settings.smoke else (30, 40)
     assert isinstance(below, torch.Tensor)
@@ -128,10 +176,9 @@ def _profiled(title: str, run: Callable[[], Any], device: torch.device) -> Table
     events = [each for each in found.key_averages() if not on_device or each.device_type == kernels_alone]
     times = {each.key: getattr(each, name) / 1e3 for each in events}
     total = sum(times.values()) or 1.0
-    most = sorted(events, key=lambda each: -times[each.key])[:KERNELS]
     rows = [
         [f"`{each.key[:90]}`", each.count, f"{times[each.key]:.3f}", f"{times[each.key] / total:.0%}"]
-        for each in most
+        for each in sorted(events, key=lambda each: -times[each.key])[:KERNELS]
     ]
     note = f"Without the profiler: {taken * 1e3:.2f} ms. All kernels together: {total:.2f} ms."
     return Table(title, ["kernel", "calls", "ms", "share"], rows, note)

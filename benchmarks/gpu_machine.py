@@ -1,4 +1,4 @@
-"""For `python -m benchmarks.gpu`: the card, what it and the bus to it can do, and what is installed."""
+"""For `python -m benchmarks.gpu`: the card, what it and the bus to it can do, and the tests that need it."""
 
 from __future__ import annotations
 
@@ -6,19 +6,25 @@ import io
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import torch
 import torchvision
 from PIL import Image
 
 from benchmarks.gpu_run import Asked
-from benchmarks.measure import Settings, Table
+from benchmarks.measure import Settings, Table, require
 from deepibl.features.trunk_store import free_memory
 from deepibl.images import nvjpeg
 from deepibl.runtime.devices import fastest_convolutions
+
+ROOT = Path(__file__).parents[1]
 
 
 def env(asked: Asked) -> Iterator[Table]:
@@ -28,7 +34,7 @@ def env(asked: Asked) -> Iterator[Table]:
         ["torch", f"{torch.__version__}, torchvision {torchvision.__version__}, CUDA {torch.version.cuda}"],
         ["processors", os.cpu_count()],
         ["free memory", f"{free_memory() / 1e9:.0f} GB"],
-        ["free disk, temporary files", f"{shutil.disk_usage('/tmp').free / 1e9:.0f} GB"],
+        ["free disk, temporary files", f"{shutil.disk_usage(tempfile.gettempdir()).free / 1e9:.0f} GB"],
     ]
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
@@ -41,16 +47,16 @@ def env(asked: Asked) -> Iterator[Table]:
             ["nvJPEG by torchvision", _nvjpeg(device)],
         ]
     yield Table("Machine", ["what", "found"], rows)
-    yield Table("Speeds", ["what", "measured"], [[name, f"{x:.1f}"] for name, x in _speeds(asked).items()])
+    yield Table("Speeds", ["what", "measured"], [[name, f"{x:.1f}"] for name, x in _speeds(asked)])
 
 
 def _driver() -> str:
+    words = ["nvidia-smi", "--query-gpu=driver_version,pcie.link.gen.current,pcie.link.width.current"]
     try:
-        words = ["nvidia-smi", "--query-gpu=driver_version,pcie.link.gen.current,pcie.link.width.current"]
         done = subprocess.run([*words, "--format=csv,noheader"], capture_output=True, text=True, timeout=30)
-        return done.stdout.strip().replace(", ", ", PCIe generation ", 1) or "nvidia-smi says nothing"
     except (OSError, subprocess.TimeoutExpired):
         return "no nvidia-smi"
+    return done.stdout.strip().replace(", ", ", PCIe generation ", 1) or "nvidia-smi printed nothing"
 
 
 def _nvjpeg(device: torch.device) -> str:
@@ -63,30 +69,25 @@ def _nvjpeg(device: torch.device) -> str:
         return f"no: {str(refusal).splitlines()[0]}"
 
 
-def _speeds(asked: Asked) -> dict[str, float]:
+def _speeds(asked: Asked) -> Iterator[tuple[str, float]]:
     device, count = asked.device, 1 << (16 if asked.settings.smoke else 28)
-    found = {}
     a = torch.zeros(count, dtype=torch.uint8, device=device)
     big = torch.zeros(8 * count, dtype=torch.uint8, device=device)
-    found["memory read and written, GB/s"] = 16e-9 * count / seconds(lambda: big.clone(), device)
-    if device.type == "cuda":
-        for name, host in (
-            ("pinned", torch.empty(count, dtype=torch.uint8, pin_memory=True)),
-            ("pageable", torch.empty(count, dtype=torch.uint8)),
-        ):
-            up = seconds(lambda host=host: a.copy_(host, non_blocking=True), device)
-            down = seconds(lambda host=host: host.copy_(a, non_blocking=True), device)
-            found[f"to the card from {name} memory, GB/s"] = 1e-9 * count / up
-            found[f"from the card to {name} memory, GB/s"] = 1e-9 * count / down
+    yield "memory read and written, GB/s", 16e-9 * count / seconds(lambda: big.clone(), device)
+    for name in ("pinned", "pageable") if device.type == "cuda" else ():
+        host = torch.empty(count, dtype=torch.uint8, pin_memory=name == "pinned")
+        up = seconds(lambda host=host: a.copy_(host, non_blocking=True), device)
+        down = seconds(lambda host=host: host.copy_(a, non_blocking=True), device)
+        yield f"to the card from {name} memory, GB/s", 1e-9 * count / up
+        yield f"from the card to {name} memory, GB/s", 1e-9 * count / down
     for name, dtype in (("bf16", torch.bfloat16), ("fp16", torch.float16), ("fp32", torch.float32)):
-        found[f"convolution {name}, TFLOP/s"] = convolution_peak(device, asked.settings, dtype)
-    return found
+        yield f"convolution {name}, TFLOP/s", convolution_peak(device, asked.settings, dtype)
 
 
 def seconds(run: Callable[[], Any], device: torch.device, repeats: int = 20) -> float:
     """Seconds a run, the device's work included, after a few that warm up."""
-    count = repeats if device.type == "cuda" else 1
-    for _ in range(5 if device.type == "cuda" else 1):
+    warm, count = (5, repeats) if device.type == "cuda" else (1, 1)
+    for _ in range(warm):
         run()
     wait(device)
     start = time.perf_counter()
@@ -98,19 +99,38 @@ def seconds(run: Callable[[], Any], device: torch.device, repeats: int = 20) -> 
 
 def convolution_peak(device: torch.device, settings: Settings, dtype: torch.dtype = torch.bfloat16) -> float:
     """TFLOP/s of the best of VGG-16's convolutions, channels last, without TF32."""
-    best = 0.0
+    images, best = 16, 0.0
     for channels, side in ((8, 16),) if settings.smoke else ((256, 120), (512, 60), (512, 120)):
-        x = torch.randn(16, channels, side, side, device=device, dtype=dtype)
-        x = x.contiguous(memory_format=torch.channels_last)
-        filters = torch.randn(channels, channels, 3, 3, device=device, dtype=dtype)
-        filters = filters.contiguous(memory_format=torch.channels_last)
+        x, filters = (
+            torch.randn(*shape, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
+            for shape in ((images, channels, side, side), (channels, channels, 3, 3))
+        )
         with torch.inference_mode(), fastest_convolutions(tf32=False):
             taken = seconds(lambda x=x, filters=filters: torch.conv2d(x, filters, padding=1), device)
-        best = max(best, 16 * 18 * channels**2 * side**2 / taken / 1e12)
+        operations = images * side**2 * channels**2 * 9 * 2  # 9 products a filter, each with its addition
+        best = max(best, operations / taken / 1e12)
     return best
 
 
 def wait(device: torch.device) -> None:
-    """Until the device has done what it was told."""
+    """Waits until the device has finished what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def tests_on_the_gpu(asked: Asked) -> Iterator[Table]:
+    """The tests marked `gpu`: the golden networks and trainings among them. Any failure fails the stage."""
+    where = ["tests/parity/test_engines.py"] if asked.settings.smoke else ["tests"]
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        words = ["-q", "-p", "no:cacheprovider", "-m", "gpu", f"--junitxml={report}", *where]
+        command = [sys.executable, "-m", "pytest", *words]
+        done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)
+        require(report.is_file(), f"pytest wrote no report: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+        suite = ElementTree.parse(report).getroot().find("testsuite")
+    assert suite is not None
+    counts = {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
+    run, skipped, bad = counts["tests"], counts["skipped"], counts["failures"] + counts["errors"]
+    yield Table("Tests marked gpu", ["run", "passed", "skipped"], [[run, run - bad - skipped, skipped]])
+    require(not bad, f"{bad} of {run} tests on the GPU failed:\n{done.stdout[-20000:]}")
+    require(run > skipped or asked.device.type != "cuda", "no test ran: torch's CUDA device is not seen")

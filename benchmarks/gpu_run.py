@@ -36,7 +36,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage: its name, what it does, seconds that it is expected to take on an H100, and its work."""
+    """A stage: its name, what it does, the seconds that it is expected to take on an H100, and its work."""
 
     name: str
     what: str
@@ -51,18 +51,9 @@ class Results:
     path: Path | None = None
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def begin(self, stage: str) -> None:
-        """A stage begins; its earlier results go."""
-        self.stages[stage] = {"tables": [], "seconds": 0.0, "error": ""}
-
-    def add(self, stage: str, table: Table, seconds: float) -> None:
-        """A table of a stage."""
-        self.stages[stage]["tables"].append(asdict(table))
-        self.set(stage, seconds=seconds)
-
-    def set(self, stage: str, **what: Any) -> None:
-        """Notes seconds or error of a stage, or all that it found."""
-        self.stages[stage].update(what)
+    def update(self, stage: str, **what: Any) -> None:
+        """Notes the tables, seconds or error of a stage and writes the files."""
+        self.stages.setdefault(stage, {"tables": [], "seconds": 0.0, "error": ""}).update(what)
         if self.path is None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +62,7 @@ class Results:
                 temporary.write_text(text, encoding="utf-8")
 
     def page(self) -> str:
-        """All of it as Markdown."""
+        """All results as Markdown."""
         parts = []
         for name, stage in self.stages.items():
             parts.append(f"## {name} ({stage['seconds']:.0f} s)\n")
@@ -82,19 +73,19 @@ class Results:
 
     @property
     def failed(self) -> list[str]:
-        """The stages that did not end well."""
+        """The stages that ended with an error."""
         return [name for name, stage in self.stages.items() if stage["error"]]
 
 
 class Trials:
-    """Several ways of one stage: one that fails is noted, and the others go on."""
+    """Several ways in one stage: an error of one is printed and kept, and the others go on."""
 
     def __init__(self) -> None:
         self._errors: list[str] = []
 
     @contextmanager
     def trial(self, name: str) -> Iterator[None]:
-        """Within it an error is printed and kept."""
+        """Catches what fails within it."""
         try:
             yield
         except Exception:
@@ -102,40 +93,38 @@ class Trials:
             print(self._errors[-1], flush=True)
 
     def finish(self) -> None:
-        """Raises an error that tells of all that failed."""
+        """Raises RuntimeError with all that failed."""
         if self._errors:
             raise RuntimeError(f"{len(self._errors)} ways failed:\n" + "\n".join(self._errors))
 
 
 def run_here(stage: Stage, asked: Asked, results: Results) -> None:
     """A stage in this process: its tables are printed and kept as they come, its error too."""
-    start = time.perf_counter()
-    results.begin(stage.name)
-    error = ""
+    start, tables, error = time.perf_counter(), [], ""
+    results.update(stage.name)
     try:
         for table in stage.run(asked):
             table.print()
-            results.add(stage.name, table, time.perf_counter() - start)
+            tables.append(asdict(table))
+            results.update(stage.name, tables=tables, seconds=time.perf_counter() - start)
     except Exception:
         error = traceback.format_exc()
         print(error, flush=True)
-    results.set(stage.name, seconds=time.perf_counter() - start, error=error)
+    results.update(stage.name, seconds=time.perf_counter() - start, error=error)
 
 
 def run_apart(stage: Stage, command: Sequence[str], limit: float, results: Results) -> None:
-    """A stage in a process of its own, since an error on a device ends all that follows it in a process.
+    """A stage in a new process, since an error on a device ends all that follows it in a process.
 
     command: arguments of benchmarks.gpu. limit: seconds, after which it is ended; what it had found stays.
     """
-    results.begin(stage.name)
     if limit <= 0:
-        results.set(stage.name, error="not begun: no time was left")
+        results.update(stage.name, error="not begun: no time was left")
         return
-    start = time.perf_counter()
+    start, error = time.perf_counter(), ""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "found"
         words = [sys.executable, "-m", "benchmarks.gpu", "--here", "--output", str(path), *command]
-        error = ""
         try:
             code = subprocess.run([*words, "--only", stage.name], timeout=limit, check=False).returncode
             error = f"the process ended with {code}" if code else ""
@@ -144,5 +133,5 @@ def run_apart(stage: Stage, command: Sequence[str], limit: float, results: Resul
             print(f"{stage.name}: {error}", flush=True)
         found = path.with_suffix(".json")
         own = json.loads(found.read_text(encoding="utf-8"))[stage.name] if found.exists() else {}
-    told = own.pop("error", "") or error
-    results.set(stage.name, **{**own, "seconds": time.perf_counter() - start, "error": told})
+    error = own.get("error") or error
+    results.update(stage.name, **{**own, "seconds": time.perf_counter() - start, "error": error})

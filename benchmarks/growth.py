@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.generated import PLACE, new_pictures, write_descriptors
-from benchmarks.measure import Settings, Table, peak_memory, require
+from benchmarks.measure import Settings, Table, best, peak_memory, require, timed
 from deepibl.datasets import PlaceDataset
 from deepibl.search import CompressedIndex, PlaceIndex, check_file, found_again
 from deepibl.training import TrainingOptions, mine, weakly
@@ -49,37 +48,26 @@ def generated_index(path: Path, count: int, dim: int) -> PlaceIndex:
 
 
 def asked_rows(count: int) -> np.ndarray:
-    """The rows of which a new picture of the same place is asked for."""
+    """The rows whose places the queries show."""
     return np.random.default_rng(count).integers(0, count, QUERIES)
 
 
-def timed(job: Callable[[], Any]) -> tuple[float, float, Any]:
-    """Seconds, MB of the process's own memory, and the result."""
-    result: list[Any] = []
-    start = time.perf_counter()
-    memory = peak_memory(lambda: result.append(job()))
-    return time.perf_counter() - start, memory, result[0]
-
-
 def _of_size(index: PlaceIndex) -> list[Any]:
-    rows = asked_rows(len(index))
-    queries = new_pictures(rows, index.dim)
-    dataset = PlaceDataset(
-        "g", index.names, index.positions, [f"q{i}" for i in range(QUERIES)], index.positions[rows] + 3.0
-    )
+    rows, count = asked_rows(len(index)), len(index)
+    queries, near = new_pictures(rows, index.dim), index.positions[rows]
+    names = [f"q{i}" for i in range(QUERIES)]
+    dataset = PlaceDataset("g", index.names, index.positions, names, near + 3.0)
     jobs: dict[str, Callable[[], Any]] = {
         "bookkeeping: a data set, and who is within 25 m of each image": lambda: _bookkeeping(index),
         f"mining: tuples of {QUERIES} queries": lambda: _mined(dataset, queries, index.descriptors),
         "search: exact, float16 memory-mapped": lambda: index.search(queries, TOP),
         f"search: within 50 m, {QUERIES} positions": lambda: index.search(
-            queries, TOP, near=index.positions[rows], within=50.0
+            queries, TOP, near=near, within=50.0
         ),
     }
     measured = []
     for name, job in jobs.items():
-        _, memory, _ = timed(job)
-        seconds = min(timed(job)[0] for _ in range(2))
-        count = len(index)
+        memory, seconds = peak_memory(job), best(job, 2)
         measured.append([name, count, f"{seconds:.3f}", f"{seconds / count * 1e6:.1f}", f"{memory:.0f}"])
     return measured
 
@@ -104,10 +92,12 @@ def _large(settings: Settings) -> Table:
     count, dim = (600, 16) if settings.smoke else (1_000_000, 4096) if settings.full else (50_000, 1024)
     table: list[Any] = []
 
-    def job(name: str, work: Callable[[], Any], told: Callable[[Any], str] = lambda _: "") -> Any:
-        seconds, memory, result = timed(work)
+    def job(name: str, work: Callable[[], Any], recall: Callable[[Any], str] = lambda _: "") -> Any:
+        found: list[Any] = []
+        memory = peak_memory(lambda: found.append(timed(work)))
+        seconds, result = found[0]
         require(memory < LIMIT, f"{name}: {memory:.0f} MB, above {LIMIT}")
-        table.append([name, f"{seconds:.2f}", f"{memory:.0f}", told(result)])
+        table.append([name, f"{seconds:.2f}", f"{memory:.0f}", recall(result)])
         return result
 
     with tempfile.TemporaryDirectory() as folder:

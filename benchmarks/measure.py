@@ -1,28 +1,29 @@
-"""Timing by interleaved pairs, the machine's peaks, and tables."""
+"""Timing by interleaved pairs, memory, the machine's peaks, and tables."""
 
 from __future__ import annotations
 
 import gc
-import io
+import multiprocessing
 import statistics
-import subprocess
-import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stdout
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from deepibl.cli.process import keep_buffers, release_buffers
 from deepibl.engine import onednn
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How long to measure. smoke: tiny sizes, results compared, one round; full: the sizes of the issue.
+    """How much is measured. smoke: tiny sizes, one round, results compared; full: the largest sizes.
 
-    asked: rounds instead of the usual number. batches: images at a time, for extraction.
+    asked: rounds, if not the default number. batches: images at a time, for extraction.
     """
 
     smoke: bool = False
@@ -32,13 +33,13 @@ class Settings:
 
     @property
     def rounds(self) -> int:
-        """Rounds of interleaved runs, beyond the one that warms up."""
+        """Rounds of interleaved runs, after one that warms up."""
         return self.asked or (1 if self.smoke else 7 if self.full else 3)
 
 
 @dataclass
 class Table:
-    """A table of one benchmark; `print` writes it as Markdown."""
+    """A table of one benchmark."""
 
     title: str
     columns: Sequence[str]
@@ -57,54 +58,90 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Paired:
-    """Medians over rounds: seconds, and how many times as fast as the first candidate of the same round."""
+class Case:
+    """One way to compute something.
+
+    limit: the largest difference allowed to the result of the first case. keep: whether glibc keeps freed
+    blocks while it runs, as `deepibl` on the command line has it; None leaves the allocator as it is.
+    """
+
+    run: Callable[[], Any]
+    limit: float = 0.0
+    keep: bool | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A case's medians over the rounds, its last result, and the difference of that to the first case's.
+
+    ratio and cpu_ratio: how many times as fast as the first case of the same round, by the clock and in
+    processor time, which other programs on the machine disturb less.
+    """
 
     seconds: float
     ratio: float
     cpu_ratio: float
+    result: Any
+    error: float
 
 
 def paired(
-    candidates: Mapping[str, Callable[[], Any]], rounds: int, before: Callable[[str], Any] = lambda name: None
-) -> tuple[dict[str, Paired], dict[str, Any]]:
-    """Runs the candidates in turn, `rounds` times after one untimed round; the first is the baseline.
+    cases: Mapping[str, Case],
+    rounds: int,
+    difference: Callable[[Any, Any], float] = lambda got, want: 0.0,
+    what: str = "",
+) -> dict[str, Measured]:
+    """Runs the cases in turn, `rounds` times after one untimed round, and compares their results.
 
-    before: called with a candidate's name, outside the timing. cpu_ratio compares processor seconds, which
-    other programs on the machine disturb less. Returns the medians and each candidate's last result.
+    Raises Mismatch, which names `what`, if difference(result, the first case's) is above a case's limit.
     """
-    wall: dict[str, list[float]] = {name: [] for name in candidates}
-    cpu: dict[str, list[float]] = {name: [] for name in candidates}
+    wall: dict[str, list[float]] = {name: [] for name in cases}
+    cpu: dict[str, list[float]] = {name: [] for name in cases}
     results = {}
     for number in range(rounds + 1):
-        for name, run in candidates.items():
-            before(name)
+        for name, case in cases.items():
+            if case.keep is not None:
+                set_allocator(case.keep)
             gc.collect()
             start, start_cpu = time.perf_counter(), time.process_time()
-            results[name] = run()
+            results[name] = case.run()
             if number:
                 wall[name].append(time.perf_counter() - start)
                 cpu[name].append(time.process_time() - start_cpu)
-    first = next(iter(candidates))
+    if any(case.keep is not None for case in cases.values()):
+        set_allocator(False)
+    first = next(iter(cases))
 
     def ratio(times: dict[str, list[float]], name: str) -> float:
         return statistics.median(a / b for a, b in zip(times[first], times[name], strict=True))
 
-    medians = {
-        name: Paired(statistics.median(wall[name]), ratio(wall, name), ratio(cpu, name))
-        for name in candidates
-    }
-    return medians, results
+    measured = {}
+    for name, case in cases.items():
+        error = difference(results[name], results[first])
+        require(name == first or error <= case.limit, f"{what}, {name}: {error}, above {case.limit}")
+        seconds = statistics.median(wall[name])
+        measured[name] = Measured(seconds, ratio(wall, name), ratio(cpu, name), results[name], error)
+    return measured
+
+
+def set_allocator(keep: bool) -> None:
+    """Makes glibc keep freed blocks, or give them back as it does by default."""
+    if keep:
+        keep_buffers()
+    else:
+        release_buffers()
 
 
 def best(run: Callable[[], Any], repeats: int) -> float:
     """Seconds of the fastest of some runs."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
+    return min(timed(run)[0] for _ in range(repeats))
+
+
+def timed(run: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> tuple[float, Any]:
+    """Seconds of one run by a clock, and its result."""
+    start = clock()
+    result = run()
+    return clock() - start, result
 
 
 def peaks(settings: Settings) -> dict[str, float]:
@@ -120,23 +157,20 @@ def peaks(settings: Settings) -> dict[str, float]:
         x = torch.randn(1, *maps).to(dtype).contiguous(memory_format=torch.channels_last)
         weight = torch.randn(channels, channels, 3, 3).to(dtype)
         convolution = onednn.PackedConvolution(weight, None, pad=(1, 1))
-        flop = 18 * channels**2 * height * width
         seconds = best(lambda f=convolution, x=x: f(x), 2 + settings.rounds)
-        found[f"convolution {name}"] = flop / seconds / 1e9
+        found[f"convolution {name}"] = 18 * channels**2 * height * width / seconds / 1e9
     return found
 
 
 def peak_memory(run: Callable[[], Any]) -> float:
-    """MB by which the process's memory rose at most while `run` ran (Linux; else 0)."""
-    import threading
-
+    """MB by which the process's memory rose at most while `run` ran (Linux; elsewhere 0)."""
     done = threading.Event()
-    start = resident()
-    highest = [start]
+    start = highest = memory("RssAnon")
 
     def watch() -> None:
+        nonlocal highest
         while not done.wait(0.005):
-            highest[0] = max(highest[0], resident())
+            highest = max(highest, memory("RssAnon"))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -145,63 +179,39 @@ def peak_memory(run: Callable[[], Any]) -> float:
     finally:
         done.set()
         watcher.join()
-    return max(highest[0], resident()) - start
+    return max(highest, memory("RssAnon")) - start
 
 
-MEMORY = """
-import json, pathlib, time
-
-def memory(what):
-    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(what + ":")) / 1024
-
-def forget_peak():
-    pathlib.Path("/proc/self/clear_refs").write_text("5")
-
-took = []
-
-def timed(work):
-    start = time.perf_counter()
-    result = work()
-    took.append(time.perf_counter() - start)
-    return result
-
-"""
-
-
-def in_a_process(code: str, here: bool = False) -> str:
-    """What Python code prints, run in a process of its own, whose peak of memory is its own.
-
-    The code may call memory("VmHWM") and memory("VmRSS"): MB, and forget_peak(), after which VmHWM is what
-    is in use (Linux). timed(work) gives what work() gives, and adds its seconds to the list took.
-    here: in this process, for smoke forms.
-    """
-    if here:
-        said = io.StringIO()
-        with redirect_stdout(said):
-            exec(MEMORY + code, {})
-        return said.getvalue()
-    command = [sys.executable, "-c", MEMORY + code]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    require(not done.returncode, f"a measuring process ended with {done.returncode}: {done.stderr[-2000:]}")
-    return done.stdout
-
-
-def resident() -> float:
-    """MB of this process, without file pages mapped from disk; 0 where the system does not say."""
+def memory(what: str) -> float:
+    """MB of this process: VmRSS, VmHWM (the peak) or RssAnon (without mapped files); 0 where not Linux."""
     try:
-        with open("/proc/self/status") as status:
-            lines = dict(line.split(":", 1) for line in status if ":" in line)
+        lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
         return 0.0
-    return int(lines["RssAnon"].split()[0]) / 1024
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{what}:")) / 1024
+
+
+def forget_peak() -> None:
+    """Makes VmHWM what is in use now (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def in_a_process(function: Callable[..., Any], *arguments: Any, here: bool = False) -> Any:
+    """What a module's function returns in a new process, whose peak of memory is its own.
+
+    here: call it in this process instead, as the smoke forms do. Raises what the function raises.
+    """
+    if here:
+        return function(*arguments)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 class Mismatch(AssertionError):
-    """Two ways of computing the same gave different results."""
+    """Two ways to compute the same gave different results."""
 
 
 def require(right: bool, what: str) -> None:
-    """Raises Mismatch unless `right`: a benchmark of a wrong result is worth nothing."""
+    """Raises Mismatch unless `right`: the speed of a wrong result is worth nothing."""
     if not right:
         raise Mismatch(what)

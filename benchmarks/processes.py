@@ -1,8 +1,8 @@
 """Extraction by one process and by one process a core of this machine (torchrun), one thread each.
 
-The command is run as a user runs it; its start (imports, the network's file, finding one another) is measured
-by itself, by a run over a few images. Processor seconds are all processes' together: what sharing the work
-costs. The smoke form runs nothing here: that the bytes are the same for any number of processes is tested
+The command is run as a user runs it; its start (imports, the network's file, the rendezvous) is measured
+separately, by a run over a few images. Processor seconds are those of all processes: what sharing costs. The
+smoke form runs nothing: that the bytes are the same for any number of processes is tested
 (tests/unit/features/test_processes_extraction.py).
 """
 
@@ -17,10 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-from PIL import Image
-
-from benchmarks.extraction import network, photos
+from benchmarks.extraction import network, write_photos
 from benchmarks.measure import Settings, Table, require
 from deepibl.features.groups import group_length
 from deepibl.networks import save_network
@@ -39,33 +36,17 @@ def run(settings: Settings) -> Iterator[Table]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         save_network(network(settings), folder / "net.safetensors")
-        names = _write_photos(folder, 2 * cores * group_length(BATCH), height, width)
+        paths = write_photos(folder, 2 * cores * group_length(BATCH), (height, width), different=16)
+        names = [path.name for path in paths]
         rows = [_row(folder, names, processes) for processes in (1, cores)]
         written = [(folder / f"{processes}.bin").read_bytes() for processes in (1, cores)]
     require(written[0] == written[1], "several processes write other bytes than one")
     yield Table(
         f"{len(names)} JPEG files of {width}x{height} to descriptors, batch of {BATCH}, engine auto, fp32",
-        [
-            "processes",
-            "seconds",
-            "start",
-            "images/s after it",
-            "processor seconds",
-            "start",
-            "an image",
-        ],
+        ["processes", "seconds", "start", "images/s after it", "processor seconds", "start", "an image"],
         rows,
         f"One thread each; the bytes are the same. Load average at the end: {os.getloadavg()[0]:.1f}.",
     )
-
-
-def _write_photos(folder: Path, count: int, height: int, width: int) -> list[str]:
-    """Names of JPEGs, a few pictures again and again: what is in them does not change the time."""
-    different = photos(16, height, width).permute(0, 2, 3, 1).to(torch.uint8).numpy()
-    names = [f"{number:05d}.jpg" for number in range(count)]
-    for number, name in enumerate(names):
-        Image.fromarray(different[number % len(different)]).save(folder / name, quality=90)
-    return names
 
 
 def _row(folder: Path, names: list[str], processes: int) -> list[str]:

@@ -1,7 +1,7 @@
 """Bytes, time, machines and recall of each index backend at 1 million, 100 million and 10 billion images.
 
 Measured, at two sizes, in processor time of one thread: bytes, building, searching, recall against an exact
-search in float32. What is computed from that stands in `benchmarks.scale_model`, with its assumptions.
+search in float32. `benchmarks.scale_model` computes larger sizes from that, with its assumptions.
 """
 
 from __future__ import annotations
@@ -9,32 +9,29 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks.generated import new_pictures, write_descriptors
 from benchmarks.growth import asked_rows
-from benchmarks.measure import Settings, Table, require
+from benchmarks.measure import Settings, Table, require, timed
 from benchmarks.scale_model import Rates, model_table
 from deepibl.search import CompressedIndex, PlaceIndex, Searcher, found_again
 
 TOP = 10
 EFFORTS = {"ivfpq": (8, 32, 128), "hnsw": (64, 128, 512)}
+_processor = partial(timed, clock=time.process_time)  # seconds of this process, and the result
 
 
 def run(settings: Settings) -> list[Table]:
     """The tables of this benchmark."""
-    dim, sizes, few = (
-        (32, (200, 600), 60)
-        if settings.smoke
-        else (4096, (10_000, 100_000), 2_000)
-        if settings.full
-        else (4096, (4_000, 16_000), 500)
-    )
-    codes = (4, 8) if settings.smoke else (16, 64, 256)
+    dim, sizes, few, codes = 4096, (4_000, 16_000), 500, (16, 64, 256)
+    if settings.full:
+        sizes, few = (10_000, 100_000), 2_000
+    if settings.smoke:
+        dim, sizes, few, codes = 32, (200, 600), 60, (4, 8)
     found: list[Rates] = []
     with tempfile.TemporaryDirectory() as folder:
         for count in sizes:
@@ -44,9 +41,8 @@ def run(settings: Settings) -> list[Table]:
             exact = Searcher(whole, 1.001).nearest(queries, TOP)[0]
             found += [_exact("exact, float32", whole, queries, exact)]
             found += [_exact("exact, float16", database, queries, exact)]
-            for size in codes:
-                found.append(_structure(Path(folder), database, queries, exact, "ivfpq", code_bytes=size))
-            found.append(_structure(Path(folder), database, queries, exact, "hnsw"))
+            kinds = [*(("ivfpq", {"code_bytes": size}) for size in codes), ("hnsw", {})]
+            found += [_structure(Path(folder), database, queries, exact, *kind) for kind in kinds]
         found += _milvus(Path(folder), few, dim)
     for rate in found:
         least = 0.95 if rate.structure_bytes == 0 else 0.5 if settings.smoke else 0.0
@@ -57,16 +53,16 @@ def run(settings: Settings) -> list[Table]:
 def _exact(name: str, database: np.ndarray, queries: np.ndarray, exact: np.ndarray) -> Rates:
     count, dim = database.shape
     searcher = Searcher(database, 1.001)
-    seconds, ids = _processor(lambda: searcher.nearest(queries, TOP)[0])
+    seconds, (ids, _) = _processor(lambda: searcher.nearest(queries, TOP))
     size = database.dtype.itemsize * dim
     return Rates(name, count, size, 0, 0.0, (seconds / len(queries),), (found_again(ids, exact),))
 
 
 def _structure(
-    folder: Path, database: np.ndarray, queries: np.ndarray, exact: np.ndarray, kind: str, **settings: Any
+    folder: Path, database: np.ndarray, queries: np.ndarray, exact: np.ndarray, kind: str, how: dict[str, int]
 ) -> Rates:
     count, dim = database.shape
-    build, compressed = _processor(lambda: CompressedIndex.build(database, kind, **settings))
+    build, compressed = _processor(lambda: CompressedIndex.build(database, kind, **how))
     compressed.save(folder / "structure")
     size = (folder / "structure").stat().st_size
     times, recalls = [], []
@@ -74,10 +70,9 @@ def _structure(
         seconds, ids = _processor(lambda effort=effort: compressed.nearest(queries, TOP, effort=effort)[0])
         times.append(seconds / len(queries))
         recalls.append(found_again(ids, exact))
-    name = f"ivfpq, {settings['code_bytes']} bytes" if kind == "ivfpq" else "hnsw, 8 bits"
-    return Rates(
-        name, count, 2 * dim, size / count, build / count, tuple(times), tuple(recalls), EFFORTS[kind]
-    )
+    name = f"ivfpq, {how['code_bytes']} bytes" if kind == "ivfpq" else "hnsw, 8 bits"
+    each = size / count, build / count
+    return Rates(name, count, 2 * dim, *each, tuple(times), tuple(recalls), EFFORTS[kind])
 
 
 def _milvus(folder: Path, count: int, dim: int) -> list[Rates]:
@@ -97,16 +92,8 @@ def _milvus(folder: Path, count: int, dim: int) -> list[Rates]:
     wanted = [{match.name for match in row} for row in index.search(queries, TOP)]
     same = [len(want & {m.name for m in row}) / TOP for want, row in zip(wanted, found, strict=True)]
     shutil.rmtree(where)
-    per_query = (seconds / len(queries),)
-    name, recall = "milvus-lite, FLAT", (float(np.mean(same)),)
-    return [Rates(name, count, size / count, 0, build / count, per_query, recall)]
-
-
-def _processor(job: Callable[[], Any]) -> tuple[float, Any]:
-    """Processor seconds of this process, and the result."""
-    start = time.process_time()
-    result = job()
-    return time.process_time() - start, result
+    each, recall = (seconds / len(queries),), (float(np.mean(same)),)
+    return [Rates("milvus-lite, FLAT", count, size / count, 0, build / count, each, recall)]
 
 
 def _measured(rates: list[Rates], dim: int) -> Table:

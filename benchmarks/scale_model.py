@@ -1,4 +1,4 @@
-"""Bytes, time and machines at sizes that nobody measured, from rates that were.
+"""Bytes, time and machines at sizes that are not measured, from rates that are.
 
 Assumed: machines of 16 cores, 128 GB of memory and 8 TB of disk, each with an equal part of the images; a
 query asks all of them at once, one core of each, and comes in batches of 100. In memory must fit what queries
@@ -13,7 +13,7 @@ larger one n0:
   a code, from searches of few and of many lists; r + c L from what is left at the two sizes. build = measured
   x L(n) / L(n0) an image
 - hnsw: query and build = measured x log n / log n0
-- recall: a line through the two measured ones over log n, between 0 and 1. Nothing proves that it goes on so.
+- recall: a line through the two measured ones over log n, between 0 and 1. This is not proved.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Rates:
     efforts: tuple[int, ...] = (0,)
 
     def structure(self, images: float) -> float:
-        """Bytes of the structure of so many images on one machine."""
+        """Bytes of the structure of this many images on one machine."""
         if not self.name.startswith("ivfpq"):
             return self.structure_bytes * images
         here = 2 * self.row_bytes * (lists(self.images) + 256)  # 4 D: twice the bytes of a float16 row
@@ -52,12 +52,12 @@ class Rates:
 
 
 def lists(images: float) -> float:
-    """The lists that an ivfpq structure of so many images has by default."""
+    """The lists that an ivfpq structure of this many images has by default."""
     return min(4096.0, 2 * math.sqrt(images))
 
 
 def machines(rate: Rates, images: float) -> int:
-    """How many of the assumed machines hold so many images."""
+    """How many of the assumed machines hold this many images."""
     count = 1
     while True:
         each = images / count
@@ -69,7 +69,7 @@ def machines(rate: Rates, images: float) -> int:
 
 
 def query_seconds(small: Rates, large: Rates, images: float) -> float:
-    """Seconds of one core for a query among so many images on one machine."""
+    """Seconds of one core for a query among this many images on one machine."""
     if large.name.startswith("ivfpq"):
         code = max(0.0, _code_seconds(large))
         rest = [_rest(rate, code) for rate in (small, large)]
@@ -83,7 +83,7 @@ def query_seconds(small: Rates, large: Rates, images: float) -> float:
 
 
 def build_seconds(large: Rates, images: float) -> float:
-    """Seconds of one core to build the structure of one image among so many."""
+    """Seconds of one core to build the structure of one image among this many."""
     if large.name.startswith("ivfpq"):
         return large.build_seconds * lists(images) / lists(large.images)
     if large.name.startswith("hnsw"):
@@ -92,7 +92,7 @@ def build_seconds(large: Rates, images: float) -> float:
 
 
 def recall(small: Rates, large: Rates, images: float) -> float:
-    """Recall among so many images, if it goes on as between the two sizes."""
+    """Recall among this many images, on the line through the two measured sizes."""
     first, last = (rate.recall[_middle(rate)] for rate in (small, large))
     if small.images == large.images:
         return last
@@ -109,19 +109,11 @@ def model_table(rates: Sequence[Rates], dim: int) -> Table:
         for images in SIZES:
             count = machines(large, images)
             each = images / count
-            seconds = query_seconds(small, large, each)
-            rows.append(
-                [
-                    name,
-                    f"{images:.0e}".replace("e+", "e"),
-                    _bytes(images * large.row_bytes + count * large.structure(each)),
-                    count,
-                    f"{build_seconds(large, each) * images / 3600:,.1f}",
-                    f"{seconds:.3g}",
-                    f"{CORES / seconds:,.3g}",
-                    f"{recall(small, large, each):.2f}",
-                ]
-            )
+            size = _bytes(images * large.row_bytes + count * large.structure(each))
+            hours, seconds = build_seconds(large, each) * images / 3600, query_seconds(small, large, each)
+            speed, found = f"{CORES / seconds:,.3g}", f"{recall(small, large, each):.2f}"
+            many = f"{images:.0e}".replace("e+", "e")
+            rows.append([name, many, size, count, f"{hours:,.1f}", f"{seconds:.3g}", speed, found])
     columns = ["backend", "images", "bytes", "machines", "core hours to build", "s a query, one core each"]
     columns += ["queries/s, all cores", "recall@10"]
     return Table(

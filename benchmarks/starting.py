@@ -5,34 +5,11 @@ Each engine runs in a process of its own, so that its peak of memory is its own 
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
-from benchmarks.extraction import engines
-from benchmarks.measure import Settings, Table, in_a_process
-
-_CODE = """
-import torch
-from benchmarks.extraction import CPU, network, photos, scales
-from benchmarks.measure import Settings
-from deepibl.cli.process import keep_buffers
-from deepibl.engine.choose.describe import describe_prepared; from deepibl.runtime import inference
+from benchmarks.extraction import CPU, engines, network, photos, scales
+from benchmarks.measure import Settings, Table, forget_peak, in_a_process, memory, set_allocator, timed
 from deepibl.engine import choose_engine
-
-net = network(Settings(smoke={smoke}))
-measured = scales(net, {precision!r}, *{sizes}[0])
-first, other = (net.prepare(photos({batch}, *size)) for size in {sizes})
-forget_peak()
-ready = memory("VmRSS")
-if {engine!r} != "torch":
-    keep_buffers()  # as the command does
-
-with inference(net):
-    engine = timed(lambda: choose_engine(net, {engine!r}, {precision!r}, CPU, scales=measured))
-    for images in (first, first, other, other):
-        timed(lambda: describe_prepared(net, images, {precision!r}, engine))
-print(json.dumps([took, memory("VmHWM") - ready]))
-"""
+from deepibl.engine.describe import describe_prepared
+from deepibl.runtime import inference
 
 
 def run(settings: Settings) -> list[Table]:
@@ -42,7 +19,7 @@ def run(settings: Settings) -> list[Table]:
         for name, precision in engines():
             if batch > 1 and name != "fused" and not settings.full:
                 continue
-            took, megabytes = _measured(name, precision, batch, settings)
+            took, megabytes = in_a_process(_passes, name, precision, batch, settings, here=settings.smoke)
             made, first, second, other, again = took
             cells = [f"{s:.2f}" for s in (made + first - second, second, other - again)]
             rows.append([f"{name} {precision}", batch, *cells, f"{megabytes:.0f}"])
@@ -51,7 +28,21 @@ def run(settings: Settings) -> list[Table]:
     return [Table("The first image, another size, memory", columns, rows, note)]
 
 
-def _measured(engine: str, precision: str, batch: int, settings: Settings) -> Any:
+def _passes(name: str, precision: str, batch: int, settings: Settings) -> tuple[list[float], float]:
+    """Seconds to make the engine and of two passes of each size, and the MB that they took at most."""
     sizes = ((48, 64), (32, 48)) if settings.smoke else ((480, 640), (448, 608))
-    what = {"engine": engine, "precision": precision, "batch": batch, "sizes": sizes, "smoke": settings.smoke}
-    return json.loads(in_a_process(_CODE.format(**what), here=settings.smoke))
+    net = network(settings)
+    measured = scales(net, precision, *sizes[0])
+    first, other = (net.prepare(photos(batch, *size)) for size in sizes)
+    set_allocator(True)
+    forget_peak()
+    ready = memory("VmRSS")
+    with inference(net):
+        made, engine = timed(lambda: choose_engine(net, name, precision, CPU, scales=measured))
+        passes = [
+            timed(lambda images=images: describe_prepared(net, images, precision, engine))[0]
+            for images in (first, first, other, other)
+        ]
+    if settings.smoke:
+        set_allocator(False)
+    return [made, *passes], memory("VmHWM") - ready

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from benchmarks import baseline
-from benchmarks.extraction import distance, network, photos
-from benchmarks.measure import Settings, Table, paired, peak_memory, require
-from deepibl.cli.process import keep_buffers, release_buffers
+from benchmarks.extraction import (
+    LIMITS,
+    PORT,
+    distance,
+    image_size,
+    network,
+    without_whitening,
+    write_photos,
+)
+from benchmarks.measure import Case, Settings, Table, paired, peak_memory, require
 from deepibl.features import TrunkCache
 from deepibl.features.groups import TrunkDescriber
 from deepibl.losses import SARELoss
@@ -27,49 +32,44 @@ from matlab_compat.simplenn import SimpleNN
 
 FIRST, BLOCKS = "conv5_1", 3  # conv5_1 to conv5_3 learn
 TUPLE = 12  # a query, its positive, ten negatives
-# gradient of conv5_1, |a-b| / |b|; the smoke form's network is a few channels wide
-LIMITS = {"anew": 1e-3, "fp16": 5e-2, "bf16": 2e-1}
-DISTANCE = {"fp32": 1e-9, "bf16": 2e-3}
+ANEW, KEPT = "layers below computed again, fp32", "maps kept in memory, fp32"
+# store, type of the maps, precision; limit of the gradient of conv5_1, |a-b| / |b| (the smoke form's network
+# is a few channels wide)
+WAYS = {
+    ANEW: ("off", "fp32", "fp32", 1e-3),
+    KEPT: ("ram", "fp32", "fp32", 1e-3),
+    "maps kept on disk, fp16": ("disk", "fp16", "fp32", 5e-2),
+    "maps kept in memory, fp32; conv5 in bf16": ("ram", "fp32", "bf16", 2e-1),
+}
 
 
 def run(settings: Settings) -> Iterator[Table]:
     """The tables of this benchmark, each when it is measured."""
-    whole = network(settings)
-    net = whole.with_layers([layer for layer in whole if layer.name not in ("WPCA", "finalL2")])
+    net = without_whitening(network(settings))
     with tempfile.TemporaryDirectory() as folder:
-        paths = write_photos(Path(folder), TUPLE, *((48, 64) if settings.smoke else (480, 640)))
+        paths = write_photos(Path(folder), TUPLE, image_size(settings))
         yield step(settings, net, paths)
         yield refresh(settings, net, paths)
 
 
-def write_photos(folder: Path, count: int, height: int, width: int) -> list[Path]:
-    """So many different JPEG files."""
-    paths = [folder / f"{number:02d}.jpg" for number in range(count)]
-    for path, image in zip(paths, photos(count, height, width), strict=True):
-        Image.fromarray(image.permute(1, 2, 0).byte().numpy()).save(path, quality=90)
-    return paths
-
-
-class Way:
-    """The training's own pieces, for one tuple of image files, in one way of keeping maps and computing."""
+class TupleStep:
+    """Forward and backward of one tuple of image files by the training's own pieces."""
 
     def __init__(
         self, net: SimpleNN, paths: Sequence[Path], store: str, dtype: str, precision: str, stack: ExitStack
     ) -> None:
-        names = [path.name for path in paths]
-        dataset = SimpleNamespace(
-            dbPath=paths[0].parent, dbImageFns=names, qPath=paths[0].parent, qImageFns=names
-        )
+        folder, names = paths[0].parent, [path.name for path in paths]
+        dataset = SimpleNamespace(dbPath=folder, dbImageFns=names, qPath=folder, qImageFns=names)
         self.stepper = Stepper(net, net.index(FIRST), precision=precision)
-        folder = paths[0].parent / "maps"
-        self.cache = stack.enter_context(TrunkCache(net, FIRST, store=store, dtype=dtype, folder=folder))
+        kept = folder / "maps"
+        self.cache = stack.enter_context(TrunkCache(net, FIRST, store=store, dtype=dtype, folder=kept))
         reader = stack.enter_context(TupleReader(dataset, TrainingOptions(), self.cache))
         self._compute = TupleGradients(self.stepper, Objective(SARELoss()), self.cache, reader, 0.0)
         others = np.arange(2, len(paths))
         self._mined = MinedTuple(0, 1, others, others)
 
     def __call__(self) -> Tensor:
-        """Forward and backward; the gradient of the lowest weight that learns."""
+        """The gradient of the lowest weight that learns."""
         self.stepper.clear()
         self._compute([self._mined])
         gradient = self.stepper.net[FIRST].weight.grad
@@ -81,32 +81,21 @@ def step(settings: Settings, net: SimpleNN, paths: Sequence[Path]) -> Table:
     """A tuple from its image files to the gradients of all that learns."""
     port = baseline.Port(net)
     lowest = baseline.learn_from(port, BLOCKS)
-    ways = {
-        "layers below computed again, fp32": ("off", "fp32", "fp32"),
-        "maps kept in memory, fp32": ("ram", "fp32", "fp32"),
-        "maps kept on disk, fp16": ("disk", "fp16", "fp32"),
-        "maps kept in memory, fp32; conv5 in bf16": ("ram", "fp32", "bf16"),
-    }
+
+    def usual() -> Tensor:
+        return baseline.tuple_step(port, lowest, paths)
+
+    cases = {PORT: Case(usual, keep=False), f"{PORT}, buffers kept as ours": Case(usual, 1e-6, keep=True)}
     with ExitStack() as stack:
-        candidates: dict[str, Callable[[], Any]] = {
-            name: lambda: baseline.tuple_step(port, lowest, paths)
-            for name in ("usual port", "usual port, buffers kept as ours")
-        }
-        candidates |= {name: Way(net, paths, *how, stack) for name, how in ways.items()}
-        medians, results = paired(candidates, 5 if settings.full else 2, _buffers)
-        release_buffers()
-        memory = {name: peak_memory(candidates[name]) for name in list(ways)[:2]}
-    anew, kept, half, low = (results[name] for name in ways)
-    require(torch.equal(anew, kept), "kept maps change the gradient")
-    port_gradient = results["usual port"]
-    errors = {name: _apart(results[name], port_gradient) for name in candidates}
-    for found, kind in ((anew, "anew"), (half, "fp16"), (low, "bf16")):
-        error = _apart(found, port_gradient)
-        require(error <= LIMITS[kind], f"gradient of {FIRST}, {kind}: {error}")
+        for name, (*how, limit) in WAYS.items():
+            cases[name] = Case(TupleStep(net, paths, *how, stack), limit, keep=True)
+        found = paired(cases, 5 if settings.full else 2, _apart, f"gradient of {FIRST}")
+        memory = {name: f"{peak_memory(cases[name].run):.0f}" for name in (ANEW, KEPT)}
+    require(torch.equal(found[ANEW].result, found[KEPT].result), "kept maps change the gradient")
     rows = [
-        [name, f"{m.seconds:.2f}", f"{m.ratio:.1f}", f"{m.cpu_ratio:.1f}", f"{errors[name]:.1e}",
-         f"{memory[name]:.0f}" if name in memory else "–"]
-        for name, m in medians.items()
+        [name, f"{each.seconds:.2f}", f"{each.ratio:.1f}", f"{each.cpu_ratio:.1f}", f"{each.error:.1e}",
+         memory.get(name, "–")]
+        for name, each in found.items()
     ]  # fmt: skip
     columns = ["how", "s", "x port", "x port (processor time)", f"gradient of {FIRST}", "MB"]
     note = (
@@ -119,42 +108,35 @@ def step(settings: Settings, net: SimpleNN, paths: Sequence[Path]) -> Table:
 def refresh(settings: Settings, net: SimpleNN, paths: Sequence[Path]) -> Table:
     """Features of images whose maps are kept, against the whole network on the files."""
     port = baseline.Port(net).eval()
-    some = paths[:4] if not settings.full else paths[:10]
+    some = paths[:10] if settings.full else paths[:4]
     with TrunkCache(net, FIRST, store="ram") as cache:
         cache.maps(some)
-        candidates: dict[str, Callable[[], Any]] = {
-            "usual port, whole network": lambda: baseline.extract(port, some, len(some))
-        }
+        cases = {f"{PORT}, whole network": Case(lambda: baseline.extract(port, some, len(some)), keep=True)}
         for engine, precision in (("torch", "fp32"), ("auto", "fp32"), ("auto", "bf16")):
             describer = TrunkDescriber(cache, [str(path) for path in some], len(some), precision, engine)
-            name = f"from kept maps, {precision}, --engine {engine}"
-            candidates[name] = lambda describer=describer: _describe(describer, len(some))
+            cases[f"from kept maps, {precision}, --engine {engine}"] = Case(
+                lambda describer=describer: _describe(describer, len(some)), LIMITS[precision], keep=True
+            )
         with torch.inference_mode():
-            medians, results = paired(candidates, 5 if settings.full else 2, _buffers)
-    rows = []
-    want = torch.from_numpy(results["usual port, whole network"])
-    for name, median in medians.items():
-        error = distance(torch.from_numpy(results[name]), want)
-        require(error <= DISTANCE["bf16" if "bf16" in name else "fp32"], f"{name}: {error}")
-        rows.append(
-            [name, f"{1e3 * median.seconds / len(some):.0f}", f"{median.ratio:.1f}",
-             f"{median.cpu_ratio:.1f}", f"{error:.1e}"]
-        )  # fmt: skip
+            found = paired(cases, 5 if settings.full else 2, _distance, "refresh")
+    rows = [
+        [name, f"{1e3 * each.seconds / len(some):.0f}", f"{each.ratio:.1f}", f"{each.cpu_ratio:.1f}",
+         f"{each.error:.1e}"]
+        for name, each in found.items()
+    ]  # fmt: skip
     columns = ["how", "ms an image", "x port", "x port (processor time)", "cosine distance"]
     return Table(f"Features again for a refresh, {len(some)} images at a time", columns, rows)
 
 
-def _buffers(name: str) -> None:
-    """The port runs with glibc's own thresholds; all else with the command's."""
-    release_buffers() if name == "usual port" else keep_buffers()
-
-
 def _describe(describer: TrunkDescriber, count: int) -> np.ndarray:
-    _, rows, failures = describer.describe(
-        ((i, describer.load(i)) for i in range(count)), count, lambda done: None
-    )
+    loaded = ((i, describer.load(i)) for i in range(count))
+    _, rows, failures = describer.describe(loaded, count, lambda done: None)
     require(not failures, f"refresh: {failures}")
     return rows
+
+
+def _distance(got: np.ndarray, want: np.ndarray) -> float:
+    return distance(torch.from_numpy(got), torch.from_numpy(want))
 
 
 def _apart(a: Tensor, b: Tensor) -> float:

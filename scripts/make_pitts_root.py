@@ -26,7 +26,7 @@ def make_root(
     size: tuple[int, int] = (320, 240),
     workers: int = 1,
 ) -> Path:
-    """Makes the folders; returns the localPaths.toml. queries: keep so many of each set (default: all)."""
+    """Makes the folders; returns the localPaths.toml. queries: how many of each set (default: all)."""
     root = out / "Pittsburgh"
     for split in ("train", "val"):
         name = f"pitts30k_{split}"
@@ -48,7 +48,7 @@ def make_root(
 
 
 def subset(whole: PlaceDataset, queries: int) -> PlaceDataset:
-    """So many queries from all over a set, and the database images nearest to them, in their order."""
+    """This many queries from all over a set, and the database images nearest to them, in their order."""
     chosen = np.unique(np.linspace(0, whole.numQueries - 1, queries).astype(int))
     apart = np.linalg.norm(whole.utmDb[:, None] - whole.utmQ[None, chosen], axis=2)
     near = np.unique(np.argsort(apart, axis=0, kind="stable")[:KEPT])

@@ -1,9 +1,8 @@
-"""Writes networks of exactly the released models' layout, with random weights, in the forms they are found
-in.
+"""Writes networks of exactly the released models' layout, with random weights, in each form of file.
 
-The authors' files (deepIBL's model, NetVLAD's networks) could not be had where this project was written.
-What is known of them is their layout: 35 layers, class objects as MATLAB stores them, whitening 32768 ->
-4096. A network of that layout is read, run and converted just as the real one will be.
+The authors' files (deepIBL's model, NetVLAD's networks) are not available to this project. Their layout is
+known: 35 layers, class objects as MATLAB stores them, whitening 32768 -> 4096. A network of that layout is
+read, run and converted as the real one is.
 
     python scripts/make_released_layout.py FOLDER            # three files of about 600 MB each
     python scripts/make_released_layout.py FOLDER --small    # the same 35 layers, narrow: a few KB

@@ -5,7 +5,7 @@ and the page of `deepibl serve`.
     python scripts/make_screenshots.py docs/images --net my_net.mat     # with another one
 
 Pages are photographed by Chromium (Debian: apt-get install chromium chromium-driver; `deepibl[test]` has what
-drives it); without it they are left out, and said so.
+drives it); without it they are left out, with a message.
 """
 
 import argparse

@@ -1,15 +1,25 @@
-"""Fixtures for all tests: where golden and real data lie, and marks that explain why a test was skipped."""
+"""Fixtures that tests share, and marks that explain why a test is skipped."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from deepibl.cli.main import main
+from deepibl.networks.build import LayerVLAD
+from deepibl.networks.io import save_network
+from matlab_compat.simplenn.network import SimpleNN
+from scripts.make_released_layout import released_network, write_released
 from tests.browser import chromium
+from tests.extractors import make_photos, simplenn
 from tests.golden_data import GOLDEN, REAL
+from tests.tiny_training import Workplace
+
+assert LayerVLAD  # registers NetVLAD's layers
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +51,74 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Any:
     from tests.fake_cuda import BACKWARD, NAME, fake_device
 
     return lambda device=NAME: fake_device(monkeypatch, gradients=device == BACKWARD)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """(folder, names of 30 images of three sizes)."""
+    folder = tmp_path_factory.mktemp("photos")
+    return folder, make_photos(folder)
+
+
+@pytest.fixture(scope="module")
+def released() -> SimpleNN:
+    """The released network's 35 layers with few channels."""
+    return SimpleNN.from_matlab(released_network(small=True))
+
+
+@pytest.fixture(scope="module")
+def released_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network of the released layout, written as MATLAB would: class objects, v7.3."""
+    return write_released(tmp_path_factory.mktemp("released"), ["v7.3"], small=True)[0]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workplace:
+    """A folder for a training of seconds."""
+    return Workplace(tmp_path)
+
+
+@pytest.fixture
+def run(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command line in an empty folder; gives exit code, standard output and standard error (without
+    the line that says which engine computes)."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments: object) -> tuple[int, str, str]:
+        try:
+            main([str(argument) for argument in arguments])
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        said = captured.err.splitlines(keepends=True)
+        return code, captured.out, "".join(line for line in said if not line.startswith("engine: "))
+
+    return command
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Path:
+    """The file of a small network of the released layout."""
+    path = tmp_path / "net.mat"
+    made = simplenn()
+    made["pool1"].set_field("pool", np.array([[2.0, 2.0]]))
+    save_network(made, path)
+    return path
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Path:
+    """A folder with photos of six places, 100 m apart, as database (db) and queries (q), each with a CSV."""
+    for kind, shift in (("db", 0), ("q", 5)):
+        folder = tmp_path / kind
+        folder.mkdir()
+        names = make_photos(folder)[:6]
+        rows = [f"{name},{400000 + 100 * i + shift},6000000,33N" for i, name in enumerate(names)]
+        (folder / "places.csv").write_text("name,utm_e,utm_n,zone\n" + "\n".join(rows) + "\n")
+    return tmp_path
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

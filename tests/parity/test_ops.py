@@ -48,7 +48,9 @@ def kind_of(path: Path, name: str, double: bool) -> str:
         return "double"
     if name == "dzdx_big":
         return "saturated"
-    return "sums" if name in SUMS else "op"
+    if name in SUMS:
+        return "sums"
+    return "convolution" if path.stem.startswith("conv_") else "op"
 
 
 def compare_in_single(got: Any, variables: dict[str, Any], name: str, kind: str) -> None:
@@ -96,7 +98,7 @@ def test_classification_loss_equals_the_original_in_every_case(path: Path, doubl
         for got, name in ((y.numpy().reshape(1, 1), "y"), (maps_to_matlab(dzdx), "dzdx")):
             want = getattr(case, name + suffix)
             in_double = double and want.dtype == np.float64 and "instanceWeights" not in options
-            compare(got, want, "double" if in_double else "op")
+            compare(got, want, "double" if in_double else "sums")
 
 
 def loss_targets(case: Any, options: list[Any], dtype: torch.dtype) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """The golden trainings step by step: from the original's state before a batch to its state after it.
 
-A free run's momenta part from the original's by what rounding grows to on the way; here each batch starts
-from the original's own weights and momenta, so that only the step itself is compared.
+Rounding grows in a free run (parity/test_training.py); here each batch starts from the original's own weights
+and momenta, so that only the step itself is compared.
 """
 
 import pytest
@@ -30,17 +30,6 @@ class Guided(Watch):
                 *beside(state, state.stepper.momentum, batch["momentum"]),
             ]:
                 have.copy_(want)
-
-
-class Nudged(Watch):
-    """Changes the last digit of about two thirds of the weights before training."""
-
-    def started(self, state):
-        super().started(state)
-        draws = torch.Generator().manual_seed(1)
-        with torch.no_grad():
-            for weight in weights_of(state).values():
-                weight.mul_(1 + 2**-24 * torch.randint(-1, 2, weight.shape, generator=draws).float())
 
 
 @pytest.fixture(
@@ -80,34 +69,6 @@ def test_every_step_from_the_originals_state_gives_its_momenta(outcome):
     worst = 0.0
     for got, batch in zip(outcome.watch.batches, items(outcome.want["batches"]), strict=True):
         pairs = tensors(outcome, got["momenta"], batch["momentum"])
-        assert off_by(pairs) <= TOL["trajectory"]
         worst = max(worst, *(error(*pair) for pair in pairs))
     print(f"{outcome.run}: worst momentum tensor {worst:.1e}")
     assert worst <= TOL["momentum tensor"]
-
-
-def test_a_last_digit_moves_a_free_runs_momenta_farther_than_a_step_may_be_off(tmp_path):
-    # difference: momenta-rounding
-    moved = []
-    for path in RUNS:
-        free, nudged = (
-            run(path, tmp_path / f"{path.stem}{kind.__name__}", GOLDEN, kind()) for kind in (Watch, Nudged)
-        )
-        off = [
-            off_by(tensors(free, got["momenta"], batch["momentum"]))
-            for got, batch in zip(free.watch.batches, items(free.want["batches"]), strict=True)
-        ]
-        moved.append(
-            max(
-                off_by([(other["momenta"][key], have) for key, have in got["momenta"].items()])
-                for got, other in zip(free.watch.batches, nudged.watch.batches, strict=True)
-            )
-        )
-        print(f"{free.run}: {max(off):.1e} off the original's; a last digit moves momenta by {moved[-1]:.1e}")
-    assert max(moved) > TOL["trajectory"]
-
-
-def off_by(pairs):
-    """max|got-want| over all tensors, relative to the largest number of all."""
-    largest = max(float(want.abs().max()) for _, want in pairs)
-    return max(float((have - want).abs().max()) for have, want in pairs) / (largest or 1.0)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from deepibl.datasets.catalog import load_dbstruct
@@ -49,6 +50,20 @@ class Watch(TrainingListener):
         self.batches.append(
             {"report": report, "weights": weights, "momenta": momenta, "caches": caches, "order": state.order}
         )
+
+
+@dataclass
+class Nudged(Watch):
+    """Changes the last digit of about two thirds of the weights before training."""
+
+    seed: int = 1
+
+    def started(self, state):
+        super().started(state)
+        draws = torch.Generator().manual_seed(self.seed)
+        with torch.no_grad():
+            for weight in weights_of(state).values():
+                weight.mul_(1 + 2**-24 * torch.randint(-1, 2, weight.shape, generator=draws).float())
 
 
 @dataclass

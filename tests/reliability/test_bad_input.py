@@ -1,6 +1,5 @@
 """500 bad files, and what hypothesis makes of text files. The long form: tests.reliability.bad_input."""
 
-import ast
 import collections
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from matlab_compat.errors import MatlabCompatError
 from tests.golden_data import REAL
 from tests.reliability.bad_readers import BAD_READERS
 from tests.reliability.cases import crafted_cases, mutated, mutated_cases, write_case
-from tests.reliability.readers import KINDS, read_csv, read_paths, read_positives, read_script
+from tests.reliability.readers import KINDS, read_csv, read_paths, read_positives
 from tests.reliability.seeds import make_seeds
 from tests.reliability.watched import read_all, summarize
 
@@ -96,9 +95,13 @@ def test_scripts_that_hypothesis_makes_up_become_python(
     source: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     pytest.importorskip("tree_sitter_matlab", reason="reading MATLAB scripts needs the extra migrate")
+    from deepibl.migrate.translate import migrate_file
+
     path = tmp_path_factory.mktemp("script") / "a.m"
-    path.write_text(" ".join(source))
-    assert isinstance(read_script(path), ast.Module)
+    path.write_text(" ".join(source) + "\nz = 41;\n")
+    text = migrate_file(path).text
+    compile(text, "a.py", "exec")
+    assert "41" in text  # nothing is dropped: it is translated, or quoted where it could not be
 
 
 def test_cases_are_the_same_whenever_they_are_made(

@@ -16,13 +16,7 @@ from torch import Tensor, nn
 from deepibl import hloc
 from deepibl.networks.io import load_network, read_mat_network, save_network
 from matlab_compat.errors import ArgumentError, NetworkFormatError
-from scripts.make_released_layout import write_released
 from tests.tolerances import assert_close
-
-
-@pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_released(tmp_path_factory.mktemp("released"), ["v7.3"], small=True)[0]
 
 
 def descriptors_by_position(path: Path, images: Tensor, whiten: bool = True) -> Tensor:
@@ -48,8 +42,8 @@ def descriptors_by_position(path: Path, images: Tensor, whiten: bool = True) -> 
     return found
 
 
-def test_a_reader_by_position_gets_the_same_descriptors(released: Path, tmp_path: Path) -> None:
-    net = read_mat_network(released)
+def test_a_reader_by_position_gets_the_same_descriptors(released_file: Path, tmp_path: Path) -> None:
+    net = read_mat_network(released_file)
     save_network(net, tmp_path / "net.hloc.mat")
     images = torch.rand(2, 3, 96, 128, generator=torch.Generator().manual_seed(0)) * 255
     with torch.no_grad():
@@ -60,16 +54,18 @@ def test_a_reader_by_position_gets_the_same_descriptors(released: Path, tmp_path
         assert torch.equal(again(again.prepare(images)).flatten(1), want)
 
 
-def test_a_mean_pixel_is_spread_so_that_its_first_element_is_the_mean(released: Path, tmp_path: Path) -> None:
-    net = read_mat_network(released)
+def test_a_mean_pixel_is_spread_so_that_its_first_element_is_the_mean(
+    released_file: Path, tmp_path: Path
+) -> None:
+    net = read_mat_network(released_file)
     net.meta["normalization"] = {"averageImage": np.array([[[1.0, 2, 3]]], np.float32)}
     save_network(net, tmp_path / "net.hloc.mat")
     content = scipy.io.loadmat(tmp_path / "net.hloc.mat", struct_as_record=False, squeeze_me=True)
     assert content["net"].meta.normalization.averageImage[0, 0].tolist() == [1, 2, 3]
 
 
-def test_a_network_of_another_layout_is_refused_by_position(released: Path, tmp_path: Path) -> None:
-    net = read_mat_network(released)
+def test_a_network_of_another_layout_is_refused_by_position(released_file: Path, tmp_path: Path) -> None:
+    net = read_mat_network(released_file)
     with pytest.raises(NetworkFormatError, match=r"hloc expects normalize at layer 29 .* not layerVLAD"):
         save_network(
             net.with_layers([layer for layer in net if layer.name != "preL2"]), tmp_path / "n.hloc.mat"
@@ -102,18 +98,18 @@ def load_as_hloc(name: str) -> type:
 
 
 def test_hloc_finds_the_extractor_and_gets_our_descriptors(
-    released: Path, monkeypatch: pytest.MonkeyPatch
+    released_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("hloc", "hloc.utils", "hloc.utils.base_model", "hloc.extractors"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     sys.modules["hloc.utils.base_model"].BaseModel = BaseModel  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, hloc.MODULE, ModuleType(hloc.MODULE))
-    conf = hloc.register(released)
+    conf = hloc.register(released_file)
     model = load_as_hloc(conf["model"]["name"])(conf["model"]).eval()
     image = torch.rand(1, 3, 60, 90)
     with torch.no_grad():
         found = model({"image": image})["global_descriptor"]
-        net = load_network(released, cached_copy=False)
+        net = load_network(released_file, cached_copy=False)
         assert_close(found, net(net.prepare(image * 255)).flatten(1), "net")
     with pytest.raises(ArgumentError, match="no network"):
         load_as_hloc("deepibl")({"name": "deepibl"})

@@ -17,24 +17,6 @@ PLACES = 6
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs a command line in an empty folder; gives exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        try:
-            main([str(argument) for argument in arguments])
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        said = captured.err.splitlines(keepends=True)
-        return code, captured.out, "".join(line for line in said if not line.startswith("engine: "))
-
-    return command
-
-
-@pytest.fixture
 def net(tmp_path: Path) -> Path:
     """A network of one convolution, pooling and normalization, as MatConvNet stores it."""
     generator = np.random.default_rng(1)

@@ -8,8 +8,6 @@ import pytest
 from deepibl.datasets.geo import utm_to_latlon
 from deepibl.search.index import PlaceIndex
 
-pytest_plugins = ["tests.commands"]  # run, net, photos
-
 CSV = ("--csv", "db/places.csv")
 
 
@@ -18,7 +16,7 @@ def names(out: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("backend", ["exact", "ivfpq", "hnsw", "milvus"])
-def test_every_backend_finds_the_same_place(run, net, photos, backend: str) -> None:
+def test_every_backend_finds_the_same_place(run, net, street, backend: str) -> None:
     if backend == "milvus":
         pytest.importorskip("pymilvus", reason="needs the extra milvus: pip install 'deepibl[milvus]'")
     where = "city.db" if backend == "milvus" else "city.idx"
@@ -32,7 +30,7 @@ def test_every_backend_finds_the_same_place(run, net, photos, backend: str) -> N
     assert not list(Path().glob("*.features.bin"))
 
 
-def test_images_are_added_to_the_index_that_is_there(run, net, photos) -> None:
+def test_images_are_added_to_the_index_that_is_there(run, net, street) -> None:
     lines = Path("db/places.csv").read_text().splitlines(keepends=True)
     Path("db/some.csv").write_text("".join(lines[:4]))
     run("index", net, "--csv", "db/some.csv", "-o", "city.idx", "--half", "--backend", "hnsw")
@@ -46,7 +44,7 @@ def test_images_are_added_to_the_index_that_is_there(run, net, photos) -> None:
 
 
 @pytest.mark.parametrize("degrees", [False, True])
-def test_a_position_narrows_the_search(run, net, photos, degrees: bool) -> None:
+def test_a_position_narrows_the_search(run, net, street, degrees: bool) -> None:
     run("index", net, *CSV, "-o", "city.idx")
     near = "400300,6000000"
     if degrees:
@@ -56,7 +54,7 @@ def test_a_position_narrows_the_search(run, net, photos, degrees: bool) -> None:
     assert code == 0 and sorted(names(out)[0]) == ["02.jpg", "03.jpg", "04.jpg"]  # every 100 m
 
 
-def test_an_index_is_edited_without_a_network(run, net, photos) -> None:
+def test_an_index_is_edited_without_a_network(run, net, street) -> None:
     run("index", net, *CSV, "-o", "a.idx")
     Path("gone.txt").write_text("00.jpg\n05.jpg\n")
     code, out, _ = run("index-edit", "a.idx", "--delete", "gone.txt", "--backend", "ivfpq", "-o", "b.idx")
@@ -67,7 +65,7 @@ def test_an_index_is_edited_without_a_network(run, net, photos) -> None:
     assert code == 0 and "recall_of_top_10" in out and "images:           6" in out
 
 
-def test_damage_is_found_and_has_its_exit_code(run, net, photos) -> None:
+def test_damage_is_found_and_has_its_exit_code(run, net, street) -> None:
     run("index", net, *CSV, "-o", "a.idx")
     content = bytearray(Path("a.idx").read_bytes())
     where = content.find(PlaceIndex.load("a.idx").descriptors.tobytes())
@@ -91,7 +89,7 @@ def test_damage_is_found_and_has_its_exit_code(run, net, photos) -> None:
         (("index-edit", "a.idx", "--backend", "abacus"), "must be one of ivfpq, hnsw"),
     ],
 )
-def test_what_makes_no_sense_is_one_clear_line(run, net, photos, arguments, said: str) -> None:
+def test_what_makes_no_sense_is_one_clear_line(run, net, street, arguments, said: str) -> None:
     run("index", net, *CSV, "-o", "a.idx")
     code, out, err = run(*arguments)
     assert (code, out) == (1, "")

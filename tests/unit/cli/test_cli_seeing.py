@@ -10,10 +10,8 @@ from PIL import Image
 from deepibl.cli import seeing
 from deepibl.report.run import read_run
 
-pytest_plugins = ["tests.commands"]  # run, net, photos
 
-
-def test_heatmap_writes_a_sheet_and_maps(run, net, photos):
+def test_heatmap_writes_a_sheet_and_maps(run, net, street):
     code, out, err = run(
         "heatmap", net, "db/00.jpg", "--against", "q/01.jpg", "--method", "all", "--maps", "maps"
     )
@@ -23,8 +21,8 @@ def test_heatmap_writes_a_sheet_and_maps(run, net, photos):
         assert sheet.width > sheet.height
 
 
-def test_heatmap_compares_networks_and_prints_json(run, net, photos):
-    other = photos / "other.mat"
+def test_heatmap_compares_networks_and_prints_json(run, net, street):
+    other = street / "other.mat"
     other.write_bytes(net.read_bytes())
     code, out, _ = run("heatmap", net, "db/00.jpg", "--compare", other, "--method", "gradient", "--json")
     assert code == 0
@@ -45,14 +43,14 @@ def test_heatmap_compares_networks_and_prints_json(run, net, photos):
         (["db/00.jpg", "-o", "sheet.jpg"], ".png"),
     ],
 )
-def test_heatmap_says_what_is_wrong(run, net, photos, arguments, said):
+def test_heatmap_says_what_is_wrong(run, net, street, arguments, said):
     code, _, err = run("heatmap", net, *arguments)
     assert code == 1
     assert said in err
     assert err.count("\n") == 1
 
 
-def test_evaluate_writes_a_report_and_two_are_compared(run, net, photos):
+def test_evaluate_writes_a_report_and_two_are_compared(run, net, street):
     sources = ["--db", "db/places.csv", "--queries", "q/places.csv"]
     for name, more in (("one", []), ("two", ["--crop-to-dim", "1"])):
         code, out, err = run("evaluate", net, *sources, "--report", name, *more)
@@ -62,7 +60,7 @@ def test_evaluate_writes_a_report_and_two_are_compared(run, net, photos):
     code, out, _ = run("report", "compare", "one", "two", "-o", "both.html")
     assert code == 0
     assert "B - A" in out
-    assert "Two runs compared" in (photos / "both.html").read_text()
+    assert "Two runs compared" in (street / "both.html").read_text()
     code, out, _ = run("report", "compare", "one", "two/report.json", "--json")
     right = [
         {query.name for query in read_run(photos / name).queries if query.found(1)} for name in ("one", "two")
@@ -76,7 +74,7 @@ def test_evaluate_writes_a_report_and_two_are_compared(run, net, photos):
     }
 
 
-def test_comparing_what_is_no_report_is_one_line(run, photos):
+def test_comparing_what_is_no_report_is_one_line(run, street):
     code, _, err = run("report", "compare", "db", "q")
     assert code == 1
     assert "--report" in err
@@ -100,11 +98,11 @@ class _Terminal:
         return True
 
 
-def test_pictures_are_shown_in_a_terminal_only(monkeypatch, capsys, photos):
+def test_pictures_are_shown_in_a_terminal_only(monkeypatch, capsys, street):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("COLORTERM", raising=False)
-    matches = [(str(photos / "q/00.jpg"), [str(photos / "db/00.jpg"), "missing.jpg"])]
+    matches = [(str(street / "q/00.jpg"), [str(street / "db/00.jpg"), "missing.jpg"])]
     seeing.show_matches(matches)
     assert capsys.readouterr().out == ""
     terminal = _Terminal()
@@ -114,7 +112,7 @@ def test_pictures_are_shown_in_a_terminal_only(monkeypatch, capsys, photos):
     assert terminal.text.count("▀") > 200
 
 
-def test_localize_shows_no_pictures_to_programs(run, net, photos):
+def test_localize_shows_no_pictures_to_programs(run, net, street):
     assert run("index", net, "--csv", "db/places.csv", "-o", "city.idx")[0] == 0
     code, out, _ = run("localize", "q/00.jpg", "--index", "city.idx")
     assert code == 0

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from deepibl import load_network
-from deepibl.cli.main import main
 from deepibl.datasets.folder import make_dbstruct
 from deepibl.training.checkpoints import SessionFiles
 from deepibl.training.options import OPTION_NAMES
@@ -50,21 +49,11 @@ def city(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def run(city, tmp_path, monkeypatch, capsys):
-    """Runs a command line in an empty folder: exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
+def run(run, tmp_path, monkeypatch):
+    """Runs a command line in a folder with paths of its own."""
     monkeypatch.delenv("DEEPIBL_LOCALPATHS", raising=False)
     (tmp_path / "localPaths.toml").write_text('initData = "init"\noutPrefix = "named/"\n')
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        try:
-            main([str(argument) for argument in arguments])
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, *capsys.readouterr()
-
-    return command
+    return run
 
 
 def words(city: Path, *more: object, train: str = "city", val: str = "city") -> list[object]:

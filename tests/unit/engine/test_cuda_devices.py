@@ -38,7 +38,6 @@ from matlab_compat.network import network_from_matlab
 from matlab_compat.numeric import maps_to_torch
 from matlab_compat.simplenn import layer as simplenn_layer
 from matlab_compat.simplenn.network import SimpleNN
-from scripts.make_released_layout import released_network
 from tests.fake_cuda import BACKWARD, NAME, placed
 from tests.golden_data import GOLDEN
 from tests.unit.matlab_compat.test_simplenn_layers import filters, layer
@@ -74,12 +73,6 @@ WAYS = [("torch", "fp32"), ("torch", "bf16"), *(("cuda", each) for each in ("fp3
 def custom(classname: str, weights: list[np.ndarray] | None = None) -> Any:
     named = {simplenn_layer.CLASS_FIELD: classname}
     return layer("custom", weights, **named).float()
-
-
-@pytest.fixture(scope="module")
-def released() -> SimpleNN:
-    """The released network's 35 layers with few channels."""
-    return SimpleNN.from_matlab(released_network(small=True))
 
 
 def photo(height: int = 48, width: int = 64) -> Tensor:

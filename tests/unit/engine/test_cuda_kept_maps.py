@@ -18,16 +18,9 @@ from deepibl.features.trunk_cache import Fetched, TrunkCache
 from deepibl.features.trunk_store import MemoryStore
 from deepibl.networks.build import LayerVLAD
 from matlab_compat.simplenn.network import SimpleNN
-from scripts.make_released_layout import released_network
 from tests.fake_cuda import NAME, placed
 
 assert LayerVLAD  # registers NetVLAD's layers
-
-
-@pytest.fixture(scope="module")
-def released() -> SimpleNN:
-    """The released network's 35 layers with few channels."""
-    return SimpleNN.from_matlab(released_network(small=True))
 
 
 def photo(height: int = 48, width: int = 64) -> Tensor:

@@ -10,14 +10,7 @@ from deepibl.engine.trunk import head_start
 from deepibl.features.extraction import extract
 from deepibl.runtime.devices import inference
 from matlab_compat.errors import ArgumentError
-from tests.extractors import Extractor, make_photos, simplenn
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    """(folder, names of 30 images of three sizes)."""
-    folder = tmp_path_factory.mktemp("photos")
-    return folder, make_photos(folder)
+from tests.extractors import Extractor, simplenn
 
 
 def test_bf16_leaves_vlad_and_what_follows_in_float32():

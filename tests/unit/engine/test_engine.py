@@ -10,24 +10,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from deepibl.engine import onednn
 from deepibl.engine.choose import choose_engine
 from deepibl.engine.describe import describe_prepared
 from deepibl.features.extraction import extract
 from deepibl.runtime.devices import inference
 from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn.network import SimpleNN
-from scripts.make_released_layout import released_network
 from tests.extractors import Extractor, make_photos, simplenn
 from tests.tolerances import TOL
 
 CPU = torch.device("cpu")
 ASKED = ["auto", "torch", "fused"]
-
-
-@pytest.fixture(scope="module")
-def narrow() -> SimpleNN:
-    """The released network's 35 layers with few channels."""
-    return SimpleNN.from_matlab(released_network(small=True))
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +67,9 @@ def cosine_distance(a: torch.Tensor, b: torch.Tensor) -> float:
 @pytest.mark.parametrize("name", ASKED)
 @pytest.mark.parametrize("size", [(48, 64), (33, 47), (64, 48), (48, 64)])
 def test_every_engine_gives_the_networks_descriptors(
-    narrow: SimpleNN, wide: SimpleNN, name: str, size: tuple[int, int]
+    released: SimpleNN, wide: SimpleNN, name: str, size: tuple[int, int]
 ) -> None:
-    for net in (narrow, wide):
+    for net in (released, wide):
         with inference(net):
             want = net(photos(2, *size)).flatten(1)
         got = descriptors(net, photos(2, *size), name)
@@ -83,11 +77,11 @@ def test_every_engine_gives_the_networks_descriptors(
 
 
 @pytest.mark.parametrize("name", ASKED)
-def test_bf16_is_close_under_every_engine(narrow: SimpleNN, name: str) -> None:
+def test_bf16_is_close_under_every_engine(released: SimpleNN, name: str) -> None:
     if name not in ("auto", "torch") and not onednn.instructions("bf16"):
         pytest.skip("this processor has no bfloat16 instructions")
-    want = descriptors(narrow, photos(), "torch")
-    assert 0 < cosine_distance(descriptors(narrow, photos(), name, "bf16"), want) <= TOL["engine bf16"]
+    want = descriptors(released, photos(), "torch")
+    assert 0 < cosine_distance(descriptors(released, photos(), name, "bf16"), want) <= TOL["engine bf16"]
 
 
 def test_an_engine_has_the_weights_of_when_it_was_chosen(wide: SimpleNN) -> None:

@@ -21,8 +21,6 @@ from tests.extractors import Extractor, make_photos, simplenn
 from tests.processor import int8_here
 from tests.unit.engine.test_engine import photos as random_photos, simplenn_of
 
-pytest_plugins = ["tests.commands"]  # run, net, photos
-
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> tuple[Path, list[str]]:
@@ -141,7 +139,7 @@ def test_rows_do_not_depend_on_which_images_come_along(pictures) -> None:
 
 
 @int8_here
-def test_kept_descriptors_of_other_scales_are_not_used(run, net, photos, tmp_path) -> None:
+def test_kept_descriptors_of_other_scales_are_not_used(run, net, street, tmp_path) -> None:
     from deepibl.datasets.catalog import evaluation_dataset
     from deepibl.networks.io import load_network
 
@@ -157,7 +155,7 @@ def test_kept_descriptors_of_other_scales_are_not_used(run, net, photos, tmp_pat
 
 
 @int8_here
-def test_the_command_line_from_calibration_to_a_place(run, net, photos) -> None:
+def test_the_command_line_from_calibration_to_a_place(run, net, street) -> None:
     code, out, _ = run("calibrate", net, "db/00.jpg", "db/01.jpg", "db/02.jpg", "-o", "s.json")
     assert code == 0 and "2 convolutions, measured on 3 images" in out
     int8 = ("--precision", "int8", "--scales", "s.json")
@@ -173,7 +171,7 @@ def test_the_command_line_from_calibration_to_a_place(run, net, photos) -> None:
 
 
 @int8_here
-def test_the_pages_finder_asks_an_int8_index_with_its_scales(run, net, photos) -> None:
+def test_the_pages_finder_asks_an_int8_index_with_its_scales(run, net, street) -> None:
     from deepibl.networks.io import load_network
     from deepibl.search.index import PlaceIndex
     from deepibl.serve.finder import PlaceFinder
@@ -191,7 +189,7 @@ def test_the_pages_finder_asks_an_int8_index_with_its_scales(run, net, photos) -
 
 
 @pytest.mark.parametrize("command", ["extract", "localize"])
-def test_the_command_line_says_what_int8_lacks(run, net, photos, command: str) -> None:
+def test_the_command_line_says_what_int8_lacks(run, net, street, command: str) -> None:
     run("index", net, "--csv", "db/places.csv", "-o", "a.idx")
     words = [command, *([net] if command == "extract" else ["--index", "a.idx"]), "q/00.jpg"]
     code, _, err = run(*words, "--precision", "int8")

@@ -14,14 +14,7 @@ from deepibl.features.files import read_features
 from deepibl.images import read_image
 from deepibl.matlab.networks import computeRepresentation
 from matlab_compat.errors import ArgumentError
-from tests.extractors import Extractor, make_photos, one_by_one, simplenn
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    """(folder, names of 30 images of three sizes)."""
-    folder = tmp_path_factory.mktemp("photos")
-    return folder, make_photos(folder)
+from tests.extractors import Extractor, one_by_one, simplenn
 
 
 @pytest.mark.parametrize("make", [Extractor, simplenn])

@@ -12,14 +12,7 @@ import pytest
 from deepibl.errors import ExtractionError
 from deepibl.features.extraction import extract, extract_to_file
 from deepibl.features.files import read_features
-from tests.extractors import Extractor, make_photos, simplenn
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    """(folder, names of 30 images of three sizes)."""
-    folder = tmp_path_factory.mktemp("photos")
-    return folder, make_photos(folder)
+from tests.extractors import Extractor, simplenn
 
 
 @pytest.mark.parametrize("suffix", [".bin", ".npy", ".h5"])

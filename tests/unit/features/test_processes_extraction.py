@@ -18,18 +18,11 @@ from deepibl.runtime import processes
 from deepibl.search import localization as indexing
 from deepibl.search.index import PlaceIndex
 from deepibl.search.localization import build_index
-from tests.extractors import Extractor, make_photos, simplenn
+from tests.extractors import Extractor, simplenn
 from tests.teams import die, needs_fork, run_team, values
 
 pytestmark = needs_fork
 GROUP = 4
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    """(folder, names of 30 images of three sizes)."""
-    folder = tmp_path_factory.mktemp("photos")
-    return folder, make_photos(folder)
 
 
 @pytest.fixture(scope="module")

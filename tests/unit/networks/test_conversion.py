@@ -23,17 +23,10 @@ from matlab_compat import matfile
 from matlab_compat.dagnn.network import DagNN
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.simplenn.network import SimpleNN
-from scripts.make_released_layout import write_released
 from tests.golden_data import golden_files
 from tests.tolerances import TOL, assert_close
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small network of the released layout, written as MATLAB would: class objects, v7.3."""
-    return write_released(tmp_path_factory.mktemp("released"), ["v7.3"], small=True)[0]
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +35,8 @@ def dag() -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".mat", ".safetensors", ".hloc.mat"])
-def test_a_converted_network_computes_the_same(suffix: str, released: Path, tmp_path: Path) -> None:
-    net = convert(released, tmp_path / f"net{suffix}")
+def test_a_converted_network_computes_the_same(suffix: str, released_file: Path, tmp_path: Path) -> None:
+    net = convert(released_file, tmp_path / f"net{suffix}")
     found = difference(net, tmp_path / f"net{suffix}")
     assert found.largest <= TOL["op"] * found.scale  # not 0: weights lie in memory in another order
     if suffix != ".hloc.mat":
@@ -62,7 +55,7 @@ SIZES = [(1, 64, 64), (3, 61, 83), (2, 120, 50)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("which", ["released", "dag"])
+@pytest.mark.parametrize("which", ["released_file", "dag"])
 def test_onnx_takes_any_number_and_size_of_images(
     which: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -80,7 +73,7 @@ def test_onnx_takes_any_number_and_size_of_images(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("which", ["released", "dag"])
+@pytest.mark.parametrize("which", ["released_file", "dag"])
 def test_torch_export_takes_any_number_and_size_of_images(
     which: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -119,9 +112,9 @@ def test_onnx_keeps_the_small_number_beside_a_norm(tmp_path: Path) -> None:
 
 
 def test_convert_ends_with_4_where_the_two_differ(
-    released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    released_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = ["convert", str(released), str(tmp_path / "net.mat"), "--check"]
+    asked = ["convert", str(released_file), str(tmp_path / "net.mat"), "--check"]
     monkeypatch.setattr(
         "deepibl.networks.conversion.difference", lambda net, target: Difference(0.07, 0.3, "descriptors")
     )
@@ -138,8 +131,8 @@ def test_a_torch_backbone_can_be_exported() -> None:
         assert_close(exported(net).module()(images), net(net.prepare(images)).flatten(1), "op")
 
 
-def test_safetensors_say_where_the_network_comes_from(released: Path, tmp_path: Path) -> None:
-    net = read_mat_network(released)
+def test_safetensors_say_where_the_network_comes_from(released_file: Path, tmp_path: Path) -> None:
+    net = read_mat_network(released_file)
     net.meta |= {"netID": "vd16", "sessionID": "53e0", "epoch": np.array([[4.0]])}
     save_network(net, tmp_path / "net.safetensors")
     said = read_strings(tmp_path / "net.safetensors")
@@ -147,9 +140,9 @@ def test_safetensors_say_where_the_network_comes_from(released: Path, tmp_path: 
     assert said["network_id"] == network_id(net) and said["written_by"] == "deepibl"
 
 
-def test_class_objects_are_written_for_matlab(released: Path, tmp_path: Path) -> None:
+def test_class_objects_are_written_for_matlab(released_file: Path, tmp_path: Path) -> None:
     pytest.importorskip("matio", reason="writing class objects needs mat-io")
-    net = read_mat_network(released)
+    net = read_mat_network(released_file)
     save_network(net, tmp_path / "net.mat", classes=True)
     layers = matfile.cell_list(matfile.load(tmp_path / "net.mat", ["net"])["net"]["layers"])
     objects = {layer.classname for layer in layers if isinstance(layer, matfile.MatObject)}
@@ -168,9 +161,9 @@ REFUSED: list[tuple[str, str]] = [
 
 
 @pytest.mark.parametrize(("name", "reason"), REFUSED)
-def test_what_cannot_be_written_says_why(name: str, reason: str, released: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_written_says_why(name: str, reason: str, released_file: Path, tmp_path: Path) -> None:
     with pytest.raises(NetworkFormatError, match=reason):
-        convert(released, tmp_path / name)
+        convert(released_file, tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 
@@ -181,9 +174,9 @@ def test_what_cannot_be_read_says_why(name: str, tmp_path: Path) -> None:
         convert(tmp_path / name, tmp_path / "b.mat")
 
 
-def test_a_network_is_not_converted_onto_itself(released: Path) -> None:
+def test_a_network_is_not_converted_onto_itself(released_file: Path) -> None:
     with pytest.raises(ArgumentError, match="give another file"):
-        convert(released, released)
+        convert(released_file, released_file)
 
 
 def test_a_dagnn_with_several_results_is_not_exported() -> None:
@@ -192,8 +185,10 @@ def test_a_dagnn_with_several_results_is_not_exported() -> None:
         Describer(net)
 
 
-def test_the_command_converts_and_checks(released: Path, tmp_path: Path) -> None:
-    found = CliRunner().invoke(app, ["convert", str(released), str(tmp_path / "net.safetensors"), "--check"])
+def test_the_command_converts_and_checks(released_file: Path, tmp_path: Path) -> None:
+    found = CliRunner().invoke(
+        app, ["convert", str(released_file), str(tmp_path / "net.safetensors"), "--check"]
+    )
     assert found.exit_code == 0, found.output
     assert "wrote" in found.output and "largest difference" in found.output
 
@@ -206,15 +201,15 @@ def test_the_command_shows_a_dagnn(dag: Path) -> None:
     assert info["inputs"] == ["input"]
 
 
-def test_torch_hub_loads_a_network_from_the_repository(released: Path) -> None:
+def test_torch_hub_loads_a_network_from_the_repository(released_file: Path) -> None:
     """In a process of its own: torch.hub changes sys.path and sys.modules."""
     script = f"""
 import torch
-net = torch.hub.load({str(ROOT)!r}, "network", {str(released)!r}, source="local")
+net = torch.hub.load({str(ROOT)!r}, "network", {str(released_file)!r}, source="local")
 images = torch.rand(2, 3, 64, 64) * 255
 with torch.no_grad():
     one = net(net.prepare(images)).flatten(1)
-    other = torch.hub.load({str(ROOT)!r}, "describer", {str(released)!r}, source="local")(images)
+    other = torch.hub.load({str(ROOT)!r}, "describer", {str(released_file)!r}, source="local")(images)
     vlad = torch.hub.load({str(ROOT)!r}, "netvlad", 4, 8, source="local")(torch.rand(1, 8, 3, 3))
 assert torch.equal(one, other), (one - other).abs().max()
 print(tuple(one.shape), tuple(vlad.shape))

@@ -7,16 +7,10 @@ from deepibl.matlab.training import trainWeakly
 from deepibl.training.options import OPTION_NAMES, TrainingOptions, defaults
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
-from tests.tiny_training import Workplace
 from tests.unit.training import (
     test_training_options_learning as learning,
     test_training_options_running as running,
 )
-
-
-@pytest.fixture
-def place(tmp_path):
-    return Workplace(tmp_path)
 
 
 def test_names_and_defaults_are_the_originals(golden):

@@ -9,12 +9,7 @@ from deepibl.training.gradients import PlainTrunk
 from deepibl.training.options import TrainingOptions, schedule
 from matlab_compat import matfile
 from tests.option_checks import layers, run, tells_of, weights
-from tests.tiny_training import PLACES, Workplace
-
-
-@pytest.fixture
-def place(tmp_path):
-    return Workplace(tmp_path)
+from tests.tiny_training import PLACES
 
 
 @tells_of("netID", "layerName", "method")

@@ -4,19 +4,13 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import pytest
 
 from deepibl.features.extraction import extract_to_file
 from deepibl.features.files import read_features
 from deepibl.training.listeners import Console
 from matlab_compat.rng import rng
 from tests.option_checks import run, tells_of, weights
-from tests.tiny_training import OPTIONS, PLACES, Workplace
-
-
-@pytest.fixture
-def place(tmp_path):
-    return Workplace(tmp_path)
+from tests.tiny_training import OPTIONS, PLACES
 
 
 @tells_of("sessionID", "outPrefix")

@@ -60,14 +60,6 @@ class Notes(Log):
         self.notes.append(what)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def caches(monkeypatch) -> list[TrunkCache]:
     """All caches that trainings open."""

@@ -1,0 +1,49 @@
+"""What a type checker sees in a user's file: true signatures, and an error for each slip."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+USER = """
+import deepibl
+from deepibl import SARELoss, dbPitts, load_network
+from deepibl.matlab import serialAllFeats
+
+net = deepibl.load_network("model.mat")
+reveal_type(net)
+reveal_type(net.prepare)
+reveal_type(net["conv5_3"])
+reveal_type(load_network)
+reveal_type(deepibl.extract)
+reveal_type(dbPitts)
+reveal_type(SARELoss)
+reveal_type(serialAllFeats)
+reveal_type(deepibl.trainGaussKernalInd)
+deepibl.misspelt_name(1)  # wrong
+deepibl.matlab.dbpitts(False, "train")  # wrong
+deepibl.extract(net, ["a.jpg"], batchsize=2)  # wrong
+"""
+
+
+@pytest.mark.slow
+def test_mypy_sees_true_signatures_and_refuses_what_is_misspelt(tmp_path: Path) -> None:
+    file = tmp_path / "user.py"
+    file.write_text(USER)
+    command = [sys.executable, "-m", "mypy", "--follow-imports=silent", "--ignore-missing-imports"]
+    command += ["--cache-dir", str(tmp_path / "cache"), "--no-error-summary", str(file)]
+    environment = {**os.environ, "MYPYPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    lines = done.stdout.splitlines()
+    assert not done.stderr and lines
+    errors = sorted(int(line.split(":")[1]) for line in lines if ": error:" in line)
+    wrong = [number for number, line in enumerate(USER.splitlines(), 1) if line.endswith("# wrong")]
+    assert errors == wrong, done.stdout
+    revealed = [match[1] for line in lines if (match := re.search('Revealed type is "(.*)"', line))]
+    assert len(revealed) == USER.count("reveal_type")
+    assert [found for found in revealed if found == "Any" or found.endswith("-> Any")] == []
+    assert all("*args: Any" not in found and "builtins.object" not in found for found in revealed)
