@@ -1,19 +1,16 @@
-"""faiss, loaded when it is needed, with the matrix kernels that suit the processor.
+"""faiss, loaded when it is needed, and with the matrix kernels that suit the processor if a program wants it.
 
-faiss's wheel brings a copy of OpenBLAS of its own, which knows the processors of its time. On a newer one it
-takes kernels for SSE3, or for AVX2 where there is AVX-512. The kernels that it calls Haswell (AVX2) and
-SkylakeX (AVX-512) run wherever those instructions are. OpenBLAS can be told by an environment variable, which
-it reads once, when it is loaded. So the variable is there for that moment, and only then: numpy's and scipy's
-copies of OpenBLAS, and processes that are started later, keep the kernels and the digits that they had."""
+faiss's wheel brings its own copy of OpenBLAS, which does not know newer processors: on these it takes kernels
+for SSE3, or for AVX2 where there is AVX-512. The kernels that it calls Haswell (AVX2) and SkylakeX (AVX-512)
+run wherever those instructions are. OpenBLAS reads an environment variable once, when it is loaded. After
+`choose_kernels`, the variable is set for that moment only: numpy's and scipy's copies of OpenBLAS, and
+processes that are started later, keep their kernels and their digits."""
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy  # noqa: F401  # its own OpenBLAS is loaded before the variable is set
 
 VARIABLE = "OPENBLAS_CORETYPE"
 
@@ -24,45 +21,45 @@ KERNELS = (  # the best first, and the instructions that they use
 
 PROCESSOR = Path("/proc/cpuinfo")
 
+_chosen: list[str] = []  # the kernels that faiss is to be loaded with, if any
+
+
+def choose_kernels() -> None:
+    """Makes `load_faiss` load faiss with the best kernels for this processor, unless it is loaded already.
+
+    A value of OPENBLAS_CORETYPE that the user has set is respected.
+    """
+    try:
+        processor = PROCESSOR.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # not Linux
+        processor = ""
+    kernels = better_kernels(processor, os.environ)
+    _chosen[:] = [kernels] if kernels else []
+
 
 def load_faiss() -> Any:
-    """The module faiss (its published types do not know all of it).
+    """The module faiss (typed as Any: its published types are incomplete)."""
+    import numpy  # noqa: F401  # its own OpenBLAS must be loaded before the variable is set
 
-    A user's own OPENBLAS_CORETYPE is obeyed: `OPENBLAS_CORETYPE=Haswell` brings AVX2 kernels.
-    """
-    loaded = "faiss" in sys.modules
-    with _told(None if loaded else better_kernels(_processor(), os.environ)):
+    if not _chosen or "faiss" in sys.modules:
         import faiss
 
+        return faiss
+    os.environ[VARIABLE] = _chosen[0]
+    try:
+        import faiss
+    finally:
+        os.environ.pop(VARIABLE, None)
     return faiss
 
 
 def better_kernels(processor: str, environment: Mapping[str, str]) -> str | None:
-    """What OpenBLAS should be told to take; None: it knows best, or the user has told it.
+    """The kernels that OpenBLAS should take; None: it knows best, or the environment decides.
 
-    processor: the text of /proc/cpuinfo, empty where there is none.
+    processor: the content of /proc/cpuinfo, empty if there is none.
     """
     lines = (line.partition(":") for line in processor.splitlines())
     flags = next((value.split() for name, _, value in lines if name.strip() == "flags"), [])
     if VARIABLE in environment:
         return None
     return next((name for name, needed in KERNELS if needed <= set(flags)), None)
-
-
-@contextmanager
-def _told(kernels: str | None) -> Iterator[None]:
-    if kernels is None:
-        yield
-        return
-    os.environ[VARIABLE] = kernels
-    try:
-        yield
-    finally:
-        os.environ.pop(VARIABLE, None)
-
-
-def _processor() -> str:
-    try:
-        return PROCESSOR.read_text(encoding="utf-8", errors="replace")
-    except OSError:  # another system
-        return ""
