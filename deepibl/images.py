@@ -85,7 +85,7 @@ def load_pixels(
 
 
 def scaled_pixels(
-    image: "Image", resize: int | Sequence[int] | None = None, interpolation: str = "bilinear"
+    image: Image, resize: int | Sequence[int] | None = None, interpolation: str = "bilinear"
 ) -> torch.Tensor:
     """A Pillow image of mode L or RGB as `load_pixels` gives a file."""
     pixels = jpeg.as_tensor(image)
@@ -95,7 +95,7 @@ def scaled_pixels(
     return resize_pixels(pixels, crop_and_size(pixels.shape[1], pixels.shape[2], target), interpolation)
 
 
-def open_image(data: bytes, name: str) -> "Image":
+def open_image(data: bytes, name: str) -> Image:
     """A Pillow image of mode L or RGB, 8 bits a channel, from a file's bytes; the module's table says how.
 
     name: what errors call the file. Raises ImageReadError.
@@ -120,7 +120,7 @@ def open_image(data: bytes, name: str) -> "Image":
         raise ImageReadError(f"{name}: a damaged image: {error}") from error
 
 
-def _eight_bits(image: "Image", name: str) -> "Image":
+def _eight_bits(image: Image, name: str) -> Image:
     """Any mode of Pillow's as L or RGB."""
     import PIL.Image
 

@@ -1,4 +1,4 @@
-"""Options the MATLAB way: ('name', value) pairs, structs and keywords, names in any case, defaults merged."""
+"""Options as MATLAB functions take them: 'name', value pairs, structs and keywords; names in any case."""
 
 import ast
 import difflib
@@ -16,11 +16,12 @@ FLAGS = ("merge", "nonrecursive")
 def options(
     defaults: Mapping[str, Any], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
 ) -> SimpleNamespace:
-    """A function's options: its defaults, changed by what the caller gave; what every façade function uses.
+    """A function's options: its defaults, changed by the caller's arguments.
 
-    defaults: name -> value; args: the caller's positional rest ('learningRate', 0.1, … and whole dicts);
-    kwargs: the caller's keywords. Names match in any case, a later one wins, a dict given for a dict option
-    changes only the fields it has. Errors: ArgumentError, for an unknown name with the closest known one.
+    defaults: name -> value; args: the caller's remaining positional arguments ('learningRate', 0.1, … and
+    whole dicts); kwargs: the caller's keywords. Names match in any case; a later one wins; a dict given for a
+    dict option changes only the fields it has. Raises ArgumentError, with the closest known name for an
+    unknown one.
 
     >>> options({"learningRate": 0.1, "batchSize": 4}, ("LearningRate", 0.5), {"batchsize": 8})
     namespace(learningRate=0.5, batchSize=8)
@@ -36,15 +37,15 @@ def vl_argparse(defaults: Any, args: Any, *flags: str, nargout: int = 1) -> Any:
     refusing them, 'nonrecursive' replaces dicts instead of merging them (and then takes pairs only).
     nargout: 1 returns the options and refuses unknown names; 2 returns (options, rest), where rest lists the
     unknown pairs in order and, for each dict of args, a dict of its unknown fields, even an empty one.
-    Kept from the original: with nargout 2 an unknown field of a nested dict is dropped; a dict given for an
-    option that holds no dict is refused, as is a dict merged under a new name.
-    Errors: ArgumentError.  Ported from: matconvnet/vl_argparse.m
+    As in the original, with nargout 2 an unknown field of a nested dict is dropped; a dict given for an
+    option that holds no dict is refused, and so is a dict merged under a new name.
+    Raises ArgumentError.  Ported from: matconvnet/vl_argparse.m
     """
     if not isinstance(defaults, Mapping):
-        raise ArgumentError(f"options must be a dict, not {type(defaults).__name__}")
+        raise ArgumentError(f"options must be a dict; got {defaults!r:.80}")
     names = {flag.lower() for flag in flags}
     if len(flags) > len(FLAGS) or not names <= set(FLAGS):
-        raise ArgumentError(f"flags are 'merge' and 'nonrecursive', two at most; got {flags!r}")
+        raise ArgumentError(f"flags must be 'merge' or 'nonrecursive', at most two; got {flags!r}")
     if isinstance(args, str | Mapping) or not isinstance(args, Sequence):
         args = [args]
     parser = _Parser(dict(defaults), "merge" in names, "nonrecursive" not in names, nargout > 1)
@@ -53,7 +54,7 @@ def vl_argparse(defaults: Any, args: Any, *flags: str, nargout: int = 1) -> Any:
 
 
 class _Parser:
-    """One call's state: the options so far, and what is handed back."""
+    """The state of one call: the options so far, and the unknown ones."""
 
     def __init__(self, opts: dict[str, Any], merge: bool, recursive: bool, keep_unknown: bool) -> None:
         self.opts = opts
@@ -113,7 +114,7 @@ class _Parser:
             self.opts[field] = value
         elif not holds_struct:
             if not isinstance(self.opts.get(field), Mapping):
-                raise ArgumentError(f"option {field!r} takes no dict: its default is none")
+                raise ArgumentError(f"option {field!r} takes no dict: its default is not a dict")
             self.opts[field] = vl_argparse(self.opts[field], value, "merge")
         elif not isinstance(value, Mapping):
             raise ArgumentError(
@@ -125,32 +126,38 @@ class _Parser:
 
 
 def unknown_option(name: str, known: list[str]) -> str:
-    """The message for a name that is not known: the closest known one, and all of them."""
+    """The message for an unknown name: the closest known one, and all of them."""
     by_lower = {option.lower(): option for option in known}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1)
     if name.lower() in by_lower:
-        hint = "more than one option has this name but for its case"
+        hint = "several options have this name but for its case"
     else:
-        hint = f"did you mean {by_lower[close[0]]!r}?" if close else "nothing like it is known"
+        hint = f"did you mean {by_lower[close[0]]!r}?" if close else "no similar one exists"
     return f"unknown option {name!r}: {hint} (options: {', '.join(known) or 'none'})"
 
 
-def typed_options(texts: Sequence[str]) -> dict[str, Any]:
-    """Options as they are typed on a command line, 'name=value' each; values as `typed_value` reads them.
+def did_you_mean(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
+    """The end of a message about an unknown name: "; did you mean 'x'?", or '' where nothing is close."""
+    close = difflib.get_close_matches(name, list(known), 1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
-    Raises ArgumentError for a text of another form.
+
+def typed_options(texts: Sequence[str]) -> dict[str, Any]:
+    """Options from the command line, each 'name=value'; values as `typed_value` reads them.
+
+    Raises ArgumentError for a string of another form.
     """
     found = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise ArgumentError(f"an option is given as name=value, e.g. nNegCap=10, not {text!r}")
+            raise ArgumentError(f"an option must be name=value, e.g. nNegCap=10; got {text!r}")
         found[name] = typed_value(value)
     return found
 
 
 def typed_value(text: str) -> Any:
-    """An option's value as it is typed on a command line: a number, a list, true or false, or a text.
+    """An option's value from the command line: a number, a list, true or false, or a string.
 
     >>> [typed_value(text) for text in ("0.001", "[1, 5]", "true", "conv5_1")]
     [0.001, [1, 5], True, 'conv5_1']

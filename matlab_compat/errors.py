@@ -1,20 +1,20 @@
-"""Errors of the ground floor.
+"""Errors that this package raises on purpose.
 
 MatlabCompatError
-├── ArgumentError          an option or argument that the function does not take (also a TypeError)
+├── ArgumentError          an invalid option or argument (also a TypeError)
 ├── MatFileError           a .mat file that cannot be read or written
-├── NetworkFormatError     a MatConvNet network whose description makes no sense
-│   └── UnknownLayerError  a layer type or class that is not known
+├── NetworkFormatError     a MatConvNet network whose description is invalid
+│   └── UnknownLayerError  an unknown layer type or class
 ├── ImageReadError         an image file that cannot be decoded; names the file
 └── NotMigratedError       a line that `deepibl migrate` could not translate was reached"""
 
 
 class MatlabCompatError(Exception):
-    """Base of every error that this project raises on purpose."""
+    """Base of every error that the project raises on purpose."""
 
 
 class ArgumentError(MatlabCompatError, TypeError):
-    """An option or argument that the function does not take."""
+    """An invalid option or argument."""
 
 
 class MatFileError(MatlabCompatError):
@@ -22,11 +22,11 @@ class MatFileError(MatlabCompatError):
 
 
 class NetworkFormatError(MatlabCompatError):
-    """A MatConvNet network whose description makes no sense."""
+    """A MatConvNet network whose description is invalid."""
 
 
 class UnknownLayerError(NetworkFormatError):
-    """A layer type or custom class that is not known."""
+    """An unknown layer type or custom class."""
 
 
 class ImageReadError(MatlabCompatError):

@@ -1,11 +1,11 @@
 """Images as MATLAB reads and scales them: vl_imreadjpeg and imresize.
 
 Pixels are float32 0–255, RGB; arrays are (C, H, W). A grey JPEG has one channel, as in the original.
-The shape of an output is found as the original finds it: `Resize` gives its size, and the part of the input
-that fills it, in the middle, is what `CropAnisotropy` and `CropSize` say; by default the largest part with
-the output's aspect ratio, so a two-element `Resize` crops rather than stretches.
+As in the original, `Resize` gives the size of the output, and `CropAnisotropy` and `CropSize` the central
+part of the input that fills it; by default the largest part with the output's aspect ratio, so a two-element
+`Resize` crops rather than stretches.
 
-Resampling as two banded matrices: one for the rows of an image, one for its columns.
+Resampling by two banded matrices, one for the rows of an image and one for its columns.
 
 MatConvNet's vl_imreadjpeg and MATLAB's imresize share the kernels and the anti-aliasing (when an axis
 shrinks, the kernel is stretched by the same factor) and differ in the rest:
@@ -20,10 +20,10 @@ between the two     float32, not clipped        the image's own type, rounded
 lanczos kernels     1e-5 added above and below  exact
 ==================  ==========================  =================================
 
-A matrix is a `scipy.sparse.csr_matrix` (output, input) whose rows sum to 1; its product adds the taps of a
+A matrix is a `scipy.sparse.csr_matrix` (output, input) whose rows sum to 1; its product sums the taps of a
 pixel from low to high in the matrix's own precision, as the original's loop does.
 
-The options of vl_imreadjpeg: names, defaults, and what is allowed.
+The options of vl_imreadjpeg: names, defaults and allowed values.
 
 MATLAB's imresize, for numpy arrays and torch tensors (C, H, W).
 """
@@ -54,8 +54,8 @@ _BAND = 32  # output rows
 def edge_weights(output: int, size: int, crop: int, offset: int, method: str) -> csr_matrix:
     """The (output, size) float32 matrix that vl_imreadjpeg applies to one axis.
 
-    output: pixels wanted; size: pixels of the whole axis; crop, offset: the part of it that is wanted
-    (pixels outside it are seen by the kernel); method: box, bilinear, bicubic, lanczos2 or lanczos3.
+    output: pixels of the result; size: pixels of the whole axis; crop, offset: the part of it to resample
+    (the kernel also reads pixels outside it); method: box, bilinear, bicubic, lanczos2 or lanczos3.
     Raises ArgumentError for another method.
     """
     kernel, width = _kernel(method, epsilon=1e-5)
@@ -92,7 +92,7 @@ def mirror_weights(output: int, size: int, scale: float, method: str, antialiasi
 def resample(image: np.ndarray, rows: csr_matrix, columns: csr_matrix) -> np.ndarray:
     """(H, W, C) through both matrices, rows first: (h, w, C) in the matrices' precision.
 
-    Works on bands of rows that stay in the cache: ten times faster on a photo than all at once.
+    Works on bands of rows that stay in the cache: ten times faster on a photo than on the whole image.
     """
     result = np.zeros((rows.shape[0], columns.shape[0], image.shape[2]), dtype=rows.dtype)
     for top in range(0, rows.shape[0], _BAND):
@@ -117,7 +117,7 @@ def along_columns(image: np.ndarray, weights: csr_matrix) -> np.ndarray:
 
 
 def _banded(weight: np.ndarray, pixel: np.ndarray, size: int) -> csr_matrix:
-    """A matrix from (output, taps) weights and the pixels they fall on; normalised, sums kept in order."""
+    """A matrix from (output, taps) weights and their pixels; normalised, the order of sums kept."""
     output, taps = weight.shape
     mass = np.zeros(output, dtype=weight.dtype)
     for tap in range(taps):
@@ -125,7 +125,7 @@ def _banded(weight: np.ndarray, pixel: np.ndarray, size: int) -> csr_matrix:
     starts = np.arange(0, output * taps + 1, taps)
     matrix = csr_matrix((weight.ravel(), pixel.ravel(), starts), shape=(output, size))
     matrix.sum_duplicates()
-    mass[mass == 0] = 1  # box in float32: a centre just between two pixels takes neither, and stays black
+    mass[mass == 0] = 1  # box in float32: a centre midway between two pixels gets neither, and stays black
     matrix.data /= np.repeat(mass, np.diff(matrix.indptr))
     matrix.eliminate_zeros()
     return matrix
@@ -141,7 +141,7 @@ def _kernel(method: str, epsilon: float) -> tuple[Kernel, int]:
         "lanczos3": (lambda d: _lanczos(d, 3, epsilon), 6),
     }
     if method not in kernels:
-        raise ArgumentError(f"interpolation {method!r} is not known; it can be {', '.join(kernels)}")
+        raise ArgumentError(f"interpolation must be one of {', '.join(kernels)}; got {method!r}")
     return kernels[method]
 
 
@@ -177,7 +177,7 @@ def as_channels_last(image: Any) -> np.ndarray:
     """(C, H, W) or (H, W), numpy or torch -> a numpy view (H, W, C)."""
     array = np.asarray(image)
     if array.ndim not in (2, 3) or 0 in array.shape:
-        raise ArgumentError(f"an image has shape (H, W) or (C, H, W) with no empty axis, not {array.shape}")
+        raise ArgumentError(f"an image must be (H, W) or (C, H, W) without an empty axis; got {array.shape}")
     return array[:, :, None] if array.ndim == 2 else array.transpose(1, 2, 0)
 
 
@@ -213,15 +213,17 @@ def imread_options(args: Sequence[Any], kwargs: dict[str, Any]) -> SimpleNamespa
     opts.CropAnisotropy = _same("CropAnisotropy", opts.CropAnisotropy, math.inf)
     opts.CropSize = _same("CropSize", opts.CropSize, 1.0)
     if opts.CropSize == 0:
-        raise ArgumentError("CropSize 0 leaves no pixel; give a share above 0")
+        raise ArgumentError("CropSize must be above 0")
     drawn = [name for name in ("Flip", "Brightness", "Contrast", "Saturation") if np.any(getattr(opts, name))]
     if str(opts.CropLocation).lower() != "center" or drawn:
         what = ", ".join(drawn) or f"CropLocation {opts.CropLocation!r}"
-        raise ArgumentError(f"{what}: random changes of images are not offered; CropLocation can be 'center'")
+        raise ArgumentError(
+            f"{what}: random changes of images are not supported; CropLocation must be 'center'"
+        )
     if opts.Pack and not isinstance(opts.Resize, tuple):
-        raise ArgumentError(f"Pack needs Resize with two sizes, (height, width), not {opts.Resize!r}")
+        raise ArgumentError(f"Pack needs Resize with two sizes, (height, width); got {opts.Resize!r}")
     if opts.GPU and not torch.cuda.is_available():
-        raise ArgumentError("GPU: no CUDA device is there; leave the flag out")
+        raise ArgumentError("GPU: there is no CUDA device; omit the flag")
     opts.Interpolation = str(opts.Interpolation).lower()
     edge_weights(1, 1, 1, 0, opts.Interpolation)  # refuses an unknown method before reading
     opts.SubtractAverage = _average(opts.SubtractAverage, opts.Resize)
@@ -234,23 +236,23 @@ def _target(value: Any) -> int | tuple[int, int] | None:
         return None
     sizes = [int(side) for side in np.ravel(value)]
     if len(sizes) > 2 or min(sizes) < 1:
-        raise ArgumentError(f"Resize is the shorter side or (height, width), 1 pixel or more, not {value!r}")
+        raise ArgumentError(
+            f"Resize must be the shorter side or (height, width), at least 1 pixel; got {value!r}"
+        )
     return sizes[0] if len(sizes) == 1 else (sizes[0], sizes[1])
 
 
 def _same(name: str, value: Any, largest: float) -> float:
-    """The one value of a crop option; a range of values would be drawn from at random."""
+    """The one value of a crop option; ArgumentError for a range, from which the original draws at random."""
     values = [float(number) for number in np.ravel(value)]
     if len(values) not in (1, 2) or not 0 <= values[0] <= values[-1] <= largest:
         raise ArgumentError(
-            f"{name} is one number or two ascending ones from 0 to {largest:g}, not {value!r}"
+            f"{name} must be one number or two ascending ones, 0 to {largest:g}; got {value!r}"
         )
     if name == "CropAnisotropy" and 0 in values:
         return 0.0
     if values[0] != values[-1]:
-        raise ArgumentError(
-            f"{name} {value!r} is a range to draw from; random crops are not offered, give one value"
-        )
+        raise ArgumentError(f"{name} {value!r}: random crops are not supported; give one value")
     return values[0]
 
 
@@ -263,8 +265,8 @@ def _average(value: Any, target: int | tuple[int, int] | None) -> torch.Tensor |
         return average.reshape(-1, 1, 1).expand(3, 1, 1)
     if not isinstance(target, tuple) or tuple(average.shape) != (3, *target):
         raise ArgumentError(
-            f"SubtractAverage of shape {tuple(average.shape)}: give 1 or 3 numbers, or an image (3, h, w) "
-            f"of the size that Resize asks for, which is {target}"
+            f"SubtractAverage must be 1 or 3 numbers, or an image (3, h, w) of Resize's size {target}; "
+            f"got shape {tuple(average.shape)}"
         )
     return average
 
@@ -272,10 +274,10 @@ def _average(value: Any, target: int | tuple[int, int] | None) -> torch.Tensor |
 def imresize(image: Any, scale: Any, method: str = "bicubic", antialiasing: bool | None = None) -> Any:
     """MATLAB's imresize(image, scale) or imresize(image, [rows columns]).
 
-    image: (H, W) or (C, H, W), numpy or torch; the result has its type, values of an integer type rounded
-    and clipped after each axis. scale: a positive factor (the output has ceil(scale * side) pixels), or two
-    sizes of which one may be NaN to keep the aspect ratio. method: bicubic, bilinear, nearest, box, lanczos2,
-    lanczos3. antialiasing: when shrinking; by default on, but for nearest. Raises ArgumentError otherwise.
+    image: (H, W) or (C, H, W), numpy or torch; the result has its type; integers are rounded and clipped
+    after each axis. scale: a positive factor (the output has ceil(scale * side) pixels), or two sizes, one of
+    which may be NaN to keep the aspect ratio. method: bicubic, bilinear, nearest, box, lanczos2, lanczos3.
+    antialiasing: when shrinking; on by default, except for nearest. Raises ArgumentError for other values.
 
     >>> imresize(np.arange(16, dtype=np.uint8).reshape(4, 4), 0.5, "nearest")
     array([[ 5,  7],
@@ -311,7 +313,7 @@ def _size_and_scales(shape: tuple[int, ...], scale: Any) -> tuple[tuple[int, int
     height, width = shape
     given = [value for value in values if not math.isnan(value)]
     if len(values) not in (1, 2) or not given or not all(0 < value < math.inf for value in given):
-        raise ArgumentError(f"imresize takes a positive factor or two positive sizes, not {scale!r}")
+        raise ArgumentError(f"scale must be a positive factor or two positive sizes; got {scale!r}")
     if len(values) == 1:
         scales = (given[0], given[0])
     elif len(given) == 2:
@@ -331,15 +333,13 @@ def vl_imreadjpeg(files: Sequence[str | os.PathLike[str]], *args: Any, **kwargs:
     lanczos3; CropAnisotropy: width/height stretch of the crop, 0 fits the input's shape; CropSize: its share
     of the side, 0 to 1; SubtractAverage: a number, three, or an image (3, h, w) of the output's size;
     Pack: one tensor (N, 3, h, w) instead of a list, grey repeated, needs a two-element Resize;
-    NumThreads: threads that decode; GPU: the results lie on the CUDA device.
-    Prefetch returns an empty list and does nothing: reading ahead is `deepibl.extract`'s affair.
+    NumThreads: threads that decode; GPU: the results are on the CUDA device;
+    Prefetch: returns an empty list without reading (`deepibl.extract` reads ahead by itself).
 
     A file that cannot be read (missing, empty, not a JPEG, CMYK, damaged; see `matlab_compat.jpeg.decode`)
     gives None in its place and a warning that names it; with Pack it raises ImageReadError. EXIF orientation
-    is ignored. Raises ArgumentError for options out of range, and for what draws at random (CropLocation
-    'random', a range of crops, Flip, Brightness, Contrast, Saturation): the original takes these draws from
-    C's rand.
-
+    is ignored. Raises ArgumentError for options out of range and for random ones (CropLocation 'random', a
+    range of crops, Flip, Brightness, Contrast, Saturation), which the original draws from C's rand.
     Ported from: matconvnet/vl_imreadjpeg
     """
     if isinstance(files, str | os.PathLike):
@@ -362,7 +362,7 @@ def vl_imreadjpeg(files: Sequence[str | os.PathLike[str]], *args: Any, **kwargs:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Output size in pixels, and the part of the input that fills it: its size and its top left corner."""
+    """Output size in pixels, and the part of the input that fills it: its size and top left corner."""
 
     height: int
     width: int
@@ -375,10 +375,10 @@ class Geometry:
 def crop_and_size(
     height: int, width: int, target: Sequence[int] | int | None, anisotropy: float = 1.0, share: float = 1.0
 ) -> Geometry:
-    """Where vl_imreadjpeg takes its output from, for an input of height x width.
+    """The part of an input of height x width that vl_imreadjpeg reads, and the size of its output.
 
     target: None, the shorter side, or (height, width); anisotropy: 0 stretches the crop to the input's shape;
-    share: of the largest such crop's sides.
+    share: the crop's sides relative to those of the largest such crop.
 
     >>> crop_and_size(48, 64, 17)
     Geometry(height=17, width=23, crop_height=47, crop_width=64, top=0, left=0)

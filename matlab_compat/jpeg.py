@@ -1,12 +1,11 @@
-"""Decoding JPEG files to the pixels that libjpeg gives MatConvNet.
+"""Decodes JPEG files to the pixels that MatConvNet gets from libjpeg.
 
-Known: MatConvNet uses libjpeg's defaults (accurate integer DCT, smooth chroma upsampling); the libjpeg-turbo
-in Pillow gives the same pixels, bit for bit, on every file of tests/golden/imread.
+MatConvNet uses libjpeg's defaults (accurate integer DCT, smooth chroma upsampling); the libjpeg-turbo in
+Pillow gives the same pixels, bit for bit, on every file of tests/golden/imread.
 
-libjpeg, reading a file that ends early, goes on reading end-of-image markers and so fills the picture. Pillow
-refuses such a file unless a switch that all threads share is set; here the markers are put behind the file's
-bytes instead, which gives libjpeg's pixels and touches no switch. A whole file is decoded before they are
-reached."""
+At the end of a truncated file libjpeg reads end-of-image markers, and so fills the image. Pillow refuses such
+a file unless a flag that all threads share is set; here the markers are appended to the file's bytes instead,
+which gives libjpeg's pixels without that flag. In a whole file they are never reached."""
 
 import io
 import os
@@ -22,11 +21,11 @@ from matlab_compat.errors import ImageReadError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MAX_PIXELS = 178_956_970  # beyond it a file is taken for a decompression bomb; the limit Pillow has
+MAX_PIXELS = 178_956_970  # Pillow's limit, beyond which it reports a decompression bomb
 
-# more than a byte of a file can hold: a JPEG needs a bit a block of 8 x 8, other formats pack bits as zlib
-# does at best; pictures of up to CHECKED_PIXELS are decoded whatever their file's size (a truncated one is
-# filled)
+# The most pixels that a byte of a file can hold: a JPEG needs at least a bit per block of 8 x 8, other
+# formats pack as zlib does at best. Images of up to CHECKED_PIXELS are decoded whatever their file's size
+# (truncated ones too).
 PIXELS_A_BYTE = 2 * 8 * 64
 
 ANY_PIXELS_A_BYTE = 8 * 1040
@@ -40,7 +39,7 @@ _PADDING = b"\xff\xd9" * 0x8000  # end-of-image markers, longer than the longest
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """The bytes of a file. Raises ImageReadError, which names it, if it cannot be read, is empty, or changes
-    while it is read (half of an old picture and half of a new one would be a picture, too).
+    while it is read (half of an old image and half of a new one can decode as an image).
     """
     try:
         with open(path, "rb") as file:
@@ -57,20 +56,20 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 
 def is_jpeg(data: bytes) -> bool:
-    """Whether these bytes start as a JPEG file does; its name does not matter."""
+    """Whether these bytes start as a JPEG file does."""
     return data.startswith(_START)
 
 
 def decode(data: bytes, name: str) -> torch.Tensor:
     """A JPEG's pixels as libjpeg decodes them: uint8 (3, H, W) RGB, or (1, H, W) for a grey one.
 
-    data: the file's bytes; name: what errors call it. EXIF orientation is ignored; what is missing at the end
-    of a truncated file comes as libjpeg fills it (mostly grey).
-    Raises ImageReadError for anything else: no JPEG, CMYK, 12-bit, more than MAX_PIXELS pixels, damaged.
+    data: the file's bytes; name: its name in errors. EXIF orientation is ignored; the end of a truncated file
+    is filled as libjpeg does (mostly grey).
+    Raises ImageReadError for anything else: not a JPEG, CMYK, 12-bit, more than MAX_PIXELS pixels, damaged.
     """
     image = decode_any_colour(data, name)
     if image.mode not in ("L", "RGB"):
-        raise ImageReadError(f"{name}: a {image.mode} JPEG; only grey and colour ones have RGB pixels")
+        raise ImageReadError(f"{name}: a {image.mode} JPEG; only grey and RGB ones are supported")
     return as_tensor(image)
 
 
@@ -101,29 +100,29 @@ def _opened(data: bytes, name: str) -> "Image":
 
 @contextmanager
 def _naming(name: str) -> Iterator[None]:
-    """What Pillow raises within it becomes an ImageReadError that names the file."""
+    """Turns what Pillow raises into ImageReadError, which names the file."""
     try:
         yield
     except ImageReadError:
         raise
-    except Exception as error:  # Pillow raises a dozen types for damaged files
-        raise ImageReadError(f"{name}: a damaged JPEG file, or of a kind not known: {error}") from error
+    except Exception as error:  # Pillow has a dozen types for damaged files
+        raise ImageReadError(f"{name}: a damaged JPEG file, or of an unknown kind: {error}") from error
 
 
 def check_size(height: int, width: int, name: str, nbytes: int, tightest: int) -> None:
-    """Raises ImageReadError for an image without pixels, with more than MAX_PIXELS, or with so many that a
-    file of `nbytes` cannot hold them: `tightest` pixels a byte at most.
+    """Raises ImageReadError for an image without pixels, with more than MAX_PIXELS, or with more than a file
+    of `nbytes` can hold, at `tightest` pixels per byte.
     """
     pixels = height * width
     if not 0 < pixels <= MAX_PIXELS:
         raise ImageReadError(f"{name}: {width} x {height} pixels; 1 to {MAX_PIXELS} can be decoded")
     if pixels > max(CHECKED_PIXELS, nbytes * tightest):
         raise ImageReadError(
-            f"{name}: it claims {width} x {height} pixels in {nbytes:,} bytes: it is damaged or was cut off"
+            f"{name}: it declares {width} x {height} pixels in {nbytes:,} bytes: it is damaged or truncated"
         )
 
 
 def as_tensor(image: "Image") -> torch.Tensor:
-    """A Pillow image of 8 bits a channel as (C, H, W) uint8."""
+    """A Pillow image of 8 bits per channel as (C, H, W) uint8."""
     pixels = np.array(image)
     return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)

@@ -1,13 +1,13 @@
-"""MATLAB's own language where Python's means something else: what migrated scripts call.
+"""MATLAB's operators and functions that have no equal in Python, for migrated scripts.
 
-Rows and columns are 1-D arrays here, cell arrays are lists, structs are `Struct`s; positions count from 1 in
+Rows and columns are 1-D arrays here, cell arrays are lists, structs are `Struct`s; indices count from 1 in
 `at` and `colon`, as in MATLAB.
 
 MATLAB's sprintf and num2str, whose rules differ from those of Python's `%`.
 
-The format is used again until all values are written, and ends early where they run out; arrays count as
-their elements, column by column; %d of a number that is no integer becomes %e; escapes are read in the
-format.
+The format is repeated until all values are written, and ends early where they run out; arrays are expanded
+into their elements, column by column; %d of a number that is not an integer becomes %e; the format may have
+escapes.
 """
 
 import math
@@ -29,29 +29,33 @@ _INTEGER = "diuoxX"
 
 
 def sprintf(text: str, *values: Any) -> str:
-    """The text with values in its % places, as MATLAB writes them (see the module).
+    """The format with values in place of its conversions, by MATLAB's rules (see the module).
 
-    values: texts, numbers, arrays and lists of them. Raises ArgumentError for what is neither.
+    values: strings, numbers, arrays and lists of them. Raises ArgumentError for others.
 
     >>> sprintf("%s_%03d|", "a", 7), sprintf("%d ", [1, 2.5])
     ('a_007|', '1 2.500000e+00 ')
     """
     if not isinstance(text, str):
-        raise ArgumentError(f"sprintf needs a text as its format, not {type(text).__name__}")
+        raise ArgumentError(f"the format of sprintf must be a string; got {text!r:.80}")
     pieces = list(_pieces(text))
     left = [item for value in values for item in _items(value)]
-    holes = any(isinstance(piece, re.Match) for piece in pieces)
     written: list[str] = []
-    has_values, first = bool(left), True
-    while first or (left and holes):
-        if _one_pass(pieces, left, written, has_values=has_values):
-            break
-        first = False
-    return "".join(written)
+    while True:  # once for each use of the whole format
+        has_values = bool(left)
+        for piece in pieces:
+            if isinstance(piece, str):
+                written.append(piece)
+            elif left or not has_values:
+                written.append(_converted(piece, left) if left else "")
+            else:
+                return "".join(written)  # the values have run out within the format
+        if not left or all(isinstance(piece, str) for piece in pieces):
+            return "".join(written)
 
 
 def num2str(value: Any, form: Any = None) -> str:
-    """A number as MATLAB's num2str writes it: integers plainly, others with about 4 decimals; texts as is.
+    """A number as MATLAB's num2str writes it, integers plainly, others with about 4 decimals; or a string.
 
     form: a format as for sprintf, or the number of significant digits.
     """
@@ -64,16 +68,12 @@ def num2str(value: Any, form: Any = None) -> str:
         return _special(number)
     if form is None and number == int(number):
         return str(int(number))
-    digits = int(form) if form is not None else _digits(number)
+    digits = int(form) if form is not None else min(max(math.floor(math.log10(abs(number))) + 5, 5), 16)
     return f"{number:.{digits}g}"
 
 
-def _digits(number: float) -> int:
-    return min(max(math.floor(math.log10(abs(number))) + 5, 5), 16)
-
-
 def _pieces(text: str) -> Iterator[Any]:
-    """Plain texts (escapes read, %% as %) and matches of conversions, in turn."""
+    """Plain text (escapes decoded, %% as %) and matches of conversions, in turn."""
     at = 0
     for match in _SPEC.finditer(text):
         yield _unescaped(text[at : match.start()])
@@ -95,20 +95,8 @@ def _items(value: Any) -> Iterator[Any]:
     else:
         array = np.asarray(value)
         if array.dtype.kind not in "biuf":
-            raise ArgumentError(f"sprintf writes texts and numbers, not {type(value).__name__}")
+            raise ArgumentError(f"sprintf takes strings and numbers; got {value!r:.80}")
         yield from array.ravel(order="F").tolist()
-
-
-def _one_pass(pieces: list[Any], left: list[Any], written: list[str], *, has_values: bool) -> bool:
-    """Writes the format once; True when the values ran out on the way."""
-    for piece in pieces:
-        if isinstance(piece, str):
-            written.append(piece)
-        elif left:
-            written.append(_converted(piece, left))
-        elif has_values:
-            return True
-    return not left
 
 
 def _converted(spec: "re.Match[str]", left: list[Any]) -> str:
@@ -140,7 +128,7 @@ def _text(head: str, tail: str, kind: str, value: str, left: list[Any]) -> str:
         return (head + "s") % value[0]
     if not value:
         return ""
-    codes = [ord(letter) for letter in value]  # a number's place gets the letters' codes
+    codes = [ord(letter) for letter in value]  # a conversion for numbers writes the characters' codes
     left[:0] = codes[1:]
     return (head + tail + kind) % codes[0]
 
@@ -152,12 +140,12 @@ def _special(number: float) -> str:
 def _scalar(value: Any) -> float:
     array = np.asarray(value)
     if array.size != 1 or array.dtype.kind not in "biuf":
-        raise ArgumentError(f"num2str writes one number here, not {array.dtype} of shape {array.shape}")
+        raise ArgumentError(f"num2str takes one number here; got {array.size} values of {array.dtype}")
     return float(array.ravel()[0])
 
 
 class Struct(dict[str, Any]):
-    """A struct: fields as attributes and as keys. A field goes before a dict's method of the same name."""
+    """A struct: fields as attributes and as keys. A field hides a dict's method of the same name."""
 
     def __getattribute__(self, name: str) -> Any:
         if not name.startswith("__") and dict.__contains__(self, name):
@@ -177,23 +165,23 @@ class Struct(dict[str, Any]):
 
 
 def at(values: Any, index: Any) -> Any:
-    """values(index) of a row, column, cell array or text; index counts from 1: a number, several, or a mask.
+    """values(index) of a row, column, cell array or string; index, from 1: a number, several, or a mask.
 
-    One number gives the element itself. Raises ArgumentError for positions that are not there and for
-    matrices, whose orientation may differ from MATLAB's.
+    One number gives the element itself. Raises ArgumentError for indices out of range, and for matrices,
+    whose orientation may differ from MATLAB's.
     """
     if not isinstance(values, list | str) and np.ndim(values) > 1:
         raise ArgumentError(
-            f"an array of shape {np.shape(values)} cannot be indexed as MATLAB does it: "
-            "features are (N, D) here and D x N there; write the index by hand"
+            f"an array of shape {np.shape(values)} cannot be indexed as in MATLAB: features are (N, D) "
+            "here and D x N there; write the index by hand"
         )
     if not isinstance(values, list | str) and np.asarray(values).dtype == object:
-        raise ArgumentError(f"a {type(values).__name__} cannot be indexed")
+        raise ArgumentError(f"a struct or object cannot be indexed: {values!r:.80}")
     sequence = values if isinstance(values, list | str) else np.atleast_1d(values)
     wanted = np.asarray(index)
     chosen = np.flatnonzero(wanted) if wanted.dtype == bool else wanted.ravel() - 1
     if np.any(chosen != np.floor(chosen)) or np.any(chosen < 0) or np.any(chosen >= len(sequence)):
-        raise ArgumentError(f"index {index!r} is not in 1 … {len(sequence)}")
+        raise ArgumentError(f"index {index!r} is out of range: 1 to {len(sequence)}")
     positions = chosen.astype(np.int64)
     if wanted.ndim == 0 and wanted.dtype != bool:
         return sequence[int(positions[0])]
@@ -204,7 +192,7 @@ def at(values: Any, index: Any) -> Any:
 
 
 def colon(first: float, step: float, last: float) -> np.ndarray:
-    """first:step:last, as MATLAB counts it: `last` is in it also where rounding would just miss it.
+    """first:step:last with MATLAB's number of elements: `last` is in it even where rounding just misses it.
 
     >>> colon(0, 0.1, 0.3).round(1).tolist()
     [0.0, 0.1, 0.2, 0.3]
@@ -216,7 +204,7 @@ def colon(first: float, step: float, last: float) -> np.ndarray:
 
 
 def concat(*parts: Any) -> Any:
-    """[a, b, …]: texts joined, cell arrays joined to one, rows and numbers to a row.
+    """[a, b, …]: strings joined, cell arrays joined to one, rows and numbers to a row.
 
     Raises ArgumentError for a mixture of these and for matrices.
     """
@@ -226,24 +214,26 @@ def concat(*parts: Any) -> Any:
         return [item for part in parts for item in (part if isinstance(part, list) else [part])]
     if any(isinstance(part, str) for part in parts) or any(np.ndim(part) > 1 for part in parts):
         raise ArgumentError(
-            "texts are joined with texts, rows with rows; found "
-            + ", ".join("a text" if isinstance(p, str) else f"shape {np.shape(p)}" for p in parts)
+            "strings are joined with strings, rows with rows; found "
+            + ", ".join("a string" if isinstance(p, str) else f"shape {np.shape(p)}" for p in parts)
         )
     return np.hstack(parts) if parts else np.zeros(0)
 
 
 def numel(value: Any) -> int:
-    """How many elements: letters of a text, cells of a cell array, numbers of an array."""
+    """The number of elements: characters of a string, cells of a cell array, numbers of an array."""
     return len(value) if isinstance(value, str | list) else int(np.size(value))
 
 
 def length(value: Any) -> int:
-    """The longest side, 0 where there is nothing."""
-    return numel(value) if isinstance(value, str | list) or np.ndim(value) < 2 else _longest(value)
+    """The longest side; 0 for an empty array."""
+    if isinstance(value, str | list) or np.ndim(value) < 2:
+        return numel(value)
+    return 0 if 0 in np.shape(value) else max(np.shape(value))
 
 
 def isempty(value: Any) -> bool:
-    """Whether there is nothing in it; None, which stands for [] in calls, is empty."""
+    """Whether it has no elements; None, which stands for [] in calls, has none."""
     return value is None or numel(value) == 0
 
 
@@ -253,9 +243,9 @@ def isfield(struct: Any, name: str) -> bool:
 
 
 def which(name: str) -> str:
-    """The whole path of a file in this folder or one of $MATLABPATH's.
+    """The absolute path of a file in the current folder or one of $MATLABPATH's.
 
-    Raises ImageReadError where it is in none (MATLAB gives an empty text, on which the next call fails).
+    Raises ImageReadError where there is none (MATLAB returns an empty string, on which the next call fails).
     """
     folders = [".", *os.environ.get("MATLABPATH", "").split(os.pathsep)]
     for folder in folders:
@@ -263,8 +253,8 @@ def which(name: str) -> str:
         if path.is_file():
             return str(path.resolve())
     raise ImageReadError(
-        f"{name}: no such file in {', '.join(sorted({folder or '.' for folder in folders}))}; pictures that "
-        "come with MATLAB (football.jpg and the like) are not here: put a JPEG of this name there"
+        f"{name}: no such file in {', '.join(sorted({folder or '.' for folder in folders}))}; the images "
+        "that come with MATLAB (e.g. football.jpg) are not included: put a JPEG of this name there"
     )
 
 
@@ -284,28 +274,29 @@ def load_variables(path: str | os.PathLike[str]) -> Struct:
 
 
 def no_column(value: Any) -> Any:
-    """A 1-D array that is joined sideways, unless it has several elements: it may be a column in MATLAB.
+    """A number or 1-D array of at most one element, to be joined with others in a row.
 
-    Raises ArgumentError: [a, b] of columns is a matrix there and would be one long row here.
+    Raises ArgumentError for several elements: where they are a column in MATLAB, [a, b] is a matrix there and
+    would be one long row here.
     """
     if np.size(value) > 1:
         raise ArgumentError(
-            f"{np.size(value)} numbers joined sideways may be a row or a column in MATLAB: write "
-            "np.hstack (rows) or np.column_stack (columns) by hand"
+            f"{np.size(value)} numbers in [a, b] may be a row or a column in MATLAB: write np.hstack "
+            "(rows) or np.column_stack (columns) by hand"
         )
     return value
 
 
 def no_matrix(value: Any) -> Any:
-    """The value, unless it is a matrix: what load_variables read has MATLAB's orientation.
+    """The value, if it is not a matrix; ArgumentError otherwise.
 
-    Features in a .mat file are D x N; the library's functions take (N, D), that is value.T.
-    Raises ArgumentError.
+    Matrices from load_variables have MATLAB's orientation: features in a .mat file are D x N; the library's
+    functions take (N, D), that is value.T.
     """
     if not isinstance(value, str | list) and np.ndim(value) > 1 and min(np.shape(value)) > 1:
         raise ArgumentError(
             f"a matrix of shape {np.shape(value)} from a .mat file has MATLAB's orientation; features are "
-            "(N, D) here: give its .T if that is what it holds"
+            "(N, D) here: give its .T if it holds features"
         )
     return value
 
@@ -325,8 +316,3 @@ def _simple(value: Any) -> Any:
     if value.size == 1:
         return value.ravel()[0]
     return value.ravel() if value.ndim == 2 and 1 in value.shape else value
-
-
-def _longest(value: Any) -> int:
-    shape = np.shape(value)
-    return max(shape) if 0 not in shape else 0

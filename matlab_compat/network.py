@@ -1,11 +1,9 @@
-"""Either kind of MatConvNet network from what a file holds: a SimpleNN chain or a DagNN graph."""
-
-from __future__ import annotations
+"""A MatConvNet network of either kind, a SimpleNN chain or a DagNN graph, from the content of a file."""
 
 from typing import Any
 
 from matlab_compat.dagnn.network import DagNN, is_dagnn
-from matlab_compat.errors import NetworkFormatError
+from matlab_compat.errors import ArgumentError, MatFileError, NetworkFormatError
 from matlab_compat.matfile.values import MatObject, describe
 from matlab_compat.simplenn.network import SimpleNN
 
@@ -19,11 +17,16 @@ def network_from_matlab(value: Any, *, consume: bool = False) -> Network:
         value: a struct, or a DagNN object as MATLAB saves it.
         consume: empties a SimpleNN's struct while converting (see `SimpleNN.from_matlab`).
 
-    Raises NetworkFormatError for anything else, and what the two kinds' `from_matlab` raise.
+    Raises NetworkFormatError for anything else, and what `from_matlab` of the two kinds raises.
     """
     struct = value.properties if isinstance(value, MatObject) else value
     if not isinstance(struct, dict):
         raise NetworkFormatError(
-            f"no network: expected a struct with a field layers, found {describe(value)}"
+            f"there is no network: expected a struct with a field layers, found {describe(value)}"
         )
-    return DagNN.from_matlab(struct) if is_dagnn(struct) else SimpleNN.from_matlab(struct, consume=consume)
+    try:
+        return (
+            DagNN.from_matlab(struct) if is_dagnn(struct) else SimpleNN.from_matlab(struct, consume=consume)
+        )
+    except (ArgumentError, MatFileError) as error:
+        raise NetworkFormatError(f"the network is invalid: {error}") from error

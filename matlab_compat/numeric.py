@@ -1,12 +1,10 @@
 """Small numeric functions that MATLAB defines differently from numpy.
 
-Between MATLAB's array order (height, width, channel, count) and torch's (count, channel, height, width).
+Conversion between MATLAB's array order (height, width, channel, count) and torch's (count, channel, h, w).
 
-Filters (H x W x C x K) and maps (H x W x C x N) are permuted in the same way; the names say which is meant.
-MATLAB drops trailing singleton dimensions; here they come back, and `*_to_matlab` keeps all four.
+Filters (H x W x C x K) and maps (H x W x C x N) are permuted alike. MATLAB drops trailing singleton
+dimensions: `*_to_torch` restores them, and `*_to_matlab` returns all four.
 """
-
-from __future__ import annotations
 
 from typing import Any
 
@@ -20,7 +18,7 @@ from matlab_compat.errors import ArgumentError
 def round_half_away(x: Any) -> Any:
     """MATLAB's round: halves go away from zero (2.5 -> 3, -2.5 -> -3).
 
-    x: a number or an array; a Python int or float gives an int, an array an array of the same type.
+    x: a number or an array; a Python int or float gives an int, an array one of the same type.
 
     >>> round_half_away(2.5), round_half_away(-0.5)
     (3, -1)
@@ -38,12 +36,12 @@ def round_half_away(x: Any) -> Any:
 def smooth(y: Any, w: int = 5) -> np.ndarray:
     """MATLAB's smooth(y, w): a moving average, (n,) float64.
 
-    w: the window; an even one is reduced by one, one longer than y to y's length. Near the ends the
-    window shrinks symmetrically, so the first and last values stay.
+    w: the window; an even one is reduced by one, one longer than y to y's length. Near the ends the window
+    shrinks symmetrically, so the first and last values are unchanged.
     """
     values = np.asarray(y, dtype=np.float64).ravel()
     if int(w) != w or w < 1:
-        raise ArgumentError(f"the window must be an integer of at least 1, not {w!r}")
+        raise ArgumentError(f"the window must be an integer of at least 1; got {w!r}")
     n = values.size
     window = min(int(w), n)
     most = (window - 1 + window % 2) // 2
@@ -56,13 +54,17 @@ _TO_TORCH = (3, 2, 0, 1)
 
 _TO_MATLAB = (2, 3, 1, 0)
 
+_KINDS = {"O": "a cell array", "U": "a char array", "c": "a complex one"}
+
 
 def _to_torch(array: np.ndarray, what: str) -> Tensor:
     array = np.asarray(array)
     if array.ndim > 4:
         raise ArgumentError(f"{what} of shape {array.shape}: expected at most 4 dimensions")
     if array.dtype.kind not in "fiub":
-        raise ArgumentError(f"{what} of class {array.dtype}: expected numbers")
+        raise ArgumentError(
+            f"{what}: expected a numeric array, found {_KINDS.get(array.dtype.kind, 'another')}"
+        )
     array = array.reshape(array.shape + (1,) * (4 - array.ndim), order="F")
     array = np.ascontiguousarray(array.transpose(_TO_TORCH), dtype=array.dtype.newbyteorder("="))
     return torch.from_numpy(array if array.flags.writeable else array.copy())
@@ -81,7 +83,7 @@ def filters_to_torch(array: np.ndarray) -> Tensor:
     """Filters as MATLAB stores them, H x W x C x K (trailing ones may be missing), as a (K, C, H, W) tensor.
 
     The class is kept. A 1 x 1 x C x K array in MATLAB's memory order is shared, not copied.
-    Raises ArgumentError for more than four dimensions or something that is no number.
+    Raises ArgumentError for more than four dimensions, or an array that is not numeric.
     """
     return _to_torch(array, "filters")
 
@@ -102,7 +104,12 @@ def maps_to_matlab(tensor: Tensor) -> np.ndarray:
 
 
 def vector_to_torch(array: np.ndarray) -> Tensor:
-    """A row, a column or any other array as a one-dimensional tensor, column by column (biases)."""
+    """A row, a column or any other array (e.g. biases) as a one-dimensional tensor, in column-major order.
+
+    Raises ArgumentError for an array that is not numeric.
+    """
     array = np.asarray(array)
+    if array.dtype.kind not in "fiub":
+        raise ArgumentError(f"expected a numeric array, found {_KINDS.get(array.dtype.kind, 'another')}")
     flat = np.array(array.ravel(order="F"), dtype=array.dtype.newbyteorder("="))
     return torch.from_numpy(flat)

@@ -1,9 +1,8 @@
-"""The small helpers of relja_matlab: messages, progress, names of files, normalisation.
+"""Helpers of relja_matlab: messages, progress, file names, normalisation.
 
 Its functions for networks are in simplenn_edit, relja_PCA in relja_pca, relja_retrievalMAP in retrieval.
 
-Principal components as relja_matlab computes them: by the covariance or, with fewer points than
-dimensions, by the Gram matrix ("dual").
+Principal components as in relja_matlab: by the covariance or, for D > N, by the Gram matrix ("dual").
 
 relja_retrievalMAP: mean average precision of a retrieval benchmark (Oxford, Paris, Holidays).
 """
@@ -26,7 +25,7 @@ EPSILON = 1e-12
 
 
 def relja_display(text: str, *values: Any) -> None:
-    """Prints a text; values fill its C-style % places.
+    """Prints a message; values replace its C-style conversions.
 
     Ported from: relja_matlab/relja_display.m
     """
@@ -34,7 +33,7 @@ def relja_display(text: str, *values: Any) -> None:
 
 
 def relja_hrminsec(seconds: float) -> str:
-    """A duration as hh:mm:ss, cut to whole seconds; a negative one is 00:00:00.
+    """A duration in seconds as hh:mm:ss, rounded down; a negative one is 00:00:00.
 
     >>> relja_hrminsec(3661.9)
     '01:01:01'
@@ -54,12 +53,12 @@ def relja_displayDateTime() -> None:
 
 
 def tic() -> float:
-    """The present, for relja_progress to count from: seconds of a clock that never goes back."""
+    """The current time, for relja_progress, in seconds of a monotonic clock."""
     return time.perf_counter()
 
 
 def relja_progress(i: int, n: int, prefix: str | None = None, progressID: float | None = None) -> None:
-    """Prints how far a loop of n steps is at step i (from 1), with time passed, left and a step's average.
+    """Prints the progress of a loop of n steps at step i (from 1): time passed, time left, average per step.
 
     Prints only at the first four steps, every tenth of n, powers of two and the last step.
     prefix: printed first; progressID: tic() before the loop (None: now).
@@ -89,7 +88,7 @@ def _now() -> str:
 
 
 def relja_randomHex(n: int, generator: Generator | None = None) -> str:
-    """n hexadecimal digits drawn as MATLAB draws them; generator: None draws from the clock, to name things.
+    """n hexadecimal digits drawn as in MATLAB; generator: None is seeded by the clock, for unique names.
 
     Ported from: relja_matlab/relja_randomHex.m
     """
@@ -97,7 +96,7 @@ def relja_randomHex(n: int, generator: Generator | None = None) -> str:
 
 
 def relja_startsWith(bigString: str, smallString: str) -> bool:
-    """Whether a text begins with another.
+    """Whether a string begins with another.
 
     Ported from: relja_matlab/relja_startsWith.m
     """
@@ -105,7 +104,7 @@ def relja_startsWith(bigString: str, smallString: str) -> bool:
 
 
 def relja_endsWith(s: str, se: str) -> bool:
-    """Whether a text ends with another.
+    """Whether a string ends with another.
 
     Ported from: relja_matlab/relja_endsWith.m
     """
@@ -113,15 +112,15 @@ def relja_endsWith(s: str, se: str) -> bool:
 
 
 def relja_dir(dirname: str | os.PathLike[str]) -> list[str]:
-    """The names in a folder, hidden ones too, sorted by their characters' codes.
+    """The names in a folder, including hidden ones, sorted by character codes; [] for a missing folder.
 
-    A missing folder gives [], as in the original.  Ported from: relja_matlab/relja_dir.m
+    Ported from: relja_matlab/relja_dir.m
     """
     return sorted(os.listdir(dirname)) if os.path.isdir(dirname) else []
 
 
 def relja_expandUser(fn: str) -> str:
-    """A path whose leading ~ is replaced by the user's home folder.
+    """A path with a leading ~ replaced by the user's home folder.
 
     Ported from: relja_matlab/relja_expandUser.m
     """
@@ -129,14 +128,14 @@ def relja_expandUser(fn: str) -> str:
 
 
 def relja_l2normalize_col(X: Any) -> np.ndarray:
-    """Features divided by (their L2 norm + 1e-12): here (N, D), so it normalises ROWS; the class is kept.
+    """Features (N, D), each ROW divided by (its L2 norm + 1e-12); the class is kept, a zero row stays zero.
 
-    MATLAB's features are D x N, hence the name. A zero row stays zero.
-    Errors: ArgumentError unless X is a matrix.  Ported from: relja_matlab/relja_l2normalize_col.m
+    In MATLAB features are D x N, hence the name.
+    Raises ArgumentError unless X is a matrix.  Ported from: relja_matlab/relja_l2normalize_col.m
     """
     features = np.asarray(X)
     if features.ndim != 2:
-        raise ArgumentError(f"features must be (N, D), not of shape {features.shape}")
+        raise ArgumentError(f"features must be (N, D); got shape {features.shape}")
     if features.dtype.kind != "f":
         features = features.astype(np.float64)
     norms = np.sqrt(np.sum(features**2, axis=1, keepdims=True))
@@ -147,10 +146,10 @@ _SMALLEST_VARIANCE = 1e-9
 
 
 class PCA(NamedTuple):
-    """What `relja_PCA` returns, in the original's order; projected rows are `(x - mu) @ U`.
+    """The result of `relja_PCA`, in the original's order; projected rows are `(x - mu) @ U`.
 
-    U: (D, n), one component a column; lams: (n,) float64, variances, descending; mu: (D,) the mean (zeros
-    when it was not subtracted); Utmu: (n,) = U.T @ mu.
+    U: (D, n), one component per column; lams: (n,) float64, variances, descending; mu: (D,) the mean (zeros
+    if it is not subtracted); Utmu: (n,) = U.T @ mu.
     """
 
     U: NDArray[Any]
@@ -162,13 +161,12 @@ class PCA(NamedTuple):
 def relja_PCA(x: ArrayLike, nPCs: int | None = None, subtractMean: bool = True) -> PCA:
     """The first nPCs principal components (default: all) of the rows of x (N, D), float32 or float64.
 
-    The covariance (divided by N-1) is computed in the class of x, its eigenvectors in float64. With D <= N
-    they are returned so; with D > N, U is in the class of x, and its last columns are noise when nPCs reaches
-    the rank of the data (N-1 points after the mean is subtracted). Each column's sign is such that its
-    largest entry is positive; MATLAB's signs are arbitrary.
+    The covariance (divided by N-1) is computed in the class of x, its eigenvectors in float64, which is U's
+    class with D <= N. With D > N, U has the class of x, and its last columns are noise where nPCs exceeds the
+    rank of the data (N-1 after the mean is subtracted). Each column's sign makes its largest entry positive;
+    MATLAB's signs are arbitrary.
 
     Raises ArgumentError when nPCs is above min(N, D) or there are fewer than two points.
-
     Ported from: relja_matlab/relja_PCA.m
     """
     points = np.array(x, copy=subtractMean)
@@ -200,8 +198,8 @@ def _check(points: NDArray[Any], count: int | None) -> None:
         raise ArgumentError(f"relja_PCA needs at least two points; got {n}")
     if count is not None and not 1 <= count <= min(n, dims):
         raise ArgumentError(
-            f"relja_PCA was asked for {count} components of {n} points in {dims} dimensions; "
-            f"give 1 to {min(n, dims)}"
+            f"the number of components of {n} points in {dims} dimensions must be 1 to {min(n, dims)}; "
+            f"got {count}"
         )
 
 
@@ -228,11 +226,11 @@ def relja_retrievalMAP(
 ) -> tuple[float, np.ndarray]:
     """Mean average precision over all queries, and each query's: (mAP, APs (numQueries,) float64).
 
-    db: has numQueries, posIDs and ignoreIDs (for each query the 0-based ids to find, and those to leave out).
-    searcher: searcher(iQuery) gives ranked ids, or a dict with 'db' (N, D) and 'qs' (Q, D), whose rows are
-    then ranked by distance. An id listed in posIDs that no image has (-1) still counts as one to be found.
-    verbose: prints progress; the result is printed always. kTop does nothing, as in the original.
-    Errors: ArgumentError for a searcher that is neither.
+    db: has numQueries, posIDs and ignoreIDs (for each query the 0-based ids to find, and those to ignore).
+    searcher: searcher(iQuery) returns ranked ids, or a dict with 'db' (N, D) and 'qs' (Q, D), whose rows are
+    ranked by distance. An id in posIDs that no image has (-1) still counts as one to find.
+    verbose: prints progress; the result is always printed. kTop has no effect, as in the original.
+    Raises ArgumentError for another searcher.
     Ported from: relja_matlab/relja_retrievalMAP.m
     """
     rank = _ranker(searcher)
@@ -252,7 +250,7 @@ def relja_retrievalMAP(
 def average_precision(ranked: np.ndarray, positives: Any, ignored: Any = ()) -> float:
     """The area under the precision-recall curve of one ranked list (n,), by trapezoids.
 
-    positives: the ids to find, ignored: ids that are taken out of the list first. NaN without positives.
+    positives: the ids to find; ignored: ids that are removed from the list first. NaN without positives.
     """
     ranked = ranked[~np.isin(ranked, ignored)]
     total = np.size(positives)
@@ -272,8 +270,8 @@ def _ranker(searcher: Any) -> Callable[[int], Any]:
         ids, _ = yael_nn(searcher["db"], searcher["qs"], len(searcher["db"]))
         return lambda query: ids[query]
     raise ArgumentError(
-        "searcher must be a function of the query's id or a dict with 'db' (N, D) and 'qs' (Q, D), "
-        f"not {type(searcher).__name__}"
+        "searcher must be a function of the query's id or a dict with 'db' (N, D) and 'qs' (Q, D); "
+        f"got {searcher!r:.80}"
     )
 
 

@@ -1,8 +1,8 @@
-"""MATLAB's random numbers: the Mersenne twister as rng, rand, randi, randperm and randsample draw from it.
+"""MATLAB's random numbers: the Mersenne twister with MATLAB's rng, rand, randi, randperm and randsample.
 
-Known from documented MATLAB outputs: rng, rand, randi, randperm, and randsample of more than a quarter of
-the population. The other branch of randsample follows the published versions of that function; no documented
-output checks it."""
+Checked against documented MATLAB outputs: rng, rand, randi, randperm, and randsample of more than a quarter
+of the population. The other branch of randsample follows the published versions of that function, without
+such a check."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,9 +21,9 @@ HEX_LETTERS = "abcdef0123456789"
 
 
 class Generator:
-    """One stream of MATLAB's random numbers; two generators never disturb each other.
+    """One stream of MATLAB's random numbers, independent of other generators.
 
-    seed: 0 to 2^32-1 as MATLAB's rng(seed) takes it; 0 is MATLAB's state after start-up.
+    seed: 0 to 2^32-1, as for MATLAB's rng(seed); 0 is MATLAB's state after start-up.
 
     >>> rng(0).randperm(6).tolist()
     [5, 2, 4, 0, 1, 3]
@@ -32,7 +32,7 @@ class Generator:
     def __init__(self, seed: int = 0) -> None:
         whole = _count(seed, "the seed", 0)
         if whole >= SEEDS:
-            raise ArgumentError(f"the seed must be below 2^32, not {seed!r}")
+            raise ArgumentError(f"the seed must be below 2^32; got {seed!r}")
         self._random = np.random.RandomState(whole or DEFAULT_SEED)
 
     @property
@@ -45,9 +45,11 @@ class Generator:
     def state(self, words: Any) -> None:
         flat = np.asarray(words).ravel()
         if flat.size != STATE_WORDS:
-            raise ArgumentError(f"the state of a generator has {STATE_WORDS} words, not {flat.size}")
+            raise ArgumentError(f"the state of a generator must have {STATE_WORDS} words; got {flat.size}")
         if not 0 <= int(flat[-1]) <= 624:
-            raise ArgumentError(f"the last word of a generator's state is a position 0…624, not {flat[-1]}")
+            raise ArgumentError(
+                f"the last word of a generator's state must be a position 0…624; got {flat[-1]}"
+            )
         self._random.set_state(("MT19937", flat[:-1].astype(np.uint32), int(flat[-1]), 0, 0.0))
 
     def rand(self, *shape: int) -> np.ndarray:
@@ -56,18 +58,19 @@ class Generator:
         return self._random.random_sample(int(np.prod(sides))).reshape(sides, order="F")
 
     def randi(self, n: int, *shape: int) -> np.ndarray:
-        """Integers 1 … n, MATLAB's values, one uniform number each; shape as in rand. float64 as MATLAB's."""
+        """MATLAB's integers 1 … n, each from one uniform number, float64; shape as in rand."""
         return np.floor(_count(n, "n", 1) * self.rand(*shape)) + 1
 
     def randperm(self, n: int) -> np.ndarray:
-        """A permutation of 0 … n-1, (n,) int64: MATLAB's less one."""
+        """A permutation of 0 … n-1, (n,) int64: MATLAB's minus one."""
         return np.argsort(self.rand(1, _count(n, "n", 0)).ravel(), kind="stable")
 
     def randsample(self, population: Any, k: int, replace: bool = False) -> np.ndarray:
         """k draws from a population, (k,).
 
-        population: a number n (0-based ids of 0 … n-1 come back, int64) or a vector (its values come back).
-        replace: whether an element may come twice. Errors: ArgumentError when k exceeds the population.
+        population: a number n (the result has 0-based ids 0 … n-1, int64) or a vector (the result has its
+        values).
+        replace: whether an element may be drawn twice. Raises ArgumentError where k exceeds the population.
         """
         values = None if np.ndim(population) == 0 else np.asarray(population).ravel()
         n = _count(population if values is None else values.size, "population", 0)
@@ -94,7 +97,7 @@ class Generator:
 
 
 def rng(seed: int = 0) -> Generator:
-    """A new generator in the state that MATLAB's rng(seed) sets. Errors: ArgumentError for a bad seed."""
+    """A new generator in the state that MATLAB's rng(seed) sets. Raises ArgumentError for an invalid seed."""
     return Generator(seed)
 
 
@@ -108,7 +111,7 @@ def _sides(shape: Sequence[int]) -> tuple[int, ...]:
 def _count(value: Any, what: str, least: int) -> int:
     number = value.item() if isinstance(value, np.ndarray | np.generic) and value.size == 1 else value
     if isinstance(number, bool) or not isinstance(number, int | float) or number != number // 1:
-        raise ArgumentError(f"{what} must be an integer, not {value!r}")
+        raise ArgumentError(f"{what} must be an integer; got {value!r}")
     if number < least:
-        raise ArgumentError(f"{what} must be at least {least}, not {value!r}")
+        raise ArgumentError(f"{what} must be at least {least}; got {value!r}")
     return int(number)

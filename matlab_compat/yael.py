@@ -1,17 +1,15 @@
 """yael_nn: exact nearest neighbours by squared L2 distance, many queries in one matrix product.
 
-faiss finds candidates with float32 matrix products, whose last digits depend on how many queries were asked
-at once. So candidates too close to tell apart, and those at distances too small for that formula, are
-measured again in float64 as sums of squared differences. Which ids come back, and in which order, then
-depends on the two vectors alone; equal distances (as float32) come lowest id first.
+faiss finds candidates by float32 matrix products, whose last digits depend on the number of queries.
+Candidates that are too close to each other, or too near for that formula, are therefore computed again in
+float64 as sums of squared differences. The ids and their order then depend on the vectors alone; of equal
+distances (as float32), the lowest id comes first.
 
-K-means as yael runs it: its choice of first points, single-precision Lloyd steps, its way with empty
-clusters.
+yael's k-means: its initial points, single-precision Lloyd steps, its treatment of empty clusters.
 
-Reproduced exactly: glibc's `rand_r`, the points that are chosen first, which cluster is split when one is
-empty, the order of summation, when it stops. Not reproduced: the last bits of the distances, which depend on
-the BLAS in use, and the normal numbers (of relative size 1e-7) that push the two halves of a split cluster
-apart.
+Reproduced exactly: glibc's `rand_r`, the initial points, which cluster is split when one is empty, the order
+of summation, the stopping rule. Not reproduced: the last bits of the distances, which depend on the BLAS in
+use, and the normal numbers (of relative size 1e-7) that separate the two halves of a split cluster.
 """
 
 import os
@@ -25,19 +23,20 @@ from numpy.typing import ArrayLike, NDArray
 from matlab_compat.errors import ArgumentError
 from matlab_compat.faiss_library import load_faiss
 
-HALF_BYTES = 1 << 28  # of a float16 matrix that are held as float32 at a time
+HALF_BYTES = 1 << 28  # of a float16 matrix that are converted to float32 at a time
 
-SPARE = 16  # candidates beyond k, so that ties at the end of the list can be seen
+SPARE = 16  # candidates beyond k, to detect ties at the end of the list
 
-BLOCK_BYTES = 1 << 20  # of float64 differences at a time and thread: they stay in the cache
+BLOCK_BYTES = 1 << 20  # of float64 differences per thread at a time: they stay in the cache
 
 
 def yael_nn(v: Any, q: Any, k: int = 1, distype: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest rows of v (N, D) for each row of q (Q, D): (ids (Q, k) int64, distances (Q, k) float32).
 
-    Rows are vectors, ids are 0-based, distances are squared L2, ascending; ties: lowest id first.
-    v may be memory-mapped; it is read as it is needed. distype: 2 is the only one, as in the original's
-    substitute. Errors: ArgumentError for other shapes, k above N, or vectors with NaN or infinity.
+    Rows are vectors, ids are 0-based, distances are squared L2, ascending; of ties, the lowest id comes
+    first. v may be memory-mapped and is read in blocks. distype: 2 only, as in the original's substitute for
+    yael.
+    Raises ArgumentError for other shapes, k above N, or vectors with NaN or infinity.
     Ported from: netvlad/yael_dummy/yael_nn.m
     """
     if distype != 2:
@@ -56,10 +55,10 @@ def yael_nn(v: Any, q: Any, k: int = 1, distype: int = 2) -> tuple[np.ndarray, n
 def search_checked(
     vectors: np.ndarray, queries: np.ndarray, k: int, largest: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """yael_nn for checked arguments: float32 rows (vectors: float16 too), finite, `largest` squared norm.
+    """yael_nn for checked arguments: float32 rows (vectors: or float16), finite; `largest`: squared norm.
 
-    One block of queries at a time; deepibl.search divides many queries into blocks. `vectors` may be anything
-    that has len, shape, dtype and gives rows for a slice or an array of ids; it is read in blocks.
+    All queries form one block; deepibl.search divides many into blocks. `vectors` may be anything with len,
+    shape and dtype that returns rows for a slice or an array of ids; it is read in blocks.
     """
     doubt = doubtful_difference(vectors.shape[1], largest)
     ids = np.empty((len(queries), k), np.int64)
@@ -68,7 +67,7 @@ def search_checked(
     while len(pending):
         rough, candidates = _candidates(vectors, queries[pending], count)
         candidates, exact = _settle(vectors, queries[pending], rough, candidates, doubt)
-        # whoever is not a candidate is at least as far as the last one, give or take the doubt
+        # a vector that is not a candidate is at least as far as the last candidate, up to the doubt
         sure = exact[:, k - 1] + doubt < rough[:, -1] if count < len(vectors) else np.ones(len(pending), bool)
         ids[pending[sure]] = candidates[sure, :k]
         distances[pending[sure]] = exact[sure, :k]
@@ -77,9 +76,7 @@ def search_checked(
 
 
 def squared_norms(rows: np.ndarray, what: str) -> np.ndarray:
-    """Squared norms (N,) float32 of float32 or float16 rows. Errors: ArgumentError for NaN, infinity,
-    overflow.
-    """
+    """Squared norms (N,) float32 of float32 or float16 rows. ArgumentError for NaN, infinity, overflow."""
     with np.errstate(over="ignore", invalid="ignore"):
         parts = [np.einsum("ij,ij->i", part, part) for _, part in _float32_blocks(rows)]
     norms = np.concatenate(parts) if parts else np.zeros(0, np.float32)
@@ -94,25 +91,26 @@ def squared_norms(rows: np.ndarray, what: str) -> np.ndarray:
 
 def doubtful_difference(dimensions: int, largest: float) -> float:
     """Twice the error that a float32 |q|^2 + |v|^2 - 2 q.v may have, for squared norms up to `largest`."""
-    # the rounding error of a blocked float32 product grows about as the root of its length; tests measure it
+    # the rounding error of a blocked float32 product grows about as the root of its length (measured by a
+    # test)
     return float(np.finfo(np.float32).eps) * (8 + 0.5 * dimensions**0.5) * largest * 2
 
 
 def float_rows(array: Any, what: str, half: bool = False) -> np.ndarray:
-    """A matrix as C-ordered float32, uncopied where it is that. Errors: ArgumentError naming `what`.
+    """A matrix as C-ordered float32, uncopied where it is that. Raises ArgumentError naming `what`.
 
     half: float16 stays float16, so that a large memory-mapped one need not fit into memory.
     """
     rows = np.asanyarray(array)
     if rows.ndim != 2 or rows.dtype.kind not in "fiu":
         raise ArgumentError(
-            f"{what}: expected a matrix (N, D) of numbers, one vector a row, found {rows.dtype} {rows.shape}"
+            f"{what}: expected a matrix (N, D) of numbers, one vector per row; got {rows.dtype} {rows.shape}"
         )
     return np.ascontiguousarray(rows, np.float16 if half and rows.dtype == np.float16 else np.float32)
 
 
 def _float32_blocks(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """(first row, rows as float32) of the whole matrix: at once if it is that already, else in blocks."""
+    """(first row, rows as float32) of the whole matrix: at once if it is float32 already, else in blocks."""
     whole = isinstance(rows, np.ndarray) and rows.dtype == np.float32
     step = len(rows) if whole else max(1, HALF_BYTES // (4 * max(1, rows.shape[1])))
     for start in range(0, len(rows), max(1, step)):
@@ -139,7 +137,7 @@ def _candidates(vectors: np.ndarray, queries: np.ndarray, count: int) -> tuple[n
 def _settle(
     vectors: np.ndarray, queries: np.ndarray, rough: np.ndarray, ids: np.ndarray, doubt: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Measures doubtful candidates again and sorts: (ids, distances float32), the shape of `rough`."""
+    """Computes doubtful candidates again and sorts: (ids, distances float32), of the shape of `rough`."""
     close = np.diff(rough, axis=1) <= doubt
     doubtful = rough <= 1000 * doubt
     doubtful[:, :-1] |= close
@@ -163,16 +161,16 @@ def _settle(
     return np.take_along_axis(ids, order, 1), np.take_along_axis(settled, order, 1)
 
 
-_BLOCK_BYTES = 64 * 2**20  # distances are computed for as many points at once as fit in here
+_BLOCK_BYTES = 64 * 2**20  # of distances that are computed at a time
 
 _RAND_MAX = 2**31 - 1
 
 
 class KMeans(NamedTuple):
-    """What `yael_kmeans` returns.
+    """The result of `yael_kmeans`.
 
     centroids: (k, D) float32; assignment: (N,) int32, 0-based; distances: (N,) float32, squared L2 to the
-    centroid that each point was assigned to in the last step; counts: (k,) int32, points a cluster.
+    centroid that each point was assigned to in the last step; counts: (k,) int32, points per cluster.
     """
 
     centroids: NDArray[np.float32]
@@ -202,10 +200,9 @@ class GlibcRand:
 
 
 def first_points(n: int, k: int, seed: int) -> NDArray[np.int64]:
-    """The k distinct points (0-based, of n) that yael's k-means starts from.
+    """The k distinct points (0-based, of n) from which yael's k-means starts.
 
-    `seed` is the one given to `yael_kmeans`: the state that the shuffle runs on is the first number that it
-    yields.
+    `seed`: that of `yael_kmeans`; the first number drawn from it seeds the shuffle.
     """
     numbers = GlibcRand(GlibcRand(seed).next())
     ids = np.arange(n)
@@ -227,13 +224,12 @@ def yael_kmeans(
 ) -> KMeans:
     """Clusters the rows of v (N, D) into k groups; the best of `redo` runs.
 
-    niter: Lloyd steps at most (0: until nothing changes); it stops earlier when the total distance stays the
-    same. seed: 0 is what yael takes from an unseeded process. init: 0, random points (yael's 1, k-means++, is
-    not ported). verbose: 1 prints the mean squared distance of every step.
+    niter: the most Lloyd steps (0: no limit); it stops earlier when the total distance stays the same. seed:
+    0 is yael's in an unseeded process. init: 0, random points (yael's 1, k-means++, is not ported). verbose:
+    1 prints the mean squared distance of every step.
 
-    Raises ArgumentError for fewer points than clusters, for values that are not finite, for init other than
-    0, and when the points are so few or so alike that clusters stay empty however often they are filled.
-
+    Raises ArgumentError for fewer points than clusters, values that are not finite, another init, and points
+    so few or so alike that clusters stay empty.
     Ported from: yael kmeans.c (called from netvlad/getClusters.m)
     """
     points = np.ascontiguousarray(v, dtype=np.float32)
@@ -241,7 +237,7 @@ def yael_kmeans(
     seeds = GlibcRand(seed)
     runs = []
     for _ in range(max(redo, 1)):
-        # Each run takes two numbers: the first starts the choice of points, the second the splitting.
+        # Each run draws two seeds: the first for the initial points, the second for splitting.
         start = points[first_points(len(points), k, seeds.state)]
         seeds.next()
         runs.append(_lloyd(points, start, niter or 1_000_000, seeds.next(), bool(verbose)))
@@ -252,11 +248,11 @@ def yael_kmeans(
 def _check(points: NDArray[np.float32], k: int, init: int) -> None:
     if points.ndim != 2:
         raise ArgumentError(
-            f"yael_kmeans takes points as (N, D), one a row; got an array of shape {points.shape}"
+            f"yael_kmeans takes points as (N, D), one per row; got an array of shape {points.shape}"
         )
     if not 1 <= k <= len(points):
         raise ArgumentError(
-            f"yael_kmeans was asked for {k} clusters of {len(points)} points; give 1 <= k <= points"
+            f"the number of clusters must be 1 to {len(points)}, the number of points; got {k}"
         )
     if init != 0:
         raise ArgumentError(f"yael_kmeans with init={init}: only 0 (random points) is ported")
@@ -281,8 +277,8 @@ def _lloyd(
         splits += split
         if splits > max(n // 100, 1000):
             raise ArgumentError(
-                f"yael_kmeans: clusters stayed empty {splits} times in {step} steps; "
-                f"the {n} points hold too few different ones for {k} clusters"
+                f"yael_kmeans: clusters stayed empty {splits} times in {step} steps: too few of the "
+                f"{n} points differ for {k} clusters"
             )
         error, previous = float(distances.sum(dtype=np.float64)), error
         if verbose:
@@ -295,7 +291,7 @@ def _lloyd(
 def _nearest(
     points: NDArray[np.float32], norms: NDArray[np.float32], centroids: NDArray[np.float32]
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """For every point its nearest centroid (the lowest id of equals) and the squared distance to it."""
+    """For every point its nearest centroid (of equal ones the lowest id) and the squared distance to it."""
     assignment = np.empty(len(points), np.int32)
     distances = np.empty(len(points), np.float32)
     centroid_norms = np.einsum("kd,kd->k", centroids, centroids)
@@ -321,9 +317,9 @@ def _means(
 
 
 def _split_for_empty(centroids: NDArray[np.float32], counts: NDArray[np.int32], seed: int) -> int:
-    """Puts each empty cluster beside a big one, in place; returns how many there were.
+    """Places each empty cluster beside a large one, in place; returns the number of empty ones.
 
-    A cluster of m points is chosen with a probability in proportion to m**2 - 1, once at most in a step.
+    A cluster of m points is chosen with probability proportional to m**2 - 1, at most once per step.
     """
     seeds = GlibcRand(seed)
     sizes = counts.astype(np.float64)

@@ -27,9 +27,9 @@ from deepibl.networks import (  # noqa: E402  # noqa: E402
     KeyMap,
     convert,
     difference,
-    find_network,  # noqa: E402
-    load_torch_network,  # noqa: E402
-    save_network,  # noqa: E402
+    find_network,
+    load_torch_network,
+    save_network,
 )
 from matlab_compat.errors import MatlabCompatError  # noqa: E402
 from scripts.make_released_layout import write_released  # noqa: E402

@@ -231,7 +231,7 @@ class BeforeLastNormalisation:
         self._leaves = [module for module in net.modules() if not any(module.children())]
         self._hooks: list[RemovableHandle] = []
 
-    def __enter__(self) -> "BeforeLastNormalisation":
+    def __enter__(self) -> BeforeLastNormalisation:
         self._hooks = [leaf.register_forward_hook(self._note) for leaf in self._leaves]
         return self
 

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deepibl.networks.torch_backbones import TorchBackbone  # noqa: F401  # registers the layer, which files may hold
 from matlab_compat.dagnn.network import DagNN
 from matlab_compat.errors import NetworkFormatError
 from matlab_compat.matfile.values import MatObject

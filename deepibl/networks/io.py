@@ -34,8 +34,9 @@ import numpy as np
 import torch
 
 from deepibl.networks.build import SAVEOBJ_CLASSES
+from deepibl.networks.export import save_exported, save_hloc, save_onnx
 from deepibl.networks.identity import Extractor, network_id, provenance
-from deepibl.networks.torch_backbones import TorchBackbone  # noqa: F401  # registers the layer, which files may hold
+from deepibl.networks.torch_backbones import TorchBackbone  # noqa: F401  # registers the layer
 from deepibl.networks.torch_files import read_checkpoint, save_vgg16
 from deepibl.networks.weights import LayerSpec, find_network
 from deepibl.runtime.files import map_tensors, read_strings, write_tensors
@@ -360,8 +361,6 @@ def save_network(net: Extractor, path: str | os.PathLike[str], *, classes: bool 
     if classes and path.suffix != ".mat":
         raise NetworkFormatError(f"{path}: only .mat files hold class objects")
     if path.name.endswith(".hloc.mat"):
-        from deepibl.networks.export import save_hloc  # codemod: top
-
         save_hloc(net, path)
     elif path.suffix == ".mat" and isinstance(net, Network):
         if classes:
@@ -372,8 +371,6 @@ def save_network(net: Extractor, path: str | os.PathLike[str], *, classes: bool 
     elif path.suffix == ".safetensors" and isinstance(net, Network):
         write_network(net, path, provenance(net))
     elif path.suffix in (".onnx", ".pt2"):
-        from deepibl.networks.export import save_exported, save_onnx  # codemod: top
-
         (save_onnx if path.suffix == ".onnx" else save_exported)(net, path)
     elif path.suffix == ".pth":
         save_vgg16(net, path)

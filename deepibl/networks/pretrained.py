@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from deepibl.errors import ConfigurationError, DownloadError
-from deepibl.networks.io import chain_of, load_network
+from deepibl.networks.io import chain_of, layer_specs, load_network
 from deepibl.networks.torch_backbones import is_torch_id, load_torch_network
 from deepibl.networks.torch_files import vgg16_from_torchvision
 from deepibl.networks.weights import LAYOUTS, Source, Weights, card, default_folder, differences
@@ -320,8 +320,6 @@ def checksum(path: Path, method: str = "sha256") -> str:
 
 def check_layers(path: str | os.PathLike[str], weights: Weights) -> None:
     """DownloadError unless the network in this .mat file has the layers of its layout."""
-    from deepibl.networks.io import layer_specs, load_network  # codemod: top
-
     found = layer_specs(load_network(path, cached_copy=False))
     wrong = differences(found, LAYOUTS[weights.layout])
     if wrong:

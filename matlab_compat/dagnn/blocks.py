@@ -3,8 +3,6 @@
 MatConvNet's DagNN blocks with filters or windows: Conv, ConvTranspose, Pooling.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -29,7 +27,7 @@ def _four(shape: Sequence[int]) -> tuple[int, int, int, int]:
 
 
 class _Filter(DagLayer):
-    """What convolution and pooling share: a window that is slid over the padded maps."""
+    """Base of convolution and pooling: a window that slides over the padded maps."""
 
     def configure(self) -> None:
         self.pad = borders(self.value("pad"))
@@ -38,7 +36,7 @@ class _Filter(DagLayer):
         self.opts = cell_list(self.value("opts"))
 
     def window(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, int]:
-        """Height and width of what is slid, without dilation."""
+        """Height and width of the window, without dilation."""
         raise NotImplementedError
 
     def _extent(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, int]:
@@ -46,7 +44,7 @@ class _Filter(DagLayer):
         return (high - 1) * self.dilate[0] + 1, (wide - 1) * self.dilate[1] + 1
 
     def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
-        """As the original's `getOutputSizes`."""
+        """As computed by the original's `getOutputSizes`."""
         (high, wide), (height, width, channels, number) = self._extent(shapes), sizes[0]
         rows = np.trunc((height + self.pad.top + self.pad.bottom - high) / self.stride[0]) + 1
         columns = np.trunc((width + self.pad.left + self.pad.right - wide) / self.stride[1]) + 1
@@ -62,7 +60,7 @@ class _Filter(DagLayer):
 
 @register_block("dagnn.Conv")
 class Conv(_Filter):
-    """Convolution; the number of groups follows from the input's channels."""
+    """Convolution, in as many groups as the input's channels need."""
 
     properties: ClassVar[Mapping[str, Any]] = {
         "size": [0.0] * 4,
@@ -73,25 +71,23 @@ class Conv(_Filter):
     kinds = (FILTERS, VECTOR)
 
     def window(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, int]:
-        """The filters' height and width."""
-        return _four(shapes[0])[:2]
+        return _four(shapes[0])[:2] if shapes else (1, 1)
 
     def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
-        """As many channels as there are filters."""
-        rows, columns, _, number = super().output_size(sizes, shapes)
-        return rows, columns, _four(shapes[0])[3], number
+        rows, columns, channels, number = super().output_size(sizes, shapes)
+        return rows, columns, _four(shapes[0])[3] if shapes else channels, number
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        """vl_nnconv."""
         bias = params[1] if len(params) > 1 and scalar(self.value("hasBias")) else None
+        filters = params[0] if params else None  # only padding and subsampling
         return blocks.vl_nnconv(  # type: ignore[return-value]
-            inputs[0], params[0], bias, *self.opts, stride=self.stride, pad=self.pad, dilate=self.dilate
+            inputs[0], filters, bias, *self.opts, stride=self.stride, pad=self.pad, dilate=self.dilate
         )
 
 
 @register_block("dagnn.Pooling")
 class Pooling(_Filter):
-    """Max or average pooling. A dilation is stored but, as in the original, plays no part in it."""
+    """Max or average pooling. A dilation is stored but, as in the original, does not affect the output."""
 
     properties: ClassVar[Mapping[str, Any]] = {
         "method": "max",
@@ -106,11 +102,9 @@ class Pooling(_Filter):
         self.method = text(self.value("method"))
 
     def window(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, int]:
-        """The pooling window."""
         return self.pool
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        """vl_nnpool."""
         return blocks.vl_nnpool(
             inputs[0], self.pool, *self.opts, pad=self.pad, stride=self.stride, method=self.method
         )
@@ -131,27 +125,27 @@ class ConvTranspose(DagLayer):
     kinds = (FILTERS, VECTOR)
 
     def configure(self) -> None:
+        if not self.params:
+            raise ArgumentError("no filters among the parameters")
         self.crop = borders(self.value("crop"), "crop")
         self.upsample = pair(self.value("upsample"), "upsample")
-        self.groups = int(self.number("numGroups"))
+        self.groups = pair(self.value("numGroups"), "numGroups")[0]
         self.opts = cell_list(self.value("opts"))
 
     def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
-        """Channels of all groups, where the original counts those of one."""
+        """The channels of all groups; the original counts those of one."""
         (high, wide, depth, _), crop, up = _four(shapes[0]), self.crop, self.upsample
         height = up[0] * (sizes[0][0] - 1) + high - crop.top - crop.bottom
         width = up[1] * (sizes[0][1] - 1) + wide - crop.left - crop.right
         return height, width, depth * self.groups, sizes[0][3]
 
     def receptive_fields(self, shapes: Sequence[tuple[int, ...]]) -> list[ReceptiveField | None]:
-        """Steps of less than a pixel."""
         size = np.array(_four(shapes[0])[:2], dtype=np.float64)
         up = np.array(self.upsample, dtype=np.float64)
         offset = (2 * np.array([self.crop.top, self.crop.left]) - size + 1) / (2 * up) + 1
         return self.in_first_input(ReceptiveField((size - 1) / up + 1, 1 / up, offset))
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        """vl_nnconvt."""
         bias = params[1] if len(params) > 1 and scalar(self.value("hasBias")) else None
         return blocks.vl_nnconvt(  # type: ignore[return-value]
             inputs[0],
@@ -171,7 +165,7 @@ _TORCH_DIM = {1: 2, 2: 3, 3: 1, 4: 0}  # MATLAB's dimension of an array -> torch
 class BatchNorm(DagLayer):
     """Batch normalisation; parameters: multipliers, biases, moments [mean sqrt(variance + epsilon)].
 
-    eval mode: the stored moments, as constants; training mode: this batch's own (the stored ones stay).
+    eval mode: the stored moments, as constants; training mode: this batch's own.
     """
 
     properties: ClassVar[Mapping[str, Any]] = {"numChannels": [], "epsilon": 1e-5, "opts": ("NoCuDNN",)}
@@ -184,7 +178,6 @@ class BatchNorm(DagLayer):
             raise ArgumentError(f"parameters {self.params}: expected multipliers, biases and moments")
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        """vl_nnbnorm."""
         moments = None if self.training else params[2]
         return blocks.vl_nnbnorm(  # type: ignore[return-value]
             inputs[0], params[0], params[1], moments=moments, epsilon=self.epsilon
@@ -198,7 +191,6 @@ class ReLU(DagLayer):
     properties: ClassVar[Mapping[str, Any]] = {"useShortCircuit": True, "leak": 0.0, "opts": ()}
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        """vl_nnrelu."""
         return blocks.vl_nnrelu(inputs[0], leak=self.number("leak"))
 
 
@@ -207,7 +199,6 @@ class Sigmoid(DagLayer):
     """Logistic function."""
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        """vl_nnsigmoid."""
         return blocks.vl_nnsigmoid(inputs[0])
 
 
@@ -216,12 +207,11 @@ class SoftMax(DagLayer):
     """Softmax over channels, at each pixel."""
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        """vl_nnsoftmax."""
         return blocks.vl_nnsoftmax(inputs[0])
 
 
 class _Parametric(DagLayer):
-    """A block whose property `param` is a row of numbers."""
+    """A block configured by its property `param`, a row of numbers."""
 
     def configure(self) -> None:
         self.param = [float(number) for number in vector(self.value("param"))]
@@ -234,7 +224,6 @@ class LRN(_Parametric):
     properties: ClassVar[Mapping[str, Any]] = {"param": [5.0, 1.0, 0.0001 / 5, 0.75]}
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        """vl_nnnormalize."""
         return blocks.vl_nnnormalize(inputs[0], self.param)
 
 
@@ -245,7 +234,6 @@ class SpatialNorm(_Parametric):
     properties: ClassVar[Mapping[str, Any]] = {"param": [2.0, 2.0, 10.0, 2.0]}
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        """vl_nnspnorm."""
         return blocks.vl_nnspnorm(inputs[0], self.param)
 
 
@@ -256,7 +244,6 @@ class NormOffset(_Parametric):
     properties: ClassVar[Mapping[str, Any]] = {"param": [1.0, 0.5]}
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        """vl_nnnoffset."""
         return blocks.vl_nnnoffset(inputs[0], self.param)
 
 
@@ -265,7 +252,6 @@ class Sum(DagLayer):
     """The sum of all inputs."""
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        """Maps of one size, added."""
         if not torch.compiler.is_compiling() and any(x.shape != inputs[0].shape for x in inputs):
             raise ArgumentError(f"maps of shapes {[tuple(x.shape) for x in inputs]} cannot be added")
         total = inputs[0]
@@ -276,46 +262,45 @@ class Sum(DagLayer):
 
 @register_block("dagnn.Concat")
 class Concat(DagLayer):
-    """Joins its inputs along MATLAB's dimension `dim`: 3 are the channels."""
+    """Joins its inputs along MATLAB's dimension `dim` (3: channels)."""
 
     properties: ClassVar[Mapping[str, Any]] = {"dim": 3.0}
     ignored = frozenset({"numInputs"})
 
     def configure(self) -> None:
-        self.dim = int(self.number("dim"))
+        self.dim = pair(self.value("dim"), "dim")[0]
         if self.dim not in _TORCH_DIM:
             raise ArgumentError(
                 f"dim is {self.dim}: expected 1 (rows), 2 (columns), 3 (channels), 4 (images)"
             )
 
     def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
-        """The lengths along dim add up."""
         size = list(sizes[0])
         size[self.dim - 1] = sum(other[self.dim - 1] for other in sizes)
         return size[0], size[1], size[2], size[3]
 
     def receptive_fields(self, shapes: Sequence[tuple[int, ...]]) -> list[ReceptiveField | None]:
-        """Along rows or columns: not known."""
+        """Unknown where rows or columns are joined."""
         return [PIXEL if self.dim > 2 else UNKNOWN] * len(self.inputs)
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        """vl_nnconcat."""
         return blocks.vl_nnconcat(inputs, _TORCH_DIM[self.dim])  # type: ignore[return-value]
 
 
 @register_block("dagnn.Crop")
 class Crop(DagLayer):
-    """Cuts the first input to the size of the second, `crop` rows and columns off the top and left."""
+    """Crops the first input to the size of the second; `crop` rows and columns come off the top and left."""
 
     properties: ClassVar[Mapping[str, Any]] = {"crop": [0.0, 0.0]}
 
     def configure(self) -> None:
-        self.crop = tuple(int(number) for number in vector(self.value("crop")))
-        if len(self.inputs) != 2 or len(self.crop) != 2:
+        cut = borders(self.value("crop"), "crop")
+        self.crop = cut.top, cut.left
+        if len(self.inputs) != 2 or np.size(self.value("crop")) != 2:
             raise ArgumentError(f"inputs {self.inputs}, crop {list(self.crop)}: expected two each")
 
     def _cut(self, size: Sequence[Any], to: Sequence[Any]) -> list[Any]:
-        """Rows and columns off each side, in MATLAB's order; sizes are (height, width)."""
+        """Rows and columns to remove at each side, in MATLAB's order; sizes are (height, width)."""
         cut: list[Any] = []
         for length, wanted, first in zip(size, to, self.crop, strict=True):
             last = max(0, length - wanted - first)
@@ -323,19 +308,17 @@ class Crop(DagLayer):
         return cut
 
     def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
-        """Rows and columns of the second input."""
         top, bottom, left, right = self._cut(sizes[0][:2], sizes[1][:2])
         height, width, channels, number = sizes[0]
         return height - top - bottom, width - left - right, channels, number
 
     def receptive_fields(self, shapes: Sequence[tuple[int, ...]]) -> list[ReceptiveField | None]:
-        """Moved by what is cut; the second input only gives its size."""
+        """Shifted by what is cut; None for the second input, of which only the size is used."""
         return [ReceptiveField.of([1, 1], [1, 1], [1 + first for first in self.crop]), None]
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        """vl_nncrop."""
         x, like = inputs
-        if torch.compiler.is_compiling():  # sizes are symbols, which vl_nncrop would turn into numbers
+        if torch.compiler.is_compiling():  # vl_nncrop would turn the symbolic sizes into constants
             for dim, first in zip((2, 3), self.crop, strict=True):
                 start = torch.sym_min(x.shape[dim] - like.shape[dim], first)
                 x = x.narrow(dim, start, like.shape[dim])
@@ -345,29 +328,32 @@ class Crop(DagLayer):
 
 @register_block("dagnn.Scale")
 class Scale(DagLayer):
-    """Multiplies by a factor and adds a bias, both broadcast; they are parameters or further inputs."""
+    """Multiplies by a factor and adds a bias, both broadcast, which are parameters or further inputs."""
 
     properties: ClassVar[Mapping[str, Any]] = {"size": [], "hasBias": True}
     kinds = (FILTERS, FILTERS)
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        """x * factor + bias."""
         x, *others = [*inputs, *params]
         wanted = 2 if scalar(self.value("hasBias")) else 1
         if len(others) < wanted:
-            raise ArgumentError(f"{len(others)} factors and biases among inputs and parameters, not {wanted}")
+            raise ArgumentError(
+                f"expected {wanted} factors and biases among inputs and parameters, found {len(others)}"
+            )
         return x * others[0] + others[1] if wanted == 2 else x * others[0]
 
 
 @register_block("dagnn.DropOut")
 class DropOut(DagLayer):
-    """Dropout at `rate`; nothing in eval mode. A frozen one uses the tensor `mask`, once it is there."""
+    """Dropout at `rate`; the identity in eval mode. A frozen one uses the tensor `mask`, where it is set.
+
+    Masks come from torch's generator, not MATLAB's.
+    """
 
     properties: ClassVar[Mapping[str, Any]] = {"rate": 0.5, "frozen": False}
     mask: Tensor | None = None
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        """vl_nndropout; torch's generator draws the mask, not MATLAB's."""
         if not self.training:
             return inputs[0]
         if self.mask is not None and scalar(self.value("frozen")):
@@ -377,7 +363,7 @@ class DropOut(DagLayer):
 
 @register_block("dagnn.Loss")
 class Loss(DagLayer):
-    """A loss. It is computed where its labels are given; a forward pass for features leaves it out."""
+    """A loss; computed where its labels (counting from 0) are among the inputs, else skipped."""
 
     properties: ClassVar[Mapping[str, Any]] = {
         "loss": "softmaxlog",
@@ -387,14 +373,12 @@ class Loss(DagLayer):
     }
 
     def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
-        """One number an image, as the original has it."""
+        """One number per image, as in the original."""
         return 1, 1, 1, sizes[0][3]
 
     def receptive_fields(self, shapes: Sequence[tuple[int, ...]]) -> list[ReceptiveField | None]:
-        """Not known."""
         return [UNKNOWN] * len(self.inputs)
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        """vl_nnloss; labels count from 0."""
         opts = cell_list(self.value("opts"))
         return blocks.vl_nnloss(*inputs[:2], *opts, loss=text(self.value("loss")))

@@ -1,6 +1,4 @@
-"""The table of a DagNN: layers in order of execution, what they use and make, sizes, receptive fields."""
-
-from __future__ import annotations
+"""The table of a DagNN: layers in order of execution, inputs, outputs, sizes, receptive fields."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,38 +6,27 @@ from typing import Any
 import numpy as np
 
 from matlab_compat.dagnn.graph import Size
-from matlab_compat.dagnn.layer import DagLayer
 from matlab_compat.dagnn.network import DagNN
-from matlab_compat.matfile.values import StructArray
-from matlab_compat.simplenn.base import ImageNetwork
+from matlab_compat.matfile.values import StructArray, vector
 from matlab_compat.simplenn.display import memory_text, meta_lines, sides_text
 
-_TITLES = (
-    "#",
-    "layer",
-    "type",
-    "inputs",
-    "output",
-    "parameters",
-    "data size",
-    "rf size",
-    "rf stride",
-    "rf offset",
-)
+_LAYER = ("#", "layer", "type", "inputs", "output", "parameters")
+
+_TITLES = (*_LAYER, "data size", "rf size", "rf stride", "rf offset")
 
 
 def describe_dagnn(
     net: DagNN, input_size: Sequence[float] | None = None, batch_size: int = 1
 ) -> tuple[dict[str, Any], str]:
-    """What `deepibl info` prints of a DagNN: its layers in the order of execution, and meta.
+    """The report of `deepibl info` on a DagNN: its layers in the order of execution, and meta.
 
     Args:
         net: the network.
-        input_size: height, width[, depth] of an image; default: what meta says.
+        input_size: height, width[, depth] of an image; default: meta's.
         batch_size: number of images.
 
     Returns:
-        (info, text); info has layers (a list of dicts), inputs, outputs, meta's size of the input.
+        (info, text); info has layers (a list of dicts), inputs, outputs and the number of parameters.
     """
     variable, size = _input(net, input_size, batch_size)
     sizes = net.sizes({variable: size} if variable else {})
@@ -49,10 +36,13 @@ def describe_dagnn(
         layer = net[index]
         count = sum(int(np.prod(shape)) for shape in net.shapes(layer))
         output = layer.outputs[0]
-        layers.append(_entry(layer, count, sizes[output]))
+        kind, inputs, outputs = str(layer.type), layer.inputs, layer.outputs
+        entry = {"name": layer.name, "type": kind, "inputs": inputs, "outputs": outputs}
+        layers.append({**entry, "parameters": count, "size": list(sizes[output])})
         field = fields.get(output)
         three = (sides_text(part) for part in field) if field is not None else ("-",) * 3
-        rows.append((str(position), *_words(layer), str(count or "-"), _size_text(sizes[output]), *three))
+        words = (layer.name, kind.removeprefix("dagnn."), ",".join(inputs), ",".join(outputs))
+        rows.append((str(position), *words, str(count or "-"), _size_text(sizes[output]), *three))
     total = sum(int(np.prod(net.param_to_matlab(n, net.param(n)).shape)) for n in net.param_names)
     lines = [
         f"DagNN: {len(net)} layers, {len(net.variable_names)} variables, {len(net.param_names)} parameters",
@@ -68,34 +58,21 @@ def describe_dagnn(
 
 
 def _input(net: DagNN, given: Sequence[float] | None, batch_size: int) -> tuple[str, Size]:
-    """The variable that images go to, and their size: what is given, else what meta says, else NaN."""
+    """The variable for images ('' if none), and their size: as given, else from meta, else NaN."""
     using = {name: layer for layer in net if layer.type != "dagnn.Loss" for name in layer.inputs}
     variable = next((name for name in net.input_names if name in using), "")
     normalization = net.meta.get("normalization")
     if given is None and isinstance(normalization, Mapping):
-        given = np.ravel(normalization.get("imageSize", []))[:3].tolist()
-    given = given or _meta_inputs(net)
+        given = vector(normalization.get("imageSize", []))[:3].tolist()
+    inputs = net.meta.get("inputs")  # newer networks have the size there
+    first = inputs[0] if isinstance(inputs, StructArray) and len(inputs) else inputs
+    if not given and isinstance(first, Mapping):
+        given = vector(first.get("size", []))[:3].tolist()
     size = [*(given or ()), np.nan, np.nan, np.nan][:3]
     layer = using.get(variable)
     if np.isnan(size[2]) and layer is not None and layer.params:
         size[2] = (*net.shapes(layer)[0], 1, 1)[2]
     return variable, (size[0], size[1], size[2], float(batch_size))
-
-
-def _meta_inputs(net: ImageNetwork) -> list[float]:
-    """The size of the first entry of meta.inputs, which newer networks have."""
-    inputs = net.meta.get("inputs")
-    first = inputs[0] if isinstance(inputs, StructArray) and len(inputs) else inputs
-    return np.ravel(first.get("size", []))[:3].tolist() if isinstance(first, Mapping) else []
-
-
-def _entry(layer: DagLayer, count: int, size: Size) -> dict[str, Any]:
-    names = {"name": layer.name, "type": str(layer.type), "inputs": layer.inputs, "outputs": layer.outputs}
-    return {**names, "parameters": count, "size": list(size)}
-
-
-def _words(layer: DagLayer) -> tuple[str, str, str, str]:
-    return layer.name, str(layer.type).removeprefix("dagnn."), ",".join(layer.inputs), ",".join(layer.outputs)
 
 
 def _size_text(size: Size) -> str:

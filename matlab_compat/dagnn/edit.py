@@ -1,136 +1,21 @@
-"""Changing a DagNN: renaming, rewiring, adding and removing layers.
+"""A SimpleNN as a DagNN: every layer becomes a block, between variables x0, x1, …"""
 
-All change the network in place and find its order of execution again. Names that are not there are an
-ArgumentError.
-
-A SimpleNN as a DagNN: every layer becomes a block, between variables x0, x1, …
-"""
-
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from matlab_compat.dagnn.layer import DagLayer, make_dag_layer
 from matlab_compat.dagnn.network import DagNN
-from matlab_compat.errors import ArgumentError, UnknownLayerError
+from matlab_compat.errors import UnknownLayerError
 from matlab_compat.matfile.values import cell_list, text as matlab_text, vector
 from matlab_compat.nn.geometry import borders, pair
 from matlab_compat.simplenn.network import SimpleNN
 from matlab_compat.simplenn.tidy import cell_row, tidy_layer
 
-
-def _replace(names: list[str], old: str, new: str) -> None:
-    names[:] = [new if name == old else name for name in names]
-
-
-def rename_variable(net: DagNN, old: str, new: str) -> None:
-    """Renames a variable; onto an existing one it joins the two.
-
-    Ported from: matconvnet/matlab/+dagnn/@DagNN/renameVar.m
-    """
-    if old not in net.variable_names:
-        raise ArgumentError(f"no variable is named {old!r}; there are {', '.join(net.variable_names)}")
-    exists = new in net.variable_names
-    for layer in net:
-        _replace(layer.inputs, old, new)
-        _replace(layer.outputs, old, new)
-    net._vars = {
-        (new if name == old and not exists else name): ({**fields, "name": new} if name == old else fields)
-        for name, fields in net._vars.items()
-        if not (exists and name == old)
-    }
-    net.rebuild()
-
-
-def rename_param(net: DagNN, old: str, new: str) -> None:
-    """Renames a parameter. ArgumentError when the new name is taken.
-
-    Ported from: matconvnet/matlab/+dagnn/@DagNN/renameParam.m
-    """
-    net.param(old)
-    if new in net.param_names:
-        raise ArgumentError(f"there is already a parameter {new!r}")
-    for layer in net:
-        _replace(layer.params, old, new)
-    for table in (net._params, net._places, net._kinds, net._stored):
-        items = [(new if name == old else name, value) for name, value in table.items()]  # type: ignore
-        table.clear()
-        table.update(items)  # type: ignore[arg-type]
-    if "name" in net._params[new]:
-        net._params[new]["name"] = new
-
-
-def rename_layer(net: DagNN, old: str, new: str) -> None:
-    """Renames a layer. ArgumentError when the new name is taken.
-
-    Ported from: matconvnet/matlab/+dagnn/@DagNN/renameLayer.m
-    """
-    if new in net.names:
-        raise ArgumentError(f"there is already a layer {new!r}")
-    net.layer(old).name = new
-
-
-def set_layer_inputs(net: DagNN, layer: str, inputs: Sequence[str]) -> None:
-    """Gives a layer other inputs. Ported from: matconvnet/matlab/+dagnn/@DagNN/setLayerInputs.m"""
-    net.layer(layer).inputs = list(inputs)
-    net.rebuild()
-
-
-def remove_layer(net: DagNN, *names: str) -> None:
-    """Removes layers, and the variables and parameters that nobody uses then.
-
-    Ported from: matconvnet/matlab/+dagnn/@DagNN/removeLayer.m
-    """
-    gone = [net.layer(name) for name in names]
-    net.layers = type(net.layers)([layer for layer in net if layer not in gone])
-    used = {name for layer in net for name in layer.params}
-    net._params = {name: fields for name, fields in net._params.items() if name in used}
-    left = set(net.variable_names)
-    net._vars = {name: fields for name, fields in net._vars.items() if name in left}
-    net.rebuild()
-
-
-def add_layer(
-    net: DagNN,
-    name: str,
-    kind: str,
-    inputs: Sequence[str],
-    outputs: Sequence[str],
-    block: Mapping[str, Any] | None = None,
-    params: Mapping[str, np.ndarray] | None = None,
-) -> None:
-    """Adds a layer of a block type as 'dagnn.Conv'.
-
-    block: its properties, as MATLAB values; params: name -> MATLAB's array, in the block's order (None for
-    one that the network has). ArgumentError when the layer's name is taken.
-
-    Ported from: matconvnet/matlab/+dagnn/@DagNN/addLayer.m
-    """
-    if name in net.names:
-        raise ArgumentError(f"there is already a layer {name!r}")
-    names = {
-        "inputs": cell_row(list(inputs)),
-        "outputs": cell_row(list(outputs)),
-        "params": cell_row(list(params or {})),
-    }
-    layer = make_dag_layer({"name": name, "type": kind, **names, "block": dict(block or {})}, len(net))
-    struct = net.to_matlab()
-    held = {
-        row["name"]: row
-        for row in ([struct["params"]] if isinstance(struct["params"], dict) else [*struct["params"]])
-    }
-    new = {key: {"name": key, "value": value} for key, value in (params or {}).items() if value is not None}
-    rebuilt = DagNN([*net, layer], {**held, **new}, net._vars, net.meta, net.extra)
-    rebuilt._shape = {key: net._shape[key] for key in ("order", "meta") if key in net._shape}
-    net.__dict__.update(rebuilt.__dict__)
-
-
 _ONE = np.ones((1, 1))
 
-# SimpleNN type -> (block type, block property -> SimpleNN field, endings of the parameters' names)
+# SimpleNN type -> (block type, block property -> SimpleNN field, suffixes of the parameters' names)
 _BLOCKS: dict[str, tuple[str, dict[str, str], str]] = {
     "conv": ("dagnn.Conv", {"pad": "pad", "stride": "stride", "dilate": "dilate", "opts": "opts"}, "fb"),
     "convt": (
@@ -157,20 +42,18 @@ _BLOCKS: dict[str, tuple[str, dict[str, str], str]] = {
 def from_simplenn(net: SimpleNN, *, canonical_names: bool = False) -> DagNN:
     """The chain as a DagNN with variables x0, x1, …; parameters are named after their layer.
 
-    canonical_names: calls the input 'input', what goes into a softmax 'prediction', what comes out 'prob',
-    a loss 'objective'. Raises UnknownLayerError for layers that a DagNN has no block for (NetVLAD's).
-
+    canonical_names: renames the input to 'input', a softmax's input to 'prediction' and its output to 'prob',
+    a loss to 'objective'. Raises UnknownLayerError for layers without a DagNN block (NetVLAD's).
     Ported from: matconvnet/matlab/+dagnn/@DagNN/fromSimpleNN.m
     """
     layers: list[DagLayer] = []
     params: dict[str, dict[str, Any]] = {}
     for index, layer in enumerate(net):
-        fields = layer.to_matlab()
-        fields = tidy_layer(fields, index)
+        fields = tidy_layer(layer.to_matlab(), index)
         kind = str(layer.type)
         if kind not in _BLOCKS:
             raise UnknownLayerError(
-                f"{net.label(index)} has no DagNN block; known are {', '.join(sorted(_BLOCKS))}"
+                f"{net.label(index)} has no DagNN block; layer types with one: {', '.join(sorted(_BLOCKS))}"
             )
         made = _parameters(fields, _BLOCKS[kind][2])
         params |= made
@@ -229,11 +112,11 @@ def _fresh(net: DagNN, prefix: str) -> str:
 def _canonical(net: DagNN) -> None:
     for position, layer in enumerate(net):
         if position == 0:
-            rename_variable(net, layer.inputs[0], "input")
+            net.rename_variable(layer.inputs[0], "input")
         if layer.type == "dagnn.SoftMax":
-            rename_variable(net, layer.outputs[0], _fresh(net, "prob"))
-            rename_variable(net, layer.inputs[0], _fresh(net, "prediction"))
+            net.rename_variable(layer.outputs[0], _fresh(net, "prob"))
+            net.rename_variable(layer.inputs[0], _fresh(net, "prediction"))
         if layer.type == "dagnn.Loss":
-            rename_variable(net, layer.outputs[0], "objective")
+            net.rename_variable(layer.outputs[0], "objective")
             if not layer.inputs[0].startswith("prob"):
-                rename_variable(net, layer.inputs[0], _fresh(net, "prediction"))
+                net.rename_variable(layer.inputs[0], _fresh(net, "prediction"))

@@ -1,8 +1,6 @@
-"""The graph of a DagNN: order of execution, who uses what, sizes, receptive fields.
+"""The graph of a DagNN: order of execution, uses of variables, sizes, receptive fields.
 
-Works on anything with `inputs` and `outputs` (lists of variable names), so it needs no weights."""
-
-from __future__ import annotations
+Works on anything with `inputs` and `outputs` (lists of variable names)."""
 
 import heapq
 from collections import Counter
@@ -17,7 +15,7 @@ Size = tuple[float, float, float, float]  # height, width, channels, number, as 
 
 
 class Node(Protocol):
-    """A layer, as far as the graph is concerned."""
+    """A layer as a node of the graph."""
 
     name: str
     inputs: list[str]
@@ -25,7 +23,7 @@ class Node(Protocol):
 
 
 def _children(layers: Sequence[Node]) -> list[list[int]]:
-    """For each layer the layers that use one of its outputs."""
+    """For each layer, the layers that use one of its outputs."""
     users: dict[str, list[int]] = {}
     for index, layer in enumerate(layers):
         for variable in layer.inputs:
@@ -36,9 +34,8 @@ def _children(layers: Sequence[Node]) -> list[list[int]]:
 def execution_order(layers: Sequence[Node]) -> list[int]:
     """Positions of the layers in the order in which MatConvNet runs them.
 
-    A layer's depth is the longest way from it to an output; the deepest come first, of equal ones the first
-    in the list. Raises NetworkFormatError where layers depend on each other in a circle.
-
+    A layer's depth is the length of the longest path from it to an output; the deepest come first, those of
+    equal depth in the order of the list. Raises NetworkFormatError where the graph has a cycle.
     Ported from: matconvnet/matlab/+dagnn/@DagNN/rebuild.m
     """
     children = _children(layers)
@@ -61,17 +58,17 @@ def execution_order(layers: Sequence[Node]) -> list[int]:
                 heapq.heappush(ready, parent)
     if done < len(layers):
         stuck = [layers[index].name for index in range(len(layers)) if depth[index] == 0]
-        raise NetworkFormatError(f"the network is no acyclic graph: see layers {', '.join(stuck[:8])}")
+        raise NetworkFormatError(f"the network's graph has a cycle: see layers {', '.join(stuck[:8])}")
     return sorted(range(len(layers)), key=lambda index: -depth[index])
 
 
 def fan_in(layers: Iterable[Node]) -> Counter[str]:
-    """How many layers make each variable."""
+    """How many layers have each variable as an output."""
     return Counter(name for layer in layers for name in layer.outputs)
 
 
 def fan_out(layers: Iterable[Node]) -> Counter[str]:
-    """How many layers use each variable (a layer that names it twice counts once)."""
+    """How many layers have each variable as an input (a layer that names it twice counts once)."""
     return Counter(name for layer in layers for name in set(layer.inputs))
 
 
@@ -81,10 +78,9 @@ def variable_sizes(
     inputs: Mapping[str, Sequence[float]],
     of_layer: Callable[[int, list[Size]], Size],
 ) -> dict[str, Size]:
-    """Each variable's size for given sizes of inputs (trailing ones may be left out); NaN: not known.
+    """Each variable's size for given sizes of inputs (trailing ones may be omitted); NaN where unknown.
 
-    of_layer: the size of a layer's output, from those of its inputs.
-
+    of_layer: maps a layer's position and the sizes of its inputs to the size of its output.
     Ported from: matconvnet/matlab/+dagnn/@DagNN/getVarSizes.m
     """
     unknown: Size = (np.nan, np.nan, np.nan, np.nan)
@@ -98,27 +94,27 @@ def variable_sizes(
 
 
 class ReceptiveField(NamedTuple):
-    """Size, step and centre (from 1, as MATLAB counts pixels), vertical and horizontal; NaN: not known."""
+    """Size, step and centre (counted from 1), each (vertical, horizontal), in pixels; NaN where unknown."""
 
     size: np.ndarray
     stride: np.ndarray
     offset: np.ndarray
 
     @classmethod
-    def of(cls, size: Sequence[float], stride: Sequence[float], offset: Sequence[float]) -> ReceptiveField:
+    def of(cls, size: Sequence[float], stride: Sequence[float], offset: Sequence[float]) -> "ReceptiveField":
         """From three pairs of numbers."""
         return cls(*(np.array(pair, dtype=np.float64) for pair in (size, stride, offset)))
 
-    def then(self, other: ReceptiveField) -> ReceptiveField:
-        """The field in this one's input of a layer that has `other` in this one's output."""
+    def then(self, other: "ReceptiveField") -> "ReceptiveField":
+        """The field, in this layer's input, of a layer that has the field `other` in this layer's output."""
         return ReceptiveField(
             self.stride * (other.size - 1) + self.size,
             self.stride * other.stride,
             self.stride * (other.offset - 1) + self.offset,
         )
 
-    def merged(self, other: ReceptiveField) -> ReceptiveField:
-        """What covers both; unknown where they step differently."""
+    def merged(self, other: "ReceptiveField") -> "ReceptiveField":
+        """The smallest field that covers both; unknown where their steps differ."""
         if np.isnan(self.size).any() or np.isnan(other.size).any():
             return UNKNOWN
         if not np.array_equal(self.stride, other.stride):
@@ -140,10 +136,9 @@ def receptive_fields(
     variable: str,
     of_layer: Callable[[int], Sequence[ReceptiveField | None]],
 ) -> dict[str, ReceptiveField | None]:
-    """Each variable's receptive field in one of them; None for variables that do not depend on it.
+    """Each variable's receptive field in `variable`; None for variables that do not depend on it.
 
-    of_layer: the fields of a layer's output in each of its inputs (None: it does not depend on that one).
-
+    of_layer: maps a layer's position to the fields of its output in each input (None: independent of it).
     Ported from: matconvnet/matlab/+dagnn/@DagNN/getVarReceptiveFields.m
     """
     found: dict[str, ReceptiveField | None] = {name: None for layer in layers for name in layer.inputs}

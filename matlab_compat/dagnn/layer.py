@@ -1,4 +1,4 @@
-"""What all layers of a DagNN share: their names, their block's properties, and the registry.
+"""The base class of DagNN layers (names, the block's MATLAB properties) and the registry of block types.
 
 A block type is a subclass of `DagLayer` with a decorator:
 
@@ -6,18 +6,15 @@ A block type is a subclass of `DagLayer` with a decorator:
     class Sum(DagLayer):
         def forward(self, inputs, params): ...     # lists of tensors -> the output
 
-`properties` are the block's MATLAB properties with their defaults; `kinds` says how its parameters become
-tensors."""
+`properties` are the block's MATLAB properties with their defaults; `kinds` are the forms of its parameters."""
 
-from __future__ import annotations
-
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from torch import Tensor, nn
 
+from matlab_compat.arguments import did_you_mean
 from matlab_compat.dagnn.graph import PIXEL, ReceptiveField, Size
 from matlab_compat.errors import ArgumentError, MatFileError, NetworkFormatError, UnknownLayerError
 from matlab_compat.matfile.values import MatObject, cell_list, describe, scalar, text as matlab_text
@@ -56,14 +53,13 @@ class DagLayer(nn.Module):
         known = [*self.properties, *self.ignored]
         for name in self.fields:
             if name not in known:
-                close = difflib.get_close_matches(name, known, 1)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
-                raise ArgumentError(f"no property {name!r}{hint} It has {', '.join(known) or 'none'}")
+                hint = did_you_mean(name, known)
+                raise ArgumentError(f"no property {name!r}{hint} Known: {', '.join(known) or 'none'}")
         if len(self.outputs) != 1 or not self.inputs:
             raise ArgumentError(f"inputs {self.inputs}, outputs {self.outputs}: expected inputs, one output")
 
     def configure(self) -> None:
-        """Reads what the layer computes with from its properties."""
+        """Sets the attributes that `forward` uses from the block's properties."""
 
     def value(self, name: str) -> Any:
         """A property of the block, or its default, as a MATLAB value."""
@@ -79,17 +75,15 @@ class DagLayer(nn.Module):
         raise NotImplementedError
 
     def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
-        """Height, width, channels, number of the output, from those of the inputs and the parameters'
-        MATLAB shapes.
-        """
+        """Size (H, W, C, N) of the output, from the inputs' sizes and the parameters' MATLAB shapes."""
         return sizes[0]
 
     def receptive_fields(self, shapes: Sequence[tuple[int, ...]]) -> list[ReceptiveField | None]:
-        """The field of an output pixel in each input; None: it does not depend on that one."""
+        """The receptive field of an output pixel in each input; None where it is independent of it."""
         return [PIXEL] * len(self.inputs)
 
     def in_first_input(self, field: ReceptiveField) -> list[ReceptiveField | None]:
-        """The field of a layer that computes with its first input alone, whatever others are named."""
+        """The receptive fields of a layer whose output depends on its first input alone."""
         return [field] + [None] * (len(self.inputs) - 1)
 
     def to_matlab(self) -> dict[str, Any]:
@@ -105,7 +99,7 @@ class DagLayer(nn.Module):
         return f"layer '{self.name}' ({self.type})"
 
     def extra_repr(self) -> str:
-        """Names, for print(net)."""
+        """The names, for print(net)."""
         return f"{self.name!r}: {', '.join(self.inputs)} -> {', '.join(self.outputs)}"
 
 
@@ -114,7 +108,7 @@ def _names(value: Any) -> list[Any]:
 
 
 def _cells_like(stored: Any, names: list[str]) -> np.ndarray:
-    """A cell row of names; empty ones, and columns, keep the form that was read."""
+    """A cell row of names, or a cell of the stored shape where that fits (columns, 0 x 0)."""
     if isinstance(stored, np.ndarray) and stored.size == len(names):
         cell = np.empty(stored.size, dtype=object)
         cell[:] = names
@@ -140,16 +134,15 @@ def register_block(*types: str) -> Callable[[AnyDagLayer], AnyDagLayer]:
 def make_dag_layer(description: Any, index: int) -> DagLayer:
     """The layer that one element of the struct array `layers` describes.
 
-    Raises UnknownLayerError for a block type that is not registered, NetworkFormatError for properties that
-    make no sense; both name the layer.
+    Raises UnknownLayerError for a block type that is not registered, NetworkFormatError for invalid
+    properties; both name the layer.
     """
     if not isinstance(description, Mapping) or "type" not in description:
         raise NetworkFormatError(f"layer {index} has no field type: found {describe(description)}")
     kind = matlab_text(description["type"])
     label = f"layer {index} '{matlab_text(description.get('name', ''))}' ({kind})"
     if kind not in _BLOCKS:
-        close = difflib.get_close_matches(kind, _BLOCKS, 1)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
+        hint = did_you_mean(kind, _BLOCKS)
         raise UnknownLayerError(f"{label}: unknown block type{hint} Known: {', '.join(sorted(_BLOCKS))}")
     try:
         return _BLOCKS[kind](description)

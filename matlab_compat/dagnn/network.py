@@ -3,22 +3,21 @@
 net = DagNN.from_matlab(matfile.load("net.mat")["net"])
 y = net(x)                                   # one image input: (N, C, H, W) -> the network's output
 net.variables({"input": x})["conv4"]         # any variable by its name
+net.remove_layer("loss")                     # also add_layer, rename_variable, set_layer_inputs, ...
 net["conv1"], net.param("conv1f")            # a layer; a parameter, in torch's layout
 matfile.save("copy.mat", {"net": net.to_matlab()})
 
-How a DagNN lies in a MATLAB struct: struct arrays of layers, variables and parameters.
+The struct of a DagNN in MATLAB: struct arrays of layers, variables and parameters.
 """
 
-from __future__ import annotations
-
-import difflib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
 
+from matlab_compat.arguments import did_you_mean
 from matlab_compat.dagnn import blocks as _standard_layers  # noqa: F401  # registers MatConvNet's own blocks
 from matlab_compat.dagnn.blocks import Loss
 from matlab_compat.dagnn.graph import (
@@ -34,7 +33,7 @@ from matlab_compat.dagnn.layer import DagLayer, make_dag_layer
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.matfile.values import StructArray, text as matlab_text
 from matlab_compat.simplenn.base import VECTOR, ImageNetwork, WeightKind
-from matlab_compat.simplenn.tidy import with_rows
+from matlab_compat.simplenn.tidy import cell_row, with_rows
 
 PARTS = ("vars", "params", "layers")
 
@@ -46,7 +45,7 @@ _FIELDS = {
 
 
 def is_dagnn(struct: Any) -> bool:
-    """Whether a MATLAB value is a DagNN saved as a struct: layers are structs with inputs and outputs."""
+    """Whether a MATLAB value is a DagNN stored as a struct: its layers have inputs and outputs."""
     layers = struct.get("layers") if isinstance(struct, Mapping) else None
     if isinstance(layers, StructArray):
         return {"inputs", "outputs"} <= set(layers.fields)
@@ -54,7 +53,7 @@ def is_dagnn(struct: Any) -> bool:
 
 
 def struct_rows(value: Any) -> list[dict[str, Any]]:
-    """The elements of a struct array, copied; a 1 x 1 struct is one, an empty array none."""
+    """Copies of the elements of a struct array; one for a 1 x 1 struct, none for an empty array."""
     if isinstance(value, Mapping):
         return [dict(value)]
     return [dict(row) for row in value] if isinstance(value, StructArray) else []
@@ -66,7 +65,7 @@ def struct_layout(value: Any) -> tuple[tuple[int, ...], tuple[str, ...]]:
 
 
 def struct_array(part: str, rows: Sequence[Mapping[str, Any]], layouts: Mapping[str, Any]) -> Any:
-    """The elements of a part as the struct or struct array that it was read from, or a 1 x N one.
+    """The elements of a part as a struct or struct array, of the shape that was read if it fits, or 1 x N.
 
     layouts: `struct_layout` of the parts that were read.
     """
@@ -78,15 +77,24 @@ def struct_array(part: str, rows: Sequence[Mapping[str, Any]], layouts: Mapping[
 
 
 def known_name(name: str, names: Any, what: str, found: Any = None) -> Any:
-    """The name (or its position), or an ArgumentError that tells the names that there are."""
+    """The name (or found(names, name)); ArgumentError, with the known names, where it is not among them."""
     if name in names:
         return found(names, name) if found else name
-    close = difflib.get_close_matches(str(name), list(names), 1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise ArgumentError(f"no {what} is named {name!r}{hint} There are {', '.join(names)}")
+    hint = did_you_mean(str(name), names)
+    raise ArgumentError(f"no {what} is named {name!r}{hint} Known: {', '.join(names)}")
 
 
 _ONE = np.ones((1, 1))
+
+
+class _Parameter(NamedTuple):
+    """MATLAB's other fields of a parameter, its form, its array's shape and class, its place in `values`."""
+
+    fields: dict[str, Any]
+    kind: WeightKind
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    place: int
 
 
 class DagNN(ImageNetwork):
@@ -104,60 +112,62 @@ class DagNN(ImageNetwork):
         meta: Mapping[str, Any] | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        """params: MATLAB fields of each (value and, if any, learningRate, weightDecay); variables: likewise
-        (precious).
+        """params: MATLAB's fields of each parameter (value and, if any, learningRate, weightDecay);
+        variables: MATLAB's fields of each variable (precious).
 
-        Raises NetworkFormatError for a graph with a circle, or parameters that are missing.
+        Raises NetworkFormatError for a graph with a cycle, or missing parameters.
         """
         super().__init__()
+        self.order = execution_order(layers)
         self.layers = nn.ModuleList(layers)
         self.meta, self.extra = dict(meta or {}), dict(extra or {})
         self.values = nn.ParameterList()
-        self._params = {name: dict(fields) for name, fields in params.items()}
+        self._params: dict[str, _Parameter] = {}
         self._vars = {name: dict(fields) for name, fields in (variables or {}).items()}
-        self._places: dict[str, int] = {}
-        self._kinds: dict[str, WeightKind] = {}
-        self._stored: dict[str, tuple[tuple[int, ...], np.dtype]] = {}
         self._shape: dict[str, Any] = {}  # how the struct was laid out, for to_matlab
-        self._read_params()
-        self.rebuild()
+        self._set_params(params)
 
-    def rebuild(self) -> None:
-        """Finds the order of execution again, after layers have been edited."""
-        self.order = execution_order(list(self))
-
-    def _read_params(self) -> None:
-        trainable: dict[str, bool] = {}
+    def _set_params(self, params: Mapping[str, Mapping[str, Any]]) -> None:
+        """Adds or replaces parameters, each in the form in which the first layer that has it uses it."""
+        uses: dict[str, tuple[WeightKind, bool]] = {}
         for layer in self:
             for position, name in enumerate(layer.params):
-                if name not in self._params:
+                if name not in params and name not in self._params:
                     raise NetworkFormatError(f"{layer.label()}: there is no parameter {name!r}")
                 kind = layer.kinds[position] if position < len(layer.kinds) else VECTOR
-                self._kinds.setdefault(name, kind)
-                trainable.setdefault(name, layer.trainable[position] if layer.trainable else True)
-        for name, fields in self._params.items():
+                uses.setdefault(name, (kind, layer.trainable[position] if layer.trainable else True))
+        for name, given in params.items():
+            fields = dict(given)
             array = np.asarray(fields.pop("value", np.zeros((0, 0), np.float32)))
-            self._stored[name] = (array.shape, array.dtype)
-            tensor = self._kinds.setdefault(name, VECTOR).to_torch(array).clone()
-            tensor = tensor if tensor.is_floating_point() else tensor.float()
-            self._places[name] = len(self.values)
-            self.values.append(nn.Parameter(tensor, requires_grad=trainable.get(name, True)))
+            kind, trainable = uses.get(name, (VECTOR, True))
+            try:
+                tensor = kind.to_torch(array).clone()
+            except ArgumentError as error:
+                raise NetworkFormatError(f"parameter {name!r}: {error}") from error
+            value = nn.Parameter(
+                tensor if tensor.is_floating_point() else tensor.float(), requires_grad=trainable
+            )
+            place = self._params[name].place if name in self._params else len(self.values)
+            if place < len(self.values):
+                self.values[place] = value
+            else:
+                self.values.append(value)
+            self._params[name] = _Parameter(fields, kind, array.shape, array.dtype, place)
 
     @classmethod
-    def from_matlab(cls, struct: Mapping[str, Any]) -> DagNN:
+    def from_matlab(cls, struct: Mapping[str, Any]) -> "DagNN":
         """The network that a MATLAB struct (DagNN's saveobj) describes, in eval mode, on the CPU.
 
-        Raises UnknownLayerError for a block that is not known, NetworkFormatError where the struct is no
-        DagNN or makes no sense; both name the layer.
-
+        Raises UnknownLayerError for an unknown block type, NetworkFormatError where the struct is not a DagNN
+        or is invalid; both name the layer.
         Ported from: matconvnet/matlab/+dagnn/@DagNN/loadobj.m
         """
         if not is_dagnn(struct):
-            raise NetworkFormatError("no DagNN: expected layers as a struct array with inputs and outputs")
+            raise NetworkFormatError("not a DagNN: expected layers as a struct array with inputs and outputs")
         rows = {part: struct_rows(struct.get(part)) for part in PARTS}
         layers = [make_dag_layer(row, index) for index, row in enumerate(rows["layers"])]
         params, variables = (
-            {matlab_text(row["name"]): row for row in rows[part]} for part in ("params", "vars")
+            {matlab_text(row.get("name")): row for row in rows[part]} for part in ("params", "vars")
         )
         meta = struct.get("meta")
         extra = {name: value for name, value in struct.items() if name not in (*PARTS, "meta")}
@@ -167,14 +177,17 @@ class DagNN(ImageNetwork):
         return net.eval()
 
     def to_matlab(self) -> dict[str, Any]:
-        """The network as MATLAB's struct, with the present parameters; what was read comes back exactly.
+        """The network as MATLAB's struct, with the current parameters, in the layout that was read.
 
         Ported from: matconvnet/matlab/+dagnn/@DagNN/saveobj.m
         """
-        params = [
-            {"name": name, "value": self._to_array(name), "learningRate": _ONE, "weightDecay": _ONE, **fields}
-            for name, fields in self._params.items()
-        ]
+        params = []
+        for name, param in self._params.items():
+            value = (
+                np.zeros(param.shape) if 0 in param.shape else self.param_to_matlab(name, self.param(name))
+            )
+            row = {"name": name, "value": value.astype(param.dtype, copy=False), "learningRate": _ONE}
+            params.append({**row, "weightDecay": _ONE, **param.fields})
         names = [*self._vars, *(name for name in self.variable_names if name not in self._vars)]
         variables = [
             {"name": name, "precious": np.zeros((1, 1), bool), **self._vars.get(name, {})} for name in names
@@ -189,12 +202,6 @@ class DagNN(ImageNetwork):
         order = self._shape.get("order", list(found))
         return {name: found[name] for name in dict.fromkeys([*order, *found]) if name in found}
 
-    def _to_array(self, name: str) -> np.ndarray:
-        shape, dtype = self._stored[name]
-        if 0 in shape:
-            return np.zeros(shape, dtype)
-        return self._kinds[name].to_matlab(self.param(name), shape).astype(dtype, copy=False)
-
     @property
     def types(self) -> list[str]:
         """The layers' block types, as 'dagnn.Conv'."""
@@ -202,7 +209,7 @@ class DagNN(ImageNetwork):
 
     @property
     def variable_names(self) -> list[str]:
-        """All variables that layers use or make, in MATLAB's order."""
+        """All variables that are an input or output of a layer, in MATLAB's order."""
         used = dict.fromkeys(name for layer in self for name in (*layer.inputs, *layer.outputs))
         return [*(name for name in self._vars if name in used), *(n for n in used if n not in self._vars)]
 
@@ -212,40 +219,40 @@ class DagNN(ImageNetwork):
         return list(self._params)
 
     def param(self, name: str) -> Tensor:
-        """A parameter in torch's layout; ArgumentError when there is none of that name."""
-        return self.values[self._places[known_name(name, self._places, "parameter")]]
+        """A parameter in torch's layout; ArgumentError where there is none of that name."""
+        return self.values[self._params[known_name(name, self._params, "parameter")].place]
 
     def param_fields(self, name: str) -> dict[str, Any]:
         """A parameter's other MATLAB fields, learningRate and weightDecay: a dict to read and change."""
-        return self._params[known_name(name, self._params, "parameter")]
+        return self._params[known_name(name, self._params, "parameter")].fields
 
     def param_to_matlab(self, name: str, tensor: Tensor) -> np.ndarray:
-        """A tensor of a parameter's shape (a derivative) as an array of the shape that MATLAB has."""
-        self.param(name)
-        return self._kinds[name].to_matlab(tensor, self._stored[name][0])
+        """A tensor of a parameter's shape (e.g. a derivative) as an array of MATLAB's shape."""
+        param = self._params[known_name(name, self._params, "parameter")]
+        return param.kind.to_matlab(tensor, param.shape)
 
     @property
     def input_names(self) -> list[str]:
-        """Variables that no layer makes."""
+        """Variables that are not an output of any layer."""
         made = fan_in(self)
         return [name for name in self.variable_names if name not in made]
 
     @property
     def output_names(self) -> list[str]:
-        """Variables that no layer uses."""
+        """Variables that are not an input of any layer."""
         used = fan_out(self)
         return [name for name in self.variable_names if name not in used]
 
     @property
     def result_names(self) -> list[str]:
-        """What a forward pass for features gives: variables that only losses use, or nobody."""
+        """The variables that a forward pass returns: those that no layer uses, losses apart."""
         working = [layer for layer in self if not isinstance(layer, Loss)]
         used = fan_out(working)
         made = dict.fromkeys(name for layer in working for name in layer.outputs)
         return [name for name in made if name not in used]
 
     def layer(self, layer: str | int) -> DagLayer:
-        """The layer of that name or position; ArgumentError when there is none."""
+        """The layer of that name or position; ArgumentError where there is none."""
         if isinstance(layer, int):
             return self.layers[layer]  # type: ignore[return-value]
         return self.layers[known_name(layer, self.names, "layer", list.index)]  # type: ignore
@@ -260,21 +267,19 @@ class DagNN(ImageNetwork):
         try:
             return bool(np.any(self._vars.get(variable, {}).get("precious", False)))
         except (TypeError, ValueError):
-            raise NetworkFormatError(f"variable {variable!r}: its field precious is no flag") from None
+            raise NetworkFormatError(f"variable {variable!r}: its field precious is not a flag") from None
 
     def variables(
         self, inputs: Mapping[str, Tensor] | Tensor, *, conserve_memory: bool = False
     ) -> dict[str, Tensor]:
-        """Every variable by its name, in MATLAB's order. Layers whose inputs are not given are left out.
+        """Every variable by its name, in MATLAB's order. Layers whose inputs are missing are skipped.
 
         Args:
-            inputs: name -> tensor (N, C, H, W), labels (from 0) for losses; a tensor alone is the one input
-                that is not only a loss's.
-            conserve_memory: keep only outputs and precious variables, as MatConvNet's conserveMemory does.
+            inputs: name -> tensor (N, C, H, W), labels (from 0) for losses; a single tensor is taken as the
+                one input that other layers than losses use.
+            conserve_memory: keeps only outputs and precious variables, as MatConvNet's conserveMemory does.
 
-        Raises:
-            ArgumentError: no such variable. NetworkFormatError: maps that a layer cannot take; names it.
-
+        Raises ArgumentError: no such variable. NetworkFormatError: maps that do not fit a layer; names it.
         Ported from: matconvnet/matlab/+dagnn/@DagNN/eval.m
         """
         held = self._named_inputs(inputs)
@@ -312,11 +317,11 @@ class DagNN(ImageNetwork):
             raise NetworkFormatError(f"{layer.label()}: {error}") from error
 
     def forward(self, inputs: Mapping[str, Tensor] | Tensor, *, output: str | None = None) -> Any:
-        """The network's result, losses left out: a tensor, or a dict of them where there are several.
+        """The network's results, without losses: a tensor, or a dict of tensors where there are several.
 
         Args:
-            inputs: as `variables` takes them.
-            output: the name of the variable wanted; default: `result_names`.
+            inputs: as for `variables`.
+            output: the name of the variable to return; default: `result_names`.
 
         Raises what `variables` raises; ArgumentError where an input is missing.
         """
@@ -327,15 +332,15 @@ class DagNN(ImageNetwork):
         missing = [name for name in wanted if name not in found]
         if missing:
             absent = [name for name in self.input_names if name not in self._named_inputs(inputs)]
-            raise ArgumentError(f"{', '.join(missing)} cannot be computed: give {', '.join(absent)}")
+            raise ArgumentError(f"{', '.join(missing)} cannot be computed without {', '.join(absent)}")
         return found[wanted[0]] if len(wanted) == 1 else {name: found[name] for name in wanted}
 
     def shapes(self, layer: DagLayer) -> list[tuple[int, ...]]:
         """MATLAB's shapes of a layer's parameters."""
-        return [self._stored[name][0] for name in layer.params]
+        return [self._params[name].shape for name in layer.params]
 
     def sizes(self, inputs: Mapping[str, Sequence[float]]) -> dict[str, Size]:
-        """Each variable's size (H, W, C, N) for given sizes of inputs; NaN where it is not known."""
+        """Each variable's size (H, W, C, N) for given sizes of inputs; NaN where it is unknown."""
         for name in inputs:
             known_name(name, self.variable_names, "variable")
         layers = list(self)
@@ -345,9 +350,100 @@ class DagNN(ImageNetwork):
         return {name: found[name] for name in self.variable_names}
 
     def receptive_fields(self, variable: str) -> dict[str, ReceptiveField | None]:
-        """Each variable's receptive field in the one named; None where it does not depend on that one."""
+        """Each variable's receptive field in the given one; None where it does not depend on it."""
         known_name(variable, self.variable_names, "variable")
         layers = list(self)
         return receptive_fields(
             layers, self.order, variable, lambda i: layers[i].receptive_fields(self.shapes(layers[i]))
         )
+
+    def rename_variable(self, old: str, new: str) -> None:
+        """Renames a variable; if `new` exists already, the two become one. ArgumentError: no such variable.
+
+        Ported from: matconvnet/matlab/+dagnn/@DagNN/renameVar.m
+        """
+        known_name(old, self.variable_names, "variable")
+        exists = new in self.variable_names
+        for layer in self:
+            layer.inputs = [new if name == old else name for name in layer.inputs]
+            layer.outputs = [new if name == old else name for name in layer.outputs]
+        self._vars = {
+            (new if name == old else name): ({**fields, "name": new} if name == old else fields)
+            for name, fields in self._vars.items()
+            if not (exists and name == old)
+        }
+        self.order = execution_order(list(self))
+
+    def rename_param(self, old: str, new: str) -> None:
+        """Renames a parameter. ArgumentError: no such parameter, or the new name is taken.
+
+        Ported from: matconvnet/matlab/+dagnn/@DagNN/renameParam.m
+        """
+        fields = self.param_fields(old)
+        if new in self._params:
+            raise ArgumentError(f"there is already a parameter {new!r}")
+        for layer in self:
+            layer.params = [new if name == old else name for name in layer.params]
+        self._params = {new if name == old else name: param for name, param in self._params.items()}
+        if "name" in fields:
+            fields["name"] = new
+
+    def rename_layer(self, old: str, new: str) -> None:
+        """Renames a layer. ArgumentError: no such layer, or the new name is taken.
+
+        Ported from: matconvnet/matlab/+dagnn/@DagNN/renameLayer.m
+        """
+        if new in self.names:
+            raise ArgumentError(f"there is already a layer {new!r}")
+        self.layer(old).name = new
+
+    def set_layer_inputs(self, layer: str, inputs: Sequence[str]) -> None:
+        """Gives a layer other inputs. Ported from: matconvnet/matlab/+dagnn/@DagNN/setLayerInputs.m"""
+        self.layer(layer).inputs = list(inputs)
+        self.order = execution_order(list(self))
+
+    def remove_layer(self, *names: str) -> None:
+        """Removes layers, and the variables and parameters that no other layer uses.
+
+        Ported from: matconvnet/matlab/+dagnn/@DagNN/removeLayer.m
+        """
+        removed = [self.layer(name) for name in names]
+        self.layers = nn.ModuleList([layer for layer in self if layer not in removed])
+        used, left = {name for layer in self for name in layer.params}, set(self.variable_names)
+        self._params = {name: param for name, param in self._params.items() if name in used}
+        self._vars = {name: fields for name, fields in self._vars.items() if name in left}
+        self.order = execution_order(list(self))
+
+    def add_layer(
+        self,
+        name: str,
+        kind: str,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        block: Mapping[str, Any] | None = None,
+        params: Mapping[str, np.ndarray | None] | None = None,
+    ) -> None:
+        """Adds a layer of a block type such as 'dagnn.Conv'.
+
+        block: its properties, as MATLAB values; params: name -> MATLAB's array, in the block's order (None
+        for a parameter that the network has). ArgumentError where the layer's name is taken.
+        Ported from: matconvnet/matlab/+dagnn/@DagNN/addLayer.m
+        """
+        if name in self.names:
+            raise ArgumentError(f"there is already a layer {name!r}")
+        names = {"inputs": inputs, "outputs": outputs, "params": params or {}}
+        description = {key: cell_row(list(found)) for key, found in names.items()}
+        layer = make_dag_layer(
+            {"name": name, "type": kind, **description, "block": dict(block or {})}, len(self)
+        )
+        order = execution_order([*self, layer])
+        new = {
+            key: {"name": key, "value": array} for key, array in (params or {}).items() if array is not None
+        }
+        missing = [param for param in layer.params if param not in new and param not in self._params]
+        if missing:
+            raise NetworkFormatError(f"{layer.label()}: there is no parameter {missing[0]!r}")
+        self.layers.append(layer)
+        self._set_params(new)
+        self.order = order
+        self._shape = {key: self._shape[key] for key in ("order", "meta") if key in self._shape}

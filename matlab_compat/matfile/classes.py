@@ -1,26 +1,21 @@
-"""What MAT 5 and MAT 7.3 files share: MATLAB's classes, chars, struct arrays and the mark of an object."""
+"""What the readers of .mat files share: MATLAB's classes, chars, struct arrays, checks of declared sizes."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 
 from matlab_compat.errors import MatFileError
+from matlab_compat.files import LIBRARY_ERRORS
 from matlab_compat.matfile.values import CharMatrix, FunctionHandle, StructArray
 
 NUMERIC_CLASSES: dict[str, np.dtype[Any]] = {
     "double": np.dtype("f8"),
     "single": np.dtype("f4"),
-    "int8": np.dtype("i1"),
-    "uint8": np.dtype("u1"),
-    "int16": np.dtype("i2"),
-    "uint16": np.dtype("u2"),
-    "int32": np.dtype("i4"),
-    "uint32": np.dtype("u4"),
-    "int64": np.dtype("i8"),
-    "uint64": np.dtype("u8"),
     "logical": np.dtype("?"),
+    **{f"{sign}int{bits}": np.dtype(f"{sign}int{bits}") for bits in (8, 16, 32, 64) for sign in ("", "u")},
 }
 
 OBJECT_MARK = 0xDD000000  # first word of the uint32 column that refers to class objects
@@ -28,6 +23,8 @@ OBJECT_MARK = 0xDD000000  # first word of the uint32 column that refers to class
 MAX_EMPTY_ROWS = 1 << 24
 
 MAX_DEPTH = 200  # cells in cells in …: deeper is corruption
+
+MAX_DIMENSIONS, MAX_ELEMENTS = 32, 1 << 48  # numpy refuses larger shapes, even of empty arrays
 
 
 def is_object_reference(value: Any) -> bool:
@@ -47,7 +44,7 @@ def chars(units: np.ndarray, shape: Sequence[int]) -> Any:
     if units.size == 0:
         rows = int(shape[0]) if len(shape) == 2 and shape[0] > 1 and shape[1] == 0 else 0
         if rows > MAX_EMPTY_ROWS:
-            raise MatFileError(f"a char array claims {rows:,} rows of no characters: the file is corrupted")
+            raise MatFileError(f"a char array declares {rows:,} empty rows: the file is corrupted")
         return CharMatrix([""] * rows) if rows else ""
     if len(shape) == 2 and shape[0] == 1:
         return _decode(units)
@@ -73,13 +70,18 @@ def cells(shape: Sequence[int], items: Sequence[Any]) -> np.ndarray:
     return flat.reshape(shape, order="F")
 
 
-def sparse(data: np.ndarray, rows: np.ndarray, starts: np.ndarray, shape: Sequence[int]) -> Any:
+def sparse(
+    data: np.ndarray, rows: np.ndarray, starts: np.ndarray, shape: Sequence[int], *, logical: bool = False
+) -> Any:
     """A checked csc_matrix from MATLAB's ir, jc and values."""
     try:
-        matrix = scipy.sparse.csc_matrix((data, rows.astype(np.int64), starts.astype(np.int64)), tuple(shape))
+        values = data.astype(bool) if logical else data
+        matrix = scipy.sparse.csc_matrix(
+            (values, rows.astype(np.int64), starts.astype(np.int64)), tuple(shape)
+        )
         matrix.check_format()
-    except ValueError as error:
-        raise MatFileError(f"a sparse matrix of shape {tuple(shape)} makes no sense: {error}") from error
+    except LIBRARY_ERRORS as error:
+        raise MatFileError(f"a sparse matrix of shape {tuple(shape)} is invalid: {error}") from error
     return matrix
 
 
@@ -91,16 +93,24 @@ def function_handle(content: Any) -> FunctionHandle:
     return FunctionHandle(inner if isinstance(inner, str) else "")
 
 
+def checked_shape(sides: Iterable[Any], what: str) -> tuple[int, ...]:
+    """The shape that a file declares, if an array can have it; MatFileError otherwise."""
+    shape = tuple(int(side) for side in sides)
+    if (
+        not 2 <= len(shape) <= MAX_DIMENSIONS
+        or min(shape) < 0
+        or math.prod(map(abs, filter(None, shape))) > MAX_ELEMENTS
+    ):
+        raise MatFileError(f"{what} declares the invalid shape {shape}: the file is corrupted")
+    return shape
+
+
 def checked_size(shape: Sequence[int], available: int, each: int, what: str) -> int:
-    """The number of elements of a shape; MatFileError if they cannot fit in the bytes that are there."""
-    count = 1
-    for side in shape:
-        if side < 0:
-            raise MatFileError(f"{what} claims the impossible shape {tuple(shape)}")
-        count *= int(side)
-    if count * each > available:
+    """The number of elements of a shape; MatFileError where they cannot fit in the bytes that are there."""
+    count = math.prod(shape)
+    if min(shape, default=0) < 0 or count * each > available:
         raise MatFileError(
-            f"{what} claims shape {'x'.join(map(str, shape))}, {count * each:,} bytes at least, where only "
-            f"{available:,} are left: the file is corrupted or truncated"
+            f"{what} declares the shape {'x'.join(map(str, shape))}, at least {count * each:,} bytes, where "
+            f"only {available:,} are left: the file is corrupted or truncated"
         )
     return count

@@ -1,74 +1,29 @@
 """A thin view of HDF5 objects for mat_v73: h5py's low-level calls, far faster on many small objects.
 
-Large packed datasets of HDF5 files, unpacked in several threads: HDF5 itself does it in one.
+Methods that call h5py turn what it raises on a damaged file into MatFileError (`mat_damage`).
 
-A dataset is stored in chunks of equal shape, each packed by itself; those at the border are filled up.
+Checks the heaps in which HDF5 keeps strings of variable length: on a damaged one HDF5 never returns.
 
-Where HDF5 keeps texts of any length: damage there is found here, for HDF5 would go on forever.
-
-A data set or attribute of such texts has (length, address, number) for each. At the address lies a
-collection: a head of 16 bytes with its size, then objects, each with a head of 16 bytes that says how long
-it is. h5py has no way to read these numbers, so they are read from the file as HDF5's format lays them out:
-those of a data set in one piece, as h5py writes it, and of an attribute in an object header of version 1, as
-MATLAB writes it. What lies otherwise is left to HDF5.
+A dataset or attribute of such strings has (length, address, number) for each. At the address is a collection:
+16 bytes of header with its size, then objects, each with 16 bytes of header that say how long it is. h5py
+does not expose these numbers, so they are read from the file, as HDF5's format defines them: those of a
+dataset in one piece, as h5py writes it, and of an attribute in an object header of version 1, as MATLAB
+writes it. Other forms are left to HDF5.
 """
 
-import itertools
 import math
 import os
 import struct
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
 from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5a, h5d, h5g, h5i, h5l, h5o, h5r, h5s, h5t, h5z
+from h5py import h5a, h5d, h5g, h5i, h5l, h5o, h5r, h5s, h5t
 
 from matlab_compat.errors import MatFileError
-from matlab_compat.files import ERRORS, inflated
-
-LEAST_BYTES = 1 << 20  # of a dataset for which threads are worth their start
-
-MOST_THREADS = 8
-
-NOT_HERE: tuple[type[Exception], ...] = (*ERRORS, OSError, RuntimeError, ValueError, KeyError)
-
-AT_A_TIME = 64  # packed chunks that are held
-
-
-def read_chunks(dataset: Any, into: np.ndarray) -> bool:
-    """Fills an array of the dataset's shape and type; False, with anything in it, if that cannot be done.
-
-    dataset: h5py's low-level id. What cannot be done here (other packings, chunks that are missing or
-    damaged) is left to HDF5 itself, which then reads it or says what is wrong.
-    """
-    layout = dataset.get_create_plist()
-    if into.nbytes < LEAST_BYTES or dataset.dtype != into.dtype or layout.get_layout() != h5d.CHUNKED:
-        return False
-    if layout.get_nfilters() != 1 or layout.get_filter(0)[0] != h5z.FILTER_DEFLATE:
-        return False
-    shape = layout.get_chunk()
-    size = int(np.prod(shape)) * into.itemsize
-
-    def place(offset: tuple[int, ...], packed: bytes) -> None:
-        chunk = np.frombuffer(inflated(packed, size), into.dtype).reshape(shape)
-        target = into[tuple(slice(at, at + side) for at, side in zip(offset, shape, strict=True))]
-        target[...] = chunk[tuple(slice(side) for side in target.shape)]
-
-    corners = itertools.product(*(range(0, n, side) for n, side in zip(into.shape, shape, strict=True)))
-    try:
-        with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1), "deepibl-unpack") as pool:
-            while some := list(itertools.islice(corners, AT_A_TIME)):
-                packed = [dataset.read_direct_chunk(corner) for corner in some]
-                if any(mask for mask, _ in packed):  # a chunk that was kept unpacked
-                    return False
-                list(pool.map(place, some, (data for _, data in packed)))
-    except NOT_HERE:
-        return False
-    return True
-
+from matlab_compat.files import mat_damage
 
 HEAD = 16
 
@@ -82,7 +37,7 @@ MOST_BLOCKS = 64
 
 
 class Stored:
-    """The bytes of an open HDF5 file, beside h5py; addresses are HDF5's, after its user block."""
+    """The bytes of a file that h5py has open; addresses are HDF5's, after the user block."""
 
     def __init__(self, oid: Any) -> None:
         file = h5i.get_file_id(oid)
@@ -92,13 +47,13 @@ class Stored:
         self._size = os.fstat(self._handle).st_size - self.user_block
 
     def read(self, address: int, count: int) -> bytes:
-        """At most `count` bytes; none where the file has ended."""
+        """At most `count` bytes, none beyond the end of the file."""
         left = max(0, self._size - address)
         return os.pread(self._handle, min(count, left), self.user_block + address) if left else b""
 
 
 def heap_problem(dataset: h5d.DatasetID) -> str:
-    """Why a data set of texts (or lists) is not read: its collections lead nowhere; or ''."""
+    """Why a dataset of strings (or lists) is not read: a collection of it is invalid; or ''."""
     at, stored = dataset.get_offset(), Stored(dataset)  # h5py counts the user block, too
     if at is None or not _of_any_length(dataset.get_type()) or not stored.readable:
         return ""
@@ -106,7 +61,7 @@ def heap_problem(dataset: h5d.DatasetID) -> str:
 
 
 def attribute_problem(oid: Any, name: bytes) -> str:
-    """As `heap_problem`, of an attribute of a group or data set."""
+    """As `heap_problem`, for an attribute of a group or dataset."""
     stored, attribute = Stored(oid), h5a.open(oid, name)
     if not _of_any_length(attribute.get_type()) or not stored.readable:
         return ""
@@ -126,7 +81,7 @@ def _problem(stored: Stored, elements: bytes) -> str:
     whole = len(elements) // ELEMENT.size * ELEMENT.size
     addresses = {address for length, address, _ in ELEMENT.iter_unpack(elements[:whole]) if length}
     damaged = [address for address in sorted(addresses) if not _ends(stored, address)]
-    return f"its texts at {damaged[0]} make no sense: the file is corrupted" if damaged else ""
+    return f"its strings at byte {damaged[0]} are invalid: the file is corrupted" if damaged else ""
 
 
 def _ends(stored: Stored, address: int) -> bool:
@@ -149,7 +104,7 @@ def _ends(stored: Stored, address: int) -> bool:
 
 
 def _messages(stored: Stored, address: int) -> Iterator[bytes]:
-    """The attributes among an object header's messages; none where it is of another version."""
+    """The attributes among an object header's messages; none in a header of another version."""
     head = stored.read(address, HEAD)
     if len(head) < HEAD or head[0] != 1:
         return
@@ -176,7 +131,7 @@ def _content(message: bytes, name: bytes) -> bytes | None:
 
 CHECKED_BYTES = 1 << 20
 
-MAX_PACKING = 1040  # gzip packs no tighter: a claim beyond it is a lie
+MAX_PACKING = 1040  # gzip packs no tighter
 
 FREE_BYTES, FREE_VALUES = 64 << 20, 10_000
 
@@ -186,7 +141,9 @@ TEXT = h5t.py_create(np.dtype("S256"))
 
 
 class Budget:
-    """What may come of a file of `size` bytes; where it refers to the same data again and again, no more."""
+    """How much may be read from a file of `size` bytes; refuses files that refer to the same data again and
+    again.
+    """
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -194,7 +151,7 @@ class Budget:
         self.nbytes = FREE_BYTES + size * MAX_PACKING
 
     def take(self, nbytes: int) -> None:
-        """One more value of so many bytes is read."""
+        """Counts one more value of `nbytes`."""
         self.values -= 1
         self.nbytes -= nbytes
         if self.values < 0 or self.nbytes < 0:
@@ -202,24 +159,19 @@ class Budget:
 
 
 def claim_problem(dataset: h5d.DatasetID, itemsize: int, size: int) -> str:
-    """Why a data set is not read: a claim that a file of `size` bytes cannot keep, data elsewhere; or ''."""
-    if dataset.get_offset() is None and _is_elsewhere(dataset):
-        return "a dataset keeps its data in other files, which are not read"
-    claimed = math.prod(dataset.shape or ()) * itemsize
-    if claimed <= CHECKED_BYTES:
-        return ""
+    """Why a dataset is not read: more data than a file of `size` bytes can hold, or in other files; or ''."""
+    if dataset.get_offset() is None:
+        layout = dataset.get_create_plist()
+        if layout.get_external_count() or layout.get_layout() == h5d.VIRTUAL:
+            return "a dataset keeps its data in other files, which are not read"
+    declared = math.prod(dataset.shape or ()) * itemsize
     kept = min(dataset.get_storage_size(), size)
-    if claimed > MAX_PACKING * kept:
-        return (
-            f"a dataset of shape {dataset.shape} claims {claimed:,} bytes where the file keeps {kept:,}: "
-            "the file is corrupted"
-        )
-    return ""
-
-
-def _is_elsewhere(dataset: h5d.DatasetID) -> bool:
-    layout = dataset.get_create_plist()
-    return bool(layout.get_external_count()) or layout.get_layout() == h5d.VIRTUAL
+    if declared <= max(CHECKED_BYTES, MAX_PACKING * kept):
+        return ""
+    return (
+        f"a dataset of shape {dataset.shape} declares {declared:,} bytes where the file has {kept:,}: "
+        "the file is corrupted"
+    )
 
 
 class Node:
@@ -229,10 +181,12 @@ class Node:
         self.id, self.budget = oid, budget
         self.is_dataset = isinstance(oid, h5d.DatasetID)
 
+    @mat_damage()
     def has(self, attribute: str) -> bool:
         """Whether the object has an attribute."""
         return bool(h5a.exists(self.id, attribute.encode()))
 
+    @mat_damage()
     def integer(self, attribute: str, default: int = 0) -> int:
         """An attribute that is one integer."""
         if not self.has(attribute):
@@ -241,19 +195,21 @@ class Node:
         h5a.open(self.id, attribute.encode()).read(value, h5t.NATIVE_INT64)
         return int(value)
 
+    @mat_damage()
     def text(self, attribute: str) -> str:
-        """An attribute that is a text; '' where it is missing."""
+        """An attribute that is a string; '' where it is missing."""
         if not self.has(attribute):
             return ""
         opened = h5a.open(self.id, attribute.encode())
-        if opened.get_type().is_variable_str():  # h5py's own form; MATLAB writes texts of fixed length
+        if opened.get_type().is_variable_str():  # h5py's own form; MATLAB writes strings of fixed length
             return str(self._high_level().attrs[attribute])
         value = np.zeros((), "S256")
         opened.read(value, TEXT)
         return value.item().decode("utf-8")
 
+    @mat_damage()
     def words(self, attribute: str) -> list[str] | None:
-        """An attribute that is a list of texts kept as letters; None where it is missing."""
+        """An attribute that is a list of strings stored as letters; None where it is missing."""
         if not self.has(attribute):
             return None
         if problem := attribute_problem(self.id, attribute.encode()):
@@ -269,12 +225,15 @@ class Node:
     def _high_level(self) -> Any:
         return h5py.Group(self.id) if isinstance(self.id, h5g.GroupID) else h5py.Dataset(self.id)
 
+    @mat_damage()
     def __iter__(self) -> Iterator[str]:
-        return (name.decode("utf-8") for name in (() if self.is_dataset else self.id))
+        return iter([name.decode("utf-8") for name in (() if self.is_dataset else self.id)])
 
+    @mat_damage()
     def __contains__(self, name: str) -> bool:
         return not self.is_dataset and name.encode() in self.id
 
+    @mat_damage()
     def __getitem__(self, name: str) -> "Node":
         if name not in self:
             raise MatFileError(f"its HDF5 group lacks {name!r}: the file is corrupted")
@@ -282,6 +241,7 @@ class Node:
             raise MatFileError(f"{name!r} is a link to another file, which is not followed")
         return Node(h5o.open(self.id, name.encode()), self.budget)
 
+    @mat_damage()
     def at(self, reference: Any) -> "Node":
         """The object that a reference points to."""
         target = h5r.dereference(reference, self.id)
@@ -292,37 +252,58 @@ class Node:
     @cached_property
     def shape(self) -> tuple[int, ...]:
         """HDF5's shape of a dataset."""
-        return self.id.shape
+        shape = self.id.shape if self.is_dataset else None
+        if shape is None:
+            raise MatFileError(
+                "an HDF5 group or an empty dataset is where an array should be: the file is corrupted"
+            )
+        return shape
+
+    @property
+    @mat_damage()
+    def _type_class(self) -> int | None:
+        return self.id.get_type().get_class() if self.is_dataset else None
 
     @property
     def holds_references(self) -> bool:
         """Whether this is a dataset of references to other objects."""
-        return self.is_dataset and self.id.get_type().get_class() == h5t.REFERENCE
+        return self._type_class == h5t.REFERENCE
 
     @property
     def holds_complex(self) -> bool:
         """Whether this is a dataset of (real, imag) pairs."""
-        return self.is_dataset and self.id.get_type().get_class() == h5t.COMPOUND
+        return self._type_class == h5t.COMPOUND
 
+    @mat_damage()
     def numbers(self, dtype: np.dtype) -> np.ndarray:
-        """The data of a numeric dataset in a type of our choice and HDF5's shape."""
-        self._check_claim(dtype.itemsize)
+        """The data of a numeric dataset in the given type and HDF5's shape."""
+        self._take(dtype.itemsize)
         data = np.empty(self.shape, dtype)
-        if not read_chunks(self.id, data):
-            self.id.read(h5s.ALL, h5s.ALL, data, _stored_type(dtype))
+        self.id.read(h5s.ALL, h5s.ALL, data, _stored_type(dtype))
         return data
 
-    def stored(self) -> Any:
-        """The data of a dataset as it is stored."""
-        self._check_claim(self.id.get_type().get_size())
-        return h5py.Dataset(self.id)[()]
+    @mat_damage()
+    def complex_numbers(self, dtype: Any = np.complex128) -> np.ndarray:
+        """The data of a dataset of (real, imag) pairs as complex numbers, of a real one as it is stored."""
+        stored = self.stored()
+        if not self.holds_complex:
+            return stored
+        data = np.empty(stored.shape, dtype)
+        data.real, data.imag = stored["real"], stored["imag"]
+        return data
 
-    def _check_claim(self, itemsize: int) -> None:
-        claimed = math.prod(self.shape) * itemsize
-        small_and_here = claimed <= CHECKED_BYTES and self.id.get_offset() is not None
+    @mat_damage()
+    def stored(self) -> np.ndarray:
+        """The data of a dataset as it is stored."""
+        self._take(self.id.get_type().get_size() if self.is_dataset else 0)
+        return np.asarray(h5py.Dataset(self.id)[()])
+
+    def _take(self, itemsize: int) -> None:
+        declared = math.prod(self.shape) * itemsize
+        small_and_here = declared <= CHECKED_BYTES and self.id.get_offset() is not None
         if not small_and_here and (problem := claim_problem(self.id, itemsize, self.budget.size)):
             raise MatFileError(problem)
-        self.budget.take(claimed)
+        self.budget.take(declared)
 
 
 @lru_cache

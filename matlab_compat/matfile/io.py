@@ -1,10 +1,9 @@
 """Reads .mat files of every version into plain Python values, and writes v7.
 
-The only place that knows MATLAB's column-major order, cells and object references. Ids stay as they are in
-the file (1-based where MATLAB counts from 1): only the caller knows which variable holds ids.
-See mat_values for what each MATLAB class becomes.
+Ids stay as they are in the file (1-based where MATLAB counts from 1): only the caller knows which variable
+holds ids. See mat_values for what each MATLAB class becomes.
 
-Opens a .mat file of whatever version; every failure to read it becomes a MatFileError that names it.
+Opens a .mat file of any version; every failure to read it becomes a MatFileError that names the file.
 """
 
 import os
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from matlab_compat.errors import MatFileError
-from matlab_compat.files import DAMAGE
+from matlab_compat.files import mat_damage
 from matlab_compat.matfile.v4 import Mat4File, is_mat4
 from matlab_compat.matfile.v5 import Mat5File
 from matlab_compat.matfile.values import (
@@ -40,23 +39,31 @@ class MatReader(Protocol):
 
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[MatReader]:
-    """A reader for the file's version. Errors: MatFileError, whatever goes wrong while it is open."""
+    """A reader for the file's version. While it is open, MatFileError gets the file's name, and OSError (as
+    of a disk) and RecursionError become MatFileError; other exceptions are bugs and pass.
+    """
     target = Path(path)
     try:
         with open(target, "rb") as stream:
-            if _is_hdf5(stream):
-                with _opened_hdf5(target) as reader:
-                    yield reader
-            else:
+            if not _is_hdf5(stream):
                 yield _reader(stream)
+                return
+        import h5py
+
+        from matlab_compat.matfile.v73 import Mat73File
+
+        with mat_damage():
+            root = h5py.File(target, "r")
+        with root:
+            yield Mat73File(root.id, os.path.getsize(target))
     except MatFileError as error:
         raise MatFileError(f"{target}: {error}") from error
     except FileNotFoundError as error:
-        raise MatFileError(f"{target}: there is no such file") from error
-    except (IsADirectoryError, PermissionError) as error:
-        raise MatFileError(f"{target}: cannot be opened: {error.strerror}") from error
-    except DAMAGE as error:
-        raise MatFileError(f"{target}: it is damaged: {type(error).__name__}: {error}") from error
+        raise MatFileError(f"{target}: no such file") from error
+    except OSError as error:
+        raise MatFileError(f"{target}: cannot be read: {error.strerror or error}") from error
+    except RecursionError as error:
+        raise MatFileError(f"{target}: its values are nested too deep: the file is corrupted") from error
 
 
 def _is_hdf5(stream: BinaryIO) -> bool:
@@ -65,16 +72,6 @@ def _is_hdf5(stream: BinaryIO) -> bool:
         if stream.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE:
             return True
     return False
-
-
-@contextmanager
-def _opened_hdf5(path: Path) -> Iterator[MatReader]:
-    import h5py
-
-    from matlab_compat.matfile.v73 import Mat73File
-
-    with h5py.File(path, "r") as root:
-        yield Mat73File(root.id, os.path.getsize(path))
 
 
 def _reader(stream: BinaryIO) -> MatReader:
@@ -88,16 +85,16 @@ def _reader(stream: BinaryIO) -> MatReader:
     if is_mat4(head):
         return Mat4File(stream)
     if len(head) < 128 and head.startswith(b"MATLAB "):
-        raise MatFileError(f"it is cut short: {len(head)} bytes, its header alone has 128")
-    raise MatFileError(f"it is no .mat file: it begins with {head[:16]!r}")
+        raise MatFileError(f"it is truncated: {len(head)} bytes, where the header alone has 128")
+    raise MatFileError(f"it is not a .mat file: it begins with {head[:16]!r}")
 
 
 def load(path: str | os.PathLike[str], variables: Sequence[str] | None = None) -> dict[str, Any]:
     """The variables of a .mat file of any version (4, 6, 7, 7.3) as plain values, in the order of the file.
 
-    path: the file; variables: the names wanted (None: all); nothing else is read, they come in this order.
-    Errors: MatFileError when the file is missing, damaged, no .mat file, or lacks a variable (it names those
-    that are there).
+    variables: the names to read (None: all); the result has their order, and nothing else is read.
+    Raises MatFileError where the file is missing, damaged, not a .mat file, or lacks a variable (the message
+    lists those it has).
     """
     if isinstance(variables, str):
         variables = [variables]
@@ -107,11 +104,11 @@ def load(path: str | os.PathLike[str], variables: Sequence[str] | None = None) -
         wanted = file.names if variables is None else list(variables)
         for name in wanted:
             if name not in file.names:
-                raise MatFileError(f"no variable {name!r}; it holds {', '.join(file.names) or 'none'}")
+                raise MatFileError(f"no variable {name!r}; it holds {', '.join(file.names)}")
         return {name: file.value(name) for name in wanted}
 
 
 def who(path: str | os.PathLike[str]) -> dict[str, VariableInfo]:
-    """Class name and shape of every variable of a .mat file; reads no data. Errors: MatFileError."""
+    """Class name and shape of every variable of a .mat file; reads no data. Raises MatFileError."""
     with opened(path) as file:
         return {name: file.info(name) for name in file.names}

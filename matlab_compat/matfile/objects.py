@@ -4,18 +4,21 @@ MATLAB keeps all objects' properties in one place, the subsystem: a cell array n
 first element is a table of 32-bit words (names, classes, objects, lists of properties), whose last holds each
 class's default values, and whose others are property values. A variable only holds a uint32 column: a mark,
 the object array's shape, its objects' ids and a class id. MathWorks documents none of this; it was found out
-by others (mat-io has the fullest account) and is tested here on files that MATLAB wrote.
+by others (mat-io has the fullest account) and is tested here on files that MATLAB wrote. Every number in the
+table is checked before it is used.
 
 An object with a saveobj method keeps what that returned as one property `any`; a struct there is unwrapped.
 Unknown: the third and fourth word of a class, the second and third of an object (always 0 so far)."""
 
 import itertools
-from typing import Any, Protocol
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from matlab_compat.errors import MatFileError
-from matlab_compat.matfile.classes import cells, is_object_reference
+from matlab_compat.matfile.classes import cells, checked_shape, is_object_reference
 from matlab_compat.matfile.values import MatObject
 
 VERSIONS = (2, 3, 4)
@@ -32,7 +35,7 @@ CONVERTED = ("gpuArray", "string")
 
 MISSING = 2**64 - 1
 
-DAMAGE = (IndexError, ValueError, TypeError, AttributeError, KeyError, OverflowError)
+Item = TypeVar("Item")
 
 
 class LazyCell(Protocol):
@@ -47,6 +50,17 @@ class LazyCell(Protocol):
         """An element that is a cell array itself."""
 
 
+def _invalid(what: str) -> MatFileError:
+    return MatFileError(f"the table of its class objects is invalid ({what}): the file is corrupted")
+
+
+def _entry(entries: Sequence[Item] | np.ndarray, number: int, what: str) -> Item | Any:
+    """An entry of a table by its position from 0, which the file gives."""
+    if not 0 <= number < len(entries):
+        raise _invalid(f"it refers to {what} {number} of {len(entries)}")
+    return entries[number]
+
+
 class Subsystem:
     """The objects of one file; each is made once, so two references to a handle give one MatObject."""
 
@@ -55,16 +69,21 @@ class Subsystem:
         self.made: dict[int, Any] = {}
         self.pending: list[int] = []
         self.filling = False
-        table = content.value(0).astype(np.uint8, copy=False).tobytes(order="F")
-        words = np.frombuffer(table, f"{order}u4", 10)
-        if int(words[0]) not in VERSIONS:
-            raise MatFileError(
-                f"its class objects are stored in version {int(words[0])}; known are {VERSIONS}"
-            )
-        ends = [int(word) for word in words[2:8]]
-        if not ends[0] >= NAMES_AT or ends != sorted(ends) or ends[-1] > len(table):
-            raise MatFileError("the table of its class objects makes no sense: the file is corrupted")
-        self.names = [name.decode("utf-8") for name in table[NAMES_AT : ends[0]].split(b"\0") if name]
+        stored = content.value(0) if len(content) > FIRST_VALUE else None
+        if not isinstance(stored, np.ndarray) or stored.dtype.kind not in "iu" or stored.size < NAMES_AT:
+            raise _invalid("it is missing")
+        table = stored.astype(np.uint8, copy=False).tobytes(order="F")
+        version, _, *ends = (int(word) for word in np.frombuffer(table, f"{order}u4", 8))
+        if version not in VERSIONS:
+            raise MatFileError(f"its class objects are stored in version {version}; known are {VERSIONS}")
+        sizes = [after - before for before, after in itertools.pairwise(ends)]
+        # classes have 4 words of 4 bytes, objects 6; the other regions are lists of such words
+        fits = all(size % unit == 0 for size, unit in zip(sizes, (16, 4, 24, 4, 4), strict=True))
+        if ends[0] < NAMES_AT or ends != sorted(ends) or ends[-1] > len(table) or not fits:
+            raise _invalid(f"regions that end at {ends} of {len(table)} bytes")
+        self.names = [
+            name.decode("utf-8", errors="replace") for name in table[NAMES_AT : ends[0]].split(b"\0") if name
+        ]
         regions = [np.frombuffer(table[a:b], f"{order}i4") for a, b in itertools.pairwise(ends)]
         self.classes = regions[0].reshape(-1, 4)
         self.saved_by_saveobj = _records(regions[1], 3)
@@ -74,31 +93,26 @@ class Subsystem:
         self.defaults = content.cell(len(content) - 1)
         self.defaults_read: dict[int, Any] = {}
 
-    def resolve(self, reference: Any, classname: str) -> Any:
+    def resolve(self, reference: Any) -> Any:
         """The object, or array of objects, that a variable's content stands for.
 
         Returns MatObject, an object array of them (MATLAB's shape), or the plain value where one is better:
         gpuArray -> numeric array, string -> str or object array of str.
         """
-        try:
-            if isinstance(reference, dict):
-                return self._enumeration(reference)
-            made = self._array(reference.ravel().astype(np.int64))
-            self._fill_pending()
-            return made
-        except DAMAGE as error:
-            raise MatFileError(
-                f"its objects of class {classname or '?'} point nowhere ({error}): the file is corrupted"
-            ) from error
+        if isinstance(reference, dict):
+            return self._enumeration(reference)
+        made = self._array(reference.ravel().tolist())
+        self._fill_pending()
+        return made
 
-    def _array(self, words: np.ndarray) -> Any:
-        ndims = int(words[1])
-        shape = tuple(int(side) for side in words[2 : 2 + ndims])
-        count = int(np.prod(shape))
-        if ndims < 2 or words.size != 3 + ndims + count:
-            raise ValueError(f"{words.size} words for objects of shape {shape}")
-        made = [self._object(int(number), int(words[-1])) for number in words[2 + ndims : -1]]
-        return made[0] if count == 1 else cells(shape, made)
+    def _array(self, words: list[int]) -> Any:
+        """From the words of a reference: mark, number of dimensions, dimensions, ids of objects, class id."""
+        ndims, ids, class_id = words[1], words[2 + words[1] : -1], words[-1]
+        shape = checked_shape(words[2 : 2 + ndims], "an array of objects")
+        if len(shape) != ndims or len(ids) != math.prod(shape):
+            raise _invalid(f"{len(ids)} objects for an array of shape {shape}")
+        made = [self._object(number, class_id) for number in ids]
+        return made[0] if len(made) == 1 else cells(shape, made)
 
     def _object(self, number: int, class_id: int) -> Any:
         """An object by its id, made on first sight; its properties follow later, unless it is converted.
@@ -129,20 +143,22 @@ class Subsystem:
     def _fill(self, number: int) -> None:
         class_id, _, _, saveobj, saved, dynamic = (int(word) for word in self._record(number))
         if class_id not in self.defaults_read:
+            _entry(range(len(self.defaults)), class_id, "the defaults of class")
             self.defaults_read[class_id] = self.defaults.value(class_id)
         defaults = self.defaults_read[class_id]
         properties = self.made[number].properties
         properties.update(defaults if isinstance(defaults, dict) else {})
-        own = {}
-        for name, kind, value in self.saved_by_saveobj[saveobj] if saveobj else self.saved[saved]:
-            own[self._name(name)] = self._property(kind, value)
+        lists, position = (self.saved_by_saveobj, saveobj) if saveobj else (self.saved, saved)
+        own = {
+            self._name(name): self._property(kind, value)
+            for name, kind, value in _entry(lists, position, "list of properties")
+        }
         if saveobj and isinstance(own.get("any"), dict):
             properties.pop("any", None)
             own = own["any"]
         properties.update(own)
-        if dynamic < len(self.dynamic):
-            for (described,) in self.dynamic[dynamic]:
-                properties.update(self._dynamic_property(described))
+        for (described,) in self.dynamic[dynamic] if 0 <= dynamic < len(self.dynamic) else ():
+            properties.update(self._dynamic_property(described))
 
     def _dynamic_property(self, number: int) -> dict[str, Any]:
         """A property added to one object at run time, from the object that describes it."""
@@ -150,42 +166,42 @@ class Subsystem:
         if number in self.pending:
             self.pending.remove(number)
             self._fill(number)
-        name, value = (described.properties.get(key) for key in ("DynamicName_", "DynamicValue_"))
-        return {name: value} if isinstance(name, str) else {}
+        properties = described.properties if isinstance(described, MatObject) else {}
+        name = properties.get("DynamicName_")
+        return {name: properties.get("DynamicValue_")} if isinstance(name, str) else {}
 
     def _property(self, kind: int, value: int) -> Any:
         if kind == VALUE:
-            if not 0 <= value < len(self.content) - FIRST_VALUE:
-                raise IndexError(f"property value {value}")
+            _entry(range(len(self.content) - FIRST_VALUE), value, "property value")
             return self.content.value(FIRST_VALUE + value)
         if kind == ENUMERATION:
             return self._name(value)
         if kind == INTEGER:
             return np.array([[value]], dtype=bool if value in (0, 1) else np.int32)
-        raise ValueError(f"property of kind {kind}")
+        raise _invalid(f"a property of kind {kind}")
 
     def _enumeration(self, reference: dict[str, Any]) -> Any:
-        classname = self._classname(int(reference["ClassName"].item()))
-        names = [self._name(int(number)) for number in reference["ValueNames"].ravel()]
-        which = reference["ValueIndices"]
-        made = [MatObject(classname, {"name": names[int(index)]}) for index in which.ravel(order="F")]
-        return made[0] if len(made) == 1 else cells(which.shape, made)
+        parts: list[Any] = [reference.get(name) for name in ("ClassName", "ValueNames", "ValueIndices")]
+        if (
+            not all(isinstance(part, np.ndarray) and part.dtype.kind in "iu" for part in parts)
+            or parts[0].size != 1
+        ):
+            raise _invalid("an enumeration without class, names or indices")
+        classname = self._classname(int(parts[0].item()))
+        names = [self._name(number) for number in parts[1].ravel().tolist()]
+        which = parts[2].ravel(order="F").tolist()
+        made = [MatObject(classname, {"name": _entry(names, index, "enumeration value")}) for index in which]
+        return made[0] if len(made) == 1 else cells(parts[2].shape, made)
 
     def _record(self, number: int) -> np.ndarray:
-        if number <= 0:
-            raise IndexError(f"object {number}")
-        return self.objects[number]
+        return _entry(self.objects, number or -1, "object")
 
     def _classname(self, class_id: int) -> str:
-        if class_id <= 0:
-            raise IndexError(f"class {class_id}")
-        package, name = (int(word) for word in self.classes[class_id][:2])
+        package, name, _, _ = (int(word) for word in _entry(self.classes, class_id or -1, "class"))
         return (f"{self._name(package)}." if package else "") + self._name(name)
 
     def _name(self, number: int) -> str:
-        if number <= 0:
-            raise IndexError(f"name {number}")
-        return self.names[number - 1]
+        return _entry(self.names, number - 1, "name")
 
 
 def has_properties_elsewhere(reference: Any) -> bool:
@@ -201,7 +217,7 @@ def _records(words: np.ndarray, width: int) -> list[list[tuple[int, ...]]]:
         count = int(words[at])
         stop = at + 1 + count * width
         if count < 0 or stop > words.size:
-            raise MatFileError("a list in the table of its class objects is too long: the file is corrupted")
+            raise _invalid(f"a list of {count} entries")
         records.append([tuple(row) for row in words[at + 1 : stop].reshape(count, width).tolist()])
         at = stop + stop % 2
     return records
@@ -222,18 +238,23 @@ def _strings(words: np.ndarray) -> Any:
     """MATLAB's string array from its uint64 words (version, ndims, dims, lengths, UTF-16 text)."""
     if words.size == 0:
         return np.empty((0, 0), dtype=object)
+    if words.dtype.kind not in "iu" or words.size < 2:
+        raise _invalid("a string array that is not stored as integers")
     ndims = int(words[1])
-    shape = tuple(int(side) for side in words[2 : 2 + ndims])
-    count = int(np.prod(shape))
+    shape = checked_shape(words[2 : 2 + ndims].tolist(), "a string array")
+    count = math.prod(shape)
+    lengths = words[2 + ndims : 2 + ndims + count].tolist()
     units = words[2 + ndims + count :].astype("<u8").tobytes()
+    if len(shape) != ndims or len(lengths) != count:
+        raise _invalid(f"a string array of shape {shape} in {words.size} words")
     texts: list[str | None] = []
     at = 0
-    for length in words[2 + ndims : 2 + ndims + count].tolist():
+    for length in lengths:
         if length == MISSING:
             texts.append(None)
             continue
-        if at + 2 * length > len(units):
-            raise ValueError(f"a string of {length} characters")
+        if not 0 <= 2 * length <= len(units) - at:
+            raise _invalid(f"a string of {length} characters")
         texts.append(units[at : at + 2 * length].decode("utf-16-le", errors="surrogatepass"))
         at += 2 * length
     return texts[0] if texts and count == 1 and texts[0] is not None else cells(shape, texts)

@@ -1,50 +1,55 @@
 """Reads MAT 4 files: numeric, char and sparse matrices, one after another, each with 20 bytes of header.
 
 A header is five integers: a type MOPT (its digits: byte order, 0, storage, kind), rows, columns, whether
-complex and the length of the name. Every numeric matrix is a double in MATLAB, however it is stored."""
+complex and the length of the name. Headers are checked here, since scipy never ends on a matrix with a
+negative number of rows; each matrix's bytes then go to `scipy.io.loadmat`. Numeric matrices are doubles in
+MATLAB, however they are stored."""
 
+import io
 import os
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+import scipy.io
 
 from matlab_compat.errors import MatFileError
-from matlab_compat.matfile.classes import MAX_EMPTY_ROWS, chars, checked_size, sparse
+from matlab_compat.files import mat_damage
+from matlab_compat.matfile.classes import MAX_EMPTY_ROWS, chars, checked_size
 from matlab_compat.matfile.values import VariableInfo
 
 HEADER_BYTES = 20
 
 ORDERS = {0: "<", 1: ">"}
 
-STORAGE = {0: "f8", 1: "f4", 2: "i4", 3: "i2", 4: "u2", 5: "u1"}
+STORAGE_BYTES = {0: 8, 1: 4, 2: 4, 3: 2, 4: 2, 5: 1}
 
-NUMERIC, CHAR, SPARSE = 0, 1, 2
+CHAR, SPARSE = 1, 2
 
-CLASSNAMES = {NUMERIC: "double", CHAR: "char", SPARSE: "sparse"}
+CLASSNAMES = {0: "double", CHAR: "char", SPARSE: "sparse"}
 
 
 class Entry(NamedTuple):
-    """A matrix: its kind, stored shape, type, whether complex, and where its data is."""
+    """A matrix: its kind, its stored shape, and where it is in the file, header included."""
 
     kind: int
     shape: tuple[int, int]
-    dtype: np.dtype[Any]
-    is_complex: bool
-    at: int
+    start: int
+    nbytes: int
 
 
 def is_mat4(head: bytes) -> bool:
     """Whether bytes can be the beginning of a MAT 4 file."""
-    return len(head) >= HEADER_BYTES and any(
-        _kind_of(int(np.frombuffer(head[:4], f"{order}i4")[0])) is not None for order in ORDERS.values()
-    )
+    return len(head) >= HEADER_BYTES and _type_of(head) is not None
 
 
-def _kind_of(mopt: int) -> tuple[str, str, int] | None:
-    """Byte order, storage and kind of a header's first number; None where it is none."""
-    order, zero, storage, kind = (mopt // 1000, mopt // 100 % 10, mopt // 10 % 10, mopt % 10)
-    known = mopt >= 0 and order in ORDERS and zero == 0 and storage in STORAGE and kind in CLASSNAMES
-    return (ORDERS[order], STORAGE[storage], kind) if known else None
+def _type_of(head: bytes) -> tuple[str, int, int] | None:
+    """Byte order, bytes per number and kind of the matrix with this header; None where it is not a header."""
+    for digit, order in ORDERS.items():
+        mopt = int(np.frombuffer(head[:4], f"{order}i4")[0])
+        storage, kind = mopt // 10 % 10, mopt % 10
+        if mopt // 100 == digit * 10 and storage in STORAGE_BYTES and kind in CLASSNAMES:
+            return order, STORAGE_BYTES[storage], kind
+    return None
 
 
 class Mat4File:
@@ -56,27 +61,29 @@ class Mat4File:
         self.entries: dict[str, Entry] = {}
         at = 0
         while at < self.size:
-            at = self._scan(at)
+            name, entry = self._header(at)
+            self.entries[name] = entry
+            at += entry.nbytes
         self.names = list(self.entries)
 
-    def _scan(self, at: int) -> int:
+    def _header(self, at: int) -> tuple[str, Entry]:
         head = self._read(at, HEADER_BYTES)
-        kinds = (_kind_of(int(np.frombuffer(head[:4], f"{order}i4")[0])) for order in ORDERS.values())
-        found = next((kind for kind in kinds if kind), None)
+        found = _type_of(head)
         if found is None:
             raise MatFileError(f"found no matrix at byte {at:,} of a MAT 4 file: it is corrupted")
-        order, storage, kind = found
+        order, itemsize, kind = found
         _, rows, columns, imaginary, length = (int(word) for word in np.frombuffer(head, f"{order}i4"))
         if not 0 < length <= self.size:
             raise MatFileError(f"a name of {length} characters at byte {at:,}: it is corrupted")
         name = self._read(at + HEADER_BYTES, length).split(b"\0")[0].decode("latin-1")
-        dtype = np.dtype(order + storage)
-        data_at = at + HEADER_BYTES + length
-        parts = 2 if imaginary and kind != SPARSE else 1
-        left = (self.size - data_at) // parts
-        count = checked_size((rows, columns), left, dtype.itemsize, f"matrix {name!r}")
-        self.entries[name] = Entry(kind, (rows, columns), dtype, bool(imaginary), data_at)
-        return data_at + parts * count * dtype.itemsize
+        if kind == SPARSE and (rows < 1 or columns not in (3, 4)):
+            raise MatFileError(
+                f"the sparse matrix {name!r} is invalid: it is stored as {rows} x {columns} numbers"
+            )
+        parts = 2 if imaginary == 1 and kind == 0 else 1
+        left = (self.size - at - HEADER_BYTES - length) // parts
+        count = checked_size((rows, columns), left, itemsize, f"matrix {name!r}")
+        return name, Entry(kind, (rows, columns), at, HEADER_BYTES + length + parts * count * itemsize)
 
     def _read(self, at: int, count: int) -> bytes:
         self.stream.seek(at)
@@ -88,38 +95,27 @@ class Mat4File:
     def info(self, name: str) -> VariableInfo:
         """Class and shape of a variable."""
         entry = self.entries[name]
-        shape = self.value(name).shape if entry.kind == SPARSE else entry.shape
+        shape = self._loaded(entry).shape if entry.kind == SPARSE else entry.shape
         return VariableInfo(CLASSNAMES[entry.kind], shape)
 
     def value(self, name: str) -> Any:
         """The plain value of a variable."""
         entry = self.entries[name]
-        stored = self._part(entry, 0)
+        value = self._loaded(entry)
         if entry.kind == CHAR:
-            return chars(stored.astype(np.uint16), entry.shape)
+            return chars(value.view(np.uint32).ravel(order="F"), entry.shape)
         if entry.kind == SPARSE:
-            return _sparse(stored.reshape(entry.shape, order="F"))
-        if entry.is_complex:
-            stored = stored + 1j * self._part(entry, 1)
-        return stored.reshape(entry.shape, order="F")
+            if value.shape[1] > MAX_EMPTY_ROWS:  # each column takes memory in the form that is returned
+                raise MatFileError(
+                    f"a sparse matrix declares {value.shape[1]:,} columns: the file is corrupted"
+                )
+            with mat_damage():
+                return value.tocsc()
+        return value.astype(np.complex128 if value.dtype.kind == "c" else np.float64)
 
-    def _part(self, entry: Entry, part: int) -> np.ndarray:
-        count = entry.shape[0] * entry.shape[1]
-        nbytes = count * entry.dtype.itemsize
-        return np.frombuffer(self._read(entry.at + part * nbytes, nbytes), entry.dtype).astype(np.float64)
-
-
-def _sparse(table: np.ndarray) -> Any:
-    """From rows of (row, column, value[, imaginary]), counted from 1, the last of which holds the shape."""
-    if table.shape[0] < 1 or table.shape[1] not in (3, 4):
-        raise MatFileError(f"a sparse matrix kept as {table.shape} numbers makes no sense")
-    rows, columns = (int(side) for side in table[-1, :2])
-    if columns > MAX_EMPTY_ROWS:
-        raise MatFileError(f"a sparse matrix claims {columns:,} columns: the file is corrupted")
-    i, j = table[:-1, 0].astype(np.int64) - 1, table[:-1, 1].astype(np.int64) - 1
-    if i.size and (i.min() < 0 or j.min() < 0 or i.max() >= rows or j.max() >= columns):
-        raise MatFileError(f"a sparse matrix of shape {(rows, columns)} has elements outside")
-    data = table[:-1, 2] if table.shape[1] == 3 else table[:-1, 2] + 1j * table[:-1, 3]
-    order = np.lexsort((i, j))
-    starts = np.searchsorted(j[order], np.arange(columns + 1))
-    return sparse(data[order], i[order], starts, (rows, columns))
+    def _loaded(self, entry: Entry) -> Any:
+        """The matrix as scipy returns it: numeric, of single characters, or sparse in coordinate form."""
+        content = io.BytesIO(self._read(entry.start, entry.nbytes))
+        with mat_damage(), np.errstate(invalid="ignore"):  # of sparse positions that are not numbers
+            (value,) = scipy.io.loadmat(content, chars_as_strings=False).values()
+        return value

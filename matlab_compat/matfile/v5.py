@@ -7,7 +7,7 @@ properties in a nameless element, the subsystem (see mat_objects); it is read on
 Turns one element of a MAT 5 file, as bytes, into a plain value.
 
 An element is a tag (type, number of bytes) and data, padded to 8 bytes; a matrix element holds flags, shape,
-name and then its data as elements again. Every claim of a size is checked against the bytes that are there.
+name and then its data as elements again. Every declared size is checked against the bytes that are there.
 Large arrays are views of the bytes wherever type and byte order allow.
 """
 
@@ -21,13 +21,14 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from matlab_compat import files as inflating
 from matlab_compat.errors import MatFileError
+from matlab_compat.files import mat_damage
 from matlab_compat.matfile.classes import (
     MAX_DEPTH,
     NUMERIC_CLASSES,
     cells,
     chars,
+    checked_shape,
     checked_size,
     function_handle,
     is_object_reference,
@@ -43,25 +44,12 @@ STORAGE = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8
 
 UNICODE = {16: "utf-8", 17: "utf-16", 18: "utf-32"}
 
-CLASSES = {
-    1: "cell",
-    2: "struct",
-    3: "object",
-    4: "char",
-    5: "sparse",
-    6: "double",
-    7: "single",
-    8: "int8",
-    9: "uint8",
-    10: "int16",
-    11: "uint16",
-    12: "int32",
-    13: "uint32",
-    14: "int64",
-    15: "uint64",
-    16: "function_handle",
-    17: "opaque",
-}
+_CLASS_NAMES = (
+    "cell struct object char sparse double single int8 uint8 int16 uint16 int32 uint32 int64 uint64"
+    " function_handle opaque"
+)
+
+CLASSES = dict(enumerate(_CLASS_NAMES.split(), start=1))
 
 LOGICAL, COMPLEX = 0x02, 0x08
 
@@ -86,9 +74,9 @@ class Header(NamedTuple):
 class Elements:
     """The elements in one run of bytes.
 
-    data: the bytes; order: '<' or '>'; resolve: what makes a class object of its reference; octave: whether
-    Octave wrote the file (its chars are UTF-8 bytes); inside_subsystem: there a plain uint32 column with the
-    object mark is a reference too.
+    data: the bytes; order: '<' or '>'; resolve: makes a class object of its reference; octave: whether Octave
+    wrote the file (its chars are UTF-8 bytes); inside_subsystem: there a plain uint32 column with the object
+    mark is a reference too.
     """
 
     def __init__(
@@ -117,12 +105,12 @@ class Elements:
         if kind >> 16:
             count = kind >> 16
             if count > 4:
-                raise MatFileError(f"a small element claims {count} bytes: the file is corrupted")
+                raise MatFileError(f"a small element declares {count} bytes: the file is corrupted")
             return kind & 0xFFFF, at + 4, count, at + 8
         start = at + 8
         if start + count > end:
             raise MatFileError(
-                f"a value claims {count:,} bytes where {end - start:,} are left: "
+                f"a value declares {count:,} bytes where {end - start:,} are left: "
                 "the file is truncated or corrupted"
             )
         return kind, start, count, min(start + count + -count % 8, end)
@@ -134,21 +122,32 @@ class Elements:
             raise MatFileError(f"found element type {kind} where numbers should be: the file is corrupted")
         dtype = np.dtype(self.order + STORAGE[kind])
         if count % dtype.itemsize:
-            raise MatFileError(f"{count} bytes are no whole number of {dtype.name}: the file is corrupted")
+            raise MatFileError(
+                f"{count} bytes are not a whole number of {dtype.name} values: the file is corrupted"
+            )
         array = np.frombuffer(self.data, dtype, count // dtype.itemsize, start)
         return (array if self.native else array.astype(dtype.newbyteorder("="))), following
 
+    def integers(self, at: int, end: int) -> tuple[np.ndarray, int]:
+        """As `numbers`, for the elements of flags, shapes and positions, which are integers."""
+        array, following = self.numbers(at, end)
+        if array.dtype.kind not in "iu":
+            raise MatFileError(
+                f"found {array.dtype.name} numbers where integers should be: the file is corrupted"
+            )
+        return array, following
+
     def string(self, at: int, end: int) -> tuple[str, int]:
-        """A name: the bytes of the element as text, and where the next one is."""
+        """A name: the bytes of the element as a string, and where the next one is."""
         _, start, count, following = self.tag(at, end)
         return bytes(self.data[start : start + count]).rstrip(b"\0").decode("latin-1"), following
 
     def header(self, at: int, end: int) -> Header:
         """The header of the matrix whose data begins at a position."""
-        flags, at = self.numbers(at, end)
+        flags, at = self.integers(at, end)
         if flags.size < 1 or int(flags[0]) & 0xFF not in CLASSES:
             raise MatFileError(
-                f"found class number {flags[:1].tolist()}, none of MATLAB's: the file is corrupted"
+                f"found class number {flags[:1].tolist()}, which MATLAB does not have: the file is corrupted"
             )
         classname, bits = CLASSES[int(flags[0]) & 0xFF], int(flags[0]) >> 8
         if classname == "opaque":
@@ -156,12 +155,13 @@ class Elements:
             _, at = self.string(at, end)
             object_class, at = self.string(at, end)
             return Header(classname, bits, (1, 1), name, object_class, at)
-        shape, at = self.numbers(at, end)
+        sides, at = self.integers(at, end)
         name, at = self.string(at, end)
+        shape = checked_shape(sides, f"a {classname} array")
         object_class = ""
         if classname == "object":
             object_class, at = self.string(at, end)
-        return Header(classname, bits, tuple(shape.tolist()), name, object_class, at)
+        return Header(classname, bits, shape, name, object_class, at)
 
     def value(self, at: int, end: int) -> tuple[Any, int]:
         """The plain value of the matrix element at a position, and where the next element is."""
@@ -194,18 +194,16 @@ class Elements:
     def _numeric(self, header: Header, end: int) -> Any:
         if 0 in header.shape:
             return np.zeros(header.shape, self._dtype(header))
-        parts = []
-        at = header.at
-        for _ in range(2 if header.flags & COMPLEX else 1):
-            part, at = self.numbers(at, end)
-            parts.append(part)
-        count = checked_size(header.shape, part.size, 1, f"a {header.classname} array")
+        real, at = self.numbers(header.at, end)
+        count = checked_size(header.shape, real.size, 1, f"a {header.classname} array")
         dtype = self._dtype(header)
         if header.flags & COMPLEX:
+            imaginary, _ = self.numbers(at, end)
+            checked_size(header.shape, imaginary.size, 1, f"a {header.classname} array")
             flat = np.empty(count, dtype)
-            flat.real, flat.imag = (part[:count] for part in parts)
+            flat.real, flat.imag = real[:count], imaginary[:count]
         else:
-            flat = parts[0][:count].astype(dtype, copy=parts[0].nbytes <= OWN_BYTES)
+            flat = real[:count].astype(dtype, copy=real.nbytes <= OWN_BYTES)
         array = flat.reshape(header.shape, order="F")
         return self.resolve(array, "") if self.inside_subsystem and is_object_reference(array) else array
 
@@ -242,10 +240,10 @@ class Elements:
         return cells(header.shape, items)
 
     def _struct(self, header: Header, end: int) -> Any:
-        width, at = self.numbers(header.at, end)
+        width, at = self.integers(header.at, end)
         _, start, count, at = self.tag(at, end)
         if width.size != 1 or (count and not 0 < int(width[0]) <= count):
-            raise MatFileError("the field names of a struct make no sense: the file is corrupted")
+            raise MatFileError("the field names of a struct are invalid: the file is corrupted")
         raw, step = bytes(self.data[start : start + count]), int(width[0])
         fields = [raw[i : i + step].split(b"\0")[0].decode("latin-1") for i in range(0, count, step or 1)]
         number = checked_size(header.shape, end - at, 8 * len(fields), "a struct array")
@@ -263,18 +261,17 @@ class Elements:
         return made
 
     def _sparse(self, header: Header, end: int) -> Any:
-        rows, at = self.numbers(header.at, end)
-        starts, at = self.numbers(at, end)
+        rows, at = self.integers(header.at, end)
+        starts, at = self.integers(at, end)
         real, at = self.numbers(at, end)
         if len(header.shape) != 2 or starts.size != header.shape[1] + 1:
             raise MatFileError(f"a sparse matrix of shape {header.shape} has {starts.size} column starts")
+        imaginary = self.numbers(at, end)[0] if header.flags & COMPLEX else real
         count = int(starts[-1])
-        data: Any = real[:count].astype(float)
-        if header.flags & LOGICAL:
-            data = data.astype(bool)
-        if header.flags & COMPLEX:
-            data = data + 1j * self.numbers(at, end)[0][:count]
-        return sparse(data, rows[:count], starts, header.shape)
+        if not 0 <= count <= min(rows.size, real.size, imaginary.size):
+            raise MatFileError(f"a sparse matrix declares {count:,} values, which the file does not have")
+        data = real[:count] + 1j * imaginary[:count] if header.flags & COMPLEX else real[:count].astype(float)
+        return sparse(data, rows[:count], starts, header.shape, logical=bool(header.flags & LOGICAL))
 
     def _opaque(self, header: Header, end: int) -> Any:
         if header.object_class == FILE_WRAPPER:
@@ -319,11 +316,11 @@ PEEK_BYTES = 1024
 
 CHUNK_BYTES = 1 << 17  # at a time: what was unpacked is still in the processor's cache when it is copied
 
-MAX_DEFLATE_RATIO = 1040  # zlib packs no tighter: a claim beyond it is a lie
+MAX_DEFLATE_RATIO = 1040  # zlib packs no tighter
 
 
 class Entry(NamedTuple):
-    """A top-level variable: where its element lies in the file, and what it is."""
+    """A top-level variable: where its element is in the file, and what it is."""
 
     name: str
     start: int
@@ -365,7 +362,7 @@ class Mat5File:
             kind, count = self._tag(at)
             if at + 8 + count > self.size:
                 raise MatFileError(
-                    f"the element at byte {at:,} claims {count:,} bytes, but the file ends after "
+                    f"the element at byte {at:,} declares {count:,} bytes, but the file ends after "
                     f"{self.size - at - 8:,} of them: it is truncated or corrupted"
                 )
             if at != self.subsystem_at:
@@ -389,7 +386,8 @@ class Mat5File:
         self.stream.seek(start)
         head = self.stream.read(min(nbytes, PEEK_BYTES))
         if kind == COMPRESSED:
-            head = zlib.decompressobj().decompress(head, PEEK_BYTES)[8:]
+            with mat_damage():
+                head = zlib.decompressobj().decompress(head, PEEK_BYTES)[8:]
         header = self._elements(head).header(0, len(head))
         return Entry(header.name, start, nbytes, kind, self._describe(header, head))
 
@@ -426,7 +424,7 @@ class Mat5File:
             return MatObject(classname, {"any": reference})
         if self._subsystem is None:
             self._subsystem = self._read_subsystem()
-        return self._subsystem.resolve(reference, classname)
+        return self._subsystem.resolve(reference)
 
     def _read_subsystem(self) -> Subsystem:
         if not HEADER_BYTES <= self.subsystem_at < self.size:
@@ -435,32 +433,38 @@ class Mat5File:
             )
         kind, count = self._tag(self.subsystem_at)
         outer = self._bytes(self.subsystem_at + 8, count, kind)
-        content = self._elements(outer).value(0, len(outer))[0].reshape(-1, order="F").view(np.uint8)
+        words = self._elements(outer).value(0, len(outer))[0]
+        if not isinstance(words, np.ndarray) or words.dtype.kind not in "iu":
+            raise MatFileError(
+                "the subsystem with the properties of its class objects is invalid: it is corrupted"
+            )
+        content = words.reshape(-1, order="F").view(np.uint8)
         order = "<" if content[2:4].tobytes() == b"IM" else ">"
         inner = Elements(content, order, self._resolve, inside_subsystem=True)
         parts = inner.value(SUBSYSTEM_HEADER_BYTES, content.size)[0]
         if not isinstance(parts, dict) or not isinstance(parts.get("MCOS"), LazyCell):
             raise MatFileError(
-                "the subsystem with its class objects' properties makes no sense: it is corrupted"
+                "the subsystem with the properties of its class objects is invalid: it is corrupted"
             )
         return Subsystem(parts["MCOS"], order)
 
 
+@mat_damage()
 def inflate(stream: BinaryIO, nbytes: int, order: str) -> np.ndarray:
     """Decompresses one element of nbytes into one array; MatFileError if it is shorter, longer or damaged."""
-    unpacker = inflating.unpacker()
+    unpacker = zlib.decompressobj()
     left = nbytes
     chunk = stream.read(min(left, CHUNK_BYTES))
     left -= len(chunk)
     head = unpacker.decompress(chunk, 8)
     if len(head) < 8:
         raise MatFileError("a compressed variable has no beginning: the file is corrupted")
-    claimed = 8 + int(np.frombuffer(head, f"{order}u4")[1])
-    if claimed > nbytes * MAX_DEFLATE_RATIO:
+    declared = 8 + int(np.frombuffer(head, f"{order}u4")[1])
+    if declared > nbytes * MAX_DEFLATE_RATIO:
         raise MatFileError(
-            f"a variable claims {claimed:,} bytes from {nbytes:,} compressed ones: the file is corrupted"
+            f"a variable declares {declared:,} bytes from {nbytes:,} compressed ones: the file is corrupted"
         )
-    data = np.empty(claimed, np.uint8)
+    data = np.empty(declared, np.uint8)
     data[:8] = np.frombuffer(head, np.uint8)
     filled = 8
     chunk = unpacker.unconsumed_tail
@@ -469,15 +473,15 @@ def inflate(stream: BinaryIO, nbytes: int, order: str) -> np.ndarray:
             chunk = stream.read(min(left, CHUNK_BYTES))
             left -= len(chunk)
         piece = unpacker.decompress(chunk, 2 * CHUNK_BYTES)
-        if not chunk and not piece:  # ISA-L may hold output back when it has taken all input
+        if not chunk and not piece:
             break
-        if filled + len(piece) > claimed:
-            raise MatFileError("a compressed variable is longer than it claims: the file is corrupted")
+        if filled + len(piece) > declared:
+            raise MatFileError("a compressed variable is longer than it declares: the file is corrupted")
         data[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
         filled += len(piece)
         chunk = unpacker.unconsumed_tail
-    if filled < claimed or not unpacker.eof:
+    if filled < declared or not unpacker.eof:
         raise MatFileError(
-            f"a compressed variable ends after {filled:,} of {claimed:,} bytes: the file is truncated"
+            f"a compressed variable ends after {filled:,} of {declared:,} bytes: the file is truncated"
         )
     return data

@@ -2,8 +2,9 @@
 
 A variable is a dataset (numeric; a cell's dataset holds references to others, in the group #refs#) or a group
 (struct, sparse). MATLAB_class names the class; MATLAB_empty marks a dataset that holds a shape, not data.
-Arrays are stored transposed: HDF5's first axis is MATLAB's last. Nothing is read but what was asked for."""
+Arrays are stored transposed: HDF5's first axis is MATLAB's last. Only what is asked for is read."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from matlab_compat.matfile.classes import (
     NUMERIC_CLASSES,
     cells,
     chars,
+    checked_shape,
     function_handle,
     is_object_reference,
     sparse,
@@ -47,25 +49,40 @@ class Mat73File:
         node = self.root[name]
         classname = node.text("MATLAB_class")
         if node.has("MATLAB_sparse"):
-            return VariableInfo("sparse", (node.integer("MATLAB_sparse"), node["jc"].shape[0] - 1))
+            return VariableInfo("sparse", (node.integer("MATLAB_sparse"), math.prod(node["jc"].shape) - 1))
         if node.integer("MATLAB_empty"):
-            return VariableInfo(classname, tuple(node.stored().tolist()))
+            return VariableInfo(classname, _stored_shape(node, classname))
         if node.integer("MATLAB_object_decode") == OPAQUE:
             words: Any = node.stored().T if node.is_dataset else None
             if not is_object_reference(words):
                 return VariableInfo(classname, None)
             return VariableInfo(classname, tuple(words[2 : 2 + int(words[1, 0]), 0].tolist()))
-        return VariableInfo(classname, node.shape[::-1] if node.is_dataset else _struct_shape(node))
+        if node.is_dataset:
+            return VariableInfo(classname, node.shape[::-1])
+        columns = [node[field] for field in _fields(node)]
+        shape = next((column.shape[::-1] for column in columns if _is_column(column)), (1, 1))
+        return VariableInfo(classname, shape)
 
     def value(self, name: str) -> Any:
         """The plain value of a variable."""
         return self._read(self.root[name])
 
+    def referred(self, reference: Any) -> Node:
+        """The dataset or group that a reference points to."""
+        return self.root.at(reference)
+
+    def subsystem_value(self, reference: Any) -> Any:
+        """The value behind a reference in the subsystem, where a uint32 column may stand for objects."""
+        outside, self._inside_subsystem = self._inside_subsystem, True
+        value = self._read(self.referred(reference))
+        self._inside_subsystem = outside
+        return value
+
     def _read(self, node: Node) -> Any:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise MatFileError(f"values are nested more than {MAX_DEPTH} deep: the file is corrupted")
-        if not node.is_dataset:  # a data set is counted where it is read
+        if not node.is_dataset:  # a dataset is counted where it is read
             node.budget.take(0)
         value = self._dispatch(node, node.text("MATLAB_class"))
         self._depth -= 1
@@ -77,10 +94,16 @@ class Mat73File:
         if classname == "char":
             return chars(node.numbers(CHARS).reshape(-1), node.shape[::-1])
         if node.has("MATLAB_sparse"):
-            return _sparse(node, classname)
+            starts, rows = node["jc"].stored(), node["ir"].stored() if "ir" in node else np.zeros(0)
+            data = node["data"].complex_numbers() if "data" in node else np.zeros(0)
+            shape = (node.integer("MATLAB_sparse"), starts.size - 1)
+            return sparse(data, rows, starts, shape, logical=classname == "logical")
         decode = node.integer("MATLAB_object_decode")
         if decode == OPAQUE:
-            return self._opaque(node, classname)
+            content: Any = self._struct(node) if not node.is_dataset else None
+            if content is None:
+                content = self._cell(node) if node.holds_references else node.stored().T
+            return self._resolve(content, classname)
         if classname in NUMERIC_CLASSES:
             return self._numeric(node, classname)
         if classname == "cell":
@@ -92,18 +115,22 @@ class Mat73File:
         if classname == "struct":
             return self._struct(node)
         if not classname:
-            raise MatFileError("it holds HDF5 data without MATLAB's attributes: no .mat file of version 7.3")
-        raise MatFileError(f"it holds a value of class {classname!r}, which is not known")
+            raise MatFileError(
+                "it is not a .mat file of version 7.3: its HDF5 data lacks MATLAB's attributes"
+            )
+        raise MatFileError(f"it holds a value of the unknown class {classname!r}")
 
     def _numeric(self, node: Node, classname: str) -> Any:
-        array = _complex(node, classname) if node.holds_complex else _real(node, classname)
-        if self._inside_subsystem and is_object_reference(array):
-            return self._resolve(array, "")
-        return array
+        if node.holds_complex:
+            return node.complex_numbers(np.complex64 if classname == "single" else np.complex128).T
+        if classname == "logical":
+            return (node.numbers(np.dtype(np.uint8)) != 0).T
+        array = node.numbers(NUMERIC_CLASSES[classname]).T
+        return self._resolve(array, "") if self._inside_subsystem and is_object_reference(array) else array
 
     def _cell(self, node: Node) -> np.ndarray:
         references = node.stored()
-        items = [self._read(self.root.at(reference)) for reference in references.reshape(-1)]
+        items = [self._read(self.referred(reference)) for reference in references.reshape(-1)]
         return cells(references.shape[::-1], items)
 
     def _struct(self, node: Node) -> Any:
@@ -111,20 +138,15 @@ class Mat73File:
         columns = [node[field] for field in fields]
         if not any(_is_column(column) for column in columns):
             return {field: self._read(column) for field, column in zip(fields, columns, strict=True)}
-        shape = columns[0].shape[::-1]
+        shape = columns[0].shape
+        if any(column.shape != shape for column in columns):
+            raise MatFileError("the fields of a struct array have different shapes: the file is corrupted")
         references = [column.stored().reshape(-1) for column in columns]
         items = [
-            {field: self._read(self.root.at(each)) for field, each in zip(fields, row, strict=True)}
+            {field: self._read(self.referred(each)) for field, each in zip(fields, row, strict=True)}
             for row in zip(*references, strict=True)
         ]
-        return structs(shape, fields, items)
-
-    def _opaque(self, node: Node, classname: str) -> Any:
-        if not node.is_dataset:
-            content = self._struct(node)
-        else:
-            content = self._cell(node) if node.holds_references else node.stored().T
-        return self._resolve(content, classname)
+        return structs(shape[::-1], fields, items)
 
     def _resolve(self, reference: Any, classname: str) -> Any:
         if not has_properties_elsewhere(reference):
@@ -135,7 +157,7 @@ class Mat73File:
                     "it holds class objects but not the subsystem with their properties: it is corrupted"
                 )
             self._subsystem = Subsystem(_LazyCell(self, self.root[SUBSYSTEM]["MCOS"]), "<")
-        return self._subsystem.resolve(reference, classname)
+        return self._subsystem.resolve(reference)
 
 
 class _LazyCell:
@@ -149,48 +171,29 @@ class _LazyCell:
         return len(self.references)
 
     def value(self, index: int) -> Any:
-        outside, self.file._inside_subsystem = self.file._inside_subsystem, True
-        value = self.file._read(self.file.root.at(self.references[index]))
-        self.file._inside_subsystem = outside
-        return value
+        return self.file.subsystem_value(self.references[index])
 
     def cell(self, index: int) -> "_LazyCell":
-        return _LazyCell(self.file, self.file.root.at(self.references[index]))
+        return _LazyCell(self.file, self.file.referred(self.references[index]))
 
 
-def _real(node: Node, classname: str) -> np.ndarray:
-    if classname == "logical":
-        return (node.numbers(np.dtype(np.uint8)) != 0).T
-    return node.numbers(NUMERIC_CLASSES[classname]).T
-
-
-def _complex(node: Node, classname: str) -> np.ndarray:
-    stored = node.stored()
-    array = np.empty(stored.shape, np.complex64 if classname == "single" else np.complex128)
-    array.real, array.imag = stored["real"], stored["imag"]
-    return array.T
-
-
-def _sparse(node: Node, classname: str) -> Any:
-    starts = node["jc"].stored()
-    data: Any = node["data"].stored() if "data" in node else np.zeros(0)
-    rows = node["ir"].stored() if "ir" in node else np.zeros(0)
-    if data.dtype.names:
-        data = data["real"] + 1j * data["imag"]
-    if classname == "logical":
-        data = data.astype(bool)
-    return sparse(data, rows, starts, (node.integer("MATLAB_sparse"), starts.size - 1))
+def _stored_shape(node: Node, classname: str) -> tuple[int, ...]:
+    """The shape that a dataset marked MATLAB_empty holds."""
+    sides = node.stored().ravel()
+    if sides.dtype.kind not in "iu":
+        raise MatFileError(f"an empty {classname} has no shape: the file is corrupted")
+    return checked_shape(sides.tolist(), f"an empty {classname}")
 
 
 def _empty(node: Node, classname: str) -> Any:
-    shape = tuple(node.stored().tolist())
-    count = int(np.prod(shape, dtype=np.float64))
+    shape = _stored_shape(node, classname)
+    count = math.prod(shape)
     if classname == "struct":
         if count > MAX_FIELDLESS:
-            raise MatFileError(f"a struct array without fields claims {count:,} elements: it is corrupted")
+            raise MatFileError(f"a struct array without fields declares {count:,} elements: it is corrupted")
         return structs(shape, _fields(node), [{} for _ in range(count)])
     if count:
-        raise MatFileError(f"an empty {classname} claims the shape {shape}: the file is corrupted")
+        raise MatFileError(f"an empty {classname} declares the shape {shape}: the file is corrupted")
     if classname == "char":
         return chars(np.zeros(0, np.uint16), shape)
     if classname == "function_handle":
@@ -207,8 +210,3 @@ def _fields(node: Node) -> list[str]:
 def _is_column(node: Node) -> bool:
     """Whether a struct's field is the column of a struct array: references without a class of their own."""
     return node.holds_references and not node.has("MATLAB_class")
-
-
-def _struct_shape(node: Node) -> tuple[int, ...]:
-    columns = [node[field] for field in _fields(node)]
-    return next((column.shape[::-1] for column in columns if _is_column(column)), (1, 1))

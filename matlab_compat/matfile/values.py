@@ -1,4 +1,4 @@
-"""The plain Python values that stand for MATLAB's, and small readers for the commonest of them.
+"""The plain Python values that stand for MATLAB's, and readers of the commonest: numbers, char, cells.
 
 MATLAB                      Python
 numeric array               numpy array, MATLAB's shape (at least 2-D) and class
@@ -12,7 +12,7 @@ sparse matrix               scipy.sparse.csc_matrix
 class object                MatObject (gpuArray: the plain array; string: str or object array of str)
 function handle             FunctionHandle"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -25,22 +25,22 @@ DENSE_NUMBERS = 1 << 24  # a larger sparse matrix is not made dense where number
 
 
 class VariableInfo(NamedTuple):
-    """What a file says of a variable without its data: MATLAB's class name and shape (None: not recorded)."""
+    """MATLAB's class name and shape of a variable; the shape is None where the file does not record it."""
 
     classname: str
     shape: tuple[int, ...] | None
 
 
 class CharMatrix(list[str]):
-    """A char array of more than one row: a list of its rows, all of one length."""
+    """A char array of several rows: a list of them, all of one length."""
 
 
 @dataclass(eq=False)
 class MatObject:
     """A MATLAB class object: the class's name and the properties it was saved with.
 
-    A class with a saveobj method has what saveobj returned (where that is a struct) as its properties.
-    Two references to one handle object are one MatObject, so properties may refer back to their owner.
+    Of a class with a saveobj method, properties is the struct that saveobj returned.
+    Two references to one handle object give one MatObject, so properties may refer back to their owner.
     """
 
     classname: str
@@ -52,15 +52,15 @@ class MatObject:
 
 @dataclass(frozen=True)
 class FunctionHandle:
-    """A MATLAB function handle: its text, for information only; it is never evaluated."""
+    """A MATLAB function handle: its source, for information only; it is never evaluated."""
 
     text: str
 
 
 class StructArray(Sequence[dict[str, Any]]):
-    """A struct array that is not 1x1; items count in MATLAB's column-major order, from 0.
+    """A struct array that is not 1x1; items are in MATLAB's column-major order, counted from 0.
 
-    shape: MATLAB's, at least 2-D; fields: the field names; items: one dict an element.
+    shape: MATLAB's, at least 2-D; fields: the field names; items: one dict per element.
     """
 
     def __init__(self, shape: Sequence[int], fields: Sequence[str], items: Sequence[dict[str, Any]]) -> None:
@@ -80,26 +80,49 @@ class StructArray(Sequence[dict[str, Any]]):
         return self.items[index]
 
     def __repr__(self) -> str:
-        size = "x".join(map(str, self.shape))
-        return f"StructArray({size}, fields: {', '.join(self.fields) or 'none'})"
+        return f"StructArray({shape_text(self.shape)}, fields: {', '.join(self.fields) or 'none'})"
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """A shape as MATLAB writes it: '1x39'; at least two sides."""
+    return "x".join(map(str, (*(1,) * (2 - len(shape)), *shape)))
+
+
+def class_name(dtype: np.dtype[Any]) -> str:
+    """MATLAB's name for the class of an array: 'single', 'cell', 'logical', 'int32', …"""
+    names = {"float64": "double", "float32": "single", "bool": "logical", "object": "cell"}
+    names |= {"complex128": "complex double", "complex64": "complex single"}
+    return "char" if dtype.kind == "U" else names.get(dtype.name, dtype.name)
 
 
 def describe(value: Any) -> str:
-    """A few words for error messages: '1x3 single', '2x1 cell', 'struct', 'char' …"""
-    if isinstance(value, np.ndarray):
-        kind = "cell" if value.dtype == object else value.dtype.name
-        return f"{'x'.join(map(str, value.shape))} {kind}"
+    """A value's MATLAB class and shape, for messages: '1x3 single', '2x1 cell', "char 'abc'", …"""
     if isinstance(value, str):
         return f"char {value[:40]!r}"
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return f"struct with fields {', '.join(value) or '(none)'}"
-    return repr(value) if isinstance(value, StructArray | MatObject) else type(value).__name__
+    if isinstance(value, StructArray):
+        return f"{shape_text(value.shape)} struct array with fields {', '.join(value.fields) or '(none)'}"
+    if isinstance(value, MatObject):
+        return f"object of class {value.classname}"
+    if isinstance(value, FunctionHandle):
+        return f"function handle {value.text[:40]!r}"
+    if isinstance(value, CharMatrix):
+        return f"{len(value)}x{len(value[0]) if value else 0} char"
+    if isinstance(value, list | tuple):
+        return f"1x{len(value)} cell"
+    if scipy.sparse.issparse(value):
+        return f"{shape_text(value.shape)} sparse {class_name(value.dtype)}"
+    array = np.asarray(value)
+    if array.dtype == object and not isinstance(value, np.ndarray):
+        return "[]" if value is None else f"a value without MATLAB class, {value!r:.60}"
+    return f"{shape_text(array.shape)} {class_name(array.dtype)}"
 
 
 def scalar(value: Any) -> float | int | bool:
-    """The one number of a 1x1 array, as a Python float, int or bool (so arithmetic cannot wrap).
+    """The number in a 1x1 array, as a Python float, int or bool (so arithmetic cannot wrap).
 
-    Errors: MatFileError when the value is not exactly one number.
+    Raises MatFileError unless the value is exactly one real number.
     """
     if isinstance(value, bool | int | float):
         return value
@@ -110,29 +133,31 @@ def scalar(value: Any) -> float | int | bool:
 
 
 def _dense(value: Any) -> Any:
-    """A sparse matrix as an array, unless it is so large that it can only be a mistake."""
+    """A sparse matrix as an array; MatFileError where it would be too large."""
     if not scipy.sparse.issparse(value):
         return value
     if np.prod(value.shape, dtype=np.float64) > DENSE_NUMBERS:
-        raise MatFileError(f"expected a few numbers, found a sparse matrix of shape {value.shape}")
+        raise MatFileError(
+            f"expected a few numbers, found a sparse matrix of shape {shape_text(value.shape)}"
+        )
     return value.toarray()
 
 
 def text(value: Any) -> str:
-    """A char row as str; an empty array of any class is ''. Errors: MatFileError for anything else."""
+    """A char row as str; an empty array of any class is ''. Raises MatFileError for anything else."""
     if isinstance(value, str):
         return value
     if isinstance(value, np.ndarray) and value.size == 0:
         return ""
     if isinstance(value, np.ndarray) and value.size == 1 and isinstance(value.flat[0], str):
         return value.flat[0]
-    raise MatFileError(f"expected text, found {describe(value)}")
+    raise MatFileError(f"expected a char row, found {describe(value)}")
 
 
 def vector(value: Any) -> np.ndarray:
     """A row, column or scalar as a 1-D array of the same class; empty gives length 0.
 
-    Errors: MatFileError when more than one side is longer than 1, or the value is no numeric array.
+    Raises MatFileError where more than one side is longer than 1, or the value is not a numeric array.
     """
     array = np.atleast_1d(_dense(value))
     if array.dtype.kind not in "buifc":
@@ -145,7 +170,7 @@ def vector(value: Any) -> np.ndarray:
 def cell_list(value: Any) -> list[Any]:
     """The elements of a cell array as a list, in MATLAB's column-major order; an empty array gives [].
 
-    Errors: MatFileError when the value is no cell.
+    Raises MatFileError for anything else.
     """
     if isinstance(value, list):
         return list(value)
@@ -155,9 +180,9 @@ def cell_list(value: Any) -> list[Any]:
 
 
 def image_names(value: Any) -> list[str]:
-    """File names, kept as a cell of char rows, a char matrix (padding removed) or one char row.
+    """File names, stored as a cell of char rows, a char matrix (padding is removed) or one char row.
 
-    Errors: MatFileError naming the first element that is no text.
+    Raises MatFileError naming the first element that is not a char row.
     """
     if isinstance(value, str):
         return [value]
@@ -166,5 +191,5 @@ def image_names(value: Any) -> list[str]:
     names = cell_list(value)
     for position, name in enumerate(names):
         if not isinstance(name, str):
-            raise MatFileError(f"name {position} (from 0) is no text but {describe(name)}")
+            raise MatFileError(f"name {position} (from 0) is not a char row but {describe(name)}")
     return names

@@ -1,12 +1,13 @@
 """Writes plain values as a MAT 5 compressed file (MATLAB's -v7), which MATLAB and Octave load.
 
-Python numbers become double, str char, list a row cell, None []; numpy arrays keep class and shape
-(1-D: a row). Limits of the format: a variable may not reach 2 GiB, names not exceed 63 characters.
+Python numbers become double, str char, list a row cell, None []; numpy arrays keep class and shape (1-D
+ones are rows).
+Limits of the format: a variable is smaller than 2 GiB, a name has at most 63 characters.
 
-Writes .mat files that hold class objects, as MATLAB stores them, through mat-io.
+Writes .mat files that hold class objects, as MATLAB stores them, through mat-io (Python 3.11 or later).
 
-Only tests and scripts need this: people's tools read plain structs better (matfile.save). mat-io wants
-Python 3.11 or later; reading needs no mat-io (see mat_objects).
+For tests and scripts; other tools read plain structs better (matfile.save). Reading does not need mat-io (see
+mat_objects).
 """
 
 import os
@@ -37,15 +38,15 @@ def save(path: str | os.PathLike[str], variables: Mapping[str, Any]) -> None:
     """Writes variables to a v7 .mat file; the file appears whole or not at all.
 
     path: the file to write (replaced if it exists); variables: name -> plain value (see mat_values).
-    Errors: MatFileError for a name MATLAB would not take, a value that has no MATLAB form, class objects
-    (see save_objects) and variables of 2 GiB or more.
+    Raises MatFileError for an invalid name, a value without MATLAB form, class objects (see save_objects) and
+    variables of 2 GiB or more.
     """
     content = {_checked(name, "variable"): to_scipy(value, name) for name, value in variables.items()}
     for name, value in content.items():
         if _nbytes(value) > MAX_BYTES:
             raise MatFileError(
                 f"variable {name!r} has {_nbytes(value):,} bytes; a v7 .mat file holds at most {MAX_BYTES:,} "
-                "a variable. Save it as .safetensors, or split it"
+                "per variable. Save it as .safetensors, or split it"
             )
     write_whole(
         path,
@@ -56,7 +57,7 @@ def save(path: str | os.PathLike[str], variables: Mapping[str, Any]) -> None:
 
 
 def write_whole(path: str | os.PathLike[str], write: Callable[[str], None]) -> None:
-    """Calls write(a temporary name), then renames the result to path. Errors: MatFileError."""
+    """Calls write(a temporary name) and renames the result to path. Raises MatFileError."""
     try:
         with atomic_output(path) as temporary:
             write(str(temporary))
@@ -65,9 +66,9 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[str], None]) -> N
 
 
 def to_scipy(value: Any, where: str, write_object: ObjectWriter | None = None) -> Any:
-    """The form of a plain value that scipy's (and mat-io's) writer takes.
+    """A plain value in the form that scipy's (and mat-io's) writer takes.
 
-    where: the value's name, for errors; write_object: mat-io's forms of a MatObject and of a struct
+    where: the value's name, for errors; write_object: makes mat-io's form of a MatObject and of a struct
     without fields (None: scipy's form of the latter, and no objects).
     """
     if value is None:
@@ -104,7 +105,7 @@ def _array(value: Any, where: str, write_object: ObjectWriter | None) -> np.ndar
     if array.dtype.kind == "U":
         return _cell(array.astype(object), where, write_object)
     if array.dtype.str[1:] not in NUMERIC:
-        raise MatFileError(f"{where} is of type {array.dtype}, for which MATLAB has no class")
+        raise MatFileError(f"{where} is a numpy array of {array.dtype}, for which MATLAB has no class")
     return array.reshape((1, -1)) if array.ndim < 2 else array
 
 
@@ -141,7 +142,7 @@ def _struct(
 def _checked(name: str, what: str) -> str:
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise MatFileError(
-            f"{name!r} cannot name a {what}: MATLAB wants a letter, then letters, digits or _, 63 at most"
+            f"{name!r} is not a valid name of a {what}: a letter, then letters, digits or _, at most 63"
         )
     return name
 
@@ -166,33 +167,33 @@ def save_objects(
     version: str = "v7",
     saveobj_classes: Collection[str] = (),
 ) -> None:
-    """Writes variables among whose values are MatObjects; the file appears whole or not at all.
+    """Writes variables that may contain MatObjects; the file appears whole or not at all.
 
-    version: 'v7' or 'v7.3'; saveobj_classes: classes with a saveobj method, whose properties MATLAB keeps as
+    version: 'v7' or 'v7.3'; saveobj_classes: classes with a saveobj method, whose properties MATLAB stores as
     one struct, in a property named `any`.
-    Errors: MatFileError for what matfile.save refuses, and where mat-io is not installed.
+    Raises MatFileError for what matfile.save refuses, and where mat-io is not installed.
     """
     if version not in WRITTEN_VERSIONS:
-        raise MatFileError(f"version {version!r} cannot be written; known are {', '.join(WRITTEN_VERSIONS)}")
+        raise MatFileError(f"version must be one of {', '.join(WRITTEN_VERSIONS)}; got {version!r}")
     save_to_mat, opaque, empty_struct = _matio()
     writer = _ObjectWriter(opaque, empty_struct, saveobj_classes)
     content = {name: to_scipy(value, name, writer) for name, value in variables.items()}
 
     def write(temporary: str) -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # it warns of what it leaves out or changes
+            warnings.simplefilter("error")  # it only warns where it drops or changes a value
             save_to_mat(temporary, content, version=version, saveobj_classes=sorted(saveobj_classes))
 
     try:
         write_whole(path, write)
     except MatFileError:
         raise
-    except Exception as error:  # whatever mat-io raises: it has no error class in common
+    except Exception as error:  # mat-io has no common error class
         raise MatFileError(f"cannot write {path}: {error}") from error
 
 
 def _matio() -> tuple[Callable[..., None], type, type]:
-    """mat-io's writer and two of its classes; its import's warnings are not ours to mend."""
+    """mat-io's writer and two of its classes; the warnings of its import are ignored."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -206,7 +207,7 @@ def _matio() -> tuple[Callable[..., None], type, type]:
 
 
 class _ObjectWriter:
-    """Makes mat-io's form of each object once, so that one object referred to twice stays one."""
+    """Makes mat-io's form of each object once, so that an object with two references stays one object."""
 
     def __init__(self, opaque: type, empty_struct: type, saveobj_classes: Collection[str]) -> None:
         self.opaque = opaque

@@ -1,7 +1,5 @@
 """Convolution and its transpose: vl_nnconv, vl_nnconvt."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import torch
@@ -27,7 +25,7 @@ def _check_biases(biases: Tensor | None, count: int) -> Tensor | None:
     if biases is None or biases.numel() == 0:
         return None
     if biases.numel() != count:
-        raise ArgumentError(f"{biases.numel()} biases for {count} filters: expected one a filter, or none")
+        raise ArgumentError(f"{biases.numel()} biases for {count} filters: expected one per filter, or none")
     return biases.reshape(-1)
 
 
@@ -36,15 +34,17 @@ def _groups(x: Tensor, filters: Tensor) -> int:
     groups, rest = divmod(x.shape[1], depth)
     if rest or groups < 1:
         raise ArgumentError(
-            f"filters of depth {depth} on maps of {x.shape[1]} channels: the depth has to divide the channels"
+            f"filters of depth {depth} on maps of {x.shape[1]} channels: the depth must divide the channels"
         )
     if count % groups:
-        raise ArgumentError(f"{count} filters in {groups} groups: the groups have to divide the filters")
+        raise ArgumentError(
+            f"{count} filters in {groups} groups: the number of groups must divide that of filters"
+        )
     return groups
 
 
 def _subsample(x: Tensor, biases: Tensor | None, stride: tuple[int, int], pad: Borders) -> Tensor:
-    """What an empty filter bank does: pad with zeros, keep every stride-th pixel, add the biases."""
+    """The effect of an empty filter bank: pads with zeros, keeps every stride-th pixel, adds the biases."""
     output_size(x, (1, 1), stride, pad, "the identity filter")
     if any(pad):
         x = F.pad(x, pad.torch_order)
@@ -63,22 +63,22 @@ def _forward(
     dilate: Numbers,
 ) -> Tensor:
     check_maps(x)
-    steps, around, holes = pair(stride, "stride"), borders(pad), pair(dilate, "dilate")
+    strides, pads, dilation = pair(stride, "stride"), borders(pad), pair(dilate, "dilate")
     if filters is None or is_empty(filters):
-        if holes != (1, 1):
+        if dilation != (1, 1):
             raise ArgumentError("dilate without filters: give filters or leave dilate at 1")
-        return _subsample(x, biases, steps, around)
+        return _subsample(x, biases, strides, pads)
     check_maps(filters, "filters")
     groups = _groups(x, filters)
     vector = _check_biases(biases, filters.shape[0])
-    window = ((filters.shape[2] - 1) * holes[0] + 1, (filters.shape[3] - 1) * holes[1] + 1)
-    output_size(x, window, steps, around, "the filter")
-    plain = groups == 1 and holes == (1, 1) and not any(around) and not torch.compiler.is_compiling()
-    if plain and window == tuple(x.shape[2:]):
+    window = ((filters.shape[2] - 1) * dilation[0] + 1, (filters.shape[3] - 1) * dilation[1] + 1)
+    output_size(x, window, strides, pads, "the filter")
+    plain = groups == 1 and dilation == (1, 1) and not any(pads) and not torch.compiler.is_compiling()
+    if plain and window == tuple(x.shape[2:]):  # one matrix product (fully connected layers, whitening)
         return F.linear(x.flatten(1), filters.flatten(1), vector)[:, :, None, None]
-    if not around.symmetric:
-        x, around = F.pad(x, around.torch_order), Borders(0, 0, 0, 0)
-    return F.conv2d(x, filters, vector, steps, (around.top, around.left), holes, groups)
+    if not pads.symmetric:
+        x, pads = F.pad(x, pads.torch_order), Borders(0, 0, 0, 0)
+    return F.conv2d(x, filters, vector, strides, (pads.top, pads.left), dilation, groups)
 
 
 @matlab_options
@@ -99,7 +99,7 @@ def vl_nnconv(
         filters: (K, C/groups, FH, FW); the number of groups follows from the depth. None or empty: no
             filtering, only padding, subsampling and biases.
         biases: K elements in any shape, or None or empty.
-        dzdy: derivative with regard to the output; makes the function return derivatives.
+        dzdy: derivative by the output; makes the function return derivatives.
         stride, dilate: a scalar or [vertical horizontal].
         pad: zeros around x, a scalar or [top bottom left right].
 
@@ -107,9 +107,7 @@ def vl_nnconv(
         (N, K, floor((H + top + bottom - extent) / stride) + 1, ...); or, with dzdy, the tuple
         (dzdx, dzdfilters, dzdbiases), each of its argument's shape.
 
-    Raises:
-        ArgumentError: depths, sizes or options that do not fit.
-
+    Raises ArgumentError: depths, sizes or options that do not fit.
     Ported from: matconvnet/matlab/vl_nnconv.m
     """
     forward = partial(_forward, stride=stride, pad=pad, dilate=dilate)
@@ -126,8 +124,8 @@ def _forward_transposed(
     cut = borders(crop, "crop")
     if f.shape[0] != x.shape[1] or f.shape[0] % groups:
         raise ArgumentError(
-            f"filters of depth {f.shape[0]} in {groups} groups on maps of {x.shape[1]} channels: the depth"
-            " has to be the number of channels, and a multiple of numGroups"
+            f"filters of depth {f.shape[0]} in {groups} groups on maps of {x.shape[1]} channels: the depth "
+            "must be the number of channels, and a multiple of numGroups"
         )
     vector = _check_biases(b, f.shape[1] * groups)
     y = F.conv_transpose2d(x, f, vector, pair(upsample, "upsample"), groups=groups)
@@ -154,7 +152,7 @@ def vl_nnconvt(
         x: (N, C, H, W).
         f: (C, K/groups, FH, FW): filters_to_torch of MATLAB's FH x FW x K/groups x C.
         b: K biases in any shape, or None or empty.
-        dzdy: derivative with regard to the output; makes the function return derivatives.
+        dzdy: derivative by the output; makes the function return derivatives.
         upsample: a scalar or [vertical horizontal].
         crop: cut from the output, a scalar or [top bottom left right].
         numGroups: groups of filters.
@@ -162,9 +160,7 @@ def vl_nnconvt(
     Returns:
         (N, K, upsample*(H-1) + FH - top - bottom, ...); or, with dzdy, the tuple (dzdx, dzdf, dzdb).
 
-    Raises:
-        ArgumentError: depths, sizes or options that do not fit.
-
+    Raises ArgumentError: depths, sizes or options that do not fit.
     Ported from: matconvnet/matlab/vl_nnconvt.m
     """
     groups = pair(numGroups, "numGroups")[0]

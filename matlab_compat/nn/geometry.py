@@ -1,9 +1,7 @@
-"""Strides, pads and window sizes as MatConvNet takes them, and the derivative form that all blocks share.
+"""Strides, pads and window sizes as MatConvNet takes them, and the derivatives of all blocks.
 
-MATLAB's way of giving options to the blocks: `vl_nnpool(x, 3, 'stride', 2)` as well as `stride=2`.
+Options of the blocks as MATLAB writes them: `vl_nnpool(x, 3, 'stride', 2)` as well as `stride=2`.
 """
-
-from __future__ import annotations
 
 import functools
 import inspect
@@ -17,7 +15,9 @@ from torch import Tensor
 from matlab_compat.arguments import options
 from matlab_compat.errors import ArgumentError
 
-LARGEST = 2**16  # of a stride, pad or window: a larger one is damage, and would take all memory
+LARGEST = (
+    2**16
+)  # of a stride, pad or window: a larger one comes from a damaged file, and would take all memory
 
 Numbers = int | float | Sequence[float] | np.ndarray | Tensor
 
@@ -45,11 +45,11 @@ def _integers(value: Numbers, name: str, at_least: int) -> list[int]:
     try:
         numbers = np.asarray(value, dtype=np.float64).ravel(order="F")
     except (TypeError, ValueError):
-        raise ArgumentError(f"{name} is {value!r}: expected integers of at least {at_least}") from None
+        raise ArgumentError(f"{name} is {value!r:.80}: expected integers of at least {at_least}") from None
     if not np.all(numbers == np.floor(numbers)) or np.any(numbers < at_least):
         raise ArgumentError(f"{name} is {numbers.tolist()}: expected integers of at least {at_least}")
     if np.any(numbers > LARGEST):
-        raise ArgumentError(f"{name} is {numbers.tolist()}: more than {LARGEST} pixels make no sense")
+        raise ArgumentError(f"{name} is {numbers.tolist()}: at most {LARGEST} pixels are allowed")
     return [int(number) for number in numbers]
 
 
@@ -110,14 +110,14 @@ def check_derivative(dzdy: Tensor, y: Tensor) -> None:
 
 
 def _recorded(tensor: Tensor) -> Tensor:
-    """The values as a tensor that autograd takes, also when they were made in inference mode."""
+    """The values as a tensor that autograd accepts, even if they were computed in inference mode."""
     return tensor.clone() if tensor.is_inference() else tensor.detach()
 
 
 def derivatives(
     forward: Callable[..., Tensor], inputs: Sequence[Tensor | None], dzdy: Tensor
 ) -> tuple[Tensor | None, ...]:
-    """The derivatives of <forward(*inputs), dzdy> by each input; an empty input comes back as it is."""
+    """The derivatives of <forward(*inputs), dzdy> by each input; an empty input is returned as it is."""
     with torch.inference_mode(False), torch.enable_grad():
         leaves = [x if x is None or is_empty(x) else _recorded(x).requires_grad_() for x in inputs]
         wanted = [leaf for leaf in leaves if leaf is not None and leaf.requires_grad]
@@ -127,11 +127,18 @@ def derivatives(
     return tuple(next(found) if leaf is not None and leaf.requires_grad else leaf for leaf in leaves)
 
 
+def derivative(forward: Callable[[Tensor], Tensor], x: Tensor, dzdy: Tensor) -> Tensor:
+    """The derivative of <forward(x), dzdy> by x."""
+    (dzdx,) = derivatives(forward, (x,), dzdy)
+    assert dzdx is not None
+    return dzdx
+
+
 class OriginalDerivative(torch.autograd.Function):
-    """Gives a block under autograd the derivative that MatConvNet gives it, where that is not the true one.
+    """Gives a block MatConvNet's derivative under autograd, where that differs from the true one.
 
     Called as `OriginalDerivative.apply(forward, backward, *inputs)`: forward(*inputs) is the output,
-    backward(*inputs, dzdy) a tuple of derivatives, one an input, reduced here to the input's shape.
+    backward(*inputs, dzdy) a tuple of derivatives, one per input, reduced here to the input's shape.
     """
 
     @staticmethod
@@ -154,7 +161,7 @@ class OriginalDerivative(torch.autograd.Function):
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# How MatConvNet's switches choose an implementation; the result is the same, so they change nothing here.
+# MatConvNet's choices of an implementation, which do not change the result and are ignored here.
 _SWITCHES = {"verbose": 1, "cudnn": 1, "nocudnn": 1, "cudnnworkspacelimit": 2}  # name -> words to skip
 
 
@@ -172,10 +179,10 @@ def _words(given: tuple[Any, ...]) -> list[Any]:
 
 
 def matlab_options(function: Function) -> Function:
-    """Lets a function take its keyword-only options as 'name', value pairs too, in any letter case.
+    """Decorator: keyword-only options may also be given as 'name', value pairs, in any letter case.
 
-    Everything from the first string on is read as pairs. An unknown name is an ArgumentError that names the
-    closest one.
+    All arguments from the first string on are read as pairs. ArgumentError for an unknown name, with the
+    closest known one.
     """
     parameters = inspect.signature(function).parameters
     positional = [name for name, p in parameters.items() if p.kind is not p.KEYWORD_ONLY]

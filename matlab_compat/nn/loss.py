@@ -1,12 +1,10 @@
 """Classification losses: vl_nnloss, vl_nnsoftmaxloss.
 
-Labels are 0-based here (MATLAB's are 1-based) and a negative label is ignored (MATLAB's 0 is). Attributes are
+Labels are 0-based and a negative one is ignored; in MATLAB they are 1-based and 0 is ignored. Attributes are
 +1 or -1, and 0 is ignored, as in MATLAB.
 
 The p-distance between maps: vl_nnpdist.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
@@ -20,18 +18,9 @@ from matlab_compat.nn.geometry import (
     OriginalDerivative,
     check_derivative,
     check_maps,
-    derivatives,
+    derivative,
     matlab_options,
 )
-
-
-def _at(x: Tensor, labels: Tensor) -> Tensor:
-    """The labelled class's value at each pixel, (N, 1, H, W)."""
-    return x.gather(1, labels)
-
-
-def _class_error(x: Tensor, labels: Tensor) -> Tensor:
-    return (x.argmax(1, keepdim=True) != labels).to(x.dtype)
 
 
 def _top_k_error(x: Tensor, labels: Tensor, *, count: int) -> Tensor:
@@ -39,64 +28,40 @@ def _top_k_error(x: Tensor, labels: Tensor, *, count: int) -> Tensor:
     return 1 - (best == labels).any(1, keepdim=True).to(x.dtype)
 
 
-def _log_backward(p: Tensor, dzdy: Tensor) -> tuple[Tensor]:
-    return (-dzdy / p.clamp(min=1e-8),)
-
-
 def _log(x: Tensor, labels: Tensor) -> Tensor:
-    return OriginalDerivative.apply(lambda p: -p.log(), _log_backward, _at(x, labels))  # type: ignore[no-any-return]
+    def backward(p: Tensor, dzdy: Tensor) -> tuple[Tensor]:
+        return (-dzdy / p.clamp(min=1e-8),)
 
-
-def _softmax_log(x: Tensor, labels: Tensor) -> Tensor:
-    return x.logsumexp(1, keepdim=True) - _at(x, labels)
-
-
-def _multiclass_hinge(x: Tensor, labels: Tensor) -> Tensor:
-    return F.relu(1 - _at(x, labels))
+    return OriginalDerivative.apply(lambda p: -p.log(), backward, x.gather(1, labels))  # type: ignore
 
 
 def _structured_hinge(x: Tensor, labels: Tensor) -> Tensor:
     others = x.scatter(1, labels, -torch.inf).max(1, keepdim=True).values
-    return F.relu(1 - _at(x, labels) + others)
+    return F.relu(1 - x.gather(1, labels) + others)
 
 
-def _binary_error(x: Tensor, c: Tensor, *, threshold: float) -> Tensor:
-    return ((x - threshold).sign() != c).to(x.dtype)
-
-
-def _binary_log(x: Tensor, c: Tensor) -> Tensor:
-    return -(c * (x - 0.5) + 0.5).log()
-
-
-def _logistic(x: Tensor, c: Tensor) -> Tensor:
-    return torch.logaddexp(-c * x, torch.zeros_like(x))
-
-
-def _hinge(x: Tensor, c: Tensor) -> Tensor:
-    return F.relu(1 - c * x)
-
-
+# name -> the loss at each pixel: of scores and labels (N, 1, H, W), of scores and attributes of one shape
 _CLASS_LOSSES: dict[str, Callable[..., Tensor]] = {
-    "classerror": _class_error,
+    "classerror": lambda x, labels: (x.argmax(1, keepdim=True) != labels).to(x.dtype),
     "topkerror": _top_k_error,
     "log": _log,
-    "softmaxlog": _softmax_log,
-    "mhinge": _multiclass_hinge,
+    "softmaxlog": lambda x, labels: x.logsumexp(1, keepdim=True) - x.gather(1, labels),
+    "mhinge": lambda x, labels: F.relu(1 - x.gather(1, labels)),
     "mshinge": _structured_hinge,
 }
 
 _ATTRIBUTE_LOSSES: dict[str, Callable[..., Tensor]] = {
-    "binaryerror": _binary_error,
-    "binarylog": _binary_log,
-    "logistic": _logistic,
-    "hinge": _hinge,
+    "binaryerror": lambda x, c, threshold: ((x - threshold).sign() != c).to(x.dtype),
+    "binarylog": lambda x, c: -(c * (x - 0.5) + 0.5).log(),
+    "logistic": lambda x, c: torch.logaddexp(-c * x, torch.zeros_like(x)),
+    "hinge": lambda x, c: F.relu(1 - c * x),
 }
 
 _FLAT = ("classerror", "topkerror", "binaryerror")  # their derivative is zero
 
 
 def _labels(x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """Class labels at each pixel as (N, 1, H, W) indices, and which of them count."""
+    """Class labels at each pixel as (N, 1, H, W) indices, and their weights: 1, or 0 where ignored."""
     shape = (x.shape[0], 1, *x.shape[2:])
     if c.numel() == x.shape[0]:
         c = c.reshape(-1, 1, 1, 1).expand(shape)
@@ -109,16 +74,12 @@ def _labels(x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _attributes(x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """Attributes of each value, of x's shape and class, and which of them count."""
+    """Attributes of each value, of x's shape and class, and their weights: 1, or 0 where ignored."""
     if c.numel() == x.shape[0]:
         c = c.reshape(-1, 1, 1, 1).expand(x.shape[0], 1, *x.shape[2:])
     if c.shape != x.shape:
         raise ArgumentError(f"attributes of shape {tuple(c.shape)}: expected {tuple(x.shape)}")
     return c.to(x.dtype), (c != 0).to(x.dtype)
-
-
-def _total(x: Tensor, *, each: Callable[..., Tensor], c: Tensor, weights: Tensor, divisor: int) -> Tensor:
-    return (each(x, c) * weights).sum() / divisor
 
 
 @matlab_options
@@ -152,9 +113,7 @@ def vl_nnloss(
     Returns:
         A scalar tensor, or dzdx of x's shape.
 
-    Raises:
-        ArgumentError: an unknown loss, labels that do not fit.
-
+    Raises ArgumentError: an unknown loss, labels that do not fit.
     Ported from: matconvnet/matlab/vl_nnloss.m
     """
     check_maps(x)
@@ -167,7 +126,7 @@ def vl_nnloss(
         c, weights = _attributes(x, c)
     else:
         known = ", ".join([*_CLASS_LOSSES, *_ATTRIBUTE_LOSSES])
-        raise ArgumentError(f"loss {loss!r} is not known; use one of {known}")
+        raise ArgumentError(f"loss must be one of {known}; got {loss!r}")
     if dzdy is not None and name in _FLAT:
         return torch.zeros_like(x)
     if name == "topkerror":
@@ -176,16 +135,18 @@ def vl_nnloss(
         each = partial(each, threshold=threshold)
     if instanceWeights is not None:
         weights = weights * instanceWeights
-    total = partial(_total, each=each, c=c, weights=weights, divisor=x.shape[0] if normalise else 1)
+    divisor = x.shape[0] if normalise else 1
+
+    def total(scores: Tensor) -> Tensor:
+        return (each(scores, c) * weights).sum() / divisor
+
     if dzdy is None:
         return total(x)
-    (dzdx,) = derivatives(total, (x,), torch.as_tensor(dzdy, dtype=x.dtype, device=x.device).reshape(()))
-    assert dzdx is not None
-    return dzdx
+    return derivative(total, x, torch.as_tensor(dzdy, dtype=x.dtype, device=x.device).reshape(()))
 
 
 def vl_nnsoftmaxloss(x: Tensor, c: Tensor, dzdy: Tensor | float | None = None) -> Tensor:
-    """Softmax and logistic loss in one, summed over pixels and divided by the number of images.
+    """Softmax followed by the logistic loss, summed over pixels and divided by the number of images.
 
     Args:
         x: (N, C, H, W) scores.
@@ -196,9 +157,7 @@ def vl_nnsoftmaxloss(x: Tensor, c: Tensor, dzdy: Tensor | float | None = None) -
     Returns:
         A scalar tensor, or dzdx of x's shape.
 
-    Raises:
-        ArgumentError: labels that do not fit.
-
+    Raises ArgumentError: labels that do not fit.
     Ported from: matconvnet/matlab/vl_nnsoftmaxloss.m
     """
     if c.ndim == 4 and c.shape[1] == 2:
@@ -207,11 +166,9 @@ def vl_nnsoftmaxloss(x: Tensor, c: Tensor, dzdy: Tensor | float | None = None) -
 
 
 def _weighted(values: Tensor, weights: Tensor | float | None) -> Tensor:
-    return (
-        values
-        if weights is None
-        else values * (weights.to(values.device) if isinstance(weights, Tensor) else weights)
-    )
+    if weights is None:
+        return values
+    return values * (weights.to(values.device) if isinstance(weights, Tensor) else weights)
 
 
 def _forward(
@@ -236,7 +193,7 @@ def _backward(
     epsilon: float,
     weights: Tensor | float | None,
 ) -> tuple[Tensor, Tensor]:
-    """The original's derivative: epsilon bounds what is divided by, the sum (p >= 1) or |x - x0| (p < 1)."""
+    """The original's derivative; epsilon is the least divisor: of the sum (p >= 1) or of |x - x0| (p < 1)."""
     difference = x - x0
     dzdy = _weighted(dzdy, weights)
     if p == 1:
@@ -273,9 +230,9 @@ def vl_nnpdist(
         x: (N, C, H, W).
         x0: of x's shape, or (N, C, 1, 1): one target for all pixels.
         p: the exponent, positive.
-        dzdy: derivative with regard to the output; makes the function return derivatives.
+        dzdy: derivative by the output; makes the function return derivatives.
         noRoot: leave out the root.
-        epsilon: lower bound of what the derivative divides by; the distance itself does not use it.
+        epsilon: the least divisor in the derivative; the distance itself does not use it.
         aggregate: sum over all pixels and images.
         instanceWeights: a factor for each pixel, a number or (N, 1, H, W).
 
@@ -283,15 +240,13 @@ def vl_nnpdist(
         (N, 1, H, W), or a scalar with aggregate. With dzdy, the tuple (dzdx, dzdx0), both of x's shape as in
         the original: dzdx0 is not summed over the pixels that share a target. (Under autograd it is.)
 
-    Raises:
-        ArgumentError: shapes that do not fit.
-
+    Raises ArgumentError: shapes that do not fit.
     Ported from: matconvnet/matlab/vl_nnpdist.m
     """
     check_maps(x)
     if x0.shape not in (x.shape, (*x.shape[:2], 1, 1)):
         raise ArgumentError(
-            f"x0 has shape {tuple(x0.shape)}: expected {tuple(x.shape)} or {(*x.shape[:2], 1, 1)}, as x needs"
+            f"x0 has shape {tuple(x0.shape)}: expected {tuple(x.shape)} or {(*x.shape[:2], 1, 1)}, as for x"
         )
     forward = partial(_forward, p=p, noRoot=noRoot, aggregate=aggregate, weights=instanceWeights)
     backward = partial(_backward, p=p, noRoot=noRoot, epsilon=epsilon, weights=instanceWeights)

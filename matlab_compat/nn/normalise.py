@@ -1,7 +1,5 @@
 """Normalisations: vl_nnnormalize (LRN and per-pixel L2), vl_nnspnorm, vl_nnnoffset, vl_nnbnorm."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 
@@ -16,7 +14,7 @@ from matlab_compat.nn.geometry import (
     OriginalDerivative,
     check_derivative,
     check_maps,
-    derivatives,
+    derivative,
     matlab_options,
     pair,
 )
@@ -35,12 +33,12 @@ def _parameters(param: Parameters, names: str) -> list[float]:
 
 
 def _power(base: Tensor, exponent: float) -> Tensor:
-    """base ** -exponent, exact; the inverse root by its own function."""
+    """base ** -exponent; torch.rsqrt for an exponent of 0.5."""
     return torch.rsqrt(base) if exponent == 0.5 else base.pow(-exponent)
 
 
 def _window_sums(squares: Tensor, before: int, after: int) -> Tensor:
-    """Sums over channels t-before .. t+after of (N, C, H, W), channels outside counting nothing."""
+    """Sums over channels t-before .. t+after of (N, C, H, W); channels outside count as 0."""
     columns = F.pad(squares.flatten(2), (0, 0, before, after)).unsqueeze(1)
     return window_sums(columns, (before + after + 1, 1)).view(squares.shape)
 
@@ -49,7 +47,7 @@ def _normalize(x: Tensor, *, param: Parameters) -> Tensor:
     check_maps(x)
     size, kappa, alpha, beta = _parameters(param, "N kappa alpha beta")
     if size < 1 or size != int(size):
-        raise ArgumentError(f"the LRN window is {size} channels: expected a whole number of at least 1")
+        raise ArgumentError(f"the LRN window must be an integer of at least 1 channel; got {size}")
     exact = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
     before, last = (int(size) - 1) // 2, x.shape[1] - 1
     after = int(size) - 1 - before
@@ -67,25 +65,17 @@ def vl_nnnormalize(x: Tensor, param: Parameters, dzdy: Tensor | None = None) -> 
         x: (N, C, H, W).
         param: [N kappa alpha beta]; the window of channel t is t-h .. t+N-1-h, h = floor((N-1)/2).
             [2C 1e-12 1 0.5] is the L2 normalisation of each pixel, with kappa inside the root.
-        dzdy: derivative with regard to the output; makes the function return dzdx.
+        dzdy: derivative by the output; makes the function return dzdx.
 
     Returns:
         The normalised maps or dzdx, of x's shape. The power is exact, as in MatConvNet's CUDA kernel, and
         half-precision maps are summed in float32.
 
-    Raises:
-        ArgumentError: param is not four numbers, or x has not four dimensions.
-
+    Raises ArgumentError: param is not four numbers, or x is not four-dimensional.
     Ported from: matconvnet/matlab/vl_nnnormalize.m
     """
     forward = partial(_normalize, param=param)
-    return forward(x) if dzdy is None else _derivative(forward, x, dzdy)
-
-
-def _derivative(forward: partial[Tensor], x: Tensor, dzdy: Tensor) -> Tensor:
-    (dzdx,) = derivatives(forward, (x,), dzdy)
-    assert dzdx is not None
-    return dzdx
+    return forward(x) if dzdy is None else derivative(forward, x, dzdy)
 
 
 def _spatial(x: Tensor, *, param: Parameters) -> Tensor:
@@ -103,15 +93,13 @@ def vl_nnspnorm(x: Tensor, param: Parameters, dzdy: Tensor | None = None) -> Ten
     Args:
         x: (N, C, H, W).
         param: [height width alpha beta]; the mean is over the window's pixels that lie in the image.
-        dzdy: derivative with regard to the output; makes the function return dzdx.
+        dzdy: derivative by the output; makes the function return dzdx.
 
-    Raises:
-        ArgumentError: param is not four numbers, or x has not four dimensions.
-
+    Raises ArgumentError: param is not four numbers, or x is not four-dimensional.
     Ported from: matconvnet/matlab/vl_nnspnorm.m
     """
     forward = partial(_spatial, param=param)
-    return forward(x) if dzdy is None else _derivative(forward, x, dzdy)
+    return forward(x) if dzdy is None else derivative(forward, x, dzdy)
 
 
 def _offset(x: Tensor, *, alpha: float, beta: float) -> Tensor:
@@ -129,12 +117,10 @@ def vl_nnnoffset(x: Tensor, param: Parameters, dzdy: Tensor | None = None) -> Te
     Args:
         x: (N, C, H, W).
         param: [alpha beta].
-        dzdy: derivative with regard to the output; makes the function return dzdx. As in the original it is
-            taken as if the floor of 1e-8 were not there; autograd gives the same.
+        dzdy: derivative by the output; makes the function return dzdx. As in the original, dzdx ignores the
+            floor of 1e-8; autograd gives the same.
 
-    Raises:
-        ArgumentError: param is not two numbers, or x has not four dimensions.
-
+    Raises ArgumentError: param is not two numbers, or x is not four-dimensional.
     Ported from: matconvnet/matlab/vl_nnnoffset.m
     """
     check_maps(x)
@@ -177,19 +163,17 @@ def vl_nnbnorm(
     Args:
         x: (N, C, H, W).
         g, b: multipliers and biases, C elements in any shape.
-        dzdy: derivative with regard to the output; makes the function return derivatives.
+        dzdy: derivative by the output; makes the function return derivatives.
         moments: (C, 2), mean and sigma = sqrt(variance + epsilon) to use instead of the batch's own (which
             `vl_nnbnorm_moments` gives); epsilon is then not used.
         epsilon: added to the variance.
 
     Returns:
-        The normalised maps; or, with dzdy, the tuple (dzdx, dzdg, dzdb, moments). As in the original, dzdx is
-        the training formula even for given moments, as though they had been computed from this batch. Under
-        autograd given moments are constants, which is the true derivative.
+        The normalised maps; or, with dzdy, the tuple (dzdx, dzdg, dzdb, moments). As in the original, dzdx
+        treats given moments as if they had been computed from this batch. Under autograd they are constants,
+        which is the true derivative.
 
-    Raises:
-        ArgumentError: sizes that do not fit.
-
+    Raises ArgumentError: sizes that do not fit.
     Ported from: matconvnet/matlab/vl_nnbnorm.m
     """
     check_maps(x)

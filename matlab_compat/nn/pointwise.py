@@ -6,10 +6,8 @@ Options are keywords (`stride=2`) or MATLAB's pairs (`'stride', 2`). Any device,
 
 Blocks that act on each value or on each pixel's channels: ReLU, sigmoid, softmax, dropout.
 
-Blocks that only move values: vl_nnconcat, vl_nncrop.
+Blocks that only rearrange values: vl_nnconcat, vl_nncrop.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 
@@ -26,8 +24,7 @@ def vl_nnrelu(x: Tensor, dzdy: Tensor | None = None, *, leak: float = 0.0) -> Te
     """x where it is positive, leak * x elsewhere; any shape.
 
     With dzdy: the derivative, dzdy where x is positive, leak * dzdy elsewhere (at 0 too). The block's output
-    may stand in for x then, as long as leak is not negative.
-
+    may then replace x if leak is not negative.
     Ported from: matconvnet/matlab/vl_nnrelu.m
     """
     if dzdy is not None:
@@ -73,17 +70,15 @@ def vl_nndropout(
 
     Args:
         x: the values.
-        dzdy: derivative with regard to the output; makes the function return dzdx and needs the mask.
+        dzdy: derivative by the output; makes the function return dzdx and needs the mask.
         rate: probability of a zero.
-        mask: of x's shape, 0 or 1 / (1 - rate), as an earlier call returned it; drawn if not given.
-        generator: torch's source of the draw.
+        mask: of x's shape, 0 or 1 / (1 - rate), as an earlier call returned it; drawn at random by default.
+        generator: torch's generator for the mask; default: the global one.
 
     Returns:
         The tuple (y, mask); or, with dzdy, dzdx.
 
-    Raises:
-        ArgumentError: dzdy without mask, or a rate outside 0 <= rate < 1.
-
+    Raises ArgumentError: dzdy without mask, or a rate outside 0 <= rate < 1.
     Ported from: matconvnet/matlab/vl_nndropout.m
     """
     if not 0 <= rate < 1:
@@ -111,15 +106,13 @@ def vl_nnconcat(
     Args:
         inputs: tensors (N, C, H, W).
         dim: torch's dimension; 1, the channels, is MATLAB's 3.
-        dzdy: derivative with regard to the output; makes the function return derivatives.
-        inputSizes: the inputs' shapes, which with dzdy may stand in for the inputs.
+        dzdy: derivative by the output; makes the function return derivatives.
+        inputSizes: the inputs' shapes; with dzdy they may replace the inputs.
 
     Returns:
         The joined maps; or, with dzdy, the list of the inputs' derivatives.
 
-    Raises:
-        ArgumentError: sizes that do not add up to dzdy.
-
+    Raises ArgumentError: sizes that do not add up to dzdy.
     Ported from: matconvnet/matlab/vl_nnconcat.m
     """
     if dzdy is None:
@@ -133,20 +126,18 @@ def vl_nnconcat(
 def vl_nncrop(
     x: Tensor | None, crop: Numbers, dzdy: Tensor | None = None, inputSize: Sequence[int] | None = None
 ) -> Tensor:
-    """Cuts rows and columns off.
+    """Removes rows and columns at the borders.
 
     Args:
         x: (N, C, H, W); may be None if dzdy and inputSize are given.
         crop: [top bottom left right].
-        dzdy: derivative with regard to the output; makes the function return dzdx.
-        inputSize: x's shape (N, C, H, W), in place of x.
+        dzdy: derivative by the output; makes the function return dzdx.
+        inputSize: x's shape (N, C, H, W), to replace x.
 
     Returns:
         (N, C, H - top - bottom, W - left - right), or dzdx: dzdy with zeros around it.
 
-    Raises:
-        ArgumentError: nothing would be left, or dzdy does not fit.
-
+    Raises ArgumentError: the result would be empty, or dzdy does not fit.
     Ported from: matconvnet/matlab/vl_nncrop.m
     """
     cut = borders(crop, "crop")

@@ -1,6 +1,4 @@
-"""Pooling: vl_nnpool. Padding is never seen: a maximum ignores it, a mean counts the pixels there are."""
-
-from __future__ import annotations
+"""Pooling: vl_nnpool. A maximum ignores padding, a mean divides by the number of pixels of the image."""
 
 from functools import partial
 
@@ -14,7 +12,7 @@ from matlab_compat.nn.geometry import (
     Numbers,
     borders,
     check_maps,
-    derivatives,
+    derivative,
     matlab_options,
     output_size,
     pair,
@@ -33,10 +31,10 @@ def _torch_size(length: int, window: int, stride: int, pad: int, ceil_mode: bool
 def _native_mode(
     x: Tensor, window: tuple[int, int], stride: tuple[int, int], pad: Borders, size: tuple[int, int]
 ) -> bool | None:
-    """The ceil_mode with which torch's pooling, padded by (top, left), lays these windows; None if neither.
+    """The ceil_mode with which torch's pooling, padded by (top, left), has the same windows; None if neither.
 
-    Windows start at -top and -left in either case and torch cuts them at the image, so equal counts
-    mean equal windows.
+    Windows start at -top and -left in either case and torch clips them to the image, so equal counts mean
+    equal windows.
     """
     if pad.top > window[0] // 2 or pad.left > window[1] // 2:
         return None
@@ -50,14 +48,10 @@ def _native_mode(
         return True  # the last window begins within the maps, so torch keeps it
     if torch.compiler.is_compiling():  # the size may be a symbol: padding works for all
         return None
-    for ceil_mode in (False, True):
-        found = (
-            _torch_size(x.shape[2], window[0], stride[0], pad.top, ceil_mode),
-            _torch_size(x.shape[3], window[1], stride[1], pad.left, ceil_mode),
-        )
-        if found == size:
-            return ceil_mode
-    return None
+    sides = list(zip(x.shape[2:], window, stride, (pad.top, pad.left), strict=True))
+    return next(
+        (mode for mode in (False, True) if tuple(_torch_size(*side, mode) for side in sides) == size), None
+    )
 
 
 def _max(
@@ -72,7 +66,7 @@ def _max(
 def _max_first_in_columns(
     x: Tensor, window: tuple[int, int], stride: tuple[int, int], pad: Borders, size: tuple[int, int]
 ) -> Tensor:
-    """The same maximum; of equal ones the first in column-major order gets the gradient."""
+    """As `_max`; of equal values, the first in column-major order gets the gradient."""
     turned = Borders(pad.left, pad.right, pad.top, pad.bottom)
     return _max(x.transpose(2, 3), window[::-1], stride[::-1], turned, size[::-1]).transpose(2, 3)
 
@@ -107,11 +101,11 @@ def _forward(x: Tensor, *, pool: Numbers, stride: Numbers, pad: Numbers, method:
     window, steps, around = pair(pool, "pool"), pair(stride, "stride"), borders(pad)
     size = output_size(x, window, steps, around, "the pooling window")
     if max(around.top, around.bottom) >= window[0] or max(around.left, around.right) >= window[1]:
-        raise ArgumentError(f"pad {list(around)} is not smaller than the pooling window {list(window)}")
+        raise ArgumentError(f"pad {list(around)} must be smaller than the pooling window {list(window)}")
     if method.lower() == "avg":
         return _mean(x, window, steps, around, size)
     if method.lower() != "max":
-        raise ArgumentError(f"pooling method '{method}' is not known; use 'max' or 'avg'")
+        raise ArgumentError(f"pooling method must be 'max' or 'avg'; got '{method}'")
     if x.requires_grad and torch.is_grad_enabled():
         return _max_first_in_columns(x, window, steps, around, size)
     return _max(x, window, steps, around, size)
@@ -132,7 +126,7 @@ def vl_nnpool(
     Args:
         x: (N, C, H, W).
         pool: the window, a scalar or [height width].
-        dzdy: derivative with regard to the output; makes the function return dzdx. Of equal maxima the first
+        dzdy: derivative by the output; makes the function return dzdx. Of equal maxima the first
             in column-major order (rows fastest) gets all of it.
         stride: a scalar or [vertical horizontal].
         pad: a scalar or [top bottom left right], each smaller than the window.
@@ -141,14 +135,8 @@ def vl_nnpool(
     Returns:
         (N, C, floor((H + top + bottom - height) / stride) + 1, ...), or dzdx of x's shape.
 
-    Raises:
-        ArgumentError: sizes or options that do not fit.
-
+    Raises ArgumentError: sizes or options that do not fit.
     Ported from: matconvnet/matlab/vl_nnpool.m
     """
     forward = partial(_forward, pool=pool, stride=stride, pad=pad, method=method)
-    if dzdy is None:
-        return forward(x)
-    (dzdx,) = derivatives(forward, (x,), dzdy)
-    assert dzdx is not None
-    return dzdx
+    return forward(x) if dzdy is None else derivative(forward, x, dzdy)

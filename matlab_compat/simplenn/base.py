@@ -1,9 +1,7 @@
-"""What SimpleNN and DagNN networks share: named layers, meta, and what it says of the images they take.
+"""The base class of SimpleNN and DagNN networks: named layers, meta, and the preparation of images.
 
-The forms in which layers keep weights: MATLAB's arrays in a file, tensors in torch's layout in memory.
+The forms of weights: MATLAB's arrays in a file, tensors in torch's layout in memory.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -18,9 +16,7 @@ from matlab_compat.numeric import filters_to_matlab, filters_to_torch, vector_to
 
 
 class ImageNetwork(nn.Module):
-    """A network that MATLAB described: `layers`, `meta` (dict of plain MATLAB values), `extra` (other
-    top-level fields).
-    """
+    """A MatConvNet network: `layers`, `meta` and `extra` (other top-level fields), plain MATLAB values."""
 
     layers: nn.ModuleList
     meta: dict[str, Any]
@@ -36,8 +32,7 @@ class ImageNetwork(nn.Module):
 
     @property
     def mean_pixel(self) -> Tensor:
-        """What is subtracted from images, (3,) or one value a channel: averageImage's top-left pixel, as the
-        original.
+        """The pixel that is subtracted from images, (3,) or (1,): averageImage's top left one.
 
         Raises NetworkFormatError where meta has no normalization.averageImage (or, in old files, imageMean).
         """
@@ -46,9 +41,8 @@ class ImageNetwork(nn.Module):
         average = self.extra.get("imageMean") if average is None else average
         if average is None or not np.size(average):
             raise NetworkFormatError(
-                "the network does not say which mean to subtract: set net.meta['normalization'] ="
-                " {'averageImage':"
-                " a 1 x 1 x 3 array} (zeros, if none)"
+                "the network's meta has no mean to subtract from images: set net.meta['normalization'] = "
+                "{'averageImage': a 1 x 1 x 3 array} (zeros for none)"
             )
         try:
             array = np.asarray(average, dtype=np.float32)
@@ -59,17 +53,13 @@ class ImageNetwork(nn.Module):
         return torch.tensor(np.atleast_1d(pixel).ravel())
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W), RGB, 0..255, minus the mean pixel; grey ones (N, 1, H, W) come out as three
-        channels.
-        """
-        mean = self.mean_pixel.to(images.device, non_blocking=True)  # nobody waits for three numbers
+        """Images (N, 3, H, W), RGB, 0..255, minus the mean pixel; (N, 1, H, W) get three channels."""
+        mean = self.mean_pixel.to(images.device, non_blocking=True)  # otherwise each batch waits for the copy
         return images - mean[:, None, None]
 
 
 class WeightKind(NamedTuple):
-    """How a weight goes from MATLAB's array to a tensor, and back: to an array of the shape given, if it
-    fits.
-    """
+    """Converts a weight from MATLAB's array to a tensor, and back to an array of a given shape if it fits."""
 
     to_torch: Callable[[np.ndarray], Tensor]
     to_matlab: Callable[[Tensor, tuple[int, ...]], np.ndarray]
@@ -108,7 +98,7 @@ MATRIX = WeightKind(_matrix_to_torch, _matrix_back)  # rows x columns, as it is
 
 
 class WeightSpec(NamedTuple):
-    """One weight of a layer type: its name in Python, its form, and whether gradients reach it."""
+    """One weight of a layer type: its name in Python, its form, and whether it is trained."""
 
     name: str
     kind: WeightKind

@@ -1,15 +1,12 @@
-"""The table of a network's layers: vl_simplenn_display as MATLAB prints it, and `describe` for people.
+"""The table of a network's layers: vl_simplenn_display as in MATLAB, and `describe` with more detail.
 
-Laying out vl_simplenn_display's tables: text with bars, LaTeX, or comma-separated values.
+The layouts of vl_simplenn_display's tables: text with bars, LaTeX, or comma-separated values.
 
-Supports, strides, receptive fields and data sizes of a SimpleNN's layers, as vl_simplenn_display computes
+Supports, strides, receptive fields and data sizes of SimpleNN layers, as vl_simplenn_display computes
 them.
 
-Works on what a layer's description says, so on tidied MATLAB structs and on a `SimpleNN` alike, without
-weights.
+Works on layers' descriptions, so on tidied MATLAB structs and on a `SimpleNN` alike.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +16,15 @@ import numpy as np
 
 from matlab_compat.arguments import options
 from matlab_compat.errors import ArgumentError, NetworkFormatError
-from matlab_compat.matfile.values import MatObject, StructArray, cell_list, text
+from matlab_compat.matfile.values import (
+    MatObject,
+    StructArray,
+    cell_list,
+    describe as value_text,
+    shape_text,
+    text,
+    vector,
+)
 from matlab_compat.nn.geometry import borders
 from matlab_compat.simplenn.tidy import layer_label, layer_type, vl_simplenn_tidy
 
@@ -62,10 +67,11 @@ def _ascii(table: Table) -> str:
     widths = _widths(table)
     lines = []
     for row in table:
-        cells = [
-            "-" * width if cell == "-" else cell.rjust(width) for cell, width in zip(row, widths, strict=True)
-        ]
-        lines.append("|".join(cells) + "|\n")
+        pairs = zip(row, widths, strict=True)
+        lines.append(
+            "".join(f"{'-' * width if cell == '-' else cell.rjust(width)}|" for cell, width in pairs)
+        )
+        lines.append("\n")
     return "".join(lines)
 
 
@@ -91,9 +97,7 @@ FORMATS: dict[str, Callable[[Table], str]] = {"ascii": _ascii, "latex": _latex, 
 
 
 def layout(table: Table, form: str, max_columns: int) -> str:
-    """The table in one of FORMATS, its first column repeated before every `max_columns` others, blank lines
-    between.
-    """
+    """The table in one of FORMATS, cut into parts of `max_columns` columns after a repeated first column."""
     parts = []
     for first in range(1, len(table[0]), max_columns):
         part = [[row[0], *row[first : first + max_columns]] for row in table]
@@ -106,7 +110,7 @@ Size = Sequence[float] | np.ndarray
 
 @dataclass(frozen=True)
 class LayerView:
-    """What the table needs of a layer: its description and the MATLAB shapes of its weights.
+    """A layer as the table needs it: its description and the MATLAB shapes of its weights.
 
     `forward_size`, where known, maps a custom layer's input size (H, W, C, N) to its output size.
     """
@@ -130,7 +134,7 @@ class LayerView:
 
 
 def view_struct(layer: Any) -> LayerView:
-    """The view of a tidied MATLAB layer; of class objects MATLAB's isfield sees nothing, so neither do we."""
+    """The view of a tidied MATLAB layer; a class object has no fields, as for MATLAB's isfield."""
     kind = layer_type(layer)
     if isinstance(layer, MatObject) or "class__" in layer:
         return LayerView(kind, "", {}, [])
@@ -166,12 +170,10 @@ def _offsets(view: LayerView) -> np.ndarray:
 
 
 def geometry(views: Sequence[LayerView]) -> dict[str, np.ndarray]:
-    """Support, stride (2 x L: vertical, horizontal), pad (4 x L: top bottom left right), receptive fields (2
-    x L).
+    """Support, stride, receptive fields (2 x L: vertical, horizontal) and pad (4 x L: top bottom left right).
 
-    A receptive field is of a layer's output in the network's input: size, offset of the first one's centre
-    (from 1, as MATLAB counts pixels) and step, in pixels. A transposed convolution counts as 1 x 1, as in the
-    original.
+    A receptive field is that of a layer's output in the network's input: size, offset of the first one's
+    centre (counted from 1) and step, in pixels. A transposed convolution counts as 1 x 1, as in the original.
     """
     count = len(views)
     support = np.array([_support(view) for view in views]).reshape(count, 2).T
@@ -206,9 +208,7 @@ def _next_size(view: LayerView, size: np.ndarray, around: dict[str, np.ndarray],
 
 
 def data_sizes(views: Sequence[LayerView], around: dict[str, np.ndarray], size: Size) -> np.ndarray:
-    """Size of the input and of each layer's output, 4 x (L+1): height, width, depth, number; NaN where
-    unknown.
-    """
+    """Size of the input and each layer's output, 4 x (L+1): height, width, depth, number; NaN if unknown."""
     sizes = [np.asarray(size, dtype=np.float64)]
     for index, view in enumerate(views):
         sizes.append(_next_size(view, sizes[-1], around, index))
@@ -232,9 +232,7 @@ def _views(net: Any, opaque_objects: bool) -> tuple[list[LayerView], Mapping[str
 
 
 def _input_size(meta: Mapping[str, Any], given: Any, batch_size: Any) -> np.ndarray:
-    """Height, width, depth, number: what is given, else what meta says, else NaN; the number is 1 by
-    default.
-    """
+    """Height, width, depth, number: as given, else from meta, else NaN; the number is 1 by default."""
     size = np.array([np.nan, np.nan, np.nan, 1.0])
     if given is None or not np.size(given):
         normalization = meta.get("normalization")
@@ -242,7 +240,7 @@ def _input_size(meta: Mapping[str, Any], given: Any, batch_size: Any) -> np.ndar
         if given is None and isinstance(normalization, Mapping):
             given = normalization.get("imageSize")
     if given is not None:
-        numbers = np.ravel(np.asarray(given, dtype=np.float64), order="F")
+        numbers = vector(given).astype(np.float64)
         if len(numbers) > 4:
             raise ArgumentError(
                 f"inputSize has {len(numbers)} elements: expected height, width, depth, number"
@@ -266,9 +264,7 @@ def _type_text(view: LayerView) -> str:
 
 
 def _dilate_text(dilate: Any) -> str:
-    """A column prints as MATLAB's %d joins its digits; a row, which the original cannot print, as its
-    sides.
-    """
+    """A column as MATLAB's %d prints it, digits joined; a row, which the original cannot print, as sides."""
     numbers = np.atleast_1d(np.asarray(dilate, dtype=np.float64))
     if numbers.ndim == 2 and numbers.shape[1] == 1:
         return "".join(count_text(number) for number in numbers.ravel())
@@ -332,29 +328,27 @@ def vl_simplenn_display(net: Any, *args: Any, nargout: int = 0, **kwargs: Any) -
     Args:
         net: a `SimpleNN`, or the MATLAB struct of one (which is tidied first).
         inputSize: height, width, depth[, number]; default: meta.inputSize, else meta.normalization.imageSize,
-            else NaN, which every size that depends on it becomes.
+            else NaN, as are then the sizes that depend on it.
         batchSize: overrides the number of images (1 by default).
-        maxNumColumns: layers in one table before it is continued below (18).
+        maxNumColumns: layers in one table before it continues below (18).
         format: 'ascii', 'latex' or 'csv'.
-        nargout: MATLAB's number of outputs. 0 prints and returns None, 1 returns info, 2 returns (info,
+        nargout: MATLAB's number of outputs: 0 prints and returns None, 1 returns info, 2 returns (info,
         text).
 
     Returns:
         info: support, stride (2 x L), pad (4 x L), receptiveFieldSize, receptiveFieldOffset (from 1),
-        receptiveFieldStride (2 x L), dataSize (4 x (L+1)), in pixels; text: what is printed otherwise.
-        As in the original, convt counts as 1 x 1 and what follows a custom layer has depth NaN; `describe`
-        knows more.
+        receptiveFieldStride (2 x L), dataSize (4 x (L+1)), in pixels; text: what nargout=0 prints.
+        As in the original, convt counts as 1 x 1 and the depth after a custom layer is NaN; `describe`
+        computes both.
 
-    Raises:
-        ArgumentError: an option or format that is not known. NetworkFormatError: no SimpleNN.
-
+    Raises ArgumentError: an unknown option or format. NetworkFormatError: not a SimpleNN.
     Ported from: matconvnet/matlab/simplenn/vl_simplenn_display.m
     """
     defaults = {"inputSize": None, "batchSize": None, "maxNumColumns": 18, "format": "ascii"}
     opts = options(defaults, args, kwargs)
     form = text(opts.format)
     if form not in FORMATS:
-        raise ArgumentError(f"format '{form}' is not known; known: {', '.join(FORMATS)}")
+        raise ArgumentError(f"format must be one of {', '.join(FORMATS)}; got '{form}'")
     views, meta = _views(net, opaque_objects=True)
     _check(views)
     info = _info(views, _input_size(meta, opts.inputSize, opts.batchSize))
@@ -369,9 +363,7 @@ def vl_simplenn_display(net: Any, *args: Any, nargout: int = 0, **kwargs: Any) -
 
 
 def _check(views: Sequence[LayerView]) -> None:
-    """Raises NetworkFormatError, naming the layer, where a field that the table needs is missing or
-    senseless.
-    """
+    """NetworkFormatError, naming the layer, where a field that the table needs is missing or invalid."""
     for index, view in enumerate(views):
         label = layer_label(index, {"name": view.name, "type": view.type})
         if view.type == "pool" and "pool" not in view.fields:
@@ -383,34 +375,27 @@ def _check(views: Sequence[LayerView]) -> None:
 
 
 def meta_lines(value: Any, name: str) -> list[str]:
-    """meta as 'name: value' lines: short values as they are, others by their shape and class."""
+    """meta as 'name: value' lines: short values in full, others by their shape and class."""
     if isinstance(value, Mapping):
         return [line for key, item in value.items() for line in meta_lines(item, f"{name}.{key}")]
     if isinstance(value, np.ndarray) and value.dtype != object and 0 < value.size <= 8:
         shown = " ".join(f"{number:.6g}" for number in value.ravel(order="F"))
-        return [f"{name}: {shown}" if value.size == 1 else f"{name}: [{shown}] ({_shape(value)})"]
-    if isinstance(value, np.ndarray):
-        return [f"{name}: {_shape(value)} {'cell' if value.dtype == object else value.dtype.name}"]
-    if isinstance(value, StructArray | MatObject):
-        return [f"{name}: {value!r}"]
+        return [f"{name}: {shown}" if value.size == 1 else f"{name}: [{shown}] ({shape_text(value.shape)})"]
+    if isinstance(value, np.ndarray | StructArray | MatObject):
+        return [f"{name}: {value_text(value)}"]
     return [f"{name}: {value}"]
 
 
-def _shape(value: np.ndarray) -> str:
-    return "x".join(map(str, value.shape))
-
-
 def describe(net: Any, input_size: Sequence[float] | None = None, batch_size: int = 1) -> tuple[Info, str]:
-    """What `deepibl info` prints: the table of vl_simplenn_display with names, sizes and memory of custom
-    layers, and meta.
+    """The report of `deepibl info`: the table of vl_simplenn_display, with custom layers in full, and meta.
 
     Args:
         net: a `SimpleNN` or the MATLAB struct of one.
-        input_size: height, width[, depth] of an image; default: what meta says.
+        input_size: height, width[, depth] of an image; default: meta's.
         batch_size: number of images.
 
     Returns:
-        (info, text); info is vl_simplenn_display's, with name, type and parameters (a list each, one entry a
+        (info, text); info is vl_simplenn_display's, with the lists name, type and parameters (one entry per
         layer).
 
     Raises what vl_simplenn_display raises.

@@ -1,9 +1,7 @@
 """relja_matlab's helpers for networks: names, cropping, swapping, output size, moving between devices.
 
-All take a `SimpleNN` (ArgumentError for anything else) and never change it: what returns a network returns a
-new one that shares the layers (and so the weights) with the old. Layer positions count from 0."""
-
-from __future__ import annotations
+All take a `SimpleNN` (ArgumentError for anything else). A network that is returned is a new one, which shares
+the layers (and so the weights) with the given one. Layer positions count from 0."""
 
 import os
 from collections.abc import Sequence
@@ -37,10 +35,9 @@ def relja_layerTypes(net: SimpleNN) -> list[str]:
 
 
 def relja_whichLayer(net: SimpleNN, layerName: str | Sequence[str]) -> int:
-    """The position, from 0, of the layer of that name (case matters; a list of one name will do).
+    """The position, from 0, of the layer of that name (case-sensitive; may be a list of one name).
 
-    Raises ArgumentError where no layer or more than one has the name, or it is no text.
-
+    Raises ArgumentError where no layer or several have the name, or it is not a string.
     Ported from: relja_matlab/matconvnet/relja_whichLayer.m
     """
     if not isinstance(layerName, str) and isinstance(layerName, Sequence) and len(layerName) == 1:
@@ -51,7 +48,7 @@ def relja_whichLayer(net: SimpleNN, layerName: str | Sequence[str]) -> int:
 
 
 def relja_cropToLayer(net: SimpleNN, layerName: str) -> SimpleNN:
-    """The network up to and with the layer of that name; raises what relja_whichLayer raises.
+    """The network up to and including the layer of that name; raises what relja_whichLayer raises.
 
     Ported from: relja_matlab/matconvnet/relja_cropToLayer.m
     """
@@ -66,14 +63,13 @@ def relja_swapLayers(
 
     forceConsecutive: refuses (ArgumentError) unless the second directly follows the first. Raises what
     relja_whichLayer raises.
-
     Ported from: relja_matlab/matconvnet/relja_swapLayers.m
     """
     first, second = relja_whichLayer(net, layerName1), relja_whichLayer(net, layerName2)
     if forceConsecutive and first + 1 != second:
         raise ArgumentError(
-            f"'{layerName2}' (layer {second}) does not directly follow '{layerName1}' (layer {first});"
-            " with forceConsecutive=False they are swapped nevertheless"
+            f"'{layerName2}' (layer {second}) does not directly follow '{layerName1}' (layer {first}); "
+            "forceConsecutive=False swaps them all the same"
         )
     layers = list(net)
     layers[first], layers[second] = layers[second], layers[first]
@@ -81,8 +77,7 @@ def relja_swapLayers(
 
 
 def relja_swapLayersForEfficiency(net: SimpleNN) -> SimpleNN:
-    """The network with every ReLU that a max pooling directly follows put behind it: the same result, on
-    fewer pixels.
+    """The network with each ReLU moved behind a max pooling that directly follows: the same result, faster.
 
     Ported from: relja_matlab/matconvnet/relja_swapLayersForEfficiency.m
     """
@@ -101,12 +96,10 @@ def _example_input(net: SimpleNN, imDim: Any) -> torch.Tensor:
     if isinstance(imDim, torch.Tensor):
         return imDim
     if imDim is None:
-        if (
-            not isinstance(net.meta.get("normalization"), dict)
-            or "averageImage" not in net.meta["normalization"]
-        ):
+        normalization = net.meta.get("normalization")
+        if not isinstance(normalization, dict) or "averageImage" not in normalization:
             raise ArgumentError("meta has no normalization.averageImage to run the network on: give imDim")
-        return maps_to_torch(np.asarray(net.meta["normalization"]["averageImage"], dtype=np.float32))
+        return maps_to_torch(np.asarray(normalization["averageImage"], dtype=np.float32))
     array = np.asarray(imDim)
     if array.ndim > 1 and array.size > 4:
         return maps_to_torch(array.astype(np.float32))
@@ -117,21 +110,19 @@ def _example_input(net: SimpleNN, imDim: Any) -> torch.Tensor:
 
 
 def relja_netOutputDim(net: SimpleNN, imDim: Any = None) -> tuple[int, tuple[int, ...]]:
-    """How many numbers a network puts out, found by running it.
+    """The number of elements of a network's output, found by running it.
 
     Args:
         net: the network; run in eval mode.
         imDim: height, width and depth of an image; or an image, (N, 3, H, W) tensor or H x W x C array;
-            default: meta's averageImage itself, which has to be as large as an image then.
+            default: meta's averageImage itself, which must then have an image's size.
 
     Returns:
         (outDim, sz): the number of elements, and MATLAB's size of the output, (height, width, depth[,
         number]).
 
-    Raises:
-        ArgumentError: nothing to run it on. NetworkFormatError: an image that is too small; names the
-        layer.
-
+    Raises ArgumentError: nothing to run it on. NetworkFormatError: an image that is too small; names the
+    layer.
     Ported from: relja_matlab/matconvnet/relja_netOutputDim.m
     """
     example = _example_input(require_network(net, "relja_netOutputDim"), imDim)
@@ -150,21 +141,19 @@ def relja_netOutputDim(net: SimpleNN, imDim: Any = None) -> tuple[int, tuple[int
 
 
 def vl_simplenn_move(net: SimpleNN, destination: str) -> SimpleNN:
-    """Moves a network to the 'cpu' or the 'gpu' (any torch device name is taken too) and returns it.
-
-    Unlike the other functions here it changes the network that it is given, as torch does.
+    """Moves a network, in place, to the 'cpu' or the 'gpu' (or any torch device) and returns it.
 
     Ported from: matconvnet/matlab/simplenn/vl_simplenn_move.m
     """
     try:
         device = torch.device("cuda" if destination == "gpu" else destination)
     except RuntimeError as error:
-        raise ArgumentError(f"destination '{destination}' is not known: expected 'cpu' or 'gpu'") from error
+        raise ArgumentError(f"destination must be 'cpu' or 'gpu'; got '{destination}'") from error
     return require_network(net, "vl_simplenn_move").to(device)
 
 
 def relja_simplenn_move(net: SimpleNN, destination: str) -> SimpleNN:
-    """Moves a network to the 'cpu' or the 'gpu' and returns it; the same as vl_simplenn_move.
+    """The same as vl_simplenn_move.
 
     Ported from: relja_matlab/matconvnet/relja_simplenn_move.m
     """
@@ -172,11 +161,9 @@ def relja_simplenn_move(net: SimpleNN, destination: str) -> SimpleNN:
 
 
 def relja_netSave(net: SimpleNN, fn: str | os.PathLike[str]) -> None:
-    """Saves a network as the variable `net` of a .mat file (v7), whatever else the file holds kept.
+    """Saves a network as the variable `net` of a .mat file (v7); the file keeps its other variables.
 
-    Class objects are written as plain structs with a field class__. The file is replaced when the new one
-    is whole.
-
+    Class objects are written as plain structs with a field class__. The file is replaced by a whole one only.
     Ported from: relja_matlab/matconvnet/relja_netSave.m
     """
     struct = require_network(net, "relja_netSave").to_matlab()

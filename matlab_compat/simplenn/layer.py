@@ -1,5 +1,5 @@
-"""What all layers of a SimpleNN share: MATLAB's fields, weights that know their MATLAB form, and the
-registry.
+"""The base class of SimpleNN layers (MATLAB's fields, weights and their MATLAB form) and the registry of
+types.
 
 A new layer type is a subclass of `Layer` with a decorator:
 
@@ -11,10 +11,7 @@ A new layer type is a subclass of `Layer` with a decorator:
 
 `weight_specs` names the layer's weights in MATLAB's order; each becomes a parameter (or buffer) of that name."""
 
-from __future__ import annotations
-
 import copy
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
@@ -22,19 +19,20 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from torch import Tensor, nn
 
+from matlab_compat.arguments import did_you_mean
 from matlab_compat.errors import ArgumentError, MatFileError, NetworkFormatError, UnknownLayerError
 from matlab_compat.matfile.values import MatObject, cell_list, text as matlab_text
 from matlab_compat.simplenn.base import WeightSpec
 from matlab_compat.simplenn.tidy import cell_row, layer_label, layer_type, with_rows
 
-CLASS_FIELD = "class__"  # where a plain struct says of which class the custom layer was
+CLASS_FIELD = "class__"  # the field of a plain struct that names the class of a custom layer
 
 
 class Layer(nn.Module):
-    """One layer of a SimpleNN: a module on (N, C, H, W) tensors that remembers what MATLAB stored.
+    """One layer of a SimpleNN: a module on (N, C, H, W) tensors that keeps the fields that MATLAB stored.
 
-    Attributes: `name` and `type` as in MATLAB ('custom' for class objects), `classname` (custom layers, else
-    ''), `fields` (all other MATLAB fields in order, read-only; `set_field` changes one). Weights are
+    Attributes: `name` and `type` as in MATLAB ('custom' for class objects), `classname` (of custom layers,
+    else ''), `fields` (all other MATLAB fields in order, read-only; `set_field` changes one). Weights are
     parameters of their MATLAB class in torch's layout; a forward pass computes in the class of its input.
     """
 
@@ -75,19 +73,19 @@ class Layer(nn.Module):
                 self.register_buffer(spec.name, tensor)
 
     def configure(self) -> None:
-        """Reads what the layer computes with from `fields`; runs at construction and after `set_field`."""
+        """Sets what `forward` uses from `fields`; runs at construction and after `set_field`."""
 
     def channels_out(self, channels: int | None) -> int | None:
-        """Output channels for so many input channels (None: unknown); ArgumentError where they do not fit."""
+        """Output channels for given input channels (None: unknown); ArgumentError where they do not fit."""
         return channels
 
     def forward_size(self, size: tuple[float, ...]) -> tuple[float, ...] | None:
-        """Output size (H, W, C, N) for an input size, of custom layers; None where it is not known."""
+        """Output size (H, W, C, N) of a custom layer for an input size; None where it is unknown."""
         return None
 
     @classmethod
     def recognises(cls, fields: Mapping[str, Any]) -> bool:
-        """Whether a plain struct of type 'custom' that names no class must have been of this one."""
+        """Whether a plain struct of type 'custom' that names no class belongs to this one."""
         return False
 
     @property
@@ -96,25 +94,21 @@ class Layer(nn.Module):
         return MappingProxyType(self._fields)
 
     def set_field(self, name: str, value: Any) -> None:
-        """Sets a MATLAB field (None removes it); the layer computes with it from now on, and it is written
-        back.
-        """
+        """Sets a MATLAB field (None removes it), which the layer then computes with and writes back."""
         if name in ("name", "type", "weights"):
-            raise ArgumentError(f"{name} is no free field: set layer.name, or the layer's parameters")
+            raise ArgumentError(f"{name} cannot be set as a field: set layer.name, or the layer's parameters")
         self._fields.pop(name, None) if value is None else self._fields.update(with_rows({name: value}))
         if value is not None and name not in self._order:
             self._order.append(name)
         self.configure()
 
     def write_only(self, names: Sequence[str]) -> None:
-        """Limits what `to_matlab` writes to these fields, in this order: what a file had, without tidying's
-        additions.
-        """
+        """Limits what `to_matlab` writes to these fields, in this order (a file's own, without tidying's)."""
         self._order = list(names)
         self._unwritten_name = self.name if "name" not in self._order else None
 
-    def copy(self) -> Layer:
-        """The same layer with MATLAB fields of its own; the weights are shared."""
+    def copy(self) -> "Layer":
+        """A copy of the layer whose MATLAB fields are its own; the weights are shared."""
         twin = copy.copy(self)
         twin._fields, twin._order = dict(self._fields), list(self._order)
         twin._parameters, twin._buffers = dict(self._parameters), dict(self._buffers)
@@ -135,9 +129,7 @@ class Layer(nn.Module):
         return [None if weight is None else weight.to(x.dtype) for weight in self.weights]
 
     def weights_to_matlab(self, tensors: Sequence[Tensor | None] | None = None) -> list[np.ndarray]:
-        """Weights, or tensors of their shapes (derivatives), as arrays of the shape and class that was
-        read.
-        """
+        """Weights, or tensors of their shapes (derivatives), as arrays of the shape and class read."""
         found = []
         given = self.weights if tensors is None else tensors
         for spec, tensor, (shape, dtype) in zip(self.weight_specs, given, self._stored, strict=True):
@@ -160,9 +152,9 @@ class Layer(nn.Module):
         return shapes
 
     def to_matlab(self, classes: bool = False) -> dict[str, Any] | MatObject:
-        """The layer as MATLAB stores it: what was read, with the present weights.
+        """The layer as MATLAB stores it: the fields that were read, with the current weights.
 
-        A class object becomes a plain struct that names its class in the field class__; with `classes` every
+        A class object becomes a plain struct that names its class in the field class__; with `classes`, every
         layer whose class is known becomes a class object.
         """
         values = {"name": self.name, "type": self.type, **self._fields}
@@ -174,7 +166,7 @@ class Layer(nn.Module):
         if classes and self.classname:
             struct.pop(CLASS_FIELD, None)
             return MatObject(self.classname, struct)
-        if self._is_object:  # a class object need not store what its class defines, a struct has to
+        if self._is_object:  # a struct must have what an object's class defines
             defaults = {name: values[name] for name in ("type", "name") if name not in struct}
             return {CLASS_FIELD: self.classname, **defaults, **struct}
         return struct
@@ -190,61 +182,56 @@ _TYPES: dict[str, type[Layer]] = {}
 _CUSTOM: dict[str, type[Layer]] = {}
 
 
-def register_layer(*types: str) -> Callable[[AnyLayer], AnyLayer]:
-    """Class decorator: layers of these MatConvNet types are read as this class."""
-
+def _registering(registry: dict[str, type[Layer]], names: Sequence[str]) -> Callable[[AnyLayer], AnyLayer]:
     def register(cls: AnyLayer) -> AnyLayer:
-        _TYPES.update(dict.fromkeys(types, cls))
+        registry.update(dict.fromkeys(names, cls))
         return cls
 
     return register
+
+
+def register_layer(*types: str) -> Callable[[AnyLayer], AnyLayer]:
+    """Class decorator: layers of these MatConvNet types are read as this class."""
+
+    return _registering(_TYPES, types)
 
 
 def register_custom(*classnames: str) -> Callable[[AnyLayer], AnyLayer]:
     """Class decorator: custom layers of these MATLAB classes are read as this class."""
 
-    def register(cls: AnyLayer) -> AnyLayer:
-        _CUSTOM.update(dict.fromkeys(classnames, cls))
-        return cls
-
-    return register
+    return _registering(_CUSTOM, classnames)
 
 
 def _unknown(label: str, what: str, name: str, known: Mapping[str, Any]) -> UnknownLayerError:
-    close = difflib.get_close_matches(name, known, 1)
-    hint = f"; did you mean '{close[0]}'?" if close else ""
+    hint = did_you_mean(name, known)
     return UnknownLayerError(
         f"{label}: unknown {what} '{name}'{hint} Known: {', '.join(sorted(known)) or 'none'}"
     )
 
 
 def _custom_class(fields: Mapping[str, Any], label: str) -> str:
-    """The class of a plain struct of type 'custom': its field class__, else the one class that recognises
-    it.
-    """
+    """The class of a plain struct of type 'custom': its field class__, else the one that recognises it."""
     if CLASS_FIELD in fields:
         return matlab_text(fields[CLASS_FIELD])
     found = [name for name, cls in _CUSTOM.items() if cls.recognises(fields)]
     if len(found) == 1:
         return found[0]
     raise UnknownLayerError(
-        f"{label}: a custom layer stored as a plain struct with fields {', '.join(fields)} does not say its"
-        " class; add"
-        f" a field {CLASS_FIELD} with one of: {', '.join(sorted(_CUSTOM)) or 'none'}"
+        f"{label}: a custom layer stored as a plain struct with fields {', '.join(fields)} does not name its "
+        f"class; add a field {CLASS_FIELD} with one of: {', '.join(sorted(_CUSTOM)) or 'none'}"
     )
 
 
 def make_layer(description: Any, index: int, shared: bool = False) -> Layer:
-    """The layer that a tidied description (a struct or class object) asks for.
+    """The layer that a tidied description (a struct or class object) describes.
 
     Args:
         description: as `vl_simplenn_tidy` leaves it.
         index: its position from 0, for errors.
-        shared: the weights may use the description's memory (the caller gives it up).
+        shared: the weights may use the description's memory, which the caller then no longer uses.
 
-    Raises:
-        UnknownLayerError: a type or class that is not registered; names the layer and the known ones.
-        NetworkFormatError: fields or weights that make no sense; names the layer.
+    Raises UnknownLayerError: a type or class that is not registered; names the layer and the known ones.
+    NetworkFormatError: invalid fields or weights; names the layer.
     """
     label = layer_label(index, description)
     is_object = isinstance(description, MatObject)

@@ -1,10 +1,8 @@
-"""MatConvNet's SimpleNN layer types as modules. Everything a layer does is read from its MATLAB fields.
+"""MatConvNet's SimpleNN layer types as modules, configured by their MATLAB fields.
 
-In `eval` mode (what `SimpleNN.from_matlab` gives) dropout does nothing and batch normalisation uses the
-stored moments as constants. Losses, which need labels, pass their input on.
-`matlab_compat.simplenn.vl_simplenn` has MATLAB's own modes and derivatives."""
-
-from __future__ import annotations
+In `eval` mode (that of `SimpleNN.from_matlab`) dropout does nothing and batch normalisation uses the stored
+moments as constants. Losses, which need labels, return their input. `vl_simplenn` has MATLAB's modes and
+derivatives."""
 
 from typing import Any
 
@@ -23,19 +21,17 @@ from matlab_compat.simplenn.layer import Layer, register_layer
 
 def _check_biases(bias: Tensor | None, count: int) -> None:
     if bias is not None and bias.numel() != count:
-        raise ArgumentError(f"{bias.numel()} biases for {count} filters: expected one a filter, or none")
+        raise ArgumentError(f"{bias.numel()} biases for {count} filters: expected one per filter, or none")
 
 
 def _options(layer: Layer) -> list[Any]:
-    """What the field opts passes on to the block, as name, value pairs."""
+    """The name, value pairs of the field opts, which are passed to the block."""
     return cell_list(layer.fields.get("opts", []))
 
 
 @register_layer("conv")
 class Conv(Layer):
-    """Convolution; the number of groups follows from the input's channels. No filters: padding and
-    subsampling.
-    """
+    """Convolution, in as many groups as the channels need; without filters, padding and subsampling."""
 
     weight_specs = (WeightSpec("weight", FILTERS), WeightSpec("bias", VECTOR))
     weight: Tensor | None
@@ -61,9 +57,8 @@ class Conv(Layer):
         count, depth = self.weight.shape[:2]
         if channels is not None and (channels % depth or count % (channels // depth)):
             raise ArgumentError(
-                f"{count} filters of depth {depth} on {channels} channels: the depth has to divide the"
-                " channels, and"
-                " the number of groups that this gives the number of filters"
+                f"{count} filters of depth {depth} on {channels} channels: the depth must divide the "
+                "channels, and the resulting number of groups the number of filters"
             )
         return count
 
@@ -79,10 +74,10 @@ class ConvTranspose(Layer):
     def configure(self) -> None:
         self.crop = borders(self.fields.get("crop", 0), "crop")
         self.upsample = pair(self.fields.get("upsample", 1), "upsample")
-        self.groups = int(scalar(self.fields.get("numGroups", 1)))
+        self.groups = pair(self.fields.get("numGroups", 1), "numGroups")[0]
         self.opts = _options(self)
         if self.weight is None:
-            raise ArgumentError("no filters: a convt layer needs them")
+            raise ArgumentError("no filters: a convt layer needs some")
         _check_biases(self.bias, self.weight.shape[1] * self.groups)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -94,16 +89,15 @@ class ConvTranspose(Layer):
         depth, count = self.weight.shape[:2]
         if depth % self.groups or channels not in (None, depth):
             raise ArgumentError(
-                f"filters of depth {depth} in {self.groups} groups on {channels or 'unknown'} channels: the"
-                " depth has"
-                " to be the number of channels, and a multiple of numGroups"
+                f"filters of depth {depth} in {self.groups} groups on {channels or 'unknown'} channels: the "
+                "depth must be the number of channels, and a multiple of numGroups"
             )
         return count * self.groups
 
 
 @register_layer("pool")
 class Pool(Layer):
-    """Max or average pooling; pads are never the maximum and never count in a mean."""
+    """Max or average pooling; padding is never the maximum and does not count in a mean."""
 
     def configure(self) -> None:
         if "pool" not in self.fields:
@@ -114,7 +108,7 @@ class Pool(Layer):
         self.method = text(self.fields.get("method", "max"))
         self.opts = _options(self)
         if self.method not in ("max", "avg"):
-            raise ArgumentError(f"pooling method '{self.method}': expected 'max' or 'avg'")
+            raise ArgumentError(f"pooling method must be 'max' or 'avg'; got '{self.method}'")
 
     def forward(self, x: Tensor) -> Tensor:
         return blocks.vl_nnpool(
@@ -150,7 +144,7 @@ class Softmax(Layer):
 
 
 class _Parametric(Layer):
-    """A layer that its field `param`, a row of numbers, describes."""
+    """A layer configured by its field `param`, a row of numbers."""
 
     count = 4
 
@@ -162,7 +156,7 @@ class _Parametric(Layer):
 
 @register_layer("normalize", "lrn")
 class Normalize(_Parametric):
-    """Local response normalisation, param [N kappa alpha beta]; N twice the channels: L2 at each pixel."""
+    """Local response normalisation, param [N kappa alpha beta]; L2 at each pixel if N is 2C."""
 
     def forward(self, x: Tensor) -> Tensor:
         return blocks.vl_nnnormalize(x, self.param)
@@ -190,8 +184,8 @@ class NormOffset(_Parametric):
 class BatchNorm(Layer):
     """Batch normalisation; weights: multipliers, biases, moments [mean sqrt(variance + epsilon)], C x 2.
 
-    eval mode: the stored moments, as constants (epsilon plays no part). Training mode: this batch's own
-    moments; the stored ones are left as they are, for the trainer to update.
+    eval mode: the stored moments, as constants (epsilon is not used). Training mode: this batch's own
+    moments; the trainer updates the stored ones.
     """
 
     weight_specs = (
@@ -220,14 +214,14 @@ class BatchNorm(Layer):
     def channels_out(self, channels: int | None) -> int | None:
         if channels not in (None, len(self.weight)):
             raise ArgumentError(
-                f"{len(self.weight)} multipliers on {channels} channels: expected one a channel"
+                f"{len(self.weight)} multipliers on {channels} channels: expected one per channel"
             )
         return len(self.weight)
 
 
 @register_layer("dropout")
 class Dropout(Layer):
-    """Dropout at `rate`; nothing in eval mode. Training masks come from torch's generator, not MATLAB's."""
+    """Dropout at `rate`; the identity in eval mode. Masks come from torch's generator, not MATLAB's."""
 
     def configure(self) -> None:
         self.rate = float(scalar(self.fields.get("rate", 0.5)))
@@ -238,10 +232,7 @@ class Dropout(Layer):
 
 @register_layer("loss", "softmaxloss")
 class Loss(Layer):
-    """A loss at the end of a network. Features do not need it: here it passes its input on.
-
-    `vl_simplenn` computes it, with the labels in the field `class`.
-    """
+    """A loss at the end of a network; returns its input. `vl_simplenn` computes it from the field `class`."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x
@@ -249,9 +240,7 @@ class Loss(Layer):
 
 @register_layer("pdist")
 class PDist(Layer):
-    """p-distance of each pixel to the maps in the field `class`; without that field it passes its input
-    on.
-    """
+    """p-distance of each pixel to the maps in the field `class`; without that field, the identity."""
 
     def configure(self) -> None:
         self.options: dict[str, Any] = {
@@ -274,17 +263,18 @@ class PDist(Layer):
 
 
 def reference(layer: Layer, x: Tensor) -> Tensor:
-    """What a loss or pdist layer compares its input with: the field `class`, in torch's order, on x's device.
+    """The field `class` of a loss or pdist layer, with which its input is compared: on x's device, torch's
+    order.
 
-    A tensor is taken as it is: maps (N, C, H, W), or N labels counting from 0. An array is MATLAB's: H x W x
-    C x N, labels counting from 1. Raises ArgumentError without one.
+    A tensor is used as it is: maps (N, C, H, W), or N labels counting from 0. An array is in MATLAB's order,
+    H x W x C x N, its labels counting from 1. Raises ArgumentError where the field is missing.
     """
     given = layer.fields.get("class")
     if isinstance(given, Tensor):
         return given.to(x.device)
     if given is None or np.size(given) == 0:
         raise ArgumentError(
-            f"no field class: give what to compare with, set_field('class', ...), to '{layer.name}'"
+            f"layer '{layer.name}' has no field class to compare with: set it by set_field('class', ...)"
         )
     array = np.asarray(given)
     if array.ndim <= 2 and array.size == x.shape[0]:

@@ -2,18 +2,16 @@
 
 net = SimpleNN.from_matlab(matfile.load("net.mat")["net"])
 y = net(x)                                 # (N, C, H, W) -> (N, C', H', W')
-conv5 = net(x, stop="conv5_3")             # up to and with that layer
+conv5 = net(x, stop="conv5_3")             # up to and including that layer
 net["conv1_1"].weight                      # (64, 3, 3, 3), a torch parameter
 matfile.save("copy.mat", {"net": net.to_matlab()})"""
 
-from __future__ import annotations
-
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
+from matlab_compat.arguments import did_you_mean
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.simplenn import layers as _standard_layers  # noqa: F401  # registers MatConvNet's own types
 from matlab_compat.simplenn.base import ImageNetwork
@@ -25,28 +23,20 @@ _INTO_META = {"meta", "classes", "normalization", "netID", "sessionID", "epoch"}
 LayerKey = str | int
 
 
-def require_network(net: Any, function: str) -> SimpleNN:
-    """The network itself; ArgumentError for anything else, which for a MATLAB struct says how to make it
-    one.
-    """
+def require_network(net: Any, function: str) -> "SimpleNN":
+    """The network itself; ArgumentError, which says how to convert a MATLAB struct, for anything else."""
     if isinstance(net, SimpleNN):
         return net
-    hint = "; SimpleNN.from_matlab(struct) makes one of a struct" if isinstance(net, Mapping) else ""
-    raise ArgumentError(f"{function} takes a SimpleNN, not {type(net).__name__}{hint}")
-
-
-def _fields_to_write(layer: Any) -> list[str] | None:
-    """The fields of a layer's description in their order; None for the old format, which is written
-    tidied.
-    """
-    return list(layer) if isinstance(layer, Mapping) and "filters" not in layer else None
+    if isinstance(net, Mapping):
+        raise ArgumentError(f"{function} takes a SimpleNN; SimpleNN.from_matlab(struct) converts a struct")
+    raise ArgumentError(f"{function} takes a SimpleNN, not {type(net).__name__}")
 
 
 class SimpleNN(ImageNetwork):
     """A chain of layers with meta data.
 
-    Attributes: `layers` (ModuleList of `Layer`), `meta` (dict of plain MATLAB values), `extra` (top-level
-    fields of the MATLAB struct other than layers and meta). `net["name"]` and `net[3]` (from 0) are layers.
+    Attributes: `layers` (ModuleList of `Layer`), `meta` (dict of plain MATLAB values), `extra` (the other
+    top-level fields of the MATLAB struct). `net["name"]` and `net[3]` (from 0) are layers.
     """
 
     def __init__(
@@ -63,20 +53,22 @@ class SimpleNN(ImageNetwork):
         self._empty_meta: Any = {}
 
     @classmethod
-    def from_matlab(cls, struct: dict[str, Any], *, consume: bool = False) -> SimpleNN:
+    def from_matlab(cls, struct: dict[str, Any], *, consume: bool = False) -> "SimpleNN":
         """The network that a MATLAB struct describes, in eval mode, on the CPU.
 
         Args:
             struct: `layers` (and `meta`) as `matfile.load` gives them; old formats are tidied first.
-            consume: empties `struct` while converting, so that at no time more than one layer is held twice;
-                1 x 1 convolutions then use the memory that was read.
+            consume: empties `struct` while converting, so that at most one layer is in memory twice; 1 x 1
+                convolutions then use the memory that was read.
 
-        Raises:
-            UnknownLayerError: a layer type or class that is not known; names the layer.
-            NetworkFormatError: no SimpleNN, fields that make no sense, or channels that do not fit; names the
-            layer.
+        Raises UnknownLayerError: an unknown layer type or class; names the layer.
+        NetworkFormatError: not a SimpleNN, invalid fields, or channels that do not fit; names the layer.
         """
-        read = [_fields_to_write(layer) for layer in layer_cells(struct)]
+        # the fields that a file has, to write back; layers of the old format are written tidied
+        read = [
+            list(layer) if isinstance(layer, Mapping) and "filters" not in layer else None
+            for layer in layer_cells(struct)
+        ]
         order = list(struct)
         extra = {name: value for name, value in struct.items() if name not in {"layers", *_INTO_META}}
         tidy = relja_simplenn_tidy(struct)
@@ -97,12 +89,11 @@ class SimpleNN(ImageNetwork):
         return net.eval()
 
     def to_matlab(self, classes: bool = False) -> dict[str, Any]:
-        """The network as a MATLAB struct: every field, shape and class that was read, and the present
+        """The network as a MATLAB struct: every field, shape and class that was read, and the current
         weights.
 
-        Layers of old files (filters, biases) come out in the newest form. Custom layers that were class
-        objects become structs with a field class__; with `classes` they become class objects (`MatObject`)
-        again.
+        Layers of old files (filters, biases) are written in the newest form. Custom layers that were class
+        objects become structs with a field class__ or, with `classes`, class objects (`MatObject`) again.
         """
         values: dict[str, Any] = dict(self.extra)
         values["layers"] = cell_row([layer.to_matlab(classes) for layer in self])
@@ -118,15 +109,12 @@ class SimpleNN(ImageNetwork):
     def index(self, layer: LayerKey) -> int:
         """The position (from 0) of a layer given by its name, or by a position (negative: from the end).
 
-        Raises ArgumentError for a name that is not there or that several layers have, or a position out of
-        range.
+        Raises ArgumentError for an unknown or ambiguous name, or a position out of range.
         """
         if not isinstance(layer, str):
             count = len(self.layers)
             if not -count <= int(layer) < count:
-                raise ArgumentError(
-                    f"layer {layer} asked for; the network has {count} layers, 0 to {count - 1}"
-                )
+                raise ArgumentError(f"there is no layer {layer}: the network has {count}, 0 to {count - 1}")
             return int(layer) % count
         found = [position for position, name in enumerate(self.names) if name == layer]
         if len(found) == 1:
@@ -135,8 +123,7 @@ class SimpleNN(ImageNetwork):
             raise ArgumentError(
                 f"{len(found)} layers are named '{layer}' ({found}): give the position instead"
             )
-        close = difflib.get_close_matches(layer, self.names, 1)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
+        hint = did_you_mean(layer, self.names)
         raise ArgumentError(f"no layer is named '{layer}'{hint} Layers: {', '.join(self.names)}")
 
     def layer(self, layer: LayerKey) -> Layer:
@@ -149,14 +136,12 @@ class SimpleNN(ImageNetwork):
         return iter(self.layers)  # type: ignore[arg-type]
 
     def label(self, index: int) -> str:
-        """How errors name a layer: position, name and type."""
+        """A layer in error messages: position, name and type."""
         layer = self.layer(index)
         return f"layer {index} '{layer.name}' ({layer.classname or layer.type})"
 
-    def with_layers(self, layers: Iterable[Layer]) -> SimpleNN:
-        """A network of these layers with a copy of this one's meta; the layers themselves are shared, not
-        copied.
-        """
+    def with_layers(self, layers: Iterable[Layer]) -> "SimpleNN":
+        """A network of these layers with a copy of this one's meta; the layers are shared, not copied."""
         net = type(self)(layers, self.meta, self.extra)
         net._order, net._empty_meta = list(self._order), self._empty_meta
         return net.train(self.training)
@@ -187,14 +172,14 @@ class SimpleNN(ImageNetwork):
         """Runs the layers from `start` to `stop`, both included, by default all.
 
         Args:
-            x: (N, C, H, W), already prepared (see `prepare`); with `start` the input of that layer.
+            x: (N, C, H, W), prepared by `prepare`; with `start`, the input of that layer.
             start, stop: names or positions of layers.
 
         Returns:
-            (N, C', H', W'); `.flatten(1)` has MATLAB's order within an image for outputs with H' = 1.
+            (N, C', H', W'); `.flatten(1)` has MATLAB's order within an image where H' = 1.
 
-        Raises:
-            ArgumentError: no such layer. NetworkFormatError: maps that a layer cannot take; names the layer.
+        Raises ArgumentError: no such layer. NetworkFormatError: maps that do not fit a layer; names the
+        layer.
         """
         for index in self._span(start, stop):
             x = self._step(index, x)

@@ -1,9 +1,6 @@
-"""vl_simplenn: MATLAB's way of running a network, with its modes, its derivatives and its memory rules.
+"""vl_simplenn: runs a network as MATLAB does, with its modes, derivatives and memory rules.
 
-For training and features use the network as a module (`net(x)`, autograd); this is for code that wants
-MATLAB's `res`."""
-
-from __future__ import annotations
+For code that needs MATLAB's `res`; training and extraction call the network as a module (`net(x)`, autograd)."""
 
 import math
 import time
@@ -30,7 +27,7 @@ Derivatives = tuple[Tensor | None, list[Tensor | None] | None]
 class Result:
     """One element of `res`: the input of a layer (the output of the one before) and its derivatives.
 
-    x, dzdx: (N, C, H, W); dzdw: one tensor a weight of the layer, in torch's layout; aux: a dropout mask;
+    x, dzdx: (N, C, H, W); dzdw: one tensor per weight of the layer, in torch's layout; aux: a dropout mask;
     time, backwardTime: seconds.
     """
 
@@ -68,7 +65,7 @@ def _(layer: BatchNorm, x: Tensor, testing: bool) -> tuple[Tensor, Any]:
 
 @singledispatch
 def _backward(layer: Layer, before: Result, after: Result, testing: bool) -> Derivatives:
-    """Derivatives with regard to the layer's input and weights, by autograd through the layer itself."""
+    """Derivatives by the layer's input and weights, by autograd through the layer itself."""
     leaf = _kept(before).detach().requires_grad_()
     weights = {name: weight.detach().requires_grad_() for name, weight in layer.named_parameters()}
     assert after.dzdx is not None
@@ -134,18 +131,17 @@ class _Run:
         self.testing = opts.testing
         self.conserve, self.accumulate = bool(opts.conserveMemory), bool(opts.accumulate)
         self.derivatives = derivatives
-        depth = float(scalar(opts.backPropDepth))
-        self.lowest = max(
-            len(self.layers) - int(min(depth, len(self.layers))), 0
-        )  # last layer of the backward pass
+        depth = min(float(scalar(opts.backPropDepth)), len(self.layers))
+        self.lowest = len(self.layers) - int(depth)  # the last layer of the backward pass
 
     def _forgets_input(self, index: int) -> bool:
-        """Whether the input of a layer goes when the layer has been computed."""
+        """Whether the input of a layer is dropped once the layer has been computed."""
         if not self.conserve or (self.derivatives and index >= self.lowest):
             return False
         return index == 0 or not (isinstance(self.layers[index - 1], Loss) or self.layers[index - 1].precious)
 
     def forward(self) -> None:
+        """Fills in every layer's output."""
         for index in range(len(self.layers)):
             before, after = self.res[index : index + 2]
             started = time.perf_counter()
@@ -155,34 +151,28 @@ class _Run:
             before.time = time.perf_counter() - started
 
     def backward(self, dzdy: Tensor) -> None:
+        """Fills in the derivatives, from the last layer down to `lowest`."""
         last = len(self.layers) - 1
         self.res[-1].dzdx = dzdy
         for index in range(last, self.lowest - 1, -1):
             before, after = self.res[index : index + 2]
             started = time.perf_counter()
             before.dzdx, dzdw = self._named(index, _backward, before, after)
-            if dzdw is not None:
-                before.dzdw = self._added(index, before.dzdw, dzdw)
+            if dzdw is not None and self.accumulate:
+                if before.dzdw is None:
+                    raise ArgumentError(
+                        f"accumulate: res has no derivatives of {self.net.label(index)} yet; "
+                        "give the res of a call with dzdy"
+                    )
+                pairs = zip(before.dzdw, dzdw, strict=True)
+                dzdw = [new if old is None or new is None else old + new for old, new in pairs]
+            before.dzdw = before.dzdw if dzdw is None else dzdw
             if self.conserve and not self.layers[index].precious and index != last:
                 after.x = after.dzdx = None
             before.backwardTime = time.perf_counter() - started
         lowest = self.res[self.lowest]
         if self.lowest > 0 and self.conserve and not self.layers[self.lowest].precious:
             lowest.x = lowest.dzdx = None
-
-    def _added(
-        self, index: int, earlier: list[Tensor | None] | None, new: list[Tensor | None]
-    ) -> list[Tensor | None]:
-        if not self.accumulate:
-            return new
-        if earlier is None:
-            raise ArgumentError(
-                f"accumulate: res has no earlier derivatives for {self.net.label(index)}; give the res of a"
-                " call"
-                " with dzdy"
-            )
-        pairs = zip(earlier, new, strict=True)
-        return [b if a is None or b is None else a + b for a, b in pairs]
 
     def _named(self, index: int, function: Any, *inputs: Any) -> Any:
         try:
@@ -208,17 +198,17 @@ def _options(args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     opts = options(_DEFAULTS, args, kwargs)
     mode = text(opts.mode).lower()
     if mode not in ("normal", "test"):
-        raise ArgumentError(f"mode '{opts.mode}' is not known; known: 'normal', 'test'")
+        raise ArgumentError(f"mode must be 'normal' or 'test'; got '{opts.mode}'")
     opts.testing = mode == "test"
     if not float(scalar(opts.backPropDepth)) > 0:
-        raise ArgumentError(f"backPropDepth is {opts.backPropDepth}: expected a number of layers above 0")
+        raise ArgumentError(f"backPropDepth must be a number of layers above 0; got {opts.backPropDepth}")
     if opts.parameterServer is not None:
-        raise ArgumentError("parameterServer is not supported: derivatives come back in res")
+        raise ArgumentError("parameterServer is not supported: derivatives are returned in res")
     return opts
 
 
 def _last_derivative(run: _Run, dzdy: Any) -> Tensor:
-    """dzdy in the shape of the network's output, which it may lack: a number, or features (N, D)."""
+    """dzdy in the shape of the network's output; it may be given as a number, or as features (N, D)."""
     y = run.res[-1].x
     if not isinstance(dzdy, Tensor):
         dzdy = torch.as_tensor(dzdy, dtype=torch.float32 if y is None else y.dtype)
@@ -246,12 +236,11 @@ def vl_simplenn(
     Args:
         net: the network of L layers.
         x: (N, C, H, W); None with skipForward.
-        dzdy: derivative with regard to the output, of its shape (features (N, D) or a number will do); None:
-            no derivatives.
+        dzdy: derivative by the output, of its shape, or features (N, D), or a number; None: no derivatives.
         res: of an earlier call, for skipForward and accumulate; it is changed in place.
         mode: 'normal' (dropout drops, batch normalisation uses this batch) or 'test'.
-        conserveMemory: forgets results that are not needed any more, but for the outputs of precious layers.
-        backPropDepth: how many layers, from the last, the derivatives go back (all).
+        conserveMemory: drops results that are no longer needed, except the outputs of precious layers.
+        backPropDepth: the number of layers, from the last, that derivatives are computed of (all).
         skipForward: uses the results in res instead of computing them.
         accumulate: adds the derivatives of weights to those in res.
         sync, cudnn, holdOn: accepted, without effect.
@@ -259,33 +248,30 @@ def vl_simplenn(
     Returns:
         L+1 results: res[i].x is the input of layer i, res[L].x the output, res[i].dzdw the derivatives of
         layer i's weights in torch's layout.
-        As in the original the derivative of batch normalisation is always that of this batch's own moments,
-        in 'test' mode too, and a fourth derivative are these moments; `net(x)` under autograd has the true
-        one.
+        As in the original, the derivative of batch normalisation is that of this batch's own moments even in
+        'test' mode, and these moments are returned as a fourth one; `net(x)` under autograd has the true one.
 
-    Raises:
-        ArgumentError: options that are not known or do not go together. NetworkFormatError: maps that a layer
-        cannot take, or that were forgotten; names the layer.
-
+    Raises ArgumentError: unknown options, or options that exclude each other. NetworkFormatError: maps that
+    do not fit a layer, or that were dropped; names the layer.
     Ported from: matconvnet/matlab/simplenn/vl_simplenn.m
     """
     require_network(net, "vl_simplenn")
     opts = _options(args, kwargs)
     derivatives = dzdy is not None and not (isinstance(dzdy, Tensor) and dzdy.numel() == 0)
     if opts.skipForward and not derivatives:
-        raise ArgumentError("skipForward without dzdy: there would be nothing to do")
+        raise ArgumentError("skipForward without dzdy leaves nothing to do: give dzdy")
     if not res:
         if opts.skipForward:
             raise ArgumentError("skipForward without res: give the res of a forward pass")
         res = [Result() for _ in range(len(net) + 1)]
     if len(res) != len(net) + 1:
         raise ArgumentError(
-            f"res has {len(res)} elements; this network of {len(net)} layers needs {len(net) + 1}"
+            f"res has {len(res)} elements; a network of {len(net)} layers needs {len(net) + 1}"
         )
     run = _Run(net, res, opts, derivatives)
     if not opts.skipForward:
         if x is None:
-            raise ArgumentError("no input: x may be left out with skipForward only")
+            raise ArgumentError("no input: x may be None with skipForward only")
         res[0].x = x
         run.forward()
     if derivatives:

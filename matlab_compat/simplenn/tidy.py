@@ -1,18 +1,15 @@
-"""Upgrading the description of a SimpleNN network to MatConvNet's newest form.
+"""Upgrades the description of a SimpleNN network to MatConvNet's newest form.
 
-Plain MATLAB values in (as `matlab_compat.matfile.load` gives them), plain MATLAB values out; arrays are
-shared with the input, structs are not. Layers that are class objects or of type 'custom' are passed on
-untouched."""
-
-from __future__ import annotations
+Takes and returns plain MATLAB values (as `matlab_compat.matfile.load` returns them); arrays are shared with
+the input, structs are not. Layers that are class objects or of type 'custom' are returned unchanged."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from matlab_compat.errors import NetworkFormatError
-from matlab_compat.matfile.values import MatObject, StructArray, cell_list, text
+from matlab_compat.errors import MatFileError, NetworkFormatError
+from matlab_compat.matfile.values import MatObject, StructArray, cell_list, describe, text, vector
 
 _WEIGHTED = ("conv", "convt", "bnorm")
 
@@ -35,7 +32,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "bnorm": {"epsilon": 1e-5},
 }
 
-# what NetVLAD kept at the top level before it moved to meta
+# top-level fields of old NetVLAD networks that are in meta today
 _NETVLAD_FIELDS = ("netID", "sessionID", "epoch")
 
 
@@ -48,9 +45,7 @@ def cell_row(values: list[Any]) -> np.ndarray:
 
 
 def matlab_value(value: Any) -> Any:
-    """A Python value as MATLAB would hold it: a number is 1x1, a list a row, a tuple a cell row, [] is
-    0x0.
-    """
+    """A Python value as MATLAB holds it: a number 1x1, a list a row, a tuple a cell row, [] 0x0."""
     if isinstance(value, bool | int | float):
         return np.array([[value]], dtype=bool if isinstance(value, bool) else np.float64)
     if isinstance(value, tuple):
@@ -61,7 +56,7 @@ def matlab_value(value: Any) -> Any:
 
 
 def with_rows(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """A struct, its lists and tuples of numbers as MATLAB's rows: {'pool': [2, 2]} means [2 2], no cell."""
+    """A struct whose lists and tuples of numbers are MATLAB's rows: {'pool': [2, 2]} is [2 2], not a cell."""
     return {name: _row(value) for name, value in fields.items()}
 
 
@@ -75,7 +70,7 @@ def _row(value: Any) -> Any:
 
 
 def layer_label(index: int, layer: Any) -> str:
-    """How errors name a layer: its index from 0, and its name and type as far as it has them."""
+    """A layer in error messages: its index from 0, and its name and type where it has them."""
     fields = layer.properties if isinstance(layer, MatObject) else layer
     if not isinstance(fields, Mapping):
         return f"layer {index}"
@@ -90,9 +85,8 @@ def _with_weights(layer: dict[str, Any], kind: str, label: str) -> dict[str, Any
         missing = [name for name in ("filters", "biases") if name not in layer]
         if missing:
             raise NetworkFormatError(
-                f"{label} has no field {' or '.join(missing)}: expected weights, or filters and biases"
-                " (fields found:"
-                f" {', '.join(layer)})"
+                f"{label} has no field {' or '.join(missing)}: expected weights, or filters and biases "
+                f"(fields found: {', '.join(layer)})"
             )
         layer["weights"] = cell_row([layer.pop("filters"), layer.pop("biases")])
     layer.setdefault("weights", cell_row([]))
@@ -105,15 +99,14 @@ def _with_weights(layer: dict[str, Any], kind: str, label: str) -> dict[str, Any
 
 
 def tidy_layer(layer: Any, index: int) -> Any:
-    """One layer in the newest form; `index` counts from 0 and only serves the default name and errors.
+    """One layer in the newest form; `index`, from 0, is for the default name and errors.
 
-    Raises NetworkFormatError for a layer that is no struct, has no type, or lacks its weights.
+    Raises NetworkFormatError for a layer that is not a struct, has no type, or lacks its weights.
     """
     if isinstance(layer, MatObject):
         return layer
     if not isinstance(layer, Mapping) or not isinstance(layer.get("type"), str):
-        found = f"fields {', '.join(layer)}" if isinstance(layer, Mapping) else type(layer).__name__
-        raise NetworkFormatError(f"layer {index} is no struct with a field type: found {found}")
+        raise NetworkFormatError(f"layer {index} is not a struct with a field type: found {describe(layer)}")
     kind = layer["type"]
     if kind == "custom":
         return dict(layer)
@@ -129,7 +122,7 @@ def _tidy_meta(net: Mapping[str, Any]) -> Any:
     moved = {name: net[name] for name in ("classes", "normalization") if name in net}
     if not isinstance(meta, Mapping):
         if np.size(meta):
-            raise NetworkFormatError(f"meta is no struct but {type(meta).__name__}")
+            raise NetworkFormatError(f"meta is not a struct: found {describe(meta)}")
         if not moved:
             return meta
         meta = {}
@@ -138,43 +131,46 @@ def _tidy_meta(net: Mapping[str, Any]) -> Any:
     if isinstance(normalization, Mapping) and "cropSize" not in normalization:
         border, size = normalization.get("border"), normalization.get("imageSize")
         if border is not None and size is not None and np.size(size) and np.size(border):
-            inside = np.resize(np.ravel(size)[:2], 2).astype(np.float64)
-            meta["normalization"] = {
-                **normalization,
-                "cropSize": (inside / (inside + np.ravel(border)))[None],
-            }
+            inside, margin = np.resize(vector(size)[:2], 2).astype(np.float64), vector(border)
+            if margin.size > 2:
+                raise NetworkFormatError(
+                    f"meta.normalization.border has {margin.size} elements: expected 1 or 2"
+                )
+            meta["normalization"] = {**normalization, "cropSize": (inside / (inside + margin))[None]}
     return meta
 
 
 def layer_cells(net: Any) -> list[Any]:
     """The layers of a network's description as a list.
 
-    Raises NetworkFormatError where it is no SimpleNN: no layers, or a DagNN.
+    Raises NetworkFormatError where it is not a SimpleNN: no layers, or a DagNN.
     """
     if not isinstance(net, Mapping) or "layers" not in net:
-        found = f"fields {', '.join(net) or '(none)'}" if isinstance(net, Mapping) else type(net).__name__
-        raise NetworkFormatError(f"no network: expected a struct with a field layers, found {found}")
+        raise NetworkFormatError(
+            f"there is no network: expected a struct with a field layers, found {describe(net)}"
+        )
     layers = net["layers"]
     if isinstance(layers, StructArray) or "vars" in net:
         raise NetworkFormatError(
-            "this is a DagNN (layers as a struct array, vars, params): only SimpleNN is read here"
+            "a DagNN (layers as a struct array, vars, params), not a SimpleNN: DagNN.from_matlab reads it"
         )
-    return [layers] if isinstance(layers, Mapping) else cell_list(layers)
+    try:
+        return [layers] if isinstance(layers, Mapping) else cell_list(layers)
+    except MatFileError as error:
+        raise NetworkFormatError(f"layers: {error}") from error
 
 
 def vl_simplenn_tidy(net: Any) -> Any:
     """The network in MatConvNet's newest form: weights for filters and biases, meta, every field present.
 
     Args:
-        net: the struct of a SimpleNN (a dict with `layers`), any MatConvNet version; a `SimpleNN` is tidy
-            already and comes back as it is.
+        net: the struct of a SimpleNN (a dict with `layers`) of any MatConvNet version; a `SimpleNN`, which is
+            tidy already, is returned unchanged.
 
     Returns:
         A new dict with `layers` (1 x L cell) and `meta`; other top-level fields are dropped.
 
-    Raises:
-        NetworkFormatError: no SimpleNN, or a layer without type or weights; the message names the layer.
-
+    Raises NetworkFormatError: not a SimpleNN, or a layer without type or weights; names the layer.
     Ported from: matconvnet/matlab/simplenn/vl_simplenn_tidy.m
     """
     if hasattr(net, "to_matlab"):
@@ -184,9 +180,7 @@ def vl_simplenn_tidy(net: Any) -> Any:
 
 
 def relja_simplenn_tidy(net: Any) -> Any:
-    """vl_simplenn_tidy that also keeps netID, sessionID and epoch of old NetVLAD networks, moved into meta.
-
-    Takes, returns and raises what vl_simplenn_tidy does.
+    """As vl_simplenn_tidy, and moves netID, sessionID and epoch of old NetVLAD networks into meta.
 
     Ported from: netvlad/relja_simplenn_tidy.m
     """

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from matlab_compat import matfile
-from matlab_compat.dagnn import edit as dagnn_edit
 from matlab_compat.dagnn.edit import from_simplenn
 from matlab_compat.dagnn.layer import make_dag_layer
 from matlab_compat.dagnn.network import DagNN
@@ -214,15 +213,15 @@ def test_editing_gives_the_original_s_networks(golden: Path) -> None:
     for path in golden_files("dagnn/editing.mat"):
         want = matfile.load(path)
         net = DagNN.from_matlab(want["before"])
-        dagnn_edit.rename_variable(net, "z", "zz")
+        net.rename_variable("z", "zz")
         assert_same(net.to_matlab(), want["after_renameVar_z_zz"])
-        dagnn_edit.rename_param(net, "f", "filt")
+        net.rename_param("f", "filt")
         assert_same(net.to_matlab(), want["after_renameParam_f_filt"])
-        dagnn_edit.rename_layer(net, "r", "rectify")
+        net.rename_layer("r", "rectify")
         assert_same(net.to_matlab(), want["after_renameLayer_r_rectify"])
-        dagnn_edit.set_layer_inputs(net, "p", ["y"])
+        net.set_layer_inputs("p", ["y"])
         assert_same(net.to_matlab(), want["after_setLayerInputs_p_y"])
-        dagnn_edit.remove_layer(net, "rectify")
+        net.remove_layer("rectify")
         assert_same(net.to_matlab(), want["after_removeLayer_rectify"])
         assert net.input_names == matfile.cell_list(want["inputs"])
         assert net.output_names == matfile.cell_list(want["outputs"])
@@ -248,14 +247,14 @@ def test_names_that_are_not_there_are_refused_as_in_the_original(golden: Path) -
     net = DagNN.from_matlab(matfile.load(golden_files("dagnn/editing.mat")[0])["before"])
     for attempt in (
         lambda: net.variables({"nope": torch.zeros(1, 3, 8, 8)}),
-        lambda: dagnn_edit.remove_layer(net, "nope"),
+        lambda: net.remove_layer("nope"),
         lambda: net.param("nope"),
         lambda: net["nope"],
         lambda: net(torch.zeros(1, 3, 8, 8), output="nope"),
-        lambda: dagnn_edit.rename_layer(net, "r", "p"),
+        lambda: net.rename_layer("r", "p"),
         lambda: net.sizes({"nope": (1, 1)}),
         lambda: net.receptive_fields("nope"),
-        lambda: dagnn_edit.add_layer(net, "c", "dagnn.ReLU", ["z"], ["w2"]),
+        lambda: net.add_layer("c", "dagnn.ReLU", ["z"], ["w2"]),
     ):
         with pytest.raises(ArgumentError):
             attempt()

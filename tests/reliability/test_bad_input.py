@@ -136,4 +136,6 @@ def test_good_files_of_every_kind_are_read(
 
 
 def _reason_is_damage(error: MatlabCompatError) -> bool:
-    return any(word in str(error) for word in ("damaged", "corrupted", "truncated", "makes no sense"))
+    return any(
+        word in str(error) for word in ("damaged", "corrupted", "truncated", "invalid", "makes no sense")
+    )

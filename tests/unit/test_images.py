@@ -250,7 +250,7 @@ def test_subtract_average_takes_numbers_or_an_image(tmp_path, scene):
     average = torch.rand(3, 20, 30)
     assert torch.equal(vl_imreadjpeg([path], Resize=[20, 30], SubtractAverage=7)[0], plain - 7)
     assert torch.equal(vl_imreadjpeg([path], Resize=[20, 30], SubtractAverage=average)[0], plain - average)
-    with pytest.raises(ArgumentError, match="SubtractAverage of shape"):
+    with pytest.raises(ArgumentError, match="SubtractAverage must be"):
         vl_imreadjpeg([path], Resize=20, SubtractAverage=average)
 
 
@@ -268,12 +268,12 @@ def test_threads_and_prefetch_change_no_pixel(tmp_path, scene):
         ({"CropLocation": "random"}, "CropLocation 'random': random changes"),
         ({"Flip": True}, "Flip: random changes"),
         ({"Contrast": 0.2}, "Contrast: random changes"),
-        ({"CropSize": [0.5, 1]}, "is a range"),
+        ({"CropSize": [0.5, 1]}, "random crops are not supported"),
         ({"CropSize": 2}, "from 0 to 1|0 to 1"),
-        ({"CropAnisotropy": [0.5, 1]}, "is a range"),
-        ({"Resize": 0}, "1 pixel or more"),
+        ({"CropAnisotropy": [0.5, 1]}, "random crops are not supported"),
+        ({"Resize": 0}, "at least 1 pixel"),
         ({"Resize": [1, 2, 3]}, "shorter side or"),
-        ({"Interpolation": "cubic"}, "'cubic' is not known"),
+        ({"Interpolation": "cubic"}, "must be one of box.*'cubic'"),
         ({"Resise": 3}, "did you mean 'Resize'"),
     ],
 )

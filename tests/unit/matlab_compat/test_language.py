@@ -35,7 +35,7 @@ def test_at_counts_from_one() -> None:
 
 @pytest.mark.parametrize("index", [0, -1, 4, 1.5])
 def test_at_refuses_what_matlab_refuses(index: float) -> None:
-    with pytest.raises(ArgumentError, match="is not in 1 … 3"):
+    with pytest.raises(ArgumentError, match="is out of range: 1 to 3"):
         at([1, 2, 3], index)
 
 

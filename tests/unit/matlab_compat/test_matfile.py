@@ -124,11 +124,11 @@ def test_who_tells_class_and_shape(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ({"a b": 1}, "'a b' cannot name a variable"),
-        ({"_a": 1}, "'_a' cannot name a variable"),
-        ({"a" * 64: 1}, "63 at most"),
-        ({"s": {"bad-name": 1}}, "'bad-name' cannot name a field of s"),
-        ({"s": {"deep": [1, {"f": np.float16(1)}]}}, r"s\.deep\{1,2\}\.f is of type float16"),
+        ({"a b": 1}, "'a b' is not a valid name of a variable"),
+        ({"_a": 1}, "'_a' is not a valid name of a variable"),
+        ({"a" * 64: 1}, "at most 63"),
+        ({"s": {"bad-name": 1}}, "'bad-name' is not a valid name of a field of s"),
+        ({"s": {"deep": [1, {"f": np.float16(1)}]}}, r"s\.deep\{1,2\}\.f is a numpy array of float16"),
         ({"net": {"layers": [matfile.MatObject("layerVLAD")]}}, "class layerVLAD.*save_objects"),
         ({"f": matfile.FunctionHandle("@sin")}, "function handle"),
         (
@@ -169,10 +169,10 @@ def test_a_file_keeps_the_name_it_was_given(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"", "empty"),
-        (b"\xff\xd8\xff\xe0 a JPEG by its first bytes", r"no \.mat file.*xff"),
-        (b"just text, no matrix at all" * 10, r"no \.mat file: it begins with b'just text"),
-        (b"MATLAB 5.0 MAT-file".ljust(60), r"cut short"),
-        (bytes(4), r"no \.mat file"),
+        (b"\xff\xd8\xff\xe0 a JPEG by its first bytes", r"not a \.mat file.*xff"),
+        (b"just text, no matrix at all" * 10, r"not a \.mat file: it begins with b'just text"),
+        (b"MATLAB 5.0 MAT-file".ljust(60), r"truncated"),
+        (bytes(4), r"not a \.mat file"),
         (bytes(200), "name of 0 characters"),
         (b"\x89HDF\r\n\x1a\n" + bytes(100), "damaged"),
     ],
@@ -186,7 +186,7 @@ def test_what_is_no_mat_file_is_named_and_described(content: bytes, message: str
 def test_a_missing_file_and_a_folder_are_errors(tmp_path: Path) -> None:
     with pytest.raises(MatFileError, match="no such file"):
         matfile.load(tmp_path / "x.mat")
-    with pytest.raises(MatFileError, match="cannot be opened"):
+    with pytest.raises(MatFileError, match="cannot be read: Is a directory"):
         matfile.who(tmp_path)
 
 
@@ -204,7 +204,7 @@ def test_text_reads_a_char_row_or_an_empty_array() -> None:
     assert matfile.text("abc") == "abc"
     assert matfile.text(np.zeros((0, 0))) == ""
     assert matfile.text(np.array([["x"]], dtype=object)) == "x"
-    with pytest.raises(MatFileError, match="expected text, found 1x1 float64"):
+    with pytest.raises(MatFileError, match="expected a char row, found 1x1 double"):
         matfile.text(np.ones((1, 1)))
 
 
@@ -230,7 +230,7 @@ def test_image_names_come_from_a_cell_a_char_matrix_or_one_name() -> None:
     assert matfile.image_names(np.array([["a.jpg"], ["b.jpg"]], dtype=object)) == ["a.jpg", "b.jpg"]
     assert matfile.image_names(matfile.CharMatrix(["a.jpg ", "bb.jpg"])) == ["a.jpg", "bb.jpg"]
     assert matfile.image_names("a.jpg") == ["a.jpg"]
-    with pytest.raises(MatFileError, match=r"name 1 .* is no text but 1x1 float64"):
+    with pytest.raises(MatFileError, match=r"name 1 .* is not a char row but 1x1 double"):
         matfile.image_names(np.array([["a.jpg", np.ones((1, 1))]], dtype=object))
 
 

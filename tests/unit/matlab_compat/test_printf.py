@@ -49,7 +49,7 @@ def test_num2str_takes_a_format_or_digits() -> None:
 
 @pytest.mark.parametrize("value", [{"a": 1}, object()])
 def test_what_is_neither_text_nor_number_is_refused(value: object) -> None:
-    with pytest.raises(ArgumentError, match="texts and numbers"):
+    with pytest.raises(ArgumentError, match="strings and numbers"):
         sprintf("%d", value)
 
 

@@ -97,7 +97,7 @@ def test_bands_of_rows_give_what_the_whole_gives():
 
 
 def test_an_unknown_method_names_the_known_ones():
-    with pytest.raises(ArgumentError, match=r"'cubic' is not known; it can be box, bilinear"):
+    with pytest.raises(ArgumentError, match=r"must be one of box, bilinear.*'cubic'"):
         edge_weights(3, 3, 3, 0, "cubic")
 
 
@@ -154,5 +154,5 @@ def test_imresize_refuses_impossible_sizes(scale):
 
 
 def test_imresize_refuses_what_is_no_image():
-    with pytest.raises(ArgumentError, match=r"shape \(H, W\) or \(C, H, W\)"):
+    with pytest.raises(ArgumentError, match=r"must be \(H, W\) or \(C, H, W\)"):
         imresize(np.zeros((2, 3, 4, 5)), 0.5)

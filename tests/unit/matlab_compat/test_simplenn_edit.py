@@ -93,5 +93,5 @@ def test_saving_keeps_what_else_the_file_holds(tmp_path: Any) -> None:
 
 @pytest.mark.parametrize("function", [relja_layerTypes, relja_netOutputDim, relja_swapLayersForEfficiency])
 def test_a_struct_is_refused_with_the_way_to_make_it_a_network(function: Any) -> None:
-    with pytest.raises(ArgumentError, match=r"SimpleNN, not dict; SimpleNN\.from_matlab"):
+    with pytest.raises(ArgumentError, match=r"takes a SimpleNN; SimpleNN\.from_matlab"):
         function({"layers": []})

@@ -101,7 +101,7 @@ def test_a_loss_without_labels_says_how_to_give_them() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mode": "train"}, "'normal', 'test'"),
+        ({"mode": "train"}, "'normal' or 'test'"),
         ({"backPropDepth": 0}, "above 0"),
         ({"parameterServer": object()}, "not supported"),
         ({"res": [1]}, "res has 1 elements"),

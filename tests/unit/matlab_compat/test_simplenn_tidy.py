@@ -41,8 +41,11 @@ def test_one_layer_needs_no_cell() -> None:
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        (["text"], "layer 0 is no struct.*found str"),
-        ([{"type": "relu"}, {"name": "a"}], "layer 1 is no struct with a field type: found fields name"),
+        (["text"], "layer 0 is not a struct.*found char"),
+        (
+            [{"type": "relu"}, {"name": "a"}],
+            "layer 1 is not a struct with a field type: found struct with fields name",
+        ),
         ([{"type": "conv", "name": "c", "biases": 1}], r"layer 0 'c' \(conv\) has no field filters"),
     ],
 )
@@ -52,5 +55,5 @@ def test_a_layer_without_sense_is_named(layers: list[object], message: str) -> N
 
 
 def test_a_meta_that_is_no_struct_is_refused() -> None:
-    with pytest.raises(NetworkFormatError, match="meta is no struct"):
+    with pytest.raises(NetworkFormatError, match="meta is not a struct"):
         vl_simplenn_tidy({"layers": [], "meta": np.ones((1, 2))})
