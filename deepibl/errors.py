@@ -19,8 +19,7 @@ MatlabCompatError              (of matlab_compat.errors, with its own branches)
 Images that could not be used, in a run that went on without them.
 """
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,19 +84,6 @@ class PageError(DeepIBLError):
 
 class ReportError(DeepIBLError):
     """A report that cannot be read, or cannot be made from an evaluation."""
-
-
-def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """Returns the end of a message about an unknown name; "" if no candidate is similar.
-
-    Upper and lower case do not matter.
-
-    >>> did_you_mean("dbpits", ["dbPitts", "dbTokyoTM"])
-    "; did you mean 'dbPitts'?"
-    """
-    by_lower = {candidate.lower(): candidate for candidate in candidates}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    return f"; did you mean {by_lower[close[0]]!r}?" if close else ""
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,6 @@ in its module when it is first used, so that importing this package loads none o
 >>> from matlab_compat import vl_simplenn_display, relja_PCA, yael_nn
 """
 
-import pkgutil
+from matlab_compat.lazy_names import attach
 
-import lazy_loader
-
-__getattr__, __dir__, _names = lazy_loader.attach_stub(__name__, __file__)
-# `from matlab_compat import *` brings the functions, not the modules
-__all__ = sorted(set(_names) - {module.name for module in pkgutil.iter_modules(__path__)})
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -136,12 +136,6 @@ def unknown_option(name: str, known: list[str]) -> str:
     return f"unknown option {name!r}: {hint} (options: {', '.join(known) or 'none'})"
 
 
-def did_you_mean(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
-    """The end of a message about an unknown name: "; did you mean 'x'?", or '' where nothing is close."""
-    close = difflib.get_close_matches(name, list(known), 1)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
 def typed_options(texts: Sequence[str]) -> dict[str, Any]:
     """Options from the command line, each 'name=value'; values as `typed_value` reads them.
 

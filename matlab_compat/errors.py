@@ -8,6 +8,9 @@ MatlabCompatError
 ├── ImageReadError         an image file that cannot be decoded; names the file
 └── NotMigratedError       a line that `deepibl migrate` could not translate was reached"""
 
+import difflib
+from collections.abc import Iterable
+
 
 class MatlabCompatError(Exception):
     """Base of every error that the project raises on purpose."""
@@ -35,3 +38,16 @@ class ImageReadError(MatlabCompatError):
 
 class NotMigratedError(MatlabCompatError):
     """A line of a migrated script was reached that `deepibl migrate` could not translate."""
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """Returns the end of a message about an unknown name; "" if no candidate is similar.
+
+    Upper and lower case do not matter.
+
+    >>> did_you_mean("dbpits", ["dbPitts", "dbTokyoTM"])
+    "; did you mean 'dbPitts'?"
+    """
+    by_lower = {candidate.lower(): candidate for candidate in candidates}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return f"; did you mean {by_lower[close[0]]!r}?" if close else ""

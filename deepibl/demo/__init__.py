@@ -1,5 +1,5 @@
 """The demos, the networks they start from, and the scripts that `migrate` is tried on."""
 
-import lazy_loader
+from matlab_compat.lazy_names import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -5,6 +5,6 @@ Each is a thin wrapper around `deepibl`; importing this package loads none of th
 docs/for_matlab_users.md for the conventions and the table of all functions.
 """
 
-import lazy_loader
+from matlab_compat.lazy_names import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

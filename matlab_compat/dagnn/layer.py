@@ -14,9 +14,14 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from torch import Tensor, nn
 
-from matlab_compat.arguments import did_you_mean
 from matlab_compat.dagnn.graph import PIXEL, ReceptiveField, Size
-from matlab_compat.errors import ArgumentError, MatFileError, NetworkFormatError, UnknownLayerError
+from matlab_compat.errors import (
+    ArgumentError,
+    MatFileError,
+    NetworkFormatError,
+    UnknownLayerError,
+    did_you_mean,
+)
 from matlab_compat.matfile.values import MatObject, cell_list, describe, scalar, text as matlab_text
 from matlab_compat.simplenn.base import WeightKind
 from matlab_compat.simplenn.tidy import cell_row, matlab_value, with_rows

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor, nn
 
-from matlab_compat.arguments import did_you_mean
 from matlab_compat.dagnn import blocks as _standard_layers  # noqa: F401  # registers MatConvNet's own blocks
 from matlab_compat.dagnn.blocks import Loss
 from matlab_compat.dagnn.graph import (
@@ -30,7 +29,7 @@ from matlab_compat.dagnn.graph import (
     variable_sizes,
 )
 from matlab_compat.dagnn.layer import DagLayer, make_dag_layer
-from matlab_compat.errors import ArgumentError, NetworkFormatError
+from matlab_compat.errors import ArgumentError, NetworkFormatError, did_you_mean
 from matlab_compat.matfile.values import StructArray, text as matlab_text
 from matlab_compat.simplenn.base import VECTOR, ImageNetwork, WeightKind
 from matlab_compat.simplenn.tidy import cell_row, with_rows

@@ -19,8 +19,13 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from torch import Tensor, nn
 
-from matlab_compat.arguments import did_you_mean
-from matlab_compat.errors import ArgumentError, MatFileError, NetworkFormatError, UnknownLayerError
+from matlab_compat.errors import (
+    ArgumentError,
+    MatFileError,
+    NetworkFormatError,
+    UnknownLayerError,
+    did_you_mean,
+)
 from matlab_compat.matfile.values import MatObject, cell_list, text as matlab_text
 from matlab_compat.simplenn.base import WeightSpec
 from matlab_compat.simplenn.tidy import cell_row, layer_label, layer_type, with_rows

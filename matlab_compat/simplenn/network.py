@@ -11,8 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from matlab_compat.arguments import did_you_mean
-from matlab_compat.errors import ArgumentError, NetworkFormatError
+from matlab_compat.errors import ArgumentError, NetworkFormatError, did_you_mean
 from matlab_compat.simplenn import layers as _standard_layers  # noqa: F401  # registers MatConvNet's own types
 from matlab_compat.simplenn.base import ImageNetwork
 from matlab_compat.simplenn.layer import Layer, make_layer

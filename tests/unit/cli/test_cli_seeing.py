@@ -63,14 +63,14 @@ def test_evaluate_writes_a_report_and_two_are_compared(run, net, street):
     assert "Two runs compared" in (street / "both.html").read_text()
     code, out, _ = run("report", "compare", "one", "two/report.json", "--json")
     right = [
-        {query.name for query in read_run(photos / name).queries if query.found(1)} for name in ("one", "two")
+        {query.name for query in read_run(street / name).queries if query.found(1)} for name in ("one", "two")
     ]
     assert right[0] and right[0] != right[1]
     assert json.loads(out)["queries"] == {
         "both": len(right[0] & right[1]),
         "only_first": len(right[0] - right[1]),
         "only_second": len(right[1] - right[0]),
-        "neither": len(read_run(photos / "one").queries) - len(right[0] | right[1]),
+        "neither": len(read_run(street / "one").queries) - len(right[0] | right[1]),
     }
 
 

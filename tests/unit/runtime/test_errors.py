@@ -5,7 +5,7 @@ import re
 import pytest
 
 from deepibl import errors
-from matlab_compat.errors import MatlabCompatError
+from matlab_compat.errors import MatlabCompatError, did_you_mean
 
 
 def test_the_tree_of_errors_is_drawn_as_it_is():
@@ -32,4 +32,4 @@ def test_the_tree_of_errors_is_drawn_as_it_is():
     ],
 )
 def test_a_misspelt_name_gets_the_most_similar_one(name, hint):
-    assert errors.did_you_mean(name, ["dbPitts", "dbTokyoTM"]) == hint
+    assert did_you_mean(name, ["dbPitts", "dbTokyoTM"]) == hint
