@@ -22,11 +22,17 @@ from deepibl.datasets import png_to_jpeg as convert_png
 from deepibl.engine.describe import describe_batch
 from deepibl.features import extraction as features
 from deepibl.features.whitening import add_pca_of_images
-from deepibl.networks import build as network_build
 from deepibl.networks import build as network_prepare
 from deepibl.networks import build as pca
-from deepibl.networks import clusters
-from deepibl.networks.build import object_layer, vlad_layer
+from deepibl.networks.build import (
+    add_pooling_for,
+    clusters_stem,
+    descriptors_of,
+    object_layer,
+    parse_method,
+    vlad_layer,
+)
+from deepibl.networks.clusters import get_clusters
 from deepibl.networks.pretrained import load_pretrained
 from deepibl.networks.torch_backbones import is_torch_id
 from deepibl.runtime.devices import device_for, inference
@@ -38,8 +44,6 @@ from matlab_compat.errors import ArgumentError
 from matlab_compat.relja import relja_display
 from matlab_compat.simplenn.layer import Layer
 from matlab_compat.simplenn.network import LayerKey, SimpleNN
-
-CLUSTERS = 64
 
 
 def loadNet(
@@ -73,20 +77,15 @@ def addLayers(net: SimpleNN, opts: Any, dbTrain: Any, *, paths: Any = None) -> S
 
     Ported from: netvlad/addLayers.m
     """
-    paths = localPaths(paths)
-    method = network_build.parse_method(_option(opts, "method"))
-    if not method.needs_clusters:
-        return network_build.add_pooling(net, method)
-    described = network_build.add_pre_l2(net) if method.pre_l2 else net
-    ending = "_preL2" if method.pre_l2 else ""
-    net_id = str(_option(opts, "netID")).replace(":", "-")  # of a library's model; file names hold no colon
-    stem = f"{paths.initData}{dbTrain.name}_{net_id}_{_option(opts, 'layerName')}{ending}"
-    descriptor_file, cluster_file = f"{stem}_traindescs.mat", f"{stem}_k{CLUSTERS:03d}_clst.mat"
-    centres = getClusters(described, opts, cluster_file, CLUSTERS, dbTrain, descriptor_file)
-    descriptors = clusters.training_descriptors(_describe(described, opts, dbTrain), descriptor_file)
-    return network_build.add_pooling(
-        net, method, centres=centres, descriptors=descriptors, training_set=dbTrain.name
+    method = _option(opts, "method")
+    if not parse_method(method).needs_clusters:
+        return add_pooling_for(net, method, dbTrain)
+    names = (dbTrain.name, _option(opts, "netID"), _option(opts, "layerName"))
+    stem, device = (
+        clusters_stem(localPaths(paths).initData, *names),
+        device_for(_option(opts, "useGPU", False)),
     )
+    return add_pooling_for(net, method, dbTrain, stem=stem, device=device)
 
 
 def getClusters(net: SimpleNN, opts: Any, clstFn: str, k: int, dbTrain: Any, trainDescFn: str) -> np.ndarray:
@@ -100,8 +99,9 @@ def getClusters(net: SimpleNN, opts: Any, clstFn: str, k: int, dbTrain: Any, tra
     """
     for file in (clstFn, trainDescFn):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
-    return clusters.get_clusters(
-        _describe(net, opts, dbTrain), k=k, cluster_file=clstFn, descriptor_file=trainDescFn
+    device = device_for(_option(opts, "useGPU", False))
+    return get_clusters(
+        lambda: descriptors_of(net, dbTrain, device), k=k, cluster_file=clstFn, descriptor_file=trainDescFn
     )
 
 
@@ -120,24 +120,6 @@ def netPrepareForTest(net: SimpleNN, removeDropout: bool = False, removeExtras: 
     Ported from: netvlad/netPrepareForTest.m
     """
     return network_prepare.prepare_for_testing(net, remove_dropout=removeDropout, remove_extras=removeExtras)
-
-
-def _describe(net: SimpleNN, opts: Any, db_train: Any) -> Any:
-    """A function that computes the training descriptors of a data set's first images."""
-    from deepibl.images import read_image
-
-    def compute() -> np.ndarray:
-        device = device_for(_option(opts, "useGPU", False))
-        found = clusters.local_descriptors(
-            net.to(device),
-            lambda i: read_image(os.path.join(db_train.dbPath, db_train.dbImageFns[i])),
-            db_train.numImages,
-            device=device,
-        )
-        net.to("cpu")  # as the original leaves it
-        return found
-
-    return compute
 
 
 def _option(opts: Any, name: str, *default: Any) -> Any:

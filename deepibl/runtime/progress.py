@@ -1,19 +1,21 @@
-"""Progress of long work: how much is done, how fast, how long it will take; a bar where a terminal shows
-it."""
+"""Progress of long work: how much is done, how fast, how long it will take.
 
+On a terminal it is a bar; elsewhere (a log file, a batch job) a line with the time of day at intervals."""
+
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
+
+LINE_EVERY = 30.0  # seconds between lines where there is no terminal
 
 
 @dataclass(frozen=True)
 class Progress:
-    """A moment of a run over `total` items: `rate` in items a second, `seconds_left` (None: not known
-    yet).
-    """
+    """A moment of a run over `total` items. rate: items a second; seconds_left: None if not known yet."""
 
     done: int
     total: int
@@ -29,7 +31,7 @@ ProgressCallback = Callable[[Progress], Any]
 
 
 class ProgressMeter:
-    """Counts items and reports after each step; items that were done before the run do not count as speed.
+    """Counts items and reports after each step; items done before the run do not count in the rate.
 
     >>> seen = []
     >>> meter = ProgressMeter(10, seen.append, already_done=6)
@@ -46,7 +48,7 @@ class ProgressMeter:
         self._start = time.monotonic()
 
     def advance(self, items: int) -> None:
-        """Notes that so many more items are done, and reports."""
+        """Counts `items` more items as done and reports."""
         self.done += items
         seconds = time.monotonic() - self._start
         rate = (self.done - self._already) / seconds if seconds > 0 else 0.0
@@ -54,53 +56,118 @@ class ProgressMeter:
         self._report(Progress(self.done, self.total, rate, left))
 
 
-@contextmanager
-def reporting(progress: ProgressCallback | bool | None, title: str) -> Iterator[ProgressCallback]:
-    """What to call with each `Progress`.
+class ProgressDisplay:
+    """Shows progress: a bar on a terminal, elsewhere a line with the time of day at intervals.
 
-    progress: a callback; None for a bar on standard error if that is a terminal; False for silence, True
-    for the bar in any case. title: what stands before the bar.
+    title: shown first. out: a stream (default: standard error). interval: seconds between lines where `out`
+    is not a terminal. Work that ends within the first prints no line, or, with always=True, its last one.
+
+    >>> with ProgressDisplay("extracting", out=sys.stdout, interval=0) as display:
+    ...     display.show(2, 8, "1.0/s")  # doctest: +ELLIPSIS
+    ...     display.print("a line of its own")
+    20... extracting: 2/8, 1.0/s
+    a line of its own
     """
-    if callable(progress):
-        yield progress
-    elif progress is False or (progress is None and not sys.stderr.isatty()):
-        yield lambda _: None
-    else:
-        with _bar(title, "{task.fields[speed]}") as (bar, task):
-            yield lambda now: bar.update(task, completed=now.done, total=now.total, speed=f"{now.rate:.1f}/s")
+
+    def __init__(
+        self, title: str, out: TextIO | None = None, interval: float = LINE_EVERY, always: bool = False
+    ) -> None:
+        self._title, self._out, self._interval, self._always = title, out, interval, always
+        self._open = ExitStack()
+        self._bar: Any = None
+        self._task: Any = None
+        self._printed = time.monotonic()
+        self._begun: tuple[int, float] | None = None
+        self._waiting = ""  # the line that has not been printed yet
+
+    def show(self, done: int, total: int | None, text: str) -> None:
+        """Shows that `done` of `total` items (None: not known) are done, and a short text beside it."""
+        stream, now = self._out or sys.stderr, time.monotonic()
+        if stream.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown"):
+            if self._bar is None:
+                self._bar, self._task = self._open.enter_context(progress_bar(self._title, self._out))
+            self._bar.update(self._task, completed=done, total=total, speed=text)
+            return
+        before, since = self._begun = self._begun or (done, now)
+        line = f"{self._title}: {done}/{'?' if total is None else total}, {text}"
+        if total is not None and done > before:
+            line += f", {format_seconds((total - done) * (now - since) / (done - before))} left"
+        self._waiting = line
+        if now - self._printed >= self._interval:
+            self._print_waiting()
+
+    def print(self, text: str) -> None:
+        """Prints a line, above the bar if there is one."""
+        if self._bar is None:
+            print(text, file=self._out or sys.stderr, flush=True)
+        else:
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Ends the bar; prints the last line if one was printed before. `show` begins anew."""
+        self._open.close()
+        self._bar = None
+        if self._always:
+            self._print_waiting()
+
+    def __enter__(self) -> "ProgressDisplay":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _print_waiting(self) -> None:
+        if self._waiting:
+            self.print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {self._waiting}")
+        self._printed, self._waiting, self._always = time.monotonic(), "", True
 
 
 @contextmanager
-def byte_progress(title: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A callback for downloads, called with (bytes there are, bytes there will be or None).
+def progress_bar(title: str, stream: TextIO | None = None) -> Iterator[tuple[Any, Any]]:
+    """A rich progress bar and its task, whose field `speed` is shown beside it.
 
-    Shows a bar on standard error if that is a terminal, else nothing.
+    stream: a terminal to draw it on (default: standard error); print to it by `bar.console` meanwhile.
     """
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    with _bar(title, "{task.fields[speed]}") as (bar, task):
-        yield lambda done, total: bar.update(
-            task, completed=done, total=total, speed=f"{done / 2**20:.1f} MB"
-        )
-
-
-@contextmanager
-def _bar(title: str, column: str) -> Iterator[tuple[Any, Any]]:
-    """A rich progress bar and its task."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress
 
     columns = (
-        TextColumn(title),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn(column),
+        TextColumn("{task.fields[speed]}", markup=False),
         TimeRemainingColumn(),
     )
-    with RichProgress(*columns, console=Console(stderr=True)) as bar:
+    console = Console(file=stream, stderr=stream is None)
+    redirect = stream is None  # else what others print to standard output would appear on the stream
+    with RichProgress(*columns, console=console, redirect_stdout=redirect, redirect_stderr=redirect) as bar:
         yield bar, bar.add_task(title, total=None, speed="")
+
+
+@contextmanager
+def reporting(progress: ProgressCallback | bool | None, title: str) -> Iterator[ProgressCallback]:
+    """Gives what to call with each `Progress`.
+
+    progress: a callback; None for a `ProgressDisplay` on standard error, True for one that shows short work
+    too; False for silence.
+    """
+    if callable(progress):
+        yield progress
+    elif progress is False:
+        yield lambda _: None
+    else:
+        with ProgressDisplay(title, always=progress is True) as display:
+            yield lambda now: display.show(now.done, now.total, f"{now.rate:.1f}/s")
+
+
+@contextmanager
+def byte_progress(title: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Gives a callback for downloads, called with the bytes there are, and those there will be or None."""
+    with ProgressDisplay(title) as display:
+        yield lambda done, total: display.show(
+            done // 2**20, None if total is None else total // 2**20, f"{done / 2**20:.1f} MB"
+        )
 
 
 def format_seconds(seconds: float) -> str:

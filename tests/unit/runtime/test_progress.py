@@ -1,12 +1,14 @@
 """deepibl.runtime.progress: what is reported, when, and where a bar is drawn."""
 
+import io
+import re
 import time
 
 import pytest
 
 from deepibl.errors import ExtractionError
 from deepibl.features.extraction import extract, extract_to_file
-from deepibl.runtime.progress import ProgressMeter, byte_progress, format_seconds, reporting
+from deepibl.runtime.progress import ProgressDisplay, ProgressMeter, byte_progress, format_seconds, reporting
 from tests.extractors import Extractor, make_photos
 
 
@@ -59,3 +61,35 @@ def test_no_bar_where_there_is_no_terminal_and_one_on_request(photos, capsys):
     with reporting(True, "extracting") as report:
         ProgressMeter(3, report).advance(3)
     assert "extracting" in capsys.readouterr().err
+
+
+def test_lines_with_the_time_come_at_intervals_and_the_last_at_the_end(monkeypatch):
+    now, out = [0.0], io.StringIO()
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with ProgressDisplay("extracting", out, interval=30) as display:
+        for seconds in (0, 10, 30, 50, 60, 70, 89):
+            now[0] = seconds
+            display.show(seconds, 100, "5/s")
+        display.print("saved")
+    lines = out.getvalue().splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d extracting: ", each) for each in lines[:2])
+    texts = [each.split(": ")[-1] for each in lines]
+    assert texts == ["30/100, 5/s, 1:10 left", "60/100, 5/s, 0:40 left", "saved", "89/100, 5/s, 0:11 left"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_has_a_bar_with_its_text_and_lines_above_it(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    out = Terminal()
+    with ProgressDisplay("extracting", out) as display:
+        display.print("before")
+        display.show(2, 8, "1.0/s")
+        display.print("between [1]")
+        display.show(8, 8, "2.0/s")
+    shown = out.getvalue()
+    assert shown.startswith("before\n") and shown.index("between [1]") < shown.rindex("2.0/s")
+    assert "extracting" in shown and "8/8" in shown and "\u2501" in shown
