@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import tempfile
 import time
@@ -18,27 +17,17 @@ from benchmarks.gpu_run import Asked, Trials
 from benchmarks.measure import Settings, Table, require
 from deepibl.datasets import PlaceDataset, load_dbstruct
 from deepibl.toycity import make_city
-from deepibl.training import (
-    TRAINERS,
-    BatchReport,
-    Course,
-    MinedTuple,
-    TrainingListener,
-    TrainingState,
-    run_session,
-)
+from deepibl.training import BatchReport, MinedTuple, TrainingListener, TrainingState
+from deepibl.training.session import train
 from matlab_compat.simplenn import SimpleNN
 
 SPLITS = {"train": (10_000, 7_416), "val": (10_000, 7_608)}  # Pitts30k: database images, queries
 OPTIONS: dict[str, Any] = {
-    "netID": "vd16",
-    "layerName": "conv5_3",
-    "method": "vlad_preL2_intra",
-    "backPropToLayer": "conv5_1",
-    "learningRate": 1e-4,
-    "compFeatsFrequency": 1000,
-    "saveFrequency": 10_000,
-    "computeBatchSize": 32,
+    "first_trained_layer": "conv5_1",
+    "learning_rate": 1e-4,
+    "refresh_interval": 1000,
+    "save_interval": 10_000,
+    "extraction_batch_size": 32,
 }
 
 
@@ -52,9 +41,9 @@ class Way:
 
 
 WAYS = (
-    Way("layers below computed every time, fp32", {"trunkCache": "off"}, 0.02),
-    Way("maps kept, fp32", {"trunkCacheGB": 100}),
-    Way("maps kept, fp16; conv5 in bf16", {"trunkCacheDtype": "fp16", "trainPrecision": "bf16"}),
+    Way("layers below computed every time, fp32", {"trunk_cache": "off"}, 0.02),
+    Way("maps kept, fp32", {"trunk_cache_gb": 100}),
+    Way("maps kept, fp16; conv5 in bf16", {"trunk_cache_dtype": "fp16", "precision": "bf16"}),
 )
 
 
@@ -121,7 +110,7 @@ def epoch(asked: Asked) -> Iterator[Table]:
             if asked.device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(asked.device)
             start = time.perf_counter()
-            watch = train(net, sets, way, part, asked.device, f"{folder}/")
+            watch = one_epoch(net, sets, way, part, asked.device, f"{folder}/")
             whole = time.perf_counter() - start
             losses[number] = watch.losses
             yield _table(way, part, sets, watch, whole, asked.device)
@@ -162,14 +151,12 @@ def city(folder: Path, part: float, settings: Settings) -> list[PlaceDataset]:
     return sets
 
 
-def train(
+def one_epoch(
     net: SimpleNN, sets: list[PlaceDataset], way: Way, part: float, device: torch.device, prefix: str
 ) -> Stopwatch:
     """One epoch, after the test before training."""
     watch = Stopwatch()
-    refresh = max(8, round(OPTIONS["compFeatsFrequency"] * part))
-    given = {**OPTIONS, **way.speed, "sessionID": "run", "nEpoch": 1, "compFeatsFrequency": refresh}
-    given["useGPU"] = device.type == "cuda"
-    course = Course(TRAINERS["trainGaussKernalInd"], *sets, lambda options: copy.deepcopy(net), prefix)
-    run_session(course, given, [watch])
+    refresh = max(8, round(OPTIONS["refresh_interval"] * part))
+    given = {**OPTIONS, **way.speed, "refresh_interval": refresh, "use_gpu": device.type == "cuda"}
+    train(*sets, net, "gauss-ind", listeners=[watch], session="run", epochs=1, output_prefix=prefix, **given)
     return watch

@@ -14,7 +14,8 @@ from benchmarks.generated import PLACE, new_pictures, write_descriptors
 from benchmarks.measure import Settings, Table, best, peak_memory, require, timed
 from deepibl.datasets import PlaceDataset
 from deepibl.search import CompressedIndex, PlaceIndex, check_file, found_again
-from deepibl.training import TrainingOptions, mine, weakly
+from deepibl.training import TrainingOptions, weakly
+from deepibl.training.tuples import mine_batch
 from matlab_compat.rng import rng
 
 QUERIES, TOP = 100, 10
@@ -78,13 +79,10 @@ def _bookkeeping(index: PlaceIndex) -> int:
 
 
 def _mined(dataset: PlaceDataset, queries: np.ndarray, database: np.ndarray) -> list[Any]:
-    options, generator = TrainingOptions(), rng(43)
-    nothing = np.zeros(0, np.int64)
+    options = TrainingOptions()
+    caches = [np.zeros(0, np.int64)] * QUERIES
     select = weakly(options).select
-    return [
-        mine(dataset, query, (queries, database), nothing, options, generator, select)
-        for query in range(QUERIES)
-    ]
+    return mine_batch(dataset, range(QUERIES), (queries, database), caches, options, rng(43), select)
 
 
 def _large(settings: Settings) -> Table:

@@ -1,5 +1,6 @@
-"""The losses for those who train with pytorch-metric-learning: `loss(embeddings, labels, indices_tuple)`.
+"""The losses behind pytorch-metric-learning's interface: `loss(embeddings, labels, indices_tuple)`.
 
+>>> from deepibl import SARELoss
 >>> loss = MetricLearningLoss(SARELoss("gauss", "joint"))
 >>> loss(torch.eye(4), torch.tensor([0, 0, 1, 1])).shape
 torch.Size([])"""
@@ -65,7 +66,7 @@ class MetricLearningLoss(nn.Module):
 def _from_indices(
     indices: tuple[Tensor, ...], shape: tuple[int, int], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Who is a positive of whom, and who a negative: masks (B, R)."""
+    """Masks (B, R) of the anchors' positives and of their negatives."""
     if len(indices) == 3:
         anchors, positives, negatives = indices
         pairs = ((anchors, positives), (anchors, negatives))

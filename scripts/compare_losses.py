@@ -2,7 +2,7 @@
 
 python scripts/compare_losses.py FOLDER --seeds 3          # the table is also kept in FOLDER/losses.md
 
-A run that was interrupted goes on when the command is given again. The table is written anew after every run,
+The same command resumes an interrupted run. The table is written again after every run,
 and its second column says how many runs a row is made of.
 """
 
@@ -32,7 +32,7 @@ def compare(
 ) -> str:
     """Trains by every trainer with every seed; the Markdown table of validation recall at the best epoch.
 
-    changes: options other than the demo's. train: database images and queries to learn from.
+    changes: options that differ from the demo's. train: database images and queries to learn from.
     All trainers of a seed come before the next seed.
     """
     city = photograph(folder, splits={**SPLITS, "train": train})
@@ -59,7 +59,7 @@ def table(results: dict[str, list[Results]]) -> str:
     before = [run.off_the_shelf for run in first if run.off_the_shelf is not None]
     rows = [("before training", before)] if before else []
     rows += [(name, [run.trained for run in runs]) for name, runs in done.items()]
-    ns = list(first[0].options.recallNs)
+    ns = list(first[0].options.recall_ns)
     return "\n".join([*head, *(_row(name, recalls, [ns.index(n) for n in NS]) for name, recalls in rows)])
 
 
@@ -80,6 +80,6 @@ if __name__ == "__main__":
     parser.add_argument("--queries", type=int, default=SPLITS["train"][1], help="to train with")
     parser.add_argument("--trainers", nargs="+", choices=list(TRAINERS), default=list(COMPARED))
     given = parser.parse_args()
-    fewer = {} if given.epochs is None else {"nEpoch": given.epochs}
+    fewer = {} if given.epochs is None else {"epochs": given.epochs}
     learned = given.images, given.queries
     print(compare(given.folder, given.seeds, given.trainers, fewer, learned))

@@ -1,7 +1,6 @@
 """The commands of training: train, pick, pca."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +18,8 @@ from deepibl.cli.options import (
     find_net,
     print_result,
 )
+from deepibl.errors import SessionError
+from matlab_compat.arguments import typed_options
 from matlab_compat.errors import ArgumentError
 
 Prefix = Annotated[
@@ -56,7 +57,7 @@ def train(
     layer: Annotated[str | None, typer.Option(help="layerName: its last layer that is kept.")] = None,
     method: Annotated[str | None, typer.Option(help="vlad_preL2_intra, vladv2, max, avg …")] = None,
     backprop_to: Annotated[
-        str | None, typer.Option(help="backPropToLayer: the lowest layer that learns.")
+        str | None, typer.Option(help="backPropToLayer: the lowest layer that is trained.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="nEpoch.")] = None,
     lr: Annotated[float | None, typer.Option(help="learningRate.")] = None,
@@ -73,49 +74,59 @@ def train(
         bool, typer.Option("--options", help="List the trainers' options and what they do, and stop.")
     ] = False,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Throw away what the session has and begin anew.")
+        bool, typer.Option("--restart", help="Delete what the session has and train it from the start.")
     ] = False,
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's files.")] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Train a network; the same command goes on after an interruption. Prints pickBestNet's table.
+    """Train a network; the same command resumes after an interruption. Prints pickBestNet's table.
 
     Progress goes to standard error.
     """
     from deepibl.datasets.catalog import training_datasets
-    from deepibl.matlab import training as trainers
-    from deepibl.runtime.paths import localPaths
     from deepibl.runtime.processes import team
-    from deepibl.training.checkpoints import find_session
+    from deepibl.training.listeners import TensorBoard, usual_listeners
+    from deepibl.training.options import OPTIONS, from_matlab_names
+    from deepibl.training.session import train as train_network
     from deepibl.training.tuples import LOSSES
 
     if options:
-        typer.echo(_option_list())
+        for known in OPTIONS.values():
+            typer.echo(f"{f'{known.matlab} = {known.default!r}':<44.44} {known.help}")
         return
     if loss not in LOSSES:
-        raise ArgumentError(f"--loss is one of {', '.join(LOSSES)}, not {loss!r}")
+        raise ArgumentError(f"--loss must be one of {', '.join(LOSSES)}; got {loss!r}")
     flags = {
-        "netID": net, "layerName": layer, "method": method, "backPropToLayer": _layer(backprop_to),
-        "nEpoch": epochs, "learningRate": lr, "batchSize": batch_size, "sessionID": session,
-        "outPrefix": None if out is None else f"{out}/",
-        "useGPU": None if device == "auto" else choose_device(device) != "cpu",
+        "layer": layer, "pooling": method, "epochs": epochs, "learning_rate": lr, "batch_size": batch_size,
+        "first_trained_layer": int(backprop_to) if backprop_to and backprop_to.isdigit() else backprop_to,
+        "session": session,
+        "output_prefix": None if out is None else f"{out}/",
+        "use_gpu": None if device == "auto" else choose_device(device) != "cpu",
     }  # fmt: skip
-    given = {name: value for name, value in flags.items() if value is not None} | _settings(settings or [])
-    where = localPaths()
-    if net is not None and Path(net).is_file():
-        where, given["netID"] = _of_file(where, Path(net)), Path(net).stem
+    given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
+    given |= from_matlab_names((), typed_options(settings or []))
     sets = training_datasets(
         dataset, root, train_set, val_set, (train_queries, val_queries),
         posDistThr=threshold, nonTrivPosDistSqThr=training_threshold**2,
     )  # fmt: skip
     for each in sets:
         each.check_images()
-    done = trainers.trainer(LOSSES[loss])(
-        *sets, paths=where, listeners=_listeners(tensorboard), restart=restart, weights=net_weights, **given
+    listeners = usual_listeners(sys.stderr)
+    if tensorboard is not None:
+        listeners.append(TensorBoard(tensorboard))
+    network = given.pop("network", net)
+    run = train_network(
+        *sets, network, loss, listeners=listeners, restart=restart, weights=net_weights, **given
     )
-    if team().leads:
-        _show(find_session(done, str(given.get("outPrefix", where.outPrefix))), as_json)
+    if not team().leads:
+        return
+    try:
+        print_result(run.results.as_dict(), run.results.table(), as_json)
+    except SessionError as problem:
+        typer.echo(f"no table: {problem}", err=True)
+    latest = run.files.latest
+    typer.echo(f"session {run.session}: {latest}; `deepibl pick` writes its best network", err=True)
 
 
 def pick(
@@ -148,7 +159,7 @@ def pca(
         Path | None, typer.Option(help="The images to make it of: folder, CSV or dbStruct.")
     ] = None,
     dataset: Annotated[str, typer.Option(help="A known data set, e.g. pitts30k/train.")] = "",
-    root: Annotated[str | None, typer.Option(help="Folder that the names lie in.")] = None,
+    root: Annotated[str | None, typer.Option(help="Folder that the names are relative to.")] = None,
     dim: Annotated[int, typer.Option(min=1, help="pcaDim: dimensions to keep.")] = 4096,
     whiten: Annotated[bool, typer.Option(help="doWhite: divide by the standard deviations.")] = True,
     at_most: Annotated[int, typer.Option(min=2, help="nTrainCap: images at most, drawn at random.")] = 10000,
@@ -174,14 +185,6 @@ def pca(
     typer.echo(f"wrote {output}: {dim} dimensions, of {min(len(names), at_most)} images")
 
 
-def _settings(typed: Sequence[str]) -> dict[str, Any]:
-    """The options of --set. Raises ArgumentError for what is no name=value, or no option's name."""
-    from deepibl.matlab.training import exact_options
-    from matlab_compat.arguments import typed_options
-
-    return exact_options((), typed_options(typed))
-
-
 def _images(source: Path | None, dataset: str, root: str | None) -> tuple[str, list[str]]:
     """The folder and names of the images of --images or --dataset; ArgumentError unless one is given."""
     from deepibl.datasets.catalog import database_places, open_dataset
@@ -193,55 +196,3 @@ def _images(source: Path | None, dataset: str, root: str | None) -> tuple[str, l
         raise ArgumentError("give either --images DIR|CSV|DBSTRUCT or --dataset NAME")
     places = database_places(source, root)
     return places.root, places.names
-
-
-def _option_list() -> str:
-    from dataclasses import fields
-
-    from deepibl.training.options import SpeedOptions, TrainingOptions
-
-    lines = []
-    for made in (TrainingOptions(), SpeedOptions()):
-        for each in fields(made):
-            if "what" in each.metadata:
-                default = f"{each.name} = {getattr(made, each.name)!r}"
-                lines.append(f"{default:<44.44} {each.metadata['what']}")
-    return "\n".join(lines)
-
-
-def _layer(name: str | None) -> int | str | None:
-    """A layer's name, or its number from 1."""
-    return int(name) if name is not None and name.isdigit() else name
-
-
-def _of_file(paths: Any, file: Path) -> Any:
-    """The paths with the folder of a network's file as that of the pretrained networks."""
-    from deepibl.runtime.paths import localPaths
-
-    if file.suffix != ".mat":
-        raise ArgumentError(f"--net {file}: a network to start from is a .mat file; convert it first")
-    return localPaths({**paths.as_dict(), "pretrainedCNNs": str(file.parent)})
-
-
-def _listeners(tensorboard: Path | None) -> list[Any]:
-    from deepibl.training.listeners import Console, Plotter
-
-    found: list[Any] = [Console(sys.stderr), Plotter()]
-    if tensorboard is not None:
-        from deepibl.training.listeners import TensorBoard
-
-        found.append(TensorBoard(tensorboard))
-    return found
-
-
-def _show(files: Any, as_json: bool) -> None:
-    """Prints the table of a training that is done, or why there is none, and where its files are."""
-    from deepibl.errors import SessionError
-    from deepibl.training.checkpoints import read_results
-
-    try:
-        results = read_results(files)
-        print_result(results.as_dict(), results.table(), as_json)
-    except SessionError as problem:
-        typer.echo(f"no table: {problem}", err=True)
-    typer.echo(f"session {files.session}: {files.latest}; `deepibl pick` writes its best network", err=True)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from deepibl.datasets.catalog import database_places, load_dbstruct
@@ -23,17 +22,15 @@ from deepibl.demo.networks import random_network
 from deepibl.evaluation.evaluate import evaluate_index, recall_table
 from deepibl.evaluation.measures import recall_at_n
 from deepibl.images import read_image
-from deepibl.networks import build as network_build, clusters
+from deepibl.networks.build import add_pooling_for
 from deepibl.networks.io import load_network, save_network
 from deepibl.networks.weights import find_network
 from deepibl.report.html import match_page
 from deepibl.search.localization import build_index, localize, match_table
 from deepibl.toycity.city import make_city
-from deepibl.training.checkpoints import Results, SessionFiles, read_results, read_session_network
+from deepibl.training.checkpoints import Results, SessionFiles, read_session_network
 from deepibl.training.listeners import Console, TrainingListener
-from deepibl.training.options import TrainingOptions
-from deepibl.training.session import Course, run_session
-from deepibl.training.tuples import TRAINERS
+from deepibl.training.session import train
 from matlab_compat.simplenn.network import SimpleNN
 
 NETWORK = "toycity_offtheshelf"
@@ -108,35 +105,31 @@ TIMES = ("day",)  # of the queries
 
 SCALED_BY = 60  # photos that the random filters are scaled by
 
-CLUSTERS = 64
-
 DEMO_TRAINER = "trainGaussKernalInd"
 
 OPTIONS: dict[str, Any] = {
-    "netID": "toycity",
-    "layerName": "conv4",
-    "method": "vlad_preL2_intra",
-    "batchSize": 4,
-    "learningRate": 0.01,
-    "lrDownFreq": 4,
-    "weightDecay": 0.0001,
+    "pooling": "vlad_preL2_intra",
+    "batch_size": 4,
+    "learning_rate": 0.01,
+    "learning_rate_drop_every": 4,
+    "weight_decay": 0.0001,
     # from random weights the hardest negatives of many are too hard, and descriptors collapse to one point
-    "nNegChoice": 20,
-    "nNegCap": 5,
-    "nNegCache": 0,
-    "nEpoch": 7,
-    "compFeatsFrequency": 600,
-    "saveFrequency": 600,
-    "computeBatchSize": 50,
-    "nTestRankSample": 200,
-    "numThreads": 2,
-    "useGPU": False,
+    "negatives_per_query": 20,
+    "negatives_cap": 5,
+    "negatives_cached": 0,
+    "epochs": 7,
+    "refresh_interval": 600,
+    "save_interval": 600,
+    "extraction_batch_size": 50,
+    "rank_loss_sample_size": 200,
+    "num_threads": 2,
+    "use_gpu": False,
 }
 
 
 @dataclass(frozen=True)
 class ToyCity:
-    """The photos to train and to test on, and where what is made goes."""
+    """The photos to train and to test on, and the folder of all that is made."""
 
     folder: Path
     train: PlaceDataset
@@ -150,7 +143,7 @@ def photograph(
     splits: Mapping[str, tuple[int, int]] | None = None,
     workers: int = 2,
 ) -> ToyCity:
-    """Photographs the districts `train` and `val` of a toy city into a folder; what is there is kept.
+    """Photographs the districts `train` and `val` of a toy city into a folder; existing photos are kept.
 
     splits: database images and queries of each; default SPLITS.
     """
@@ -173,7 +166,7 @@ def photograph(
 
 
 def untrained_network(
-    train: PlaceDataset, seed: int = 0, method: str = OPTIONS["method"], prefix: str | None = None
+    train: PlaceDataset, seed: int = 0, method: str = OPTIONS["pooling"], prefix: str | None = None
 ) -> SimpleNN:
     """The network that training starts from: random convolutions, and pooling by the original's addLayers.
 
@@ -183,21 +176,8 @@ def untrained_network(
     paths = train.image_paths("db")
     some = [torch.as_tensor(read_image(path)) for path in paths[:: -(-len(paths) // SCALED_BY)]]
     net = random_network(torch.stack(some), seed)
-    asked = network_build.parse_method(method)
-    if not asked.needs_clusters:
-        return network_build.add_pooling(net, asked)
-    described = network_build.add_pre_l2(net) if asked.pre_l2 else net
-
-    def compute() -> np.ndarray:
-        return clusters.local_descriptors(described, lambda i: read_image(paths[i]), len(paths))
-
-    stem = f"{prefix}{train.name}_{net.names[-1]}"
-    descriptor_file, cluster_file = (
-        None if prefix is None else f"{stem}_{what}.mat" for what in ("descs", "clst")
-    )
-    found = clusters.training_descriptors(compute, descriptor_file)
-    centres = clusters.get_clusters(lambda: found, k=CLUSTERS, cluster_file=cluster_file)
-    return network_build.add_pooling(net, asked, centres=centres, descriptors=found, training_set=train.name)
+    stem = None if prefix is None else f"{prefix}{train.name}_{net.names[-1]}"
+    return add_pooling_for(net, method, train, stem=stem)
 
 
 def train_in_city(
@@ -209,17 +189,15 @@ def train_in_city(
 ) -> Results:
     """Trains a random network in the city by one of `deepibl.training.tuples`; seed: of its weights.
 
-    changes: options other than OPTIONS. What was interrupted goes on; its files lie in the city's folder.
+    changes: options that differ from OPTIONS. An interrupted training resumes; its files are beside the city.
     """
+    given = {**OPTIONS, "session": trainer.removeprefix("train"), "initial_features_suffix": f"seed{seed}"}
+    given |= changes or {}
     prefix = f"{city.folder}/seed{seed}_"
-    session = (changes or {}).get("sessionID", trainer.removeprefix("train"))
-
-    def build(options: TrainingOptions) -> SimpleNN:
-        return untrained_network(city.train, seed, options.method, prefix)
-
-    given = {**OPTIONS, "sessionID": session, "checkpoint0suffix": f"seed{seed}", **(changes or {})}
-    run_session(Course(TRAINERS[trainer], city.train, city.val, build, prefix), given, listeners)
-    return read_results(SessionFiles(prefix, session))
+    net = untrained_network(city.train, seed, given.pop("pooling"), prefix)
+    return train(
+        city.train, city.val, net, trainer, listeners=listeners, output_prefix=prefix, **given
+    ).results
 
 
 def run_training_demo(
@@ -227,8 +205,8 @@ def run_training_demo(
 ) -> Results:
     """The demo: photographs a city, trains in it, prints the original's table of the best epoch.
 
-    folder: where photos, session, curves and the trained network (toycity.mat) go; the same call after an
-    interruption goes on. Takes a few minutes on two cores.
+    folder: where photos, session, curves and the trained network (toycity.mat) go; the same call resumes
+    after an interruption. Takes a few minutes on two cores.
     """
     counts = sum(map(sum, SPLITS.values()))
     say(f"1. {counts} photos of a toy city by day, seed {seed}: a district to learn, another to be tested in")

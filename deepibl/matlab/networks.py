@@ -11,7 +11,7 @@ For plain torch modules see `deepibl.layers`.
 
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,11 @@ from deepibl.datasets.png_to_jpeg import ConversionReport, convert_folder
 from deepibl.engine.describe import describe_batch
 from deepibl.features.extraction import extract_to_file
 from deepibl.features.whitening import add_pca_of_images
-from deepibl.images import read_image
 from deepibl.matlab.datasets import Paths
 from deepibl.networks.build import (
-    add_pooling,
-    add_pre_l2,
+    add_pooling_for,
+    clusters_stem,
+    descriptors_of,
     object_layer,
     parse_method,
     prepare_for_testing,
@@ -36,7 +36,7 @@ from deepibl.networks.build import (
     refuse_second,
     vlad_layer,
 )
-from deepibl.networks.clusters import get_clusters, local_descriptors, training_descriptors
+from deepibl.networks.clusters import get_clusters
 from deepibl.networks.pretrained import load_pretrained
 from deepibl.networks.torch_backbones import is_torch_id
 from deepibl.runtime.devices import device_for, inference
@@ -48,8 +48,6 @@ from matlab_compat.errors import ArgumentError
 from matlab_compat.relja import relja_display
 from matlab_compat.simplenn.layer import Layer
 from matlab_compat.simplenn.network import LayerKey, SimpleNN
-
-CLUSTERS = 64
 
 
 def loadNet(
@@ -83,18 +81,15 @@ def addLayers(net: SimpleNN, opts: Any, dbTrain: PlaceSet, *, paths: Paths = Non
 
     Ported from: netvlad/addLayers.m
     """
-    method = parse_method(_option(opts, "method"))
-    if not method.needs_clusters:
-        return add_pooling(net, method)
-    described = add_pre_l2(net) if method.pre_l2 else net
-    ending = "_preL2" if method.pre_l2 else ""
-    net_id = str(_option(opts, "netID")).replace(":", "-")  # in file names Windows allows no colon
-    initial = localPaths(paths).initData
-    stem = f"{initial}{dbTrain.name}_{net_id}_{_option(opts, 'layerName')}{ending}"
-    descriptor_file, cluster_file = f"{stem}_traindescs.mat", f"{stem}_k{CLUSTERS:03d}_clst.mat"
-    centres = getClusters(described, opts, cluster_file, CLUSTERS, dbTrain, descriptor_file)
-    descriptors = training_descriptors(_describe(described, opts, dbTrain), descriptor_file)
-    return add_pooling(net, method, centres=centres, descriptors=descriptors, training_set=dbTrain.name)
+    method = _option(opts, "method")
+    if not parse_method(method).needs_clusters:
+        return add_pooling_for(net, method, dbTrain)
+    names = (dbTrain.name, _option(opts, "netID"), _option(opts, "layerName"))
+    stem, device = (
+        clusters_stem(localPaths(paths).initData, *names),
+        device_for(_option(opts, "useGPU", False)),
+    )
+    return add_pooling_for(net, method, dbTrain, stem=stem, device=device)
 
 
 def getClusters(
@@ -109,8 +104,10 @@ def getClusters(
     """
     for file in (clstFn, trainDescFn):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
-    compute = _describe(net, opts, dbTrain)
-    return get_clusters(compute, k=k, cluster_file=clstFn, descriptor_file=trainDescFn)
+    device = device_for(_option(opts, "useGPU", False))
+    return get_clusters(
+        lambda: descriptors_of(net, dbTrain, device), k=k, cluster_file=clstFn, descriptor_file=trainDescFn
+    )
 
 
 def netPrepareForTrain(net: SimpleNN, backPropToLayer: LayerKey = 0) -> SimpleNN:
@@ -127,23 +124,6 @@ def netPrepareForTest(net: SimpleNN, removeDropout: bool = False, removeExtras: 
     Ported from: netvlad/netPrepareForTest.m
     """
     return prepare_for_testing(net, remove_dropout=removeDropout, remove_extras=removeExtras)
-
-
-def _describe(net: SimpleNN, opts: Any, db_train: PlaceSet) -> Callable[[], np.ndarray]:
-    """A function that computes the training descriptors of a data set's first images."""
-
-    def compute() -> np.ndarray:
-        device = device_for(_option(opts, "useGPU", False))
-        found = local_descriptors(
-            net.to(device),
-            lambda i: read_image(os.path.join(db_train.dbPath, db_train.dbImageFns[i])),
-            db_train.numImages,
-            device=device,
-        )
-        net.to("cpu")  # where the original leaves it
-        return found
-
-    return compute
 
 
 def _option(opts: Any, name: str, *default: Any) -> Any:

@@ -188,8 +188,11 @@ def _described(name: str, package: str, found: Any) -> Original:
     parameters = inspect.signature(found).parameters.values()
     kinds = [parameter.kind for parameter in parameters]
     positional = sum(kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for kind in kinds)
-    options = inspect.Parameter.VAR_KEYWORD in kinds
     nargout = any(parameter.name == "nargout" for parameter in parameters)
+    named = (
+        kinds.count(inspect.Parameter.KEYWORD_ONLY) > nargout and inspect.Parameter.VAR_POSITIONAL in kinds
+    )
+    options = inspect.Parameter.VAR_KEYWORD in kinds or named
     return Original(name, package, positional, options, nargout, _outputs(found))
 
 

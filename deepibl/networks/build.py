@@ -5,17 +5,30 @@ Adding a pooling layer to a cropped network: max, average or NetVLAD, with its n
 The fields that MATLAB's training expects in a network's layers, set and removed.
 
 PCA and whitening of a network's output, as a layer of the network.
+
+Pooling layers on top of a network, with NetVLAD's clusters of a training set's images.
 """
 
+import functools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
+from deepibl.images import read_image
 from deepibl.layers import TotalAvgPool, TotalMaxPool, WholeL2Normalize, vlad_aggregate
-from deepibl.networks.clusters import vlad_alpha, vlad_weights
+from deepibl.networks.clusters import (
+    get_clusters,
+    local_descriptors,
+    training_descriptors,
+    vlad_alpha,
+    vlad_weights,
+)
 from matlab_compat.errors import ArgumentError
 from matlab_compat.matfile.values import MatObject, cell_list, text as matlab_text
 from matlab_compat.relja import PCA, relja_PCA
@@ -431,3 +444,58 @@ def refuse_second(net: SimpleNN) -> None:
         raise ArgumentError(
             "the network already ends in PCA (the released networks include their whitening): omit addPCA"
         )
+
+
+CLUSTERS = 64
+
+
+def add_pooling_for(
+    net: SimpleNN,
+    method: str,
+    dataset: Any,
+    *,
+    stem: str | None = None,
+    device: str | torch.device = "cpu",
+) -> SimpleNN:
+    """The network with the pooling layers of `method` ('vlad_preL2_intra') on top; its own are shared.
+
+    dataset: the training set (`PlaceDataset`), whose name NetVLAD's layer keeps and whose first 500 database
+    images give the clusters. stem: what the names of the files begin with that descriptors and clusters are
+    read from, or kept in (`<stem>_traindescs.mat`, `<stem>_k064_clst.mat`; '_preL2' goes between where the
+    method has it); None keeps nothing. device: computes the descriptors; the network ends on the CPU.
+
+    Ported from: netvlad/addLayers.m
+    """
+    asked = parse_method(method)
+    if not asked.needs_clusters:
+        return add_pooling(net, asked)
+    described = add_pre_l2(net) if asked.pre_l2 else net
+    compute = functools.cache(lambda: descriptors_of(described, dataset, device))
+    descriptor_file, cluster_file = None, None
+    if stem is not None:
+        stem += "_preL2" if asked.pre_l2 else ""
+        descriptor_file, cluster_file = f"{stem}_traindescs.mat", f"{stem}_k{CLUSTERS:03d}_clst.mat"
+        Path(stem).parent.mkdir(parents=True, exist_ok=True)
+    centres = get_clusters(compute, k=CLUSTERS, cluster_file=cluster_file, descriptor_file=descriptor_file)
+    descriptors = training_descriptors(compute, descriptor_file)
+    return add_pooling(net, asked, centres=centres, descriptors=descriptors, training_set=dataset.name)
+
+
+def descriptors_of(net: SimpleNN, dataset: Any, device: str | torch.device = "cpu") -> np.ndarray:
+    """Local descriptors (at most 50,000, D) of a data set's first database images.
+
+    The network is moved to the device, and then to the CPU, as the original leaves it.
+    """
+    found = local_descriptors(
+        net.to(device),
+        lambda i: read_image(os.path.join(dataset.dbPath, dataset.dbImageFns[i])),
+        dataset.numImages,
+        device=device,
+    )
+    net.to("cpu")
+    return found
+
+
+def clusters_stem(folder: str, dataset: str, network: str, layer: str) -> str:
+    """What the names of NetVLAD's files begin with: `add_pooling_for`'s stem. folder ends in a separator."""
+    return f"{folder}{dataset}_{network.replace(':', '-')}_{layer}"  # file names hold no colon

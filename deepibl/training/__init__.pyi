@@ -15,14 +15,12 @@ from .listeners import (
     plot_training as plot_training,
     usual_listeners as usual_listeners,
 )
-from .loop import train as train
 from .options import (
-    SpeedOptions as SpeedOptions,
     TrainingOptions as TrainingOptions,
 )
 from .session import (
-    Course as Course,
-    run_session as run_session,
+    TrainingRun as TrainingRun,
+    train as train,
 )
 from .state import (
     Curves as Curves,
@@ -35,6 +33,5 @@ from .tuples import (
     TRAINERS as TRAINERS,
     MinedTuple as MinedTuple,
     Objective as Objective,
-    mine as mine,
     weakly as weakly,
 )

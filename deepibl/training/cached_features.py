@@ -1,7 +1,4 @@
-"""The features that mining and tests use: those before training, shared by runs, and those of refreshes.
-
-The test of a network in training: recall and rank loss of cached features.
-"""
+"""The features that mining and tests use: those before training, shared by sessions, and later ones."""
 
 import os
 from collections.abc import Callable
@@ -9,16 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from deepibl.errors import FeatureFileError
-from deepibl.evaluation.measures import rank_loss, recall_at_n
 from deepibl.features.extraction import extract_to_file
 from deepibl.features.files import read_features
 from deepibl.features.partial import Origin, misfit, read_origin, write_origin
 from deepibl.features.trunk_cache import TrunkCache
-from deepibl.training.listeners import TrainingListener
 from deepibl.training.options import TrainingOptions
 from deepibl.training.tuples import Features
 
@@ -27,14 +21,15 @@ from deepibl.training.tuples import Features
 class FeatureMaker:
     """Computes features of data sets with a network in training, into files of MATLAB's layout.
 
-    net: on its device. Features are computed in test mode; the network's mode is put back afterwards.
-    trunk: gives the maps of the lower layers; None: the whole network runs. precision: fp32, or bf16.
-    compute: what makes a file in place of `extract`, given (dataset, 'q' or 'db', path).
+    net: on its device. Features are computed in test mode; the network's mode is put back afterwards. tell:
+    called before that, with a message. trunk: gives the maps of the lower layers; None: the whole network
+    runs. precision: fp32, or bf16. compute: makes a file in place of `extract`, from (dataset, 'q' or 'db',
+    path).
     """
 
     net: Any
     options: TrainingOptions
-    listener: TrainingListener
+    tell: Callable[[str], object]
     trunk: TrunkCache | None = None
     precision: str = "fp32"
     compute: Callable[[Any, str, str], None] | None = None
@@ -42,7 +37,7 @@ class FeatureMaker:
     def files(self, dataset: Any, queries: str, database: str) -> Features:
         """Features (queries (Q, D), database (N, D)) of these files, computed where they are not there.
 
-        Computing holds a lock beside the file, so that of several runs one computes and the others wait.
+        Computing holds a lock beside the file, so that of several trainings one computes and the others wait.
         Raises FeatureFileError for a file whose size does not fit, ExtractionError for unreadable images.
         """
         self._make(dataset, "q", queries)
@@ -50,10 +45,10 @@ class FeatureMaker:
         return self.read(dataset, queries, database)
 
     def shared(self, dataset: Any, queries: str, database: str) -> Features:
-        """As `files`, for those before training, whose names other runs may have given to other features.
+        """As `files`, for those before training, whose names other sessions may have given to other features.
 
         A note beside a file says what it was made of. Raises FeatureFileError for a file of another network
-        or of other images; one without a note (MATLAB's) is believed where its size fits.
+        or of other images; one without a note (MATLAB's) is taken where its size fits.
         """
         for side, path in (("q", queries), ("db", database)):
             origin = Origin.wherever(self.net, *_images(dataset, side))
@@ -82,7 +77,7 @@ class FeatureMaker:
                 root,
                 names,
                 path,
-                batch_size=self.options.computeBatchSize,
+                batch_size=self.options.extraction_batch_size,
                 device=str(next(self.net.parameters()).device),
                 precision=self.precision,
                 trunk=self.trunk,
@@ -98,11 +93,11 @@ class FeatureMaker:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            self.listener.computing(f"{path}: another run is computing it, waiting")
+            self.tell(f"{path}: another process is computing it, waiting")
             lock.acquire()
         try:
             if not os.path.exists(path):
-                self.listener.computing(f"{path}: features of {len(_images(dataset, side)[1])} images")
+                self.tell(f"{path}: features of {len(_images(dataset, side)[1])} images")
                 if origin is not None:
                     write_origin(path, origin)
                 (self.compute or self.extract)(dataset, side, path)
@@ -117,46 +112,22 @@ def _images(dataset: Any, side: str) -> tuple[str, list[str]]:
     return str(dataset.dbPath), list(dataset.dbImageFns)
 
 
-def initial_names(options: TrainingOptions, train_set: Any, val_set: Any) -> dict[str, str]:
-    """The names of the files of features before training (and geoCenters), where the options have none.
+def initial_names(options: TrainingOptions, train_set: Any, val_set: Any) -> dict[str, Any]:
+    """Option -> file of features before training (and geo_centers): that in the options, or a name for it.
 
-    They hold data set, network, layer, method and checkpoint0suffix, so runs that share these share files.
+    Names hold data set, network, layer, pooling and suffix, so that sessions that share these share files.
     Ported from: deepIBL/trainGaussKernalInd.m
     """
-    suffix = options.checkpoint0suffix
+    suffix = options.initial_features_suffix
     names = {}
     for option, dataset, end in (
-        ("dbCheckpoint0", train_set, "db"),
-        ("qCheckpoint0", train_set, "q"),
-        ("dbCheckpoint0val", val_set, "db"),
-        ("qCheckpoint0val", val_set, "q"),
-        ("geoCenters", val_set, "geocenter"),
+        ("initial_database_features", train_set, "db"),
+        ("initial_query_features", train_set, "q"),
+        ("initial_val_database_features", val_set, "db"),
+        ("initial_val_query_features", val_set, "q"),
+        ("geo_centers", val_set, "geocenter"),
     ):
-        stem = f"{dataset.name}_{options.netID}_{options.layerName}_{options.method}_{suffix}"
-        ending = "mat" if option == "geoCenters" else "bin"
-        names[option] = getattr(options, option) or f"{options.outPrefix}{stem}{end}.{ending}"
+        stem = f"{dataset.name}_{options.network}_{options.layer}_{options.pooling}_{suffix}"
+        ending = "mat" if option == "geo_centers" else "bin"
+        names[option] = getattr(options, option) or f"{options.output_prefix}{stem}{end}.{ending}"
     return names
-
-
-def measure(
-    dataset: Any, features: tuple[np.ndarray, np.ndarray], options: TrainingOptions, generator: Any
-) -> tuple[np.ndarray, float]:
-    """Recall@N (R,) for the options' recallNs, and the rank loss with their margin.
-
-    features: (queries (Q, D), database (N, D)). Draws from the generator, and puts its state back.
-    Ported from: netvlad/testNet.m
-    """
-    queries, database = features
-    ranked = rank_loss(
-        queries,
-        database,
-        dataset,
-        options.margin,
-        options.nNegChoice,
-        n_sample=options.nTestRankSample,
-        generator=generator,
-    )
-    found = recall_at_n(
-        queries, database, dataset, options.recallNs, n_sample=options.nTestSample, generator=generator
-    )
-    return found.recalls, ranked.loss

@@ -1,16 +1,16 @@
 """Sessions on disk, under MATLAB's names: `<prefix><session>_ep000004_latest.mat` and what belongs to it.
 
-Every file is written whole or not at all. A session that runs holds `<prefix><session>.lock` (released by the
-system when the process dies), and leaves `<prefix><session>_unfinished.json` until it is complete.
+Every file is written whole or not at all. A running session holds `<prefix><session>.lock` (released by the
+system when the process dies); `<prefix><session>_unfinished.json` is there until it is complete.
 
-What came of a training: its curves, its best epoch, the table about it, and its networks.
+The results of a training: its curves, its best epoch, the table about it, and its networks.
 """
 
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,21 +23,24 @@ from deepibl.errors import SessionError
 from deepibl.evaluation.measures import best_epoch
 from deepibl.networks import build as network_layers  # noqa: F401  # registers NetVLAD's layers
 from deepibl.runtime.files import read_note
-from deepibl.training.options import TrainingOptions
-from deepibl.training.state import History, take_momentum
+from deepibl.training.options import TrainingOptions, label
+from deepibl.training.state import History, field_of, reading_state, take_momentum
 from matlab_compat import matfile
 from matlab_compat.errors import MatFileError
-from matlab_compat.files import atomic_output, damage_as
+from matlab_compat.files import atomic_output
 from matlab_compat.matfile.values import scalar
 from matlab_compat.simplenn.network import SimpleNN
 
 VARIABLES = ("net", "obj", "opts", "auxData")
 
-NO_STATE = "is not the state of a training session"
-
 
 class SessionFiles:
-    """The files of one session. prefix: what their names begin with (MATLAB's outPrefix), folders too."""
+    """The files of one session. prefix: what their names begin with (MATLAB's outPrefix), folders too.
+
+    latest: the newest state, of whichever epoch. history: the curves as JSON, for other tools. plot: the
+    picture of the curves, recall_plot: of recall before and after training. unfinished: exists while the
+    session is not complete. start: what other processes of a training begin with; exists for a moment.
+    """
 
     def __init__(self, prefix: str, session: str) -> None:
         if not session or not re.fullmatch(r"[\w.+-]{1,100}", session):
@@ -47,36 +50,12 @@ class SessionFiles:
             )
         self.prefix, self.session = str(prefix), session
         self._stem = f"{prefix}{session}"
-
-    @property
-    def latest(self) -> Path:
-        """The newest state, of whichever epoch."""
-        return Path(f"{self._stem}_latest.mat")
-
-    @property
-    def history(self) -> Path:
-        """The curves as JSON, for other tools."""
-        return Path(f"{self._stem}_history.json")
-
-    @property
-    def plot(self) -> Path:
-        """The picture of the curves."""
-        return Path(f"{self._stem}_results.png")
-
-    @property
-    def recall_plot(self) -> Path:
-        """The picture of recall before and after training."""
-        return Path(f"{self._stem}_recall.png")
-
-    @property
-    def unfinished(self) -> Path:
-        """There while the session is not complete."""
-        return Path(f"{self._stem}_unfinished.json")
-
-    @property
-    def start(self) -> Path:
-        """What other processes of a training begin with; there for a moment."""
-        return self.latest.with_name(f".{self.latest.name.removesuffix('_latest.mat')}_start.mat")
+        self.latest = Path(f"{self._stem}_latest.mat")
+        self.history = Path(f"{self._stem}_history.json")
+        self.plot = Path(f"{self._stem}_results.png")
+        self.recall_plot = Path(f"{self._stem}_recall.png")
+        self.unfinished = Path(f"{self._stem}_unfinished.json")
+        self.start = self.latest.with_name(f".{self.latest.name.removesuffix('_latest.mat')}_start.mat")
 
     def epoch(self, epoch: int) -> Path:
         """The state of an epoch (from 1): its last batches, or its end."""
@@ -111,8 +90,8 @@ class SessionFiles:
                 write_json(self.history, history)
         except (OSError, MatFileError) as error:
             raise SessionError(
-                f"could not save {target}: {error}. Nothing half-written is left and the state saved before "
-                "is whole; make room (or writable), then start the same command again: it goes on from there"
+                f"could not save {target}: {error}. The state saved before is whole; make room (or the "
+                "folder writable), then start the same command again: it resumes from there"
             ) from error
         return target
 
@@ -122,18 +101,18 @@ class SessionFiles:
         if not path.exists():
             have = ", ".join(map(str, self.epochs())) or "none"
             raise SessionError(
-                f"session {self.session} has no {path}; epochs with a state: {have}. The names begin with "
-                f"{self.prefix!r} (outPrefix): is that where the session was saved?"
+                f"session {self.session} has no {path}; epochs with a state: {have}. File names begin with "
+                f"{self.prefix!r} (output_prefix, outPrefix): is that where the session was saved?"
             )
         return matfile.load(path, list(variables))
 
     def request_before(self) -> str | None:
-        """What the latest state was asked for by, as text; "" where that is not known; None: no state."""
+        """The request of the latest state, as text; "" where it is not known (MATLAB's); None: no state."""
         if not self.latest.exists():
             return None
         aux = matfile.load(self.latest, ["auxData"])["auxData"]
-        with damage_as(SessionError, self.latest, NO_STATE):
-            return matfile.text(aux.get("deepibl", {}).get("command", ""))
+        with reading_state(self.latest):
+            return matfile.text(field_of(field_of(aux, "deepibl", {}), "command", ""))
 
     def remove(self) -> None:
         """Deletes all that the session has: states, features, curves and pictures."""
@@ -166,7 +145,7 @@ class SessionFiles:
         except Timeout:
             raise SessionError(
                 f"session {self.session} is being trained by another process (it holds {lock.lock_file}); "
-                "give another sessionID, or none"
+                "name another session, or none"
             ) from None
         try:
             yield
@@ -245,7 +224,7 @@ class Results:
 
     def table(self) -> str:
         """The original's lines about the best epoch: recall before, after, and their ratio."""
-        ns = self.options.recallNs[:SHOWN]
+        ns = self.options.recall_ns[:SHOWN]
         line = "=" * (len(ns) * 5 - 1 + 14)
         epochs = len(self.history.val.recall)
         lines = [f"{self.session} Best epoch: {self.best} (out of {epochs})", line]
@@ -266,7 +245,7 @@ class Results:
             "session": self.session,
             "best_epoch": self.best,
             "epochs": len(self.history.val.recall),
-            "recallNs": [int(n) for n in self.options.recallNs],
+            "recallNs": [int(n) for n in self.options.recall_ns],
             "off_the_shelf": None if before is None else [float(value) for value in before],
             "trained": [float(value) for value in self.trained],
         }
@@ -288,35 +267,26 @@ def read_results(files: SessionFiles, n: int = 5) -> Results:
     Raises SessionError for a session without files, without a test yet, or not tested after every epoch.
     """
     variables = files.load(variables=("obj", "opts", "auxData"))
-    with damage_as(SessionError, files.latest, NO_STATE):
-        return _results(files, variables, n)
-
-
-def _results(files: SessionFiles, variables: Mapping[str, Any], n: int) -> Results:
-    options = TrainingOptions.from_mapping(variables["opts"])
-    if options.epochTestFrequency != 1:
+    with reading_state(files.latest):
+        options = TrainingOptions.from_matlab(variables["opts"])
+        history = History.from_matlab(variables["obj"])
+        queries = int(scalar(field_of(variables["auxData"], "numTrain")))
+    if options.test_interval != 1:
         raise SessionError(
-            f"session {files.session} was tested every {options.epochTestFrequency} epochs "
-            "(epochTestFrequency): which epoch is the best can only be told when each was tested"
+            f"session {files.session} was tested every {options.test_interval} epochs "
+            f"({label('test_interval')}): finding the best epoch needs a test after each"
         )
-    history = History.from_matlab(variables["obj"])
     if not history.val.recall:
-        raise SessionError(f"session {files.session} has no tested epoch yet: its first one is not done")
-    _require_fit(files, options, history)
-    best = best_epoch(np.stack(history.val.recall, axis=1), options.recallNs, n) + 1
-    queries = int(scalar(variables["auxData"]["numTrain"]))
-    return Results(files.session, options, history, queries, best)
-
-
-def _require_fit(files: SessionFiles, options: TrainingOptions, history: History) -> None:
-    """Raises SessionError unless every test has a recall for each N of the options."""
+        raise SessionError(f"session {files.session} has no tested epoch yet: its first one is not finished")
     tests = (history.val, *(history.pretrain or {}).values())
     shapes = {np.shape(row) for curves in tests for row in curves.recall}
-    if not np.isfinite(options.recallNs).all() or shapes != {(len(options.recallNs),)}:
+    if not np.isfinite(options.recall_ns).all() or shapes != {(len(options.recall_ns),)}:
         raise SessionError(
             f"{files.latest}: its recalls, of shapes {sorted(shapes)}, are not of the N in its options, "
-            f"{list(options.recallNs)}: the file is corrupted"
+            f"{list(options.recall_ns)}: the file is corrupted"
         )
+    best = best_epoch(np.stack(history.val.recall, axis=1), options.recall_ns, n) + 1
+    return Results(files.session, options, history, queries, best)
 
 
 def read_session_network(files: SessionFiles, epoch: int) -> SimpleNN:
@@ -325,7 +295,7 @@ def read_session_network(files: SessionFiles, epoch: int) -> SimpleNN:
     Raises SessionError where there is no such file.
     """
     struct = files.load(epoch, variables=("net",))["net"]
-    with damage_as(SessionError, files.epoch(epoch), NO_STATE):
+    with reading_state(files.epoch(epoch)):
         net = SimpleNN.from_matlab(struct)
         take_momentum(net)
     net.meta |= {"sessionID": files.session, "epoch": np.array([[float(epoch)]])}
@@ -333,6 +303,6 @@ def read_session_network(files: SessionFiles, epoch: int) -> SimpleNN:
 
 
 def _row(values: Any) -> str:
-    """Numbers as C's '%.2f ' prints them, MATLAB's words for what is no number."""
+    """Numbers as C's '%.2f ' prints them, NaN and Inf as MATLAB does."""
     words = {"nan": "NaN ", "inf": "Inf ", "-inf": "-Inf "}
     return "".join(words.get(f"{value:.2f}", f"{value:.2f} ") for value in np.asarray(values, dtype=float))

@@ -1,6 +1,6 @@
-"""The one place where tuples become losses and gradients: alone, or several in one forward and backward.
+"""Tuples become losses and gradients: one alone, or several in one forward and backward.
 
-What a training's learning layers begin with: maps of the layers below, kept where that is possible.
+The trained layers' input: maps of the layers below, kept where that is possible.
 
 Reading the images of tuples ahead of their use, in threads.
 """
@@ -21,7 +21,7 @@ from deepibl.features.trunk_store import GIGABYTE
 from deepibl.images import load_pixels, read_image
 from deepibl.runtime.devices import device_of, to_batch
 from deepibl.runtime.processes import ALONE, Team
-from deepibl.training.options import SpeedOptions, TrainingOptions
+from deepibl.training.options import TrainingOptions
 from deepibl.training.step import Stepper
 from deepibl.training.tuples import MinedTuple, Objective, TupleOutcome
 from matlab_compat.errors import ArgumentError
@@ -35,13 +35,13 @@ OF_A_BATCH = ("bnorm", "dropout")
 
 
 class Trunk(Protocol):
-    """Gives the learning layers their input."""
+    """Gives the trained layers their input."""
 
     def fetch(self, path: str, flip: bool = False, resize: int | None = None) -> Fetched:
         """An image, or its maps; for threads that read ahead. Raises ImageReadError."""
 
     def stack(self, images: Sequence[Fetched]) -> Tensor:
-        """Input (N, C, H, W) of the learning layers; raises ArgumentError for images of different sizes."""
+        """Input (N, C, H, W) of the trained layers; raises ArgumentError for images of different sizes."""
 
 
 class PlainTrunk:
@@ -67,24 +67,19 @@ class PlainTrunk:
 
 
 def depends_on_its_batch(net: SimpleNN, first: int = 0, stop: int | None = None) -> str:
-    """The name of a layer that, while training, does not treat each image by itself; '' if there is none."""
+    """The name of a layer that, while training, does not treat each image by itself; '' without one."""
     return next((layer.name for layer in list(net)[first:stop] if layer.type in OF_A_BATCH), "")
 
 
 @contextmanager
 def open_trunk(
-    stepper: Stepper,
-    options: TrainingOptions,
-    speed: SpeedOptions,
-    sets: Sequence[Any],
-    tell: Tell,
-    team: Team = ALONE,
+    stepper: Stepper, options: TrainingOptions, sets: Sequence[Any], tell: Tell, team: Team = ALONE
 ) -> Iterator[Trunk]:
-    """The trunk of a training; at the end what it kept on disk goes, but stays where an error ends it.
+    """The trunk of a training; at the end what it kept on disk is deleted, but stays where an error ends it.
 
-    sets: the training and the validation set, whose images all go through it. options: outPrefix and
-    sessionID name the folders. tell: is called with where maps are kept, and why, or why not. team: each of
-    its processes keeps maps of its own, and those of one machine share the limit.
+    sets: the training and the validation set, whose images all go through it. options: output_prefix and
+    session name the folders. tell: is called with where maps are kept, and why, or why not. team: each of its
+    processes keeps maps of its own, and those of one machine share the limit.
     """
     net, first = stepper.net, stepper.first
     layer = depends_on_its_batch(net, 0, first)
@@ -93,35 +88,31 @@ def open_trunk(
     if layer or not first:
         yield PlainTrunk(net, first)
         return
-    if options.jitterScale and speed.trunkCache != "off":
-        tell("no trunk cache: under jitterScale every scale is another image")
-    with _cache(stepper, options, speed, sets, team) as cache:
+    if options.jitter_scales and options.trunk_cache != "off":
+        tell("no trunk cache: with jitter_scales (jitterScale) every scale is another image")
+    off = bool(options.jitter_scales) or not options.trunk_cache_gb
+    shared, own = folders(options.output_prefix, options.session, team.rank)
+    train, val = (each.numImages + each.numQueries for each in sets)
+    cache = TrunkCache(
+        net,
+        first,
+        store="off" if off else options.trunk_cache,
+        dtype=options.trunk_cache_dtype,
+        folder=shared,
+        spare=own,
+        images=train * (2 if options.jitter_flip else 1) + val,
+        limit_gb=options.trunk_cache_gb or 1.0,
+        sharers=team.local_size,
+        keep=options.trunk_cache_keep,
+    )
+    with cache:
         if cache.store != "off":
             cache.open(os.path.join(sets[0].dbPath, sets[0].dbImageFns[0]))
             tell(f"maps below {net.names[first]}: {cache.store}, {cache.dtype} ({cache.reason})")
         yield cache
-    for folder in folders(options.outPrefix, options.sessionID, team.rank):
+    for folder in (shared, own):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-
-
-def _cache(
-    stepper: Stepper, options: TrainingOptions, speed: SpeedOptions, sets: Sequence[Any], team: Team
-) -> TrunkCache:
-    off = bool(options.jitterScale) or not speed.trunkCacheGB
-    shared, own = folders(options.outPrefix, options.sessionID, team.rank)
-    return TrunkCache(
-        stepper.net,
-        stepper.first,
-        store="off" if off else speed.trunkCache,
-        dtype=speed.trunkCacheDtype,
-        folder=shared,
-        spare=own,
-        images=_count(sets, options.jitterFlip),
-        limit_gb=speed.trunkCacheGB or 1.0,
-        sharers=team.local_size,
-        keep=speed.trunkCacheKeep,
-    )
 
 
 def folders(prefix: str, session: str, process: int = 0) -> tuple[Path, Path]:
@@ -133,25 +124,19 @@ def folders(prefix: str, session: str, process: int = 0) -> tuple[Path, Path]:
     return Path(f"{prefix}trunk{end}"), Path(f"{prefix}{session}_trunk{end}")
 
 
-def _count(sets: Sequence[Any], flips: bool) -> int:
-    """Images whose maps will be asked for; those of the training set also mirrored, where flips happen."""
-    train, val = (each.numImages + each.numQueries for each in sets)
-    return train * (2 if flips else 1) + val
-
-
 Read = tuple[MinedTuple, list[Fetched]]
 
 
 class TupleReader:
-    """Reads the images of tuples ahead of their use, with `numThreads` threads.
+    """Reads the images of tuples ahead of their use, with the option num_threads.
 
     dataset: has dbPath, dbImageFns, qPath, qImageFns. trunk: fetches an image. Use as a context manager.
     """
 
     def __init__(self, dataset: Any, options: TrainingOptions, trunk: Trunk) -> None:
-        self._dataset, self._scales, self._trunk = dataset, options.jitterScale, trunk
-        self._pool = ThreadPoolExecutor(options.numThreads)
-        self._side = min(read_image(self._database(0)).shape[-2:]) if options.jitterScale else 0
+        self._dataset, self._scales, self._trunk = dataset, options.jitter_scales, trunk
+        self._pool = ThreadPoolExecutor(options.num_threads)
+        self._side = min(read_image(self._database(0)).shape[-2:]) if options.jitter_scales else 0
 
     def __enter__(self) -> "TupleReader":
         return self
@@ -159,20 +144,20 @@ class TupleReader:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def ahead(self, tuples: Iterable[MinedTuple]) -> Iterable[Read]:
+    def ahead(self, tuples: Iterable[MinedTuple]) -> Iterator[Read]:
         """Each tuple with its images: query, positive, negatives.
 
         While one is used the next is read. Raises ImageReadError naming an image that cannot be read.
         """
-        waiting: list[tuple[MinedTuple, list[Future[Any]]]] = []
-        for mined in tuples:
-            waiting.append((mined, self._start(mined)))
-            if len(waiting) > 1:
-                yield _finish(*waiting.pop(0))
-        for mined, images in waiting:
-            yield _finish(mined, images)
+        waiting: list[tuple[MinedTuple, list[Future[Fetched]]]] = []
+        for mined in [*tuples, None]:
+            if mined is not None:
+                waiting.append((mined, self._start(mined)))
+            if len(waiting) > (mined is not None):
+                done, images = waiting.pop(0)
+                yield done, [image.result() for image in images]
 
-    def _start(self, mined: MinedTuple) -> list[Future[Any]]:
+    def _start(self, mined: MinedTuple) -> list[Future[Fetched]]:
         resize = None
         if mined.scale is not None:
             resize = int(round_half_away(self._scales[mined.scale] * self._side))
@@ -187,19 +172,17 @@ class TupleReader:
         return os.path.join(self._dataset.dbPath, self._dataset.dbImageFns[image])
 
 
-def _finish(mined: MinedTuple, images: Sequence[Future[Any]]) -> Read:
-    return mined, [image.result() for image in images]
-
-
 Ready = tuple[MinedTuple, Tensor]
+
+STEP_GB_ON_GPU = 2.0  # four tuples of twelve images of 640x480 from conv5_1 on
 
 
 class TupleGradients:
-    """Computes what a step is made of: the outcome of each tuple, and the sum of their gradients.
+    """Computes the outcome of each tuple of a step, and the sum of their gradients.
 
-    Tuples whose maps are of one size go through the learning layers together while they take at most `limit`
-    gigabytes (by the sizes of the layers' outputs, so that the same tuples always go together); one alone,
-    however much it takes.
+    Tuples whose maps are of one size go through the trained layers together while they take at most `limit`
+    gigabytes (by the sizes of the layers' outputs, so that the same tuples always go together); a single
+    tuple goes alone, whatever it takes.
     """
 
     def __init__(
@@ -215,7 +198,7 @@ class TupleGradients:
     ) -> list[TupleOutcome]:
         """Outcomes in the tuples' order; gradients add to those that the weights have already.
 
-        computed: called whenever those of some tuples that went together are there.
+        computed: called after each group of tuples that went together.
         Raises ImageReadError naming an image that cannot be read, and TrainingError for a tuple whose images
         differ in size; a loss that is not finite is for the caller to find.
         """
@@ -239,16 +222,18 @@ class TupleGradients:
     def _together(self, tuples: Iterable[Ready]) -> Iterator[list[Ready]]:
         group: list[Ready] = []
         for ready in tuples:
-            if group and not self._fits([*group, ready]):
+            shape, images = ready[1].shape[1:], sum(len(maps) for _, maps in [*group, ready])
+            same = bool(group) and bool(self._limit) and group[0][1].shape[1:] == shape
+            if group and not (same and images * self._stepper.bytes_an_image(shape) <= self._limit):
                 yield group
                 group = []
             group.append(ready)
         if group:
             yield group
 
-    def _fits(self, group: list[Ready]) -> bool:
-        shapes = {tuple(maps.shape[1:]) for _, maps in group}
-        if not self._limit or len(shapes) > 1:
-            return False
-        images = sum(len(maps) for _, maps in group)
-        return images * self._stepper.bytes_an_image(next(iter(shapes))) <= self._limit
+
+def step_limit(options: TrainingOptions, device: torch.device) -> float:
+    """The option step_gb as a number of gigabytes on this device."""
+    if isinstance(options.step_gb, str):
+        return STEP_GB_ON_GPU if device.type == "cuda" else 0.0
+    return float(options.step_gb)

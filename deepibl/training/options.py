@@ -1,303 +1,337 @@
-"""The 42 options of the seven trainers: the original's names, order and defaults, and what each does.
+"""The options of a training: one table of names, MATLAB's names, defaults, allowed values and help.
 
-The trainers' options that the original has not: how fast, and in how much memory, it is trained.
-
-They stand beside the original's 42 (`deepibl.training.options`), which a session file holds under MATLAB's
-names. Of these only those that change digits are saved, in auxData.deepibl.
-
-What a training was asked for, to see whether the same is asked for again, and what is not the same.
-"""
+Session files hold the original's 42 options under MATLAB's names and in its order. `deepibl.matlab` and the
+command line take those names, too, and convert by this table. Six more say how fast, and in how much memory,
+a network is trained; a session file holds those of them that change the result, in auxData.deepibl."""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
-import torch
 
 from deepibl.features.trunk_cache import DTYPES, STORES
-from matlab_compat.errors import ArgumentError
-from matlab_compat.matfile.values import scalar, text
+from matlab_compat.arguments import options as named_options, unknown_option
+from matlab_compat.errors import ArgumentError, MatFileError
+from matlab_compat.numeric import round_half_away
+
+PRECISIONS = ("fp32", "bf16")
 
 RECALL_NS = (*range(1, 6), *range(10, 101, 5))
 
+# may differ between two calls that ask for the same training
+FREE_OPTIONS = (
+    *("num_threads", "print_tuple_losses", "print_batch_losses", "plot", "remark"),
+    *("trunk_cache", "trunk_cache_gb", "trunk_cache_keep"),
+)
 
-def _option(default: Any, what: str, least: float | None = None, whole: bool = False) -> Any:
-    """An option: its default, a line of help, for numbers the least value and if it must be whole."""
-    metadata = {"what": what, "least": least, "whole": whole}
-    if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
+_NAMES_AND_PLACES = ("session", "output_prefix")
+
+_NOT_GIVEN = object()
 
 
-@dataclass
+@dataclass(frozen=True)
+class Option:
+    """A row of the table.
+
+    matlab: MATLAB's name. help: "" for a field that is not an option but filled in by `train`. least, whole,
+    unit: of a number: the least value, whether it must be whole, what it counts. allowed: words it may be.
+    ours: whether the original has no such option. changes_result: whether one of ours changes the result.
+    """
+
+    name: str
+    default: Any
+    matlab: str
+    help: str = ""
+    least: float | None = None
+    whole: bool = False
+    unit: str = ""
+    allowed: tuple[str, ...] = ()
+    ours: bool = False
+    changes_result: bool = False
+
+    @property
+    def label(self) -> str:
+        """The name, and MATLAB's in brackets where that is another: 'batch_size (batchSize)'."""
+        return self.name if self.name == self.matlab else f"{self.name} ({self.matlab})"
+
+    def normalised(self, value: Any) -> Any:
+        """A Python or MATLAB value as the option's own type; strings stay, for `check` to refuse."""
+        if self.name == "frozen_layers" and isinstance(value, str):
+            return (value,) if value else ()
+        if isinstance(value, str):
+            return value
+        flat = np.asarray([] if value is None else value).ravel()
+        if self.name == "frozen_layers":
+            return tuple(map(str, flat))
+        if isinstance(self.default, str) and self.least is None:
+            return "".join(map(str, flat))
+        if self.name == "first_trained_layer" and not flat.size:
+            return None
+        try:
+            if isinstance(self.default, tuple):
+                return tuple(map(_number, flat))
+            (single,) = flat
+            return bool(single) if isinstance(self.default, bool) else _number(single)
+        except (TypeError, ValueError):
+            kind = "numbers" if isinstance(self.default, tuple) else "one value"
+            raise ArgumentError(f"{self.label} takes {kind}, not {value!r:.80}") from None
+
+    def check(self, value: Any) -> None:
+        """Raises ArgumentError, naming what is allowed, for a normalised value that is not."""
+        if isinstance(self.default, bool) and not isinstance(value, bool):
+            raise ArgumentError(f"{self.label} must be True or False; got {value!r}")
+        if self.allowed and value in self.allowed:
+            return
+        if self.least is None:
+            if self.allowed:
+                raise ArgumentError(f"{self.label} must be one of {', '.join(self.allowed)}; got {value!r}")
+            return
+        for number in value if isinstance(value, tuple) else [value]:
+            wrong = isinstance(number, str) or math.isnan(number) or number < self.least
+            if wrong or (self.whole and not math.isinf(number) and int(number) != number):
+                kind = f"a {'whole ' if self.whole else ''}number{self.unit and f' of {self.unit}'}"
+                kinds = " or ".join([*self.allowed, kind])
+                raise ArgumentError(f"{self.label} must be {kinds}, at least {self.least:g}; got {number!r}")
+
+
+def _option(matlab: str, default: Any, help: str = "", **more: Any) -> Any:
+    return field(default=default, metadata={"matlab": matlab, "help": help, **more})
+
+
+def _number_of(matlab: str, default: Any, help: str) -> Any:
+    return _option(matlab, default, help, least=0)
+
+
+def _count(matlab: str, default: Any, help: str, least: int = 1) -> Any:
+    return _option(matlab, default, help, least=least, whole=True)
+
+
+def _ours(matlab: str, default: Any, help: str, **more: Any) -> Any:
+    return _option(matlab, default, help, ours=True, **more)
+
+
+@dataclass(frozen=True)
 class TrainingOptions:
-    """What a trainer may be told; names are MATLAB's, numbers of layers and epochs count from 1 as there.
+    """The options of a training; layers and epochs count from 1 in all of them.
 
-    Fields after `startEpoch` are no options: a trainer fills them in, and they are saved with the others.
-    Raises ArgumentError from `check` when a value cannot be meant.
+    Values may also be MATLAB's (arrays of one number): they become the option's own type. Raises
+    ArgumentError for a value that cannot; `check` does so for one that is not allowed.
 
     Ported from: deepIBL/trainGaussKernalInd.m, netvlad/trainWeakly.m, netvlad/README_more.md
     """
 
-    netID: str = _option("caffe", "network to start from: vd16, vd19, caffe, places, or a .mat file")
-    layerName: str = _option("conv5", "its last layer that is kept")
-    method: str = _option("vlad_preL2_intra", "pooling: vlad, vladv2, max or avg, with _preL2, _intra")
-    batchSize: int = _option(4, "tuples in a step (a tuple: query, positive, negatives)", 1, True)
-    learningRate: float = _option(0.0001, "step size in epoch 1", 0)
-    lrDownFreq: float = _option(5, "every so many epochs the learning rate goes down", 1, True)
-    lrDownFactor: float = _option(2, "by this factor; compFeatsFrequency grows by it", 0)
-    weightDecay: float = _option(0.001, "L2 weight decay of weights, biases and clusters", 0)
-    momentum: float = _option(0.9, "momentum of SGD", 0)
-    backPropToLayer: int | str | None = _option(1, "lowest layer that learns: its name, or its number from 1")
-    fixLayers: list[str] = _option([], "names of layers that do not learn though they are above it")
-    nNegChoice: int = _option(1000, "negatives drawn at random for a tuple", 1, True)
-    nNegCap: int = _option(10, "hardest negatives that a tuple keeps", 1, True)
-    nNegCache: int = _option(10, "hardest negatives of a query that its next epoch starts from", 0, True)
-    nEpoch: int = _option(30, "epochs", 1, True)
-    margin: float = _option(0.1, "margin of the triplet loss, and of the rank loss that tests report", 0)
-    excludeVeryHard: bool = _option(False, "leave out negatives nearer than the positive")
-    jitterFlip: bool = _option(False, "mirror a tuple's images with probability 1/2")
-    jitterScale: list[float] = _option([], "scales, one of which a tuple's images are resized by", 0)
-    sessionID: str = _option("", "name of the run; empty: a random one")
-    outPrefix: str = _option("", "what every file name begins with; empty: localPaths' outPrefix")
-    dbCheckpoint0: str = _option(
-        "", "file of the database's features before training; empty: named by itself"
+    network: str = _option(
+        "netID", "caffe", "network to start from: vd16, vd19, caffe, places or a .mat file"
     )
-    qCheckpoint0: str = _option("", "the same for the queries")
-    dbCheckpoint0val: str = _option("", "the same for the validation database")
-    qCheckpoint0val: str = _option("", "the same for the validation queries")
-    geoCenters: str = _option("", "a file name that four of the trainers save and none uses")
-    checkpoint0suffix: str = _option("", "goes into those names, so that runs do not share these files")
-    info: str = _option("", "a remark, saved with the options")
-    test0: bool = _option(True, "test before training")
-    saveFrequency: int = _option(2000, "save every so many queries, and after every epoch", 1, True)
-    compFeatsFrequency: int = _option(1000, "compute all features again every so many queries", 1, True)
-    computeBatchSize: int = _option(10, "images at once when features are computed", 1, True)
-    epochTestFrequency: int = _option(1, "test every so many epochs; pickBestNet needs 1", 1, True)
-    doDraw: bool = _option(False, "draw the curves as a PNG at every save")
-    printLoss: bool = _option(False, "print every tuple's loss")
-    printBatchLoss: bool = _option(False, "print every batch's loss")
-    nTestSample: float = _option(1000, "at most so many queries measure recall; inf: all", 1, True)
-    nTestRankSample: float = _option(5000, "at most so many queries measure the rank loss", 1, True)
-    recallNs: list[int] = _option(list(RECALL_NS), "the N of recall@N", 1, True)
-    useGPU: bool = _option(True, "compute on a GPU where there is one")
-    numThreads: int = _option(12, "threads that read a tuple's images", 1, True)
-    startEpoch: int = _option(1, "go on with this epoch of session sessionID", 1, True)
+    layer: str = _option("layerName", "conv5", "its last layer that is kept")
+    pooling: str = _option("method", "vlad_preL2_intra", "vlad, vladv2, max or avg, with _preL2, _intra")
+    batch_size: int = _count("batchSize", 4, "tuples in a step (a tuple: query, positive, negatives)")
+    learning_rate: float = _number_of("learningRate", 0.0001, "learning rate of epoch 1")
+    learning_rate_drop_every: float = _count("lrDownFreq", 5, "epochs between drops of the learning rate")
+    learning_rate_divisor: float = _number_of(
+        "lrDownFactor", 2, "divides it and multiplies compFeatsFrequency"
+    )
+    weight_decay: float = _number_of("weightDecay", 0.001, "L2 decay of weights, biases and clusters")
+    momentum: float = _number_of("momentum", 0.9, "momentum of SGD")
+    first_trained_layer: int | str | None = _option(
+        "backPropToLayer", 1, "lowest layer that is trained: its name, or its number from 1"
+    )
+    frozen_layers: tuple[str, ...] = _option("fixLayers", (), "names of layers above it that are not trained")
+    negatives_per_query: int = _count("nNegChoice", 1000, "negatives drawn at random for a query")
+    negatives_cap: int = _count("nNegCap", 10, "hardest negatives that a tuple keeps")
+    negatives_cached: int = _count(
+        "nNegCache", 10, "hardest negatives that a query's next epoch starts from", 0
+    )
+    epochs: int = _count("nEpoch", 30, "epochs")
+    margin: float = _number_of("margin", 0.1, "margin of the triplet loss and of the reported rank loss")
+    exclude_very_hard: bool = _option(
+        "excludeVeryHard", False, "leave out negatives nearer than the positive"
+    )
+    jitter_flip: bool = _option("jitterFlip", False, "mirror a tuple's images with probability 1/2")
+    jitter_scales: tuple[float, ...] = _number_of(
+        "jitterScale", (), "scales; a tuple's images have one of them"
+    )
+    session: str = _option("sessionID", "", "name of the session; empty: a random one")
+    output_prefix: str = _option("outPrefix", "", "begins every file name; empty: localPaths' outPrefix")
+    initial_database_features: str = _option(
+        "dbCheckpoint0", "", "file of the database's features before training; empty: a name is made"
+    )
+    initial_query_features: str = _option("qCheckpoint0", "", "the same for the queries")
+    initial_val_database_features: str = _option(
+        "dbCheckpoint0val", "", "the same for the validation database"
+    )
+    initial_val_query_features: str = _option("qCheckpoint0val", "", "the same for the validation queries")
+    geo_centers: str = _option("geoCenters", "", "a file name that four of the trainers save and none uses")
+    initial_features_suffix: str = _option(
+        "checkpoint0suffix", "", "goes into those names, so that sessions do not share these files"
+    )
+    remark: str = _option("info", "", "a remark, saved with the options")
+    test_before_training: bool = _option("test0", True, "test before training")
+    save_interval: int = _count(
+        "saveFrequency", 2000, "queries between saves; every epoch's end is saved, too"
+    )
+    refresh_interval: int = _count("compFeatsFrequency", 1000, "queries between computing all features again")
+    extraction_batch_size: int = _count("computeBatchSize", 10, "images at once when features are computed")
+    test_interval: int = _count(
+        "epochTestFrequency", 1, "epochs between tests; finding the best epoch needs 1"
+    )
+    plot: bool = _option("doDraw", False, "draw the curves as a PNG at every save")
+    print_tuple_losses: bool = _option("printLoss", False, "print every tuple's loss")
+    print_batch_losses: bool = _option("printBatchLoss", False, "print every batch's loss")
+    recall_sample_size: float = _count(
+        "nTestSample", 1000, "at most this many queries measure recall; inf: all"
+    )
+    rank_loss_sample_size: float = _count(
+        "nTestRankSample", 5000, "at most this many queries for the rank loss"
+    )
+    recall_ns: tuple[int, ...] = _count("recallNs", RECALL_NS, "the N of Recall@N")
+    use_gpu: bool = _option("useGPU", True, "compute on a GPU where there is one")
+    num_threads: int = _count("numThreads", 12, "threads that read a tuple's images")
+    start_epoch: int = _count("startEpoch", 1, "resume the session named with this epoch")
 
-    dbTrainName: str = ""
-    dbValName: str = ""
-    backPropToLayerName: str = ""
-    backPropDepth: int = 0
-    dbCheckpoint0_orig: str = ""
-    qCheckpoint0_orig: str = ""
+    train_set_name: str = _option("dbTrainName", "")
+    val_set_name: str = _option("dbValName", "")
+    first_trained_layer_name: str = _option("backPropToLayerName", "")
+    trained_depth: int = _option("backPropDepth", 0)
+    initial_database_features_before: str = _option("dbCheckpoint0_orig", "")
+    initial_query_features_before: str = _option("qCheckpoint0_orig", "")
+
+    trunk_cache: str = _ours(
+        "trunkCache", "auto", "where maps of layers that are not trained are kept: auto, ram, disk, off",
+        allowed=STORES,
+    )  # fmt: skip
+    trunk_cache_gb: float = _ours(
+        "trunkCacheGB", 50.0, "at most this many gigabytes of them", least=0, unit="gigabytes"
+    )
+    trunk_cache_dtype: str = _ours(
+        "trunkCacheDtype", "fp32", "fp32: exact, or fp16: half the space", allowed=tuple(DTYPES),
+        changes_result=True,
+    )  # fmt: skip
+    trunk_cache_keep: bool = _ours("trunkCacheKeep", False, "leave those on disk for the next training")
+    precision: str = _ours(
+        "trainPrecision", "fp32", "of the trained convolutions: fp32 or bf16 (NetVLAD's sums stay fp32)",
+        allowed=PRECISIONS, changes_result=True,
+    )  # fmt: skip
+    step_gb: float | str = _ours(
+        "stepGB", "auto", "tuples of a batch go through the network together up to this many gigabytes; 0: "
+        "one by one, as in the original; auto: 2 on a GPU, 0 on a CPU, where it gains nothing",
+        allowed=("auto",), least=0, unit="gigabytes", changes_result=True,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        for each in TABLE.values():
+            object.__setattr__(self, each.name, each.normalised(getattr(self, each.name)))
 
     def check(self) -> None:
-        """Raises ArgumentError for the first option whose value cannot be meant, with what is allowed."""
-        for each in fields(self):
-            least = each.metadata.get("least")
-            if least is None:
-                continue
-            value = getattr(self, each.name)
-            for number in value if isinstance(value, list) else [value]:
-                _check_number(each.name, number, least, each.metadata["whole"])
-        if not self.recallNs or sorted(self.recallNs) != list(self.recallNs):
-            raise ArgumentError(f"recallNs must be ascending and not empty, not {self.recallNs}")
-        if math.isinf(self.nTestRankSample):
-            raise ArgumentError("nTestRankSample must be finite: so many queries measure the rank loss")
-        if self.lrDownFactor == 0:
-            raise ArgumentError("lrDownFactor must be above 0: the learning rate is divided by it")
+        """Raises ArgumentError for the first option whose value is not allowed, naming what is."""
+        for each in TABLE.values():
+            each.check(getattr(self, each.name))
+        if not self.recall_ns or tuple(sorted(self.recall_ns)) != self.recall_ns:
+            raise ArgumentError(
+                f"{label('recall_ns')} must be ascending and not empty; got {[*self.recall_ns]}"
+            )
+        if math.isinf(self.rank_loss_sample_size):
+            raise ArgumentError(f"{label('rank_loss_sample_size')} must be finite")
+        if self.learning_rate_divisor == 0:
+            raise ArgumentError(f"{label('learning_rate_divisor')} must be above 0")
 
     def to_matlab(self, with_geo_centers: bool = False) -> dict[str, Any]:
-        """The struct `opts` of a session file: numbers as double, texts as char, fixLayers as a cell."""
+        """The struct `opts` of a session file: numbers as double, strings as char, fixLayers as a cell."""
         struct = {}
-        for each in fields(self):
-            optional = each.name.endswith("_orig") or (each.name == "geoCenters" and not with_geo_centers)
+        for each in TABLE.values():
             value = getattr(self, each.name)
-            if not (optional and not value):
-                struct[each.name] = _matlab_value(each.name, value)
+            optional = each.matlab.endswith("_orig") or (each.name == "geo_centers" and not with_geo_centers)
+            if not each.ours and (value or not optional):
+                struct[each.matlab] = _matlab_value(each.name, value)
         return struct
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> "TrainingOptions":
-        """Options from a dict of Python or MATLAB values (matfile's); unknown names are left out."""
-        known = {each.name: each for each in fields(cls)}
-        return cls(**{name: _python_value(known[name], values[name]) for name in values if name in known})
+    def from_matlab(cls, *structs: Mapping[str, Any]) -> "TrainingOptions":
+        """Options from MATLAB's names, of a session file's `opts` for example; unknown names are left out.
+
+        Raises MatFileError for what is not a struct, and for a value of another type.
+        """
+        names = {each.matlab: each.name for each in TABLE.values()}
+        if not all(isinstance(struct, Mapping) for struct in structs):
+            raise MatFileError("the options are not a struct")
+        try:
+            given = [(names[key], value) for each in structs for key, value in each.items() if key in names]
+            return cls(**dict(given))
+        except ArgumentError as error:
+            raise MatFileError(str(error)) from error
+
+    def ours(self) -> dict[str, Any]:
+        """What a session file holds beside `opts`: the options of `ours` that change the result."""
+        kept = [each for each in TABLE.values() if each.changes_result]
+        return {each.matlab: _matlab_value(each.name, getattr(self, each.name)) for each in kept}
 
 
-OPTION_NAMES = tuple(each.name for each in fields(TrainingOptions) if "what" in each.metadata)
+# by name: the options in the original's order, what a trainer fills in, the options that the original has not
+TABLE = {each.name: Option(each.name, each.default, **each.metadata) for each in fields(TrainingOptions)}
+
+OPTIONS = {name: option for name, option in TABLE.items() if option.help}
 
 
-def defaults() -> dict[str, Any]:
-    """Name -> default of all options, in the original's order."""
-    options = TrainingOptions()
-    return {name: getattr(options, name) for name in OPTION_NAMES}
+def label(name: str) -> str:
+    """How messages name an option: 'batch_size (batchSize)'."""
+    return TABLE[name].label
+
+
+def checked_names(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options given, by Python's names; ArgumentError for a name that is not known, with the closest."""
+    for name in given:
+        if name not in OPTIONS:
+            python = next((each.name for each in OPTIONS.values() if each.matlab == name), None)
+            raise ArgumentError(
+                f"option {name!r} is named {python!r} here" if python else unknown_option(name, [*OPTIONS])
+            )
+    return given
+
+
+def from_matlab_names(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Options given by MATLAB's names, as 'name', value pairs and as keywords, under Python's names.
+
+    MATLAB's names match in any case; keywords may also be Python's names. Raises ArgumentError for a name
+    that is not known, with the closest one.
+    """
+    matlab = dict.fromkeys((each.matlab for each in OPTIONS.values()), _NOT_GIVEN)
+    by_matlab = {name: value for name, value in kwargs.items() if name in matlab or name not in OPTIONS}
+    found = vars(named_options(matlab, args, by_matlab))
+    given = {
+        each.name: found[each.matlab] for each in OPTIONS.values() if found[each.matlab] is not _NOT_GIVEN
+    }
+    return given | {name: value for name, value in kwargs.items() if name not in by_matlab}
 
 
 def describe(options: TrainingOptions) -> str:
-    """The options, one a line, as a trainer prints them before it begins."""
-    lines = [f"{each.name:>20}: {getattr(options, each.name)!r}" for each in fields(options)]
-    return "\n".join(["opts =", *lines])
+    """The options, one a line, as a training prints them before it begins."""
+    lines = [f"{each.label:>50}: {getattr(options, each.name)!r}" for each in TABLE.values()]
+    return "\n".join(["options:", *lines])
 
 
 def schedule(options: TrainingOptions, epoch: int) -> tuple[float, int]:
     """Learning rate of an epoch (from 1), and after how many batches features are computed again.
 
-    The rate goes down at epochs e > 1 with rem(e, lrDownFreq) == 1, so with lrDownFreq = 1 never.
+    The rate is divided at epochs e > 1 with rem(e, learning_rate_drop_every) == 1, so with 1 never.
     """
-    from matlab_compat.numeric import round_half_away
-
-    rate = float(options.learningRate)
-    refresh = math.ceil(options.compFeatsFrequency / options.batchSize)
+    rate = float(options.learning_rate)
+    refresh = math.ceil(options.refresh_interval / options.batch_size)
     for past in range(2, epoch + 1):
-        if past % options.lrDownFreq == 1:
-            rate /= options.lrDownFactor
-            refresh = int(round_half_away(refresh * options.lrDownFactor))
+        if past % options.learning_rate_drop_every == 1:
+            rate /= options.learning_rate_divisor
+            refresh = int(round_half_away(refresh * options.learning_rate_divisor))
     return rate, refresh
-
-
-def _check_number(name: str, number: Any, least: float, whole: bool) -> None:
-    wrong = not isinstance(number, int | float | np.number) or math.isnan(number) or number < least
-    if wrong or (whole and not math.isinf(number) and int(number) != number):
-        kind = "a whole number" if whole else "a number"
-        raise ArgumentError(f"{name} must be {kind} of at least {least:g}, not {number!r}")
-
-
-def _matlab_value(name: str, value: Any) -> Any:
-    if isinstance(value, bool | str):
-        return value
-    if name == "fixLayers":
-        return np.array([value], dtype=object).reshape(1, -1) if value else np.empty((0, 0), dtype=object)
-    if value is None or value == []:
-        return np.zeros((0, 0))
-    return np.atleast_2d(np.asarray(value, dtype=np.float64))
-
-
-def _python_value(known: Any, value: Any) -> Any:
-    """A MATLAB value as the option's own kind: a text, truth value, list of numbers or number."""
-    default = known.default_factory() if known.default is MISSING else known.default
-    if known.name == "fixLayers":
-        return _names(value)
-    if isinstance(value, str):
-        return value
-    flat = np.asarray([] if value is None else value).ravel()
-    if isinstance(default, list):
-        return [_number(item) for item in flat]
-    if isinstance(default, str):
-        return "".join(map(str, flat))
-    if flat.size != 1:
-        if known.name == "backPropToLayer" and not flat.size:
-            return None
-        raise ArgumentError(f"option {known.name} takes one value, not {value!r:.80}")
-    return bool(flat[0]) if isinstance(default, bool) else _number(flat[0])
-
-
-def _names(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value] if value else []
-    return [str(name) for name in np.asarray([] if value is None else value, dtype=object).ravel()]
-
-
-def _number(value: Any) -> Any:
-    number = float(value)
-    return int(number) if number.is_integer() else number
-
-
-PRECISIONS = ("fp32", "bf16")
-
-STEP_GB_ON_GPU = 2.0  # four tuples of twelve images of 640x480 from conv5_1 on
-
-
-def _speed_option(
-    default: Any, what: str, allowed: tuple[str, ...] = (), changes_digits: bool = False
-) -> Any:
-    metadata = {"what": what, "allowed": allowed, "changes_digits": changes_digits}
-    return field(default=default, metadata=metadata)
-
-
-@dataclass
-class SpeedOptions:
-    """What a trainer may be told beside the original's options. `check` raises ArgumentError."""
-
-    trunkCache: str = _speed_option(
-        "auto", "where maps of the layers below backPropToLayer are kept: auto, ram, disk, or off", STORES
-    )
-    trunkCacheGB: float = _speed_option(50.0, "at most so many gigabytes of them are kept")
-    trunkCacheDtype: str = _speed_option("fp32", "fp32: exact, or fp16: half the space", tuple(DTYPES), True)
-    trunkCacheKeep: bool = _speed_option(False, "leave those on disk when training is done, for the next one")
-    trainPrecision: str = _speed_option(
-        "fp32", "of the convolutions that learn: fp32, or bf16 (NetVLAD's sums stay fp32)", PRECISIONS, True
-    )
-    stepGB: float | str = _speed_option(
-        "auto",
-        "tuples of a batch go through the network together up to so many gigabytes; 0: one by one, as the "
-        "original; auto: 2 on a GPU, 0 on a CPU, where it gains nothing",
-        (),
-        True,
-    )
-
-    def check(self) -> None:
-        """Raises ArgumentError for the first option whose value cannot be meant, with what is allowed."""
-        for each in fields(self):
-            value, allowed = getattr(self, each.name), each.metadata["allowed"]
-            if allowed and value not in allowed:
-                raise ArgumentError(f"{each.name} is one of {', '.join(allowed)}, not {value!r}")
-            if isinstance(each.default, bool) and value not in (True, False):
-                raise ArgumentError(f"{each.name} is True or False, not {value!r}")
-            if each.name.endswith("GB") and not _at_least_zero(value) and value != each.default:
-                raise ArgumentError(f"{each.name} is a number of gigabytes, at least 0, not {value!r}")
-
-    def step_gb(self, device: torch.device) -> float:
-        """stepGB as a number, on this device."""
-        if isinstance(self.stepGB, str):
-            return STEP_GB_ON_GPU if device.type == "cuda" else 0.0
-        return float(self.stepGB)
-
-    def to_matlab(self) -> dict[str, Any]:
-        """Those that change digits, for a session file."""
-        return {name: getattr(self, name) for name in DIGIT_OPTIONS}
-
-    def changed(self, values: Mapping[str, Any]) -> "SpeedOptions":
-        """A copy with these values, checked; names that are not known are left out."""
-        names = (each.name for each in fields(self))
-        made = SpeedOptions(**{name: values.get(name, getattr(self, name)) for name in names})
-        made.check()
-        return made
-
-
-def saved_speed(own: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that a session file's auxData.deepibl holds; none in files of before there were any."""
-    saved = own.get("speed", {})
-    return {name: _plain(saved[name]) for name in DIGIT_OPTIONS if name in saved}
-
-
-def _plain(value: Any) -> Any:
-    """A MATLAB text or number."""
-    return text(value) if isinstance(value, str) else float(scalar(value))
-
-
-def _at_least_zero(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and not math.isnan(value) and value >= 0
-
-
-SPEED_OPTION_NAMES = tuple(each.name for each in fields(SpeedOptions))
-
-DIGIT_OPTIONS = tuple(each.name for each in fields(SpeedOptions) if each.metadata["changes_digits"])
-
-# may differ between two calls that mean the same training
-FREE_OPTIONS = ("numThreads", "printLoss", "printBatchLoss", "doDraw", "info")
-
-_NAMES_AND_PLACES = ("sessionID", "outPrefix")
 
 
 @dataclass(frozen=True)
 class Request:
-    """A trainer's name, its data sets as texts (training, validation), and what options decide the result.
+    """What decides a training's result: the trainer's name, its data sets, and the options.
 
-    options: name -> value, defaults included, in the trainers' order.
+    sets: the training and the validation set, described. options: MATLAB's names -> values, defaults
+    included. A session keeps it as text, to see whether the same is asked for again.
     """
 
     trainer: str
@@ -305,22 +339,22 @@ class Request:
     options: dict[str, Any]
 
     @classmethod
-    def of(cls, trainer: str, sets: Sequence[Any], given: Mapping[str, Any]) -> "Request":
-        """The request of a call: sets are its `PlaceDataset`s, given its options."""
-        options = TrainingOptions.from_mapping(given)
-        left_out = {*FREE_OPTIONS, *_NAMES_AND_PLACES}
-        values = {name: getattr(options, name) for name in OPTION_NAMES if name not in left_out}
-        named = (f"{each.name} ({each.numQueries} queries, {each.numImages} images)" for each in sets)
-        return cls(trainer, tuple(named), values | SpeedOptions().changed(given).to_matlab())
+    def of(cls, trainer: str, sets: Sequence[Any], options: TrainingOptions) -> "Request":
+        """The request of a call: sets are its `PlaceDataset`s, options as they were given."""
+        names = [name for name in OPTIONS if name not in (*FREE_OPTIONS, *_NAMES_AND_PLACES)]
+        values = {TABLE[name].matlab: getattr(options, name) for name in names}
+        values = {name: [*value] if isinstance(value, tuple) else value for name, value in values.items()}
+        described = (f"{each.name} ({each.numQueries} queries, {each.numImages} images)" for each in sets)
+        return cls(trainer, tuple(described), values)
 
     @property
     def text(self) -> str:
-        """As text, equal for equal requests."""
+        """As JSON."""
         return json.dumps([self.trainer, self.sets, self.options])
 
     @classmethod
     def from_text(cls, text: str) -> "Request | None":
-        """The request that `text` came from; None for what is none."""
+        """The request that `text` is of; None for other text."""
         try:
             trainer, sets, options = json.loads(text)
             return cls(str(trainer), tuple(map(str, sets)), dict(options))
@@ -328,14 +362,30 @@ class Request:
             return None
 
     def changes(self, before: "Request") -> list[str]:
-        """What is other than in the request before: 'learningRate 0.001 (now 0.0001)' and so on.
+        """What differs from the request before: 'learning_rate (learningRate) 0.001 (now 0.0001)' and so on.
 
         An option that only one of the two knows (another version wrote it) is None on the other side.
         """
+        labels = {each.matlab: each.label for each in OPTIONS.values()}
         names = dict.fromkeys([*self.options, *before.options])
         pairs = [
             ("trainer", before.trainer, self.trainer),
             *zip(("training set", "validation set"), before.sets, self.sets, strict=True),
-            *((name, before.options.get(name), self.options.get(name)) for name in names),
+            *((labels.get(name, name), before.options.get(name), self.options.get(name)) for name in names),
         ]
         return [f"{name} {old!r} (now {new!r})" for name, old, new in pairs if old != new]
+
+
+def _matlab_value(name: str, value: Any) -> Any:
+    if isinstance(value, bool | str):
+        return value
+    if name == "frozen_layers":
+        return np.array([value], dtype=object).reshape(1, -1) if value else np.empty((0, 0), dtype=object)
+    if value is None or value == ():
+        return np.zeros((0, 0))
+    return np.atleast_2d(np.asarray(value, dtype=np.float64))
+
+
+def _number(value: Any) -> Any:
+    number = float(value)
+    return int(number) if number.is_integer() else number

@@ -1,36 +1,44 @@
-"""A training from the call to the last epoch: started new, gone on with after a kill, or from an epoch."""
+"""Training from the call to the last epoch: a new session, an interrupted one, or one from an epoch."""
 
+import copy
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from deepibl.datasets.place import PlaceDataset
 from deepibl.errors import SessionError
-from deepibl.networks.build import prepare_for_training
+from deepibl.networks.build import add_pooling_for, clusters_stem, prepare_for_training
+from deepibl.networks.identity import network_id
+from deepibl.networks.pretrained import load_pretrained
+from deepibl.networks.torch_backbones import is_torch_id, split_for
 from deepibl.runtime import processes
 from deepibl.runtime.devices import device_for
+from deepibl.runtime.paths import localPaths
 from deepibl.runtime.processes import Team
 from deepibl.training.cached_features import initial_names
-from deepibl.training.checkpoints import NO_STATE, SessionFiles, unfinished_session, write_json
-from deepibl.training.listeners import TrainingListener
-from deepibl.training.loop import train
-from deepibl.training.options import (
-    FREE_OPTIONS,
-    OPTION_NAMES,
-    Request,
-    SpeedOptions,
-    TrainingOptions,
-    saved_speed,
+from deepibl.training.checkpoints import (
+    Results,
+    SessionFiles,
+    read_results,
+    read_session_network,
+    unfinished_session,
+    write_json,
 )
-from deepibl.training.state import TrainingState, restore, take_momentum
+from deepibl.training.listeners import Listeners, TrainingListener, usual_listeners
+from deepibl.training.loop import run_loop
+from deepibl.training.options import FREE_OPTIONS, Request, TrainingOptions, checked_names, label
+from deepibl.training.state import TrainingState, field_of, reading_state, restore, take_momentum
 from deepibl.training.step import Stepper
-from deepibl.training.together import Leading, follow, leading, read_start, tools_of
-from deepibl.training.tuples import Trainer
+from deepibl.training.together import follow, leading, read_start, tools_of
+from deepibl.training.tuples import Trainer, find_trainer
 from matlab_compat.errors import ArgumentError
-from matlab_compat.files import damage_as
 from matlab_compat.relja import relja_randomHex
 from matlab_compat.rng import rng
 from matlab_compat.simplenn.network import SimpleNN
@@ -39,252 +47,306 @@ _log = logging.getLogger(__name__)
 
 SESSION_DIGITS = 4
 
+Given = Mapping[str, Any]  # the options given, by name
+
+Sets = tuple[PlaceDataset, PlaceDataset]
+
+Blank = Callable[..., TrainingState]  # options, network (, momenta) -> the state at the beginning
+
 
 @dataclass(frozen=True)
-class Course:
-    """What a training is given: data sets, how to build the network, where random numbers come from.
+class TrainingRun:
+    """A complete training: its files, and its last state (in processes beyond the first the network alone).
 
-    build: makes the network with its pooling layers from the options. prefix: what file names begin with
-    where the options do not say. keep_momentum: False starts from an epoch with zero momenta, as the
-    original does. restart: throws away what the session has, and begins it anew.
+    `results` and what follows from them raise SessionError where not every epoch was tested.
     """
 
-    trainer: Trainer
-    train_set: Any
-    val_set: Any
-    build: Callable[[TrainingOptions], SimpleNN]
-    prefix: str = ""
-    generator: Any = None
-    keep_momentum: bool = True
-    restart: bool = False
+    files: SessionFiles
+    state: TrainingState
+
+    @property
+    def session(self) -> str:
+        """The session's name."""
+        return self.files.session
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the session's files."""
+        return self.files.latest.parent
+
+    @cached_property
+    def results(self) -> Results:
+        """The curves, the best epoch by the validation set's Recall@5, and the table about it."""
+        return read_results(self.files)
+
+    @property
+    def best_epoch(self) -> int:
+        """The best epoch, from 1."""
+        return self.results.best
+
+    @cached_property
+    def network(self) -> SimpleNN:
+        """The network after the best epoch."""
+        return read_session_network(self.files, self.best_epoch)
 
 
-def run_session(
-    course: Course, given: Mapping[str, Any], listeners: Iterable[TrainingListener] = ()
-) -> TrainingState:
-    """Trains as the options in `given` say (of TrainingOptions, SpeedOptions), and returns the final state.
+def train(
+    dataset: PlaceDataset,
+    validation: PlaceDataset,
+    network: SimpleNN | str | Path | None,
+    loss: str = "gauss-ind",
+    *,
+    listeners: Iterable[TrainingListener] | None = None,
+    paths: Any = None,
+    generator: Any = None,
+    keep_momentum: bool = True,
+    restart: bool = False,
+    stand_in: str | None = None,
+    weights: str = "pretrained",
+    **options: Any,
+) -> TrainingRun:
+    """Trains a network to the last epoch, resuming the session if the same call was interrupted before.
 
-    A session that a kill or an error has ended goes on when the same is asked for again; one that is complete
-    is left as it is. With startEpoch > 1 the session sessionID goes on from the end of the epoch before, with
-    the options it had, changed by `given`.
+    A session that is complete is left as it is. One that was started with other settings is not replaced:
+    the error lists them. With start_epoch > 1 the session named resumes from the end of the epoch
+    before, with the options that it had, changed by those given.
 
-    Raises ArgumentError for options that make no sense, SessionError for a session that is running, lacking,
-    cannot be saved or has been started with other settings, and what `deepibl.training.train` raises.
+    >>> run = train(pitts_train, pitts_val, "vd16", layer="conv5_3", learning_rate=0.001)  # doctest: +SKIP
+    >>> deepibl.save_network(run.network, "best.mat")                                      # doctest: +SKIP
+
+    Args:
+        dataset, validation: the images to learn from, and those to test on after each epoch.
+        network: one whose descriptors are to be trained, pooling included, which stays as it is; or the name
+            (vd16, caffe, torchvision:resnet50, …) or .mat file of one to start from, cut after the option
+            `layer`, under the layers of the option `pooling`; None: the saved session's, or the default.
+        loss: gauss-ind, gauss-joint, cauchy-ind, cauchy-joint, exp-ind, exp-joint (SARE), weakly (triplet),
+            contrastive, lifted, npair, angular; or the original's name of a trainer.
+        listeners: of what happens (default: it is printed, and drawn where the option `plot` asks).
+        paths: what `localPaths` takes: where pretrained networks, clusters and sessions are.
+        generator: random numbers (default: MATLAB's after start-up).
+        keep_momentum: False resumes from an epoch with zero momenta, as the original does.
+        restart: deletes what the session has, and trains it from the start.
+        stand_in, weights: of a network given by name, see `load_pretrained`.
+        options: see `deepibl.training.TrainingOptions`.
+
+    Raises:
+        ArgumentError: an option or value that is not allowed. SessionError: a session that is running,
+            lacking, cannot be saved, or was started with other settings. TrainingError: a loss that is not
+            finite, or an image that cannot be read; it says how to resume.
     """
-    options = TrainingOptions.from_mapping(given)
-    options.check()
-    speed = SpeedOptions().changed(given)
-    options.outPrefix = options.outPrefix or course.prefix
-    options.dbTrainName, options.dbValName = course.train_set.name, course.val_set.name
-    request = Request.of(course.trainer.name, (course.train_set, course.val_set), given)
+    trainer, given, where = find_trainer(loss), dict(checked_names(options)), localPaths(paths)
+    if isinstance(network, str | Path):
+        file = Path(network)
+        if file.suffix and file.is_file():
+            if file.suffix != ".mat":
+                raise ArgumentError(f"network {file}: a file to start from is a .mat file; convert it first")
+            where = localPaths({**where.as_dict(), "pretrainedCNNs": str(file.parent)})
+        given["network"] = file.stem if file.is_file() else str(network)
+    elif isinstance(network, SimpleNN):
+        for name in {"layer", "pooling"} & set(given):
+            raise ArgumentError(f"{name} is an option for a network given by name; this one has its layers")
+        name = f"{network.meta.get('netID', 'network')}-{network_id(network)[:8]}"
+        given |= {"network": re.sub(r"[^\w.+-]", "-", name), "layer": network.names[-1], "pooling": "none"}
+    elif network is not None:
+        raise ArgumentError("network must be a SimpleNN, a name or a .mat file; a DagNN cannot be trained")
+    asked = TrainingOptions(**given)
+    asked.check()
+    request = Request.of(trainer.name, (dataset, validation), asked)
+    asked = replace(
+        asked,
+        output_prefix=asked.output_prefix or where.outPrefix,
+        train_set_name=dataset.name,
+        val_set_name=validation.name,
+    )
+    from_epoch = asked.start_epoch > 1
+    if restart and from_epoch:
+        raise ArgumentError(
+            f"{label('start_epoch')} resumes a session and restart deletes it: give one of them"
+        )
     team = processes.team()
     team.same("training", request.text)
+    blank = partial(_state, trainer, dataset.numQueries, rng() if generator is None else generator)
     if not team.leads:
-        return _follow(course, options.useGPU, team)
+        return _follow(blank, trainer, (dataset, validation), asked.use_gpu, team)
     with leading(team) as others:
-        return _lead(course, options, speed, given, request, listeners, others)
+        files = SessionFiles(asked.output_prefix, asked.session or _session_name(asked, request))
+        asked = replace(asked, session=files.session)
+        with files.locked():
+            text = None if restart else files.request_before()
+            before = None if text is None else Request.from_text(text)
+            if before == request and (files.unfinished.exists() or not from_epoch):
+                state = _resumed(blank, files, asked, given)
+            elif from_epoch:
+                state = _from_epoch(blank, files, asked, given, keep_momentum)
+            elif text is not None:
+                raise SessionError(_other_settings(files, before, request))
+            else:  # built before anything is deleted: that may fail
+                if asked.initial_features_suffix:
+                    asked = replace(asked, initial_features_suffix=f"{asked.initial_features_suffix}_")
+                names = initial_names(asked, dataset, validation)
+                if not trainer.geo_fields:
+                    del names["geo_centers"]
+                asked = replace(asked, **names)
+                if isinstance(network, SimpleNN):
+                    net = copy.deepcopy(network)
+                else:
+                    net = _build(asked, dataset, where, stand_in, weights)
+                state = blank(asked, net)
+                if restart:
+                    files.remove()
+                else:
+                    files.remove_features()
+            files.remove_leftovers()
+            others.begin(files, state)
+            if state.complete and not files.unfinished.exists():
+                _log.info("session %s is complete: nothing to do", files.session)
+                return TrainingRun(files, state)
+            write_json(files.unfinished, {"session": files.session, "command": request.text})
+            state.trainer, state.command = trainer.name, request.text
+            every = usual_listeners() if listeners is None else listeners
+            run_loop(state, dataset, validation, trainer.objective(state.options), files, every, others)
+            files.unfinished.unlink(missing_ok=True)
+    return TrainingRun(files, state)
 
 
-def _lead(
-    course: Course,
-    options: TrainingOptions,
-    speed: SpeedOptions,
-    given: Mapping[str, Any],
-    request: Request,
-    listeners: Iterable[TrainingListener],
-    others: Leading,
-) -> TrainingState:
-    """The session as process 0 runs it, or the only one."""
-    files = SessionFiles(options.outPrefix, options.sessionID or _session(options, request))
-    options.sessionID = files.session
-    with files.locked():
-        state = _state_to_begin_with(course, files, options, speed, given, request)
-        files.remove_leftovers()
-        others.begin(files, state)
-        if state.complete and not files.unfinished.exists():
-            _log.info("session %s is complete: nothing to do", files.session)
-            return state
-        write_json(files.unfinished, {"session": files.session, "command": request.text})
-        state.trainer, state.command = course.trainer.name, request.text
-        objective = course.trainer.objective(state.options)
-        train(state, course.train_set, course.val_set, objective, files, listeners, others)
-        files.unfinished.unlink(missing_ok=True)
-    return state
-
-
-def _follow(course: Course, use_gpu: bool, team: Team) -> TrainingState:
-    """The session as the processes beyond the first take part in it: a state with the network alone."""
-    options, speed, net = read_start(team)
-    state = _state(course, replace(options, useGPU=use_gpu), speed, net, {})
-    sets = (course.train_set, course.val_set)
-    with tools_of(state, course.trainer.objective(options), sets, TrainingListener(), team) as tools:
+def _follow(blank: Blank, trainer: Trainer, sets: Sets, use_gpu: bool, team: Team) -> TrainingRun:
+    """The training in the processes beyond the first, whose state is the network alone."""
+    files, options, net = read_start(team)
+    state = blank(replace(options, use_gpu=use_gpu), net)
+    with tools_of(state, trainer.objective(options), sets, Listeners([]), team) as tools:
         follow(team, tools)
+    return TrainingRun(files, state)
+
+
+def _build(
+    options: TrainingOptions, dataset: PlaceDataset, where: Any, stand_in: str | None, weights: str
+) -> SimpleNN:
+    """The network that the options name, with its pooling layers."""
+    net = load_pretrained(
+        options.network,
+        None if options.layer == "_relja_none_" else options.layer,
+        folder="" if is_torch_id(options.network) else where.pretrainedCNNs,
+        stand_in=stand_in,
+        weights=weights,
+        split=split_for(options.network, options.first_trained_layer),
+    )
+    stem = clusters_stem(where.initData, dataset.name, options.network, options.layer)
+    return add_pooling_for(net, options.pooling, dataset, stem=stem, device=device_for(options.use_gpu))
+
+
+def _resumed(blank: Blank, files: SessionFiles, asked: TrainingOptions, given: Given) -> TrainingState:
+    """The latest state, with those of the options given that do not change the result."""
+    variables = files.load()
+    with reading_state(files.latest):
+        options, net = _saved(variables, files, asked, set(FREE_OPTIONS) & set(given))
+        momentum = take_momentum(net)
+        return restore(blank(options, net, momentum), variables, str(files.latest))
+
+
+def _from_epoch(
+    blank: Blank, files: SessionFiles, asked: TrainingOptions, given: Given, keep_momentum: bool
+) -> TrainingState:
+    """The state at the end of the epoch before start_epoch, with all options given."""
+    epoch = asked.start_epoch - 1
+    variables = files.load(epoch)
+    with reading_state(files.epoch(epoch)):
+        options, net = _saved(variables, files, asked, set(given))
+        momentum = take_momentum(net)
+        database, queries = options.initial_database_features, options.initial_query_features
+        stem = "_".join([options.train_set_name, options.network, options.layer, options.pooling, ""])
+        stem = f"{files.prefix}{stem}{options.initial_features_suffix}{files.session}_ep{epoch:06d}"
+        options = replace(
+            options,
+            start_epoch=asked.start_epoch,
+            test_before_training=False,
+            initial_database_features_before=options.initial_database_features_before or database,
+            initial_query_features_before=options.initial_query_features_before or queries,
+            initial_database_features=asked.initial_database_features or f"{stem}_db.bin",
+            initial_query_features=asked.initial_query_features or f"{stem}_q.bin",
+        )
+        state = blank(options, net, momentum if keep_momentum else {})
+        restore(state, variables, str(files.epoch(epoch)))
+    if not state.epoch_done and state.batch:
+        raise SessionError(
+            f"epoch {epoch} of session {files.session} was not finished; start the same command again to "
+            f"finish it, or give {label('start_epoch')} {epoch}"
+        )
+    state.epoch, state.epoch_done, state.complete, state.features = epoch, True, False, None
     return state
 
 
-def _state_to_begin_with(
-    course: Course,
-    files: SessionFiles,
+def _saved(
+    variables: Mapping[str, Any], files: SessionFiles, asked: TrainingOptions, changed: set[str]
+) -> tuple[TrainingOptions, SimpleNN]:
+    """Options and network of a session file; the options named in `changed` are those asked for."""
+    ours = field_of(field_of(variables["auxData"], "deepibl", {}), "speed", {})
+    options = TrainingOptions.from_matlab(variables["opts"], ours)
+    options.check()
+    new = {name: getattr(asked, name) for name in changed}
+    new |= {"session": files.session, "output_prefix": files.prefix, "use_gpu": asked.use_gpu}
+    return replace(options, **new), SimpleNN.from_matlab(variables["net"])
+
+
+def _state(
+    trainer: Trainer,
+    queries: int,
+    generator: Any,
     options: TrainingOptions,
-    speed: SpeedOptions,
-    given: Mapping[str, Any],
-    request: Request,
+    net: SimpleNN,
+    momentum: Mapping[tuple[int, int], torch.Tensor] | None = None,
 ) -> TrainingState:
-    """Where a training begins: at the state that the same request left, at the epoch asked for, or anew."""
-    from_epoch = options.startEpoch > 1
-    if course.restart:
-        if from_epoch:
-            raise ArgumentError(
-                f"startEpoch {options.startEpoch} goes on with what session {files.session} has, restart "
-                "throws it away: give one of them"
-            )
-        state = _new(course, options, speed)  # first: a network that cannot be made costs nothing
-        files.remove()
-        return state
-    before = files.request_before()
-    if before == request.text and (files.unfinished.exists() or not from_epoch):
-        return _from_file(course, files, options, speed, given, None)
-    if from_epoch:
-        return _from_file(course, files, options, speed, given, options.startEpoch - 1)
-    if before is not None:
-        raise SessionError(_other_settings(files, Request.from_text(before), request))
-    files.remove_features()
-    return _new(course, options, speed)
+    """A state at the beginning, of a network on the device that the options ask for."""
+    layer = options.first_trained_layer or 1
+    if not isinstance(layer, str) and not 1 <= layer <= len(net):
+        found = f"1 to {len(net)}, or {', '.join(net.names)}"
+        raise ArgumentError(f"{label('first_trained_layer')} {layer}: the layers are {found}")
+    unknown = [name for name in options.frozen_layers if name not in net.names]
+    if unknown:
+        raise ArgumentError(
+            f"{label('frozen_layers')}: no layers {', '.join(unknown)}; there are {', '.join(net.names)}"
+        )
+    first = net.index(layer) if isinstance(layer, str) else layer - 1
+    options = replace(
+        options,
+        first_trained_layer=first + 1,
+        first_trained_layer_name=net.names[first],
+        trained_depth=len(net) - first,
+    )
+    net = prepare_for_training(net, first)
+    take_momentum(net)
+    net = net.to(device_for(options.use_gpu))
+    return TrainingState(
+        options,
+        Stepper(net, first, options.frozen_layers, dict(momentum or {}), options.precision),
+        generator,
+        [np.zeros(0, dtype=np.int64) for _ in range(queries)],
+        has_geo_fields=trainer.geo_fields,
+    )
+
+
+def _session_name(options: TrainingOptions, request: Request) -> str:
+    """The name of a session that was given none: that of the same one if interrupted, or a new one."""
+    if options.start_epoch > 1:
+        raise ArgumentError(
+            f"{label('start_epoch')} {options.start_epoch} resumes a session: name it by {label('session')}"
+        )
+    found = unfinished_session(options.output_prefix, request.text)
+    while found is None:
+        drawn = relja_randomHex(SESSION_DIGITS)
+        taken = SessionFiles(options.output_prefix, drawn)
+        found = None if taken.epochs() or taken.unfinished.exists() else drawn
+    return found
 
 
 def _other_settings(files: SessionFiles, before: Request | None, request: Request) -> str:
-    """Why a session that is there is not begun anew, and what can be done."""
+    """Why a session that exists is not replaced, and what can be done."""
     epochs = files.epochs()
     changed = "was not started by this program" if before is None else "was started with other settings"
     listed = "" if before is None else ": " + ", ".join(request.changes(before))
     at = f"epochs {epochs[0]} to {epochs[-1]}" if epochs else "no epochs"
     return (
-        f"session {files.session} is there already ({files.latest}; {at}) and {changed}{listed}. Nothing was "
-        f"changed. To go on from the end of epoch e with the settings given now, give startEpoch = e + 1; to "
-        "train beside it, another sessionID or none; to throw it away and begin anew, restart (--restart)"
+        f"session {files.session} exists already ({files.latest}; {at}) and {changed}{listed}. Nothing was "
+        f"changed. To resume from the end of epoch e with the settings given now, give "
+        f"{label('start_epoch')} = e + 1; to train another session, another {label('session')} or none; to "
+        "delete this one and train it from the start, restart (--restart)"
     )
-
-
-def _session(options: TrainingOptions, request: Request) -> str:
-    """The name of a session that was given none: that of the same one if it was interrupted, or a new one."""
-    if options.startEpoch > 1:
-        raise ArgumentError(f"startEpoch {options.startEpoch} goes on with a session: say which by sessionID")
-    found = unfinished_session(options.outPrefix, request.text)
-    while found is None:
-        drawn = relja_randomHex(SESSION_DIGITS)
-        taken = SessionFiles(options.outPrefix, drawn)
-        found = None if taken.epochs() or taken.unfinished.exists() else drawn
-    return found
-
-
-def _new(course: Course, options: TrainingOptions, speed: SpeedOptions) -> TrainingState:
-    if options.checkpoint0suffix:
-        options.checkpoint0suffix += "_"
-    names = initial_names(options, course.train_set, course.val_set)
-    if not course.trainer.geo_fields:
-        del names["geoCenters"]
-    for name, value in names.items():
-        setattr(options, name, value)
-    net = course.build(options)
-    options.backPropToLayer = _lowest_layer(net, options.backPropToLayer) + 1
-    return _state(course, options, speed, net, {})
-
-
-def _from_file(
-    course: Course,
-    files: SessionFiles,
-    asked: TrainingOptions,
-    speed: SpeedOptions,
-    given: Mapping[str, Any],
-    epoch: int | None,
-) -> TrainingState:
-    """The state of a session file: of the epoch, or (None) the latest one, where it was interrupted."""
-    variables = files.load(epoch)
-    path = files.latest if epoch is None else files.epoch(epoch)
-    with damage_as(SessionError, path, NO_STATE):
-        return _from_variables(course, files, (asked, speed), given, epoch, variables)
-
-
-def _from_variables(
-    course: Course,
-    files: SessionFiles,
-    settings: tuple[TrainingOptions, SpeedOptions],
-    given: Mapping[str, Any],
-    epoch: int | None,
-    variables: Mapping[str, Any],
-) -> TrainingState:
-    asked, speed = settings
-    speed = speed.changed({**saved_speed(variables["auxData"].get("deepibl", {})), **given})
-    options = TrainingOptions.from_mapping(variables["opts"])
-    names = set(OPTION_NAMES if epoch is not None else FREE_OPTIONS) & set(given)
-    options = replace(options, **{name: getattr(asked, name) for name in names})
-    options = replace(options, sessionID=files.session, outPrefix=files.prefix, useGPU=asked.useGPU)
-    net = SimpleNN.from_matlab(variables["net"])
-    momentum = take_momentum(net)
-    options.backPropToLayer = _lowest_layer(net, options.backPropToLayer) + 1
-    if epoch is not None:
-        options.startEpoch, options.test0 = asked.startEpoch, False
-        _name_features(options, asked, epoch)
-    momentum = momentum if epoch is None or course.keep_momentum else {}
-    state = _state(course, options, speed, net, momentum)
-    restore(state, variables, str(files.latest if epoch is None else files.epoch(epoch)))
-    if epoch is not None:
-        _stand_after(state, epoch)
-    return state
-
-
-def _stand_after(state: TrainingState, epoch: int) -> None:
-    """Puts a state that was read at the end of an epoch, whose features may be gone."""
-    if not state.epoch_done and state.batch:
-        raise SessionError(
-            f"epoch {epoch} of session {state.options.sessionID} was not finished; start the same command "
-            f"again to finish it, or give startEpoch {epoch}"
-        )
-    state.epoch, state.epoch_done, state.complete, state.features = epoch, True, False, None
-
-
-def _name_features(options: TrainingOptions, asked: TrainingOptions, epoch: int) -> None:
-    """Names the files of the features that training goes on from; keeps the names of those before it."""
-    options.dbCheckpoint0_orig = options.dbCheckpoint0_orig or options.dbCheckpoint0
-    options.qCheckpoint0_orig = options.qCheckpoint0_orig or options.qCheckpoint0
-    stem = "_".join([options.dbTrainName, options.netID, options.layerName, options.method, ""])
-    stem = f"{options.outPrefix}{stem}{options.checkpoint0suffix}{options.sessionID}_ep{epoch:06d}"
-    options.dbCheckpoint0 = asked.dbCheckpoint0 or f"{stem}_db.bin"
-    options.qCheckpoint0 = asked.qCheckpoint0 or f"{stem}_q.bin"
-
-
-def _state(
-    course: Course,
-    options: TrainingOptions,
-    speed: SpeedOptions,
-    net: SimpleNN,
-    momentum: Mapping[tuple[int, int], torch.Tensor],
-) -> TrainingState:
-    """A state at the beginning, of a network on the device that the options ask for."""
-    unknown = [name for name in options.fixLayers if name not in net.names]
-    if unknown:
-        raise ArgumentError(f"fixLayers: no layers {', '.join(unknown)}; there are {', '.join(net.names)}")
-    first = int(options.backPropToLayer or 1) - 1
-    options.backPropToLayerName, options.backPropDepth = net.names[first], len(net) - first
-    net = prepare_for_training(net, first)
-    take_momentum(net)
-    net = net.to(device_for(options.useGPU))
-    return TrainingState(
-        options,
-        Stepper(net, first, options.fixLayers, dict(momentum), speed.trainPrecision),
-        rng() if course.generator is None else course.generator,
-        [np.zeros(0, dtype=np.int64) for _ in range(course.train_set.numQueries)],
-        speed,
-        has_geo_fields=course.trainer.geo_fields,
-    )
-
-
-def _lowest_layer(net: SimpleNN, layer: int | str | None) -> int:
-    """Position from 0 of the lowest layer that learns, given by name or MATLAB's number; none: the first."""
-    if layer is None or layer == "":
-        return 0
-    if not isinstance(layer, str) and not 1 <= layer <= len(net):
-        raise ArgumentError(
-            f"backPropToLayer {layer}: the layers are 1 to {len(net)}, or {', '.join(net.names)}"
-        )
-    return net.index(layer) if isinstance(layer, str) else int(layer) - 1

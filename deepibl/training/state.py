@@ -1,14 +1,17 @@
-"""All that a training is at one moment: what has to be saved so that it can go on as if it had never stopped.
+"""All that has to be saved of a training for it to resume as if it had never stopped.
 
 As MATLAB variables it is the four of a session file: net (with momenta), obj, opts, auxData. Ids in those are
-1-based; auxData.deepibl holds what MATLAB's trainers do not save (they can only go on between epochs).
+1-based; auxData.deepibl holds what MATLAB's trainers do not save (they resume between epochs only).
 
 The curves of a training: batch losses, recalls, rank losses, as MATLAB keeps them (`obj`) and as JSON.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +19,10 @@ import torch
 
 from deepibl.errors import SessionError
 from deepibl.networks.build import prepare_for_testing
-from deepibl.training.options import SpeedOptions, TrainingOptions
+from deepibl.training.options import TrainingOptions
 from deepibl.training.step import Stepper
-from matlab_compat.matfile.values import cell_list, scalar, text, vector
+from matlab_compat.errors import MatFileError, NetworkFormatError
+from matlab_compat.matfile.values import cell_list, describe, scalar, text, vector
 from matlab_compat.rng import rng
 from matlab_compat.simplenn.network import SimpleNN
 
@@ -27,7 +31,7 @@ from matlab_compat.simplenn.network import SimpleNN
 class Curves:
     """One data set's curves; recall and rankloss have one entry a test, loss one a batch (training set only).
 
-    recall: arrays (R,) of recall@N for the session's recallNs, 0 to 1. rankloss: the margin loss of tuples.
+    recall: arrays (R,) of recall@N for the session's recall_ns, 0 to 1. rankloss: the margin loss of tuples.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -46,14 +50,11 @@ class Curves:
         return {**struct, "geoloss": np.zeros((0, 0))} if geoloss else struct
 
     @classmethod
-    def from_matlab(cls, struct: Mapping[str, Any]) -> "Curves":
-        """From MATLAB's struct; missing fields are empty."""
-        recall = np.asarray(struct.get("recall", np.zeros((0, 0))), dtype=np.float64)
-        return cls(
-            _numbers(struct.get("loss")),
-            [column.copy() for column in recall.T] if recall.size else [],
-            _numbers(struct.get("rankloss")),
-        )
+    def from_matlab(cls, struct: Any) -> "Curves":
+        """From MATLAB's struct; missing fields are empty. Raises MatFileError for what is not numbers."""
+        loss, recall, rankloss = (_numbers(struct, name) for name in ("loss", "recall", "rankloss"))
+        columns = [column.copy() for column in recall.T] if recall.size else []
+        return cls(loss.ravel().tolist(), columns, rankloss.ravel().tolist())
 
 
 @dataclass
@@ -68,56 +69,65 @@ class History:
         """The struct `obj` of a session file; geoloss: with the empty field that four of the trainers add."""
         struct: dict[str, Any] = {"train": self.train.to_matlab(geoloss), "val": self.val.to_matlab(geoloss)}
         if self.pretrain is not None:
-            struct["pretrain"] = {
-                which: {
-                    "recall": self.pretrain[which].recall[0].reshape(-1, 1),
-                    "rankloss": _row(self.pretrain[which].rankloss),
-                }
-                for which in ("val", "train")
-            }
+            struct["pretrain"] = {}
+            for which in ("val", "train"):
+                first = self.pretrain[which]
+                tested = {"recall": first.recall[0].reshape(-1, 1), "rankloss": _row(first.rankloss)}
+                struct["pretrain"][which] = tested
         return struct
 
     @classmethod
-    def from_matlab(cls, struct: Mapping[str, Any]) -> "History":
-        """From the struct `obj` of a session file; a test before training that names no recall is none."""
-        held = struct.get("pretrain") or {}
+    def from_matlab(cls, struct: Any) -> "History":
+        """From the struct `obj` of a session file; a test before training without recall is none."""
+        held = field_of(struct, "pretrain", {})
+        held = held if isinstance(held, Mapping) else {}
         pretrain = {which: Curves.from_matlab(held[which]) for which in ("val", "train") if which in held}
         tested = len(pretrain) == 2 and all(curves.recall for curves in pretrain.values())
-        return cls(
-            Curves.from_matlab(struct["train"]),
-            Curves.from_matlab(struct["val"]),
-            pretrain if tested else None,
-        )
+        train, val = (Curves.from_matlab(field_of(struct, which)) for which in ("train", "val"))
+        return cls(train, val, pretrain if tested else None)
 
-    def to_json(self, recall_ns: Sequence[int], test_frequency: int = 1) -> dict[str, Any]:
+    def to_json(self, recall_ns: Sequence[int], test_interval: int = 1) -> dict[str, Any]:
         """Plain data for other tools: losses of batches; tests as {epoch, recall: {N: r}, rankloss}."""
         plain: dict[str, Any] = {"loss": list(self.train.loss)}
         for which, curves in (("train", self.train), ("val", self.val)):
             before = self.pretrain[which] if self.pretrain else Curves()
-            plain[which] = [
-                *_tests(before, [0], recall_ns),
-                *_tests(curves, [(i + 1) * test_frequency for i in range(len(curves.recall))], recall_ns),
-            ]
+            epochs = [0] * len(before.recall)
+            epochs += [(i + 1) * test_interval for i in range(len(curves.recall))]
+            recalls, ranklosses = before.recall + curves.recall, before.rankloss + curves.rankloss
+            plain[which] = []
+            for epoch, recall, rankloss in zip(epochs, recalls, ranklosses, strict=False):
+                by_n = dict(zip(map(str, recall_ns), recall.tolist(), strict=True))
+                plain[which].append({"epoch": epoch, "recall": by_n, "rankloss": rankloss})
         return plain
 
 
-def _tests(curves: Curves, epochs: Sequence[int], recall_ns: Sequence[int]) -> list[dict[str, Any]]:
-    return [
-        {
-            "epoch": epoch,
-            "recall": {str(n): float(value) for n, value in zip(recall_ns, recall, strict=True)},
-            "rankloss": rankloss,
-        }
-        for epoch, recall, rankloss in zip(epochs, curves.recall, curves.rankloss, strict=False)
-    ]
+@contextmanager
+def reading_state(path: Path) -> Iterator[None]:
+    """Turns what is wrong with the contents of a session's file into a SessionError that names the file."""
+    try:
+        yield
+    except (MatFileError, NetworkFormatError) as error:
+        raise SessionError(f"{path} is not the state of a training session: {error}") from error
+
+
+def field_of(struct: Any, name: str, *default: Any) -> Any:
+    """A field of a struct, or the default. Raises MatFileError without one, and for what is not a struct."""
+    if not isinstance(struct, Mapping):
+        raise MatFileError(f"expected a struct with {name}, found {describe(struct)}")
+    if name not in struct and not default:
+        raise MatFileError(f"it lacks {name}")
+    return struct.get(name, *default)
 
 
 def _row(values: Sequence[float]) -> np.ndarray:
     return np.array([values], dtype=np.float64) if len(values) else np.zeros((0, 0))
 
 
-def _numbers(value: Any) -> list[float]:
-    return [] if value is None else [float(number) for number in np.asarray(value).ravel()]
+def _numbers(struct: Any, name: str) -> np.ndarray:
+    array = np.asarray(field_of(struct, name, np.zeros((0, 0))))
+    if array.dtype.kind not in "buif":
+        raise MatFileError(f"{name} is not numbers")
+    return array.astype(np.float64)
 
 
 DATE_FORMAT = "%d-%b-%Y %H:%M:%S"
@@ -131,7 +141,7 @@ FIRST_EPOCH_SEED = 43
 class CachedFeatures:
     """Feature files of the training set, and before which batch of which epoch they were computed.
 
-    batch 0 stands for the end of the epoch before.
+    batch 0: at the end of that epoch.
     """
 
     queries: str
@@ -152,7 +162,6 @@ class TrainingState:
     stepper: Stepper
     generator: Any
     negative_caches: list[np.ndarray]
-    speed: SpeedOptions = field(default_factory=SpeedOptions)
     history: History = field(default_factory=History)
     epoch: int = 1
     batch: int = 0
@@ -162,7 +171,7 @@ class TrainingState:
     features: CachedFeatures | None = None
     epoch_start_times: list[str] = field(default_factory=list)
     trainer: str = ""
-    command: str = ""  # what was asked for, to see whether the same is asked for again
+    command: str = ""  # the request as text, to see whether the same is asked for again
     has_geo_fields: bool = False
 
     @property
@@ -177,7 +186,7 @@ class TrainingState:
         self.epoch_start_times.append(datetime.now().strftime(DATE_FORMAT))
 
     def next_epoch(self) -> None:
-        """Goes on to the next epoch, of which nothing is done."""
+        """Moves to the next epoch, of which nothing is done."""
         self.epoch, self.batch, self.epoch_done, self.order = self.epoch + 1, 0, False, self.order[:0]
 
     def to_matlab(self) -> dict[str, Any]:
@@ -193,15 +202,15 @@ class TrainingState:
         """The curves and what belongs to them, for other tools."""
         options = self.options
         about = {
-            "session": options.sessionID,
+            "session": options.session,
             "trainer": self.trainer,
             "epoch": self.epoch,
             "batch": self.batch,
             "complete": self.complete,
-            "batchSize": options.batchSize,
-            "recallNs": [int(n) for n in options.recallNs],
+            "batchSize": options.batch_size,
+            "recallNs": [int(n) for n in options.recall_ns],
         }
-        return {**about, **self.history.to_json(options.recallNs, options.epochTestFrequency)}
+        return {**about, **self.history.to_json(options.recall_ns, options.test_interval)}
 
     def _aux_data(self) -> dict[str, Any]:
         features = self.features or CachedFeatures("", "", 0, 0)
@@ -223,7 +232,7 @@ class TrainingState:
                 "dbFeatures": features.database,
                 "featuresEpoch": float(features.epoch),
                 "featuresBatch": float(features.batch),
-                "speed": self.speed.to_matlab(),
+                "speed": self.options.ours(),
             },
         }
 
@@ -241,29 +250,27 @@ def network_with_momentum(stepper: Stepper) -> dict[str, Any]:
 
 
 def take_momentum(net: SimpleNN) -> dict[tuple[int, int], torch.Tensor]:
-    """Momenta out of the layers of a network that a session file held; the layers then have none."""
+    """Takes the momenta out of the layers of a network that a session file held: by layer and weight."""
     found = {}
     for position, layer in enumerate(net):
-        momenta = cell_list(layer.fields.get("momentum", []))
-        for index, (spec, weight, array) in enumerate(
-            zip(layer.weight_specs, layer.weights, momenta, strict=False)
-        ):
-            if weight is not None and np.size(array) == weight.numel():
-                found[position, index] = (
-                    spec.kind.to_torch(np.asarray(array)).reshape(weight.shape).to(weight)
-                )
+        momenta = map(np.asarray, cell_list(layer.fields.get("momentum", [])))
+        weights = zip(layer.weight_specs, layer.weights, momenta, strict=False)
+        for index, (spec, weight, array) in enumerate(weights):
+            if weight is not None and array.size == weight.numel() and array.dtype.kind in "buif":
+                found[position, index] = spec.kind.to_torch(array).reshape(weight.shape).to(weight)
         layer.set_field("momentum", None)
     return found
 
 
 def restore(state: TrainingState, variables: Mapping[str, Any], path: str) -> TrainingState:
-    """Sets a state's curves, caches, draws and position to those of a session file's variables.
+    """Sets a state's curves, caches, draws and position to those of a session file's variables; returns it.
 
-    The network and options of the state are to be those of the file already. Files of MATLAB's trainers
-    stand at the end of their epoch. Raises SessionError for variables that make no sense.
+    The network and options of the state are those of the file already. Files of MATLAB's trainers are of the
+    end of their epoch. Raises SessionError for a training of other images, MatFileError for variables that
+    are not a session's.
     """
     aux = variables["auxData"]
-    caches = [_ids_from_matlab(ids) for ids in cell_list(aux["negCache"])]
+    caches = [_ids_from_matlab(ids) for ids in cell_list(field_of(aux, "negCache"))]
     if len(caches) != len(state.negative_caches):
         raise SessionError(
             f"{path} is of a training with {len(caches)} queries, but the data set has "
@@ -271,28 +278,32 @@ def restore(state: TrainingState, variables: Mapping[str, Any], path: str) -> Tr
         )
     state.negative_caches = caches
     state.history = History.from_matlab(variables["obj"])
-    state.epoch_start_times = [text(time) for time in cell_list(aux.get("epochStartTime", []))]
-    if isinstance(aux.get("rngState"), Mapping) and np.size(aux["rngState"].get("State", [])):
-        state.generator.state = aux["rngState"]["State"]
-    own = aux.get("deepibl")
-    if own is None:
+    state.epoch_start_times = [text(time) for time in cell_list(field_of(aux, "epochStartTime", []))]
+    draws = aux.get("rngState")
+    if isinstance(draws, Mapping) and np.size(draws.get("State", [])):
+        state.generator.state = vector(draws["State"])
+    if "deepibl" not in aux:
         state.epoch_done = True
         return state
-    if scalar(own["version"]) != FORMAT_VERSION:
-        raise SessionError(
-            f"{path} was written by another version of deepibl (state {scalar(own['version'])})"
-        )
-    state.epoch, state.batch = int(scalar(own["epoch"])), int(scalar(own["batch"]))
-    state.epoch_done, state.complete = bool(scalar(own["epochDone"])), bool(scalar(own["complete"]))
-    state.order = _ids_from_matlab(own["trainOrder"])
-    if text(own["qFeatures"]):
-        state.features = CachedFeatures(
-            text(own["qFeatures"]),
-            text(own["dbFeatures"]),
-            int(scalar(own["featuresEpoch"])),
-            int(scalar(own["featuresBatch"])),
-        )
+    own = aux["deepibl"]
+    version = scalar(field_of(own, "version"))
+    if version != FORMAT_VERSION:
+        raise SessionError(f"{path} was written by another version of deepibl (state {version})")
+    state.epoch, state.batch = _whole(own, "epoch"), _whole(own, "batch")
+    state.epoch_done, state.complete = bool(_whole(own, "epochDone")), bool(_whole(own, "complete"))
+    state.order = _ids_from_matlab(field_of(own, "trainOrder"))
+    queries, database = (text(field_of(own, name)) for name in ("qFeatures", "dbFeatures"))
+    if queries:
+        at = (_whole(own, "featuresEpoch"), _whole(own, "featuresBatch"))
+        state.features = CachedFeatures(queries, database, *at)
     return state
+
+
+def _whole(struct: Any, name: str) -> int:
+    number = scalar(field_of(struct, name))
+    if not math.isfinite(number):
+        raise MatFileError(f"{name} is {number}")
+    return int(number)
 
 
 def _ids_to_matlab(ids: np.ndarray) -> np.ndarray:
@@ -301,7 +312,10 @@ def _ids_to_matlab(ids: np.ndarray) -> np.ndarray:
 
 
 def _ids_from_matlab(ids: Any) -> np.ndarray:
-    return vector(ids).astype(np.int64) - 1 if np.size(ids) else np.zeros(0, dtype=np.int64)
+    found = vector(ids) if np.size(ids) else np.zeros(0)
+    if not np.isfinite(found).all():
+        raise MatFileError("there are ids that are not numbers")
+    return found.astype(np.int64) - 1
 
 
 def _cell(values: list[Any], shape: tuple[int, int]) -> np.ndarray:

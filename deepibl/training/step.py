@@ -1,4 +1,4 @@
-"""One step of training: forward through the layers that learn, loss, backward, and the original's SGD."""
+"""One step of training: forward through the trained layers, loss, backward, and the original's SGD."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from matlab_compat.simplenn.display import data_sizes, geometry, view_module
 
 @dataclass(frozen=True)
 class LearnedWeight:
-    """A weight that learns: where it is, and MATLAB's factors of its learning rate and weight decay."""
+    """A trained weight: where it is, and MATLAB's factors of its learning rate and weight decay."""
 
     layer: int
     index: int
@@ -33,12 +33,11 @@ class LearnedWeight:
 
 
 class Stepper:
-    """A network in training: which of its weights learn, and their momenta.
+    """A network in training: which of its weights are trained, and their momenta.
 
-    net: SimpleNN, already on its device. first: index of the lowest layer that learns. fixed: names of layers
-    above it that do not. momentum: {(layer, index): tensor} to go on with, on any device; zeros for what it
-    lacks.
-    precision: fp32, or bf16 for the convolutions that learn.
+    net: SimpleNN, already on its device. first: index of the lowest trained layer. fixed: names of layers
+    above it that are not trained. momentum: {(layer, index): tensor} to resume with, on any device; zeros for
+    what it lacks. precision: fp32, or bf16 for the trained convolutions.
     """
 
     def __init__(
@@ -68,14 +67,14 @@ class Stepper:
         return next(self.net.parameters()).device
 
     def features(self, maps: Tensor) -> Tensor:
-        """(N, D) features of the learning layers' input (N, C, H, W), differentiable in their weights.
+        """(N, D) features of the trained layers' input (N, C, H, W), differentiable in their weights.
 
         With precision bf16 the layers before the first pooling and its normalisation run in bfloat16. In fp32
         large 3 x 3 convolutions on a CPU get their gradients by Winograd's products (equal to rounding).
         """
         end = max(head_start(self.net), self.first) if self.precision == "bf16" else self.first
         if end > self.first:
-            if maps.is_cuda:  # as tensor cores take them; else cuDNN rearranges them for every convolution
+            if maps.is_cuda:  # else cuDNN rearranges them for its tensor cores at every convolution
                 maps = maps.contiguous(memory_format=torch.channels_last)
             with torch.autocast(self.device.type, dtype=torch.bfloat16):
                 maps = self.net(maps, start=self.first, stop=end - 1)
@@ -88,7 +87,7 @@ class Stepper:
     def accumulate(self, maps: Tensor, counts: Sequence[int], objective: Objective) -> list[TupleOutcome]:
         """Forward and backward of tuples; gradients add to those of the batch so far.
 
-        maps: (N, C, H, W), input of the learning layers, one tuple after the other; counts: images of each.
+        maps: (N, C, H, W), input of the trained layers, one tuple after the other; counts: images of each.
         """
         outcomes = [objective(features) for features in self.features(maps).split(list(counts))]
         losses = [outcome.objective for outcome in outcomes if outcome.objective is not None]
@@ -100,7 +99,7 @@ class Stepper:
     def bytes_an_image(self, shape: Sequence[int]) -> float:
         """About how much memory one image needs in a forward and backward pass; inf where not known.
 
-        shape: (C, H, W) of the learning layers' input. Counts each layer's output and its gradient, float32.
+        shape: (C, H, W) of the trained layers' input. Counts each layer's output and its gradient, float32.
         """
         views = [view_module(layer, opaque_objects=False) for layer in list(self.net)[self.first :]]
         channels, height, width = shape
@@ -114,7 +113,7 @@ class Stepper:
         return _all_finite([each for each in gradients if each is not None])
 
     def weights_are_finite(self) -> bool:
-        """Whether all weights that learn, and their momenta, are finite."""
+        """Whether all trained weights and their momenta are finite."""
         return _all_finite([*(each.weight for each in self.learned), *self.momentum.values()])
 
     @torch.no_grad()
@@ -127,7 +126,7 @@ class Stepper:
             weight, gradient = each.weight, each.weight.grad
             if pairs and gradient is not None:
                 velocity = self.momentum[each.key]
-                velocity.mul_(options.momentum).add_(weight, alpha=-options.weightDecay * each.decay)
+                velocity.mul_(options.momentum).add_(weight, alpha=-options.weight_decay * each.decay)
                 velocity.add_(gradient, alpha=-1 / pairs)
                 weight.add_(velocity, alpha=rate * each.rate)
             weight.grad = None

@@ -1,16 +1,18 @@
 """One training in several processes: process 0 trains, the others compute their share of what it asks for.
 
-Process 0 runs the training as it would alone: it mines, draws, steps, saves, tests and prints. The others
-have the network and wait for what it says: compute gradients of these tuples, or features of these images.
-A batch's tuples are shared out in their order, and their gradients added in that order, so that where tuples
-go through the network one by one (on a CPU) the weights are bit by bit those of one process.
+Process 0 mines, draws, steps, saves, tests and prints as it would alone. The others have the network and wait
+for its orders: the gradients of these tuples, or the features of these images. A batch's tuples are shared
+out in their order and their gradients added in that order, so that where tuples go through the network one by
+one (on a CPU) the weights are bit for bit those of one process.
 
-Features and files of the session lie on a file system that all processes see."""
+Features and the session's files are on a file system that all processes see."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import partial
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -22,15 +24,23 @@ from deepibl.runtime.devices import exact_products
 from deepibl.runtime.processes import ALONE, Team
 from deepibl.training.cached_features import FeatureMaker
 from deepibl.training.checkpoints import SessionFiles
-from deepibl.training.gradients import TupleGradients, TupleReader, open_trunk
-from deepibl.training.listeners import TrainingListener
-from deepibl.training.options import SpeedOptions, TrainingOptions
+from deepibl.training.gradients import TupleGradients, TupleReader, open_trunk, step_limit
+from deepibl.training.listeners import Listeners, TrainingListener
+from deepibl.training.options import OPTIONS, TrainingOptions
 from deepibl.training.state import TrainingState
 from deepibl.training.step import Stepper
 from deepibl.training.tuples import MinedTuple, Objective, TupleOutcome
 from matlab_compat import matfile
 from matlab_compat.errors import MatlabCompatError
 from matlab_compat.simplenn.network import SimpleNN
+
+
+class Order(Enum):
+    """What process 0 asks of the others."""
+
+    GRADIENTS = "gradients"
+    FEATURES = "features"
+    END = "end"
 
 
 @dataclass(frozen=True)
@@ -48,28 +58,35 @@ def tools_of(
     state: TrainingState,
     objective: Objective,
     sets: tuple[Any, Any],
-    listener: TrainingListener,
+    listeners: Listeners,
     team: Team = ALONE,
 ) -> Iterator[Tools]:
-    """The tools of one process. sets: training, validation. team: those that keep maps on this machine."""
-    stepper, speed, options = state.stepper, state.speed, state.options
+    """The tools of one process. sets: training, validation. team: the processes that keep maps beside it."""
+    stepper, options = state.stepper, state.options
+
+    def noted(what: str) -> None:
+        listeners.notify(TrainingListener.noted, what)
+
+    def computing(what: str) -> None:
+        listeners.notify(TrainingListener.computing, what)
+
     with (
         exact_products(stepper.device),
-        open_trunk(stepper, options, speed, sets, listener.noted, team) as trunk,
+        open_trunk(stepper, options, sets, noted, team) as trunk,
         TupleReader(sets[0], options, trunk) as reader,
     ):
         kept = trunk if isinstance(trunk, TrunkCache) else None
-        maker = FeatureMaker(state.net, options, listener, kept, stepper.precision)
-        limit = speed.step_gb(stepper.device)
-        yield Tools(stepper, sets, TupleGradients(stepper, objective, trunk, reader, limit), maker)
+        maker = FeatureMaker(state.net, options, computing, kept, stepper.precision)
+        gradients = TupleGradients(stepper, objective, trunk, reader, step_limit(options, stepper.device))
+        yield Tools(stepper, sets, gradients, maker)
 
 
 def shared_gradients(team: Team, tools: Tools, tuples: Sequence[MinedTuple]) -> list[TupleOutcome]:
-    """Outcomes of all tuples, which all processes give alike; process 0 gets the sum of their gradients.
+    """The outcomes of all tuples, the same in all processes; process 0 gets the sum of their gradients.
 
     Raises in all processes what one of them raised.
     """
-    share = _shares(len(tuples), team.size)[team.rank]
+    start, end = (len(tuples) * rank // team.size for rank in (team.rank, team.rank + 1))
     parcels: list[dict[int, torch.Tensor]] = []
 
     def computed() -> None:
@@ -77,7 +94,7 @@ def shared_gradients(team: Team, tools: Tools, tuples: Sequence[MinedTuple]) -> 
             parcels.append(tools.stepper.take_gradients())
 
     def work() -> dict[str, Any]:
-        outcomes = tools.compute([tuples[i] for i in share], computed)
+        outcomes = tools.compute(tuples[start:end], computed)
         plain = [[each.loss, each.pairs, each.very_hard] for each in outcomes]
         return {"outcomes": plain, "parcels": [list(parcel) for parcel in parcels]}
 
@@ -87,15 +104,11 @@ def shared_gradients(team: Team, tools: Tools, tuples: Sequence[MinedTuple]) -> 
             if team.rank == rank:
                 team.tensors.send(_flat(list(parcels[number].values())), 0)
             elif team.leads:
-                _receive(team, tools.stepper, rank, positions)
+                weights = [tools.stepper.learned[at].weight for at in positions]
+                parts = team.tensors.receive(_flat(weights), rank).split([each.numel() for each in weights])
+                tools.stepper.add_gradients(dict(zip(positions, parts, strict=True)))
     every = (outcome for answer in answers for outcome in answer["outcomes"])
     return [TupleOutcome(loss, None, pairs, very_hard) for loss, pairs, very_hard in every]
-
-
-def _receive(team: Team, stepper: Stepper, rank: int, positions: Sequence[int]) -> None:
-    weights = [stepper.learned[at].weight for at in positions]
-    parts = team.tensors.receive(_flat(weights), rank).split([each.numel() for each in weights])
-    stepper.add_gradients(dict(zip(positions, parts, strict=True)))
 
 
 class Leading:
@@ -112,7 +125,8 @@ class Leading:
             return
         variables = state.to_matlab()
         matfile.save(files.start, {name: variables[name] for name in ("net", "opts")})
-        start = {"prefix": files.prefix, "session": files.session, "speed": asdict(state.speed)}
+        ours = {each.name: getattr(state.options, each.name) for each in OPTIONS.values() if each.ours}
+        start = {"prefix": files.prefix, "session": files.session, "ours": ours}
         self.team.lead(lambda: {**start, "size": files.start.stat().st_size})
         self.team.gather(lambda: None)
         self.team.connect()
@@ -127,40 +141,43 @@ class Leading:
 
     def _gradients(self, tuples: Sequence[MinedTuple]) -> list[TupleOutcome]:
         assert self._tools is not None
-        self._say({"do": "gradients", "tuples": [_tuple_to_plain(mined) for mined in tuples]})
+        plain = [[m.query, m.positive, np.asarray(m.negatives).tolist(), m.scale, m.flip] for m in tuples]
+        self._order(Order.GRADIENTS, tuples=plain)
         self._changed = True  # a step will follow
         return shared_gradients(self.team, self._tools, tuples)
 
     def _features(self, dataset: Any, side: str, path: str) -> None:
         assert self._tools is not None
         which = [each is dataset for each in self._tools.sets].index(True)
-        self._say({"do": "features", "set": which, "side": side, "path": path})
+        self._order(Order.FEATURES, set=which, side=side, path=path)
         with processes.alone(False):
             self._tools.maker.extract(dataset, side, path)
 
-    def _say(self, order: Mapping[str, Any]) -> None:
+    def _order(self, order: Order, **what: Any) -> None:
         assert self._tools is not None
         changed, self._changed = self._changed, False
-        self.team.lead(lambda: {**order, "weights": changed})
+        self.team.lead(lambda: {"order": order.value, "weights": changed, **what})
         if changed:
             _share_weights(self.team, self._tools.stepper)
 
 
 @contextmanager
 def leading(team: Team) -> Iterator[Leading]:
-    """Within it process 0 trains; at the end the others are told, an error too."""
+    """Within it process 0 trains; at the end the others hear of it, or of the error that ended it."""
     with processes.alone():
         try:
             yield Leading(team)
         except BaseException as error:
-            _end(team, error)
+            with suppress(BaseException):  # the others raise it, too; what happens to them is theirs to say
+                team.lead(partial(_raise, error))
             raise
-        _end(team, None)
+        with suppress(MatlabCompatError):
+            team.lead(lambda: {"order": Order.END.value, "weights": False})
 
 
-def read_start(team: Team) -> tuple[TrainingOptions, SpeedOptions, SimpleNN]:
-    """What process 0 tells the others at the beginning (`Leading.begin`)."""
-    start = team.lead(_nobody)
+def read_start(team: Team) -> tuple[SessionFiles, TrainingOptions, SimpleNN]:
+    """What process 0 gives the others at the beginning (`Leading.begin`): files, options, network."""
+    start = team.lead(lambda: None)
     files = SessionFiles(start["prefix"], start["session"])
     found: dict[str, Any] = {}
 
@@ -170,59 +187,37 @@ def read_start(team: Team) -> tuple[TrainingOptions, SpeedOptions, SimpleNN]:
 
     team.gather(read)
     team.connect()
-    options = TrainingOptions.from_mapping(found["opts"])
-    options = replace(options, sessionID=files.session, outPrefix=files.prefix)
-    return options, SpeedOptions().changed(start["speed"]), SimpleNN.from_matlab(found["net"])
+    own = {"session": files.session, "output_prefix": files.prefix, **start["ours"]}
+    return (
+        files,
+        replace(TrainingOptions.from_matlab(found["opts"]), **own),
+        SimpleNN.from_matlab(found["net"]),
+    )
 
 
 def follow(team: Team, tools: Tools) -> None:
     """Does what process 0 asks for until the training ends; raises the error that ends it."""
     while True:
-        order = team.lead(_nobody)
-        if order["do"] == "end":
-            return
-        if order["weights"]:
+        message = team.lead(lambda: None)
+        if message["weights"]:
             _share_weights(team, tools.stepper)
-        with suppress(MatlabCompatError, OSError):  # process 0 has it too, and says what follows from it
-            if order["do"] == "gradients":
-                tools.stepper.net.train()
-                shared_gradients(team, tools, [_tuple_from_plain(each) for each in order["tuples"]])
-            else:
-                tools.maker.extract(tools.sets[order["set"]], order["side"], order["path"])
+        with suppress(MatlabCompatError, OSError):  # process 0 has it too: what it makes of it comes next
+            match Order(message["order"]):
+                case Order.GRADIENTS:
+                    tools.stepper.net.train()
+                    tuples = []
+                    for query, positive, negatives, scale, flip in message["tuples"]:
+                        ids = np.asarray(negatives, dtype=np.int64)
+                        tuples.append(MinedTuple(query, positive, ids, ids[:0], scale=scale, flip=flip))
+                    shared_gradients(team, tools, tuples)
+                case Order.FEATURES:
+                    tools.maker.extract(tools.sets[message["set"]], message["side"], message["path"])
+                case Order.END:
+                    return
 
 
-def _end(team: Team, error: BaseException | None) -> None:
-    if team.size == 1:
-        return
-
-    def say() -> dict[str, str]:
-        if error is not None:
-            raise error
-        return {"do": "end"}
-
-    with suppress(BaseException if error is not None else MatlabCompatError):
-        team.lead(say)
-
-
-def _nobody() -> Any:
-    raise AssertionError("process 0 leads a training, it does not follow one")
-
-
-def _shares(count: int, size: int) -> list[range]:
-    """Numbers 0 … count-1 in `size` consecutive parts, as equal as they can be."""
-    ends = [count * (rank + 1) // size for rank in range(size)]
-    return [range(start, end) for start, end in zip([0, *ends], ends, strict=False)]
-
-
-def _tuple_to_plain(mined: MinedTuple) -> list[Any]:
-    return [mined.query, mined.positive, np.asarray(mined.negatives).tolist(), mined.scale, mined.flip]
-
-
-def _tuple_from_plain(plain: Sequence[Any]) -> MinedTuple:
-    query, positive, negatives, scale, flip = plain
-    none = np.zeros(0, dtype=np.int64)
-    ids = np.asarray(negatives, dtype=np.int64)
-    return MinedTuple(query, positive, ids, none, scale=scale, flip=flip)
+def _raise(error: BaseException) -> NoReturn:
+    raise error
 
 
 def _flat(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -231,7 +226,7 @@ def _flat(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
 
 @torch.no_grad()
 def _share_weights(team: Team, stepper: Stepper) -> None:
-    """Gives all processes the weights of process 0 that learn."""
+    """Gives all processes the trained weights of process 0."""
     weights = [each.weight for each in stepper.learned]
     flat = _flat(weights)
     team.tensors.broadcast(flat, 0)

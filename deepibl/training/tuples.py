@@ -1,11 +1,10 @@
-"""Which images make a training tuple: the nearest positive and the hardest negatives of a query, by features
-that were computed some batches ago.
+"""Which images make a training tuple: by cached features, the nearest positive and hardest negatives.
 
-Mining a batch while a GPU computes the one before it: the tuples and draws of mining it in its turn.
+Mining a batch while a GPU computes the one before it, with the tuples and draws of mining them in turn.
 
 What a training minimises: a loss of `deepibl.losses`, and which of the mined negatives it takes.
 
-The original's seven trainers, and the four of its history: a table of what each minimises.
+The trainers: the original's seven and the four losses of its history, with what each minimises.
 """
 
 from __future__ import annotations
@@ -31,20 +30,18 @@ from deepibl.losses import (
     TupleLoss,
 )
 from deepibl.training.options import TrainingOptions
+from matlab_compat.errors import ArgumentError
 from matlab_compat.rng import Generator
 from matlab_compat.yael import yael_nn
 
-SEARCHED_BEYOND_CAP = 10  # so many times nNegCap nearest negatives are ranked
+SEARCHED_BEYOND_CAP = 10  # nearest negatives that are ranked, in multiples of negatives_cap
 
 CORES_A_QUERY = 2  # a comparison has threads of its own as well
 
 Features = tuple[np.ndarray, np.ndarray]  # of the queries (Q, D) and the database (N, D)
 
-
-class Selection(Protocol):
-    """Which negatives may stay: of distances (M,) and the positive's distance, a mask (M,)."""
-
-    def __call__(self, positive: float, negatives: np.ndarray) -> np.ndarray: ...
+# the positive's distance, the negatives' (M,) -> which negatives may stay, a mask (M,)
+Selection = Callable[[float, np.ndarray], np.ndarray]
 
 
 class TrainingSet(Protocol):
@@ -57,12 +54,12 @@ class TrainingSet(Protocol):
 
 @dataclass(frozen=True)
 class MinedTuple:
-    """A query and what is compared with it; ids 0-based, distances squared, by the cached features.
+    """A query with its positive and negatives: 0-based ids, by squared distances of cached features.
 
-    negatives: (M,) nearest first, M <= nNegCap, possibly none. cache: the query's hardest negatives, to start
-    from in the next epoch. ranked: how many negatives were looked at, violating: how many the selection kept,
-    very_hard: how many are nearer than the positive. margin_loss: sum of max(d_pos + margin - d_neg, 0).
-    scale, flip: how the tuple's images are to be read (scale: index of jitterScale, or None).
+    negatives: (M,) nearest first, M <= negatives_cap, possibly none. cache: the query's hardest negatives, to
+    start from in the next epoch. violating: how many negatives the selection kept, very_hard: how many are
+    nearer than the positive. margin_loss: sum of max(d_pos + margin - d_neg, 0). scale, flip: how the tuple's
+    images are to be read (scale: index of jitter_scales, or None).
     """
 
     query: int
@@ -77,7 +74,7 @@ class MinedTuple:
 
     @property
     def trains(self) -> bool:
-        """Whether any negative is left to learn from."""
+        """Whether it has a negative to train with."""
         return len(self.negatives) > 0
 
 
@@ -88,31 +85,6 @@ class _Drawn:
     query: int
     positives: np.ndarray
     candidates: np.ndarray
-
-
-def mine(
-    dataset: TrainingSet,
-    query: int,
-    features: Features,
-    cached: np.ndarray,
-    options: TrainingOptions,
-    generator: Any,
-    select: Selection,
-) -> MinedTuple | None:
-    """The tuple of a query, or None when it has no positive (then nothing is drawn).
-
-    features: (queries (Q, D), database (N, D)) float32. cached: the query's hardest negatives so far, ids.
-    Draws from the generator in the original's order: negatives, then scale, then flip; the last two only
-    when the options ask for them and a negative is left.
-
-    Ported from: deepIBL/trainGaussKernalInd.m, netvlad/trainWeakly.m
-    """
-    drawn = _draw(dataset, query, cached, options, generator)
-    if drawn is None:
-        return None
-    mined = _rank(drawn, features, options, select)
-    scale, flip = _jitter(options, generator) if mined.trains else (None, False)
-    return replace(mined, scale=scale, flip=flip)
 
 
 def mine_batch(
@@ -126,40 +98,38 @@ def mine_batch(
 ) -> list[MinedTuple]:
     """The tuples of a batch's queries, in their order; queries without a positive are left out.
 
-    Where no jitter has to be drawn between them, several queries are compared at once on a large machine.
+    features: (queries (Q, D), database (N, D)) float32. negative_caches: each query's hardest negatives so
+    far, ids. Draws from the generator in the original's order: of each query its negatives, then scale, then
+    flip; the last two only when the options ask for them and a negative is left. Without them several queries
+    are compared at once on a large machine.
+
+    Ported from: deepIBL/trainGaussKernalInd.m, netvlad/trainWeakly.m
     """
-    if options.jitterFlip or options.jitterScale:
-        mined = (
-            mine(dataset, int(query), features, negative_caches[query], options, generator, select)
-            for query in queries
-        )
-        return [each for each in mined if each is not None]
-    drawn = (_draw(dataset, int(query), negative_caches[query], options, generator) for query in queries)
-    found = [each for each in drawn if each is not None]
+    jitter = options.jitter_flip or options.jitter_scales
+    drawn, mined = [], []
+    for query in map(int, queries):
+        positives = np.asarray(dataset.nontrivialPosQ(query))
+        if not positives.size:
+            continue
+        negatives = dataset.sampleNegsQ(query, options.negatives_per_query, generator)
+        candidates = np.unique(np.concatenate([negative_caches[query], negatives]).astype(np.int64))
+        drawn.append(_Drawn(query, positives, candidates))
+        if jitter:
+            mined.append(_jittered(_rank(drawn[-1], features, options, select), options, generator))
+    if jitter:
+        return mined
     with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // CORES_A_QUERY)) as pool:
-        return list(pool.map(lambda each: _rank(each, features, options, select), found))
-
-
-def _draw(
-    dataset: TrainingSet, query: int, cached: np.ndarray, options: TrainingOptions, generator: Any
-) -> _Drawn | None:
-    positives = np.asarray(dataset.nontrivialPosQ(query))
-    if not positives.size:
-        return None
-    drawn = dataset.sampleNegsQ(query, options.nNegChoice, generator)
-    return _Drawn(query, positives, np.unique(np.concatenate([cached, drawn]).astype(np.int64)))
+        return list(pool.map(lambda each: _rank(each, features, options, select), drawn))
 
 
 def _rank(drawn: _Drawn, features: Features, options: TrainingOptions, select: Selection) -> MinedTuple:
-    """The tuple, without jitter: the nearest positive, and the nearest of the negatives that `select` lets
-    in.
-    """
+    """The tuple, without jitter: the nearest positive, and the nearest negatives that `select` keeps."""
     queries, database = features
     feature = np.asarray(queries[drawn.query : drawn.query + 1])
     nearest, distance = yael_nn(database[drawn.positives], feature, 1)
     positive, positive_distance = int(drawn.positives[nearest[0, 0]]), distance[0, 0]
     candidates = drawn.candidates
-    wanted = min(SEARCHED_BEYOND_CAP * options.nNegCap, len(candidates))
+    wanted = min(SEARCHED_BEYOND_CAP * options.negatives_cap, len(candidates))
     if not wanted:
         return MinedTuple(drawn.query, positive, candidates, candidates)
     order, distances = (found[0] for found in yael_nn(database[candidates], feature, wanted))
@@ -168,18 +138,22 @@ def _rank(drawn: _Drawn, features: Features, options: TrainingOptions, select: S
     return MinedTuple(
         drawn.query,
         positive,
-        ranked[kept][: options.nNegCap],
-        ranked[: options.nNegCache],
+        ranked[kept][: options.negatives_cap],
+        ranked[: options.negatives_cached],
         violating=int(kept.sum()),
         very_hard=int((distances < positive_distance).sum()),
         margin_loss=float(np.maximum(positive_distance + options.margin - distances, 0).sum()),
     )
 
 
-def _jitter(options: TrainingOptions, generator: Any) -> tuple[int | None, bool]:
-    scale = int(generator.randsample(len(options.jitterScale), 1)[0]) if options.jitterScale else None
-    flip = bool(options.jitterFlip and float(np.ravel(generator.rand())[0]) > 0.5)
-    return scale, flip
+def _jittered(mined: MinedTuple, options: TrainingOptions, generator: Any) -> MinedTuple:
+    """The tuple with the scale and the flip that are drawn for it, where it has a negative."""
+    if not mined.trains:
+        return mined
+    scales = options.jitter_scales
+    scale = int(generator.randsample(len(scales), 1)[0]) if scales else None
+    flip = bool(options.jitter_flip and float(np.ravel(generator.rand())[0]) > 0.5)
+    return replace(mined, scale=scale, flip=flip)
 
 
 # queries, features, negative caches, generator -> tuples
@@ -187,12 +161,11 @@ Mine = Callable[[np.ndarray, Features, Sequence[np.ndarray], Any], list[MinedTup
 
 
 def worth_it(device: torch.device) -> bool:
-    """On a processor that computes, mining beside it only takes its cores."""
+    """Whether mining ahead saves time: where the CPU computes the gradients, it only takes their cores."""
     return device.type == "cuda"
 
 
-@dataclass(frozen=True)
-class _Begun:
+class _Begun(NamedTuple):
     queries: np.ndarray
     features: Features
     before: np.ndarray  # the generator's state
@@ -201,7 +174,7 @@ class _Begun:
 
 
 class MiningAhead:
-    """Mines batches, the next one beforehand where it is told which. Use as a context manager.
+    """Mines batches, and the next one ahead after `begin`. Use as a context manager.
 
     A batch depends on nothing that the batch before it changes: on the cached features, on its own queries'
     negative caches, and on the draws, which are made here from a copy of the generator. What was mined is
@@ -222,30 +195,34 @@ class MiningAhead:
     def begin(
         self, queries: np.ndarray, features: Features, caches: Sequence[np.ndarray], generator: Any
     ) -> None:
-        """Begins to mine a batch, if there are queries, from where the generator, MATLAB's, stands."""
+        """Begins to mine a batch, if it has queries, from the present state of a generator of MATLAB's."""
         if len(queries) and isinstance(generator, Generator):
             own = copy.deepcopy(generator)
-            found = self._pool.submit(self._mine, queries, features, list(caches), own)
-            self._begun = _Begun(queries, features, generator.state, own, found)
+            tuples = self._pool.submit(self._mine, queries, features, list(caches), own)
+            self._begun = _Begun(queries, features, generator.state, own, tuples)
 
     def take(
         self, queries: np.ndarray, features: Features, caches: Sequence[np.ndarray], generator: Any
     ) -> list[MinedTuple]:
-        """The batch's tuples; the generator then stands after its draws. Raises what mining raises."""
+        """The batch's tuples; the generator is then after its draws. Raises what mining raises."""
         begun, self._begun = self._begun, None
-        if begun is not None:
-            same = features is begun.features and np.array_equal(queries, begun.queries)
-            if same and np.array_equal(generator.state, begun.before):
-                tuples = begun.tuples.result()
-                generator.state = begun.generator.state
-                return tuples
+        if (
+            begun is not None
+            and features is begun.features
+            and np.array_equal(queries, begun.queries)
+            and np.array_equal(generator.state, begun.before)
+        ):
+            tuples = begun.tuples.result()
+            generator.state = begun.generator.state
+            return tuples
         return self._mine(queries, features, caches, generator)
 
 
 class TupleOutcome(NamedTuple):
     """A tuple's loss as it is logged; what is differentiated (None: nothing); how many pairs it counts for.
 
-    The step of a batch is the sum of its objectives' gradients divided by the sum of its pairs.
+    The step of a batch is the sum of its objectives' gradients, divided by the sum of its pairs. very_hard:
+    negatives that are nearer than the positive.
     """
 
     loss: float
@@ -258,7 +235,8 @@ class TupleOutcome(NamedTuple):
 class Objective:
     """A loss, and the rule by which negatives get into a tuple.
 
-    margin: None takes all mined negatives; else those whose distance is below the positive's plus margin.
+    margin: None takes all mined negatives; else those whose squared distance is below the positive's plus
+    margin.
     exclude_very_hard: leaves out negatives nearer than the positive, by cached and by fresh features.
     """
 
@@ -281,9 +259,9 @@ class Objective:
         mask = ~very_hard if self.exclude_very_hard and self.margin is None else torch.ones_like(very_hard)
         terms = self.loss.terms(query, positive, negatives[None], mask[None])
         value = terms.losses[0]
-        # one question to the device for all three numbers
-        asked = torch.stack([value.detach(), terms.pairs[0].to(value), very_hard.sum().to(value)])
-        loss, pairs, hard = asked.tolist()
+        # one tensor for all three numbers: reading each by itself would wait for the GPU three times
+        numbers = torch.stack([value.detach(), terms.pairs[0].to(value), very_hard.sum().to(value)])
+        loss, pairs, hard = numbers.tolist()
         return TupleOutcome(loss, value if pairs else None, int(pairs), int(hard))
 
 
@@ -295,7 +273,15 @@ def sare(kernel: str, mode: str) -> ObjectiveMaker:
 
     Ported from: deepIBL/trainGaussKernalInd.m and its five siblings, which ignore excludeVeryHard
     """
-    return lambda options: Objective(SARELoss(kernel, mode), exclude_very_hard=options.excludeVeryHard)
+    return baseline(lambda: SARELoss(kernel, mode))
+
+
+def baseline(loss: Callable[[], TupleLoss]) -> ObjectiveMaker:
+    """A loss at its own settings, which takes every mined negative.
+
+    Ported from: deepIBL/trainContrastiveLoss.m and its siblings (history, before 2019-07-25)
+    """
+    return lambda options: Objective(loss(), exclude_very_hard=options.exclude_very_hard)
 
 
 def weakly(options: TrainingOptions) -> Objective:
@@ -303,55 +289,46 @@ def weakly(options: TrainingOptions) -> Objective:
 
     Ported from: netvlad/trainWeakly.m
     """
-    loss = TripletLoss(options.margin, exclude_very_hard=options.excludeVeryHard)
-    return Objective(loss, options.margin, options.excludeVeryHard)
+    loss = TripletLoss(options.margin, exclude_very_hard=options.exclude_very_hard)
+    return Objective(loss, options.margin, options.exclude_very_hard)
 
 
 @dataclass(frozen=True)
 class Trainer:
-    """A trainer: its name, what it minimises, and whether its files have the original's unused geo fields."""
+    """A trainer. name: the original's; loss: what the command line calls it.
+
+    geo_fields: whether its session files have the original's unused fields geoCenters and geoloss.
+    """
 
     name: str
+    loss: str
     objective: ObjectiveMaker
     geo_fields: bool = False
-
-
-def baseline(loss: Callable[[], TupleLoss]) -> ObjectiveMaker:
-    """A loss that the paper compares SARE with, at its own settings; every mined negative is in the tuple.
-
-    Ported from: deepIBL/trainContrastiveLoss.m and its siblings (history, before 2019-07-25)
-    """
-    return lambda options: Objective(loss(), exclude_very_hard=options.excludeVeryHard)
 
 
 TRAINERS = {
     each.name: each
     for each in (
-        Trainer("trainGaussKernalInd", sare("gauss", "ind"), geo_fields=True),
-        Trainer("trainGaussKernalJoint", sare("gauss", "joint"), geo_fields=True),
-        Trainer("trainCauchyKernelInd", sare("cauchy", "ind")),
-        Trainer("trainCauchyKernelJoint", sare("cauchy", "joint")),
-        Trainer("trainExpKernalInd", sare("exp", "ind"), geo_fields=True),
-        Trainer("trainExpKernalJoint", sare("exp", "joint"), geo_fields=True),
-        Trainer("trainWeakly", weakly),
-        Trainer("trainContrastive", baseline(ContrastiveLoss)),
-        Trainer("trainLiftStruct", baseline(LiftedStructureLoss)),
-        Trainer("trainNpairLoss", baseline(NPairLoss)),
-        Trainer("trainAngularLoss", baseline(AngularLoss)),
+        Trainer("trainGaussKernalInd", "gauss-ind", sare("gauss", "ind"), geo_fields=True),
+        Trainer("trainGaussKernalJoint", "gauss-joint", sare("gauss", "joint"), geo_fields=True),
+        Trainer("trainCauchyKernelInd", "cauchy-ind", sare("cauchy", "ind")),
+        Trainer("trainCauchyKernelJoint", "cauchy-joint", sare("cauchy", "joint")),
+        Trainer("trainExpKernalInd", "exp-ind", sare("exp", "ind"), geo_fields=True),
+        Trainer("trainExpKernalJoint", "exp-joint", sare("exp", "joint"), geo_fields=True),
+        Trainer("trainWeakly", "weakly", weakly),
+        Trainer("trainContrastive", "contrastive", baseline(ContrastiveLoss)),
+        Trainer("trainLiftStruct", "lifted", baseline(LiftedStructureLoss)),
+        Trainer("trainNpairLoss", "npair", baseline(NPairLoss)),
+        Trainer("trainAngularLoss", "angular", baseline(AngularLoss)),
     )
 }
 
-# what the command line calls their losses
-LOSSES = {
-    "gauss-ind": "trainGaussKernalInd",
-    "gauss-joint": "trainGaussKernalJoint",
-    "cauchy-ind": "trainCauchyKernelInd",
-    "cauchy-joint": "trainCauchyKernelJoint",
-    "exp-ind": "trainExpKernalInd",
-    "exp-joint": "trainExpKernalJoint",
-    "weakly": "trainWeakly",
-    "contrastive": "trainContrastive",
-    "lifted": "trainLiftStruct",
-    "npair": "trainNpairLoss",
-    "angular": "trainAngularLoss",
-}
+LOSSES = {each.loss: each.name for each in TRAINERS.values()}
+
+
+def find_trainer(name: str) -> Trainer:
+    """The trainer of a loss ('gauss-ind'), or of that name. Raises ArgumentError for another name."""
+    found = TRAINERS.get(LOSSES.get(name, name))
+    if found is None:
+        raise ArgumentError(f"the loss must be one of {', '.join(LOSSES)}; got {name!r}")
+    return found

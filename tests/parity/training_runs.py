@@ -96,7 +96,7 @@ def prepare(path: Path, folder: Path, golden: Path) -> None:
 def run(path: Path, folder: Path, golden: Path, watch: Watch | None = None, **speed: Any) -> Outcome:
     """Runs a golden training in a folder, from copies of the golden files.
 
-    speed: options of `deepibl.training.options`.
+    speed: options beside those of the run.
     """
     prepare(path, folder, golden)
     return run_prepared(path, folder, golden, watch, **speed)

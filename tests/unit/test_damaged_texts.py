@@ -137,7 +137,7 @@ def test_a_session_whose_recalls_are_not_of_its_ns_is_refused(
 ) -> None:
     files = Workplace(tmp_path).files("run")
     files.latest.parent.mkdir(parents=True)
-    opts = TrainingOptions(recallNs=[1, 5]).to_matlab() | {"recallNs": np.array([ns], float)}
+    opts = TrainingOptions(recall_ns=(1, 5)).to_matlab() | {"recallNs": np.array([ns], float)}
     curves = {"recall": np.ones(shape), "rankloss": np.ones((1, 1))}
     held = {"obj": {"train": curves, "val": curves}, "opts": opts, "auxData": {"numTrain": 4.0}}
     matfile.save(files.latest, held | {"net": {}})

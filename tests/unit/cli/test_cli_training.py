@@ -15,7 +15,7 @@ import pytest
 from deepibl import load_network
 from deepibl.datasets.folder import make_dbstruct
 from deepibl.training.checkpoints import SessionFiles
-from deepibl.training.options import OPTION_NAMES
+from deepibl.training.options import OPTIONS as TABLE
 from deepibl.training.tuples import LOSSES, TRAINERS
 from matlab_compat import matfile
 from tests.tiny_training import OPTIONS, make_network, make_set
@@ -76,7 +76,7 @@ def test_train_pick_and_pca_go_together(run, city, tmp_path):
     code, out, err = run(*words(city, "--tensorboard", "boards"))
     assert code == 0, err
     assert "run Best epoch: " in out and "off-the-shelf" in out and "trained/shelf" in out
-    assert "run epoch 2/2 batch 4/4" in err and "images/s" in err and "batch" not in out
+    assert "run: 8/8, epoch 2/2 batch 4/4" in err and "images/s" in err and "batch" not in out
     assert list((tmp_path / "boards/run").iterdir())
     code, again, err = run("pick", "out/run_latest.mat", "--out", "best.mat")
     assert code == 0 and again.startswith(out.rstrip()) and "wrote best.mat" in again
@@ -134,15 +134,15 @@ def test_flags_are_the_options_of_their_names_and_set_takes_any(run, city):
 def test_all_options_are_listed_with_what_they_do(run):
     code, out, _ = run("train", "--options")
     lines = {line.split(" = ")[0]: line for line in out.splitlines()}
-    assert code == 0 and set(OPTION_NAMES) <= set(lines)
-    assert lines["learningRate"].split("  ")[-1].strip() == "step size in epoch 1"
+    assert code == 0 and {each.matlab for each in TABLE.values()} <= set(lines)
+    assert lines["learningRate"].split("  ")[-1].strip() == "learning rate of epoch 1"
 
 
 def test_other_settings_for_a_session_are_refused_and_restart_begins_anew(run, city, tmp_path):
     assert run(*words(city, "--set", "nEpoch=1"))[0] == 0
     before = (tmp_path / "out/run_latest.mat").read_bytes()
     code, out, err = run(*words(city, "--set", "nEpoch=1", "--set", "learningRate=0.5"))
-    assert code == 1 and not out and "learningRate 0.01 (now 0.5)" in err and "restart" in err
+    assert code == 1 and not out and "(learningRate) 0.01 (now 0.5)" in err and "restart" in err
     assert (tmp_path / "out/run_latest.mat").read_bytes() == before
     assert run(*words(city, "--set", "nEpoch=1", "--set", "learningRate=0.001", "--restart"))[0] == 0
     assert (tmp_path / "out/run_latest.mat").read_bytes() != before
@@ -151,7 +151,7 @@ def test_other_settings_for_a_session_are_refused_and_restart_begins_anew(run, c
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--loss", "gauss"], "--loss is one of gauss-ind, gauss-joint"),
+        (["--loss", "gauss"], "--loss must be one of gauss-ind, gauss-joint"),
         (["--set", "learningrat=0.1"], "learningRate"),
         (["--set", "learningRate"], "name=value, e.g. nNegCap=10, not 'learningRate'"),
         (["--set", "generator=1"], "generator"),
@@ -198,7 +198,7 @@ def test_killed_the_same_command_line_goes_on_to_the_same_bits(run, city, tmp_pa
     killed.wait()
     assert (tmp_path / "out/run_unfinished.json").exists()
     gone_on = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
-    assert "going on after epoch" in gone_on.stderr and "Best epoch" in gone_on.stdout
+    assert "resumed after epoch" in gone_on.stderr and "Best epoch" in gone_on.stdout
     found = weights(latest)
     (tmp_path / "out").rename(tmp_path / "first")
     subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=True)

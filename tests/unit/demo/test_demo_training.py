@@ -11,7 +11,7 @@ from scripts.compare_losses import table
 def small(monkeypatch):
     monkeypatch.setattr(demo_training, "SPLITS", {"train": (24, 12), "val": (20, 10)})
     monkeypatch.setattr(demo_training, "SIZE", (64, 48))
-    changes = {"nEpoch": 1, "nNegChoice": 5, "nNegCap": 2, "nTestRankSample": 10}
+    changes = {"epochs": 1, "negatives_per_query": 5, "negatives_cap": 2, "rank_loss_sample_size": 10}
     monkeypatch.setattr(demo_training, "OPTIONS", {**demo_training.OPTIONS, **changes})
 
 
@@ -25,7 +25,9 @@ def test_the_demo_trains_prints_the_table_and_leaves_a_network(small, tmp_path):
 
 def test_the_comparison_is_a_row_before_training_and_one_a_trainer(small, tmp_path):
     city = demo_training.photograph(tmp_path)
-    runs = [demo_training.train_in_city(city, "trainContrastive", seed, {"method": "max"}) for seed in (0, 1)]
+    runs = [
+        demo_training.train_in_city(city, "trainContrastive", seed, {"pooling": "max"}) for seed in (0, 1)
+    ]
     rows = table({"trainContrastive": runs}).splitlines()
     assert [row.split("|")[1].strip() for row in rows[2:]] == ["before training", "trainContrastive"]
     assert "±" not in table({"trainContrastive": runs[:1]})
@@ -37,7 +39,7 @@ def test_the_comparison_is_a_row_before_training_and_one_a_trainer(small, tmp_pa
 def test_the_demo_in_short_learns_to_tell_places_apart(tmp_path):
     """Recall in another district needs more steps: the network of the whole demo is tested, which ships."""
     city = demo_training.photograph(tmp_path, splits={"train": (120, 240), "val": (40, 12)}, workers=1)
-    easy = {"nNegChoice": 5, "nEpoch": 2}  # negatives at random, not the hardest of 20
+    easy = {"negatives_per_query": 5, "epochs": 2}  # negatives at random, not the hardest of 20
     results = demo_training.train_in_city(city, changes=easy)
     losses = results.history.train.loss
     first, last = sum(losses[:20]) / 20, sum(losses[-20:]) / 20

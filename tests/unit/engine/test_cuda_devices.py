@@ -19,7 +19,6 @@ from deepibl.engine import cuda as cuda_engine
 from deepibl.engine.choose import choose_engine
 from deepibl.engine.describe import describe_prepared
 from deepibl.features.trunk_cache import Fetched
-from deepibl.losses import reduce_terms
 from deepibl.matlab.networks import computeRepresentation
 from deepibl.migrate.verify import verify_layers
 from deepibl.networks.build import LayerVLAD
@@ -179,7 +178,7 @@ def test_losses_compute_where_the_features_are(card: Any, name: str, reduction: 
             q, p, n = (torch.empty(2, *more, 5, device=device) for more in ((), (), (3,)))
             q.requires_grad_(device == BACKWARD)
             for mask in (None, torch.ones(2, 3, dtype=torch.bool, device=device)):
-                value = reduce_terms(LOSSES[name].terms(q, p, n, mask), reduction)
+                value = LOSSES[name].terms(q, p, n, mask).reduced(reduction)
                 assert value.device == torch.device(device)
             if device == BACKWARD:
                 value.sum().backward()

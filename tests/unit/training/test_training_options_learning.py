@@ -48,9 +48,11 @@ def test_the_first_step_is_rate_times_gradient_and_decay(place):
 def test_the_rate_goes_down(place):
     log, _ = run(place, nEpoch=5, lrDownFreq=2, lrDownFactor=4, learningRate=0.01)
     assert log.rates == [0.01, 0.01, 0.0025, 0.0025, 0.000625]
-    options = TrainingOptions(lrDownFreq=2, lrDownFactor=4, compFeatsFrequency=10, batchSize=2)
+    options = TrainingOptions(
+        learning_rate_drop_every=2, learning_rate_divisor=4, refresh_interval=10, batch_size=2
+    )
     assert [schedule(options, epoch)[1] for epoch in (1, 3, 5)] == [5, 20, 80]
-    assert schedule(TrainingOptions(lrDownFreq=1), 9)[0] == TrainingOptions().learningRate
+    assert schedule(TrainingOptions(learning_rate_drop_every=1), 9)[0] == TrainingOptions().learning_rate
 
 
 @tells_of("backPropToLayer", "fixLayers")

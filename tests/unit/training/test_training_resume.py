@@ -167,7 +167,7 @@ def test_a_loss_that_is_no_number_stops_it_and_the_state_before_is_saved(tmp_pat
     place = Workplace(tmp_path)
     with pytest.raises(TrainingError, match=r"session run diverged in epoch 1.*learningRate") as caught:
         place.train(sessionID="run", learningRate=1e30, compFeatsFrequency=1000)
-    assert "the same command goes on from there" in str(caught.value)
+    assert "the same command resumes from there" in str(caught.value)
     assert all(np.isfinite(array).all() for array in place.weights("run"))
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from deepibl.errors import ConfigurationError
 from deepibl.matlab import training as sessions
-from deepibl.training.listeners import BatchReport, Console, TensorBoard, TrainingListener, progress_line
+from deepibl.training.listeners import BatchReport, Console, TensorBoard, TrainingListener, progress_text
 from matlab_compat import matfile
 from tests.tiny_training import OPTIONS, Workplace
 
@@ -44,15 +45,14 @@ class Recorder:
 
 def test_a_line_of_progress_tells_all_that_one_waits_for():
     report = BatchReport(2, 3, 5, 10, 0.1234, 4, 48, 2.0)
-    line = progress_line("run", report, speed=24.0, each=3.0)  # 15 batches are left, 45 seconds
-    assert re.search(
-        r"run epoch 2/3 batch 5/10, 24\.0 images/s, loss 0\.1234, about 0:45 left, memory .+GB", line
-    )
+    line = progress_text(report, 24.0)
+    assert re.search(r"epoch 2/3 batch 5/10, 24\.0 images/s, loss 0\.1234, memory .+GB", line)
 
 
 def test_the_time_left_counts_what_lies_between_the_batches(place, monkeypatch):
     clock, shown = [0.0], io.StringIO()
-    monkeypatch.setattr("deepibl.training.listeners.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    fake = SimpleNamespace(monotonic=lambda: clock[0], strftime=time.strftime)
+    monkeypatch.setattr("deepibl.runtime.progress.time", fake)
 
     class Slow(TrainingListener):
         """Features take 100 seconds, batches one."""
@@ -61,19 +61,23 @@ def test_the_time_left_counts_what_lies_between_the_batches(place, monkeypatch):
             clock[0] += 100
 
         def tuple_mined(self, state, mined):
-            clock[0] += 1 / state.options.batchSize
+            clock[0] += 1 / state.options.batch_size
 
     place.train(Slow(), Console(shown, interval=0), sessionID="slow", nEpoch=2, test0=False)
-    left = re.findall(r"about (\d+:\d+) left", shown.getvalue())
-    # at first seven batches of a second; after four, which took 204 with the features, four more such
-    assert left[0] == "0:07" and left[3] == "3:24" and left[-1] == "0:00"
+    left = re.findall(r"batch .* (\d+:\d+) left", shown.getvalue())
+    # the second batch took 201 s with the features before it: six more such; then 3 in 203 s: four more such
+    assert left[0] == "20:06" and left[2] == "4:31" and left[-1] == "0:00"
 
 
-def test_on_a_terminal_the_line_changes_in_place_and_elsewhere_lines_follow(place):
+def test_on_a_terminal_there_is_a_bar_and_elsewhere_lines_follow(place, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "xterm")
     terminal, file = Terminal(), io.StringIO()
-    place.train(Console(terminal, interval=0), Console(file, interval=0), sessionID="shown", nEpoch=1)
-    assert terminal.getvalue().count("\r") == 4 and "\r" not in file.getvalue()
-    assert len(re.findall(r"^shown epoch 1/1 batch \d/4", file.getvalue(), re.M)) == 4
+    place.train(Console(terminal), Console(file, interval=0), sessionID="shown", nEpoch=1)
+    shown = re.sub(r"\x1b\[[\d;?]*\w", "", terminal.getvalue())
+    assert "epoch 1/1 batch 4/4" in shown and terminal.getvalue() != shown and "\x1b" not in file.getvalue()
+    assert "saved " in shown
+    assert len(re.findall(r"^20[-\d: ]+ shown: \d/4, epoch 1/1 batch \d/4", file.getvalue(), re.M)) == 4
     assert "val, before training: recall @1 " in file.getvalue()
     assert re.search(r"^saved .*shown_ep000001_latest.mat: epoch-end 1$", file.getvalue(), re.M)
 

@@ -28,19 +28,20 @@ def contents(folder):
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"learningRate": 0.005, "nEpoch": 2}, r"learningRate 0\.01 \(now 0\.005\), nEpoch 1 \(now 2\)"),
+        (
+            {"learningRate": 0.005, "nEpoch": 2},
+            r"learning_rate \(learningRate\) 0\.01 \(now 0\.005\), epochs \(nEpoch\) 1 \(now 2\)",
+        ),
         ({"trainer": "trainWeakly"}, r"trainer 'trainGaussKernalInd' \(now 'trainWeakly'\)"),
-        ({"fixLayers": ["conv1"]}, r"fixLayers \[\] \(now \['conv1'\]\)"),
+        ({"fixLayers": ["conv1"]}, r"frozen_layers \(fixLayers\) \[\] \(now \['conv1'\]\)"),
     ],
 )
 def test_a_session_started_with_other_settings_is_not_begun_anew(done, changes, named):
     # difference: session-other-settings
     before = contents(done.folder)
-    with pytest.raises(
-        SessionError, match=f"session run is there already.*: {named}\\. Nothing was"
-    ) as caught:
+    with pytest.raises(SessionError, match=f"session run exists already.*: {named}\\. Nothing was") as caught:
         done.train(**{"sessionID": "run", "nEpoch": 1, **changes})
-    for way_out in ("startEpoch", "another sessionID", "restart", "epochs 1 to 1"):
+    for way_out in ("startEpoch", "another session (sessionID)", "restart", "epochs 1 to 1"):
         assert way_out in str(caught.value)
     assert contents(done.folder) == before
 
@@ -63,7 +64,7 @@ def test_an_interrupted_session_is_not_begun_anew_with_other_settings(tmp_path):
     place = Workplace(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         place.train(Failing(3, KeyboardInterrupt()), sessionID="run")
-    with pytest.raises(SessionError, match=r"learningRate 0\.01 \(now 0\.1\)"):
+    with pytest.raises(SessionError, match=r"learningRate\) 0\.01 \(now 0\.1\)"):
         place.train(sessionID="run", learningRate=0.1)
     log = Log()
     place.train(log, sessionID="run")

@@ -108,7 +108,7 @@ def test_a_loss_that_is_not_finite_in_one_ends_all_with_the_same_words(tmp_path)
     ended = run_team(3, train, place, None, (2, 4))
     for each in ended:
         assert each.error.startswith("TrainingError: training of session run diverged in epoch 2, batch 1")
-        assert "is saved as" in each.error and "the same command goes on" in each.error
+        assert "is saved as" in each.error and "the same command resumes" in each.error
     assert len({each.error for each in ended}) == 1
     assert len(place.load("run")["obj"]["train"]["loss"].ravel()) == 3
 
@@ -134,7 +134,7 @@ def test_an_unreadable_image_of_one_ends_all_and_is_named(whole, tmp_path):
     kept = {name: (tmp_path / "train" / name).read_bytes() for name in place.sets[0].dbImageFns}
     for each in run_team(2, break_image, place):
         assert each.error.startswith("TrainingError") and ".jpg" in each.error
-        assert "the same command goes on from there" in each.error
+        assert "the same command resumes from there" in each.error
     for name, content in kept.items():
         (tmp_path / "train" / name).write_bytes(content)
     values(run_team(2, train, place))

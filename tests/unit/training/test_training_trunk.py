@@ -18,7 +18,7 @@ from deepibl.images import read_image
 from deepibl.training import tuples as mining
 from deepibl.training.gradients import TupleGradients, open_trunk
 from deepibl.training.listeners import TrainingListener
-from deepibl.training.options import SPEED_OPTION_NAMES, SpeedOptions, TrainingOptions
+from deepibl.training.options import OPTIONS, TrainingOptions
 from deepibl.training.step import Stepper
 from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn.network import SimpleNN
@@ -158,7 +158,7 @@ def test_two_trainings_at_once_have_files_of_their_own(tmp_path, caches):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"jitterScale": [0.75, 1.0]}, "no trunk cache: under jitterScale"),
+        ({"jitterScale": [0.75, 1.0]}, "no trunk cache: with jitter_scales"),
         ({"trunkCacheGB": 1e-9}, "maps below conv2: off, fp32 (0.0 of 0.0 GB"),
         ({"backPropToLayer": 1}, ""),
         ({"trunkCache": "off"}, ""),
@@ -238,22 +238,24 @@ def test_speed_options_that_change_digits_are_saved_and_gone_on_with(tmp_path):
     place, log = Workplace(tmp_path), Log()
     place.train(**FROZEN, nEpoch=1, trainPrecision="bf16", trunkCacheDtype="fp16", stepGB=0.5)
     saved = place.load("run")
-    assert not set(saved["opts"]) & set(SPEED_OPTION_NAMES)  # MATLAB's options are the original's
+    assert not set(saved["opts"]) & {
+        each.matlab for each in OPTIONS.values() if each.ours
+    }  # MATLAB's options are the original's
     place.train(log, **FROZEN, nEpoch=2, startEpoch=2)
-    speed = log.state.speed
-    assert (speed.trainPrecision, speed.trunkCacheDtype, speed.stepGB) == ("bf16", "fp16", 0.5)
+    options = log.state.options
+    assert (options.precision, options.trunk_cache_dtype, options.step_gb) == ("bf16", "fp16", 0.5)
     place.train(log, **FROZEN, nEpoch=2, startEpoch=2, trainPrecision="fp32")
-    assert log.state.speed.trainPrecision == "fp32" and log.state.stepper.precision == "fp32"
+    assert log.state.options.precision == "fp32" and log.state.stepper.precision == "fp32"
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"trunkCache": "tape"}, "trunkCache is one of auto, ram, disk, off"),
+        ({"trunkCache": "tape"}, r"trunkCache\) must be one of auto, ram, disk, off; got 'tape'"),
         ({"trunkCacheDtype": "fp8"}, "fp32, fp16"),
         ({"trainPrecision": "fp16"}, "fp32, bf16"),
-        ({"trunkCacheGB": -1}, "trunkCacheGB is a number of gigabytes"),
-        ({"stepGB": "much"}, "stepGB is a number of gigabytes"),
+        ({"trunkCacheGB": -1}, r"trunkCacheGB\) must be a number of gigabytes, at least 0; got -1"),
+        ({"stepGB": "much"}, r"stepGB\) must be auto or a number of gigabytes, at least 0; got 'much'"),
         ({"trunkCacheKeep": "yes"}, "True or False"),
         ({"trunkCach": "ram"}, "did you mean 'trunkCache'"),
     ],
@@ -273,7 +275,7 @@ def test_frozen_layers_of_a_batch_run_on_the_whole_tuple_and_keep_nothing(tmp_pa
     net = SimpleNN.from_matlab({"layers": [middle, conv], "meta": meta}).float().train()
     place, notes = Workplace(tmp_path), []
     stepper = Stepper(net, 1)
-    with open_trunk(stepper, TrainingOptions(), SpeedOptions(), place.sets, notes.append) as trunk:
+    with open_trunk(stepper, TrainingOptions(), place.sets, notes.append) as trunk:
         paths = [str(tmp_path / "train" / name) for name in place.sets[0].dbImageFns[:3]]
         torch.manual_seed(0)
         got = trunk.stack([trunk.fetch(path) for path in paths])
