@@ -22,7 +22,7 @@ from PIL import Image
 
 from benchmarks.extraction import network, photos
 from benchmarks.measure import Settings, Table, require
-from deepibl.features.groups import group_length
+from deepibl.features.extraction import group_length
 from deepibl.networks import save_network
 
 BATCH = 4

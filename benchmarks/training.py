@@ -18,8 +18,9 @@ from benchmarks import baseline
 from benchmarks.extraction import distance, network, photos
 from benchmarks.measure import Settings, Table, paired, peak_memory, require
 from deepibl.engine import keep_buffers, release_buffers
+from deepibl.engine.settings import ExtractionSettings
 from deepibl.features import TrunkCache
-from deepibl.features.groups import TrunkDescriber
+from deepibl.features.groups import MapExtractor
 from deepibl.losses import SARELoss
 from deepibl.training import MinedTuple, Objective, Stepper, TrainingOptions
 from deepibl.training.gradients import TupleGradients, TupleReader
@@ -126,9 +127,10 @@ def refresh(settings: Settings, net: SimpleNN, paths: Sequence[Path]) -> Table:
             "usual port, whole network": lambda: baseline.extract(port, some, len(some))
         }
         for engine, precision in (("torch", "fp32"), ("auto", "fp32"), ("auto", "bf16")):
-            describer = TrunkDescriber(cache, [str(path) for path in some], len(some), precision, engine)
+            settings_ = ExtractionSettings(precision=precision, engine=engine, batch_size=len(some))
+            extractor = MapExtractor(cache, settings_)
             name = f"from kept maps, {precision}, --engine {engine}"
-            candidates[name] = lambda describer=describer: _describe(describer, len(some))
+            candidates[name] = lambda extractor=extractor: _extract(extractor, some)
         with torch.inference_mode():
             medians, results = paired(candidates, 5 if settings.full else 2)
     rows = []
@@ -149,12 +151,9 @@ def _buffers(name: str) -> None:
     release_buffers() if name == "usual port" else keep_buffers()
 
 
-def _describe(describer: TrunkDescriber, count: int) -> np.ndarray:
-    _, rows, failures = describer.describe(
-        ((i, describer.load(i)) for i in range(count)), count, lambda done: None
-    )
-    require(not failures, f"refresh: {failures}")
-    return rows
+def _extract(extractor: MapExtractor, paths: Sequence[Path]) -> np.ndarray:
+    maps = [extractor.ready(extractor.load(str(path)), str(path)) for path in paths]
+    return extractor.extract([each for each in maps if isinstance(each, Tensor)]).cpu().numpy()
 
 
 def _apart(a: Tensor, b: Tensor) -> float:

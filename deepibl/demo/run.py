@@ -28,6 +28,7 @@ from deepibl.networks import clusters
 from deepibl.networks.io import load_network, save_network
 from deepibl.networks.weights import find_network
 from deepibl.report.html import match_page
+from deepibl.runtime.provenance import Provenance
 from deepibl.search.localization import build_index, localize, match_table
 from deepibl.toycity.city import make_city
 from deepibl.training.checkpoints import Results, SessionFiles, read_results, read_session_network
@@ -196,8 +197,12 @@ def untrained_network(
     descriptor_file, cluster_file = (
         None if prefix is None else f"{stem}_{what}.mat" for what in ("descs", "clst")
     )
-    found = clusters.training_descriptors(compute, descriptor_file)
-    centres = clusters.get_clusters(lambda: found, k=CLUSTERS, cluster_file=cluster_file)
+
+    def made_of() -> Provenance:
+        return clusters.descriptors_made_of(described, train.dbPath, train.dbImageFns)
+
+    found = clusters.training_descriptors(compute, descriptor_file, made_of)
+    centres = clusters.get_clusters(lambda: found, k=CLUSTERS, cluster_file=cluster_file, made_of=made_of)
     return network_build.add_pooling(net, asked, centres=centres, descriptors=found, training_set=train.name)
 
 

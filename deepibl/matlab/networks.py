@@ -83,7 +83,11 @@ def addLayers(net: SimpleNN, opts: Any, dbTrain: Any, *, paths: Any = None) -> S
     stem = f"{paths.initData}{dbTrain.name}_{net_id}_{_option(opts, 'layerName')}{ending}"
     descriptor_file, cluster_file = f"{stem}_traindescs.mat", f"{stem}_k{CLUSTERS:03d}_clst.mat"
     centres = getClusters(described, opts, cluster_file, CLUSTERS, dbTrain, descriptor_file)
-    descriptors = clusters.training_descriptors(_describe(described, opts, dbTrain), descriptor_file)
+    descriptors = clusters.training_descriptors(
+        _describe(described, opts, dbTrain),
+        descriptor_file,
+        lambda: clusters.descriptors_made_of(described, dbTrain.dbPath, dbTrain.dbImageFns),
+    )
     return network_build.add_pooling(
         net, method, centres=centres, descriptors=descriptors, training_set=dbTrain.name
     )
@@ -101,7 +105,11 @@ def getClusters(net: SimpleNN, opts: Any, clstFn: str, k: int, dbTrain: Any, tra
     for file in (clstFn, trainDescFn):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
     return clusters.get_clusters(
-        _describe(net, opts, dbTrain), k=k, cluster_file=clstFn, descriptor_file=trainDescFn
+        _describe(net, opts, dbTrain),
+        k=k,
+        cluster_file=clstFn,
+        descriptor_file=trainDescFn,
+        made_of=lambda: clusters.descriptors_made_of(net, dbTrain.dbPath, dbTrain.dbImageFns),
     )
 
 

@@ -30,8 +30,8 @@ def network_id(net: Any) -> str:
     """The identity of a network: a SHA-256 over its weights (as float32), its layers' settings and its mean.
 
     Layer names, what training keeps, and the way of storing (class objects or structs, .mat or .safetensors)
-    do not enter. Takes a SimpleNN, a DagNN (where variables' names enter), or any extractor with a method
-    `network_id()`.
+    do not enter. Takes a SimpleNN, a DagNN (where variables' names enter), any extractor with a method
+    `network_id()`, or any other module, known by its class and its state.
     """
     if isinstance(net, DagNN):
         graph = [
@@ -39,8 +39,11 @@ def network_id(net: Any) -> str:
         ]
         structure = {"graph": graph, "params": net.param_names, "mean": _mean(net)}
         return digest(structure, [net.param(name) for name in net.param_names])
-    if not isinstance(net, SimpleNN):
+    if not isinstance(net, SimpleNN) and hasattr(net, "network_id"):
         return net.network_id()
+    if not isinstance(net, SimpleNN):
+        state = net.state_dict()
+        return digest([type(net).__qualname__, list(state)], list(state.values()))
     layers = [[layer.classname or layer.type, _settings(layer.fields)] for layer in net]
     weights = [weight for layer in net for weight in layer.weights]
     return digest({"layers": layers, "mean": _mean(net)}, weights)

@@ -80,14 +80,14 @@ def test_damage_is_found_and_has_its_exit_code(run, net, photos) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("index", "net.mat", *CSV, "--backend", "abacus"), "there are exact, ivfpq, hnsw, milvus"),
+        (("index", "net.mat", *CSV, "--backend", "abacus"), "must be one of exact, ivfpq, hnsw, milvus"),
         (("index", "net.mat", *CSV, "--backend", "milvus", "-o", "a.idx"), "FOLDER.db"),
         (("index", "net.mat", *CSV, "--backend", "hnsw", "-o", "a.db"), "FOLDER.db"),
         (("index", "net.mat", *CSV, "--add", "--half"), "leave these options out"),
         (("index", "net.mat", *CSV, "--add", "-o", "none.idx"), "none.idx"),
         (("localize", "q/00.jpg", "--index", "a.idx", "--within", "5"), "go together"),
         (("localize", "q/00.jpg", "--index", "a.idx", "--near", "here"), "EAST,NORTH"),
-        (("index-edit", "a.idx"), "say what to change"),
+        (("index-edit", "a.idx"), "nothing to change"),
         (("index-edit", "a.idx", "--backend", "abacus"), "there are ivfpq, hnsw"),
     ],
 )
