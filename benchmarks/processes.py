@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.extraction import network, write_photos
 from benchmarks.measure import Settings, Table, require
-from deepibl.features.groups import group_length
+from deepibl.features.extraction import group_length
 from deepibl.networks import save_network
 
 BATCH = 4

@@ -23,8 +23,9 @@ from benchmarks.extraction import (
     write_photos,
 )
 from benchmarks.measure import Case, Settings, Table, paired, peak_memory, require
+from deepibl.engine.settings import ExtractionSettings
 from deepibl.features import TrunkCache
-from deepibl.features.groups import TrunkDescriber
+from deepibl.features.groups import MapExtractor
 from deepibl.losses import SARELoss
 from deepibl.training import MinedTuple, Objective, Stepper, TrainingOptions
 from deepibl.training.gradients import TupleGradients, TupleReader
@@ -113,9 +114,11 @@ def refresh(settings: Settings, net: SimpleNN, paths: Sequence[Path]) -> Table:
         cache.maps(some)
         cases = {f"{PORT}, whole network": Case(lambda: baseline.extract(port, some, len(some)), keep=True)}
         for engine, precision in (("torch", "fp32"), ("auto", "fp32"), ("auto", "bf16")):
-            describer = TrunkDescriber(cache, [str(path) for path in some], len(some), precision, engine)
+            extractor = MapExtractor(
+                cache, ExtractionSettings(precision=precision, engine=engine, batch_size=len(some))
+            )
             cases[f"from kept maps, {precision}, --engine {engine}"] = Case(
-                lambda describer=describer: _describe(describer, len(some)), LIMITS[precision], keep=True
+                lambda extractor=extractor: _extract(extractor, some), LIMITS[precision], keep=True
             )
         with torch.inference_mode():
             found = paired(cases, 5 if settings.full else 2, _distance, "refresh")
@@ -128,11 +131,9 @@ def refresh(settings: Settings, net: SimpleNN, paths: Sequence[Path]) -> Table:
     return Table(f"Features again for a refresh, {len(some)} images at a time", columns, rows)
 
 
-def _describe(describer: TrunkDescriber, count: int) -> np.ndarray:
-    loaded = ((i, describer.load(i)) for i in range(count))
-    _, rows, failures = describer.describe(loaded, count, lambda done: None)
-    require(not failures, f"refresh: {failures}")
-    return rows
+def _extract(extractor: MapExtractor, paths: Sequence[Path]) -> np.ndarray:
+    maps = [extractor.ready(extractor.load(str(path)), str(path)) for path in paths]
+    return extractor.extract([each for each in maps if isinstance(each, Tensor)]).cpu().numpy()
 
 
 def _distance(got: np.ndarray, want: np.ndarray) -> float:

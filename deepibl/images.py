@@ -13,10 +13,10 @@ PNG, TIFF, WebP, BMP, … (Pillow's)       first frame, as below (vl_imreadjpeg 
 palette, logical                         the palette's colours; 0 and 255
 with an alpha channel                    alpha dropped, not composited
 floating point, or 32-bit integers       ImageReadError: their range is not known
-truncated, but no JPEG                   ImageReadError
+truncated, but not a JPEG                ImageReadError
 no pixels, or more than 178,956,970      ImageReadError (a decompression bomb), before decoding;
-                                         Pillow warns from half of that on, but for JPEGs
-zero bytes, no image, missing            ImageReadError
+                                         Pillow warns from half of that on, except for JPEGs
+zero bytes, not an image, missing        ImageReadError
 =======================================  ==========================================================
 
 The format is found by the file's content, never by its name; every error names the file.
@@ -29,13 +29,13 @@ decode  JPEG files are decoded
 cpu     by libjpeg, in threads beside computing: the original's pixels, bit for bit
 gpu     on the CUDA device by nvJPEG, a batch at a time. NOT the same pixels: its inverse transform and
         its chroma are its own, so descriptors differ in their last digits from those of `cpu`
-auto    cpu, always: whose pixels they are is not for the machine to choose
+auto    cpu, always: the pixels must not depend on the machine
 ======  =========================================================================================
 
-What nvJPEG does not take (other formats, CMYK, files that end early, images that are resized) is decoded by
+What nvJPEG does not decode (other formats, CMYK, files that end early, images that are resized) is decoded by
 the processor under `gpu` too. NOT RUN on a device where it was written, see docs/unknowns.md.
 
-Reading images in background threads while the network computes, a bounded number ahead, in order.
+Reading images in background threads while the network computes: in order, a bounded number ahead.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 def read_image(
     path: str | os.PathLike[str], resize: int | Sequence[int] | None = None, interpolation: str = "bilinear"
 ) -> torch.Tensor:
-    """An image file as (3, H, W) float32, RGB 0–255; see the module's table for what each kind of file gives.
+    """Reads an image file as (3, H, W) float32, RGB 0–255; the module's table lists the kinds of files.
 
     resize: pixels of the shorter side, or (height, width), which crops the middle part of that shape, as
     vl_imreadjpeg does; None leaves the size. interpolation: box, bilinear, bicubic, lanczos2 or lanczos3.
@@ -87,7 +87,7 @@ def load_pixels(
 def scaled_pixels(
     image: Image, resize: int | Sequence[int] | None = None, interpolation: str = "bilinear"
 ) -> torch.Tensor:
-    """A Pillow image of mode L or RGB as `load_pixels` gives a file."""
+    """A Pillow image of mode L or RGB in the form of `load_pixels`."""
     pixels = jpeg.as_tensor(image)
     if resize is None:
         return pixels
@@ -96,9 +96,9 @@ def scaled_pixels(
 
 
 def open_image(data: bytes, name: str) -> Image:
-    """A Pillow image of mode L or RGB, 8 bits a channel, from a file's bytes; the module's table says how.
+    """Returns a Pillow image of mode L or RGB, 8 bits a channel, from a file's bytes; see the module's table.
 
-    name: what errors call the file. Raises ImageReadError.
+    name: of the file, for errors. Raises ImageReadError.
     """
     if jpeg.is_jpeg(data):
         return _eight_bits(jpeg.decode_any_colour(data, name), name)
@@ -114,7 +114,7 @@ def open_image(data: bytes, name: str) -> Image:
     except PIL.UnidentifiedImageError as error:
         start = data[:8].hex(" ")
         raise ImageReadError(
-            f"{name}: not an image, or of a kind not known; it starts with {start}"
+            f"{name}: not an image, or of an unknown kind; it starts with {start}"
         ) from error
     except Exception as error:  # Pillow raises a dozen types for damaged files
         raise ImageReadError(f"{name}: a damaged image: {error}") from error
@@ -146,7 +146,7 @@ DECODERS = ("auto", "cpu", "gpu")
 
 
 class Encoded(NamedTuple):
-    """A JPEG file that waits for its decoder: bytes (B,) uint8, (3, H, W) of its pixels, and its name."""
+    """A JPEG file to be decoded: its bytes (B,) uint8, the shape (3, H, W) of its pixels, and its name."""
 
     data: Tensor
     shape: tuple[int, int, int]
@@ -159,12 +159,11 @@ Pixels = Tensor | Encoded
 def check_decoder(name: str) -> None:
     """Raises ArgumentError for a name that is not one of DECODERS."""
     if name not in DECODERS:
-        raise ArgumentError(f"decode is one of {', '.join(DECODERS)}, not {name!r}")
+        raise ArgumentError(f"decode must be one of {', '.join(DECODERS)}; got {name!r}")
 
 
 def choose_decoder(name: str, device: torch.device) -> HostDecoder:
-    """The decoder that `name` asks for, of images for `device`. Raises ArgumentError if it cannot be had."""
-    check_decoder(name)
+    """The decoder of images for `device`. Raises ArgumentError if it is not available there."""
     if name != "gpu":
         return HostDecoder(device)
     if device.type != "cuda":
@@ -173,7 +172,7 @@ def choose_decoder(name: str, device: torch.device) -> HostDecoder:
 
 
 class HostDecoder:
-    """Decodes on the processor: libjpeg's pixels. For a CUDA device they lie in pinned memory, from which
+    """Decodes on the processor: libjpeg's pixels. For a CUDA device they are in pinned memory, from which
     the device fetches them while it computes; torch keeps such memory until it has been fetched.
     """
 
@@ -186,16 +185,16 @@ class HostDecoder:
         return pixels.pin_memory() if self._device.type == "cuda" else pixels
 
     def finish(self, images: Sequence[Pixels]) -> list[Tensor | ImageReadError]:
-        """The pixels of what `load` gave, or why there are none; called in one thread."""
+        """The pixels of what `load` returned, or the error that there are none; called in one thread."""
         return [image for image in images if isinstance(image, Tensor)]
 
 
 class DeviceDecoder(HostDecoder):
     """Decodes JPEG files on a CUDA device, a batch at a time.
 
-    torchvision's decoder writes on a stream of its own into memory that it asks for on the current one. So
+    torchvision's decoder writes on a stream of its own into memory that it allocates on the current one. So
     it is called on a side stream, whose memory no other stream writes, and computing waits for that stream.
-    decode: takes (list of bytes, device), gives (3, H, W) uint8 on the device; None: torchvision's.
+    decode: takes (list of bytes, device), returns (3, H, W) uint8 each on the device; None: torchvision's.
     """
 
     def __init__(
@@ -227,7 +226,7 @@ class DeviceDecoder(HostDecoder):
         except torch.OutOfMemoryError:
             raise
         except RuntimeError:
-            if len(encoded) > 1:  # which of them it was is not said
+            if len(encoded) > 1:  # the error does not name the file
                 return [self._together([image])[0] for image in encoded]
             return [_by_the_processor(encoded[0])]
         wrong = [i for i, image in enumerate(encoded) if tuple(found[i].shape) != image.shape]
@@ -238,11 +237,11 @@ class DeviceDecoder(HostDecoder):
             return self._decode(data, self._device)
         with torch.cuda.stream(self._side):
             found = self._decode(data, self._device)
-        self._being_read = data  # the next call waits for this one to end, inside torchvision
+        self._being_read = data  # kept until the next call, which waits inside torchvision for this one
         computing = torch.cuda.current_stream(self._device)
         computing.wait_stream(self._side)
         for pixels in found:
-            pixels.record_stream(computing)  # not to be written again before computing has read it
+            pixels.record_stream(computing)  # or its memory could be reused before computing has read it
         return found
 
 
@@ -251,12 +250,12 @@ def nvjpeg(data: list[Tensor], device: torch.device) -> list[Tensor]:
     from torchvision.io import ImageReadMode, decode_jpeg
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torchvision announces that torchcodec is to follow it
+        warnings.simplefilter("ignore")  # torchvision announces that torchcodec will replace it
         return decode_jpeg(data, mode=ImageReadMode.RGB, device=device)
 
 
 def _shape_for_device(data: bytes, name: str) -> tuple[int, int, int] | None:
-    """(3, H, W) of a file that nvJPEG can decode; None for what is the processor's. Raises ImageReadError."""
+    """(3, H, W) of a file that nvJPEG can decode; None for any other. Raises ImageReadError."""
     if not jpeg.is_jpeg(data) or not data.rstrip(b"\0\r\n").endswith(b"\xff\xd9"):
         return None
     mode, height, width = jpeg.header(data, name)
@@ -283,10 +282,10 @@ def default_threads() -> int:
 def load_in_order(
     load: Callable[[int], Item], ids: Iterable[int], num_threads: int, look_ahead: int
 ) -> Generator[Loaded[Item], None, None]:
-    """Yields (id, load(id)) in the order of `ids`; where load raises ImageReadError, that error instead.
+    """Yields (id, load(id)) in the order of `ids`, or (id, error) where load raises an ImageReadError.
 
-    At most `look_ahead` images that nobody has taken yet are held or being read. Any other exception of
-    `load` is raised here. Leaving the loop early, by an exception too, stops the threads.
+    At most `look_ahead` images are held or being read before they are taken. Any other exception of `load` is
+    raised here. Leaving the loop early, also by an exception, stops the threads.
     """
     remaining = iter(ids)
     waiting: deque[tuple[int, Future[Item]]] = deque()
@@ -307,38 +306,29 @@ def load_in_order(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-class SizeBatcher:
-    """Collects images into batches of equal size; what comes out depends on their order alone.
+def batches_by_size(
+    images: Iterable[Loaded[Any]], batch_size: int, hold: int | None = None
+) -> Iterator[list[tuple[int, Any]]]:
+    """Collects (id, image) into batches of images of one size; they depend on the order of the images alone.
 
-    batch_size: images of a batch; hold: images that may wait in all, of whatever sizes: beyond that the
-    largest batch there is goes out.
+    An image has the shape (C, H, W); an ImageReadError in its place comes as a batch of its own at once.
+    hold: images of whatever sizes that may wait (default 4 * batch_size); beyond, the largest batch is given.
 
-    >>> batcher = SizeBatcher(2)
-    >>> batcher.add(0, torch.zeros(3, 4, 4)), batcher.add(1, torch.zeros(3, 5, 4))
-    (None, None)
-    >>> [number for number, _ in batcher.add(2, torch.zeros(3, 4, 4))]
-    [0, 2]
-    >>> [[number for number, _ in batch] for batch in batcher.rest()]
-    [[1]]
+    >>> a, b = torch.zeros(3, 4, 4), torch.zeros(3, 5, 4)
+    >>> [[number for number, _ in batch] for batch in batches_by_size([(0, a), (1, b), (2, a)], 2)]
+    [[0, 2], [1]]
     """
-
-    def __init__(self, batch_size: int, hold: int | None = None) -> None:
-        self._batch_size = batch_size
-        self._hold = hold if hold is not None else 4 * batch_size
-        self._waiting: dict[tuple[int, ...], list[tuple[int, Pixels]]] = {}
-
-    def add(self, number: int, image: Pixels) -> list[tuple[int, Pixels]] | None:
-        """Takes an image (C, H, W); gives the batch [(number, image), …] that is now due, if one is."""
+    waiting: dict[tuple[int, ...], list[tuple[int, Any]]] = {}
+    hold = 4 * batch_size if hold is None else hold
+    for number, image in images:
+        if isinstance(image, ImageReadError):
+            yield [(number, image)]
+            continue
         size = tuple(image.shape[1:])
-        batch = self._waiting.setdefault(size, [])
-        batch.append((number, image))
-        if len(batch) < self._batch_size:
-            if sum(map(len, self._waiting.values())) <= self._hold:
-                return None
-            size = max(self._waiting, key=lambda key: len(self._waiting[key]))
-        return self._waiting.pop(size)
-
-    def rest(self) -> Iterator[list[tuple[int, Pixels]]]:
-        """The batches that are not full, oldest first; empties the batcher."""
-        while self._waiting:
-            yield self._waiting.pop(next(iter(self._waiting)))
+        waiting.setdefault(size, []).append((number, image))
+        if len(waiting[size]) >= batch_size:
+            yield waiting.pop(size)
+        elif sum(map(len, waiting.values())) > hold:
+            yield waiting.pop(max(waiting, key=lambda key: len(waiting[key])))
+    while waiting:
+        yield waiting.pop(next(iter(waiting)))

@@ -1,8 +1,8 @@
 """The command line: each command is a thin tail on a function that can be imported.
 
 Results go to standard output, progress and what went wrong to standard error. Exit codes: 0 done, 1 an error
-(one line says what was found and what to do), 2 a command line that makes no sense, 3 done, but some images
-could not be read (they are listed), 4 checked, and it is not as it should be (verify, data check,
+(one line says what was found and what to do), 2 an invalid command line, 3 done, but some images could not be
+read (they are listed), 4 checked, and it is not as it should be (verify, data check,
 migrate, convert --check).
 
 deepibl calibrate.
@@ -33,17 +33,14 @@ from deepibl.cli.options import (
     Resize,
     ScalesFile,
     Threshold,
-    choose_device as _device,
     find_net,
-    find_net as _find,
-    how_to_compute as _how,
-    image_size as _size,
+    image_size,
     names_given,
-    names_given as _names,
+    open_network,
     print_result,
     processes_of,
-    stop_telling,
-    tell_failures as _tell_failures,
+    stop_logging,
+    tell_failures,
 )
 from deepibl.cli.process import prepare_process
 from deepibl.cli.search import index, index_check, index_edit, localize
@@ -90,7 +87,7 @@ def info(
     """Print a network's layers (as vl_simplenn_display does) and its meta information."""
     from deepibl.networks.io import describe_network
 
-    typer.echo(describe_network(_find(net), _size(input_size), batch_size, as_json=as_json))
+    typer.echo(describe_network(find_net(net), image_size(input_size), batch_size, as_json=as_json))
 
 
 @app.command()
@@ -107,7 +104,7 @@ def convert(
     """Convert a network from one format to another, by the suffixes. Exit code 4: --check failed."""
     from deepibl.networks.conversion import convert as convert_network, difference
 
-    net = convert_network(_find(source), target, classes=classes)
+    net = convert_network(find_net(source), target, classes=classes)
     typer.echo(f"wrote {target}")
     if check:
         found = difference(net, target)
@@ -134,24 +131,21 @@ def extract(
     engine: Engine = "auto",
     decode: Decode = "auto",
 ) -> None:
-    """Compute descriptors of images and write them to a file, one row an image."""
+    """Extract the descriptors of images and write them to a file, one row an image."""
     from deepibl.features.extraction import extract_to_file
-    from deepibl.networks.io import load_network
     from deepibl.runtime.processes import team
 
-    names = _names(images, list_file)
-    where = _device(device)
-    loaded = load_network(_find(net), device=where)
-    settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "decode": decode}
-    settings |= _how(precision, engine, scales)
-    report = extract_to_file(loaded, root, names, output, resize=resize, on_error="skip", **settings)
+    names = names_given(images, list_file)
+    how: dict[str, Any] = {"precision": precision, "engine": engine, "decode": decode, "resize": resize}
+    loaded, settings = open_network(net, device, scales, batch_size=batch_size, on_error="skip", **how)
+    report = extract_to_file(loaded, root, names, output, settings=settings)
     typer.echo(f"{len(report.kept)} descriptors of {report.dim} dimensions in {output}")
     if report.failures:
         kept = output.with_name(output.name + ".names.txt")
         if team().leads:
             kept.write_text("".join(names[i] + "\n" for i in report.kept))
         typer.echo(f"the names of the rows are in {kept}")
-    _tell_failures(report.failures)
+    tell_failures(report.failures)
 
 
 @app.command()
@@ -179,28 +173,25 @@ def evaluate(
     """Print Recall@N, as the original does."""
     from deepibl.datasets.catalog import evaluation_dataset
     from deepibl.evaluation.evaluate import evaluate_index, evaluate_network, recall_table
-    from deepibl.networks.io import load_network
     from deepibl.search.backends import open_index_file
 
-    where = _device(device)
-    settings: dict[str, Any] = {"batch_size": batch_size, "device": where}
-    settings |= _how(precision, engine, scales)
-    settings["crop_to_dim"] = crop_to_dim
+    how: Any = {"precision": precision, "engine": engine, "batch_size": batch_size, "resize": resize}
     if index_file is not None:
         if queries is None or dataset or db is not None:
             raise ArgumentError("--index goes with --queries DIR|CSV, not with --dataset or --db")
-        path = _find(net or open_index_file(index_file, "an evaluation").network_path)
-        loaded = load_network(path, device=where)
-        settings |= {"threshold": threshold, "root": root, "label": str(path)}
-        result = evaluate_index(loaded, index_file, queries, **settings)
+        path = find_net(net or open_index_file(index_file, "an evaluation").network_path)
+        loaded, settings = open_network(path, device, scales, **how)
+        about: Any = {"label": str(path), "threshold": threshold, "root": root, "crop_to_dim": crop_to_dim}
+        result = evaluate_index(loaded, index_file, queries, settings=settings, **about)
     else:
         if net is None:
             raise ArgumentError(
                 "name a network: deepibl evaluate model.mat --dataset pitts30k/test --root DIR"
             )
         places = evaluation_dataset(dataset, root, db, queries, threshold)
-        loaded = load_network(_find(net), device=where)
-        result = evaluate_network(loaded, places, label=net, features=features, resize=resize, **settings)
+        loaded, settings = open_network(net, device, scales, **how)
+        about = {"label": net, "features": features, "crop_to_dim": crop_to_dim}
+        result = evaluate_network(loaded, places, settings=settings, **about)
     print_result(result.as_dict(), recall_table(result), as_json)
     if report is not None:
         seeing.write_report_page(result, report)
@@ -233,7 +224,7 @@ def convert_png(
 
     report = convert_folder(folder, overwrite=False)
     typer.echo(f"{len(report.converted)} converted, {len(report.skipped)} there already")
-    _tell_failures(report.failures)
+    tell_failures(report.failures)
 
 
 @app.command()
@@ -295,11 +286,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prepare_process()
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        with processes_of(given) as ours:
-            if ours:
+        with processes_of(given) as runs_here:
+            if runs_here:
                 _run(given)
     finally:
-        stop_telling()
+        stop_logging()
 
 
 def _run(arguments: list[str]) -> None:

@@ -21,6 +21,8 @@ from matlab_compat.errors import ArgumentError
 if TYPE_CHECKING:
     from deepibl.runtime.processes import Team
 
+StrPath = str | os.PathLike[str]
+
 SOME_IMAGES_FAILED = 3
 
 NOT_AS_IT_SHOULD_BE = 4
@@ -69,22 +71,22 @@ IndexNet = Annotated[str | None, typer.Option(help="The network, if it is not wh
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
-def find_net(net: str) -> Path:
-    """The file of a network: a path, or the name of one that ships or lies in localPaths' folders."""
+def find_net(net: StrPath) -> Path:
+    """The file of a network: a path, or the name of one that ships or is in localPaths' folders."""
     from deepibl.networks.weights import find_network
     from deepibl.runtime.paths import localPaths
 
-    return Path(net) if Path(net).is_file() else find_network(net, localPaths())
+    return Path(net) if Path(net).is_file() else find_network(str(net), localPaths())
 
 
 def choose_device(name: str) -> str:
-    """'cpu' or 'cuda' for --device. Raises ArgumentError for what this machine has not."""
+    """'cpu' or 'cuda' for --device. Raises ArgumentError for what this machine does not have."""
     import torch
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name.split(":")[0] not in ("cpu", "cuda"):
-        raise ArgumentError(f"--device is auto, cpu or cuda, not {name!r}")
+        raise ArgumentError(f"--device must be one of auto, cpu, cuda; got {name!r}")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ArgumentError(
             "--device cuda: this machine has no CUDA device that torch can use; try --device cpu"
@@ -99,16 +101,16 @@ def image_size(text: str) -> tuple[int, int] | None:
     try:
         height, width = (int(part) for part in text.lower().split("x"))
     except ValueError:
-        raise ArgumentError(f"--input-size is HEIGHTxWIDTH, e.g. 480x640, not {text!r}") from None
+        raise ArgumentError(f"--input-size must be HEIGHTxWIDTH, e.g. 480x640; got {text!r}") from None
     return height, width
 
 
 def read_lines(path: Path) -> list[str]:
-    """The names in a list file, one a line. Raises DatasetError for a file that is no text."""
+    """The names in a list file, one a line. Raises DatasetError for a file that is not text."""
     try:
         return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except UnicodeDecodeError:
-        raise DatasetError(f"{path} is no text file: a list has one image name a line, in UTF-8") from None
+        raise DatasetError(f"{path} is not a text file: a list has one image name a line, in UTF-8") from None
 
 
 def names_given(images: list[str] | None, list_file: Path | None) -> list[str]:
@@ -135,27 +137,34 @@ def tell_failures(failures: Sequence[Any]) -> None:
 
 
 class _StandardError(logging.Handler):
-    """What the library logs, on standard error."""
+    """Prints what the library logs on standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Prints the record."""
         typer.echo(self.format(record), err=True)
 
 
-def how_to_compute(precision: str, engine: str, scales: Path | None) -> dict[str, Any]:
-    """The settings of the arithmetic; what the engine turns out to be is told on standard error.
+def open_network(net: StrPath, device: str, scales: Path | None, **options: Any) -> tuple[Any, Any]:
+    """The network of a command on its device, and its `ExtractionSettings`.
 
-    Raises ArgumentError for int8 without a file of scales.
+    net: see `find_net`. scales: a file of int8 scales. options: other fields of the settings. The engine that
+    is chosen later is reported on standard error. Raises ArgumentError for invalid options.
     """
+    from deepibl.engine.settings import ExtractionSettings
+    from deepibl.networks.io import load_network
+
+    where = choose_device(device)
     log = logging.getLogger("deepibl.features")
     if not any(isinstance(handler, _StandardError) for handler in log.handlers):
         log.addHandler(_StandardError())
     log.setLevel(logging.INFO)
-    return {"precision": precision, "engine": engine, "scales": scales_in(scales, precision)}
+    read = scales_in(scales, options["precision"])
+    settings = ExtractionSettings(device=where, scales=read, **options)
+    return load_network(find_net(net), device=where), settings
 
 
 def scales_in(path: Path | None, precision: str) -> Any:
-    """The scales in a file, None where none is given. Raises ArgumentError for int8 without."""
+    """The scales in a file, None where none is given. Raises ArgumentError for int8 without scales."""
     from deepibl.engine.choose import check_scales
     from deepibl.engine.scales import read_scales
 
@@ -164,8 +173,8 @@ def scales_in(path: Path | None, precision: str) -> Any:
     return found
 
 
-def stop_telling() -> None:
-    """Undoes what `how_to_compute` did to the library's log, for programs that go on after a command."""
+def stop_logging() -> None:
+    """Undoes what `open_network` did to the library's log, for programs that go on after a command."""
     log = logging.getLogger("deepibl.features")
     for handler in [handler for handler in log.handlers if isinstance(handler, _StandardError)]:
         log.removeHandler(handler)

@@ -26,7 +26,7 @@ from deepibl.cli.options import (
     ScalesFile,
     choose_device,
     find_net,
-    how_to_compute,
+    open_network,
     print_result,
     read_lines,
     scales_in,
@@ -44,7 +44,7 @@ def index(
     csv: Annotated[Path | None, typer.Option(help="CSV: name and utm_east,utm_north or lat,lon.")] = None,
     dbstruct: Annotated[Path | None, typer.Option(help="A dbStruct .mat file.")] = None,
     root: Annotated[
-        str | None, typer.Option(help="Folder that the names of --csv, --dbstruct lie in.")
+        str | None, typer.Option(help="Folder of the images that --csv, --dbstruct name.")
     ] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="FILE.idx; FOLDER.db with milvus.")] = (
         "city.idx"
@@ -65,7 +65,6 @@ def index(
 ) -> None:
     """Make an index of geo-tagged images: descriptors, names, positions and the network's identity."""
     from deepibl.datasets.catalog import database_places
-    from deepibl.networks.io import load_network
     from deepibl.search.localization import add_to_index, build_index
 
     given = [source for source in (images, csv, dbstruct) if source is not None]
@@ -74,17 +73,14 @@ def index(
     if add and (backend or half or resize):
         raise ArgumentError("--add keeps the index's backend, precision and scale: leave these options out")
     places = database_places(given[0], root)
-    path = find_net(net)
-    where = choose_device(device)
-    loaded = load_network(path, device=where)
-    settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "decode": decode}
-    settings |= how_to_compute(precision, engine, scales)
+    how: dict[str, Any] = {"precision": precision, "engine": engine, "decode": decode, "resize": resize}
+    loaded, settings = open_network(net, device, scales, batch_size=batch_size, **how)
     there = 0
     if add:
-        made, failures, there = add_to_index(loaded, places, output, **settings)
+        made, failures, there = add_to_index(loaded, places, output, settings=settings)
     else:
-        settings |= {"network_path": path, "resize": resize, "half": half, "backend": backend or "exact"}
-        made, failures = build_index(loaded, places, output, **settings)
+        about: dict[str, Any] = {"network_path": find_net(net), "half": half, "backend": backend or "exact"}
+        made, failures = build_index(loaded, places, output, settings=settings, **about)
     said = {"index": output, "backend": made.backend, "images": len(made), "dimensions": made.dim}
     said |= {"network_id": made.network_id, "there_already": there, "failures": len(failures)}
     line = f"{output}: {len(made)} images, {made.dim} dimensions, network {made.network_id[:12]}"
@@ -114,20 +110,18 @@ def localize(
 ) -> None:
     """Print the places of an index that look most like each photo."""
     from deepibl.datasets.geo import parse_position
-    from deepibl.networks.io import load_network
     from deepibl.report.html import match_page
     from deepibl.search.backends import open_index
     from deepibl.search.localization import localize as find_places, match_table
 
     places = open_index(index_file)
-    where = choose_device(device)
-    loaded = load_network(find_net(net or places.network_path), device=where)
-    settings: dict[str, Any] = {"device": where, **how_to_compute(precision, engine, scales)}
-    if near is not None:
-        settings |= {"near": parse_position(near, places.utm_zone), "within": within}
-    elif within is not None:
-        settings["within"] = within
-    found, failures = find_places(loaded, photos, places, top=top, **settings)
+    loaded, settings = open_network(
+        net or places.network_path, device, scales, precision=precision, engine=engine
+    )
+    around = None if near is None else parse_position(near, places.utm_zone)
+    found, failures = find_places(
+        loaded, photos, places, top=top, near=around, within=within, settings=settings
+    )
     if as_json:
         typer.echo(
             json.dumps({photo: [m.as_dict() for m in matches] for photo, matches in found.items()}, indent=2)
@@ -175,7 +169,7 @@ def index_edit(
     from deepibl.search.backends import edit_index
 
     if delete is None and not merge and backend is None:
-        raise ArgumentError("say what to change: --delete LIST, --merge FILE.idx, --backend KIND")
+        raise ArgumentError("nothing to change: give --delete LIST, --merge FILE.idx or --backend KIND")
     names = read_lines(delete) if delete is not None else []
     edited = edit_index(where, output, delete=names, merge=merge or [], backend=backend)
     said = {"index": str(output or where), "images": len(edited), "backend": edited.backend}

@@ -9,3 +9,4 @@ from .scales import (
     read_scales as read_scales,
 )
 from .trunk import head_start as head_start
+from .settings import ExtractionSettings as ExtractionSettings

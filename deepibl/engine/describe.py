@@ -1,4 +1,4 @@
-"""One batch of images through a network, in float32 or with a bfloat16 trunk."""
+"""Extracting the descriptors of one batch of images, in float32 or with a bfloat16 trunk."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def describe_batch(net: nn.Module, images: Tensor, precision: str = "fp32") -> Tensor:
-    """Descriptors (N, D) float32 of images (N, 3, H, W) float32, RGB 0–255, on the network's device.
+    """Returns the descriptors (N, D) float32 of images (N, 3, H, W) float32, RGB 0–255, on one device.
 
-    precision: fp32; bf16 computes the trunk (everything before the first NetVLAD or other pooling layer
-    and the normalisation right before it) under bfloat16 autocast, and the sums, the whitening and the last
-    normalisations in float32. Raises what the network raises, and ArgumentError for int8, which needs an
+    precision: fp32; or bf16, which computes the trunk (everything before the first NetVLAD or other pooling
+    layer and the normalisation right before it) under bfloat16 autocast, and the sums, the whitening and the
+    last normalisations in float32. Raises what the network raises, and ArgumentError for int8, which needs an
     engine.
     """
     return describe_prepared(net, net.prepare(images), precision)  # type: ignore[operator]
@@ -29,7 +29,7 @@ def describe_batch(net: nn.Module, images: Tensor, precision: str = "fp32") -> T
 def describe_prepared(
     net: nn.Module, prepared: Tensor, precision: str = "fp32", engine: Engine | None = None
 ) -> Tensor:
-    """As `describe_batch`, for images that `net.prepare` has made ready.
+    """As `describe_batch`, for images that `net.prepare` has prepared.
 
     engine: made by `deepibl.engine.choose_engine` for this network and precision; None: torch's operators.
     """
@@ -37,8 +37,8 @@ def describe_prepared(
         maps = engine.trunk(prepared)
         return (net(maps, start=engine.stop) if engine.stop < len(net) else maps).flatten(1).float()  # type: ignore
     if prepared.device.type == "cpu" or precision != "fp32":
-        # oneDNN's convolutions are 1.5 times as fast with channels last; tensor cores take nothing else, and
-        # cuDNN would rearrange the maps at every layer
+        # with channels last oneDNN's convolutions are 1.5 times as fast; tensor cores need it, or cuDNN
+        # rearranges the maps at every layer
         prepared = prepared.contiguous(memory_format=torch.channels_last)
     return _run(net, prepared, precision).flatten(1).float()
 

@@ -1,17 +1,18 @@
-"""`deepibl evaluate`: from a network and images to Recall@N.
+"""From a network and a data set, or an index, to Recall@N: what `deepibl evaluate` does.
 
-Tables that the command line prints.
+Tables that the command line prints: matches of photos, and Recall@N.
 """
 
-import hashlib
-import json
+from __future__ import annotations
+
 import os
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,11 +20,16 @@ from deepibl.datasets.catalog import query_places
 from deepibl.datasets.folder import Places, dataset_from_places
 from deepibl.datasets.place import PlaceDataset
 from deepibl.engine.scales import identity_of
+from deepibl.engine.settings import ComputeOptions, ExtractionSettings, ImageOptions
 from deepibl.evaluation.measures import RecallResult, crop_features, recall_at_n
 from deepibl.features.extraction import extract, extract_to_file
 from deepibl.features.files import read_features
 from deepibl.runtime.processes import team
+from deepibl.runtime.provenance import Provenance, file_content
 from deepibl.search.backends import open_index_file
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 StrPath = str | os.PathLike[str]
 
@@ -68,39 +74,44 @@ def evaluate_network(
     *,
     label: str = "",
     features: StrPath | None = None,
-    resize: int | None = None,
     crop_to_dim: int = 0,
-    **settings: Any,
+    settings: ExtractionSettings | None = None,
+    **options: Unpack[ImageOptions],
 ) -> Evaluation:
-    """Describes the images of a data set and measures Recall@N by its rules.
+    """Extracts the descriptors of a data set's images and measures Recall@N by the data set's rules.
 
     net: a network (SimpleNN, or any extractor). label: what the result calls it. features: a folder to keep
-    descriptors in, which are used again for the same network, images and settings (default: a temporary one).
-    resize: shorter side of all images, in pixels; a data set's own rule for queries (Tokyo 24/7: 640) comes
-    first. crop_to_dim: keep that many dimensions (0: all). settings: what `extract_to_file` takes.
-    Errors: MissingImageError before anything is computed; ExtractionError when an image cannot be read: a
+    descriptors in (default: a temporary one); they are used again for the same network, settings and images,
+    by name and content. crop_to_dim: keep that many dimensions (0: all). settings, options: see
+    `ExtractionSettings`; a data set's own resize of queries (Tokyo 24/7: 640) comes before resize.
+
+    Raises MissingImageError before anything is computed, and ExtractionError when an image cannot be read: a
     recall on fewer images would not be comparable. Processes that torchrun started share the work, if all
     call it; all get the result, only process 0 the descriptors.
     """
+    settings = ExtractionSettings.of(evaluate_network, settings, options, on_error="raise")
     processes = team()
     processes.lead(dataset.check_images)
-    identity = identity_of(net, settings.get("scales"))
+    identity = identity_of(net, settings.scales)
     with ExitStack() as stack:
         folder = Path(features) if features is not None else None
         if folder is None and processes.size == 1:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deepibl-")))
         parts = {}
         for which, names, root, size in (
-            ("db", dataset.dbImageFns, dataset.dbPath, resize),
-            ("q", dataset.qImageFns, dataset.qPath, dataset.query_resize or resize),
+            ("db", dataset.dbImageFns, dataset.dbPath, settings.resize),
+            ("q", dataset.qImageFns, dataset.qPath, dataset.query_resize or settings.resize),
         ):
+            how = replace(settings, resize=size)
             if folder is None:  # a temporary folder of one machine is not seen by others
-                rows = extract(net, names, root=root, resize=size, **settings)
+                rows = extract(net, names, root=root, settings=how)
             else:
-                key = _digest([identity, names, os.path.abspath(root), size, settings.get("precision")])
-                file = folder / f"{Path(label).stem or 'net'}_{dataset.name}_{which}_{key}.bin"
+                file = folder / f"{which}.bin"
+                if features is not None:
+                    digest = processes.lead(partial(_digest, identity, root, names, how))
+                    file = folder / f"{Path(label).stem or 'net'}_{dataset.name}_{which}_{digest[:16]}.bin"
                 if not processes.lead(file.exists):
-                    extract_to_file(net, root, names, file, resize=size, **settings)
+                    extract_to_file(net, root, names, file, settings=how)
                 rows = read_features(file, count=len(names)) if processes.leads else np.zeros((0, 0))
             parts[which] = crop_features(rows, crop_to_dim) if processes.leads else rows
     return _evaluation(dataset, label, identity, net, parts["q"], parts["db"])
@@ -115,22 +126,24 @@ def evaluate_index(
     threshold: float = 25.0,
     root: StrPath | None = None,
     crop_to_dim: int = 0,
-    **settings: Any,
+    settings: ExtractionSettings | None = None,
+    **options: Unpack[ComputeOptions],
 ) -> Evaluation:
     """Recall@N of queries (folder, CSV or dbStruct) against an index; images without position are left out.
 
     net: the network that made the index. threshold: metres within which a match is right. root: of the names
-    in a CSV or dbStruct. settings: what `extract` takes. Errors: NetworkMismatchError for another network,
-    ArgumentError for an index in a database.
+    in a CSV or dbStruct. settings, options: see `ExtractionSettings`; queries are resized as the index's
+    images were. Raises NetworkMismatchError for another network, ArgumentError for an index in a database.
     """
+    settings = ExtractionSettings.of(evaluate_index, settings, options, resize=None, on_error="raise")
     index = open_index_file(index_file, "an evaluation")
-    index.require_network(identity_of(net, settings.get("scales")))
+    index.require_network(identity_of(net, settings.scales))
     known = np.flatnonzero(np.isfinite(index.positions).all(axis=1))
     database = Places(index.root, [index.names[i] for i in known], index.positions[known], index.utm_zone)
     dataset = dataset_from_places(
         Path(index_file).stem, database, query_places(queries, root, index.utm_zone), posDistThr=threshold
     )
-    asked = extract(net, dataset.image_paths("q"), resize=index.resize, **settings)
+    asked = extract(net, dataset.image_paths("q"), settings=replace(settings, resize=index.resize))
     cropped = [crop_features(rows, crop_to_dim) for rows in (asked, index.descriptors[known])]
     return _evaluation(dataset, label or index.network_path, index.network_id, net, *cropped)
 
@@ -143,7 +156,7 @@ def _evaluation(
     queries: np.ndarray,
     database: np.ndarray,
 ) -> Evaluation:
-    layers = list(getattr(net, "names", []))  # an extractor that is no SimpleNN has none
+    layers = list(getattr(net, "names", []))  # only a SimpleNN has them
     found: list[RecallResult] = []
 
     def measure() -> list[Any]:
@@ -156,8 +169,8 @@ def _evaluation(
     return Evaluation(dataset, network, identity, dim, RecallResult.from_plain(plain), layers)
 
 
-def _digest(values: Any) -> str:
-    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:12]
+def _digest(identity: str, root: str, names: Sequence[str], settings: ExtractionSettings) -> str:
+    return Provenance.of(identity, root, names, settings.deciding(), file_content).digest
 
 
 def recall_table(evaluation: Evaluation, most: int = 100) -> str:

@@ -1,7 +1,7 @@
-"""Descriptors of many images: read beside computing, batched by size, kept in order, resumable.
+"""Descriptors of many images: read while the network computes, batched by size, kept in order, resumable.
 
 >>> features = extract(net, ["a.jpg", "b.png"])                        # (2, D) float32
->>> report = extract_to_file(net, "photos", names, "features.bin")     # goes on where a killed run stopped
+>>> report = extract_to_file(net, "photos", names, "features.bin")     # resumes where a killed run stopped
 
 Images of any mix of sizes are put into batches of equal size within groups of consecutive images; a group's
 batches depend on its images alone, so a run that was killed and started again gives the same bytes.
@@ -9,37 +9,44 @@ An image that cannot be used never leaves a silent gap: see `on_error`.
 
 Processes that torchrun started share the work; all call with the same arguments (`feature_shards`)."""
 
-import hashlib
-import json
+from __future__ import annotations
+
 import logging
 import os
-from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import astuple, dataclass
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from deepibl.engine.choose import check_engine, check_scales, choose_engine
-from deepibl.engine.scales import Scales, identity_of
+from deepibl.engine.scales import identity_of
+from deepibl.engine.settings import ExtractionSettings, SettingsOptions
 from deepibl.errors import ExtractionError, Failure, list_failures
 from deepibl.features.files import suffix_of
-from deepibl.features.groups import GroupDescriber, TrunkDescriber, group_length
-from deepibl.features.shards import rows_in_memory, unfinished_file
+from deepibl.features.groups import BatchExtractor, MapExtractor
+from deepibl.features.partial import PartialFeatures
+from deepibl.features.shards import MemoryRows, SharedFile
 from deepibl.features.trunk_cache import TrunkCache
-from deepibl.images import check_decoder, choose_decoder, default_threads, load_in_order
-from deepibl.networks.identity import digest
+from deepibl.images import batches_by_size, load_in_order
 from deepibl.runtime.devices import inference
 from deepibl.runtime.processes import team
-from deepibl.runtime.progress import ProgressCallback, ProgressMeter, reporting
-from matlab_compat.errors import ArgumentError
-from matlab_compat.simplenn.base import ImageNetwork
+from deepibl.runtime.progress import ProgressMeter, reporting
+from deepibl.runtime.provenance import Provenance, file_times
+from matlab_compat.errors import ArgumentError, ImageReadError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _log = logging.getLogger(__name__)
+
+StrPath = str | os.PathLike[str]
+
+Sink = MemoryRows | PartialFeatures | SharedFile
 
 
 @dataclass(frozen=True)
@@ -54,199 +61,180 @@ class ExtractionReport:
 
 def extract(
     net: nn.Module,
-    images: Sequence[str | os.PathLike[str]],
+    images: Sequence[StrPath],
     *,
-    root: str | os.PathLike[str] = "",
-    batch_size: int = 10,
-    device: str | torch.device | None = None,
-    precision: str = "fp32",
-    engine: str = "auto",
-    decode: str = "auto",
-    resize: int | Sequence[int] | None = None,
-    num_threads: int | None = None,
-    on_error: str = "raise",
-    progress: ProgressCallback | bool | None = None,
-    scales: Scales | None = None,
+    root: StrPath = "",
+    settings: ExtractionSettings | None = None,
+    **options: Unpack[SettingsOptions],
 ) -> Any:
-    """Descriptors (N, D) float32 of image files, row i of image i.
+    """Returns the descriptors (N, D) float32 of image files, row i of image i.
 
     net: a SimpleNN, or any module with `prepare(images 0–255)` whose output, flattened, is the descriptor.
     images: file names, below `root`; any format that `deepibl.images` reads, any mix of sizes.
-    batch_size: images of one size computed at a time. device: moved to it; None: where the network is.
-    precision: fp32, or bf16 or int8 for the trunk (NetVLAD's sums and the last normalisations stay float32).
-    scales: the network's, with int8: see `deepibl.engine.scales`.
-    engine: what computes the trunk, see `deepibl.engine`; the logger deepibl.features says which.
-    decode: auto or cpu: libjpeg's pixels; gpu: JPEGs by nvJPEG, other pixels (see `deepibl.images`).
-    resize: pixels of the shorter side (Tokyo 24/7 queries: 640), or (height, width); None: as they are.
-    num_threads: that read and decode, beside computing; None: the CPUs, at most 8.
-    progress: called with a `deepibl.runtime.progress.Progress`; None shows a bar on a terminal; False is silent.
+    settings, options: see `ExtractionSettings`. With on_error="skip" the result is (features, kept,
+    failures): features of the images `kept` (ascending ids, int64) and a `Failure` for every other one.
 
-    on_error: "raise" goes through all images and then raises ExtractionError with a list of those that
-    failed (`.failures`); "skip" returns (features, kept, failures): features of the images `kept`
-    (ascending ids, int64) and a `Failure` for every other one.
-    Raises ArgumentError for settings out of range and an empty list.
+    Raises ArgumentError for invalid settings and an empty list; with on_error="raise", ExtractionError
+    after all images have been tried, with a list of those that failed (`.failures`).
     """
-    run = _Run(
-        net, images, root, batch_size, precision, engine, resize, num_threads, on_error, None, decode, scales
-    )
-    memory = rows_in_memory(run.identity, run.count, group_length(batch_size))
-    failures = run.fill(memory, device, progress)
-    kept = _others(run.count, failures)
-    if on_error == "raise":
-        run.raise_if_any(failures)
-        return memory.rows
-    return memory.rows[kept], kept, failures
+    settings = ExtractionSettings.of(extract, settings, options)
+    paths = _paths(root, images)
+    made_of = provenance(net, root, images, settings) if team().size > 1 else Provenance()
+    sink = MemoryRows(made_of, len(paths), group_length(settings.batch_size))
+    kept, failures = _run(net, paths, sink, settings)
+    return sink.rows if settings.on_error == "raise" else (sink.rows[kept], kept, failures)
 
 
 def extract_to_file(
     net: nn.Module,
-    root: str | os.PathLike[str],
-    names: Sequence[str | os.PathLike[str]],
-    out: str | os.PathLike[str],
+    root: StrPath,
+    names: Sequence[StrPath],
+    out: StrPath,
     *,
-    batch_size: int = 10,
-    device: str | torch.device | None = None,
-    precision: str = "fp32",
-    engine: str = "auto",
-    decode: str = "auto",
-    resize: int | Sequence[int] | None = None,
-    num_threads: int | None = None,
-    on_error: str = "raise",
-    progress: ProgressCallback | bool | None = None,
     suffix: str | None = None,
     trunk: TrunkCache | None = None,
-    scales: Scales | None = None,
+    settings: ExtractionSettings | None = None,
+    **options: Unpack[SettingsOptions],
 ) -> ExtractionReport:
     """Writes the descriptors of image files to a .bin, .npy or .h5 file (by its suffix, or `suffix`).
 
-    Takes what `extract` takes. trunk: gives the maps of the network's lower layers, kept or computed; engine
-    and precision are then those of the layers above. Until it is whole, the file is called out.part, with a
-    journal out.part.json beside it; started again after a kill with the same network, images, resize and
-    precision, the run goes on where it was and the file has the same bytes (with the same batch_size and
-    device).
+    net, names, settings, options: see `extract`. trunk: the maps of the network's lower layers, kept or
+    computed now; engine and precision are then those of the layers above.
 
-    on_error: "raise" keeps the good descriptors in out.part and raises ExtractionError, so that a run
-    after the repair computes little; "skip" writes the rows of the images that worked (no file if none
-    did). Raises also ArgumentError, and FeatureFileError if another process is writing the same file.
+    Until it is whole, the file is called out.part, with a journal out.part.json beside it. Started again
+    after a kill with the same network, images and settings, the run resumes, and the file has the same bytes
+    (with the same batch_size and device). Groups of images one of whose files has changed are computed again.
+
+    With on_error="raise" the good descriptors stay in out.part and ExtractionError is raised, so that a run
+    after the repair computes little; "skip" writes the rows of the images that worked (no file if none did).
+    Raises also ArgumentError, and FeatureFileError if another process is writing the same file.
     """
-    run = _Run(
-        net, names, root, batch_size, precision, engine, resize, num_threads, on_error, trunk, decode, scales
-    )
+    settings = ExtractionSettings.of(extract_to_file, settings, options)
+    paths = _paths(root, names)
     suffix_of(out, suffix)
-    with unfinished_file(out, run.identity(), run.count, group_length(batch_size)) as partial:
-        failures = run.fill(partial, device, progress)
-        if on_error == "raise":
-            run.raise_if_any(failures, f"; the other descriptors are kept in {partial.part}, run it again")
-        kept = _others(run.count, failures)
+    if trunk is not None and (settings.scales is not None or settings.resize is not None):
+        raise ArgumentError("a kept trunk goes neither with int8, which computes it anew, nor with resize")
+    made_of = provenance(net, root, names, settings, trunk)
+    group = group_length(settings.batch_size)
+    file = SharedFile if team().size > 1 else PartialFeatures
+    with file(out, made_of, len(paths), group, lambda image: file_times(paths[image])) as sink:
+        kept, failures = _run(net, paths, sink, settings, trunk)
         if len(kept):
-            partial.finish(kept.tolist(), [os.fspath(name) for name in names], suffix)
+            sink.finish(kept.tolist(), [os.fspath(name) for name in names], suffix)
         else:
-            partial.discard()
-        return ExtractionReport(Path(out), kept, failures, partial.dim or 0)
+            sink.discard()
+        return ExtractionReport(Path(out), kept, failures, sink.dim or 0)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """The checked settings of one extraction."""
+def provenance(
+    net: nn.Module,
+    root: StrPath,
+    names: Sequence[StrPath],
+    settings: ExtractionSettings,
+    trunk: TrunkCache | None = None,
+    mark: Any = None,
+) -> Provenance:
+    """What descriptors of these images would be made of. mark: of the images' files, see `Provenance.of`."""
+    deciding = settings.deciding() | ({"trunk": trunk.description} if trunk else {})
+    return Provenance.of(identity_of(net, settings.scales), root, names, deciding, mark)
 
-    net: nn.Module
-    names: Sequence[str | os.PathLike[str]]
-    root: str | os.PathLike[str]
-    batch_size: int
-    precision: str
-    engine: str
-    resize: int | Sequence[int] | None
-    num_threads: int | None
-    on_error: str
-    trunk: TrunkCache | None = None
-    decode: str = "auto"
-    scales: Scales | None = None
 
-    def __post_init__(self) -> None:
-        if isinstance(self.names, str | os.PathLike):
-            raise ArgumentError(f"images must be a list of names; give [{os.fspath(self.names)!r}]")
-        if not len(self.names):
-            raise ArgumentError("no images given: the list of names is empty")
-        if self.batch_size < 1:
-            raise ArgumentError(f"batch_size is 1 or more, not {self.batch_size}")
-        check_engine(self.engine)
-        check_decoder(self.decode)
-        check_scales(self.precision, self.scales)
-        if self.trunk is not None and self.scales is not None:
-            raise ArgumentError("int8 computes the whole trunk: it does not go with a kept trunk")
-        if self.on_error not in ("raise", "skip"):
-            raise ArgumentError(f"on_error is 'raise' or 'skip', not {self.on_error!r}")
+def group_length(batch_size: int) -> int:
+    """Images of a group: what a killed run loses at most, and what is sorted into batches by size."""
+    return max(64, 8 * batch_size)
 
-    @property
-    def count(self) -> int:
-        return len(self.names)
 
-    def identity(self) -> dict[str, Any]:
-        """What decides the descriptors' values, as plain values for the journal."""
-        listed = json.dumps([os.path.abspath(self.root), *(os.fspath(name) for name in self.names)])
-        return {
-            "network": _network_identity(self.net, self.scales),
-            "images": hashlib.sha256(listed.encode()).hexdigest(),
-            "resize": self.resize if self.resize is None else np.ravel(self.resize).tolist(),
-            "precision": self.precision,
-            "engine": self.engine,
-            **({"decode": "gpu"} if self.decode == "gpu" else {}),
-            **({"trunk": self.trunk.description} if self.trunk else {}),
-        }
+def _run(
+    net: nn.Module,
+    paths: Sequence[str],
+    sink: Sink,
+    settings: ExtractionSettings,
+    trunk: TrunkCache | None = None,
+) -> tuple[np.ndarray, list[Failure]]:
+    """Extracts what the sink lacks, in all processes; returns the ids of the images kept, and the failures.
 
-    def fill(
-        self, sink: Any, device: str | torch.device | None, progress: ProgressCallback | bool | None
-    ) -> list[Failure]:
-        """Computes what the sink, a `PartialFeatures` or `InMemory`, lacks; gives all processes' failures."""
-        with reporting(progress if team().leads else False, "extracting") as report:
-            meter = ProgressMeter(self.count, report, already_done=sink.images_done)
-            return sink.together(lambda advance: self._compute(sink, device, advance), meter.advance)
-
-    def _compute(
-        self, sink: Any, device: str | torch.device | None, advance: Callable[[int], None]
-    ) -> list[Failure]:
-        paths = [os.path.join(self.root, name) for name in self.names]
-        todo = sink.todo
-        asked = default_threads() // team().local_size if self.num_threads is None else self.num_threads
-        threads = max(1, int(asked))
-        failures: list[Failure] = []
-        with inference(self.net, device) as where:
-            describer = self._describer(where, paths)
-            ids = chain.from_iterable(group for _, group in todo)
-            ahead = 2 * self.batch_size + threads
-            with closing(load_in_order(describer.load, ids, threads, ahead)) as stream:
-                for number, group in todo:
-                    kept, rows, failed = describer.describe(stream, len(group), advance)
-                    sink.write(number, kept, rows)
-                    failures += failed
-        return failures
-
-    def _describer(self, where: torch.device, paths: list[str]) -> GroupDescriber:
-        if self.trunk is not None:
-            return TrunkDescriber(self.trunk, paths, self.batch_size, self.precision, self.engine)
-        engine = choose_engine(self.net, self.engine, self.precision, where, scales=self.scales)
-        _log.info("%s", engine)
-        decoder = choose_decoder(self.decode, where)
-        return GroupDescriber(
-            self.net, where, paths, self.batch_size, self.precision, self.resize, engine, decoder
+    Raises ExtractionError, listing the failures, unless the settings say 'skip'.
+    """
+    with reporting(settings.progress if team().leads else False, "extracting") as report:
+        meter = ProgressMeter(len(paths), report, already_done=sink.images_done)
+        shares = team().gather(
+            lambda: [astuple(each) for each in _extract_share(net, paths, sink, settings, trunk, meter)]
         )
-
-    def raise_if_any(self, failures: Sequence[Failure], rest: str = "") -> None:
-        """Raises ExtractionError listing the failures, if there are any."""
-        if failures:
-            head = f"{len(failures)} of {self.count} images could not be described{rest}"
-            raise ExtractionError(f"{head}:\n{list_failures(failures)}", failures)
-
-
-def _others(count: int, failures: Sequence[Failure]) -> np.ndarray:
-    """The ids that did not fail, ascending."""
-    kept = np.ones(count, dtype=bool)
-    kept[[failure.index for failure in failures]] = False
-    return np.flatnonzero(kept)
+    sink.collect()
+    failures = sorted((Failure(*each) for share in shares for each in share), key=lambda each: each.index)
+    if failures and settings.on_error == "raise":
+        rest = f"; the other descriptors are kept in {sink.part}, run it again" if sink.part else ""
+        head = f"{len(failures)} of {len(paths)} images could not be used{rest}"
+        raise ExtractionError(f"{head}:\n{list_failures(failures)}", failures)
+    return np.setdiff1d(np.arange(len(paths)), [failure.index for failure in failures]), failures
 
 
-def _network_identity(net: nn.Module, scales: Scales | None) -> str:
-    if isinstance(net, ImageNetwork) or hasattr(net, "network_id"):
-        return identity_of(net, scales)
-    state = net.state_dict()
-    return digest([type(net).__qualname__, list(state)], list(state.values()))
+def _extract_share(
+    net: nn.Module,
+    paths: Sequence[str],
+    sink: Sink,
+    settings: ExtractionSettings,
+    trunk: TrunkCache | None,
+    meter: ProgressMeter,
+) -> list[Failure]:
+    """Extracts the groups of images that are this process's share: the main loop of extraction."""
+    failures: list[Failure] = []
+    todo = sink.todo
+    share, done, tried = sum(len(group) for _, group in todo), sink.images_done, 0
+    threads = settings.threads(team().local_size)
+    times: dict[int, str] = {}
+    with ExitStack() as stack:
+        device = stack.enter_context(inference(net, settings.device))
+        extractor = MapExtractor(trunk, settings) if trunk else BatchExtractor(net, device, settings)
+        if trunk is None:
+            _log.info("%s", extractor.engine)
+
+        def load(image: int) -> Any:
+            times[image] = file_times(paths[image])  # before reading: a later change must not count as done
+            return extractor.load(paths[image])
+
+        images = chain.from_iterable(group for _, group in todo)
+        ahead = 2 * settings.batch_size + threads
+        stream = stack.enter_context(closing(load_in_order(load, images, threads, ahead)))
+        for number, group in todo:
+            reasons: dict[int, str] = {}
+            ids: list[int] = []
+            parts: list[Tensor] = []
+            ready = ((i, extractor.ready(loaded, paths[i])) for i, loaded in islice(stream, len(group)))
+            for batch in batches_by_size(ready, settings.batch_size):
+                found = dict(zip([i for i, _ in batch], extractor.finish([x for _, x in batch]), strict=True))
+                good = {i: image for i, image in found.items() if isinstance(image, Tensor)}
+                reasons |= {i: str(error) for i, error in found.items() if i not in good}
+                try:
+                    if good:
+                        parts.append(extractor.extract(list(good.values())))
+                        ids += good
+                except ImageReadError as problem:
+                    reasons |= {i: f"{paths[i]}: {problem}" for i in good}
+                team().check()  # of several processes, another may have failed
+                tried += len(batch)
+                # the shares of all processes are equally large: this one's progress represents the others'
+                meter.advance(done + tried * (len(paths) - done) // share - meter.done)
+            rows = np.zeros((0, 0), dtype=np.float32)
+            if parts:
+                rows = torch.cat(parts).cpu().numpy()  # once a group: the device never waits for a batch
+                if ids != sorted(ids):
+                    order = np.argsort(ids)
+                    ids, rows = [ids[i] for i in order], rows[order]
+                finite = np.isfinite(rows).all(axis=1)
+                if not finite.all():
+                    lost = [ids[i] for i in np.flatnonzero(~finite)]
+                    reasons |= {i: f"{paths[i]}: the network's output is not finite" for i in lost}
+                    ids, rows = [i for i in ids if i not in reasons], rows[finite]
+            sink.write(number, ids, rows, [times.pop(i) for i in group])
+            failures += [Failure(i, paths[i], reasons[i]) for i in sorted(reasons)]
+    return failures
+
+
+def _paths(root: StrPath, names: Sequence[StrPath]) -> list[str]:
+    """The images' paths. Raises ArgumentError for an empty list, and for one name in place of a list."""
+    if isinstance(names, str | os.PathLike):
+        raise ArgumentError(f"images must be a list of names; give [{os.fspath(names)!r}]")
+    if not len(names):
+        raise ArgumentError("no images given: the list of names is empty")
+    return [os.path.join(root, name) for name in names]

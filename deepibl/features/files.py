@@ -140,32 +140,27 @@ def _read_npy(path: Path, mmap: bool) -> np.ndarray:
 def _read_h5(path: Path) -> np.ndarray:
     import h5py
 
-    with damage_as(FeatureFileError, path, "is no HDF5 file with a data set 'features'"):
-        with h5py.File(path, "r") as file:
-            if "features" in file:
-                return read_dataset(file["features"], path)
-        return _read_hloc(path)
+    what = "is not an HDF5 file with a data set 'features'"
+    with damage_as(FeatureFileError, path, what), h5py.File(path, "r") as file:
+        if "features" in file:
+            return read_dataset(file["features"], path)
+    return read_hloc(path)[1]
 
 
 def read_dataset(dataset: Any, path: Path) -> np.ndarray:
-    """A data set of an HDF5 file as it is stored. Raises FeatureFileError where it is none, or its claim of a
-    size cannot be true.
+    """The values of an HDF5 data set as stored. Raises FeatureFileError where it is not a data set with rows,
+    or declares a size that the file cannot hold.
     """
     import h5py
 
     from matlab_compat.matfile.hdf5 import claim_problem, heap_problem
 
     if not isinstance(dataset, h5py.Dataset) or not dataset.shape:
-        raise FeatureFileError(f"{path}: {dataset.name} is no data set with rows")
-    claim = claim_problem(dataset.id, dataset.dtype.itemsize, path.stat().st_size)
-    if problem := claim or heap_problem(dataset.id):
+        raise FeatureFileError(f"{path}: {dataset.name} is not a data set with rows")
+    size = claim_problem(dataset.id, dataset.dtype.itemsize, path.stat().st_size)
+    if problem := size or heap_problem(dataset.id):
         raise FeatureFileError(f"{path}: {problem}")
     return dataset[()]
-
-
-def _read_hloc(path: Path) -> np.ndarray:
-
-    return read_hloc(path)[1]
 
 
 def _write_h5(
@@ -184,7 +179,7 @@ def _write_h5(
 
 
 def _blocks(features: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """Those rows, some megabytes at a time."""
+    """The rows, some megabytes at a time."""
     step = max(1, _BLOCK // max(1, features.shape[1] * _FLOAT.itemsize))
     for first in range(0, len(rows), step):
         yield features[rows[first : first + step]]
@@ -192,7 +187,7 @@ def _blocks(features: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
 
 def _hint(path: Path) -> str:
     part = path.with_name(path.name + ".part")
-    return f" (an unfinished extraction lies beside it, {part.name}: start it again)" if part.exists() else ""
+    return f" (an unfinished extraction is beside it, {part.name}: start it again)" if part.exists() else ""
 
 
 KEY = "global_descriptor"
@@ -208,7 +203,7 @@ def read_hloc(path: StrPath, names: Sequence[str] | None = None) -> tuple[list[s
     """
     import h5py
 
-    with damage_as(FeatureFileError, path, "is no HDF5 file of hloc's"), h5py.File(path, "r") as file:
+    with damage_as(FeatureFileError, path, "is not an HDF5 file of hloc's"), h5py.File(path, "r") as file:
         there = list_names(file)
         if not there:
             raise FeatureFileError(
@@ -230,7 +225,7 @@ def read_hloc(path: StrPath, names: Sequence[str] | None = None) -> tuple[list[s
 def write_hloc(path: StrPath, features: np.ndarray, names: Sequence[str]) -> None:
     """Writes descriptors (N, D) as hloc's file, whole or not at all.
 
-    Raises ArgumentError for another number of names, or names that cannot stand beside one another.
+    Raises ArgumentError for another number of names, and for a name that is a folder of another one.
     """
     import h5py
 
@@ -252,7 +247,7 @@ def is_hloc(path: StrPath) -> bool:
 
     if Path(path).suffix != ".h5" or not h5py.is_hdf5(path):
         return False
-    with damage_as(FeatureFileError, path, "is no whole HDF5 file"), h5py.File(path, "r") as file:
+    with damage_as(FeatureFileError, path, "is not a whole HDF5 file"), h5py.File(path, "r") as file:
         return not isinstance(file.get("features"), h5py.Dataset)
 
 
@@ -296,7 +291,7 @@ def convert_features(
 
 
 def stored_names(path: StrPath) -> list[str] | None:
-    """The image names in a .h5 file of our kind, None where it has none."""
+    """The image names in a .h5 file that `write_features` wrote, None where it has none."""
     import h5py
 
     with damage_as(FeatureFileError, path, "has no list of names"), h5py.File(path, "r") as file:

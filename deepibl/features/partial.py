@@ -1,23 +1,18 @@
-"""The unfinished file of an extraction, from which a killed one is taken up again.
+"""The unfinished file of an extraction, from which a killed one is resumed.
 
-Beside NAME lie NAME.part, the descriptors as they come (float32, row i at byte 4*D*i), and NAME.part.json,
-the journal: what is being computed (network, images, settings) and which groups of images are done. A
-group's rows are on the disk before the journal says so; a group that was cut off is computed again as a
-whole, in the same batches, so the finished file has the same bytes as that of a run without a break.
+Beside NAME are NAME.part, the descriptors computed so far (float32, row i at byte 4*D*i), and
+NAME.part.json, the journal: what is being computed (`Provenance`), which groups of images are done, and a
+mark of the image files of each. A group's rows are on disk before the journal lists the group. A group that
+was cut off, or one of whose images has changed since, is computed again as a whole, in the same batches, so
+the finished file has the bytes of an uninterrupted run.
 
-Of several processes, process 0 writes NAME.part, each other one a shard NAME.part.0001 … of the same form;
-process 0 takes the shards over (`feature_shards`), and so does whoever goes on after a kill.
+Of several processes, process 0 writes NAME.part and each other one a shard NAME.part.0001 … of the same form;
+process 0 merges the shards (`feature_shards`), and so does a run that resumes after a kill."""
 
-What a file of features was made of: a note beside it, and whether that is what is wanted.
-
-Files that MATLAB made have no note; of them only the sizes can be checked.
-"""
-
-import hashlib
 import json
+import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
 from glob import escape
 from pathlib import Path
 from typing import IO, Any
@@ -26,42 +21,49 @@ import numpy as np
 
 from deepibl.errors import FeatureFileError
 from deepibl.features.files import suffix_of, write_features
-from deepibl.networks.identity import network_id
 from deepibl.runtime.files import read_note
+from deepibl.runtime.provenance import Provenance, digest_of
 from matlab_compat.files import atomic_output
 
-Advance = Callable[[int], None]  # told how many more images are through
+Mark = Callable[[int], str]  # of image i: changes when its file does
 
-_FORMAT = "deepibl-partial-features/1"
+_log = logging.getLogger(__name__)
+
+_FORMAT = "deepibl-partial-features/2"
 
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
 
 
-class PartialFeatures:
-    """Descriptors of `count` images on their way to `out`, in groups of `group_size` consecutive images.
+def no_mark(image: int) -> str:
+    """The mark of images that are not files and never change."""
+    return ""
 
-    identity: plain values that say what is computed; a journal with others is not resumed but replaced.
-    A journal that fits keeps its own group size. shard: the number of a process that leaves the file to
-    another one. Use as a context manager: the file is open, and locked against a second process, inside.
-    Raises FeatureFileError if another process is writing it.
+
+class PartialFeatures:
+    """Descriptors of images on their way to `out`, in groups of `group_size` consecutive images.
+
+    made_of: what is computed; a journal of anything else is not resumed but replaced, which is logged. A
+    journal that fits keeps its own group size. mark: of each image's file, as it is now. shard: the number of
+    a process that leaves the file to another one. A context manager: within, the file is open and locked
+    against a second process. Raises FeatureFileError if another process is writing it.
     """
 
     def __init__(
         self,
         out: str | os.PathLike[str],
-        identity: Mapping[str, Any],
+        made_of: Provenance,
         count: int,
         group_size: int,
+        mark: Mark = no_mark,
         shard: int = 0,
     ) -> None:
         self.out = Path(out)
         self.part = self.out.with_name(self.out.name + ".part" + (f".{shard:04d}" if shard else ""))
-        self.count = count
-        self.group_size = group_size
+        self.count, self.group_size, self.mark = count, group_size, mark
         self.dim: int | None = None
-        self.done: set[int] = set()
+        self.done: dict[int, str] = {}  # the marks of the images of each group that is done
         self._journal = self.part.with_name(self.part.name + ".json")
-        self._identity = dict(identity)
+        self._made_of = made_of
         self._shard = shard
         self._file: IO[bytes] | None = None
 
@@ -75,7 +77,8 @@ class PartialFeatures:
             raise
         self._resume()
         if not self._shard:
-            for number in self._shards():
+            found = self.part.parent.glob(f"{escape(self.part.name)}.*")
+            for number in sorted(int(path.suffix[1:]) for path in found if path.suffix[1:].isdigit()):
                 self.take_over(number)
         return self
 
@@ -100,9 +103,12 @@ class PartialFeatures:
         """Images in groups that are done."""
         return sum(len(group) for number, group in enumerate(self.groups) if number in self.done)
 
-    def write(self, number: int, ids: Sequence[int], rows: np.ndarray) -> None:
+    def write(
+        self, number: int, ids: Sequence[int], rows: np.ndarray, marks: Sequence[str] | None = None
+    ) -> None:
         """Stores the descriptors (n, D) of a group's images; the group is done if none of them is missing.
 
+        marks: of the files of all its images, from before they were read; None: as they are now.
         Raises FeatureFileError if D is not that of the rows before.
         """
         group = self.groups[number]
@@ -122,41 +128,40 @@ class PartialFeatures:
             self._opened.flush()
             os.fsync(self._opened.fileno())
         if len(ids) == len(group):
-            self.done.add(number)
+            self.done[number] = self._marks(number) if marks is None else digest_of(marks)
             self.write_journal()
 
-    def together(self, compute: Callable[[Advance], Any], advance: Advance) -> Any:
-        """What `compute` gives, called with `advance`; with several processes: see `feature_shards`."""
-        return compute(advance)
+    def collect(self) -> None:
+        """Nothing: one process has computed all; see `feature_shards` for several."""
 
     def shard(self, number: int) -> "PartialFeatures":
         """The shard of process `number` (from 1), not opened."""
-        return PartialFeatures(self.out, self._identity, self.count, self.group_size, number)
+        return PartialFeatures(self.out, self._made_of, self.count, self.group_size, self.mark, number)
 
-    def take_over(self, number: int, groups: Iterable[int] | None = None) -> None:
-        """Copies rows out of a shard that nobody is writing: those of `groups`, or those done; removes it.
+    def take_over(self, number: int, groups: Sequence[int] | None = None) -> None:
+        """Copies rows from a shard that no process is writing, of `groups` or of those done, and removes it.
 
         Raises FeatureFileError if their dimensions are not those of the rows here.
         """
         with self.shard(number) as shard:
             if shard.group_size == self.group_size and shard.dim is not None:
-                self._copy(shard, sorted(shard.done - self.done) if groups is None else groups)
+                self.dim = shard.dim if self.dim is None else self.dim
+                if shard.dim != self.dim:
+                    raise FeatureFileError(
+                        f"{self.part}: {self.dim} dimensions, but {shard.dim} in {shard.part}"
+                    )
+                numbers = sorted(shard.done.keys() - self.done) if groups is None else groups
+                ranges = self.groups
+                for each in numbers:
+                    start = ranges[each].start * self.dim * 4
+                    shard._opened.seek(start)
+                    self._opened.seek(start)
+                    self._opened.write(shard._opened.read(len(ranges[each]) * self.dim * 4))
+                self._opened.flush()
+                os.fsync(self._opened.fileno())
+                self.done |= {each: shard.done[each] for each in numbers if each in shard.done}
+                self.write_journal()
             shard.discard()
-
-    def _copy(self, shard: "PartialFeatures", numbers: Iterable[int]) -> None:
-        self.dim = shard.dim if self.dim is None else self.dim
-        if self.dim is None or shard.dim != self.dim:
-            raise FeatureFileError(f"{self.part}: {self.dim} dimensions, but {shard.dim} in {shard.part}")
-        ranges = self.groups
-        for number in numbers:
-            start = ranges[number].start * self.dim * 4
-            shard._opened.seek(start)
-            self._opened.seek(start)
-            self._opened.write(shard._opened.read(len(ranges[number]) * self.dim * 4))
-        self._opened.flush()
-        os.fsync(self._opened.fileno())
-        self.done |= shard.done.intersection(numbers)
-        self.write_journal()
 
     def finish(self, kept: Sequence[int], names: Sequence[str], suffix: str | None = None) -> None:
         """Turns the rows of the images `kept` (ascending) into the file `out`; nothing partial stays.
@@ -194,15 +199,18 @@ class PartialFeatures:
         return self._file
 
     def _resume(self) -> None:
-        """Takes over what a journal of the same identity says is done and the file really holds."""
+        """Takes from the journal what is done, as far as it is of the same making and the file holds it."""
+        journal = read_note(self._journal)
         try:
-            journal = json.loads(self._journal.read_text(encoding="utf-8"))
-            fits = journal["identity"] == self._described()
+            fits = (journal["format"], journal["count"]) == (_FORMAT, self.count)
+            if fits and (reason := Provenance.from_dict(journal["made_of"]).differences(self._made_of)):
+                _log.warning("%s is replaced: %s", self.part, reason)
+                fits = False
             group_size, dim = int(journal["group_size"]), journal["dim"]
-            done = [int(number) for number in journal["done"]]
             dim = None if dim is None else int(dim)
+            done = {int(number): str(mark) for number, mark in dict(journal["done"]).items()}
             fits = fits and group_size > 0 and (dim is None or dim > 0)
-        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             fits = False
         if not fits:
             self._opened.truncate(0)
@@ -210,29 +218,25 @@ class PartialFeatures:
             return
         size = os.fstat(self._opened.fileno()).st_size
         self.group_size = group_size
-        if dim is None:  # a journal of work that was only shared out
+        if dim is None:  # the journal of a run that had only shared out its work
             return
         self.dim = dim
         groups = self.groups
-        self.done = {n for n in done if 0 <= n < len(groups) and groups[n].stop * dim * 4 <= size}
+        held = {n for n in done if 0 <= n < len(groups) and groups[n].stop * dim * 4 <= size}
+        self.done = {number: done[number] for number in held if done[number] == self._marks(number)}
 
-    def _shards(self) -> list[int]:
-        """The numbers of the shards that lie beside the file."""
-        found = (
-            path.name.rpartition(".")[2] for path in self.part.parent.glob(f"{escape(self.part.name)}.*")
-        )
-        return sorted(int(number) for number in found if number.isdigit())
-
-    def _described(self) -> dict[str, Any]:
-        return json.loads(json.dumps({"format": _FORMAT, "count": self.count, **self._identity}))
+    def _marks(self, number: int) -> str:
+        return digest_of(map(self.mark, self.groups[number]))
 
     def write_journal(self) -> None:
-        """Notes what is done; before anything is, which groups there are."""
+        """Lists what is done; before anything is, which groups there are."""
         content = {
-            "identity": self._described(),
+            "format": _FORMAT,
+            "made_of": self._made_of.as_dict(),
+            "count": self.count,
             "group_size": self.group_size,
             "dim": self.dim,
-            "done": sorted(self.done),
+            "done": self.done,
         }
         with atomic_output(self._journal) as temporary:
             temporary.write_text(json.dumps(content), encoding="utf-8")
@@ -250,65 +254,4 @@ def _lock(file: IO[bytes], path: Path) -> None:
     except OSError as error:
         raise FeatureFileError(f"{path}: another process is writing it; wait for it or stop it") from error
     if not is_ours:
-        raise FeatureFileError(
-            f"{path}: another process has finished it this moment; look at its result first"
-        )
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What descriptors were made of: network and images by their SHA-256, and how many images."""
-
-    network: str
-    images: str
-    count: int
-
-    @classmethod
-    def of(cls, net: Any, root: str | os.PathLike[str], names: Sequence[str]) -> "Origin":
-        """The origin of the descriptors that the network gives for these images, in this folder."""
-        return cls._of(net, [os.path.abspath(root), *names], len(names))
-
-    @classmethod
-    def wherever(cls, net: Any, root: str | os.PathLike[str], names: Sequence[str]) -> "Origin":
-        """The same for images by name and size, so that a copy of them in another folder is the same."""
-        return cls._of(net, [[name, _size(os.path.join(root, name))] for name in names], len(names))
-
-    @classmethod
-    def _of(cls, net: Any, images: list[Any], count: int) -> "Origin":
-        return cls(network_id(net), hashlib.sha256(json.dumps(images).encode()).hexdigest(), count)
-
-
-def misfit(found: Origin | None, wanted: Origin) -> str:
-    """Why a file does not fit, '' if it does, or does not say."""
-    if found is None or found == wanted:
-        return ""
-    return (
-        "it was made by another network" if found.network != wanted.network else "it was made of other images"
-    )
-
-
-def note_of(file: str | os.PathLike[str]) -> Path:
-    """Where the note about a file of features lies."""
-    return Path(f"{os.fspath(file)}.json")
-
-
-def read_origin(file: str | os.PathLike[str]) -> Origin | None:
-    """What the note beside a file says; None where there is none, or it is damaged."""
-    try:
-        return Origin(**read_note(note_of(file)))
-    except TypeError:
-        return None
-
-
-def write_origin(file: str | os.PathLike[str], origin: Origin) -> None:
-    """Writes the note. To be done before the file: features without it would count as MATLAB's."""
-    with atomic_output(note_of(file)) as temporary:
-        temporary.write_text(json.dumps(asdict(origin)))
-
-
-def _size(path: str) -> int:
-    """Bytes of a file; -1 where there is none, which who reads it will say."""
-    try:
-        return os.path.getsize(path)
-    except OSError:
-        return -1
+        raise FeatureFileError(f"{path}: another process has just finished it; look at its result first")

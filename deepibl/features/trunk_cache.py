@@ -1,20 +1,18 @@
-"""The maps of layers that do not learn, computed once an image and kept while a network is trained.
+"""The maps of layers that do not learn, computed once per image and kept while a network is trained.
 
-Below backPropToLayer nothing ever changes, so a refresh, a training tuple and a test begin where learning
-begins:
+Below backPropToLayer no weight changes, so a refresh, a training tuple and a test begin at that layer:
 
     with TrunkCache(net, "conv5_1", store="auto", folder=out, images=len(names), limit_gb=40) as cache:
         maps = cache.maps(paths, flips)                 # (N, C, H, W): read, computed or both
         features = net(maps, start="conv5_1").flatten(1)
 
-An image's maps are known by the trunk's weights, the file (path, size, time of its last change) and the flip.
-They are computed image by image, so they have the same bits whatever is kept, in whichever order it is asked
-for. With dtype='fp16' they are rounded, whether kept or computed anew.
+An image's maps are known by their `Provenance`: the trunk's weights, its engine and dtype, the flip, and the
+content of the file. They are computed image by image, so they have the same bits whatever is kept, in
+whichever order they are asked for. With dtype='fp16' they are rounded, whether kept or computed anew.
 Images that are resized (jitterScale) are never kept: every scale is another image; give store='off' then."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -28,10 +26,11 @@ from torch import Tensor
 
 from deepibl.engine.choose import Engine, choose_engine
 from deepibl.errors import FeatureFileError
-from deepibl.features.trunk_store import GIGABYTE, Choice, FileStore, MemoryStore, Store, choose_place
+from deepibl.features.trunk_store import GIGABYTE, Choice, FileStore, MemoryStore, choose_place
 from deepibl.images import load_pixels
 from deepibl.networks.identity import network_id
 from deepibl.runtime.devices import device_of, to_batch
+from deepibl.runtime.provenance import Provenance, file_content, file_times
 from matlab_compat.errors import ArgumentError, ImageReadError
 from matlab_compat.simplenn.network import LayerKey, SimpleNN
 
@@ -41,14 +40,14 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 
 MOST_GB = 1e6  # more than any machine has: what inf means
 
-KEPT = "kept"  # a file of this name in a folder says that its maps are to stay
+KEPT = "kept"  # a file of this name in a folder marks maps that are not to be removed
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """An image on its way to its maps: those that were kept, (C, h, w), else its pixels, (1 or 3, H, W).
+    """An image's maps (C, h, w) where they were kept, else its pixels (1 or 3, H, W).
 
-    key: under which its maps are to be kept, '' for not at all.
+    key: under which its maps are kept; '' if they are not to be.
     """
 
     key: str
@@ -59,17 +58,17 @@ class Fetched:
 class TrunkCache:
     """Maps of the layers below `first`, of image files; see the module.
 
-    net: a SimpleNN on its device, whose layers below `first` (a name or position) stay as they are now.
+    net: a SimpleNN on its device, whose layers below `first` (a name or position) do not change.
     store: 'ram', 'disk', 'off', or 'auto', see `deepibl.features.trunk_store`; maps that an interrupted run left on
-    disk are gone on with. dtype: 'fp32' (exact) or 'fp16' (half the space).
-    folder: where 'disk' keeps its files, for all runs that can use them; spare: where, if another run has
-    those at this moment. images: how many there will be (a flip counts as one more each), for 'auto'.
-    limit_gb: never keeps more; what is beyond is computed every time it is asked for. sharers: processes on
-    this machine, each with a cache of its own, that have this limit and what is free together.
-    keep: leave the files on disk for later runs. engine: see `deepibl.engine`; 'torch' gives the network's
-    own digits.
+    disk are used. dtype: 'fp32' (exact) or 'fp16' (half the space).
+    folder: of the files of 'disk', shared by all runs; spare: used while another run has locked those.
+    images: how many there will be (each flip counts as one more), for 'auto'. limit_gb: gigabytes kept at
+    most; maps beyond are computed whenever they are needed. sharers: processes on this machine, each with its
+    own cache, that share this limit and the free memory and disk. keep: leaves the files on disk for later
+    runs. engine: see `deepibl.engine`; 'torch' has the bits of the network itself.
 
-    `store` says what was chosen, `reason` why; `computed` and `found` count images.
+    `store` is the place chosen, `reason` why; `computed` and `found` count images.
+    Raises ArgumentError for invalid options.
     """
 
     def __init__(
@@ -89,11 +88,13 @@ class TrunkCache:
     ) -> None:
         if store not in STORES or dtype not in DTYPES:
             raise ArgumentError(
-                f"store is one of {', '.join(STORES)} and dtype one of {', '.join(DTYPES)}, "
-                f"not {store!r} and {dtype!r}"
+                f"store must be one of {', '.join(STORES)} and dtype one of {', '.join(DTYPES)}; "
+                f"got {store!r} and {dtype!r}"
             )
         if limit_gb <= 0:
-            raise ArgumentError(f"limit_gb is a positive number of gigabytes, not {limit_gb}; or store='off'")
+            raise ArgumentError(
+                f"limit_gb must be a positive number; got {limit_gb} (to keep nothing: store='off')"
+            )
         if store == "disk" and folder is None:
             raise ArgumentError("store='disk' needs a folder")
         self.net, self.first, self.keep = net, net.index(first), keep
@@ -102,31 +103,33 @@ class TrunkCache:
         self.identity = network_id(net.with_layers(list(net)[: self.first]))
         self.device, self.dtype = device_of(net), dtype
         self.computed = self.found = 0
-        self._folders = [Path(each) / self._name for each in (folder, spare) if each is not None]
         self._images, self._limit = images, int(min(limit_gb, MOST_GB) * GIGABYTE / sharers)
         self._sharers = sharers
         self._engine: Engine = choose_engine(net, engine, "fp32", self.device, stop=self.first)
-        self._store: Store | None = None
+        name = f"trunk-{self.identity[:16]}-{self._engine.name}-{dtype}"
+        self._folders = [Path(each) / name for each in (folder, spare) if each is not None]
+        self._store: FileStore | MemoryStore | None = None
         self._opening = Lock()
+        self._marks: dict[str, tuple[str, str]] = {}  # times and content of image files, by path
         self.store, self.reason = store, "asked for"
 
     @property
     def description(self) -> str:
-        """What decides the maps' digits, beside the network and the images."""
+        """What the maps' bits depend on, beside the network and the images."""
         return f"{self._engine.name}, {self.dtype}"
 
     @property
     def channels(self) -> int | None:
-        """Of the maps; None where that is not known."""
+        """Number of channels of the maps; None where it is not known."""
         channels: int | None = 3
         for layer in list(self.net)[: self.first]:
             channels = layer.channels_out(channels)
         return channels
 
     def open(self, path: str | os.PathLike[str]) -> None:
-        """Opens the store, if it is not open; for 'auto' this image shows how large its maps are.
+        """Opens the store, if it is not open; 'auto' chooses it by the size of this image's maps.
 
-        Done by itself when maps are first asked for. Raises ImageReadError.
+        Called by the first `fetch`. Raises ImageReadError.
         """
         with self._opening:
             if self._store is None and self.store != "off":
@@ -138,12 +141,12 @@ class TrunkCache:
         flip: bool = False,
         resize: int | None = None,
     ) -> Fetched:
-        """An image's maps if they are kept, else the image; for threads that read ahead.
+        """Returns an image's maps if they are kept, else its pixels; may be called by several threads.
 
         flip: mirrored left to right. resize: pixels of the shorter side; None leaves the size.
         Raises ImageReadError naming a file that cannot be read.
         """
-        key = self._key(path, flip) if resize is None else ""
+        key = self._key(path, flip) if resize is None and self.store != "off" else ""
         self.open(path)
         kept = self._store.get(key) if self._store is not None and key else None
         if kept is not None:
@@ -152,9 +155,9 @@ class TrunkCache:
         return Fetched(key, pixels=pixels.flip(-1) if flip else pixels)
 
     def maps_of(self, image: Fetched) -> Tensor:
-        """The maps (C, h, w) of one image, in the class they are kept in; computed and kept if they were not.
+        """Returns the maps (C, h, w) of one image in the dtype of the store; computes and keeps new ones.
 
-        One thread at a time may call this.
+        Only one thread at a time may call this.
         """
         if image.maps is not None:
             self.found += 1
@@ -164,7 +167,7 @@ class TrunkCache:
         self.computed += 1
         maps = exact.to(DTYPES[self.dtype])
         if maps.dtype == torch.float16 and not bool(torch.isfinite(maps).all()):
-            return exact  # beyond float16's range: neither rounded nor kept
+            return exact  # outside the range of float16: neither rounded nor kept
         if self._store is not None and image.key and self._store.get(image.key) is None:
             self._store.put(image.key, maps)
         return maps
@@ -174,7 +177,7 @@ class TrunkCache:
         return self.join([self.maps_of(image) for image in images])
 
     def join(self, maps: Sequence[Tensor]) -> Tensor:
-        """Maps of several images, as `maps_of` gives them, as one batch; raises as `stack`."""
+        """Stacks the results of `maps_of` into one batch; raises as `stack`."""
         shapes = {tuple(each.shape) for each in maps}
         if len(shapes) > 1:
             raise ArgumentError(f"images of different sizes at once, their maps are {sorted(shapes)}")
@@ -183,9 +186,7 @@ class TrunkCache:
         return torch.stack(self._moved(maps)).to(torch.float32)
 
     def _moved(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """The same on the network's device; those that are kept elsewhere go there together, and nobody
-        waits.
-        """
+        """The maps on the network's device; those kept elsewhere are moved together, without waiting."""
         elsewhere = [i for i, each in enumerate(maps) if each.device.type != self.device.type]
         moved = list(maps)
         if elsewhere:
@@ -198,15 +199,15 @@ class TrunkCache:
         return moved
 
     def maps(self, paths: Sequence[str | os.PathLike[str]], flips: Sequence[bool] | bool = False) -> Tensor:
-        """Maps (N, C, H, W) float32 on the network's device, of images of one size, row i of paths[i].
+        """Returns maps (N, C, H, W) float32 on the network's device; row i is of the image paths[i].
 
-        flips: mirrored left to right, for all or for each. Raises ImageReadError naming a file that cannot be
-        read, ArgumentError for images of different sizes.
+        flips: whether images are mirrored left to right, for all or for each. Raises ImageReadError naming a
+        file that cannot be read, ArgumentError for images of different sizes.
         """
         mirrored = [flips] * len(paths) if isinstance(flips, bool) else [bool(flip) for flip in flips]
         if not paths or len(mirrored) != len(paths):
             raise ArgumentError(
-                f"{len(paths)} images and {len(mirrored)} flips: one flip an image, or one for all"
+                f"{len(paths)} images and {len(mirrored)} flips: give one flip per image, or one for all"
             )
         return self.stack([self.fetch(path, flip) for path, flip in zip(paths, mirrored, strict=True)])
 
@@ -221,7 +222,7 @@ class TrunkCache:
     def close(self, finished: bool = True) -> None:
         """Frees memory and removes files; those stay if `keep`, or if the work is not `finished`.
 
-        What a run with `keep` has left is removed by no other run.
+        Files that a run with `keep` left are not removed by other runs.
         """
         if self._store is None:
             return
@@ -231,17 +232,15 @@ class TrunkCache:
         self._store.close(stays or not finished)
         self._store = None
 
-    @property
-    def _name(self) -> str:
-        return f"trunk-{self.identity[:16]}-{self.dtype}"
-
     def _key(self, path: str | os.PathLike[str], flip: bool) -> str:
-        try:
-            status = os.stat(path)
-        except OSError as problem:
-            raise ImageReadError(f"{os.fspath(path)}: {problem.strerror}") from problem
-        text = f"{self.identity}|{os.path.abspath(path)}|{status.st_size}|{status.st_mtime_ns}|{flip}"
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        name, times = os.fspath(path), file_times(path)
+        if name not in self._marks or self._marks[name][0] != times:  # a file is read once, while it stays
+            self._marks[name] = times, file_content(path)
+        content = self._marks[name][1]
+        if not content:
+            raise ImageReadError(f"{name}: cannot be opened")
+        settings = {"trunk": self.description, "flip": flip}
+        return Provenance(self.identity, 1, "", content, settings).digest[:32]
 
     @torch.no_grad()
     def _compute(self, pixels: Tensor) -> Tensor:
@@ -250,44 +249,30 @@ class TrunkCache:
         return found[0].to(torch.float32).contiguous()
 
     def _open(self, path: str | os.PathLike[str]) -> None:
+        dtype = DTYPES[self.dtype]
+        if self.store != "ram":  # the files of an earlier run, this run's own first, unless they are in use
+            for folder in reversed(self._folders):
+                if self._store is None and (folder / "maps.bin").exists():
+                    with suppress(FeatureFileError):
+                        self._store = FileStore(folder, dtype, self._limit)
+                        if self.store == "auto":
+                            self.store = "disk"
+                            self.reason = f"maps that an earlier run has left in {folder}"
+        if self._store is not None:
+            return
         choice = Choice(self.store, self.reason, self._limit)
         if self.store == "auto":
-            left = self._left_behind()
-            if left is not None:
-                self._store, self.store = left, "disk"
-                self.reason = f"maps that a run before has left in {left.folder}"
-                return
-            choice = self._choose(path)
+            needed = self._compute(load_pixels(path)).numel() * dtype.itemsize * self._images
+            shared = next(iter(self._folders), None)
+            choice = choose_place(needed, self._limit, shared, self.device, self._sharers)
         self._limit = min(self._limit, choice.limit)
+        self.store, self.reason = choice.store, choice.reason
         if choice.store == "ram":
-            dtype = DTYPES[self.dtype]
             self._store = MemoryStore(dtype, self._limit, choice.device, choice.on_device)
         elif choice.store == "disk":
-            self._store = self._open_files()
-        self.store, self.reason = choice.store, choice.reason
-
-    def _left_behind(self) -> FileStore | None:
-        """The files of a run before, this run's own first; None if there are none or another run has them."""
-        for folder in reversed(self._folders):
-            if (folder / "maps.bin").exists():
-                with suppress(FeatureFileError):
-                    return FileStore(folder, DTYPES[self.dtype], self._limit)
-        return None
-
-    def _choose(self, path: str | os.PathLike[str]) -> Choice:
-        maps = self._compute(load_pixels(path))
-        needed = maps.numel() * DTYPES[self.dtype].itemsize * self._images
-        folder = next(iter(self._folders), None)
-        return choose_place(needed, self._limit, folder, self.device, self._sharers)
-
-    def _open_files(self) -> FileStore:
-        """What a run before has left, else the shared folder's files, or, if in use, this run's own."""
-        left = self._left_behind()
-        if left is not None:
-            return left
-        try:
-            return FileStore(self._folders[0], DTYPES[self.dtype], self._limit)
-        except FeatureFileError:
-            if len(self._folders) < 2:
-                raise
-            return FileStore(self._folders[1], DTYPES[self.dtype], self._limit)
+            try:
+                self._store = FileStore(self._folders[0], dtype, self._limit)
+            except FeatureFileError:
+                if len(self._folders) < 2:
+                    raise
+                self._store = FileStore(self._folders[1], dtype, self._limit)

@@ -1,6 +1,6 @@
-"""Where maps that were computed once are kept: in memory, or in a file that a killed run goes on with.
+"""Stores of maps that were computed once: in memory, or in a file from which a killed run resumes.
 
-Tensors of one class, float32 or float16. `get` may be called by several threads, also while one calls `put`.
+Tensors of one dtype, float32 or float16. Several threads may call `get`, also while one calls `put`.
 
 Where the maps of layers that do not learn are kept: the choice of 'auto', by what is free.
 """
@@ -15,7 +15,7 @@ import zlib
 from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,23 +29,8 @@ NUMPY: dict[torch.dtype, np.dtype[Any]] = {
 }
 
 
-class Store(Protocol):
-    """Tensors by a key, all of one class; at most `limit` bytes."""
-
-    used: int
-
-    def get(self, key: str) -> Tensor | None:
-        """The tensor, None if it is not here."""
-
-    def put(self, key: str, tensor: Tensor) -> bool:
-        """Keeps the tensor; False if it would be more than the limit."""
-
-    def close(self, keep: bool) -> None:
-        """Ends its use; what is on disk is removed unless `keep`."""
-
-
 class MemoryStore:
-    """In memory: this process's, or that of the device; on_device: so many bytes there, the rest here."""
+    """In the memory of the device. on_device: bytes there at most, the rest in this process's memory."""
 
     def __init__(
         self,
@@ -65,7 +50,7 @@ class MemoryStore:
         return self._held.get(key)
 
     def put(self, key: str, tensor: Tensor) -> bool:
-        """Keeps a copy; False if it would be more than the limit."""
+        """Keeps a copy; False if that would exceed the limit."""
         size = tensor.numel() * self._dtype.itemsize
         if self.used + size > self._limit:
             return False
@@ -75,7 +60,7 @@ class MemoryStore:
         except torch.OutOfMemoryError:  # of a GPU
             if self._alone:
                 return False
-            self._on_device = self.used  # it holds no more
+            self._on_device = self.used  # nothing more fits there
             kept = torch.empty(tensor.shape, dtype=self._dtype)
         self._held[key] = kept.copy_(tensor)
         self.used += size
@@ -91,8 +76,8 @@ class FileStore:
     """In a folder: maps.bin, arrays one after the other, and maps.jsonl, a line for each that is whole.
 
     A line is written after its array, so what a killed run was writing is not in the list and is overwritten.
-    Every array has a checksum, compared when a run that did not write it first reads it. One process at a
-    time: raises FeatureFileError if another one uses the folder (where the system has flock: not Windows).
+    Every array has a checksum, compared when a run that did not write it reads it for the first time. Raises
+    FeatureFileError if another process uses the folder (where the system has flock: not on Windows).
     """
 
     def __init__(self, folder: str | os.PathLike[str], dtype: torch.dtype, limit: int) -> None:
@@ -139,7 +124,7 @@ class FileStore:
         return entries
 
     def get(self, key: str) -> Tensor | None:
-        """The tensor, read; None if it is not here or was damaged on disk (then it is forgotten)."""
+        """The tensor, read; None if it is not here or is damaged on disk (then it is forgotten)."""
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -157,7 +142,7 @@ class FileStore:
         return torch.from_numpy(array.reshape(entry["shape"]))
 
     def put(self, key: str, tensor: Tensor) -> bool:
-        """Writes the tensor; False if it would be more than the limit, or the disk is full."""
+        """Writes the tensor; False if that would exceed the limit, or the disk is full."""
         data = np.ascontiguousarray(tensor.cpu().numpy(), self._dtype)
         if self.used + data.nbytes > self._limit or shutil.disk_usage(self.folder).free < 2 * data.nbytes:
             return False
@@ -185,7 +170,7 @@ class FileStore:
 
 
 def _append(file: FileIO, data: bytes | memoryview) -> bool:
-    """Writes all of the data at the end of a file, or nothing: False if that fails, as on a full disk."""
+    """Appends all of the data to a file, or nothing: False if that fails, as on a full disk."""
     before, rest = os.fstat(file.fileno()).st_size, memoryview(data)
     try:
         while len(rest):
@@ -207,7 +192,7 @@ LEAST_SHARE = 0.01  # of all maps, below which keeping some is not worth it
 class Choice:
     """A place ('ram' of `device`, 'disk' or 'off'), why, and how many bytes may be kept there.
 
-    on_device: so many of them in the device's memory, the rest in the machine's; None: all in one place.
+    on_device: bytes of them in the device's memory, the rest in the machine's; None: all in one place.
     """
 
     store: str
@@ -224,12 +209,12 @@ def choose_place(
     device: torch.device,
     sharers: int = 1,
 ) -> Choice:
-    """The place for so many bytes of maps, of which at most `limit` may be kept.
+    """The place for `needed` bytes of maps, of which at most `limit` may be kept.
 
     The memory of the GPU that computes, with the machine's if it is not enough, the machine's alone where
     there is no GPU, or the folder's disk: the first that takes all that may be kept, else the one that takes
-    most; none if that is hardly anything. sharers: so many processes divide memory and disk among them (each
-    has a GPU of its own).
+    most; 'off' if that is less than 1 % of them. sharers: number of processes that share memory and disk
+    (each has a GPU of its own).
     """
     memory = int(free_memory() * MEMORY_SHARE / sharers)
     places = [Choice("ram", "of free memory", memory)]
@@ -255,7 +240,7 @@ def choose_place(
 
 
 def free_on_gpu(device: torch.device) -> int:
-    """Bytes of a GPU that this process can have, with what torch holds for itself and does not use."""
+    """Bytes of a GPU available to this process, with those that torch has reserved and does not use."""
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return int(torch.cuda.mem_get_info(device)[0]) + unused
 
@@ -269,7 +254,7 @@ def free_disk(folder: str | os.PathLike[str]) -> int:
 
 
 def free_memory() -> int:
-    """Bytes that programs can have without swapping; 0 where the system does not say."""
+    """Bytes available to programs without swapping; 0 where the system does not report it."""
     try:
         with open("/proc/meminfo") as file:
             lines = dict(line.split(":", 1) for line in file)

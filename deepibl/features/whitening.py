@@ -1,29 +1,32 @@
-"""PCA of a training set's descriptors, kept in the original's files, which are checked before they are used
-again.
+"""PCA of a training set's descriptors, kept in the original's files, which are checked before reuse.
 
 `STEM_traindescs_for_pca.bin` holds the descriptors, `STEM_pca.mat` the variables U, lams, mu and Utmu, as
-MATLAB writes them. Beside the first, `….bin.json` says which network and images it was made of; in the
-second the variable `madeOf` does. Files that MATLAB made do not say; of them only the sizes can be checked."""
+MATLAB writes them. Their `Provenance` is in `….bin.json` beside the first and, as JSON, in the variable
+`madeOf` of the second. Files that MATLAB wrote have none; only their sizes are checked."""
 
+from __future__ import annotations
+
+import json
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from deepibl.features.extraction import extract_to_file
+from deepibl.engine.settings import ExtractionSettings, ImageOptions
+from deepibl.features.extraction import extract_to_file, provenance
 from deepibl.features.files import read_features
-from deepibl.features.partial import Origin, misfit, read_origin, write_origin
 from deepibl.networks.build import append_pca, check_dimension, refuse_second
+from deepibl.runtime.provenance import Provenance, file_content, misfit
 from matlab_compat import matfile
 from matlab_compat.errors import MatFileError
 from matlab_compat.relja import PCA, relja_PCA
 from matlab_compat.rng import rng
 from matlab_compat.simplenn.edit import relja_netOutputDim
 from matlab_compat.simplenn.network import SimpleNN
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _log = logging.getLogger(__name__)
 
@@ -50,21 +53,23 @@ def add_pca_of_images(
     dim: int = 4096,
     whiten: bool = True,
     at_most: int = 10000,
-    **settings: Any,
+    settings: ExtractionSettings | None = None,
+    **options: Unpack[ImageOptions],
 ) -> SimpleNN:
-    """The network with PCA (and whitening) at its end, made of at most so many of these images.
+    """The network with PCA (and whitening) at its end, made of at most `at_most` of these images.
 
     root, names: the images, below a folder. stem: what the names of the files begin with that keep what was
-    computed. dim: dimensions to keep. settings: of `deepibl.extract_to_file`.
+    computed. dim: dimensions to keep. settings, options: see `ExtractionSettings`.
     Raises ArgumentError for a network that ends in PCA already, and what `pca_of_images` raises.
 
     Ported from: netvlad/addPCA.m
     """
+    settings = ExtractionSettings.of(add_pca_of_images, settings, options, on_error="raise")
     refuse_second(net)
     Path(stem).parent.mkdir(parents=True, exist_ok=True)
     chosen = training_names(names, at_most)
     size = relja_netOutputDim(net)[0]
-    found = pca_of_images(net, root, chosen, stem, dim=dim, output_dim=size, **settings)
+    found = pca_of_images(net, root, chosen, stem, dim=dim, output_dim=size, settings=settings)
     return append_pca(net, found, dim=dim, whiten=whiten)
 
 
@@ -76,13 +81,14 @@ def pca_of_images(
     *,
     dim: int,
     output_dim: int,
-    **settings: Any,
+    settings: ExtractionSettings | None = None,
+    **options: Unpack[ImageOptions],
 ) -> PCA:
     """At least `dim` principal components of the network's descriptors of these images.
 
-    Taken from STEM_pca.mat where it fits (same network, same images, enough components), else computed of the
-    descriptors in STEM_traindescs_for_pca.bin where those fit, else of descriptors computed now; both files
-    are written.
+    Taken from STEM_pca.mat where it fits (same network, images and settings, enough components), else
+    computed of the descriptors in STEM_traindescs_for_pca.bin where those fit, else of descriptors extracted
+    now; both files are written.
 
     Args:
         net: the network.
@@ -90,76 +96,53 @@ def pca_of_images(
         stem: what the two files' names begin with.
         dim: components needed.
         output_dim: D, the numbers in a descriptor.
-        settings: of `deepibl.extract_to_file` (device, batch_size, num_threads, …).
+        settings, options: see `ExtractionSettings`.
 
     Raises:
-        ArgumentError: so many components cannot be had of these images. ExtractionError: images that cannot
-        be read.
+        ArgumentError: these images cannot give `dim` components. ExtractionError: images that cannot be read.
 
     Ported from: netvlad/addPCA.m
     """
+    settings = ExtractionSettings.of(pca_of_images, settings, options, on_error="raise")
     check_dimension(dim, len(names), output_dim)
-    origin = Origin.of(net, root, names)
+    made_of = provenance(net, root, names, settings, mark=file_content)
     file = Path(f"{os.fspath(stem)}_pca.mat")
-    found = _read_pca(file, origin, dim, output_dim)
+    found = _read_pca(file, made_of, dim, output_dim) if file.exists() else None
     if found is not None:
         return found
-    descriptors = _descriptors(
-        net, root, names, Path(f"{os.fspath(stem)}_traindescs_for_pca.bin"), origin, output_dim, settings
-    )
-    pca = relja_PCA(descriptors, dim)
-    columns = {"lams": pca.lams, "mu": pca.mu, "Utmu": pca.Utmu}
-    matfile.save(
-        file,
-        {"U": pca.U, **{name: value[:, None] for name, value in columns.items()}, "madeOf": asdict(origin)},
-    )
+    kept = Path(f"{os.fspath(stem)}_traindescs_for_pca.bin")
+    reason = misfit(kept, made_of) if kept.exists() else "there is none"
+    if not reason and kept.stat().st_size != 4 * output_dim * len(names):
+        reason = f"it has {kept.stat().st_size} bytes instead of 4 x {output_dim} x {len(names)}"
+    if reason:
+        if kept.exists():
+            _log.warning("%s is computed again: %s", kept, reason)
+        fresh = kept.with_suffix(".new.bin")  # an image that cannot be read must not cost the old descriptors
+        extract_to_file(net, root, names, fresh, settings=settings)
+        kept.unlink(missing_ok=True)
+        made_of.write(kept)
+        fresh.replace(kept)
+    pca = relja_PCA(read_features(kept, count=len(names), dim=output_dim), dim)
+    columns = {"lams": pca.lams[:, None], "mu": pca.mu[:, None], "Utmu": pca.Utmu[:, None]}
+    matfile.save(file, {"U": pca.U, **columns, "madeOf": json.dumps(made_of.as_dict())})
     return pca
 
 
-def _read_pca(file: Path, origin: Origin, dim: int, output_dim: int) -> PCA | None:
+def _read_pca(file: Path, made_of: Provenance, dim: int, output_dim: int) -> PCA | None:
     """The PCA in a file, if it fits."""
-    if not file.exists():
-        return None
     try:
         held = matfile.who(file)
-        made_of = matfile.load(file, ["madeOf"])["madeOf"] if "madeOf" in held else None
         shape = held["U"].shape if "U" in held else None
-        reason = misfit(None if made_of is None else _as_origin(made_of), origin)
+        reason = ""
+        if "madeOf" in held:
+            stored = json.loads(matfile.text(matfile.load(file, ["madeOf"])["madeOf"]))
+            reason = Provenance.from_dict(stored).differences(made_of)
         if shape is None or shape[0] != output_dim or shape[1] < dim:
             reason = f"it holds U of {shape}, {output_dim} x {dim} is needed"
         if not reason:
             values = matfile.load(file, ["U", "lams", "mu", "Utmu"])
             return PCA(values["U"], *(matfile.vector(values[name]) for name in ("lams", "mu", "Utmu")))
-    except MatFileError as error:
+    except (MatFileError, json.JSONDecodeError) as error:
         reason = str(error)
-    _log.warning("%s is made again: %s", file, reason)
+    _log.warning("%s is computed again: %s", file, reason)
     return None
-
-
-def _as_origin(stored: Any) -> Origin:
-    return Origin(
-        matfile.text(stored["network"]), matfile.text(stored["images"]), int(matfile.scalar(stored["count"]))
-    )
-
-
-def _descriptors(
-    net: SimpleNN,
-    root: str | os.PathLike[str],
-    names: Sequence[str],
-    file: Path,
-    origin: Origin,
-    dim: int,
-    settings: dict[str, Any],
-) -> np.ndarray:
-    """(N, D) float32, from the file if it fits, else computed and written there."""
-    if file.exists():
-        reason = misfit(read_origin(file), origin)
-        if file.stat().st_size != 4 * dim * len(names):
-            reason = f"it has {file.stat().st_size} bytes instead of 4 x {dim} x {len(names)}"
-        if not reason:
-            return read_features(file, count=len(names), dim=dim)
-        _log.warning("%s is made again: %s", file, reason)
-        file.unlink()
-    write_origin(file, origin)
-    extract_to_file(net, root, names, file, **settings)
-    return read_features(file, count=len(names), dim=dim)

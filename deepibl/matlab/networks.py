@@ -36,7 +36,7 @@ from deepibl.networks.build import (
     refuse_second,
     vlad_layer,
 )
-from deepibl.networks.clusters import get_clusters
+from deepibl.networks.clusters import descriptors_made_of, get_clusters
 from deepibl.networks.pretrained import load_pretrained
 from deepibl.networks.torch_backbones import is_torch_id
 from deepibl.runtime.devices import device_for, inference
@@ -106,7 +106,11 @@ def getClusters(
         Path(file).parent.mkdir(parents=True, exist_ok=True)
     device = device_for(_option(opts, "useGPU", False))
     return get_clusters(
-        lambda: descriptors_of(net, dbTrain, device), k=k, cluster_file=clstFn, descriptor_file=trainDescFn
+        lambda: descriptors_of(net, dbTrain, device),
+        k=k,
+        cluster_file=clstFn,
+        descriptor_file=trainDescFn,
+        made_of=lambda: descriptors_made_of(net, dbTrain.dbPath, dbTrain.dbImageFns),
     )
 
 

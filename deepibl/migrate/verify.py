@@ -11,10 +11,11 @@ the end); otherwise `different`, with what the comparison suggests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepibl.engine.settings import ExtractionSettings, ImageOptions
 from deepibl.errors import Failure, FeatureFileError
 from deepibl.features.extraction import extract
 from deepibl.runtime.devices import inference
@@ -22,6 +23,9 @@ from matlab_compat import matfile
 from matlab_compat.errors import MatFileError
 from matlab_compat.numeric import maps_to_torch
 from matlab_compat.simplenn.network import SimpleNN
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 TOLERANCE = 1e-4  # a GPU and a CPU, or two orders of summation, stay below it
 
@@ -144,16 +148,18 @@ def verify_features(
     root: str = "",
     tolerance: float = TOLERANCE,
     layers: "LayerReport | None" = None,
-    **settings: Any,
+    settings: ExtractionSettings | None = None,
+    **options: "Unpack[ImageOptions]",
 ) -> VerifyReport:
     """Computes the features of images and compares them with MATLAB's.
 
-    reference: (N, D) float32, row i of image i. settings: of `extract` (resize, device, batch_size …).
+    reference: (N, D) float32, row i of image i. settings, options: see `ExtractionSettings`.
     Raises FeatureFileError where the number of rows or dimensions cannot be compared.
     """
+    settings = ExtractionSettings.of(verify_features, settings, options, on_error="skip")
     if len(reference) != len(names):
         raise FeatureFileError(f"{len(reference)} descriptors in the file, {len(names)} images in the list")
-    features, kept, failures = extract(net, names, root=root, on_error="skip", **settings)
+    features, kept, failures = extract(net, names, root=root, settings=settings)
     wanted = np.asarray(reference, dtype=np.float32)[kept]
     hints: list[str] = []
     if len(kept) and features.shape[1] != wanted.shape[1]:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from deepibl.images import read_image
 from deepibl.layers import TotalAvgPool, TotalMaxPool, WholeL2Normalize, vlad_aggregate
 from deepibl.networks.clusters import (
+    descriptors_made_of,
     get_clusters,
     local_descriptors,
     training_descriptors,
@@ -476,8 +477,11 @@ def add_pooling_for(
         stem += "_preL2" if asked.pre_l2 else ""
         descriptor_file, cluster_file = f"{stem}_traindescs.mat", f"{stem}_k{CLUSTERS:03d}_clst.mat"
         Path(stem).parent.mkdir(parents=True, exist_ok=True)
-    centres = get_clusters(compute, k=CLUSTERS, cluster_file=cluster_file, descriptor_file=descriptor_file)
-    descriptors = training_descriptors(compute, descriptor_file)
+    made_of = functools.cache(lambda: descriptors_made_of(described, dataset.dbPath, dataset.dbImageFns))
+    centres = get_clusters(
+        compute, k=CLUSTERS, cluster_file=cluster_file, descriptor_file=descriptor_file, made_of=made_of
+    )
+    descriptors = training_descriptors(compute, descriptor_file, made_of)
     return add_pooling(net, asked, centres=centres, descriptors=descriptors, training_set=dataset.name)
 
 

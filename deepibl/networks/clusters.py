@@ -17,14 +17,19 @@ from torch import Tensor
 
 from deepibl.errors import DatasetError
 from deepibl.layers import NetVLAD
-from deepibl.networks.identity import Extractor
+from deepibl.networks.identity import Extractor, network_id
 from deepibl.runtime.devices import exact_products
+from deepibl.runtime.provenance import Provenance, file_content, misfit, note_of
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
 from matlab_compat.rng import rng
 from matlab_compat.yael import yael_kmeans
 
 _log = logging.getLogger(__name__)
+
+_File = str | os.PathLike[str] | None
+
+_MadeOf = Callable[[], Provenance] | None
 
 SEED = 43
 
@@ -95,15 +100,19 @@ def get_clusters(
     descriptors: Callable[[], np.ndarray],
     *,
     k: int = 64,
-    cluster_file: str | os.PathLike[str] | None = None,
-    descriptor_file: str | os.PathLike[str] | None = None,
+    cluster_file: _File = None,
+    descriptor_file: _File = None,
+    made_of: _MadeOf = None,
 ) -> np.ndarray:
     """Cluster centres (k, D) float32: from `cluster_file` if it exists, else computed and written there.
 
     Args:
         descriptors: computes the training descriptors (N, D); called if `descriptor_file` does not exist.
         k: the number of clusters.
-        cluster_file, descriptor_file: NetVLAD's `…_clst.mat` and `…_traindescs.mat`; None for no files.
+        cluster_file, descriptor_file: NetVLAD's `…_clst.mat` and `…_traindescs.mat`; None keeps nothing.
+        made_of: what the descriptors are made of (`descriptors_made_of`). It is noted beside the files
+            (`NAME.mat.json`), and a file whose note differs is computed again. Files without a note, as
+            MATLAB's, are known by their names alone.
 
     Raises:
         DatasetError: a file with another number of clusters.
@@ -111,38 +120,65 @@ def get_clusters(
 
     Ported from: netvlad/getClusters.m
     """
-    if cluster_file is not None and Path(cluster_file).exists():
-        _log.info("loading clusters from %s", cluster_file)
-        centres = _rows(cluster_file, "clsts")
+    centres = _kept(cluster_file, "clsts", made_of)
+    if centres is not None:
         if len(centres) != k:
             raise DatasetError(
-                f"{os.fspath(cluster_file)} holds {len(centres)} clusters, not {k}: remove it, or ask "
+                f"{cluster_file} holds {len(centres)} clusters, not {k}: remove it, or ask "
                 f"for {len(centres)} clusters"
             )
         return centres
-    points = training_descriptors(descriptors, descriptor_file)
+    points = training_descriptors(descriptors, descriptor_file, made_of)
     _log.info("computing %d clusters of %d descriptors", k, len(points))
-    centres = yael_kmeans(points, k, niter=100, seed=SEED).centroids
-    if cluster_file is not None:
-        matfile.save(cluster_file, {"clsts": centres.T})
-    return centres
+    return _keep(cluster_file, "clsts", yael_kmeans(points, k, niter=100, seed=SEED).centroids, made_of)
 
 
 def training_descriptors(
-    compute: Callable[[], np.ndarray], file: str | os.PathLike[str] | None = None
+    compute: Callable[[], np.ndarray], file: _File = None, made_of: _MadeOf = None
 ) -> np.ndarray:
-    """Training descriptors (N, D) float32: from the file if it exists, else computed and written there."""
-    if file is not None and Path(file).exists():
-        _log.info("loading training descriptors from %s", file)
-        return _rows(file, "trainDescs")
-    found = np.asarray(compute(), dtype=np.float32)
-    if file is not None:
-        matfile.save(file, {"trainDescs": found.T})
-    return found
+    """Training descriptors (N, D) float32: from the file where it exists, else computed and written there.
+
+    made_of: see `get_clusters`.
+    """
+    found = _kept(file, "trainDescs", made_of)
+    if found is not None:
+        return found
+    return _keep(file, "trainDescs", np.asarray(compute(), dtype=np.float32), made_of)
 
 
-def _rows(file: str | os.PathLike[str], variable: str) -> np.ndarray:
+def descriptors_made_of(
+    net: Extractor,
+    root: str | os.PathLike[str],
+    names: Sequence[str],
+    total: int = 50000,
+    per_image: int = 100,
+) -> Provenance:
+    """What `local_descriptors` of a network and the images `names` of a data set are made of."""
+    settings = {"images of the data set": len(names), "descriptors": total, "descriptors an image": per_image}
+    used = names[: math.ceil(total / per_image)]
+    return Provenance.of(network_id(net), root, used, settings, file_content)
+
+
+def _kept(file: _File, variable: str, made_of: _MadeOf) -> np.ndarray | None:
+    """The rows in a file; None where there is none, or it was made of something else."""
+    if file is None or not Path(file).exists():
+        return None
+    reason = misfit(file, made_of()) if made_of is not None and note_of(file).exists() else ""
+    if reason:
+        _log.warning("%s is computed again: %s", file, reason)
+        return None
+    _log.info("loading %s from %s", variable, file)
     return np.ascontiguousarray(matfile.load(file, [variable])[variable].T, dtype=np.float32)
+
+
+def _keep(file: _File, variable: str, rows: np.ndarray, made_of: _MadeOf) -> np.ndarray:
+    """The rows, written to the file as columns."""
+    if file is not None:
+        if made_of is not None:
+            Path(file).unlink(missing_ok=True)  # or it would be taken with the new note after a kill here
+            made_of().write(file)
+        matfile.save(file, {variable: rows.T})
+    return rows
 
 
 def vlad_alpha(centres: np.ndarray, descriptors: np.ndarray, *, v2: bool = False) -> float:

@@ -56,7 +56,7 @@ def network_id(net: Extractor | nn.Module) -> str:
 
     Layer names, what training keeps, and the form of storage (class objects or structs, .mat or
     .safetensors) do not enter; of a DagNN the variables' names do. A custom extractor's is its own
-    `network_id()`.
+    `network_id()`; any other module is known by its class and its state.
     """
     if isinstance(net, DagNN):
         graph = [
@@ -64,8 +64,11 @@ def network_id(net: Extractor | nn.Module) -> str:
         ]
         structure = {"graph": graph, "params": net.param_names, "mean": _mean(net)}
         return digest(structure, [net.param(name) for name in net.param_names])
-    if not isinstance(net, SimpleNN):
+    if not isinstance(net, SimpleNN) and hasattr(net, "network_id"):
         return cast(CustomExtractor, net).network_id()
+    if not isinstance(net, SimpleNN):
+        state = cast(nn.Module, net).state_dict()
+        return digest([type(net).__qualname__, list(state)], list(state.values()))
     layers = [[layer.classname or layer.type, _settings(layer.fields)] for layer in net]
     weights = [weight for layer in net for weight in layer.weights]
     return digest({"layers": layers, "mean": _mean(net)}, weights)

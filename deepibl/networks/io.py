@@ -16,8 +16,9 @@ weight is a torch tensor as it is; the weights of conv1_1 are the tensors `conv1
 
 The converted copy of a big .mat network: a .safetensors file beside it that opens at once.
 
-The copy holds the size, time and SHA-256 of the .mat file that it was made from. It is used while size and
-time are the same, or, when only the time differs, while the SHA-256 is; otherwise it is made again.
+The copy holds the `Provenance` of its content, with the SHA-256 of the .mat file, and that file's size and
+times. It is used while size and times are the same, or, where they differ, while the SHA-256 is; otherwise it
+is made again.
 
 What `deepibl info` prints.
 """
@@ -27,6 +28,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,7 @@ from deepibl.networks.torch_backbones import TorchBackbone  # noqa: F401  # regi
 from deepibl.networks.torch_files import read_checkpoint, save_vgg16
 from deepibl.networks.weights import LayerSpec, find_network
 from deepibl.runtime.files import map_tensors, read_strings, write_tensors
+from deepibl.runtime.provenance import RULE, Provenance, file_times
 from matlab_compat import matfile
 from matlab_compat.dagnn.display import describe_dagnn
 from matlab_compat.dagnn.network import DagNN
@@ -205,22 +208,21 @@ def copy_path(path: str | os.PathLike[str]) -> Path:
 def find_copy(path: str | os.PathLike[str], *, verify: bool = False) -> Network | None:
     """The network in the converted copy of this .mat file; None if there is no copy, or an outdated one.
 
-    verify: compares the SHA-256 of the .mat file even when its size and time are the same.
+    verify: compares the SHA-256 of the .mat file even when its size and times are the same.
     """
     copy = copy_path(path)
     if not copy.exists() or not Path(path).exists():
         return None
     try:
-        made_from = read_strings(copy)
-        size, time = _size_and_time(path)
-        same = made_from.get("source_size") == size
-        if same and (verify or made_from.get("source_time") != time):
-            same = made_from.get("source_sha256") == _sha256(path)
-        if same:
+        strings = read_strings(copy)
+        made_of = Provenance.from_dict(json.loads(strings.get("made_of", "null")))
+        same_times = strings.get("times") == file_times(path) and not verify
+        reason = made_of.differences(replace(made_of, rule=RULE) if same_times else _made_of(path))
+        if not reason:
             return read_network(copy)[0]
-        _log.info("%s was made from another version of %s and is made again", copy, path)
-    except (OSError, ValueError, NetworkFormatError) as error:
-        _log.warning("the converted copy %s cannot be used; reading %s instead: %s", copy, path, error)
+        _log.info("%s is made again from %s: %s", copy, path, reason)
+    except (OSError, ValueError, RecursionError, NetworkFormatError) as error:
+        _log.warning("the converted copy %s cannot be used, %s is read instead: %s", copy, path, error)
     return None
 
 
@@ -228,26 +230,21 @@ def keep_copy(net: Network, path: str | os.PathLike[str]) -> None:
     """Writes the converted copy of a .mat file of WORTH_IT bytes or more; where that fails, it is logged."""
     copy = copy_path(path)
     try:
-        size, time = _size_and_time(path)
-        if int(size) < WORTH_IT:
+        if os.path.getsize(path) < WORTH_IT:
             return
-        strings = {"source_size": size, "source_time": time, "source_sha256": _sha256(path)}
+        strings = {"times": file_times(path), "made_of": json.dumps(_made_of(path).as_dict())}
         write_network(net, copy, strings)
     except (OSError, NetworkFormatError) as error:
         _log.info("no converted copy of %s was written: %s", path, error)
 
 
-def _size_and_time(path: str | os.PathLike[str]) -> tuple[str, str]:
-    found = os.stat(path)
-    return str(found.st_size), str(found.st_mtime_ns)
-
-
-def _sha256(path: str | os.PathLike[str]) -> str:
+def _made_of(path: str | os.PathLike[str]) -> Provenance:
+    """The provenance of a converted copy: of the .mat file's bytes alone."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(2**20):
             digest.update(block)
-    return digest.hexdigest()
+    return Provenance(files=f"sha256:{digest.hexdigest()}")
 
 
 CHECKPOINTS = (".pth", ".pt", ".tar", ".ckpt")

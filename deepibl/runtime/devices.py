@@ -105,40 +105,41 @@ PRECISIONS = ("fp32", "bf16", "int8", "tf32", "fp16")
 def to_batch(images: Sequence[Tensor], device: torch.device) -> Tensor:
     """Images (1 or 3, H, W) of one size, bytes or float32, as (N, 3, H, W) float32 on the device.
 
-    Images in pinned memory are fetched by a CUDA device while it computes; nothing waits here.
+    A CUDA device fetches images in pinned memory while it computes; this function does not wait for them.
     """
     there = [image.to(device, non_blocking=True).expand(3, -1, -1) for image in images]
     return torch.stack(there).to(torch.float32)
 
 
-def check_precision(precision: str) -> None:
-    """Raises ArgumentError for a precision that is not one of PRECISIONS."""
-    if precision not in PRECISIONS:
-        raise ArgumentError(f"precision is {' or '.join(PRECISIONS)}, not {precision!r}")
+def check_precision(precision: str, engine: str = "cuda") -> None:
+    """Raises ArgumentError for a precision that is not one of PRECISIONS, or not of this engine."""
+    allowed = PRECISIONS if engine == "cuda" else PRECISIONS[:3]
+    if precision not in allowed:
+        others = "" if engine == "cuda" else f" ({' and '.join(PRECISIONS[3:])} with engine 'cuda')"
+        raise ArgumentError(f"precision must be one of {', '.join(allowed)}{others}; got {precision!r}")
 
 
 def device_of(net: nn.Module) -> torch.device:
-    """Where the network's weights are."""
+    """The device of the network's weights."""
     first = next(net.parameters(), None)
     return torch.device("cpu") if first is None else first.device
 
 
 def device_for(use_gpu: bool) -> str:
-    """What the original's option useGPU stands for: 'cuda' if there is a CUDA device, else 'cpu'."""
+    """The device that the original's option useGPU means: 'cuda' if there is a CUDA device, else 'cpu'."""
     return "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
 
 
 @contextmanager
 def inference(net: nn.Module, device: str | torch.device | None = None) -> Iterator[torch.device]:
-    """Within it the network is on `device` (None: where it is), in eval mode, without gradients.
+    """A context in which the network is on `device` (None: where it is), in eval mode, without gradients.
 
-    Convolutions and matrix products are in full float32 meanwhile (see `exact_products`). The mode is put
-    back at the end; the network stays on the device. Gives the device. Raises ArgumentError if there is no
-    such device.
+    Yields the device. Convolutions and matrix products are in full float32 (see `exact_products`). At the end
+    the mode is restored; the network stays on the device. Raises ArgumentError if there is no such device.
     """
     target = device_of(net) if device is None else torch.device(device)
     if target.type == "cuda" and not torch.cuda.is_available():
-        raise ArgumentError(f"device {device}: no CUDA device is there; use 'cpu'")
+        raise ArgumentError(f"device {device}: there is no CUDA device; use 'cpu'")
     was_training = net.training
     net.to(target).eval()
     try:

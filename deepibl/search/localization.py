@@ -1,28 +1,34 @@
-"""Making an index of geo-tagged images, adding to it, and asking it where photos were taken."""
+"""Making an index of geo-tagged images, adding to it, and finding where photos were taken."""
 
-import hashlib
+from __future__ import annotations
+
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepibl.datasets.folder import Places
 from deepibl.engine.scales import identity_of
+from deepibl.engine.settings import ComputeOptions, ExtractionSettings, ImageOptions
 from deepibl.errors import ExtractionError, Failure
-from deepibl.features.extraction import extract, extract_to_file
+from deepibl.features.extraction import extract, extract_to_file, provenance
 from deepibl.features.files import read_features
 from deepibl.features.shards import require_visible
 from deepibl.runtime.files import RowView, read_note
 from deepibl.runtime.processes import team
+from deepibl.runtime.provenance import Provenance, file_times, note_of
 from deepibl.search.backends import BACKENDS, Index, open_index
 from deepibl.search.index import Match, PlaceIndex, names_below
 from deepibl.search.milvus import is_database
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import atomic_output
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 def build_index(
@@ -31,33 +37,36 @@ def build_index(
     out: str | os.PathLike[str],
     *,
     network_path: str | os.PathLike[str] = "",
-    resize: int | None = None,
     backend: str = "exact",
     half: bool = False,
-    **settings: Any,
+    settings: ExtractionSettings | None = None,
+    **options: Unpack[ImageOptions],
 ) -> tuple[Index, list[Failure]]:
-    """Describes the images of `places` and writes the index `out`; positions may be unknown (NaN).
+    """Extracts the descriptors of the images of `places` and writes the index `out`.
 
-    net: a network (SimpleNN, or any extractor). resize: shorter side in pixels that images are scaled to.
+    net: a network (SimpleNN, or any extractor). places: images whose positions may be unknown (NaN).
     backend: 'exact', 'ivfpq', 'hnsw': a file; 'milvus': a database (`deepibl.search.backends`). half: keep
-    descriptors in float16. settings: what `extract_to_file` takes (batch_size, device, precision …).
+    descriptors in float16. settings, options: see `ExtractionSettings`.
     Returns the index, as opened from `out`, and the images that could not be read: those are not in it.
-    Killed and started again, it goes on where it was (partial descriptors lie beside `out`). Processes that
-    torchrun started share the work, if all call it; a database is then opened by process 0 alone, and the
-    others get an index in memory.
-    Errors: ExtractionError when no image at all could be read, ArgumentError for an unknown backend.
+    Killed and started again, it resumes (from partial descriptors beside `out`). Processes that torchrun
+    started share the work, if all call it; a database is then opened by process 0 alone, and the others get
+    an index in memory.
+    Raises ExtractionError when no image at all could be read, ArgumentError for an unknown backend.
     """
+    settings = ExtractionSettings.of(build_index, settings, options, on_error="skip")
+    if isinstance(settings.resize, Sequence):
+        raise ArgumentError(f"an index keeps resize as pixels of the shorter side; got {settings.resize}")
     where = os.fspath(out)
     if backend not in BACKENDS:
-        raise ArgumentError(f"{backend!r} is no backend; there are {', '.join(BACKENDS)}")
+        raise ArgumentError(f"backend must be one of {', '.join(BACKENDS)}; got {backend!r}")
     if (backend == "milvus") != is_database(os.fspath(where)):
         raise ArgumentError(
             f"{where} does not go with --backend {backend}: milvus writes to FOLDER.db or "
             "http://HOST:PORT/COLLECTION, the others to a file"
         )
     partial = _partial(where)
-    described, failures = _describe(net, places, partial, resize, half, **settings)
-    made = PlaceIndex(**described, network_path=os.path.abspath(network_path) if network_path else "")
+    found, failures = _extract(net, places, partial, settings, half)
+    made = PlaceIndex(**found, network_path=os.path.abspath(network_path) if network_path else "")
 
     def write() -> None:
         if backend == "milvus":
@@ -73,19 +82,25 @@ def build_index(
 
 
 def add_to_index(
-    net: Any, places: Places, where: str | os.PathLike[str], **settings: Any
+    net: Any,
+    places: Places,
+    where: str | os.PathLike[str],
+    *,
+    settings: ExtractionSettings | None = None,
+    **options: Unpack[ComputeOptions],
 ) -> tuple[Index, list[Failure], int]:
-    """Describes those images of `places` that are not in the index yet, and adds them to it.
+    """Adds to an index those images of `places` that are not in it yet.
 
-    The index keeps its backend, scale of images and precision. A file is written anew (to a temporary name);
-    a database takes the new images alone. settings: as of build_index. Returns the index, the images that
-    could not be read, and how many were there already.
-    Errors: NetworkMismatchError for another network; as of build_index.
+    The index keeps its backend, its resize of images and whether it is in float16. A file is written anew (to
+    a temporary name); to a database the new images are added. settings, options: see `ExtractionSettings`.
+    Returns the index, the images that could not be read, and how many were in it already.
+    Raises NetworkMismatchError for another network, and what `build_index` raises.
     """
+    settings = ExtractionSettings.of(add_to_index, settings, options, resize=None, on_error="skip")
     if team().size > 1 and is_database(os.fspath(where)):
         raise ArgumentError(f"{where} is a database: add to it with one process, without torchrun")
     index = open_index(where)
-    index.require_network(identity_of(net, settings.get("scales")))
+    index.require_network(identity_of(net, settings.scales))
     names = names_below(index.root, os.path.abspath(places.root), places.names)
     there = index.holds(names)
     new = places.subset([i for i, name in enumerate(names) if name not in there])
@@ -93,8 +108,8 @@ def add_to_index(
     if not len(new):
         team().lead(lambda: _done(partial))  # of a run that was killed when the index was whole already
         return index, [], len(there)
-    described, failures = _describe(net, new, partial, index.resize, False, **settings)
-    more = index.merge(PlaceIndex(**described))
+    found, failures = _extract(net, new, partial, replace(settings, resize=index.resize), False)
+    more = index.merge(PlaceIndex(**found))
 
     def write() -> None:
         if isinstance(more, PlaceIndex):
@@ -113,88 +128,84 @@ def localize(
     top: int = 5,
     near: Any = None,
     within: float | None = None,
-    **settings: Any,
+    settings: ExtractionSettings | None = None,
+    **options: Unpack[ComputeOptions],
 ) -> tuple[dict[str, list[Match]], list[Failure]]:
     """The `top` most similar images of the index for each photo that can be read, and the photos that cannot.
 
-    near, within: only images within metres of a position (UTM east, north), as of PlaceIndex.search.
-    Photos are scaled as the index's images were. Errors: NetworkMismatchError for another network's index.
+    near, within: only images within metres of a position (UTM east, north), see PlaceIndex.search. settings,
+    options: see `ExtractionSettings`; photos are resized as the index's images were.
+    Raises NetworkMismatchError for another network's index.
     """
-    index.require_network(identity_of(net, settings.get("scales")))
-    features, kept, failures = extract(net, list(photos), resize=index.resize, on_error="skip", **settings)
+    settings = ExtractionSettings.of(localize, settings, options, resize=index.resize, on_error="skip")
+    index.require_network(identity_of(net, settings.scales))
+    features, kept, failures = extract(net, list(photos), settings=settings)
     matches = index.search(features, top, near=near, within=within) if len(kept) else []
     return {photos[i]: found for i, found in zip(kept, matches, strict=True)}, failures
 
 
-def _describe(
-    net: Any, places: Places, partial: Path, resize: int | None, half: bool, **settings: Any
+def _extract(
+    net: Any, places: Places, partial: Path, settings: ExtractionSettings, half: bool
 ) -> tuple[dict[str, Any], list[Failure]]:
-    """The fields of an index of the images that can be read; descriptors are mapped from `partial`.
+    """The fields of an index of the images that can be read; descriptors are mapped from the file `partial`.
 
-    What was described stands in a note beside it, so that a run which was killed while the index was being
-    built or written starts with that.
+    A note beside it says what it holds, so that a run that was killed while the index was built or written
+    starts from it.
     """
-    precision = settings.get("precision", "fp32")
-    made_by = identity_of(net, settings.get("scales"))
-    described = [made_by, os.path.abspath(places.root), places.names, resize, precision]
-    identity = hashlib.sha256(json.dumps(described).encode()).hexdigest()
-    note = team().lead(lambda: _noted(partial, identity))
+    made_of = Provenance.from_dict(
+        team().lead(lambda: provenance(net, places.root, places.names, settings, mark=file_times).as_dict())
+    )
+    note = team().lead(lambda: _noted(partial, made_of))
     if note is None:
-        report = extract_to_file(
-            net, places.root, places.names, partial, resize=resize, on_error="skip", **settings
-        )
+        report = extract_to_file(net, places.root, places.names, partial, settings=settings)
         failed = [asdict(each) for each in report.failures]
-        note = {"identity": identity, "kept": report.kept.tolist(), "failures": failed}
+        note = {"made_of": made_of.as_dict(), "kept": report.kept.tolist(), "failures": failed}
         team().lead(lambda: _write_note(partial, note))
     kept, failures = note["kept"], [Failure(**each) for each in note["failures"]]
     if not len(kept):
         raise ExtractionError(f"none of the {len(places)} images under {places.root} could be read")
-    opened: list[np.ndarray] = []  # by all processes, before process 0 takes the file away
+    opened: list[np.ndarray] = []  # in all processes, before process 0 removes the file
     team().gather(lambda: opened.append(read_features(partial, count=len(kept), mmap=True)))
     descriptors = opened[0]
     fields: dict[str, Any] = {
         "descriptors": RowView([(descriptors, None)], np.float16) if half else descriptors,
         "names": [places.names[i] for i in kept],
         "positions": places.positions[kept],
-        "network_id": made_by,
+        "network_id": made_of.network,
         "root": os.path.abspath(places.root),
         "utm_zone": places.utm_zone,
-        "resize": resize,
+        "resize": settings.resize,
     }
     return fields, failures
 
 
-def _note(partial: Path) -> Path:
-    return partial.with_name(partial.name + ".json")
-
-
 def _write_note(partial: Path, note: dict[str, Any]) -> None:
-    with atomic_output(_note(partial)) as temporary:
+    with atomic_output(note_of(partial)) as temporary:
         temporary.write_text(json.dumps(note))
 
 
-def _noted(partial: Path, identity: str) -> dict[str, Any] | None:
-    """What an earlier run noted of the same images: which are described, which failed; None if nothing."""
+def _noted(partial: Path, made_of: Provenance) -> dict[str, Any] | None:
+    """Which images an earlier run has extracted, and which failed; None if it did not finish or differs."""
+    note = read_note(note_of(partial))
     try:
-        note = read_note(_note(partial))
-        if note["identity"] != identity or partial.stat().st_mtime > _note(partial).stat().st_mtime:
-            return None
         found = {
             "kept": [int(i) for i in note["kept"]],
             "failures": [asdict(Failure(**each)) for each in note["failures"]],
         }
-        return found if found["kept"] else None
+        older = partial.stat().st_mtime <= note_of(partial).stat().st_mtime
+        fits = older and not Provenance.from_dict(note["made_of"]).differences(made_of)
+        return found if fits and found["kept"] else None
     except (OSError, ValueError, LookupError, TypeError, OverflowError):
         return None
 
 
 def _done(partial: Path) -> None:
     partial.unlink(missing_ok=True)
-    _note(partial).unlink(missing_ok=True)
+    note_of(partial).unlink(missing_ok=True)
 
 
 def _opened(where: str | os.PathLike[str], made: Index) -> Index:
-    """The index that process 0 has written, opened; `made` where a database is open in process 0 alone."""
+    """The index that process 0 has written, opened; `made` where only process 0 has the database open."""
     if not isinstance(made, PlaceIndex):
         return made
     if is_database(os.fspath(where)):
@@ -205,7 +216,7 @@ def _opened(where: str | os.PathLike[str], made: Index) -> Index:
 
 
 def _partial(where: str) -> Path:
-    """Where descriptors lie until the index is written: beside it, or in this folder for a server."""
+    """Where descriptors are until the index is written: beside it, or in this folder for a server."""
     if where.startswith("http"):
         return Path(f"{where.rstrip('/').rpartition('/')[2]}.features.bin")
     return Path(where.rstrip("/") + ".features.bin")

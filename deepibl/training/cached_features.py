@@ -2,17 +2,19 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from deepibl.engine.settings import ExtractionSettings
 from deepibl.errors import FeatureFileError
 from deepibl.features.extraction import extract_to_file
 from deepibl.features.files import read_features
-from deepibl.features.partial import Origin, misfit, read_origin, write_origin
 from deepibl.features.trunk_cache import TrunkCache
+from deepibl.networks.identity import network_id
+from deepibl.runtime.provenance import Provenance, file_content, misfit
 from deepibl.training.options import TrainingOptions
 from deepibl.training.tuples import Features
 
@@ -34,6 +36,14 @@ class FeatureMaker:
     precision: str = "fp32"
     compute: Callable[[Any, str, str], None] | None = None
 
+    @property
+    def settings(self) -> ExtractionSettings:
+        """How features are extracted: on the network's device."""
+        device = next(self.net.parameters()).device
+        return ExtractionSettings(
+            batch_size=self.options.extraction_batch_size, device=device, precision=self.precision
+        )
+
     def files(self, dataset: Any, queries: str, database: str) -> Features:
         """Features (queries (Q, D), database (N, D)) of these files, computed where they are not there.
 
@@ -47,13 +57,21 @@ class FeatureMaker:
     def shared(self, dataset: Any, queries: str, database: str) -> Features:
         """As `files`, for those before training, whose names other sessions may have given to other features.
 
-        A note beside a file says what it was made of. Raises FeatureFileError for a file of another network
-        or of other images; one without a note (MATLAB's) is taken where its size fits.
+        A note beside a file says what it was made of: one of another precision is computed again. Raises
+        FeatureFileError for a file of another network or of other images; one without a note (MATLAB's) is
+        accepted where its size fits.
         """
+        deciding = self.settings.deciding()
+        if self.trunk is not None and self.trunk.dtype != "fp32":
+            deciding["maps"] = self.trunk.dtype
         for side, path in (("q", queries), ("db", database)):
-            origin = Origin.wherever(self.net, *_images(dataset, side))
-            self._make(dataset, side, path, origin)
-            reason = misfit(read_origin(path), origin)
+            root, names = _images(dataset, side)
+            made_of = Provenance.of(network_id(self.net), root, names, deciding, file_content)
+            found = Provenance.read(path)
+            if found not in (None, made_of) and replace(found, settings=made_of.settings) == made_of:
+                Path(path).unlink(missing_ok=True)
+            self._make(dataset, side, path, made_of)
+            reason = misfit(path, made_of)
             if reason:
                 raise FeatureFileError(
                     f"{path} holds features of another training ({reason}): give checkpoint0suffix, another "
@@ -72,20 +90,11 @@ class FeatureMaker:
         training = self.net.training
         self.net.eval()
         try:
-            extract_to_file(
-                self.net,
-                root,
-                names,
-                path,
-                batch_size=self.options.extraction_batch_size,
-                device=str(next(self.net.parameters()).device),
-                precision=self.precision,
-                trunk=self.trunk,
-            )
+            extract_to_file(self.net, root, names, path, trunk=self.trunk, settings=self.settings)
         finally:
             self.net.train(training)
 
-    def _make(self, dataset: Any, side: str, path: str, origin: Origin | None = None) -> None:
+    def _make(self, dataset: Any, side: str, path: str, made_of: Provenance | None = None) -> None:
         if os.path.exists(path):
             return
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -98,8 +107,8 @@ class FeatureMaker:
         try:
             if not os.path.exists(path):
                 self.tell(f"{path}: features of {len(_images(dataset, side)[1])} images")
-                if origin is not None:
-                    write_origin(path, origin)
+                if made_of is not None:
+                    made_of.write(path)
                 (self.compute or self.extract)(dataset, side, path)
         finally:
             lock.release()

@@ -64,11 +64,12 @@ def find_unfinished(path: Path) -> object:
 def continue_features(path: Path) -> object:
     """An extraction that goes on: groups count as done only where the file holds them."""
     from deepibl.features.partial import PartialFeatures
+    from deepibl.runtime.provenance import Provenance
 
     rows = np.arange(18, dtype="<f4")
     path.with_name("f.bin.part").write_bytes(rows.tobytes())
     path.rename(path.with_name("f.bin.part.json"))
-    with PartialFeatures(path.with_name("f.bin"), {"network": "n"}, 6, 2) as partial:
+    with PartialFeatures(path.with_name("f.bin"), Provenance("n"), 6, 2) as partial:
         for number, group in enumerate(partial.groups):
             if number not in partial.done:
                 partial.write(number, list(group), rows.reshape(6, 3)[group.start : group.stop])

@@ -21,6 +21,7 @@ from deepibl.features.files import write_features, write_hloc
 from deepibl.networks.io import read_mat_network, write_network
 from deepibl.report.run import collect, write_run
 from deepibl.runtime.files import map_tensors, write_tensors
+from deepibl.runtime.provenance import Provenance, digest_of
 from deepibl.search.index import PlaceIndex
 from matlab_compat import matfile
 from scripts.make_released_layout import FILES, write_released
@@ -238,8 +239,9 @@ def _training(folder: Path) -> None:
     note = {"session": "run", "command": "train tiny"}
     (folder / "unfinished" / "run_unfinished.json").write_text(json.dumps(note))
     (folder / "journal").mkdir()
-    identity = {"format": "deepibl-partial-features/1", "count": 6, "network": "n"}
-    journal = {"identity": identity, "group_size": 2, "dim": 3, "done": [0, 2]}
+    mark = digest_of(["", ""])
+    journal = {"format": "deepibl-partial-features/2", "made_of": Provenance("n").as_dict(), "count": 6}
+    journal |= {"group_size": 2, "dim": 3, "done": {"0": mark, "2": mark}}
     (folder / "journal" / "f.bin.part.json").write_text(json.dumps(journal))
     (folder / "maps").mkdir()
     maps = [

@@ -8,8 +8,7 @@ import torch
 from PIL import Image
 
 from deepibl.features.extraction import extract
-from deepibl.features.groups import GroupDescriber
-from deepibl.images import DeviceDecoder, Encoded, HostDecoder, choose_decoder, load_in_order, load_pixels
+from deepibl.images import DeviceDecoder, Encoded, HostDecoder, choose_decoder, load_pixels
 from matlab_compat import jpeg
 from matlab_compat.errors import ArgumentError, ImageReadError
 from tests.extractors import make_photos, simplenn
@@ -33,9 +32,12 @@ class Decoder:
 
 
 def described(names: list[str], decoder: HostDecoder, batch_size: int = 3) -> tuple[list, np.ndarray, list]:
-    describer = GroupDescriber(simplenn(), CPU, names, batch_size, "fp32", None, None, decoder)
-    with torch.inference_mode():
-        return describer.describe(load_in_order(describer.load, range(len(names)), 2, 4), len(names), int)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deepibl.features.groups.choose_decoder", lambda name, device: decoder)
+        rows, kept, failures = extract(
+            simplenn(), names, batch_size=batch_size, engine="torch", num_threads=2, on_error="skip"
+        )
+    return kept.tolist(), rows, failures
 
 
 @pytest.fixture

@@ -6,19 +6,29 @@ import time
 import pytest
 import torch
 
-from deepibl.images import SizeBatcher, load_in_order
+from deepibl.images import batches_by_size, load_in_order
 from matlab_compat.errors import ImageReadError
 
 
 def test_many_sizes_do_not_pile_up_in_memory():
-    batcher = SizeBatcher(4, hold=6)
-    batches = [batcher.add(i, torch.zeros(1, 1 + i % 5, 1)) for i in range(40)]
-    waiting = 0
-    for batch in batches:
-        waiting += 1 - len(batch or [])
-        assert waiting <= 6
-    seen = [number for batch in [*batches, *batcher.rest()] for number, _ in batch or []]
+    taken = []
+
+    def images():
+        for i in range(40):
+            taken.append(i)
+            yield i, torch.zeros(1, 1 + i % 5, 1)
+
+    seen = []
+    for batch in batches_by_size(images(), 4, hold=6):
+        seen += [number for number, _ in batch]
+        assert len(taken) - len(seen) <= 6
     assert sorted(seen) == list(range(40))
+
+
+def test_an_image_that_could_not_be_read_is_a_batch_of_its_own():
+    images = [(0, torch.zeros(1, 2, 2)), (1, ImageReadError("no")), (2, torch.zeros(1, 2, 2))]
+    batches = list(batches_by_size(images, 2))
+    assert [[number for number, _ in batch] for batch in batches] == [[1], [0, 2]]
 
 
 def test_loading_runs_ahead_but_no_further_than_asked():

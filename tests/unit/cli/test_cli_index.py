@@ -78,7 +78,7 @@ def test_damage_is_found_and_has_its_exit_code(run, net, street) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("index", "net.mat", *CSV, "--backend", "abacus"), "there are exact, ivfpq, hnsw, milvus"),
+        (("index", "net.mat", *CSV, "--backend", "abacus"), "must be one of exact, ivfpq, hnsw, milvus"),
         (("index", "net.mat", *CSV, "--backend", "milvus", "-o", "a.idx"), "FOLDER.db"),
         (("index", "net.mat", *CSV, "--backend", "hnsw", "-o", "a.db"), "FOLDER.db"),
         (("index", "net.mat", *CSV, "--add", "--half"), "leave these options out"),

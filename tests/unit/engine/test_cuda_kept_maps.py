@@ -4,6 +4,7 @@ how they come together, and that nobody waits on the way.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import torch
 from torch import Tensor
 
 from deepibl.engine.choose import choose_engine
-from deepibl.features import trunk_store as trunk_choice
-from deepibl.features.groups import GroupDescriber, TrunkDescriber
+from deepibl.engine.settings import ExtractionSettings
+from deepibl.features import extraction as features, trunk_store as trunk_choice
+from deepibl.features.groups import BatchExtractor, MapExtractor
 from deepibl.features.trunk_cache import Fetched, TrunkCache
 from deepibl.features.trunk_store import MemoryStore
 from deepibl.networks.build import LayerVLAD
@@ -27,10 +29,10 @@ def photo(height: int = 48, width: int = 64) -> Tensor:
     return torch.empty(3, height, width, dtype=torch.uint8)
 
 
-def describer(net: SimpleNN, kind: str) -> tuple[GroupDescriber, Any]:
-    paths = [f"{i}.jpg" for i in range(6)]
+def extractor(net: SimpleNN, kind: str) -> tuple[BatchExtractor, Any]:
+    settings = ExtractionSettings(batch_size=3, precision="fp32" if kind == "images" else "bf16")
     if kind == "images":
-        return GroupDescriber(net, torch.device(NAME), paths, 3, "fp32", None), [photo() for _ in paths]
+        return BatchExtractor(net, torch.device(NAME), settings), [photo() for _ in range(6)]
     cache = TrunkCache.__new__(TrunkCache)
     cache.__dict__.update(net=net, first=net.index("conv5_1"), device=torch.device(NAME), dtype="fp16")
     cache.__dict__.update(
@@ -39,10 +41,8 @@ def describer(net: SimpleNN, kind: str) -> tuple[GroupDescriber, Any]:
     where = NAME if kind == "maps on the card" else "cpu"
     cache.__dict__.update(_store=MemoryStore(torch.float16, 10**9, where))
     kept = torch.empty(released_channels(net), 3, 4, dtype=torch.float16, device=where)
-    loaded = [
-        Fetched("a", maps=kept) if i % 2 else Fetched(f"k{i}", pixels=photo()) for i, _ in enumerate(paths)
-    ]
-    return TrunkDescriber(cache, paths, 3, "bf16", "auto"), loaded
+    loaded = [Fetched("a", maps=kept) if i % 2 else Fetched(f"k{i}", pixels=photo()) for i in range(6)]
+    return MapExtractor(cache, settings), loaded
 
 
 def released_channels(net: SimpleNN) -> int:
@@ -52,13 +52,17 @@ def released_channels(net: SimpleNN) -> int:
 
 
 @pytest.mark.parametrize("kind", ["images", "maps on the card", "maps in memory"])
-def test_groups_of_images_are_fetched_once_at_their_end(card: Any, released: SimpleNN, kind: str) -> None:
+def test_groups_of_images_are_fetched_once_at_their_end(
+    card: Any, released: SimpleNN, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with card() as waits, torch.inference_mode():
-        made, loaded = describer(placed(released, NAME), kind)
+        made, loaded = extractor(placed(released, NAME), kind)
+        monkeypatch.setattr(made, "load", lambda path: loaded[int(path)])
+        monkeypatch.setattr(features, "BatchExtractor", lambda *_: made)
+        monkeypatch.setattr(features, "inference", lambda *_: nullcontext(torch.device(NAME)))
         waits.waits.clear()
-        stream = ((i, each) for i, each in enumerate(loaded))
-        ids, rows, failures = made.describe(stream, len(loaded), lambda count: None)
-    assert not failures and ids == list(range(6)) and rows.shape == (6, 16)
+        found = features.extract(released, list("012345"), batch_size=3, num_threads=1, progress=False)
+    assert found.shape == (6, 16)
     fetched = [each for each in waits.waits if each == "to the cpu"]
     assert len(fetched) == 1 + (3 if kind == "maps in memory" else 0)  # those three are kept there
     assert "to the cuda" not in waits.waits

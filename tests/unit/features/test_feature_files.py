@@ -12,6 +12,7 @@ import pytest
 from deepibl.errors import FeatureFileError
 from deepibl.features.files import read_features, write_features
 from deepibl.features.partial import PartialFeatures
+from deepibl.runtime.provenance import Provenance
 from matlab_compat.errors import ArgumentError
 
 ROWS = np.random.default_rng(0).standard_normal((7, 5)).astype(np.float32)
@@ -80,7 +81,7 @@ def test_missing_and_damaged_files_are_named(tmp_path):
     with pytest.raises(FeatureFileError, match=r"gone\.bin: no such feature file$"):
         read_features(tmp_path / "gone.bin", dim=5)
     (tmp_path / "gone.bin.part").write_bytes(b"")
-    with pytest.raises(FeatureFileError, match="unfinished extraction lies beside it"):
+    with pytest.raises(FeatureFileError, match="unfinished extraction is beside it"):
         read_features(tmp_path / "gone.bin", dim=5)
     for suffix in (".npy", ".h5"):
         write_features(tmp_path / f"f{suffix}", ROWS)
@@ -104,8 +105,8 @@ def test_unknown_suffixes_and_shapes_are_refused_before_writing(tmp_path):
 # ---- the partial file
 
 
-def partial(path, identity="net", count=7, group_size=3):
-    return PartialFeatures(path, {"network": identity}, count, group_size)
+def partial(path, network="net", count=7, group_size=3):
+    return PartialFeatures(path, Provenance(network), count, group_size)
 
 
 def write_groups(file, numbers):
@@ -126,18 +127,18 @@ def test_what_is_done_is_taken_over_with_its_group_size(tmp_path):
     with partial(tmp_path / "f.bin") as file:
         write_groups(file, [0, 1])
     with partial(tmp_path / "f.bin", group_size=5) as file:
-        assert file.done == {0, 1} and file.group_size == 3 and file.images_done == 6 and file.dim == 5
+        assert set(file.done) == {0, 1} and file.group_size == 3 and file.images_done == 6 and file.dim == 5
         write_groups(file, [2])
         file.finish(range(7), list("abcdefg"))
     assert (tmp_path / "f.bin").read_bytes() == ROWS.tobytes()
 
 
-@pytest.mark.parametrize("change", [{"identity": "other"}, {"count": 8}])
+@pytest.mark.parametrize("change", [{"network": "other"}, {"count": 8}])
 def test_another_extraction_starts_anew(tmp_path, change):
     with partial(tmp_path / "f.bin") as file:
         write_groups(file, [0, 1])
     with partial(tmp_path / "f.bin", **change) as file:
-        assert file.done == set()
+        assert not file.done
         assert file.part.stat().st_size == 0
 
 
@@ -147,7 +148,7 @@ def test_a_damaged_journal_starts_anew(tmp_path, damage):
         write_groups(file, [0, 1])
     (tmp_path / "f.bin.part.json").write_bytes(damage)
     with partial(tmp_path / "f.bin") as file:
-        assert file.done == set()
+        assert not file.done
 
 
 def test_groups_that_the_file_does_not_hold_are_not_believed(tmp_path):
@@ -155,17 +156,17 @@ def test_groups_that_the_file_does_not_hold_are_not_believed(tmp_path):
         write_groups(file, [0, 1])
     os.truncate(tmp_path / "f.bin.part", 6 * 5 * 4 - 1)
     with partial(tmp_path / "f.bin") as file:
-        assert file.done == {0}
+        assert set(file.done) == {0}
     (tmp_path / "f.bin.part").unlink()
     with partial(tmp_path / "f.bin") as file:
-        assert file.done == set()
+        assert not file.done
 
 
 def test_a_group_with_a_missing_image_is_not_done_but_its_rows_are_kept(tmp_path):
     with partial(tmp_path / "f.bin") as file:
         write_groups(file, [0, 2])
         file.write(1, [3, 5], ROWS[[3, 5]])
-        assert file.done == {0, 2}
+        assert set(file.done) == {0, 2}
         file.finish([0, 1, 2, 3, 5, 6], list("abcdefg"))
     assert np.array_equal(read_features(tmp_path / "f.bin", dim=5), ROWS[[0, 1, 2, 3, 5, 6]])
     assert os.listdir(tmp_path) == ["f.bin"]
@@ -175,7 +176,8 @@ def test_a_second_process_is_kept_out(tmp_path):
     pytest.importorskip("fcntl")
     code = (
         "import sys; from deepibl.features.extraction.partial import PartialFeatures\n"
-        "with PartialFeatures(sys.argv[1], {}, 7, 3): pass"
+        "from deepibl.runtime.provenance import Provenance\n"
+        "with PartialFeatures(sys.argv[1], Provenance(), 7, 3): pass"
     )
     with partial(tmp_path / "f.bin"):
         done = subprocess.run(
@@ -197,4 +199,4 @@ def test_the_journal_is_plain_json(tmp_path):
     with partial(tmp_path / "f.bin") as file:
         write_groups(file, [1])
     journal = json.loads((tmp_path / "f.bin.part.json").read_text())
-    assert journal["done"] == [1] and journal["dim"] == 5 and journal["identity"]["network"] == "net"
+    assert list(journal["done"]) == ["1"] and journal["dim"] == 5 and journal["made_of"]["network"] == "net"

@@ -48,7 +48,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FeatureFileError, match="local features"):
         read_hloc(tmp_path / "local.h5")
     (tmp_path / "text.h5").write_text("no HDF5")
-    with pytest.raises(FeatureFileError, match="no HDF5 file"):
+    with pytest.raises(FeatureFileError, match="not an HDF5 file"):
         read_hloc(tmp_path / "text.h5")
     as_hloc_does(tmp_path / "global.h5")
     with pytest.raises(FeatureFileError, match=r"1 images are not in it, e.g. gone.jpg"):

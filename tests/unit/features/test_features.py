@@ -77,7 +77,7 @@ def test_all_failures_are_listed_at_the_end_not_the_first_alone(with_bad):
     with pytest.raises(ExtractionError) as caught:
         extract(Extractor(), names, root=folder)
     message = str(caught.value)
-    assert "3 of 9 images could not be described" in message
+    assert "3 of 9 images could not be used" in message
     assert all(
         part in message
         for part in ("gone.jpg: cannot be opened", "empty.jpg: the file is empty", "text.jpg: not an image")
@@ -130,9 +130,13 @@ def test_a_network_without_pooling_asks_for_one_size(photos):
     [
         ([], {}, "the list of names is empty"),
         ("a.jpg", {}, r"give \['a.jpg'\]"),
-        (["a.jpg"], {"batch_size": 0}, "batch_size is 1 or more"),
-        (["a.jpg"], {"precision": "fp16"}, "fp32, bf16 or int8, not 'fp16'"),
-        (["a.jpg"], {"on_error": "ignore"}, "'raise' or 'skip'"),
+        (["a.jpg"], {"batch_size": 0}, "batch_size must be an integer of at least 1; got 0"),
+        (
+            ["a.jpg"],
+            {"precision": "fp16"},
+            r"one of fp32, bf16, int8 \(tf32 and fp16 with engine 'cuda'\); got 'fp16'",
+        ),
+        (["a.jpg"], {"on_error": "ignore"}, "on_error must be one of raise, skip; got 'ignore'"),
     ],
 )
 def test_settings_out_of_range_are_refused(images, settings, message):

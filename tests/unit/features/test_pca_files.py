@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deepibl.errors import ExtractionError
 from deepibl.features import whitening as pca_files
 from deepibl.features.files import read_features
 from deepibl.features.whitening import training_names
@@ -156,5 +157,16 @@ def test_after_a_kill_right_behind_the_descriptors_they_are_not_taken_for_anothe
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(pca_files, "extract_to_file", killed)
         whiten(network(seed=1))
-    assert Path(f"{stem}_traindescs_for_pca.bin").exists()
+    assert Path(f"{stem}_traindescs_for_pca.new.bin").exists()
     assert network_id(whiten()) == want
+
+
+def test_descriptors_that_cannot_be_computed_again_are_not_removed(
+    whiten: Callable[..., SimpleNN], data: SimpleNamespace, stem: str
+) -> None:
+    whiten()
+    before = Path(f"{stem}_traindescs_for_pca.bin").read_bytes()
+    Path(data.dbPath, data.dbImageFns[0]).write_bytes(b"damaged")
+    with pytest.raises(ExtractionError, match=r"0\.png: not an image"):
+        whiten()
+    assert Path(f"{stem}_traindescs_for_pca.bin").read_bytes() == before

@@ -122,7 +122,10 @@ def test_damage_on_disk_is_noticed_and_mended(net, photos, tmp_path) -> None:
 def test_a_changed_image_or_trunk_is_computed_anew(net, photos) -> None:
     with TrunkCache(net, FIRST, store="ram") as cache:
         cache.maps(photos[:1])
-        os.utime(photos[0], ns=(1, 1))
+        os.utime(photos[0], ns=(1, 1))  # the same content
+        cache.maps(photos[:1])
+        assert cache.computed == 1
+        photos[0].write_bytes(photos[1].read_bytes())
         cache.maps(photos[:1])
         assert cache.computed == 2
         before = cache.identity
@@ -195,7 +198,7 @@ def test_wrong_settings_and_files_are_named(net, photos, tmp_path) -> None:
     with TrunkCache(net, FIRST, store="ram") as cache:
         with pytest.raises(ImageReadError, match="none"):
             cache.maps([tmp_path / "none.jpg"])
-        with pytest.raises(ArgumentError, match="one flip an image"):
+        with pytest.raises(ArgumentError, match="one flip per image"):
             cache.maps(photos, [True])
 
 

@@ -84,14 +84,14 @@ def test_a_copy_still_holds_when_only_the_files_time_is_new(file: Path) -> None:
 
 
 @pytest.mark.usefixtures("with_copies")
-def test_a_change_that_keeps_size_and_time_is_seen_when_the_hash_is_asked_for(file: Path) -> None:
+def test_a_change_that_keeps_size_and_time_is_seen(file: Path) -> None:
     load_network(file)
     times = file.stat().st_atime_ns, file.stat().st_mtime_ns
     content = bytearray(file.read_bytes())
     content[20] ^= 1  # in the header's text
     file.write_bytes(content)
     os.utime(file, ns=times)
-    assert network_copy.find_copy(file) is not None
+    assert network_copy.find_copy(file) is None
     assert network_copy.find_copy(file, verify=True) is None
 
 

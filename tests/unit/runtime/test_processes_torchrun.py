@@ -147,14 +147,14 @@ import os, sys, time
 from deepibl import features
 from deepibl.training import SessionFiles
 from deepibl.cli.main.main import main
-from deepibl.features.extraction.groups import GroupDescriber
+from deepibl.features.extraction.groups import BatchExtractor
 features.group_length = lambda batch_size: 2
-describe = GroupDescriber.describe
-def slow(self, *args):
+load = BatchExtractor.load
+def slow(self, path):
     open("pid." + os.environ["RANK"], "w").write(str(os.getpid()))
-    time.sleep(0.4)
-    return describe(self, *args)
-GroupDescriber.describe = slow
+    time.sleep(0.2)
+    return load(self, path)
+BatchExtractor.load = slow
 main(sys.argv[1:])
 """
 

@@ -121,7 +121,7 @@ def test_killed_with_maps_on_disk_it_goes_on_with_them(uncached, tmp_path, cache
     notes = Notes()
     place.train(notes, **FROZEN, jitterFlip=True)  # auto finds them
     assert_same(place, uncached)
-    assert "a run before has left" in notes.notes[0] and caches[0].store == "disk"
+    assert "an earlier run has left" in notes.notes[0] and caches[0].store == "disk"
     train, val = (each.numImages + each.numQueries for each in place.sets)
     assert before and caches[0].computed <= 2 * train + val - before
     assert not left(place)

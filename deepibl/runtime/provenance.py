@@ -1,0 +1,166 @@
+"""What a file that is kept and used again was made of; whether that is what is wanted now.
+
+Everything kept has a `Provenance`: features, the descriptors and components of a whitening, maps of a
+network's lower layers, unfinished extractions and indexes, cluster centres, converted networks. It is written
+beside the file (`NAME.json`) or into it and compared before the file is used; `differences` explains in words
+why a file is not.
+
+Image files are compared by one of two marks, beside their names. `file_content`, for what is kept for long
+and where a data set may be copied to another disk: all bytes of a file of up to 256 KiB; of a larger one its
+size, its time, and its first and last 128 KiB. `file_times`, for what is looked up often or soon, reads
+nothing: the file's size and the times at which its content and its entry last changed, which every write
+moves on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deepibl.runtime.files import read_note
+from matlab_compat.files import atomic_output
+
+StrPath = str | os.PathLike[str]
+
+RULE = 1  # to be raised when a release computes other numbers from the same network, images and settings
+
+_WHOLE = 256 * 2**10  # bytes of a file that are read for its mark
+
+_THREADS = 8
+
+_UNREADABLE = "?"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What something was made of, in plain JSON values.
+
+    network: the identity of the network, with its int8 scales. count, names: how many images, and the SHA-256
+    of their names in order. files: the kind of marks of the images' files and their SHA-256; '' where they
+    are compared one by one, or all are gone: what was made of them cannot be contradicted then. settings:
+    those that decide the numbers. rule: the version of the computation.
+    """
+
+    network: str = ""
+    count: int = 0
+    names: str = ""
+    files: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    rule: int = RULE
+
+    @classmethod
+    def of(
+        cls,
+        network: str,
+        root: StrPath,
+        names: Sequence[StrPath],
+        settings: Mapping[str, Any],
+        mark: Callable[[StrPath], str] | None = None,
+    ) -> Provenance:
+        """What would be made now of the images `names` below `root`.
+
+        mark: `file_content`, `file_times`, or None to leave the files out. The folder itself does not count.
+        """
+        listed = [os.fspath(name) for name in names]
+        files = ""
+        if mark is not None:
+            with ThreadPoolExecutor(_THREADS) as pool:
+                marks = list(pool.map(mark, [os.path.join(root, name) for name in listed]))
+            files = f"{mark.__name__}:{digest_of(marks)}" if any(marks) else ""
+        return cls(network, len(listed), digest_of(listed), files, json.loads(json.dumps(dict(settings))))
+
+    @property
+    def digest(self) -> str:
+        """A name for all of it: 64 hexadecimal digits."""
+        return digest_of([sorted(asdict(self).items())])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, found: Any) -> Provenance:
+        """The Provenance that `as_dict` turned into values; any other value becomes one that fits nothing."""
+        try:
+            made_of = cls(**found)
+            return made_of if isinstance(made_of.settings, dict) else cls(_UNREADABLE)
+        except TypeError:
+            return cls(_UNREADABLE)
+
+    def differences(self, wanted: Provenance) -> str:
+        """Why something made of this is not what is wanted, in words; '' if it is."""
+        if self.network == _UNREADABLE:
+            return "what it was made of cannot be read"
+        reasons = []
+        if self.rule != wanted.rule:
+            reasons.append("it was made by another version of deepibl")
+        if self.network != wanted.network:
+            reasons.append("it was made by another network")
+        if (self.count, self.names) != (wanted.count, wanted.names):
+            reasons.append(f"it was made of other images ({self.count}; now {wanted.count})")
+        elif self.files and wanted.files and self.files != wanted.files:
+            reasons.append("images of the same names have changed since it was made")
+        for name in sorted({*self.settings, *wanted.settings}):
+            before, now = (each.settings.get(name) for each in (self, wanted))
+            if before != now:
+                reasons.append(f"{name} was {before!r}, now {now!r}")
+        return "; ".join(reasons)
+
+    def write(self, file: StrPath) -> None:
+        """Writes the note beside a file; before the file, since one without a note counts as MATLAB's."""
+        with atomic_output(note_of(file)) as temporary:
+            temporary.write_text(json.dumps(self.as_dict()), encoding="utf-8")
+
+    @classmethod
+    def read(cls, file: StrPath) -> Provenance | None:
+        """The Provenance in the note beside a file; None where there is no note."""
+        note = note_of(file)
+        return cls.from_dict(read_note(note) or None) if note.exists() else None
+
+
+def misfit(file: StrPath, wanted: Provenance) -> str:
+    """Why a file is not what is wanted, by the note beside it; '' if it is, or has no note (MATLAB's)."""
+    found = Provenance.read(file)
+    return "" if found is None else found.differences(wanted)
+
+
+def note_of(file: StrPath) -> Path:
+    """The path of the note beside a file."""
+    return Path(f"{os.fspath(file)}.json")
+
+
+def digest_of(values: Iterable[Any]) -> str:
+    """The SHA-256 of plain values, in hexadecimal digits."""
+    return hashlib.sha256(json.dumps(list(values)).encode()).hexdigest()
+
+
+def file_times(path: StrPath) -> str:
+    """A file's size and the times of its last changes; '' where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ""
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
+
+def file_content(path: StrPath) -> str:
+    """A file's size and the SHA-256 of its bytes, of its ends where it is large; '' where there is none.
+
+    A file larger than 256 KiB that is rewritten in its middle alone is known by its time.
+    """
+    try:
+        with open(path, "rb") as file:
+            status = os.fstat(file.fileno())
+            if status.st_size <= _WHOLE:
+                return f"{status.st_size} {hashlib.sha256(file.read()).hexdigest()}"
+            found = hashlib.sha256(file.read(_WHOLE // 2))
+            file.seek(-_WHOLE // 2, os.SEEK_END)
+            found.update(file.read())
+            return f"{status.st_size} {status.st_mtime_ns} {found.hexdigest()}"
+    except OSError:
+        return ""
