@@ -44,18 +44,18 @@ class Port(nn.Module):
         super().__init__()
         convolutions = [layer for layer in net if layer.type == "conv"]
         whitening = [layer for layer in convolutions if net.index(layer.name) > net.index("vlad:core")]
-        trunk = convolutions[: len(convolutions) - len(whitening)]
+        backbone = convolutions[: len(convolutions) - len(whitening)]
         self.register_buffer("mean", net.mean_pixel.view(1, 3, 1, 1))
         modules: list[nn.Module] = []
-        for i, layer in enumerate(trunk):
+        for i, layer in enumerate(backbone):
             weight = layer.weight
             modules.append(nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1))
             modules[-1].weight.data, modules[-1].bias.data = weight.data.clone(), layer.bias.data.clone()
-            if i + 1 < len(trunk):
+            if i + 1 < len(backbone):
                 modules.append(nn.ReLU(inplace=True))
-                if trunk[i + 1].name[4] != layer.name[4]:  # conv1_2, conv2_1: a new block
+                if backbone[i + 1].name[4] != layer.name[4]:  # conv1_2, conv2_1: a new block
                     modules.append(nn.MaxPool2d(2))
-        self.trunk = nn.Sequential(*modules)
+        self.backbone = nn.Sequential(*modules)
         vlad = net["vlad:core"]
         self.vlad = NetVLADByResiduals(vlad.assign.detach().flatten(1), vlad.offset.detach().flatten(1))
         self.whitening: nn.Linear | None = None
@@ -66,7 +66,7 @@ class Port(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) float32 to (N, 4096), without whitening (N, K*D)."""
-        vlad = F.normalize(self.vlad(self.trunk(images - self.mean)).flatten(1), dim=1)
+        vlad = F.normalize(self.vlad(self.backbone(images - self.mean)).flatten(1), dim=1)
         return vlad if self.whitening is None else F.normalize(self.whitening(vlad), dim=1)
 
 
@@ -90,8 +90,8 @@ def extract(port: Port, paths: Sequence[Path], batch_size: int) -> np.ndarray:
 
 
 def learn_from(port: Port, blocks: int) -> nn.Parameter:
-    """Freezes the trunk's convolutions but the last `blocks`, as OpenIBL does; the lowest that learns."""
-    convolutions = [module for module in port.trunk if isinstance(module, nn.Conv2d)]
+    """Freezes the backbone's convolutions but the last `blocks`, as OpenIBL does; the lowest that learns."""
+    convolutions = [module for module in port.backbone if isinstance(module, nn.Conv2d)]
     for module in convolutions[:-blocks]:
         module.requires_grad_(False)
     return convolutions[-blocks].weight

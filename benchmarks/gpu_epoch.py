@@ -41,9 +41,9 @@ class Way:
 
 
 WAYS = (
-    Way("layers below computed every time, fp32", {"trunk_cache": "off"}, 0.02),
-    Way("maps kept, fp32", {"trunk_cache_gb": 100}),
-    Way("maps kept, fp16; conv5 in bf16", {"trunk_cache_dtype": "fp16", "precision": "bf16"}),
+    Way("layers below computed every time, fp32", {"backbone_cache": "off"}, 0.02),
+    Way("maps kept, fp32", {"backbone_cache_gb": 100}),
+    Way("maps kept, fp16; conv5 in bf16", {"backbone_cache_dtype": "fp16", "precision": "bf16"}),
 )
 
 
@@ -91,7 +91,7 @@ def take_photos(asked: Asked) -> Iterator[Table]:
     rows = []
     for part in sorted({min(asked.share, WAYS[number - 1].share) for number in asked.ways}):
         sets = city(asked.city, part, asked.settings)
-        rows.append([f"{part:g}", sum(each.numQueries + each.numImages for each in sets)])
+        rows.append([f"{part:g}", sum(each.query_count + each.database_size for each in sets)])
     note = f"{time.perf_counter() - start:.0f} s; photos that exist are not made again."
     yield Table("City", ["share of Pitts30k", "photos"], rows, note)
 
@@ -124,7 +124,7 @@ def _table(
 ) -> Table:
     memory = torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else 0.0
     rows = [
-        ["images (train+val)", "+".join(str(each.numQueries + each.numImages) for each in sets)],
+        ["images (train+val)", "+".join(str(each.query_count + each.database_size) for each in sets)],
         ["s an epoch", f"{watch.taken:.1f}"],
         ["of these: steps", f"{watch.steps:.1f}"],
         ["of the steps: mining", f"{watch.mining:.1f}"],

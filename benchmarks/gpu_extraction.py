@@ -25,7 +25,7 @@ from benchmarks.gpu_machine import convolution_peak, seconds, wait
 from benchmarks.gpu_run import Asked, Trials
 from benchmarks.measure import Table, require, timed
 from deepibl.engine import choose_engine
-from deepibl.engine.cuda import CudaTrunk
+from deepibl.engine.cuda import CudaBackbone
 from deepibl.engine.describe import describe_prepared
 from deepibl.features import extract
 from deepibl.losses import SARELoss
@@ -94,13 +94,13 @@ def extraction(asked: Asked) -> Iterator[Table]:
         for name, precision, graphs in WAYS[device.type]:
             with trials.trial(f"{name} {precision}"):
                 engine = choose_engine(net, name, precision, device)
-                if isinstance(engine.trunk, CudaTrunk):
-                    engine.trunk.graphs = graphs
+                if isinstance(engine.backbone, CudaBackbone):
+                    engine.backbone.graphs = graphs
                 describe = partial(describe_prepared, net, prepared, precision, engine)
                 speed = len(images) / seconds(describe, device, 10)
                 error = distance(describe(), want)
                 require(error < LIMITS[precision], f"{engine}: {error}")
-                refused = getattr(engine.trunk, "graphs", True) != graphs
+                refused = getattr(engine.backbone, "graphs", True) != graphs
                 figures = [f"{speed:.1f}", f"{speed * flop:.1f}", f"{speed * flop / peak:.0%}"]
                 label = f"{name}{'' if graphs else ', no graphs'}{', graphs refused' if refused else ''}"
                 rows.append([label, precision, *figures, f"{error:.1e}"])

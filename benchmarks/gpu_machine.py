@@ -20,7 +20,7 @@ from PIL import Image
 
 from benchmarks.gpu_run import Asked
 from benchmarks.measure import Settings, Table, require
-from deepibl.features.trunk_store import free_memory
+from deepibl.features.backbone_store import free_memory
 from deepibl.images import nvjpeg
 from deepibl.runtime.devices import fastest_convolutions
 

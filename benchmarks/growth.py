@@ -75,7 +75,7 @@ def _of_size(index: PlaceIndex) -> list[Any]:
 
 def _bookkeeping(index: PlaceIndex) -> int:
     dataset = PlaceDataset("g", index.names, index.positions, ["q"], index.positions[:1])
-    return sum(len(dataset.close_positions.getPosIDs(position)[0]) for position in index.positions)
+    return sum(len(dataset.close_positions.positives(position)[0]) for position in index.positions)
 
 
 def _mined(dataset: PlaceDataset, queries: np.ndarray, database: np.ndarray) -> list[Any]:

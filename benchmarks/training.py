@@ -24,7 +24,7 @@ from benchmarks.extraction import (
 )
 from benchmarks.measure import Case, Settings, Table, paired, peak_memory, require
 from deepibl.engine.settings import ExtractionSettings
-from deepibl.features import TrunkCache
+from deepibl.features import BackboneCache
 from deepibl.features.groups import MapExtractor
 from deepibl.losses import SARELoss
 from deepibl.training import MinedTuple, Objective, Stepper, TrainingOptions
@@ -60,10 +60,12 @@ class TupleStep:
         self, net: SimpleNN, paths: Sequence[Path], store: str, dtype: str, precision: str, stack: ExitStack
     ) -> None:
         folder, names = paths[0].parent, [path.name for path in paths]
-        dataset = SimpleNamespace(dbPath=folder, dbImageFns=names, qPath=folder, qImageFns=names)
+        dataset = SimpleNamespace(
+            database_root=folder, database_names=names, query_root=folder, query_names=names
+        )
         self.stepper = Stepper(net, net.index(FIRST), precision=precision)
         kept = folder / "maps"
-        self.cache = stack.enter_context(TrunkCache(net, FIRST, store=store, dtype=dtype, folder=kept))
+        self.cache = stack.enter_context(BackboneCache(net, FIRST, store=store, dtype=dtype, folder=kept))
         reader = stack.enter_context(TupleReader(dataset, TrainingOptions(), self.cache))
         self._compute = TupleGradients(self.stepper, Objective(SARELoss()), self.cache, reader, 0.0)
         others = np.arange(2, len(paths))
@@ -110,7 +112,7 @@ def refresh(settings: Settings, net: SimpleNN, paths: Sequence[Path]) -> Table:
     """Features of images whose maps are kept, against the whole network on the files."""
     port = baseline.Port(net).eval()
     some = paths[:10] if settings.full else paths[:4]
-    with TrunkCache(net, FIRST, store="ram") as cache:
+    with BackboneCache(net, FIRST, store="ram") as cache:
         cache.maps(some)
         cases = {f"{PORT}, whole network": Case(lambda: baseline.extract(port, some, len(some)), keep=True)}
         for engine, precision in (("torch", "fp32"), ("auto", "fp32"), ("auto", "bf16")):

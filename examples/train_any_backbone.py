@@ -28,10 +28,10 @@ def train(dbstruct: str, steps: int, weights: str | None = None, negatives: int 
         return torch.nn.functional.normalize(network(images).mean((2, 3)))
 
     for step in range(steps):
-        query = step % city.numQueries
-        near = city.nontrivialPosQ(query)
+        query = step % city.query_count
+        near = city.nontrivial_positives(query)
         if len(near):
-            far = random.choice(np.setdiff1d(np.arange(city.numImages), city.getPosIDs(query)), negatives)
+            far = random.choice(np.setdiff1d(np.arange(city.database_size), city.positives(query)), negatives)
             features = describe([city.image_paths("q")[query], *(photos[i] for i in [near[0], *far])])
             loss = sare(features[:1], features[1:2], features[None, 2:])
             optimiser.zero_grad()

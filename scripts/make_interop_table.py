@@ -64,7 +64,7 @@ def checkpoint(folder: Path, kind: KeyMap) -> Path:
     state = {}
     for name, tensor in make_layers(cfgs["D"]).state_dict().items():
         position, _, ending = name.partition(".")
-        state[f"{kind.trunk.format(n=position)}.{ending}"] = tensor
+        state[f"{kind.backbone.format(n=position)}.{ending}"] = tensor
     if kind.assign:
         state |= {kind.assign: torch.randn(8, 512, 1, 1), kind.centres: torch.randn(8, 512) / 22}
         state[f"{kind.white}.weight"] = torch.randn(16, 8 * 512, 1, 1) / 64

@@ -33,7 +33,11 @@ def make_root(
         whole = load_dbstruct(dbstructs / f"{name}.mat")
         kept = whole if queries is None else subset(whole, queries)
         for which, date in (("db", 0), ("q", 1)):
-            names, utm = (kept.dbImageFns, kept.utmDb) if which == "db" else (kept.qImageFns, kept.utmQ)
+            names, utm = (
+                (kept.database_names, kept.database_positions)
+                if which == "db"
+                else (kept.query_names, kept.query_positions)
+            )
             folder = root / FOLDERS[which]
             render_names(folder, names, utm, size=size, date=date, workers=workers, progress=False)
         (out / "datasets").mkdir(parents=True, exist_ok=True)
@@ -49,15 +53,15 @@ def make_root(
 
 def subset(whole: PlaceDataset, queries: int) -> PlaceDataset:
     """This many queries from all over a set, and the database images nearest to them, in their order."""
-    chosen = np.unique(np.linspace(0, whole.numQueries - 1, queries).astype(int))
-    apart = np.linalg.norm(whole.utmDb[:, None] - whole.utmQ[None, chosen], axis=2)
+    chosen = np.unique(np.linspace(0, whole.query_count - 1, queries).astype(int))
+    apart = np.linalg.norm(whole.database_positions[:, None] - whole.query_positions[None, chosen], axis=2)
     near = np.unique(np.argsort(apart, axis=0, kind="stable")[:KEPT])
     return PlaceDataset(
         whole.name,
-        [whole.dbImageFns[i] for i in near],
-        whole.utmDb[near],
-        [whole.qImageFns[i] for i in chosen],
-        whole.utmQ[chosen],
+        [whole.database_names[i] for i in near],
+        whole.database_positions[near],
+        [whole.query_names[i] for i in chosen],
+        whole.query_positions[chosen],
         **whole.shared_arguments(),
     )
 

@@ -74,7 +74,9 @@ def _clear_match(evaluation: Evaluation) -> tuple[str, str]:
     run = collect(evaluation)
     found = [query for query in run.queries if query.found(1) and "_day" in query.name]
     best = min(found or run.queries, key=lambda query: query.answers[0].distance or 0.0)
-    return os.path.join(dataset.qPath, best.name), os.path.join(dataset.dbPath, best.answers[0].name)
+    return os.path.join(dataset.query_root, best.name), os.path.join(
+        dataset.database_root, best.answers[0].name
+    )
 
 
 def _page_of(net: object, network: Path, city: Path, photo: str, work: Path, target: Path) -> list[Path]:

@@ -58,8 +58,8 @@ def make_set(folder: Path, name: str, seed: int, places: int = PLACES) -> PlaceD
         [(x, 0.0) for x in east["db"]],
         names["q"],
         [(x, 0.0) for x in east["q"]],
-        dbPath=folder / name,
-        qPath=folder / name,
+        database_root=folder / name,
+        query_root=folder / name,
     )
 
 

@@ -161,12 +161,12 @@ def make(
         zone=zone,
         timestamps=timestamps,
         skip_unknown=skip_unknown,
-        posDistThr=threshold,
-        nonTrivPosDistSqThr=training_threshold**2,
+        positive_distance=threshold,
+        nontrivial_distance_squared=training_threshold**2,
     )
     typer.echo(
-        f"{output}: {dataset.numImages} database images, {dataset.numQueries} queries, UTM zone "
-        f"{dataset.utm_zone or 'unknown'}; names are relative to {dataset.dbPath}"
+        f"{output}: {dataset.database_size} database images, {dataset.query_count} queries, UTM zone "
+        f"{dataset.utm_zone or 'unknown'}; names are relative to {dataset.database_root}"
     )
 
 

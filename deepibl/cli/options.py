@@ -35,7 +35,7 @@ ListFile = Annotated[Path | None, typer.Option("--list", help="A text file, one 
 
 Device = Annotated[str, typer.Option(help="'auto', 'cpu' or 'cuda'.")]
 
-Precision = Annotated[str, typer.Option(help="'fp32', or 'bf16' or 'int8' for the trunk.")]
+Precision = Annotated[str, typer.Option(help="'fp32', or 'bf16' or 'int8' for the backbone.")]
 
 ScalesFile = Annotated[
     Path | None, typer.Option("--scales", help="For int8: the network's scales, of deepibl calibrate.")

@@ -108,7 +108,7 @@ def train(
     given |= from_matlab_names((), typed_options(settings or []))
     sets = training_datasets(
         dataset, root, train_set, val_set, (train_queries, val_queries),
-        posDistThr=threshold, nonTrivPosDistSqThr=training_threshold**2,
+        positive_distance=threshold, nontrivial_distance_squared=training_threshold**2,
     )  # fmt: skip
     for each in sets:
         each.check_images()
@@ -191,7 +191,7 @@ def _images(source: Path | None, dataset: str, root: str | None) -> tuple[str, l
 
     if dataset and source is None:
         opened = open_dataset(dataset, root=root)
-        return opened.dbPath, opened.dbImageFns
+        return opened.database_root, opened.database_names
     if dataset or source is None:
         raise ArgumentError("give either --images DIR|CSV|DBSTRUCT or --dataset NAME")
     places = database_places(source, root)

@@ -109,8 +109,8 @@ def open_dataset(
     file = _find_spec(entry.spec, spec, folder, Path(paths.dsetSpecDir), entry.advice)
     dataset = load_dbstruct(
         file,
-        dbPath=os.path.join(folder, entry.db_folder),
-        qPath=os.path.join(folder, entry.q_folder),
+        database_root=os.path.join(folder, entry.db_folder),
+        query_root=os.path.join(folder, entry.q_folder),
         name=entry.spec,
     )
     dataset.advice = entry.advice
@@ -144,13 +144,13 @@ def load_dbstruct(
     path: StrPath,
     *,
     root: StrPath | None = None,
-    dbPath: StrPath | None = None,
-    qPath: StrPath | None = None,
+    database_root: StrPath | None = None,
+    query_root: StrPath | None = None,
     name: str | None = None,
 ) -> PlaceDataset:
     """The data set of a dbStruct .mat file.
 
-    root: the folder of all images; dbPath, qPath: the folders of database and query images,
+    root: the folder of all images; database_root, query_root: the folders of database and query images,
     where they differ. By default the file's own, if it has any. name: default the file's. The class (time
     stamps, lists of positives, Tokyo 24/7) follows from the fields and the name. Raises what read_dbstruct
     raises.
@@ -159,11 +159,11 @@ def load_dbstruct(
     fields = read_dbstruct(path)
     name = name or Path(path).stem
     dataset = dataset_class(name, fields)(name, **python_names(fields))
-    database, queries = (root if given is None else given for given in (dbPath, qPath))
+    database, queries = (root if given is None else given for given in (database_root, query_root))
     if database is not None:
-        dataset.dbPath = os.path.expanduser(os.fspath(database))
+        dataset.database_root = os.path.expanduser(os.fspath(database))
     if queries is not None:
-        dataset.qPath = os.path.expanduser(os.fspath(queries))
+        dataset.query_root = os.path.expanduser(os.fspath(queries))
     return dataset
 
 
@@ -172,7 +172,7 @@ def database_places(source: StrPath, root: StrPath | None = None, zone: str | No
     if not _is_mat(source):
         return read_places(source, root=root, zone=zone)
     dataset = load_dbstruct(source, root=root)
-    return Places(dataset.dbPath, dataset.dbImageFns, dataset.utmDb, dataset.utm_zone)
+    return Places(dataset.database_root, dataset.database_names, dataset.database_positions, dataset.utm_zone)
 
 
 def query_places(source: StrPath, root: StrPath | None = None, zone: str | None = None) -> Places:
@@ -180,7 +180,7 @@ def query_places(source: StrPath, root: StrPath | None = None, zone: str | None 
     if not _is_mat(source):
         return read_places(source, root=root, zone=zone)
     dataset = load_dbstruct(source, root=root)
-    return Places(dataset.qPath, dataset.qImageFns, dataset.utmQ, dataset.utm_zone)
+    return Places(dataset.query_root, dataset.query_names, dataset.query_positions, dataset.utm_zone)
 
 
 def evaluation_dataset(
@@ -197,7 +197,7 @@ def evaluation_dataset(
         raise ArgumentError("give either --dataset NAME (with --root DIR), or both --db and --queries")
     database = database_places(db, root)
     asked = query_places(queries, root, database.utm_zone)
-    return dataset_from_places(Path(db).stem, database, asked, posDistThr=threshold)
+    return dataset_from_places(Path(db).stem, database, asked, positive_distance=threshold)
 
 
 def training_datasets(
@@ -212,7 +212,7 @@ def training_datasets(
 
     train, val: a dbStruct .mat file (root: the folder of its images); a folder or CSV, whose query images
     are in `queries`; or a folder with database/ and queries/ in it, or in its images/train and images/val.
-    thresholds: posDistThr, nonTrivPosDistSqThr of folders and CSVs.
+    thresholds: positive_distance, nontrivial_distance_squared of folders and CSVs.
     Raises ArgumentError unless exactly one of the two is given.
     """
     if dataset and train is None and val is None:

@@ -123,26 +123,26 @@ def check_retrieval(kind: RetrievalKind, root: Path) -> tuple[list[FileList], li
             dataset = vgg_buildings(root, kind.name, complete=False)
     except DatasetError as problem:
         return [], [str(problem)], []
-    files = FileList(f"{kind.name} images", dataset.dbPath, images, found=dataset.numImages)
-    names = dataset.dbImageFns
-    paths = [Path(dataset.dbPath, name) for name in names]
+    files = FileList(f"{kind.name} images", dataset.database_root, images, found=dataset.database_size)
+    names = dataset.database_names
+    paths = [Path(dataset.database_root, name) for name in names]
     sizes = [os.path.getsize(path) if path.is_file() else 0 for path in paths]
     files.bytes = sum(sizes)
     files.empty = [name for name, size in zip(names, sizes, strict=True) if not size]
     files.as_png = [name for name in names if name.lower().endswith(".png")]
     problems = []
-    if dataset.numImages != images:
-        problems.append(f"there are {dataset.numImages} images; the complete set has {images}. {advice}")
-    if dataset.numQueries != queries:
-        problems.append(f"there are {dataset.numQueries} queries; the complete set has {queries}. {advice}")
+    if dataset.database_size != images:
+        problems.append(f"there are {dataset.database_size} images; the complete set has {images}. {advice}")
+    if dataset.query_count != queries:
+        problems.append(f"there are {dataset.query_count} queries; the complete set has {queries}. {advice}")
     if files.empty:
         problems.append(f"{len(files.empty)} files are empty, e.g. {files.empty[0]}")
     if files.as_png:
-        problems.append(f"{len(files.as_png)} images are PNGs: `deepibl convert-png {dataset.dbPath}`")
-    lost = sum(int((ids < 0).sum()) for ids in dataset.posIDs)
+        problems.append(f"{len(files.as_png)} images are PNGs: `deepibl convert-png {dataset.database_root}`")
+    lost = sum(int((ids < 0).sum()) for ids in dataset.positive_ids)
     if lost:
         problems.append(f"{lost} images that the ground truth lists as positives are missing")
-    return [files], problems, [f"{dataset.numQueries} queries with ground truth"]
+    return [files], problems, [f"{dataset.query_count} queries with ground truth"]
 
 
 StrPath = str | os.PathLike[str]
@@ -215,11 +215,11 @@ def check_dataset(
             report.problems.append(f"{key}: {str(problem).splitlines()[0]}")
             continue
         found += 1
-        for which, names in (("database", dataset.dbImageFns), ("queries", dataset.qImageFns)):
-            where = dataset.dbPath if which == "database" else dataset.qPath
+        for which, names in (("database", dataset.database_names), ("queries", dataset.query_names)):
+            where = dataset.database_root if which == "database" else dataset.query_root
             _add(report, look_for(f"{key} {which}", where, names))
         if key == "tokyo247":
-            report.query_version = _tokyo_version(Path(dataset.qPath), dataset.qImageFns, report)
+            report.query_version = _tokyo_version(Path(dataset.query_root), dataset.query_names, report)
     if not found:
         raise DatasetError(f"{name}: none of its dbStruct files can be used:\n" + "\n".join(report.problems))
     return report

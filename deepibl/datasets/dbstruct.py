@@ -67,7 +67,7 @@ FIELDS = {
 
 def python_names(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a dbStruct as keyword arguments of a PlaceDataset."""
-    return dict(fields)  # codemod: python_names
+    return {FIELDS.get(name, name): value for name, value in fields.items()}
 
 
 def read_dbstruct(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def read_places(
 def dataset_from_places(
     name: str, database: Places, queries: Places, *, skip_unknown: bool = False, **options: Any
 ) -> PlaceDataset:
-    """The PlaceDataset of database and query photos; options (posDistThr …) are PlaceDataset's.
+    """The PlaceDataset of database and query photos; options (positive_distance …) are PlaceDataset's.
 
     skip_unknown: whether to leave out photos without a position instead of refusing them.
     Raises DatasetError for photos without a position, and for sets in different UTM zones.
@@ -136,8 +136,8 @@ def dataset_from_places(
         database.positions,
         queries.names,
         queries.positions,
-        dbPath=database.root,
-        qPath=queries.root,
+        database_root=database.root,
+        query_root=queries.root,
         utm_zone=database.utm_zone,
         **options,
     )
@@ -325,7 +325,7 @@ def make_dataset(
         timestamps: whether to take year and month from the photos' names, as in Tokyo Time Machine; images of
             the query's month then do not count as positives.
         skip_unknown: whether to leave out photos without a position.
-        options: posDistThr (25), nonTrivPosDistSqThr (100).
+        options: positive_distance (25), nontrivial_distance_squared (100).
 
     Raises DatasetError, and ArgumentError where there are no queries.
     """
@@ -344,18 +344,18 @@ def make_dataset(
     common = os.path.commonpath([os.path.abspath(places.root) for places in (first, second)])
     top = Path(root if root is not None else common)
     which = split if split in ("train", "val", "test") else ""
-    made = dataset_from_places(name, _below(first, top), _below(second, top), whichSet=which, **options)
+    made = dataset_from_places(name, _below(first, top), _below(second, top), split=which, **options)
     if not timestamps:
         return made
     return TokyoTimeMachine(
         name,
-        made.dbImageFns,
-        made.utmDb,
-        made.qImageFns,
-        made.utmQ,
+        made.database_names,
+        made.database_positions,
+        made.query_names,
+        made.query_positions,
         **made.shared_arguments(),
-        dbTimeStamp=_stamps(made.dbImageFns),
-        qTimeStamp=_stamps(made.qImageFns),
+        database_times=_stamps(made.database_names),
+        query_times=_stamps(made.query_names),
     )
 
 
@@ -364,7 +364,7 @@ def make_dbstruct(
 ) -> PlaceDataset:
     """Writes the data set that `make_dataset` returns as a dbStruct .mat file.
 
-    Its names are relative to one folder, the data set's dbPath, which load_dbstruct takes as `root`.
+    Its names are relative to one folder, the data set's database_root, which load_dbstruct takes as `root`.
     """
     if Path(output).suffix != ".mat":
         raise ArgumentError(f"{output}: a dbStruct file ends in .mat")

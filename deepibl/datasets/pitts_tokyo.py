@@ -55,19 +55,17 @@ class Tokyo247(PlaceDataset):
     def search_depth(self, top: int) -> int:
         return top * self.protocol.cutouts
 
-    def nnSearchPostprocess(
-        self, searcher: Callable[[int, int], Neighbours], query: int, top: int
-    ) -> Neighbours:
+    def rank_matches(self, searcher: Callable[[int, int], Neighbours], query: int, top: int) -> Neighbours:
         return self.protocol.suppress(*searcher(query, self.search_depth(top)), top)
 
     def query_groups(self) -> dict[str, np.ndarray]:
-        return self.protocol.groups(self.numQueries)
+        return self.protocol.groups(self.query_count)
 
 
 class TokyoTimeMachine(PlaceDataset):
     """Tokyo Time Machine: images of the query's own year and month are neither positives nor matches.
 
-    dbTimeStamp, qTimeStamp: (N,) the times of database and query images; rows or columns in the file.
+    database_times, query_times: (N,) the times of database and query images; rows or columns in the file.
     Raises DatasetError for missing time stamps, and for another number of them.
     Ported from: netvlad/datasets/dbTokyoTimeMachine.m
     """
@@ -78,30 +76,28 @@ class TokyoTimeMachine(PlaceDataset):
         self,
         name: str,
         *args: Any,
-        dbTimeStamp: ArrayLike | None = None,
-        qTimeStamp: ArrayLike | None = None,
+        database_times: ArrayLike | None = None,
+        query_times: ArrayLike | None = None,
         **fields: Any,
     ):
         super().__init__(name, *args, **fields)
-        self.dbTimeStamp = self._stamps(dbTimeStamp, self.numImages, "database")
-        self.qTimeStamp = self._stamps(qTimeStamp, self.numQueries, "query")
+        self.database_times = self._stamps(database_times, self.database_size, "database")
+        self.query_times = self._stamps(query_times, self.query_count, "query")
 
-    def nontrivialPosQ(self, query: int) -> np.ndarray:
-        ids = super().nontrivialPosQ(query)
-        return ids[self.dbTimeStamp[ids] != self.qTimeStamp[query]]
+    def nontrivial_positives(self, query: int) -> np.ndarray:
+        ids = super().nontrivial_positives(query)
+        return ids[self.database_times[ids] != self.query_times[query]]
 
-    def nontrivialPosDb(self, image: int) -> np.ndarray:
-        ids = super().nontrivialPosDb(image)
-        return ids[self.dbTimeStamp[ids] != self.dbTimeStamp[image]]
+    def nontrivial_neighbours(self, image: int) -> np.ndarray:
+        ids = super().nontrivial_neighbours(image)
+        return ids[self.database_times[ids] != self.database_times[image]]
 
     def search_depth(self, top: int) -> int:
         return top * self.depth_factor
 
-    def nnSearchPostprocess(
-        self, searcher: Callable[[int, int], Neighbours], query: int, top: int
-    ) -> Neighbours:
+    def rank_matches(self, searcher: Callable[[int, int], Neighbours], query: int, top: int) -> Neighbours:
         ids, distances = searcher(query, self.search_depth(top))
-        kept = np.flatnonzero(self.dbTimeStamp[ids] != self.qTimeStamp[query])[:top]
+        kept = np.flatnonzero(self.database_times[ids] != self.query_times[query])[:top]
         return ids[kept], distances[kept]
 
     def _stamps(self, stamps: ArrayLike | None, count: int, what: str) -> np.ndarray:
@@ -120,7 +116,7 @@ class TinyTokyo(PlaceDataset):
     """
 
     def _nontrivial(self, ids: np.ndarray, squared: np.ndarray) -> np.ndarray:
-        return ids[squared <= self.nonTrivPosDistSqThr]
+        return ids[squared <= self.nontrivial_distance_squared]
 
 
 def tiny_tokyo(whole: PlaceDataset, name: str, generator: Generator | None = None) -> TinyTokyo:
@@ -135,8 +131,8 @@ def tiny_tokyo(whole: PlaceDataset, name: str, generator: Generator | None = Non
     queries: list[int] = []
     misses = 0
     while len(database) < TINY_IMAGES:
-        drawn = whole.utmDb[generator.randsample(whole.numImages, 1)[0]]
-        place = np.flatnonzero(((whole.utmDb - drawn) ** 2).sum(axis=1) < 5).tolist()
+        drawn = whole.database_positions[generator.randsample(whole.database_size, 1)[0]]
+        place = np.flatnonzero(((whole.database_positions - drawn) ** 2).sum(axis=1) < 5).tolist()
         if len(place) >= 24:
             queries += place[:6]
             database += place[12:24]
@@ -146,9 +142,9 @@ def tiny_tokyo(whole: PlaceDataset, name: str, generator: Generator | None = Non
             )
     return TinyTokyo(
         name,
-        [whole.dbImageFns[image] for image in database],
-        whole.utmDb[database],
-        [whole.dbImageFns[image] for image in queries],
-        whole.utmDb[queries],
+        [whole.database_names[image] for image in database],
+        whole.database_positions[database],
+        [whole.database_names[image] for image in queries],
+        whole.database_positions[queries],
         **whole.shared_arguments(),
     )

@@ -34,19 +34,19 @@ class PlaceSet(Protocol):
     """What extraction, evaluation and training need of a data set; `PlaceDataset` has it. Ids are 0-based."""
 
     name: str
-    dbPath: str
-    qPath: str
-    dbImageFns: list[str]
-    qImageFns: list[str]
-    numImages: int
-    numQueries: int
+    database_root: str
+    query_root: str
+    database_names: list[str]
+    query_names: list[str]
+    database_size: int
+    query_count: int
     query_resize: int | None
 
-    def getPosIDs(self, query: int, /) -> np.ndarray: ...
-    def isPosQ(self, query: int, images: ArrayLike, /) -> np.ndarray: ...
-    def nontrivialPosQ(self, query: int, /) -> np.ndarray: ...
-    def sampleNegsQ(self, query: int, n: int, generator: Generator, /) -> np.ndarray: ...
-    def nnSearchPostprocess(
+    def positives(self, query: int, /) -> np.ndarray: ...
+    def is_positive(self, query: int, images: ArrayLike, /) -> np.ndarray: ...
+    def nontrivial_positives(self, query: int, /) -> np.ndarray: ...
+    def sample_negatives(self, query: int, n: int, generator: Generator, /) -> np.ndarray: ...
+    def rank_matches(
         self, searcher: Callable[[int, int], Neighbours], query: int, top: int, /
     ) -> Neighbours: ...
     def search_depth(self, top: int, /) -> int: ...
@@ -57,20 +57,20 @@ class PlaceDataset:
     """Database and query images with UTM positions; all ids are 0-based, positions (N, 2) float64 in metres.
 
     For a set of your own, give its lists to this class or write a dbStruct file (see deepibl.datasets.dbstruct). For
-    other rules, derive a class and override `nontrivialPosQ` or `nnSearchPostprocess`.
+    other rules, derive a class and override `nontrivial_positives` or `rank_matches`.
 
     Args:
         name: of the set.
-        dbImageFns, qImageFns: names of the database and query images, below the two roots.
-        utmDb, utmQ: positions (N, 2), east and north.
-        posDistThr: metres (inclusive) within which a database image is a positive.
-        nonTrivPosDistSqThr: squared metres within which a positive is used in training.
-        whichSet: 'train', 'val' or 'test'.
+        database_names, query_names: names of the database and query images, below the two roots.
+        database_positions, query_positions: positions (N, 2), east and north.
+        positive_distance: metres (inclusive) within which a database image is a positive.
+        nontrivial_distance_squared: squared metres within which a positive is used in training.
+        split: 'train', 'val' or 'test'.
         utm_zone: '17N' and the like, where known.
         advice: how to get the images, for error messages.
         extra: other fields of the dbStruct file.
 
-    Attributes: the arguments; `numImages`, `numQueries`; `query_resize`, the shorter side in pixels that
+    Attributes: the arguments; `database_size`, `query_count`; `query_resize`, the shorter side in pixels that
     query images are scaled to before extraction (None: not scaled).
 
     Raises DatasetError for lists that do not fit together. Ported from: netvlad/datasets/dbBase.m
@@ -81,121 +81,123 @@ class PlaceDataset:
     def __init__(
         self,
         name: str,
-        dbImageFns: Sequence[str],
-        utmDb: ArrayLike,
-        qImageFns: Sequence[str],
-        utmQ: ArrayLike,
+        database_names: Sequence[str],
+        database_positions: ArrayLike,
+        query_names: Sequence[str],
+        query_positions: ArrayLike,
         *,
-        dbPath: StrPath = "",
-        qPath: StrPath = "",
-        posDistThr: float = 25,
-        nonTrivPosDistSqThr: float = 100,
-        whichSet: str = "",
+        database_root: StrPath = "",
+        query_root: StrPath = "",
+        positive_distance: float = 25,
+        nontrivial_distance_squared: float = 100,
+        split: str = "",
         utm_zone: str | None = None,
         advice: str = "",
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        self.name, self.whichSet = name, whichSet
-        self.dbImageFns, self.qImageFns = list(dbImageFns), list(qImageFns)
-        self.dbPath, self.qPath = (os.path.expanduser(os.fspath(path)) for path in (dbPath, qPath))
-        self.numImages, self.numQueries = len(self.dbImageFns), len(self.qImageFns)
-        self.utmDb = as_positions(utmDb, f"{name}: the database", self.numImages)
-        self.utmQ = as_positions(utmQ, f"{name}: the query set", self.numQueries)
-        self.posDistThr = float(posDistThr)
-        self.posDistSqThr = self.posDistThr**2
-        self.nonTrivPosDistSqThr = float(nonTrivPosDistSqThr)
+        self.name, self.split = name, split
+        self.database_names, self.query_names = list(database_names), list(query_names)
+        self.database_root, self.query_root = (
+            os.path.expanduser(os.fspath(path)) for path in (database_root, query_root)
+        )
+        self.database_size, self.query_count = len(self.database_names), len(self.query_names)
+        self.database_positions = as_positions(
+            database_positions, f"{name}: the database", self.database_size
+        )
+        self.query_positions = as_positions(query_positions, f"{name}: the query set", self.query_count)
+        self.positive_distance = float(positive_distance)
+        self.positive_distance_squared = self.positive_distance**2
+        self.nontrivial_distance_squared = float(nontrivial_distance_squared)
         self.utm_zone, self.advice, self.extra = utm_zone, advice, dict(extra or {})
-        self.close_positions = ClosePosition(self.utmDb, self.posDistThr)
+        self.close_positions = ClosePosition(self.database_positions, self.positive_distance)
         self._logged_few_negatives = False
 
     def shared_arguments(self) -> dict[str, Any]:
         """The arguments that do not concern single images, for a set made of some of this one's images."""
         return dict(  # noqa: C408
-            dbPath=self.dbPath,
-            qPath=self.qPath,
-            posDistThr=self.posDistThr,
-            nonTrivPosDistSqThr=self.nonTrivPosDistSqThr,
-            whichSet=self.whichSet,
+            database_root=self.database_root,
+            query_root=self.query_root,
+            positive_distance=self.positive_distance,
+            nontrivial_distance_squared=self.nontrivial_distance_squared,
+            split=self.split,
             utm_zone=self.utm_zone,
             advice=self.advice,
         )
 
     def __repr__(self) -> str:
         kind = type(self).__name__
-        return f"<{kind} {self.name}: {self.numImages} database images, {self.numQueries} queries>"
+        return f"<{kind} {self.name}: {self.database_size} database images, {self.query_count} queries>"
 
     # positives
 
-    def getPosIDs(self, query: int) -> np.ndarray:
+    def positives(self, query: int) -> np.ndarray:
         """Ids (M,) of all positives of a query, in the order of ClosePosition's cells."""
-        return self.close_positions.getPosIDs(self.utmQ[query])[0]
+        return self.close_positions.positives(self.query_positions[query])[0]
 
-    def isPosQ(self, query: int, images: ArrayLike) -> np.ndarray:
+    def is_positive(self, query: int, images: ArrayLike) -> np.ndarray:
         """For each database id, whether it is a positive of the query: bool, shape of images."""
-        return self.close_positions.near(self.utmQ[query], images)
+        return self.close_positions.near(self.query_positions[query], images)
 
-    def isPosDb(self, image: int, images: ArrayLike) -> np.ndarray:
-        """As isPosQ, for a database image instead of a query."""
-        return self.close_positions.near(self.utmDb[image], images)
+    def is_neighbour(self, image: int, images: ArrayLike) -> np.ndarray:
+        """As is_positive, for a database image instead of a query."""
+        return self.close_positions.near(self.database_positions[image], images)
 
-    def posDb(self, image: int) -> np.ndarray:
+    def neighbours(self, image: int) -> np.ndarray:
         """Ids (M,) of all database images near a database image, itself included."""
-        return self.close_positions.getPosDbIDs(image)[0]
+        return self.close_positions.positives_of_image(image)[0]
 
-    def nontrivialPosQ(self, query: int) -> np.ndarray:
-        """Positives of a query that training uses: more than 1 m away, within nonTrivPosDistSqThr."""
-        return self._nontrivial(*self.close_positions.getPosIDs(self.utmQ[query]))
+    def nontrivial_positives(self, query: int) -> np.ndarray:
+        """Positives of a query that training uses: more than 1 m away, within nontrivial_distance_squared."""
+        return self._nontrivial(*self.close_positions.positives(self.query_positions[query]))
 
-    def nontrivialPosDb(self, image: int) -> np.ndarray:
-        """As nontrivialPosQ, for a database image instead of a query."""
-        return self._nontrivial(*self.close_positions.getPosDbIDs(image))
+    def nontrivial_neighbours(self, image: int) -> np.ndarray:
+        """As nontrivial_positives, for a database image instead of a query."""
+        return self._nontrivial(*self.close_positions.positives_of_image(image))
 
     def _nontrivial(self, ids: np.ndarray, squared: np.ndarray) -> np.ndarray:
-        return ids[(squared > 1) & (squared <= self.nonTrivPosDistSqThr)]
+        return ids[(squared > 1) & (squared <= self.nontrivial_distance_squared)]
 
     # random negatives
 
-    def sampleNegsQ(self, query: int, n: int, generator: Generator) -> np.ndarray:
-        """n random database ids that are not positives of a query; see sampleNegs."""
-        return self._sample(self.getPosIDs(query), n, generator)
+    def sample_negatives(self, query: int, n: int, generator: Generator) -> np.ndarray:
+        """n random database ids that are not positives of a query; see sample_negatives_at."""
+        return self._sample(self.positives(query), n, generator)
 
-    def sampleNegsDb(self, image: int, n: int, generator: Generator) -> np.ndarray:
-        """n random database ids that are not near a database image; see sampleNegs."""
-        return self._sample(self.posDb(image), n, generator)
+    def sample_non_neighbours(self, image: int, n: int, generator: Generator) -> np.ndarray:
+        """n random database ids that are not near a database image; see sample_negatives_at."""
+        return self._sample(self.neighbours(image), n, generator)
 
-    def sampleNegs(self, position: ArrayLike, n: int, generator: Generator) -> np.ndarray:
-        """n distinct random database ids farther than posDistThr from a position (2,): (n,) int64.
+    def sample_negatives_at(self, position: ArrayLike, n: int, generator: Generator) -> np.ndarray:
+        """n distinct random database ids farther than positive_distance from a position (2,): (n,) int64.
 
         Draws as MATLAB does: round(1.1 n) images at a time until n negatives are known; sorted when these
         are exactly n, shuffled otherwise. Where the database has fewer than n negatives, all of them are
         returned, which is logged once; where it has fewer than round(1.1 n) images, n of all negatives are
         drawn.
         """
-        return self._sample(self.close_positions.getPosIDs(position)[0], n, generator)
+        return self._sample(self.close_positions.positives(position)[0], n, generator)
 
     def _sample(self, positives: np.ndarray, n: int, generator: Generator) -> np.ndarray:
-        available = self.numImages - len(np.unique(positives))
+        available = self.database_size - len(np.unique(positives))
         if available < n:
             if not self._logged_few_negatives:
                 _log.warning(
                     "%s: %d negatives asked for, a query has %d: using all of them", self.name, n, available
                 )
             self._logged_few_negatives = True
-            return np.setdiff1d(np.arange(self.numImages), positives)
+            return np.setdiff1d(np.arange(self.database_size), positives)
         draw = round_half_away(n * 1.1)
         negatives = np.zeros(0, np.int64)
-        if draw > self.numImages:
-            negatives = np.setdiff1d(np.arange(self.numImages), positives)
+        if draw > self.database_size:
+            negatives = np.setdiff1d(np.arange(self.database_size), positives)
         while len(negatives) < n:
-            drawn = generator.randsample(self.numImages, draw)
+            drawn = generator.randsample(self.database_size, draw)
             negatives = np.union1d(negatives, drawn[~np.isin(drawn, positives)])
         return generator.randsample(negatives, n) if len(negatives) > n else negatives
 
     # evaluation
 
-    def nnSearchPostprocess(
-        self, searcher: Callable[[int, int], Neighbours], query: int, top: int
-    ) -> Neighbours:
+    def rank_matches(self, searcher: Callable[[int, int], Neighbours], query: int, top: int) -> Neighbours:
         """The ranked ids and distances that count in evaluation, at most `top`: here the search's own.
 
         searcher(query, k) returns the k nearest database ids and their squared distances.
@@ -203,7 +205,7 @@ class PlaceDataset:
         return searcher(query, top)
 
     def search_depth(self, top: int) -> int:
-        """The number of neighbours that nnSearchPostprocess asks its searcher for."""
+        """The number of neighbours that rank_matches asks its searcher for."""
         return top
 
     def query_groups(self) -> dict[str, np.ndarray]:
@@ -230,7 +232,11 @@ class PlaceDataset:
     def _images(self, which: str) -> tuple[list[str], str]:
         if which not in ("db", "q"):
             raise DatasetError(f"which must be 'db' (database) or 'q' (queries); got {which!r}")
-        return (self.dbImageFns, self.dbPath) if which == "db" else (self.qImageFns, self.qPath)
+        return (
+            (self.database_names, self.database_root)
+            if which == "db"
+            else (self.query_names, self.query_root)
+        )
 
     def _missing(self, which: str) -> str | None:
         names, root = self._images(which)
@@ -252,35 +258,35 @@ class PlaceDataset:
 
 def save_dbstruct(dataset: PlaceDataset, path: StrPath) -> None:
     """Writes a data set as a dbStruct .mat file in MATLAB's types; the roots are not stored."""
-    fields = {matlab: getattr(dataset, matlab, None) for matlab in FIELDS}  # codemod: save_dbstruct
+    fields = {matlab: getattr(dataset, python, None) for matlab, python in FIELDS.items()}
     write_dbstruct(path, {**fields, "extra": dataset.extra}, dataset.utm_zone)
 
 
 class ListedPositives(PlaceDataset):
     """A data set that lists the positives of each query; neighbours of database images follow from positions.
 
-    posIDs: for each query its positives' 0-based ids, in the order in which training takes them.
+    positive_ids: for each query its positives' 0-based ids, in the order in which training takes them.
     Raises DatasetError for another number of lists than queries, and for ids that no image has.
     """
 
-    def __init__(self, name: str, *args: Any, posIDs: Sequence[ArrayLike], **fields: Any) -> None:
+    def __init__(self, name: str, *args: Any, positive_ids: Sequence[ArrayLike], **fields: Any) -> None:
         super().__init__(name, *args, **fields)
-        self.posIDs = [np.asarray(ids, dtype=np.int64).ravel() for ids in posIDs]
-        if len(self.posIDs) != self.numQueries:
-            lists = len(self.posIDs)
-            raise DatasetError(f"{name}: {lists} lists of positives for {self.numQueries} queries")
-        for query, ids in enumerate(self.posIDs):
-            if ids.size and not 0 <= ids.min() <= ids.max() < self.numImages:
+        self.positive_ids = [np.asarray(ids, dtype=np.int64).ravel() for ids in positive_ids]
+        if len(self.positive_ids) != self.query_count:
+            lists = len(self.positive_ids)
+            raise DatasetError(f"{name}: {lists} lists of positives for {self.query_count} queries")
+        for query, ids in enumerate(self.positive_ids):
+            if ids.size and not 0 <= ids.min() <= ids.max() < self.database_size:
                 raise DatasetError(
-                    f"{name}: query {query} ({self.qImageFns[query]}) lists an id outside "
-                    f"0 … {self.numImages - 1} (in a .mat file ids start at 1)"
+                    f"{name}: query {query} ({self.query_names[query]}) lists an id outside "
+                    f"0 … {self.database_size - 1} (in a .mat file ids start at 1)"
                 )
 
-    def getPosIDs(self, query: int) -> np.ndarray:
-        return self.posIDs[query]
+    def positives(self, query: int) -> np.ndarray:
+        return self.positive_ids[query]
 
-    def isPosQ(self, query: int, images: ArrayLike) -> np.ndarray:
-        return np.isin(np.asarray(images), self.posIDs[query])
+    def is_positive(self, query: int, images: ArrayLike) -> np.ndarray:
+        return np.isin(np.asarray(images), self.positive_ids[query])
 
-    def nontrivialPosQ(self, query: int) -> np.ndarray:
-        return self.posIDs[query]
+    def nontrivial_positives(self, query: int) -> np.ndarray:
+        return self.positive_ids[query]

@@ -14,75 +14,78 @@ from deepibl.errors import DatasetError
 
 
 class ClosePosition:
-    """Positions (N, 2) in metres, searched by `posDistThr` metres (inclusive). Ids are 0-based.
+    """Positions (N, 2) in metres, searched by `positive_distance` metres (inclusive). Ids are 0-based.
 
-    limL, limU: the corners (2,) of the hashed area, one metre beyond the outermost positions.
-    delta: a cell's side in metres; hashSz: the number of cells in x and in y. NaN positions are not
+    lower_limit, upper_limit: the corners (2,) of the hashed area, one metre beyond the outermost positions.
+    delta: a cell's side in metres; grid_size: the number of cells in x and in y. NaN positions are not
     near any other. Raises DatasetError for positions that are not (N, 2), and a limit that is not a number
     >= 0.
 
     Ported from: netvlad/datasets/closePosition.m
     """
 
-    def __init__(self, positions: ArrayLike, posDistThr: float) -> None:
+    def __init__(self, positions: ArrayLike, positive_distance: float) -> None:
         self.positions = as_positions(positions, "positions")
         # a dbStruct stores the limit as uint8: as a float it cannot overflow when squared
-        self.posDistThr = float(posDistThr)
-        if not 0 <= self.posDistThr < np.inf:
-            raise DatasetError(f"the distance limit must be a number of metres >= 0, not {posDistThr!r}")
-        self.posDistSqThr = self.posDistThr**2
-        self.delta = self.posDistThr + 1
+        self.positive_distance = float(positive_distance)
+        if not 0 <= self.positive_distance < np.inf:
+            raise DatasetError(
+                f"the distance limit must be a number of metres >= 0, not {positive_distance!r}"
+            )
+        self.positive_distance_squared = self.positive_distance**2
+        self.delta = self.positive_distance + 1
         known = np.flatnonzero(np.isfinite(self.positions).all(axis=1))
         placed = self.positions[known]
-        self.limL = placed.min(axis=0) - 1 if len(placed) else np.zeros(2)
-        self.limU = placed.max(axis=0) + 1 if len(placed) else np.zeros(2)
-        size = np.ceil((self.limU - self.limL) / self.delta).astype(np.int64)
-        self.hashSz = (int(size[0]), int(size[1]))
+        self.lower_limit = placed.min(axis=0) - 1 if len(placed) else np.zeros(2)
+        self.upper_limit = placed.max(axis=0) + 1 if len(placed) else np.zeros(2)
+        size = np.ceil((self.upper_limit - self.lower_limit) / self.delta).astype(np.int64)
+        self.grid_size = (int(size[0]), int(size[1]))
         keys = self._key(*self._cells(placed).T)
         order = np.argsort(keys, kind="stable")
         self._keys, self._ids = keys[order], known[order]
 
     @property
-    def hashTab(self) -> np.ndarray:
-        """The cells as a new object array of shape hashSz, each an int64 array of ids."""
-        table = np.empty(self.hashSz, dtype=object)
-        for x, y in np.ndindex(*self.hashSz):
+    def grid(self) -> np.ndarray:
+        """The cells as a new object array of shape grid_size, each an int64 array of ids."""
+        table = np.empty(self.grid_size, dtype=object)
+        for x, y in np.ndindex(*self.grid_size):
             table[x, y] = self._run(x, x, y)
         return table
 
-    def getInds(self, positions: ArrayLike) -> np.ndarray:
+    def cells_of(self, positions: ArrayLike) -> np.ndarray:
         """The cells (N, 2) int64, from 0, of positions (N, 2) or (2,); outside the area also negative."""
         return self._cells(np.atleast_2d(np.asarray(positions, dtype=np.float64)))
 
-    def getPosIDs(self, position: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    def positives(self, position: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Ids (M,) int64 within the limit of a position (2,), in cell order, and squared metres (M,)."""
         position = one_position(position)
         if not (np.isfinite(position).all() and len(self._ids)):
             return np.zeros(0, np.int64), np.zeros(0)
         x, y = (int(v) for v in self._cells(position[None])[0])
-        rows = range(max(y - 1, 0), min(y + 1, self.hashSz[1] - 1) + 1)
-        left, right = max(x - 1, 0), min(x + 1, self.hashSz[0] - 1)
+        rows = range(max(y - 1, 0), min(y + 1, self.grid_size[1] - 1) + 1)
+        left, right = max(x - 1, 0), min(x + 1, self.grid_size[0] - 1)
         ids = np.concatenate([np.zeros(0, np.int64), *(self._run(left, right, row) for row in rows)])
         squared = squared_metres(position, self.positions[ids])
-        near = squared <= self.posDistSqThr
+        near = squared <= self.positive_distance_squared
         return ids[near], squared[near]
 
-    def getPosDbIDs(self, image: int) -> tuple[np.ndarray, np.ndarray]:
-        """As getPosIDs, around the position of an image, itself included."""
-        return self.getPosIDs(self.positions[image])
+    def positives_of_image(self, image: int) -> tuple[np.ndarray, np.ndarray]:
+        """As positives, around the position of an image, itself included."""
+        return self.positives(self.positions[image])
 
     def near(self, position: ArrayLike, images: ArrayLike) -> np.ndarray:
         """For each id, whether its image is within the limit of a position (2,): bool, shape of images."""
         ids = np.asarray(images, dtype=np.int64)
         return (
-            squared_metres(np.asarray(position, np.float64).ravel(), self.positions[ids]) <= self.posDistSqThr
+            squared_metres(np.asarray(position, np.float64).ravel(), self.positions[ids])
+            <= self.positive_distance_squared
         )
 
     def _cells(self, positions: np.ndarray) -> np.ndarray:
-        return np.ceil((positions - self.limL) / self.delta).astype(np.int64) - 1
+        return np.ceil((positions - self.lower_limit) / self.delta).astype(np.int64) - 1
 
     def _key(self, x: Any, y: Any) -> Any:
-        return x + self.hashSz[0] * y
+        return x + self.grid_size[0] * y
 
     def _run(self, left: int, right: int, y: int) -> np.ndarray:
         """Ids in the cells left … right of row y, which are consecutive in the sorted list."""

@@ -40,30 +40,30 @@ Progress = Callable[[int, int], None]
 class RetrievalDataset:
     """A retrieval benchmark; ids are 0-based.
 
-    posIDs, ignoreIDs: for each query, int64 ids to find and to ignore. An id of -1 is an image
+    positive_ids, ignored_ids: for each query, int64 ids to find and to ignore. An id of -1 is an image
     that the ground truth lists and the set lacks: it counts as one to find and is never found.
-    queryIDs: the queries' own database ids. queryNames: their names in the ground truth.
-    ROIs: (Q, 4) float64 x1 y1 x2 y2 in pixels counted from 1, where queries have a region.
+    query_ids: the queries' own database ids. query_labels: their names in the ground truth.
+    regions: (Q, 4) float64 x1 y1 x2 y2 in pixels counted from 1, where queries have a region.
     """
 
     name: str
-    dbPath: str
-    qPath: str
-    dbImageFns: list[str]
-    qImageFns: list[str]
-    posIDs: list[np.ndarray]
-    ignoreIDs: list[np.ndarray]
-    queryIDs: np.ndarray
-    queryNames: list[str] = field(default_factory=list)
-    ROIs: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
+    database_root: str
+    query_root: str
+    database_names: list[str]
+    query_names: list[str]
+    positive_ids: list[np.ndarray]
+    ignored_ids: list[np.ndarray]
+    query_ids: np.ndarray
+    query_labels: list[str] = field(default_factory=list)
+    regions: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
 
     @property
-    def numImages(self) -> int:
-        return len(self.dbImageFns)
+    def database_size(self) -> int:
+        return len(self.database_names)
 
     @property
-    def numQueries(self) -> int:
-        return len(self.qImageFns)
+    def query_count(self) -> int:
+        return len(self.query_names)
 
 
 def vgg_buildings(
@@ -121,20 +121,23 @@ def crop_queries(
     """
     from PIL import Image
 
-    folder = Path(dataset.qPath).parent / f"images_crop_{expand:g}"
-    for query, name in enumerate(dataset.qImageFns):
+    folder = Path(dataset.query_root).parent / f"images_crop_{expand:g}"
+    for query, name in enumerate(dataset.query_names):
         if progress:
-            progress(query + 1, dataset.numQueries)
+            progress(query + 1, dataset.query_count)
         _require_below(folder, name)
         if (folder / name).exists():
             continue
-        with Bounded(_existing(Path(dataset.qPath, name), dataset.name)) as file, Image.open(file) as image:
-            edges = dataset.ROIs[query] + expand / 2 * _OUTWARD
+        with (
+            Bounded(_existing(Path(dataset.query_root, name), dataset.name)) as file,
+            Image.open(file) as image,
+        ):
+            edges = dataset.regions[query] + expand / 2 * _OUTWARD
             region = np.array([round_half_away(float(edge)) for edge in edges])
             left, top = np.maximum(region[:2], 1) - 1
             right, bottom = np.minimum(region[2:], image.size)
             _write_jpeg(image.crop((int(left), int(top), int(right), int(bottom))), folder / name)
-    return replace(dataset, qPath=os.path.join(folder, ""))
+    return replace(dataset, query_root=os.path.join(folder, ""))
 
 
 _OUTWARD = np.array([-1, -1, 1, 1])
@@ -181,11 +184,11 @@ def shrink_images(
     """
     from PIL import Image
 
-    folder = Path(f"{dataset.dbPath.rstrip('/')}_1024x768")
-    for number, name in enumerate(dataset.dbImageFns, start=1):
+    folder = Path(f"{dataset.database_root.rstrip('/')}_1024x768")
+    for number, name in enumerate(dataset.database_names, start=1):
         if progress:
-            progress(number, dataset.numImages)
-        original = _existing(Path(dataset.dbPath, name), dataset.name)
+            progress(number, dataset.database_size)
+        original = _existing(Path(dataset.database_root, name), dataset.name)
         _require_below(folder, name)
         if (folder / name).exists():
             continue
@@ -197,7 +200,7 @@ def shrink_images(
         with atomic_output(folder / name) as temporary:
             shutil.copyfile(original, temporary)
     path = os.path.join(folder, "")
-    return replace(dataset, dbPath=path, qPath=path)
+    return replace(dataset, database_root=path, query_root=path)
 
 
 def _resized(image: "Picture", scale: float) -> "Picture":

@@ -71,7 +71,7 @@ def run_demo(
         photos = dataset.image_paths("q")[:_SHOWN]
         found, _ = localize(net, photos, index, top=3)
         say(match_table(found))
-        for photo, (east, north) in zip(photos, dataset.utmQ, strict=False):
+        for photo, (east, north) in zip(photos, dataset.query_positions, strict=False):
             best = found[photo][0]
             metres = (
                 math.hypot(best.east - east, best.north - north) if best.east and best.north else math.nan

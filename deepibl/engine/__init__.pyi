@@ -1,3 +1,4 @@
+from .backbone import head_start as head_start
 from .choose import (
     Engine as Engine,
     choose_engine as choose_engine,
@@ -8,5 +9,4 @@ from .scales import (
     calibrate as calibrate,
     read_scales as read_scales,
 )
-from .trunk import head_start as head_start
 from .settings import ExtractionSettings as ExtractionSettings

@@ -1,4 +1,4 @@
-"""What computes a network's trunk: torch's own operators, or fused ones where machine and network allow it.
+"""What computes a network's backbone: torch's own operators, or fused ones where machine and network allow it.
 
 ======  =============================================================================================
 engine  computes
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from deepibl.engine import onednn
-from deepibl.engine.trunk import head_start
+from deepibl.engine.backbone import head_start
 from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn.network import SimpleNN
 
@@ -37,13 +37,13 @@ ENGINES = ("auto", "torch", "fused", "cuda")
 class Engine:
     """An engine made for one network, precision and device.
 
-    trunk: computes layers 0 .. stop-1, from prepared images to float32 maps; None: torch's own operators.
+    backbone: computes layers 0 .. stop-1, from prepared images to float32 maps; None: torch's own operators.
     """
 
     name: str
     reason: str
     stop: int = 0
-    trunk: Callable[[Tensor], Tensor] | None = None
+    backbone: Callable[[Tensor], Tensor] | None = None
 
     def __str__(self) -> str:
         return f"engine: {self.name} ({self.reason})"
@@ -78,8 +78,8 @@ def choose_engine(
 ) -> Engine:
     """The engine `name` for this network with its present weights: choose again after changing them.
 
-    stop: the trunk is layers 0 .. stop-1; None: those before the first pooling layer and its normalization
-    (`head_start`). channels: of the trunk's input; None: unknown. scales: the network's, for int8.
+    stop: the backbone is layers 0 .. stop-1; None: those before the first pooling layer and its normalization
+    (`head_start`). channels: of the backbone's input; None: unknown. scales: the network's, for int8.
     Raises ArgumentError for an unknown name, for one that this machine or network does not support, and for a
     precision that the engine lacks; NetworkMismatchError for scales of another network.
     """
@@ -90,11 +90,11 @@ def choose_engine(
     if stop is None and isinstance(net, SimpleNN):
         stop = head_start(net)
     if name == "cuda":
-        from deepibl.engine.cuda import CudaTrunk
+        from deepibl.engine.cuda import CudaBackbone
 
         if device.type != "cuda" or not isinstance(net, SimpleNN) or stop is None:
             raise ArgumentError(f"--engine cuda computes a SimpleNN on a CUDA device, not on {device.type}")
-        return Engine("cuda", f"CUDA graphs, {precision}", stop, CudaTrunk(net, stop, precision))
+        return Engine("cuda", f"CUDA graphs, {precision}", stop, CudaBackbone(net, stop, precision))
     if precision not in ("fp32", "bf16", "int8"):
         raise ArgumentError(
             f"precision must be one of fp32, bf16, int8 unless the engine is cuda; got {precision!r}"
@@ -111,15 +111,15 @@ def choose_engine(
     assert isinstance(net, SimpleNN) and stop is not None
     how = f"oneDNN on {onednn.instructions(precision)}"
     if scales is not None:
-        from deepibl.engine.quantised import QuantisedTrunk
+        from deepibl.engine.quantised import QuantisedBackbone
 
         scales.identity(net)  # raises for scales of another network
-        trunk = QuantisedTrunk(net, stop, scales.by_position, channels=channels)
-        return Engine("fused", f"{how}, int8 with the scales of {scales.images} images", stop, trunk)
-    from deepibl.engine.trunk import FusedTrunk
+        backbone = QuantisedBackbone(net, stop, scales.by_position, channels=channels)
+        return Engine("fused", f"{how}, int8 with the scales of {scales.images} images", stop, backbone)
+    from deepibl.engine.backbone import FusedBackbone
 
     how += f", {'Winograd' if precision == 'fp32' else 'direct'} convolutions, {precision}"
-    return Engine("fused", how, stop, FusedTrunk(net, stop, precision, channels=channels))
+    return Engine("fused", how, stop, FusedBackbone(net, stop, precision, channels=channels))
 
 
 def _obstacle(net: nn.Module, precision: str, device: torch.device) -> str:

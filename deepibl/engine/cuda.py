@@ -1,4 +1,4 @@
-"""A network's trunk on a CUDA device: channels last, half precision or TF32, replayed as a CUDA graph.
+"""A network's backbone on a CUDA device: channels last, half precision or TF32, replayed as a CUDA graph.
 
 It has not been measured on a GPU yet, so `--engine auto` does not choose it: ask for `--engine cuda` after
 `python -m benchmarks.gpu` has shown on your card that it is right and faster."""
@@ -60,7 +60,7 @@ class FusedConvolution:
         return layer(x).relu_()
 
 
-class CudaTrunk:
+class CudaBackbone:
     """Layers 0 .. stop-1 on the network's CUDA device: (N, C, H, W) float32 to float32 maps.
 
     precision: fp32 (no TF32 anywhere), tf32, bf16 or fp16. The weights are the network's at this moment:
@@ -83,7 +83,7 @@ class CudaTrunk:
         self._pool: Any = None
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) float32 on the device to the trunk's maps, float32."""
+        """(N, C, H, W) float32 on the device to the backbone's maps, float32."""
         x = x.contiguous(memory_format=torch.channels_last)
         size = tuple(x.shape)
         self._seen[size] += 1

@@ -1,4 +1,4 @@
-"""Extracting the descriptors of one batch of images, in float32 or with a bfloat16 trunk."""
+"""Extracting the descriptors of one batch of images, in float32 or with a bfloat16 backbone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from deepibl.engine.trunk import head_start
+from deepibl.engine.backbone import head_start
 from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn.network import SimpleNN
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def describe_batch(net: nn.Module, images: Tensor, precision: str = "fp32") -> Tensor:
     """Returns the descriptors (N, D) float32 of images (N, 3, H, W) float32, RGB 0–255, on one device.
 
-    precision: fp32; or bf16, which computes the trunk (everything before the first NetVLAD or other pooling
+    precision: fp32; or bf16, which computes the backbone (everything before the first NetVLAD or other pooling
     layer and the normalisation right before it) under bfloat16 autocast, and the sums, the whitening and the
     last normalisations in float32. Raises what the network raises, and ArgumentError for int8, which needs an
     engine.
@@ -33,8 +33,8 @@ def describe_prepared(
 
     engine: made by `deepibl.engine.choose_engine` for this network and precision; None: torch's operators.
     """
-    if engine is not None and engine.trunk is not None:
-        maps = engine.trunk(prepared)
+    if engine is not None and engine.backbone is not None:
+        maps = engine.backbone(prepared)
         return (net(maps, start=engine.stop) if engine.stop < len(net) else maps).flatten(1).float()  # type: ignore
     if prepared.device.type == "cpu" or precision != "fp32":
         # with channels last oneDNN's convolutions are 1.5 times as fast; tensor cores need it, or cuDNN

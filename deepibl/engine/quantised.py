@@ -1,4 +1,4 @@
-"""A network's trunk on bytes: oneDNN's int8 convolutions (VNNI, AMX), whose sums are exact integers.
+"""A network's backbone on bytes: oneDNN's int8 convolutions (VNNI, AMX), whose sums are exact integers.
 
 A map's values are kept as bytes, value = scale * (byte - zero); the range that they cover is measured
 beforehand (`deepibl.engine.scales`). Filters are integers from -127 to 127, with a scale for each output
@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from deepibl.engine.backbone import FusedBackbone, Group, Step, groups
 from deepibl.engine.onednn import PackedConvolution, Pair
-from deepibl.engine.trunk import FusedTrunk, Group, Step, groups
 from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn.layers import Conv
 from matlab_compat.simplenn.network import SimpleNN
@@ -111,11 +111,11 @@ def largest(x: Tensor, window: Pair, stride: Pair, pad: Sequence[int]) -> Tensor
     return torch.ops.quantized.max_pool2d(x, list(window), list(stride), [0, 0], [1, 1], False)
 
 
-class QuantisedTrunk(FusedTrunk):
+class QuantisedBackbone(FusedBackbone):
     """Layers 0 .. stop-1 of a network for inference: (N, C, H, W) float32 to float32 maps.
 
     ranges: lowest and highest value that goes into each convolution to be computed in int8, by its position
-    in the network; everything else is computed as in `FusedTrunk`, in float32. channels: of the input maps;
+    in the network; everything else is computed as in `FusedBackbone`, in float32. channels: of the input maps;
     None: unknown. Raises ArgumentError for the range of a layer that int8 does not compute.
     """
 

@@ -1,4 +1,4 @@
-"""The scales of an int8 trunk: ranges of one network's maps, measured once on photos and kept in a file.
+"""The scales of an int8 backbone: ranges of one network's maps, measured once on photos and kept in a file.
 
     scales = calibrate(net, ["a.jpg", "b.jpg"])
     scales.save("scales.json")
@@ -22,7 +22,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from deepibl.engine.trunk import groups, head_start
+from deepibl.engine.backbone import groups, head_start
 from deepibl.errors import NetworkMismatchError
 from deepibl.images import read_image
 from deepibl.networks.identity import network_id
@@ -128,7 +128,7 @@ def calibrate(
 
 
 def measure(net: nn.Module, prepared: Iterable[Tensor]) -> Scales:
-    """The lowest and highest input of the trunk's convolutions over all these images.
+    """The lowest and highest input of the backbone's convolutions over all these images.
 
     prepared: batches (N, 3, H, W) from `net.prepare`. Raises ArgumentError for no images, a network without
     convolutions that int8 computes, and one whose maps are not finite.

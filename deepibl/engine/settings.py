@@ -63,10 +63,10 @@ class ExtractionSettings:
     device: where the network computes, to which it is moved; None: where it is.
     batch_size: images of one size that are computed at a time; changes rounding in the last digit at most.
     resize: pixels of the shorter side (Tokyo 24/7 queries: 640), or (height, width); None: as they are.
-    precision: of the trunk: 'fp32', 'bf16', 'int8' (on a CPU), 'tf32' or 'fp16' (engine 'cuda'). NetVLAD's
+    precision: of the backbone: 'fp32', 'bf16', 'int8' (on a CPU), 'tf32' or 'fp16' (engine 'cuda'). NetVLAD's
         sums, the whitening and the last normalisations are always float32.
     scales: the network's ranges, for int8 only: see `deepibl.engine.scales`.
-    engine: what computes the trunk, see `deepibl.engine`; the logger deepibl.features says which was chosen.
+    engine: what computes the backbone, see `deepibl.engine`; the logger deepibl.features says which was chosen.
     decode: 'auto' or 'cpu': libjpeg's pixels; 'gpu': JPEGs by nvJPEG, slightly different pixels.
     num_threads: threads that read and decode while the network computes; None: one a CPU, at most 8.
     on_error: what to do about images that cannot be used: 'raise' an error at the end that lists them, or

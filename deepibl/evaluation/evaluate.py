@@ -55,8 +55,8 @@ class Evaluation:
         ns = [str(n) for n in self.result.ns]
         return {
             "dataset": self.dataset.name,
-            "database_images": self.dataset.numImages,
-            "queries": self.dataset.numQueries,
+            "database_images": self.dataset.database_size,
+            "queries": self.dataset.query_count,
             "network": self.network,
             "network_id": self.network_id,
             "dimensions": self.dim,
@@ -99,8 +99,8 @@ def evaluate_network(
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deepibl-")))
         parts = {}
         for which, names, root, size in (
-            ("db", dataset.dbImageFns, dataset.dbPath, settings.resize),
-            ("q", dataset.qImageFns, dataset.qPath, dataset.query_resize or settings.resize),
+            ("db", dataset.database_names, dataset.database_root, settings.resize),
+            ("q", dataset.query_names, dataset.query_root, dataset.query_resize or settings.resize),
         ):
             how = replace(settings, resize=size)
             if folder is None:  # a temporary folder of one machine is not seen by others
@@ -141,7 +141,10 @@ def evaluate_index(
     known = np.flatnonzero(np.isfinite(index.positions).all(axis=1))
     database = Places(index.root, [index.names[i] for i in known], index.positions[known], index.utm_zone)
     dataset = dataset_from_places(
-        Path(index_file).stem, database, query_places(queries, root, index.utm_zone), posDistThr=threshold
+        Path(index_file).stem,
+        database,
+        query_places(queries, root, index.utm_zone),
+        positive_distance=threshold,
     )
     asked = extract(net, dataset.image_paths("q"), settings=replace(settings, resize=index.resize))
     cropped = [crop_features(rows, crop_to_dim) for rows in (asked, index.descriptors[known])]
@@ -178,7 +181,7 @@ def recall_table(evaluation: Evaluation, most: int = 100) -> str:
     result, dataset = evaluation.result, evaluation.dataset
     groups = result.by_group()
     header = (
-        f"{dataset.name}: {dataset.numImages} database images, {len(result.query_ids)} queries, "
+        f"{dataset.name}: {dataset.database_size} database images, {len(result.query_ids)} queries, "
         f"{evaluation.dim} dimensions, network {evaluation.network_id[:12]}"
     )
     lines = [header]

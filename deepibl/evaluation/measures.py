@@ -122,15 +122,15 @@ def recall_at_n(
 
     Ported from: netvlad/testCore.m
     """
-    queries = checked_features(query_features, dataset.numQueries, "queries", dataset)
-    database = checked_features(database_features, dataset.numImages, "database", dataset)
+    queries = checked_features(query_features, dataset.query_count, "queries", dataset)
+    database = checked_features(database_features, dataset.database_size, "database", dataset)
     tested = queries_to_test(len(queries), n_sample, generator)
     raw = BlockSearcher(Searcher(database), queries, tested, dataset.search_depth(_deepest(ns)), block)
 
     def ranked(query: int, n_top: int) -> Neighbours:
-        return dataset.nnSearchPostprocess(raw, query, n_top)
+        return dataset.rank_matches(raw, query, n_top)
 
-    return _measure(ranked, tested, dataset.isPosQ, ns, print_n, report, dataset.query_groups())
+    return _measure(ranked, tested, dataset.is_positive, ns, print_n, report, dataset.query_groups())
 
 
 def recall_of_searcher(
@@ -206,8 +206,8 @@ def read_feature_pair(
     The database is memory-mapped unless it is cropped.
     Raises FeatureFileError for files that do not have the data set's number of descriptors of one size.
     """
-    queries = read_features(q_file, count=dataset.numQueries)
-    database = read_features(db_file, count=dataset.numImages, dim=queries.shape[1], mmap=True)
+    queries = read_features(q_file, count=dataset.query_count)
+    database = read_features(db_file, count=dataset.database_size, dim=queries.shape[1], mmap=True)
     if crop_to_dim > queries.shape[1]:
         return crop_features(queries, crop_to_dim), database
     return crop_features(queries, crop_to_dim), crop_features(database, crop_to_dim)
@@ -315,15 +315,15 @@ def rank_loss(
 
     Ported from: netvlad/testCoreRank.m
     """
-    queries = checked_features(query_features, dataset.numQueries, "queries", dataset)
-    database = checked_features(database_features, dataset.numImages, "database", dataset)
+    queries = checked_features(query_features, dataset.query_count, "queries", dataset)
+    database = checked_features(database_features, dataset.database_size, "database", dataset)
     tested = queries_to_test(len(queries), n_sample, generator)
     started = time.perf_counter()
     drawn: list[tuple[int, np.ndarray, np.ndarray]] = []
     with seeded(generator) as draws:
         for query in tested.tolist():
-            positives = np.asarray(dataset.nontrivialPosQ(query))
-            negatives = dataset.sampleNegsQ(query, n_negatives, draws) if len(positives) else positives
+            positives = np.asarray(dataset.nontrivial_positives(query))
+            negatives = dataset.sample_negatives(query, n_negatives, draws) if len(positives) else positives
             drawn.append((query, positives, negatives))
 
     measure = partial(_loss, queries, database, margin)

@@ -1,3 +1,4 @@
+from .backbone_cache import BackboneCache as BackboneCache
 from .extraction import (
     ExtractionReport as ExtractionReport,
     extract as extract,
@@ -7,7 +8,6 @@ from .files import (
     convert_features as convert_features,
     read_features as read_features,
 )
-from .trunk_cache import TrunkCache as TrunkCache
 from .whitening import (
     add_pca_of_images as add_pca_of_images,
     pca_of_images as pca_of_images,

@@ -27,11 +27,11 @@ from torch import Tensor, nn
 from deepibl.engine.scales import identity_of
 from deepibl.engine.settings import ExtractionSettings, SettingsOptions
 from deepibl.errors import ExtractionError, Failure, list_failures
+from deepibl.features.backbone_cache import BackboneCache
 from deepibl.features.files import suffix_of
 from deepibl.features.groups import BatchExtractor, MapExtractor
 from deepibl.features.partial import PartialFeatures
 from deepibl.features.shards import MemoryRows, SharedFile
-from deepibl.features.trunk_cache import TrunkCache
 from deepibl.images import batches_by_size, load_in_order
 from deepibl.runtime.devices import inference
 from deepibl.runtime.processes import team
@@ -92,13 +92,13 @@ def extract_to_file(
     out: StrPath,
     *,
     suffix: str | None = None,
-    trunk: TrunkCache | None = None,
+    backbone: BackboneCache | None = None,
     settings: ExtractionSettings | None = None,
     **options: Unpack[SettingsOptions],
 ) -> ExtractionReport:
     """Writes the descriptors of image files to a .bin, .npy or .h5 file (by its suffix, or `suffix`).
 
-    net, names, settings, options: see `extract`. trunk: the maps of the network's lower layers, kept or
+    net, names, settings, options: see `extract`. backbone: the maps of the network's lower layers, kept or
     computed now; engine and precision are then those of the layers above.
 
     Until it is whole, the file is called out.part, with a journal out.part.json beside it. Started again
@@ -112,13 +112,13 @@ def extract_to_file(
     settings = ExtractionSettings.of(extract_to_file, settings, options)
     paths = _paths(root, names)
     suffix_of(out, suffix)
-    if trunk is not None and (settings.scales is not None or settings.resize is not None):
-        raise ArgumentError("a kept trunk goes neither with int8, which computes it anew, nor with resize")
-    made_of = provenance(net, root, names, settings, trunk)
+    if backbone is not None and (settings.scales is not None or settings.resize is not None):
+        raise ArgumentError("a kept backbone goes neither with int8, which computes it anew, nor with resize")
+    made_of = provenance(net, root, names, settings, backbone)
     group = group_length(settings.batch_size)
     file = SharedFile if team().size > 1 else PartialFeatures
     with file(out, made_of, len(paths), group, lambda image: file_times(paths[image])) as sink:
-        kept, failures = _run(net, paths, sink, settings, trunk)
+        kept, failures = _run(net, paths, sink, settings, backbone)
         if len(kept):
             sink.finish(kept.tolist(), [os.fspath(name) for name in names], suffix)
         else:
@@ -131,11 +131,11 @@ def provenance(
     root: StrPath,
     names: Sequence[StrPath],
     settings: ExtractionSettings,
-    trunk: TrunkCache | None = None,
+    backbone: BackboneCache | None = None,
     mark: Any = None,
 ) -> Provenance:
     """What descriptors of these images would be made of. mark: of the images' files, see `Provenance.of`."""
-    deciding = settings.deciding() | ({"trunk": trunk.description} if trunk else {})
+    deciding = settings.deciding() | ({"backbone": backbone.description} if backbone else {})
     return Provenance.of(identity_of(net, settings.scales), root, names, deciding, mark)
 
 
@@ -149,7 +149,7 @@ def _run(
     paths: Sequence[str],
     sink: Sink,
     settings: ExtractionSettings,
-    trunk: TrunkCache | None = None,
+    backbone: BackboneCache | None = None,
 ) -> tuple[np.ndarray, list[Failure]]:
     """Extracts what the sink lacks, in all processes; returns the ids of the images kept, and the failures.
 
@@ -158,7 +158,7 @@ def _run(
     with reporting(settings.progress if team().leads else False, "extracting") as report:
         meter = ProgressMeter(len(paths), report, already_done=sink.images_done)
         shares = team().gather(
-            lambda: [astuple(each) for each in _extract_share(net, paths, sink, settings, trunk, meter)]
+            lambda: [astuple(each) for each in _extract_share(net, paths, sink, settings, backbone, meter)]
         )
     sink.collect()
     failures = sorted((Failure(*each) for share in shares for each in share), key=lambda each: each.index)
@@ -174,7 +174,7 @@ def _extract_share(
     paths: Sequence[str],
     sink: Sink,
     settings: ExtractionSettings,
-    trunk: TrunkCache | None,
+    backbone: BackboneCache | None,
     meter: ProgressMeter,
 ) -> list[Failure]:
     """Extracts the groups of images that are this process's share: the main loop of extraction."""
@@ -185,8 +185,8 @@ def _extract_share(
     times: dict[int, str] = {}
     with ExitStack() as stack:
         device = stack.enter_context(inference(net, settings.device))
-        extractor = MapExtractor(trunk, settings) if trunk else BatchExtractor(net, device, settings)
-        if trunk is None:
+        extractor = MapExtractor(backbone, settings) if backbone else BatchExtractor(net, device, settings)
+        if backbone is None:
             _log.info("%s", extractor.engine)
 
         def load(image: int) -> Any:

@@ -1,4 +1,4 @@
-"""From image files to descriptors, a batch at a time: by the whole network, or from maps of its trunk."""
+"""From image files to descriptors, a batch at a time: by the whole network, or from maps of its backbone."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from deepibl.engine.choose import choose_engine
 from deepibl.engine.describe import describe_prepared
 from deepibl.engine.settings import ExtractionSettings
 from deepibl.errors import ExtractionError
-from deepibl.features.trunk_cache import Fetched, TrunkCache
+from deepibl.features.backbone_cache import BackboneCache, Fetched
 from deepibl.images import choose_decoder
 from deepibl.runtime.devices import to_batch
 from matlab_compat.errors import ImageReadError, MatlabCompatError
@@ -82,23 +82,23 @@ class BatchExtractor:
 
 
 class MapExtractor(BatchExtractor):
-    """The same from maps of the layers below, kept or computed now (`TrunkCache`), by the layers above.
+    """The same from maps of the layers below, kept or computed now (`BackboneCache`), by the layers above.
 
     The maps decide the batches, so these, and the descriptors' bits, are the same whatever was kept.
     """
 
-    def __init__(self, trunk: TrunkCache, settings: ExtractionSettings) -> None:
-        head = trunk.net.with_layers(list(trunk.net)[trunk.first :])
+    def __init__(self, backbone: BackboneCache, settings: ExtractionSettings) -> None:
+        head = backbone.net.with_layers(list(backbone.net)[backbone.first :])
         self.engine = choose_engine(
-            head, settings.engine, settings.precision, trunk.device, channels=trunk.channels
+            head, settings.engine, settings.precision, backbone.device, channels=backbone.channels
         )
-        self._net, self._device, self._settings = head, trunk.device, settings
+        self._net, self._device, self._settings = head, backbone.device, settings
         self._dim = None
-        self._trunk = trunk
+        self._backbone = backbone
 
     def load(self, path: str) -> Fetched:
         """An image's maps where they are kept, else the image. Raises ImageReadError."""
-        return self._trunk.fetch(path)
+        return self._backbone.fetch(path)
 
     def ready(self, loaded: Fetched | ImageReadError, path: str) -> Tensor | ImageReadError:
         """The image's maps (C, h, w), computed if they were not kept."""
@@ -106,7 +106,7 @@ class MapExtractor(BatchExtractor):
             return loaded
         try:
             with self._refusals(1):
-                return self._trunk.maps_of(loaded)
+                return self._backbone.maps_of(loaded)
         except ImageReadError as error:
             return ImageReadError(f"{path}: {error}")
 
@@ -115,5 +115,5 @@ class MapExtractor(BatchExtractor):
         return list(batch)
 
     def _compute(self, images: list[Tensor]) -> Tensor:
-        maps = self._trunk.join(images)
+        maps = self._backbone.join(images)
         return describe_prepared(self._net, maps, self._settings.precision, self.engine)

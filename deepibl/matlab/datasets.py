@@ -114,9 +114,6 @@ def _join(cls: Any, matlab: str, python: str) -> None:
 
 def _named(made: Any) -> Any:
     """The same object, of a class that has MATLAB's names as well."""
-    if vars(made).keys() & {"utmDb", "ROIs", "limL"}:
-        vars(made)["cp"] = vars(made).get("close_positions")
-        return made  # codemod: drop
     object.__setattr__(made, "__class__", _class_with_names(type(made)))  # type: ignore[arg-type]
     if isinstance(made, PlaceDataset):
         _named(made.close_positions)

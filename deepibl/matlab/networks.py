@@ -110,7 +110,7 @@ def getClusters(
         k=k,
         cluster_file=clstFn,
         descriptor_file=trainDescFn,
-        made_of=lambda: descriptors_made_of(net, dbTrain.dbPath, dbTrain.dbImageFns),
+        made_of=lambda: descriptors_made_of(net, dbTrain.database_root, dbTrain.database_names),
     )
 
 
@@ -173,8 +173,8 @@ def addPCA(
     stem = f"{localPaths(paths).outPrefix}{matfile.text(net.meta['sessionID'])}_ep{epoch:06d}"
     return add_pca_of_images(
         net,
-        dbTrain.dbPath,
-        dbTrain.dbImageFns,
+        dbTrain.database_root,
+        dbTrain.database_names,
         stem,
         dim=int(pcaDim),
         whiten=bool(doWhite),

@@ -477,7 +477,9 @@ def add_pooling_for(
         stem += "_preL2" if asked.pre_l2 else ""
         descriptor_file, cluster_file = f"{stem}_traindescs.mat", f"{stem}_k{CLUSTERS:03d}_clst.mat"
         Path(stem).parent.mkdir(parents=True, exist_ok=True)
-    made_of = functools.cache(lambda: descriptors_made_of(described, dataset.dbPath, dataset.dbImageFns))
+    made_of = functools.cache(
+        lambda: descriptors_made_of(described, dataset.database_root, dataset.database_names)
+    )
     centres = get_clusters(
         compute, k=CLUSTERS, cluster_file=cluster_file, descriptor_file=descriptor_file, made_of=made_of
     )
@@ -492,8 +494,8 @@ def descriptors_of(net: SimpleNN, dataset: Any, device: str | torch.device = "cp
     """
     found = local_descriptors(
         net.to(device),
-        lambda i: read_image(os.path.join(dataset.dbPath, dataset.dbImageFns[i])),
-        dataset.numImages,
+        lambda i: read_image(os.path.join(dataset.database_root, dataset.database_names[i])),
+        dataset.database_size,
         device=device,
     )
     net.to("cpu")

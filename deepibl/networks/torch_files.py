@@ -156,14 +156,14 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class KeyMap:
     """The names of tensors in one kind of checkpoint, and how its network differs from MATLAB's.
 
-    trunk: the name of a convolution's tensors, with {n} for its position in torchvision's vgg16.features.
+    backbone: the name of a convolution's tensors, with {n} for its position in torchvision's vgg16.features.
     assign, bias, centres, white: NetVLAD's tensors, '' where the kind has none. scaled: images are (pixels /
     255 - mean) / std of ImageNet; else pixels minus the Caffe mean. The flattened VLAD has index k*D + d in
     all of them; MATLAB's is k + K*d.
     """
 
     name: str
-    trunk: str
+    backbone: str
     assign: str = ""
     bias: str = ""
     centres: str = ""
@@ -204,9 +204,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> SimpleNN:
     kind of checkpoint (the message lists the names found and the known kinds).
     """
     state = _tensors(load_state(path))
-    kind = next((kind for kind in KEY_MAPS if f"{kind.trunk.format(n=0)}.weight" in state), None)
+    kind = next((kind for kind in KEY_MAPS if f"{kind.backbone.format(n=0)}.weight" in state), None)
     if kind is None:
-        known = ", ".join(f"{kind.name} ({kind.trunk.format(n=0)}.weight)" for kind in KEY_MAPS)
+        known = ", ".join(f"{kind.name} ({kind.backbone.format(n=0)}.weight)" for kind in KEY_MAPS)
         raise NetworkFormatError(
             f"{os.fspath(path)}: unknown kind of checkpoint; it holds {', '.join(list(state)[:4])} …; known"
             f" are {known}. For a torch model of your own see from_torch"
@@ -238,7 +238,7 @@ def _tensors(found: Any) -> dict[str, Tensor]:
 
 def network_from_state(state: Mapping[str, Tensor], kind: KeyMap) -> SimpleNN:
     """The network of a state dict of that kind; NetworkFormatError for missing or unfitting tensors."""
-    prefix = kind.trunk.split("{n}")[0]
+    prefix = kind.backbone.split("{n}")[0]
     known = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     net = vgg16_from_torchvision({f"features.{name}": value for name, value in known.items()})
     for layer in net:

@@ -236,12 +236,12 @@ def collect(evaluation: Evaluation, command: str = "") -> Run:
     queries = _queries(evaluation)
     groups = result.groups or groups_by_name([query.name for query in queries])
     by_group = replace(result, groups=groups).by_group()
-    known = dataset.utmDb[np.isfinite(dataset.utmDb).all(axis=1)]
+    known = dataset.database_positions[np.isfinite(dataset.database_positions).all(axis=1)]
     every = max(1, -(-len(known) // _MAP_POINTS))
     return Run(
         dataset=dataset.name,
-        database_images=dataset.numImages,
-        threshold=dataset.posDistThr,
+        database_images=dataset.database_size,
+        threshold=dataset.positive_distance,
         network=evaluation.network,
         network_id=evaluation.network_id,
         dimensions=evaluation.dim,
@@ -252,8 +252,8 @@ def collect(evaluation: Evaluation, command: str = "") -> Run:
         group_sizes={name: int(np.isin(result.query_ids, groups[name]).sum()) for name in by_group},
         by_dimension=_by_dimension(evaluation),
         queries=queries,
-        database_root=os.path.abspath(dataset.dbPath),
-        query_root=os.path.abspath(dataset.qPath),
+        database_root=os.path.abspath(dataset.database_root),
+        query_root=os.path.abspath(dataset.query_root),
         database_positions=np.round(known[::every], 2).tolist(),
         statistics=descriptor_statistics(evaluation.database_features, queries),
         command=command,
@@ -332,31 +332,31 @@ def _queries(evaluation: Evaluation) -> list[Query]:
     raw = BlockSearcher(Searcher(evaluation.database_features), rows, order, depth, BLOCK)
     found = []
     for query in order.tolist():
-        ids, distances = dataset.nnSearchPostprocess(raw, query, DEPTH)
-        right = np.asarray(dataset.isPosQ(query, ids), bool)
-        utm = np.round(dataset.utmQ[query], 2).tolist()
+        ids, distances = dataset.rank_matches(raw, query, DEPTH)
+        right = np.asarray(dataset.is_positive(query, ids), bool)
+        utm = np.round(dataset.query_positions[query], 2).tolist()
         east, north = utm if np.isfinite(utm).all() else (None, None)
         answers = [
-            Answer(dataset.dbImageFns[i], rank, float(d), _metres(dataset, query, i), bool(hit))
+            Answer(dataset.database_names[i], rank, float(d), _metres(dataset, query, i), bool(hit))
             for rank, (i, d, hit) in enumerate(
                 zip(ids[:DEPTH].tolist(), distances.tolist(), right.tolist(), strict=True), start=1
             )
         ]
         found_right = next((answer for answer in answers if answer.right), None)
         truth = found_right or _nearest_positive(dataset, query)
-        found.append(Query(dataset.qImageFns[query], east, north, answers[:_SHOWN], truth))
+        found.append(Query(dataset.query_names[query], east, north, answers[:_SHOWN], truth))
     return found
 
 
 def _nearest_positive(dataset: Any, query: int) -> Answer | None:
-    ids = np.asarray(dataset.getPosIDs(query))
+    ids = np.asarray(dataset.positives(query))
     if not len(ids):
         return None
     metres = [_metres(dataset, query, int(i)) for i in ids]
     best = int(np.argmin([np.inf if value is None else value for value in metres]))
-    return Answer(dataset.dbImageFns[int(ids[best])], None, None, metres[best], True)
+    return Answer(dataset.database_names[int(ids[best])], None, None, metres[best], True)
 
 
 def _metres(dataset: Any, query: int, image: int) -> float | None:
-    metres = float(np.linalg.norm(dataset.utmQ[query] - dataset.utmDb[image]))
+    metres = float(np.linalg.norm(dataset.query_positions[query] - dataset.database_positions[image]))
     return round(metres, 2) if np.isfinite(metres) else None

@@ -60,7 +60,7 @@ class PlaceFinder:
 
     @property
     def engine(self) -> str:
-        """The engine that computes the trunk, and why it was chosen."""
+        """The engine that computes the backbone, and why it was chosen."""
         return str(self._engine)
 
     @property

@@ -10,9 +10,9 @@ from filelock import FileLock, Timeout
 
 from deepibl.engine.settings import ExtractionSettings
 from deepibl.errors import FeatureFileError
+from deepibl.features.backbone_cache import BackboneCache
 from deepibl.features.extraction import extract_to_file
 from deepibl.features.files import read_features
-from deepibl.features.trunk_cache import TrunkCache
 from deepibl.networks.identity import network_id
 from deepibl.runtime.provenance import Provenance, file_content, misfit
 from deepibl.training.options import TrainingOptions
@@ -24,7 +24,7 @@ class FeatureMaker:
     """Computes features of data sets with a network in training, into files of MATLAB's layout.
 
     net: on its device. Features are computed in test mode; the network's mode is put back afterwards. tell:
-    called before that, with a message. trunk: gives the maps of the lower layers; None: the whole network
+    called before that, with a message. backbone: gives the maps of the lower layers; None: the whole network
     runs. precision: fp32, or bf16. compute: makes a file in place of `extract`, from (dataset, 'q' or 'db',
     path).
     """
@@ -32,7 +32,7 @@ class FeatureMaker:
     net: Any
     options: TrainingOptions
     tell: Callable[[str], object]
-    trunk: TrunkCache | None = None
+    backbone: BackboneCache | None = None
     precision: str = "fp32"
     compute: Callable[[Any, str, str], None] | None = None
 
@@ -62,8 +62,8 @@ class FeatureMaker:
         accepted where its size fits.
         """
         deciding = self.settings.deciding()
-        if self.trunk is not None and self.trunk.dtype != "fp32":
-            deciding["maps"] = self.trunk.dtype
+        if self.backbone is not None and self.backbone.dtype != "fp32":
+            deciding["maps"] = self.backbone.dtype
         for side, path in (("q", queries), ("db", database)):
             root, names = _images(dataset, side)
             made_of = Provenance.of(network_id(self.net), root, names, deciding, file_content)
@@ -81,8 +81,10 @@ class FeatureMaker:
 
     def read(self, dataset: Any, queries: str, database: str) -> Features:
         """The features of two files that are there; raises FeatureFileError if they do not fit."""
-        query_features = read_features(queries, count=dataset.numQueries)
-        return query_features, read_features(database, count=dataset.numImages, dim=query_features.shape[1])
+        query_features = read_features(queries, count=dataset.query_count)
+        return query_features, read_features(
+            database, count=dataset.database_size, dim=query_features.shape[1]
+        )
 
     def extract(self, dataset: Any, side: str, path: str) -> None:
         """Computes the features of a data set's queries ('q') or database ('db') into a file."""
@@ -90,7 +92,7 @@ class FeatureMaker:
         training = self.net.training
         self.net.eval()
         try:
-            extract_to_file(self.net, root, names, path, trunk=self.trunk, settings=self.settings)
+            extract_to_file(self.net, root, names, path, backbone=self.backbone, settings=self.settings)
         finally:
             self.net.train(training)
 
@@ -117,8 +119,8 @@ class FeatureMaker:
 def _images(dataset: Any, side: str) -> tuple[str, list[str]]:
     """The folder and the names of a data set's queries or database."""
     if side == "q":
-        return str(dataset.qPath), list(dataset.qImageFns)
-    return str(dataset.dbPath), list(dataset.dbImageFns)
+        return str(dataset.query_root), list(dataset.query_names)
+    return str(dataset.database_root), list(dataset.database_names)
 
 
 def initial_names(options: TrainingOptions, train_set: Any, val_set: Any) -> dict[str, Any]:

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from deepibl.errors import TrainingError
-from deepibl.features.trunk_cache import Fetched, TrunkCache
-from deepibl.features.trunk_store import GIGABYTE
+from deepibl.features.backbone_cache import BackboneCache, Fetched
+from deepibl.features.backbone_store import GIGABYTE
 from deepibl.images import load_pixels, read_image
 from deepibl.runtime.devices import device_of, to_batch
 from deepibl.runtime.processes import ALONE, Team
@@ -34,7 +34,7 @@ Tell = Callable[[str], object]
 OF_A_BATCH = ("bnorm", "dropout")
 
 
-class Trunk(Protocol):
+class Backbone(Protocol):
     """Gives the trained layers their input."""
 
     def fetch(self, path: str, flip: bool = False, resize: int | None = None) -> Fetched:
@@ -44,7 +44,7 @@ class Trunk(Protocol):
         """Input (N, C, H, W) of the trained layers; raises ArgumentError for images of different sizes."""
 
 
-class PlainTrunk:
+class PlainBackbone:
     """All layers below `first` on all images of a tuple at once, in the network's mode; nothing is kept."""
 
     def __init__(self, net: SimpleNN, first: int) -> None:
@@ -72,10 +72,10 @@ def depends_on_its_batch(net: SimpleNN, first: int = 0, stop: int | None = None)
 
 
 @contextmanager
-def open_trunk(
+def open_backbone(
     stepper: Stepper, options: TrainingOptions, sets: Sequence[Any], tell: Tell, team: Team = ALONE
-) -> Iterator[Trunk]:
-    """The trunk of a training; at the end what it kept on disk is deleted, but stays where an error ends it.
+) -> Iterator[Backbone]:
+    """The backbone of a training; at the end what it kept on disk is deleted, but stays where an error ends it.
 
     sets: the training and the validation set, whose images all go through it. options: output_prefix and
     session name the folders. tell: is called with where maps are kept, and why, or why not. team: each of its
@@ -84,30 +84,30 @@ def open_trunk(
     net, first = stepper.net, stepper.first
     layer = depends_on_its_batch(net, 0, first)
     if layer:
-        tell(f"no trunk cache: layer {layer} does not treat each image by itself")
+        tell(f"no backbone cache: layer {layer} does not treat each image by itself")
     if layer or not first:
-        yield PlainTrunk(net, first)
+        yield PlainBackbone(net, first)
         return
-    if options.jitter_scales and options.trunk_cache != "off":
-        tell("no trunk cache: with jitter_scales (jitterScale) every scale is another image")
-    off = bool(options.jitter_scales) or not options.trunk_cache_gb
+    if options.jitter_scales and options.backbone_cache != "off":
+        tell("no backbone cache: with jitter_scales (jitterScale) every scale is another image")
+    off = bool(options.jitter_scales) or not options.backbone_cache_gb
     shared, own = folders(options.output_prefix, options.session, team.rank)
-    train, val = (each.numImages + each.numQueries for each in sets)
-    cache = TrunkCache(
+    train, val = (each.database_size + each.query_count for each in sets)
+    cache = BackboneCache(
         net,
         first,
-        store="off" if off else options.trunk_cache,
-        dtype=options.trunk_cache_dtype,
+        store="off" if off else options.backbone_cache,
+        dtype=options.backbone_cache_dtype,
         folder=shared,
         spare=own,
         images=train * (2 if options.jitter_flip else 1) + val,
-        limit_gb=options.trunk_cache_gb or 1.0,
+        limit_gb=options.backbone_cache_gb or 1.0,
         sharers=team.local_size,
-        keep=options.trunk_cache_keep,
+        keep=options.backbone_cache_keep,
     )
     with cache:
         if cache.store != "off":
-            cache.open(os.path.join(sets[0].dbPath, sets[0].dbImageFns[0]))
+            cache.open(os.path.join(sets[0].database_root, sets[0].database_names[0]))
             tell(f"maps below {net.names[first]}: {cache.store}, {cache.dtype} ({cache.reason})")
         yield cache
     for folder in (shared, own):
@@ -121,7 +121,7 @@ def folders(prefix: str, session: str, process: int = 0) -> tuple[Path, Path]:
     process: of several, whose number the names of those beyond the first end in.
     """
     end = f".{process:04d}" if process else ""
-    return Path(f"{prefix}trunk{end}"), Path(f"{prefix}{session}_trunk{end}")
+    return Path(f"{prefix}backbone{end}"), Path(f"{prefix}{session}_backbone{end}")
 
 
 Read = tuple[MinedTuple, list[Fetched]]
@@ -130,11 +130,11 @@ Read = tuple[MinedTuple, list[Fetched]]
 class TupleReader:
     """Reads the images of tuples ahead of their use, with the option num_threads.
 
-    dataset: has dbPath, dbImageFns, qPath, qImageFns. trunk: fetches an image. Use as a context manager.
+    dataset: has database_root, database_names, query_root, query_names. backbone: fetches an image. Use as a context manager.
     """
 
-    def __init__(self, dataset: Any, options: TrainingOptions, trunk: Trunk) -> None:
-        self._dataset, self._scales, self._trunk = dataset, options.jitter_scales, trunk
+    def __init__(self, dataset: Any, options: TrainingOptions, backbone: Backbone) -> None:
+        self._dataset, self._scales, self._backbone = dataset, options.jitter_scales, backbone
         self._pool = ThreadPoolExecutor(options.num_threads)
         self._side = min(read_image(self._database(0)).shape[-2:]) if options.jitter_scales else 0
 
@@ -162,14 +162,14 @@ class TupleReader:
         if mined.scale is not None:
             resize = int(round_half_away(self._scales[mined.scale] * self._side))
         paths = [self.query(mined.query), *map(self._database, [mined.positive, *mined.negatives])]
-        return [self._pool.submit(self._trunk.fetch, path, mined.flip, resize) for path in paths]
+        return [self._pool.submit(self._backbone.fetch, path, mined.flip, resize) for path in paths]
 
     def query(self, query: int) -> str:
         """The path of a query's image."""
-        return os.path.join(self._dataset.qPath, self._dataset.qImageFns[query])
+        return os.path.join(self._dataset.query_root, self._dataset.query_names[query])
 
     def _database(self, image: int) -> str:
-        return os.path.join(self._dataset.dbPath, self._dataset.dbImageFns[image])
+        return os.path.join(self._dataset.database_root, self._dataset.database_names[image])
 
 
 Ready = tuple[MinedTuple, Tensor]
@@ -186,10 +186,10 @@ class TupleGradients:
     """
 
     def __init__(
-        self, stepper: Stepper, objective: Objective, trunk: Trunk, reader: TupleReader, limit: float
+        self, stepper: Stepper, objective: Objective, backbone: Backbone, reader: TupleReader, limit: float
     ) -> None:
         self._stepper, self._objective = stepper, objective
-        self._trunk, self._reader = trunk, reader
+        self._backbone, self._reader = backbone, reader
         alone = depends_on_its_batch(stepper.net)
         self._limit = 0.0 if alone else limit * GIGABYTE
 
@@ -212,7 +212,7 @@ class TupleGradients:
     def _ready(self, tuples: Sequence[MinedTuple]) -> Iterator[Ready]:
         for mined, images in self._reader.ahead(tuples):
             try:
-                yield mined, self._trunk.stack(images)
+                yield mined, self._backbone.stack(images)
             except ArgumentError as error:
                 raise TrainingError(
                     f"the tuple of query {mined.query} ({self._reader.query(mined.query)}): {error}. "

@@ -92,14 +92,14 @@ class _Loop:
     @property
     def batches(self) -> int:
         """Batches in an epoch; the queries that are left over are in none."""
-        return int(self.train_set.numQueries // self.state.options.batch_size)
+        return int(self.train_set.query_count // self.state.options.batch_size)
 
     def _epoch(self) -> None:
         state, options = self.state, self.state.options
         (rate, _), (before, _) = (schedule(options, epoch) for epoch in (state.epoch, state.epoch - 1))
         self.listeners.notify(TrainingListener.epoch_started, state, rate, before)
         if not len(state.order):
-            state.begin_epoch(self.train_set.numQueries)
+            state.begin_epoch(self.train_set.query_count)
         save_every = math.ceil(options.save_interval / options.batch_size)
         for batch in range(state.batch + 1, self.batches + 1):
             if batch % save_every == 0:

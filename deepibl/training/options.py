@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from deepibl.features.trunk_cache import DTYPES, STORES
+from deepibl.features.backbone_cache import DTYPES, STORES
 from matlab_compat.arguments import options as named_options, unknown_option
 from matlab_compat.errors import ArgumentError, MatFileError
 from matlab_compat.numeric import round_half_away
@@ -24,7 +24,7 @@ RECALL_NS = (*range(1, 6), *range(10, 101, 5))
 # may differ between two calls that ask for the same training
 FREE_OPTIONS = (
     *("num_threads", "print_tuple_losses", "print_batch_losses", "plot", "remark"),
-    *("trunk_cache", "trunk_cache_gb", "trunk_cache_keep"),
+    *("backbone_cache", "backbone_cache_gb", "backbone_cache_keep"),
 )
 
 _NAMES_AND_PLACES = ("session", "output_prefix")
@@ -199,18 +199,18 @@ class TrainingOptions:
     initial_database_features_before: str = _option("dbCheckpoint0_orig", "")
     initial_query_features_before: str = _option("qCheckpoint0_orig", "")
 
-    trunk_cache: str = _ours(
-        "trunkCache", "auto", "where maps of layers that are not trained are kept: auto, ram, disk, off",
+    backbone_cache: str = _ours(
+        "backboneCache", "auto", "where maps of layers that are not trained are kept: auto, ram, disk, off",
         allowed=STORES,
     )  # fmt: skip
-    trunk_cache_gb: float = _ours(
-        "trunkCacheGB", 50.0, "at most this many gigabytes of them", least=0, unit="gigabytes"
+    backbone_cache_gb: float = _ours(
+        "backboneCacheGB", 50.0, "at most this many gigabytes of them", least=0, unit="gigabytes"
     )
-    trunk_cache_dtype: str = _ours(
-        "trunkCacheDtype", "fp32", "fp32: exact, or fp16: half the space", allowed=tuple(DTYPES),
+    backbone_cache_dtype: str = _ours(
+        "backboneCacheDtype", "fp32", "fp32: exact, or fp16: half the space", allowed=tuple(DTYPES),
         changes_result=True,
     )  # fmt: skip
-    trunk_cache_keep: bool = _ours("trunkCacheKeep", False, "leave those on disk for the next training")
+    backbone_cache_keep: bool = _ours("backboneCacheKeep", False, "leave those on disk for the next training")
     precision: str = _ours(
         "trainPrecision", "fp32", "of the trained convolutions: fp32 or bf16 (NetVLAD's sums stay fp32)",
         allowed=PRECISIONS, changes_result=True,
@@ -344,7 +344,9 @@ class Request:
         names = [name for name in OPTIONS if name not in (*FREE_OPTIONS, *_NAMES_AND_PLACES)]
         values = {TABLE[name].matlab: getattr(options, name) for name in names}
         values = {name: [*value] if isinstance(value, tuple) else value for name, value in values.items()}
-        described = (f"{each.name} ({each.numQueries} queries, {each.numImages} images)" for each in sets)
+        described = (
+            f"{each.name} ({each.query_count} queries, {each.database_size} images)" for each in sets
+        )
         return cls(trainer, tuple(described), values)
 
     @property

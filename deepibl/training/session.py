@@ -165,7 +165,7 @@ def train(
         )
     team = processes.team()
     team.same("training", request.text)
-    blank = partial(_state, trainer, dataset.numQueries, rng() if generator is None else generator)
+    blank = partial(_state, trainer, dataset.query_count, rng() if generator is None else generator)
     if not team.leads:
         return _follow(blank, trainer, (dataset, validation), asked.use_gpu, team)
     with leading(team) as others:

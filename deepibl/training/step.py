@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepibl.engine.trunk import head_start
+from deepibl.engine.backbone import head_start
 from deepibl.engine.winograd import WinogradGradients
 from deepibl.errors import TrainingError
 from deepibl.training.options import TrainingOptions

@@ -17,14 +17,14 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 
+from deepibl.features.backbone_cache import BackboneCache
 from deepibl.features.shards import require_visible
-from deepibl.features.trunk_cache import TrunkCache
 from deepibl.runtime import processes
 from deepibl.runtime.devices import exact_products
 from deepibl.runtime.processes import ALONE, Team
 from deepibl.training.cached_features import FeatureMaker
 from deepibl.training.checkpoints import SessionFiles
-from deepibl.training.gradients import TupleGradients, TupleReader, open_trunk, step_limit
+from deepibl.training.gradients import TupleGradients, TupleReader, open_backbone, step_limit
 from deepibl.training.listeners import Listeners, TrainingListener
 from deepibl.training.options import OPTIONS, TrainingOptions
 from deepibl.training.state import TrainingState
@@ -72,12 +72,12 @@ def tools_of(
 
     with (
         exact_products(stepper.device),
-        open_trunk(stepper, options, sets, noted, team) as trunk,
-        TupleReader(sets[0], options, trunk) as reader,
+        open_backbone(stepper, options, sets, noted, team) as backbone,
+        TupleReader(sets[0], options, backbone) as reader,
     ):
-        kept = trunk if isinstance(trunk, TrunkCache) else None
+        kept = backbone if isinstance(backbone, BackboneCache) else None
         maker = FeatureMaker(state.net, options, computing, kept, stepper.precision)
-        gradients = TupleGradients(stepper, objective, trunk, reader, step_limit(options, stepper.device))
+        gradients = TupleGradients(stepper, objective, backbone, reader, step_limit(options, stepper.device))
         yield Tools(stepper, sets, gradients, maker)
 
 

@@ -47,9 +47,9 @@ Selection = Callable[[float, np.ndarray], np.ndarray]
 class TrainingSet(Protocol):
     """What mining needs of a data set (deepibl.datasets.PlaceDataset has it); ids are 0-based."""
 
-    def nontrivialPosQ(self, query: int) -> np.ndarray: ...
+    def nontrivial_positives(self, query: int) -> np.ndarray: ...
 
-    def sampleNegsQ(self, query: int, n: int, generator: Any) -> np.ndarray: ...
+    def sample_negatives(self, query: int, n: int, generator: Any) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -108,10 +108,10 @@ def mine_batch(
     jitter = options.jitter_flip or options.jitter_scales
     drawn, mined = [], []
     for query in map(int, queries):
-        positives = np.asarray(dataset.nontrivialPosQ(query))
+        positives = np.asarray(dataset.nontrivial_positives(query))
         if not positives.size:
             continue
-        negatives = dataset.sampleNegsQ(query, options.negatives_per_query, generator)
+        negatives = dataset.sample_negatives(query, options.negatives_per_query, generator)
         candidates = np.unique(np.concatenate([negative_caches[query], negatives]).astype(np.int64))
         drawn.append(_Drawn(query, positives, candidates))
         if jitter:

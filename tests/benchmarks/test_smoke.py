@@ -131,7 +131,7 @@ def test_the_baseline_is_the_network_in_another_program() -> None:
     images = extraction.photos(3, 64, 80)
     with inference(net), torch.inference_mode():
         assert_close(port(images), net(net.prepare(images)).flatten(1), "net")
-        maps = port.trunk(images - port.mean)
+        maps = port.backbone(images - port.mean)
         assert_close(maps, net(net.prepare(images), stop=net.index("preL2") - 1), "net")
 
 

@@ -41,7 +41,7 @@ class LoggedNegatives(PlaceDataset):
         self.log = [(int(q), ids(n)) for q, n in zip(ids(query_ids), negatives.ravel(), strict=True)]
         return self
 
-    def sampleNegsQ(self, iQuery, n, generator):
+    def sample_negatives(self, iQuery, n, generator):
         query, negatives = self.log.pop(0)
         assert (iQuery, n) == (query, len(negatives))
         return negatives
@@ -75,7 +75,7 @@ def test_testCore_equals_the_original_and_prints_its_text(golden, pitts, capsys)
 def test_testCore_on_a_sample_equals_the_original(golden, pitts, capsys):
     out = read_golden(golden / "eval" / "testCore.mat")
     sample, wanted_ns = int(out["nTestSample_s"].item()), out["recallNs_s"].ravel().astype(int).tolist()
-    replay = Replay([(pitts.numQueries, sample, out["toTest_s"])])
+    replay = Replay([(pitts.query_count, sample, out["toTest_s"])])
     recalls, all_recalls = matlab.testCore(
         pitts, out["qFeat"].T, out["dbFeat"].T, "nTestSample", sample, recallNs=wanted_ns, generator=replay
     )
@@ -92,7 +92,7 @@ def test_recallAtN_with_a_searcher_equals_testCore(golden, pitts, capsys):
     def searcher(query, n_top):
         return matlab.rawNnSearch(out["qFeat"].T[query], out["dbFeat"].T, n_top)[0]
 
-    mean, recalls = matlab.recallAtN(searcher, pitts.numQueries, pitts.isPosQ, wanted_ns, 10)
+    mean, recalls = matlab.recallAtN(searcher, pitts.query_count, pitts.is_positive, wanted_ns, 10)
     assert without_times(capsys.readouterr().out) == printed(out, "display")
     assert (recalls == out["allRecalls"]).all()
     assert mean == recalls[:, wanted_ns.index(10)].mean()
@@ -110,7 +110,7 @@ def test_evaluation_puts_the_callers_generator_back(golden, pitts, capsys):
 @pytest.mark.parametrize("case", ["", "_s"])
 def test_testCoreRank_equals_the_original_and_prints_its_text(golden, pitts, capsys, case):
     out = read_golden(golden / "eval" / "testCoreRank.mat")
-    lists = (pitts.dbImageFns, pitts.utmDb, pitts.qImageFns, pitts.utmQ)
+    lists = (pitts.database_names, pitts.database_positions, pitts.query_names, pitts.query_positions)
     dataset = LoggedNegatives("logged", *lists, **pitts.shared_arguments())
     dataset.use(out[f"qIDs{case}"], out[f"negIDs{case}"])
     rest = {}
@@ -118,7 +118,7 @@ def test_testCoreRank_equals_the_original_and_prints_its_text(golden, pitts, cap
         sample = int(out["nTestSample_s"].item())
         rest = {
             "nTestSample": sample,
-            "generator": Replay([(dataset.numQueries, sample, out["toTest_s"])]),
+            "generator": Replay([(dataset.query_count, sample, out["toTest_s"])]),
         }
     margin, count = out[f"margin{case}"].item(), int(out[f"nNegChoice{case}"].item())
     loss, losses = matlab.testCoreRank(dataset, out["qFeat"].T, out["dbFeat"].T, margin, count, **rest)

@@ -146,7 +146,9 @@ class TrainingSet(SimpleNamespace):
     def of(cls, golden: Path) -> "TrainingSet":
         (listed,) = golden_files("train/datasets/*train.mat")
         names = matfile.image_names(matfile.load(listed)["dbStruct"]["dbImageFns"])
-        return cls(name=listed.stem, dbPath=f"{golden}/train/data/{listed.stem}/images/", dbImageFns=names)
+        return cls(
+            name=listed.stem, database_root=f"{golden}/train/data/{listed.stem}/images/", database_names=names
+        )
 
 
 @pytest.mark.parametrize("path", DUAL, ids=golden_id)
@@ -154,8 +156,8 @@ def test_addPCA_computes_the_originals_descriptors(path, golden, tmp_path):
     case = matfile.load(path)
     base, data = base_network(case, "net_white"), TrainingSet.of(golden)
     base.meta |= {"sessionID": "s", "epoch": np.ones((1, 1))}
-    addPCA(base, data, pcaDim=5, nTrainCap=len(data.dbImageFns), paths={"outPrefix": f"{tmp_path}/"})
-    got = read_features(tmp_path / "s_ep000001_traindescs_for_pca.bin", count=len(data.dbImageFns))
+    addPCA(base, data, pcaDim=5, nTrainCap=len(data.database_names), paths={"outPrefix": f"{tmp_path}/"})
+    got = read_features(tmp_path / "s_ep000001_traindescs_for_pca.bin", count=len(data.database_names))
     chosen = matfile.cell_list(case["draws"])[0]["y"].ravel().astype(int) - 1
     assert np.abs(got[chosen] - case["X"].T).max() <= TOL["features"]  # of unit norm: absolute
 

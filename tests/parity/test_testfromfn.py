@@ -49,7 +49,7 @@ def test_options_come_back_with_the_originals_defaults(golden, out, goldval, cap
 def test_cropped_features_equal_the_original(golden, out, goldval, capsys):
     crops = [int(match[1]) for name in out if (match := re.fullmatch(r"recall_crop(\d+)", name))]
     assert crops
-    dims = bins(golden, "_wpca")[1].stat().st_size // 4 // goldval.numQueries
+    dims = bins(golden, "_wpca")[1].stat().st_size // 4 // goldval.query_count
     for crop in crops:
         arguments = (goldval, *bins(golden, "_wpca"), [], "cropToDim", crop)
         if crop > dims:

@@ -86,10 +86,12 @@ def test_every_momentum_follows_the_original_as_far_as_rounding_lets_it(outcome,
     assert [row for row in report if row[0] > row[1]] == []
 
 
-@pytest.mark.parametrize("speed", [{"trunkCache": "off"}, {"trunkCache": "disk"}, {"stepGB": 2}], ids=str)
+@pytest.mark.parametrize(
+    "speed", [{"backboneCache": "off"}, {"backboneCache": "disk"}, {"stepGB": 2}], ids=str
+)
 def test_every_weight_is_the_same_however_maps_are_kept(outcome, tmp_path, speed):
     # outcome keeps them in memory and takes tuples one by one; together, weights are the same to rounding
-    if outcome.want["opts"]["backPropToLayer"] == 1 and "trunkCache" in speed:
+    if outcome.want["opts"]["backPropToLayer"] == 1 and "backboneCache" in speed:
         pytest.skip("the first layer learns: there are no maps to keep")
     (path,) = (path for path in RUNS if path.stem == f"run_{outcome.run}")
     other = run(path, tmp_path, GOLDEN, **speed)

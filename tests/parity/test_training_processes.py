@@ -12,7 +12,7 @@ from tests.teams import needs_fork, run_team, values
 from tests.tolerances import TOL
 
 pytestmark = [pytest.mark.slow, needs_fork, pytest.mark.usefixtures("one_thread")]
-WAYS = [(2, {}), (3, {"trunkCache": "off"}), (4, {"trunkCache": "disk"}), (2, {"stepGB": 2})]
+WAYS = [(2, {}), (3, {"backboneCache": "off"}), (4, {"backboneCache": "disk"}), (2, {"stepGB": 2})]
 CASES = [pytest.param(path, *way, id=f"{golden_id(path)}-{way}") for path, way in zip(RUNS, cycle(WAYS))]
 
 

@@ -160,7 +160,7 @@ def golden_sets(train: Path) -> list[PlaceDataset]:
     found = []
     for file in sorted((train / "datasets").glob("*.mat"), key=lambda file: "val" in file.stem):
         data = train / "data" / file.stem
-        found.append(load_dbstruct(file, dbPath=data / "images", qPath=data / "queries"))
+        found.append(load_dbstruct(file, database_root=data / "images", query_root=data / "queries"))
     return found
 
 

@@ -123,9 +123,9 @@ def read_dbstruct(path: Path) -> object:
 
     dataset = load_dbstruct(path)
     dataset.image_paths("db")
-    for query in range(min(3, dataset.numQueries)):
-        dataset.nontrivialPosQ(query)
-        dataset.isPosQ(query, dataset.getPosIDs(query))
+    for query in range(min(3, dataset.query_count)):
+        dataset.nontrivial_positives(query)
+        dataset.is_positive(query, dataset.positives(query))
     return dataset.save(path.with_name("again.mat"))
 
 

@@ -79,8 +79,8 @@ def continue_features(path: Path) -> object:
 
 
 def continue_maps(path: Path) -> object:
-    """A trunk cache that goes on: a map whose checksum is wrong is not there."""
-    from deepibl.features.trunk_store import FileStore
+    """A backbone cache that goes on: a map whose checksum is wrong is not there."""
+    from deepibl.features.backbone_store import FileStore
 
     folder = path.with_name("store")
     folder.mkdir()

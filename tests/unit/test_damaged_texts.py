@@ -9,7 +9,7 @@ import torch
 from deepibl.datasets.dbstruct import read_positive_lists
 from deepibl.datasets.folder import read_places
 from deepibl.errors import ConfigurationError, DatasetError, ReportError, SessionError
-from deepibl.features.trunk_store import FileStore
+from deepibl.features.backbone_store import FileStore
 from deepibl.migrate.translate import migrate
 from deepibl.report.run import read_run
 from deepibl.runtime.files import read_note

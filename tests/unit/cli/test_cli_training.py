@@ -32,8 +32,8 @@ def city(tmp_path_factory) -> Path:
     for seed, split in ((1, "train"), (2, "val")):
         made = make_set(folder / "plain", split, seed)
         for kind, names, places in (
-            ("database", made.dbImageFns, made.utmDb),
-            ("queries", made.qImageFns, made.utmQ),
+            ("database", made.database_names, made.database_positions),
+            ("queries", made.query_names, made.query_positions),
         ):
             target = folder / "city/images" / split / kind
             target.mkdir(parents=True)
@@ -42,7 +42,7 @@ def city(tmp_path_factory) -> Path:
                 shutil.copy(folder / "plain" / split / name, to)
         make_dbstruct(
             folder / "city", None, folder / f"{split}.mat", split=split, root=folder / "city",
-            nonTrivPosDistSqThr=100,
+            nontrivial_distance_squared=100,
         )  # fmt: skip
     make_network(folder / "nets")
     return folder

@@ -32,11 +32,11 @@ def layout(tmp_path: Path) -> Path:
 
 def test_the_layout_of_the_downloader_is_read(layout: Path) -> None:
     dataset = make_dataset(layout)
-    assert (dataset.numImages, dataset.numQueries, dataset.whichSet) == (3, 1, "test")
+    assert (dataset.database_size, dataset.query_count, dataset.split) == (3, 1, "test")
     assert dataset.utm_zone == "54N"  # S is the band of Japan, which lies north of the equator
-    assert dataset.getPosIDs(0).tolist() == [0]
-    assert dataset.dbImageFns[0].startswith("database/@381418.23@")
-    assert dataset.dbPath == dataset.qPath == f"{layout}/images/test/"
+    assert dataset.positives(0).tolist() == [0]
+    assert dataset.database_names[0].startswith("database/@381418.23@")
+    assert dataset.database_root == dataset.query_root == f"{layout}/images/test/"
     dataset.check_images()
 
 
@@ -49,20 +49,22 @@ def test_the_layout_is_found_from_any_folder_above(layout: Path, below: str) -> 
 
 def test_a_dbstruct_goes_round(layout: Path, tmp_path: Path) -> None:
     file = tmp_path / "tokyo.mat"
-    made = make_dbstruct(layout, None, file, split="train", posDistThr=30, nonTrivPosDistSqThr=64)
-    again = load_dbstruct(file, root=made.dbPath)
-    assert again.dbImageFns == made.dbImageFns and again.utm_zone == "54N"
-    np.testing.assert_array_equal(again.utmDb, made.utmDb)
-    assert (again.posDistThr, again.nonTrivPosDistSqThr, again.whichSet) == (30, 64, "train")
+    made = make_dbstruct(
+        layout, None, file, split="train", positive_distance=30, nontrivial_distance_squared=64
+    )
+    again = load_dbstruct(file, root=made.database_root)
+    assert again.database_names == made.database_names and again.utm_zone == "54N"
+    np.testing.assert_array_equal(again.database_positions, made.database_positions)
+    assert (again.positive_distance, again.nontrivial_distance_squared, again.split) == (30, 64, "train")
     again.check_images()
 
 
 def test_timestamps_come_from_the_names_when_asked_for(layout: Path, tmp_path: Path) -> None:
     make_dbstruct(layout, None, tmp_path / "tm.mat", timestamps=True)
     assert read_dbstruct(tmp_path / "tm.mat")["dbTimeStamp"].tolist() == [201306, 201406, 201506]
-    assert load_dbstruct(tmp_path / "tm.mat").nontrivialPosQ(0).tolist() == []  # taken at the same time
+    assert load_dbstruct(tmp_path / "tm.mat").nontrivial_positives(0).tolist() == []  # taken at the same time
     make_dbstruct(layout, None, tmp_path / "plain.mat")
-    assert load_dbstruct(tmp_path / "plain.mat").nontrivialPosQ(0).tolist() == [0]
+    assert load_dbstruct(tmp_path / "plain.mat").nontrivial_positives(0).tolist() == [0]
 
 
 def test_names_without_a_date_refuse_timestamps(tmp_path: Path) -> None:
@@ -78,8 +80,8 @@ def test_csv_and_folder_get_names_below_a_common_root(tmp_path: Path) -> None:
     (tmp_path / "a/db.csv").write_text("name,utm_e,utm_n,zone\ndb/1.jpg,10,20,33N\n")
     (tmp_path / "b/q.csv").write_text("name,utm_e,utm_n,zone\n2.jpg,11,20,33N\n")
     dataset = make_dataset(tmp_path / "a/db.csv", tmp_path / "b/q.csv")
-    assert (dataset.dbImageFns, dataset.qImageFns) == (["a/db/1.jpg"], ["b/2.jpg"])
-    assert dataset.dbPath == f"{tmp_path}/"
+    assert (dataset.database_names, dataset.query_names) == (["a/db/1.jpg"], ["b/2.jpg"])
+    assert dataset.database_root == f"{tmp_path}/"
     with pytest.raises(DatasetError, match="outside the root"):
         make_dataset(tmp_path / "a/db.csv", tmp_path / "b/q.csv", root=tmp_path / "b")
 
@@ -89,7 +91,7 @@ def test_photos_without_a_position_are_refused_or_left_out(tmp_path: Path) -> No
         photo(tmp_path / name)
     with pytest.raises(DatasetError, match="no position"):
         make_dataset(tmp_path / "db", tmp_path / "q")
-    assert make_dataset(tmp_path / "db", tmp_path / "q", skip_unknown=True).numImages == 1
+    assert make_dataset(tmp_path / "db", tmp_path / "q", skip_unknown=True).database_size == 1
 
 
 def test_no_queries_is_an_error_that_says_what_to_give(tmp_path: Path) -> None:
@@ -104,7 +106,7 @@ def test_the_command_line_makes_a_dbstruct(layout: Path, capsys: pytest.CaptureF
         main(["data", "make", str(layout), "-o", str(output), "--threshold", "40"])
     assert not stop.value.code
     assert "3 database images, 1 queries, UTM zone 54N" in capsys.readouterr().out
-    assert load_dbstruct(output).posDistThr == 40
+    assert load_dbstruct(output).positive_distance == 40
     with pytest.raises(SystemExit) as stop:
         main(["data", "make", str(layout), "-o", str(layout / "mine.txt")])
     assert stop.value.code == 1

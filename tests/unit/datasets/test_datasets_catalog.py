@@ -12,11 +12,14 @@ def test_known_data_sets_are_opened_by_name(tmp_path):
     saved(tmp_path, "pitts30k_val")
     dataset = open_dataset("pitts30k/val", root=tmp_path, paths=None)
     assert dataset.name == "pitts30k_val"
-    assert dataset.dbPath == f"{tmp_path}/images/" and dataset.qPath == f"{tmp_path}/queries/"
+    assert dataset.database_root == f"{tmp_path}/images/" and dataset.query_root == f"{tmp_path}/queries/"
     assert dataset.utm_zone == "17N" and "Pittsburgh" in dataset.advice
     assert open_dataset("Pitts30k_val", root=tmp_path).name == "pitts30k_val"
-    assert open_dataset("pitts30k/val", root="/x", spec=tmp_path / "pitts30k_val.mat").dbPath == "/x/images/"
-    assert open_dataset("pitts30k/val", root="/x", spec=tmp_path).numImages == 3
+    assert (
+        open_dataset("pitts30k/val", root="/x", spec=tmp_path / "pitts30k_val.mat").database_root
+        == "/x/images/"
+    )
+    assert open_dataset("pitts30k/val", root="/x", spec=tmp_path).database_size == 3
 
 
 def test_an_unknown_name_lists_the_known_ones():
@@ -46,9 +49,9 @@ def test_published_dbstructs_load(real):
     }
     for name, count in counts.items():
         dataset = open_dataset(name.replace("_", "/"), root="/nowhere", spec=real / "dbstructs")
-        assert (dataset.numImages, dataset.numQueries) == count
-        assert (dataset.posDistSqThr, dataset.nonTrivPosDistSqThr) == (625.0, 100.0)
-        assert all(len(dataset.getPosIDs(query)) for query in range(0, dataset.numQueries, 50))
+        assert (dataset.database_size, dataset.query_count) == count
+        assert (dataset.positive_distance_squared, dataset.nontrivial_distance_squared) == (625.0, 100.0)
+        assert all(len(dataset.positives(query)) for query in range(0, dataset.query_count, 50))
 
 
 @pytest.mark.real
@@ -56,7 +59,7 @@ def test_published_positions_agree_with_the_zone_and_the_names(real):
     from deepibl.datasets.geo import utm_to_latlon
 
     dataset = open_dataset("tokyoTM/train", root="/nowhere", spec=real / "dbstructs")
-    for image in range(0, dataset.numImages, 5000):
-        latitude, longitude = (float(part) for part in dataset.dbImageFns[image].split("_")[-4:-2])
-        found = utm_to_latlon(*dataset.utmDb[image], dataset.utm_zone)
+    for image in range(0, dataset.database_size, 5000):
+        latitude, longitude = (float(part) for part in dataset.database_names[image].split("_")[-4:-2])
+        found = utm_to_latlon(*dataset.database_positions[image], dataset.utm_zone)
         assert np.abs(np.array(found) - (latitude, longitude)).max() < 2e-4

@@ -161,9 +161,9 @@ def test_a_bad_zone_is_named_by_row(tmp_path):
 def test_two_sources_make_a_data_set_in_one_zone(tmp_path):
     table(tmp_path / "db.csv", "name,lat,lon\na.jpg,48,11.9999\nb.jpg,48,11.99\n")
     table(tmp_path / "q.csv", "name,lat,lon\nq.jpg,48,12.00005\n")
-    dataset = read_dataset("mine", tmp_path / "db.csv", tmp_path / "q.csv", posDistThr=15)
-    assert dataset.utm_zone == "32N" and dataset.posDistThr == 15
-    assert dataset.getPosIDs(0).tolist() == [0]  # 11 m across the zones' border
+    dataset = read_dataset("mine", tmp_path / "db.csv", tmp_path / "q.csv", positive_distance=15)
+    assert dataset.utm_zone == "32N" and dataset.positive_distance == 15
+    assert dataset.positives(0).tolist() == [0]  # 11 m across the zones' border
     assert dataset.image_paths("q") == [str(tmp_path / "q.jpg")]
 
 
@@ -171,7 +171,7 @@ def test_photos_without_a_position_are_refused_or_left_out(tmp_path):
     path = table(tmp_path / "p.csv", "name,lat,lon\na.jpg,48,11\nb.jpg,,\n")
     with pytest.raises(DatasetError, match=r"1 of 2 database photos have no position .*: b\.jpg\."):
         read_dataset("mine", path, path)
-    assert read_dataset("mine", path, path, skip_unknown=True).dbImageFns == ["a.jpg"]
+    assert read_dataset("mine", path, path, skip_unknown=True).database_names == ["a.jpg"]
 
 
 def test_sources_in_different_zones_are_refused(tmp_path):
@@ -195,10 +195,10 @@ def test_real_photos_make_a_data_set(real):
     assert places.utm_zone == "33N" and not places.unknown
     even, odd = (places.subset(np.flatnonzero(numbers % 2 == rest)) for rest in (0, 1))
     dataset = dataset_from_places("lund", even, odd)
-    positives = [len(dataset.getPosIDs(query)) for query in range(dataset.numQueries)]
+    positives = [len(dataset.positives(query)) for query in range(dataset.query_count)]
     assert min(positives) > 0
     # the INVENTORY's chance level
-    assert np.mean(positives) / dataset.numImages == pytest.approx(0.24, abs=0.02)
+    assert np.mean(positives) / dataset.database_size == pytest.approx(0.24, abs=0.02)
 
 
 def test_hidden_files_are_no_photos(tmp_path):

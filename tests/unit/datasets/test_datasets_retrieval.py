@@ -55,28 +55,28 @@ def holiday(tmp_path):
 
 def test_oxford_reads_queries_and_lists(oxford):
     dataset = vgg_buildings(oxford, complete=False)
-    assert (dataset.numImages, dataset.numQueries, dataset.queryNames) == (3, 1, ["all_souls_1"])
-    assert dataset.qImageFns == ["all_souls_000013.jpg"] and dataset.queryIDs.tolist() == [0]
-    assert [ids.tolist() for ids in (*dataset.posIDs, *dataset.ignoreIDs)] == [[1], [2]]
-    assert dataset.ROIs.tolist() == [[5.5, 4, 20.4, 18.5]]
+    assert (dataset.database_size, dataset.query_count, dataset.query_labels) == (3, 1, ["all_souls_1"])
+    assert dataset.query_names == ["all_souls_000013.jpg"] and dataset.query_ids.tolist() == [0]
+    assert [ids.tolist() for ids in (*dataset.positive_ids, *dataset.ignored_ids)] == [[1], [2]]
+    assert dataset.regions.tolist() == [[5.5, 4, 20.4, 18.5]]
 
 
 def test_paris_leaves_corrupt_images_out_but_counts_them_as_positives(paris):
     dataset = vgg_buildings(paris, "paris", complete=False)
-    assert dataset.dbImageFns == [
+    assert dataset.database_names == [
         "defense/paris_defense_000001.jpg",
         "defense/paris_defense_000002.jpg",
         "eiffel/paris_eiffel_000001.jpg",
     ]
-    assert dataset.posIDs[0].tolist() == [0, -1]
-    assert dataset.qImageFns == ["defense/paris_defense_000002.jpg"]
+    assert dataset.positive_ids[0].tolist() == [0, -1]
+    assert dataset.query_names == ["defense/paris_defense_000002.jpg"]
 
 
 def test_queries_are_cut_to_their_region(oxford):
     dataset = crop_queries(vgg_buildings(oxford, complete=False), 4)
-    assert dataset.qPath == f"{oxford}/images_crop_4/" and dataset.dbPath == f"{oxford}/images/"
+    assert dataset.query_root == f"{oxford}/images_crop_4/" and dataset.database_root == f"{oxford}/images/"
     with (
-        Image.open(dataset.qPath + dataset.qImageFns[0]) as crop,
+        Image.open(dataset.query_root + dataset.query_names[0]) as crop,
         Image.open(oxford / "images/all_souls_000013.jpg") as whole,
     ):
         # region 3.5 2 22.4 20.5, rounded away from zero: columns 4 … 22, rows 2 … 21, counted from 1
@@ -87,30 +87,30 @@ def test_queries_are_cut_to_their_region(oxford):
 
 def test_regions_end_at_the_image(paris):
     dataset = crop_queries(vgg_buildings(paris, "paris", complete=False), 100)
-    with Image.open(dataset.qPath + dataset.qImageFns[0]) as crop:
+    with Image.open(dataset.query_root + dataset.query_names[0]) as crop:
         assert crop.size == (40, 30)
 
 
 def test_crops_that_exist_are_kept(oxford):
     dataset = vgg_buildings(oxford, complete=False)
-    picture(oxford / "images_crop_0" / dataset.qImageFns[0], (3, 3))
-    with Image.open(crop_queries(dataset, 0).qPath + dataset.qImageFns[0]) as crop:
+    picture(oxford / "images_crop_0" / dataset.query_names[0], (3, 3))
+    with Image.open(crop_queries(dataset, 0).query_root + dataset.query_names[0]) as crop:
         assert crop.size == (3, 3)
 
 
 def test_holidays_queries_end_in_00_and_find_what_follows(holiday):
     dataset = holidays(holiday, complete=False)
-    assert dataset.qImageFns == ["100000.jpg", "100100.jpg"] and dataset.queryIDs.tolist() == [0, 3]
-    assert [ids.tolist() for ids in dataset.posIDs] == [[1, 2], [4]]
-    assert [ids.tolist() for ids in dataset.ignoreIDs] == [[0], [3]]
+    assert dataset.query_names == ["100000.jpg", "100100.jpg"] and dataset.query_ids.tolist() == [0, 3]
+    assert [ids.tolist() for ids in dataset.positive_ids] == [[1, 2], [4]]
+    assert [ids.tolist() for ids in dataset.ignored_ids] == [[0], [3]]
 
 
 def test_large_images_are_shrunk_and_small_ones_copied(holiday):
     picture(holiday / "jpg" / "100101.jpg", (80, 60))
     told = []
     dataset = shrink_images(holidays(holiday, complete=False), 40 * 30, lambda i, n: told.append((i, n)))
-    assert dataset.dbPath == dataset.qPath == f"{holiday}/jpg_1024x768/"
-    with Image.open(dataset.dbPath + "100101.jpg") as image:
+    assert dataset.database_root == dataset.query_root == f"{holiday}/jpg_1024x768/"
+    with Image.open(dataset.database_root + "100101.jpg") as image:
         assert image.size == (40, 30)
     assert (holiday / "jpg_1024x768/100000.jpg").read_bytes() == (holiday / "jpg/100000.jpg").read_bytes()
     assert told == [(i, 5) for i in range(1, 6)]

@@ -18,8 +18,8 @@ def test_time_stamps_may_be_rows_or_columns(tmp_path, shape):
     path = saved(tmp_path, **{"utmDb": utm, "dbTimeStamp": stamps, "qTimeStamp": np.array([[201301]])})
     dataset = load_dbstruct(path)
     assert isinstance(dataset, TokyoTimeMachine)
-    assert dataset.nontrivialPosQ(0).tolist() == [1]
-    assert dataset.nontrivialPosDb(0).tolist() == [1]
+    assert dataset.nontrivial_positives(0).tolist() == [1]
+    assert dataset.nontrivial_neighbours(0).tolist() == [1]
 
 
 def test_time_stamps_of_another_number_are_refused(tmp_path):
@@ -29,7 +29,7 @@ def test_time_stamps_of_another_number_are_refused(tmp_path):
 
 def test_answers_of_the_querys_own_time_are_left_out():
     dataset = TokyoTimeMachine(
-        "t", names("d", 4), np.zeros((4, 2)), ["q"], [[0, 0]], dbTimeStamp=[1, 2, 1, 2], qTimeStamp=[1]
+        "t", names("d", 4), np.zeros((4, 2)), ["q"], [[0, 0]], database_times=[1, 2, 1, 2], query_times=[1]
     )
     asked = []
 
@@ -37,14 +37,14 @@ def test_answers_of_the_querys_own_time_are_left_out():
         asked.append((query, k))
         return np.array([2, 3, 0, 1]), np.array([0.1, 0.2, 0.3, 0.4])
 
-    ids, distances = dataset.nnSearchPostprocess(searcher, 0, 1)
+    ids, distances = dataset.rank_matches(searcher, 0, 1)
     assert (ids.tolist(), distances.tolist(), asked) == ([3], [0.2], [(0, 10)])
 
 
 def test_tokyo247_keeps_the_first_of_each_panorama_and_reports_by_light():
     dataset = Tokyo247("tokyo247", names("d", 36), np.zeros((36, 2)), names("q", 6), np.zeros((6, 2)))
     ranked = np.array([25, 3, 24, 0, 35, 14])
-    ids, distances = dataset.nnSearchPostprocess(lambda q, k: (ranked, ranked / 10), 0, 2)
+    ids, distances = dataset.rank_matches(lambda q, k: (ranked, ranked / 10), 0, 2)
     assert ids.tolist() == [25, 3] and distances.tolist() == [2.5, 0.3]
     assert dataset.search_depth(5) == 60
     assert dataset.query_resize == dataset.protocol.query_resize == 640
@@ -56,20 +56,20 @@ def test_tokyo247_keeps_the_first_of_each_panorama_and_reports_by_light():
 def places_of(sizes):
     """A data set with a place of that many images every kilometre."""
     utm = np.repeat([[1000.0 * i, 0.0] for i in range(len(sizes))], sizes, axis=0)
-    return PlaceDataset("whole", names("d", len(utm)), utm, [], [], whichSet="train")
+    return PlaceDataset("whole", names("d", len(utm)), utm, [], [], split="train")
 
 
 def test_the_tiny_set_passes_over_places_of_13_to_23_images():
     # difference: dbTiny-short-places
     tiny = tiny_tokyo(places_of([15, 30, 24, 12]), "tiny")
-    assert (tiny.numImages, tiny.numQueries, tiny.name) == (120, 60, "tiny")
-    assert set(tiny.utmDb[:, 0]) <= {1000.0, 2000.0}
-    first = int(tiny.dbImageFns[0][1:4])
+    assert (tiny.database_size, tiny.query_count, tiny.name) == (120, 60, "tiny")
+    assert set(tiny.database_positions[:, 0]) <= {1000.0, 2000.0}
+    first = int(tiny.database_names[0][1:4])
     assert (
-        tiny.qImageFns[:6] == names("d", 99)[first - 12 : first - 6]
+        tiny.query_names[:6] == names("d", 99)[first - 12 : first - 6]
     )  # six of a place, then its second dozen
-    assert tiny.nontrivialPosQ(0).tolist() == [
-        i for i in range(120) if tiny.utmDb[i, 0] == tiny.utmQ[0, 0]
+    assert tiny.nontrivial_positives(0).tolist() == [
+        i for i in range(120) if tiny.database_positions[i, 0] == tiny.query_positions[0, 0]
     ]  # images at the very spot count as well
 
 

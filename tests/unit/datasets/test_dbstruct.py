@@ -15,11 +15,11 @@ from tests.small_datasets import saved, street
 
 def test_a_dbstruct_is_read_with_small_integer_types(tmp_path):
     dataset = load_dbstruct(saved(tmp_path), root="/images")
-    assert (dataset.name, dataset.numImages, dataset.numQueries) == ("mine", 3, 1)
-    assert dataset.posDistSqThr == 625.0
-    assert dataset.getPosIDs(0).tolist() == [0, 1]
-    assert dataset.utmQ.tolist() == [[3.0, 4.0]]
-    assert dataset.dbPath == dataset.qPath == "/images"
+    assert (dataset.name, dataset.database_size, dataset.query_count) == ("mine", 3, 1)
+    assert dataset.positive_distance_squared == 625.0
+    assert dataset.positives(0).tolist() == [0, 1]
+    assert dataset.query_positions.tolist() == [[3.0, 4.0]]
+    assert dataset.database_root == dataset.query_root == "/images"
 
 
 def test_unknown_fields_are_kept():
@@ -55,20 +55,27 @@ def test_a_file_without_a_dbstruct_is_refused(tmp_path):
 
 
 def test_a_written_dbstruct_reads_back_the_same(tmp_path):
-    dataset = street(whichSet="val", utm_zone="17N", posDistThr=30)
+    dataset = street(split="val", utm_zone="17N", positive_distance=30)
     save_dbstruct(dataset, tmp_path / "street.mat")
     again = load_dbstruct(tmp_path / "street.mat")
-    assert (again.whichSet, again.utm_zone) == ("val", "17N")
-    assert again.dbImageFns == dataset.dbImageFns and again.qImageFns == dataset.qImageFns
-    assert again.posDistThr == 30 and again.nonTrivPosDistSqThr == dataset.nonTrivPosDistSqThr
-    assert (again.utmDb == dataset.utmDb).all() and (again.utmQ == dataset.utmQ).all()
+    assert (again.split, again.utm_zone) == ("val", "17N")
+    assert again.database_names == dataset.database_names and again.query_names == dataset.query_names
+    assert (
+        again.positive_distance == 30
+        and again.nontrivial_distance_squared == dataset.nontrivial_distance_squared
+    )
+    assert (again.database_positions == dataset.database_positions).all() and (
+        again.query_positions == dataset.query_positions
+    ).all()
 
 
 @pytest.mark.octave
 def test_octave_loads_a_written_dbstruct(tmp_path):
     import subprocess
 
-    timed = TokyoTimeMachine("t", ["a.jpg"], [[1, 2]], ["q.jpg"], [[3, 4]], dbTimeStamp=[7], qTimeStamp=[8])
+    timed = TokyoTimeMachine(
+        "t", ["a.jpg"], [[1, 2]], ["q.jpg"], [[3, 4]], database_times=[7], query_times=[8]
+    )
     save_dbstruct(timed, tmp_path / "t.mat")
     code = (
         "load('t.mat', 'dbStruct'); d= dbStruct; assert(iscellstr(d.dbImageFns)); assert(d.utmQ, [3; 4]);"

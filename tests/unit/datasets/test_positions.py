@@ -30,22 +30,22 @@ def test_positives_and_their_order_equal_a_naive_search(limit):
     utm = corner + random.uniform(0, 200, (150, 2))
     hashed = ClosePosition(utm, limit)
     for position in np.concatenate([utm[:20], corner + random.uniform(-60, 260, (60, 2))]):
-        ids, squared = hashed.getPosIDs(position)
+        ids, squared = hashed.positives(position)
         assert ids.tolist() == naive(utm, position, limit)
         assert squared.tolist() == ((utm[ids] - position) ** 2).sum(1).tolist()
 
 
 def test_limit_is_inclusive():
     hashed = ClosePosition([[0, 0], [15, 20], [15, 20.0001]], 25)
-    assert hashed.getPosIDs([0, 0])[0].tolist() == [0, 1]
+    assert hashed.positives([0, 0])[0].tolist() == [0, 1]
     assert hashed.near([0, 0], [2, 1, 0]).tolist() == [False, True, True]
 
 
 def test_small_integer_limits_do_not_wrap():
     hashed = ClosePosition([[0.0, 0.0], [0.0, 24.0]], np.uint8(25))
-    assert hashed.posDistSqThr == 625
+    assert hashed.positive_distance_squared == 625
     assert hashed.delta == 26
-    assert hashed.getPosDbIDs(0)[0].tolist() == [0, 1]
+    assert hashed.positives_of_image(0)[0].tolist() == [0, 1]
 
 
 def test_is_pos_equals_membership_in_the_positives():
@@ -53,25 +53,25 @@ def test_is_pos_equals_membership_in_the_positives():
     utm = random.uniform(0, 100, (80, 2))
     hashed = ClosePosition(utm, 25)
     for position in random.uniform(-30, 130, (40, 2)):
-        member = np.isin(np.arange(80), hashed.getPosIDs(position)[0])
+        member = np.isin(np.arange(80), hashed.positives(position)[0])
         assert (hashed.near(position, np.arange(80)) == member).all()
 
 
 def test_unknown_positions_are_near_nothing():
     hashed = ClosePosition([[np.nan, np.nan], [1, 1]], 25)
-    assert hashed.getPosIDs([1, 1])[0].tolist() == [1]
-    assert hashed.getPosIDs([np.nan, 1])[0].size == 0
+    assert hashed.positives([1, 1])[0].tolist() == [1]
+    assert hashed.positives([np.nan, 1])[0].size == 0
     assert not hashed.near([1, 1], [0]).any()
 
 
 def test_no_positions_at_all_are_no_error():
-    assert ClosePosition(np.zeros((0, 2)), 25).getPosIDs([1, 1])[0].size == 0
+    assert ClosePosition(np.zeros((0, 2)), 25).positives([1, 1])[0].size == 0
 
 
 def test_far_apart_positions_need_no_table():
     hashed = ClosePosition([[0, 0], [9e6, 9e6]], 25)
-    assert hashed.getPosIDs([9e6, 9e6])[0].tolist() == [1]
-    assert np.prod(hashed.hashSz) > 1e11
+    assert hashed.positives([9e6, 9e6])[0].tolist() == [1]
+    assert np.prod(hashed.grid_size) > 1e11
 
 
 def test_hundred_thousand_positions_are_searched_in_milliseconds():
@@ -79,7 +79,7 @@ def test_hundred_thousand_positions_are_searched_in_milliseconds():
     hashed = ClosePosition(utm, 25)
     started = time.perf_counter()
     for position in utm[:100]:
-        hashed.getPosIDs(position)
+        hashed.positives(position)
     assert (time.perf_counter() - started) / 100 < 0.005  # 0.02 ms measured; a scan of all takes about 1 ms
 
 

@@ -40,8 +40,8 @@ def test_a_folder_of_utm_names_is_a_source(tmp_path: Path) -> None:
 def test_database_and_queries_make_a_data_set_with_the_threshold_asked_for(dbstruct: Path) -> None:
     for threshold, right in ((4, False), (5, True)):  # the query is sqrt(18) m from the first image
         dataset = evaluation_dataset("", "/photos", dbstruct, dbstruct, threshold)
-        assert dataset.posDistThr == threshold
-        assert bool(dataset.isPosQ(0, 0)) is right
+        assert dataset.positive_distance == threshold
+        assert bool(dataset.is_positive(0, 0)) is right
 
 
 @pytest.mark.parametrize(

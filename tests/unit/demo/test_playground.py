@@ -94,7 +94,7 @@ def test_data_sets_and_networks_have_the_published_names(playground: Path) -> No
     for name in ("pitts30k/train", "pitts250k/test", "tokyo247", "tokyoTM/val", "tokyoTinyTM/train"):
         dataset = open_dataset(name, paths=paths)
         dataset.check_images()
-        assert all(len(dataset.getPosIDs(query)) for query in range(dataset.numQueries)), name
+        assert all(len(dataset.positives(query)) for query in range(dataset.query_count)), name
     for file in ("pretrained/imagenet-vgg-verydeep-16.mat", "pretrained/imagenet-caffe-ref.mat"):
         assert load_network(playground / file).names[0].startswith("conv1")
     assert (playground / "football.jpg").is_file()

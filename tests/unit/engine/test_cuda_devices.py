@@ -18,7 +18,7 @@ from deepibl import losses
 from deepibl.engine import cuda as cuda_engine
 from deepibl.engine.choose import choose_engine
 from deepibl.engine.describe import describe_prepared
-from deepibl.features.trunk_cache import Fetched
+from deepibl.features.backbone_cache import Fetched
 from deepibl.matlab.networks import computeRepresentation
 from deepibl.migrate.verify import verify_layers
 from deepibl.networks.build import LayerVLAD
@@ -27,7 +27,7 @@ from deepibl.networks.torch_backbones import load_torch_network
 from deepibl.report.cells import cell_assignment, cell_shares
 from deepibl.report.heatmap import gradient_map, occlusion_map
 from deepibl.runtime.devices import inference, to_batch
-from deepibl.training.gradients import PlainTrunk, TupleGradients
+from deepibl.training.gradients import PlainBackbone, TupleGradients
 from deepibl.training.options import TrainingOptions
 from deepibl.training.state import network_with_momentum
 from deepibl.training.step import Stepper
@@ -154,8 +154,8 @@ def test_cudnn_gets_convolution_and_relu_together_in_one_class_and_channels_last
     monkeypatch.setattr(torch, "cudnn_convolution_relu", fused)
     with card():
         net = placed(released, NAME)
-        trunk = cuda_engine.CudaTrunk(net, net.index("preL2"), "bf16", graphs=False)
-        assert trunk(torch.empty(2, 3, 48, 64, device=NAME)).dtype == torch.float32
+        backbone = cuda_engine.CudaBackbone(net, net.index("preL2"), "bf16", graphs=False)
+        assert backbone(torch.empty(2, 3, 48, 64, device=NAME)).dtype == torch.float32
     relus = sum(each.type == "relu" for each in list(released)[: released.index("preL2")])
     assert found == [{torch.bfloat16}] * relus and relus == 12
 
@@ -185,7 +185,7 @@ def test_losses_compute_where_the_features_are(card: Any, name: str, reduction: 
             assert not waits.waits
 
 
-def test_a_graph_that_is_refused_is_said_and_the_trunk_goes_on(
+def test_a_graph_that_is_refused_is_said_and_the_backbone_goes_on(
     card: Any, released: SimpleNN, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refused() -> None:
@@ -193,9 +193,9 @@ def test_a_graph_that_is_refused_is_said_and_the_trunk_goes_on(
 
     monkeypatch.setattr(torch.cuda, "CUDAGraph", refused)
     with card():
-        trunk = cuda_engine.CudaTrunk(placed(released, NAME), 5, "bf16")  # type: ignore[arg-type]
-        shapes = {trunk(torch.empty(1, 3, 48, 64, device=NAME)).shape for _ in range(6)}
-    assert len(shapes) == 1 and not trunk.graphs
+        backbone = cuda_engine.CudaBackbone(placed(released, NAME), 5, "bf16")  # type: ignore[arg-type]
+        shapes = {backbone(torch.empty(1, 3, 48, 64, device=NAME)).shape for _ in range(6)}
+    assert len(shapes) == 1 and not backbone.graphs
     warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1 and "not permitted" in warnings[0]
 
@@ -230,7 +230,7 @@ def test_gradients_of_tuples_and_their_step_stay_on_the_device(card: Any, releas
         first = net.index("conv5_1")
         stepper = Stepper(net, first)
         compute = TupleGradients(
-            stepper, Objective(LOSSES["exp joint"]), PlainTrunk(net, first), Reader(), 1.0
+            stepper, Objective(LOSSES["exp joint"]), PlainBackbone(net, first), Reader(), 1.0
         )  # type: ignore[arg-type]
         assert [outcome.pairs for outcome in compute([mined, mined])] == [1, 1]
         assert all(each.weight.grad is not None for each in stepper.learned)

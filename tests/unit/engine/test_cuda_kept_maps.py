@@ -14,10 +14,10 @@ from torch import Tensor
 
 from deepibl.engine.choose import choose_engine
 from deepibl.engine.settings import ExtractionSettings
-from deepibl.features import extraction as features, trunk_store as trunk_choice
+from deepibl.features import backbone_store as backbone_choice, extraction as features
+from deepibl.features.backbone_cache import BackboneCache, Fetched
+from deepibl.features.backbone_store import MemoryStore
 from deepibl.features.groups import BatchExtractor, MapExtractor
-from deepibl.features.trunk_cache import Fetched, TrunkCache
-from deepibl.features.trunk_store import MemoryStore
 from deepibl.networks.build import LayerVLAD
 from matlab_compat.simplenn.network import SimpleNN
 from tests.fake_cuda import NAME, placed
@@ -33,7 +33,7 @@ def extractor(net: SimpleNN, kind: str) -> tuple[BatchExtractor, Any]:
     settings = ExtractionSettings(batch_size=3, precision="fp32" if kind == "images" else "bf16")
     if kind == "images":
         return BatchExtractor(net, torch.device(NAME), settings), [photo() for _ in range(6)]
-    cache = TrunkCache.__new__(TrunkCache)
+    cache = BackboneCache.__new__(BackboneCache)
     cache.__dict__.update(net=net, first=net.index("conv5_1"), device=torch.device(NAME), dtype="fp16")
     cache.__dict__.update(
         computed=0, found=0, _engine=choose_engine(net, "torch", "fp32", torch.device(NAME))
@@ -95,8 +95,8 @@ H100 = (80 * 10**9, 84 * 10**9)  # free and all
 @pytest.mark.parametrize(
     ("needed", "limit", "store", "where", "on_device"),
     [
-        (43, 50, "ram", NAME, None),  # Pitts30k in fp16, trunkCacheGB as it is
-        (86, 100, "ram", NAME, 56),  # in fp32, with trunkCacheGB=100
+        (43, 50, "ram", NAME, None),  # Pitts30k in fp16, backboneCacheGB as it is
+        (86, 100, "ram", NAME, 56),  # in fp32, with backboneCacheGB=100
         (86, 50, "ram", NAME, None),  # no more than was asked for
         (400, 1000, "disk", "cpu", None),
     ],
@@ -113,9 +113,9 @@ def test_auto_keeps_maps_on_the_card_then_in_memory_too_then_on_disk(
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (H100[0] - 9 * 10**9, H100[1]))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 12 * 10**9)  # 9 GB of it unused
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 3 * 10**9)
-    monkeypatch.setattr(trunk_choice, "free_memory", lambda: 128 * 10**9)
-    monkeypatch.setattr(trunk_choice, "free_disk", lambda folder: 10**12)
-    found = trunk_choice.choose_place(needed * 10**9, limit * 10**9, tmp_path, torch.device(NAME))
+    monkeypatch.setattr(backbone_choice, "free_memory", lambda: 128 * 10**9)
+    monkeypatch.setattr(backbone_choice, "free_disk", lambda folder: 10**12)
+    found = backbone_choice.choose_place(needed * 10**9, limit * 10**9, tmp_path, torch.device(NAME))
     assert (found.store, str(found.device)) == (store, where)
     assert found.on_device == (on_device if on_device is None else on_device * 10**9)
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from deepibl.engine.backbone import head_start
 from deepibl.engine.describe import describe_batch
-from deepibl.engine.trunk import head_start
 from deepibl.features.extraction import extract
 from deepibl.runtime.devices import inference
 from matlab_compat.errors import ArgumentError

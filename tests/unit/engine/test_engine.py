@@ -85,7 +85,7 @@ def test_bf16_is_close_under_every_engine(released: SimpleNN, name: str) -> None
 
 
 def test_an_engine_has_the_weights_of_when_it_was_chosen(wide: SimpleNN) -> None:
-    assert choose_engine(wide, "auto", "fp32", CPU).trunk is not None
+    assert choose_engine(wide, "auto", "fp32", CPU).backbone is not None
     assert not any(parameter.grad_fn for parameter in wide.parameters())
 
 
@@ -103,7 +103,7 @@ def test_a_network_that_is_watched_by_hooks_runs_on_torch(wide: SimpleNN) -> Non
         engine = choose_engine(wide, "auto", "fp32", CPU)
     finally:
         handle.remove()
-    assert (engine.name, engine.trunk) == ("torch", None) and "hooks" in engine.reason
+    assert (engine.name, engine.backbone) == ("torch", None) and "hooks" in engine.reason
 
 
 def test_a_module_of_ones_own_runs_on_torch_and_says_why() -> None:

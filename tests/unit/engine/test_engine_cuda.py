@@ -7,10 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from deepibl.engine.backbone import head_start
 from deepibl.engine.choose import Engine, choose_engine
-from deepibl.engine.cuda import MOST_GRAPHS, SEEN_BEFORE, CudaTrunk
+from deepibl.engine.cuda import MOST_GRAPHS, SEEN_BEFORE, CudaBackbone
 from deepibl.engine.describe import describe_prepared
-from deepibl.engine.trunk import head_start
 from deepibl.runtime.devices import inference
 from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn.network import SimpleNN
@@ -35,27 +35,27 @@ def distance(a: torch.Tensor, b: torch.Tensor) -> float:
     ("precision", "limit"),
     [("fp32", "engine"), ("tf32", "engine"), ("bf16", "engine bf16"), ("fp16", "engine bf16")],
 )
-def test_the_trunks_arithmetic_is_the_networks(net: SimpleNN, precision: str, limit: str) -> None:
+def test_the_backbones_arithmetic_is_the_networks(net: SimpleNN, precision: str, limit: str) -> None:
     stop = head_start(net)
     with inference(net):
-        engine = Engine("cuda", "here", stop, CudaTrunk(net, stop, precision))
+        engine = Engine("cuda", "here", stop, CudaBackbone(net, stop, precision))
         got, want = describe_prepared(net, photos(), precision, engine), describe_prepared(net, photos())
     assert distance(got, want) <= TOL[limit]
 
 
 def test_the_networks_own_weights_stay_as_they_are(net: SimpleNN) -> None:
     before = {name: (weight.dtype, weight.stride()) for name, weight in net.state_dict().items()}
-    CudaTrunk(net, head_start(net), "bf16")
+    CudaBackbone(net, head_start(net), "bf16")
     assert before == {name: (weight.dtype, weight.stride()) for name, weight in net.state_dict().items()}
 
 
-def test_the_trunk_keeps_the_weights_of_when_it_was_made() -> None:
+def test_the_backbone_keeps_the_weights_of_when_it_was_made() -> None:
     own = SimpleNN.from_matlab(released_network(small=True))
-    trunk = CudaTrunk(own, 5, "fp32")
+    backbone = CudaBackbone(own, 5, "fp32")
     with torch.inference_mode():
-        before = trunk(photos())
+        before = backbone(photos())
         own[0].weight.data.zero_()
-        assert torch.equal(trunk(photos()), before)
+        assert torch.equal(backbone(photos()), before)
 
 
 PROGRAMS = {
@@ -134,7 +134,7 @@ def test_graphs_of_many_sizes_share_memory_and_give_what_runs_without_them(preci
     own = SimpleNN.from_matlab(released_network(small=True))
     stop = head_start(own)
     with inference(own, "cuda"):
-        graphs, plain = CudaTrunk(own, stop, precision), CudaTrunk(own, stop, precision, graphs=False)
+        graphs, plain = CudaBackbone(own, stop, precision), CudaBackbone(own, stop, precision, graphs=False)
         kept = []
         for turn in range(SEEN_BEFORE + 3):
             for i in range(MOST_GRAPHS + 2):

@@ -72,7 +72,7 @@ def found_by_int8(dataset: PlaceDataset, **settings: int) -> tuple[list[int], li
         exact = db if precision == "fp32" else exact
         distance = 1 - (db.astype(float) * exact).sum(axis=1)  # of unit vectors
         print(
-            f"\n{precision}: {found[precision]} of {dataset.numQueries} queries at {NS}; "
+            f"\n{precision}: {found[precision]} of {dataset.query_count} queries at {NS}; "
             f"cosine distance {distance.mean():.0e}, at most {distance.max():.0e}",
             end="",
         )
@@ -82,7 +82,7 @@ def found_by_int8(dataset: PlaceDataset, **settings: int) -> tuple[list[int], li
 @int8_here
 def test_int8_finds_as_much_of_the_toy_city_within_one_query(dataset: PlaceDataset) -> None:
     want, got = found_by_int8(dataset)
-    assert want[0] > dataset.numQueries / 2
+    assert want[0] > dataset.query_count / 2
     assert all(abs(a - b) <= 1 for a, b in zip(want, got, strict=True))
 
 
@@ -91,13 +91,17 @@ def test_int8_finds_as_much_of_the_toy_city_within_one_query(dataset: PlaceDatas
 def test_int8_finds_as_much_of_a_real_street_within_one_query(real: Path) -> None:
     lund = read_places(real / "images" / "lund" / "data" / "lund" / "images", zone="33N")
     database, queries = lund.subset(range(0, len(lund), 2)), lund.subset(range(1, len(lund), 2))
-    want, got = found_by_int8(dataset_from_places("lund", database, queries, posDistThr=25.0), resize=360)
+    want, got = found_by_int8(
+        dataset_from_places("lund", database, queries, positive_distance=25.0), resize=360
+    )
     assert want[0] > 10 and all(abs(a - b) <= 1 for a, b in zip(want, got, strict=True))
 
 
 @int8_here
 @pytest.mark.real
 def test_int8_finds_nearly_as_much_of_a_real_corridor(real: Path) -> None:
-    dataset = dataset_from_places("corridor", corridor(real, "ref"), corridor(real, "query"), posDistThr=2.5)
+    dataset = dataset_from_places(
+        "corridor", corridor(real, "ref"), corridor(real, "query"), positive_distance=2.5
+    )
     want, got = found_by_int8(dataset, resize=240)
     assert want[0] > 50 and all(abs(a - b) <= 5 for a, b in zip(want, got, strict=True))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from deepibl.engine.backbone import head_start
 from deepibl.engine.scales import Scales, calibrate, identity_of, measure, read_scales
-from deepibl.engine.trunk import head_start
 from deepibl.errors import NetworkMismatchError
 from deepibl.evaluation.evaluate import evaluate_network
 from deepibl.features.extraction import extract, extract_to_file

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from deepibl.engine import onednn, quantised
 from deepibl.engine.choose import choose_engine
 from deepibl.engine.describe import describe_batch, describe_prepared
-from deepibl.engine.quantised import Bytes, QuantisedConvolution, QuantisedTrunk, largest
+from deepibl.engine.quantised import Bytes, QuantisedBackbone, QuantisedConvolution, largest
 from deepibl.engine.scales import measure
 from deepibl.errors import NetworkMismatchError
 from deepibl.runtime.devices import inference
@@ -119,7 +119,7 @@ def test_pooling_of_bytes_is_that_of_numbers(window, stride, pad) -> None:
 def described(net: SimpleNN, x: torch.Tensor, name: str = "auto") -> torch.Tensor:
     with inference(net):
         engine = choose_engine(net, name, "int8", CPU, scales=measure(net, [x]))
-        assert (engine.name, engine.trunk is None) == ("fused", False)
+        assert (engine.name, engine.backbone is None) == ("fused", False)
         return describe_prepared(net, x, "int8", engine)
 
 
@@ -145,10 +145,10 @@ def test_a_chain_of_convolutions_stays_in_bytes_and_the_last_one_gives_numbers()
     net = simplenn_of([(3, 16), (16, 16), (16, 16)])
     x = photos(1, 24, 24)
     scales = measure(net, [x])
-    trunk = QuantisedTrunk(net, len(net), scales.by_position)
+    backbone = QuantisedBackbone(net, len(net), scales.by_position)
     kinds = []
     with inference(net):
-        for step in trunk.steps:
+        for step in backbone.steps:
             x = step(x)
             kinds.append(x.dtype)
     assert kinds[0] == torch.uint8 and set(kinds[:-2]) == {torch.uint8} and kinds[-1] == torch.float32
@@ -158,7 +158,7 @@ def test_a_chain_of_convolutions_stays_in_bytes_and_the_last_one_gives_numbers()
 def test_what_has_no_range_is_computed_in_float32() -> None:
     net, x = simplenn_of([(3, 16), (16, 16)]), photos(1, 24, 24)
     with inference(net):
-        assert_close(QuantisedTrunk(net, len(net), {})(x), net(x), "net")
+        assert_close(QuantisedBackbone(net, len(net), {})(x), net(x), "net")
 
 
 @int8_here

@@ -48,7 +48,7 @@ def naive_recall(queries, database, dataset, ns, keep=lambda query, ids: ids):
     for query in range(len(queries)):
         ranked = np.argsort(((queries[query] - database) ** 2).sum(1), kind="stable")
         ids = keep(query, ranked)
-        near = np.linalg.norm(dataset.utmQ[query] - dataset.utmDb[ids], axis=1) <= 25
+        near = np.linalg.norm(dataset.query_positions[query] - dataset.database_positions[ids], axis=1) <= 25
         rows.append([near[:n].any() for n in ns])
     return np.array(rows)
 
@@ -66,7 +66,7 @@ def test_recall_equals_the_definition(features, block):
 
 def test_time_stamps_are_respected(features):
     stamps = np.arange(IMAGES) % 2
-    dataset = place(TokyoTimeMachine, dbTimeStamp=stamps, qTimeStamp=np.zeros(QUERIES))
+    dataset = place(TokyoTimeMachine, database_times=stamps, query_times=np.zeros(QUERIES))
     result = recall_at_n(*features, dataset, [1, 5, 20])
     want = naive_recall(*features, dataset, [1, 5, 20], lambda query, ids: ids[stamps[ids] != 0])
     assert (result.found == want).all()
@@ -87,7 +87,7 @@ def test_tokyo247_counts_one_answer_a_panorama_and_reports_by_light(features):
 
 def test_a_rule_of_ones_own_is_used_and_may_search_deeper(features):
     class Odd(PlaceDataset):
-        def nnSearchPostprocess(self, searcher, iQuery, nTop):
+        def rank_matches(self, searcher, iQuery, nTop):
             ids, distances = searcher(iQuery, nTop * 4)
             odd = np.flatnonzero(ids % 2)[:nTop]
             return ids[odd], distances[odd]
@@ -118,7 +118,7 @@ def test_a_sample_is_drawn_as_matlab_draws_it_and_the_generator_put_back(feature
 def test_the_generator_is_put_back_after_an_error(features):
     generator = rng(5)
     before = generator.state
-    nowhere = place(posDistThr=0)
+    nowhere = place(positive_distance=0)
     with pytest.raises(DatasetError, match="none of the 30 tested queries has positives"):
         rank_loss(*features, nowhere, generator=generator)
     assert (generator.state == before).all()
@@ -180,13 +180,13 @@ def test_features_that_do_not_fit_are_refused(features):
 
 def test_rank_loss_equals_the_definition(features):
     queries, database = features
-    dataset = place(nonTrivPosDistSqThr=625)
+    dataset = place(nontrivial_distance_squared=625)
     result = rank_loss(queries, database, dataset, 0.3, 10, n_sample=12)
     tested, draws, want = rng(43).randsample(QUERIES, 12), rng(43), []
     for query in tested:
-        positives = dataset.nontrivialPosQ(query)
+        positives = dataset.nontrivial_positives(query)
         if len(positives):
-            negatives = dataset.sampleNegsQ(query, 10, draws)
+            negatives = dataset.sample_negatives(query, 10, draws)
             d2 = ((queries[query] - database) ** 2).sum(1)
             want.append(np.maximum(d2[positives].min() + 0.3 - d2[negatives], 0).mean())
     assert 0 < len(want) < 12
@@ -236,7 +236,7 @@ def test_testNet_prints_its_name_and_measures_both(features, capsys):
     opts = SimpleNamespace(
         sessionID="53e0", margin=0.1, nNegChoice=5, nTestRankSample=10, nTestSample=np.inf, recallNs=[1, 5]
     )
-    dataset = place(nonTrivPosDistSqThr=625)
+    dataset = place(nontrivial_distance_squared=625)
     recall, loss = matlab.testNet(dataset, None, opts, "val", *features)
     assert capsys.readouterr().out.startswith("testNet: 53e0 val\n")
     assert recall.tolist() == recall_at_n(*features, dataset, [1, 5]).recalls.tolist()

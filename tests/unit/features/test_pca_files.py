@@ -42,7 +42,9 @@ def data(tmp_path: Path) -> SimpleNamespace:
     for name in names:
         colours = random.randint(0, 255, (2, 2, 3), dtype=np.uint8)
         Image.fromarray(colours).resize((24, 18)).save(tmp_path / "images" / name)
-    return SimpleNamespace(name="set", dbPath=f"{tmp_path}/images/", dbImageFns=names, numImages=COUNT)
+    return SimpleNamespace(
+        name="set", database_root=f"{tmp_path}/images/", database_names=names, database_size=COUNT
+    )
 
 
 @pytest.fixture
@@ -81,8 +83,8 @@ def test_a_second_call_reads_the_pca_and_no_image(
     whiten: Callable[..., SimpleNN], data: SimpleNamespace
 ) -> None:
     first = whiten()
-    for name in data.dbImageFns:
-        Path(data.dbPath, name).unlink()
+    for name in data.database_names:
+        Path(data.database_root, name).unlink()
     assert network_id(whiten()) == network_id(first)
     assert len(whiten(pcaDim=2)["WPCA"].bias) == 2
 
@@ -91,8 +93,8 @@ def test_more_components_are_made_of_the_kept_descriptors(
     whiten: Callable[..., SimpleNN], data: SimpleNamespace
 ) -> None:
     whiten(pcaDim=2)
-    for name in data.dbImageFns:
-        Path(data.dbPath, name).unlink()
+    for name in data.database_names:
+        Path(data.database_root, name).unlink()
     assert len(whiten(pcaDim=4)["WPCA"].bias) == 4
 
 
@@ -111,7 +113,7 @@ def test_files_of_other_images_are_made_again(
     whiten: Callable[..., SimpleNN], data: SimpleNamespace, stem: str
 ) -> None:
     whiten()
-    data.dbImageFns = data.dbImageFns[1:]
+    data.database_names = data.database_names[1:]
     whiten()
     assert len(read_features(f"{stem}_traindescs_for_pca.bin", dim=5)) == COUNT - 1
 
@@ -166,7 +168,7 @@ def test_descriptors_that_cannot_be_computed_again_are_not_removed(
 ) -> None:
     whiten()
     before = Path(f"{stem}_traindescs_for_pca.bin").read_bytes()
-    Path(data.dbPath, data.dbImageFns[0]).write_bytes(b"damaged")
+    Path(data.database_root, data.database_names[0]).write_bytes(b"damaged")
     with pytest.raises(ExtractionError, match=r"0\.png: not an image"):
         whiten()
     assert Path(f"{stem}_traindescs_for_pca.bin").read_bytes() == before

@@ -21,8 +21,8 @@ from deepibl.errors import FeatureFileError, NetworkMismatchError
 from deepibl.evaluation import evaluate as recall
 from deepibl.evaluation.evaluate import evaluate_network
 from deepibl.features import extraction as features
+from deepibl.features.backbone_cache import BackboneCache
 from deepibl.features.extraction import extract_to_file
-from deepibl.features.trunk_cache import TrunkCache
 from deepibl.features.whitening import pca_of_images
 from deepibl.networks import clusters, io as network_copy
 from deepibl.networks.identity import network_id
@@ -296,7 +296,7 @@ OF_MAPS = ["content", "network", "engine", "dtype", "flip", "nothing", "time", "
 def test_maps_of_the_layers_below(work: Work, change: str, monkeypatch: pytest.MonkeyPatch) -> None:
     kept: dict[str, Any] = {"store": "disk", "folder": work.folder / "maps", "keep": True}
     paths = [work.photos / name for name in work.names[3:4]]
-    with TrunkCache(work.net, "conv2", **kept) as cache:
+    with BackboneCache(work.net, "conv2", **kept) as cache:
         cache.maps(paths)
     if change in ("content", "network", "time", "nothing"):
         {**IMAGES, **NOTHING}[change](work)
@@ -307,8 +307,8 @@ def test_maps_of_the_layers_below(work: Work, change: str, monkeypatch: pytest.M
     if change == "dtype":
         kept["dtype"] = "fp16"
     if change == "engine":
-        monkeypatch.setattr(TrunkCache, "description", "other, fp32")
-    with TrunkCache(work.net, "conv2", **kept) as cache:
+        monkeypatch.setattr(BackboneCache, "description", "other, fp32")
+    with BackboneCache(work.net, "conv2", **kept) as cache:
         cache.maps(paths, change == "flip")
         assert (cache.found, cache.computed) == (
             (1, 0) if change in ("nothing", "time", "folder") else (0, 1)
@@ -323,8 +323,8 @@ class Maker(FeatureMaker):
 
     def of(self, work: Work) -> None:
         dataset = SimpleNamespace(
-            dbPath=work.photos, dbImageFns=work.names, qPath=work.photos, qImageFns=work.names,
-            numImages=COUNT, numQueries=COUNT,
+            database_root=work.photos, database_names=work.names, query_root=work.photos, query_names=work.names,
+            database_size=COUNT, query_count=COUNT,
         )  # fmt: skip
         self.shared(dataset, str(work.folder / "q.bin"), str(work.folder / "db.bin"))
 
@@ -363,9 +363,9 @@ def test_features_before_training_are_taken(work: Work, change: str, monkeypatch
 
 def test_features_before_training_of_rounded_maps_are_others(work: Work) -> None:
     maker(work).of(work)
-    replace(maker(work), trunk=TrunkCache(work.net, "conv2", store="ram")).of(work)
+    replace(maker(work), backbone=BackboneCache(work.net, "conv2", store="ram")).of(work)
     assert work.extracted == [COUNT, COUNT]  # queries and database, once
-    replace(maker(work), trunk=TrunkCache(work.net, "conv2", store="ram", dtype="fp16")).of(work)
+    replace(maker(work), backbone=BackboneCache(work.net, "conv2", store="ram", dtype="fp16")).of(work)
     assert work.extracted == [COUNT] * 4
 
 

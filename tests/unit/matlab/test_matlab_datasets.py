@@ -16,10 +16,6 @@ from deepibl.matlab.datasets import MATLAB_NAMES, MatlabNames, dbBase
 from matlab_compat.rng import rng
 from tests.small_datasets import saved
 
-needs_new_names = pytest.mark.skipif(
-    "utmDb" in inspect.signature(PlaceDataset).parameters, reason="PlaceDataset has MATLAB's names still"
-)
-
 
 @pytest.fixture
 def paths(tmp_path) -> dict[str, str]:
@@ -59,7 +55,6 @@ def test_a_users_data_set_is_made_as_in_matlab(tmp_path) -> None:
         dbBase()
 
 
-@needs_new_names
 def test_both_names_of_the_table_mean_the_same(paths) -> None:
     dataset = dbPitts(False, "val", paths)
     assert isinstance(dataset, dbBase)
@@ -72,7 +67,6 @@ def test_both_names_of_the_table_mean_the_same(paths) -> None:
                 assert repr(getattr(made, matlab)) == repr(getattr(made, python))
 
 
-@needs_new_names
 def test_fields_are_set_under_either_name(paths) -> None:
     dataset: Any = dbMine(paths)
     dataset.dbPath = "/new/"
@@ -81,7 +75,6 @@ def test_fields_are_set_under_either_name(paths) -> None:
     assert dataset.qPath == "/other/" and "qPath" not in vars(dataset)
 
 
-@needs_new_names
 def test_a_field_of_the_class_is_a_default(paths) -> None:
     made: Any = type("dbDefault", (dbMine,), {"dbTimeStamp": np.array([1, 2, 3])})(paths)
     assert made.database_times is made.dbTimeStamp and len(made.dbTimeStamp) == 3
@@ -93,7 +86,6 @@ def test_an_unset_field_is_an_attribute_error(paths) -> None:
     assert not hasattr(dbMine(paths), "dbTimeStamp")
 
 
-@needs_new_names
 def test_overrides_under_matlabs_names_are_what_the_library_calls(paths) -> None:
     plain: Any = dbMine(paths)
     first: Any = dbNearest(paths)
@@ -102,7 +94,6 @@ def test_overrides_under_matlabs_names_are_what_the_library_calls(paths) -> None
     assert sorted(first.sample_negatives(0, 2, rng(1))) == [1, 2]
 
 
-@needs_new_names
 def test_overrides_under_pythons_names_have_matlabs_names_too(paths) -> None:
     def positives(self: Any, query: int) -> np.ndarray:
         return np.array([9, *dbNearest.getPosIDs(self, query)])
@@ -111,7 +102,6 @@ def test_overrides_under_pythons_names_have_matlabs_names_too(paths) -> None:
     assert dataset.getPosIDs(0).tolist() == [9, 0] and dataset.nontrivialPosQ(0).tolist() == [9, 0]
 
 
-@needs_new_names
 def test_the_override_of_a_class_named_before_the_base_counts(paths) -> None:
     class Mixin:
         def getPosIDs(self, iQuery: int) -> np.ndarray:
@@ -121,7 +111,6 @@ def test_the_override_of_a_class_named_before_the_base_counts(paths) -> None:
     assert dataset.positives(0).tolist() == dataset.getPosIDs(0).tolist() == [3]
 
 
-@needs_new_names
 def test_a_set_keeps_the_rules_of_its_core_class() -> None:
     timed: Any = type("dbTimed", (dbBase, TokyoTimeMachine), {})
     core: Any = TokyoTimeMachine
@@ -150,7 +139,6 @@ def test_core_objects_have_pythons_names_only() -> None:
     assert not issubclass(PlaceDataset, MatlabNames)
 
 
-@needs_new_names
 def test_closePosition_has_the_originals_fields() -> None:
     made: Any = closePosition([[0, 0], [3, 4], [50, 50]], 5)
     assert made.getPosIDs([0, 0])[0].tolist() == [0, 1] and made.delta == 6

@@ -82,7 +82,7 @@ def test_asked_for_a_gpu_it_computes_on_the_cpu_where_there_is_none(
     # difference: usegpu-fallback
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     names = make_photos(tmp_path)[:3]
-    photos = SimpleNamespace(dbPath=str(tmp_path), dbImageFns=names, numImages=len(names))
+    photos = SimpleNamespace(database_root=str(tmp_path), database_names=names, database_size=len(names))
     whole = SimpleNN.from_matlab(released_network(small=True))
     net = whole.with_layers(list(whole)[:5])
     files = f"{tmp_path}/clusters.mat", f"{tmp_path}/descriptors.mat"

@@ -25,7 +25,7 @@ from tests.tolerances import assert_close
 CLUSTERS, WHITE = 8, 16
 
 
-def trunk() -> nn.Sequential:
+def backbone() -> nn.Sequential:
     """torchvision's vgg16.features without its last ReLU and pooling, random."""
     torch.manual_seed(0)
     return make_layers(cfgs["D"])[:-2].eval()
@@ -62,7 +62,7 @@ def images() -> torch.Tensor:
 
 
 def openibl(prefix: str = "") -> dict[str, torch.Tensor]:
-    state, base = head(), trunk().state_dict()
+    state, base = head(), backbone().state_dict()
     found = {f"base_model.base.{name}": value for name, value in base.items()}
     found |= {"net_vlad.conv.weight": state["assign"], "net_vlad.centroids": state["centres"]}
     found |= {"pca_layer.weight": state["white"], "pca_layer.bias": state["white_bias"]}
@@ -76,7 +76,7 @@ def test_an_openibl_checkpoint_gives_its_authors_descriptors(wrapped: bool, tmp_
     torch.save({"state_dict": openibl("module."), **extra} if wrapped else openibl(), path)
     net = load_network(path)
     mean = torch.tensor([0.48501960784313836, 0.4579568627450961, 0.4076039215686255])[:, None, None]
-    want = described((images() / 255 - mean) * 255, head(), trunk())
+    want = described((images() / 255 - mean) * 255, head(), backbone())
     with torch.no_grad():
         assert_close(net(net.prepare(images())).flatten(1), want, "net")
 
@@ -87,7 +87,7 @@ def test_a_pytorch_netvlad_checkpoint_gives_its_authors_descriptors(
     bias: bool, parallel: str, tmp_path: Path
 ) -> None:
     state = head(bias)
-    found = {f"encoder.{parallel}{name}": value for name, value in trunk().state_dict().items()}
+    found = {f"encoder.{parallel}{name}": value for name, value in backbone().state_dict().items()}
     found |= {f"pool.{parallel}conv.weight": state["assign"], f"pool.{parallel}centroids": state["centres"]}
     found |= {f"pool.{parallel}conv.bias": state["bias"]} if bias else {}
     found |= {"WPCA.0.weight": state["white"], "WPCA.0.bias": state["white_bias"]}
@@ -97,7 +97,7 @@ def test_a_pytorch_netvlad_checkpoint_gives_its_authors_descriptors(
     )
     net = read_checkpoint(tmp_path / "c.pth.tar")
     mean, std = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    want = described((images() / 255 - mean) / std, state, trunk())
+    want = described((images() / 255 - mean) / std, state, backbone())
     with torch.no_grad():
         assert_close(net(net.prepare(images())).flatten(1), want, "net")
     assert net["vlad:core"].classname == ("layerVLADv2" if bias else "layerVLAD")
@@ -159,5 +159,5 @@ def test_unknown_and_incomplete_checkpoints_are_refused_by_name(tmp_path: Path) 
 
 
 def test_key_maps_tell_kinds_apart() -> None:
-    first = [kind.trunk.format(n=0) for kind in KEY_MAPS]
+    first = [kind.backbone.format(n=0) for kind in KEY_MAPS]
     assert len(set(first)) == len(first)

@@ -29,13 +29,13 @@ class _PixelL2Extractor(nn.Module):
         centres /= np.linalg.norm(centres, axis=1, keepdims=True)
         points = generator.standard_normal((50, 16)).astype(np.float32)
         points /= np.linalg.norm(points, axis=1, keepdims=True)
-        self.trunk, self.head = nn.Conv2d(3, 16, 5, stride=2), netvlad_head(centres, points)
+        self.backbone, self.head = nn.Conv2d(3, 16, 5, stride=2), netvlad_head(centres, points)
 
     def prepare(self, images):
         return images / 255 - 0.5
 
     def forward(self, x):
-        return self.head(self.trunk(x))
+        return self.head(self.backbone(x))
 
 
 NETWORKS = [simplenn, Extractor, _PixelL2Extractor]

@@ -124,7 +124,7 @@ def test_the_folder_holds_page_data_and_figures(tmp_path):
 
 def test_pictures_are_embedded_and_framed_by_whether_they_are_right(tmp_path):
     measured = evaluation(queries=6, noise=1.3, root=str(tmp_path))
-    draw_photos(tmp_path, [*measured.dataset.dbImageFns, *measured.dataset.qImageFns])
+    draw_photos(tmp_path, [*measured.dataset.database_names, *measured.dataset.query_names])
     run = collect(measured)
     reader = _Reader(report_page(run))
     pictures = [attributes for tag, attributes in reader.tags if tag == "img"]

@@ -35,18 +35,18 @@ def test_the_first_answers_are_the_nearest_descriptors_with_their_distances_in_m
     apart = ((measured.query_features[:, None] - measured.database_features[None]) ** 2).sum(2)
     for number, query in enumerate(run.queries):
         order = np.argsort(apart[number])[:3]
-        assert [answer.name for answer in query.answers] == [dataset.dbImageFns[i] for i in order]
+        assert [answer.name for answer in query.answers] == [dataset.database_names[i] for i in order]
         np.testing.assert_allclose(
             [answer.distance for answer in query.answers], apart[number][order], atol=1e-5
         )
-        metres = np.linalg.norm(dataset.utmDb[order] - dataset.utmQ[number], axis=1)
+        metres = np.linalg.norm(dataset.database_positions[order] - dataset.query_positions[number], axis=1)
         np.testing.assert_allclose([answer.metres for answer in query.answers], metres, atol=0.006)
         assert [answer.right for answer in query.answers] == (metres <= 25).tolist()
 
 
 def test_a_query_that_is_not_found_shows_its_nearest_positive_and_one_without_positives_none():
     measured = evaluation(queries=4, database=300, noise=50)
-    measured.dataset.utmQ[2] = (0, 0)
+    measured.dataset.query_positions[2] = (0, 0)
     run = collect(measured)
     lost = [query for query in run.queries if query.truth and query.rank is None]
     assert run.queries[2].truth is None
@@ -127,7 +127,7 @@ def test_a_missing_report_and_an_evaluation_without_descriptors_are_refused(tmp_
 
 def test_unknown_positions_are_kept_as_unknown():
     measured = evaluation(queries=3)
-    measured.dataset.utmQ[1] = np.nan
+    measured.dataset.query_positions[1] = np.nan
     run = collect(measured)
     assert (run.queries[1].east, run.queries[1].truth) == (None, None)
     assert all(answer.metres is None for answer in run.queries[1].answers)

@@ -127,8 +127,8 @@ def test_a_further_place_shows_other_houses_and_the_next_step_the_same() -> None
 
 
 def test_every_query_has_the_right_answer_near_by(dataset: PlaceDataset) -> None:
-    gaps = np.hypot(*(dataset.utmQ[:, None] - dataset.utmDb[None]).transpose(2, 0, 1))
-    assert (gaps.min(1) <= dataset.posDistThr).all()
+    gaps = np.hypot(*(dataset.query_positions[:, None] - dataset.database_positions[None]).transpose(2, 0, 1))
+    assert (gaps.min(1) <= dataset.positive_distance).all()
     assert (gaps.min(1) > 1.0).all()  # never the very place: training looks for d > 1 m
 
 
@@ -192,10 +192,10 @@ def test_positions_in_exif_csv_and_dbstruct_agree(folder: Path, dataset: PlaceDa
     degrees = [photo_position(path) for path in dataset.image_paths("q")]
     utm, zone = latlon_to_utm([d[0] for d in degrees if d], [d[1] for d in degrees if d])
     assert zone == dataset.utm_zone == "31N"
-    np.testing.assert_allclose(utm, dataset.utmQ, atol=0.01)
+    np.testing.assert_allclose(utm, dataset.query_positions, atol=0.01)
     table = read_places(folder / "toycity_test_images.csv")
-    assert table.names == dataset.dbImageFns
-    np.testing.assert_allclose(table.positions, dataset.utmDb, atol=0.01)
+    assert table.names == dataset.database_names
+    np.testing.assert_allclose(table.positions, dataset.database_positions, atol=0.01)
 
 
 def test_tables_tell_the_time_of_day(folder: Path) -> None:
@@ -283,8 +283,8 @@ def test_errors_say_what_is_allowed(call: Any, message: str, tmp_path: Path) -> 
 @pytest.mark.slow
 def test_raw_pixels_fail_on_it(tmp_path: Path) -> None:
     dataset = load_dbstruct(make_city(tmp_path, images=200, queries=66, progress=False), root=tmp_path)
-    gaps = np.hypot(*(dataset.utmQ[:, None] - dataset.utmDb[None]).transpose(2, 0, 1))
-    chance = float((gaps <= dataset.posDistThr).mean())
+    gaps = np.hypot(*(dataset.query_positions[:, None] - dataset.database_positions[None]).transpose(2, 0, 1))
+    chance = float((gaps <= dataset.positive_distance).mean())
     recall = raw_pixel_recall(dataset)
     print(f"\n200 images, 66 queries: raw pixels Recall@1 {recall:.3f}, chance {chance:.3f}")
     assert chance < 0.1

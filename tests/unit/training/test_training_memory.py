@@ -22,7 +22,7 @@ STEP = """
     from deepibl.training import TrainingOptions
     from deepibl.training.gradients import TupleReader
     from deepibl.training import Stepper
-    from deepibl.features import TrunkCache
+    from deepibl.features import BackboneCache
     from matlab_compat.simplenn import SimpleNN
 
     def kilobytes(name):  # of this program; getrusage counts the process that it was forked from, too
@@ -52,10 +52,12 @@ STEP = """
     names = [f"{number}.jpg" for number in range(12)]
     for name in names:
         Image.fromarray(random.integers(0, 255, (480, 640, 3), dtype=np.uint8)).save(folder / name)
-    dataset = SimpleNamespace(dbPath=folder, dbImageFns=names, qPath=folder, qImageFns=names)
+    dataset = SimpleNamespace(
+        database_root=folder, database_names=names, query_root=folder, query_names=names
+    )
     mined = MinedTuple(0, 1, np.arange(2, 12), np.arange(2, 12))
     stepper = Stepper(net, net.index("conv5_1"))
-    cache = TrunkCache(net, stepper.first, store=store, folder=folder / "maps")
+    cache = BackboneCache(net, stepper.first, store=store, folder=folder / "maps")
     with cache, TupleReader(dataset, TrainingOptions(), cache) as reader:
         compute = TupleGradients(stepper, Objective(SARELoss()), cache, reader, 2.0)
         before = kilobytes("VmRSS")

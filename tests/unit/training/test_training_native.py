@@ -114,7 +114,7 @@ COMMAND = (
     '"", "qCheckpoint0val": "", "geoCenters": "", "checkpoint0suffix": "", "test0": true, '
     '"saveFrequency": 2, "compFeatsFrequency": 4, "computeBatchSize": 10, "epochTestFrequency": 1, '
     '"nTestSample": 5, "nTestRankSample": 5, "recallNs": [1, 2, 3, 5, 10], "useGPU": false, "startEpoch": 1, '
-    '"trunkCacheDtype": "fp32", "trainPrecision": "fp32", "stepGB": "auto"}]'
+    '"backboneCacheDtype": "fp32", "trainPrecision": "fp32", "stepGB": "auto"}]'
 )
 
 
@@ -127,8 +127,8 @@ def test_the_request_that_sessions_hold_keeps_its_text(place):
 def test_a_session_file_holds_what_it_held(place):
     place.train(sessionID="run", nEpoch=1, stepGB=0.5)
     aux = place.load("run")["auxData"]["deepibl"]
-    assert {name: matfile.text(aux["speed"][name]) for name in ("trunkCacheDtype", "trainPrecision")} == {
-        "trunkCacheDtype": "fp32",
+    assert {name: matfile.text(aux["speed"][name]) for name in ("backboneCacheDtype", "trainPrecision")} == {
+        "backboneCacheDtype": "fp32",
         "trainPrecision": "fp32",
     }
     assert matfile.scalar(aux["speed"]["stepGB"]) == 0.5 and list(aux["speed"])[-1] == "stepGB"

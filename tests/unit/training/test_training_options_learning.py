@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from deepibl.images import load_pixels
-from deepibl.training.gradients import PlainTrunk
+from deepibl.training.gradients import PlainBackbone
 from deepibl.training.options import TrainingOptions, schedule
 from matlab_compat import matfile
 from tests.option_checks import layers, run, tells_of, weights
@@ -97,14 +97,14 @@ def test_the_margin_and_very_hard_negatives_decide_what_trainWeakly_takes(place)
 
 @tells_of("jitterFlip")
 def test_tuples_are_mirrored_as_the_generator_says(place, monkeypatch):
-    fetch, mirrored = PlainTrunk.fetch, []
+    fetch, mirrored = PlainBackbone.fetch, []
 
     def watched(self, path, flip=False, resize=None):
         read = fetch(self, path, flip, resize)
         mirrored.append(torch.equal(read.pixels, load_pixels(path).flip(-1)))
         return read
 
-    monkeypatch.setattr(PlainTrunk, "fetch", watched)
+    monkeypatch.setattr(PlainBackbone, "fetch", watched)
     log, _ = run(place, jitterFlip=True)
     flips = [mined.flip for mined in log.mined]
     assert True in flips and False in flips

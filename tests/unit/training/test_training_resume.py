@@ -108,7 +108,7 @@ def test_going_on_from_an_epoch_equals_never_having_stopped(whole, tmp_path):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("speed", [{}, {"trainPrecision": "bf16", "trunkCacheDtype": "fp16"}])
+@pytest.mark.parametrize("speed", [{}, {"trainPrecision": "bf16", "backboneCacheDtype": "fp16"}])
 def test_on_a_gpu_a_stopped_training_goes_on_as_if_it_had_not(tmp_path, speed):
     places = [Workplace(tmp_path / name) for name in ("whole", "stopped")]
     asked = {"sessionID": "run", "useGPU": True, "backPropToLayer": "conv2", **speed}
@@ -180,7 +180,7 @@ def test_an_unreadable_image_is_named_and_training_goes_on_once_it_is_mended(tmp
 
         def batch_done(self, state, report):
             if self.broken is None and report.batch == 2:
-                self.broken = [tmp_path / "a" / "train" / name for name in place.sets[0].qImageFns]
+                self.broken = [tmp_path / "a" / "train" / name for name in place.sets[0].query_names]
                 self.kept = [path.read_bytes() for path in self.broken]
                 for path in self.broken:
                     path.write_bytes(b"no image")

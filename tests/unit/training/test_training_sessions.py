@@ -146,7 +146,7 @@ def test_features_before_training_of_another_network_or_other_images_are_not_tak
     with pytest.raises(MatlabCompatError, match=r"_q\.bin holds .*another network\): give checkpoint0suffix"):
         other.train(sessionID="other", nEpoch=1)
     make_network(done.folder / "nets")
-    other.sets[0].qImageFns[:2] = other.sets[0].qImageFns[1::-1]
+    other.sets[0].query_names[:2] = other.sets[0].query_names[1::-1]
     with pytest.raises(MatlabCompatError, match="made of other images"):
         other.train(sessionID="other", nEpoch=1)
     other.train(sessionID="other", nEpoch=1, checkpoint0suffix="mine")

@@ -121,17 +121,17 @@ def break_image(place):
         def broken(self, tuples, computed=lambda: None):
             calls.append(None)
             if len(calls) == 3:
-                name = place.sets[0].dbImageFns[tuples[0].positive]
+                name = place.sets[0].database_names[tuples[0].positive]
                 (place.folder / "train" / name).write_bytes(b"")
             return compute(self, tuples, computed)
 
         TupleGradients.__call__ = broken
-    return place.train(trunkCache="off", **OPTIONS)
+    return place.train(backboneCache="off", **OPTIONS)
 
 
 def test_an_unreadable_image_of_one_ends_all_and_is_named(whole, tmp_path):
     place = Workplace(tmp_path)
-    kept = {name: (tmp_path / "train" / name).read_bytes() for name in place.sets[0].dbImageFns}
+    kept = {name: (tmp_path / "train" / name).read_bytes() for name in place.sets[0].database_names}
     for each in run_team(2, break_image, place):
         assert each.error.startswith("TrainingError") and ".jpg" in each.error
         assert "the same command resumes from there" in each.error

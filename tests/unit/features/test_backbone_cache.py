@@ -1,4 +1,4 @@
-"""deepibl.features.trunk_cache: maps of layers that do not learn, kept; the same as computed anew."""
+"""deepibl.features.backbone_cache: maps of layers that do not learn, kept; the same as computed anew."""
 
 import os
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from deepibl.errors import FeatureFileError
-from deepibl.features import trunk_store as trunk_choice
-from deepibl.features.trunk_cache import TrunkCache
+from deepibl.features import backbone_store as backbone_choice
+from deepibl.features.backbone_cache import BackboneCache
 from deepibl.images import read_image
 from matlab_compat.errors import ArgumentError, ImageReadError
 from matlab_compat.simplenn.network import SimpleNN
@@ -44,7 +44,7 @@ def anew(net: SimpleNN, paths: list[Path], flip: bool = False) -> torch.Tensor:
 
 @pytest.mark.parametrize("store", ["ram", "disk", "off", "auto"])
 def test_kept_maps_are_those_computed_anew(net, photos, tmp_path, store) -> None:
-    with TrunkCache(net, FIRST, store=store, folder=tmp_path / "out", images=len(photos)) as cache:
+    with BackboneCache(net, FIRST, store=store, folder=tmp_path / "out", images=len(photos)) as cache:
         for _ in range(2):
             assert_close(cache.maps(photos), anew(net, photos), "net")
         assert cache.computed == len(photos) * (2 if store == "off" else 1)
@@ -53,7 +53,7 @@ def test_kept_maps_are_those_computed_anew(net, photos, tmp_path, store) -> None
 
 
 def test_a_flipped_image_is_another_one(net, photos) -> None:
-    with TrunkCache(net, FIRST, store="ram") as cache:
+    with BackboneCache(net, FIRST, store="ram") as cache:
         both = cache.maps([photos[0], photos[0]], [False, True])
         assert_close(both[1:], anew(net, photos[:1], flip=True), "net")
         assert cache.computed == 2 and torch.equal(cache.maps(photos[:1], True), both[1:])
@@ -65,7 +65,7 @@ def test_gradients_from_kept_maps_are_exact(net, photos) -> None:
         net(maps, start=FIRST).square().sum().backward()
         return net[FIRST].weight.grad.clone()
 
-    with TrunkCache(net, FIRST, store="ram") as cache:
+    with BackboneCache(net, FIRST, store="ram") as cache:
         want = gradient(anew(net, photos))
         cache.maps(photos)
         torch.testing.assert_close(
@@ -76,7 +76,9 @@ def test_gradients_from_kept_maps_are_exact(net, photos) -> None:
 def test_half_precision_takes_half_the_space(net, photos, tmp_path) -> None:
     sizes = {}
     for dtype in ("fp32", "fp16"):
-        with TrunkCache(net, FIRST, store="disk", folder=tmp_path / "out", dtype=dtype, keep=True) as cache:
+        with BackboneCache(
+            net, FIRST, store="disk", folder=tmp_path / "out", dtype=dtype, keep=True
+        ) as cache:
             cache.maps(photos)
             half = cache.maps(photos)
         sizes[dtype] = sum(path.stat().st_size for path in (tmp_path / "out").rglob(f"*-{dtype}/maps.bin"))
@@ -87,13 +89,13 @@ def test_half_precision_takes_half_the_space(net, photos, tmp_path) -> None:
 
 def test_a_killed_run_goes_on_and_a_whole_one_leaves_nothing(net, photos, tmp_path) -> None:
     folder = tmp_path / "out"
-    with pytest.raises(KeyboardInterrupt), TrunkCache(net, FIRST, store="disk", folder=folder) as cache:
+    with pytest.raises(KeyboardInterrupt), BackboneCache(net, FIRST, store="disk", folder=folder) as cache:
         cache.maps(photos[:3])
         raise KeyboardInterrupt
     data, journal = next(folder.rglob("maps.bin")), next(folder.rglob("maps.jsonl"))
     data.write_bytes(data.read_bytes() + b"torn")
     journal.write_text(journal.read_text() + '{"key": "torn')
-    with TrunkCache(net, FIRST, store="disk", folder=folder) as cache:
+    with BackboneCache(net, FIRST, store="disk", folder=folder) as cache:
         got = cache.maps(photos)
         assert cache.computed == len(photos) - 3
         assert_close(got, anew(net, photos), "net")
@@ -102,14 +104,14 @@ def test_a_killed_run_goes_on_and_a_whole_one_leaves_nothing(net, photos, tmp_pa
 
 def test_a_resumed_run_computes_only_what_is_missing(net, photos, tmp_path) -> None:
     for expected in (3, 0):
-        with TrunkCache(net, FIRST, store="disk", folder=tmp_path / "out", keep=True) as cache:
+        with BackboneCache(net, FIRST, store="disk", folder=tmp_path / "out", keep=True) as cache:
             cache.maps(photos[:3])
             assert cache.computed == expected
 
 
 def test_damage_on_disk_is_noticed_and_mended(net, photos, tmp_path) -> None:
     for damage in (True, False):
-        with TrunkCache(net, FIRST, store="disk", folder=tmp_path / "out", keep=True) as cache:
+        with BackboneCache(net, FIRST, store="disk", folder=tmp_path / "out", keep=True) as cache:
             assert_close(cache.maps(photos), anew(net, photos), "net")
             assert cache.computed == (len(photos) if damage else 1)
         if damage:
@@ -119,8 +121,8 @@ def test_damage_on_disk_is_noticed_and_mended(net, photos, tmp_path) -> None:
             path.write_bytes(content)
 
 
-def test_a_changed_image_or_trunk_is_computed_anew(net, photos) -> None:
-    with TrunkCache(net, FIRST, store="ram") as cache:
+def test_a_changed_image_or_backbone_is_computed_anew(net, photos) -> None:
+    with BackboneCache(net, FIRST, store="ram") as cache:
         cache.maps(photos[:1])
         os.utime(photos[0], ns=(1, 1))  # the same content
         cache.maps(photos[:1])
@@ -131,18 +133,18 @@ def test_a_changed_image_or_trunk_is_computed_anew(net, photos) -> None:
         before = cache.identity
     with torch.no_grad():
         net["conv0"].weight.mul_(1.5)
-    assert TrunkCache(net, FIRST).identity != before
+    assert BackboneCache(net, FIRST).identity != before
     with torch.no_grad():
         net[FIRST].weight.mul_(1.5)
         net["conv0"].weight.div_(1.5)
-    assert TrunkCache(net, FIRST).identity == before  # what learns does not enter
+    assert BackboneCache(net, FIRST).identity == before  # what learns does not enter
 
 
 @pytest.mark.parametrize("store", ["ram", "disk"])
 def test_the_limit_is_never_exceeded(net, photos, tmp_path, store) -> None:
     one = anew(net, photos[:1]).numel() * 4
     settings = {"store": store, "folder": tmp_path / "out", "limit_gb": 2.5 * one / 1e9}
-    with TrunkCache(net, FIRST, **settings) as cache:
+    with BackboneCache(net, FIRST, **settings) as cache:
         for _ in range(2):
             assert_close(cache.maps(photos), anew(net, photos), "net")
         assert cache._store.used == 2 * one
@@ -150,37 +152,37 @@ def test_the_limit_is_never_exceeded(net, photos, tmp_path, store) -> None:
 
 
 def test_auto_takes_memory_then_disk_then_nothing(net, photos, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(trunk_choice, "free_memory", lambda: 10_000)
+    monkeypatch.setattr(backbone_choice, "free_memory", lambda: 10_000)
     for settings, want in (
         ({"images": 10**4, "folder": tmp_path / "out"}, "disk"),
         ({"images": 10**4}, "off"),
         ({"images": 10**4, "limit_gb": 1e-6}, "off"),
         ({"images": 0}, "ram"),
     ):
-        with TrunkCache(net, FIRST, **settings) as cache:
+        with BackboneCache(net, FIRST, **settings) as cache:
             cache.maps(photos[:1])
             assert (cache.store, bool(cache.reason)) == (want, True)
 
 
 def test_auto_keeps_a_part_where_not_all_fits(net, photos, tmp_path, monkeypatch) -> None:
     one = anew(net, photos[:1]).numel() * 4
-    monkeypatch.setattr(trunk_choice, "free_memory", lambda: 5 * one)
-    with TrunkCache(net, FIRST, images=len(photos)) as cache:
+    monkeypatch.setattr(backbone_choice, "free_memory", lambda: 5 * one)
+    with BackboneCache(net, FIRST, images=len(photos)) as cache:
         for _ in range(2):
             assert_close(cache.maps(photos), anew(net, photos), "net")
         assert cache.store == "ram" and cache._store.used == 2 * one and cache.found == 2
-    with TrunkCache(net, FIRST, images=len(photos), folder=tmp_path / "out") as cache:
+    with BackboneCache(net, FIRST, images=len(photos), folder=tmp_path / "out") as cache:
         cache.maps(photos)
         assert cache.store == "disk" and cache._store.used == len(photos) * one
-    with TrunkCache(net, FIRST, images=1000, folder=None) as cache:
+    with BackboneCache(net, FIRST, images=1000, folder=None) as cache:
         cache.maps(photos)
         assert cache.store == "off"  # hardly any would be found again
 
 
 def test_two_runs_do_not_share_a_folder(net, photos, tmp_path) -> None:
-    with TrunkCache(net, FIRST, store="disk", folder=tmp_path / "out") as cache:
+    with BackboneCache(net, FIRST, store="disk", folder=tmp_path / "out") as cache:
         cache.maps(photos[:1])
-        other = TrunkCache(net, FIRST, store="disk", folder=tmp_path / "out")
+        other = BackboneCache(net, FIRST, store="disk", folder=tmp_path / "out")
         with pytest.raises(FeatureFileError, match="another run"):
             other.maps(photos[:1])
 
@@ -192,10 +194,10 @@ def test_wrong_settings_and_files_are_named(net, photos, tmp_path) -> None:
         ({"limit_gb": 0}, "limit_gb"),
     ):
         with pytest.raises(ArgumentError, match=says):
-            TrunkCache(net, FIRST, **settings)
+            BackboneCache(net, FIRST, **settings)
     with pytest.raises(ArgumentError, match="is the first"):
-        TrunkCache(net, 0)
-    with TrunkCache(net, FIRST, store="ram") as cache:
+        BackboneCache(net, 0)
+    with BackboneCache(net, FIRST, store="ram") as cache:
         with pytest.raises(ImageReadError, match="none"):
             cache.maps([tmp_path / "none.jpg"])
         with pytest.raises(ArgumentError, match="one flip per image"):
@@ -206,13 +208,13 @@ def test_a_full_disk_keeps_what_fits(net, photos, tmp_path) -> None:
     resource = pytest.importorskip("resource", reason="limits the size of files as Unix does")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     one = anew(net, photos[:1]).numel() * 4
-    with TrunkCache(net, FIRST, store="disk", folder=tmp_path / "out", keep=True) as cache:
+    with BackboneCache(net, FIRST, store="disk", folder=tmp_path / "out", keep=True) as cache:
         try:
             resource.setrlimit(resource.RLIMIT_FSIZE, (int(1.5 * one), limits[1]))
             assert_close(cache.maps(photos), anew(net, photos), "net")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert cache._store.used == one
-    with TrunkCache(net, FIRST, store="disk", folder=tmp_path / "out") as cache:
+    with BackboneCache(net, FIRST, store="disk", folder=tmp_path / "out") as cache:
         assert_close(cache.maps(photos), anew(net, photos), "net")
         assert (cache.found, cache.computed) == (1, len(photos) - 1)

@@ -1,4 +1,4 @@
-"""A network's trunk as a list of fused steps for a CPU: convolution, pooling and ReLU in one."""
+"""A network's backbone as a list of fused steps for a CPU: convolution, pooling and ReLU in one."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def groups(net: SimpleNN, stop: int, channels: int | None) -> list[Group]:
     return found
 
 
-class FusedTrunk:
+class FusedBackbone:
     """Layers 0 .. stop-1 of a network for inference, in float32 or bfloat16: (N, C, H, W) to maps.
 
     The weights are the network's at this moment; packings and Winograd transforms are made when a size first
@@ -81,7 +81,7 @@ class FusedTrunk:
         self.steps: list[Step] = [self._step(group) for group in groups(net, stop, channels)]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) float32 to the trunk's maps, float32, channels last."""
+        """(N, C, H, W) float32 to the backbone's maps, float32, channels last."""
         x = x.to(self._dtype).contiguous(memory_format=torch.channels_last)
         for step in self.steps:
             x = step(x)

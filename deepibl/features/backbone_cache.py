@@ -2,11 +2,11 @@
 
 Below backPropToLayer no weight changes, so a refresh, a training tuple and a test begin at that layer:
 
-    with TrunkCache(net, "conv5_1", store="auto", folder=out, images=len(names), limit_gb=40) as cache:
+    with BackboneCache(net, "conv5_1", store="auto", folder=out, images=len(names), limit_gb=40) as cache:
         maps = cache.maps(paths, flips)                 # (N, C, H, W): read, computed or both
         features = net(maps, start="conv5_1").flatten(1)
 
-An image's maps are known by their `Provenance`: the trunk's weights, its engine and dtype, the flip, and the
+An image's maps are known by their `Provenance`: the backbone's weights, its engine and dtype, the flip, and the
 content of the file. They are computed image by image, so they have the same bits whatever is kept, in
 whichever order they are asked for. With dtype='fp16' they are rounded, whether kept or computed anew.
 Images that are resized (jitterScale) are never kept: every scale is another image; give store='off' then."""
@@ -26,7 +26,7 @@ from torch import Tensor
 
 from deepibl.engine.choose import Engine, choose_engine
 from deepibl.errors import FeatureFileError
-from deepibl.features.trunk_store import GIGABYTE, Choice, FileStore, MemoryStore, choose_place
+from deepibl.features.backbone_store import GIGABYTE, Choice, FileStore, MemoryStore, choose_place
 from deepibl.images import load_pixels
 from deepibl.networks.identity import network_id
 from deepibl.runtime.devices import device_of, to_batch
@@ -55,11 +55,11 @@ class Fetched:
     pixels: Tensor | None = None
 
 
-class TrunkCache:
+class BackboneCache:
     """Maps of the layers below `first`, of image files; see the module.
 
     net: a SimpleNN on its device, whose layers below `first` (a name or position) do not change.
-    store: 'ram', 'disk', 'off', or 'auto', see `deepibl.features.trunk_store`; maps that an interrupted run left on
+    store: 'ram', 'disk', 'off', or 'auto', see `deepibl.features.backbone_store`; maps that an interrupted run left on
     disk are used. dtype: 'fp32' (exact) or 'fp16' (half the space).
     folder: of the files of 'disk', shared by all runs; spare: used while another run has locked those.
     images: how many there will be (each flip counts as one more), for 'auto'. limit_gb: gigabytes kept at
@@ -106,7 +106,7 @@ class TrunkCache:
         self._images, self._limit = images, int(min(limit_gb, MOST_GB) * GIGABYTE / sharers)
         self._sharers = sharers
         self._engine: Engine = choose_engine(net, engine, "fp32", self.device, stop=self.first)
-        name = f"trunk-{self.identity[:16]}-{self._engine.name}-{dtype}"
+        name = f"backbone-{self.identity[:16]}-{self._engine.name}-{dtype}"
         self._folders = [Path(each) / name for each in (folder, spare) if each is not None]
         self._store: FileStore | MemoryStore | None = None
         self._opening = Lock()
@@ -211,7 +211,7 @@ class TrunkCache:
             )
         return self.stack([self.fetch(path, flip) for path, flip in zip(paths, mirrored, strict=True)])
 
-    def __enter__(self) -> TrunkCache:
+    def __enter__(self) -> BackboneCache:
         return self
 
     def __exit__(
@@ -239,13 +239,13 @@ class TrunkCache:
         content = self._marks[name][1]
         if not content:
             raise ImageReadError(f"{name}: cannot be opened")
-        settings = {"trunk": self.description, "flip": flip}
+        settings = {"backbone": self.description, "flip": flip}
         return Provenance(self.identity, 1, "", content, settings).digest[:32]
 
     @torch.no_grad()
     def _compute(self, pixels: Tensor) -> Tensor:
         x = self.net.prepare(to_batch([pixels], self.device))
-        found = self._engine.trunk(x) if self._engine.trunk else self.net(x, stop=self.first - 1)
+        found = self._engine.backbone(x) if self._engine.backbone else self.net(x, stop=self.first - 1)
         return found[0].to(torch.float32).contiguous()
 
     def _open(self, path: str | os.PathLike[str]) -> None:

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from deepibl.errors import TrainingError
-from deepibl.features.trunk_cache import TrunkCache
+from deepibl.features.backbone_cache import BackboneCache
 from deepibl.images import read_image
 from deepibl.training import tuples as mining
-from deepibl.training.gradients import TupleGradients, open_trunk
+from deepibl.training.gradients import TupleGradients, open_backbone
 from deepibl.training.listeners import TrainingListener
 from deepibl.training.options import OPTIONS, TrainingOptions
 from deepibl.training.step import Stepper
@@ -44,13 +44,13 @@ KILLED_RUN = """
                 os.kill(os.getpid(), signal.SIGKILL)
 
     Workplace(Path(sys.argv[1])).train(
-        Death(), sessionID="run", backPropToLayer="conv2", jitterFlip=True, trunkCache="disk"
+        Death(), sessionID="run", backPropToLayer="conv2", jitterFlip=True, backboneCache="disk"
     )
 """
 
 
 class Notes(Log):
-    """Also notes what is said about the trunk, and how many maps were computed and found."""
+    """Also notes what is said about the backbone, and how many maps were computed and found."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,11 +61,11 @@ class Notes(Log):
 
 
 @pytest.fixture
-def caches(monkeypatch) -> list[TrunkCache]:
+def caches(monkeypatch) -> list[BackboneCache]:
     """All caches that trainings open."""
-    found: list[TrunkCache] = []
-    opening = TrunkCache.__enter__
-    monkeypatch.setattr(TrunkCache, "__enter__", lambda self: found.append(self) or opening(self))
+    found: list[BackboneCache] = []
+    opening = BackboneCache.__enter__
+    monkeypatch.setattr(BackboneCache, "__enter__", lambda self: found.append(self) or opening(self))
     return found
 
 
@@ -74,7 +74,7 @@ def uncached(tmp_path_factory) -> Workplace:
     """A training with flips whose frozen layers run every time."""
     place = Workplace(tmp_path_factory.mktemp("uncached"))
     torch.set_num_threads(1)
-    place.train(**FROZEN, jitterFlip=True, trunkCache="off")
+    place.train(**FROZEN, jitterFlip=True, backboneCache="off")
     return place
 
 
@@ -88,17 +88,17 @@ def assert_same(one: Workplace, other: Workplace) -> None:
 
 
 def left(place: Workplace) -> list[str]:
-    return [path.name for path in (place.folder / "out").rglob("*") if "trunk" in path.as_posix()]
+    return [path.name for path in (place.folder / "out").rglob("*") if "backbone" in path.as_posix()]
 
 
 @pytest.mark.parametrize("store", ["auto", "ram", "disk"])
 def test_kept_maps_give_the_same_bits_and_leave_nothing(uncached, tmp_path, caches, store):
     place, notes = Workplace(tmp_path), Notes()
-    place.train(notes, **FROZEN, jitterFlip=True, trunkCache=store)
+    place.train(notes, **FROZEN, jitterFlip=True, backboneCache=store)
     assert_same(place, uncached)
     (cache,) = caches
-    images = sum(each.numImages + each.numQueries for each in place.sets)
-    flipped = sum(each.numImages + each.numQueries for each in place.sets[:1])
+    images = sum(each.database_size + each.query_count for each in place.sets)
+    flipped = sum(each.database_size + each.query_count for each in place.sets[:1])
     assert images < cache.computed <= images + flipped and cache.found > cache.computed
     assert [note.startswith("maps below conv2: ") for note in notes.notes] == [True]
     assert not left(place)
@@ -106,7 +106,7 @@ def test_kept_maps_give_the_same_bits_and_leave_nothing(uncached, tmp_path, cach
 
 def test_a_limit_that_holds_a_part_gives_the_same_bits(uncached, tmp_path, caches):
     place = Workplace(tmp_path)
-    place.train(**FROZEN, jitterFlip=True, trunkCache="ram", trunkCacheGB=2e-5)
+    place.train(**FROZEN, jitterFlip=True, backboneCache="ram", backboneCacheGB=2e-5)
     assert_same(place, uncached)
     assert 0 < caches[0].found < caches[0].computed
 
@@ -122,14 +122,14 @@ def test_killed_with_maps_on_disk_it_goes_on_with_them(uncached, tmp_path, cache
     place.train(notes, **FROZEN, jitterFlip=True)  # auto finds them
     assert_same(place, uncached)
     assert "an earlier run has left" in notes.notes[0] and caches[0].store == "disk"
-    train, val = (each.numImages + each.numQueries for each in place.sets)
+    train, val = (each.database_size + each.query_count for each in place.sets)
     assert before and caches[0].computed <= 2 * train + val - before
     assert not left(place)
 
 
 def test_kept_maps_stay_when_asked_and_serve_the_next_training(uncached, tmp_path, caches):
     place = Workplace(tmp_path)
-    place.train(**FROZEN, jitterFlip=True, trunkCache="disk", trunkCacheKeep=True)
+    place.train(**FROZEN, jitterFlip=True, backboneCache="disk", backboneCacheKeep=True)
     assert left(place)
     for number in (1, 2):
         place.train(**{**FROZEN, "sessionID": f"again{number}"}, jitterFlip=True)
@@ -146,9 +146,9 @@ def test_two_trainings_at_once_have_files_of_their_own(tmp_path, caches):
         def batch_done(self, state, report):
             if not self.done:
                 self.done = True
-                place.train(**{**FROZEN, "sessionID": "second"}, trunkCache="disk")
+                place.train(**{**FROZEN, "sessionID": "second"}, backboneCache="disk")
 
-    place.train(Second(), **FROZEN, trunkCache="disk")
+    place.train(Second(), **FROZEN, backboneCache="disk")
     assert [cache.store for cache in caches] == ["disk", "disk"]
     for mine, theirs in zip(place.weights("run"), place.weights("second"), strict=True):
         np.testing.assert_array_equal(mine, theirs)
@@ -158,11 +158,11 @@ def test_two_trainings_at_once_have_files_of_their_own(tmp_path, caches):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"jitterScale": [0.75, 1.0]}, "no trunk cache: with jitter_scales"),
-        ({"trunkCacheGB": 1e-9}, "maps below conv2: off, fp32 (0.0 of 0.0 GB"),
+        ({"jitterScale": [0.75, 1.0]}, "no backbone cache: with jitter_scales"),
+        ({"backboneCacheGB": 1e-9}, "maps below conv2: off, fp32 (0.0 of 0.0 GB"),
         ({"backPropToLayer": 1}, ""),
-        ({"trunkCache": "off"}, ""),
-        ({"trunkCacheGB": 0}, ""),
+        ({"backboneCache": "off"}, ""),
+        ({"backboneCacheGB": 0}, ""),
     ],
 )
 def test_it_is_off_where_it_cannot_help_and_says_so(tmp_path, changes, says):
@@ -174,8 +174,8 @@ def test_it_is_off_where_it_cannot_help_and_says_so(tmp_path, changes, says):
 
 def test_half_precision_maps_give_the_same_bits_kept_or_not(tmp_path, uncached):
     kept, anew = Workplace(tmp_path / "kept"), Workplace(tmp_path / "anew")
-    kept.train(**FROZEN, jitterFlip=True, trunkCacheDtype="fp16", trunkCache="ram")
-    anew.train(**FROZEN, jitterFlip=True, trunkCacheDtype="fp16", trunkCache="off")
+    kept.train(**FROZEN, jitterFlip=True, backboneCacheDtype="fp16", backboneCache="ram")
+    anew.train(**FROZEN, jitterFlip=True, backboneCacheDtype="fp16", backboneCache="off")
     assert_same(kept, anew)
     apart = [np.abs(a - b).max() for a, b in zip(kept.weights("run"), uncached.weights("run"), strict=True)]
     assert 0 < max(apart) < 1e-2
@@ -221,7 +221,7 @@ def test_a_bad_image_is_named_and_training_goes_on_once_it_is_mended(tmp_path, u
 
         def tuple_mined(self, state, mined):
             if self.path is None and state.batch == 2 and mined.trains and not mined.flip:
-                self.path = tmp_path / "train" / place.sets[0].qImageFns[mined.query]
+                self.path = tmp_path / "train" / place.sets[0].query_names[mined.query]
                 self.kept, self.times = self.path.read_bytes(), self.path.stat()
                 self.path.write_bytes(b"no image")
 
@@ -236,14 +236,14 @@ def test_a_bad_image_is_named_and_training_goes_on_once_it_is_mended(tmp_path, u
 
 def test_speed_options_that_change_digits_are_saved_and_gone_on_with(tmp_path):
     place, log = Workplace(tmp_path), Log()
-    place.train(**FROZEN, nEpoch=1, trainPrecision="bf16", trunkCacheDtype="fp16", stepGB=0.5)
+    place.train(**FROZEN, nEpoch=1, trainPrecision="bf16", backboneCacheDtype="fp16", stepGB=0.5)
     saved = place.load("run")
     assert not set(saved["opts"]) & {
         each.matlab for each in OPTIONS.values() if each.ours
     }  # MATLAB's options are the original's
     place.train(log, **FROZEN, nEpoch=2, startEpoch=2)
     options = log.state.options
-    assert (options.precision, options.trunk_cache_dtype, options.step_gb) == ("bf16", "fp16", 0.5)
+    assert (options.precision, options.backbone_cache_dtype, options.step_gb) == ("bf16", "fp16", 0.5)
     place.train(log, **FROZEN, nEpoch=2, startEpoch=2, trainPrecision="fp32")
     assert log.state.options.precision == "fp32" and log.state.stepper.precision == "fp32"
 
@@ -251,13 +251,13 @@ def test_speed_options_that_change_digits_are_saved_and_gone_on_with(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"trunkCache": "tape"}, r"trunkCache\) must be one of auto, ram, disk, off; got 'tape'"),
-        ({"trunkCacheDtype": "fp8"}, "fp32, fp16"),
+        ({"backboneCache": "tape"}, r"backboneCache\) must be one of auto, ram, disk, off; got 'tape'"),
+        ({"backboneCacheDtype": "fp8"}, "fp32, fp16"),
         ({"trainPrecision": "fp16"}, "fp32, bf16"),
-        ({"trunkCacheGB": -1}, r"trunkCacheGB\) must be a number of gigabytes, at least 0; got -1"),
+        ({"backboneCacheGB": -1}, r"backboneCacheGB\) must be a number of gigabytes, at least 0; got -1"),
         ({"stepGB": "much"}, r"stepGB\) must be auto or a number of gigabytes, at least 0; got 'much'"),
-        ({"trunkCacheKeep": "yes"}, "True or False"),
-        ({"trunkCach": "ram"}, "did you mean 'trunkCache'"),
+        ({"backboneCacheKeep": "yes"}, "True or False"),
+        ({"backboneCach": "ram"}, "did you mean 'backboneCache'"),
     ],
 )
 def test_options_that_cannot_be_meant_are_named(tmp_path, changes, says):
@@ -275,14 +275,14 @@ def test_frozen_layers_of_a_batch_run_on_the_whole_tuple_and_keep_nothing(tmp_pa
     net = SimpleNN.from_matlab({"layers": [middle, conv], "meta": meta}).float().train()
     place, notes = Workplace(tmp_path), []
     stepper = Stepper(net, 1)
-    with open_trunk(stepper, TrainingOptions(), place.sets, notes.append) as trunk:
-        paths = [str(tmp_path / "train" / name) for name in place.sets[0].dbImageFns[:3]]
+    with open_backbone(stepper, TrainingOptions(), place.sets, notes.append) as backbone:
+        paths = [str(tmp_path / "train" / name) for name in place.sets[0].database_names[:3]]
         torch.manual_seed(0)
-        got = trunk.stack([trunk.fetch(path) for path in paths])
+        got = backbone.stack([backbone.fetch(path) for path in paths])
     torch.manual_seed(0)
     want = net(net.prepare(torch.stack([read_image(path) for path in paths])), stop=0)
     assert torch.equal(got, want) and not got.requires_grad
-    assert notes == ["no trunk cache: layer middle does not treat each image by itself"]
+    assert notes == ["no backbone cache: layer middle does not treat each image by itself"]
 
 
 def test_queries_that_are_compared_at_once_give_the_same_tuples(tmp_path, monkeypatch):

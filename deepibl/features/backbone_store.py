@@ -233,7 +233,7 @@ def choose_place(
         chosen = max(places, key=lambda place: place.limit)
     kept = min(wanted, chosen.limit)
     reason = f"{kept / GIGABYTE:.1f} of {needed / GIGABYTE:.1f} GB; {chosen.limit / GIGABYTE:.1f} GB "
-    reason += f"{chosen.reason} may be used, {limit / GIGABYTE:g} GB by trunkCacheGB"
+    reason += f"{chosen.reason} may be used, {limit / GIGABYTE:g} GB by backboneCacheGB"
     if kept < LEAST_SHARE * needed:
         return Choice("off", reason)
     return replace(chosen, reason=reason, limit=min(limit, chosen.limit))

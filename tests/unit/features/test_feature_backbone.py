@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from deepibl.errors import ExtractionError
+from deepibl.features.backbone_cache import BackboneCache
 from deepibl.features.extraction import extract, extract_to_file
-from deepibl.features.trunk_cache import TrunkCache
 from matlab_compat.simplenn.network import SimpleNN
 from tests.extractors import make_photos
 from tests.tolerances import assert_close
@@ -34,16 +34,16 @@ def photos(tmp_path: Path) -> list[str]:
     return make_photos(tmp_path)
 
 
-def rows(net: SimpleNN, folder: Path, names: list[str], trunk: TrunkCache, **how: object) -> np.ndarray:
+def rows(net: SimpleNN, folder: Path, names: list[str], backbone: BackboneCache, **how: object) -> np.ndarray:
     out = folder / "features.npy"
-    extract_to_file(net, folder, names, out, trunk=trunk, progress=False, **how)  # type: ignore[arg-type]
+    extract_to_file(net, folder, names, out, backbone=backbone, progress=False, **how)  # type: ignore[arg-type]
     return np.load(out)
 
 
 @pytest.mark.parametrize(("precision", "kind"), [("fp32", "net"), ("bf16", "golden bf16")])
 def test_descriptors_from_kept_maps_are_those_of_the_network(net, photos, tmp_path, precision, kind) -> None:
     want = extract(net, photos, root=tmp_path, progress=False)
-    with TrunkCache(net, FIRST, store="ram") as cache:
+    with BackboneCache(net, FIRST, store="ram") as cache:
         got = [rows(net, tmp_path, photos, cache, precision=precision, batch_size=3) for _ in range(2)]
         assert cache.computed == cache.found == len(photos)
     assert_close(got[0], want, kind)
@@ -55,7 +55,7 @@ def test_they_have_the_same_bits_whatever_is_kept(net, photos, tmp_path, dtype) 
     one = 1e-9 * 4 * 64 * 64 * 48  # about one image's maps, in gigabytes
     found = []
     for settings in ({"store": "off"}, {"store": "ram"}, {"store": "ram", "limit_gb": 3 * one}):
-        with TrunkCache(net, FIRST, dtype=dtype, **settings) as cache:
+        with BackboneCache(net, FIRST, dtype=dtype, **settings) as cache:
             cache.maps([tmp_path / photos[2]])
             found.append(rows(net, tmp_path, photos, cache, batch_size=2))
     np.testing.assert_array_equal(found[0], found[1])
@@ -68,7 +68,7 @@ def test_images_that_cannot_be_used_are_named(net, photos, tmp_path) -> None:
     names = [*photos, "dot.png"]
     with torch.no_grad():
         net["conv0"].pad = net["conv0"].pad._replace(top=0, bottom=0)  # a dot is too small for it
-    with TrunkCache(net, FIRST, store="ram") as cache, pytest.raises(ExtractionError) as caught:
+    with BackboneCache(net, FIRST, store="ram") as cache, pytest.raises(ExtractionError) as caught:
         rows(net, tmp_path, names, cache)
     assert {Path(failure.name).name for failure in caught.value.failures} == {photos[1], "dot.png"}
     assert "cannot take an image" in str(caught.value)
