@@ -1,4 +1,4 @@
-"""The commands for coming from MATLAB and for data: verify, migrate, data check | make | features | toy."""
+"""The commands for users of MATLAB and for data: verify, migrate, data check | make | features | toy."""
 
 import json
 from pathlib import Path
@@ -34,18 +34,18 @@ def verify(
     features: Annotated[
         Path | None, typer.Option(help="Features that MATLAB wrote: .bin, .npy, .h5.")
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="The images they are of, one name a line.")] = None,
+    images: Annotated[Path | None, typer.Option(help="List of their images, one name a line.")] = None,
     root: NamesRoot = "",
     layers: Annotated[
         Path | None, typer.Option(help="A .mat file with x (input) and acts (outputs of the layers).")
     ] = None,
     resize: Resize = None,
-    tolerance: Annotated[float, typer.Option(help="max|a-b| / max|b| up to which it is the same.")] = 1e-4,
+    tolerance: Annotated[float, typer.Option(help="max|a-b| / max|b| that counts as the same.")] = 1e-4,
     batch_size: BatchSize = 10,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Compare features (and layers' outputs) that MATLAB wrote with ours. Exit code 4: they differ."""
+    """Compare features (and outputs of layers) that MATLAB wrote with ours. Exit code 4: they differ."""
     from deepibl.features.files import read_features
     from deepibl.migrate.verify import verify_features, verify_layers
     from deepibl.networks.io import chain_of, load_network
@@ -87,11 +87,11 @@ def migrate(
         typer.Option("--set", help="FUNCTION.OPTION=VALUE or VARIABLE=VALUE instead of the script's own."),
     ] = None,
     keep_stops: Annotated[
-        bool, typer.Option("--keep-stops", help="Keep an error() that ends the script before its end.")
+        bool, typer.Option("--keep-stops", help="Keep an error() that stops the script before its end.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Translate a MATLAB script to Python. Exit code 4: marked lines need a hand."""
+    """Translate a MATLAB script to Python. Exit code 4: some lines could not be translated."""
     from deepibl.migrate.translate import migrate_file, parse_overrides
 
     result = migrate_file(script, output, keep_stops=keep_stops, overrides=parse_overrides(setting or []))
@@ -122,7 +122,7 @@ def check(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Look for every file of a known data set. Exit code 4: something is missing."""
+    """Check that every file of a known data set is there. Exit code 4: something is missing."""
     from deepibl.datasets.check import check_dataset
 
     report = check_dataset(name, root, spec=spec)
@@ -133,23 +133,23 @@ def check(
 @data.command()
 def make(
     database: Annotated[
-        Path, typer.Argument(help="Folder or CSV; or a folder with database/ and queries/ in it.")
+        Path, typer.Argument(help="Folder or CSV; or a folder that holds database/ and queries/.")
     ],
     queries: Annotated[Path | None, typer.Option(help="Folder or CSV of the queries.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The dbStruct to write.")] = Path("mine.mat"),
     split: Annotated[str, typer.Option(help="train, val or test of images/<split>/database.")] = "test",
-    root: Annotated[Path | None, typer.Option(help="Folder that the names become relative to.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder that the names will be relative to.")] = None,
     zone: Annotated[str | None, typer.Option(help="UTM zone of all positions, e.g. 33N.")] = None,
     threshold: Threshold = 25.0,
     training_threshold: TrainingThreshold = 10.0,
     timestamps: Annotated[
-        bool, typer.Option("--timestamps", help="Year and month from the photos' @…@ names.")
+        bool, typer.Option("--timestamps", help="Read year and month from the photos' @…@ names.")
     ] = False,
     skip_unknown: Annotated[
-        bool, typer.Option("--skip-unknown", help="Leave photos without a position out.")
+        bool, typer.Option("--skip-unknown", help="Leave out photos without a position.")
     ] = False,
 ) -> None:
-    """Make a dbStruct .mat file from folders, CSV files or VPR-datasets-downloader's layout."""
+    """Make a dbStruct .mat file from folders, CSV files or the layout of VPR-datasets-downloader."""
     from deepibl.datasets.folder import make_dbstruct
 
     dataset = make_dbstruct(
@@ -178,7 +178,7 @@ def features(
         Path | None, typer.Option("--list", help="Image names, one a line, in the order of the rows.")
     ] = None,
     dim: Annotated[int | None, typer.Option(min=1, help="Dimensions, for a .bin without --list.")] = None,
-    hloc: Annotated[bool, typer.Option("--hloc", help="Write hloc's kind of .h5.")] = False,
+    hloc: Annotated[bool, typer.Option("--hloc", help="Write an .h5 in hloc's format.")] = False,
 ) -> None:
     """Convert a file of descriptors: MATLAB's .bin, .npy, .h5, hloc's .h5."""
     from deepibl.features.files import convert_features
@@ -193,9 +193,9 @@ def toy(
     folder: Annotated[Path, typer.Argument(help="The folder to make; run scripts in it.")],
     places: Annotated[int, typer.Option(min=2, help="Places in each part of a data set.")] = 5,
     channels: Annotated[int, typer.Option(min=2, help="Channels of the toy networks' last layer.")] = 12,
-    seed: Annotated[int, typer.Option(help="Which city.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the city and the weights.")] = 0,
 ) -> None:
-    """Make a folder in which MATLAB scripts for Pitts30k, Tokyo 24/7 … run on toy data of these names."""
+    """Make a folder in which MATLAB scripts for Pitts30k, Tokyo 24/7 … run on toy data of those names."""
     from deepibl.demo.playground import make_playground
 
     paths = make_playground(folder, places=places, channels=channels, seed=seed)

@@ -1,4 +1,4 @@
-"""The command line: each command is a thin tail on a function that can be imported.
+"""The command line: each command is a thin layer over a function that can be imported.
 
 Results go to standard output, progress and what went wrong to standard error. Exit codes: 0 done, 1 an error
 (one line says what was found and what to do), 2 an invalid command line, 3 done, but some images could not be
@@ -110,7 +110,7 @@ def convert(
         found = difference(net, target)
         typer.echo(str(found))
         if not found.ok:
-            typer.echo(f"deepibl: that is more than rounding: do not use {target}", err=True)
+            typer.echo(f"deepibl: the difference is more than rounding: do not use {target}", err=True)
             raise typer.Exit(NOT_AS_IT_SHOULD_BE)
 
 
@@ -153,10 +153,8 @@ def evaluate(
     net: Annotated[str | None, typer.Argument(help="A network; not needed with --index.")] = None,
     dataset: Annotated[str, typer.Option(help="A known data set, e.g. pitts30k/test, tokyo247.")] = "",
     root: DatasetRoot = None,
-    db: Annotated[Path | None, typer.Option(help="Database: folder, CSV or dbStruct of your own.")] = None,
-    queries: Annotated[
-        Path | None, typer.Option(help="Queries: folder, CSV or dbStruct of your own.")
-    ] = None,
+    db: Annotated[Path | None, typer.Option(help="Your own database: folder, CSV or dbStruct.")] = None,
+    queries: Annotated[Path | None, typer.Option(help="Your own queries: folder, CSV or dbStruct.")] = None,
     index_file: Annotated[str | None, typer.Option("--index", help="An index as the database.")] = None,
     threshold: Threshold = 25.0,
     resize: Resize = None,
@@ -233,10 +231,10 @@ def demo(
         Path | None, typer.Option(help="Keep the data here (default: a temporary folder).")
     ] = None,
     images: Annotated[int, typer.Option(min=40, max=20000, help="Database images of the toy city.")] = 200,
-    seed: Annotated[int, typer.Option(help="Which city.")] = 0,
-    train: Annotated[bool, typer.Option("--train", help="Train a small network in it instead.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the city.")] = 0,
+    train: Annotated[bool, typer.Option("--train", help="Train a small network on it instead.")] = False,
 ) -> None:
-    """Make a toy city, index it, localize photos in it and print Recall@N; or train a network in it."""
+    """Make a toy city, index it, localize photos in it and print Recall@N; or train a network on it."""
     if train:
         from deepibl.demo.run import run_training_demo
 

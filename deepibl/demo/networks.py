@@ -10,21 +10,21 @@ It is a MatConvNet network like the published ones, but its filters are not lear
     local_pca   conv 1x1    fewer numbers, by PCA of such descriptors
     preL2, vlad:core, vlad:intranorm, postL2, WPCA, finalL2     as in the published networks
 
-What is learned from images, in closed form or by k-means: the PCA of local descriptors, NetVLAD's clusters,
-and the whitening. Descriptors of this kind are known as dense RootSIFT with VLAD pooling.
+Learned from images, in closed form or by k-means: the PCA of local descriptors, NetVLAD's clusters and the
+whitening. Descriptors of this kind are known as dense RootSIFT with VLAD pooling.
 
-The network that the training demo starts from: random filters, scaled to what they give on photographs.
+The network that the training demo starts from: random filters, scaled by what they output on photographs.
 
-    half      pool avg     half the size: what places look like is there, at a quarter of the cost
+    half      pool avg     half the size: enough of what a place looks like, at a quarter of the cost
     conv1     5x5 / 2, pool, relu
     conv2     3x3, pool, relu
     conv3     3x3, relu
-    conv4     3x3          its output is what is pooled to a descriptor
+    conv4     3x3          its output is pooled to a descriptor
 
-Filters are drawn from a normal distribution. Then each is divided by the deviation of its output on some
-photographs, and its bias is minus the mean, so that every convolution begins with outputs of mean 0 and
+Filters are drawn from a normal distribution. Then each is divided by the standard deviation of its output on
+some photographs, and its bias is minus the mean, so that every convolution starts with outputs of mean 0 and
 deviation 1 (data-dependent initialisation: Kraehenbuehl et al. 2016, Mishkin and Matas 2016). Nothing is
-learned, and no filter has a shape that somebody has chosen.
+learned, and no filter has a chosen shape.
 """
 
 import math
@@ -66,20 +66,24 @@ def small_network(
 
     Args:
         files: paths of N images; the whitening is computed from all of them.
-        images: image i as (3, H, W), RGB, 0..255.
+        images: image i as (3, H, W), RGB, 0 to 255.
         name: of the set of images, for meta.sessionID.
-        local_dim, clusters, dim: numbers of a local descriptor, of clusters, of the whole descriptor.
-        samples: local descriptors that PCA and k-means see.
+        local_dim: dimensions of a local descriptor. clusters: number of clusters. dim: of the descriptor.
+        samples: number of local descriptors that PCA and k-means see.
 
     Raises:
         DatasetError: fewer images than the whitening needs.
     """
     if len(files) <= dim:
-        raise DatasetError(f"{dim} whitened dimensions need more than {dim} images, not {len(files)}")
-    net = oriented_gradients(_mean_colour(images, len(files)))
+        raise DatasetError(f"{dim} whitened dimensions need more than {dim} images; got {len(files)}")
+    some = range(0, len(files), max(1, len(files) // 200))
+    mean = np.mean([images(i).mean((1, 2)).double().numpy() for i in some], axis=0)
+    net = oriented_gradients([float(value) for value in mean])
     per_image = math.ceil(samples / len(files))
     found = local_descriptors(net, images, len(files), total=samples, per_image=per_image)
-    net = _with_local_pca(net, found, local_dim)
+    pca = relja_PCA(found, local_dim)
+    filters = pca.U.astype(np.float32)[None, None]  # 1 x 1 x D x dim
+    net = net.with_layers([*net, plain_layer(_conv("local_pca", filters, -pca.Utmu), len(net))])
     projected = relja_l2normalize_col(_projected(found, net))
     centres = get_clusters(lambda: projected, k=clusters)
     net = add_pooling(net, "vlad_preL2_intra", centres=centres, descriptors=projected, training_set=name)
@@ -87,16 +91,19 @@ def small_network(
 
 
 def oriented_gradients(mean: Sequence[float]) -> SimpleNN:
-    """The part without anything learned: (N, 3, H, W) to 128 channels at every third pixel.
+    """The part in which nothing is learned: (N, 3, H, W) to 128 channels at every third pixel.
 
     mean: of R, G and B, subtracted first as in any MatConvNet network (these filters do not see it).
     """
     channels = DIRECTIONS * GRID * GRID
+    # (4, 4, 8, 128): output channel (row, column, direction) is the direction of that cell
+    gather = np.eye(channels, dtype=np.float32).reshape(GRID, GRID, DIRECTIONS, channels)
+    sizes = {"pool": np.full((1, 2), float(CELL)), "stride": np.full((1, 2), float(STEP))}
     layers = [
         _conv("gradients", derivative_filters(), np.zeros(DIRECTIONS)),
         {"type": "relu", "name": "relu"},
-        _pool("cells"),
-        _conv("blocks", _gathering_filters(), np.zeros(channels), dilate=CELL // STEP),
+        {"type": "pool", "name": "cells", "method": "avg", "pad": np.zeros((1, 4)), **sizes},
+        _conv("blocks", gather, np.zeros(channels), dilate=CELL // STEP),
         {"type": "normalize", "name": "root", "param": np.array([[1, 1e-6, 1, 0.25]])},
         {"type": "normalize", "name": "unit", "param": np.array([[2.0 * channels, 1e-12, 1, 0.5]])},
     ]
@@ -121,16 +128,6 @@ def derivative_filters() -> np.ndarray:
     return np.repeat(stacked, 3, axis=2).astype(np.float32)
 
 
-def _gathering_filters() -> np.ndarray:
-    """(4, 4, 8, 128) float32: output channel (row, column, direction) is that cell's direction."""
-    filters = np.zeros((GRID, GRID, DIRECTIONS, GRID, GRID, DIRECTIONS), np.float32)
-    for row in range(GRID):
-        for column in range(GRID):
-            for k in range(DIRECTIONS):
-                filters[row, column, k, row, column, k] = 1
-    return filters.reshape(GRID, GRID, DIRECTIONS, -1)
-
-
 def _conv(name: str, filters: np.ndarray, biases: np.ndarray, dilate: int = 1) -> dict[str, Any]:
     return {
         "type": "conv",
@@ -142,33 +139,13 @@ def _conv(name: str, filters: np.ndarray, biases: np.ndarray, dilate: int = 1) -
     }
 
 
-def _pool(name: str) -> dict[str, Any]:
-    sizes = {"pool": np.full((1, 2), float(CELL)), "stride": np.full((1, 2), float(STEP))}
-    return {"type": "pool", "name": name, "method": "avg", "pad": np.zeros((1, 4)), **sizes}
-
-
-def _with_local_pca(net: SimpleNN, descriptors: np.ndarray, dim: int) -> SimpleNN:
-    """The network with a projection of its (N, D) local descriptors on `dim` principal components."""
-    pca = relja_PCA(descriptors, dim)
-    filters = pca.U.astype(np.float32)[None, None]  # 1 x 1 x D x dim
-    layer = plain_layer(_conv("local_pca", filters, -pca.Utmu), len(net))
-    return net.with_layers([*net, layer])
-
-
 def _projected(descriptors: np.ndarray, net: SimpleNN) -> np.ndarray:
-    """(N, D) descriptors as the layer local_pca leaves them, (N, dim)."""
+    """(N, D) descriptors as the layer local_pca outputs them, (N, dim)."""
     filters, biases = (
         np.asarray(weight.detach()) for weight in net["local_pca"].weights if weight is not None
     )
     filters = filters.reshape(len(filters), -1)
     return (descriptors @ filters.T + biases).astype(np.float32)
-
-
-def _mean_colour(images: Callable[[int], Tensor], count: int, most: int = 200) -> list[float]:
-    """Mean R, G and B of up to `most` images."""
-    step = max(1, count // most)
-    means = [images(i).mean((1, 2)).double().numpy() for i in range(0, count, step)]
-    return [float(value) for value in np.mean(means, axis=0)]
 
 
 CHANNELS = (16, 32, 64, 64)
@@ -182,15 +159,15 @@ def random_network(photos: Tensor, seed: int = 0, channels: Sequence[int] = CHAN
     """Convolutions with random weights; the last is called conv4 where there are four.
 
     Args:
-        photos: (N, 3, H, W), RGB, 0 to 255: what the filters are scaled by; their mean colour is subtracted.
-        seed: of the filters; the same seed and photos are the same network.
+        photos: (N, 3, H, W), RGB, 0 to 255: the filters are scaled by them; their mean colour is subtracted.
+        seed: of the filters; the same seed and photos give the same network.
         channels: of each convolution.
 
     Raises:
-        ArgumentError: no photos, or photos that are all of one colour.
+        ArgumentError: no photos, or photos of a single colour.
     """
     if photos.ndim != 4 or not len(photos):
-        raise ArgumentError(f"photos are (N, 3, H, W) with N > 0, not {tuple(photos.shape)}")
+        raise ArgumentError(f"photos must be (N, 3, H, W) with N > 0; got {tuple(photos.shape)}")
     random = np.random.RandomState(seed)
     layers = [_random_pool("half", "avg")]
     for number, (inputs, outputs) in enumerate(pairwise((3, *channels)), start=1):
@@ -203,7 +180,12 @@ def random_network(photos: Tensor, seed: int = 0, channels: Sequence[int] = CHAN
         if not last:
             layers.append({"type": "relu", "name": f"relu{number}"})
     made = [plain_layer(fields, index) for index, fields in enumerate(layers)]
-    net = SimpleNN(made, _meta(photos)).eval()
+    height, width = photos.shape[-2:]
+    average = np.empty((height, width, 3), np.float32)
+    average[:] = photos.mean((0, 2, 3)).numpy()
+    normalization = {"imageSize": np.array([[float(height), float(width), 3.0]]), "averageImage": average}
+    meta = {"normalization": normalization, "netID": "toycity", "sessionID": "toycity_random"}
+    net = SimpleNN(made, meta).eval()
     _scale(net, photos)
     return net
 
@@ -217,9 +199,7 @@ def _scale(net: SimpleNN, photos: Tensor) -> None:
         if layer.type == "conv":
             mean, spread = given.mean((0, 2, 3)), given.std((0, 2, 3))
             if not bool((spread > 0).all()):
-                raise ArgumentError(
-                    f"{layer.name}: the photos give it nothing to tell apart; are they empty?"
-                )
+                raise ArgumentError(f"{layer.name}: its output is constant on the photos; are they empty?")
             filters, biases = layer.weights
             assert filters is not None and biases is not None  # this module gave it both
             filters /= spread[:, None, None, None]
@@ -250,12 +230,3 @@ def _random_pool(name: str, method: str = "max") -> dict[str, Any]:
         "stride": np.full((1, 2), 2.0),
         "pad": np.zeros((1, 4)),
     }
-
-
-def _meta(photos: Tensor) -> dict[str, Any]:
-    """What a MatConvNet network says of its images: their size and mean colour."""
-    height, width = photos.shape[-2:]
-    average = np.empty((height, width, 3), np.float32)
-    average[:] = photos.mean((0, 2, 3)).numpy()
-    normalization = {"imageSize": np.array([[float(height), float(width), 3.0]]), "averageImage": average}
-    return {"normalization": normalization, "netID": "toycity", "sessionID": "toycity_random"}

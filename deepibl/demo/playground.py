@@ -1,9 +1,9 @@
 """A folder in which MATLAB scripts for the published data run on toy data of the same names.
 
 localPaths.toml points to toy data sets called pitts30k, pitts250k, tokyo247 and tokyoTM (pictures of the toy
-city, a few dozen each), to small networks of random weights called imagenet-vgg-verydeep-16,
-imagenet-caffe-ref and like NetVLAD's own, and football.jpg is a picture. What scripts compute there means
-nothing; that they run, and what they print and write, is the point."""
+city, a few dozen each) and to small networks of random weights called imagenet-vgg-verydeep-16,
+imagenet-caffe-ref and like NetVLAD's own; football.jpg is a picture. What scripts compute there is
+meaningless; the folder shows that they run, and what they print and write."""
 
 import os
 from collections.abc import Iterator
@@ -29,14 +29,11 @@ PLACES = 5
 
 YAWS = 12
 
-WHITENED = 16  # dimensions of the toy networks that stand for NetVLAD's own
+WHITENED = 16  # dimensions of the toy networks in the place of NetVLAD's own
 
 _DATES = (201306, 201503)
 
-_WHITE = (
-    "vd16_tokyoTM_conv5_3_vlad_preL2_intra_white",
-    "vd16_pitts30k_conv5_3_vlad_preL2_intra_white",
-)
+_WHITE = ("vd16_tokyoTM_conv5_3_vlad_preL2_intra_white", "vd16_pitts30k_conv5_3_vlad_preL2_intra_white")
 
 _VGG = ((2, 4), (2, 6), (3, 8), (3, 10))  # convolutions, channels of each block but the last
 
@@ -46,91 +43,78 @@ _ALEX = ((1, 6), (1, 8), (1, 10), (1, 10))
 def make_playground(
     folder: str | os.PathLike[str], *, places: int = PLACES, channels: int = 12, seed: int = 0
 ) -> Path:
-    """Makes the folder (see the module) and returns its localPaths.toml; what is there already is kept.
+    """Makes the folder (see the module) and returns its localPaths.toml; existing pictures are kept.
 
-    places: per part of a data set, 12 pictures each and more in tokyoTM. channels: of the networks' conv5 (72
-    and 350 places make addPCA's 4096 dimensions possible). seed: which city and which weights.
-    Errors: DatasetError for fewer than two places.
+    places: per part of a data set, with 12 pictures each and more in tokyoTM. channels: of the networks'
+    conv5 (72 channels and 350 places make addPCA's 4096 dimensions possible). seed: which city and weights.
+    Raises DatasetError for fewer than two places.
     """
     if places < 2:
-        raise DatasetError(f"a playground needs at least 2 places a part, not {places}")
+        raise DatasetError(f"a playground needs at least 2 places in each part; got {places}")
     top = Path(folder).resolve()
     for name in ("datasets", "pretrained", "models", "initdata", "output"):
         (top / name).mkdir(parents=True, exist_ok=True)
     spec = top / "datasets"
+    zone = f"{ZONE[0]}{ZONE[1]}"
     for split in ("train", "val", "test"):
-        part = _Part(top / "Pittsburgh", split, places, seed, query_folder="queries", queries=2 * places)
+        fields = _part(top / "Pittsburgh", split, places, seed, "queries", 2 * places)
         for size in ("30k", "250k"):
-            part.write(spec / f"pitts{size}_{split}.mat")
-    tokyo = _Part(top / "Tokyo247", "test", places, seed, query_folder="query", queries=3 * places)
-    tokyo.write(spec / "tokyo247.mat")
+            write_dbstruct(spec / f"pitts{size}_{split}.mat", fields, zone)
+    fields = _part(top / "Tokyo247", "test", places, seed, "query", 3 * places)
+    write_dbstruct(spec / "tokyo247.mat", fields, zone)
     for split in ("train", "val"):
-        part = _Part(
-            top / "TokyoTM", split, places, seed, query_folder="images", queries=2 * places, dates=_DATES
-        )
-        part.write(spec / f"tokyoTM_{split}.mat")
+        fields = _part(top / "TokyoTM", split, places, seed, "images", 2 * places, _DATES)
+        write_dbstruct(spec / f"tokyoTM_{split}.mat", fields, zone)
     _networks(top, channels, seed)
-    _football(top, seed)
+    spot = next(_spots(City(seed), "val", 1))
+    render_names(top, ["football.jpg"], np.array([spot]), seed=seed, size=SIZE, date=7, progress=False)
+    where = {
+        "dsetSpecDir": "datasets", "dsetRootPitts": "Pittsburgh", "dsetRootTokyo247": "Tokyo247",
+        "dsetRootTokyoTM": "TokyoTM", "ourCNNs": "models", "pretrainedCNNs": "pretrained",
+        "initData": "initdata", "outPrefix": "output",
+    }  # fmt: skip
+    lines = [f"{name} = '{(top / below).as_posix()}/'\n" for name, below in where.items()]
     paths = top / "localPaths.toml"
     with atomic_output(paths) as temporary:
-        temporary.write_text(_local_paths(top), encoding="utf-8")
+        temporary.write_text("# made by `deepibl data toy`\n" + "".join(lines), encoding="utf-8")
     return paths
 
 
-class _Part:
-    """Pictures of one part of a data set, and its dbStruct."""
-
-    def __init__(
-        self,
-        root: Path,
-        split: str,
-        places: int,
-        seed: int,
-        *,
-        query_folder: str,
-        queries: int,
-        dates: tuple[int, ...] = (0,),
-    ) -> None:
-        spots = list(_spots(City(seed), split, places))
-        self.split = split
-        self.stamps: list[np.ndarray] | None = [] if len(dates) > 1 else None
-        self.names: list[str] = []
-        self.positions: list[np.ndarray] = []
-        for date in dates:
-            names = [
-                f"{split}/{date}_{spot:03d}_yaw{yaw + 1:02d}.jpg"
-                for spot in range(places)
-                for yaw in range(YAWS)
-            ]
-            where = np.repeat(np.array(spots), YAWS, axis=0)
-            render_names(root / "images", names, where, seed=seed, size=SIZE, date=date % 97, progress=False)
-            self.names += names
-            self.positions.append(where)
-        # people stand some metres beside the car
-        beside = np.array([spots[q % places] for q in range(queries)]) + np.array([3.0, 2.0])
-        self.query_names = [f"{split}/q{q:03d}_yaw{(q // places) % YAWS + 1:02d}.jpg" for q in range(queries)]
-        render_names(
-            root / query_folder, self.query_names, beside, seed=seed, size=SIZE, date=500, progress=False
-        )
-        self.query_positions = beside
-        self.dates = dates
-
-    def write(self, path: Path) -> None:
-        fields: dict[str, Any] = {
-            "whichSet": self.split,
-            "dbImageFns": self.names,
-            "utmDb": np.concatenate(self.positions),
-            "qImageFns": self.query_names,
-            "utmQ": self.query_positions,
-            "posDistThr": 25.0,
-            "nonTrivPosDistSqThr": 100.0,
-        }
-        if self.stamps is not None:
-            each = len(self.names) // len(self.dates)
-            fields["dbTimeStamp"] = np.repeat(np.array(self.dates, dtype=np.int32), each)
-            turns = np.arange(len(self.query_names)) % len(self.dates)
-            fields["qTimeStamp"] = np.array(self.dates, dtype=np.int32)[turns]
-        write_dbstruct(path, fields, f"{ZONE[0]}{ZONE[1]}")
+def _part(
+    root: Path,
+    split: str,
+    places: int,
+    seed: int,
+    query_folder: str,
+    count: int,
+    dates: tuple[int, ...] = (0,),
+) -> dict[str, Any]:
+    """Photographs one part of a data set with `count` queries; returns the fields of its dbStruct."""
+    spots = np.array(list(_spots(City(seed), split, places)))
+    where = np.repeat(spots, YAWS, axis=0)
+    names: list[str] = []
+    for date in dates:
+        views = [f"{spot:03d}_yaw{yaw + 1:02d}" for spot in range(places) for yaw in range(YAWS)]
+        taken = [f"{split}/{date}_{view}.jpg" for view in views]
+        render_names(root / "images", taken, where, seed=seed, size=SIZE, date=date % 97, progress=False)
+        names += taken
+    beside = spots[np.arange(count) % places] + np.array([3.0, 2.0])  # people some metres beside the car
+    queries = [f"{split}/q{q:03d}_yaw{(q // places) % YAWS + 1:02d}.jpg" for q in range(count)]
+    render_names(root / query_folder, queries, beside, seed=seed, size=SIZE, date=500, progress=False)
+    fields: dict[str, Any] = {
+        "whichSet": split,
+        "dbImageFns": names,
+        "utmDb": np.tile(where, (len(dates), 1)),
+        "qImageFns": queries,
+        "utmQ": beside,
+        "posDistThr": 25.0,
+        "nonTrivPosDistSqThr": 100.0,
+    }
+    if len(dates) > 1:
+        stamps = np.array(dates, dtype=np.int32)
+        fields["dbTimeStamp"] = np.repeat(stamps, len(where))
+        fields["qTimeStamp"] = stamps[np.arange(count) % len(dates)]
+    return fields
 
 
 def _spots(city: City, split: str, places: int) -> Iterator[tuple[float, float]]:
@@ -154,15 +138,12 @@ def _networks(top: Path, width: int, seed: int) -> None:
         points = random.standard_normal((200, width)).astype(np.float32)
         points /= np.linalg.norm(points, axis=1, keepdims=True)
         net = add_pooling(cropped, "vlad_preL2_intra", centres=points[:8], descriptors=points)
-        net = append_pca(net, _random_pca(8 * width, random))
+        dim = 8 * width
+        axes = np.linalg.qr(random.standard_normal((dim, WHITENED)))[0].astype(np.float32)
+        mean = np.zeros(dim, dtype=np.float32)
+        net = append_pca(net, PCA(axes, np.linspace(0.1, 0.01, WHITENED), mean, axes.T @ mean))
         net.meta |= {"sessionID": name, "epoch": np.ones((1, 1))}
         save_network(net, top / "models" / f"{name}.mat")
-
-
-def _random_pca(dim: int, random: np.random.Generator) -> PCA:
-    axes = np.linalg.qr(random.standard_normal((dim, WHITENED)))[0].astype(np.float32)
-    mean = np.zeros(dim, dtype=np.float32)
-    return PCA(axes, np.linspace(0.1, 0.01, WHITENED), mean, axes.T @ mean)
 
 
 def _backbone(
@@ -187,18 +168,3 @@ def _backbone(
     mean = np.full((72, 96, 3), 110, dtype=np.float32)
     meta = {"normalization": {"imageSize": np.array([[72.0, 96, 3]]), "averageImage": mean}}
     return SimpleNN.from_matlab({"layers": layers, "meta": meta})
-
-
-def _football(top: Path, seed: int) -> None:
-    spot = next(_spots(City(seed), "val", 1))
-    render_names(top, ["football.jpg"], np.array([spot]), seed=seed, size=SIZE, date=7, progress=False)
-
-
-def _local_paths(top: Path) -> str:
-    where = {
-        "dsetSpecDir": "datasets", "dsetRootPitts": "Pittsburgh", "dsetRootTokyo247": "Tokyo247",
-        "dsetRootTokyoTM": "TokyoTM", "ourCNNs": "models", "pretrainedCNNs": "pretrained",
-        "initData": "initdata", "outPrefix": "output",
-    }  # fmt: skip
-    lines = [f"{name} = '{(top / folder).as_posix()}/'\n" for name, folder in where.items()]
-    return "# made by `deepibl data toy`\n" + "".join(lines)

@@ -1,4 +1,4 @@
-"""`deepibl demo`: the main job from end to end, on a generated city and with the small network that ships.
+"""`deepibl demo`: the main task from end to end, on a generated city, with the small network that ships.
 
 `deepibl demo --train`: a small network learns the toy city from a random start, with SARE, on a CPU.
 
@@ -47,8 +47,8 @@ def run_demo(
 ) -> float:
     """Makes a city, indexes it, measures Recall@N in it and localizes photos; returns Recall@1.
 
-    folder: where to keep images, index and page (default: a temporary folder). images: of the database, 40 to
-    20,000; a third as many queries. seed: which city. say: called with each line to print.
+    folder: where to keep images, index and page (default: a temporary folder). images: number of database
+    images, 40 to 20,000; a third as many queries. seed: which city. say: called with each line to print.
     """
     path = find_network(NETWORK)
     net = load_network(path)
@@ -58,24 +58,21 @@ def run_demo(
         say(f"1. A toy city of {images} images, seed {seed} (day, sunset and night; see deepibl.toycity)")
         city = make_city(place / "city", images=images, seed=seed)
         dataset = load_dbstruct(city, root=city.parent)
-        say(
-            f"2. An index of it, by the network {NETWORK} that ships (nothing in it was trained by gradients)"
-        )
+        say(f"2. An index of it, by the network {NETWORK} that ships (no part was trained by gradients)")
         index, _ = build_index(net, database_places(city, city.parent), place / "city.idx", network_path=path)
         say(f"   {len(index)} images, {index.dim} numbers each\n")
-        say("3. Recall@N: how often one of the first N answers is within 25 m of the photo asked for")
+        say("3. Recall@N: how often one of the first N answers is within 25 m of the query")
         evaluation = evaluate_index(net, place / "city.idx", city, root=city.parent, label=NETWORK)
         say(recall_table(evaluation, most=25))
-        say(f"   tiny grey pictures compared instead: Recall@1 {raw_pixel_recall(dataset):.4f}\n")
+        say(f"   comparing tiny grey pictures instead: Recall@1 {raw_pixel_recall(dataset):.4f}\n")
         say(f"4. Where {_SHOWN} photos of it were taken")
         photos = dataset.image_paths("q")[:_SHOWN]
         found, _ = localize(net, photos, index, top=3)
         say(match_table(found))
         for photo, (east, north) in zip(photos, dataset.query_positions, strict=False):
             best = found[photo][0]
-            metres = (
-                math.hypot(best.east - east, best.north - north) if best.east and best.north else math.nan
-            )
+            known = best.east and best.north
+            metres = math.hypot(best.east - east, best.north - north) if known else math.nan
             say(f"{Path(photo).name}: the best match is {metres:.0f} m from where the photo was taken")
         if folder is not None:
             page = place / "matches.html"
@@ -85,7 +82,7 @@ def run_demo(
 
 
 def raw_pixel_recall(dataset: PlaceDataset, size: tuple[int, int] = (24, 32)) -> float:
-    """Recall@1 of comparing tiny grey pictures (height, width), mean and contrast removed: what to beat."""
+    """Recall@1 of comparing tiny grey pictures (height, width) without mean and contrast: the baseline."""
     import torch
 
     def describe(paths: list[str]) -> torch.Tensor:

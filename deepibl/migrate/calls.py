@@ -6,7 +6,6 @@ MATLAB's own functions in scripts: for each, how it is written in Python.
 import ast
 import keyword
 from collections.abc import Callable
-from typing import Any
 
 from deepibl.migrate.index import zero_based
 from deepibl.migrate.scope import (
@@ -73,37 +72,24 @@ def starred(scope: Scope, node: Node) -> ast.expr:
     return printed(scope, scope.expr(node))
 
 
-def _count(scope: Scope, arguments: list[Node]) -> Typed:
-    """length and numel of what has one dimension."""
-    require(len(arguments) == 1, "more than one argument")
-    value = scope.expr(arguments[0])
-    if value.kind in SEQUENCES:
-        return Typed(scope.python("len(X)", X=value.node), "count")
-    raise LookupError
+def _count(name: str) -> Handler:
+    """length or numel: len() of what has one dimension, otherwise the function of matlab_compat."""
 
+    def handler(scope: Scope, arguments: list[Node]) -> Typed:
+        require(len(arguments) == 1, "more than one argument")
+        value = scope.expr(arguments[0])
+        if value.kind in SEQUENCES:
+            return Typed(scope.python("len(X)", X=value.node), "count")
+        return _calls(name, "count")(scope, arguments)
 
-def _length(scope: Scope, arguments: list[Node]) -> Typed:
-    try:
-        return _count(scope, arguments)
-    except LookupError:
-        return _calls("length", "count")(scope, arguments)
-
-
-def _numel(scope: Scope, arguments: list[Node]) -> Typed:
-    try:
-        return _count(scope, arguments)
-    except LookupError:
-        return _calls("numel", "count")(scope, arguments)
+    return handler
 
 
 def _size(scope: Scope, arguments: list[Node]) -> Typed:
     require(len(arguments) == 2, "size of all dimensions: features are (N, D) here, D x N in MATLAB")
-    value = scope.expr(arguments[0])
-    side = literal(scope.expr(arguments[1]).node)
-    require(
-        value.kind in ("features", "positions", "matrix") and side in (1, 2),
-        "size of something whose orientation cannot be known",
-    )
+    value, side = scope.expr(arguments[0]), literal(scope.expr(arguments[1]).node)
+    known = value.kind in ("features", "positions", "matrix") and side in (1, 2)
+    require(known, "size of something whose orientation cannot be known")
     axis = side - 1 if value.kind == "matrix" else 2 - side
     return Typed(scope.python(f"X.shape[{axis}]", X=value.node), "count")
 
@@ -115,8 +101,8 @@ def _filled(name: str) -> Handler:
         require(all(side.kind in SCALARS for side in sides), f"{name} of a size that cannot be known")
         if len(sides) == 2 and 1 in (literal(sides[0].node), literal(sides[1].node)):
             long = sides[1] if literal(sides[0].node) == 1 else sides[0]
-            turn = "row" if long is sides[1] else "column"
-            return Typed(scope.python(f"np.{name}(N)", N=long.node), "vector", turn)
+            orientation = "row" if long is sides[1] else "column"
+            return Typed(scope.python(f"np.{name}(N)", N=long.node), "vector", orientation)
         rows, columns = sides[0], sides[-1]
         return Typed(scope.python(f"np.{name}((M, N))", M=rows.node, N=columns.node), "matrix")
 
@@ -133,24 +119,22 @@ def _find(scope: Scope, arguments: list[Node]) -> Typed:
         return Typed(scope.python("int(np.flatnonzero(X)[0]) + 1", X=value.node), "count")
     if len(arguments) == 2:
         found = scope.python("X[:N]", X=found, N=scope.expr(arguments[1]).node)
-    return Typed(found, "ints", value.turn)
+    return Typed(found, "ints", value.orientation)
 
 
 def _struct(scope: Scope, arguments: list[Node]) -> Typed:
     names = [literal(scope.expr(node).node) for node in arguments[::2]]
-    require(
-        len(arguments) % 2 == 0 and all(isinstance(name, str) and name.isidentifier() for name in names),
-        "a struct whose fields are not all given by name",
-    )
+    known = len(arguments) % 2 == 0 and all(isinstance(name, str) and name.isidentifier() for name in names)
+    require(known, "a struct whose fields are not all given by name")
     values = [owned(scope, scope.expr(node)) for node in arguments[1::2]]
     keep_base(*values)
     require(all(value.kind not in LISTS for value in values), "a struct array (a cell array as a value)")
-    fields = [(str(name), value.node) for name, value in zip(names, values, strict=True)]
-    given = [ast.keyword(name, node) for name, node in fields if not keyword.iskeyword(name)]
-    rest = [(name, node) for name, node in fields if keyword.iskeyword(name)]
+    fields = {str(name): value.node for name, value in zip(names, values, strict=True)}
+    given = [ast.keyword(name, node) for name, node in fields.items() if not keyword.iskeyword(name)]
+    rest = {name: node for name, node in fields.items() if keyword.iskeyword(name)}
     if rest:  # **{'continue': …}
-        names_of, nodes = [ast.Constant(name) for name, _ in rest], [node for _, node in rest]
-        given.append(ast.keyword(None, ast.Dict(list(names_of), nodes)))
+        words = ast.Dict([ast.Constant(name) for name in rest], list(rest.values()))
+        given.append(ast.keyword(None, words))
     return Typed(ast.Call(scope.python("Struct"), [], given), "struct")
 
 
@@ -165,13 +149,11 @@ def _cell(scope: Scope, arguments: list[Node]) -> Typed:
 def _remainder(scope: Scope, arguments: list[Node]) -> Typed:
     require(len(arguments) == 2, "mod of other than two arguments")
     values = [scope.expr(node) for node in arguments]
-    require(all(v.kind in {*SCALARS, *ROWS} for v in values), "mod of ids or of values of an unknown kind")
     kinds = {value.kind for value in values}
+    require(kinds <= {*SCALARS, *ROWS}, "mod of ids or of values of an unknown kind")
     node = scope.python("A % B", A=values[0].node, B=values[1].node)
     require(literal(values[1].node) != 0, "mod(x, 0)")
-    if kinds <= SCALARS:
-        return Typed(node, "int" if kinds <= INTEGERS else "number")
-    return Typed(node, "vector")
+    return Typed(node, "vector" if kinds - SCALARS else "int" if kinds <= INTEGERS else "number")
 
 
 def _exist(scope: Scope, arguments: list[Node]) -> Typed:
@@ -187,23 +169,21 @@ def _exist(scope: Scope, arguments: list[Node]) -> Typed:
 
 
 def _fullfile(scope: Scope, arguments: list[Node]) -> Typed:
-    return Typed(
-        ast.Call(scope.python("os.path.join"), [scope.expr(node).node for node in arguments], []), "text"
-    )
+    join = scope.python("os.path.join")
+    return Typed(ast.Call(join, [scope.expr(node).node for node in arguments], []), "text")
 
 
 def _load(scope: Scope, arguments: list[Node]) -> Typed:
     """s = load(file): a struct of the variables."""
     require(len(arguments) >= 1, "load without a file")
-    path = scope.expr(arguments[0]).node
-    return Typed(scope.python("load_variables(F)", F=path), "any")
+    return Typed(scope.python("load_variables(F)", F=scope.expr(arguments[0]).node), "any")
 
 
 def _strcmp(scope: Scope, arguments: list[Node]) -> Typed:
     require(len(arguments) == 2, "strcmp of other than two texts")
-    values = [scope.expr(node) for node in arguments]
-    require(not {v.kind for v in values} & {"cell", "texts"}, "strcmp of a cell array")
-    return Typed(scope.python("A == B", A=values[0].node, B=values[1].node), "bool")
+    first, second = (scope.expr(node) for node in arguments)
+    require(not {first.kind, second.kind} & {"cell", "texts"}, "strcmp of a cell array")
+    return Typed(scope.python("A == B", A=first.node, B=second.node), "bool")
 
 
 def _ismember(scope: Scope, arguments: list[Node]) -> Typed:
@@ -245,9 +225,9 @@ def _reshape(scope: Scope, arguments: list[Node]) -> Typed:
     require(len(arguments) == 3, "reshape to more than two dimensions")
     value = scope.expr(arguments[0])
     require(value.kind == "vector", "reshape of anything but a row or column")
-    sides = [None if text_of(node) == "[]" else scope.expr(node).node for node in arguments[1:]]
-    minus = ast.Constant(-1)
-    rows, columns = (minus if side is None else side for side in sides)
+    rows, columns = (
+        ast.Constant(-1) if text_of(node) == "[]" else scope.expr(node).node for node in arguments[1:]
+    )
     return Typed(scope.python("X.reshape(N, D)", X=value.node, N=columns, D=rows), "features")
 
 
@@ -264,8 +244,8 @@ _DRAWS = (
 )
 
 FUNCTIONS: dict[str, Handler] = {
-    "length": _length,
-    "numel": _numel,
+    "length": _count("length"),
+    "numel": _count("numel"),
     "size": _size,
     "isempty": _calls("isempty", "bool"),
     "zeros": _filled("zeros"),
@@ -334,14 +314,23 @@ def call_original(
         values = [FUNCTIONS["sprintf"](scope, arguments).node]  # whose rules Python's % does not have
     else:
         values = [_argument(scope, node) for node in arguments]
-    for position in POSITIONS.get(found.name, ()):
+    for position in POSITIONS.get(found.name, ()):  # a layer: by name, or by number from 1 in MATLAB
         if position < len(arguments):
-            values[position] = _position(scope, arguments[position])
+            layer = scope.expr(arguments[position])
+            require(layer.kind != "any", "whether this layer is a name or a number cannot be known")
+            values[position] = layer.node if layer.kind == "text" else zero_based(scope, layer)
     given, rest = values[: found.positional], values[found.positional :]
     keywords: dict[str, ast.expr] = {}
     if rest and found.takes_options:
-        keywords = _options(rest)
-        if not keywords:
+        # 'name', value pairs become keywords where each name is a literal that Python takes
+        names = [literal(node) for node in rest[::2]]
+        words = [name for name in names if isinstance(name, str) and name.isidentifier()]
+        fits = len(rest) == 2 * len(words) == 2 * len({name.lower() for name in words})
+        if any(isinstance(value, ast.Starred) for value in rest) or any(map(keyword.iskeyword, words)):
+            fits = False
+        if fits:
+            keywords = dict(zip(words, rest[1::2], strict=True))
+        else:
             given = values
     elif rest:
         raise Untranslatable(f"{found.name} takes {found.positional} arguments here, not {len(values)}")
@@ -349,14 +338,13 @@ def call_original(
         keywords["nargout"] = ast.Constant(nargout)
     for (function, option), value in scope.overrides.items():
         if function == found.name:
-            _override(scope, keywords, function, option, value)
+            known = next((key for key in keywords if key.lower() == option.lower()), option)
+            before = f"it was {ast.unparse(keywords[known])}" if known in keywords else "it was not given"
+            scope.notes.append(f"{function}: {known} is {value!r} by --set; {before} in MATLAB's script")
+            keywords[known] = ast.Constant(value)
     scope.need(f"{found.package}:{found.name}")
-    positional: list[ast.expr] = list(given)
-    node = ast.Call(
-        ast.Name(found.name, ast.Load()),
-        positional,
-        [ast.keyword(key, value) for key, value in keywords.items()],
-    )
+    words_given = [ast.keyword(key, value) for key, value in keywords.items()]
+    node = ast.Call(ast.Name(found.name, ast.Load()), list(given), words_given)
     kinds = RESULTS.get(found.name)
     if kinds is None:
         kinds = ("text",) if found.name.startswith(TRAINERS) else ("any",)
@@ -370,40 +358,12 @@ def _argument(scope: Scope, node: Node) -> ast.expr:
     value = starred(scope, node)
     if isinstance(value, ast.Starred):
         return value
-    given = scope.expr(node)
-    require(
-        given.kind != "matrix", "a matrix given to the library, whose features are (N, D), D x N in MATLAB"
-    )
-    first = chain(node)[0]
+    given, first = scope.expr(node), chain(node)[0]
+    features = given.kind == "matrix"
+    require(not features, "a matrix given to the library, whose features are (N, D), D x N in MATLAB")
     if given.kind == "any" and first.kind == "name" and first.text in scope.loaded:
         return scope.python("no_matrix(X)", X=given.node)  # load gives MATLAB's orientation
     return given.node
-
-
-def _position(scope: Scope, node: Node) -> ast.expr:
-    """The number of a layer, from 1 in MATLAB; a name as it is."""
-    value = scope.expr(node)
-    require(value.kind != "any", "whether this layer is a name or a number cannot be known")
-    return value.node if value.kind == "text" else zero_based(scope, value)
-
-
-def _options(values: list[ast.expr]) -> dict[str, ast.expr]:
-    """'name', value pairs as keywords; empty where a name is no literal that Python takes."""
-    names = [literal(node) for node in values[::2]]
-    fits = len(values) % 2 == 0 and not any(isinstance(value, ast.Starred) for value in values)
-    fits = fits and len({str(name).lower() for name in names}) == len(names)
-    if not fits or not all(isinstance(name, str) and name.isidentifier() for name in names):
-        return {}
-    if any(keyword.iskeyword(name) for name in names):
-        return {}
-    return dict(zip(names, values[1::2], strict=True))
-
-
-def _override(scope: Scope, keywords: dict[str, ast.expr], function: str, option: str, value: Any) -> None:
-    known = next((key for key in keywords if key.lower() == option.lower()), option)
-    before = f"it was {ast.unparse(keywords[known])}" if known in keywords else "it was not given"
-    scope.notes.append(f"{function}: {known} is {value!r} by --set; {before} in MATLAB's script")
-    keywords[known] = ast.Constant(value)
 
 
 def _elementwise(scope: Scope, name: str, arguments: list[Node]) -> Typed:
@@ -411,16 +371,15 @@ def _elementwise(scope: Scope, name: str, arguments: list[Node]) -> Typed:
         require(len(arguments) == 1, "round to digits")
     require(len(arguments) == 1, f"{name} with {len(arguments)} arguments")
     value = scope.expr(arguments[0])
-    require(
-        value.kind not in {"text", "texts", "cell", "id", "ids"}, f"{name} of a value of kind {value.kind}"
-    )
+    numeric = value.kind not in {"text", "texts", "cell", "id", "ids"}
+    require(numeric, f"{name} of a value of kind {value.kind}")
     template = ELEMENTWISE[name]
     if value.kind in SCALARS and name in _INTEGER_RESULTS:
         return Typed(scope.python(f"int({template}(X))", X=value.node), "int")
     kind = "number" if value.kind in SCALARS else ("vector" if value.kind in ("ints", "mask") else value.kind)
     if name in ("isnan", "isinf"):
         kind = "bool" if value.kind in SCALARS else ("mask" if value.kind in ROWS else value.kind)
-    return Typed(scope.python(f"{template}(X)", X=value.node), kind, value.turn)
+    return Typed(scope.python(f"{template}(X)", X=value.node), kind, value.orientation)
 
 
 def _of_a_row(scope: Scope, name: str, arguments: list[Node]) -> Typed:
@@ -431,10 +390,12 @@ def _of_a_row(scope: Scope, name: str, arguments: list[Node]) -> Typed:
         scalar = all(value.kind in SCALARS for value in values)
         integer = all(value.kind in ("int", "count") for value in values)
         node = scope.python(f"{name if integer else word}(X, Y)", X=values[0].node, Y=values[1].node)
-        turns = {value.turn for value in values if value.kind in ROWS}
-        require(len(turns) < 2, f"{name} of a row and a column")
+        orientations = {value.orientation for value in values if value.kind in ROWS}
+        require(len(orientations) < 2, f"{name} of a row and a column")
         return Typed(
-            node, ("int" if integer else "number") if scalar else "vector", turns.pop() if turns else ""
+            node,
+            ("int" if integer else "number") if scalar else "vector",
+            orientations.pop() if orientations else "",
         )
     if len(values) == 2 and name in ALONG and values[0].kind == "matrix":
         axis = literal(values[1].node)

@@ -32,19 +32,15 @@ def range_value(scope: Scope, node: Node) -> Typed:
     """a:b and a:s:b."""
     parts = [scope.expr(part) for part in named(node)]
     kinds = {part.kind for part in parts}
-    require(kinds <= SCALARS or kinds <= {*SCALARS, "any"}, "a range of ids or arrays")
-    if len(parts) == 2 and kinds <= INTEGERS:
-        stop = _plus_one(scope, parts[1].node)
-        return Typed(scope.python("np.arange(A, B)", A=parts[0].node, B=stop), "ints", "row")
-    step = parts[1].node if len(parts) == 3 else ast.Constant(1)
+    require(kinds <= {*SCALARS, "any"}, "a range of ids or arrays")
     first, last = parts[0].node, parts[-1].node
+    if len(parts) == 2 and kinds <= INTEGERS:
+        end = literal(last)
+        stop = ast.Constant(end + 1) if isinstance(end, int) else scope.python("N + 1", N=last)
+        return Typed(scope.python("np.arange(A, B)", A=first, B=stop), "ints", "row")
+    step = parts[1].node if len(parts) == 3 else ast.Constant(1)
     kind = "ints" if kinds <= INTEGERS else "vector"
     return Typed(scope.python("colon(A, S, B)", A=first, S=step, B=last), kind, "row")
-
-
-def _plus_one(scope: Scope, node: ast.expr) -> ast.expr:
-    value = literal(node)
-    return ast.Constant(value + 1) if isinstance(value, int) else scope.python("N + 1", N=node)
 
 
 def matrix_value(scope: Scope, node: Node) -> Typed:
@@ -61,9 +57,8 @@ def matrix_value(scope: Scope, node: Node) -> Typed:
     require(len(lengths) == 1, "rows of different lengths")
     if lengths == {1}:
         return Typed(scope.python("np.array(X)", X=_list([row[0].node for row in rows])), "vector", "column")
-    return Typed(
-        scope.python("np.array(X)", X=_list([_list([i.node for i in row]) for row in rows])), "matrix"
-    )
+    stacked = _list([_list([item.node for item in row]) for row in rows])
+    return Typed(scope.python("np.array(X)", X=stacked), "matrix")
 
 
 def _joined(scope: Scope, items: list[Typed]) -> Typed:
@@ -79,18 +74,17 @@ def _joined(scope: Scope, items: list[Typed]) -> Typed:
             joined = ast.BinOp(joined, ast.Add(), node)
         return Typed(joined, "text")
     if kinds <= {*ROWS, *SCALARS}:
-        if all(item.turn == "column" for item in items):
+        if all(item.orientation == "column" for item in items):
             return Typed(scope.python("np.column_stack(X)", X=_list(nodes)), "matrix")
-        sure = [item.kind in SCALARS or item.turn in ("row", "empty") for item in items]
+        sure = [item.kind in SCALARS or item.orientation in ("row", "empty") for item in items]
         parts = [
             item.node if row else scope.python("no_column(X)", X=item.node)
             for item, row in zip(items, sure, strict=True)
         ]
         kind = "ints" if kinds <= {"ints", *INTEGERS} else "vector"
         return Typed(scope.python("np.hstack(X)", X=_list(parts)), kind, "row")
-    require(
-        not kinds & {"id", "ids", "matrix", "features", "positions", "net", "dataset"}, "these values joined"
-    )
+    whole = {"id", "ids", "matrix", "features", "positions", "net", "dataset"}
+    require(not kinds & whole, "these values joined")
     return Typed(ast.Call(scope.python("concat"), nodes, []), "cell" if kinds & {"cell", "texts"} else "any")
 
 
@@ -99,11 +93,11 @@ def _stacked(scope: Scope, rows: list[list[Typed]]) -> Typed:
     require(all(len(row) == 1 for row in rows), "[a, b; c, d] of anything but numbers")
     items = [row[0] for row in rows]
     require({item.kind for item in items} <= {*ROWS, *SCALARS}, "[a; b] of anything but numbers")
-    turns = {item.turn for item in items if item.kind in ROWS}
+    orientations = {item.orientation for item in items if item.kind in ROWS}
     nodes = _list([item.node for item in items])
-    if turns <= {"column", "empty"}:
+    if orientations <= {"column", "empty"}:
         return Typed(scope.python("np.hstack(X)", X=nodes), "vector", "column")
-    rows_only = turns == {"row"} and all(item.kind in ROWS for item in items)
+    rows_only = orientations == {"row"} and all(item.kind in ROWS for item in items)
     require(rows_only, "[a; b] of what may be rows or columns")
     return Typed(scope.python("np.vstack(X)", X=nodes), "matrix")
 
@@ -143,19 +137,12 @@ def expression(scope: Scope, node: Node) -> Typed:
 
 def _number(scope: Scope, node: Node) -> Typed:
     text = text_of(node)
+    if text.isdigit():
+        return Typed(ast.Constant(int(text)), "count")
     try:
-        value = int(text) if text.isdigit() else float(text)
+        return Typed(ast.Constant(float(text)), "number")
     except ValueError:
         raise Untranslatable(f"the number {text}") from None
-    return Typed(ast.Constant(value), "count" if isinstance(value, int) else "number")
-
-
-def _string(scope: Scope, node: Node) -> Typed:
-    return Typed(ast.Constant(string_value(node)), "text")
-
-
-def _parenthesis(scope: Scope, node: Node) -> Typed:
-    return scope.expr(named(node)[0])
 
 
 def _access(scope: Scope, node: Node) -> Typed:
@@ -165,7 +152,7 @@ def _access(scope: Scope, node: Node) -> Typed:
     if first.kind == "value":
         value = scope.expr(first.nodes[0])
     elif first.text in scope.kinds:
-        value = Typed(load(first.text), scope.kinds[first.text], scope.turns.get(first.text, ""))
+        value = Typed(load(first.text), scope.kinds[first.text], scope.orientations.get(first.text, ""))
     elif first.text in CONSTANTS and not rest:
         template, kind = CONSTANTS[first.text]
         return Typed(scope.python(template), kind)
@@ -174,39 +161,26 @@ def _access(scope: Scope, node: Node) -> Typed:
         require(not (rest and rest[0].kind == "{"), f"{first.text} is no variable of this script")
         value = call(scope, first.text, list(arguments), nargout=1)
         rest = rest[1:] if rest and rest[0].kind == "(" else rest
-    position = 0
-    while position < len(rest):
-        step = rest[position]
-        following = rest[position + 1] if position + 1 < len(rest) else None
-        if step.kind == "field" and step.text in METHODS and following is not None and following.kind == "(":
+    while rest:
+        step, *rest = rest
+        called = bool(rest) and rest[0].kind == "("
+        if step.kind == "field" and step.text in METHODS and called:
+            following, *rest = rest
             value = call_method(scope, value, step.text, list(following.nodes))
-            position += 1
         elif step.kind == "field":
-            require(
-                value.kind not in ("dataset", "net")
-                or step.text in FIELDS[value.kind]
-                or following is None
-                or following.kind != "(",
-                f"the method {step.text}",
-            )
+            method = called and value.kind in ("dataset", "net") and step.text not in FIELDS[value.kind]
+            require(not method, f"the method {step.text}")
             value = field_of(scope, value, step.text)
         elif step.kind == "dynamic":
             name = scope.expr(step.nodes[0])
             value = Typed(scope.python("getattr(X, N)", X=value.node, N=name.node), "any")
-        else:
-            value = _index_or_call(scope, value, step.kind, list(step.nodes))
-        position += 1
+        elif value.kind == "function":
+            given = [scope.expr(node) for node in step.nodes]
+            keep_base(*given)
+            value = Typed(ast.Call(value.node, [item.node for item in given], []), "any")
+        elif step.nodes:
+            value = indexed(scope, value, step.kind, list(step.nodes))
     return value
-
-
-def _index_or_call(scope: Scope, value: Typed, bracket: str, arguments: list[Node]) -> Typed:
-    if value.kind == "function":
-        given = [scope.expr(node) for node in arguments]
-        keep_base(*given)
-        return Typed(ast.Call(value.node, [item.node for item in given], []), "any")
-    if not arguments:
-        return value
-    return indexed(scope, value, bracket, arguments)
 
 
 def field_of(scope: Scope, value: Typed, name: str) -> Typed:
@@ -224,6 +198,11 @@ def field_of(scope: Scope, value: Typed, name: str) -> Typed:
     return Typed(scope.python("np.asarray(X)", X=found), kind, "row") if listed else Typed(found, kind)
 
 
+def _array(scope: Scope, value: Typed) -> ast.expr:
+    """A value of unknown kind may be a Python list, which + and == take differently from MATLAB."""
+    return scope.python("np.asarray(X)", X=value.node) if value.kind == "any" else value.node
+
+
 def _binary(scope: Scope, node: Node) -> Typed:
     left, right = (scope.expr(node.child_by_field_name(side)) for side in ("left", "right"))
     sign = text_of(node.children[1])
@@ -238,35 +217,28 @@ def _binary(scope: Scope, node: Node) -> Typed:
         require(right.kind in SCALARS, f"whether the right side of {sign} is one number cannot be known")
     if sign == "^":
         require(left.kind in SCALARS, "^ of something that may be a matrix")
-    kind, turn = _arithmetic_kind(sign, left.kind, right.kind), _turn(sign, left, right)
+    kind, orientation = _arithmetic_kind(sign, left.kind, right.kind), _orientation(sign, left, right)
     first, second = left.node, right.node
     if isinstance(literal(first), int) and isinstance(literal(second), int) and sign in "+-":
-        value = literal(first) + literal(second) if sign == "+" else literal(first) - literal(second)
-        return Typed(ast.Constant(value), kind)
-    first, second = (_as_array(scope, side) for side in (left, right))
+        signed = literal(second) if sign == "+" else -literal(second)
+        return Typed(ast.Constant(literal(first) + signed), kind)
+    first, second = (_array(scope, side) for side in (left, right))
     if sign in "+-" and kinds <= {"bool", "mask", "any"}:
         first = scope.python("1 * X", X=first)  # numpy's true + true is true
-    return Typed(ast.BinOp(first, _ARITHMETIC[sign], second), kind, turn)
+    return Typed(ast.BinOp(first, _ARITHMETIC[sign], second), kind, orientation)
 
 
-def _turn(sign: str, left: Typed, right: Typed) -> str:
-    """What an operation element by element gives. A row and a column make a matrix in MATLAB: refused."""
+def _orientation(sign: str, left: Typed, right: Typed) -> str:
+    """Of an operation element by element. A row and a column make a matrix in MATLAB: refused."""
     arrays = [side for side in (left, right) if side.kind in ROWS]
     if len(arrays) < 2:
         other = right if left.kind in ROWS else left
         require(not arrays or other.kind != "any", f"{sign} of a row or column and something unknown")
-        return arrays[0].turn if arrays else ""
+        return arrays[0].orientation if arrays else ""
     same = ast.unparse(left.node) == ast.unparse(right.node)
-    require(
-        left.turn == right.turn and (left.turn != "" or same),
-        f"{sign} of two arrays of which one may be a row and one a column",
-    )
-    return left.turn
-
-
-def _as_array(scope: Scope, value: Typed) -> ast.expr:
-    """Of an unknown kind it may be a Python list, which + and == take otherwise than MATLAB."""
-    return scope.python("np.asarray(X)", X=value.node) if value.kind == "any" else value.node
+    alike = left.orientation == right.orientation and (left.orientation != "" or same)
+    require(alike, f"{sign} of two arrays of which one may be a row and one a column")
+    return left.orientation
 
 
 def _arithmetic_kind(sign: str, left: str, right: str) -> str:
@@ -288,13 +260,12 @@ def _arithmetic_kind(sign: str, left: str, right: str) -> str:
 
 
 def _elementwise_logic(scope: Scope, sign: str, left: Typed, right: Typed) -> Typed:
-    name = "np.logical_and" if sign == "&" else "np.logical_or"
-    if {left.kind, right.kind} <= {"bool", "number", *INTEGERS}:
-        word = "and" if sign == "&" else "or"
+    kinds, word = {left.kind, right.kind}, "and" if sign == "&" else "or"
+    if kinds <= {"bool", "number", *INTEGERS}:
         return Typed(scope.python(f"X {word} Y", X=left.node, Y=right.node), "bool")
-    kind = "mask" if {left.kind, right.kind} <= {*ROWS, *SCALARS} else "any"
-    turn = _turn(sign, left, right)
-    return Typed(scope.python(f"{name}(X, Y)", X=left.node, Y=right.node), kind, turn)
+    orientation = _orientation(sign, left, right)
+    node = scope.python(f"np.logical_{word}(X, Y)", X=left.node, Y=right.node)
+    return Typed(node, "mask" if kinds <= {*ROWS, *SCALARS} else "any", orientation)
 
 
 def _comparison(scope: Scope, node: Node) -> Typed:
@@ -302,13 +273,11 @@ def _comparison(scope: Scope, node: Node) -> Typed:
     sign = text_of(node.children[1])
     kinds = {left.kind, right.kind}
     require("text" not in kinds, f"{sign} compares texts letter by letter: use strcmp")
-    require(
-        not kinds & {"id", "ids"} or kinds <= {"id", "ids"},
-        f"{sign} of ids of the library (from 0) and numbers",
-    )
+    mixed = bool(kinds & {"id", "ids"}) and not kinds <= {"id", "ids"}
+    require(not mixed, f"{sign} of ids of the library (from 0) and numbers")
     kind = "bool" if kinds <= {*SCALARS, "id"} else ("mask" if kinds <= {*SCALARS, *ROWS, "ids"} else "any")
-    first, second = (_as_array(scope, side) for side in (left, right))
-    return Typed(ast.Compare(first, [_COMPARISONS[sign]], [second]), kind, _turn(sign, left, right))
+    first, second = (_array(scope, side) for side in (left, right))
+    return Typed(ast.Compare(first, [_COMPARISONS[sign]], [second]), kind, _orientation(sign, left, right))
 
 
 def _boolean(scope: Scope, node: Node) -> Typed:
@@ -322,7 +291,7 @@ def _not(scope: Scope, node: Node) -> Typed:
     if value.kind in SCALARS:
         return Typed(ast.UnaryOp(ast.Not(), value.node), "bool")
     kind = "mask" if value.kind in ROWS else "any"
-    return Typed(scope.python("np.logical_not(X)", X=value.node), kind, value.turn)
+    return Typed(scope.python("np.logical_not(X)", X=value.node), kind, value.orientation)
 
 
 def _unary(scope: Scope, node: Node) -> Typed:
@@ -331,19 +300,20 @@ def _unary(scope: Scope, node: Node) -> Typed:
     if text_of(node.children[0]) == "+":
         return value
     kind = "int" if value.kind == "count" else value.kind
-    return Typed(ast.UnaryOp(ast.USub(), _as_array(scope, value)), kind, value.turn)
+    return Typed(ast.UnaryOp(ast.USub(), _array(scope, value)), kind, value.orientation)
 
 
 def _postfix(scope: Scope, node: Node) -> Typed:
     value = scope.expr(node.child_by_field_name("operand"))
     if value.kind in {*ROWS, "ids"}:  # both are 1-D arrays here
-        return value._replace(turn={"row": "column", "column": "row"}.get(value.turn, value.turn))
+        turned = {"row": "column", "column": "row"}.get(value.orientation, value.orientation)
+        return value._replace(orientation=turned)
     require(value.kind in {*SCALARS, "matrix"}, "a transposed value, whose orientation here cannot be known")
     return value if value.kind in SCALARS else Typed(ast.Attribute(value.node, "T", ast.Load()), "matrix")
 
 
 def truth(scope: Scope, value: Typed) -> ast.expr:
-    """A value as a condition: all of it is true and there is something."""
+    """A value as a condition: all of it is true and it is not empty."""
     if value.kind in ROWS:
         return scope.python("np.size(X) > 0 and bool(np.all(X))", X=value.node)
     require(value.kind not in {"text", "texts", "cell"}, f"a condition of kind {value.kind}")
@@ -362,9 +332,9 @@ def _lambda(scope: Scope, node: Node) -> Typed:
 
 _BY_TYPE = {
     "number": _number,
-    "string": _string,
+    "string": lambda scope, node: Typed(ast.Constant(string_value(node)), "text"),
     "command_argument": lambda scope, node: Typed(ast.Constant(text_of(node)), "text"),
-    "parenthesis": _parenthesis,
+    "parenthesis": lambda scope, node: scope.expr(named(node)[0]),
     "identifier": _access,
     "function_call": _access,
     "field_expression": _access,

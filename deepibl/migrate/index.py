@@ -72,18 +72,16 @@ def call_method(scope: Scope, owner: Typed, name: str, arguments: list[Node]) ->
     """A method of a data set: ids among its arguments are given as Python counts them."""
     ids, kind = METHODS[name]
     values = [scope.expr(node) for node in arguments]
-    nodes = [
-        zero_based(scope, value) if position in ids else value.node for position, value in enumerate(values)
-    ]
-    turn = "column" if kind == "ids" else ""  # as closePosition gives them
-    return Typed(ast.Call(ast.Attribute(owner.node, name, ast.Load()), nodes, []), kind, turn)
+    nodes = [zero_based(scope, value) if k in ids else value.node for k, value in enumerate(values)]
+    orientation = "column" if kind == "ids" else ""  # as closePosition gives them
+    return Typed(ast.Call(ast.Attribute(owner.node, name, ast.Load()), nodes, []), kind, orientation)
 
 
 def _one(scope: Scope, container: Typed, bracket: str, argument: Node) -> Typed:
     if argument.type == "spread_operator":
         require(bracket == "(", "{:}, all cells as a list of values, outside a call")
         require(container.kind in SEQUENCES, "(:) of something whose orientation cannot be known")
-        return container._replace(turn="column" if container.kind not in LISTS else "")
+        return container._replace(orientation="column" if container.kind not in LISTS else "")
     if argument.type == "range" and container.kind in SEQUENCES:
         part = _slice(scope, container, argument)
         if part is not None:
@@ -109,7 +107,7 @@ def _one(scope: Scope, container: Typed, bracket: str, argument: Node) -> Typed:
 
 
 def _wrapped(index: ast.expr, container: Typed) -> ast.expr:
-    """len(x) - 1 as -1, len(x) - 2 - 1 as -3, when x is what is indexed."""
+    """len(x) - 1 as -1, len(x) - 2 - 1 as -3, where x is what is indexed."""
     total = 0
     node = index
     while (
@@ -148,6 +146,7 @@ def _two(scope: Scope, container: Typed, bracket: str, arguments: list[Node]) ->
         "two subscripts of a value whose orientation here (features are (N, D), D x N in MATLAB) "
         "cannot be known",
     )
+    transposed = container.kind in TRANSPOSED
     sides: list[ast.expr] = []
     scalars = 0
     for axis, node in enumerate(arguments):
@@ -155,8 +154,8 @@ def _two(scope: Scope, container: Typed, bracket: str, arguments: list[Node]) ->
             sides.append(ast.Slice())
             continue
         # what `end` counts: rows here are the second subscript of features, which are transposed
-        first = axis == (1 if container.kind in TRANSPOSED else 0)
-        along = container.node if first else ast.Attribute(container.node, "T", ast.Load())
+        rows = axis == (1 if transposed else 0)
+        along = container.node if rows else ast.Attribute(container.node, "T", ast.Load())
         side = scope.end_of = Typed(along, "vector")
         part = _slice(scope, side, node) if node.type == "range" else None
         if part is not None:
@@ -165,21 +164,18 @@ def _two(scope: Scope, container: Typed, bracket: str, arguments: list[Node]) ->
         position = scope.expr(node)
         require(position.kind in _POSITIONS and position.kind != "vector", _UNKNOWN)
         scalars += position.kind in {*INTEGERS, "number", "id"}
-        sides.append(
-            position.node if position.kind == "mask" else _wrapped(zero_based(scope, position), side)
-        )
-    turn = "row" if not isinstance(sides[0], ast.Slice) else "column"  # where one of them is a number
-    if container.kind in TRANSPOSED:
-        sides.reverse()
+        mask = position.kind == "mask"
+        sides.append(position.node if mask else _wrapped(zero_based(scope, position), side))
+    kind, orientation = container.kind, ""
     if scalars == 2:
-        kind, turn = "number", ""
+        kind = "number"
     elif scalars == 1:
-        kind = "vector"
-    else:
-        kind, turn = container.kind, ""
-        if not any(isinstance(side, ast.Slice) for side in sides):
-            raise Untranslatable("two lists of positions at once: write it with np.ix_")
+        kind, orientation = "vector", "column" if isinstance(sides[0], ast.Slice) else "row"
+    elif not any(isinstance(side, ast.Slice) for side in sides):
+        raise Untranslatable("two lists of positions at once: write it with np.ix_")
+    if transposed:
+        sides.reverse()
     # X[:3, :] is X[:3]
-    if isinstance(sides[1], ast.Slice) and ast.unparse(sides[1]) == ":":
-        return Typed(ast.Subscript(container.node, sides[0], ast.Load()), kind, turn)
-    return Typed(ast.Subscript(container.node, ast.Tuple(sides, ast.Load()), ast.Load()), kind, turn)
+    whole = isinstance(sides[1], ast.Slice) and ast.unparse(sides[1]) == ":"
+    index = sides[0] if whole else ast.Tuple(sides, ast.Load())
+    return Typed(ast.Subscript(container.node, index, ast.Load()), kind, orientation)

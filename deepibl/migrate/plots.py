@@ -15,24 +15,17 @@ _LINE_PROPERTIES = {
     "markerfacecolor": "markerfacecolor", "markeredgecolor": "markeredgecolor",
 }  # fmt: skip
 
-_TEXT_PROPERTIES = {
-    "fontsize": "fontsize",
-    "fontweight": "fontweight",
-    "rotation": "rotation",
-    "color": "color",
-}
+_TEXT_PROPERTIES = {name: name for name in ("fontsize", "fontweight", "rotation", "color")}
 
 _AXES_PROPERTIES = {
-    "xtick": "set_xticks", "ytick": "set_yticks", "xticklabel": "set_xticklabels",
-    "yticklabel": "set_yticklabels",
-    "xlim": "set_xlim", "ylim": "set_ylim", "xscale": "set_xscale", "yscale": "set_yscale",
+    "xtick": "set_xticks", "xticklabel": "set_xticklabels", "xlim": "set_xlim", "xscale": "set_xscale",
+    "ytick": "set_yticks", "yticklabel": "set_yticklabels", "ylim": "set_ylim", "yscale": "set_yscale",
 }  # fmt: skip
 
 _PLACES = {
-    "northeast": "upper right", "northwest": "upper left", "southeast": "lower right",
-    "southwest": "lower left",
-    "north": "upper center", "south": "lower center", "east": "center right", "west": "center left",
-    "best": "best",
+    "northeast": "upper right", "north": "upper center", "northwest": "upper left", "best": "best",
+    "southeast": "lower right", "south": "lower center", "southwest": "lower left",
+    "east": "center right", "west": "center left",
 }  # fmt: skip
 
 _LABELS = {"xlabel", "ylabel", "title"}
@@ -54,19 +47,9 @@ _WORDS = {  # calls with words or without arguments
     ("drawnow",): ["plt.gcf().canvas.draw_idle()", "plt.gcf().canvas.flush_events()"],
 }  # fmt: skip
 
-NAMES = {
-    *CURVES,
-    *_LABELS,
-    *(words[0] for words in _WORDS),
-    "hold",
-    "legend",
-    "set",
-    "subplot",
-    "saveas",
-    "xlim",
-}
+NAMES = {*CURVES, *_LABELS, *(words[0] for words in _WORDS), "hold", "legend", "set", "subplot", "saveas"}
 
-NAMES |= {"ylim", "colorbar", "print", "bar"}
+NAMES |= {"xlim", "ylim", "colorbar", "print", "bar"}
 
 
 def plot_call(scope: Scope, name: str, arguments: list[Node]) -> list[str]:
@@ -88,14 +71,16 @@ def plot_call(scope: Scope, name: str, arguments: list[Node]) -> list[str]:
         return _curve(scope, name, values)
     if name in _LABELS:
         return [_call(f"plt.{name}", values[:1], _properties(values[1:], _TEXT_PROPERTIES))]
-    handler = {"legend": _legend, "set": _set, "subplot": _subplot, "saveas": _saveas}.get(name)
-    if handler is not None:
-        return handler(values)
+    if name in ("legend", "set"):
+        return _legend(values) if name == "legend" else _set(values)
+    if name == "subplot":
+        require(len(values) == 3 and all(v.kind in ("count", "int") for v in values), "this subplot")
+        return [_call("plt.subplot", values)]
+    if name == "saveas":
+        require(len(values) == 2 and ast.unparse(values[0].node) == "plt.gcf()", "saveas of anything but gcf")
+        return [_call("plt.savefig", values[1:])]
     if name == "bar" and len(values) == 1:
-        scope.need("np")
-        at = Typed(scope.python("np.arange(1, np.size(Y) + 1)", Y=values[0].node), "ints")
-        require(scope.hold != "any", "whether `hold` is on here cannot be known")
-        return [*([] if scope.hold == "on" else ["plt.cla()"]), _call("plt.bar", [at, *values])]
+        return _drawn(scope, _call("plt.bar", [_counted(scope, values[0]), *values]))
     if name in ("xlim", "ylim", "axis", "figure") and len(values) == 1:
         return [_call(f"plt.{name}", values)]
     raise Untranslatable(f"this call of {name}")
@@ -111,23 +96,31 @@ def _value(scope: Scope, node: Node) -> Typed:
     return value
 
 
+def _counted(scope: Scope, heights: Typed) -> Typed:
+    """The positions of points without any: MATLAB counts from 1."""
+    return Typed(scope.python("np.arange(1, np.size(Y) + 1)", Y=heights.node), "ints")
+
+
+def _drawn(scope: Scope, line: str) -> list[str]:
+    """A line that draws, after one that clears the axes unless `hold` is on."""
+    require(scope.hold != "any", "whether `hold` is on here cannot be known")
+    return [line] if scope.hold == "on" else ["plt.cla()", line]
+
+
 def _curve(scope: Scope, name: str, values: list[Typed]) -> list[str]:
     require(scope.hold != "any", "whether `hold` is on here cannot be known")
     count = next((i for i, value in enumerate(values) if value.kind == "text"), len(values))
     data, rest = values[:count], values[count:]
     require(1 <= len(data) <= 2, "several curves in one call")
-    if len(data) == 1:  # MATLAB counts the points from 1
-        scope.need("np")
-        data.insert(0, Typed(scope.python("np.arange(1, np.size(Y) + 1)", Y=data[0].node), "ints"))
-    style = literal(rest[0].node) if len(rest) % 2 else None
-    properties = _properties(rest[len(rest) % 2 :], _LINE_PROPERTIES)
-    if style is not None:
+    if len(data) == 1:
+        data.insert(0, _counted(scope, data[0]))
+    if len(rest) % 2:
+        style = literal(rest[0].node)
+        require(style is not None, "a line specification that is no literal")
         require(isinstance(style, str) and _LINE.fullmatch(style) is not None, "this line specification")
         data.append(rest[0])
-    elif rest and len(rest) % 2:
-        raise Untranslatable("a line specification that is no literal")
-    lines = [_call(f"plt.{name}", data, properties)]
-    return lines if scope.hold == "on" else ["plt.cla()", *lines]
+    properties = _properties(rest[len(rest) % 2 :], _LINE_PROPERTIES)
+    return _drawn(scope, _call(f"plt.{name}", data, properties))
 
 
 def _properties(values: list[Typed], known: dict[str, str]) -> dict[str, ast.expr]:
@@ -135,7 +128,7 @@ def _properties(values: list[Typed], known: dict[str, str]) -> dict[str, ast.exp
     found = {}
     for name, value in zip(values[::2], values[1::2], strict=True):
         key = str(literal(name.node)).lower()
-        if key == "interpreter":  # matplotlib writes texts as they are
+        if key == "interpreter":  # matplotlib writes strings as they are
             continue
         require(key in known, f"the property {literal(name.node)}")
         found[known[key]] = value.node
@@ -157,10 +150,8 @@ def _legend(values: list[Typed]) -> list[str]:
 
 
 def _set(values: list[Typed]) -> list[str]:
-    require(
-        len(values) % 2 == 1 and ast.unparse(values[0].node) == "plt.gca()",
-        "set of anything but gca's properties",
-    )
+    axes = len(values) % 2 == 1 and ast.unparse(values[0].node) == "plt.gca()"
+    require(axes, "set of anything but gca's properties")
     lines = []
     for name, value in zip(values[1::2], values[2::2], strict=True):
         key = str(literal(name.node)).lower()
@@ -170,16 +161,6 @@ def _set(values: list[Typed]) -> list[str]:
         require(key in _AXES_PROPERTIES, f"the property {literal(name.node)} of axes")
         lines.append(_call(f"plt.gca().{_AXES_PROPERTIES[key]}", [value]))
     return lines
-
-
-def _subplot(values: list[Typed]) -> list[str]:
-    require(len(values) == 3 and all(v.kind in ("count", "int") for v in values), "this subplot")
-    return [_call("plt.subplot", values)]
-
-
-def _saveas(values: list[Typed]) -> list[str]:
-    require(len(values) == 2 and ast.unparse(values[0].node) == "plt.gcf()", "saveas of anything but gcf")
-    return [_call("plt.savefig", values[1:])]
 
 
 def _call(name: str, values: list[Typed], keywords: dict[str, ast.expr] | None = None) -> str:

@@ -1,6 +1,6 @@
 """What the translator knows at a place of the script: variables and their kinds, imports in use, hold.
 
-What the translator knows of functions and their values: all of it tables, and the façade's own signatures.
+What the translator knows of functions and their values, as tables; the library gives its signatures.
 
 A kind says what a value is, as far as indexing and operators need it: count (an integer >= 1 or >= 0 that
 counts), int, number, bool, text; vector, ints, mask (1-D arrays); matrix (MATLAB's orientation);
@@ -16,7 +16,7 @@ import importlib
 import inspect
 import keyword
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -59,13 +59,9 @@ RESULTS: dict[str, tuple[str, ...]] = {
     "vl_simplenn_display": ("display", "text"),
     "relja_retrievalMAP": ("number", "vector"),
     "relja_l2normalize_col": ("features",),
-    "relja_layerNames": ("texts",),
-    "relja_layerTypes": ("texts",),
     "relja_whichLayer": ("id",),
-    "relja_randomHex": ("text",),
-    "relja_hrminsec": ("text",),
-    "relja_expandUser": ("text",),
-    "relja_dir": ("texts",),
+    **dict.fromkeys(("relja_layerNames", "relja_layerTypes", "relja_dir"), ("texts",)),
+    **dict.fromkeys(("relja_randomHex", "relja_hrminsec", "relja_expandUser"), ("text",)),
 }  # fmt: skip
 
 COLUMNS = {"testFromFn", "testCore"}  # whose first output is a column in MATLAB
@@ -128,24 +124,19 @@ ELEMENTWISE = {
 # one row or column to one number
 REDUCTIONS = {
     **{name: f"np.{name}" for name in ("sum", "mean", "median", "prod", "any", "all")},
-    "max": "np.nanmax",
-    "min": "np.nanmin",
+    **{name: f"np.nan{name}" for name in ("max", "min")},
 }
 
-# one row to a row
 ALONG = {"sum", "mean", "median", "prod"}  # that take a dimension, for a matrix
 
+# one row to a row
 ROW_TO_ROW = {"sort": "np.sort", "cumsum": "np.cumsum", "unique": "np.unique", "diff": "np.diff"}
 
 # where names of the emitted script come from
 IMPORTS = {
     "np": "import numpy as np",
     "plt": "import matplotlib.pyplot as plt",
-    "copy": "import copy",
-    "os": "import os",
-    "math": "import math",
-    "time": "import time",
-    "sys": "import sys",
+    **{name: f"import {name}" for name in ("copy", "os", "math", "time", "sys")},
     "load_network": "deepibl",
     "round_half_away": "matlab_compat.numeric",
     "rng": "matlab_compat.rng",
@@ -163,7 +154,7 @@ IMPORTS = {
 class Original:
     """One of the original's functions as Python has it: its module, arguments and outputs.
 
-    outputs: how many values it returns, None where its annotation does not say.
+    outputs: the number of values it returns, None where its annotation does not declare it.
     """
 
     name: str
@@ -223,7 +214,7 @@ def python(template: str, **parts: ast.expr) -> ast.expr:
 
 
 def join(one: str | None, other: str | None) -> str:
-    """The kind of a value that is one or the other."""
+    """The kind of a value that is of one kind or the other."""
     if one is None or other is None or one == other:
         return one or other or "any"
     pair = {one, other}
@@ -239,23 +230,23 @@ VALUES = {*SCALARS, "text", "id", "function", "image", "none"}  # kinds that not
 
 
 class Typed(NamedTuple):
-    """A Python expression and the kind of its value (see migrate_names).
+    """A Python expression and the kind of its value (see `names`).
 
-    turn: of a 1-D array what it is in MATLAB: 'row', 'column', 'empty' ([]), or '' where that is not known.
+    orientation: of a 1-D array, its shape in MATLAB: 'row', 'column', 'empty' ([]), or '' where unknown.
     """
 
     node: ast.expr
     kind: str
-    turn: str = ""
+    orientation: str = ""
 
 
 @dataclass
 class Scope:
     """The state of the translation of one script.
 
-    kinds: of the variables assigned so far; maybe: those assigned on some ways only. mutated: variables of
-    which an element or a field is assigned somewhere, so that copies must be real. hold: whether a plot
-    draws into the axes as they are. overrides: option values by function.
+    kinds: of the variables assigned so far. maybe: those assigned on some branches only. mutated: variables
+    of which an element or a field is assigned somewhere, so that copies must be real. hold: whether a plot
+    draws into the axes as they are. overrides: option values by (function, option). used: names to import.
     """
 
     translate: Callable[["Scope", Node], Typed]
@@ -263,7 +254,7 @@ class Scope:
     overrides: Mapping[tuple[str, str], Any]
     kinds: dict[str, str] = field(default_factory=dict)
     maybe: set[str] = field(default_factory=set)
-    turns: dict[str, str] = field(default_factory=dict)
+    orientations: dict[str, str] = field(default_factory=dict)
     hold: str = "off"
     end_of: Typed | None = None
     used: set[str] = field(default_factory=set)
@@ -272,66 +263,55 @@ class Scope:
     loaded: set[str] = field(default_factory=set)
     jumps: list["Scope"] = field(default_factory=list)
 
-    @property
-    def mutated_here(self) -> set[str]:
-        """`mutated` under the variables' Python names."""
-        return {variable_name(name) for name in self.mutated}
-
     def expr(self, node: Node) -> Typed:
         """The translation of an expression node; raises Untranslatable."""
         return self.translate(self, node)
 
     def python(self, template: str, **parts: ast.expr) -> ast.expr:
-        """As migrate_names.python; remembers which imports the template needs."""
-        self.need(*(name for name in IMPORTS if name in _names(template) and name not in parts))
+        """`names.python`, and the imports that the template needs."""
+        names = {n.id for n in ast.walk(ast.parse(template, mode="eval")) if isinstance(n, ast.Name)}
+        self.need(*(name for name in IMPORTS if name in names and name not in parts))
         return python(template, **parts)
 
     def need(self, *names: str) -> None:
-        """Has the script import these names."""
+        """Adds names to the script's imports."""
         self.used.update(names)
 
     def branch(self) -> "Scope":
-        """A copy for one way through the script; imports and notes are shared."""
+        """A copy for one branch of the script; imports and notes are shared."""
         twin = copy.copy(self)
-        twin.kinds, twin.maybe, twin.turns = dict(self.kinds), set(self.maybe), dict(self.turns)
+        twin.kinds, twin.maybe, twin.orientations = dict(self.kinds), set(self.maybe), dict(self.orientations)
         return twin
 
     def merge(self, *ways: "Scope") -> None:
-        """What is known after one of these ways was taken."""
-        names = {name for way in ways for name in way.kinds}
-        turns = {
-            name: common_turn(way.turns.get(name, "") for way in ways if name in way.kinds) for name in names
-        }
-        self.kinds, self.maybe, self.turns = {}, set(), turns
-        for name in names:
-            for way in ways:
-                if name not in way.kinds or name in way.maybe:
-                    self.maybe.add(name)
-                if name in way.kinds:
-                    self.kinds[name] = join(self.kinds.get(name), way.kinds[name])
+        """What is known after one of these branches was taken."""
+        self.kinds, self.maybe, self.orientations = {}, set(), {}
+        for name in {name for way in ways for name in way.kinds}:
+            having = [way for way in ways if name in way.kinds]
+            if len(having) < len(ways) or any(name in way.maybe for way in having):
+                self.maybe.add(name)
+            for way in having:
+                self.kinds[name] = join(self.kinds.get(name), way.kinds[name])
+            # an empty array goes with rows and with columns
+            found = {way.orientations.get(name, "") for way in having} - {"empty"}
+            self.orientations[name] = "empty" if not found else (found.pop() if len(found) == 1 else "")
         holds = {way.hold for way in ways}
         self.hold = holds.pop() if len(holds) == 1 else "any"
 
     @property
     def known(self) -> tuple[Any, ...]:
-        """What is known of the variables and plots here, to be compared."""
-        return dict(self.kinds), set(self.maybe), dict(self.turns), self.hold
+        """What is known of the variables and plots here, for comparison."""
+        return dict(self.kinds), set(self.maybe), dict(self.orientations), self.hold
 
-    def set_kind(self, name: str, kind: str, turn: str = "") -> None:
-        """A variable is assigned."""
+    def set_kind(self, name: str, kind: str, orientation: str = "") -> None:
+        """Records an assignment to a variable."""
         self.kinds[name] = kind
-        self.turns[name] = turn
+        self.orientations[name] = orientation
         self.maybe.discard(name)
 
 
-def common_turn(turns: Iterable[str]) -> str:
-    """What several arrays, or one in several ways, are: an empty one goes with any."""
-    found = set(turns) - {"empty"}
-    return "empty" if not found else (found.pop() if len(found) == 1 else "")
-
-
 def variable_name(name: str) -> str:
-    """The Python name of a MATLAB variable: with _ behind it where Python or the script's imports have it."""
+    """The Python name of a MATLAB variable: with a _ appended where Python or the script's imports use it."""
     base = name.rstrip("_")  # so that id and id_ stay two variables
     taken = keyword.iskeyword(base) or base in IMPORTS or hasattr(builtins, base)
     return f"{name}_" if taken or original(base) is not None else name
@@ -343,7 +323,7 @@ def load(name: str) -> ast.expr:
 
 
 def printed(scope: Scope, value: Typed) -> ast.expr:
-    """A value as it is printed: ids of the library as MATLAB counts them."""
+    """A value as it is printed: ids of the library are printed from 1, as MATLAB counts them."""
     return scope.python("X + 1", X=value.node) if value.kind in ("id", "ids") else value.node
 
 
@@ -352,21 +332,19 @@ def owned(scope: Scope, value: Typed, name: str = "") -> Typed:
     root = value.node
     while isinstance(root, ast.Attribute | ast.Subscript):
         root = root.value
-    changed = name in scope.mutated or (isinstance(root, ast.Name) and root.id in scope.mutated_here)
-    if (
-        changed
-        and isinstance(value.node, ast.Name | ast.Attribute | ast.Subscript)
-        and value.kind not in VALUES
-    ):
-        return value._replace(node=scope.python("copy.deepcopy(X)", X=value.node))
-    return value
+    changed = name in scope.mutated
+    if isinstance(root, ast.Name):
+        changed = changed or root.id in {variable_name(name) for name in scope.mutated}
+    shared = isinstance(value.node, ast.Name | ast.Attribute | ast.Subscript) and value.kind not in VALUES
+    return (
+        value._replace(node=scope.python("copy.deepcopy(X)", X=value.node)) if changed and shared else value
+    )
 
 
 def keep_base(*values: Typed) -> None:
     """Refuses ids of the library where it would be forgotten that they count from 0."""
-    require(
-        not {value.kind for value in values} & {"id", "ids", "idlists"}, "ids of the library kept elsewhere"
-    )
+    kinds = {value.kind for value in values}
+    require(not kinds & {"id", "ids", "idlists"}, "ids of the library kept elsewhere")
 
 
 def require(kind_is_right: bool, reason: str) -> None:
@@ -376,12 +354,8 @@ def require(kind_is_right: bool, reason: str) -> None:
 
 
 def literal(node: ast.expr) -> Any:
-    """The value of a number or text literal (also negative ones), else None."""
+    """The value of a number or string literal (also negative ones), else None."""
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError):
         return None
-
-
-def _names(template: str) -> set[str]:
-    return {node.id for node in ast.walk(ast.parse(template, mode="eval")) if isinstance(node, ast.Name)}

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 
 from deepibl.migrate.calls import call, call_original, starred
+from deepibl.migrate.expressions import field_of, truth
 from deepibl.migrate.index import indexed, is_end, zero_based
 from deepibl.migrate.plots import NAMES as PLOTS, plot_call
 from deepibl.migrate.scope import (
@@ -48,19 +49,14 @@ def call_statement(scope: Scope, node: Node, echo: bool) -> Lines:
         return _STATEMENTS[name](scope, arguments, node)
     if name in NOT_NEEDED:
         return [f"# (only MATLAB needs this) {' '.join(text_of(node).split())}"]
-    if name and node.type == "command":
-        require(not arguments, f"the command {text_of(node)}")
-        value = call(scope, name, [], nargout=0)
-    elif name:
-        value = call(scope, name, arguments, nargout=0)
-    else:
-        value = scope.expr(_as_expression(node))
-        if not echo:
-            return [ast.unparse(value.node)]
-        return [f"print({ast.unparse(value.node)})"]
+    require(node.type != "command" or bool(name and not arguments), f"the command {text_of(node)}")
+    if not name:
+        shown = ast.unparse(scope.expr(node).node)
+        return [f"print({shown})" if echo else shown]
+    shown = ast.unparse(call(scope, name, arguments, nargout=0).node)
     found = original(name)
     prints = echo and (found is None or found.outputs not in (0, None))
-    return [f"print('ans =', {ast.unparse(value.node)})" if prints else ast.unparse(value.node)]
+    return [f"print('ans =', {shown})" if prints else shown]
 
 
 def show(scope: Scope, name: str) -> str:
@@ -70,14 +66,14 @@ def show(scope: Scope, name: str) -> str:
 
 
 def variable_shown(scope: Scope, node: Node) -> str | None:
-    """The name of the variable that a statement just shows, as `x` on a line of its own."""
+    """The variable that a statement only displays, as `x` on a line of its own does; None for others."""
     if node.type == "command" and len(named(node)) == 1 and text_of(node) in scope.kinds:
         return text_of(node)
     return text_of(node) if node.type == "identifier" and text_of(node) in scope.kinds else None
 
 
 def _called(scope: Scope, node: Node) -> tuple[str, list[Node]]:
-    """The function a statement calls and its arguments; no name where it is another expression."""
+    """The function that a statement calls, and its arguments; '' where it is another expression."""
     if node.type == "command":
         return text_of(named(node)[0]), list(named(node)[1:])
     if node.type == "identifier" and text_of(node) not in scope.kinds:
@@ -90,13 +86,8 @@ def _called(scope: Scope, node: Node) -> tuple[str, list[Node]]:
     return "", []
 
 
-def _as_expression(node: Node) -> Node:
-    require(node.type != "command", f"the command {text_of(node)}")
-    return node
-
-
 def _words(arguments: list[Node]) -> list[str]:
-    """Literal words of a command, or of a call with literal texts."""
+    """The literal words of a command, or of a call with string literals."""
     words = []
     for node in arguments:
         text = text_of(node)
@@ -109,8 +100,7 @@ def _clear(scope: Scope, arguments: list[Node], node: Node) -> Lines:
     words = [word for word in _words(arguments) if not word.startswith("-")]
     names = [word for word in words if word not in ("all", "variables", "close")]
     require(not any("*" in name for name in names), "clear with a pattern")
-    gone = names if names else list(scope.kinds)
-    for name in gone:
+    for name in names or list(scope.kinds):
         scope.kinds.pop(name, None)
         scope.maybe.discard(name)
     if not names:
@@ -122,30 +112,26 @@ def _load(scope: Scope, arguments: list[Node], node: Node) -> Lines:
     """load(file, 'a', 'b') makes variables."""
     require(len(arguments) >= 1, "load without a file")
     first, rest = arguments[0], _words(arguments[1:])
-    path = _path(scope, first)
+    command = first.type == "command_argument"
+    path = ast.Constant(text_of(first)) if command else scope.expr(first).node
     require(bool(rest), "load without the names of the variables: which ones it makes cannot be known")
     lines = []
     for name in rest:
         require(name.isidentifier(), f"load with {name}")
-        if name == "net":
-            value = Typed(scope.python("load_network(F)", F=path), "net")
-        else:
-            value = Typed(scope.python(f"load_variables(F).{name}", F=path), "any")
+        if name != "net":
             scope.loaded.add(name)
-        scope.set_kind(name, value.kind)
-        lines.append(f"{variable_name(name)} = {ast.unparse(value.node)}")
+        template = "load_network(F)" if name == "net" else f"load_variables(F).{name}"
+        value = scope.python(template, F=path)
+        scope.set_kind(name, "net" if name == "net" else "any")
+        lines.append(f"{variable_name(name)} = {ast.unparse(value)}")
     return lines
-
-
-def _path(scope: Scope, node: Node) -> ast.expr:
-    return ast.Constant(text_of(node)) if node.type == "command_argument" else scope.expr(node).node
 
 
 def _disp(scope: Scope, arguments: list[Node], node: Node) -> Lines:
     require(len(arguments) == 1, "disp of other than one value")
-    command = arguments[0].type == "command_argument"
-    shown = _path(scope, arguments[0]) if command else printed(scope, scope.expr(arguments[0]))
-    return [f"print({ast.unparse(shown)})"]
+    if arguments[0].type == "command_argument":
+        return [f"print({text_of(arguments[0])!r})"]
+    return [f"print({ast.unparse(printed(scope, scope.expr(arguments[0])))})"]
 
 
 def _fprintf(scope: Scope, arguments: list[Node], node: Node) -> Lines:
@@ -156,13 +142,12 @@ def _fprintf(scope: Scope, arguments: list[Node], node: Node) -> Lines:
         not isinstance(node, ast.Starred) and scope.expr(argument).kind in _SINGLE
         for node, argument in zip(nodes[1:], arguments[1:], strict=True)
     )
-    once = isinstance(form, str) and form.endswith("\\n") and single
-    if once and form is not None:  # print ends the line itself
-        nodes[0] = ast.Constant(form[:-2])
+    end = ", end=''"
+    if isinstance(form, str) and form.endswith("\\n") and single:  # print ends the line itself
+        nodes[0], end = ast.Constant(form[:-2]), ""
         if not re.search(r"[%\\]", form[:-2]):
             return [f"print({ast.unparse(nodes[0])})"]
-        return [f"print({ast.unparse(ast.Call(scope.python('sprintf'), nodes, []))})"]
-    return [f"print({ast.unparse(ast.Call(scope.python('sprintf'), nodes, []))}, end='')"]
+    return [f"print({ast.unparse(ast.Call(scope.python('sprintf'), nodes, []))}{end})"]
 
 
 def _message(scope: Scope, arguments: list[Node]) -> str:
@@ -181,22 +166,6 @@ def _error(scope: Scope, arguments: list[Node], node: Node) -> Lines:
     return [f"raise RuntimeError({_message(scope, arguments)})"]
 
 
-def _warning(scope: Scope, arguments: list[Node], node: Node) -> Lines:
-    if node.type == "command" or (arguments and text_of(arguments[0]).strip("'\"") in ("on", "off")):
-        return [f"# (only MATLAB needs this) {text_of(node)}"]
-    scope.need("sys")
-    return [f"print('Warning:', {_message(scope, arguments)}, file=sys.stderr)"]
-
-
-def _assert(scope: Scope, arguments: list[Node], node: Node) -> Lines:
-    from deepibl.migrate.expressions import truth
-
-    require(bool(arguments), "assert of nothing")
-    condition = ast.unparse(truth(scope, scope.expr(arguments[0])))
-    message = _message(scope, arguments[1:]) if len(arguments) > 1 else repr(text_of(node))
-    return [f"if not ({condition}):", f"    raise AssertionError({message})"]
-
-
 def _random(scope: Scope, arguments: list[Node], node: Node) -> Lines:
     scope.notes.append(
         f"{text_of(node)} is left out: the library's functions draw from generators of their own, "
@@ -205,13 +174,25 @@ def _random(scope: Scope, arguments: list[Node], node: Node) -> Lines:
     return [f"# MIGRATE: left out, see above: {text_of(node)}"]
 
 
+def _warning(scope: Scope, arguments: list[Node], node: Node) -> Lines:
+    if node.type == "command" or (arguments and text_of(arguments[0]).strip("'\"") in ("on", "off")):
+        return [f"# (only MATLAB needs this) {text_of(node)}"]
+    scope.need("sys")
+    return [f"print('Warning:', {_message(scope, arguments)}, file=sys.stderr)"]
+
+
+def _assert(scope: Scope, arguments: list[Node], node: Node) -> Lines:
+    require(bool(arguments), "assert of nothing")
+    condition = ast.unparse(truth(scope, scope.expr(arguments[0])))
+    message = _message(scope, arguments[1:]) if len(arguments) > 1 else repr(text_of(node))
+    return [f"if not ({condition}):", f"    raise AssertionError({message})"]
+
+
 def _run(scope: Scope, arguments: list[Node], node: Node) -> Lines:
-    """run('…/setup.m') and the like set MATLAB's paths; another script would have to be translated too."""
+    """run('…/setup.m') sets MATLAB's paths; any other script would have to be translated too."""
     name = _words(arguments)[0] if arguments else ""
-    stem = name.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".m")
-    require(
-        stem in ("setup", "vl_setup", "vl_setupnn", "startup"), f"run of {name}: translate that script too"
-    )
+    known = re.fullmatch(r"(.*[/\\])?(setup|vl_setup|vl_setupnn|startup)(\.m)?", name, re.DOTALL)
+    require(known is not None, f"run of {name}: translate that script too")
     return [f"# (only MATLAB needs this) {text_of(node)}"]
 
 
@@ -238,47 +219,38 @@ def assignment(scope: Scope, node: Node) -> list[str]:
         return _several(scope, left, right)
     target = left[0]
     if target.type == "identifier":
-        value = _own(scope, text_of(target), _overridden(scope, text_of(target), scope.expr(right)))
-        scope.set_kind(text_of(target), value.kind, value.turn)
-        _remember_loaded(scope, text_of(target), right)
-        return [f"{variable_name(text_of(target))} = {ast.unparse(value.node)}"]
+        name, value = text_of(target), scope.expr(right)
+        if ("", name) in scope.overrides:  # the value that --set gives
+            given, was = scope.overrides["", name], ast.unparse(value.node)
+            scope.notes.append(f"{name} is {given!r} by --set; it was {was} in MATLAB's script")
+            node = ast.parse(repr(given), mode="eval").body
+            listed = isinstance(given, list) and value.kind in ROWS
+            value = Typed(scope.python("np.array(X)", X=node) if listed else node, value.kind)
+        value = _own(scope, name, value)
+        scope.set_kind(name, value.kind, value.orientation)
+        # what load() reads holds matrices in MATLAB's orientation
+        source = chain(right)[0]
+        loads = source.kind == "name" and (source.text in scope.loaded or source.text == "load")
+        (scope.loaded.add if loads else scope.loaded.discard)(name)
+        return [f"{variable_name(name)} = {ast.unparse(value.node)}"]
     return _part(scope, chain(target), right)
-
-
-def _remember_loaded(scope: Scope, name: str, right: Node) -> None:
-    """Whether a variable holds what load() read, whose matrices have MATLAB's orientation."""
-    source = chain(right)[0]
-    loads = source.kind == "name" and (source.text in scope.loaded or source.text == "load")
-    (scope.loaded.add if loads else scope.loaded.discard)(name)
-
-
-def _overridden(scope: Scope, name: str, value: Typed) -> Typed:
-    """The value that --set gives to a variable, else the script's own."""
-    if ("", name) not in scope.overrides:
-        return value
-    given = scope.overrides["", name]
-    scope.notes.append(f"{name} is {given!r} by --set; it was {ast.unparse(value.node)} in MATLAB's script")
-    node = ast.parse(repr(given), mode="eval").body
-    listed = isinstance(given, list) and value.kind in ROWS
-    return Typed(scope.python("np.array(X)", X=node) if listed else node, value.kind)
 
 
 def _own(scope: Scope, name: str, value: Typed) -> Typed:
     """The value as a variable may hold it: MATLAB copies what Python would share."""
-    node, kind, _ = value
-    if kind in ROWS and name in scope.mutated:
-        template = "np.array(X)" if kind == "mask" else "np.array(X, dtype=float)"
-        return Typed(scope.python(template, X=node), "vector" if kind == "ints" else kind, value.turn)
-    return owned(scope, value, name)
+    if value.kind not in ROWS or name not in scope.mutated:
+        return owned(scope, value, name)
+    template = "np.array(X)" if value.kind == "mask" else "np.array(X, dtype=float)"
+    kind = "vector" if value.kind == "ints" else value.kind
+    return Typed(scope.python(template, X=value.node), kind, value.orientation)
 
 
 def _several(scope: Scope, left: list[Node | None], right: Node) -> list[str]:
     steps = chain(right)
     name = steps[0].text
     given = list(steps[1].nodes) if len(steps) == 2 and steps[1].kind == "(" else []
-    require(
-        steps[0].kind == "name" and len(steps) <= 2 and name not in scope.kinds, "several outputs of this"
-    )
+    is_call = steps[0].kind == "name" and len(steps) <= 2 and name not in scope.kinds
+    require(is_call, "several outputs of this")
     if name in ("max", "min", "sort") and len(left) == 2:
         return _with_positions(scope, name, left, given)
     found = original(name)
@@ -287,9 +259,10 @@ def _several(scope: Scope, left: list[Node | None], right: Node) -> list[str]:
     node, kinds = call_original(scope, found, given, nargout=len(left))
     there = len(left) if found.takes_nargout or found.outputs is None else found.outputs
     require(there >= len(left), f"{name} gives {there} outputs here, not {len(left)}")
-    turns = ["column" if name in COLUMNS else "", *("" for _ in left)]
+    orientations = ["column" if name in COLUMNS else "", *("" for _ in left)]
     words = [
-        _output(scope, target, kind, turn) for target, kind, turn in zip(left, kinds, turns, strict=False)
+        _output(scope, target, kind, orientation)
+        for target, kind, orientation in zip(left, kinds, orientations, strict=False)
     ]
     rest = ["_"] * (there - len(left)) if there - len(left) < 2 else ["*_"]
     if len(words) == 1:
@@ -300,11 +273,11 @@ def _several(scope: Scope, left: list[Node | None], right: Node) -> list[str]:
     return [f"{', '.join([*words, *rest])} = {ast.unparse(node)}"]
 
 
-def _output(scope: Scope, target: Node | None, kind: str, turn: str = "") -> str:
+def _output(scope: Scope, target: Node | None, kind: str, orientation: str = "") -> str:
     if target is None:
         return "_"
     require(target.type == "identifier", "an output assigned to an element or field")
-    scope.set_kind(text_of(target), kind, turn)
+    scope.set_kind(text_of(target), kind, orientation)
     return variable_name(text_of(target))
 
 
@@ -315,7 +288,7 @@ def _with_positions(scope: Scope, name: str, left: list[Node | None], given: lis
     require(value.kind in ROWS, f"{name} of something whose orientation cannot be known")
     sorts = name == "sort"
     words = [
-        _output(scope, target, kind, value.turn if sorts else "")
+        _output(scope, target, kind, value.orientation if sorts else "")
         for target, kind in zip(left, (value.kind, "ints") if sorts else ("number", "count"), strict=True)
     ]
     if sorts:
@@ -334,7 +307,11 @@ def _part(scope: Scope, steps: list[Access], right: Node) -> list[str]:
     lines = _created(scope, name, steps[1].kind)
     owner = Typed(load(name), scope.kinds[name])
     for step in steps[1:-1]:
-        owner = _step(scope, owner, step)
+        if step.kind == "field":
+            owner = field_of(scope, owner, step.text)
+        else:
+            require(step.kind in ("(", "{") and owner.kind in LISTS, "a struct array")
+            owner = indexed(scope, owner, "{", list(step.nodes))
     if last.kind == "field":
         value = _own(scope, name, scope.expr(right))
         keep_base(value)
@@ -352,41 +329,30 @@ def _part(scope: Scope, steps: list[Access], right: Node) -> list[str]:
 
 
 def _created(scope: Scope, name: str, how: str) -> list[str]:
-    """Lines that make a variable whose part is assigned before the whole."""
+    """Lines that make a variable of which a part is assigned before the whole."""
     if name in scope.kinds and name not in scope.maybe:
         return []
     start = {"field": ("Struct", "struct"), "{": ("list", "cell")}.get(how)
     if start is None:
         raise Untranslatable(f"an element of {name}, which is not assigned before")
     word, kind = start
-    if word == "Struct":
-        scope.need("Struct")
+    scope.need(*(["Struct"] if word == "Struct" else []))
     variable = variable_name(name)
     maybe = name in scope.kinds
-    if maybe:
-        kind = scope.kinds[name]
-    scope.set_kind(name, kind)
+    scope.set_kind(name, scope.kinds[name] if maybe else kind)
     made = f"{variable} = {word}()"
     return [f"if {variable!r} not in globals():", f"    {made}"] if maybe else [made]
-
-
-def _step(scope: Scope, owner: Typed, step: Access) -> Typed:
-    from deepibl.migrate.expressions import field_of
-
-    if step.kind == "field":
-        return field_of(scope, owner, step.text)
-    require(step.kind in ("(", "{") and owner.kind in LISTS, "a struct array")
-    return indexed(scope, owner, "{", list(step.nodes))
 
 
 def _element(scope: Scope, owner: Typed, step: Access, right: Node) -> list[str]:
     position = step.nodes[0]
     text = ast.unparse(owner.node)
     listed = owner.kind in LISTS
-    require(
-        listed or owner.kind in {*ROWS, "ids"}, "an element of something whose orientation cannot be known"
-    )
-    if _is_next(position):
+    known = listed or owner.kind in {*ROWS, "ids"}
+    require(known, "an element of something whose orientation cannot be known")
+    sides = [position.child_by_field_name(side) for side in ("left", "right")]
+    adds = position.type == "binary_operator" and text_of(position.children[1]) == "+"
+    if adds and is_end(sides[0]) and text_of(sides[1]) == "1":  # x(end+1)
         value = scope.expr(right)
         if listed:
             require(step.kind == "{", "a cell array appended with ()")
@@ -401,9 +367,8 @@ def _element(scope: Scope, owner: Typed, step: Access, right: Node) -> list[str]
         require(index.kind in {*INTEGERS, "ints"} and not listed, "deleted elements")
         where = zero_based(scope, index)
         return [f"{text} = {ast.unparse(scope.python('np.delete(X, I)', X=owner.node, I=where))}"]
-    require(
-        listed == (step.kind == "{") and (not listed or index.kind in {*INTEGERS, "number", "id"}), "this"
-    )
+    require(listed == (step.kind == "{"), "this")
+    require(not listed or index.kind in {*INTEGERS, "number", "id"}, "this")
     value = scope.expr(right)
     keep_base(value)
     require(listed or value.kind in {*SCALARS, *ROWS}, f"an element of kind {value.kind}")
@@ -411,11 +376,3 @@ def _element(scope: Scope, owner: Typed, step: Access, right: Node) -> list[str]
     if literal(where) is None and is_end(position):
         where = ast.Constant(-1)
     return [f"{text}[{ast.unparse(where)}] = {ast.unparse(owned(scope, value).node)}"]
-
-
-def _is_next(position: Node) -> bool:
-    """Whether an index is end+1."""
-    if position.type != "binary_operator":
-        return False
-    left, right = position.child_by_field_name("left"), position.child_by_field_name("right")
-    return is_end(left) and text_of(position.children[1]) == "+" and text_of(right) == "1"

@@ -1,21 +1,18 @@
 """MATLAB scripts of calls to deepIBL, NetVLAD and MatConvNet, translated to Python.
 
 The script is parsed by tree-sitter's MATLAB grammar (the extra `migrate`) and translated statement by
-statement; comments stay. What cannot be translated with certainty stands as a line marked MIGRATE that
+statement; comments are kept. What cannot be translated with certainty becomes a line marked MIGRATE that
 raises when it is reached, so that a migrated script is never silently wrong.
 
 =====================  ====================================================================================
 counters, find, max    keep MATLAB's numbers (from 1); the index gets the `- 1`
 ids of the library     count from 0 (`dbTest.getPosIDs`): used as they are, refused where numbers are meant
-rows, columns          1-D arrays; what depends on an orientation that is not known is refused
+rows, columns          1-D arrays; what depends on an unknown orientation is refused
 features               one row an image: `feats(:, i)` is `feats[i - 1]`
 options                'name', value pairs become keywords
 [a, ~, c]= f(…)        a, _, c = f(…), filled up where Python's function returns more
 plots                  matplotlib's; MATLAB's `hold` becomes plt.cla()
-=====================  ====================================================================================
-
-Rooms: `tree` the grammar · `names` what is known of functions, as tables · `scope` variables · `expressions`,
-`index`, `calls`, `functions`, `plots`, `assign`, `statements`, `script` the translation."""
+=====================  ===================================================================================="""
 
 import ast
 import os
@@ -33,7 +30,7 @@ from matlab_compat.files import atomic_output
 
 @dataclass(frozen=True)
 class Migration:
-    """A translated script: its Python text and the places that need a hand."""
+    """A translated script: its Python text, the places to check by hand, and notes."""
 
     text: str
     marks: list[Mark]
@@ -54,10 +51,9 @@ def migrate(
 ) -> Migration:
     """Translates the text of a MATLAB script.
 
-    name: how the script is called in marks. keep_stops: keep an error(…) that stops the script at its top
-    level before its end (as NetVLAD's demo.m does); by default it becomes a printed line. overrides: option
-    values by (function, option), put into the calls instead of the script's own; values of variables by
-    ('', variable).
+    name: the script's name in marks. keep_stops: keep an error(…) that stops the script at its top level
+    before its end (as NetVLAD's demo.m does); by default it becomes a printed line. overrides: option values
+    by (function, option), used in calls instead of the script's own; values of variables by ('', variable).
     Raises ConfigurationError where the grammar is not installed, and for statements nested too deep for
     Python.
     """
@@ -68,27 +64,15 @@ def migrate(
         raise ConfigurationError(f"{name}: its statements are nested too deep to be translated") from None
     if "plt" in scope.used:
         body += ["", "plt.show()"]
-    head = [
-        f'"""Translated from {name} by `deepibl migrate`; lines marked MIGRATE need a look."""',
-        "",
-        *_imports(scope.used),
-        "",
-    ]
+    title = f'"""Translated from {name} by `deepibl migrate`; lines marked MIGRATE need a look."""'
     notes = list(dict.fromkeys(scope.notes))
-    noted = [f"# MIGRATE: {note}" for note in notes]
-    text = "\n".join([*head, *noted, *([""] if noted else []), *body]).rstrip() + "\n"
-    _require_python(text, name)
-    return Migration(text, script.marks, notes)
-
-
-def _require_python(text: str, name: str) -> None:
-    """Each statement was checked; what they make together can still be nested deeper than Python goes."""
-    try:
+    noted = [*(f"# MIGRATE: {note}" for note in notes), ""] if notes else []
+    text = "\n".join([title, "", *_imports(scope.used), "", *noted, *body]).rstrip() + "\n"
+    try:  # each statement was checked; together they can still be nested deeper than Python allows
         ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as problem:
-        raise ConfigurationError(
-            f"{name}: its translation is no Python that can be read: {problem}"
-        ) from None
+        raise ConfigurationError(f"{name}: its translation cannot be read by Python: {problem}") from None
+    return Migration(text, script.marks, notes)
 
 
 def migrate_file(
@@ -96,7 +80,7 @@ def migrate_file(
 ) -> Migration:
     """Translates a file and, where `output` is given, writes it there, whole or not at all.
 
-    Options are those of `migrate`. Raises ConfigurationError for a file that is not there or no text.
+    options: those of `migrate`. Raises ConfigurationError for a file that cannot be read.
     """
     try:
         source = Path(path).read_bytes()
@@ -114,7 +98,7 @@ def migrate_file(
 
 
 def parse_overrides(texts: Iterable[str]) -> dict[tuple[str, str], Any]:
-    """FUNCTION.OPTION=VALUE and VARIABLE=VALUE (function '') texts as overrides. Raises ArgumentError."""
+    """Overrides from strings FUNCTION.OPTION=VALUE and VARIABLE=VALUE (function ''). Raises ArgumentError."""
     found = {}
     for text in texts:
         left, equals, value = text.partition("=")
@@ -132,22 +116,20 @@ def parse_overrides(texts: Iterable[str]) -> dict[tuple[str, str], Any]:
 
 
 def _imports(used: set[str]) -> list[str]:
+    """The lines that import these names: the standard library, third parties, deepibl and matlab_compat."""
     plain = sorted(IMPORTS[name] for name in used if IMPORTS.get(name, "").startswith("import "))
+    third = [line for line in plain if "numpy" in line or "matplotlib" in line]
     modules: dict[str, set[str]] = {}
     for name in used:
         package, _, function = name.rpartition(":")
         module = package or IMPORTS[name]
         if not module.startswith("import "):
-            modules.setdefault(module, set()).add(function or name)
-    lines = [line for line in plain if "numpy" not in line and "matplotlib" not in line]
-    third = [line for line in plain if line not in lines]
-    ours = [_from(module, sorted(names)) for module, names in sorted(modules.items())]
-    blocks = [block for block in (lines, third, ours) if block]
-    return [line for block in blocks for line in [*block, ""]][:-1]
-
-
-def _from(module: str, names: list[str]) -> str:
-    line = f"from {module} import {', '.join(names)}"
-    if len(line) <= 100:
-        return line
-    return f"from {module} import (\n" + "".join(f"    {name},\n" for name in names) + ")"
+            modules.setdefault(module, set()).add(function)
+    ours = []
+    for module, names in sorted(modules.items()):
+        line = f"from {module} import {', '.join(sorted(names))}"
+        if len(line) > 100:
+            line = f"from {module} import (\n" + "".join(f"    {name},\n" for name in sorted(names)) + ")"
+        ours.append(line)
+    blocks = ([line for line in plain if line not in third], third, ours)
+    return [line for block in blocks if block for line in [*block, ""]][:-1]

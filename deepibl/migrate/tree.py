@@ -42,7 +42,7 @@ def text_of(node: Node) -> str:
 
 
 def named(node: Node) -> list[Node]:
-    """The named children that are no comments."""
+    """The named children without comments."""
     return [child for child in node.named_children if child.type not in ("comment", "line_continuation")]
 
 
@@ -52,7 +52,7 @@ def chain(node: Node) -> list[Access]:
         return [Access("name", text_of(node))]
     if node.type == "function_call":
         bracket = next((child.type for child in node.children if child.type in ("(", "{")), "")
-        if not bracket:  # a@b, the method of a class above, which is no name that is known
+        if not bracket:  # a@b, a method of a superclass, which is not a known name
             return [Access("name", text_of(node))]
         return [*chain(node.child_by_field_name("name")), Access(bracket, nodes=tuple(arguments(node)))]
     if node.type == "field_expression":
@@ -74,7 +74,7 @@ def arguments(call: Node) -> list[Node]:
 
 
 def string_value(node: Node) -> str:
-    """The text of a literal, its doubled quotes single; \\n stays two letters, which sprintf reads."""
+    """The value of a string literal, its doubled quotes single; \\n stays two letters, read by sprintf."""
     raw = text_of(node)
     quote, inner = raw[0], raw[1:-1]
     return inner.replace(quote * 2, quote)
@@ -120,7 +120,7 @@ def walk(node: Node) -> Iterator[Node]:
 
 
 def assigned_names(node: Node) -> set[str]:
-    """The variables that a piece of script assigns, as a whole or in part."""
+    """The variables that a piece of a script assigns, as a whole or in part."""
     names = set()
     for part in walk(node):
         if part.type == "assignment":
@@ -131,7 +131,7 @@ def assigned_names(node: Node) -> set[str]:
 
 
 def mutated_names(node: Node) -> set[str]:
-    """The variables of which some element or field is assigned."""
+    """The variables of which an element or field is assigned."""
     return {
         chain(target)[0].text
         for part in walk(node)
@@ -142,7 +142,7 @@ def mutated_names(node: Node) -> set[str]:
 
 
 def targets(assignment: Node) -> list[Node | None]:
-    """What stands left of =, None for ~."""
+    """The left side of an assignment, None for each ~."""
     left = assignment.child_by_field_name("left")
     if left.type != "multioutput_variable":
         return [left]

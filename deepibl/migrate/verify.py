@@ -4,10 +4,10 @@
 >>> report.verdict, report.ok
 ('same', True)
 
-Differences are measured as everywhere here: max|a-b| / max|b| over an image's descriptor, beside the cosine
-distance. The verdict is `same` within the tolerance; `close` where only rounding of another kind can explain
-it (MatConvNet's normalisation on a CPU is approximate: up to 3e-3 a layer, a few percent of a component at
-the end); otherwise `different`, with what the comparison suggests."""
+Differences are max|a-b| / max|b| over an image's descriptor, beside the cosine distance. The verdict is
+`same` within the tolerance; `close` where rounding alone can explain it (MatConvNet's normalisation on a CPU
+is approximate: up to 3e-3 a layer, a few percent of a component at the end); otherwise `different`, with what
+the comparison suggests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -48,7 +48,7 @@ class ImageDifference:
 
 @dataclass
 class VerifyReport:
-    """What the comparison of features found; images that could not be read are in `failures`."""
+    """The comparison of features, image by image; images that could not be read are in `failures`."""
 
     images: list[ImageDifference]
     failures: list[Failure]
@@ -63,7 +63,7 @@ class VerifyReport:
         return self.verdict == "same" and not self.failures and (self.layers is None or self.layers.ok)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """The report as plain values, for JSON."""
         return {
             "verdict": self.verdict,
             "ok": self.ok,
@@ -91,7 +91,7 @@ class VerifyReport:
 
 @dataclass(frozen=True)
 class LayerDifference:
-    """The output of a layer: its largest difference over MATLAB's largest value; None: other shapes."""
+    """One layer's output: its largest difference over MATLAB's largest value, None if shapes differ."""
 
     position: int
     name: str
@@ -101,14 +101,14 @@ class LayerDifference:
 
 @dataclass
 class LayerReport:
-    """Outputs compared from the first layer on; `parts_at` is the first that differs, None if none does."""
+    """Outputs compared from the first layer on."""
 
     layers: list[LayerDifference]
     tolerance: float
 
     @property
     def parts_at(self) -> LayerDifference | None:
-        """The first layer whose output is not the same."""
+        """The first layer whose output is not the same, None where all are."""
         return next((layer for layer in self.layers if not _within(layer.relative, self.tolerance)), None)
 
     @property
@@ -117,7 +117,7 @@ class LayerReport:
         return self.parts_at is None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """The report as plain values, for JSON."""
         parts = self.parts_at
         return {
             "ok": self.ok,
@@ -162,8 +162,15 @@ def verify_features(
     features, kept, failures = extract(net, names, root=root, settings=settings)
     wanted = np.asarray(reference, dtype=np.float32)[kept]
     hints: list[str] = []
-    if len(kept) and features.shape[1] != wanted.shape[1]:
-        features = _cropped(features, wanted.shape[1], hints)
+    have, dim = features.shape[1], wanted.shape[1]
+    if len(kept) and dim > have:
+        raise FeatureFileError(
+            f"MATLAB's descriptors have {dim} dimensions, this network's {have}: another network, or "
+            "whitening added by addPCA that this file does not hold"
+        )
+    if len(kept) and dim < have:
+        hints.append(f"MATLAB's have {dim} dimensions: our first {dim} are compared, normalised (cropToDim)")
+        features = features[:, :dim] / (np.linalg.norm(features[:, :dim], axis=1, keepdims=True) + 1e-12)
     rows = [
         _difference(names[i], ours, theirs) for i, ours, theirs in zip(kept, features, wanted, strict=True)
     ]
@@ -171,16 +178,16 @@ def verify_features(
     if verdict == "different":
         hints += _hints(features, wanted)
     if verdict == "close":
-        hints.append("the same but for rounding: was MATLAB on a CPU (approximate normalisation)?")
+        hints.append("the same except for rounding: did MATLAB run on a CPU (approximate normalisation)?")
     return VerifyReport(rows, failures, tolerance, verdict, hints, layers)
 
 
 def verify_layers(net: SimpleNN, outputs: str, *, tolerance: float = TOLERANCE) -> LayerReport:
     """Compares every layer's output with those in a .mat file that MATLAB wrote.
 
-    outputs: a file with `x`, the input as the network gets it (H x W x 3 x N, the mean subtracted), and
-    `acts`, a cell array of outputs: of every layer, or with the input before them (as res(i).x are).
-    Raises MatFileError for a file without these or another number of outputs.
+    outputs: a file with `x`, the network's input (H x W x 3 x N, the mean subtracted), and `acts`, a cell
+    array of outputs: of every layer, or with the input before them (as res(i).x are).
+    Raises MatFileError for a file without these or with another number of outputs.
     """
     known = matfile.who(outputs)
     if "acts" not in known or "x" not in known:
@@ -201,15 +208,14 @@ def verify_layers(net: SimpleNN, outputs: str, *, tolerance: float = TOLERANCE) 
     found = []
     for position, (layer, mine, theirs) in enumerate(zip(layers, ours, acts, strict=True), start=1):
         if np.size(theirs):  # conserveMemory leaves some out
-            found.append(_layer_difference(position, layer.name, mine.cpu().numpy(), theirs))
+            output = mine.cpu().numpy()
+            wanted = maps_to_torch(np.asarray(theirs, dtype=np.float32)).numpy()
+            if output.shape == wanted.shape:
+                found.append(LayerDifference(position, layer.name, _relative(output, wanted)))
+            else:
+                text = f"ours {output.shape}, MATLAB's {wanted.shape}"
+                found.append(LayerDifference(position, layer.name, None, text))
     return LayerReport(found, tolerance)
-
-
-def _layer_difference(position: int, name: str, ours: np.ndarray, theirs: np.ndarray) -> LayerDifference:
-    wanted = maps_to_torch(np.asarray(theirs, dtype=np.float32)).numpy()
-    if ours.shape != wanted.shape:
-        return LayerDifference(position, name, None, f"ours {ours.shape}, MATLAB's {wanted.shape}")
-    return LayerDifference(position, name, _relative(ours, wanted))
 
 
 def _difference(name: str, ours: np.ndarray, theirs: np.ndarray) -> ImageDifference:
@@ -236,45 +242,27 @@ def _verdict(rows: Sequence[ImageDifference], tolerance: float) -> str:
     return "close" if near else "different"
 
 
-def _cropped(features: np.ndarray, dim: int, hints: list[str]) -> np.ndarray:
-    if dim > features.shape[1]:
-        raise FeatureFileError(
-            f"MATLAB's descriptors have {dim} dimensions, this network gives {features.shape[1]}: "
-            "another network, or whitening added by addPCA that this file does not hold"
-        )
-    hints.append(
-        f"MATLAB's have {dim} dimensions: compared with our first {dim}, normalised again (cropToDim)"
-    )
-    first = features[:, :dim]
-    return first / (np.linalg.norm(first, axis=1, keepdims=True) + 1e-12)
-
-
 def _hints(ours: np.ndarray, theirs: np.ndarray) -> list[str]:
     """What a difference looks like: another order of images, of dimensions, or another scale."""
-    first, second = (_unit(rows) for rows in (ours, theirs))
-    found = []
+    first, second = (
+        rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), _TINY)
+        for rows in (ours.astype(np.float64), theirs.astype(np.float64))
+    )
     if 1 < len(first) <= 5000:
-        nearest = np.argmax(second @ first.T, axis=1)
+        cosines = second @ first.T
+        nearest = cosines.argmax(axis=1)
         moved = np.flatnonzero(nearest != np.arange(len(first)))
-        good = np.take_along_axis(second @ first.T, nearest[:, None], axis=1).min() > 1 - CLOSE_COSINE
-        if len(moved) and good:
+        if len(moved) and cosines.max(axis=1).min() > 1 - CLOSE_COSINE:
             row = int(moved[0])
-            found.append(
+            return [
                 f"the images are in another order: row {row} of MATLAB's file is our image "
                 f"{int(nearest[row])} (rows count from 0)"
-            )
-    if not found and np.abs(1 - (first * second).sum(axis=1)).max() <= CLOSE_COSINE:
-        found.append("the same directions, other lengths: the last normalisation is missing on one side")
-    if not found and _within(float(np.abs(np.sort(first, axis=1) - np.sort(second, axis=1)).max()), 1e-4):
-        found.append("the same values in another order of dimensions: written row by row instead of D x N?")
-    if not found:
-        found.append(
-            "another network, other images or another size of them (Tokyo 24/7 queries: --resize 640); "
-            "give --layers to see at which layer they part"
-        )
-    return found
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    values = rows.astype(np.float64)
-    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), _TINY)
+            ]
+    if np.abs(1 - (first * second).sum(axis=1)).max() <= CLOSE_COSINE:
+        return ["the same directions, other lengths: the last normalisation is missing on one side"]
+    if _within(float(np.abs(np.sort(first, axis=1) - np.sort(second, axis=1)).max()), 1e-4):
+        return ["the same values in another order of dimensions: written row by row instead of D x N?"]
+    return [
+        "another network, other images or another size of them (Tokyo 24/7 queries: --resize 640); "
+        "--layers shows at which layer they part"
+    ]

@@ -1,9 +1,8 @@
 """The camera of the toy city and what it draws on: projection of rectangles and polygons, far to near.
 
-Drawing is done level (verticals stay vertical) on a frame somewhat larger than the image; pitch and roll come
-last, as one homography. A frame keeps, for each pixel, the colour of the surface (RGB), its label
-(see `surfaces`), how much sun falls on it and how much haze lies before it; `toycity_weather`
-makes light of it."""
+Everything is drawn level (verticals stay vertical) on a frame somewhat larger than the image; pitch and roll
+come last, as one homography. A frame holds, for each pixel, the colour of the surface (RGB), its label (see
+`surfaces`), how much sun reaches it and how much haze is before it; `weather` turns these into light."""
 
 import math
 from dataclasses import dataclass
@@ -40,9 +39,7 @@ class View:
 
 
 class Patch(NamedTuple):
-    """A rectangle to draw on: lower left corner and sides, (3,) each, relative to the camera; sun and haze on
-    it, 0 … 1.
-    """
+    """A rectangle to draw on, relative to the camera: lower left corner and sides, (3,); sun, haze 0 … 1."""
 
     origin: np.ndarray
     across: np.ndarray
@@ -56,8 +53,7 @@ class Frame:
 
     Attributes:
         image: (rows, cols, 3) uint8 RGB; labels, sun, haze: (rows, cols) uint8.
-        covered: for each column the row above which (upwards) the sky can still be seen over the houses
-            drawn so far.
+        covered: for each column, the row above which the sky shows over the houses drawn so far.
     """
 
     def __init__(self, view: View) -> None:
@@ -89,7 +85,7 @@ class Frame:
 
     @property
     def horizon(self) -> int:
-        """The first row that lies below the horizon."""
+        """The first row below the horizon."""
         return min(max(math.ceil(self.cy), 0), self.rows)
 
     def relative(self, points: np.ndarray) -> np.ndarray:
@@ -99,9 +95,7 @@ class Frame:
         return np.concatenate([points[..., :2] - self.position, heights - self.view.height], axis=-1)
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Relative points (…, 3) to (…, 3): column, row, depth in metres; only sensible where the depth is
-        positive.
-        """
+        """Relative points (…, 3) to column, row and depth in metres; valid where the depth is positive."""
         mapped = points @ self.projection.T
         depth = mapped[..., 2:]
         return np.concatenate([mapped[..., :2] / np.where(np.abs(depth) < 1e-9, 1e-9, depth), depth], axis=-1)
@@ -120,7 +114,7 @@ class Frame:
         cv2.fillConvexPoly(self.haze, pixels, haze)
 
     def darken(self, relative: np.ndarray) -> None:
-        """Takes the sun from a convex polygon of relative points (k, 3): a shadow."""
+        """Removes the sun from a convex polygon of relative points (k, 3): a shadow."""
         pixels = self._clipped(relative)
         if pixels is not None:
             cv2.fillConvexPoly(self.sun, pixels, 0)
@@ -147,8 +141,9 @@ class Frame:
     def wall(self, texture: Texture, patch: Patch) -> None:
         """Draws a texture on an upright rectangle, as far as it is inside the frame."""
         origin, across, up = patch.origin, patch.across, patch.up
-        d0, r0 = float(origin[:2] @ self.forward), float(origin[:2] @ self.right)
-        dd, dr = float(across[:2] @ self.forward), float(across[:2] @ self.right)
+        (d0, r0), (dd, dr) = (
+            (float(v[:2] @ self.forward), float(v[:2] @ self.right)) for v in (origin, across)
+        )
         t0, t1 = 0.0, 1.0
         # value + t * change >= 0 before the camera, and inside the left and the right edge of the frame
         left, right = self.cx / self.focal, (self.cols - self.cx) / self.focal
@@ -172,7 +167,7 @@ class Frame:
             self._warp(texture, patch, (0.0, 1.0), ends, 0)
 
     def ground(self, texture: Texture, patch: Patch, part: tuple[float, float]) -> None:
-        """Draws a part (from, to; of 0 … 1) of a texture that lies on the street."""
+        """Draws a part (from, to; of 0 … 1) of a texture that is on the street."""
         a, b = patch.origin + patch.across * part[0], patch.origin + patch.across * part[1]
         pixels = self._clipped(np.array([a, b, b + patch.up, a + patch.up]))
         if pixels is not None:
@@ -210,30 +205,23 @@ class Frame:
         self._put((y0, y1, x0, x1), colours, seen, seen != CLEAR, (patch.sun, patch.haze))
 
     def _put(
-        self,
-        box: tuple[int, int, int, int],
-        colours: np.ndarray,
-        labels: np.ndarray | int,
-        mask: np.ndarray,
+        self, box: tuple[int, int, int, int], colours: np.ndarray, labels: np.ndarray | int, mask: np.ndarray,
         light: tuple[float, float],
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Writes what the mask (bool) shows into the rows and columns of the box; light: sun and haze."""
         part = np.s_[box[0] : box[1], box[2] : box[3]]
         cv2.copyTo(colours, mask.view(np.uint8), self.image[part])
-        np.copyto(self.labels[part], labels, where=mask, casting="unsafe")
-        np.copyto(self.sun[part], round(255 * light[0]), where=mask, casting="unsafe")
-        np.copyto(self.haze[part], round(255 * light[1]), where=mask, casting="unsafe")
+        values = (labels, round(255 * light[0]), round(255 * light[1]))
+        for plane, value in zip((self.labels, self.sun, self.haze), values, strict=True):
+            np.copyto(plane[part], value, where=mask, casting="unsafe")
 
     def sprite(
-        self,
-        picture: tuple[np.ndarray, np.ndarray],
-        position: np.ndarray,
-        size: tuple[float, float],
+        self, picture: tuple[np.ndarray, np.ndarray], position: np.ndarray, size: tuple[float, float],
         light: tuple[float, float],
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Draws a picture and its mask upright on the street, facing the camera.
 
-        position: UTM (2,); size: width and height in metres; light: sun and haze, 0 … 1.
+        position: UTM (2,). size: width and height in metres. light: sun and haze, 0 … 1.
         """
         image, mask = picture
         column, row, depth = self.project(self.relative(position))

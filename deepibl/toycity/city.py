@@ -1,23 +1,14 @@
-"""The toy city: a generated, geo-tagged street data set for the demo, for tests, training and benchmarks.
+"""The toy city: a generated, geo-tagged street data set for the demo, tests, training and benchmarks.
 
 Streets with houses, shops, trees, cars and people are laid out from a seed and photographed: a database of
-oblique
-street views by day, and queries from near by at another date, by day, at sunset and at night. Each photo
-depends on
-the seed and its own number alone, so any part of a city of any size is the same on every machine with the
-same
-OpenCV. All of it is drawn; no picture of a real place is in it.
+oblique street views by day, and queries from near by at another date, by day, at sunset and at night. Each
+photo depends on the seed and its own number alone, so any part of a city is the same on every machine with
+the same OpenCV. Everything is drawn; no picture of a real place is in it.
 
->>> mat = make_city("city", images=200)                         # city/toycity_test.mat, images/, queries/,
-CSVs
+>>> mat = make_city("city", images=200)  # city/toycity_test.mat, images/, queries/ and two CSV files
 >>> dataset = deepibl.datasets.load_dbstruct(mat, root="city")
 
-Rooms: `plan` streets · `blocks` and `styles` what stands where · `facades`, `windows`, `groundfloor`,
-`surfaces`, `streets`, `nature`, `vehicles`, `things` what it looks like · `camera`, `ground`, `walls`,
-`traffic`, `render` projection · `weather` light and camera · `places` where photos are taken ·
-`files` what is written.
-
-Files of a toy city: JPEGs that say how they were made, with GPS in EXIF; tables of names and positions.
+Files of a toy city: JPEGs that record how they were made, with GPS in EXIF; tables of positions.
 """
 
 import csv
@@ -34,6 +25,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from deepibl.datasets.dbstruct import write_dbstruct
 from deepibl.datasets.geo import utm_to_latlon
 from deepibl.errors import DatasetError
 from deepibl.runtime.progress import ProgressCallback, ProgressMeter, reporting
@@ -50,7 +42,7 @@ STALE = 600.0  # seconds after which a part of a killed run is removed
 
 
 def photo_note(shot: Shot, seed: int, zone: str | None) -> str:
-    """What is written into a photo's JPEG comment: all that decides its bytes."""
+    """What is written into a photo's JPEG comment: everything that decides its bytes."""
     view = shot.view
     return (
         f"deepibl toy city {VERSION}, OpenCV {cv2.__version__}, seed {seed}, {shot.name}, "
@@ -90,11 +82,16 @@ def _segment(marker: int, content: bytes) -> bytes:
 def gps_exif(shot: Shot, zone: str) -> bytes:
     """EXIF (TIFF) with the latitude, longitude and direction of a photo."""
     latitude, longitude = utm_to_latlon(*shot.view.position, zone)
+
+    def sexagesimal(degrees: float) -> bytes:  # degrees, minutes and seconds as three fractions
+        minutes, seconds = divmod(round(abs(degrees) * 3600 * 10000), 60 * 10000)
+        return struct.pack(">IIIIII", minutes // 60, 1, minutes % 60, 1, seconds, 10000)
+
     tags = [
         (1, 2, b"N\0" if latitude >= 0 else b"S\0"),
-        (2, 5, _sexagesimal(latitude)),
+        (2, 5, sexagesimal(latitude)),
         (3, 2, b"E\0" if longitude >= 0 else b"W\0"),
-        (4, 5, _sexagesimal(longitude)),
+        (4, 5, sexagesimal(longitude)),
         (16, 2, b"T\0"),
         (17, 5, struct.pack(">II", round(shot.view.heading * 100) % 36000, 100)),
     ]
@@ -108,17 +105,8 @@ def gps_exif(shot: Shot, zone: str) -> bytes:
         else:
             entries += struct.pack(">HHII", tag, kind, count, after + len(values))
             values += value
-    main = struct.pack(">HHHIII", 1, 0x8825, 4, 1, first, 0)
-    return (
-        b"MM\0*" + struct.pack(">I", 8) + main + struct.pack(">H", len(tags)) + entries + b"\0" * 4 + values
-    )
-
-
-def _sexagesimal(degrees: float) -> bytes:
-    """Degrees, minutes and ten-thousandths of seconds as three fractions."""
-    total = round(abs(degrees) * 3600 * 10000)
-    minutes, seconds = divmod(total, 60 * 10000)
-    return struct.pack(">IIIIII", minutes // 60, 1, minutes % 60, 1, seconds, 10000)
+    head = b"MM\0*" + struct.pack(">IHHHIIIH", 8, 1, 0x8825, 4, 1, first, 0, len(tags))
+    return head + entries + b"\0" * 4 + values
 
 
 def write_table(path: Path, shots: Sequence[Shot], zone: str) -> None:
@@ -129,19 +117,8 @@ def write_table(path: Path, shots: Sequence[Shot], zone: str) -> None:
         for shot in shots:
             east, north = shot.view.position
             latitude, longitude = utm_to_latlon(east, north, zone)
-            writer.writerow(
-                (
-                    shot.name,
-                    f"{east:.3f}",
-                    f"{north:.3f}",
-                    zone,
-                    f"{latitude:.8f}",
-                    f"{longitude:.8f}",
-                    shot.time,
-                    shot.date,
-                    f"{shot.view.heading:.2f}",
-                )
-            )
+            place = (f"{east:.3f}", f"{north:.3f}", zone, f"{latitude:.8f}", f"{longitude:.8f}")
+            writer.writerow((shot.name, *place, shot.time, shot.date, f"{shot.view.heading:.2f}"))
 
 
 def remove_stale_parts(folder: Path) -> None:
@@ -170,27 +147,25 @@ def make_city(
     workers: int = 1,
     progress: ProgressCallback | bool | None = None,
 ) -> Path:
-    """Photographs a part of the toy city; returns the path of its dbStruct file,
-    `folder`/toycity_`split`.mat.
+    """Photographs a part of the toy city; returns the path of its dbStruct, `folder`/toycity_`split`.mat.
 
-    Writes `folder`/images/*.jpg, `folder`/queries/*.jpg, the dbStruct (names relative to `folder`,
-    positives within
-    25 m) and two CSV files with names, positions, times of day. Photos that are there already and right
-    are kept, so
-    a run that was stopped goes on where it was; the dbStruct is written last.
+    Writes `folder`/images/*.jpg, `folder`/queries/*.jpg, the dbStruct (names relative to `folder`, positives
+    within 25 m) and two CSV files with names, positions and times of day. Photos that are already there and
+    right are kept, so a run that was stopped resumes; the dbStruct is written last.
 
     Args:
-        folder: where to; several splits and sizes of one seed may share it if `size` is the same.
-        images: of the database (four at a place); queries: default a third as many.
-        seed: which city. size: (width, height) of the photos in pixels.
+        folder: output folder; several splits and numbers of images of one seed may share it if `size` is
+            the same.
+        images: number of database images, four at a place. queries: number of queries, default `images` // 3.
+        seed: which city. size: (width, height) of the photos in pixels, 32 to 4096 each.
         split: train, val or test: districts far from one another.
-        times: of day, of the queries: they take turns. (The database is always photographed by day.)
-        gps: whether the photos get their position as EXIF.
-        workers: processes to use (above 1, guard a script with `if __name__ == "__main__"`).
+        times: times of day of the queries, in turn. (The database is always photographed by day.)
+        gps: whether the photos carry their position as EXIF.
+        workers: number of processes (above 1, guard a script with `if __name__ == "__main__"`).
         progress: called with a `deepibl.runtime.progress.Progress`; None shows a bar on a terminal, False nothing.
 
     Raises:
-        DatasetError: an unknown split or time of day, a number of images below 1, or a size out of range.
+        DatasetError: an unknown split or time of day, fewer than 1 image, or a size out of range.
     """
     queries = images // 3 if queries is None else queries
     _check(images, queries, size, workers)
@@ -204,9 +179,17 @@ def make_city(
     _take_all(target, [*database, *asked], seed, zone if gps else None, workers, progress)
     write_table(target / f"toycity_{split}_images.csv", database, zone)
     write_table(target / f"toycity_{split}_queries.csv", asked, zone)
-    path = target / f"toycity_{split}.mat"
-    _write_dbstruct(path, split, database, asked, zone)
-    return path
+    fields = {
+        "whichSet": split,
+        "dbImageFns": [shot.name for shot in database],
+        "utmDb": np.array([shot.view.position for shot in database]).reshape(-1, 2),
+        "qImageFns": [shot.name for shot in asked],
+        "utmQ": np.array([shot.view.position for shot in asked]).reshape(-1, 2),
+        "posDistThr": 25.0,
+        "nonTrivPosDistSqThr": 100.0,
+    }
+    write_dbstruct(target / f"toycity_{split}.mat", fields, zone)
+    return target / f"toycity_{split}.mat"
 
 
 def render_view(
@@ -223,9 +206,9 @@ def render_view(
 
     Args:
         city: the city, or a Renderer of it, which keeps its textures for the next photo.
-        position: UTM (east, north) in metres; heading: degrees clockwise from north.
-        time: day, sunset or night; date: which one (weather, parked cars, lit windows follow it).
-        number: which of the photos one could take there then (who passes by, exposure).
+        position: UTM (east, north) in metres. heading: degrees clockwise from north.
+        time: day, sunset or night. date: which one (weather, parked cars and lit windows depend on it).
+        number: of several photos at one place and date (passers-by and exposure depend on it).
         camera: height, pitch, roll, fov, size of `View`.
 
     Raises:
@@ -252,14 +235,14 @@ def render_names(
     """Photographs the toy city under given names, so that a real dbStruct has images to work with.
 
     The city is laid out around the positions; each is moved to the nearest street, and yaw and pitch are
-    taken from
-    names like Pitts30k's. Names that are no .jpg get a JPEG all the same. Existing right files are kept.
+    taken from names like Pitts30k's. Names that do not end in .jpg get a JPEG all the same. Existing photos
+    are kept where they are right.
 
     Args:
-        root: folder that the names are below.
-        names: N file names; utm: (N, 2) east and north in metres.
+        root: folder that the names are relative to.
+        names: N file names. utm: (N, 2) east and north in metres.
         seed: which city. size: (width, height) in pixels.
-        time: day, sunset or night. date: give the queries another one than the database.
+        time: day, sunset or night. date: give the queries a date other than the database's.
         workers, progress: as in `make_city`.
 
     Raises:
@@ -279,21 +262,21 @@ def render_names(
 
 def _known(time: str) -> str:
     if time not in TIMES:
-        raise DatasetError(f"the toy city has no time of day {time!r}; there are {', '.join(TIMES)}")
+        raise DatasetError(f"the time of day must be one of {', '.join(TIMES)}; got {time!r}")
     return time
 
 
 def _check(images: int, queries: int, size: tuple[int, int], workers: int) -> None:
     if images < 1 or queries < 0:
         raise DatasetError(
-            f"a toy city needs at least one image and no fewer than 0 queries, not {images}, {queries}"
+            f"a toy city needs at least one image and no fewer than 0 queries; got {images} and {queries}"
         )
     if not all(SMALLEST <= side <= LARGEST for side in size):
         raise DatasetError(
-            f"the size of photos is {SMALLEST} … {LARGEST} pixels a side, not {size[0]} x {size[1]}"
+            f"each side of a photo must be {SMALLEST} to {LARGEST} pixels; got {size[0]} x {size[1]}"
         )
     if workers < 1:
-        raise DatasetError(f"workers is a number of processes, at least 1, not {workers}")
+        raise DatasetError(f"the number of workers (processes) must be at least 1; got {workers}")
 
 
 def _take(renderer: Renderer, shot: Shot) -> np.ndarray:
@@ -303,13 +286,9 @@ def _take(renderer: Renderer, shot: Shot) -> np.ndarray:
 
 
 def _take_all(
-    root: Path,
-    shots: list[Shot],
-    seed: int,
-    zone: str | None,
-    workers: int,
+    root: Path, shots: list[Shot], seed: int, zone: str | None, workers: int,
     progress: ProgressCallback | bool | None,
-) -> None:
+) -> None:  # fmt: skip
     """Takes the photos that are not there yet, in order; what is there counts as done."""
     chunks = [shots[k : k + CHUNK] for k in range(0, len(shots), CHUNK)]
     with reporting(progress, "drawing") as report:
@@ -327,8 +306,8 @@ def _take_all(
                     job.result()
                 except BrokenProcessPool:
                     raise DatasetError(
-                        f"a process that draws photos into {root} was lost (killed, or out of memory?); the "
-                        "same command goes on with what is missing, and with fewer workers needs less memory"
+                        f"a process that draws photos into {root} ended early (killed, or out of memory?); "
+                        "run the same command again to draw what is missing; fewer workers need less memory"
                     ) from None
                 meter.advance(len(chunk))
 
@@ -350,18 +329,3 @@ def _take_chunk(
         exif = gps_exif(shot, zone) if zone else None
         write_photo(root / shot.name, _take(renderer, shot), note, quality, exif)
     return renderer
-
-
-def _write_dbstruct(path: Path, split: str, database: list[Shot], queries: list[Shot], zone: str) -> None:
-    from deepibl.datasets.dbstruct import write_dbstruct
-
-    fields = {
-        "whichSet": split,
-        "dbImageFns": [shot.name for shot in database],
-        "utmDb": np.array([shot.view.position for shot in database]).reshape(-1, 2),
-        "qImageFns": [shot.name for shot in queries],
-        "utmQ": np.array([shot.view.position for shot in queries]).reshape(-1, 2),
-        "posDistThr": 25.0,
-        "nonTrivPosDistSqThr": 100.0,
-    }
-    write_dbstruct(path, fields, zone)

@@ -1,14 +1,12 @@
 """Where photos of the toy city are taken: stops of a camera car, and people who come back another day.
 
 The database of a split is made like a street-view collection: a car stops every 14 m along the streets of the
-split's district and takes four photos, obliquely to the houses ahead and behind on either side. Query j is
-a photo
-by somebody on foot near stop j: another date, time of day, height, direction, zoom. Each depends on its
-    own number
-alone, so a larger city only adds photos to a smaller one (queries beyond the number of stops go round again).
+split's district and takes four photos, obliquely to the houses ahead and behind on either side. Query j is a
+photo by somebody on foot near stop j, with another date, time of day, height, direction and zoom. Each
+depends on its own number alone, so a larger city only adds photos (queries beyond the number of stops start
+again).
 
-Light and weather of the toy city, and the photographer's camera: from surfaces to the picture of a day
-or a night.
+Light and weather of the toy city, and its camera: from surfaces to the picture of a day or a night.
 """
 
 import math
@@ -30,14 +28,11 @@ from deepibl.toycity.surfaces import (
     HEAD_LIGHT,
     LAMP,
     SEASONS,
-    SHOP_GROUPS,
     SHOPS,
-    SIGN_GROUPS,
     SIGNS,
     SKY,
     TAIL_LIGHT,
     VEHICLE_GLASS,
-    WINDOW_GROUPS,
     WINDOWS,
 )
 
@@ -53,13 +48,13 @@ class Weather:
     """One date at one time of day.
 
     Attributes:
-        time: day, sunset or night. date: a number that parked cars, lit windows and clouds follow.
+        time: day, sunset or night. date: a number that parked cars, lit windows and clouds depend on.
         season: summer, spring, autumn or winter.
         sun: its colour and strength, linear RGB; zero when overcast or at night.
         azimuth, elevation: of the sun, degrees (compass; above the horizon).
         ambient: light from all sides, linear RGB; zenith, skyline: colours of the sky.
-        clouds: 0 … 1; haze: length in metres after which a facade is two thirds haze.
-        lamps: strength of street lamps; lit: part of the windows that are lit.
+        clouds: 0 … 1; haze: distance in metres at which a facade is two thirds haze.
+        lamps: strength of street lamps; lit: fraction of the windows that are lit.
     """
 
     time: str
@@ -87,7 +82,7 @@ class Weather:
         return any(self.sun)
 
     def veil(self, distance: float) -> float:
-        """How much haze lies before something at that distance in metres, 0 … 1."""
+        """How much haze is before something at that distance in metres, 0 … 1."""
         return 1 - math.exp(-max(distance, 0.0) / self.haze)
 
 
@@ -107,45 +102,43 @@ def draw_weather(time: str, date: int, seed: int) -> Weather:
         ambient = _scaled((0.93, 1.0, 1.1) if strength else (1.0, 1.0, 1.0), sky)
         return Weather(
             time, date, season, _scaled((1.0, 0.93, 0.82), strength), dice.uniform(80, 280),
-            dice.uniform(18, 58),
-            ambient, (0.14, 0.30, 0.66), (0.62, 0.74, 0.86), clouds, haze, 0.0, 0.02,
+            dice.uniform(18, 58), ambient, (0.14, 0.30, 0.66), (0.62, 0.74, 0.86), clouds, haze, 0.0, 0.02,
         )  # fmt: skip
     if time == "sunset":
         strength = 0.0 if clouds > 0.7 else dice.uniform(0.35, 0.8)
         glow = dice.pick(((0.95, 0.45, 0.18), (0.9, 0.55, 0.32), (0.75, 0.4, 0.38)))
         return Weather(
             time, date, season, _scaled((1.0, 0.52, 0.24), strength), dice.uniform(235, 300),
-            dice.uniform(3, 9),
-            _scaled((0.95, 0.88, 1.0), dice.uniform(0.14, 0.24)), (0.10, 0.14, 0.32), glow, clouds, haze,
-            dice.pick((0.0, 0.25, 0.4)), dice.uniform(0.12, 0.3),
+            dice.uniform(3, 9), _scaled((0.95, 0.88, 1.0), dice.uniform(0.14, 0.24)), (0.10, 0.14, 0.32),
+            glow, clouds, haze, dice.pick((0.0, 0.25, 0.4)), dice.uniform(0.12, 0.3),
         )  # fmt: skip
     town = dice.uniform(0.004, 0.02)
     return Weather(
-        time, date, season, (0.0, 0.0, 0.0), 0.0, 30.0, _scaled((0.9, 0.85, 1.0), dice.uniform(0.02, 0.05)),
-        (0.002, 0.003, 0.009), (town * 1.6, town * 1.1, town), clouds, haze * 0.7, dice.uniform(0.6, 1.1),
-        dice.uniform(0.2, 0.45),
+        time, date, season, (0.0, 0.0, 0.0), 0.0, 30.0,
+        _scaled((0.9, 0.85, 1.0), dice.uniform(0.02, 0.05)), (0.002, 0.003, 0.009),
+        (town * 1.6, town * 1.1, town), clouds, haze * 0.7, dice.uniform(0.6, 1.1), dice.uniform(0.2, 0.45),
     )  # fmt: skip
 
 
 def _label_tables(weather: Weather, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """What each label sends out, (256, 3), and how much sky it mirrors, (256,); both float32."""
+    """What each label emits, (256, 3), and how much of the sky it mirrors, (256,); both float32."""
     dice = Dice(seed, "lights", weather.time, weather.date)
     shine, mirror = np.zeros((256, 3), np.float32), np.zeros(256, np.float32)
-    mirror[WINDOWS : WINDOWS + WINDOW_GROUPS] = 0.06 + 0.34 * dice.array(WINDOW_GROUPS) ** 2
-    mirror[SHOPS : SHOPS + SHOP_GROUPS] = 0.04 + 0.14 * dice.array(SHOP_GROUPS)
+    mirror[WINDOWS] = 0.06 + 0.34 * dice.array(len(WINDOWS)) ** 2
+    mirror[SHOPS] = 0.04 + 0.14 * dice.array(len(SHOPS))
     mirror[[BUS_WINDOW, VEHICLE_GLASS]] = 0.25
     lamps = ((1.0, 0.72, 0.40), (1.0, 0.80, 0.55), (1.0, 0.62, 0.30), (0.8, 0.9, 1.0), (0.5, 0.65, 1.0))
-    for k in range(WINDOW_GROUPS):
+    for label in WINDOWS:
         colour, strength, on = dice.pick(lamps[:4] + lamps), dice.uniform(0.25, 1.3), dice.chance(weather.lit)
         if on:
-            shine[WINDOWS + k] = np.array(colour) * strength
+            shine[label] = np.array(colour) * strength
     dark = weather.time != "day"
-    for k in range(SHOP_GROUPS):
+    for label in SHOPS:
         on = dice.chance(0.75 if dark else 0.5)
-        shine[SHOPS + k] = np.array((1.0, 0.86, 0.66)) * dice.uniform(0.5, 1.6) * on * (1.0 if dark else 0.25)
+        shine[label] = np.array((1.0, 0.86, 0.66)) * dice.uniform(0.5, 1.6) * on * (1.0 if dark else 0.25)
     if weather.lamps:
-        for k in range(SIGN_GROUPS):
-            shine[SIGNS + k] = np.array((1.3, 1.3, 1.3)) * dice.uniform(0.6, 2.0) * dice.chance(0.8)
+        for label in SIGNS:
+            shine[label] = np.array((1.3, 1.3, 1.3)) * dice.uniform(0.6, 2.0) * dice.chance(0.8)
         shine[DOOR_LIGHT] = (0.7, 0.5, 0.28)
         shine[LAMP] = (5.0, 4.0, 2.6)
         shine[HEAD_LIGHT], shine[TAIL_LIGHT] = (3.0, 2.9, 2.6), (1.8, 0.1, 0.08)
@@ -166,16 +159,11 @@ def _sky(frame: Frame, weather: Weather, seed: int) -> np.ndarray:
     sheet = soft_noise(256, 256, (10, 10), dice) + 0.5 * soft_noise(256, 256, (40, 40), dice)
     turn = math.radians(frame.view.heading)
     reach = 30 / (high + 0.12)
-    east = (x * math.cos(turn) + math.sin(turn)) * reach
-    north = (math.cos(turn) - x * math.sin(turn)) * reach
-    cover = cv2.remap(
-        sheet,
-        (east % 256).astype(np.float32),
-        (north % 256).astype(np.float32),
-        cv2.INTER_LINEAR,
-        None,
-        cv2.BORDER_WRAP,
+    east, north = (
+        (side * reach % 256).astype(np.float32)
+        for side in (x * math.cos(turn) + math.sin(turn), math.cos(turn) - x * math.sin(turn))
     )
+    cover = cv2.remap(sheet, east, north, cv2.INTER_LINEAR, None, cv2.BORDER_WRAP)
     part = np.clip((cover + 2.4 * weather.clouds - 1.2) * 1.1, 0, 1)[:, :, None]
     grey = (np.array(weather.ambient) + 0.35 * np.array(weather.sun)).astype(np.float32)
     tops = grey * (1.05 if weather.time == "day" else 0.8) + 0.25 * skyline
@@ -184,9 +172,7 @@ def _sky(frame: Frame, weather: Weather, seed: int) -> np.ndarray:
 
 
 def _lamp_light(frame: Frame, lamps: list[np.ndarray]) -> np.ndarray:
-    """How much light street lamps at world positions (3,) throw on each pixel, (rows, cols) float32;
-    coarse.
-    """
+    """Light of street lamps at world positions (3,) on each pixel, (rows, cols) float32; low resolution."""
     rows, cols = max(2, frame.rows // 4), max(2, frame.cols // 4)
     pool = np.full((rows, cols), 0.12, np.float32)
     y, x = np.mgrid[0:rows, 0:cols].astype(np.float32) * 4
@@ -197,9 +183,8 @@ def _lamp_light(frame: Frame, lamps: list[np.ndarray]) -> np.ndarray:
             middle, reach = row + 0.6 * (foot - row), frame.focal * 6.5 / max(depth, 4.0)
             far = ((x - column) ** 2 + (y - middle) ** 2) / np.float32(reach * reach)
             pool += np.float32(1.0) / (1 + far * far * 3)
-            near = ((x - column) ** 2 + (y - row) ** 2) / np.float32(
-                (frame.focal * 0.7 / max(depth, 2.0)) ** 2 + 9
-            )
+            bulb = np.float32((frame.focal * 0.7 / max(depth, 2.0)) ** 2 + 9)
+            near = ((x - column) ** 2 + (y - row) ** 2) / bulb
             pool += 0.5 / (1 + near * near)
     return cv2.resize(np.minimum(pool, 1.8), (frame.cols, frame.rows), interpolation=cv2.INTER_LINEAR)
 
@@ -216,9 +201,8 @@ def radiance(frame: Frame, weather: Weather, lamps: list[np.ndarray], seed: int)
     ambient, sunlight = np.array(weather.ambient, np.float32), np.array(weather.sun, np.float32)
     shine, mirror = _label_tables(weather, seed)
     sky = _sky(frame, weather, seed)
-    above = 0.6 * sky[: max(2, frame.rows // 8)].mean(axis=(0, 1)) + 0.4 * np.array(
-        weather.skyline, np.float32
-    )
+    skyline = np.array(weather.skyline, np.float32)
+    above = 0.6 * sky[: max(2, frame.rows // 8)].mean(axis=(0, 1)) + 0.4 * skyline
     labels = cv2.merge([frame.labels] * 3)
     light = cv2.LUT(cv2.merge([frame.sun] * 3), _table(ambient + steps * sunlight))
     if weather.lamps:
@@ -231,10 +215,9 @@ def radiance(frame: Frame, weather: Weather, lamps: list[np.ndarray], seed: int)
     if weather.lamps:
         small = cv2.resize(light, (frame.cols // 4, frame.rows // 4), interpolation=cv2.INTER_AREA)
         halo = 0.35 * cv2.GaussianBlur(np.clip(small - 0.35, 0, 3), (0, 0), frame.cols / 160)
-        light = cv2.add(
-            light, cv2.resize(halo, (frame.cols, frame.rows), interpolation=cv2.INTER_LINEAR), light
-        )
-    veil = np.array(weather.skyline, np.float32) * np.float32(0.55) + ambient * np.float32(0.4)
+        halo = cv2.resize(halo, (frame.cols, frame.rows), interpolation=cv2.INTER_LINEAR)
+        light = cv2.add(light, halo, light)
+    veil = skyline * np.float32(0.55) + ambient * np.float32(0.4)
     haze = cv2.merge([frame.haze] * 3)
     light = cv2.multiply(light, cv2.LUT(haze, _table(1 - steps)), light)
     light = cv2.add(light, cv2.LUT(haze, _table(steps * veil)), light)
@@ -243,9 +226,7 @@ def radiance(frame: Frame, weather: Weather, lamps: list[np.ndarray], seed: int)
 
 
 def expose(light: np.ndarray, weather: Weather, dice: Dice) -> np.ndarray:
-    """The photo: exposure, white balance, vignette, response curve, blur, noise; (rows, cols, 3) uint8
-    RGB.
-    """
+    """The photo (rows, cols, 3), uint8 RGB: exposure, white balance, vignette, response, blur, noise."""
     rows, cols = light.shape[:2]
     mean = float(light.mean()) + 1e-4
     target = {"day": 0.30, "sunset": 0.26, "night": 0.13}[weather.time]
@@ -254,11 +235,8 @@ def expose(light: np.ndarray, weather: Weather, dice: Dice) -> np.ndarray:
     warmth, green = dice.normal(0.07), dice.normal(0.025)
     balance = np.array([1 + warmth, 1 + green, 1 - warmth], np.float32) * np.float32(gain)
     fall = dice.uniform(0.0, 0.3)
-    y, x = (
-        np.linspace(-1, 1, rows, dtype=np.float32)[:, None],
-        np.linspace(-1, 1, cols, dtype=np.float32)[None, :],
-    )
-    vignette = 1 - np.float32(fall / 2) * (x * x + y * y)
+    y, x = (np.linspace(-1, 1, side, dtype=np.float32) for side in (rows, cols))
+    vignette = 1 - np.float32(fall / 2) * (x * x + (y * y)[:, None])
     light = cv2.multiply(light, cv2.merge([vignette * part for part in balance]))
     blur = dice.uniform(0.0, 0.75) * cols / 320
     if blur > 0.3:
@@ -268,9 +246,8 @@ def expose(light: np.ndarray, weather: Weather, dice: Dice) -> np.ndarray:
     root = cv2.sqrt(np.maximum(light, 0))
     bend = np.float32(dice.uniform(-0.12, 0.22))  # darker or brighter middle tones
     picture = root + bend * root * (1 - root) * (root - np.float32(0.45)) * 4
-    picture = cv2.addWeighted(
-        picture, 255, noise(rows, cols * 3, dice).reshape(rows, cols, 3), 255 * grain, 0.0
-    )
+    speckle = noise(rows, cols * 3, dice).reshape(rows, cols, 3)
+    picture = cv2.addWeighted(picture, 255, speckle, 255 * grain, 0.0)
     return cv2.convertScaleAbs(np.maximum(picture, 0))
 
 
@@ -278,7 +255,7 @@ SPACING = 14.0  # metres between stops
 
 YAWS = (42.0, -42.0, 138.0, -138.0)  # of the views of a stop, degrees from the street's direction
 
-STOPS_A_DAY = 9  # the car comes on another date after so many stops
+STOPS_A_DAY = 9  # then the car comes back on another date
 
 _YAW, _PITCH = re.compile(r"yaw(\d+)"), re.compile(r"pitch(\d+)")
 
@@ -288,7 +265,7 @@ class Shot:
     """One photo to take.
 
     Attributes:
-        name: file name below the data set's folder.
+        name: file name relative to the data set's folder.
         view: where from; time: day, sunset or night; date: a number.
         key: names the photo's own random draws (traffic, exposure).
     """
@@ -303,10 +280,10 @@ class Shot:
 def stops(city: City, split: str) -> Iterator[tuple[Segment, float]]:
     """The stops of a split's district, without end: a segment and the distance along it in metres.
 
-    Errors: DatasetError for an unknown split.
+    Raises DatasetError for an unknown split.
     """
     if split not in DISTRICTS:
-        raise DatasetError(f"the toy city has no split {split!r}; there are {', '.join(DISTRICTS)}")
+        raise DatasetError(f"the split must be one of {', '.join(DISTRICTS)}; got {split!r}")
     for cell in spiral(DISTRICTS[split]):
         for line in ("row", "column"):
             segment = city.segment(line, *cell)
@@ -332,17 +309,9 @@ def database_shots(city: City, split: str, count: int, size: tuple[int, int]) ->
 
 
 def query_shots(
-    city: City,
-    split: str,
-    count: int,
-    images: int,
-    size: tuple[int, int],
-    times: Sequence[str] = TIMES,
+    city: City, split: str, count: int, images: int, size: tuple[int, int], times: Sequence[str] = TIMES
 ) -> list[Shot]:
-    """The first `count` query photos of a split whose database has that many images.
-
-    times: the times of day that take turns.
-    """
+    """The first `count` queries of a split whose database has `images` images; `times` are taken in turn."""
     places = list(islice(stops(city, split), -(-images // len(YAWS))))
     shots = []
     for number in range(count):
@@ -367,12 +336,11 @@ def query_shots(
 def named_shots(
     city: City, names: Sequence[str], utm: np.ndarray, size: tuple[int, int], time: str, date: int
 ) -> list[Shot]:
-    """Photos for names and UTM positions (N, 2) that come from elsewhere, a real dbStruct say.
+    """Photos for names and UTM positions (N, 2) from elsewhere, for example a real dbStruct.
 
-    A position is moved to the nearest street. The direction follows from yaw1 … yaw12 (30 degrees apart)
-    and pitch1,
-    pitch2 in the name, as in Pitts30k; else from the name as a whole. Images that share a position share a
-    date.
+    A position is moved to the nearest street. The direction follows from yaw1 … yaw12 (30 degrees apart) and
+    pitch1, pitch2 in the name, as in Pitts30k; otherwise from the name as a whole. Images that share a
+    position share a date.
     """
     shots = []
     for name, position in zip(names, np.asarray(utm, dtype=np.float64).tolist(), strict=True):

@@ -1,5 +1,4 @@
-"""Photos of the toy city: what stands around a camera is gathered, sorted, culled and drawn, then lit and
-exposed.
+"""Photos of the toy city: what is around a camera is gathered, sorted, culled and drawn, lit and exposed.
 
 Which houses a camera of the toy city sees, and drawing them far to near.
 
@@ -21,7 +20,7 @@ from deepibl.toycity.places import Weather, expose, radiance
 from deepibl.toycity.plan import Block, City, Plain, Segment, Skin, Thing
 from deepibl.toycity.streets import paint_street, paint_thing, street_things
 from deepibl.toycity.styles import Dice, Facade
-from deepibl.toycity.surfaces import Colour, Texture, paint_plain, person, tree
+from deepibl.toycity.surfaces import Texture, paint_plain, person, tree
 from deepibl.toycity.traffic import Vehicle, Walker, hiding, moving, paint_vehicle, parked, visible
 
 SIGHT = 260.0  # metres; nothing further is drawn
@@ -29,14 +28,13 @@ SIGHT = 260.0  # metres; nothing further is drawn
 
 @dataclass(frozen=True)
 class Walls:
-    """The rectangles that face a camera, the nearest house first: see `blocks.Block`.
+    """The rectangles that face a camera, the nearest house first: see `plan.Block`.
 
     Attributes:
         origin: relative to the camera, (n, 3); across, up: (n, 3); normal: unit vectors (n, 3), outward.
-        distance: of the house each belongs to, (n,) metres.
-        feet, tops, eaves: columns and rows of both ends' lower and upper edge and, of a facade, of its
-            wall's top
-            below the roof, (n, 2, 2), the part behind the camera cut off.
+        distance: to the house each belongs to, (n,) metres.
+        feet, tops, eaves: columns and rows of both ends' lower and upper edge and, of a facade, of its wall's
+            top below the roof, (n, 2, 2), the part behind the camera cut off.
     """
 
     origin: np.ndarray
@@ -53,15 +51,14 @@ class Walls:
 def gather(frame: Frame, blocks: list[Block]) -> Walls:
     """All rectangles of the blocks that face the camera and may be in the frame."""
     blocks = [block for block in blocks if len(block.skins)]
-    origin, across, up, centre = (
+    origin, across, up, centre, rank = (
         np.concatenate([getattr(block, name) for block in blocks])
-        for name in ("origin", "across", "up", "centre")
+        for name in ("origin", "across", "up", "centre", "rank")
     )
-    rank = np.concatenate([block.rank for block in blocks])
     origin = frame.relative(origin)
     normal = np.cross(across, up)
-    depth = np.stack([origin, origin + across, origin + up], axis=1)[:, :, :2] @ frame.forward
-    side = np.stack([origin, origin + across, origin + up], axis=1)[:, :, :2] @ frame.right
+    corners = np.stack([origin, origin + across, origin + up], axis=1)[:, :, :2]
+    depth, side = corners @ frame.forward, corners @ frame.right
     left, right = frame.cx / frame.focal, (frame.cols - frame.cx) / frame.focal
     keep = ((normal * origin).sum(1) < 0) & (depth.max(1) > NEAR) & (depth.min(1) < SIGHT)
     keep &= ~((side < -left * depth).all(1) | (side > right * depth).all(1))
@@ -73,7 +70,14 @@ def gather(frame: Frame, blocks: list[Block]) -> Walls:
     kept = [skins[k] for k in chosen.tolist()]
     origin, across, up, normal = origin[chosen], across[chosen], up[chosen], normal[chosen]
     normal = normal / np.sqrt((normal**2).sum(1, keepdims=True))
-    ends = _before_camera(frame, origin, across)
+    # both ends (n, 2, 3) of the lower edges, moved along them to where they are before the camera
+    ends = np.stack([origin, origin + across], axis=1)
+    depth = ends[:, :, :2] @ frame.forward
+    change = depth[:, 1] - depth[:, 0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        part = np.where(change != 0, (NEAR - depth[:, 0]) / change, 0.0)
+    cut = origin + across * np.clip(np.nan_to_num(part), 0, 1)[:, None]
+    ends = np.where((depth < NEAR)[:, :, None], cut[:, None], ends)
     wall = np.array([skin.wall / skin.height if isinstance(skin, Facade) else 0.0 for skin in kept])
     feet, tops, eaves = (
         frame.project(ends + up[:, None] * part[:, None, None])[:, :, :2]
@@ -82,19 +86,8 @@ def gather(frame: Frame, blocks: list[Block]) -> Walls:
     return Walls(origin, across, up, normal, distance, kept, feet, tops, eaves)
 
 
-def _before_camera(frame: Frame, origin: np.ndarray, across: np.ndarray) -> np.ndarray:
-    """Both ends (n, 2, 3) of lower edges, moved along them to where they are before the camera."""
-    ends = np.stack([origin, origin + across], axis=1)
-    depth = ends[:, :, :2] @ frame.forward
-    change = depth[:, 1] - depth[:, 0]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        part = np.where(change != 0, (NEAR - depth[:, 0]) / change, 0.0)
-    cut = origin + across * np.clip(np.nan_to_num(part), 0, 1)[:, None]
-    return np.where((depth < NEAR)[:, :, None], cut[:, None], ends)
-
-
 def uncovered(frame: Frame, walls: Walls) -> list[int]:
-    """Numbers of the rectangles of which anything can be seen past nearer facades, the nearest first."""
+    """Indices of the rectangles of which any part shows past nearer facades, the nearest first."""
     seen = []
     columns = np.arange(frame.cols, dtype=np.float64)
     low, high = walls.feet[:, 0, 0].tolist(), walls.feet[:, 1, 0].tolist()
@@ -121,40 +114,28 @@ def uncovered(frame: Frame, walls: Walls) -> list[int]:
 
 
 def draw_wall(
-    frame: Frame,
-    walls: Walls,
-    k: int,
-    weather: Weather,
-    haze: float,
-    texture: Callable[[Skin, float], Texture],
+    frame: Frame, walls: Walls, k: int, weather: Weather, texture: Callable[[Skin, float], Texture]
 ) -> None:
-    """Draws rectangle k, and on a facade in the sun the shadow of the houses over the street.
+    """Draws rectangle k, and on a facade in the sun the shadow of the houses opposite.
 
-    `texture(skin, pixels)` gives what is on it, fine enough for so many pixels a metre.
+    `texture(skin, pixels)` returns what is on it, fine enough for that many pixels a metre.
     """
     origin, across, up, skin = walls.origin[k], walls.across[k], walls.up[k], walls.skins[k]
     sun = max(0.0, float(walls.normal[k] @ weather.towards_sun)) if weather.sunny else 0.0
     pixels = float((walls.feet[k, :, 1] - walls.tops[k, :, 1]).max()) / skin.height
-    patch = Patch(origin, across, up, sun, haze)
+    patch = Patch(origin, across, up, sun, weather.veil(float(walls.distance[k])))
     if abs(up[0]) + abs(up[1]) > 1e-6:
         frame.tilted(texture(skin, pixels), patch)
         return
     frame.wall(texture(skin, pixels), patch)
     if sun and isinstance(skin, Facade):
-        steep = math.tan(math.radians(weather.elevation))
-        facing = float(walls.normal[k, :2] @ weather.towards_sun[:2]) / math.cos(
-            math.radians(weather.elevation)
-        )
-        shadow = min(_height_opposite(skin.keys) - 15.0 / max(0.15, facing) * steep, skin.wall)
+        elevation = math.radians(weather.elevation)
+        facing = float(walls.normal[k, :2] @ weather.towards_sun[:2]) / math.cos(elevation)
+        opposite = Dice("roofs over the street", *skin.keys).uniform(6, 17)  # height of the houses there
+        shadow = min(opposite - 15.0 / max(0.15, facing) * math.tan(elevation), skin.wall)
         if shadow > 0.3:
             rise = np.array([0, 0, shadow])
             frame.darken(np.array([origin, origin + across, origin + across + rise, origin + rise]))
-
-
-@lru_cache(maxsize=4096)
-def _height_opposite(keys: tuple[int | str, ...]) -> float:
-    """A height for the houses on the other side of the street, metres."""
-    return Dice("roofs over the street", *keys).uniform(6, 17)
 
 
 TILE = 28.0  # metres of street that are warped at a time
@@ -163,61 +144,50 @@ MEAN_HEIGHT = 11.0  # metres: of the houses of a block, for its shadow
 
 
 def draw_ground(
-    frame: Frame,
-    blocks: list[Block],
-    segments: list[Segment],
-    opaque: np.ndarray,
-    weather: Weather,
+    frame: Frame, blocks: list[Block], segments: list[Segment], opaque: np.ndarray, weather: Weather,
     texture: Callable[[Segment], Texture],
-) -> None:
-    """Draws all that lies flat. `opaque` (b, 4, 2) are the blocks that hide what is behind them."""
+) -> None:  # fmt: skip
+    """Draws everything flat. `opaque` (b, 4, 2) are the blocks that hide what is behind them."""
     horizon, sun = frame.horizon, float(weather.towards_sun[2]) if weather.sunny else 0.0
     frame.image[horizon:] = (104, 102, 98)
     frame.labels[horizon:] = 0
     depth = frame.focal * frame.view.height / (np.arange(horizon, frame.rows) + 0.5 - frame.cy).clip(0.05)
     frame.sun[horizon:] = round(255 * sun)
     frame.haze[horizon:] = np.rint(255 * (1 - np.exp(-depth / weather.haze))).astype(np.uint8)[:, None]
-    _crossings(frame, segments, opaque, sun, weather)
-    for block in blocks:
-        if block.kind != "built":
-            distance = float(np.hypot(*(block.ground.mean(0) - frame.position)))
-            lawn: Colour = (86, 104, 62)
-            frame.polygon(block.ground, lawn, 0, sun, weather.veil(distance - 40))
-    _streets(frame, segments, opaque, sun, weather, texture)
-    if sun:
-        _shadows(frame, blocks, weather)
-
-
-def _crossings(
-    frame: Frame, segments: list[Segment], opaque: np.ndarray, sun: float, weather: Weather
-) -> None:
-    """Squares of sidewalk colour at the nodes; the streets are drawn over them."""
-    nodes = {segment.key: (segment.start, segment) for segment in segments}
-    places = np.array([node for node, _ in nodes.values()]).reshape(-1, 2)
+    # squares of sidewalk colour at the nodes; the streets are drawn over them
+    nodes = {segment.key: segment for segment in segments}.values()
+    places = np.array([segment.start for segment in nodes]).reshape(-1, 2)
     distances = np.hypot(*(places - frame.position).T)
     near = (distances < 20) | (visible(frame, places, opaque) & (distances < SIGHT))
-    for (node, segment), distance, seen in zip(
-        nodes.values(), distances.tolist(), near.tolist(), strict=True
-    ):
+    for segment, distance, seen in zip(nodes, distances.tolist(), near.tolist(), strict=True):
         if seen:
             corner = np.array([segment.along + segment.right, segment.right - segment.along])
-            square = node + np.concatenate([corner, -corner]) * (segment.half + 1.0)
+            square = segment.start + np.concatenate([corner, -corner]) * (segment.half + 1.0)
             frame.polygon(square, (146, 142, 136), 0, sun, weather.veil(distance))
+    for block in blocks:
+        if block.kind != "built":  # a lawn
+            distance = float(np.hypot(*(block.ground.mean(0) - frame.position)))
+            frame.polygon(block.ground, (86, 104, 62), 0, sun, weather.veil(distance - 40))
+    _streets(frame, segments, opaque, sun, weather, texture)
+    if not sun:
+        return
+    reach = min(MEAN_HEIGHT / math.tan(math.radians(weather.elevation)), 60.0)
+    shift = -weather.towards_sun[:2] / np.hypot(*weather.towards_sun[:2]) * reach
+    for block in blocks:  # their shadows
+        if block.kind == "built" and np.hypot(*(block.ground.mean(0) - frame.position)) < 180:
+            outline = np.concatenate([block.ground, block.ground + shift]) - frame.position
+            hull = cv2.convexHull(outline.astype(np.float32))[:, 0].astype(np.float64)
+            frame.darken(frame.relative(hull + frame.position))
 
 
 def _streets(
-    frame: Frame,
-    segments: list[Segment],
-    opaque: np.ndarray,
-    sun: float,
-    weather: Weather,
+    frame: Frame, segments: list[Segment], opaque: np.ndarray, sun: float, weather: Weather,
     texture: Callable[[Segment], Texture],
-) -> None:
+) -> None:  # fmt: skip
     """Strips of street, in tiles of which some part can be seen; wide streets over narrow ones."""
-    ordered = sorted(segments, key=lambda s: s.road)
-    counts = [max(1, math.ceil(segment.length / TILE)) for segment in ordered]
+    ordered = [(s, max(1, math.ceil(s.length / TILE))) for s in sorted(segments, key=lambda s: s.road)]
     grids = []
-    for segment, count in zip(ordered, counts, strict=True):
+    for segment, count in ordered:
         steps, offsets = np.arange(2 * count + 1) * (segment.length / (2 * count)), np.array([-0.9, 0.0, 0.9])
         lines = segment.start + steps[:, None, None] * segment.along
         grids.append(lines + offsets[:, None] * (segment.half * segment.right))
@@ -226,7 +196,7 @@ def _streets(
     seen = visible(frame, points.reshape(-1, 2), opaque).reshape(-1, 3).any(1)
     shown = ((seen | (distances < TILE)) & (distances < SIGHT)).tolist()
     first = 0
-    for segment, count in zip(ordered, counts, strict=True):
+    for segment, count in ordered:
         origin = frame.relative(segment.at(0, segment.half))
         across = np.array([*(segment.along * segment.length), 0.0])
         up = np.array([*(-segment.right * 2 * segment.half), 0.0])
@@ -238,30 +208,20 @@ def _streets(
         first += 2 * count + 1
 
 
-def _shadows(frame: Frame, blocks: list[Block], weather: Weather) -> None:
-    reach = min(MEAN_HEIGHT / math.tan(math.radians(weather.elevation)), 60.0)
-    shift = -weather.towards_sun[:2] / np.hypot(*weather.towards_sun[:2]) * reach
-    for block in blocks:
-        if block.kind == "built" and np.hypot(*(block.ground.mean(0) - frame.position)) < 180:
-            outline = np.concatenate([block.ground, block.ground + shift]) - frame.position
-            hull = cv2.convexHull(outline.astype(np.float32))[:, 0].astype(np.float64)
-            frame.darken(frame.relative(hull + frame.position))
-
-
 CACHE_BYTES = 256 * 2**20
 
 THINGS_SEEN = 120.0  # metres; nothing smaller than a house is drawn further away
 
 
 class TextureStore:
-    """Textures by what they show, those not used for longest dropped when they take too much memory."""
+    """Textures by key; the least recently used are dropped when they take too much memory."""
 
     def __init__(self, limit: int = CACHE_BYTES) -> None:
         self._limit, self._bytes = limit, 0
         self._kept: OrderedDict[object, Texture] = OrderedDict()
 
     def get(self, key: object, make: Callable[[], Texture]) -> Texture:
-        """The texture of that key, made by `make()` when it is not there."""
+        """The texture of that key, made by `make()` where it is missing."""
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
@@ -290,19 +250,20 @@ class Renderer:
         self._parked = lru_cache(maxsize=512)(lambda key, weather: parked(city, city.segment(*key), weather))
 
     def photo(self, view: View, weather: Weather, dice: Dice) -> np.ndarray:
-        """A photo, (height, width, 3) uint8 RGB; `dice` decides what passes by and how the camera errs."""
+        """A photo, (height, width, 3) uint8 RGB; `dice` draws the passers-by and the camera's errors."""
         frame = Frame(view)
         blocks = self.city.blocks_near(frame.position, 3)
         segments = _ahead(frame, *self.city.segments_near(frame.position, 3))
         opaque = hiding(frame, blocks)
-        draw_ground(frame, blocks, segments, opaque, weather, self._street_texture)
+
+        def street_texture(segment: Segment) -> Texture:
+            return self.store.get(segment.key, lambda: paint_street(self.city, segment, self.scale * 0.55))
+
+        draw_ground(frame, blocks, segments, opaque, weather, street_texture)
         self._houses(frame, blocks, opaque, weather)
         lamps = self._street(frame, segments, opaque, weather, dice)
         light = radiance(frame, weather, lamps, self.city.seed)
         return expose(frame.finish(light), weather, dice)
-
-    def _street_texture(self, segment: Segment) -> Texture:
-        return self.store.get(segment.key, lambda: paint_street(self.city, segment, self.scale * 0.55))
 
     def _wall_texture(self, skin: Skin, pixels: float) -> Texture:
         """What is on a rectangle; half as fine where it is seen with few pixels a metre."""
@@ -312,9 +273,7 @@ class Renderer:
         return self.store.get((skin, scale), lambda: paint_facade(skin, scale))
 
     def _houses(self, frame: Frame, blocks: list[Block], opaque: np.ndarray, weather: Weather) -> None:
-        """Draws houses, roofs, hedges, and the trees of gardens and parks, far to near, the hidden ones
-        left out.
-        """
+        """Draws houses, roofs, hedges, and the trees of gardens and parks, far to near."""
         walls = gather(frame, blocks)
         jobs: list[tuple[float, int, Thing | None]] = [
             (float(walls.distance[k]), -k, None) for k in uncovered(frame, walls)
@@ -328,16 +287,14 @@ class Renderer:
                 jobs += [(float(distances[k]), 1, block.things[k]) for k in np.flatnonzero(shown).tolist()]
         for distance, minus_k, thing in sorted(jobs, key=lambda job: (-job[0], job[1])):
             if thing is None:
-                draw_wall(frame, walls, -minus_k, weather, weather.veil(distance), self._wall_texture)
+                draw_wall(frame, walls, -minus_k, weather, self._wall_texture)
             else:
-                self._draw_thing(frame, thing, weather, distance)
+                _draw_thing(frame, thing, weather, distance)
 
     def _street(
         self, frame: Frame, segments: list[Segment], opaque: np.ndarray, weather: Weather, dice: Dice
     ) -> list[np.ndarray]:
-        """Draws trees, lamps, vehicles and people in the streets, far to near; returns the lamps in sight,
-        (3,) each.
-        """
+        """Draws trees, lamps, vehicles and people, far to near; returns the lamps in sight, (3,) each."""
         things: list[Thing | Vehicle | Walker] = []
         for segment in segments:
             ends = frame.relative(np.stack([segment.start, segment.end]))
@@ -351,34 +308,31 @@ class Renderer:
         lamps = []
         for k in shown[np.argsort(-distances[shown], kind="stable")].tolist():
             thing = things[k]
-            self._draw_thing(frame, thing, weather, float(distances[k]))
+            _draw_thing(frame, thing, weather, float(distances[k]))
             if isinstance(thing, Thing) and thing.kind == "lamp":
                 lamps.append(np.array([*thing.position, thing.size]))
         return lamps
 
-    def _draw_thing(
-        self, frame: Frame, thing: Thing | Vehicle | Walker, weather: Weather, distance: float
-    ) -> None:
-        haze, sun = weather.veil(distance), 0.6 if weather.sunny else 0.0
-        if isinstance(thing, Vehicle):
-            if distance > 3.2:
-                paint_vehicle(frame, thing, sun, haze)
-        elif isinstance(thing, Walker):
-            if distance > 2.0:
-                size = (thing.height * 0.39, thing.height)
-                frame.sprite(person(thing.variant), thing.position, size, (sun, haze))
-        elif thing.kind == "tree":
-            if distance > 2.0:
-                picture = tree(thing.variant, weather.season)
-                frame.sprite(picture, thing.position, (thing.size * 0.75, thing.size), (sun, haze))
-        elif distance > 2.5:
-            paint_thing(frame, thing, sun, haze)
+
+def _draw_thing(frame: Frame, thing: Thing | Vehicle | Walker, weather: Weather, distance: float) -> None:
+    haze, sun = weather.veil(distance), 0.6 if weather.sunny else 0.0
+    if isinstance(thing, Vehicle):
+        if distance > 3.2:
+            paint_vehicle(frame, thing, sun, haze)
+    elif isinstance(thing, Walker):
+        if distance > 2.0:
+            size = (thing.height * 0.39, thing.height)
+            frame.sprite(person(thing.variant), thing.position, size, (sun, haze))
+    elif thing.kind == "tree":
+        if distance > 2.0:
+            size = (thing.size * 0.75, thing.size)
+            frame.sprite(tree(thing.variant, weather.season), thing.position, size, (sun, haze))
+    elif distance > 2.5:
+        paint_thing(frame, thing, sun, haze)
 
 
 def _ahead(frame: Frame, segments: list[Segment], ends: np.ndarray) -> list[Segment]:
-    """The segments, with their ends (n, 2, 2), of which some part may be before the camera and within
-    sight.
-    """
+    """The segments, given with their ends (n, 2, 2), that may be before the camera and within sight."""
     around = ends - frame.position
     depth, side = around @ frame.forward, np.abs(around @ frame.right)
     near = np.hypot(around[..., 0], around[..., 1]).min(1) < 120

@@ -1,11 +1,9 @@
-"""What houses of the toy city can be like: styles as data, and the draw of one facade's measures from
-them.
+"""What houses of the toy city can be like: styles as data, and the draw of one facade's measures.
 
-Random draws of the toy city: every thing in it has a generator of its own, found from its name.
+Random draws of the toy city: each thing in it has its own generator, seeded by its name.
 
-`Dice(seed, "block", 3, -1)` gives the same numbers whatever was drawn before, on any machine. Only
-`Generator.random` of PCG64 is used, because the streams of the other methods may change between versions
-of numpy.
+`Dice(seed, "block", 3, -1)` gives the same numbers on any machine, whatever was drawn before. Only
+`Generator.random` of PCG64 is used: the streams of the other methods may change between versions of numpy.
 """
 
 import math
@@ -20,20 +18,16 @@ import numpy as np
 T = TypeVar("T")
 
 
-def _word(key: int | str) -> int:
-    """A key as 32 bits: the checksum of a text, a whole number modulo 2^32."""
-    return zlib.crc32(key.encode()) if isinstance(key, str) else int(key) & 0xFFFFFFFF
-
-
 class Dice:
     """Draws that depend on the keys alone.
 
     Args:
-        keys: whole numbers (also negative) and texts that name the thing drawn for.
+        keys: integers (also negative) and strings that name the thing drawn for.
     """
 
     def __init__(self, *keys: int | str) -> None:
-        self._generator = np.random.Generator(np.random.PCG64([_word(key) for key in keys]))
+        words = [zlib.crc32(key.encode()) if isinstance(key, str) else int(key) & 0xFFFFFFFF for key in keys]
+        self._generator = np.random.Generator(np.random.PCG64(words))
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
         """A number in [low, high)."""
@@ -62,7 +56,7 @@ class Dice:
 
 
 @lru_cache(maxsize=1)
-def noise_tile() -> np.ndarray:
+def _noise_tile() -> np.ndarray:
     """A fixed (1024, 2048) float32 tile of white noise, mean 0 and deviation 1; read-only."""
     tile = Dice("noise tile").array(1024, 2048) + Dice("noise tile", 2).array(1024, 2048) - np.float32(1.0)
     tile *= np.float32(math.sqrt(6.0))
@@ -71,22 +65,19 @@ def noise_tile() -> np.ndarray:
 
 
 def cut(tile: np.ndarray, height: int, width: int, dice: Dice, row: int | None = None) -> np.ndarray:
-    """A (height, width) piece of a tile from a random place, or from that row on; repeated where it is too
-    small.
-    """
+    """A (height, width) piece of a tile, repeated where too small; from a random place or from `row`."""
     rows, cols = tile.shape
     if height > rows or width > cols:
         tile = np.tile(tile[: max(height, 1)], (-(-height // rows), -(-width // cols)))
         rows, cols = tile.shape
     top, left = dice.whole(0, rows - height), dice.whole(0, cols - width)
-    if row is not None:
-        top = row
+    top = top if row is None else row
     return tile[top : top + height, left : left + width]
 
 
 def noise(height: int, width: int, dice: Dice) -> np.ndarray:
     """A (height, width) piece of the white-noise tile at a random place; read-only."""
-    return cut(noise_tile(), height, width, dice)
+    return cut(_noise_tile(), height, width, dice)
 
 
 def soft_noise(height: int, width: int, cells: tuple[int, int], dice: Dice) -> np.ndarray:
@@ -163,11 +154,11 @@ QUARTERS = {
 
 @dataclass(frozen=True)
 class Facade:
-    """The measures of one facade; all that is drawn on it follows from its keys.
+    """The measures of one facade; everything drawn on it follows from its keys.
 
     Attributes:
-        keys: name the facade; colours, curtains, signs, dirt.
-        plan: name its layout; neighbours in a terrace share it.
+        keys: name the facade: colours, curtains, signs and dirt follow from them.
+        plan: names its layout, which the houses of a terrace share.
         style: key of `STYLES`, or "villa".
         width, ground, floor: metres; `ground` is the height of the ground floor, `floor` of each one above.
         storeys: number of storeys, the ground floor included.
@@ -192,7 +183,7 @@ class Facade:
 
     @property
     def top(self) -> float:
-        """Height of what stands above the wall in the plane of the facade, metres."""
+        """Height of what rises above the wall in the plane of the facade, metres."""
         gable = min(max(0.5 * self.width, 2.0), 5.0)
         tops = {"flat": 0.7, "mansard": 3.0, "gable": gable, "stepped": gable + 0.4, "sawtooth": 2.0}
         return tops.get(self.roof, 0.35)
@@ -202,23 +193,10 @@ class Facade:
         return self.wall + self.top
 
 
-def draw_facade(
-    style: str, keys: tuple[int | str, ...], plan: tuple[int | str, ...], width: float | None = None
-) -> Facade:
+def draw_facade(style: str, keys: tuple[int | str, ...], plan: tuple[int | str, ...]) -> Facade:
     """A facade of that style; `plan` decides its measures, `keys` only names it."""
-    data = VILLA if style == "villa" else STYLES[style]
-    dice = Dice("measures", *plan)
-    own_width = dice.uniform(*data.width)
-    return Facade(
-        keys=keys,
-        plan=plan,
-        style=style,
-        width=own_width if width is None else width,
-        storeys=dice.whole(*data.storeys),
-        ground=dice.uniform(*data.ground),
-        floor=dice.uniform(*data.floor),
-        material=dice.pick(data.materials),
-        roof=dice.pick(data.roofs),
-        window=dice.pick(data.windows),
-        base=dice.pick(data.grounds),
-    )
+    data, dice = VILLA if style == "villa" else STYLES[style], Dice("measures", *plan)
+    width, storeys = dice.uniform(*data.width), dice.whole(*data.storeys)
+    heights = dice.uniform(*data.ground), dice.uniform(*data.floor)
+    choices = (dice.pick(of) for of in (data.materials, data.roofs, data.windows, data.grounds))
+    return Facade(keys, plan, style, width, storeys, *heights, *choices)

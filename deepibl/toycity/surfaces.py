@@ -1,14 +1,13 @@
 """Painted surfaces of the toy city: the canvas in metres, wall materials, and everything that has no windows.
 
-Colours are RGB. Beside its colours a surface has labels, one byte a pixel, that say what shines or mirrors
-there.
+Colours are RGB. Besides its colours a surface has labels, one byte a pixel, that mark what shines or mirrors.
 
 Trees and people of the toy city: upright pictures with masks, made once for each variant.
 """
 
 import math
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -19,11 +18,9 @@ from deepibl.toycity.styles import Dice, cut, noise, soft_noise
 Colour = tuple[float, float, float]
 
 # Labels. Glass comes in groups, so that another set of windows is lit on another evening.
-WINDOWS, WINDOW_GROUPS = 1, 32  # labels 1 … 32
+WINDOWS, SHOPS = range(1, 33), range(33, 41)
 
-SHOPS, SHOP_GROUPS = 33, 8  # labels 33 … 40
-
-SIGNS, SIGN_GROUPS = 41, 8  # labels 41 … 48: letters and boards that shine at night
+SIGNS = range(41, 49)  # letters and boards that shine at night
 
 DOOR_LIGHT, LAMP, HEAD_LIGHT, TAIL_LIGHT, BUS_WINDOW, VEHICLE_GLASS = 49, 50, 51, 52, 53, 54
 
@@ -38,15 +35,8 @@ class Texture:
     labels: np.ndarray
     _smaller: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
-    @cached_property
-    def opaque(self) -> bool:
-        """Whether nothing can be seen through it."""
-        return not bool((self.labels == CLEAR).any())
-
     def level(self, across: int, up: int) -> tuple[np.ndarray, np.ndarray]:
-        """Image and labels shrunk 2^across times in width and 2^up times in height (area averages;
-        nearest).
-        """
+        """Image (area averages) and labels (nearest), their sides halved `across` and `up` times."""
         if (across, up) not in self._smaller:
             height, width = self.labels.shape
             size = (max(1, width >> across), max(1, height >> up))
@@ -73,12 +63,8 @@ class Canvas:
     def box(self, x0: float, z0: float, x1: float, z1: float) -> tuple[slice, slice]:
         """Rows and columns of a rectangle (x0 <= x1, z0 <= z1), cut to the canvas."""
         scale, rows = self.scale, len(self.labels)
-        left, right, top, bottom = (
-            round(x0 * scale),
-            round(x1 * scale),
-            rows - round(z1 * scale),
-            rows - round(z0 * scale),
-        )
+        top, bottom = rows - round(z1 * scale), rows - round(z0 * scale)
+        left, right = round(x0 * scale), round(x1 * scale)
         return slice(max(top, 0), max(bottom, 0)), slice(max(left, 0), max(right, 0))
 
     def rect(self, x0: float, z0: float, x1: float, z1: float, colour: Colour, label: int | None = 0) -> None:
@@ -114,7 +100,14 @@ class Canvas:
 
 def shade(colour: Colour, factor: float) -> Colour:
     """A darker or brighter colour."""
-    return (min(255.0, colour[0] * factor), min(255.0, colour[1] * factor), min(255.0, colour[2] * factor))
+    r, g, b = (min(255.0, part * factor) for part in colour)
+    return r, g, b
+
+
+def arch(x: float, z: float, half: float, rise: float, count: int) -> list[tuple[float, float]]:
+    """`count` points of half an ellipse around (x, z), from the right over the top to the left."""
+    angles = np.linspace(0, np.pi, count)
+    return [(x + half * float(np.cos(t)), z + rise * float(np.sin(t))) for t in angles]
 
 
 def mix(a: Colour, b: Colour, part: float) -> Colour:
@@ -138,10 +131,9 @@ UNITS = {  # unit (width, height) in metres, brightness of the joints, spread of
 
 @lru_cache(maxsize=32)
 def masonry(name: str, scale: float) -> np.ndarray:
-    """Brightness of a wall of `UNITS[name]` around 1, (rows, cols) float32, some 1000 pixels a side;
-    read-only.
+    """Brightness of a wall of `UNITS[name]` around 1, (rows, cols) float32, some 1000 pixels a side.
 
-    It repeats itself upwards and sideways; row 0 is at the bottom of a unit.
+    It repeats itself upwards and sideways; row 0 is at the bottom of a unit. Read-only.
     """
     (width, height), joint, vary, bond = UNITS[name]
     courses, units = max(2, 2 * round(500 / (height * scale))), max(1, round(1000 / (width * scale)))
@@ -191,48 +183,37 @@ GREENS: list[Colour] = [
 def paint_plain(skin: Plain, scale: float, seed: int) -> Texture:
     """The texture of a surface without windows."""
     dice = Dice(seed, "plain", skin.kind, skin.variant, round(skin.width * 10), round(skin.height * 10))
-    canvas = Canvas(skin.width, skin.height, scale)
+    width, height = skin.width, skin.height
+    canvas = Canvas(width, height, scale)
     shape = canvas.labels.shape
     if skin.kind == "roof":
         canvas.image = material(shape, scale, "roof", ROOFS[skin.variant], dice)
     elif skin.kind == "hedge":
         leaves = np.array(GREENS[skin.variant], np.float32) * (1 + 0.22 * noise(*shape, dice))[:, :, None]
         canvas.image = np.clip(leaves, 0, 255).astype(np.uint8)
-        canvas.tint(0, 0, skin.width, skin.height * 0.25, 0.6)
-    elif skin.kind == "fence":
-        _paint_fence(canvas, skin, dice)
+        canvas.tint(0, 0, width, height * 0.25, 0.6)
+    elif skin.kind == "fence":  # pickets with gaps one can see through
+        colour = mix((60, 52, 46), (226, 222, 214), skin.variant / 7)
+        canvas.labels[:] = CLEAR
+        canvas.rect(0, 0, width, 0.12, shade(colour, 0.8))
+        for x in np.arange(0, width, 0.28):
+            tall, tone = height * dice.uniform(0.93, 1.0), dice.uniform(0.9, 1.05)
+            canvas.rect(x, 0, x + 0.14, tall, shade(colour, tone))
+        for z in (0.3, 0.75):
+            canvas.rect(0, height * z, width, height * z + 0.08, shade(colour, 0.85))
     else:
         kind = "brick" if skin.variant in (2, 7) else "render"
         canvas.image = material(shape, scale, kind, WALLS[skin.variant], dice)
-        if skin.kind == "villa side":
-            _paint_side_windows(canvas, dice)
+        for x in (width * 0.28, width * 0.72) if skin.kind == "villa side" else ():
+            for z in np.arange(1.0, height - 1.2, 2.8):
+                if dice.chance(0.6):
+                    canvas.rect(x - 0.6, z, x + 0.6, z + 1.3, (226, 224, 218))
+                    label = dice.pick(WINDOWS)
+                    canvas.rect(x - 0.5, z + 0.1, x + 0.5, z + 1.2, (52, 58, 66), label)
         if skin.kind == "gable":
             canvas.labels[:] = CLEAR
-            canvas_points = canvas.points([(0, 0), (skin.width / 2, skin.height), (skin.width, 0)])
-            cv2.fillPoly(canvas.labels, [canvas_points], 0)
+            cv2.fillPoly(canvas.labels, [canvas.points([(0, 0), (width / 2, height), (width, 0)])], 0)
     return canvas.texture()
-
-
-def _paint_fence(canvas: Canvas, skin: Plain, dice: Dice) -> None:
-    """Pickets with gaps one can see through."""
-    colour = mix((60, 52, 46), (226, 222, 214), skin.variant / 7)
-    canvas.labels[:] = CLEAR
-    canvas.rect(0, 0, canvas.width, 0.12, shade(colour, 0.8))
-    for x in np.arange(0, canvas.width, 0.28):
-        canvas.rect(
-            x, 0, x + 0.14, canvas.height * dice.uniform(0.93, 1.0), shade(colour, dice.uniform(0.9, 1.05))
-        )
-    for z in (0.3, 0.75):
-        canvas.rect(0, canvas.height * z, canvas.width, canvas.height * z + 0.08, shade(colour, 0.85))
-
-
-def _paint_side_windows(canvas: Canvas, dice: Dice) -> None:
-    for x in (canvas.width * 0.28, canvas.width * 0.72):
-        for z in np.arange(1.0, canvas.height - 1.2, 2.8):
-            if dice.chance(0.6):
-                canvas.rect(x - 0.6, z, x + 0.6, z + 1.3, (226, 224, 218))
-                label = WINDOWS + dice.whole(0, WINDOW_GROUPS - 1)
-                canvas.rect(x - 0.5, z + 0.1, x + 0.5, z + 1.2, (52, 58, 66), label)
 
 
 LEAVES: dict[str, list[Colour]] = {
@@ -248,9 +229,7 @@ SIZE = (192, 256)  # width and height of a tree's picture
 
 @lru_cache(maxsize=64)
 def tree(variant: int, season: str) -> tuple[np.ndarray, np.ndarray]:
-    """Picture (256, 192, 3) uint8 and mask (256, 192) uint8 (0 or 255) of a tree; the foot is at the
-    bottom middle.
-    """
+    """Picture (256, 192, 3) and mask (256, 192; 0 or 255), uint8, of a tree; its foot is at the middle."""
     dice = Dice("tree", variant)
     width, height = SIZE
     image, mask = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
@@ -258,7 +237,11 @@ def tree(variant: int, season: str) -> tuple[np.ndarray, np.ndarray]:
     conifer = variant % 12 == 11
     _branch(image, mask, (width / 2, height - 1.0), -math.pi / 2, height * 0.34, 9.0, 5, bark, dice)
     if conifer:
-        _cone(image, mask, (48, 72, 50), dice)
+        for k in range(12):
+            y, half, middle = height * (0.82 - 0.065 * k), width * 0.36 * (1 - k / 13), width / 2
+            cone = np.array([[middle - half, y], [middle, y - height * 0.16], [middle + half, y]], np.int32)
+            cv2.fillPoly(image, [cone], shade((48, 72, 50), dice.uniform(0.75, 1.2)))
+            cv2.fillPoly(mask, [cone], 255)
     elif season != "winter":
         _crown(image, mask, dice.pick(LEAVES[season]), dice, variant)
     image.setflags(write=False)
@@ -267,34 +250,16 @@ def tree(variant: int, season: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _branch(
-    image: np.ndarray,
-    mask: np.ndarray,
-    foot: tuple[float, float],
-    angle: float,
-    length: float,
-    thick: float,
-    depth: int,
-    bark: Colour,
-    dice: Dice,
-) -> None:
+    image: np.ndarray, mask: np.ndarray, foot: tuple[float, float], angle: float, length: float, thick: float,
+    depth: int, bark: Colour, dice: Dice,
+) -> None:  # fmt: skip
     tip = (foot[0] + length * math.cos(angle), foot[1] + length * math.sin(angle))
     ends = (round(foot[0]), round(foot[1])), (round(tip[0]), round(tip[1]))
     cv2.line(image, *ends, shade(bark, dice.uniform(0.8, 1.1)), max(1, round(thick)))
     cv2.line(mask, *ends, 255, max(1, round(thick)))
-    if depth:
-        for turn in (-0.5, 0.05, 0.5):
-            spread = angle + turn + dice.uniform(-0.25, 0.25)
-            _branch(
-                image,
-                mask,
-                tip,
-                spread,
-                length * dice.uniform(0.55, 0.75),
-                thick * 0.6,
-                depth - 1,
-                bark,
-                dice,
-            )
+    for turn in (-0.5, 0.05, 0.5) if depth else ():
+        spread, shorter = angle + turn + dice.uniform(-0.25, 0.25), length * dice.uniform(0.55, 0.75)
+        _branch(image, mask, tip, spread, shorter, thick * 0.6, depth - 1, bark, dice)
 
 
 def _crown(image: np.ndarray, mask: np.ndarray, green: Colour, dice: Dice, variant: int) -> None:
@@ -318,17 +283,6 @@ def _crown(image: np.ndarray, mask: np.ndarray, green: Colour, dice: Dice, varia
     mask[top][(leafy[top] < -1.5)] = 0
     edge = (leafy < -0.2) & (cv2.erode(mask, np.ones((9, 9), np.uint8)) == 0)
     mask[top][edge[top]] = 0
-
-
-def _cone(image: np.ndarray, mask: np.ndarray, green: Colour, dice: Dice) -> None:
-    height, width = mask.shape
-    for k in range(12):
-        y, half = height * (0.82 - 0.065 * k), width * 0.36 * (1 - k / 13)
-        points = np.array(
-            [[width / 2 - half, y], [width / 2, y - height * 0.16], [width / 2 + half, y]], np.int32
-        )
-        cv2.fillPoly(image, [points], shade(green, dice.uniform(0.75, 1.2)))
-        cv2.fillPoly(mask, [points], 255)
 
 
 CLOTHES: list[Colour] = [
@@ -355,9 +309,8 @@ def person(variant: int) -> tuple[np.ndarray, np.ndarray]:
 
     for side in (-1, 1):
         foot = 35 + side * stride
-        shape(
-            [(35 - 6, 90), (35 + 6, 90), (foot + 5, 176), (foot - 5, 176)], shade(trousers, 1 + 0.15 * side)
-        )
+        leg: list[tuple[float, float]] = [(35 - 6, 90), (35 + 6, 90), (foot + 5, 176), (foot - 5, 176)]
+        shape(leg, shade(trousers, 1 + 0.15 * side))
         shape([(foot - 6, 172), (foot + 8, 172), (foot + 8, 179), (foot - 6, 179)], (30, 28, 28))
         hand = 35 + side * (17 + stride * 0.3)
         shape([(35 + side * 12, 38), (35 + side * 18, 42), (hand + 3, 92), (hand - 4, 92)], shade(coat, 0.8))

@@ -24,10 +24,11 @@ class Model:
     """A kind of vehicle.
 
     Attributes:
-        width: metres. outline: the side from the rear bottom over the roof to the front bottom, (x, z)
-            metres, the
-            front at larger x. glass: numbers of the outline's edges that are front and rear windows.
-        windows: side windows, each an outline. wheels: x of the axles; radius of the wheels.
+        width: metres.
+        outline: the side view from the rear bottom over the roof to the front bottom, (x, z) in metres, the
+            front at larger x.
+        glass: numbers of the outline's edges that are front and rear windows.
+        windows: side windows, each an outline. wheels: x of the axles; radius: of the wheels.
     """
 
     width: float
@@ -39,52 +40,45 @@ class Model:
 
 
 def _row_of_windows(start: float, end: float, low: float, high: float, count: int) -> list[Outline]:
-    edges = np.linspace(start, end, count + 1).tolist()
-    return [
-        [(a + 0.06, low), (a + 0.06, high), (b - 0.06, high), (b - 0.06, low)] for a, b in pairwise(edges)
-    ]
+    edges = [(a + 0.06, b - 0.06) for a, b in pairwise(np.linspace(start, end, count + 1).tolist())]
+    return [[(a, low), (a, high), (b, high), (b, low)] for a, b in edges]
 
 
 MODELS = {
     "sedan": Model(
-        1.8, [(0, 0.3), (0.0, 0.95), (0.7, 1.0), (1.25, 1.45), (2.7, 1.47), (3.35, 1.0), (4.4, 0.8),
-        (4.5, 0.3)], (2, 4),
-        [[(1.0, 0.98), (1.4, 1.38), (1.95, 1.4), (1.95, 0.98)], [(2.05, 0.98), (2.05, 1.4), (2.6, 1.4),
-        (3.15, 0.98)]],
-        (0.85, 3.6),
+        1.8,
+        [(0, 0.3), (0, 0.95), (0.7, 1), (1.25, 1.45), (2.7, 1.47), (3.35, 1), (4.4, 0.8), (4.5, 0.3)], (2, 4),
+        [[(1, 0.98), (1.4, 1.38), (1.95, 1.4), (1.95, 0.98)],
+         [(2.05, 0.98), (2.05, 1.4), (2.6, 1.4), (3.15, 0.98)]], (0.85, 3.6),
     ),
     "hatch": Model(
-        1.72, [(0, 0.3), (0.0, 0.95), (0.35, 1.48), (2.3, 1.52), (3.0, 1.02), (3.85, 0.82), (3.95, 0.3)],
-        (1, 3),
-        [[(0.25, 1.0), (0.5, 1.4), (1.35, 1.44), (1.35, 1.0)], [(1.45, 1.0), (1.45, 1.44), (2.2, 1.44),
-        (2.8, 1.0)]],
-        (0.7, 3.15),
+        1.72, [(0, 0.3), (0, 0.95), (0.35, 1.48), (2.3, 1.52), (3, 1.02), (3.85, 0.82), (3.95, 0.3)], (1, 3),
+        [[(0.25, 1), (0.5, 1.4), (1.35, 1.44), (1.35, 1)],
+         [(1.45, 1), (1.45, 1.44), (2.2, 1.44), (2.8, 1)]], (0.7, 3.15),
     ),
     "suv": Model(
-        1.88, [(0, 0.4), (0.0, 1.1), (0.25, 1.72), (2.8, 1.76), (3.4, 1.2), (4.5, 1.05), (4.6, 0.4)], (1, 3),
-        [[(0.2, 1.2), (0.4, 1.62), (1.6, 1.66), (1.6, 1.2)], [(1.7, 1.2), (1.7, 1.66), (2.7, 1.66), (3.2,
-        1.2)]],
-        (0.85, 3.65), 0.38,
+        1.88, [(0, 0.4), (0, 1.1), (0.25, 1.72), (2.8, 1.76), (3.4, 1.2), (4.5, 1.05), (4.6, 0.4)], (1, 3),
+        [[(0.2, 1.2), (0.4, 1.62), (1.6, 1.66), (1.6, 1.2)],
+         [(1.7, 1.2), (1.7, 1.66), (2.7, 1.66), (3.2, 1.2)]], (0.85, 3.65), 0.38,
     ),
     "van": Model(
-        2.0, [(0, 0.4), (0.0, 2.4), (4.0, 2.45), (4.7, 1.4), (5.3, 1.15), (5.4, 0.4)], (2,),
+        2.0, [(0, 0.4), (0, 2.4), (4, 2.45), (4.7, 1.4), (5.3, 1.15), (5.4, 0.4)], (2,),
         [[(3.4, 1.35), (3.4, 2.1), (3.95, 2.1), (4.5, 1.35)]], (0.95, 4.4), 0.36,
     ),
     "lorry": Model(
-        2.4, [(0, 0.6), (0.0, 3.5), (6.2, 3.5), (6.2, 2.6), (7.7, 2.6), (8.1, 1.5), (8.1, 0.5)], (4,),
+        2.4, [(0, 0.6), (0, 3.5), (6.2, 3.5), (6.2, 2.6), (7.7, 2.6), (8.1, 1.5), (8.1, 0.5)], (4,),
         [[(6.6, 1.5), (6.6, 2.4), (7.5, 2.4), (7.8, 1.5)]], (1.5, 6.9), 0.48,
     ),
     "bus": Model(
-        2.5, [(0, 0.35), (0.0, 3.05), (11.6, 3.05), (11.9, 1.1), (11.9, 0.35)], (0, 2),
+        2.5, [(0, 0.35), (0, 3.05), (11.6, 3.05), (11.9, 1.1), (11.9, 0.35)], (0, 2),
         _row_of_windows(0.3, 11.4, 1.25, 2.5, 8), (2.6, 9.0), 0.48,
     ),
 }  # fmt: skip
 
 PAINTS: list[Colour] = [
-    (226, 226, 224), (172, 174, 178), (112, 116, 120), (36, 36, 40), (24, 24, 28), (134, 28, 30), (36,
-    60, 106),
-    (206, 204, 198), (80, 92, 84), (150, 132, 104), (190, 40, 40), (60, 110, 150), (212, 168, 40), (90,
-    30, 40),
+    (226, 226, 224), (172, 174, 178), (112, 116, 120), (36, 36, 40), (24, 24, 28), (134, 28, 30),
+    (36, 60, 106), (206, 204, 198), (80, 92, 84), (150, 132, 104), (190, 40, 40), (60, 110, 150),
+    (212, 168, 40), (90, 30, 40),
 ]  # fmt: skip
 
 BUS_PAINTS: list[Colour] = [(196, 40, 36), (220, 178, 40), (40, 100, 60), (60, 120, 180), (220, 220, 216)]
@@ -96,9 +90,7 @@ FINE = 40.0  # metres up to which wheels, lights and windows are drawn
 
 @dataclass(frozen=True)
 class Vehicle:
-    """A vehicle in the street: `position` UTM (2,) of its middle, `heading` a unit vector (2,), `paint`
-    its colour.
-    """
+    """A vehicle in the street: UTM `position` (2,) of its middle, `heading` a unit vector (2,), `paint`."""
 
     model: str
     position: np.ndarray
@@ -111,11 +103,10 @@ class Solid:
     """A model's faces, in drawing order for any camera that sees them.
 
     Attributes:
-        points: (p, 3): metres forward of the middle, to the left, up. faces: first and last point of each
-            face.
-        normals: (f, 3), outward. colours: None where the vehicle's paint goes, times `tones`. labels: one
-            a face.
-        detail: True for faces that are left out far away.
+        points: (p, 3): metres forward of the middle, to the left, up.
+        faces: first and last point of each face; normals: (f, 3), outward.
+        colours: one a face, None where the vehicle's paint goes; both are multiplied by `tones`.
+        labels: one a face. detail: True for faces that are left out far away.
     """
 
     points: np.ndarray
@@ -127,88 +118,60 @@ class Solid:
     detail: np.ndarray
 
 
-class _Builder:
-    """Collects the faces of a model: shadow, ends and top, then the two sides with windows and wheels."""
-
-    def __init__(self, name: str) -> None:
-        self.model = MODELS[name]
-        self.half, self.length = self.model.width / 2, max(x for x, _ in self.model.outline)
-        self.glass_label = BUS_WINDOW if name == "bus" else VEHICLE_GLASS
-        self.points: list[np.ndarray] = []
-        self.normals: list[tuple[float, float, float]] = []
-        self.paints: list[tuple[Colour | None, float, int, bool]] = []
-
-    def add(
-        self,
-        side_view: Outline,
-        across: list[float],
-        normal: tuple[float, float, float],
-        colour: Colour | None,
-        tone: float = 1.0,
-        label: int = 0,
-        detail: bool = False,
-    ) -> None:
-        """Adds a face by its corners in the side view and how far to the left each is."""
-        corners = zip(side_view, across, strict=True)
-        self.points.append(np.array([(x - self.length / 2, y, z) for (x, z), y in corners]))
-        self.normals.append(normal)
-        self.paints.append((colour, tone, label, detail))
-
-    def build(self) -> Solid:
-        """All faces of the model."""
-        reach, last = self.half + 0.1, len(self.model.outline) - 2
-        base = [(-0.1, 0.0), (self.length + 0.1, 0.0), (self.length + 0.1, 0.0), (-0.1, 0.0)]
-        self.add(base, [-reach, -reach, reach, reach], (0, 0, 1), (22, 22, 24))
-        for number in range(last + 1):
-            self._across(number)
-            if number in (0, last):
-                self._lights(number == last)
-        for side in (-1.0, 1.0):
-            self._side(side * self.half, (0.0, side, 0.0))
-        ends = np.cumsum([0] + [len(p) for p in self.points]).tolist()
-        colours, tones, labels, detail = (list(column) for column in zip(*self.paints, strict=True))
-        faces = list(pairwise(ends))
-        points, normals = np.concatenate(self.points), np.array(self.normals)
-        return Solid(points, faces, normals, colours, tones, labels, np.array(detail))
-
-    def _across(self, number: int) -> None:
-        """The face over the width of the vehicle at an edge of its outline."""
-        a, b = self.model.outline[number], self.model.outline[number + 1]
-        normal, across = (a[1] - b[1], 0.0, b[0] - a[0]), [self.half, self.half, -self.half, -self.half]
-        if number in self.model.glass:
-            self.add([a, b, b, a], across, normal, GLASS, 1.0, self.glass_label)
-        else:
-            self.add([a, b, b, a], across, normal, None, 1.12 if abs(a[1] - b[1]) < 0.25 else 0.85)
-
-    def _lights(self, front: bool) -> None:
-        z = max(0.62, self.model.outline[0][1] + 0.3)
-        x, way = (self.length + 0.02, 1.0) if front else (-0.02, -1.0)
-        colour: Colour = (222, 222, 210) if front else (150, 24, 24)
-        for width in (-self.model.width, self.model.width):
-            lamp = [(x, z), (x, z + 0.17), (x, z + 0.17), (x, z)]
-            across = [0.46 * width] * 2 + [0.3 * width] * 2
-            self.add(lamp, across, (way, 0.0, 0.0), colour, 1.0, HEAD_LIGHT if front else TAIL_LIGHT)
-
-    def _side(self, y: float, normal: tuple[float, float, float]) -> None:
-        """One side: upright strips, each of them convex, then windows and wheels."""
-        bottom, radius = self.model.outline[0][1], self.model.radius
-        for (x0, z0), (x1, z1) in pairwise(self.model.outline):
-            if x1 > x0 + 1e-6:
-                strip = [(x0, bottom), (x0, z0), (x1 + 0.02, z1), (x1 + 0.02, bottom)]
-                self.add(strip, [y] * 4, normal, None, 0.96)
-        for window in self.model.windows:
-            self.add(window, [y] * len(window), normal, GLASS, 1.0, self.glass_label, True)
-        angles = np.linspace(0, 2 * np.pi, 11)[:-1].tolist()
-        for axle in self.model.wheels:
-            for size, colour in ((radius, (24, 24, 26)), (radius * 0.55, (128, 130, 134))):
-                circle = [(axle + size * math.cos(t), radius + size * math.sin(t)) for t in angles]
-                self.add(circle, [y * 1.01] * 10, normal, colour, 1.0, 0, size < radius)
-
-
 @lru_cache(maxsize=16)
 def solid(name: str) -> Solid:
-    """The faces of a model (a key of `MODELS`)."""
-    return _Builder(name).build()
+    """The faces of a model (a key of `MODELS`): shadow, ends and top, then the sides."""
+    model = MODELS[name]
+    outline, half, length = model.outline, model.width / 2, max(x for x, _ in model.outline)
+    glass_label = BUS_WINDOW if name == "bus" else VEHICLE_GLASS
+    points: list[np.ndarray] = []
+    normals: list[tuple[float, float, float]] = []
+    paints: list[tuple[Colour | None, float, int, bool]] = []
+
+    def add(
+        side_view: Outline, across: list[float], normal: tuple[float, float, float],
+        colour: Colour | None, tone: float = 1.0, label: int = 0, detail: bool = False,
+    ) -> None:  # fmt: skip
+        """Adds a face by its corners in the side view and how far to the left each is."""
+        corners = zip(side_view, across, strict=True)
+        points.append(np.array([(x - length / 2, y, z) for (x, z), y in corners]))
+        normals.append(normal)
+        paints.append((colour, tone, label, detail))
+
+    reach, last = half + 0.1, len(outline) - 2
+    base = [(-0.1, 0.0), (length + 0.1, 0.0), (length + 0.1, 0.0), (-0.1, 0.0)]
+    add(base, [-reach, -reach, reach, reach], (0, 0, 1), (22, 22, 24))
+    for number, (a, b) in enumerate(pairwise(outline)):
+        normal, across = (a[1] - b[1], 0.0, b[0] - a[0]), [half, half, -half, -half]
+        if number in model.glass:
+            add([a, b, b, a], across, normal, GLASS, 1.0, glass_label)
+        else:
+            add([a, b, b, a], across, normal, None, 1.12 if abs(a[1] - b[1]) < 0.25 else 0.85)
+        if number in (0, last):  # lights at the rear and at the front
+            x, way = (length + 0.02, 1.0) if number == last else (-0.02, -1.0)
+            colour: Colour = (222, 222, 210) if number == last else (150, 24, 24)
+            z = max(0.62, outline[0][1] + 0.3)
+            for width in (-model.width, model.width):
+                lamp = [(x, z), (x, z + 0.17), (x, z + 0.17), (x, z)]
+                label = HEAD_LIGHT if number == last else TAIL_LIGHT
+                add(lamp, [0.46 * width] * 2 + [0.3 * width] * 2, (way, 0.0, 0.0), colour, 1.0, label)
+    bottom, radius = outline[0][1], model.radius
+    for y, normal in ((-half, (0.0, -1.0, 0.0)), (half, (0.0, 1.0, 0.0))):
+        for (x0, z0), (x1, z1) in pairwise(outline):  # upright strips, each of them convex
+            if x1 > x0 + 1e-6:
+                strip = [(x0, bottom), (x0, z0), (x1 + 0.02, z1), (x1 + 0.02, bottom)]
+                add(strip, [y] * 4, normal, None, 0.96)
+        for window in model.windows:
+            add(window, [y] * len(window), normal, GLASS, 1.0, glass_label, True)
+        angles = np.linspace(0, 2 * np.pi, 11)[:-1].tolist()
+        for axle in model.wheels:
+            for size, rubber in ((radius, (24, 24, 26)), (radius * 0.55, (128, 130, 134))):
+                circle = [(axle + size * math.cos(t), radius + size * math.sin(t)) for t in angles]
+                add(circle, [y * 1.01] * 10, normal, rubber, 1.0, 0, size < radius)
+    ends = np.cumsum([0] + [len(p) for p in points]).tolist()
+    colours, tones, labels, detail = (list(column) for column in zip(*paints, strict=True))
+    faces = list(pairwise(ends))
+    return Solid(np.concatenate(points), faces, np.array(normals), colours, tones, labels, np.array(detail))
 
 
 def draw_vehicle(dice: Dice, position: np.ndarray, heading: np.ndarray, large: float = 0.15) -> Vehicle:
@@ -291,18 +254,17 @@ def moving(city: City, frame: Frame, weather: Weather, dice: Dice) -> list[Vehic
 
 def visible(frame: Frame, places: np.ndarray, blocks: np.ndarray) -> np.ndarray:
     """Which places (n, 2) can be seen past the blocks (b, 4, 2), given by their corners; (n,) bool."""
-    seen = (places - frame.position) @ frame.forward > 0
+    way = places - frame.position
+    seen = way @ frame.forward > 0
     if not len(places) or not len(blocks):
         return seen
-    way = places - frame.position
     corners = blocks - frame.position
     low = np.zeros((len(places), len(blocks)))
     high = np.ones_like(low)
     for k in range(4):  # cut each sight line with the four sides of each block
         side = corners[:, (k + 1) % 4] - corners[:, k]
-        start = (
-            side[:, 1] * corners[:, k, 0] - side[:, 0] * corners[:, k, 1]
-        )  # positive: the camera is inside
+        # positive: the camera is inside
+        start = side[:, 1] * corners[:, k, 0] - side[:, 0] * corners[:, k, 1]
         change = way[:, 1:] * side[:, 0] - way[:, :1] * side[:, 1]
         crossing = -start / np.where(change == 0, 1e-30, change)
         np.copyto(low, np.maximum(low, crossing), where=change >= 0)

@@ -1,16 +1,13 @@
-"""Windows of the toy city: one small picture a window, with a mask that says what is frame and what is
-glass.
+"""Windows of the toy city: a small picture each, with a mask that says what is frame and what is glass.
 
 The upper end of a facade of the toy city: cornice, parapet, mansard with dormers, gables, sawteeth.
 """
-
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from deepibl.toycity.styles import Dice, Facade
-from deepibl.toycity.surfaces import CLEAR, WINDOW_GROUPS, WINDOWS, Canvas, Colour, material, mix, shade
+from deepibl.toycity.surfaces import CLEAR, WINDOWS, Canvas, Colour, arch, material, mix, shade
 
 OPEN, SOLID, GLASS = 255, 0, 1  # labels of a window's picture: nothing there, frame or trim, glass
 
@@ -19,10 +16,10 @@ class WindowLook:
     """What the windows of one facade share.
 
     Args:
-        kind: framed, pediment, arched, french, plain, segment, pair, shutters, strip, wide, grid, factory
-            or bay.
+        kind: framed, pediment, arched, french, plain, segment, pair, shutters, strip, wide, grid, factory or
+            bay.
         width, height: of the opening, metres.
-        trim: colour of stone around it; frame: of the wood; accent: of shutters.
+        trim: colour of the stone around it; frame: of the wood; accent: of shutters.
     """
 
     def __init__(
@@ -30,9 +27,8 @@ class WindowLook:
     ) -> None:
         self.kind, self.width, self.height = kind, width, height
         self.trim, self.frame, self.accent = trim, frame, accent
-        self.side = {"shutters": 0.5 * width + 0.06, "pediment": 0.3, "framed": 0.22, "bay": 0.35}.get(
-            kind, 0.14
-        )
+        side = {"shutters": 0.5 * width + 0.06, "pediment": 0.3, "framed": 0.22, "bay": 0.35}
+        self.side = side.get(kind, 0.14)
         self.above = {"pediment": 0.75, "framed": 0.35, "segment": 0.4, "arched": 0.3}.get(kind, 0.16)
         self.below = {"pediment": 0.35, "bay": 0.7, "french": 0.05, "strip": 0.0, "grid": 0.0}.get(kind, 0.2)
         self.panes = dice.pick(((2, 1), (2, 2), (2, 3), (1, 2), (2, 2)))
@@ -44,26 +40,15 @@ class WindowLook:
         canvas = Canvas(self.width + 2 * self.side, self.height + self.above + self.below, scale)
         canvas.labels[:] = OPEN
         x0, x1, z0, z1 = self.side, self.side + self.width, self.below, self.below + self.height
-        self._surround(canvas, x0, x1, z0, z1)
-        self._glass(canvas, x0, x1, z0, z1, dressing)
-        self._bars(canvas, x0, x1, z0, z1)
-        if self.kind in ("arched", "segment"):
-            self._round_top(canvas, x0, x1, z1)
-        return canvas.image, canvas.labels
-
-    def _surround(self, canvas: Canvas, x0: float, x1: float, z0: float, z1: float) -> None:
         kind, trim = self.kind, self.trim
         if kind in ("framed", "pediment"):
             canvas.rect(x0 - 0.16, z0 - 0.05, x1 + 0.16, z1 + 0.18, trim)
             canvas.rect(x1 + 0.10, z0, x1 + 0.16, z1 + 0.12, shade(trim, 0.8))
         if kind == "pediment":
             middle = (x0 + x1) / 2
-            canvas.polygon(
-                [(x0 - 0.3, z1 + 0.28), (x1 + 0.3, z1 + 0.28), (middle, z1 + 0.72)], shade(trim, 1.03)
-            )
-            canvas.polygon(
-                [(x0 - 0.05, z1 + 0.34), (x1 + 0.05, z1 + 0.34), (middle, z1 + 0.6)], shade(trim, 0.78)
-            )
+            for out, low, high, tone in ((0.3, 0.28, 0.72, 1.03), (0.05, 0.34, 0.6, 0.78)):
+                corners = [(x0 - out, z1 + low), (x1 + out, z1 + low), (middle, z1 + high)]
+                canvas.polygon(corners, shade(trim, tone))
             canvas.rect(x0 - 0.3, z1 + 0.18, x1 + 0.3, z1 + 0.28, shade(trim, 0.9))
         if kind == "framed" and self.hood:
             canvas.rect(x0 - 0.22, z1 + 0.2, x1 + 0.22, z1 + 0.33, shade(trim, 1.05))
@@ -82,8 +67,7 @@ class WindowLook:
         if kind not in ("strip", "grid", "french", "bay"):  # a sill and its shadow
             canvas.rect(x0 - 0.12, z0 - 0.12, x1 + 0.12, z0, shade(trim, 1.05))
             canvas.rect(x0 - 0.1, z0 - 0.2, x1 + 0.1, z0 - 0.12, (70, 66, 62))
-
-    def _glass(self, canvas: Canvas, x0: float, x1: float, z0: float, z1: float, dressing: str) -> None:
+        # glass, and what hangs behind it
         edge = 0.04 if self.kind in ("strip", "grid", "factory") else 0.08
         canvas.rect(x0, z0, x1, z1, self.frame)
         a, b, c, d = x0 + edge, x1 - edge, z0 + edge, z1 - edge
@@ -100,8 +84,7 @@ class WindowLook:
             canvas.rect(a, c + (d - c) * 0.6, b, d, mix(self.glass, cloth, 0.65), GLASS)
         canvas.tint(x0, d - 0.14, x1, z1, 0.62)  # the shadow of the reveal
         canvas.tint(x0, z0, x0 + 0.07, z1, 0.7)
-
-    def _bars(self, canvas: Canvas, x0: float, x1: float, z0: float, z1: float) -> None:
+        # bars
         across, up = self.panes
         if self.kind == "factory":
             across, up = max(3, round(self.width / 0.5)), max(3, round(self.height / 0.6))
@@ -119,26 +102,21 @@ class WindowLook:
         for k in range(1, up):
             z = z0 + (z1 - z0) * (0.68 if up == 2 else k / up)
             canvas.rect(x0, z - 0.03, x1, z + 0.03, self.frame)
+        if self.kind in ("arched", "segment"):
+            self._round_top(canvas, x0, x1, z1)
+        return canvas.image, canvas.labels
 
     def _round_top(self, canvas: Canvas, x0: float, x1: float, z1: float) -> None:
         """Cuts the corners off above an arch and lays its stones around."""
-        rise = (x1 - x0) / 2 if self.kind == "arched" else (x1 - x0) * 0.16
-        rows, cols = canvas.labels.shape
-        keep = np.zeros((rows, cols), np.uint8)
+        half = (x1 - x0) / 2
+        rise = half if self.kind == "arched" else (x1 - x0) * 0.16
         middle, base = (x0 + x1) / 2, z1 - rise
-        angles = np.linspace(0, np.pi, 17)
-        arch = [(middle + (x1 - x0) / 2 * float(np.cos(t)), base + rise * float(np.sin(t))) for t in angles]
-        cv2.fillPoly(keep, [canvas.points([(x1, 0), *arch, (x0, 0)])], 1)
-        corner = np.zeros_like(keep)
-        box = canvas.box(x0, base, x1, z1 + 0.02)
-        corner[box] = 1
+        keep, corner, ring = np.zeros((3, *canvas.labels.shape), np.uint8)
+        cv2.fillPoly(keep, [canvas.points([(x1, 0), *arch(middle, base, half, rise, 17), (x0, 0)])], 1)
+        corner[canvas.box(x0, base, x1, z1 + 0.02)] = 1
         canvas.labels[(corner == 1) & (keep == 0)] = OPEN
-        outer = [
-            (middle + ((x1 - x0) / 2 + 0.12) * float(np.cos(t)), base + (rise + 0.14) * float(np.sin(t)))
-            for t in angles
-        ]
-        ring = np.zeros_like(keep)
-        cv2.polylines(ring, [canvas.points(outer)], False, 1, max(1, round(0.24 * canvas.scale)))
+        outer = canvas.points(arch(middle, base, half + 0.12, rise + 0.14, 17))
+        cv2.polylines(ring, [outer], False, 1, max(1, round(0.24 * canvas.scale)))
         ring[canvas.box(0, 0, canvas.width, base)] = 0
         canvas.image[ring == 1] = self.trim
         canvas.labels[ring == 1] = SOLID
@@ -162,88 +140,56 @@ def stamp(canvas: Canvas, picture: tuple[np.ndarray, np.ndarray], x: float, z: f
     np.copyto(canvas.labels[a:b, c:d], glass, where=visible.astype(bool))
 
 
-Outline = list[tuple[float, float]]
-
-
-@dataclass(frozen=True)
-class RoofPainter:
-    """Paints the roof line of one facade.
-
-    Attributes:
-        canvas: the facade's; facade: its measures; trim, roof: colours of stone and of tiles.
-        layout, dice: draws that a terrace shares, and the facade's own.
-    """
-
-    canvas: Canvas
-    facade: Facade
-    trim: Colour
-    roof: Colour
-    layout: Dice
-    dice: Dice
-
-    def paint(self) -> None:
-        """Paints what the facade's kind of roof asks for."""
-        facade, canvas = self.facade, self.canvas
-        width, wall, height = facade.width, facade.wall, facade.height
-        if facade.roof in ("gable", "stepped"):
-            self._gable(_gable_outline(facade))
-            return
-        canvas.rect(0, wall - 0.35, width, wall, self.trim)
-        canvas.tint(0, wall - 0.5, width, wall - 0.35, 0.6)
-        if facade.style == "classic":
-            for x in np.arange(0.1, width, 0.5):
-                canvas.rect(x, wall - 0.5, x + 0.2, wall - 0.3, shade(self.trim, 0.86))
-        if facade.roof == "mansard":
-            self._mansard()
-        elif facade.roof == "sawtooth":
-            canvas.labels[canvas.box(0, wall, width, height + 1)] = CLEAR
-            for x in np.arange(0, width - 1, 4.0):
-                tooth = [(x, wall), (min(x + 4, width), wall), (x, height)]
-                canvas.polygon(tooth, shade(self.roof, 0.9))
-        else:
-            canvas.rect(0, wall, width, height + 1, shade(self.trim, 0.92))
-            canvas.rect(0, height - 0.12, width, height + 1, shade(self.trim, 0.7))
-
-    def _mansard(self) -> None:
-        facade, canvas, layout = self.facade, self.canvas, self.layout
-        width, wall, height = facade.width, facade.wall, facade.height
+def paint_roof(canvas: Canvas, facade: Facade, trim: Colour, roof: Colour, layout: Dice, dice: Dice) -> None:
+    """Paints the roof line of a facade; `layout` draws what a terrace shares, `dice` the facade's own."""
+    width, wall, height = facade.width, facade.wall, facade.height
+    if facade.roof in ("gable", "stepped"):
+        _paint_gable(canvas, facade, trim, dice)
+        return
+    canvas.rect(0, wall - 0.35, width, wall, trim)
+    canvas.tint(0, wall - 0.5, width, wall - 0.35, 0.6)
+    if facade.style == "classic":
+        for x in np.arange(0.1, width, 0.5):
+            canvas.rect(x, wall - 0.5, x + 0.2, wall - 0.3, shade(trim, 0.86))
+    if facade.roof == "mansard":
         box = canvas.box(0, wall, width, height + 1)
-        canvas.image[box] = material(canvas.labels[box].shape, canvas.scale, "roof", self.roof, self.dice)
+        canvas.image[box] = material(canvas.labels[box].shape, canvas.scale, "roof", roof, dice)
         canvas.labels[canvas.box(0, height - 0.55, width, height + 1)] = CLEAR
         for _ in range(layout.whole(1, 3)):  # chimneys
             x = layout.uniform(0.3, width - 1.3)
             canvas.rect(x, height - 0.6, x + 0.9, height + 1, (134, 84, 66))
         count = max(1, round(width / layout.uniform(2.4, 3.6)))
-        for k in range(count):
+        for k in range(count):  # dormers
             x = width * (k + 0.5) / count
-            canvas.rect(x - 0.75, wall + 0.15, x + 0.75, wall + 1.75, self.trim)
+            canvas.rect(x - 0.75, wall + 0.15, x + 0.75, wall + 1.75, trim)
             hood = [(x - 0.9, wall + 1.7), (x + 0.9, wall + 1.7), (x, wall + 2.3)]
-            canvas.polygon(hood, shade(self.roof, 0.7))
-            canvas.rect(x - 0.5, wall + 0.3, x + 0.5, wall + 1.6, (52, 60, 70), self._glass())
+            canvas.polygon(hood, shade(roof, 0.7))
+            canvas.rect(x - 0.5, wall + 0.3, x + 0.5, wall + 1.6, (52, 60, 70), dice.pick(WINDOWS))
             canvas.rect(x - 0.03, wall + 0.3, x + 0.03, wall + 1.6, (226, 224, 216))
-
-    def _gable(self, outline: Outline) -> None:
-        facade, canvas = self.facade, self.canvas
-        width, wall, height = facade.width, facade.wall, facade.height
-        inside = np.zeros(canvas.labels.shape, np.uint8)
-        cv2.fillPoly(inside, [canvas.points([(0, 0), *outline, (width, 0)])], 1)
-        z = wall + (height - wall) * 0.25
-        canvas.rect(width / 2 - 0.55, z - 0.1, width / 2 + 0.55, z + 1.25, self.trim)
-        canvas.rect(width / 2 - 0.42, z, width / 2 + 0.42, z + 1.15, (50, 56, 64), self._glass())
-        canvas.line(outline, self.trim, 0.26)
-        canvas.labels[inside == 0] = CLEAR
-
-    def _glass(self) -> int:
-        return WINDOWS + self.dice.whole(0, WINDOW_GROUPS - 1)
+    elif facade.roof == "sawtooth":
+        canvas.labels[canvas.box(0, wall, width, height + 1)] = CLEAR
+        for x in np.arange(0, width - 1, 4.0):
+            tooth = [(x, wall), (min(x + 4, width), wall), (x, height)]
+            canvas.polygon(tooth, shade(roof, 0.9))
+    else:
+        canvas.rect(0, wall, width, height + 1, shade(trim, 0.92))
+        canvas.rect(0, height - 0.12, width, height + 1, shade(trim, 0.7))
 
 
-def _gable_outline(facade: Facade, steps: int = 5) -> Outline:
-    """From the left eave over the top to the right one, straight or in steps; metres."""
+def _paint_gable(canvas: Canvas, facade: Facade, trim: Colour, dice: Dice, steps: int = 5) -> None:
     width, wall, height = facade.width, facade.wall, facade.height
-    if facade.roof == "gable":
-        return [(0.0, wall), (width / 2, height), (width, wall)]
-    outline = [(0.0, wall)]
-    for k in range(steps):
-        z = wall + (height - wall) * (k + 1) / steps
-        outline += [(width / 2 * k / steps, z), (width / 2 * (k + 1) / steps, z)]
-    return outline + [(width - x, z) for x, z in reversed(outline)]
+    # from the left eave over the top to the right one, straight or in steps
+    outline = [(0.0, wall), (width / 2, height), (width, wall)]
+    if facade.roof == "stepped":
+        outline = [(0.0, wall)]
+        for k in range(steps):
+            z = wall + (height - wall) * (k + 1) / steps
+            outline += [(width / 2 * k / steps, z), (width / 2 * (k + 1) / steps, z)]
+        outline += [(width - x, z) for x, z in reversed(outline)]
+    inside = np.zeros(canvas.labels.shape, np.uint8)
+    cv2.fillPoly(inside, [canvas.points([(0, 0), *outline, (width, 0)])], 1)
+    z = wall + (height - wall) * 0.25
+    canvas.rect(width / 2 - 0.55, z - 0.1, width / 2 + 0.55, z + 1.25, trim)
+    canvas.rect(width / 2 - 0.42, z, width / 2 + 0.42, z + 1.15, (50, 56, 64), dice.pick(WINDOWS))
+    canvas.line(outline, trim, 0.26)
+    canvas.labels[inside == 0] = CLEAR

@@ -30,7 +30,7 @@ def test_a_seed_and_photos_are_one_network_and_another_seed_is_another(photos):
 
 @pytest.mark.parametrize(
     ("images", "said"),
-    [(torch.zeros(0, 3, 32, 32), "N > 0"), (torch.full((2, 3, 32, 32), 9.0), "nothing to tell apart")],
+    [(torch.zeros(0, 3, 32, 32), "N > 0"), (torch.full((2, 3, 32, 32), 9.0), "is constant on the photos")],
 )
 def test_photos_that_say_nothing_are_refused(images, said):
     with pytest.raises(ArgumentError, match=said):

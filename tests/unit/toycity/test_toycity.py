@@ -174,7 +174,7 @@ def test_queries_come_at_chosen_times_of_day() -> None:
     assert {shot.time for shot in by_day} == {"day"}
     usual = query_shots(City(0), "test", 20, 40, SIZE)
     assert [shot.view for shot in by_day] == [shot.view for shot in usual]
-    with pytest.raises(DatasetError, match="no time of day 'dawn'"):
+    with pytest.raises(DatasetError, match="got 'dawn'"):
         make_city("nowhere", images=4, times=("day", "dawn"))
 
 
