@@ -20,9 +20,9 @@ def network(path: str, device: str = "cpu") -> Any:
 
 def describer(path: str, device: str = "cpu") -> Any:
     """The same with preparation included: images (N, 3, H, W), RGB, 0..255 -> descriptors (N, D)."""
-    from deepibl.networks import Describer
+    from deepibl.networks import DescriptorModule
 
-    return Describer(network(path)).to(device)
+    return DescriptorModule(network(path)).to(device)
 
 
 def netvlad(num_clusters: int = 64, dim: int = 512, v2: bool = False) -> Any:

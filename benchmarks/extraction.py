@@ -16,7 +16,7 @@ from PIL import Image
 from benchmarks.baseline import Port, extract as port_extract
 from benchmarks.measure import Case, Settings, Table, paired, peak_memory
 from deepibl.engine import Scales, choose_engine, onednn, quantised
-from deepibl.engine.describe import describe_prepared
+from deepibl.engine.batch import extract_prepared
 from deepibl.engine.scales import measure
 from deepibl.features import extract
 from deepibl.networks import LayerVLAD
@@ -116,7 +116,7 @@ def _batches(settings: Settings, net: SimpleNN, port: Port, images: torch.Tensor
             engine = choose_engine(net, name, precision, CPU, scales=scales(net, precision, height, width))
 
             def describe(precision: str = precision, engine: Any = engine) -> torch.Tensor:
-                return describe_prepared(net, net.prepare(images), precision, engine)
+                return extract_prepared(net, net.prepare(images), precision, engine)
 
             cases[f"{name} {precision}"] = Case(describe, LIMITS[precision], keep=name == "fused")
         found = paired(cases, settings.rounds, distance, f"batch of {count}")

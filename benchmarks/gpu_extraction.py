@@ -25,8 +25,8 @@ from benchmarks.gpu_machine import convolution_peak, seconds, wait
 from benchmarks.gpu_run import Asked, Trials
 from benchmarks.measure import Table, require, timed
 from deepibl.engine import choose_engine
+from deepibl.engine.batch import extract_prepared
 from deepibl.engine.cuda import CudaBackbone
-from deepibl.engine.describe import describe_prepared
 from deepibl.features import extract
 from deepibl.losses import SARELoss
 from deepibl.runtime import inference
@@ -74,9 +74,9 @@ def parity(asked: Asked) -> Iterator[Table]:
     net, images, rows = network(asked.settings), _photos(asked, 2), []
     for count in (1, 2):
         with inference(net, "cpu"):
-            want = describe_prepared(net, net.prepare(images[:count]))
+            want = extract_prepared(net, net.prepare(images[:count]))
         with inference(net, asked.device) as where:
-            got = describe_prepared(net, net.prepare(images[:count].to(where))).cpu()
+            got = extract_prepared(net, net.prepare(images[:count].to(where))).cpu()
         error = float((got - want).abs().max() / want.abs().max())
         require(error <= 1e-5, f"{asked.device.type} and CPU differ by {error}")
         rows.append([count, f"{error:.1e}", "1e-5"])
@@ -90,13 +90,13 @@ def extraction(asked: Asked) -> Iterator[Table]:
     rows, trials = [], Trials()
     with inference(net, device):
         prepared = net.prepare(images.to(device))
-        want = describe_prepared(net, prepared)
+        want = extract_prepared(net, prepared)
         for name, precision, graphs in WAYS[device.type]:
             with trials.trial(f"{name} {precision}"):
                 engine = choose_engine(net, name, precision, device)
                 if isinstance(engine.backbone, CudaBackbone):
                     engine.backbone.graphs = graphs
-                describe = partial(describe_prepared, net, prepared, precision, engine)
+                describe = partial(extract_prepared, net, prepared, precision, engine)
                 speed = len(images) / seconds(describe, device, 10)
                 error = distance(describe(), want)
                 require(error < LIMITS[precision], f"{engine}: {error}")
@@ -141,7 +141,7 @@ def kernels(asked: Asked) -> Iterator[Table]:
         with trials.trial(f"{name} {precision}"), inference(net, device):
             engine = choose_engine(net, name, precision, device)
             prepared = net.prepare(_photos(asked, asked.batch).to(device))
-            describe = partial(describe_prepared, net, prepared, precision, engine)
+            describe = partial(extract_prepared, net, prepared, precision, engine)
             yield _profiled(f"Kernels of a batch of {asked.batch}, {name}, {precision}", describe, device)
     for precision in ("fp32", "bf16"):
         with trials.trial(f"step {precision}"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from benchmarks.extraction import CPU, engines, network, photos, scales
 from benchmarks.measure import Settings, Table, forget_peak, in_a_process, memory, set_allocator, timed
 from deepibl.engine import choose_engine
-from deepibl.engine.describe import describe_prepared
+from deepibl.engine.batch import extract_prepared
 from deepibl.runtime import inference
 
 
@@ -40,7 +40,7 @@ def _passes(name: str, precision: str, batch: int, settings: Settings) -> tuple[
     with inference(net):
         made, engine = timed(lambda: choose_engine(net, name, precision, CPU, scales=measured))
         passes = [
-            timed(lambda images=images: describe_prepared(net, images, precision, engine))[0]
+            timed(lambda images=images: extract_prepared(net, images, precision, engine))[0]
             for images in (first, first, other, other)
         ]
     if settings.smoke:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from deepibl.engine.describe import describe_batch
+from deepibl.engine.batch import extract_batch
 from deepibl.networks.io import load_network
 from matlab_compat.errors import ArgumentError
 
@@ -34,7 +34,7 @@ def extractor_class(base: type) -> type:
         self.net = load_network(conf["network"])
 
     def _forward(self: Any, data: dict[str, Any]) -> dict[str, Any]:
-        return {"global_descriptor": describe_batch(self.net, data["image"] * 255, self.conf["precision"])}
+        return {"global_descriptor": extract_batch(self.net, data["image"] * 255, self.conf["precision"])}
 
     members = {
         "__doc__": "Global descriptors by a network of deepibl.",

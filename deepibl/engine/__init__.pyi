@@ -1,9 +1,9 @@
 from .backbone import head_start as head_start
+from .batch import extract_batch as extract_batch
 from .choose import (
     Engine as Engine,
     choose_engine as choose_engine,
 )
-from .describe import describe_batch as describe_batch
 from .scales import (
     Scales as Scales,
     calibrate as calibrate,

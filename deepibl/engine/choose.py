@@ -11,7 +11,7 @@ auto    fused where the machine and the network have what it needs, else torch
 
     engine = choose_engine(net, "auto", "fp32", torch.device("cpu"))
     print(engine)  # what was chosen and why
-    descriptors = describe_prepared(net, prepared, "fp32", engine)"""
+    descriptors = extract_prepared(net, prepared, "fp32", engine)"""
 
 from __future__ import annotations
 

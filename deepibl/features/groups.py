@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deepibl.engine.batch import extract_prepared
 from deepibl.engine.choose import choose_engine
-from deepibl.engine.describe import describe_prepared
 from deepibl.engine.settings import ExtractionSettings
 from deepibl.errors import ExtractionError
 from deepibl.features.backbone_cache import BackboneCache, Fetched
@@ -62,7 +62,7 @@ class BatchExtractor:
 
     def _compute(self, images: list[Tensor]) -> Tensor:
         prepared = self._net.prepare(to_batch(images, self._device))  # type: ignore[operator]
-        return describe_prepared(self._net, prepared, self._settings.precision, self.engine)
+        return extract_prepared(self._net, prepared, self._settings.precision, self.engine)
 
     @contextmanager
     def _refusals(self, count: int, size: str = "") -> Iterator[None]:
@@ -116,4 +116,4 @@ class MapExtractor(BatchExtractor):
 
     def _compute(self, images: list[Tensor]) -> Tensor:
         maps = self._backbone.join(images)
-        return describe_prepared(self._net, maps, self._settings.precision, self.engine)
+        return extract_prepared(self._net, maps, self._settings.precision, self.engine)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from deepibl.datasets.place import PlaceSet
 from deepibl.datasets.png_to_jpeg import ConversionReport, convert_folder
-from deepibl.engine.describe import describe_batch
+from deepibl.engine.batch import extract_batch
 from deepibl.features.extraction import extract_to_file
 from deepibl.features.whitening import add_pca_of_images
 from deepibl.matlab.datasets import Paths
@@ -241,7 +241,7 @@ def computeRepresentation(net: nn.Module, im: np.ndarray | Tensor, *, useGPU: bo
         raise ArgumentError(f"im must be float32, 0..255, as vl_imreadjpeg returns it; got {image.dtype}")
     with inference(net, device_for(useGPU)) as device:
         batch = image.to(device, torch.float32).expand(3, -1, -1)[None]
-        return describe_batch(net, batch).cpu().numpy()
+        return extract_batch(net, batch).cpu().numpy()
 
 
 def convertPngtoJPG(folder: str | os.PathLike[str]) -> ConversionReport:

@@ -12,7 +12,7 @@ from .conversion import (
     convert as convert,
     difference as difference,
 )
-from .export import Describer as Describer
+from .export import DescriptorModule as DescriptorModule
 from .identity import (
     Extractor as Extractor,
     network_id as network_id,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepibl.networks.export import Describer
+from deepibl.networks.export import DescriptorModule
 from deepibl.networks.identity import Extractor
 from deepibl.networks.io import load_network, save_network
 from matlab_compat.errors import ArgumentError, NetworkFormatError
@@ -88,7 +88,7 @@ def _source(net: Extractor, target: Path) -> tuple[Callable[[Tensor], Tensor], i
     """The part of the converted network that is compared, its images' channels, and the part's name."""
     if isinstance(net, SimpleNN) and target.suffix == ".pth":
         return lambda image: net(net.prepare(image), stop="conv5_3"), 3, "conv5_3"
-    describer = Describer(net)
+    describer = DescriptorModule(net)
     return describer, describer.channels, "descriptors" if describer.flat else "maps"
 
 
@@ -101,7 +101,7 @@ def _written(net: Extractor, target: Path) -> Callable[[Tensor], Tensor]:
     written = load_network(target, cached_copy=False)
     if isinstance(written, SimpleNN) and target.suffix == ".pth":
         return lambda image: written(net.prepare(image), stop="conv5_3")
-    return Describer(written)
+    return DescriptorModule(written)
 
 
 def _program(path: Path) -> Callable[[Tensor], Tensor]:

@@ -30,7 +30,7 @@ from matlab_compat.simplenn.tidy import cell_row
 SIDE = (96, 128)  # height and width of the image that a network is traced with
 
 
-class Describer(nn.Module):
+class DescriptorModule(nn.Module):
     """What an exported file computes: the preparation of images, then the network.
 
     Descriptors (of the same size for images of any size) are returned as (N, D), maps as (N, C, h, w).
@@ -96,7 +96,7 @@ def exported(net: Extractor) -> torch.export.ExportedProgram:
 
     Raises NetworkFormatError where torch cannot trace it.
     """
-    describer = Describer(net)
+    describer = DescriptorModule(net)
     example = torch.rand(2, describer.channels, *SIDE) * 255
     free = torch.export.Dim.DYNAMIC
     try:

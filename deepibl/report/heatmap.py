@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deepibl.engine.describe import describe_batch
+from deepibl.engine.batch import extract_batch
 from deepibl.networks.backbones import BeforeLastNormalisation
 from deepibl.runtime.devices import device_of, exact_products, inference
 from matlab_compat.errors import ArgumentError, NetworkFormatError
@@ -109,12 +109,12 @@ def occlusion_map(
     at_once = max(1, min(batch_size, PIXELS_AT_ONCE // (height * width)))
     total, covered = np.zeros((height, width)), np.zeros((height, width))
     with inference(net) as where:
-        plain = describe_batch(net, image[None].to(where))
-        reference = plain if against is None else describe_batch(net, against[None].to(where))
+        plain = extract_batch(net, image[None].to(where))
+        reference = plain if against is None else extract_batch(net, against[None].to(where))
         before = (plain - reference).norm()
         for first in range(0, len(corners), at_once):
             part = corners[first : first + at_once]
-            described = describe_batch(net, _cover(net, image, part, side).to(where))
+            described = extract_batch(net, _cover(net, image, part, side).to(where))
             moved = (described - reference).norm(dim=1) - before
             for (y, x), value in zip(part, moved.tolist(), strict=True):
                 total[y : y + side, x : x + side] += value

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deepibl.engine.batch import extract_prepared
 from deepibl.engine.choose import choose_engine
-from deepibl.engine.describe import describe_prepared
 from deepibl.engine.scales import Scales, identity_of
 from deepibl.report.cells import cell_shares, vlad_of
 from deepibl.report.heatmap import fit, heat
@@ -81,7 +81,7 @@ class PlaceFinder:
         with inference(self.net):
             prepared = self.net.prepare(to_batch(images, self._device))  # type: ignore[operator]
             try:
-                rows = describe_prepared(self.net, prepared, self.precision, self._engine).cpu().numpy()
+                rows = extract_prepared(self.net, prepared, self.precision, self._engine).cpu().numpy()
             except torch.OutOfMemoryError:
                 raise
             except (MatlabCompatError, RuntimeError) as problem:

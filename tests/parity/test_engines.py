@@ -9,9 +9,9 @@ import torch.nn.functional as F
 
 import deepibl.networks.build  # noqa: F401  # registers NetVLAD's layers
 from deepibl.engine import onednn, quantised
+from deepibl.engine.batch import extract_prepared
 from deepibl.engine.choose import ENGINES, choose_engine
 from deepibl.engine.cuda import PRECISIONS
-from deepibl.engine.describe import describe_prepared
 from deepibl.engine.scales import measure
 from deepibl.runtime.devices import inference
 from matlab_compat import matfile
@@ -49,7 +49,7 @@ def test_descriptors_equal_the_original(path: Path, engine: str, precision: str,
         x = maps_to_torch(content["x"]).to(where)
         scales = measure(net, [x]) if precision == "int8" else None
         chosen = choose_engine(net, engine, precision, where, scales=scales)
-        got = describe_prepared(net, x, precision, chosen).cpu()
+        got = extract_prepared(net, x, precision, chosen).cpu()
     if precision == "fp32":
         assert_close(got, want, "net")
     else:

@@ -58,10 +58,10 @@ def run_network(path: Path) -> object:
     """A small picture through the network."""
     import torch
 
-    from deepibl.engine.describe import describe_batch
+    from deepibl.engine.batch import extract_batch
     from deepibl.networks.io import load_network
 
-    return describe_batch(load_network(path, cached_copy=False), torch.zeros((1, 3, 24, 24)))
+    return extract_batch(load_network(path, cached_copy=False), torch.zeros((1, 3, 24, 24)))
 
 
 def use_copy(path: Path) -> object:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from deepibl import losses
 from deepibl.engine import cuda as cuda_engine
+from deepibl.engine.batch import extract_prepared
 from deepibl.engine.choose import choose_engine
-from deepibl.engine.describe import describe_prepared
 from deepibl.features.backbone_cache import Fetched
 from deepibl.matlab.networks import computeRepresentation
 from deepibl.migrate.verify import verify_layers
@@ -130,7 +130,7 @@ def test_descriptors_on_the_device_wait_for_nothing(
         made = choose_engine(net, engine, precision, where)
         for _ in range(2):
             x = net.prepare(to_batch([photo(), photo()], where))
-            rows = describe_prepared(net, x, precision, made)
+            rows = extract_prepared(net, x, precision, made)
         assert rows.device == torch.device(NAME) and rows.dtype == torch.float32
         assert not waits.waits
 

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from deepibl.engine import onednn
+from deepibl.engine.batch import extract_prepared
 from deepibl.engine.choose import choose_engine
-from deepibl.engine.describe import describe_prepared
 from deepibl.features.extraction import extract
 from deepibl.runtime.devices import inference
 from matlab_compat.errors import ArgumentError
@@ -57,7 +57,7 @@ def photos(count: int = 2, height: int = 48, width: int = 64) -> torch.Tensor:
 
 def descriptors(net: SimpleNN, x: torch.Tensor, name: str, precision: str = "fp32") -> torch.Tensor:
     with inference(net):
-        return describe_prepared(net, x, precision, choose_engine(net, name, precision, CPU))
+        return extract_prepared(net, x, precision, choose_engine(net, name, precision, CPU))
 
 
 def cosine_distance(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -166,7 +166,7 @@ def test_a_program_may_compute_in_float64_elsewhere(wide: SimpleNN, monkeypatch:
             torch.set_default_dtype(other)
             with inference(wide):
                 engine = choose_engine(wide, "fused", "fp32", CPU)
-                found.append(describe_prepared(wide, x, "fp32", engine))
+                found.append(extract_prepared(wide, x, "fp32", engine))
     finally:
         torch.set_default_dtype(torch.float32)
     assert torch.equal(*found)

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from deepibl.engine.backbone import head_start
+from deepibl.engine.batch import extract_prepared
 from deepibl.engine.choose import Engine, choose_engine
 from deepibl.engine.cuda import MOST_GRAPHS, SEEN_BEFORE, CudaBackbone
-from deepibl.engine.describe import describe_prepared
 from deepibl.runtime.devices import inference
 from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn.network import SimpleNN
@@ -39,7 +39,7 @@ def test_the_backbones_arithmetic_is_the_networks(net: SimpleNN, precision: str,
     stop = head_start(net)
     with inference(net):
         engine = Engine("cuda", "here", stop, CudaBackbone(net, stop, precision))
-        got, want = describe_prepared(net, photos(), precision, engine), describe_prepared(net, photos())
+        got, want = extract_prepared(net, photos(), precision, engine), extract_prepared(net, photos())
     assert distance(got, want) <= TOL[limit]
 
 

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from deepibl.engine import onednn, quantised
+from deepibl.engine.batch import extract_batch, extract_prepared
 from deepibl.engine.choose import choose_engine
-from deepibl.engine.describe import describe_batch, describe_prepared
 from deepibl.engine.quantised import Bytes, QuantisedBackbone, QuantisedConvolution, largest
 from deepibl.engine.scales import measure
 from deepibl.errors import NetworkMismatchError
@@ -120,7 +120,7 @@ def described(net: SimpleNN, x: torch.Tensor, name: str = "auto") -> torch.Tenso
     with inference(net):
         engine = choose_engine(net, name, "int8", CPU, scales=measure(net, [x]))
         assert (engine.name, engine.backbone is None) == ("fused", False)
-        return describe_prepared(net, x, "int8", engine)
+        return extract_prepared(net, x, "int8", engine)
 
 
 NETWORKS = {
@@ -182,7 +182,7 @@ def test_int8_without_scales_says_how_to_make_them() -> None:
     with pytest.raises(ArgumentError, match="deepibl calibrate"):
         choose_engine(simplenn_of([(3, 16)]), "auto", "int8", CPU)
     with pytest.raises(ArgumentError, match="choose_engine"):
-        describe_batch(simplenn(), torch.zeros(1, 3, 32, 32), "int8")
+        extract_batch(simplenn(), torch.zeros(1, 3, 32, 32), "int8")
 
 
 def test_scales_without_int8_are_refused() -> None:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from deepibl.cli.main import app
 from deepibl.networks.backbones import from_torch
 from deepibl.networks.conversion import Difference, convert, difference, run_onnx
-from deepibl.networks.export import Describer, exported, save_exported, save_onnx
+from deepibl.networks.export import DescriptorModule, exported, save_exported, save_onnx
 from deepibl.networks.identity import network_id
 from deepibl.networks.io import load_network, read_mat_network, save_network
 from deepibl.networks.weights import find_network
@@ -63,7 +63,7 @@ def test_onnx_takes_any_number_and_size_of_images(
     pytest.importorskip("onnxscript", reason="needs the extra onnx")
     net = load_network(request.getfixturevalue(which), cached_copy=False)
     save_onnx(net, tmp_path / "net.onnx")
-    describer = Describer(net)
+    describer = DescriptorModule(net)
     for number, height, width in SIZES:
         images = torch.rand(number, describer.channels, height, width) * 255
         with torch.no_grad():
@@ -80,7 +80,7 @@ def test_torch_export_takes_any_number_and_size_of_images(
     net = load_network(request.getfixturevalue(which), cached_copy=False)
     save_exported(net, tmp_path / "net.pt2")
     program = torch.export.load(tmp_path / "net.pt2").module()
-    describer = Describer(net)
+    describer = DescriptorModule(net)
     for number, height, width in SIZES:
         images = torch.rand(number, describer.channels, height, width) * 255
         with torch.no_grad():
@@ -182,7 +182,7 @@ def test_a_network_is_not_converted_onto_itself(released_file: Path) -> None:
 def test_a_dagnn_with_several_results_is_not_exported() -> None:
     net = load_network(golden_files("dagnn/shared_net.mat")[0])
     with pytest.raises((NetworkFormatError, ArgumentError), match=r"in1, in2|several results"):
-        Describer(net)
+        DescriptorModule(net)
 
 
 def test_the_command_converts_and_checks(released_file: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from deepibl.engine.choose import Engine
 
 
-def describe_batch(net: nn.Module, images: Tensor, precision: str = "fp32") -> Tensor:
+def extract_batch(net: nn.Module, images: Tensor, precision: str = "fp32") -> Tensor:
     """Returns the descriptors (N, D) float32 of images (N, 3, H, W) float32, RGB 0–255, on one device.
 
     precision: fp32; or bf16, which computes the backbone (everything before the first NetVLAD or other pooling
@@ -23,13 +23,13 @@ def describe_batch(net: nn.Module, images: Tensor, precision: str = "fp32") -> T
     last normalisations in float32. Raises what the network raises, and ArgumentError for int8, which needs an
     engine.
     """
-    return describe_prepared(net, net.prepare(images), precision)  # type: ignore[operator]
+    return extract_prepared(net, net.prepare(images), precision)  # type: ignore[operator]
 
 
-def describe_prepared(
+def extract_prepared(
     net: nn.Module, prepared: Tensor, precision: str = "fp32", engine: Engine | None = None
 ) -> Tensor:
-    """As `describe_batch`, for images that `net.prepare` has prepared.
+    """As `extract_batch`, for images that `net.prepare` has prepared.
 
     engine: made by `deepibl.engine.choose_engine` for this network and precision; None: torch's operators.
     """

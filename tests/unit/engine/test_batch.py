@@ -1,4 +1,4 @@
-"""deepibl.engine.describe: precision, mode and device of the forward pass."""
+"""deepibl.engine.batch: precision, mode and device of the forward pass."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from deepibl.engine.backbone import head_start
-from deepibl.engine.describe import describe_batch
+from deepibl.engine.batch import extract_batch
 from deepibl.features.extraction import extract
 from deepibl.runtime.devices import inference
 from matlab_compat.errors import ArgumentError
@@ -21,10 +21,10 @@ def test_bf16_leaves_vlad_and_what_follows_in_float32():
         layer.register_forward_hook(lambda layer, _, out: seen.__setitem__(layer.name, out.dtype))
     images = torch.rand(2, 3, 32, 32) * 255
     with inference(net):
-        low, exact = describe_batch(net, images, "bf16"), describe_batch(net, images)
+        low, exact = extract_batch(net, images, "bf16"), extract_batch(net, images)
     # the hooks ran twice; look at the first pass again
     with inference(net):
-        describe_batch(net, images, "bf16")
+        extract_batch(net, images, "bf16")
     assert {seen[name] for name in ("conv1", "pool1", "relu1", "conv2")} == {torch.bfloat16}
     assert {seen[name] for name in net.names[head_start(net) :]} == {torch.float32}
     assert (low != exact).any()
