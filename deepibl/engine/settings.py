@@ -1,8 +1,8 @@
 """How descriptors are extracted: one frozen object, made and checked by the public functions and handed on.
 
 >>> settings = ExtractionSettings(precision="bf16", batch_size=32)
->>> extract(net, images, settings=settings)                 # the same as
->>> extract(net, images, precision="bf16", batch_size=32)
+
+`extract(net, images, settings=settings)` is the same as `extract(net, images, precision="bf16", batch_size=32)`.
 
 Every public function that extracts takes these settings as keywords (`SettingsOptions`), as `settings=`, or
 both; a keyword replaces the field of that name. One that does not exist is refused there, with the nearest

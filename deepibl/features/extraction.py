@@ -1,7 +1,7 @@
 """Descriptors of many images: read while the network computes, batched by size, kept in order, resumable.
 
->>> features = extract(net, ["a.jpg", "b.png"])                        # (2, D) float32
->>> report = extract_to_file(net, "photos", names, "features.bin")     # resumes where a killed run stopped
+>>> features = extract(net, ["a.jpg", "b.png"])  # (2, D) float32  # doctest: +SKIP
+>>> report = extract_to_file(net, "photos", names, "features.bin")  # doctest: +SKIP
 
 Images of any mix of sizes are put into batches of equal size within groups of consecutive images; a group's
 batches depend on its images alone, so a run that was killed and started again gives the same bytes.

@@ -1,7 +1,7 @@
 """Do MATLAB and this package compute the same? Features image by image, outputs layer by layer.
 
->>> report = verify_features(net, ["a.jpg", "b.jpg"], read_features("feats.bin", count=2))
->>> report.verdict, report.ok
+>>> report = verify_features(net, ["a.jpg", "b.jpg"], read_features("feats.bin", count=2))  # doctest: +SKIP
+>>> report.verdict, report.ok  # doctest: +SKIP
 ('same', True)
 
 Differences are max|a-b| / max|b| over an image's descriptor, beside the cosine distance. The verdict is

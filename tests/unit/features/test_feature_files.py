@@ -175,7 +175,7 @@ def test_a_group_with_a_missing_image_is_not_done_but_its_rows_are_kept(tmp_path
 def test_a_second_process_is_kept_out(tmp_path):
     pytest.importorskip("fcntl")
     code = (
-        "import sys; from deepibl.features.extraction.partial import PartialFeatures\n"
+        "import sys; from deepibl.features.partial import PartialFeatures\n"
         "from deepibl.runtime.provenance import Provenance\n"
         "with PartialFeatures(sys.argv[1], Provenance(), 7, 3): pass"
     )

@@ -165,7 +165,7 @@ def test_computeRepresentation_takes_what_vl_imreadjpeg_gives_and_says_what_not(
     with pytest.warns(UserWarning, match="uint8"):
         assert np.array_equal(computeRepresentation(net, image.to(torch.uint8).numpy()), got)
     for wrong in (image.double(), image[0], image[:2]):
-        with pytest.raises(ArgumentError, match="im is"):
+        with pytest.raises(ArgumentError, match="im must be"):
             computeRepresentation(net, wrong)
 
 

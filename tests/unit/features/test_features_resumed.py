@@ -95,7 +95,7 @@ def test_interrupted_anywhere_and_resumed_gives_the_same_bytes(photos, tmp_path,
 KILLED = """
 import sys, time, torch
 from tests.extractors import Extractor
-from deepibl import features
+from deepibl.features import extraction as features
 features.group_length = lambda batch_size: 4
 net = Extractor()
 net.register_forward_pre_hook(lambda *_: time.sleep(0.05))

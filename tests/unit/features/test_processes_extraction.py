@@ -153,7 +153,7 @@ def extract_otherwise(folder, names, out):
 def test_processes_that_ask_for_different_images_are_told_so(photos, tmp_path):
     folder, names = photos
     for ended in run_team(2, extract_otherwise, folder, names, tmp_path / "f.bin"):
-        assert "ArgumentError: extraction to" in ended.error and "processes.alone()" in ended.error
+        assert "ArgumentError: extraction to" in ended.error and "runtime.alone()" in ended.error
     assert os.listdir(tmp_path) == []
 
 

@@ -330,8 +330,8 @@ class Maker(FeatureMaker):
 
 
 def maker(work: Work) -> Maker:
-    options = SimpleNamespace(computeBatchSize=work.how.batch_size)
-    return Maker(work.net, options, TrainingListener(), precision=work.how.precision)  # type: ignore[arg-type]
+    options = SimpleNamespace(extraction_batch_size=work.how.batch_size)
+    return Maker(work.net, options, lambda words: None, precision=work.how.precision)  # type: ignore[arg-type]
 
 
 WORDS = {
@@ -452,7 +452,7 @@ def test_a_converted_copy(tmp_path: Path, change: str, monkeypatch: pytest.Monke
         monkeypatch.setattr(network_copy, "RULE", 2)
     if change == "time":
         os.utime(file, (0, 0))
-    assert (network_copy.find(file) is None) == (change in ("content", "rule"))
+    assert (network_copy.find_copy(file) is None) == (change in ("content", "rule"))
 
 
 # ---- the record itself

@@ -147,7 +147,7 @@ import os, sys, time
 from deepibl import features
 from deepibl.training import SessionFiles
 from deepibl.cli.main.main import main
-from deepibl.features.extraction.groups import BatchExtractor
+from deepibl.features.groups import BatchExtractor
 features.group_length = lambda batch_size: 2
 load = BatchExtractor.load
 def slow(self, path):

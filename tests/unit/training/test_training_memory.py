@@ -16,7 +16,7 @@ STEP = """
     from PIL import Image
     from deepibl.losses import SARELoss
     from deepibl.training import MinedTuple
-    from deepibl.networks import add_pooling; from deepibl.networks.io.build import plain_layer
+    from deepibl.networks import add_pooling; from deepibl.networks.build import plain_layer
     from deepibl.training import Objective
     from deepibl.training.gradients import TupleGradients
     from deepibl.training import TrainingOptions
