@@ -6,7 +6,7 @@ A block type is a subclass of `DagLayer` with a decorator:
     class Sum(DagLayer):
         def forward(self, inputs, params): ...     # lists of tensors -> the output
 
-`properties` are the block's MATLAB properties with their defaults; `kinds` are the forms of its parameters."""
+`properties`: the block's MATLAB properties with their defaults; `kinds`: the forms of its parameters."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
@@ -22,6 +22,7 @@ from matlab_compat.errors import (
     UnknownLayerError,
     did_you_mean,
 )
+from matlab_compat.matfile.classes import cells
 from matlab_compat.matfile.values import MatObject, cell_list, describe, scalar, text as matlab_text
 from matlab_compat.simplenn.base import WeightKind
 from matlab_compat.simplenn.tidy import cell_row, matlab_value, with_rows
@@ -115,9 +116,7 @@ def _names(value: Any) -> list[Any]:
 def _cells_like(stored: Any, names: list[str]) -> np.ndarray:
     """A cell row of names, or a cell of the stored shape where that fits (columns, 0 x 0)."""
     if isinstance(stored, np.ndarray) and stored.size == len(names):
-        cell = np.empty(stored.size, dtype=object)
-        cell[:] = names
-        return cell.reshape(stored.shape, order="F") if names else stored
+        return cells(stored.shape, names) if names else stored
     return cell_row(list(names))
 
 

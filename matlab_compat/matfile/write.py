@@ -4,10 +4,8 @@ Python numbers become double, str char, list a row cell, None []; numpy arrays k
 ones are rows).
 Limits of the format: a variable is smaller than 2 GiB, a name has at most 63 characters.
 
-Writes .mat files that hold class objects, as MATLAB stores them, through mat-io (Python 3.11 or later).
-
-For tests and scripts; other tools read plain structs better (matfile.save). Reading does not need mat-io (see
-mat_objects).
+`save_objects` writes class objects, as MATLAB stores them, through mat-io (Python 3.11 or later): for tests
+and scripts, since other tools read plain structs better. Reading does not need mat-io (see matfile.objects).
 """
 
 import os
@@ -37,7 +35,7 @@ NUMERIC = {f"{kind}{bytes}" for kind in "iu" for bytes in (1, 2, 4, 8)} | {"f4",
 def save(path: str | os.PathLike[str], variables: Mapping[str, Any]) -> None:
     """Writes variables to a v7 .mat file; the file appears whole or not at all.
 
-    path: the file to write (replaced if it exists); variables: name -> plain value (see mat_values).
+    path: the file to write (replaced if it exists); variables: name -> plain value (see matfile.values).
     Raises MatFileError for an invalid name, a value without MATLAB form, class objects (see save_objects) and
     variables of 2 GiB or more.
     """
@@ -78,9 +76,9 @@ def to_scipy(value: Any, where: str, write_object: ObjectWriter | None = None) -
     if isinstance(value, CharMatrix):
         return np.array(value)
     if isinstance(value, Mapping):
-        return _struct((1, 1), tuple(value), [value], where, write_object)
+        return _struct(StructArray((1, 1), tuple(value), [dict(value)]), where, write_object)
     if isinstance(value, StructArray):
-        return _struct(value.shape, value.fields, value.items, where, write_object)
+        return _struct(value, where, write_object)
     if isinstance(value, list | tuple):
         return _cell(cells((1, len(value)), value), where, write_object)
     if scipy.sparse.issparse(value):
@@ -100,10 +98,8 @@ def to_scipy(value: Any, where: str, write_object: ObjectWriter | None = None) -
 
 def _array(value: Any, where: str, write_object: ObjectWriter | None) -> np.ndarray:
     array = np.asarray(value, dtype=float if isinstance(value, int) and not isinstance(value, bool) else None)
-    if array.dtype == object:
-        return _cell(array, where, write_object)
-    if array.dtype.kind == "U":
-        return _cell(array.astype(object), where, write_object)
+    if array.dtype.kind in "OU":
+        return _cell(array.astype(object, copy=False), where, write_object)
     if array.dtype.str[1:] not in NUMERIC:
         raise MatFileError(f"{where} is a numpy array of {array.dtype}, for which MATLAB has no class")
     return array.reshape((1, -1)) if array.ndim < 2 else array
@@ -117,13 +113,8 @@ def _cell(array: np.ndarray, where: str, write_object: ObjectWriter | None) -> n
     return cell
 
 
-def _struct(
-    shape: tuple[int, ...],
-    fields: tuple[str, ...],
-    items: list[Any],
-    where: str,
-    write_object: ObjectWriter | None,
-) -> Any:
+def _struct(value: StructArray, where: str, write_object: ObjectWriter | None) -> Any:
+    shape, fields, items = value.shape, value.fields, value.items
     if not fields:
         if shape == (1, 1):
             return write_object({}, where) if write_object else {}

@@ -1,5 +1,4 @@
-"""The base class of SimpleNN layers (MATLAB's fields, weights and their MATLAB form) and the registry of
-types.
+"""The base class of SimpleNN layers (fields, weights and their MATLAB form) and the registry of types.
 
 A new layer type is a subclass of `Layer` with a decorator:
 
@@ -9,7 +8,7 @@ A new layer type is a subclass of `Layer` with a decorator:
 
         def forward(self, x): ...             # (N, C, H, W) -> (N, C', H', W')
 
-`weight_specs` names the layer's weights in MATLAB's order; each becomes a parameter (or buffer) of that name."""
+`weight_specs` names the weights in MATLAB's order; each becomes a parameter (or buffer) of that name."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
