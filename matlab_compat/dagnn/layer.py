@@ -9,22 +9,17 @@ A block type is a subclass of `DagLayer` with a decorator:
 `properties`: the block's MATLAB properties with their defaults; `kinds`: the forms of its parameters."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor, nn
 
 from matlab_compat.dagnn.graph import PIXEL, ReceptiveField, Size
-from matlab_compat.errors import (
-    ArgumentError,
-    MatFileError,
-    NetworkFormatError,
-    UnknownLayerError,
-    did_you_mean,
-)
+from matlab_compat.errors import ArgumentError, NetworkFormatError, UnknownLayerError, did_you_mean, located
 from matlab_compat.matfile.classes import cells
 from matlab_compat.matfile.values import MatObject, cell_list, describe, scalar, text as matlab_text
 from matlab_compat.simplenn.base import WeightKind
+from matlab_compat.simplenn.layer import AnyLayer, registering
 from matlab_compat.simplenn.tidy import cell_row, matlab_value, with_rows
 
 
@@ -120,19 +115,12 @@ def _cells_like(stored: Any, names: list[str]) -> np.ndarray:
     return cell_row(list(names))
 
 
-AnyDagLayer = TypeVar("AnyDagLayer", bound=type[DagLayer])
-
 _BLOCKS: dict[str, type[DagLayer]] = {}
 
 
-def register_block(*types: str) -> Callable[[AnyDagLayer], AnyDagLayer]:
+def register_block(*types: str) -> Callable[[AnyLayer], AnyLayer]:
     """Class decorator: blocks of these MATLAB classes are read as this class."""
-
-    def register(cls: AnyDagLayer) -> AnyDagLayer:
-        _BLOCKS.update(dict.fromkeys(types, cls))
-        return cls
-
-    return register
+    return registering(_BLOCKS, types)
 
 
 def make_dag_layer(description: Any, index: int) -> DagLayer:
@@ -148,7 +136,5 @@ def make_dag_layer(description: Any, index: int) -> DagLayer:
     if kind not in _BLOCKS:
         hint = did_you_mean(kind, _BLOCKS)
         raise UnknownLayerError(f"{label}: unknown block type{hint} Known: {', '.join(sorted(_BLOCKS))}")
-    try:
+    with located(label):
         return _BLOCKS[kind](description)
-    except (ArgumentError, MatFileError) as error:
-        raise NetworkFormatError(f"{label}: {error}") from error

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from matlab_compat import nn as blocks
 from matlab_compat.arguments import options
-from matlab_compat.errors import ArgumentError, NetworkFormatError
+from matlab_compat.errors import ArgumentError, located
 from matlab_compat.matfile.values import scalar, text
 from matlab_compat.simplenn.layer import Layer
 from matlab_compat.simplenn.layers import BatchNorm, Dropout, Loss, PDist, ReLU, reference
@@ -152,9 +152,8 @@ class _Run:
 
     def backward(self, dzdy: Tensor) -> None:
         """Fills in the derivatives, from the last layer down to `lowest`."""
-        last = len(self.layers) - 1
         self.res[-1].dzdx = dzdy
-        for index in range(last, self.lowest - 1, -1):
+        for index in reversed(range(self.lowest, len(self.layers))):
             before, after = self.res[index : index + 2]
             started = time.perf_counter()
             before.dzdx, dzdw = self._named(index, _backward, before, after)
@@ -167,7 +166,7 @@ class _Run:
                 pairs = zip(before.dzdw, dzdw, strict=True)
                 dzdw = [new if old is None or new is None else old + new for old, new in pairs]
             before.dzdw = before.dzdw if dzdw is None else dzdw
-            if self.conserve and not self.layers[index].precious and index != last:
+            if self.conserve and not self.layers[index].precious and after is not self.res[-1]:
                 after.x = after.dzdx = None
             before.backwardTime = time.perf_counter() - started
         lowest = self.res[self.lowest]
@@ -175,10 +174,8 @@ class _Run:
             lowest.x = lowest.dzdx = None
 
     def _named(self, index: int, function: Any, *inputs: Any) -> Any:
-        try:
+        with located(self.net.label(index)):
             return function(self.layers[index], *inputs, self.testing)
-        except ArgumentError as error:
-            raise NetworkFormatError(f"{self.net.label(index)}: {error}") from error
 
 
 _DEFAULTS = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from matlab_compat.errors import MatFileError, NetworkFormatError
+from matlab_compat.errors import NetworkFormatError, located
 from matlab_compat.matfile.classes import cells
 from matlab_compat.matfile.values import MatObject, StructArray, cell_list, describe, text, vector
 
@@ -143,10 +143,8 @@ def layer_cells(net: Any) -> list[Any]:
         raise NetworkFormatError(
             "a DagNN (layers as a struct array, vars, params), not a SimpleNN: DagNN.from_matlab reads it"
         )
-    try:
+    with located("layers"):
         return [layers] if isinstance(layers, Mapping) else cell_list(layers)
-    except MatFileError as error:
-        raise NetworkFormatError(f"layers: {error}") from error
 
 
 def vl_simplenn_tidy(net: Any) -> Any:
