@@ -1,11 +1,6 @@
-"""Helpers of relja_matlab: messages, progress, file names, normalisation.
+"""relja_matlab: messages, progress, file names, normalisation, principal components, mean average precision.
 
-Its functions for networks are in simplenn_edit, relja_PCA in relja_pca, relja_retrievalMAP in retrieval.
-
-Principal components as in relja_matlab: by the covariance or, for D > N, by the Gram matrix ("dual").
-
-relja_retrievalMAP: mean average precision of a retrieval benchmark (Oxford, Paris, Holidays).
-"""
+Its functions for networks are in simplenn.edit."""
 
 import math
 import os
@@ -64,7 +59,8 @@ def relja_progress(i: int, n: int, prefix: str | None = None, progressID: float 
     prefix: printed first; progressID: tic() before the loop (None: now).
     Ported from: relja_matlab/relja_progress.m
     """
-    if not _is_reported(i, n):
+    tenth = n // 10
+    if not (i < 5 or i == n or (tenth > 0 and i % tenth == 0) or i & (i - 1) == 0):
         return
     start = "" if prefix is None else f"{prefix} "
     elapsed = 0.0 if progressID is None else tic() - progressID
@@ -74,11 +70,6 @@ def relja_progress(i: int, n: int, prefix: str | None = None, progressID: float 
         left = average * n - elapsed
         line += f"; time {relja_hrminsec(elapsed)}; left {relja_hrminsec(left)}; avg {average:.4f} s"
     relja_display(line)
-
-
-def _is_reported(i: int, n: int) -> bool:
-    tenth = n // 10
-    return i < 5 or i == n or (tenth > 0 and i % tenth == 0) or i & (i - 1) == 0
 
 
 def _now() -> str:
@@ -162,13 +153,15 @@ def relja_PCA(x: ArrayLike, nPCs: int | None = None, subtractMean: bool = True) 
     """The first nPCs principal components (default: all) of the rows of x (N, D), float32 or float64.
 
     The covariance (divided by N-1) is computed in the class of x, its eigenvectors in float64, which is U's
-    class with D <= N. With D > N, U has the class of x, and its last columns are noise where nPCs exceeds the
-    rank of the data (N-1 after the mean is subtracted). Each column's sign makes its largest entry positive;
-    MATLAB's signs are arbitrary.
+    class with D <= N. With D > N, where the Gram matrix ("dual") replaces it, U has the class of x, and its
+    last columns are noise where nPCs exceeds the rank of the data (N-1 after the mean is subtracted). Each
+    column's sign makes its largest entry positive; MATLAB's signs are arbitrary.
 
     Raises ArgumentError when nPCs is above min(N, D) or there are fewer than two points.
     Ported from: relja_matlab/relja_PCA.m
     """
+    from scipy.linalg import eigh
+
     points = np.array(x, copy=subtractMean)
     _check(points, nPCs)
     n, dims = points.shape
@@ -180,11 +173,14 @@ def relja_PCA(x: ArrayLike, nPCs: int | None = None, subtractMean: bool = True) 
 
     dual = dims > n
     products = (points @ points.T if dual else points.T @ points).astype(np.float64) / (n - 1)
-    lams, vectors = _largest_eigenpairs(products, min(n, dims) if nPCs is None else nPCs)
+    size, count = len(products), min(n, dims) if nPCs is None else nPCs
+    values, vectors = eigh(products, subset_by_index=(size - count, size - 1), overwrite_a=True)
+    lams, vectors = values[::-1].copy(), np.ascontiguousarray(vectors[:, ::-1])  # descending
     if dual:
         scales = np.sqrt(np.maximum(lams, _SMALLEST_VARIANCE)) * np.sqrt(n - 1)
         vectors = points.T @ (vectors / scales).astype(points.dtype)
-    vectors *= _signs(vectors)
+    largest = np.abs(vectors).argmax(axis=0)
+    vectors *= np.where(vectors[largest, np.arange(count)] < 0, -1, 1).astype(vectors.dtype)
     return PCA(vectors, lams, mu, vectors.T.astype(mu.dtype) @ mu)
 
 
@@ -201,24 +197,6 @@ def _check(points: NDArray[Any], count: int | None) -> None:
             f"the number of components of {n} points in {dims} dimensions must be 1 to {min(n, dims)}; "
             f"got {count}"
         )
-
-
-def _largest_eigenpairs(
-    symmetric: NDArray[np.float64], count: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The `count` largest eigenvalues, descending, and their vectors as columns."""
-    from scipy.linalg import eigh
-
-    size = len(symmetric)
-    values, vectors = eigh(
-        symmetric, subset_by_index=(size - count, size - 1), overwrite_a=True, check_finite=True
-    )
-    return values[::-1].copy(), np.ascontiguousarray(vectors[:, ::-1])
-
-
-def _signs(vectors: NDArray[Any]) -> NDArray[Any]:
-    largest = np.abs(vectors).argmax(axis=0)
-    return np.where(vectors[largest, np.arange(vectors.shape[1])] < 0, -1, 1).astype(vectors.dtype)
 
 
 def relja_retrievalMAP(

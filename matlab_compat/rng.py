@@ -13,11 +13,7 @@ from matlab_compat.errors import ArgumentError
 
 STATE_WORDS = 625
 
-SEEDS = 2**32
-
 DEFAULT_SEED = 5489
-
-HEX_LETTERS = "abcdef0123456789"
 
 
 class Generator:
@@ -31,7 +27,7 @@ class Generator:
 
     def __init__(self, seed: int = 0) -> None:
         whole = _count(seed, "the seed", 0)
-        if whole >= SEEDS:
+        if whole >= 2**32:
             raise ArgumentError(f"the seed must be below 2^32; got {seed!r}")
         self._random = np.random.RandomState(whole or DEFAULT_SEED)
 
@@ -93,7 +89,7 @@ class Generator:
 
     def random_hex(self, n: int) -> str:
         """n hexadecimal digits. Ported from: relja_matlab/relja_randomHex.m"""
-        return "".join(self.randsample(list(HEX_LETTERS), n, replace=True))
+        return "".join(self.randsample(list("abcdef0123456789"), n, replace=True))
 
 
 def rng(seed: int = 0) -> Generator:

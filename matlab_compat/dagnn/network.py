@@ -200,11 +200,6 @@ class DagNN(ImageNetwork):
         return {name: found[name] for name in dict.fromkeys([*order, *found]) if name in found}
 
     @property
-    def types(self) -> list[str]:
-        """The layers' block types, as 'dagnn.Conv'."""
-        return [str(layer.type) for layer in self]
-
-    @property
     def variable_names(self) -> list[str]:
         """All variables that are an input or output of a layer, in MATLAB's order."""
         used = dict.fromkeys(name for layer in self for name in (*layer.inputs, *layer.outputs))

@@ -1,7 +1,4 @@
-"""The base class of SimpleNN and DagNN networks: named layers, meta, and the preparation of images.
-
-The forms of weights: MATLAB's arrays in a file, tensors in torch's layout in memory.
-"""
+"""The base class of SimpleNN and DagNN networks; the forms of weights: MATLAB's arrays, torch's tensors."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -26,6 +23,11 @@ class ImageNetwork(nn.Module):
     def names(self) -> list[str]:
         """The layers' MATLAB names."""
         return [str(layer.name) for layer in self.layers]
+
+    @property
+    def types(self) -> list[str]:
+        """The layers' MATLAB types; 'custom' for class objects, as 'dagnn.Conv' in a DagNN."""
+        return [str(layer.type) for layer in self.layers]
 
     def __len__(self) -> int:
         return len(self.layers)

@@ -99,11 +99,6 @@ class SimpleNN(ImageNetwork):
             values["meta"] = with_rows(self.meta) or self._empty_meta
         return {name: values[name] for name in dict.fromkeys([*self._order, *values]) if name in values}
 
-    @property
-    def types(self) -> list[str]:
-        """The layers' MATLAB types; 'custom' for class objects."""
-        return [layer.type for layer in self]  # type: ignore[misc]
-
     def index(self, layer: LayerKey) -> int:
         """The position (from 0) of a layer given by its name, or by a position (negative: from the end).
 
