@@ -5,7 +5,7 @@ Its functions for networks are in simplenn.edit."""
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -163,8 +163,19 @@ def relja_PCA(x: ArrayLike, nPCs: int | None = None, subtractMean: bool = True) 
     from scipy.linalg import eigh
 
     points = np.array(x, copy=subtractMean)
-    _check(points, nPCs)
+    if points.ndim != 2 or points.dtype not in (np.float32, np.float64):
+        raise ArgumentError(
+            f"relja_PCA takes points as (N, D) float32 or float64; got {points.dtype} of shape {points.shape}"
+        )
     n, dims = points.shape
+    if n < 2:
+        raise ArgumentError(f"relja_PCA needs at least two points; got {n}")
+    count = min(n, dims) if nPCs is None else nPCs
+    if not 1 <= count <= min(n, dims):
+        raise ArgumentError(
+            f"the number of components of {n} points in {dims} dimensions must be 1 to {min(n, dims)}; "
+            f"got {count}"
+        )
     mu = points.mean(axis=0)
     if subtractMean:
         points -= mu
@@ -173,7 +184,7 @@ def relja_PCA(x: ArrayLike, nPCs: int | None = None, subtractMean: bool = True) 
 
     dual = dims > n
     products = (points @ points.T if dual else points.T @ points).astype(np.float64) / (n - 1)
-    size, count = len(products), min(n, dims) if nPCs is None else nPCs
+    size = len(products)
     values, vectors = eigh(products, subset_by_index=(size - count, size - 1), overwrite_a=True)
     lams, vectors = values[::-1].copy(), np.ascontiguousarray(vectors[:, ::-1])  # descending
     if dual:
@@ -182,21 +193,6 @@ def relja_PCA(x: ArrayLike, nPCs: int | None = None, subtractMean: bool = True) 
     largest = np.abs(vectors).argmax(axis=0)
     vectors *= np.where(vectors[largest, np.arange(count)] < 0, -1, 1).astype(vectors.dtype)
     return PCA(vectors, lams, mu, vectors.T.astype(mu.dtype) @ mu)
-
-
-def _check(points: NDArray[Any], count: int | None) -> None:
-    if points.ndim != 2 or points.dtype not in (np.float32, np.float64):
-        raise ArgumentError(
-            f"relja_PCA takes points as (N, D) float32 or float64; got {points.dtype} of shape {points.shape}"
-        )
-    n, dims = points.shape
-    if n < 2:
-        raise ArgumentError(f"relja_PCA needs at least two points; got {n}")
-    if count is not None and not 1 <= count <= min(n, dims):
-        raise ArgumentError(
-            f"the number of components of {n} points in {dims} dimensions must be 1 to {min(n, dims)}; "
-            f"got {count}"
-        )
 
 
 def relja_retrievalMAP(
@@ -211,7 +207,15 @@ def relja_retrievalMAP(
     Raises ArgumentError for another searcher.
     Ported from: relja_matlab/relja_retrievalMAP.m
     """
-    rank = _ranker(searcher)
+    if callable(searcher):
+        rank = searcher
+    elif isinstance(searcher, Mapping) and {"db", "qs"} <= searcher.keys():
+        rank = yael_nn(searcher["db"], searcher["qs"], len(searcher["db"]))[0].__getitem__
+    else:
+        raise ArgumentError(
+            "searcher must be a function of the query's id or a dict with 'db' (N, D) and 'qs' (Q, D); "
+            f"got {searcher!r:.80}"
+        )
     precisions = np.zeros(int(db.numQueries))
     started = time.perf_counter()
     for query in range(len(precisions)):
@@ -239,18 +243,6 @@ def average_precision(ranked: np.ndarray, positives: Any, ignored: Any = ()) -> 
     recall = found / total
     before = np.concatenate([[1.0], precision[:-1]])[: len(ranked)]
     return float(np.diff(recall, prepend=0.0) @ (before + precision) / 2)
-
-
-def _ranker(searcher: Any) -> Callable[[int], Any]:
-    if callable(searcher):
-        return searcher
-    if isinstance(searcher, Mapping) and {"db", "qs"} <= searcher.keys():
-        ids, _ = yael_nn(searcher["db"], searcher["qs"], len(searcher["db"]))
-        return lambda query: ids[query]
-    raise ArgumentError(
-        "searcher must be a function of the query's id or a dict with 'db' (N, D) and 'qs' (Q, D); "
-        f"got {searcher!r:.80}"
-    )
 
 
 def _four_digits(value: float) -> str:

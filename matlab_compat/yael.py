@@ -6,9 +6,9 @@ too near for that formula, are therefore computed again in float64 as sums of sq
 their order then depend on the vectors alone; of equal distances (as float32), the lowest id comes first.
 
 yael_kmeans: single-precision Lloyd steps. Reproduced exactly: glibc's `rand_r`, the initial points, which
-cluster is split when one is empty, the order of summation, the stopping rule. Not reproduced: the last bits of
-the distances, which depend on the BLAS in use, and the normal numbers (of relative size 1e-7) that separate
-the two halves of a split cluster."""
+cluster is split when one is empty, the order of summation, the stopping rule. Not reproduced: the last bits
+of the distances, which depend on the BLAS in use, and the normal numbers (of relative size 1e-7) that
+separate the two halves of a split cluster."""
 
 import os
 from collections.abc import Iterator
@@ -232,19 +232,6 @@ def yael_kmeans(
     Ported from: yael kmeans.c (called from netvlad/getClusters.m)
     """
     points = np.ascontiguousarray(v, dtype=np.float32)
-    _check(points, k, init)
-    seeds = GlibcRand(seed)
-    runs = []
-    for _ in range(max(redo, 1)):
-        # Each run draws two seeds: the first for the initial points, the second for splitting.
-        start = points[first_points(len(points), k, seeds.state)]
-        seeds.next()
-        runs.append(_lloyd(points, start, niter or 1_000_000, seeds.next(), bool(verbose)))
-        runs = [min(runs, key=lambda run: run[1])]
-    return runs[0][0]
-
-
-def _check(points: Floats, k: int, init: int) -> None:
     if points.ndim != 2:
         raise ArgumentError(
             f"yael_kmeans takes points as (N, D), one per row; got an array of shape {points.shape}"
@@ -258,6 +245,15 @@ def _check(points: Floats, k: int, init: int) -> None:
     if not np.isfinite(points).all():
         bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
         raise ArgumentError(f"yael_kmeans: {len(bad)} points hold NaN or Inf, the first is row {bad[0]}")
+    seeds = GlibcRand(seed)
+    runs = []
+    for _ in range(max(redo, 1)):
+        # Each run draws two seeds: the first for the initial points, the second for splitting.
+        start = points[first_points(len(points), k, seeds.state)]
+        seeds.next()
+        runs.append(_lloyd(points, start, niter or 1_000_000, seeds.next(), bool(verbose)))
+        runs = [min(runs, key=lambda run: run[1])]
+    return runs[0][0]
 
 
 def _lloyd(points: Floats, centroids: Floats, niter: int, seed: int, verbose: bool) -> tuple[KMeans, float]:

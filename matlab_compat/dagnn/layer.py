@@ -47,10 +47,6 @@ class DagLayer(nn.Module):
         block = description.get("block", {})
         block = block.properties if isinstance(block, MatObject) else block
         self.fields: dict[str, Any] = with_rows(block) if isinstance(block, Mapping) else {}
-        self._check_fields()
-        self.configure()
-
-    def _check_fields(self) -> None:
         known = [*self.properties, *self.ignored]
         for name in self.fields:
             if name not in known:
@@ -58,6 +54,7 @@ class DagLayer(nn.Module):
                 raise ArgumentError(f"no property {name!r}{hint} Known: {', '.join(known) or 'none'}")
         if len(self.outputs) != 1 or not self.inputs:
             raise ArgumentError(f"inputs {self.inputs}, outputs {self.outputs}: expected inputs, one output")
+        self.configure()
 
     def configure(self) -> None:
         """Sets the attributes that `forward` uses from the block's properties."""

@@ -67,7 +67,8 @@ class WeightKind(NamedTuple):
     to_matlab: Callable[[Tensor, tuple[int, ...]], np.ndarray]
 
 
-def _drop_trailing_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+def drop_trailing_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape as MATLAB reports it: at least two sides, the last of more than two above 1."""
     while len(shape) > 2 and shape[-1] == 1:
         shape = shape[:-1]
     return shape
@@ -76,7 +77,7 @@ def _drop_trailing_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
 def _filters_back(tensor: Tensor, shape: tuple[int, ...]) -> np.ndarray:
     array = filters_to_matlab(tensor)
     same = shape + (1,) * (4 - len(shape)) == array.shape
-    return array.reshape(shape if same else _drop_trailing_ones(array.shape), order="F")
+    return array.reshape(shape if same else drop_trailing_ones(array.shape), order="F")
 
 
 def _vector_back(tensor: Tensor, shape: tuple[int, ...]) -> np.ndarray:
