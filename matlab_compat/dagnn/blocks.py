@@ -1,6 +1,6 @@
 """MatConvNet's DagNN blocks. Shapes are torch's, (N, C, H, W); sizes and properties are MATLAB's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,14 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from matlab_compat import nn as blocks
-from matlab_compat.dagnn.graph import PIXEL, UNKNOWN, ReceptiveField, Size
+from matlab_compat.dagnn.graph import PIXEL, UNKNOWN, ReceptiveField, Shapes, Size
 from matlab_compat.dagnn.layer import DagLayer, register_block
 from matlab_compat.errors import ArgumentError
 from matlab_compat.matfile.values import cell_list, scalar, text, vector
 from matlab_compat.nn.geometry import borders, pair
 from matlab_compat.simplenn.base import FILTERS, MATRIX, VECTOR
-
-Shapes = Sequence[tuple[int, ...]]  # of the parameters, in MATLAB
 
 _FILTER = {"pad": [0.0] * 4, "stride": [1.0, 1.0], "dilate": [1.0, 1.0]}
 
@@ -210,10 +208,15 @@ class SoftMax(DagLayer):
 
 
 class _Parametric(DagLayer):
-    """A block configured by its property `param`, a row of numbers."""
+    """A block configured by its property `param`, a row of numbers, with which it calls `function`."""
+
+    function: ClassVar[Callable[..., Tensor]]
 
     def configure(self) -> None:
         self.param = [float(number) for number in vector(self.value("param"))]
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        return self.function(inputs[0], self.param)
 
 
 @register_block("dagnn.LRN")
@@ -221,9 +224,7 @@ class LRN(_Parametric):
     """Local response normalisation, param [N kappa alpha beta]."""
 
     properties: ClassVar[Mapping[str, Any]] = {"param": [5.0, 1.0, 0.0001 / 5, 0.75]}
-
-    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        return blocks.vl_nnnormalize(inputs[0], self.param)
+    function = staticmethod(blocks.vl_nnnormalize)
 
 
 @register_block("dagnn.SpatialNorm")
@@ -231,9 +232,7 @@ class SpatialNorm(_Parametric):
     """Spatial normalisation, param [height width alpha beta]."""
 
     properties: ClassVar[Mapping[str, Any]] = {"param": [2.0, 2.0, 10.0, 2.0]}
-
-    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        return blocks.vl_nnspnorm(inputs[0], self.param)
+    function = staticmethod(blocks.vl_nnspnorm)
 
 
 @register_block("dagnn.NormOffset")
@@ -241,9 +240,7 @@ class NormOffset(_Parametric):
     """Norm-dependent offset, param [alpha beta]."""
 
     properties: ClassVar[Mapping[str, Any]] = {"param": [1.0, 0.5]}
-
-    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        return blocks.vl_nnnoffset(inputs[0], self.param)
+    function = staticmethod(blocks.vl_nnnoffset)
 
 
 @register_block("dagnn.Sum")

@@ -10,7 +10,9 @@ from matlab_compat.dagnn.network import DagNN
 from matlab_compat.matfile.values import StructArray, vector
 from matlab_compat.simplenn.display import memory_text, meta_lines, sides_text
 
-_TITLES = "#,layer,type,inputs,output,parameters,data size,rf size,rf stride,rf offset".split(",")
+_LAYER = ("#", "layer", "type", "inputs", "output", "parameters")
+
+_TITLES = (*_LAYER, "data size", "rf size", "rf stride", "rf offset")
 
 
 def describe_dagnn(

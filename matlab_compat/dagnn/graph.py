@@ -12,6 +12,7 @@ import numpy as np
 from matlab_compat.errors import NetworkFormatError
 
 Size = tuple[float, float, float, float]  # height, width, channels, number, as MATLAB orders them
+Shapes = Sequence[tuple[int, ...]]  # of a layer's parameters, in MATLAB
 
 
 class Node(Protocol):

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor, nn
 
-from matlab_compat.dagnn.graph import PIXEL, ReceptiveField, Size
+from matlab_compat.dagnn.graph import PIXEL, ReceptiveField, Shapes, Size
 from matlab_compat.errors import ArgumentError, NetworkFormatError, UnknownLayerError, did_you_mean, located
 from matlab_compat.matfile.classes import cells
 from matlab_compat.matfile.values import MatObject, cell_list, describe, scalar, text as matlab_text
@@ -72,11 +72,11 @@ class DagLayer(nn.Module):
         """The layer's output, (N, C, H, W), from its inputs and parameters."""
         raise NotImplementedError
 
-    def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
+    def output_size(self, sizes: Sequence[Size], shapes: Shapes) -> Size:
         """Size (H, W, C, N) of the output, from the inputs' sizes and the parameters' MATLAB shapes."""
         return sizes[0]
 
-    def receptive_fields(self, shapes: Sequence[tuple[int, ...]]) -> list[ReceptiveField | None]:
+    def receptive_fields(self, shapes: Shapes) -> list[ReceptiveField | None]:
         """The receptive field of an output pixel in each input; None where it is independent of it."""
         return [PIXEL] * len(self.inputs)
 

@@ -26,7 +26,7 @@ class ImageNetwork(nn.Module):
 
     @property
     def types(self) -> list[str]:
-        """The layers' MATLAB types; 'custom' for class objects, as 'dagnn.Conv' in a DagNN."""
+        """The layers' MATLAB types: in a SimpleNN 'custom' for class objects, in a DagNN as 'dagnn.Conv'."""
         return [str(layer.type) for layer in self.layers]
 
     def __len__(self) -> int:

@@ -129,12 +129,13 @@ class Layer(nn.Module):
     def weights_to_matlab(self, tensors: Sequence[Tensor | None] | None = None) -> list[np.ndarray]:
         """Weights, or tensors of their shapes (derivatives), as arrays of the shape and class read."""
         given = self.weights if tensors is None else tensors
-        return [
-            np.zeros(shape if 0 in shape else (0, 0), dtype)
-            if tensor is None
-            else spec.kind.to_matlab(tensor, shape).astype(dtype, copy=False)
-            for spec, tensor, (shape, dtype) in zip(self.weight_specs, given, self._stored, strict=True)
-        ]
+        found = []
+        for spec, tensor, (shape, dtype) in zip(self.weight_specs, given, self._stored, strict=True):
+            if tensor is None:
+                found.append(np.zeros(shape if 0 in shape else (0, 0), dtype))
+            else:
+                found.append(spec.kind.to_matlab(tensor, shape).astype(dtype, copy=False))
+        return found
 
     def weight_shapes(self) -> list[tuple[int, ...]]:
         """MATLAB's shape of each weight."""
