@@ -9,7 +9,8 @@ MatlabCompatError
 └── NotMigratedError       a line that `deepibl migrate` could not translate was reached"""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class MatlabCompatError(Exception):
@@ -34,6 +35,15 @@ class UnknownLayerError(NetworkFormatError):
 
 class ImageReadError(MatlabCompatError):
     """An image file that cannot be decoded; the message names the file."""
+
+
+@contextmanager
+def located(label: str) -> Iterator[None]:
+    """Turns ArgumentError and MatFileError into NetworkFormatError, after the label of what is invalid."""
+    try:
+        yield
+    except (ArgumentError, MatFileError) as error:
+        raise NetworkFormatError(f"{label}: {error}") from error
 
 
 class NotMigratedError(MatlabCompatError):

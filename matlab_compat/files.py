@@ -1,10 +1,7 @@
-"""Writing a file so that it appears whole or not at all; bounded reads; paths below a folder.
+"""Writing a file so that it appears whole or not at all; bounded reads; paths below a folder; damaged files.
 
-Errors that libraries raise on a damaged file, turned into one error that names the file.
-
-Both context managers belong directly around calls of h5py, zlib, numpy and json. Around parsing of our own
-they would report a bug of ours as damage to the user's file.
-"""
+`damage_as` and `mat_damage` belong directly around calls of h5py, zlib, numpy and json. Around parsing of our
+own they would report a bug of ours as damage to the user's file."""
 
 import io
 import os

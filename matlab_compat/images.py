@@ -21,12 +21,7 @@ lanczos kernels     1e-5 added above and below  exact
 ==================  ==========================  =================================
 
 A matrix is a `scipy.sparse.csr_matrix` (output, input) whose rows sum to 1; its product sums the taps of a
-pixel from low to high in the matrix's own precision, as the original's loop does.
-
-The options of vl_imreadjpeg: names, defaults and allowed values.
-
-MATLAB's imresize, for numpy arrays and torch tensors (C, H, W).
-"""
+pixel from low to high in the matrix's own precision, as the original's loop does."""
 
 import math
 import os
@@ -134,8 +129,8 @@ def _banded(weight: np.ndarray, pixel: np.ndarray, size: int) -> csr_matrix:
 def _kernel(method: str, epsilon: float) -> tuple[Kernel, int]:
     """The kernel of that name as a function of the distance, and its width in pixels."""
     kernels: dict[str, tuple[Kernel, int]] = {
-        "box": (_box, 1),
-        "bilinear": (_triangle, 2),
+        "box": (lambda d: ((d >= -0.5) & (d < 0.5)).astype(d.dtype), 1),
+        "bilinear": (lambda d: np.maximum(0, 1 - np.abs(d)), 2),
         "bicubic": (_cubic, 4),
         "lanczos2": (lambda d: _lanczos(d, 2, epsilon), 4),
         "lanczos3": (lambda d: _lanczos(d, 3, epsilon), 6),
@@ -143,15 +138,6 @@ def _kernel(method: str, epsilon: float) -> tuple[Kernel, int]:
     if method not in kernels:
         raise ArgumentError(f"interpolation must be one of {', '.join(kernels)}; got {method!r}")
     return kernels[method]
-
-
-def _box(distance: np.ndarray) -> np.ndarray:
-    inside = (distance >= -0.5) & (distance < 0.5)
-    return inside.astype(distance.dtype)
-
-
-def _triangle(distance: np.ndarray) -> np.ndarray:
-    return np.maximum(0, 1 - np.abs(distance))
 
 
 def _cubic(distance: np.ndarray) -> np.ndarray:
@@ -165,8 +151,7 @@ def _cubic(distance: np.ndarray) -> np.ndarray:
 
 
 def _lanczos(distance: np.ndarray, lobes: int, epsilon: float) -> np.ndarray:
-    if epsilon == 0:
-        epsilon = float(np.finfo(np.float64).eps)
+    epsilon = epsilon or float(np.finfo(np.float64).eps)
     d = distance.astype(np.float64)
     above = np.sin(np.pi * d) * np.sin(np.pi * d / lobes) + epsilon
     below = np.pi**2 * d**2 / lobes + epsilon

@@ -32,8 +32,6 @@ ANY_PIXELS_A_BYTE = 8 * 1040
 
 CHECKED_PIXELS = 1 << 24
 
-_START = b"\xff\xd8"
-
 _PADDING = b"\xff\xd9" * 0x8000  # end-of-image markers, longer than the longest segment of a JPEG
 
 
@@ -57,7 +55,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 def is_jpeg(data: bytes) -> bool:
     """Whether these bytes start as a JPEG file does."""
-    return data.startswith(_START)
+    return data.startswith(b"\xff\xd8")
 
 
 def decode(data: bytes, name: str) -> torch.Tensor:

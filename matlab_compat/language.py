@@ -3,13 +3,11 @@
 Rows and columns are 1-D arrays here, cell arrays are lists, structs are `Struct`s; indices count from 1 in
 `at` and `colon`, as in MATLAB.
 
-MATLAB's sprintf and num2str, whose rules differ from those of Python's `%`.
+The rules of sprintf and num2str differ from those of Python's `%`: the format is repeated until all values
+are written, and ends early where they run out; arrays are expanded into their elements, column by column; %d
+of a number that is not an integer becomes %e; the format may have escapes."""
 
-The format is repeated until all values are written, and ends early where they run out; arrays are expanded
-into their elements, column by column; %d of a number that is not an integer becomes %e; the format may have
-escapes.
-"""
-
+import copy
 import math
 import os
 import re
@@ -24,8 +22,6 @@ from matlab_compat.errors import ArgumentError, ImageReadError, MatFileError, No
 _SPEC = re.compile(r"%(?:%|([-+ 0#]*)(\*|\d+)?(?:\.(\*|\d*))?l?([diuoxXeEfgGcs]))")
 
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "\\": "\\"}
-
-_INTEGER = "diuoxX"
 
 
 def sprintf(text: str, *values: Any) -> str:
@@ -63,7 +59,10 @@ def num2str(value: Any, form: Any = None) -> str:
         return value
     if isinstance(form, str):
         return sprintf(form, value)
-    number = _scalar(value)
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "biuf":
+        raise ArgumentError(f"num2str takes one number here; got {array.size} values of {array.dtype}")
+    number = float(array.ravel()[0])
     if not math.isfinite(number):
         return _special(number)
     if form is None and number == int(number):
@@ -115,7 +114,7 @@ def _converted(spec: "re.Match[str]", left: list[Any]) -> str:
     whole = value == int(value)
     if kind in "cs":
         return (head + "s") % chr(int(value)) if whole and value >= 0 else (head + tail + "e") % value
-    if kind in _INTEGER:
+    if kind in "diuoxX":
         return (head + tail + kind) % int(value) if whole else (head + tail + "e") % value
     return (head + tail + kind) % value
 
@@ -137,13 +136,6 @@ def _special(number: float) -> str:
     return "NaN" if math.isnan(number) else ("Inf" if number > 0 else "-Inf")
 
 
-def _scalar(value: Any) -> float:
-    array = np.asarray(value)
-    if array.size != 1 or array.dtype.kind not in "biuf":
-        raise ArgumentError(f"num2str takes one number here; got {array.size} values of {array.dtype}")
-    return float(array.ravel()[0])
-
-
 class Struct(dict[str, Any]):
     """A struct: fields as attributes and as keys. A field hides a dict's method of the same name."""
 
@@ -159,8 +151,6 @@ class Struct(dict[str, Any]):
         self[name] = value
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Struct":
-        import copy
-
         return Struct({name: copy.deepcopy(value, memo) for name, value in self.items()})
 
 

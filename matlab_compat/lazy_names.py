@@ -1,4 +1,4 @@
-"""The names of a package's `__init__.pyi`, loaded when they are first used; a misspelt one gets a suggestion."""
+"""The names of a package's `__init__.pyi`, loaded when first used; a misspelt one gets a suggestion."""
 
 import pkgutil
 import sys

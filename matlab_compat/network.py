@@ -3,7 +3,7 @@
 from typing import Any
 
 from matlab_compat.dagnn.network import DagNN, is_dagnn
-from matlab_compat.errors import ArgumentError, MatFileError, NetworkFormatError
+from matlab_compat.errors import NetworkFormatError, located
 from matlab_compat.matfile.values import MatObject, describe
 from matlab_compat.simplenn.network import SimpleNN
 
@@ -24,9 +24,7 @@ def network_from_matlab(value: Any, *, consume: bool = False) -> Network:
         raise NetworkFormatError(
             f"there is no network: expected a struct with a field layers, found {describe(value)}"
         )
-    try:
-        return (
-            DagNN.from_matlab(struct) if is_dagnn(struct) else SimpleNN.from_matlab(struct, consume=consume)
-        )
-    except (ArgumentError, MatFileError) as error:
-        raise NetworkFormatError(f"the network is invalid: {error}") from error
+    with located("the network is invalid"):
+        if is_dagnn(struct):
+            return DagNN.from_matlab(struct)
+        return SimpleNN.from_matlab(struct, consume=consume)

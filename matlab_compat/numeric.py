@@ -1,6 +1,4 @@
-"""Small numeric functions that MATLAB defines differently from numpy.
-
-Conversion between MATLAB's array order (height, width, channel, count) and torch's (count, channel, h, w).
+"""Rounding and smoothing as MATLAB defines them; arrays between MATLAB's order and torch's.
 
 Filters (H x W x C x K) and maps (H x W x C x N) are permuted alike. MATLAB drops trailing singleton
 dimensions: `*_to_torch` restores them, and `*_to_matlab` returns all four.
@@ -50,10 +48,6 @@ def smooth(y: Any, w: int = 5) -> np.ndarray:
     return (total[np.arange(n) + half + 1] - total[np.arange(n) - half]) / (2 * half + 1)
 
 
-_TO_TORCH = (3, 2, 0, 1)
-
-_TO_MATLAB = (2, 3, 1, 0)
-
 _KINDS = {"O": "a cell array", "U": "a char array", "c": "a complex one"}
 
 
@@ -66,7 +60,7 @@ def _to_torch(array: np.ndarray, what: str) -> Tensor:
             f"{what}: expected a numeric array, found {_KINDS.get(array.dtype.kind, 'another')}"
         )
     array = array.reshape(array.shape + (1,) * (4 - array.ndim), order="F")
-    array = np.ascontiguousarray(array.transpose(_TO_TORCH), dtype=array.dtype.newbyteorder("="))
+    array = np.ascontiguousarray(array.transpose(3, 2, 0, 1), dtype=array.dtype.newbyteorder("="))
     return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
@@ -76,7 +70,7 @@ def _to_matlab(tensor: Tensor, what: str) -> np.ndarray:
     tensor = tensor.detach().cpu()
     if tensor.dtype == torch.bfloat16:  # numpy has no such type
         tensor = tensor.float()
-    return np.asfortranarray(tensor.numpy().transpose(_TO_MATLAB))
+    return np.asfortranarray(tensor.numpy().transpose(2, 3, 1, 0))
 
 
 def filters_to_torch(array: np.ndarray) -> Tensor:

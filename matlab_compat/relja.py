@@ -1,16 +1,11 @@
-"""Helpers of relja_matlab: messages, progress, file names, normalisation.
+"""relja_matlab: messages, progress, file names, normalisation, principal components, mean average precision.
 
-Its functions for networks are in simplenn_edit, relja_PCA in relja_pca, relja_retrievalMAP in retrieval.
-
-Principal components as in relja_matlab: by the covariance or, for D > N, by the Gram matrix ("dual").
-
-relja_retrievalMAP: mean average precision of a retrieval benchmark (Oxford, Paris, Holidays).
-"""
+Its functions for networks are in simplenn.edit."""
 
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -64,7 +59,8 @@ def relja_progress(i: int, n: int, prefix: str | None = None, progressID: float 
     prefix: printed first; progressID: tic() before the loop (None: now).
     Ported from: relja_matlab/relja_progress.m
     """
-    if not _is_reported(i, n):
+    tenth = n // 10
+    if not (i < 5 or i == n or (tenth > 0 and i % tenth == 0) or i & (i - 1) == 0):
         return
     start = "" if prefix is None else f"{prefix} "
     elapsed = 0.0 if progressID is None else tic() - progressID
@@ -74,11 +70,6 @@ def relja_progress(i: int, n: int, prefix: str | None = None, progressID: float 
         left = average * n - elapsed
         line += f"; time {relja_hrminsec(elapsed)}; left {relja_hrminsec(left)}; avg {average:.4f} s"
     relja_display(line)
-
-
-def _is_reported(i: int, n: int) -> bool:
-    tenth = n // 10
-    return i < 5 or i == n or (tenth > 0 and i % tenth == 0) or i & (i - 1) == 0
 
 
 def _now() -> str:
@@ -162,16 +153,29 @@ def relja_PCA(x: ArrayLike, nPCs: int | None = None, subtractMean: bool = True) 
     """The first nPCs principal components (default: all) of the rows of x (N, D), float32 or float64.
 
     The covariance (divided by N-1) is computed in the class of x, its eigenvectors in float64, which is U's
-    class with D <= N. With D > N, U has the class of x, and its last columns are noise where nPCs exceeds the
-    rank of the data (N-1 after the mean is subtracted). Each column's sign makes its largest entry positive;
-    MATLAB's signs are arbitrary.
+    class with D <= N. With D > N, where the Gram matrix ("dual") replaces it, U has the class of x, and its
+    last columns are noise where nPCs exceeds the rank of the data (N-1 after the mean is subtracted). Each
+    column's sign makes its largest entry positive; MATLAB's signs are arbitrary.
 
     Raises ArgumentError when nPCs is above min(N, D) or there are fewer than two points.
     Ported from: relja_matlab/relja_PCA.m
     """
+    from scipy.linalg import eigh
+
     points = np.array(x, copy=subtractMean)
-    _check(points, nPCs)
+    if points.ndim != 2 or points.dtype not in (np.float32, np.float64):
+        raise ArgumentError(
+            f"relja_PCA takes points as (N, D) float32 or float64; got {points.dtype} of shape {points.shape}"
+        )
     n, dims = points.shape
+    if n < 2:
+        raise ArgumentError(f"relja_PCA needs at least two points; got {n}")
+    count = min(n, dims) if nPCs is None else nPCs
+    if not 1 <= count <= min(n, dims):
+        raise ArgumentError(
+            f"the number of components of {n} points in {dims} dimensions must be 1 to {min(n, dims)}; "
+            f"got {count}"
+        )
     mu = points.mean(axis=0)
     if subtractMean:
         points -= mu
@@ -180,45 +184,15 @@ def relja_PCA(x: ArrayLike, nPCs: int | None = None, subtractMean: bool = True) 
 
     dual = dims > n
     products = (points @ points.T if dual else points.T @ points).astype(np.float64) / (n - 1)
-    lams, vectors = _largest_eigenpairs(products, min(n, dims) if nPCs is None else nPCs)
+    size = len(products)
+    values, vectors = eigh(products, subset_by_index=(size - count, size - 1), overwrite_a=True)
+    lams, vectors = values[::-1].copy(), np.ascontiguousarray(vectors[:, ::-1])  # descending
     if dual:
         scales = np.sqrt(np.maximum(lams, _SMALLEST_VARIANCE)) * np.sqrt(n - 1)
         vectors = points.T @ (vectors / scales).astype(points.dtype)
-    vectors *= _signs(vectors)
-    return PCA(vectors, lams, mu, vectors.T.astype(mu.dtype) @ mu)
-
-
-def _check(points: NDArray[Any], count: int | None) -> None:
-    if points.ndim != 2 or points.dtype not in (np.float32, np.float64):
-        raise ArgumentError(
-            f"relja_PCA takes points as (N, D) float32 or float64; got {points.dtype} of shape {points.shape}"
-        )
-    n, dims = points.shape
-    if n < 2:
-        raise ArgumentError(f"relja_PCA needs at least two points; got {n}")
-    if count is not None and not 1 <= count <= min(n, dims):
-        raise ArgumentError(
-            f"the number of components of {n} points in {dims} dimensions must be 1 to {min(n, dims)}; "
-            f"got {count}"
-        )
-
-
-def _largest_eigenpairs(
-    symmetric: NDArray[np.float64], count: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The `count` largest eigenvalues, descending, and their vectors as columns."""
-    from scipy.linalg import eigh
-
-    size = len(symmetric)
-    values, vectors = eigh(
-        symmetric, subset_by_index=(size - count, size - 1), overwrite_a=True, check_finite=True
-    )
-    return values[::-1].copy(), np.ascontiguousarray(vectors[:, ::-1])
-
-
-def _signs(vectors: NDArray[Any]) -> NDArray[Any]:
     largest = np.abs(vectors).argmax(axis=0)
-    return np.where(vectors[largest, np.arange(vectors.shape[1])] < 0, -1, 1).astype(vectors.dtype)
+    vectors *= np.where(vectors[largest, np.arange(count)] < 0, -1, 1).astype(vectors.dtype)
+    return PCA(vectors, lams, mu, vectors.T.astype(mu.dtype) @ mu)
 
 
 def relja_retrievalMAP(
@@ -233,7 +207,15 @@ def relja_retrievalMAP(
     Raises ArgumentError for another searcher.
     Ported from: relja_matlab/relja_retrievalMAP.m
     """
-    rank = _ranker(searcher)
+    if callable(searcher):
+        rank = searcher
+    elif isinstance(searcher, Mapping) and {"db", "qs"} <= searcher.keys():
+        rank = yael_nn(searcher["db"], searcher["qs"], len(searcher["db"]))[0].__getitem__
+    else:
+        raise ArgumentError(
+            "searcher must be a function of the query's id or a dict with 'db' (N, D) and 'qs' (Q, D); "
+            f"got {searcher!r:.80}"
+        )
     precisions = np.zeros(int(db.numQueries))
     started = time.perf_counter()
     for query in range(len(precisions)):
@@ -261,18 +243,6 @@ def average_precision(ranked: np.ndarray, positives: Any, ignored: Any = ()) -> 
     recall = found / total
     before = np.concatenate([[1.0], precision[:-1]])[: len(ranked)]
     return float(np.diff(recall, prepend=0.0) @ (before + precision) / 2)
-
-
-def _ranker(searcher: Any) -> Callable[[int], Any]:
-    if callable(searcher):
-        return searcher
-    if isinstance(searcher, Mapping) and {"db", "qs"} <= searcher.keys():
-        ids, _ = yael_nn(searcher["db"], searcher["qs"], len(searcher["db"]))
-        return lambda query: ids[query]
-    raise ArgumentError(
-        "searcher must be a function of the query's id or a dict with 'db' (N, D) and 'qs' (Q, D); "
-        f"got {searcher!r:.80}"
-    )
 
 
 def _four_digits(value: float) -> str:

@@ -4,7 +4,6 @@ Checked against documented MATLAB outputs: rng, rand, randi, randperm, and rands
 of the population. The other branch of randsample follows the published versions of that function, without
 such a check."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,7 @@ from matlab_compat.errors import ArgumentError
 
 STATE_WORDS = 625
 
-SEEDS = 2**32
-
 DEFAULT_SEED = 5489
-
-HEX_LETTERS = "abcdef0123456789"
 
 
 class Generator:
@@ -31,7 +26,7 @@ class Generator:
 
     def __init__(self, seed: int = 0) -> None:
         whole = _count(seed, "the seed", 0)
-        if whole >= SEEDS:
+        if whole >= 2**32:
             raise ArgumentError(f"the seed must be below 2^32; got {seed!r}")
         self._random = np.random.RandomState(whole or DEFAULT_SEED)
 
@@ -54,7 +49,8 @@ class Generator:
 
     def rand(self, *shape: int) -> np.ndarray:
         """Uniform numbers of (0, 1), float64; shape: none for 1x1, n for n x n, (m, n), …, as in MATLAB."""
-        sides = _sides(shape)
+        sides = tuple(_count(side, "a side", 0) for side in shape) or (1, 1)
+        sides = sides * 2 if len(sides) == 1 else sides
         return self._random.random_sample(int(np.prod(sides))).reshape(sides, order="F")
 
     def randi(self, n: int, *shape: int) -> np.ndarray:
@@ -82,30 +78,20 @@ class Generator:
         elif 4 * k > n:
             ids = self.randperm(n)[:k]
         else:
-            ids = self._sparse_sample(n, k)
+            chosen = np.zeros(n, dtype=bool)
+            while (missing := k - int(chosen.sum())) > 0:
+                chosen[self.randi(n, missing, 1).ravel().astype(np.int64) - 1] = True
+            ids = np.flatnonzero(chosen)[self.randperm(k)]
         return ids if values is None else values[ids]
-
-    def _sparse_sample(self, n: int, k: int) -> np.ndarray:
-        chosen = np.zeros(n, dtype=bool)
-        while (missing := k - int(chosen.sum())) > 0:
-            chosen[self.randi(n, missing, 1).ravel().astype(np.int64) - 1] = True
-        return np.flatnonzero(chosen)[self.randperm(k)]
 
     def random_hex(self, n: int) -> str:
         """n hexadecimal digits. Ported from: relja_matlab/relja_randomHex.m"""
-        return "".join(self.randsample(list(HEX_LETTERS), n, replace=True))
+        return "".join(self.randsample(list("abcdef0123456789"), n, replace=True))
 
 
 def rng(seed: int = 0) -> Generator:
     """A new generator in the state that MATLAB's rng(seed) sets. Raises ArgumentError for an invalid seed."""
     return Generator(seed)
-
-
-def _sides(shape: Sequence[int]) -> tuple[int, ...]:
-    sides = tuple(_count(side, "a side", 0) for side in shape)
-    if not sides:
-        return (1, 1)
-    return sides * 2 if len(sides) == 1 else sides
 
 
 def _count(value: Any, what: str, least: int) -> int:

@@ -1,16 +1,14 @@
-"""yael_nn: exact nearest neighbours by squared L2 distance, many queries in one matrix product.
+"""yael's exact nearest neighbours and its k-means.
 
-faiss finds candidates by float32 matrix products, whose last digits depend on the number of queries.
-Candidates that are too close to each other, or too near for that formula, are therefore computed again in
-float64 as sums of squared differences. The ids and their order then depend on the vectors alone; of equal
-distances (as float32), the lowest id comes first.
+yael_nn: squared L2 distance, many queries in one matrix product. faiss finds candidates by float32 matrix
+products, whose last digits depend on the number of queries. Candidates that are too close to each other, or
+too near for that formula, are therefore computed again in float64 as sums of squared differences. The ids and
+their order then depend on the vectors alone; of equal distances (as float32), the lowest id comes first.
 
-yael's k-means: its initial points, single-precision Lloyd steps, its treatment of empty clusters.
-
-Reproduced exactly: glibc's `rand_r`, the initial points, which cluster is split when one is empty, the order
-of summation, the stopping rule. Not reproduced: the last bits of the distances, which depend on the BLAS in
-use, and the normal numbers (of relative size 1e-7) that separate the two halves of a split cluster.
-"""
+yael_kmeans: single-precision Lloyd steps. Reproduced exactly: glibc's `rand_r`, the initial points, which
+cluster is split when one is empty, the order of summation, the stopping rule. Not reproduced: the last bits
+of the distances, which depend on the BLAS in use, and the normal numbers (of relative size 1e-7) that
+separate the two halves of a split cluster."""
 
 import os
 from collections.abc import Iterator
@@ -163,7 +161,8 @@ def _settle(
 
 _BLOCK_BYTES = 64 * 2**20  # of distances that are computed at a time
 
-_RAND_MAX = 2**31 - 1
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int32]
 
 
 class KMeans(NamedTuple):
@@ -173,10 +172,10 @@ class KMeans(NamedTuple):
     centroid that each point was assigned to in the last step; counts: (k,) int32, points per cluster.
     """
 
-    centroids: NDArray[np.float32]
-    assignment: NDArray[np.int32]
-    distances: NDArray[np.float32]
-    counts: NDArray[np.int32]
+    centroids: Floats
+    assignment: Ints
+    distances: Floats
+    counts: Ints
 
 
 class GlibcRand:
@@ -196,7 +195,7 @@ class GlibcRand:
 
     def uniform(self) -> float:
         """The next number scaled to [0, 1)."""
-        return self.next() / (_RAND_MAX + 1.0)
+        return self.next() / 2**31
 
 
 def first_points(n: int, k: int, seed: int) -> NDArray[np.int64]:
@@ -233,19 +232,6 @@ def yael_kmeans(
     Ported from: yael kmeans.c (called from netvlad/getClusters.m)
     """
     points = np.ascontiguousarray(v, dtype=np.float32)
-    _check(points, k, init)
-    seeds = GlibcRand(seed)
-    runs = []
-    for _ in range(max(redo, 1)):
-        # Each run draws two seeds: the first for the initial points, the second for splitting.
-        start = points[first_points(len(points), k, seeds.state)]
-        seeds.next()
-        runs.append(_lloyd(points, start, niter or 1_000_000, seeds.next(), bool(verbose)))
-        runs = [min(runs, key=lambda run: run[1])]
-    return runs[0][0]
-
-
-def _check(points: NDArray[np.float32], k: int, init: int) -> None:
     if points.ndim != 2:
         raise ArgumentError(
             f"yael_kmeans takes points as (N, D), one per row; got an array of shape {points.shape}"
@@ -259,11 +245,18 @@ def _check(points: NDArray[np.float32], k: int, init: int) -> None:
     if not np.isfinite(points).all():
         bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
         raise ArgumentError(f"yael_kmeans: {len(bad)} points hold NaN or Inf, the first is row {bad[0]}")
+    seeds = GlibcRand(seed)
+    runs = []
+    for _ in range(max(redo, 1)):
+        # Each run draws two seeds: the first for the initial points, the second for splitting.
+        start = points[first_points(len(points), k, seeds.state)]
+        seeds.next()
+        runs.append(_lloyd(points, start, niter or 1_000_000, seeds.next(), bool(verbose)))
+        runs = [min(runs, key=lambda run: run[1])]
+    return runs[0][0]
 
 
-def _lloyd(
-    points: NDArray[np.float32], centroids: NDArray[np.float32], niter: int, seed: int, verbose: bool
-) -> tuple[KMeans, float]:
+def _lloyd(points: Floats, centroids: Floats, niter: int, seed: int, verbose: bool) -> tuple[KMeans, float]:
     """Assign and average until the total distance stays the same; empty clusters are filled by splitting."""
     n, k = len(points), len(centroids)
     seeds = GlibcRand(seed)
@@ -288,9 +281,7 @@ def _lloyd(
     return KMeans(centroids, assignment, distances, counts), error
 
 
-def _nearest(
-    points: NDArray[np.float32], norms: NDArray[np.float32], centroids: NDArray[np.float32]
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def _nearest(points: Floats, norms: Floats, centroids: Floats) -> tuple[Ints, Floats]:
     """For every point its nearest centroid (of equal ones the lowest id) and the squared distance to it."""
     assignment = np.empty(len(points), np.int32)
     distances = np.empty(len(points), np.float32)
@@ -304,9 +295,7 @@ def _nearest(
     return assignment, np.maximum(distances, 0)
 
 
-def _means(
-    points: NDArray[np.float32], assignment: NDArray[np.int32], counts: NDArray[np.int32]
-) -> NDArray[np.float32]:
+def _means(points: Floats, assignment: Ints, counts: Ints) -> Floats:
     """(k, D) means; an empty cluster gets zeros. Sums run in single precision in the order of the points."""
     from scipy.sparse import csr_matrix
 
@@ -316,7 +305,7 @@ def _means(
     return (sums * (1.0 / np.maximum(counts, 1))[:, None]).astype(np.float32)
 
 
-def _split_for_empty(centroids: NDArray[np.float32], counts: NDArray[np.int32], seed: int) -> int:
+def _split_for_empty(centroids: Floats, counts: Ints, seed: int) -> int:
     """Places each empty cluster beside a large one, in place; returns the number of empty ones.
 
     A cluster of m points is chosen with probability proportional to m**2 - 1, at most once per step.

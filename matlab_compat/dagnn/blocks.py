@@ -1,9 +1,6 @@
-"""MatConvNet's DagNN blocks. Shapes are torch's, (N, C, H, W); sizes and properties are MATLAB's.
+"""MatConvNet's DagNN blocks. Shapes are torch's, (N, C, H, W); sizes and properties are MATLAB's."""
 
-MatConvNet's DagNN blocks with filters or windows: Conv, ConvTranspose, Pooling.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from matlab_compat import nn as blocks
-from matlab_compat.dagnn.graph import PIXEL, UNKNOWN, ReceptiveField, Size
+from matlab_compat.dagnn.graph import PIXEL, UNKNOWN, ReceptiveField, Shapes, Size
 from matlab_compat.dagnn.layer import DagLayer, register_block
 from matlab_compat.errors import ArgumentError
 from matlab_compat.matfile.values import cell_list, scalar, text, vector
@@ -35,22 +32,22 @@ class _Filter(DagLayer):
         self.dilate = pair(self.value("dilate"), "dilate")
         self.opts = cell_list(self.value("opts"))
 
-    def window(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, int]:
+    def window(self, shapes: Shapes) -> tuple[int, int]:
         """Height and width of the window, without dilation."""
         raise NotImplementedError
 
-    def _extent(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, int]:
+    def _extent(self, shapes: Shapes) -> tuple[int, int]:
         high, wide = self.window(shapes)
         return (high - 1) * self.dilate[0] + 1, (wide - 1) * self.dilate[1] + 1
 
-    def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
+    def output_size(self, sizes: Sequence[Size], shapes: Shapes) -> Size:
         """As computed by the original's `getOutputSizes`."""
         (high, wide), (height, width, channels, number) = self._extent(shapes), sizes[0]
         rows = np.trunc((height + self.pad.top + self.pad.bottom - high) / self.stride[0]) + 1
         columns = np.trunc((width + self.pad.left + self.pad.right - wide) / self.stride[1]) + 1
         return float(rows), float(columns), channels, number
 
-    def receptive_fields(self, shapes: Sequence[tuple[int, ...]]) -> list[ReceptiveField | None]:
+    def receptive_fields(self, shapes: Shapes) -> list[ReceptiveField | None]:
         """A window that begins `pad` before the first pixel."""
         extent = self._extent(shapes)
         before = (self.pad.top, self.pad.left)
@@ -70,10 +67,10 @@ class Conv(_Filter):
     }
     kinds = (FILTERS, VECTOR)
 
-    def window(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, int]:
+    def window(self, shapes: Shapes) -> tuple[int, int]:
         return _four(shapes[0])[:2] if shapes else (1, 1)
 
-    def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
+    def output_size(self, sizes: Sequence[Size], shapes: Shapes) -> Size:
         rows, columns, channels, number = super().output_size(sizes, shapes)
         return rows, columns, _four(shapes[0])[3] if shapes else channels, number
 
@@ -101,7 +98,7 @@ class Pooling(_Filter):
         self.pool = pair(self.value("poolSize"), "poolSize")
         self.method = text(self.value("method"))
 
-    def window(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, int]:
+    def window(self, shapes: Shapes) -> tuple[int, int]:
         return self.pool
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
@@ -132,14 +129,14 @@ class ConvTranspose(DagLayer):
         self.groups = pair(self.value("numGroups"), "numGroups")[0]
         self.opts = cell_list(self.value("opts"))
 
-    def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
+    def output_size(self, sizes: Sequence[Size], shapes: Shapes) -> Size:
         """The channels of all groups; the original counts those of one."""
         (high, wide, depth, _), crop, up = _four(shapes[0]), self.crop, self.upsample
         height = up[0] * (sizes[0][0] - 1) + high - crop.top - crop.bottom
         width = up[1] * (sizes[0][1] - 1) + wide - crop.left - crop.right
         return height, width, depth * self.groups, sizes[0][3]
 
-    def receptive_fields(self, shapes: Sequence[tuple[int, ...]]) -> list[ReceptiveField | None]:
+    def receptive_fields(self, shapes: Shapes) -> list[ReceptiveField | None]:
         size = np.array(_four(shapes[0])[:2], dtype=np.float64)
         up = np.array(self.upsample, dtype=np.float64)
         offset = (2 * np.array([self.crop.top, self.crop.left]) - size + 1) / (2 * up) + 1
@@ -211,10 +208,15 @@ class SoftMax(DagLayer):
 
 
 class _Parametric(DagLayer):
-    """A block configured by its property `param`, a row of numbers."""
+    """A block configured by its property `param`, a row of numbers, with which it calls `function`."""
+
+    function: ClassVar[Callable[..., Tensor]]
 
     def configure(self) -> None:
         self.param = [float(number) for number in vector(self.value("param"))]
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        return self.function(inputs[0], self.param)
 
 
 @register_block("dagnn.LRN")
@@ -222,9 +224,7 @@ class LRN(_Parametric):
     """Local response normalisation, param [N kappa alpha beta]."""
 
     properties: ClassVar[Mapping[str, Any]] = {"param": [5.0, 1.0, 0.0001 / 5, 0.75]}
-
-    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        return blocks.vl_nnnormalize(inputs[0], self.param)
+    function = staticmethod(blocks.vl_nnnormalize)
 
 
 @register_block("dagnn.SpatialNorm")
@@ -232,9 +232,7 @@ class SpatialNorm(_Parametric):
     """Spatial normalisation, param [height width alpha beta]."""
 
     properties: ClassVar[Mapping[str, Any]] = {"param": [2.0, 2.0, 10.0, 2.0]}
-
-    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        return blocks.vl_nnspnorm(inputs[0], self.param)
+    function = staticmethod(blocks.vl_nnspnorm)
 
 
 @register_block("dagnn.NormOffset")
@@ -242,9 +240,7 @@ class NormOffset(_Parametric):
     """Norm-dependent offset, param [alpha beta]."""
 
     properties: ClassVar[Mapping[str, Any]] = {"param": [1.0, 0.5]}
-
-    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        return blocks.vl_nnnoffset(inputs[0], self.param)
+    function = staticmethod(blocks.vl_nnnoffset)
 
 
 @register_block("dagnn.Sum")
@@ -274,12 +270,12 @@ class Concat(DagLayer):
                 f"dim is {self.dim}: expected 1 (rows), 2 (columns), 3 (channels), 4 (images)"
             )
 
-    def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
+    def output_size(self, sizes: Sequence[Size], shapes: Shapes) -> Size:
         size = list(sizes[0])
         size[self.dim - 1] = sum(other[self.dim - 1] for other in sizes)
         return size[0], size[1], size[2], size[3]
 
-    def receptive_fields(self, shapes: Sequence[tuple[int, ...]]) -> list[ReceptiveField | None]:
+    def receptive_fields(self, shapes: Shapes) -> list[ReceptiveField | None]:
         """Unknown where rows or columns are joined."""
         return [PIXEL if self.dim > 2 else UNKNOWN] * len(self.inputs)
 
@@ -307,12 +303,12 @@ class Crop(DagLayer):
             cut += [length - wanted - last, last]
         return cut
 
-    def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
+    def output_size(self, sizes: Sequence[Size], shapes: Shapes) -> Size:
         top, bottom, left, right = self._cut(sizes[0][:2], sizes[1][:2])
         height, width, channels, number = sizes[0]
         return height - top - bottom, width - left - right, channels, number
 
-    def receptive_fields(self, shapes: Sequence[tuple[int, ...]]) -> list[ReceptiveField | None]:
+    def receptive_fields(self, shapes: Shapes) -> list[ReceptiveField | None]:
         """Shifted by what is cut; None for the second input, of which only the size is used."""
         return [ReceptiveField.of([1, 1], [1, 1], [1 + first for first in self.crop]), None]
 
@@ -372,11 +368,11 @@ class Loss(DagLayer):
         "opts": (),
     }
 
-    def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
+    def output_size(self, sizes: Sequence[Size], shapes: Shapes) -> Size:
         """One number per image, as in the original."""
         return 1, 1, 1, sizes[0][3]
 
-    def receptive_fields(self, shapes: Sequence[tuple[int, ...]]) -> list[ReceptiveField | None]:
+    def receptive_fields(self, shapes: Shapes) -> list[ReceptiveField | None]:
         return [UNKNOWN] * len(self.inputs)
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:

@@ -15,27 +15,19 @@ from matlab_compat.simplenn.tidy import cell_row, tidy_layer
 
 _ONE = np.ones((1, 1))
 
-# SimpleNN type -> (block type, block property -> SimpleNN field, suffixes of the parameters' names)
-_BLOCKS: dict[str, tuple[str, dict[str, str], str]] = {
-    "conv": ("dagnn.Conv", {"pad": "pad", "stride": "stride", "dilate": "dilate", "opts": "opts"}, "fb"),
-    "convt": (
-        "dagnn.ConvTranspose",
-        {"upsample": "upsample", "crop": "crop", "numGroups": "numGroups", "opts": "opts"},
-        "fb",
-    ),
-    "pool": (
-        "dagnn.Pooling",
-        {"method": "method", "poolSize": "pool", "pad": "pad", "stride": "stride", "opts": "opts"},
-        "",
-    ),
-    "normalize": ("dagnn.LRN", {"param": "param"}, ""),
-    "lrn": ("dagnn.LRN", {"param": "param"}, ""),
-    "dropout": ("dagnn.DropOut", {"rate": "rate"}, ""),
-    "relu": ("dagnn.ReLU", {"leak": "leak"}, ""),
-    "sigmoid": ("dagnn.Sigmoid", {}, ""),
-    "softmax": ("dagnn.SoftMax", {}, ""),
-    "softmaxloss": ("dagnn.Loss", {}, ""),
-    "bnorm": ("dagnn.BatchNorm", {"epsilon": "epsilon"}, "mbx"),
+# SimpleNN type -> (block type, block's properties, suffixes of the parameters' names)
+_BLOCKS = {
+    "conv": ("dagnn.Conv", "pad stride dilate opts", "fb"),
+    "convt": ("dagnn.ConvTranspose", "upsample crop numGroups opts", "fb"),
+    "pool": ("dagnn.Pooling", "method poolSize pad stride opts", ""),
+    "normalize": ("dagnn.LRN", "param", ""),
+    "lrn": ("dagnn.LRN", "param", ""),
+    "dropout": ("dagnn.DropOut", "rate", ""),
+    "relu": ("dagnn.ReLU", "leak", ""),
+    "sigmoid": ("dagnn.Sigmoid", "", ""),
+    "softmax": ("dagnn.SoftMax", "", ""),
+    "softmaxloss": ("dagnn.Loss", "", ""),
+    "bnorm": ("dagnn.BatchNorm", "epsilon", "mbx"),
 }
 
 
@@ -66,7 +58,8 @@ def from_simplenn(net: SimpleNN, *, canonical_names: bool = False) -> DagNN:
 
 def _description(fields: Mapping[str, Any], kind: str, index: int, params: list[str]) -> dict[str, Any]:
     block_type, properties, _ = _BLOCKS[kind]
-    block = {name: fields[field] for name, field in properties.items() if field in fields}
+    sources = {name: "pool" if name == "poolSize" else name for name in properties.split()}
+    block = {name: fields[field] for name, field in sources.items() if field in fields}
     for name in block.keys() & {"pad", "crop", "stride", "dilate", "upsample"}:  # as the block's setters do
         spread = borders(block[name]) if name in ("pad", "crop") else pair(block[name], name)
         block[name] = np.array([spread], dtype=np.float64)

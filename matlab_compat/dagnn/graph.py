@@ -12,6 +12,7 @@ import numpy as np
 from matlab_compat.errors import NetworkFormatError
 
 Size = tuple[float, float, float, float]  # height, width, channels, number, as MATLAB orders them
+Shapes = Sequence[tuple[int, ...]]  # of a layer's parameters, in MATLAB
 
 
 class Node(Protocol):
@@ -115,9 +116,8 @@ class ReceptiveField(NamedTuple):
 
     def merged(self, other: "ReceptiveField") -> "ReceptiveField":
         """The smallest field that covers both; unknown where their steps differ."""
-        if np.isnan(self.size).any() or np.isnan(other.size).any():
-            return UNKNOWN
-        if not np.array_equal(self.stride, other.stride):
+        unknown = np.isnan(self.size).any() or np.isnan(other.size).any()
+        if unknown or not np.array_equal(self.stride, other.stride):
             return UNKNOWN
         reach = [(field.size - 1) / 2 for field in (self, other)]
         first = np.minimum(self.offset - reach[0], other.offset - reach[1])

@@ -6,24 +6,20 @@ A block type is a subclass of `DagLayer` with a decorator:
     class Sum(DagLayer):
         def forward(self, inputs, params): ...     # lists of tensors -> the output
 
-`properties` are the block's MATLAB properties with their defaults; `kinds` are the forms of its parameters."""
+`properties`: the block's MATLAB properties with their defaults; `kinds`: the forms of its parameters."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor, nn
 
-from matlab_compat.dagnn.graph import PIXEL, ReceptiveField, Size
-from matlab_compat.errors import (
-    ArgumentError,
-    MatFileError,
-    NetworkFormatError,
-    UnknownLayerError,
-    did_you_mean,
-)
+from matlab_compat.dagnn.graph import PIXEL, ReceptiveField, Shapes, Size
+from matlab_compat.errors import ArgumentError, NetworkFormatError, UnknownLayerError, did_you_mean, located
+from matlab_compat.matfile.classes import cells
 from matlab_compat.matfile.values import MatObject, cell_list, describe, scalar, text as matlab_text
 from matlab_compat.simplenn.base import WeightKind
+from matlab_compat.simplenn.layer import AnyLayer, registering
 from matlab_compat.simplenn.tidy import cell_row, matlab_value, with_rows
 
 
@@ -51,10 +47,6 @@ class DagLayer(nn.Module):
         block = description.get("block", {})
         block = block.properties if isinstance(block, MatObject) else block
         self.fields: dict[str, Any] = with_rows(block) if isinstance(block, Mapping) else {}
-        self._check_fields()
-        self.configure()
-
-    def _check_fields(self) -> None:
         known = [*self.properties, *self.ignored]
         for name in self.fields:
             if name not in known:
@@ -62,6 +54,7 @@ class DagLayer(nn.Module):
                 raise ArgumentError(f"no property {name!r}{hint} Known: {', '.join(known) or 'none'}")
         if len(self.outputs) != 1 or not self.inputs:
             raise ArgumentError(f"inputs {self.inputs}, outputs {self.outputs}: expected inputs, one output")
+        self.configure()
 
     def configure(self) -> None:
         """Sets the attributes that `forward` uses from the block's properties."""
@@ -79,11 +72,11 @@ class DagLayer(nn.Module):
         """The layer's output, (N, C, H, W), from its inputs and parameters."""
         raise NotImplementedError
 
-    def output_size(self, sizes: Sequence[Size], shapes: Sequence[tuple[int, ...]]) -> Size:
+    def output_size(self, sizes: Sequence[Size], shapes: Shapes) -> Size:
         """Size (H, W, C, N) of the output, from the inputs' sizes and the parameters' MATLAB shapes."""
         return sizes[0]
 
-    def receptive_fields(self, shapes: Sequence[tuple[int, ...]]) -> list[ReceptiveField | None]:
+    def receptive_fields(self, shapes: Shapes) -> list[ReceptiveField | None]:
         """The receptive field of an output pixel in each input; None where it is independent of it."""
         return [PIXEL] * len(self.inputs)
 
@@ -115,25 +108,16 @@ def _names(value: Any) -> list[Any]:
 def _cells_like(stored: Any, names: list[str]) -> np.ndarray:
     """A cell row of names, or a cell of the stored shape where that fits (columns, 0 x 0)."""
     if isinstance(stored, np.ndarray) and stored.size == len(names):
-        cell = np.empty(stored.size, dtype=object)
-        cell[:] = names
-        return cell.reshape(stored.shape, order="F") if names else stored
+        return cells(stored.shape, names) if names else stored
     return cell_row(list(names))
 
-
-AnyDagLayer = TypeVar("AnyDagLayer", bound=type[DagLayer])
 
 _BLOCKS: dict[str, type[DagLayer]] = {}
 
 
-def register_block(*types: str) -> Callable[[AnyDagLayer], AnyDagLayer]:
+def register_block(*types: str) -> Callable[[AnyLayer], AnyLayer]:
     """Class decorator: blocks of these MATLAB classes are read as this class."""
-
-    def register(cls: AnyDagLayer) -> AnyDagLayer:
-        _BLOCKS.update(dict.fromkeys(types, cls))
-        return cls
-
-    return register
+    return registering(_BLOCKS, types)
 
 
 def make_dag_layer(description: Any, index: int) -> DagLayer:
@@ -149,7 +133,5 @@ def make_dag_layer(description: Any, index: int) -> DagLayer:
     if kind not in _BLOCKS:
         hint = did_you_mean(kind, _BLOCKS)
         raise UnknownLayerError(f"{label}: unknown block type{hint} Known: {', '.join(sorted(_BLOCKS))}")
-    try:
+    with located(label):
         return _BLOCKS[kind](description)
-    except (ArgumentError, MatFileError) as error:
-        raise NetworkFormatError(f"{label}: {error}") from error

@@ -29,7 +29,7 @@ from matlab_compat.dagnn.graph import (
     variable_sizes,
 )
 from matlab_compat.dagnn.layer import DagLayer, make_dag_layer
-from matlab_compat.errors import ArgumentError, NetworkFormatError, did_you_mean
+from matlab_compat.errors import ArgumentError, NetworkFormatError, did_you_mean, located
 from matlab_compat.matfile.values import StructArray, text as matlab_text
 from matlab_compat.simplenn.base import VECTOR, ImageNetwork, WeightKind
 from matlab_compat.simplenn.tidy import cell_row, with_rows
@@ -139,10 +139,8 @@ class DagNN(ImageNetwork):
             fields = dict(given)
             array = np.asarray(fields.pop("value", np.zeros((0, 0), np.float32)))
             kind, trainable = uses.get(name, (VECTOR, True))
-            try:
+            with located(f"parameter {name!r}"):
                 tensor = kind.to_torch(array).clone()
-            except ArgumentError as error:
-                raise NetworkFormatError(f"parameter {name!r}: {error}") from error
             value = nn.Parameter(
                 tensor if tensor.is_floating_point() else tensor.float(), requires_grad=trainable
             )
@@ -200,11 +198,6 @@ class DagNN(ImageNetwork):
         }
         order = self._shape.get("order", list(found))
         return {name: found[name] for name in dict.fromkeys([*order, *found]) if name in found}
-
-    @property
-    def types(self) -> list[str]:
-        """The layers' block types, as 'dagnn.Conv'."""
-        return [str(layer.type) for layer in self]
 
     @property
     def variable_names(self) -> list[str]:

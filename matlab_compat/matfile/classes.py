@@ -27,6 +27,11 @@ MAX_DEPTH = 200  # cells in cells in …: deeper is corruption
 MAX_DIMENSIONS, MAX_ELEMENTS = 32, 1 << 48  # numpy refuses larger shapes, even of empty arrays
 
 
+def corrupted(what: str) -> MatFileError:
+    """The error for content that no writer makes."""
+    return MatFileError(f"{what}: the file is corrupted")
+
+
 def is_object_reference(value: Any) -> bool:
     """Whether a value is the uint32 column (mark, ndims, dims…, ids…, class) that stands for objects."""
     return (
@@ -44,7 +49,7 @@ def chars(units: np.ndarray, shape: Sequence[int]) -> Any:
     if units.size == 0:
         rows = int(shape[0]) if len(shape) == 2 and shape[0] > 1 and shape[1] == 0 else 0
         if rows > MAX_EMPTY_ROWS:
-            raise MatFileError(f"a char array declares {rows:,} empty rows: the file is corrupted")
+            raise corrupted(f"a char array declares {rows:,} empty rows")
         return CharMatrix([""] * rows) if rows else ""
     if len(shape) == 2 and shape[0] == 1:
         return _decode(units)
@@ -101,7 +106,7 @@ def checked_shape(sides: Iterable[Any], what: str) -> tuple[int, ...]:
         or min(shape) < 0
         or math.prod(map(abs, filter(None, shape))) > MAX_ELEMENTS
     ):
-        raise MatFileError(f"{what} declares the invalid shape {shape}: the file is corrupted")
+        raise corrupted(f"{what} declares the invalid shape {shape}")
     return shape
 
 

@@ -1,15 +1,13 @@
-"""A thin view of HDF5 objects for mat_v73: h5py's low-level calls, far faster on many small objects.
+"""A thin view of HDF5 objects for matfile.v73: h5py's low-level calls, far faster on many small objects.
 
-Methods that call h5py turn what it raises on a damaged file into MatFileError (`mat_damage`).
-
-Checks the heaps in which HDF5 keeps strings of variable length: on a damaged one HDF5 never returns.
+Methods that call h5py turn what it raises on a damaged file into MatFileError (`mat_damage`). The heaps in
+which HDF5 keeps strings of variable length are checked first: on a damaged one HDF5 never returns.
 
 A dataset or attribute of such strings has (length, address, number) for each. At the address is a collection:
 16 bytes of header with its size, then objects, each with 16 bytes of header that say how long it is. h5py
 does not expose these numbers, so they are read from the file, as HDF5's format defines them: those of a
 dataset in one piece, as h5py writes it, and of an attribute in an object header of version 1, as MATLAB
-writes it. Other forms are left to HDF5.
-"""
+writes it. Other forms are left to HDF5."""
 
 import math
 import os
@@ -24,6 +22,7 @@ from h5py import h5a, h5d, h5g, h5i, h5l, h5o, h5r, h5s, h5t
 
 from matlab_compat.errors import MatFileError
 from matlab_compat.files import mat_damage
+from matlab_compat.matfile.classes import corrupted
 
 HEAD = 16
 
@@ -137,7 +136,9 @@ FREE_BYTES, FREE_VALUES = 64 << 20, 10_000
 
 BYTES_A_VALUE = 8  # in the file: a reference; all empty elements of cells refer to one "canonical empty"
 
-TEXT = h5t.py_create(np.dtype("S256"))
+_stored_type = lru_cache(h5t.py_create)
+
+TEXT = _stored_type(np.dtype("S256"))
 
 
 class Budget:
@@ -155,7 +156,7 @@ class Budget:
         self.values -= 1
         self.nbytes -= nbytes
         if self.values < 0 or self.nbytes < 0:
-            raise MatFileError("it refers to the same values again and again: the file is corrupted")
+            raise corrupted("it refers to the same values again and again")
 
 
 def claim_problem(dataset: h5d.DatasetID, itemsize: int, size: int) -> str:
@@ -187,10 +188,10 @@ class Node:
         return bool(h5a.exists(self.id, attribute.encode()))
 
     @mat_damage()
-    def integer(self, attribute: str, default: int = 0) -> int:
-        """An attribute that is one integer."""
+    def integer(self, attribute: str) -> int:
+        """An attribute that is one integer; 0 where it is missing."""
         if not self.has(attribute):
-            return default
+            return 0
         value = np.zeros((), np.int64)
         h5a.open(self.id, attribute.encode()).read(value, h5t.NATIVE_INT64)
         return int(value)
@@ -236,7 +237,7 @@ class Node:
     @mat_damage()
     def __getitem__(self, name: str) -> "Node":
         if name not in self:
-            raise MatFileError(f"its HDF5 group lacks {name!r}: the file is corrupted")
+            raise corrupted(f"its HDF5 group lacks {name!r}")
         if self.id.links.get_info(name.encode()).type == h5l.TYPE_EXTERNAL:
             raise MatFileError(f"{name!r} is a link to another file, which is not followed")
         return Node(h5o.open(self.id, name.encode()), self.budget)
@@ -246,7 +247,7 @@ class Node:
         """The object that a reference points to."""
         target = h5r.dereference(reference, self.id)
         if target is None:
-            raise MatFileError("it holds a reference that points nowhere: the file is corrupted")
+            raise corrupted("it holds a reference that points nowhere")
         return Node(target, self.budget)
 
     @cached_property
@@ -254,9 +255,7 @@ class Node:
         """HDF5's shape of a dataset."""
         shape = self.id.shape if self.is_dataset else None
         if shape is None:
-            raise MatFileError(
-                "an HDF5 group or an empty dataset is where an array should be: the file is corrupted"
-            )
+            raise corrupted("an HDF5 group or an empty dataset is where an array should be")
         return shape
 
     @property
@@ -304,8 +303,3 @@ class Node:
         if not small_and_here and (problem := claim_problem(self.id, itemsize, self.budget.size)):
             raise MatFileError(problem)
         self.budget.take(declared)
-
-
-@lru_cache
-def _stored_type(dtype: np.dtype[Any]) -> Any:
-    return h5t.py_create(dtype)

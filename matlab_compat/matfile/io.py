@@ -1,10 +1,8 @@
 """Reads .mat files of every version into plain Python values, and writes v7.
 
 Ids stay as they are in the file (1-based where MATLAB counts from 1): only the caller knows which variable
-holds ids. See mat_values for what each MATLAB class becomes.
-
-Opens a .mat file of any version; every failure to read it becomes a MatFileError that names the file.
-"""
+holds ids. See matfile.values for what each MATLAB class becomes. Every failure to read a file becomes a
+MatFileError that names it."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -16,9 +14,7 @@ from matlab_compat.errors import MatFileError
 from matlab_compat.files import mat_damage
 from matlab_compat.matfile.v4 import Mat4File, is_mat4
 from matlab_compat.matfile.v5 import Mat5File
-from matlab_compat.matfile.values import (
-    VariableInfo,
-)
+from matlab_compat.matfile.values import VariableInfo
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 

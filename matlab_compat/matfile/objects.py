@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from matlab_compat.errors import MatFileError
-from matlab_compat.matfile.classes import cells, checked_shape, is_object_reference
+from matlab_compat.matfile.classes import cells, checked_shape, corrupted, is_object_reference
 from matlab_compat.matfile.values import MatObject
 
 VERSIONS = (2, 3, 4)
@@ -51,7 +51,7 @@ class LazyCell(Protocol):
 
 
 def _invalid(what: str) -> MatFileError:
-    return MatFileError(f"the table of its class objects is invalid ({what}): the file is corrupted")
+    return corrupted(f"the table of its class objects is invalid ({what})")
 
 
 def _entry(entries: Sequence[Item] | np.ndarray, number: int, what: str) -> Item | Any:
@@ -102,7 +102,11 @@ class Subsystem:
         if isinstance(reference, dict):
             return self._enumeration(reference)
         made = self._array(reference.ravel().tolist())
-        self._fill_pending()
+        if not self.filling:
+            self.filling = True
+            while self.pending:
+                self._fill(self.pending.pop())
+            self.filling = False
         return made
 
     def _array(self, words: list[int]) -> Any:
@@ -131,14 +135,6 @@ class Subsystem:
             else:
                 self.pending.append(number)
         return self.made[number]
-
-    def _fill_pending(self) -> None:
-        if self.filling:
-            return
-        self.filling = True
-        while self.pending:
-            self._fill(self.pending.pop())
-        self.filling = False
 
     def _fill(self, number: int) -> None:
         class_id, _, _, saveobj, saved, dynamic = (int(word) for word in self._record(number))

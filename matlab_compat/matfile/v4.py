@@ -14,12 +14,10 @@ import scipy.io
 
 from matlab_compat.errors import MatFileError
 from matlab_compat.files import mat_damage
-from matlab_compat.matfile.classes import MAX_EMPTY_ROWS, chars, checked_size
+from matlab_compat.matfile.classes import MAX_EMPTY_ROWS, chars, checked_size, corrupted
 from matlab_compat.matfile.values import VariableInfo
 
 HEADER_BYTES = 20
-
-ORDERS = {0: "<", 1: ">"}
 
 STORAGE_BYTES = {0: 8, 1: 4, 2: 4, 3: 2, 4: 2, 5: 1}
 
@@ -44,7 +42,7 @@ def is_mat4(head: bytes) -> bool:
 
 def _type_of(head: bytes) -> tuple[str, int, int] | None:
     """Byte order, bytes per number and kind of the matrix with this header; None where it is not a header."""
-    for digit, order in ORDERS.items():
+    for digit, order in enumerate("<>"):
         mopt = int(np.frombuffer(head[:4], f"{order}i4")[0])
         storage, kind = mopt // 10 % 10, mopt % 10
         if mopt // 100 == digit * 10 and storage in STORAGE_BYTES and kind in CLASSNAMES:
@@ -106,9 +104,7 @@ class Mat4File:
             return chars(value.view(np.uint32).ravel(order="F"), entry.shape)
         if entry.kind == SPARSE:
             if value.shape[1] > MAX_EMPTY_ROWS:  # each column takes memory in the form that is returned
-                raise MatFileError(
-                    f"a sparse matrix declares {value.shape[1]:,} columns: the file is corrupted"
-                )
+                raise corrupted(f"a sparse matrix declares {value.shape[1]:,} columns")
             with mat_damage():
                 return value.tocsc()
         return value.astype(np.complex128 if value.dtype.kind == "c" else np.float64)

@@ -1,15 +1,11 @@
 """Reads MAT 5 files (MATLAB's -v6 and -v7, Octave's too).
 
-A file is 128 bytes of header and one element a variable, usually compressed. A variable is decompressed once,
-into one buffer, which its arrays then share: peak memory is the variable itself. Class objects keep their
-properties in a nameless element, the subsystem (see mat_objects); it is read only when an object is met.
-
-Turns one element of a MAT 5 file, as bytes, into a plain value.
-
-An element is a tag (type, number of bytes) and data, padded to 8 bytes; a matrix element holds flags, shape,
-name and then its data as elements again. Every declared size is checked against the bytes that are there.
-Large arrays are views of the bytes wherever type and byte order allow.
-"""
+A file is 128 bytes of header and one element a variable, usually compressed. An element is a tag (type,
+number of bytes) and data, padded to 8 bytes; a matrix element holds flags, shape, name and then its data as
+elements again. Every declared size is checked against the bytes that are there. A variable is decompressed
+once, into one buffer, which its large arrays share where type and byte order allow: peak memory is the
+variable itself. Class objects keep their properties in a nameless element, the subsystem (see
+matfile.objects); it is read only when an object is met."""
 
 import os
 import struct
@@ -17,6 +13,7 @@ import sys
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -30,6 +27,7 @@ from matlab_compat.matfile.classes import (
     chars,
     checked_shape,
     checked_size,
+    corrupted,
     function_handle,
     is_object_reference,
     sparse,
@@ -46,10 +44,9 @@ UNICODE = {16: "utf-8", 17: "utf-16", 18: "utf-32"}
 
 _CLASS_NAMES = (
     "cell struct object char sparse double single int8 uint8 int16 uint16 int32 uint32 int64 uint64"
-    " function_handle opaque"
 )
 
-CLASSES = dict(enumerate(_CLASS_NAMES.split(), start=1))
+CLASSES = dict(enumerate((*_CLASS_NAMES.split(), "function_handle", "opaque"), start=1))
 
 LOGICAL, COMPLEX = 0x02, 0x08
 
@@ -105,7 +102,7 @@ class Elements:
         if kind >> 16:
             count = kind >> 16
             if count > 4:
-                raise MatFileError(f"a small element declares {count} bytes: the file is corrupted")
+                raise corrupted(f"a small element declares {count} bytes")
             return kind & 0xFFFF, at + 4, count, at + 8
         start = at + 8
         if start + count > end:
@@ -119,12 +116,10 @@ class Elements:
         """The numeric element at a position, 1-D in native byte order, and where the next one is."""
         kind, start, count, following = self.tag(at, end)
         if kind not in STORAGE:
-            raise MatFileError(f"found element type {kind} where numbers should be: the file is corrupted")
+            raise corrupted(f"found element type {kind} where numbers should be")
         dtype = np.dtype(self.order + STORAGE[kind])
         if count % dtype.itemsize:
-            raise MatFileError(
-                f"{count} bytes are not a whole number of {dtype.name} values: the file is corrupted"
-            )
+            raise corrupted(f"{count} bytes are not a whole number of {dtype.name} values")
         array = np.frombuffer(self.data, dtype, count // dtype.itemsize, start)
         return (array if self.native else array.astype(dtype.newbyteorder("="))), following
 
@@ -132,9 +127,7 @@ class Elements:
         """As `numbers`, for the elements of flags, shapes and positions, which are integers."""
         array, following = self.numbers(at, end)
         if array.dtype.kind not in "iu":
-            raise MatFileError(
-                f"found {array.dtype.name} numbers where integers should be: the file is corrupted"
-            )
+            raise corrupted(f"found {array.dtype.name} numbers where integers should be")
         return array, following
 
     def string(self, at: int, end: int) -> tuple[str, int]:
@@ -146,9 +139,7 @@ class Elements:
         """The header of the matrix whose data begins at a position."""
         flags, at = self.integers(at, end)
         if flags.size < 1 or int(flags[0]) & 0xFF not in CLASSES:
-            raise MatFileError(
-                f"found class number {flags[:1].tolist()}, which MATLAB does not have: the file is corrupted"
-            )
+            raise corrupted(f"found class number {flags[:1].tolist()}, which MATLAB does not have")
         classname, bits = CLASSES[int(flags[0]) & 0xFF], int(flags[0]) >> 8
         if classname == "opaque":
             name, at = self.string(at, end)
@@ -167,12 +158,12 @@ class Elements:
         """The plain value of the matrix element at a position, and where the next element is."""
         kind, start, count, following = self.tag(at, end)
         if kind != MATRIX:
-            raise MatFileError(f"found element type {kind} where a matrix should be: the file is corrupted")
+            raise corrupted(f"found element type {kind} where a matrix should be")
         if count == 0:
             return np.zeros((0, 0)), following
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise MatFileError(f"values are nested more than {MAX_DEPTH} deep: the file is corrupted")
+            raise corrupted(f"values are nested more than {MAX_DEPTH} deep")
         header = self.header(start, start + count)
         value = self.value_of(header, start + count)
         self._depth -= 1
@@ -243,7 +234,7 @@ class Elements:
         width, at = self.integers(header.at, end)
         _, start, count, at = self.tag(at, end)
         if width.size != 1 or (count and not 0 < int(width[0]) <= count):
-            raise MatFileError("the field names of a struct are invalid: the file is corrupted")
+            raise corrupted("the field names of a struct are invalid")
         raw, step = bytes(self.data[start : start + count]), int(width[0])
         fields = [raw[i : i + step].split(b"\0")[0].decode("latin-1") for i in range(0, count, step or 1)]
         number = checked_size(header.shape, end - at, 8 * len(fields), "a struct array")
@@ -280,7 +271,7 @@ class Elements:
 
 
 class LazyCell:
-    """A cell array of the subsystem, whose elements are read one by one (see mat_objects.LazyCell)."""
+    """A cell array of the subsystem, whose elements are read one by one (see objects.LazyCell)."""
 
     def __init__(self, elements: Elements, at: int, end: int) -> None:
         self.elements = elements
@@ -342,7 +333,6 @@ class Mat5File:
         self.octave = b"Octave" in head[:116]
         offset = int(np.frombuffer(head[116:124], f"{self.order}u8")[0])
         self.subsystem_at = 0 if offset == 0x2020202020202020 else offset
-        self._subsystem: Subsystem | None = None
         self.entries = {entry.name: entry for entry in self._scan()}
         self.names = list(self.entries)
 
@@ -422,11 +412,10 @@ class Mat5File:
     def _resolve(self, reference: Any, classname: str) -> Any:
         if not has_properties_elsewhere(reference):
             return MatObject(classname, {"any": reference})
-        if self._subsystem is None:
-            self._subsystem = self._read_subsystem()
         return self._subsystem.resolve(reference)
 
-    def _read_subsystem(self) -> Subsystem:
+    @cached_property
+    def _subsystem(self) -> Subsystem:
         if not HEADER_BYTES <= self.subsystem_at < self.size:
             raise MatFileError(
                 "it holds class objects but not the subsystem with their properties: it is corrupted"
@@ -434,14 +423,12 @@ class Mat5File:
         kind, count = self._tag(self.subsystem_at)
         outer = self._bytes(self.subsystem_at + 8, count, kind)
         words = self._elements(outer).value(0, len(outer))[0]
-        if not isinstance(words, np.ndarray) or words.dtype.kind not in "iu":
-            raise MatFileError(
-                "the subsystem with the properties of its class objects is invalid: it is corrupted"
-            )
-        content = words.reshape(-1, order="F").view(np.uint8)
-        order = "<" if content[2:4].tobytes() == b"IM" else ">"
-        inner = Elements(content, order, self._resolve, inside_subsystem=True)
-        parts = inner.value(SUBSYSTEM_HEADER_BYTES, content.size)[0]
+        parts, order = None, ""
+        if isinstance(words, np.ndarray) and words.dtype.kind in "iu":
+            content = words.reshape(-1, order="F").view(np.uint8)
+            order = "<" if content[2:4].tobytes() == b"IM" else ">"
+            inner = Elements(content, order, self._resolve, inside_subsystem=True)
+            parts = inner.value(SUBSYSTEM_HEADER_BYTES, content.size)[0]
         if not isinstance(parts, dict) or not isinstance(parts.get("MCOS"), LazyCell):
             raise MatFileError(
                 "the subsystem with the properties of its class objects is invalid: it is corrupted"
@@ -458,12 +445,10 @@ def inflate(stream: BinaryIO, nbytes: int, order: str) -> np.ndarray:
     left -= len(chunk)
     head = unpacker.decompress(chunk, 8)
     if len(head) < 8:
-        raise MatFileError("a compressed variable has no beginning: the file is corrupted")
+        raise corrupted("a compressed variable has no beginning")
     declared = 8 + int(np.frombuffer(head, f"{order}u4")[1])
     if declared > nbytes * MAX_DEFLATE_RATIO:
-        raise MatFileError(
-            f"a variable declares {declared:,} bytes from {nbytes:,} compressed ones: the file is corrupted"
-        )
+        raise corrupted(f"a variable declares {declared:,} bytes from {nbytes:,} compressed ones")
     data = np.empty(declared, np.uint8)
     data[:8] = np.frombuffer(head, np.uint8)
     filled = 8
@@ -476,7 +461,7 @@ def inflate(stream: BinaryIO, nbytes: int, order: str) -> np.ndarray:
         if not chunk and not piece:
             break
         if filled + len(piece) > declared:
-            raise MatFileError("a compressed variable is longer than it declares: the file is corrupted")
+            raise corrupted("a compressed variable is longer than it declares")
         data[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
         filled += len(piece)
         chunk = unpacker.unconsumed_tail

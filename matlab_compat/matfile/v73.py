@@ -5,6 +5,7 @@ A variable is a dataset (numeric; a cell's dataset holds references to others, i
 Arrays are stored transposed: HDF5's first axis is MATLAB's last. Only what is asked for is read."""
 
 import math
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from matlab_compat.matfile.classes import (
     cells,
     chars,
     checked_shape,
+    corrupted,
     function_handle,
     is_object_reference,
     sparse,
@@ -29,8 +31,6 @@ REFERENCES, SUBSYSTEM = "#refs#", "#subsystem#"
 
 OLD_OBJECT, OPAQUE = 2, 3
 
-CHARS = np.dtype(np.uint16)
-
 MAX_FIELDLESS = 1 << 20
 
 
@@ -40,7 +40,6 @@ class Mat73File:
     def __init__(self, root: Any, size: int) -> None:
         self.root = Node(root, Budget(size))
         self.names = [name for name in self.root if name not in (REFERENCES, SUBSYSTEM)]
-        self._subsystem: Subsystem | None = None
         self._inside_subsystem = False
         self._depth = 0
 
@@ -67,21 +66,17 @@ class Mat73File:
         """The plain value of a variable."""
         return self._read(self.root[name])
 
-    def referred(self, reference: Any) -> Node:
-        """The dataset or group that a reference points to."""
-        return self.root.at(reference)
-
     def subsystem_value(self, reference: Any) -> Any:
         """The value behind a reference in the subsystem, where a uint32 column may stand for objects."""
         outside, self._inside_subsystem = self._inside_subsystem, True
-        value = self._read(self.referred(reference))
+        value = self._read(self.root.at(reference))
         self._inside_subsystem = outside
         return value
 
     def _read(self, node: Node) -> Any:
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise MatFileError(f"values are nested more than {MAX_DEPTH} deep: the file is corrupted")
+            raise corrupted(f"values are nested more than {MAX_DEPTH} deep")
         if not node.is_dataset:  # a dataset is counted where it is read
             node.budget.take(0)
         value = self._dispatch(node, node.text("MATLAB_class"))
@@ -92,7 +87,7 @@ class Mat73File:
         if node.integer("MATLAB_empty"):
             return _empty(node, classname)
         if classname == "char":
-            return chars(node.numbers(CHARS).reshape(-1), node.shape[::-1])
+            return chars(node.numbers(np.dtype(np.uint16)).reshape(-1), node.shape[::-1])
         if node.has("MATLAB_sparse"):
             starts, rows = node["jc"].stored(), node["ir"].stored() if "ir" in node else np.zeros(0)
             data = node["data"].complex_numbers() if "data" in node else np.zeros(0)
@@ -130,7 +125,7 @@ class Mat73File:
 
     def _cell(self, node: Node) -> np.ndarray:
         references = node.stored()
-        items = [self._read(self.referred(reference)) for reference in references.reshape(-1)]
+        items = [self._read(self.root.at(reference)) for reference in references.reshape(-1)]
         return cells(references.shape[::-1], items)
 
     def _struct(self, node: Node) -> Any:
@@ -140,10 +135,10 @@ class Mat73File:
             return {field: self._read(column) for field, column in zip(fields, columns, strict=True)}
         shape = columns[0].shape
         if any(column.shape != shape for column in columns):
-            raise MatFileError("the fields of a struct array have different shapes: the file is corrupted")
+            raise corrupted("the fields of a struct array have different shapes")
         references = [column.stored().reshape(-1) for column in columns]
         items = [
-            {field: self._read(self.referred(each)) for field, each in zip(fields, row, strict=True)}
+            {field: self._read(self.root.at(each)) for field, each in zip(fields, row, strict=True)}
             for row in zip(*references, strict=True)
         ]
         return structs(shape[::-1], fields, items)
@@ -151,17 +146,19 @@ class Mat73File:
     def _resolve(self, reference: Any, classname: str) -> Any:
         if not has_properties_elsewhere(reference):
             return MatObject(classname, {"any": reference})
-        if self._subsystem is None:
-            if SUBSYSTEM not in self.root or "MCOS" not in self.root[SUBSYSTEM]:
-                raise MatFileError(
-                    "it holds class objects but not the subsystem with their properties: it is corrupted"
-                )
-            self._subsystem = Subsystem(_LazyCell(self, self.root[SUBSYSTEM]["MCOS"]), "<")
         return self._subsystem.resolve(reference)
+
+    @cached_property
+    def _subsystem(self) -> Subsystem:
+        if SUBSYSTEM not in self.root or "MCOS" not in self.root[SUBSYSTEM]:
+            raise MatFileError(
+                "it holds class objects but not the subsystem with their properties: it is corrupted"
+            )
+        return Subsystem(_LazyCell(self, self.root[SUBSYSTEM]["MCOS"]), "<")
 
 
 class _LazyCell:
-    """A cell array of the subsystem, whose elements are read one by one (see mat_objects.LazyCell)."""
+    """A cell array of the subsystem, whose elements are read one by one (see objects.LazyCell)."""
 
     def __init__(self, file: Mat73File, node: Node) -> None:
         self.file = file
@@ -174,14 +171,14 @@ class _LazyCell:
         return self.file.subsystem_value(self.references[index])
 
     def cell(self, index: int) -> "_LazyCell":
-        return _LazyCell(self.file, self.file.referred(self.references[index]))
+        return _LazyCell(self.file, self.file.root.at(self.references[index]))
 
 
 def _stored_shape(node: Node, classname: str) -> tuple[int, ...]:
     """The shape that a dataset marked MATLAB_empty holds."""
     sides = node.stored().ravel()
     if sides.dtype.kind not in "iu":
-        raise MatFileError(f"an empty {classname} has no shape: the file is corrupted")
+        raise corrupted(f"an empty {classname} has no shape")
     return checked_shape(sides.tolist(), f"an empty {classname}")
 
 
@@ -193,7 +190,7 @@ def _empty(node: Node, classname: str) -> Any:
             raise MatFileError(f"a struct array without fields declares {count:,} elements: it is corrupted")
         return structs(shape, _fields(node), [{} for _ in range(count)])
     if count:
-        raise MatFileError(f"an empty {classname} declares the shape {shape}: the file is corrupted")
+        raise corrupted(f"an empty {classname} declares the shape {shape}")
     if classname == "char":
         return chars(np.zeros(0, np.uint16), shape)
     if classname == "function_handle":

@@ -4,16 +4,15 @@ Python numbers become double, str char, list a row cell, None []; numpy arrays k
 ones are rows).
 Limits of the format: a variable is smaller than 2 GiB, a name has at most 63 characters.
 
-Writes .mat files that hold class objects, as MATLAB stores them, through mat-io (Python 3.11 or later).
-
-For tests and scripts; other tools read plain structs better (matfile.save). Reading does not need mat-io (see
-mat_objects).
+`save_objects` writes class objects, as MATLAB stores them, through mat-io (Python 3.11 or later): for tests
+and scripts, since other tools read plain structs better. Reading does not need mat-io (see matfile.objects).
 """
 
 import os
 import re
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,7 @@ NUMERIC = {f"{kind}{bytes}" for kind in "iu" for bytes in (1, 2, 4, 8)} | {"f4",
 def save(path: str | os.PathLike[str], variables: Mapping[str, Any]) -> None:
     """Writes variables to a v7 .mat file; the file appears whole or not at all.
 
-    path: the file to write (replaced if it exists); variables: name -> plain value (see mat_values).
+    path: the file to write (replaced if it exists); variables: name -> plain value (see matfile.values).
     Raises MatFileError for an invalid name, a value without MATLAB form, class objects (see save_objects) and
     variables of 2 GiB or more.
     """
@@ -48,19 +47,16 @@ def save(path: str | os.PathLike[str], variables: Mapping[str, Any]) -> None:
                 f"variable {name!r} has {_nbytes(value):,} bytes; a v7 .mat file holds at most {MAX_BYTES:,} "
                 "per variable. Save it as .safetensors, or split it"
             )
-    write_whole(
-        path,
-        lambda temporary: scipy.io.savemat(
-            temporary, content, appendmat=False, do_compression=True, long_field_names=True
-        ),
-    )
+    with _written_whole(path) as temporary:
+        scipy.io.savemat(temporary, content, appendmat=False, do_compression=True, long_field_names=True)
 
 
-def write_whole(path: str | os.PathLike[str], write: Callable[[str], None]) -> None:
-    """Calls write(a temporary name) and renames the result to path. Raises MatFileError."""
+@contextmanager
+def _written_whole(path: str | os.PathLike[str]) -> Iterator[str]:
+    """A temporary name, whose file is renamed to path at the end. Raises MatFileError."""
     try:
         with atomic_output(path) as temporary:
-            write(str(temporary))
+            yield str(temporary)
     except OSError as error:
         raise MatFileError(f"cannot write {path}: {error.strerror or error}") from error
 
@@ -78,9 +74,9 @@ def to_scipy(value: Any, where: str, write_object: ObjectWriter | None = None) -
     if isinstance(value, CharMatrix):
         return np.array(value)
     if isinstance(value, Mapping):
-        return _struct((1, 1), tuple(value), [value], where, write_object)
+        return _struct(StructArray((1, 1), tuple(value), [dict(value)]), where, write_object)
     if isinstance(value, StructArray):
-        return _struct(value.shape, value.fields, value.items, where, write_object)
+        return _struct(value, where, write_object)
     if isinstance(value, list | tuple):
         return _cell(cells((1, len(value)), value), where, write_object)
     if scipy.sparse.issparse(value):
@@ -100,10 +96,8 @@ def to_scipy(value: Any, where: str, write_object: ObjectWriter | None = None) -
 
 def _array(value: Any, where: str, write_object: ObjectWriter | None) -> np.ndarray:
     array = np.asarray(value, dtype=float if isinstance(value, int) and not isinstance(value, bool) else None)
-    if array.dtype == object:
-        return _cell(array, where, write_object)
-    if array.dtype.kind == "U":
-        return _cell(array.astype(object), where, write_object)
+    if array.dtype.kind in "OU":
+        return _cell(array.astype(object, copy=False), where, write_object)
     if array.dtype.str[1:] not in NUMERIC:
         raise MatFileError(f"{where} is a numpy array of {array.dtype}, for which MATLAB has no class")
     return array.reshape((1, -1)) if array.ndim < 2 else array
@@ -117,13 +111,8 @@ def _cell(array: np.ndarray, where: str, write_object: ObjectWriter | None) -> n
     return cell
 
 
-def _struct(
-    shape: tuple[int, ...],
-    fields: tuple[str, ...],
-    items: list[Any],
-    where: str,
-    write_object: ObjectWriter | None,
-) -> Any:
+def _struct(value: StructArray, where: str, write_object: ObjectWriter | None) -> Any:
+    shape, fields, items = value.shape, value.fields, value.items
     if not fields:
         if shape == (1, 1):
             return write_object({}, where) if write_object else {}
@@ -175,56 +164,36 @@ def save_objects(
     """
     if version not in WRITTEN_VERSIONS:
         raise MatFileError(f"version must be one of {', '.join(WRITTEN_VERSIONS)}; got {version!r}")
-    save_to_mat, opaque, empty_struct = _matio()
-    writer = _ObjectWriter(opaque, empty_struct, saveobj_classes)
-    content = {name: to_scipy(value, name, writer) for name, value in variables.items()}
-
-    def write(temporary: str) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # it only warns where it drops or changes a value
-            save_to_mat(temporary, content, version=version, saveobj_classes=sorted(saveobj_classes))
-
-    try:
-        write_whole(path, write)
-    except MatFileError:
-        raise
-    except Exception as error:  # mat-io has no common error class
-        raise MatFileError(f"cannot write {path}: {error}") from error
-
-
-def _matio() -> tuple[Callable[..., None], type, type]:
-    """mat-io's writer and two of its classes; the warnings of its import are ignored."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # of the import
             from matio import save_to_mat
             from matio.utils.matclass import EmptyMatStruct, MatlabOpaque
     except ImportError as error:
         raise MatFileError(
             "writing class objects needs the package mat-io: pip install mat-io (Python 3.11 or later)"
         ) from error
-    return save_to_mat, MatlabOpaque, EmptyMatStruct
+    made: dict[int, Any] = {}  # an object with two references stays one object
 
-
-class _ObjectWriter:
-    """Makes mat-io's form of each object once, so that an object with two references stays one object."""
-
-    def __init__(self, opaque: type, empty_struct: type, saveobj_classes: Collection[str]) -> None:
-        self.opaque = opaque
-        self.empty_struct = empty_struct
-        self.saveobj_classes = saveobj_classes
-        self.made: dict[int, Any] = {}
-
-    def __call__(self, value: MatObject | dict[str, Any], where: str) -> Any:
+    def write_object(value: MatObject | dict[str, Any], where: str) -> Any:
         if isinstance(value, dict):
-            return self.empty_struct(np.empty((1, 1), dtype=object))
-        if id(value) in self.made:
-            return self.made[id(value)]
-        made = self.opaque({}, value.classname)
-        self.made[id(value)] = made
-        if value.classname in self.saveobj_classes:
-            made.properties["any"] = to_scipy(value.properties, where, self)
-        else:
-            for name, content in value.properties.items():
-                made.properties[name] = to_scipy(content, f"{where}.{name}", self)
-        return made
+            return EmptyMatStruct(np.empty((1, 1), dtype=object))
+        if id(value) not in made:
+            made[id(value)] = opaque = MatlabOpaque({}, value.classname)
+            if value.classname in saveobj_classes:
+                opaque.properties["any"] = to_scipy(value.properties, where, write_object)
+            else:
+                for name, content in value.properties.items():
+                    opaque.properties[name] = to_scipy(content, f"{where}.{name}", write_object)
+        return made[id(value)]
+
+    content = {name: to_scipy(value, name, write_object) for name, value in variables.items()}
+
+    try:
+        with _written_whole(path) as temporary, warnings.catch_warnings():
+            warnings.simplefilter("error")  # it only warns where it drops or changes a value
+            save_to_mat(temporary, content, version=version, saveobj_classes=sorted(saveobj_classes))
+    except MatFileError:
+        raise
+    except Exception as error:  # mat-io has no common error class
+        raise MatFileError(f"cannot write {path}: {error}") from error

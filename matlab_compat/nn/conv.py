@@ -10,6 +10,7 @@ from matlab_compat.errors import ArgumentError
 from matlab_compat.nn.geometry import (
     Borders,
     Numbers,
+    Pair,
     borders,
     check_maps,
     derivatives,
@@ -43,7 +44,7 @@ def _groups(x: Tensor, filters: Tensor) -> int:
     return groups
 
 
-def _subsample(x: Tensor, biases: Tensor | None, stride: tuple[int, int], pad: Borders) -> Tensor:
+def _subsample(x: Tensor, biases: Tensor | None, stride: Pair, pad: Borders) -> Tensor:
     """The effect of an empty filter bank: pads with zeros, keeps every stride-th pixel, adds the biases."""
     output_size(x, (1, 1), stride, pad, "the identity filter")
     if any(pad):

@@ -1,7 +1,4 @@
-"""Strides, pads and window sizes as MatConvNet takes them, and the derivatives of all blocks.
-
-Options of the blocks as MATLAB writes them: `vl_nnpool(x, 3, 'stride', 2)` as well as `stride=2`.
-"""
+"""Strides, pads, windows and options as MatConvNet takes them, and the derivatives of all blocks."""
 
 import functools
 import inspect
@@ -15,11 +12,10 @@ from torch import Tensor
 from matlab_compat.arguments import options
 from matlab_compat.errors import ArgumentError
 
-LARGEST = (
-    2**16
-)  # of a stride, pad or window: a larger one comes from a damaged file, and would take all memory
+LARGEST = 2**16  # of a stride, pad or window: a larger one is of a damaged file, and would take all memory
 
 Numbers = int | float | Sequence[float] | np.ndarray | Tensor
+Pair = tuple[int, int]  # vertical, horizontal
 
 
 class Borders(NamedTuple):
@@ -53,7 +49,7 @@ def _integers(value: Numbers, name: str, at_least: int) -> list[int]:
     return [int(number) for number in numbers]
 
 
-def pair(value: Numbers, name: str) -> tuple[int, int]:
+def pair(value: Numbers, name: str) -> Pair:
     """A scalar or [vertical horizontal], each at least 1, as (vertical, horizontal)."""
     numbers = _integers(value, name, 1)
     if len(numbers) not in (1, 2):
@@ -76,9 +72,7 @@ def borders(value: Numbers, name: str = "pad") -> Borders:
     raise ArgumentError(f"{name} has {len(numbers)} elements: expected one, or [top bottom left right]")
 
 
-def output_size(
-    x: Tensor, window: tuple[int, int], stride: tuple[int, int], pad: Borders, what: str
-) -> tuple[int, int]:
+def output_size(x: Tensor, window: Pair, stride: Pair, pad: Borders, what: str) -> Pair:
     """Rows and columns after sliding a window over the padded maps; the size is rounded down.
 
     Raises ArgumentError when the window is larger than the padded maps.
@@ -142,9 +136,7 @@ class OriginalDerivative(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, forward: Callable[..., Tensor], backward: Callable[..., Any], *inputs: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, forward: Callable[..., Tensor], backward: Any, *inputs: Tensor) -> Tensor:
         """Computes forward(*inputs) and keeps the inputs."""
         ctx.backward_form = backward
         ctx.save_for_backward(*inputs)

@@ -1,10 +1,7 @@
-"""Classification losses: vl_nnloss, vl_nnsoftmaxloss.
+"""Classification losses, vl_nnloss and vl_nnsoftmaxloss; the p-distance between maps, vl_nnpdist.
 
 Labels are 0-based and a negative one is ignored; in MATLAB they are 1-based and 0 is ignored. Attributes are
-+1 or -1, and 0 is ignored, as in MATLAB.
-
-The p-distance between maps: vl_nnpdist.
-"""
++1 or -1, and 0 is ignored, as in MATLAB."""
 
 from collections.abc import Callable
 from functools import partial
@@ -165,15 +162,16 @@ def vl_nnsoftmaxloss(x: Tensor, c: Tensor, dzdy: Tensor | float | None = None) -
     return vl_nnloss(x, c, dzdy)
 
 
-def _weighted(values: Tensor, weights: Tensor | float | None) -> Tensor:
+Weights = Tensor | float | None
+
+
+def _weighted(values: Tensor, weights: Weights) -> Tensor:
     if weights is None:
         return values
     return values * (weights.to(values.device) if isinstance(weights, Tensor) else weights)
 
 
-def _forward(
-    x: Tensor, x0: Tensor, *, p: float, noRoot: bool, aggregate: bool, weights: Tensor | float | None
-) -> Tensor:
+def _forward(x: Tensor, x0: Tensor, *, p: float, noRoot: bool, aggregate: bool, weights: Weights) -> Tensor:
     difference = (x - x0).abs()
     powers = difference.square() if p == 2 else difference if p == 1 else difference.pow(p)
     y = powers.sum(1, keepdim=True)
@@ -184,14 +182,7 @@ def _forward(
 
 
 def _backward(
-    x: Tensor,
-    x0: Tensor,
-    dzdy: Tensor,
-    *,
-    p: float,
-    noRoot: bool,
-    epsilon: float,
-    weights: Tensor | float | None,
+    x: Tensor, x0: Tensor, dzdy: Tensor, *, p: float, noRoot: bool, epsilon: float, weights: Weights
 ) -> tuple[Tensor, Tensor]:
     """The original's derivative; epsilon is the least divisor: of the sum (p >= 1) or of |x - x0| (p < 1)."""
     difference = x - x0
@@ -222,7 +213,7 @@ def vl_nnpdist(
     noRoot: bool = False,
     epsilon: float = 1e-6,
     aggregate: bool = False,
-    instanceWeights: Tensor | float | None = None,
+    instanceWeights: Weights = None,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """The p-distance of each pixel's channels from a target: (sum over channels of |x - x0|^p)^(1/p).
 

@@ -143,11 +143,6 @@ def _along_channels(vector: Tensor) -> Tensor:
     return vector.reshape(-1, 1, 1)
 
 
-def _batch_normalize(x: Tensor, g: Tensor, b: Tensor, moments: Tensor) -> Tensor:
-    mean, sigma = moments.unbind(1)
-    return _along_channels(g.reshape(-1) / sigma) * (x - _along_channels(mean)) + _along_channels(b)
-
-
 @matlab_options
 def vl_nnbnorm(
     x: Tensor,
@@ -185,7 +180,8 @@ def vl_nnbnorm(
     elif moments.shape != (channels, 2):
         raise ArgumentError(f"moments of shape {tuple(moments.shape)}: expected ({channels}, 2)")
     if dzdy is None:
-        return _batch_normalize(x, g, b, moments)
+        mean, sigma = moments.unbind(1)
+        return _along_channels(g.reshape(-1) / sigma) * (x - _along_channels(mean)) + _along_channels(b)
     check_derivative(dzdy, x)
     mean, sigma = (_along_channels(column) for column in moments.unbind(1))
     whitened = (x - mean) / sigma

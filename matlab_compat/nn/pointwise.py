@@ -4,10 +4,8 @@ Maps are (N, C, H, W), filters (K, C/groups, H, W); see `matlab_compat.numeric` 
 `dzdy` a block is differentiable by autograd; with it, it returns what MATLAB's block returns as derivatives.
 Options are keywords (`stride=2`) or MATLAB's pairs (`'stride', 2`). Any device, any floating-point type.
 
-Blocks that act on each value or on each pixel's channels: ReLU, sigmoid, softmax, dropout.
-
-Blocks that only rearrange values: vl_nnconcat, vl_nncrop.
-"""
+Here: blocks that act on each value or each pixel's channels (ReLU, sigmoid, softmax, dropout), and those that
+only rearrange values (vl_nnconcat, vl_nncrop)."""
 
 from collections.abc import Sequence
 

@@ -10,6 +10,7 @@ from matlab_compat.errors import ArgumentError
 from matlab_compat.nn.geometry import (
     Borders,
     Numbers,
+    Pair,
     borders,
     check_maps,
     derivative,
@@ -28,9 +29,7 @@ def _torch_size(length: int, window: int, stride: int, pad: int, ceil_mode: bool
     return size
 
 
-def _native_mode(
-    x: Tensor, window: tuple[int, int], stride: tuple[int, int], pad: Borders, size: tuple[int, int]
-) -> bool | None:
+def _native_mode(x: Tensor, window: Pair, stride: Pair, pad: Borders, size: Pair) -> bool | None:
     """The ceil_mode with which torch's pooling, padded by (top, left), has the same windows; None if neither.
 
     Windows start at -top and -left in either case and torch clips them to the image, so equal counts mean
@@ -54,24 +53,20 @@ def _native_mode(
     )
 
 
-def _max(
-    x: Tensor, window: tuple[int, int], stride: tuple[int, int], pad: Borders, size: tuple[int, int]
-) -> Tensor:
+def _max(x: Tensor, window: Pair, stride: Pair, pad: Borders, size: Pair) -> Tensor:
     mode = _native_mode(x, window, stride, pad, size)
     if mode is not None:
         return F.max_pool2d(x, window, stride, (pad.top, pad.left), ceil_mode=mode)
     return F.max_pool2d(F.pad(x, pad.torch_order, value=-torch.inf), window, stride)
 
 
-def _max_first_in_columns(
-    x: Tensor, window: tuple[int, int], stride: tuple[int, int], pad: Borders, size: tuple[int, int]
-) -> Tensor:
+def _max_first_in_columns(x: Tensor, window: Pair, stride: Pair, pad: Borders, size: Pair) -> Tensor:
     """As `_max`; of equal values, the first in column-major order gets the gradient."""
     turned = Borders(pad.left, pad.right, pad.top, pad.bottom)
     return _max(x.transpose(2, 3), window[::-1], stride[::-1], turned, size[::-1]).transpose(2, 3)
 
 
-def window_sums(x: Tensor, window: tuple[int, int], stride: tuple[int, int] = (1, 1)) -> Tensor:
+def window_sums(x: Tensor, window: Pair, stride: Pair = (1, 1)) -> Tensor:
     """Sums over windows of each channel of (N, C, H, W), without padding."""
     if torch.compiler.is_compiling():  # torch's ONNX exporter drops the divisor
         return F.avg_pool2d(x, window, stride) * (window[0] * window[1])
@@ -84,9 +79,7 @@ def _counts(length: int, window: int, stride: int, before: int, size: int, like:
     return ((start + window).clamp(max=length) - start.clamp(min=0)).to(like.dtype)
 
 
-def _mean(
-    x: Tensor, window: tuple[int, int], stride: tuple[int, int], pad: Borders, size: tuple[int, int]
-) -> Tensor:
+def _mean(x: Tensor, window: Pair, stride: Pair, pad: Borders, size: Pair) -> Tensor:
     mode = _native_mode(x, window, stride, pad, size)
     if mode is not None:
         return F.avg_pool2d(x, window, stride, (pad.top, pad.left), ceil_mode=mode, count_include_pad=False)

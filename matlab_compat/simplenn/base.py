@@ -1,7 +1,4 @@
-"""The base class of SimpleNN and DagNN networks: named layers, meta, and the preparation of images.
-
-The forms of weights: MATLAB's arrays in a file, tensors in torch's layout in memory.
-"""
+"""The base class of SimpleNN and DagNN networks; the forms of weights: MATLAB's arrays, torch's tensors."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -26,6 +23,11 @@ class ImageNetwork(nn.Module):
     def names(self) -> list[str]:
         """The layers' MATLAB names."""
         return [str(layer.name) for layer in self.layers]
+
+    @property
+    def types(self) -> list[str]:
+        """The layers' MATLAB types: in a SimpleNN 'custom' for class objects, in a DagNN as 'dagnn.Conv'."""
+        return [str(layer.type) for layer in self.layers]
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -65,7 +67,8 @@ class WeightKind(NamedTuple):
     to_matlab: Callable[[Tensor, tuple[int, ...]], np.ndarray]
 
 
-def _drop_trailing_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+def drop_trailing_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape as MATLAB reports it: at least two sides, the last of more than two above 1."""
     while len(shape) > 2 and shape[-1] == 1:
         shape = shape[:-1]
     return shape
@@ -74,7 +77,7 @@ def _drop_trailing_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
 def _filters_back(tensor: Tensor, shape: tuple[int, ...]) -> np.ndarray:
     array = filters_to_matlab(tensor)
     same = shape + (1,) * (4 - len(shape)) == array.shape
-    return array.reshape(shape if same else _drop_trailing_ones(array.shape), order="F")
+    return array.reshape(shape if same else drop_trailing_ones(array.shape), order="F")
 
 
 def _vector_back(tensor: Tensor, shape: tuple[int, ...]) -> np.ndarray:

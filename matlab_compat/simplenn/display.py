@@ -1,12 +1,6 @@
 """The table of a network's layers: vl_simplenn_display as in MATLAB, and `describe` with more detail.
 
-The layouts of vl_simplenn_display's tables: text with bars, LaTeX, or comma-separated values.
-
-Supports, strides, receptive fields and data sizes of SimpleNN layers, as vl_simplenn_display computes
-them.
-
-Works on layers' descriptions, so on tidied MATLAB structs and on a `SimpleNN` alike.
-"""
+Works on layers' descriptions, so on tidied MATLAB structs and on a `SimpleNN` alike."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from matlab_compat.arguments import options
-from matlab_compat.errors import ArgumentError, NetworkFormatError
+from matlab_compat.errors import ArgumentError, NetworkFormatError, located
 from matlab_compat.matfile.values import (
     MatObject,
     StructArray,
@@ -68,10 +62,8 @@ def _ascii(table: Table) -> str:
     lines = []
     for row in table:
         pairs = zip(row, widths, strict=True)
-        lines.append(
-            "".join(f"{'-' * width if cell == '-' else cell.rjust(width)}|" for cell, width in pairs)
-        )
-        lines.append("\n")
+        cells = [("-" * width if cell == "-" else cell.rjust(width)) for cell, width in pairs]
+        lines.append("".join(f"{cell}|" for cell in cells) + "\n")
     return "".join(lines)
 
 
@@ -87,9 +79,7 @@ def _latex(table: Table) -> str:
             lines.append("\\hline\n")
             continue
         escaped = [cell.replace("\\", "\\\\").replace("_", "\\char`_") for cell in row]
-        lines.append(
-            "&".join(cell.rjust(width) for cell, width in zip(escaped, widths, strict=True)) + "\\\\\n"
-        )
+        lines.append("&".join(map(str.rjust, escaped, widths)) + "\\\\\n")
     return "".join([*lines, "\\end{tabular}\n"])
 
 
@@ -103,9 +93,6 @@ def layout(table: Table, form: str, max_columns: int) -> str:
         part = [[row[0], *row[first : first + max_columns]] for row in table]
         parts.append(FORMATS[form](part) + "\n")
     return "".join(parts)
-
-
-Size = Sequence[float] | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -152,8 +139,7 @@ def view_module(layer: Any, opaque_objects: bool) -> LayerView:
 
 
 def _spread(value: Any) -> np.ndarray:
-    numbers = np.ravel(np.asarray(value, dtype=np.float64), order="F")
-    return np.resize(numbers, 2)
+    return np.resize(np.ravel(np.asarray(value, dtype=np.float64), order="F"), 2)
 
 
 def _support(view: LayerView) -> np.ndarray:
@@ -165,10 +151,6 @@ def _support(view: LayerView) -> np.ndarray:
     return np.ones(2)
 
 
-def _offsets(view: LayerView) -> np.ndarray:
-    return np.array(borders(view.fields["pad"]), dtype=np.float64) if "pad" in view.fields else np.zeros(4)
-
-
 def geometry(views: Sequence[LayerView]) -> dict[str, np.ndarray]:
     """Support, stride, receptive fields (2 x L: vertical, horizontal) and pad (4 x L: top bottom left right).
 
@@ -178,7 +160,7 @@ def geometry(views: Sequence[LayerView]) -> dict[str, np.ndarray]:
     count = len(views)
     support = np.array([_support(view) for view in views]).reshape(count, 2).T
     stride = np.array([_spread(view.fields.get("stride", 1)) for view in views]).reshape(count, 2).T
-    pad = np.array([_offsets(view) for view in views]).reshape(count, 4).T
+    pad = np.array([borders(view.fields.get("pad", 0)) for view in views], np.float64).reshape(count, 4).T
     steps = np.cumprod(stride, axis=1)
     before = np.concatenate([np.ones((2, min(count, 1))), steps[:, :-1]], axis=1)
     return {
@@ -207,7 +189,7 @@ def _next_size(view: LayerView, size: np.ndarray, around: dict[str, np.ndarray],
     return following
 
 
-def data_sizes(views: Sequence[LayerView], around: dict[str, np.ndarray], size: Size) -> np.ndarray:
+def data_sizes(views: Sequence[LayerView], around: dict[str, np.ndarray], size: Any) -> np.ndarray:
     """Size of the input and each layer's output, 4 x (L+1): height, width, depth, number; NaN if unknown."""
     sizes = [np.asarray(size, dtype=np.float64)]
     for index, view in enumerate(views):
@@ -368,10 +350,8 @@ def _check(views: Sequence[LayerView]) -> None:
         label = layer_label(index, {"name": view.name, "type": view.type})
         if view.type == "pool" and "pool" not in view.fields:
             raise NetworkFormatError(f"{label}: no field pool")
-        try:
+        with located(label):
             borders(view.fields.get("pad", 0))
-        except ArgumentError as error:
-            raise NetworkFormatError(f"{label}: {error}") from error
 
 
 def meta_lines(value: Any, name: str) -> list[str]:
@@ -406,8 +386,7 @@ def describe(net: Any, input_size: Sequence[float] | None = None, batch_size: in
     if np.isnan(size[2]) and views and views[0].type == "conv":
         size[2] = views[0].filters[2]
     info = _info(views, size)
-    info["name"] = [view.name for view in views]
-    info["type"] = [view.type for view in views]
-    info["parameters"] = [view.parameters for view in views]
+    for key in ("name", "type", "parameters"):
+        info[key] = [getattr(view, key) for view in views]
     lines = meta_lines(meta, "meta") or ["meta: empty"]
     return info, _text(views, info, "ascii", 18) + "\n".join(lines) + "\n"

@@ -14,6 +14,7 @@ import torch
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
 from matlab_compat.numeric import maps_to_torch
+from matlab_compat.simplenn.base import drop_trailing_ones
 from matlab_compat.simplenn.layers import Pool, ReLU
 from matlab_compat.simplenn.network import SimpleNN, require_network
 
@@ -134,10 +135,7 @@ def relja_netOutputDim(net: SimpleNN, imDim: Any = None) -> tuple[int, tuple[int
             y = net(example.to(device))
     finally:
         net.train(was_training)
-    size = [y.shape[2], y.shape[3], y.shape[1], y.shape[0]]
-    while len(size) > 2 and size[-1] == 1:
-        size.pop()
-    return y.numel(), tuple(size)
+    return y.numel(), drop_trailing_ones((y.shape[2], y.shape[3], y.shape[1], y.shape[0]))
 
 
 def vl_simplenn_move(net: SimpleNN, destination: str) -> SimpleNN:

@@ -1,5 +1,4 @@
-"""The base class of SimpleNN layers (MATLAB's fields, weights and their MATLAB form) and the registry of
-types.
+"""The base class of SimpleNN layers (fields, weights and their MATLAB form) and the registry of types.
 
 A new layer type is a subclass of `Layer` with a decorator:
 
@@ -9,7 +8,7 @@ A new layer type is a subclass of `Layer` with a decorator:
 
         def forward(self, x): ...             # (N, C, H, W) -> (N, C', H', W')
 
-`weight_specs` names the layer's weights in MATLAB's order; each becomes a parameter (or buffer) of that name."""
+`weight_specs` names the weights in MATLAB's order; each becomes a parameter (or buffer) of that name."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -19,13 +18,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from torch import Tensor, nn
 
-from matlab_compat.errors import (
-    ArgumentError,
-    MatFileError,
-    NetworkFormatError,
-    UnknownLayerError,
-    did_you_mean,
-)
+from matlab_compat.errors import ArgumentError, UnknownLayerError, did_you_mean, located
 from matlab_compat.matfile.values import MatObject, cell_list, text as matlab_text
 from matlab_compat.simplenn.base import WeightSpec
 from matlab_compat.simplenn.tidy import cell_row, layer_label, layer_type, with_rows
@@ -135,8 +128,8 @@ class Layer(nn.Module):
 
     def weights_to_matlab(self, tensors: Sequence[Tensor | None] | None = None) -> list[np.ndarray]:
         """Weights, or tensors of their shapes (derivatives), as arrays of the shape and class read."""
-        found = []
         given = self.weights if tensors is None else tensors
+        found = []
         for spec, tensor, (shape, dtype) in zip(self.weight_specs, given, self._stored, strict=True):
             if tensor is None:
                 found.append(np.zeros(shape if 0 in shape else (0, 0), dtype))
@@ -180,14 +173,15 @@ class Layer(nn.Module):
         return f"{self.name!r}, {self.classname or self.type}"
 
 
-AnyLayer = TypeVar("AnyLayer", bound=type[Layer])
+AnyLayer = TypeVar("AnyLayer", bound=type[nn.Module])
 
 _TYPES: dict[str, type[Layer]] = {}
-
 _CUSTOM: dict[str, type[Layer]] = {}
 
 
-def _registering(registry: dict[str, type[Layer]], names: Sequence[str]) -> Callable[[AnyLayer], AnyLayer]:
+def registering(registry: dict[str, Any], names: Sequence[str]) -> Callable[[AnyLayer], AnyLayer]:
+    """A class decorator: the registry has the class under each of the names."""
+
     def register(cls: AnyLayer) -> AnyLayer:
         registry.update(dict.fromkeys(names, cls))
         return cls
@@ -197,14 +191,12 @@ def _registering(registry: dict[str, type[Layer]], names: Sequence[str]) -> Call
 
 def register_layer(*types: str) -> Callable[[AnyLayer], AnyLayer]:
     """Class decorator: layers of these MatConvNet types are read as this class."""
-
-    return _registering(_TYPES, types)
+    return registering(_TYPES, types)
 
 
 def register_custom(*classnames: str) -> Callable[[AnyLayer], AnyLayer]:
     """Class decorator: custom layers of these MATLAB classes are read as this class."""
-
-    return _registering(_CUSTOM, classnames)
+    return registering(_CUSTOM, classnames)
 
 
 def _unknown(label: str, what: str, name: str, known: Mapping[str, Any]) -> UnknownLayerError:
@@ -241,7 +233,7 @@ def make_layer(description: Any, index: int, shared: bool = False) -> Layer:
     label = layer_label(index, description)
     is_object = isinstance(description, MatObject)
     fields = description.properties if is_object else description
-    try:
+    with located(label):
         kind = layer_type(fields)
         if is_object or kind == "custom":
             classname = description.classname if is_object else _custom_class(fields, label)
@@ -251,5 +243,3 @@ def make_layer(description: Any, index: int, shared: bool = False) -> Layer:
         if kind not in _TYPES:
             raise _unknown(label, "layer type", kind, _TYPES)
         return _TYPES[kind](fields, shared=shared)
-    except (ArgumentError, MatFileError) as error:
-        raise NetworkFormatError(f"{label}: {error}") from error

@@ -24,11 +24,6 @@ def _check_biases(bias: Tensor | None, count: int) -> None:
         raise ArgumentError(f"{bias.numel()} biases for {count} filters: expected one per filter, or none")
 
 
-def _options(layer: Layer) -> list[Any]:
-    """The name, value pairs of the field opts, which are passed to the block."""
-    return cell_list(layer.fields.get("opts", []))
-
-
 @register_layer("conv")
 class Conv(Layer):
     """Convolution, in as many groups as the channels need; without filters, padding and subsampling."""
@@ -41,7 +36,7 @@ class Conv(Layer):
         self.pad = borders(self.fields.get("pad", 0))
         self.stride = pair(self.fields.get("stride", 1), "stride")
         self.dilate = pair(self.fields.get("dilate", 1), "dilate")
-        self.opts = _options(self)
+        self.opts = cell_list(self.fields.get("opts", []))
         if self.weight is not None:
             _check_biases(self.bias, self.weight.shape[0])
 
@@ -75,7 +70,7 @@ class ConvTranspose(Layer):
         self.crop = borders(self.fields.get("crop", 0), "crop")
         self.upsample = pair(self.fields.get("upsample", 1), "upsample")
         self.groups = pair(self.fields.get("numGroups", 1), "numGroups")[0]
-        self.opts = _options(self)
+        self.opts = cell_list(self.fields.get("opts", []))
         if self.weight is None:
             raise ArgumentError("no filters: a convt layer needs some")
         _check_biases(self.bias, self.weight.shape[1] * self.groups)
@@ -106,7 +101,7 @@ class Pool(Layer):
         self.pad = borders(self.fields.get("pad", 0))
         self.stride = pair(self.fields.get("stride", 1), "stride")
         self.method = text(self.fields.get("method", "max"))
-        self.opts = _options(self)
+        self.opts = cell_list(self.fields.get("opts", []))
         if self.method not in ("max", "avg"):
             raise ArgumentError(f"pooling method must be 'max' or 'avg'; got '{self.method}'")
 
@@ -263,8 +258,7 @@ class PDist(Layer):
 
 
 def reference(layer: Layer, x: Tensor) -> Tensor:
-    """The field `class` of a loss or pdist layer, with which its input is compared: on x's device, torch's
-    order.
+    """The field `class` of a loss or pdist layer, to compare its input with: on x's device, in torch's order.
 
     A tensor is used as it is: maps (N, C, H, W), or N labels counting from 0. An array is in MATLAB's order,
     H x W x C x N, its labels counting from 1. Raises ArgumentError where the field is missing.

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from matlab_compat.errors import ArgumentError, NetworkFormatError, did_you_mean
+from matlab_compat.errors import ArgumentError, NetworkFormatError, did_you_mean, located
 from matlab_compat.simplenn import layers as _standard_layers  # noqa: F401  # registers MatConvNet's own types
 from matlab_compat.simplenn.base import ImageNetwork
 from matlab_compat.simplenn.layer import Layer, make_layer
@@ -88,8 +88,7 @@ class SimpleNN(ImageNetwork):
         return net.eval()
 
     def to_matlab(self, classes: bool = False) -> dict[str, Any]:
-        """The network as a MATLAB struct: every field, shape and class that was read, and the current
-        weights.
+        """The network as a MATLAB struct: every field, shape and class that was read, the current weights.
 
         Layers of old files (filters, biases) are written in the newest form. Custom layers that were class
         objects become structs with a field class__ or, with `classes`, class objects (`MatObject`) again.
@@ -99,11 +98,6 @@ class SimpleNN(ImageNetwork):
         if self.meta or "meta" in self._order:
             values["meta"] = with_rows(self.meta) or self._empty_meta
         return {name: values[name] for name in dict.fromkeys([*self._order, *values]) if name in values}
-
-    @property
-    def types(self) -> list[str]:
-        """The layers' MATLAB types; 'custom' for class objects."""
-        return [layer.type for layer in self]  # type: ignore[misc]
 
     def index(self, layer: LayerKey) -> int:
         """The position (from 0) of a layer given by its name, or by a position (negative: from the end).
@@ -149,10 +143,8 @@ class SimpleNN(ImageNetwork):
         """Raises NetworkFormatError, naming the layer, where channels of consecutive layers do not fit."""
         channels: int | None = None
         for index, layer in enumerate(self):
-            try:
+            with located(self.label(index)):
                 channels = layer.channels_out(channels)
-            except ArgumentError as error:
-                raise NetworkFormatError(f"{self.label(index)}: {error}") from error
 
     def _span(self, start: LayerKey | None, stop: LayerKey | None) -> range:
         first = 0 if start is None else self.index(start)

@@ -1,12 +1,10 @@
 """vl_simplenn: runs a network as MATLAB does, with its modes, derivatives and memory rules.
 
-For code that needs MATLAB's `res`; training and extraction call the network as a module (`net(x)`, autograd)."""
+For code that needs MATLAB's `res`; training and extraction call the network as a module, with autograd."""
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import singledispatch
 from typing import Any
 
 import torch
@@ -14,7 +12,7 @@ from torch import Tensor
 
 from matlab_compat import nn as blocks
 from matlab_compat.arguments import options
-from matlab_compat.errors import ArgumentError, NetworkFormatError
+from matlab_compat.errors import ArgumentError, located
 from matlab_compat.matfile.values import scalar, text
 from matlab_compat.simplenn.layer import Layer
 from matlab_compat.simplenn.layers import BatchNorm, Dropout, Loss, PDist, ReLU, reference
@@ -40,79 +38,53 @@ class Result:
     backwardTime: float = 0.0
 
 
-@singledispatch
+def _loss(layer: Loss, x: Tensor, dzdy: Tensor | None = None) -> Tensor:
+    loss = blocks.vl_nnsoftmaxloss if layer.type == "softmaxloss" else blocks.vl_nnloss
+    return loss(x, reference(layer, x), dzdy)
+
+
 def _forward(layer: Layer, x: Tensor, testing: bool) -> tuple[Tensor, Any]:
+    """The layer's output, and dropout's mask."""
+    if isinstance(layer, Loss):
+        return _loss(layer, x).reshape(1, 1, 1, 1), None
+    if isinstance(layer, Dropout):
+        return (x, None) if testing else blocks.vl_nndropout(x, rate=layer.rate)  # type: ignore[return-value]
+    if isinstance(layer, BatchNorm):
+        weight, bias, moments = layer.weights_for(x)
+        given = moments if testing else None
+        return blocks.vl_nnbnorm(x, weight, bias, moments=given, epsilon=layer.epsilon), None  # type: ignore
     return layer(x), None
 
 
-@_forward.register
-def _(layer: Loss, x: Tensor, testing: bool) -> tuple[Tensor, Any]:
-    loss = blocks.vl_nnsoftmaxloss if layer.type == "softmaxloss" else blocks.vl_nnloss
-    return loss(x, reference(layer, x)).reshape(1, 1, 1, 1), None
-
-
-@_forward.register
-def _(layer: Dropout, x: Tensor, testing: bool) -> tuple[Tensor, Any]:
-    return (x, None) if testing else blocks.vl_nndropout(x, rate=layer.rate)  # type: ignore[return-value]
-
-
-@_forward.register
-def _(layer: BatchNorm, x: Tensor, testing: bool) -> tuple[Tensor, Any]:
-    weight, bias, moments = layer.weights_for(x)
-    given = moments if testing else None
-    return blocks.vl_nnbnorm(x, weight, bias, moments=given, epsilon=layer.epsilon), None  # type: ignore
-
-
-@singledispatch
 def _backward(layer: Layer, before: Result, after: Result, testing: bool) -> Derivatives:
-    """Derivatives by the layer's input and weights, by autograd through the layer itself."""
-    leaf = _kept(before).detach().requires_grad_()
-    weights = {name: weight.detach().requires_grad_() for name, weight in layer.named_parameters()}
+    """Derivatives by the layer's input and weights; of most layers, by autograd through the layer itself."""
+    if isinstance(layer, Dropout) and testing:
+        return after.dzdx, None
     assert after.dzdx is not None
+    if isinstance(layer, ReLU):
+        seen = after.x if before.x is None else before.x  # the output has the signs of the input
+        if seen is None:
+            raise ArgumentError("neither its input nor its output was kept")
+        return blocks.vl_nnrelu(seen, after.dzdx, leak=max(layer.leak, 0.0)), None
+    x = _kept(before)
+    if isinstance(layer, Loss):
+        return _loss(layer, x, after.dzdx), None
+    if isinstance(layer, Dropout):
+        return blocks.vl_nndropout(x, after.dzdx, mask=after.aux), None  # type: ignore[return-value]
+    if isinstance(layer, BatchNorm):
+        weight, bias, _ = layer.weights_for(x)
+        dzdx, *derivatives = blocks.vl_nnbnorm(x, weight, bias, after.dzdx, epsilon=layer.epsilon)  # type: ignore
+        return dzdx, list(derivatives)
+    if isinstance(layer, PDist):
+        return blocks.vl_nnpdist(x, reference(layer, x), layer.p, after.dzdx, **layer.options)[0], None
+    leaf = x.detach().requires_grad_()
+    weights = {name: weight.detach().requires_grad_() for name, weight in layer.named_parameters()}
     with torch.enable_grad():
         y = torch.func.functional_call(layer, weights, (leaf,))
     found = torch.autograd.grad(y, [leaf, *weights.values()], after.dzdx.reshape(y.shape), allow_unused=True)
     by_name = dict(zip(weights, found[1:], strict=True))
     dzdw: list[Tensor | None] = [by_name.get(spec.name) for spec in layer.weight_specs]
     return found[0], dzdw or None
-
-
-@_backward.register
-def _(layer: ReLU, before: Result, after: Result, testing: bool) -> Derivatives:
-    seen = after.x if before.x is None else before.x  # the output has the signs of the input
-    if seen is None:
-        raise ArgumentError("neither its input nor its output was kept")
-    assert after.dzdx is not None
-    return blocks.vl_nnrelu(seen, after.dzdx, leak=max(layer.leak, 0.0)), None
-
-
-@_backward.register
-def _(layer: Loss, before: Result, after: Result, testing: bool) -> Derivatives:
-    loss = blocks.vl_nnsoftmaxloss if layer.type == "softmaxloss" else blocks.vl_nnloss
-    x = _kept(before)
-    return loss(x, reference(layer, x), after.dzdx), None
-
-
-@_backward.register
-def _(layer: Dropout, before: Result, after: Result, testing: bool) -> Derivatives:
-    if testing:
-        return after.dzdx, None
-    return blocks.vl_nndropout(_kept(before), after.dzdx, mask=after.aux), None  # type: ignore[return-value]
-
-
-@_backward.register
-def _(layer: BatchNorm, before: Result, after: Result, testing: bool) -> Derivatives:
-    x = _kept(before)
-    weight, bias, _ = layer.weights_for(x)
-    dzdx, *dzdw = blocks.vl_nnbnorm(x, weight, bias, after.dzdx, epsilon=layer.epsilon)  # type: ignore
-    return dzdx, list(dzdw)
-
-
-@_backward.register
-def _(layer: PDist, before: Result, after: Result, testing: bool) -> Derivatives:
-    x = _kept(before)
-    found = blocks.vl_nnpdist(x, reference(layer, x), layer.p, after.dzdx, **layer.options)
-    return found[0], None
 
 
 def _kept(before: Result) -> Tensor:
@@ -128,7 +100,7 @@ class _Run:
 
     def __init__(self, net: SimpleNN, res: list[Result], opts: Any, derivatives: bool) -> None:
         self.net, self.layers, self.res = net, list(net), res
-        self.testing = opts.testing
+        self.testing = text(opts.mode).lower() == "test"
         self.conserve, self.accumulate = bool(opts.conserveMemory), bool(opts.accumulate)
         self.derivatives = derivatives
         depth = min(float(scalar(opts.backPropDepth)), len(self.layers))
@@ -152,9 +124,8 @@ class _Run:
 
     def backward(self, dzdy: Tensor) -> None:
         """Fills in the derivatives, from the last layer down to `lowest`."""
-        last = len(self.layers) - 1
         self.res[-1].dzdx = dzdy
-        for index in range(last, self.lowest - 1, -1):
+        for index in reversed(range(self.lowest, len(self.layers))):
             before, after = self.res[index : index + 2]
             started = time.perf_counter()
             before.dzdx, dzdw = self._named(index, _backward, before, after)
@@ -167,7 +138,7 @@ class _Run:
                 pairs = zip(before.dzdw, dzdw, strict=True)
                 dzdw = [new if old is None or new is None else old + new for old, new in pairs]
             before.dzdw = before.dzdw if dzdw is None else dzdw
-            if self.conserve and not self.layers[index].precious and index != last:
+            if self.conserve and not self.layers[index].precious and after is not self.res[-1]:
                 after.x = after.dzdx = None
             before.backwardTime = time.perf_counter() - started
         lowest = self.res[self.lowest]
@@ -175,10 +146,8 @@ class _Run:
             lowest.x = lowest.dzdx = None
 
     def _named(self, index: int, function: Any, *inputs: Any) -> Any:
-        try:
+        with located(self.net.label(index)):
             return function(self.layers[index], *inputs, self.testing)
-        except ArgumentError as error:
-            raise NetworkFormatError(f"{self.net.label(index)}: {error}") from error
 
 
 _DEFAULTS = {
@@ -192,19 +161,6 @@ _DEFAULTS = {
     "parameterServer": None,
     "holdOn": False,
 }
-
-
-def _options(args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    opts = options(_DEFAULTS, args, kwargs)
-    mode = text(opts.mode).lower()
-    if mode not in ("normal", "test"):
-        raise ArgumentError(f"mode must be 'normal' or 'test'; got '{opts.mode}'")
-    opts.testing = mode == "test"
-    if not float(scalar(opts.backPropDepth)) > 0:
-        raise ArgumentError(f"backPropDepth must be a number of layers above 0; got {opts.backPropDepth}")
-    if opts.parameterServer is not None:
-        raise ArgumentError("parameterServer is not supported: derivatives are returned in res")
-    return opts
 
 
 def _last_derivative(run: _Run, dzdy: Any) -> Tensor:
@@ -256,7 +212,14 @@ def vl_simplenn(
     Ported from: matconvnet/matlab/simplenn/vl_simplenn.m
     """
     require_network(net, "vl_simplenn")
-    opts = _options(args, kwargs)
+    opts = options(_DEFAULTS, args, kwargs)
+    mode = text(opts.mode).lower()
+    if mode not in ("normal", "test"):
+        raise ArgumentError(f"mode must be 'normal' or 'test'; got '{opts.mode}'")
+    if not float(scalar(opts.backPropDepth)) > 0:
+        raise ArgumentError(f"backPropDepth must be a number of layers above 0; got {opts.backPropDepth}")
+    if opts.parameterServer is not None:
+        raise ArgumentError("parameterServer is not supported: derivatives are returned in res")
     derivatives = dzdy is not None and not (isinstance(dzdy, Tensor) and dzdy.numel() == 0)
     if opts.skipForward and not derivatives:
         raise ArgumentError("skipForward without dzdy leaves nothing to do: give dzdy")

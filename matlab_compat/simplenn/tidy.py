@@ -8,40 +8,29 @@ from typing import Any
 
 import numpy as np
 
-from matlab_compat.errors import MatFileError, NetworkFormatError
+from matlab_compat.errors import NetworkFormatError, located
+from matlab_compat.matfile.classes import cells
 from matlab_compat.matfile.values import MatObject, StructArray, cell_list, describe, text, vector
 
-_WEIGHTED = ("conv", "convt", "bnorm")
-
-_POOL = {"pad": 0.0, "stride": 1.0, "opts": ()}
-
 _LRN = {"param": [5.0, 1.0, 0.0001 / 5, 0.75]}
-
-_PDIST = {"noRoot": False, "aggregate": False, "p": 2.0, "epsilon": 1e-3, "instanceWeights": []}
 
 # type -> the fields that a layer of that type gets where it lacks them, in the order of the original
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "conv": {"pad": 0.0, "stride": 1.0, "dilate": 1.0, "opts": ()},
-    "pool": _POOL,
+    "pool": {"pad": 0.0, "stride": 1.0, "opts": ()},
     "convt": {"crop": 0.0, "upsample": 1.0, "numGroups": 1.0, "opts": ()},
     "relu": {"leak": 0.0},
     "dropout": {"rate": 0.5},
     "normalize": _LRN,
     "lrn": _LRN,
-    "pdist": _PDIST,
+    "pdist": {"noRoot": False, "aggregate": False, "p": 2.0, "epsilon": 1e-3, "instanceWeights": []},
     "bnorm": {"epsilon": 1e-5},
 }
-
-# top-level fields of old NetVLAD networks that are in meta today
-_NETVLAD_FIELDS = ("netID", "sessionID", "epoch")
 
 
 def cell_row(values: list[Any]) -> np.ndarray:
     """A 1 x n cell array of the values; 0 x 0 where there are none, as MATLAB's {}."""
-    cell = np.empty((1, len(values)) if values else (0, 0), dtype=object)
-    for i, value in enumerate(values):
-        cell[0, i] = value
-    return cell
+    return cells((1, len(values)) if values else (0, 0), values)
 
 
 def matlab_value(value: Any) -> Any:
@@ -81,7 +70,7 @@ def layer_label(index: int, layer: Any) -> str:
 
 def _with_weights(layer: dict[str, Any], kind: str, label: str) -> dict[str, Any]:
     """Moves filters and biases of the old format into weights; gives every layer the field weights."""
-    if kind in _WEIGHTED and "weights" not in layer:
+    if kind in ("conv", "convt", "bnorm") and "weights" not in layer:
         missing = [name for name in ("filters", "biases") if name not in layer]
         if missing:
             raise NetworkFormatError(
@@ -154,10 +143,8 @@ def layer_cells(net: Any) -> list[Any]:
         raise NetworkFormatError(
             "a DagNN (layers as a struct array, vars, params), not a SimpleNN: DagNN.from_matlab reads it"
         )
-    try:
+    with located("layers"):
         return [layers] if isinstance(layers, Mapping) else cell_list(layers)
-    except MatFileError as error:
-        raise NetworkFormatError(f"layers: {error}") from error
 
 
 def vl_simplenn_tidy(net: Any) -> Any:
@@ -187,7 +174,7 @@ def relja_simplenn_tidy(net: Any) -> Any:
     if hasattr(net, "to_matlab"):
         return net
     tidy = vl_simplenn_tidy(net)
-    kept = {name: net[name] for name in _NETVLAD_FIELDS if name in net}
+    kept = {name: net[name] for name in ("netID", "sessionID", "epoch") if name in net}
     if kept:
         tidy["meta"] = {**(tidy["meta"] if isinstance(tidy["meta"], Mapping) else {}), **kept}
     return tidy
