@@ -85,7 +85,7 @@ def test_damage_is_found_and_has_its_exit_code(run, net, street) -> None:
         (("index", "net.mat", *CSV, "--add", "-o", "none.idx"), "none.idx"),
         (("localize", "q/00.jpg", "--index", "a.idx", "--within", "5"), "go together"),
         (("localize", "q/00.jpg", "--index", "a.idx", "--near", "here"), "EAST,NORTH"),
-        (("index-edit", "a.idx"), "say what to change"),
+        (("index-edit", "a.idx"), "nothing to change"),
         (("index-edit", "a.idx", "--backend", "abacus"), "must be one of ivfpq, hnsw"),
     ],
 )

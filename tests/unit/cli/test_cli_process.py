@@ -31,7 +31,7 @@ print(json.dumps([allocator, faiss_library._chosen, state() == before]))
 """
 LIBRARY = """
 import deepibl
-from deepibl.cli.main.main import main
+from deepibl.cli.main import main
 from deepibl.engine import choose_engine
 from deepibl.search import nearest
 from tests.extractors import make_photos, simplenn
@@ -43,7 +43,7 @@ with suppress(SystemExit):
     main(["convert-png", folder])  # a command, run by a program in its own process
 """
 COMMAND = """
-from deepibl.cli.main.main import main
+from deepibl.cli.main import main
 sys.argv += ["convert-png", folder]
 with suppress(SystemExit):
     main()

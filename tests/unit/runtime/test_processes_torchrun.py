@@ -86,7 +86,7 @@ def test_extract_writes_one_file_says_it_once_and_lists_what_failed(place, run_o
 SEVERAL = """
 import sys
 from deepibl.training import SessionFiles
-from deepibl.cli.main.main import main
+from deepibl.cli.main import main
 for command in sys.argv[1:]:
     try:
         main(command.split())
@@ -146,7 +146,7 @@ SLOW = """
 import os, sys, time
 from deepibl import features
 from deepibl.training import SessionFiles
-from deepibl.cli.main.main import main
+from deepibl.cli.main import main
 from deepibl.features.groups import BatchExtractor
 features.group_length = lambda batch_size: 2
 load = BatchExtractor.load

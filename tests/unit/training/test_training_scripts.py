@@ -42,7 +42,7 @@ def test_values_are_read_as_they_are_typed():
 
 @pytest.mark.parametrize(
     ("words", "code", "said"),
-    [(["--help"], 0, "NAME=VALUE"), (["nEpoch"], 1, "an option is given as name=value")],
+    [(["--help"], 0, "NAME=VALUE"), (["nEpoch"], 1, "an option must be name=value")],
 )
 def test_the_readme_script_says_how_options_are_given(words, code, said):
     script = Path(train_gauss_ind.__file__)
