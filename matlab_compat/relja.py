@@ -170,7 +170,7 @@ def relja_PCA(x: ArrayLike, nPCs: int | None = None, subtractMean: bool = True) 
     n, dims = points.shape
     if n < 2:
         raise ArgumentError(f"relja_PCA needs at least two points; got {n}")
-    count = min(n, dims) if nPCs is None else nPCs
+    count = min(n, dims) if nPCs is None else int(nPCs)
     if not 1 <= count <= min(n, dims):
         raise ArgumentError(
             f"the number of components of {n} points in {dims} dimensions must be 1 to {min(n, dims)}; "

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import deepibl
-from deepibl.features import extraction as features
+from deepibl import features
 from deepibl.matlab.networks import computeRepresentation, serialAllFeats
 from deepibl.networks.identity import network_id
 from matlab_compat import matfile
