@@ -2,10 +2,8 @@
 
 Results go to standard output, progress and what went wrong to standard error. Exit codes: 0 done, 1 an error
 (one line says what was found and what to do), 2 an invalid command line, 3 done, but some images could not be
-read (they are listed), 4 checked, and it is not as it should be (verify, data check,
-migrate, convert --check).
-
-deepibl calibrate.
+read (they are listed), 4 checked, and it is not as it should be (verify, data check, migrate,
+convert --check).
 """
 
 import sys

@@ -1,7 +1,4 @@
-"""deepibl index, localize, index-check, index-edit.
-
-The command that serves the page.
-"""
+"""The commands of an index: index, localize, index-check, index-edit, and serve, the page on top of it."""
 
 import json
 from pathlib import Path

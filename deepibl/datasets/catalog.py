@@ -1,6 +1,7 @@
-"""The known data sets by name: their dbStruct file, folders, classes, and how to get them.
+"""The known data sets by name, with the way to get them, and opening any data set or source of images.
 
-The command line's sources of images: a folder, CSV, dbStruct file, or a known data set's name.
+A `CatalogEntry` has a known set's dbStruct file and folders. `open_dataset` opens a set by its name; the
+sources of images on the command line are a folder, a CSV, a dbStruct file, or a known data set's name.
 """
 
 import os

@@ -1,11 +1,8 @@
 """Checking that a known data set is complete: missing files, sizes, PNGs to convert, the query version.
 
 A known set has one or several parts (Pittsburgh: train, val, test), each with database and query images. Its
-dbStruct files list them; Oxford, Paris and Holidays are listed from their folders and ground truth.
-
-Looking for many files at once, listing each folder only once.
-
-Checking Oxford, Paris and Holidays, which are listed from their folders.
+dbStruct files list them; Oxford, Paris and Holidays are listed from their folders and ground truth. Many
+files are looked for at once, by listing each folder only once.
 """
 
 import os
@@ -98,7 +95,7 @@ def _sizes(folder: Path) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class RetrievalKind:
-    """A retrieval benchmark: its name in `dataset_retrieval.SIZES`, and localPaths' entry."""
+    """A retrieval benchmark: its name in `deepibl.datasets.retrieval.SIZES`, and localPaths' entry."""
 
     name: str
     root_key: str

@@ -5,9 +5,8 @@ A CSV has a header with `name` and either `lat`, `lon` (degrees) or `utm_e`, `ut
 given root. A photo's name may hold its position: @east@north@zone number@band@….jpg, or @east@north@….jpg.
 All positions of a data set are in one UTM zone, so that they have distances.
 
-dbStruct files from folders, CSV files and the layout of VPR-datasets-downloader.
-
-That layout has images/<split>/database and images/<split>/queries, with positions in the photos' names:
+`make_dataset` and `make_dbstruct` also take a folder in the layout of VPR-datasets-downloader. It has
+images/<split>/database and images/<split>/queries, with positions in the photos' names:
 @utm_east@utm_north@zone@band@lat@lon@pano@tile@heading@pitch@roll@height@timestamp@note@.jpg (only the first
 two are required).
 """

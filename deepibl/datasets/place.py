@@ -1,9 +1,9 @@
 """Geo-tagged image sets: database and query images, their positions, and which images are positives.
 
-`PlaceDataset` is the base class; the known sets are in dataset_pitts_tokyo, dataset_listed and
-dataset_retrieval, sets made of photos in dataset_folder, and `open_dataset` opens a set by its name.
-
-Data sets whose ground truth lists the correct images of each query, as for San Francisco (Sf-0).
+`PlaceDataset` is the base class. `ListedPositives` is for data sets whose ground truth lists the correct
+images of each query, such as San Francisco (Sf-0). Other known sets are in `deepibl.datasets.pitts_tokyo` and
+`deepibl.datasets.retrieval`, sets made of photos in `deepibl.datasets.folder`; `open_dataset` (of
+`deepibl.datasets.catalog`) opens a set by its name.
 """
 
 import logging

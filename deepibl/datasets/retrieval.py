@@ -1,6 +1,7 @@
 """Image retrieval benchmarks, measured by mean average precision: Oxford and Paris buildings, Holidays.
 
-Their ground truth lists, for each query, images to find and images to ignore."""
+Their ground truth lists, for each query, images to find and images to ignore.
+"""
 
 import os
 import shutil

@@ -3,7 +3,8 @@
 A map's values are kept as bytes, value = scale * (byte - zero); the range that they cover is measured
 beforehand (`deepibl.engine.scales`). Filters are integers from -127 to 127, with a scale for each output
 channel. A convolution's sum is rounded once, to the bytes of the next one; the ReLU and maximum pooling after
-it lose nothing. Layers other than such convolutions are computed in float32."""
+it lose nothing. Layers other than such convolutions are computed in float32.
+"""
 
 from __future__ import annotations
 

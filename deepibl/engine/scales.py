@@ -6,7 +6,8 @@
 
 The ranges decide the descriptors, so they are fixed before any is computed, and neither the order of images,
 nor their batches, nor a resumed run changes them. A network with different scales is a different extractor
-with its own identity; descriptors of the two are never compared."""
+with its own identity; descriptors of the two are never compared.
+"""
 
 from __future__ import annotations
 

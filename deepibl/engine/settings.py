@@ -6,7 +6,8 @@
 
 Every public function that extracts takes these settings as keywords (`SettingsOptions`), as `settings=`, or
 both; a keyword replaces the field of that name. One that does not exist is refused there, with the nearest
-one that does."""
+one that does.
+"""
 
 from __future__ import annotations
 

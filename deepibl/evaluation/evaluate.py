@@ -1,7 +1,4 @@
-"""From a network and a data set, or an index, to Recall@N: what `deepibl evaluate` does.
-
-Tables that the command line prints: matches of photos, and Recall@N.
-"""
+"""From a network and a data set, or an index, to Recall@N and its table: what `deepibl evaluate` does."""
 
 from __future__ import annotations
 

@@ -6,10 +6,11 @@ Below backPropToLayer no weight changes, so a refresh, a training tuple and a te
         maps = cache.maps(paths, flips)                 # (N, C, H, W): read, computed or both
         features = net(maps, start="conv5_1").flatten(1)
 
-An image's maps are known by their `Provenance`: the backbone's weights, its engine and dtype, the flip, and the
-content of the file. They are computed image by image, so they have the same bits whatever is kept, in
-whichever order they are asked for. With dtype='fp16' they are rounded, whether kept or computed anew.
-Images that are resized (jitterScale) are never kept: every scale is another image; give store='off' then."""
+An image's maps are known by their `Provenance`: the backbone's weights, its engine and dtype, the flip, and
+the content of the file. They are computed image by image, so they have the same bits whatever is kept, in
+whichever order they are requested. With dtype='fp16' they are rounded, whether kept or computed anew.
+Images that are resized (jitterScale) are never kept: every scale is another image; give store='off' then.
+"""
 
 from __future__ import annotations
 

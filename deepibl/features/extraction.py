@@ -7,7 +7,8 @@ Images of any mix of sizes are put into batches of equal size within groups of c
 batches depend on its images alone, so a run that was killed and started again gives the same bytes.
 An image that cannot be used never leaves a silent gap: see `on_error`.
 
-Processes that torchrun started share the work; all call with the same arguments (`feature_shards`)."""
+Processes that torchrun started share the work; all call with the same arguments (see `deepibl.features.shards`).
+"""
 
 from __future__ import annotations
 

@@ -1,18 +1,17 @@
-"""Files of descriptors: MATLAB's .bin, .npy and .h5, chosen by the suffix.
+"""Files of descriptors: MATLAB's .bin, .npy and .h5, chosen by the suffix; and hloc's.
 
 ======  =====================================================================================
 .bin    float32, little-endian, one descriptor after the other, nothing else: what serialAllFeats
         writes and reads as MATLAB's D x N; its shape has to be known (`count` or `dim`)
 .npy    numpy's (N, D) float32
-.h5     HDF5: `features` (N, D) float32 and `names` (N,) UTF-8 strings; hloc's kind: `feature_hloc`
+.h5     HDF5: `features` (N, D) float32 and `names` (N,) UTF-8 strings
 ======  =====================================================================================
 
 Every file is written under a temporary name and renamed when whole; sizes are checked on reading.
 
-hloc's files of global descriptors: HDF5 with a group an image, its data set global_descriptor (D,).
-
-Group names are the images' names; a name with slashes is a group within groups. hloc stores float16 when
-asked to extract as_half; here everything is float32, and read as such.
+hloc's files of global descriptors (`read_hloc`, `write_hloc`) are HDF5 with a group an image, its data set
+global_descriptor (D,). Group names are the images' names; a name with slashes is a group within groups. hloc
+stores float16 when its option as_half is set; here everything is float32, and read as such.
 """
 
 import os

@@ -6,8 +6,9 @@ mark of the image files of each. A group's rows are on disk before the journal l
 was cut off, or one of whose images has changed since, is computed again as a whole, in the same batches, so
 the finished file has the bytes of an uninterrupted run.
 
-Of several processes, process 0 writes NAME.part and each other one a shard NAME.part.0001 … of the same form;
-process 0 merges the shards (`feature_shards`), and so does a run that resumes after a kill."""
+Of several processes, process 0 writes NAME.part and each other one a shard NAME.part.0001 … of the same form.
+Process 0 merges the shards (see `deepibl.features.shards`), and so does a run that resumes after a kill.
+"""
 
 import json
 import logging
@@ -132,7 +133,7 @@ class PartialFeatures:
             self.write_journal()
 
     def collect(self) -> None:
-        """Nothing: one process has computed all; see `feature_shards` for several."""
+        """Nothing: one process has computed all; see `deepibl.features.shards` for several."""
 
     def shard(self, number: int) -> "PartialFeatures":
         """The shard of process `number` (from 1), not opened."""

@@ -2,7 +2,8 @@
 
 `STEM_traindescs_for_pca.bin` holds the descriptors, `STEM_pca.mat` the variables U, lams, mu and Utmu, as
 MATLAB writes them. Their `Provenance` is in `….bin.json` beside the first and, as JSON, in the variable
-`madeOf` of the second. Files that MATLAB wrote have none; only their sizes are checked."""
+`madeOf` of the second. Files that MATLAB wrote have none; only their sizes are checked.
+"""
 
 from __future__ import annotations
 

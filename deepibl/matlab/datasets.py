@@ -1,7 +1,8 @@
 """The original's data sets, closePosition, localPaths and setup, under their own names.
 
 `paths` is what localPaths takes, by default localPaths() itself. The data sets have the original's fields and
-methods beside Python's names; ids are 0-based, positions (N, 2), features (N, D)."""
+methods beside Python's names; ids are 0-based, positions (N, 2), features (N, D).
+"""
 
 import functools
 import os

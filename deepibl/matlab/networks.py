@@ -1,12 +1,7 @@
-"""Networks under the original's names: loading them, adding layers, preparing them.
+"""Networks under the original's names: loading, adding layers, preparing, computing representations.
 
-Computing image representations under the original's names.
-
-The original's image tool under its own name.
-
-NetVLAD's layer classes under the original's names: functions that return layers of a `SimpleNN`.
-
-For plain torch modules see `deepibl.layers`.
+Also the image tool convertPngtoJPG and NetVLAD's layer classes, as functions that return layers of a
+`SimpleNN`. For plain torch modules see `deepibl.layers`.
 """
 
 import os

@@ -1,7 +1,4 @@
-"""Calls: the original's functions under their own names, and MATLAB's own functions as Python has them.
-
-MATLAB's own functions in scripts: for each, how it is written in Python.
-"""
+"""Calls in scripts: the original's functions under their own names, and MATLAB's own as Python has them."""
 
 import ast
 import keyword

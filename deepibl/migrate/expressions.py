@@ -1,7 +1,4 @@
-"""MATLAB expressions as Python expressions, each with the kind of its value.
-
-Ranges, matrices and cell arrays written out in a script.
-"""
+"""MATLAB expressions as Python expressions, each with the kind of its value."""
 
 import ast
 import keyword

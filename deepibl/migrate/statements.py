@@ -1,6 +1,6 @@
-"""Statements that are calls or commands: printing, loading, stopping, what only MATLAB needs.
+"""Statements of MATLAB: assignments, and calls or commands (printing, loading, stopping, what only MATLAB needs).
 
-Assignments: to variables, elements, fields, several outputs.
+Assignments are to variables, elements, fields, and several outputs.
 """
 
 import ast

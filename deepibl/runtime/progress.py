@@ -1,6 +1,7 @@
 """Progress of long work: how much is done, how fast, how long it will take.
 
-On a terminal it is a bar; elsewhere (a log file, a batch job) a line with the time of day at intervals."""
+On a terminal it is a bar; elsewhere (a log file, a batch job) a line with the time of day at intervals.
+"""
 
 import os
 import sys

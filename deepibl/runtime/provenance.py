@@ -9,7 +9,8 @@ Image files are compared by one of two marks, beside their names. `file_content`
 and where a data set may be copied to another disk: all bytes of a file of up to 256 KiB; of a larger one its
 size, its time, and its first and last 128 KiB. `file_times`, for what is looked up often or soon, reads
 nothing: the file's size and the times at which its content and its entry last changed, which every write
-moves on."""
+moves on.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """From a request to its answer: admission, the upload, decoding, and waiting for the worker.
 
-The one thread that computes: waiting jobs in turn, photos of one size in a batch; errors do not end it.
+The worker is the one thread that computes: it takes waiting jobs in turn, photos of one size in a batch;
+errors do not end it.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The features that mining and tests use: those before training, shared by sessions, and later ones."""
+"""The cached features of mining and tests: the ones before training, shared by sessions, and later ones."""
 
 import os
 from collections.abc import Callable

@@ -1,9 +1,9 @@
 """Sessions on disk, under MATLAB's names: `<prefix><session>_ep000004_latest.mat` and what belongs to it.
 
-Every file is written whole or not at all. A running session holds `<prefix><session>.lock` (released by the
-system when the process dies); `<prefix><session>_unfinished.json` is there until it is complete.
+`SessionFiles` writes every file whole or not at all. A running session holds `<prefix><session>.lock` (released
+by the system when the process dies); `<prefix><session>_unfinished.json` is there until it is complete.
 
-The results of a training: its curves, its best epoch, the table about it, and its networks.
+`read_results` reads the results of a training: its curves, its best epoch, the table about it, its networks.
 """
 
 import json

@@ -1,8 +1,7 @@
 """Tuples become losses and gradients: one alone, or several in one forward and backward.
 
-The trained layers' input: maps of the layers below, kept where that is possible.
-
-Reading the images of tuples ahead of their use, in threads.
+`TupleReader` reads the images of tuples ahead of their use, in threads. What enters the trained layers are
+maps of the layers below; `open_backbone` keeps them where that is possible.
 """
 
 import os

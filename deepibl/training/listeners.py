@@ -1,10 +1,8 @@
-"""What a training reports as it runs; printing, plotting and recording are listeners.
+"""What a training reports as it runs: printing, plotting and recording are listeners.
 
-A training's curves in TensorBoard: losses by batch, recalls and rank losses by epoch.
-
-Pictures of a training, as PNG files and in windows: the original's curves, recall before and after.
-
-What a training prints: the original's lines, and its progress.
+`Console` prints the original's lines and the progress. `Plotter` draws the original's curves and the recall
+before and after, as PNG files and in windows. `TensorBoard` records losses by batch, and recalls and rank
+losses by epoch.
 """
 
 import os

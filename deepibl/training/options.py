@@ -2,7 +2,8 @@
 
 Session files hold the original's 42 options under MATLAB's names and in its order. `deepibl.matlab` and the
 command line take those names, too, and convert by this table. Six more say how fast, and in how much memory,
-a network is trained; a session file holds those of them that change the result, in auxData.deepibl."""
+a network is trained; a session file holds those of them that change the result, in auxData.deepibl.
+"""
 
 import json
 import math

@@ -5,7 +5,8 @@ for its orders: the gradients of these tuples, or the features of these images. 
 out in their order and their gradients added in that order, so that where tuples go through the network one by
 one (on a CPU) the weights are bit for bit those of one process.
 
-Features and the session's files are on a file system that all processes see."""
+Features and the session's files are on a file system that all processes see.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
