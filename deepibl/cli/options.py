@@ -17,11 +17,10 @@ import typer
 
 from deepibl.errors import DatasetError
 from matlab_compat.errors import ArgumentError
+from matlab_compat.files import StrPath
 
 if TYPE_CHECKING:
     from deepibl.runtime.processes import Team
-
-StrPath = str | os.PathLike[str]
 
 SOME_IMAGES_FAILED = 3
 

@@ -13,10 +13,11 @@ from typing import Any
 from deepibl.datasets.dbstruct import python_names, read_dbstruct
 from deepibl.datasets.folder import Places, dataset_from_places, make_dataset, read_places
 from deepibl.datasets.pitts_tokyo import Tokyo247, TokyoTimeMachine, tiny_tokyo
-from deepibl.datasets.place import ListedPositives, PlaceDataset, StrPath
+from deepibl.datasets.place import ListedPositives, PlaceDataset
 from deepibl.errors import DatasetError
 from deepibl.runtime.paths import LocalPaths, localPaths
 from matlab_compat.errors import ArgumentError
+from matlab_compat.files import StrPath
 from matlab_compat.rng import Generator
 
 NETVLAD_PAGE = "http://www.di.ens.fr/willow/research/netvlad/"
@@ -90,8 +91,8 @@ def dataset_class(name: str, fields: Mapping[str, Any]) -> type[PlaceDataset]:
 def open_dataset(
     name: str,
     *,
-    root: str | os.PathLike[str] | None = None,
-    spec: str | os.PathLike[str] | None = None,
+    root: StrPath | None = None,
+    spec: StrPath | None = None,
     paths: LocalPaths | None = None,
     generator: Generator | None = None,
 ) -> PlaceDataset:
@@ -121,9 +122,7 @@ def open_dataset(
     return dataset
 
 
-def _find_spec(
-    name: str, given: str | os.PathLike[str] | None, root: Path, spec_dir: Path, advice: str
-) -> Path:
+def _find_spec(name: str, given: StrPath | None, root: Path, spec_dir: Path, advice: str) -> Path:
     file = f"{name}.mat"
     if given is not None:
         spec = Path(os.path.expanduser(given))

@@ -17,6 +17,7 @@ from deepibl.datasets.retrieval import ADVICE, SIZES, holidays, vgg_buildings
 from deepibl.errors import DatasetError
 from deepibl.runtime.paths import LocalPaths, localPaths
 from matlab_compat.errors import MatFileError
+from matlab_compat.files import StrPath
 
 
 @dataclass
@@ -47,7 +48,7 @@ class FileList:
         return text
 
 
-def look_for(what: str, folder: str | os.PathLike[str], names: Sequence[str]) -> FileList:
+def look_for(what: str, folder: StrPath, names: Sequence[str]) -> FileList:
     """Looks for files by their names below a folder; case matters."""
     found = FileList(what, os.fspath(folder), len(names))
     by_folder: dict[str, list[str]] = defaultdict(list)
@@ -141,8 +142,6 @@ def check_retrieval(kind: RetrievalKind, root: Path) -> tuple[list[FileList], li
         problems.append(f"{lost} images that the ground truth lists as positives are missing")
     return [files], problems, [f"{dataset.query_count} queries with ground truth"]
 
-
-StrPath = str | os.PathLike[str]
 
 NAMES = ("pitts30k", "pitts250k", "tokyo247", "tokyoTM", *RETRIEVAL)
 

@@ -27,6 +27,7 @@ from deepibl.datasets.pitts_tokyo import TokyoTimeMachine
 from deepibl.datasets.place import PlaceDataset, save_dbstruct
 from deepibl.errors import DatasetError
 from matlab_compat.errors import ArgumentError
+from matlab_compat.files import StrPath
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -82,9 +83,7 @@ class Places:
         return self.subset(np.flatnonzero(np.isfinite(self.positions).all(axis=1)))
 
 
-def read_places(
-    source: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None, zone: str | None = None
-) -> Places:
+def read_places(source: StrPath, *, root: StrPath | None = None, zone: str | None = None) -> Places:
     """The photos and positions of a folder or a CSV file in the form that the module describes.
 
     root: the folder that a CSV's names are relative to (default: the CSV's own). zone: the UTM zone of all
@@ -144,8 +143,8 @@ def dataset_from_places(
 
 def read_dataset(
     name: str,
-    database: str | os.PathLike[str],
-    queries: str | os.PathLike[str],
+    database: StrPath,
+    queries: StrPath,
     *,
     zone: str | None = None,
     skip_unknown: bool = False,
@@ -284,8 +283,6 @@ def _in_one_zone(
 def _zone(fix: Fix) -> str | None:
     return fix.zone if fix.kind == "metres" else zone_of(fix.first, fix.second)
 
-
-StrPath = str | os.PathLike[str]
 
 _STAMP_FIELD = 13  # of the parts between @, the first (empty) one being 0
 

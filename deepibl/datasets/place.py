@@ -18,12 +18,11 @@ from numpy.typing import ArrayLike
 from deepibl.datasets.dbstruct import FIELDS, write_dbstruct
 from deepibl.datasets.positions import ClosePosition, as_positions
 from deepibl.errors import DatasetError, MissingImageError
+from matlab_compat.files import StrPath
 from matlab_compat.numeric import round_half_away
 from matlab_compat.rng import Generator
 
 Neighbours = tuple[np.ndarray, np.ndarray]  # ids (M,) and squared distances (M,), nearest first
-
-StrPath = str | os.PathLike[str]
 
 _log = logging.getLogger(__name__)
 
@@ -56,8 +55,9 @@ class PlaceSet(Protocol):
 class PlaceDataset:
     """Database and query images with UTM positions; all ids are 0-based, positions (N, 2) float64 in metres.
 
-    For a set of your own, give its lists to this class or write a dbStruct file (see deepibl.datasets.dbstruct). For
-    other rules, derive a class and override `nontrivial_positives` or `rank_matches`.
+    For a set of your own, give its lists to this class or write a dbStruct file (see
+    `deepibl.datasets.dbstruct`). For other rules, derive a class and override `nontrivial_positives` or
+    `rank_matches`.
 
     Args:
         name: of the set.

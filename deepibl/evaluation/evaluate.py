@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -24,11 +23,10 @@ from deepibl.features.files import read_features
 from deepibl.runtime.processes import team
 from deepibl.runtime.provenance import Provenance, file_content
 from deepibl.search.backends import open_index_file
+from matlab_compat.files import StrPath
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-StrPath = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,8 @@ class BackboneCache:
     """Maps of the layers below `first`, of image files; see the module.
 
     net: a SimpleNN on its device, whose layers below `first` (a name or position) do not change.
-    store: 'ram', 'disk', 'off', or 'auto', see `deepibl.features.backbone_store`; maps that an interrupted run left on
-    disk are used. dtype: 'fp32' (exact) or 'fp16' (half the space).
+    store: 'ram', 'disk', 'off', or 'auto', see `deepibl.features.backbone_store`; maps that an interrupted
+    run left on disk are used. dtype: 'fp32' (exact) or 'fp16' (half the space).
     folder: of the files of 'disk', shared by all runs; spare: used while another run has locked those.
     images: how many there will be (each flip counts as one more), for 'auto'. limit_gb: gigabytes kept at
     most; maps beyond are computed whenever they are needed. sharers: processes on this machine, each with its

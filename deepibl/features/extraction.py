@@ -7,7 +7,7 @@ Images of any mix of sizes are put into batches of equal size within groups of c
 batches depend on its images alone, so a run that was killed and started again gives the same bytes.
 An image that cannot be used never leaves a silent gap: see `on_error`.
 
-Processes that torchrun started share the work; all call with the same arguments (see `deepibl.features.shards`).
+Processes that torchrun started share the work (`deepibl.features.shards`); all call with the same arguments.
 """
 
 from __future__ import annotations
@@ -39,13 +39,12 @@ from deepibl.runtime.processes import team
 from deepibl.runtime.progress import ProgressMeter, reporting
 from deepibl.runtime.provenance import Provenance, file_times
 from matlab_compat.errors import ArgumentError, ImageReadError
+from matlab_compat.files import StrPath
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _log = logging.getLogger(__name__)
-
-StrPath = str | os.PathLike[str]
 
 Sink = MemoryRows | PartialFeatures | SharedFile
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from deepibl.errors import FeatureFileError
 from matlab_compat.errors import ArgumentError
-from matlab_compat.files import atomic_output, damage_as
+from matlab_compat.files import StrPath, atomic_output, damage_as
 
 if TYPE_CHECKING:
     import h5py
@@ -36,7 +36,7 @@ _BLOCK = 64 * 2**20  # bytes written at a time
 
 
 def read_features(
-    path: str | os.PathLike[str], *, count: int | None = None, dim: int | None = None, mmap: bool = False
+    path: StrPath, *, count: int | None = None, dim: int | None = None, mmap: bool = False
 ) -> np.ndarray:
     """Descriptors (N, D) float32 from a .bin, .npy or .h5 file.
 
@@ -64,7 +64,7 @@ def read_features(
 
 
 def write_features(
-    path: str | os.PathLike[str],
+    path: StrPath,
     features: np.ndarray,
     names: Sequence[str] | None = None,
     *,
@@ -102,7 +102,7 @@ def write_features(
                 os.fsync(file.fileno())
 
 
-def suffix_of(path: str | os.PathLike[str], suffix: str | None = None) -> str:
+def suffix_of(path: StrPath, suffix: str | None = None) -> str:
     """A feature file's format: `suffix`, else that of the path. Raises ArgumentError for an unknown one."""
     kind = Path(path).suffix if suffix is None else suffix
     if kind not in SUFFIXES:
@@ -190,8 +190,6 @@ def _hint(path: Path) -> str:
 
 
 KEY = "global_descriptor"
-
-StrPath = str | os.PathLike[str]
 
 
 def read_hloc(path: StrPath, names: Sequence[str] | None = None) -> tuple[list[str], np.ndarray]:

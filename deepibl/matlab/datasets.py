@@ -226,7 +226,10 @@ def dbTiny(whichSet: str, paths: Paths = None, generator: Generator | None = Non
 
 
 def dbSf0(paths: Paths = None) -> dbBase:
-    """San Francisco, with a list of positives for each query; not in the original. See deepibl.datasets.dbstruct."""
+    """San Francisco, with a list of positives for each query (see `deepibl.datasets.dbstruct`).
+
+    The original has no such data set.
+    """
     return _named(open_dataset("sf0", paths=localPaths(paths)))
 
 

@@ -193,7 +193,7 @@ def serialAllFeats(
 ) -> None:
     """Writes the representations of the images imPath/imageFns[i] to outFn, float32, one after the other.
 
-    The file equals the original's: MATLAB reads it as D x N, `deepibl.features.extraction.read_features` as (N, D).
+    The file equals the original's: MATLAB reads it as D x N, `deepibl.features.read_features` as (N, D).
     Images may have different sizes, whatever batchSize is. An interrupted run is resumed by the same call.
 
     useGPU: the CUDA device, if there is one. numThreads: threads that read images.

@@ -1,6 +1,7 @@
-"""Statements of MATLAB: assignments, and calls or commands (printing, loading, stopping, what only MATLAB needs).
+"""Statements of a script: assignments, and calls or commands.
 
-Assignments are to variables, elements, fields, and several outputs.
+Assignments are to variables, elements, fields, and several outputs; calls and commands print, load, stop, or
+do what only MATLAB needs.
 """
 
 import ast

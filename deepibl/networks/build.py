@@ -1,10 +1,11 @@
 """Building networks: NetVLAD's layers, pooling, PCA, and the preparation for training and testing.
 
-The custom layers are layers of a MatConvNet network under their MATLAB class names (`LayerVLAD` is layerVLAD);
-importing this module registers them, so that networks with them can be read. `add_pooling` adds max, average
-or NetVLAD pooling with its normalisations to a cropped network, `add_pooling_for` does so with NetVLAD's
-clusters of a training set's images, and `add_pca` adds PCA and whitening of the output.
-`prepare_for_training` sets the fields that MATLAB's training expects in a network's layers,
+NetVLAD's custom layers are layers of a MatConvNet network under their MATLAB class names (`LayerVLAD` is
+layerVLAD). Importing this module registers them, so that networks with them can be read.
+
+`add_pooling` adds max, average or NetVLAD pooling with its normalisations to a cropped network;
+`add_pooling_for` does so with NetVLAD's clusters of a training set's images. `add_pca` adds PCA and whitening
+of the output. `prepare_for_training` sets the fields that MATLAB's training expects in a network's layers,
 `prepare_for_testing` removes them.
 """
 

@@ -49,7 +49,6 @@ from matlab_compat.matfile.values import (
     MatObject,
     StructArray,
     describe,
-    describe as describe_value,
 )
 from matlab_compat.network import Network, network_from_matlab
 from matlab_compat.simplenn.display import describe as describe_simplenn
@@ -321,7 +320,7 @@ def _network_struct(path: str | os.PathLike[str]) -> dict[str, Any]:
             return value
         if name == "net":
             raise NetworkFormatError(
-                f"{os.fspath(path)}: the variable net is not a struct but {describe_value(value)}"
+                f"{os.fspath(path)}: the variable net is not a struct but {describe(value)}"
             )
     raise NetworkFormatError(
         f"{os.fspath(path)} holds no network: expected a variable net, or a struct with a field layers; "

@@ -1,8 +1,8 @@
 """Networks to start from: trained for another task, cropped at the layer whose output is to be pooled.
 
-`load_pretrained` finds such a network; `fetch` downloads the published ones. `download` resumes after a broken
-connection and refuses web pages. What has arrived is kept in a `.part` file; `.part.json` beside it names the
-URL and its version, so that bytes of another version are never appended.
+`load_pretrained` finds such a network; `fetch` downloads the published ones. `download` resumes after a
+broken connection and refuses web pages. What has arrived is kept in a `.part` file; `.part.json` beside it
+names the URL and its version, so that bytes of another version are never appended.
 """
 
 import hashlib

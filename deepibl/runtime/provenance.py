@@ -24,9 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from deepibl.runtime.files import read_note
-from matlab_compat.files import atomic_output
-
-StrPath = str | os.PathLike[str]
+from matlab_compat.files import StrPath, atomic_output
 
 RULE = 1  # to be raised when a release computes other numbers from the same network, images and settings
 

@@ -162,7 +162,7 @@ def make_city(
         times: times of day of the queries, in turn. (The database is always photographed by day.)
         gps: whether the photos carry their position as EXIF.
         workers: number of processes (above 1, guard a script with `if __name__ == "__main__"`).
-        progress: called with a `deepibl.runtime.progress.Progress`; None shows a bar on a terminal, False nothing.
+        progress: called with a `deepibl.runtime.progress.Progress`; None: a bar on a terminal; False: silent.
 
     Raises:
         DatasetError: an unknown split or time of day, fewer than 1 image, or a size out of range.

@@ -6,7 +6,7 @@ photo by somebody on foot near stop j, with another date, time of day, height, d
 depends on its own number alone, so a larger city only adds photos (queries beyond the number of stops start
 again).
 
-`Weather` is the light of a photo; `radiance` and `expose` go from surfaces to the picture of a day or a night.
+`Weather` is the light of a photo; `radiance` and `expose` make of surfaces the picture of a day or a night.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Windows and roof lines of the toy city.
 
-A window is a small picture with a mask that says what is frame and what is glass. The upper end of a facade is
-a cornice, a parapet, a mansard with dormers, gables or sawteeth.
+A window is a small picture with a mask that says what is frame and what is glass. The upper end of a facade
+is a cornice, a parapet, a mansard with dormers, gables or sawteeth.
 """
 
 import cv2

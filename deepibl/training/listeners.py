@@ -18,7 +18,6 @@ import torch
 
 from deepibl.errors import ConfigurationError
 from deepibl.evaluation.plots import new_figure, show_figures
-from deepibl.networks import build as network_layers  # noqa: F401  # registers NetVLAD's layers
 from deepibl.runtime.progress import LINE_EVERY, ProgressDisplay
 from deepibl.training.checkpoints import Results, SessionFiles
 from deepibl.training.options import TrainingOptions, describe

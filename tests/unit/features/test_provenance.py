@@ -31,7 +31,6 @@ from deepibl.runtime.provenance import Provenance, file_content, file_times, mis
 from deepibl.search.index import PlaceIndex
 from deepibl.search.localization import add_to_index, build_index, localize
 from deepibl.training.cached_features import FeatureMaker
-from deepibl.training.listeners import TrainingListener
 from scripts.make_released_layout import write_released
 from tests.extractors import make_photos, simplenn
 
@@ -323,7 +322,8 @@ class Maker(FeatureMaker):
 
     def of(self, work: Work) -> None:
         dataset = SimpleNamespace(
-            database_root=work.photos, database_names=work.names, query_root=work.photos, query_names=work.names,
+            database_root=work.photos, database_names=work.names,
+            query_root=work.photos, query_names=work.names,
             database_size=COUNT, query_count=COUNT,
         )  # fmt: skip
         self.shared(dataset, str(work.folder / "q.bin"), str(work.folder / "db.bin"))

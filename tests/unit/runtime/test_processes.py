@@ -1,4 +1,4 @@
-"""deepibl.runtime.processes: what one process decides or finds reaches all, and so does an error; lost processes."""
+"""deepibl.runtime.processes: what one process decides reaches all, and so does an error; lost processes."""
 
 import os
 import signal
