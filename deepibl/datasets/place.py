@@ -182,7 +182,7 @@ class PlaceDataset:
         if available < n:
             if not self._logged_few_negatives:
                 _log.warning(
-                    "%s: %d negatives asked for, a query has %d: using all of them", self.name, n, available
+                    "%s: %d negatives requested, a query has %d: using all of them", self.name, n, available
                 )
             self._logged_few_negatives = True
             return np.setdiff1d(np.arange(self.database_size), positives)

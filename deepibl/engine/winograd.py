@@ -111,7 +111,7 @@ class WinogradConvolution:
 
     @staticmethod
     def takes(weight: Tensor) -> bool:
-        """Whether filters (K, C, FH, FW) are 3 x 3 and so many that it pays."""
+        """Whether filters (K, C, FH, FW) are 3 x 3, and enough of them that it pays."""
         count, channels, height, width = weight.shape
         return (height, width) == (3, 3) and min(count, channels) >= LEAST and not (count | channels) % BLOCK
 

@@ -8,7 +8,7 @@ Below backPropToLayer no weight changes, so a refresh, a training tuple and a te
 
 An image's maps are known by their `Provenance`: the backbone's weights, its engine and dtype, the flip, and
 the content of the file. They are computed image by image, so they have the same bits whatever is kept, in
-whichever order they are requested. With dtype='fp16' they are rounded, whether kept or computed anew.
+whichever order they are requested. With dtype='fp16' they are rounded, whether kept or computed again.
 Images that are resized (jitterScale) are never kept: every scale is another image; give store='off' then.
 """
 
@@ -112,7 +112,7 @@ class BackboneCache:
         self._store: FileStore | MemoryStore | None = None
         self._opening = Lock()
         self._marks: dict[str, tuple[str, str]] = {}  # times and content of image files, by path
-        self.store, self.reason = store, "asked for"
+        self.store, self.reason = store, "as requested"
 
     @property
     def description(self) -> str:

@@ -113,7 +113,9 @@ def extract_to_file(
     paths = _paths(root, names)
     suffix_of(out, suffix)
     if backbone is not None and (settings.scales is not None or settings.resize is not None):
-        raise ArgumentError("a kept backbone goes neither with int8, which computes it anew, nor with resize")
+        raise ArgumentError(
+            "a kept backbone cannot be used with int8, which computes its own, nor with resize"
+        )
     made_of = provenance(net, root, names, settings, backbone)
     group = group_length(settings.batch_size)
     file = SharedFile if team().size > 1 else PartialFeatures

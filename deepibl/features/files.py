@@ -147,8 +147,10 @@ def _read_h5(path: Path) -> np.ndarray:
 
 
 def read_dataset(dataset: Any, path: Path) -> np.ndarray:
-    """The values of an HDF5 data set as stored. Raises FeatureFileError where it is not a data set with rows,
-    or declares a size that the file cannot hold.
+    """The values of an HDF5 data set as stored.
+
+    Raises FeatureFileError where it is not a data set with rows, or declares a size that the file cannot
+    hold.
     """
     import h5py
 

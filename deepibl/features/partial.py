@@ -187,7 +187,7 @@ class PartialFeatures:
         self._journal.unlink(missing_ok=True)
 
     def _let_go(self, remove: Callable[[], Any]) -> None:
-        """Takes the name `part` away and closes the file: locked until it is gone, but for Windows."""
+        """Removes the name `part` and closes the file, which is locked until then (not on Windows)."""
         if os.name == "nt":
             self._opened.close()
         remove()
@@ -200,7 +200,7 @@ class PartialFeatures:
         return self._file
 
     def _resume(self) -> None:
-        """Takes from the journal what is done, as far as it is of the same making and the file holds it."""
+        """Reads which groups are done from a journal of the same `Provenance`, if the file holds them."""
         journal = read_note(self._journal)
         try:
             fits = (journal["format"], journal["count"]) == (_FORMAT, self.count)

@@ -144,7 +144,7 @@ def download(
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         failures = 0 if _size(part) > before else failures + 1
     raise DownloadError(
-        f"{url}: {reason}; {_size(part)} bytes are kept in {part} and the same command goes on from there"
+        f"{url}: {reason}; {_size(part)} bytes are kept in {part} and the same command resumes from there"
     )
 
 

@@ -55,8 +55,11 @@ def load_state(path: str | os.PathLike[str]) -> Any:
 
 @contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
-    """A zip file by its path, one of the old form mapped: a damaged file of the old form may ask for more
-    bytes than it has, and a read of a map returns what there is instead of allocating them all."""
+    """Yields what torch.load reads: the path of a zip file, a memory map of a file of the old form.
+
+    A damaged file of the old form may declare more bytes than it has. A read of a map returns what there is
+    instead of allocating them all.
+    """
     if zipfile.is_zipfile(path):
         yield path
         return

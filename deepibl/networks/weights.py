@@ -62,8 +62,11 @@ def whitened_netvlad_layers(
 
 
 class VGGConvolution(NamedTuple):
-    """A convolution of VGG-16: its name and position in torchvision's vgg16.features, its filters' shape
-    (outputs, channels, 3, 3), and whether a max pooling follows its ReLU."""
+    """A convolution of VGG-16.
+
+    name, position: in torchvision's vgg16.features. shape: of its filters, (outputs, channels, 3, 3). last:
+    whether a max pooling follows its ReLU.
+    """
 
     name: str
     position: int

@@ -121,7 +121,7 @@ class Team:
         for rank, other in enumerate(values):
             if other != values[0]:
                 raise ArgumentError(
-                    f"{what}: processes 0 and {rank} of {self.size} were asked for different things. "
+                    f"{what}: processes 0 and {rank} of {self.size} have different arguments. "
                     "Processes of one job share the work of one call, so all have to give the same "
                     "arguments; to let each work by itself: with deepibl.runtime.alone()"
                 )

@@ -105,7 +105,7 @@ class ProgressDisplay:
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Ends the bar; prints the last line if one was printed before. `show` begins anew."""
+        """Ends the bar; prints the last line if one was printed before. `show` begins a new one."""
         self._open.close()
         self._bar = None
         if self._always:

@@ -41,7 +41,7 @@ class Provenance:
 
     network: the identity of the network, with its int8 scales. count, names: how many images, and the SHA-256
     of their names in order. files: the kind of marks of the images' files and their SHA-256; '' where they
-    are compared one by one, or all are gone: what was made of them cannot be contradicted then. settings:
+    are compared one by one, or where all are missing, so that nothing can be compared. settings:
     those that decide the numbers. rule: the version of the computation.
     """
 

@@ -111,7 +111,7 @@ class Worker:
         try:
             found = self._finder.find(images, max(job.top for job in jobs), jobs[0].around)
             answers = list(zip(jobs, found, strict=True))
-        except Exception:  # one bad photo must not cost the others their answer
+        except Exception:  # the other photos of the batch are answered
             for job in jobs:
                 _settle(job, partial(self._find_one, job))
             return

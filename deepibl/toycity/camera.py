@@ -50,7 +50,7 @@ class Patch(NamedTuple):
 
 
 class Frame:
-    """A level picture in the making.
+    """A level picture while it is drawn.
 
     Attributes:
         image: (rows, cols, 3) uint8 RGB; labels, sun, haze: (rows, cols) uint8.

@@ -129,8 +129,8 @@ Read = tuple[MinedTuple, list[Fetched]]
 class TupleReader:
     """Reads the images of tuples ahead of their use, with the option num_threads.
 
-    dataset: has database_root, database_names, query_root, query_names. backbone: fetches an
-    image. Use as a context manager.
+    dataset: has database_root, database_names, query_root, query_names. backbone: fetches an image. Use as a
+    context manager.
     """
 
     def __init__(self, dataset: Any, options: TrainingOptions, backbone: Backbone) -> None:

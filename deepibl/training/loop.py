@@ -221,7 +221,7 @@ class _Loop:
             self.save(f"epoch {state.epoch} batch {batch}, features")
 
     def _test(self, which: str, features: Features, epoch: int | None = None) -> tuple[np.ndarray, float]:
-        """Recall@N (R,) and the rank loss of 'train' or 'val'; the generator's state is put back.
+        """Recall@N (R,) and the rank loss of 'train' or 'val'; the generator's state is restored.
 
         features: (queries (Q, D), database (N, D)). epoch: the state's, where None.
         Ported from: netvlad/testNet.m

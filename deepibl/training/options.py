@@ -332,7 +332,7 @@ class Request:
     """What decides a training's result: the trainer's name, its data sets, and the options.
 
     sets: the training and the validation set, described. options: MATLAB's names -> values, defaults
-    included. A session keeps it as text, to see whether the same is asked for again.
+    included. A session keeps it as text, to see whether a later request is the same.
     """
 
     trainer: str

@@ -171,7 +171,7 @@ class TrainingState:
     features: CachedFeatures | None = None
     epoch_start_times: list[str] = field(default_factory=list)
     trainer: str = ""
-    command: str = ""  # the request as text, to see whether the same is asked for again
+    command: str = ""  # the request as text, to compare a later one with it
     has_geo_fields: bool = False
 
     @property
