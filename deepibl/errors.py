@@ -16,7 +16,7 @@ MatlabCompatError              (of matlab_compat.errors, with its own branches)
     ├── PageError              a page that cannot be served, or a request that it refuses
     └── ReportError            a report that cannot be read or made
 
-Images that could not be used, in a run that went on without them.
+`Failure` is not an error: it names one image that could not be used in a run that continued without it.
 """
 
 from collections.abc import Sequence

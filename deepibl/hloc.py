@@ -5,7 +5,8 @@
 
 hloc's NetVLAD extractor takes a MATLAB struct by position: the convolutions where torchvision's
 vgg16.features has them, assignment and centres of layer 30, the whitening of layer 33 (counted from 0), and
-the mean in meta.normalization.averageImage. It always normalises before and after the aggregation."""
+the mean in meta.normalization.averageImage. It always normalises before and after the aggregation.
+"""
 
 import importlib
 import os

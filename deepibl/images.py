@@ -1,4 +1,6 @@
-"""Reading one image for a network: any format, always RGB 0–255.
+"""Images for a network: reading, decoding on the CPU or the GPU, and reading ahead in threads.
+
+`read_image` reads any format; the result is always RGB, 0–255:
 
 =======================================  ==========================================================
 file                                     result
@@ -21,7 +23,7 @@ zero bytes, not an image, missing        ImageReadError
 
 The format is found by the file's content, never by its name; every error names the file.
 
-Where JPEG files are decoded on their way to a CUDA device: by the processor, or on the device by nvJPEG.
+For a network on a CUDA device `choose_decoder` decides where JPEG files are decoded:
 
 ======  =========================================================================================
 decode  JPEG files are decoded
@@ -35,7 +37,8 @@ auto    cpu, always: the pixels must not depend on the machine
 What nvJPEG does not decode (other formats, CMYK, files that end early, images that are resized) is decoded by
 the processor under `gpu` too. NOT RUN on a device where it was written, see docs/unknowns.md.
 
-Reading images in background threads while the network computes: in order, a bounded number ahead.
+`load_in_order` reads images in background threads while the network computes: in order, a bounded number
+ahead. `batches_by_size` puts images of one size into batches.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """NetVLAD, global pooling and L2 normalisation as torch modules; a network's custom layers are made of them.
 
 Maps are (N, D, H, W). Outputs keep MatConvNet's four dimensions in torch's order, so that their `.flatten(1)`
-is MATLAB's column of the image: NetVLAD returns (N, D, 1, K), index k + K*d (0-based) when flattened."""
+is MATLAB's column of the image: NetVLAD returns (N, D, 1, K), index k + K*d (0-based) when flattened.
+"""
 
 from __future__ import annotations
 

@@ -8,7 +8,8 @@ both raise ArgumentError for shapes or names that do not fit.
 How the original divides: it prints the mean loss over a batch's queries, but divides the gradient by the
 batch's number of (query, negative) pairs, for the Joint losses too. `reduction="mean"` and `"pairs"` give the
 two (with "mean" and ten negatives the same learning rate steps ten times as far); `"none"`, (B,), and `"sum"`
-are as in torch."""
+are as in torch.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 >>> from deepibl import SARELoss
 >>> loss = MetricLearningLoss(SARELoss("gauss", "joint"))
 >>> loss(torch.eye(4), torch.tensor([0, 0, 1, 1])).shape
-torch.Size([])"""
+torch.Size([])
+"""
 
 from typing import Any
 

@@ -15,9 +15,11 @@ from pathlib import Path
 
 from matlab_compat.errors import MatFileError, MatlabCompatError
 
+StrPath = str | os.PathLike[str]
+
 
 @contextmanager
-def atomic_output(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_output(path: StrPath) -> Iterator[Path]:
     """Yields a temporary path beside `path`, with its suffix; renamed to `path` on success, removed on error.
 
     At `path` is always the old file or the whole new one, even if the process is killed.
@@ -39,7 +41,7 @@ def atomic_output(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_bytes(path: str | os.PathLike[str]) -> Iterator[io.BytesIO]:
+def atomic_bytes(path: StrPath) -> Iterator[io.BytesIO]:
     """Yields a buffer whose bytes are then written to `path`, whole or not at all.
 
     For images: Pillow (and matplotlib through it) does not report a disk that fills up while it writes.
@@ -56,7 +58,7 @@ class Bounded(io.BufferedReader):
     For images: Pillow asks for as many bytes as a chunk declares, and Python allocates them before it reads.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: StrPath) -> None:
         super().__init__(io.FileIO(os.fspath(path)))
         self._size = os.fstat(self.fileno()).st_size
 
@@ -66,7 +68,7 @@ class Bounded(io.BufferedReader):
         return super().read(left if size is None or size < 0 else min(size, left))
 
 
-def is_below(root: str | os.PathLike[str], path: str | os.PathLike[str]) -> bool:
+def is_below(root: StrPath, path: StrPath) -> bool:
     """Whether a path is a folder or in it, after resolving `..` and links."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
 
@@ -96,7 +98,7 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def damage_as(
-    error_class: type[MatlabCompatError], path: str | os.PathLike[str], what: str, advice: str = ""
+    error_class: type[MatlabCompatError], path: StrPath, what: str, advice: str = ""
 ) -> Iterator[None]:
     """Turns what libraries raise on a damaged file into `error_class`: "PATH WHAT: reason; ADVICE".
 

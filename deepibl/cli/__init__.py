@@ -1,1 +1,1 @@
-"""The command `deepibl`: each command is a thin tail on a function of the library."""
+"""The command `deepibl`: each command is a thin layer over a function of the library."""

@@ -45,7 +45,7 @@ def verify(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Compare features (and outputs of layers) that MATLAB wrote with ours. Exit code 4: they differ."""
+    """Compare features (and outputs of layers) that MATLAB wrote with deepibl's. Exit code 4: they differ."""
     from deepibl.features.files import read_features
     from deepibl.migrate.verify import verify_features, verify_layers
     from deepibl.networks.io import chain_of, load_network
@@ -172,7 +172,7 @@ def make(
 
 @data.command()
 def features(
-    source: Annotated[Path, typer.Argument(help="Features: .bin, .npy, .h5 (ours or hloc's).")],
+    source: Annotated[Path, typer.Argument(help="Features: .bin, .npy, .h5 (deepibl's or hloc's).")],
     target: Annotated[Path, typer.Argument(help="What to write: .bin, .npy or .h5.")],
     list_file: Annotated[
         Path | None, typer.Option("--list", help="Image names, one a line, in the order of the rows.")

@@ -2,10 +2,8 @@
 
 Results go to standard output, progress and what went wrong to standard error. Exit codes: 0 done, 1 an error
 (one line says what was found and what to do), 2 an invalid command line, 3 done, but some images could not be
-read (they are listed), 4 checked, and it is not as it should be (verify, data check,
-migrate, convert --check).
-
-deepibl calibrate.
+read (they are listed), 4 checked, and it is not as it should be (verify, data check, migrate,
+convert --check).
 """
 
 import sys
@@ -15,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deepibl.cli import search as serving, seeing, training
+from deepibl.cli import search, seeing, training
 from deepibl.cli.data import data, migrate, verify
 from deepibl.cli.options import (
     NOT_AS_IT_SHOULD_BE,
@@ -43,7 +41,6 @@ from deepibl.cli.options import (
     tell_failures,
 )
 from deepibl.cli.process import prepare_process
-from deepibl.cli.search import index, index_check, index_edit, localize
 from matlab_compat.errors import ArgumentError, MatlabCompatError
 
 
@@ -247,13 +244,13 @@ def demo(
 
 app.command()(calibrate)
 
-app.command()(index)
+app.command()(search.index)
 
-app.command()(localize)
+app.command()(search.localize)
 
-app.command("index-check")(index_check)
+app.command("index-check")(search.index_check)
 
-app.command("index-edit")(index_edit)
+app.command("index-edit")(search.index_edit)
 
 app.command()(training.train)
 
@@ -263,7 +260,7 @@ app.command()(training.pca)
 
 app.command()(seeing.heatmap)
 
-app.command()(serving.serve)
+app.command()(search.serve)
 
 app.add_typer(seeing.reports)
 

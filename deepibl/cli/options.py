@@ -1,6 +1,6 @@
-"""What the commands have in common: arguments that mean the same everywhere, exit codes, small tails.
+"""What the commands have in common: arguments that mean the same everywhere, exit codes, process 0.
 
-Commands under torchrun: those that share their work run in all processes, the others in process 0.
+Under torchrun, commands that share their work run in all processes, the others in process 0.
 """
 
 import json
@@ -17,11 +17,10 @@ import typer
 
 from deepibl.errors import DatasetError
 from matlab_compat.errors import ArgumentError
+from matlab_compat.files import StrPath
 
 if TYPE_CHECKING:
     from deepibl.runtime.processes import Team
-
-StrPath = str | os.PathLike[str]
 
 SOME_IMAGES_FAILED = 3
 

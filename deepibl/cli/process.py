@@ -1,7 +1,8 @@
 """What the command `deepibl` changes in its own process before it computes.
 
 Importing the library or making an engine changes nothing of the process. A program that wants the command's
-speed calls `prepare_process` once, before its first large computation."""
+speed calls `prepare_process` once, before its first large computation.
+"""
 
 import ctypes
 import sys

@@ -1,7 +1,4 @@
-"""deepibl index, localize, index-check, index-edit.
-
-The command that serves the page.
-"""
+"""The commands of an index: index, localize, index-check, index-edit, and serve, the page on top of it."""
 
 import json
 from pathlib import Path
@@ -139,7 +136,7 @@ def localize(
 def index_check(
     where: Where,
     recall: Annotated[
-        int, typer.Option(min=0, help="Ask this many of its images: how many of the exact 10 nearest come?")
+        int, typer.Option(min=0, help="Search for this many images: share of the 10 nearest found.")
     ] = 0,
     as_json: Json = False,
 ) -> None:

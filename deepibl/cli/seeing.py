@@ -1,6 +1,6 @@
 """Commands that draw: heatmaps, comparisons of reports, and previews in the terminal.
 
-Small pictures in a terminal that shows colours, two pixels a character: the upper half block ▀.
+A preview needs a terminal that shows colours: two pixels a character, as the upper half block ▀.
 """
 
 import json

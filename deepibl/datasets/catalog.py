@@ -1,6 +1,7 @@
-"""The known data sets by name: their dbStruct file, folders, classes, and how to get them.
+"""The known data sets by name, with the way to get them, and opening any data set or source of images.
 
-The command line's sources of images: a folder, CSV, dbStruct file, or a known data set's name.
+A `CatalogEntry` has a known set's dbStruct file and folders. `open_dataset` opens a set by its name; the
+sources of images on the command line are a folder, a CSV, a dbStruct file, or a known data set's name.
 """
 
 import os
@@ -12,10 +13,11 @@ from typing import Any
 from deepibl.datasets.dbstruct import python_names, read_dbstruct
 from deepibl.datasets.folder import Places, dataset_from_places, make_dataset, read_places
 from deepibl.datasets.pitts_tokyo import Tokyo247, TokyoTimeMachine, tiny_tokyo
-from deepibl.datasets.place import ListedPositives, PlaceDataset, StrPath
+from deepibl.datasets.place import ListedPositives, PlaceDataset
 from deepibl.errors import DatasetError
 from deepibl.runtime.paths import LocalPaths, localPaths
 from matlab_compat.errors import ArgumentError
+from matlab_compat.files import StrPath
 from matlab_compat.rng import Generator
 
 NETVLAD_PAGE = "http://www.di.ens.fr/willow/research/netvlad/"
@@ -89,8 +91,8 @@ def dataset_class(name: str, fields: Mapping[str, Any]) -> type[PlaceDataset]:
 def open_dataset(
     name: str,
     *,
-    root: str | os.PathLike[str] | None = None,
-    spec: str | os.PathLike[str] | None = None,
+    root: StrPath | None = None,
+    spec: StrPath | None = None,
     paths: LocalPaths | None = None,
     generator: Generator | None = None,
 ) -> PlaceDataset:
@@ -120,9 +122,7 @@ def open_dataset(
     return dataset
 
 
-def _find_spec(
-    name: str, given: str | os.PathLike[str] | None, root: Path, spec_dir: Path, advice: str
-) -> Path:
+def _find_spec(name: str, given: StrPath | None, root: Path, spec_dir: Path, advice: str) -> Path:
     file = f"{name}.mat"
     if given is not None:
         spec = Path(os.path.expanduser(given))

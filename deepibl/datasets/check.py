@@ -1,11 +1,8 @@
 """Checking that a known data set is complete: missing files, sizes, PNGs to convert, the query version.
 
 A known set has one or several parts (Pittsburgh: train, val, test), each with database and query images. Its
-dbStruct files list them; Oxford, Paris and Holidays are listed from their folders and ground truth.
-
-Looking for many files at once, listing each folder only once.
-
-Checking Oxford, Paris and Holidays, which are listed from their folders.
+dbStruct files list them; Oxford, Paris and Holidays are listed from their folders and ground truth. Many
+files are looked for at once, by listing each folder only once.
 """
 
 import os
@@ -20,6 +17,7 @@ from deepibl.datasets.retrieval import ADVICE, SIZES, holidays, vgg_buildings
 from deepibl.errors import DatasetError
 from deepibl.runtime.paths import LocalPaths, localPaths
 from matlab_compat.errors import MatFileError
+from matlab_compat.files import StrPath
 
 
 @dataclass
@@ -50,7 +48,7 @@ class FileList:
         return text
 
 
-def look_for(what: str, folder: str | os.PathLike[str], names: Sequence[str]) -> FileList:
+def look_for(what: str, folder: StrPath, names: Sequence[str]) -> FileList:
     """Looks for files by their names below a folder; case matters."""
     found = FileList(what, os.fspath(folder), len(names))
     by_folder: dict[str, list[str]] = defaultdict(list)
@@ -98,7 +96,7 @@ def _sizes(folder: Path) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class RetrievalKind:
-    """A retrieval benchmark: its name in `dataset_retrieval.SIZES`, and localPaths' entry."""
+    """A retrieval benchmark: its name in `deepibl.datasets.retrieval.SIZES`, and localPaths' entry."""
 
     name: str
     root_key: str
@@ -144,8 +142,6 @@ def check_retrieval(kind: RetrievalKind, root: Path) -> tuple[list[FileList], li
         problems.append(f"{lost} images that the ground truth lists as positives are missing")
     return [files], problems, [f"{dataset.query_count} queries with ground truth"]
 
-
-StrPath = str | os.PathLike[str]
 
 NAMES = ("pitts30k", "pitts250k", "tokyo247", "tokyoTM", *RETRIEVAL)
 

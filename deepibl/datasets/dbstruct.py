@@ -19,7 +19,8 @@ MATLAB's dbLoad ignores it. Other fields are kept in `extra`.
 
 Where the correct images are listed (San Francisco), utmDb, utmQ and the thresholds are optional. The lists
 may also be in a text file beside sf0.mat, sf0_positives.txt, one query a line: its name, a tab, and the names
-of its positives separated by tabs. Lines that start with # are comments."""
+of its positives separated by tabs. Lines that start with # are comments.
+"""
 
 import os
 from collections.abc import Mapping, Sequence

@@ -5,9 +5,8 @@ A CSV has a header with `name` and either `lat`, `lon` (degrees) or `utm_e`, `ut
 given root. A photo's name may hold its position: @east@north@zone number@band@….jpg, or @east@north@….jpg.
 All positions of a data set are in one UTM zone, so that they have distances.
 
-dbStruct files from folders, CSV files and the layout of VPR-datasets-downloader.
-
-That layout has images/<split>/database and images/<split>/queries, with positions in the photos' names:
+`make_dataset` and `make_dbstruct` also take a folder in the layout of VPR-datasets-downloader. It has
+images/<split>/database and images/<split>/queries, with positions in the photos' names:
 @utm_east@utm_north@zone@band@lat@lon@pano@tile@heading@pitch@roll@height@timestamp@note@.jpg (only the first
 two are required).
 """
@@ -28,6 +27,7 @@ from deepibl.datasets.pitts_tokyo import TokyoTimeMachine
 from deepibl.datasets.place import PlaceDataset, save_dbstruct
 from deepibl.errors import DatasetError
 from matlab_compat.errors import ArgumentError
+from matlab_compat.files import StrPath
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -83,9 +83,7 @@ class Places:
         return self.subset(np.flatnonzero(np.isfinite(self.positions).all(axis=1)))
 
 
-def read_places(
-    source: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None, zone: str | None = None
-) -> Places:
+def read_places(source: StrPath, *, root: StrPath | None = None, zone: str | None = None) -> Places:
     """The photos and positions of a folder or a CSV file in the form that the module describes.
 
     root: the folder that a CSV's names are relative to (default: the CSV's own). zone: the UTM zone of all
@@ -145,8 +143,8 @@ def dataset_from_places(
 
 def read_dataset(
     name: str,
-    database: str | os.PathLike[str],
-    queries: str | os.PathLike[str],
+    database: StrPath,
+    queries: StrPath,
     *,
     zone: str | None = None,
     skip_unknown: bool = False,
@@ -285,8 +283,6 @@ def _in_one_zone(
 def _zone(fix: Fix) -> str | None:
     return fix.zone if fix.kind == "metres" else zone_of(fix.first, fix.second)
 
-
-StrPath = str | os.PathLike[str]
 
 _STAMP_FIELD = 13  # of the parts between @, the first (empty) one being 0
 

@@ -1,7 +1,8 @@
 """Positions on the globe: latitude and longitude to UTM metres and back, and the position in a photo's EXIF.
 
 A zone is its number and hemisphere, '33N' or '56S', not MGRS's latitude band: '33U' is refused (bands N … X
-are in the northern hemisphere, C … M in the southern)."""
+are in the northern hemisphere, C … M in the southern).
+"""
 
 import os
 from typing import Any

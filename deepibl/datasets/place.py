@@ -1,9 +1,9 @@
 """Geo-tagged image sets: database and query images, their positions, and which images are positives.
 
-`PlaceDataset` is the base class; the known sets are in dataset_pitts_tokyo, dataset_listed and
-dataset_retrieval, sets made of photos in dataset_folder, and `open_dataset` opens a set by its name.
-
-Data sets whose ground truth lists the correct images of each query, as for San Francisco (Sf-0).
+`PlaceDataset` is the base class. `ListedPositives` is for data sets whose ground truth lists the correct
+images of each query, such as San Francisco (Sf-0). Other known sets are in `deepibl.datasets.pitts_tokyo` and
+`deepibl.datasets.retrieval`, sets made of photos in `deepibl.datasets.folder`; `open_dataset` (of
+`deepibl.datasets.catalog`) opens a set by its name.
 """
 
 import logging
@@ -18,12 +18,11 @@ from numpy.typing import ArrayLike
 from deepibl.datasets.dbstruct import FIELDS, write_dbstruct
 from deepibl.datasets.positions import ClosePosition, as_positions
 from deepibl.errors import DatasetError, MissingImageError
+from matlab_compat.files import StrPath
 from matlab_compat.numeric import round_half_away
 from matlab_compat.rng import Generator
 
 Neighbours = tuple[np.ndarray, np.ndarray]  # ids (M,) and squared distances (M,), nearest first
-
-StrPath = str | os.PathLike[str]
 
 _log = logging.getLogger(__name__)
 
@@ -56,8 +55,9 @@ class PlaceSet(Protocol):
 class PlaceDataset:
     """Database and query images with UTM positions; all ids are 0-based, positions (N, 2) float64 in metres.
 
-    For a set of your own, give its lists to this class or write a dbStruct file (see deepibl.datasets.dbstruct). For
-    other rules, derive a class and override `nontrivial_positives` or `rank_matches`.
+    For a set of your own, give its lists to this class or write a dbStruct file (see
+    `deepibl.datasets.dbstruct`). For other rules, derive a class and override `nontrivial_positives` or
+    `rank_matches`.
 
     Args:
         name: of the set.
@@ -182,7 +182,7 @@ class PlaceDataset:
         if available < n:
             if not self._logged_few_negatives:
                 _log.warning(
-                    "%s: %d negatives asked for, a query has %d: using all of them", self.name, n, available
+                    "%s: %d negatives requested, a query has %d: using all of them", self.name, n, available
                 )
             self._logged_few_negatives = True
             return np.setdiff1d(np.arange(self.database_size), positives)

@@ -1,7 +1,8 @@
 """Converting PNG to JPEG in a folder tree: Tokyo 24/7 comes as PNG, and the original reads JPEG only.
 
 Quality 100, chroma 4:2:0, as MATLAB's imwrite does. Alpha is dropped, not composited; palette, 16-bit and
-logical PNGs become what a viewer shows (`deepibl.images`); grey ones, with or without alpha, stay grey."""
+logical PNGs become what a viewer shows (`deepibl.images`); grey ones, with or without alpha, stay grey.
+"""
 
 import os
 from collections.abc import Iterator

@@ -3,7 +3,8 @@
 The plane is divided into cells one metre wider than the distance limit, so all images within the limit are
 in the 3 x 3 cells around. Positives are in the order of these cells (x fastest), and by id within a cell.
 Training takes the first of equally near ones, so the order is part of the behaviour.
-The cells are a sorted list instead of a table, so that memory does not depend on the area."""
+The cells are a sorted list instead of a table, so that memory does not depend on the area.
+"""
 
 from typing import Any
 

@@ -1,6 +1,7 @@
 """Image retrieval benchmarks, measured by mean average precision: Oxford and Paris buildings, Holidays.
 
-Their ground truth lists, for each query, images to find and images to ignore."""
+Their ground truth lists, for each query, images to find and images to ignore.
+"""
 
 import os
 import shutil
@@ -17,7 +18,7 @@ from matlab_compat.images import imresize
 from matlab_compat.numeric import round_half_away
 
 if TYPE_CHECKING:
-    from PIL.Image import Image as Picture
+    from PIL.Image import Image
 
 HOLIDAYS_PIXELS = 1024 * 768
 
@@ -203,7 +204,7 @@ def shrink_images(
     return replace(dataset, database_root=path, query_root=path)
 
 
-def _resized(image: "Picture", scale: float) -> "Picture":
+def _resized(image: "Image", scale: float) -> "Image":
     from PIL import Image
 
     pixels = np.asarray(image)
@@ -213,7 +214,7 @@ def _resized(image: "Picture", scale: float) -> "Picture":
     return Image.fromarray(np.ascontiguousarray(resized.transpose(1, 2, 0)))
 
 
-def _write_jpeg(image: "Picture", path: Path) -> None:
+def _write_jpeg(image: "Image", path: Path) -> None:
     with atomic_bytes(path) as buffer:
         image.save(buffer, format="JPEG", quality=JPEG_QUALITY)
 

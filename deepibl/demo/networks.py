@@ -1,6 +1,7 @@
-"""The small network that ships: place descriptors without training by gradients.
+"""The small network that ships, and the random one that the training demo starts from.
 
-It is a MatConvNet network like the published ones, but its filters are not learned:
+`small_network` describes places without training by gradients. It is a MatConvNet network like the published
+ones, but its filters are not learned:
 
     gradients   conv 5x5    oriented derivatives of a Gaussian, equal in R, G and B
     relu                    the positive half of each, so directions and not only orientations
@@ -13,7 +14,7 @@ It is a MatConvNet network like the published ones, but its filters are not lear
 Learned from images, in closed form or by k-means: the PCA of local descriptors, NetVLAD's clusters and the
 whitening. Descriptors of this kind are known as dense RootSIFT with VLAD pooling.
 
-The network that the training demo starts from: random filters, scaled by what they output on photographs.
+`random_network` has random filters, scaled by what they output on photographs:
 
     half      pool avg     half the size: enough of what a place looks like, at a quarter of the cost
     conv1     5x5 / 2, pool, relu

@@ -3,7 +3,8 @@
 localPaths.toml points to toy data sets called pitts30k, pitts250k, tokyo247 and tokyoTM (pictures of the toy
 city, a few dozen each) and to small networks of random weights called imagenet-vgg-verydeep-16,
 imagenet-caffe-ref and like NetVLAD's own; football.jpg is a picture. What scripts compute there is
-meaningless; the folder shows that they run, and what they print and write."""
+meaningless; the folder shows that they run, and what they print and write.
+"""
 
 import os
 from collections.abc import Iterator

@@ -1,8 +1,7 @@
 """`deepibl demo`: the main task from end to end, on a generated city, with the small network that ships.
 
-`deepibl demo --train`: a small network learns the toy city from a random start, with SARE, on a CPU.
-
-The network that comes out is the one that ships: weights/README.md names the command.
+`deepibl demo --train`: a small network learns the toy city from a random start, with SARE, on a CPU. The
+network that comes out is the one that ships: weights/README.md names the command.
 """
 
 import math

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 def extract_batch(net: nn.Module, images: Tensor, precision: str = "fp32") -> Tensor:
     """Returns the descriptors (N, D) float32 of images (N, 3, H, W) float32, RGB 0–255, on one device.
 
-    precision: fp32; or bf16, which computes the backbone (everything before the first NetVLAD or other pooling
-    layer and the normalisation right before it) under bfloat16 autocast, and the sums, the whitening and the
-    last normalisations in float32. Raises what the network raises, and ArgumentError for int8, which needs an
-    engine.
+    precision: fp32; or bf16, which computes the backbone (everything before the first NetVLAD or other
+    pooling layer and the normalisation right before it) under bfloat16 autocast, and the sums, the whitening
+    and the last normalisations in float32. Raises what the network raises, and ArgumentError for int8, which
+    needs an engine.
     """
     return extract_prepared(net, net.prepare(images), precision)  # type: ignore[operator]
 

@@ -1,4 +1,4 @@
-"""What computes a network's backbone: torch's own operators, or fused ones where machine and network allow it.
+"""What computes a network's backbone: torch's operators, or fused ones where machine and network allow it.
 
 ======  =============================================================================================
 engine  computes
@@ -11,7 +11,8 @@ auto    fused where the machine and the network have what it needs, else torch
 
     engine = choose_engine(net, "auto", "fp32", torch.device("cpu"))
     print(engine)  # what was chosen and why
-    descriptors = extract_prepared(net, prepared, "fp32", engine)"""
+    descriptors = extract_prepared(net, prepared, "fp32", engine)
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """A network's backbone on a CUDA device: channels last, half precision or TF32, replayed as a CUDA graph.
 
 It has not been measured on a GPU yet, so `--engine auto` does not choose it: ask for `--engine cuda` after
-`python -m benchmarks.gpu` has shown on your card that it is right and faster."""
+`python -m benchmarks.gpu` has shown on your card that it is right and faster.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """oneDNN's convolutions as torch ships them: filters packed once, the ReLU fused into the convolution.
 
 torch.compile generates calls of these operators (`torch.ops.mkldnn`), which are not part of torch's public
-interface: `available` tests that they are there and work before anything relies on them."""
+interface: `available` tests that they are there and work before anything relies on them.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 A map's values are kept as bytes, value = scale * (byte - zero); the range that they cover is measured
 beforehand (`deepibl.engine.scales`). Filters are integers from -127 to 127, with a scale for each output
 channel. A convolution's sum is rounded once, to the bytes of the next one; the ReLU and maximum pooling after
-it lose nothing. Layers other than such convolutions are computed in float32."""
+it lose nothing. Layers other than such convolutions are computed in float32.
+"""
 
 from __future__ import annotations
 
@@ -114,8 +115,8 @@ def largest(x: Tensor, window: Pair, stride: Pair, pad: Sequence[int]) -> Tensor
 class QuantisedBackbone(FusedBackbone):
     """Layers 0 .. stop-1 of a network for inference: (N, C, H, W) float32 to float32 maps.
 
-    ranges: lowest and highest value that goes into each convolution to be computed in int8, by its position
-    in the network; everything else is computed as in `FusedBackbone`, in float32. channels: of the input maps;
+    ranges: lowest and highest value that enters each convolution to be computed in int8, by its position in
+    the network; everything else is computed as in `FusedBackbone`, in float32. channels: of the input maps;
     None: unknown. Raises ArgumentError for the range of a layer that int8 does not compute.
     """
 

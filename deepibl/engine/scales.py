@@ -6,7 +6,8 @@
 
 The ranges decide the descriptors, so they are fixed before any is computed, and neither the order of images,
 nor their batches, nor a resumed run changes them. A network with different scales is a different extractor
-with its own identity; descriptors of the two are never compared."""
+with its own identity; descriptors of the two are never compared.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +30,8 @@ from deepibl.networks.identity import network_id
 from deepibl.runtime.devices import device_of, inference, to_batch
 from deepibl.runtime.progress import ProgressCallback, ProgressMeter, reporting
 from matlab_compat.errors import ArgumentError
-from matlab_compat.files import atomic_output
+from matlab_compat.files import StrPath, atomic_output
 from matlab_compat.simplenn.network import SimpleNN
-
-StrPath = str | os.PathLike[str]
 
 _FORMAT = "deepibl-int8-scales/1"
 

@@ -2,11 +2,12 @@
 
 >>> settings = ExtractionSettings(precision="bf16", batch_size=32)
 
-`extract(net, images, settings=settings)` is the same as `extract(net, images, precision="bf16", batch_size=32)`.
+`extract(net, images, settings=settings)` is then `extract(net, images, precision="bf16", batch_size=32)`.
 
 Every public function that extracts takes these settings as keywords (`SettingsOptions`), as `settings=`, or
 both; a keyword replaces the field of that name. One that does not exist is refused there, with the nearest
-one that does."""
+one that does.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +67,8 @@ class ExtractionSettings:
     precision: of the backbone: 'fp32', 'bf16', 'int8' (on a CPU), 'tf32' or 'fp16' (engine 'cuda'). NetVLAD's
         sums, the whitening and the last normalisations are always float32.
     scales: the network's ranges, for int8 only: see `deepibl.engine.scales`.
-    engine: what computes the backbone, see `deepibl.engine`; the logger deepibl.features says which was chosen.
+    engine: what computes the backbone, see `deepibl.engine.choose`; the logger deepibl.features reports the
+        choice.
     decode: 'auto' or 'cpu': libjpeg's pixels; 'gpu': JPEGs by nvJPEG, slightly different pixels.
     num_threads: threads that read and decode while the network computes; None: one a CPU, at most 8.
     on_error: what to do about images that cannot be used: 'raise' an error at the end that lists them, or

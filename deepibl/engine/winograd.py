@@ -1,4 +1,4 @@
-"""3 x 3 convolutions with a quarter of the multiplications: Winograd's F(4x4, 3x3), as matrix products.
+"""3 x 3 convolutions and their gradients with a quarter of the multiplications: Winograd's F(4x4, 3x3).
 
 Every 4 x 4 tile of the output comes from a 6 x 6 tile of the input:
 
@@ -12,18 +12,16 @@ the 36 products are one grouped 1 x 1 convolution of oneDNN, which on AMD is fas
 The matrices come from interpolation at 0, ±5/8, ±3/2 and infinity (Toom-Cook). In float32 the error is about
 1e-6 of the output's norm, six times that of a direct convolution; points ±1, ±2 would double it.
 
-Gradients of 3 x 3 convolutions with fewer multiplications: Winograd's F(4x4, 3x3) differentiated.
-
-The forward pass is still the direct convolution: features, losses and what the ReLUs let through keep their
-bits. With d the input tiles, g the filters, e the gradient of the output and the matrices of
-`deepibl.engine.winograd`, Y = A' [(G g G') * (B' d B)] A has the gradients
+For training, only the gradients are computed in this way. The forward pass is the direct convolution:
+features, losses and what the ReLUs let through keep their bits. With e the gradient of the output, the
+gradients of Y are
 
     of the filters:  G' [sum over tiles (A e A') * (B' d B)] G      e in tiles of 4 x 4, d of 6 x 6
     of the input:    the same convolution of e with the filters rotated by 180 degrees, e in tiles of 6 x 6
 
-Tiles are kept number by number, (36, tiles, channels): a transform is two matrix products, and a sum over
-tiles or channels is 36, by oneDNN (on AMD processors twice as fast as MKL's). In float32 the error is 1.5e-6
-of the gradient's norm (filters) and 2e-6 (input), three times that of direct sums.
+Their tiles are kept number by number, (36, tiles, channels): a transform is two matrix products, and a sum
+over tiles or channels is 36, by oneDNN (on AMD processors twice as fast as MKL's). In float32 the error is
+1.5e-6 of the gradient's norm (filters) and 2e-6 (input), three times that of direct sums.
 """
 
 from __future__ import annotations
@@ -113,7 +111,7 @@ class WinogradConvolution:
 
     @staticmethod
     def takes(weight: Tensor) -> bool:
-        """Whether filters (K, C, FH, FW) are 3 x 3 and so many that it pays."""
+        """Whether filters (K, C, FH, FW) are 3 x 3, and enough of them that it pays."""
         count, channels, height, width = weight.shape
         return (height, width) == (3, 3) and min(count, channels) >= LEAST and not (count | channels) % BLOCK
 

@@ -1,11 +1,7 @@
-"""From a network and a data set, or an index, to Recall@N: what `deepibl evaluate` does.
-
-Tables that the command line prints: matches of photos, and Recall@N.
-"""
+"""From a network and a data set, or an index, to Recall@N and its table: what `deepibl evaluate` does."""
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -27,11 +23,10 @@ from deepibl.features.files import read_features
 from deepibl.runtime.processes import team
 from deepibl.runtime.provenance import Provenance, file_content
 from deepibl.search.backends import open_index_file
+from matlab_compat.files import StrPath
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-StrPath = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""Recall@N of descriptors on a data set, with the original's random draws and rules.
+"""Recall@N and the rank loss of descriptors on a data set, with the original's random draws and rules.
+
+The rank loss measures how much farther random negatives are than the nearest positive.
 
 `report`, an argument of several functions, is called before each query with (its number from 1, the number
 of queries, the mean so far).
-
-The rank loss: how much farther random negatives are than the nearest positive.
 """
 
 import os

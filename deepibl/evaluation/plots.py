@@ -2,8 +2,6 @@
 
 Files are drawn without a display; `show=True` opens a window where matplotlib can, and blocks until it is
 closed.
-
-matplotlib figures that need no display unless they are shown in a window.
 """
 
 import os

@@ -6,10 +6,11 @@ Below backPropToLayer no weight changes, so a refresh, a training tuple and a te
         maps = cache.maps(paths, flips)                 # (N, C, H, W): read, computed or both
         features = net(maps, start="conv5_1").flatten(1)
 
-An image's maps are known by their `Provenance`: the backbone's weights, its engine and dtype, the flip, and the
-content of the file. They are computed image by image, so they have the same bits whatever is kept, in
-whichever order they are asked for. With dtype='fp16' they are rounded, whether kept or computed anew.
-Images that are resized (jitterScale) are never kept: every scale is another image; give store='off' then."""
+An image's maps are known by their `Provenance`: the backbone's weights, its engine and dtype, the flip, and
+the content of the file. They are computed image by image, so they have the same bits whatever is kept, in
+whichever order they are requested. With dtype='fp16' they are rounded, whether kept or computed again.
+Images that are resized (jitterScale) are never kept: every scale is another image; give store='off' then.
+"""
 
 from __future__ import annotations
 
@@ -59,8 +60,8 @@ class BackboneCache:
     """Maps of the layers below `first`, of image files; see the module.
 
     net: a SimpleNN on its device, whose layers below `first` (a name or position) do not change.
-    store: 'ram', 'disk', 'off', or 'auto', see `deepibl.features.backbone_store`; maps that an interrupted run left on
-    disk are used. dtype: 'fp32' (exact) or 'fp16' (half the space).
+    store: 'ram', 'disk', 'off', or 'auto', see `deepibl.features.backbone_store`; maps that an interrupted
+    run left on disk are used. dtype: 'fp32' (exact) or 'fp16' (half the space).
     folder: of the files of 'disk', shared by all runs; spare: used while another run has locked those.
     images: how many there will be (each flip counts as one more), for 'auto'. limit_gb: gigabytes kept at
     most; maps beyond are computed whenever they are needed. sharers: processes on this machine, each with its
@@ -111,7 +112,7 @@ class BackboneCache:
         self._store: FileStore | MemoryStore | None = None
         self._opening = Lock()
         self._marks: dict[str, tuple[str, str]] = {}  # times and content of image files, by path
-        self.store, self.reason = store, "asked for"
+        self.store, self.reason = store, "as requested"
 
     @property
     def description(self) -> str:

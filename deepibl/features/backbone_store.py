@@ -2,7 +2,7 @@
 
 Tensors of one dtype, float32 or float16. Several threads may call `get`, also while one calls `put`.
 
-Where the maps of layers that do not learn are kept: the choice of 'auto', by what is free.
+`choose_place` makes the choice of 'auto': where the maps are kept, by what is free.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ Images of any mix of sizes are put into batches of equal size within groups of c
 batches depend on its images alone, so a run that was killed and started again gives the same bytes.
 An image that cannot be used never leaves a silent gap: see `on_error`.
 
-Processes that torchrun started share the work; all call with the same arguments (`feature_shards`)."""
+Processes that torchrun started share the work (`deepibl.features.shards`); all call with the same arguments.
+"""
 
 from __future__ import annotations
 
@@ -38,13 +39,12 @@ from deepibl.runtime.processes import team
 from deepibl.runtime.progress import ProgressMeter, reporting
 from deepibl.runtime.provenance import Provenance, file_times
 from matlab_compat.errors import ArgumentError, ImageReadError
+from matlab_compat.files import StrPath
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _log = logging.getLogger(__name__)
-
-StrPath = str | os.PathLike[str]
 
 Sink = MemoryRows | PartialFeatures | SharedFile
 
@@ -113,7 +113,9 @@ def extract_to_file(
     paths = _paths(root, names)
     suffix_of(out, suffix)
     if backbone is not None and (settings.scales is not None or settings.resize is not None):
-        raise ArgumentError("a kept backbone goes neither with int8, which computes it anew, nor with resize")
+        raise ArgumentError(
+            "a kept backbone cannot be used with int8, which computes its own, nor with resize"
+        )
     made_of = provenance(net, root, names, settings, backbone)
     group = group_length(settings.batch_size)
     file = SharedFile if team().size > 1 else PartialFeatures

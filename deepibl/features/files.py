@@ -1,18 +1,17 @@
-"""Files of descriptors: MATLAB's .bin, .npy and .h5, chosen by the suffix.
+"""Files of descriptors: MATLAB's .bin, .npy and .h5, chosen by the suffix; and hloc's.
 
 ======  =====================================================================================
 .bin    float32, little-endian, one descriptor after the other, nothing else: what serialAllFeats
         writes and reads as MATLAB's D x N; its shape has to be known (`count` or `dim`)
 .npy    numpy's (N, D) float32
-.h5     HDF5: `features` (N, D) float32 and `names` (N,) UTF-8 strings; hloc's kind: `feature_hloc`
+.h5     HDF5: `features` (N, D) float32 and `names` (N,) UTF-8 strings
 ======  =====================================================================================
 
 Every file is written under a temporary name and renamed when whole; sizes are checked on reading.
 
-hloc's files of global descriptors: HDF5 with a group an image, its data set global_descriptor (D,).
-
-Group names are the images' names; a name with slashes is a group within groups. hloc stores float16 when
-asked to extract as_half; here everything is float32, and read as such.
+hloc's files of global descriptors (`read_hloc`, `write_hloc`) are HDF5 with a group an image, its data set
+global_descriptor (D,). Group names are the images' names; a name with slashes is a group within groups. hloc
+stores float16 when its option as_half is set; here everything is float32, and read as such.
 """
 
 import os
@@ -24,7 +23,7 @@ import numpy as np
 
 from deepibl.errors import FeatureFileError
 from matlab_compat.errors import ArgumentError
-from matlab_compat.files import atomic_output, damage_as
+from matlab_compat.files import StrPath, atomic_output, damage_as
 
 if TYPE_CHECKING:
     import h5py
@@ -37,7 +36,7 @@ _BLOCK = 64 * 2**20  # bytes written at a time
 
 
 def read_features(
-    path: str | os.PathLike[str], *, count: int | None = None, dim: int | None = None, mmap: bool = False
+    path: StrPath, *, count: int | None = None, dim: int | None = None, mmap: bool = False
 ) -> np.ndarray:
     """Descriptors (N, D) float32 from a .bin, .npy or .h5 file.
 
@@ -65,7 +64,7 @@ def read_features(
 
 
 def write_features(
-    path: str | os.PathLike[str],
+    path: StrPath,
     features: np.ndarray,
     names: Sequence[str] | None = None,
     *,
@@ -103,7 +102,7 @@ def write_features(
                 os.fsync(file.fileno())
 
 
-def suffix_of(path: str | os.PathLike[str], suffix: str | None = None) -> str:
+def suffix_of(path: StrPath, suffix: str | None = None) -> str:
     """A feature file's format: `suffix`, else that of the path. Raises ArgumentError for an unknown one."""
     kind = Path(path).suffix if suffix is None else suffix
     if kind not in SUFFIXES:
@@ -148,8 +147,10 @@ def _read_h5(path: Path) -> np.ndarray:
 
 
 def read_dataset(dataset: Any, path: Path) -> np.ndarray:
-    """The values of an HDF5 data set as stored. Raises FeatureFileError where it is not a data set with rows,
-    or declares a size that the file cannot hold.
+    """The values of an HDF5 data set as stored.
+
+    Raises FeatureFileError where it is not a data set with rows, or declares a size that the file cannot
+    hold.
     """
     import h5py
 
@@ -191,8 +192,6 @@ def _hint(path: Path) -> str:
 
 
 KEY = "global_descriptor"
-
-StrPath = str | os.PathLike[str]
 
 
 def read_hloc(path: StrPath, names: Sequence[str] | None = None) -> tuple[list[str], np.ndarray]:

@@ -6,8 +6,9 @@ mark of the image files of each. A group's rows are on disk before the journal l
 was cut off, or one of whose images has changed since, is computed again as a whole, in the same batches, so
 the finished file has the bytes of an uninterrupted run.
 
-Of several processes, process 0 writes NAME.part and each other one a shard NAME.part.0001 … of the same form;
-process 0 merges the shards (`feature_shards`), and so does a run that resumes after a kill."""
+Of several processes, process 0 writes NAME.part and each other one a shard NAME.part.0001 … of the same form.
+Process 0 merges the shards (see `deepibl.features.shards`), and so does a run that resumes after a kill.
+"""
 
 import json
 import logging
@@ -132,7 +133,7 @@ class PartialFeatures:
             self.write_journal()
 
     def collect(self) -> None:
-        """Nothing: one process has computed all; see `feature_shards` for several."""
+        """Nothing: one process has computed all; see `deepibl.features.shards` for several."""
 
     def shard(self, number: int) -> "PartialFeatures":
         """The shard of process `number` (from 1), not opened."""
@@ -186,7 +187,7 @@ class PartialFeatures:
         self._journal.unlink(missing_ok=True)
 
     def _let_go(self, remove: Callable[[], Any]) -> None:
-        """Takes the name `part` away and closes the file: locked until it is gone, but for Windows."""
+        """Removes the name `part` and closes the file, which is locked until then (not on Windows)."""
         if os.name == "nt":
             self._opened.close()
         remove()
@@ -199,7 +200,7 @@ class PartialFeatures:
         return self._file
 
     def _resume(self) -> None:
-        """Takes from the journal what is done, as far as it is of the same making and the file holds it."""
+        """Reads which groups are done from a journal of the same `Provenance`, if the file holds them."""
         journal = read_note(self._journal)
         try:
             fits = (journal["format"], journal["count"]) == (_FORMAT, self.count)

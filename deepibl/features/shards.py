@@ -6,7 +6,8 @@ writes NAME.part and the others shards beside it, on a file system that all see;
 share, process 0 merges the shards and finishes the file. In memory: all processes get all rows.
 
 Each process computes the groups in `todo`, stores them with `write`, and then calls `collect`, which merges
-the shares of all."""
+the shares of all.
+"""
 
 import os
 import time

@@ -2,7 +2,8 @@
 
 `STEM_traindescs_for_pca.bin` holds the descriptors, `STEM_pca.mat` the variables U, lams, mu and Utmu, as
 MATLAB writes them. Their `Provenance` is in `….bin.json` beside the first and, as JSON, in the variable
-`madeOf` of the second. Files that MATLAB wrote have none; only their sizes are checked."""
+`madeOf` of the second. Files that MATLAB wrote have none; only their sizes are checked.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +35,9 @@ SEED = 43
 
 
 def training_names(names: Sequence[str], at_most: int) -> list[str]:
-    """The images that the PCA is made of: all, or MATLAB's random choice (seed 43) of `at_most`, in its
-    order.
+    """The images that the PCA is made of: all, or MATLAB's random choice (seed 43) of `at_most`.
+
+    The chosen ones are in the order of the draw.
 
     Ported from: netvlad/addPCA.m
     """
@@ -117,7 +119,7 @@ def pca_of_images(
     if reason:
         if kept.exists():
             _log.warning("%s is computed again: %s", kept, reason)
-        fresh = kept.with_suffix(".new.bin")  # an image that cannot be read must not cost the old descriptors
+        fresh = kept.with_suffix(".new.bin")  # the old ones stay if an image cannot be read
         extract_to_file(net, root, names, fresh, settings=settings)
         kept.unlink(missing_ok=True)
         made_of.write(kept)

@@ -1,7 +1,8 @@
 """The original's data sets, closePosition, localPaths and setup, under their own names.
 
 `paths` is what localPaths takes, by default localPaths() itself. The data sets have the original's fields and
-methods beside Python's names; ids are 0-based, positions (N, 2), features (N, D)."""
+methods beside Python's names; ids are 0-based, positions (N, 2), features (N, D).
+"""
 
 import functools
 import os
@@ -225,7 +226,10 @@ def dbTiny(whichSet: str, paths: Paths = None, generator: Generator | None = Non
 
 
 def dbSf0(paths: Paths = None) -> dbBase:
-    """San Francisco, with a list of positives for each query; not in the original. See deepibl.datasets.dbstruct."""
+    """San Francisco, with a list of positives for each query (see `deepibl.datasets.dbstruct`).
+
+    The original has no such data set.
+    """
     return _named(open_dataset("sf0", paths=localPaths(paths)))
 
 

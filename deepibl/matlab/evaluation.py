@@ -1,7 +1,8 @@
 """The original's evaluation under its own names, with what it prints.
 
 Features are (N, D), one row for each image; ids are 0-based. `generator` is a generator whose state is kept:
-evaluation seeds it with 43 and restores it. By default evaluation uses a generator of its own."""
+evaluation seeds it with 43 and restores it. By default evaluation uses a generator of its own.
+"""
 
 import os
 from collections.abc import Callable, Mapping, Sequence

@@ -1,12 +1,7 @@
-"""Networks under the original's names: loading them, adding layers, preparing them.
+"""Networks under the original's names: loading, adding layers, preparing, computing representations.
 
-Computing image representations under the original's names.
-
-The original's image tool under its own name.
-
-NetVLAD's layer classes under the original's names: functions that return layers of a `SimpleNN`.
-
-For plain torch modules see `deepibl.layers`.
+Also the image tool convertPngtoJPG and NetVLAD's layer classes, as functions that return layers of a
+`SimpleNN`. For plain torch modules see `deepibl.layers`.
 """
 
 import os
@@ -198,7 +193,7 @@ def serialAllFeats(
 ) -> None:
     """Writes the representations of the images imPath/imageFns[i] to outFn, float32, one after the other.
 
-    The file equals the original's: MATLAB reads it as D x N, `deepibl.features.extraction.read_features` as (N, D).
+    The file equals the original's: MATLAB reads it as D x N, `deepibl.features.read_features` as (N, D).
     Images may have different sizes, whatever batchSize is. An interrupted run is resumed by the same call.
 
     useGPU: the CUDA device, if there is one. numThreads: threads that read images.

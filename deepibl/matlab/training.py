@@ -1,8 +1,8 @@
 """The seven trainers under their own names: trainGaussKernalInd(dbTrain, dbVal, 'netID', 'vd16', …).
 
-Ported from: deepIBL/train*.m, netvlad/trainWeakly.m
+Also what works on their sessions: pickBestNet, cleanup, plotResults, saveNet. Epochs count from 1.
 
-Sessions of training: the best network, its table and curves, clearing up. Epochs count from 1.
+Ported from: deepIBL/train*.m, netvlad/trainWeakly.m
 """
 
 import inspect

@@ -1,7 +1,4 @@
-"""Calls: the original's functions under their own names, and MATLAB's own functions as Python has them.
-
-MATLAB's own functions in scripts: for each, how it is written in Python.
-"""
+"""Calls in scripts: the original's functions under their own names, and MATLAB's own as Python has them."""
 
 import ast
 import keyword
@@ -67,7 +64,7 @@ def starred(scope: Scope, node: Node) -> ast.expr:
         inside = arguments_of(node)
         if len(inside) == 1 and inside[0].type == "spread_operator":
             cells = scope.expr(node.child_by_field_name("name"))
-            require(cells.kind in ("cell", "texts"), "{:} of something that is no cell array")
+            require(cells.kind in ("cell", "texts"), "{:} of something that is not a cell array")
             return ast.Starred(cells.node, ast.Load())
     return printed(scope, scope.expr(node))
 
@@ -309,7 +306,7 @@ def call_original(
 ) -> tuple[ast.expr, tuple[str, ...]]:
     """A call of one of the original's functions, and the kinds of its outputs."""
     if found.name == "relja_display" and not arguments:
-        raise Untranslatable("relja_display takes a text, which is not there")
+        raise Untranslatable("relja_display takes a string, which is missing")
     if found.name == "relja_display" and (len(arguments) > 1 or "\\" in text_of(arguments[0])):
         values = [FUNCTIONS["sprintf"](scope, arguments).node]  # whose rules Python's % does not have
     else:

@@ -1,7 +1,4 @@
-"""MATLAB expressions as Python expressions, each with the kind of its value.
-
-Ranges, matrices and cell arrays written out in a script.
-"""
+"""MATLAB expressions as Python expressions, each with the kind of its value."""
 
 import ast
 import keyword
@@ -158,7 +155,7 @@ def _access(scope: Scope, node: Node) -> Typed:
         return Typed(scope.python(template), kind)
     else:
         arguments = rest[0].nodes if rest and rest[0].kind == "(" else ()
-        require(not (rest and rest[0].kind == "{"), f"{first.text} is no variable of this script")
+        require(not (rest and rest[0].kind == "{"), f"{first.text} is not a variable of this script")
         value = call(scope, first.text, list(arguments), nargout=1)
         rest = rest[1:] if rest and rest[0].kind == "(" else rest
     while rest:

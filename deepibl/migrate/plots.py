@@ -116,7 +116,7 @@ def _curve(scope: Scope, name: str, values: list[Typed]) -> list[str]:
         data.insert(0, _counted(scope, data[0]))
     if len(rest) % 2:
         style = literal(rest[0].node)
-        require(style is not None, "a line specification that is no literal")
+        require(style is not None, "a line specification that is not a literal")
         require(isinstance(style, str) and _LINE.fullmatch(style) is not None, "this line specification")
         data.append(rest[0])
     properties = _properties(rest[len(rest) % 2 :], _LINE_PROPERTIES)

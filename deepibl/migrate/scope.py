@@ -1,6 +1,7 @@
-"""What the translator knows at a place of the script: variables and their kinds, imports in use, hold.
+"""What the translator knows: the variables at a place of the script, the original's functions, the library.
 
-What the translator knows of functions and their values, as tables; the library gives its signatures.
+A `Scope` has the variables with their kinds, the imports in use and the state of `hold`. Tables describe the
+functions and their values; the library gives its signatures.
 
 A kind says what a value is, as far as indexing and operators need it: count (an integer >= 1 or >= 0 that
 counts), int, number, bool, text; vector, ints, mask (1-D arrays); matrix (MATLAB's orientation);

@@ -1,6 +1,7 @@
-"""Statements that are calls or commands: printing, loading, stopping, what only MATLAB needs.
+"""Statements of a script: assignments, and calls or commands.
 
-Assignments: to variables, elements, fields, several outputs.
+Assignments are to variables, elements, fields, and several outputs; calls and commands print, load, stop, or
+do what only MATLAB needs.
 """
 
 import ast
@@ -254,7 +255,7 @@ def _several(scope: Scope, left: list[Node | None], right: Node) -> list[str]:
     if name in ("max", "min", "sort") and len(left) == 2:
         return _with_positions(scope, name, left, given)
     found = original(name)
-    require(found is not None, f"{name} is no function that deepibl has in Python")
+    require(found is not None, f"{name} is not a function that deepibl has in Python")
     assert found is not None
     node, kinds = call_original(scope, found, given, nargout=len(left))
     there = len(left) if found.takes_nargout or found.outputs is None else found.outputs
@@ -303,7 +304,7 @@ def _with_positions(scope: Scope, name: str, left: list[Node | None], given: lis
 def _part(scope: Scope, steps: list[Access], right: Node) -> list[str]:
     """x(i) = v, x{i} = v, x(end+1) = v, a.b = v and longer chains."""
     name, last = steps[0].text, steps[-1]
-    require(len(steps) > 1, f"{name} is no variable, or part of one")
+    require(len(steps) > 1, f"{name} is not a variable, or part of one")
     lines = _created(scope, name, steps[1].kind)
     owner = Typed(load(name), scope.kinds[name])
     for step in steps[1:-1]:

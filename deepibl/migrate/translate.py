@@ -12,7 +12,8 @@ features               one row an image: `feats(:, i)` is `feats[i - 1]`
 options                'name', value pairs become keywords
 [a, ~, c]= f(…)        a, _, c = f(…), filled up where Python's function returns more
 plots                  matplotlib's; MATLAB's `hold` becomes plt.cla()
-=====================  ===================================================================================="""
+=====================  ====================================================================================
+"""
 
 import ast
 import os

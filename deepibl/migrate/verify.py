@@ -7,7 +7,8 @@
 Differences are max|a-b| / max|b| over an image's descriptor, beside the cosine distance. The verdict is
 `same` within the tolerance; `close` where rounding alone can explain it (MatConvNet's normalisation on a CPU
 is approximate: up to 3e-3 a layer, a few percent of a component at the end); otherwise `different`, with what
-the comparison suggests."""
+the comparison suggests.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

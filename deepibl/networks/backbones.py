@@ -5,9 +5,9 @@
 >>> net(net.prepare(torch.zeros(2, 3, 64, 96))).flatten(1).shape
 torch.Size([2, 512])
 
-The result is an `Extractor` (see network_identity): every function here that takes a network takes it.
+The result is an `Extractor` (see `deepibl.networks.identity`): every function that takes a network takes it.
 
-Finding the layers that only change a descriptor's length, and what enters them.
+`BeforeLastNormalisation` gives what enters the normalisations at the end of a network.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""NetVLAD's custom layers as layers of a MatConvNet network, under their MATLAB class names.
+"""Building networks: NetVLAD's layers, pooling, PCA, and the preparation for training and testing.
 
-Adding a pooling layer to a cropped network: max, average or NetVLAD, with its normalisations.
+NetVLAD's custom layers are layers of a MatConvNet network under their MATLAB class names (`LayerVLAD` is
+layerVLAD). Importing this module registers them, so that networks with them can be read.
 
-The fields that MATLAB's training expects in a network's layers, set and removed.
-
-PCA and whitening of a network's output, as a layer of the network.
-
-Pooling layers on top of a network, with NetVLAD's clusters of a training set's images.
+`add_pooling` adds max, average or NetVLAD pooling with its normalisations to a cropped network;
+`add_pooling_for` does so with NetVLAD's clusters of a training set's images. `add_pca` adds PCA and whitening
+of the output. `prepare_for_training` sets the fields that MATLAB's training expects in a network's layers,
+`prepare_for_testing` removes them.
 """
 
 import functools

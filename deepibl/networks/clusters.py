@@ -1,7 +1,8 @@
 """Initial clusters of NetVLAD: local descriptors of training images, k-means, the assignment's sharpness.
 
 Descriptors and centres are rows here, (N, D) and (K, D); in the original's files (`trainDescs`, `clsts`)
-they are columns."""
+they are columns.
+"""
 
 import logging
 import math

@@ -4,7 +4,8 @@
 >>> save_exported(net, "model.pt2")  # doctest: +SKIP
 >>> torch.export.load("model.pt2").module()(images)  # doctest: +SKIP
 
-Both take images (N, 3, H, W), RGB, 0..255, and return descriptors (N, D), or maps (N, C, h, w)."""
+Both take images (N, 3, H, W), RGB, 0..255, and return descriptors (N, D), or maps (N, C, h, w).
+"""
 
 import importlib
 import importlib.util

@@ -1,4 +1,4 @@
-"""Networks for place recognition: reading and writing them.
+"""Networks for place recognition: reading, writing and describing them.
 
 >>> net = load_network("model.mat")                            # doctest: +SKIP
 >>> features = net(net.prepare(images)).flatten(1)             # doctest: +SKIP
@@ -6,21 +6,16 @@
 
 Images are (N, 3, H, W), RGB, 0..255; features (N, D).
 
-Networks as .safetensors files: the content of the MATLAB struct, with filters in torch's layout.
-
-The string `network` is JSON. Text is a string; an array of numbers is {"class", "shape", "data"} or, when
+A .safetensors file holds the content of the MATLAB struct, with filters in torch's layout. Its string
+`network` is JSON: a char array is a string; an array of numbers is {"class", "shape", "data"} or, when
 longer, {"class", "shape", "tensor"}; a cell array {"cell": shape, "items"}; a struct {"struct": {…}}.
 Arrays of more than two dimensions, MATLAB's H x W x C x K, are stored as (K, C, H, W), so that a mapped
-weight is a torch tensor as it is; the weights of conv1_1 are the tensors `conv1_1.weights.0` and
+weight is a torch tensor without a copy; the weights of conv1_1 are the tensors `conv1_1.weights.0` and
 `conv1_1.weights.1`.
 
-The converted copy of a big .mat network: a .safetensors file beside it that opens at once.
-
-The copy holds the `Provenance` of its content, with the SHA-256 of the .mat file, and that file's size and
-times. It is used while size and times are the same, or, where they differ, while the SHA-256 is; otherwise it
-is made again.
-
-What `deepibl info` prints.
+A big .mat network gets a converted copy, a .safetensors file beside it that opens at once. The copy holds the
+`Provenance` of its content, with the SHA-256 of the .mat file, and that file's size and times. It is used
+while size and times are the same, or, where they differ, while the SHA-256 is; otherwise it is made again.
 """
 
 import hashlib
@@ -54,7 +49,6 @@ from matlab_compat.matfile.values import (
     MatObject,
     StructArray,
     describe,
-    describe as describe_value,
 )
 from matlab_compat.network import Network, network_from_matlab
 from matlab_compat.simplenn.display import describe as describe_simplenn
@@ -326,7 +320,7 @@ def _network_struct(path: str | os.PathLike[str]) -> dict[str, Any]:
             return value
         if name == "net":
             raise NetworkFormatError(
-                f"{os.fspath(path)}: the variable net is not a struct but {describe_value(value)}"
+                f"{os.fspath(path)}: the variable net is not a struct but {describe(value)}"
             )
     raise NetworkFormatError(
         f"{os.fspath(path)} holds no network: expected a variable net, or a struct with a field layers; "

@@ -1,9 +1,8 @@
 """Networks to start from: trained for another task, cropped at the layer whose output is to be pooled.
 
-Downloading a file over HTTP, resuming after a broken connection and refusing web pages.
-
-What has arrived is kept in a `.part` file; `.part.json` beside it names the URL and its version, so that
-bytes of another version are never appended.
+`load_pretrained` finds such a network; `fetch` downloads the published ones. `download` resumes after a
+broken connection and refuses web pages. What has arrived is kept in a `.part` file; `.part.json` beside it
+names the URL and its version, so that bytes of another version are never appended.
 """
 
 import hashlib
@@ -145,7 +144,7 @@ def download(
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         failures = 0 if _size(part) > before else failures + 1
     raise DownloadError(
-        f"{url}: {reason}; {_size(part)} bytes are kept in {part} and the same command goes on from there"
+        f"{url}: {reason}; {_size(part)} bytes are kept in {part} and the same command resumes from there"
     )
 
 

@@ -1,12 +1,4 @@
-"""A torchvision or timm network as one layer of a SimpleNN, so that everything here works on it.
-
-In a .mat file the layer is a plain struct (type custom, class torchBackbone) that names the library, the
-model and the last layer kept, and holds the weights as arrays. MATLAB and Octave can load and inspect it;
-only deepibl can run it.
-
-Splitting a torchvision or timm network in two, so that only the upper part is trained.
-
-Networks to start from by a library's name: netID 'torchvision:resnet50' or 'timm:resnet18.a1_in1k'.
+"""Networks of torchvision and timm to start from: netID 'torchvision:resnet50' or 'timm:resnet18.a1_in1k'.
 
 >>> import torch
 >>> from deepibl.networks import add_pooling
@@ -14,6 +6,11 @@ Networks to start from by a library's name: netID 'torchvision:resnet50' or 'tim
 >>> net = add_pooling(net, "max_preL2")
 >>> net(net.prepare(torch.zeros(1, 3, 96, 128))).shape
 torch.Size([1, 256, 1, 1])
+
+The library's network is one layer of a SimpleNN, so that everything here works on it, or two layers, of which
+only the upper one is trained. In a .mat file the layer is a plain struct (type custom, class torchBackbone)
+that names the library, the model and the last layer kept, and holds the weights as arrays. MATLAB and Octave
+can load and inspect it; only deepibl can run it.
 """
 
 from __future__ import annotations

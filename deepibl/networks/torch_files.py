@@ -3,12 +3,9 @@
 The names of tensors in the known checkpoints are data (`KEY_MAPS`); to read another one, add a row. Only
 tensors and plain values are unpickled (`torch.load(weights_only=True)`): a checkpoint cannot run any code.
 
-Files of torch tensors, read without running anything that they hold (`weights_only`).
-
-VGG-16's convolutions from torchvision, as the network that MatConvNet calls vd16.
-
-torchvision's IMAGENET1K_FEATURES are believed to be the convolutions that MatConvNet publishes, converted
-from the authors' Caffe files. This has not been verified, so they replace vd16 only on request.
+`vgg16_from_torchvision` gives VGG-16's convolutions as the network that MatConvNet calls vd16. torchvision's
+IMAGENET1K_FEATURES are believed to be the convolutions that MatConvNet publishes, converted from the authors'
+Caffe files. This has not been verified, so they replace vd16 only on request.
 """
 
 import os
@@ -58,8 +55,11 @@ def load_state(path: str | os.PathLike[str]) -> Any:
 
 @contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
-    """A zip file by its path, one of the old form mapped: a damaged file of the old form may ask for more
-    bytes than it has, and a read of a map returns what there is instead of allocating them all."""
+    """Yields what torch.load reads: the path of a zip file, a memory map of a file of the old form.
+
+    A damaged file of the old form may declare more bytes than it has. A read of a map returns what there is
+    instead of allocating them all.
+    """
     if zipfile.is_zipfile(path):
         yield path
         return

@@ -1,13 +1,10 @@
-"""The layers of the published networks, as data, and the comparison of a network with them.
+"""The published networks: their layers, where to download each under which licence, and finding one by name.
 
-Shapes are MATLAB's: height x width x input channels x outputs.
+The layers are data; `differences` compares a network with them. Shapes are MATLAB's: height x width x input
+channels x outputs. A checksum is given only where a publisher, or others who have the file, state one; every
+file is compared with the layers that it must have.
 
-The published networks: where to download each, under which licence, and the download itself, checked.
-
-A checksum is given only where a publisher, or others who have the file, state one; every file is compared
-with the layers that it must have.
-
-Finding a network by its name: one that ships with the package, or one that was fetched.
+`find_network` finds a network that ships with the package or was fetched.
 """
 
 import os
@@ -65,8 +62,11 @@ def whitened_netvlad_layers(
 
 
 class VGGConvolution(NamedTuple):
-    """A convolution of VGG-16: its name and position in torchvision's vgg16.features, its filters' shape
-    (outputs, channels, 3, 3), and whether a max pooling follows its ReLU."""
+    """A convolution of VGG-16.
+
+    name, position: in torchvision's vgg16.features. shape: of its filters, (outputs, channels, 3, 3). last:
+    whether a max pooling follows its ReLU.
+    """
 
     name: str
     position: int

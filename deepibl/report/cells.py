@@ -3,7 +3,8 @@
 A NetVLAD descriptor is a sum over cells, so the similarity of two images is a sum over the cells of either
 one: `cell_shares` gives each cell's term, with the normalisations as the constant factors that they are for
 this image. The terms add up to the cosine of the two descriptors, less a constant where whitening subtracts a
-mean."""
+mean.
+"""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager

@@ -1,12 +1,11 @@
-"""Line and bar charts as SVG to put into a page, drawn by matplotlib.
+"""Line and bar charts, and a map of positions, as SVG to put into a page.
 
-Names from outside (files, data sets, groups) stay out of matplotlib, which reads `$` as mathematics and warns
-of characters that its font lacks: they are in the legend, which the page draws.
+Charts are drawn by matplotlib. Names from outside (files, data sets, groups) stay out of it, because
+matplotlib reads `$` as mathematics and warns of characters that its font lacks: they are in the legend, which
+the page draws.
 
-A map of positions as SVG: no tiles, no network; north is up, metres are to scale.
-
-Not drawn by matplotlib: marks link to a query's case, have tooltips, and take their colours from the page's
-style.
+The map (`place_map`) has no tiles and needs no network; north is up, metres are to scale. It is not drawn by
+matplotlib: marks link to a query's case, have tooltips, and take their colours from the page's style.
 """
 
 import io

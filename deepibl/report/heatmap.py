@@ -10,7 +10,8 @@ occlusion  a grey patch slides over the image: how far the descriptor moves when
 
 The SARE paper shows heatmaps (its figure 7) without saying how they were made; these are the usual methods,
 and none is known to be the paper's. The NetVLAD paper describes occlusion; the patch's size and step are this
-project's choice. Images are (3, H, W) float32, RGB 0–255; maps are (H, W) float32."""
+project's choice. Images are (3, H, W) float32, RGB 0–255; maps are (H, W) float32.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext

@@ -1,12 +1,10 @@
-"""Self-contained pages from the templates in `templates/`.
+"""Self-contained pages from the templates in `templates/`, with small pictures embedded in them.
 
 jinja2 escapes every value (file names above all), and an undefined name is an error. A page's content policy
 allows embedded pictures, the style and one script, which it names by its hash: a browser loads nothing else
-and runs nothing that a file name could smuggle in.
+and runs nothing that a file name could smuggle in. An image file that cannot be read has no picture (None).
 
-Small pictures of image files for pages and terminals; what cannot be read is None, never an error.
-
-`deepibl localize --html`: one self-contained page with each query and its matches side by side.
+`match_page` is the page of `deepibl localize --html`: each query and its matches side by side.
 """
 
 import base64

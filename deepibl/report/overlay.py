@@ -1,6 +1,7 @@
 """Maps of numbers drawn over a photo: heat, signed heat, clusters, and the outlines of cells.
 
-Photos are (H, W, 3) uint8 RGB, and so are results. Maps may be of any size; they are scaled to the photo's."""
+Photos are (H, W, 3) uint8 RGB, and so are results. Maps may be of any size; they are scaled to the photo's.
+"""
 
 from collections.abc import Sequence
 

@@ -1,13 +1,11 @@
 """`deepibl evaluate … --report DIR`: one page that shows an evaluation, and its figures as report.json.
 
-The page opens from a file and loads nothing: pictures are embedded, charts and the map are SVG.
+The page opens from a file and loads nothing: pictures are embedded, charts and the map are SVG. Only some
+queries are shown with pictures, never more than a page can hold.
 
-Which queries a report shows with pictures: never more than a page can hold.
-
-Published Recall@1, 5, 10 by data set and method, to compare measured figures with.
-
-From the SARE paper's tables, for networks trained on Pitts30k-train and whitened to 4096 dimensions, except
-where `note` says otherwise. Nothing here was measured by this project.
+Beside the measured Recall@1, 5, 10 are published ones by data set and method. They are from the SARE paper's
+tables, for networks trained on Pitts30k-train and whitened to 4096 dimensions, except where `note` says
+otherwise. None of them was measured by this project.
 """
 
 import functools

@@ -1,8 +1,7 @@
 """What a report keeps of one evaluation, as plain values: written as report.json, shown or compared later.
 
-Statistics of descriptors: length, dimensions in use, similarity, hubs.
-
-Plain values, as JSON gives them, made into the dataclasses that their annotations describe.
+A `Run` also holds statistics of the descriptors: length, dimensions in use, similarity, hubs. `from_plain`
+makes the dataclasses again from the plain values that JSON gives.
 """
 
 import dataclasses

@@ -1,7 +1,8 @@
 """Full float32 or TF32 on CUDA devices, and cuDNN's choice of algorithms, whatever a program has set.
 
 Since torch 2.9 `fp32_precision` decides what may use TF32, beside the older `allow_tf32`. Only the new
-setting holds whatever a program has set; reading the old one raises where the two disagree."""
+setting holds whatever a program has set; reading the old one raises where the two disagree.
+"""
 
 from __future__ import annotations
 

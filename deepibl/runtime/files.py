@@ -1,15 +1,16 @@
-"""JSON notes beside unfinished work. One that cannot be read counts as absent, and the work is done again.
+"""Files that other modules keep: JSON notes, and named tensors in one safetensors file.
 
-Rows of one or several matrices, selected and joined without copying them.
+`read_note` reads the JSON note beside unfinished work. A note that cannot be read counts as absent, and the
+work is done again.
 
-An index that is merged, cut down or searched near a position is such a view: what is larger than memory
-stays in its files, and only the rows in use are read.
+`write_tensors` and `map_tensors` write and memory-map named arrays with a few strings. The safetensors
+package reads these files too, but it cannot write the rows of several files, larger than memory, without
+copying them, nor map arrays copy-on-write. Files are written atomically. Opening takes no time whatever the
+size, and changed pages stay in this process, so that mapped weights can be trained.
 
-Named arrays and a few strings in one safetensors file, memory-mapped on reading, written atomically.
-
-The safetensors package reads these files too, but cannot do two things that this module is for: write the
-rows of several files, larger than memory, without a copy of them, and map arrays copy-on-write. Opening takes
-no time whatever the size, and changed pages stay in this process, so that mapped weights can be trained.
+`RowView` selects and joins rows of one or several matrices without copying them. An index that is merged, cut
+down or searched near a position is such a view: what is larger than memory stays in its files, and only the
+rows in use are read.
 """
 
 import json

@@ -6,12 +6,11 @@ localPaths.m in the user's configuration folder. What it does not set is under t
 
 A localPaths.toml has one line per path, e.g.  dsetRootPitts = "~/Databases/Pittsburgh/"
 
-Reads a user's localPaths.m without running it.
-
-Understood on the right of `paths.name=`: 'text' and "text"; [ … ] and + of strings; fullfile, strcat, getenv,
-fileparts, mfilename, filesep, relja_expandUser; other paths.* and variables that hold strings. Comments and
-continuation lines are allowed anywhere; statements that assign nothing (addpath, disp …) are skipped. Any
-other way to set a path is refused with its line: a path that silently kept its default would be noticed late.
+`parse_local_paths` reads a localPaths.m. On the right of `paths.name=` it understands: 'text' and "text";
+[ … ] and + of strings; fullfile, strcat, getenv, fileparts, mfilename, filesep, relja_expandUser; other
+paths.* and variables that hold strings. Comments and continuation lines are allowed anywhere; statements that
+assign nothing (addpath, disp …) are skipped. Any other way to set a path is refused with its line: a path
+that silently kept its default would be noticed late.
 """
 
 import os

@@ -1,12 +1,4 @@
-"""What the processes of a job do together, over torch.distributed: gloo, or NCCL for tensors on GPUs.
-
-Values and errors travel as JSON in collectives, never as pickles. A collective waits as long as all processes
-live. About once a second each process sends every other its state: how much it has done, whether its work
-failed, whether it has ended. A process whose connection closes, or that is silent for `patience` seconds, is
-lost, and the others raise a ProcessError that names it. Ending the job at once when a process dies is
-torchrun's task; this is for jobs without torchrun, and for machines that are gone.
-
-Many processes, one command: those that torchrun started share the work of extraction and training.
+"""Several processes, one job: those that torchrun started share the work of extraction and training.
 
 >>> with alone():                # a team of one; without it, what RANK, WORLD_SIZE … in the environment say
 ...     team().lead(lambda: "decided by process 0"), team().gather(lambda: "done by each process")
@@ -15,6 +7,13 @@ Many processes, one command: those that torchrun started share the work of extra
 Every process runs the same program and calls the same functions with the same arguments. What process 0
 decides reaches the others by `Team.lead`, what each has done reaches all by `Team.gather`; an error in one
 process is raised in all. Process 0 (`Team.leads`) prints and writes.
+
+They communicate by torch.distributed: gloo, or NCCL for tensors on GPUs. Values and errors travel as JSON in
+collectives, never as pickles. A collective waits as long as all processes live. About once a second each
+process sends every other its state: how much it has done, whether its work failed, whether it has ended. A
+process whose connection closes, or that is silent for `patience` seconds, is lost, and the others raise a
+ProcessError that names it. Ending the job at once when a process dies is torchrun's task; this is for jobs
+without torchrun, and for machines that are gone.
 """
 
 import atexit
@@ -122,7 +121,7 @@ class Team:
         for rank, other in enumerate(values):
             if other != values[0]:
                 raise ArgumentError(
-                    f"{what}: processes 0 and {rank} of {self.size} were asked for different things. "
+                    f"{what}: processes 0 and {rank} of {self.size} have different arguments. "
                     "Processes of one job share the work of one call, so all have to give the same "
                     "arguments; to let each work by itself: with deepibl.runtime.alone()"
                 )

@@ -1,6 +1,7 @@
 """Progress of long work: how much is done, how fast, how long it will take.
 
-On a terminal it is a bar; elsewhere (a log file, a batch job) a line with the time of day at intervals."""
+On a terminal it is a bar; elsewhere (a log file, a batch job) a line with the time of day at intervals.
+"""
 
 import os
 import sys
@@ -104,7 +105,7 @@ class ProgressDisplay:
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Ends the bar; prints the last line if one was printed before. `show` begins anew."""
+        """Ends the bar; prints the last line if one was printed before. `show` begins a new one."""
         self._open.close()
         self._bar = None
         if self._always:

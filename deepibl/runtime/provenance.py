@@ -9,7 +9,8 @@ Image files are compared by one of two marks, beside their names. `file_content`
 and where a data set may be copied to another disk: all bytes of a file of up to 256 KiB; of a larger one its
 size, its time, and its first and last 128 KiB. `file_times`, for what is looked up often or soon, reads
 nothing: the file's size and the times at which its content and its entry last changed, which every write
-moves on."""
+moves on.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from deepibl.runtime.files import read_note
-from matlab_compat.files import atomic_output
-
-StrPath = str | os.PathLike[str]
+from matlab_compat.files import StrPath, atomic_output
 
 RULE = 1  # to be raised when a release computes other numbers from the same network, images and settings
 
@@ -42,7 +41,7 @@ class Provenance:
 
     network: the identity of the network, with its int8 scales. count, names: how many images, and the SHA-256
     of their names in order. files: the kind of marks of the images' files and their SHA-256; '' where they
-    are compared one by one, or all are gone: what was made of them cannot be contradicted then. settings:
+    are compared one by one, or where all are missing, so that nothing can be compared. settings:
     those that decide the numbers. rule: the version of the computation.
     """
 

@@ -1,16 +1,12 @@
 """Approximate search in millions of descriptors: a structure finds candidates, which are measured exactly.
 
-The descriptors stay in their file (memory-mapped, float32 or float16); the structure
-(`deepibl.search.compressed`) holds a code of a few dozen bytes for each:
-
     compressed = CompressedIndex.build(np.load("city.npy", mmap_mode="r"))
     ids, distances = compressed.nearest(queries, k=10)
     compressed.save("city.ivfpq");  CompressedIndex.load("city.ivfpq", database)
 
-Structures that find candidates without scanning every descriptor: IVF-PQ lists and HNSW graphs, by faiss.
-
-A structure holds codes of the descriptors, never the descriptors themselves, and finds ids that are probably
-near; `deepibl.search.compressed` measures those exactly.
+The descriptors stay in their file (memory-mapped, float32 or float16). A `Structure`, by faiss, holds a code
+of a few dozen bytes for each, never the descriptors themselves, and finds ids that are probably near without
+scanning every descriptor; `CompressedIndex` measures those exactly.
 
 ========  ================================================  =================================================
 kind      holds, for a row of D numbers                     finds
@@ -20,8 +16,8 @@ hnsw      D + about 140 bytes: an 8-bit code, its links     rows met on a walk t
 ========  ================================================  =================================================
 
 Reading maps the bytes (faiss's zero-copy reader): codes and links stay in the file until they are used.
-faiss trusts what it reads, so `deepibl.search.index_file` compares a checksum first. That does not protect against a
-file made with intent to harm: open structures only from sources whose programs you would run.
+faiss trusts what it reads, so `deepibl.search.index_file` compares a checksum first. That does not protect
+against a file made with intent to harm: open structures only from sources whose programs you would run.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ metadata       strings                            format version, backend, netwo
 Checksums are SHA-256: one a tensor, and one of the metadata with the tensors' types and shapes. Opening
 compares all but that of the descriptors, and the file's length, so its time does not depend on the number of
 descriptors; `check_file` compares that one too. Files of format 1 have neither backend nor checksums; they
-are read, and written as format 2."""
+are read, and written as format 2.
+"""
 
 import hashlib
 import json

@@ -91,9 +91,10 @@ def add_to_index(
 ) -> tuple[Index, list[Failure], int]:
     """Adds to an index those images of `places` that are not in it yet.
 
-    The index keeps its backend, its resize of images and whether it is in float16. A file is written anew (to
-    a temporary name); to a database the new images are added. settings, options: see `ExtractionSettings`.
-    Returns the index, the images that could not be read, and how many were in it already.
+    The index keeps its backend, its resize of images and whether it is in float16. A file is written again
+    (to a temporary name); to a database the new images are added. settings, options: see
+    `ExtractionSettings`. Returns the index, the images that could not be read, and how many were in it
+    already.
     Raises NetworkMismatchError for another network, and what `build_index` raises.
     """
     settings = ExtractionSettings.of(add_to_index, settings, options, resize=None, on_error="skip")

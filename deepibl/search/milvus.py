@@ -14,9 +14,8 @@ east, north  DOUBLE            UTM metres; 0 if unknown
 ===========  ================  ==========================================================================
 
 The database finds candidates (filtered by a square around a position); distances are measured here in float64
-from the descriptors it sends, so order and ties do not depend on its index type. Needs `deepibl[milvus]`.
-
-Milvus: the address of a collection, connecting to it, making it, and Milvus's errors as IndexFileError.
+from the descriptors it sends, so order and ties do not depend on its index type. Milvus's errors are raised
+as IndexFileError. Needs `deepibl[milvus]`.
 """
 
 from __future__ import annotations

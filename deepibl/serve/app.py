@@ -1,8 +1,4 @@
-"""`deepibl serve`: a page on this machine that says where a photo was taken, and its JSON API.
-
-The API's answers; the OpenAPI document describes them.
-
-`deepibl serve`: a page that says where a photo was taken, and its JSON API with an OpenAPI document.
+"""`deepibl serve`: a page that says where a photo was taken, and its JSON API with an OpenAPI document.
 
 It needs the extra `web` (FastAPI, uvicorn, python-multipart). One thread computes; requests wait for it in a
 queue of bounded length. A photo is kept in memory while its answer is computed, and nowhere else.

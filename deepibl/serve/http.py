@@ -1,10 +1,9 @@
-"""Every error of the API as JSON {error, what_to_do}, with the HTTP status that fits.
+"""HTTP around the API: which requests are refused or wait, reading uploads, and errors as JSON.
 
-Limits of the page, and admission: how many requests are answered at a time.
-
-Reading a multipart request into memory (never a file), within bounds of bytes and time.
-
-Headers of every response, and requests of other hosts and sites, which are refused; plain ASGI.
+`Guard` (plain ASGI) sets the headers of every response and refuses requests of other hosts and sites.
+`Admission` bounds how many requests are answered at a time, by `Limits`. `Upload` reads a multipart request
+into memory (never a file), within bounds of bytes and time. Every error of the API is JSON
+{error, what_to_do}, with the HTTP status that fits.
 """
 
 import logging

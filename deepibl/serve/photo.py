@@ -118,7 +118,7 @@ def _exif(image: Any) -> tuple[int, tuple[float, float] | None]:
         exif = image.getexif()
         orientation = exif.get(_ORIENTATION, 1)
         position = exif_position(exif)
-    except Exception:  # damaged EXIF must not cost the photo its answer
+    except Exception:  # a photo with damaged EXIF is answered, too
         return 1, None
     if position is not None and not (abs(position[0]) <= 90 and abs(position[1]) <= 180):
         position = None

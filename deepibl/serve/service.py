@@ -1,6 +1,7 @@
 """From a request to its answer: admission, the upload, decoding, and waiting for the worker.
 
-The one thread that computes: waiting jobs in turn, photos of one size in a batch; errors do not end it.
+The worker is the one thread that computes: it takes waiting jobs in turn, photos of one size in a batch;
+errors do not end it.
 """
 
 import asyncio
@@ -110,7 +111,7 @@ class Worker:
         try:
             found = self._finder.find(images, max(job.top for job in jobs), jobs[0].around)
             answers = list(zip(jobs, found, strict=True))
-        except Exception:  # one bad photo must not cost the others their answer
+        except Exception:  # the other photos of the batch are answered
             for job in jobs:
                 _settle(job, partial(self._find_one, job))
             return

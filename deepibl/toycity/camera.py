@@ -2,7 +2,8 @@
 
 Everything is drawn level (verticals stay vertical) on a frame somewhat larger than the image; pitch and roll
 come last, as one homography. A frame holds, for each pixel, the colour of the surface (RGB), its label (see
-`surfaces`), how much sun reaches it and how much haze is before it; `weather` turns these into light."""
+`surfaces`), how much sun reaches it and how much haze is before it; `weather` turns these into light.
+"""
 
 import math
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class Patch(NamedTuple):
 
 
 class Frame:
-    """A level picture in the making.
+    """A level picture while it is drawn.
 
     Attributes:
         image: (rows, cols, 3) uint8 RGB; labels, sun, haze: (rows, cols) uint8.

@@ -5,10 +5,10 @@ oblique street views by day, and queries from near by at another date, by day, a
 photo depends on the seed and its own number alone, so any part of a city is the same on every machine with
 the same OpenCV. Everything is drawn; no picture of a real place is in it.
 
->>> mat = make_city("city", images=200)  # city/toycity_test.mat, images/, queries/, two CSV files  # doctest: +SKIP
+>>> mat = make_city("city", images=200)  # toycity_test.mat, images/, queries/, 2 CSV files  # doctest: +SKIP
 >>> dataset = deepibl.datasets.load_dbstruct(mat, root="city")  # doctest: +SKIP
 
-Files of a toy city: JPEGs that record how they were made, with GPS in EXIF; tables of positions.
+The photos are JPEGs with GPS in EXIF, and record how they were made.
 """
 
 import csv
@@ -162,7 +162,7 @@ def make_city(
         times: times of day of the queries, in turn. (The database is always photographed by day.)
         gps: whether the photos carry their position as EXIF.
         workers: number of processes (above 1, guard a script with `if __name__ == "__main__"`).
-        progress: called with a `deepibl.runtime.progress.Progress`; None shows a bar on a terminal, False nothing.
+        progress: called with a `deepibl.runtime.progress.Progress`; None: a bar on a terminal; False: silent.
 
     Raises:
         DatasetError: an unknown split or time of day, fewer than 1 image, or a size out of range.

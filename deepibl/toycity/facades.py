@@ -1,6 +1,6 @@
 """Facades of the toy city, painted from their measures: wall, windows, balconies, cornice, roof line.
 
-Ground floors of the toy city: shops with signs and awnings, arches, doors, garages; and lettering.
+Ground floors have shops with signs and awnings, arches, doors, garages; and lettering.
 """
 
 import cv2

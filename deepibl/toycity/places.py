@@ -1,4 +1,4 @@
-"""Where photos of the toy city are taken: stops of a camera car, and people who come back another day.
+"""Where and in what light photos of the toy city are taken: by a camera car, and by people on another day.
 
 The database of a split is made like a street-view collection: a car stops every 14 m along the streets of the
 split's district and takes four photos, obliquely to the houses ahead and behind on either side. Query j is a
@@ -6,7 +6,7 @@ photo by somebody on foot near stop j, with another date, time of day, height, d
 depends on its own number alone, so a larger city only adds photos (queries beyond the number of stops start
 again).
 
-Light and weather of the toy city, and its camera: from surfaces to the picture of a day or a night.
+`Weather` is the light of a photo; `radiance` and `expose` make of surfaces the picture of a day or a night.
 """
 
 import math

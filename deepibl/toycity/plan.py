@@ -9,7 +9,8 @@ Everything follows from the seed, whatever part of the city was looked at before
         │                          │
      column i     block (i,j)   column i+1
         │                          │
-    node (i,j) ──── row j ──── node (i+1,j)"""
+    node (i,j) ──── row j ──── node (i+1,j)
+"""
 
 import math
 from collections.abc import Iterator

@@ -1,8 +1,7 @@
 """Photos of the toy city: what is around a camera is gathered, sorted, culled and drawn, lit and exposed.
 
-Which houses a camera of the toy city sees, and drawing them far to near.
-
-The ground before a camera of the toy city: streets, lawns, and the shadows of the blocks on them.
+Houses that the camera sees are drawn far to near; before them the ground: streets, lawns, and the shadows of
+the blocks on them.
 """
 
 import math

@@ -1,6 +1,6 @@
 """The ground of the toy city: strips of street, sidewalks, markings and crossings, and their furniture.
 
-Small things in the streets of the toy city: lamps, bins, posts, signs, boxes, planters, benches.
+The furniture is small: lamps, bins, posts, signs, boxes, planters, benches.
 """
 
 from functools import lru_cache

@@ -1,9 +1,8 @@
 """What houses of the toy city can be like: styles as data, and the draw of one facade's measures.
 
-Random draws of the toy city: each thing in it has its own generator, seeded by its name.
-
-`Dice(seed, "block", 3, -1)` gives the same numbers on any machine, whatever was drawn before. Only
-`Generator.random` of PCG64 is used: the streams of the other methods may change between versions of numpy.
+Each thing in the city has its own generator, seeded by its name: `Dice(seed, "block", 3, -1)` gives the same
+numbers on any machine, whatever was drawn before. Only `Generator.random` of PCG64 is used: the streams of
+the other methods may change between versions of numpy.
 """
 
 import math

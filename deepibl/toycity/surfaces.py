@@ -1,8 +1,7 @@
-"""Painted surfaces of the toy city: the canvas in metres, wall materials, and everything that has no windows.
+"""Painted surfaces of the toy city: the canvas in metres, wall materials, plain surfaces, trees and people.
 
 Colours are RGB. Besides its colours a surface has labels, one byte a pixel, that mark what shines or mirrors.
-
-Trees and people of the toy city: upright pictures with masks, made once for each variant.
+Trees and people are upright pictures with masks, made once for each variant.
 """
 
 import math

@@ -1,6 +1,6 @@
-"""Cars, vans, lorries and buses of the toy city: a side view drawn in metres, extruded to a solid.
+"""Traffic of the toy city: parked cars of a date, and passing cars, buses and people of a photo.
 
-What comes and goes in the toy city: parked cars of a date, passing cars, buses and people of a photo.
+A car, van, lorry or bus is a side view drawn in metres, extruded to a solid.
 """
 
 import math

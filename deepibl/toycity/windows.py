@@ -1,6 +1,7 @@
-"""Windows of the toy city: a small picture each, with a mask that says what is frame and what is glass.
+"""Windows and roof lines of the toy city.
 
-The upper end of a facade of the toy city: cornice, parapet, mansard with dormers, gables, sawteeth.
+A window is a small picture with a mask that says what is frame and what is glass. The upper end of a facade
+is a cornice, a parapet, a mansard with dormers, gables or sawteeth.
 """
 
 import cv2

@@ -1,4 +1,4 @@
-"""The features that mining and tests use: those before training, shared by sessions, and later ones."""
+"""The cached features of mining and tests: the ones before training, shared by sessions, and later ones."""
 
 import os
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from deepibl.training.tuples import Features
 class FeatureMaker:
     """Computes features of data sets with a network in training, into files of MATLAB's layout.
 
-    net: on its device. Features are computed in test mode; the network's mode is put back afterwards. tell:
+    net: on its device. Features are computed in test mode; the network's mode is restored afterwards. tell:
     called before that, with a message. backbone: gives the maps of the lower layers; None: the whole network
     runs. precision: fp32, or bf16. compute: makes a file in place of `extract`, from (dataset, 'q' or 'db',
     path).

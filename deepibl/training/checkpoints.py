@@ -1,9 +1,10 @@
 """Sessions on disk, under MATLAB's names: `<prefix><session>_ep000004_latest.mat` and what belongs to it.
 
-Every file is written whole or not at all. A running session holds `<prefix><session>.lock` (released by the
-system when the process dies); `<prefix><session>_unfinished.json` is there until it is complete.
+`SessionFiles` writes every file whole or not at all. A running session holds `<prefix><session>.lock`
+(released by the system when the process dies); `<prefix><session>_unfinished.json` is there until it is
+complete.
 
-The results of a training: its curves, its best epoch, the table about it, and its networks.
+`read_results` reads the results of a training: its curves, its best epoch, the table about it, its networks.
 """
 
 import json
@@ -21,7 +22,6 @@ from filelock import FileLock, Timeout
 
 from deepibl.errors import SessionError
 from deepibl.evaluation.measures import best_epoch
-from deepibl.networks import build as network_layers  # noqa: F401  # registers NetVLAD's layers
 from deepibl.runtime.files import read_note
 from deepibl.training.options import TrainingOptions, label
 from deepibl.training.state import History, field_of, reading_state, take_momentum

@@ -1,8 +1,7 @@
 """Tuples become losses and gradients: one alone, or several in one forward and backward.
 
-The trained layers' input: maps of the layers below, kept where that is possible.
-
-Reading the images of tuples ahead of their use, in threads.
+`TupleReader` reads the images of tuples ahead of their use, in threads. What enters the trained layers are
+maps of the layers below; `open_backbone` keeps them where that is possible.
 """
 
 import os
@@ -75,7 +74,7 @@ def depends_on_its_batch(net: SimpleNN, first: int = 0, stop: int | None = None)
 def open_backbone(
     stepper: Stepper, options: TrainingOptions, sets: Sequence[Any], tell: Tell, team: Team = ALONE
 ) -> Iterator[Backbone]:
-    """The backbone of a training; at the end what it kept on disk is deleted, but stays where an error ends it.
+    """The backbone of a training. What it kept on disk is deleted at the end, but stays after an error.
 
     sets: the training and the validation set, whose images all go through it. options: output_prefix and
     session name the folders. tell: is called with where maps are kept, and why, or why not. team: each of its
@@ -130,7 +129,8 @@ Read = tuple[MinedTuple, list[Fetched]]
 class TupleReader:
     """Reads the images of tuples ahead of their use, with the option num_threads.
 
-    dataset: has database_root, database_names, query_root, query_names. backbone: fetches an image. Use as a context manager.
+    dataset: has database_root, database_names, query_root, query_names. backbone: fetches an image. Use as a
+    context manager.
     """
 
     def __init__(self, dataset: Any, options: TrainingOptions, backbone: Backbone) -> None:

@@ -1,10 +1,8 @@
-"""What a training reports as it runs; printing, plotting and recording are listeners.
+"""What a training reports as it runs: printing, plotting and recording are listeners.
 
-A training's curves in TensorBoard: losses by batch, recalls and rank losses by epoch.
-
-Pictures of a training, as PNG files and in windows: the original's curves, recall before and after.
-
-What a training prints: the original's lines, and its progress.
+`Console` prints the original's lines and the progress. `Plotter` draws the original's curves and the recall
+before and after, as PNG files and in windows. `TensorBoard` records losses by batch, and recalls and rank
+losses by epoch.
 """
 
 import os
@@ -20,7 +18,6 @@ import torch
 
 from deepibl.errors import ConfigurationError
 from deepibl.evaluation.plots import new_figure, show_figures
-from deepibl.networks import build as network_layers  # noqa: F401  # registers NetVLAD's layers
 from deepibl.runtime.progress import LINE_EVERY, ProgressDisplay
 from deepibl.training.checkpoints import Results, SessionFiles
 from deepibl.training.options import TrainingOptions, describe

@@ -11,13 +11,12 @@ import numpy as np
 from deepibl.errors import SessionError, TrainingError
 from deepibl.evaluation.measures import rank_loss, recall_at_n
 from deepibl.runtime.processes import ALONE
-from deepibl.training import tuples as ahead
 from deepibl.training.checkpoints import SessionFiles
 from deepibl.training.listeners import BatchReport, Listeners, TrainingListener
 from deepibl.training.options import label, schedule
 from deepibl.training.state import CachedFeatures, Curves, TrainingState
 from deepibl.training.together import Leading, Tools, tools_of
-from deepibl.training.tuples import Features, MinedTuple, MiningAhead, Objective, mine_batch
+from deepibl.training.tuples import Features, MinedTuple, MiningAhead, Objective, mine_batch, worth_it
 from matlab_compat.errors import MatlabCompatError
 
 
@@ -132,7 +131,7 @@ class _Loop:
         mined_from = (self.features, state.negative_caches, state.generator)
         try:
             tuples = self.miner.take(self._queries(batch), *mined_from)
-            if ahead.worth_it(state.stepper.device) and not self._refreshes(batch + 1):
+            if worth_it(state.stepper.device) and not self._refreshes(batch + 1):
                 self.miner.begin(self._queries(batch + 1), *mined_from)
             losses, pairs = self._gradients(tuples, batch)
             self.updating = True
@@ -222,7 +221,7 @@ class _Loop:
             self.save(f"epoch {state.epoch} batch {batch}, features")
 
     def _test(self, which: str, features: Features, epoch: int | None = None) -> tuple[np.ndarray, float]:
-        """Recall@N (R,) and the rank loss of 'train' or 'val'; the generator's state is put back.
+        """Recall@N (R,) and the rank loss of 'train' or 'val'; the generator's state is restored.
 
         features: (queries (Q, D), database (N, D)). epoch: the state's, where None.
         Ported from: netvlad/testNet.m

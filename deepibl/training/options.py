@@ -2,7 +2,8 @@
 
 Session files hold the original's 42 options under MATLAB's names and in its order. `deepibl.matlab` and the
 command line take those names, too, and convert by this table. Six more say how fast, and in how much memory,
-a network is trained; a session file holds those of them that change the result, in auxData.deepibl."""
+a network is trained; a session file holds those of them that change the result, in auxData.deepibl.
+"""
 
 import json
 import math
@@ -331,7 +332,7 @@ class Request:
     """What decides a training's result: the trainer's name, its data sets, and the options.
 
     sets: the training and the validation set, described. options: MATLAB's names -> values, defaults
-    included. A session keeps it as text, to see whether the same is asked for again.
+    included. A session keeps it as text, to see whether a later request is the same.
     """
 
     trainer: str

@@ -278,7 +278,7 @@ def _from_epoch(
 def _saved(
     variables: Mapping[str, Any], files: SessionFiles, asked: TrainingOptions, changed: set[str]
 ) -> tuple[TrainingOptions, SimpleNN]:
-    """Options and network of a session file; the options named in `changed` are those asked for."""
+    """Options and network of a session file; the options named in `changed` are those given."""
     ours = field_of(field_of(variables["auxData"], "deepibl", {}), "speed", {})
     options = TrainingOptions.from_matlab(variables["opts"], ours)
     options.check()

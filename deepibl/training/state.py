@@ -1,9 +1,9 @@
-"""All that has to be saved of a training for it to resume as if it had never stopped.
+"""The state of a training: all that has to be saved for it to resume as if it had never stopped.
 
 As MATLAB variables it is the four of a session file: net (with momenta), obj, opts, auxData. Ids in those are
 1-based; auxData.deepibl holds what MATLAB's trainers do not save (they resume between epochs only).
 
-The curves of a training: batch losses, recalls, rank losses, as MATLAB keeps them (`obj`) and as JSON.
+`Curves` are the batch losses, recalls and rank losses, as MATLAB keeps them (`obj`) and as JSON.
 """
 
 import math
@@ -171,7 +171,7 @@ class TrainingState:
     features: CachedFeatures | None = None
     epoch_start_times: list[str] = field(default_factory=list)
     trainer: str = ""
-    command: str = ""  # the request as text, to see whether the same is asked for again
+    command: str = ""  # the request as text, to compare a later one with it
     has_geo_fields: bool = False
 
     @property

@@ -5,7 +5,8 @@ for its orders: the gradients of these tuples, or the features of these images. 
 out in their order and their gradients added in that order, so that where tuples go through the network one by
 one (on a CPU) the weights are bit for bit those of one process.
 
-Features and the session's files are on a file system that all processes see."""
+Features and the session's files are on a file system that all processes see.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -163,12 +164,12 @@ class Leading:
 
 @contextmanager
 def leading(team: Team) -> Iterator[Leading]:
-    """Within it process 0 trains; at the end the others hear of it, or of the error that ended it."""
+    """A context in which process 0 trains; its end, or the error that ended it, is sent to the others."""
     with processes.alone():
         try:
             yield Leading(team)
         except BaseException as error:
-            with suppress(BaseException):  # the others raise it, too; what happens to them is theirs to say
+            with suppress(BaseException):  # the others raise it, too, and report what happens to them
                 team.lead(partial(_raise, error))
             raise
         with suppress(MatlabCompatError):

@@ -1,10 +1,10 @@
-"""Which images make a training tuple: by cached features, the nearest positive and hardest negatives.
+"""Which images make a training tuple, and which loss of it each trainer minimises.
 
-Mining a batch while a GPU computes the one before it, with the tuples and draws of mining them in turn.
+`mine_batch` takes the nearest positive and the hardest negatives by cached features. `MiningAhead` mines a
+batch while a GPU computes the one before it; tuples and draws are those of mining the batches in turn.
 
-What a training minimises: a loss of `deepibl.losses`, and which of the mined negatives it takes.
-
-The trainers: the original's seven and the four losses of its history, with what each minimises.
+`Objective` is a loss of `deepibl.losses`, and which of the mined negatives it takes. `TRAINERS` has the
+original's seven trainers and the four losses of its history.
 """
 
 from __future__ import annotations

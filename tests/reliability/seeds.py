@@ -1,7 +1,7 @@
 """Good files of every kind that is read, from which bad ones are made: KIND/NAME below one folder.
 
-From tests/golden and tests/unit/matlab_compat/matfile_objects (files that are small), from the writers of this project and
-of others; with `real`, also files that MATLAB wrote.
+From tests/golden and tests/unit/matlab_compat/matfile_objects (files that are small), from the writers
+of this project and of others; with `real`, also files that MATLAB wrote.
 """
 
 import csv

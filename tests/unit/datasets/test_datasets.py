@@ -49,7 +49,7 @@ def test_too_few_negatives_give_all_of_them_and_are_told_once(caplog):
             assert dataset.sample_negatives(0, 1000, rng(1)).tolist() == list(range(6, 40))
         assert dataset.sample_non_neighbours(0, 1000, rng(1)).tolist() == list(range(6, 40))
     assert [record.getMessage() for record in caplog.records] == [
-        "street: 1000 negatives asked for, a query has 34: using all of them"
+        "street: 1000 negatives requested, a query has 34: using all of them"
     ]
 
 

@@ -19,7 +19,7 @@ def _image(height=41, width=30, seed=0):
 
 
 class _PixelL2Extractor(nn.Module):
-    """preL2, NetVLAD with biases of v2 left out, intra-normalisation, L2, as deepibl.networks.backbones makes them."""
+    """preL2, NetVLAD without v2's biases, intra-normalisation, L2, as deepibl.networks.backbones makes it."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""deepibl.runtime.processes: what one process decides or finds reaches all, and so does an error; lost processes."""
+"""deepibl.runtime.processes: what one process decides reaches all, and so does an error; lost processes."""
 
 import os
 import signal
@@ -124,7 +124,7 @@ def test_an_error_of_one_is_raised_by_all_and_the_team_goes_on():
             assert seen[2 * failing + 1] == (mine if rank == failing else others)
         assert seen[6:] == [
             "y.jpg: broken",
-            "numbers: processes 0 and 2 of 3 were asked for different thi",
+            "numbers: processes 0 and 2 of 3 have different arguments. Pr",
             [0, 1, 2],
         ]
 

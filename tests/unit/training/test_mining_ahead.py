@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepibl.training import tuples as ahead
+from deepibl.training import loop
 from deepibl.training.tuples import MiningAhead
 from matlab_compat.rng import rng
 from tests.replay import Replay
@@ -41,7 +41,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         found.extend([not mined] if begun else [])
         return tuples
 
-    monkeypatch.setattr(ahead, "worth_it", lambda device: True)
+    monkeypatch.setattr(loop, "worth_it", lambda device: True)
     monkeypatch.setattr(MiningAhead, "take", watched)
     return found
 

@@ -1,4 +1,4 @@
-"""Writes the fixtures beside this file, with mat-io: python -m tests.unit.matlab_compat.matfile_objects.make"""
+"""Writes the fixtures beside this file by mat-io: python -m tests.unit.matlab_compat.matfile_objects.make"""
 
 from pathlib import Path
 
