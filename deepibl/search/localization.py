@@ -23,7 +23,7 @@ from deepibl.runtime.processes import team
 from deepibl.runtime.provenance import Provenance, file_times, note_of
 from deepibl.search.backends import BACKENDS, Index, open_index
 from deepibl.search.index import Match, PlaceIndex, names_below
-from deepibl.search.milvus import is_database
+from deepibl.search.milvus import MilvusIndex, is_database
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import atomic_output
 
@@ -70,8 +70,6 @@ def build_index(
 
     def write() -> None:
         if backend == "milvus":
-            from deepibl.search.milvus import MilvusIndex
-
             MilvusIndex.create(where, made).close()
         else:
             made.with_backend(backend).save(where)
