@@ -280,6 +280,12 @@ def test_a_mean_that_is_no_numbers_says_so() -> None:
         _ = net.mean_pixel
 
 
+def test_a_mean_of_other_channels_than_the_images_says_so() -> None:
+    net = SimpleNN([], {"normalization": {"averageImage": np.zeros((1, 1, 48), "f4")}})
+    with pytest.raises(NetworkFormatError, match="averageImage has 48 channels, the images have 3"):
+        net.prepare(torch.zeros(1, 3, 2, 2))
+
+
 @pytest.mark.parametrize("suffix", [".mat", ".safetensors"])
 @pytest.mark.parametrize("bug", [TypeError, AttributeError, ValueError, KeyError, MemoryError])
 def test_a_bug_of_ours_is_not_reported_as_an_invalid_network(
