@@ -189,9 +189,7 @@ def _features(path: Path, **datasets: Any) -> Path:
 @pytest.mark.parametrize("shape", [(2**20, 2**20), ()])
 def test_a_hdf5_feature_file_that_claims_terabytes_or_no_rows_is_refused(shape: Any, tmp_path: Path) -> None:
     path = _features(tmp_path / "a.h5", features=(shape, "f4"))
-    with pytest.raises(
-        FeatureFileError, match=r"a\.h5.*(declares|claims|no data set with rows|not a dataset with rows)"
-    ):
+    with pytest.raises(FeatureFileError, match=r"a\.h5.*(declares|is not a data set with rows)"):
         read_features(path)
 
 
