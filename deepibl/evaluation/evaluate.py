@@ -29,6 +29,7 @@ from deepibl.runtime.provenance import Provenance, file_content
 from deepibl.search.backends import open_index_file
 
 if TYPE_CHECKING:
+    from torch import nn
     from typing_extensions import Unpack
 
 StrPath = str | os.PathLike[str]
@@ -69,7 +70,7 @@ class Evaluation:
 
 
 def evaluate_network(
-    net: Any,
+    net: nn.Module,
     dataset: PlaceDataset,
     *,
     label: str = "",
@@ -118,7 +119,7 @@ def evaluate_network(
 
 
 def evaluate_index(
-    net: Any,
+    net: nn.Module,
     index_file: StrPath,
     queries: StrPath,
     *,
@@ -155,7 +156,7 @@ def _evaluation(
     dataset: PlaceDataset,
     network: str,
     identity: str,
-    net: Any,
+    net: nn.Module,
     queries: np.ndarray,
     database: np.ndarray,
 ) -> Evaluation:

@@ -28,11 +28,12 @@ from matlab_compat.errors import ArgumentError
 from matlab_compat.files import atomic_output
 
 if TYPE_CHECKING:
+    from torch import nn
     from typing_extensions import Unpack
 
 
 def build_index(
-    net: Any,
+    net: nn.Module,
     places: Places,
     out: str | os.PathLike[str],
     *,
@@ -80,7 +81,7 @@ def build_index(
 
 
 def add_to_index(
-    net: Any,
+    net: nn.Module,
     places: Places,
     where: str | os.PathLike[str],
     *,
@@ -119,7 +120,7 @@ def add_to_index(
 
 
 def localize(
-    net: Any,
+    net: nn.Module,
     photos: Sequence[str],
     index: Index,
     *,
@@ -143,7 +144,7 @@ def localize(
 
 
 def _extract(
-    net: Any, places: Places, partial: Path, settings: ExtractionSettings, half: bool
+    net: nn.Module, places: Places, partial: Path, settings: ExtractionSettings, half: bool
 ) -> tuple[dict[str, Any], list[Failure]]:
     """The fields of an index of the images that can be read; descriptors are mapped from the file `partial`.
 
