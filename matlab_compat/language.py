@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError, ImageReadError, MatFileError, NotMigratedError
 
 _SPEC = re.compile(r"%(?:%|([-+ 0#]*)(\*|\d+)?(?:\.(\*|\d*))?l?([diuoxXeEfgGcs]))")
@@ -253,8 +254,6 @@ def load_variables(path: str | os.PathLike[str]) -> Struct:
 
     Matrices keep MATLAB's orientation. Raises MatFileError as `matfile.load` does.
     """
-    from matlab_compat import matfile
-
     file = Path(path)
     if not file.is_file() and file.with_name(file.name + ".mat").is_file():
         file = file.with_name(file.name + ".mat")

@@ -23,8 +23,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from deepibl.engine import onednn
-from deepibl.engine.backbone import head_start
+from deepibl.engine import onednn, quantised
+from deepibl.engine.backbone import FusedBackbone, head_start
+from deepibl.engine.cuda import CudaBackbone
+from deepibl.engine.quantised import QuantisedBackbone
 from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn.network import SimpleNN
 
@@ -91,8 +93,6 @@ def choose_engine(
     if stop is None and isinstance(net, SimpleNN):
         stop = head_start(net)
     if name == "cuda":
-        from deepibl.engine.cuda import CudaBackbone
-
         if device.type != "cuda" or not isinstance(net, SimpleNN) or stop is None:
             raise ArgumentError(f"--engine cuda computes a SimpleNN on a CUDA device, not on {device.type}")
         return Engine("cuda", f"CUDA graphs, {precision}", stop, CudaBackbone(net, stop, precision))
@@ -112,13 +112,9 @@ def choose_engine(
     assert isinstance(net, SimpleNN) and stop is not None
     how = f"oneDNN on {onednn.instructions(precision)}"
     if scales is not None:
-        from deepibl.engine.quantised import QuantisedBackbone
-
         scales.identity(net)  # raises for scales of another network
         backbone = QuantisedBackbone(net, stop, scales.by_position, channels=channels)
         return Engine("fused", f"{how}, int8 with the scales of {scales.images} images", stop, backbone)
-    from deepibl.engine.backbone import FusedBackbone
-
     how += f", {'Winograd' if precision == 'fp32' else 'direct'} convolutions, {precision}"
     return Engine("fused", how, stop, FusedBackbone(net, stop, precision, channels=channels))
 
@@ -135,7 +131,5 @@ def _obstacle(net: nn.Module, precision: str, device: torch.device) -> str:
         missing = {"bf16": "no bfloat16 instructions", "int8": "no int8 instructions (VNNI or AMX)"}
         return f"this processor has {missing.get(precision, 'neither AVX-512 nor AVX2')}"
     if precision == "int8":
-        from deepibl.engine import quantised
-
         return onednn.available() or quantised.available()
     return onednn.available()

@@ -26,6 +26,7 @@ from deepibl.search.backends import open_index_file
 from matlab_compat.files import StrPath
 
 if TYPE_CHECKING:
+    from torch import nn
     from typing_extensions import Unpack
 
 
@@ -64,7 +65,7 @@ class Evaluation:
 
 
 def evaluate_network(
-    net: Any,
+    net: nn.Module,
     dataset: PlaceDataset,
     *,
     label: str = "",
@@ -113,7 +114,7 @@ def evaluate_network(
 
 
 def evaluate_index(
-    net: Any,
+    net: nn.Module,
     index_file: StrPath,
     queries: StrPath,
     *,
@@ -150,7 +151,7 @@ def _evaluation(
     dataset: PlaceDataset,
     network: str,
     identity: str,
-    net: Any,
+    net: nn.Module,
     queries: np.ndarray,
     database: np.ndarray,
 ) -> Evaluation:

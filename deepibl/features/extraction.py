@@ -19,14 +19,14 @@ from contextlib import ExitStack, closing
 from dataclasses import astuple, dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from deepibl.engine.scales import identity_of
-from deepibl.engine.settings import ExtractionSettings, SettingsOptions
+from deepibl.engine.settings import ExtractionSettings, ImageOptions, SettingsOptions
 from deepibl.errors import ExtractionError, Failure, list_failures
 from deepibl.features.backbone_cache import BackboneCache
 from deepibl.features.files import suffix_of
@@ -57,6 +57,29 @@ class ExtractionReport:
     kept: np.ndarray
     failures: list[Failure]
     dim: int
+
+
+@overload
+def extract(
+    net: nn.Module,
+    images: Sequence[StrPath],
+    *,
+    root: StrPath = "",
+    settings: ExtractionSettings | None = None,
+    on_error: Literal["raise"] = "raise",
+    **options: Unpack[ImageOptions],
+) -> np.ndarray: ...
+
+
+@overload
+def extract(
+    net: nn.Module,
+    images: Sequence[StrPath],
+    *,
+    root: StrPath = "",
+    on_error: Literal["skip"],
+    **options: Unpack[ImageOptions],
+) -> tuple[np.ndarray, np.ndarray, list[Failure]]: ...
 
 
 def extract(

@@ -21,8 +21,11 @@ while size and times are the same, or, where they differ, while the SHA-256 is; 
 import hashlib
 import json
 import logging
+import math
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +45,7 @@ from matlab_compat import matfile
 from matlab_compat.dagnn.display import describe_dagnn
 from matlab_compat.dagnn.network import DagNN
 from matlab_compat.errors import NetworkFormatError
-from matlab_compat.files import damage_as
+from matlab_compat.matfile.classes import cells
 from matlab_compat.matfile.values import (
     CharMatrix,
     FunctionHandle,
@@ -78,12 +81,28 @@ def read_network(path: str | os.PathLike[str]) -> tuple[Network, dict[str, str]]
 
     Raises NetworkFormatError for a file that is missing, damaged or of another kind.
     """
-    with damage_as(NetworkFormatError, path, "is not a network that this version reads"):
+    try:
         tensors, strings = map_tensors(path)
         if strings.pop("format", None) != FORMAT:
             raise ValueError(f"its format is not {FORMAT}")
-        struct = _decode(json.loads(strings.pop("network")), tensors)
-        return network_from_matlab(struct, consume=True), strings
+        description = json.loads(strings.pop("network", ""))
+    except (OSError, ValueError, RecursionError) as problem:
+        raise NetworkFormatError(
+            f"{os.fspath(path)} is not a network that this version reads: {problem}"
+        ) from problem
+    with _in_file(path):
+        return network_from_matlab(_decode(description, tensors), consume=True), strings
+
+
+@contextmanager
+def _in_file(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Puts the file's name before a NetworkFormatError's message that lacks it."""
+    try:
+        yield
+    except NetworkFormatError as error:
+        if os.fspath(path) in str(error):
+            raise
+        raise type(error)(f"{os.fspath(path)}: {error}") from error
 
 
 def _encode(value: Any, path: str, tensors: dict[str, np.ndarray]) -> Any:
@@ -149,41 +168,63 @@ def _to_torch_order(array: np.ndarray) -> np.ndarray:
     return array.reshape(array.shape + (1,) * (4 - array.ndim), order="F").transpose(3, 2, 0, 1)
 
 
-def _decode(entry: Any, tensors: Mapping[str, np.ndarray]) -> Any:
-    """The MATLAB value of a JSON form; the inverse of `_encode`."""
+def _decode(entry: Any, tensors: Mapping[str, np.ndarray], depth: int = 0) -> Any:
+    """The MATLAB value of a JSON form, the inverse of `_encode`; NetworkFormatError where it is none."""
+    if depth > 2 * _DEEPEST:
+        raise NetworkFormatError(f"its values are nested more than {2 * _DEEPEST} deep")
+
+    def inner(child: Any) -> Any:
+        return _decode(child, tensors, depth + 1)
+
     match entry:
         case str():
             return entry
         case {"class": str()}:
             return _decode_numbers(entry, tensors)
         case {"struct": dict(fields)}:
-            return {name: _decode(child, tensors) for name, child in fields.items()}
-        case {"cell": list(shape), "items": list(items)}:
-            flat = np.empty(len(items), dtype=object)
-            for i, item in enumerate(items):
-                flat[i] = _decode(item, tensors)
-            return flat.reshape(shape, order="F")
-        case {"structs": list(shape), "fields": list(names), "items": list(items)}:
-            rows = [[_decode(child, tensors) for child in item] for item in items]
-            return StructArray(shape, names, [dict(zip(names, row, strict=True)) for row in rows])
+            return {name: inner(child) for name, child in fields.items()}
+        case {"cell": shape, "items": list(items)}:
+            return cells(_shape(shape, len(items)), [inner(item) for item in items])
+        case {"structs": shape, "fields": list(names), "items": list(items)}:
+            if not all(isinstance(item, list) and len(item) == len(names) for item in items):
+                raise NetworkFormatError(f"an element of a struct array lacks fields: {names!r:.80}")
+            rows = [dict(zip(map(str, names), map(inner, item), strict=True)) for item in items]
+            return StructArray(_shape(shape, len(rows)), [*map(str, names)], rows)
         case {"rows": list(rows)}:
             return CharMatrix(map(str, rows))
         case {"handle": str(text)}:
             return FunctionHandle(text)
         case {"object": str(classname), "properties": properties}:
-            return MatObject(classname, _decode(properties, tensors))
-    raise ValueError(f"unknown kind of value: {entry!r:.80}")
+            return MatObject(classname, inner(properties))
+    raise NetworkFormatError(f"unknown kind of value: {entry!r:.80}")
+
+
+def _shape(sides: Any, count: int) -> tuple[int, ...]:
+    """The shape that a JSON form declares for `count` values."""
+    whole = isinstance(sides, list) and all(type(side) is int and 0 <= side < 2**31 for side in sides)
+    if not whole or not 2 <= len(sides) <= 32 or math.prod(sides) != count:
+        raise NetworkFormatError(f"{count} values cannot have the shape {sides!r:.80}")
+    return tuple(sides)
 
 
 def _decode_numbers(entry: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> np.ndarray:
-    shape = tuple(entry["shape"])
-    if np.dtype(entry["class"]).kind not in "biuf":
-        raise ValueError(f"an array of class {entry['class']!r}, which is not numeric")
-    if "data" in entry:
-        return np.array(entry["data"], dtype=entry["class"]).reshape(shape, order="F")
-    stored = tensors[entry["tensor"]]
+    name = entry["class"]
+    if not re.fullmatch("bool|u?int(8|16|32|64)|float(16|32|64)", name):
+        raise NetworkFormatError(f"an array of class {name!r:.80}, which is not numeric")
+    if isinstance(data := entry.get("data"), list):
+        try:
+            numbers = np.array(data, dtype=name)
+        except (TypeError, ValueError, OverflowError) as problem:
+            raise NetworkFormatError(f"an array of class {name} holds other values: {problem}") from None
+        return numbers.reshape(_shape(entry.get("shape"), numbers.size), order="F")
+    stored = tensors.get(str(entry.get("tensor")))
+    if stored is None:
+        raise NetworkFormatError(f"there is no tensor {entry.get('tensor')!r:.80}")
+    shape = _shape(entry.get("shape"), stored.size)
     if not 2 < len(shape) < 5:
         return stored.reshape(shape)
+    if stored.ndim != 4:
+        raise NetworkFormatError(f"the tensor {entry['tensor']!r:.80} has {stored.ndim} dimensions, not 4")
     # (K, C, H, W) -> (H, W, C, K), trailing ones dropped: a view
     return stored.transpose(2, 3, 1, 0).reshape(shape, order="F")
 
@@ -294,14 +335,8 @@ def load_network(
 
 def read_mat_network(path: str | os.PathLike[str]) -> Network:
     """The network in a .mat file, never its converted copy; takes and raises what `load_network` does."""
-    struct = _network_struct(path)
-    try:
-        with damage_as(NetworkFormatError, path, "holds an invalid description of a network"):
-            return network_from_matlab(struct, consume=True)
-    except NetworkFormatError as error:
-        if os.fspath(path) in str(error):
-            raise
-        raise type(error)(f"{os.fspath(path)}: {error}") from error
+    with _in_file(path):
+        return network_from_matlab(_network_struct(path), consume=True)
 
 
 def _network_struct(path: str | os.PathLike[str]) -> dict[str, Any]:

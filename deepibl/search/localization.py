@@ -23,16 +23,17 @@ from deepibl.runtime.processes import team
 from deepibl.runtime.provenance import Provenance, file_times, note_of
 from deepibl.search.backends import BACKENDS, Index, open_index
 from deepibl.search.index import Match, PlaceIndex, names_below
-from deepibl.search.milvus import is_database
+from deepibl.search.milvus import MilvusIndex, is_database
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import atomic_output
 
 if TYPE_CHECKING:
+    from torch import nn
     from typing_extensions import Unpack
 
 
 def build_index(
-    net: Any,
+    net: nn.Module,
     places: Places,
     out: str | os.PathLike[str],
     *,
@@ -70,8 +71,6 @@ def build_index(
 
     def write() -> None:
         if backend == "milvus":
-            from deepibl.search.milvus import MilvusIndex
-
             MilvusIndex.create(where, made).close()
         else:
             made.with_backend(backend).save(where)
@@ -82,7 +81,7 @@ def build_index(
 
 
 def add_to_index(
-    net: Any,
+    net: nn.Module,
     places: Places,
     where: str | os.PathLike[str],
     *,
@@ -122,7 +121,7 @@ def add_to_index(
 
 
 def localize(
-    net: Any,
+    net: nn.Module,
     photos: Sequence[str],
     index: Index,
     *,
@@ -146,7 +145,7 @@ def localize(
 
 
 def _extract(
-    net: Any, places: Places, partial: Path, settings: ExtractionSettings, half: bool
+    net: nn.Module, places: Places, partial: Path, settings: ExtractionSettings, half: bool
 ) -> tuple[dict[str, Any], list[Failure]]:
     """The fields of an index of the images that can be read; descriptors are mapped from the file `partial`.
 

@@ -57,6 +57,10 @@ class ImageNetwork(nn.Module):
     def prepare(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W), RGB, 0..255, minus the mean pixel; (N, 1, H, W) get three channels."""
         mean = self.mean_pixel.to(images.device, non_blocking=True)  # otherwise each batch waits for the copy
+        if 1 not in (len(mean), images.shape[1]) and len(mean) != images.shape[1]:
+            raise NetworkFormatError(
+                f"meta.normalization.averageImage has {len(mean)} channels, the images have {images.shape[1]}"
+            )
         return images - mean[:, None, None]
 
 

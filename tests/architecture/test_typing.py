@@ -19,7 +19,8 @@ reveal_type(net)
 reveal_type(net.prepare)
 reveal_type(net["conv5_3"])
 reveal_type(load_network)
-reveal_type(deepibl.extract)
+reveal_type(deepibl.extract(net, ["a.jpg"]))
+reveal_type(deepibl.extract(net, ["a.jpg"], on_error="skip")[2])
 reveal_type(dbPitts)
 reveal_type(SARELoss)
 reveal_type(serialAllFeats)
@@ -40,7 +41,7 @@ def test_mypy_sees_true_signatures_and_refuses_what_is_misspelt(tmp_path: Path) 
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     lines = done.stdout.splitlines()
     assert not done.stderr and lines
-    errors = sorted(int(line.split(":")[1]) for line in lines if ": error:" in line)
+    errors = sorted({int(line.split(":")[1]) for line in lines if ": error:" in line})
     wrong = [number for number, line in enumerate(USER.splitlines(), 1) if line.endswith("# wrong")]
     assert errors == wrong, done.stdout
     revealed = [match[1] for line in lines if (match := re.search('Revealed type is "(.*)"', line))]

@@ -151,6 +151,13 @@ def test_a_tensor_file_whose_header_makes_no_sense_is_refused(header: bytes, tmp
         '{"class": "<U500000000", "shape": [1, 1], "data": ["x"]}',
         '{"class": "object", "shape": [1, 1], "data": ["x"]}',
         '{"class": "float32", "shape": [40000, 40000], "data": [1]}',
+        '{"class": "float32", "shape": [1, 1], "data": ["x"]}',
+        '{"class": "uint8", "shape": [1, 1], "data": [[1], [2, 3]]}',
+        '{"class": "float32", "shape": "1x1", "data": [1]}',
+        '{"class": "float32", "shape": [2, 2], "tensor": "lost"}',
+        '{"structs": [1, 1], "fields": ["a"], "items": [[]]}',
+        '{"cell": [-1, -1], "items": ["x"]}',
+        '{"cell": [0, 1e300], "items": []}',
     ],
 )
 def test_a_network_file_whose_description_makes_no_sense_is_refused(network: str, tmp_path: Path) -> None:
@@ -182,9 +189,7 @@ def _features(path: Path, **datasets: Any) -> Path:
 @pytest.mark.parametrize("shape", [(2**20, 2**20), ()])
 def test_a_hdf5_feature_file_that_claims_terabytes_or_no_rows_is_refused(shape: Any, tmp_path: Path) -> None:
     path = _features(tmp_path / "a.h5", features=(shape, "f4"))
-    with pytest.raises(
-        FeatureFileError, match=r"a\.h5.*(declares|claims|no data set with rows|not a dataset with rows)"
-    ):
+    with pytest.raises(FeatureFileError, match=r"a\.h5.*(declares|is not a data set with rows)"):
         read_features(path)
 
 

@@ -126,17 +126,17 @@ def make_nothing() -> str:
 
 
 def test_a_function_of_ones_own_is_found_by_name() -> None:
-    assert network_id(from_name("tests.unit.test_backbones:make")) == network_id(make())
+    assert network_id(from_name("tests.unit.networks.test_backbones:make")) == network_id(make())
 
 
 @pytest.mark.parametrize(
     "name",
     [
         "no.such.module:make",
-        "tests.unit.test_backbones:no",
-        "tests.unit.test_backbones",
+        "tests.unit.networks.test_backbones:no",
+        "tests.unit.networks.test_backbones",
         "",
-        "tests.unit.test_backbones:make_nothing",
+        "tests.unit.networks.test_backbones:make_nothing",
     ],
 )
 def test_names_that_lead_nowhere_are_refused(name: str) -> None:

@@ -278,3 +278,24 @@ def test_a_mean_that_is_no_numbers_says_so() -> None:
     net = SimpleNN([], {"normalization": {"averageImage": np.array([["a", {}]], dtype=object)}})
     with pytest.raises(NetworkFormatError, match="averageImage holds no numbers: 1x2 cell"):
         _ = net.mean_pixel
+
+
+def test_a_mean_of_other_channels_than_the_images_says_so() -> None:
+    net = SimpleNN([], {"normalization": {"averageImage": np.zeros((1, 1, 48), "f4")}})
+    with pytest.raises(NetworkFormatError, match="averageImage has 48 channels, the images have 3"):
+        net.prepare(torch.zeros(1, 3, 2, 2))
+
+
+@pytest.mark.parametrize("suffix", [".mat", ".safetensors"])
+@pytest.mark.parametrize("bug", [TypeError, AttributeError, ValueError, KeyError, MemoryError])
+def test_a_bug_of_ours_is_not_reported_as_an_invalid_network(
+    suffix: str, bug: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any, **options: Any) -> None:
+        raise bug("planted")
+
+    path = tmp_path / f"net{suffix}"
+    save_network(load_network(written(tmp_path / "made.mat", net=struct())), path)
+    monkeypatch.setattr(SimpleNN, "from_matlab", broken)
+    with pytest.raises(bug, match="planted"):
+        load_network(path)

@@ -162,7 +162,7 @@ def test_cards_are_whole(weights_card: weights.Weights) -> None:
 
 
 def test_every_card_stands_in_the_weights_readme() -> None:
-    readme = (Path(weights.__file__).parents[1] / "weights/README.md").read_text()
+    readme = (Path(weights.__file__).parents[2] / "weights/README.md").read_text()
     for weights_card in REGISTRY.values():
         stated = [source.checksum.split(":")[1] for source in weights_card.sources if source.checksum]
         urls = [source.url for source in weights_card.sources]
