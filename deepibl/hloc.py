@@ -9,7 +9,6 @@ the mean in meta.normalization.averageImage. It always normalises before and aft
 """
 
 import importlib
-import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +17,7 @@ from typing import Any
 from deepibl.engine.batch import extract_batch
 from deepibl.networks.io import load_network
 from matlab_compat.errors import ArgumentError
+from matlab_compat.files import StrPath
 
 MODULE = "hloc.extractors.deepibl"
 
@@ -48,9 +48,7 @@ def extractor_class(base: type) -> type:
     return type("DeepIBL", (base,), members)
 
 
-def register(
-    network: str | os.PathLike[str], *, name: str = "deepibl", resize_max: int = 1024
-) -> dict[str, Any]:
+def register(network: StrPath, *, name: str = "deepibl", resize_max: int = 1024) -> dict[str, Any]:
     """Registers the extractor 'deepibl' in hloc, and returns a conf for hloc.extract_features.main.
 
     network: the network's file. name: the suffix of hloc's feature file. resize_max: the longer side, in

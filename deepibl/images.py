@@ -58,6 +58,7 @@ from torch import Tensor
 
 from matlab_compat import jpeg
 from matlab_compat.errors import ArgumentError, ImageReadError
+from matlab_compat.files import StrPath
 from matlab_compat.images import crop_and_size, resize_pixels
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
 
 
 def read_image(
-    path: str | os.PathLike[str], resize: int | Sequence[int] | None = None, interpolation: str = "bilinear"
+    path: StrPath, resize: int | Sequence[int] | None = None, interpolation: str = "bilinear"
 ) -> torch.Tensor:
     """Reads an image file as (3, H, W) float32, RGB 0–255; the module's table lists the kinds of files.
 
@@ -78,7 +79,7 @@ def read_image(
 
 
 def load_pixels(
-    path: str | os.PathLike[str], resize: int | Sequence[int] | None = None, interpolation: str = "bilinear"
+    path: StrPath, resize: int | Sequence[int] | None = None, interpolation: str = "bilinear"
 ) -> torch.Tensor:
     """As `read_image`, in the smallest form: (1, H, W) or (3, H, W), uint8 where nothing was resampled.
 

@@ -39,6 +39,7 @@ from scipy.sparse import csr_matrix
 from matlab_compat import jpeg
 from matlab_compat.arguments import options
 from matlab_compat.errors import ArgumentError, ImageReadError
+from matlab_compat.files import StrPath
 from matlab_compat.numeric import round_half_away
 
 Kernel = Callable[[np.ndarray], np.ndarray]
@@ -310,7 +311,7 @@ def _size_and_scales(shape: tuple[int, ...], scale: Any) -> tuple[tuple[int, int
     return (math.ceil(scales[0] * height), math.ceil(scales[1] * width)), scales
 
 
-def vl_imreadjpeg(files: Sequence[str | os.PathLike[str]], *args: Any, **kwargs: Any) -> Any:
+def vl_imreadjpeg(files: Sequence[StrPath], *args: Any, **kwargs: Any) -> Any:
     """Reads JPEG files: a list of float32 tensors (3, H, W) or (1, H, W), RGB 0–255, in the files' order.
 
     Options (keywords, or 'name', value; flags 'Pack', 'GPU', 'Prefetch', 'Verbose' stand alone or are True):

@@ -19,6 +19,7 @@ import numpy as np
 
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError, ImageReadError, MatFileError, NotMigratedError
+from matlab_compat.files import StrPath
 
 _SPEC = re.compile(r"%(?:%|([-+ 0#]*)(\*|\d+)?(?:\.(\*|\d*))?l?([diuoxXeEfgGcs]))")
 
@@ -249,7 +250,7 @@ def which(name: str) -> str:
     )
 
 
-def load_variables(path: str | os.PathLike[str]) -> Struct:
+def load_variables(path: StrPath) -> Struct:
     """The variables of a .mat file: rows and columns as 1-D arrays, cell arrays as lists, structs as Structs.
 
     Matrices keep MATLAB's orientation. Raises MatFileError as `matfile.load` does.

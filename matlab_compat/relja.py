@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from matlab_compat.errors import ArgumentError
+from matlab_compat.files import StrPath
 from matlab_compat.rng import Generator, rng
 from matlab_compat.yael import yael_nn
 
@@ -102,7 +103,7 @@ def relja_endsWith(s: str, se: str) -> bool:
     return s.endswith(se)
 
 
-def relja_dir(dirname: str | os.PathLike[str]) -> list[str]:
+def relja_dir(dirname: StrPath) -> list[str]:
     """The names in a folder, including hidden ones, sorted by character codes; [] for a missing folder.
 
     Ported from: relja_matlab/relja_dir.m

@@ -22,7 +22,6 @@ may also be in a text file beside sf0.mat, sf0_positives.txt, one query a line: 
 of its positives separated by tabs. Lines that start with # are comments.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ from deepibl.datasets.positions import as_positions
 from deepibl.errors import DatasetError
 from matlab_compat import matfile
 from matlab_compat.errors import MatFileError
-from matlab_compat.files import damage_as
+from matlab_compat.files import StrPath, damage_as
 
 COMPUTED = ("numImages", "numQueries", "posDistSqThr", "cp", "name")
 
@@ -71,7 +70,7 @@ def python_names(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {FIELDS.get(name, name): value for name, value in fields.items()}
 
 
-def read_dbstruct(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_dbstruct(path: StrPath) -> dict[str, Any]:
     """The fields of a dbStruct file, under the file's names, with `extra` and `utm_zone`.
 
     Raises DatasetError for fields that are missing or do not fit together, MatFileError when the file cannot
@@ -99,9 +98,7 @@ def read_dbstruct(path: str | os.PathLike[str]) -> dict[str, Any]:
     return {**fields, "extra": extra, "utm_zone": matfile.text(zone) if zone is not None else None}
 
 
-def write_dbstruct(
-    path: str | os.PathLike[str], fields: Mapping[str, Any], utm_zone: str | None = None
-) -> None:
+def write_dbstruct(path: StrPath, fields: Mapping[str, Any], utm_zone: str | None = None) -> None:
     """Writes the fields of `read_dbstruct` in MATLAB's types and shapes (v7; MATLAB and Octave load it)."""
     struct: dict[str, Any] = {"whichSet": fields.get("whichSet", "")}
     for images, positions, stamps in (
@@ -165,7 +162,7 @@ def _cell_column(values: list[Any]) -> np.ndarray:
 
 
 def read_positive_lists(
-    path: str | os.PathLike[str], query_files: Sequence[str], database_files: Sequence[str]
+    path: StrPath, query_files: Sequence[str], database_files: Sequence[str]
 ) -> list[np.ndarray]:
     """The positives of each query (0-based ids) from a text file in the form that the module describes.
 

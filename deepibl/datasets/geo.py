@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from deepibl.errors import DatasetError
-from matlab_compat.files import Bounded
+from matlab_compat.files import Bounded, StrPath
 
 SOUTHERN_OFFSET = 1e7  # metres, added to northings in the southern hemisphere
 
@@ -122,7 +122,7 @@ def map_link(latitude: float, longitude: float) -> str:
     return f"https://www.openstreetmap.org/?mlat={at[0]}&mlon={at[1]}#map=19/{at[0]}/{at[1]}"
 
 
-def photo_position(path: str | os.PathLike[str]) -> tuple[float, float] | None:
+def photo_position(path: StrPath) -> tuple[float, float] | None:
     """Latitude and longitude in degrees from a photo's EXIF; None without one (0, 0 counts as none).
 
     Raises DatasetError for a file that is not an image.

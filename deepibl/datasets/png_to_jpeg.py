@@ -13,7 +13,7 @@ from pathlib import Path
 from deepibl.errors import Failure, MissingImageError
 from deepibl.images import open_image
 from matlab_compat.errors import ImageReadError
-from matlab_compat.files import atomic_bytes, is_below
+from matlab_compat.files import StrPath, atomic_bytes, is_below
 from matlab_compat.jpeg import read_bytes
 
 
@@ -31,7 +31,7 @@ class ConversionReport:
 
 
 def convert_folder(
-    folder: str | os.PathLike[str], *, overwrite: bool = True, quality: int = 100, num_threads: int = 4
+    folder: StrPath, *, overwrite: bool = True, quality: int = 100, num_threads: int = 4
 ) -> ConversionReport:
     """Writes a .jpg beside every .png in a folder and below, each whole or not at all; PNGs are kept.
 
@@ -65,7 +65,7 @@ def convert_folder(
     )
 
 
-def convert_png(source: str | os.PathLike[str], target: str | os.PathLike[str], quality: int = 100) -> None:
+def convert_png(source: StrPath, target: StrPath, quality: int = 100) -> None:
     """One PNG (or any image that `deepibl.images` reads) as a JPEG, 4:2:0, written whole or not at all.
 
     Raises ImageReadError if the source cannot be read, OSError if the target cannot be written.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepibl.errors import DatasetError, MissingImageError
-from matlab_compat.files import Bounded, atomic_bytes, atomic_output, is_below
+from matlab_compat.files import Bounded, StrPath, atomic_bytes, atomic_output, is_below
 from matlab_compat.images import imresize
 from matlab_compat.numeric import round_half_away
 
@@ -67,9 +67,7 @@ class RetrievalDataset:
         return len(self.query_names)
 
 
-def vgg_buildings(
-    root: str | os.PathLike[str], name: str = "ox5k", complete: bool = True
-) -> RetrievalDataset:
+def vgg_buildings(root: StrPath, name: str = "ox5k", complete: bool = True) -> RetrievalDataset:
     """Oxford ('ox5k') or Paris ('paris') buildings below a root with images/ and groundtruth/.
 
     complete: whether to refuse a set that lacks images or queries. Raises DatasetError, MissingImageError.
@@ -144,7 +142,7 @@ def crop_queries(
 _OUTWARD = np.array([-1, -1, 1, 1])
 
 
-def holidays(root: str | os.PathLike[str], rotated: bool = False, complete: bool = True) -> RetrievalDataset:
+def holidays(root: StrPath, rotated: bool = False, complete: bool = True) -> RetrievalDataset:
     """INRIA Holidays below a root with jpg/ (or jpg_rotated/), in full size; see shrink_images.
 
     Images are named by number: those that end in 00 are the queries, the images up to the next query their

@@ -6,7 +6,6 @@ imagenet-caffe-ref and like NetVLAD's own; football.jpg is a picture. What scrip
 meaningless; the folder shows that they run, and what they print and write.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from deepibl.networks.io import save_network
 from deepibl.toycity.city import render_names
 from deepibl.toycity.places import stops
 from deepibl.toycity.plan import ZONE, City
-from matlab_compat.files import atomic_output
+from matlab_compat.files import StrPath, atomic_output
 from matlab_compat.relja import PCA
 from matlab_compat.simplenn.network import SimpleNN
 
@@ -41,9 +40,7 @@ _VGG = ((2, 4), (2, 6), (3, 8), (3, 10))  # convolutions, channels of each block
 _ALEX = ((1, 6), (1, 8), (1, 10), (1, 10))
 
 
-def make_playground(
-    folder: str | os.PathLike[str], *, places: int = PLACES, channels: int = 12, seed: int = 0
-) -> Path:
+def make_playground(folder: StrPath, *, places: int = PLACES, channels: int = 12, seed: int = 0) -> Path:
     """Makes the folder (see the module) and returns its localPaths.toml; existing pictures are kept.
 
     places: per part of a data set, with 12 pictures each and more in tokyoTM. channels: of the networks'

@@ -5,7 +5,6 @@ network that comes out is the one that ships: weights/README.md names the comman
 """
 
 import math
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
@@ -30,6 +29,7 @@ from deepibl.toycity.city import make_city
 from deepibl.training.checkpoints import Results, SessionFiles, read_session_network
 from deepibl.training.listeners import Console, TrainingListener
 from deepibl.training.session import train
+from matlab_compat.files import StrPath
 from matlab_compat.simplenn.network import SimpleNN
 
 NETWORK = "toycity_offtheshelf"
@@ -38,7 +38,7 @@ _SHOWN = 3  # photos that are localized and printed
 
 
 def run_demo(
-    folder: str | os.PathLike[str] | None = None,
+    folder: StrPath | None = None,
     *,
     images: int = 200,
     seed: int = 0,
@@ -133,7 +133,7 @@ class ToyCity:
 
 
 def photograph(
-    folder: str | os.PathLike[str],
+    folder: StrPath,
     seed: int = 0,
     *,
     splits: Mapping[str, tuple[int, int]] | None = None,
@@ -196,9 +196,7 @@ def train_in_city(
     ).results
 
 
-def run_training_demo(
-    folder: str | os.PathLike[str], *, seed: int = 0, say: Callable[[str], object] = print
-) -> Results:
+def run_training_demo(folder: StrPath, *, seed: int = 0, say: Callable[[str], object] = print) -> Results:
     """The demo: photographs a city, trains in it, prints the original's table of the best epoch.
 
     folder: where photos, session, curves and the trained network (toycity.mat) go; the same call resumes

@@ -24,6 +24,7 @@ from deepibl.errors import DatasetError, FeatureFileError
 from deepibl.features.files import read_features
 from deepibl.search.exact import BLOCK, BlockSearcher, Searcher, as_descriptors
 from matlab_compat.errors import ArgumentError
+from matlab_compat.files import StrPath
 from matlab_compat.relja import relja_l2normalize_col
 from matlab_compat.rng import Generator, rng
 
@@ -199,7 +200,7 @@ def crop_features(features: ArrayLike, dim: int) -> np.ndarray:
 
 
 def read_feature_pair(
-    dataset: PlaceSet, db_file: str | os.PathLike[str], q_file: str | os.PathLike[str], crop_to_dim: int = 0
+    dataset: PlaceSet, db_file: StrPath, q_file: StrPath, crop_to_dim: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Query and database features (Q, D), (N, D) from two .bin files, cropped to crop_to_dim dimensions.
 

@@ -13,7 +13,7 @@ import numpy as np
 from deepibl.datasets.place import PlaceDataset
 from deepibl.evaluation.measures import crop_features, recall_at_n
 from matlab_compat.errors import ArgumentError
-from matlab_compat.files import atomic_bytes
+from matlab_compat.files import StrPath, atomic_bytes
 
 
 def new_figure(width: float, height: float, show: bool) -> Any:
@@ -70,7 +70,7 @@ def plot_recall_by_dimension(
     recalls: Mapping[int, float],
     n: int = 5,
     *,
-    path: str | os.PathLike[str] | None = None,
+    path: StrPath | None = None,
     show: bool = False,
 ) -> Any:
     """Plots Recall@n over dimensions (logarithmic) and returns matplotlib's Figure.
@@ -93,7 +93,7 @@ def plot_recall(
     ns: Sequence[int],
     recalls: Sequence[float],
     *,
-    path: str | os.PathLike[str] | None = None,
+    path: StrPath | None = None,
     show: bool = False,
 ) -> Any:
     """Plots recalls[i] = Recall@ns[i]; path, show and result as in `plot_recall_by_dimension`.
@@ -107,7 +107,7 @@ def plot_recall(
     return _finish(figure, axes, "Recall@N", path, show)
 
 
-def _finish(figure: Any, axes: Any, label: str, path: str | os.PathLike[str] | None, show: bool) -> Any:
+def _finish(figure: Any, axes: Any, label: str, path: StrPath | None, show: bool) -> Any:
     axes.set_ylabel(label)
     axes.grid(True, color="#dddddd")
     if path is not None:

@@ -33,6 +33,7 @@ from deepibl.networks.identity import network_id
 from deepibl.runtime.devices import device_of, to_batch
 from deepibl.runtime.provenance import Provenance, file_content, file_times
 from matlab_compat.errors import ArgumentError, ImageReadError
+from matlab_compat.files import StrPath
 from matlab_compat.simplenn.network import LayerKey, SimpleNN
 
 STORES = ("auto", "ram", "disk", "off")
@@ -79,8 +80,8 @@ class BackboneCache:
         *,
         store: str = "auto",
         dtype: str = "fp32",
-        folder: str | os.PathLike[str] | None = None,
-        spare: str | os.PathLike[str] | None = None,
+        folder: StrPath | None = None,
+        spare: StrPath | None = None,
         images: int = 0,
         limit_gb: float = 50.0,
         sharers: int = 1,
@@ -127,7 +128,7 @@ class BackboneCache:
             channels = layer.channels_out(channels)
         return channels
 
-    def open(self, path: str | os.PathLike[str]) -> None:
+    def open(self, path: StrPath) -> None:
         """Opens the store, if it is not open; 'auto' chooses it by the size of this image's maps.
 
         Called by the first `fetch`. Raises ImageReadError.
@@ -138,7 +139,7 @@ class BackboneCache:
 
     def fetch(
         self,
-        path: str | os.PathLike[str],
+        path: StrPath,
         flip: bool = False,
         resize: int | None = None,
     ) -> Fetched:
@@ -199,7 +200,7 @@ class BackboneCache:
                 moved[i] = each
         return moved
 
-    def maps(self, paths: Sequence[str | os.PathLike[str]], flips: Sequence[bool] | bool = False) -> Tensor:
+    def maps(self, paths: Sequence[StrPath], flips: Sequence[bool] | bool = False) -> Tensor:
         """Returns maps (N, C, H, W) float32 on the network's device; row i is of the image paths[i].
 
         flips: whether images are mirrored left to right, for all or for each. Raises ImageReadError naming a
@@ -233,7 +234,7 @@ class BackboneCache:
         self._store.close(stays or not finished)
         self._store = None
 
-    def _key(self, path: str | os.PathLike[str], flip: bool) -> str:
+    def _key(self, path: StrPath, flip: bool) -> str:
         name, times = os.fspath(path), file_times(path)
         if name not in self._marks or self._marks[name][0] != times:  # a file is read once, while it stays
             self._marks[name] = times, file_content(path)
@@ -249,7 +250,7 @@ class BackboneCache:
         found = self._engine.backbone(x) if self._engine.backbone else self.net(x, stop=self.first - 1)
         return found[0].to(torch.float32).contiguous()
 
-    def _open(self, path: str | os.PathLike[str]) -> None:
+    def _open(self, path: StrPath) -> None:
         dtype = DTYPES[self.dtype]
         if self.store != "ram":  # the files of an earlier run, this run's own first, unless they are in use
             for folder in reversed(self._folders):

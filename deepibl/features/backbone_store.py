@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from deepibl.errors import FeatureFileError
+from matlab_compat.files import StrPath
 
 NUMPY: dict[torch.dtype, np.dtype[Any]] = {
     torch.float32: np.dtype(np.float32),
@@ -80,7 +81,7 @@ class FileStore:
     FeatureFileError if another process uses the folder (where the system has flock: not on Windows).
     """
 
-    def __init__(self, folder: str | os.PathLike[str], dtype: torch.dtype, limit: int) -> None:
+    def __init__(self, folder: StrPath, dtype: torch.dtype, limit: int) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._dtype, self._limit = NUMPY[dtype], limit
@@ -205,7 +206,7 @@ class Choice:
 def choose_place(
     needed: int,
     limit: int,
-    folder: str | os.PathLike[str] | None,
+    folder: StrPath | None,
     device: torch.device,
     sharers: int = 1,
 ) -> Choice:
@@ -245,7 +246,7 @@ def free_on_gpu(device: torch.device) -> int:
     return int(torch.cuda.mem_get_info(device)[0]) + unused
 
 
-def free_disk(folder: str | os.PathLike[str]) -> int:
+def free_disk(folder: StrPath) -> int:
     """Bytes that are free where a folder is, or will be."""
     place = Path(folder).absolute()
     while not place.exists():

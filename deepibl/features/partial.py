@@ -24,7 +24,7 @@ from deepibl.errors import FeatureFileError
 from deepibl.features.files import suffix_of, write_features
 from deepibl.runtime.files import read_note
 from deepibl.runtime.provenance import Provenance, digest_of
-from matlab_compat.files import atomic_output
+from matlab_compat.files import StrPath, atomic_output
 
 Mark = Callable[[int], str]  # of image i: changes when its file does
 
@@ -51,7 +51,7 @@ class PartialFeatures:
 
     def __init__(
         self,
-        out: str | os.PathLike[str],
+        out: StrPath,
         made_of: Provenance,
         count: int,
         group_size: int,

@@ -23,6 +23,7 @@ from deepibl.errors import FeatureFileError
 from deepibl.features.partial import Mark, PartialFeatures
 from deepibl.runtime.processes import team
 from deepibl.runtime.provenance import Provenance
+from matlab_compat.files import StrPath
 
 VISIBLE_SECONDS = 60.0  # that a network file system may take to show what another machine wrote
 
@@ -72,9 +73,7 @@ class MemoryRows:
 class SharedFile:
     """An unfinished file (`PartialFeatures`) that several processes fill, all calling it alike."""
 
-    def __init__(
-        self, out: str | os.PathLike[str], made_of: Provenance, count: int, group_size: int, mark: Mark
-    ) -> None:
+    def __init__(self, out: StrPath, made_of: Provenance, count: int, group_size: int, mark: Mark) -> None:
         self._team = team()
         self._main = self._own = PartialFeatures(out, made_of, count, group_size, mark)
         self._stack = ExitStack()

@@ -21,6 +21,7 @@ from deepibl.networks.build import append_pca, check_dimension, refuse_second
 from deepibl.runtime.provenance import Provenance, file_content, misfit
 from matlab_compat import matfile
 from matlab_compat.errors import MatFileError
+from matlab_compat.files import StrPath
 from matlab_compat.relja import PCA, relja_PCA
 from matlab_compat.rng import rng
 from matlab_compat.simplenn.edit import relja_netOutputDim
@@ -48,9 +49,9 @@ def training_names(names: Sequence[str], at_most: int) -> list[str]:
 
 def add_pca_of_images(
     net: SimpleNN,
-    root: str | os.PathLike[str],
+    root: StrPath,
     names: Sequence[str],
-    stem: str | os.PathLike[str],
+    stem: StrPath,
     *,
     dim: int = 4096,
     whiten: bool = True,
@@ -77,9 +78,9 @@ def add_pca_of_images(
 
 def pca_of_images(
     net: SimpleNN,
-    root: str | os.PathLike[str],
+    root: StrPath,
     names: Sequence[str],
-    stem: str | os.PathLike[str],
+    stem: StrPath,
     *,
     dim: int,
     output_dim: int,

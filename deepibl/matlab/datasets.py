@@ -19,6 +19,7 @@ from deepibl.datasets.positions import ClosePosition
 from deepibl.datasets.retrieval import RetrievalDataset, crop_queries, holidays, shrink_images, vgg_buildings
 from deepibl.errors import DatasetError
 from deepibl.runtime.paths import LocalPaths, localPaths, missing_paths
+from matlab_compat.files import StrPath
 from matlab_compat.relja import relja_display, relja_progress, tic
 from matlab_compat.rng import Generator
 
@@ -65,7 +66,7 @@ MATLAB_NAMES: dict[type, dict[str, str]] = {
     },
 }
 
-Paths = LocalPaths | Mapping[str, str] | str | os.PathLike[str] | None  # what localPaths takes
+Paths = LocalPaths | Mapping[str, str] | StrPath | None  # what localPaths takes
 
 
 class MatlabNames:

@@ -26,6 +26,7 @@ from deepibl.evaluation.measures import (
 )
 from deepibl.networks.identity import Extractor
 from matlab_compat.arguments import name_value
+from matlab_compat.files import StrPath
 from matlab_compat.relja import relja_display, relja_progress, tic
 from matlab_compat.rng import Generator
 from matlab_compat.yael import yael_nn
@@ -110,8 +111,8 @@ def testCoreRank(
 @name_value(struct="opts")
 def testFromFn(
     db: PlaceSet,
-    dbFeatFn: str | os.PathLike[str],
-    qFeatFn: str | os.PathLike[str],
+    dbFeatFn: StrPath,
+    qFeatFn: StrPath,
     opts: Mapping[str, Any] | SimpleNamespace | None = None,
     *,
     nTestRankSample: int = 0,

@@ -4,7 +4,6 @@ Also the image tool convertPngtoJPG and NetVLAD's layer classes, as functions th
 `SimpleNN`. For plain torch modules see `deepibl.layers`.
 """
 
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,6 +39,7 @@ from deepibl.runtime.processes import team
 from matlab_compat import matfile
 from matlab_compat.arguments import name_value
 from matlab_compat.errors import ArgumentError
+from matlab_compat.files import StrPath
 from matlab_compat.relja import relja_display
 from matlab_compat.simplenn.layer import Layer
 from matlab_compat.simplenn.network import LayerKey, SimpleNN
@@ -183,9 +183,9 @@ def addPCA(
 @name_value()
 def serialAllFeats(
     net: nn.Module,
-    imPath: str | os.PathLike[str],
+    imPath: StrPath,
     imageFns: Sequence[str],
-    outFn: str | os.PathLike[str],
+    outFn: StrPath,
     *,
     useGPU: bool = True,
     numThreads: int = 12,
@@ -239,7 +239,7 @@ def computeRepresentation(net: nn.Module, im: np.ndarray | Tensor, *, useGPU: bo
         return extract_batch(net, batch).cpu().numpy()
 
 
-def convertPngtoJPG(folder: str | os.PathLike[str]) -> ConversionReport:
+def convertPngtoJPG(folder: StrPath) -> ConversionReport:
     """Writes a JPEG (quality 100, 4:2:0) beside every PNG in the folder and below, and prints a summary.
 
     The original is a script that names its folder in the first line; here it is the argument. PNGs that

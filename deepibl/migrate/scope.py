@@ -181,9 +181,8 @@ def _described(name: str, package: str, found: Any) -> Original:
     kinds = [parameter.kind for parameter in parameters]
     positional = sum(kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for kind in kinds)
     nargout = any(parameter.name == "nargout" for parameter in parameters)
-    named = (
-        kinds.count(inspect.Parameter.KEYWORD_ONLY) > nargout and inspect.Parameter.VAR_POSITIONAL in kinds
-    )
+    takes_pairs = inspect.Parameter.VAR_POSITIONAL in kinds or hasattr(found, "__wrapped__")  # name_value
+    named = kinds.count(inspect.Parameter.KEYWORD_ONLY) > nargout and takes_pairs
     options = inspect.Parameter.VAR_KEYWORD in kinds or named
     return Original(name, package, positional, options, nargout, _outputs(found))
 

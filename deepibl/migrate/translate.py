@@ -16,7 +16,6 @@ plots                  matplotlib's; MATLAB's `hold` becomes plt.cla()
 """
 
 import ast
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from deepibl.errors import ConfigurationError
 from deepibl.migrate.scope import IMPORTS
 from deepibl.migrate.script import Mark, ScriptTranslator
 from matlab_compat.errors import ArgumentError
-from matlab_compat.files import atomic_output
+from matlab_compat.files import StrPath, atomic_output
 
 
 @dataclass(frozen=True)
@@ -76,9 +75,7 @@ def migrate(
     return Migration(text, script.marks, notes)
 
 
-def migrate_file(
-    path: str | os.PathLike[str], output: str | os.PathLike[str] | None = None, **options: Any
-) -> Migration:
+def migrate_file(path: StrPath, output: StrPath | None = None, **options: Any) -> Migration:
     """Translates a file and, where `output` is given, writes it there, whole or not at all.
 
     options: those of `migrate`. Raises ConfigurationError for a file that cannot be read.

@@ -6,7 +6,6 @@ they are columns.
 
 import logging
 import math
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -23,12 +22,13 @@ from deepibl.runtime.devices import exact_products
 from deepibl.runtime.provenance import Provenance, file_content, misfit, note_of
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
+from matlab_compat.files import StrPath
 from matlab_compat.rng import rng
 from matlab_compat.yael import yael_kmeans
 
 _log = logging.getLogger(__name__)
 
-_File = str | os.PathLike[str] | None
+_File = StrPath | None
 
 _MadeOf = Callable[[], Provenance] | None
 
@@ -149,7 +149,7 @@ def training_descriptors(
 
 def descriptors_made_of(
     net: Extractor,
-    root: str | os.PathLike[str],
+    root: StrPath,
     names: Sequence[str],
     total: int = 50000,
     per_image: int = 100,

@@ -13,6 +13,7 @@ from deepibl.networks.export import DescriptorModule
 from deepibl.networks.identity import Extractor
 from deepibl.networks.io import load_network, save_network
 from matlab_compat.errors import ArgumentError, NetworkFormatError
+from matlab_compat.files import StrPath
 from matlab_compat.network import Network
 from matlab_compat.simplenn.network import SimpleNN
 
@@ -45,9 +46,7 @@ class Difference(NamedTuple):
         )
 
 
-def convert(
-    source: str | os.PathLike[str], target: str | os.PathLike[str], *, classes: bool = False
-) -> Network:
+def convert(source: StrPath, target: StrPath, *, classes: bool = False) -> Network:
     """Reads a network and writes it in the format that the target's suffix names; returns the network.
 
     Raises what `load_network` and `save_network` raise.
@@ -60,7 +59,7 @@ def convert(
 
 
 def difference(
-    net: Extractor, target: str | os.PathLike[str], shapes: Sequence[tuple[int, int, int]] = ((1, *SIZE),)
+    net: Extractor, target: StrPath, shapes: Sequence[tuple[int, int, int]] = ((1, *SIZE),)
 ) -> Difference:
     """Runs noise (the same each time) through a network and a file made of it; returns the worst difference.
 
@@ -118,7 +117,7 @@ def _program(path: Path) -> Callable[[Tensor], Tensor]:
     return run
 
 
-def run_onnx(path: str | os.PathLike[str], images: np.ndarray) -> np.ndarray:
+def run_onnx(path: StrPath, images: np.ndarray) -> np.ndarray:
     """The output of an ONNX file, computed by onnxruntime; ArgumentError where that is not installed."""
     try:
         import onnxruntime

@@ -9,7 +9,6 @@ Both take images (N, 3, H, W), RGB, 0..255, and return descriptors (N, D), or ma
 
 import importlib
 import importlib.util
-import os
 import warnings
 from typing import Any
 
@@ -22,7 +21,7 @@ from deepibl.networks.weights import vgg16_convolutions
 from matlab_compat import matfile
 from matlab_compat.dagnn.network import DagNN
 from matlab_compat.errors import ArgumentError, NetworkFormatError
-from matlab_compat.files import atomic_output
+from matlab_compat.files import StrPath, atomic_output
 from matlab_compat.matfile.values import cell_list
 from matlab_compat.network import Network
 from matlab_compat.simplenn.network import SimpleNN
@@ -111,7 +110,7 @@ def exported(net: Extractor) -> torch.export.ExportedProgram:
         raise NetworkFormatError(f"torch cannot export this network: {first}") from error
 
 
-def save_exported(net: Extractor, path: str | os.PathLike[str]) -> None:
+def save_exported(net: Extractor, path: StrPath) -> None:
     """Writes a .pt2 file for torch.export.load; raises what `exported` raises.
 
     The program takes any number of images of any size, except sides so short that maps shrink to one row or
@@ -124,7 +123,7 @@ def save_exported(net: Extractor, path: str | os.PathLike[str]) -> None:
             torch.export.save(program, file)
 
 
-def save_onnx(net: Extractor, path: str | os.PathLike[str]) -> None:
+def save_onnx(net: Extractor, path: StrPath) -> None:
     """Writes an ONNX file: input `images` (N, channels, H, W), output `descriptors`, N, H and W free.
 
     The file includes the weights and, as metadata, the network's provenance. Raises ArgumentError where the
@@ -201,6 +200,6 @@ def _with_bias(layer: Any) -> Any:
     return {**layer, "weights": cell_row([filters, biases])}
 
 
-def save_hloc(net: Extractor, path: str | os.PathLike[str]) -> None:
+def save_hloc(net: Extractor, path: StrPath) -> None:
     """Writes `hloc_struct` as a v7 .mat file; raises what that raises."""
     matfile.save(path, {"net": hloc_struct(net)})

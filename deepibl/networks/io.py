@@ -45,6 +45,7 @@ from matlab_compat import matfile
 from matlab_compat.dagnn.display import describe_dagnn
 from matlab_compat.dagnn.network import DagNN
 from matlab_compat.errors import NetworkFormatError
+from matlab_compat.files import StrPath
 from matlab_compat.matfile.classes import cells
 from matlab_compat.matfile.values import (
     CharMatrix,
@@ -64,9 +65,7 @@ _INLINE = 32  # arrays of at most this many numbers are in the JSON
 _DEEPEST = 60
 
 
-def write_network(
-    net: Network, path: str | os.PathLike[str], strings: Mapping[str, str] | None = None
-) -> None:
+def write_network(net: Network, path: StrPath, strings: Mapping[str, str] | None = None) -> None:
     """Writes the network and, beside it, `strings`. `path` is replaced only by a whole file.
 
     Raises NetworkFormatError for values that such a file cannot hold (sparse or complex arrays).
@@ -76,7 +75,7 @@ def write_network(
     write_tensors(path, tensors, {"format": FORMAT, "network": description, **(strings or {})})
 
 
-def read_network(path: str | os.PathLike[str]) -> tuple[Network, dict[str, str]]:
+def read_network(path: StrPath) -> tuple[Network, dict[str, str]]:
     """The network, its weights mapped (changing them changes nothing on disk), and the strings beside it.
 
     Raises NetworkFormatError for a file that is missing, damaged or of another kind.
@@ -95,7 +94,7 @@ def read_network(path: str | os.PathLike[str]) -> tuple[Network, dict[str, str]]
 
 
 @contextmanager
-def _in_file(path: str | os.PathLike[str]) -> Iterator[None]:
+def _in_file(path: StrPath) -> Iterator[None]:
     """Puts the file's name before a NetworkFormatError's message that lacks it."""
     try:
         yield
@@ -234,13 +233,13 @@ _log = logging.getLogger(__name__)
 WORTH_IT = 8 * 2**20  # bytes; smaller .mat files load fast enough without a copy
 
 
-def copy_path(path: str | os.PathLike[str]) -> Path:
+def copy_path(path: StrPath) -> Path:
     """Where the converted copy of a .mat file is kept."""
     path = Path(path)
     return path.with_name(path.name + ".safetensors")
 
 
-def find_copy(path: str | os.PathLike[str], *, verify: bool = False) -> Network | None:
+def find_copy(path: StrPath, *, verify: bool = False) -> Network | None:
     """The network in the converted copy of this .mat file; None if there is no copy, or an outdated one.
 
     verify: compares the SHA-256 of the .mat file even when its size and times are the same.
@@ -261,7 +260,7 @@ def find_copy(path: str | os.PathLike[str], *, verify: bool = False) -> Network 
     return None
 
 
-def keep_copy(net: Network, path: str | os.PathLike[str]) -> None:
+def keep_copy(net: Network, path: StrPath) -> None:
     """Writes the converted copy of a .mat file of WORTH_IT bytes or more; where that fails, it is logged."""
     copy = copy_path(path)
     try:
@@ -273,7 +272,7 @@ def keep_copy(net: Network, path: str | os.PathLike[str]) -> None:
         _log.info("no converted copy of %s was written: %s", path, error)
 
 
-def _made_of(path: str | os.PathLike[str]) -> Provenance:
+def _made_of(path: StrPath) -> Provenance:
     """The provenance of a converted copy: of the .mat file's bytes alone."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
@@ -292,9 +291,7 @@ _ONE_WAY = {
 }
 
 
-def load_network(
-    path: str | os.PathLike[str], *, device: str | torch.device = "cpu", cached_copy: bool = True
-) -> Network:
+def load_network(path: StrPath, *, device: str | torch.device = "cpu", cached_copy: bool = True) -> Network:
     """The network in a file, in eval mode: a chain of layers (`SimpleNN`) or a graph (`DagNN`).
 
     Reads .mat files of any version, .safetensors files of `save_network`, and torch checkpoints (.pth, .pt,
@@ -333,13 +330,13 @@ def load_network(
     return net.to(device)
 
 
-def read_mat_network(path: str | os.PathLike[str]) -> Network:
+def read_mat_network(path: StrPath) -> Network:
     """The network in a .mat file, never its converted copy; takes and raises what `load_network` does."""
     with _in_file(path):
         return network_from_matlab(_network_struct(path), consume=True)
 
 
-def _network_struct(path: str | os.PathLike[str]) -> dict[str, Any]:
+def _network_struct(path: StrPath) -> dict[str, Any]:
     """The fields of the variable that holds a network."""
     found = matfile.who(path)
     if "layers" in found and "net" not in found:
@@ -363,7 +360,7 @@ def _network_struct(path: str | os.PathLike[str]) -> dict[str, Any]:
     )
 
 
-def save_network(net: Extractor, path: str | os.PathLike[str], *, classes: bool = False) -> None:
+def save_network(net: Extractor, path: StrPath, *, classes: bool = False) -> None:
     """Writes a network in the format that the suffix names. The file appears whole or not at all.
 
     ==============  =====================================================================================

@@ -26,7 +26,7 @@ from deepibl.networks.torch_files import vgg16_from_torchvision
 from deepibl.networks.weights import LAYOUTS, Source, Weights, card, default_folder, differences
 from deepibl.runtime.files import read_note
 from matlab_compat.errors import MatlabCompatError
-from matlab_compat.files import atomic_output
+from matlab_compat.files import StrPath, atomic_output
 from matlab_compat.simplenn.edit import relja_cropToLayer, relja_swapLayersForEfficiency
 from matlab_compat.simplenn.network import SimpleNN
 from matlab_compat.simplenn.tidy import vl_simplenn_tidy
@@ -46,9 +46,9 @@ def load_pretrained(
     net_id: str,
     layer: str | None = None,
     *,
-    folder: str | os.PathLike[str],
-    stand_in: str | os.PathLike[str] | None = None,
-    weights: str | os.PathLike[str] = "pretrained",
+    folder: StrPath,
+    stand_in: StrPath | None = None,
+    weights: StrPath = "pretrained",
     split: str = "",
 ) -> SimpleNN:
     """A pretrained network, up to and with one of its layers, ready for a pooling layer to be added.
@@ -211,8 +211,8 @@ _MAT_HEADERS = (b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file")
 def fetch(
     name: str,
     *,
-    folder: str | os.PathLike[str] | None = None,
-    from_file: str | os.PathLike[str] | None = None,
+    folder: StrPath | None = None,
+    from_file: StrPath | None = None,
     base_url: str | None = None,
     progress: Progress | None = None,
 ) -> Path:
@@ -317,7 +317,7 @@ def checksum(path: Path, method: str = "sha256") -> str:
     return digest.hexdigest()
 
 
-def check_layers(path: str | os.PathLike[str], weights: Weights) -> None:
+def check_layers(path: StrPath, weights: Weights) -> None:
     """DownloadError unless the network in this .mat file has the layers of its layout."""
     found = layer_specs(load_network(path, cached_copy=False))
     wrong = differences(found, LAYOUTS[weights.layout])

@@ -28,6 +28,7 @@ from deepibl.errors import DownloadError
 from deepibl.networks.backbones import IMAGENET, Preprocessing
 from deepibl.networks.torch_files import load_state
 from matlab_compat.errors import ArgumentError, NetworkFormatError
+from matlab_compat.files import StrPath
 from matlab_compat.matfile.values import cell_list, text as matlab_text, vector
 from matlab_compat.simplenn.base import FILTERS, VECTOR, WeightKind, WeightSpec
 from matlab_compat.simplenn.layer import CLASS_FIELD, Layer, make_layer, register_custom
@@ -318,7 +319,7 @@ def split_for(net_id: str, lowest: int | str | None) -> str:
 
 
 def load_torch_network(
-    net_id: str, layer: str | None, *, weights: str | os.PathLike[str] = "pretrained", split: str = ""
+    net_id: str, layer: str | None, *, weights: StrPath = "pretrained", split: str = ""
 ) -> SimpleNN:
     """A torchvision or timm model up to and with a layer, as a SimpleNN of one layer, for images 0..255, RGB.
 
@@ -354,7 +355,7 @@ def load_torch_network(
     return SimpleNN(made, {"normalization": normalization, "source": f"{net_id} ({source})"}).eval()
 
 
-def _state(library: str, model: str, weights: str | os.PathLike[str]) -> tuple[dict[str, Any], Preprocessing]:
+def _state(library: str, model: str, weights: StrPath) -> tuple[dict[str, Any], Preprocessing]:
     """The whole model's state dict, and the preprocessing of its images."""
     if library == "torchvision" and weights == "pretrained":
         known = torchvision_models(model).get_model_weights(model).DEFAULT
@@ -383,7 +384,7 @@ def _unavailable(net_id: str, reason: str) -> DownloadError:
     )
 
 
-def _from_file(path: str | os.PathLike[str]) -> dict[str, Any]:
+def _from_file(path: StrPath) -> dict[str, Any]:
     found = load_state(path)
     found = found.get("state_dict", found) if isinstance(found, dict) else found
     if not isinstance(found, dict):

@@ -27,14 +27,14 @@ from deepibl.networks.build import pixel_l2_layer, plain_layer, vlad_layer, whol
 from deepibl.networks.identity import Extractor
 from deepibl.networks.weights import VGG16_BLOCKS, vgg16_convolutions
 from matlab_compat.errors import NetworkFormatError
-from matlab_compat.files import atomic_output
+from matlab_compat.files import StrPath, atomic_output
 from matlab_compat.numeric import filters_to_matlab
 from matlab_compat.simplenn.layer import Layer
 from matlab_compat.simplenn.network import SimpleNN
 from matlab_compat.simplenn.tidy import cell_row
 
 
-def load_state(path: str | os.PathLike[str]) -> Any:
+def load_state(path: StrPath) -> Any:
     """The content of a .pth or .safetensors file: tensors, numbers (NumPy's too), text, lists and dicts.
 
     Raises NetworkFormatError for a file that is missing, damaged, or holds anything else.
@@ -54,7 +54,7 @@ def load_state(path: str | os.PathLike[str]) -> Any:
 
 
 @contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
+def _opened(path: StrPath) -> Iterator[Any]:
     """Yields what torch.load reads: the path of a zip file, a memory map of a file of the old form.
 
     A damaged file of the old form may declare more bytes than it has. A read of a map returns what there is
@@ -80,7 +80,7 @@ IMAGE_SIDE = 224
 
 
 def vgg16_from_torchvision(
-    weights: str | os.PathLike[str] | Mapping[str, Tensor] = "torchvision",
+    weights: StrPath | Mapping[str, Tensor] = "torchvision",
 ) -> SimpleNN:
     """VGG-16 up to pool5 in MatConvNet's order and names (conv1_1, relu1_1, …), for images 0..255, RGB.
 
@@ -131,7 +131,7 @@ def _convolution(state: Mapping[str, Tensor], position: int, shape: tuple[int, .
     return filters.detach(), biases
 
 
-def _state_dict(source: str | os.PathLike[str]) -> Mapping[str, Tensor]:
+def _state_dict(source: StrPath) -> Mapping[str, Tensor]:
     if source == "torchvision":
         from torchvision.models import VGG16_Weights
 
@@ -194,7 +194,7 @@ KEY_MAPS = (
 _MOST_WRAPPED = 8  # dicts in dicts; a malicious checkpoint can contain itself
 
 
-def read_checkpoint(path: str | os.PathLike[str]) -> SimpleNN:
+def read_checkpoint(path: StrPath) -> SimpleNN:
     """The network in a checkpoint of a known kind, with MATLAB's layers, names and VLAD order.
 
     ImageNet's scaling is folded into the first convolution, so that the network subtracts a mean from
@@ -339,7 +339,7 @@ def _parameters(name: str, layer: Layer) -> dict[str, Tensor]:
     return {f"{name}.weight": weight, f"{name}.bias": zeros if bias is None else bias}
 
 
-def save_vgg16(net: Extractor, path: str | os.PathLike[str]) -> None:
+def save_vgg16(net: Extractor, path: StrPath) -> None:
     """Writes `vgg16_state` as a .pth file, for vgg16().features or vgg16().load_state_dict(strict=False).
 
     Its input is pixels 0..255 minus the network's mean, RGB, unscaled. Raises NetworkFormatError where the

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from deepibl.errors import ConfigurationError, DownloadError
 from deepibl.runtime.paths import LocalPaths
+from matlab_compat.files import StrPath
 
 VGG16_BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # convolutions, channels of each block
 
@@ -256,7 +257,7 @@ def shipped_networks() -> list[str]:
     return sorted(file.stem for file in weights_folder().glob("*.mat"))
 
 
-def find_network(name: str | os.PathLike[str], paths: LocalPaths | None = None) -> Path:
+def find_network(name: StrPath, paths: LocalPaths | None = None) -> Path:
     """The file of a network: a path, the name of one that ships, or of one that `deepibl fetch` brought.
 
     paths: the folders of fetched networks; default below the user's data folder.

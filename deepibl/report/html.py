@@ -11,7 +11,6 @@ import base64
 import functools
 import hashlib
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from deepibl.search.index import Match
-from matlab_compat.files import Bounded
+from matlab_compat.files import Bounded, StrPath
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -54,7 +53,7 @@ def _environment() -> Environment:
 QUALITY = 62
 
 
-def small_picture(path: str | os.PathLike[str], side: int) -> np.ndarray | None:
+def small_picture(path: StrPath, side: int) -> np.ndarray | None:
     """The picture in a file, its longer side at most `side` pixels: (h, w, 3) uint8 RGB, or None."""
     from PIL import Image
 
@@ -68,7 +67,7 @@ def small_picture(path: str | os.PathLike[str], side: int) -> np.ndarray | None:
     return np.asarray(small)
 
 
-def thumbnail(path: str | os.PathLike[str], side: int = 176) -> str | None:
+def thumbnail(path: StrPath, side: int = 176) -> str | None:
     """As `small_picture`, as a data URI of a JPEG: a few kilobytes of text to put into a page."""
     small = small_picture(path, side)
     if small is None:

@@ -22,7 +22,7 @@ from deepibl.evaluation.plots import plot_recall, plot_recall_by_dimension
 from deepibl.report.charts import Drawing, Kind, Line, Mark, line_chart, paired_bars, place_map
 from deepibl.report.html import render, thumbnail
 from deepibl.report.run import DIMENSION_NS, FILE, Query, Run, collect, write_run
-from matlab_compat.files import atomic_output
+from matlab_compat.files import StrPath, atomic_output
 
 HITS, FAILURES = 10, 36
 
@@ -114,7 +114,7 @@ PLOT_N = 5  # demo.m's, over dimensions
 CURVE_END = 25  # the largest N of curves, as in the papers
 
 
-def write_report(evaluation: Evaluation, folder: str | os.PathLike[str], command: str = "") -> Path:
+def write_report(evaluation: Evaluation, folder: StrPath, command: str = "") -> Path:
     """Writes `folder`/index.html and report.json, and figures as demo.m's; returns the page's path.
 
     The figures are recall.png and, for whitened descriptors, dimensions.png; the page does not need them.

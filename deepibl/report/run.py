@@ -26,7 +26,7 @@ from deepibl.errors import ReportError
 from deepibl.evaluation.evaluate import Evaluation
 from deepibl.evaluation.plots import recall_by_dimension
 from deepibl.search.exact import BLOCK, BlockSearcher, Searcher
-from matlab_compat.files import atomic_output, damage_as
+from matlab_compat.files import StrPath, atomic_output, damage_as
 
 _SAMPLE = 2000  # database descriptors that the statistics are taken from, evenly spread
 
@@ -261,14 +261,14 @@ def collect(evaluation: Evaluation, command: str = "") -> Run:
     )
 
 
-def write_run(run: Run, path: str | os.PathLike[str]) -> None:
+def write_run(run: Run, path: StrPath) -> None:
     """Writes the run as JSON."""
     content = json.dumps({"format": FORMAT, **dataclasses.asdict(run)}, separators=(",", ":"))
     with atomic_output(path) as temporary:
         temporary.write_text(content, encoding="utf-8")
 
 
-def read_run(path: str | os.PathLike[str]) -> Run:
+def read_run(path: StrPath) -> Run:
     """The run in a report's folder, or in its report.json. Raises ReportError for anything else."""
     file = Path(path) / FILE if Path(path).is_dir() else Path(path)
     with damage_as(ReportError, file, "is not a report that can be read", ADVICE):

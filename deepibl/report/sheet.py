@@ -15,7 +15,7 @@ from deepibl.report.heatmap import METHODS as PIXEL_METHODS, descriptor, fit, he
 from deepibl.report.overlay import SMOOTHING, cluster_colours, cluster_overlay, heat_overlay, outline_cells
 from deepibl.runtime.devices import device_of
 from matlab_compat.errors import ArgumentError
-from matlab_compat.files import atomic_bytes, atomic_output
+from matlab_compat.files import StrPath, atomic_bytes, atomic_output
 
 METHODS = (*PIXEL_METHODS, "clusters", "cells")
 
@@ -56,10 +56,10 @@ class Row:
 
 def heatmap_rows(
     networks: Sequence[tuple[str, nn.Module]],
-    photo: str | os.PathLike[str],
+    photo: StrPath,
     *,
     methods: Sequence[str] = PIXEL_METHODS,
-    against: str | os.PathLike[str] | None = None,
+    against: StrPath | None = None,
     resize: int | None = None,
     max_pixels: int = MAX_PIXELS,
     progress: Progress | None = None,
@@ -96,7 +96,7 @@ def heatmap_rows(
     return rows
 
 
-def write_sheet(rows: Sequence[Row], path: str | os.PathLike[str], *, width: float = 3.2) -> None:
+def write_sheet(rows: Sequence[Row], path: StrPath, *, width: float = 3.2) -> None:
     """Writes the rows as one PNG: image, then heatmaps. width: inches (of 100 pixels) of each.
 
     Raises ArgumentError for a path that does not end in .png.
@@ -126,13 +126,13 @@ def write_sheet(rows: Sequence[Row], path: str | os.PathLike[str], *, width: flo
         figure.savefig(buffer, format="png")
 
 
-def check_sheet(path: str | os.PathLike[str]) -> None:
+def check_sheet(path: StrPath) -> None:
     """Raises ArgumentError for a path that does not end in .png."""
     if Path(path).suffix.lower() != ".png":
         raise ArgumentError(f"{os.fspath(path)}: a sheet is a PNG file; give a name that ends in .png")
 
 
-def write_maps(rows: Sequence[Row], folder: str | os.PathLike[str]) -> list[Path]:
+def write_maps(rows: Sequence[Row], folder: StrPath) -> list[Path]:
     """Writes each map as an overlay ROW_IMAGE_METHOD.png and as numbers in .npy; returns the paths."""
     from PIL import Image
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from matlab_compat.files import atomic_output
+from matlab_compat.files import StrPath, atomic_output
 
 
 def read_note(path: Path) -> dict[str, Any]:
@@ -97,9 +97,7 @@ _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 _LONGEST_HEADER = 100 * 2**20
 
 
-def write_tensors(
-    path: str | os.PathLike[str], tensors: Mapping[str, Any], strings: Mapping[str, str]
-) -> None:
+def write_tensors(path: StrPath, tensors: Mapping[str, Any], strings: Mapping[str, str]) -> None:
     """Writes arrays (any shape and numeric class) and strings; `path` is replaced only by a complete file.
 
     tensors: arrays, or `RowView`s, which are read a block at a time.
@@ -127,12 +125,12 @@ def bytes_of(array: Any) -> Iterator[memoryview]:
         yield np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
 
 
-def read_strings(path: str | os.PathLike[str]) -> dict[str, str]:
+def read_strings(path: StrPath) -> dict[str, str]:
     """Returns the strings of a file; raises ValueError or OSError if it is not a safetensors file."""
     return _read_header(Path(path))[1]
 
 
-def map_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def map_tensors(path: StrPath) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Returns the arrays, mapped copy-on-write, and the strings; ValueError or OSError if it is damaged."""
     path = Path(path)
     header, strings, start = _read_header(path)

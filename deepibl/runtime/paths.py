@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deepibl.errors import ConfigurationError
+from matlab_compat.files import StrPath
 
 _TOKEN = re.compile(
     r"""(?P<text>'(?:[^'\n]|'')*'|"(?:[^"\n]|"")*")|(?P<name>[A-Za-z]\w*(?:\.[A-Za-z]\w*)*)"""
@@ -269,7 +270,7 @@ class LocalPaths:
         return {name: value for name, value in vars(self).items() if name != "source"}
 
 
-def localPaths(source: str | os.PathLike[str] | Mapping[str, str] | LocalPaths | None = None) -> LocalPaths:
+def localPaths(source: StrPath | Mapping[str, str] | LocalPaths | None = None) -> LocalPaths:
     """Returns the paths of this computer.
 
     source: a .toml or .m file, a folder that holds one, a mapping, or a LocalPaths (returned as it is);

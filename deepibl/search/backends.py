@@ -12,6 +12,7 @@ from deepibl.search.index import Match, PlaceIndex
 from deepibl.search.index_file import BACKENDS as FILE_BACKENDS, check_file
 from deepibl.search.milvus import MilvusIndex, is_database
 from matlab_compat.errors import ArgumentError
+from matlab_compat.files import StrPath
 
 BACKENDS = (*FILE_BACKENDS, "milvus")
 
@@ -62,7 +63,7 @@ class Index(Protocol):
         """The index without these images: a PlaceIndex to be saved; a database changes at once."""
 
 
-def open_index(where: str | os.PathLike[str]) -> Index:
+def open_index(where: StrPath) -> Index:
     """Opens an index: a file, a FOLDER.db of milvus-lite, or http://HOST:PORT/COLLECTION of a Milvus server.
 
     Raises IndexFileError for anything but an index, ArgumentError if the database's client is not installed.
@@ -70,7 +71,7 @@ def open_index(where: str | os.PathLike[str]) -> Index:
     return MilvusIndex(os.fspath(where)) if is_database(os.fspath(where)) else PlaceIndex.load(where)
 
 
-def open_index_file(where: str | os.PathLike[str], what: str) -> PlaceIndex:
+def open_index_file(where: StrPath, what: str) -> PlaceIndex:
     """Opens an index for a purpose that needs all its rows in order. what: the purpose, for the error.
 
     Raises ArgumentError for a database, IndexFileError for anything but an index.
@@ -83,7 +84,7 @@ def open_index_file(where: str | os.PathLike[str], what: str) -> PlaceIndex:
     return PlaceIndex.load(where)
 
 
-def check_index(where: str | os.PathLike[str], asked: int = 0) -> dict[str, Any]:
+def check_index(where: StrPath, asked: int = 0) -> dict[str, Any]:
     """Reads all of an index, compares its checksums and returns what it holds (a database is not compared).
 
     asked: number of its images to search for, which adds the share of the exact 10 nearest that the backend
@@ -100,11 +101,11 @@ def check_index(where: str | os.PathLike[str], asked: int = 0) -> dict[str, Any]
 
 
 def edit_index(
-    where: str | os.PathLike[str],
-    output: str | os.PathLike[str] | None = None,
+    where: StrPath,
+    output: StrPath | None = None,
     *,
     delete: Iterable[str] = (),
-    merge: Iterable[str | os.PathLike[str]] = (),
+    merge: Iterable[StrPath] = (),
     backend: str | None = None,
 ) -> Index:
     """Removes images from an index, adds those of other index files, and writes it once.

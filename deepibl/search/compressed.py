@@ -33,7 +33,7 @@ from deepibl.runtime.files import RowView, blocks
 from deepibl.search.exact import Searcher, as_descriptors, require_same_width
 from matlab_compat.errors import ArgumentError
 from matlab_compat.faiss_library import load_faiss
-from matlab_compat.files import atomic_output
+from matlab_compat.files import StrPath, atomic_output
 
 SAMPLE = 40  # training vectors for each list; faiss recommends 39 or more
 
@@ -66,7 +66,7 @@ class Structure:
         """The structure of `rows`: the `kept` rows of this one's database (ascending ids), then new ones."""
         raise NotImplementedError
 
-    def write(self, path: str | os.PathLike[str]) -> None:
+    def write(self, path: StrPath) -> None:
         """Writes it in faiss's format."""
         load_faiss().write_index(self.index, os.fspath(path))
 
@@ -274,13 +274,13 @@ class CompressedIndex:
         exact, _ = Searcher(self.database).nearest(queries, k)
         return found_again(self.nearest(queries, k, **settings)[0], exact)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: StrPath) -> None:
         """Writes the structure (not the descriptors) under a temporary name, then replaces `path`."""
         with atomic_output(path) as temporary:
             self.structure.write(temporary)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], database: Any, kind: str = "ivfpq") -> CompressedIndex:
+    def load(cls, path: StrPath, database: Any, kind: str = "ivfpq") -> CompressedIndex:
         """Memory-maps a structure written by `save`, for the same descriptors.
 
         Raises IndexFileError for any other file, and for descriptors of another number or width.
@@ -294,7 +294,7 @@ class CompressedIndex:
         return cls(structure, rows)
 
 
-def require_fit(structure: Structure, rows: Any, path: str | os.PathLike[str]) -> None:
+def require_fit(structure: Structure, rows: Any, path: StrPath) -> None:
     """Raises IndexFileError, naming `path`, unless the structure has a row for each of `rows` (N, D)."""
     if structure.shape != rows.shape:
         raise IndexFileError(

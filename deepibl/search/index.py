@@ -23,6 +23,7 @@ from deepibl.search.compressed import CompressedIndex, Structure, build_structur
 from deepibl.search.exact import Searcher
 from deepibl.search.index_file import read_file, write_file
 from matlab_compat.errors import ArgumentError
+from matlab_compat.files import StrPath
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,12 @@ class PlaceIndex:
         """Dimensions D of a descriptor."""
         return int(self.descriptors.shape[1])
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: StrPath) -> None:
         """Writes the index under a temporary name, then replaces `path`."""
         write_file(path, {part.name: getattr(self, part.name) for part in fields(self)})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> PlaceIndex:
+    def load(cls, path: StrPath) -> PlaceIndex:
         """Opens an index; descriptors and structure are memory-mapped, not read.
 
         Raises IndexFileError for a file that is missing, damaged or not an index of a known version.

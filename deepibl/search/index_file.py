@@ -34,6 +34,7 @@ from deepibl.errors import IndexFileError
 from deepibl.runtime.files import bytes_of, map_tensors, write_tensors
 from deepibl.search.compressed import STRUCTURES, Structure, read_structure
 from deepibl.search.exact import largest_norm
+from matlab_compat.files import StrPath
 
 FORMAT = "deepibl-index/2"
 
@@ -48,7 +49,7 @@ BACKENDS = (EXACT, *STRUCTURES)
 _SETTINGS = ("network_id", "network_path", "root", "utm_zone")
 
 
-def write_file(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
+def write_file(path: StrPath, fields: Mapping[str, Any]) -> None:
     """Writes the fields of a PlaceIndex under a temporary name, then replaces `path`.
 
     Raises FeatureFileError for descriptors with NaN or infinity, IndexFileError for a name with a line break.
@@ -77,7 +78,7 @@ def write_file(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
         write_tensors(path, tensors, metadata)
 
 
-def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_file(path: StrPath) -> dict[str, Any]:
     """The fields of a PlaceIndex; descriptors and structure are memory-mapped, not read.
 
     Raises IndexFileError for a file that is missing, damaged or not an index of a known version.
@@ -98,7 +99,7 @@ def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
         }
 
 
-def check_file(path: str | os.PathLike[str]) -> dict[str, Any]:
+def check_file(path: StrPath) -> dict[str, Any]:
     """Reads all of an index file, compares every checksum and returns what the file holds.
 
     Raises IndexFileError, naming the part that is damaged, and for format 1, which has no checksums.
@@ -125,7 +126,7 @@ def check_file(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 @contextmanager
-def _explained(path: str | os.PathLike[str]) -> Iterator[None]:
+def _explained(path: StrPath) -> Iterator[None]:
     """Turns what reading the file raises (see `map_tensors`, `_read`) into an IndexFileError naming it."""
     try:
         yield
@@ -134,7 +135,7 @@ def _explained(path: str | os.PathLike[str]) -> Iterator[None]:
         raise IndexFileError(f"{what}: {problem}; {ADVICE}") from problem
 
 
-def _read(path: str | os.PathLike[str], every: bool = False) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def _read(path: StrPath, every: bool = False) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The tensors of an index file, mapped, and its metadata; ValueError names the first part that is wrong.
 
     every: compares the descriptors' checksum, too.

@@ -25,7 +25,7 @@ from deepibl.search.backends import BACKENDS, Index, open_index
 from deepibl.search.index import Match, PlaceIndex, names_below
 from deepibl.search.milvus import MilvusIndex, is_database
 from matlab_compat.errors import ArgumentError
-from matlab_compat.files import atomic_output
+from matlab_compat.files import StrPath, atomic_output
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 def build_index(
     net: nn.Module,
     places: Places,
-    out: str | os.PathLike[str],
+    out: StrPath,
     *,
-    network_path: str | os.PathLike[str] = "",
+    network_path: StrPath = "",
     backend: str = "exact",
     half: bool = False,
     settings: ExtractionSettings | None = None,
@@ -83,7 +83,7 @@ def build_index(
 def add_to_index(
     net: nn.Module,
     places: Places,
-    where: str | os.PathLike[str],
+    where: StrPath,
     *,
     settings: ExtractionSettings | None = None,
     **options: Unpack[ComputeOptions],
@@ -204,7 +204,7 @@ def _done(partial: Path) -> None:
     note_of(partial).unlink(missing_ok=True)
 
 
-def _opened(where: str | os.PathLike[str], made: Index) -> Index:
+def _opened(where: StrPath, made: Index) -> Index:
     """The index that process 0 has written, opened; `made` where only process 0 has the database open."""
     if not isinstance(made, PlaceIndex):
         return made

@@ -19,6 +19,7 @@ from deepibl.search.index import PlaceIndex
 from deepibl.serve.finder import Around
 from deepibl.serve.http import Refused
 from matlab_compat.errors import ImageReadError
+from matlab_compat.files import StrPath
 
 SIDES = (32, 1280)  # of thumbnails, in pixels
 
@@ -38,7 +39,7 @@ _GONE = "Start the page with --root DIR, the folder that holds the index's image
 class Places:
     """The images of an index. root: their folder (default: the one that the index names)."""
 
-    def __init__(self, index: PlaceIndex, root: str | os.PathLike[str] = "") -> None:
+    def __init__(self, index: PlaceIndex, root: StrPath = "") -> None:
         self._index = index
         self._root = Path(os.path.realpath(root or index.root))
         self._kept: OrderedDict[tuple[int, int], bytes] = OrderedDict()

@@ -34,7 +34,7 @@ from deepibl.toycity.places import TIMES, Shot, database_shots, draw_weather, na
 from deepibl.toycity.plan import ZONE, City
 from deepibl.toycity.render import Renderer
 from deepibl.toycity.styles import Dice
-from matlab_compat.files import atomic_output
+from matlab_compat.files import StrPath, atomic_output
 
 VERSION = 1  # of the pictures: raise it when the same seed would give others
 
@@ -135,7 +135,7 @@ CHUNK = 48  # photos that one process takes at a time
 
 
 def make_city(
-    folder: str | os.PathLike[str],
+    folder: StrPath,
     *,
     images: int = 200,
     queries: int | None = None,
@@ -221,7 +221,7 @@ def render_view(
 
 
 def render_names(
-    root: str | os.PathLike[str],
+    root: StrPath,
     names: Sequence[str],
     utm: Any,
     *,

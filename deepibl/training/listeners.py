@@ -5,7 +5,6 @@ before and after, as PNG files and in windows. `TensorBoard` records losses by b
 losses by epoch.
 """
 
-import os
 import resource
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +22,7 @@ from deepibl.training.checkpoints import Results, SessionFiles
 from deepibl.training.options import TrainingOptions, describe
 from deepibl.training.state import Curves, History, TrainingState
 from deepibl.training.tuples import MinedTuple, TupleOutcome
-from matlab_compat.files import atomic_bytes
+from matlab_compat.files import StrPath, atomic_bytes
 from matlab_compat.numeric import smooth
 
 P = ParamSpec("P")
@@ -104,7 +103,7 @@ class TensorBoard(TrainingListener):
     Raises ConfigurationError at the first event where it is not installed.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], writer: Any = None) -> None:
+    def __init__(self, folder: StrPath, writer: Any = None) -> None:
         self.folder, self._writer = Path(folder), writer
 
     def started(self, state: TrainingState) -> None:
@@ -160,7 +159,7 @@ class Plotter(TrainingListener):
 def plot_training(
     history: History,
     options: TrainingOptions,
-    path: str | os.PathLike[str],
+    path: StrPath,
     *,
     queries: int = 1,
     window: int | None = None,
@@ -206,7 +205,7 @@ def plot_recall(
     trained: np.ndarray,
     off_the_shelf: np.ndarray | None,
     title: str,
-    path: str | os.PathLike[str],
+    path: StrPath,
     *,
     show: bool = False,
 ) -> Path:
@@ -247,7 +246,7 @@ def _logarithmic(axes: Any, values: np.ndarray) -> None:
     axes.grid(True, alpha=0.4)
 
 
-def _write(figure: Any, path: str | os.PathLike[str], show: bool) -> Path:
+def _write(figure: Any, path: StrPath, show: bool) -> Path:
     with atomic_bytes(path) as buffer:
         figure.savefig(buffer, dpi=_DPI, format="png")
     show_figures(show)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from matlab_compat.errors import MatFileError
-from matlab_compat.files import mat_damage
+from matlab_compat.files import StrPath, mat_damage
 from matlab_compat.matfile.v4 import Mat4File, is_mat4
 from matlab_compat.matfile.v5 import Mat5File
 from matlab_compat.matfile.values import VariableInfo
@@ -34,7 +34,7 @@ class MatReader(Protocol):
 
 
 @contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[MatReader]:
+def opened(path: StrPath) -> Iterator[MatReader]:
     """A reader for the file's version. While it is open, MatFileError gets the file's name, and OSError (as
     of a disk) and RecursionError become MatFileError; other exceptions are bugs and pass.
     """
@@ -85,7 +85,7 @@ def _reader(stream: BinaryIO) -> MatReader:
     raise MatFileError(f"it is not a .mat file: it begins with {head[:16]!r}")
 
 
-def load(path: str | os.PathLike[str], variables: Sequence[str] | None = None) -> dict[str, Any]:
+def load(path: StrPath, variables: Sequence[str] | None = None) -> dict[str, Any]:
     """The variables of a .mat file of any version (4, 6, 7, 7.3) as plain values, in the order of the file.
 
     variables: the names to read (None: all); the result has their order, and nothing else is read.
@@ -104,7 +104,7 @@ def load(path: str | os.PathLike[str], variables: Sequence[str] | None = None) -
         return {name: file.value(name) for name in wanted}
 
 
-def who(path: str | os.PathLike[str]) -> dict[str, VariableInfo]:
+def who(path: StrPath) -> dict[str, VariableInfo]:
     """Class name and shape of every variable of a .mat file; reads no data. Raises MatFileError."""
     with opened(path) as file:
         return {name: file.info(name) for name in file.names}

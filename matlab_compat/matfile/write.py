@@ -8,7 +8,6 @@ Limits of the format: a variable is smaller than 2 GiB, a name has at most 63 ch
 and scripts, since other tools read plain structs better. Reading does not need mat-io (see matfile.objects).
 """
 
-import os
 import re
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -20,7 +19,7 @@ import scipy.io
 import scipy.sparse
 
 from matlab_compat.errors import MatFileError
-from matlab_compat.files import atomic_output
+from matlab_compat.files import StrPath, atomic_output
 from matlab_compat.matfile.classes import cells
 from matlab_compat.matfile.values import CharMatrix, FunctionHandle, MatObject, StructArray
 
@@ -33,7 +32,7 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 NUMERIC = {f"{kind}{bytes}" for kind in "iu" for bytes in (1, 2, 4, 8)} | {"f4", "f8", "c8", "c16", "b1"}
 
 
-def save(path: str | os.PathLike[str], variables: Mapping[str, Any]) -> None:
+def save(path: StrPath, variables: Mapping[str, Any]) -> None:
     """Writes variables to a v7 .mat file; the file appears whole or not at all.
 
     path: the file to write (replaced if it exists); variables: name -> plain value (see matfile.values).
@@ -52,7 +51,7 @@ def save(path: str | os.PathLike[str], variables: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _written_whole(path: str | os.PathLike[str]) -> Iterator[str]:
+def _written_whole(path: StrPath) -> Iterator[str]:
     """A temporary name, whose file is renamed to path at the end. Raises MatFileError."""
     try:
         with atomic_output(path) as temporary:
@@ -150,7 +149,7 @@ WRITTEN_VERSIONS = ("v7", "v7.3")
 
 
 def save_objects(
-    path: str | os.PathLike[str],
+    path: StrPath,
     variables: Mapping[str, Any],
     *,
     version: str = "v7",

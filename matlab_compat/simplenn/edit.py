@@ -3,7 +3,6 @@
 All take a `SimpleNN` (ArgumentError for anything else). A network that is returned is a new one, which shares
 the layers (and so the weights) with the given one. Layer positions count from 0."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
+from matlab_compat.files import StrPath
 from matlab_compat.numeric import maps_to_torch
 from matlab_compat.simplenn.base import drop_trailing_ones
 from matlab_compat.simplenn.layers import Pool, ReLU
@@ -158,7 +158,7 @@ def relja_simplenn_move(net: SimpleNN, destination: str) -> SimpleNN:
     return vl_simplenn_move(net, destination)
 
 
-def relja_netSave(net: SimpleNN, fn: str | os.PathLike[str]) -> None:
+def relja_netSave(net: SimpleNN, fn: StrPath) -> None:
     """Saves a network as the variable `net` of a .mat file (v7); the file keeps its other variables.
 
     Class objects are written as plain structs with a field class__. The file is replaced by a whole one only.

@@ -43,8 +43,8 @@ def test_an_index_in_a_database_is_refused_with_advice(capsys, command, where):
 
 
 def test_without_the_extra_it_says_what_to_install(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(deepibl, "page", deepibl.serve.app)  # put back, as the modules are
-    for name in [name for name in sys.modules if name.startswith("deepibl.serve.app")]:
+    monkeypatch.setattr(deepibl, "serve", deepibl.serve, raising=False)  # put back, as the modules are
+    for name in [name for name in sys.modules if name.startswith("deepibl.serve")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "fastapi", None)
     code, err = run(capsys, "--index", tmp_path / "city.idx")

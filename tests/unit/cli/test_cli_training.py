@@ -153,7 +153,7 @@ def test_other_settings_for_a_session_are_refused_and_restart_begins_anew(run, c
     [
         (["--loss", "gauss"], "--loss must be one of gauss-ind, gauss-joint"),
         (["--set", "learningrat=0.1"], "learningRate"),
-        (["--set", "learningRate"], "name=value, e.g. nNegCap=10, not 'learningRate'"),
+        (["--set", "learningRate"], "name=value, e.g. nNegCap=10; got 'learningRate'"),
         (["--set", "generator=1"], "generator"),
         (["--set", "learningRate=fast"], "learningRate"),
         (["--net", "nonesuch"], "nonesuch"),
