@@ -48,10 +48,7 @@ WAYS = {
     ),
 }
 LIMITS = {"fp32": 1e-5, "tf32": 1e-5, "bf16": 2e-3, "fp16": 2e-3}  # cosine distance
-PROFILED = {
-    "cpu": (("torch", "fp32"), ("torch", "bf16")),
-    "cuda": (("cuda", "bf16"), ("cuda", "fp16")),
-}
+PROFILED = {"cpu": (("torch", "fp32"), ("torch", "bf16")), "cuda": (("cuda", "bf16"), ("cuda", "fp16"))}
 # engine, precision, decoded by, cosine distance allowed (nvJPEG's pixels are not libjpeg's)
 FROM_FILES = {
     "cpu": (("torch", "fp32", "cpu", 1e-9),),

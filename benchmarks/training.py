@@ -13,15 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import baseline
-from benchmarks.extraction import (
-    LIMITS,
-    PORT,
-    distance,
-    image_size,
-    network,
-    without_whitening,
-    write_photos,
-)
+from benchmarks.extraction import LIMITS, PORT, distance, image_size, network, without_whitening, write_photos
 from benchmarks.measure import Case, Settings, Table, paired, peak_memory, require
 from deepibl.engine.settings import ExtractionSettings
 from deepibl.features import BackboneCache

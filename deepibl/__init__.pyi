@@ -20,18 +20,12 @@ from . import (
     toycity as toycity,
     training as training,
 )
-from .datasets import (
-    PlaceDataset as PlaceDataset,
-    load_dbstruct as load_dbstruct,
-)
+from .datasets import PlaceDataset as PlaceDataset, load_dbstruct as load_dbstruct
 from .errors import DeepIBLError as DeepIBLError
 from .evaluation import recall_at_n as recall_at_n
 from .features import extract as extract
 from .layers import NetVLAD as NetVLAD
-from .losses import (
-    SARELoss as SARELoss,
-    sare_loss as sare_loss,
-)
+from .losses import SARELoss as SARELoss, sare_loss as sare_loss
 from .matlab import (
     addLayers as addLayers,
     addPCA as addPCA,
@@ -77,10 +71,7 @@ from .matlab import (
     trainGaussKernalJoint as trainGaussKernalJoint,
     trainWeakly as trainWeakly,
 )
-from .networks import (
-    load_network as load_network,
-    save_network as save_network,
-)
+from .networks import load_network as load_network, save_network as save_network
 from .search import PlaceIndex as PlaceIndex
 
 __version__: str

@@ -66,7 +66,4 @@ from .simplenn import (
     vl_simplenn_move as vl_simplenn_move,
     vl_simplenn_tidy as vl_simplenn_tidy,
 )
-from .yael import (
-    yael_kmeans as yael_kmeans,
-    yael_nn as yael_nn,
-)
+from .yael import yael_kmeans as yael_kmeans, yael_nn as yael_nn

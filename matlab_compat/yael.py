@@ -212,14 +212,7 @@ def first_points(n: int, k: int, seed: int) -> NDArray[np.int64]:
 
 
 def yael_kmeans(
-    v: ArrayLike,
-    k: int,
-    *,
-    niter: int = 50,
-    redo: int = 1,
-    seed: int = 0,
-    init: int = 0,
-    verbose: int = 0,
+    v: ArrayLike, k: int, *, niter: int = 50, redo: int = 1, seed: int = 0, init: int = 0, verbose: int = 0
 ) -> KMeans:
     """Clusters the rows of v (N, D) into k groups; the best of `redo` runs.
 

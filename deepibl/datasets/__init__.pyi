@@ -7,10 +7,7 @@ from .catalog import (
     training_datasets as training_datasets,
 )
 from .check import check_dataset as check_dataset
-from .dbstruct import (
-    read_dbstruct as read_dbstruct,
-    write_dbstruct as write_dbstruct,
-)
+from .dbstruct import read_dbstruct as read_dbstruct, write_dbstruct as write_dbstruct
 from .folder import (
     Places as Places,
     dataset_from_places as dataset_from_places,
@@ -21,20 +18,9 @@ from .geo import (
     parse_position as parse_position,
     utm_to_latlon as utm_to_latlon,
 )
-from .pitts_tokyo import (
-    Tokyo247 as Tokyo247,
-    TokyoTimeMachine as TokyoTimeMachine,
-    tiny_tokyo as tiny_tokyo,
-)
-from .place import (
-    Neighbours as Neighbours,
-    PlaceDataset as PlaceDataset,
-    PlaceSet as PlaceSet,
-)
-from .png_to_jpeg import (
-    convert_folder as convert_folder,
-    convert_png as convert_png,
-)
+from .pitts_tokyo import Tokyo247 as Tokyo247, TokyoTimeMachine as TokyoTimeMachine, tiny_tokyo as tiny_tokyo
+from .place import Neighbours as Neighbours, PlaceDataset as PlaceDataset, PlaceSet as PlaceSet
+from .png_to_jpeg import convert_folder as convert_folder, convert_png as convert_png
 from .positions import ClosePosition as ClosePosition
 from .retrieval import (
     RetrievalDataset as RetrievalDataset,

@@ -38,11 +38,7 @@ _SHOWN = 3  # photos that are localized and printed
 
 
 def run_demo(
-    folder: StrPath | None = None,
-    *,
-    images: int = 200,
-    seed: int = 0,
-    say: Callable[[str], object] = print,
+    folder: StrPath | None = None, *, images: int = 200, seed: int = 0, say: Callable[[str], object] = print
 ) -> float:
     """Makes a city, indexes it, measures Recall@N in it and localizes photos; returns Recall@1.
 
@@ -133,11 +129,7 @@ class ToyCity:
 
 
 def photograph(
-    folder: StrPath,
-    seed: int = 0,
-    *,
-    splits: Mapping[str, tuple[int, int]] | None = None,
-    workers: int = 2,
+    folder: StrPath, seed: int = 0, *, splits: Mapping[str, tuple[int, int]] | None = None, workers: int = 2
 ) -> ToyCity:
     """Photographs the districts `train` and `val` of a toy city into a folder; existing photos are kept.
 

@@ -67,11 +67,7 @@ def recall_by_dimension(
 
 
 def plot_recall_by_dimension(
-    recalls: Mapping[int, float],
-    n: int = 5,
-    *,
-    path: StrPath | None = None,
-    show: bool = False,
+    recalls: Mapping[int, float], n: int = 5, *, path: StrPath | None = None, show: bool = False
 ) -> Any:
     """Plots Recall@n over dimensions (logarithmic) and returns matplotlib's Figure.
 
@@ -90,11 +86,7 @@ def plot_recall_by_dimension(
 
 
 def plot_recall(
-    ns: Sequence[int],
-    recalls: Sequence[float],
-    *,
-    path: StrPath | None = None,
-    show: bool = False,
+    ns: Sequence[int], recalls: Sequence[float], *, path: StrPath | None = None, show: bool = False
 ) -> Any:
     """Plots recalls[i] = Recall@ns[i]; path, show and result as in `plot_recall_by_dimension`.
 

@@ -137,12 +137,7 @@ class BackboneCache:
             if self._store is None and self.store != "off":
                 self._open(path)
 
-    def fetch(
-        self,
-        path: StrPath,
-        flip: bool = False,
-        resize: int | None = None,
-    ) -> Fetched:
+    def fetch(self, path: StrPath, flip: bool = False, resize: int | None = None) -> Fetched:
         """Returns an image's maps if they are kept, else its pixels; may be called by several threads.
 
         flip: mirrored left to right. resize: pixels of the shorter side; None leaves the size.

@@ -34,11 +34,7 @@ class MemoryStore:
     """In the memory of the device. on_device: bytes there at most, the rest in this process's memory."""
 
     def __init__(
-        self,
-        dtype: torch.dtype,
-        limit: int,
-        device: torch.device | str = "cpu",
-        on_device: int | None = None,
+        self, dtype: torch.dtype, limit: int, device: torch.device | str = "cpu", on_device: int | None = None
     ) -> None:
         self._dtype, self._limit, self._device = dtype, limit, torch.device(device)
         self._on_device = limit if on_device is None else on_device
@@ -204,11 +200,7 @@ class Choice:
 
 
 def choose_place(
-    needed: int,
-    limit: int,
-    folder: StrPath | None,
-    device: torch.device,
-    sharers: int = 1,
+    needed: int, limit: int, folder: StrPath | None, device: torch.device, sharers: int = 1
 ) -> Choice:
     """The place for `needed` bytes of maps, of which at most `limit` may be kept.
 

@@ -8,33 +8,11 @@ from .build import (
     prepare_for_training as prepare_for_training,
 )
 from .clusters import get_clusters as get_clusters
-from .conversion import (
-    convert as convert,
-    difference as difference,
-)
+from .conversion import convert as convert, difference as difference
 from .export import DescriptorModule as DescriptorModule
-from .identity import (
-    Extractor as Extractor,
-    network_id as network_id,
-)
-from .io import (
-    load_network as load_network,
-    save_network as save_network,
-)
-from .pretrained import (
-    fetch as fetch,
-    load_pretrained as load_pretrained,
-)
-from .torch_backbones import (
-    load_torch_network as load_torch_network,
-    split_for as split_for,
-)
-from .torch_files import (
-    KEY_MAPS as KEY_MAPS,
-    KeyMap as KeyMap,
-)
-from .weights import (
-    card as card,
-    default_folder as default_folder,
-    find_network as find_network,
-)
+from .identity import Extractor as Extractor, network_id as network_id
+from .io import load_network as load_network, save_network as save_network
+from .pretrained import fetch as fetch, load_pretrained as load_pretrained
+from .torch_backbones import load_torch_network as load_torch_network, split_for as split_for
+from .torch_files import KEY_MAPS as KEY_MAPS, KeyMap as KeyMap
+from .weights import card as card, default_folder as default_folder, find_network as find_network

@@ -451,12 +451,7 @@ CLUSTERS = 64
 
 
 def add_pooling_for(
-    net: SimpleNN,
-    method: str,
-    dataset: Any,
-    *,
-    stem: str | None = None,
-    device: str | torch.device = "cpu",
+    net: SimpleNN, method: str, dataset: Any, *, stem: str | None = None, device: str | torch.device = "cpu"
 ) -> SimpleNN:
     """The network with the pooling layers of `method` ('vlad_preL2_intra') on top; its own are shared.
 

@@ -148,11 +148,7 @@ def training_descriptors(
 
 
 def descriptors_made_of(
-    net: Extractor,
-    root: StrPath,
-    names: Sequence[str],
-    total: int = 50000,
-    per_image: int = 100,
+    net: Extractor, root: StrPath, names: Sequence[str], total: int = 50000, per_image: int = 100
 ) -> Provenance:
     """What `local_descriptors` of a network and the images `names` of a data set are made of."""
     settings = {"images of the data set": len(names), "descriptors": total, "descriptors an image": per_image}

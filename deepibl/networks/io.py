@@ -47,13 +47,7 @@ from matlab_compat.dagnn.network import DagNN
 from matlab_compat.errors import NetworkFormatError
 from matlab_compat.files import StrPath
 from matlab_compat.matfile.classes import cells
-from matlab_compat.matfile.values import (
-    CharMatrix,
-    FunctionHandle,
-    MatObject,
-    StructArray,
-    describe,
-)
+from matlab_compat.matfile.values import CharMatrix, FunctionHandle, MatObject, StructArray, describe
 from matlab_compat.network import Network, network_from_matlab
 from matlab_compat.simplenn.display import describe as describe_simplenn
 from matlab_compat.simplenn.network import SimpleNN

@@ -79,9 +79,7 @@ MEAN_RGB = (123.68, 116.779, 103.939)  # of ImageNet, as vd16 subtracts it
 IMAGE_SIDE = 224
 
 
-def vgg16_from_torchvision(
-    weights: StrPath | Mapping[str, Tensor] = "torchvision",
-) -> SimpleNN:
+def vgg16_from_torchvision(weights: StrPath | Mapping[str, Tensor] = "torchvision") -> SimpleNN:
     """VGG-16 up to pool5 in MatConvNet's order and names (conv1_1, relu1_1, …), for images 0..255, RGB.
 
     Max pooling pads one row below and one column to the right, so that it covers the whole image as Caffe's

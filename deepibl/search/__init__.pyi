@@ -4,22 +4,9 @@ from .backends import (
     edit_index as edit_index,
     open_index as open_index,
 )
-from .compressed import (
-    CompressedIndex as CompressedIndex,
-    found_again as found_again,
-)
-from .exact import (
-    Searcher as Searcher,
-    nearest as nearest,
-)
-from .index import (
-    Match as Match,
-    PlaceIndex as PlaceIndex,
-)
+from .compressed import CompressedIndex as CompressedIndex, found_again as found_again
+from .exact import Searcher as Searcher, nearest as nearest
+from .index import Match as Match, PlaceIndex as PlaceIndex
 from .index_file import check_file as check_file
-from .localization import (
-    add_to_index as add_to_index,
-    build_index as build_index,
-    localize as localize,
-)
+from .localization import add_to_index as add_to_index, build_index as build_index, localize as localize
 from .milvus import MilvusIndex as MilvusIndex

@@ -104,10 +104,7 @@ class Places:
         if not placed:
             raise Refused(404, "no position of these rows is known", "Make an index with positions.")
         here = self._own(own)
-        kinds = [
-            Kind("places", _PIN, "pin", pins),
-            Kind("the photo's own GPS position", _OWN, "ring", here),
-        ]
+        kinds = [Kind("places", _PIN, "pin", pins), Kind("the photo's own GPS position", _OWN, "ring", here)]
         frame = _near(placed) if extent == "near" else None
         return map_svg(self._background(frame), kinds, title="Map of the places", frame=frame)
 

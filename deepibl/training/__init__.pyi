@@ -15,18 +15,9 @@ from .listeners import (
     plot_training as plot_training,
     usual_listeners as usual_listeners,
 )
-from .options import (
-    TrainingOptions as TrainingOptions,
-)
-from .session import (
-    TrainingRun as TrainingRun,
-    train as train,
-)
-from .state import (
-    Curves as Curves,
-    History as History,
-    TrainingState as TrainingState,
-)
+from .options import TrainingOptions as TrainingOptions
+from .session import TrainingRun as TrainingRun, train as train
+from .state import Curves as Curves, History as History, TrainingState as TrainingState
 from .step import Stepper as Stepper
 from .tuples import (
     LOSSES as LOSSES,

@@ -1,5 +1,2 @@
 from .display import describe_dagnn as describe_dagnn
-from .network import (
-    DagNN as DagNN,
-    is_dagnn as is_dagnn,
-)
+from .network import DagNN as DagNN, is_dagnn as is_dagnn

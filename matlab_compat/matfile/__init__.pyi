@@ -1,7 +1,4 @@
-from .io import (
-    load as load,
-    who as who,
-)
+from .io import load as load, who as who
 from .values import (
     CharMatrix as CharMatrix,
     FunctionHandle as FunctionHandle,
@@ -14,7 +11,4 @@ from .values import (
     text as text,
     vector as vector,
 )
-from .write import (
-    save as save,
-    save_objects as save_objects,
-)
+from .write import save as save, save_objects as save_objects

@@ -149,11 +149,7 @@ WRITTEN_VERSIONS = ("v7", "v7.3")
 
 
 def save_objects(
-    path: StrPath,
-    variables: Mapping[str, Any],
-    *,
-    version: str = "v7",
-    saveobj_classes: Collection[str] = (),
+    path: StrPath, variables: Mapping[str, Any], *, version: str = "v7", saveobj_classes: Collection[str] = ()
 ) -> None:
     """Writes variables that may contain MatObjects; the file appears whole or not at all.
 

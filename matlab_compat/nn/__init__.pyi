@@ -1,12 +1,5 @@
-from .conv import (
-    vl_nnconv as vl_nnconv,
-    vl_nnconvt as vl_nnconvt,
-)
-from .loss import (
-    vl_nnloss as vl_nnloss,
-    vl_nnpdist as vl_nnpdist,
-    vl_nnsoftmaxloss as vl_nnsoftmaxloss,
-)
+from .conv import vl_nnconv as vl_nnconv, vl_nnconvt as vl_nnconvt
+from .loss import vl_nnloss as vl_nnloss, vl_nnpdist as vl_nnpdist, vl_nnsoftmaxloss as vl_nnsoftmaxloss
 from .normalise import (
     vl_nnbnorm as vl_nnbnorm,
     vl_nnbnorm_moments as vl_nnbnorm_moments,

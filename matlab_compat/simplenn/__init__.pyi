@@ -1,7 +1,4 @@
-from .base import (
-    ImageNetwork as ImageNetwork,
-    WeightSpec as WeightSpec,
-)
+from .base import ImageNetwork as ImageNetwork, WeightSpec as WeightSpec
 from .display import vl_simplenn_display as vl_simplenn_display
 from .edit import (
     relja_cropToLayer as relja_cropToLayer,
@@ -15,20 +12,8 @@ from .edit import (
     relja_whichLayer as relja_whichLayer,
     vl_simplenn_move as vl_simplenn_move,
 )
-from .layer import (
-    Layer as Layer,
-    make_layer as make_layer,
-    register_custom as register_custom,
-)
-from .layers import (
-    Conv as Conv,
-    Dropout as Dropout,
-    Pool as Pool,
-    ReLU as ReLU,
-)
+from .layer import Layer as Layer, make_layer as make_layer, register_custom as register_custom
+from .layers import Conv as Conv, Dropout as Dropout, Pool as Pool, ReLU as ReLU
 from .network import SimpleNN as SimpleNN
 from .run import vl_simplenn as vl_simplenn
-from .tidy import (
-    relja_simplenn_tidy as relja_simplenn_tidy,
-    vl_simplenn_tidy as vl_simplenn_tidy,
-)
+from .tidy import relja_simplenn_tidy as relja_simplenn_tidy, vl_simplenn_tidy as vl_simplenn_tidy

@@ -116,10 +116,7 @@ def test_testCoreRank_equals_the_original_and_prints_its_text(golden, pitts, cap
     rest = {}
     if case:
         sample = int(out["nTestSample_s"].item())
-        rest = {
-            "nTestSample": sample,
-            "generator": Replay([(dataset.query_count, sample, out["toTest_s"])]),
-        }
+        rest = {"nTestSample": sample, "generator": Replay([(dataset.query_count, sample, out["toTest_s"])])}
     margin, count = out[f"margin{case}"].item(), int(out[f"nNegChoice{case}"].item())
     loss, losses = matlab.testCoreRank(dataset, out["qFeat"].T, out["dbFeat"].T, margin, count, **rest)
     assert not dataset.log

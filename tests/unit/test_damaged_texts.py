@@ -93,12 +93,7 @@ DEEP = 3000
 
 
 @pytest.mark.parametrize(
-    "source",
-    [
-        "x= " + "(" * DEEP + "1" + ")" * DEEP,
-        "if x\n" * DEEP + "end\n" * DEEP,
-        "x= 1" + "+1" * DEEP,
-    ],
+    "source", ["x= " + "(" * DEEP + "1" + ")" * DEEP, "if x\n" * DEEP + "end\n" * DEEP, "x= 1" + "+1" * DEEP]
 )
 def test_a_script_nested_deeper_than_python_is_marked_or_refused(source: str) -> None:
     pytest.importorskip("tree_sitter_matlab", reason="reading MATLAB scripts needs the extra migrate")

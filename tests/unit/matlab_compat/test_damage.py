@@ -91,8 +91,7 @@ def test_a_sparse_matrix_where_a_number_should_be_is_not_made_dense() -> None:
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize(
-    "name",
-    ["image_jpeg_of_700_bytes_claims_170_megapixels", "image_png_of_200_bytes_claims_170_megapixels"],
+    "name", ["image_jpeg_of_700_bytes_claims_170_megapixels", "image_png_of_200_bytes_claims_170_megapixels"]
 )
 def test_a_picture_that_claims_more_pixels_than_its_bytes_can_hold_is_refused(
     name: str, tmp_path: Path

@@ -25,11 +25,7 @@ def test_the_tree_of_errors_is_drawn_as_it_is():
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [
-        ("DBPITTS", "; did you mean 'dbPitts'?"),
-        ("dbTokio", "; did you mean 'dbTokyoTM'?"),
-        ("recall", ""),
-    ],
+    [("DBPITTS", "; did you mean 'dbPitts'?"), ("dbTokio", "; did you mean 'dbTokyoTM'?"), ("recall", "")],
 )
 def test_a_misspelt_name_gets_the_most_similar_one(name, hint):
     assert did_you_mean(name, ["dbPitts", "dbTokyoTM"]) == hint

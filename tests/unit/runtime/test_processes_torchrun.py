@@ -163,11 +163,7 @@ def test_a_killed_process_ends_the_job_with_a_word_and_one_process_goes_on(place
     (place / "slow.py").write_text(SLOW)
     arguments = ("extract", "net.safetensors", "--list", "list.txt", "-o", "killed.npy")
     with subprocess.Popen(
-        torchrun(*arguments, code="slow.py"),
-        cwd=place,
-        env=environment(),
-        stderr=subprocess.PIPE,
-        text=True,
+        torchrun(*arguments, code="slow.py"), cwd=place, env=environment(), stderr=subprocess.PIPE, text=True
     ) as job:
         journal = place / "killed.npy.part.0001.json"
         deadline = time.monotonic() + 60
