@@ -76,7 +76,8 @@ def read_dbstruct(path: StrPath) -> dict[str, Any]:
     Raises DatasetError for fields that are missing or do not fit together, MatFileError when the file cannot
     be read or has no dbStruct. Ported from: netvlad/datasets/dbBase.m
     """
-    struct = matfile.load(path, ["dbStruct"])["dbStruct"]
+    variables = matfile.load(path, ["dbStruct"], optional=["utmZone"])
+    struct, zone = variables["dbStruct"], variables.get("utmZone")
     if not isinstance(struct, Mapping):
         raise DatasetError(f"{path}: dbStruct must be one struct; {ABOUT}")
     lists = Path(path).with_name(f"{Path(path).stem}_positives.txt")
@@ -94,7 +95,6 @@ def read_dbstruct(path: StrPath) -> dict[str, Any]:
         fields["posIDs"] = read_positive_lists(lists, fields["qImageFns"], fields["dbImageFns"])
     known = {*NAMES, *THRESHOLDS, *TIMESTAMPS, *TEXTS, *POSITIONS, "posIDs"}
     extra = {name: fields.pop(name) for name in list(fields) if name not in known}
-    zone = matfile.load(path, ["utmZone"])["utmZone"] if "utmZone" in matfile.who(path) else None
     return {**fields, "extra": extra, "utm_zone": matfile.text(zone) if zone is not None else None}
 
 

@@ -47,6 +47,7 @@ from matlab_compat.dagnn.network import DagNN
 from matlab_compat.errors import NetworkFormatError
 from matlab_compat.files import StrPath
 from matlab_compat.matfile.classes import cells
+from matlab_compat.matfile.io import opened
 from matlab_compat.matfile.values import CharMatrix, FunctionHandle, MatObject, StructArray, describe
 from matlab_compat.network import Network, network_from_matlab
 from matlab_compat.simplenn.display import describe as describe_simplenn
@@ -332,22 +333,21 @@ def read_mat_network(path: StrPath) -> Network:
 
 def _network_struct(path: StrPath) -> dict[str, Any]:
     """The fields of the variable that holds a network."""
-    found = matfile.who(path)
-    if "layers" in found and "net" not in found:
-        return matfile.load(path)
-    structs = (
-        ["net"] if "net" in found else [key for key, info in found.items() if info.classname == "struct"]
-    )
-    for name in structs:
-        value = matfile.load(path, [name])[name]
-        if isinstance(value, MatObject) and "layers" in value.properties:
-            return value.properties  # a DagNN object: what its saveobj returned
-        if isinstance(value, dict) and (name == "net" or "layers" in value):
-            return value
-        if name == "net":
-            raise NetworkFormatError(
-                f"{os.fspath(path)}: the variable net is not a struct but {describe(value)}"
-            )
+    with opened(path) as file:
+        found = {name: file.info(name) for name in file.names}
+        if "layers" in found and "net" not in found:
+            return {name: file.value(name) for name in found}
+        structs = [name for name, info in found.items() if info.classname == "struct"]
+        for name in ["net"] if "net" in found else structs:
+            value = file.value(name)
+            if isinstance(value, MatObject) and "layers" in value.properties:
+                return value.properties  # a DagNN object: what its saveobj returned
+            if isinstance(value, dict) and (name == "net" or "layers" in value):
+                return value
+            if name == "net":
+                raise NetworkFormatError(
+                    f"{os.fspath(path)}: the variable net is not a struct but {describe(value)}"
+                )
     raise NetworkFormatError(
         f"{os.fspath(path)} holds no network: expected a variable net, or a struct with a field layers; "
         f"found {', '.join(f'{name} ({info.classname})' for name, info in found.items()) or 'no variables'}"

@@ -135,15 +135,6 @@ class Team:
                 raise _Stopped(f"process {rank} of {self.size} failed")
         self._require_all()
 
-    def count(self, done: int) -> None:
-        """Reports to the others how much this process has done in the `gather` under way."""
-        self._states.tell(count=done, counting=self._working)
-
-    def counted(self) -> int:
-        """How much the other processes have reported as done in the `gather` under way."""
-        others = (state for rank, state in enumerate(self._states.known) if rank != self.rank)
-        return sum(state["count"] for state in others if state["counting"] == self._working)
-
     def connect(self) -> None:
         """Makes `tensors` ready; all processes have to call it at the same time."""
         if self._tensors is None and self._group is not None:
@@ -283,15 +274,7 @@ class _States(threading.Thread):
 
     def __init__(self, rank: int, size: int, group: Any, patience: float) -> None:
         super().__init__(name="deepibl-states", daemon=True)
-        new = {
-            "count": 0,
-            "counting": None,
-            "failed": None,
-            "finished": 0,
-            "step": 0,
-            "gone": False,
-            "words": "",
-        }
+        new = {"failed": None, "finished": 0, "step": 0, "gone": False, "words": ""}
         self.known: list[dict[str, Any]] = [new for _ in range(size)]
         self.lost: dict[int, float] = {}
         self.patience = patience

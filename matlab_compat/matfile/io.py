@@ -85,10 +85,13 @@ def _reader(stream: BinaryIO) -> MatReader:
     raise MatFileError(f"it is not a .mat file: it begins with {head[:16]!r}")
 
 
-def load(path: StrPath, variables: Sequence[str] | None = None) -> dict[str, Any]:
+def load(
+    path: StrPath, variables: Sequence[str] | None = None, optional: Sequence[str] = ()
+) -> dict[str, Any]:
     """The variables of a .mat file of any version (4, 6, 7, 7.3) as plain values, in the order of the file.
 
-    variables: the names to read (None: all); the result has their order, and nothing else is read.
+    variables: the names to read (None: all); optional: names to read where the file has them. The result has
+    their order, and nothing else is read.
     Raises MatFileError where the file is missing, damaged, not a .mat file, or lacks a variable (the message
     lists those it has).
     """
@@ -97,10 +100,11 @@ def load(path: StrPath, variables: Sequence[str] | None = None) -> dict[str, Any
     with opened(path) as file:
         if not file.names:
             raise MatFileError("it holds no variables")
-        wanted = file.names if variables is None else list(variables)
+        wanted = list(file.names if variables is None else variables)
         for name in wanted:
             if name not in file.names:
                 raise MatFileError(f"no variable {name!r}; it holds {', '.join(file.names)}")
+        wanted += [name for name in optional if name in file.names and name not in wanted]
         return {name: file.value(name) for name in wanted}
 
 
