@@ -12,6 +12,5 @@ its module when it is first used. The original's functions are also here under t
 from matlab_compat.lazy_names import attach
 
 __version__ = "0.1.0"
-
 __getattr__, __dir__, __all__ = attach(__name__, __file__)
 __all__ += ["__version__"]

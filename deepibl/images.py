@@ -274,7 +274,6 @@ def _by_the_processor(image: Encoded) -> Tensor | ImageReadError:
 
 
 Item = TypeVar("Item")
-
 Loaded = tuple[int, Item | ImageReadError]
 
 

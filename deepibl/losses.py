@@ -23,9 +23,7 @@ from torch import Tensor, nn
 from matlab_compat.errors import ArgumentError
 
 KERNELS = ("gauss", "cauchy", "exp")
-
 MODES = ("ind", "joint")
-
 REDUCTIONS = ("none", "sum", "mean", "pairs")
 
 

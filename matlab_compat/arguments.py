@@ -165,7 +165,6 @@ def typed_value(text: str) -> Any:
 
 
 P = ParamSpec("P")
-
 R = TypeVar("R")
 
 

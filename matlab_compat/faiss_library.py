@@ -20,7 +20,6 @@ KERNELS = (  # the best first, and the instructions that they use
 )
 
 PROCESSOR = Path("/proc/cpuinfo")
-
 _chosen: list[str] = []  # the kernels that faiss is to be loaded with, if any
 
 

@@ -43,7 +43,6 @@ from matlab_compat.files import StrPath
 from matlab_compat.numeric import round_half_away
 
 Kernel = Callable[[np.ndarray], np.ndarray]
-
 _BAND = 32  # output rows
 
 

@@ -27,11 +27,8 @@ MAX_PIXELS = 178_956_970  # Pillow's limit, beyond which it reports a decompress
 # formats pack as zlib does at best. Images of up to CHECKED_PIXELS are decoded whatever their file's size
 # (truncated ones too).
 PIXELS_A_BYTE = 2 * 8 * 64
-
 ANY_PIXELS_A_BYTE = 8 * 1040
-
 CHECKED_PIXELS = 1 << 24
-
 _PADDING = b"\xff\xd9" * 0x8000  # end-of-image markers, longer than the longest segment of a JPEG
 
 

@@ -22,7 +22,6 @@ from matlab_compat.errors import ArgumentError, ImageReadError, MatFileError, No
 from matlab_compat.files import StrPath
 
 _SPEC = re.compile(r"%(?:%|([-+ 0#]*)(\*|\d+)?(?:\.(\*|\d*))?l?([diuoxXeEfgGcs]))")
-
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "\\": "\\"}
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from matlab_compat.errors import ArgumentError
 
 STATE_WORDS = 625
-
 DEFAULT_SEED = 5489
 
 

@@ -22,9 +22,7 @@ from matlab_compat.errors import ArgumentError
 from matlab_compat.faiss_library import load_faiss
 
 HALF_BYTES = 1 << 28  # of a float16 matrix that are converted to float32 at a time
-
 SPARE = 16  # candidates beyond k, to detect ties at the end of the list
-
 BLOCK_BYTES = 1 << 20  # of float64 differences per thread at a time: they stay in the cache
 
 
@@ -160,7 +158,6 @@ def _settle(
 
 
 _BLOCK_BYTES = 64 * 2**20  # of distances that are computed at a time
-
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 

@@ -23,17 +23,11 @@ if TYPE_CHECKING:
     from deepibl.runtime.processes import Team
 
 SOME_IMAGES_FAILED = 3
-
 NOT_AS_IT_SHOULD_BE = 4
-
 Net = Annotated[str, typer.Argument(help="A network: .mat, .safetensors, or the name of one that ships.")]
-
 Images = Annotated[list[str] | None, typer.Argument(help="Image files.")]
-
 ListFile = Annotated[Path | None, typer.Option("--list", help="A text file, one name a line.")]
-
 Device = Annotated[str, typer.Option(help="'auto', 'cpu' or 'cuda'.")]
-
 Precision = Annotated[str, typer.Option(help="'fp32', or 'bf16' or 'int8' for the backbone.")]
 
 ScalesFile = Annotated[
@@ -48,11 +42,8 @@ Decode = Annotated[
 ]
 
 BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time; changes speed, not results.")]
-
 Resize = Annotated[int | None, typer.Option(min=1, help="Scale images to this shorter side, in pixels.")]
-
 MaxPixels = Annotated[int, typer.Option(min=1024, help="Larger photos are scaled down to this many pixels.")]
-
 Threshold = Annotated[float, typer.Option(min=0, help="Metres within which a match is right.")]
 
 TrainingThreshold = Annotated[
@@ -60,13 +51,9 @@ TrainingThreshold = Annotated[
 ]
 
 DatasetRoot = Annotated[str | None, typer.Option(help="Folder with the data set's images.")]
-
 NamesRoot = Annotated[str, typer.Option(help="Folder that the names are relative to.")]
-
 IndexFile = Annotated[str, typer.Option("--index", help="An index made by `deepibl index`.")]
-
 IndexNet = Annotated[str | None, typer.Option(help="The network, if it is not where it was.")]
-
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 

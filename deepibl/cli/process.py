@@ -12,7 +12,6 @@ from typing import Any
 from matlab_compat.faiss_library import choose_kernels
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of <malloc.h>
-
 _MEGABYTE = 1 << 20
 
 

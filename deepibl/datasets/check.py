@@ -144,7 +144,6 @@ def check_retrieval(kind: RetrievalKind, root: Path) -> tuple[list[FileList], li
 
 
 NAMES = ("pitts30k", "pitts250k", "tokyo247", "tokyoTM", *RETRIEVAL)
-
 TOKYO247_FULL = 1125  # queries of the complete set (versions 1 and 3); version 2 is a subset of 315
 
 

@@ -35,17 +35,11 @@ from matlab_compat.errors import MatFileError
 from matlab_compat.files import StrPath, damage_as
 
 COMPUTED = ("numImages", "numQueries", "posDistSqThr", "cp", "name")
-
 NAMES = ("dbImageFns", "qImageFns")
-
 THRESHOLDS = ("posDistThr", "nonTrivPosDistSqThr")
-
 TIMESTAMPS = ("dbTimeStamp", "qTimeStamp")
-
 TEXTS = ("whichSet", "dbPath", "qPath")
-
 POSITIONS = {"utmDb": "dbImageFns", "utmQ": "qImageFns"}
-
 ABOUT = "see help(deepibl.datasets.dbstruct) or NetVLAD's dbBase.m for the fields"
 
 # a field's name -> the argument and attribute of PlaceDataset and its subclasses

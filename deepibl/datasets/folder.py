@@ -285,7 +285,6 @@ def _zone(fix: Fix) -> str | None:
 
 
 _STAMP_FIELD = 13  # of the parts between @, the first (empty) one being 0
-
 _STAMP = re.compile(r"((?:19|20)\d\d)-?(0[1-9]|1[0-2])")
 
 

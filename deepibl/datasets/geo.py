@@ -14,9 +14,7 @@ from deepibl.errors import DatasetError
 from matlab_compat.files import Bounded, StrPath
 
 SOUTHERN_OFFSET = 1e7  # metres, added to northings in the southern hemisphere
-
 LATITUDES = (-80.0, 84.0)  # UTM's own limits
-
 _GPS_IFD = 0x8825
 
 

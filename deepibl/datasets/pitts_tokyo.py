@@ -12,9 +12,7 @@ from deepibl.errors import DatasetError
 from matlab_compat.rng import Generator, rng
 
 TINY_IMAGES = 120
-
 TINY_SEED = 43
-
 _PATIENCE = 1000
 
 

@@ -23,9 +23,7 @@ from matlab_compat.numeric import round_half_away
 from matlab_compat.rng import Generator
 
 Neighbours = tuple[np.ndarray, np.ndarray]  # ids (M,) and squared distances (M,), nearest first
-
 _log = logging.getLogger(__name__)
-
 _SHOWN = 5  # names in a message about missing images
 
 

@@ -33,7 +33,6 @@ ADVICE = {
 }
 
 JPEG_QUALITY = 75  # imwrite's default
-
 Progress = Callable[[int, int], None]
 
 

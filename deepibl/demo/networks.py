@@ -47,9 +47,7 @@ from matlab_compat.simplenn.network import SimpleNN
 from matlab_compat.simplenn.tidy import cell_row
 
 DIRECTIONS, SIGMA, SUPPORT = 8, 1.0, 5  # of the filters; pixels
-
 CELL, STEP, GRID = 6, 3, 4  # pixels a cell, pixels between cells, cells a side of a block
-
 IMAGE_SIZE = (240, 320)  # rows and columns of the average image
 
 
@@ -150,9 +148,7 @@ def _projected(descriptors: np.ndarray, net: SimpleNN) -> np.ndarray:
 
 
 CHANNELS = (16, 32, 64, 64)
-
 POOLED = 2  # of the first convolutions are followed by a pooling that halves the maps
-
 FIRST_SIDE, SIDE = 5, 3  # of the filters of the first convolution, and of the others
 
 

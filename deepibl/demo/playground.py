@@ -24,19 +24,12 @@ from matlab_compat.relja import PCA
 from matlab_compat.simplenn.network import SimpleNN
 
 SIZE = (96, 72)
-
 PLACES = 5
-
 YAWS = 12
-
 WHITENED = 16  # dimensions of the toy networks in the place of NetVLAD's own
-
 _DATES = (201306, 201503)
-
 _WHITE = ("vd16_tokyoTM_conv5_3_vlad_preL2_intra_white", "vd16_pitts30k_conv5_3_vlad_preL2_intra_white")
-
 _VGG = ((2, 4), (2, 6), (3, 8), (3, 10))  # convolutions, channels of each block but the last
-
 _ALEX = ((1, 6), (1, 8), (1, 10), (1, 10))
 
 

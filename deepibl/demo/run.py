@@ -33,7 +33,6 @@ from matlab_compat.files import StrPath
 from matlab_compat.simplenn.network import SimpleNN
 
 NETWORK = "toycity_offtheshelf"
-
 _SHOWN = 3  # photos that are localized and printed
 
 
@@ -90,13 +89,9 @@ def raw_pixel_recall(dataset: PlaceDataset, size: tuple[int, int] = (24, 32)) ->
 
 
 SIZE = (160, 120)  # photos, pixels
-
 SPLITS = {"train": (1200, 1800), "val": (320, 240)}  # database images and queries
-
 TIMES = ("day",)  # of the queries
-
 SCALED_BY = 60  # photos that the random filters are scaled by
-
 DEMO_TRAINER = "trainGaussKernalInd"
 
 OPTIONS: dict[str, Any] = {

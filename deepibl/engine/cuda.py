@@ -20,11 +20,8 @@ from matlab_compat.simplenn.layers import Conv, Dropout, Pool, ReLU
 from matlab_compat.simplenn.network import SimpleNN
 
 _log = logging.getLogger("deepibl.features")
-
 PRECISIONS = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-
 MOST_GRAPHS = 8  # sizes of images that have a graph
-
 SEEN_BEFORE = 3  # runs of a size without a graph: cuDNN chooses its algorithm and the allocator settles
 
 

@@ -23,7 +23,6 @@ from matlab_compat.simplenn.layers import Conv
 from matlab_compat.simplenn.network import SimpleNN
 
 Range = tuple[float, float]
-
 _LEAST = 1e-20  # scale: that of maps and filters of zeros, which would divide by zero
 
 

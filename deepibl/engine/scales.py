@@ -34,7 +34,6 @@ from matlab_compat.files import StrPath, atomic_output
 from matlab_compat.simplenn.network import SimpleNN
 
 _FORMAT = "deepibl-int8-scales/1"
-
 _CHANNELS = 3  # of images
 
 

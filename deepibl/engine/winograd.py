@@ -41,15 +41,10 @@ from deepibl.engine import onednn
 from deepibl.engine.onednn import PackedConvolution, Scratch, Workers
 
 POINTS = (0.0, 5 / 8, -5 / 8, 3 / 2, -3 / 2)
-
 TILE, WINDOW = 4, 6  # output and input pixels of a tile, a side
-
 NUMBERS = WINDOW * WINDOW
-
 BLOCK = 16  # channels, a multiple of: oneDNN's blocks, and every product begins at a cache line
-
 STRIP_TILES = 96  # at a time at most, but a row of tiles; 7 MB of transformed input with 512 channels
-
 LEAST = 96  # channels; with fewer the transforms cost more than the products save (benchmarks/convolution.py)
 
 
@@ -207,9 +202,7 @@ def _images_of(strip: range, rows: int) -> Iterator[tuple[int, int, int]]:
 
 
 LEAST_CHANNELS = 256  # with fewer the transforms cost what the products save
-
 LEAST_TILES = 64  # of all images; with fewer transforming the filters costs what the products save
-
 MOST_TILES = 1024  # at a time, but at least those of one image: 150 MB of numbers with 512 channels
 
 

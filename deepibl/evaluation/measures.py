@@ -29,11 +29,8 @@ from matlab_compat.relja import relja_l2normalize_col
 from matlab_compat.rng import Generator, rng
 
 RECALL_NS = (1, 2, 3, 4, 5, *range(10, 101, 5))
-
 PRINT_N = 10
-
 SEED = 43
-
 Report = Callable[[int, int, float], None]
 
 

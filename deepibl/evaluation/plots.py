@@ -36,7 +36,6 @@ def show_figures(show: bool) -> None:
 
 
 CROP_TO_DIMS = (64, 128, 256, 512, 1024, 2048, 4096)
-
 _SUFFIXES = (".png", ".pdf", ".svg")
 
 

@@ -37,11 +37,8 @@ from matlab_compat.files import StrPath
 from matlab_compat.simplenn.network import LayerKey, SimpleNN
 
 STORES = ("auto", "ram", "disk", "off")
-
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
-
 MOST_GB = 1e6  # more than any machine has: what inf means
-
 KEPT = "kept"  # a file of this name in a folder marks maps that are not to be removed
 
 

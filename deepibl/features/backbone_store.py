@@ -179,9 +179,7 @@ def _append(file: FileIO, data: bytes | memoryview) -> bool:
 
 
 GIGABYTE = 10**9
-
 GPU_SHARE, MEMORY_SHARE, DISK_SHARE = 0.7, 0.5, 0.9  # of what is free there
-
 LEAST_SHARE = 0.01  # of all maps, below which keeping some is not worth it
 
 

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _log = logging.getLogger(__name__)
-
 Sink = MemoryRows | PartialFeatures | SharedFile
 
 

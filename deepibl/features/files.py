@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     import h5py
 
 SUFFIXES = (".bin", ".npy", ".h5")
-
 _FLOAT = np.dtype("<f4")
-
 _BLOCK = 64 * 2**20  # bytes written at a time
 
 

@@ -27,11 +27,8 @@ from deepibl.runtime.provenance import Provenance, digest_of
 from matlab_compat.files import StrPath, atomic_output
 
 Mark = Callable[[int], str]  # of image i: changes when its file does
-
 _log = logging.getLogger(__name__)
-
 _FORMAT = "deepibl-partial-features/2"
-
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
 
 

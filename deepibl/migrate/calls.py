@@ -33,7 +33,6 @@ from deepibl.migrate.scope import (
 from deepibl.migrate.tree import Node, Untranslatable, arguments as arguments_of, chain, named, text_of
 
 Handler = Callable[[Scope, list[Node]], Typed]
-
 _GLOBALS = ast.parse("globals()", mode="eval").body
 
 

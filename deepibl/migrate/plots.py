@@ -7,7 +7,6 @@ from deepibl.migrate.scope import Scope, Typed, literal, require
 from deepibl.migrate.tree import Node, Untranslatable, text_of
 
 CURVES = {"plot", "semilogx", "semilogy", "loglog"}
-
 _LINE = re.compile(r"(?:--|-\.|[-:.ox+*sdv^<>phrgbcmykw])*")
 
 _LINE_PROPERTIES = {

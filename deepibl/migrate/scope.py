@@ -24,15 +24,10 @@ from typing import Any, NamedTuple
 from deepibl.migrate.tree import Node, Untranslatable
 
 INTEGERS = {"count", "int"}
-
 SCALARS = {*INTEGERS, "number", "bool"}
-
 ROWS = {"vector", "ints", "mask"}
-
 LISTS = {"cell", "texts", "idlists", "images", "layers"}
-
 SEQUENCES = {*ROWS, *LISTS, "ids", "text"}
-
 TRANSPOSED = {"features", "positions"}
 
 ELEMENT = {
@@ -66,7 +61,6 @@ RESULTS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 COLUMNS = {"testFromFn", "testCore"}  # whose first output is a column in MATLAB
-
 TRAINERS = ("train",)  # names that begin so give a session's name
 
 # kind -> field -> kind; '*' is every other field
@@ -225,7 +219,6 @@ def join(one: str | None, other: str | None) -> str:
 
 
 _WIDTH = ["ints", "vector", "texts", "cell"]
-
 VALUES = {*SCALARS, "text", "id", "function", "image", "none"}  # kinds that nothing changes in place
 
 

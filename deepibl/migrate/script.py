@@ -23,11 +23,8 @@ from deepibl.migrate.tree import (
 )
 
 INDENT = "    "
-
 COMPOUND = {"if_statement", "for_statement", "while_statement", "switch_statement", "try_statement"}
-
 _JUMPS = {"break_statement": "break", "continue_statement": "continue"}
-
 _WIDTH = 100
 
 

@@ -34,7 +34,6 @@ from deepibl.migrate.scope import (
 from deepibl.migrate.tree import Access, Node, Untranslatable, chain, named, targets, text_of
 
 Lines = list[str]
-
 _SINGLE = {*SCALARS, "text", "id"}
 
 # what MATLAB needs and Python does not: left as a comment

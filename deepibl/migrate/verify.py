@@ -29,11 +29,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 TOLERANCE = 1e-4  # a GPU and a CPU, or two orders of summation, stay below it
-
 CLOSE_COSINE, CLOSE_RELATIVE = 1e-3, 5e-2
-
 CLOSE_LAYER = 3e-2
-
 _TINY = np.finfo(np.float32).tiny
 
 

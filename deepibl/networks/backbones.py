@@ -56,7 +56,6 @@ class Preprocessing:
 
 
 IMAGENET = Preprocessing()  # the usual one of torchvision and timm
-
 CAFFE = Preprocessing(mean=(103.939, 116.779, 123.68), std=(1.0, 1.0, 1.0), scale=1.0, bgr=True)
 
 

@@ -166,7 +166,6 @@ class LayerWholeL2Normalize(_Weightless):
 
 
 Pooling = Literal["max", "avg", "vlad", "vladv2"]
-
 _POOLINGS: tuple[Pooling, ...] = ("max", "avg", "vladv2", "vlad")  # the first one named is used
 
 
@@ -368,7 +367,6 @@ def _set_state(layer: Layer) -> None:
 
 
 _NAMES = {True: "WPCA", False: "PCA"}
-
 _FLOOR = 1e-9  # added to variances before whitening divides by their root
 
 

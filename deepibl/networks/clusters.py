@@ -27,15 +27,10 @@ from matlab_compat.rng import rng
 from matlab_compat.yael import yael_kmeans
 
 _log = logging.getLogger(__name__)
-
 _File = StrPath | None
-
 _MadeOf = Callable[[], Provenance] | None
-
 SEED = 43
-
 _TAIL = 0.01  # the second nearest centre gets this share of the nearest one's weight, on average
-
 _ROWS = 512  # descriptors at a time, so that their distances stay in the cache
 
 

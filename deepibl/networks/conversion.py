@@ -18,7 +18,6 @@ from matlab_compat.network import Network
 from matlab_compat.simplenn.network import SimpleNN
 
 SIZE = (96, 128)  # height, width; multiples of 16, so that padding of pooling windows changes nothing
-
 TOLERANCE = 1e-4  # of the largest value; rounding stays below
 
 

@@ -54,9 +54,7 @@ from matlab_compat.simplenn.display import describe as describe_simplenn
 from matlab_compat.simplenn.network import SimpleNN
 
 FORMAT = "deepibl-network/1"
-
 _INLINE = 32  # arrays of at most this many numbers are in the JSON
-
 _DEEPEST = 60
 
 
@@ -224,7 +222,6 @@ def _decode_numbers(entry: Mapping[str, Any], tensors: Mapping[str, np.ndarray])
 
 
 _log = logging.getLogger(__name__)
-
 WORTH_IT = 8 * 2**20  # bytes; smaller .mat files load fast enough without a copy
 
 

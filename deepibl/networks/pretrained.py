@@ -112,9 +112,7 @@ def _missing(net_id: str, file: Path) -> str:
 
 
 Progress = Callable[[int, int | None], None]  # bytes received, bytes in all (None: unknown)
-
 _BLOCK = 2**20
-
 _BROKEN = (urllib.error.URLError, ConnectionError, TimeoutError, http.client.HTTPException)
 
 

@@ -82,9 +82,7 @@ def _what_enters(nodes: list[fx.Node], first: fx.Node, split: str) -> fx.Node:
 
 
 CLASSNAME = "torchBackbone"
-
 LIBRARIES = ("torchvision", "timm")
-
 _PROBE = (64, 96)  # height and width of the image that is run to find the number of channels
 
 

@@ -75,7 +75,6 @@ def _numpy_scalars() -> list[Any]:
 
 
 MEAN_RGB = (123.68, 116.779, 103.939)  # of ImageNet, as vd16 subtracts it
-
 IMAGE_SIDE = 224
 
 

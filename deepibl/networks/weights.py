@@ -18,7 +18,6 @@ from deepibl.runtime.paths import LocalPaths
 from matlab_compat.files import StrPath
 
 VGG16_BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # convolutions, channels of each block
-
 CLUSTERS, WHITENED = 64, 4096
 
 
@@ -156,7 +155,6 @@ _VGG_PAPER = (
 )
 
 _NETVLAD_PAGE = "https://www.di.ens.fr/willow/research/netvlad/"
-
 _HLOC = "https://cvg-data.inf.ethz.ch/hloc/netvlad/"
 
 REGISTRY = {

@@ -18,11 +18,8 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 _MAP_WIDTH, _HIGHEST, _MARGIN, _LOWEST = 900, 640, 24, 160
-
 DATABASE = "#b9bfc7"
-
 Frame = tuple[float, float, float, float]
-
 _TITLED = 3000  # with more marks than this none has a tooltip: the page stays small
 
 
@@ -173,9 +170,7 @@ def _scale_bar(scale: float, height: int) -> str:
 
 
 COLOURS = ("#1f5fbf", "#d9730d", "#3c3c3c", "#b01e73", "#1a8f5c", "#7a4fc0", "#8c6b3f")
-
 _BARS = ("#0f7b6c", "#c8372d")
-
 _WIDTH = 620  # pixels
 
 _STYLE = {

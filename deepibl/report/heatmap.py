@@ -28,11 +28,8 @@ from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.simplenn.layer import Layer
 
 METHODS = ("gradient", "guided", "occlusion")
-
 PIXELS_AT_ONCE = 3 * 2**20  # in a batch of covered images: bounds its memory
-
 _GREY = 128.0
-
 _PATCHES_ALONG_SHORTER_SIDE = 6
 
 

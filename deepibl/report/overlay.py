@@ -12,13 +12,9 @@ import torch.nn.functional as F
 from matlab_compat.errors import ArgumentError
 
 SMOOTHING = 0.012  # of gradients: the blur's sigma as a share of the shorter side
-
 _PERCENTILE = 99.5
-
 _STRONGEST = 0.85  # opacity of the largest values
-
 _GOLDEN = 0.6180339887
-
 _FOR, _AGAINST = np.array([226.0, 52.0, 40.0]), np.array([44.0, 98.0, 235.0])  # red, blue
 
 

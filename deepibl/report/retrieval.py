@@ -108,9 +108,7 @@ def published_for(dataset: str) -> Published:
 
 
 TABLE_NS = (1, 2, 3, 4, 5, 10, 15, 20, 25, 50, 100)
-
 PLOT_N = 5  # demo.m's, over dimensions
-
 CURVE_END = 25  # the largest N of curves, as in the papers
 
 

@@ -29,7 +29,6 @@ from deepibl.search.exact import BLOCK, BlockSearcher, Searcher
 from matlab_compat.files import StrPath, atomic_output, damage_as
 
 _SAMPLE = 2000  # database descriptors that the statistics are taken from, evenly spread
-
 _BINS = 24
 
 
@@ -134,21 +133,13 @@ def from_plain(kind: Any, value: Any, name: str) -> Any:
 
 
 FORMAT = "deepibl-report/1"
-
 ADVICE = "make one with `deepibl evaluate … --report DIR`"
-
 FILE = "report.json"
-
 DEPTH = 100  # how far down a first right answer is looked for
-
 DIMENSION_NS = (1, 5, 10)
-
 LIGHTS = ("day", "sunset", "night")
-
 _SHOWN = 3  # answers kept of each query
-
 _MAP_POINTS = 4000  # database positions kept for the map
-
 _LIBRARIES = ("deepibl", "torch", "numpy", "faiss-cpu", "pillow")
 
 

@@ -18,7 +18,6 @@ from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath, atomic_bytes, atomic_output
 
 METHODS = (*PIXEL_METHODS, "clusters", "cells")
-
 MAX_PIXELS = 2**20
 
 _TITLES = {
@@ -30,7 +29,6 @@ _TITLES = {
 }
 
 _MARKED_CELLS = 8
-
 Progress = Callable[[str], object]
 
 

@@ -20,11 +20,8 @@ if TYPE_CHECKING:
     pass
 
 _Setting = tuple[Any, str, Any]  # holder, attribute, value
-
 _Before = dict[tuple[Any, str], Any]  # values by holder and attribute
-
 _LOCK = Lock()
-
 _HELD: list[_Before] = []  # what was set before each context that is still open, in order of entry
 
 

@@ -87,13 +87,9 @@ def blocks(rows: Any, size: int = BLOCK_BYTES) -> Iterator[np.ndarray]:
 
 
 _SIZES = {"F": (2, 4, 8), "I": (1, 2, 4, 8), "U": (1, 2, 4, 8)}
-
 _DTYPES = {f"{kind}{8 * size}": np.dtype(f"{kind.lower()}{size}") for kind in _SIZES for size in _SIZES[kind]}
-
 _DTYPES["BOOL"] = np.dtype("?")
-
 _CODES = {dtype: code for code, dtype in _DTYPES.items()}
-
 _LONGEST_HEADER = 100 * 2**20
 
 

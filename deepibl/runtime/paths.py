@@ -30,9 +30,7 @@ _TOKEN = re.compile(
 )
 
 _OPENERS = ("if", "for", "parfor", "while", "switch", "try", "do", "unwind_protect")
-
 _CLOSERS = ("end", "endif", "endfor", "endparfor", "endwhile", "endswitch", "end_try_catch", "until")
-
 _RUN_TEXT = ("eval", "evalin", "assignin")  # may set a path
 
 
@@ -207,7 +205,6 @@ _FUNCTIONS: dict[str, Callable[[list[str]], str]] = {
 }
 
 VARIABLE = "DEEPIBL_LOCALPATHS"
-
 FILES = ("localPaths.toml", "localPaths.m")
 
 # name -> folder below the user's data folder

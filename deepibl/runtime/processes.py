@@ -37,21 +37,13 @@ from deepibl.errors import ProcessError
 from matlab_compat.errors import ArgumentError, MatlabCompatError
 
 PATIENCE = "DEEPIBL_LOST_AFTER"  # environment: seconds of silence after which a process counts as lost
-
 SILENCE = 90.0
-
 ARRIVAL = timedelta(seconds=300)  # for all processes to join
-
 EXCHANGE = timedelta(seconds=300)  # for tensors: all processes are about to begin
-
 FOREVER = timedelta(days=30)  # for values: one process may compute long before it takes part
-
 LAST_WORDS = 20.0  # seconds that processes wait for one another when a command ends
-
 GRACE = 1.0  # seconds in which a step may complete to which a lost process had contributed
-
 STATE_BYTES, WORDS = 8192, 600  # of a state as JSON, where a character of the last words takes 12 at most
-
 AGAIN = "Start the same command again, with any number of processes: it goes on from what is on the disk"
 
 

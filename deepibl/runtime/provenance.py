@@ -27,11 +27,8 @@ from deepibl.runtime.files import read_note
 from matlab_compat.files import StrPath, atomic_output
 
 RULE = 1  # to be raised when a release computes other numbers from the same network, images and settings
-
 _WHOLE = 256 * 2**10  # bytes of a file that are read for its mark
-
 _THREADS = 8
-
 _UNREADABLE = "?"
 
 

@@ -36,9 +36,7 @@ from matlab_compat.faiss_library import load_faiss
 from matlab_compat.files import StrPath, atomic_output
 
 SAMPLE = 40  # training vectors for each list; faiss recommends 39 or more
-
 LINKS = 16  # of a row in the graph (twice as many on its lowest level)
-
 GRAPH_SAMPLE = 10_000  # rows from which the range of each dimension is learned
 
 

@@ -37,15 +37,10 @@ from deepibl.search.exact import largest_norm
 from matlab_compat.files import StrPath
 
 FORMAT = "deepibl-index/2"
-
 FORMATS = (FORMAT, "deepibl-index/1")
-
 ADVICE = "make one with `deepibl index NET --images DIR -o FILE.idx`"
-
 EXACT = "exact"
-
 BACKENDS = (EXACT, *STRUCTURES)
-
 _SETTINGS = ("network_id", "network_path", "root", "utm_zone")
 
 

@@ -121,19 +121,12 @@ def make_collection(
 
 
 FORMAT = "deepibl-milvus/1"
-
 MESSAGE_BYTES = 1 << 24  # of descriptors in one message, either way; Milvus refuses more than 64 MB
-
 MOST = 16384  # hits in one answer; Milvus refuses to send more
-
 SPARE = 16  # hits requested beyond `top`, so that ties at the end are seen
-
 ABOUT = "_about"  # the second collection is called COLLECTION_about
-
 FIELDS = ["name", "descriptor", "placed", "east", "north"]
-
 _SETTINGS = ("network_id", "network_path", "root", "utm_zone", "resize")
-
 _KEY = ("VARCHAR", {"max_length": 32, "is_primary": True})
 
 # Milvus requires a vector in each collection

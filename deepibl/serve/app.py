@@ -97,15 +97,10 @@ class Health(BaseModel):
 
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-
 PARTS = ("photo", "place")
-
 _STATIC = Path(__file__).parent / "static"
-
 _DEFAULT_TOP = 5
-
 _FARTHEST = 1_000_000.0  # metres
-
 _FRESH = {"Cache-Control": "no-store"}
 
 

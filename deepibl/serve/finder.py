@@ -19,7 +19,6 @@ from deepibl.search.index import Match, PlaceIndex
 from matlab_compat.errors import ArgumentError, ImageReadError, MatlabCompatError
 
 METHODS = ("cells", "guided", "gradient")
-
 _UNIT = 1e-3
 
 

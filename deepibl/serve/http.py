@@ -26,7 +26,6 @@ from deepibl.errors import PageError
 from matlab_compat.errors import ArgumentError
 
 _log = logging.getLogger(__name__)
-
 _PATHS = "The page is at /, the API is described by /openapi.json."
 
 
@@ -153,11 +152,8 @@ class Admission:
 
 
 _ENVELOPE = 16_384  # bytes of a request besides the photo: boundaries, headers, fields
-
 _FIELD_BYTES = 1024
-
 _FIELDS = 8
-
 _SEND = "Send multipart/form-data with one file named `photo`, as /openapi.json describes."
 
 

@@ -14,13 +14,9 @@ from deepibl.serve.http import Limits, Refused
 from matlab_compat.errors import ImageReadError
 
 KINDS = ("JPEG", "PNG", "WebP")
-
 _SHRINK_FROM = 16_000_000  # pixels; larger photos are reduced by a whole factor first, to save memory
-
 _MOST_SCANS = 64  # of a progressive JPEG: each decodes all pixels again; cameras and editors write about 10
-
 _START_OF_SCAN = b"\xff\xda"
-
 _ORIENTATION = 0x0112
 
 

@@ -22,17 +22,11 @@ from matlab_compat.errors import ImageReadError
 from matlab_compat.files import StrPath
 
 SIDES = (32, 1280)  # of thumbnails, in pixels
-
 EXTENTS = ("near", "whole")
-
 _NEAR = (120.0, 400.0)  # metres that "near" shows around the best place, at least and at most
-
 _BACKGROUND = 20_000  # positions of the index that a map draws, at most
-
 _KEPT_BYTES = 32_000_000  # of thumbnails, in memory
-
 _PIN, _OWN = "#0f7b6c", "#c8372d"
-
 _GONE = "Start the page with --root DIR, the folder that holds the index's images now."
 
 

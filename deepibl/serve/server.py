@@ -12,7 +12,6 @@ from deepibl.serve.app import LOOPBACK
 from matlab_compat.errors import ArgumentError
 
 _MOST_CONNECTIONS = 512
-
 _GRACE_SECONDS = 5
 
 

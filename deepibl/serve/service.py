@@ -28,9 +28,7 @@ from deepibl.serve.places import Places
 from matlab_compat.errors import ArgumentError, ImageReadError
 
 _AT_ONCE = 8  # jobs taken from the queue together, at most
-
 _PIXELS_AT_ONCE = 2**20  # in one forward pass of several photos: bounds its memory
-
 _STOP_SECONDS = 10.0
 
 
@@ -157,9 +155,7 @@ def _out_of_memory() -> Refused:
 
 
 T = TypeVar("T")
-
 _LOOK = 0.5  # seconds between checks that the client is still connected
-
 _THREADS = 2  # for decoding: bounds the memory that large photos take
 
 

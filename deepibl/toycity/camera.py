@@ -15,7 +15,6 @@ import numpy as np
 from deepibl.toycity.surfaces import CLEAR, SKY, Colour, Texture
 
 NEAR = 0.4  # metres; nothing nearer is drawn
-
 FINER = 1.0  # pixels of the frame for one of the image, at its middle
 
 

@@ -37,7 +37,6 @@ from deepibl.toycity.styles import Dice
 from matlab_compat.files import StrPath, atomic_output
 
 VERSION = 1  # of the pictures: raise it when the same seed would give others
-
 STALE = 600.0  # seconds after which a part of a killed run is removed
 
 
@@ -130,7 +129,6 @@ def remove_stale_parts(folder: Path) -> None:
 
 
 SMALLEST, LARGEST = 32, 4096  # side of an image in pixels
-
 CHUNK = 48  # photos that one process takes at a time
 
 

@@ -37,9 +37,7 @@ from deepibl.toycity.surfaces import (
 )
 
 TIMES = ("day", "sunset", "night")
-
 LINEAR = ((np.arange(256, dtype=np.float32) / 255) ** np.float32(2.2)).reshape(1, 256)
-
 Rgb = tuple[float, float, float]
 
 
@@ -252,11 +250,8 @@ def expose(light: np.ndarray, weather: Weather, dice: Dice) -> np.ndarray:
 
 
 SPACING = 14.0  # metres between stops
-
 YAWS = (42.0, -42.0, 138.0, -138.0)  # of the views of a stop, degrees from the street's direction
-
 STOPS_A_DAY = 9  # then the car comes back on another date
-
 _YAW, _PITCH = re.compile(r"yaw(\d+)"), re.compile(r"pitch(\d+)")
 
 

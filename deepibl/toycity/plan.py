@@ -24,7 +24,6 @@ from deepibl.toycity.styles import QUARTERS, Dice, Facade, draw_facade
 
 # UTM zone 31N: 55.0 N, 3.0 E, in the North Sea, so that no real place is meant
 ORIGIN = (500_000.0, 6_100_000.0)
-
 ZONE = (31, "N")
 
 # mean distance of nodes east-west and north-south, metres
@@ -35,7 +34,6 @@ DISTRICTS = {"train": (0, 0), "val": (300, 0), "test": (0, 300)}
 
 # widths of the roadway and of one sidewalk, metres
 STREET_KINDS = {"lane": (6.0, 2.0), "street": (8.0, 3.0), "avenue": (13.0, 4.5)}
-
 DEPTH = 10.0  # metres from a facade to the back of its house
 
 
@@ -76,7 +74,6 @@ class Plain:
 
 
 Skin = Facade | Plain
-
 Keys = tuple[int | str, ...]
 
 

@@ -138,7 +138,6 @@ def draw_wall(
 
 
 TILE = 28.0  # metres of street that are warped at a time
-
 MEAN_HEIGHT = 11.0  # metres: of the houses of a block, for its shadow
 
 
@@ -208,7 +207,6 @@ def _streets(
 
 
 CACHE_BYTES = 256 * 2**20
-
 THINGS_SEEN = 120.0  # metres; nothing smaller than a house is drawn further away
 
 

@@ -18,11 +18,8 @@ Colour = tuple[float, float, float]
 
 # Labels. Glass comes in groups, so that another set of windows is lit on another evening.
 WINDOWS, SHOPS = range(1, 33), range(33, 41)
-
 SIGNS = range(41, 49)  # letters and boards that shine at night
-
 DOOR_LIGHT, LAMP, HEAD_LIGHT, TAIL_LIGHT, BUS_WINDOW, VEHICLE_GLASS = 49, 50, 51, 52, 53, 54
-
 SKY, CLEAR = 254, 255
 
 
@@ -222,7 +219,6 @@ LEAVES: dict[str, list[Colour]] = {
 }
 
 SEASONS = ("summer", "spring", "autumn", "winter")
-
 SIZE = (192, 256)  # width and height of a tree's picture
 
 

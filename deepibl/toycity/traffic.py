@@ -82,9 +82,7 @@ PAINTS: list[Colour] = [
 ]  # fmt: skip
 
 BUS_PAINTS: list[Colour] = [(196, 40, 36), (220, 178, 40), (40, 100, 60), (60, 120, 180), (220, 220, 216)]
-
 GLASS: Colour = (44, 50, 58)
-
 FINE = 40.0  # metres up to which wheels, lights and windows are drawn
 
 

@@ -173,7 +173,6 @@ class TupleReader:
 
 
 Ready = tuple[MinedTuple, Tensor]
-
 STEP_GB_ON_GPU = 2.0  # four tuples of twelve images of 640x480 from conv5_1 on
 
 

@@ -141,9 +141,7 @@ class TensorBoard(TrainingListener):
 
 
 DRAWN_NS = (1, 2, 5, 10, 30)
-
 COLOURS = ("tab:red", "tab:green", "tab:blue", "tab:purple", "tab:cyan")
-
 _DPI = 110
 
 

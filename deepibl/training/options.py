@@ -19,7 +19,6 @@ from matlab_compat.errors import ArgumentError, MatFileError
 from matlab_compat.numeric import round_half_away
 
 PRECISIONS = ("fp32", "bf16")
-
 RECALL_NS = (*range(1, 6), *range(10, 101, 5))
 
 # may differ between two calls that ask for the same training
@@ -29,7 +28,6 @@ FREE_OPTIONS = (
 )
 
 _NAMES_AND_PLACES = ("session", "output_prefix")
-
 _NOT_GIVEN = object()
 
 
@@ -272,7 +270,6 @@ class TrainingOptions:
 
 # by name: the options in the original's order, what a trainer fills in, the options that the original has not
 TABLE = {each.name: Option(each.name, each.default, **each.metadata) for each in fields(TrainingOptions)}
-
 OPTIONS = {name: option for name, option in TABLE.items() if option.help}
 
 

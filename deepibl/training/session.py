@@ -44,13 +44,9 @@ from matlab_compat.rng import rng
 from matlab_compat.simplenn.network import SimpleNN
 
 _log = logging.getLogger(__name__)
-
 SESSION_DIGITS = 4
-
 Given = Mapping[str, Any]  # the options given, by name
-
 Sets = tuple[PlaceDataset, PlaceDataset]
-
 Blank = Callable[..., TrainingState]  # options, network (, momenta) -> the state at the beginning
 
 

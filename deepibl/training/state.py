@@ -131,9 +131,7 @@ def _numbers(struct: Any, name: str) -> np.ndarray:
 
 
 DATE_FORMAT = "%d-%b-%Y %H:%M:%S"
-
 FORMAT_VERSION = 1
-
 FIRST_EPOCH_SEED = 43
 
 

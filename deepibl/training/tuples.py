@@ -35,9 +35,7 @@ from matlab_compat.rng import Generator
 from matlab_compat.yael import yael_nn
 
 SEARCHED_BEYOND_CAP = 10  # nearest negatives that are ranked, in multiples of negatives_cap
-
 CORES_A_QUERY = 2  # a comparison has threads of its own as well
-
 Features = tuple[np.ndarray, np.ndarray]  # of the queries (Q, D) and the database (N, D)
 
 # the positive's distance, the negatives' (M,) -> which negatives may stay, a mask (M,)

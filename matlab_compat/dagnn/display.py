@@ -11,7 +11,6 @@ from matlab_compat.matfile.values import StructArray, vector
 from matlab_compat.simplenn.display import memory_text, meta_lines, sides_text
 
 _LAYER = ("#", "layer", "type", "inputs", "output", "parameters")
-
 _TITLES = (*_LAYER, "data size", "rf size", "rf stride", "rf offset")
 
 

@@ -126,7 +126,6 @@ class ReceptiveField(NamedTuple):
 
 
 UNKNOWN = ReceptiveField.of([np.nan] * 2, [np.nan] * 2, [np.nan] * 2)
-
 PIXEL = ReceptiveField.of([1, 1], [1, 1], [1, 1])
 
 

@@ -19,11 +19,8 @@ NUMERIC_CLASSES: dict[str, np.dtype[Any]] = {
 }
 
 OBJECT_MARK = 0xDD000000  # first word of the uint32 column that refers to class objects
-
 MAX_EMPTY_ROWS = 1 << 24
-
 MAX_DEPTH = 200  # cells in cells in …: deeper is corruption
-
 MAX_DIMENSIONS, MAX_ELEMENTS = 32, 1 << 48  # numpy refuses larger shapes, even of empty arrays
 
 

@@ -25,13 +25,9 @@ from matlab_compat.files import mat_damage
 from matlab_compat.matfile.classes import corrupted
 
 HEAD = 16
-
 ELEMENT = struct.Struct("<IQI")
-
 SIGNATURE = b"GCOL\x01"
-
 ATTRIBUTE, CONTINUED = 0x0C, 0x10  # messages of an object header
-
 MOST_BLOCKS = 64
 
 
@@ -129,15 +125,10 @@ def _content(message: bytes, name: bytes) -> bytes | None:
 
 
 CHECKED_BYTES = 1 << 20
-
 MAX_PACKING = 1040  # gzip packs no tighter
-
 FREE_BYTES, FREE_VALUES = 64 << 20, 10_000
-
 BYTES_A_VALUE = 8  # in the file: a reference; all empty elements of cells refer to one "canonical empty"
-
 _stored_type = lru_cache(h5t.py_create)
-
 TEXT = _stored_type(np.dtype("S256"))
 
 

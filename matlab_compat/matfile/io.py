@@ -17,7 +17,6 @@ from matlab_compat.matfile.v5 import Mat5File
 from matlab_compat.matfile.values import VariableInfo
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-
 HDF5_AT = (0, 512, 1024, 2048)
 
 

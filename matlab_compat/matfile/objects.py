@@ -22,19 +22,12 @@ from matlab_compat.matfile.classes import cells, checked_shape, corrupted, is_ob
 from matlab_compat.matfile.values import MatObject
 
 VERSIONS = (2, 3, 4)
-
 FIRST_VALUE = 2
-
 NAMES_AT = 40
-
 ENUMERATION, VALUE, INTEGER = 0, 1, 2
-
 ENUMERATION_TAG = "EnumerationInstanceTag"
-
 CONVERTED = ("gpuArray", "string")
-
 MISSING = 2**64 - 1
-
 Item = TypeVar("Item")
 
 

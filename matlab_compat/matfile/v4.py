@@ -18,11 +18,8 @@ from matlab_compat.matfile.classes import MAX_EMPTY_ROWS, chars, checked_size, c
 from matlab_compat.matfile.values import VariableInfo
 
 HEADER_BYTES = 20
-
 STORAGE_BYTES = {0: 8, 1: 4, 2: 4, 3: 2, 4: 2, 5: 1}
-
 CHAR, SPARSE = 1, 2
-
 CLASSNAMES = {0: "double", CHAR: "char", SPARSE: "sparse"}
 
 

@@ -37,9 +37,7 @@ from matlab_compat.matfile.objects import Subsystem, has_properties_elsewhere
 from matlab_compat.matfile.values import MatObject, VariableInfo
 
 MATRIX = 14
-
 STORAGE = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
-
 UNICODE = {16: "utf-8", 17: "utf-16", 18: "utf-32"}
 
 _CLASS_NAMES = (
@@ -47,13 +45,9 @@ _CLASS_NAMES = (
 )
 
 CLASSES = dict(enumerate((*_CLASS_NAMES.split(), "function_handle", "opaque"), start=1))
-
 LOGICAL, COMPLEX = 0x02, 0x08
-
 OWN_BYTES = 1 << 20  # a smaller array gets memory of its own, so that it does not keep a whole file's alive
-
 FILE_WRAPPER = "FileWrapper__"
-
 Resolver = Callable[[np.ndarray | dict[str, Any], str], Any]
 
 
@@ -298,15 +292,10 @@ def _units(string: str) -> np.ndarray:
 
 
 HEADER_BYTES = 128
-
 SUBSYSTEM_HEADER_BYTES = 8
-
 COMPRESSED = 15
-
 PEEK_BYTES = 1024
-
 CHUNK_BYTES = 1 << 17  # at a time: what was unpacked is still in the processor's cache when it is copied
-
 MAX_DEFLATE_RATIO = 1040  # zlib packs no tighter
 
 

@@ -28,9 +28,7 @@ from matlab_compat.matfile.objects import Subsystem, has_properties_elsewhere
 from matlab_compat.matfile.values import MatObject, VariableInfo
 
 REFERENCES, SUBSYSTEM = "#refs#", "#subsystem#"
-
 OLD_OBJECT, OPAQUE = 2, 3
-
 MAX_FIELDLESS = 1 << 20
 
 

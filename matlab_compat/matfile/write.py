@@ -24,11 +24,8 @@ from matlab_compat.matfile.classes import cells
 from matlab_compat.matfile.values import CharMatrix, FunctionHandle, MatObject, StructArray
 
 ObjectWriter = Callable[[MatObject | dict[str, Any], str], Any]
-
 MAX_BYTES = 2**31 - 1
-
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
-
 NUMERIC = {f"{kind}{bytes}" for kind in "iu" for bytes in (1, 2, 4, 8)} | {"f4", "f8", "c8", "c16", "b1"}
 
 

@@ -13,7 +13,6 @@ from matlab_compat.arguments import options
 from matlab_compat.errors import ArgumentError
 
 LARGEST = 2**16  # of a stride, pad or window: a larger one is of a damaged file, and would take all memory
-
 Numbers = int | float | Sequence[float] | np.ndarray | Tensor
 Pair = tuple[int, int]  # vertical, horizontal
 

@@ -98,9 +98,7 @@ def _matrix_back(tensor: Tensor, shape: tuple[int, ...]) -> np.ndarray:
 
 
 FILTERS = WeightKind(filters_to_torch, _filters_back)  # H x W x C x K <-> (K, C, H, W)
-
 VECTOR = WeightKind(vector_to_torch, _vector_back)  # row, column or 1 x 1 x K <-> (K,)
-
 MATRIX = WeightKind(_matrix_to_torch, _matrix_back)  # rows x columns, as it is
 
 

@@ -198,9 +198,7 @@ def data_sizes(views: Sequence[LayerView], around: dict[str, np.ndarray], size: 
 
 
 Info = dict[str, Any]
-
 _SHORT = {"normalize": "norm", "softmax": "softmx", "softmaxloss": "softmxl"}
-
 _BYTES = 4  # every number counts as a single
 
 

@@ -174,7 +174,6 @@ class Layer(nn.Module):
 
 
 AnyLayer = TypeVar("AnyLayer", bound=type[nn.Module])
-
 _TYPES: dict[str, type[Layer]] = {}
 _CUSTOM: dict[str, type[Layer]] = {}
 

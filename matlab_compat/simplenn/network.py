@@ -18,7 +18,6 @@ from matlab_compat.simplenn.layer import Layer, make_layer
 from matlab_compat.simplenn.tidy import cell_row, layer_cells, relja_simplenn_tidy, with_rows
 
 _INTO_META = {"meta", "classes", "normalization", "netID", "sessionID", "epoch"}
-
 LayerKey = str | int
 
 
