@@ -6,7 +6,8 @@ MatlabCompatError
 ├── NetworkFormatError     a MatConvNet network whose description is invalid
 │   └── UnknownLayerError  an unknown layer type or class
 ├── ImageReadError         an image file that cannot be decoded; names the file
-└── NotMigratedError       a line that `deepibl migrate` could not translate was reached"""
+└── NotMigratedError       a line that `deepibl migrate` could not translate was reached
+"""
 
 import difflib
 from collections.abc import Iterable, Iterator

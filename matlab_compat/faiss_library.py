@@ -4,7 +4,8 @@ faiss's wheel brings its own copy of OpenBLAS, which does not know newer process
 for SSE3, or for AVX2 where there is AVX-512. The kernels that it calls Haswell (AVX2) and SkylakeX (AVX-512)
 run wherever those instructions are. OpenBLAS reads an environment variable once, when it is loaded. After
 `choose_kernels`, the variable is set for that moment only: numpy's and scipy's copies of OpenBLAS, and
-processes that are started later, keep their kernels and their digits."""
+processes that are started later, keep their kernels and their digits.
+"""
 
 import os
 import sys

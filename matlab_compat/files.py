@@ -1,7 +1,8 @@
 """Writing a file so that it appears whole or not at all; bounded reads; paths below a folder; damaged files.
 
-`damage_as` and `mat_damage` belong directly around calls of h5py, zlib, numpy and json. Around parsing of our
-own they would report a bug of ours as damage to the user's file."""
+`damage_as` and `mat_damage` belong directly around calls of h5py, zlib, numpy and json. Around our own
+parsing they would report a bug as damage to the user's file.
+"""
 
 import io
 import os

@@ -21,7 +21,8 @@ lanczos kernels     1e-5 added above and below  exact
 ==================  ==========================  =================================
 
 A matrix is a `scipy.sparse.csr_matrix` (output, input) whose rows sum to 1; its product sums the taps of a
-pixel from low to high in the matrix's own precision, as the original's loop does."""
+pixel from low to high in the matrix's own precision, as the original's loop does.
+"""
 
 import math
 import os

@@ -5,7 +5,8 @@ Pillow gives the same pixels, bit for bit, on every file of tests/golden/imread.
 
 At the end of a truncated file libjpeg reads end-of-image markers, and so fills the image. Pillow refuses such
 a file unless a flag that all threads share is set; here the markers are appended to the file's bytes instead,
-which gives libjpeg's pixels without that flag. In a whole file they are never reached."""
+which gives libjpeg's pixels without that flag. In a whole file they are never reached.
+"""
 
 import io
 import os

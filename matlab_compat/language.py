@@ -5,7 +5,8 @@ Rows and columns are 1-D arrays here, cell arrays are lists, structs are `Struct
 
 The rules of sprintf and num2str differ from those of Python's `%`: the format is repeated until all values
 are written, and ends early where they run out; arrays are expanded into their elements, column by column; %d
-of a number that is not an integer becomes %e; the format may have escapes."""
+of a number that is not an integer becomes %e; the format may have escapes.
+"""
 
 import copy
 import math

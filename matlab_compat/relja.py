@@ -1,6 +1,7 @@
 """relja_matlab: messages, progress, file names, normalisation, principal components, mean average precision.
 
-Its functions for networks are in simplenn.edit."""
+Its functions for networks are in simplenn.edit.
+"""
 
 import math
 import os

@@ -2,7 +2,8 @@
 
 Checked against documented MATLAB outputs: rng, rand, randi, randperm, and randsample of more than a quarter
 of the population. The other branch of randsample follows the published versions of that function, without
-such a check."""
+such a check.
+"""
 
 from typing import Any
 

@@ -8,7 +8,8 @@ their order then depend on the vectors alone; of equal distances (as float32), t
 yael_kmeans: single-precision Lloyd steps. Reproduced exactly: glibc's `rand_r`, the initial points, which
 cluster is split when one is empty, the order of summation, the stopping rule. Not reproduced: the last bits
 of the distances, which depend on the BLAS in use, and the normal numbers (of relative size 1e-7) that
-separate the two halves of a split cluster."""
+separate the two halves of a split cluster.
+"""
 
 import os
 from collections.abc import Iterator

@@ -1,6 +1,7 @@
 """The graph of a DagNN: order of execution, uses of variables, sizes, receptive fields.
 
-Works on anything with `inputs` and `outputs` (lists of variable names)."""
+Works on anything with `inputs` and `outputs` (lists of variable names).
+"""
 
 import heapq
 from collections import Counter

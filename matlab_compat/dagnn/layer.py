@@ -6,7 +6,8 @@ A block type is a subclass of `DagLayer` with a decorator:
     class Sum(DagLayer):
         def forward(self, inputs, params): ...     # lists of tensors -> the output
 
-`properties`: the block's MATLAB properties with their defaults; `kinds`: the forms of its parameters."""
+`properties`: the block's MATLAB properties with their defaults; `kinds`: the forms of its parameters.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar

@@ -7,7 +7,8 @@ A dataset or attribute of such strings has (length, address, number) for each. A
 16 bytes of header with its size, then objects, each with 16 bytes of header that say how long it is. h5py
 does not expose these numbers, so they are read from the file, as HDF5's format defines them: those of a
 dataset in one piece, as h5py writes it, and of an attribute in an object header of version 1, as MATLAB
-writes it. Other forms are left to HDF5."""
+writes it. Other forms are left to HDF5.
+"""
 
 import math
 import os

@@ -2,7 +2,8 @@
 
 Ids stay as they are in the file (1-based where MATLAB counts from 1): only the caller knows which variable
 holds ids. See matfile.values for what each MATLAB class becomes. Every failure to read a file becomes a
-MatFileError that names it."""
+MatFileError that names it.
+"""
 
 import os
 from collections.abc import Iterator, Sequence

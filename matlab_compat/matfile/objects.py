@@ -8,7 +8,8 @@ by others (mat-io has the fullest account) and is tested here on files that MATL
 table is checked before it is used.
 
 An object with a saveobj method keeps what that returned as one property `any`; a struct there is unwrapped.
-Unknown: the third and fourth word of a class, the second and third of an object (always 0 so far)."""
+Unknown: the third and fourth word of a class, the second and third of an object (always 0 so far).
+"""
 
 import itertools
 import math

@@ -3,7 +3,8 @@
 A header is five integers: a type MOPT (its digits: byte order, 0, storage, kind), rows, columns, whether
 complex and the length of the name. Headers are checked here, since scipy never ends on a matrix with a
 negative number of rows; each matrix's bytes then go to `scipy.io.loadmat`. Numeric matrices are doubles in
-MATLAB, however they are stored."""
+MATLAB, however they are stored.
+"""
 
 import io
 import os

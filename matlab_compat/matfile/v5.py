@@ -5,7 +5,8 @@ number of bytes) and data, padded to 8 bytes; a matrix element holds flags, shap
 elements again. Every declared size is checked against the bytes that are there. A variable is decompressed
 once, into one buffer, which its large arrays share where type and byte order allow: peak memory is the
 variable itself. Class objects keep their properties in a nameless element, the subsystem (see
-matfile.objects); it is read only when an object is met."""
+matfile.objects); it is read only when an object is met.
+"""
 
 import os
 import struct

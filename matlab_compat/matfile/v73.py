@@ -2,7 +2,8 @@
 
 A variable is a dataset (numeric; a cell's dataset holds references to others, in the group #refs#) or a group
 (struct, sparse). MATLAB_class names the class; MATLAB_empty marks a dataset that holds a shape, not data.
-Arrays are stored transposed: HDF5's first axis is MATLAB's last. Only what is asked for is read."""
+Arrays are stored transposed: HDF5's first axis is MATLAB's last. Only what is asked for is read.
+"""
 
 import math
 from functools import cached_property

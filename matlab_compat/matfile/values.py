@@ -10,7 +10,8 @@ cell array                  numpy object array, MATLAB's shape
 other struct array          StructArray
 sparse matrix               scipy.sparse.csc_matrix
 class object                MatObject (gpuArray: the plain array; string: str or object array of str)
-function handle             FunctionHandle"""
+function handle             FunctionHandle
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,8 @@
 """Classification losses, vl_nnloss and vl_nnsoftmaxloss; the p-distance between maps, vl_nnpdist.
 
 Labels are 0-based and a negative one is ignored; in MATLAB they are 1-based and 0 is ignored. Attributes are
-+1 or -1, and 0 is ignored, as in MATLAB."""
++1 or -1, and 0 is ignored, as in MATLAB.
+"""
 
 from collections.abc import Callable
 from functools import partial

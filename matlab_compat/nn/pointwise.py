@@ -5,7 +5,8 @@ Maps are (N, C, H, W), filters (K, C/groups, H, W); see `matlab_compat.numeric` 
 Options are keywords (`stride=2`) or MATLAB's pairs (`'stride', 2`). Any device, any floating-point type.
 
 Here: blocks that act on each value or each pixel's channels (ReLU, sigmoid, softmax, dropout), and those that
-only rearrange values (vl_nnconcat, vl_nncrop)."""
+only rearrange values (vl_nnconcat, vl_nncrop).
+"""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,7 @@
 """The table of a network's layers: vl_simplenn_display as in MATLAB, and `describe` with more detail.
 
-Works on layers' descriptions, so on tidied MATLAB structs and on a `SimpleNN` alike."""
+Works on layers' descriptions, so on tidied MATLAB structs and on a `SimpleNN` alike.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 """relja_matlab's helpers for networks: names, cropping, swapping, output size, moving between devices.
 
 All take a `SimpleNN` (ArgumentError for anything else). A network that is returned is a new one, which shares
-the layers (and so the weights) with the given one. Layer positions count from 0."""
+the layers (and so the weights) with the given one. Layer positions count from 0.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path

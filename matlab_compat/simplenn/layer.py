@@ -8,7 +8,8 @@ A new layer type is a subclass of `Layer` with a decorator:
 
         def forward(self, x): ...             # (N, C, H, W) -> (N, C', H', W')
 
-`weight_specs` names the weights in MATLAB's order; each becomes a parameter (or buffer) of that name."""
+`weight_specs` names the weights in MATLAB's order; each becomes a parameter (or buffer) of that name.
+"""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence

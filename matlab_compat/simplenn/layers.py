@@ -2,7 +2,8 @@
 
 In `eval` mode (that of `SimpleNN.from_matlab`) dropout does nothing and batch normalisation uses the stored
 moments as constants. Losses, which need labels, return their input. `vl_simplenn` has MATLAB's modes and
-derivatives."""
+derivatives.
+"""
 
 from typing import Any
 

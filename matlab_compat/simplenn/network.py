@@ -4,7 +4,8 @@ net = SimpleNN.from_matlab(matfile.load("net.mat")["net"])
 y = net(x)                                 # (N, C, H, W) -> (N, C', H', W')
 conv5 = net(x, stop="conv5_3")             # up to and including that layer
 net["conv1_1"].weight                      # (64, 3, 3, 3), a torch parameter
-matfile.save("copy.mat", {"net": net.to_matlab()})"""
+matfile.save("copy.mat", {"net": net.to_matlab()})
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any

@@ -1,6 +1,7 @@
 """vl_simplenn: runs a network as MATLAB does, with its modes, derivatives and memory rules.
 
-For code that needs MATLAB's `res`; training and extraction call the network as a module, with autograd."""
+For code that needs MATLAB's `res`; training and extraction call the network as a module, with autograd.
+"""
 
 import math
 import time

@@ -1,7 +1,8 @@
 """Upgrades the description of a SimpleNN network to MatConvNet's newest form.
 
 Takes and returns plain MATLAB values (as `matlab_compat.matfile.load` returns them); arrays are shared with
-the input, structs are not. Layers that are class objects or of type 'custom' are returned unchanged."""
+the input, structs are not. Layers that are class objects or of type 'custom' are returned unchanged.
+"""
 
 from collections.abc import Mapping
 from typing import Any

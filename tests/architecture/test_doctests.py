@@ -15,7 +15,6 @@ import matlab_compat
 EXTRAS = {
     "cv2",
     "fastapi",
-    "isal",
     "onnx",
     "onnxscript",
     "onnxruntime",
