@@ -1,5 +1,6 @@
 """What a type checker sees in a user's file: true signatures, and an error for each slip."""
 
+import inspect
 import os
 import re
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+import deepibl
 
 ROOT = Path(__file__).resolve().parents[2]
 USER = """
@@ -28,6 +31,10 @@ reveal_type(deepibl.trainGaussKernalInd)
 deepibl.misspelt_name(1)  # wrong
 deepibl.matlab.dbpitts(False, "train")  # wrong
 deepibl.extract(net, ["a.jpg"], batchsize=2)  # wrong
+city = dbPitts(False, "train")
+reveal_type(deepibl.trainGaussKernalInd(city, city, "netID", "vd16", learningRate=0.001))
+deepibl.trainWeakly(city, city, learningRate="fast")  # wrong
+deepibl.trainWeakly(city, city, learnRate=0.001)  # wrong
 """
 
 
@@ -47,4 +54,12 @@ def test_mypy_sees_true_signatures_and_refuses_what_is_misspelt(tmp_path: Path) 
     revealed = [match[1] for line in lines if (match := re.search('Revealed type is "(.*)"', line))]
     assert len(revealed) == USER.count("reveal_type")
     assert [found for found in revealed if found == "Any" or found.endswith("-> Any")] == []
-    assert all("*args: Any" not in found and "builtins.object" not in found for found in revealed)
+    vague = ("**Any", "**kwargs: Any", "builtins.object")
+    assert [found for found in revealed if any(word in found for word in vague)] == []
+
+
+def test_the_trainers_stub_lists_the_options_of_the_table() -> None:
+    stub = (ROOT / "deepibl/matlab/training.pyi").read_text(encoding="utf-8")
+    listed = re.findall(r"^    (\w+): ", stub.split("class TrainerOptions")[1].split("def ")[0], re.MULTILINE)
+    signature = inspect.signature(deepibl.trainGaussKernalInd).parameters
+    assert listed == [name for name in signature if name not in ("dbTrain", "dbVal", "args")]
