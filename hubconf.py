@@ -5,7 +5,7 @@
 
 from typing import Any
 
-dependencies = ["torch", "numpy", "scipy", "h5py", "safetensors"]
+dependencies = ["torch", "numpy", "scipy", "h5py", "safetensors", "lazy_loader"]
 
 
 def network(path: str, device: str = "cpu") -> Any:
