@@ -101,10 +101,11 @@ def load(
         if not file.names:
             raise MatFileError("it holds no variables")
         wanted = list(file.names if variables is None else variables)
+        there = set(file.names)
         for name in wanted:
-            if name not in file.names:
+            if name not in there:
                 raise MatFileError(f"no variable {name!r}; it holds {', '.join(file.names)}")
-        wanted += [name for name in optional if name in file.names and name not in wanted]
+        wanted += [name for name in optional if name in there and name not in wanted]
         return {name: file.value(name) for name in wanted}
 
 

@@ -65,7 +65,7 @@ def make_seeds(folder: Path, real: Path | None = None) -> None:
     )
     _copy(folder / "dbstruct", [path for path in (GOLDEN / "datasets").glob("*.mat") if _is_small_set(path)])
     _copy(folder / "image", sorted((GOLDEN / "imread" / "jpg").glob("*.jpg"))[::3])
-    _copy(folder / "script", sorted((UNIT / "matlab_scripts").glob("*.m")))
+    _copy(folder / "script", sorted((UNIT / "migrate" / "matlab_scripts").glob("*.m")))
     _mat_files(folder)
     _class_objects(folder)
     _networks(folder)
