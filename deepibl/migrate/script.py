@@ -38,6 +38,18 @@ class Mark:
     stops: bool = True
 
 
+def _quoted(node: Node) -> str:
+    """The statement's source; its whole lines where the parser lost its way, so that no token is left out."""
+    if "ERROR" not in (node.type, node.parent.type if node.parent else ""):
+        return text_of(node)
+    root = node
+    while root.parent is not None:
+        root = root.parent
+    first = root.start_point[0]
+    lines = text_of(root).splitlines()[node.start_point[0] - first : node.end_point[0] - first + 1]
+    return "\n".join(lines)
+
+
 @dataclass
 class ScriptTranslator:
     """The translation of one script; `name` is the script's name in marks."""
@@ -117,7 +129,7 @@ class ScriptTranslator:
         """A marked line that raises when it is reached; its variables are of unknown kind from here on."""
         line = node.start_point[0] + 1
         reason = " ".join(reason.split())  # a reason can quote a statement of several lines
-        source = [part.rstrip() for part in text_of(node).splitlines()] or [""]
+        source = [part.rstrip() for part in _quoted(node).splitlines()] or [""]
         self.marks.append(Mark(line, source[0], reason))
         for name in assigned_names(node):
             scope.set_kind(name, "any")
