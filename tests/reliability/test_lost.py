@@ -161,6 +161,6 @@ def test_a_lost_process_of_the_toy_city_is_an_error_that_says_how_to_go_on(
     monkeypatch.setattr(toycity, "ProcessPoolExecutor", Pool)
     monkeypatch.setattr(toycity, "CHUNK", 1)
     with pytest.raises(
-        DatasetError, match=r"a process that draws photos into .* was lost .* the same command goes on"
+        DatasetError, match=r"a process that draws photos into .* ended early .* run the same command again"
     ):
         toycity._take_all(tmp_path, [None, None], 0, None, 2, False)  # type: ignore[list-item]
