@@ -81,9 +81,9 @@ def test_features_are_computed_again_every_so_many_queries(place):
 def test_speed_settings_are_followed_and_do_not_change_the_training(place, monkeypatch):
     sizes, threads = set(), set()
 
-    def watched_extract(*args, batch_size, **settings):
-        sizes.add(batch_size)
-        extract_to_file(*args, batch_size=batch_size, **settings)
+    def watched_extract(*args, settings, **others):
+        sizes.add(settings.batch_size)
+        extract_to_file(*args, settings=settings, **others)
 
     def watched_pool(count):
         threads.add(count)
