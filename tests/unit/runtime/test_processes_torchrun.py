@@ -144,7 +144,7 @@ def assert_equal(one, other):
 
 SLOW = """
 import os, sys, time
-from deepibl import features
+from deepibl.features import extraction as features
 from deepibl.training import SessionFiles
 from deepibl.cli.main import main
 from deepibl.features.groups import BatchExtractor
