@@ -92,7 +92,7 @@ def localize(
     net: IndexNet = None,
     top: Annotated[int, typer.Option(min=1, help="How many places to show.")] = 5,
     near: Annotated[
-        str | None, typer.Option(help="A position to look around: EAST,NORTH or LAT,LON.")
+        str | None, typer.Option(help="A position to look around: LAT,LON or EAST,NORTH,ZONE.")
     ] = None,
     within: Annotated[float | None, typer.Option(min=0, help="Metres around --near.")] = None,
     as_json: Json = False,
@@ -109,16 +109,18 @@ def localize(
     from deepibl.datasets.geo import parse_position
     from deepibl.report.html import match_page
     from deepibl.search.backends import open_index
-    from deepibl.search.localization import localize as find_places, match_table
+    from deepibl.search.localization import localize as find_places, match_table, out_of_range
 
     places = open_index(index_file)
     loaded, settings = open_network(
         net or places.network_path, device, scales, precision=precision, engine=engine
     )
-    around = None if near is None else parse_position(near, places.utm_zone)
+    around = None if near is None else parse_position(near, places.frame)
     found, failures = find_places(
         loaded, photos, places, top=top, near=around, within=within, settings=settings
     )
+    if around is not None and within is not None and found and not any(found.values()):
+        typer.echo(f"deepibl: {out_of_range(places, around, within)}", err=True)
     if as_json:
         typer.echo(
             json.dumps({photo: [m.as_dict() for m in matches] for photo, matches in found.items()}, indent=2)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deepibl.datasets.geo import LATITUDES, parse_zone
+from deepibl.datasets.geo import parse_zone
 from deepibl.errors import DatasetError
 
 COLUMNS = {
@@ -93,7 +93,7 @@ def _fix_of_row(cells: dict[str, str]) -> Fix | None:
             raise ValueError(
                 f"{column} is {cells[column]!r}; leave both cells empty where the position is unknown"
             )
-    if kind == "degrees" and not (LATITUDES[0] <= values[0] <= LATITUDES[1] and abs(values[1]) <= 180):
+    if kind == "degrees" and not (abs(values[0]) <= 90 and abs(values[1]) <= 180):
         raise ValueError(f"lat {values[0]}, lon {values[1]} is out of range (are they swapped?)")
     zone = cells.get("zone") or None
     if zone:

@@ -1,7 +1,7 @@
 """Data sets of the user's photos: a folder with GPS in EXIF (or positions in file names), or a CSV file.
 
 A photo's name may hold its position: @east@north@zone number@band@….jpg, or @east@north@….jpg.
-All positions of a data set are in one UTM zone, so that they have distances.
+Positions are in degrees, or in metres where all of them are given in metres of one plane.
 
 `make_dataset` and `make_dbstruct` also take a folder in the layout of VPR-datasets-downloader. It has
 images/<split>/database and images/<split>/queries, with positions in the photos' names:
@@ -20,9 +20,10 @@ import numpy as np
 
 from deepibl.datasets.csv_file import Fix, read_csv
 from deepibl.datasets.exif import photo_position
-from deepibl.datasets.geo import latlon_to_utm, parse_zone, utm_to_latlon, zone_of
+from deepibl.datasets.geo import DEGREES, in_one_frame, parse_zone, to_degrees
 from deepibl.datasets.pitts_tokyo import TokyoTimeMachine
 from deepibl.datasets.place import PlaceDataset, save_dbstruct
+from deepibl.datasets.positions import refuse_degrees
 from deepibl.errors import DatasetError
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
@@ -30,19 +31,21 @@ from matlab_compat.files import StrPath
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 _SHOWN = 10
+_NEAR = 25.0  # metres; a source does not know the limit of the data set that is made of it
 
 
 @dataclass(frozen=True)
 class Places:
-    """Photos and their positions: names below root, positions (N, 2) float64 (NaN: unknown) in one UTM zone.
+    """Photos and their positions: names below root, positions (N, 2) float64 (NaN: unknown) of one frame.
 
+    frame: 'degrees' (latitude, longitude), a UTM zone such as '33N' (metres), or None (metres, unknown zone).
     problems: photos whose position could not be read, with the reason.
     """
 
     root: str
     names: list[str]
     positions: np.ndarray
-    utm_zone: str | None = None
+    frame: str | None = None
     problems: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -56,7 +59,7 @@ class Places:
     def subset(self, ids: Sequence[int] | np.ndarray) -> "Places":
         """The photos of these 0-based ids."""
         names = [self.names[i] for i in ids]
-        return Places(self.root, names, self.positions[np.asarray(ids, dtype=int)], self.utm_zone)
+        return Places(self.root, names, self.positions[np.asarray(ids, dtype=int)], self.frame)
 
     def known(self) -> "Places":
         """The photos that have a position."""
@@ -66,9 +69,9 @@ class Places:
 def read_places(source: StrPath, *, root: StrPath | None = None, zone: str | None = None) -> Places:
     """The photos and positions of a folder or a CSV file in the form that the module describes.
 
-    root: the folder that a CSV's names are relative to (default: the CSV's own). zone: the UTM zone of all
-    positions, by default that of the first photo with a position. Raises DatasetError for a source that does
-    not exist or has no photos, and for invalid rows of a CSV (listed with their row numbers).
+    root: the folder that a CSV's names are relative to (default: the CSV's own). zone: the UTM zone of
+    positions in metres that do not say theirs. Raises DatasetError for a source that does not exist or has no
+    photos, for invalid rows of a CSV (listed with their row numbers), and for degrees given as metres.
     """
     path = Path(os.path.expanduser(source))
     if path.is_dir():
@@ -81,24 +84,29 @@ def read_places(source: StrPath, *, root: StrPath | None = None, zone: str | Non
         raise DatasetError(f"there is no folder of photos and no CSV file {path}")
     if not names:
         raise DatasetError(f"{path} has no photos (looked for {', '.join(IMAGE_SUFFIXES)})")
-    positions, used = _in_one_zone(names, fixes, zone)
-    return Places(str(folder), names, positions, used, problems)
+    positions, frame = _positions(names, fixes, zone)
+    if frame != DEGREES:
+        refuse_degrees(str(path), positions, _NEAR)
+    return Places(str(folder), names, positions, frame, problems)
 
 
 def dataset_from_places(
-    name: str, database: Places, queries: Places, *, skip_unknown: bool = False, **options: Any
+    name: str,
+    database: Places,
+    queries: Places,
+    *,
+    zone: str | None = None,
+    skip_unknown: bool = False,
+    **options: Any,
 ) -> PlaceDataset:
     """The PlaceDataset of database and query photos; options (positive_distance …) are PlaceDataset's.
 
-    skip_unknown: whether to leave out photos without a position instead of refusing them.
-    Raises DatasetError for photos without a position, and for sets in different UTM zones.
+    Its positions are metres of one UTM zone where that has true distances for all of them, else degrees.
+    zone: the zone that is wanted. skip_unknown: whether to leave out photos without a position instead of
+    refusing them.
+    Raises DatasetError for photos without a position, for metres without a zone beside positions that have
+    one, and for positions too far from the zone that is wanted.
     """
-    if database.utm_zone != queries.utm_zone:
-        raise DatasetError(
-            f"database positions are in UTM zone {database.utm_zone or 'unknown'}, "
-            f"query positions in {queries.utm_zone or 'unknown'}: "
-            "read both with the same zone"
-        )
     for kind, places in (("database", database), ("query", queries)):
         unknown = places.unknown
         if unknown and not skip_unknown:
@@ -108,32 +116,19 @@ def dataset_from_places(
                 f"{', '.join(unknown[:_SHOWN])}{more}. Add them to a CSV, or leave them out with skip_unknown"
             )
     database, queries = database.known(), queries.known()
+    parts = [(places.positions, places.frame) for places in (database, queries)]
+    (database_positions, query_positions), frame = in_one_frame(parts, zone)
     return PlaceDataset(
         name,
         database.names,
-        database.positions,
+        database_positions,
         queries.names,
-        queries.positions,
+        query_positions,
         database_root=database.root,
         query_root=queries.root,
-        utm_zone=database.utm_zone,
+        frame=frame,
         **options,
     )
-
-
-def read_dataset(
-    name: str,
-    database: StrPath,
-    queries: StrPath,
-    *,
-    zone: str | None = None,
-    skip_unknown: bool = False,
-    **options: Any,
-) -> PlaceDataset:
-    """The data set of two sources (folders or CSV files): read_places and dataset_from_places in one."""
-    first = read_places(database, zone=zone)
-    second = read_places(queries, zone=zone or first.utm_zone)
-    return dataset_from_places(name, first, second, skip_unknown=skip_unknown, **options)
 
 
 def _folder(folder: Path) -> tuple[list[str], list[Fix | None], list[str]]:
@@ -170,34 +165,31 @@ def _fix_of_name(name: str) -> Fix | None:
     return Fix("metres", east, north)
 
 
-def _in_one_zone(
-    names: list[str], fixes: list[Fix | None], zone: str | None
-) -> tuple[np.ndarray, str | None]:
-    """Positions (N, 2) of all fixes in one zone (by default the first one's), and that zone."""
-    positions = np.full((len(fixes), 2), np.nan)
-    known = [(i, fix) for i, fix in enumerate(fixes) if fix is not None]
-    if zone is None:
-        zone = next((_zone(fix) for _, fix in known if _zone(fix)), None)
-    unsaid = [names[i] for i, fix in known if _zone(fix) is None]
-    if unsaid and len(unsaid) < len(known):
+def _positions(names: list[str], fixes: list[Fix | None], zone: str | None) -> tuple[np.ndarray, str | None]:
+    """Positions (N, 2) and their frame: metres as written where all are of one plane, else degrees."""
+    frames = [None if fix is None else _frame(fix, zone) for fix in fixes]
+    used = {frame for frame, fix in zip(frames, fixes, strict=True) if fix is not None}
+    positions = np.array([(np.nan, np.nan) if fix is None else (fix.first, fix.second) for fix in fixes])
+    if len(used) <= 1:
+        return positions, next(iter(used), None)
+    unsaid = [name for name, frame, fix in zip(names, frames, fixes, strict=True) if fix and frame is None]
+    if unsaid:
         raise DatasetError(
-            f"{len(unsaid)} photos have UTM positions without a zone, {len(known) - len(unsaid)} have "
-            f"degrees or a zone: they cannot be compared. Give the zone of each; {unsaid[0]} has none"
+            f"{len(unsaid)} photos have UTM positions without a zone, others have degrees or a zone: they "
+            f"cannot be compared. Give the zone of each; {unsaid[0]} has none"
         )
-    degrees = {i: (fix.first, fix.second) for i, fix in known if fix.kind == "degrees"}
-    for i, fix in known:
-        if fix.kind == "metres":
-            positions[i] = fix.first, fix.second
-            if fix.zone is not None and zone is not None and parse_zone(fix.zone) != parse_zone(zone):
-                degrees[i] = utm_to_latlon(fix.first, fix.second, fix.zone)
-    if degrees:
-        lat, lon = zip(*degrees.values(), strict=True)
-        positions[list(degrees)], zone = latlon_to_utm(lat, lon, zone)
-    return positions, zone
+    for frame in filter(None, used):
+        rows = np.array([each == frame for each in frames])
+        positions[rows] = to_degrees(positions[rows], frame)
+    return positions, DEGREES
 
 
-def _zone(fix: Fix) -> str | None:
-    return fix.zone if fix.kind == "metres" else zone_of(fix.first, fix.second)
+def _frame(fix: Fix, zone: str | None) -> str | None:
+    said = fix.zone or zone
+    if fix.kind == "degrees" or said is None:
+        return DEGREES if fix.kind == "degrees" else None
+    number, northern = parse_zone(said)
+    return f"{number}{'N' if northern else 'S'}"
 
 
 _STAMP_FIELD = 13  # of the parts between @, the first (empty) one being 0
@@ -232,7 +224,7 @@ def make_dataset(
         name: of the set.
         split: the part of the layout.
         root: the folder that names are relative to (default: the deepest that holds all photos).
-        zone: the UTM zone of all positions (default: the first photo's).
+        zone: the UTM zone of all positions (default: the first photo's, or another that fits all).
         timestamps: whether to take year and month from the photos' names, as in Tokyo Time Machine; images of
             the query's month then do not count as positives.
         skip_unknown: whether to leave out photos without a position.
@@ -248,14 +240,14 @@ def make_dataset(
                 f"queries/ (or images/{split}/database and images/{split}/queries)"
             )
         database, queries = layout
-    first = read_places(database, zone=zone)
-    second = read_places(queries, zone=zone or first.utm_zone)
+    first, second = (read_places(source, zone=zone) for source in (database, queries))
     if skip_unknown:
         first, second = first.known(), second.known()
     common = os.path.commonpath([os.path.abspath(places.root) for places in (first, second)])
     top = Path(root if root is not None else common)
     which = split if split in ("train", "val", "test") else ""
-    made = dataset_from_places(name, _below(first, top), _below(second, top), split=which, **options)
+    below = _below(first, top), _below(second, top)
+    made = dataset_from_places(name, *below, zone=zone, split=which, **options)
     if not timestamps:
         return made
     return TokyoTimeMachine(
@@ -294,7 +286,7 @@ def _below(places: Places, top: Path) -> Places:
     if outside:
         raise DatasetError(f"{outside[0]} is outside the root {top}: give a --root that holds all photos")
     names = [name.replace(os.sep, "/") for name in moved]
-    return Places(f"{os.path.abspath(top)}/", names, places.positions, places.utm_zone, places.problems)
+    return Places(f"{os.path.abspath(top)}/", names, places.positions, places.frame, places.problems)
 
 
 def _stamps(names: Sequence[str]) -> np.ndarray:

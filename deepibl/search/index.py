@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from deepibl.datasets.geo import change_zone, map_link, utm_to_latlon
-from deepibl.datasets.positions import one_position, squared_metres
+from deepibl.datasets.geo import DEGREES, arc, in_space, latlon_to_utm, map_link, to_degrees, zone_of
+from deepibl.datasets.positions import one_position
 from deepibl.errors import IndexFileError, NetworkMismatchError
 from deepibl.runtime.files import RowView
 from deepibl.search.compressed import CompressedIndex, Structure, build_structure, require_fit
@@ -28,8 +28,10 @@ from matlab_compat.files import StrPath
 
 @dataclass(frozen=True)
 class Match:
-    """One answer; distance: squared L2 distance of the descriptors; east, north: UTM metres.
+    """One answer; distance: squared L2 distance of the descriptors.
 
+    latitude, longitude: degrees; east, north: metres of the image's own UTM zone (None beyond -80 and 84
+    degrees of latitude), or of the index's plane. None where they are not known.
     row: the image's row in the index, ignored when matches are compared; None in a database.
     """
 
@@ -39,6 +41,7 @@ class Match:
     distance: float
     east: float | None = None
     north: float | None = None
+    utm_zone: str | None = None
     latitude: float | None = None
     longitude: float | None = None
     map_link: str | None = None
@@ -51,11 +54,11 @@ class Match:
 
 @dataclass(frozen=True)
 class PlaceIndex:
-    """Descriptors (N, D), float32 or float16, with names below `root` and positions (N, 2) in UTM metres.
+    """Descriptors (N, D), float32 or float16, with names below `root` and positions (N, 2).
 
-    utm_zone: such as '33N'; None: positions cannot be converted to latitude and longitude. resize: shorter
-    side in pixels that images were scaled to; None: not scaled. structure: finds candidates; None: searches
-    are exact. largest: the largest squared norm of a descriptor, if known.
+    frame: 'degrees' (latitude, longitude) or None (metres of an unknown zone); metres of a zone such as '33N'
+    become degrees. resize: shorter side in pixels that images were scaled to; None: not scaled. structure:
+    finds candidates; None: searches are exact. largest: the largest squared norm of a descriptor, if known.
     Raises IndexFileError for parts that do not fit together.
     """
 
@@ -65,7 +68,7 @@ class PlaceIndex:
     network_id: str
     network_path: str = ""
     root: str = ""
-    utm_zone: str | None = None
+    frame: str | None = None
     resize: int | None = None
     structure: Structure | None = None
     largest: float | None = None
@@ -77,6 +80,11 @@ class PlaceIndex:
                 f"the parts of the index do not fit together: {count} names, descriptors "
                 f"{self.descriptors.shape}, positions {self.positions.shape}; expected (N, D) and (N, 2)"
             )
+        if self.frame not in (None, DEGREES):
+            object.__setattr__(self, "positions", to_degrees(self.positions, self.frame))
+            object.__setattr__(self, "frame", DEGREES)
+        if self.frame == DEGREES and (np.abs(self.positions) > (90, 180)).any():
+            raise IndexFileError("the positions of the index are beyond 90 and 180 degrees")
         if self.structure is not None:
             require_fit(self.structure, self.descriptors, "the index's structure")
 
@@ -114,10 +122,10 @@ class PlaceIndex:
     ) -> list[list[Match]]:
         """The `top` nearest images of each row of `features` (Q, D) float32, nearest first.
 
-        near: UTM east, north in metres, (2,) for all queries or (Q, 2) one each; within: only images within
-        this many metres of it are found, which may be fewer than `top` or none. Such a search is exact with
-        every backend. Raises NetworkMismatchError for descriptors of another width, ArgumentError for half a
-        position.
+        near: a position of the index's frame, (2,) for all queries or (Q, 2) one each; within: only images
+        within this many metres of it are found, which may be fewer than `top` or none. Such a search is exact
+        with every backend. Raises NetworkMismatchError for descriptors of another width, ArgumentError for
+        half a position and for degrees beyond 90 and 180.
         """
         check_question(self.dim, features, near, within)
         if near is None:
@@ -126,7 +134,7 @@ class PlaceIndex:
             compressed = CompressedIndex(self.structure, self.descriptors)
             return self._matches(*compressed.nearest(features, top))
         answers: list[list[Match]] = [[] for _ in features]
-        for place, asked in by_place(near, len(features)):
+        for place, asked in by_place(near, len(features), self.frame):
             rows = self.ids_within(place, float(within or 0))
             view = RowView([(self.descriptors, rows)])
             ids, distances = Searcher(view, self._searcher.largest).nearest(features[asked], top)
@@ -135,8 +143,13 @@ class PlaceIndex:
         return answers
 
     def ids_within(self, near: Any, within: float) -> np.ndarray:
-        """Ids (M,), ascending, of the images `within` metres of a position (2,), UTM east and north."""
-        return np.flatnonzero(squared_metres(one_position(near), self.positions) <= within**2)
+        """Ids (M,), ascending, of the images `within` metres of a position (2,) of the index's frame."""
+        return np.flatnonzero(self.metres_from(near) <= within)
+
+    def metres_from(self, near: Any) -> np.ndarray:
+        """Metres (N,) from a position (2,) of the index's frame to each image; NaN where that is unknown."""
+        away = self._points - in_space(one_position(near), self.frame)
+        return arc(np.linalg.norm(away, axis=1), self.frame)
 
     def holds(self, names: Iterable[str]) -> set[str]:
         """Those of the names that are in the index."""
@@ -145,15 +158,14 @@ class PlaceIndex:
     def merge(self, other: PlaceIndex) -> PlaceIndex:
         """These images, then those of `other`; an image that both have, by name, is that of `other`.
 
-        Root, zone, precision and backend are this index's: names outside the root become absolute paths,
+        Root, precision and backend are this index's: names outside the root become absolute paths,
         lists (ivfpq) keep their centres and encode the new images, a graph (hnsw) links them in. Descriptors
         are not copied before the index is saved.
         Raises NetworkMismatchError for another network, IndexFileError if images were scaled differently or
-        positions cannot be converted to one zone.
+        only one of the two knows where on the globe its images are.
         """
         require_same_kind(self, other)
-        zone = self.utm_zone if np.isfinite(self.positions).any() else other.utm_zone
-        positions = in_zone(other, zone)
+        frame = merged_frame(self.frame, bool(np.isfinite(self.positions).any()), other)
         names = names_below(self.root, other.root, other.names)
         replaced = set(names)
         kept = np.array([i for i, name in enumerate(self.names) if name not in replaced], np.int64)
@@ -162,8 +174,8 @@ class PlaceIndex:
             self,
             descriptors=rows,
             names=[self.names[i] for i in kept] + names,
-            positions=np.concatenate([self.positions[kept], positions]),
-            utm_zone=zone,
+            positions=np.concatenate([self.positions[kept], other.positions]),
+            frame=frame,
             structure=self.structure.edited(kept, rows) if self.structure is not None else None,
             largest=None,
         )
@@ -206,6 +218,10 @@ class PlaceIndex:
         return float(np.mean(shares))
 
     @cached_property
+    def _points(self) -> np.ndarray:
+        return in_space(self.positions, self.frame)
+
+    @cached_property
     def _searcher(self) -> Searcher:
         return Searcher(self.descriptors, self.largest)
 
@@ -213,7 +229,7 @@ class PlaceIndex:
         """Matches of each row of ids and distances (Q, k); an id of -1 (nothing found) is left out."""
         return [
             [
-                make_match(rank, self.names[i], d, self.positions[i], self.root, self.utm_zone, int(i))
+                make_match(rank, self.names[i], d, self.positions[i], self.root, self.frame, int(i))
                 for rank, (i, d) in enumerate(zip(*row, strict=True), start=1)
                 if i >= 0
             ]
@@ -222,16 +238,18 @@ class PlaceIndex:
 
 
 def make_match(
-    rank: int, name: str, distance: Any, position: Any, root: str, zone: str | None, row: int | None = None
+    rank: int, name: str, distance: Any, position: Any, root: str, frame: str | None, row: int | None = None
 ) -> Match:
-    """A match; position: (2,) UTM east and north in metres, NaN if unknown."""
+    """A match; position: (2,) in degrees or, with frame None, in metres; NaN if unknown."""
+    first, second = (float(value) for value in position)
     place: dict[str, Any] = {}
-    if np.isfinite(position).all():
-        east, north = (float(value) for value in position)
-        place = {"east": east, "north": north}
-        if zone is not None:
-            latitude, longitude = utm_to_latlon(east, north, zone)
-            place |= {"latitude": latitude, "longitude": longitude, "map_link": map_link(latitude, longitude)}
+    if np.isfinite(position).all() and frame is None:
+        place = {"east": first, "north": second}
+    elif np.isfinite(position).all():
+        place = {"latitude": first, "longitude": second, "map_link": map_link(first, second)}
+        if zone := zone_of(first, second):
+            east, north = latlon_to_utm(first, second, zone)[0][0].round(3).tolist()
+            place |= {"east": east, "north": north, "utm_zone": zone}
     return Match(rank, name, os.path.join(root, name), float(distance), row=row, **place)
 
 
@@ -247,7 +265,7 @@ def refuse_another_network(index: Any, network_id: str) -> None:
 
 
 def check_question(dim: int, features: np.ndarray, near: Any, within: float | None) -> None:
-    """Raises NetworkMismatchError for descriptors of another width, ArgumentError for half a position."""
+    """Raises NetworkMismatchError for descriptors of another width, ArgumentError for an invalid position."""
     if features.ndim != 2 or features.shape[1] != dim:
         raise NetworkMismatchError(
             f"the query's descriptors have shape {features.shape}, the index holds {dim} dimensions"
@@ -258,12 +276,14 @@ def check_question(dim: int, features: np.ndarray, near: Any, within: float | No
         raise ArgumentError(f"near must be two numbers and within metres >= 0; got {near!r}, {within!r}")
 
 
-def by_place(near: Any, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def by_place(near: Any, count: int, frame: str | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Each distinct position (2,) of `near`, which is (2,) or (count, 2), with the ids of its queries."""
     given = np.asarray(near, np.float64)
     places = np.broadcast_to(given, (count, 2)) if given.shape == (2,) else given
     if places.shape != (count, 2):
         raise ArgumentError(f"near must be one position (2,) or one a query ({count}, 2); got {given.shape}")
+    if frame == DEGREES and (np.abs(places) > (90, 180)).any():
+        raise ArgumentError(f"near must be latitude and longitude, within 90 and 180 degrees; got {near!r}")
     for place in np.unique(places, axis=0):
         yield place, np.flatnonzero((places == place).all(axis=1))
 
@@ -278,24 +298,24 @@ def require_same_kind(first: Any, second: PlaceIndex) -> None:
         )
 
 
+def merged_frame(frame: str | None, known: bool, other: PlaceIndex) -> str | None:
+    """The frame of an index after a merge; known: whether it has positions. Raises IndexFileError."""
+    if not np.isfinite(other.positions).any():
+        return frame
+    if known and frame != other.frame:
+        raise IndexFileError(
+            "one index knows where on the globe its images are, the other has metres without a zone: they "
+            "cannot be merged. Make the other again from positions in degrees or with a zone"
+        )
+    return other.frame
+
+
 def require_names(wanted: set[str], there: set[str]) -> None:
     """Raises ArgumentError for wanted names that are not there."""
     if missing := sorted(wanted - there):
         raise ArgumentError(
             f"{len(missing)} of {len(wanted)} names are not in the index, the first is {missing[0]!r}"
         )
-
-
-def in_zone(index: PlaceIndex, zone: str | None) -> np.ndarray:
-    """The positions (N, 2) of an index in a UTM zone. Raises IndexFileError if a zone is unknown."""
-    if index.utm_zone == zone or not np.isfinite(index.positions).any():
-        return index.positions
-    if zone is None or index.utm_zone is None:
-        raise IndexFileError(
-            f"the positions of one index are in UTM zone {zone or index.utm_zone}, the other does "
-            "not say its zone: they cannot be merged"
-        )
-    return change_zone(index.positions, index.utm_zone, zone)
 
 
 def names_below(root: str, other: str, names: Sequence[str]) -> list[str]:

@@ -133,7 +133,7 @@ def localize(
 ) -> tuple[dict[str, list[Match]], list[Failure]]:
     """The `top` most similar images of the index for each photo that can be read, and the photos that cannot.
 
-    near, within: only images within metres of a position (UTM east, north), see PlaceIndex.search. settings,
+    near, within: only images within metres of a position, see PlaceIndex.search. settings,
     options: see `ExtractionSettings`; photos are resized as the index's images were.
     Raises NetworkMismatchError for another network's index.
     """
@@ -173,7 +173,7 @@ def _extract(
         "positions": places.positions[kept],
         "network_id": made_of.network,
         "root": os.path.abspath(places.root),
-        "utm_zone": places.utm_zone,
+        "frame": places.frame,
         "resize": settings.resize,
     }
     return fields, failures
@@ -222,15 +222,24 @@ def _partial(where: str) -> Path:
     return Path(where.rstrip("/") + ".features.bin")
 
 
+def out_of_range(index: Index, near: Any, within: float) -> str:
+    """A sentence: no image is within metres of a position (2,), and how far the nearest is, if known."""
+    metres = index.metres_from(near) if isinstance(index, PlaceIndex) else np.array([])
+    known = f"; the nearest is {np.nanmin(metres):,.0f} m away" if np.isfinite(metres).any() else ""
+    return f"no image of the index is within {within:g} m of {', '.join(f'{each:g}' for each in near)}{known}"
+
+
 def match_table(found: Mapping[str, Sequence[Match]]) -> str:
     """For each photo its matches, best first: rank, distance of descriptors, position, name, map link."""
     lines = []
     for photo, matches in found.items():
-        lines.append(photo)
+        lines.append(photo if matches else f"{photo}\n  no image of the index is in range")
         for match in matches:
             place = "position unknown"
             if match.east is not None and match.north is not None:
-                place = f"{match.east:.1f} E {match.north:.1f} N"
+                place = f"{match.east:.1f} E {match.north:.1f} N {match.utm_zone or ''}".rstrip()
+            elif match.latitude is not None:
+                place = f"latitude {match.latitude:.6f} longitude {match.longitude:.6f}"
             lines.append(f"  {match.rank:2d}  {match.distance:.4f}  {place}  {match.name}")
             if match.map_link:
                 lines.append(f"      {match.map_link}")

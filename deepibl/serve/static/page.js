@@ -84,7 +84,7 @@ function present(answer, signal) {
   if (places.length === 0) return;
   showPlaces(places, photo, limits.heatmaps, signal);
   find("found").hidden = false;
-  const placed = places.filter((place) => place.east !== null);
+  const placed = places.filter((place) => place.east !== null || place.latitude !== null);
   find("where").hidden = placed.length === 0;
   if (placed.length) showMap(places, sent, focusPlace);
   focusPlace(places[0].row, { scroll: false });

@@ -68,7 +68,7 @@ function position(text, place) {
     link.title = "opens OpenStreetMap in a new tab";
     text.append(link);
   } else if (place.east !== null) {
-    text.textContent = `UTM ${place.east.toFixed(1)} E ${place.north.toFixed(1)} N`;
+    text.textContent = `${place.east.toFixed(1)} E ${place.north.toFixed(1)} N, metres`;
   }
 }
 
