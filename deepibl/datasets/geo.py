@@ -1,8 +1,11 @@
 """Positions on the globe: latitude and longitude to UTM metres and back.
 
-A zone is its number and hemisphere, '33N' or '56S', not MGRS's latitude band: '33U' is refused (bands N … X
-are in the northern hemisphere, C … M in the southern).
+A zone is its number and hemisphere, '33N' or '56S'. MGRS's bands of latitude are understood, too, where they
+have another letter: C … M are in the southern, P … X in the northern hemisphere. N is both; S is the
+hemisphere, though band S is in the north.
 """
+
+import re
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -98,15 +101,21 @@ def zone_of(latitude: float, longitude: float) -> str:
 def parse_zone(zone: str) -> tuple[int, bool]:
     """A zone's number, and whether it is northern. Raises DatasetError for another string.
 
-    >>> parse_zone("33N"), parse_zone("56S")
+    >>> parse_zone("33U"), parse_zone("56S")
     ((33, True), (56, False))
     """
-    number, hemisphere = zone[:-1].strip(), zone[-1:].upper()
-    if not number.isdigit() or not 1 <= int(number) <= 60 or hemisphere not in ("N", "S"):
+    found = re.fullmatch(r"\s*(\d{1,2})\s*([C-HJ-NP-X])\s*", zone.upper(), re.ASCII)
+    if found is None or not 1 <= int(found[1]) <= 60:
         raise DatasetError(
             f"{zone!r} is not a UTM zone: give its number and hemisphere, as in '33N' or '56S'"
         )
-    return int(number), hemisphere == "N"
+    return int(found[1]), found[2] >= "N" and found[2] != "S"
+
+
+def plain_zone(zone: str) -> str:
+    """A zone by its number and hemisphere: '33N' for '33U'. Raises DatasetError for another string."""
+    number, northern = parse_zone(zone)
+    return f"{number}{'N' if northern else 'S'}"
 
 
 def map_link(latitude: float, longitude: float) -> str:
