@@ -285,9 +285,9 @@ def save_dbstruct(dataset: PlaceDataset, path: StrPath) -> None:
         zones = {zone_of(*place): name for place, name in zip(places[::-1], names[::-1], strict=True)}
         listed = [f"  {zone or 'beyond latitudes -80 and 84'}: {name}" for zone, name in zones.items()]
         raise DatasetError(
-            f"{dataset.name}: a dbStruct has metres of one plane, and none has true distances between all of "
-            "these. Make a dbStruct of each city's images, from a folder or CSV of their own; index, evaluate "
-            "and train need none and take the photos as they are. UTM zones, each with an image:\n"
+            f"{dataset.name}: a dbStruct has metres of one plane, and none has true distances for all of "
+            "these. Make a dbStruct of each city's images, from a folder or CSV of its own; index, evaluate "
+            "and train need none: they take photos as they are. UTM zones, each with an image:\n"
             + "\n".join(listed)
         )
     fields = {matlab: getattr(dataset, python, None) for matlab, python in FIELDS.items()}
