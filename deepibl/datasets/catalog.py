@@ -184,8 +184,8 @@ def _places(source: StrPath, root: StrPath | None, kind: str) -> Places:
     if not _is_mat(source):
         return read_places(source, root=root)
     dataset = load_dbstruct(source, root=root)
-    root, names, positions = (getattr(dataset, f"{kind}_{each}") for each in ("root", "names", "positions"))
-    return Places(root, names, positions, dataset.frame)
+    folder, names, places = (getattr(dataset, f"{kind}_{each}") for each in ("root", "names", "positions"))
+    return Places(folder, names, places, dataset.frame)
 
 
 def evaluation_dataset(

@@ -76,7 +76,10 @@ def utm_to_latlon(east: float, north: float, zone: str) -> tuple[float, float]:
 
 
 def to_degrees(positions: ArrayLike, frame: str) -> np.ndarray:
-    """Latitude and longitude (N, 2) of positions (N, 2) in degrees or a UTM zone; NaN stays NaN."""
+    """Latitude and longitude (N, 2) of positions (N, 2) in degrees or a UTM zone; NaN stays NaN.
+
+    Raises DatasetError for metres so far from the zone that they are not those of a place.
+    """
     import utm
 
     places = np.array(positions, dtype=np.float64, ndmin=2)
@@ -87,6 +90,10 @@ def to_degrees(positions: ArrayLike, frame: str) -> np.ndarray:
     degrees = np.full(places.shape, np.nan)
     if known.any():
         east, north = places[known].T
+        if (np.abs(east - 500_000) > 1e6).any():
+            raise DatasetError(
+                f"{east[np.abs(east - 500_000).argmax()]:.0f} m east is not in or near zone {frame}"
+            )
         degrees[known] = np.stack(utm.to_latlon(east, north, number, northern=northern, strict=False), axis=1)
     return degrees
 
@@ -188,7 +195,9 @@ def in_one_frame(
         return [positions for positions, _ in parts], frame
     if None in frames:
         known = ", ".join(str(each or "an unknown UTM zone") for each in sorted(frames, key=str))
-        raise DatasetError(f"positions in {known} cannot be compared: give the zone of each")
+        raise DatasetError(
+            f"positions in {known} cannot be compared: give the zone of each (a column zone, utmZone)"
+        )
     degrees = [to_degrees(positions, frame or DEGREES) for positions, frame in parts]
     plane = plain_zone(zone) if zone else common_zone(np.concatenate(degrees))
     if plane is None:
