@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -38,32 +39,38 @@ class Cause:
 
 def relative(ours: np.ndarray, theirs: np.ndarray) -> float:
     """max|a - b| / max|b|; NaN where either has one."""
-    return float(np.abs(ours - theirs).max() / max(float(np.abs(theirs).max()), _TINY))
+    with np.errstate(all="ignore"):
+        return float(np.abs(ours - theirs).max() / max(float(np.abs(theirs).max()), _TINY))
 
 
 def find_causes(
-    net: Any, ours: np.ndarray, theirs: np.ndarray, pixels: Callable[[int, int | None], Tensor]
+    net: Any,
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    pixels: Callable[[int, int | None], Tensor],
+    tolerance: float,
 ) -> list[str]:
     """What explains that descriptors differ, in words; empty where nothing that is tried does.
 
     ours, theirs: (N, D) and (N, E) float32, row i of image i. pixels(i, side): image i as (3, H, W), 0–255,
     scaled to a shorter side of `side` pixels, as stored (0), or as it was compared (None).
+    tolerance: the relative difference up to which an image is the same.
     """
     first = ours.astype(np.float64)
-    for cause in _of_the_file(first, theirs):
-        if cause.left <= FITS:
-            return [str(cause)]
-    same_width = ours.shape[1] == theirs.shape[1]
-    if same_width and (found := _single_rows(first, theirs.astype(np.float64))):
-        return found
     finite = np.flatnonzero(np.isfinite(theirs).all(axis=1))
-    apart = finite if not same_width else finite[_each(first[finite], theirs[finite]) > FITS]
+    apart, present = finite, np.inf
+    if ours.shape[1] == theirs.shape[1]:
+        apart = finite[_each(first[finite], theirs[finite]) > tolerance]
+        present = max(_each(first[apart], theirs[apart]), default=0.0)
     chosen = sorted(apart, key=lambda i: pixels(int(i), None).numel())[:_TRIED]
-    if not chosen:
-        return []
-    for cause in _of_the_images(net, chosen, theirs[chosen].astype(np.float64), pixels):
-        if cause.left <= FITS:
+    of_the_images = _of_the_images(net, chosen, theirs[chosen].astype(np.float64), pixels) if chosen else []
+    for cause in chain(_of_the_file(first, theirs), of_the_images):
+        if cause.left <= min(FITS, present / 10):
             return [str(cause)]
+    if ours.shape[1] == theirs.shape[1]:
+        for found in (_single_rows(first, theirs.astype(np.float64)), _other_dimensions(first, theirs)):
+            if found:
+                return found
     return _of_the_angles(first[finite], theirs[finite].astype(np.float64))
 
 
@@ -87,7 +94,7 @@ def _of_the_file(ours: np.ndarray, theirs: np.ndarray) -> Iterator[Cause]:
     if theirs.shape[1] != dim:
         return
     text = "the file is big-endian: open it with fopen(file, 'w', 'ieee-le')"
-    yield Cause(text, relative(ours, _quiet(raw.byteswap())))
+    yield Cause(text, relative(ours, raw.byteswap()))
     text = "the file is transposed, written row by row: fwrite the D x N matrix, not its transpose"
     yield Cause(text, relative(ours, raw.reshape(dim, count).T))
     wanted = theirs.astype(np.float64)
@@ -116,8 +123,6 @@ def _of_the_file(ours: np.ndarray, theirs: np.ndarray) -> Iterator[Cause]:
         "normalisation is missing on one side"
     )
     yield Cause(text, relative(first, second))
-    text = "the same values in another order of dimensions"
-    yield Cause(text, relative(np.sort(first, axis=1), np.sort(second, axis=1)))
 
 
 def _single_rows(ours: np.ndarray, theirs: np.ndarray) -> list[str]:
@@ -140,6 +145,11 @@ def _single_rows(ours: np.ndarray, theirs: np.ndarray) -> list[str]:
     more = f" and {len(apart) - 5} more" if len(apart) > 5 else ""
     rest = len(ours) - len(apart)
     return [f"{rest} of {len(ours)} rows agree; {'; '.join(words)}{more} (rows count from 0)"]
+
+
+def _other_dimensions(ours: np.ndarray, theirs: np.ndarray) -> list[str]:
+    left = relative(np.sort(_unit(ours), axis=1), np.sort(_unit(theirs.astype(np.float64)), axis=1))
+    return [str(Cause("the same values in another order of dimensions", left))] if left <= 1e-4 else []
 
 
 def _of_the_angles(ours: np.ndarray, theirs: np.ndarray) -> list[str]:
@@ -215,7 +225,7 @@ def _tails(net: Any, images: Sequence[Tensor]) -> Iterator[tuple[str, list[np.nd
     if not last:
         return
     tail = net.layers[last]
-    before = [_compute(net, net.prepare(image), stop=last) for image in images]
+    before = [_compute(net, net.prepare(image), stop=last - 1) for image in images]
     text = "MATLAB's descriptors are not whitened; this network ends in PCA (addPCA on one side only)"
     yield text, before
     if tail.name == "PCA":
@@ -246,10 +256,6 @@ def _each(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
 
 def _unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), _TINY)
-
-
-def _quiet(values: np.ndarray) -> np.ndarray:
-    return np.nan_to_num(values, nan=np.inf, posinf=np.inf, neginf=np.inf)
 
 
 def _mean_cosine(rows: np.ndarray) -> float:

@@ -34,6 +34,7 @@ from deepibl.runtime.devices import inference
 from matlab_compat import matfile
 from matlab_compat.errors import MatFileError
 from matlab_compat.files import StrPath
+from matlab_compat.matfile.values import describe
 from matlab_compat.numeric import maps_to_torch
 from matlab_compat.simplenn.network import SimpleNN
 
@@ -45,6 +46,11 @@ SAME, SAME_ON_A_CPU = "same", "same as on a CPU"
 TOLERANCE = 1e-4  # a GPU and a CPU, or two orders of summation, stay below it
 CLOSE_COSINE, CLOSE_RELATIVE = 1e-3, 5e-2
 CLOSE_LAYER = 3e-2
+_ROUNDING = "rounding of some kind; not MatConvNet's approximate normalisation on a CPU"
+_NOT_ROUNDING = (
+    "none of the causes that are tried explains it: another network, or other images (does --root hold the "
+    "very files that MATLAB read?); --layers shows at which layer they part"
+)
 _CPU_IMAGES = 4  # computed again with the approximate power
 
 
@@ -195,7 +201,7 @@ def verify_features(
             )
             features = cropped
     if features.shape[1] != dim:
-        causes = find_causes(net, features, wanted, pixels)
+        causes = find_causes(net, features, wanted, pixels, tolerance)
         what = f"MATLAB's descriptors have {dim} dimensions, this network's {have}"
         raise FeatureFileError(
             f"{what}: {causes[0] if causes else 'another network, or PCA (addPCA) on one side only'}"
@@ -204,23 +210,19 @@ def verify_features(
     verdict = _verdict(rows, tolerance)
     if verdict == "close":
         few = range(min(len(kept), _CPU_IMAGES))
-        again = on_a_cpu(net, [pixels(i, None) for i in few])[:, :dim]
-        left = max(
-            relative(ours / np.linalg.norm(ours), wanted[i]) for i, ours in zip(few, again, strict=True)
-        )
+        again = on_a_cpu(net, [pixels(i, None) for i in few])
+        if dim < have:
+            again = again[:, :dim] / np.linalg.norm(again[:, :dim], axis=1, keepdims=True)
+        left = max(relative(again[i], wanted[i]) for i in few)
         if _within(left, tolerance):
             verdict = SAME_ON_A_CPU
             hints.append(
                 f"MATLAB ran on a CPU: with MatConvNet's approximate power there the largest relative "
                 f"difference of {len(few)} images is {left:.1e}. On a GPU, and here, the power is exact"
             )
-        else:
-            hints.append("rounding of some kind; not MatConvNet's approximate normalisation on a CPU")
-    if verdict == "different":
-        hints += find_causes(net, features, wanted, pixels) or [
-            "none of the causes that are tried explains it: another network, or other images (does --root "
-            "hold the very files that MATLAB read?); --layers shows at which layer they part"
-        ]
+    if verdict in ("close", "different"):
+        unknown = _NOT_ROUNDING if verdict == "different" else _ROUNDING
+        hints += find_causes(net, features, wanted, pixels, tolerance) or [unknown]
     return VerifyReport(rows, failures, tolerance, verdict, hints, layers)
 
 
@@ -242,7 +244,7 @@ def read_reference(path: StrPath, count: int) -> np.ndarray:
         and array.dtype.kind in "fiu"
     }
     if len(found) != 1:
-        held = ", ".join(f"{name}: {matfile.describe(value)}" for name, value in values.items())
+        held = ", ".join(f"{name}: {describe(value)}" for name, value in values.items())
         raise FeatureFileError(
             f"{path}: needs one matrix of {count} descriptors (D x {count}); {len(found)} of its variables "
             f"could be it ({held})"
