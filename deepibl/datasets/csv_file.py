@@ -10,7 +10,6 @@ a decimal comma. What has two readings is refused with its line.
 
 import csv
 import io
-import math
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -33,7 +32,6 @@ COLUMNS = {  # titles in small letters, without spaces, underscores and units
 }
 _DEGREES = {"lat": "latitude", "lon": "longitude"}
 _METRES = ("utm_e", "utm_n")
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 _THOUSANDS = re.compile(  # 630,084.30  4.833.438,5  630 084
     r"(?P<whole>[-+]?\d{1,3}(?P<mark>[ .,'’\u00a0\u202f])\d{3}(?P<more>(?:(?P=mark)\d{3})*))"
     r"(?P<rest>(?!(?P=mark))[.,]\d*)?"
@@ -88,7 +86,10 @@ def read_csv(path: Path, root: StrPath) -> tuple[list[str], list[Fix | None]]:
     if problems:
         more = f"\n  … and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         shown = "\n".join(problems[:_SHOWN])
-        raise DatasetError(f"{path}: {len(problems)} rows are invalid:\n{shown}{more}")
+        head = (
+            f"{path}: {len(problems)} rows are invalid (where a position is unknown, leave both cells empty)"
+        )
+        raise DatasetError(f"{head}:\n{shown}{more}")
     return list(fixes), list(fixes.values())
 
 
@@ -109,7 +110,7 @@ def _rows(text: str, path: Path) -> list[Row]:
             rows = [(reader.line_num + bool(said), row) for row in reader if any(map(str.strip, row))]
         except csv.Error as problem:
             raise DatasetError(f"{path}: line {reader.line_num + bool(said)}: {problem}") from None
-        if rows.pop()[1] != [_END]:
+        if not rows or rows.pop()[1] != [_END]:
             raise DatasetError(f"{path}: a quote is opened and not closed before the end of the file")
         cells = [
             {key: row[at].strip() if at < len(row) else "" for key, at in columns.items()}
@@ -145,25 +146,19 @@ def _degrees(cells: dict[str, str]) -> Fix | None:
         return None
     values = []
     for key, axis in _DEGREES.items():
-        try:
-            parts, letter = parse_degrees(cells[key])
-        except ValueError:
-            raise ValueError(_no_number(key, cells[key])) from None
+        parts, letter = parse_degrees(cells[key])
         said = cells.get(f"{key}_letter", "").strip("-")
-        if letter and said and said[:1].upper() != letter:
-            raise ValueError(f"{key} is {cells[key]!r}, and its letter {said!r}")
-        try:
-            values.append(signed_degrees(parts, letter or said, axis))
-        except ValueError as problem:
-            raise ValueError(f"{problem} (are lat and lon swapped?)") from None
+        if letter and said and said[0].upper() != letter:
+            raise ValueError(f"{key} is {cells[key]!r}, its letter in another column {said!r}")
+        values.append(signed_degrees(parts, letter or said, axis))
     return Fix("degrees", *values)
 
 
 def _metres(cells: dict[str, str], commas: bool, bands: bool) -> Fix | None:
-    """commas: whether metres of this file have commas. bands: whether its zones have letters of bands."""
+    """commas, bands: whether this file has metres with commas, and zones with other letters than N and S."""
     if not any(cells[key] for key in _METRES):
         return None
-    east, north = (_number(key, cells[key], commas) for key in _METRES)
+    east, north = (_number(cells[key], commas) for key in _METRES)
     zone = cells.get("zone") or None
     if zone:
         if zone[-1:] in "sS" and not bands and 3.5e6 < north < 4.5e6:
@@ -175,18 +170,13 @@ def _metres(cells: dict[str, str], commas: bool, bands: bool) -> Fix | None:
     return Fix("metres", east, north, zone)
 
 
-def _number(key: str, text: str, commas: bool) -> float:
+def _number(text: str, commas: bool) -> float:
     """A number with a decimal point or comma, with or without marks of thousands."""
     found = _THOUSANDS.fullmatch(text)
     if found and (found["more"] or found["rest"] or found["mark"] not in ",."):
         text = re.sub(r"[^-+\d]", "", found["whole"]) + (found["rest"] or "")
     elif found and commas and found["whole"].lstrip("-+")[0] != "0":
-        raise ValueError(f"{key} {text!r} has a decimal mark or one of thousands: leave out the latter")
-    plain = text.replace(",", ".")
-    if not _NUMBER.fullmatch(plain) or not math.isfinite(float(plain)):
-        raise ValueError(_no_number(key, text))
-    return float(plain)
-
-
-def _no_number(key: str, text: str) -> str:
-    return f"{key} must be a number; got {text!r} (leave both cells empty where the position is unknown)"
+        raise ValueError(f"{text!r} has a decimal mark or one of thousands: leave out the latter")
+    if not re.fullmatch(r"[-+]?(\d+[.,]?\d*|[.,]\d+)(e[-+]?\d{1,2})?", text, re.IGNORECASE):
+        raise ValueError(f"{text!r} is not a number of metres")
+    return float(text.replace(",", "."))

@@ -54,7 +54,7 @@ def test_letters_of_exiftool_count_once_and_composite_tags_first(tmp_path: Path)
     text = "SourceFile,EXIF:GPSLatitude,EXIF:GPSLongitude,Composite:GPSLatitude,Composite:GPSLongitude\n"
     assert read(tmp_path, f"{text}x.jpg,33.5,70.25,-33.5,-70.25\n")[0][1] == Fix("degrees", -33.5, -70.25)
     for row, message in {
-        "x.jpg,33.5 N,S,70.25,W": "lat is '33.5 N', and its letter 'S'",
+        "x.jpg,33.5 N,S,70.25,W": "lat is '33.5 N', its letter in another column 'S'",
         "x.jpg,-33.5,N,70.25,W": "latitude -33.5 is negative and has the reference N",
         "x.jpg,33.5,W,70.25,S": "has the reference 'W', not N or S",
     }.items():
@@ -97,10 +97,10 @@ def test_a_mark_that_may_be_decimal_or_of_thousands_is_refused(tmp_path: Path, r
         ('name,lat,lon\n"x.jpg,47.0,8.3\ny.jpg,47.0,8.3\n', "a quote is opened and not closed"),
         ("name,lat,lon\nx.jpg,91,8\n", "line 2: latitude 91 is out of range"),
         ("sep=;\nname;lat;lon\nx.jpg;47;181\n", "line 3: longitude 181 is out of range"),
-        ('name,lat,lon,note\nx.jpg,47,8,"a\nb"\ny.jpg,1.2.3,8,\n', "line 4: lat must be a number"),
-        ("name,east,north\nx.jpg,1.2.3,8\n", "line 2: utm_e must be a number"),
-        ("name,east,north\nx.jpg,1_0,8\n", "line 2: utm_e must be a number"),
-        ("name,east,north\nx.jpg,inf,8\n", "line 2: utm_e must be a number"),
+        ('name,lat,lon,note\nx.jpg,47,8,"a\nb"\ny.jpg,1.2.3,8,\n', "line 4: .* is not a number of degrees"),
+        ("name,east,north\nx.jpg,1.2.3,8\n", "line 2: .* is not a number of metres"),
+        ("name,east,north\nx.jpg,1_0,8\n", "line 2: .* is not a number of metres"),
+        ("name,east,north\nx.jpg,inf,8\n", "line 2: .* is not a number of metres"),
         ("sep=;\nname,lat,lon\nx.jpg,1,2\n", "the first row must name the columns"),
     ],
 )

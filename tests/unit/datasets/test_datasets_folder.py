@@ -134,12 +134,12 @@ def test_every_bad_row_is_named(tmp_path):
     text = str(caught.value)
     for line in (
         "p.csv: 6 rows are invalid",
-        "line 3: lat must be a number; got 'north'",
+        "line 3: 'north' is not a number of degrees",
         "line 4: it has no name",
         "line 5: a.jpg is listed twice",
-        "line 6: longitude 551 is out of range: -180 to 180 degrees (are lat and lon swapped?)",
-        "line 7: lon must be a number; got ''",
-        "line 8: lat must be a number; got 'nan' (leave both cells empty where the position is unknown)",
+        "line 6: longitude 551 is out of range: -180 to 180 degrees",
+        "line 7: '' is not a number of degrees",
+        "line 8: 'nan' is not a number of degrees",
     ):
         assert line in text
 
