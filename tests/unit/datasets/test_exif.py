@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from deepibl.datasets.exif import photo_position
@@ -19,22 +20,19 @@ GOOD = {1: "S", 2: (12.0, 30.0, 36.0), 3: "W", 4: (77.0, 3.0, 0.0)}
 
 def photo(path: Path, gps: dict[int, Any], xmp: str = "", signed: bool = False) -> Path:
     """A photo with GPS tags. signed: of the type SRATIONAL, which Pillow writes only when it is told to."""
-    exif = Image.Exif()
-    exif.get_ifd(0x8825).update(gps)
-    data = exif.tobytes()
     if signed:
-        directory = ImageFileDirectory_v2()
-        directory.update(gps)
-        for tag in (2, 4):
-            directory.tagtype[tag] = 10
-        outer = ImageFileDirectory_v2()
-        outer[0x8825] = 0
-        head = b"Exif\0\0II*\0\x08\0\0\0"
-        start = 8 + 2 + 12 + 4
-        entry = b"\x25\x88\x04\0\x01\0\0\0" + start.to_bytes(4, "little")
-        data = head + b"\x01\0" + entry + bytes(4) + directory.tobytes(start)
-    more: dict[str, Any] = {"xmp": xmp.encode()} if xmp else {}
-    Image.new("RGB", (4, 3)).save(path, exif=data, **more)
+        tags = ImageFileDirectory_v2()
+        tags.update(gps)
+        tags.tagtype |= {2: 10, 4: 10}
+        entry = b"\x01\0\x25\x88\x04\0\x01\0\0\0\x1a\0\0\0" + bytes(4)  # the GPS tags are at 26
+        data = b"Exif\0\0II*\0\x08\0\0\0" + entry + tags.tobytes(26)
+    else:
+        exif = Image.Exif()
+        exif.get_ifd(0x8825).update(gps)
+        data = exif.tobytes()
+    chunks = PngInfo()
+    chunks.add_itxt("XML:com.adobe.xmp", xmp)
+    Image.new("RGB", (4, 3)).save(path, exif=data, xmp=xmp.encode(), pnginfo=chunks)
     return path
 
 

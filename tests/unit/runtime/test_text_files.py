@@ -10,6 +10,7 @@ from deepibl.datasets.catalog import load_dbstruct
 from deepibl.datasets.dbstruct import read_positive_lists
 from deepibl.datasets.place import PlaceDataset
 from deepibl.errors import ConfigurationError, DatasetError, ReportError
+from deepibl.matlab.datasets import dbBase
 from deepibl.report.run import read_run
 from deepibl.runtime.paths import localPaths
 from deepibl.runtime.text_files import file_below, find_file, find_name, read_text
@@ -116,6 +117,13 @@ def test_a_dbstruct_joined_on_windows_finds_its_images(tmp_path: Path) -> None:
     assert (found.database_names, found.query_names) == (["db/000/a.jpg"], ["q/b.jpg"])
     found.check_images()
     assert load_dbstruct(tmp_path / "w.mat").database_names == names[0]
+
+    class Windows(dbBase):
+        def __init__(self) -> None:
+            self.name, self.dbPath, self.qPath = "w", f"{tmp_path}/images/", f"{tmp_path}/images/"
+            self.dbLoad({"dsetSpecDir": str(tmp_path)})
+
+    assert Windows().dbImageFns == ["db/000/a.jpg"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
