@@ -17,7 +17,7 @@ from typing import NamedTuple
 from deepibl.datasets.degrees import parse_degrees, signed_degrees
 from deepibl.datasets.geo import plain_zone
 from deepibl.errors import DatasetError
-from deepibl.runtime.text_files import file_below, find_file, read_text
+from deepibl.runtime.text_files import find_file, read_text
 from matlab_compat.files import StrPath
 
 COLUMNS = {  # titles in small letters, without spaces, underscores and units
@@ -57,11 +57,7 @@ def read_csv(path: Path, root: StrPath) -> tuple[list[str], list[Fix | None]]:
 
     Raises DatasetError for another file, and for invalid rows, listed with their lines.
     """
-
-    def names_in(text: str) -> list[str]:
-        return [cells["name"] for _, cells in _rows(text, path)]
-
-    rows = _rows(read_text(path, DatasetError, names_in, file_below(root)), path)
+    rows = _rows(read_text(path, DatasetError, names=True), path)
     commas = any("," in cells.get(key, "") for _, cells in rows for key in _METRES)
     bands = any(cells.get("zone", "")[-1:].upper() not in ("", "N", "S") for _, cells in rows)
     fixes: dict[str, Fix | None] = {}  # by name, in the file's order
@@ -71,10 +67,7 @@ def read_csv(path: Path, root: StrPath) -> tuple[list[str], list[Fix | None]]:
             if not cells["name"]:
                 raise ValueError("it has no name")
             if cells[""]:
-                raise ValueError(
-                    f"it has cells beyond the last column ({cells['']}): numbers with a decimal comma need "
-                    "quotes, or another separator"
-                )
+                raise ValueError("it has cells beyond the last column: put numbers with a comma in quotes")
             name = find_file(root, cells["name"])
             if name in fixes:
                 raise ValueError(f"{name} is listed twice")
@@ -86,10 +79,8 @@ def read_csv(path: Path, root: StrPath) -> tuple[list[str], list[Fix | None]]:
     if problems:
         more = f"\n  … and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         shown = "\n".join(problems[:_SHOWN])
-        head = (
-            f"{path}: {len(problems)} rows are invalid (where a position is unknown, leave both cells empty)"
-        )
-        raise DatasetError(f"{head}:\n{shown}{more}")
+        hint = "where the position is unknown, leave both cells empty"
+        raise DatasetError(f"{path}: {len(problems)} rows are invalid ({hint}):\n{shown}{more}")
     return list(fixes), list(fixes.values())
 
 
@@ -112,16 +103,14 @@ def _rows(text: str, path: Path) -> list[Row]:
             raise DatasetError(f"{path}: line {reader.line_num + bool(said)}: {problem}") from None
         if not rows or rows.pop()[1] != [_END]:
             raise DatasetError(f"{path}: a quote is opened and not closed before the end of the file")
-        cells = [
-            {key: row[at].strip() if at < len(row) else "" for key, at in columns.items()}
-            | {"": " ".join(row[len(header) :]).strip()}
-            for _, row in rows
+        columns |= {"": len(header)}  # cells beyond the last column
+        return [
+            (number, {key: row[at].strip() if at < len(row) else "" for key, at in columns.items()})
+            for number, row in rows
         ]
-        return list(zip([number for number, _ in rows], cells, strict=True))
-    shown = ", ".join(found) if found != [_END] else ""
     raise DatasetError(
         f"{path}: the first row must name the columns: name and lat, lon (or utm_e, utm_n, and zone "
-        f"if known); found {shown or 'nothing'}"
+        f"if known); found {found if found != [_END] else 'nothing'}"
     )
 
 

@@ -55,8 +55,8 @@ def test_letters_of_exiftool_count_once_and_composite_tags_first(tmp_path: Path)
     assert read(tmp_path, f"{text}x.jpg,33.5,70.25,-33.5,-70.25\n")[0][1] == Fix("degrees", -33.5, -70.25)
     for row, message in {
         "x.jpg,33.5 N,S,70.25,W": "lat is '33.5 N', its letter in another column 'S'",
-        "x.jpg,-33.5,N,70.25,W": "latitude -33.5 is negative and has the reference N",
-        "x.jpg,33.5,W,70.25,S": "has the reference 'W', not N or S",
+        "x.jpg,-33.5,N,70.25,W": "latitude -33.5 N has signs that contradict each other",
+        "x.jpg,33.5,W,70.25,S": "latitude 33.5 W has another letter than N and S",
     }.items():
         with pytest.raises(DatasetError, match=message):
             read(tmp_path, f"{head}\n{row}\n")
@@ -93,7 +93,7 @@ def test_a_mark_that_may_be_decimal_or_of_thousands_is_refused(tmp_path: Path, r
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name,lat,lon\nx.jpg,47,0625,8,3125\n", r"line 2: it has cells beyond the last column \(8 3125\)"),
+        ("name,lat,lon\nx.jpg,47,0625,8,3125\n", "line 2: it has cells beyond the last column"),
         ('name,lat,lon\n"x.jpg,47.0,8.3\ny.jpg,47.0,8.3\n', "a quote is opened and not closed"),
         ("name,lat,lon\nx.jpg,91,8\n", "line 2: latitude 91 is out of range"),
         ("sep=;\nname;lat;lon\nx.jpg;47;181\n", "line 3: longitude 181 is out of range"),
@@ -151,7 +151,7 @@ def test_names_are_those_of_the_files(tmp_path: Path) -> None:
         found = read(tmp_path, f"name;lat;lon\n{rows}", encoding)
         assert [name for name, _ in found] == ["day/x.jpg", "grüße.jpg"]
     unknown = f"name;lat;lon\n{rows}brücke.jpg;47,1;8,3\n"
-    with pytest.raises(DatasetError, match=r"line 3 is not UTF-8; in no code page do all its names exist"):
+    with pytest.raises(DatasetError, match=r"line 3: .*brücke.* is not UTF-8"):
         read(tmp_path, unknown, "cp1252")
     with pytest.raises(DatasetError, match=r"line 3: day/x\.jpg is listed twice"):
         read(tmp_path, "name,lat,lon\nday/x.jpg,1,2\nday\\x.jpg,1,2\n")
