@@ -18,7 +18,7 @@ from matlab_compat.errors import MatlabCompatError
 from matlab_compat.files import StrPath
 
 _CODE_PAGES = ("cp1252", "cp1250", "cp1251", "cp850", "mac_roman", "gb18030", "cp932", "big5", "cp949")
-_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how .xlsx and .ods, and .xls begin
 
 
@@ -43,8 +43,9 @@ def read_text(path: StrPath, error: type[MatlabCompatError], *, names: bool = Fa
         encoding = "utf-16-be" if halves[0] else "utf-16-le"
     try:
         text = data.decode(encoding, "surrogateescape" if names and encoding == "utf-8" else "strict")
+        text = text.removeprefix("\ufeff")
     except UnicodeDecodeError as problem:
-        line = data.count(b"\n", 0, problem.start) + 1
+        line = problem.object.count(b"\n", 0, problem.start) + 1
         raise error(f"{where}: line {line} is not {encoding.upper()}: save the file as UTF-8") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 

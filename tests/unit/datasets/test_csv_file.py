@@ -151,7 +151,7 @@ def test_names_are_those_of_the_files(tmp_path: Path) -> None:
         found = read(tmp_path, f"name;lat;lon\n{rows}", encoding)
         assert [name for name, _ in found] == ["day/x.jpg", "grüße.jpg"]
     unknown = f"name;lat;lon\n{rows}brücke.jpg;47,1;8,3\n"
-    with pytest.raises(DatasetError, match=r"line 3: .*brücke.* is not UTF-8"):
+    with pytest.raises(DatasetError, match=r"line 4: .*brücke.* is not UTF-8"):
         read(tmp_path, unknown, "cp1252")
     with pytest.raises(DatasetError, match=r"line 3: day/x\.jpg is listed twice"):
         read(tmp_path, "name,lat,lon\nday/x.jpg,1,2\nday\\x.jpg,1,2\n")

@@ -27,9 +27,7 @@ def test_degrees_are_read_in_every_form(text: str, parts: list[float], letter: s
     assert parse_degrees(text) == (parts, letter)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "north", "1.2.3", "48,2,3", "nan", "inf", "1_0", "N 3 N", "x5", "5 deg 3 deg"]
-)
+@pytest.mark.parametrize("text", ["", "north", "1.2.3", "48,2,3", "nan", "inf", "1_0", "N 3 N", "x5"])
 def test_other_texts_are_no_degrees(text: str) -> None:
     with pytest.raises(ValueError, match="is not a number of degrees"):
         parse_degrees(text)

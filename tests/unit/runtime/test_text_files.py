@@ -31,7 +31,7 @@ def test_unicode_is_read_with_and_without_a_mark(tmp_path: Path, encoding: str) 
     [
         (b"one\ntwo\nthr\xe9e\n", r"a\.txt: line 3 is not UTF-8: save the file as UTF-8"),
         (b"\xef\xbb\xbfone\n\xe9\n", "line 2 is not UTF-8"),
-        (b"\xff\xfea\0\n", "line 2 is not UTF-16"),
+        (b"\xff\xfea\0\n", "line 1 is not UTF-16"),
         (b"PK\x03\x04 a workbook", "is a workbook or an archive"),
         (b"\x93NUMPY\0\0\0\0", "is not a text file"),
         (b"one\0 zero in a long line of plain text", "is not a text file"),
