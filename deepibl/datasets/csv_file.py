@@ -86,7 +86,7 @@ def read_csv(path: Path, root: StrPath) -> tuple[list[str], list[Fix | None]]:
 
 def _rows(text: str, path: Path) -> list[Row]:
     """The rows below the header, with the separator that gives the columns; raises DatasetError."""
-    said = re.match(r'"?sep=(.)"?[^\n]*\n', text, re.IGNORECASE)
+    said = re.match(r'"?sep=([,;|:\t])"?[^\n]*\n', text, re.IGNORECASE)
     body = text[said.end() :] if said else text
     found: list[str] = []
     for separator in [said[1]] if said else [",", ";", "\t", "|"]:
@@ -110,7 +110,7 @@ def _rows(text: str, path: Path) -> list[Row]:
         ]
     raise DatasetError(
         f"{path}: the first row must name the columns: name and lat, lon (or utm_e, utm_n, and zone "
-        f"if known); found {found if found != [_END] else 'nothing'}"
+        f"if known); found {found if found != [_END] else 'nothing'!s:.200}"
     )
 
 
