@@ -15,11 +15,11 @@ import hashlib
 import json
 import math
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -28,13 +28,15 @@ from deepibl.errors import NetworkMismatchError
 from deepibl.images import read_image
 from deepibl.networks.identity import network_id
 from deepibl.runtime.devices import device_of, inference, to_batch
+from deepibl.runtime.files import from_plain
 from deepibl.runtime.progress import ProgressCallback, ProgressMeter, reporting
 from matlab_compat.errors import ArgumentError
-from matlab_compat.files import StrPath, atomic_output
+from matlab_compat.files import StrPath, atomic_output, damage_as
 from matlab_compat.simplenn.network import SimpleNN
 
 _FORMAT = "deepibl-int8-scales/1"
 _CHANNELS = 3  # of images
+_MOST = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -75,24 +77,37 @@ class Scales:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
+@dataclass(frozen=True)
+class _Range:
+    position: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class _File:
+    network: str
+    images: int
+    written_by: str
+    ranges: list[_Range]
+
+
 def read_scales(path: StrPath) -> Scales:
     """The scales in a file; raises ArgumentError for one that `deepibl calibrate` did not write."""
+    what, advice = "does not hold int8 scales", "make new ones with deepibl calibrate"
+    with damage_as(ArgumentError, path, what, advice):
+        content = json.loads(Path(path).read_bytes().decode())
     try:
-        content: Any = json.loads(Path(path).read_text(encoding="utf-8"))
-        if content["format"] != _FORMAT:
-            raise ValueError(f"its format is {content['format']!r}, not {_FORMAT}")
-        ranges = []
-        for entry in content["ranges"]:
-            position, low, high = int(entry["position"]), float(entry["low"]), float(entry["high"])
-            if not -math.inf < low <= high < math.inf:
-                raise ValueError(f"the range at position {position} is {low} to {high}")
-            ranges.append((position, low, high))
-        network, writer = str(content["network"]), str(content["written_by"])
-        return Scales(network, tuple(ranges), int(content["images"]), writer)
-    except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as problem:
-        raise ArgumentError(
-            f"{os.fspath(path)} does not hold int8 scales, make new ones with deepibl calibrate: {problem}"
-        ) from None
+        if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
+            raise ValueError(f"its format is not {_FORMAT!r}")
+        held: _File = from_plain(_File, content, "it")
+        for each in held.ranges:
+            if not -_MOST <= each.low <= each.high <= _MOST:
+                raise ValueError(f"the range at position {each.position} is {each.low} to {each.high}")
+    except ValueError as problem:
+        raise ArgumentError(f"{os.fspath(path)} {what}: {problem}; {advice}") from None
+    ranges = tuple((each.position, float(each.low), float(each.high)) for each in held.ranges)
+    return Scales(held.network, ranges, held.images, held.written_by)
 
 
 def identity_of(net: nn.Module, scales: Scales | None) -> str:

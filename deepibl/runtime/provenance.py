@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deepibl.runtime.files import read_note
+from deepibl.runtime.files import from_plain, read_note
 from matlab_compat.files import StrPath, atomic_output
 
 RULE = 1  # to be raised when a release computes other numbers from the same network, images and settings
@@ -83,9 +83,8 @@ class Provenance:
     def from_dict(cls, found: Any) -> Provenance:
         """The Provenance that `as_dict` turned into values; any other value becomes one that fits nothing."""
         try:
-            made_of = cls(**found)
-            return made_of if isinstance(made_of.settings, dict) else cls(_UNREADABLE)
-        except TypeError:
+            return from_plain(cls, found, "it")
+        except ValueError:
             return cls(_UNREADABLE)
 
     def differences(self, wanted: Provenance) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from deepibl.errors import ExtractionError, Failure
 from deepibl.features.extraction import extract, extract_to_file, provenance
 from deepibl.features.files import read_features
 from deepibl.features.shards import require_visible
-from deepibl.runtime.files import RowView, read_note
+from deepibl.runtime.files import RowView, from_plain, read_note
 from deepibl.runtime.processes import team
 from deepibl.runtime.provenance import Provenance, file_times, note_of
 from deepibl.search.backends import BACKENDS, Index, open_index
@@ -158,8 +158,7 @@ def _extract(
     note = team().lead(lambda: _noted(partial, made_of))
     if note is None:
         report = extract_to_file(net, places.root, places.names, partial, settings=settings)
-        failed = [asdict(each) for each in report.failures]
-        note = {"made_of": made_of.as_dict(), "kept": report.kept.tolist(), "failures": failed}
+        note = asdict(_Note(made_of.as_dict(), report.kept.tolist(), report.failures))
         team().lead(lambda: _write_note(partial, note))
     kept, failures = note["kept"], [Failure(**each) for each in note["failures"]]
     if not len(kept):
@@ -179,6 +178,13 @@ def _extract(
     return fields, failures
 
 
+@dataclass(frozen=True)
+class _Note:
+    made_of: Any
+    kept: list[int]
+    failures: list[Failure]
+
+
 def _write_note(partial: Path, note: dict[str, Any]) -> None:
     with atomic_output(note_of(partial)) as temporary:
         temporary.write_text(json.dumps(note))
@@ -186,17 +192,13 @@ def _write_note(partial: Path, note: dict[str, Any]) -> None:
 
 def _noted(partial: Path, made_of: Provenance) -> dict[str, Any] | None:
     """Which images an earlier run has extracted, and which failed; None if it did not finish or differs."""
-    note = read_note(note_of(partial))
     try:
-        found = {
-            "kept": [int(i) for i in note["kept"]],
-            "failures": [asdict(Failure(**each)) for each in note["failures"]],
-        }
         older = partial.stat().st_mtime <= note_of(partial).stat().st_mtime
-        fits = older and not Provenance.from_dict(note["made_of"]).differences(made_of)
-        return found if fits and found["kept"] else None
-    except (OSError, ValueError, LookupError, TypeError, OverflowError):
+        note: _Note = from_plain(_Note, read_note(note_of(partial)), "the note")
+    except (OSError, ValueError):
         return None
+    fits = older and note.kept and not Provenance.from_dict(note.made_of).differences(made_of)
+    return asdict(note) if fits and all(0 <= i < made_of.count for i in note.kept) else None
 
 
 def _done(partial: Path) -> None:
