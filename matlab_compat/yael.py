@@ -12,7 +12,7 @@ separate the two halves of a split cluster.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -210,13 +210,21 @@ def first_points(n: int, k: int, seed: int) -> NDArray[np.int64]:
 
 
 def yael_kmeans(
-    v: ArrayLike, k: int, *, niter: int = 50, redo: int = 1, seed: int = 0, init: int = 0, verbose: int = 0
+    v: ArrayLike,
+    k: int,
+    *,
+    niter: int = 50,
+    redo: int = 1,
+    seed: int = 0,
+    init: int = 0,
+    verbose: int = 0,
+    each_step: Callable[[int, int], object] | None = None,
 ) -> KMeans:
     """Clusters the rows of v (N, D) into k groups; the best of `redo` runs.
 
     niter: the most Lloyd steps (0: no limit); it stops earlier when the total distance stays the same. seed:
     0 is yael's in an unseeded process. init: 0, random points (yael's 1, k-means++, is not ported). verbose:
-    1 prints the mean squared distance of every step.
+    1 prints the mean squared distance of every step. each_step: called with (steps done, niter).
 
     Raises ArgumentError for fewer points than clusters, values that are not finite, another init, and points
     so few or so alike that clusters stay empty.
@@ -242,12 +250,19 @@ def yael_kmeans(
         # Each run draws two seeds: the first for the initial points, the second for splitting.
         start = points[first_points(len(points), k, seeds.state)]
         seeds.next()
-        runs.append(_lloyd(points, start, niter or 1_000_000, seeds.next(), bool(verbose)))
+        runs.append(_lloyd(points, start, niter or 1_000_000, seeds.next(), bool(verbose), each_step))
         runs = [min(runs, key=lambda run: run[1])]
     return runs[0][0]
 
 
-def _lloyd(points: Floats, centroids: Floats, niter: int, seed: int, verbose: bool) -> tuple[KMeans, float]:
+def _lloyd(
+    points: Floats,
+    centroids: Floats,
+    niter: int,
+    seed: int,
+    verbose: bool,
+    each_step: Callable[[int, int], object] | None,
+) -> tuple[KMeans, float]:
     """Assign and average until the total distance stays the same; empty clusters are filled by splitting."""
     n, k = len(points), len(centroids)
     seeds = GlibcRand(seed)
@@ -267,6 +282,8 @@ def _lloyd(points: Floats, centroids: Floats, niter: int, seed: int, verbose: bo
         error, previous = float(distances.sum(dtype=np.float64)), error
         if verbose:
             print(f"step {step}: mean squared distance {error / n:.6g}, {split} clusters split")
+        if each_step is not None:
+            each_step(step, niter)
         if error == previous and not split:
             break
     return KMeans(centroids, assignment, distances, counts), error

@@ -17,7 +17,7 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,12 +29,12 @@ from deepibl.images import read_image
 from deepibl.networks.identity import network_id
 from deepibl.runtime.devices import device_of, inference, to_batch
 from deepibl.runtime.files import from_plain
-from deepibl.runtime.progress import ProgressCallback, ProgressMeter, reporting
+from deepibl.runtime.progress import ProgressCallback, counting
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath, atomic_output, damage_as
 from matlab_compat.simplenn.network import SimpleNN
 
-_FORMAT = "deepibl-int8-scales/1"
+_FORMAT = "deepibl-int8-scales/2"
 _CHANNELS = 3  # of images
 _MOST = sys.float_info.max
 
@@ -70,26 +70,9 @@ class Scales:
 
     def save(self, path: StrPath) -> None:
         """Writes the JSON file, under a temporary name first."""
-        ranges = [{"position": position, "low": low, "high": high} for position, low, high in self.ranges]
-        content = {"format": _FORMAT, "network": self.network, "images": self.images}
-        content |= {"written_by": self.written_by, "ranges": ranges}
+        content = {"format": _FORMAT, **asdict(self)}
         with atomic_output(Path(path)) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-@dataclass(frozen=True)
-class _Range:
-    position: int
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class _File:
-    network: str
-    images: int
-    written_by: str
-    ranges: list[_Range]
 
 
 def read_scales(path: StrPath) -> Scales:
@@ -100,14 +83,13 @@ def read_scales(path: StrPath) -> Scales:
     try:
         if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
             raise ValueError(f"its format is not {_FORMAT!r}")
-        held: _File = from_plain(_File, content, "it")
-        for each in held.ranges:
-            if not -_MOST <= each.low <= each.high <= _MOST:
-                raise ValueError(f"the range at position {each.position} is {each.low} to {each.high}")
+        scales: Scales = from_plain(Scales, content, "it")
+        for position, low, high in scales.ranges:
+            if not -_MOST <= low <= high <= _MOST:
+                raise ValueError(f"the range at position {position} is {low} to {high}")
     except ValueError as problem:
         raise ArgumentError(f"{os.fspath(path)} {what}: {problem}; {advice}") from None
-    ranges = tuple((each.position, float(each.low), float(each.high)) for each in held.ranges)
-    return Scales(held.network, ranges, held.images, held.written_by)
+    return scales
 
 
 def identity_of(net: nn.Module, scales: Scales | None) -> str:
@@ -128,14 +110,13 @@ def calibrate(
     net, images, root, resize, progress: see `deepibl.extract`. Use about a hundred photos, as varied as those
     to extract later. Raises what `measure` raises, and ImageReadError for an image that cannot be read.
     """
-    with reporting(progress, "calibrating") as report:
-        meter = ProgressMeter(len(images), report)
+    with counting(progress, "calibrating") as count:
 
         def prepared() -> Iterator[Tensor]:
-            for name in images:
+            for done, name in enumerate(images, start=1):
                 pixels = read_image(os.path.join(root, name), resize)
                 yield net.prepare(to_batch([pixels], device_of(net)))  # type: ignore[operator]
-                meter.advance(1)
+                count(done, len(images))
 
         return measure(net, prepared())
 

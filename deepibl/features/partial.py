@@ -22,7 +22,7 @@ from typing import IO, Any
 import numpy as np
 
 from deepibl.errors import FeatureFileError
-from deepibl.features.files import suffix_of, write_features
+from deepibl.features.files import forget_old, suffix_of, write_features
 from deepibl.runtime.files import from_plain, read_note
 from deepibl.runtime.provenance import Provenance, digest_of
 from matlab_compat.files import StrPath, atomic_output
@@ -181,6 +181,7 @@ class PartialFeatures:
         self._opened.truncate(size)
         if suffix_of(self.out, suffix) == ".bin" and len(kept) == self.count:
             os.fsync(self._opened.fileno())
+            forget_old(self.out)
             self._let_go(lambda: os.replace(self.part, self.out))
         else:
             self._opened.flush()

@@ -71,8 +71,10 @@ def from_plain(kind: Any, value: Any, name: str) -> Any:
         return kind(**{key: from_plain(known[key], item, key) for key, item in value.items()})
     elif outer is list and isinstance(value, list):
         return [from_plain(inner[0], item, name) for item in value]
-    elif outer is tuple and isinstance(value, list) and len(value) == len(inner):
-        return tuple(from_plain(each, item, name) for each, item in zip(inner, value, strict=True))
+    elif outer is tuple and isinstance(value, list):
+        kinds = inner[:1] * len(value) if inner[-1] is ... else inner
+        if len(kinds) == len(value):
+            return tuple(from_plain(each, item, name) for each, item in zip(kinds, value, strict=True))
     elif outer in (dict, Mapping) and isinstance(value, dict):
         if inner[0] is str or all(map(str.isdecimal, value)):
             return {inner[0](key): from_plain(inner[1], item, name) for key, item in value.items()}

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from deepibl.runtime.files import from_plain, read_note
+from deepibl.runtime.progress import counting
 from matlab_compat.files import StrPath, atomic_output
 
 RULE = 1  # to be raised when a release computes other numbers from the same network, images and settings
@@ -57,16 +58,21 @@ class Provenance:
         names: Sequence[StrPath],
         settings: Mapping[str, Any],
         mark: Callable[[StrPath], str] | None = None,
+        progress: bool | None = None,
     ) -> Provenance:
         """What would be made now of the images `names` below `root`.
 
         mark: `file_content`, `file_times`, or None to leave the files out. The folder itself does not count.
+        progress: False for silence.
         """
         listed = [os.fspath(name) for name in names]
         files = ""
         if mark is not None:
-            with ThreadPoolExecutor(_THREADS) as pool:
-                marks = list(pool.map(mark, [os.path.join(root, name) for name in listed]))
+            paths, marks = [os.path.join(root, name) for name in listed], []
+            with counting(progress, "looking at image files") as count, ThreadPoolExecutor(_THREADS) as pool:
+                for each in pool.map(mark, paths):
+                    marks.append(each)
+                    count(len(marks), len(paths))
             files = f"{mark.__name__}:{digest_of(marks)}" if any(marks) else ""
         return cls(network, len(listed), digest_of(listed), files, json.loads(json.dumps(dict(settings))))
 

@@ -14,7 +14,7 @@ import numpy as np
 from deepibl.datasets.folder import Places
 from deepibl.engine.scales import identity_of
 from deepibl.engine.settings import ComputeOptions, ExtractionSettings, ImageOptions
-from deepibl.errors import ExtractionError, Failure
+from deepibl.errors import Failure
 from deepibl.features.extraction import extract, extract_to_file, provenance
 from deepibl.features.files import read_features
 from deepibl.features.shards import require_visible
@@ -52,7 +52,8 @@ def build_index(
     Killed and started again, it resumes (from partial descriptors beside `out`). Processes that torchrun
     started share the work, if all call it; a database is then opened by process 0 alone, and the others get
     an index in memory.
-    Raises ExtractionError when no image at all could be read, ArgumentError for an unknown backend.
+    Raises ExtractionError when no image at all could be read, ArgumentError for an unknown backend: an older
+    index then stays as it was.
     """
     settings = ExtractionSettings.of(build_index, settings, options, on_error="skip")
     if isinstance(settings.resize, Sequence):
@@ -161,8 +162,6 @@ def _extract(
         note = asdict(_Note(made_of.as_dict(), report.kept.tolist(), report.failures))
         team().lead(lambda: _write_note(partial, note))
     kept, failures = note["kept"], [Failure(**each) for each in note["failures"]]
-    if not len(kept):
-        raise ExtractionError(f"none of the {len(places)} images under {places.root} could be read")
     opened: list[np.ndarray] = []  # in all processes, before process 0 removes the file
     team().gather(lambda: opened.append(read_features(partial, count=len(kept), mmap=True)))
     descriptors = opened[0]

@@ -361,10 +361,9 @@ class Request:
         except (ValueError, RecursionError):
             return None
         try:
-            trainer, sets, options = from_plain(tuple[str, list[str], dict[str, Any]], values, "the request")
+            return cls(*from_plain(tuple[str, tuple[str, ...], dict[str, Any]], values, "the request"))
         except ValueError:
             return None
-        return cls(trainer, tuple(sets), options)
 
     def changes(self, before: "Request") -> list[str]:
         """What differs from the request before: 'learning_rate (learningRate) 0.001 (now 0.0001)' and so on.

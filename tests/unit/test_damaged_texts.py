@@ -110,8 +110,8 @@ def journal(folder: Path, **wrong: Any) -> bool:
 
 def scales(folder: Path, **wrong: Any) -> bool:
     """Whether int8 scales with these wrong values are read."""
-    held = {"format": "deepibl-int8-scales/1", "network": "n", "images": 1, "written_by": "w"}
-    held |= {"ranges": [{"position": 0, "low": -1, "high": 2.5}], **wrong}
+    held = {"format": "deepibl-int8-scales/2", "network": "n", "images": 1, "written_by": "w"}
+    held |= {"ranges": [[0, -1.0, 2.5]], **wrong}
     (folder / "s.json").write_text(json.dumps(held))
     try:
         return read_scales(folder / "s.json").ranges == ((0, -1.0, 2.5),)
@@ -141,8 +141,8 @@ WRONG = [
     (journal, {"group_size": "1"}), (journal, {"dim": 1.5}), (journal, {"done": {"0": 3}}),
     (journal, {"done": ["0"]}), (journal, {"made_of": {"network": 3}}), (journal, {"format": None}),
     (scales, {"images": "1"}), (scales, {"ranges": {}}), (scales, {"network": None}), (scales, {"more": 1}),
-    (scales, {"ranges": [{"position": 0.5, "low": 0, "high": 1}]}),
-    (scales, {"ranges": [{"position": 0, "low": 0, "high": 10**400}]}),
+    (scales, {"ranges": [[0, 1]]}), (scales, {"ranges": [[0.5, 0, 1]]}),
+    (scales, {"ranges": [[0, 0, 10**400]]}),
     (maps, {"start": "0"}), (maps, {"shape": [-2, -2]}), (maps, {"key": 3}), (maps, {"crc": None}),
     (request, {"trainer": 3}), (request, {"sets": "ab"}), (request, {"options": []}), (request, {"more": 1}),
 ]  # fmt: skip
