@@ -56,7 +56,7 @@ def calibrate(
     from deepibl.engine.scales import calibrate as measure
     from deepibl.networks.io import load_network
 
-    names = names_given(images, list_file)
+    names = names_given(images, list_file, root)
     scales = measure(load_network(find_net(net)), names, root=root, resize=resize)
     scales.save(output)
     typer.echo(
@@ -137,7 +137,7 @@ def extract(
     from deepibl.runtime.processes import team
     from matlab_compat.files import atomic_output
 
-    names = names_given(images, list_file)
+    names = names_given(images, list_file, root)
     how: dict[str, Any] = {"precision": precision, "engine": engine, "decode": decode, "resize": resize}
     loaded, settings = open_network(net, device, scales, batch_size=batch_size, on_error="skip", **how)
     report = extract_to_file(loaded, root, names, output, settings=settings)

@@ -21,6 +21,7 @@ from deepibl.errors import ReportError
 from deepibl.evaluation.evaluate import Evaluation
 from deepibl.evaluation.plots import recall_by_dimension
 from deepibl.runtime.files import from_plain
+from deepibl.runtime.text_files import read_text
 from deepibl.search.exact import BLOCK, BlockSearcher, Searcher
 from matlab_compat.files import StrPath, atomic_output, damage_as
 
@@ -31,8 +32,7 @@ _BINS = 24
 def descriptor_statistics(database: Any, queries: Sequence[Any]) -> dict[str, Any]:
     """Statistics of database descriptors (N, D) and of queries (`Query`) with their answers, as plain values.
 
-    =============== =====================================================================================
-    sample          how many of the database's descriptors the first four are computed from
+    =============== ==============================================================================    sample          how many of the database's descriptors the first four are computed from
     length          smallest, mean and largest norm
     used_dimensions (sum of the covariance's eigenvalues)^2 / sum of their squares: D for a ball, 1 for a line
     cosine          mean and largest cosine of two different database images; None with one image
@@ -40,8 +40,7 @@ def descriptor_statistics(database: Any, queries: Sequence[Any]) -> dict[str, An
                     the distance says nothing); None where all are right or all wrong
     hub             the database image that is most often the first answer, and how often; None without any
     distances       histogram of the first answers' squared distances (edges, right, wrong); None without any
-    =============== =====================================================================================
-    """
+    =============== =============================================================================="""
     rows = np.asarray(database[:: max(1, -(-len(database) // _SAMPLE))], dtype=np.float64)
     lengths = np.linalg.norm(rows, axis=1)
     unit = rows / np.maximum(lengths, 1e-12)[:, None]
@@ -219,8 +218,9 @@ def write_run(run: Run, path: StrPath) -> None:
 def read_run(path: StrPath) -> Run:
     """The run in a report's folder, or in its report.json. Raises ReportError for anything else."""
     file = Path(path) / FILE if Path(path).is_dir() else Path(path)
+    text = read_text(file, ReportError)
     with damage_as(ReportError, file, "is not a report that can be read", ADVICE):
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = json.loads(text)
     try:
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
             raise ValueError(f"its format is not {FORMAT!r}, which this version reads")
