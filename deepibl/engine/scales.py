@@ -29,7 +29,8 @@ from deepibl.images import read_image
 from deepibl.networks.identity import network_id
 from deepibl.runtime.devices import device_of, inference, to_batch
 from deepibl.runtime.files import from_plain
-from deepibl.runtime.progress import ProgressCallback, counting
+from deepibl.runtime.progress import ProgressCallback, counted
+from deepibl.runtime.text_files import read_text
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath, atomic_output, damage_as
 from matlab_compat.simplenn.network import SimpleNN
@@ -78,8 +79,9 @@ class Scales:
 def read_scales(path: StrPath) -> Scales:
     """The scales in a file; raises ArgumentError for one that `deepibl calibrate` did not write."""
     what, advice = "does not hold int8 scales", "make new ones with deepibl calibrate"
+    text = read_text(path, ArgumentError)
     with damage_as(ArgumentError, path, what, advice):
-        content = json.loads(Path(path).read_bytes().decode())
+        content = json.loads(text)
     try:
         if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
             raise ValueError(f"its format is not {_FORMAT!r}")
@@ -110,15 +112,13 @@ def calibrate(
     net, images, root, resize, progress: see `deepibl.extract`. Use about a hundred photos, as varied as those
     to extract later. Raises what `measure` raises, and ImageReadError for an image that cannot be read.
     """
-    with counting(progress, "calibrating") as count:
 
-        def prepared() -> Iterator[Tensor]:
-            for done, name in enumerate(images, start=1):
-                pixels = read_image(os.path.join(root, name), resize)
-                yield net.prepare(to_batch([pixels], device_of(net)))  # type: ignore[operator]
-                count(done, len(images))
+    def prepared() -> Iterator[Tensor]:
+        for name in counted(images, len(images), "calibrating", progress):
+            pixels = read_image(os.path.join(root, name), resize)
+            yield net.prepare(to_batch([pixels], device_of(net)))  # type: ignore[operator]
 
-        return measure(net, prepared())
+    return measure(net, prepared())
 
 
 def measure(net: nn.Module, prepared: Iterable[Tensor]) -> Scales:

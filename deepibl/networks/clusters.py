@@ -19,7 +19,7 @@ from deepibl.errors import DatasetError
 from deepibl.layers import NetVLAD
 from deepibl.networks.identity import Extractor, network_id
 from deepibl.runtime.devices import exact_products
-from deepibl.runtime.progress import ProgressCallback, counting
+from deepibl.runtime.progress import ProgressCallback, counted, counting
 from deepibl.runtime.provenance import Provenance, file_content, misfit, note_of
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
@@ -79,17 +79,15 @@ def local_descriptors(
     draws.randsample(count, used)  # not used, as in the original; it advances the generator
     found: list[np.ndarray] = []
     have = 0
-    with counting(progress, "local descriptors of images, for clusters") as count_image:
-        for i in range(used):
-            image = images(i).to(device)[None]
-            with torch.inference_mode(), exact_products(image.device):
-                maps = net(net.prepare(image))
-            # (1, D, h, w) -> (w*h, D), one column of pixels after the other, in MATLAB's order
-            pixels = maps[0].permute(2, 1, 0).reshape(-1, maps.shape[1]).float().cpu().numpy()
-            wanted = min(per_image, len(pixels), total - have)
-            found.append(pixels[draws.randsample(len(pixels), wanted)])
-            have += wanted
-            count_image(i + 1, used)
+    for i in counted(range(used), used, "local descriptors for clusters, images", progress):
+        image = images(i).to(device)[None]
+        with torch.inference_mode(), exact_products(image.device):
+            maps = net(net.prepare(image))
+        # (1, D, h, w) -> (w*h, D), one column of pixels after the other, in MATLAB's order
+        pixels = maps[0].permute(2, 1, 0).reshape(-1, maps.shape[1]).float().cpu().numpy()
+        wanted = min(per_image, len(pixels), total - have)
+        found.append(pixels[draws.randsample(len(pixels), wanted)])
+        have += wanted
     return np.concatenate(found)
 
 

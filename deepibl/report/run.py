@@ -32,7 +32,8 @@ _BINS = 24
 def descriptor_statistics(database: Any, queries: Sequence[Any]) -> dict[str, Any]:
     """Statistics of database descriptors (N, D) and of queries (`Query`) with their answers, as plain values.
 
-    =============== ==============================================================================    sample          how many of the database's descriptors the first four are computed from
+    =============== =====================================================================================
+    sample          how many of the database's descriptors the first four are computed from
     length          smallest, mean and largest norm
     used_dimensions (sum of the covariance's eigenvalues)^2 / sum of their squares: D for a ball, 1 for a line
     cosine          mean and largest cosine of two different database images; None with one image
@@ -40,7 +41,8 @@ def descriptor_statistics(database: Any, queries: Sequence[Any]) -> dict[str, An
                     the distance says nothing); None where all are right or all wrong
     hub             the database image that is most often the first answer, and how often; None without any
     distances       histogram of the first answers' squared distances (edges, right, wrong); None without any
-    =============== =============================================================================="""
+    =============== =====================================================================================
+    """
     rows = np.asarray(database[:: max(1, -(-len(database) // _SAMPLE))], dtype=np.float64)
     lengths = np.linalg.norm(rows, axis=1)
     unit = rows / np.maximum(lengths, 1e-12)[:, None]

@@ -9,11 +9,12 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
+Item = TypeVar("Item")
 LINE_EVERY = 30.0  # seconds between lines where there is no terminal
 ANNOUNCED_AFTER = 5.0  # seconds: shorter work prints nothing
 DRAWN_EVERY = 0.05  # seconds between two states of a bar, whatever is counted
@@ -216,6 +217,20 @@ def reporting(progress: ProgressCallback | bool | None, title: str) -> Iterator[
 def apart(progress: ProgressCallback | bool | None) -> bool | None:
     """What the other stages of a job show, whose `progress` may be a callback that counts one of them."""
     return False if callable(progress) else progress
+
+
+def counted(
+    items: Iterable[Item], total: int, title: str, progress: ProgressCallback | bool | None = None
+) -> Iterator[Item]:
+    """The items, `total` of them; each counts as done when the next one is requested.
+
+    progress: as in `reporting`.
+    """
+    with reporting(progress, title) as report:
+        meter = ProgressMeter(total, report)
+        for item in items:
+            yield item
+            meter.advance(1)
 
 
 @contextmanager

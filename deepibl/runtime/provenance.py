@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from deepibl.runtime.files import from_plain, read_note
-from deepibl.runtime.progress import counting
+from deepibl.runtime.progress import counted
 from matlab_compat.files import StrPath, atomic_output
 
 RULE = 1  # to be raised when a release computes other numbers from the same network, images and settings
@@ -68,11 +68,9 @@ class Provenance:
         listed = [os.fspath(name) for name in names]
         files = ""
         if mark is not None:
-            paths, marks = [os.path.join(root, name) for name in listed], []
-            with counting(progress, "looking at image files") as count, ThreadPoolExecutor(_THREADS) as pool:
-                for each in pool.map(mark, paths):
-                    marks.append(each)
-                    count(len(marks), len(paths))
+            paths = [os.path.join(root, name) for name in listed]
+            with ThreadPoolExecutor(_THREADS) as pool:
+                marks = [*counted(pool.map(mark, paths), len(paths), "looking at image files", progress)]
             files = f"{mark.__name__}:{digest_of(marks)}" if any(marks) else ""
         return cls(network, len(listed), digest_of(listed), files, json.loads(json.dumps(dict(settings))))
 
