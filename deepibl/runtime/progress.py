@@ -4,7 +4,6 @@ On a terminal it is a bar; elsewhere (a log file, a batch job) lines with the ti
 five seconds, the others at intervals. `reporting` is for work that counts something, `working` for the rest.
 """
 
-import math
 import os
 import sys
 import threading
@@ -17,7 +16,6 @@ from typing import Any, TextIO, TypeVar
 Item = TypeVar("Item")
 LINE_EVERY = 30.0  # seconds between lines where there is no terminal
 ANNOUNCED_AFTER = 5.0  # seconds: shorter work prints nothing
-DRAWN_EVERY = 0.05  # seconds between two states of a bar, whatever is counted
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,6 @@ class ProgressDisplay:
         self._lock, self._ended = threading.RLock(), threading.Event()
         self._since = self._printed = time.monotonic()
         self._announced = self._counts = False
-        self._drawn = -math.inf
         self._begun: tuple[int, float] | None = None
         self._waiting = ""  # the line that has not been printed yet
 
@@ -101,9 +98,7 @@ class ProgressDisplay:
         with self._lock:
             now, self._counts = time.monotonic(), True
             if self._on_terminal():
-                if done == total or now - self._drawn >= DRAWN_EVERY:
-                    self._draw(done, total, text)
-                    self._drawn = now
+                self._draw(done, total, text)
                 return
             before, since = self._begun = self._begun or (done, now)
             line = f"{self._title}: {done}/{'?' if total is None else total}, {text}"
@@ -124,9 +119,9 @@ class ProgressDisplay:
 
     def _announce(self) -> None:
         """In a thread of its own: shows that work goes on while nothing calls `show`."""
-        wait = min(ANNOUNCED_AFTER, self._interval)
+        wait = ANNOUNCED_AFTER
         while not self._ended.wait(wait):
-            wait = self._interval
+            wait = max(self._interval, ANNOUNCED_AFTER)
             with self._lock:
                 if self._ended.is_set():
                     return

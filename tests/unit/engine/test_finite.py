@@ -191,6 +191,7 @@ def broken() -> SimpleNN:
 
 
 def test_no_door_gives_descriptors_of_a_broken_network(broken: SimpleNN, tmp_path: Path) -> None:
+    # difference: descriptors-finite
     names = make_photos(tmp_path)[:2]
     index = PlaceIndex(np.eye(2, 12, dtype=np.float32), names, np.zeros((2, 2)), network_id(broken))
     places = Places(str(tmp_path), names, np.zeros((2, 2)), "33N")
