@@ -16,7 +16,7 @@ from deepibl.errors import ExtractionError
 from deepibl.evaluation.evaluate import evaluate_network
 from deepibl.features.extraction import extract, extract_to_file
 from deepibl.features.whitening import pca_of_images
-from deepibl.matlab.networks import addLayers
+from deepibl.networks.build import add_pooling_for
 from deepibl.networks.conversion import convert
 from deepibl.networks.io import save_network
 from deepibl.report.heatmap import occlusion_map
@@ -202,9 +202,7 @@ def test_every_stage_of_a_training_is_shown(stages, tmp_path):
 def test_clusters_pca_and_scales_are_shown(stages, tmp_path):
     net, places = simplenn(), make_set(tmp_path, "train", 0)
     net = net.with_layers(list(net)[:4])
-    addLayers(
-        net, {"method": "vlad_preL2_intra", "layerName": "conv2", "netID": "n", "useGPU": False}, places
-    )
+    add_pooling_for(net, "vlad_preL2_intra", places)
     assert "local descriptors for clusters, images" in stages
     assert any(re.fullmatch(r"k-means of \d+ descriptors, steps at most", each) for each in stages)
     names = [str(path) for path in sorted((tmp_path / "train").glob("*.jpg"))]
