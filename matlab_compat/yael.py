@@ -158,7 +158,7 @@ def _settle(
     return np.take_along_axis(ids, order, 1), np.take_along_axis(settled, order, 1)
 
 
-_BLOCK_BYTES = 64 * 2**20  # of distances that are computed at a time
+_BLOCK_BYTES = 2**20  # of distances that are computed at a time: they stay in the cache
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
@@ -297,9 +297,12 @@ def _nearest(points: Floats, norms: Floats, centroids: Floats) -> tuple[Ints, Fl
     block = max(1, _BLOCK_BYTES // (4 * len(centroids)))
     for first in range(0, len(points), block):
         rows = slice(first, first + block)
-        squared = centroid_norms - 2 * (points[rows] @ centroids.T)
-        assignment[rows] = squared.argmin(axis=1)
-        distances[rows] = squared.min(axis=1) + norms[rows]
+        squared = points[rows] @ centroids.T
+        squared *= -2
+        squared += centroid_norms
+        nearest = squared.argmin(axis=1)
+        assignment[rows] = nearest
+        distances[rows] = np.take_along_axis(squared, nearest[:, None], 1)[:, 0] + norms[rows]
     return assignment, np.maximum(distances, 0)
 
 

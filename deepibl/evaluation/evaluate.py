@@ -111,7 +111,9 @@ def evaluate_network(
                     extract_to_file(net, root, names, file, settings=how)
                 rows = read_features(file, count=len(names)) if processes.leads else np.zeros((0, 0))
             parts[which] = crop_features(rows, crop_to_dim) if processes.leads else rows
-    return _evaluation(dataset, label, identity, net, parts["q"], parts["db"], apart(settings.progress))
+    return _evaluation(
+        dataset, label, identity, net, parts["q"], parts["db"], progress=apart(settings.progress)
+    )
 
 
 def evaluate_index(
@@ -146,7 +148,12 @@ def evaluate_index(
     asked = extract(net, dataset.image_paths("q"), settings=replace(settings, resize=index.resize))
     cropped = [crop_features(rows, crop_to_dim) for rows in (asked, index.descriptors[known])]
     return _evaluation(
-        dataset, label or index.network_path, index.network_id, net, *cropped, apart(settings.progress)
+        dataset,
+        label or index.network_path,
+        index.network_id,
+        net,
+        *cropped,
+        progress=apart(settings.progress),
     )
 
 
@@ -157,6 +164,7 @@ def _evaluation(
     net: nn.Module,
     queries: np.ndarray,
     database: np.ndarray,
+    *,
     progress: bool | None,
 ) -> Evaluation:
     layers = list(getattr(net, "names", []))  # only a SimpleNN has them

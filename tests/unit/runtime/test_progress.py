@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from deepibl.datasets.folder import read_places
@@ -231,6 +232,6 @@ def test_evaluating_converting_and_drawing_are_shown(stages, tmp_path):
     convert(tmp_path / "n.mat", tmp_path / "n.safetensors")
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "a.png")
     convert_folder(tmp_path)
-    occlusion_map(Extractor(), np.zeros((3, 24, 24), np.float32), patch=8)
+    occlusion_map(Extractor(), torch.zeros(3, 24, 24), patch=8)
     expected = {"searching, queries", "making the page", "converting a network", "loading a network"}
     assert expected | {"converting to JPEG", "occlusion, patches"} <= set(stages)
