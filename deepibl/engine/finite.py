@@ -73,8 +73,10 @@ def in_range(net: SimpleNN, stop: int, channels: int | None) -> bool:
     most = IMAGES if channels == 3 else math.inf
     for layer in list(net)[:stop]:
         if isinstance(layer, Conv) and layer.weight is not None:
-            bias = 0.0 if layer.bias is None else float(layer.bias.detach().abs().max())
-            most = max(most, float(layer.weight.detach().abs().sum((1, 2, 3)).max()) * most + bias)
+            weight = layer.weight.detach().float()
+            bias = weight.new_zeros(1) if layer.bias is None else layer.bias.detach().float()
+            gain, offset = torch.stack([weight.abs().sum((1, 2, 3)).max(), bias.abs().max()]).tolist()
+            most = max(most, gain * most + offset)
         elif not isinstance(layer, Conv | Pool | Dropout | ReLU) or getattr(layer, "leak", 0) > 1:
             return False
     return most < MOST
