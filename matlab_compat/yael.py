@@ -312,7 +312,10 @@ def _means(points: Floats, assignment: Ints, counts: Ints) -> Floats:
 
     n = len(points)
     members = csr_matrix((np.ones(n, np.float32), (assignment, np.arange(n))), shape=(len(counts), n))
-    sums = members @ points
+    step = -(-len(counts) // (os.cpu_count() or 1))
+    with ThreadPoolExecutor() as pool:
+        firsts = range(0, len(counts), step)
+        sums = np.concatenate([*pool.map(lambda first: members[first : first + step] @ points, firsts)])
     return (sums * (1.0 / np.maximum(counts, 1))[:, None]).astype(np.float32)
 
 

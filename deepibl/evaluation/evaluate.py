@@ -111,9 +111,8 @@ def evaluate_network(
                     extract_to_file(net, root, names, file, settings=how)
                 rows = read_features(file, count=len(names)) if processes.leads else np.zeros((0, 0))
             parts[which] = crop_features(rows, crop_to_dim) if processes.leads else rows
-    return _evaluation(
-        dataset, label, identity, net, parts["q"], parts["db"], progress=apart(settings.progress)
-    )
+    shown = apart(settings.progress)
+    return _evaluation(shown, dataset, label, identity, net, parts["q"], parts["db"])
 
 
 def evaluate_index(
@@ -147,25 +146,18 @@ def evaluate_index(
     )
     asked = extract(net, dataset.image_paths("q"), settings=replace(settings, resize=index.resize))
     cropped = [crop_features(rows, crop_to_dim) for rows in (asked, index.descriptors[known])]
-    return _evaluation(
-        dataset,
-        label or index.network_path,
-        index.network_id,
-        net,
-        *cropped,
-        progress=apart(settings.progress),
-    )
+    shown, label = apart(settings.progress), label or index.network_path
+    return _evaluation(shown, dataset, label, index.network_id, net, *cropped)
 
 
 def _evaluation(
+    progress: bool | None,
     dataset: PlaceDataset,
     network: str,
     identity: str,
     net: nn.Module,
     queries: np.ndarray,
     database: np.ndarray,
-    *,
-    progress: bool | None,
 ) -> Evaluation:
     layers = list(getattr(net, "names", []))  # only a SimpleNN has them
     found: list[RecallResult] = []
@@ -182,9 +174,8 @@ def _evaluation(
 
 
 def _digest(identity: str, root: str, names: Sequence[str], settings: ExtractionSettings) -> str:
-    return Provenance.of(
-        identity, root, names, settings.deciding(), file_content, apart(settings.progress)
-    ).digest
+    shown = apart(settings.progress)
+    return Provenance.of(identity, root, names, settings.deciding(), file_content, shown).digest
 
 
 def recall_table(evaluation: Evaluation, most: int = 100) -> str:
