@@ -40,6 +40,7 @@ from deepibl.networks.torch_backbones import TorchBackbone  # noqa: F401  # regi
 from deepibl.networks.torch_files import read_checkpoint, save_vgg16
 from deepibl.networks.weights import LayerSpec, find_network
 from deepibl.runtime.files import map_tensors, read_strings, write_tensors
+from deepibl.runtime.progress import working
 from deepibl.runtime.provenance import RULE, Provenance, file_times
 from matlab_compat import matfile
 from matlab_compat.dagnn.display import describe_dagnn
@@ -283,6 +284,7 @@ _ONE_WAY = {
 }
 
 
+@working("loading a network")
 def load_network(path: StrPath, *, device: str | torch.device = "cpu", cached_copy: bool = True) -> Network:
     """The network in a file, in eval mode: a chain of layers (`SimpleNN`) or a graph (`DagNN`).
 
