@@ -38,7 +38,10 @@ def _is_cell(value: Any) -> bool:
 def _is_chain(value: Any) -> bool:
     """Whether a value is a cell of layers."""
     items = list(value.flat) if _is_cell(value) else []
-    return bool(items) and all(isinstance(item, MatObject) or "type" in item for item in items)
+    layers = [
+        item for item in items if isinstance(item, MatObject) or (isinstance(item, dict) and "type" in item)
+    ]
+    return bool(items) and len(layers) == len(items)
 
 
 def network_from_matlab(value: Any, *, consume: bool = False) -> Network:

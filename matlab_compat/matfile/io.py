@@ -6,7 +6,7 @@ MatFileError that names it.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -27,7 +27,7 @@ class MatReader(Protocol):
     """An open .mat file; problems: why variables whose names are unknown cannot be read, by their places."""
 
     names: list[str]
-    problems: Mapping[str, MatFileError]
+    problems: dict[str, MatFileError]
 
     def info(self, name: str) -> VariableInfo:
         """Class and shape of a variable."""

@@ -6,7 +6,6 @@ Arrays are stored transposed: HDF5's first axis is MATLAB's last. Only what is a
 """
 
 import math
-from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -38,11 +37,10 @@ MAX_FIELDLESS = 1 << 20
 class Mat73File:
     """An open MAT 7.3 file, given by its root group's low-level id and its size: its variables on demand."""
 
-    problems: Mapping[str, MatFileError] = {}  # the names of all variables are known
-
     def __init__(self, root: Any, size: int) -> None:
         self.root = Node(root, Budget(size))
         self.names = [name for name in self.root if name not in (REFERENCES, SUBSYSTEM)]
+        self.problems: dict[str, MatFileError] = {}  # the names of all are known
         self._inside_subsystem = False
         self._depth = 0
 

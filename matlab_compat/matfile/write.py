@@ -183,13 +183,13 @@ def save_objects(
     def write_object(value: MatObject | np.ndarray, where: str) -> Any:
         if isinstance(value, np.ndarray) and value.dtype.kind == "V":
             return EmptyMatStruct(np.empty(value.shape, dtype=object))
-        is_char = isinstance(value, np.ndarray)
-        is_empty = 0 in value.shape and not (is_char and value.shape == (0, 0))
-        if is_empty or len(value.shape) > 2 or (is_char and "" in value):
-            raise MatFileError(f"{where} is a {describe(value)}, which mat-io does not write as it is")
-        if is_char:
+        if isinstance(value, np.ndarray) and value.ndim == 2 and value.size and "" not in value:
             text = chars(value.view(np.uint32).ravel("F"), value.shape)
             return np.array([text] if isinstance(text, str) else text)
+        if isinstance(value, np.ndarray) and value.shape == (0, 0):
+            return np.array([""])
+        if isinstance(value, np.ndarray) or 0 in value.shape:
+            raise MatFileError(f"{where} is a {describe(value)}, which mat-io does not write as it is")
         if id(value) not in made:
             made[id(value)] = opaque = MatlabOpaque({}, value.classname)
             if value.classname in saveobj_classes:

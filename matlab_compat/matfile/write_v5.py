@@ -32,7 +32,9 @@ def write(stream: BinaryIO, variables: Mapping[str, Any]) -> None:
 
 def _matrix(value: Any, name: str = "") -> list[Any]:
     """The element of a value, in pieces: bytes, and views of arrays."""
-    room, fields, body, items = 0, value.dtype.names, [], []
+    room, fields = 0, value.dtype.names
+    body: list[Any] = []
+    items: Any = ()
     if scipy.sparse.issparse(value):
         classname, room = "sparse", max(1, value.nnz)  # MATLAB does not load one with room for 0 values
         for part in (value.indices.astype("i4"), value.indptr.astype("i4"), value.data):

@@ -76,7 +76,7 @@ def test_the_first_struct_with_layers_is_taken(tmp_path: Path) -> None:
             r"a\.mat holds no network: net is a 1x1 double; a network is a struct with a field layers$",
         ),
         ({"net": {"weights": 1.0}}, "net is a struct with fields weights; a network is"),
-        ({"net": [1.0, "a"]}, r"net is a 1x2 cell; a network is a struct with a field layers$"),
+        ({"net": [1.0, "my type"]}, r"net is a 1x2 cell; a network is a struct with a field layers$"),
         (
             {"net": [{"type": "relu"}, {"type": "relu"}]},
             r"net is a 1x2 cell; .*\(this cell looks like one: net = struct\('layers', \{net\}\)\)",
