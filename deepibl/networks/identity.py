@@ -115,8 +115,10 @@ def _plain(value: Any) -> Any:
 
 
 def _mean(net: ImageNetwork) -> list[float] | None:
+    """What images are prepared with: the mean, and the deviation where there is one."""
     try:
-        return net.mean_pixel.tolist()
+        std = net.pixel_std
+        return net.mean_pixel.tolist() + ([] if std is None else std.tolist())
     except NetworkFormatError:
         return None
 
