@@ -77,21 +77,13 @@ def _opened(path: StrPath) -> Iterator[Any]:
 
 def _numpy_globals() -> list[Any]:
     """The globals that pickled NumPy numbers and arrays refer to (a training's scores), old names too."""
-    scalar = np.float64(0).__reduce__()[0]
-    kinds = {type(np.dtype(code)) for code in "?bBhHiIlLqQefdFDSUOMm"}
-    names = [
+    functions = {"scalar": np.float64(0).__reduce__()[0], "_reconstruct": np.zeros(0).__reduce__()[0]}
+    found = [
         (function, f"numpy.{core}.multiarray.{name}")
-        for function, name in ((scalar, "scalar"), (_empty_array, "_reconstruct"))
+        for name, function in functions.items()
         for core in ("core", "_core")
     ]
-    return [*names, np.dtype, np.ndarray, *kinds]
-
-
-def _empty_array(kind: type, shape: tuple[int, ...], code: bytes | str) -> np.ndarray:
-    """What NumPy's _reconstruct makes, before the array's state is set: an empty array, and nothing else."""
-    if kind is not np.ndarray or shape != (0,):
-        raise ValueError(f"an array of shape {shape} and class {kind} is not one that NumPy saved")
-    return np.zeros(0, np.int8)
+    return [*found, np.dtype, np.ndarray, *{type(np.dtype(code)) for code in "?bBhHiIlLqQefdFDSUOMm"}]
 
 
 MEAN_RGB = (123.68, 116.779, 103.939)  # of ImageNet, as vd16 subtracts it

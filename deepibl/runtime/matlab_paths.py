@@ -1,9 +1,9 @@
 """Reads the paths that a localPaths.m sets, without running it.
 
 On the right of `name=` these are understood: 'text' and "text"; [ … ] and + of strings; fullfile, strcat,
-strrep, getenv, fileparts, mfilename, filesep, relja_expandUser; other paths.* and variables. if and switch
+getenv, fileparts, mfilename, filesep, relja_expandUser; other paths.* and variables. if and switch
 are followed where their conditions can be known on this computer: ispc, isunix, ismac, computer; exist,
-isfolder, isdir and isfile of absolute paths; strcmp and its kin, isempty, isequal; comparisons, ~, &&, ||.
+isfolder, isdir and isfile of absolute paths; strcmp and its kin, isempty; comparisons, ~, &&, ||.
 Comments and continuation lines are allowed anywhere; statements that assign nothing (addpath, disp …) are
 skipped.
 
@@ -24,11 +24,11 @@ from typing import Any, NamedTuple
 
 from deepibl.errors import ConfigurationError
 
-_TOKEN = re.compile(
-    r"""(?P<text>'(?:[^'\n]|'')*'|"(?:[^"\n]|"")*")|(?P<name>[A-Za-z]\w*(?:\.[A-Za-z]\w*)*)|(?P<number>\d+(?:\.\d+)?)"""
-    r"""|(?P<comment>[%#].*)|(?P<more>\.\.\..*)|(?P<open>['"].*)|(?P<mark>[=~!<>]=|&&|\|\||\S)"""
+_TOKEN = re.compile(  # a quote directly behind a name, number, bracket or quote transposes
+    r"""(?P<transpose>(?<=[\w)\]}'])\.?')|(?P<text>'(?:[^'\n]|'')*'|"(?:[^"\n]|"")*")"""
+    r"""|(?P<name>[A-Za-z]\w*(?:\.[A-Za-z]\w*)*)|(?P<number>\d+(?:\.\d+)?)|(?P<comment>[%#].*)"""
+    r"""|(?P<more>\.\.\..*)|(?P<open>['"].*)|(?P<mark>[=~!<>]=|&&|\|\||\S)"""
 )
-_TRANSPOSE = re.compile(r"\.?'")
 
 _OPENERS = ("if", "for", "parfor", "while", "switch", "try", "do", "unwind_protect")
 _BRANCHES = ("elseif", "else", "case", "otherwise", "catch", "unwind_protect_cleanup")
@@ -69,8 +69,6 @@ def parse_local_paths(source: str, where: str = "localPaths.m") -> dict[str, str
     script = _Script(where)
     functions, problems = 0, []
     for number, line, tokens in _statements(source):
-        if script.returned:
-            break
         if tokens[0].text == "function":
             functions += 1
             if functions > 1:  # helpers
@@ -107,24 +105,11 @@ def _statements(source: str) -> Iterator[tuple[int, str, list[_Token]]]:
         else:
             if not tokens:
                 number, text = at, line.strip()
-            found = list(_tokens(line))
+            found = [_Token(str(match.lastgroup), match.group()) for match in _TOKEN.finditer(line)]
             tokens += [token for token in found if token.kind not in ("comment", "more")]
             if tokens and not (found and found[-1].kind == "more"):
                 yield number, text, tokens
                 tokens = []
-
-
-def _tokens(line: str) -> Iterator[_Token]:
-    """The tokens of a line; a quote directly behind a name, number, bracket or quote transposes."""
-    at, before = 0, ""
-    while at < len(line):
-        ends_value = re.match(r"[\w)\]}']", before) and before not in (*_OPENERS, *_BRANCHES)
-        match = (ends_value and _TRANSPOSE.match(line, at)) or _TOKEN.match(line, at)
-        if match is None:
-            at, before = at + 1, ""
-            continue
-        yield _Token(match.lastgroup or "transpose", match.group())
-        at, before = match.end(), "" if match.lastgroup == "text" else match.group()
 
 
 def _parts(tokens: list[_Token]) -> list[list[_Token]]:
@@ -168,7 +153,7 @@ class _Script:
 
     def _doubt(self) -> str | None:
         """Why it is unknown whether a statement is run here; '' where it is run, None where it is not."""
-        if any(block.runs is False for block in self.blocks):
+        if self.returned or any(block.runs is False for block in self.blocks):
             return None
         return next((block.why for block in self.blocks if block.runs is None), "")
 
@@ -360,13 +345,10 @@ def _computer(form: str = "") -> str:
 _FUNCTIONS: dict[str, Callable[..., Value]] = {
     "fullfile": _fullfile,
     "strcat": lambda *parts: "".join(part.rstrip() for part in parts),
-    "strrep": lambda text, old, new: text.replace(old, new),
     "relja_expandUser": lambda path: path + "",
     "getenv": lambda name: os.environ.get(name, ""),
     "fileparts": lambda path: os.path.dirname(path),
     "filesep": lambda: "/",
-    "lower": lambda text: text.lower(),
-    "upper": lambda text: text.upper(),
     "true": lambda: True,
     "false": lambda: False,
     "ispc": lambda: os.name == "nt",
@@ -378,11 +360,9 @@ _FUNCTIONS: dict[str, Callable[..., Value]] = {
     "isdir": lambda path: _exist(path, "dir") == 7,
     "isfile": lambda path: _exist(path) == 2,
     "isempty": lambda value: not len(value),
-    "isequal": lambda one, other: one == other,
     "strcmp": lambda one, other: one == other,
     "strcmpi": lambda one, other: one.lower() == other.lower(),
     "strncmp": lambda one, other, count: one[: int(count)] == other[: int(count)],
-    "strncmpi": lambda one, other, count: one[: int(count)].lower() == other[: int(count)].lower(),
 }
 
 # byte order marks; the encodings in which MATLAB saved before it took to UTF-8, by the system's language

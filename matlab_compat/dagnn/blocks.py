@@ -475,24 +475,3 @@ class BilinearSampler(_AnyPixel):
         points = grid.permute(0, 3, 1, 2).flip(-1)  # (N, columns, 2, rows) -> (N, rows, columns, [x y])
         maps = maps.repeat_interleave(len(grid) // len(maps), 0)
         return F.grid_sample(maps, points, "bilinear", "zeros", align_corners=True)
-
-
-@register_block("dagnn.AffineGridGenerator")
-class AffineGridGenerator(_AnyPixel):
-    """Grids of Ho x Wo points for BilinearSampler, of 1 x 1 x 6 x N transforms c:
-
-    y' = c1 y + c2 x + c5, x' = c3 y + c4 x + c6, for y and x from -1 to 1.
-    """
-
-    properties: ClassVar[Mapping[str, Any]] = {"Ho": 0.0, "Wo": 0.0}
-
-    def output_size(self, sizes: Sequence[Size], shapes: Shapes) -> Size:
-        return 2, self.number("Ho"), self.number("Wo"), sizes[0][3]
-
-    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        rows, columns = (torch.linspace(-1, 1, int(self.number(n))).to(inputs[0]) for n in ("Ho", "Wo"))
-        factors = inputs[0].reshape(-1, 3, 2)
-        y, x = torch.meshgrid(rows, columns, indexing="ij")
-        matrix = torch.cat([factors[:, :2].transpose(1, 2), factors[:, 2:]], 1)  # (N, 3, 2), for [y x 1]
-        points = torch.stack([y, x, torch.ones_like(y)], -1) @ matrix[:, None]  # (N, rows, columns, [y x])
-        return points.permute(0, 2, 3, 1)

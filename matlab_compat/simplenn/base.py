@@ -61,7 +61,7 @@ class ImageNetwork(nn.Module):
         std, mean = self._pixel("imageStd"), self._pixel("averageImage")
         if std is None:
             return 1.0
-        if mean is not None and bool((std > 0).all()) and bool(mean.isfinite().all()):
+        if mean is not None and bool((std > 0).all() and mean.isfinite().all()):
             small, most = bool((mean.abs() <= 1).all()), float(std.max())
             if small and most < 1:
                 return 255.0

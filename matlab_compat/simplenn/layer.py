@@ -247,10 +247,13 @@ class UnknownLayer(Layer):
 
     def weight_shapes(self) -> list[tuple[int, ...]]:
         """Shapes of the arrays in weights, or filters and biases."""
-        weights = self.fields.get("weights", [])
-        held = [*(cell_list(weights) if isinstance(weights, list | np.ndarray) else [])]
-        held += [self.fields[name] for name in ("filters", "biases") if name in self.fields]
-        return [array.shape for array in held if isinstance(array, np.ndarray) and array.dtype != object]
+        held = [self.fields.get(name) for name in ("weights", "filters", "biases")]
+        cells = held[0].ravel("F") if isinstance(held[0], np.ndarray) and held[0].dtype == object else []
+        return [
+            array.shape
+            for array in (*cells, *held)
+            if isinstance(array, np.ndarray) and array.dtype != object
+        ]
 
 
 def _custom_class(fields: Mapping[str, Any]) -> str:

@@ -101,30 +101,6 @@ def test_a_grid_that_does_not_fit_is_refused() -> None:
         run("dagnn.BilinearSampler", {"x": MAPS, "grid": np.zeros((2, 4, 5, 3))})
 
 
-def test_a_grid_follows_its_transform() -> None:
-    c = RANDOM.standard_normal((1, 1, 6, 2))
-    found = run("dagnn.AffineGridGenerator", {"c": c}, Ho=np.array([[4.0]]), Wo=np.array([[5.0]]))
-    y, x = np.meshgrid(np.linspace(-1, 1, 4), np.linspace(-1, 1, 5), indexing="ij")
-    want = np.stack(
-        [
-            [
-                c[0, 0, 0, n] * y + c[0, 0, 1, n] * x + c[0, 0, 4, n],
-                c[0, 0, 2, n] * y + c[0, 0, 3, n] * x + c[0, 0, 5, n],
-            ]
-            for n in range(2)
-        ],
-        axis=-1,
-    )
-    assert_close(found, maps_to_torch(want), "op")
-    still = np.zeros((1, 1, 6, 2))
-    still[0, 0, [0, 3]] = 1
-    size = {"Ho": np.array([[9.0]]), "Wo": np.array([[11.0]])}
-    grid = layer("g", "dagnn.AffineGridGenerator", ["c"], "grid", **size)
-    net = DagNN.from_matlab(network(grid, layer("s", "dagnn.BilinearSampler", ["x", "grid"], "y")))
-    images = maps_to_torch(MAPS)
-    assert_close(net({"x": images, "c": maps_to_torch(still)}), images, "op")
-
-
 def test_distances_are_summed_by_default_and_weighted_by_a_third_input() -> None:
     other, weights = RANDOM.standard_normal(MAPS.shape), RANDOM.random((9, 11, 1, 2))
     x, x0, w = (maps_to_torch(array) for array in (MAPS, other, weights))

@@ -19,7 +19,7 @@ from matlab_compat.matfile.values import MatObject
 from matlab_compat.network import network_from_matlab
 from matlab_compat.simplenn.display import describe, vl_simplenn_display
 from matlab_compat.simplenn.edit import relja_cropToLayer
-from matlab_compat.simplenn.layer import _TYPES, Layer, register_layer
+from matlab_compat.simplenn.layer import _CUSTOM, _TYPES, Layer, register_layer
 from matlab_compat.simplenn.network import SimpleNN
 from matlab_compat.simplenn.run import vl_simplenn
 from matlab_compat.simplenn.tidy import cell_row
@@ -100,6 +100,7 @@ def test_class_objects_of_an_unknown_class_are_kept() -> None:
 
 
 def test_only_running_it_is_refused_by_number_and_name_with_the_two_ways_out() -> None:
+    # difference: unknown-layers
     net = SimpleNN.from_matlab(whole({**ODD, "type": "poool"}))
     x = torch.rand(1, 3, 8, 8)
     assert net(x, stop="r").shape == relja_cropToLayer(net, "r")(x).shape == (1, 4, 8, 8)
@@ -232,6 +233,15 @@ def test_a_loss_block_that_nothing_uses_is_left_out(caplog: pytest.LogCaptureFix
     used = DagNN.from_matlab(graph(loss, layer("relu", "dagnn.ReLU", ["objective"], "z")))
     with pytest.raises(UnknownLayerError, match="layer 2 'loss'"):
         used({"x": x, "target": x})
+
+
+def test_the_documentation_lists_what_can_be_run() -> None:
+    pages = (Path(__file__).parents[3] / "docs" / "interop.md").read_text(encoding="utf-8").splitlines()
+    for kind, registry in (("layer.type", _TYPES), ("custom classes", _CUSTOM), ("blocks", _BLOCKS)):
+        (row,) = (line for line in pages if line.startswith("| ") and kind in line.split("|")[1])
+        listed = [name.split(" ")[0] for name in row.split("|")[2].strip().split(", ")]
+        defined = [name for name, cls in registry.items() if not cls.__module__.startswith("tests")]
+        assert listed == sorted(name.removeprefix("dagnn.") for name in defined)
 
 
 @pytest.mark.real

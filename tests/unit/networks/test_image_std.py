@@ -33,6 +33,7 @@ def images() -> torch.Tensor:
 
 @pytest.mark.parametrize("shape", [(1, 3), (3, 1), (1, 1, 3)])
 def test_images_are_divided_by_it(shape: tuple[int, ...]) -> None:
+    # difference: image-std
     x = images()
     column = torch.tensor([MEAN, STD])[:, :, None, None]
     small = network(np.reshape(MEAN, shape), np.reshape(STD, shape))

@@ -140,8 +140,8 @@ class Evil:
 def test_a_checkpoint_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "evil.pth").write_bytes(pickle.dumps({"state_dict": Evil()}))
     torch.save({"state_dict": openibl(), "config": Evil()}, tmp_path / "evil2.pth")
-    for name in ("evil.pth", "evil2.pth"):
-        with pytest.raises(NetworkFormatError, match="cannot be read as a file of tensors"):
+    for name, why in (("evil.pth", "cannot be read as a file of tensors"), ("evil2.pth", "holds a print")):
+        with pytest.raises(NetworkFormatError, match=why):
             read_checkpoint(tmp_path / name)
     assert "never run" not in capsys.readouterr().out
 
@@ -225,14 +225,3 @@ def test_another_type_is_named_in_one_line(value: object, name: str, tmp_path: P
     ) as caught:
         load_state(tmp_path / "c.pth")
     assert name in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_an_array_that_numpy_would_not_have_saved_is_refused(tmp_path: Path) -> None:
-    class Huge:
-        def __reduce__(self) -> tuple[Any, ...]:
-            rebuild = np.zeros(0).__reduce__()[0]
-            return rebuild, (np.ndarray, (10**9,), b"b")
-
-    torch.save({"a": Huge()}, tmp_path / "c.pth")
-    with pytest.raises(NetworkFormatError, match="not one that NumPy saved"):
-        load_state(tmp_path / "c.pth")
