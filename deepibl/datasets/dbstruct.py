@@ -87,7 +87,7 @@ def read_dbstruct(path: StrPath) -> dict[str, Any]:
     if not isinstance(struct, Mapping):
         raise DatasetError(f"{path}: dbStruct must be one struct; {ABOUT}")
     lists = Path(path).with_name(f"{Path(path).stem}_positives.txt")
-    truth = [name for name in GROUND_TRUTH if np.prod(np.shape(struct.get(name)))]
+    truth = [name for name in GROUND_TRUTH if np.prod(np.shape(struct.get(name, [])))]
     listed = "posIDs" in struct or lists.is_file() or bool(truth)
     needed = [*NAMES, *([] if listed else [*POSITIONS, *THRESHOLDS])]
     missing = [name for name in needed if name not in struct]

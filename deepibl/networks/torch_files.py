@@ -83,7 +83,7 @@ def _numpy_globals() -> list[Any]:
         for name, function in functions.items()
         for core in ("core", "_core")
     ]
-    return [*found, np.dtype, np.ndarray, *{type(np.dtype(code)) for code in "?bBhHiIlLqQefdFDSUOMm"}]
+    return [*found, bytes, np.dtype, np.ndarray, *{type(np.dtype(code)) for code in "?bBhHiIlLqQefdFDSUOMm"}]
 
 
 MEAN_RGB = (123.68, 116.779, 103.939)  # of ImageNet, as vd16 subtracts it
