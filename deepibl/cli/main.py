@@ -56,7 +56,7 @@ def calibrate(
     from deepibl.engine.scales import calibrate as measure
     from deepibl.networks.io import load_network
 
-    names = names_given(images, list_file)
+    names = names_given(images, list_file, root)
     scales = measure(load_network(find_net(net)), names, root=root, resize=resize)
     scales.save(output)
     typer.echo(
@@ -132,7 +132,7 @@ def extract(
     from deepibl.features.extraction import extract_to_file
     from deepibl.runtime.processes import team
 
-    names = names_given(images, list_file)
+    names = names_given(images, list_file, root)
     how: dict[str, Any] = {"precision": precision, "engine": engine, "decode": decode, "resize": resize}
     loaded, settings = open_network(net, device, scales, batch_size=batch_size, on_error="skip", **how)
     report = extract_to_file(loaded, root, names, output, settings=settings)

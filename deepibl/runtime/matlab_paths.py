@@ -11,7 +11,6 @@ Any other way to set a path, or a variable that a path is made of, is refused wi
 silently kept its default would be noticed late.
 """
 
-import codecs
 import os
 import platform
 import re
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deepibl.errors import ConfigurationError
+from deepibl.runtime.text_files import read_text
 
 _TOKEN = re.compile(  # a quote directly behind a name, number, bracket or quote transposes
     r"""(?P<transpose>(?<=[\w)\]}'])\.?')|(?P<text>'(?:[^'\n]|'')*'|"(?:[^"\n]|"")*")"""
@@ -365,49 +365,16 @@ _FUNCTIONS: dict[str, Callable[..., Value]] = {
     "strncmp": lambda one, other, count: one[: int(count)] == other[: int(count)],
 }
 
-# byte order marks; the encodings in which MATLAB saved before it took to UTF-8, by the system's language
-_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-_CODE_PAGES = ("gb18030", "cp932", "big5", "cp949", "cp1252", "cp1251")
-
 
 def read_local_paths(path: Path) -> dict[str, str]:
-    """The paths that a localPaths.m sets, in UTF-8 or UTF-16, or in a code page where one reading is certain.
+    """The paths that a localPaths.m sets; of a file in a code page where the folders that it names exist.
 
-    It is certain where all code pages give the same paths, or where only one gives folders that exist.
-    Raises ConfigurationError for other files; it says what they are in each encoding.
+    Raises ConfigurationError for lines, and for another encoding.
     """
-    content = path.read_bytes()
-    encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
-    if encoding == "utf-8" and b"\0" in content:
-        encoding = "utf-16-le" if content[1::2].count(0) > content[::2].count(0) else "utf-16-be"
-    try:
-        source = content.decode(encoding)
-    except UnicodeDecodeError:
-        return _read_code_page(path, content)
-    return parse_local_paths(source, str(path))
-
-
-def _read_code_page(path: Path, content: bytes) -> dict[str, str]:
-    readings: dict[str, dict[str, str]] = {}
-    for page in _CODE_PAGES:
-        try:
-            found = parse_local_paths(content.decode(page), str(path))
-        except UnicodeDecodeError:
-            continue
-        if found not in readings.values():
-            readings[page] = found
-    foreign = {
-        page: [value for value in found.values() if not value.isascii()] for page, found in readings.items()
-    }
-    certain = [
-        page
-        for page, paths in foreign.items()
-        if paths and all(map(os.path.exists, map(os.path.expanduser, paths)))
-    ]
-    if len(readings) == 1 or len(certain) == 1:
-        return readings[certain[0] if certain else next(iter(readings))]
-    shown = "; ".join(f"in {page} {', '.join(map(repr, values))}" for page, values in foreign.items())
-    raise ConfigurationError(
-        f"{path} is not in UTF-8, and its encoding cannot be told: {shown or 'no known one fits'}. "
-        "Save it in UTF-8, or write a localPaths.toml"
+    source = read_text(
+        path,
+        ConfigurationError,
+        lambda text: parse_local_paths(text, str(path)).values(),
+        lambda folder: os.path.exists(os.path.expanduser(folder)),
     )
+    return parse_local_paths(source, str(path))
