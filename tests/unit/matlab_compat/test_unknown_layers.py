@@ -146,7 +146,7 @@ def test_the_table_shows_any_network_and_unknown_sizes_from_there_on(tmp_path: P
     assert rows["data size"][:5] == ["8", "8", "8", "NaNxNaN", "NaNxNaN"]
     assert rows["data depth"][:5] == ["3", "4", "4", "NaN", "2"]
     assert rows["param mem"][1:5] == ["64B", "0B", "120B", "48B"]  # 12 + 4, 24 + 6 and 10 + 2 numbers
-    assert "layer 3 odd: 'warp' is not known here" in text
+    assert "layer 3 'odd' (warp): 'warp' is not known here" in text
     assert describe(SimpleNN.from_matlab(struct))[0]["parameters"] == [16, 0, 30, 12]
     info = vl_simplenn_display(SimpleNN.from_matlab(struct), nargout=1)  # the original's knows no types
     assert info["dataSize"][:, 3].tolist() == [8, 8, 4, 1]
@@ -162,7 +162,7 @@ def test_a_loss_of_unknown_type_at_the_end_is_left_out(caplog: pytest.LogCapture
     )
     x = torch.rand(1, 3, 8, 8)
     assert torch.equal(net(x), plain(x)) and net.types == ["conv", "tripletLoss", "softmaxloss"]
-    assert "layer 2 t: a loss of training" in describe(net)[1]
+    assert "layer 2 't' (tripletLoss): a loss of training" in describe(net)[1]
     only = SimpleNN.from_matlab(chain(conv("c", 3, 4), losses[0]))
     with pytest.raises(UnknownLayerError, match=r"layer 2 't' .*no derivatives"):
         vl_simplenn(only, x, torch.ones(1, 4, 8, 8))
