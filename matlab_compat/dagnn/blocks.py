@@ -404,12 +404,17 @@ class PDist(_AnyPixel):
         return (1, 1, 1, 1) if scalar(self.value("aggregate")) else (*sizes[0][:2], 1, sizes[0][3])
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        flags = {name: bool(scalar(self.value(name))) for name in ("aggregate", "noRoot")}
-        weights = inputs[2] if len(inputs) > 2 else None
         found = blocks.vl_nnpdist(
-            *inputs[:2], self.number("p"), **flags, epsilon=self.number("epsilon"), instanceWeights=weights
+            inputs[0],
+            inputs[1],
+            self.number("p"),
+            noRoot=bool(scalar(self.value("noRoot"))),
+            epsilon=self.number("epsilon"),
+            aggregate=bool(scalar(self.value("aggregate"))),
+            instanceWeights=inputs[2] if len(inputs) > 2 else None,
         )
-        return found.reshape(1, 1, 1, 1) if flags["aggregate"] else found  # type: ignore[union-attr,return-value]
+        assert isinstance(found, Tensor)
+        return found if found.ndim else found.reshape(1, 1, 1, 1)
 
 
 @register_block("dagnn.ROIPooling")

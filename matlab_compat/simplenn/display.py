@@ -145,7 +145,7 @@ def view_module(layer: Any, opaque_objects: bool) -> LayerView:
         return LayerView(layer.type, layer.name, layer.fields, shapes, size)
     fields = {name: value for name, value in layer.fields.items() if name not in _SIDES or _fits(name, value)}
     remark = f"'{layer.name}' ({layer.classname or layer.type}): {layer.remark()}"
-    return LayerView(layer.type, layer.name, fields, shapes, None, not opaque_objects, remark)
+    return LayerView(str(layer.type), layer.name, fields, shapes, None, not opaque_objects, remark)
 
 
 _SIDES = {"stride": (1, 2), "pad": (1, 2, 4)}  # how many numbers they may be

@@ -248,7 +248,8 @@ class UnknownLayer(Layer):
     def weight_shapes(self) -> list[tuple[int, ...]]:
         """Shapes of the arrays in weights, or filters and biases."""
         held = [self.fields.get(name) for name in ("weights", "filters", "biases")]
-        cells = held[0].ravel("F") if isinstance(held[0], np.ndarray) and held[0].dtype == object else []
+        packed = isinstance(held[0], np.ndarray) and held[0].dtype == object
+        cells: list[Any] = list(held[0].ravel("F")) if packed else []
         return [
             array.shape
             for array in (*cells, *held)

@@ -97,7 +97,7 @@ class SimpleNN(ImageNetwork):
 
     def _leave_out_losses(self) -> None:
         for index, layer in reversed(list(enumerate(self))):
-            if isinstance(layer, UnknownLayer) and is_loss(layer.classname or layer.type):
+            if isinstance(layer, UnknownLayer) and is_loss(layer.classname or str(layer.type)):
                 layer.left_out = True
                 _log.warning("%s: %s", self.label(index), layer.remark())
             elif not isinstance(layer, _standard_layers.Loss):
