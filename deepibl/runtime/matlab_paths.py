@@ -34,6 +34,7 @@ _OPENERS = ("if", "for", "parfor", "while", "switch", "try", "do", "unwind_prote
 _BRANCHES = ("elseif", "else", "case", "otherwise", "catch", "unwind_protect_cleanup")
 _CLOSERS = ("end", "endif", "endfor", "endparfor", "endwhile", "endswitch", "end_try_catch", "until")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
+_LONGEST = 1 << 16
 _RUN_TEXT = ("eval", "evalin", "assignin", "run", "load")  # may set a path
 # operators by rising precedence
 _LEVELS = (("||", "|"), ("&&", "&"), ("==", "~=", "!=", "<", ">", "<=", ">="), ("+",))
@@ -232,6 +233,8 @@ class _Script:
                 raise _Unreadable(f"{rest[0].text!r} is not understood")
             if sets_path and not isinstance(value, str):
                 raise _Unreadable("it is not a string")
+            if isinstance(value, str) and len(value) > _LONGEST:
+                raise _Unreadable("the string is too long for a path")
             self.known[word] = value
             del self.unknown[word]
         except _Unreadable as problem:
@@ -278,7 +281,7 @@ class _Script:
             return stem if arguments else os.path.basename(stem)
         try:
             return _FUNCTIONS[text](*arguments)
-        except (TypeError, AttributeError):
+        except (TypeError, AttributeError, ValueError, OverflowError):
             raise _Unreadable(f"these arguments of {text} are not understood") from None
 
     def _list(self, rest: deque[_Token], end: str) -> list[Value]:

@@ -208,6 +208,10 @@ def test_the_struct_may_have_another_name_and_helpers_may_follow():
         ("try, r= 'x'; catch, r= 'y'; end, paths.a= r;", "loops and try blocks are not run"),
         ("if rand > 1, return, end, paths.a= 'x';", "whether the function ends here"),
         ("if isunix, error('Windows only'); end", "would end here"),
+        (
+            "r= 'xxxxxxxx';" + "r= [r r];" * 40 + "paths.a= r;",
+            "'r' is not known (line 4: the string is too long",
+        ),
         ("strcmp('a'); paths.a= strcmp('a');", "arguments of strcmp"),
         ("paths.('a')= 'x';", "no assignment of the form"),
         ("eval('paths.a= 1');", "eval is not run"),
