@@ -220,27 +220,32 @@ class _Script:
             raise _Unreadable("no assignment of the form name= value")
         if word == self.output and texts[2:] not in (["struct", "(", ")"], ["[", "]"], ["struct"]):
             raise _Unreadable(f"only the fields of {self.output} can be assigned")
+        value, why = None, doubt or "no assignment of the form name= value"
+        if plain and not doubt and word != self.output:
+            try:
+                value = self._assigned(part[2:])
+                if sets_path and not isinstance(value, str):
+                    raise _Unreadable("it is not a string")
+            except _Unreadable as problem:
+                if sets_path:
+                    raise
+                why = str(problem)
         for name in names:
             for old in [key for key in self.known if f"{key}.".startswith(f"{name}.")]:
                 del self.known[old]
-            self.unknown[name] = f"line {line}: {doubt or 'no assignment of the form name= value'}"
-        if not plain or doubt or word == self.output:
-            return
-        try:
-            rest = deque(part[2:])
-            value = self._value(rest)
-            if rest:
-                raise _Unreadable(f"{rest[0].text!r} is not understood")
-            if sets_path and not isinstance(value, str):
-                raise _Unreadable("it is not a string")
-            if isinstance(value, str) and len(value) > _LONGEST:
-                raise _Unreadable("the string is too long for a path")
+            self.unknown[name] = f"line {line}: {why}"
+        if value is not None:
             self.known[word] = value
             del self.unknown[word]
-        except _Unreadable as problem:
-            if sets_path:
-                raise
-            self.unknown[word] = f"line {line}: {problem}"
+
+    def _assigned(self, part: list[_Token]) -> Value:
+        rest = deque(part)
+        value = self._value(rest)
+        if rest:
+            raise _Unreadable(f"{rest[0].text!r} is not understood")
+        if isinstance(value, str) and len(value) > _LONGEST:
+            raise _Unreadable("the string is too long for a path")
+        return value
 
     def _value(self, rest: deque[_Token], level: int = 0) -> Value:
         """The value of the expression at the beginning, of which it takes the tokens."""

@@ -161,6 +161,7 @@ CASES = {
     "switch computer\ncase {'PCWIN','PCWIN64'}\nr='y';\ncase 'GLNXA64'\nr='x';\nend, paths.a=r;": "x",
     "switch computer('arch')\ncase 'win64'\nr='y';\notherwise\nr='x';\nend, paths.a=r;": "x",
     "if rand > 1, n= 2; end, paths.a= 'x';": "x",
+    "r= '/r/'; r= [r 'x']; paths.a= r; paths.a= [paths.a '/y'];": "/r/x/y",
     "if rand > 1, r= 'y'; end, r= 'x'; paths.a= r;": "x",
     "if isunix, paths.a= 'x'; return, end, paths.a= 'y';": "x",
     "if ispc, error('no Windows'); eval('paths.a= 1'); end, paths.a= 'x';": "x",
