@@ -210,7 +210,7 @@ def test_the_struct_may_have_another_name_and_helpers_may_follow():
         ("if rand > 1, return, end, paths.a= 'x';", "whether the function ends here"),
         ("if isunix, error('Windows only'); end", "would end here"),
         (
-            "r= 'xxxxxxxx';" + "r= [r r];" * 40 + "paths.a= r;",
+            "r= 'xxxxxxxx';" + "r= [r r];" * 14 + "paths.a= r;",
             "'r' is not known (line 4: the string is too long",
         ),
         ("strcmp('a'); paths.a= strcmp('a');", "arguments of strcmp"),
