@@ -276,8 +276,9 @@ class DagNN(ImageNetwork):
     def variables(
         self, inputs: Mapping[str, Tensor] | Tensor, *, conserve_memory: bool = False
     ) -> dict[str, Tensor]:
-        """Every variable by its name, in MATLAB's order. Layers whose inputs are missing are skipped, and
-        layers of an unknown type.
+        """Every variable by its name, in MATLAB's order.
+
+        Layers of an unknown type, and those whose inputs are missing, are skipped.
 
         Args:
             inputs: name -> tensor (N, C, H, W), labels (from 0) for losses; a single tensor is taken as the
