@@ -26,6 +26,7 @@ from deepibl.datasets.pitts_tokyo import TokyoTimeMachine
 from deepibl.datasets.place import PlaceDataset, save_dbstruct
 from deepibl.datasets.positions import refuse_degrees
 from deepibl.errors import DatasetError
+from deepibl.runtime.progress import counted
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
 
@@ -135,7 +136,7 @@ def dataset_from_places(
 def _folder(folder: Path) -> tuple[list[str], list[Fix | None], list[str]]:
     files = sorted(file for file in folder.rglob("*") if _is_photo(file))
     names, fixes, problems = [file.relative_to(folder).as_posix() for file in files], [], []
-    for file, name in zip(files, names, strict=True):
+    for file, name in counted(zip(files, names, strict=True), len(files), "positions of photos"):
         fix = None
         try:
             fix = _fix_of_name(file.name)
