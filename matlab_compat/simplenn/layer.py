@@ -248,8 +248,9 @@ class UnknownLayer(Layer):
     def weight_shapes(self) -> list[tuple[int, ...]]:
         """Shapes of the arrays in weights, or filters and biases."""
         held = [self.fields.get(name) for name in ("weights", "filters", "biases")]
-        packed = isinstance(held[0], np.ndarray) and held[0].dtype == object
-        cells: list[Any] = list(held[0].ravel("F")) if packed else []
+        first = held[0]
+        packed = isinstance(first, np.ndarray) and first.dtype == object
+        cells: list[Any] = list(first.ravel("F")) if packed else []  # type: ignore[union-attr]
         return [
             array.shape
             for array in (*cells, *held)
