@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deepibl.errors import ConfigurationError
-from deepibl.runtime.text_files import read_text
+from deepibl.runtime.text_files import in_code_pages, read_text
 
 _TOKEN = re.compile(  # a quote directly behind a name, number, bracket or quote transposes
     r"""(?P<transpose>(?<=[\w)\]}'])\.?')|(?P<text>'(?:[^'\n]|'')*'|"(?:[^"\n]|"")*")"""
@@ -379,10 +379,12 @@ def read_local_paths(path: Path) -> dict[str, str]:
 
     Raises ConfigurationError for lines, and for another encoding.
     """
-    source = read_text(
-        path,
-        ConfigurationError,
-        lambda text: parse_local_paths(text, str(path)).values(),
-        lambda folder: os.path.exists(os.path.expanduser(folder)),
-    )
+    try:
+        source = read_text(path, ConfigurationError)
+    except ConfigurationError:
+        for reading in in_code_pages(read_text(path, ConfigurationError, names=True)):
+            paths = parse_local_paths(reading, str(path))
+            if all(each.isascii() or os.path.exists(os.path.expanduser(each)) for each in paths.values()):
+                return paths
+        raise
     return parse_local_paths(source, str(path))
