@@ -87,7 +87,7 @@ def index(
     line += f", {there} of those given were there already" if add else ""
     print_result(said, line, as_json)
     if lost:
-        typer.echo("\n  ".join([f"{len(lost)} photos are in it without a position:", *lost]), err=True)
+        typer.echo("\n  ".join([f"indexed without a position: {len(lost)}", *lost]), err=True)
     tell_failures(failures)
 
 

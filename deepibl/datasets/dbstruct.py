@@ -212,19 +212,19 @@ def read_positive_lists(
     """
     queries = {name: query for query, name in enumerate(query_files)}
     images = {name: image for image, name in enumerate(database_files)}
-
-    def names_in(text: str) -> list[str]:
-        return [name for line in text.split("\n") if line[:1] != "#" for name in line.split("\t")]
-
-    text = read_text(path, DatasetError, names_in, {*queries, *images}.__contains__)
+    text = read_text(path, DatasetError, names=True)
     lists: dict[int, np.ndarray] = {}
     problems: list[str] = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip() or line.startswith("#"):
             continue
-        query, *names = [name for name in line.split("\t") if name]
-        query = find_name(query, queries.__contains__) or query
-        names = [find_name(name, images.__contains__) or name for name in names]
+        words = [word for word in line.split("\t") if word]
+        known = [queries.__contains__, *[images.__contains__] * (len(words) - 1)]
+        try:
+            query, *names = [find_name(*pair) or pair[0] for pair in zip(words, known, strict=True)]
+        except DatasetError as problem:
+            problems.append(f"line {number}: {problem}")
+            continue
         if query not in queries:
             problems.append(f"line {number}: {query} is not a query of this data set")
         problems += [f"line {number}: {name} is not a database image" for name in names if name not in images]

@@ -43,7 +43,7 @@ def image_position(photo: Any) -> tuple[float, float] | None:
         if not all(given):
             given = [_in_xmp(xmp if isinstance(xmp, bytes) else b"", axis) for axis in AXES]
         found = [signed_degrees(*each, axis) for each, axis in zip(given, AXES, strict=True) if each]
-    except (TypeError, ValueError) as problem:
+    except (ArithmeticError, TypeError, ValueError) as problem:
         raise DatasetError(f"its position is left out: {problem}") from None
     return (found[0], found[1]) if len(found) == 2 and any(found) else None
 
@@ -56,7 +56,7 @@ def _in_exif(gps: Mapping[int, Any], axis: str) -> tuple[list[float], str] | Non
         text = numbers.decode("ascii", "replace") if isinstance(numbers, bytes) else numbers
         parts, own = parse_degrees(text.strip("\0 "))
         return parts, own or letter
-    values = numbers if isinstance(numbers, tuple | list) else [numbers]
+    values: Any = numbers if isinstance(numbers, tuple | list) else [numbers]
     parts = [] if numbers is None else [float(value) for value in values]
     return (parts, letter) if parts and not math.isnan(parts[0]) else None
 

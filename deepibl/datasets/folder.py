@@ -25,6 +25,7 @@ from deepibl.datasets.geo import latlon_to_utm, parse_zone, plain_zone, utm_to_l
 from deepibl.datasets.pitts_tokyo import TokyoTimeMachine
 from deepibl.datasets.place import PlaceDataset, save_dbstruct
 from deepibl.errors import DatasetError
+from deepibl.runtime.progress import counted
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
 
@@ -140,7 +141,7 @@ def read_dataset(
 def _folder(folder: Path) -> tuple[list[str], list[Fix | None], list[str]]:
     files = sorted(file for file in folder.rglob("*") if _is_photo(file))
     names, fixes, problems = [file.relative_to(folder).as_posix() for file in files], [], []
-    for file, name in zip(files, names, strict=True):
+    for file, name in counted(zip(files, names, strict=True), len(files), "positions of photos"):
         fix = None
         try:
             fix = _fix_of_name(file.name)

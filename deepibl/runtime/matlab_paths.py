@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from deepibl.errors import ConfigurationError
-from deepibl.runtime.text_files import read_text
+from deepibl.errors import ConfigurationError, DatasetError
+from deepibl.runtime.text_files import find_name, read_text
 
 _TOKEN = re.compile(  # a quote directly behind a name, number, bracket or quote transposes
     r"""(?P<transpose>(?<=[\w)\]}'])\.?')|(?P<text>'(?:[^'\n]|'')*'|"(?:[^"\n]|"")*")"""
@@ -379,10 +379,17 @@ def read_local_paths(path: Path) -> dict[str, str]:
 
     Raises ConfigurationError for lines, and for another encoding.
     """
-    source = read_text(
-        path,
-        ConfigurationError,
-        lambda text: parse_local_paths(text, str(path)).values(),
-        lambda folder: os.path.exists(os.path.expanduser(folder)),
-    )
-    return parse_local_paths(source, str(path))
+    read = parse_local_paths(read_text(path, ConfigurationError, names=True), str(path))
+    return {name: _in_a_code_page(folder, path) for name, folder in read.items()}
+
+
+def _in_a_code_page(folder: str, path: Path) -> str:
+    """A folder whose bytes are not UTF-8 as the one that exists; another one as it is."""
+    if not any("\udc80" <= character <= "\udcff" for character in folder):
+        return folder
+    try:
+        found = find_name(folder, lambda reading: os.path.exists(os.path.expanduser(reading)))
+    except DatasetError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+    assert found is not None  # it raises where no reading exists
+    return found

@@ -96,10 +96,12 @@ def tidy_layer(layer: Any, index: int) -> Any:
     """
     if isinstance(layer, MatObject):
         return layer
-    if not isinstance(layer, Mapping) or not isinstance(layer.get("type"), str):
-        raise NetworkFormatError(
-            f"layer {index + 1} is not a struct with a field type: found {describe(layer)}"
-        )
+    if not isinstance(layer, Mapping):
+        label = layer_label(index, layer)
+        raise NetworkFormatError(f"{label} is a {describe(layer)}, not a struct: not a MatConvNet network")
+    if not isinstance(layer.get("type"), str):
+        label = f"layer {index + 1} is not a struct with a field type"
+        raise NetworkFormatError(f"{label}: found {describe(layer)}")
     kind = layer["type"]
     if kind == "custom":
         return dict(layer)

@@ -41,7 +41,7 @@ def test_one_layer_needs_no_cell() -> None:
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        (["text"], "layer 1 is not a struct.*found char"),
+        (["text"], "layer 1 is a 1x4 char 'text', not a struct"),
         (
             [{"type": "relu"}, {"name": "a"}],
             "layer 2 is not a struct with a field type: found struct with fields name",

@@ -247,7 +247,7 @@ def test_a_file_in_another_encoding_is_read_where_one_reading_is_certain(place):
         assert localPaths(file).a == "/x/"
     file.write_bytes(source.encode("gb18030"))
     with pytest.raises(
-        ConfigurationError, match=r"localPaths\.m: line 1 is not UTF-8.*Save the file as UTF-8"
+        ConfigurationError, match=r"localPaths\.m: .* is not UTF-8, and no code page.*save the file as UTF-8"
     ):
         localPaths(file)
     (place / "学术").mkdir()
