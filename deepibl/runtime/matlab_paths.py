@@ -337,6 +337,8 @@ def _exist(path: str, kind: str = "file") -> float:
     expanded = os.path.expanduser(path)
     if kind not in ("dir", "file") or not re.match(r"/|[A-Za-z]:[\\/]|\\\\", expanded):
         raise _Unreadable(f"whether {path!r} exists depends on MATLAB's folder and search path")
+    if _not_utf8(path):
+        raise _Unreadable("the name of this folder is not UTF-8: save the file as UTF-8")
     if os.path.isdir(expanded):
         return 7.0
     return 2.0 if kind == "file" and os.path.isfile(expanded) else 0.0
@@ -383,9 +385,13 @@ def read_local_paths(path: Path) -> dict[str, str]:
     return {name: _in_a_code_page(folder, path) for name, folder in read.items()}
 
 
+def _not_utf8(text: str) -> bool:
+    return any("\udc80" <= character <= "\udcff" for character in text)
+
+
 def _in_a_code_page(folder: str, path: Path) -> str:
     """A folder whose bytes are not UTF-8 as the one that exists; another one as it is."""
-    if not any("\udc80" <= character <= "\udcff" for character in folder):
+    if not _not_utf8(folder):
         return folder
     try:
         found = find_name(folder, lambda reading: os.path.exists(os.path.expanduser(reading)))
