@@ -8,7 +8,6 @@ image are measured (`Overflow`), and the descriptor of an image whose maps overf
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import torch
@@ -21,6 +20,7 @@ from matlab_compat.simplenn.layers import Conv, Dropout, Pool, ReLU
 from matlab_compat.simplenn.network import SimpleNN
 
 IMAGES = 1e4  # prepared images are within it: 0..255 minus a mean
+MAPS = 1e9  # kept maps of lower layers are within it: others are refused
 MOST = 1e30  # of maps in float32 and bfloat16; Winograd's products and sums may be 1e4 times as large
 _BEYOND = 1e9  # MOST times it is infinite
 
@@ -66,11 +66,11 @@ def _numbers(net: nn.Module) -> Iterator[tuple[str, Tensor, str]]:
 
 
 def in_range(net: SimpleNN, stop: int, channels: int | None) -> bool:
-    """Whether the maps of layers 0 .. stop-1 cannot overflow; channels: of their input, images if 3.
+    """Whether the maps of layers 0 .. stop-1 cannot overflow: known for convolutions, pooling, dropout, ReLU.
 
-    Known for convolutions, pooling, dropout and ReLU.
+    channels: of their input, which are images if 3, else kept maps.
     """
-    most = IMAGES if channels == 3 else math.inf
+    most = IMAGES if channels == 3 else MAPS
     for layer in list(net)[:stop]:
         if isinstance(layer, Conv) and layer.weight is not None:
             weight = layer.weight.detach().float()

@@ -15,6 +15,7 @@ from deepibl.engine.cuda import CudaBackbone
 from deepibl.engine.finite import IMAGES, MOST, in_range, require_finite
 from deepibl.engine.quantised import QuantisedBackbone
 from deepibl.errors import ExtractionError
+from deepibl.features.backbone_cache import BackboneCache
 from deepibl.features.extraction import extract, extract_to_file
 from deepibl.matlab.networks import computeRepresentation
 from deepibl.networks.identity import network_id
@@ -127,7 +128,7 @@ def test_the_bound_holds_for_what_the_layers_give() -> None:
     with torch.no_grad():
         found = net.activations(photos() * (IMAGES / 255))
     largest = max(float(maps.abs().max()) for maps in found)
-    assert in_range(net, len(net), 3) and not in_range(net, len(net), 8)  # maps may be of any size
+    assert in_range(net, len(net), 3) and in_range(net, len(net), 8)
     with torch.no_grad():
         for layer in net:
             if layer.type == "conv":
@@ -180,6 +181,16 @@ def test_what_overflows_is_listed_by_extract(tmp_path: Path) -> None:
     for engine in ("auto", "torch"):
         with pytest.raises(ExtractionError, match=r"(?s)none of the 2.*00\.jpg: .* is not finite"):
             extract_to_file(net, tmp_path, ["00.jpg", "01.jpg"], tmp_path / "f.bin", engine=engine)
+
+
+def test_maps_that_are_kept_are_finite_or_refused(tmp_path: Path) -> None:
+    names = make_photos(tmp_path)[:2]
+    net = overflowing()
+    net.meta["normalization"] = {"averageImage": np.full((1, 1, 3), 120, np.float32)}
+    with BackboneCache(net, "conv2", store="ram") as cache:
+        with pytest.raises(ExtractionError, match=r"(?s)none of the 2.*00\.jpg: .* are not finite"):
+            extract_to_file(net, tmp_path, names, tmp_path / "f.bin", backbone=cache)
+        assert cache.computed == cache.found == 0
 
 
 @pytest.fixture
