@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from deepibl.datasets.folder import Places
-from deepibl.engine.backbone import FusedBackbone
+from deepibl.engine.backbone import FusedBackbone, head_start
 from deepibl.engine.batch import extract_batch
 from deepibl.engine.choose import choose_engine
 from deepibl.engine.cuda import CudaBackbone
@@ -138,8 +138,9 @@ def test_the_bound_holds_for_what_the_layers_give() -> None:
 
 
 def test_the_networks_that_ship_need_no_measuring() -> None:
-    net = load_network(find_network("toycity_offtheshelf", localPaths()))
-    assert isinstance(net, SimpleNN) and FusedBackbone(net, 1, "fp32")._in_range
+    for name in ("toycity_offtheshelf", "toycity_trained"):
+        net = load_network(find_network(name, localPaths()))
+        assert isinstance(net, SimpleNN) and in_range(net, head_start(net), 3)
 
 
 def overflowing(factor: float = 1e25) -> SimpleNN:
