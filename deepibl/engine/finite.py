@@ -67,9 +67,9 @@ def _numbers(net: nn.Module) -> Iterator[tuple[str, Tensor, str]]:
 
 
 def in_range(net: SimpleNN, stop: int, channels: int | None) -> bool:
-    """Whether the maps of layers 0 .. stop-1 cannot overflow; known for convolutions, pooling, dropout, LRN, ReLU.
+    """Whether the maps of layers 0 .. stop-1 cannot overflow.
 
-    channels: of their input, which are images if 3, else kept maps.
+    Known for convolutions, pooling, LRN, ReLU and dropout. channels: of the input: images if 3, else kept maps.
     """
     most = IMAGES if channels == 3 else MAPS
     for layer in list(net)[:stop]:
@@ -78,7 +78,7 @@ def in_range(net: SimpleNN, stop: int, channels: int | None) -> bool:
             bias = weight.new_zeros(1) if layer.bias is None else layer.bias.detach().float()
             gain, offset = torch.stack([weight.abs().sum((1, 2, 3)).max(), bias.abs().max()]).tolist()
             most = max(most, gain * most + offset)
-        elif isinstance(layer, Normalize) and 1e-12 <= layer.param[1] and 0 <= layer.param[3] <= 1:
+        elif isinstance(layer, Normalize) and layer.param[1] >= 1e-12 and 0 <= layer.param[3] <= 1:
             if most > MOST_SQUARED or layer.param[2] < 0:
                 return False
             most *= max(1.0, layer.param[1] ** -layer.param[3])

@@ -18,7 +18,7 @@ from deepibl.errors import TrainingError
 from deepibl.features.backbone_cache import BackboneCache, Fetched
 from deepibl.features.backbone_store import GIGABYTE
 from deepibl.images import load_pixels, read_image
-from deepibl.runtime.devices import channels_last, device_of, to_batch
+from deepibl.runtime.devices import device_of, to_batch
 from deepibl.runtime.processes import ALONE, Team
 from deepibl.training.options import TrainingOptions
 from deepibl.training.step import Stepper
@@ -62,9 +62,7 @@ class PlainBackbone:
         if len(sizes) > 1:
             raise ArgumentError(f"images of different sizes at once: {sizes}")
         prepared = self._net.prepare(to_batch(pixels, device_of(self._net)))
-        if not self._first:
-            return prepared
-        return self._net(channels_last(prepared), stop=self._first - 1).contiguous()  # as kept maps are
+        return self._net(prepared, stop=self._first - 1) if self._first else prepared
 
 
 def depends_on_its_batch(net: SimpleNN, first: int = 0, stop: int | None = None) -> str:
