@@ -69,7 +69,7 @@ def _numbers(net: nn.Module) -> Iterator[tuple[str, Tensor, str]]:
 def in_range(net: SimpleNN, stop: int, channels: int | None) -> bool:
     """Whether the maps of layers 0 .. stop-1 cannot overflow.
 
-    Known for convolutions, pooling, LRN, ReLU and dropout. channels: of the input: images if 3, else kept maps.
+    Known for convolutions, pooling, LRN, ReLU and dropout. channels: of the input; 3: images, else kept maps.
     """
     most = IMAGES if channels == 3 else MAPS
     for layer in list(net)[:stop]:
