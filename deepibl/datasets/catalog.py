@@ -82,7 +82,7 @@ CATALOG: dict[str, CatalogEntry] = {
 
 def dataset_class(name: str, fields: Mapping[str, Any]) -> type[PlaceDataset]:
     """The class that a dbStruct's fields (under the file's names) and name determine."""
-    if "posIDs" in fields:
+    if "posIDs" in fields:  # also made of gtHard and gtSoft
         return ListedPositives
     if "dbTimeStamp" in fields:
         return TokyoTimeMachine

@@ -175,6 +175,10 @@ class Node:
         self.id, self.budget = oid, budget
         self.is_dataset = isinstance(oid, h5d.DatasetID)
 
+    def path(self) -> str:
+        """The object's name in the file, as '/net/layers'."""
+        return (h5i.get_name(self.id) or b"?").decode("utf-8", errors="replace")
+
     @mat_damage()
     def has(self, attribute: str) -> bool:
         """Whether the object has an attribute."""
