@@ -19,11 +19,11 @@ from matlab_compat.errors import NetworkFormatError
 from matlab_compat.simplenn.layers import Conv, Dropout, Normalize, Pool, ReLU
 from matlab_compat.simplenn.network import SimpleNN
 
-IMAGES = 1e4  # prepared images are within it: 0..255 minus a mean
+IMAGES = 1e5  # prepared images are within it: 0..255 minus a mean, divided by a deviation
 MAPS = 1e9  # kept maps of lower layers are within it: others are refused
 MOST_SQUARED = 1e18  # of maps that LRN squares
-MOST = 1e30  # of maps in float32 and bfloat16; Winograd's products and sums may be 1e4 times as large
-_BEYOND = 1e9  # MOST times it is infinite
+MOST = 1e32  # of maps in float32 and bfloat16; Winograd's products and sums may be 1e4 times as large
+_BEYOND = 1e7  # MOST times it is infinite
 
 
 def require_finite(net: nn.Module) -> None:
