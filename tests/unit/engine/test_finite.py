@@ -1,5 +1,6 @@
 """deepibl.engine.finite: no NaN becomes a descriptor, with any engine and by any door."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def test_one_number_of_any_weight_is_refused_by_every_engine(
     net = simplenn()
     with torch.no_grad():
         getattr(net[layer], weight).view(-1)[1] = value
-    found = rf"layer {net.index(layer)} '{layer}' \(.*\): 1 of \d+ numbers of its {weight} are NaN"
+    found = rf"{re.escape(net.label(net.index(layer)))}: 1 of \d+ numbers of its {weight} are NaN"
     with pytest.raises(NetworkFormatError, match=found):
         choose_engine(net, engine, "fp32", CPU)
 
@@ -91,7 +92,7 @@ def test_batch_normalisation_without_moments_is_refused(engine: str) -> None:
     dead, unknown = good.copy(), good.copy()
     dead[2, 1], unknown[1, 0] = 0, np.nan
     for moments, message in ((None, "no moments"), (dead, "no moments"), (unknown, "1 of 8 numbers")):
-        with pytest.raises(NetworkFormatError, match=rf"layer 1 'bn1' \(bnorm\).*{message}"):
+        with pytest.raises(NetworkFormatError, match=rf"layer 2 'bn1' \(bnorm\).*{message}"):
             choose_engine(with_bnorm(moments), engine, "fp32", CPU)
 
 
@@ -217,6 +218,6 @@ def test_no_door_gives_descriptors_of_a_broken_network(broken: SimpleNN, tmp_pat
         lambda: PlaceFinder(broken, index),
     ]
     for door in doors:
-        with pytest.raises(NetworkFormatError, match="layer 0 'conv1'"):
+        with pytest.raises(NetworkFormatError, match="layer 1 'conv1'"):
             door()
     assert not (tmp_path / "f.npy").exists() and not (tmp_path / "a.idx").exists()
