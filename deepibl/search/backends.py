@@ -8,7 +8,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from deepibl.search.index import Match, PlaceIndex
+from deepibl.search.answer import Answer
+from deepibl.search.confidence import Calibration
+from deepibl.search.index import PlaceIndex
 from deepibl.search.index_file import BACKENDS as FILE_BACKENDS, check_file
 from deepibl.search.milvus import MilvusIndex, is_database
 from matlab_compat.errors import ArgumentError
@@ -36,6 +38,9 @@ class Index(Protocol):
     def resize(self) -> int | None: ...
 
     @property
+    def calibration(self) -> Calibration: ...
+
+    @property
     def dim(self) -> int:
         """Dimensions of a descriptor."""
 
@@ -50,7 +55,7 @@ class Index(Protocol):
 
     def search(
         self, features: np.ndarray, top: int = 5, *, near: Any = None, within: float | None = None
-    ) -> list[list[Match]]:
+    ) -> list[Answer]:
         """The `top` nearest images of each row of `features` (Q, D), see PlaceIndex.search."""
 
     def holds(self, names: Iterable[str]) -> set[str]:
@@ -111,19 +116,22 @@ def edit_index(
     """Removes images from an index, adds those of other index files, and writes it once.
 
     output: a new file; None: the same one (a database always changes in place). backend: change to 'exact',
-    'ivfpq' or 'hnsw'. Raises ArgumentError for a name that is not in it, and what PlaceIndex.merge raises.
+    'ivfpq' or 'hnsw'. Where images change, the confidence is fitted anew, on the images themselves. Raises
+    ArgumentError for a name that is not in it, and what PlaceIndex.merge raises.
     """
     if is_database(os.fspath(where)) and (output is not None or backend is not None):
         raise ArgumentError("an index in a database is changed in place and keeps its backend")
     index = open_index(where)
-    gone = list(delete)
+    threshold, gone, files = index.calibration.threshold, list(delete), list(merge)
     if gone:
         index = index.without(gone)
-    for file in merge:
+    for file in files:
         index = index.merge(PlaceIndex.load(file))
     if not isinstance(index, PlaceIndex):
         return index
     if backend is not None:
         index = index.with_backend(backend)
+    if gone or files:
+        index = index.with_confidence(threshold)
     index.save(output or where)
     return PlaceIndex.load(output or where)

@@ -19,7 +19,18 @@ from deepibl.datasets.geo import change_zone, map_link, utm_to_latlon
 from deepibl.datasets.positions import one_position, squared_metres
 from deepibl.errors import IndexFileError, NetworkMismatchError
 from deepibl.runtime.files import RowView
+from deepibl.search.answer import Answer, Estimate, agreeing
 from deepibl.search.compressed import CompressedIndex, Structure, build_structure, require_fit
+from deepibl.search.confidence import (
+    ASKED,
+    DEPTH,
+    SPOT,
+    THRESHOLD,
+    UNFITTED,
+    Calibration,
+    Found,
+    fit_calibration,
+)
 from deepibl.search.exact import Searcher
 from deepibl.search.index_file import read_file, write_file
 from matlab_compat.errors import ArgumentError
@@ -30,7 +41,8 @@ from matlab_compat.files import StrPath
 class Match:
     """One answer; distance: squared L2 distance of the descriptors; east, north: UTM metres.
 
-    row: the image's row in the index, ignored when matches are compared; None in a database.
+    confidence: the probability that it is within the index's threshold of the query; None: unknown. row: the
+    image's row in the index, ignored when matches are compared; None in a database.
     """
 
     rank: int
@@ -42,6 +54,7 @@ class Match:
     latitude: float | None = None
     longitude: float | None = None
     map_link: str | None = None
+    confidence: float | None = None
     row: int | None = field(default=None, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
@@ -55,7 +68,8 @@ class PlaceIndex:
 
     utm_zone: such as '33N'; None: positions cannot be converted to latitude and longitude. resize: shorter
     side in pixels that images were scaled to; None: not scaled. structure: finds candidates; None: searches
-    are exact. largest: the largest squared norm of a descriptor, if known.
+    are exact. largest: the largest squared norm of a descriptor, if known. calibration: of the answers'
+    confidence; other images than those it was fitted on need another one.
     Raises IndexFileError for parts that do not fit together.
     """
 
@@ -69,6 +83,7 @@ class PlaceIndex:
     resize: int | None = None
     structure: Structure | None = None
     largest: float | None = None
+    calibration: Calibration = UNFITTED
 
     def __post_init__(self) -> None:
         count = len(self.names)
@@ -111,26 +126,25 @@ class PlaceIndex:
 
     def search(
         self, features: np.ndarray, top: int = 5, *, near: Any = None, within: float | None = None
-    ) -> list[list[Match]]:
+    ) -> list[Answer]:
         """The `top` nearest images of each row of `features` (Q, D) float32, nearest first.
 
         near: UTM east, north in metres, (2,) for all queries or (Q, 2) one each; within: only images within
         this many metres of it are found, which may be fewer than `top` or none. Such a search is exact with
-        every backend. Raises NetworkMismatchError for descriptors of another width, ArgumentError for half a
-        position.
+        every backend; its confidences do not count the position as evidence: they come from a search of the
+        whole index. Raises NetworkMismatchError for descriptors of another width, ArgumentError for half a
+        position and for `top` below 1.
         """
-        check_question(self.dim, features, near, within)
+        check_question(self.dim, features, near, within, top)
         if near is None:
-            if self.structure is None:
-                return self._matches(*self._searcher.nearest(features, top))
-            compressed = CompressedIndex(self.structure, self.descriptors)
-            return self._matches(*compressed.nearest(features, top))
-        answers: list[list[Match]] = [[] for _ in features]
+            return self._answers(*self._nearest(features, max(top, DEPTH)), top)
+        answers = [Answer() for _ in features]
         for place, asked in by_place(near, len(features)):
             rows = self.ids_within(place, float(within or 0))
             view = RowView([(self.descriptors, rows)])
-            ids, distances = Searcher(view, self._searcher.largest).nearest(features[asked], top)
-            for query, found in zip(asked, self._matches(rows[ids], distances), strict=True):
+            ids, distances = Searcher(view, self._searcher.largest).nearest(features[asked], max(top, DEPTH))
+            rivals = self._nearest(features[asked], DEPTH) if self.calibration.weights else None
+            for query, found in zip(asked, self._answers(rows[ids], distances, top, rivals), strict=True):
                 answers[query] = found
         return answers
 
@@ -166,6 +180,7 @@ class PlaceIndex:
             utm_zone=zone,
             structure=self.structure.edited(kept, rows) if self.structure is not None else None,
             largest=None,
+            calibration=UNFITTED,
         )
 
     def without(self, names: Iterable[str]) -> PlaceIndex:
@@ -180,12 +195,29 @@ class PlaceIndex:
             names=[self.names[i] for i in kept],
             positions=self.positions[kept],
             structure=self.structure.edited(kept, rows) if self.structure and len(kept) > 1 else None,
+            calibration=UNFITTED,
         )
 
     def with_backend(self, kind: str, **settings: Any) -> PlaceIndex:
         """This index with the backend 'exact', 'ivfpq' or 'hnsw'. settings: see the structure's `build`."""
         structure = None if kind == "exact" else build_structure(kind, self.descriptors, **settings)
         return replace(self, structure=structure)
+
+    def with_confidence(
+        self, threshold: float = THRESHOLD, queries: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> PlaceIndex:
+        """This index with a calibration of its answers, see `deepibl.search.confidence`.
+
+        threshold: metres within which an answer is right. queries: descriptors (Q, D) and positions (Q, 2) of
+        photos whose place is known; by default up to ASKED images of the index, chosen at random.
+        """
+        how: dict[str, Any] = {"source": "query photos", "threshold": threshold}
+        if queries is None:
+            known = np.flatnonzero(np.isfinite(self.positions).all(axis=1))
+            chosen = np.sort(np.random.default_rng(0).permutation(known)[:ASKED])
+            queries = np.asarray(self.descriptors[chosen], np.float32), self.positions[chosen]
+            how |= {"source": "held-out images of the index", "spot": SPOT}
+        return replace(self, calibration=fit_calibration(self._nearest, self.positions, *queries, **how))
 
     def recall(self, asked: int = 100, top: int = 10, seed: int = 0) -> float:
         """The share of the exact `top` neighbours that the backend finds for `asked` images of the index.
@@ -209,30 +241,58 @@ class PlaceIndex:
     def _searcher(self) -> Searcher:
         return Searcher(self.descriptors, self.largest)
 
-    def _matches(self, ids: np.ndarray, distances: np.ndarray) -> list[list[Match]]:
-        """Matches of each row of ids and distances (Q, k); an id of -1 (nothing found) is left out."""
+    def _nearest(self, features: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Ids (-1: nothing found) and squared distances of the nearest images, (Q, min(count, N)) both."""
+        if self.structure is None:
+            return self._searcher.nearest(features, count)
+        return CompressedIndex(self.structure, self.descriptors).nearest(features, count)
+
+    def _answers(self, ids: np.ndarray, distances: np.ndarray, top: int, rivals: Any = None) -> list[Answer]:
+        """The answers of ids and distances, (Q, k). rivals: those of a search of the whole index."""
+        found, nearest = (
+            Found(far, np.where((rows >= 0)[..., None], self.positions[rows], np.nan))
+            for rows, far in ((ids, distances), rivals or (ids, distances))
+        )
+        sure = self.calibration.confidences(found, nearest)
         return [
-            [
-                make_match(rank, self.names[i], d, self.positions[i], self.root, self.utm_zone, int(i))
-                for rank, (i, d) in enumerate(zip(*row, strict=True), start=1)
-                if i >= 0
-            ]
-            for row in zip(ids, distances, strict=True)
+            make_answer(self, [self.names[i] for i in row[row >= 0]], *parts, top, row)
+            for row, *parts in zip(ids, *found, sure, strict=True)
         ]
 
 
-def make_match(
-    rank: int, name: str, distance: Any, position: Any, root: str, zone: str | None, row: int | None = None
-) -> Match:
-    """A match; position: (2,) UTM east and north in metres, NaN if unknown."""
-    place: dict[str, Any] = {}
-    if np.isfinite(position).all():
-        east, north = (float(value) for value in position)
-        place = {"east": east, "north": north}
-        if zone is not None:
-            latitude, longitude = utm_to_latlon(east, north, zone)
-            place |= {"latitude": latitude, "longitude": longitude, "map_link": map_link(latitude, longitude)}
-    return Match(rank, name, os.path.join(root, name), float(distance), row=row, **place)
+def make_answer(
+    index: Any, names: Sequence[str], distances: Any, positions: Any, sure: Any, top: int, rows: Any = None
+) -> Answer:
+    """The answer of the images `names`, nearest first, with `top` of them as matches.
+
+    positions: (k, 2) UTM east and north in metres, sure: (k,) confidences; NaN if unknown. rows: their ids.
+    """
+    matches = [
+        Match(
+            rank, names[i], os.path.join(index.root, names[i]), float(distances[i]),
+            **_place(positions[i], index.utm_zone), row=None if rows is None else int(rows[i]),
+            confidence=float(sure[i]) if np.isfinite(sure[i]) else None,
+        )
+        for rank, i in enumerate(range(min(top, len(names))), start=1)
+    ]  # fmt: skip
+    nearest, estimate = np.asarray(positions[: min(DEPTH, len(names))]), None
+    weights, spread = agreeing(nearest, sure[: len(nearest)], index.calibration.threshold)
+    if images := int((weights > 0).sum()):
+        centre = nearest[0] + weights @ np.where(weights[:, None] > 0, nearest - nearest[0], 0.0)
+        estimate = Estimate(images, spread if images > 1 else None, **_place(centre, index.utm_zone))
+    return Answer(matches, index.calibration, estimate)
+
+
+def _place(position: np.ndarray, zone: str | None) -> dict[str, Any]:
+    """What a match says of a position (2,): UTM metres and, in a known zone, degrees and a link."""
+    if not np.isfinite(position).all():
+        return {}
+    east, north = (float(value) for value in position)
+    if zone is None:
+        return {"east": east, "north": north}
+    latitude, longitude = utm_to_latlon(east, north, zone)
+    link = map_link(latitude, longitude)
+    return {"east": east, "north": north, "latitude": latitude, "longitude": longitude, "map_link": link}
 
 
 def refuse_another_network(index: Any, network_id: str) -> None:
@@ -246,8 +306,10 @@ def refuse_another_network(index: Any, network_id: str) -> None:
         )
 
 
-def check_question(dim: int, features: np.ndarray, near: Any, within: float | None) -> None:
+def check_question(dim: int, features: np.ndarray, near: Any, within: float | None, top: int) -> None:
     """Raises NetworkMismatchError for descriptors of another width, ArgumentError for half a position."""
+    if top < 1:
+        raise ArgumentError(f"top must be at least 1, not {top}")
     if features.ndim != 2 or features.shape[1] != dim:
         raise NetworkMismatchError(
             f"the query's descriptors have shape {features.shape}, the index holds {dim} dimensions"

@@ -10,7 +10,8 @@ positions      float64 (N, 2)                     UTM east, north in metres; NaN
 names          uint8                              UTF-8 names below the root, separated by newlines
 structure      uint8, not with backend 'exact'    the search structure, as faiss writes it
 metadata       strings                            format version, backend, network id and path, root, UTM
-                                                  zone, resize, largest squared norm, checksums
+                                                  zone, resize, largest squared norm, calibration of the
+                                                  confidence, checksums
 =============  =================================  ============================================================
 
 Checksums are SHA-256: one a tensor, and one of the metadata with the tensors' types and shapes. Opening
@@ -33,6 +34,7 @@ import numpy as np
 from deepibl.errors import IndexFileError
 from deepibl.runtime.files import bytes_of, map_tensors, write_tensors
 from deepibl.search.compressed import STRUCTURES, Structure, read_structure
+from deepibl.search.confidence import UNFITTED, Calibration
 from deepibl.search.exact import largest_norm
 from matlab_compat.files import StrPath
 
@@ -64,6 +66,7 @@ def write_file(path: StrPath, fields: Mapping[str, Any]) -> None:
         "resize": str(fields["resize"] or ""),
         "backend": structure.kind if structure is not None else EXACT,
         "largest": repr(largest_norm(fields["descriptors"], "the descriptors")),
+        "calibration": fields["calibration"].as_text(),
     }
     with _as_bytes(structure, Path(path).parent) as content:
         if content is not None:
@@ -91,6 +94,7 @@ def read_file(path: StrPath) -> dict[str, Any]:
             "resize": int(metadata["resize"]) if metadata["resize"] else None,
             "structure": None if backend == EXACT else read_structure(backend, tensors["structure"]),
             "largest": float(metadata["largest"]) if "largest" in metadata else None,
+            "calibration": Calibration.from_text(metadata.get("calibration", UNFITTED.as_text())),
         }
 
 
@@ -117,6 +121,7 @@ def check_file(path: StrPath) -> dict[str, Any]:
         "bytes": os.path.getsize(path),
         "structure_bytes": int(tensors["structure"].nbytes) if "structure" in tensors else 0,
         **{name: metadata[name] for name in (*_SETTINGS, "resize")},
+        "confidence": str(fields["calibration"]),
     }
 
 

@@ -1,0 +1,104 @@
+"""The answer to a query: its matches, how sure the best one is, and where the agreeing ones put the query."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deepibl.search.confidence import UNFITTED, Calibration, metres
+
+if TYPE_CHECKING:
+    from deepibl.search.index import Match
+
+VERDICTS = ((0.9, "confident"), (0.5, "likely"), (0.0, "no confident match"))  # least confidence
+UNKNOWN = "confidence unknown"
+
+
+def verdict_of(confidence: float | None) -> str:
+    """A confidence in words, by VERDICTS; None is unknown."""
+    if confidence is None:
+        return UNKNOWN
+    return next(words for least, words in VERDICTS if confidence >= least)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Where a query was taken, by the images that agree with the best one.
+
+    east, north: UTM metres. spread: root mean square distance of these images from it in metres, weighted by
+    their confidence; None for a single one. images: how many they are.
+    """
+
+    images: int
+    spread: float | None
+    east: float
+    north: float
+    latitude: float | None = None
+    longitude: float | None = None
+    map_link: str | None = None
+
+    def __str__(self) -> str:
+        images = "1 image" if self.images == 1 else f"{self.images} images"
+        spread = "" if self.spread is None else f", spread {self.spread:.1f} m"
+        return f"{self.east:.1f} E {self.north:.1f} N{spread}, from {images}"
+
+
+class Answer(list["Match"]):
+    """The matches of one query, best first: a list, with what is known of them together.
+
+    confidence: the probability that the best match is within `threshold` metres of the query; None: unknown,
+    for the `reason`. verdict: in words, see VERDICTS. estimate: None where no position is known, and for "no
+    confident match".
+    """
+
+    def __init__(
+        self,
+        matches: Iterable[Match] = (),
+        calibration: Calibration = UNFITTED,
+        estimate: Estimate | None = None,
+    ) -> None:
+        super().__init__(matches)
+        self.threshold = calibration.threshold
+        self.confidence = self[0].confidence if self else None
+        self.verdict = verdict_of(self.confidence if self else 0.0)
+        self.reason = ""
+        if not self:
+            self.reason = "no image was found"
+        elif self.confidence is None:
+            self.reason = calibration.reason or "the position of the best match is unknown"
+        self.estimate = None if self.verdict == VERDICTS[-1][1] else estimate
+
+    @property
+    def summary(self) -> str:
+        """The verdict with its probability, or with the reason why there is none."""
+        if self.confidence is None:
+            return f"{self.verdict} ({self.reason})"
+        return f"{self.verdict} (probability {self.confidence:.2f} of being within {self.threshold:g} m)"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The answer as plain values, for JSON."""
+        return {
+            "verdict": self.verdict,
+            "confidence": self.confidence,
+            "within_metres": self.threshold,
+            "reason": self.reason,
+            "estimate": asdict(self.estimate) if self.estimate else None,
+            "places": [match.as_dict() for match in self],
+        }
+
+
+def agreeing(points: np.ndarray, confidences: np.ndarray, threshold: float) -> tuple[np.ndarray, float]:
+    """The weights (k,) of the images within `threshold` metres of the first, and their spread in metres.
+
+    points: (k, n), best first, see `confidence.Found`. confidences: (k,), the weights before they are divided
+    by their sum; where one is unknown (NaN), all weigh the same. All are 0 where the first point is unknown.
+    """
+    near = metres(points[:1], points) <= threshold
+    known = np.isfinite(confidences[near]).all()
+    weights = np.where(near, confidences if known else 1.0, 0.0)
+    weights /= max(weights.sum(), 1e-12)
+    placed = np.where(near[:, None], points, 0.0)
+    return weights, float(np.sqrt(weights @ metres(placed, weights @ placed) ** 2))
