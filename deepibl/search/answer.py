@@ -13,7 +13,7 @@ from deepibl.search.confidence import UNFITTED, Calibration, metres
 if TYPE_CHECKING:
     from deepibl.search.index import Match
 
-VERDICTS = ((0.9, "confident"), (0.5, "likely"), (0.0, "no confident match"))  # least confidence
+VERDICTS = ((0.9, "confident"), (0.7, "likely"), (0.0, "no confident match"))  # least confidence
 UNKNOWN = "confidence unknown"
 
 

@@ -1,20 +1,19 @@
 """How sure an answer is: the probability that an image of the index is within some metres of the query.
 
-Three numbers of an image that was found speak for it or against it; rivals are the DEPTH nearest images of
-the whole index:
+Three numbers of the place of an image that was found, which is all within the threshold of it, speak for it
+or against it. Rivals are the DEPTH nearest images of the whole index:
 
 =========  ===========================================================================================
-distance   of the descriptors (not squared)
-margin     (e - d) / (e + d), d the image's distance, e that of the nearest rival at another place (farther
-           than the threshold)
-agreement  the share of the other rivals that are at the image's place
+distance   of the descriptors (not squared), of the nearest rival at the place
+margin     (e - d) / (e + d), d being that distance, e that of the nearest rival at another place
+agreement  the share of the other rivals that are at the place
 =========  ===========================================================================================
 
 A logistic regression makes a probability of them; its signs are fixed, so that a larger distance, a smaller
 margin or less agreement never makes an answer surer. It is fitted on questions with a known answer: queries
-with positions, or images of the index, each asked with all images of its own spot (SPOT metres) left out.
-Every question is asked once more with its whole place left out, where any answer is wrong: that is how a
-photo of another place looks. Those count as a share ELSEWHERE of all questions.
+with positions, or images of the index, each asked with all images of its own spot (SPOT metres) left out; of
+each the best answer counts. Every question is asked once more with its whole place left out, where any answer
+is wrong: that is how a photo of another place looks. Those count as a share ELSEWHERE of all questions.
 """
 
 import json
@@ -31,7 +30,7 @@ DEPTH = 10
 SPOT = 2.0
 ASKED = 1000  # questions, at most
 LEAST = 50, 20  # questions, and right answers among them
-ELSEWHERE = 0.2
+ELSEWHERE = 0.1
 _FOLDS, _RIDGE = 5, 1.0
 _DEPTHS = (8 * DEPTH, 64 * DEPTH, 512 * DEPTH)
 _BLOCK = 128
@@ -57,16 +56,19 @@ def metres(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def evidence(found: Found, rivals: Found, threshold: float) -> np.ndarray:
     """Distance, margin and agreement, (Q, k, 3), of what was found; NaN where a position is unknown."""
+    if not found.distances.size:
+        return np.zeros((*found.distances.shape, 3))
     away = metres(found.points[:, :, None], rivals.points[:, None])  # (Q, k, rivals)
     own, other = np.sqrt(found.distances.astype(np.float64)), np.sqrt(rivals.distances.astype(np.float64))
-    reached = np.where(np.isfinite(other), other, 0).max(axis=1, initial=0)[:, None]
-    elsewhere = np.where(away > threshold, other[:, None], np.inf).min(axis=2, initial=np.inf)
-    elsewhere = np.where(np.isfinite(elsewhere), elsewhere, np.maximum(reached, own))
-    margin = (elsewhere - own) / np.maximum(elsewhere + own, 1e-12)
+    reached = np.where(np.isfinite(other), other, 0).max(axis=1)[:, None]
+    here = np.minimum(own, np.where(away <= threshold, other[:, None], np.inf).min(axis=2))
+    elsewhere = np.where(away > threshold, other[:, None], np.inf).min(axis=2)
+    elsewhere = np.where(np.isfinite(elsewhere), elsewhere, np.maximum(reached, here))
+    margin = (elsewhere - here) / np.maximum(elsewhere + here, 1e-12)
     itself = own <= reached  # it is one of the rivals
     together, known = (away <= threshold).sum(axis=2) - itself, np.isfinite(away).sum(axis=2) - itself
     agreement = np.maximum(together, 0) / np.maximum(known, 1)
-    rows = np.stack([own, margin, agreement], axis=2)
+    rows = np.stack([here, margin, agreement], axis=2)
     rows[~(np.isfinite(found.points).all(axis=2) & np.isfinite(own))] = np.nan
     return rows
 
@@ -168,7 +170,9 @@ def fit_calibration(
         predicted[out] = _logistic(_fit(x[~out], y[~out], weight[~out]), x[out])
     return Calibration(
         threshold,
-        weights=tuple(_fit(x, y, weight).tolist()),
+        weights=tuple(
+            float(f"{each:.6g}") for each in _fit(x, y, weight)
+        ),  # the same with any number of threads
         source=source,
         questions=questions,
         right=hits,

@@ -12,7 +12,7 @@ CSV = ("--csv", "db/places.csv")
 
 
 def names(out: str) -> list[list[str]]:
-    return [[match["name"] for match in matches] for matches in json.loads(out).values()]
+    return [[match["name"] for match in answer["places"]] for answer in json.loads(out).values()]
 
 
 @pytest.mark.parametrize("backend", ["exact", "ivfpq", "hnsw", "milvus"])
