@@ -5,7 +5,8 @@ or against it. Rivals are the DEPTH nearest images of the whole index:
 
 =========  ===========================================================================================
 distance   of the descriptors (not squared), of the nearest rival at the place
-margin     (e - d) / (e + d), d being that distance, e that of the nearest rival at another place
+margin     (e - d) / (e + d), d being that distance, e that of the nearest rival at another place, or of the
+           nearest blank image (a grey card), which is at no place
 agreement  the share of the other rivals that are at the place
 =========  ===========================================================================================
 
@@ -42,11 +43,13 @@ Nearest = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 class Found(NamedTuple):
     """What a search found for Q questions: squared distances (Q, k) and points (Q, k, n), NaN if unknown.
 
-    Points are positions in metres, on a plane or in space, so that their differences are distances.
+    Points are positions in metres, on a plane or in space, so that their differences are distances. blank:
+    squared distances (Q, 1) of the nearest blank image.
     """
 
     distances: np.ndarray
     points: np.ndarray
+    blank: Any = np.inf
 
 
 def metres(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -64,6 +67,7 @@ def evidence(found: Found, rivals: Found, threshold: float) -> np.ndarray:
     here = np.minimum(own, np.where(away <= threshold, other[:, None], np.inf).min(axis=2))
     elsewhere = np.where(away > threshold, other[:, None], np.inf).min(axis=2)
     elsewhere = np.where(np.isfinite(elsewhere), elsewhere, np.maximum(reached, here))
+    elsewhere = np.minimum(elsewhere, np.sqrt(rivals.blank))
     margin = (elsewhere - here) / np.maximum(elsewhere + here, 1e-12)
     itself = own <= reached  # it is one of the rivals
     together, known = (away <= threshold).sum(axis=2) - itself, np.isfinite(away).sum(axis=2) - itself
@@ -95,7 +99,7 @@ class Calibration:
         """The probability (Q, k) that what was found is within the threshold of its query; NaN: unknown."""
         if not self.weights:
             return np.full(found.distances.shape, np.nan)
-        nearest = Found(rivals.distances[:, :DEPTH], rivals.points[:, :DEPTH])
+        nearest = Found(rivals.distances[:, :DEPTH], rivals.points[:, :DEPTH], rivals.blank)
         sure = _logistic(np.array(self.weights), evidence(found, nearest, self.threshold))
         # n questions cannot show a probability nearer to 0 or 1 than this
         least = 1 / (self.questions + 2)
@@ -130,6 +134,15 @@ class Calibration:
 UNFITTED = Calibration()
 
 
+def nearest_blank(features: np.ndarray, blanks: np.ndarray | None) -> Any:
+    """Squared distances (Q, 1) of descriptors (Q, D) from the nearest of `blanks` (P, D); infinity if None."""
+    if blanks is None:
+        return np.inf
+    return np.stack([np.square(features - blank).sum(axis=1) for blank in blanks], axis=1).min(axis=1)[
+        :, None
+    ]
+
+
 def fit_calibration(
     nearest: Nearest,
     points: np.ndarray,
@@ -137,6 +150,7 @@ def fit_calibration(
     places: np.ndarray,
     *,
     source: str,
+    blanks: np.ndarray | None = None,
     spot: float = -1.0,
     threshold: float = THRESHOLD,
 ) -> Calibration:
@@ -144,14 +158,14 @@ def fit_calibration(
 
     nearest: ids and squared distances of a number of nearest images of each question (id -1: none).
     points (N, n): of the index. asked (Q, D), places (Q, n): descriptors and points of the questions.
-    source: what they are, in the plural. spot: images up to this many metres from a question are left out of
-    its answers; -1: none.
+    source: what they are, in the plural. blanks (P, D): descriptors of blank images. spot: images up to this
+    many metres from a question are left out of its answers; -1: none.
     """
     rows, right, folds, weights = [], [], [], []
     for radius, share in ((spot, 1 - ELSEWHERE), (threshold, ELSEWHERE)):
         found, away, who = _without(nearest, points, asked, places, radius)
         best = Found(found.distances[:, :1], found.points[:, :1])
-        rows.append(evidence(best, found, threshold)[:, 0])
+        rows.append(evidence(best, found._replace(blank=nearest_blank(asked[who], blanks)), threshold)[:, 0])
         right.append(away <= threshold)
         folds.append(who * _FOLDS // max(1, len(asked)))
         weights.append(np.full(len(who), share / max(1, len(who))))

@@ -30,6 +30,7 @@ from deepibl.search.confidence import (
     Calibration,
     Found,
     fit_calibration,
+    nearest_blank,
 )
 from deepibl.search.exact import Searcher
 from deepibl.search.index_file import read_file, write_file
@@ -68,8 +69,9 @@ class PlaceIndex:
 
     utm_zone: such as '33N'; None: positions cannot be converted to latitude and longitude. resize: shorter
     side in pixels that images were scaled to; None: not scaled. structure: finds candidates; None: searches
-    are exact. largest: the largest squared norm of a descriptor, if known. calibration: of the answers'
-    confidence; other images than those it was fitted on need another one.
+    are exact. largest: the largest squared norm of a descriptor, if known. blanks: descriptors (P, D)
+    of blank images. calibration: of the answers' confidence; other images than those it was fitted on need
+    another one.
     Raises IndexFileError for parts that do not fit together.
     """
 
@@ -83,6 +85,7 @@ class PlaceIndex:
     resize: int | None = None
     structure: Structure | None = None
     largest: float | None = None
+    blanks: np.ndarray | None = None
     calibration: Calibration = UNFITTED
 
     def __post_init__(self) -> None:
@@ -137,15 +140,16 @@ class PlaceIndex:
         """
         check_question(self.dim, features, near, within, top)
         if near is None:
-            return self._answers(*self._nearest(features, max(top, DEPTH)), top)
+            return self._answers(features, *self._nearest(features, max(top, DEPTH)), top)
         answers = [Answer() for _ in features]
         for place, asked in by_place(near, len(features)):
             rows = self.ids_within(place, float(within or 0))
             view = RowView([(self.descriptors, rows)])
             ids, distances = Searcher(view, self._searcher.largest).nearest(features[asked], max(top, DEPTH))
             rivals = self._nearest(features[asked], DEPTH) if self.calibration.weights else None
-            for query, found in zip(asked, self._answers(rows[ids], distances, top, rivals), strict=True):
-                answers[query] = found
+            found = self._answers(features[asked], rows[ids], distances, top, rivals)
+            for query, answer in zip(asked, found, strict=True):
+                answers[query] = answer
         return answers
 
     def ids_within(self, near: Any, within: float) -> np.ndarray:
@@ -211,7 +215,7 @@ class PlaceIndex:
         threshold: metres within which an answer is right. queries: descriptors (Q, D) and positions (Q, 2) of
         photos whose place is known; by default up to ASKED images of the index, chosen at random.
         """
-        how: dict[str, Any] = {"source": "query photos", "threshold": threshold}
+        how: dict[str, Any] = {"source": "query photos", "threshold": threshold, "blanks": self.blanks}
         if queries is None:
             known = np.flatnonzero(np.isfinite(self.positions).all(axis=1))
             chosen = np.sort(np.random.default_rng(0).permutation(known)[:ASKED])
@@ -247,16 +251,19 @@ class PlaceIndex:
             return self._searcher.nearest(features, count)
         return CompressedIndex(self.structure, self.descriptors).nearest(features, count)
 
-    def _answers(self, ids: np.ndarray, distances: np.ndarray, top: int, rivals: Any = None) -> list[Answer]:
+    def _answers(
+        self, features: np.ndarray, ids: np.ndarray, distances: np.ndarray, top: int, rivals: Any = None
+    ) -> list[Answer]:
         """The answers of ids and distances, (Q, k). rivals: those of a search of the whole index."""
         found, nearest = (
             Found(far, np.where((rows >= 0)[..., None], self.positions[rows], np.nan))
             for rows, far in ((ids, distances), rivals or (ids, distances))
         )
+        nearest = nearest._replace(blank=nearest_blank(features, self.blanks))
         sure = self.calibration.confidences(found, nearest)
         return [
             make_answer(self, [self.names[i] for i in row[row >= 0]], *parts, top, row)
-            for row, *parts in zip(ids, *found, sure, strict=True)
+            for row, *parts in zip(ids, *found[:2], sure, strict=True)
         ]
 
 

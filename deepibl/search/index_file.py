@@ -8,6 +8,7 @@ tensor         type, shape                        holds
 descriptors    float32 or float16 (N, D)          one row an image
 positions      float64 (N, 2)                     UTM east, north in metres; NaN if unknown
 names          uint8                              UTF-8 names below the root, separated by newlines
+blanks         float32 (P, D), may be missing     descriptors of blank images
 structure      uint8, not with backend 'exact'    the search structure, as faiss writes it
 metadata       strings                            format version, backend, network id and path, root, UTM
                                                   zone, resize, largest squared norm, calibration of the
@@ -68,6 +69,8 @@ def write_file(path: StrPath, fields: Mapping[str, Any]) -> None:
         "largest": repr(largest_norm(fields["descriptors"], "the descriptors")),
         "calibration": fields["calibration"].as_text(),
     }
+    if fields["blanks"] is not None:
+        tensors["blanks"] = np.ascontiguousarray(fields["blanks"], np.float32)
     with _as_bytes(structure, Path(path).parent) as content:
         if content is not None:
             tensors["structure"] = content
@@ -89,6 +92,7 @@ def read_file(path: StrPath) -> dict[str, Any]:
             "descriptors": tensors["descriptors"],
             "names": names.split("\n") if names else [],
             "positions": tensors["positions"],
+            "blanks": tensors.get("blanks"),
             **{name: metadata[name] for name in _SETTINGS},
             "utm_zone": metadata["utm_zone"] or None,
             "resize": int(metadata["resize"]) if metadata["resize"] else None,

@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from deepibl.datasets.folder import Places
+from deepibl.engine.batch import extract_batch
 from deepibl.engine.scales import identity_of
 from deepibl.engine.settings import ComputeOptions, ExtractionSettings, ImageOptions
 from deepibl.errors import ExtractionError, Failure
 from deepibl.features.extraction import extract, extract_to_file, provenance
 from deepibl.features.files import read_features
 from deepibl.features.shards import require_visible
+from deepibl.runtime.devices import device_of, inference, to_batch
 from deepibl.runtime.files import RowView, read_note
 from deepibl.runtime.processes import team
 from deepibl.runtime.provenance import Provenance, file_times, note_of
@@ -73,10 +76,11 @@ def build_index(
         )
     partial = _partial(where)
     found, failures = _extract(net, places, partial, settings, half)
-    made = PlaceIndex(**found, network_path=os.path.abspath(network_path) if network_path else "")
+    bare = PlaceIndex(**found, network_path=os.path.abspath(network_path) if network_path else "")
     queries, more = _described(net, known, settings)
 
     def write() -> None:
+        made = replace(bare, blanks=_blanks(net))
         if backend == "milvus":
             MilvusIndex.create(where, made.with_confidence(threshold, queries)).close()
         else:
@@ -84,7 +88,7 @@ def build_index(
         _done(partial)
 
     team().lead(write)
-    return _opened(where, made), failures + more
+    return _opened(where, bare), failures + more
 
 
 def add_to_index(
@@ -158,6 +162,14 @@ def localize(
     features, kept, failures = extract(net, list(photos), settings=settings)
     matches = index.search(features, top, near=near, within=within) if len(kept) else []
     return {photos[i]: found for i, found in zip(kept, matches, strict=True)}, failures
+
+
+def _blanks(net: nn.Module) -> np.ndarray:
+    """Descriptors (P, D) of grey cards."""
+    device = device_of(net)
+    cards = [torch.full((3, 240, 320), grey) for grey in (0.0, 64.0, 128.0, 192.0, 255.0)]
+    with inference(net):
+        return extract_batch(net, to_batch(cards, device)).cpu().numpy()
 
 
 def _described(

