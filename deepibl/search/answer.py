@@ -28,8 +28,8 @@ def verdict_of(confidence: float | None) -> str:
 class Estimate:
     """Where a query was taken, by the images that agree with the best one.
 
-    east, north: UTM metres. spread: root mean square distance of these images from it in metres, weighted by
-    their confidence; None for a single one. images: how many they are.
+    east, north: UTM metres. images: how many they are. spread: weighted root mean square distance of these
+    images from it in metres; None for a single one.
     """
 
     images: int
@@ -90,15 +90,17 @@ class Answer(list["Match"]):
         }
 
 
-def agreeing(points: np.ndarray, confidences: np.ndarray, threshold: float) -> tuple[np.ndarray, float]:
+def agreeing(points: np.ndarray, distances: np.ndarray, threshold: float) -> tuple[np.ndarray, float]:
     """The weights (k,) of the images within `threshold` metres of the first, and their spread in metres.
 
-    points: (k, n), best first, see `confidence.Found`. confidences: (k,), the weights before they are divided
-    by their sum; where one is unknown (NaN), all weigh the same. All are 0 where the first point is unknown.
+    points: (k, n), see `confidence.Found`; distances: (k,), squared; nearest first. An image weighs what
+    its distance is below that of the nearest one elsewhere; all weigh 0 where the first point is unknown.
     """
-    near = metres(points[:1], points) <= threshold
-    known = np.isfinite(confidences[near]).all()
-    weights = np.where(near, confidences if known else 1.0, 0.0)
+    away, own = metres(points[:1], points), np.sqrt(distances)
+    near, other = away <= threshold, own[away > threshold]
+    weights = np.where(near, np.maximum((other.min() if len(other) else own.max()) - own, 0), 0.0)
+    if near.any() and not weights.any():
+        weights[0] = 1.0
     weights /= max(weights.sum(), 1e-12)
     placed = np.where(near[:, None], points, 0.0)
     return weights, float(np.sqrt(weights @ metres(placed, weights @ placed) ** 2))

@@ -135,7 +135,7 @@ UNFITTED = Calibration()
 
 
 def nearest_blank(features: np.ndarray, blanks: np.ndarray | None) -> Any:
-    """Squared distances (Q, 1) of descriptors (Q, D) from the nearest of `blanks` (P, D); infinity if None."""
+    """Squared distances (Q, 1) from descriptors (Q, D) to the nearest of blanks (P, D); infinity if None."""
     if blanks is None:
         return np.inf
     return np.stack([np.square(features - blank).sum(axis=1) for blank in blanks], axis=1).min(axis=1)[

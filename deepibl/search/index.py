@@ -283,7 +283,7 @@ def make_answer(
         for rank, i in enumerate(range(min(top, len(names))), start=1)
     ]  # fmt: skip
     nearest, estimate = np.asarray(positions[: min(DEPTH, len(names))]), None
-    weights, spread = agreeing(nearest, sure[: len(nearest)], index.calibration.threshold)
+    weights, spread = agreeing(nearest, distances[: len(nearest)], index.calibration.threshold)
     if images := int((weights > 0).sum()):
         centre = nearest[0] + weights @ np.where(weights[:, None] > 0, nearest - nearest[0], 0.0)
         estimate = Estimate(images, spread if images > 1 else None, **_place(centre, index.utm_zone))

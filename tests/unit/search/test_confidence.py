@@ -175,14 +175,14 @@ def test_what_looks_like_a_blank_image_is_not_claimed(index: PlaceIndex) -> None
 
 def test_the_place_of_a_photo_is_where_the_agreeing_images_are() -> None:
     points = np.array([[0.0, 0.0], [10.0, 0.0], [500.0, 0.0], [np.nan, np.nan], [20.0, 0.0]])
-    weights, spread = agreeing(points, np.array([0.6, 0.2, 0.9, np.nan, 0.2]), 25.0)
-    assert weights.tolist() == pytest.approx([0.6, 0.2, 0, 0, 0.2])
-    assert spread == pytest.approx(np.sqrt(0.6 * 36 + 0.2 * 16 + 0.2 * 196))  # around 6 m
-    assert agreeing(points, np.full(5, np.nan), 25.0)[0].tolist() == pytest.approx(
-        [1 / 3, 1 / 3, 0, 0, 1 / 3]
-    )
-    assert agreeing(points[2:], np.ones(3), 25.0)[0].tolist() == [1, 0, 0]
-    assert not agreeing(points[3:], np.ones(2), 25.0)[0].any()
+    distances = np.square([1.0, 2.0, 4.0, 4.5, 5.0])
+    weights, spread = agreeing(points, distances, 25.0)
+    assert weights.tolist() == pytest.approx([0.6, 0.4, 0, 0, 0])  # 3 and 2 below the nearest elsewhere
+    assert spread == pytest.approx(np.sqrt(0.6 * 16 + 0.4 * 36))  # around 4 m
+    assert agreeing(points[[0, 1, 4]], distances[:3], 25.0)[0].tolist() == pytest.approx([0.6, 0.4, 0])
+    assert agreeing(points[:1], distances[:1], 25.0)[0].tolist() == [1]
+    assert agreeing(points[[2, 0, 1]], distances[[0, 0, 1]], 25.0)[0].tolist() == [1, 0, 0]
+    assert not agreeing(points[3:], distances[3:], 25.0)[0].any()
 
 
 def test_the_estimate_is_nearer_than_the_first_match(index: PlaceIndex) -> None:
