@@ -1,3 +1,4 @@
+from .answer import Answer as Answer, Estimate as Estimate
 from .backends import (
     Index as Index,
     check_index as check_index,
@@ -5,6 +6,7 @@ from .backends import (
     open_index as open_index,
 )
 from .compressed import CompressedIndex as CompressedIndex, found_again as found_again
+from .confidence import Calibration as Calibration
 from .exact import Searcher as Searcher, nearest as nearest
 from .index import Match as Match, PlaceIndex as PlaceIndex
 from .index_file import check_file as check_file

@@ -98,7 +98,7 @@ def agreeing(points: np.ndarray, distances: np.ndarray, threshold: float) -> tup
     """
     away, own = metres(points[:1], points), np.sqrt(distances)
     near, other = away <= threshold, own[away > threshold]
-    weights = np.where(near, np.maximum((other.min() if len(other) else own.max()) - own, 0), 0.0)
+    weights = np.where(near, np.maximum((other.min() if len(other) else own.max(initial=0)) - own, 0), 0.0)
     if near.any() and not weights.any():
         weights[0] = 1.0
     weights /= max(weights.sum(), 1e-12)

@@ -20,6 +20,7 @@ from deepibl.errors import ExtractionError, Failure
 from deepibl.features.extraction import extract, extract_to_file, provenance
 from deepibl.features.files import read_features
 from deepibl.features.shards import require_visible
+from deepibl.images import load_pixels
 from deepibl.runtime.devices import device_of, inference, to_batch
 from deepibl.runtime.files import RowView, read_note
 from deepibl.runtime.processes import team
@@ -80,7 +81,8 @@ def build_index(
     queries, more = _described(net, known, settings)
 
     def write() -> None:
-        made = replace(bare, blanks=_blanks(net))
+        first = os.path.join(bare.root, bare.names[0])
+        made = replace(bare, blanks=_blanks(net, first, bare.resize))
         if backend == "milvus":
             MilvusIndex.create(where, made.with_confidence(threshold, queries)).close()
         else:
@@ -164,12 +166,12 @@ def localize(
     return {photos[i]: found for i, found in zip(kept, matches, strict=True)}, failures
 
 
-def _blanks(net: nn.Module) -> np.ndarray:
-    """Descriptors (P, D) of grey cards."""
-    device = device_of(net)
-    cards = [torch.full((3, 240, 320), grey) for grey in (0.0, 64.0, 128.0, 192.0, 255.0)]
+def _blanks(net: nn.Module, like: str, resize: int | None) -> np.ndarray:
+    """Descriptors (P, D) of grey cards, of the size of an image file."""
+    size = load_pixels(like, resize).shape[1:]
+    cards = (to_batch([torch.full((3, *size), grey)], device_of(net)) for grey in (0.0, 64.0, 128.0, 255.0))
     with inference(net):
-        return extract_batch(net, to_batch(cards, device)).cpu().numpy()
+        return np.concatenate([extract_batch(net, card).cpu().numpy() for card in cards])
 
 
 def _described(

@@ -75,9 +75,9 @@ def test_what_is_not_in_the_index_has_no_confident_match(index: PlaceIndex, what
         "one colour": np.full((1, DIM), DIM**-0.5, np.float32),
     }[what]
     answers = index.search(rows, 5)
-    assert np.mean([answer.verdict == NOT_SURE for answer in answers]) > 0.9
+    assert np.mean([answer.verdict == NOT_SURE for answer in answers]) > 0.85
     assert all(answer.estimate is None for answer in answers if answer.verdict == NOT_SURE)
-    assert max(answer.confidence or 0.0 for answer in answers) < 0.9
+    assert np.mean([answer.verdict == SURE for answer in answers]) <= 0.05
 
 
 def test_an_answer_is_surer_the_nearer_the_clearer_and_the_more_agree(index: PlaceIndex) -> None:
