@@ -19,7 +19,7 @@ def line_index(first: int, count: int, dim: int = 8, **changes: object) -> Place
         "network_id": "ab" * 32,
         "network_path": "/nets/small.mat",
         "root": "/photos",
-        "utm_zone": "33N",
+        "frame": "33N",
         "resize": 320,
     }
     return PlaceIndex(**{**values, **changes})  # type: ignore[arg-type]

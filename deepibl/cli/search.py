@@ -79,7 +79,7 @@ def index(
             "--add keeps the index's backend, precision, scale and threshold: leave these options out"
         )
     places = database_places(given[0], root)
-    known = query_places(confidence_from, root, places.utm_zone) if confidence_from is not None else None
+    known = query_places(confidence_from, root) if confidence_from is not None else None
     how: dict[str, Any] = {"precision": precision, "engine": engine, "decode": decode, "resize": resize}
     loaded, settings = open_network(net, device, scales, batch_size=batch_size, **how)
     there = 0
@@ -105,7 +105,7 @@ def localize(
     net: IndexNet = None,
     top: Annotated[int, typer.Option(min=1, help="How many places to show.")] = 5,
     near: Annotated[
-        str | None, typer.Option(help="A position to look around: EAST,NORTH or LAT,LON.")
+        str | None, typer.Option(help="A position to look around: LAT,LON or EAST,NORTH,ZONE.")
     ] = None,
     within: Annotated[float | None, typer.Option(min=0, help="Metres around --near.")] = None,
     as_json: Json = False,
@@ -122,16 +122,18 @@ def localize(
     from deepibl.datasets.geo import parse_position
     from deepibl.report.html import match_page
     from deepibl.search.backends import open_index
-    from deepibl.search.localization import localize as find_places, match_table
+    from deepibl.search.localization import localize as find_places, match_table, out_of_range
 
     places = open_index(index_file)
     loaded, settings = open_network(
         net or places.network_path, device, scales, precision=precision, engine=engine
     )
-    around = None if near is None else parse_position(near, places.utm_zone)
+    around = None if near is None else parse_position(near, places.frame)
     found, failures = find_places(
         loaded, photos, places, top=top, near=around, within=within, settings=settings
     )
+    if around is not None and within is not None and found and not any(found.values()):
+        typer.echo(f"deepibl: {out_of_range(places, around, within)}", err=True)
     if as_json:
         typer.echo(json.dumps({photo: answer.as_dict() for photo, answer in found.items()}, indent=2))
     else:

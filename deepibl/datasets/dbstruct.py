@@ -65,7 +65,7 @@ def python_names(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_dbstruct(path: StrPath) -> dict[str, Any]:
-    """The fields of a dbStruct file, under the file's names, with `extra` and `utm_zone`.
+    """The fields of a dbStruct file, under the file's names, with `extra` and `frame` (the UTM zone or None).
 
     Raises DatasetError for fields that are missing or do not fit together, MatFileError when the file cannot
     be read or has no dbStruct. Ported from: netvlad/datasets/dbBase.m
@@ -89,7 +89,7 @@ def read_dbstruct(path: StrPath) -> dict[str, Any]:
         fields["posIDs"] = read_positive_lists(lists, fields["qImageFns"], fields["dbImageFns"])
     known = {*NAMES, *THRESHOLDS, *TIMESTAMPS, *TEXTS, *POSITIONS, "posIDs"}
     extra = {name: fields.pop(name) for name in list(fields) if name not in known}
-    return {**fields, "extra": extra, "utm_zone": matfile.text(zone) if zone is not None else None}
+    return {**fields, "extra": extra, "frame": matfile.text(zone) if zone is not None else None}
 
 
 def write_dbstruct(path: StrPath, fields: Mapping[str, Any], utm_zone: str | None = None) -> None:

@@ -1,9 +1,7 @@
 """Data sets of the user's photos: a folder with GPS in EXIF (or positions in file names), or a CSV file.
 
-A CSV has a header with `name` and either `lat`, `lon` (degrees) or `utm_e`, `utm_n` (metres, with an optional
-`zone` like 33N); degrees are preferred where it has both. Names are relative to the CSV's folder, or to a
-given root. A photo's name may hold its position: @east@north@zone number@band@….jpg, or @east@north@….jpg.
-All positions of a data set are in one UTM zone, so that they have distances.
+A photo's name may hold its position: @east@north@zone number@band@….jpg, or @east@north@….jpg.
+Positions are in degrees, or in metres where all of them are given in metres of one plane.
 
 `make_dataset` and `make_dbstruct` also take a folder in the layout of VPR-datasets-downloader. It has
 images/<split>/database and images/<split>/queries, with positions in the photos' names:
@@ -11,58 +9,43 @@ images/<split>/database and images/<split>/queries, with positions in the photos
 two are required).
 """
 
-import csv
-import io
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from deepibl.datasets.geo import LATITUDES, latlon_to_utm, parse_zone, photo_position, utm_to_latlon, zone_of
+from deepibl.datasets.csv_file import Fix, read_csv
+from deepibl.datasets.exif import photo_position
+from deepibl.datasets.geo import DEGREES, in_one_frame, parse_zone, to_degrees
 from deepibl.datasets.pitts_tokyo import TokyoTimeMachine
 from deepibl.datasets.place import PlaceDataset, save_dbstruct
+from deepibl.datasets.positions import refuse_degrees
 from deepibl.errors import DatasetError
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
-COLUMNS = {
-    "name": ("name", "file", "filename", "image", "path", "photo"),
-    "lat": ("lat", "latitude"),
-    "lon": ("lon", "lng", "long", "longitude"),
-    "utm_e": ("utm_e", "utm_east", "east", "easting"),
-    "utm_n": ("utm_n", "utm_north", "north", "northing"),
-    "zone": ("zone", "utm_zone"),
-}
-
 _SHOWN = 10
-
-
-class Fix(NamedTuple):
-    """A photo's position: latitude, longitude; or east, north in a zone (None: unknown)."""
-
-    kind: str  # 'degrees' or 'metres'
-    first: float
-    second: float
-    zone: str | None = None
+_NEAR = 25.0  # metres; a source does not know the limit of the data set that is made of it
 
 
 @dataclass(frozen=True)
 class Places:
-    """Photos and their positions: names below root, positions (N, 2) float64 (NaN: unknown) in one UTM zone.
+    """Photos and their positions: names below root, positions (N, 2) float64 (NaN: unknown) of one frame.
 
+    frame: 'degrees' (latitude, longitude), a UTM zone such as '33N' (metres), or None (metres, unknown zone).
     problems: photos whose position could not be read, with the reason.
     """
 
     root: str
     names: list[str]
     positions: np.ndarray
-    utm_zone: str | None = None
+    frame: str | None = None
     problems: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -76,7 +59,7 @@ class Places:
     def subset(self, ids: Sequence[int] | np.ndarray) -> "Places":
         """The photos of these 0-based ids."""
         names = [self.names[i] for i in ids]
-        return Places(self.root, names, self.positions[np.asarray(ids, dtype=int)], self.utm_zone)
+        return Places(self.root, names, self.positions[np.asarray(ids, dtype=int)], self.frame)
 
     def known(self) -> "Places":
         """The photos that have a position."""
@@ -86,39 +69,44 @@ class Places:
 def read_places(source: StrPath, *, root: StrPath | None = None, zone: str | None = None) -> Places:
     """The photos and positions of a folder or a CSV file in the form that the module describes.
 
-    root: the folder that a CSV's names are relative to (default: the CSV's own). zone: the UTM zone of all
-    positions, by default that of the first photo with a position. Raises DatasetError for a source that does
-    not exist or has no photos, and for invalid rows of a CSV (listed with their row numbers).
+    root: the folder that a CSV's names are relative to (default: the CSV's own). zone: the UTM zone of
+    positions in metres that do not say theirs. Raises DatasetError for a source that does not exist or has no
+    photos, for invalid rows of a CSV (listed with their row numbers), and for degrees given as metres.
     """
     path = Path(os.path.expanduser(source))
     if path.is_dir():
         names, fixes, problems = _folder(path)
         folder = path
     elif path.is_file():
-        names, fixes = _csv(path)
+        names, fixes = read_csv(path)
         folder, problems = Path(os.path.expanduser(root)) if root is not None else path.parent, []
     else:
         raise DatasetError(f"there is no folder of photos and no CSV file {path}")
     if not names:
         raise DatasetError(f"{path} has no photos (looked for {', '.join(IMAGE_SUFFIXES)})")
-    positions, used = _in_one_zone(names, fixes, zone)
-    return Places(str(folder), names, positions, used, problems)
+    positions, frame = _positions(names, fixes, zone)
+    if frame != DEGREES:
+        refuse_degrees(str(path), positions, _NEAR)
+    return Places(str(folder), names, positions, frame, problems)
 
 
 def dataset_from_places(
-    name: str, database: Places, queries: Places, *, skip_unknown: bool = False, **options: Any
+    name: str,
+    database: Places,
+    queries: Places,
+    *,
+    zone: str | None = None,
+    skip_unknown: bool = False,
+    **options: Any,
 ) -> PlaceDataset:
     """The PlaceDataset of database and query photos; options (positive_distance …) are PlaceDataset's.
 
-    skip_unknown: whether to leave out photos without a position instead of refusing them.
-    Raises DatasetError for photos without a position, and for sets in different UTM zones.
+    Its positions are metres of one UTM zone where that has true distances for all of them, else degrees.
+    zone: the zone that is wanted. skip_unknown: whether to leave out photos without a position instead of
+    refusing them.
+    Raises DatasetError for photos without a position, for metres without a zone beside positions that have
+    one, and for positions too far from the zone that is wanted.
     """
-    if database.utm_zone != queries.utm_zone:
-        raise DatasetError(
-            f"database positions are in UTM zone {database.utm_zone or 'unknown'}, "
-            f"query positions in {queries.utm_zone or 'unknown'}: "
-            "read both with the same zone"
-        )
     for kind, places in (("database", database), ("query", queries)):
         unknown = places.unknown
         if unknown and not skip_unknown:
@@ -128,32 +116,19 @@ def dataset_from_places(
                 f"{', '.join(unknown[:_SHOWN])}{more}. Add them to a CSV, or leave them out with skip_unknown"
             )
     database, queries = database.known(), queries.known()
+    parts = [(places.positions, places.frame) for places in (database, queries)]
+    (database_positions, query_positions), frame = in_one_frame(parts, zone)
     return PlaceDataset(
         name,
         database.names,
-        database.positions,
+        database_positions,
         queries.names,
-        queries.positions,
+        query_positions,
         database_root=database.root,
         query_root=queries.root,
-        utm_zone=database.utm_zone,
+        frame=frame,
         **options,
     )
-
-
-def read_dataset(
-    name: str,
-    database: StrPath,
-    queries: StrPath,
-    *,
-    zone: str | None = None,
-    skip_unknown: bool = False,
-    **options: Any,
-) -> PlaceDataset:
-    """The data set of two sources (folders or CSV files): read_places and dataset_from_places in one."""
-    first = read_places(database, zone=zone)
-    second = read_places(queries, zone=zone or first.utm_zone)
-    return dataset_from_places(name, first, second, skip_unknown=skip_unknown, **options)
 
 
 def _folder(folder: Path) -> tuple[list[str], list[Fix | None], list[str]]:
@@ -190,98 +165,31 @@ def _fix_of_name(name: str) -> Fix | None:
     return Fix("metres", east, north)
 
 
-def _csv(path: Path) -> tuple[list[str], list[Fix | None]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        delimiter = max(",;\t", key=text.partition("\n")[0].count)
-        rows = list(csv.reader(io.StringIO(text), delimiter=delimiter))
-    except (csv.Error, UnicodeDecodeError) as problem:
-        raise DatasetError(f"{path} is not a CSV file in UTF-8: {problem}") from None
-    columns = _columns(rows[0] if rows else [], path)
-    fixes: dict[str, Fix | None] = {}  # by name, in the file's order
-    problems: list[str] = []
-    for number, row in enumerate(rows[1:], start=2):
-        if not any(cell.strip() for cell in row):
-            continue
-        cells = {key: row[at].strip() if at < len(row) else "" for key, at in columns.items()}
-        try:
-            if not cells["name"]:
-                raise ValueError("it has no name")
-            if cells["name"] in fixes:
-                raise ValueError(f"{cells['name']} is listed twice")
-            fixes[cells["name"]] = _fix_of_row(cells)
-        except (ValueError, DatasetError) as problem:
-            problems.append(f"  row {number}: {problem}")
-    if problems:
-        more = f"\n  … and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        shown = "\n".join(problems[:_SHOWN])
-        raise DatasetError(f"{path}: {len(problems)} rows are invalid:\n{shown}{more}")
-    return list(fixes), list(fixes.values())
-
-
-def _columns(header: list[str], path: Path) -> dict[str, int]:
-    titles = [title.strip().lower() for title in header]
-    found = {key: titles.index(word) for key, words in COLUMNS.items() for word in words if word in titles}
-    degrees, metres = {"lat", "lon"} <= found.keys(), {"utm_e", "utm_n"} <= found.keys()
-    if "name" not in found or not (degrees or metres):
+def _positions(names: list[str], fixes: list[Fix | None], zone: str | None) -> tuple[np.ndarray, str | None]:
+    """Positions (N, 2) and their frame: metres as written where all are of one plane, else degrees."""
+    frames = [None if fix is None else _frame(fix, zone) for fix in fixes]
+    used = {frame for frame, fix in zip(frames, fixes, strict=True) if fix is not None}
+    positions = np.array([(np.nan, np.nan) if fix is None else (fix.first, fix.second) for fix in fixes])
+    if len(used) <= 1:
+        return positions, next(iter(used), None)
+    unsaid = [name for name, frame, fix in zip(names, frames, fixes, strict=True) if fix and frame is None]
+    if unsaid:
         raise DatasetError(
-            f"{path}: the first row must name the columns: name and lat, lon (or utm_e, utm_n, and zone "
-            f"if known); found {', '.join(header) or 'nothing'}"
+            f"{len(unsaid)} photos have UTM positions without a zone, others have degrees or a zone: they "
+            f"cannot be compared. Give the zone of each; {unsaid[0]} has none"
         )
-    unused = ("utm_e", "utm_n", "zone") if degrees else ("lat", "lon")
-    return {key: at for key, at in found.items() if key not in unused}
+    for frame in filter(None, used):
+        rows = np.array([each == frame for each in frames])
+        positions[rows] = to_degrees(positions[rows], frame)
+    return positions, DEGREES
 
 
-def _fix_of_row(cells: dict[str, str]) -> Fix | None:
-    kind, first, second = ("degrees", "lat", "lon") if "lat" in cells else ("metres", "utm_e", "utm_n")
-    if not cells[first] and not cells[second]:
-        return None
-    values = []
-    for column in (first, second):
-        try:
-            values.append(float(cells[column]))
-        except ValueError:
-            raise ValueError(f"{column} must be a number; got {cells[column]!r}") from None
-        if not np.isfinite(values[-1]):
-            raise ValueError(
-                f"{column} is {cells[column]!r}; leave both cells empty where the position is unknown"
-            )
-    if kind == "degrees" and not (LATITUDES[0] <= values[0] <= LATITUDES[1] and abs(values[1]) <= 180):
-        raise ValueError(f"lat {values[0]}, lon {values[1]} is out of range (are they swapped?)")
-    zone = cells.get("zone") or None
-    if zone:
-        parse_zone(zone)
-    return Fix(kind, values[0], values[1], zone)
-
-
-def _in_one_zone(
-    names: list[str], fixes: list[Fix | None], zone: str | None
-) -> tuple[np.ndarray, str | None]:
-    """Positions (N, 2) of all fixes in one zone (by default the first one's), and that zone."""
-    positions = np.full((len(fixes), 2), np.nan)
-    known = [(i, fix) for i, fix in enumerate(fixes) if fix is not None]
-    if zone is None:
-        zone = next((_zone(fix) for _, fix in known if _zone(fix)), None)
-    unsaid = [names[i] for i, fix in known if _zone(fix) is None]
-    if unsaid and len(unsaid) < len(known):
-        raise DatasetError(
-            f"{len(unsaid)} photos have UTM positions without a zone, {len(known) - len(unsaid)} have "
-            f"degrees or a zone: they cannot be compared. Give the zone of each; {unsaid[0]} has none"
-        )
-    degrees = {i: (fix.first, fix.second) for i, fix in known if fix.kind == "degrees"}
-    for i, fix in known:
-        if fix.kind == "metres":
-            positions[i] = fix.first, fix.second
-            if fix.zone is not None and zone is not None and parse_zone(fix.zone) != parse_zone(zone):
-                degrees[i] = utm_to_latlon(fix.first, fix.second, fix.zone)
-    if degrees:
-        lat, lon = zip(*degrees.values(), strict=True)
-        positions[list(degrees)], zone = latlon_to_utm(lat, lon, zone)
-    return positions, zone
-
-
-def _zone(fix: Fix) -> str | None:
-    return fix.zone if fix.kind == "metres" else zone_of(fix.first, fix.second)
+def _frame(fix: Fix, zone: str | None) -> str | None:
+    said = fix.zone or zone
+    if fix.kind == "degrees" or said is None:
+        return DEGREES if fix.kind == "degrees" else None
+    number, northern = parse_zone(said)
+    return f"{number}{'N' if northern else 'S'}"
 
 
 _STAMP_FIELD = 13  # of the parts between @, the first (empty) one being 0
@@ -316,7 +224,7 @@ def make_dataset(
         name: of the set.
         split: the part of the layout.
         root: the folder that names are relative to (default: the deepest that holds all photos).
-        zone: the UTM zone of all positions (default: the first photo's).
+        zone: the UTM zone of all positions (default: the first photo's, or another that fits all).
         timestamps: whether to take year and month from the photos' names, as in Tokyo Time Machine; images of
             the query's month then do not count as positives.
         skip_unknown: whether to leave out photos without a position.
@@ -332,14 +240,14 @@ def make_dataset(
                 f"queries/ (or images/{split}/database and images/{split}/queries)"
             )
         database, queries = layout
-    first = read_places(database, zone=zone)
-    second = read_places(queries, zone=zone or first.utm_zone)
+    first, second = (read_places(source, zone=zone) for source in (database, queries))
     if skip_unknown:
         first, second = first.known(), second.known()
     common = os.path.commonpath([os.path.abspath(places.root) for places in (first, second)])
     top = Path(root if root is not None else common)
     which = split if split in ("train", "val", "test") else ""
-    made = dataset_from_places(name, _below(first, top), _below(second, top), split=which, **options)
+    below = _below(first, top), _below(second, top)
+    made = dataset_from_places(name, *below, zone=zone, split=which, **options)
     if not timestamps:
         return made
     return TokyoTimeMachine(
@@ -378,7 +286,7 @@ def _below(places: Places, top: Path) -> Places:
     if outside:
         raise DatasetError(f"{outside[0]} is outside the root {top}: give a --root that holds all photos")
     names = [name.replace(os.sep, "/") for name in moved]
-    return Places(f"{os.path.abspath(top)}/", names, places.positions, places.utm_zone, places.problems)
+    return Places(f"{os.path.abspath(top)}/", names, places.positions, places.frame, places.problems)
 
 
 def _stamps(names: Sequence[str]) -> np.ndarray:

@@ -24,18 +24,28 @@ def verdict_of(confidence: float | None) -> str:
     return next(words for least, words in VERDICTS if confidence >= least)
 
 
+def position_text(place: Match | Estimate) -> str:
+    """Metres and their zone, degrees where there is no zone, or 'position unknown'."""
+    if place.east is not None and place.north is not None:
+        return f"{place.east:.1f} E {place.north:.1f} N {place.utm_zone or ''}".rstrip()
+    if place.latitude is not None:
+        return f"latitude {place.latitude:.6f} longitude {place.longitude:.6f}"
+    return "position unknown"
+
+
 @dataclass(frozen=True)
 class Estimate:
     """Where a query was taken, by the images that agree with the best one.
 
-    east, north: UTM metres. images: how many they are. spread: weighted root mean square distance of these
-    images from it in metres; None for a single one.
+    Positions are those of a match. images: how many they are. spread: weighted root mean square distance of
+    these images from it in metres; None for a single one.
     """
 
     images: int
     spread: float | None
-    east: float
-    north: float
+    east: float | None = None
+    north: float | None = None
+    utm_zone: str | None = None
     latitude: float | None = None
     longitude: float | None = None
     map_link: str | None = None
@@ -43,7 +53,7 @@ class Estimate:
     def __str__(self) -> str:
         images = "1 image" if self.images == 1 else f"{self.images} images"
         spread = "" if self.spread is None else f", spread {self.spread:.1f} m"
-        return f"{self.east:.1f} E {self.north:.1f} N{spread}, from {images}"
+        return f"{position_text(self)}{spread}, from {images}"
 
 
 class Answer(list["Match"]):
@@ -66,7 +76,7 @@ class Answer(list["Match"]):
         self.verdict = verdict_of(self.confidence if self else 0.0)
         self.reason = ""
         if not self:
-            self.reason = "no image was found"
+            self.reason = "no image of the index is in range"
         elif self.confidence is None:
             self.reason = calibration.reason or "the position of the best match is unknown"
         self.estimate = None if self.verdict == VERDICTS[-1][1] else estimate

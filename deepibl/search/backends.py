@@ -32,7 +32,7 @@ class Index(Protocol):
     def root(self) -> str: ...
 
     @property
-    def utm_zone(self) -> str | None: ...
+    def frame(self) -> str | None: ...
 
     @property
     def resize(self) -> int | None: ...
@@ -97,7 +97,7 @@ def check_index(where: StrPath, asked: int = 0) -> dict[str, Any]:
     """
     if is_database(os.fspath(where)):
         index = open_index(where)
-        names = ("backend", "dim", "network_id", "network_path", "root", "utm_zone", "resize")
+        names = ("backend", "dim", "network_id", "network_path", "root", "frame", "resize")
         return {"images": len(index), **{name: getattr(index, name) or "" for name in names}}
     found = check_file(where)
     if asked:

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from deepibl.datasets.geo import change_zone, map_link, utm_to_latlon
-from deepibl.datasets.positions import one_position, squared_metres
+from deepibl.datasets.geo import DEGREES, arc, in_space, latlon_to_utm, map_link, to_degrees, zone_of
+from deepibl.datasets.positions import one_position
 from deepibl.errors import IndexFileError, NetworkMismatchError
 from deepibl.runtime.files import RowView
 from deepibl.search.answer import Answer, Estimate, agreeing
@@ -40,10 +40,12 @@ from matlab_compat.files import StrPath
 
 @dataclass(frozen=True)
 class Match:
-    """One answer; distance: squared L2 distance of the descriptors; east, north: UTM metres.
+    """One answer; distance: squared L2 distance of the descriptors.
 
-    confidence: the probability that it is within the index's threshold of the query; None: unknown. row: the
-    image's row in the index, ignored when matches are compared; None in a database.
+    latitude, longitude: degrees; east, north: metres of the image's own UTM zone (None beyond -80 and 84
+    degrees of latitude), or of the index's plane. None where they are not known. confidence: the probability
+    that it is within the index's threshold of the query; None: unknown.
+    row: the image's row in the index, ignored when matches are compared; None in a database.
     """
 
     rank: int
@@ -52,6 +54,7 @@ class Match:
     distance: float
     east: float | None = None
     north: float | None = None
+    utm_zone: str | None = None
     latitude: float | None = None
     longitude: float | None = None
     map_link: str | None = None
@@ -65,13 +68,13 @@ class Match:
 
 @dataclass(frozen=True)
 class PlaceIndex:
-    """Descriptors (N, D), float32 or float16, with names below `root` and positions (N, 2) in UTM metres.
+    """Descriptors (N, D), float32 or float16, with names below `root` and positions (N, 2).
 
-    utm_zone: such as '33N'; None: positions cannot be converted to latitude and longitude. resize: shorter
-    side in pixels that images were scaled to; None: not scaled. structure: finds candidates; None: searches
-    are exact. largest: the largest squared norm of a descriptor, if known. blanks: descriptors (P, D)
-    of blank images. calibration: of the answers' confidence; other images than those it was fitted on need
-    another one.
+    frame: 'degrees' (latitude, longitude) or None (metres of an unknown zone); metres of a zone such as '33N'
+    become degrees. resize: shorter side in pixels that images were scaled to; None: not scaled. structure:
+    finds candidates; None: searches are exact. largest: the largest squared norm of a descriptor, if known.
+    blanks: descriptors (P, D) of blank images. calibration: of the answers' confidence; other images than
+    those it was fitted on need another one.
     Raises IndexFileError for parts that do not fit together.
     """
 
@@ -81,7 +84,7 @@ class PlaceIndex:
     network_id: str
     network_path: str = ""
     root: str = ""
-    utm_zone: str | None = None
+    frame: str | None = None
     resize: int | None = None
     structure: Structure | None = None
     largest: float | None = None
@@ -95,6 +98,11 @@ class PlaceIndex:
                 f"the parts of the index do not fit together: {count} names, descriptors "
                 f"{self.descriptors.shape}, positions {self.positions.shape}; expected (N, D) and (N, 2)"
             )
+        if self.frame not in (None, DEGREES):
+            object.__setattr__(self, "positions", to_degrees(self.positions, self.frame))
+            object.__setattr__(self, "frame", DEGREES)
+        if self.frame == DEGREES and (np.abs(self.positions) > (90, 180)).any():
+            raise IndexFileError("the positions of the index are beyond 90 and 180 degrees")
         if self.structure is not None:
             require_fit(self.structure, self.descriptors, "the index's structure")
 
@@ -132,17 +140,17 @@ class PlaceIndex:
     ) -> list[Answer]:
         """The `top` nearest images of each row of `features` (Q, D) float32, nearest first.
 
-        near: UTM east, north in metres, (2,) for all queries or (Q, 2) one each; within: only images within
-        this many metres of it are found, which may be fewer than `top` or none. Such a search is exact with
-        every backend; its confidences do not count the position as evidence: they come from a search of the
-        whole index. Raises NetworkMismatchError for descriptors of another width, ArgumentError for half a
-        position and for `top` below 1.
+        near: a position of the index's frame, (2,) for all queries or (Q, 2) one each; within: only images
+        within this many metres of it are found, which may be fewer than `top` or none. Such a search is exact
+        with every backend; its confidences do not count the position as evidence: they come from a search of
+        the whole index. Raises NetworkMismatchError for descriptors of another width, ArgumentError for half
+        a position, degrees beyond 90 and 180, and `top` below 1.
         """
         check_question(self.dim, features, near, within, top)
         if near is None:
             return self._answers(features, *self._nearest(features, max(top, DEPTH)), top)
         answers = [Answer() for _ in features]
-        for place, asked in by_place(near, len(features)):
+        for place, asked in by_place(near, len(features), self.frame):
             rows = self.ids_within(place, float(within or 0))
             view = RowView([(self.descriptors, rows)])
             ids, distances = Searcher(view, self._searcher.largest).nearest(features[asked], max(top, DEPTH))
@@ -153,8 +161,13 @@ class PlaceIndex:
         return answers
 
     def ids_within(self, near: Any, within: float) -> np.ndarray:
-        """Ids (M,), ascending, of the images `within` metres of a position (2,), UTM east and north."""
-        return np.flatnonzero(squared_metres(one_position(near), self.positions) <= within**2)
+        """Ids (M,), ascending, of the images `within` metres of a position (2,) of the index's frame."""
+        return np.flatnonzero(self.metres_from(near) <= within)
+
+    def metres_from(self, near: Any) -> np.ndarray:
+        """Metres (N,) from a position (2,) of the index's frame to each image; NaN where that is unknown."""
+        away = self._points - in_space(one_position(near), self.frame)
+        return arc(np.linalg.norm(away, axis=1), self.frame)
 
     def holds(self, names: Iterable[str]) -> set[str]:
         """Those of the names that are in the index."""
@@ -163,15 +176,14 @@ class PlaceIndex:
     def merge(self, other: PlaceIndex) -> PlaceIndex:
         """These images, then those of `other`; an image that both have, by name, is that of `other`.
 
-        Root, zone, precision and backend are this index's: names outside the root become absolute paths,
+        Root, precision and backend are this index's: names outside the root become absolute paths,
         lists (ivfpq) keep their centres and encode the new images, a graph (hnsw) links them in. Descriptors
         are not copied before the index is saved.
         Raises NetworkMismatchError for another network, IndexFileError if images were scaled differently or
-        positions cannot be converted to one zone.
+        only one of the two knows where on the globe its images are.
         """
         require_same_kind(self, other)
-        zone = self.utm_zone if np.isfinite(self.positions).any() else other.utm_zone
-        positions = in_zone(other, zone)
+        frame = merged_frame(self.frame, bool(np.isfinite(self.positions).any()), other)
         names = names_below(self.root, other.root, other.names)
         replaced = set(names)
         kept = np.array([i for i, name in enumerate(self.names) if name not in replaced], np.int64)
@@ -180,8 +192,8 @@ class PlaceIndex:
             self,
             descriptors=rows,
             names=[self.names[i] for i in kept] + names,
-            positions=np.concatenate([self.positions[kept], positions]),
-            utm_zone=zone,
+            positions=np.concatenate([self.positions[kept], other.positions]),
+            frame=frame,
             structure=self.structure.edited(kept, rows) if self.structure is not None else None,
             largest=None,
             calibration=UNFITTED,
@@ -213,7 +225,8 @@ class PlaceIndex:
         """This index with a calibration of its answers, see `deepibl.search.confidence`.
 
         threshold: metres within which an answer is right. queries: descriptors (Q, D) and positions (Q, 2) of
-        photos whose place is known; by default up to ASKED images of the index, chosen at random.
+        photos whose place is known, in the index's frame; by default up to ASKED images of the index, at
+        random.
         """
         how: dict[str, Any] = {"source": "query photos", "threshold": threshold, "blanks": self.blanks}
         if queries is None:
@@ -221,7 +234,9 @@ class PlaceIndex:
             chosen = np.sort(np.random.default_rng(0).permutation(known)[:ASKED])
             queries = np.asarray(self.descriptors[chosen], np.float32), self.positions[chosen]
             how |= {"source": "held-out images of the index", "spot": SPOT}
-        return replace(self, calibration=fit_calibration(self._nearest, self.positions, *queries, **how))
+        points, places = in_space(self.positions, self.frame), in_space(queries[1], self.frame)
+        made = fit_calibration(self._nearest, points, queries[0], places, **how)
+        return replace(self, calibration=made)
 
     def recall(self, asked: int = 100, top: int = 10, seed: int = 0) -> float:
         """The share of the exact `top` neighbours that the backend finds for `asked` images of the index.
@@ -242,6 +257,10 @@ class PlaceIndex:
         return float(np.mean(shares))
 
     @cached_property
+    def _points(self) -> np.ndarray:
+        return in_space(self.positions, self.frame)
+
+    @cached_property
     def _searcher(self) -> Searcher:
         return Searcher(self.descriptors, self.largest)
 
@@ -256,14 +275,14 @@ class PlaceIndex:
     ) -> list[Answer]:
         """The answers of ids and distances, (Q, k). rivals: those of a search of the whole index."""
         found, nearest = (
-            Found(far, np.where((rows >= 0)[..., None], self.positions[rows], np.nan))
+            Found(far, np.where((rows >= 0)[..., None], in_space(self.positions[rows], self.frame), np.nan))
             for rows, far in ((ids, distances), rivals or (ids, distances))
         )
         nearest = nearest._replace(blank=nearest_blank(features, self.blanks))
         sure = self.calibration.confidences(found, nearest)
         return [
             make_answer(self, [self.names[i] for i in row[row >= 0]], *parts, top, row)
-            for row, *parts in zip(ids, *found[:2], sure, strict=True)
+            for row, *parts in zip(ids, distances, self.positions[ids], sure, strict=True)
         ]
 
 
@@ -272,34 +291,40 @@ def make_answer(
 ) -> Answer:
     """The answer of the images `names`, nearest first, with `top` of them as matches.
 
-    positions: (k, 2) UTM east and north in metres, sure: (k,) confidences; NaN if unknown. rows: their ids.
+    positions: (k, 2) of the index's frame, sure: (k,) confidences; NaN if unknown. rows: their ids.
     """
     matches = [
         Match(
             rank, names[i], os.path.join(index.root, names[i]), float(distances[i]),
-            **_place(positions[i], index.utm_zone), row=None if rows is None else int(rows[i]),
+            **_place(positions[i], index.frame), row=None if rows is None else int(rows[i]),
             confidence=float(sure[i]) if np.isfinite(sure[i]) else None,
         )
         for rank, i in enumerate(range(min(top, len(names))), start=1)
     ]  # fmt: skip
     nearest, estimate = np.asarray(positions[: min(DEPTH, len(names))]), None
-    weights, spread = agreeing(nearest, distances[: len(nearest)], index.calibration.threshold)
+    points, threshold = in_space(nearest, index.frame), index.calibration.threshold
+    weights, spread = agreeing(points, distances[: len(nearest)], threshold)
     if images := int((weights > 0).sum()):
-        centre = nearest[0] + weights @ np.where(weights[:, None] > 0, nearest - nearest[0], 0.0)
-        estimate = Estimate(images, spread if images > 1 else None, **_place(centre, index.utm_zone))
+        off = np.where(weights[:, None] > 0, nearest - nearest[0], 0.0)
+        off = (off + 180) % 360 - 180 if index.frame == DEGREES else off  # the date line may be between
+        place = _place(nearest[0] + weights @ off, index.frame)
+        estimate = Estimate(images, spread if images > 1 else None, **place)
     return Answer(matches, index.calibration, estimate)
 
 
-def _place(position: np.ndarray, zone: str | None) -> dict[str, Any]:
-    """What a match says of a position (2,): UTM metres and, in a known zone, degrees and a link."""
+def _place(position: np.ndarray, frame: str | None) -> dict[str, Any]:
+    """What a match says of a position (2,), in degrees or, with frame None, in metres; NaN if unknown."""
+    first, second = (float(value) for value in position)
     if not np.isfinite(position).all():
         return {}
-    east, north = (float(value) for value in position)
-    if zone is None:
-        return {"east": east, "north": north}
-    latitude, longitude = utm_to_latlon(east, north, zone)
-    link = map_link(latitude, longitude)
-    return {"east": east, "north": north, "latitude": latitude, "longitude": longitude, "map_link": link}
+    if frame is None:
+        return {"east": first, "north": second}
+    second = (second + 180) % 360 - 180 if abs(second) > 180 else second
+    place: dict[str, Any] = {"latitude": first, "longitude": second, "map_link": map_link(first, second)}
+    if zone := zone_of(first, second):
+        east, north = latlon_to_utm(first, second, zone)[0][0].round(3).tolist()
+        place |= {"east": east, "north": north, "utm_zone": zone}
+    return place
 
 
 def refuse_another_network(index: Any, network_id: str) -> None:
@@ -314,7 +339,7 @@ def refuse_another_network(index: Any, network_id: str) -> None:
 
 
 def check_question(dim: int, features: np.ndarray, near: Any, within: float | None, top: int) -> None:
-    """Raises NetworkMismatchError for descriptors of another width, ArgumentError for half a position."""
+    """Raises NetworkMismatchError for descriptors of another width, ArgumentError for an invalid position."""
     if top < 1:
         raise ArgumentError(f"top must be at least 1, not {top}")
     if features.ndim != 2 or features.shape[1] != dim:
@@ -327,12 +352,14 @@ def check_question(dim: int, features: np.ndarray, near: Any, within: float | No
         raise ArgumentError(f"near must be two numbers and within metres >= 0; got {near!r}, {within!r}")
 
 
-def by_place(near: Any, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def by_place(near: Any, count: int, frame: str | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Each distinct position (2,) of `near`, which is (2,) or (count, 2), with the ids of its queries."""
     given = np.asarray(near, np.float64)
     places = np.broadcast_to(given, (count, 2)) if given.shape == (2,) else given
     if places.shape != (count, 2):
         raise ArgumentError(f"near must be one position (2,) or one a query ({count}, 2); got {given.shape}")
+    if frame == DEGREES and (np.abs(places) > (90, 180)).any():
+        raise ArgumentError(f"near must be latitude and longitude, within 90 and 180 degrees; got {near!r}")
     for place in np.unique(places, axis=0):
         yield place, np.flatnonzero((places == place).all(axis=1))
 
@@ -347,24 +374,24 @@ def require_same_kind(first: Any, second: PlaceIndex) -> None:
         )
 
 
+def merged_frame(frame: str | None, known: bool, other: PlaceIndex) -> str | None:
+    """The frame of an index after a merge; known: whether it has positions. Raises IndexFileError."""
+    if not np.isfinite(other.positions).any():
+        return frame
+    if known and frame != other.frame:
+        raise IndexFileError(
+            "one index knows where on the globe its images are, the other has metres without a zone: they "
+            "cannot be merged. Make the other again from positions in degrees or with a zone"
+        )
+    return other.frame
+
+
 def require_names(wanted: set[str], there: set[str]) -> None:
     """Raises ArgumentError for wanted names that are not there."""
     if missing := sorted(wanted - there):
         raise ArgumentError(
             f"{len(missing)} of {len(wanted)} names are not in the index, the first is {missing[0]!r}"
         )
-
-
-def in_zone(index: PlaceIndex, zone: str | None) -> np.ndarray:
-    """The positions (N, 2) of an index in a UTM zone. Raises IndexFileError if a zone is unknown."""
-    if index.utm_zone == zone or not np.isfinite(index.positions).any():
-        return index.positions
-    if zone is None or index.utm_zone is None:
-        raise IndexFileError(
-            f"the positions of one index are in UTM zone {zone or index.utm_zone}, the other does "
-            "not say its zone: they cannot be merged"
-        )
-    return change_zone(index.positions, index.utm_zone, zone)
 
 
 def names_below(root: str, other: str, names: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from deepibl.datasets.folder import Places
+from deepibl.datasets.geo import DEGREES, to_degrees
 from deepibl.engine.batch import extract_batch
 from deepibl.engine.scales import identity_of
 from deepibl.engine.settings import ComputeOptions, ExtractionSettings, ImageOptions
@@ -25,7 +26,7 @@ from deepibl.runtime.devices import device_of, inference, to_batch
 from deepibl.runtime.files import RowView, read_note
 from deepibl.runtime.processes import team
 from deepibl.runtime.provenance import Provenance, file_times, note_of
-from deepibl.search.answer import Answer, Estimate
+from deepibl.search.answer import Answer, Estimate, position_text
 from deepibl.search.backends import BACKENDS, Index, open_index
 from deepibl.search.confidence import THRESHOLD
 from deepibl.search.index import Match, PlaceIndex, names_below
@@ -78,7 +79,7 @@ def build_index(
     partial = _partial(where)
     found, failures = _extract(net, places, partial, settings, half)
     bare = PlaceIndex(**found, network_path=os.path.abspath(network_path) if network_path else "")
-    queries, more = _described(net, known, settings)
+    queries, more = _described(net, known, settings, bare.frame)
 
     def write() -> None:
         first = os.path.join(bare.root, bare.names[0])
@@ -129,7 +130,7 @@ def add_to_index(
     if len(new):
         found, failures = _extract(net, new, partial, settings, False)
         more = index.merge(PlaceIndex(**found))
-    queries, failed = _described(net, known, settings)
+    queries, failed = _described(net, known, settings, index.frame)
 
     def write() -> None:
         if isinstance(more, PlaceIndex):
@@ -155,7 +156,7 @@ def localize(
 
     An answer is a list of matches that says how sure the best one is, and where it puts the photo.
 
-    near, within: only images within metres of a position (UTM east, north), see PlaceIndex.search. settings,
+    near, within: only images within metres of a position, see PlaceIndex.search. settings,
     options: see `ExtractionSettings`; photos are resized as the index's images were.
     Raises NetworkMismatchError for another network's index.
     """
@@ -175,14 +176,19 @@ def _blanks(net: nn.Module, like: str, resize: int | None) -> np.ndarray:
 
 
 def _described(
-    net: nn.Module, known: Places | None, settings: ExtractionSettings
+    net: nn.Module, known: Places | None, settings: ExtractionSettings, frame: str | None
 ) -> tuple[tuple[np.ndarray, np.ndarray] | None, list[Failure]]:
-    """Descriptors and positions of queries with positions, and those that cannot be read."""
+    """Descriptors and positions, in a frame, of queries with positions, and those that cannot be read."""
     if known is None:
         return None, []
     photos = known.known()
+    if (photos.frame is None) != (frame is None):
+        raise ArgumentError(
+            "queries and index need positions of one kind: both on the globe, or both in metres"
+        )
     features, kept, failures = extract(net, photos.names, root=photos.root, settings=settings)
-    return (features, photos.positions[kept]), failures
+    places = photos.positions if frame is None else to_degrees(photos.positions, photos.frame or DEGREES)
+    return (features, places[kept]), failures
 
 
 def _extract(
@@ -214,7 +220,7 @@ def _extract(
         "positions": places.positions[kept],
         "network_id": made_of.network,
         "root": os.path.abspath(places.root),
-        "utm_zone": places.utm_zone,
+        "frame": places.frame,
         "resize": settings.resize,
     }
     return fields, failures
@@ -263,6 +269,13 @@ def _partial(where: str) -> Path:
     return Path(where.rstrip("/") + ".features.bin")
 
 
+def out_of_range(index: Index, near: Any, within: float) -> str:
+    """A sentence: no image is within metres of a position (2,), and how far the nearest is, if known."""
+    metres = index.metres_from(near) if isinstance(index, PlaceIndex) else np.array([])
+    known = f"; the nearest is {np.nanmin(metres):,.0f} m away" if np.isfinite(metres).any() else ""
+    return f"no image of the index is within {within:g} m of {', '.join(f'{each:g}' for each in near)}{known}"
+
+
 def match_table(found: Mapping[str, Answer]) -> str:
     """For each photo its verdict, its position, and its matches, best first.
 
@@ -275,10 +288,10 @@ def match_table(found: Mapping[str, Answer]) -> str:
             lines += [f"  at  {answer.estimate}", *_link(answer.estimate)]
         for match in answer:
             sure = "" if match.confidence is None else f"{match.confidence:.2f}  "
-            place = "position unknown"
-            if match.east is not None and match.north is not None:
-                place = f"{match.east:.1f} E {match.north:.1f} N"
-            lines += [f"  {match.rank:2d}  {match.distance:.4f}  {sure}{place}  {match.name}", *_link(match)]
+            lines.append(
+                f"  {match.rank:2d}  {match.distance:.4f}  {sure}{position_text(match)}  {match.name}"
+            )
+            lines += _link(match)
     return "\n".join(lines)
 
 

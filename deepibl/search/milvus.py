@@ -10,10 +10,12 @@ key          VARCHAR, primary  half of the SHA-256 of the name (names may hold w
 name         VARCHAR           the image's name below the root
 descriptor   FLOAT_VECTOR (D)  its descriptor
 placed       BOOL              whether its position is known
-east, north  DOUBLE            UTM metres; 0 if unknown
+first,       DOUBLE            latitude and longitude in degrees, or east and north in metres; 0 if unknown
+second
+x, y, z      DOUBLE            the point in space (`deepibl.datasets.geo.in_space`), in metres; 0 if unknown
 ===========  ================  ==========================================================================
 
-The database finds candidates (filtered by a square around a position); distances are measured here in float64
+The database finds candidates (filtered by a cube around a position); distances are measured here in float64
 from the descriptors it sends, so order and ties do not depend on its index type. Milvus's errors are raised
 as IndexFileError. Needs `deepibl[milvus]`.
 """
@@ -32,6 +34,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from deepibl.datasets.geo import in_space, metres_between
 from deepibl.errors import IndexFileError
 from deepibl.runtime.files import blocks
 from deepibl.search.answer import Answer
@@ -41,8 +44,8 @@ from deepibl.search.index import (
     PlaceIndex,
     by_place,
     check_question,
-    in_zone,
     make_answer,
+    merged_frame,
     names_below,
     refuse_another_network,
     require_names,
@@ -126,8 +129,9 @@ MESSAGE_BYTES = 1 << 24  # of descriptors in one message, either way; Milvus ref
 MOST = 16384  # hits in one answer; Milvus refuses to send more
 SPARE = 16  # hits requested beyond `top`, so that ties at the end are seen
 ABOUT = "_about"  # the second collection is called COLLECTION_about
-FIELDS = ["name", "descriptor", "placed", "east", "north"]
-_SETTINGS = ("network_id", "network_path", "root", "utm_zone", "resize")
+FIELDS = ["name", "descriptor", "placed", "first", "second"]
+AXES = ("x", "y", "z")
+_SETTINGS = ("network_id", "network_path", "root", "frame", "resize")
 _KEY = ("VARCHAR", {"max_length": 32, "is_primary": True})
 
 # Milvus requires a vector in each collection
@@ -157,11 +161,13 @@ class MilvusIndex:
                     "it does not hold a finished index; make one with "
                     f"`deepibl index NET --images DIR --backend milvus -o {where}`"
                 )
-            if settings["format"] != FORMAT:
-                raise ValueError(f"its format is {settings['format']!r}, this version reads {FORMAT!r}")
+            if settings.get("format") != FORMAT:
+                raise ValueError(
+                    f"its format is {settings.get('format')!r}, this version reads {FORMAT!r}: make it again"
+                )
             self.dim = int(settings["dim"])
             self.network_id, self.network_path = settings["network_id"], settings["network_path"]
-            self.root, self.utm_zone = settings["root"], settings["utm_zone"]
+            self.root, self.frame = settings["root"], settings["frame"]
             self.resize: int | None = settings["resize"]
             self.calibration = Calibration.from_text(settings["calibration"])
             self._client.load_collection(self.collection)
@@ -182,7 +188,7 @@ class MilvusIndex:
                 raise ValueError("it already holds an index: add to it with --add, or name another one")
             _drop_unfinished(client, collection, index.dim)
             make_collection(client, collection, _images(index.dim), "descriptor", index_type, params)
-            _upsert(client, collection, index, index.names, index.positions)
+            _upsert(client, collection, index, index.names)
             settings = {name: getattr(index, name) for name in _SETTINGS}
             settings |= {"format": FORMAT, "dim": index.dim, "calibration": index.calibration.as_text()}
             make_collection(client, collection + ABOUT, _SETTINGS_FIELDS, "nothing", "FLAT")
@@ -209,7 +215,7 @@ class MilvusIndex:
         if near is None:
             return [self._answer(row, top) for row in rows]
         answers = [Answer() for _ in rows]
-        for place, asked in by_place(near, len(rows)):
+        for place, asked in by_place(near, len(rows), self.frame):
             for query in asked:
                 answers[query] = self._answer(rows[query], top, place, float(within or 0))
         return answers
@@ -231,9 +237,9 @@ class MilvusIndex:
         """
         require_same_kind(self, other)
         names = names_below(self.root, other.root, other.names)
-        positions = in_zone(other, self.utm_zone)
+        merged_frame(self.frame, True, other)
         with explained(self.where):
-            _upsert(self._client, self.collection, other, names, positions)
+            _upsert(self._client, self.collection, other, names)
         return self
 
     def without(self, names: Iterable[str]) -> MilvusIndex:
@@ -251,26 +257,28 @@ class MilvusIndex:
     def _answer(
         self, query: np.ndarray, top: int, place: np.ndarray | None = None, radius: float = 0.0
     ) -> Answer:
-        names, found = self._ask(query, max(top, DEPTH), place, radius)
+        names, positions, found = self._ask(query, max(top, DEPTH), place, radius)
         rivals = found
         if place is not None and self.calibration.weights:
-            rivals = self._ask(query, DEPTH)[1]
+            rivals = self._ask(query, DEPTH)[2]
         sure = self.calibration.confidences(found, rivals)
-        return make_answer(self, names, found.distances[0], found.points[0], sure[0], top)
+        return make_answer(self, names, found.distances[0], positions, sure[0], top)
 
     def _ask(
         self, query: np.ndarray, top: int, place: np.ndarray | None = None, radius: float = 0.0
-    ) -> tuple[list[str], Found]:
-        """The `top` nearest images of one query, within `radius` metres of a place (2,) if one is given.
+    ) -> tuple[list[str], np.ndarray, Found]:
+        """Names, positions (k, 2) and distances of the `top` nearest images of one query.
 
-        Milvus filters by the square around the circle; while too many hits are in its corners, more are
+        place, radius: only images within `radius` metres of a place (2,).
+
+        Milvus filters by the cube around the place; while too many hits are in its corners, more are
         requested.
         """
         condition = ""
         if place is not None:
-            (west, south), (east, north) = (place - radius).tolist(), (place + radius).tolist()
-            condition = f"placed == true and east >= {west} and east <= {east}"
-            condition += f" and north >= {south} and north <= {north}"
+            point = zip(AXES, in_space(place, self.frame).tolist(), strict=True)
+            sides = [f"{axis} >= {at - radius} and {axis} <= {at + radius}" for axis, at in point]
+            condition = " and ".join(["placed == true", *sides])
         wanted = min(top + SPARE, MOST)
         while True:
             with explained(self.where):
@@ -278,7 +286,11 @@ class MilvusIndex:
                     self.collection, data=[query], limit=wanted, filter=condition, output_fields=FIELDS
                 )[0]
             found = [hit["entity"] for hit in hits]
-            inside = [hit for hit in found if place is None or np.hypot(*(_position(hit) - place)) <= radius]
+            inside = [
+                hit
+                for hit in found
+                if place is None or metres_between(_position(hit), place, self.frame) <= radius
+            ]
             if len(inside) >= top or len(found) < wanted or wanted == MOST:
                 break
             wanted = min(4 * wanted, MOST)
@@ -286,7 +298,8 @@ class MilvusIndex:
         exact = np.square(rows.astype(np.float64) - query).sum(axis=1).astype(np.float32)
         order = sorted(range(len(inside)), key=lambda i: (exact[i], inside[i]["name"]))[:top]
         positions = np.array([_position(inside[i]) for i in order]).reshape(-1, 2)
-        return [inside[i]["name"] for i in order], Found(exact[None, order], positions[None])
+        found = Found(exact[None, order], in_space(positions, self.frame)[None])
+        return [inside[i]["name"] for i in order], positions, found
 
 
 def _settings(client: Any, collection: str) -> dict[str, Any] | None:
@@ -299,7 +312,9 @@ def _settings(client: Any, collection: str) -> dict[str, Any] | None:
     if not rows:
         return None
     settings = json.loads(rows[0]["value"])
-    if not isinstance(settings, dict) or not {*_SETTINGS, "format", "dim", "calibration"} <= settings.keys():
+    if not isinstance(settings, dict) or (
+        settings.get("format") == FORMAT and not {*_SETTINGS, "dim", "calibration"} <= settings.keys()
+    ):
         raise ValueError("its settings are damaged")
     return settings
 
@@ -321,14 +336,14 @@ def _images(dim: int) -> dict[str, tuple[str, dict[str, Any]]]:
         "name": ("VARCHAR", {"max_length": 4096}),
         "descriptor": ("FLOAT_VECTOR", {"dim": dim}),
         "placed": ("BOOL", {}),
-        "east": ("DOUBLE", {}),
-        "north": ("DOUBLE", {}),
+        **{name: ("DOUBLE", {}) for name in ("first", "second", *AXES)},
     }
 
 
-def _upsert(client: Any, collection: str, index: PlaceIndex, names: list[str], positions: np.ndarray) -> None:
+def _upsert(client: Any, collection: str, index: PlaceIndex, names: list[str]) -> None:
     """Writes the images of an index, in messages of at most MESSAGE_BYTES."""
-    placed = np.isfinite(positions).all(axis=1)
+    placed = np.isfinite(index.positions).all(axis=1)
+    places = np.nan_to_num(np.hstack([index.positions, in_space(index.positions, index.frame)]))
     start = 0
     for part in blocks(index.descriptors, MESSAGE_BYTES * index.descriptors.dtype.itemsize // 4):
         rows = [
@@ -337,8 +352,7 @@ def _upsert(client: Any, collection: str, index: PlaceIndex, names: list[str], p
                 "name": names[i],
                 "descriptor": descriptor,
                 "placed": bool(placed[i]),
-                "east": float(positions[i, 0]) if placed[i] else 0.0,
-                "north": float(positions[i, 1]) if placed[i] else 0.0,
+                **dict(zip(("first", "second", *AXES), places[i].tolist(), strict=True)),
             }
             for i, descriptor in enumerate(np.asarray(part, np.float32), start)
         ]
@@ -351,4 +365,4 @@ def _key(name: str) -> str:
 
 
 def _position(hit: Any) -> np.ndarray:
-    return np.array([hit["east"], hit["north"]] if hit["placed"] else [np.nan, np.nan])
+    return np.array([hit["first"], hit["second"]] if hit["placed"] else [np.nan, np.nan])

@@ -51,8 +51,9 @@ class Place(BaseModel):
     distance: float = Field(description="Squared L2 distance of the descriptors; 0 for the same image.")
     confidence: float | None = Field(description="Probability that it is right; null: unknown.")
     cosine: float | None = Field(description="Cosine of the descriptors, where they are unit vectors.")
-    east: float | None = Field(description="UTM metres.")
-    north: float | None = Field(description="UTM metres.")
+    east: float | None = Field(description="Metres of the UTM zone.")
+    north: float | None = Field(description="Metres of the UTM zone.")
+    utm_zone: str | None = Field(description="The place's own, such as 33N.")
     latitude: float | None = Field(description="Degrees, WGS 84.")
     longitude: float | None = Field(description="Degrees, WGS 84.")
     map_link: str | None = Field(description="A link to OpenStreetMap; nothing is loaded from it.")
@@ -277,7 +278,8 @@ def _place(desk: Desk, match: Match, photo: Photo) -> Place:
     return Place(
         rank=match.rank, row=match.row, name=match.name, distance=match.distance,
         cosine=1 - match.distance / 2 if desk.finder.unit else None, confidence=match.confidence,
-        east=match.east, north=match.north, latitude=match.latitude, longitude=match.longitude,
+        east=match.east, north=match.north, utm_zone=match.utm_zone,
+        latitude=match.latitude, longitude=match.longitude,
         map_link=match.map_link, metres_from_photo=desk.places.metres(match.row, photo.position),
         thumbnail=f"/api/places/{match.row}/thumbnail",
     )  # fmt: skip

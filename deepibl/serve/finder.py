@@ -25,10 +25,10 @@ _UNIT = 1e-3
 
 @dataclass(frozen=True)
 class Around:
-    """A circle to search in: its centre in UTM metres of the index's zone, its radius in metres."""
+    """A circle to search in: its centre in degrees, its radius in metres."""
 
-    east: float
-    north: float
+    latitude: float
+    longitude: float
     metres: float
 
 
@@ -101,7 +101,7 @@ class PlaceFinder:
         rows = self.describe(images)
         if around is None:
             return self.index.search(rows, top)
-        return self.index.search(rows, top, near=(around.east, around.north), within=around.metres)
+        return self.index.search(rows, top, near=(around.latitude, around.longitude), within=around.metres)
 
     def heatmap(self, image: Tensor, other: Tensor, method: str, pixels: int) -> np.ndarray:
         """`image` with a heatmap of what makes it like `other` drawn over it, (h, w, 3) uint8.

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from deepibl.datasets.geo import exif_position
+from deepibl.datasets.exif import exif_position
 from deepibl.images import open_image, scaled_pixels
 from deepibl.report.heatmap import fit
 from deepibl.serve.http import Limits, Refused

@@ -53,7 +53,7 @@ def main() -> None:
             db, queries = pair.split("=")
             index, _ = build_index(net, read_places(db), Path(temporary, "a.idx"), batch_size=10)
             print(f"\n{pair}\n{index.calibration}")
-            asked = read_places(queries, zone=index.utm_zone)
+            asked = read_places(queries)
             found, _ = localize(net, paths(queries), index, top=1)
             answers = [found[path] for path in paths(queries)]
             places = np.array([[answer[0].east, answer[0].north] for answer in answers])

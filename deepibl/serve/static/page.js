@@ -88,7 +88,7 @@ function present(answer, signal) {
   find("verdict").className = answer.verdict.replaceAll(" ", "-");
   find("estimate").hidden = !estimate;
   if (estimate) showEstimate(find("estimate"), estimate);
-  const placed = places.filter((place) => place.east !== null);
+  const placed = places.filter((place) => place.east !== null || place.latitude !== null);
   find("where").hidden = placed.length === 0;
   if (placed.length) showMap(places, sent, focusPlace);
   focusPlace(places[0].row, { scroll: false });

@@ -69,7 +69,7 @@ export function position(text, place) {
     link.title = "opens OpenStreetMap in a new tab";
     text.append(link);
   } else if (place.east !== null) {
-    text.append(`UTM ${place.east.toFixed(1)} E ${place.north.toFixed(1)} N`);
+    text.append(`${place.east.toFixed(1)} E ${place.north.toFixed(1)} N, metres`);
   }
 }
 

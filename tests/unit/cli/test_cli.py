@@ -128,7 +128,7 @@ def test_localize_finds_the_place_of_each_photo(run: Run, city: Path, photos: Pa
 
 def test_localize_prints_distance_position_and_map_link(run: Run, city: Path, photos: Path) -> None:
     _, out, _ = run("localize", photos / "q" / "q2.jpg", "--index", city)
-    assert "400200.0 E 6000000.0 N  db2.jpg" in out
+    assert "400200.0 E 6000000.0 N 33N  db2.jpg" in out
     assert "https://www.openstreetmap.org/" in out
 
 

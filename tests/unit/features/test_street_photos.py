@@ -41,7 +41,7 @@ def evaluate(net: Any, database: Places, queries: Places, folder: Path, **settin
         writer = csv.writer(file)
         writer.writerow(["name", "utm_e", "utm_n", "zone"])
         for name, (east, north) in zip(queries.names, queries.positions, strict=True):
-            writer.writerow([name, east, north, queries.utm_zone])
+            writer.writerow([name, east, north, queries.frame])
     threshold = settings.get("threshold", 25.0)
     return evaluate_index(net, folder / "places.idx", table, root=queries.root, threshold=threshold)
 

@@ -152,7 +152,7 @@ def test_a_position_to_look_around_is_not_evidence(index: PlaceIndex) -> None:
     elsewhere = index.search(photo, 1, near=(3000.0, 0.0), within=60.0)[0]
     assert elsewhere.verdict == NOT_SURE
     nothing = index.search(photo, 1, near=(0.0, 9999.0), within=60.0)[0]
-    assert (list(nothing), nothing.summary) == ([], f"{NOT_SURE} (no image was found)")
+    assert (list(nothing), nothing.summary) == ([], f"{NOT_SURE} (no image of the index is in range)")
 
 
 def test_every_backend_and_any_top_gives_the_same_confidence(index: PlaceIndex) -> None:
@@ -194,6 +194,21 @@ def test_the_estimate_is_nearer_than_the_first_match(index: PlaceIndex) -> None:
         for pairs in ([(a[0].east, at) for a, at in sure], [(a.estimate.east, at) for a, at in sure])
     )
     assert len(sure) > 30 and estimated <= first + 1
+
+
+@pytest.mark.parametrize("longitude", [13.0, 179.99998, -179.99998])
+def test_an_estimate_is_true_on_both_sides_of_the_date_line(longitude: float) -> None:
+    shifts = np.array(
+        [0.0, 4e-5, 8e-5, 12e-5, 0.01]
+    )  # degrees; 9 m of longitude at 0 north between the first
+    places = np.stack([np.zeros(5), (longitude + shifts + 180) % 360 - 180], axis=1)
+    index = index_of(places, np.eye(5, dtype=np.float32), frame="degrees")
+    asked = np.array([[0.6, 0.6, 0.5, 0.1, 0.0]], np.float32)
+    estimate = index.search(asked, 1)[0].estimate
+    assert estimate is not None and estimate.images == 4
+    off = (estimate.longitude - longitude + 180) % 360 - 180
+    assert 2e-5 < off < 8e-5 and abs(estimate.longitude) <= 180
+    assert 2 < estimate.spread < 9
 
 
 def test_evidence_of_two_places() -> None:

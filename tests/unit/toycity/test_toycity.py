@@ -11,8 +11,9 @@ import pytest
 import scipy.io
 
 from deepibl.datasets.catalog import load_dbstruct
+from deepibl.datasets.exif import photo_position
 from deepibl.datasets.folder import read_places
-from deepibl.datasets.geo import latlon_to_utm, photo_position
+from deepibl.datasets.geo import latlon_to_utm
 from deepibl.datasets.place import PlaceDataset
 from deepibl.demo.run import raw_pixel_recall
 from deepibl.errors import DatasetError
@@ -191,7 +192,7 @@ def test_the_dbstruct_has_netvlads_fields_and_shapes(folder: Path) -> None:
 def test_positions_in_exif_csv_and_dbstruct_agree(folder: Path, dataset: PlaceDataset) -> None:
     degrees = [photo_position(path) for path in dataset.image_paths("q")]
     utm, zone = latlon_to_utm([d[0] for d in degrees if d], [d[1] for d in degrees if d])
-    assert zone == dataset.utm_zone == "31N"
+    assert zone == dataset.frame == "31N"
     np.testing.assert_allclose(utm, dataset.query_positions, atol=0.01)
     table = read_places(folder / "toycity_test_images.csv")
     assert table.names == dataset.database_names
