@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from deepibl.datasets.geo import DEGREES, arc, in_space, latlon_to_utm, map_link, to_degrees, zone_of
+from deepibl.datasets.geo import DEGREES, arc, in_space, to_degrees
 from deepibl.datasets.positions import one_position
 from deepibl.errors import IndexFileError, NetworkMismatchError
 from deepibl.runtime.files import RowView
-from deepibl.search.answer import Answer, Estimate, agreeing
+from deepibl.search.answer import Answer, make_answer
 from deepibl.search.compressed import CompressedIndex, Structure, build_structure, require_fit
 from deepibl.search.confidence import (
     ASKED,
@@ -36,34 +36,6 @@ from deepibl.search.exact import Searcher
 from deepibl.search.index_file import read_file, write_file
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
-
-
-@dataclass(frozen=True)
-class Match:
-    """One answer; distance: squared L2 distance of the descriptors.
-
-    latitude, longitude: degrees; east, north: metres of the image's own UTM zone (None beyond -80 and 84
-    degrees of latitude), or of the index's plane. None where they are not known. confidence: the probability
-    that it is within the index's threshold of the query; None: unknown.
-    row: the image's row in the index, ignored when matches are compared; None in a database.
-    """
-
-    rank: int
-    name: str
-    path: str
-    distance: float
-    east: float | None = None
-    north: float | None = None
-    utm_zone: str | None = None
-    latitude: float | None = None
-    longitude: float | None = None
-    map_link: str | None = None
-    confidence: float | None = None
-    row: int | None = field(default=None, compare=False)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The match as plain values, for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -281,50 +253,11 @@ class PlaceIndex:
         nearest = nearest._replace(blank=nearest_blank(features, self.blanks))
         sure = self.calibration.confidences(found, nearest)
         return [
-            make_answer(self, [self.names[i] for i in row[row >= 0]], *parts, top, row)
-            for row, *parts in zip(ids, distances, self.positions[ids], sure, strict=True)
+            make_answer(
+                self, [self.names[i] for i in row[row >= 0]], far, self.positions[row], each, top, row
+            )
+            for row, far, each in zip(ids, distances, sure, strict=True)
         ]
-
-
-def make_answer(
-    index: Any, names: Sequence[str], distances: Any, positions: Any, sure: Any, top: int, rows: Any = None
-) -> Answer:
-    """The answer of the images `names`, nearest first, with `top` of them as matches.
-
-    positions: (k, 2) of the index's frame, sure: (k,) confidences; NaN if unknown. rows: their ids.
-    """
-    matches = [
-        Match(
-            rank, names[i], os.path.join(index.root, names[i]), float(distances[i]),
-            **_place(positions[i], index.frame), row=None if rows is None else int(rows[i]),
-            confidence=float(sure[i]) if np.isfinite(sure[i]) else None,
-        )
-        for rank, i in enumerate(range(min(top, len(names))), start=1)
-    ]  # fmt: skip
-    nearest, estimate = np.asarray(positions[: min(DEPTH, len(names))]), None
-    points, threshold = in_space(nearest, index.frame), index.calibration.threshold
-    weights, spread = agreeing(points, distances[: len(nearest)], threshold)
-    if images := int((weights > 0).sum()):
-        off = np.where(weights[:, None] > 0, nearest - nearest[0], 0.0)
-        off = (off + 180) % 360 - 180 if index.frame == DEGREES else off  # the date line may be between
-        place = _place(nearest[0] + weights @ off, index.frame)
-        estimate = Estimate(images, spread if images > 1 else None, **place)
-    return Answer(matches, index.calibration, estimate)
-
-
-def _place(position: np.ndarray, frame: str | None) -> dict[str, Any]:
-    """What a match says of a position (2,), in degrees or, with frame None, in metres; NaN if unknown."""
-    first, second = (float(value) for value in position)
-    if not np.isfinite(position).all():
-        return {}
-    if frame is None:
-        return {"east": first, "north": second}
-    second = (second + 180) % 360 - 180 if abs(second) > 180 else second
-    place: dict[str, Any] = {"latitude": first, "longitude": second, "map_link": map_link(first, second)}
-    if zone := zone_of(first, second):
-        east, north = latlon_to_utm(first, second, zone)[0][0].round(3).tolist()
-        place |= {"east": east, "north": north, "utm_zone": zone}
-    return place
 
 
 def refuse_another_network(index: Any, network_id: str) -> None:

@@ -26,10 +26,10 @@ from deepibl.runtime.devices import device_of, inference, to_batch
 from deepibl.runtime.files import RowView, read_note
 from deepibl.runtime.processes import team
 from deepibl.runtime.provenance import Provenance, file_times, note_of
-from deepibl.search.answer import Answer, Estimate, position_text
+from deepibl.search.answer import Answer, Position
 from deepibl.search.backends import BACKENDS, Index, open_index
 from deepibl.search.confidence import THRESHOLD
-from deepibl.search.index import Match, PlaceIndex, names_below
+from deepibl.search.index import PlaceIndex, names_below
 from deepibl.search.milvus import MilvusIndex, is_database
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath, atomic_output
@@ -288,12 +288,10 @@ def match_table(found: Mapping[str, Answer]) -> str:
             lines += [f"  at  {answer.estimate}", *_link(answer.estimate)]
         for match in answer:
             sure = "" if match.confidence is None else f"{match.confidence:.2f}  "
-            lines.append(
-                f"  {match.rank:2d}  {match.distance:.4f}  {sure}{position_text(match)}  {match.name}"
-            )
+            lines.append(f"  {match.rank:2d}  {match.distance:.4f}  {sure}{match.position}  {match.name}")
             lines += _link(match)
     return "\n".join(lines)
 
 
-def _link(place: Match | Estimate) -> list[str]:
+def _link(place: Position) -> list[str]:
     return [f"      {place.map_link}"] if place.map_link else []

@@ -37,14 +37,13 @@ import numpy as np
 from deepibl.datasets.geo import in_space, metres_between
 from deepibl.errors import IndexFileError
 from deepibl.runtime.files import blocks
-from deepibl.search.answer import Answer
+from deepibl.search.answer import Answer, make_answer
 from deepibl.search.confidence import DEPTH, Calibration, Found
 from deepibl.search.exact import as_descriptors
 from deepibl.search.index import (
     PlaceIndex,
     by_place,
     check_question,
-    make_answer,
     merged_frame,
     names_below,
     refuse_another_network,

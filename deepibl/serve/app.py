@@ -26,8 +26,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field
 
-from deepibl.search.answer import UNKNOWN, VERDICTS, Estimate
-from deepibl.search.index import Match
+from deepibl.search.answer import UNKNOWN, VERDICTS, Estimate, Match
 from deepibl.serve.finder import Around, PlaceFinder
 from deepibl.serve.http import Guard, Limits, Upload, answer_errors
 from deepibl.serve.photo import Photo
