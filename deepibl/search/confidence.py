@@ -18,6 +18,7 @@ is wrong: that is how a photo of another place looks. Those count as a share ELS
 """
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
+_log = logging.getLogger("deepibl.features")  # the command line shows it
 THRESHOLD = 25.0  # metres within which a match is right, as in the recall
 DEPTH = 10
 SPOT = 2.0
@@ -33,7 +35,9 @@ ASKED = 1000  # questions, at most
 LEAST = 50, 20  # questions, and right answers among them
 ELSEWHERE = 0.1
 _FOLDS, _RIDGE = 5, 1.0
-_DEPTHS = (8 * DEPTH, 64 * DEPTH, 512 * DEPTH)
+_LARGE = 5000  # images; what takes seconds is announced
+_FEW = 500  # images that are all ranked for every question
+_DEPTHS = ((8 * DEPTH, ASKED), (64 * DEPTH, 250), (512 * DEPTH, 50))  # how deep at most how many are searched
 _BLOCK = 128
 _SIGNS = np.array([-1.0, 1.0, 1.0])
 
@@ -161,6 +165,8 @@ def fit_calibration(
     source: what they are, in the plural. blanks (P, D): descriptors of blank images. spot: images up to this
     many metres from a question are left out of its answers; -1: none.
     """
+    if len(points) > _LARGE:
+        _log.info("asking %d %s to fit the confidence of answers", min(len(asked), ASKED), source)
     rows, right, folds, weights = [], [], [], []
     for radius, share in ((spot, 1 - ELSEWHERE), (threshold, ELSEWHERE)):
         found, away, who = _without(nearest, points, asked, places, radius)
@@ -205,20 +211,19 @@ def _without(
     """
     kept = np.full((len(asked), DEPTH), -1)
     distances = np.full((len(asked), DEPTH), np.inf)
-    waiting = np.arange(len(asked))
-    for depth in _DEPTHS:
-        for block in np.split(waiting, range(_BLOCK, len(waiting), _BLOCK)):
+    few = len(points) <= _FEW
+    for depth, most in [(len(points), ASKED)] if few else _DEPTHS:
+        waiting = np.flatnonzero(kept[:, -1] < 0)
+        waiting = waiting[:: 1 + len(waiting) // (most + 1)]
+        for start in range(0, len(waiting), _BLOCK):
+            block = waiting[start : start + _BLOCK]
             ids, squared = nearest(asked[block], depth)
             left = (metres(places[block, None], points[ids]) > radius) & (ids >= 0)
             order = np.argsort(~left, axis=1, kind="stable")[:, :DEPTH]
             left, ids, squared = (np.take_along_axis(a, order, axis=1) for a in (left, ids, squared))
             kept[block, : left.shape[1]] = np.where(left, ids, -1)
             distances[block, : left.shape[1]] = np.where(left, squared, np.inf)
-        waiting = np.flatnonzero(kept[:, -1] < 0)
-        if not len(waiting) or depth >= len(points):
-            waiting = waiting[kept[waiting, 0] < 0]  # an index of few images has no more
-            break
-    who = np.setdiff1d(np.arange(len(asked)), waiting)
+    who = np.flatnonzero(kept[:, 0 if few else -1] >= 0)
     found = Found(distances[who], np.where((kept[who] >= 0)[..., None], points[kept[who]], np.nan))
     return found, metres(places[who], found.points[:, 0]), who
 

@@ -211,6 +211,26 @@ def test_an_estimate_is_true_on_both_sides_of_the_date_line(longitude: float) ->
     assert 2 < estimate.spread < 9
 
 
+@pytest.mark.parametrize("backend", ["exact", "ivfpq", "hnsw"])
+def test_tiny_and_unplaced_indexes_answer_with_every_backend(backend: str) -> None:
+    for count in (0, 1, 2, 30):
+        places = np.full((count, 2), np.nan) if count == 30 else street(count)
+        index = index_of(places, look(np.nan_to_num(places), 0.1, 0))
+        index = index.with_backend(backend if count > 2 else "exact").with_confidence()
+        answers = index.search(look(street(2), 0.1, 1), 5)
+        assert [len(answer) for answer in answers] == [min(5, count)] * 2
+        assert all(answer.confidence is None for answer in answers)
+
+
+def test_a_dense_index_is_calibrated_and_a_large_one_asks_some_of_its_images() -> None:
+    places = street(3000, 0.25)  # 200 images within 25 m of each
+    dense = index_of(places, look(places, 0.4, 0)).with_confidence()
+    assert dense.calibration.weights and dense.calibration.questions <= 1000
+    found = dense.search(look(street(200, 3.7), 0.4, 3), 1)
+    right = np.mean([abs(a[0].east - 3.7 * i) <= 25 for i, a in enumerate(found)])
+    assert abs(np.mean([a.confidence for a in found]) - right) < 0.15
+
+
 def test_evidence_of_two_places() -> None:
     found = Found(np.array([[1.0, 4.0, 9.0]]), np.array([[[0.0, 0], [10, 0], [100, 0]]]))
     np.testing.assert_allclose(
