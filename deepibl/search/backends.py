@@ -98,7 +98,8 @@ def check_index(where: StrPath, asked: int = 0) -> dict[str, Any]:
     if is_database(os.fspath(where)):
         index = open_index(where)
         names = ("backend", "dim", "network_id", "network_path", "root", "frame", "resize")
-        return {"images": len(index), **{name: getattr(index, name) or "" for name in names}}
+        said = {"images": len(index), "confidence": str(index.calibration)}
+        return said | {name: getattr(index, name) or "" for name in names}
     found = check_file(where)
     if asked:
         found["recall_of_top_10"] = PlaceIndex.load(where).recall(asked)
