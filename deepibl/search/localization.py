@@ -126,7 +126,7 @@ def add_to_index(
         team().lead(lambda: _done(partial))  # of a run that was killed when the index was whole already
         return index, [], len(there)
     settings = replace(settings, resize=index.resize)
-    more, failures = index, []
+    more, failures = index, list[Failure]()
     if len(new):
         found, failures = _extract(net, new, partial, settings, False)
         more = index.merge(PlaceIndex(**found))

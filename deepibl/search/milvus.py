@@ -297,8 +297,8 @@ class MilvusIndex:
         exact = np.square(rows.astype(np.float64) - query).sum(axis=1).astype(np.float32)
         order = sorted(range(len(inside)), key=lambda i: (exact[i], inside[i]["name"]))[:top]
         positions = np.array([_position(inside[i]) for i in order]).reshape(-1, 2)
-        found = Found(exact[None, order], in_space(positions, self.frame)[None])
-        return [inside[i]["name"] for i in order], positions, found
+        near = Found(exact[None, order], in_space(positions, self.frame)[None])
+        return [inside[i]["name"] for i in order], positions, near
 
 
 def _settings(client: Any, collection: str) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from deepibl.datasets.folder import read_places
-from deepibl.networks import load_network
+from deepibl.networks import find_network, load_network
 from deepibl.search import build_index, localize
 from deepibl.search.answer import VERDICTS
 
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("pairs", nargs="+", metavar="DB=QUERIES")
     parser.add_argument("--elsewhere", nargs="*", default=[])
     given = parser.parse_args()
-    net = load_network(given.net)
+    net = load_network(find_network(given.net))
     with tempfile.TemporaryDirectory() as temporary:
         odd = {"made": nowhere(Path(temporary)), **{each: paths(each) for each in given.elsewhere}}
         for pair in given.pairs:
