@@ -105,8 +105,7 @@ class Calibration:
             return np.full(found.distances.shape, np.nan)
         nearest = Found(rivals.distances[:, :DEPTH], rivals.points[:, :DEPTH], rivals.blank)
         sure = _logistic(np.array(self.weights), evidence(found, nearest, self.threshold))
-        # n questions cannot show a probability nearer to 0 or 1 than this
-        least = 1 / (self.questions + 2)
+        least = 1 / (self.questions + 2)  # n questions show no probability nearer to 0 or 1
         return np.clip(sure, least, 1 - least)
 
     def __str__(self) -> str:
@@ -140,11 +139,10 @@ UNFITTED = Calibration()
 
 def nearest_blank(features: np.ndarray, blanks: np.ndarray | None) -> Any:
     """Squared distances (Q, 1) from descriptors (Q, D) to the nearest of blanks (P, D); infinity if None."""
-    if blanks is None:
+    if blanks is None or not len(blanks):
         return np.inf
-    return np.stack([np.square(features - blank).sum(axis=1) for blank in blanks], axis=1).min(axis=1)[
-        :, None
-    ]
+    each = [np.square(features - blank).sum(axis=1, keepdims=True) for blank in blanks]
+    return np.min(each, axis=0)
 
 
 def fit_calibration(
@@ -190,9 +188,7 @@ def fit_calibration(
         predicted[out] = _logistic(_fit(x[~out], y[~out], weight[~out]), x[out])
     return Calibration(
         threshold,
-        weights=tuple(
-            float(f"{each:.6g}") for each in _fit(x, y, weight)
-        ),  # the same with any number of threads
+        weights=tuple(float(f"{each:.6g}") for each in _fit(x, y, weight)),  # as rounded by any kernel
         source=source,
         questions=questions,
         right=hits,

@@ -70,6 +70,10 @@ class PlaceIndex:
                 f"the parts of the index do not fit together: {count} names, descriptors "
                 f"{self.descriptors.shape}, positions {self.positions.shape}; expected (N, D) and (N, 2)"
             )
+        if self.blanks is not None and self.blanks.shape[1:] != self.descriptors.shape[1:]:
+            raise IndexFileError(
+                f"blank images have descriptors {self.blanks.shape[1:]}, images {self.dim} numbers"
+            )
         if self.frame not in (None, DEGREES):
             object.__setattr__(self, "positions", to_degrees(self.positions, self.frame))
             object.__setattr__(self, "frame", DEGREES)

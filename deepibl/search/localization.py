@@ -172,7 +172,8 @@ def _blanks(net: nn.Module, like: str, resize: int | None) -> np.ndarray:
     size = load_pixels(like, resize).shape[1:]
     cards = (to_batch([torch.full((3, *size), grey)], device_of(net)) for grey in (0.0, 64.0, 128.0, 255.0))
     with inference(net):
-        return np.concatenate([extract_batch(net, card).cpu().numpy() for card in cards])
+        rows = np.concatenate([extract_batch(net, card).cpu().numpy() for card in cards])
+    return rows[np.isfinite(rows).all(axis=1)]
 
 
 def _described(

@@ -135,6 +135,15 @@ def test_the_calibration_is_kept_in_the_file_and_damage_is_found(index: PlaceInd
             Calibration.from_text(wrong)
 
 
+def test_blank_images_are_kept_in_the_file_and_must_fit(index: PlaceIndex, tmp_path: Path) -> None:
+    for blanks in (np.ones((3, DIM), np.float32), np.ones((0, DIM), np.float32)):
+        replace(index, blanks=blanks).save(tmp_path / "a.idx")
+        np.testing.assert_array_equal(PlaceIndex.load(tmp_path / "a.idx").blanks, blanks)
+        assert PlaceIndex.load(tmp_path / "a.idx").search(index.descriptors[:2], 1)[0]
+    with pytest.raises(IndexFileError, match="blank images"):
+        replace(index, blanks=np.ones((3, 5), np.float32))
+
+
 def test_other_images_are_not_judged_by_an_old_calibration(index: PlaceIndex, tmp_path: Path) -> None:
     assert not index.without(["3.jpg"]).calibration.weights
     assert not index.merge(index_of(street(3), look(street(3), 0.1, 8))).calibration.weights
