@@ -280,23 +280,18 @@ def save_dbstruct(dataset: PlaceDataset, path: StrPath) -> None:
     Raises DatasetError for positions in degrees: a dbStruct's metres are those of one plane.
     """
     if dataset.frame == DEGREES:
-        raise DatasetError(_several_zones(dataset))
+        places = np.concatenate([dataset.database_positions, dataset.query_positions]).tolist()
+        names = dataset.database_names + dataset.query_names
+        zones = {zone_of(*place): name for place, name in zip(places[::-1], names[::-1], strict=True)}
+        listed = [f"  {zone or 'beyond latitudes -80 and 84'}: {name}" for zone, name in zones.items()]
+        raise DatasetError(
+            f"{dataset.name}: a dbStruct has metres of one plane, and none has true distances between all "
+            "these images. Make a dbStruct of each city's, from a folder or CSV of their own; index, evaluate "
+            "and train need none and take the photos as they are. UTM zones, each with an image:\n"
+            + "\n".join(listed)
+        )
     fields = {matlab: getattr(dataset, python, None) for matlab, python in FIELDS.items()}
     write_dbstruct(path, {**fields, "extra": dataset.extra}, dataset.frame)
-
-
-def _several_zones(dataset: PlaceDataset) -> str:
-    """Why a data set in degrees cannot be a dbStruct: its zones, each with its first image."""
-    places = np.concatenate([dataset.database_positions, dataset.query_positions]).tolist()
-    first: dict[str, str] = {}
-    for name, place in zip(dataset.database_names + dataset.query_names, places, strict=True):
-        first.setdefault(zone_of(*place) or "no zone (beyond latitudes -80 and 84)", name)
-    return (
-        f"{dataset.name}: a dbStruct has metres of one plane, and none has true distances between all these "
-        "images. Make a dbStruct of each city's images, from a folder or CSV of their own; index, evaluate "
-        "and train need none and take the photos as they are. The UTM zones, each with an image:\n"
-        + "\n".join(f"  {zone}: {name}" for zone, name in first.items())
-    )
 
 
 class ListedPositives(PlaceDataset):
