@@ -9,6 +9,7 @@ images/<split>/database and images/<split>/queries, with positions in the photos
 two are required).
 """
 
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -20,11 +21,12 @@ import numpy as np
 
 from deepibl.datasets.csv_file import Fix, read_csv
 from deepibl.datasets.exif import photo_position
-from deepibl.datasets.geo import DEGREES, in_one_frame, parse_zone, to_degrees
+from deepibl.datasets.geo import DEGREES, in_one_frame, plain_zone, to_degrees
 from deepibl.datasets.pitts_tokyo import TokyoTimeMachine
 from deepibl.datasets.place import PlaceDataset, save_dbstruct
 from deepibl.datasets.positions import refuse_degrees
 from deepibl.errors import DatasetError
+from deepibl.runtime.progress import counted
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
 
@@ -78,13 +80,13 @@ def read_places(source: StrPath, *, root: StrPath | None = None, zone: str | Non
         names, fixes, problems = _folder(path)
         folder = path
     elif path.is_file():
-        names, fixes = read_csv(path)
         folder, problems = Path(os.path.expanduser(root)) if root is not None else path.parent, []
+        names, fixes = read_csv(path, folder)
     else:
         raise DatasetError(f"there is no folder of photos and no CSV file {path}")
     if not names:
         raise DatasetError(f"{path} has no photos (looked for {', '.join(IMAGE_SUFFIXES)})")
-    positions, frame = _positions(names, fixes, zone)
+    positions, frame = _positions(names, fixes, plain_zone(zone) if zone else None)
     if frame != DEGREES:
         refuse_degrees(str(path), positions, _NEAR)
     return Places(str(folder), names, positions, frame, problems)
@@ -134,14 +136,15 @@ def dataset_from_places(
 def _folder(folder: Path) -> tuple[list[str], list[Fix | None], list[str]]:
     files = sorted(file for file in folder.rglob("*") if _is_photo(file))
     names, fixes, problems = [file.relative_to(folder).as_posix() for file in files], [], []
-    for file, name in zip(files, names, strict=True):
-        fix = _fix_of_name(file.name)
-        if fix is None:
-            try:
+    for file, name in counted(zip(files, names, strict=True), len(files), "positions of photos"):
+        fix = None
+        try:
+            fix = _fix_of_name(file.name)
+            if fix is None:
                 degrees = photo_position(file)
                 fix = Fix("degrees", *degrees) if degrees else None
-            except DatasetError as problem:
-                problems.append(f"{name}: {problem}")
+        except DatasetError as problem:
+            problems.append(name + str(problem).removeprefix(os.fspath(file)))
         fixes.append(fix)
     return names, fixes, problems
 
@@ -159,15 +162,17 @@ def _fix_of_name(name: str) -> Fix | None:
         east, north = float(parts[1]), float(parts[2])
     except ValueError:
         return None
+    if not (math.isfinite(east) and math.isfinite(north)):
+        return None
     if len(parts) > 5 and parts[3].isdigit() and len(parts[4]) == 1 and parts[4].isalpha():
-        # bands N to X are north of the equator
-        return Fix("metres", east, north, f"{int(parts[3])}{'N' if parts[4].upper() >= 'N' else 'S'}")
+        band = parts[4].upper().replace("S", "N")  # here S is the band, in the north
+        return Fix("metres", east, north, plain_zone(parts[3] + band))
     return Fix("metres", east, north)
 
 
 def _positions(names: list[str], fixes: list[Fix | None], zone: str | None) -> tuple[np.ndarray, str | None]:
     """Positions (N, 2) and their frame: metres as written where all are of one plane, else degrees."""
-    frames = [None if fix is None else _frame(fix, zone) for fix in fixes]
+    frames = [fix and (DEGREES if fix.kind == "degrees" else fix.zone or zone) for fix in fixes]
     used = {frame for frame, fix in zip(frames, fixes, strict=True) if fix is not None}
     positions = np.array([(np.nan, np.nan) if fix is None else (fix.first, fix.second) for fix in fixes])
     if len(used) <= 1:
@@ -182,14 +187,6 @@ def _positions(names: list[str], fixes: list[Fix | None], zone: str | None) -> t
         rows = np.array([each == frame for each in frames])
         positions[rows] = to_degrees(positions[rows], frame)
     return positions, DEGREES
-
-
-def _frame(fix: Fix, zone: str | None) -> str | None:
-    said = fix.zone or zone
-    if fix.kind == "degrees" or said is None:
-        return DEGREES if fix.kind == "degrees" else None
-    number, northern = parse_zone(said)
-    return f"{number}{'N' if northern else 'S'}"
 
 
 _STAMP_FIELD = 13  # of the parts between @, the first (empty) one being 0

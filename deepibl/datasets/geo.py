@@ -5,10 +5,12 @@ A frame says what positions (N, 2) are: DEGREES (latitude and longitude, WGS 84)
 measured as on a plane. Degrees are measured through the earth, and turned into arcs (exact to a millimetre up
 to 10 km, to 0.5 % across oceans), so that zones, the date line and the poles make no difference.
 
-A zone is its number and hemisphere, '33N' or '56S', not MGRS's latitude band: '33U' is refused (bands N … X
-are in the northern hemisphere, C … M in the southern).
+A zone is its number and hemisphere, '33N' or '56S'. MGRS's bands of latitude are understood, too, where they
+have another letter: C … M are in the southern, P … X in the northern hemisphere. N is both; S is the
+hemisphere, though band S is in the north.
 """
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -74,7 +76,10 @@ def utm_to_latlon(east: float, north: float, zone: str) -> tuple[float, float]:
 
 
 def to_degrees(positions: ArrayLike, frame: str) -> np.ndarray:
-    """Latitude and longitude (N, 2) of positions (N, 2) in degrees or a UTM zone; NaN stays NaN."""
+    """Latitude and longitude (N, 2) of positions (N, 2) in degrees or a UTM zone; NaN stays NaN.
+
+    Raises DatasetError for metres so far from the zone that they are not those of a place.
+    """
     import utm
 
     places = np.array(positions, dtype=np.float64, ndmin=2)
@@ -85,6 +90,10 @@ def to_degrees(positions: ArrayLike, frame: str) -> np.ndarray:
     degrees = np.full(places.shape, np.nan)
     if known.any():
         east, north = places[known].T
+        if (np.abs(east - 500_000) > 1e6).any():
+            raise DatasetError(
+                f"{east[np.abs(east - 500_000).argmax()]:.0f} m east is not in or near zone {frame}"
+            )
         degrees[known] = np.stack(utm.to_latlon(east, north, number, northern=northern, strict=False), axis=1)
     return degrees
 
@@ -182,13 +191,15 @@ def in_one_frame(
     """
     frames = {frame for positions, frame in parts if np.isfinite(positions).all(axis=1).any()}
     frame = next(iter(frames), parts[0][1])
-    if len(frames) <= 1 and frame != DEGREES and zone in (None, frame):
+    if len(frames) <= 1 and frame != DEGREES and (zone is None or plain_zone(zone) == frame):
         return [positions for positions, _ in parts], frame
     if None in frames:
         known = ", ".join(str(each or "an unknown UTM zone") for each in sorted(frames, key=str))
-        raise DatasetError(f"positions in {known} cannot be compared: give the zone of each")
+        raise DatasetError(
+            f"positions in {known} cannot be compared: give the zone of each (a column zone, utmZone)"
+        )
     degrees = [to_degrees(positions, frame or DEGREES) for positions, frame in parts]
-    plane = zone or common_zone(np.concatenate(degrees))
+    plane = plain_zone(zone) if zone else common_zone(np.concatenate(degrees))
     if plane is None:
         return degrees, DEGREES
     return [latlon_to_utm(each[:, 0], each[:, 1], plane)[0] for each in degrees], plane
@@ -206,15 +217,21 @@ def zone_of(latitude: float, longitude: float) -> str | None:
 def parse_zone(zone: str) -> tuple[int, bool]:
     """A zone's number, and whether it is northern. Raises DatasetError for another string.
 
-    >>> parse_zone("33N"), parse_zone("56S")
+    >>> parse_zone("33U"), parse_zone("56S")
     ((33, True), (56, False))
     """
-    number, hemisphere = zone[:-1].strip(), zone[-1:].upper()
-    if not number.isdigit() or not 1 <= int(number) <= 60 or hemisphere not in ("N", "S"):
+    found = re.fullmatch(r"\s*(\d{1,2})\s*([C-HJ-NP-X])\s*", zone.upper(), re.ASCII)
+    if found is None or not 1 <= int(found[1]) <= 60:
         raise DatasetError(
             f"{zone!r} is not a UTM zone: give its number and hemisphere, as in '33N' or '56S'"
         )
-    return int(number), hemisphere == "N"
+    return int(found[1]), found[2] >= "N" and found[2] != "S"
+
+
+def plain_zone(zone: str) -> str:
+    """A zone by its number and hemisphere: '33N' for '33U'. Raises DatasetError for another string."""
+    number, northern = parse_zone(zone)
+    return f"{number}{'N' if northern else 'S'}"
 
 
 def map_link(latitude: float, longitude: float) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from deepibl.runtime.text_files import find_name
 from deepibl.search.answer import Answer
 from deepibl.search.confidence import Calibration
 from deepibl.search.index import PlaceIndex
@@ -125,6 +126,9 @@ def edit_index(
     index = open_index(where)
     threshold, gone, files = index.calibration.threshold, list(delete), list(merge)
     if gone:
+        there = index.holds(gone)
+        others = {name: find_name(name, lambda each: bool(index.holds([each]))) for name in {*gone} - there}
+        gone = [others.get(name) or name for name in gone]
         index = index.without(gone)
     for file in files:
         index = index.merge(PlaceIndex.load(file))

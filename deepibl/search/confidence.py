@@ -18,7 +18,6 @@ is wrong: that is how a photo of another place looks. Those count as a share ELS
 """
 
 import json
-import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -27,7 +26,8 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-_log = logging.getLogger("deepibl.features")  # the command line shows it
+from deepibl.runtime.progress import working
+
 THRESHOLD = 25.0  # metres within which a match is right, as in the recall
 DEPTH = 10
 SPOT = 2.0
@@ -35,7 +35,6 @@ ASKED = 1000  # questions, at most
 LEAST = 50, 20  # questions, and right answers among them
 ELSEWHERE = 0.1
 _FOLDS, _RIDGE = 5, 1.0
-_LARGE = 5000  # images; what takes seconds is announced
 _FEW = 500  # images that are all ranked for every question
 _DEPTHS = ((8 * DEPTH, ASKED), (64 * DEPTH, 250), (512 * DEPTH, 50))  # how deep at most how many are searched
 _BLOCK = 128
@@ -145,6 +144,7 @@ def nearest_blank(features: np.ndarray, blanks: np.ndarray | None) -> Any:
     return np.min(each, axis=0)
 
 
+@working("fitting the confidence of answers")
 def fit_calibration(
     nearest: Nearest,
     points: np.ndarray,
@@ -163,8 +163,6 @@ def fit_calibration(
     source: what they are, in the plural. blanks (P, D): descriptors of blank images. spot: images up to this
     many metres from a question are left out of its answers; -1: none.
     """
-    if len(points) > _LARGE:
-        _log.info("asking %d %s to fit the confidence of answers", min(len(asked), ASKED), source)
     rows, right, folds, weights = [], [], [], []
     for radius, share in ((spot, 1 - ELSEWHERE), (threshold, ELSEWHERE)):
         found, away, who = _without(nearest, points, asked, places, radius)

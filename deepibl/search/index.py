@@ -143,7 +143,7 @@ class PlaceIndex:
     def metres_from(self, near: Any) -> np.ndarray:
         """Metres (N,) from a position (2,) of the index's frame to each image; NaN where that is unknown."""
         away = self._points - in_space(one_position(near), self.frame)
-        return arc(np.linalg.norm(away, axis=1), self.frame)
+        return arc(np.sqrt(np.einsum("ij,ij->i", away, away)), self.frame)
 
     def holds(self, names: Iterable[str]) -> set[str]:
         """Those of the names that are in the index."""

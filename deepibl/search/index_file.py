@@ -35,6 +35,7 @@ import numpy as np
 from deepibl.datasets.geo import DEGREES
 from deepibl.errors import IndexFileError
 from deepibl.runtime.files import bytes_of, map_tensors, write_tensors
+from deepibl.runtime.progress import working
 from deepibl.search.compressed import STRUCTURES, Structure, read_structure
 from deepibl.search.confidence import Calibration
 from deepibl.search.exact import largest_norm
@@ -47,6 +48,7 @@ BACKENDS = (EXACT, *STRUCTURES)
 _SETTINGS = ("network_id", "network_path", "root", "frame")
 
 
+@working("writing the index")
 def write_file(path: StrPath, fields: Mapping[str, Any]) -> None:
     """Writes the fields of a PlaceIndex under a temporary name, then replaces `path`.
 
@@ -102,6 +104,7 @@ def read_file(path: StrPath) -> dict[str, Any]:
         }
 
 
+@working("comparing the index's checksums")
 def check_file(path: StrPath) -> dict[str, Any]:
     """Reads all of an index file, compares every checksum and returns what the file holds.
 

@@ -37,6 +37,7 @@ import numpy as np
 from deepibl.datasets.geo import in_space, metres_between
 from deepibl.errors import IndexFileError
 from deepibl.runtime.files import blocks
+from deepibl.runtime.progress import working
 from deepibl.search.answer import Answer, make_answer
 from deepibl.search.confidence import DEPTH, Calibration, Found
 from deepibl.search.exact import as_descriptors
@@ -172,6 +173,7 @@ class MilvusIndex:
             self._client.load_collection(self.collection)
 
     @classmethod
+    @working("writing the index to Milvus")
     def create(
         cls, where: str, index: PlaceIndex, *, index_type: str = "FLAT", params: dict[str, Any] | None = None
     ) -> MilvusIndex:

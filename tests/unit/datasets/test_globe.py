@@ -123,6 +123,11 @@ def test_a_zone_far_away_is_refused_instead_of_stretching_metres():
         latlon_to_utm([55.68, 37.77], [12.57, -122.42])
 
 
+def test_metres_that_no_place_of_the_zone_has_are_refused():
+    with pytest.raises(DatasetError, match="-9000000 m east is not in or near zone 33N"):
+        to_degrees([[347_071.0, 6_172_701.0], [-9e6, 4e6]], "33N")
+
+
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
 def test_on_a_map_directions_and_distances_from_the_centre_are_true(place):
     positions = scattered(place, 50, 3000.0)
