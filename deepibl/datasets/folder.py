@@ -24,7 +24,6 @@ from deepibl.datasets.exif import photo_position
 from deepibl.datasets.geo import DEGREES, in_one_frame, plain_zone, to_degrees
 from deepibl.datasets.pitts_tokyo import TokyoTimeMachine
 from deepibl.datasets.place import PlaceDataset, save_dbstruct
-from deepibl.datasets.positions import refuse_degrees
 from deepibl.errors import DatasetError
 from deepibl.runtime.progress import counted
 from matlab_compat.errors import ArgumentError
@@ -33,7 +32,6 @@ from matlab_compat.files import StrPath
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 _SHOWN = 10
-_NEAR = 25.0  # metres; a source does not know the limit of the data set that is made of it
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def read_places(source: StrPath, *, root: StrPath | None = None, zone: str | Non
 
     root: the folder that a CSV's names are relative to (default: the CSV's own). zone: the UTM zone of
     positions in metres that do not say theirs. Raises DatasetError for a source that does not exist or has no
-    photos, for invalid rows of a CSV (listed with their row numbers), and for degrees given as metres.
+    photos, and for invalid rows of a CSV (listed with their row numbers).
     """
     path = Path(os.path.expanduser(source))
     if path.is_dir():
@@ -87,8 +85,6 @@ def read_places(source: StrPath, *, root: StrPath | None = None, zone: str | Non
     if not names:
         raise DatasetError(f"{path} has no photos (looked for {', '.join(IMAGE_SUFFIXES)})")
     positions, frame = _positions(names, fixes, plain_zone(zone) if zone else None)
-    if frame != DEGREES:
-        refuse_degrees(str(path), positions, _NEAR)
     return Places(str(folder), names, positions, frame, problems)
 
 

@@ -14,6 +14,7 @@ import torch
 
 from deepibl.datasets.folder import Places
 from deepibl.datasets.geo import DEGREES, to_degrees
+from deepibl.datasets.positions import refuse_degrees
 from deepibl.engine.batch import extract_batch
 from deepibl.engine.scales import identity_of
 from deepibl.engine.settings import ComputeOptions, ExtractionSettings, ImageOptions
@@ -37,6 +38,8 @@ from matlab_compat.files import StrPath, atomic_output
 if TYPE_CHECKING:
     from torch import nn
     from typing_extensions import Unpack
+
+_NEAR = 25.0  # metres, the usual limit of positives
 
 
 def build_index(
@@ -201,6 +204,8 @@ def _extract(
     A note beside it says what it holds, so that a run that was killed while the index was built or written
     starts from it.
     """
+    if places.frame != DEGREES:
+        refuse_degrees(places.root, places.positions, _NEAR)
     made_of = Provenance.from_dict(
         team().lead(lambda: provenance(net, places.root, places.names, settings, mark=file_times).as_dict())
     )

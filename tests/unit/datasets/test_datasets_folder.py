@@ -237,8 +237,9 @@ def test_cities_far_apart_are_not_written_as_metres_of_one_plane(tmp_path):
 @pytest.mark.parametrize("header", ["name,utm_e,utm_n", "name,utm_n,utm_e", "name,utm_e,utm_n,zone"])
 def test_degrees_in_the_columns_of_metres_are_refused(tmp_path, header):
     rows = [f"{i}.jpg,{55.7 + i / 1000},13.19" + (",33N" if "zone" in header else "") for i in range(3)]
-    with pytest.raises(DatasetError, match=r"p\.csv: positions must be in metres"):
-        read_places(table(tmp_path / "p.csv", "\n".join([header, *rows])))
+    places = read_places(table(tmp_path / "p.csv", "\n".join([header, *rows])))
+    with pytest.raises(DatasetError, match="mine: positions must be in metres"):
+        dataset_from_places("mine", places, places)
 
 
 @pytest.mark.real
