@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from deepibl.search.index import Match, PlaceIndex
+from deepibl.search.answer import Match
+from deepibl.search.index import PlaceIndex
 
 
 def line_index(first: int, count: int, dim: int = 8, **changes: object) -> PlaceIndex:

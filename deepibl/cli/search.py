@@ -21,6 +21,7 @@ from deepibl.cli.options import (
     Precision,
     Resize,
     ScalesFile,
+    Threshold,
     choose_device,
     find_net,
     open_network,
@@ -50,6 +51,11 @@ def index(
         str | None, typer.Option(help="exact, ivfpq, hnsw or milvus; see docs/scale.md.")
     ] = None,
     half: Annotated[bool, typer.Option("--half", help="Keep descriptors in float16.")] = False,
+    threshold: Threshold = 25.0,
+    confidence_from: Annotated[
+        Path | None,
+        typer.Option(help="Queries with positions (folder, CSV, dbStruct) that the confidence is fitted on."),
+    ] = None,
     add: Annotated[bool, typer.Option("--add", help="Add images to the index that is there.")] = False,
     as_json: Json = False,
     resize: Resize = None,
@@ -61,30 +67,36 @@ def index(
     decode: Decode = "auto",
 ) -> None:
     """Make an index of geo-tagged images: descriptors, names, positions and the network's identity."""
-    from deepibl.datasets.catalog import database_places
+    from deepibl.datasets.catalog import database_places, query_places
+    from deepibl.search.confidence import THRESHOLD
     from deepibl.search.localization import add_to_index, build_index
 
     given = [source for source in (images, csv, dbstruct) if source is not None]
     if len(given) != 1:
         raise ArgumentError("give exactly one of --images DIR, --csv FILE and --dbstruct FILE")
-    if add and (backend or half or resize):
-        raise ArgumentError("--add keeps the index's backend, precision and scale: leave these options out")
+    if add and (backend or half or resize or threshold != THRESHOLD):
+        raise ArgumentError(
+            "--add keeps the index's backend, precision, scale and threshold: leave these options out"
+        )
     places = database_places(given[0], root)
+    known = query_places(confidence_from, root) if confidence_from is not None else None
     how: dict[str, Any] = {"precision": precision, "engine": engine, "decode": decode, "resize": resize}
     loaded, settings = open_network(net, device, scales, batch_size=batch_size, **how)
     there = 0
     if add:
-        made, failures, there = add_to_index(loaded, places, output, settings=settings)
+        made, failures, there = add_to_index(loaded, places, output, known=known, settings=settings)
     else:
         about: dict[str, Any] = {"network_path": find_net(net), "half": half, "backend": backend or "exact"}
+        about |= {"threshold": threshold, "known": known}
         made, failures = build_index(loaded, places, output, settings=settings, **about)
     said = {"index": output, "backend": made.backend, "images": len(made), "dimensions": made.dim}
     said |= {"network_id": made.network_id, "there_already": there, "failures": len(failures)}
     failed = tuple(failure.name for failure in failures)
     lost = [problem for problem in places.problems if not problem.startswith(failed)]
-    said |= {"positions_left_out": lost}
+    said |= {"confidence": str(made.calibration), "positions_left_out": lost}
     line = f"{output}: {len(made)} images, {made.dim} dimensions, network {made.network_id[:12]}"
     line += f", {there} of those given were there already" if add else ""
+    line += f"\n{made.calibration}"
     print_result(said, line, as_json)
     if lost:
         typer.echo("\n  ".join([f"indexed without a position: {len(lost)}", *lost]), err=True)
@@ -110,7 +122,7 @@ def localize(
     scales: ScalesFile = None,
     engine: Engine = "auto",
 ) -> None:
-    """Print the places of an index that look most like each photo."""
+    """Print where each photo was taken, how sure that is, and the images of an index most like it."""
     from deepibl.datasets.geo import parse_position
     from deepibl.report.html import match_page
     from deepibl.search.backends import open_index
@@ -127,9 +139,7 @@ def localize(
     if around is not None and within is not None and found and not any(found.values()):
         typer.echo(f"deepibl: {out_of_range(places, around, within)}", err=True)
     if as_json:
-        typer.echo(
-            json.dumps({photo: [m.as_dict() for m in matches] for photo, matches in found.items()}, indent=2)
-        )
+        typer.echo(json.dumps({photo: answer.as_dict() for photo, answer in found.items()}, indent=2))
     else:
         typer.echo(match_table(found))
         if preview:

@@ -9,47 +9,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from deepibl.datasets.geo import DEGREES, arc, in_space, latlon_to_utm, map_link, to_degrees, zone_of
+from deepibl.datasets.geo import DEGREES, arc, in_space, to_degrees
 from deepibl.datasets.positions import one_position
 from deepibl.errors import IndexFileError, NetworkMismatchError
 from deepibl.runtime.files import RowView
+from deepibl.search.answer import Answer, make_answer
 from deepibl.search.compressed import CompressedIndex, Structure, build_structure, require_fit
+from deepibl.search.confidence import (
+    ASKED,
+    DEPTH,
+    SPOT,
+    THRESHOLD,
+    UNFITTED,
+    Calibration,
+    Found,
+    fit_calibration,
+    nearest_blank,
+)
 from deepibl.search.exact import Searcher
 from deepibl.search.index_file import read_file, write_file
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
-
-
-@dataclass(frozen=True)
-class Match:
-    """One answer; distance: squared L2 distance of the descriptors.
-
-    latitude, longitude: degrees; east, north: metres of the image's own UTM zone (None beyond -80 and 84
-    degrees of latitude), or of the index's plane. None where they are not known.
-    row: the image's row in the index, ignored when matches are compared; None in a database.
-    """
-
-    rank: int
-    name: str
-    path: str
-    distance: float
-    east: float | None = None
-    north: float | None = None
-    utm_zone: str | None = None
-    latitude: float | None = None
-    longitude: float | None = None
-    map_link: str | None = None
-    row: int | None = field(default=None, compare=False)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The match as plain values, for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -59,6 +45,8 @@ class PlaceIndex:
     frame: 'degrees' (latitude, longitude) or None (metres of an unknown zone); metres of a zone such as '33N'
     become degrees. resize: shorter side in pixels that images were scaled to; None: not scaled. structure:
     finds candidates; None: searches are exact. largest: the largest squared norm of a descriptor, if known.
+    blanks: descriptors (P, D) of blank images. calibration: of the answers' confidence; other images than
+    those it was fitted on need another one.
     Raises IndexFileError for parts that do not fit together.
     """
 
@@ -72,6 +60,8 @@ class PlaceIndex:
     resize: int | None = None
     structure: Structure | None = None
     largest: float | None = None
+    blanks: np.ndarray | None = None
+    calibration: Calibration = UNFITTED
 
     def __post_init__(self) -> None:
         count = len(self.names)
@@ -79,6 +69,10 @@ class PlaceIndex:
             raise IndexFileError(
                 f"the parts of the index do not fit together: {count} names, descriptors "
                 f"{self.descriptors.shape}, positions {self.positions.shape}; expected (N, D) and (N, 2)"
+            )
+        if self.blanks is not None and self.blanks.shape[1:] != self.descriptors.shape[1:]:
+            raise IndexFileError(
+                f"blank images have descriptors {self.blanks.shape[1:]}, images {self.dim} numbers"
             )
         if self.frame not in (None, DEGREES):
             object.__setattr__(self, "positions", to_degrees(self.positions, self.frame))
@@ -119,27 +113,27 @@ class PlaceIndex:
 
     def search(
         self, features: np.ndarray, top: int = 5, *, near: Any = None, within: float | None = None
-    ) -> list[list[Match]]:
+    ) -> list[Answer]:
         """The `top` nearest images of each row of `features` (Q, D) float32, nearest first.
 
         near: a position of the index's frame, (2,) for all queries or (Q, 2) one each; within: only images
         within this many metres of it are found, which may be fewer than `top` or none. Such a search is exact
-        with every backend. Raises NetworkMismatchError for descriptors of another width, ArgumentError for
-        half a position and for degrees beyond 90 and 180.
+        with every backend; its confidences do not count the position as evidence: they come from a search of
+        the whole index. Raises NetworkMismatchError for descriptors of another width, ArgumentError for half
+        a position, degrees beyond 90 and 180, and `top` below 1.
         """
-        check_question(self.dim, features, near, within)
+        check_question(self.dim, features, near, within, top)
         if near is None:
-            if self.structure is None:
-                return self._matches(*self._searcher.nearest(features, top))
-            compressed = CompressedIndex(self.structure, self.descriptors)
-            return self._matches(*compressed.nearest(features, top))
-        answers: list[list[Match]] = [[] for _ in features]
+            return self._answers(features, *self._nearest(features, max(top, DEPTH)), top)
+        answers = [Answer() for _ in features]
         for place, asked in by_place(near, len(features), self.frame):
             rows = self.ids_within(place, float(within or 0))
             view = RowView([(self.descriptors, rows)])
-            ids, distances = Searcher(view, self._searcher.largest).nearest(features[asked], top)
-            for query, found in zip(asked, self._matches(rows[ids], distances), strict=True):
-                answers[query] = found
+            ids, distances = Searcher(view, self._searcher.largest).nearest(features[asked], max(top, DEPTH))
+            rivals = self._nearest(features[asked], DEPTH) if self.calibration.weights else None
+            found = self._answers(features[asked], rows[ids], distances, top, rivals)
+            for query, answer in zip(asked, found, strict=True):
+                answers[query] = answer
         return answers
 
     def ids_within(self, near: Any, within: float) -> np.ndarray:
@@ -178,6 +172,7 @@ class PlaceIndex:
             frame=frame,
             structure=self.structure.edited(kept, rows) if self.structure is not None else None,
             largest=None,
+            calibration=UNFITTED,
         )
 
     def without(self, names: Iterable[str]) -> PlaceIndex:
@@ -192,12 +187,32 @@ class PlaceIndex:
             names=[self.names[i] for i in kept],
             positions=self.positions[kept],
             structure=self.structure.edited(kept, rows) if self.structure and len(kept) > 1 else None,
+            calibration=UNFITTED,
         )
 
     def with_backend(self, kind: str, **settings: Any) -> PlaceIndex:
         """This index with the backend 'exact', 'ivfpq' or 'hnsw'. settings: see the structure's `build`."""
         structure = None if kind == "exact" else build_structure(kind, self.descriptors, **settings)
         return replace(self, structure=structure)
+
+    def with_confidence(
+        self, threshold: float = THRESHOLD, queries: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> PlaceIndex:
+        """This index with a calibration of its answers, see `deepibl.search.confidence`.
+
+        threshold: metres within which an answer is right. queries: descriptors (Q, D) and positions (Q, 2) of
+        photos whose place is known, in the index's frame; by default up to ASKED images of the index, at
+        random.
+        """
+        how: dict[str, Any] = {"source": "query photos", "threshold": threshold, "blanks": self.blanks}
+        if queries is None:
+            known = np.flatnonzero(np.isfinite(self.positions).all(axis=1))
+            chosen = np.sort(np.random.default_rng(0).permutation(known)[:ASKED])
+            queries = np.asarray(self.descriptors[chosen], np.float32), self.positions[chosen]
+            how |= {"source": "held-out images of the index", "spot": SPOT}
+        points, places = in_space(self.positions, self.frame), in_space(queries[1], self.frame)
+        made = fit_calibration(self._nearest, points, queries[0], places, **how)
+        return replace(self, calibration=made)
 
     def recall(self, asked: int = 100, top: int = 10, seed: int = 0) -> float:
         """The share of the exact `top` neighbours that the backend finds for `asked` images of the index.
@@ -225,32 +240,28 @@ class PlaceIndex:
     def _searcher(self) -> Searcher:
         return Searcher(self.descriptors, self.largest)
 
-    def _matches(self, ids: np.ndarray, distances: np.ndarray) -> list[list[Match]]:
-        """Matches of each row of ids and distances (Q, k); an id of -1 (nothing found) is left out."""
+    def _nearest(self, features: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Ids (-1: nothing found) and squared distances of the nearest images, (Q, min(count, N)) both."""
+        if self.structure is None:
+            return self._searcher.nearest(features, count)
+        return CompressedIndex(self.structure, self.descriptors).nearest(features, count)
+
+    def _answers(
+        self, features: np.ndarray, ids: np.ndarray, distances: np.ndarray, top: int, rivals: Any = None
+    ) -> list[Answer]:
+        """The answers of ids and distances, (Q, k). rivals: those of a search of the whole index."""
+        found, nearest = (
+            Found(far, np.where((rows >= 0)[..., None], in_space(self.positions[rows], self.frame), np.nan))
+            for rows, far in ((ids, distances), rivals or (ids, distances))
+        )
+        nearest = nearest._replace(blank=nearest_blank(features, self.blanks))
+        sure = self.calibration.confidences(found, nearest)
         return [
-            [
-                make_match(rank, self.names[i], d, self.positions[i], self.root, self.frame, int(i))
-                for rank, (i, d) in enumerate(zip(*row, strict=True), start=1)
-                if i >= 0
-            ]
-            for row in zip(ids, distances, strict=True)
+            make_answer(
+                self, [self.names[i] for i in row[row >= 0]], far, self.positions[row], each, top, row
+            )
+            for row, far, each in zip(ids, distances, sure, strict=True)
         ]
-
-
-def make_match(
-    rank: int, name: str, distance: Any, position: Any, root: str, frame: str | None, row: int | None = None
-) -> Match:
-    """A match; position: (2,) in degrees or, with frame None, in metres; NaN if unknown."""
-    first, second = (float(value) for value in position)
-    place: dict[str, Any] = {}
-    if np.isfinite(position).all() and frame is None:
-        place = {"east": first, "north": second}
-    elif np.isfinite(position).all():
-        place = {"latitude": first, "longitude": second, "map_link": map_link(first, second)}
-        if zone := zone_of(first, second):
-            east, north = latlon_to_utm(first, second, zone)[0][0].round(3).tolist()
-            place |= {"east": east, "north": north, "utm_zone": zone}
-    return Match(rank, name, os.path.join(root, name), float(distance), row=row, **place)
 
 
 def refuse_another_network(index: Any, network_id: str) -> None:
@@ -264,8 +275,10 @@ def refuse_another_network(index: Any, network_id: str) -> None:
         )
 
 
-def check_question(dim: int, features: np.ndarray, near: Any, within: float | None) -> None:
+def check_question(dim: int, features: np.ndarray, near: Any, within: float | None, top: int) -> None:
     """Raises NetworkMismatchError for descriptors of another width, ArgumentError for an invalid position."""
+    if top < 1:
+        raise ArgumentError(f"top must be at least 1, not {top}")
     if features.ndim != 2 or features.shape[1] != dim:
         raise NetworkMismatchError(
             f"the query's descriptors have shape {features.shape}, the index holds {dim} dimensions"

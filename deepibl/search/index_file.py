@@ -8,9 +8,11 @@ tensor         type, shape                        holds
 descriptors    float32 or float16 (N, D)          one row an image
 positions      float64 (N, 2)                     latitude, longitude, or metres; NaN if unknown
 names          uint8                              UTF-8 names below the root, separated by newlines
+blanks         float32 (P, D), may be missing     descriptors of blank images
 structure      uint8, not with backend 'exact'    the search structure, as faiss writes it
 metadata       strings                            format version, backend, network id and path, root, frame
-                                                  ('degrees' or ''), resize, largest squared norm, checksums
+                                                  ('degrees' or ''), resize, largest squared norm, calibration
+                                                  of the confidence, checksums
 =============  =================================  ============================================================
 
 Checksums are SHA-256: one a tensor, and one of the metadata with the tensors' types and shapes. Opening
@@ -35,6 +37,7 @@ from deepibl.errors import IndexFileError
 from deepibl.runtime.files import bytes_of, map_tensors, write_tensors
 from deepibl.runtime.progress import working
 from deepibl.search.compressed import STRUCTURES, Structure, read_structure
+from deepibl.search.confidence import Calibration
 from deepibl.search.exact import largest_norm
 from matlab_compat.files import StrPath
 
@@ -66,7 +69,10 @@ def write_file(path: StrPath, fields: Mapping[str, Any]) -> None:
         "resize": str(fields["resize"] or ""),
         "backend": structure.kind if structure is not None else EXACT,
         "largest": repr(largest_norm(fields["descriptors"], "the descriptors")),
+        "calibration": fields["calibration"].as_text(),
     }
+    if fields["blanks"] is not None:
+        tensors["blanks"] = np.ascontiguousarray(fields["blanks"], np.float32)
     with _as_bytes(structure, Path(path).parent) as content:
         if content is not None:
             tensors["structure"] = content
@@ -88,11 +94,13 @@ def read_file(path: StrPath) -> dict[str, Any]:
             "descriptors": tensors["descriptors"],
             "names": names.split("\n") if names else [],
             "positions": tensors["positions"],
+            "blanks": tensors.get("blanks"),
             **{name: metadata[name] for name in _SETTINGS},
             "frame": metadata["frame"] or None,
             "resize": int(metadata["resize"]) if metadata["resize"] else None,
             "structure": None if backend == EXACT else read_structure(backend, tensors["structure"]),
             "largest": float(metadata["largest"]),
+            "calibration": Calibration.from_text(metadata["calibration"]),
         }
 
 
@@ -116,6 +124,7 @@ def check_file(path: StrPath) -> dict[str, Any]:
         "bytes": os.path.getsize(path),
         "structure_bytes": int(tensors["structure"].nbytes) if "structure" in tensors else 0,
         **{name: metadata[name] for name in (*_SETTINGS, "resize")},
+        "confidence": str(fields["calibration"]),
     }
 
 
@@ -146,7 +155,7 @@ def _read(path: StrPath, every: bool = False) -> tuple[dict[str, np.ndarray], di
     needed = {"descriptors", "positions", "names"}
     if metadata.get("backend") != EXACT:
         needed.add("structure")
-    texts = {*_SETTINGS, "resize", "backend", "largest"}
+    texts = {*_SETTINGS, "resize", "backend", "largest", "calibration"}
     if missing := (needed - tensors.keys()) | (texts - metadata.keys()):
         raise ValueError(f"it lacks {min(missing)!r}")
     if metadata["frame"] not in ("", DEGREES):

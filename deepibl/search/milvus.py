@@ -38,13 +38,13 @@ from deepibl.datasets.geo import in_space, metres_between
 from deepibl.errors import IndexFileError
 from deepibl.runtime.files import blocks
 from deepibl.runtime.progress import working
+from deepibl.search.answer import Answer, make_answer
+from deepibl.search.confidence import DEPTH, Calibration, Found
 from deepibl.search.exact import as_descriptors
 from deepibl.search.index import (
-    Match,
     PlaceIndex,
     by_place,
     check_question,
-    make_match,
     merged_frame,
     names_below,
     refuse_another_network,
@@ -169,6 +169,7 @@ class MilvusIndex:
             self.network_id, self.network_path = settings["network_id"], settings["network_path"]
             self.root, self.frame = settings["root"], settings["frame"]
             self.resize: int | None = settings["resize"]
+            self.calibration = Calibration.from_text(settings["calibration"])
             self._client.load_collection(self.collection)
 
     @classmethod
@@ -190,7 +191,7 @@ class MilvusIndex:
             make_collection(client, collection, _images(index.dim), "descriptor", index_type, params)
             _upsert(client, collection, index, index.names)
             settings = {name: getattr(index, name) for name in _SETTINGS}
-            settings |= {"format": FORMAT, "dim": index.dim}
+            settings |= {"format": FORMAT, "dim": index.dim, "calibration": index.calibration.as_text()}
             make_collection(client, collection + ABOUT, _SETTINGS_FIELDS, "nothing", "FLAT")
             row = {"key": "index", "value": json.dumps(settings), "nothing": [0.0, 0.0]}
             client.upsert(collection + ABOUT, [row])
@@ -208,18 +209,16 @@ class MilvusIndex:
 
     def search(
         self, features: np.ndarray, top: int = 5, *, near: Any = None, within: float | None = None
-    ) -> list[list[Match]]:
+    ) -> list[Answer]:
         """The nearest images, see PlaceIndex.search; equal distances are ordered by name."""
-        if top < 1:
-            raise ArgumentError(f"top must be at least 1, not {top}")
-        check_question(self.dim, features, near, within)
+        check_question(self.dim, features, near, within, top)
         rows = as_descriptors(features, "queries")
         if near is None:
-            return [self._ask(row, top) for row in rows]
-        answers: list[list[Match]] = [[] for _ in rows]
+            return [self._answer(row, top) for row in rows]
+        answers = [Answer() for _ in rows]
         for place, asked in by_place(near, len(rows), self.frame):
             for query in asked:
-                answers[query] = self._ask(rows[query], top, place, float(within or 0))
+                answers[query] = self._answer(rows[query], top, place, float(within or 0))
         return answers
 
     def holds(self, names: Iterable[str]) -> set[str]:
@@ -256,10 +255,22 @@ class MilvusIndex:
         """Closes the connection."""
         self._client.close()
 
+    def _answer(
+        self, query: np.ndarray, top: int, place: np.ndarray | None = None, radius: float = 0.0
+    ) -> Answer:
+        names, positions, found = self._ask(query, max(top, DEPTH), place, radius)
+        rivals = found
+        if place is not None and self.calibration.weights:
+            rivals = self._ask(query, DEPTH)[2]
+        sure = self.calibration.confidences(found, rivals)
+        return make_answer(self, names, found.distances[0], positions, sure[0], top)
+
     def _ask(
         self, query: np.ndarray, top: int, place: np.ndarray | None = None, radius: float = 0.0
-    ) -> list[Match]:
-        """The `top` nearest images of one query, within `radius` metres of a place (2,) if one is given.
+    ) -> tuple[list[str], np.ndarray, Found]:
+        """Names, positions (k, 2) and distances of the `top` nearest images of one query.
+
+        place, radius: only images within `radius` metres of a place (2,).
 
         Milvus filters by the cube around the place; while too many hits are in its corners, more are
         requested.
@@ -284,15 +295,12 @@ class MilvusIndex:
             if len(inside) >= top or len(found) < wanted or wanted == MOST:
                 break
             wanted = min(4 * wanted, MOST)
-        if not inside:
-            return []
-        rows = np.array([hit["descriptor"] for hit in inside], np.float32).astype(np.float64)
-        exact = np.square(rows - query).sum(axis=1).astype(np.float32)
+        rows = np.array([hit["descriptor"] for hit in inside], np.float32).reshape(-1, self.dim)
+        exact = np.square(rows.astype(np.float64) - query).sum(axis=1).astype(np.float32)
         order = sorted(range(len(inside)), key=lambda i: (exact[i], inside[i]["name"]))[:top]
-        return [
-            make_match(rank, inside[i]["name"], exact[i], _position(inside[i]), self.root, self.frame)
-            for rank, i in enumerate(order, start=1)
-        ]
+        positions = np.array([_position(inside[i]) for i in order]).reshape(-1, 2)
+        near = Found(exact[None, order], in_space(positions, self.frame)[None])
+        return [inside[i]["name"] for i in order], positions, near
 
 
 def _settings(client: Any, collection: str) -> dict[str, Any] | None:
@@ -306,7 +314,7 @@ def _settings(client: Any, collection: str) -> dict[str, Any] | None:
         return None
     settings = json.loads(rows[0]["value"])
     if not isinstance(settings, dict) or (
-        settings.get("format") == FORMAT and not {*_SETTINGS, "dim"} <= settings.keys()
+        settings.get("format") == FORMAT and not {*_SETTINGS, "dim", "calibration"} <= settings.keys()
     ):
         raise ValueError("its settings are damaged")
     return settings

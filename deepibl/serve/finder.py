@@ -15,7 +15,8 @@ from deepibl.report.cells import cell_shares, vlad_of
 from deepibl.report.heatmap import fit, heat
 from deepibl.report.overlay import SMOOTHING, heat_overlay
 from deepibl.runtime.devices import check_precision, inference, to_batch
-from deepibl.search.index import Match, PlaceIndex
+from deepibl.search.answer import Answer
+from deepibl.search.index import PlaceIndex
 from matlab_compat.errors import ArgumentError, ImageReadError, MatlabCompatError
 
 METHODS = ("cells", "guided", "gradient")
@@ -92,8 +93,8 @@ class PlaceFinder:
             raise ImageReadError(f"the network gives no usable descriptor for a photo of {size} pixels")
         return rows
 
-    def find(self, images: Sequence[Tensor], top: int, around: Around | None = None) -> list[list[Match]]:
-        """The `top` places of each image (all of one size), nearest first; only those in `around`, if given.
+    def find(self, images: Sequence[Tensor], top: int, around: Around | None = None) -> list[Answer]:
+        """The answer of each image (all of one size): `top` places, nearest first; only those in `around`.
 
         Raises what `describe` raises.
         """

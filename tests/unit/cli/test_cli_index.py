@@ -15,7 +15,7 @@ CSV = ("--csv", "db/places.csv")
 
 
 def names(out: str) -> list[list[str]]:
-    return [[match["name"] for match in matches] for matches in json.loads(out).values()]
+    return [[match["name"] for match in answer["places"]] for answer in json.loads(out).values()]
 
 
 @pytest.mark.parametrize("backend", ["exact", "ivfpq", "hnsw", "milvus"])
@@ -64,7 +64,8 @@ def test_a_position_with_no_image_around_it_is_said(run, net, street) -> None:
     assert code == 0 and "no image of the index is in range" in out
     assert "no image of the index is within 500 m of -33.87, 151.2; the nearest is 16," in err
     code, out, err = run(*asked, "--json")
-    assert (json.loads(out), "the nearest is" in err) == ({"q/00.jpg": []}, True)
+    said = json.loads(out)["q/00.jpg"]
+    assert (said["verdict"], said["places"]) == ("no confident match", []) and "the nearest is" in err
 
 
 def test_an_index_is_edited_without_a_network(run, net, street) -> None:

@@ -9,8 +9,9 @@ import pytest
 from deepibl.datasets.geo import latlon_to_utm
 from deepibl.errors import IndexFileError, NetworkMismatchError
 from deepibl.runtime.files import RowView
+from deepibl.search.answer import Match
 from deepibl.search.backends import check_index, edit_index, open_index
-from deepibl.search.index import Match, PlaceIndex, names_below
+from deepibl.search.index import PlaceIndex, names_below
 from matlab_compat.errors import ArgumentError
 from tests.places import line_index
 

@@ -118,6 +118,14 @@ def test_a_query_of_the_city_shows_the_place_that_the_api_finds(opened, page, ci
     best = found[str(query)][0]
     shown = cards(opened)[0].find_element("css selector", ".position a").text
     assert shown == f"{best.latitude:.6f}, {best.longitude:.6f}"
+    answer = found[str(query)]
+    verdict = opened.find_element("id", "verdict")
+    assert verdict.text.lower() == answer.summary.lower()
+    assert verdict.get_attribute("class") == answer.verdict.replace(" ", "-")
+    estimate = opened.find_element("id", "estimate")
+    assert estimate.is_displayed() == (answer.estimate is not None)
+    if answer.estimate is not None:
+        assert f"{answer.estimate.latitude:.6f}, {answer.estimate.longitude:.6f}" in estimate.text
 
 
 def test_a_text_file_named_jpg_shows_one_clear_error_and_the_next_photo_works(opened, city):
