@@ -1,0 +1,13 @@
+"""MATLAB's values, operators and functions, as scripts translated by `deepibl migrate` use them.
+
+values     arrays with indices from 1 that grow, cell arrays, structs; reading and assigning parts
+operators  arithmetic, comparisons, logic, ranges, [a, b; c, d]
+functions  of arrays, cell arrays and structs, under MATLAB's names (those of Python's own with a `_`)
+text       sprintf, disp, num2str and functions of strings
+files      load, save, fopen, dir
+figures    plots, by matplotlib
+"""
+
+from matlab_compat.lazy_names import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

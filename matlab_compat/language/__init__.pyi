@@ -1,0 +1,76 @@
+# fmt: off
+from . import figures as figures, files as files, functions as functions, operators as operators, text as text, values as values
+from .values import (
+    ALL as ALL, Array as Array, Cell as Cell, Several as Several, Struct as Struct,
+    StructArray as StructArray, as_np as as_np, assign as assign, at as at, cast as cast,
+    class_of as class_of, columns as columns, content as content, contents as contents, copied as copied,
+    element_function as element_function, field as field, objects as objects, only as only, pick as pick,
+    put as put, remove as remove, shape_of as shape_of, sides as sides, spread as spread,
+    trimmed as trimmed, whole as whole, without as without, wrap as wrap,
+)
+from .operators import (
+    and_ as and_, bsxfun as bsxfun, cat as cat, colon as colon, divide as divide, eq as eq, ge as ge,
+    gt as gt, horzcat as horzcat, istrue as istrue, joined as joined, le as le, lt as lt, minus as minus,
+    mldivide as mldivide, mpower as mpower, mrdivide as mrdivide, mtimes as mtimes, ne as ne,
+    negative as negative, not_ as not_, or_ as or_, plus as plus, power as power, times as times,
+    transposed as transposed, vertcat as vertcat,
+)
+from .functions import (
+    ScriptError as ScriptError, abs_ as abs_, accumarray as accumarray, all_ as all_, any_ as any_,
+    any_text as any_text, arrayfun as arrayfun, assert_ as assert_, atan as atan, atan2 as atan2,
+    bitand as bitand, bitor as bitor, cast_ as cast_, caught as caught, ceil as ceil, cell as cell,
+    cell2mat as cell2mat, cell2struct as cell2struct, cellfun as cellfun, circshift as circshift,
+    class_ as class_, cos as cos, cosh as cosh, cross as cross, cumprod as cumprod, cumsum as cumsum,
+    deal as deal, det as det, diag as diag, diff as diff, dot as dot, double as double, end_of as end_of,
+    eps as eps, error as error, exp as exp, expm1 as expm1, eye as eye, factorial as factorial,
+    false as false, feval as feval, fieldnames as fieldnames, find as find, fix as fix, flip as flip,
+    fliplr as fliplr, flipud as flipud, floor as floor, func2str as func2str, gather as gather,
+    gcd as gcd, getfield as getfield, given as given, gpuArray as gpuArray, histc as histc,
+    hypot as hypot, idivide as idivide, ind2sub as ind2sub, inf as inf, int16 as int16, int32 as int32,
+    int64 as int64, int8 as int8, interp1 as interp1, intersect as intersect, intmax as intmax,
+    intmin as intmin, inv as inv, isa as isa, iscell as iscell, iscellstr as iscellstr, ischar as ischar,
+    iscolumn as iscolumn, isempty as isempty, isequal as isequal, isfield as isfield,
+    isfinite as isfinite, isfloat as isfloat, isinf as isinf, isinteger as isinteger,
+    islogical as islogical, ismember as ismember, isnan as isnan, isnumeric as isnumeric,
+    isprop as isprop, isreal as isreal, isrow as isrow, isscalar as isscalar, issorted as issorted,
+    isstruct as isstruct, isvector as isvector, kron as kron, lcm as lcm, length as length,
+    linspace as linspace, log as log, log10 as log10, log1p as log1p, log2 as log2, logical as logical,
+    matches as matches, max_ as max_, mean as mean, median as median, meshgrid as meshgrid, min_ as min_,
+    mod as mod, mode as mode, nan as nan, nchoosek as nchoosek, ndims as ndims, nnz as nnz, norm as norm,
+    num2cell as num2cell, numel as numel, ones as ones, permute as permute, polyval as polyval,
+    prod as prod, rank as rank, realmax as realmax, realmin as realmin, rem as rem, repmat as repmat,
+    reshape as reshape, rethrow as rethrow, returned as returned, rmfield as rmfield, rot90 as rot90,
+    round_ as round_, setdiff as setdiff, setfield as setfield, several as several, sign as sign,
+    sin as sin, single as single, sinh as sinh, size as size, sort as sort, sqrt as sqrt,
+    squeeze as squeeze, std as std, struct as struct, struct2cell as struct2cell, structfun as structfun,
+    sub2ind as sub2ind, sum_ as sum_, tan as tan, tanh as tanh, tic as tic, toc as toc, trace as trace,
+    tril as tril, triu as triu, true as true, uint16 as uint16, uint32 as uint32, uint64 as uint64,
+    uint8 as uint8, union as union, unique as unique, var as var, warning as warning, xor as xor,
+    zeros as zeros,
+)
+from .text import (
+    blanks as blanks, cellstr as cellstr, char as char, deblank as deblank, disp as disp,
+    each_text as each_text, fprintf as fprintf, int2str as int2str, isspace as isspace, lower as lower,
+    mat2str as mat2str, num2str as num2str, regexp as regexp, regexpi as regexpi, regexprep as regexprep,
+    show as show, sprintf as sprintf, str2double as str2double, str2num as str2num, strcat as strcat,
+    strcmp as strcmp, strcmpi as strcmpi, strfind as strfind, strjoin as strjoin, strncmp as strncmp,
+    strncmpi as strncmpi, strrep as strrep, strsplit as strsplit, strtrim as strtrim, upper as upper,
+)
+from .files import (
+    csvread as csvread, csvwrite as csvwrite, delete as delete, dir_ as dir_, dlmread as dlmread,
+    dlmwrite as dlmwrite, exist_ as exist_, fclose as fclose, feof as feof, fgetl as fgetl,
+    fgets as fgets, fileparts as fileparts, fileread as fileread, fopen as fopen, fread as fread,
+    from_plain as from_plain, fullfile as fullfile, fwrite as fwrite, getenv as getenv, imread as imread,
+    imresize as imresize, imwrite as imwrite, isdir as isdir, isfile as isfile, isfolder as isfolder,
+    load as load, mkdir as mkdir, not_migrated as not_migrated, pwd as pwd, rgb2gray as rgb2gray,
+    save as save, stream_of as stream_of, tempdir as tempdir, tempname as tempname, to_plain as to_plain,
+    which as which,
+)
+from .figures import (
+    axis as axis, bar as bar, box as box, cla as cla, clf as clf, close as close, colorbar as colorbar,
+    colormap as colormap, drawnow as drawnow, figure as figure, gca as gca, gcf as gcf, grid as grid,
+    hist as hist, hold as hold, image as image, imagesc as imagesc, imshow as imshow, legend as legend,
+    loglog as loglog, plot as plot, print_ as print_, saveas as saveas, scatter as scatter,
+    semilogx as semilogx, semilogy as semilogy, set_ as set_, show_figures as show_figures,
+    subplot as subplot, title as title, xlabel as xlabel, xlim as xlim, ylabel as ylabel, ylim as ylim,
+)
