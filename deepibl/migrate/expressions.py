@@ -22,13 +22,19 @@ from deepibl.migrate.tree import Access, Node, Untranslatable, chain, named, str
 
 # kind of an output of the library's functions; what is not listed is 'any'
 LIBRARY_KINDS = {
-    "localPaths": "struct", "loadNet": "struct", "addLayers": "struct", "addPCA": "struct", "relja_cropToLayer": "struct",
+    "localPaths": "paths", "loadNet": "struct", "addLayers": "struct", "addPCA": "struct", "relja_cropToLayer": "struct",
     "netPrepareForTrain": "struct", "netPrepareForTest": "struct", "relja_simplenn_tidy": "struct",
     "vl_simplenn_tidy": "struct", "vl_argparse": "struct", "vl_imreadjpeg": "cell", "relja_layerNames": "cell",
+    **dict.fromkeys(("rawNnSearch", "yael_nn", "relja_l2normalize_col", "computeRepresentation", "testFromFn", "testCore"), "num"),
+    **dict.fromkeys(("relja_randomHex", "relja_expandUser", "relja_hrminsec"), "text"),
+    "relja_netOutputDim": "int", "relja_whichLayer": "any", "setup": "any",
     **dict.fromkeys(("dbPitts", "dbTokyo247", "dbTokyoTimeMachine", "dbTiny", "dbVGG", "dbHolidays"), "object"),
 }  # fmt: skip
 FIELD_KINDS = {"outPrefix": "text", "dbPath": "text", "qPath": "text", "dbImageFns": "cell", "qImageFns": "cell",
-               "layers": "cell", "numImages": "int", "numQueries": "int"}  # fmt: skip
+               "layers": "cell", "numImages": "int", "numQueries": "int", "utmDb": "num", "utmQ": "num",
+               "posDistThr": "num", "posDistSqThr": "num", "nonTrivPosDistSqThr": "num", "cp": "object"}  # fmt: skip
+METHODS = {"getPosIDs", "getPosDbIDs", "isPos", "isPosQ", "isPosDb", "posDb", "nontrivialPosQ", "nontrivialPosDb",
+           "sampleNegsQ", "sampleNegsDb", "sampleNegs", "nnSearchPostprocess", "dbLoad"}  # fmt: skip
 _BINARY = {
     "+": ("plus", ast.Add()), "-": ("minus", ast.Sub()), ".*": ("times", ast.Mult()), "*": ("mtimes", ast.Mult()),
 }  # fmt: skip
@@ -334,10 +340,10 @@ def access(scope: Scope, node: Node) -> Typed:
 
 def next_step(scope: Scope, value: Typed, step: Access, indexed: bool) -> Typed:
     if step.kind == "field":
-        kind = FIELD_KINDS.get(step.text, "any") if value.kind in ("object", "struct") else "any"
-        if value.kind == "struct" and step.text not in ("layers", "outPrefix"):
-            kind = "any"
-        require(value.kind in ("struct", "object", "any"), f"a field of a value that is {value.kind}")
+        kind = "text" if value.kind == "paths" else FIELD_KINDS.get(step.text, "any") if value.kind == "object" else "any"
+        if value.kind == "object" and step.text in METHODS and indexed:
+            return Typed(ast.Attribute(value.node, step.text, ast.Load()), "method")
+        require(value.kind in ("struct", "paths", "object", "any"), f"a field of a value that is {value.kind}")
         if is_field(step.text):
             return Typed(ast.Attribute(value.node, step.text, ast.Load()), kind)
         return Typed(scope.call("field", value.node, ast.Constant(step.text)), "any")
@@ -350,8 +356,8 @@ def next_step(scope: Scope, value: Typed, step: Access, indexed: bool) -> Typed:
         if value.kind == "cell":
             return Typed(subscript(value.node, keys), "any")
         return Typed(scope.call("content", value.node, *keys), "any")
-    if value.kind == "function":
-        return Typed(ast.Call(value.node, [owned(scope, _part(scope, node)) for node in step.nodes], []), "any")
+    if value.kind in ("function", "method"):
+        return Typed(ast.Call(value.node, [owned(scope, part) for part in arguments_of(scope, list(step.nodes))], []), "num" if value.kind == "method" else "any")
     keys = index_keys(scope, value.node, list(step.nodes))
     if value.kind == "array" and keys and not any(isinstance(key, ast.Starred) for key in keys):
         return Typed(subscript(value.node, keys), "num")
@@ -418,11 +424,11 @@ def _overridden(scope: Scope, name: str, node: ast.Call) -> ast.Call:
     """The call with the options that --set gives; its pairs of names and values as keywords where they are literals."""
     names = [literal(word) for word in node.args]
     start = next(
-        (i for i in range(len(names)) if (len(names) - i) % 2 == 0 and all(_is_option(word) for word in names[i::2])), len(names)
+        (i for i in range(_POSITIONAL.get(name, 1), len(names)) if (len(names) - i) % 2 == 0 and all(_is_option(word) for word in names[i::2])), len(names)
     )
     plain = not any(isinstance(word, ast.Starred) for word in node.args[start:])
     words = {names[i]: node.args[i + 1] for i in range(start, len(names), 2)} if plain else {}
-    fits = plain and start >= _POSITIONAL.get(name, 1) and 2 * len({word.lower() for word in words}) == len(names) - start
+    fits = plain and 2 * len({word.lower() for word in words}) == len(names) - start
     for (function, option), value in scope.overrides.items():
         if function == name and fits:
             for word in [word for word in words if word.lower() == option.lower()]:
@@ -523,6 +529,7 @@ _LEAVES = {
     "number": _number,
     "string": _string,
     "command_argument": lambda scope, node: Typed(ast.Constant(text_of(node)), "text"),
+    "_expression": lambda scope, node: _parenthesis(scope, node),
     "parenthesis": lambda scope, node: _parenthesis(scope, node),
     "matrix": _matrix,
     "cell": _cell,

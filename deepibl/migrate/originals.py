@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 import deepibl
+import deepibl.networks.build
 import matlab_compat
 from matlab_compat import numeric
 from matlab_compat.language import (

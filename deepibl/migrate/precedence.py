@@ -37,6 +37,8 @@ def _tokens(node: Node) -> list[Any]:
     """Operators as strings and everything else as nodes, as they stand in the source."""
     if node.type == "lambda":
         return [("lambda", node), *_tokens(node.child_by_field_name("expression"))]
+    if node.type == "_expression":
+        return _tokens(node.named_children[0])
     if node.type not in _NESTED:
         return [node]
     found: list[Any] = []

@@ -102,6 +102,8 @@ def joined_kind(one: str, other: str) -> str:
     if one == other:
         return one
     pair = {one, other}
+    if pair == {"struct", "paths"}:
+        return "struct"
     if pair <= SCALARS:
         return "real"
     return "num" if pair <= NUMBERS else "any"

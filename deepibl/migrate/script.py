@@ -321,7 +321,6 @@ class ScriptTranslator:
         return scope.call("columns", value.node), kind
 
     def _for(self, scope: Scope, node: Node) -> list[str]:
-        require(node.children[0].type == "for", "parfor")
         target, source = named(next(child for child in node.children if child.type == "iterator"))
         name = text_of(target)
         sequence, _ = self._sequence(scope, source)

@@ -8,6 +8,7 @@ files      load, save, fopen, dir
 figures    plots, by matplotlib
 """
 
+from matlab_compat.language import operators as _operators  # noqa: F401  # gives Array its operators
 from matlab_compat.lazy_names import attach
 
 __getattr__, __dir__, __all__ = attach(__name__, __file__)

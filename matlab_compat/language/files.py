@@ -103,7 +103,7 @@ def fopen(path: str, mode: str = "rb", *order: Any) -> float:
 
 def fclose(number: Any) -> float:
     """Closes a file, or 'all'."""
-    for each in list(_OPEN) if number == "all" else [whole(number)]:
+    for each in list(_OPEN) if isinstance(number, str) else [whole(number)]:
         stream_of(each).close()
         del _OPEN[each]
     return 0.0

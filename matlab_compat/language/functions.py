@@ -402,7 +402,7 @@ def isa(x: Any, name: str) -> bool:
 def _sizes(arguments: Any) -> tuple[tuple[int, ...], Any]:
     given = [value for value in spread(arguments)]
     kind = np.float64
-    if len(given) > 1 and given[-2] == "like":
+    if len(given) > 1 and isinstance(given[-2], str) and given[-2] == "like":
         kind = as_np(given[-1]).dtype
         given = given[:-2]
     if given and isinstance(given[-1], str):
