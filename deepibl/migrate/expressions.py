@@ -94,8 +94,15 @@ def _binary(scope: Scope, node: Operation) -> Typed:
     if sign in ("&&", "||"):
         sides = [truth(scope, expression(scope, side)) for side in node.operands]
         return Typed(ast.BoolOp(ast.And() if sign == "&&" else ast.Or(), sides), "bool")
-    double_quoted = [side for side in node.operands if not isinstance(side, Operation) and side.type == "string" and text_of(side)[0] == '"']
-    require(not double_quoted or sign not in ("+", "==", "~="), f"{sign} of \"…\", which is no row of characters in MATLAB")
+    double_quoted = [
+        side
+        for side in node.operands
+        if not isinstance(side, Operation) and side.type == "string" and text_of(side)[0] == '"'
+    ]
+    require(
+        not double_quoted or sign not in ("+", "==", "~="),
+        f'{sign} of "…", which is no row of characters in MATLAB',
+    )
     left, right = (expression(scope, side) for side in node.operands)
     kinds = {left.kind, right.kind}
     numeric, scalar, arrays = kinds <= NUMBERS, kinds <= SCALARS, "array" in kinds
@@ -109,8 +116,12 @@ def _binary(scope: Scope, node: Operation) -> Typed:
         if kinds == {"bool"}:
             return Typed(ast.BoolOp(ast.And() if sign == "&" else ast.Or(), [left.node, right.node]), "bool")
         if arrays and numeric:
-            return Typed(ast.BinOp(left.node, ast.BitAnd() if sign == "&" else ast.BitOr(), right.node), "array")
-        return Typed(scope.call("and_" if sign == "&" else "or_", left.node, right.node), "bool" if scalar else "num")
+            return Typed(
+                ast.BinOp(left.node, ast.BitAnd() if sign == "&" else ast.BitOr(), right.node), "array"
+            )
+        return Typed(
+            scope.call("and_" if sign == "&" else "or_", left.node, right.node), "bool" if scalar else "num"
+        )
     result = "int" if kinds <= {"int", "bool"} else "real"
     if sign in _BINARY:
         function, operator = _BINARY[sign]
@@ -152,10 +163,16 @@ def _unary(scope: Scope, node: Operation) -> Typed:
     kind = {"bool": "int"}.get(value.kind, value.kind)
     if value.kind in NUMBERS:
         number = literal(value.node)
-        negated = ast.Constant(-number) if isinstance(number, float) and number else ast.UnaryOp(ast.USub(), value.node)
+        negated = (
+            ast.Constant(-number)
+            if isinstance(number, float) and number
+            else ast.UnaryOp(ast.USub(), value.node)
+        )
         if isinstance(number, int) and number == 0:  # -0 is a number of its own
             return Typed(ast.UnaryOp(ast.USub(), ast.Constant(0.0)), "real")
-        return Typed(negated if isinstance(negated, ast.UnaryOp) else ast.UnaryOp(ast.USub(), value.node), kind)
+        return Typed(
+            negated if isinstance(negated, ast.UnaryOp) else ast.UnaryOp(ast.USub(), value.node), kind
+        )
     return Typed(scope.call("negative", value.node), "num")
 
 
@@ -189,12 +206,24 @@ def _lambda(scope: Scope, node: Operation) -> Typed:
         for name in missing:
             del scope.kinds[name]
         scope.ends = ends
-    parameters = [variable_name(name) if name.isidentifier() else f"_{place}" for place, name in enumerate(names)]
+    parameters = [
+        variable_name(name) if name.isidentifier() else f"_{place}" for place, name in enumerate(names)
+    ]
     used = {part.id for part in ast.walk(value.node) if isinstance(part, ast.Name)} - set(parameters)
-    held = [name for name in sorted(scope.many | scope.mutated) if name in scope.kinds and variable_name(name) in used]
+    held = [
+        name
+        for name in sorted(scope.many | scope.mutated)
+        if name in scope.kinds and variable_name(name) in used
+    ]
     captured = [owned(scope, scope.variable(name), name) for name in held]
     arguments = ast.arguments(
-        [], [ast.arg(name) for name in parameters], None, [ast.arg(variable_name(name)) for name in held], list(captured), None, []
+        [],
+        [ast.arg(name) for name in parameters],
+        None,
+        [ast.arg(variable_name(name)) for name in held],
+        list(captured),
+        None,
+        [],
     )
     return Typed(ast.Lambda(arguments, value.node), "function")
 
@@ -219,7 +248,9 @@ def _function(scope: Scope, name: str) -> ast.expr:
             "see matlab_compat.rng"
         )
     if found is None:
-        raise Untranslatable(f"{name} is neither a variable of this script nor a function that deepibl has in Python")
+        raise Untranslatable(
+            f"{name} is neither a variable of this script nor a function that deepibl has in Python"
+        )
     scope.need(found)
     return ast.Name(found, ast.Load())
 
@@ -340,10 +371,18 @@ def access(scope: Scope, node: Node) -> Typed:
 
 def next_step(scope: Scope, value: Typed, step: Access, indexed: bool) -> Typed:
     if step.kind == "field":
-        kind = "text" if value.kind == "paths" else FIELD_KINDS.get(step.text, "any") if value.kind == "object" else "any"
+        kind = (
+            "text"
+            if value.kind == "paths"
+            else FIELD_KINDS.get(step.text, "any")
+            if value.kind == "object"
+            else "any"
+        )
         if value.kind == "object" and step.text in METHODS and indexed:
             return Typed(ast.Attribute(value.node, step.text, ast.Load()), "method")
-        require(value.kind in ("struct", "paths", "object", "any"), f"a field of a value that is {value.kind}")
+        require(
+            value.kind in ("struct", "paths", "object", "any"), f"a field of a value that is {value.kind}"
+        )
         if is_field(step.text):
             return Typed(ast.Attribute(value.node, step.text, ast.Load()), kind)
         return Typed(scope.call("field", value.node, ast.Constant(step.text)), "any")
@@ -351,24 +390,33 @@ def next_step(scope: Scope, value: Typed, step: Access, indexed: bool) -> Typed:
         return Typed(scope.call("field", value.node, expression(scope, step.nodes[0]).node), "any")
     if step.kind == "{":
         require(len(step.nodes) > 0, "an index {} without anything in it")
-        require(not any(node.type == "spread_operator" for node in step.nodes), "a list of values {:} where one is needed")
+        require(
+            not any(node.type == "spread_operator" for node in step.nodes),
+            "a list of values {:} where one is needed",
+        )
         keys = index_keys(scope, value.node, list(step.nodes))
         if value.kind == "cell":
             return Typed(subscript(value.node, keys), "any")
         return Typed(scope.call("content", value.node, *keys), "any")
     if value.kind in ("function", "method"):
-        return Typed(ast.Call(value.node, [owned(scope, part) for part in arguments_of(scope, list(step.nodes))], []), "num" if value.kind == "method" else "any")
+        return Typed(
+            ast.Call(value.node, [owned(scope, part) for part in arguments_of(scope, list(step.nodes))], []),
+            "num" if value.kind == "method" else "any",
+        )
     keys = index_keys(scope, value.node, list(step.nodes))
     if value.kind == "array" and keys and not any(isinstance(key, ast.Starred) for key in keys):
         return Typed(subscript(value.node, keys), "num")
-    kind = {"text": "text", "cell": "cell", "struct": "any"}.get(value.kind, "num" if value.kind in NUMBERS else "any")
+    kind = {"text": "text", "cell": "cell", "struct": "any"}.get(
+        value.kind, "num" if value.kind in NUMBERS else "any"
+    )
     return Typed(scope.call("at", value.node, *keys), kind)
 
 
 def arguments_of(scope: Scope, nodes: list[Node]) -> list[Typed]:
     """The arguments of a call; ':' stands for itself."""
     return [
-        Typed(ast.Constant(":"), "text") if node.type == "spread_operator" else _part(scope, node) for node in nodes
+        Typed(ast.Constant(":"), "text") if node.type == "spread_operator" else _part(scope, node)
+        for node in nodes
     ]
 
 
@@ -382,22 +430,34 @@ def call(scope: Scope, name: str, nodes: list[Node] | None, nargout: int = 1) ->
         return special(scope, nodes or [])
     if "@" in name:  # a method of the superclass
         method, _, base = name.partition("@")
-        require(method.isidentifier() and base in {*library_names(), *scope.functions}, f"{name} is neither a variable nor a method")
+        require(
+            method.isidentifier() and base in {*library_names(), *scope.functions},
+            f"{name} is neither a variable nor a method",
+        )
         scope.need(base)
         values = [value.node for value in arguments_of(scope, nodes or [])]
-        return Typed(_with_nargout(ast.Call(ast.Attribute(ast.Name(base, ast.Load()), method, ast.Load()), values, []), nargout), "any")
+        return Typed(
+            _with_nargout(
+                ast.Call(ast.Attribute(ast.Name(base, ast.Load()), method, ast.Load()), values, []), nargout
+            ),
+            "any",
+        )
     typed = arguments_of(scope, nodes or [])
     known = name in scope.functions or name in library_names() or language_name(name) is not None
     if not known and typed and typed[0].kind == "object":  # method(object, …)
         method_of = ast.Attribute(typed[0].node, name, ast.Load())
-        return Typed(_with_nargout(ast.Call(method_of, [value.node for value in typed[1:]], []), nargout), "any")
+        return Typed(
+            _with_nargout(ast.Call(method_of, [value.node for value in typed[1:]], []), nargout), "any"
+        )
     function = _function(scope, name)
     values = [owned(scope, value) if name in scope.functions else value.node for value in typed]
     node = ast.Call(function, values, [])
     if name in scope.functions:
         own: Function = scope.functions[name]
         require(own.outputs >= nargout or nargout == 1, f"{name} gives {own.outputs} outputs")
-        return Typed(_with_nargout(node, nargout) if own.takes_nargout else node, "any")
+        return Typed(
+            _with_nargout(node, nargout) if own.takes_nargout else node, "object" if own.is_class else "any"
+        )
     if name in library_names():
         outputs = library_names()[name]
         require(nargout <= max(1, outputs) or outputs < 0, f"{name} gives {outputs} outputs")
@@ -424,7 +484,12 @@ def _overridden(scope: Scope, name: str, node: ast.Call) -> ast.Call:
     """The call with the options that --set gives; its pairs of names and values as keywords where they are literals."""
     names = [literal(word) for word in node.args]
     start = next(
-        (i for i in range(_POSITIONAL.get(name, 1), len(names)) if (len(names) - i) % 2 == 0 and all(_is_option(word) for word in names[i::2])), len(names)
+        (
+            i
+            for i in range(_POSITIONAL.get(name, 1), len(names))
+            if (len(names) - i) % 2 == 0 and all(_is_option(word) for word in names[i::2])
+        ),
+        len(names),
     )
     plain = not any(isinstance(word, ast.Starred) for word in node.args[start:])
     words = {names[i]: node.args[i + 1] for i in range(start, len(names), 2)} if plain else {}
@@ -433,7 +498,11 @@ def _overridden(scope: Scope, name: str, node: ast.Call) -> ast.Call:
         if function == name and fits:
             for word in [word for word in words if word.lower() == option.lower()]:
                 del words[word]
-            words[option] = ast.Constant(value) if not isinstance(value, list) else ast.parse(repr(value), mode="eval").body
+            words[option] = (
+                ast.Constant(value)
+                if not isinstance(value, list)
+                else ast.parse(repr(value), mode="eval").body
+            )
             if not scope.finding:
                 scope.notes.append(f"{name}.{option} = {value!r}, instead of what the script says")
     if not fits or not words:
@@ -480,9 +549,15 @@ def _exist(scope: Scope, nodes: list[Node]) -> Typed:
 def _struct(scope: Scope, nodes: list[Node]) -> Typed:
     values = [_part(scope, node) for node in nodes]
     names = [literal(value.node) for value in values[::2]]
-    simple = len(values) % 2 == 0 and all(isinstance(n, str) and is_field(n) for n in names) and len(set(names)) == len(names)
+    simple = (
+        len(values) % 2 == 0
+        and all(isinstance(n, str) and is_field(n) for n in names)
+        and len(set(names)) == len(names)
+    )
     kept = [owned(scope, value) for value in values[1::2]]
-    if simple and all(value.kind in {*NUMBERS, "text", "struct", "function", "object"} for value in values[1::2]):
+    if simple and all(
+        value.kind in {*NUMBERS, "text", "struct", "function", "object"} for value in values[1::2]
+    ):
         scope.need("Struct")
         words = [ast.keyword(str(name), value) for name, value in zip(names, kept, strict=True)]
         return Typed(ast.Call(ast.Name("Struct", ast.Load()), [], words), "struct")
@@ -520,7 +595,9 @@ _SPECIAL: dict[str, Any] = {
     "nargin": _nargin,
     "nargout": _nargout,
     "load": _load,
-    **dict.fromkeys(("eval", "evalc", "evalin", "assignin", "inputname"), _refused("code in strings is not translated")),
+    **dict.fromkeys(
+        ("eval", "evalc", "evalin", "assignin", "inputname"), _refused("code in strings is not translated")
+    ),
     "input": _refused("input asks the user"),
     "i": _refused("the imaginary unit"),
     "j": _refused("the imaginary unit"),

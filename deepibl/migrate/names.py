@@ -93,5 +93,11 @@ def variable_name(name: str) -> str:
     """The Python name of a MATLAB variable: with a _ appended where Python or the script's imports use it."""
     base = name.rstrip("_")  # so that id and id_ stay two variables
     language = importlib.import_module("matlab_compat.language").__all__
-    taken = base in MODULES or base in language or f"{base}_" in language or base in library_names() or base == "nargout"
+    taken = (
+        base in MODULES
+        or base in language
+        or f"{base}_" in language
+        or base in library_names()
+        or base == "nargout"
+    )
     return f"{name}_" if taken or keyword.iskeyword(base) or hasattr(builtins, base) else name

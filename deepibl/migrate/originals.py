@@ -33,7 +33,6 @@ from matlab_compat.language import (
 from matlab_compat.simplenn.network import SimpleNN
 
 
-
 # ---- values across the border
 
 
@@ -68,7 +67,21 @@ def _maps_in(value: Any) -> torch.Tensor:
 
 
 def _maps_out(value: Any) -> Any:
-    return Array() if value is None else wrap(trimmed(numeric.maps_to_matlab(value if value.ndim == 4 else value[None] if value.ndim == 3 else value.reshape(*value.shape, *(1,) * (4 - value.ndim)))))
+    return (
+        Array()
+        if value is None
+        else wrap(
+            trimmed(
+                numeric.maps_to_matlab(
+                    value
+                    if value.ndim == 4
+                    else value[None]
+                    if value.ndim == 3
+                    else value.reshape(*value.shape, *(1,) * (4 - value.ndim))
+                )
+            )
+        )
+    )
 
 
 def net_in(value: Any) -> Any:
@@ -133,9 +146,17 @@ def _searcher_in(function: Callable[..., Any]) -> Callable[..., Any]:
     """A script's searcher as the library calls it."""
 
     def search(query: int, count: int) -> Any:
-        found = function(float(query + 1), float(count), nargout=2) if _gives_several(function) else function(float(query + 1), float(count))
+        found = (
+            function(float(query + 1), float(count), nargout=2)
+            if _gives_several(function)
+            else function(float(query + 1), float(count))
+        )
         ids = found[0] if isinstance(found, tuple) else found
-        return (_to_library("ids", ids), _to_library("row", found[1])) if isinstance(found, tuple) else _to_library("ids", ids)
+        return (
+            (_to_library("ids", ids), _to_library("row", found[1]))
+            if isinstance(found, tuple)
+            else _to_library("ids", ids)
+        )
 
     return search
 
@@ -223,14 +244,18 @@ class _Wrapped:
 def _call_method(found: Callable[..., Any], name: str, arguments: tuple[Any, ...], nargout: int) -> Any:
     kinds, outputs = _METHODS[name]
     given = [_to_library(kind, value) for kind, value in zip(kinds, arguments, strict=False)]
-    if name == "getPosIDs" and len(arguments) == 1 and shape_of(arguments[0]) == (1, 1):  # db.getPosIDs(iQuery)
+    if (
+        name == "getPosIDs" and len(arguments) == 1 and shape_of(arguments[0]) == (1, 1)
+    ):  # db.getPosIDs(iQuery)
         given = [_to_library("id", arguments[0])]
     if "generator" in inspect.signature(found).parameters:
         given.append(_generator())
     result = found(*given)
     both = result if isinstance(result, tuple) else (result,)
     if len(both) < nargout:
-        raise matlab_compat.errors.ArgumentError(f"{name} gives {len(both)} outputs here; {nargout} are asked for")
+        raise matlab_compat.errors.ArgumentError(
+            f"{name} gives {len(both)} outputs here; {nargout} are asked for"
+        )
     shaped = list(outputs)
     if name in ("isPosQ", "isPosDb", "isPos") and len(arguments) > 1:  # of the shape of the ids
         return wrap(np.asarray(result, bool).reshape(shape_of(arguments[1]), order="F"))
@@ -285,7 +310,9 @@ class dbBase(_Wrapped):
                 self.__dict__[name] = value
 
 
-def _library_method(outer: Any, name: str, kinds: tuple[str, ...], outputs: tuple[str, ...]) -> Callable[..., Any]:
+def _library_method(
+    outer: Any, name: str, kinds: tuple[str, ...], outputs: tuple[str, ...]
+) -> Callable[..., Any]:
     """An overridden method of a script's class as the library calls it."""
     own = getattr(type(outer), name)
     several = name in ("nnSearchPostprocess",)
@@ -330,15 +357,17 @@ def _wrapper(name: str, kinds: tuple[str, ...] = (), outputs: tuple[str, ...] = 
 
     def wrapper(*arguments: Any, nargout: int = 1, **options: Any) -> Any:
         values = [item for value in arguments for item in (value if isinstance(value, Several) else (value,))]
-        given = [
-            _CONVERT_IN[kinds[i] if i < len(kinds) else "any"](value) for i, value in enumerate(values)
-        ]
+        given = [_CONVERT_IN[kinds[i] if i < len(kinds) else "any"](value) for i, value in enumerate(values)]
         words = {word: _plain(value) for word, value in options.items()}
         result = _library(name)(*given, **words)
         both = result if isinstance(result, tuple) else (result,)
-        converted = [_CONVERT_OUT[outputs[i] if i < len(outputs) else "any"](part) for i, part in enumerate(both)]
+        converted = [
+            _CONVERT_OUT[outputs[i] if i < len(outputs) else "any"](part) for i, part in enumerate(both)
+        ]
         if nargout > len(converted):
-            raise matlab_compat.errors.ArgumentError(f"{name} gives {len(converted)} outputs; {nargout} are asked for")
+            raise matlab_compat.errors.ArgumentError(
+                f"{name} gives {len(converted)} outputs; {nargout} are asked for"
+            )
         return tuple(converted[:nargout]) if nargout > 1 else converted[0]
 
     wrapper.__name__ = name
@@ -381,11 +410,15 @@ def relja_progress(*arguments: Any) -> None:
 
 def vl_imreadjpeg(files: Cell, *arguments: Any, **options: Any) -> Cell:
     """JPEG images as a row of cells, H x W x 3 or H x W single."""
-    read = matlab_compat.vl_imreadjpeg(list(files), *map(_plain, arguments), **{k: _plain(v) for k, v in options.items()})
+    read = matlab_compat.vl_imreadjpeg(
+        list(files), *map(_plain, arguments), **{k: _plain(v) for k, v in options.items()}
+    )
     return Cell(*(_maps_out(image) for image in read))
 
 
-def vl_simplenn(net: Struct, x: Any, dzdy: Any = None, res: Any = None, *arguments: Any, **options: Any) -> Any:
+def vl_simplenn(
+    net: Struct, x: Any, dzdy: Any = None, res: Any = None, *arguments: Any, **options: Any
+) -> Any:
     """Runs a net: a row of structs with x, dzdx, dzdw."""
     from matlab_compat.language.values import StructArray, objects
 
@@ -397,7 +430,12 @@ def vl_simplenn(net: Struct, x: Any, dzdy: Any = None, res: Any = None, *argumen
         None if given is None else _maps_in(given), before, *map(_plain, arguments), **{k: _plain(v) for k, v in options.items()},
     )  # fmt: skip
     items = [
-        Struct(x=_maps_out(each.x), dzdx=_maps_out(each.dzdx), dzdw=Cell(*(_maps_out(w) for w in each.dzdw or ())), aux=Array())
+        Struct(
+            x=_maps_out(each.x),
+            dzdx=_maps_out(each.dzdx),
+            dzdw=Cell(*(_maps_out(w) for w in each.dzdw or ())),
+            aux=Array(),
+        )
         for each in found
     ]
     made = StructArray(objects([items]))
@@ -425,7 +463,9 @@ def vl_argparse(opts: Struct, arguments: Any, *flags: Any, nargout: int = 1) -> 
 
 def computeRepresentation(net: Struct, im: Any, *arguments: Any, **options: Any) -> Any:
     """The descriptor of an image, a column."""
-    found = deepibl.computeRepresentation(net_in(net), _maps_in(im)[0], *map(_plain, arguments), **{k: _plain(v) for k, v in options.items()})
+    found = deepibl.computeRepresentation(
+        net_in(net), _maps_in(im)[0], *map(_plain, arguments), **{k: _plain(v) for k, v in options.items()}
+    )
     return _column(found)
 
 
@@ -440,13 +480,22 @@ def relja_netOutputDim(net: Struct, *arguments: Any, nargout: int = 1) -> Any:
     return (int(found[0]), _row(found[1]))[:nargout] if nargout > 1 else int(found[0])
 
 
-def recallAtN(searcher: Any, nQueries: Any, isPos: Any, ns: Any, printN: Any, nSample: Any = np.inf, nargout: int = 1) -> Any:
+def recallAtN(
+    searcher: Any, nQueries: Any, isPos: Any, ns: Any, printN: Any, nSample: Any = np.inf, nargout: int = 1
+) -> Any:
     """Recall@printN, and every query's recall at ns."""
 
     def positive(query: int, ids: Any) -> np.ndarray:
         return as_np(isPos(float(query + 1), _row(np.asarray(ids, np.float64) + 1))).ravel() != 0
 
-    res, found = deepibl.recallAtN(_searcher_in(searcher), int(nQueries), positive, [int(n) for n in as_np(ns).flat], int(printN), float(nSample))
+    res, found = deepibl.recallAtN(
+        _searcher_in(searcher),
+        int(nQueries),
+        positive,
+        [int(n) for n in as_np(ns).flat],
+        int(printN),
+        float(nSample),
+    )
     return (float(res), wrap(found)) if nargout > 1 else float(res)
 
 
@@ -461,7 +510,9 @@ def tidy(net: Any) -> Struct:
 
 
 relja_simplenn_tidy = vl_simplenn_tidy = tidy
-dbPitts, dbTokyo247, dbTokyoTimeMachine, dbTiny, dbSf0 = map(_of_sets, ("dbPitts", "dbTokyo247", "dbTokyoTimeMachine", "dbTiny", "dbSf0"))
+dbPitts, dbTokyo247, dbTokyoTimeMachine, dbTiny, dbSf0 = map(
+    _of_sets, ("dbPitts", "dbTokyo247", "dbTokyoTimeMachine", "dbTiny", "dbSf0")
+)
 dbVGG, dbHolidays = map(_of_sets, ("dbVGG", "dbHolidays"))
 
 _WRAPPED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

@@ -121,5 +121,3 @@ def grouped(node: Node) -> Any:
     if parser.left:
         raise Untranslatable("an expression with operators that do not fit")
     return found
-
-

@@ -17,7 +17,9 @@ from deepibl.migrate.tree import Node, Untranslatable
 SCALARS = {"int", "real", "bool"}
 NUMBERS = {*SCALARS, "array", "num"}
 IMMUTABLE = {*SCALARS, "text", "function", "object"}
-ALIASES = {"at", "content", "contents", "field", "deal", "gather", "getfield", "feval", "gpuArray"}
+# functions that may return an argument itself, or a part of it
+ALIASES = {"at", "content", "contents", "field", "deal", "gather", "getfield", "feval", "gpuArray", "horzcat", "vertcat",
+           "cat", "cellstr", "repmat", "several", "num2cell", "struct"}  # fmt: skip
 
 
 class Typed(NamedTuple):
@@ -38,6 +40,7 @@ class Function:
     outputs: int
     takes_nargout: bool
     module: str = ""
+    is_class: bool = False
 
 
 @dataclass
@@ -128,11 +131,21 @@ def owned(scope: Scope, value: Typed, target: str = "") -> ast.expr:
     node = value.node
     if isinstance(node, ast.Starred) or value.kind in IMMUTABLE:
         return node
-    shares = isinstance(node, ast.Name | ast.Attribute | ast.Subscript)
+    shares = isinstance(node, ast.Name | ast.Attribute) or (
+        isinstance(node, ast.Subscript) and value.kind not in NUMBERS
+    )
     if isinstance(node, ast.Call):
         name = node.func.id if isinstance(node.func, ast.Name) else ""
-        shares = name in ALIASES or not name or language_name(name.rstrip("_")) is None
-        shares = shares and name not in ("Array", "Cell", "Struct", "copied", "horzcat", "vertcat", "put", "load")
+        of_language = name in (
+            "Array",
+            "Cell",
+            "Struct",
+            "copied",
+            "put",
+            "load",
+            "without",
+        ) or language_name(name.rstrip("_"))
+        shares = not of_language if name not in ALIASES else value.kind not in NUMBERS
     changed = {variable_name(name) for name in scope.mutated}
     roots = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
     if shares and (target in scope.mutated or roots & changed):
@@ -148,5 +161,3 @@ def is_field(name: str) -> bool:
 def source_nodes(node: Node) -> list[Node]:
     """The named children of a call's arguments, `:` among them."""
     return [child for child in node.named_children if child.type not in ("comment", "line_continuation")]
-
-

@@ -87,17 +87,27 @@ class ScriptTranslator:
         )
         for node in definitions:
             lines += [*self._definition(scope, node), "", ""]
-        return [*lines, *self._body(scope, [node for node in root.children if node.type not in _DEFINITIONS])], scope
+        return [
+            *lines,
+            *self._body(scope, [node for node in root.children if node.type not in _DEFINITIONS]),
+        ], scope
 
     def _scope(self, nodes: list[Node], parameters: tuple[str, ...], objects: tuple[str, ...] = ()) -> Scope:
         """The scope of a script or function, with the kinds of its variables found."""
         names = Counter(name for node in nodes for name in _assignments(node))
-        loops = {text_of(node.named_children[0]) for n in nodes for node in walk(n) if node.type == "iterator"}
+        loops = {
+            text_of(node.named_children[0]) for n in nodes for node in walk(n) if node.type == "iterator"
+        }
         scope = Scope(self.functions, mutated_names(self._root), self.overrides)
         scope.parameters = parameters
-        scope.many = {name for name, count in names.items() if count > 1 or name in parameters} | loops | _in_loops(nodes)
+        scope.many = (
+            {name for name, count in names.items() if count > 1 or name in parameters}
+            | loops
+            | _in_loops(nodes)
+        )
         scope.kinds = {name: None for name in names}
         scope.kinds |= {name: "any" for name in parameters} | {name: "object" for name in objects}
+        scope.kinds |= {"varargin": "cell"} if "varargin" in parameters else {}
         scope.open = any(_loads_all(part) for node in nodes for part in walk(node))
         scope.finding = True
         for _ in range(12):
@@ -204,12 +214,16 @@ class ScriptTranslator:
                 return [_JUMPS[node.type]]
             if node.type == "return_statement":
                 return [self.ends[-1] if self.ends else "raise SystemExit"]
-            require(node.type not in ("global_operator", "persistent_operator"), "global and persistent variables")
+            require(
+                node.type not in ("global_operator", "persistent_operator"), "global and persistent variables"
+            )
             comments = inner_comments(node)
             if node.type == "assignment":
                 lines = assignment(scope, node)
                 if echo:  # MATLAB shows what is assigned without a semicolon
-                    shown = dict.fromkeys(chain(target)[0].text for target in targets(node) if target is not None)
+                    shown = dict.fromkeys(
+                        chain(target)[0].text for target in targets(node) if target is not None
+                    )
                     scope.used.update(["show"] if shown else [])
                     lines += [f"show({name!r}, {variable_name(name)})" for name in shown]
             elif self._stops_script(scope, node) and more and not self.keep_stops:
@@ -237,7 +251,12 @@ class ScriptTranslator:
         return [f"# MIGRATE: {where}: {reason}", *quoted, f"not_migrated({where!r}, {reason!r})"]
 
     def _stops_script(self, scope: Scope, node: Node) -> bool:
-        return self.depth == 0 and not scope.local and node.type == "function_call" and text_of(node.children[0]) == "error"
+        return (
+            self.depth == 0
+            and not scope.local
+            and node.type == "function_call"
+            and text_of(node.children[0]) == "error"
+        )
 
     def _skipped_stop(self, scope: Scope, node: Node) -> list[str]:
         line = node.start_point[0] + 1
@@ -317,7 +336,15 @@ class ScriptTranslator:
                 return ast.Call(ast.Name("range", ast.Load()), arguments, []), "int"
             return scope.call("colon", *(part.node for part in parts)), "real"
         value = expression(scope, source)
-        kind = "cell" if value.kind == "cell" else "text" if value.kind == "text" else "num" if value.kind in ("array", "num") else "any"
+        kind = (
+            "cell"
+            if value.kind == "cell"
+            else "text"
+            if value.kind == "text"
+            else "num"
+            if value.kind in ("array", "num")
+            else "any"
+        )
         return scope.call("columns", value.node), kind
 
     def _for(self, scope: Scope, node: Node) -> list[str]:
@@ -329,7 +356,9 @@ class ScriptTranslator:
             scope.need("copied")
             lines.insert(1, f"{INDENT}{variable_name(name)} = copied({variable_name(name)})")
         inside = sum(text_of(part) == name for part in walk(node) if part.type == "identifier")
-        everywhere = sum(text_of(part) == name for part in walk(self._function_of(node)) if part.type == "identifier")
+        everywhere = sum(
+            text_of(part) == name for part in walk(self._function_of(node)) if part.type == "identifier"
+        )
         other_loops = any(part.type == "iterator" and text_of(part.named_children[0]) == name and part.parent.id != node.id
                           for part in walk(self._function_of(node)))  # fmt: skip
         if everywhere > inside and not other_loops:  # it is read after the loop, which may run no turn
@@ -366,7 +395,12 @@ class ScriptTranslator:
         declared = _declared(node)
         parameters = _parameters(node)
         outputs = _outputs(node)
-        body = [part for child in node.children if child.type in ("block", "comment") for part in (child.children if child.type == "block" else [child])]
+        body = [
+            part
+            for child in node.children
+            if child.type in ("block", "comment")
+            for part in (child.children if child.type == "block" else [child])
+        ]
         constructor = bool(owner) and name == owner
         objects = (outputs[0],) if constructor else tuple(parameters[:1]) if owner else ()
         try:
@@ -374,7 +408,10 @@ class ScriptTranslator:
             require("varargout" not in outputs, "varargout")
             scope = self._scope(body, tuple(parameters), objects)
         except Untranslatable as reason:
-            return [f"def {variable_name(name)}(*arguments):", *(f"{INDENT}{line}" for line in self._mark(outer, node, str(reason)))]
+            return [
+                f"def {variable_name(name)}(*arguments):",
+                *(f"{INDENT}{line}" for line in self._mark(outer, node, str(reason))),
+            ]
         scope.local = True
         scope.kinds |= {output: scope.kinds.get(output) or "any" for output in outputs}
         names = [variable_name(p) if p.isidentifier() else f"_{i}" for i, p in enumerate(parameters)]
@@ -398,7 +435,11 @@ class ScriptTranslator:
         head: list[str] = []
         while lines and lines[0].startswith("#"):
             head.append(lines.pop(0))
-        start = [f'"""{" ".join(line.lstrip("# ") for line in head).strip()}"""'] if head and '"""' not in "".join(head) and "\\" not in "".join(head) else head
+        start = (
+            [f'"""{" ".join(line.lstrip("# ") for line in head).strip()}"""']
+            if head and '"""' not in "".join(head) and "\\" not in "".join(head)
+            else head
+        )
         if "nargin" in counted:
             scope.need("given")
             start.append(f"nargin = given({', '.join([*first, *(['*varargin'] if starred else [])])})")
@@ -416,16 +457,27 @@ class ScriptTranslator:
         whole = [*start, *lines, *end] or ["pass"]
         if not any(line and not line.startswith("#") for line in whole):
             whole.append("pass")
-        return [f"def {python_name}({', '.join(listed)}):", *(f"{INDENT}{line}" if line else "" for line in whole)]
+        return [
+            f"def {python_name}({', '.join(listed)}):",
+            *(f"{INDENT}{line}" if line else "" for line in whole),
+        ]
 
     def _class(self, outer: Scope, node: Node) -> list[str]:
         """A handle class; its properties as attributes of the class, its methods."""
         name = text_of(_name_of(node))
-        bases = [text_of(part) for child in node.children if child.type == "superclasses" for part in named(child)]
+        bases = [
+            text_of(part) for child in node.children if child.type == "superclasses" for part in named(child)
+        ]
         try:
-            require(bool(bases) and set(bases) <= {"handle", *library_names(), *self.functions}, "a class that is not a handle class (< handle, < dbBase)")
+            require(
+                bool(bases) and set(bases) <= {"handle", *library_names(), *self.functions},
+                "a class that is not a handle class (< handle, < dbBase)",
+            )
             kinds = {child.type for child in node.children if child.is_named}
-            require(kinds <= {"identifier", "superclasses", "properties", "methods", "comment"}, "events, enumerations and attributes of a class")
+            require(
+                kinds <= {"identifier", "superclasses", "properties", "methods", "comment"},
+                "events, enumerations and attributes of a class",
+            )
             require(not node.has_error, "the grammar does not know this")
         except Untranslatable as reason:
             return [f"class {name}:", *(f"{INDENT}{line}" for line in self._mark(outer, node, str(reason)))]
@@ -442,9 +494,21 @@ class ScriptTranslator:
                     lines.append(f"{INDENT}{text_of(named(prop)[0])} = {default}")
             for method in named(child) if child.type == "methods" else []:
                 if method.type == "function_definition":
-                    lines += ["", *(f"{INDENT}{line}" if line else "" for line in self._function(outer, method, name))]
-        head = [f"{INDENT}{line}" for child in node.children if child.type == "comment" for line in comment_lines(child)]
-        return [f"class {name}{'(' + ', '.join(parents) + ')' if parents else ''}:", *head, *(lines or [f"{INDENT}pass"])]
+                    lines += [
+                        "",
+                        *(f"{INDENT}{line}" if line else "" for line in self._function(outer, method, name)),
+                    ]
+        head = [
+            f"{INDENT}{line}"
+            for child in node.children
+            if child.type == "comment"
+            for line in comment_lines(child)
+        ]
+        return [
+            f"class {name}{'(' + ', '.join(parents) + ')' if parents else ''}:",
+            *head,
+            *(lines or [f"{INDENT}pass"]),
+        ]
 
 
 _HANDLERS = {
@@ -474,15 +538,21 @@ def _outputs(node: Node) -> list[str]:
     if found is None:
         return []
     inner = named(found)[0]
-    return [text_of(part) for part in named(inner)] if inner.type == "multioutput_variable" else [text_of(inner)]
+    return (
+        [text_of(part) for part in named(inner)] if inner.type == "multioutput_variable" else [text_of(inner)]
+    )
 
 
 def _declared(node: Node, module: str = "") -> Function:
     if node.type == "class_definition":
-        return Function(1, False, module)
+        return Function(1, False, module, is_class=True)
     outputs = _outputs(node)
-    uses = any(text_of(part) == "nargout" for part in walk(node) if part.type in ("identifier", "command_name"))
-    return Function(len(outputs), len(outputs) > 1 or uses or (bool(outputs) and not _certain(node, outputs[0])), module)
+    uses = any(
+        text_of(part) == "nargout" for part in walk(node) if part.type in ("identifier", "command_name")
+    )
+    return Function(
+        len(outputs), len(outputs) > 1 or uses or (bool(outputs) and not _certain(node, outputs[0])), module
+    )
 
 
 def _certain(node: Node, output: str) -> bool:
@@ -493,7 +563,9 @@ def _certain(node: Node, output: str) -> bool:
         return False
     body = next((child for child in node.children if child.type == "block"), None)
     found = [part for part in (body.children if body else []) if part.type == "assignment"]
-    return any(target is not None and chain(target)[0].text == output for part in found for target in targets(part))
+    return any(
+        target is not None and chain(target)[0].text == output for part in found for target in targets(part)
+    )
 
 
 def _return(scope: Scope, outputs: list[str], declared: Function) -> str:
@@ -502,7 +574,9 @@ def _return(scope: Scope, outputs: list[str], declared: Function) -> str:
     if not declared.takes_nargout:
         return f"return {variable_name(outputs[0])}"
     scope.need("returned")
-    return f"return returned(locals(), nargout, {', '.join(repr(variable_name(output)) for output in outputs)})"
+    return (
+        f"return returned(locals(), nargout, {', '.join(repr(variable_name(output)) for output in outputs)})"
+    )
 
 
 def _goals(node: Node) -> list[Node]:
@@ -532,19 +606,29 @@ def _assignments(node: Node) -> list[str]:
 
 
 def _in_loops(nodes: list[Node]) -> set[str]:
-    loops = [part for node in nodes for part in walk(node) if part.type in ("for_statement", "while_statement")]
+    loops = [
+        part for node in nodes for part in walk(node) if part.type in ("for_statement", "while_statement")
+    ]
     return {name for loop in loops for name in _assignments(loop)}
 
 
 def _caught_names(clause: Node) -> list[str]:
     row = clause.start_point[0]
-    return [text_of(child) for child in clause.children if child.type == "identifier" and child.start_point[0] == row][:1]
+    return [
+        text_of(child)
+        for child in clause.children
+        if child.type == "identifier" and child.start_point[0] == row
+    ][:1]
 
 
 def _loads(node: Node) -> bool:
     if node.type == "command":
         return text_of(named(node)[0]) == "load"
-    alone = node.type == "function_call" and node.parent is not None and node.parent.type in ("source_file", "block")
+    alone = (
+        node.type == "function_call"
+        and node.parent is not None
+        and node.parent.type in ("source_file", "block")
+    )
     return alone and text_of(node.children[0]) == "load"
 
 
@@ -562,10 +646,18 @@ def _is_free(scope: Scope, node: Node) -> bool:
     from deepibl.migrate.names import CONSTANTS, language_name
 
     parent = node.parent
-    if parent is not None and parent.type == "field_expression" and parent.child_by_field_name("object").id != node.id:
+    if (
+        parent is not None
+        and parent.type == "field_expression"
+        and parent.child_by_field_name("object").id != node.id
+    ):
         return False
     name = text_of(node)
-    return name not in CONSTANTS and language_name(name) is None and name not in ("exist", "struct", "load", "save", "setup")
+    return (
+        name not in CONSTANTS
+        and language_name(name) is None
+        and name not in ("exist", "struct", "load", "save", "setup")
+    )
 
 
 def _laid_out(line: str) -> list[str]:

@@ -35,7 +35,9 @@ def assignment(scope: Scope, node: Node) -> list[str]:
     if len(steps) == 1 and override in scope.overrides:
         given = scope.overrides[override]
         numbers = isinstance(given, list)
-        node_ = scope.call("Array", ast.parse(repr(given), mode="eval").body) if numbers else ast.Constant(given)
+        node_ = (
+            scope.call("Array", ast.parse(repr(given), mode="eval").body) if numbers else ast.Constant(given)
+        )
         value = Typed(node_, "array" if numbers else "text" if isinstance(given, str) else "any")
         if not scope.finding:
             scope.notes.append(f"{steps[0].text} = {given!r}, instead of what the script says")
@@ -83,7 +85,11 @@ def _path(scope: Scope, value: ast.expr, steps: list[Access]) -> list[ast.expr]:
     for step in steps:
         if step.kind == "field":
             found.append(ast.Constant(step.text))
-            value = ast.Attribute(value, step.text, ast.Load()) if is_field(step.text) else scope.call("field", value, found[-1])
+            value = (
+                ast.Attribute(value, step.text, ast.Load())
+                if is_field(step.text)
+                else scope.call("field", value, found[-1])
+            )
         elif step.kind == "dynamic":
             found.append(expression(scope, step.nodes[0]).node)
             value = scope.call("field", value, found[-1])
@@ -98,7 +104,10 @@ def _path(scope: Scope, value: ast.expr, steps: list[Access]) -> list[ast.expr]:
 def _removal(scope: Scope, steps: list[Access]) -> list[str]:
     """x(3)= []: without that element."""
     name, step = steps[0].text, steps[-1]
-    require(len(steps) == 2 or all(s.kind == "field" and is_field(s.text) for s in steps[1:-1]), "= [] at this depth")
+    require(
+        len(steps) == 2 or all(s.kind == "field" and is_field(s.text) for s in steps[1:-1]),
+        "= [] at this depth",
+    )
     require(name in scope.kinds, f"{name} is not a variable of this script")
     variable = scope.variable(name)
     if len(steps) == 2:
@@ -166,7 +175,7 @@ def _outputs(scope: Scope, right: Node, steps: list[Access], count: int) -> ast.
         require(last.kind == "{", "several values of a field")
         listed = scope.call("contents", _before(scope, steps).node, *keys)
         return ast.Subscript(listed, ast.Slice(None, ast.Constant(count)), ast.Load())
-    require(last.kind == "(" , "several outputs of what is no call")
+    require(last.kind == "(", "several outputs of what is no call")
     function = _before(scope, steps)
     arguments = [value.node for value in arguments_of(scope, list(last.nodes))]
     if len(steps) == 2:  # a function handle, or a method of the object by its handle
@@ -188,7 +197,11 @@ def call_statement(scope: Scope, node: Node, echo: bool) -> list[str]:
     if node.type == "command":
         words = [text_of(child) for child in named(node)]
         name, arguments = words[0], [child for child in named(node)[1:]]
-        require(not any(word[:1] in "=+-*/<>&|~" and word not in ("-append",) for word in words[1:2]) or name in IGNORED, "the grammar does not know this")
+        require(
+            not any(word[:1] in "=+-*/<>&|~" and word not in ("-append",) for word in words[1:2])
+            or name in IGNORED,
+            "the grammar does not know this",
+        )
     else:
         steps = chain(node) if node.type in ("identifier", "function_call") else []
         name = steps[0].text if steps and steps[0].kind == "name" and len(steps) <= 2 else ""
@@ -213,7 +226,9 @@ def call_statement(scope: Scope, node: Node, echo: bool) -> list[str]:
     return [ast.unparse(value.node)]
 
 
-def _special_call(scope: Scope, node: Node, name: str, words: list[str], arguments: list[Node]) -> list[str] | None:
+def _special_call(
+    scope: Scope, node: Node, name: str, words: list[str], arguments: list[Node]
+) -> list[str] | None:
     """Statements that are no plain calls: load, save, clear, what only MATLAB needs."""
     if name == "load":
         return _load(scope, words, arguments)
@@ -230,10 +245,15 @@ def _special_call(scope: Scope, node: Node, name: str, words: list[str], argumen
         raise Untranslatable("close of a figure by its handle")
     if name == "run":
         script = words[1] if len(words) > 1 else ""
-        require(script.endswith(("setup", "setup.m", "vl_setupnn", "vl_setupnn.m")), f"run of {script}: translate that script too")
+        require(
+            script.endswith(("setup", "setup.m", "vl_setupnn", "vl_setupnn.m")),
+            f"run of {script}: translate that script too",
+        )
         return [f"# (only MATLAB needs this) {' '.join(text_of(node).split())}"]
     if name in IGNORED or name == "vl_setupnn" or (name == "warning" and words[1:2] in (["off"], ["on"])):
         return [f"# (only MATLAB needs this) {' '.join(text_of(node).split())}"]
+    if name in ("exit", "quit"):
+        return ["raise SystemExit"]
     if name in ("pause", "keyboard", "dbstop"):
         return [f"# (left out: waits for the user) {' '.join(text_of(node).split())}"]
     return None
@@ -257,7 +277,9 @@ def _load(scope: Scope, words: list[str], arguments: list[Node]) -> list[str]:
         return [f"globals().update(load({ast.unparse(path)}))"]
     for name in wanted:
         scope.join(name, "any" if name != "net" else "struct")
-    source = ast.unparse(ast.Call(ast.Name("load", ast.Load()), [path, *(ast.Constant(name) for name in wanted)], []))
+    source = ast.unparse(
+        ast.Call(ast.Name("load", ast.Load()), [path, *(ast.Constant(name) for name in wanted)], [])
+    )
     if len(wanted) == 1:
         return [f"{variable_name(wanted[0])} = {source}[{wanted[0]!r}]"]
     return [f"{', '.join(map(variable_name, wanted))} = {source}.values()"]
@@ -267,11 +289,16 @@ def _save(scope: Scope, words: list[str], arguments: list[Node]) -> list[str]:
     path, names = _file_words(scope, words, arguments)
     flags = [name for name in names if name.startswith("-")]
     require(set(flags) <= {"-v7.3", "-v7", "-v6", "-mat", "-append"}, f"save {' '.join(flags)}")
-    wanted = [name for name in names if not name.startswith("-")] or [name for name in scope.kinds if not scope.local]
-    require(bool(wanted) and all(name in scope.kinds for name in wanted), "save of variables that are not in the script")
+    wanted = [name for name in names if not name.startswith("-")] or [
+        name for name in scope.kinds if not scope.local
+    ]
+    require(
+        bool(wanted) and all(name in scope.kinds for name in wanted),
+        "save of variables that are not in the script",
+    )
     scope.need("save")
-    variables = ast.Dict([ast.Constant(name) for name in wanted], [scope.variable(name).node for name in wanted])
+    variables = ast.Dict(
+        [ast.Constant(name) for name in wanted], [scope.variable(name).node for name in wanted]
+    )
     more = ", append=True" if "-append" in flags else ""
     return [f"save({ast.unparse(path)}, {ast.unparse(variables)}{more})"]
-
-

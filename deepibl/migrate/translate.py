@@ -60,7 +60,9 @@ def migrate(
         body, scope = script.translate(source.replace("\r\n", "\n").replace("\r", "\n"))
     except RecursionError:
         raise ConfigurationError(f"{name}: its statements are nested too deep to be translated") from None
-    drawing = {name for name, item in vars(figures).items() if getattr(item, "__module__", "") == figures.__name__}
+    drawing = {
+        name for name, item in vars(figures).items() if getattr(item, "__module__", "") == figures.__name__
+    }
     if scope.used & drawing and not script.functions_only:
         scope.need("show_figures")
         body += ["", "show_figures()"]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from matlab_compat.errors import ArgumentError
-from matlab_compat.language.values import Array, Cell, as_np, refuse, spread
+from matlab_compat.language.values import Array, Cell, as_np, named, refuse, spread
 
 _SPEC = re.compile(r"(?:--|-\.|[-:.ox+*sdv^<>phrgbcmykw])*")
 _PLACES = {
@@ -53,7 +53,9 @@ def _curves(scale: str, arguments: tuple[Any, ...]) -> None:
             spec = values.pop(0)
         if min(x.shape) > 1:
             raise refuse("curves with a matrix of x")
-        drawn.append((x.ravel(), y.ravel() if min(y.shape) <= 1 else y if y.shape[0] == x.size else y.T, spec))
+        drawn.append(
+            (x.ravel(), y.ravel() if min(y.shape) <= 1 else y if y.shape[0] == x.size else y.T, spec)
+        )
     properties = _properties(values)
     for x, y, spec in drawn:
         getattr(axes, scale)(x, y, *([spec] if spec else []), **properties)
@@ -64,25 +66,17 @@ def plot(*arguments: Any) -> None:
     _curves("plot", arguments)
 
 
-def semilogx(*arguments: Any) -> None:
-    """plot with a logarithmic x."""
-    _curves("semilogx", arguments)
-
-
-def semilogy(*arguments: Any) -> None:
-    """plot with a logarithmic y."""
-    _curves("semilogy", arguments)
-
-
-def loglog(*arguments: Any) -> None:
-    """plot with both logarithmic."""
-    _curves("loglog", arguments)
+semilogx = named("semilogx", "plot with a logarithmic x.", lambda *arguments: _curves("semilogx", arguments))
+semilogy = named("semilogy", "plot with a logarithmic y.", lambda *arguments: _curves("semilogy", arguments))
+loglog = named("loglog", "plot with both logarithmic.", lambda *arguments: _curves("loglog", arguments))
 
 
 def bar(*arguments: Any) -> None:
     """Bars of heights, at 1, 2, 3 … or at x."""
     heights = as_np(arguments[-1]).ravel()
-    _axes().bar(as_np(arguments[0]).ravel() if len(arguments) > 1 else np.arange(1, heights.size + 1), heights)
+    _axes().bar(
+        as_np(arguments[0]).ravel() if len(arguments) > 1 else np.arange(1, heights.size + 1), heights
+    )
 
 
 def scatter(x: Any, y: Any, *words: Any) -> None:
@@ -92,9 +86,7 @@ def scatter(x: Any, y: Any, *words: Any) -> None:
     _axes().scatter(as_np(x).ravel(), as_np(y).ravel())
 
 
-def hist(x: Any, bins: Any = 10) -> None:
-    """A histogram."""
-    _axes().hist(as_np(x).ravel(), int(bins))
+hist = named("hist", "A histogram.", lambda x, bins=10: _axes().hist(as_np(x).ravel(), int(bins)))
 
 
 def imagesc(values: Any, *limits: Any) -> None:
@@ -103,9 +95,7 @@ def imagesc(values: Any, *limits: Any) -> None:
     _axes().imshow(as_np(values), aspect="auto", vmin=bounds[0], vmax=bounds[1])
 
 
-def image(values: Any) -> None:
-    """An image."""
-    _axes().imshow(as_np(values))
+image = named("image", "An image.", lambda values: _axes().imshow(as_np(values)))
 
 
 imshow = image
@@ -131,39 +121,13 @@ def close(what: Any = None) -> None:
     _plt().close("all" if what == "all" else None)
 
 
-def clf() -> None:
-    """Clears the figure."""
-    _plt().clf()
-
-
-def cla() -> None:
-    """Clears the axes."""
-    _plt().cla()
-
-
-def gca() -> Any:
-    """The current axes."""
-    return _plt().gca()
-
-
-def gcf() -> Any:
-    """The current figure."""
-    return _plt().gcf()
-
-
-def drawnow(*words: Any) -> None:
-    """Draws what is pending."""
-    _plt().gcf().canvas.draw_idle()
-
-
-def grid(word: str = "on") -> None:
-    """Lines behind the curves."""
-    _plt().grid(word != "off")
-
-
-def box(word: str = "on") -> None:
-    """The frame around the axes."""
-    _plt().box(word != "off")
+clf = named("clf", "Clears the figure.", lambda: _plt().clf())
+cla = named("cla", "Clears the axes.", lambda: _plt().cla())
+gca = named("gca", "The current axes.", lambda: _plt().gca())
+gcf = named("gcf", "The current figure.", lambda: _plt().gcf())
+drawnow = named("drawnow", "Draws what is pending.", lambda *words: _plt().gcf().canvas.draw_idle())
+grid = named("grid", "Lines behind the curves.", lambda word="on": _plt().grid(word != "off"))
+box = named("box", "The frame around the axes.", lambda word="on": _plt().box(word != "off"))
 
 
 def axis(what: Any) -> None:
@@ -178,19 +142,9 @@ def colorbar(*words: Any) -> None:
         plt.colorbar()
 
 
-def colormap(name: str) -> None:
-    """The colours of images."""
-    _plt().set_cmap(name)
-
-
-def xlim(limits: Any) -> None:
-    """The limits of x."""
-    _plt().xlim(as_np(limits).ravel().tolist())
-
-
-def ylim(limits: Any) -> None:
-    """The limits of y."""
-    _plt().ylim(as_np(limits).ravel().tolist())
+colormap = named("colormap", "The colours of images.", lambda name: _plt().set_cmap(name))
+xlim = named("xlim", "The limits of x.", lambda limits: _plt().xlim(as_np(limits).ravel().tolist()))
+ylim = named("ylim", "The limits of y.", lambda limits: _plt().ylim(as_np(limits).ravel().tolist()))
 
 
 def xlabel(label: str, *words: Any) -> None:
@@ -211,7 +165,9 @@ def title(label: str, *words: Any) -> None:
 def legend(*words: Any) -> None:
     """Names of the curves: strings or a cell array, then 'Location' and a place."""
     values = list(spread(words))
-    at = next((i for i, v in enumerate(values) if isinstance(v, str) and v.lower() == "location"), len(values))
+    at = next(
+        (i for i, v in enumerate(values) if isinstance(v, str) and v.lower() == "location"), len(values)
+    )
     names = [name for value in values[:at] for name in (value if isinstance(value, Cell) else [value])]
     place = _PLACES.get(str(values[at + 1]).lower(), "best") if at < len(values) else "best"
     _plt().legend(*([names] if names else []), loc=place)
@@ -223,7 +179,13 @@ def set_(axes: Any, *words: Any) -> None:
         raise refuse("set of anything but gca's properties")
     for name, value in zip(words[::2], words[1::2], strict=True):
         key = str(name).lower()
-        plain = list(value) if isinstance(value, Cell) else as_np(value).ravel().tolist() if isinstance(value, Array) else value
+        plain = (
+            list(value)
+            if isinstance(value, Cell)
+            else as_np(value).ravel().tolist()
+            if isinstance(value, Array)
+            else value
+        )
         if key == "fontsize":
             axes.tick_params(labelsize=plain)
         elif key in ("xtick", "ytick"):
@@ -248,7 +210,10 @@ def print_(*words: Any) -> None:
     if len(names) != 1:
         raise refuse("print without one file name")
     kind = kinds[0].removesuffix("c") if kinds else "png"
-    _plt().gcf().savefig(names[0] if "." in names[0].rpartition("/")[2] else f"{names[0]}.{kind}", format={"epsc": "eps"}.get(kind, kind))
+    _plt().gcf().savefig(
+        names[0] if "." in names[0].rpartition("/")[2] else f"{names[0]}.{kind}",
+        format={"epsc": "eps"}.get(kind, kind),
+    )
 
 
 def show_figures() -> None:

@@ -21,6 +21,7 @@ from matlab_compat.language.values import (
     StructArray,
     as_np,
     cast,
+    named,
     objects,
     refuse,
     trimmed,
@@ -132,8 +133,12 @@ def fread(number: Any, size: Any = np.inf, precision: str = "uint8", *more: Any)
     rows = whole(wanted[0]) if len(wanted) == 2 else 0
     finite = bool(np.all(np.isfinite(wanted)))
     stream = stream_of(number)
-    data = np.frombuffer(stream.read(int(wanted.prod()) * np.dtype(_TYPES[source]).itemsize if finite else -1), np.uint8)
-    data = data[: len(data) // np.dtype(_TYPES[source]).itemsize * np.dtype(_TYPES[source]).itemsize].view(_TYPES[source])
+    data = np.frombuffer(
+        stream.read(int(wanted.prod()) * np.dtype(_TYPES[source]).itemsize if finite else -1), np.uint8
+    )
+    data = data[: len(data) // np.dtype(_TYPES[source]).itemsize * np.dtype(_TYPES[source]).itemsize].view(
+        _TYPES[source]
+    )
     kept = "".join(map(chr, data)) if target == "char" else None
     if kept is not None:
         return kept
@@ -176,9 +181,7 @@ def feof(number: Any) -> bool:
     return ended
 
 
-def fileread(path: str) -> str:
-    """The text of a file."""
-    return Path(path).read_text(encoding="latin-1")
+fileread = named("fileread", "The text of a file.", lambda path: Path(path).read_text(encoding="latin-1"))
 
 
 def dlmwrite(path: str, values: Any, delimiter: str = ",", *more: Any) -> None:
@@ -189,24 +192,22 @@ def dlmwrite(path: str, values: Any, delimiter: str = ",", *more: Any) -> None:
     Path(path).write_text("\n".join(lines) + "\n")
 
 
-def csvwrite(path: str, values: Any) -> None:
-    """dlmwrite with commas."""
-    dlmwrite(path, values)
+csvwrite = named("csvwrite", "dlmwrite with commas.", lambda path, values: dlmwrite(path, values))
 
 
 def dlmread(path: str, *options: Any) -> Any:
     """A matrix of the numbers in a file of lines, separated by commas, blanks or semicolons."""
     if options:
         raise refuse("dlmread with options")
-    rows = [re.split(r"[,;\s]+", line.strip()) for line in Path(path).read_text().splitlines() if line.strip()]
+    rows = [
+        re.split(r"[,;\s]+", line.strip()) for line in Path(path).read_text().splitlines() if line.strip()
+    ]
     if len({len(row) for row in rows}) > 1:
         raise refuse(f"{path}: lines of different lengths")
     return wrap(np.array([[float(item) for item in row] for row in rows]))
 
 
-def csvread(path: str) -> Any:
-    """dlmread of a file with commas."""
-    return dlmread(path)
+csvread = named("csvread", "dlmread of a file with commas.", lambda path: dlmread(path))
 
 
 def dir_(pattern: str = ".") -> Any:
@@ -237,17 +238,13 @@ def exist_(path: str, kind: str = "") -> float:
     return 2.0 if os.path.isfile(path) and kind != "dir" else 0.0
 
 
-def isfolder(path: str) -> bool:
-    """Whether there is a folder of this name."""
-    return os.path.isdir(path)
+isfolder = named("isfolder", "Whether there is a folder of this name.", lambda path: os.path.isdir(path))
 
 
 isdir = isfolder
 
 
-def isfile(path: str) -> bool:
-    """Whether there is a file of this name."""
-    return os.path.isfile(path)
+isfile = named("isfile", "Whether there is a file of this name.", lambda path: os.path.isfile(path))
 
 
 def mkdir(*parts: str) -> bool:
@@ -280,9 +277,7 @@ def fileparts(path: str, nargout: int = 1) -> Any:
     return parts[:nargout] if nargout > 1 else parts[0]
 
 
-def pwd() -> str:
-    """The current folder."""
-    return os.getcwd()
+pwd = named("pwd", "The current folder.", lambda: os.getcwd())
 
 
 def getenv(name: str) -> str:
@@ -352,7 +347,11 @@ def imresize(values: Any, scale: Any, method: str = "bicubic") -> Any:
     data = as_np(values)
     planes = np.moveaxis(data, 2, 0) if data.ndim == 3 else data
     target = as_np(scale).ravel()
-    found = np.asarray(images.imresize(np.ascontiguousarray(planes), float(target[0]) if target.size == 1 else target.tolist(), method))
+    found = np.asarray(
+        images.imresize(
+            np.ascontiguousarray(planes), float(target[0]) if target.size == 1 else target.tolist(), method
+        )
+    )
     return wrap(trimmed(np.moveaxis(found, 0, 2) if data.ndim == 3 else found))
 
 

@@ -14,15 +14,7 @@ from typing import Any
 import numpy as np
 
 from matlab_compat.errors import MatlabCompatError, NotMigratedError
-from matlab_compat.language.operators import (
-    _computed,
-    divide,
-    joined,
-    ne,
-    not_,
-    times,
-    vertcat,
-)
+from matlab_compat.language.operators import _computed, divide, joined, ne, not_, times, vertcat
 from matlab_compat.language.text import sprintf
 from matlab_compat.language.values import (
     CLASSES,
@@ -35,6 +27,7 @@ from matlab_compat.language.values import (
     cast,
     class_of,
     element_function,
+    named,
     objects,
     refuse,
     shape_of,
@@ -87,7 +80,9 @@ def caught(problem: BaseException) -> Struct:
 
     What the script did not raise itself, or MATLAB would not have refused, is raised again.
     """
-    if isinstance(problem, NotMigratedError) or not isinstance(problem, MatlabCompatError | OSError | ValueError | NameError | AttributeError | LookupError):
+    if isinstance(problem, NotMigratedError) or not isinstance(
+        problem, MatlabCompatError | OSError | ValueError | NameError | AttributeError | LookupError
+    ):
         raise problem
     return Struct(message=str(problem), identifier=getattr(problem, "identifier", ""), stack=Struct())
 
@@ -202,7 +197,11 @@ def round_(x: Any, digits: Any = None) -> Any:
 
 def mod(a: Any, b: Any) -> Any:
     """The remainder with the sign of b; mod(x, 0) is x."""
-    return wrap(_computed(lambda x, y: np.where(y == 0, x, np.where(np.isfinite(y), np.mod(x, y), np.mod(x, y))), a, b))
+    return wrap(
+        _computed(
+            lambda x, y: np.where(y == 0, x, np.where(np.isfinite(y), np.mod(x, y), np.mod(x, y))), a, b
+        )
+    )
 
 
 def rem(a: Any, b: Any) -> Any:
@@ -210,14 +209,8 @@ def rem(a: Any, b: Any) -> Any:
     return wrap(_computed(np.fmod, a, b))
 
 
-def atan2(a: Any, b: Any) -> Any:
-    """The angle of the points (b, a)."""
-    return wrap(_computed(np.arctan2, a, b))
-
-
-def hypot(a: Any, b: Any) -> Any:
-    """sqrt(a.^2 + b.^2)."""
-    return wrap(_computed(np.hypot, a, b))
+atan2 = named("atan2", "The angle of the points (b, a).", lambda a, b: wrap(_computed(np.arctan2, a, b)))
+hypot = named("hypot", "sqrt(a.^2 + b.^2).", lambda a, b: wrap(_computed(np.hypot, a, b)))
 
 
 def idivide(a: Any, b: Any, how: str = "fix") -> Any:
@@ -230,9 +223,7 @@ def idivide(a: Any, b: Any, how: str = "fix") -> Any:
     return wrap(cast(rules[how](_computed(np.divide, x, y)), kinds[0]))
 
 
-def xor(a: Any, b: Any) -> Any:
-    """Whether exactly one of two is other than 0."""
-    return ne(not_(a), not_(b))
+xor = named("xor", "Whether exactly one of two is other than 0.", lambda a, b: ne(not_(a), not_(b)))
 
 
 def isnan(x: Any) -> Any:
@@ -240,9 +231,7 @@ def isnan(x: Any) -> Any:
     return False if isinstance(x, Cell | Struct) else element_function(np.isnan, x)
 
 
-def isinf(x: Any) -> Any:
-    """Which elements are infinite."""
-    return element_function(np.isinf, x)
+isinf = named("isinf", "Which elements are infinite.", lambda x: element_function(np.isinf, x))
 
 
 def isfinite(x: Any) -> Any:
@@ -264,14 +253,8 @@ int8, int16, int32, int64 = map(_converter, ("int8", "int16", "int32", "int64"))
 uint8, uint16, uint32, uint64 = map(_converter, ("uint8", "uint16", "uint32", "uint64"))
 
 
-def cast_(x: Any, name: str) -> Any:
-    """The values in the class of this name."""
-    return _converter(name)(x)
-
-
-def gather(x: Any) -> Any:
-    """The value itself: arrays are on the CPU."""
-    return x
+cast_ = named("cast_", "The values in the class of this name.", lambda x, name: _converter(name)(x))
+gather = named("gather", "The value itself: arrays are on the CPU.", lambda x: x)
 
 
 gpuArray = gather
@@ -292,9 +275,7 @@ def size(x: Any, *dimension: Any, nargout: int = 1) -> Any:
     return tuple([*full[: nargout - 1], math.prod(full[nargout - 1 :])])
 
 
-def numel(x: Any) -> int:
-    """The number of elements."""
-    return math.prod(shape_of(x))
+numel = named("numel", "The number of elements.", lambda x: math.prod(shape_of(x)))
 
 
 def length(x: Any) -> int:
@@ -308,19 +289,9 @@ def end_of(x: Any, place: int, count: int) -> int:
     return math.prod(shape[place - 1 :]) if place == count else shape[place - 1]
 
 
-def ndims(x: Any) -> int:
-    """The number of dimensions, at least 2."""
-    return len(shape_of(x))
-
-
-def isempty(x: Any) -> bool:
-    """Whether a value has no elements."""
-    return 0 in shape_of(x)
-
-
-def isscalar(x: Any) -> bool:
-    """Whether a value has one element."""
-    return numel(x) == 1
+ndims = named("ndims", "The number of dimensions, at least 2.", lambda x: len(shape_of(x)))
+isempty = named("isempty", "Whether a value has no elements.", lambda x: 0 in shape_of(x))
+isscalar = named("isscalar", "Whether a value has one element.", lambda x: numel(x) == 1)
 
 
 def isvector(x: Any) -> bool:
@@ -328,9 +299,7 @@ def isvector(x: Any) -> bool:
     return len(shape_of(x)) == 2 and 1 in shape_of(x) and numel(x) > 0
 
 
-def isrow(x: Any) -> bool:
-    """Whether a value is one row."""
-    return len(shape_of(x)) == 2 and shape_of(x)[0] == 1
+isrow = named("isrow", "Whether a value is one row.", lambda x: len(shape_of(x)) == 2 and shape_of(x)[0] == 1)
 
 
 def iscolumn(x: Any) -> bool:
@@ -338,14 +307,8 @@ def iscolumn(x: Any) -> bool:
     return len(shape_of(x)) == 2 and shape_of(x)[1] == 1
 
 
-def ischar(x: Any) -> bool:
-    """Whether a value is a string."""
-    return isinstance(x, str)
-
-
-def iscell(x: Any) -> bool:
-    """Whether a value is a cell array."""
-    return isinstance(x, Cell)
+ischar = named("ischar", "Whether a value is a string.", lambda x: isinstance(x, str))
+iscell = named("iscell", "Whether a value is a cell array.", lambda x: isinstance(x, Cell))
 
 
 def iscellstr(x: Any) -> bool:
@@ -358,9 +321,7 @@ def isstruct(x: Any) -> bool:
     return isinstance(x, Mapping | StructArray)
 
 
-def islogical(x: Any) -> bool:
-    """Whether a value is logical."""
-    return class_(x) == "logical"
+islogical = named("islogical", "Whether a value is logical.", lambda x: class_(x) == "logical")
 
 
 def isnumeric(x: Any) -> bool:
@@ -378,14 +339,8 @@ def isfloat(x: Any) -> bool:
     return class_(x) in ("double", "single")
 
 
-def isinteger(x: Any) -> bool:
-    """Whether a value is of an integer class."""
-    return "int" in class_(x)
-
-
-def class_(x: Any) -> str:
-    """The name of a value's class."""
-    return class_of(x)
+isinteger = named("isinteger", "Whether a value is of an integer class.", lambda x: "int" in class_(x))
+class_ = named("class_", "The name of a value's class.", lambda x: class_of(x))
 
 
 def isa(x: Any, name: str) -> bool:
@@ -418,9 +373,7 @@ def zeros(*arguments: Any) -> Array:
     return Array(np.zeros(*_sizes(arguments)))
 
 
-def ones(*arguments: Any) -> Array:
-    """An array of ones."""
-    return Array(np.ones(*_sizes(arguments)))
+ones = named("ones", "An array of ones.", lambda *arguments: Array(np.ones(*_sizes(arguments))))
 
 
 def nan(*arguments: Any) -> Any:
@@ -433,19 +386,9 @@ def inf(*arguments: Any) -> Any:
     return Array(np.full(_sizes(arguments)[0], np.inf)) if arguments else math.inf
 
 
-def true(*arguments: Any) -> Any:
-    """An array of trues."""
-    return Array(np.ones(_sizes(arguments)[0], bool))
-
-
-def false(*arguments: Any) -> Any:
-    """An array of falses."""
-    return Array(np.zeros(_sizes(arguments)[0], bool))
-
-
-def eye(*arguments: Any) -> Array:
-    """The identity matrix."""
-    return Array(np.eye(*_sizes(arguments)[0]))
+true = named("true", "An array of trues.", lambda *arguments: Array(np.ones(_sizes(arguments)[0], bool)))
+false = named("false", "An array of falses.", lambda *arguments: Array(np.zeros(_sizes(arguments)[0], bool)))
+eye = named("eye", "The identity matrix.", lambda *arguments: Array(np.eye(*_sizes(arguments)[0])))
 
 
 def cell(*arguments: Any) -> Cell:
@@ -464,7 +407,9 @@ def repmat(x: Any, *times_each: Any) -> Any:
     counts = _sizes(times_each)[0]
     if isinstance(x, str):
         if counts[0] != 1:
-            raise refuse("strings below each other: matrices of characters are not migrated; use a cell array")
+            raise refuse(
+                "strings below each other: matrices of characters are not migrated; use a cell array"
+            )
         return x * counts[1]
     if isinstance(x, Cell):
         return Cell.of(np.tile(x.data, counts))
@@ -486,7 +431,9 @@ def reshape(x: Any, *shape: Any) -> Any:
     known = math.prod(n for n in target if n != -1)
     fits = data.size % known == 0 if -1 in target and known else known == data.size
     if not fits or (-1 in target and not known):
-        raise refuse(f"reshape: can't reshape {sides(data.shape)} array to {'x'.join(map(str, target))} array")
+        raise refuse(
+            f"reshape: can't reshape {sides(data.shape)} array to {'x'.join(map(str, target))} array"
+        )
     moved = trimmed(data.reshape(target, order="F"))
     if isinstance(x, str):
         return at(x, Array(np.arange(1.0, len(x) + 1).reshape(moved.shape, order="F")))
@@ -630,8 +577,19 @@ def var(x: Any, weight: Any = 0, dimension: Any = None) -> Any:
     axis = _axis(data, dimension)
     by_n = 0 if isempty(weight) else whole(weight)
     if axis >= data.ndim or data.shape[axis] == 1:
-        return wrap(np.where(np.isfinite(data), 0.0, np.nan).astype(data.dtype if data.dtype.kind == "f" else float))
-    return wrap(np.asarray(np.var(data if data.dtype.kind == "f" else data.astype(float), axis=axis, ddof=1 - by_n, keepdims=True)))
+        return wrap(
+            np.where(np.isfinite(data), 0.0, np.nan).astype(data.dtype if data.dtype.kind == "f" else float)
+        )
+    return wrap(
+        np.asarray(
+            np.var(
+                data if data.dtype.kind == "f" else data.astype(float),
+                axis=axis,
+                ddof=1 - by_n,
+                keepdims=True,
+            )
+        )
+    )
 
 
 def std(x: Any, weight: Any = 0, dimension: Any = None) -> Any:
@@ -703,7 +661,9 @@ def sort(x: Any, *arguments: Any, nargout: int = 1) -> Any:
         return (Array(data), Array(data)) if nargout > 1 else Array(data)
     axis = _axis(data, numbers[0] if numbers else None)
     if down:
-        order_array = data.shape[axis] - 1 - np.flip(np.argsort(np.flip(data, axis), axis=axis, kind="stable"), axis)
+        order_array = (
+            data.shape[axis] - 1 - np.flip(np.argsort(np.flip(data, axis), axis=axis, kind="stable"), axis)
+        )
     else:
         order_array = np.argsort(data, axis=axis, kind="stable")
     values = wrap(np.take_along_axis(data, order_array, axis))
@@ -722,7 +682,9 @@ def issorted(x: Any) -> bool:
 
 
 def _as_rows(values: np.ndarray, *inputs: Any) -> Any:
-    row = builtin_all(shape_of(x)[0] == 1 or numel(x) == 0 for x in inputs) and not builtin_all(isempty(x) for x in inputs)
+    row = builtin_all(shape_of(x)[0] == 1 or numel(x) == 0 for x in inputs) and not builtin_all(
+        isempty(x) for x in inputs
+    )
     return values.reshape(1, -1) if row else values.reshape(-1, 1)
 
 
@@ -746,7 +708,15 @@ def unique(x: Any, *options: str, nargout: int = 1) -> Any:
     elif isinstance(x, str):
         found = "".join(chr(int(code)) for code in values)
     else:
-        found = wrap(values if "rows" in options else values.reshape(1, -1) if isrow(x) else values.reshape(-1, 1) if items.size else items.reshape(shape_of(x)))
+        found = wrap(
+            values
+            if "rows" in options
+            else values.reshape(1, -1)
+            if isrow(x)
+            else values.reshape(-1, 1)
+            if items.size
+            else items.reshape(shape_of(x))
+        )
     if nargout < 2:
         return found
     return (found, wrap(first.reshape(-1, 1) + 1.0), wrap(inverse.reshape(-1, 1) + 1.0))[:nargout]
@@ -771,9 +741,7 @@ def find(x: Any, count: Any = None, which: str = "first", nargout: int = 1) -> A
     return shaped(places % builtin_max(rows, 1)), shaped(places // builtin_max(rows, 1))
 
 
-def nnz(x: Any) -> int:
-    """The number of elements other than 0."""
-    return int(np.count_nonzero(as_np(x)))
+nnz = named("nnz", "The number of elements other than 0.", lambda x: int(np.count_nonzero(as_np(x))))
 
 
 def _items(x: Any) -> list[Any]:
@@ -787,12 +755,16 @@ def ismember(x: Any, values: Any, *options: str, nargout: int = 1) -> Any:
     if options:
         raise refuse(f"ismember with {options[0]!r}")
     places: dict[Any, float] = {}
-    for place, item in enumerate(_items(values) if not (isinstance(values, str) and isinstance(x, str)) else values):
+    for place, item in enumerate(
+        _items(values) if not (isinstance(values, str) and isinstance(x, str)) else values
+    ):
         places.setdefault(item, place + 1.0)
     if isinstance(x, str) and isinstance(values, Cell):
         found = places.get(x, 0.0)
         return (found > 0, found) if nargout > 1 else found > 0
-    where = np.array([places.get(item, 0.0) for item in (x if isinstance(x, str) else _items(x))]).reshape(shape_of(x), order="F")
+    where = np.array([places.get(item, 0.0) for item in (x if isinstance(x, str) else _items(x))]).reshape(
+        shape_of(x), order="F"
+    )
     return (wrap(where > 0), wrap(where)) if nargout > 1 else wrap(where > 0)
 
 
@@ -823,7 +795,9 @@ def histc(x: Any, edges: Any) -> Any:
     """How many values are between edges; the last counts those equal to the last edge."""
     values, bounds = as_np(x).ravel(order="F"), as_np(edges).ravel(order="F")
     inside = values[(values >= bounds[0]) & (values <= bounds[-1])]
-    counts = np.bincount(np.searchsorted(bounds, inside, side="right") - 1, minlength=len(bounds)).astype(float)
+    counts = np.bincount(np.searchsorted(bounds, inside, side="right") - 1, minlength=len(bounds)).astype(
+        float
+    )
     return wrap(counts.reshape((1, -1) if isrow(x) else (-1, 1)))
 
 
@@ -852,7 +826,9 @@ def ind2sub(shape: Any, places: Any, nargout: int = 1) -> Any:
     if nargout < 2:
         return places
     dims = [*dims[: nargout - 1], math.prod(dims[nargout - 1 :])]
-    return tuple(wrap(part + 1.0) for part in np.unravel_index(as_np(places).astype(int) - 1, dims, order="F"))
+    return tuple(
+        wrap(part + 1.0) for part in np.unravel_index(as_np(places).astype(int) - 1, dims, order="F")
+    )
 
 
 # ---- linear algebra and series
@@ -863,9 +839,19 @@ def norm(x: Any, kind: Any = 2) -> Any:
     data = as_np(x)
     if data.size == 0:
         return 0.0
-    order = {"fro": None, "inf": np.inf, "Inf": np.inf}.get(kind, kind) if isinstance(kind, str) else float(kind)
+    order = (
+        {"fro": None, "inf": np.inf, "Inf": np.inf}.get(kind, kind) if isinstance(kind, str) else float(kind)
+    )
     vector = 1 in data.shape and data.ndim == 2
-    return wrap(np.asarray(np.linalg.norm(data.ravel() if vector else data, order if order is not None else None if not vector else 2)).reshape(1, 1).astype(np.float32 if data.dtype == np.float32 else np.float64))
+    return wrap(
+        np.asarray(
+            np.linalg.norm(
+                data.ravel() if vector else data, order if order is not None else None if not vector else 2
+            )
+        )
+        .reshape(1, 1)
+        .astype(np.float32 if data.dtype == np.float32 else np.float64)
+    )
 
 
 def dot(a: Any, b: Any, dimension: Any = None) -> Any:
@@ -877,7 +863,9 @@ def dot(a: Any, b: Any, dimension: Any = None) -> Any:
 
 
 def _linear(function: Callable[..., Any]) -> Any:
-    return lambda *values: wrap(np.atleast_2d(np.asarray(function(*(as_np(v).astype(np.float64) for v in values)))))
+    return lambda *values: wrap(
+        np.atleast_2d(np.asarray(function(*(as_np(v).astype(np.float64) for v in values))))
+    )
 
 
 kron = _linear(np.kron)
@@ -949,18 +937,25 @@ def struct(*arguments: Any) -> Any:
     names, values = arguments[::2], arguments[1::2]
     shapes = [v.shape for v in values if isinstance(v, Cell) and v.data.size != 1]
     if not shapes:
-        return Struct({n: v.data.item() if isinstance(v, Cell) else v for n, v in zip(names, values, strict=True)})
+        return Struct(
+            {n: v.data.item() if isinstance(v, Cell) else v for n, v in zip(names, values, strict=True)}
+        )
     data = np.empty(shapes[0], object)
     for place in np.ndindex(*shapes[0]):
         data[place] = Struct(
-            {n: (v.data.item() if v.data.size == 1 else v.data[place]) if isinstance(v, Cell) else v for n, v in zip(names, values, strict=True)}
+            {
+                n: (v.data.item() if v.data.size == 1 else v.data[place]) if isinstance(v, Cell) else v
+                for n, v in zip(names, values, strict=True)
+            }
         )
     return StructArray(data, tuple(names))
 
 
 def fieldnames(x: Any) -> Cell:
     """The names of a struct's fields, a column of cells."""
-    return Cell.of(objects([[name] for name in (x.fields if isinstance(x, StructArray) else x)]).reshape(-1, 1))
+    return Cell.of(
+        objects([[name] for name in (x.fields if isinstance(x, StructArray) else x)]).reshape(-1, 1)
+    )
 
 
 def isfield(x: Any, name: Any) -> Any:
@@ -989,9 +984,7 @@ def setfield(x: Struct, name: str, value: Any) -> Struct:
     return Struct({**x, name: value})
 
 
-def getfield(x: Any, name: str) -> Any:
-    """The field of this name."""
-    return getattr(x, name)
+getfield = named("getfield", "The field of this name.", lambda x, name: getattr(x, name))
 
 
 def struct2cell(x: Struct) -> Cell:
@@ -1064,7 +1057,11 @@ def feval(function: Any, *arguments: Any, nargout: int = 1) -> Any:
 
 def _options(arguments: tuple[Any, ...]) -> tuple[list[Any], bool]:
     values, uniform = list(spread(arguments)), True
-    while len(values) >= 2 and isinstance(values[-2], str) and values[-2].lower() in ("uniformoutput", "errorhandler"):
+    while (
+        len(values) >= 2
+        and isinstance(values[-2], str)
+        and values[-2].lower() in ("uniformoutput", "errorhandler")
+    ):
         if values[-2].lower() == "errorhandler":
             raise refuse("cellfun's ErrorHandler")
         uniform = bool(values[-1])
@@ -1072,7 +1069,9 @@ def _options(arguments: tuple[Any, ...]) -> tuple[list[Any], bool]:
     return values, uniform
 
 
-def _mapped(function: Any, lists: list[list[Any]], shapes: list[tuple[int, ...]], uniform: bool, nargout: int) -> Any:
+def _mapped(
+    function: Any, lists: list[list[Any]], shapes: list[tuple[int, ...]], uniform: bool, nargout: int
+) -> Any:
     if len(set(shapes)) > 1:
         raise refuse("all the input arguments must have the same size and shape")
     results = [several(function, nargout, *items) for items in zip(*lists, strict=True)]
@@ -1082,14 +1081,22 @@ def _mapped(function: Any, lists: list[list[Any]], shapes: list[tuple[int, ...]]
         if uniform:
             data = [as_np(value) for value in each]
             if any(value.size != 1 for value in data):
-                raise refuse("all values must be scalars when UniformOutput = true; use the 'UniformOutput', false option")
+                raise refuse(
+                    "all values must be scalars when UniformOutput = true; use the 'UniformOutput', false option"
+                )
             if any(isinstance(value, str) for value in each):
                 found.append("".join(each))
                 continue
             kinds = {value.dtype for value in data}
             if len(kinds) > 1:
                 raise refuse("the class of the results changes: use 'UniformOutput', false")
-            found.append(wrap(np.array([value.item() for value in data], kinds.pop() if kinds else float).reshape(shapes[0], order="F")))
+            found.append(
+                wrap(
+                    np.array([value.item() for value in data], kinds.pop() if kinds else float).reshape(
+                        shapes[0], order="F"
+                    )
+                )
+            )
         else:
             box = np.empty(len(each), object)
             box[:] = [None] * len(each)
@@ -1112,7 +1119,9 @@ def cellfun(function: Any, *arguments: Any, nargout: int = 1) -> Any:
         function = _BY_NAME[function]
     if not builtin_all(isinstance(value, Cell) for value in values):
         raise refuse("cellfun: all the input arguments must be cell arrays")
-    return _mapped(function, [list(value) for value in values], [value.shape for value in values], uniform, nargout)
+    return _mapped(
+        function, [list(value) for value in values], [value.shape for value in values], uniform, nargout
+    )
 
 
 def arrayfun(function: Any, *arguments: Any, nargout: int = 1) -> Any:
@@ -1143,14 +1152,8 @@ def toc(since: Any = None) -> float:
     return time.perf_counter() - (_STARTED[0] if since is None else float(since))
 
 
-def realmax() -> float:
-    """The largest double."""
-    return sys.float_info.max
-
-
-def realmin() -> float:
-    """The smallest normal double."""
-    return sys.float_info.min
+realmax = named("realmax", "The largest double.", lambda: sys.float_info.max)
+realmin = named("realmin", "The smallest normal double.", lambda: sys.float_info.min)
 
 
 def intmax(name: str = "int32") -> Any:

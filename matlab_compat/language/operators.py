@@ -19,6 +19,7 @@ from matlab_compat.language.values import (
     as_np,
     cast,
     class_of,
+    named,
     objects,
     only,
     refuse,
@@ -90,19 +91,9 @@ _COMPARISONS: dict[str, Operation] = {
 }  # fmt: skip
 
 
-def plus(a: Any, b: Any) -> Any:
-    """a + b."""
-    return wrap(_computed(np.add, a, b))
-
-
-def minus(a: Any, b: Any) -> Any:
-    """a - b."""
-    return wrap(_computed(np.subtract, a, b))
-
-
-def times(a: Any, b: Any) -> Any:
-    """a .* b."""
-    return wrap(_computed(np.multiply, a, b))
+plus = named("plus", "a + b.", lambda a, b: wrap(_computed(np.add, a, b)))
+minus = named("minus", "a - b.", lambda a, b: wrap(_computed(np.subtract, a, b)))
+times = named("times", "a .* b.", lambda a, b: wrap(_computed(np.multiply, a, b)))
 
 
 def divide(a: Any, b: Any) -> Any:
@@ -110,9 +101,7 @@ def divide(a: Any, b: Any) -> Any:
     return wrap(_computed(np.divide, a, b))
 
 
-def power(a: Any, b: Any) -> Any:
-    """a .^ b."""
-    return wrap(_computed(_power, a, b))
+power = named("power", "a .^ b.", lambda a, b: wrap(_computed(_power, a, b)))
 
 
 def mtimes(a: Any, b: Any) -> Any:
@@ -121,11 +110,14 @@ def mtimes(a: Any, b: Any) -> Any:
     if 1 in (x.size, y.size):
         return times(a, b)
     if x.ndim > 2 or y.ndim > 2 or x.shape[1] != y.shape[0]:
-        raise refuse(f"operator *: nonconformant arguments (op1 is {sides(x.shape)}, op2 is {sides(y.shape)})")
+        raise refuse(
+            f"operator *: nonconformant arguments (op1 is {sides(x.shape)}, op2 is {sides(y.shape)})"
+        )
     kind = _result_class(x, y)
     if np.dtype(kind).kind in "iu":
         raise refuse("a matrix product of integer classes")
-    return wrap(x.astype(kind, copy=False) @ y.astype(kind, copy=False))
+    with np.errstate(all="ignore"):
+        return wrap(x.astype(kind, copy=False) @ y.astype(kind, copy=False))
 
 
 def mldivide(a: Any, b: Any) -> Any:
@@ -134,7 +126,9 @@ def mldivide(a: Any, b: Any) -> Any:
     if x.size == 1:
         return divide(b, a)
     if x.ndim > 2 or y.ndim > 2 or x.shape[0] != y.shape[0]:
-        raise refuse(f"operator \\: nonconformant arguments (op1 is {sides(x.shape)}, op2 is {sides(y.shape)})")
+        raise refuse(
+            f"operator \\: nonconformant arguments (op1 is {sides(x.shape)}, op2 is {sides(y.shape)})"
+        )
     if x.shape[0] != x.shape[1]:
         return wrap(np.linalg.lstsq(x, y, rcond=None)[0])
     if np.linalg.cond(x) > 1e15:
@@ -162,7 +156,11 @@ def mpower(a: Any, b: Any) -> Any:
 def negative(a: Any) -> Any:
     """-a."""
     data = as_np(a)
-    return wrap(cast(0 - data.astype(np.float64), data.dtype) if data.dtype.kind in "iu" else -data.astype(_number(data)))
+    return wrap(
+        cast(0 - data.astype(np.float64), data.dtype)
+        if data.dtype.kind in "iu"
+        else -data.astype(_number(data))
+    )
 
 
 def _number(data: np.ndarray) -> Any:
@@ -178,49 +176,15 @@ def transposed(a: Any) -> Any:
     return a
 
 
-def eq(a: Any, b: Any) -> Any:
-    """a == b."""
-    return wrap(_compared(np.equal, a, b))
-
-
-def ne(a: Any, b: Any) -> Any:
-    """a ~= b."""
-    return wrap(_compared(np.not_equal, a, b))
-
-
-def lt(a: Any, b: Any) -> Any:
-    """a < b."""
-    return wrap(_compared(np.less, a, b))
-
-
-def le(a: Any, b: Any) -> Any:
-    """a <= b."""
-    return wrap(_compared(np.less_equal, a, b))
-
-
-def gt(a: Any, b: Any) -> Any:
-    """a > b."""
-    return wrap(_compared(np.greater, a, b))
-
-
-def ge(a: Any, b: Any) -> Any:
-    """a >= b."""
-    return wrap(_compared(np.greater_equal, a, b))
-
-
-def and_(a: Any, b: Any) -> Any:
-    """a & b, element by element."""
-    return wrap(_logic(np.logical_and, a, b))
-
-
-def or_(a: Any, b: Any) -> Any:
-    """a | b, element by element."""
-    return wrap(_logic(np.logical_or, a, b))
-
-
-def not_(a: Any) -> Any:
-    """~a, element by element."""
-    return wrap(~_truths(a))
+eq = named("eq", "a == b.", lambda a, b: wrap(_compared(np.equal, a, b)))
+ne = named("ne", "a ~= b.", lambda a, b: wrap(_compared(np.not_equal, a, b)))
+lt = named("lt", "a < b.", lambda a, b: wrap(_compared(np.less, a, b)))
+le = named("le", "a <= b.", lambda a, b: wrap(_compared(np.less_equal, a, b)))
+gt = named("gt", "a > b.", lambda a, b: wrap(_compared(np.greater, a, b)))
+ge = named("ge", "a >= b.", lambda a, b: wrap(_compared(np.greater_equal, a, b)))
+and_ = named("and_", "a & b, element by element.", lambda a, b: wrap(_logic(np.logical_and, a, b)))
+or_ = named("or_", "a | b, element by element.", lambda a, b: wrap(_logic(np.logical_or, a, b)))
+not_ = named("not_", "~a, element by element.", lambda a: wrap(~_truths(a)))
 
 
 def istrue(a: Any) -> bool:
@@ -275,7 +239,7 @@ def colon(first: Any, step: Any, last: Any = None) -> Array:
     begin, by, end = (float(as_np(value).flat[0]) for value in (first, step, last))
     if not all(map(math.isfinite, (begin, by, end))):
         raise refuse(f"the range {begin:g}:{by:g}:{end:g}")
-    count = 0 if by == 0 else math.floor((end - begin) / by * (1 + 1e-15) + 1e-10) + 1
+    count = 0 if by == 0 else math.floor((end - begin) / by * (1 + 7e-16)) + 1
     values = begin + by * np.arange(max(0, count))
     if count > 0 and (values[-1] - end) * by > 0:
         values[-1] = end
@@ -311,7 +275,9 @@ def joined(axis: int, values: Any) -> Any:
     if any(isinstance(part, str) for part in parts):
         kept = [part for part in parts if not _is_empty(part)]
         if len(kept) > 1 and axis != 1:
-            raise refuse("strings below each other: matrices of characters are not migrated; use a cell array")
+            raise refuse(
+                "strings below each other: matrices of characters are not migrated; use a cell array"
+            )
         return "".join(_letters(part) for part in kept)
     arrays = [as_np(part) for part in parts]
     kind = _joined_class(arrays)
@@ -361,12 +327,9 @@ def vertcat(*values: Any) -> Any:
     return joined(0, values)
 
 
-def cat(dimension: Any, *values: Any) -> Any:
-    """cat(dimension, a, b, …)."""
-    return joined(int(dimension) - 1, values)
+cat = named("cat", "cat(dimension, a, b, …).", lambda dimension, *values: joined(int(dimension) - 1, values))
 
 
 def bsxfun(function: Any, a: Any, b: Any) -> Any:
     """bsxfun(f, a, b): the operators expand by themselves."""
     return function(a, b)
-

@@ -23,6 +23,7 @@ from matlab_compat.language.values import (
     as_np,
     class_of,
     element_function,
+    named,
     refuse,
     sides,
     spread,
@@ -152,7 +153,9 @@ def num2str(value: Any, form: Any = None) -> str:
     if data.size == 0:
         return ""
     if data.ndim > 2 or data.shape[0] > 1:
-        raise refuse(f"num2str of {sides(data.shape)} numbers gives a matrix of characters: use mat2str or sprintf")
+        raise refuse(
+            f"num2str of {sides(data.shape)} numbers gives a matrix of characters: use mat2str or sprintf"
+        )
     numbers = [float(x) for x in data.flat]
     if isinstance(form, str):
         return sprintf(form, *numbers).strip()
@@ -166,11 +169,14 @@ def num2str(value: Any, form: Any = None) -> str:
         digits = min(max(digits + 5, 5), 16)
         width, spec = digits + 7, f".{digits}g"
     else:
-        negative = any(x < 0 for x in numbers)
-        width = max(digits + 3 + negative, 5) if len(finite) < len(numbers) else digits + 3 + negative
+        width = max(digits + 3, 5) if len(finite) < len(numbers) else digits + 3
         spec = ".0f"
-    return "".join(_special(x).rjust(width) if not math.isfinite(x) else format(x if spec != "d" else int(x), f"{width}{spec}")
-                   for x in numbers).strip()
+    return "".join(
+        _special(x).rjust(width)
+        if not math.isfinite(x)
+        else format(x if spec != "d" else int(x), f"{width}{spec}")
+        for x in numbers
+    ).strip()
 
 
 def int2str(value: Any) -> str:
@@ -231,7 +237,9 @@ def _table(data: np.ndarray) -> tuple[list[list[str]], int]:
         if digits > 9:
             width, spec = 11, ".4e"
     else:
-        left, right = (max(pair) for pair in zip(_decimals(_scale(most)), _decimals(_scale(least)), strict=True))
+        left, right = (
+            max(pair) for pair in zip(_decimals(_scale(most)), _decimals(_scale(least)), strict=True)
+        )
         width, spec = 1 + left + 1 + right, f".{right}f"
         if width > 9:
             width, spec = 11, ".4e"
@@ -318,9 +326,7 @@ def strcmp(a: Any, b: Any) -> Any:
     return _equal_texts(a, b, str)
 
 
-def strcmpi(a: Any, b: Any) -> Any:
-    """strcmp without regard to case."""
-    return _equal_texts(a, b, str.lower)
+strcmpi = named("strcmpi", "strcmp without regard to case.", lambda a, b: _equal_texts(a, b, str.lower))
 
 
 def strncmp(a: Any, b: Any, n: Any) -> Any:
@@ -343,7 +349,8 @@ def strcat(*parts: Any) -> Any:
     made = np.empty(shape, object)
     for place in np.ndindex(*shape):
         made[place] = "".join(
-            (v.data.item() if v.data.size == 1 else v.data[place]) if isinstance(v, Cell) else _string(v) for v in values
+            (v.data.item() if v.data.size == 1 else v.data[place]) if isinstance(v, Cell) else _string(v)
+            for v in values
         )
     return Cell.of(made)
 
@@ -375,26 +382,24 @@ def deblank(text: Any) -> Any:
     return each_text(lambda item: item.rstrip(" \t\n\r\f\v\0"), text)
 
 
-def lower(text: Any) -> Any:
-    """In lower case."""
-    return each_text(str.lower, text)
-
-
-def upper(text: Any) -> Any:
-    """In upper case."""
-    return each_text(str.upper, text)
+lower = named("lower", "In lower case.", lambda text: each_text(str.lower, text))
+upper = named("upper", "In upper case.", lambda text: each_text(str.upper, text))
 
 
 def strfind(text: Any, pattern: str) -> Any:
     """Where a string contains another, counted from 1: a row; [] where it does not."""
-    found = [m.start() + 1.0 for m in re.finditer(f"(?={re.escape(pattern)})", _string(text))] if pattern else []
+    found = (
+        [m.start() + 1.0 for m in re.finditer(f"(?={re.escape(pattern)})", _string(text))] if pattern else []
+    )
     return wrap(np.array([found])) if found else Array(np.zeros((1, 0) if text else (0, 0)))
 
 
 def str2double(text: Any) -> Any:
     """The number that a string writes, NaN where it does not; of a cell array, an array."""
     if isinstance(text, Cell):
-        return wrap(np.array([float(as_np(str2double(item)).item()) for item in text.data.flat]).reshape(text.shape))
+        return wrap(
+            np.array([float(as_np(str2double(item)).item()) for item in text.data.flat]).reshape(text.shape)
+        )
     if not isinstance(text, str):
         return math.nan
     plain = text.strip().replace(",", "")
@@ -424,7 +429,9 @@ def regexprep(text: Any, expression: str, new: str, *options: str) -> Any:
     template = re.sub(r"\$(\d)", r"\\g<\1>", re.sub(r"\\([^$\\nt])", r"\\\\\1", new))
     template = template.replace("\\$", "$")
     count = 1 if "once" in options else 0
-    return each_text(lambda item: re.sub(_pattern(expression), template, item, count=count, flags=flags), text)
+    return each_text(
+        lambda item: re.sub(_pattern(expression), template, item, count=count, flags=flags), text
+    )
 
 
 def regexp(text: Any, expression: str, *options: str, nargout: int = 1) -> Any:
@@ -436,7 +443,14 @@ def regexp(text: Any, expression: str, *options: str, nargout: int = 1) -> Any:
     found = list(re.finditer(_pattern(expression), _string(text), flags))
     once = "once" in options
     wanted = [option for option in options if option not in ("once", "ignorecase")]
-    order = [*wanted, *(name for name in ("start", "end", "tokenExtents", "match", "tokens", "names", "split") if name not in wanted)]
+    order = [
+        *wanted,
+        *(
+            name
+            for name in ("start", "end", "tokenExtents", "match", "tokens", "names", "split")
+            if name not in wanted
+        ),
+    ]
 
     def tokens(match: Any) -> Cell:
         groups = [group for group in match.groups() if group is not None]
@@ -485,12 +499,9 @@ def char(value: Any, *more: Any) -> str:
     return value if isinstance(value, str) else "".join(chr(int(code)) for code in as_np(value).flat)
 
 
-def blanks(n: Any) -> str:
-    """n spaces."""
-    return " " * int(n)
+blanks = named("blanks", "n spaces.", lambda n: " " * int(n))
 
 
 def isspace(text: Any) -> Any:
     """Which characters are white space."""
     return wrap(np.array([[c.isspace() for c in text]])) if text else Array(np.zeros((0, 0), bool))
-

@@ -26,6 +26,13 @@ def refuse(what: str) -> ArgumentError:
     return ArgumentError(what)
 
 
+def named(name: str, doc: str, function: Any) -> Any:
+    """A function of one expression with its name and documentation."""
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    return function
+
+
 class Array:
     """An array of MATLAB: at least two dimensions, indices from 1, operators element by element; `@` is `*`.
 
@@ -49,7 +56,9 @@ class Array:
             data = data.astype(np.float64) if data.dtype.kind in "iu" else data
             data = data.reshape(0, 0) if data.size == 0 else data
         if data.dtype.kind not in "biuf":
-            raise refuse(f"an array of numbers is needed; found {data.dtype} (complex numbers are not migrated)")
+            raise refuse(
+                f"an array of numbers is needed; found {data.dtype} (complex numbers are not migrated)"
+            )
         self.data = trimmed(data if dtype is None else data.astype(dtype))
         self._own = False  # whether the memory is this object's alone
 
@@ -198,8 +207,9 @@ class StructArray:
         return StructArray(self.data.T, self.fields)
 
     def __getattr__(self, name: str) -> Several:
-        if name.startswith("__") or name not in self.fields:
-            raise AttributeError(f"the struct array has no field {name!r}; it has {', '.join(self.fields)}")
+        fields = self.__dict__.get("fields", ())
+        if name not in fields:
+            raise AttributeError(f"the struct array has no field {name!r}; it has {', '.join(fields)}")
         return Several(item[name] for item in self.data.ravel(order="F"))
 
     def __len__(self) -> int:
@@ -310,11 +320,15 @@ def cast(data: np.ndarray, dtype: Any) -> np.ndarray:
     if target.kind in "iu" and data.dtype != target:
         info = np.iinfo(target)
         if data.dtype.kind == "f":
-            data = np.nan_to_num(np.trunc(data + np.copysign(0.5, data)), nan=0, posinf=info.max, neginf=info.min)
+            data = np.nan_to_num(
+                np.trunc(data + np.copysign(0.5, data)), nan=0, posinf=info.max, neginf=info.min
+            )
             low, high = data <= info.min, data >= info.max
             out = np.where(low | high, 0, data).astype(target)
             return np.where(low, info.min, np.where(high, info.max, out)).astype(target)
-        return np.clip(data.astype(np.int64) if data.dtype != np.uint64 else data, info.min, info.max).astype(target)
+        return np.clip(data.astype(np.int64) if data.dtype != np.uint64 else data, info.min, info.max).astype(
+            target
+        )
     if target.kind == "b" and data.dtype.kind == "f" and np.isnan(data).any():
         raise refuse("NaN is neither true nor false")
     return data.astype(target, copy=False)
@@ -331,7 +345,9 @@ def _positions(index: Any, size: int) -> tuple[np.ndarray, tuple[int, ...] | Non
     flat = data.ravel(order="F")
     if np.any(flat != np.floor(flat)) or np.any(flat < 1):
         wrong = flat[(flat != np.floor(flat)) | (flat < 1)][0]
-        raise refuse(f"index ({wrong:g}): out of bound; value {wrong:g} out of bound {size}; indices are 1, 2, 3 …")
+        raise refuse(
+            f"index ({wrong:g}): out of bound; value {wrong:g} out of bound {size}; indices are 1, 2, 3 …"
+        )
     return flat.astype(np.int64) - 1, data.shape
 
 
@@ -379,7 +395,9 @@ def assign(data: np.ndarray, key: Any, value: np.ndarray, fill: Any) -> np.ndarr
     if len(keys) == 1:
         found, shape = _positions(keys[0], data.size)
         if value.size not in (1, found.size):
-            raise refuse(f"A(I) = X: X must have the same size as I; {found.size} places, {value.size} values")
+            raise refuse(
+                f"A(I) = X: X must have the same size as I; {found.size} places, {value.size} values"
+            )
         last = int(found.max()) + 1 if found.size else 0
         if last > data.size:
             if data.ndim > 2 or (1 not in data.shape and data.size):
@@ -405,7 +423,9 @@ def assign(data: np.ndarray, key: Any, value: np.ndarray, fill: Any) -> np.ndarr
         found_each.append(found)
     counts = tuple(len(found) for found in found_each)
     if value.size != 1 and [n for n in counts if n != 1] != [n for n in value.shape if n != 1]:
-        raise refuse(f"A(I,J,...) = X: dimensions mismatch: {sides(counts)} places, {sides(value.shape)} values")
+        raise refuse(
+            f"A(I,J,...) = X: dimensions mismatch: {sides(counts)} places, {sides(value.shape)} values"
+        )
     need = tuple(
         max(size, int(found.max()) + 1 if len(found) else 0)
         for size, found in zip(whole_shape, found_each, strict=True)
@@ -478,7 +498,9 @@ def _struct_of(data: np.ndarray, like: Struct | StructArray) -> Any:
 def content(value: Any, *key: Any) -> Any:
     """value{key}. Raises ArgumentError where value is not a cell array."""
     if not isinstance(value, Cell):
-        raise refuse(f"'{{' undefined for arguments of type '{class_of(value)}'; matrix cannot be indexed with {{")
+        raise refuse(
+            f"'{{' undefined for arguments of type '{class_of(value)}'; matrix cannot be indexed with {{"
+        )
     return value[key[0] if len(key) == 1 else key]
 
 
@@ -562,8 +584,12 @@ def _with_element(value: Struct | StructArray, key: Any, new: Struct) -> Any:
                 if name not in item:
                     item[name] = Array()
         fields = tuple(data.flat[0])
-    ordered = Struct({name: new.get(name, Array()) for name in (*fields, *(n for n in new if n not in fields))})
-    grown = assign(data.copy(), key, objects([[ordered]]), lambda: Struct({name: Array() for name in ordered}))
+    ordered = Struct(
+        {name: new.get(name, Array()) for name in (*fields, *(n for n in new if n not in fields))}
+    )
+    grown = assign(
+        data.copy(), key, objects([[ordered]]), lambda: Struct({name: Array() for name in ordered})
+    )
     return grown.item() if grown.size == 1 else StructArray(grown, tuple(ordered))
 
 
@@ -594,7 +620,13 @@ def _own(value: Any) -> Any:
         return value.copy()
     if isinstance(value, Cell):
         return Cell.of(value.data.copy())
-    return Struct(value) if isinstance(value, Struct) else copy.copy(value) if isinstance(value, StructArray) else value
+    return (
+        Struct(value)
+        if isinstance(value, Struct)
+        else copy.copy(value)
+        if isinstance(value, StructArray)
+        else value
+    )
 
 
 def copied(value: Any) -> Any:

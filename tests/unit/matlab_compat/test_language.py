@@ -105,7 +105,13 @@ def test_logic_gives_logicals() -> None:
 
 @pytest.mark.parametrize(
     ("range_", "want"),
-    [((1, 3), [1, 2, 3]), ((5, -2, 0), [5, 3, 1]), ((3, 1), []), ((1, 0, 3), []), ((0, 0.1, 0.3), [0, 0.1, 0.2, 0.3])],
+    [
+        ((1, 3), [1, 2, 3]),
+        ((5, -2, 0), [5, 3, 1]),
+        ((3, 1), []),
+        ((1, 0, 3), []),
+        ((0, 0.1, 0.3), [0, 0.1, 0.2, 0.3]),
+    ],
 )
 def test_a_range_has_matlabs_number_of_elements(range_: tuple, want: list) -> None:
     assert values(ml.colon(*range_)) == [pytest.approx(want)]
@@ -132,13 +138,19 @@ def test_a_list_of_values_is_not_taken_for_one() -> None:
 
 def test_loops_run_over_columns() -> None:
     assert [values(column) for column in ml.columns(Array([[1, 2], [3, 4]]))] == [[[1], [3]], [[2], [4]]]
-    assert list(ml.columns("ab")) == ["a", "b"] and list(ml.columns(Array())) == [] and list(ml.columns(3)) == [3]
+    assert (
+        list(ml.columns("ab")) == ["a", "b"]
+        and list(ml.columns(Array())) == []
+        and list(ml.columns(3)) == [3]
+    )
     assert [cell[1] for cell in ml.columns(Cell("a", "b"))] == ["a", "b"]
 
 
 def test_reductions_and_their_dimensions() -> None:
     m = Array([[1, 5], [4, 2]])
-    assert values(ml.sum_(m)) == [[5, 7]] and values(ml.sum_(m, 2)) == [[6], [6]] and ml.sum_(Array([1, 2])) == 3
+    assert (
+        values(ml.sum_(m)) == [[5, 7]] and values(ml.sum_(m, 2)) == [[6], [6]] and ml.sum_(Array([1, 2])) == 3
+    )
     found, where = ml.max_(m, nargout=2)
     assert values(found) == [[4, 5]] and values(where) == [[2, 1]]
     assert ml.sum_(Array()) == 0 and np.isnan(ml.mean(Array())) and ml.all_(Array()) and not ml.any_(Array())
@@ -158,7 +170,12 @@ def test_variables_are_loaded_and_saved_with_their_shapes(tmp_path: Path) -> Non
     variables = {"row": np.arange(3.0)[None], "cells": ["a", "b"], "one": 5.0, "s": {"f": "text"}}
     matfile.save(tmp_path / "x.mat", variables)
     loaded = ml.load(str(tmp_path / "x"))
-    assert loaded.row.shape == (1, 3) and loaded.one == 5 and loaded.s.f == "text" and list(loaded.cells) == ["a", "b"]
+    assert (
+        loaded.row.shape == (1, 3)
+        and loaded.one == 5
+        and loaded.s.f == "text"
+        and list(loaded.cells) == ["a", "b"]
+    )
     ml.save(str(tmp_path / "y.mat"), loaded)
     ml.save(str(tmp_path / "y.mat"), {"more": ml.struct("a", Cell(1, 2))}, append=True)
     again = ml.load(str(tmp_path / "y.mat"), "more", "row")

@@ -49,7 +49,13 @@ def test_num2str_takes_a_format_or_digits() -> None:
 
 @pytest.mark.parametrize(
     ("value", "want"),
-    [(Array([1, 2, 3]), "1  2  3"), (Array([1.5, 2]), "1.5           2"), (True, "1"), (Array(), ""), (-7, "-7")],
+    [
+        (Array([1, 2, 3]), "1  2  3"),
+        (Array([1.5, 2]), "1.5           2"),
+        (True, "1"),
+        (Array(), ""),
+        (-7, "-7"),
+    ],
 )
 def test_num2str_of_a_row_has_columns(value: object, want: str) -> None:
     assert num2str(value) == want
@@ -66,7 +72,10 @@ def test_disp_has_five_digits(value: object, want: str, capsys: pytest.CaptureFi
 
 
 def test_mat2str_writes_source() -> None:
-    assert mat2str(Array([[1, 2.5], [3, 4]])) == "[1 2.5;3 4]" and mat2str(Array([True, False])) == "[true false]"
+    assert (
+        mat2str(Array([[1, 2.5], [3, 4]])) == "[1 2.5;3 4]"
+        and mat2str(Array([True, False])) == "[true false]"
+    )
 
 
 @pytest.mark.parametrize("value", [{"a": 1}, object()])

@@ -71,7 +71,11 @@ def compare(sources: list[str]) -> list[Outcome]:
     for source, octave in zip(sources, in_octave(sources), strict=True):
         whole, python = in_python(source)
         theirs, ours = _lines(octave), _lines(python)
-        both_fail = bool(theirs and ours) and theirs[-1].startswith(FAILED.strip()) and ours[-1].startswith(FAILED.strip())
+        both_fail = (
+            bool(theirs and ours)
+            and theirs[-1].startswith(FAILED.strip())
+            and ours[-1].startswith(FAILED.strip())
+        )
         if not whole:
             verdict = "marked"
         elif theirs == ours or (both_fail and theirs[:-1] == ours[:-1]):
@@ -90,8 +94,13 @@ def main(count: int, first: int = 0) -> int:
         for outcome in compare([program(seed) for seed in range(begin, min(begin + BATCH, first + count))]):
             counts[outcome.verdict] += 1
             if outcome.verdict in ("wrong", "refused") and counts[outcome.verdict] <= 10:
-                print(f"---- {outcome.verdict}\n{outcome.source}\n-- octave\n{outcome.octave}-- python\n{outcome.python}")
-    print(f"{sum(counts.values())} programs: " + ", ".join(f"{counts[v]} {v}" for v in ("equal", "marked", "refused", "wrong")))
+                print(
+                    f"---- {outcome.verdict}\n{outcome.source}\n-- octave\n{outcome.octave}-- python\n{outcome.python}"
+                )
+    print(
+        f"{sum(counts.values())} programs: "
+        + ", ".join(f"{counts[v]} {v}" for v in ("equal", "marked", "refused", "wrong"))
+    )
     return 1 if counts["wrong"] else 0
 
 

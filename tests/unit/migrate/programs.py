@@ -27,15 +27,29 @@ class Program:
     def name(self) -> str:
         """A new variable's name; some of those that Python has for itself."""
         self.count += 1
-        return self.dice.choice(["x", "m", "list", "sum_", "len", "np", "k", "in"])[:4].replace("in", "inn") + str(self.count)
+        return self.dice.choice(["x", "m", "list", "sum_", "len", "np", "k", "in"])[:4].replace(
+            "in", "inn"
+        ) + str(self.count)
 
     def number(self) -> str:
         """A literal number."""
-        return self.dice.choice([str(self.dice.randint(0, 9)), f"{self.dice.randint(0, 9)}.5", "0.25", "1e2", "3"])
+        return self.dice.choice(
+            [str(self.dice.randint(0, 9)), f"{self.dice.randint(0, 9)}.5", "0.25", "1e2", "3"]
+        )
 
     def shape(self) -> Shape:
         """A size."""
-        return self.dice.choice([(1, 1), (1, 1), (1, self.dice.randint(2, 4)), (self.dice.randint(2, 4), 1), (2, 3), (3, 3), (2, 2)])
+        return self.dice.choice(
+            [
+                (1, 1),
+                (1, 1),
+                (1, self.dice.randint(2, 4)),
+                (self.dice.randint(2, 4), 1),
+                (2, 3),
+                (3, 3),
+                (2, 2),
+            ]
+        )
 
     def of(self, pool: dict[str, Shape], shape: Shape) -> list[str]:
         """The variables of this size."""
@@ -63,11 +77,18 @@ class Program:
         if way == "element":
             name, size = self.dice.choice([(n, s) for n, s in self.numbers.items() if s != (1, 1)])
             return self.dice.choice(
-                [f"{name}({self.dice.randint(1, size[0] * size[1])})", f"{name}(end)", f"{name}({self.dice.randint(1, size[0])},end)", f"{name}(end-{min(1, size[0] * size[1] - 1)})"]
+                [
+                    f"{name}({self.dice.randint(1, size[0] * size[1])})",
+                    f"{name}(end)",
+                    f"{name}({self.dice.randint(1, size[0])},end)",
+                    f"{name}(end-{min(1, size[0] * size[1] - 1)})",
+                ]
             )
         if way == "count":
             name = self.dice.choice(list(self.numbers))
-            return self.dice.choice([f"numel({name})", f"size({name},1)", f"size({name},2)", f"length({name})"])
+            return self.dice.choice(
+                [f"numel({name})", f"size({name},1)", f"size({name},2)", f"length({name})"]
+            )
         if way == "sum":
             name = self.dice.choice(list(self.numbers))
             function = self.dice.choice(["sum", "max", "min"])
@@ -78,7 +99,14 @@ class Program:
             start, step = self.dice.randint(0, 3), self.dice.choice([1, 2, -1])
             return f"({start}:{step}:{start + step * (columns - 1)})"
         if way == "make":
-            return self.dice.choice([f"zeros({rows},{columns})", f"ones({rows},{columns})", self.matrix(shape), f"repmat({self.number()},{rows},{columns})"])
+            return self.dice.choice(
+                [
+                    f"zeros({rows},{columns})",
+                    f"ones({rows},{columns})",
+                    self.matrix(shape),
+                    f"repmat({self.number()},{rows},{columns})",
+                ]
+            )
         return self.number() if shape == (1, 1) else self.matrix(shape)
 
     def matrix(self, shape: Shape) -> str:
@@ -93,7 +121,10 @@ class Program:
         """Numbers of this size; operators without parentheses more often than with them."""
         if depth == 0:
             return self.leaf(shape)
-        way = self.dice.choice(["binary"] * 5 + ["sign", "power", "function", "product", "parentheses", "compare", "not", "and", "divide"])
+        way = self.dice.choice(
+            ["binary"] * 5
+            + ["sign", "power", "function", "product", "parentheses", "compare", "not", "and", "divide"]
+        )
         if way == "binary":
             other = self.dice.choice([shape, (1, 1), (1, shape[1]), (shape[0], 1)])
             sides = [self.expression(shape, depth - 1), self.expression(other, depth - 1)]
@@ -102,7 +133,11 @@ class Program:
         if way == "sign":
             return f"-{self.expression(shape, depth - 1)}"
         if way == "power":
-            return f"{self.leaf(shape)}.^{self.dice.choice(['2', '3', '0', '1'])}" if shape != (1, 1) else f"{self.leaf(shape)}{self.dice.choice(['^', '.^'])}{self.dice.choice(['2', '3', '-1', '2^2'])}"
+            return (
+                f"{self.leaf(shape)}.^{self.dice.choice(['2', '3', '0', '1'])}"
+                if shape != (1, 1)
+                else f"{self.leaf(shape)}{self.dice.choice(['^', '.^'])}{self.dice.choice(['2', '3', '-1', '2^2'])}"
+            )
         if way == "function":
             function = self.dice.choice(["abs", "floor", "ceil", "round", "fix", "sign", "double", "cumsum"])
             return f"{function}({self.expression(shape, depth - 1)})"
@@ -135,7 +170,9 @@ class Program:
         if way == "mask" and known:
             return self.dice.choice(["", "~"]) + self.dice.choice(known)
         if shape == (1, 1):
-            return f"{self.leaf(shape)} > {self.number()} {self.dice.choice(['&&', '||'])} ~{self.leaf(shape)}"
+            return (
+                f"{self.leaf(shape)} > {self.number()} {self.dice.choice(['&&', '||'])} ~{self.leaf(shape)}"
+            )
         return f"{a} > {self.number()}"
 
     def text(self) -> str:
@@ -184,7 +221,10 @@ class Program:
 
     def _cell(self) -> None:
         name = self.name()
-        items = [self.dice.choice([self.text, lambda: self.expression((1, 2), 1), self.number])() for _ in range(self.dice.randint(1, 3))]
+        items = [
+            self.dice.choice([self.text, lambda: self.expression((1, 2), 1), self.number])()
+            for _ in range(self.dice.randint(1, 3))
+        ]
         self._add(f"{name}= {{{', '.join(items)}}};")
         self.cells[name] = len(items)
 
@@ -201,7 +241,9 @@ class Program:
 
     def _struct(self) -> None:
         name = self.name()
-        self._add(f"{name}.a= {self.expression((1, 1), 1)}; {name}.b= {self.text()}; {name}.c.d= {self.matrix((1, 3))};")
+        self._add(
+            f"{name}.a= {self.expression((1, 1), 1)}; {name}.b= {self.text()}; {name}.c.d= {self.matrix((1, 3))};"
+        )
         self._add(f"{name}.c.d({self.dice.randint(1, 5)})= {self.number()};")
         if self.dice.random() < 0.5:
             other = self.name()
@@ -230,7 +272,9 @@ class Program:
     def _grow(self) -> None:
         name = self.name()
         self._add(self.dice.choice([f"{name}= [];", f"{name}= zeros(1,0);", f"{name}= {self.number()};"]))
-        self._add(f"{name}({self.dice.choice(['end+1', '3', 'end+2'])})= {self.expression((1, 1), 1)}; {name}(end+1)= {self.number()};")
+        self._add(
+            f"{name}({self.dice.choice(['end+1', '3', 'end+2'])})= {self.expression((1, 1), 1)}; {name}(end+1)= {self.number()};"
+        )
         self._add(f"disp(size({name})); fprintf('%g ', {name}); fprintf('\\n');")
 
     def _pick(self) -> None:
@@ -260,56 +304,80 @@ class Program:
         if pool:
             source, name = self.dice.choice(pool), self.name()
             limit = self.number()
-            self._add(f"{name}= {source}({source}{self.dice.choice(COMPARE)}{limit}); fprintf('%d %d:', size({name})); fprintf('%g ', {name}, find({source}>{limit})); fprintf('\\n');")
+            self._add(
+                f"{name}= {source}({source}{self.dice.choice(COMPARE)}{limit}); fprintf('%d %d:', size({name})); fprintf('%g ', {name}, find({source}>{limit})); fprintf('\\n');"
+            )
             self._add(f"{source}({source}<{limit})= {self.number()};")
 
     def _remove(self) -> None:
         pool = [n for n, s in self.numbers.items() if s[0] == 1 and s[1] > 2]
         if pool:
             name = self.dice.choice(pool)
-            self._add(f"{name}({self.dice.choice(['1', 'end', '[1 2]'])})= []; fprintf('%d|', numel({name}));")
-            self._add(f"{name}= {name}(:)'; {name}= [{name} 1 2 3 4]; {name}= {name}(1:{self.numbers[name][1]});")
+            self._add(
+                f"{name}({self.dice.choice(['1', 'end', '[1 2]'])})= []; fprintf('%d|', numel({name}));"
+            )
+            self._add(
+                f"{name}= {name}(:)'; {name}= [{name} 1 2 3 4]; {name}= {name}(1:{self.numbers[name][1]});"
+            )
 
     def _loop(self) -> None:
         name, turn = self.name(), self.name()
         source = self.dice.choice(["1:3", "3:-1:1", "0:0.5:1", self.leaf((1, 3)), self.leaf((2, 2)), "[]"])
-        self._add(f"{name}= 0;\nfor {turn}= {source}\n  {name}= {name} + sum({turn}(:)) {self.dice.choice(['', '* 2', '- 1'])};\n  if {name} > 20, break; end\nend")
+        self._add(
+            f"{name}= 0;\nfor {turn}= {source}\n  {name}= {name} + sum({turn}(:)) {self.dice.choice(['', '* 2', '- 1'])};\n  if {name} > 20, break; end\nend"
+        )
         self.numbers[name] = (1, 1)
 
     def _while(self) -> None:
         name = self.name()
-        self._add(f"{name}= {self.dice.randint(5, 30)};\nwhile {name} > {self.dice.randint(1, 4)} && true\n  {name}= floor({name} / 2);\nend")
+        self._add(
+            f"{name}= {self.dice.randint(5, 30)};\nwhile {name} > {self.dice.randint(1, 4)} && true\n  {name}= floor({name} / 2);\nend"
+        )
         self.numbers[name] = (1, 1)
 
     def _if(self) -> None:
         name = self.name()
         shape = self.dice.choice([(1, 1), (1, 1), (1, 3)])
-        self._add(f"if {self.condition(shape, 1)}\n  {name}= {self.expression((1, 1), 1)};\nelseif {self.condition((1, 1), 0)}\n  {name}= 2;\nelse\n  {name}= {self.number()};\nend")
+        self._add(
+            f"if {self.condition(shape, 1)}\n  {name}= {self.expression((1, 1), 1)};\nelseif {self.condition((1, 1), 0)}\n  {name}= 2;\nelse\n  {name}= {self.number()};\nend"
+        )
         self.numbers[name] = (1, 1)
 
     def _switch(self) -> None:
         name = self.name()
         subject = self.dice.choice([self.text(), f"{self.dice.randint(1, 3)}"])
-        cases = ["'ab'", "{'a', 'b'}"] if "'" in subject or "(" in subject or not subject.isdigit() else ["1", "{2, 3}"]
-        self._add(f"switch {subject}\n  case {cases[0]}\n    {name}= 1;\n  case {cases[1]}\n    {name}= 2;\n  otherwise\n    {name}= 3;\nend")
+        cases = (
+            ["'ab'", "{'a', 'b'}"]
+            if "'" in subject or "(" in subject or not subject.isdigit()
+            else ["1", "{2, 3}"]
+        )
+        self._add(
+            f"switch {subject}\n  case {cases[0]}\n    {name}= 1;\n  case {cases[1]}\n    {name}= 2;\n  otherwise\n    {name}= 3;\nend"
+        )
         self.numbers[name] = (1, 1)
 
     def _handle(self) -> None:
         function, held, name, shape = self.name(), self.name(), self.name(), self.shape()
-        self._add(f"{held}= {self.number()}; {function}= @(t) t {self.dice.choice(['+', '-', '.*'])} {held}^2; {held}= 99;")
+        self._add(
+            f"{held}= {self.number()}; {function}= @(t) t {self.dice.choice(['+', '-', '.*'])} {held}^2; {held}= 99;"
+        )
         self._add(f"{name}= {function}({self.expression(shape, 1)});")
         self.numbers[name] = shape
 
     def _sort(self) -> None:
         shape = self.dice.choice([(1, 4), (4, 1), (3, 3)])
         name, place = self.name(), self.name()
-        self._add(f"[{name}, {place}]= {self.dice.choice(['sort', 'max', 'min'])}({self.expression(shape, 1)}{self.dice.choice(['', ''])});")
+        self._add(
+            f"[{name}, {place}]= {self.dice.choice(['sort', 'max', 'min'])}({self.expression(shape, 1)}{self.dice.choice(['', ''])});"
+        )
         self._add(f"fprintf('%g ', {name}, {place}); fprintf('\\n');")
 
     def _unique(self) -> None:
         name = self.name()
         shape = self.dice.choice([(1, 4), (4, 1)])
-        self._add(f"{name}= unique({self.expression(shape, 1)}); fprintf('%g ', {name}, size({name}), any(ismember({name}, [1 2 3]))); fprintf('\\n');")
+        self._add(
+            f"{name}= unique({self.expression(shape, 1)}); fprintf('%g ', {name}, size({name}), any(ismember({name}, [1 2 3]))); fprintf('\\n');"
+        )
 
     def _copy(self) -> None:
         if self.numbers:
@@ -331,18 +399,26 @@ class Program:
     def _cellfun(self) -> None:
         if self.cells:
             name = self.dice.choice(list(self.cells))
-            self._add(f"fprintf('%g ', cellfun(@numel, {name}), cellfun('isempty', {name}), cellfun(@(e) ischar(e), {name})); fprintf('\\n');")
+            self._add(
+                f"fprintf('%g ', cellfun(@numel, {name}), cellfun('isempty', {name}), cellfun(@(e) ischar(e), {name})); fprintf('\\n');"
+            )
 
     def _reduce(self) -> None:
         shape = self.dice.choice([(2, 3), (3, 3), (1, 4), (4, 1)])
         function = self.dice.choice(["sum", "prod", "any", "all", "cumsum", "mean"])
-        self._add(f"fprintf('%g ', {function}({self.expression(shape, 1)}{self.dice.choice(['', ', 1', ', 2'])})); fprintf('\\n');")
+        self._add(
+            f"fprintf('%g ', {function}({self.expression(shape, 1)}{self.dice.choice(['', ', 1', ', 2'])})); fprintf('\\n');"
+        )
 
     def _try(self) -> None:
-        self._add("try\n  error('my:id', 'bad %d', 3);\ncatch e\n  fprintf('%s %s\\n', e.message, e.identifier);\nend")
+        self._add(
+            "try\n  error('my:id', 'bad %d', 3);\ncatch e\n  fprintf('%s %s\\n', e.message, e.identifier);\nend"
+        )
 
     def _stringcmp(self) -> None:
-        self._add(f"fprintf('%d %d %d\\n', strcmp({self.text()}, {self.text()}), isempty({self.text()}), any({self.text()}=='a'));")
+        self._add(
+            f"fprintf('%d %d %d\\n', strcmp({self.text()}, {self.text()}), isempty({self.text()}), any({self.text()}=='a'));"
+        )
 
     def finish(self) -> str:
         """The program, which ends by printing every variable."""
@@ -353,7 +429,9 @@ class Program:
         for name in sorted(self.texts):
             self._add(f"fprintf('{name} <%s>\\n', {name});")
         for name in self.cells:
-            self._add(f"fprintf('{name} %d\\n', numel({name})); for q= 1:numel({name}), if ischar({name}{{q}}), disp({name}{{q}}); else, fprintf('%g ', {name}{{q}}); end, end; fprintf('\\n');")
+            self._add(
+                f"fprintf('{name} %d\\n', numel({name})); for q= 1:numel({name}), if ischar({name}{{q}}), disp({name}{{q}}); else, fprintf('%g ', {name}{{q}}); end, end; fprintf('\\n');"
+            )
         return "\n".join(self.lines)
 
 
