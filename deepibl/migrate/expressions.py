@@ -1,4 +1,5 @@
-"""Expressions of a script into Python: operators, indices, calls, [...] and {...}, functions without a name."""
+"""Expressions of a script into Python: operators, indices, calls, [...] and {...}, functions without a
+name."""
 
 import ast
 import keyword
@@ -22,21 +23,29 @@ from deepibl.migrate.tree import Access, Node, Untranslatable, chain, named, str
 
 # kind of an output of the library's functions; what is not listed is 'any'
 LIBRARY_KINDS = {
-    "localPaths": "paths", "loadNet": "struct", "addLayers": "struct", "addPCA": "struct", "relja_cropToLayer": "struct",
+    "localPaths": "paths", "loadNet": "struct", "addLayers": "struct", "addPCA": "struct",
+    "relja_cropToLayer": "struct",
     "netPrepareForTrain": "struct", "netPrepareForTest": "struct", "relja_simplenn_tidy": "struct",
-    "vl_simplenn_tidy": "struct", "vl_argparse": "struct", "vl_imreadjpeg": "cell", "relja_layerNames": "cell",
-    **dict.fromkeys(("rawNnSearch", "yael_nn", "relja_l2normalize_col", "computeRepresentation", "testFromFn", "testCore"), "num"),
+    "vl_simplenn_tidy": "struct", "vl_argparse": "struct", "vl_imreadjpeg": "cell",
+    "relja_layerNames": "cell",
+    **dict.fromkeys(("rawNnSearch", "yael_nn", "relja_l2normalize_col", "computeRepresentation",
+    "testFromFn", "testCore"), "num"),
     **dict.fromkeys(("relja_randomHex", "relja_expandUser", "relja_hrminsec"), "text"),
     "relja_netOutputDim": "int", "relja_whichLayer": "any", "setup": "any",
-    **dict.fromkeys(("dbPitts", "dbTokyo247", "dbTokyoTimeMachine", "dbTiny", "dbVGG", "dbHolidays"), "object"),
+    **dict.fromkeys(("dbPitts", "dbTokyo247", "dbTokyoTimeMachine", "dbTiny", "dbVGG", "dbHolidays"),
+    "object"),
 }  # fmt: skip
-FIELD_KINDS = {"outPrefix": "text", "dbPath": "text", "qPath": "text", "dbImageFns": "cell", "qImageFns": "cell",
+FIELD_KINDS = {"outPrefix": "text", "dbPath": "text", "qPath": "text", "dbImageFns": "cell",
+    "qImageFns": "cell",
                "layers": "cell", "numImages": "int", "numQueries": "int", "utmDb": "num", "utmQ": "num",
-               "posDistThr": "num", "posDistSqThr": "num", "nonTrivPosDistSqThr": "num", "cp": "object"}  # fmt: skip
-METHODS = {"getPosIDs", "getPosDbIDs", "isPos", "isPosQ", "isPosDb", "posDb", "nontrivialPosQ", "nontrivialPosDb",
+               "posDistThr": "num", "posDistSqThr": "num", "nonTrivPosDistSqThr": "num",
+               "cp": "object"}  # fmt: skip
+METHODS = {"getPosIDs", "getPosDbIDs", "isPos", "isPosQ", "isPosDb", "posDb", "nontrivialPosQ",
+    "nontrivialPosDb",
            "sampleNegsQ", "sampleNegsDb", "sampleNegs", "nnSearchPostprocess", "dbLoad"}  # fmt: skip
 _BINARY = {
-    "+": ("plus", ast.Add()), "-": ("minus", ast.Sub()), ".*": ("times", ast.Mult()), "*": ("mtimes", ast.Mult()),
+    "+": ("plus", ast.Add()), "-": ("minus", ast.Sub()), ".*": ("times", ast.Mult()),
+    "*": ("mtimes", ast.Mult()),
 }  # fmt: skip
 _COMPARE = {
     "==": ("eq", ast.Eq()), "~=": ("ne", ast.NotEq()), "<": ("lt", ast.Lt()), "<=": ("le", ast.LtE()),
@@ -45,7 +54,8 @@ _COMPARE = {
 
 
 def expression(scope: Scope, node: Any) -> Typed:
-    """The translation of an expression: a node of the tree, or an Operation. Raises Untranslatable with the reason."""
+    """The translation of an expression: a node of the tree, or an Operation. Raises Untranslatable with the
+    reason."""
     if not isinstance(node, Operation):
         require(not node.has_error, "the grammar does not know this")
         node = grouped(node)
@@ -244,8 +254,8 @@ def _function(scope: Scope, name: str) -> ast.expr:
     found = language_name(name)
     if name in RANDOM:
         raise Untranslatable(
-            "random numbers: MATLAB's generator is one for all, here the library's functions draw from their own; "
-            "see matlab_compat.rng"
+            "random numbers: MATLAB's generator is one for all, here the library's functions draw from "
+            "their own; see matlab_compat.rng"
         )
     if found is None:
         raise Untranslatable(
@@ -481,7 +491,8 @@ def _with_nargout(node: ast.Call, nargout: int) -> ast.Call:
 
 
 def _overridden(scope: Scope, name: str, node: ast.Call) -> ast.Call:
-    """The call with the options that --set gives; its pairs of names and values as keywords where they are literals."""
+    """The call with the options that --set gives; its pairs of names and values as keywords where they are
+    literals."""
     names = [literal(word) for word in node.args]
     start = next(
         (
@@ -510,7 +521,8 @@ def _overridden(scope: Scope, name: str, node: ast.Call) -> ast.Call:
     return ast.Call(node.func, node.args[:start], [ast.keyword(word, value) for word, value in words.items()])
 
 
-_POSITIONAL = {"serialAllFeats": 4, "testFromFn": 3, "addPCA": 2, "computeRepresentation": 2, "testCore": 3, "vl_simplenn": 2,
+_POSITIONAL = {"serialAllFeats": 4, "testFromFn": 3, "addPCA": 2, "computeRepresentation": 2,
+    "testCore": 3, "vl_simplenn": 2,
                "vl_imreadjpeg": 1, "vl_argparse": 99, "relja_display": 99, "relja_progress": 99}  # fmt: skip
 
 

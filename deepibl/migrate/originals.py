@@ -1,4 +1,5 @@
-"""The original's functions as migrated scripts call them: MATLAB's orientation of arrays, ids from 1, nets as structs.
+"""The original's functions as migrated scripts call them: MATLAB's orientation of arrays, ids from 1, nets
+as structs.
 
 Every function here calls the one of the same name in `deepibl` or `matlab_compat` and converts at the border:
 
@@ -28,10 +29,19 @@ import deepibl.networks.build
 import matlab_compat
 from matlab_compat import numeric
 from matlab_compat.language import (
-    Array, Cell, Several, Struct, as_np, from_plain, shape_of, sprintf, to_plain, trimmed, wrap,
+    Array,
+    Cell,
+    Several,
+    Struct,
+    as_np,
+    from_plain,
+    shape_of,
+    sprintf,
+    to_plain,
+    trimmed,
+    wrap,
 )  # fmt: skip
 from matlab_compat.simplenn.network import SimpleNN
-
 
 # ---- values across the border
 
@@ -48,6 +58,11 @@ def _features_out(value: Any) -> Any:
 def _ids_in(value: Any) -> Any:
     data = as_np(value).ravel(order="F").astype(np.int64) - 1
     return int(data[0]) if np.size(data) == 1 and shape_of(value) == (1, 1) else data
+
+
+def _found_out(value: Any) -> Any:
+    """Ids of a search, k x queries, int32 as yael's."""
+    return Array((np.atleast_2d(np.asarray(value)) + 1).T.astype(np.int32))
 
 
 def _column(value: Any) -> Any:
@@ -131,7 +146,8 @@ def _out(value: Any) -> Any:
 
 # method -> kinds of its arguments, kinds of its outputs
 _METHODS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "isPosQ": (("id", "ids"), ("mask",)), "isPosDb": (("id", "ids"), ("mask",)), "posDb": (("id",), ("ids", "row")),
+    "isPosQ": (("id", "ids"), ("mask",)), "isPosDb": (("id", "ids"), ("mask",)), "posDb": (("id",), ("ids",
+    "row")),
     "nontrivialPosQ": (("id",), ("ids", "row")), "nontrivialPosDb": (("id",), ("ids", "row")),
     "getPosIDs": (("position",), ("ids", "row")), "getPosDbIDs": (("id",), ("ids", "row")),
     "isPos": (("position", "ids"), ("mask",)), "sampleNegsQ": (("id", "number"), ("ids",)),
@@ -167,7 +183,7 @@ def _searcher_out(function: Callable[..., Any]) -> Callable[..., Any]:
     def search(query: Any, count: Any, nargout: int = 1) -> Any:
         found = function(int(query) - 1, int(count))
         both = tuple(found) if isinstance(found, tuple) else (found,)
-        results = tuple(_to_script(kind, part) for kind, part in zip(("ids", "column"), both, strict=False))
+        results = tuple(_to_script(kind, part) for kind, part in zip(("found", "column"), both, strict=False))
         return results[:nargout] if nargout > 1 else results[0]
 
     return search
@@ -194,8 +210,8 @@ def _to_library(kind: str, value: Any) -> Any:
 def _to_script(kind: str, value: Any) -> Any:
     if kind == "id":
         return float(value) + 1
-    if kind == "ids":
-        return _ids_out(value)
+    if kind in ("ids", "found"):
+        return _ids_out(value) if kind == "ids" else _found_out(value)
     if kind == "features":
         return wrap(np.atleast_2d(np.asarray(value)).T)
     if kind == "row":
@@ -287,7 +303,8 @@ class closePosition(_Wrapped):
 
 
 class dbBase(_Wrapped):
-    """Base of a script's data set: set name, dbPath and qPath, then call dbLoad(); methods may be overridden."""
+    """Base of a script's data set: set name, dbPath and qPath, then call dbLoad(); methods may be
+    overridden."""
 
     def dbLoad(self) -> None:
         """Reads <dsetSpecDir>/<name>.mat; the library then calls the methods that this class overrides."""
@@ -376,12 +393,15 @@ def _wrapper(name: str, kinds: tuple[str, ...] = (), outputs: tuple[str, ...] = 
 
 
 _CONVERT_IN: dict[str, Callable[[Any], Any]] = {
-    "any": _plain, "features": _features_in, "ids": _ids_in, "net": net_in, "image": lambda v: _maps_in(v)[0], "maps": _maps_in,
+    "any": _plain, "features": _features_in, "ids": _ids_in, "net": net_in,
+    "image": lambda v: _maps_in(v)[0], "maps": _maps_in,
     "layer": lambda v: v if isinstance(v, str) else int(v) - 1, "raw": lambda v: v,
 }  # fmt: skip
 _CONVERT_OUT: dict[str, Callable[[Any], Any]] = {
-    "any": _out, "features": _features_out, "ids": lambda v: wrap(np.atleast_2d(np.asarray(v, np.float64) + 1).T), "net": net_out,
-    "id": lambda v: int(v) + 1, "column": _column, "row": _row, "texts": lambda v: Cell(*v), "number": lambda v: Array() if v is None else float(v),
+    "any": _out, "features": _features_out,
+    "ids": _found_out, "net": net_out,
+    "id": lambda v: int(v) + 1, "column": _column, "row": _row, "texts": lambda v: Cell(*v),
+    "number": lambda v: Array() if v is None else float(v),
     "matrix": lambda v: wrap(np.atleast_2d(np.asarray(v))),
 }  # fmt: skip
 
@@ -427,7 +447,8 @@ def vl_simplenn(
     before = getattr(res, "results", None) if res is not None else None
     found = matlab_compat.vl_simplenn(
         network, None if isinstance(x, Array) and not x.data.size else _maps_in(x),
-        None if given is None else _maps_in(given), before, *map(_plain, arguments), **{k: _plain(v) for k, v in options.items()},
+        None if given is None else _maps_in(given), before, *map(_plain, arguments), **{k: _plain(v) for k,
+        v in options.items()},
     )  # fmt: skip
     items = [
         Struct(
@@ -452,7 +473,7 @@ def vl_simplenn_display(net: Struct, *arguments: Any, nargout: int = 0, **option
 
 def vl_argparse(opts: Struct, arguments: Any, *flags: Any, nargout: int = 1) -> Any:
     """A copy of opts, updated by names and values."""
-    given = [item for item in arguments] if isinstance(arguments, Cell) else [arguments]
+    given = list(arguments) if isinstance(arguments, Cell) else [arguments]
     if len(given) == 1 and isinstance(given[0], Cell):
         given = list(given[0])
     result = matlab_compat.vl_argparse(dict(opts), given, *flags, nargout=nargout)
@@ -519,16 +540,25 @@ _WRAPPED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "loadNet": ((), ("net",)), "addLayers": (("net",), ("net",)), "addPCA": (("net",), ("net",)),
     "netPrepareForTrain": (("net", "layer"), ("net",)), "netPrepareForTest": (("net",), ("net",)),
     "serialAllFeats": (("net",), ()), "convertPngtoJPG": ((), ()), "cleanup": ((), ("texts",)),
-    "testFromFn": ((), ("column", "number", "matrix", "any")), "testCore": (("any", "features", "features"), ("column", "matrix")),
+    "testFromFn": ((), ("column", "number", "matrix", "any")), "testCore": (("any", "features",
+    "features"), ("column", "matrix")),
     "testCoreRank": (("any", "features", "features"), ("number", "matrix")),
-    "rawNnSearch": (("features", "features"), ("ids", "features")), "yael_nn": (("features", "features"), ("ids", "features")),
-    "yael_kmeans": (("features",), ("features", "any", "any", "any")), "getBestEpoch": (("matrix",), ("any",)),
-    "pickBestNet": ((), ("any", "net")), "relja_cropToLayer": (("net",), ("net",)), "relja_whichLayer": (("net",), ("id",)),
-    "relja_layerNames": (("net",), ("texts",)), "relja_layerTypes": (("net",), ("texts",)), "relja_simplenn_move": (("net",), ("net",)),
-    "vl_simplenn_move": (("net",), ("net",)), "relja_swapLayersForEfficiency": (("net",), ("net",)), "relja_netSave": (("net",), ()),
-    "relja_randomHex": ((), ()), "relja_dir": ((), ("texts",)), "relja_expandUser": ((), ()), "relja_startsWith": ((), ()),
-    "relja_endsWith": ((), ()), "relja_hrminsec": ((), ()), "relja_displayDateTime": ((), ()), "saveNet": (("net", "plain", "plain", "plain"), ()),
-    **{f"train{name}": ((), ()) for name in ("GaussKernalInd", "GaussKernalJoint", "CauchyKernelInd", "CauchyKernelJoint", "ExpKernalInd", "ExpKernalJoint", "Weakly")},
+    "rawNnSearch": (("features", "features"), ("ids", "features")), "yael_nn": (("features", "features"),
+    ("ids", "features")),
+    "yael_kmeans": (("features",), ("features", "any", "any", "any")), "getBestEpoch": (("matrix",),
+    ("any",)),
+    "pickBestNet": ((), ("any", "net")), "relja_cropToLayer": (("net",), ("net",)),
+    "relja_whichLayer": (("net",), ("id",)),
+    "relja_layerNames": (("net",), ("texts",)), "relja_layerTypes": (("net",), ("texts",)),
+    "relja_simplenn_move": (("net",), ("net",)),
+    "vl_simplenn_move": (("net",), ("net",)), "relja_swapLayersForEfficiency": (("net",), ("net",)),
+    "relja_netSave": (("net",), ()),
+    "relja_randomHex": ((), ()), "relja_dir": ((), ("texts",)), "relja_expandUser": ((), ()),
+    "relja_startsWith": ((), ()),
+    "relja_endsWith": ((), ()), "relja_hrminsec": ((), ()), "relja_displayDateTime": ((), ()),
+    "saveNet": (("net", "plain", "plain", "plain"), ()),
+    **{f"train{name}": ((), ()) for name in ("GaussKernalInd", "GaussKernalJoint", "CauchyKernelInd",
+    "CauchyKernelJoint", "ExpKernalInd", "ExpKernalJoint", "Weakly")},
 }  # fmt: skip
 _CONVERT_IN |= {"plain": to_plain, "matrix": as_np}
 for _name in _WRAPPED:

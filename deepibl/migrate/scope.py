@@ -1,7 +1,10 @@
-"""What the translator knows at a place of a script: its variables and functions, their kinds, names to import.
+"""What the translator knows at a place of a script: its variables and functions, their kinds, names to
+import.
 
-A kind says what a value certainly is: int, real, bool (numbers), text, array (an Array), num (an Array or a number),
-cell, struct, function, object (the library's and handle classes), any (unknown). Kinds hold for the whole script or
+A kind says what a value certainly is: int, real, bool (numbers), text, array (an Array), num (an Array or a
+number),
+cell, struct, function, object (the library's and handle classes), any (unknown). Kinds hold for the whole
+script or
 function: they are found by translating its assignments until they stay the same.
 """
 
@@ -18,7 +21,8 @@ SCALARS = {"int", "real", "bool"}
 NUMBERS = {*SCALARS, "array", "num"}
 IMMUTABLE = {*SCALARS, "text", "function", "object"}
 # functions that may return an argument itself, or a part of it
-ALIASES = {"at", "content", "contents", "field", "deal", "gather", "getfield", "feval", "gpuArray", "horzcat", "vertcat",
+ALIASES = {"at", "content", "contents", "field", "deal", "gather", "getfield", "feval", "gpuArray",
+    "horzcat", "vertcat",
            "cat", "cellstr", "repmat", "several", "num2cell", "struct"}  # fmt: skip
 
 
@@ -47,7 +51,8 @@ class Function:
 class Scope:
     """The state of translating one script or function.
 
-    kinds: of the variables; None where not known yet. functions: the script's own. mutated: variables of which a part
+    kinds: of the variables; None where not known yet. functions: the script's own. mutated: variables of
+    which a part
     is assigned somewhere. many: variables that are assigned more than once. used: names to import.
     """
 
@@ -65,7 +70,8 @@ class Scope:
     parameters: tuple[str, ...] = ()
 
     def python(self, template: str, **parts: ast.expr) -> ast.expr:
-        """An expression with upper-case names replaced by nodes: python("numel(X)", X=node); imports are noted."""
+        """An expression with upper-case names replaced by nodes: python("numel(X)", X=node); imports are
+        noted."""
         tree = ast.parse(template, mode="eval").body
         for name in {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} - set(parts):
             self.need(name)

@@ -1,4 +1,5 @@
-"""Scripts, function files and classes: statement after statement into Python lines, what cannot be translated marked."""
+"""Scripts, function files and classes: statement after statement into Python lines, what cannot be
+translated marked."""
 
 import ast
 from collections import Counter
@@ -57,7 +58,8 @@ def _quoted(node: Node) -> str:
 
 @dataclass
 class ScriptTranslator:
-    """The translation of one file; `name` is its name in marks. siblings: .m files beside it, by their stems."""
+    """The translation of one file; `name` is its name in marks. siblings: .m files beside it, by their
+    stems."""
 
     name: str
     keep_stops: bool = False
@@ -105,8 +107,8 @@ class ScriptTranslator:
             | loops
             | _in_loops(nodes)
         )
-        scope.kinds = {name: None for name in names}
-        scope.kinds |= {name: "any" for name in parameters} | {name: "object" for name in objects}
+        scope.kinds = dict.fromkeys(names)
+        scope.kinds |= dict.fromkeys(parameters, "any") | dict.fromkeys(objects, "object")
         scope.kinds |= {"varargin": "cell"} if "varargin" in parameters else {}
         scope.open = any(_loads_all(part) for node in nodes for part in walk(node))
         scope.finding = True
@@ -359,8 +361,10 @@ class ScriptTranslator:
         everywhere = sum(
             text_of(part) == name for part in walk(self._function_of(node)) if part.type == "identifier"
         )
-        other_loops = any(part.type == "iterator" and text_of(part.named_children[0]) == name and part.parent.id != node.id
-                          for part in walk(self._function_of(node)))  # fmt: skip
+        others = (part for part in walk(self._function_of(node)) if part.type == "iterator")
+        other_loops = any(
+            text_of(part.named_children[0]) == name and part.parent.id != node.id for part in others
+        )
         if everywhere > inside and not other_loops:  # it is read after the loop, which may run no turn
             scope.need("Array")
             lines.insert(0, f"{variable_name(name)} = Array()")

@@ -196,7 +196,7 @@ def call_statement(scope: Scope, node: Node, echo: bool) -> list[str]:
     """The lines of a statement that is one expression: a call, a command, or a value to show."""
     if node.type == "command":
         words = [text_of(child) for child in named(node)]
-        name, arguments = words[0], [child for child in named(node)[1:]]
+        name, arguments = words[0], list(named(node)[1:])
         require(
             not any(word[:1] in "=+-*/<>&|~" and word not in ("-append",) for word in words[1:2])
             or name in IGNORED,

@@ -1,10 +1,15 @@
 """MATLAB scripts of calls to deepIBL, NetVLAD and MatConvNet, translated to Python.
 
-The script is parsed by tree-sitter's MATLAB grammar (the extra `migrate`), its expressions are grouped by MATLAB's
-precedence, and it is translated statement by statement; comments are kept. The Python script has MATLAB's values
-and conventions: arrays of at least two dimensions with indices from 1 (`matlab_compat.language`), and the original's
-functions with features D x N and ids from 1 (`deepibl.migrate.originals`). Where the script itself shows what a value
-is, Python's own operators, strings and loops are used. What cannot be translated with certainty becomes a line
+The script is parsed by tree-sitter's MATLAB grammar (the extra `migrate`), its expressions are grouped by
+MATLAB's
+precedence, and it is translated statement by statement; comments are kept. The Python script has MATLAB's
+values
+and conventions: arrays of at least two dimensions with indices from 1 (`matlab_compat.language`), and the
+original's
+functions with features D x N and ids from 1 (`deepibl.migrate.originals`). Where the script itself shows
+what a value
+is, Python's own operators, strings and loops are used. What cannot be translated with certainty becomes a
+line
 marked MIGRATE that raises when it is reached, so that a migrated script is never silently wrong.
 """
 
@@ -51,7 +56,8 @@ def migrate(
     name: the script's name in marks. keep_stops: keep an error(…) that stops the script at its top level
     before its end (as NetVLAD's demo.m does); by default it becomes a printed line. overrides: option values
     by (function, option), used in calls instead of the script's own; values of variables by ('', variable).
-    siblings: the text of function files and classes beside it, by their names, which are imported where called.
+    siblings: the text of function files and classes beside it, by their names, which are imported where
+    called.
     Raises ConfigurationError where the grammar is not installed, and for statements nested too deep for
     Python.
     """
@@ -121,7 +127,8 @@ def parse_overrides(texts: Iterable[str]) -> dict[tuple[str, str], Any]:
 
 
 def _imports(used: set[str]) -> list[str]:
-    """The lines that import these names: the standard library, deepibl and matlab_compat, the script's neighbours."""
+    """The lines that import these names: the standard library, deepibl and matlab_compat, the script's
+    neighbours."""
     plain = sorted(MODULES[name] for name in used if name in MODULES)
     modules: dict[str, set[str]] = {}
     for name in used:

@@ -1,4 +1,5 @@
-"""MATLAB's plots by matplotlib, for migrated scripts: hold, line specifications and properties as in MATLAB."""
+"""MATLAB's plots by matplotlib, for migrated scripts: hold, line specifications and properties as in
+MATLAB."""
 
 import re
 from typing import Any

@@ -1,4 +1,5 @@
-"""MATLAB's functions of files and folders for migrated scripts: load, save, fopen, fread, dir, exist and others."""
+"""MATLAB's functions of files and folders for migrated scripts: load, save, fopen, fread, dir, exist and
+others."""
 
 import datetime
 import glob
@@ -30,7 +31,8 @@ from matlab_compat.language.values import (
 )
 
 _OPEN: dict[int, BinaryIO] = {}
-_TYPES = {**CLASSES, "float32": np.float32, "float64": np.float64, "float": np.float32, "uchar": np.uint8, "char": np.uint8, "int": np.int32, "uint": np.uint32}  # fmt: skip
+_TYPES = {**CLASSES, "float32": np.float32, "float64": np.float64, "float": np.float32, "uchar": np.uint8,
+    "char": np.uint8, "int": np.int32, "uint": np.uint32}  # fmt: skip
 
 
 def from_plain(value: Any) -> Any:
@@ -121,7 +123,8 @@ def stream_of(number: Any) -> Any:
 
 
 def fread(number: Any, size: Any = np.inf, precision: str = "uint8", *more: Any) -> Any:
-    """Numbers of a binary file: n, Inf, or [rows columns], columns filled first; 'float32=>single' keeps the class."""
+    """Numbers of a binary file: n, Inf, or [rows columns], columns filled first; 'float32=>single' keeps
+    the class."""
     if more:
         raise refuse("fread with skip or byte order")
     source, _, target = precision.partition("=>")
@@ -224,7 +227,7 @@ def dir_(pattern: str = ".") -> Any:
         made.append(Struct(
             name=os.path.basename(path), folder=os.path.abspath(os.path.dirname(path) or "."),
             date=when.strftime("%d-%b-%Y %H:%M:%S"), bytes=float(info.st_size), isdir=os.path.isdir(path),
-            datenum=when.toordinal() + 366 + (when - when.replace(hour=0, minute=0, second=0)).total_seconds() / 86400,
+            datenum=when.toordinal() + 366 + (when.hour * 3600 + when.minute * 60 + when.second) / 86400,
         ))  # fmt: skip
     fields = ("name", "folder", "date", "bytes", "isdir", "datenum")
     data = objects([[item] for item in made]) if made else np.empty((0, 1), object)

@@ -1,10 +1,13 @@
-"""MATLAB's functions of arrays, cell arrays and structs, for migrated scripts; names of Python's own end in `_`.
+"""MATLAB's functions of arrays, cell arrays and structs, for migrated scripts; names of Python's own end in
+`_`.
 
-Functions with several outputs take `nargout` and return a tuple where it is more than one. Dimensions count from
+Functions with several outputs take `nargout` and return a tuple where it is more than one. Dimensions count
+from
 1. Raises ArgumentError for arguments that MATLAB refuses, or that are not migrated.
 """
 
 import inspect
+import itertools
 import math
 import sys
 import time
@@ -107,7 +110,8 @@ def several(function: Any, count: int, *arguments: Any) -> tuple[Any, ...]:
 
 
 def returned(variables: Mapping[str, Any], nargout: int, *names: str) -> Any:
-    """A function's outputs: the variables of these names, one value or a tuple. ArgumentError where one is undefined."""
+    """A function's outputs: the variables of these names, one value or a tuple. ArgumentError where one is
+    undefined."""
     found = []
     for name in names[: max(1, nargout)]:
         if variables.get(name) is None:
@@ -263,7 +267,8 @@ gpuArray = gather
 
 
 def size(x: Any, *dimension: Any, nargout: int = 1) -> Any:
-    """The sizes of all dimensions, or of one; with several outputs the last one takes the product of the rest."""
+    """The sizes of all dimensions, or of one; with several outputs the last one takes the product of the
+    rest."""
     shape = shape_of(x)
     if dimension:
         places = [int(d) for d in as_np(dimension[0]).flat]
@@ -272,7 +277,7 @@ def size(x: Any, *dimension: Any, nargout: int = 1) -> Any:
     if nargout < 2:
         return Array([list(shape)])
     full = [*shape, *[1] * (nargout - len(shape))]
-    return tuple([*full[: nargout - 1], math.prod(full[nargout - 1 :])])
+    return (*full[: nargout - 1], math.prod(full[nargout - 1 :]))
 
 
 numel = named("numel", "The number of elements.", lambda x: math.prod(shape_of(x)))
@@ -355,7 +360,7 @@ def isa(x: Any, name: str) -> bool:
 
 
 def _sizes(arguments: Any) -> tuple[tuple[int, ...], Any]:
-    given = [value for value in spread(arguments)]
+    given = list(spread(arguments))
     kind = np.float64
     if len(given) > 1 and isinstance(given[-2], str) and given[-2] == "like":
         kind = as_np(given[-1]).dtype
@@ -644,7 +649,8 @@ def min_(x: Any, y: Any = None, dimension: Any = None, nargout: int = 1) -> Any:
 
 
 def sort(x: Any, *arguments: Any, nargout: int = 1) -> Any:
-    """Sorted along a dimension ('descend' for descending), and where each was; cell arrays of strings, too."""
+    """Sorted along a dimension ('descend' for descending), and where each was; cell arrays of strings,
+    too."""
     down = any_text(arguments, "descend")
     numbers = [value for value in arguments if not isinstance(value, str)]
     if isinstance(x, Cell | str):
@@ -678,7 +684,7 @@ def any_text(arguments: Any, word: str) -> bool:
 def issorted(x: Any) -> bool:
     """Whether values ascend."""
     flat = list(x) if isinstance(x, Cell) else list(as_np(x).ravel(order="F"))
-    return builtin_all(a <= b for a, b in zip(flat, flat[1:], strict=False))
+    return builtin_all(a <= b for a, b in itertools.pairwise(flat))
 
 
 def _as_rows(values: np.ndarray, *inputs: Any) -> Any:
@@ -689,7 +695,8 @@ def _as_rows(values: np.ndarray, *inputs: Any) -> Any:
 
 
 def unique(x: Any, *options: str, nargout: int = 1) -> Any:
-    """The different values, sorted ('stable': in their order; 'rows': of rows), where each is first, and which each is."""
+    """The different values, sorted ('stable': in their order; 'rows': of rows), where each is first, and
+    which each is."""
     if isinstance(x, Cell):
         items: Any = np.array([str(item) for item in x] + [None], object)[:-1]
     else:
@@ -1082,7 +1089,7 @@ def _mapped(
             data = [as_np(value) for value in each]
             if any(value.size != 1 for value in data):
                 raise refuse(
-                    "all values must be scalars when UniformOutput = true; use the 'UniformOutput', false option"
+                    "all values must be scalars when UniformOutput = true; use 'UniformOutput', false"
                 )
             if any(isinstance(value, str) for value in each):
                 found.append("".join(each))
@@ -1106,7 +1113,8 @@ def _mapped(
     return tuple(found) if nargout > 1 else found[0]
 
 
-_BY_NAME = {"isempty": isempty, "length": length, "numel": numel, "ndims": ndims, "isclass": isa, "isreal": isreal,
+_BY_NAME = {"isempty": isempty, "length": length, "numel": numel, "ndims": ndims, "isclass": isa,
+    "isreal": isreal,
             "islogical": islogical, "ischar": ischar, "iscell": iscell}  # fmt: skip
 
 

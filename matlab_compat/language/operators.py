@@ -1,7 +1,9 @@
 """MATLAB's operators on the values of migrated scripts: arithmetic, comparisons, logic, ranges, [a, b; c, d].
 
-Classes combine as in MATLAB: an integer class wins, rounds and saturates; single wins over double; logicals and
-strings count as double. Arrays of sizes that fit are expanded. Raises ArgumentError for what does not fit, and for
+Classes combine as in MATLAB: an integer class wins, rounds and saturates; single wins over double; logicals
+and
+strings count as double. Arrays of sizes that fit are expanded. Raises ArgumentError for what does not fit,
+and for
 results that are complex.
 """
 

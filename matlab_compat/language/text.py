@@ -1,7 +1,9 @@
 """Strings and printing as MATLAB does them: sprintf, disp, num2str, mat2str, strsplit, regexprep and others.
 
-The rules of sprintf differ from those of Python's `%`: the format is repeated until all values are written, and
-ends early where they run out; arrays are expanded into their elements, column by column; %d of a number that is
+The rules of sprintf differ from those of Python's `%`: the format is repeated until all values are written,
+and
+ends early where they run out; arrays are expanded into their elements, column by column; %d of a number
+that is
 not an integer becomes %e; the format may have escapes. `disp` chooses digits as Octave's `format short` does:
 five significant ones.
 """
@@ -140,7 +142,8 @@ def fprintf(*arguments: Any) -> None:
 
 
 def num2str(value: Any, form: Any = None) -> str:
-    """A number or row as MATLAB's num2str writes it, integers plainly, others with about 4 decimals; or a string.
+    """A number or row as MATLAB's num2str writes it, integers plainly, others with about 4 decimals; or a
+    string.
 
     form: a format as for sprintf, or the number of significant digits. Raises ArgumentError for several rows.
 
@@ -251,7 +254,8 @@ def _table(data: np.ndarray) -> tuple[list[list[str]], int]:
 
 
 def disp(value: Any) -> None:
-    """Prints a number, string or matrix without its name. Raises ArgumentError for cell arrays and structs."""
+    """Prints a number, string or matrix without its name. Raises ArgumentError for cell arrays and
+    structs."""
     if isinstance(value, str):
         print(value)
         return
@@ -421,7 +425,8 @@ def _pattern(expression: str) -> str:
 
 
 def regexprep(text: Any, expression: str, new: str, *options: str) -> Any:
-    """The string, or those of a cell array, with what matches a regular expression replaced; $1 is its first group."""
+    """The string, or those of a cell array, with what matches a regular expression replaced; $1 is its
+    first group."""
     flags = re.IGNORECASE if "ignorecase" in options else 0
     unknown = set(options) - {"ignorecase", "once"}
     if unknown:
@@ -435,7 +440,8 @@ def regexprep(text: Any, expression: str, new: str, *options: str) -> Any:
 
 
 def regexp(text: Any, expression: str, *options: str, nargout: int = 1) -> Any:
-    """Matches of a regular expression: starts, ends, …, or what the options ask for ('tokens', 'match', 'names').
+    """Matches of a regular expression: starts, ends, …, or what the options ask for ('tokens', 'match',
+    'names').
 
     With 'once' those of the first match only.
     """

@@ -1,6 +1,8 @@
-"""MATLAB's values for migrated scripts: arrays, cell arrays, structs, and how their parts are read and assigned.
+"""MATLAB's values for migrated scripts: arrays, cell arrays, structs, and how their parts are read and
+assigned.
 
-A number is a Python float or int, a logical a bool, a string a str, a function handle a callable; everything else
+A number is a Python float or int, a logical a bool, a string a str, a function handle a callable;
+everything else
 of MATLAB is here. Indices count from 1, arrays have at least two dimensions and are ordered by columns, and
 assigning past the end makes them grow.
 """
@@ -36,7 +38,8 @@ def named(name: str, doc: str, function: Any) -> Any:
 class Array:
     """An array of MATLAB: at least two dimensions, indices from 1, operators element by element; `@` is `*`.
 
-    A list is a row, a list of lists a matrix. `x[2]`, `x[1, :]` read, `x[4] = 1` grows, `del x[2]` removes; `.data`
+    A list is a row, a list of lists a matrix. `x[2]`, `x[1, :]` read, `x[4] = 1` grows, `del x[2]` removes;
+    `.data`
     is the NumPy array. Raises ArgumentError for indices that are not there and shapes that do not fit.
 
     >>> x = Array([1, 2, 3]); x[5] = 9; x
@@ -123,7 +126,8 @@ class Several(tuple[Any, ...]):
 
 
 class Cell:
-    """A cell array. `c[2]` is what MATLAB writes c{2}, `at(c, 2)` is c(2); `*c` are all its values, by columns.
+    """A cell array. `c[2]` is what MATLAB writes c{2}, `at(c, 2)` is c(2); `*c` are all its values, by
+    columns.
 
     Made of the values of one row. Raises ArgumentError as Array does.
     """
@@ -315,7 +319,8 @@ def shape_of(value: Any) -> tuple[int, ...]:
 
 
 def cast(data: np.ndarray, dtype: Any) -> np.ndarray:
-    """The array in another class: integers are rounded (halves away from zero) and saturate, NaN is 0 there."""
+    """The array in another class: integers are rounded (halves away from zero) and saturate, NaN is 0
+    there."""
     target = np.dtype(dtype)
     if target.kind in "iu" and data.dtype != target:
         info = np.iinfo(target)
@@ -390,7 +395,8 @@ def _grown(data: np.ndarray, shape: tuple[int, ...], fill: Any) -> np.ndarray:
 
 
 def assign(data: np.ndarray, key: Any, value: np.ndarray, fill: Any) -> np.ndarray:
-    """data(key) = value, in place where it need not grow; fill: makes the elements that growth adds to cells."""
+    """data(key) = value, in place where it need not grow; fill: makes the elements that growth adds to
+    cells."""
     keys = key if isinstance(key, tuple) else (key,)
     if len(keys) == 1:
         found, shape = _positions(keys[0], data.size)
@@ -462,7 +468,8 @@ def remove(data: np.ndarray, key: Any) -> np.ndarray:
 
 
 def at(value: Any, *key: Any) -> Any:
-    """value(key): of an array, string, cell array (a cell array), struct array or number; a call of a function.
+    """value(key): of an array, string, cell array (a cell array), struct array or number; a call of a
+    function.
 
     >>> at("text", Array([1, 4])), at(7, 1)
     ('tt', 7.0)
@@ -630,7 +637,8 @@ def _own(value: Any) -> Any:
 
 
 def copied(value: Any) -> Any:
-    """A value of its own: what changes it does not change the other. Objects are shared, as MATLAB's handles are."""
+    """A value of its own: what changes it does not change the other. Objects are shared, as MATLAB's
+    handles are."""
     if isinstance(value, Array):
         return value.copy()
     if isinstance(value, Struct):
@@ -645,7 +653,8 @@ def copied(value: Any) -> Any:
 
 
 def columns(value: Any) -> Iterator[Any]:
-    """What a `for` loop runs over: the columns of an array, cell array or struct array, letters of a string."""
+    """What a `for` loop runs over: the columns of an array, cell array or struct array, letters of a
+    string."""
     count = math.prod(shape_of(value)[1:]) if 0 not in shape_of(value) else 0
     if isinstance(value, Array):
         seen = _folded(value.data, 2)
@@ -656,6 +665,7 @@ def columns(value: Any) -> Iterator[Any]:
 
 
 def element_function(function: Callable[..., Any], *values: Any) -> Any:
-    """function of NumPy arrays, element by element, on MATLAB's values; the class of the result is the function's."""
+    """function of NumPy arrays, element by element, on MATLAB's values; the class of the result is the
+    function's."""
     with np.errstate(all="ignore"):
         return wrap(trimmed(np.asarray(function(*(as_np(value) for value in values)))))

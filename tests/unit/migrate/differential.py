@@ -66,7 +66,8 @@ def _lines(text: str) -> list[str]:
 
 
 def compare(sources: list[str]) -> list[Outcome]:
-    """The outcome of each program. One that fails in Octave has to fail in Python too, after the same output."""
+    """The outcome of each program. One that fails in Octave has to fail in Python too, after the same
+    output."""
     outcomes = []
     for source, octave in zip(sources, in_octave(sources), strict=True):
         whole, python = in_python(source)

@@ -1,6 +1,8 @@
-"""Random MATLAB programs of the subset on which MATLAB and Octave agree, for comparing them with their translations.
+"""Random MATLAB programs of the subset on which MATLAB and Octave agree, for comparing them with their
+translations.
 
-Every program is valid by construction: the generator knows the kind and the size of each variable. Values are small
+Every program is valid by construction: the generator knows the kind and the size of each variable. Values
+are small
 integers and halves, so that sums have one result whatever their order.
 """
 
@@ -197,7 +199,8 @@ class Program:
         """Adds one statement, or a few that belong together."""
         way = self.dice.choice(
             ["number"] * 6 + ["mask"] * 2 + ["text"] * 2 + ["cell", "struct", "index", "grow", "pick", "remove", "loop", "if", "switch", "handle",
-             "sort", "unique", "copy", "concat", "while", "cellfun", "reduce", "try", "maskpick", "stringcmp", "structarray", "celledit"]
+             "sort", "unique", "copy", "concat", "while", "cellfun", "reduce", "try", "maskpick",
+             "stringcmp", "structarray", "celledit"]
         )  # fmt: skip
         getattr(self, f"_{way}")()
 
