@@ -143,8 +143,14 @@ def _several(scope: Scope, goals: list[Node | None], right: Node) -> list[str]:
         temporary = f"output_{place + 1}"
         names.append(temporary)
         lines.append(_assigned(scope, parts, Typed(ast.Name(temporary, ast.Load()), kinds[place])))
-    if len(goals) == 1:
-        return [f"{names[0]} = {ast.unparse(value)}", *lines]
+    first = steps[0].text
+    if len(goals) == 1:  # [~]= f(…)
+        return [ast.unparse(value)]
+    if (
+        first in scope.kinds or first in scope.functions or first == "deal"
+    ):  # may give what another variable holds
+        scope.need("copied")
+        value = ast.Call(ast.Name("map", ast.Load()), [ast.Name("copied", ast.Load()), value], [])
     return [f"{', '.join(names)} = {ast.unparse(value)}", *lines]
 
 
