@@ -56,7 +56,7 @@ def calibrate(
     from deepibl.engine.scales import calibrate as measure
     from deepibl.networks.io import load_network
 
-    names = names_given(images, list_file)
+    names = names_given(images, list_file, root)
     scales = measure(load_network(find_net(net)), names, root=root, resize=resize)
     scales.save(output)
     typer.echo(
@@ -128,20 +128,26 @@ def extract(
     engine: Engine = "auto",
     decode: Decode = "auto",
 ) -> None:
-    """Extract the descriptors of images and write them to a file, one row an image."""
-    from deepibl.features.extraction import extract_to_file
-    from deepibl.runtime.processes import team
+    """Extract the descriptors of images and write them to a file, one row an image.
 
-    names = names_given(images, list_file)
+    Where some images cannot be used, FILE.names.txt lists those of the rows.
+    """
+    from deepibl.features.extraction import extract_to_file
+    from deepibl.features.files import side_files
+    from deepibl.runtime.processes import team
+    from matlab_compat.files import atomic_output
+
+    names = names_given(images, list_file, root)
     how: dict[str, Any] = {"precision": precision, "engine": engine, "decode": decode, "resize": resize}
     loaded, settings = open_network(net, device, scales, batch_size=batch_size, on_error="skip", **how)
     report = extract_to_file(loaded, root, names, output, settings=settings)
     typer.echo(f"{len(report.kept)} descriptors of {report.dim} dimensions in {output}")
     if report.failures:
-        kept = output.with_name(output.name + ".names.txt")
+        listed = side_files(output)[1]
         if team().leads:
-            kept.write_text("".join(names[i] + "\n" for i in report.kept))
-        typer.echo(f"the names of the rows are in {kept}")
+            with atomic_output(listed) as temporary:
+                temporary.write_text("".join(names[i] + "\n" for i in report.kept), encoding="utf-8")
+        typer.echo(f"the names of the rows are in {listed}")
     tell_failures(report.failures)
 
 

@@ -91,17 +91,25 @@ def image_size(text: str) -> tuple[int, int] | None:
     return height, width
 
 
-def read_lines(path: Path) -> list[str]:
-    """The names in a list file, one a line. Raises DatasetError for a file that is not text."""
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except UnicodeDecodeError:
-        raise DatasetError(f"{path} is not a text file: a list has one image name a line, in UTF-8") from None
+def read_lines(path: Path, root: str | None = None) -> list[str]:
+    """The names in a list file, one a line; those of files below `root` as these have them.
+
+    Raises DatasetError for a file that is not text.
+    """
+    from deepibl.runtime.text_files import find_file, read_text
+
+    found = []
+    for number, line in enumerate(read_text(path, DatasetError, names=root is not None).split("\n"), start=1):
+        try:
+            found.append(line.strip() if root is None else find_file(root, line.strip()))
+        except DatasetError as problem:
+            raise DatasetError(f"{path}: line {number}: {problem}") from None
+    return [name for name in found if name]
 
 
-def names_given(images: list[str] | None, list_file: Path | None) -> list[str]:
-    """The images named and those of --list. Raises ArgumentError where there are none."""
-    names = list(images or []) + (read_lines(list_file) if list_file else [])
+def names_given(images: list[str] | None, list_file: Path | None, root: str) -> list[str]:
+    """The images named and those of --list, below `root`. Raises ArgumentError where there are none."""
+    names = list(images or []) + (read_lines(list_file, root) if list_file else [])
     if not names:
         raise ArgumentError("no images given: name them, or give --list FILE with one name a line")
     return names

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from deepibl.datasets.geo import exif_position
+from deepibl.datasets.exif import image_position
+from deepibl.errors import DatasetError
 from deepibl.images import open_image, scaled_pixels
 from deepibl.report.heatmap import fit
 from deepibl.serve.http import Limits, Refused
@@ -111,12 +112,12 @@ def _start(data: bytes) -> str:
 def _exif(image: Any) -> tuple[int, tuple[float, float] | None]:
     """Orientation (1 to 8) and position; 1 and None where the EXIF is missing or invalid."""
     try:
-        exif = image.getexif()
-        orientation = exif.get(_ORIENTATION, 1)
-        position = exif_position(exif)
+        orientation = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # a photo with damaged EXIF is answered, too
         return 1, None
-    if position is not None and not (abs(position[0]) <= 90 and abs(position[1]) <= 180):
+    try:
+        position = image_position(image)
+    except DatasetError:  # an impossible position is none
         position = None
     return (orientation if orientation in range(1, 9) else 1), position
 

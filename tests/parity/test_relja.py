@@ -164,7 +164,7 @@ TIDY = [
 @pytest.mark.parametrize(("function", "key"), [(vl_simplenn_tidy, "vl"), (relja_simplenn_tidy, "relja")])
 def test_tidy_equals_the_original(case: dict[str, Any], function: Any, key: str) -> None:
     if case[f"{key}_err"]:
-        with pytest.raises(NetworkFormatError, match="layer 0"):
+        with pytest.raises(NetworkFormatError, match="layer 1"):
             function(case["before"])
         return
     found = function(case["before"])
@@ -229,7 +229,7 @@ ASKED: dict[str, Any] = {
     "unknown mode": lambda: vl_simplenn(tiny_conv(), IMAGE, mode="train"),
     "mode upper case": lambda: vl_simplenn(tiny_conv(), IMAGE, mode="TEST"),
     "unknown option": lambda: vl_simplenn(tiny_conv(), IMAGE, nosuch=1),
-    "unknown layer type": lambda: SimpleNN.from_matlab({"layers": [{"type": "nosuch"}]}),
+    "unknown layer type": lambda: vl_simplenn(SimpleNN.from_matlab({"layers": [{"type": "nosuch"}]}), IMAGE),
     "untidied layer": tiny_conv,  # difference: tidied-on-loading
     "channel mismatch": lambda: vl_simplenn(tiny_conv(), torch.zeros(1, 3, 4, 4)),
     "double input": lambda: vl_simplenn(tiny_conv(), IMAGE.double()),  # difference: double-input-accepted

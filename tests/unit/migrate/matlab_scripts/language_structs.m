@@ -1,3 +1,8 @@
+x= 1; % functions follow
+function r= ifelse(x)
+  if x, r= 'yes'; return; end
+  r= 'no';
+end
 results= struct('epoch', {}, 'recall', {});
 for i= 1:3, results(end+1)= struct('epoch', i, 'recall', i/4); end
 fprintf('%d %.2f\n', [results.epoch; results.recall]);
@@ -34,7 +39,3 @@ disp(unique([3 1 2 3 1])); [u, i, j]= unique([3 1 3]); disp(u); disp(j(:)'); dis
 disp([1 2; 3 4] \ [5; 6]); disp([1 2; 3 4] ^ 2); disp([1 2; 3 4] .^ 2); disp(2 .^ [1 2 3]); disp([1 2; 3 4]'); disp([1 2 3] * [4 5 6]'); disp([1 2 3]' * [1 2]);
 disp(histc([1 2 2 5], 1:5)); disp(accumarray([1; 2; 1], [10; 20; 30])'); disp(floor(log10(1234))); disp(nnz([1 0 2])); disp(dot([1 2 3], [4 5 6])); disp(cross([1 0 0], [0 1 0])); disp(prod([1 2 3 4])); disp(diff([1 4 9])); disp(median([3 1 2])); disp(mode([1 2 2 3]));
 disp(ifelse(true)); 
-function r= ifelse(x)
-  if x, r= 'yes'; return; end
-  r= 'no';
-end
