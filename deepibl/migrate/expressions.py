@@ -132,9 +132,16 @@ def _binary(scope: Scope, node: Operation) -> Typed:
         return Typed(
             scope.call("and_" if sign == "&" else "or_", left.node, right.node), "bool" if scalar else "num"
         )
-    result = "int" if kinds <= {"int", "bool"} else "real"
+    result = "int" if kinds <= {"int", "bool"} else "real" if "real" in kinds else "scalar"
     if sign in _BINARY:
         function, operator = _BINARY[sign]
+        exact = bool(kinds & {"real", "array"}) or any(_positive(side.node) for side in (left, right))
+        if sign in ("*", ".*") and numeric and not exact:  # 0 * -1 is -0, and large products are rounded
+            if not scalar:
+                return Typed(
+                    scope.call("times" if kinds & SCALARS else function, left.node, right.node), "num"
+                )
+            right, result = _double(right), "real"
         if numeric and (sign != "*" or kinds & SCALARS):
             return Typed(ast.BinOp(left.node, operator, right.node), result if scalar else elementwise)
         if sign == "*" and kinds == {"array"}:
@@ -159,6 +166,17 @@ def _binary(scope: Scope, node: Operation) -> Typed:
     raise Untranslatable(f"the operator {sign}")
 
 
+def _positive(node: ast.expr) -> bool:
+    number = literal(node)
+    return isinstance(number, int | float) and number > 0 and number is not True
+
+
+def _double(value: Typed) -> Typed:
+    if isinstance(value.node, ast.Constant):
+        return Typed(ast.Constant(float(value.node.value)), "real")
+    return Typed(ast.Call(ast.Name("float", ast.Load()), [value.node], []), "real")
+
+
 def _unary(scope: Scope, node: Operation) -> Typed:
     value = expression(scope, node.operands[0])
     if node.sign == "~":
@@ -170,19 +188,10 @@ def _unary(scope: Scope, node: Operation) -> Typed:
     if node.sign == "+":
         require(value.kind in NUMBERS, "the sign + of a string or of something unknown")
         return value
-    kind = {"bool": "int"}.get(value.kind, value.kind)
-    if value.kind in NUMBERS:
-        number = literal(value.node)
-        negated = (
-            ast.Constant(-number)
-            if isinstance(number, float) and number
-            else ast.UnaryOp(ast.USub(), value.node)
-        )
-        if isinstance(number, int) and number == 0:  # -0 is a number of its own
-            return Typed(ast.UnaryOp(ast.USub(), ast.Constant(0.0)), "real")
-        return Typed(
-            negated if isinstance(negated, ast.UnaryOp) else ast.UnaryOp(ast.USub(), value.node), kind
-        )
+    if value.kind in ("int", "bool", "scalar") and not _positive(value.node):
+        value = _double(value)  # -0 is a number of its own
+    if value.kind in NUMBERS and value.kind != "num":
+        return Typed(ast.UnaryOp(ast.USub(), value.node), value.kind)
     return Typed(scope.call("negative", value.node), "num")
 
 

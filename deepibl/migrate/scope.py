@@ -1,7 +1,8 @@
 """What the translator knows at a place of a script: its variables and functions, their kinds, names to
 import.
 
-A kind says what a value certainly is: int, real, bool (numbers), text, array (an Array), num (an Array or a
+A kind says what a value certainly is: int, real, bool (a Python int, float, bool), scalar
+(any of these), text, array (an Array), num (an Array or a
 number),
 cell, struct, function, object (the library's and handle classes), any (unknown). Kinds hold for the whole
 script or
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 from deepibl.migrate.names import language_name, variable_name
 from deepibl.migrate.tree import Node, Untranslatable
 
-SCALARS = {"int", "real", "bool"}
+SCALARS = {"int", "real", "bool", "scalar"}
 NUMBERS = {*SCALARS, "array", "num"}
 IMMUTABLE = {*SCALARS, "text", "function", "object"}
 # functions that may return an argument itself, or a part of it
@@ -114,7 +115,7 @@ def joined_kind(one: str, other: str) -> str:
     if pair == {"struct", "paths"}:
         return "struct"
     if pair <= SCALARS:
-        return "real"
+        return "scalar"
     return "num" if pair <= NUMBERS else "any"
 
 
