@@ -13,12 +13,19 @@ from deepibl.migrate.precedence import Operation, grouped
 from deepibl.migrate.scope import Function, Scope, Undetermined, literal, require
 from deepibl.migrate.statements import assignment, call_statement
 from deepibl.migrate.tree import (
+    DEFINITIONS,
     Node,
     Untranslatable,
+    assigned_in_loops,
     assigned_names,
+    assignments,
+    caught_names,
     chain,
     comment_lines,
+    goals,
     inner_comments,
+    loads,
+    loads_all_variables,
     mutated_names,
     named,
     parse,
@@ -29,7 +36,6 @@ from deepibl.migrate.tree import (
 
 INDENT = "    "
 COMPOUND = {"if_statement", "for_statement", "while_statement", "switch_statement", "try_statement"}
-_DEFINITIONS = {"function_definition", "class_definition"}
 _JUMPS = {"break_statement": "break", "continue_statement": "continue"}
 _WIDTH = 100
 
@@ -74,29 +80,29 @@ class ScriptTranslator:
     def translate(self, source: str) -> tuple[list[str], Scope]:
         """The lines of the file, and what its scopes need: imports, notes."""
         root = parse(source)
-        definitions = [node for node in root.children if node.type in _DEFINITIONS]
+        definitions = [node for node in root.children if node.type in DEFINITIONS]
         for stem, text in self.siblings.items():
             for found in parse(text).children:
-                if found.type in _DEFINITIONS and text_of(_name_of(found)) == stem:
+                if found.type in DEFINITIONS and text_of(_name_of(found)) == stem:
                     self.functions[stem] = _declared(found, stem)
         for node in definitions:
             self.functions[text_of(_name_of(node))] = _declared(node)
         self._root = root
-        scope = self._scope([node for node in root.children if node.type not in _DEFINITIONS], ())
+        scope = self._scope([node for node in root.children if node.type not in DEFINITIONS], ())
         lines: list[str] = []
         self.functions_only = len(definitions) > 0 and all(
-            node.type in (*_DEFINITIONS, "comment") for node in root.children if node.is_named
+            node.type in (*DEFINITIONS, "comment") for node in root.children if node.is_named
         )
         for node in definitions:
             lines += [*self._definition(scope, node), "", ""]
         return [
             *lines,
-            *self._body(scope, [node for node in root.children if node.type not in _DEFINITIONS]),
+            *self._body(scope, [node for node in root.children if node.type not in DEFINITIONS]),
         ], scope
 
     def _scope(self, nodes: list[Node], parameters: tuple[str, ...], objects: tuple[str, ...] = ()) -> Scope:
         """The scope of a script or function, with the kinds of its variables found."""
-        names = Counter(name for node in nodes for name in _assignments(node))
+        names = Counter(name for node in nodes for name in assignments(node))
         loops = {
             text_of(node.named_children[0]) for n in nodes for node in walk(n) if node.type == "iterator"
         }
@@ -105,12 +111,12 @@ class ScriptTranslator:
         scope.many = (
             {name for name, count in names.items() if count > 1 or name in parameters}
             | loops
-            | _in_loops(nodes)
+            | assigned_in_loops(nodes)
         )
         scope.kinds = dict.fromkeys(names)
         scope.kinds |= dict.fromkeys(parameters, "any") | dict.fromkeys(objects, "object")
         scope.kinds |= {"varargin": "cell"} if "varargin" in parameters else {}
-        scope.open = any(_loads_all(part) for node in nodes for part in walk(node))
+        scope.open = any(loads_all_variables(part) for node in nodes for part in walk(node))
         scope.finding = True
         for _ in range(12):
             before = dict(scope.kinds)
@@ -131,7 +137,7 @@ class ScriptTranslator:
 
     def _find(self, scope: Scope, node: Node) -> None:
         """Notes the kinds of what a statement and those inside it assign."""
-        if node.type in _DEFINITIONS:
+        if node.type in DEFINITIONS:
             return
         if node.type == "iterator":
             name, source = text_of(node.named_children[0]), node.named_children[1]
@@ -143,13 +149,13 @@ class ScriptTranslator:
                 scope.join(name, "any")
             return
         if node.type == "catch_clause":
-            for name in _caught_names(node):
+            for name in caught_names(node):
                 scope.join(name, "any")
         if node.type in ("assignment", "command", "function_call"):
             try:
                 if node.type == "assignment":
                     assignment(scope, node)
-                elif _loads(node):
+                elif loads(node):
                     call_statement(scope, node, False)
             except Undetermined:
                 pass
@@ -165,7 +171,7 @@ class ScriptTranslator:
         seen = set(scope.parameters)
         self._made = {}
         for node in nodes:
-            for goal in _goals(node):
+            for goal in goals(node):
                 name = chain(goal)[0].text
                 if name not in seen and len(chain(goal)) > 1 and scope.kinds.get(name) != "object":
                     self._made.setdefault(node.id, []).append(name)
@@ -174,7 +180,7 @@ class ScriptTranslator:
 
     def _first_parts(self, scope: Scope, node: Node) -> list[str]:
         lines = []
-        for name in self._made.get(node.id, []) if node.type not in _DEFINITIONS else []:
+        for name in self._made.get(node.id, []) if node.type not in DEFINITIONS else []:
             empty = {"array": "Array", "cell": "Cell", "struct": "Struct"}.get(str(scope.kinds.get(name)), "")
             scope.used.update([empty] if empty else [])
             lines.append(f"{variable_name(name)} = {empty + '()' if empty else None}")
@@ -384,7 +390,7 @@ class ScriptTranslator:
         lines = self._compound(scope, node, "try:")
         clause = next((child for child in node.children if child.type == "catch_clause"), None)
         require(clause is not None, "try without catch")
-        name = next(iter(_caught_names(clause)), "")
+        name = next(iter(caught_names(clause)), "")
         scope.need("caught")
         lines.append("except Exception as problem:")
         lines.append(f"{INDENT}{variable_name(name) + ' = ' if name else ''}caught(problem)")
@@ -408,7 +414,7 @@ class ScriptTranslator:
         constructor = bool(owner) and name == owner
         objects = (outputs[0],) if constructor else tuple(parameters[:1]) if owner else ()
         try:
-            require(not any(part.type in _DEFINITIONS for part in body), "a function inside a function")
+            require(not any(part.type in DEFINITIONS for part in body), "a function inside a function")
             require("varargout" not in outputs, "varargout")
             scope = self._scope(body, tuple(parameters), objects)
         except Untranslatable as reason:
@@ -427,7 +433,7 @@ class ScriptTranslator:
         listed = [f"{p}=None" if optional and p in first else p for p in plain]
         listed = ([objects[0]] if constructor else []) + listed + (["*varargin"] if starred else [])
         if declared.takes_nargout and not constructor:
-            listed.append("nargout=1" if starred else "*" if False else "nargout=1")
+            listed.append("nargout=1")
         ending = _return(scope, outputs, declared) if not constructor else "return"
         self.ends.append(ending or "return")
         self.depth += 1
@@ -581,68 +587,6 @@ def _return(scope: Scope, outputs: list[str], declared: Function) -> str:
     return (
         f"return returned(locals(), nargout, {', '.join(repr(variable_name(output)) for output in outputs)})"
     )
-
-
-def _goals(node: Node) -> list[Node]:
-    """The left sides of all assignments in a statement, in their order."""
-    return [
-        target
-        for part in walk(node)
-        if part.type == "assignment" and not _inside_definition(part, node)
-        for target in targets(part)
-        if target is not None and chain(target)[0].kind == "name"
-    ]
-
-
-def _inside_definition(part: Node, top: Node) -> bool:
-    while part.id != top.id:
-        if part.type in _DEFINITIONS:
-            return True
-        part = part.parent
-    return top.type in _DEFINITIONS
-
-
-def _assignments(node: Node) -> list[str]:
-    found = [chain(goal)[0].text for goal in _goals(node)]
-    found += [text_of(part.named_children[0]) for part in walk(node) if part.type == "iterator"]
-    found += [name for part in walk(node) if part.type == "catch_clause" for name in _caught_names(part)]
-    return found + [name for part in walk(node) if _loads(part) for name in _loaded_names(part)]
-
-
-def _in_loops(nodes: list[Node]) -> set[str]:
-    loops = [
-        part for node in nodes for part in walk(node) if part.type in ("for_statement", "while_statement")
-    ]
-    return {name for loop in loops for name in _assignments(loop)}
-
-
-def _caught_names(clause: Node) -> list[str]:
-    row = clause.start_point[0]
-    return [
-        text_of(child)
-        for child in clause.children
-        if child.type == "identifier" and child.start_point[0] == row
-    ][:1]
-
-
-def _loads(node: Node) -> bool:
-    if node.type == "command":
-        return text_of(named(node)[0]) == "load"
-    alone = (
-        node.type == "function_call"
-        and node.parent is not None
-        and node.parent.type in ("source_file", "block")
-    )
-    return alone and text_of(node.children[0]) == "load"
-
-
-def _loaded_names(node: Node) -> list[str]:
-    words = named(node)[1:] if node.type == "command" else chain(node)[1].nodes
-    return [name for name in (text_of(word).strip("'\"") for word in list(words)[1:]) if name.isidentifier()]
-
-
-def _loads_all(node: Node) -> bool:
-    return _loads(node) and not _loaded_names(node)
 
 
 def _is_free(scope: Scope, node: Node) -> bool:

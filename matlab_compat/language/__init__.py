@@ -2,7 +2,10 @@
 
 values     arrays with indices from 1 that grow, cell arrays, structs; reading and assigning parts
 operators  arithmetic, comparisons, logic, ranges, [a, b; c, d]
-functions  of arrays, cell arrays and structs, under MATLAB's names (those of Python's own with a `_`)
+functions  element by element, of classes and kinds, under MATLAB's names (those of Python's own with a `_`)
+shapes     zeros, reshape, repmat and others
+reductions sum, max, sort, unique and others along a dimension; matrices
+containers structs, cell arrays, cellfun
 text       sprintf, disp, num2str and functions of strings
 files      load, save, fopen, dir
 figures    plots, by matplotlib

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from matlab_compat.errors import ArgumentError
+from matlab_compat.language.files import stream_of
 from matlab_compat.language.values import (
     Array,
     Cell,
@@ -130,8 +131,6 @@ def _special(number: float) -> str:
 
 def fprintf(*arguments: Any) -> None:
     """Prints sprintf(format, …), to standard output or to a file: fprintf(fid, format, …)."""
-    from matlab_compat.language.files import stream_of
-
     values = list(spread(arguments))
     to_file = len(values) > 1 and not isinstance(values[0], str)
     stream = stream_of(values.pop(0)) if to_file else sys.stdout

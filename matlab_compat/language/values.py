@@ -669,3 +669,10 @@ def element_function(function: Callable[..., Any], *values: Any) -> Any:
     function's."""
     with np.errstate(all="ignore"):
         return wrap(trimmed(np.asarray(function(*(as_np(value) for value in values)))))
+
+
+def axis_of(data: np.ndarray, dimension: Any) -> int:
+    """The axis of a dimension (from 1), or of the first one of other than one element."""
+    if dimension is not None:
+        return whole(dimension) - 1
+    return next((i for i, n in enumerate(data.shape) if n != 1), 0)
