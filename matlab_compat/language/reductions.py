@@ -151,9 +151,9 @@ def _extreme(x: Any, y: Any, dimension: Any, nargout: int, largest: bool) -> Any
             first = np.expand_dims(np.argmin(np.isnan(data), axis=axis), axis)
         where = np.expand_dims((np.argmax if largest else np.argmin)(filled, axis=axis), axis)
         if data.dtype.kind == "f":  # of NaN and an infinity the latter
-            chosen_nan = np.isnan(np.take_alongaxis_of(data, where, axis))
+            chosen_nan = np.isnan(np.take_along_axis(data, where, axis))
             where = np.where(chosen_nan & ~only_nan, first, where)
-        values = np.take_alongaxis_of(data, where, axis)
+        values = np.take_along_axis(data, where, axis)
     return (wrap(trimmed(values)), wrap(trimmed(where + 1.0))) if nargout > 1 else wrap(trimmed(values))
 
 
@@ -191,7 +191,7 @@ def sort(x: Any, *arguments: Any, nargout: int = 1) -> Any:
         )
     else:
         order_array = np.argsort(data, axis=axis, kind="stable")
-    values = wrap(np.take_alongaxis_of(data, order_array, axis))
+    values = wrap(np.take_along_axis(data, order_array, axis))
     return (values, wrap(order_array + 1.0)) if nargout > 1 else values
 
 
