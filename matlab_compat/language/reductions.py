@@ -72,7 +72,7 @@ def _mode(data: np.ndarray, axis: int) -> np.ndarray:
         values, counts = np.unique(column, return_counts=True)
         return values[np.argmax(counts)] if len(values) else np.nan
 
-    return np.expand_dims(np.apply_alongaxis_of(most, axis, data), axis)
+    return np.expand_dims(np.apply_along_axis(most, axis, data), axis)
 
 
 sum_ = _along(_keepdims("sum"), 0)
