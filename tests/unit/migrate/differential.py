@@ -34,7 +34,7 @@ def in_octave(sources: list[str]) -> list[str]:
     """What each program prints in Octave; an error ends it with a line that begins with !!!."""
     functions = "\n".join(f"function p{i}()\n{source}\nend" for i, source in enumerate(sources))
     calls = "\n".join(
-        f"printf('{BEGIN}{i}\\n'); try, p{i}(); catch problem_, printf('{FAILED}%s\\n', problem_.message); end"
+        f"printf('{BEGIN}{i}\\n'); try, p{i}(); catch e_, printf('{FAILED}%s\\n', e_.message); end"
         for i in range(len(sources))
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -96,7 +96,8 @@ def main(count: int, first: int = 0) -> int:
             counts[outcome.verdict] += 1
             if outcome.verdict in ("wrong", "refused") and counts[outcome.verdict] <= 10:
                 print(
-                    f"---- {outcome.verdict}\n{outcome.source}\n-- octave\n{outcome.octave}-- python\n{outcome.python}"
+                    f"---- {outcome.verdict}\n{outcome.source}\n-- octave\n{outcome.octave}-- python\n"
+                    f"{outcome.python}"
                 )
     print(
         f"{sum(counts.values())} programs: "

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  # lines of MATLAB
 """Random MATLAB programs of the subset on which MATLAB and Octave agree, for comparing them with their
 translations.
 

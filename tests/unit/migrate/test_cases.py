@@ -1,4 +1,4 @@
-"""Scripts as users of deepIBL and NetVLAD write them: ../shared/cases/migrate, and the scripts beside this test."""
+"""Scripts as users of deepIBL and NetVLAD write them: ../shared/cases/migrate, and those beside this test."""
 
 import subprocess
 import sys

@@ -129,8 +129,10 @@ def test_what_cannot_be_known_is_marked_and_stops(source: str, reason: str) -> N
     [
         ("-2^2", -4), ("2^3^2", 64), ("2^-1", 0.5), ("-2^-2", -0.25), ("~0 == 1", 1), ("~(0 == 1)", 1),
         ("3 > 2 > 1", 0), ("1:3 + 1", "1 2 3 4"), ("1 | 0 & 0", 1), ("1 || 0 && 0", 1), ("4 > 3 & 4 < 6", 1),
-        ("5 | 0", 1), ("2 * 3 .^ 2", 18), ("-[1 2]'", "-1 -2"), ("[1 2]'.^2", "1 4"), ("2 + 3:4 + 3", "5 6 7"),
-        ("1 - 2 - 3", -4), ("8 / 4 * 2", 4), ("2 \\ 8 / 4", 1), ("~1 + 1", 1), ("-1 == -1", 1), ("1 < 2 == 1", 1),
+        ("5 | 0", 1), ("2 * 3 .^ 2", 18), ("-[1 2]'", "-1 -2"), ("[1 2]'.^2", "1 4"),
+        ("2 + 3:4 + 3", "5 6 7"),
+        ("1 - 2 - 3", -4), ("8 / 4 * 2", 4), ("2 \\ 8 / 4", 1), ("~1 + 1", 1), ("-1 == -1", 1),
+        ("1 < 2 == 1", 1), ("0 * -1", "-0"), ("1 / -(3 - 3)", "-Inf"),
         ("~~5", 1), ("[1 -2]", "1 -2"), ("[1 - 2]", -1), ("[1 -2 + 3]", "1 1"), ("3 == 3 & ~0", 1),
     ],
 )  # fmt: skip
@@ -175,8 +177,10 @@ def test_a_handle_keeps_the_values_of_its_making() -> None:
 def test_a_class_and_a_function_beside_the_script_are_imported(tmp_path: Path) -> None:
     (tmp_path / "twice.m").write_text("function r= twice(x)\nr= 2*x;\nend\n")
     (tmp_path / "counter.m").write_text(
-        "classdef counter < handle\n properties\n  n= 0;\n end\n methods\n  function c= counter(start)\n   c.n= start;\n"
-        "  end\n  function add(c, k)\n   c.n= c.n + k;\n  end\n  function r= get(c)\n   r= c.n;\n  end\n end\nend\n"
+        "classdef counter < handle\n properties\n  n= 0;\n end\n methods\n"
+        "  function c= counter(start)\n   c.n= start;\n"
+        "  end\n  function add(c, k)\n   c.n= c.n + k;\n  end\n"
+        "  function r= get(c)\n   r= c.n;\n  end\n end\nend\n"
     )
     (tmp_path / "main.m").write_text(
         "c= counter(3); d= c; d.add(twice(2)); fprintf('%d %d', c.get(), get(d));\n"
