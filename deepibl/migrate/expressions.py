@@ -549,6 +549,8 @@ def _result(name: str, typed: list[Typed]) -> str:
         return "int" if len(typed) == 2 else "array"
     if name == "isfield":
         return "bool" if len(typed) > 1 and typed[1].kind == "text" else "num"
+    if name == "sort" and not kinds <= {*NUMBERS, "text"}:
+        return "any"
     if name in ELEMENTWISE and kinds <= SCALARS:
         return "real"
     return RESULTS.get(name, "any")

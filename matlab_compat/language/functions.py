@@ -163,7 +163,7 @@ def _keeping(function: Callable[[np.ndarray], np.ndarray]) -> Any:
 
 def _round(x: np.ndarray) -> np.ndarray:
     whole_part = np.trunc(x)
-    return whole_part + np.where(np.abs(x - whole_part) >= 0.5, np.sign(x), 0)
+    return np.copysign(whole_part + np.where(np.abs(x - whole_part) >= 0.5, np.sign(x), 0), x)
 
 
 abs_ = _keeping(np.abs)

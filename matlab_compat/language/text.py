@@ -252,13 +252,19 @@ def _table(data: np.ndarray) -> tuple[list[list[str]], int]:
     return [[text(float(x)) for x in row] for row in data], width + 2
 
 
+def _shown(value: Any) -> np.ndarray:
+    if class_of(value) in ("cell", "struct", "function_handle"):
+        raise refuse(f"showing a {class_of(value)} is not migrated: print its parts with fprintf")
+    return as_np(value)
+
+
 def disp(value: Any) -> None:
     """Prints a number, string or matrix without its name. Raises ArgumentError for cell arrays and
     structs."""
     if isinstance(value, str):
         print(value)
         return
-    data = as_np(value)
+    data = _shown(value)
     if data.ndim > 2:
         raise refuse("disp of an array of more than two dimensions")
     if data.size == 0:
@@ -274,7 +280,7 @@ def disp(value: Any) -> None:
 
 def show(name: str, value: Any) -> None:
     """What a statement without a semicolon prints: x = 3, or the matrix below its name."""
-    data = as_np(value) if not isinstance(value, str) else None
+    data = _shown(value) if not isinstance(value, str) else None
     if data is None:
         print(f"{name} = {value}")
     elif data.size == 0:

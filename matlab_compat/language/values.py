@@ -87,10 +87,12 @@ class Array:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         new = as_np(value)
-        if self.data.shape == (0, 0) and self.data.dtype == np.float64:
+        if self.data.shape == (0, 0) and self.data.dtype == np.float64 and new.dtype != np.bool_:
             self.data = self.data.astype(new.dtype)
         if not self._own:
             self.data, self._own = self.data.copy(), True
+        if self.data.dtype == np.bool_ and np.any((new != 0) & (new != 1)):
+            raise refuse("a number other than 0 and 1 in a logical array is true in MATLAB: use double(…) before")
         self.data = assign(self.data, key, cast(new, self.data.dtype), 0)
 
     def __delitem__(self, key: Any) -> None:

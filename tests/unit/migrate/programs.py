@@ -134,7 +134,8 @@ class Program:
             self.dice.shuffle(sides)
             return f" {self.dice.choice(['+', '-', '.*'])} ".join(sides)
         if way == "sign":
-            return f"-{self.expression(shape, depth - 1)}"
+            inner = self.expression(shape, depth - 1)
+            return f"-({inner})" if inner[0] in "-~" else f"-{inner}"  # Octave's --x is another operator
         if way == "power":
             return (
                 f"{self.leaf(shape)}.^{self.dice.choice(['2', '3', '0', '1'])}"
@@ -265,6 +266,7 @@ class Program:
         if self.numbers:
             name = self.dice.choice(list(self.numbers))
             rows, columns = self.numbers[name]
+            self._add(f"{name}= double({name});")  # what a number in a logical array becomes differs
             way = self.dice.randint(0, 2)
             if way == 0:
                 self._add(f"{name}({self.dice.randint(1, rows * columns)})= {self.expression((1, 1), 1)};")
@@ -277,7 +279,7 @@ class Program:
         name = self.name()
         self._add(self.dice.choice([f"{name}= [];", f"{name}= zeros(1,0);", f"{name}= {self.number()};"]))
         self._add(
-            f"{name}({self.dice.choice(['end+1', '3', 'end+2'])})= {self.expression((1, 1), 1)}; {name}(end+1)= {self.number()};"
+            f"{name}({self.dice.choice(['end+1', '3', 'end+2'])})= double({self.expression((1, 1), 1)}); {name}(end+1)= {self.number()};"
         )
         self._add(f"disp(size({name})); fprintf('%g ', {name}); fprintf('\\n');")
 
@@ -309,9 +311,9 @@ class Program:
             source, name = self.dice.choice(pool), self.name()
             limit = self.number()
             self._add(
-                f"{name}= {source}({source}{self.dice.choice(COMPARE)}{limit}); fprintf('%d %d:', size({name})); fprintf('%g ', {name}, find({source}>{limit})); fprintf('\\n');"
+                f"{name}= {source}({source}{self.dice.choice(COMPARE)}{limit}); fprintf('%d %d:', size({name})); fprintf('%g ', [{name}(:); 7]); fprintf('%g ', find([{source}(:); 1e3]>{limit})); fprintf('\\n');"
             )
-            self._add(f"{source}({source}<{limit})= {self.number()};")
+            self._add(f"{source}= double({source}); {source}({source}<{limit})= {self.number()};")
 
     def _remove(self) -> None:
         pool = [n for n, s in self.numbers.items() if s[0] == 1 and s[1] > 2]
@@ -380,13 +382,13 @@ class Program:
         name = self.name()
         shape = self.dice.choice([(1, 4), (4, 1)])
         self._add(
-            f"{name}= unique({self.expression(shape, 1)}); fprintf('%g ', {name}, size({name}), any(ismember({name}, [1 2 3]))); fprintf('\\n');"
+            f"{name}= unique(abs({self.expression(shape, 1)})); fprintf('%g ', {name}, size({name}), any(ismember({name}, [1 2 3]))); fprintf('\\n');"
         )
 
     def _copy(self) -> None:
         if self.numbers:
             source, name = self.dice.choice(list(self.numbers)), self.name()
-            self._add(f"{name}= {source}; {name}(1)= 55; fprintf('%g ', {source}); fprintf('\\n');")
+            self._add(f"{source}= {source} + 0; {name}= {source}; {name}(1)= 55; fprintf('%g ', {source}); fprintf('\\n');")
             self.numbers[name] = self.numbers[source]
 
     def _concat(self) -> None:
