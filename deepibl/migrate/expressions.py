@@ -302,7 +302,12 @@ def _matrix(scope: Scope, node: Node) -> Typed:
         for part in nodes[0][1:]:
             joined = ast.BinOp(joined, ast.Add(), part)
         return Typed(joined, "text")
-    lines = [scope.call("horzcat", *row) if len(row) > 1 else row[0] for row in nodes]
+    lines = [  # one element can be a list of values (s.field of a struct array), which is a row
+        row[0].node
+        if len(row) == 1 and row[0].kind in {*NUMBERS, "text", "cell"}
+        else scope.call("horzcat", *(part.node for part in row))
+        for row in typed
+    ]
     if len(nodes) == 1 and len(nodes[0]) == 1:
         lines = [scope.call("horzcat", *nodes[0])]
     joined = lines[0] if len(lines) == 1 else scope.call("vertcat", *lines)

@@ -8,7 +8,7 @@ from functools import cache
 
 # runtime helpers of matlab_compat.language, which are no functions of MATLAB
 _HELPERS = {
-    "at", "content", "contents", "put", "without", "copied", "columns", "field", "wrap", "pick", "assign",
+    "at", "one", "content", "contents", "put", "without", "copied", "columns", "field", "wrap", "pick", "assign",
     "remove",
     "trimmed", "only", "whole", "sides", "as_np", "class_of", "shape_of", "refuse", "objects", "spread",
     "joined",

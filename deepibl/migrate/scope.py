@@ -22,7 +22,7 @@ SCALARS = {"int", "real", "bool", "scalar"}
 NUMBERS = {*SCALARS, "array", "num"}
 IMMUTABLE = {*SCALARS, "text", "function", "object"}
 # functions that may return an argument itself, or a part of it
-ALIASES = {"at", "content", "contents", "field", "deal", "gather", "getfield", "feval", "gpuArray",
+ALIASES = {"at", "one", "content", "contents", "field", "deal", "gather", "getfield", "feval", "gpuArray",
     "horzcat", "vertcat",
            "cat", "cellstr", "repmat", "several", "num2cell", "struct"}  # fmt: skip
 

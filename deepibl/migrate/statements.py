@@ -53,7 +53,7 @@ def _assigned(scope: Scope, steps: list[Access], value: Typed) -> str:
     """The line that assigns a value to a variable or a part of it."""
     name = steps[0].text
     require(name.isidentifier(), f"{name} is not a variable")
-    source = owned(scope, value, name)
+    source = owned(scope, _one(scope, value), name)
     python_name = variable_name(name)
     if len(steps) == 1:
         scope.join(name, value.kind)
@@ -77,6 +77,19 @@ def _assigned(scope: Scope, steps: list[Access], value: Typed) -> str:
             return f"{python_name}.{step.text} = {ast.unparse(source)}"
     path = _path(scope, variable, steps[1:])
     return f"{python_name} = {ast.unparse(scope.call('put', variable, source, *path))}"
+
+
+def _one(scope: Scope, value: Typed) -> Typed:
+    """The value, checked when the script runs where it may be a list: the field of what can be a struct array."""
+    node = value.node
+    if not isinstance(node, ast.Attribute) or value.kind != "any":
+        return value
+    certain = {
+        variable_name(name) for name, kind in scope.kinds.items() if kind in ("struct", "paths", "object")
+    }
+    if isinstance(node.value, ast.Name) and node.value.id in certain:
+        return value
+    return Typed(scope.call("one", node), "any")
 
 
 def _path(scope: Scope, value: ast.expr, steps: list[Access]) -> list[ast.expr]:

@@ -7,7 +7,7 @@ from . import (
 from .values import (
     ALL as ALL, Array as Array, Cell as Cell, Several as Several, Struct as Struct,
     StructArray as StructArray, as_np as as_np, at as at, class_of as class_of, columns as columns,
-    content as content, contents as contents, copied as copied, field as field, put as put,
+    content as content, contents as contents, copied as copied, field as field, one as one, put as put,
     shape_of as shape_of, trimmed as trimmed, without as without, wrap as wrap,
 )
 from .operators import (

@@ -198,7 +198,7 @@ def mat2str(value: Any, digits: Any = 15) -> str:
     if data.ndim > 2:
         raise refuse("mat2str of an array of more than two dimensions")
     if data.size == 0:
-        return f"zeros({data.shape[0]},{data.shape[1]})"
+        return "[]" if data.shape == (0, 0) else f"zeros({data.shape[0]},{data.shape[1]})"
     is_logical = data.dtype.kind == "b"
 
     def text(x: Any) -> str:

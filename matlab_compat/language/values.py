@@ -92,7 +92,9 @@ class Array:
         if not self._own:
             self.data, self._own = self.data.copy(), True
         if self.data.dtype == np.bool_ and np.any((new != 0) & (new != 1)):
-            raise refuse("a number other than 0 and 1 in a logical array is true in MATLAB: use double(…) before")
+            raise refuse(
+                "a number other than 0 and 1 in a logical array is true in MATLAB: use double(…) before"
+            )
         self.data = assign(self.data, key, cast(new, self.data.dtype), 0)
 
     def __delitem__(self, key: Any) -> None:
@@ -517,6 +519,13 @@ def contents(value: Any, *key: Any) -> Several:
     """value{key} as a list of values, for [...], {...} and calls."""
     found = content(value, *key)
     return found if isinstance(found, Several) else Several((found,))
+
+
+def one(value: Any) -> Any:
+    """A value to be assigned. Raises ArgumentError for a list of other than one (s.field of a struct array)."""
+    if isinstance(value, Several) and len(value) != 1:
+        raise refuse(f"one value is needed; found a list of {len(value)}")
+    return value[0] if isinstance(value, Several) else value
 
 
 def field(value: Any, name: str) -> Any:
