@@ -134,7 +134,7 @@ def _binary(scope: Scope, node: Operation) -> Typed:
         )
     result = "int" if kinds <= {"int", "bool"} else "real" if "real" in kinds else "scalar"
     if sign in _BINARY:
-        function, operator = _BINARY[sign]
+        function, arithmetic = _BINARY[sign]
         exact = bool(kinds & {"real", "array"}) or any(_positive(side.node) for side in (left, right))
         if sign in ("*", ".*") and numeric and not exact:  # 0 * -1 is -0, and large products are rounded
             if not scalar:
@@ -143,7 +143,7 @@ def _binary(scope: Scope, node: Operation) -> Typed:
                 )
             right, result = _double(right), "real"
         if numeric and (sign != "*" or kinds & SCALARS):
-            return Typed(ast.BinOp(left.node, operator, right.node), result if scalar else elementwise)
+            return Typed(ast.BinOp(left.node, arithmetic, right.node), result if scalar else elementwise)
         if sign == "*" and kinds == {"array"}:
             return Typed(ast.BinOp(left.node, ast.MatMult(), right.node), "num")
         return Typed(scope.call(function, left.node, right.node), "num")
@@ -172,8 +172,9 @@ def _positive(node: ast.expr) -> bool:
 
 
 def _double(value: Typed) -> Typed:
-    if isinstance(value.node, ast.Constant):
-        return Typed(ast.Constant(float(value.node.value)), "real")
+    number = literal(value.node)
+    if isinstance(number, int | float):
+        return Typed(ast.Constant(float(number)), "real")
     return Typed(ast.Call(ast.Name("float", ast.Load()), [value.node], []), "real")
 
 
@@ -292,7 +293,7 @@ def _matrix(scope: Scope, node: Node) -> Typed:
     kinds = {item.kind for row in typed for item in row}
     nodes = [[item.node for item in row] for row in typed]
     if kinds <= SCALARS and len({len(row) for row in nodes}) == 1 and len(flat) > 1:
-        rows_as_lists = [ast.List(row, ast.Load()) for row in nodes]
+        rows_as_lists: list[ast.expr] = [ast.List(row, ast.Load()) for row in nodes]
         values = rows_as_lists[0] if len(nodes) == 1 else ast.List(rows_as_lists, ast.Load())
         return Typed(scope.call("Array", values), "array")
     if len(flat) == 1 and kinds <= {*NUMBERS, "text"}:

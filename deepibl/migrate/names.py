@@ -8,8 +8,8 @@ from functools import cache
 
 # runtime helpers of matlab_compat.language, which are no functions of MATLAB
 _HELPERS = {
-    "at", "one", "content", "contents", "put", "without", "copied", "columns", "field", "wrap", "pick", "assign",
-    "remove",
+    "at", "one", "content", "contents", "put", "without", "copied", "columns", "field", "wrap", "pick",
+    "assign", "remove",
     "trimmed", "only", "whole", "sides", "as_np", "class_of", "shape_of", "refuse", "objects", "spread",
     "joined",
     "element_function", "several", "returned", "caught", "show", "end_of", "each_text", "not_migrated",

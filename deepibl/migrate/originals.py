@@ -290,7 +290,7 @@ def _generator() -> Any:
 
 
 def _wrapped(inner: Any, kind: type | None = None) -> Any:
-    made = object.__new__(kind or dbBase)
+    made: Any = object.__new__(kind or dbBase)
     made.__dict__["inner"] = inner
     return made
 
@@ -338,18 +338,10 @@ def _library_method(
         given = [_to_script(kind, value) for kind, value in zip(kinds, arguments, strict=False)]
         if several:
             found = own(outer, *given, nargout=2)
-            return type_of_neighbours(found)
+            return _to_library("ids", found[0]), _to_library("row", found[1])
         return _to_library(outputs[0], own(outer, *given))
 
     return method
-
-
-def type_of_neighbours(found: tuple[Any, Any]) -> Any:
-    """(ids, distances) as the library takes them."""
-    from deepibl.datasets.place import Neighbours
-
-    ids, distances = _to_library("ids", found[0]), _to_library("row", found[1])
-    return Neighbours(ids, distances) if hasattr(Neighbours, "_fields") else (ids, distances)
 
 
 # ---- functions

@@ -169,7 +169,7 @@ class ScriptTranslator:
     def _body(self, scope: Scope, nodes: list[Node]) -> list[str]:
         """The lines of a script or function; variables that begin as a part of themselves are made first."""
         seen = set(scope.parameters)
-        self._made = {}
+        self._made: dict[int, list[str]] = {}
         for node in nodes:
             for goal in goals(node):
                 name = chain(goal)[0].text

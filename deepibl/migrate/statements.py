@@ -80,7 +80,7 @@ def _assigned(scope: Scope, steps: list[Access], value: Typed) -> str:
 
 
 def _one(scope: Scope, value: Typed) -> Typed:
-    """The value, checked when the script runs where it may be a list: the field of what can be a struct array."""
+    """The value, checked when the script runs where it may be a list: a field of a struct array."""
     node = value.node
     if not isinstance(node, ast.Attribute) or value.kind != "any":
         return value
@@ -235,7 +235,8 @@ def call_statement(scope: Scope, node: Node, echo: bool) -> list[str]:
             return [ast.unparse(typed.node)]
     target = named(node)[0] if node.type == "command" and not arguments else node
     if name in scope.kinds and not arguments and target.type in ("identifier", "command_name"):
-        return [f"show({name!r}, {variable_name(name)})"] if echo and not scope.need("show") else []
+        scope.used.update(["show"] if echo else [])
+        return [f"show({name!r}, {variable_name(name)})"] if echo else []
     value = access(scope, target) if target.type == "command_name" else expression(scope, target)
     if echo and not (name and name not in scope.kinds and not has_outputs(scope, name)):
         scope.need("show")

@@ -137,7 +137,7 @@ def _imports(used: set[str]) -> list[str]:
             modules.setdefault(module, set()).add(function)
         elif name in library_names():
             modules.setdefault("deepibl.migrate.originals", set()).add(name)
-        elif name in language.__all__ and name not in MODULES:
+        elif name in dir(language) and name not in MODULES:
             modules.setdefault("matlab_compat.language", set()).add(name)
     ours = []
     for module, names in sorted(modules.items()):

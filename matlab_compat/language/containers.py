@@ -181,7 +181,7 @@ def _mapped(
     if len(set(shapes)) > 1:
         raise refuse("all the input arguments must have the same size and shape")
     results = [several(function, nargout, *items) for items in zip(*lists, strict=True)]
-    found = []
+    found: list[Any] = []
     for place in range(nargout):
         each = [result[place] for result in results]
         if uniform:

@@ -340,7 +340,8 @@ def imwrite(values: Any, path: str, *options: Any) -> None:
     quality = {str(name).lower(): value for name, value in zip(options[::2], options[1::2], strict=True)}
     if set(quality) - {"quality"}:
         raise refuse("imwrite with options other than Quality")
-    Image.fromarray(data).save(path, **({"quality": int(quality["quality"])} if quality else {}))
+    more: dict[str, Any] = {"quality": int(quality["quality"])} if quality else {}
+    Image.fromarray(data).save(path, **more)
 
 
 def imresize(values: Any, scale: Any, method: str = "bicubic") -> Any:

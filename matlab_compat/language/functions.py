@@ -211,7 +211,7 @@ def idivide(a: Any, b: Any, how: str = "fix") -> Any:
     kinds = [as_np(v).dtype for v in (a, b) if as_np(v).dtype.kind in "iu"]
     if not kinds:
         raise refuse("idivide: at least one argument must be an integer class")
-    rules = {"fix": np.trunc, "floor": np.floor, "ceil": np.ceil, "round": _round}
+    rules: dict[str, Any] = {"fix": np.trunc, "floor": np.floor, "ceil": np.ceil, "round": _round}
     x, y = (Array(as_np(v).astype(np.float64)) for v in (a, b))
     return wrap(cast(rules[how](_computed(np.divide, x, y)), kinds[0]))
 
@@ -281,6 +281,7 @@ def end_of(x: Any, place: int, count: int) -> int:
     return math.prod(shape[place - 1 :]) if place == count else shape[place - 1]
 
 
+class_ = named("class_", "The name of a value's class.", lambda x: class_of(x))
 ndims = named("ndims", "The number of dimensions, at least 2.", lambda x: len(shape_of(x)))
 isempty = named("isempty", "Whether a value has no elements.", lambda x: 0 in shape_of(x))
 isscalar = named("isscalar", "Whether a value has one element.", lambda x: numel(x) == 1)
@@ -313,7 +314,7 @@ def isstruct(x: Any) -> bool:
     return isinstance(x, Mapping | StructArray)
 
 
-islogical = named("islogical", "Whether a value is logical.", lambda x: class_(x) == "logical")
+islogical = named("islogical", "Whether a value is logical.", lambda x: class_of(x) == "logical")
 
 
 def isnumeric(x: Any) -> bool:
@@ -331,8 +332,7 @@ def isfloat(x: Any) -> bool:
     return class_(x) in ("double", "single")
 
 
-isinteger = named("isinteger", "Whether a value is of an integer class.", lambda x: "int" in class_(x))
-class_ = named("class_", "The name of a value's class.", lambda x: class_of(x))
+isinteger = named("isinteger", "Whether a value is of an integer class.", lambda x: "int" in class_of(x))
 
 
 def isa(x: Any, name: str) -> bool:

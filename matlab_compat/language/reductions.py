@@ -360,19 +360,11 @@ def norm(x: Any, kind: Any = 2) -> Any:
     data = as_np(x)
     if data.size == 0:
         return 0.0
-    order = (
-        {"fro": None, "inf": np.inf, "Inf": np.inf}.get(kind, kind) if isinstance(kind, str) else float(kind)
-    )
     vector = 1 in data.shape and data.ndim == 2
-    return wrap(
-        np.asarray(
-            np.linalg.norm(
-                data.ravel() if vector else data, order if order is not None else None if not vector else 2
-            )
-        )
-        .reshape(1, 1)
-        .astype(np.float32 if data.dtype == np.float32 else np.float64)
-    )
+    named_orders: dict[Any, Any] = {"fro": 2 if vector else "fro", "inf": np.inf, "Inf": np.inf}
+    order = named_orders.get(kind, kind) if isinstance(kind, str) else float(kind)
+    found = np.linalg.norm(data.ravel() if vector else data, order)
+    return wrap(np.full((1, 1), found, np.float32 if data.dtype == np.float32 else np.float64))
 
 
 def dot(a: Any, b: Any, dimension: Any = None) -> Any:

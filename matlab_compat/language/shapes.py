@@ -29,7 +29,7 @@ from matlab_compat.language.values import (
 
 def _sizes(arguments: Any) -> tuple[tuple[int, ...], Any]:
     given = list(spread(arguments))
-    kind = np.float64
+    kind: Any = np.float64
     if len(given) > 1 and isinstance(given[-2], str) and given[-2] == "like":
         kind = as_np(given[-1]).dtype
         given = given[:-2]
@@ -61,7 +61,7 @@ def inf(*arguments: Any) -> Any:
 
 true = named("true", "An array of trues.", lambda *arguments: Array(np.ones(_sizes(arguments)[0], bool)))
 false = named("false", "An array of falses.", lambda *arguments: Array(np.zeros(_sizes(arguments)[0], bool)))
-eye = named("eye", "The identity matrix.", lambda *arguments: Array(np.eye(*_sizes(arguments)[0])))
+eye = named("eye", "The identity matrix.", lambda *arguments: Array(np.eye(*_sizes(arguments)[0][:2])))
 
 
 def cell(*arguments: Any) -> Cell:

@@ -133,7 +133,7 @@ def fprintf(*arguments: Any) -> None:
     """Prints sprintf(format, …), to standard output or to a file: fprintf(fid, format, …)."""
     values = list(spread(arguments))
     to_file = len(values) > 1 and not isinstance(values[0], str)
-    stream = stream_of(values.pop(0)) if to_file else sys.stdout
+    stream: Any = stream_of(values.pop(0)) if to_file else sys.stdout
     if values and not isinstance(values[0], str):
         values.insert(0, "%g\n" if to_file else "%f\n")
     written = sprintf(*values)
@@ -253,7 +253,7 @@ def _table(data: np.ndarray) -> tuple[list[list[str]], int]:
 
 
 def _shown(value: Any) -> np.ndarray:
-    if class_of(value) in ("cell", "struct", "function_handle"):
+    if class_of(value) in ("cell", "struct", "function_handle") and not isinstance(value, Several):
         raise refuse(f"showing a {class_of(value)} is not migrated: print its parts with fprintf")
     return as_np(value)
 

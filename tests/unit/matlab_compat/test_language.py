@@ -191,6 +191,7 @@ def test_binary_files_are_read_by_columns(tmp_path: Path) -> None:
     file = ml.fopen(path)
     found = ml.fread(file, Array([2, np.inf]), "float32=>single")
     assert values(found) == [[1, 2], [3, 4]] and ml.class_(found) == "single" and ml.isempty(ml.fread(file))
+    ml.fclose("all")
     with pytest.raises(ArgumentError, match="invalid stream number = -1"):
         ml.fread(ml.fopen(str(tmp_path / "gone")))
 

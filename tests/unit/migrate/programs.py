@@ -388,7 +388,9 @@ class Program:
     def _copy(self) -> None:
         if self.numbers:
             source, name = self.dice.choice(list(self.numbers)), self.name()
-            self._add(f"{source}= {source} + 0; {name}= {source}; {name}(1)= 55; fprintf('%g ', {source}); fprintf('\\n');")
+            self._add(
+                f"{source}= {source} + 0; {name}= {source}; {name}(1)= 55; fprintf('%g ', {source}); fprintf('\\n');"
+            )
             self.numbers[name] = self.numbers[source]
 
     def _concat(self) -> None:
