@@ -522,7 +522,7 @@ def contents(value: Any, *key: Any) -> Several:
 
 
 def one(value: Any) -> Any:
-    """A value to be assigned. Raises ArgumentError for a list of other than one (s.field of a struct array)."""
+    """A value to be assigned. Raises ArgumentError for a list of other than one value."""
     if isinstance(value, Several) and len(value) != 1:
         raise refuse(f"one value is needed; found a list of {len(value)}")
     return value[0] if isinstance(value, Several) else value

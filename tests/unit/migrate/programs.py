@@ -95,7 +95,7 @@ class Program:
         if way == "sum":
             name = self.dice.choice(list(self.numbers))
             function = self.dice.choice(["sum", "max", "min"])
-            return f"{function}({name}(:))"
+            return f"{function}({name}(:) + 0)"
         if way == "text":
             return f"length({self.dice.choice(sorted(self.texts))})"
         if way == "range":
