@@ -21,7 +21,7 @@ _HELPERS = {
 OPERATOR_FUNCTIONS = {"and": "and_", "or": "or_", "not": "not_", "transpose": "transposed",
     "uminus": "negative",
                       "rdivide": "divide", "ismissing": "isnan", "disp": "disp",
-                      "printf": "fprintf"}  # fmt: skip
+                      "printf": "fprintf", "isstr": "ischar"}  # fmt: skip
 CONSTANTS = {
     "true": ("True", "bool"), "false": ("False", "bool"), "pi": ("math.pi", "real"),
     "inf": ("math.inf", "real"), "Inf": ("math.inf", "real"), "nan": ("math.nan", "real"),
@@ -100,7 +100,7 @@ def language_name(name: str) -> str | None:
 _OUTPUTS = {
     0: "setup serialAllFeats convertPngtoJPG relja_display relja_progress relja_displayDateTime "
        "plotResults relja_netSave saveNet",
-    1: "localPaths vl_imreadjpeg vl_simplenn computeRepresentation relja_l2normalize_col "
+    1: "localPaths smooth vl_imreadjpeg vl_simplenn computeRepresentation relja_l2normalize_col "
        "relja_simplenn_tidy vl_simplenn_tidy "
        "dbPitts dbTokyo247 dbTokyoTimeMachine dbTiny dbSf0 dbVGG dbHolidays dbBase closePosition "
        "loadNet addLayers addPCA "
@@ -111,9 +111,10 @@ _OUTPUTS = {
        "relja_expandUser relja_startsWith relja_endsWith relja_hrminsec trainGaussKernalInd "
        "trainGaussKernalJoint "
        "trainCauchyKernelInd trainCauchyKernelJoint trainExpKernalInd trainExpKernalJoint trainWeakly",
-    2: "testCore testCoreRank rawNnSearch yael_nn pickBestNet vl_argparse relja_netOutputDim "
+    2: "testCore testCoreRank relja_retrievalMAP rawNnSearch yael_nn pickBestNet vl_argparse "
+       "relja_netOutputDim "
        "recallAtN vl_simplenn_display",
-    4: "testFromFn yael_kmeans",
+    4: "testFromFn yael_kmeans relja_PCA",
 }  # fmt: skip
 LIBRARY = {name: count for count, names in _OUTPUTS.items() for name in names.split()}
 

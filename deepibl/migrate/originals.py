@@ -512,6 +512,24 @@ def recallAtN(
     return (float(res), wrap(found)) if nargout > 1 else float(res)
 
 
+def relja_retrievalMAP(db: Any, searcher: Any, *arguments: Any, nargout: int = 1) -> Any:
+    """The mean average precision, and every query's; searcher: a function, or a struct of db and qs."""
+    if isinstance(searcher, Struct):
+        given: Any = {"db": _features_in(searcher.db), "qs": _features_in(searcher.qs)}
+    else:
+
+        def given(query: int) -> Any:
+            return _to_library("ids", searcher(float(query + 1)))
+
+    mean, each = matlab_compat.relja_retrievalMAP(_plain(db), given, *map(_plain, arguments))
+    return (float(mean), _column(each)) if nargout > 1 else float(mean)
+
+
+def smooth(y: Any, window: Any = 5) -> Any:
+    """A moving average, a column."""
+    return _column(numeric.smooth(as_np(y), int(window)))
+
+
 def plotResults(obj: Struct, opts: Struct, *more: Any) -> None:
     """Draws the curves of a training as PNG."""
     deepibl.plotResults(to_plain(obj), to_plain(opts), *map(to_plain, more))
@@ -539,7 +557,8 @@ _WRAPPED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ("ids", "features")),
     "yael_kmeans": (("features",), ("features", "any", "any", "any")), "getBestEpoch": (("matrix",),
     ("any",)),
-    "pickBestNet": ((), ("any", "net")), "relja_cropToLayer": (("net",), ("net",)),
+    "pickBestNet": ((), ("any", "net")),
+    "relja_PCA": (("features",), ("matrix", "column", "column", "column")), "relja_cropToLayer": (("net",), ("net",)),
     "relja_whichLayer": (("net",), ("id",)),
     "relja_layerNames": (("net",), ("texts",)), "relja_layerTypes": (("net",), ("texts",)),
     "relja_simplenn_move": (("net",), ("net",)),

@@ -46,6 +46,8 @@ def assignment(scope: Scope, node: Node) -> list[str]:
 
 def _is_void(scope: Scope, node: Node) -> bool:
     name = chain(node)[0].text
+    if name in ("tic", "fclose", "fwrite", "mkdir"):
+        return False
     return name not in scope.kinds and len(chain(node)) <= 2 and not has_outputs(scope, name)
 
 
