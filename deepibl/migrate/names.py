@@ -100,7 +100,7 @@ def language_name(name: str) -> str | None:
 _OUTPUTS = {
     0: "setup serialAllFeats convertPngtoJPG relja_display relja_progress relja_displayDateTime "
        "plotResults relja_netSave saveNet",
-    1: "localPaths smooth vl_imreadjpeg vl_simplenn computeRepresentation relja_l2normalize_col "
+    1: "localPaths smooth yael_kmeans vl_imreadjpeg vl_simplenn computeRepresentation relja_l2normalize_col "
        "relja_simplenn_tidy vl_simplenn_tidy "
        "dbPitts dbTokyo247 dbTokyoTimeMachine dbTiny dbSf0 dbVGG dbHolidays dbBase closePosition "
        "loadNet addLayers addPCA "
@@ -114,7 +114,7 @@ _OUTPUTS = {
     2: "testCore testCoreRank relja_retrievalMAP rawNnSearch yael_nn pickBestNet vl_argparse "
        "relja_netOutputDim "
        "recallAtN vl_simplenn_display",
-    4: "testFromFn yael_kmeans relja_PCA",
+    4: "testFromFn relja_PCA",
 }  # fmt: skip
 LIBRARY = {name: count for count, names in _OUTPUTS.items() for name in names.split()}
 

@@ -322,9 +322,9 @@ class dbBase(_Wrapped):
 
         kind = type(type(self).__name__, (deepibl.dbBase,), {**methods, "__init__": __init__})
         self.__dict__["inner"] = kind()
-        for name, value in given.items():  # fields of the file win, as in MATLAB
-            if name not in ("inner", "name", "dbPath", "qPath"):
-                self.__dict__[name] = value
+        for name in given:  # fields of the file win, as in MATLAB
+            if hasattr(self.inner, name):
+                self.__dict__.pop(name, None)
 
 
 def _library_method(
@@ -555,7 +555,7 @@ _WRAPPED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "testCoreRank": (("any", "features", "features"), ("number", "matrix")),
     "rawNnSearch": (("features", "features"), ("ids", "features")), "yael_nn": (("features", "features"),
     ("ids", "features")),
-    "yael_kmeans": (("features",), ("features", "any", "any", "any")), "getBestEpoch": (("matrix",),
+    "yael_kmeans": (("features",), ("features",)), "getBestEpoch": (("matrix",),
     ("any",)),
     "pickBestNet": ((), ("any", "net")),
     "relja_PCA": (("features",), ("matrix", "column", "column", "column")),
