@@ -1,6 +1,8 @@
 """The commands of an index: index, localize, index-check, index-edit, and serve, the page on top of it."""
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +25,7 @@ from deepibl.cli.options import (
     ScalesFile,
     choose_device,
     find_net,
+    image_reading,
     open_network,
     print_result,
     read_lines,
@@ -32,6 +35,7 @@ from deepibl.cli.options import (
 from deepibl.errors import IndexFileError
 from matlab_compat.errors import ArgumentError
 
+_SHOWN = 10
 Where = Annotated[str, typer.Argument(help="An index: FILE.idx, FOLDER.db or http://HOST:PORT/COLLECTION.")]
 
 
@@ -70,7 +74,7 @@ def index(
     if add and (backend or half or resize):
         raise ArgumentError("--add keeps the index's backend, precision and scale: leave these options out")
     places = database_places(given[0], root)
-    how: dict[str, Any] = {"precision": precision, "engine": engine, "decode": decode, "resize": resize}
+    how = {"precision": precision, "engine": engine, "decode": decode, **image_reading(resize)}
     loaded, settings = open_network(net, device, scales, batch_size=batch_size, **how)
     there = 0
     if add:
@@ -80,10 +84,27 @@ def index(
         made, failures = build_index(loaded, places, output, settings=settings, **about)
     said = {"index": output, "backend": made.backend, "images": len(made), "dimensions": made.dim}
     said |= {"network_id": made.network_id, "there_already": there, "failures": len(failures)}
+    said |= {"left_out": dict(places.left_out), "without_position": len(places.unknown)}
     line = f"{output}: {len(made)} images, {made.dim} dimensions, network {made.network_id[:12]}"
     line += f", {there} of those given were there already" if add else ""
     print_result(said, line, as_json)
+    tell_places(places, failures)
     tell_failures(failures)
+
+
+def tell_places(places: Any, failures: Sequence[Any]) -> None:
+    """Says on standard error how many files were not used, and which photos have no position."""
+    from deepibl.images.kinds import count_reasons, unused
+
+    total = len(places) + sum(places.left_out.values())
+    if left := unused(total, count_reasons(failures) + Counter(places.left_out)):
+        typer.echo(left, err=True)
+    if unknown := places.unknown:
+        more = " …" if len(unknown) > _SHOWN else ""
+        typer.echo(
+            f"{len(unknown)} of {len(places)} photos have no position: {', '.join(unknown[:_SHOWN])}{more}",
+            err=True,
+        )
 
 
 def localize(

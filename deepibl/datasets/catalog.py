@@ -172,7 +172,8 @@ def database_places(source: StrPath, root: StrPath | None = None, zone: str | No
     if not _is_mat(source):
         return read_places(source, root=root, zone=zone)
     dataset = load_dbstruct(source, root=root)
-    return Places(dataset.database_root, dataset.database_names, dataset.database_positions, dataset.utm_zone)
+    positions, zone = dataset.database_positions, dataset.utm_zone
+    return Places(dataset.database_root, dataset.database_names, positions, zone, as_stored=True)
 
 
 def query_places(source: StrPath, root: StrPath | None = None, zone: str | None = None) -> Places:
@@ -180,7 +181,8 @@ def query_places(source: StrPath, root: StrPath | None = None, zone: str | None 
     if not _is_mat(source):
         return read_places(source, root=root, zone=zone)
     dataset = load_dbstruct(source, root=root)
-    return Places(dataset.query_root, dataset.query_names, dataset.query_positions, dataset.utm_zone)
+    positions, zone = dataset.query_positions, dataset.utm_zone
+    return Places(dataset.query_root, dataset.query_names, positions, zone, as_stored=True)
 
 
 def evaluation_dataset(

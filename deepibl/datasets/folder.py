@@ -13,10 +13,12 @@ two are required).
 
 import csv
 import io
+import logging
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,10 +28,9 @@ from deepibl.datasets.geo import LATITUDES, latlon_to_utm, parse_zone, photo_pos
 from deepibl.datasets.pitts_tokyo import TokyoTimeMachine
 from deepibl.datasets.place import PlaceDataset, save_dbstruct
 from deepibl.errors import DatasetError
+from deepibl.images.kinds import IMAGE_SUFFIXES, left_out, unused
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 COLUMNS = {
     "name": ("name", "file", "filename", "image", "path", "photo"),
@@ -41,6 +42,7 @@ COLUMNS = {
 }
 
 _SHOWN = 10
+_log = logging.getLogger(__name__)
 
 
 class Fix(NamedTuple):
@@ -56,7 +58,9 @@ class Fix(NamedTuple):
 class Places:
     """Photos and their positions: names below root, positions (N, 2) float64 (NaN: unknown) in one UTM zone.
 
-    problems: photos whose position could not be read, with the reason.
+    problems: photos whose position could not be read, with the reason. left_out: how many files of a folder
+    look like photos and are not read, by kind and remedy. as_stored: whether images are read as the original
+    reads those of its data sets; own photos are turned upright and scaled.
     """
 
     root: str
@@ -64,6 +68,8 @@ class Places:
     positions: np.ndarray
     utm_zone: str | None = None
     problems: list[str] = field(default_factory=list)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    as_stored: bool = False
 
     def __len__(self) -> int:
         return len(self.names)
@@ -76,7 +82,7 @@ class Places:
     def subset(self, ids: Sequence[int] | np.ndarray) -> "Places":
         """The photos of these 0-based ids."""
         names = [self.names[i] for i in ids]
-        return Places(self.root, names, self.positions[np.asarray(ids, dtype=int)], self.utm_zone)
+        return replace(self, names=names, positions=self.positions[np.asarray(ids, dtype=int)], problems=[])
 
     def known(self) -> "Places":
         """The photos that have a position."""
@@ -92,17 +98,19 @@ def read_places(source: StrPath, *, root: StrPath | None = None, zone: str | Non
     """
     path = Path(os.path.expanduser(source))
     if path.is_dir():
-        names, fixes, problems = _folder(path)
+        names, fixes, problems, ignored = _folder(path)
         folder = path
     elif path.is_file():
         names, fixes = _csv(path)
         folder, problems = Path(os.path.expanduser(root)) if root is not None else path.parent, []
+        ignored = Counter()
     else:
         raise DatasetError(f"there is no folder of photos and no CSV file {path}")
     if not names:
-        raise DatasetError(f"{path} has no photos (looked for {', '.join(IMAGE_SUFFIXES)})")
+        found = f"; {unused(ignored.total(), ignored)}" if ignored else ""
+        raise DatasetError(f"{path} has no photos (looked for {', '.join(IMAGE_SUFFIXES)}){found}")
     positions, used = _in_one_zone(names, fixes, zone)
-    return Places(str(folder), names, positions, used, problems)
+    return Places(str(folder), names, positions, used, problems, ignored)
 
 
 def dataset_from_places(
@@ -127,8 +135,13 @@ def dataset_from_places(
                 f"{len(unknown)} of {len(places)} {kind} photos have no position in EXIF, name or CSV row: "
                 f"{', '.join(unknown[:_SHOWN])}{more}. Add them to a CSV, or leave them out with skip_unknown"
             )
+        if left := unused(len(places) + sum(places.left_out.values()), places.left_out):
+            _log.warning("%s: %s", places.root, left)
+        if unknown:
+            _log.warning("%d of %d %s photos have no position", len(unknown), len(places), kind)
+    as_stored = database.as_stored
     database, queries = database.known(), queries.known()
-    return PlaceDataset(
+    made = PlaceDataset(
         name,
         database.names,
         database.positions,
@@ -139,6 +152,8 @@ def dataset_from_places(
         utm_zone=database.utm_zone,
         **options,
     )
+    made.as_stored = as_stored
+    return made
 
 
 def read_dataset(
@@ -156,8 +171,15 @@ def read_dataset(
     return dataset_from_places(name, first, second, skip_unknown=skip_unknown, **options)
 
 
-def _folder(folder: Path) -> tuple[list[str], list[Fix | None], list[str]]:
-    files = sorted(file for file in folder.rglob("*") if _is_photo(file))
+def _folder(folder: Path) -> tuple[list[str], list[Fix | None], list[str], Counter[str]]:
+    files, ignored = [], Counter[str]()
+    for file in sorted(folder.rglob("*")):
+        if not file.name.startswith(".") and file.is_file():  # hidden: unfinished, or macOS's notes on photos
+            reason = left_out(file.name)
+            if reason is None:
+                files.append(file)
+            elif reason:
+                ignored[reason] += 1
     names, fixes, problems = [file.relative_to(folder).as_posix() for file in files], [], []
     for file, name in zip(files, names, strict=True):
         fix = _fix_of_name(file.name)
@@ -168,12 +190,7 @@ def _folder(folder: Path) -> tuple[list[str], list[Fix | None], list[str]]:
             except DatasetError as problem:
                 problems.append(f"{name}: {problem}")
         fixes.append(fix)
-    return names, fixes, problems
-
-
-def _is_photo(file: Path) -> bool:
-    """Whether a file is a photo; hidden files (unfinished ones, macOS's notes beside photos) are not."""
-    return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".") and file.is_file()
+    return names, fixes, problems, ignored
 
 
 def _fix_of_name(name: str) -> Fix | None:
@@ -334,12 +351,11 @@ def make_dataset(
         database, queries = layout
     first = read_places(database, zone=zone)
     second = read_places(queries, zone=zone or first.utm_zone)
-    if skip_unknown:
-        first, second = first.known(), second.known()
     common = os.path.commonpath([os.path.abspath(places.root) for places in (first, second)])
     top = Path(root if root is not None else common)
     which = split if split in ("train", "val", "test") else ""
-    made = dataset_from_places(name, _below(first, top), _below(second, top), split=which, **options)
+    options |= {"split": which, "skip_unknown": skip_unknown}
+    made = dataset_from_places(name, _below(first, top), _below(second, top), **options)
     if not timestamps:
         return made
     return TokyoTimeMachine(
@@ -378,7 +394,7 @@ def _below(places: Places, top: Path) -> Places:
     if outside:
         raise DatasetError(f"{outside[0]} is outside the root {top}: give a --root that holds all photos")
     names = [name.replace(os.sep, "/") for name in moved]
-    return Places(f"{os.path.abspath(top)}/", names, places.positions, places.utm_zone, places.problems)
+    return replace(places, root=f"{os.path.abspath(top)}/", names=names)
 
 
 def _stamps(names: Sequence[str]) -> np.ndarray:

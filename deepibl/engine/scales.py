@@ -105,20 +105,21 @@ def calibrate(
     images: Sequence[StrPath],
     *,
     root: StrPath = "",
-    resize: int | Sequence[int] | None = None,
     progress: ProgressCallback | bool | None = None,
+    **reading: Any,
 ) -> Scales:
     """The scales of a network, measured on image files one by one, in float32, on the network's device.
 
-    net, images, root, resize, progress: see `deepibl.extract`. Use about a hundred photos, as varied as those
-    to extract later. Raises what `measure` raises, and ImageReadError for an image that cannot be read.
+    net, images, root, progress: see `deepibl.extract`. reading: resize, max_side, upright of `read_image`.
+    Use about a hundred photos, as varied as those to extract later. Raises what `measure` raises, and
+    ImageReadError for an image that cannot be read.
     """
     with reporting(progress, "calibrating") as report:
         meter = ProgressMeter(len(images), report)
 
         def prepared() -> Iterator[Tensor]:
             for name in images:
-                pixels = read_image(os.path.join(root, name), resize)
+                pixels = read_image(os.path.join(root, name), **reading)
                 yield net.prepare(to_batch([pixels], device_of(net)))  # type: ignore[operator]
                 meter.advance(1)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any, Protocol
 
 import numpy as np
 
+from deepibl.images import Reading
 from deepibl.search.index import Match, PlaceIndex
 from deepibl.search.index_file import BACKENDS as FILE_BACKENDS, check_file
 from deepibl.search.milvus import MilvusIndex, is_database
@@ -33,7 +35,7 @@ class Index(Protocol):
     def utm_zone(self) -> str | None: ...
 
     @property
-    def resize(self) -> int | None: ...
+    def reading(self) -> Reading: ...
 
     @property
     def dim(self) -> int:
@@ -92,8 +94,9 @@ def check_index(where: StrPath, asked: int = 0) -> dict[str, Any]:
     """
     if is_database(os.fspath(where)):
         index = open_index(where)
-        names = ("backend", "dim", "network_id", "network_path", "root", "utm_zone", "resize")
-        return {"images": len(index), **{name: getattr(index, name) or "" for name in names}}
+        names = ("backend", "dim", "network_id", "network_path", "root", "utm_zone")
+        about = {name: getattr(index, name) or "" for name in names}
+        return {"images": len(index), **about, **asdict(index.reading)}
     found = check_file(where)
     if asked:
         found["recall_of_top_10"] = PlaceIndex.load(where).recall(asked)

@@ -18,6 +18,7 @@ import numpy as np
 from deepibl.datasets.geo import change_zone, map_link, utm_to_latlon
 from deepibl.datasets.positions import one_position, squared_metres
 from deepibl.errors import IndexFileError, NetworkMismatchError
+from deepibl.images import AS_STORED, Reading
 from deepibl.runtime.files import RowView
 from deepibl.search.compressed import CompressedIndex, Structure, build_structure, require_fit
 from deepibl.search.exact import Searcher
@@ -53,8 +54,8 @@ class Match:
 class PlaceIndex:
     """Descriptors (N, D), float32 or float16, with names below `root` and positions (N, 2) in UTM metres.
 
-    utm_zone: such as '33N'; None: positions cannot be converted to latitude and longitude. resize: shorter
-    side in pixels that images were scaled to; None: not scaled. structure: finds candidates; None: searches
+    utm_zone: such as '33N'; None: positions cannot be converted to latitude and longitude. reading: how
+    images were scaled and turned, and queries are. structure: finds candidates; None: searches
     are exact. largest: the largest squared norm of a descriptor, if known.
     Raises IndexFileError for parts that do not fit together.
     """
@@ -66,7 +67,7 @@ class PlaceIndex:
     network_path: str = ""
     root: str = ""
     utm_zone: str | None = None
-    resize: int | None = None
+    reading: Reading = AS_STORED
     structure: Structure | None = None
     largest: float | None = None
 
@@ -271,10 +272,10 @@ def by_place(near: Any, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def require_same_kind(first: Any, second: PlaceIndex) -> None:
     """Raises NetworkMismatchError or IndexFileError unless descriptors of `second` fit into `first`."""
     first.require_network(second.network_id)
-    if (first.resize, first.dim) != (second.resize, second.dim):
+    if (first.reading, first.dim) != (second.reading, second.dim):
         raise IndexFileError(
-            f"one index was made with resize={first.resize} and {first.dim} dimensions, the other with "
-            f"resize={second.resize} and {second.dim}: make the second one again as the first"
+            f"one index has images {first.reading}, and {first.dim} dimensions, the other has images "
+            f"{second.reading}, and {second.dim} dimensions: make the second one again as the first"
         )
 
 

@@ -10,13 +10,13 @@ positions      float64 (N, 2)                     UTM east, north in metres; NaN
 names          uint8                              UTF-8 names below the root, separated by newlines
 structure      uint8, not with backend 'exact'    the search structure, as faiss writes it
 metadata       strings                            format version, backend, network id and path, root, UTM
-                                                  zone, resize, largest squared norm, checksums
+                                                  zone, reading (how images are scaled and
+                                                  turned), largest squared norm, checksums
 =============  =================================  ============================================================
 
 Checksums are SHA-256: one a tensor, and one of the metadata with the tensors' types and shapes. Opening
 compares all but that of the descriptors, and the file's length, so its time does not depend on the number of
-descriptors; `check_file` compares that one too. Files of format 1 have neither backend nor checksums; they
-are read, and written as format 2.
+descriptors; `check_file` compares that one too.
 """
 
 import hashlib
@@ -24,6 +24,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,13 +32,13 @@ from typing import Any
 import numpy as np
 
 from deepibl.errors import IndexFileError
+from deepibl.images import Reading
 from deepibl.runtime.files import bytes_of, map_tensors, write_tensors
 from deepibl.search.compressed import STRUCTURES, Structure, read_structure
 from deepibl.search.exact import largest_norm
 from matlab_compat.files import StrPath
 
-FORMAT = "deepibl-index/2"
-FORMATS = (FORMAT, "deepibl-index/1")
+FORMAT = "deepibl-index/3"
 ADVICE = "make one with `deepibl index NET --images DIR -o FILE.idx`"
 EXACT = "exact"
 BACKENDS = (EXACT, *STRUCTURES)
@@ -61,7 +62,7 @@ def write_file(path: StrPath, fields: Mapping[str, Any]) -> None:
     }
     metadata = {name: fields[name] or "" for name in _SETTINGS} | {
         "format": FORMAT,
-        "resize": str(fields["resize"] or ""),
+        "reading": json.dumps(asdict(fields["reading"])),
         "backend": structure.kind if structure is not None else EXACT,
         "largest": repr(largest_norm(fields["descriptors"], "the descriptors")),
     }
@@ -88,7 +89,7 @@ def read_file(path: StrPath) -> dict[str, Any]:
             "positions": tensors["positions"],
             **{name: metadata[name] for name in _SETTINGS},
             "utm_zone": metadata["utm_zone"] or None,
-            "resize": int(metadata["resize"]) if metadata["resize"] else None,
+            "reading": reading_of(metadata["reading"]),
             "structure": None if backend == EXACT else read_structure(backend, tensors["structure"]),
             "largest": float(metadata["largest"]) if "largest" in metadata else None,
         }
@@ -97,15 +98,11 @@ def read_file(path: StrPath) -> dict[str, Any]:
 def check_file(path: StrPath) -> dict[str, Any]:
     """Reads all of an index file, compares every checksum and returns what the file holds.
 
-    Raises IndexFileError, naming the part that is damaged, and for format 1, which has no checksums.
+    Raises IndexFileError, naming the part that is damaged.
     """
     fields = read_file(path)
     with _explained(path):
         tensors, metadata = _read(path, every=True)
-        if metadata["format"] != FORMAT:
-            raise ValueError(
-                f"its format {metadata['format']} has no checksums; PlaceIndex.load(…).save(…) adds them"
-            )
     count, dim = fields["descriptors"].shape
     return {
         "format": metadata["format"],
@@ -116,8 +113,19 @@ def check_file(path: StrPath) -> dict[str, Any]:
         "with_position": int(np.isfinite(fields["positions"]).all(axis=1).sum()),
         "bytes": os.path.getsize(path),
         "structure_bytes": int(tensors["structure"].nbytes) if "structure" in tensors else 0,
-        **{name: metadata[name] for name in (*_SETTINGS, "resize")},
+        **{name: metadata[name] for name in _SETTINGS},
+        **asdict(fields["reading"]),
     }
+
+
+def reading_of(text: str) -> Reading:
+    """The reading in a JSON string. Raises ValueError."""
+    plain = json.loads(text)
+    try:
+        sides = [None if plain[name] is None else int(plain[name]) for name in ("resize", "max_side")]
+        return Reading(*sides, upright=bool(plain["upright"]))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"its reading of images is {text!r}") from error
 
 
 @contextmanager
@@ -136,19 +144,18 @@ def _read(path: StrPath, every: bool = False) -> tuple[dict[str, np.ndarray], di
     every: compares the descriptors' checksum, too.
     """
     tensors, metadata = map_tensors(path)
-    if metadata.get("format") not in FORMATS:
-        raise ValueError(f"its format is {metadata.get('format')!r}, this version reads {FORMATS}")
-    if metadata["format"] == FORMAT:
-        if metadata.get("header_checksum") != _header_digest(tensors, metadata):
-            raise ValueError("its header is damaged (the checksum differs)")
-        checksums = json.loads(metadata.get("checksums", "{}"))
-        for name, array in tensors.items():
-            if (every or name != "descriptors") and _digest(array) != checksums.get(name):
-                raise ValueError(f"its {name} are damaged (the checksum differs)")
+    if metadata.get("format") != FORMAT:
+        raise ValueError(f"its format is {metadata.get('format')!r}, this version reads {FORMAT!r}")
+    if metadata.get("header_checksum") != _header_digest(tensors, metadata):
+        raise ValueError("its header is damaged (the checksum differs)")
+    checksums = json.loads(metadata.get("checksums", "{}"))
+    for name, array in tensors.items():
+        if (every or name != "descriptors") and _digest(array) != checksums.get(name):
+            raise ValueError(f"its {name} are damaged (the checksum differs)")
     needed = {"descriptors", "positions", "names"}
     if metadata.get("backend", EXACT) != EXACT:
         needed.add("structure")
-    if missing := (needed - tensors.keys()) | ({*_SETTINGS, "resize"} - metadata.keys()):
+    if missing := (needed - tensors.keys()) | ({*_SETTINGS, "reading"} - metadata.keys()):
         raise ValueError(f"it lacks {min(missing)!r}")
     for name, axes, types in (
         ("descriptors", 2, (np.float32, np.float16)),

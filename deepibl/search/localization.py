@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from deepibl.errors import ExtractionError, Failure
 from deepibl.features.extraction import extract, extract_to_file, provenance
 from deepibl.features.files import read_features
 from deepibl.features.shards import require_visible
+from deepibl.images import AS_STORED
 from deepibl.runtime.files import RowView, read_note
 from deepibl.runtime.processes import team
 from deepibl.runtime.provenance import Provenance, file_times, note_of
@@ -47,7 +48,8 @@ def build_index(
 
     net: a network (SimpleNN, or any extractor). places: images whose positions may be unknown (NaN).
     backend: 'exact', 'ivfpq', 'hnsw': a file; 'milvus': a database (`deepibl.search.backends`). half: keep
-    descriptors in float16. settings, options: see `ExtractionSettings`.
+    descriptors in float16. settings, options: see `ExtractionSettings`;
+    own photos are turned upright and scaled, unless these say otherwise.
     Returns the index, as opened from `out`, and the images that could not be read: those are not in it.
     Killed and started again, it resumes (from partial descriptors beside `out`). Processes that torchrun
     started share the work, if all call it; a database is then opened by process 0 alone, and the others get
@@ -65,6 +67,7 @@ def build_index(
             f"{where} does not go with --backend {backend}: milvus writes to FOLDER.db or "
             "http://HOST:PORT/COLLECTION, the others to a file"
         )
+    settings = settings.for_photos(own=not places.as_stored)
     partial = _partial(where)
     found, failures = _extract(net, places, partial, settings, half)
     made = PlaceIndex(**found, network_path=os.path.abspath(network_path) if network_path else "")
@@ -90,13 +93,13 @@ def add_to_index(
 ) -> tuple[Index, list[Failure], int]:
     """Adds to an index those images of `places` that are not in it yet.
 
-    The index keeps its backend, its resize of images and whether it is in float16. A file is written again
-    (to a temporary name); to a database the new images are added. settings, options: see
+    The index keeps its backend, how images are scaled and turned, and whether it is in float16. A file is
+    written again (to a temporary name); to a database the new images are added. settings, options: see
     `ExtractionSettings`. Returns the index, the images that could not be read, and how many were in it
     already.
     Raises NetworkMismatchError for another network, and what `build_index` raises.
     """
-    settings = ExtractionSettings.of(add_to_index, settings, options, resize=None, on_error="skip")
+    settings = ExtractionSettings.of(add_to_index, settings, options, **asdict(AS_STORED), on_error="skip")
     if team().size > 1 and is_database(os.fspath(where)):
         raise ArgumentError(f"{where} is a database: add to it with one process, without torchrun")
     index = open_index(where)
@@ -108,7 +111,7 @@ def add_to_index(
     if not len(new):
         team().lead(lambda: _done(partial))  # of a run that was killed when the index was whole already
         return index, [], len(there)
-    found, failures = _extract(net, new, partial, replace(settings, resize=index.resize), False)
+    found, failures = _extract(net, new, partial, settings.read_as(index.reading), False)
     more = index.merge(PlaceIndex(**found))
 
     def write() -> None:
@@ -134,10 +137,10 @@ def localize(
     """The `top` most similar images of the index for each photo that can be read, and the photos that cannot.
 
     near, within: only images within metres of a position (UTM east, north), see PlaceIndex.search. settings,
-    options: see `ExtractionSettings`; photos are resized as the index's images were.
+    options: see `ExtractionSettings`; photos are scaled and turned as the index's images were.
     Raises NetworkMismatchError for another network's index.
     """
-    settings = ExtractionSettings.of(localize, settings, options, resize=index.resize, on_error="skip")
+    settings = ExtractionSettings.of(localize, settings, options, **asdict(index.reading), on_error="skip")
     index.require_network(identity_of(net, settings.scales))
     features, kept, failures = extract(net, list(photos), settings=settings)
     matches = index.search(features, top, near=near, within=within) if len(kept) else []
@@ -174,7 +177,7 @@ def _extract(
         "network_id": made_of.network,
         "root": os.path.abspath(places.root),
         "utm_zone": places.utm_zone,
-        "resize": settings.resize,
+        "reading": settings.reading,
     }
     return fields, failures
 

@@ -26,6 +26,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,6 +48,7 @@ from deepibl.search.index import (
     require_names,
     require_same_kind,
 )
+from deepibl.search.index_file import reading_of
 from matlab_compat.errors import ArgumentError
 
 COLLECTION = "places"  # in an embedded database
@@ -120,13 +122,13 @@ def make_collection(
     client.create_index(name, index, sync=False)  # loading the collection waits for it
 
 
-FORMAT = "deepibl-milvus/1"
+FORMAT = "deepibl-milvus/2"
 MESSAGE_BYTES = 1 << 24  # of descriptors in one message, either way; Milvus refuses more than 64 MB
 MOST = 16384  # hits in one answer; Milvus refuses to send more
 SPARE = 16  # hits requested beyond `top`, so that ties at the end are seen
 ABOUT = "_about"  # the second collection is called COLLECTION_about
 FIELDS = ["name", "descriptor", "placed", "east", "north"]
-_SETTINGS = ("network_id", "network_path", "root", "utm_zone", "resize")
+_SETTINGS = ("network_id", "network_path", "root", "utm_zone")
 _KEY = ("VARCHAR", {"max_length": 32, "is_primary": True})
 
 # Milvus requires a vector in each collection
@@ -161,7 +163,7 @@ class MilvusIndex:
             self.dim = int(settings["dim"])
             self.network_id, self.network_path = settings["network_id"], settings["network_path"]
             self.root, self.utm_zone = settings["root"], settings["utm_zone"]
-            self.resize: int | None = settings["resize"]
+            self.reading = reading_of(settings.get("reading", "{}"))
             self._client.load_collection(self.collection)
 
     @classmethod
@@ -182,7 +184,7 @@ class MilvusIndex:
             make_collection(client, collection, _images(index.dim), "descriptor", index_type, params)
             _upsert(client, collection, index, index.names, index.positions)
             settings = {name: getattr(index, name) for name in _SETTINGS}
-            settings |= {"format": FORMAT, "dim": index.dim}
+            settings |= {"format": FORMAT, "dim": index.dim, "reading": json.dumps(asdict(index.reading))}
             make_collection(client, collection + ABOUT, _SETTINGS_FIELDS, "nothing", "FLAT")
             row = {"key": "index", "value": json.dumps(settings), "nothing": [0.0, 0.0]}
             client.upsert(collection + ABOUT, [row])

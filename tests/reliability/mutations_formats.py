@@ -31,7 +31,7 @@ INDEX_STRINGS = (
     "ivfpq",
     "hnsw",
     "exact",
-    "deepibl-index/1",
+    "deepibl-index/2",
     "a" * 999,
 )
 

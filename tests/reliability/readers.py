@@ -83,10 +83,11 @@ def read_checkpoint(path: Path) -> object:
 
 def read_picture(path: Path) -> object:
     """As extraction reads it, whole and resized."""
-    from deepibl.images import load_pixels, read_image
+    from deepibl.images import OWN_PHOTOS, Reading, load_pixels, read_image
 
     assert len(read_image(path)) == 3
-    return load_pixels(path, 20)
+    assert load_pixels(path, OWN_PHOTOS).dim() == 3
+    return load_pixels(path, Reading(20))
 
 
 def read_as_matlab(path: Path) -> object:

@@ -114,6 +114,7 @@ document.addEventListener("paste", (event) => taken(event.clipboardData && event
 
 health().then((found) => {
   limits = found;
+  for (const input of [find("file"), find("camera")]) input.accept = found.accept;
   find("about").textContent =
     `${found.images.toLocaleString("en")} geo-tagged photos of ${found.index || "an index"}, network ${found.network || found.network_id.slice(0, 12)}`;
 }).catch(complain);

@@ -1,5 +1,6 @@
 """The index file: what is written comes back, damage and foreign networks are refused."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,10 @@ import pytest
 from safetensors import safe_open
 
 from deepibl.errors import FeatureFileError, IndexFileError, NetworkMismatchError
+from deepibl.images import OWN_PHOTOS, Reading
 from deepibl.runtime.files import map_tensors, write_tensors
 from deepibl.search.index import PlaceIndex
-from deepibl.search.index_file import check_file
+from deepibl.search.index_file import FORMAT, _digest, _header_digest, check_file
 from matlab_compat.errors import ArgumentError
 
 
@@ -23,7 +25,7 @@ def make_index(count: int = 6, dim: int = 4, **changes: object) -> PlaceIndex:
         "network_path": "/nets/small.mat",
         "root": "/photos",
         "utm_zone": "33N",
-        "resize": 320,
+        "reading": Reading(320),
     }
     return PlaceIndex(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -34,7 +36,7 @@ def test_an_index_comes_back_as_it_was_written(tmp_path: Path) -> None:
     back = PlaceIndex.load(tmp_path / "city.idx")
     np.testing.assert_array_equal(back.descriptors, index.descriptors)
     np.testing.assert_array_equal(back.positions, index.positions)
-    same = ["names", "network_id", "network_path", "root", "utm_zone", "resize"]
+    same = ["names", "network_id", "network_path", "root", "utm_zone", "reading"]
     assert [getattr(back, name) for name in same] == [getattr(index, name) for name in same]
 
 
@@ -43,15 +45,15 @@ def test_other_programs_read_the_file_as_safetensors(tmp_path: Path) -> None:
     index.save(tmp_path / "city.idx")
     with safe_open(tmp_path / "city.idx", framework="numpy") as file:
         np.testing.assert_array_equal(file.get_tensor("descriptors"), index.descriptors)
-        assert file.metadata()["format"] == "deepibl-index/2"
+        assert file.metadata()["format"] == FORMAT
 
 
 def test_what_is_unknown_stays_unknown(tmp_path: Path) -> None:
-    index = make_index(positions=np.full((6, 2), np.nan), utm_zone=None, resize=None)
+    index = make_index(positions=np.full((6, 2), np.nan), utm_zone=None, reading=OWN_PHOTOS)
     index.save(tmp_path / "city.idx")
     back = PlaceIndex.load(tmp_path / "city.idx")
     assert back.utm_zone is None
-    assert back.resize is None
+    assert back.reading == OWN_PHOTOS
     match = back.search(index.descriptors[:1], 1)[0][0]
     assert (match.name, match.east, match.map_link) == ("sträße/0.jpg", None, None)
 
@@ -160,19 +162,12 @@ def test_every_backend_comes_back_from_its_file(tmp_path: Path, backend: str, dt
     assert [file.name for file in tmp_path.iterdir()] == ["city.idx"]  # nothing is left beside it
 
 
-def test_an_index_of_the_first_format_still_opens(tmp_path: Path) -> None:
-    index = make_index()
-    metadata = {"format": "deepibl-index/1", "network_id": index.network_id, "network_path": "", "root": ""}
-    names = np.frombuffer("\n".join(index.names).encode(), np.uint8)
-    tensors = {"descriptors": index.descriptors, "positions": index.positions, "names": names}
-    write_tensors(tmp_path / "old.idx", tensors, metadata | {"utm_zone": "33N", "resize": ""})
-    old = PlaceIndex.load(tmp_path / "old.idx")
-    assert old.names == index.names and old.backend == "exact"
-    with pytest.raises(IndexFileError, match="has no checksums"):
-        check_file(tmp_path / "old.idx")
-    old.save(tmp_path / "old.idx")  # over the file that it is mapped from
-    assert check_file(tmp_path / "old.idx")["format"] == "deepibl-index/2"
-    np.testing.assert_array_equal(PlaceIndex.load(tmp_path / "old.idx").descriptors, index.descriptors)
+def test_an_index_of_another_format_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    make_index().save(tmp_path / "old.idx")
+    tensors, metadata = map_tensors(tmp_path / "old.idx")
+    write_tensors(tmp_path / "old.idx", tensors, metadata | {"format": "deepibl-index/2"})
+    with pytest.raises(IndexFileError, match=r"deepibl-index/2.*make one with `deepibl index"):
+        PlaceIndex.load(tmp_path / "old.idx")
 
 
 def test_a_later_format_is_refused(tmp_path: Path) -> None:
@@ -232,8 +227,10 @@ def test_tensors_of_other_types_are_refused(tmp_path: Path, tensor: str, wrong: 
     path = tmp_path / "a.idx"
     make_index().save(path)
     tensors, metadata = map_tensors(path)
-    metadata["format"] = "deepibl-index/1"  # whose parts have no checksums
-    write_tensors(path, {**tensors, tensor: wrong}, metadata)
+    tensors[tensor] = wrong
+    metadata["checksums"] = json.dumps({name: _digest(array) for name, array in tensors.items()})
+    metadata["header_checksum"] = _header_digest(tensors, metadata)
+    write_tensors(path, tensors, metadata)
     with pytest.raises(IndexFileError, match=f"{tensor} are"):
         PlaceIndex.load(path)
 
