@@ -44,7 +44,10 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
             data = file.read()
             after = os.fstat(file.fileno())
     except OSError as error:
-        raise ImageReadError(f"{os.fspath(path)}: cannot be opened: {error.strerror or error}") from error
+        plain = os.fspath(path).replace("\\", "/")  # of a name written on Windows
+        other = f", nor is there {plain}" if plain != os.fspath(path) and not os.path.exists(plain) else ""
+        reason = f"{error.strerror or error}{other}"
+        raise ImageReadError(f"{os.fspath(path)}: cannot be opened: {reason}") from error
     if not data:
         raise ImageReadError(f"{os.fspath(path)}: the file is empty")
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):

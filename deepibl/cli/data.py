@@ -61,7 +61,7 @@ def verify(
         print_result(compared.as_dict(), str(compared), as_json)
         _end(compared.ok)
         return
-    names = read_lines(images)
+    names = read_lines(images, root)
     reference = read_features(features, count=len(names))
     report = verify_features(
         loaded,

@@ -59,7 +59,7 @@ def calibrate(
     from deepibl.images import OWN_PHOTOS
     from deepibl.networks.io import load_network
 
-    names = names_given(images, list_file)
+    names = names_given(images, list_file, root)
     reading = image_reading(resize) or asdict(OWN_PHOTOS)
     scales = measure(load_network(find_net(net)), names, root=root, **reading)
     scales.save(output)
@@ -136,7 +136,7 @@ def extract(
     from deepibl.features.extraction import extract_to_file
     from deepibl.runtime.processes import team
 
-    names = names_given(images, list_file)
+    names = names_given(images, list_file, root)
     how = {"precision": precision, "engine": engine, "decode": decode, **image_reading(resize)}
     loaded, settings = open_network(net, device, scales, batch_size=batch_size, on_error="skip", **how)
     report = extract_to_file(loaded, root, names, output, settings=settings)

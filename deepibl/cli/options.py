@@ -113,17 +113,26 @@ def image_reading(text: str | None) -> dict[str, Any]:
     return {"max_side": int(pixels), "upright": True} if text != pixels else {"resize": int(pixels)}
 
 
-def read_lines(path: Path) -> list[str]:
-    """The names in a list file, one a line. Raises DatasetError for a file that is not text."""
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except UnicodeDecodeError:
-        raise DatasetError(f"{path} is not a text file: a list has one image name a line, in UTF-8") from None
+def read_lines(path: Path, root: str | None = None) -> list[str]:
+    """The names in a list file, one a line; those of files below `root` as these have them.
+
+    Raises DatasetError for a file that is not text.
+    """
+    from deepibl.runtime.text_files import file_below, find_file, read_text
+
+    def names_in(text: str) -> list[str]:
+        return [line.strip() for line in text.split("\n") if line.strip()]
+
+    if root is None:
+        return names_in(read_text(path, DatasetError))
+    return [
+        find_file(root, name) for name in names_in(read_text(path, DatasetError, names_in, file_below(root)))
+    ]
 
 
-def names_given(images: list[str] | None, list_file: Path | None) -> list[str]:
-    """The images named and those of --list. Raises ArgumentError where there are none."""
-    names = list(images or []) + (read_lines(list_file) if list_file else [])
+def names_given(images: list[str] | None, list_file: Path | None, root: str) -> list[str]:
+    """The images named and those of --list, below `root`. Raises ArgumentError where there are none."""
+    names = list(images or []) + (read_lines(list_file, root) if list_file else [])
     if not names:
         raise ArgumentError("no images given: name them, or give --list FILE with one name a line")
     return names

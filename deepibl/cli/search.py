@@ -84,11 +84,16 @@ def index(
         made, failures = build_index(loaded, places, output, settings=settings, **about)
     said = {"index": output, "backend": made.backend, "images": len(made), "dimensions": made.dim}
     said |= {"network_id": made.network_id, "there_already": there, "failures": len(failures)}
+    failed = tuple(failure.name for failure in failures)
+    lost = [problem for problem in places.problems if not problem.startswith(failed)]
     said |= {"left_out": dict(places.left_out), "without_position": len(places.unknown)}
+    said |= {"positions_left_out": lost}
     line = f"{output}: {len(made)} images, {made.dim} dimensions, network {made.network_id[:12]}"
     line += f", {there} of those given were there already" if add else ""
     print_result(said, line, as_json)
     tell_places(places, failures)
+    if lost:
+        typer.echo("\n  ".join([f"{len(lost)} photos are in it without a position:", *lost]), err=True)
     tell_failures(failures)
 
 

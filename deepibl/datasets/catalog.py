@@ -16,6 +16,7 @@ from deepibl.datasets.pitts_tokyo import Tokyo247, TokyoTimeMachine, tiny_tokyo
 from deepibl.datasets.place import ListedPositives, PlaceDataset
 from deepibl.errors import DatasetError
 from deepibl.runtime.paths import LocalPaths, localPaths
+from deepibl.runtime.text_files import find_file
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
 from matlab_compat.rng import Generator
@@ -164,6 +165,8 @@ def load_dbstruct(
         dataset.database_root = os.path.expanduser(os.fspath(database))
     if queries is not None:
         dataset.query_root = os.path.expanduser(os.fspath(queries))
+    dataset.database_names = [find_file(dataset.database_root, name) for name in dataset.database_names]
+    dataset.query_names = [find_file(dataset.query_root, name) for name in dataset.query_names]
     return dataset
 
 

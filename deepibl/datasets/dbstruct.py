@@ -28,11 +28,13 @@ from typing import Any
 
 import numpy as np
 
+from deepibl.datasets.geo import plain_zone
 from deepibl.datasets.positions import as_positions
 from deepibl.errors import DatasetError
+from deepibl.runtime.text_files import find_name, read_text
 from matlab_compat import matfile
 from matlab_compat.errors import MatFileError
-from matlab_compat.files import StrPath, damage_as
+from matlab_compat.files import StrPath
 
 COMPUTED = ("numImages", "numQueries", "posDistSqThr", "cp", "name")
 NAMES = ("dbImageFns", "qImageFns")
@@ -89,7 +91,7 @@ def read_dbstruct(path: StrPath) -> dict[str, Any]:
         fields["posIDs"] = read_positive_lists(lists, fields["qImageFns"], fields["dbImageFns"])
     known = {*NAMES, *THRESHOLDS, *TIMESTAMPS, *TEXTS, *POSITIONS, "posIDs"}
     extra = {name: fields.pop(name) for name in list(fields) if name not in known}
-    return {**fields, "extra": extra, "utm_zone": matfile.text(zone) if zone is not None else None}
+    return {**fields, "extra": extra, "utm_zone": _zone(zone, str(path))}
 
 
 def write_dbstruct(path: StrPath, fields: Mapping[str, Any], utm_zone: str | None = None) -> None:
@@ -136,6 +138,14 @@ def _field(name: str, value: Any, path: str) -> Any:
     return value
 
 
+def _zone(value: Any, path: str) -> str | None:
+    try:
+        zone = "" if value is None else matfile.text(value)
+        return plain_zone(zone) if zone else None
+    except (MatFileError, DatasetError) as problem:
+        raise DatasetError(f"{path}: utmZone: {problem}") from None
+
+
 def _positions(value: Any, name: str, count: int, path: str) -> np.ndarray:
     if value is None or np.size(value) == 0:
         return np.full((count, 2), np.nan)
@@ -164,14 +174,19 @@ def read_positive_lists(
     """
     queries = {name: query for query, name in enumerate(query_files)}
     images = {name: image for image, name in enumerate(database_files)}
-    with damage_as(DatasetError, path, "is not a list of positives, a text file in UTF-8"):
-        text = Path(path).read_text(encoding="utf-8-sig")
+
+    def names_in(text: str) -> list[str]:
+        return [name for line in text.split("\n") if line[:1] != "#" for name in line.split("\t")]
+
+    text = read_text(path, DatasetError, names_in, {*queries, *images}.__contains__)
     lists: dict[int, np.ndarray] = {}
     problems: list[str] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip() or line.startswith("#"):
             continue
         query, *names = [name for name in line.split("\t") if name]
+        query = find_name(query, queries.__contains__) or query
+        names = [find_name(name, images.__contains__) or name for name in names]
         if query not in queries:
             problems.append(f"line {number}: {query} is not a query of this data set")
         problems += [f"line {number}: {name} is not a database image" for name in names if name not in images]

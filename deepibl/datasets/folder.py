@@ -1,8 +1,6 @@
 """Data sets of the user's photos: a folder with GPS in EXIF (or positions in file names), or a CSV file.
 
-A CSV has a header with `name` and either `lat`, `lon` (degrees) or `utm_e`, `utm_n` (metres, with an optional
-`zone` like 33N); degrees are preferred where it has both. Names are relative to the CSV's folder, or to a
-given root. A photo's name may hold its position: @east@north@zone number@band@….jpg, or @east@north@….jpg.
+A photo's name may hold its position: @east@north@zone number@band@….jpg, or @east@north@….jpg.
 All positions of a data set are in one UTM zone, so that they have distances.
 
 `make_dataset` and `make_dbstruct` also take a folder in the layout of VPR-datasets-downloader. It has
@@ -11,20 +9,21 @@ images/<split>/database and images/<split>/queries, with positions in the photos
 two are required).
 """
 
-import csv
-import io
 import logging
+import math
 import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from deepibl.datasets.geo import LATITUDES, latlon_to_utm, parse_zone, photo_position, utm_to_latlon, zone_of
+from deepibl.datasets.csv_file import Fix, read_csv
+from deepibl.datasets.exif import photo_position
+from deepibl.datasets.geo import latlon_to_utm, parse_zone, plain_zone, utm_to_latlon, zone_of
 from deepibl.datasets.pitts_tokyo import TokyoTimeMachine
 from deepibl.datasets.place import PlaceDataset, save_dbstruct
 from deepibl.errors import DatasetError
@@ -32,26 +31,8 @@ from deepibl.images.kinds import IMAGE_SUFFIXES, left_out, unused
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
 
-COLUMNS = {
-    "name": ("name", "file", "filename", "image", "path", "photo"),
-    "lat": ("lat", "latitude"),
-    "lon": ("lon", "lng", "long", "longitude"),
-    "utm_e": ("utm_e", "utm_east", "east", "easting"),
-    "utm_n": ("utm_n", "utm_north", "north", "northing"),
-    "zone": ("zone", "utm_zone"),
-}
-
 _SHOWN = 10
 _log = logging.getLogger(__name__)
-
-
-class Fix(NamedTuple):
-    """A photo's position: latitude, longitude; or east, north in a zone (None: unknown)."""
-
-    kind: str  # 'degrees' or 'metres'
-    first: float
-    second: float
-    zone: str | None = None
 
 
 @dataclass(frozen=True)
@@ -101,15 +82,15 @@ def read_places(source: StrPath, *, root: StrPath | None = None, zone: str | Non
         names, fixes, problems, ignored = _folder(path)
         folder = path
     elif path.is_file():
-        names, fixes = _csv(path)
         folder, problems = Path(os.path.expanduser(root)) if root is not None else path.parent, []
+        names, fixes = read_csv(path, folder)
         ignored = Counter()
     else:
         raise DatasetError(f"there is no folder of photos and no CSV file {path}")
     if not names:
         found = f"; {unused(ignored.total(), ignored)}" if ignored else ""
         raise DatasetError(f"{path} has no photos (looked for {', '.join(IMAGE_SUFFIXES)}){found}")
-    positions, used = _in_one_zone(names, fixes, zone)
+    positions, used = _in_one_zone(names, fixes, plain_zone(zone) if zone else None)
     return Places(str(folder), names, positions, used, problems, ignored)
 
 
@@ -182,13 +163,14 @@ def _folder(folder: Path) -> tuple[list[str], list[Fix | None], list[str], Count
                 ignored[reason] += 1
     names, fixes, problems = [file.relative_to(folder).as_posix() for file in files], [], []
     for file, name in zip(files, names, strict=True):
-        fix = _fix_of_name(file.name)
-        if fix is None:
-            try:
+        fix = None
+        try:
+            fix = _fix_of_name(file.name)
+            if fix is None:
                 degrees = photo_position(file)
                 fix = Fix("degrees", *degrees) if degrees else None
-            except DatasetError as problem:
-                problems.append(f"{name}: {problem}")
+        except DatasetError as problem:
+            problems.append(name + str(problem).removeprefix(os.fspath(file)))
         fixes.append(fix)
     return names, fixes, problems, ignored
 
@@ -201,74 +183,12 @@ def _fix_of_name(name: str) -> Fix | None:
         east, north = float(parts[1]), float(parts[2])
     except ValueError:
         return None
-    if len(parts) > 5 and parts[3].isdigit() and len(parts[4]) == 1 and parts[4].isalpha():
-        # bands N to X are north of the equator
-        return Fix("metres", east, north, f"{int(parts[3])}{'N' if parts[4].upper() >= 'N' else 'S'}")
-    return Fix("metres", east, north)
-
-
-def _csv(path: Path) -> tuple[list[str], list[Fix | None]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        delimiter = max(",;\t", key=text.partition("\n")[0].count)
-        rows = list(csv.reader(io.StringIO(text), delimiter=delimiter))
-    except (csv.Error, UnicodeDecodeError) as problem:
-        raise DatasetError(f"{path} is not a CSV file in UTF-8: {problem}") from None
-    columns = _columns(rows[0] if rows else [], path)
-    fixes: dict[str, Fix | None] = {}  # by name, in the file's order
-    problems: list[str] = []
-    for number, row in enumerate(rows[1:], start=2):
-        if not any(cell.strip() for cell in row):
-            continue
-        cells = {key: row[at].strip() if at < len(row) else "" for key, at in columns.items()}
-        try:
-            if not cells["name"]:
-                raise ValueError("it has no name")
-            if cells["name"] in fixes:
-                raise ValueError(f"{cells['name']} is listed twice")
-            fixes[cells["name"]] = _fix_of_row(cells)
-        except (ValueError, DatasetError) as problem:
-            problems.append(f"  row {number}: {problem}")
-    if problems:
-        more = f"\n  … and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        shown = "\n".join(problems[:_SHOWN])
-        raise DatasetError(f"{path}: {len(problems)} rows are invalid:\n{shown}{more}")
-    return list(fixes), list(fixes.values())
-
-
-def _columns(header: list[str], path: Path) -> dict[str, int]:
-    titles = [title.strip().lower() for title in header]
-    found = {key: titles.index(word) for key, words in COLUMNS.items() for word in words if word in titles}
-    degrees, metres = {"lat", "lon"} <= found.keys(), {"utm_e", "utm_n"} <= found.keys()
-    if "name" not in found or not (degrees or metres):
-        raise DatasetError(
-            f"{path}: the first row must name the columns: name and lat, lon (or utm_e, utm_n, and zone "
-            f"if known); found {', '.join(header) or 'nothing'}"
-        )
-    unused = ("utm_e", "utm_n", "zone") if degrees else ("lat", "lon")
-    return {key: at for key, at in found.items() if key not in unused}
-
-
-def _fix_of_row(cells: dict[str, str]) -> Fix | None:
-    kind, first, second = ("degrees", "lat", "lon") if "lat" in cells else ("metres", "utm_e", "utm_n")
-    if not cells[first] and not cells[second]:
+    if not (math.isfinite(east) and math.isfinite(north)):
         return None
-    values = []
-    for column in (first, second):
-        try:
-            values.append(float(cells[column]))
-        except ValueError:
-            raise ValueError(f"{column} must be a number; got {cells[column]!r}") from None
-        if not np.isfinite(values[-1]):
-            raise ValueError(
-                f"{column} is {cells[column]!r}; leave both cells empty where the position is unknown"
-            )
-    if kind == "degrees" and not (LATITUDES[0] <= values[0] <= LATITUDES[1] and abs(values[1]) <= 180):
-        raise ValueError(f"lat {values[0]}, lon {values[1]} is out of range (are they swapped?)")
-    zone = cells.get("zone") or None
-    if zone:
-        parse_zone(zone)
-    return Fix(kind, values[0], values[1], zone)
+    if len(parts) > 5 and parts[3].isdigit() and len(parts[4]) == 1 and parts[4].isalpha():
+        band = parts[4].upper().replace("S", "N")  # here S is the band, in the north
+        return Fix("metres", east, north, plain_zone(parts[3] + band))
+    return Fix("metres", east, north)
 
 
 def _in_one_zone(

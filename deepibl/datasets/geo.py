@@ -1,21 +1,19 @@
-"""Positions on the globe: latitude and longitude to UTM metres and back, and the position in a photo's EXIF.
+"""Positions on the globe: latitude and longitude to UTM metres and back.
 
-A zone is its number and hemisphere, '33N' or '56S', not MGRS's latitude band: '33U' is refused (bands N … X
-are in the northern hemisphere, C … M in the southern).
+A zone is its number and hemisphere, '33N' or '56S'. MGRS's bands of latitude are understood, too, where they
+have another letter: C … M are in the southern, P … X in the northern hemisphere. N is both; S is the
+hemisphere, though band S is in the north.
 """
 
-import os
-from typing import Any
+import re
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from deepibl.errors import DatasetError
-from matlab_compat.files import Bounded, StrPath
 
 SOUTHERN_OFFSET = 1e7  # metres, added to northings in the southern hemisphere
 LATITUDES = (-80.0, 84.0)  # UTM's own limits
-_GPS_IFD = 0x8825
 
 
 def latlon_to_utm(
@@ -103,55 +101,24 @@ def zone_of(latitude: float, longitude: float) -> str:
 def parse_zone(zone: str) -> tuple[int, bool]:
     """A zone's number, and whether it is northern. Raises DatasetError for another string.
 
-    >>> parse_zone("33N"), parse_zone("56S")
+    >>> parse_zone("33U"), parse_zone("56S")
     ((33, True), (56, False))
     """
-    number, hemisphere = zone[:-1].strip(), zone[-1:].upper()
-    if not number.isdigit() or not 1 <= int(number) <= 60 or hemisphere not in ("N", "S"):
+    found = re.fullmatch(r"\s*(\d{1,2})\s*([C-HJ-NP-X])\s*", zone.upper(), re.ASCII)
+    if found is None or not 1 <= int(found[1]) <= 60:
         raise DatasetError(
             f"{zone!r} is not a UTM zone: give its number and hemisphere, as in '33N' or '56S'"
         )
-    return int(number), hemisphere == "N"
+    return int(found[1]), found[2] >= "N" and found[2] != "S"
+
+
+def plain_zone(zone: str) -> str:
+    """A zone by its number and hemisphere: '33N' for '33U'. Raises DatasetError for another string."""
+    number, northern = parse_zone(zone)
+    return f"{number}{'N' if northern else 'S'}"
 
 
 def map_link(latitude: float, longitude: float) -> str:
     """An OpenStreetMap link with a marker at a position in degrees."""
     at = f"{latitude:.6f}", f"{longitude:.6f}"
     return f"https://www.openstreetmap.org/?mlat={at[0]}&mlon={at[1]}#map=19/{at[0]}/{at[1]}"
-
-
-def photo_position(path: StrPath) -> tuple[float, float] | None:
-    """Latitude and longitude in degrees from a photo's EXIF; None without one (0, 0 counts as none).
-
-    Raises DatasetError for a file that is not an image.
-    """
-    from PIL import Image
-
-    try:
-        with Bounded(path) as file, Image.open(file) as photo:
-            return exif_position(photo.getexif())
-    except Exception as problem:  # Pillow raises a dozen types for damaged files
-        raise DatasetError(f"{os.fspath(path)} cannot be read as an image: {problem}") from None
-
-
-def exif_position(exif: Any) -> tuple[float, float] | None:
-    """As `photo_position`, for the EXIF of an image that Pillow has opened."""
-    gps = exif.get_ifd(_GPS_IFD)
-    latitude = _degrees(gps.get(2), gps.get(1), "S")
-    longitude = _degrees(gps.get(4), gps.get(3), "W")
-    if latitude is None or longitude is None or (latitude == 0 and longitude == 0):
-        return None
-    return latitude, longitude
-
-
-def _degrees(parts: Any, reference: Any, negative: str) -> float | None:
-    """Degrees of EXIF's degrees, minutes and seconds; None where they are missing or invalid."""
-    try:
-        values = [float(part) for part in parts]
-        degrees = sum(value / 60**place for place, value in enumerate(values))
-    except (TypeError, ValueError, ZeroDivisionError):
-        return None
-    if len(values) not in (1, 2, 3) or not np.isfinite(degrees):
-        return None
-    sign = reference.decode("ascii", "replace") if isinstance(reference, bytes) else str(reference or "")
-    return -degrees if sign.strip("\0 ").upper() == negative else degrees

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepibl.errors import DatasetError, MissingImageError
+from deepibl.runtime.text_files import read_text
 from matlab_compat.files import Bounded, StrPath, atomic_bytes, atomic_output, is_below
 from matlab_compat.images import imresize
 from matlab_compat.numeric import round_half_away
@@ -232,10 +233,7 @@ def _require_below(folder: Path, name: str) -> None:
 
 
 def _words(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").split()
-    except OSError:
-        raise DatasetError(f"the ground truth file {path} does not exist or cannot be read") from None
+    return read_text(path, DatasetError).split()
 
 
 def _ids(names: Sequence[str], ids: dict[str, int]) -> np.ndarray:

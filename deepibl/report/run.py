@@ -25,6 +25,7 @@ import numpy as np
 from deepibl.errors import ReportError
 from deepibl.evaluation.evaluate import Evaluation
 from deepibl.evaluation.plots import recall_by_dimension
+from deepibl.runtime.text_files import read_text
 from deepibl.search.exact import BLOCK, BlockSearcher, Searcher
 from matlab_compat.files import StrPath, atomic_output, damage_as
 
@@ -262,8 +263,9 @@ def write_run(run: Run, path: StrPath) -> None:
 def read_run(path: StrPath) -> Run:
     """The run in a report's folder, or in its report.json. Raises ReportError for anything else."""
     file = Path(path) / FILE if Path(path).is_dir() else Path(path)
+    text = read_text(file, ReportError)
     with damage_as(ReportError, file, "is not a report that can be read", ADVICE):
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = json.loads(text)
     try:
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
             raise ValueError(f"its format is not {FORMAT!r}, which this version reads")

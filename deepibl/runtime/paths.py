@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deepibl.errors import ConfigurationError
+from deepibl.runtime.text_files import read_text
 from matlab_compat.files import StrPath
 
 _TOKEN = re.compile(
@@ -328,9 +329,11 @@ def _toml(path: Path) -> dict[str, Any]:
     else:
         import tomli as tomllib
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise ConfigurationError(f"{path}: {problem}") from None
+        text = read_text(path, ConfigurationError)
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        advice = "; write paths with / or in 'single quotes'" if "\\" in text else ""
+        raise ConfigurationError(f"{path}: {problem}{advice}") from None
     except RecursionError:
         raise ConfigurationError(f"{path}: values are nested too deeply") from None
     found = content.get("paths", content)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from deepibl.images import Reading
+from deepibl.runtime.text_files import find_name
 from deepibl.search.index import Match, PlaceIndex
 from deepibl.search.index_file import BACKENDS as FILE_BACKENDS, check_file
 from deepibl.search.milvus import MilvusIndex, is_database
@@ -121,6 +122,9 @@ def edit_index(
     index = open_index(where)
     gone = list(delete)
     if gone:
+        there = index.holds(gone)
+        others = {name: find_name(name, lambda each: bool(index.holds([each]))) for name in {*gone} - there}
+        gone = [others.get(name) or name for name in gone]
         index = index.without(gone)
     for file in merge:
         index = index.merge(PlaceIndex.load(file))

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from deepibl.datasets.geo import exif_position
+from deepibl.datasets.exif import image_position
+from deepibl.errors import DatasetError
 from deepibl.images import Reading
 from deepibl.images.kinds import HEIC_ADVICE, is_heic, kinds_read, reads_heic
 from deepibl.images.reading import orientation_of, pixels_of
@@ -103,9 +104,6 @@ def _start(data: bytes) -> str:
 def _position(image: Any) -> tuple[float, float] | None:
     """The position in the EXIF; None where it is missing or invalid."""
     try:
-        position = exif_position(image.getexif())
-    except Exception:  # a photo with damaged EXIF is answered, too
+        return image_position(image)
+    except DatasetError:  # an impossible position is none
         return None
-    if position is not None and not (abs(position[0]) <= 90 and abs(position[1]) <= 180):
-        return None
-    return position

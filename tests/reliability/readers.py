@@ -103,7 +103,7 @@ def read_as_matlab(path: Path) -> object:
 
 def make_small(path: Path) -> object:
     """The pictures in reports and terminals, which are None where a file cannot be read; its position."""
-    from deepibl.datasets.geo import photo_position
+    from deepibl.datasets.exif import photo_position
     from deepibl.report.html import thumbnail
 
     thumbnail(path)

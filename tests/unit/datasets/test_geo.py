@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from deepibl.datasets.geo import latlon_to_utm, map_link, parse_zone, photo_position, utm_to_latlon, zone_of
+from deepibl.datasets.exif import photo_position
+from deepibl.datasets.geo import latlon_to_utm, map_link, parse_zone, utm_to_latlon, zone_of
 from deepibl.errors import DatasetError
 
 # (latitude, longitude, zone, east, north): the origin of each zone is 500 km west of its central meridian

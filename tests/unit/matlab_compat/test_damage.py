@@ -15,7 +15,7 @@ import scipy.io
 import torch
 from PIL import Image
 
-from deepibl.datasets.geo import photo_position
+from deepibl.datasets.exif import photo_position
 from deepibl.errors import DatasetError, FeatureFileError, IndexFileError
 from deepibl.features.files import read_features, stored_names, write_features
 from deepibl.images import read_image

@@ -11,8 +11,9 @@ import pytest
 import scipy.io
 
 from deepibl.datasets.catalog import load_dbstruct
+from deepibl.datasets.exif import photo_position
 from deepibl.datasets.folder import read_places
-from deepibl.datasets.geo import latlon_to_utm, photo_position
+from deepibl.datasets.geo import latlon_to_utm
 from deepibl.datasets.place import PlaceDataset
 from deepibl.demo.run import raw_pixel_recall
 from deepibl.errors import DatasetError

@@ -1,0 +1,192 @@
+"""CSV files of photos and their positions, as spreadsheets, exiftool and other programs write them.
+
+A CSV has a header with `name` and either `lat`, `lon` (degrees) or `utm_e`, `utm_n` (metres, with an optional
+`zone` like 33N); degrees are preferred where it has both. `exiftool -csv` writes SourceFile, GPSLatitude and
+GPSLongitude, with or without -n. Names are relative to the CSV's folder, or to a given root.
+
+Commas, semicolons, tabs or bars separate the cells; a first line sep=; names the separator. Numbers may have
+a decimal comma. What has two readings is refused with its line.
+"""
+
+import csv
+import io
+import math
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from deepibl.datasets.degrees import parse_degrees, signed_degrees
+from deepibl.datasets.geo import plain_zone
+from deepibl.errors import DatasetError
+from deepibl.runtime.text_files import file_below, find_file, read_text
+from matlab_compat.files import StrPath
+
+COLUMNS = {  # titles in small letters, without spaces, underscores and units
+    "name": ("name", "sourcefile", "file", "filename", "image", "path", "photo"),
+    "lat": ("lat", "latitude", "gpslatitude", "gpslat"),
+    "lon": ("lon", "lng", "long", "longitude", "gpslongitude", "gpslon", "gpslong"),
+    "lat_letter": ("gpslatituderef", "latituderef", "latref"),
+    "lon_letter": ("gpslongituderef", "longituderef", "lonref"),
+    "utm_e": ("utme", "utmeast", "east", "easting"),
+    "utm_n": ("utmn", "utmnorth", "north", "northing"),
+    "zone": ("zone", "utmzone"),
+}
+_DEGREES = {"lat": "latitude", "lon": "longitude"}
+_METRES = ("utm_e", "utm_n")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
+_THOUSANDS = re.compile(  # 630,084.30  4.833.438,5  630 084
+    r"(?P<whole>[-+]?\d{1,3}(?P<mark>[ .,'’\u00a0\u202f])\d{3}(?P<more>(?:(?P=mark)\d{3})*))"
+    r"(?P<rest>(?!(?P=mark))[.,]\d*)?"
+)
+_END = "\x02"  # a line after the last one: swallowed by a quote that is not closed
+_SHOWN = 10
+
+
+class Fix(NamedTuple):
+    """A photo's position: latitude, longitude; or east, north in a zone (None: unknown)."""
+
+    kind: str  # 'degrees' or 'metres'
+    first: float
+    second: float
+    zone: str | None = None
+
+
+Row = tuple[int, dict[str, str]]  # the number of its last line; its cells by the keys of COLUMNS
+
+
+def read_csv(path: Path, root: StrPath) -> tuple[list[str], list[Fix | None]]:
+    """The names, as files below `root` have them, and the positions that a CSV file lists.
+
+    Raises DatasetError for another file, and for invalid rows, listed with their lines.
+    """
+
+    def names_in(text: str) -> list[str]:
+        return [cells["name"] for _, cells in _rows(text, path)]
+
+    rows = _rows(read_text(path, DatasetError, names_in, file_below(root)), path)
+    commas = any("," in cells.get(key, "") for _, cells in rows for key in _METRES)
+    bands = any(cells.get("zone", "")[-1:].upper() not in ("", "N", "S") for _, cells in rows)
+    fixes: dict[str, Fix | None] = {}  # by name, in the file's order
+    problems: list[str] = []
+    for number, cells in rows:
+        try:
+            if not cells["name"]:
+                raise ValueError("it has no name")
+            if cells[""]:
+                raise ValueError(
+                    f"it has cells beyond the last column ({cells['']}): numbers with a decimal comma need "
+                    "quotes, or another separator"
+                )
+            name = find_file(root, cells["name"])
+            if name in fixes:
+                raise ValueError(f"{name} is listed twice")
+            fixes[name] = (
+                _degrees(cells) if cells.keys() >= _DEGREES.keys() else _metres(cells, commas, bands)
+            )
+        except (ValueError, DatasetError) as problem:
+            problems.append(f"  line {number}: {problem}")
+    if problems:
+        more = f"\n  … and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        shown = "\n".join(problems[:_SHOWN])
+        raise DatasetError(f"{path}: {len(problems)} rows are invalid:\n{shown}{more}")
+    return list(fixes), list(fixes.values())
+
+
+def _rows(text: str, path: Path) -> list[Row]:
+    """The rows below the header, with the separator that gives the columns; raises DatasetError."""
+    said = re.match(r'"?sep=(.)"?[^\n]*\n', text, re.IGNORECASE)
+    body = text[said.end() :] if said else text
+    found: list[str] = []
+    for separator in [said[1]] if said else [",", ";", "\t", "|"]:
+        table = io.StringIO(f"{body}\n{_END}\n")
+        reader = csv.reader(table, delimiter=separator, skipinitialspace=True)
+        try:
+            header = next((row for row in reader if any(map(str.strip, row))), [])
+            columns = _columns(header)
+            if not columns:
+                found = max(found, header, key=len)
+                continue
+            rows = [(reader.line_num + bool(said), row) for row in reader if any(map(str.strip, row))]
+        except csv.Error as problem:
+            raise DatasetError(f"{path}: line {reader.line_num + bool(said)}: {problem}") from None
+        if rows.pop()[1] != [_END]:
+            raise DatasetError(f"{path}: a quote is opened and not closed before the end of the file")
+        cells = [
+            {key: row[at].strip() if at < len(row) else "" for key, at in columns.items()}
+            | {"": " ".join(row[len(header) :]).strip()}
+            for _, row in rows
+        ]
+        return list(zip([number for number, _ in rows], cells, strict=True))
+    shown = ", ".join(found) if found != [_END] else ""
+    raise DatasetError(
+        f"{path}: the first row must name the columns: name and lat, lon (or utm_e, utm_n, and zone "
+        f"if known); found {shown or 'nothing'}"
+    )
+
+
+def _columns(header: list[str]) -> dict[str, int]:
+    """The positions of the columns that are used, by the keys of COLUMNS; {} without name and position.
+
+    Of exiftool's groups (EXIF:GPSLatitude) Composite comes first: it has signs or letters.
+    """
+    titles = [re.sub(r"[\s_-]|[\[(].*", "", title).lower() for title in header]
+    found = {}
+    for key, words in COLUMNS.items():
+        at = [i for word in words for i, title in enumerate(titles) if title.rpartition(":")[2] == word]
+        if at:
+            found[key] = next((i for i in at if titles[i].startswith("composite:")), at[0])
+    if found.keys() >= {"name", *_DEGREES}:
+        return {key: at for key, at in found.items() if key not in (*_METRES, "zone")}
+    return found if found.keys() >= {"name", *_METRES} else {}
+
+
+def _degrees(cells: dict[str, str]) -> Fix | None:
+    if all(cells[key] in ("", "-") for key in _DEGREES):  # exiftool -f writes - for a tag that is missing
+        return None
+    values = []
+    for key, axis in _DEGREES.items():
+        try:
+            parts, letter = parse_degrees(cells[key])
+        except ValueError:
+            raise ValueError(_no_number(key, cells[key])) from None
+        said = cells.get(f"{key}_letter", "").strip("-")
+        if letter and said and said[:1].upper() != letter:
+            raise ValueError(f"{key} is {cells[key]!r}, and its letter {said!r}")
+        try:
+            values.append(signed_degrees(parts, letter or said, axis))
+        except ValueError as problem:
+            raise ValueError(f"{problem} (are lat and lon swapped?)") from None
+    return Fix("degrees", *values)
+
+
+def _metres(cells: dict[str, str], commas: bool, bands: bool) -> Fix | None:
+    """commas: whether metres of this file have commas. bands: whether its zones have letters of bands."""
+    if not any(cells[key] for key in _METRES):
+        return None
+    east, north = (_number(key, cells[key], commas) for key in _METRES)
+    zone = cells.get("zone") or None
+    if zone:
+        if zone[-1:] in "sS" and not bands and 3.5e6 < north < 4.5e6:
+            raise ValueError(
+                f"zone {zone} may be band S, in the north, or the southern hemisphere: write "
+                f"{zone[:-1]}N, or {zone[:-1]}F for the south"
+            )
+        zone = plain_zone(f"{zone[:-1]}N" if bands and zone[-1:] in "sS" else zone)
+    return Fix("metres", east, north, zone)
+
+
+def _number(key: str, text: str, commas: bool) -> float:
+    """A number with a decimal point or comma, with or without marks of thousands."""
+    found = _THOUSANDS.fullmatch(text)
+    if found and (found["more"] or found["rest"] or found["mark"] not in ",."):
+        text = re.sub(r"[^-+\d]", "", found["whole"]) + (found["rest"] or "")
+    elif found and commas and found["whole"].lstrip("-+")[0] != "0":
+        raise ValueError(f"{key} {text!r} has a decimal mark or one of thousands: leave out the latter")
+    plain = text.replace(",", ".")
+    if not _NUMBER.fullmatch(plain) or not math.isfinite(float(plain)):
+        raise ValueError(_no_number(key, text))
+    return float(plain)
+
+
+def _no_number(key: str, text: str) -> str:
+    return f"{key} must be a number; got {text!r} (leave both cells empty where the position is unknown)"
