@@ -101,8 +101,8 @@ def tell_places(places: Any, failures: Sequence[Any]) -> None:
     """Says on standard error how many files were not used, and which photos have no position."""
     from deepibl.images.kinds import count_reasons, unused
 
-    total = len(places) + sum(places.left_out.values())
-    if left := unused(total, count_reasons(failures) + Counter(places.left_out)):
+    left = unused(len(places) - len(failures), count_reasons(failures) + Counter(places.left_out))
+    if left:
         typer.echo(left, err=True)
     if unknown := places.unknown:
         more = " …" if len(unknown) > _SHOWN else ""

@@ -88,7 +88,7 @@ def read_places(source: StrPath, *, root: StrPath | None = None, zone: str | Non
     else:
         raise DatasetError(f"there is no folder of photos and no CSV file {path}")
     if not names:
-        found = f"; {unused(ignored.total(), ignored)}" if ignored else ""
+        found = f"; {unused(0, ignored)}" if ignored else ""
         raise DatasetError(f"{path} has no photos (looked for {', '.join(IMAGE_SUFFIXES)}){found}")
     positions, used = _in_one_zone(names, fixes, plain_zone(zone) if zone else None)
     return Places(str(folder), names, positions, used, problems, ignored)
@@ -116,7 +116,7 @@ def dataset_from_places(
                 f"{len(unknown)} of {len(places)} {kind} photos have no position in EXIF, name or CSV row: "
                 f"{', '.join(unknown[:_SHOWN])}{more}. Add them to a CSV, or leave them out with skip_unknown"
             )
-        if left := unused(len(places) + sum(places.left_out.values()), places.left_out):
+        if left := unused(len(places), places.left_out):
             _log.warning("%s: %s", places.root, left)
         if unknown:
             _log.warning("%d of %d %s photos have no position", len(unknown), len(places), kind)

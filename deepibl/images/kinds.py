@@ -1,7 +1,7 @@
 """The kinds of image files: one list for folders, the command line and the page.
 
-A kind is chosen by a file's suffix where folders are listed, and by its content where it is read. HEIC needs
-the extra `heif` (pillow-heif), which is loaded when the first such file is met; AVIF needs Pillow 11.3.
+Folders are listed by suffix; a file is read by its content. HEIC needs the extra `heif` (pillow-heif), which
+is loaded when the first such file is met.
 """
 
 import functools
@@ -11,27 +11,25 @@ from pathlib import PurePath
 
 from matlab_compat.files import StrPath
 
+# by Pillow's name
 KINDS: dict[str, tuple[str, ...]] = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "PNG": (".png",),
-    "WebP": (".webp",),
+    "WEBP": (".webp",),
     "TIFF": (".tif", ".tiff"),
     "BMP": (".bmp",),
     "GIF": (".gif",),
     "AVIF": (".avif",),
-    "HEIC": (".heic", ".heif", ".hif"),
+    "HEIF": (".heic", ".heif", ".hif"),
 }
 IMAGE_SUFFIXES = tuple(suffix for suffixes in KINDS.values() for suffix in suffixes)
-_NEVER_READ = {
-    "camera raw": (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"),
-    "JPEG XL": (".jxl",),
-}
+_NEVER_READ = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".jxl")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
-_MIME = {"JPEG": "image/jpeg", "HEIC": "image/heic,image/heif"}
 HEIC_ADVICE = "pip install 'deepibl[heif]'"
+_HEIC = f"HEIC ({HEIC_ADVICE})"
 # words in the reason of a failure, and how failures of that kind are counted
 _REASONS = (
-    (HEIC_ADVICE, f"HEIC ({HEIC_ADVICE})"),
+    (HEIC_ADVICE, _HEIC),
     ("cannot be opened", "missing"),
     ("not an image", "not an image"),
     ("the network", "that the network cannot take"),
@@ -50,73 +48,40 @@ def reads_heic() -> bool:
     return True
 
 
-@functools.cache
-def reads_avif() -> bool:
-    """Whether this Pillow reads AVIF files."""
-    try:
-        from PIL.AvifImagePlugin import SUPPORTED
-    except ImportError:
-        return False
-    return bool(SUPPORTED)
-
-
 def is_heic(data: bytes) -> bool:
     """Whether these bytes start as a HEIC file does."""
     return data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS and b"avif" not in data[16:64]
 
 
-def is_avif(data: bytes) -> bool:
-    """Whether these bytes start as an AVIF file does."""
-    return data[4:8] == b"ftyp" and (data[8:12] in (b"avif", b"avis") or b"avif" in data[16:64])
-
-
-def advice_of(kind: str) -> str:
-    """What is needed to read files of a kind; '' if nothing more is."""
-    if kind == "HEIC":
-        return "" if reads_heic() else HEIC_ADVICE
-    if kind == "AVIF":
-        return "" if reads_avif() else "pip install 'pillow>=11.3'"
-    return "save them as JPEG" if kind in _NEVER_READ else ""
-
-
 def kinds_read() -> list[str]:
     """The kinds that can be read here."""
-    return [kind for kind in KINDS if not advice_of(kind)]
-
-
-def mime_types() -> str:
-    """The kinds that can be read here as MIME types, separated by commas (HTML's `accept`)."""
-    return ",".join(_MIME.get(kind, f"image/{kind.lower()}") for kind in kinds_read())
+    return [kind for kind in KINDS if kind != "HEIF" or reads_heic()]
 
 
 def left_out(name: StrPath) -> str | None:
     """Why a file with this name is not read: None if it is, '' if it is not a photo, else kind and remedy.
 
     >>> left_out("a.JPG"), left_out("a.txt"), left_out("a.NEF")
-    (None, '', 'camera raw (save them as JPEG)')
+    (None, '', 'NEF (save them as JPEG)')
     """
     suffix = PurePath(name).suffix.lower()
-    kind = next((kind for kind, known in (KINDS | _NEVER_READ).items() if suffix in known), None)
-    if kind is None:
-        return ""
-    advice = advice_of(kind)
-    return f"{kind} ({advice})" if advice else None
+    if suffix in IMAGE_SUFFIXES:
+        return None if suffix not in KINDS["HEIF"] or reads_heic() else _HEIC
+    return f"{suffix[1:].upper()} (save them as JPEG)" if suffix in _NEVER_READ else ""
 
 
 def count_reasons(reasons: Iterable[object]) -> Counter[str]:
     """How many images failed, by kind of reason (`Failure` or its string)."""
-    return Counter(
-        next((kind for words, kind in _REASONS if words in reason), "damaged") for reason in map(str, reasons)
-    )
+    found = ([kind for words, kind in _REASONS if words in str(reason)] for reason in reasons)
+    return Counter((kinds or ["damaged"])[0] for kinds in found)
 
 
-def unused(total: int, counts: Mapping[str, int]) -> str:
-    """The sentence about files that were not used; '' where all were.
+def unused(used: int, counts: Mapping[str, int]) -> str:
+    """The sentence about files that were not used, beside those that were; '' where all were.
 
-    >>> unused(120, {"HEIC (pip install 'deepibl[heif]')": 2, "damaged": 1})
+    >>> unused(117, {"HEIC (pip install 'deepibl[heif]')": 2, "damaged": 1})
     "3 of 120 files were not used: 2 HEIC (pip install 'deepibl[heif]'), 1 damaged"
     """
-    if not sum(counts.values()):
-        return ""
+    lost = sum(counts.values())
     listed = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-    return f"{sum(counts.values())} of {total} files were not used: {listed}"
+    return f"{lost} of {used + lost} files were not used: {listed}" if lost else ""

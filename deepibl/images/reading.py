@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from deepibl.images.kinds import HEIC_ADVICE, advice_of, is_avif, is_heic, reads_heic
+from deepibl.images.kinds import HEIC_ADVICE, is_heic, reads_heic
 from matlab_compat import jpeg
 from matlab_compat.errors import ImageReadError
 from matlab_compat.files import StrPath
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
 LONG_SIDE = 1024  # pixels; own photos are scaled down to it, see docs/results.md
 _ORIENTATION = 0x0112
+_TURNS = dict(enumerate((0, 3, 1, 5, 4, 6, 2), start=2))  # orientation to Pillow's Transpose
 
 
 @dataclass(frozen=True)
@@ -130,13 +131,11 @@ def open_image(data: bytes, name: str, reading: Reading = AS_STORED) -> Image:
         with jpeg.naming(name):
             scaled = reading.longest(1, 1) is not None
             image = jpeg.opened(data, name, whole=reading.upright, scaled=scaled)
-            turned = orientation_of(image)
             small = _eight_bits(_scaled(image, name, reading), name)
     else:
         image = _open_other(data, name)
-        turned = orientation_of(image)
         small = _scaled(_eight_bits(image, name), name, reading)
-    return turn(small, turned) if reading.upright else small
+    return upright(small, image) if reading.upright else small
 
 
 def _open_other(data: bytes, name: str) -> Image:
@@ -153,14 +152,8 @@ def _open_other(data: bytes, name: str) -> Image:
     except ImageReadError:
         raise
     except PIL.UnidentifiedImageError as error:
-        if is_heic(data) or is_avif(data):
-            kind, advice = ("HEIC", "") if is_heic(data) else ("AVIF", advice_of("AVIF"))
-            found = f"an AVIF picture: {advice}" if advice else f"a damaged {kind} picture"
-            raise ImageReadError(f"{name}: {found}") from error
-        start = data[:8].hex(" ")
-        raise ImageReadError(
-            f"{name}: not an image, or of an unknown kind; it starts with {start}"
-        ) from error
+        found = f"not an image, or of an unknown kind; it starts with {data[:8].hex(' ')}"
+        raise ImageReadError(f"{name}: {'a damaged HEIC picture' if is_heic(data) else found}") from error
     except Exception as error:  # Pillow raises a dozen types for damaged files
         raise ImageReadError(f"{name}: a damaged image: {error}") from error
 
@@ -181,29 +174,18 @@ def _scaled(image: Image, name: str, reading: Reading) -> Image:
     return image.resize((width, height), Resampling.BICUBIC, box, reducing_gap=2.0)
 
 
-def orientation_of(image: Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 where the EXIF is missing or invalid."""
-    try:
-        found = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # a photo with damaged EXIF is read, too
-        return 1
-    return found if found in range(1, 9) else 1
+def upright(image: Image, source: Image) -> Image:
+    """The image turned by the EXIF orientation of the file that it was read from; invalid EXIF turns nothing.
 
-
-def turn(image: Image, orientation: int) -> Image:
-    """The image turned upright from an EXIF orientation."""
+    Pillow's exif_transpose rewrites the EXIF too, and raises where a camera has written an odd value.
+    """
     from PIL.Image import Transpose
 
-    turns = {
-        2: Transpose.FLIP_LEFT_RIGHT,
-        3: Transpose.ROTATE_180,
-        4: Transpose.FLIP_TOP_BOTTOM,
-        5: Transpose.TRANSPOSE,
-        6: Transpose.ROTATE_270,
-        7: Transpose.TRANSVERSE,
-        8: Transpose.ROTATE_90,
-    }
-    return image.transpose(turns[orientation]) if orientation in turns else image
+    try:
+        orientation = source.getexif().get(_ORIENTATION)
+    except Exception:  # Pillow raises a dozen types for damaged EXIF
+        return image
+    return image.transpose(Transpose(_TURNS[orientation])) if orientation in _TURNS else image
 
 
 def _eight_bits(image: Image, name: str) -> Image:

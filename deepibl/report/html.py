@@ -19,7 +19,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from deepibl.images.reading import orientation_of, turn
+from deepibl.images.reading import upright
 from deepibl.search.index import Match
 from matlab_compat.files import Bounded, StrPath
 
@@ -60,12 +60,10 @@ def small_picture(path: StrPath, side: int) -> np.ndarray | None:
 
     try:
         with Bounded(path) as file, Image.open(file) as picture:
-            turned = orientation_of(picture)
             picture.draft("RGB", (2 * side, 2 * side))  # JPEG: decodes a fraction of the pixels
             small = picture.convert("RGB")
             small.thumbnail((side, side))
-            if picture.format != "TIFF":  # which Pillow turns
-                small = turn(small, turned)
+            small = upright(small, picture)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
         return None
     return np.asarray(small)

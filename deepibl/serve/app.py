@@ -26,7 +26,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field
 
-from deepibl.images.kinds import kinds_read, mime_types
+from deepibl.images.kinds import KINDS, kinds_read
 from deepibl.search.index import Match
 from deepibl.serve.finder import Around, PlaceFinder
 from deepibl.serve.http import Guard, Limits, Upload, answer_errors
@@ -94,7 +94,7 @@ class Health(BaseModel):
     places: int = Field(description="The most requests at a time.")
     upload_bytes: int = Field(description="The largest photo that is taken.")
     photo_pixels: int
-    accept: str = Field(description="Kinds of photos that are read, as MIME types.")
+    accept: list[str] = Field(description="Suffixes of the photos that are read.")
     top: int = Field(description="The most places that one request may ask for.")
 
 
@@ -235,7 +235,7 @@ def _page(desk: Desk, index_name: str) -> APIRouter:
             status="ok", version=version("deepibl"), index=index_name, network=network,
             heatmaps=list(desk.finder.methods), inside=desk.admission.inside, places=desk.admission.places,
             upload_bytes=limits.upload_bytes, photo_pixels=limits.photo_pixels, top=limits.top,
-            accept=mime_types(),
+            accept=[suffix for kind in kinds_read() for suffix in KINDS[kind]],
             **desk.finder.identity(),
         )  # fmt: skip
 

@@ -11,7 +11,7 @@ from deepibl.datasets.exif import image_position
 from deepibl.errors import DatasetError
 from deepibl.images import Reading
 from deepibl.images.kinds import HEIC_ADVICE, is_heic, kinds_read, reads_heic
-from deepibl.images.reading import orientation_of, pixels_of
+from deepibl.images.reading import pixels_of
 from deepibl.report.heatmap import fit
 from deepibl.serve.http import Limits, Refused
 from matlab_compat.errors import ImageReadError
@@ -62,7 +62,7 @@ def decode_photo(data: bytes, limits: Limits, reading: Reading) -> Photo:
         pixels = pixels_of(data, "the photo", reading)
     except ImageReadError as problem:
         raise Refused(422, str(problem), "Open it with a viewer and save it again.") from None
-    if reading.upright and orientation_of(header) > 4 and header.format != "TIFF":  # whose size is turned
+    if (width > height) != (pixels.shape[2] > pixels.shape[1]):  # turned
         width, height = height, width
     if pixels.shape[1] * pixels.shape[2] > limits.described_pixels:
         pixels = fit(pixels.float(), limits.described_pixels)
@@ -81,10 +81,9 @@ def _open_header(data: bytes) -> Any:
             415, f"this server does not read HEIC pictures ({HEIC_ADVICE})", "Export it as JPEG first."
         )
     Image.init()
-    names = {"AVIF": "AVIF", "HEIC": "HEIF", "JPEG": "JPEG", "WebP": "WEBP"}
     for kind in kinds_read():
-        plugin, accepts = Image.OPEN[names.get(kind, kind)]
-        if accepts is not None and accepts(data[:64]) is True and not (kind == "AVIF" and is_heic(data)):
+        plugin, accepts = Image.OPEN[kind]
+        if accepts is not None and accepts(data[:64]) is True and (kind == "HEIF") == is_heic(data):
             try:
                 return plugin(io.BytesIO(data), "")
             except Exception as problem:  # Pillow raises a dozen types for damaged files

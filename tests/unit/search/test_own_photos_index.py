@@ -136,7 +136,7 @@ def test_a_folder_counts_what_it_leaves_out(mixed: Path) -> None:
     places = read_places(mixed / "db")
     assert len(places) == COUNT + 3
     assert dict(places.left_out) == {
-        "HEIC (pip install 'deepibl[heif]')": 2, "camera raw (save them as JPEG)": 1
+        "HEIC (pip install 'deepibl[heif]')": 2, "NEF (save them as JPEG)": 1
     }  # fmt: skip
     assert places.subset([0]).left_out == places.left_out
 
@@ -156,7 +156,7 @@ def test_index_says_what_was_not_used_and_what_has_no_position(mixed: Path, run,
     said = json.loads(out)
     assert code == 3 and said["images"] == COUNT + 2
     assert said["left_out"]["HEIC (pip install 'deepibl[heif]')"] == 2 and said["without_position"] == 2
-    assert "4 of 14 files were not used: 1 damaged, 2 HEIC (pip install 'deepibl[heif]'), 1 camera raw" in err
+    assert "4 of 14 files were not used: 1 damaged, 2 HEIC (pip install 'deepibl[heif]'), 1 NEF" in err
     assert "2 of 11 photos have no position: cut.jpg, nowhere.jpeg" in err
     assert "cut.jpg: a damaged JPEG" in err
 
