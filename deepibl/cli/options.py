@@ -47,7 +47,7 @@ Resize = Annotated[
     typer.Option(
         metavar="PIXELS|maxPIXELS|none",
         help="Images to this shorter side; larger ones down to this longer side; or as they are stored. "
-        "By default your photos are turned upright and scaled down to max1024 (extract, verify: as stored).",
+        "By default your photos are turned upright and scaled down to max640 (extract, verify: as stored).",
     ),
 ]
 MaxPixels = Annotated[int, typer.Option(min=1024, help="Larger photos are scaled down to this many pixels.")]
@@ -107,7 +107,7 @@ def image_reading(text: str | None) -> dict[str, Any]:
     pixels = text.removeprefix("max")
     if not pixels.isdecimal() or int(pixels) == 0:
         raise ArgumentError(
-            "--resize must be pixels of the shorter side (640), of the longer side (max1024), or none; got "
+            "--resize must be pixels of the shorter side (640), of the longer side (max640), or none; got "
             f"{text!r}"
         )
     return {"max_side": int(pixels), "upright": True} if text != pixels else {"resize": int(pixels)}

@@ -49,7 +49,7 @@ from matlab_compat.images import crop_and_size, resize_pixels
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-LONG_SIDE = 1024  # pixels; own photos are scaled down to it, see docs/results.md
+LONG_SIDE = 640  # pixels; own photos are scaled down to it, see docs/results.md
 _ORIENTATION = 0x0112
 _TURNS = dict(enumerate((0, 3, 1, 5, 4, 6, 2), start=2))  # orientation to Pillow's Transpose
 

@@ -58,7 +58,7 @@ def test_an_image_that_does_not_fit_is_named_and_the_others_are_used(tmp_path, m
     rows, kept, failures = extract(simplenn(), names, root=tmp_path, on_error="skip", progress=False)
     assert kept.tolist() == [0, 2] and len(rows) == 2
     assert "large.png: an image of 1200 x 900 pixels takes about" in failures[0].reason
-    assert "--resize max1024" in failures[0].reason
+    assert "--resize max640" in failures[0].reason
     small = extract(simplenn(), names, root=tmp_path, max_side=300, progress=False)
     assert small.shape == (3, 12)
 

@@ -58,14 +58,14 @@ def test_large_photos_are_scaled_to_the_long_side_and_small_ones_stay(tmp_path, 
 def test_the_size_of_the_same_photo_does_not_matter(tmp_path):
     large = scene(size=(4000, 3000))
     found = []
-    for side in (4000, 2000, 1024):
+    for side in (4000, 2000, 640):
         path = save(
             large.resize((side, side * 3 // 4), Image.Resampling.LANCZOS),
             tmp_path / f"{side}.jpg",
             quality=95,
         )
         found.append(load_pixels(path, OWN_PHOTOS).float())
-    assert {tuple(each.shape) for each in found} == {(3, 768, LONG_SIDE)}
+    assert {tuple(each.shape) for each in found} == {(3, 480, LONG_SIDE)}
     assert all((each - found[-1]).abs().mean() < 1 for each in found)
 
 
