@@ -8,12 +8,11 @@ from deepibl.runtime.devices import to_batch
 from deepibl.runtime.memory import free_memory, free_on_gpu
 from matlab_compat.errors import ImageReadError
 
-CPU_PIXELS = 10 * 640 * 480  # of a batch on a CPU, which larger batches do not make faster
+CPU_PIXELS = 5 * 640 * 480  # of a batch on a CPU, which larger batches do not make faster
 _SMALL = 2**17  # pixels of an image for which neither is looked at
 _MANY = 2**31
 _PROBE = 128  # pixels a side of the image that is measured
-_COPIES = 48  # bytes that a pixel takes before the first layer: bytes, float32, prepared, channels last
-_MARGIN = 1.25  # for what layers allocate beside their input and output
+_COPIES = 256  # bytes that a pixel takes beside the largest layer: its own copies, and what layers allocate
 _UNKNOWN = 1024  # bytes a pixel, of a network that cannot take the probe
 _SHARE = 0.5  # of the free memory, for a batch of several images
 
@@ -51,7 +50,7 @@ class BatchMemory:
     def bytes_a_pixel(self) -> float:
         """Bytes that the network takes for a pixel of its input: its largest layer's, measured once."""
         if not self._bytes:
-            self._bytes = _COPIES + _MARGIN * self._largest()
+            self._bytes = _COPIES + self._largest()
         return self._bytes
 
     def _largest(self) -> float:

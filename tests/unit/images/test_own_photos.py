@@ -36,6 +36,7 @@ def test_damaged_exif_turns_nothing(tmp_path):
 
 
 def test_as_stored_is_the_default_and_the_originals(tmp_path):
+    # difference: own-photos-upright-and-scaled
     path = save(scene(), tmp_path / "a.jpg", 6)
     assert read_image(path).shape == (3, 96, 72)
     assert torch.equal(read_image(path), vl_imreadjpeg([path])[0])

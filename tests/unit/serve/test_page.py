@@ -95,7 +95,7 @@ def test_an_invalid_position_is_refused(client, fields, said):
     [
         (b"just some text, not a photo", 415, "holds text"),
         (b"8BPS\0\1" + bytes(40), 415, "38 42 50 53"),
-        (b"\0\0\0\x18ftypheic" + bytes(40), 422 if reads_heic() else 415, "HEIC"),
+        (b"\0\0\0\x18ftypheic" + bytes(40), 422 if reads_heic() else 415, "HEI"),
         (b"", 400, "empty"),
         (bomb(), 413, "60000 x 60000"),
         (many_scans(70), 413, "scans"),
