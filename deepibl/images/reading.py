@@ -68,14 +68,6 @@ class Reading:
     max_side: int | None = None
     upright: bool = False
 
-    def __str__(self) -> str:
-        size = "in their own size"
-        if self.resize is not None:
-            size = f"resize={self.resize}"
-        elif self.max_side is not None:
-            size = f"max_side={self.max_side}"
-        return f"{size}, {'turned upright' if self.upright else 'as stored'}"
-
     def longest(self, width: int, height: int) -> int | None:
         """The longer side to which an image of this size is scaled down first, in pixels."""
         if self.upright and isinstance(self.resize, int):  # twice what remains: `resize_pixels` does the rest
@@ -135,7 +127,7 @@ def open_image(data: bytes, name: str, reading: Reading = AS_STORED) -> Image:
     else:
         image = _open_other(data, name)
         small = _scaled(_eight_bits(image, name), name, reading)
-    return upright(small, image) if reading.upright else small
+    return _turned(small, image) if reading.upright else small
 
 
 def _open_other(data: bytes, name: str) -> Image:
@@ -174,7 +166,7 @@ def _scaled(image: Image, name: str, reading: Reading) -> Image:
     return image.resize((width, height), Resampling.BICUBIC, box, reducing_gap=2.0)
 
 
-def upright(image: Image, source: Image) -> Image:
+def _turned(image: Image, source: Image) -> Image:
     """The image turned by the EXIF orientation of the file that it was read from; invalid EXIF turns nothing.
 
     Pillow's exif_transpose rewrites the EXIF too, and raises where a camera has written an odd value.

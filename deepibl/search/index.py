@@ -274,8 +274,8 @@ def require_same_kind(first: Any, second: PlaceIndex) -> None:
     first.require_network(second.network_id)
     if (first.reading, first.dim) != (second.reading, second.dim):
         raise IndexFileError(
-            f"one index has images {first.reading}, and {first.dim} dimensions, the other has images "
-            f"{second.reading}, and {second.dim} dimensions: make the second one again as the first"
+            f"one index has {first.dim} dimensions and images by {first.reading}, the other {second.dim} and "
+            f"{second.reading}: make the second one again as the first"
         )
 
 

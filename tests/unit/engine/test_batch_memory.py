@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 def test_the_layers_are_measured_on_a_small_image():
     # conv1: 3 channels in, 16 out, float32, at full size; relu and conv2 come after pooling
-    assert BatchMemory(simplenn(), CPU).bytes_a_pixel() == pytest.approx(256 + 4 * (3 + 16), rel=0.01)
+    assert BatchMemory(simplenn(), CPU).bytes_a_pixel() == pytest.approx(256 + 4 * (3 + 16), rel=0.05)
     assert 256 < BatchMemory(Extractor(), CPU).bytes_a_pixel() < 256 + 4 * (3 + 16)  # any module; stride 2
 
 

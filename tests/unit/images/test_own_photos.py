@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from deepibl.images import AS_STORED, LONG_SIDE, OWN_PHOTOS, Reading, kinds, load_pixels, read_image
+from deepibl.images import LONG_SIDE, OWN_PHOTOS, kinds, load_pixels, read_image
 from deepibl.images.kinds import KINDS, count_reasons, left_out, unused
 from matlab_compat import jpeg
 from matlab_compat.errors import ImageReadError
@@ -186,9 +186,3 @@ def test_what_was_not_used_is_counted_by_kind():
         "1 too large for the memory, 1 that the network cannot take"
     )
     assert unused(10, {}) == ""
-
-
-def test_readings_describe_themselves():
-    assert str(AS_STORED) == "in their own size, as stored"
-    assert str(OWN_PHOTOS) == f"max_side={LONG_SIDE}, turned upright"
-    assert str(Reading(640)) == "resize=640, as stored"

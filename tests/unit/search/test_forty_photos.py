@@ -113,5 +113,5 @@ def test_every_door_gives_the_same_answers_in_little_memory(town: Path) -> None:
             assert [place["name"] for place in answer["places"]] == [match["name"] for match in want]
             got = [place["distance"] for place in answer["places"]]
             assert got == pytest.approx([match["distance"] for match in want], abs=1e-4)
-        refused = page.post("/api/localize", files={"photo": (town / "mine/cut.jpg").open("rb")})
+        refused = page.post("/api/localize", files={"photo": (town / "mine/cut.jpg").read_bytes()})
         assert refused.status_code == 422 and "truncated" in refused.json()["error"]

@@ -101,7 +101,7 @@ def test_names_go_below_the_first_ones_root_or_are_absolute(root: str, other: st
     [
         ({"network_id": "cd" * 32}, NetworkMismatchError, "another|cdcd"),
         ({"reading": Reading(480)}, IndexFileError, "resize=480"),
-        ({"dim": 4}, IndexFileError, "and 4 dimensions: make"),
+        ({"dim": 4}, IndexFileError, "the other 4 and"),
     ],
 )
 def test_what_cannot_be_compared_is_not_merged(changes: dict, error: type, said: str) -> None:
