@@ -41,7 +41,7 @@ Decode = Annotated[
     typer.Option(help="'auto' or 'cpu': libjpeg's pixels; 'gpu': JPEGs by nvJPEG, slightly other pixels."),
 ]
 
-BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time; changes speed, not results.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time, at most; changes speed, not results.")]
 Resize = Annotated[
     str | None,
     typer.Option(

@@ -64,7 +64,8 @@ class ExtractionSettings:
     """How descriptors are extracted.
 
     device: where the network computes, to which it is moved; None: where it is.
-    batch_size: images of one size that are computed at a time; changes rounding in the last digit at most.
+    batch_size: images of one size that are computed at a time, at most: large images, and little free memory,
+        make smaller batches (`deepibl.engine.memory`); changes rounding in the last digit at most.
     resize: pixels of the shorter side (Tokyo 24/7 queries: 640), or (height, width); None: as they are.
     max_side: pixels of the longer side, to which larger images are scaled down, in place of resize.
     upright: whether to turn images by their EXIF orientation, and to refuse JPEGs that are cut short. None:

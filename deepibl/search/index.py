@@ -55,8 +55,9 @@ class PlaceIndex:
     """Descriptors (N, D), float32 or float16, with names below `root` and positions (N, 2) in UTM metres.
 
     utm_zone: such as '33N'; None: positions cannot be converted to latitude and longitude. reading: how
-    images were scaled and turned, and queries are. structure: finds candidates; None: searches
-    are exact. largest: the largest squared norm of a descriptor, if known.
+    images were scaled and turned, and queries are: extract(net, photos, **asdict(index.reading)).
+    structure: finds candidates; None: searches are exact. largest: the largest squared norm of a descriptor,
+    if known.
     Raises IndexFileError for parts that do not fit together.
     """
 
