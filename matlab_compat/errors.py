@@ -40,9 +40,14 @@ class ImageReadError(MatlabCompatError):
 
 @contextmanager
 def located(label: str) -> Iterator[None]:
-    """Turns ArgumentError and MatFileError into NetworkFormatError, after the label of what is invalid."""
+    """Turns ArgumentError and MatFileError into NetworkFormatError, after the label of what is invalid.
+
+    An UnknownLayerError stays one.
+    """
     try:
         yield
+    except UnknownLayerError as error:
+        raise UnknownLayerError(f"{label}: {error}") from error
     except (ArgumentError, MatFileError) as error:
         raise NetworkFormatError(f"{label}: {error}") from error
 

@@ -12,7 +12,7 @@ separate the two halves of a split cluster.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -158,7 +158,7 @@ def _settle(
     return np.take_along_axis(ids, order, 1), np.take_along_axis(settled, order, 1)
 
 
-_BLOCK_BYTES = 64 * 2**20  # of distances that are computed at a time
+_BLOCK_BYTES = 2**20  # of distances that are computed at a time: they stay in the cache
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
@@ -210,13 +210,21 @@ def first_points(n: int, k: int, seed: int) -> NDArray[np.int64]:
 
 
 def yael_kmeans(
-    v: ArrayLike, k: int, *, niter: int = 50, redo: int = 1, seed: int = 0, init: int = 0, verbose: int = 0
+    v: ArrayLike,
+    k: int,
+    *,
+    niter: int = 50,
+    redo: int = 1,
+    seed: int = 0,
+    init: int = 0,
+    verbose: int = 0,
+    each_step: Callable[[int, int], object] | None = None,
 ) -> KMeans:
     """Clusters the rows of v (N, D) into k groups; the best of `redo` runs.
 
     niter: the most Lloyd steps (0: no limit); it stops earlier when the total distance stays the same. seed:
     0 is yael's in an unseeded process. init: 0, random points (yael's 1, k-means++, is not ported). verbose:
-    1 prints the mean squared distance of every step.
+    1 prints the mean squared distance of every step. each_step: called with (steps done, niter).
 
     Raises ArgumentError for fewer points than clusters, values that are not finite, another init, and points
     so few or so alike that clusters stay empty.
@@ -242,12 +250,19 @@ def yael_kmeans(
         # Each run draws two seeds: the first for the initial points, the second for splitting.
         start = points[first_points(len(points), k, seeds.state)]
         seeds.next()
-        runs.append(_lloyd(points, start, niter or 1_000_000, seeds.next(), bool(verbose)))
+        runs.append(_lloyd(points, start, niter or 1_000_000, seeds.next(), bool(verbose), each_step))
         runs = [min(runs, key=lambda run: run[1])]
     return runs[0][0]
 
 
-def _lloyd(points: Floats, centroids: Floats, niter: int, seed: int, verbose: bool) -> tuple[KMeans, float]:
+def _lloyd(
+    points: Floats,
+    centroids: Floats,
+    niter: int,
+    seed: int,
+    verbose: bool,
+    each_step: Callable[[int, int], object] | None,
+) -> tuple[KMeans, float]:
     """Assign and average until the total distance stays the same; empty clusters are filled by splitting."""
     n, k = len(points), len(centroids)
     seeds = GlibcRand(seed)
@@ -267,6 +282,8 @@ def _lloyd(points: Floats, centroids: Floats, niter: int, seed: int, verbose: bo
         error, previous = float(distances.sum(dtype=np.float64)), error
         if verbose:
             print(f"step {step}: mean squared distance {error / n:.6g}, {split} clusters split")
+        if each_step is not None:
+            each_step(step, niter)
         if error == previous and not split:
             break
     return KMeans(centroids, assignment, distances, counts), error
@@ -280,9 +297,12 @@ def _nearest(points: Floats, norms: Floats, centroids: Floats) -> tuple[Ints, Fl
     block = max(1, _BLOCK_BYTES // (4 * len(centroids)))
     for first in range(0, len(points), block):
         rows = slice(first, first + block)
-        squared = centroid_norms - 2 * (points[rows] @ centroids.T)
-        assignment[rows] = squared.argmin(axis=1)
-        distances[rows] = squared.min(axis=1) + norms[rows]
+        squared = points[rows] @ centroids.T
+        squared *= -2
+        squared += centroid_norms
+        nearest = squared.argmin(axis=1)
+        assignment[rows] = nearest
+        distances[rows] = np.take_along_axis(squared, nearest[:, None], 1)[:, 0] + norms[rows]
     return assignment, np.maximum(distances, 0)
 
 
@@ -292,7 +312,10 @@ def _means(points: Floats, assignment: Ints, counts: Ints) -> Floats:
 
     n = len(points)
     members = csr_matrix((np.ones(n, np.float32), (assignment, np.arange(n))), shape=(len(counts), n))
-    sums = members @ points
+    step = -(-len(counts) // (os.cpu_count() or 1))
+    with ThreadPoolExecutor() as pool:
+        firsts = range(0, len(counts), step)
+        sums = np.concatenate([*pool.map(lambda first: members[first : first + step] @ points, firsts)])
     return (sums * (1.0 / np.maximum(counts, 1))[:, None]).astype(np.float32)
 
 

@@ -33,7 +33,7 @@ data = typer.Typer(
 def verify(
     net: Net,
     features: Annotated[
-        Path | None, typer.Option(help="Features that MATLAB wrote: .bin, .npy, .h5.")
+        Path | None, typer.Option(help="Features that MATLAB wrote: .bin, .mat, .npy, .h5.")
     ] = None,
     images: Annotated[Path | None, typer.Option(help="List of their images, one name a line.")] = None,
     root: NamesRoot = "",
@@ -47,8 +47,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Compare features (and outputs of layers) that MATLAB wrote with deepibl's. Exit code 4: they differ."""
-    from deepibl.features.files import read_features
-    from deepibl.migrate.verify import verify_features, verify_layers
+    from deepibl.migrate.verify import read_reference, verify_features, verify_layers
     from deepibl.networks.io import chain_of, load_network
 
     if (features is None) != (images is None) or (features is None and layers is None):
@@ -62,7 +61,7 @@ def verify(
         _end(compared.ok)
         return
     names = read_lines(images, root)
-    reference = read_features(features, count=len(names))
+    reference = read_reference(features, len(names))
     report = verify_features(
         loaded,
         names,
@@ -75,7 +74,7 @@ def verify(
         device=where,
     )
     print_result(report.as_dict(), str(report), as_json)
-    if report.verdict == "same":
+    if report.verdict not in ("close", "different"):
         tell_failures(report.failures)
     _end(report.ok)
 

@@ -132,9 +132,14 @@ def extract(
     engine: Engine = "auto",
     decode: Decode = "auto",
 ) -> None:
-    """Extract the descriptors of images and write them to a file, one row an image."""
+    """Extract the descriptors of images and write them to a file, one row an image.
+
+    Where some images cannot be used, FILE.names.txt lists those of the rows.
+    """
     from deepibl.features.extraction import extract_to_file
+    from deepibl.features.files import side_files
     from deepibl.runtime.processes import team
+    from matlab_compat.files import atomic_output
 
     names = names_given(images, list_file, root)
     how = {"precision": precision, "engine": engine, "decode": decode, **image_reading(resize)}
@@ -142,10 +147,11 @@ def extract(
     report = extract_to_file(loaded, root, names, output, settings=settings)
     typer.echo(f"{len(report.kept)} descriptors of {report.dim} dimensions in {output}")
     if report.failures:
-        kept = output.with_name(output.name + ".names.txt")
+        listed = side_files(output)[1]
         if team().leads:
-            kept.write_text("".join(names[i] + "\n" for i in report.kept))
-        typer.echo(f"the names of the rows are in {kept}")
+            with atomic_output(listed) as temporary:
+                temporary.write_text("".join(names[i] + "\n" for i in report.kept), encoding="utf-8")
+        typer.echo(f"the names of the rows are in {listed}")
     tell_failures(report.failures)
 
 

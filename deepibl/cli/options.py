@@ -118,16 +118,15 @@ def read_lines(path: Path, root: str | None = None) -> list[str]:
 
     Raises DatasetError for a file that is not text.
     """
-    from deepibl.runtime.text_files import file_below, find_file, read_text
+    from deepibl.runtime.text_files import find_file, read_text
 
-    def names_in(text: str) -> list[str]:
-        return [line.strip() for line in text.split("\n") if line.strip()]
-
-    if root is None:
-        return names_in(read_text(path, DatasetError))
-    return [
-        find_file(root, name) for name in names_in(read_text(path, DatasetError, names_in, file_below(root)))
-    ]
+    found = []
+    for number, line in enumerate(read_text(path, DatasetError, names=root is not None).split("\n"), start=1):
+        try:
+            found.append(line.strip() if root is None else find_file(root, line.strip()))
+        except DatasetError as problem:
+            raise DatasetError(f"{path}: line {number}: {problem}") from None
+    return [name for name in found if name]
 
 
 def names_given(images: list[str] | None, list_file: Path | None, root: str) -> list[str]:

@@ -93,7 +93,7 @@ def index(
     print_result(said, line, as_json)
     tell_places(places, failures)
     if lost:
-        typer.echo("\n  ".join([f"{len(lost)} photos are in it without a position:", *lost]), err=True)
+        typer.echo("\n  ".join([f"indexed without a position: {len(lost)}", *lost]), err=True)
     tell_failures(failures)
 
 

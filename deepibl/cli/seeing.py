@@ -115,7 +115,7 @@ def heatmap(
     reading = Reading(**{"upright": True, **image_reading(resize)})
     rows = heatmap_rows(
         networks, photo, methods=_methods(method, against is not None), against=against,
-        reading=reading, max_pixels=max_pixels, progress=None if as_json else _tell,
+        reading=reading, max_pixels=max_pixels,
         patch=patch, step=step, batch_size=batch_size,
     )  # fmt: skip
     write_sheet(rows, output)
@@ -194,11 +194,6 @@ def _methods(asked: Sequence[str] | None, pair: bool) -> list[str]:
     if "all" in asked:
         return [method for method in METHODS if pair or method != "cells"]
     return list(dict.fromkeys(asked))
-
-
-def _tell(line: str) -> None:
-    if sys.stderr.isatty():
-        typer.echo(line, err=True)
 
 
 def _as_json(rows: Sequence[Any], sheet: Path, files: Sequence[Path]) -> dict[str, Any]:

@@ -82,7 +82,7 @@ CATALOG: dict[str, CatalogEntry] = {
 
 def dataset_class(name: str, fields: Mapping[str, Any]) -> type[PlaceDataset]:
     """The class that a dbStruct's fields (under the file's names) and name determine."""
-    if "posIDs" in fields:
+    if "posIDs" in fields:  # also made of gtHard and gtSoft
         return ListedPositives
     if "dbTimeStamp" in fields:
         return TokyoTimeMachine
@@ -165,9 +165,14 @@ def load_dbstruct(
         dataset.database_root = os.path.expanduser(os.fspath(database))
     if queries is not None:
         dataset.query_root = os.path.expanduser(os.fspath(queries))
+    name_as_files(dataset)
+    return dataset
+
+
+def name_as_files(dataset: PlaceDataset) -> None:
+    """Renames images whose names were joined on another system as the files below the roots."""
     dataset.database_names = [find_file(dataset.database_root, name) for name in dataset.database_names]
     dataset.query_names = [find_file(dataset.query_root, name) for name in dataset.query_names]
-    return dataset
 
 
 def database_places(source: StrPath, root: StrPath | None = None, zone: str | None = None) -> Places:

@@ -16,6 +16,7 @@ from deepibl.datasets.catalog import CATALOG, open_dataset
 from deepibl.datasets.retrieval import ADVICE, SIZES, holidays, vgg_buildings
 from deepibl.errors import DatasetError
 from deepibl.runtime.paths import LocalPaths, localPaths
+from deepibl.runtime.progress import working
 from matlab_compat.errors import MatFileError
 from matlab_compat.files import StrPath
 
@@ -180,6 +181,7 @@ class DataReport:
         )
 
 
+@working("looking at the data set's files")
 def check_dataset(
     name: str, root: StrPath | None = None, *, spec: StrPath | None = None, paths: LocalPaths | None = None
 ) -> DataReport:

@@ -10,7 +10,6 @@ a decimal comma. What has two readings is refused with its line.
 
 import csv
 import io
-import math
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +17,7 @@ from typing import NamedTuple
 from deepibl.datasets.degrees import parse_degrees, signed_degrees
 from deepibl.datasets.geo import plain_zone
 from deepibl.errors import DatasetError
-from deepibl.runtime.text_files import file_below, find_file, read_text
+from deepibl.runtime.text_files import find_file, read_text
 from matlab_compat.files import StrPath
 
 COLUMNS = {  # titles in small letters, without spaces, underscores and units
@@ -33,7 +32,6 @@ COLUMNS = {  # titles in small letters, without spaces, underscores and units
 }
 _DEGREES = {"lat": "latitude", "lon": "longitude"}
 _METRES = ("utm_e", "utm_n")
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 _THOUSANDS = re.compile(  # 630,084.30  4.833.438,5  630 084
     r"(?P<whole>[-+]?\d{1,3}(?P<mark>[ .,'’\u00a0\u202f])\d{3}(?P<more>(?:(?P=mark)\d{3})*))"
     r"(?P<rest>(?!(?P=mark))[.,]\d*)?"
@@ -59,11 +57,7 @@ def read_csv(path: Path, root: StrPath) -> tuple[list[str], list[Fix | None]]:
 
     Raises DatasetError for another file, and for invalid rows, listed with their lines.
     """
-
-    def names_in(text: str) -> list[str]:
-        return [cells["name"] for _, cells in _rows(text, path)]
-
-    rows = _rows(read_text(path, DatasetError, names_in, file_below(root)), path)
+    rows = _rows(read_text(path, DatasetError, names=True), path)
     commas = any("," in cells.get(key, "") for _, cells in rows for key in _METRES)
     bands = any(cells.get("zone", "")[-1:].upper() not in ("", "N", "S") for _, cells in rows)
     fixes: dict[str, Fix | None] = {}  # by name, in the file's order
@@ -73,10 +67,7 @@ def read_csv(path: Path, root: StrPath) -> tuple[list[str], list[Fix | None]]:
             if not cells["name"]:
                 raise ValueError("it has no name")
             if cells[""]:
-                raise ValueError(
-                    f"it has cells beyond the last column ({cells['']}): numbers with a decimal comma need "
-                    "quotes, or another separator"
-                )
+                raise ValueError("it has cells beyond the last column: put numbers with a comma in quotes")
             name = find_file(root, cells["name"])
             if name in fixes:
                 raise ValueError(f"{name} is listed twice")
@@ -88,13 +79,14 @@ def read_csv(path: Path, root: StrPath) -> tuple[list[str], list[Fix | None]]:
     if problems:
         more = f"\n  … and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         shown = "\n".join(problems[:_SHOWN])
-        raise DatasetError(f"{path}: {len(problems)} rows are invalid:\n{shown}{more}")
+        hint = "where the position is unknown, leave both cells empty"
+        raise DatasetError(f"{path}: {len(problems)} rows are invalid ({hint}):\n{shown}{more}")
     return list(fixes), list(fixes.values())
 
 
 def _rows(text: str, path: Path) -> list[Row]:
     """The rows below the header, with the separator that gives the columns; raises DatasetError."""
-    said = re.match(r'"?sep=(.)"?[^\n]*\n', text, re.IGNORECASE)
+    said = re.match(r'"?sep=([,;|:\t])"?[^\n]*\n', text, re.IGNORECASE)
     body = text[said.end() :] if said else text
     found: list[str] = []
     for separator in [said[1]] if said else [",", ";", "\t", "|"]:
@@ -109,18 +101,16 @@ def _rows(text: str, path: Path) -> list[Row]:
             rows = [(reader.line_num + bool(said), row) for row in reader if any(map(str.strip, row))]
         except csv.Error as problem:
             raise DatasetError(f"{path}: line {reader.line_num + bool(said)}: {problem}") from None
-        if rows.pop()[1] != [_END]:
+        if not rows or rows.pop()[1] != [_END]:
             raise DatasetError(f"{path}: a quote is opened and not closed before the end of the file")
-        cells = [
-            {key: row[at].strip() if at < len(row) else "" for key, at in columns.items()}
-            | {"": " ".join(row[len(header) :]).strip()}
-            for _, row in rows
+        columns |= {"": len(header)}  # cells beyond the last column
+        return [
+            (number, {key: row[at].strip() if at < len(row) else "" for key, at in columns.items()})
+            for number, row in rows
         ]
-        return list(zip([number for number, _ in rows], cells, strict=True))
-    shown = ", ".join(found) if found != [_END] else ""
     raise DatasetError(
         f"{path}: the first row must name the columns: name and lat, lon (or utm_e, utm_n, and zone "
-        f"if known); found {shown or 'nothing'}"
+        f"if known); found {found if found != [_END] else 'nothing'!s:.200}"
     )
 
 
@@ -145,25 +135,19 @@ def _degrees(cells: dict[str, str]) -> Fix | None:
         return None
     values = []
     for key, axis in _DEGREES.items():
-        try:
-            parts, letter = parse_degrees(cells[key])
-        except ValueError:
-            raise ValueError(_no_number(key, cells[key])) from None
+        parts, letter = parse_degrees(cells[key])
         said = cells.get(f"{key}_letter", "").strip("-")
-        if letter and said and said[:1].upper() != letter:
-            raise ValueError(f"{key} is {cells[key]!r}, and its letter {said!r}")
-        try:
-            values.append(signed_degrees(parts, letter or said, axis))
-        except ValueError as problem:
-            raise ValueError(f"{problem} (are lat and lon swapped?)") from None
+        if letter and said and said[0].upper() != letter:
+            raise ValueError(f"{key} is {cells[key]!r}, its letter in another column {said!r}")
+        values.append(signed_degrees(parts, letter or said, axis))
     return Fix("degrees", *values)
 
 
 def _metres(cells: dict[str, str], commas: bool, bands: bool) -> Fix | None:
-    """commas: whether metres of this file have commas. bands: whether its zones have letters of bands."""
+    """commas, bands: whether this file has metres with commas, and zones with other letters than N and S."""
     if not any(cells[key] for key in _METRES):
         return None
-    east, north = (_number(key, cells[key], commas) for key in _METRES)
+    east, north = (_number(cells[key], commas) for key in _METRES)
     zone = cells.get("zone") or None
     if zone:
         if zone[-1:] in "sS" and not bands and 3.5e6 < north < 4.5e6:
@@ -175,18 +159,13 @@ def _metres(cells: dict[str, str], commas: bool, bands: bool) -> Fix | None:
     return Fix("metres", east, north, zone)
 
 
-def _number(key: str, text: str, commas: bool) -> float:
+def _number(text: str, commas: bool) -> float:
     """A number with a decimal point or comma, with or without marks of thousands."""
     found = _THOUSANDS.fullmatch(text)
     if found and (found["more"] or found["rest"] or found["mark"] not in ",."):
         text = re.sub(r"[^-+\d]", "", found["whole"]) + (found["rest"] or "")
     elif found and commas and found["whole"].lstrip("-+")[0] != "0":
-        raise ValueError(f"{key} {text!r} has a decimal mark or one of thousands: leave out the latter")
-    plain = text.replace(",", ".")
-    if not _NUMBER.fullmatch(plain) or not math.isfinite(float(plain)):
-        raise ValueError(_no_number(key, text))
-    return float(plain)
-
-
-def _no_number(key: str, text: str) -> str:
-    return f"{key} must be a number; got {text!r} (leave both cells empty where the position is unknown)"
+        raise ValueError(f"{text!r} has a decimal mark or one of thousands: leave out the latter")
+    if not re.fullmatch(r"[-+]?(\d+[.,]?\d*|[.,]\d+)(e[-+]?\d{1,2})?", text, re.IGNORECASE):
+        raise ValueError(f"{text!r} is not a number of metres")
+    return float(text.replace(",", "."))

@@ -10,12 +10,19 @@ nonTrivPosDistSqThr           float                       squared metres: positi
 whichSet                      str                         train, val, test
 dbTimeStamp, qTimeStamp       (N,)                        Tokyo Time Machine: year and month
 posIDs (cell, 1-based)        list of int64, 0-based      positives of each query (not in the original)
+ignoreIDs (cell, 1-based)     list of int64, 0-based      images that count for no answer (not original)
+gtHard (N x Q logical)        posIDs                      row: database image, column: query; dense or sparse
+gtSoft (N x Q logical)        ignoreIDs                   those of gtSoft that are not in gtHard
 dbPath, qPath                 str                         roots; optional, as in the original
 ============================  ==========================  ==============================================
 
 numImages, numQueries and posDistSqThr are computed, not read. The published files store thresholds as uint8
 and uint16; as floats they cannot overflow. A variable `utmZone` beside dbStruct ('17N') names the UTM zone;
 MATLAB's dbLoad ignores it. Other fields are kept in `extra`.
+
+gtHard marks the images that must be found, gtSoft those that may be: neither right nor wrong in an
+evaluation, and no negatives in training. Alone, either one gives the positives. Both are read, and posIDs and
+ignoreIDs are written.
 
 Where the correct images are listed (San Francisco), utmDb, utmQ and the thresholds are optional. The lists
 may also be in a text file beside sf0.mat, sf0_positives.txt, one query a line: its name, a tab, and the names
@@ -27,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 from deepibl.datasets.geo import plain_zone
 from deepibl.datasets.positions import as_positions
@@ -35,12 +43,15 @@ from deepibl.runtime.text_files import find_name, read_text
 from matlab_compat import matfile
 from matlab_compat.errors import MatFileError
 from matlab_compat.files import StrPath
+from matlab_compat.matfile.values import describe
 
 COMPUTED = ("numImages", "numQueries", "posDistSqThr", "cp", "name")
 NAMES = ("dbImageFns", "qImageFns")
 THRESHOLDS = ("posDistThr", "nonTrivPosDistSqThr")
 TIMESTAMPS = ("dbTimeStamp", "qTimeStamp")
 TEXTS = ("whichSet", "dbPath", "qPath")
+LISTS = ("posIDs", "ignoreIDs")
+GROUND_TRUTH = ("gtHard", "gtSoft")
 POSITIONS = {"utmDb": "dbImageFns", "utmQ": "qImageFns"}
 ABOUT = "see help(deepibl.datasets.dbstruct) or NetVLAD's dbBase.m for the fields"
 
@@ -58,6 +69,7 @@ FIELDS = {
     "dbTimeStamp": "database_times",
     "qTimeStamp": "query_times",
     "posIDs": "positive_ids",
+    "ignoreIDs": "ignored_ids",
 }
 
 
@@ -77,19 +89,27 @@ def read_dbstruct(path: StrPath) -> dict[str, Any]:
     if not isinstance(struct, Mapping):
         raise DatasetError(f"{path}: dbStruct must be one struct; {ABOUT}")
     lists = Path(path).with_name(f"{Path(path).stem}_positives.txt")
-    listed = "posIDs" in struct or lists.is_file()
+    truth = [name for name in GROUND_TRUTH if np.prod(np.shape(struct.get(name, [])))]
+    listed = "posIDs" in struct or lists.is_file() or bool(truth)
     needed = [*NAMES, *([] if listed else [*POSITIONS, *THRESHOLDS])]
     missing = [name for name in needed if name not in struct]
     if missing:
         raise DatasetError(
             f"{path}: dbStruct lacks {', '.join(missing)} (it has {', '.join(struct)}); {ABOUT}"
         )
-    fields = {name: _field(name, value, str(path)) for name, value in struct.items() if name not in COMPUTED}
+    left = {*COMPUTED, *(() if "posIDs" in struct else GROUND_TRUTH), *(() if listed else LISTS)}
+    fields = {name: _field(name, value, str(path)) for name, value in struct.items() if name not in left}
     for name, images in POSITIONS.items():
         fields[name] = _positions(fields.get(name), name, len(fields[images]), str(path))
-    if listed and "posIDs" not in fields:
+    if truth and "posIDs" not in fields:
+        size = len(fields["dbImageFns"]), len(fields["qImageFns"])
+        marked = [_marked(struct[name], f"{path}: dbStruct.{name}", size) for name in truth]
+        fields["posIDs"] = marked[0]
+        if len(marked) > 1:
+            fields["ignoreIDs"] = [np.setdiff1d(soft, hard) for hard, soft in zip(*marked, strict=True)]
+    elif listed and "posIDs" not in fields:
         fields["posIDs"] = read_positive_lists(lists, fields["qImageFns"], fields["dbImageFns"])
-    known = {*NAMES, *THRESHOLDS, *TIMESTAMPS, *TEXTS, *POSITIONS, "posIDs"}
+    known = {*NAMES, *THRESHOLDS, *TIMESTAMPS, *TEXTS, *POSITIONS, *LISTS}
     extra = {name: fields.pop(name) for name in list(fields) if name not in known}
     return {**fields, "extra": extra, "utm_zone": _zone(zone, str(path))}
 
@@ -110,10 +130,11 @@ def write_dbstruct(path: StrPath, fields: Mapping[str, Any], utm_zone: str | Non
     struct["posDistThr"] = float(fields["posDistThr"])
     struct["posDistSqThr"] = float(fields["posDistThr"]) ** 2
     struct["nonTrivPosDistSqThr"] = float(fields["nonTrivPosDistSqThr"])
-    if fields.get("posIDs") is not None:
-        struct["posIDs"] = _cell_column(
-            [np.asarray(ids, np.float64).reshape(-1, 1) + 1 for ids in fields["posIDs"]]
-        )
+    for name in LISTS:
+        if fields.get(name) is not None:
+            struct[name] = _cell_column(
+                [np.asarray(ids, np.float64).reshape(-1, 1) + 1 for ids in fields[name]]
+            )
     struct.update(fields.get("extra") or {})
     variables: dict[str, Any] = {"dbStruct": struct}
     if utm_zone:
@@ -131,7 +152,7 @@ def _field(name: str, value: Any, path: str) -> Any:
             return matfile.vector(value)
         if name in TEXTS:
             return matfile.text(value)
-        if name == "posIDs":
+        if name in LISTS:
             return [matfile.vector(ids).astype(np.int64) - 1 for ids in matfile.cell_list(value)]
     except MatFileError as problem:
         raise DatasetError(f"{path}: dbStruct.{name}: {problem}; {ABOUT}") from None
@@ -158,6 +179,23 @@ def _positions(value: Any, name: str, count: int, path: str) -> np.ndarray:
     return as_positions(array.T, f"{path}: dbStruct.{name}", count)
 
 
+def _marked(value: Any, what: str, size: tuple[int, int]) -> list[np.ndarray]:
+    """The rows (from 0) that a matrix of database images x queries marks in each column."""
+    if not scipy.sparse.issparse(value) and np.asarray(value).dtype.kind not in "buif":
+        raise DatasetError(f"{what} must be a logical matrix, found {describe(value)}; {ABOUT}")
+    if value.shape != size:
+        hint = "it seems to be transposed" if value.shape == size[::-1] else ABOUT
+        raise DatasetError(
+            f"{what} must be {size[0]} x {size[1]} (database images x queries), found {value.shape}; {hint}"
+        )
+    columns = scipy.sparse.csc_matrix(value)
+    if not np.isin(columns.data, (0, 1)).all():
+        raise DatasetError(f"{what} must be logical: it holds other numbers than 0 and 1")
+    columns.eliminate_zeros()
+    columns.sort_indices()
+    return [rows.astype(np.int64) for rows in np.split(columns.indices, columns.indptr[1:-1])]
+
+
 def _cell_column(values: list[Any]) -> np.ndarray:
     column = np.empty((len(values), 1), dtype=object)
     for row, value in enumerate(values):
@@ -174,19 +212,19 @@ def read_positive_lists(
     """
     queries = {name: query for query, name in enumerate(query_files)}
     images = {name: image for image, name in enumerate(database_files)}
-
-    def names_in(text: str) -> list[str]:
-        return [name for line in text.split("\n") if line[:1] != "#" for name in line.split("\t")]
-
-    text = read_text(path, DatasetError, names_in, {*queries, *images}.__contains__)
+    text = read_text(path, DatasetError, names=True)
     lists: dict[int, np.ndarray] = {}
     problems: list[str] = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip() or line.startswith("#"):
             continue
-        query, *names = [name for name in line.split("\t") if name]
-        query = find_name(query, queries.__contains__) or query
-        names = [find_name(name, images.__contains__) or name for name in names]
+        words = [word for word in line.split("\t") if word]
+        known = [queries.__contains__, *[images.__contains__] * (len(words) - 1)]
+        try:
+            query, *names = [find_name(*pair) or pair[0] for pair in zip(words, known, strict=True)]
+        except DatasetError as problem:
+            problems.append(f"line {number}: {problem}")
+            continue
         if query not in queries:
             problems.append(f"line {number}: {query} is not a query of this data set")
         problems += [f"line {number}: {name} is not a database image" for name in names if name not in images]

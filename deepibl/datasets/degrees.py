@@ -41,9 +41,9 @@ def signed_degrees(parts: Sequence[float], reference: str, axis: str) -> float:
     """
     positive, negative, limit = AXES[axis]
     letter = reference.strip("\0 ").upper()[:1]
-    shown = " ".join(f"{part:.10g}" for part in parts)
+    shown = " ".join([*(f"{part:.10g}" for part in parts), letter]).rstrip()
     if letter not in ("", positive, negative):
-        raise ValueError(f"{axis} {shown} has the reference {reference!r}, not {positive} or {negative}")
+        raise ValueError(f"{axis} {shown} has another letter than {positive} and {negative}")
     if not 1 <= len(parts) <= 3:
         raise ValueError(f"{axis} has {len(parts)} numbers, not degrees, minutes and seconds")
     values = list(parts)
@@ -53,15 +53,11 @@ def signed_degrees(parts: Sequence[float], reference: str, axis: str) -> float:
     sizes = [abs(value) for value in values]
     if not all(map(math.isfinite, sizes)):
         raise ValueError(f"{axis} {shown} is not finite")
-    if any(value < 0 for value in values) and not below:
+    if (min(values) < 0 and not below) or (below and letter == positive):
         raise ValueError(f"{axis} {shown} has signs that contradict each other")
     if any(size % 1 and any(sizes[place:]) for place, size in enumerate(sizes, start=1)):
         raise ValueError(f"{axis} {shown} has fractions and smaller units besides")
-    if below and letter == positive:
-        raise ValueError(f"{axis} {shown} is negative and has the reference {letter}")
     degrees = sum(size / 60**place for place, size in enumerate(sizes))
     if degrees > limit or any(size > 60 for size in sizes[1:]):
-        raise ValueError(
-            f"{axis} {shown} {letter}".rstrip() + f" is out of range: -{limit} to {limit} degrees"
-        )
+        raise ValueError(f"{axis} {shown} is out of range: -{limit} to {limit} degrees")
     return -degrees if below or letter == negative else degrees

@@ -43,7 +43,7 @@ def image_position(photo: Any) -> tuple[float, float] | None:
         if not all(given):
             given = [_in_xmp(xmp if isinstance(xmp, bytes) else b"", axis) for axis in AXES]
         found = [signed_degrees(*each, axis) for each, axis in zip(given, AXES, strict=True) if each]
-    except (TypeError, ValueError) as problem:
+    except (ArithmeticError, TypeError, ValueError) as problem:
         raise DatasetError(f"its position is left out: {problem}") from None
     return (found[0], found[1]) if len(found) == 2 and any(found) else None
 

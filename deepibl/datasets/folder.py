@@ -28,6 +28,7 @@ from deepibl.datasets.pitts_tokyo import TokyoTimeMachine
 from deepibl.datasets.place import PlaceDataset, save_dbstruct
 from deepibl.errors import DatasetError
 from deepibl.images.kinds import IMAGE_SUFFIXES, left_out, unused
+from deepibl.runtime.progress import counted
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
 
@@ -162,7 +163,7 @@ def _folder(folder: Path) -> tuple[list[str], list[Fix | None], list[str], Count
             elif reason:
                 ignored[reason] += 1
     names, fixes, problems = [file.relative_to(folder).as_posix() for file in files], [], []
-    for file, name in zip(files, names, strict=True):
+    for file, name in counted(zip(files, names, strict=True), len(files), "positions of photos"):
         fix = None
         try:
             fix = _fix_of_name(file.name)

@@ -266,21 +266,48 @@ class ListedPositives(PlaceDataset):
     """A data set that lists the positives of each query; neighbours of database images follow from positions.
 
     positive_ids: for each query its positives' 0-based ids, in the order in which training takes them.
+    ignored_ids: for each query the ids of images that are neither right nor wrong: they are left out of its
+    ranked matches, and are no negatives.
     Raises DatasetError for another number of lists than queries, and for ids that no image has.
     """
 
-    def __init__(self, name: str, *args: Any, positive_ids: Sequence[ArrayLike], **fields: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        *args: Any,
+        positive_ids: Sequence[ArrayLike],
+        ignored_ids: Sequence[ArrayLike] | None = None,
+        **fields: Any,
+    ) -> None:
         super().__init__(name, *args, **fields)
-        self.positive_ids = [np.asarray(ids, dtype=np.int64).ravel() for ids in positive_ids]
-        if len(self.positive_ids) != self.query_count:
-            lists = len(self.positive_ids)
-            raise DatasetError(f"{name}: {lists} lists of positives for {self.query_count} queries")
-        for query, ids in enumerate(self.positive_ids):
+        self.positive_ids = self._lists(positive_ids, "positives")
+        self.ignored_ids = None if ignored_ids is None else self._lists(ignored_ids, "ignored images")
+
+    def _lists(self, lists: Sequence[ArrayLike], what: str) -> list[np.ndarray]:
+        name, found = self.name, [np.asarray(ids, dtype=np.int64).ravel() for ids in lists]
+        if len(found) != self.query_count:
+            raise DatasetError(f"{name}: {len(found)} lists of {what} for {self.query_count} queries")
+        for query, ids in enumerate(found):
             if ids.size and not 0 <= ids.min() <= ids.max() < self.database_size:
                 raise DatasetError(
                     f"{name}: query {query} ({self.query_names[query]}) lists an id outside "
                     f"0 … {self.database_size - 1} (in a .mat file ids start at 1)"
                 )
+        return found
+
+    def sample_negatives(self, query: int, n: int, generator: Generator) -> np.ndarray:
+        return self._sample(np.concatenate([self.positives(query), self._ignored(query)]), n, generator)
+
+    def search_depth(self, top: int) -> int:
+        return top + max(map(len, self.ignored_ids or []), default=0)
+
+    def rank_matches(self, searcher: Callable[[int, int], Neighbours], query: int, top: int) -> Neighbours:
+        ids, distances = searcher(query, self.search_depth(top))
+        kept = np.flatnonzero(~np.isin(ids, self._ignored(query)))[:top]
+        return ids[kept], distances[kept]
+
+    def _ignored(self, query: int) -> np.ndarray:
+        return self.ignored_ids[query] if self.ignored_ids is not None else np.zeros(0, np.int64)
 
     def positives(self, query: int) -> np.ndarray:
         return self.positive_ids[query]

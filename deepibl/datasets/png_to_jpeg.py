@@ -12,6 +12,7 @@ from pathlib import Path
 
 from deepibl.errors import Failure, MissingImageError
 from deepibl.images import open_image
+from deepibl.runtime.progress import counted
 from matlab_compat.errors import ImageReadError
 from matlab_compat.files import StrPath, atomic_bytes, is_below
 from matlab_compat.jpeg import read_bytes
@@ -50,7 +51,8 @@ def convert_folder(
     done = [not overwrite and _is_newer(path.with_suffix(".jpg"), path) for path in sources]
     todo = [path for path, is_done in zip(sources, done, strict=True) if not is_done]
     with ThreadPoolExecutor(num_threads) as pool:
-        errors = list(pool.map(lambda path: _convert_or_error(path, quality, Path(folder)), todo))
+        running = pool.map(lambda path: _convert_or_error(path, quality, Path(folder)), todo)
+        errors = list(counted(running, len(todo), "converting to JPEG"))
     outcomes = list(zip(todo, errors, strict=True))
     return ConversionReport(
         converted=tuple(path.with_suffix(".jpg") for path, error in outcomes if error is None),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from deepibl.engine.finite import Overflow, in_range
 from deepibl.engine.onednn import PackedConvolution, Workers
 from deepibl.engine.winograd import WinogradConvolution
 from matlab_compat.simplenn.layer import Layer
@@ -71,21 +72,26 @@ class FusedBackbone:
     The weights are the network's at this moment; packings and Winograd transforms are made when a size first
     occurs. In float32, 3 x 3 convolutions of many channels are Winograd's; other convolutions are oneDNN's
     with the ReLU in them; other layers run as they are. Maximum pooling comes before the ReLU, with which it
-    commutes. channels: of the input maps; None: unknown. An instance serves one thread at a time.
+    commutes. channels: of the input maps; None: unknown. The maps of an image that overflow are NaN, see
+    `deepibl.engine.finite`. An instance serves one thread at a time.
     """
 
     def __init__(self, net: SimpleNN, stop: int, precision: str, *, channels: int | None = 3) -> None:
         self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self._workers = Workers(torch.get_num_threads())
         self._winograd = precision == "fp32"
+        self._in_range = in_range(net, stop, channels)
         self.steps: list[Step] = [self._step(group) for group in groups(net, stop, channels)]
 
     def __call__(self, x: Tensor) -> Tensor:
         """(N, C, H, W) float32 to the backbone's maps, float32, channels last."""
         x = x.to(self._dtype).contiguous(memory_format=torch.channels_last)
+        overflow = Overflow()
         for step in self.steps:
             x = step(x)
-        return x.float()
+            if not self._in_range:
+                overflow.see(x)
+        return overflow.mark(x.float())
 
     def _step(self, group: Group) -> Step:
         """One group as a function of its maps: the layer itself unless the group is `plain`."""

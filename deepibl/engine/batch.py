@@ -8,11 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from deepibl.engine.backbone import head_start
+from deepibl.engine.finite import require_finite
+from deepibl.errors import ExtractionError
 from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn.network import SimpleNN
 
 if TYPE_CHECKING:
     from deepibl.engine.choose import Engine
+
+NOT_FINITE = "the network's output is not finite"
 
 
 def extract_batch(net: nn.Module, images: Tensor, precision: str = "fp32") -> Tensor:
@@ -20,10 +24,14 @@ def extract_batch(net: nn.Module, images: Tensor, precision: str = "fp32") -> Te
 
     precision: fp32; or bf16, which computes the backbone (everything before the first NetVLAD or other
     pooling layer and the normalisation right before it) under bfloat16 autocast, and the sums, the whitening
-    and the last normalisations in float32. Raises what the network raises, and ArgumentError for int8, which
-    needs an engine.
+    and the last normalisations in float32. Raises what the network raises, ArgumentError for int8, which
+    needs an engine, NetworkFormatError for weights and ExtractionError for descriptors that are not finite.
     """
-    return extract_prepared(net, net.prepare(images), precision)  # type: ignore[operator]
+    rows = extract_prepared(net, net.prepare(images), precision)  # type: ignore[operator]
+    if not bool(torch.isfinite(rows).all()):
+        require_finite(net)
+        raise ExtractionError(NOT_FINITE)
+    return rows
 
 
 def extract_prepared(

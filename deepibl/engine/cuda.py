@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from deepibl.engine.finite import Overflow, in_range
 from deepibl.runtime.devices import fastest_convolutions
 from matlab_compat.simplenn.layers import Conv, Dropout, Pool, ReLU
 from matlab_compat.simplenn.network import SimpleNN
@@ -75,6 +76,8 @@ class CudaBackbone:
         self._exact = precision == "fp32"
         layers = [self._own(layer) for layer in list(net)[:stop] if not isinstance(layer, Dropout)]
         self._layers = layers if self._exact else fused(layers)
+        # in fp32 the ReLUs are torch's own, which keep NaN
+        self._in_range = self._exact or (self._half != torch.float16 and in_range(net, stop, 3))
         self.graphs = graphs
         self._seen: Counter[tuple[int, ...]] = Counter()
         self._recorded: dict[tuple[int, ...], _Recorded] = {}
@@ -135,9 +138,12 @@ class CudaBackbone:
                 x = x.to(self._half)  # or the first layer would cast its filters back to float32
             if not self._exact:
                 stack.enter_context(fastest_convolutions(tf32=True))
+            overflow = Overflow()
             for layer in self._layers:
                 x = layer(x)
-            return x
+                if not self._in_range:
+                    overflow.see(x)
+            return overflow.mark(x)
 
 
 def fused(layers: Sequence[Callable[[Tensor], Tensor]]) -> list[Callable[[Tensor], Tensor]]:

@@ -15,8 +15,9 @@ import hashlib
 import json
 import math
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,16 @@ from deepibl.errors import NetworkMismatchError
 from deepibl.images import read_image
 from deepibl.networks.identity import network_id
 from deepibl.runtime.devices import device_of, inference, to_batch
-from deepibl.runtime.progress import ProgressCallback, ProgressMeter, reporting
+from deepibl.runtime.files import from_plain
+from deepibl.runtime.progress import ProgressCallback, counted
+from deepibl.runtime.text_files import read_text
 from matlab_compat.errors import ArgumentError
-from matlab_compat.files import StrPath, atomic_output
+from matlab_compat.files import StrPath, atomic_output, damage_as
 from matlab_compat.simplenn.network import SimpleNN
 
-_FORMAT = "deepibl-int8-scales/1"
+_FORMAT = "deepibl-int8-scales/2"
 _CHANNELS = 3  # of images
+_MOST = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -68,31 +72,27 @@ class Scales:
 
     def save(self, path: StrPath) -> None:
         """Writes the JSON file, under a temporary name first."""
-        ranges = [{"position": position, "low": low, "high": high} for position, low, high in self.ranges]
-        content = {"format": _FORMAT, "network": self.network, "images": self.images}
-        content |= {"written_by": self.written_by, "ranges": ranges}
+        content = {"format": _FORMAT, **asdict(self)}
         with atomic_output(Path(path)) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def read_scales(path: StrPath) -> Scales:
     """The scales in a file; raises ArgumentError for one that `deepibl calibrate` did not write."""
+    what, advice = "does not hold int8 scales", "make new ones with deepibl calibrate"
+    text = read_text(path, ArgumentError)
+    with damage_as(ArgumentError, path, what, advice):
+        content = json.loads(text)
     try:
-        content: Any = json.loads(Path(path).read_text(encoding="utf-8"))
-        if content["format"] != _FORMAT:
-            raise ValueError(f"its format is {content['format']!r}, not {_FORMAT}")
-        ranges = []
-        for entry in content["ranges"]:
-            position, low, high = int(entry["position"]), float(entry["low"]), float(entry["high"])
-            if not -math.inf < low <= high < math.inf:
+        if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
+            raise ValueError(f"its format is not {_FORMAT!r}")
+        scales: Scales = from_plain(Scales, content, "it")
+        for position, low, high in scales.ranges:
+            if not -_MOST <= low <= high <= _MOST:
                 raise ValueError(f"the range at position {position} is {low} to {high}")
-            ranges.append((position, low, high))
-        network, writer = str(content["network"]), str(content["written_by"])
-        return Scales(network, tuple(ranges), int(content["images"]), writer)
-    except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as problem:
-        raise ArgumentError(
-            f"{os.fspath(path)} does not hold int8 scales, make new ones with deepibl calibrate: {problem}"
-        ) from None
+    except ValueError as problem:
+        raise ArgumentError(f"{os.fspath(path)} {what}: {problem}; {advice}") from None
+    return scales
 
 
 def identity_of(net: nn.Module, scales: Scales | None) -> str:
@@ -114,16 +114,13 @@ def calibrate(
     Use about a hundred photos, as varied as those to extract later. Raises what `measure` raises, and
     ImageReadError for an image that cannot be read.
     """
-    with reporting(progress, "calibrating") as report:
-        meter = ProgressMeter(len(images), report)
 
-        def prepared() -> Iterator[Tensor]:
-            for name in images:
-                pixels = read_image(os.path.join(root, name), **reading)
-                yield net.prepare(to_batch([pixels], device_of(net)))  # type: ignore[operator]
-                meter.advance(1)
+    def prepared() -> Iterator[Tensor]:
+        for name in counted(images, len(images), "calibrating", progress):
+            pixels = read_image(os.path.join(root, name), **reading)
+            yield net.prepare(to_batch([pixels], device_of(net)))  # type: ignore[operator]
 
-        return measure(net, prepared())
+    return measure(net, prepared())
 
 
 def measure(net: nn.Module, prepared: Iterable[Tensor]) -> Scales:

@@ -22,6 +22,7 @@ from deepibl.features.extraction import extract, extract_to_file
 from deepibl.features.files import read_features
 from deepibl.images import AS_STORED
 from deepibl.runtime.processes import team
+from deepibl.runtime.progress import apart, counting
 from deepibl.runtime.provenance import Provenance, file_content
 from deepibl.search.backends import open_index_file
 from matlab_compat.files import StrPath
@@ -101,7 +102,7 @@ def evaluate_network(
             ("db", dataset.database_names, dataset.database_root, settings.resize),
             ("q", dataset.query_names, dataset.query_root, dataset.query_resize or settings.resize),
         ):
-            how = replace(settings, resize=size)
+            how = replace(settings, resize=size, max_side=None if size else settings.max_side)
             if folder is None:  # a temporary folder of one machine is not seen by others
                 rows = extract(net, names, root=root, settings=how)
             else:
@@ -113,7 +114,8 @@ def evaluate_network(
                     extract_to_file(net, root, names, file, settings=how)
                 rows = read_features(file, count=len(names)) if processes.leads else np.zeros((0, 0))
             parts[which] = crop_features(rows, crop_to_dim) if processes.leads else rows
-    return _evaluation(dataset, label, identity, net, parts["q"], parts["db"])
+    shown = apart(settings.progress)
+    return _evaluation(shown, dataset, label, identity, net, parts["q"], parts["db"])
 
 
 def evaluate_index(
@@ -148,10 +150,12 @@ def evaluate_index(
     )
     asked = extract(net, dataset.image_paths("q"), settings=settings.read_as(index.reading))
     cropped = [crop_features(rows, crop_to_dim) for rows in (asked, index.descriptors[known])]
-    return _evaluation(dataset, label or index.network_path, index.network_id, net, *cropped)
+    shown, label = apart(settings.progress), label or index.network_path
+    return _evaluation(shown, dataset, label, index.network_id, net, *cropped)
 
 
 def _evaluation(
+    progress: bool | None,
     dataset: PlaceDataset,
     network: str,
     identity: str,
@@ -163,7 +167,8 @@ def _evaluation(
     found: list[RecallResult] = []
 
     def measure() -> list[Any]:
-        found.append(recall_at_n(queries, database, dataset))
+        with counting(progress, "searching, queries") as count:
+            found.append(recall_at_n(queries, database, dataset, report=count))
         return [queries.shape[1], found[0].as_plain()]
 
     dim, plain = team().lead(measure)
@@ -173,7 +178,8 @@ def _evaluation(
 
 
 def _digest(identity: str, root: str, names: Sequence[str], settings: ExtractionSettings) -> str:
-    return Provenance.of(identity, root, names, settings.deciding(), file_content).digest
+    shown = apart(settings.progress)
+    return Provenance.of(identity, root, names, settings.deciding(), file_content, shown).digest
 
 
 def recall_table(evaluation: Evaluation, most: int = 100) -> str:

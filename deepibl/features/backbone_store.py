@@ -12,7 +12,7 @@ import math
 import os
 import shutil
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from deepibl.errors import FeatureFileError
+from deepibl.runtime.files import from_plain
 from deepibl.runtime.memory import free_memory, free_on_gpu
 from matlab_compat.files import StrPath
 
@@ -70,6 +71,17 @@ class MemoryStore:
         self.used = 0
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """A line of maps.jsonl: where an array is in maps.bin, from byte `start` to `end`."""
+
+    key: str
+    shape: list[int]
+    start: int
+    end: int
+    crc: int
+
+
 class FileStore:
     """In a folder: maps.bin, arrays one after the other, and maps.jsonl, a line for each that is whole.
 
@@ -87,7 +99,7 @@ class FileStore:
         self._data = open(self.folder / "maps.bin", "a+b", buffering=0)  # noqa: SIM115
         self._entries = self._read_list()
         self._unchecked = set(self._entries)
-        self.used = max((entry["end"] for entry in self._entries.values()), default=0)
+        self.used = max((entry.end for entry in self._entries.values()), default=0)
         self._data.truncate(self.used)
 
     def _lock(self) -> None:
@@ -103,20 +115,24 @@ class FileStore:
                 f"{self.folder} is in use by another run: wait for it, or give another folder"
             ) from None
 
-    def _read_list(self) -> dict[str, dict[str, Any]]:
+    def _read_list(self) -> dict[str, _Entry]:
         size = os.fstat(self._data.fileno()).st_size
         self._list.seek(0)
         entries, good = {}, 0
         for line in iter(self._list.readline, b""):
             try:
-                entry = json.loads(line)
-                count = math.prod(entry["shape"]) * self._dtype.itemsize
-                start, end, _ = int(entry["start"]), int(entry["end"]), int(entry["crc"])
-                if not line.endswith(b"\n") or not 0 <= start <= end <= size or count != end - start:
-                    break
-                entries[entry["key"]] = entry
-            except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+                values = json.loads(line)
+            except (ValueError, RecursionError):
                 break
+            try:
+                entry: _Entry = from_plain(_Entry, values, "the line")
+            except ValueError:
+                break
+            count = math.prod(entry.shape) * self._dtype.itemsize
+            fits = 0 <= entry.start <= entry.end <= size and count == entry.end - entry.start
+            if not fits or min(entry.shape, default=0) < 0 or not line.endswith(b"\n"):
+                break
+            entries[entry.key] = entry
             good = self._list.tell()
         self._list.truncate(good)
         return entries
@@ -128,16 +144,16 @@ class FileStore:
             return None
         try:
             with open(self.folder / "maps.bin", "rb") as file:
-                file.seek(entry["start"])
-                array = np.fromfile(file, self._dtype, int(np.prod(entry["shape"])))
-            whole = array.nbytes == entry["end"] - entry["start"]
+                file.seek(entry.start)
+                array = np.fromfile(file, self._dtype, math.prod(entry.shape))
+            whole = array.nbytes == entry.end - entry.start
         except OSError:
             whole = False
-        if not whole or (key in self._unchecked and zlib.crc32(array.data) != entry["crc"]):
+        if not whole or (key in self._unchecked and zlib.crc32(array.data) != entry.crc):
             self._entries.pop(key, None)
             return None
         self._unchecked.discard(key)
-        return torch.from_numpy(array.reshape(entry["shape"]))
+        return torch.from_numpy(array.reshape(entry.shape))
 
     def put(self, key: str, tensor: Tensor) -> bool:
         """Writes the tensor; False if that would exceed the limit, or the disk is full."""
@@ -145,11 +161,10 @@ class FileStore:
         if self.used + data.nbytes > self._limit or shutil.disk_usage(self.folder).free < 2 * data.nbytes:
             return False
         end = self.used + data.nbytes
-        entry: dict[str, Any] = {"key": key, "shape": data.shape, "start": self.used, "end": end}
-        entry["crc"] = zlib.crc32(data.data)
+        entry = _Entry(key, list(data.shape), self.used, end, zlib.crc32(data.data))
         if not _append(self._data, data.reshape(-1).view(np.uint8).data):
             return False
-        if not _append(self._list, f"{json.dumps(entry)}\n".encode()):
+        if not _append(self._list, f"{json.dumps(asdict(entry))}\n".encode()):
             self._data.truncate(self.used)
             return False
         self._entries[key] = entry

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deepibl.engine.batch import NOT_FINITE
 from deepibl.engine.scales import identity_of
 from deepibl.engine.settings import ExtractionSettings, ImageOptions, SettingsOptions
 from deepibl.errors import ExtractionError, Failure, list_failures
@@ -36,7 +37,7 @@ from deepibl.features.shards import MemoryRows, SharedFile
 from deepibl.images import AS_STORED, batches_by_size, load_in_order
 from deepibl.runtime.devices import inference
 from deepibl.runtime.processes import team
-from deepibl.runtime.progress import ProgressMeter, reporting
+from deepibl.runtime.progress import ProgressMeter, apart, reporting
 from deepibl.runtime.provenance import Provenance, file_times
 from matlab_compat.errors import ArgumentError, ImageReadError
 from matlab_compat.files import StrPath
@@ -50,7 +51,7 @@ Sink = MemoryRows | PartialFeatures | SharedFile
 
 @dataclass(frozen=True)
 class ExtractionReport:
-    """What `extract_to_file` wrote: row i of `path` is the image `kept[i]`; `dim` is 0 if none was kept."""
+    """What `extract_to_file` wrote: row i of `path`, of `dim` numbers, is the image `kept[i]`."""
 
     path: Path
     kept: np.ndarray
@@ -128,7 +129,8 @@ def extract_to_file(
     (with the same batch_size and device). Groups of images one of whose files has changed are computed again.
 
     With on_error="raise" the good descriptors stay in out.part and ExtractionError is raised, so that a run
-    after the repair computes little; "skip" writes the rows of the images that worked (no file if none did).
+    after the repair computes little; "skip" writes the rows of the images that worked. Where none did, either
+    raises ExtractionError, and an older file stays as it was; one that is replaced loses its `side_files`.
     Raises also ArgumentError, and FeatureFileError if another process is writing the same file.
     """
     settings = ExtractionSettings.of(extract_to_file, settings, options)
@@ -144,10 +146,7 @@ def extract_to_file(
     file = SharedFile if team().size > 1 else PartialFeatures
     with file(out, made_of, len(paths), group, lambda image: file_times(paths[image])) as sink:
         kept, failures = _run(net, paths, sink, settings, backbone)
-        if len(kept):
-            sink.finish(kept.tolist(), [os.fspath(name) for name in names], suffix)
-        else:
-            sink.discard()
+        sink.finish(kept.tolist(), [os.fspath(name) for name in names], suffix)
         return ExtractionReport(Path(out), kept, failures, sink.dim or 0)
 
 
@@ -161,7 +160,8 @@ def provenance(
 ) -> Provenance:
     """What descriptors of these images would be made of. mark: of the images' files, see `Provenance.of`."""
     deciding = settings.deciding() | ({"backbone": backbone.description} if backbone else {})
-    return Provenance.of(identity_of(net, settings.scales), root, names, deciding, mark)
+    identity = identity_of(net, settings.scales)
+    return Provenance.of(identity, root, names, deciding, mark, apart(settings.progress))
 
 
 def group_length(batch_size: int) -> int:
@@ -178,7 +178,7 @@ def _run(
 ) -> tuple[np.ndarray, list[Failure]]:
     """Extracts what the sink lacks, in all processes; returns the ids of the images kept, and the failures.
 
-    Raises ExtractionError, listing the failures, unless the settings say 'skip'.
+    Raises ExtractionError, listing the failures, unless the settings say 'skip' and there are rows to write.
     """
     with reporting(settings.progress if team().leads else False, "extracting") as report:
         meter = ProgressMeter(len(paths), report, already_done=sink.images_done)
@@ -187,6 +187,11 @@ def _run(
         )
     sink.collect()
     failures = sorted((Failure(*each) for share in shares for each in share), key=lambda each: each.index)
+    if len(failures) == len(paths) and not isinstance(sink, MemoryRows):
+        sink.discard()
+        rest = "nothing is written, and an older file stays as it was"
+        head = f"none of the {len(paths)} images could be used; {rest}"
+        raise ExtractionError(f"{head}:\n{list_failures(failures)}", failures)
     if failures and settings.on_error == "raise":
         rest = f"; the other descriptors are kept in {sink.part}, run it again" if sink.part else ""
         head = f"{len(failures)} of {len(paths)} images could not be used{rest}"
@@ -249,7 +254,7 @@ def _extract_share(
                 finite = np.isfinite(rows).all(axis=1)
                 if not finite.all():
                     lost = [ids[i] for i in np.flatnonzero(~finite)]
-                    reasons |= {i: f"{paths[i]}: the network's output is not finite" for i in lost}
+                    reasons |= {i: f"{paths[i]}: {NOT_FINITE}" for i in lost}
                     ids, rows = [i for i in ids if i not in reasons], rows[finite]
             sink.write(number, ids, rows, [times.pop(i) for i in group])
             failures += [Failure(i, paths[i], reasons[i]) for i in sorted(reasons)]

@@ -7,7 +7,8 @@
 .h5     HDF5: `features` (N, D) float32 and `names` (N,) UTF-8 strings
 ======  =====================================================================================
 
-Every file is written under a temporary name and renamed when whole; sizes are checked on reading.
+Every file is written under a temporary name and renamed when whole; sizes are checked on reading. What is
+beside a file (`side_files`) belongs to it alone and is removed before another one takes its name.
 
 hloc's files of global descriptors (`read_hloc`, `write_hloc`) are HDF5 with a group an image, its data set
 global_descriptor (D,). Group names are the images' names; a name with slashes is a group within groups. hloc
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepibl.errors import FeatureFileError
+from deepibl.runtime.provenance import note_of
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath, atomic_output, damage_as
 
@@ -98,6 +100,19 @@ def write_features(
                     file.write(np.ascontiguousarray(block, dtype=_FLOAT).data)
                 file.flush()
                 os.fsync(file.fileno())
+        forget_old(path)
+
+
+def side_files(path: StrPath) -> tuple[Path, Path]:
+    """NAME.json, the file's provenance, and NAME.names.txt: its rows' images, where not all could be used."""
+    return note_of(path), Path(f"{os.fspath(path)}.names.txt")
+
+
+def forget_old(path: StrPath) -> None:
+    """Removes what is beside a file that is about to be replaced; where there is none yet, does nothing."""
+    if Path(path).exists():
+        for each in side_files(path):
+            each.unlink(missing_ok=True)
 
 
 def suffix_of(path: StrPath, suffix: str | None = None) -> str:
@@ -236,6 +251,7 @@ def write_hloc(path: StrPath, features: np.ndarray, names: Sequence[str]) -> Non
                 file.create_group(name.strip("/")).create_dataset(KEY, data=np.asarray(row, dtype=np.float32))
             except ValueError as problem:
                 raise ArgumentError(f"{name}: cannot be a group beside the others: {problem}") from None
+        forget_old(path)
 
 
 def is_hloc(path: StrPath) -> bool:

@@ -14,6 +14,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from glob import escape
 from pathlib import Path
 from typing import IO, Any
@@ -21,8 +22,8 @@ from typing import IO, Any
 import numpy as np
 
 from deepibl.errors import FeatureFileError
-from deepibl.features.files import suffix_of, write_features
-from deepibl.runtime.files import read_note
+from deepibl.features.files import forget_old, suffix_of, write_features
+from deepibl.runtime.files import from_plain, read_note
 from deepibl.runtime.provenance import Provenance, digest_of
 from matlab_compat.files import StrPath, atomic_output
 
@@ -35,6 +36,16 @@ _BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
 def no_mark(image: int) -> str:
     """The mark of images that are not files and never change."""
     return ""
+
+
+@dataclass(frozen=True)
+class _Journal:
+    format: str
+    made_of: Any
+    count: int
+    group_size: int
+    dim: int | None
+    done: dict[int, str]
 
 
 class PartialFeatures:
@@ -170,6 +181,7 @@ class PartialFeatures:
         self._opened.truncate(size)
         if suffix_of(self.out, suffix) == ".bin" and len(kept) == self.count:
             os.fsync(self._opened.fileno())
+            forget_old(self.out)
             self._let_go(lambda: os.replace(self.part, self.out))
         else:
             self._opened.flush()
@@ -198,46 +210,41 @@ class PartialFeatures:
 
     def _resume(self) -> None:
         """Reads which groups are done from a journal of the same `Provenance`, if the file holds them."""
-        journal = read_note(self._journal)
-        try:
-            fits = (journal["format"], journal["count"]) == (_FORMAT, self.count)
-            if fits and (reason := Provenance.from_dict(journal["made_of"]).differences(self._made_of)):
-                _log.warning("%s is replaced: %s", self.part, reason)
-                fits = False
-            group_size, dim = int(journal["group_size"]), journal["dim"]
-            dim = None if dim is None else int(dim)
-            done = {int(number): str(mark) for number, mark in dict(journal["done"]).items()}
-            fits = fits and group_size > 0 and (dim is None or dim > 0)
-        except (ValueError, KeyError, TypeError, OverflowError):
-            fits = False
-        if not fits:
+        journal = self._read_journal()
+        if journal is None:
             self._opened.truncate(0)
             self._journal.unlink(missing_ok=True)
             return
         size = os.fstat(self._opened.fileno()).st_size
-        self.group_size = group_size
-        if dim is None:  # the journal of a run that had only shared out its work
+        self.group_size = journal.group_size
+        if journal.dim is None:  # the journal of a run that had only shared out its work
             return
-        self.dim = dim
-        groups = self.groups
-        held = {n for n in done if 0 <= n < len(groups) and groups[n].stop * dim * 4 <= size}
+        self.dim, done, groups = journal.dim, journal.done, self.groups
+        held = {n for n in done if n < len(groups) and groups[n].stop * self.dim * 4 <= size}
         self.done = {number: done[number] for number in held if done[number] == self._marks(number)}
+
+    def _read_journal(self) -> "_Journal | None":
+        """The journal of the same `Provenance`; None where there is none that can be read."""
+        try:
+            journal: _Journal = from_plain(_Journal, read_note(self._journal), "the journal")
+        except ValueError:
+            return None
+        if (journal.format, journal.count) != (_FORMAT, self.count):
+            return None
+        if reason := Provenance.from_dict(journal.made_of).differences(self._made_of):
+            _log.warning("%s is replaced: %s", self.part, reason)
+            return None
+        return journal if journal.group_size > 0 and (journal.dim is None or journal.dim > 0) else None
 
     def _marks(self, number: int) -> str:
         return digest_of(map(self.mark, self.groups[number]))
 
     def write_journal(self) -> None:
         """Lists what is done; before anything is, which groups there are."""
-        content = {
-            "format": _FORMAT,
-            "made_of": self._made_of.as_dict(),
-            "count": self.count,
-            "group_size": self.group_size,
-            "dim": self.dim,
-            "done": self.done,
-        }
+        made_of = self._made_of.as_dict()
+        content = _Journal(_FORMAT, made_of, self.count, self.group_size, self.dim, self.done)
         with atomic_output(self._journal) as temporary:
-            temporary.write_text(json.dumps(content), encoding="utf-8")
+            temporary.write_text(json.dumps(asdict(content)), encoding="utf-8")
 
 
 def _lock(file: IO[bytes], path: Path) -> None:

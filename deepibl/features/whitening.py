@@ -18,6 +18,7 @@ from deepibl.engine.settings import ExtractionSettings, ImageOptions
 from deepibl.features.extraction import extract_to_file, provenance
 from deepibl.features.files import read_features
 from deepibl.networks.build import append_pca, check_dimension, refuse_second
+from deepibl.runtime.progress import working
 from deepibl.runtime.provenance import Provenance, file_content, misfit
 from matlab_compat import matfile
 from matlab_compat.errors import MatFileError
@@ -124,7 +125,8 @@ def pca_of_images(
         kept.unlink(missing_ok=True)
         made_of.write(kept)
         fresh.replace(kept)
-    pca = relja_PCA(read_features(kept, count=len(names), dim=output_dim), dim)
+    with working(f"PCA of {len(names)} descriptors"):
+        pca = relja_PCA(read_features(kept, count=len(names), dim=output_dim), dim)
     columns = {"lams": pca.lams[:, None], "mu": pca.mu[:, None], "Utmu": pca.Utmu[:, None]}
     matfile.save(file, {"U": pca.U, **columns, "madeOf": json.dumps(made_of.as_dict())})
     return pca

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from deepibl.datasets.catalog import open_dataset
+from deepibl.datasets.catalog import name_as_files, open_dataset
 from deepibl.datasets.dbstruct import FIELDS, python_names, read_dbstruct
 from deepibl.datasets.place import Neighbours, PlaceDataset
 from deepibl.datasets.positions import ClosePosition
@@ -178,6 +178,7 @@ class dbBase(MatlabNames, PlaceDataset):
             raise DatasetError(f"{file} does not exist: download it, and set dsetSpecDir in localPaths")
         fields = {"dbPath": self.dbPath, "qPath": self.qPath, **read_dbstruct(file)}
         PlaceDataset.__init__(self, self.name, **python_names(fields))
+        name_as_files(self)
         _named(self.close_positions)
 
 

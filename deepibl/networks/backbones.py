@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from deepibl.layers import NetVLAD, WholeL2Normalize
-from deepibl.networks.clusters import local_descriptors, vlad_alpha
+from deepibl.networks.clusters import cluster, local_descriptors, vlad_alpha
 from deepibl.networks.identity import Extractor, digest
+from deepibl.runtime.progress import ProgressCallback
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.simplenn.layer import Layer
-from matlab_compat.yael import yael_kmeans
 
 _EPSILON = 1e-12
 
@@ -158,7 +158,7 @@ def with_netvlad(
     clusters: int = 64,
     total: int = 50000,
     per_image: int = 100,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | bool | None = None,
 ) -> TorchExtractor:
     """The extractor with a NetVLAD head, initialised by k-means of the images' local descriptors.
 
@@ -168,7 +168,7 @@ def with_netvlad(
         count: the number of images.
         clusters: K; the descriptor has K*D numbers.
         total, per_image: at most this many local descriptors in all, and of each image.
-        progress: called with (images done, images in all).
+        progress: see `deepibl.extract`.
 
     Ported from: netvlad/addLayers.m
     """
@@ -177,7 +177,7 @@ def with_netvlad(
     found = local_descriptors(
         pixels, images, count, total=total, per_image=per_image, device=device, progress=progress
     )
-    centres = yael_kmeans(found, clusters, niter=100, seed=43).centroids
+    centres = cluster(found, clusters, progress)
     return TorchExtractor(
         extractor.backbone, netvlad_head(centres, found).to(device), extractor.preprocessing
     )

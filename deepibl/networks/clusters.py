@@ -19,6 +19,7 @@ from deepibl.errors import DatasetError
 from deepibl.layers import NetVLAD
 from deepibl.networks.identity import Extractor, network_id
 from deepibl.runtime.devices import exact_products
+from deepibl.runtime.progress import ProgressCallback, counted, counting
 from deepibl.runtime.provenance import Provenance, file_content, misfit, note_of
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
@@ -29,7 +30,7 @@ from matlab_compat.yael import yael_kmeans
 _log = logging.getLogger(__name__)
 _File = StrPath | None
 _MadeOf = Callable[[], Provenance] | None
-SEED = 43
+SEED, STEPS = 43, 100
 _TAIL = 0.01  # the second nearest centre gets this share of the nearest one's weight, on average
 _ROWS = 512  # descriptors at a time, so that their distances stay in the cache
 
@@ -50,7 +51,7 @@ def local_descriptors(
     per_image: int = 100,
     draws: Draws | None = None,
     device: str | torch.device = "cpu",
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | bool | None = None,
 ) -> np.ndarray:
     """Descriptors of random pixels of the first total/per_image images: (at most `total`, D) float32.
 
@@ -64,7 +65,7 @@ def local_descriptors(
         total, per_image: at most this many descriptors in all, and of each image.
         draws: default MATLAB's generator with seed 43.
         device: the network's device.
-        progress: called with (images done, images in all).
+        progress: see `deepibl.extract`.
 
     Raises:
         DatasetError: there are no images.
@@ -78,7 +79,7 @@ def local_descriptors(
     draws.randsample(count, used)  # not used, as in the original; it advances the generator
     found: list[np.ndarray] = []
     have = 0
-    for i in range(used):
+    for i in counted(range(used), used, "local descriptors for clusters, images", progress):
         image = images(i).to(device)[None]
         with torch.inference_mode(), exact_products(image.device):
             maps = net(net.prepare(image))
@@ -87,9 +88,16 @@ def local_descriptors(
         wanted = min(per_image, len(pixels), total - have)
         found.append(pixels[draws.randsample(len(pixels), wanted)])
         have += wanted
-        if progress:
-            progress(i + 1, used)
     return np.concatenate(found)
+
+
+def cluster(descriptors: np.ndarray, k: int, progress: ProgressCallback | bool | None = None) -> np.ndarray:
+    """The k centres (k, D) float32 of descriptors (N, D), by k-means as in the original.
+
+    progress: see `deepibl.extract`. Raises ArgumentError for too few descriptors for k clusters.
+    """
+    with counting(progress, f"k-means of {len(descriptors)} descriptors, steps at most") as count:
+        return yael_kmeans(descriptors, k, niter=STEPS, seed=SEED, each_step=count).centroids
 
 
 def get_clusters(
@@ -125,8 +133,7 @@ def get_clusters(
             )
         return centres
     points = training_descriptors(descriptors, descriptor_file, made_of)
-    _log.info("computing %d clusters of %d descriptors", k, len(points))
-    return _keep(cluster_file, "clsts", yael_kmeans(points, k, niter=100, seed=SEED).centroids, made_of)
+    return _keep(cluster_file, "clsts", cluster(points, k), made_of)
 
 
 def training_descriptors(

@@ -12,6 +12,7 @@ from torch import Tensor
 from deepibl.networks.export import DescriptorModule
 from deepibl.networks.identity import Extractor
 from deepibl.networks.io import load_network, save_network
+from deepibl.runtime.progress import working
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.files import StrPath
 from matlab_compat.network import Network
@@ -45,6 +46,7 @@ class Difference(NamedTuple):
         )
 
 
+@working("converting a network")
 def convert(source: StrPath, target: StrPath, *, classes: bool = False) -> Network:
     """Reads a network and writes it in the format that the target's suffix names; returns the network.
 

@@ -37,12 +37,15 @@ class DescriptorModule(nn.Module):
     """
 
     mean_colour: Tensor | None  # not "mean": ONNX has an operator of that name
+    deviation: Tensor | None
 
     def __init__(self, net: Extractor) -> None:
         super().__init__()
         self.net = net.eval()
         mean = mean_of(net)
         self.register_buffer("mean_colour", None if mean is None else mean[:, None, None].clone())
+        std = net.pixel_std if isinstance(net, Network) else None
+        self.register_buffer("deviation", None if std is None else std[:, None, None].clone())
         self.channels = input_channels(net)
         self.flat = gives_descriptors(net)
 
@@ -50,6 +53,7 @@ class DescriptorModule(nn.Module):
         """(N, channels, H, W), 0..255 where the network has a mean -> (N, D) or (N, C, h, w)."""
         if self.mean_colour is not None:
             images = images - self.mean_colour
+            images = images if self.deviation is None else images / self.deviation
         elif not isinstance(self.net, Network):
             images = self.net.prepare(images)
         found = self.net(images)
@@ -150,6 +154,15 @@ def save_onnx(net: Extractor, path: StrPath) -> None:
         onnx.save(model, str(temporary))
 
 
+def refuse_deviation(net: SimpleNN, reader: str) -> None:
+    """NetworkFormatError where images are divided by a deviation, which such a reader does not do."""
+    if net.pixel_std is not None:
+        raise NetworkFormatError(
+            f"{reader} subtracts a mean from images and divides them by nothing: fold "
+            "meta.normalization.imageStd into the first convolution and remove it, or write another format"
+        )
+
+
 VLAD, WHITENING = 30, 33  # positions of the layers, from 0
 
 
@@ -167,6 +180,7 @@ def hloc_struct(net: Extractor) -> dict[str, Any]:
         raise NetworkFormatError(
             f"hloc reads VGG-16 and NetVLAD as a chain of layers (SimpleNN), not a {type(net).__name__}"
         )
+    refuse_deviation(net, "hloc")
     wanted = dict.fromkeys(convolution_positions(), "conv") | {VLAD - 1: "normalize", VLAD: "layerVLAD"}
     if len(net) > VLAD + 3:
         wanted[WHITENING] = "conv"

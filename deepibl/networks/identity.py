@@ -104,7 +104,7 @@ def _plain(value: Any) -> Any:
         return {str(name): _plain(child) for name, child in value.items()}
     if isinstance(value, MatObject):
         return [value.classname, _plain(value.properties)]
-    if isinstance(value, np.ndarray) and value.dtype != object:
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         shape = [side for side in value.shape if side != 1]
         return value.astype(np.float64).ravel("F").tolist() + ([shape] if len(shape) > 1 else [])
     if isinstance(value, np.ndarray | list | tuple):
@@ -115,8 +115,10 @@ def _plain(value: Any) -> Any:
 
 
 def _mean(net: ImageNetwork) -> list[float] | None:
+    """What images are prepared with: the mean, and the deviation where there is one."""
     try:
-        return net.mean_pixel.tolist()
+        std = net.pixel_std
+        return net.mean_pixel.tolist() + ([] if std is None else std.tolist())
     except NetworkFormatError:
         return None
 

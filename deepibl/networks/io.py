@@ -40,6 +40,7 @@ from deepibl.networks.torch_backbones import TorchBackbone  # noqa: F401  # regi
 from deepibl.networks.torch_files import read_checkpoint, save_vgg16
 from deepibl.networks.weights import LayerSpec, find_network
 from deepibl.runtime.files import map_tensors, read_strings, write_tensors
+from deepibl.runtime.progress import working
 from deepibl.runtime.provenance import RULE, Provenance, file_times
 from matlab_compat import matfile
 from matlab_compat.dagnn.display import describe_dagnn
@@ -47,9 +48,16 @@ from matlab_compat.dagnn.network import DagNN
 from matlab_compat.errors import NetworkFormatError
 from matlab_compat.files import StrPath
 from matlab_compat.matfile.classes import cells
-from matlab_compat.matfile.io import opened
-from matlab_compat.matfile.values import CharMatrix, FunctionHandle, MatObject, StructArray, describe
-from matlab_compat.network import Network, network_from_matlab
+from matlab_compat.matfile.io import info_of, opened, value_of
+from matlab_compat.matfile.values import (
+    CharMatrix,
+    FunctionHandle,
+    MatObject,
+    StructArray,
+    describe,
+    shape_text,
+)
+from matlab_compat.network import Network, network_from_matlab, network_problem
 from matlab_compat.simplenn.display import describe as describe_simplenn
 from matlab_compat.simplenn.network import SimpleNN
 
@@ -116,7 +124,7 @@ def _encode(value: Any, path: str, tensors: dict[str, np.ndarray]) -> Any:
     if isinstance(value, StructArray):
         items = [[inner(item[name], f"{i}.{name}") for name in value.fields] for i, item in enumerate(value)]
         return {"structs": list(value.shape), "fields": list(value.fields), "items": items}
-    if isinstance(value, MatObject):
+    if isinstance(value, MatObject) and value.shape == (1, 1):
         return {"object": value.classname, "properties": inner(value.properties, value.classname)}
     if isinstance(value, FunctionHandle):
         return {"handle": value.text}
@@ -283,6 +291,7 @@ _ONE_WAY = {
 }
 
 
+@working("loading a network")
 def load_network(path: StrPath, *, device: str | torch.device = "cpu", cached_copy: bool = True) -> Network:
     """The network in a file, in eval mode: a chain of layers (`SimpleNN`) or a graph (`DagNN`).
 
@@ -331,24 +340,26 @@ def read_mat_network(path: StrPath) -> Network:
 def _network_struct(path: StrPath) -> dict[str, Any]:
     """The fields of the variable that holds a network."""
     with opened(path) as file:
-        found = {name: file.info(name) for name in file.names}
-        if "layers" in found and "net" not in found:
-            return {name: file.value(name) for name in found}
+        found = {name: info_of(file, name) for name in [*file.names, *file.problems]}
+        if "net" not in found and "layers" in found and found["layers"].classname in ("cell", "struct"):
+            return {name: value_of(file, name) for name in found}
         structs = [name for name, info in found.items() if info.classname == "struct"]
+        problems = []
         for name in ["net"] if "net" in found else structs:
-            value = file.value(name)
-            if isinstance(value, MatObject) and "layers" in value.properties:
-                return value.properties  # a DagNN object: what its saveobj returned
-            if isinstance(value, dict) and (name == "net" or "layers" in value):
-                return value
-            if name == "net":
-                raise NetworkFormatError(
-                    f"{os.fspath(path)}: the variable net is not a struct but {describe(value)}"
-                )
-    raise NetworkFormatError(
-        f"{os.fspath(path)} holds no network: expected a variable net, or a struct with a field layers; "
-        f"found {', '.join(f'{name} ({info.classname})' for name, info in found.items()) or 'no variables'}"
-    )
+            value = value_of(file, name)
+            problem = network_problem(value, name)
+            if not problem:  # of a DagNN object, what its saveobj returned
+                return value.properties if isinstance(value, MatObject) else value
+            if name == "net" or "layers" in value:
+                problems.append(problem)
+    if not problems:
+        sizes = {name: f"{shape_text(info.shape)} " if info.shape else "" for name, info in found.items()}
+        listed = [f"{name} ({size}{found[name].classname})" for name, size in sizes.items()]
+        problems = [
+            "expected a variable net, or a struct with a field layers; found "
+            + (", ".join(listed) or "no variables")
+        ]
+    raise NetworkFormatError(f"{os.fspath(path)} holds no network: {'; '.join(problems)}")
 
 
 def save_network(net: Extractor, path: StrPath, *, classes: bool = False) -> None:

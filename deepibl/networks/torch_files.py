@@ -9,6 +9,7 @@ Caffe files. This has not been verified, so they replace vd16 only on request.
 """
 
 import os
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from torch import Tensor
 
 from deepibl.errors import DownloadError
 from deepibl.networks.build import pixel_l2_layer, plain_layer, vlad_layer, whole_l2_layer
+from deepibl.networks.export import refuse_deviation
 from deepibl.networks.identity import Extractor
 from deepibl.networks.weights import VGG16_BLOCKS, vgg16_convolutions
 from matlab_compat.errors import NetworkFormatError
@@ -35,21 +37,27 @@ from matlab_compat.simplenn.tidy import cell_row
 
 
 def load_state(path: StrPath) -> Any:
-    """The content of a .pth or .safetensors file: tensors, numbers (NumPy's too), text, lists and dicts.
+    """The content of a .pth or .safetensors file: tensors, NumPy's arrays, numbers, text, lists and dicts.
 
-    Raises NetworkFormatError for a file that is missing, damaged, or holds anything else.
+    Raises NetworkFormatError for a file that is missing, damaged, or holds anything else, which is named.
     """
     if not Path(path).is_file():
         raise NetworkFormatError(f"there is no file {os.fspath(path)}")
     try:
         if Path(path).suffix == ".safetensors":
             return load_file(path)
-        with torch.serialization.safe_globals(_numpy_scalars()), _opened(path) as file:
+        with torch.serialization.safe_globals(_numpy_globals()), _opened(path) as file:
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise many kinds
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        other = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if other is not None:
+            raise NetworkFormatError(
+                f"{os.fspath(path)} holds a {other[1]} beside its tensors, and reading one could run any "
+                "program: save the weights alone, torch.save(model.state_dict(), file)"
+            ) from None
+        reason = str(error).split("WeightsUnpickler error:")[-1].strip() or type(error).__name__
         raise NetworkFormatError(
-            f"{os.fspath(path)} cannot be read as a file of tensors: {reason}"
+            f"{os.fspath(path)} cannot be read as a file of tensors: {reason.splitlines()[0]}"
         ) from error
 
 
@@ -67,11 +75,15 @@ def _opened(path: StrPath) -> Iterator[Any]:
         yield content
 
 
-def _numpy_scalars() -> list[Any]:
-    """The globals that pickled NumPy numbers (a training script's best score) refer to, old names too."""
-    scalar = np.float64(0).__reduce__()[0]
-    kinds = {type(np.dtype(code)) for code in ("f8", "f4", "i8", "i4")}
-    return [scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype, *kinds]
+def _numpy_globals() -> list[Any]:
+    """The globals that pickled NumPy numbers and arrays refer to (a training's scores), old names too."""
+    functions = {"scalar": np.float64(0).__reduce__()[0], "_reconstruct": np.zeros(0).__reduce__()[0]}
+    found = [
+        (function, f"numpy.{core}.multiarray.{name}")
+        for name, function in functions.items()
+        for core in ("core", "_core")
+    ]
+    return [*found, bytes, np.dtype, np.ndarray, *{type(np.dtype(code)) for code in "?bBhHiIlLqQefdFDSUOMm"}]
 
 
 MEAN_RGB = (123.68, 116.779, 103.939)  # of ImageNet, as vd16 subtracts it
@@ -226,11 +238,18 @@ def _tensors(found: Any) -> dict[str, Tensor]:
         found = inside
     if not isinstance(found, Mapping):
         return {}
+    tensors = ((name, _tensor_of(value)) for name, value in found.items())
     return {
         str(name).removeprefix("module.").replace(".module.", ".").removeprefix("model."): value
-        for name, value in found.items()
-        if isinstance(value, Tensor)
+        for name, value in tensors
+        if value is not None
     }
+
+
+def _tensor_of(value: Any) -> Tensor | None:
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        return torch.from_numpy(np.ascontiguousarray(value, value.dtype.newbyteorder("=")))
+    return value if isinstance(value, Tensor) else None
 
 
 def network_from_state(state: Mapping[str, Tensor], kind: KeyMap) -> SimpleNN:
@@ -310,6 +329,8 @@ def vgg16_state(net: Extractor) -> dict[str, Tensor]:
     The network's fc6, fc7 and fc8, if it has them, are the classifier. Raises NetworkFormatError where the
     convolutions are not VGG-16's, naming the first that is not.
     """
+    if isinstance(net, SimpleNN):
+        refuse_deviation(net, "torchvision's vgg16 as it is written here")
     named = {layer.name: layer for layer in net} if isinstance(net, SimpleNN) else {}
     state: dict[str, Tensor] = {}
     for name, position, shape, _ in vgg16_convolutions():

@@ -106,7 +106,7 @@ def differences(found: Sequence[LayerSpec], layout: Layout) -> list[str]:
         lines.append(f"{len(found)} layers instead of {least}{len(wanted)}")
     for i, (have, want) in enumerate(zip(found, wanted, strict=False)):
         if have != want:
-            lines.append(f"layer {i} is {_words(have)} instead of {_words(want)}")
+            lines.append(f"layer {i + 1} is {_words(have)} instead of {_words(want)}")
     return lines
 
 

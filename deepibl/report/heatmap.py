@@ -13,7 +13,7 @@ and none is known to be the paper's. The NetVLAD paper describes occlusion; the 
 project's choice. Images are (3, H, W) float32, RGB 0–255; maps are (H, W) float32.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from deepibl.engine.batch import extract_batch
 from deepibl.networks.backbones import BeforeLastNormalisation
 from deepibl.runtime.devices import device_of, exact_products, inference
+from deepibl.runtime.progress import ProgressCallback, counting
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.simplenn.layer import Layer
 
@@ -83,7 +84,7 @@ def occlusion_map(
     patch: int | None = None,
     step: int | None = None,
     batch_size: int = 10,
-    progress: Callable[[int, int], object] | None = None,
+    progress: ProgressCallback | bool | None = None,
 ) -> np.ndarray:
     """How far the descriptor moves (L2) when a grey patch covers a place, (H, W) float32.
 
@@ -92,7 +93,7 @@ def occlusion_map(
     where it speaks against it.
     patch: the patch's side in pixels (default: a sixth of the shorter side). step: pixels between patches
     (default: half a patch). batch_size: covered images at a time, fewer for large ones; changes no result.
-    progress: called with (patches done, patches in all). The grey is the network's mean pixel.
+    progress: see `deepibl.extract`. The grey is the network's mean pixel.
     Raises ArgumentError for a patch larger than the image or settings below 1.
     """
     height, width = image.shape[1:]
@@ -106,7 +107,7 @@ def occlusion_map(
     corners = [(y, x) for y in _starts(height, side, stride) for x in _starts(width, side, stride)]
     at_once = max(1, min(batch_size, PIXELS_AT_ONCE // (height * width)))
     total, covered = np.zeros((height, width)), np.zeros((height, width))
-    with inference(net) as where:
+    with inference(net) as where, counting(progress, "occlusion, patches") as count:
         plain = extract_batch(net, image[None].to(where))
         reference = plain if against is None else extract_batch(net, against[None].to(where))
         before = (plain - reference).norm()
@@ -117,8 +118,7 @@ def occlusion_map(
             for (y, x), value in zip(part, moved.tolist(), strict=True):
                 total[y : y + side, x : x + side] += value
                 covered[y : y + side, x : x + side] += 1
-            if progress:
-                progress(first + len(part), len(corners))
+            count(first + len(part), len(corners))
     return (total / np.maximum(covered, 1)).astype(np.float32)
 
 

@@ -22,6 +22,7 @@ from deepibl.evaluation.plots import plot_recall, plot_recall_by_dimension
 from deepibl.report.charts import Drawing, Kind, Line, Mark, line_chart, paired_bars, place_map
 from deepibl.report.html import render, thumbnail
 from deepibl.report.run import DIMENSION_NS, FILE, Query, Run, collect, write_run
+from deepibl.runtime.progress import working
 from matlab_compat.files import StrPath, atomic_output
 
 HITS, FAILURES = 10, 36
@@ -112,6 +113,7 @@ PLOT_N = 5  # demo.m's, over dimensions
 CURVE_END = 25  # the largest N of curves, as in the papers
 
 
+@working("making the page")
 def write_report(evaluation: Evaluation, folder: StrPath, command: str = "") -> Path:
     """Writes `folder`/index.html and report.json, and figures as demo.m's; returns the page's path.
 

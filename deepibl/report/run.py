@@ -1,31 +1,26 @@
 """What a report keeps of one evaluation, as plain values: written as report.json, shown or compared later.
 
-A `Run` also holds statistics of the descriptors: length, dimensions in use, similarity, hubs. `from_plain`
-makes the dataclasses again from the plain values that JSON gives.
+A `Run` also holds statistics of the descriptors: length, dimensions in use, similarity, hubs.
 """
 
 import dataclasses
-import functools
 import json
 import os
 import platform
-import reprlib
-import types
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 import numpy as np
 
 from deepibl.errors import ReportError
 from deepibl.evaluation.evaluate import Evaluation
 from deepibl.evaluation.plots import recall_by_dimension
-from deepibl.runtime.text_files import read_text
+from deepibl.runtime.files import from_plain
 from deepibl.search.exact import BLOCK, BlockSearcher, Searcher
 from matlab_compat.files import StrPath, atomic_output, damage_as
 
@@ -92,45 +87,6 @@ def _histogram(firsts: Sequence[Any]) -> dict[str, list[float]] | None:
     counts, edges = np.histogram(distances[right], np.histogram_bin_edges(distances, _BINS))
     wrong = np.histogram(distances[~right], edges)[0]
     return {"edges": edges.tolist(), "right": counts.tolist(), "wrong": wrong.tolist()}
-
-
-_hints = functools.cache(get_type_hints)
-
-
-def from_plain(kind: Any, value: Any, name: str) -> Any:
-    """`value` as an annotated type; ValueError, which names what is wrong, where it is not of it.
-
-    kind: int, float (whole numbers too), str, bool, None, Any, or lists, dicts (JSON's keys are strings;
-    integers are made of them where the annotation has int), unions and dataclasses of these. name: of the
-    value, for messages.
-    """
-    outer, inner = get_origin(kind), get_args(kind)
-    plain = int | float if kind is float else kind
-    if kind is Any:
-        return value
-    if outer in (Union, types.UnionType):
-        for each in inner:
-            with suppress(ValueError):
-                return from_plain(each, value, name)
-    elif isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(value, dict):
-        known = _hints(kind)
-        needed = {
-            field.name
-            for field in dataclasses.fields(kind)
-            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        }
-        if wrong := sorted(needed - set(value)):
-            raise ValueError(f"{name} lacks {wrong[0]!r}")
-        if wrong := sorted(set(value) - set(known)):
-            raise ValueError(f"{name} has an unknown field {wrong[0]!r:.60}")
-        return kind(**{key: from_plain(known[key], item, key) for key, item in value.items()})
-    elif outer is list and isinstance(value, list):
-        return [from_plain(inner[0], item, name) for item in value]
-    elif outer is dict and isinstance(value, dict) and (inner[0] is str or all(map(str.isdecimal, value))):
-        return {inner[0](key): from_plain(inner[1], item, name) for key, item in value.items()}
-    elif outer is None and isinstance(value, bool) == (kind is bool) and isinstance(value, plain):
-        return value
-    raise ValueError(f"{name} is {reprlib.repr(value)}")
 
 
 FORMAT = "deepibl-report/1"
@@ -263,9 +219,8 @@ def write_run(run: Run, path: StrPath) -> None:
 def read_run(path: StrPath) -> Run:
     """The run in a report's folder, or in its report.json. Raises ReportError for anything else."""
     file = Path(path) / FILE if Path(path).is_dir() else Path(path)
-    text = read_text(file, ReportError)
     with damage_as(ReportError, file, "is not a report that can be read", ADVICE):
-        values = json.loads(text)
+        values = json.loads(file.read_bytes())  # UTF-8 or UTF-16, with or without a byte order mark
     try:
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
             raise ValueError(f"its format is not {FORMAT!r}, which this version reads")

@@ -1,7 +1,7 @@
 """`deepibl heatmap`: heatmaps of an image or a pair, by one or several networks, drawn on one sheet."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ _TITLES = {
 }
 
 _MARKED_CELLS = 8
-Progress = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -60,14 +59,13 @@ def heatmap_rows(
     against: StrPath | None = None,
     reading: Reading = AS_STORED,
     max_pixels: int = MAX_PIXELS,
-    progress: Progress | None = None,
     **occlusion: Any,
 ) -> list[Row]:
     """A row for each network and image; with `against` both images, each against the other.
 
     networks: (label, network). methods: of METHODS; 'cells' needs `against`, 'clusters' and 'cells' a
     NetVLAD layer. reading: how images are scaled and turned. max_pixels: larger ones are scaled down.
-    progress: called with what is computed next. occlusion: `patch`, `step`, `batch_size` of `occlusion_map`.
+    occlusion: `patch`, `step`, `batch_size`, `progress` of `occlusion_map`.
     Raises ArgumentError for methods that are unknown or lack what they need; ImageReadError.
     """
     unknown = [method for method in methods if method not in METHODS]
@@ -78,7 +76,6 @@ def heatmap_rows(
         raise ArgumentError("method cells compares two photos: give the other one (--against)")
     files = [photo] if against is None else [photo, against]
     images = [fit(load_pixels(file, reading).float().expand(3, -1, -1), max_pixels) for file in files]
-    settings = {**occlusion, "progress": _every_tenth(progress)}
     rows = []
     for label, net in networks:
         images = [image.to(device_of(net)) for image in images]
@@ -87,9 +84,7 @@ def heatmap_rows(
             pixels = image.permute(1, 2, 0).round().clamp(0, 255).byte().cpu().numpy()
             row = Row(label, os.fspath(file), pixels, _similarity(net, image, partner))
             for method in methods:
-                if progress:
-                    progress(f"{Path(file).name}: {_TITLES[method]} ({label})")
-                row.drawings.append(_draw(net, method, image, partner, row.pixels, settings))
+                row.drawings.append(_draw(net, method, image, partner, row.pixels, occlusion))
             rows.append(row)
     return rows
 
@@ -146,22 +141,6 @@ def write_maps(rows: Sequence[Row], folder: StrPath) -> list[Path]:
                 np.save(file, drawing.values)
             written += [Path(f"{stem}.png"), Path(f"{stem}.npy")]
     return written
-
-
-def _every_tenth(progress: Progress | None) -> Callable[[int, int], object] | None:
-    """Reports occlusion's patches ten times a map: each takes one forward pass."""
-    if progress is None:
-        return None
-    last = 0
-
-    def report(done: int, total: int) -> None:
-        nonlocal last
-        tenth = 10 * done // total
-        if tenth != last:
-            last = tenth % 10  # 10 becomes 0: the next map begins
-            progress(f"  {done} of {total} patches")
-
-    return report
 
 
 def _draw(

@@ -1,7 +1,7 @@
 """Files that other modules keep: JSON notes, and named tensors in one safetensors file.
 
 `read_note` reads the JSON note beside unfinished work. A note that cannot be read counts as absent, and the
-work is done again.
+work is done again. `from_plain` makes annotated types, dataclasses too, of the plain values that JSON gives.
 
 `write_tensors` and `map_tensors` write and memory-map named arrays with a few strings. The safetensors
 package reads these files too, but it cannot write the rows of several files, larger than memory, without
@@ -13,12 +13,17 @@ down or searched near a position is such a view: what is larger than memory stay
 rows in use are read.
 """
 
+import dataclasses
+import functools
 import json
 import math
 import os
+import reprlib
+import types
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -32,6 +37,50 @@ def read_note(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return note if isinstance(note, dict) else {}
+
+
+_hints = functools.cache(get_type_hints)
+
+
+def from_plain(kind: Any, value: Any, name: str) -> Any:
+    """`value` as an annotated type; ValueError, which names what is wrong, where it is not of it.
+
+    kind: int, float (whole numbers too), str, bool, None, Any, or lists, tuples (of JSON's lists), dicts
+    (JSON's keys are strings; integers are made of them where the annotation has int), unions and dataclasses
+    of these. name: of the value, for messages.
+    """
+    outer, inner = get_origin(kind), get_args(kind)
+    plain = int | float if kind is float else kind
+    if kind is Any:
+        return value
+    if outer in (Union, types.UnionType):
+        for each in inner:
+            with suppress(ValueError):
+                return from_plain(each, value, name)
+    elif isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        known = _hints(kind)
+        needed = {
+            field.name
+            for field in dataclasses.fields(kind)
+            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        }
+        if wrong := sorted(needed - set(value)):
+            raise ValueError(f"{name} lacks {wrong[0]!r}")
+        if wrong := sorted(set(value) - set(known)):
+            raise ValueError(f"{name} has an unknown field {wrong[0]!r:.60}")
+        return kind(**{key: from_plain(known[key], item, key) for key, item in value.items()})
+    elif outer is list and isinstance(value, list):
+        return [from_plain(inner[0], item, name) for item in value]
+    elif outer is tuple and isinstance(value, list):
+        kinds = inner[:1] * len(value) if inner[-1] is ... else inner
+        if len(kinds) == len(value):
+            return tuple(from_plain(each, item, name) for each, item in zip(kinds, value, strict=True))
+    elif outer in (dict, Mapping) and isinstance(value, dict):
+        if inner[0] is str or all(map(str.isdecimal, value)):
+            return {inner[0](key): from_plain(inner[1], item, name) for key, item in value.items()}
+    elif outer is None and isinstance(value, bool) == (kind is bool) and isinstance(value, plain):
+        return value
+    raise ValueError(f"{name} is {reprlib.repr(value)}")
 
 
 BLOCK_BYTES = 1 << 26  # in memory at a time, of a matrix that is read from end to end

@@ -23,7 +23,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deepibl.runtime.files import read_note
+from deepibl.runtime.files import from_plain, read_note
+from deepibl.runtime.progress import counted
 from matlab_compat.files import StrPath, atomic_output
 
 RULE = 1  # to be raised when a release computes other numbers from the same network, images and settings
@@ -57,16 +58,19 @@ class Provenance:
         names: Sequence[StrPath],
         settings: Mapping[str, Any],
         mark: Callable[[StrPath], str] | None = None,
+        progress: bool | None = None,
     ) -> Provenance:
         """What would be made now of the images `names` below `root`.
 
         mark: `file_content`, `file_times`, or None to leave the files out. The folder itself does not count.
+        progress: False for silence.
         """
         listed = [os.fspath(name) for name in names]
         files = ""
         if mark is not None:
+            paths = [os.path.join(root, name) for name in listed]
             with ThreadPoolExecutor(_THREADS) as pool:
-                marks = list(pool.map(mark, [os.path.join(root, name) for name in listed]))
+                marks = [*counted(pool.map(mark, paths), len(paths), "looking at image files", progress)]
             files = f"{mark.__name__}:{digest_of(marks)}" if any(marks) else ""
         return cls(network, len(listed), digest_of(listed), files, json.loads(json.dumps(dict(settings))))
 
@@ -83,9 +87,8 @@ class Provenance:
     def from_dict(cls, found: Any) -> Provenance:
         """The Provenance that `as_dict` turned into values; any other value becomes one that fits nothing."""
         try:
-            made_of = cls(**found)
-            return made_of if isinstance(made_of.settings, dict) else cls(_UNREADABLE)
-        except TypeError:
+            return from_plain(cls, found, "it")
+        except ValueError:
             return cls(_UNREADABLE)
 
     def differences(self, wanted: Provenance) -> str:

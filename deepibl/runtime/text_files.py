@@ -1,38 +1,32 @@
 """Text files that a user gives: their encoding, and the image names in them.
 
-UTF-8 and UTF-16 are read with and without a byte order mark. Other encodings are not told by their bytes: a
-code page is taken where every name that it gives is known; else the file is refused with its line.
+UTF-8 and UTF-16 are read with and without a byte order mark; any other file is refused with its line. Files
+of names may be in a code page of Windows, DOS or the Macintosh: which, the names that exist tell.
 
-Names may be written on Windows or joined by MATLAB's fullfile, with backslashes or a leading slash: a name as
-written comes first, then its one other reading that is known.
+Names may also be written on Windows or joined by MATLAB's fullfile, with backslashes or a leading slash: a
+name as written comes first, then its one other reading that is known.
 """
 
 import os
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from deepibl.errors import DatasetError
 from matlab_compat.errors import MatlabCompatError
 from matlab_compat.files import StrPath
 
-Known = Callable[[str], bool]
-
 _CODE_PAGES = ("cp1252", "cp1250", "cp1251", "cp850", "mac_roman", "gb18030", "cp932", "big5", "cp949")
-_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how .xlsx and .ods, and .xls begin
 
 
-def read_text(
-    path: StrPath,
-    error: type[MatlabCompatError],
-    names_in: Callable[[str], Iterable[str]] | None = None,
-    known: Known | None = None,
-) -> str:
+def read_text(path: StrPath, error: type[MatlabCompatError], *, names: bool = False) -> str:
     r"""The text of a file, without its byte order mark, with \n at the ends of lines.
 
-    names_in, known: the names in a text and whether one is known, which decide on code pages. Raises `error`
-    for a file that cannot be read, is not text, or has another encoding.
+    names: whether bytes that are not UTF-8 stay, as surrogates, for `find_name`. Raises `error` for a file
+    that cannot be read, is not text, or has another encoding.
     """
     where = os.fspath(path)
     try:
@@ -48,51 +42,46 @@ def read_text(
             raise error(f"{where} is not a text file: it has bytes of zero")
         encoding = "utf-16-be" if halves[0] else "utf-16-le"
     try:
-        text = data.decode(encoding)
+        text = data.decode(encoding, "surrogateescape" if names and encoding == "utf-8" else "strict")
+        text = text.removeprefix("\ufeff")
     except UnicodeDecodeError as problem:
-        start = data.rfind(b"\n", 0, problem.start) + 1
-        found = _in_code_page(data, names_in, known) if names_in and known and encoding == "utf-8" else None
-        if found is None:
-            shown = data[start : start + 80].split(b"\n")[0].decode("cp1252", "replace").strip()
-            tried = f"; in no code page do all its names exist (Windows-1252: {shown!r})" if known else ""
-            message = f"{where}: line {data.count(10, 0, start) + 1} is not {encoding.upper()}{tried}"
-            raise error(f"{message}. Save the file as UTF-8") from None
-        text = found
+        line = problem.object.count(b"\n", 0, problem.start) + 1
+        raise error(f"{where}: line {line} is not {encoding.upper()}: save the file as UTF-8") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _in_code_page(data: bytes, names_in: Callable[[str], Iterable[str]], known: Known) -> str | None:
-    for page in _CODE_PAGES:
-        try:
-            text = data.decode(page)
-        except UnicodeDecodeError:
-            continue
-        if all(name.isascii() or find_name(name, known) for name in names_in(text)):
-            return text
-    return None
-
-
-def find_name(name: str, known: Known) -> str | None:
+def find_name(name: str, known: Callable[[str], bool]) -> str | None:
     """The reading of an image's name that is known: as written, or the only other one; None without one.
 
-    Raises DatasetError, with the readings, where several are known.
+    Raises DatasetError where several are known, and for a name in a code page of which none is.
     """
     if known(name):
         return name
-    plain = name.replace("\\", "/")
-    readings = [plain, plain.lstrip("/"), name.lstrip("\\"), name.replace("/", "\\")]
-    readings += [unicodedata.normalize(form, each) for form in ("NFC", "NFD") for each in [name, *readings]]
+    readings = (reading for written in _decoded(name) for reading in _readings(written))
     found = [reading for reading in dict.fromkeys(readings) if reading and known(reading)]
     if len(found) > 1:
+        raise DatasetError(f"{name!r} fits {' and '.join(map(repr, found))}: write it as one of them")
+    if not found and any("\udc80" <= character <= "\udcff" for character in name):
+        shown = name.encode("utf-8", "surrogateescape").decode("cp1252", "replace")
         raise DatasetError(
-            f"the name {name!r} fits {' and '.join(map(repr, found))}: write it as one of them"
+            f"{shown!r} (in Windows-1252) is not UTF-8, and no code page gives a name that exists: save the "
+            "file as UTF-8"
         )
     return found[0] if found else None
 
 
-def file_below(root: StrPath) -> Known:
-    """Whether a name is that of a file below `root`."""
-    return lambda name: os.path.isfile(os.path.join(root, name))
+def _decoded(name: str) -> Iterator[str]:
+    """A name, and its bytes in each code page."""
+    yield name
+    for page in () if name.isascii() else _CODE_PAGES:
+        with suppress(UnicodeError):
+            yield name.encode("utf-8", "surrogateescape").decode(page)
+
+
+def _readings(name: str) -> list[str]:
+    plain = name.replace("\\", "/")
+    slashes = [name, plain, plain.lstrip("/"), name.lstrip("\\"), name.replace("/", "\\")]
+    return slashes + [unicodedata.normalize(form, each) for each in slashes for form in ("NFC", "NFD")]
 
 
 def find_file(root: StrPath, name: str) -> str:
@@ -101,4 +90,4 @@ def find_file(root: StrPath, name: str) -> str:
         name = name[2:]
     if name.isascii() and "\\" not in name and not name.startswith("/"):
         return name
-    return find_name(name, file_below(root)) or name
+    return find_name(name, lambda reading: os.path.isfile(os.path.join(root, reading))) or name

@@ -30,6 +30,7 @@ import numpy as np
 
 from deepibl.errors import IndexFileError
 from deepibl.runtime.files import RowView, blocks
+from deepibl.runtime.progress import counting, working
 from deepibl.search.exact import Searcher, as_descriptors, require_same_width
 from matlab_compat.errors import ArgumentError
 from matlab_compat.faiss_library import load_faiss
@@ -94,7 +95,8 @@ class IvfPq(Structure):
         index = faiss.IndexIVFPQ(faiss.IndexFlatL2(dim), dim, centres, code_bytes, bits_for(count))
         index.cp.seed = index.pq.cp.seed = seed + 1
         index.cp.min_points_per_centroid = index.pq.cp.min_points_per_centroid = 1
-        index.train(sample(rows, max(SAMPLE * centres, SAMPLE << bits_for(count)), seed))
+        with working("learning the centres and codes of ivfpq"):
+            index.train(sample(rows, max(SAMPLE * centres, SAMPLE << bits_for(count)), seed))
         _add(index, rows)
         return cls(index)
 
@@ -213,8 +215,10 @@ def _owned(index: Any) -> Any:
 
 def _add(index: Any, rows: Any, first: int = 0) -> None:
     rest = RowView([(rows, np.arange(first, len(rows)))]) if first else rows
-    for part in blocks(rest):
-        index.add(np.ascontiguousarray(part, np.float32))
+    with counting(None, "adding descriptors to the search structure") as count:
+        for part in blocks(rest):
+            index.add(np.ascontiguousarray(part, np.float32))
+            count(index.ntotal - first, len(rest))
 
 
 EFFORT = {"ivfpq": 32, "hnsw": 128}  # lists to scan; rows to keep on the walk

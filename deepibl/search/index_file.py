@@ -34,6 +34,7 @@ import numpy as np
 from deepibl.errors import IndexFileError
 from deepibl.images import Reading
 from deepibl.runtime.files import bytes_of, map_tensors, write_tensors
+from deepibl.runtime.progress import working
 from deepibl.search.compressed import STRUCTURES, Structure, read_structure
 from deepibl.search.exact import largest_norm
 from matlab_compat.files import StrPath
@@ -45,6 +46,7 @@ BACKENDS = (EXACT, *STRUCTURES)
 _SETTINGS = ("network_id", "network_path", "root", "utm_zone")
 
 
+@working("writing the index")
 def write_file(path: StrPath, fields: Mapping[str, Any]) -> None:
     """Writes the fields of a PlaceIndex under a temporary name, then replaces `path`.
 
@@ -95,6 +97,7 @@ def read_file(path: StrPath) -> dict[str, Any]:
         }
 
 
+@working("comparing the index's checksums")
 def check_file(path: StrPath) -> dict[str, Any]:
     """Reads all of an index file, compares every checksum and returns what the file holds.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,12 @@ import numpy as np
 from deepibl.datasets.folder import Places
 from deepibl.engine.scales import identity_of
 from deepibl.engine.settings import ComputeOptions, ExtractionSettings, ImageOptions
-from deepibl.errors import ExtractionError, Failure
+from deepibl.errors import Failure
 from deepibl.features.extraction import extract, extract_to_file, provenance
 from deepibl.features.files import read_features
 from deepibl.features.shards import require_visible
 from deepibl.images import AS_STORED
-from deepibl.runtime.files import RowView, read_note
+from deepibl.runtime.files import RowView, from_plain, read_note
 from deepibl.runtime.processes import team
 from deepibl.runtime.provenance import Provenance, file_times, note_of
 from deepibl.search.backends import BACKENDS, Index, open_index
@@ -54,7 +54,8 @@ def build_index(
     Killed and started again, it resumes (from partial descriptors beside `out`). Processes that torchrun
     started share the work, if all call it; a database is then opened by process 0 alone, and the others get
     an index in memory.
-    Raises ExtractionError when no image at all could be read, ArgumentError for an unknown backend.
+    Raises ExtractionError when no image at all could be read, ArgumentError for an unknown backend: an older
+    index then stays as it was.
     """
     settings = ExtractionSettings.of(build_index, settings, options, on_error="skip")
     if isinstance(settings.resize, Sequence):
@@ -161,12 +162,9 @@ def _extract(
     note = team().lead(lambda: _noted(partial, made_of))
     if note is None:
         report = extract_to_file(net, places.root, places.names, partial, settings=settings)
-        failed = [asdict(each) for each in report.failures]
-        note = {"made_of": made_of.as_dict(), "kept": report.kept.tolist(), "failures": failed}
+        note = asdict(_Note(made_of.as_dict(), report.kept.tolist(), report.failures))
         team().lead(lambda: _write_note(partial, note))
     kept, failures = note["kept"], [Failure(**each) for each in note["failures"]]
-    if not len(kept):
-        raise ExtractionError(f"none of the {len(places)} images under {places.root} could be read")
     opened: list[np.ndarray] = []  # in all processes, before process 0 removes the file
     team().gather(lambda: opened.append(read_features(partial, count=len(kept), mmap=True)))
     descriptors = opened[0]
@@ -182,6 +180,13 @@ def _extract(
     return fields, failures
 
 
+@dataclass(frozen=True)
+class _Note:
+    made_of: Any
+    kept: list[int]
+    failures: list[Failure]
+
+
 def _write_note(partial: Path, note: dict[str, Any]) -> None:
     with atomic_output(note_of(partial)) as temporary:
         temporary.write_text(json.dumps(note))
@@ -189,17 +194,13 @@ def _write_note(partial: Path, note: dict[str, Any]) -> None:
 
 def _noted(partial: Path, made_of: Provenance) -> dict[str, Any] | None:
     """Which images an earlier run has extracted, and which failed; None if it did not finish or differs."""
-    note = read_note(note_of(partial))
     try:
-        found = {
-            "kept": [int(i) for i in note["kept"]],
-            "failures": [asdict(Failure(**each)) for each in note["failures"]],
-        }
         older = partial.stat().st_mtime <= note_of(partial).stat().st_mtime
-        fits = older and not Provenance.from_dict(note["made_of"]).differences(made_of)
-        return found if fits and found["kept"] else None
-    except (OSError, ValueError, LookupError, TypeError, OverflowError):
+        note: _Note = from_plain(_Note, read_note(note_of(partial)), "the note")
+    except (OSError, ValueError):
         return None
+    fits = older and note.kept and not Provenance.from_dict(note.made_of).differences(made_of)
+    return asdict(note) if fits and all(0 <= i < made_of.count for i in note.kept) else None
 
 
 def _done(partial: Path) -> None:

@@ -35,6 +35,7 @@ import numpy as np
 
 from deepibl.errors import IndexFileError
 from deepibl.runtime.files import blocks
+from deepibl.runtime.progress import working
 from deepibl.search.exact import as_descriptors
 from deepibl.search.index import (
     Match,
@@ -167,6 +168,7 @@ class MilvusIndex:
             self._client.load_collection(self.collection)
 
     @classmethod
+    @working("writing the index to Milvus")
     def create(
         cls, where: str, index: PlaceIndex, *, index_type: str = "FLAT", params: dict[str, Any] | None = None
     ) -> MilvusIndex:

@@ -55,7 +55,7 @@ class TrainingListener:
         """A note on how it is trained, such as where feature maps are kept."""
 
     def computing(self, what: str) -> None:
-        """Features of a data set are about to be computed."""
+        """Features of a data set are about to be computed, or a test is about to begin."""
 
     def epoch_started(self, state: TrainingState, rate: float, rate_before: float) -> None:
         """An epoch begins or is resumed with this learning rate; rate_before: that of the epoch before."""

@@ -11,6 +11,7 @@ import numpy as np
 from deepibl.errors import SessionError, TrainingError
 from deepibl.evaluation.measures import rank_loss, recall_at_n
 from deepibl.runtime.processes import ALONE
+from deepibl.runtime.progress import counting
 from deepibl.training.checkpoints import SessionFiles
 from deepibl.training.listeners import BatchReport, Listeners, TrainingListener
 from deepibl.training.options import label, schedule
@@ -228,17 +229,22 @@ class _Loop:
         """
         options, draws = self.state.options, self.state.generator
         dataset = self.val_set if which == "val" else self.train_set
-        ranked = rank_loss(
-            *features,
-            dataset,
-            options.margin,
-            options.negatives_per_query,
-            n_sample=options.rank_loss_sample_size,
-            generator=draws,
-        )
-        found = recall_at_n(
-            *features, dataset, options.recall_ns, n_sample=options.recall_sample_size, generator=draws
-        )
+        self.listeners.notify(TrainingListener.computing, f"testing on the {which} set")
+        with counting(None, f"rank loss of {which}, queries") as count:
+            ranked = rank_loss(
+                *features,
+                dataset,
+                options.margin,
+                options.negatives_per_query,
+                n_sample=options.rank_loss_sample_size,
+                generator=draws,
+                report=count,
+            )
+        with counting(None, f"recall of {which}, queries") as count:
+            sample = options.recall_sample_size
+            found = recall_at_n(
+                *features, dataset, options.recall_ns, n_sample=sample, generator=draws, report=count
+            )
         epoch = self.state.epoch if epoch is None else epoch
         self.listeners.notify(TrainingListener.tested, self.state, which, epoch, found.recalls, ranked.loss)
         return found.recalls, ranked.loss

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from deepibl.features.backbone_cache import DTYPES, STORES
+from deepibl.runtime.files import from_plain
 from matlab_compat.arguments import options as named_options, unknown_option
 from matlab_compat.errors import ArgumentError, MatFileError
 from matlab_compat.numeric import round_half_away
@@ -356,9 +357,12 @@ class Request:
     def from_text(cls, text: str) -> "Request | None":
         """The request that `text` is of; None for other text."""
         try:
-            trainer, sets, options = json.loads(text)
-            return cls(str(trainer), tuple(map(str, sets)), dict(options))
-        except (ValueError, TypeError, RecursionError):
+            values = json.loads(text)
+        except (ValueError, RecursionError):
+            return None
+        try:
+            return cls(*from_plain(tuple[str, tuple[str, ...], dict[str, Any]], values, "the request"))
+        except ValueError:
             return None
 
     def changes(self, before: "Request") -> list[str]:

@@ -357,8 +357,15 @@ class DropOut(DagLayer):
         return F.dropout(inputs[0], self.number("rate"), training=True)
 
 
+class _AnyPixel(DagLayer):
+    """Base of blocks whose output may depend on any pixel."""
+
+    def receptive_fields(self, shapes: Shapes) -> list[ReceptiveField | None]:
+        return [UNKNOWN] * len(self.inputs)
+
+
 @register_block("dagnn.Loss")
-class Loss(DagLayer):
+class Loss(_AnyPixel):
     """A loss; computed where its labels (counting from 0) are among the inputs, else skipped."""
 
     properties: ClassVar[Mapping[str, Any]] = {
@@ -372,9 +379,104 @@ class Loss(DagLayer):
         """One number per image, as in the original."""
         return 1, 1, 1, sizes[0][3]
 
-    def receptive_fields(self, shapes: Shapes) -> list[ReceptiveField | None]:
-        return [UNKNOWN] * len(self.inputs)
-
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
         opts = cell_list(self.value("opts"))
         return blocks.vl_nnloss(*inputs[:2], *opts, loss=text(self.value("loss")))
+
+
+@register_block("dagnn.PDist")
+class PDist(_AnyPixel):
+    """The p-distance of two inputs at each pixel, a third being weights; by default summed to one number."""
+
+    properties: ClassVar[Mapping[str, Any]] = {
+        "p": 2.0,
+        "aggregate": True,
+        "noRoot": False,
+        "epsilon": 1e-6,
+        **Loss.properties,
+    }
+
+    def configure(self) -> None:
+        if cell_list(self.value("opts")):
+            raise ArgumentError("opts of a PDist block are not supported")
+
+    def output_size(self, sizes: Sequence[Size], shapes: Shapes) -> Size:
+        return (1, 1, 1, 1) if scalar(self.value("aggregate")) else (*sizes[0][:2], 1, sizes[0][3])
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        found = blocks.vl_nnpdist(
+            inputs[0],
+            inputs[1],
+            self.number("p"),
+            noRoot=bool(scalar(self.value("noRoot"))),
+            epsilon=self.number("epsilon"),
+            aggregate=bool(scalar(self.value("aggregate"))),
+            instanceWeights=inputs[2] if len(inputs) > 2 else None,
+        )
+        assert isinstance(found, Tensor)
+        return found if found.ndim else found.reshape(1, 1, 1, 1)
+
+
+@register_block("dagnn.ROIPooling")
+class ROIPooling(_AnyPixel):
+    """Max pooling of regions in tiles: maps, and K regions [image x1 y1 x2 y2] as MATLAB counts, from 1.
+
+    Regions are a MATLAB array of 5 x K or 1 x 1 x 5 x K; the output is (K, C, rows, columns of tiles).
+    """
+
+    properties: ClassVar[Mapping[str, Any]] = {
+        "method": "max",
+        "subdivisions": [6.0, 6.0],
+        "transform": 1.0,
+        "flatten": False,
+    }
+
+    def configure(self) -> None:
+        self.tiles = pair(self.value("subdivisions"), "subdivisions")
+        factors = np.asarray(self.value("transform"), np.float64)
+        if factors.shape != (2, 3):  # scaling about the centre of the first pixel
+            scale = np.resize(factors.ravel(), 2)
+            factors = np.column_stack([np.diag(scale), 1 - scale])
+        self.transform = torch.from_numpy(factors)
+        if text(self.value("method")) != "max" or np.size(self.value("transform")) not in (1, 2, 6):
+            raise ArgumentError("expected the method 'max', and a transform of 1, 2 or 2 x 3 numbers")
+
+    def output_size(self, sizes: Sequence[Size], shapes: Shapes) -> Size:
+        (rows, columns), channels, count = self.tiles, sizes[0][2], float(np.prod(sizes[1])) / 5
+        flat = (1.0, 1.0, rows * columns * channels, count)
+        return flat if scalar(self.value("flatten")) else (rows, columns, channels, count)
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        from torchvision.ops import roi_pool  # takes a second to import
+
+        maps, regions = inputs[0], inputs[1].transpose(2, 3).reshape(-1, 5)
+        factors = self.transform.to(regions.device)
+        corners = regions[:, 1:].reshape(-1, 2).double() @ factors[:, :2].T + factors[:, 2]
+        pixels = (corners.to(regions) + 0.5).floor().reshape(-1, 4) - 1
+        image = (regions[:, :1].trunc() - 1).clamp(0, len(maps) - 1)
+        pooled = roi_pool(maps, torch.cat([image, pixels], 1).to(maps), self.tiles)
+        if scalar(self.value("flatten")):
+            return pooled.transpose(2, 3).reshape(len(pooled), -1, 1, 1)
+        return pooled
+
+
+@register_block("dagnn.BilinearSampler")
+class BilinearSampler(_AnyPixel):
+    """Maps resampled at the points of a grid, a MATLAB array of 2 (y, x in -1..1) x rows x columns x N.
+
+    There may be several grids an image; outside the maps are zeros.
+    """
+
+    def output_size(self, sizes: Sequence[Size], shapes: Shapes) -> Size:
+        """Rows and columns of the grid (the original gives 2 for the rows)."""
+        return sizes[1][1], sizes[1][2], sizes[0][2], sizes[1][3]
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        maps, grid = inputs
+        if grid.shape[2] != 2 or len(grid) % len(maps):
+            raise ArgumentError(
+                f"a grid of MATLAB's shape 2 x rows x columns x N is expected for {len(maps)} images"
+            )
+        points = grid.permute(0, 3, 1, 2).flip(-1)  # (N, columns, 2, rows) -> (N, rows, columns, [x y])
+        maps = maps.repeat_interleave(len(grid) // len(maps), 0)
+        return F.grid_sample(maps, points, "bilinear", "zeros", align_corners=True)

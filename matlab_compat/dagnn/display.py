@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 
 from matlab_compat.dagnn.graph import Size
+from matlab_compat.dagnn.layer import UnknownBlock
 from matlab_compat.dagnn.network import DagNN
 from matlab_compat.matfile.values import StructArray, vector
 from matlab_compat.simplenn.display import memory_text, meta_lines, sides_text
 
+_UNKNOWN = (np.nan,) * 4
 _LAYER = ("#", "layer", "type", "inputs", "output", "parameters")
 _TITLES = (*_LAYER, "data size", "rf size", "rf stride", "rf offset")
 
@@ -34,14 +36,16 @@ def describe_dagnn(
     for position, index in enumerate(net.order, start=1):
         layer = net[index]
         count = sum(int(np.prod(shape)) for shape in net.shapes(layer))
-        output = layer.outputs[0]
+        output = layer.outputs[0] if layer.outputs else ""
         kind, inputs, outputs = str(layer.type), layer.inputs, layer.outputs
         entry = {"name": layer.name, "type": kind, "inputs": inputs, "outputs": outputs}
-        layers.append({**entry, "parameters": count, "size": list(sizes[output])})
+        layers.append({**entry, "parameters": count, "size": list(sizes.get(output, _UNKNOWN))})
         field = fields.get(output)
         three = (sides_text(part) for part in field) if field is not None else ("-",) * 3
         words = (layer.name, kind.removeprefix("dagnn."), ",".join(inputs), ",".join(outputs))
-        rows.append((str(position), *words, str(count or "-"), _size_text(sizes[output]), *three))
+        rows.append(
+            (str(position), *words, str(count or "-"), _size_text(sizes.get(output, _UNKNOWN)), *three)
+        )
     total = sum(int(np.prod(net.param_to_matlab(n, net.param(n)).shape)) for n in net.param_names)
     lines = [
         f"DagNN: {len(net)} layers, {len(net.variable_names)} variables, {len(net.param_names)} parameters",
@@ -49,6 +53,7 @@ def describe_dagnn(
         f"; result: {', '.join(net.result_names)}",
         f"input {variable}: {_size_text(size)}" if variable else "no image input",
         *_table([_TITLES, *rows]),
+        *(f"{net.label(layer)}: {layer.remark()}" for layer in net if isinstance(layer, UnknownBlock)),
         f"parameter memory: {memory_text(total * 4)} ({total:.2g} parameters)",
         *(meta_lines(net.meta, "meta") or ["meta: empty"]),
     ]
@@ -58,7 +63,8 @@ def describe_dagnn(
 
 def _input(net: DagNN, given: Sequence[float] | None, batch_size: int) -> tuple[str, Size]:
     """The variable for images ('' if none), and their size: as given, else from meta, else NaN."""
-    using = {name: layer for layer in net if layer.type != "dagnn.Loss" for name in layer.inputs}
+    working = [layer for layer in net if layer.type != "dagnn.Loss" and not layer.left_out]
+    using = {name: layer for layer in working for name in layer.inputs}
     variable = next((name for name in net.input_names if name in using), "")
     normalization = net.meta.get("normalization")
     if given is None and isinstance(normalization, Mapping):

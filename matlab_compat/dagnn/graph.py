@@ -91,7 +91,8 @@ def variable_sizes(
         found[name] = (*size, 1.0, 1.0, 1.0)[:4]  # type: ignore[assignment]
     for index in order:
         layer = layers[index]
-        found[layer.outputs[0]] = of_layer(index, [found[name] for name in layer.inputs])
+        size = of_layer(index, [found[name] for name in layer.inputs])
+        found |= dict.fromkeys(layer.outputs, size)
     return found
 
 

@@ -15,12 +15,12 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor, nn
 
-from matlab_compat.dagnn.graph import PIXEL, ReceptiveField, Shapes, Size
-from matlab_compat.errors import ArgumentError, NetworkFormatError, UnknownLayerError, did_you_mean, located
+from matlab_compat.dagnn.graph import PIXEL, UNKNOWN, ReceptiveField, Shapes, Size
+from matlab_compat.errors import ArgumentError, NetworkFormatError, did_you_mean, located
 from matlab_compat.matfile.classes import cells
 from matlab_compat.matfile.values import MatObject, cell_list, describe, scalar, text as matlab_text
 from matlab_compat.simplenn.base import WeightKind
-from matlab_compat.simplenn.layer import AnyLayer, registering
+from matlab_compat.simplenn.layer import AnyLayer, registering, unknown_text
 from matlab_compat.simplenn.tidy import cell_row, matlab_value, with_rows
 
 
@@ -35,6 +35,7 @@ class DagLayer(nn.Module):
     ignored: ClassVar[frozenset[str]] = frozenset()  # properties of old files that are dropped
     kinds: ClassVar[tuple[WeightKind, ...]] = ()
     trainable: ClassVar[tuple[bool, ...]] = ()  # of each parameter; all, if empty
+    left_out = False  # a loss of training of unknown type, which no other layer uses
 
     def __init__(self, description: Mapping[str, Any]) -> None:
         super().__init__()
@@ -48,6 +49,11 @@ class DagLayer(nn.Module):
         block = description.get("block", {})
         block = block.properties if isinstance(block, MatObject) else block
         self.fields: dict[str, Any] = with_rows(block) if isinstance(block, Mapping) else {}
+        self.check()
+        self.configure()
+
+    def check(self) -> None:
+        """ArgumentError for properties, or numbers of inputs and outputs, that the block does not have."""
         known = [*self.properties, *self.ignored]
         for name in self.fields:
             if name not in known:
@@ -55,7 +61,6 @@ class DagLayer(nn.Module):
                 raise ArgumentError(f"no property {name!r}{hint} Known: {', '.join(known) or 'none'}")
         if len(self.outputs) != 1 or not self.inputs:
             raise ArgumentError(f"inputs {self.inputs}, outputs {self.outputs}: expected inputs, one output")
-        self.configure()
 
     def configure(self) -> None:
         """Sets the attributes that `forward` uses from the block's properties."""
@@ -113,6 +118,29 @@ def _cells_like(stored: Any, names: list[str]) -> np.ndarray:
     return cell_row(list(names))
 
 
+class UnknownBlock(DagLayer):
+    """A layer of a block type that is not registered: kept as it is; what depends on it cannot be run."""
+
+    def check(self) -> None:
+        """Nothing is known."""
+
+    def remark(self) -> str:
+        """What becomes of the layer when the network runs."""
+        if self.left_out:
+            return "a loss of training that is not known here; it is left out"
+        kind = str(self.type)
+        removal = f"net.remove_layer({self.name!r})"
+        return unknown_text(kind, _BLOCKS, removal, "matlab_compat.dagnn.register_block")
+
+    def output_size(self, sizes: Sequence[Size], shapes: Shapes) -> Size:
+        """Unknown."""
+        return np.nan, np.nan, np.nan, np.nan
+
+    def receptive_fields(self, shapes: Shapes) -> list[ReceptiveField | None]:
+        """Unknown."""
+        return [UNKNOWN] * len(self.inputs)
+
+
 _BLOCKS: dict[str, type[DagLayer]] = {}
 
 
@@ -124,15 +152,11 @@ def register_block(*types: str) -> Callable[[AnyLayer], AnyLayer]:
 def make_dag_layer(description: Any, index: int) -> DagLayer:
     """The layer that one element of the struct array `layers` describes.
 
-    Raises UnknownLayerError for a block type that is not registered, NetworkFormatError for invalid
-    properties; both name the layer.
+    A block type that is not registered gives an `UnknownBlock`. Raises NetworkFormatError, naming the layer,
+    for invalid properties.
     """
     if not isinstance(description, Mapping) or "type" not in description:
-        raise NetworkFormatError(f"layer {index} has no field type: found {describe(description)}")
+        raise NetworkFormatError(f"layer {index + 1} has no field type: found {describe(description)}")
     kind = matlab_text(description["type"])
-    label = f"layer {index} '{matlab_text(description.get('name', ''))}' ({kind})"
-    if kind not in _BLOCKS:
-        hint = did_you_mean(kind, _BLOCKS)
-        raise UnknownLayerError(f"{label}: unknown block type{hint} Known: {', '.join(sorted(_BLOCKS))}")
-    with located(label):
-        return _BLOCKS[kind](description)
+    with located(f"layer {index + 1} '{matlab_text(description.get('name', ''))}' ({kind})"):
+        return _BLOCKS.get(kind, UnknownBlock)(description)

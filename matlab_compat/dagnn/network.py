@@ -10,6 +10,7 @@ matfile.save("copy.mat", {"net": net.to_matlab()})
 The struct of a DagNN in MATLAB: struct arrays of layers, variables and parameters.
 """
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -28,12 +29,14 @@ from matlab_compat.dagnn.graph import (
     receptive_fields,
     variable_sizes,
 )
-from matlab_compat.dagnn.layer import DagLayer, make_dag_layer
-from matlab_compat.errors import ArgumentError, NetworkFormatError, did_you_mean, located
+from matlab_compat.dagnn.layer import DagLayer, UnknownBlock, make_dag_layer
+from matlab_compat.errors import ArgumentError, NetworkFormatError, UnknownLayerError, did_you_mean, located
 from matlab_compat.matfile.values import StructArray, text as matlab_text
-from matlab_compat.simplenn.base import VECTOR, ImageNetwork, WeightKind
+from matlab_compat.simplenn.base import AS_IT_IS, VECTOR, ImageNetwork, WeightKind
+from matlab_compat.simplenn.layer import is_loss
 from matlab_compat.simplenn.tidy import cell_row, with_rows
 
+_log = logging.getLogger(__name__)
 PARTS = ("vars", "params", "layers")
 
 _FIELDS = {
@@ -129,16 +132,17 @@ class DagNN(ImageNetwork):
     def _set_params(self, params: Mapping[str, Mapping[str, Any]]) -> None:
         """Adds or replaces parameters, each in the form in which the first layer that has it uses it."""
         uses: dict[str, tuple[WeightKind, bool]] = {}
-        for layer in self:
+        for layer in sorted(self, key=lambda layer: isinstance(layer, UnknownBlock)):
             for position, name in enumerate(layer.params):
                 if name not in params and name not in self._params:
                     raise NetworkFormatError(f"{layer.label()}: there is no parameter {name!r}")
-                kind = layer.kinds[position] if position < len(layer.kinds) else VECTOR
+                rest = AS_IT_IS if isinstance(layer, UnknownBlock) else VECTOR
+                kind = layer.kinds[position] if position < len(layer.kinds) else rest
                 uses.setdefault(name, (kind, layer.trainable[position] if layer.trainable else True))
         for name, given in params.items():
             fields = dict(given)
             array = np.asarray(fields.pop("value", np.zeros((0, 0), np.float32)))
-            kind, trainable = uses.get(name, (VECTOR, True))
+            kind, trainable = uses.get(name, (AS_IT_IS, True))
             with located(f"parameter {name!r}"):
                 tensor = kind.to_torch(array).clone()
             value = nn.Parameter(
@@ -155,8 +159,10 @@ class DagNN(ImageNetwork):
     def from_matlab(cls, struct: Mapping[str, Any]) -> "DagNN":
         """The network that a MATLAB struct (DagNN's saveobj) describes, in eval mode, on the CPU.
 
-        Raises UnknownLayerError for an unknown block type, NetworkFormatError where the struct is not a DagNN
-        or is invalid; both name the layer.
+        Blocks of an unknown type are kept as they are (`UnknownBlock`); a loss of training among them is left
+        out when the network runs, which is logged.
+
+        Raises NetworkFormatError where the struct is not a DagNN or is invalid; names the layer.
         Ported from: matconvnet/matlab/+dagnn/@DagNN/loadobj.m
         """
         if not is_dagnn(struct):
@@ -171,6 +177,12 @@ class DagNN(ImageNetwork):
         net = cls(layers, params, variables, meta if isinstance(meta, Mapping) else {}, extra)
         net._shape = {part: struct_layout(struct.get(part)) for part in PARTS if rows[part]}
         net._shape |= {"order": list(struct), "meta": meta}
+        used = fan_out(net)
+        for layer in net:
+            if isinstance(layer, UnknownBlock) and is_loss(str(layer.type)):
+                layer.left_out = not any(used[name] for name in layer.outputs)
+                if layer.left_out:
+                    _log.warning("%s: %s", net.label(layer), layer.remark())
         return net.eval()
 
     def to_matlab(self) -> dict[str, Any]:
@@ -238,7 +250,7 @@ class DagNN(ImageNetwork):
     @property
     def result_names(self) -> list[str]:
         """The variables that a forward pass returns: those that no layer uses, losses apart."""
-        working = [layer for layer in self if not isinstance(layer, Loss)]
+        working = [layer for layer in self if not isinstance(layer, Loss) and not layer.left_out]
         used = fan_out(working)
         made = dict.fromkeys(name for layer in working for name in layer.outputs)
         return [name for name in made if name not in used]
@@ -264,7 +276,9 @@ class DagNN(ImageNetwork):
     def variables(
         self, inputs: Mapping[str, Tensor] | Tensor, *, conserve_memory: bool = False
     ) -> dict[str, Tensor]:
-        """Every variable by its name, in MATLAB's order. Layers whose inputs are missing are skipped.
+        """Every variable by its name, in MATLAB's order.
+
+        Layers of an unknown type, and those whose inputs are missing, are skipped.
 
         Args:
             inputs: name -> tensor (N, C, H, W), labels (from 0) for losses; a single tensor is taken as the
@@ -278,7 +292,7 @@ class DagNN(ImageNetwork):
         pending = fan_out(self)
         for index in self.order:
             layer = self[index]
-            if any(name not in held for name in layer.inputs):
+            if isinstance(layer, UnknownBlock) or any(name not in held for name in layer.inputs):
                 continue
             taken = [held[name] for name in layer.inputs]
             for name in set(layer.inputs):
@@ -290,8 +304,8 @@ class DagNN(ImageNetwork):
 
     def _named_inputs(self, inputs: Mapping[str, Tensor] | Tensor) -> dict[str, Tensor]:
         if not isinstance(inputs, Mapping):
-            images = [name for layer in self if not isinstance(layer, Loss) for name in layer.inputs]
-            images = [name for name in self.input_names if name in images]
+            used = fan_out(layer for layer in self if not isinstance(layer, Loss) and not layer.left_out)
+            images = [name for name in self.input_names if name in used]
             if len(images) != 1:
                 raise ArgumentError(
                     f"the network has inputs {', '.join(images)}: give them by name, as a dict"
@@ -306,7 +320,12 @@ class DagNN(ImageNetwork):
         try:
             return layer(inputs, params)
         except ArgumentError as error:
-            raise NetworkFormatError(f"{layer.label()}: {error}") from error
+            raise NetworkFormatError(f"{self.label(layer)}: {error}") from error
+
+    def label(self, layer: DagLayer) -> str:
+        """A layer in error messages: its number, in the order of execution from 1, as in the table."""
+        number = next(place for place, index in enumerate(self.order, 1) if self.layers[index] is layer)
+        return f"layer {number} '{layer.name}' ({layer.type})"
 
     def forward(self, inputs: Mapping[str, Tensor] | Tensor, *, output: str | None = None) -> Any:
         """The network's results, without losses: a tensor, or a dict of tensors where there are several.
@@ -315,7 +334,8 @@ class DagNN(ImageNetwork):
             inputs: as for `variables`.
             output: the name of the variable to return; default: `result_names`.
 
-        Raises what `variables` raises; ArgumentError where an input is missing.
+        Raises what `variables` raises; UnknownLayerError where a layer of unknown type is needed;
+        ArgumentError where an input is missing.
         """
         wanted = [output] if output is not None else self.result_names
         for name in wanted:
@@ -323,9 +343,21 @@ class DagNN(ImageNetwork):
         found = self.variables(inputs, conserve_memory=output is None)
         missing = [name for name in wanted if name not in found]
         if missing:
+            self._refuse_unknown(missing)
             absent = [name for name in self.input_names if name not in self._named_inputs(inputs)]
             raise ArgumentError(f"{', '.join(missing)} cannot be computed without {', '.join(absent)}")
         return found[wanted[0]] if len(wanted) == 1 else {name: found[name] for name in wanted}
+
+    def _refuse_unknown(self, names: Sequence[str]) -> None:
+        """UnknownLayerError where the variables depend on a layer of unknown type; names the first one."""
+        needed = set(names)
+        for index in reversed(self.order):
+            layer = self[index]
+            if needed.intersection(layer.outputs):
+                needed.update(layer.inputs)
+        for layer in (self[index] for index in self.order):
+            if isinstance(layer, UnknownBlock) and needed.intersection(layer.outputs):
+                raise UnknownLayerError(f"{self.label(layer)}: {layer.remark()}")
 
     def shapes(self, layer: DagLayer) -> list[tuple[int, ...]]:
         """MATLAB's shapes of a layer's parameters."""

@@ -9,7 +9,7 @@ import scipy.sparse
 
 from matlab_compat.errors import MatFileError
 from matlab_compat.files import LIBRARY_ERRORS
-from matlab_compat.matfile.values import CharMatrix, FunctionHandle, StructArray
+from matlab_compat.matfile.values import CharMatrix, FunctionHandle, MatObject, StructArray
 
 NUMERIC_CLASSES: dict[str, np.dtype[Any]] = {
     "double": np.dtype("f8"),
@@ -44,15 +44,38 @@ def is_object_reference(value: Any) -> bool:
 def chars(units: np.ndarray, shape: Sequence[int]) -> Any:
     """A char array from its UTF-16 code units in MATLAB's column-major order: str, CharMatrix or U1 array."""
     if units.size == 0:
-        rows = int(shape[0]) if len(shape) == 2 and shape[0] > 1 and shape[1] == 0 else 0
-        if rows > MAX_EMPTY_ROWS:
-            raise corrupted(f"a char array declares {rows:,} empty rows")
-        return CharMatrix([""] * rows) if rows else ""
+        if tuple(shape) in ((0, 0), (1, 0)):
+            return ""
+        if len(shape) > 2 or shape[0] == 0:
+            return np.empty(shape, "U1")
+        if shape[0] > MAX_EMPTY_ROWS:
+            raise corrupted(f"a char array declares {shape[0]:,} empty rows")
+        return CharMatrix([""] * int(shape[0]))
     if len(shape) == 2 and shape[0] == 1:
         return _decode(units)
     if len(shape) == 2:
         return CharMatrix(_decode(row) for row in units.reshape(shape, order="F"))
-    return np.array([_decode(unit[None]) for unit in units], dtype="U1").reshape(shape, order="F")
+    return units.astype(np.uint32).view("U1").reshape(shape, order="F")
+
+
+def char_rows(codes: np.ndarray, shape: Sequence[int], codec: str) -> Any:
+    """A char matrix that a file counts in code points or bytes; shorter rows (in UTF-16) get spaces."""
+    rows = [row.tobytes().decode(codec, errors="replace") for row in codes.reshape(shape, order="F")]
+    lengths = [utf16(row).size for row in rows]
+    padded = [row + " " * (max(lengths) - length) for row, length in zip(rows, lengths, strict=True)]
+    return padded[0] if len(padded) == 1 else CharMatrix(padded)
+
+
+def char_codes(stored: np.ndarray) -> np.ndarray:
+    """Chars that a file keeps as numbers of any type, as UTF-16 code units."""
+    if not ((stored >= 0) & (stored <= 0xFFFF)).all():
+        raise corrupted("a char array holds numbers that are not character codes")
+    return stored.astype(np.uint16)
+
+
+def utf16(string: str) -> np.ndarray:
+    """The UTF-16 code units of a string: MATLAB's chars."""
+    return np.frombuffer(string.encode("utf-16-le", errors="surrogatepass"), "<u2")
 
 
 def _decode(units: np.ndarray) -> str:
@@ -62,6 +85,15 @@ def _decode(units: np.ndarray) -> str:
 def structs(shape: Sequence[int], fields: Sequence[str], items: list[dict[str, Any]]) -> Any:
     """A dict for a 1x1 struct, else a StructArray; items in column-major order."""
     return items[0] if len(items) == 1 and set(shape) == {1} else StructArray(shape, fields, items)
+
+
+def old_objects(classname: str, made: Any) -> Any:
+    """Objects of a class from before class objects, of the struct or struct array of their fields."""
+    if isinstance(made, dict):
+        return MatObject(classname, made)
+    if not made.items:
+        return MatObject(classname, shape=made.shape)
+    return cells(made.shape, [MatObject(classname, item) for item in made])
 
 
 def cells(shape: Sequence[int], items: Sequence[Any]) -> np.ndarray:

@@ -23,6 +23,7 @@ from h5py import h5a, h5d, h5g, h5i, h5l, h5o, h5r, h5s, h5t
 
 from matlab_compat.errors import MatFileError
 from matlab_compat.files import mat_damage
+from matlab_compat.matfile.chunks import read_chunks
 from matlab_compat.matfile.classes import corrupted
 
 HEAD = 16
@@ -174,6 +175,10 @@ class Node:
         self.id, self.budget = oid, budget
         self.is_dataset = isinstance(oid, h5d.DatasetID)
 
+    def path(self) -> str:
+        """The object's name in the file, as '/net/layers'."""
+        return (h5i.get_name(self.id) or b"?").decode("utf-8", errors="replace")
+
     @mat_damage()
     def has(self, attribute: str) -> bool:
         """Whether the object has an attribute."""
@@ -270,7 +275,8 @@ class Node:
         """The data of a numeric dataset in the given type and HDF5's shape."""
         self._take(dtype.itemsize)
         data = np.empty(self.shape, dtype)
-        self.id.read(h5s.ALL, h5s.ALL, data, _stored_type(dtype))
+        if not read_chunks(self.id, data):
+            self.id.read(h5s.ALL, h5s.ALL, data, _stored_type(dtype))
         return data
 
     @mat_damage()

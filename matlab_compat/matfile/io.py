@@ -11,20 +11,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+import numpy as np
+
 from matlab_compat.errors import MatFileError
 from matlab_compat.files import StrPath, mat_damage
 from matlab_compat.matfile.v4 import Mat4File, is_mat4
 from matlab_compat.matfile.v5 import Mat5File
-from matlab_compat.matfile.values import VariableInfo
+from matlab_compat.matfile.values import UNREADABLE, VariableInfo
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 HDF5_AT = (0, 512, 1024, 2048)
 
 
 class MatReader(Protocol):
-    """An open .mat file."""
+    """An open .mat file; problems: why variables whose names are unknown cannot be read, by their places."""
 
     names: list[str]
+    problems: dict[str, MatFileError]
 
     def info(self, name: str) -> VariableInfo:
         """Class and shape of a variable."""
@@ -93,23 +96,51 @@ def load(
     variables: the names to read (None: all); optional: names to read where the file has them. The result has
     their order, and nothing else is read.
     Raises MatFileError where the file is missing, damaged, not a .mat file, or lacks a variable (the message
-    lists those it has).
+    lists those it has), or where a variable cannot be read (the message lists those that can).
     """
     if isinstance(variables, str):
         variables = [variables]
     with opened(path) as file:
-        if not file.names:
-            raise MatFileError("it holds no variables")
-        wanted = list(file.names if variables is None else variables)
-        there = set(file.names)
+        wanted = list([*file.problems, *file.names] if variables is None else variables)
+        there = {*file.names, *file.problems}
         for name in wanted:
             if name not in there:
-                raise MatFileError(f"no variable {name!r}; it holds {', '.join(file.names)}")
+                raise MatFileError(
+                    f"no variable {name!r}; it holds {', '.join(file.names) or 'no variables'}"
+                )
         wanted += [name for name in optional if name in there and name not in wanted]
-        return {name: file.value(name) for name in wanted}
+        return {name: value_of(file, name) for name in wanted}
 
 
 def who(path: StrPath) -> dict[str, VariableInfo]:
-    """Class name and shape of every variable of a .mat file; reads no data. Raises MatFileError."""
+    """Class name and shape of every variable of a .mat file; reads no data, except of string arrays.
+
+    Raises MatFileError where none can be read; one that cannot has the class 'unreadable'.
+    """
     with opened(path) as file:
-        return {name: file.info(name) for name in file.names}
+        return {name: info_of(file, name) for name in [*file.names, *file.problems]}
+
+
+def info_of(file: MatReader, name: str) -> VariableInfo:
+    """Class and shape of a variable, as `who` gives them."""
+    try:
+        info = VariableInfo(UNREADABLE, None) if name in file.problems else file.info(name)
+        if info.classname == "string":  # only the text itself says how large the array is
+            info = info._replace(shape=np.shape(file.value(name)) or (1, 1))
+        return info
+    except MatFileError:
+        return VariableInfo(UNREADABLE, None)
+
+
+def value_of(file: MatReader, name: str) -> Any:
+    """The plain value of a variable; MatFileError, with the names of the others, where it cannot be read."""
+    try:
+        if problem := file.problems.get(name):
+            raise problem
+        return file.value(name)
+    except MatFileError as error:
+        found = [other for other in file.names if info_of(file, other).classname != UNREADABLE]
+        others = [repr(other) for other in found if other != name]
+        listed = ", ".join([*others[:5], *(["…"] if len(others) > 5 else [])])
+        hint = f". The others can be read: load(path, [{listed}])" if others else ""
+        raise MatFileError(f"variable {name!r} cannot be read: {error}{hint}") from error

@@ -109,6 +109,8 @@ class Subsystem:
         shape = checked_shape(words[2 : 2 + ndims], "an array of objects")
         if len(shape) != ndims or len(ids) != math.prod(shape):
             raise _invalid(f"{len(ids)} objects for an array of shape {shape}")
+        if not ids and (classname := self._classname(class_id)) not in CONVERTED:
+            return MatObject(classname, shape=shape)
         made = [self._object(number, class_id) for number in ids]
         return made[0] if len(made) == 1 else cells(shape, made)
 

@@ -7,6 +7,7 @@ MATLAB, however they are stored.
 """
 
 import io
+import math
 import os
 from typing import Any, BinaryIO, NamedTuple
 
@@ -15,19 +16,20 @@ import scipy.io
 
 from matlab_compat.errors import MatFileError
 from matlab_compat.files import mat_damage
-from matlab_compat.matfile.classes import MAX_EMPTY_ROWS, chars, checked_size, corrupted
+from matlab_compat.matfile.classes import MAX_EMPTY_ROWS, char_codes, chars, checked_size, corrupted
 from matlab_compat.matfile.values import VariableInfo
 
 HEADER_BYTES = 20
-STORAGE_BYTES = {0: 8, 1: 4, 2: 4, 3: 2, 4: 2, 5: 1}
+STORAGE = {0: "f8", 1: "f4", 2: "i4", 3: "i2", 4: "u2", 5: "u1"}
 CHAR, SPARSE = 1, 2
 CLASSNAMES = {0: "double", CHAR: "char", SPARSE: "sparse"}
 
 
 class Entry(NamedTuple):
-    """A matrix: its kind, its stored shape, and where it is in the file, header included."""
+    """A matrix: its kind, how its numbers are stored, its stored shape, and where it is, header included."""
 
     kind: int
+    dtype: np.dtype[Any]
     shape: tuple[int, int]
     start: int
     nbytes: int
@@ -38,13 +40,13 @@ def is_mat4(head: bytes) -> bool:
     return len(head) >= HEADER_BYTES and _type_of(head) is not None
 
 
-def _type_of(head: bytes) -> tuple[str, int, int] | None:
-    """Byte order, bytes per number and kind of the matrix with this header; None where it is not a header."""
+def _type_of(head: bytes) -> tuple[str, np.dtype[Any], int] | None:
+    """Byte order, type of numbers and kind of the matrix with this header; None where it is not a header."""
     for digit, order in enumerate("<>"):
         mopt = int(np.frombuffer(head[:4], f"{order}i4")[0])
         storage, kind = mopt // 10 % 10, mopt % 10
-        if mopt // 100 == digit * 10 and storage in STORAGE_BYTES and kind in CLASSNAMES:
-            return order, STORAGE_BYTES[storage], kind
+        if mopt // 100 == digit * 10 and storage in STORAGE and kind in CLASSNAMES:
+            return order, np.dtype(order + STORAGE[storage]), kind
     return None
 
 
@@ -55,9 +57,16 @@ class Mat4File:
         self.stream = stream
         self.size = os.fstat(stream.fileno()).st_size
         self.entries: dict[str, Entry] = {}
+        self.problems: dict[str, MatFileError] = {}
         at = 0
         while at < self.size:
-            name, entry = self._header(at)
+            try:
+                name, entry = self._header(at)
+            except MatFileError as problem:
+                if not self.entries:
+                    raise
+                self.problems[f"the variable at byte {at:,}"] = problem
+                break
             self.entries[name] = entry
             at += entry.nbytes
         self.names = list(self.entries)
@@ -67,7 +76,7 @@ class Mat4File:
         found = _type_of(head)
         if found is None:
             raise MatFileError(f"found no matrix at byte {at:,} of a MAT 4 file: it is corrupted")
-        order, itemsize, kind = found
+        order, dtype, kind = found
         _, rows, columns, imaginary, length = (int(word) for word in np.frombuffer(head, f"{order}i4"))
         if not 0 < length <= self.size:
             raise MatFileError(f"a name of {length} characters at byte {at:,}: it is corrupted")
@@ -78,8 +87,9 @@ class Mat4File:
             )
         parts = 2 if imaginary == 1 and kind == 0 else 1
         left = (self.size - at - HEADER_BYTES - length) // parts
-        count = checked_size((rows, columns), left, itemsize, f"matrix {name!r}")
-        return name, Entry(kind, (rows, columns), at, HEADER_BYTES + length + parts * count * itemsize)
+        count = checked_size((rows, columns), left, dtype.itemsize, f"matrix {name!r}")
+        nbytes = HEADER_BYTES + length + parts * count * dtype.itemsize
+        return name, Entry(kind, dtype, (rows, columns), at, nbytes)
 
     def _read(self, at: int, count: int) -> bytes:
         self.stream.seek(at)
@@ -97,9 +107,11 @@ class Mat4File:
     def value(self, name: str) -> Any:
         """The plain value of a variable."""
         entry = self.entries[name]
+        if entry.kind == CHAR:  # whatever numbers hold the codes; scipy takes the lowest byte of each
+            nbytes = math.prod(entry.shape) * entry.dtype.itemsize
+            stored = self._read(entry.start + entry.nbytes - nbytes, nbytes)
+            return chars(char_codes(np.frombuffer(stored, entry.dtype)), entry.shape)
         value = self._loaded(entry)
-        if entry.kind == CHAR:
-            return chars(value.view(np.uint32).ravel(order="F"), entry.shape)
         if entry.kind == SPARSE:
             if value.shape[1] > MAX_EMPTY_ROWS:  # each column takes memory in the form that is returned
                 raise corrupted(f"a sparse matrix declares {value.shape[1]:,} columns")

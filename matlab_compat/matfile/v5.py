@@ -8,11 +8,12 @@ variable itself. Class objects keep their properties in a nameless element, the 
 matfile.objects); it is read only when an object is met.
 """
 
+import math
 import os
 import struct
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cached_property
 from typing import Any, BinaryIO, NamedTuple
@@ -25,21 +26,26 @@ from matlab_compat.matfile.classes import (
     MAX_DEPTH,
     NUMERIC_CLASSES,
     cells,
+    char_codes,
+    char_rows,
     chars,
     checked_shape,
     checked_size,
     corrupted,
     function_handle,
     is_object_reference,
+    old_objects,
     sparse,
     structs,
+    utf16,
 )
 from matlab_compat.matfile.objects import Subsystem, has_properties_elsewhere
-from matlab_compat.matfile.values import MatObject, VariableInfo
+from matlab_compat.matfile.values import MatObject, VariableInfo, shape_text
 
 MATRIX = 14
 STORAGE = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
-UNICODE = {16: "utf-8", 17: "utf-16", 18: "utf-32"}
+UTF16, UNICODE = 17, {16: "utf-8", 18: "utf-32"}
+CHAR_STORAGE = STORAGE | {1: "u1", 3: "u2", UTF16: "u2"}  # characters are not negative
 
 _CLASS_NAMES = (
     "cell struct object char sparse double single int8 uint8 int16 uint16 int32 uint32 int64 uint64"
@@ -112,11 +118,14 @@ class Elements:
         kind, start, count, following = self.tag(at, end)
         if kind not in STORAGE:
             raise corrupted(f"found element type {kind} where numbers should be")
-        dtype = np.dtype(self.order + STORAGE[kind])
+        return self._stored(STORAGE[kind], start, count), following
+
+    def _stored(self, form: str, start: int, count: int) -> np.ndarray:
+        dtype = np.dtype(self.order + form)
         if count % dtype.itemsize:
             raise corrupted(f"{count} bytes are not a whole number of {dtype.name} values")
         array = np.frombuffer(self.data, dtype, count // dtype.itemsize, start)
-        return (array if self.native else array.astype(dtype.newbyteorder("="))), following
+        return array if self.native else array.astype(dtype.newbyteorder("="))
 
     def integers(self, at: int, end: int) -> tuple[np.ndarray, int]:
         """As `numbers`, for the elements of flags, shapes and positions, which are integers."""
@@ -204,18 +213,26 @@ class Elements:
         if 0 in header.shape:
             return chars(np.zeros(0, np.uint16), header.shape)
         kind, start, count, _ = self.tag(header.at, end)
+        wanted, is_matrix = math.prod(header.shape), len(header.shape) == 2
         if kind in UNICODE:
             codec = UNICODE[kind] + ("" if kind == 16 else "-le" if self.order == "<" else "-be")
             string = bytes(self.data[start : start + count]).decode(codec, errors="replace")
-            units = _units(string)
+            units = utf16(string)
+            if is_matrix and units.size > len(string) == wanted:
+                points = np.frombuffer(string.encode("utf-32-le", errors="surrogatepass"), "<u4")
+                return char_rows(points, header.shape, "utf-32-le")
+        elif kind in CHAR_STORAGE:
+            units = char_codes(self._stored(CHAR_STORAGE[kind], start, count))
+            is_bytes = self.octave and kind != UTF16 and 127 < units.max(initial=0) < 256
+            if is_bytes and is_matrix and units.size == wanted:
+                return char_rows(units.astype(np.uint8), header.shape, "utf-8")
         else:
-            units = self.numbers(header.at, end)[0].astype(np.uint16)
-            if self.octave and units.size and units.max() > 127:
-                units = _units(units.astype(np.uint8).tobytes().decode("utf-8", errors="replace"))
-        if len(header.shape) == 2 and header.shape[0] == 1 and units.size:
+            raise corrupted(f"found element type {kind} where characters should be")
+        if is_matrix and header.shape[0] == 1 and units.size:
             return chars(units, (1, units.size))
-        wanted = checked_size(header.shape, units.size, 1, "a char array")
-        return chars(units[:wanted], header.shape)
+        if units.size != wanted:
+            raise corrupted(f"a char array of shape {shape_text(header.shape)} has {units.size:,} characters")
+        return chars(units, header.shape)
 
     def _cell(self, header: Header, end: int) -> Any:
         count = checked_size(header.shape, end - header.at, 8, "a cell array")
@@ -242,22 +259,27 @@ class Elements:
                 item[field], at = self.value(at, end)
             items.append(item)
         made = structs(header.shape, fields, items)
-        if header.classname == "object":
-            return MatObject(header.object_class, made if isinstance(made, dict) else {"any": made})
-        return made
+        return old_objects(header.object_class, made) if header.classname == "object" else made
 
     def _sparse(self, header: Header, end: int) -> Any:
         rows, at = self.integers(header.at, end)
         starts, at = self.integers(at, end)
-        real, at = self.numbers(at, end)
         if len(header.shape) != 2 or starts.size != header.shape[1] + 1:
             raise MatFileError(f"a sparse matrix of shape {header.shape} has {starts.size} column starts")
+        logical = bool(header.flags & LOGICAL)
+        _, start, nbytes, following = self.tag(at, end)
+        if logical and nbytes in (rows.size, starts[-1]):  # one byte each, even where the tag says double
+            real, at = self._stored("u1", start, nbytes), following
+        else:
+            real, at = self.numbers(at, end)
         imaginary = self.numbers(at, end)[0] if header.flags & COMPLEX else real
         count = int(starts[-1])
         if not 0 <= count <= min(rows.size, real.size, imaginary.size):
             raise MatFileError(f"a sparse matrix declares {count:,} values, which the file does not have")
-        data = real[:count] + 1j * imaginary[:count] if header.flags & COMPLEX else real[:count].astype(float)
-        return sparse(data, rows[:count], starts, header.shape, logical=bool(header.flags & LOGICAL))
+        data = real[:count].astype(complex if header.flags & COMPLEX else float)
+        if header.flags & COMPLEX:
+            data.imag = imaginary[:count]
+        return sparse(data, rows[:count], starts, header.shape, logical=logical)
 
     def _opaque(self, header: Header, end: int) -> Any:
         if header.object_class == FILE_WRAPPER:
@@ -286,10 +308,6 @@ class LazyCell:
 
     def cell(self, index: int) -> "LazyCell":
         return LazyCell(self.elements, self.starts[index], self.end)
-
-
-def _units(string: str) -> np.ndarray:
-    return np.frombuffer(string.encode("utf-16-le", errors="surrogatepass"), "<u2")
 
 
 HEADER_BYTES = 128
@@ -323,8 +341,11 @@ class Mat5File:
         self.octave = b"Octave" in head[:116]
         offset = int(np.frombuffer(head[116:124], f"{self.order}u8")[0])
         self.subsystem_at = 0 if offset == 0x2020202020202020 else offset
-        self.entries = {entry.name: entry for entry in self._scan()}
+        self.problems: dict[str, MatFileError] = {}
+        self.entries = {entry.name: entry for entry in self._scan() if entry.name}
         self.names = list(self.entries)
+        if self.problems and not self.entries:
+            raise next(iter(self.problems.values()))
 
     def info(self, name: str) -> VariableInfo:
         """Class and shape of a variable; reads no data."""
@@ -336,19 +357,23 @@ class Mat5File:
         data = self._bytes(entry.start, entry.nbytes, entry.kind)
         return self._elements(data).value(0, len(data))[0]
 
-    def _scan(self) -> list[Entry]:
-        entries, at = [], HEADER_BYTES
+    def _scan(self) -> Iterator[Entry]:
+        at = HEADER_BYTES
         while at < self.size:
-            kind, count = self._tag(at)
-            if at + 8 + count > self.size:
-                raise MatFileError(
-                    f"the element at byte {at:,} declares {count:,} bytes, but the file ends after "
-                    f"{self.size - at - 8:,} of them: it is truncated or corrupted"
-                )
-            if at != self.subsystem_at:
-                entries.append(self._entry(at + 8, count, kind))
-            at += 8 + count
-        return [entry for entry in entries if entry.name]
+            following = self.size
+            try:
+                kind, count = self._tag(at)
+                if at + 8 + count > self.size:
+                    raise MatFileError(
+                        f"the element at byte {at:,} declares {count:,} bytes, but the file ends after "
+                        f"{self.size - at - 8:,} of them: it is truncated or corrupted"
+                    )
+                following = at + 8 + count
+                if at != self.subsystem_at:
+                    yield self._entry(at + 8, count, kind)
+            except MatFileError as problem:  # its name is unknown; the others can be read
+                self.problems[f"the variable at byte {at:,}"] = problem
+            at = following
 
     def _tag(self, at: int) -> tuple[int, int]:
         self.stream.seek(at)

@@ -21,12 +21,13 @@ from matlab_compat.matfile.classes import (
     corrupted,
     function_handle,
     is_object_reference,
+    old_objects,
     sparse,
     structs,
 )
 from matlab_compat.matfile.hdf5 import Budget, Node
 from matlab_compat.matfile.objects import Subsystem, has_properties_elsewhere
-from matlab_compat.matfile.values import MatObject, VariableInfo
+from matlab_compat.matfile.values import UNREADABLE, MatObject, VariableInfo
 
 REFERENCES, SUBSYSTEM = "#refs#", "#subsystem#"
 OLD_OBJECT, OPAQUE = 2, 3
@@ -39,6 +40,7 @@ class Mat73File:
     def __init__(self, root: Any, size: int) -> None:
         self.root = Node(root, Budget(size))
         self.names = [name for name in self.root if name not in (REFERENCES, SUBSYSTEM)]
+        self.problems: dict[str, MatFileError] = {}  # the names of all are known
         self._inside_subsystem = False
         self._depth = 0
 
@@ -46,6 +48,8 @@ class Mat73File:
         """Class and shape of a variable; reads no data."""
         node = self.root[name]
         classname = node.text("MATLAB_class")
+        if not classname:
+            return VariableInfo(UNREADABLE, None)
         if node.has("MATLAB_sparse"):
             return VariableInfo("sparse", (node.integer("MATLAB_sparse"), math.prod(node["jc"].shape) - 1))
         if node.integer("MATLAB_empty"):
@@ -83,6 +87,10 @@ class Mat73File:
         return value
 
     def _dispatch(self, node: Node, classname: str) -> Any:
+        if not classname:
+            raise MatFileError(
+                f"the HDF5 data at {node.path()} lacks MATLAB's attributes: it is not MATLAB's"
+            )
         if node.integer("MATLAB_empty"):
             return _empty(node, classname)
         if classname == "char":
@@ -105,13 +113,9 @@ class Mat73File:
         if classname == "function_handle":
             return function_handle(self._struct(node))
         if decode == OLD_OBJECT:
-            return MatObject(classname, self._struct(node))
+            return old_objects(classname, self._struct(node))
         if classname == "struct":
             return self._struct(node)
-        if not classname:
-            raise MatFileError(
-                "it is not a .mat file of version 7.3: its HDF5 data lacks MATLAB's attributes"
-            )
         raise MatFileError(f"it holds a value of the unknown class {classname!r}")
 
     def _numeric(self, node: Node, classname: str) -> Any:
@@ -194,7 +198,8 @@ def _empty(node: Node, classname: str) -> Any:
         return chars(np.zeros(0, np.uint16), shape)
     if classname == "function_handle":
         return function_handle(None)
-    return np.zeros(shape, object if classname == "cell" else NUMERIC_CLASSES.get(classname, np.dtype("f8")))
+    classes = NUMERIC_CLASSES | {"cell": object, "canonical empty": float}
+    return np.empty(shape, classes[classname]) if classname in classes else MatObject(classname, shape=shape)
 
 
 def _fields(node: Node) -> list[str]:

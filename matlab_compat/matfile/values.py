@@ -3,13 +3,15 @@
 MATLAB                      Python
 numeric array               numpy array, MATLAB's shape (at least 2-D) and class
 logical array               numpy bool array
-char row, empty char        str
+char row, 0x0 and 1x0 char  str
 char matrix                 CharMatrix (a list of str, one a row)
+other char array            numpy array of dtype U1, MATLAB's shape (NumPy shows char(0) as '')
 cell array                  numpy object array, MATLAB's shape
 1x1 struct                  dict, fields in order
 other struct array          StructArray
 sparse matrix               scipy.sparse.csc_matrix
 class object                MatObject (gpuArray: the plain array; string: str or object array of str)
+array of objects            numpy object array of MatObject; an empty one: a MatObject of that shape
 function handle             FunctionHandle
 """
 
@@ -22,18 +24,22 @@ import scipy.sparse
 
 from matlab_compat.errors import MatFileError
 
+UNREADABLE = "unreadable"
 DENSE_NUMBERS = 1 << 24  # a larger sparse matrix is not made dense where numbers are wanted
 
 
 class VariableInfo(NamedTuple):
-    """MATLAB's class name and shape of a variable; the shape is None where the file does not record it."""
+    """MATLAB's class name and shape of a variable; the shape is None where the file does not record it.
+
+    The class is 'unreadable' where the variable is damaged, or is HDF5 data that MATLAB did not write.
+    """
 
     classname: str
     shape: tuple[int, ...] | None
 
 
 class CharMatrix(list[str]):
-    """A char array of several rows: a list of them, all of one length."""
+    """A char array of several rows: a list of them, all of one length in UTF-16 code units."""
 
 
 @dataclass(eq=False)
@@ -42,10 +48,12 @@ class MatObject:
 
     Of a class with a saveobj method, properties is the struct that saveobj returned.
     Two references to one handle object give one MatObject, so properties may refer back to their owner.
+    shape: that of an empty array of objects, which has a class but no properties.
     """
 
     classname: str
     properties: dict[str, Any] = field(default_factory=dict)
+    shape: tuple[int, ...] = (1, 1)
 
     def __repr__(self) -> str:
         return f"MatObject({self.classname!r}, properties: {', '.join(self.properties) or 'none'})"
@@ -99,15 +107,15 @@ def class_name(dtype: np.dtype[Any]) -> str:
 def describe(value: Any) -> str:
     """A value's MATLAB class and shape, for messages: '1x3 single', '2x1 cell', "char 'abc'", …"""
     if isinstance(value, str):
-        return f"char {value[:40]!r}"
+        return f"{int(value != '')}x{len(value)} char {value[:40]!r}"
     if isinstance(value, Mapping):
         return f"struct with fields {', '.join(value) or '(none)'}"
     if isinstance(value, StructArray):
         return f"{shape_text(value.shape)} struct array with fields {', '.join(value.fields) or '(none)'}"
     if isinstance(value, MatObject):
-        return f"object of class {value.classname}"
+        return f"{shape_text(value.shape)} object of class {value.classname}"
     if isinstance(value, FunctionHandle):
-        return f"function handle {value.text[:40]!r}"
+        return f"1x1 function handle {value.text[:40]!r}"
     if isinstance(value, CharMatrix):
         return f"{len(value)}x{len(value[0]) if value else 0} char"
     if isinstance(value, list | tuple):
@@ -116,7 +124,9 @@ def describe(value: Any) -> str:
         return f"{shape_text(value.shape)} sparse {class_name(value.dtype)}"
     array = np.asarray(value)
     if array.dtype == object and not isinstance(value, np.ndarray):
-        return "[]" if value is None else f"a value without MATLAB class, {value!r:.60}"
+        return "0x0 double" if value is None else f"value without MATLAB class, {value!r:.60}"
+    if array.size and all(isinstance(item, MatObject) for item in array.flat):
+        return f"{shape_text(array.shape)} array of objects of class {array.flat[0].classname}"
     return f"{shape_text(array.shape)} {class_name(array.dtype)}"
 
 

@@ -1,7 +1,8 @@
 """Writes plain values as a MAT 5 compressed file (MATLAB's -v7), which MATLAB and Octave load.
 
 Python numbers become double, str char, list a row cell, None []; numpy arrays keep class and shape (1-D
-ones are rows).
+ones are rows). What `load` gives is written as it was, or refused by its name; but a 1x0 char is written 0x0,
+a string array as chars, and a gpuArray as the array in it.
 Limits of the format: a variable is smaller than 2 GiB, a name has at most 63 characters.
 
 `save_objects` writes class objects, as MATLAB stores them, through mat-io (Python 3.11 or later): for tests
@@ -15,15 +16,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import scipy.io
 import scipy.sparse
 
 from matlab_compat.errors import MatFileError
 from matlab_compat.files import StrPath, atomic_output
-from matlab_compat.matfile.classes import cells
-from matlab_compat.matfile.values import CharMatrix, FunctionHandle, MatObject, StructArray
+from matlab_compat.matfile.classes import cells, chars, utf16
+from matlab_compat.matfile.values import CharMatrix, FunctionHandle, MatObject, StructArray, describe
+from matlab_compat.matfile.write_v5 import write
 
-ObjectWriter = Callable[[MatObject | dict[str, Any], str], Any]
+ObjectWriter = Callable[[MatObject | np.ndarray, str], Any]
 MAX_BYTES = 2**31 - 1
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 NUMERIC = {f"{kind}{bytes}" for kind in "iu" for bytes in (1, 2, 4, 8)} | {"f4", "f8", "c8", "c16", "b1"}
@@ -36,15 +37,15 @@ def save(path: StrPath, variables: Mapping[str, Any]) -> None:
     Raises MatFileError for an invalid name, a value without MATLAB form, class objects (see save_objects) and
     variables of 2 GiB or more.
     """
-    content = {_checked(name, "variable"): to_scipy(value, name) for name, value in variables.items()}
+    content = {_checked(name, "variable"): to_arrays(value, name) for name, value in variables.items()}
     for name, value in content.items():
         if _nbytes(value) > MAX_BYTES:
             raise MatFileError(
                 f"variable {name!r} has {_nbytes(value):,} bytes; a v7 .mat file holds at most {MAX_BYTES:,} "
                 "per variable. Save it as .safetensors, or split it"
             )
-    with _written_whole(path) as temporary:
-        scipy.io.savemat(temporary, content, appendmat=False, do_compression=True, long_field_names=True)
+    with _written_whole(path) as temporary, open(temporary, "wb") as stream:
+        write(stream, content)
 
 
 @contextmanager
@@ -57,18 +58,16 @@ def _written_whole(path: StrPath) -> Iterator[str]:
         raise MatFileError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def to_scipy(value: Any, where: str, write_object: ObjectWriter | None = None) -> Any:
-    """A plain value in the form that scipy's (and mat-io's) writer takes.
+def to_arrays(value: Any, where: str, write_object: ObjectWriter | None = None) -> Any:
+    """A plain value as arrays: structured for structs, of objects for cells, of UTF-16 units (U1) for chars.
 
-    where: the value's name, for errors; write_object: makes mat-io's form of a MatObject and of a struct
-    without fields (None: scipy's form of the latter, and no objects).
+    where: the value's name, for errors; write_object: makes mat-io's form of a MatObject, of chars and of
+    structs without fields (None: no objects).
     """
     if value is None:
         return np.zeros((0, 0))
-    if isinstance(value, str):
-        return np.array([value])
-    if isinstance(value, CharMatrix):
-        return np.array(value)
+    if isinstance(value, str | CharMatrix):
+        return _char(value, where, write_object)
     if isinstance(value, Mapping):
         return _struct(StructArray((1, 1), tuple(value), [dict(value)]), where, write_object)
     if isinstance(value, StructArray):
@@ -77,7 +76,9 @@ def to_scipy(value: Any, where: str, write_object: ObjectWriter | None = None) -
         return _cell(cells((1, len(value)), value), where, write_object)
     if scipy.sparse.issparse(value):
         dtype = bool if value.dtype == bool else (complex if value.dtype.kind == "c" else float)
-        return scipy.sparse.csc_matrix(value, dtype=dtype)
+        matrix = scipy.sparse.csc_matrix(value, dtype=dtype, copy=True)
+        matrix.sum_duplicates()
+        return matrix
     if isinstance(value, MatObject):
         if write_object:
             return write_object(value, where)
@@ -90,8 +91,22 @@ def to_scipy(value: Any, where: str, write_object: ObjectWriter | None = None) -
     return _array(value, where, write_object)
 
 
-def _array(value: Any, where: str, write_object: ObjectWriter | None) -> np.ndarray:
+def _char(value: str | CharMatrix, where: str, write_object: ObjectWriter | None) -> Any:
+    rows = [utf16(row) for row in ([value] if isinstance(value, str) else value)]
+    lengths = sorted({row.size for row in rows})
+    if len(lengths) > 1:
+        raise MatFileError(f"{where} has rows of {lengths} characters: pad them with spaces to one length")
+    units = np.array([] if value == "" else rows, dtype=np.uint32)
+    array = (units if units.ndim == 2 else np.zeros((0, 0), np.uint32)).view("U1")
+    return write_object(array, where) if write_object else array
+
+
+def _array(value: Any, where: str, write_object: ObjectWriter | None) -> Any:
     array = np.asarray(value, dtype=float if isinstance(value, int) and not isinstance(value, bool) else None)
+    if array.dtype == "U1" and (array.ndim > 2 or (array.ndim == 2 and not array.size)):
+        if array.ravel().view(np.uint32).max(initial=0) > 0xFFFF:
+            raise MatFileError(f"{where} is a char array with characters that MATLAB keeps as two")
+        return write_object(array, where) if write_object else array
     if array.dtype.kind in "OU":
         return _cell(array.astype(object, copy=False), where, write_object)
     if array.dtype.str[1:] not in NUMERIC:
@@ -103,16 +118,12 @@ def _cell(array: np.ndarray, where: str, write_object: ObjectWriter | None) -> n
     shape = (1, array.size) if array.ndim < 2 else array.shape
     cell = np.empty(shape, dtype=object)
     for index, item in zip(np.ndindex(shape), array.ravel(), strict=True):
-        cell[index] = to_scipy(item, f"{where}{{{','.join(str(i + 1) for i in index)}}}", write_object)
+        cell[index] = to_arrays(item, f"{where}{{{','.join(str(i + 1) for i in index)}}}", write_object)
     return cell
 
 
 def _struct(value: StructArray, where: str, write_object: ObjectWriter | None) -> Any:
     shape, fields, items = value.shape, value.fields, value.items
-    if not fields:
-        if shape == (1, 1):
-            return write_object({}, where) if write_object else {}
-        raise MatFileError(f"{where} is a struct array without fields, which cannot be written")
     array = np.empty(shape, dtype=[(_checked(name, f"field of {where}"), object) for name in fields])
     flat = [array[index[::-1]] for index in np.ndindex(shape[::-1])]
     for number, (element, item) in enumerate(zip(flat, items, strict=True)):
@@ -120,8 +131,10 @@ def _struct(value: StructArray, where: str, write_object: ObjectWriter | None) -
             if name not in item:
                 raise MatFileError(f"element {number + 1} of {where} lacks the field {name!r} of the others")
             place = f"{where}.{name}" if len(items) == 1 else f"{where}({number + 1}).{name}"
-            element[name] = to_scipy(item[name], place, write_object)
-    return array
+            element[name] = to_arrays(item[name], place, write_object)
+        if surplus := item.keys() - set(fields):
+            raise MatFileError(f"element {number + 1} of {where} has a field {min(surplus)!r} of its own")
+    return write_object(array, where) if write_object and not fields else array
 
 
 def _checked(name: str, what: str) -> str:
@@ -167,19 +180,26 @@ def save_objects(
         ) from error
     made: dict[int, Any] = {}  # an object with two references stays one object
 
-    def write_object(value: MatObject | dict[str, Any], where: str) -> Any:
-        if isinstance(value, dict):
-            return EmptyMatStruct(np.empty((1, 1), dtype=object))
+    def write_object(value: MatObject | np.ndarray, where: str) -> Any:
+        if isinstance(value, np.ndarray) and value.dtype.kind == "V":
+            return EmptyMatStruct(np.empty(value.shape, dtype=object))
+        if isinstance(value, np.ndarray) and value.ndim == 2 and value.size and "" not in value:
+            text = chars(value.view(np.uint32).ravel("F"), value.shape)
+            return np.array([text] if isinstance(text, str) else text)
+        if isinstance(value, np.ndarray) and value.shape == (0, 0):
+            return np.array([""])
+        if isinstance(value, np.ndarray) or 0 in value.shape:
+            raise MatFileError(f"{where} is a {describe(value)}, which mat-io does not write as it is")
         if id(value) not in made:
             made[id(value)] = opaque = MatlabOpaque({}, value.classname)
             if value.classname in saveobj_classes:
-                opaque.properties["any"] = to_scipy(value.properties, where, write_object)
+                opaque.properties["any"] = to_arrays(value.properties, where, write_object)
             else:
                 for name, content in value.properties.items():
-                    opaque.properties[name] = to_scipy(content, f"{where}.{name}", write_object)
+                    opaque.properties[name] = to_arrays(content, f"{where}.{name}", write_object)
         return made[id(value)]
 
-    content = {name: to_scipy(value, name, write_object) for name, value in variables.items()}
+    content = {name: to_arrays(value, name, write_object) for name, value in variables.items()}
 
     try:
         with _written_whole(path) as temporary, warnings.catch_warnings():

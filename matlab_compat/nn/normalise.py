@@ -1,6 +1,8 @@
 """Normalisations: vl_nnnormalize (LRN and per-pixel L2), vl_nnspnorm, vl_nnnoffset, vl_nnbnorm."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 
 import numpy as np
@@ -32,9 +34,40 @@ def _parameters(param: Parameters, names: str) -> list[float]:
     return numbers
 
 
+_ON_CPU = ContextVar("as MatConvNet on a CPU", default=False)
+# cubics for log2(1 + m) and 2 ** r - 1, lowest power first
+_LOG2 = (1.442695040888963, -0.606737602222409, 0.164042561333445)
+_EXP2 = (0.693147180559945, 0.227411277760219, 0.079441541679836)
+
+
+@contextmanager
+def approximate_power() -> Iterator[None]:
+    """Within it `vl_nnnormalize` takes the approximate power that MatConvNet takes on a CPU.
+
+    It is up to 3e-3 off. Only for comparing with what MATLAB computed there.
+    """
+    token = _ON_CPU.set(True)
+    try:
+        yield
+    finally:
+        _ON_CPU.reset(token)
+
+
 def _power(base: Tensor, exponent: float) -> Tensor:
     """base ** -exponent; torch.rsqrt for an exponent of 0.5."""
     return torch.rsqrt(base) if exponent == 0.5 else base.pow(-exponent)
+
+
+def _approximate(base: Tensor, exponent: float) -> Tensor:
+    """base ** -exponent by two cubics, in the order of MatConvNet's sums."""
+    half, binary = torch.frexp(base)  # base = half * 2 ** binary, half in 0.5 … 1
+    power = -exponent * (binary - 1 + _cubic(2 * half - 1, _LOG2))
+    whole = power.floor()
+    return torch.ldexp(1 + _cubic(power - whole, _EXP2), whole.int())
+
+
+def _cubic(x: Tensor, factors: Sequence[float]) -> Tensor:
+    return x * factors[0] + x * x * factors[1] + x * x * x * factors[2]
 
 
 def _window_sums(squares: Tensor, before: int, after: int) -> Tensor:
@@ -55,7 +88,8 @@ def _normalize(x: Tensor, *, param: Parameters) -> Tensor:
         sums = (exact * exact).sum(1, keepdim=True)
     else:
         sums = _window_sums(exact * exact, before, after)
-    return (exact * _power(kappa + alpha * sums, beta)).to(x.dtype)
+    power = _approximate if _ON_CPU.get() else _power
+    return (exact * power(kappa + alpha * sums, beta)).to(x.dtype)
 
 
 def vl_nnnormalize(x: Tensor, param: Parameters, dzdy: Tensor | None = None) -> Tensor:

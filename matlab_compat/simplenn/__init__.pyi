@@ -12,7 +12,13 @@ from .edit import (
     relja_whichLayer as relja_whichLayer,
     vl_simplenn_move as vl_simplenn_move,
 )
-from .layer import Layer as Layer, make_layer as make_layer, register_custom as register_custom
+from .layer import (
+    Layer as Layer,
+    UnknownLayer as UnknownLayer,
+    make_layer as make_layer,
+    register_custom as register_custom,
+    register_layer as register_layer,
+)
 from .layers import Conv as Conv, Dropout as Dropout, Pool as Pool, ReLU as ReLU
 from .network import SimpleNN as SimpleNN
 from .run import vl_simplenn as vl_simplenn

@@ -21,6 +21,7 @@ from matlab_compat.matfile.values import (
     vector,
 )
 from matlab_compat.nn.geometry import borders
+from matlab_compat.simplenn.layer import UnknownLayer
 from matlab_compat.simplenn.tidy import layer_label, layer_type, vl_simplenn_tidy
 
 Table = Sequence[Sequence[str]]
@@ -100,7 +101,8 @@ def layout(table: Table, form: str, max_columns: int) -> str:
 class LayerView:
     """A layer as the table needs it: its description and the MATLAB shapes of its weights.
 
-    `forward_size`, where known, maps a custom layer's input size (H, W, C, N) to its output size.
+    `forward_size`, where known, maps a custom layer's input size (H, W, C, N) to its output size. `unknown`:
+    a type whose geometry is not known, nor that of the layers above it; `remark`: what else is to be said.
     """
 
     type: str
@@ -108,6 +110,8 @@ class LayerView:
     fields: Mapping[str, Any]
     weight_shapes: list[tuple[int, ...]]
     forward_size: Callable[[Any], Any] | None = None
+    unknown: bool = False
+    remark: str = ""
 
     @property
     def filters(self) -> tuple[int, int, int, int]:
@@ -136,7 +140,19 @@ def view_module(layer: Any, opaque_objects: bool) -> LayerView:
     if opaque_objects and layer.classname:
         return LayerView(layer.type, "", {}, [])
     size = layer.forward_size if layer.classname else None
-    return LayerView(layer.type, layer.name, layer.fields, layer.weight_shapes(), size)
+    shapes = layer.weight_shapes()
+    if not isinstance(layer, UnknownLayer):
+        return LayerView(layer.type, layer.name, layer.fields, shapes, size)
+    fields = {name: value for name, value in layer.fields.items() if name not in _SIDES or _fits(name, value)}
+    remark = f"'{layer.name}' ({layer.classname or layer.type}): {layer.remark()}"
+    return LayerView(str(layer.type), layer.name, fields, shapes, None, not opaque_objects, remark)
+
+
+_SIDES = {"stride": (1, 2), "pad": (1, 2, 4)}  # how many numbers they may be
+
+
+def _fits(name: str, value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.size in _SIDES[name]
 
 
 def _spread(value: Any) -> np.ndarray:
@@ -144,6 +160,8 @@ def _spread(value: Any) -> np.ndarray:
 
 
 def _support(view: LayerView) -> np.ndarray:
+    if view.unknown:
+        return np.full(2, np.nan)
     if view.type == "conv":
         kernel = np.maximum(view.filters[:2], 1)
         return (kernel - 1) * _spread(view.fields.get("dilate", 1)) + 1
@@ -160,7 +178,11 @@ def geometry(views: Sequence[LayerView]) -> dict[str, np.ndarray]:
     """
     count = len(views)
     support = np.array([_support(view) for view in views]).reshape(count, 2).T
-    stride = np.array([_spread(view.fields.get("stride", 1)) for view in views]).reshape(count, 2).T
+    stride = (
+        np.array([_spread(np.nan if view.unknown else view.fields.get("stride", 1)) for view in views])
+        .reshape(count, 2)
+        .T
+    )
     pad = np.array([borders(view.fields.get("pad", 0)) for view in views], np.float64).reshape(count, 4).T
     steps = np.cumprod(stride, axis=1)
     before = np.concatenate([np.ones((2, min(count, 1))), steps[:, :-1]], axis=1)
@@ -185,7 +207,7 @@ def _next_size(view: LayerView, size: np.ndarray, around: dict[str, np.ndarray],
         following[2] = view.filters[3]
     elif view.type in ("loss", "softmaxloss"):
         following[2:] = 1
-    elif view.type == "custom":
+    elif view.type == "custom" or view.unknown:
         following[2] = np.nan
     return following
 
@@ -388,4 +410,5 @@ def describe(net: Any, input_size: Sequence[float] | None = None, batch_size: in
     for key in ("name", "type", "parameters"):
         info[key] = [getattr(view, key) for view in views]
     lines = meta_lines(meta, "meta") or ["meta: empty"]
-    return info, _text(views, info, "ascii", 18) + "\n".join(lines) + "\n"
+    remarks = [f"layer {number} {view.remark}" for number, view in enumerate(views, 1) if view.remark]
+    return info, _text(views, info, "ascii", 18) + "\n".join([*remarks, *lines]) + "\n"

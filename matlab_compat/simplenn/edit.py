@@ -70,7 +70,7 @@ def relja_swapLayers(
     first, second = relja_whichLayer(net, layerName1), relja_whichLayer(net, layerName2)
     if forceConsecutive and first + 1 != second:
         raise ArgumentError(
-            f"'{layerName2}' (layer {second}) does not directly follow '{layerName1}' (layer {first}); "
+            f"{net.label(second)} does not directly follow {net.label(first)}; "
             "forceConsecutive=False swaps them all the same"
         )
     layers = list(net)

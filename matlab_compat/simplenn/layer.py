@@ -12,7 +12,8 @@ A new layer type is a subclass of `Layer` with a decorator:
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
@@ -199,24 +200,69 @@ def register_custom(*classnames: str) -> Callable[[AnyLayer], AnyLayer]:
     return registering(_CUSTOM, classnames)
 
 
-def _unknown(label: str, what: str, name: str, known: Mapping[str, Any]) -> UnknownLayerError:
-    hint = did_you_mean(name, known)
-    return UnknownLayerError(
-        f"{label}: unknown {what} '{name}'{hint} Known: {', '.join(sorted(known)) or 'none'}"
+def is_loss(kind: str) -> bool:
+    """Whether the name of a type or class says that it is a loss or a measure."""
+    return re.search("loss|error|objective|accuracy|metric", kind, re.IGNORECASE) is not None
+
+
+def unknown_text(kind: str, known: Iterable[str], removal: str, registry: str) -> str:
+    """Why a layer of an unknown type cannot be run, and the two ways out."""
+    return (
+        f"'{kind}' is not known here, so the layer can be shown, edited and saved, but not run: remove it "
+        f"with {removal}, or register a class for it with {registry}({kind!r}) before loading the network"
+        f"{did_you_mean(kind, known)}"
     )
 
 
-def _custom_class(fields: Mapping[str, Any], label: str) -> str:
-    """The class of a plain struct of type 'custom': its field class__, else the one that recognises it."""
+class UnknownLayer(Layer):
+    """A layer of a type or class that is not registered: kept as it is stored, and refused when it is run.
+
+    left_out: it is a loss of training, and passes its input on.
+    """
+
+    left_out = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.left_out:
+            return x
+        raise UnknownLayerError(self.remark())
+
+    def remark(self) -> str:
+        """What becomes of the layer when the network runs."""
+        if self.left_out:
+            return "a loss of training that is not known here; it is left out"
+        if self.type == "custom" and not self.classname:
+            return (
+                "a custom layer stored as a plain struct that does not name its class, so it cannot be run; "
+                f"add a field {CLASS_FIELD} with one of: {', '.join(sorted(_CUSTOM)) or 'none'}"
+            )
+        kept = f"net.with_layers([layer for layer in net if layer.name != {self.name!r}])"
+        if self.type == "custom":
+            return unknown_text(self.classname, _CUSTOM, kept, "matlab_compat.simplenn.register_custom")
+        return unknown_text(str(self.type), _TYPES, kept, "matlab_compat.simplenn.register_layer")
+
+    def channels_out(self, channels: int | None) -> int | None:
+        """Unknown."""
+        return channels if self.left_out else None
+
+    def weight_shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of the arrays in weights, or filters and biases."""
+        held = [self.fields.get(name) for name in ("weights", "filters", "biases")]
+        packed = isinstance(held[0], np.ndarray) and held[0].dtype == object
+        cells: list[Any] = list(held[0].ravel("F")) if packed else []
+        return [
+            array.shape
+            for array in (*cells, *held)
+            if isinstance(array, np.ndarray) and array.dtype != object
+        ]
+
+
+def _custom_class(fields: Mapping[str, Any]) -> str:
+    """The class of a plain struct of type 'custom': its field class__, the one that recognises it, or ''."""
     if CLASS_FIELD in fields:
         return matlab_text(fields[CLASS_FIELD])
     found = [name for name, cls in _CUSTOM.items() if cls.recognises(fields)]
-    if len(found) == 1:
-        return found[0]
-    raise UnknownLayerError(
-        f"{label}: a custom layer stored as a plain struct with fields {', '.join(fields)} does not name its "
-        f"class; add a field {CLASS_FIELD} with one of: {', '.join(sorted(_CUSTOM)) or 'none'}"
-    )
+    return found[0] if len(found) == 1 else ""
 
 
 def make_layer(description: Any, index: int, shared: bool = False) -> Layer:
@@ -227,8 +273,8 @@ def make_layer(description: Any, index: int, shared: bool = False) -> Layer:
         index: its position from 0, for errors.
         shared: the weights may use the description's memory, which the caller then no longer uses.
 
-    Raises UnknownLayerError: a type or class that is not registered; names the layer and the known ones.
-    NetworkFormatError: invalid fields or weights; names the layer.
+    A type or class that is not registered gives an `UnknownLayer`.
+    Raises NetworkFormatError: invalid fields or weights; names the layer.
     """
     label = layer_label(index, description)
     is_object = isinstance(description, MatObject)
@@ -236,10 +282,6 @@ def make_layer(description: Any, index: int, shared: bool = False) -> Layer:
     with located(label):
         kind = layer_type(fields)
         if is_object or kind == "custom":
-            classname = description.classname if is_object else _custom_class(fields, label)
-            if classname not in _CUSTOM:
-                raise _unknown(label, "class of a custom layer", classname, _CUSTOM)
-            return _CUSTOM[classname](fields, classname, is_object, shared)
-        if kind not in _TYPES:
-            raise _unknown(label, "layer type", kind, _TYPES)
-        return _TYPES[kind](fields, shared=shared)
+            classname = description.classname if is_object else _custom_class(fields)
+            return _CUSTOM.get(classname, UnknownLayer)(fields, classname, is_object, shared)
+        return _TYPES.get(kind, UnknownLayer)(fields, shared=shared)

@@ -7,17 +7,19 @@ net["conv1_1"].weight                      # (64, 3, 3, 3), a torch parameter
 matfile.save("copy.mat", {"net": net.to_matlab()})
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
-from matlab_compat.errors import ArgumentError, NetworkFormatError, did_you_mean, located
-from matlab_compat.simplenn import layers as _standard_layers  # noqa: F401  # registers MatConvNet's own types
+from matlab_compat.errors import ArgumentError, NetworkFormatError, UnknownLayerError, did_you_mean, located
+from matlab_compat.simplenn import layers as _standard_layers  # registers MatConvNet's own types
 from matlab_compat.simplenn.base import ImageNetwork
-from matlab_compat.simplenn.layer import Layer, make_layer
-from matlab_compat.simplenn.tidy import cell_row, layer_cells, relja_simplenn_tidy, with_rows
+from matlab_compat.simplenn.layer import Layer, UnknownLayer, is_loss, make_layer
+from matlab_compat.simplenn.tidy import WITH_WEIGHTS, cell_row, layer_cells, relja_simplenn_tidy, with_rows
 
+_log = logging.getLogger(__name__)
 _INTO_META = {"meta", "classes", "normalization", "netID", "sessionID", "epoch"}
 LayerKey = str | int
 
@@ -60,12 +62,17 @@ class SimpleNN(ImageNetwork):
             consume: empties `struct` while converting, so that at most one layer is in memory twice; 1 x 1
                 convolutions then use the memory that was read.
 
-        Raises UnknownLayerError: an unknown layer type or class; names the layer.
-        NetworkFormatError: not a SimpleNN, invalid fields, or channels that do not fit; names the layer.
+        Layers of an unknown type or class are kept as they are (`UnknownLayer`); a loss of training among
+        them, at the end, is left out when the network runs, which is logged.
+
+        Raises NetworkFormatError: not a SimpleNN, invalid fields, or channels that do not fit; names the
+        layer.
         """
         # the fields that a file has, to write back; layers of the old format are written tidied
         read = [
-            list(layer) if isinstance(layer, Mapping) and "filters" not in layer else None
+            list(layer)
+            if isinstance(layer, Mapping) and not ("filters" in layer and layer.get("type") in WITH_WEIGHTS)
+            else None
             for layer in layer_cells(struct)
         ]
         order = list(struct)
@@ -85,7 +92,16 @@ class SimpleNN(ImageNetwork):
         net._empty_meta = {} if isinstance(meta, Mapping) else meta
         net._order = [name for name in order if name in {"layers", "meta", *extra}]
         net.check_channels()
+        net._leave_out_losses()
         return net.eval()
+
+    def _leave_out_losses(self) -> None:
+        for index, layer in reversed(list(enumerate(self))):
+            if isinstance(layer, UnknownLayer) and is_loss(layer.classname or str(layer.type)):
+                layer.left_out = True
+                _log.warning("%s: %s", self.label(index), layer.remark())
+            elif not isinstance(layer, _standard_layers.Loss):
+                return
 
     def to_matlab(self, classes: bool = False) -> dict[str, Any]:
         """The network as a MATLAB struct: every field, shape and class that was read, the current weights.
@@ -107,7 +123,9 @@ class SimpleNN(ImageNetwork):
         if not isinstance(layer, str):
             count = len(self.layers)
             if not -count <= int(layer) < count:
-                raise ArgumentError(f"there is no layer {layer}: the network has {count}, 0 to {count - 1}")
+                raise ArgumentError(
+                    f"there is no layer at position {layer}: the network has {count}, 0 to {count - 1}"
+                )
             return int(layer) % count
         found = [position for position, name in enumerate(self.names) if name == layer]
         if len(found) == 1:
@@ -129,9 +147,9 @@ class SimpleNN(ImageNetwork):
         return iter(self.layers)  # type: ignore[arg-type]
 
     def label(self, index: int) -> str:
-        """A layer in error messages: position, name and type."""
+        """A layer in error messages: its number, as the table counts (from 1), its name and type."""
         layer = self.layer(index)
-        return f"layer {index} '{layer.name}' ({layer.classname or layer.type})"
+        return f"layer {index + 1} '{layer.name}' ({layer.classname or layer.type})"
 
     def with_layers(self, layers: Iterable[Layer]) -> "SimpleNN":
         """A network of these layers with a copy of this one's meta; the layers are shared, not copied."""
@@ -156,8 +174,9 @@ class SimpleNN(ImageNetwork):
     def _step(self, index: int, x: Tensor) -> Tensor:
         try:
             return self.layers[index](x)
-        except ArgumentError as error:
-            raise NetworkFormatError(f"{self.label(index)}: {error}") from error
+        except (ArgumentError, UnknownLayerError) as error:
+            kind = UnknownLayerError if isinstance(error, UnknownLayerError) else NetworkFormatError
+            raise kind(f"{self.label(index)}: {error}") from error
 
     def forward(self, x: Tensor, *, start: LayerKey | None = None, stop: LayerKey | None = None) -> Tensor:
         """Runs the layers from `start` to `stop`, both included, by default all.

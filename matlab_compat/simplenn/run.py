@@ -13,9 +13,9 @@ from torch import Tensor
 
 from matlab_compat import nn as blocks
 from matlab_compat.arguments import options
-from matlab_compat.errors import ArgumentError, located
+from matlab_compat.errors import ArgumentError, UnknownLayerError, located
 from matlab_compat.matfile.values import scalar, text
-from matlab_compat.simplenn.layer import Layer
+from matlab_compat.simplenn.layer import Layer, UnknownLayer
 from matlab_compat.simplenn.layers import BatchNorm, Dropout, Loss, PDist, ReLU, reference
 from matlab_compat.simplenn.network import SimpleNN, require_network
 
@@ -62,6 +62,8 @@ def _backward(layer: Layer, before: Result, after: Result, testing: bool) -> Der
     if isinstance(layer, Dropout) and testing:
         return after.dzdx, None
     assert after.dzdx is not None
+    if isinstance(layer, UnknownLayer):
+        raise UnknownLayerError(f"no derivatives: '{layer.classname or layer.type}' is not known here")
     if isinstance(layer, ReLU):
         seen = after.x if before.x is None else before.x  # the output has the signs of the input
         if seen is None:

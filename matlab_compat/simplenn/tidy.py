@@ -13,6 +13,7 @@ from matlab_compat.errors import NetworkFormatError, located
 from matlab_compat.matfile.classes import cells
 from matlab_compat.matfile.values import MatObject, StructArray, cell_list, describe, text, vector
 
+WITH_WEIGHTS = ("conv", "convt", "bnorm")  # in old files as filters and biases
 _LRN = {"param": [5.0, 1.0, 0.0001 / 5, 0.75]}
 
 # type -> the fields that a layer of that type gets where it lacks them, in the order of the original
@@ -60,18 +61,18 @@ def _row(value: Any) -> Any:
 
 
 def layer_label(index: int, layer: Any) -> str:
-    """A layer in error messages: its index from 0, and its name and type where it has them."""
+    """A layer in error messages: its number, as the table counts, and its name and type where it has them."""
     fields = layer.properties if isinstance(layer, MatObject) else layer
     if not isinstance(fields, Mapping):
-        return f"layer {index}"
+        return f"layer {index + 1}"
     name, kind = fields.get("name", ""), fields.get("type", "")
     named = f" '{name}'" if isinstance(name, str) and name else ""
-    return f"layer {index}{named}" + (f" ({kind})" if isinstance(kind, str) and kind else "")
+    return f"layer {index + 1}{named}" + (f" ({kind})" if isinstance(kind, str) and kind else "")
 
 
 def _with_weights(layer: dict[str, Any], kind: str, label: str) -> dict[str, Any]:
     """Moves filters and biases of the old format into weights; gives every layer the field weights."""
-    if kind in ("conv", "convt", "bnorm") and "weights" not in layer:
+    if kind in WITH_WEIGHTS and "weights" not in layer:
         missing = [name for name in ("filters", "biases") if name not in layer]
         if missing:
             raise NetworkFormatError(
@@ -95,8 +96,12 @@ def tidy_layer(layer: Any, index: int) -> Any:
     """
     if isinstance(layer, MatObject):
         return layer
-    if not isinstance(layer, Mapping) or not isinstance(layer.get("type"), str):
-        raise NetworkFormatError(f"layer {index} is not a struct with a field type: found {describe(layer)}")
+    if not isinstance(layer, Mapping):
+        label = layer_label(index, layer)
+        raise NetworkFormatError(f"{label} is a {describe(layer)}, not a struct: not a MatConvNet network")
+    if not isinstance(layer.get("type"), str):
+        label = f"layer {index + 1} is not a struct with a field type"
+        raise NetworkFormatError(f"{label}: found {describe(layer)}")
     kind = layer["type"]
     if kind == "custom":
         return dict(layer)

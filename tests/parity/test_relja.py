@@ -164,7 +164,7 @@ TIDY = [
 @pytest.mark.parametrize(("function", "key"), [(vl_simplenn_tidy, "vl"), (relja_simplenn_tidy, "relja")])
 def test_tidy_equals_the_original(case: dict[str, Any], function: Any, key: str) -> None:
     if case[f"{key}_err"]:
-        with pytest.raises(NetworkFormatError, match="layer 0"):
+        with pytest.raises(NetworkFormatError, match="layer 1"):
             function(case["before"])
         return
     found = function(case["before"])

@@ -1,6 +1,10 @@
 """Settings, tables, notes, scripts and sessions that once hung or raised what was not ours; one row each."""
 
+import json
+import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,16 +12,20 @@ import torch
 
 from deepibl.datasets.dbstruct import read_positive_lists
 from deepibl.datasets.folder import read_places
+from deepibl.engine.scales import read_scales
 from deepibl.errors import ConfigurationError, DatasetError, ReportError, SessionError
 from deepibl.features.backbone_store import FileStore
+from deepibl.features.partial import PartialFeatures
 from deepibl.migrate.translate import migrate
 from deepibl.report.run import read_run
 from deepibl.runtime.files import read_note
 from deepibl.runtime.paths import localPaths
+from deepibl.runtime.provenance import Provenance, digest_of
 from deepibl.training.checkpoints import read_results, unfinished_session
-from deepibl.training.options import TrainingOptions
+from deepibl.training.options import Request, TrainingOptions
 from deepibl.training.state import History
 from matlab_compat import matfile
+from matlab_compat.errors import ArgumentError
 from tests.tiny_training import Workplace
 
 
@@ -46,13 +54,13 @@ def test_brackets_without_end_in_a_localpaths_m_are_an_unreadable_line(tmp_path:
 )
 def test_a_csv_that_cannot_be_parsed_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(content)
-    with pytest.raises(DatasetError, match=r"a\.csv is not a CSV file in UTF-8"):
+    with pytest.raises(DatasetError, match=r"a\.csv: [\s\S]*line \d:"):
         read_places(tmp_path / "a.csv")
 
 
 def test_lists_of_positives_in_another_encoding_are_refused(tmp_path: Path) -> None:
     (tmp_path / "p.txt").write_bytes("q0\tdbü\n".encode("latin-1"))
-    with pytest.raises(DatasetError, match=r"p\.txt is not a list of positives"):
+    with pytest.raises(DatasetError, match=r"p\.txt: .*\nline 1: .* is not UTF-8"):
         read_positive_lists(tmp_path / "p.txt", ["q0"], ["db"])
 
 
@@ -87,6 +95,89 @@ def test_a_list_of_maps_that_makes_no_sense_is_begun_anew(line: bytes, tmp_path:
     found = again.get("a")
     assert found is not None and found.tolist() == [1, 1, 1]
     again.close(keep=False)
+
+
+def journal(folder: Path, **wrong: Any) -> bool:
+    """Whether groups of a journal with these wrong values count as done."""
+    made_of = {"network": "n", "count": 0, "names": "", "files": "", "settings": {}, "rule": 1}
+    held = {"format": "deepibl-partial-features/2", "made_of": made_of, "count": 2, "group_size": 1, "dim": 1}
+    held |= {"done": {"0": digest_of([""])}, **wrong}
+    (folder / "f.bin.part").write_bytes(bytes(8))
+    (folder / "f.bin.part.json").write_text(json.dumps(held))
+    with PartialFeatures(folder / "f.bin", Provenance("n"), 2, 1) as partial:
+        return bool(partial.done)
+
+
+def scales(folder: Path, **wrong: Any) -> bool:
+    """Whether int8 scales with these wrong values are read."""
+    held = {"format": "deepibl-int8-scales/2", "network": "n", "images": 1, "written_by": "w"}
+    held |= {"ranges": [[0, -1.0, 2.5]], **wrong}
+    (folder / "s.json").write_text(json.dumps(held))
+    try:
+        return read_scales(folder / "s.json").ranges == ((0, -1.0, 2.5),)
+    except ArgumentError as error:
+        assert "make new ones with deepibl calibrate" in str(error)
+        return False
+
+
+def maps(folder: Path, **wrong: Any) -> bool:
+    """Whether a map with these wrong values in the list of maps is there."""
+    line = {"key": "a", "shape": [4], "start": 0, "end": 16, "crc": zlib.crc32(bytes(16)), **wrong}
+    (folder / "maps.jsonl").write_text(json.dumps(line) + "\n")
+    (folder / "maps.bin").write_bytes(bytes(16))
+    store = FileStore(folder, torch.float32, 10**6)
+    found = store.get("a")
+    store.close(keep=False)
+    return found is not None
+
+
+def request(folder: Path, **wrong: Any) -> bool:
+    """Whether a training's request with these wrong values is understood."""
+    held = {"trainer": "t", "sets": ["a", "b"], "options": {"x": 1}, **wrong}
+    return Request.from_text(json.dumps([*held.values()])) is not None
+
+
+WRONG = [
+    (journal, {"group_size": "1"}), (journal, {"dim": 1.5}), (journal, {"done": {"0": 3}}),
+    (journal, {"done": ["0"]}), (journal, {"made_of": {"network": 3}}), (journal, {"format": None}),
+    (scales, {"images": "1"}), (scales, {"ranges": {}}), (scales, {"network": None}), (scales, {"more": 1}),
+    (scales, {"ranges": [[0, 1]]}), (scales, {"ranges": [[0.5, 0, 1]]}),
+    (scales, {"ranges": [[0, 0, 10**400]]}),
+    (maps, {"start": "0"}), (maps, {"shape": [-2, -2]}), (maps, {"key": 3}), (maps, {"crc": None}),
+    (request, {"trainer": 3}), (request, {"sets": "ab"}), (request, {"options": []}), (request, {"more": 1}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("read", "wrong"), WRONG)
+def test_a_value_of_another_type_is_damage(
+    read: Callable[..., bool], wrong: dict[str, Any], tmp_path: Path
+) -> None:
+    assert read(tmp_path) and not read(tmp_path, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("read", "module"),
+    [
+        (journal, "deepibl.features.partial"),
+        (scales, "deepibl.engine.scales"),
+        (maps, "deepibl.features.backbone_store"),
+        (request, "deepibl.training.options"),
+    ],
+)
+@pytest.mark.parametrize("error", [TypeError, KeyError, IndexError, AttributeError])
+def test_a_mistake_in_a_reader_is_not_taken_for_damage(
+    read: Callable[..., bool],
+    module: str,
+    error: type[Exception],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def mistaken(*_: object) -> None:
+        raise error("a mistake")
+
+    monkeypatch.setattr(f"{module}.from_plain", mistaken)
+    with pytest.raises(error, match="a mistake"):
+        read(tmp_path)
 
 
 DEEP = 3000

@@ -113,6 +113,33 @@ def test_extract_lists_what_could_not_be_read_and_names_the_rows(run: Run, net: 
     assert (photos / "f.npy.names.txt").read_text() == f"{good}\n"
 
 
+def test_extract_of_unreadable_images_says_why_and_leaves_the_older_file(
+    run: Run, net: Path, photos: Path
+) -> None:
+    gone, good, out = photos / "gone.jpg", photos / "db" / "db1.jpg", photos / "f.bin"
+    assert run("extract", net, gone, good, "-o", out)[0] == 3
+    before = out.read_bytes(), (photos / "f.bin.names.txt").read_text()
+    code, text, err = run("extract", net, gone, photos / "nor.jpg", "-o", out)
+    assert code == 1 and text == ""
+    assert "none of the 2 images could be used" in err and "gone.jpg" in err and "nor.jpg" in err
+    assert (out.read_bytes(), (photos / "f.bin.names.txt").read_text()) == before
+    assert run("extract", net, good, "-o", out)[0] == 0
+    assert not (photos / "f.bin.names.txt").exists()
+
+
+def test_index_of_unreadable_images_says_why_and_leaves_the_older_index(
+    run: Run, net: Path, city: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "gone.csv").write_text("name,lat,lon\nx/gone.jpg,1,2\nx/nor.jpg,1,2\n")
+    before = city.read_bytes()
+    for more in ([], ["--add"]):
+        code, text, err = run("index", net, "--csv", tmp_path / "gone.csv", "-o", city, *more)
+        assert code == 1 and text == ""
+        assert "gone.jpg" in err and "nor.jpg" in err and "No such file" in err
+        assert city.read_bytes() == before
+        assert not [path for path in city.parent.iterdir() if path.name.startswith(f"{city.name}.")]
+
+
 def test_localize_finds_the_place_of_each_photo(run: Run, city: Path, photos: Path) -> None:
     asked = [photos / "q" / f"q{i}.jpg" for i in range(PLACES)]
     code, out, _ = run("localize", *asked, "--index", city, "--json", "--top", 2)

@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from deepibl.datasets.geo import utm_to_latlon
+from deepibl.features.files import stored_names
 from deepibl.search.index import PlaceIndex
 
 CSV = ("--csv", "db/places.csv")
@@ -94,3 +97,33 @@ def test_what_makes_no_sense_is_one_clear_line(run, net, street, arguments, said
     code, out, err = run(*arguments)
     assert (code, out) == (1, "")
     assert said in err and "Traceback" not in err
+
+
+def test_a_photo_with_an_impossible_position_is_named_and_indexed(run, net, street) -> None:
+    for number, degrees in ((0, 47), (1, 97), (2, 48)):
+        exif = Image.Exif()
+        exif.get_ifd(0x8825).update({1: "N", 2: (degrees, 0, 0), 3: "E", 4: (8, 0, 0)})
+        with Image.open(f"db/0{number}.jpg") as photo:
+            photo.load()
+        photo.save(f"db/0{number}.jpg", exif=exif.tobytes())
+    code, out, err = run("index", net, "--images", "db", "-o", "a.idx", "--json")
+    problem = "01.jpg: its position is left out: latitude 97 0 0 N is out of range: -90 to 90 degrees"
+    assert (code, json.loads(out)["positions_left_out"]) == (0, [problem]) and problem in err
+    index = PlaceIndex.load("a.idx")
+    assert [index.names[i] for i in range(3)] == ["00.jpg", "01.jpg", "02.jpg"]
+    assert np.isfinite(index.positions[:3, 0]).tolist() == [True, False, True]
+
+
+def test_lists_may_come_from_windows(run, net, street) -> None:
+    Path("db/süd").mkdir()
+    for name in ("00", "01"):
+        Path(f"db/{name}.jpg").rename(f"db/süd/{name}.jpg")
+    Path("list.txt").write_bytes("süd\\01.jpg\r\n02.jpg\r\n/süd/00.jpg\r\n".encode("cp1252"))
+    code, _, _ = run("extract", net, "--list", "list.txt", "--root", "db", "-o", "a.h5")
+    assert code == 0 and stored_names("a.h5") == ["süd/01.jpg", "02.jpg", "süd/00.jpg"]
+    rows = "".join(f"{name};8,5;7,5\r\n" for name in ("süd\\00.jpg", "süd\\01.jpg", "02.jpg"))
+    Path("db/windows.csv").write_bytes(f"sep=;\r\nname;lat;lon\r\n{rows}".encode("utf-16"))
+    assert run("index", net, "--csv", "db/windows.csv", "-o", "a.idx")[0] == 0
+    Path("gone.txt").write_text("süd\\00.jpg\n02.jpg\n", encoding="utf-8-sig")
+    assert run("index-edit", "a.idx", "--delete", "gone.txt")[0] == 0
+    assert PlaceIndex.load("a.idx").names == ["süd/01.jpg"]

@@ -134,12 +134,12 @@ def test_every_bad_row_is_named(tmp_path):
     text = str(caught.value)
     for line in (
         "p.csv: 6 rows are invalid",
-        "row 3: lat must be a number; got 'north'",
-        "row 4: it has no name",
-        "row 5: a.jpg is listed twice",
-        "row 6: lat 13.1, lon 551.0 is out of range",
-        "row 7: lon must be a number; got ''",
-        "row 8: lat is 'nan'",
+        "line 3: 'north' is not a number of degrees",
+        "line 4: it has no name",
+        "line 5: a.jpg is listed twice",
+        "line 6: longitude 551 is out of range: -180 to 180 degrees",
+        "line 7: '' is not a number of degrees",
+        "line 8: 'nan' is not a number of degrees",
     ):
         assert line in text
 
@@ -151,8 +151,8 @@ def test_a_csv_without_a_header_is_refused(tmp_path, header):
 
 
 def test_a_bad_zone_is_named_by_row(tmp_path):
-    with pytest.raises(DatasetError, match="row 2: '33U' is not a UTM zone"):
-        read_places(table(tmp_path / "p.csv", "name,east,north,zone\na,1,2,33U\n"))
+    with pytest.raises(DatasetError, match="line 2: '33I' is not a UTM zone"):
+        read_places(table(tmp_path / "p.csv", "name,east,north,zone\na,1,2,33I\n"))
 
 
 # data sets

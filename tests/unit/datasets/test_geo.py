@@ -8,7 +8,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
 from deepibl.datasets.exif import photo_position
-from deepibl.datasets.geo import latlon_to_utm, map_link, parse_zone, utm_to_latlon, zone_of
+from deepibl.datasets.geo import latlon_to_utm, map_link, parse_zone, plain_zone, utm_to_latlon, zone_of
 from deepibl.errors import DatasetError
 
 # (latitude, longitude, zone, east, north): the origin of each zone is 500 km west of its central meridian
@@ -65,10 +65,19 @@ def test_degrees_out_of_range_are_refused(latitude, longitude):
         latlon_to_utm([0, latitude], [0, longitude])
 
 
-@pytest.mark.parametrize("zone", ["", "33", "N33", "61N", "0S", "33U"])
+@pytest.mark.parametrize("zone", ["", "33", "N33", "61N", "0S", "33I", "33Y", "133N"])
 def test_bad_zones_are_refused(zone):
     with pytest.raises(DatasetError, match="is not a UTM zone"):
         parse_zone(zone)
+
+
+@pytest.mark.parametrize(
+    ("band", "plain"),
+    [("33U", "33N"), ("33n", "33N"), ("56 S", "56S"), ("56H", "56S"), ("7C", "7S"), ("7X", "7N")],
+)
+def test_letters_of_bands_are_hemispheres(band, plain):
+    assert plain_zone(band) == plain
+    assert latlon_to_utm(1, 2, band)[0].tolist() == latlon_to_utm(1, 2, plain)[0].tolist()
 
 
 def test_map_links_have_the_marker_at_the_position():

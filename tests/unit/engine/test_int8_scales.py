@@ -70,11 +70,11 @@ def test_a_file_gives_the_same_scales_and_identity(tmp_path: Path) -> None:
         "",
         "[1]",
         '{"format": "other/1"}',
-        '{"format": "deepibl-int8-scales/1", "network": "a", "images": 1, "written_by": "b"}',
-        '{"format": "deepibl-int8-scales/1", "network": "a", "images": 1, "written_by": "b", '
-        '"ranges": [{"position": 0, "low": 1, "high": NaN}]}',
-        '{"format": "deepibl-int8-scales/1", "network": "a", "images": 1, "written_by": "b", '
-        '"ranges": [{"position": 0, "low": 2, "high": 1}]}',
+        '{"format": "deepibl-int8-scales/2", "network": "a", "images": 1, "written_by": "b"}',
+        '{"format": "deepibl-int8-scales/2", "network": "a", "images": 1, "written_by": "b", '
+        '"ranges": [[0, 1, NaN]]}',
+        '{"format": "deepibl-int8-scales/2", "network": "a", "images": 1, "written_by": "b", '
+        '"ranges": [[0, 2, 1]]}',
         "[" * 100_000,
     ],
 )

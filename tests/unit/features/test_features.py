@@ -1,7 +1,5 @@
 """deepibl.features: order and batches, and images that cannot be used."""
 
-import os
-
 import numpy as np
 import pytest
 import torch
@@ -10,7 +8,7 @@ from PIL import Image
 import deepibl
 from deepibl.errors import ExtractionError
 from deepibl.features.extraction import extract, extract_to_file
-from deepibl.features.files import read_features
+from deepibl.features.files import read_features, side_files
 from deepibl.images import read_image
 from deepibl.matlab.networks import computeRepresentation
 from matlab_compat.errors import ArgumentError
@@ -95,8 +93,37 @@ def test_skip_returns_the_rest_with_its_ids(with_bad):
 def test_skip_with_nothing_left_gives_no_rows(tmp_path):
     features, kept, failures = extract(Extractor(), ["a", "b"], root=tmp_path, on_error="skip")
     assert features.shape == (0, 0) and len(kept) == 0 and len(failures) == 2
-    report = extract_to_file(Extractor(), tmp_path, ["a", "b"], tmp_path / "f.bin", on_error="skip")
-    assert report.dim == 0 and os.listdir(tmp_path) == []
+    with pytest.raises(ExtractionError, match=r"(?s)2 of 2 images.*a: .*b: "):
+        extract(Extractor(), ["a", "b"], root=tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".npy", ".h5"])
+@pytest.mark.parametrize("on_error", ["skip", "raise"])
+def test_a_file_without_any_row_is_an_error_and_an_older_one_stays(photos, tmp_path, suffix, on_error):
+    folder, names = photos
+    out = tmp_path / f"f{suffix}"
+    extract_to_file(Extractor(), folder, names[:2], out)
+    for side in side_files(out):
+        side.write_text("of the older one")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    message = r"(?s)none of the 2 images.*nothing is written.*a: .*b: "
+    with pytest.raises(ExtractionError, match=message) as caught:
+        extract_to_file(Extractor(), tmp_path, ["a", "b"], out, on_error=on_error)
+    assert [failure.name for failure in caught.value.failures] == [str(tmp_path / "a"), str(tmp_path / "b")]
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".npy", ".h5"])
+def test_what_is_beside_an_older_file_goes_with_it(photos, tmp_path, suffix):
+    folder, names = photos
+    out = tmp_path / f"f{suffix}"
+    note, rows = side_files(out)
+    note.write_text("made before the file that it is about")
+    extract_to_file(Extractor(), folder, names[:2], out)
+    assert note.exists()  # there was no older file that it could be about
+    rows.write_text("names of the older one")
+    extract_to_file(Extractor(), folder, names[2:5], out)
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
 
 def test_an_image_that_the_network_cannot_take_is_a_failure_too(photos, tmp_path):
@@ -111,7 +138,7 @@ def test_an_image_that_the_network_cannot_take_is_a_failure_too(photos, tmp_path
 def test_numbers_that_are_not_finite_are_failures(photos):
     folder, names = photos
     net = Extractor()
-    net.body[0].bias.data[0] = float("nan")
+    net.prepare = lambda images: images * float("inf")
     with pytest.raises(ExtractionError, match="the network's output is not finite"):
         extract(net, names[:2], root=folder)
 

@@ -1,6 +1,7 @@
 """Class objects as MATLAB stores them: unwrapped, shared, circular; what is written is read again."""
 
 import importlib.util
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 from matlab_compat import matfile
 from matlab_compat.errors import MatFileError
+from matlab_compat.matfile.classes import OBJECT_MARK
+from matlab_compat.matfile.io import opened
 from matlab_compat.matfile.objects import Subsystem
 from tests.matlab_same import assert_same
 from tests.unit.matlab_compat.matfile_objects.make import content
@@ -83,6 +86,37 @@ def test_the_objects_are_not_touched_where_a_plain_variable_is_wanted(
     monkeypatch.setattr(Subsystem, "__init__", fail)
     for path in FILES:
         assert_same(matfile.load(path, ["plain"])["plain"], np.array([[1.0, 2.0]]))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_an_empty_array_of_objects_keeps_its_class_and_shape(path: Path) -> None:
+    with opened(path) as file:
+        subsystem = file._subsystem  # type: ignore[attr-defined]
+        number = next(i for i in range(1, 9) if subsystem._classname(i) == "pkg.Node")
+        words = np.array([[OBJECT_MARK], [2], [0], [3], [number]], np.uint32)
+        found = subsystem.resolve(words)
+    assert (found.classname, found.properties, found.shape) == ("pkg.Node", {}, (0, 3))
+
+
+def words_of(strings: np.ndarray) -> np.ndarray:
+    """A string array as MATLAB keeps it: version, dimensions, lengths, text of four UTF-16 units a word."""
+    flat = [str(each).encode("utf-16-le") for each in strings.ravel(order="F")]
+    text = b"".join(flat)
+    lengths = [len(each) // 2 for each in flat]
+    packed = np.frombuffer(text + bytes(-len(text) % 8), np.uint64)
+    return np.array([[1, strings.ndim, *strings.shape, *lengths, *packed]], np.uint64)
+
+
+@needs_matio
+@pytest.mark.parametrize("version", ["v7", "v7.3"])
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (3, 1), (0, 0), (0, 2), (2, 1, 2)])
+def test_who_gives_the_size_of_a_string_array(shape: tuple[int, ...], version: str, tmp_path: Path) -> None:
+    strings = np.array([f"s{i}𝔸" for i in range(math.prod(shape))], dtype=object).reshape(shape)
+    held = matfile.MatObject("string", {"any": words_of(strings)})
+    matfile.save_objects(tmp_path / "a.mat", {"x": held, "y": 1}, version=version)
+    assert matfile.who(tmp_path / "a.mat")["x"] == ("string", shape)
+    found = matfile.load(tmp_path / "a.mat")["x"]
+    assert found == strings[0, 0] if shape == (1, 1) else (found == strings).all()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -13,9 +13,9 @@ from tests.unit.matlab_compat.test_matfile import VALUES
 
 pytestmark = pytest.mark.octave
 
-# Octave 7 holds text as UTF-8 and cuts it to as many bytes as the file says it has characters; a logical
-# sparse matrix it reads as double, and writes as a file that nobody can read.
-OCTAVE_CANNOT = {"accents", "sparse_logical"}
+# Octave 7 holds text as UTF-8, so that its size is another. A logical sparse matrix it reads as double, and
+# writes as a file that nobody can read.
+OCTAVE_CANNOT = {"sparse_logical"}
 READABLE = {name: value for name, value in VALUES.items() if name not in OCTAVE_CANNOT}
 DESCRIBE = """
 s = load('a.mat'); names = fieldnames(s); out = struct();
@@ -45,7 +45,8 @@ def test_octave_finds_the_classes_and_shapes_we_wrote(tmp_path: Path) -> None:
         assert is_complex == ("complex" in name), name
         if not is_sparse:
             assert classname == info.classname, name
-        assert tuple(size) == info.shape, name
+        if name != "accents":
+            assert tuple(size) == info.shape, name
 
 
 @pytest.mark.parametrize("version", ["-v6", "-v7"])
@@ -56,6 +57,13 @@ def test_what_octave_writes_again_is_the_same(version: str, tmp_path: Path) -> N
     assert sorted(found) == sorted(READABLE)
     for name, value in READABLE.items():
         assert_same(found[name], value, name)
+
+
+def test_octaves_rows_of_other_scripts_are_those_that_were_written(tmp_path: Path) -> None:
+    texts = {"x": "Zürich – 東京 𝔸", "y": "naïve"}
+    matfile.save(tmp_path / "a.mat", texts)
+    script = "load a.mat; printf('%s|%s', char(x), char(y));"
+    assert octave(script, tmp_path) == "|".join(texts.values())
 
 
 def test_octave_computes_with_a_network_we_wrote(tmp_path: Path) -> None:

@@ -215,6 +215,61 @@ def test_truncated_files_are_errors(root: h5py.File, path: Path) -> None:
             matfile.load(path)
 
 
+@pytest.mark.parametrize("shape", [(0, 0), (1, 0), (0, 3)])
+@pytest.mark.parametrize("decode", [2, 3])
+def test_an_empty_array_of_objects_keeps_its_class(
+    decode: int, shape: tuple[int, int], root: h5py.File, path: Path
+) -> None:
+    put(root, "x", "Shape", np.array(shape, np.uint64), empty=np.uint8(1), object_decode=np.int32(decode))
+    found = load(root, path)["x"]
+    assert (found.classname, found.properties, found.shape) == ("Shape", {}, shape)
+    assert matfile.who(path)["x"] == ("Shape", shape)
+
+
+def test_an_array_of_objects_of_the_old_kind_has_its_shape(root: h5py.File, path: Path) -> None:
+    refs = root.create_group("#refs#")
+    items = [put(refs, f"r{i}", "double", [[float(i)]]).ref for i in range(3)]
+    group = root.create_group("x")
+    group.attrs["MATLAB_class"], group.attrs["MATLAB_object_decode"] = np.bytes_("Old"), np.int32(2)
+    group.create_dataset("n", data=np.array([[r] for r in items], dtype=h5py.ref_dtype))
+    found = load(root, path)["x"]
+    assert (found.shape, [item.classname for item in found.flat]) == ((1, 3), ["Old"] * 3)
+    assert [float(item.properties["n"][0, 0]) for item in found.flat] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (1, 0), (0, 3), (1, 4)])
+def test_struct_arrays_without_fields_alone_and_nested(
+    shape: tuple[int, int], root: h5py.File, path: Path
+) -> None:
+    want = matfile.StructArray(shape, (), [{}] * (shape[0] * shape[1]))
+    put(root, "x", "struct", np.array(shape, np.uint64), empty=np.uint8(1))
+    inner = put(root.create_group("#refs#"), "a", "struct", np.array(shape, np.uint64), empty=np.uint8(1))
+    put(root, "c", "cell", np.array([[inner.ref]], dtype=h5py.ref_dtype))
+    found = load(root, path)
+    assert_same(found["x"], want)
+    assert_same(found["c"][0, 0], want)
+
+
+def test_char_matrices_beyond_16_bits_and_with_nul(root: h5py.File, path: Path) -> None:
+    rows = [np.frombuffer(row.encode("utf-16-le"), np.uint16) for row in ("a𝔸b", "𝔸\0d")]
+    put(root, "x", "char", np.stack(rows).T)
+    put(root, "cube", "char", np.arange(8, dtype=np.uint16).reshape(2, 2, 2))
+    put(root, "none", "char", np.array([0, 3], np.uint64), empty=np.uint8(1))
+    found = load(root, path)
+    assert found["x"] == ["a𝔸b", "𝔸\0d"]
+    assert found["cube"].view(np.uint32).tolist() == np.arange(8).reshape(2, 2, 2).T.tolist()
+    assert (found["none"].dtype.kind, found["none"].shape) == ("U", (0, 3))
+
+
+def test_a_sparse_logical(root: h5py.File, path: Path) -> None:
+    group = root.create_group("x")
+    group.attrs["MATLAB_class"], group.attrs["MATLAB_sparse"] = np.bytes_("logical"), np.uint64(2)
+    for part, dtype in {"jc": np.uint64, "ir": np.uint64, "data": np.uint8}.items():
+        group[part] = np.array({"jc": [0, 1, 2], "ir": [0, 1], "data": [1, 1]}[part], dtype)
+    found = load(root, path)["x"]
+    assert (found.dtype, found.toarray().tolist()) == (np.bool_, [[True, False], [False, True]])
+
+
 def test_hdf5_that_is_not_matlabs_is_told_apart(root: h5py.File, path: Path) -> None:
     root["x"] = np.zeros(3)
     with pytest.raises(MatFileError, match="lacks MATLAB's attributes"):

@@ -110,9 +110,9 @@ def test_formats_and_options_that_are_not_known_are_refused() -> None:
 
 
 def test_a_layer_that_the_table_cannot_show_is_named() -> None:
-    with pytest.raises(NetworkFormatError, match=r"layer 0 'p'.*no field pool"):
+    with pytest.raises(NetworkFormatError, match=r"layer 1 'p'.*no field pool"):
         vl_simplenn_display({"layers": [{"type": "pool", "name": "p"}]})
-    with pytest.raises(NetworkFormatError, match=r"layer 0 'c'.*pad has 3"):
+    with pytest.raises(NetworkFormatError, match=r"layer 1 'c'.*pad has 3"):
         bad = struct()
         bad["layers"][0, 0]["pad"] = np.ones((1, 3))
         describe(bad)

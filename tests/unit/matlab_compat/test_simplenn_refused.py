@@ -48,15 +48,15 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 def test_what_makes_no_sense_is_refused_with_the_layers_name(layer: dict[str, Any], message: str) -> None:
     struct = small()
     struct["layers"][0, 3] = layer
-    with pytest.raises(NetworkFormatError, match=f"layer 3 'odd'.*{message}"):
+    with pytest.raises(NetworkFormatError, match=f"layer 4 'odd'.*{message}"):
         SimpleNN.from_matlab(struct)
 
 
 def test_maps_that_a_layer_cannot_take_are_refused_with_its_name() -> None:
     net = SimpleNN.from_matlab(small())
-    with pytest.raises(NetworkFormatError, match=r"layer 0 'c1' \(conv\).*2 channels"):
+    with pytest.raises(NetworkFormatError, match=r"layer 1 'c1' \(conv\).*2 channels"):
         net(image(1, 2, 6, 6))
-    with pytest.raises(NetworkFormatError, match=r"layer 2 'p'.*larger images"):
+    with pytest.raises(NetworkFormatError, match=r"layer 3 'p'.*larger images"):
         net(image(1, 3, 1, 1))
 
 

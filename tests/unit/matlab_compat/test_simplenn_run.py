@@ -94,7 +94,7 @@ def test_labels_of_a_loss_count_from_one_in_arrays_and_from_zero_in_tensors() ->
 
 
 def test_a_loss_without_labels_says_how_to_give_them() -> None:
-    with pytest.raises(NetworkFormatError, match=r"layer 0 'layer1'.*set_field\('class'"):
+    with pytest.raises(NetworkFormatError, match=r"layer 1 'layer1'.*set_field\('class'"):
         vl_simplenn(network({"type": "loss"}), X)
 
 

@@ -41,12 +41,12 @@ def test_one_layer_needs_no_cell() -> None:
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        (["text"], "layer 0 is not a struct.*found char"),
+        (["text"], "layer 1 is a 1x4 char 'text', not a struct"),
         (
             [{"type": "relu"}, {"name": "a"}],
-            "layer 1 is not a struct with a field type: found struct with fields name",
+            "layer 2 is not a struct with a field type: found struct with fields name",
         ),
-        ([{"type": "conv", "name": "c", "biases": 1}], r"layer 0 'c' \(conv\) has no field filters"),
+        ([{"type": "conv", "name": "c", "biases": 1}], r"layer 1 'c' \(conv\) has no field filters"),
     ],
 )
 def test_a_layer_without_sense_is_named(layers: list[object], message: str) -> None:

@@ -17,6 +17,7 @@ from deepibl.networks.clusters import (
     vlad_alpha,
     vlad_weights,
 )
+from deepibl.runtime.progress import Progress
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
 from matlab_compat.rng import rng
@@ -90,9 +91,9 @@ def test_asked_for_a_gpu_it_computes_on_the_cpu_where_there_is_none(
 
 
 def test_progress_counts_images() -> None:
-    seen: list[tuple[int, int]] = []
-    local_descriptors(Coordinates(), image, 9, total=30, per_image=10, progress=lambda *now: seen.append(now))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    seen: list[Progress] = []
+    local_descriptors(Coordinates(), image, 9, total=30, per_image=10, progress=seen.append)
+    assert [(now.done, now.total) for now in seen] == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_no_images_are_an_error() -> None:

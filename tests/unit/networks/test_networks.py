@@ -12,7 +12,9 @@ from deepibl.networks.io import layer_specs, load_network, read_network, save_ne
 from deepibl.networks.weights import LAYOUTS, LayerSpec, Layout, differences
 from deepibl.runtime.files import map_tensors, read_strings, write_tensors
 from matlab_compat import matfile
-from matlab_compat.errors import MatFileError, NetworkFormatError, UnknownLayerError
+from matlab_compat.errors import MatFileError, NetworkFormatError
+from matlab_compat.matfile.values import MatObject
+from matlab_compat.network import network_from_matlab
 from matlab_compat.simplenn.network import SimpleNN
 from matlab_compat.simplenn.tidy import cell_row
 from tests.matlab_same import assert_same
@@ -68,9 +70,21 @@ def test_the_first_struct_with_layers_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ({"x": 1.0, "names": ["a"]}, r"holds no network: .*found x \(double\), names \(cell\)"),
-        ({"net": 3.0}, "the variable net is not a struct"),
-        ({"net": {"weights": 1.0}}, "no network"),
+        ({"x": 1.0, "names": ["a"]}, r"holds no network: .*found x \(1x1 double\), names \(1x1 cell\)"),
+        (
+            {"net": 3.0},
+            r"a\.mat holds no network: net is a 1x1 double; a network is a struct with a field layers$",
+        ),
+        ({"net": {"weights": 1.0}}, "net is a struct with fields weights; a network is"),
+        ({"net": [1.0, "my type"]}, r"net is a 1x2 cell; a network is a struct with a field layers$"),
+        (
+            {"net": [{"type": "relu"}, {"type": "relu"}]},
+            r"net is a 1x2 cell; .*\(this cell looks like one: net = struct\('layers', \{net\}\)\)",
+        ),
+        ({"net": {"layers": np.ones((1, 3))}}, r"net\.layers is a 1x3 double, not a cell of layers"),
+        ({"model": {"layers": "conv"}}, r"model\.layers is a 1x4 char 'conv', not a cell of layers"),
+        ({"layers": np.ones((2, 3))}, r"found layers \(2x3 double\)"),
+        ({"layers": [np.ones((9, 9, 7, 4), np.float32)]}, r"layer \d is a 9x9x7x4 single, not a struct"),
     ],
 )
 def test_what_holds_no_network_says_what_it_holds(tmp_path: Path, variables: dict, message: str) -> None:
@@ -79,9 +93,43 @@ def test_what_holds_no_network_says_what_it_holds(tmp_path: Path, variables: dic
         load_network(path)
 
 
-def test_an_unknown_layer_is_named_with_the_file(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.mat", net=struct(type="attention"))
-    with pytest.raises(UnknownLayerError, match=r"a\.mat: layer 0 'conv1' \(attention\)"):
+def test_structs_whose_layers_are_numbers_are_passed_over(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.mat", layers=3.0, opts={"layers": np.ones((1, 2))}, vgg=struct())
+    assert len(load_network(path)) == 3
+
+
+@pytest.mark.parametrize(
+    ("classname", "message"),
+    [
+        ("SeriesNetwork", r"is a SeriesNetwork \(Deep Learning Toolbox\), not a MatConvNet network"),
+        ("DAGNetwork", r"is a DAGNetwork \(Deep Learning Toolbox\), not a MatConvNet network"),
+        ("network", "is a network object of the Neural Network Toolbox, not a MatConvNet network"),
+        ("my.Net", r"is a 1x1 object of class my\.Net, not a MatConvNet network"),
+    ],
+)
+def test_an_object_that_is_not_a_network_is_named_by_its_toolbox(
+    classname: str, message: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("matio", reason="needs mat-io, which needs Python 3.11")
+    for layers in ([{"dimensions": 3}], np.ones((1, 2))):
+        held = MatObject(classname, {"layers": layers, "b": 1.0})
+        matfile.save_objects(tmp_path / "a.mat", {"net": held})
+        with pytest.raises(NetworkFormatError, match=rf"a\.mat holds no network: net {message}"):
+            load_network(tmp_path / "a.mat")
+        with pytest.raises(NetworkFormatError, match=f"the value {message}"):
+            network_from_matlab(held)
+    matfile.save_objects(tmp_path / "a.mat", {"trained": held})
+    shown = message[5:].split(",")[0]
+    with pytest.raises(NetworkFormatError, match=rf"found trained \(1x1 ({shown}|{classname})\)"):
+        load_network(tmp_path / "a.mat")
+
+
+def test_a_damaged_variable_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.mat", net=struct())
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(MatFileError, match=r"a\.mat: variable 'net' cannot be read"):
         load_network(path)
 
 
@@ -237,8 +285,8 @@ def test_layouts_say_what_differs() -> None:
     assert differences([layout.layers[0]], layout._replace(begins=True)) == ["1 layers instead of at least 2"]
     found = [LayerSpec("a", "conv", (3, 3, 3, 4)), LayerSpec("b", "pool")]
     assert differences(found, layout) == [
-        "layer 0 is 'a' (conv 3x3x3x4) instead of 'a' (conv 1x1x3x4)",
-        "layer 1 is 'b' (pool) instead of 'b' (relu)",
+        "layer 1 is 'a' (conv 3x3x3x4) instead of 'a' (conv 1x1x3x4)",
+        "layer 2 is 'b' (pool) instead of 'b' (relu)",
     ]
 
 

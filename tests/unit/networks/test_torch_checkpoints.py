@@ -1,6 +1,9 @@
 """Checkpoints of others as input: their networks, rebuilt here in plain torch, give the same descriptors."""
 
+import argparse
+import os
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from torchvision.models.vgg import cfgs, make_layers
 from deepibl.networks.io import load_network
 from deepibl.networks.torch_files import (
     KEY_MAPS,
+    load_state,
     read_checkpoint,
     save_vgg16,
     vgg16_from_torchvision,
@@ -136,8 +140,8 @@ class Evil:
 def test_a_checkpoint_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "evil.pth").write_bytes(pickle.dumps({"state_dict": Evil()}))
     torch.save({"state_dict": openibl(), "config": Evil()}, tmp_path / "evil2.pth")
-    for name in ("evil.pth", "evil2.pth"):
-        with pytest.raises(NetworkFormatError, match="cannot be read as a file of tensors"):
+    for name, why in (("evil.pth", "cannot be read as a file of tensors"), ("evil2.pth", "holds a print")):
+        with pytest.raises(NetworkFormatError, match=why):
             read_checkpoint(tmp_path / name)
     assert "never run" not in capsys.readouterr().out
 
@@ -161,3 +165,63 @@ def test_unknown_and_incomplete_checkpoints_are_refused_by_name(tmp_path: Path) 
 def test_key_maps_tell_kinds_apart() -> None:
     first = [kind.backbone.format(n=0) for kind in KEY_MAPS]
     assert len(set(first)) == len(first)
+
+
+class Opened:
+    """A class of a training script."""
+
+
+def test_numpys_arrays_beside_the_weights_are_read(tmp_path: Path) -> None:
+    state = {f"features.{name}": value for name, value in backbone().state_dict().items()}
+    arrays = {
+        "recalls": np.linspace(0, 1, 6).reshape(2, 3),
+        "turned": np.arange(6, dtype=np.int32).reshape(2, 3).T,
+        "names": np.array(["a", "bc"]),
+        "mixed": np.array([1, "x", None], dtype=object),
+        "flags": np.array([True]),
+        "none": np.zeros((0, 4), np.float32),
+        "score": np.float32(0.5),
+    }
+    for name, old in (("zip.pth", True), ("old.pth", False)):
+        torch.save({"state_dict": state, **arrays}, tmp_path / name, _use_new_zipfile_serialization=old)
+        found = load_state(tmp_path / name)
+        for key, value in arrays.items():
+            assert (
+                np.array_equal(found[key], value) and np.asarray(found[key]).dtype == np.asarray(value).dtype
+            )
+        assert read_checkpoint(tmp_path / name).names[0] == "conv1_1"
+    torch.save({name: value.numpy() for name, value in state.items()}, tmp_path / "arrays.pth")
+    assert torch.equal(
+        read_checkpoint(tmp_path / "arrays.pth")["conv1_1"].weights[0], state["features.0.weight"]
+    )
+
+
+def test_pickles_with_numpys_old_names_are_read(tmp_path: Path) -> None:
+    torch.save({"a": np.arange(3.0), "b": np.float64(2)}, tmp_path / "new.pth")
+    with zipfile.ZipFile(tmp_path / "new.pth") as new, zipfile.ZipFile(tmp_path / "old.pth", "w") as old:
+        for name in new.namelist():
+            content = new.read(name)
+            for core in (b"numpy._core", b"numpy.core"):
+                content = content.replace(core + b".multiarray", b"numpy.core.multiarray")
+            old.writestr(name, content)
+    assert load_state(tmp_path / "old.pth")["a"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (argparse.Namespace(lr=1), "argparse.Namespace"),
+        (Path("x"), "pathlib.PosixPath"),
+        (Opened(), f"{__name__}.Opened"),
+        (print, "print"),
+        (os.system, "posix.system"),
+        (np.ma.masked_array([1.0]), "numpy.ma"),
+    ],
+)
+def test_another_type_is_named_in_one_line(value: object, name: str, tmp_path: Path) -> None:
+    torch.save({"state_dict": {}, "args": value}, tmp_path / "c.pth")
+    with pytest.raises(
+        NetworkFormatError, match=r"holds a .* beside its tensors.*model\.state_dict"
+    ) as caught:
+        load_state(tmp_path / "c.pth")
+    assert name in str(caught.value) and "\n" not in str(caught.value)

@@ -93,7 +93,7 @@ def test_what_is_no_network_is_refused_and_leaves_nothing(
 def test_another_network_is_refused_by_its_layers(server: Server, published: bytes, folder: Path) -> None:
     server.content = published
     with pytest.raises(
-        DownloadError, match=r"another network; layer 0 is 'conv1_1' \(conv 3x3x3x4\) instead of"
+        DownloadError, match=r"another network; layer 1 is 'conv1_1' \(conv 3x3x3x4\) instead of"
     ):
         fetch("vd16", folder=folder, base_url=server.url)
     assert not left_in(folder)

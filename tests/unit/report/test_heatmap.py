@@ -202,11 +202,9 @@ def test_occlusion_settings_out_of_range_are_refused(settings):
 
 def test_progress_of_occlusion_ends_at_all_patches():
     seen = []
-    occlusion_map(
-        Extractor(), _image(), patch=8, step=8, progress=lambda done, total: seen.append((done, total))
-    )
-    assert seen[-1][0] == seen[-1][1] == 3 * 4
-    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    occlusion_map(Extractor(), _image(), patch=8, step=8, progress=seen.append)
+    assert seen[-1].done == seen[-1].total == 3 * 4
+    assert [now.done for now in seen] == sorted(now.done for now in seen)
 
 
 @pytest.mark.parametrize("size", [(20, 20), (37, 53), (64, 21)])
