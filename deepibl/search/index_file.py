@@ -125,8 +125,8 @@ def reading_of(text: str) -> Reading:
     """The reading in a JSON string. Raises ValueError."""
     plain = json.loads(text)
     try:
-        sides = [None if plain[name] is None else int(plain[name]) for name in ("resize", "max_side")]
-        return Reading(*sides, upright=bool(plain["upright"]))
+        resize, longest = (plain[name] and int(plain[name]) for name in ("resize", "max_side"))
+        return Reading(resize, longest, bool(plain["upright"]))
     except (KeyError, TypeError) as error:
         raise ValueError(f"its reading of images is {text!r}") from error
 

@@ -16,6 +16,7 @@ from deepibl.images import AS_STORED, OWN_PHOTOS, Reading, kinds
 from deepibl.report.html import small_picture
 from deepibl.search.index import PlaceIndex
 from deepibl.search.localization import add_to_index, build_index, localize
+from matlab_compat import jpeg
 from matlab_compat.errors import ArgumentError
 from tests.extractors import simplenn
 from tests.own_photos import heic, save, scene
@@ -207,3 +208,19 @@ def test_a_csv_of_photos_is_read_as_a_folder(town: Path) -> None:
     (town / "db" / "places.csv").write_text("name,utm_e,utm_n,zone\n" + "\n".join(rows))
     places = read_places(town / "db" / "places.csv")
     assert isinstance(places, Places) and not places.as_stored and not places.left_out
+
+
+def test_photos_beyond_pillows_limit_have_a_position_and_a_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of 200 megapixels that phones write."""
+    exif = Image.Exif()
+    exif.get_ifd(0x8825).update({1: "N", 2: (55.0, 42.0, 0.0), 3: "E", 4: (13.0, 12.0, 0.0)})
+    (tmp_path / "db").mkdir()
+    scene(size=(800, 600)).save(tmp_path / "db" / "large.jpg", exif=exif)
+    for owner, limit in ((Image, "MAX_IMAGE_PIXELS"), (jpeg, "MAX_PIXELS")):
+        monkeypatch.setattr(owner, limit, 100_000)
+    places = read_places(tmp_path / "db")
+    assert not places.unknown and not places.problems
+    index, failures = build_index(simplenn(), places, tmp_path / "a.idx", max_side=90, progress=False)
+    assert len(index) == 1 and not failures
