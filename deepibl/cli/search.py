@@ -1,6 +1,7 @@
 """The commands of an index: index, localize, index-check, index-edit, and serve, the page on top of it."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,7 +85,7 @@ def index(
         made, failures = build_index(loaded, places, output, settings=settings, **about)
     said = {"index": output, "backend": made.backend, "images": len(made), "dimensions": made.dim}
     said |= {"network_id": made.network_id, "there_already": there, "failures": len(failures)}
-    failed = tuple(failure.name for failure in failures)
+    failed = tuple(os.path.relpath(failure.name, places.root) for failure in failures)
     lost = [problem for problem in places.problems if not problem.startswith(failed)]
     said |= {"left_out": dict(places.left_out), "without_position": len(places.unknown)}
     said |= {"positions_left_out": lost}

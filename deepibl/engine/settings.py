@@ -140,16 +140,8 @@ class ExtractionSettings:
     @property
     def reading(self) -> Reading:
         """How image files become pixels."""
-        return Reading(self._plain_resize(), self.max_side, bool(self.upright))
-
-    def _plain_resize(self) -> int | tuple[int, ...] | None:
-        if isinstance(self.resize, Sequence):
-            return tuple(int(side) for side in self.resize)
-        return None if self.resize is None else int(self.resize)
-
-    def read_as(self, reading: Reading) -> ExtractionSettings:
-        """These settings with another reading."""
-        return replace(self, **asdict(reading))
+        size = tuple(map(int, self.resize)) if isinstance(self.resize, Sequence) else self.resize
+        return Reading(int(size) if isinstance(size, Integral) else size, self.max_side, bool(self.upright))
 
     def for_photos(self, own: bool) -> ExtractionSettings:
         """These settings with `upright` decided. own: whether the images are own photos."""

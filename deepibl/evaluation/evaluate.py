@@ -148,7 +148,7 @@ def evaluate_index(
         query_places(queries, root, index.utm_zone),
         positive_distance=threshold,
     )
-    asked = extract(net, dataset.image_paths("q"), settings=settings.read_as(index.reading))
+    asked = extract(net, dataset.image_paths("q"), settings=replace(settings, **asdict(index.reading)))
     cropped = [crop_features(rows, crop_to_dim) for rows in (asked, index.descriptors[known])]
     shown, label = apart(settings.progress), label or index.network_path
     return _evaluation(shown, dataset, label, index.network_id, net, *cropped)

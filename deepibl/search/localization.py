@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +112,7 @@ def add_to_index(
     if not len(new):
         team().lead(lambda: _done(partial))  # of a run that was killed when the index was whole already
         return index, [], len(there)
-    found, failures = _extract(net, new, partial, settings.read_as(index.reading), False)
+    found, failures = _extract(net, new, partial, replace(settings, **asdict(index.reading)), False)
     more = index.merge(PlaceIndex(**found))
 
     def write() -> None:
