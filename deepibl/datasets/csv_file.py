@@ -140,7 +140,7 @@ def _degrees(cells: dict[str, str]) -> Fix | None:
         if letter and said and said[0].upper() != letter:
             raise ValueError(f"{key} is {cells[key]!r}, its letter in another column {said!r}")
         values.append(signed_degrees(parts, letter or said, axis))
-    return Fix("degrees", *values)
+    return Fix("degrees", values[0], values[1])
 
 
 def _metres(cells: dict[str, str], commas: bool, bands: bool) -> Fix | None:

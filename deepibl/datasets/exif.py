@@ -59,7 +59,7 @@ def _in_exif(gps: Mapping[int, Any], axis: str) -> tuple[list[float], str] | Non
         text = numbers.decode("ascii", "replace") if isinstance(numbers, bytes) else numbers
         parts, own = parse_degrees(text.strip("\0 "))
         return parts, own or letter
-    values = numbers if isinstance(numbers, tuple | list) else [numbers]
+    values: Any = numbers if isinstance(numbers, tuple | list) else [numbers]
     parts = [] if numbers is None else [float(value) for value in values]
     return (parts, letter) if parts and not math.isnan(parts[0]) else None
 

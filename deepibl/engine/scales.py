@@ -31,7 +31,6 @@ from deepibl.networks.identity import network_id
 from deepibl.runtime.devices import device_of, inference, to_batch
 from deepibl.runtime.files import from_plain
 from deepibl.runtime.progress import ProgressCallback, counted
-from deepibl.runtime.text_files import read_text
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath, atomic_output, damage_as
 from matlab_compat.simplenn.network import SimpleNN
@@ -80,9 +79,8 @@ class Scales:
 def read_scales(path: StrPath) -> Scales:
     """The scales in a file; raises ArgumentError for one that `deepibl calibrate` did not write."""
     what, advice = "does not hold int8 scales", "make new ones with deepibl calibrate"
-    text = read_text(path, ArgumentError)
     with damage_as(ArgumentError, path, what, advice):
-        content = json.loads(text)
+        content = json.loads(Path(path).read_bytes())  # UTF-8 or UTF-16, with or without a byte order mark
     try:
         if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
             raise ValueError(f"its format is not {_FORMAT!r}")

@@ -62,7 +62,7 @@ def find_causes(
     if ours.shape[1] == theirs.shape[1]:
         apart = finite[_each(first[finite], theirs[finite]) > tolerance]
         present = max(_each(first[apart], theirs[apart]), default=0.0)
-    chosen = sorted(apart, key=lambda i: pixels(int(i), None).numel())[:_TRIED]
+    chosen = sorted(apart.tolist(), key=lambda i: pixels(i, None).numel())[:_TRIED]
     of_the_images = _of_the_images(net, chosen, theirs[chosen].astype(np.float64), pixels) if chosen else []
     for cause in chain(_of_the_file(first, theirs), of_the_images):
         if cause.left <= min(FITS, present / 10):

@@ -57,7 +57,7 @@ def find_name(name: str, known: Callable[[str], bool]) -> str | None:
     """
     if known(name):
         return name
-    readings = (reading for written in _decoded(name) for reading in _readings(written))
+    readings = (reading for written in (name, *in_code_pages(name)) for reading in _readings(written))
     found = [reading for reading in dict.fromkeys(readings) if reading and known(reading)]
     if len(found) > 1:
         raise DatasetError(f"{name!r} fits {' and '.join(map(repr, found))}: write it as one of them")
@@ -70,12 +70,11 @@ def find_name(name: str, known: Callable[[str], bool]) -> str | None:
     return found[0] if found else None
 
 
-def _decoded(name: str) -> Iterator[str]:
-    """A name, and its bytes in each code page."""
-    yield name
-    for page in () if name.isascii() else _CODE_PAGES:
+def in_code_pages(text: str) -> Iterator[str]:
+    """What the bytes of a text beyond ASCII are in each code page that has them."""
+    for page in () if text.isascii() else _CODE_PAGES:
         with suppress(UnicodeError):
-            yield name.encode("utf-8", "surrogateescape").decode(page)
+            yield text.encode("utf-8", "surrogateescape").decode(page)
 
 
 def _readings(name: str) -> list[str]:

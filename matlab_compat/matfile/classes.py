@@ -109,10 +109,10 @@ def sparse(
 ) -> Any:
     """A checked csc_matrix from MATLAB's ir, jc and values."""
     try:
-        values = data.astype(bool) if logical else data
-        matrix = scipy.sparse.csc_matrix(
-            (values, rows.astype(np.int64), starts.astype(np.int64)), tuple(shape)
-        )
+        values, starts = data.astype(bool) if logical else data, starts.astype(np.int64)
+        if (np.diff(starts) < 0).any():  # scipy does not look at them where there are no values
+            raise ValueError("the starts of its columns decrease")
+        matrix = scipy.sparse.csc_matrix((values, rows.astype(np.int64), starts), tuple(shape))
         matrix.check_format()
     except LIBRARY_ERRORS as error:
         raise MatFileError(f"a sparse matrix of shape {tuple(shape)} is invalid: {error}") from error

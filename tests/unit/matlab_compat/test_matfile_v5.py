@@ -176,6 +176,15 @@ def test_a_sparse_matrix_of_zeros(tmp_path: Path) -> None:
         assert (found.dtype, found.shape, found.nnz) == (dtype, (3, 2), 0)
 
 
+@pytest.mark.parametrize("starts", [[0, 1 << 20, 0], [0, -1, 0], [5, 0, 0]])
+def test_a_sparse_matrix_of_zeros_whose_column_starts_decrease_is_refused(
+    starts: list[int], tmp_path: Path
+) -> None:
+    make = Builder()
+    with pytest.raises(MatFileError, match="starts of its columns decrease"):
+        value(tmp_path, sparse(make, (3, 2), [], starts, make.element(mat5.F8, b"")))
+
+
 def test_infinities_of_a_complex_sparse_matrix_stay(tmp_path: Path) -> None:
     make = Builder()
     parts = [make.element(mat5.F8, make.pack("d", number)) for number in (2, np.inf)]
