@@ -77,6 +77,7 @@ def batches_by_size(
     hold: images of whatever sizes that may wait (default 4 * batch_size); beyond, the largest batch is given.
     fitting: (H, W) -> the most images of that size in a batch; as many for each image in it may wait.
 
+    >>> import torch
     >>> a, b = torch.zeros(3, 4, 4), torch.zeros(3, 5, 4)
     >>> [[number for number, _ in batch] for batch in batches_by_size([(0, a), (1, b), (2, a)], 2)]
     [[0, 2], [1]]
