@@ -166,7 +166,7 @@ def make(
     )
     typer.echo(
         f"{output}: {dataset.database_size} database images, {dataset.query_count} queries, UTM zone "
-        f"{dataset.utm_zone or 'unknown'}; names are relative to {dataset.database_root}"
+        f"{dataset.frame or 'unknown'}; names are relative to {dataset.database_root}"
     )
 
 

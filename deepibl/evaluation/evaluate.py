@@ -14,7 +14,7 @@ import numpy as np
 
 from deepibl.datasets.catalog import query_places
 from deepibl.datasets.folder import Places, dataset_from_places
-from deepibl.datasets.place import PlaceDataset
+from deepibl.datasets.place import ListedPositives, PlaceDataset
 from deepibl.engine.scales import identity_of
 from deepibl.engine.settings import ComputeOptions, ExtractionSettings, ImageOptions
 from deepibl.evaluation.measures import RecallResult, crop_features, recall_at_n
@@ -48,6 +48,11 @@ class Evaluation:
     query_features: np.ndarray | None = field(default=None, repr=False)
     database_features: np.ndarray | None = field(default=None, repr=False)
 
+    @property
+    def without_positives(self) -> list[int]:
+        """The ids of the tested queries that have no positive: no search can find one."""
+        return [query for query in self.result.query_ids.tolist() if not len(self.dataset.positives(query))]
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON: recall by N, by group, and what was measured."""
         ns = [str(n) for n in self.result.ns]
@@ -55,6 +60,7 @@ class Evaluation:
             "dataset": self.dataset.name,
             "database_images": self.dataset.database_size,
             "queries": self.dataset.query_count,
+            "queries_without_positives": len(self.without_positives),
             "network": self.network,
             "network_id": self.network_id,
             "dimensions": self.dim,
@@ -141,12 +147,9 @@ def evaluate_index(
     index = open_index_file(index_file, "an evaluation")
     index.require_network(identity_of(net, settings.scales))
     known = np.flatnonzero(np.isfinite(index.positions).all(axis=1))
-    database = Places(index.root, [index.names[i] for i in known], index.positions[known], index.utm_zone)
+    database = Places(index.root, [index.names[i] for i in known], index.positions[known], index.frame)
     dataset = dataset_from_places(
-        Path(index_file).stem,
-        database,
-        query_places(queries, root, index.utm_zone),
-        positive_distance=threshold,
+        Path(index_file).stem, database, query_places(queries, root), positive_distance=threshold
     )
     asked = extract(net, dataset.image_paths("q"), settings=replace(settings, **asdict(index.reading)))
     cropped = [crop_features(rows, crop_to_dim) for rows in (asked, index.descriptors[known])]
@@ -182,6 +185,22 @@ def _digest(identity: str, root: str, names: Sequence[str], settings: Extraction
     return Provenance.of(identity, root, names, settings.deciding(), file_content, shown).digest
 
 
+def _unfindable(evaluation: Evaluation) -> list[str]:
+    """A line that says how many queries have no positive, if any, and how far their database images are."""
+    dataset, ids, count = evaluation.dataset, evaluation.without_positives, len(evaluation.result.query_ids)
+    if not ids:
+        return []
+    metres = dataset.nearest_metres()[ids]
+    line = "no query has" if len(ids) == count else f"{len(ids)} of {count} queries do not have"
+    line += " a positive"
+    if not isinstance(dataset, ListedPositives):
+        line += f", a database image within {dataset.positive_distance:g} m"
+    if np.isfinite(metres).any():
+        smallest, median = (f"{measure(metres):,.1f}" for measure in (np.nanmin, np.nanmedian))
+        line += f": the nearest is {median} m away (median), {smallest} m at least"
+    return [line]
+
+
 def recall_table(evaluation: Evaluation, most: int = 100) -> str:
     """Recall@N up to `most` in the original's lines (N of three digits, four decimals), groups beside it."""
     result, dataset = evaluation.result, evaluation.dataset
@@ -190,7 +209,7 @@ def recall_table(evaluation: Evaluation, most: int = 100) -> str:
         f"{dataset.name}: {dataset.database_size} database images, {len(result.query_ids)} queries, "
         f"{evaluation.dim} dimensions, network {evaluation.network_id[:12]}"
     )
-    lines = [header]
+    lines = [header, *_unfindable(evaluation)]
     if groups:
         lines.append("N   " + "".join(f" {name:>7}" for name in ["all", *groups]))
     for row, n in enumerate(n for n in result.ns if n <= most):

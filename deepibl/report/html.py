@@ -21,7 +21,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from deepibl.images import Reading, open_image
-from deepibl.search.index import Match
+from deepibl.search.answer import Answer
 from matlab_compat.errors import ImageReadError
 from matlab_compat.files import StrPath
 from matlab_compat.jpeg import read_bytes
@@ -79,10 +79,10 @@ def thumbnail(path: StrPath, side: int = 176) -> str | None:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def match_page(results: Sequence[tuple[str, Sequence[Match]]], *, title: str = "deepibl localize") -> str:
+def match_page(results: Sequence[tuple[str, Answer]], *, title: str = "deepibl localize") -> str:
     """The page as HTML text; it loads nothing from a network.
 
-    results: pairs of a query's file name and its matches, best first. Images are embedded as thumbnails of at
+    results: pairs of a query's file name and its answer. Images are embedded as thumbnails of at
     most 320 pixels a side; one that cannot be read is shown as a grey box.
     """
     return render(

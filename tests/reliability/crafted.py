@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from deepibl.runtime.files import write_tensors
-from deepibl.search.index_file import FORMAT
 from tests.reliability.crafted_hdf5 import CRAFTED_H5
 from tests.reliability.crafted_mat import CRAFTED_MAT, Maker
 
@@ -178,8 +177,8 @@ def index_of_a_million_names_without_descriptors(path: Path) -> None:
         "positions": np.zeros((0, 2)),
         "names": np.frombuffer(b"\n" * 10**6, np.uint8),
     }
-    names = ("network_id", "network_path", "root", "utm_zone", "reading")
-    write_tensors(path, tensors, {"format": FORMAT, **dict.fromkeys(names, "")})
+    names = ("network_id", "network_path", "root", "frame", "reading", "checksums", "header_checksum")
+    write_tensors(path, tensors, {"format": "deepibl-index/3", **dict.fromkeys(names, "")})
 
 
 def toml_nested_20000_deep(path: Path) -> None:

@@ -175,12 +175,12 @@ def _features(folder: Path) -> None:
     write_hloc(folder / "hloc" / "global.h5", rows, names)
     positions = np.stack([np.arange(6) * 10.0 + 390000, np.full(6, 6170000.0)], axis=1)
     fields: dict[str, Any] = {"network_path": "/nets/small.mat", "root": "/photos", "reading": Reading(320)}
-    index = PlaceIndex(rows, names, positions, "ab" * 32, utm_zone="33N", **fields)
+    index = PlaceIndex(rows, names, positions, "ab" * 32, frame="33N", **fields)
     index.save(folder / "index" / "city.idx")
     unknown = PlaceIndex(rows, names, np.full((6, 2), np.nan), "ab" * 32)
     unknown.save(folder / "index" / "unknown.idx")
     many = np.random.default_rng(1).standard_normal((64, 8), dtype=np.float32)
-    several = PlaceIndex(many, [f"{n}.jpg" for n in range(64)], np.zeros((64, 2)), "ab" * 32, utm_zone="33N")
+    several = PlaceIndex(many, [f"{n}.jpg" for n in range(64)], np.zeros((64, 2)), "ab" * 32, frame="33N")
     for backend in ("hnsw", "ivfpq"):
         several.with_backend(backend).save(folder / "index" / f"{backend}.idx")
 

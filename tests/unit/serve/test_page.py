@@ -78,7 +78,8 @@ def test_only_places_near_a_position_are_searched_when_asked(client):
     own = with_exif(1, centre["latitude"], centre["longitude"])
     found = send(client, own, top=30, within=50).json()["places"]
     assert [place["row"] for place in found] == [centre["row"]]
-    assert send(client, picture(), within=10, latitude=10, longitude=10).json()["places"] == []
+    nowhere = send(client, picture(), within=10, latitude=10, longitude=10)
+    refused(nowhere, 404, "no image of the index is within 10 m of 10, 10; the nearest is")
 
 
 @pytest.mark.parametrize(

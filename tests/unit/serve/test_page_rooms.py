@@ -128,7 +128,7 @@ def test_places_without_positions_have_no_map(outside):
 def test_a_map_near_by_shows_every_image_there_is_near_by(outside):
     count = 50_000
     positions = np.stack([400_000.0 + 10 * np.arange(count), np.full(count, 6e6)], 1)
-    index = PlaceIndex(np.ones((count, 1), np.float32), ["a"] * count, positions, "id", utm_zone="33N")
+    index = PlaceIndex(np.ones((count, 1), np.float32), ["a"] * count, positions, "id", frame="33N")
     drawn = Places(index, outside).map([25_000], "near")
     shown = re.search(r'class="database" d="([^"]*)"', drawn).group(1).count("M")
     assert shown == 33  # 10 m apart in a frame 336 m wide
