@@ -91,9 +91,9 @@ def test_every_door_gives_the_same_answers_in_little_memory(town: Path) -> None:
 
     photos = sorted((town / "asked").iterdir())
     out, _ = deepibl("localize", *photos, "--index", index, "--json")
-    localized: dict[str, list[dict[str, Any]]] = json.loads(out)
+    localized: dict[str, dict[str, Any]] = json.loads(out)
     for number, photo in enumerate(photos):
-        first = localized[str(photo)][0]
+        first = localized[str(photo)]["places"][0]
         assert first["name"].split(".")[0] == f"{number:02d}" and first["distance"] < 0.05
 
     out, _ = deepibl("evaluate", "--index", index, "--queries", town / "asked", "--json")
@@ -109,8 +109,9 @@ def test_every_door_gives_the_same_answers_in_little_memory(town: Path) -> None:
             if str(photo) not in localized:
                 out, _ = deepibl("localize", photo, "--index", index, "--json")
                 localized |= json.loads(out)
-            want = localized[str(photo)]
+            want = localized[str(photo)]["places"]
             assert [place["name"] for place in answer["places"]] == [match["name"] for match in want]
+            assert answer["verdict"] == localized[str(photo)]["verdict"]
             got = [place["distance"] for place in answer["places"]]
             assert got == pytest.approx([match["distance"] for match in want], abs=1e-4)
         refused = page.post("/api/localize", files={"photo": (town / "mine/cut.jpg").read_bytes()})
