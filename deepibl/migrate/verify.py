@@ -18,7 +18,7 @@ nothing compared      no image could be read
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ from deepibl.engine.settings import ExtractionSettings, ImageOptions
 from deepibl.errors import Failure, FeatureFileError
 from deepibl.features.extraction import extract
 from deepibl.features.files import read_features
-from deepibl.images import read_image
+from deepibl.images import Reading, read_image
 from deepibl.migrate.causes import find_causes, on_a_cpu, relative
 from deepibl.runtime.devices import inference
 from matlab_compat import matfile
@@ -186,9 +186,8 @@ def verify_features(
         return VerifyReport([], failures, tolerance, "nothing compared", _other_root(names, root), layers)
 
     def pixels(image: int, side: int | None) -> "Tensor":
-        return read_image(
-            os.path.join(root, names[kept[image]]), settings.resize if side is None else side or None
-        )
+        reading = settings.reading if side is None else Reading(side or None)
+        return read_image(os.path.join(root, names[kept[image]]), **asdict(reading))
 
     wanted = np.asarray(reference, dtype=np.float32)[kept]
     hints = _other_root(names, root) if failures else []
