@@ -109,6 +109,8 @@ MARKED = [
     ("x= \"a\" + \"b\";", "no row of characters"),
     ("eval('x= 1;');", "code in strings"),
     ("global g", "global"),
+    ("format long", "format long"),
+    ("clear x*", "pattern of names"),
     ("x= a.b;", "neither a variable"),
     ("function varargout= f(x)\nvarargout{1}= x;\nend", "varargout"),
     ("classdef A\nend", "not a handle class"),
