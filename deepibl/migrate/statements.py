@@ -272,12 +272,12 @@ def _special_call(
             f"run of {script}: translate that script too",
         )
         return [f"# (only MATLAB needs this) {' '.join(text_of(node).split())}"]
-    if name in IGNORED or name == "vl_setupnn" or (name == "warning" and words[1:2] in (["off"], ["on"])):
-        return [f"# (only MATLAB needs this) {' '.join(text_of(node).split())}"]
     if name == "format" and set(words[1:]) - {"short", "compact", "loose"}:
         raise Untranslatable(f"format {words[1]}: numbers are shown with five digits")
     if name == "clear" and any("*" in word for word in words[1:]):
         raise Untranslatable("clear of a pattern of names")
+    if name in IGNORED or name == "vl_setupnn" or (name == "warning" and words[1:2] in (["off"], ["on"])):
+        return [f"# (only MATLAB needs this) {' '.join(text_of(node).split())}"]
     if name in ("exit", "quit"):
         return ["raise SystemExit"]
     if name in ("pause", "keyboard", "dbstop"):
