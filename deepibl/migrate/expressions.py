@@ -12,6 +12,7 @@ from deepibl.migrate.names import (
     NO_OUTPUT,
     RANDOM,
     RESULTS,
+    function_name,
     language_name,
     library_names,
     takes_nargout,
@@ -278,8 +279,8 @@ def _function(scope: Scope, name: str) -> ast.expr:
 def _own(scope: Scope, name: str) -> ast.expr:
     module = scope.functions[name].module
     if module:
-        scope.need(f"{module}:{variable_name(name)}")
-    return ast.Name(variable_name(name), ast.Load())
+        scope.need(f"{module}:{function_name(name)}")
+    return ast.Name(function_name(name), ast.Load())
 
 
 def _matrix(scope: Scope, node: Node) -> Typed:

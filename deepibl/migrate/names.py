@@ -143,3 +143,8 @@ def variable_name(name: str) -> str:
         or base == "nargout"
     )
     return f"{name}_" if taken or keyword.iskeyword(base) or hasattr(builtins, base) else name
+
+
+def function_name(name: str) -> str:
+    """The Python name of a script's own function, which may replace one of the original's (serialAllFeats)."""
+    return name if name in LIBRARY and not keyword.iskeyword(name) else variable_name(name)

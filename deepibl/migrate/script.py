@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deepibl.migrate.expressions import expression, truth
-from deepibl.migrate.names import library_names, variable_name
+from deepibl.migrate.names import function_name, library_names, variable_name
 from deepibl.migrate.precedence import Operation, grouped
 from deepibl.migrate.scope import Function, Scope, Undetermined, literal, require
 from deepibl.migrate.statements import assignment, call_statement
@@ -419,7 +419,7 @@ class ScriptTranslator:
             scope = self._scope(body, tuple(parameters), objects)
         except Untranslatable as reason:
             return [
-                f"def {variable_name(name)}(*arguments):",
+                f"def {function_name(name)}(*arguments):",
                 *(f"{INDENT}{line}" for line in self._mark(outer, node, str(reason))),
             ]
         scope.local = True
@@ -463,7 +463,7 @@ class ScriptTranslator:
         end = [ending] if ending and not constructor and not (lines and lines[-1] == ending) else []
         outer.used |= scope.used
         outer.notes += scope.notes
-        python_name = "__init__" if constructor else name if owner else variable_name(name)
+        python_name = "__init__" if constructor else name if owner else function_name(name)
         whole = [*start, *lines, *end] or ["pass"]
         if not any(line and not line.startswith("#") for line in whole):
             whole.append("pass")

@@ -294,3 +294,11 @@ def test_without_the_grammar_the_message_says_what_to_install(monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "tree_sitter_matlab", None)
     with pytest.raises(ConfigurationError, match=r"deepibl\[migrate\]"):
         migrate("x= 1;")
+
+
+def test_a_function_file_may_replace_one_of_the_originals(tmp_path: Path) -> None:
+    (tmp_path / "rawNnSearch.m").write_text("function ids= rawNnSearch(q, db)\nids= q + db;\nend\n")
+    (tmp_path / "main.m").write_text("fprintf('%d', rawNnSearch(1, 2));\n")
+    migrated = migrate_file(tmp_path / "rawNnSearch.m")
+    assert "def rawNnSearch(q, db):" in migrated.text and not migrated.marks
+    assert "from rawNnSearch import rawNnSearch" in migrate_file(tmp_path / "main.m").text
