@@ -111,7 +111,7 @@ _OUTPUTS = {
        "relja_expandUser relja_startsWith relja_endsWith relja_hrminsec trainGaussKernalInd "
        "trainGaussKernalJoint "
        "trainCauchyKernelInd trainCauchyKernelJoint trainExpKernalInd trainExpKernalJoint trainWeakly",
-    2: "testCore testCoreRank relja_retrievalMAP rawNnSearch yael_nn pickBestNet vl_argparse "
+    2: "relja_makeBuffer testCore testCoreRank relja_retrievalMAP rawNnSearch yael_nn pickBestNet vl_argparse "
        "relja_netOutputDim "
        "recallAtN vl_simplenn_display",
     4: "testFromFn relja_PCA",
@@ -146,5 +146,5 @@ def variable_name(name: str) -> str:
 
 
 def function_name(name: str) -> str:
-    """The Python name of a script's own function, which may replace one of the original's (serialAllFeats)."""
+    """The Python name of a script's own function, which may replace one of the original's."""
     return name if name in LIBRARY and not keyword.iskeyword(name) else variable_name(name)

@@ -525,6 +525,14 @@ def relja_retrievalMAP(db: Any, searcher: Any, *arguments: Any, nargout: int = 1
     return (float(mean), _column(each)) if nargout > 1 else float(mean)
 
 
+def relja_makeBuffer(column: Any, megabytes: Any, nargout: int = 1) -> Any:
+    """A matrix of zeros of the class and height of a column, of about this size, and its number of columns."""
+    data = as_np(column)
+    count = max(1, int(float(megabytes) * 2**20 // max(1, data.nbytes)))
+    buffer = Array(np.zeros((data.size, count), data.dtype))
+    return (buffer, count) if nargout > 1 else buffer
+
+
 def smooth(y: Any, window: Any = 5) -> Any:
     """A moving average, a column."""
     return _column(numeric.smooth(as_np(y), int(window)))
