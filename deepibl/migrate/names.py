@@ -111,7 +111,8 @@ _OUTPUTS = {
        "relja_expandUser relja_startsWith relja_endsWith relja_hrminsec trainGaussKernalInd "
        "trainGaussKernalJoint "
        "trainCauchyKernelInd trainCauchyKernelJoint trainExpKernalInd trainExpKernalJoint trainWeakly",
-    2: "relja_makeBuffer testCore testCoreRank relja_retrievalMAP rawNnSearch yael_nn pickBestNet vl_argparse "
+    2: "relja_makeBuffer "
+       "testCore testCoreRank relja_retrievalMAP rawNnSearch yael_nn pickBestNet vl_argparse "
        "relja_netOutputDim "
        "recallAtN vl_simplenn_display",
     4: "testFromFn relja_PCA",

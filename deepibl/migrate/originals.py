@@ -526,7 +526,7 @@ def relja_retrievalMAP(db: Any, searcher: Any, *arguments: Any, nargout: int = 1
 
 
 def relja_makeBuffer(column: Any, megabytes: Any, nargout: int = 1) -> Any:
-    """A matrix of zeros of the class and height of a column, of about this size, and its number of columns."""
+    """Zeros of the class and height of a column, of about this size, and the number of columns."""
     data = as_np(column)
     count = max(1, int(float(megabytes) * 2**20 // max(1, data.nbytes)))
     buffer = Array(np.zeros((data.size, count), data.dtype))
