@@ -156,7 +156,9 @@ def _keeping(function: Callable[[np.ndarray], np.ndarray]) -> Any:
         data = as_np(x)
         if data.dtype.kind == "b":
             data = data.astype(np.float64)
-        return wrap(function(data)) if data.dtype.kind == "f" or function in (np.abs, np.sign) else wrap(data)
+        with np.errstate(all="ignore"):
+            kept = data.dtype.kind != "f" and function not in (np.abs, np.sign)
+            return wrap(data if kept else function(data))
 
     return applied
 

@@ -36,8 +36,8 @@ def _along(function: Callable[..., np.ndarray], empty: float, kind: str = "keep"
         data = as_np(x)
         if isinstance(dimension, str):
             raise refuse(f"{function.__name__} with the option {dimension!r}")
-        if kind == "truth":
-            data = data != 0
+        if kind == "truth":  # any passes over NaN
+            data = (data != 0) & (data == data) if function.__name__ == "any" else data != 0
         elif data.dtype.kind == "b" or (kind == "float" and data.dtype.kind in "iu"):
             data = data.astype(np.float64)
         if dimension is None and data.shape == (0, 0):
@@ -221,7 +221,7 @@ def unique(x: Any, *options: str, nargout: int = 1) -> Any:
     if "rows" in options:
         values, first, inverse = np.unique(items, return_index=True, return_inverse=True, axis=0)
     else:
-        values, first, inverse = np.unique(items, return_index=True, return_inverse=True)
+        values, first, inverse = np.unique(items, return_index=True, return_inverse=True, equal_nan=False)
     if "stable" in options:
         order = np.argsort(first, kind="stable")
         rank = np.empty(len(order), int)

@@ -61,7 +61,11 @@ def inf(*arguments: Any) -> Any:
 
 true = named("true", "An array of trues.", lambda *arguments: Array(np.ones(_sizes(arguments)[0], bool)))
 false = named("false", "An array of falses.", lambda *arguments: Array(np.zeros(_sizes(arguments)[0], bool)))
-eye = named("eye", "The identity matrix.", lambda *arguments: Array(np.eye(_sizes(arguments)[0][0], _sizes(arguments)[0][1])))
+eye = named(
+    "eye",
+    "The identity matrix.",
+    lambda *arguments: Array(np.eye(_sizes(arguments)[0][0], _sizes(arguments)[0][1])),
+)
 
 
 def cell(*arguments: Any) -> Cell:

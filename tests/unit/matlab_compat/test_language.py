@@ -156,6 +156,8 @@ def test_reductions_and_their_dimensions() -> None:
     assert ml.sum_(Array()) == 0 and np.isnan(ml.mean(Array())) and ml.all_(Array()) and not ml.any_(Array())
     assert values(ml.max_(m, Array(), 2)) == [[5], [4]] and values(ml.max_(m, 3)) == [[3, 5], [4, 3]]
     assert ml.max_(Array([np.nan, 1])) == 1 and values(ml.sort(Array([2, 3, 1]), "descend")) == [[3, 2, 1]]
+    assert not ml.any_(Array([np.nan, 0])) and ml.all_(Array([np.nan, 1]))  # any passes over NaN
+    assert ml.numel(ml.unique(Array([np.nan, np.nan, 1]))) == 3 and ml.floor(np.inf) == np.inf
     assert ml.std(Array([1, 2, 3, 4])) == pytest.approx(np.std([1, 2, 3, 4], ddof=1))
 
 
