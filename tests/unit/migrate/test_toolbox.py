@@ -1,10 +1,13 @@
 """The .m files for MATLAB: under Octave they run what is written here, and what they write is read here.
 
-MatConvNet's compiled functions have stand-ins in tests/octave/mex. Its m-code, NetVLAD and relja_matlab have some
-in tests/octave/mcode; where $DEEPIBL_ORIGINALS names a folder that holds the originals, these run as well.
+MatConvNet's compiled functions have stand-ins in tests/octave/mex. Its m-code, NetVLAD and relja_matlab have
+some in tests/octave/mcode; where $DEEPIBL_ORIGINALS names a folder that holds the originals, these run,
+too (tests/octave/originals has what Octave lacks for them).
 """
 
 import os
+import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +39,17 @@ NAMES = ["one.png", "two.jpg", "grey.png"]
 Octave = Callable[[str], str]
 
 
+def dagnn_for_octave(folder: Path) -> Path:
+    """MatConvNet's package dagnn with `[s.field] = tolist(...)`, which Octave refuses, as a loop."""
+    source = next(Path(ORIGINALS).rglob("+dagnn"))
+    shutil.copytree(source, folder / "dagnn" / "+dagnn")
+    rebuild = folder / "dagnn" / "+dagnn" / "@DagNN" / "rebuild.m"
+    several = r"\[obj\.(\w+)\.(\w+)\] = tolist\(num2cell\((\w+)\)\) ;"
+    loop = r"for k= 1:numel(obj.\1), obj.\1(k).\2= \3(k); end"
+    rebuild.write_text(re.sub(several, loop, rebuild.read_text()))
+    return folder / "dagnn"
+
+
 @pytest.fixture(
     params=[
         "standins",
@@ -50,12 +64,15 @@ Octave = Callable[[str], str]
 def octave(request: pytest.FixtureRequest, tmp_path: Path) -> Octave:
     """Runs code in Octave with the toolbox on the path; returns what it prints, and its errors."""
     copy_toolbox(tmp_path / "toolbox")
-    code = [f"'{STANDINS / 'mcode'}'"]
+    folders = [f"'{STANDINS / 'mcode'}'"]
     if request.param == "originals":
-        code = [f"genpath('{ORIGINALS}')", f"'{STANDINS / 'originals'}'"]
-    path = " ".join(
-        f"addpath({each});" for each in [*code, f"'{STANDINS / 'mex'}'", f"'{tmp_path / 'toolbox'}'"]
-    )
+        folders = [
+            f"genpath('{ORIGINALS}')",
+            f"'{STANDINS / 'originals'}'",
+            f"'{dagnn_for_octave(tmp_path)}'",
+        ]
+    folders += [f"'{STANDINS / 'mex'}'", f"'{tmp_path / 'toolbox'}'", f"'{tmp_path}'"]
+    path = " ".join(f"addpath({folder});" for folder in folders)
 
     def run(script: str) -> str:
         text = f"warning('off', 'all'); {path} cd('{tmp_path}');\n{script}"
@@ -185,7 +202,8 @@ def test_a_dagnn_runs_and_gives_the_ports_features(octave: Octave, photos: Path)
     assert "dagnn.DagNN" in said and (photos / "out.mat").is_file(), said
     with torch.no_grad():
         ours = net(torch.from_numpy(x).permute(2, 0, 1)[None])
-    assert relative(maps_to_matlab(ours), matfile.load(photos / "out.mat")["y"]) < 1e-5
+    theirs = matfile.load(photos / "out.mat")["y"]
+    assert relative(maps_to_matlab(ours).reshape(theirs.shape), theirs) < 1e-5
 
 
 @pytest.fixture
@@ -193,7 +211,8 @@ def reference(octave: Octave, photos: Path) -> Path:
     """What deepibl_reference writes of a network and photos, with the outputs of two layers."""
     save_network(network(), photos / "net.mat")
     said = octave(
-        f"""deepibl_reference(deepibl_load('net.mat'), '{photos}/', {{{", ".join(map(repr, NAMES))}}}, 'ref.mat', ...
+        f"""names= {{{", ".join(map(repr, NAMES))}}};
+        deepibl_reference(deepibl_load('net.mat'), '{photos}/', names, 'ref.mat', ...
             'layers', {{'vlad:core', 'conv2'}});"""
     )
     assert "3 images, 5 features each" in said
@@ -267,6 +286,59 @@ def test_a_session_goes_on_with_the_step_of_the_original(octave: Octave, tmp_pat
         for ours in layer.weights_to_matlab(weights):
             theirs = next(after)
             assert relative(ours.ravel("F"), theirs.ravel("F")) < 1e-5, name
+
+
+@pytest.mark.octave
+@pytest.mark.parametrize("octave", ["originals"], indirect=True)
+@pytest.mark.skipif(not ORIGINALS, reason="needs $DEEPIBL_ORIGINALS, the m-code of the originals")
+@pytest.mark.parametrize("trainer", ["trainWeakly", "trainCauchyKernelInd"])
+def test_the_original_trainer_goes_on_as_ours_does(trainer: str, octave: Octave, tmp_path: Path) -> None:
+    """The second epoch, from one state: losses, recalls and weights. The order of the queries is given."""
+    place = Workplace(tmp_path)
+    every = {"nNegChoice": 1000, "nTestSample": 1000, "nTestRankSample": 1000}
+    options = {**OPTIONS, **every, "method": "vlad_preL2_intra", "sessionID": "53e0", "trainer": trainer}
+    files = place.files(place.train(**options))
+    begun = tmp_path / "begun" / "53e0_ep000001_latest.mat"
+    begun.parent.mkdir()
+    shutil.copy(files.epoch(1), begun)
+    place.train(**options, startEpoch=2, keep_momentum=False)
+    ours = files.load(2)
+    nontrivial = [place.sets[0].nontrivial_positives(query) + 1.0 for query in range(9)]
+    order = ours["auxData"]["deepibl"]["trainOrder"]
+    matfile.save(tmp_path / "order.mat", {"order": order, "nontrivial": cell_row(nontrivial)})
+    paths = "function p= localPaths()\np= struct('outPrefix', 'unused');\nend\n"
+    (tmp_path / "localPaths.m").write_text(paths)
+    said = octave(
+        f"""{DATA_SETS}
+        {trainer}(dbs.train, dbs.val, 'sessionID', '53e0', 'outPrefix', 'begun/', 'startEpoch', 2, ...
+            'useGPU', false);"""
+    )
+    assert "error: " not in said, said
+    theirs = matfile.load(tmp_path / "begun" / "53e0_ep000002_latest.mat")
+    for which, name in (("train", "loss"), ("train", "recall"), ("val", "recall"), ("val", "rankloss")):
+        np.testing.assert_allclose(
+            ours["obj"][which][name], theirs["obj"][which][name], rtol=1e-4, err_msg=name
+        )
+    for mine, other in zip(ours["net"]["layers"].flat, theirs["net"]["layers"].flat, strict=True):
+        for a, b in zip(
+            mine.get("weights", np.array([])).flat, other.get("weights", np.array([])).flat, strict=True
+        ):
+            assert relative(np.asarray(a), np.asarray(b)) < 1e-4, mine["name"]
+
+
+DATA_SETS = """
+nontrivial= load('order.mat').nontrivial;
+for set= {'train', 'val'}
+    folder= [pwd, '/', set{1}, '/'];
+    db= struct('name', set{1}, 'numQueries', 9, 'numImages', 18, 'dbPath', folder, 'qPath', folder);
+    all= {'UniformOutput', false};
+    db.dbImageFns= arrayfun(@(i) sprintf('db%02d_%d.jpg', floor(i/2), mod(i, 2)), (0:17)', all{:});
+    db.qImageFns= arrayfun(@(i) sprintf('q%02d_0.jpg', i), (0:8)', all{:});
+    db.nontrivialPosQ= @(q) nontrivial{q}(:);
+    db.sampleNegsQ= @(q, n) setdiff((1:18)', 2*q - [1; 0]);
+    db.isPosQ= @(q, ids) ismember(ids, 2*q - [1 0]);
+    dbs.(set{1})= db;
+end"""
 
 
 @pytest.mark.octave

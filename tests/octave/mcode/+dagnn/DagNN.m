@@ -23,7 +23,8 @@ classdef DagNN < handle
                 block= layer.block;
                 switch layer.type
                     case 'dagnn.Conv'
-                        y= vl_nnconv(taken{1}, weights{:}, 'pad', block.pad, 'stride', block.stride);
+                        weights{end+1}= [];
+                        y= vl_nnconv(taken{1}, weights{1:2}, 'pad', block.pad, 'stride', block.stride);
                     case 'dagnn.ReLU'
                         y= vl_nnrelu(taken{1});
                     case 'dagnn.Sum'
