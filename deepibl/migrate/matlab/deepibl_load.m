@@ -64,6 +64,9 @@ function layer= runnable(layer, i)
             'cannot run: give it a field class__, e.g. ''layerVLAD'', in the file'], i);
     end
     fields= rmfield(layer, 'class__');
+    if strcmp(layer.class__, 'torchBackbone')
+        error('deepibl:load', 'Layer %d is a backbone of torch, which runs in Python only', i);
+    end
     need(layer.class__, sprintf('layer %d is one', i));
     layer= feval(layer.class__);
     for name= fieldnames(fields)'

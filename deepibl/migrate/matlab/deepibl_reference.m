@@ -44,7 +44,7 @@ function deepibl_reference(net, imPath, imageFns, outFn, varargin)
             strjoin(kept(~known), ', '), strjoin(names, ', '));
     end
     if opts.useGPU
-        net= vl_simplenn_move(net, 'gpu');
+        net= relja_simplenn_move(net, 'gpu');
     end
     mu= single(net.meta.normalization.averageImage(1,1,:));
     reading= {};

@@ -5,11 +5,13 @@ function [net, obj, opts, auxData]= deepibl_session(file, outPrefix)
 %   OUTPREFIX<session>_ep000004_latest.mat with objects of the layer classes and
 %   OUTPREFIX in its options. Then, in the original,
 %
-%       trainGaussKernalInd(dbTrain, dbVal, 'sessionID', '53e0', ...
+%       trainWeakly(dbTrain, dbVal, 'sessionID', '53e0', ...
 %           'outPrefix', OUTPREFIX, 'startEpoch', 5);
 %
-%   computes the features of the training set and goes on with epoch 5. The
-%   original's trainers begin an epoch with momenta of zero.
+%   computes the features of the training set and goes on with epoch 5, from
+%   momenta of zero. trainGaussKernalInd, -Joint, trainExpKernalInd and -Joint
+%   stop at an undefined variable when they resume, maxImgIntraPlace: delete it
+%   after display(opts) in them.
 %
 %   [NET, OBJ, OPTS, AUXDATA]= DEEPIBL_SESSION(FILE, OUTPREFIX) returns the four
 %   variables and writes nothing. Octave can only do this: it cannot save objects.

@@ -5,6 +5,7 @@ some in tests/octave/mcode; where $DEEPIBL_ORIGINALS names a folder that holds t
 too (tests/octave/originals has what Octave lacks for them).
 """
 
+import importlib
 import os
 import re
 import shutil
@@ -140,6 +141,14 @@ def test_the_files_are_copied_over_older_ones_and_have_help_texts(tmp_path: Path
     for name in written:
         first, second = (tmp_path / "m" / name).read_text(encoding="ascii").split("\n")[:2]
         assert first.startswith("function ") and second.startswith(f"%{name[:-2].upper()}  ")
+
+
+def test_the_python_functions_that_the_page_calls_from_matlab_exist() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "matlab_side.md").read_text(encoding="utf-8")
+    called = set(re.findall(r"\bpy\.([\w.]+)\.(\w+)\(", page))
+    assert len(called) >= 4
+    for module, name in called:
+        assert callable(getattr(importlib.import_module(module), name)), name
 
 
 @pytest.mark.octave
@@ -358,6 +367,7 @@ def test_what_cannot_run_is_refused_with_what_to_do(octave: Octave, tmp_path: Pa
     assert f"layerX is not on the path (layer {number} is one)" in changed(class__="layerX")
     assert f"Layer {number} is a custom layer that does not name its class" in changed(class__=None)
     assert f"Layer {number} has a field size, which the class layerVLAD" in changed(size=1.0)
+    assert f"Layer {number} is a backbone of torch" in changed(class__="torchBackbone")
     matfile.save(tmp_path / "none.mat", {"a": 1.0})
     assert "holds no network: it needs a variable net, or layers; found a" in octave(
         "deepibl_load('none.mat');"
