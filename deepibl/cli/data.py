@@ -54,7 +54,9 @@ def verify(
     from deepibl.migrate.verify import read_reference, verify_features, verify_layers, verify_reference
     from deepibl.networks.io import chain_of, load_network
 
-    whole = features is not None and images is None and layers is None and is_reference_file(features)
+    whole = features is not None and is_reference_file(features)
+    if whole and (images or layers):
+        raise ArgumentError(f"{features} has its own images and layers: leave out --images and --layers")
     if not whole and ((features is None) != (images is None) or (features is None and layers is None)):
         raise ArgumentError(
             "give --features FILE with --images LIST, or --layers OUTPUTS.mat, or all three; or a file of "

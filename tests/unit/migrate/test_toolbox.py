@@ -238,6 +238,10 @@ def test_verify_reads_what_matlab_wrote_of_images_and_layers(reference: Path, ca
     assert deepibl("verify", folder / "net.mat", "--features", reference) == 0
     said = capsys.readouterr().out
     assert "SAME: largest" in said and "all 2 outputs are the same" in said
+    listed = folder / "list.txt"
+    listed.write_text("\n".join(NAMES))
+    arguments = ("verify", folder / "net.mat", "--features", reference, "--images", listed)
+    assert deepibl(*arguments) == 1 and "leave out --images" in capsys.readouterr().err
 
 
 @pytest.mark.octave
@@ -374,6 +378,15 @@ def test_what_cannot_run_is_refused_with_what_to_do(octave: Octave, tmp_path: Pa
     )
     assert "There is no file gone.mat" in octave("deepibl_load('gone.mat');")
     assert "is not named as the state after an epoch" in octave("deepibl_session('net.mat', '');")
+    auxiliary = {"deepibl": {"epochDone": False, "epoch": 1.0, "batch": 3.0}}
+    state = {"net": struct, "obj": {}, "opts": {"sessionID": "a"}, "auxData": auxiliary}
+    for content, message in (
+        (state, "in the middle of epoch 1, after batch 3"),
+        ({"net": struct, "opts": {}}, "is not a state of a session: it lacks auxData, obj"),
+        ({**state, "auxData": {}}, "Octave cannot save objects: ask for the outputs"),
+    ):
+        matfile.save(tmp_path / "a_ep000001_latest.mat", content)
+        assert message in octave("deepibl_session('a_ep000001_latest.mat', 'there/');")
     options = "deepibl_load('net.mat'), '', {}, 'r.mat',"
     assert "no layer conv9; it has conv1" in octave(f"deepibl_reference({options} 'layers', 'conv9');")
     assert "Unknown option size; known are layers" in octave(f"deepibl_reference({options} 'size', 3);")
