@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from deepibl.search.index import Match, PlaceIndex
+from deepibl.images import Reading
+from deepibl.search.answer import Match
+from deepibl.search.index import PlaceIndex
 
 
 def line_index(first: int, count: int, dim: int = 8, **changes: object) -> PlaceIndex:
@@ -19,8 +21,8 @@ def line_index(first: int, count: int, dim: int = 8, **changes: object) -> Place
         "network_id": "ab" * 32,
         "network_path": "/nets/small.mat",
         "root": "/photos",
-        "utm_zone": "33N",
-        "resize": 320,
+        "frame": "33N",
+        "reading": Reading(320),
     }
     return PlaceIndex(**{**values, **changes})  # type: ignore[arg-type]
 

@@ -37,7 +37,7 @@ def evaluation(
     dataset = kind(
         name, [f"db{i:03d}.jpg" for i in range(database)], utm,
         names or [f"q{i:03d}.jpg" for i in range(queries)],
-        utm[asked] + draws.uniform(-8, 8, (queries, 2)), database_root=root, query_root=root, utm_zone="33N",
+        utm[asked] + draws.uniform(-8, 8, (queries, 2)), database_root=root, query_root=root, frame="33N",
     )  # fmt: skip
     result = recall_at_n(found, described, dataset)
     return Evaluation(dataset, "nets/some_net.mat", "ab" * 32, dim, result, layers, found, described)

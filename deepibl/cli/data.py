@@ -18,6 +18,7 @@ from deepibl.cli.options import (
     TrainingThreshold,
     choose_device,
     find_net,
+    image_reading,
     print_result,
     read_lines,
     tell_failures,
@@ -91,7 +92,7 @@ def verify(
         root=root,
         tolerance=tolerance,
         layers=compared,
-        resize=resize,
+        **image_reading(resize),
         batch_size=batch_size,
         device=where,
     )
@@ -201,7 +202,7 @@ def make(
     )
     typer.echo(
         f"{output}: {dataset.database_size} database images, {dataset.query_count} queries, UTM zone "
-        f"{dataset.utm_zone or 'unknown'}; names are relative to {dataset.database_root}"
+        f"{dataset.frame or 'unknown'}; names are relative to {dataset.database_root}"
     )
 
 

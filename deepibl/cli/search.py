@@ -1,6 +1,9 @@
 """The commands of an index: index, localize, index-check, index-edit, and serve, the page on top of it."""
 
 import json
+import os
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,8 +24,10 @@ from deepibl.cli.options import (
     Precision,
     Resize,
     ScalesFile,
+    Threshold,
     choose_device,
     find_net,
+    image_reading,
     open_network,
     print_result,
     read_lines,
@@ -32,6 +37,7 @@ from deepibl.cli.options import (
 from deepibl.errors import IndexFileError
 from matlab_compat.errors import ArgumentError
 
+_SHOWN = 10
 Where = Annotated[str, typer.Argument(help="An index: FILE.idx, FOLDER.db or http://HOST:PORT/COLLECTION.")]
 
 
@@ -50,6 +56,11 @@ def index(
         str | None, typer.Option(help="exact, ivfpq, hnsw or milvus; see docs/scale.md.")
     ] = None,
     half: Annotated[bool, typer.Option("--half", help="Keep descriptors in float16.")] = False,
+    threshold: Threshold = 25.0,
+    confidence_from: Annotated[
+        Path | None,
+        typer.Option(help="Queries with positions (folder, CSV, dbStruct) that the confidence is fitted on."),
+    ] = None,
     add: Annotated[bool, typer.Option("--add", help="Add images to the index that is there.")] = False,
     as_json: Json = False,
     resize: Resize = None,
@@ -61,34 +72,58 @@ def index(
     decode: Decode = "auto",
 ) -> None:
     """Make an index of geo-tagged images: descriptors, names, positions and the network's identity."""
-    from deepibl.datasets.catalog import database_places
+    from deepibl.datasets.catalog import database_places, query_places
+    from deepibl.search.confidence import THRESHOLD
     from deepibl.search.localization import add_to_index, build_index
 
     given = [source for source in (images, csv, dbstruct) if source is not None]
     if len(given) != 1:
         raise ArgumentError("give exactly one of --images DIR, --csv FILE and --dbstruct FILE")
-    if add and (backend or half or resize):
-        raise ArgumentError("--add keeps the index's backend, precision and scale: leave these options out")
+    if add and (backend or half or resize or threshold != THRESHOLD):
+        raise ArgumentError(
+            "--add keeps the index's backend, precision, scale and threshold: leave these options out"
+        )
     places = database_places(given[0], root)
-    how: dict[str, Any] = {"precision": precision, "engine": engine, "decode": decode, "resize": resize}
+    known = query_places(confidence_from, root) if confidence_from is not None else None
+    how = {"precision": precision, "engine": engine, "decode": decode, **image_reading(resize)}
     loaded, settings = open_network(net, device, scales, batch_size=batch_size, **how)
     there = 0
     if add:
-        made, failures, there = add_to_index(loaded, places, output, settings=settings)
+        made, failures, there = add_to_index(loaded, places, output, known=known, settings=settings)
     else:
         about: dict[str, Any] = {"network_path": find_net(net), "half": half, "backend": backend or "exact"}
+        about |= {"threshold": threshold, "known": known}
         made, failures = build_index(loaded, places, output, settings=settings, **about)
     said = {"index": output, "backend": made.backend, "images": len(made), "dimensions": made.dim}
     said |= {"network_id": made.network_id, "there_already": there, "failures": len(failures)}
-    failed = tuple(failure.name for failure in failures)
+    failed = tuple(os.path.relpath(failure.name, places.root) for failure in failures)
     lost = [problem for problem in places.problems if not problem.startswith(failed)]
+    said |= {"left_out": dict(places.left_out), "without_position": len(places.unknown)}
     said |= {"positions_left_out": lost}
+    said |= {"confidence": str(made.calibration)}
     line = f"{output}: {len(made)} images, {made.dim} dimensions, network {made.network_id[:12]}"
     line += f", {there} of those given were there already" if add else ""
+    line += f"\n{made.calibration}"
     print_result(said, line, as_json)
+    tell_places(places, failures)
     if lost:
         typer.echo("\n  ".join([f"indexed without a position: {len(lost)}", *lost]), err=True)
     tell_failures(failures)
+
+
+def tell_places(places: Any, failures: Sequence[Any]) -> None:
+    """Says on standard error how many files were not used, and which photos have no position."""
+    from deepibl.images.kinds import count_reasons, unused
+
+    left = unused(len(places) - len(failures), count_reasons(failures) + Counter(places.left_out))
+    if left:
+        typer.echo(left, err=True)
+    if unknown := places.unknown:
+        more = " …" if len(unknown) > _SHOWN else ""
+        typer.echo(
+            f"{len(unknown)} of {len(places)} photos have no position: {', '.join(unknown[:_SHOWN])}{more}",
+            err=True,
+        )
 
 
 def localize(
@@ -97,7 +132,7 @@ def localize(
     net: IndexNet = None,
     top: Annotated[int, typer.Option(min=1, help="How many places to show.")] = 5,
     near: Annotated[
-        str | None, typer.Option(help="A position to look around: EAST,NORTH or LAT,LON.")
+        str | None, typer.Option(help="A position to look around: LAT,LON or EAST,NORTH,ZONE.")
     ] = None,
     within: Annotated[float | None, typer.Option(min=0, help="Metres around --near.")] = None,
     as_json: Json = False,
@@ -110,24 +145,24 @@ def localize(
     scales: ScalesFile = None,
     engine: Engine = "auto",
 ) -> None:
-    """Print the places of an index that look most like each photo."""
+    """Print where each photo was taken, how sure that is, and the images of an index most like it."""
     from deepibl.datasets.geo import parse_position
     from deepibl.report.html import match_page
     from deepibl.search.backends import open_index
-    from deepibl.search.localization import localize as find_places, match_table
+    from deepibl.search.localization import localize as find_places, match_table, out_of_range
 
     places = open_index(index_file)
     loaded, settings = open_network(
         net or places.network_path, device, scales, precision=precision, engine=engine
     )
-    around = None if near is None else parse_position(near, places.utm_zone)
+    around = None if near is None else parse_position(near, places.frame)
     found, failures = find_places(
         loaded, photos, places, top=top, near=around, within=within, settings=settings
     )
+    if around is not None and within is not None and found and not any(found.values()):
+        typer.echo(f"deepibl: {out_of_range(places, around, within)}", err=True)
     if as_json:
-        typer.echo(
-            json.dumps({photo: [m.as_dict() for m in matches] for photo, matches in found.items()}, indent=2)
-        )
+        typer.echo(json.dumps({photo: answer.as_dict() for photo, answer in found.items()}, indent=2))
     else:
         typer.echo(match_table(found))
         if preview:

@@ -117,7 +117,7 @@ def open_dataset(
         name=entry.spec,
     )
     dataset.advice = entry.advice
-    dataset.utm_zone = dataset.utm_zone or entry.utm_zone
+    dataset.frame = dataset.frame or entry.utm_zone
     if key.startswith("tokyoTinyTM"):
         return tiny_tokyo(dataset, key.replace("/", "_"), generator)
     return dataset
@@ -175,20 +175,22 @@ def name_as_files(dataset: PlaceDataset) -> None:
     dataset.query_names = [find_file(dataset.query_root, name) for name in dataset.query_names]
 
 
-def database_places(source: StrPath, root: StrPath | None = None, zone: str | None = None) -> Places:
+def database_places(source: StrPath, root: StrPath | None = None) -> Places:
     """The database images of a folder, a CSV or a dbStruct .mat file; raises what reading those raises."""
-    if not _is_mat(source):
-        return read_places(source, root=root, zone=zone)
-    dataset = load_dbstruct(source, root=root)
-    return Places(dataset.database_root, dataset.database_names, dataset.database_positions, dataset.utm_zone)
+    return _places(source, root, "database")
 
 
-def query_places(source: StrPath, root: StrPath | None = None, zone: str | None = None) -> Places:
+def query_places(source: StrPath, root: StrPath | None = None) -> Places:
     """As `database_places`, for query images."""
+    return _places(source, root, "query")
+
+
+def _places(source: StrPath, root: StrPath | None, kind: str) -> Places:
     if not _is_mat(source):
-        return read_places(source, root=root, zone=zone)
+        return read_places(source, root=root)
     dataset = load_dbstruct(source, root=root)
-    return Places(dataset.query_root, dataset.query_names, dataset.query_positions, dataset.utm_zone)
+    folder, names, places = (getattr(dataset, f"{kind}_{each}") for each in ("root", "names", "positions"))
+    return Places(folder, names, places, dataset.frame, as_stored=True)
 
 
 def evaluation_dataset(
@@ -203,9 +205,8 @@ def evaluation_dataset(
         return open_dataset(dataset, root=root)
     if dataset or db is None or queries is None:
         raise ArgumentError("give either --dataset NAME (with --root DIR), or both --db and --queries")
-    database = database_places(db, root)
-    asked = query_places(queries, root, database.utm_zone)
-    return dataset_from_places(Path(db).stem, database, asked, positive_distance=threshold)
+    sources = database_places(db, root), query_places(queries, root)
+    return dataset_from_places(Path(db).stem, *sources, positive_distance=threshold)
 
 
 def training_datasets(

@@ -79,7 +79,7 @@ def python_names(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_dbstruct(path: StrPath) -> dict[str, Any]:
-    """The fields of a dbStruct file, under the file's names, with `extra` and `utm_zone`.
+    """The fields of a dbStruct file, under the file's names, with `extra` and `frame` (the UTM zone or None).
 
     Raises DatasetError for fields that are missing or do not fit together, MatFileError when the file cannot
     be read or has no dbStruct. Ported from: netvlad/datasets/dbBase.m
@@ -111,7 +111,7 @@ def read_dbstruct(path: StrPath) -> dict[str, Any]:
         fields["posIDs"] = read_positive_lists(lists, fields["qImageFns"], fields["dbImageFns"])
     known = {*NAMES, *THRESHOLDS, *TIMESTAMPS, *TEXTS, *POSITIONS, *LISTS}
     extra = {name: fields.pop(name) for name in list(fields) if name not in known}
-    return {**fields, "extra": extra, "utm_zone": _zone(zone, str(path))}
+    return {**fields, "extra": extra, "frame": _zone(zone, str(path))}
 
 
 def write_dbstruct(path: StrPath, fields: Mapping[str, Any], utm_zone: str | None = None) -> None:

@@ -1,7 +1,7 @@
 """Data sets of the user's photos: a folder with GPS in EXIF (or positions in file names), or a CSV file.
 
 A photo's name may hold its position: @east@north@zone number@band@….jpg, or @east@north@….jpg.
-All positions of a data set are in one UTM zone, so that they have distances.
+Positions are in degrees, or in metres where all of them are given in metres of one plane.
 
 `make_dataset` and `make_dbstruct` also take a folder in the layout of VPR-datasets-downloader. It has
 images/<split>/database and images/<split>/queries, with positions in the photos' names:
@@ -9,11 +9,13 @@ images/<split>/database and images/<split>/queries, with positions in the photos
 two are required).
 """
 
+import logging
 import math
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,31 +23,36 @@ import numpy as np
 
 from deepibl.datasets.csv_file import Fix, read_csv
 from deepibl.datasets.exif import photo_position
-from deepibl.datasets.geo import latlon_to_utm, parse_zone, plain_zone, utm_to_latlon, zone_of
+from deepibl.datasets.geo import DEGREES, in_one_frame, plain_zone, to_degrees
 from deepibl.datasets.pitts_tokyo import TokyoTimeMachine
 from deepibl.datasets.place import PlaceDataset, save_dbstruct
 from deepibl.errors import DatasetError
+from deepibl.images.kinds import IMAGE_SUFFIXES, left_out, unused
 from deepibl.runtime.progress import counted
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-
 _SHOWN = 10
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Places:
-    """Photos and their positions: names below root, positions (N, 2) float64 (NaN: unknown) in one UTM zone.
+    """Photos and their positions: names below root, positions (N, 2) float64 (NaN: unknown) of one frame.
 
-    problems: photos whose position could not be read, with the reason.
+    frame: 'degrees' (latitude, longitude), a UTM zone such as '33N' (metres), or None (metres, unknown zone).
+    problems: photos whose position could not be read, with the reason. left_out: how many files of a folder
+    look like photos and are not read, by kind and remedy. as_stored: whether images are read as the original
+    reads those of its data sets; own photos are turned upright and scaled.
     """
 
     root: str
     names: list[str]
     positions: np.ndarray
-    utm_zone: str | None = None
+    frame: str | None = None
     problems: list[str] = field(default_factory=list)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    as_stored: bool = False
 
     def __len__(self) -> int:
         return len(self.names)
@@ -58,7 +65,7 @@ class Places:
     def subset(self, ids: Sequence[int] | np.ndarray) -> "Places":
         """The photos of these 0-based ids."""
         names = [self.names[i] for i in ids]
-        return Places(self.root, names, self.positions[np.asarray(ids, dtype=int)], self.utm_zone)
+        return replace(self, names=names, positions=self.positions[np.asarray(ids, dtype=int)], problems=[])
 
     def known(self) -> "Places":
         """The photos that have a position."""
@@ -68,39 +75,44 @@ class Places:
 def read_places(source: StrPath, *, root: StrPath | None = None, zone: str | None = None) -> Places:
     """The photos and positions of a folder or a CSV file in the form that the module describes.
 
-    root: the folder that a CSV's names are relative to (default: the CSV's own). zone: the UTM zone of all
-    positions, by default that of the first photo with a position. Raises DatasetError for a source that does
-    not exist or has no photos, and for invalid rows of a CSV (listed with their row numbers).
+    root: the folder that a CSV's names are relative to (default: the CSV's own). zone: the UTM zone of
+    positions in metres that do not say theirs. Raises DatasetError for a source that does not exist or has no
+    photos, and for invalid rows of a CSV (listed with their row numbers).
     """
     path = Path(os.path.expanduser(source))
     if path.is_dir():
-        names, fixes, problems = _folder(path)
+        names, fixes, problems, ignored = _folder(path)
         folder = path
     elif path.is_file():
         folder, problems = Path(os.path.expanduser(root)) if root is not None else path.parent, []
         names, fixes = read_csv(path, folder)
+        ignored = Counter()
     else:
         raise DatasetError(f"there is no folder of photos and no CSV file {path}")
     if not names:
-        raise DatasetError(f"{path} has no photos (looked for {', '.join(IMAGE_SUFFIXES)})")
-    positions, used = _in_one_zone(names, fixes, plain_zone(zone) if zone else None)
-    return Places(str(folder), names, positions, used, problems)
+        found = f"; {unused(0, ignored)}" if ignored else ""
+        raise DatasetError(f"{path} has no photos (looked for {', '.join(IMAGE_SUFFIXES)}){found}")
+    positions, frame = _positions(names, fixes, plain_zone(zone) if zone else None)
+    return Places(str(folder), names, positions, frame, problems, ignored)
 
 
 def dataset_from_places(
-    name: str, database: Places, queries: Places, *, skip_unknown: bool = False, **options: Any
+    name: str,
+    database: Places,
+    queries: Places,
+    *,
+    zone: str | None = None,
+    skip_unknown: bool = False,
+    **options: Any,
 ) -> PlaceDataset:
     """The PlaceDataset of database and query photos; options (positive_distance …) are PlaceDataset's.
 
-    skip_unknown: whether to leave out photos without a position instead of refusing them.
-    Raises DatasetError for photos without a position, and for sets in different UTM zones.
+    Its positions are metres of one UTM zone where that has true distances for all of them, else degrees.
+    zone: the zone that is wanted. skip_unknown: whether to leave out photos without a position instead of
+    refusing them.
+    Raises DatasetError for photos without a position, for metres without a zone beside positions that have
+    one, and for positions too far from the zone that is wanted.
     """
-    if database.utm_zone != queries.utm_zone:
-        raise DatasetError(
-            f"database positions are in UTM zone {database.utm_zone or 'unknown'}, "
-            f"query positions in {queries.utm_zone or 'unknown'}: "
-            "read both with the same zone"
-        )
     for kind, places in (("database", database), ("query", queries)):
         unknown = places.unknown
         if unknown and not skip_unknown:
@@ -109,37 +121,38 @@ def dataset_from_places(
                 f"{len(unknown)} of {len(places)} {kind} photos have no position in EXIF, name or CSV row: "
                 f"{', '.join(unknown[:_SHOWN])}{more}. Add them to a CSV, or leave them out with skip_unknown"
             )
+        if left := unused(len(places), places.left_out):
+            _log.warning("%s: %s", places.root, left)
+        if unknown:
+            _log.warning("%d of %d %s photos have no position", len(unknown), len(places), kind)
+    as_stored = database.as_stored
     database, queries = database.known(), queries.known()
-    return PlaceDataset(
+    parts = [(places.positions, places.frame) for places in (database, queries)]
+    (database_positions, query_positions), frame = in_one_frame(parts, zone)
+    made = PlaceDataset(
         name,
         database.names,
-        database.positions,
+        database_positions,
         queries.names,
-        queries.positions,
+        query_positions,
         database_root=database.root,
         query_root=queries.root,
-        utm_zone=database.utm_zone,
+        frame=frame,
         **options,
     )
+    made.as_stored = as_stored
+    return made
 
 
-def read_dataset(
-    name: str,
-    database: StrPath,
-    queries: StrPath,
-    *,
-    zone: str | None = None,
-    skip_unknown: bool = False,
-    **options: Any,
-) -> PlaceDataset:
-    """The data set of two sources (folders or CSV files): read_places and dataset_from_places in one."""
-    first = read_places(database, zone=zone)
-    second = read_places(queries, zone=zone or first.utm_zone)
-    return dataset_from_places(name, first, second, skip_unknown=skip_unknown, **options)
-
-
-def _folder(folder: Path) -> tuple[list[str], list[Fix | None], list[str]]:
-    files = sorted(file for file in folder.rglob("*") if _is_photo(file))
+def _folder(folder: Path) -> tuple[list[str], list[Fix | None], list[str], Counter[str]]:
+    files, ignored = [], Counter[str]()
+    for file in sorted(folder.rglob("*")):
+        if not file.name.startswith(".") and file.is_file():  # hidden: unfinished, or macOS's notes on photos
+            reason = left_out(file.name)
+            if reason is None:
+                files.append(file)
+            elif reason:
+                ignored[reason] += 1
     names, fixes, problems = [file.relative_to(folder).as_posix() for file in files], [], []
     for file, name in counted(zip(files, names, strict=True), len(files), "positions of photos"):
         fix = None
@@ -151,12 +164,7 @@ def _folder(folder: Path) -> tuple[list[str], list[Fix | None], list[str]]:
         except DatasetError as problem:
             problems.append(name + str(problem).removeprefix(os.fspath(file)))
         fixes.append(fix)
-    return names, fixes, problems
-
-
-def _is_photo(file: Path) -> bool:
-    """Whether a file is a photo; hidden files (unfinished ones, macOS's notes beside photos) are not."""
-    return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".") and file.is_file()
+    return names, fixes, problems, ignored
 
 
 def _fix_of_name(name: str) -> Fix | None:
@@ -175,34 +183,23 @@ def _fix_of_name(name: str) -> Fix | None:
     return Fix("metres", east, north)
 
 
-def _in_one_zone(
-    names: list[str], fixes: list[Fix | None], zone: str | None
-) -> tuple[np.ndarray, str | None]:
-    """Positions (N, 2) of all fixes in one zone (by default the first one's), and that zone."""
-    positions = np.full((len(fixes), 2), np.nan)
-    known = [(i, fix) for i, fix in enumerate(fixes) if fix is not None]
-    if zone is None:
-        zone = next((_zone(fix) for _, fix in known if _zone(fix)), None)
-    unsaid = [names[i] for i, fix in known if _zone(fix) is None]
-    if unsaid and len(unsaid) < len(known):
+def _positions(names: list[str], fixes: list[Fix | None], zone: str | None) -> tuple[np.ndarray, str | None]:
+    """Positions (N, 2) and their frame: metres as written where all are of one plane, else degrees."""
+    frames = [fix and (DEGREES if fix.kind == "degrees" else fix.zone or zone) for fix in fixes]
+    used = {frame for frame, fix in zip(frames, fixes, strict=True) if fix is not None}
+    positions = np.array([(np.nan, np.nan) if fix is None else (fix.first, fix.second) for fix in fixes])
+    if len(used) <= 1:
+        return positions, next(iter(used), None)
+    unsaid = [name for name, frame, fix in zip(names, frames, fixes, strict=True) if fix and frame is None]
+    if unsaid:
         raise DatasetError(
-            f"{len(unsaid)} photos have UTM positions without a zone, {len(known) - len(unsaid)} have "
-            f"degrees or a zone: they cannot be compared. Give the zone of each; {unsaid[0]} has none"
+            f"{len(unsaid)} photos have UTM positions without a zone, others have degrees or a zone: they "
+            f"cannot be compared. Give the zone of each; {unsaid[0]} has none"
         )
-    degrees = {i: (fix.first, fix.second) for i, fix in known if fix.kind == "degrees"}
-    for i, fix in known:
-        if fix.kind == "metres":
-            positions[i] = fix.first, fix.second
-            if fix.zone is not None and zone is not None and parse_zone(fix.zone) != parse_zone(zone):
-                degrees[i] = utm_to_latlon(fix.first, fix.second, fix.zone)
-    if degrees:
-        lat, lon = zip(*degrees.values(), strict=True)
-        positions[list(degrees)], zone = latlon_to_utm(lat, lon, zone)
-    return positions, zone
-
-
-def _zone(fix: Fix) -> str | None:
-    return fix.zone if fix.kind == "metres" else zone_of(fix.first, fix.second)
+    for frame in filter(None, used):
+        rows = np.array([each == frame for each in frames])
+        positions[rows] = to_degrees(positions[rows], frame)
+    return positions, DEGREES
 
 
 _STAMP_FIELD = 13  # of the parts between @, the first (empty) one being 0
@@ -237,7 +234,7 @@ def make_dataset(
         name: of the set.
         split: the part of the layout.
         root: the folder that names are relative to (default: the deepest that holds all photos).
-        zone: the UTM zone of all positions (default: the first photo's).
+        zone: the UTM zone of all positions (default: the first photo's, or another that fits all).
         timestamps: whether to take year and month from the photos' names, as in Tokyo Time Machine; images of
             the query's month then do not count as positives.
         skip_unknown: whether to leave out photos without a position.
@@ -253,14 +250,12 @@ def make_dataset(
                 f"queries/ (or images/{split}/database and images/{split}/queries)"
             )
         database, queries = layout
-    first = read_places(database, zone=zone)
-    second = read_places(queries, zone=zone or first.utm_zone)
-    if skip_unknown:
-        first, second = first.known(), second.known()
+    first, second = (read_places(source, zone=zone) for source in (database, queries))
     common = os.path.commonpath([os.path.abspath(places.root) for places in (first, second)])
     top = Path(root if root is not None else common)
     which = split if split in ("train", "val", "test") else ""
-    made = dataset_from_places(name, _below(first, top), _below(second, top), split=which, **options)
+    options |= {"split": which, "skip_unknown": skip_unknown}
+    made = dataset_from_places(name, _below(first, top), _below(second, top), zone=zone, **options)
     if not timestamps:
         return made
     return TokyoTimeMachine(
@@ -299,7 +294,7 @@ def _below(places: Places, top: Path) -> Places:
     if outside:
         raise DatasetError(f"{outside[0]} is outside the root {top}: give a --root that holds all photos")
     names = [name.replace(os.sep, "/") for name in moved]
-    return Places(f"{os.path.abspath(top)}/", names, places.positions, places.utm_zone, places.problems)
+    return replace(places, root=f"{os.path.abspath(top)}/", names=names)
 
 
 def _stamps(names: Sequence[str]) -> np.ndarray:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from deepibl.datasets.dbstruct import FIELDS, write_dbstruct
-from deepibl.datasets.positions import ClosePosition, as_positions
+from deepibl.datasets.geo import DEGREES, arc, in_space, zone_of
+from deepibl.datasets.positions import ClosePosition, GlobePositions, as_positions, refuse_degrees
 from deepibl.errors import DatasetError, MissingImageError
 from matlab_compat.files import StrPath
 from matlab_compat.numeric import round_half_away
@@ -51,7 +52,7 @@ class PlaceSet(Protocol):
 
 
 class PlaceDataset:
-    """Database and query images with UTM positions; all ids are 0-based, positions (N, 2) float64 in metres.
+    """Database and query images with positions (N, 2) float64, by default in metres; all ids are 0-based.
 
     For a set of your own, give its lists to this class or write a dbStruct file (see
     `deepibl.datasets.dbstruct`). For other rules, derive a class and override `nontrivial_positives` or
@@ -60,21 +61,25 @@ class PlaceDataset:
     Args:
         name: of the set.
         database_names, query_names: names of the database and query images, below the two roots.
-        database_positions, query_positions: positions (N, 2), east and north.
+        database_positions, query_positions: positions (N, 2), east and north, or latitude and longitude.
         positive_distance: metres (inclusive) within which a database image is a positive.
         nontrivial_distance_squared: squared metres within which a positive is used in training.
         split: 'train', 'val' or 'test'.
-        utm_zone: '17N' and the like, where known.
+        frame: of the positions (see `deepibl.datasets.geo`): a UTM zone such as '17N', None for metres whose
+            zone is not known, 'degrees' for places so far apart that no zone has true distances for all.
         advice: how to get the images, for error messages.
         extra: other fields of the dbStruct file.
 
     Attributes: the arguments; `database_size`, `query_count`; `query_resize`, the shorter side in pixels that
-    query images are scaled to before extraction (None: not scaled).
+    query images are scaled to before extraction (None: not scaled); `as_stored`, whether images are
+    read as the original reads them, False for own photos, which are turned upright and scaled.
 
-    Raises DatasetError for lists that do not fit together. Ported from: netvlad/datasets/dbBase.m
+    Raises DatasetError for lists that do not fit together, and for degrees given as metres.
+    Ported from: netvlad/datasets/dbBase.m
     """
 
     query_resize: int | None = None
+    as_stored: bool = True
 
     def __init__(
         self,
@@ -89,7 +94,7 @@ class PlaceDataset:
         positive_distance: float = 25,
         nontrivial_distance_squared: float = 100,
         split: str = "",
-        utm_zone: str | None = None,
+        frame: str | None = None,
         advice: str = "",
         extra: Mapping[str, Any] | None = None,
     ) -> None:
@@ -106,8 +111,12 @@ class PlaceDataset:
         self.positive_distance = float(positive_distance)
         self.positive_distance_squared = self.positive_distance**2
         self.nontrivial_distance_squared = float(nontrivial_distance_squared)
-        self.utm_zone, self.advice, self.extra = utm_zone, advice, dict(extra or {})
-        self.close_positions = ClosePosition(self.database_positions, self.positive_distance)
+        self.frame, self.advice, self.extra = frame, advice, dict(extra or {})
+        if frame != DEGREES:
+            everything = np.concatenate([self.database_positions, self.query_positions])
+            refuse_degrees(name, everything, self.positive_distance)
+        search = GlobePositions if frame == DEGREES else ClosePosition
+        self.close_positions = search(self.database_positions, self.positive_distance)
         self._logged_few_negatives = False
 
     def shared_arguments(self) -> dict[str, Any]:
@@ -118,7 +127,7 @@ class PlaceDataset:
             positive_distance=self.positive_distance,
             nontrivial_distance_squared=self.nontrivial_distance_squared,
             split=self.split,
-            utm_zone=self.utm_zone,
+            frame=self.frame,
             advice=self.advice,
         )
 
@@ -154,6 +163,19 @@ class PlaceDataset:
 
     def _nontrivial(self, ids: np.ndarray, squared: np.ndarray) -> np.ndarray:
         return ids[(squared > 1) & (squared <= self.nontrivial_distance_squared)]
+
+    def nearest_metres(self) -> np.ndarray:
+        """Metres (Q,) from each query to the nearest database image; NaN where that is not known."""
+        from scipy.spatial import cKDTree
+
+        database, queries = (
+            in_space(each, self.frame) for each in (self.database_positions, self.query_positions)
+        )
+        metres = np.full(self.query_count, np.nan)
+        known, asked = (np.isfinite(points).all(axis=1) for points in (database, queries))
+        if known.any() and asked.any():
+            metres[asked] = arc(cKDTree(database[known]).query(queries[asked])[0], self.frame)
+        return metres
 
     # random negatives
 
@@ -255,9 +277,23 @@ class PlaceDataset:
 
 
 def save_dbstruct(dataset: PlaceDataset, path: StrPath) -> None:
-    """Writes a data set as a dbStruct .mat file in MATLAB's types; the roots are not stored."""
+    """Writes a data set as a dbStruct .mat file in MATLAB's types; the roots are not stored.
+
+    Raises DatasetError for positions in degrees: a dbStruct's metres are those of one plane.
+    """
+    if dataset.frame == DEGREES:
+        places = np.concatenate([dataset.database_positions, dataset.query_positions]).tolist()
+        names = dataset.database_names + dataset.query_names
+        zones = {zone_of(*place): name for place, name in zip(places[::-1], names[::-1], strict=True)}
+        listed = [f"  {zone or 'beyond latitudes -80 and 84'}: {name}" for zone, name in zones.items()]
+        raise DatasetError(
+            f"{dataset.name}: a dbStruct has metres of one plane, and none has true distances for all of "
+            "these. Make a dbStruct of each city's images, from a folder or CSV of its own; index, evaluate "
+            "and train need none: they take photos as they are. UTM zones, each with an image:\n"
+            + "\n".join(listed)
+        )
     fields = {matlab: getattr(dataset, python, None) for matlab, python in FIELDS.items()}
-    write_dbstruct(path, {**fields, "extra": dataset.extra}, dataset.utm_zone)
+    write_dbstruct(path, {**fields, "extra": dataset.extra}, dataset.frame)
 
 
 class ListedPositives(PlaceDataset):

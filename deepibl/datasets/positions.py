@@ -4,6 +4,8 @@ The plane is divided into cells one metre wider than the distance limit, so all 
 in the 3 x 3 cells around. Positives are in the order of these cells (x fastest), and by id within a cell.
 Training takes the first of equally near ones, so the order is part of the behaviour.
 The cells are a sorted list instead of a table, so that memory does not depend on the area.
+
+Positions in degrees (`GlobePositions`) are searched by a tree of points in space; ids ascend.
 """
 
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from deepibl.datasets.geo import DEGREES, in_space, metres_between
 from deepibl.errors import DatasetError
 
 
@@ -27,12 +30,7 @@ class ClosePosition:
 
     def __init__(self, positions: ArrayLike, positive_distance: float) -> None:
         self.positions = as_positions(positions, "positions")
-        # a dbStruct stores the limit as uint8: as a float it cannot overflow when squared
-        self.positive_distance = float(positive_distance)
-        if not 0 <= self.positive_distance < np.inf:
-            raise DatasetError(
-                f"the distance limit must be a number of metres >= 0, not {positive_distance!r}"
-            )
+        self.positive_distance = _limit(positive_distance)
         self.positive_distance_squared = self.positive_distance**2
         self.delta = self.positive_distance + 1
         known = np.flatnonzero(np.isfinite(self.positions).all(axis=1))
@@ -94,6 +92,71 @@ class ClosePosition:
             return self._ids[:0]
         ends = np.searchsorted(self._keys, [self._key(left, y), self._key(right, y) + 1])
         return self._ids[ends[0] : ends[1]]
+
+
+class GlobePositions:
+    """As ClosePosition, for positions (N, 2) in degrees anywhere on the globe; the ids found ascend."""
+
+    def __init__(self, positions: ArrayLike, positive_distance: float) -> None:
+        from scipy.spatial import cKDTree
+
+        self.positions = as_positions(positions, "positions")
+        self.positive_distance = _limit(positive_distance)
+        self.positive_distance_squared = self.positive_distance**2
+        self._known = np.flatnonzero(np.isfinite(self.positions).all(axis=1))
+        self._tree = cKDTree(in_space(self.positions[self._known], DEGREES))
+
+    def positives(self, position: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Ids (M,) int64 within the limit of a position (2,), and squared metres (M,)."""
+        position = one_position(position)
+        if not (np.isfinite(position).all() and len(self._known)):
+            return np.zeros(0, np.int64), np.zeros(0)
+        reach = self.positive_distance + 1e-3  # in a straight line, which is shorter; `near` decides
+        found = self._tree.query_ball_point(in_space(position, DEGREES), reach)
+        ids = np.sort(self._known[np.asarray(found, np.int64)])
+        ids = ids[self.near(position, ids)]
+        return ids, metres_between(position, self.positions[ids], DEGREES) ** 2
+
+    def positives_of_image(self, image: int) -> tuple[np.ndarray, np.ndarray]:
+        """As positives, around the position of an image, itself included."""
+        return self.positives(self.positions[image])
+
+    def near(self, position: ArrayLike, images: ArrayLike) -> np.ndarray:
+        """For each id, whether its image is within the limit of a position (2,): bool, shape of images."""
+        others = self.positions[np.asarray(images, dtype=np.int64)]
+        return metres_between(one_position(position), others, DEGREES) <= self.positive_distance
+
+
+def refuse_degrees(name: str, positions: np.ndarray, limit: float) -> None:
+    """Raises DatasetError for positions (N, 2) given as metres that are clearly latitudes and longitudes.
+
+    Clearly: within 90 and 180, not whole numbers, and either most within 5 cm of another one, or all within
+    the limit of one another and none near 0, 0, where local maps begin and no city is.
+    """
+    from scipy.spatial import cKDTree
+
+    known = np.unique(positions[np.isfinite(positions).all(axis=1)], axis=0)
+    largest = np.abs(known).max(axis=0, initial=0)
+    on_globe = (largest <= (90, 180)).all() or (largest <= (180, 90)).all()
+    if not (len(known) and on_globe and (known % 1).any()):
+        return
+    size = float(np.linalg.norm(np.ptp(known, axis=0)))
+    together = size <= limit and np.abs(known).max(axis=1).min() >= 1
+    if not together and (len(known) < 2 or np.median(cKDTree(known).query(known, 2)[0][:, 1]) > 0.05):
+        return
+    raise DatasetError(
+        f"{name}: positions must be in metres, and these look like latitudes and longitudes: one is "
+        f"{known[-1, 0]:g}, {known[-1, 1]:g}, and all lie within {size:.3g}. Convert them with "
+        "deepibl.datasets.latlon_to_utm, or give a CSV with the columns lat and lon. If they are metres of a "
+        "local map, add 1000 to all of them: only differences count"
+    )
+
+
+def _limit(metres: float) -> float:
+    # a dbStruct stores the limit as uint8: as a float it cannot overflow when squared
+    if not 0 <= float(metres) < np.inf:
+        raise DatasetError(f"the distance limit must be a number of metres >= 0, not {metres!r}")
+    return float(metres)
 
 
 def one_position(position: ArrayLike) -> np.ndarray:

@@ -8,7 +8,6 @@ image are measured (`Overflow`), and the descriptor of an image whose maps overf
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import torch
@@ -17,12 +16,14 @@ from torch import Tensor, nn
 from matlab_compat.dagnn import blocks as dag
 from matlab_compat.dagnn.network import DagNN
 from matlab_compat.errors import NetworkFormatError
-from matlab_compat.simplenn.layers import Conv, Dropout, Pool, ReLU
+from matlab_compat.simplenn.layers import Conv, Dropout, Normalize, Pool, ReLU
 from matlab_compat.simplenn.network import SimpleNN
 
-IMAGES = 1e4  # prepared images are within it: 0..255 minus a mean
-MOST = 1e30  # of maps in float32 and bfloat16; Winograd's products and sums may be 1e4 times as large
-_BEYOND = 1e9  # MOST times it is infinite
+IMAGES = 1e5  # prepared images are within it: 0..255 minus a mean, divided by a deviation
+MAPS = 1e9  # kept maps of lower layers are within it: others are refused
+MOST_SQUARED = 1e18  # of maps that LRN squares
+MOST = 1e32  # of maps in float32 and bfloat16; Winograd's products and sums may be 1e4 times as large
+_BEYOND = 1e7  # MOST times it is infinite
 
 
 def require_finite(net: nn.Module) -> None:
@@ -66,17 +67,21 @@ def _numbers(net: nn.Module) -> Iterator[tuple[str, Tensor, str]]:
 
 
 def in_range(net: SimpleNN, stop: int, channels: int | None) -> bool:
-    """Whether the maps of layers 0 .. stop-1 cannot overflow; channels: of their input, images if 3.
+    """Whether the maps of layers 0 .. stop-1 cannot overflow.
 
-    Known for convolutions, pooling, dropout and ReLU.
+    Known for convolutions, pooling, LRN, ReLU and dropout. channels: of the input; 3: images, else kept maps.
     """
-    most = IMAGES if channels == 3 else math.inf
+    most = IMAGES if channels == 3 else MAPS
     for layer in list(net)[:stop]:
         if isinstance(layer, Conv) and layer.weight is not None:
             weight = layer.weight.detach().float()
             bias = weight.new_zeros(1) if layer.bias is None else layer.bias.detach().float()
             gain, offset = torch.stack([weight.abs().sum((1, 2, 3)).max(), bias.abs().max()]).tolist()
             most = max(most, gain * most + offset)
+        elif isinstance(layer, Normalize) and layer.param[1] >= 1e-12 and 0 <= layer.param[3] <= 1:
+            if most > MOST_SQUARED or layer.param[2] < 0:
+                return False
+            most *= max(1.0, layer.param[1] ** -layer.param[3])
         elif not isinstance(layer, Conv | Pool | Dropout | ReLU) or getattr(layer, "leak", 0) > 1:
             return False
     return most < MOST

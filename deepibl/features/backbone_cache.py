@@ -26,11 +26,12 @@ import torch
 from torch import Tensor
 
 from deepibl.engine.choose import Engine, choose_engine
+from deepibl.engine.finite import MAPS
 from deepibl.errors import FeatureFileError
 from deepibl.features.backbone_store import GIGABYTE, Choice, FileStore, MemoryStore, choose_place
-from deepibl.images import load_pixels
+from deepibl.images import Reading, load_pixels
 from deepibl.networks.identity import network_id
-from deepibl.runtime.devices import device_of, to_batch
+from deepibl.runtime.devices import channels_last, device_of, to_batch
 from deepibl.runtime.provenance import Provenance, file_content, file_times
 from matlab_compat.errors import ArgumentError, ImageReadError
 from matlab_compat.files import StrPath
@@ -145,19 +146,21 @@ class BackboneCache:
         kept = self._store.get(key) if self._store is not None and key else None
         if kept is not None:
             return Fetched(key, maps=kept)
-        pixels = load_pixels(path, resize)
+        pixels = load_pixels(path, Reading(resize))
         return Fetched(key, pixels=pixels.flip(-1) if flip else pixels)
 
     def maps_of(self, image: Fetched) -> Tensor:
         """Returns the maps (C, h, w) of one image in the dtype of the store; computes and keeps new ones.
 
-        Only one thread at a time may call this.
+        Only one thread at a time may call this. Raises ImageReadError for maps that are not finite.
         """
         if image.maps is not None:
             self.found += 1
             return image.maps
         assert image.pixels is not None
         exact = self._compute(image.pixels)
+        if not bool(exact.abs().max() <= MAPS):  # NaN is not either; the layers above might hide it
+            raise ImageReadError("the maps of the network's lower layers are not finite")
         self.computed += 1
         maps = exact.to(DTYPES[self.dtype])
         if maps.dtype == torch.float16 and not bool(torch.isfinite(maps).all()):
@@ -238,7 +241,7 @@ class BackboneCache:
 
     @torch.no_grad()
     def _compute(self, pixels: Tensor) -> Tensor:
-        x = self.net.prepare(to_batch([pixels], self.device))
+        x = channels_last(self.net.prepare(to_batch([pixels], self.device)))
         found = self._engine.backbone(x) if self._engine.backbone else self.net(x, stop=self.first - 1)
         return found[0].to(torch.float32).contiguous()
 

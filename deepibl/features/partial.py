@@ -81,10 +81,10 @@ class PartialFeatures:
         self._file = os.fdopen(os.open(self.part, os.O_RDWR | os.O_CREAT | _BINARY, 0o666), "r+b")
         try:
             _lock(self._file, self.part)
-        except FeatureFileError:
+            self._resume()
+        except BaseException:
             self._file.close()
             raise
-        self._resume()
         if not self._shard:
             found = self.part.parent.glob(f"{escape(self.part.name)}.*")
             for number in sorted(int(path.suffix[1:]) for path in found if path.suffix[1:].isdigit()):

@@ -18,7 +18,7 @@ nothing compared      no image could be read
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ from deepibl.engine.settings import ExtractionSettings, ImageOptions
 from deepibl.errors import Failure, FeatureFileError
 from deepibl.features.extraction import extract
 from deepibl.features.files import read_features
-from deepibl.images import read_image
+from deepibl.images import Reading, read_image
 from deepibl.migrate.causes import find_causes, on_a_cpu, relative
 from deepibl.migrate.toolbox import Reference
 from deepibl.networks.io import chain_of
@@ -188,9 +188,8 @@ def verify_features(
         return VerifyReport([], failures, tolerance, "nothing compared", _other_root(names, root), layers)
 
     def pixels(image: int, side: int | None) -> "Tensor":
-        return read_image(
-            os.path.join(root, names[kept[image]]), settings.resize if side is None else side or None
-        )
+        reading = settings.reading if side is None else Reading(side or None)
+        return read_image(os.path.join(root, names[kept[image]]), **asdict(reading))
 
     wanted = np.asarray(reference, dtype=np.float32)[kept]
     hints = _other_root(names, root) if failures else []
@@ -324,7 +323,8 @@ def verify_reference(
     were unless resize is given. Raises ArgumentError for a layer that the network does not have.
     """
     settings = ExtractionSettings.of(verify_reference, settings, options)
-    settings = replace(settings, resize=settings.resize or reference.resize)
+    if settings.resize is None and settings.max_side is None:
+        settings = replace(settings, resize=reference.resize)
     below = reference.root if root is None else root
     layers = None
     if reference.outputs:
@@ -341,16 +341,16 @@ def verify_reference(
         settings=settings,
     )
     if report.verdict in (CLOSE, DIFFERENT):
-        report.hints[:0] = _other_sizes(report, reference, below, settings.resize)
+        report.hints[:0] = _other_sizes(report, reference, below, settings.reading)
     return report
 
 
-def _other_sizes(report: VerifyReport, reference: Reference, root: str, resize: Any) -> list[str]:
+def _other_sizes(report: VerifyReport, reference: Reference, root: str, reading: Reading) -> list[str]:
     """Images that MATLAB read in another size than we do."""
     sizes = dict(zip(reference.names, reference.sizes.tolist(), strict=True))
     found = []
     for name in (image.name for image in report.images):
-        height, width = read_image(os.path.join(root, name), resize).shape[1:]
+        height, width = read_image(os.path.join(root, name), **asdict(reading)).shape[1:]
         if sizes[name] != [height, width]:
             found.append(f"{name}: {sizes[name][0]} x {sizes[name][1]} in MATLAB, {height} x {width} here")
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""

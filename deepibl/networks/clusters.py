@@ -18,7 +18,7 @@ from torch import Tensor
 from deepibl.errors import DatasetError
 from deepibl.layers import NetVLAD
 from deepibl.networks.identity import Extractor, network_id
-from deepibl.runtime.devices import exact_products
+from deepibl.runtime.devices import channels_last, exact_products
 from deepibl.runtime.progress import ProgressCallback, counted, counting
 from deepibl.runtime.provenance import Provenance, file_content, misfit, note_of
 from matlab_compat import matfile
@@ -82,7 +82,7 @@ def local_descriptors(
     for i in counted(range(used), used, "local descriptors for clusters, images", progress):
         image = images(i).to(device)[None]
         with torch.inference_mode(), exact_products(image.device):
-            maps = net(net.prepare(image))
+            maps = net(channels_last(net.prepare(image)))
         # (1, D, h, w) -> (w*h, D), one column of pixels after the other, in MATLAB's order
         pixels = maps[0].permute(2, 1, 0).reshape(-1, maps.shape[1]).float().cpu().numpy()
         wanted = min(per_image, len(pixels), total - have)

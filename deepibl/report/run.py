@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from deepibl.datasets.geo import DEGREES, map_metres, metres_between
 from deepibl.errors import ReportError
 from deepibl.evaluation.evaluate import Evaluation
 from deepibl.evaluation.plots import recall_by_dimension
@@ -117,7 +118,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Query:
-    """A query: its position (UTM metres, None if not known) and its first answers.
+    """A query: its position (metres east and north on the map, None if not known) and its first answers.
 
     truth: the first right answer; if none was found the nearest positive; None where it has no positive.
     """
@@ -183,7 +184,8 @@ def collect(evaluation: Evaluation, command: str = "") -> Run:
     queries = _queries(evaluation)
     groups = result.groups or groups_by_name([query.name for query in queries])
     by_group = replace(result, groups=groups).by_group()
-    known = dataset.database_positions[np.isfinite(dataset.database_positions).all(axis=1)]
+    known = _on_map(dataset, dataset.database_positions)
+    known = known[np.isfinite(known).all(axis=1)]
     every = max(1, -(-len(known) // _MAP_POINTS))
     return Run(
         dataset=dataset.name,
@@ -277,12 +279,11 @@ def _queries(evaluation: Evaluation) -> list[Query]:
     dataset, order = evaluation.dataset, evaluation.result.query_ids
     rows, depth = np.asarray(evaluation.query_features), dataset.search_depth(DEPTH)
     raw = BlockSearcher(Searcher(evaluation.database_features), rows, order, depth, BLOCK)
-    found = []
+    found, places = [], np.round(_on_map(dataset, dataset.query_positions), 2)
     for query in order.tolist():
         ids, distances = dataset.rank_matches(raw, query, DEPTH)
         right = np.asarray(dataset.is_positive(query, ids), bool)
-        utm = np.round(dataset.query_positions[query], 2).tolist()
-        east, north = utm if np.isfinite(utm).all() else (None, None)
+        east, north = places[query].tolist() if np.isfinite(places[query]).all() else (None, None)
         answers = [
             Answer(dataset.database_names[i], rank, float(d), _metres(dataset, query, i), bool(hit))
             for rank, (i, d, hit) in enumerate(
@@ -304,6 +305,15 @@ def _nearest_positive(dataset: Any, query: int) -> Answer | None:
     return Answer(dataset.database_names[int(ids[best])], None, None, metres[best], True)
 
 
+def _on_map(dataset: Any, positions: np.ndarray) -> np.ndarray:
+    """Metres (N, 2) east and north for the map: UTM, or those from the database's first known position."""
+    known = np.flatnonzero(np.isfinite(dataset.database_positions).all(axis=1))
+    if dataset.frame != DEGREES or not len(known):
+        return positions
+    return map_metres(positions, dataset.database_positions[known[0]], DEGREES)
+
+
 def _metres(dataset: Any, query: int, image: int) -> float | None:
-    metres = float(np.linalg.norm(dataset.query_positions[query] - dataset.database_positions[image]))
+    pair = dataset.query_positions[query], dataset.database_positions[image]
+    metres = float(metres_between(*pair, dataset.frame))
     return round(metres, 2) if np.isfinite(metres) else None

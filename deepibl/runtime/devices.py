@@ -100,6 +100,11 @@ def _set(settings: Sequence[_Setting]) -> Iterator[None]:
 PRECISIONS = ("fp32", "bf16", "int8", "tf32", "fp16")
 
 
+def channels_last(maps: Tensor) -> Tensor:
+    """Maps (N, C, H, W) on a CPU in the order in which oneDNN's convolutions are up to 1.5 times as fast."""
+    return maps.contiguous(memory_format=torch.channels_last) if maps.device.type == "cpu" else maps
+
+
 def to_batch(images: Sequence[Tensor], device: torch.device) -> Tensor:
     """Images (1 or 3, H, W) of one size, bytes or float32, as (N, 3, H, W) float32 on the device.
 

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from deepibl.errors import ConfigurationError
-from deepibl.runtime.text_files import in_code_pages, read_text
+from deepibl.errors import ConfigurationError, DatasetError
+from deepibl.runtime.text_files import find_name, read_text
 
 _TOKEN = re.compile(  # a quote directly behind a name, number, bracket or quote transposes
     r"""(?P<transpose>(?<=[\w)\]}'])\.?')|(?P<text>'(?:[^'\n]|'')*'|"(?:[^"\n]|"")*")"""
@@ -337,6 +337,8 @@ def _exist(path: str, kind: str = "file") -> float:
     expanded = os.path.expanduser(path)
     if kind not in ("dir", "file") or not re.match(r"/|[A-Za-z]:[\\/]|\\\\", expanded):
         raise _Unreadable(f"whether {path!r} exists depends on MATLAB's folder and search path")
+    if _not_utf8(path):
+        raise _Unreadable("the name of this folder is not UTF-8: save the file as UTF-8")
     if os.path.isdir(expanded):
         return 7.0
     return 2.0 if kind == "file" and os.path.isfile(expanded) else 0.0
@@ -379,12 +381,21 @@ def read_local_paths(path: Path) -> dict[str, str]:
 
     Raises ConfigurationError for lines, and for another encoding.
     """
+    read = parse_local_paths(read_text(path, ConfigurationError, names=True), str(path))
+    return {name: _in_a_code_page(folder, path) for name, folder in read.items()}
+
+
+def _not_utf8(text: str) -> bool:
+    return any("\udc80" <= character <= "\udcff" for character in text)
+
+
+def _in_a_code_page(folder: str, path: Path) -> str:
+    """A folder whose bytes are not UTF-8 as the one that exists; another one as it is."""
+    if not _not_utf8(folder):
+        return folder
     try:
-        source = read_text(path, ConfigurationError)
-    except ConfigurationError:
-        for reading in in_code_pages(read_text(path, ConfigurationError, names=True)):
-            paths = parse_local_paths(reading, str(path))
-            if all(each.isascii() or os.path.exists(os.path.expanduser(each)) for each in paths.values()):
-                return paths
-        raise
-    return parse_local_paths(source, str(path))
+        found = find_name(folder, lambda reading: os.path.exists(os.path.expanduser(reading)))
+    except DatasetError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+    assert found is not None  # it raises where no reading exists
+    return found

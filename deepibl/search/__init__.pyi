@@ -1,3 +1,4 @@
+from .answer import Answer as Answer, Estimate as Estimate, Match as Match
 from .backends import (
     Index as Index,
     check_index as check_index,
@@ -5,8 +6,9 @@ from .backends import (
     open_index as open_index,
 )
 from .compressed import CompressedIndex as CompressedIndex, found_again as found_again
+from .confidence import Calibration as Calibration
 from .exact import Searcher as Searcher, nearest as nearest
-from .index import Match as Match, PlaceIndex as PlaceIndex
+from .index import PlaceIndex as PlaceIndex
 from .index_file import check_file as check_file
 from .localization import add_to_index as add_to_index, build_index as build_index, localize as localize
 from .milvus import MilvusIndex as MilvusIndex

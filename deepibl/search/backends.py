@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any, Protocol
 
 import numpy as np
 
+from deepibl.images import Reading
 from deepibl.runtime.text_files import find_name
-from deepibl.search.index import Match, PlaceIndex
+from deepibl.search.answer import Answer
+from deepibl.search.confidence import Calibration
+from deepibl.search.index import PlaceIndex
 from deepibl.search.index_file import BACKENDS as FILE_BACKENDS, check_file
 from deepibl.search.milvus import MilvusIndex, is_database
 from matlab_compat.errors import ArgumentError
@@ -31,10 +35,13 @@ class Index(Protocol):
     def root(self) -> str: ...
 
     @property
-    def utm_zone(self) -> str | None: ...
+    def frame(self) -> str | None: ...
 
     @property
-    def resize(self) -> int | None: ...
+    def reading(self) -> Reading: ...
+
+    @property
+    def calibration(self) -> Calibration: ...
 
     @property
     def dim(self) -> int:
@@ -51,7 +58,7 @@ class Index(Protocol):
 
     def search(
         self, features: np.ndarray, top: int = 5, *, near: Any = None, within: float | None = None
-    ) -> list[list[Match]]:
+    ) -> list[Answer]:
         """The `top` nearest images of each row of `features` (Q, D), see PlaceIndex.search."""
 
     def holds(self, names: Iterable[str]) -> set[str]:
@@ -93,8 +100,9 @@ def check_index(where: StrPath, asked: int = 0) -> dict[str, Any]:
     """
     if is_database(os.fspath(where)):
         index = open_index(where)
-        names = ("backend", "dim", "network_id", "network_path", "root", "utm_zone", "resize")
-        return {"images": len(index), **{name: getattr(index, name) or "" for name in names}}
+        names = ("backend", "dim", "network_id", "network_path", "root", "frame")
+        said = {"images": len(index), "confidence": str(index.calibration), **asdict(index.reading)}
+        return said | {name: getattr(index, name) or "" for name in names}
     found = check_file(where)
     if asked:
         found["recall_of_top_10"] = PlaceIndex.load(where).recall(asked)
@@ -112,22 +120,25 @@ def edit_index(
     """Removes images from an index, adds those of other index files, and writes it once.
 
     output: a new file; None: the same one (a database always changes in place). backend: change to 'exact',
-    'ivfpq' or 'hnsw'. Raises ArgumentError for a name that is not in it, and what PlaceIndex.merge raises.
+    'ivfpq' or 'hnsw'. Where images change, the confidence is fitted anew, on the images themselves. Raises
+    ArgumentError for a name that is not in it, and what PlaceIndex.merge raises.
     """
     if is_database(os.fspath(where)) and (output is not None or backend is not None):
         raise ArgumentError("an index in a database is changed in place and keeps its backend")
     index = open_index(where)
-    gone = list(delete)
+    threshold, gone, files = index.calibration.threshold, list(delete), list(merge)
     if gone:
         there = index.holds(gone)
         others = {name: find_name(name, lambda each: bool(index.holds([each]))) for name in {*gone} - there}
         gone = [others.get(name) or name for name in gone]
         index = index.without(gone)
-    for file in merge:
+    for file in files:
         index = index.merge(PlaceIndex.load(file))
     if not isinstance(index, PlaceIndex):
         return index
     if backend is not None:
         index = index.with_backend(backend)
+    if gone or files:
+        index = index.with_confidence(threshold)
     index.save(output or where)
     return PlaceIndex.load(output or where)

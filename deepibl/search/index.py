@@ -9,17 +9,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from deepibl.datasets.geo import change_zone, map_link, utm_to_latlon
-from deepibl.datasets.positions import one_position, squared_metres
+from deepibl.datasets.geo import DEGREES, arc, in_space, to_degrees
+from deepibl.datasets.positions import one_position
 from deepibl.errors import IndexFileError, NetworkMismatchError
+from deepibl.images import AS_STORED, Reading
 from deepibl.runtime.files import RowView
+from deepibl.search.answer import Answer, make_answer
 from deepibl.search.compressed import CompressedIndex, Structure, build_structure, require_fit
+from deepibl.search.confidence import (
+    ASKED,
+    DEPTH,
+    SPOT,
+    THRESHOLD,
+    UNFITTED,
+    Calibration,
+    Found,
+    fit_calibration,
+    nearest_blank,
+)
 from deepibl.search.exact import Searcher
 from deepibl.search.index_file import read_file, write_file
 from matlab_compat.errors import ArgumentError
@@ -27,35 +40,14 @@ from matlab_compat.files import StrPath
 
 
 @dataclass(frozen=True)
-class Match:
-    """One answer; distance: squared L2 distance of the descriptors; east, north: UTM metres.
-
-    row: the image's row in the index, ignored when matches are compared; None in a database.
-    """
-
-    rank: int
-    name: str
-    path: str
-    distance: float
-    east: float | None = None
-    north: float | None = None
-    latitude: float | None = None
-    longitude: float | None = None
-    map_link: str | None = None
-    row: int | None = field(default=None, compare=False)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The match as plain values, for JSON."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
 class PlaceIndex:
-    """Descriptors (N, D), float32 or float16, with names below `root` and positions (N, 2) in UTM metres.
+    """Descriptors (N, D), float32 or float16, with names below `root` and positions (N, 2).
 
-    utm_zone: such as '33N'; None: positions cannot be converted to latitude and longitude. resize: shorter
-    side in pixels that images were scaled to; None: not scaled. structure: finds candidates; None: searches
-    are exact. largest: the largest squared norm of a descriptor, if known.
+    frame: 'degrees' (latitude, longitude) or None (metres of an unknown zone); metres of a zone such as '33N'
+    become degrees. reading: how images were scaled and turned, and queries are: extract(net, photos,
+    **asdict(index.reading)). structure: finds candidates; None: searches are exact. largest: the largest
+    squared norm of a descriptor, if known. blanks: descriptors (P, D) of blank images. calibration: of the
+    answers' confidence; other images than those it was fitted on need another one.
     Raises IndexFileError for parts that do not fit together.
     """
 
@@ -65,10 +57,12 @@ class PlaceIndex:
     network_id: str
     network_path: str = ""
     root: str = ""
-    utm_zone: str | None = None
-    resize: int | None = None
+    frame: str | None = None
+    reading: Reading = AS_STORED
     structure: Structure | None = None
     largest: float | None = None
+    blanks: np.ndarray | None = None
+    calibration: Calibration = UNFITTED
 
     def __post_init__(self) -> None:
         count = len(self.names)
@@ -77,6 +71,15 @@ class PlaceIndex:
                 f"the parts of the index do not fit together: {count} names, descriptors "
                 f"{self.descriptors.shape}, positions {self.positions.shape}; expected (N, D) and (N, 2)"
             )
+        if self.blanks is not None and self.blanks.shape[1:] != self.descriptors.shape[1:]:
+            raise IndexFileError(
+                f"blank images have descriptors {self.blanks.shape[1:]}, images {self.dim} numbers"
+            )
+        if self.frame not in (None, DEGREES):
+            object.__setattr__(self, "positions", to_degrees(self.positions, self.frame))
+            object.__setattr__(self, "frame", DEGREES)
+        if self.frame == DEGREES and (np.abs(self.positions) > (90, 180)).any():
+            raise IndexFileError("the positions of the index are beyond 90 and 180 degrees")
         if self.structure is not None:
             require_fit(self.structure, self.descriptors, "the index's structure")
 
@@ -111,32 +114,37 @@ class PlaceIndex:
 
     def search(
         self, features: np.ndarray, top: int = 5, *, near: Any = None, within: float | None = None
-    ) -> list[list[Match]]:
+    ) -> list[Answer]:
         """The `top` nearest images of each row of `features` (Q, D) float32, nearest first.
 
-        near: UTM east, north in metres, (2,) for all queries or (Q, 2) one each; within: only images within
-        this many metres of it are found, which may be fewer than `top` or none. Such a search is exact with
-        every backend. Raises NetworkMismatchError for descriptors of another width, ArgumentError for half a
-        position.
+        near: a position of the index's frame, (2,) for all queries or (Q, 2) one each; within: only images
+        within this many metres of it are found, which may be fewer than `top` or none. Such a search is exact
+        with every backend; its confidences do not count the position as evidence: they come from a search of
+        the whole index. Raises NetworkMismatchError for descriptors of another width, ArgumentError for half
+        a position, degrees beyond 90 and 180, and `top` below 1.
         """
-        check_question(self.dim, features, near, within)
+        check_question(self.dim, features, near, within, top)
         if near is None:
-            if self.structure is None:
-                return self._matches(*self._searcher.nearest(features, top))
-            compressed = CompressedIndex(self.structure, self.descriptors)
-            return self._matches(*compressed.nearest(features, top))
-        answers: list[list[Match]] = [[] for _ in features]
-        for place, asked in by_place(near, len(features)):
+            return self._answers(features, *self._nearest(features, max(top, DEPTH)), top)
+        answers = [Answer() for _ in features]
+        for place, asked in by_place(near, len(features), self.frame):
             rows = self.ids_within(place, float(within or 0))
             view = RowView([(self.descriptors, rows)])
-            ids, distances = Searcher(view, self._searcher.largest).nearest(features[asked], top)
-            for query, found in zip(asked, self._matches(rows[ids], distances), strict=True):
-                answers[query] = found
+            ids, distances = Searcher(view, self._searcher.largest).nearest(features[asked], max(top, DEPTH))
+            rivals = self._nearest(features[asked], DEPTH) if self.calibration.weights else None
+            found = self._answers(features[asked], rows[ids], distances, top, rivals)
+            for query, answer in zip(asked, found, strict=True):
+                answers[query] = answer
         return answers
 
     def ids_within(self, near: Any, within: float) -> np.ndarray:
-        """Ids (M,), ascending, of the images `within` metres of a position (2,), UTM east and north."""
-        return np.flatnonzero(squared_metres(one_position(near), self.positions) <= within**2)
+        """Ids (M,), ascending, of the images `within` metres of a position (2,) of the index's frame."""
+        return np.flatnonzero(self.metres_from(near) <= within)
+
+    def metres_from(self, near: Any) -> np.ndarray:
+        """Metres (N,) from a position (2,) of the index's frame to each image; NaN where that is unknown."""
+        away = self._points - in_space(one_position(near), self.frame)
+        return arc(np.sqrt(np.einsum("ij,ij->i", away, away)), self.frame)
 
     def holds(self, names: Iterable[str]) -> set[str]:
         """Those of the names that are in the index."""
@@ -145,15 +153,14 @@ class PlaceIndex:
     def merge(self, other: PlaceIndex) -> PlaceIndex:
         """These images, then those of `other`; an image that both have, by name, is that of `other`.
 
-        Root, zone, precision and backend are this index's: names outside the root become absolute paths,
+        Root, precision and backend are this index's: names outside the root become absolute paths,
         lists (ivfpq) keep their centres and encode the new images, a graph (hnsw) links them in. Descriptors
         are not copied before the index is saved.
         Raises NetworkMismatchError for another network, IndexFileError if images were scaled differently or
-        positions cannot be converted to one zone.
+        only one of the two knows where on the globe its images are.
         """
         require_same_kind(self, other)
-        zone = self.utm_zone if np.isfinite(self.positions).any() else other.utm_zone
-        positions = in_zone(other, zone)
+        frame = merged_frame(self.frame, bool(np.isfinite(self.positions).any()), other)
         names = names_below(self.root, other.root, other.names)
         replaced = set(names)
         kept = np.array([i for i, name in enumerate(self.names) if name not in replaced], np.int64)
@@ -162,10 +169,11 @@ class PlaceIndex:
             self,
             descriptors=rows,
             names=[self.names[i] for i in kept] + names,
-            positions=np.concatenate([self.positions[kept], positions]),
-            utm_zone=zone,
+            positions=np.concatenate([self.positions[kept], other.positions]),
+            frame=frame,
             structure=self.structure.edited(kept, rows) if self.structure is not None else None,
             largest=None,
+            calibration=UNFITTED,
         )
 
     def without(self, names: Iterable[str]) -> PlaceIndex:
@@ -180,12 +188,32 @@ class PlaceIndex:
             names=[self.names[i] for i in kept],
             positions=self.positions[kept],
             structure=self.structure.edited(kept, rows) if self.structure and len(kept) > 1 else None,
+            calibration=UNFITTED,
         )
 
     def with_backend(self, kind: str, **settings: Any) -> PlaceIndex:
         """This index with the backend 'exact', 'ivfpq' or 'hnsw'. settings: see the structure's `build`."""
         structure = None if kind == "exact" else build_structure(kind, self.descriptors, **settings)
         return replace(self, structure=structure)
+
+    def with_confidence(
+        self, threshold: float = THRESHOLD, queries: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> PlaceIndex:
+        """This index with a calibration of its answers, see `deepibl.search.confidence`.
+
+        threshold: metres within which an answer is right. queries: descriptors (Q, D) and positions (Q, 2) of
+        photos whose place is known, in the index's frame; by default up to ASKED images of the index, at
+        random.
+        """
+        how: dict[str, Any] = {"source": "query photos", "threshold": threshold, "blanks": self.blanks}
+        if queries is None:
+            known = np.flatnonzero(np.isfinite(self.positions).all(axis=1))
+            chosen = np.sort(np.random.default_rng(0).permutation(known)[:ASKED])
+            queries = np.asarray(self.descriptors[chosen], np.float32), self.positions[chosen]
+            how |= {"source": "held-out images of the index", "spot": SPOT}
+        points, places = in_space(self.positions, self.frame), in_space(queries[1], self.frame)
+        made = fit_calibration(self._nearest, points, queries[0], places, **how)
+        return replace(self, calibration=made)
 
     def recall(self, asked: int = 100, top: int = 10, seed: int = 0) -> float:
         """The share of the exact `top` neighbours that the backend finds for `asked` images of the index.
@@ -206,33 +234,35 @@ class PlaceIndex:
         return float(np.mean(shares))
 
     @cached_property
+    def _points(self) -> np.ndarray:
+        return in_space(self.positions, self.frame)
+
+    @cached_property
     def _searcher(self) -> Searcher:
         return Searcher(self.descriptors, self.largest)
 
-    def _matches(self, ids: np.ndarray, distances: np.ndarray) -> list[list[Match]]:
-        """Matches of each row of ids and distances (Q, k); an id of -1 (nothing found) is left out."""
+    def _nearest(self, features: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Ids (-1: nothing found) and squared distances of the nearest images, (Q, min(count, N)) both."""
+        if self.structure is None:
+            return self._searcher.nearest(features, count)
+        return CompressedIndex(self.structure, self.descriptors).nearest(features, count)
+
+    def _answers(
+        self, features: np.ndarray, ids: np.ndarray, distances: np.ndarray, top: int, rivals: Any = None
+    ) -> list[Answer]:
+        """The answers of ids and distances, (Q, k). rivals: those of a search of the whole index."""
+        found, nearest = (
+            Found(far, np.where((rows >= 0)[..., None], in_space(self.positions[rows], self.frame), np.nan))
+            for rows, far in ((ids, distances), rivals or (ids, distances))
+        )
+        nearest = nearest._replace(blank=nearest_blank(features, self.blanks))
+        sure = self.calibration.confidences(found, nearest)
         return [
-            [
-                make_match(rank, self.names[i], d, self.positions[i], self.root, self.utm_zone, int(i))
-                for rank, (i, d) in enumerate(zip(*row, strict=True), start=1)
-                if i >= 0
-            ]
-            for row in zip(ids, distances, strict=True)
+            make_answer(
+                self, [self.names[i] for i in row[row >= 0]], far, self.positions[row], each, top, row
+            )
+            for row, far, each in zip(ids, distances, sure, strict=True)
         ]
-
-
-def make_match(
-    rank: int, name: str, distance: Any, position: Any, root: str, zone: str | None, row: int | None = None
-) -> Match:
-    """A match; position: (2,) UTM east and north in metres, NaN if unknown."""
-    place: dict[str, Any] = {}
-    if np.isfinite(position).all():
-        east, north = (float(value) for value in position)
-        place = {"east": east, "north": north}
-        if zone is not None:
-            latitude, longitude = utm_to_latlon(east, north, zone)
-            place |= {"latitude": latitude, "longitude": longitude, "map_link": map_link(latitude, longitude)}
-    return Match(rank, name, os.path.join(root, name), float(distance), row=row, **place)
 
 
 def refuse_another_network(index: Any, network_id: str) -> None:
@@ -246,8 +276,10 @@ def refuse_another_network(index: Any, network_id: str) -> None:
         )
 
 
-def check_question(dim: int, features: np.ndarray, near: Any, within: float | None) -> None:
-    """Raises NetworkMismatchError for descriptors of another width, ArgumentError for half a position."""
+def check_question(dim: int, features: np.ndarray, near: Any, within: float | None, top: int) -> None:
+    """Raises NetworkMismatchError for descriptors of another width, ArgumentError for an invalid position."""
+    if top < 1:
+        raise ArgumentError(f"top must be at least 1, not {top}")
     if features.ndim != 2 or features.shape[1] != dim:
         raise NetworkMismatchError(
             f"the query's descriptors have shape {features.shape}, the index holds {dim} dimensions"
@@ -258,12 +290,14 @@ def check_question(dim: int, features: np.ndarray, near: Any, within: float | No
         raise ArgumentError(f"near must be two numbers and within metres >= 0; got {near!r}, {within!r}")
 
 
-def by_place(near: Any, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def by_place(near: Any, count: int, frame: str | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Each distinct position (2,) of `near`, which is (2,) or (count, 2), with the ids of its queries."""
     given = np.asarray(near, np.float64)
     places = np.broadcast_to(given, (count, 2)) if given.shape == (2,) else given
     if places.shape != (count, 2):
         raise ArgumentError(f"near must be one position (2,) or one a query ({count}, 2); got {given.shape}")
+    if frame == DEGREES and (np.abs(places) > (90, 180)).any():
+        raise ArgumentError(f"near must be latitude and longitude, within 90 and 180 degrees; got {near!r}")
     for place in np.unique(places, axis=0):
         yield place, np.flatnonzero((places == place).all(axis=1))
 
@@ -271,11 +305,23 @@ def by_place(near: Any, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def require_same_kind(first: Any, second: PlaceIndex) -> None:
     """Raises NetworkMismatchError or IndexFileError unless descriptors of `second` fit into `first`."""
     first.require_network(second.network_id)
-    if (first.resize, first.dim) != (second.resize, second.dim):
+    if (first.reading, first.dim) != (second.reading, second.dim):
         raise IndexFileError(
-            f"one index was made with resize={first.resize} and {first.dim} dimensions, the other with "
-            f"resize={second.resize} and {second.dim}: make the second one again as the first"
+            f"one index has {first.dim} dimensions and images by {first.reading}, the other {second.dim} and "
+            f"{second.reading}: make the second one again as the first"
         )
+
+
+def merged_frame(frame: str | None, known: bool, other: PlaceIndex) -> str | None:
+    """The frame of an index after a merge; known: whether it has positions. Raises IndexFileError."""
+    if not np.isfinite(other.positions).any():
+        return frame
+    if known and frame != other.frame:
+        raise IndexFileError(
+            "one index knows where on the globe its images are, the other has metres without a zone: they "
+            "cannot be merged. Make the other again from positions in degrees or with a zone"
+        )
+    return other.frame
 
 
 def require_names(wanted: set[str], there: set[str]) -> None:
@@ -284,18 +330,6 @@ def require_names(wanted: set[str], there: set[str]) -> None:
         raise ArgumentError(
             f"{len(missing)} of {len(wanted)} names are not in the index, the first is {missing[0]!r}"
         )
-
-
-def in_zone(index: PlaceIndex, zone: str | None) -> np.ndarray:
-    """The positions (N, 2) of an index in a UTM zone. Raises IndexFileError if a zone is unknown."""
-    if index.utm_zone == zone or not np.isfinite(index.positions).any():
-        return index.positions
-    if zone is None or index.utm_zone is None:
-        raise IndexFileError(
-            f"the positions of one index are in UTM zone {zone or index.utm_zone}, the other does "
-            "not say its zone: they cannot be merged"
-        )
-    return change_zone(index.positions, index.utm_zone, zone)
 
 
 def names_below(root: str, other: str, names: Sequence[str]) -> list[str]:

@@ -6,17 +6,20 @@ It is a safetensors file (no pickle; any safetensors reader opens it), memory-ma
 tensor         type, shape                        holds
 =============  =================================  ============================================================
 descriptors    float32 or float16 (N, D)          one row an image
-positions      float64 (N, 2)                     UTM east, north in metres; NaN if unknown
+positions      float64 (N, 2)                     latitude, longitude, or metres; NaN if unknown
 names          uint8                              UTF-8 names below the root, separated by newlines
+blanks         float32 (P, D), may be missing     descriptors of blank images
 structure      uint8, not with backend 'exact'    the search structure, as faiss writes it
-metadata       strings                            format version, backend, network id and path, root, UTM
-                                                  zone, resize, largest squared norm, checksums
+metadata       strings                            format version, backend, network id and path, root, frame
+                                                  ('degrees' or ''), reading (how images are scaled and
+                                                  turned), largest squared norm, calibration of the
+                                                  confidence, checksums
 =============  =================================  ============================================================
 
 Checksums are SHA-256: one a tensor, and one of the metadata with the tensors' types and shapes. Opening
 compares all but that of the descriptors, and the file's length, so its time does not depend on the number of
-descriptors; `check_file` compares that one too. Files of format 1 have neither backend nor checksums; they
-are read, and written as format 2.
+descriptors; `check_file` compares that one too. Files of formats 1 and 2, with all positions in one UTM zone,
+are refused: make the index again.
 """
 
 import hashlib
@@ -24,25 +27,28 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
+from deepibl.datasets.geo import DEGREES
 from deepibl.errors import IndexFileError
+from deepibl.images import Reading
 from deepibl.runtime.files import bytes_of, map_tensors, write_tensors
 from deepibl.runtime.progress import working
 from deepibl.search.compressed import STRUCTURES, Structure, read_structure
+from deepibl.search.confidence import Calibration
 from deepibl.search.exact import largest_norm
 from matlab_compat.files import StrPath
 
-FORMAT = "deepibl-index/2"
-FORMATS = (FORMAT, "deepibl-index/1")
+FORMAT = "deepibl-index/3"
 ADVICE = "make one with `deepibl index NET --images DIR -o FILE.idx`"
 EXACT = "exact"
 BACKENDS = (EXACT, *STRUCTURES)
-_SETTINGS = ("network_id", "network_path", "root", "utm_zone")
+_SETTINGS = ("network_id", "network_path", "root", "frame")
 
 
 @working("writing the index")
@@ -63,10 +69,13 @@ def write_file(path: StrPath, fields: Mapping[str, Any]) -> None:
     }
     metadata = {name: fields[name] or "" for name in _SETTINGS} | {
         "format": FORMAT,
-        "resize": str(fields["resize"] or ""),
+        "reading": json.dumps(asdict(fields["reading"])),
         "backend": structure.kind if structure is not None else EXACT,
         "largest": repr(largest_norm(fields["descriptors"], "the descriptors")),
+        "calibration": fields["calibration"].as_text(),
     }
+    if fields["blanks"] is not None:
+        tensors["blanks"] = np.ascontiguousarray(fields["blanks"], np.float32)
     with _as_bytes(structure, Path(path).parent) as content:
         if content is not None:
             tensors["structure"] = content
@@ -83,16 +92,18 @@ def read_file(path: StrPath) -> dict[str, Any]:
     with _explained(path):
         tensors, metadata = _read(path)
         names = bytes(tensors["names"]).decode()
-        backend = metadata.get("backend", EXACT)
+        backend = metadata["backend"]
         return {
             "descriptors": tensors["descriptors"],
             "names": names.split("\n") if names else [],
             "positions": tensors["positions"],
+            "blanks": tensors.get("blanks"),
             **{name: metadata[name] for name in _SETTINGS},
-            "utm_zone": metadata["utm_zone"] or None,
-            "resize": int(metadata["resize"]) if metadata["resize"] else None,
+            "frame": metadata["frame"] or None,
+            "reading": reading_of(metadata["reading"]),
             "structure": None if backend == EXACT else read_structure(backend, tensors["structure"]),
-            "largest": float(metadata["largest"]) if "largest" in metadata else None,
+            "largest": float(metadata["largest"]),
+            "calibration": Calibration.from_text(metadata["calibration"]),
         }
 
 
@@ -100,15 +111,11 @@ def read_file(path: StrPath) -> dict[str, Any]:
 def check_file(path: StrPath) -> dict[str, Any]:
     """Reads all of an index file, compares every checksum and returns what the file holds.
 
-    Raises IndexFileError, naming the part that is damaged, and for format 1, which has no checksums.
+    Raises IndexFileError, naming the part that is damaged.
     """
     fields = read_file(path)
     with _explained(path):
         tensors, metadata = _read(path, every=True)
-        if metadata["format"] != FORMAT:
-            raise ValueError(
-                f"its format {metadata['format']} has no checksums; PlaceIndex.load(…).save(…) adds them"
-            )
     count, dim = fields["descriptors"].shape
     return {
         "format": metadata["format"],
@@ -119,8 +126,20 @@ def check_file(path: StrPath) -> dict[str, Any]:
         "with_position": int(np.isfinite(fields["positions"]).all(axis=1).sum()),
         "bytes": os.path.getsize(path),
         "structure_bytes": int(tensors["structure"].nbytes) if "structure" in tensors else 0,
-        **{name: metadata[name] for name in (*_SETTINGS, "resize")},
+        **{name: metadata[name] for name in _SETTINGS},
+        **asdict(fields["reading"]),
+        "confidence": str(fields["calibration"]),
     }
+
+
+def reading_of(text: str) -> Reading:
+    """The reading in a JSON string. Raises ValueError."""
+    plain = json.loads(text)
+    try:
+        resize, longest = (plain[name] and int(plain[name]) for name in ("resize", "max_side"))
+        return Reading(resize, longest, bool(plain["upright"]))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"its reading of images is {text!r}") from error
 
 
 @contextmanager
@@ -139,20 +158,22 @@ def _read(path: StrPath, every: bool = False) -> tuple[dict[str, np.ndarray], di
     every: compares the descriptors' checksum, too.
     """
     tensors, metadata = map_tensors(path)
-    if metadata.get("format") not in FORMATS:
-        raise ValueError(f"its format is {metadata.get('format')!r}, this version reads {FORMATS}")
-    if metadata["format"] == FORMAT:
-        if metadata.get("header_checksum") != _header_digest(tensors, metadata):
-            raise ValueError("its header is damaged (the checksum differs)")
-        checksums = json.loads(metadata.get("checksums", "{}"))
-        for name, array in tensors.items():
-            if (every or name != "descriptors") and _digest(array) != checksums.get(name):
-                raise ValueError(f"its {name} are damaged (the checksum differs)")
+    if metadata.get("format") != FORMAT:
+        raise ValueError(f"its format is {metadata.get('format')!r}, this version reads {FORMAT!r}")
+    if metadata.get("header_checksum") != _header_digest(tensors, metadata):
+        raise ValueError("its header is damaged (the checksum differs)")
+    checksums = json.loads(metadata.get("checksums", "{}"))
+    for name, array in tensors.items():
+        if (every or name != "descriptors") and _digest(array) != checksums.get(name):
+            raise ValueError(f"its {name} are damaged (the checksum differs)")
     needed = {"descriptors", "positions", "names"}
-    if metadata.get("backend", EXACT) != EXACT:
+    if metadata.get("backend") != EXACT:
         needed.add("structure")
-    if missing := (needed - tensors.keys()) | ({*_SETTINGS, "resize"} - metadata.keys()):
+    texts = {*_SETTINGS, "reading", "backend", "largest", "calibration"}
+    if missing := (needed - tensors.keys()) | (texts - metadata.keys()):
         raise ValueError(f"it lacks {min(missing)!r}")
+    if metadata["frame"] not in ("", DEGREES):
+        raise ValueError(f"its frame is {metadata['frame']!r}, this version knows '' and {DEGREES!r}")
     for name, axes, types in (
         ("descriptors", 2, (np.float32, np.float16)),
         ("positions", 2, (np.float64,)),

@@ -10,19 +10,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from deepibl.datasets.folder import Places
+from deepibl.datasets.geo import DEGREES, to_degrees
+from deepibl.datasets.positions import refuse_degrees
+from deepibl.engine.batch import extract_batch
 from deepibl.engine.scales import identity_of
 from deepibl.engine.settings import ComputeOptions, ExtractionSettings, ImageOptions
 from deepibl.errors import Failure
 from deepibl.features.extraction import extract, extract_to_file, provenance
 from deepibl.features.files import read_features
 from deepibl.features.shards import require_visible
+from deepibl.images import AS_STORED, Reading, load_pixels
+from deepibl.runtime.devices import device_of, inference, to_batch
 from deepibl.runtime.files import RowView, from_plain, read_note
 from deepibl.runtime.processes import team
 from deepibl.runtime.provenance import Provenance, file_times, note_of
+from deepibl.search.answer import Answer, Position
 from deepibl.search.backends import BACKENDS, Index, open_index
-from deepibl.search.index import Match, PlaceIndex, names_below
+from deepibl.search.confidence import THRESHOLD
+from deepibl.search.index import PlaceIndex, names_below
 from deepibl.search.milvus import MilvusIndex, is_database
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath, atomic_output
@@ -30,6 +38,8 @@ from matlab_compat.files import StrPath, atomic_output
 if TYPE_CHECKING:
     from torch import nn
     from typing_extensions import Unpack
+
+_NEAR = 25.0  # metres, the usual limit of positives
 
 
 def build_index(
@@ -40,6 +50,8 @@ def build_index(
     network_path: StrPath = "",
     backend: str = "exact",
     half: bool = False,
+    threshold: float = THRESHOLD,
+    known: Places | None = None,
     settings: ExtractionSettings | None = None,
     **options: Unpack[ImageOptions],
 ) -> tuple[Index, list[Failure]]:
@@ -47,7 +59,10 @@ def build_index(
 
     net: a network (SimpleNN, or any extractor). places: images whose positions may be unknown (NaN).
     backend: 'exact', 'ivfpq', 'hnsw': a file; 'milvus': a database (`deepibl.search.backends`). half: keep
-    descriptors in float16. settings, options: see `ExtractionSettings`.
+    descriptors in float16. threshold: metres within which a match is right, for the confidence of answers;
+    known: query photos with positions that it is fitted on (default: images of the index, see
+    `deepibl.search.confidence`). settings, options: see `ExtractionSettings`.
+    Own photos are turned upright and scaled, unless these say otherwise.
     Returns the index, as opened from `out`, and the images that could not be read: those are not in it.
     Killed and started again, it resumes (from partial descriptors beside `out`). Processes that torchrun
     started share the work, if all call it; a database is then opened by process 0 alone, and the others get
@@ -66,19 +81,23 @@ def build_index(
             f"{where} does not go with --backend {backend}: milvus writes to FOLDER.db or "
             "http://HOST:PORT/COLLECTION, the others to a file"
         )
+    settings = settings.for_photos(own=not places.as_stored)
     partial = _partial(where)
     found, failures = _extract(net, places, partial, settings, half)
-    made = PlaceIndex(**found, network_path=os.path.abspath(network_path) if network_path else "")
+    bare = PlaceIndex(**found, network_path=os.path.abspath(network_path) if network_path else "")
+    queries, more = _described(net, known, settings, bare.frame)
 
     def write() -> None:
+        first = os.path.join(bare.root, bare.names[0])
+        made = replace(bare, blanks=_blanks(net, first, bare.reading))
         if backend == "milvus":
-            MilvusIndex.create(where, made).close()
+            MilvusIndex.create(where, made.with_confidence(threshold, queries)).close()
         else:
-            made.with_backend(backend).save(where)
+            made.with_backend(backend).with_confidence(threshold, queries).save(where)
         _done(partial)
 
     team().lead(write)
-    return _opened(where, made), failures
+    return _opened(where, bare), failures + more
 
 
 def add_to_index(
@@ -86,39 +105,47 @@ def add_to_index(
     places: Places,
     where: StrPath,
     *,
+    known: Places | None = None,
     settings: ExtractionSettings | None = None,
     **options: Unpack[ComputeOptions],
 ) -> tuple[Index, list[Failure], int]:
     """Adds to an index those images of `places` that are not in it yet.
 
-    The index keeps its backend, its resize of images and whether it is in float16. A file is written again
-    (to a temporary name); to a database the new images are added. settings, options: see
+    The index keeps its backend, how images are scaled and turned, and whether it is in float16. A file is
+    written again (to a temporary name) with the confidence fitted anew, on `known` as in `build_index`; to a
+    database the new images are added, and its calibration stays. settings, options: see
     `ExtractionSettings`. Returns the index, the images that could not be read, and how many were in it
     already.
     Raises NetworkMismatchError for another network, and what `build_index` raises.
     """
-    settings = ExtractionSettings.of(add_to_index, settings, options, resize=None, on_error="skip")
-    if team().size > 1 and is_database(os.fspath(where)):
-        raise ArgumentError(f"{where} is a database: add to it with one process, without torchrun")
+    settings = ExtractionSettings.of(add_to_index, settings, options, **asdict(AS_STORED), on_error="skip")
+    if is_database(os.fspath(where)) and (team().size > 1 or known is not None):
+        raise ArgumentError(
+            f"{where} is a database: add to it with one process, without torchrun, and without known queries"
+        )
     index = open_index(where)
     index.require_network(identity_of(net, settings.scales))
     names = names_below(index.root, os.path.abspath(places.root), places.names)
     there = index.holds(names)
     new = places.subset([i for i, name in enumerate(names) if name not in there])
     partial = _partial(os.fspath(where))
-    if not len(new):
+    if not len(new) and known is None:
         team().lead(lambda: _done(partial))  # of a run that was killed when the index was whole already
         return index, [], len(there)
-    found, failures = _extract(net, new, partial, replace(settings, resize=index.resize), False)
-    more = index.merge(PlaceIndex(**found))
+    settings = replace(settings, **asdict(index.reading))
+    more, failures = index, list[Failure]()
+    if len(new):
+        found, failures = _extract(net, new, partial, settings, False)
+        more = index.merge(PlaceIndex(**found))
+    queries, failed = _described(net, known, settings, index.frame)
 
     def write() -> None:
         if isinstance(more, PlaceIndex):
-            more.save(where)
+            more.with_confidence(index.calibration.threshold, queries).save(where)
         _done(partial)
 
     team().lead(write)
-    return _opened(where, more), failures, len(there)
+    return _opened(where, more), failures + failed, len(there)
 
 
 def localize(
@@ -131,18 +158,45 @@ def localize(
     within: float | None = None,
     settings: ExtractionSettings | None = None,
     **options: Unpack[ComputeOptions],
-) -> tuple[dict[str, list[Match]], list[Failure]]:
-    """The `top` most similar images of the index for each photo that can be read, and the photos that cannot.
+) -> tuple[dict[str, Answer], list[Failure]]:
+    """For each photo that can be read the `top` most similar images, and the photos that cannot be read.
 
-    near, within: only images within metres of a position (UTM east, north), see PlaceIndex.search. settings,
-    options: see `ExtractionSettings`; photos are resized as the index's images were.
+    An answer is a list of matches that says how sure the best one is, and where it puts the photo.
+
+    near, within: only images within metres of a position, see PlaceIndex.search. settings,
+    options: see `ExtractionSettings`; photos are scaled and turned as the index's images were.
     Raises NetworkMismatchError for another network's index.
     """
-    settings = ExtractionSettings.of(localize, settings, options, resize=index.resize, on_error="skip")
+    settings = ExtractionSettings.of(localize, settings, options, **asdict(index.reading), on_error="skip")
     index.require_network(identity_of(net, settings.scales))
     features, kept, failures = extract(net, list(photos), settings=settings)
     matches = index.search(features, top, near=near, within=within) if len(kept) else []
     return {photos[i]: found for i, found in zip(kept, matches, strict=True)}, failures
+
+
+def _blanks(net: nn.Module, like: str, reading: Reading) -> np.ndarray:
+    """Descriptors (P, D) of grey cards, of the size of an image file."""
+    size = load_pixels(like, reading).shape[1:]
+    cards = (to_batch([torch.full((3, *size), grey)], device_of(net)) for grey in (0.0, 64.0, 128.0, 255.0))
+    with inference(net):
+        rows = np.concatenate([extract_batch(net, card).cpu().numpy() for card in cards])
+    return rows[np.isfinite(rows).all(axis=1)]
+
+
+def _described(
+    net: nn.Module, known: Places | None, settings: ExtractionSettings, frame: str | None
+) -> tuple[tuple[np.ndarray, np.ndarray] | None, list[Failure]]:
+    """Descriptors and positions, in a frame, of queries with positions, and those that cannot be read."""
+    if known is None:
+        return None, []
+    photos = known.known()
+    if (photos.frame is None) != (frame is None):
+        raise ArgumentError(
+            "queries and index need positions of one kind: both on the globe, or both in metres"
+        )
+    features, kept, failures = extract(net, photos.names, root=photos.root, settings=settings)
+    places = photos.positions if frame is None else to_degrees(photos.positions, photos.frame or DEGREES)
+    return (features, places[kept]), failures
 
 
 def _extract(
@@ -153,6 +207,8 @@ def _extract(
     A note beside it says what it holds, so that a run that was killed while the index was built or written
     starts from it.
     """
+    if places.frame != DEGREES:
+        refuse_degrees(places.root, places.positions, _NEAR)
     made_of = Provenance.from_dict(
         team().lead(lambda: provenance(net, places.root, places.names, settings, mark=file_times).as_dict())
     )
@@ -171,8 +227,8 @@ def _extract(
         "positions": places.positions[kept],
         "network_id": made_of.network,
         "root": os.path.abspath(places.root),
-        "utm_zone": places.utm_zone,
-        "resize": settings.resize,
+        "frame": places.frame,
+        "reading": settings.reading,
     }
     return fields, failures
 
@@ -223,16 +279,29 @@ def _partial(where: str) -> Path:
     return Path(where.rstrip("/") + ".features.bin")
 
 
-def match_table(found: Mapping[str, Sequence[Match]]) -> str:
-    """For each photo its matches, best first: rank, distance of descriptors, position, name, map link."""
+def out_of_range(index: Index, near: Any, within: float) -> str:
+    """A sentence: no image is within metres of a position (2,), and how far the nearest is, if known."""
+    metres = index.metres_from(near) if isinstance(index, PlaceIndex) else np.array([])
+    known = f"; the nearest is {np.nanmin(metres):,.0f} m away" if np.isfinite(metres).any() else ""
+    return f"no image of the index is within {within:g} m of {', '.join(f'{each:g}' for each in near)}{known}"
+
+
+def match_table(found: Mapping[str, Answer]) -> str:
+    """For each photo its verdict, its position, and its matches, best first.
+
+    A line a match: rank, distance of descriptors, confidence, position, name; then the map link.
+    """
     lines = []
-    for photo, matches in found.items():
-        lines.append(photo)
-        for match in matches:
-            place = "position unknown"
-            if match.east is not None and match.north is not None:
-                place = f"{match.east:.1f} E {match.north:.1f} N"
-            lines.append(f"  {match.rank:2d}  {match.distance:.4f}  {place}  {match.name}")
-            if match.map_link:
-                lines.append(f"      {match.map_link}")
+    for photo, answer in found.items():
+        lines.append(f"{photo}: {answer.summary}")
+        if answer.estimate:
+            lines += [f"  at  {answer.estimate}", *_link(answer.estimate)]
+        for match in answer:
+            sure = "" if match.confidence is None else f"{match.confidence:.2f}  "
+            lines.append(f"  {match.rank:2d}  {match.distance:.4f}  {sure}{match.position}  {match.name}")
+            lines += _link(match)
     return "\n".join(lines)
+
+
+def _link(place: Position) -> list[str]:
+    return [f"      {place.map_link}"] if place.map_link else []

@@ -10,10 +10,12 @@ key          VARCHAR, primary  half of the SHA-256 of the name (names may hold w
 name         VARCHAR           the image's name below the root
 descriptor   FLOAT_VECTOR (D)  its descriptor
 placed       BOOL              whether its position is known
-east, north  DOUBLE            UTM metres; 0 if unknown
+first,       DOUBLE            latitude and longitude in degrees, or east and north in metres; 0 if unknown
+second
+x, y, z      DOUBLE            the point in space (`deepibl.datasets.geo.in_space`), in metres; 0 if unknown
 ===========  ================  ==========================================================================
 
-The database finds candidates (filtered by a square around a position); distances are measured here in float64
+The database finds candidates (filtered by a cube around a position); distances are measured here in float64
 from the descriptors it sends, so order and ties do not depend on its index type. Milvus's errors are raised
 as IndexFileError. Needs `deepibl[milvus]`.
 """
@@ -26,28 +28,31 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 
+from deepibl.datasets.geo import in_space, metres_between
 from deepibl.errors import IndexFileError
 from deepibl.runtime.files import blocks
 from deepibl.runtime.progress import working
+from deepibl.search.answer import Answer, make_answer
+from deepibl.search.confidence import DEPTH, Calibration, Found
 from deepibl.search.exact import as_descriptors
 from deepibl.search.index import (
-    Match,
     PlaceIndex,
     by_place,
     check_question,
-    in_zone,
-    make_match,
+    merged_frame,
     names_below,
     refuse_another_network,
     require_names,
     require_same_kind,
 )
+from deepibl.search.index_file import reading_of
 from matlab_compat.errors import ArgumentError
 
 COLLECTION = "places"  # in an embedded database
@@ -121,13 +126,14 @@ def make_collection(
     client.create_index(name, index, sync=False)  # loading the collection waits for it
 
 
-FORMAT = "deepibl-milvus/1"
+FORMAT = "deepibl-milvus/2"
 MESSAGE_BYTES = 1 << 24  # of descriptors in one message, either way; Milvus refuses more than 64 MB
 MOST = 16384  # hits in one answer; Milvus refuses to send more
 SPARE = 16  # hits requested beyond `top`, so that ties at the end are seen
 ABOUT = "_about"  # the second collection is called COLLECTION_about
-FIELDS = ["name", "descriptor", "placed", "east", "north"]
-_SETTINGS = ("network_id", "network_path", "root", "utm_zone", "resize")
+FIELDS = ["name", "descriptor", "placed", "first", "second"]
+AXES = ("x", "y", "z")
+_SETTINGS = ("network_id", "network_path", "root", "frame")
 _KEY = ("VARCHAR", {"max_length": 32, "is_primary": True})
 
 # Milvus requires a vector in each collection
@@ -157,12 +163,15 @@ class MilvusIndex:
                     "it does not hold a finished index; make one with "
                     f"`deepibl index NET --images DIR --backend milvus -o {where}`"
                 )
-            if settings["format"] != FORMAT:
-                raise ValueError(f"its format is {settings['format']!r}, this version reads {FORMAT!r}")
+            if settings.get("format") != FORMAT:
+                raise ValueError(
+                    f"its format is {settings.get('format')!r}, this version reads {FORMAT!r}: make it again"
+                )
             self.dim = int(settings["dim"])
             self.network_id, self.network_path = settings["network_id"], settings["network_path"]
-            self.root, self.utm_zone = settings["root"], settings["utm_zone"]
-            self.resize: int | None = settings["resize"]
+            self.root, self.frame = settings["root"], settings["frame"]
+            self.reading = reading_of(settings.get("reading", "{}"))
+            self.calibration = Calibration.from_text(settings["calibration"])
             self._client.load_collection(self.collection)
 
     @classmethod
@@ -182,9 +191,10 @@ class MilvusIndex:
                 raise ValueError("it already holds an index: add to it with --add, or name another one")
             _drop_unfinished(client, collection, index.dim)
             make_collection(client, collection, _images(index.dim), "descriptor", index_type, params)
-            _upsert(client, collection, index, index.names, index.positions)
+            _upsert(client, collection, index, index.names)
             settings = {name: getattr(index, name) for name in _SETTINGS}
-            settings |= {"format": FORMAT, "dim": index.dim}
+            settings |= {"format": FORMAT, "dim": index.dim, "calibration": index.calibration.as_text()}
+            settings["reading"] = json.dumps(asdict(index.reading))
             make_collection(client, collection + ABOUT, _SETTINGS_FIELDS, "nothing", "FLAT")
             row = {"key": "index", "value": json.dumps(settings), "nothing": [0.0, 0.0]}
             client.upsert(collection + ABOUT, [row])
@@ -202,18 +212,16 @@ class MilvusIndex:
 
     def search(
         self, features: np.ndarray, top: int = 5, *, near: Any = None, within: float | None = None
-    ) -> list[list[Match]]:
+    ) -> list[Answer]:
         """The nearest images, see PlaceIndex.search; equal distances are ordered by name."""
-        if top < 1:
-            raise ArgumentError(f"top must be at least 1, not {top}")
-        check_question(self.dim, features, near, within)
+        check_question(self.dim, features, near, within, top)
         rows = as_descriptors(features, "queries")
         if near is None:
-            return [self._ask(row, top) for row in rows]
-        answers: list[list[Match]] = [[] for _ in rows]
-        for place, asked in by_place(near, len(rows)):
+            return [self._answer(row, top) for row in rows]
+        answers = [Answer() for _ in rows]
+        for place, asked in by_place(near, len(rows), self.frame):
             for query in asked:
-                answers[query] = self._ask(rows[query], top, place, float(within or 0))
+                answers[query] = self._answer(rows[query], top, place, float(within or 0))
         return answers
 
     def holds(self, names: Iterable[str]) -> set[str]:
@@ -233,9 +241,9 @@ class MilvusIndex:
         """
         require_same_kind(self, other)
         names = names_below(self.root, other.root, other.names)
-        positions = in_zone(other, self.utm_zone)
+        merged_frame(self.frame, True, other)
         with explained(self.where):
-            _upsert(self._client, self.collection, other, names, positions)
+            _upsert(self._client, self.collection, other, names)
         return self
 
     def without(self, names: Iterable[str]) -> MilvusIndex:
@@ -250,19 +258,31 @@ class MilvusIndex:
         """Closes the connection."""
         self._client.close()
 
+    def _answer(
+        self, query: np.ndarray, top: int, place: np.ndarray | None = None, radius: float = 0.0
+    ) -> Answer:
+        names, positions, found = self._ask(query, max(top, DEPTH), place, radius)
+        rivals = found
+        if place is not None and self.calibration.weights:
+            rivals = self._ask(query, DEPTH)[2]
+        sure = self.calibration.confidences(found, rivals)
+        return make_answer(self, names, found.distances[0], positions, sure[0], top)
+
     def _ask(
         self, query: np.ndarray, top: int, place: np.ndarray | None = None, radius: float = 0.0
-    ) -> list[Match]:
-        """The `top` nearest images of one query, within `radius` metres of a place (2,) if one is given.
+    ) -> tuple[list[str], np.ndarray, Found]:
+        """Names, positions (k, 2) and distances of the `top` nearest images of one query.
 
-        Milvus filters by the square around the circle; while too many hits are in its corners, more are
+        place, radius: only images within `radius` metres of a place (2,).
+
+        Milvus filters by the cube around the place; while too many hits are in its corners, more are
         requested.
         """
         condition = ""
         if place is not None:
-            (west, south), (east, north) = (place - radius).tolist(), (place + radius).tolist()
-            condition = f"placed == true and east >= {west} and east <= {east}"
-            condition += f" and north >= {south} and north <= {north}"
+            point = zip(AXES, in_space(place, self.frame).tolist(), strict=True)
+            sides = [f"{axis} >= {at - radius} and {axis} <= {at + radius}" for axis, at in point]
+            condition = " and ".join(["placed == true", *sides])
         wanted = min(top + SPARE, MOST)
         while True:
             with explained(self.where):
@@ -270,19 +290,20 @@ class MilvusIndex:
                     self.collection, data=[query], limit=wanted, filter=condition, output_fields=FIELDS
                 )[0]
             found = [hit["entity"] for hit in hits]
-            inside = [hit for hit in found if place is None or np.hypot(*(_position(hit) - place)) <= radius]
+            inside = [
+                hit
+                for hit in found
+                if place is None or metres_between(_position(hit), place, self.frame) <= radius
+            ]
             if len(inside) >= top or len(found) < wanted or wanted == MOST:
                 break
             wanted = min(4 * wanted, MOST)
-        if not inside:
-            return []
-        rows = np.array([hit["descriptor"] for hit in inside], np.float32).astype(np.float64)
-        exact = np.square(rows - query).sum(axis=1).astype(np.float32)
+        rows = np.array([hit["descriptor"] for hit in inside], np.float32).reshape(-1, self.dim)
+        exact = np.square(rows.astype(np.float64) - query).sum(axis=1).astype(np.float32)
         order = sorted(range(len(inside)), key=lambda i: (exact[i], inside[i]["name"]))[:top]
-        return [
-            make_match(rank, inside[i]["name"], exact[i], _position(inside[i]), self.root, self.utm_zone)
-            for rank, i in enumerate(order, start=1)
-        ]
+        positions = np.array([_position(inside[i]) for i in order]).reshape(-1, 2)
+        near = Found(exact[None, order], in_space(positions, self.frame)[None])
+        return [inside[i]["name"] for i in order], positions, near
 
 
 def _settings(client: Any, collection: str) -> dict[str, Any] | None:
@@ -295,7 +316,9 @@ def _settings(client: Any, collection: str) -> dict[str, Any] | None:
     if not rows:
         return None
     settings = json.loads(rows[0]["value"])
-    if not isinstance(settings, dict) or not {*_SETTINGS, "format", "dim"} <= settings.keys():
+    if not isinstance(settings, dict) or (
+        settings.get("format") == FORMAT and not {*_SETTINGS, "dim", "calibration"} <= settings.keys()
+    ):
         raise ValueError("its settings are damaged")
     return settings
 
@@ -317,14 +340,14 @@ def _images(dim: int) -> dict[str, tuple[str, dict[str, Any]]]:
         "name": ("VARCHAR", {"max_length": 4096}),
         "descriptor": ("FLOAT_VECTOR", {"dim": dim}),
         "placed": ("BOOL", {}),
-        "east": ("DOUBLE", {}),
-        "north": ("DOUBLE", {}),
+        **{name: ("DOUBLE", {}) for name in ("first", "second", *AXES)},
     }
 
 
-def _upsert(client: Any, collection: str, index: PlaceIndex, names: list[str], positions: np.ndarray) -> None:
+def _upsert(client: Any, collection: str, index: PlaceIndex, names: list[str]) -> None:
     """Writes the images of an index, in messages of at most MESSAGE_BYTES."""
-    placed = np.isfinite(positions).all(axis=1)
+    placed = np.isfinite(index.positions).all(axis=1)
+    places = np.nan_to_num(np.hstack([index.positions, in_space(index.positions, index.frame)]))
     start = 0
     for part in blocks(index.descriptors, MESSAGE_BYTES * index.descriptors.dtype.itemsize // 4):
         rows = [
@@ -333,8 +356,7 @@ def _upsert(client: Any, collection: str, index: PlaceIndex, names: list[str], p
                 "name": names[i],
                 "descriptor": descriptor,
                 "placed": bool(placed[i]),
-                "east": float(positions[i, 0]) if placed[i] else 0.0,
-                "north": float(positions[i, 1]) if placed[i] else 0.0,
+                **dict(zip(("first", "second", *AXES), places[i].tolist(), strict=True)),
             }
             for i, descriptor in enumerate(np.asarray(part, np.float32), start)
         ]
@@ -347,4 +369,4 @@ def _key(name: str) -> str:
 
 
 def _position(hit: Any) -> np.ndarray:
-    return np.array([hit["east"], hit["north"]] if hit["placed"] else [np.nan, np.nan])
+    return np.array([hit["first"], hit["second"]] if hit["placed"] else [np.nan, np.nan])

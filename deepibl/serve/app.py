@@ -26,7 +26,8 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field
 
-from deepibl.search.index import Match
+from deepibl.images.kinds import KINDS, kinds_read
+from deepibl.search.answer import UNKNOWN, VERDICTS, Estimate, Match
 from deepibl.serve.finder import Around, PlaceFinder
 from deepibl.serve.http import Guard, Limits, Upload, answer_errors
 from deepibl.serve.photo import Photo
@@ -48,9 +49,11 @@ class Place(BaseModel):
     row: int = Field(description="The image's row of the index; it addresses thumbnails, maps and heatmaps.")
     name: str
     distance: float = Field(description="Squared L2 distance of the descriptors; 0 for the same image.")
+    confidence: float | None = Field(description="Probability that it is right; null: unknown.")
     cosine: float | None = Field(description="Cosine of the descriptors, where they are unit vectors.")
-    east: float | None = Field(description="UTM metres.")
-    north: float | None = Field(description="UTM metres.")
+    east: float | None = Field(description="Metres of the UTM zone.")
+    north: float | None = Field(description="Metres of the UTM zone.")
+    utm_zone: str | None = Field(description="The place's own, such as 33N.")
     latitude: float | None = Field(description="Degrees, WGS 84.")
     longitude: float | None = Field(description="Degrees, WGS 84.")
     map_link: str | None = Field(description="A link to OpenStreetMap; nothing is loaded from it.")
@@ -73,6 +76,12 @@ class Localized(BaseModel):
     """The answer to a photo."""
 
     photo: SentPhoto
+    verdict: str = Field(description=f"Of the best place: {', '.join(w for _, w in VERDICTS)} or {UNKNOWN}.")
+    summary: str = Field(description="The verdict with its probability, or why there is none.")
+    confidence: float | None = Field(description="Probability that the best place is right; null: unknown.")
+    within_metres: float = Field(description="A place is right within this many metres of the photo.")
+    reason: str = Field(description="Why the confidence is unknown; else empty.")
+    estimate: Estimate | None = Field(description="Position by the places that agree with the best one.")
     places: list[Place]
     seconds: float = Field(description="From the end of the upload to the answer, waiting included.")
 
@@ -93,6 +102,7 @@ class Health(BaseModel):
     places: int = Field(description="The most requests at a time.")
     upload_bytes: int = Field(description="The largest photo that is taken.")
     photo_pixels: int
+    accept: list[str] = Field(description="Suffixes of the photos that are read.")
     top: int = Field(description="The most places that one request may ask for.")
 
 
@@ -157,7 +167,8 @@ def _questions(desk: Desk) -> APIRouter:
             began = time.monotonic()
             found = await desk.answer(request, desk.worker.find(photo.pixels, top, around))
             places = [_place(desk, match, photo) for match in found]
-            return Localized(photo=_sent(photo), places=places, seconds=round(time.monotonic() - began, 4))
+            said = found.as_dict() | {"estimate": found.estimate, "summary": found.summary, "places": places}
+            return Localized(photo=_sent(photo), seconds=round(time.monotonic() - began, 4), **said)
 
     @api.post(
         "/heatmap",
@@ -233,6 +244,7 @@ def _page(desk: Desk, index_name: str) -> APIRouter:
             status="ok", version=version("deepibl"), index=index_name, network=network,
             heatmaps=list(desk.finder.methods), inside=desk.admission.inside, places=desk.admission.places,
             upload_bytes=limits.upload_bytes, photo_pixels=limits.photo_pixels, top=limits.top,
+            accept=[suffix for kind in kinds_read() for suffix in KINDS[kind]],
             **desk.finder.identity(),
         )  # fmt: skip
 
@@ -267,8 +279,9 @@ def _place(desk: Desk, match: Match, photo: Photo) -> Place:
     assert match.row is not None  # only those of an index in a database have none
     return Place(
         rank=match.rank, row=match.row, name=match.name, distance=match.distance,
-        cosine=1 - match.distance / 2 if desk.finder.unit else None,
-        east=match.east, north=match.north, latitude=match.latitude, longitude=match.longitude,
+        cosine=1 - match.distance / 2 if desk.finder.unit else None, confidence=match.confidence,
+        east=match.east, north=match.north, utm_zone=match.utm_zone,
+        latitude=match.latitude, longitude=match.longitude,
         map_link=match.map_link, metres_from_photo=desk.places.metres(match.row, photo.position),
         thumbnail=f"/api/places/{match.row}/thumbnail",
     )  # fmt: skip
@@ -290,7 +303,7 @@ def _whole(least: int, most: int, default: int | None = None) -> dict[str, Any]:
 
 def _form(required: set[str] | None = None, **fields: Any) -> dict[str, Any]:
     """The OpenAPI description of a multipart request with a photo."""
-    photo = {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP, by its content."}
+    photo = {"type": "string", "format": "binary", "description": f"{', '.join(kinds_read())}, by content."}
     schema = {
         "type": "object",
         "required": ["photo", *sorted(required or ())],

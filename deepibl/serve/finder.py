@@ -15,7 +15,8 @@ from deepibl.report.cells import cell_shares, vlad_of
 from deepibl.report.heatmap import fit, heat
 from deepibl.report.overlay import SMOOTHING, heat_overlay
 from deepibl.runtime.devices import check_precision, inference, to_batch
-from deepibl.search.index import Match, PlaceIndex
+from deepibl.search.answer import Answer
+from deepibl.search.index import PlaceIndex
 from matlab_compat.errors import ArgumentError, ImageReadError, MatlabCompatError
 
 METHODS = ("cells", "guided", "gradient")
@@ -24,10 +25,10 @@ _UNIT = 1e-3
 
 @dataclass(frozen=True)
 class Around:
-    """A circle to search in: its centre in UTM metres of the index's zone, its radius in metres."""
+    """A circle to search in: its centre in degrees, its radius in metres."""
 
-    east: float
-    north: float
+    latitude: float
+    longitude: float
     metres: float
 
 
@@ -72,7 +73,7 @@ class PlaceFinder:
         return METHODS
 
     def describe(self, images: Sequence[Tensor]) -> np.ndarray:
-        """Descriptors (N, D) float32 of images (1 or 3, H, W) of one size.
+        """Descriptors (N, D) float32 of images (1 or 3, H, W) of one size, read as `index.reading` says.
 
         Raises ImageReadError when the network cannot take that size.
         """
@@ -92,15 +93,15 @@ class PlaceFinder:
             raise ImageReadError(f"the network gives no usable descriptor for a photo of {size} pixels")
         return rows
 
-    def find(self, images: Sequence[Tensor], top: int, around: Around | None = None) -> list[list[Match]]:
-        """The `top` places of each image (all of one size), nearest first; only those in `around`, if given.
+    def find(self, images: Sequence[Tensor], top: int, around: Around | None = None) -> list[Answer]:
+        """The answer of each image (all of one size): `top` places, nearest first; only those in `around`.
 
         Raises what `describe` raises.
         """
         rows = self.describe(images)
         if around is None:
             return self.index.search(rows, top)
-        return self.index.search(rows, top, near=(around.east, around.north), within=around.metres)
+        return self.index.search(rows, top, near=(around.latitude, around.longitude), within=around.metres)
 
     def heatmap(self, image: Tensor, other: Tensor, method: str, pixels: int) -> np.ndarray:
         """`image` with a heatmap of what makes it like `other` drawn over it, (h, w, 3) uint8.

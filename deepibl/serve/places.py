@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from deepibl.datasets.geo import latlon_to_utm
+from deepibl.datasets.geo import DEGREES, map_metres, metres_between
 from deepibl.images import load_pixels
 from deepibl.report.charts import Frame, Kind, Mark, map_svg
 from deepibl.report.html import QUALITY, small_picture
 from deepibl.search.index import PlaceIndex
+from deepibl.search.localization import out_of_range
 from deepibl.serve.finder import Around
 from deepibl.serve.http import Refused
 from matlab_compat.errors import ImageReadError
@@ -38,7 +39,6 @@ class Places:
         self._root = Path(os.path.realpath(root or index.root))
         self._kept: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._lock = threading.Lock()
-        self._known = index.positions[np.isfinite(index.positions).all(axis=1)]
 
     def __len__(self) -> int:
         return len(self._index)
@@ -81,7 +81,7 @@ class Places:
     def pixels(self, row: int) -> Tensor:
         """The image of a row at the index's scale, (1 or 3, H, W). Raises Refused (404)."""
         try:
-            return load_pixels(self.path(row), self._index.resize)
+            return load_pixels(self.path(row), self._index.reading)
         except ImageReadError:
             raise Refused(404, f"the image of row {row} cannot be read", _GONE) from None
 
@@ -93,55 +93,63 @@ class Places:
         """
         for row in rows:
             self._check(row)
-        pins = [self._mark(row) for row in rows]
-        placed = [pin for pin in pins if np.isfinite((pin.east, pin.north)).all()]
-        if not placed:
+        placed = self._index.positions[list(rows)]
+        known = np.isfinite(placed).all(axis=1)
+        if not known.any():
             raise Refused(404, "no position of these rows is known", "Make an index with positions.")
-        here = self._own(own)
-        kinds = [Kind("places", _PIN, "pin", pins), Kind("the photo's own GPS position", _OWN, "ring", here)]
-        frame = _near(placed) if extent == "near" else None
-        return map_svg(self._background(frame), kinds, title="Map of the places", frame=frame)
+        frame, centre = self._index.frame, placed[known][0]
+        pins = [
+            Mark(east, north, self._index.names[row], f"place-{row}")
+            for row, (east, north) in zip(rows, map_metres(placed, centre, frame).tolist(), strict=True)
+        ]
+        title = "the photo's own GPS position"
+        here = map_metres([own], centre, frame).tolist() if own and frame == DEGREES else []
+        ring = Kind(title, _OWN, "ring", [Mark(east, north, title) for east, north in here])
+        shown = _near([pin for pin in pins if np.isfinite(pin.east)]) if extent == "near" else None
+        background = map_metres(self._index.positions, centre, frame)
+        return map_svg(
+            _background(background[np.isfinite(background).all(axis=1)], shown),
+            [Kind("places", _PIN, "pin", pins), ring],
+            title="Map of the places",
+            frame=shown,
+        )
 
     def metres(self, row: int, own: tuple[float, float] | None) -> float | None:
         """Metres from a row to latitude and longitude; None where either is not known."""
-        mark, here = self._mark(row), self._own(own)
-        if not here or not np.isfinite((mark.east, mark.north)).all():
+        if own is None or self._index.frame != DEGREES:
             return None
-        return float(np.hypot(mark.east - here[0].east, mark.north - here[0].north))
+        metres = float(metres_between(self._index.positions[row], own, DEGREES))
+        return metres if np.isfinite(metres) else None
 
     def around(self, position: tuple[float, float] | None, metres: float) -> Around:
-        """The circle around a position. Raises Refused (422) if it or the index's UTM zone is not known."""
-        here = self._own(position)
-        if not here:
+        """The circle around a position.
+
+        Raises Refused: 422 if it is not known, or not where on the globe the index's images are; 404 if none
+        of them is in the circle.
+        """
+        if position is None or self._index.frame != DEGREES:
             raise Refused(
                 422,
-                "within needs a position that is known, and an index with a UTM zone",
+                "within needs a position that is known, and an index that knows where on the globe it is",
                 "Give latitude and longitude, or a photo that has them in its EXIF.",
             )
-        return Around(here[0].east, here[0].north, metres)
+        if not len(self._index.ids_within(position, metres)):
+            raise Refused(
+                404, out_of_range(self._index, position, metres), "Search a larger circle, or elsewhere."
+            )
+        return Around(*position, metres)
 
     def _check(self, row: int) -> None:
         if not 0 <= row < len(self):
             raise Refused(404, f"the index has no row {row}", f"Rows are 0 to {len(self) - 1}.")
 
-    def _background(self, frame: Frame | None) -> list[list[float]]:
-        """Positions of the index in the frame; of very many evenly a part."""
-        shown = self._known
-        if frame is not None:
-            inside = (shown >= frame[:2]) & (shown <= frame[2:])
-            shown = shown[inside.all(axis=1)]
-        return shown[:: max(1, -(-len(shown) // _BACKGROUND))].tolist()
 
-    def _mark(self, row: int) -> Mark:
-        east, north = self._index.positions[row].tolist()
-        return Mark(east, north, self._index.names[row], f"place-{row}")
-
-    def _own(self, own: tuple[float, float] | None) -> list[Mark]:
-        zone = self._index.utm_zone
-        if own is None or zone is None or not -80 <= own[0] <= 84:
-            return []
-        east, north = latlon_to_utm(own[0], own[1], zone)[0][0]
-        return [Mark(float(east), float(north), "the photo's own GPS position")]
+def _background(positions: np.ndarray, frame: Frame | None) -> list[list[float]]:
+    """Those of the positions (N, 2) that are in the frame; of very many evenly a part."""
+    if frame is not None:
+        inside = (positions >= frame[:2]) & (positions <= frame[2:])
+        positions = positions[inside.all(axis=1)]
+    return positions[:: max(1, -(-len(positions) // _BACKGROUND))].tolist()
 
 
 def as_image(pixels: np.ndarray, kind: str) -> bytes:

@@ -20,7 +20,7 @@ import anyio
 from fastapi import Request
 from torch import Tensor
 
-from deepibl.search.index import Match
+from deepibl.search.answer import Answer
 from deepibl.serve.finder import Around, PlaceFinder
 from deepibl.serve.http import Admission, Limits, Refused, Upload, read_upload
 from deepibl.serve.photo import Photo, decode_photo
@@ -69,8 +69,8 @@ class Worker:
         self._thread.join(_STOP_SECONDS)
         self._thread = None
 
-    def find(self, image: Tensor, top: int, around: Around | None = None) -> "Future[list[Match]]":
-        """A future of the places of an image (in `around`, if given)."""
+    def find(self, image: Tensor, top: int, around: Around | None = None) -> "Future[Answer]":
+        """A future of the answer to an image (in `around`, if given)."""
         return self._put(_Job(image=image, top=top, around=around))
 
     def call(self, function: Callable[[], Any]) -> "Future[Any]":
@@ -107,29 +107,29 @@ class Worker:
     def _find(self, jobs: Sequence[_Job]) -> None:
         images = [job.image for job in jobs if job.image is not None]
         try:
-            found = self._finder.find(images, max(job.top for job in jobs), jobs[0].around)
+            found = self._finder.find(images, jobs[0].top, jobs[0].around)
             answers = list(zip(jobs, found, strict=True))
         except Exception:  # the other photos of the batch are answered
             for job in jobs:
                 _settle(job, partial(self._find_one, job))
             return
-        for job, places in answers:
-            job.result.set_result(places[: job.top])
+        for job, answer in answers:
+            job.result.set_result(answer)
 
-    def _find_one(self, job: _Job) -> list[Match]:
+    def _find_one(self, job: _Job) -> Answer:
         assert job.image is not None
         return self._finder.find([job.image], job.top, job.around)[0]
 
 
 def _alike(jobs: Iterator[_Job]) -> list[list[_Job]]:
-    """Groups of jobs with photos of one size and one `around`, each small enough for one forward pass."""
-    groups: dict[tuple[int, int, Around | None], list[_Job]] = {}
+    """Groups of jobs that differ in the photo alone, each small enough for one forward pass."""
+    groups: dict[tuple[int, int, int, Around | None], list[_Job]] = {}
     for job in jobs:
         assert job.image is not None
         height, width = job.image.shape[1:]
-        groups.setdefault((height, width, job.around), []).append(job)
+        groups.setdefault((height, width, job.top, job.around), []).append(job)
     parts = []
-    for (height, width, _), group in groups.items():
+    for (height, width, *_), group in groups.items():
         most = max(1, _PIXELS_AT_ONCE // (height * width))
         parts += [group[start : start + most] for start in range(0, len(group), most)]
     return parts
@@ -179,7 +179,7 @@ class Desk:
     async def photo(self, request: Request) -> tuple[Photo, Upload]:
         """The request's photo, decoded, and its other fields (without the photo's bytes). Raises Refused."""
         upload = await read_upload(request, self.limits)
-        decode = functools.partial(decode_photo, upload.photo, self.limits, self.finder.index.resize)
+        decode = functools.partial(decode_photo, upload.photo, self.limits, self.finder.index.reading)
         photo = await self.in_thread(decode)
         return photo, Upload(b"", upload.fields)
 

@@ -394,6 +394,7 @@ class PDist(_AnyPixel):
         "noRoot": False,
         "epsilon": 1e-6,
         **Loss.properties,
+        "loss": "pdist",
     }
 
     def configure(self) -> None:

@@ -247,15 +247,10 @@ class UnknownLayer(Layer):
 
     def weight_shapes(self) -> list[tuple[int, ...]]:
         """Shapes of the arrays in weights, or filters and biases."""
-        held = [self.fields.get(name) for name in ("weights", "filters", "biases")]
-        first = held[0]
-        packed = isinstance(first, np.ndarray) and first.dtype == object
-        cells: list[Any] = list(first.ravel("F")) if packed else []  # type: ignore[union-attr]
-        return [
-            array.shape
-            for array in (*cells, *held)
-            if isinstance(array, np.ndarray) and array.dtype != object
-        ]
+        weights, *held = (self.fields.get(name) for name in ("weights", "filters", "biases"))
+        packed = isinstance(weights, np.ndarray) and weights.dtype == object
+        found = [*(weights.ravel("F") if packed else [weights]), *held]  # type: ignore[union-attr]
+        return [array.shape for array in found if isinstance(array, np.ndarray) and array.dtype != object]
 
 
 def _custom_class(fields: Mapping[str, Any]) -> str:

@@ -229,7 +229,7 @@ ASKED: dict[str, Any] = {
     "unknown mode": lambda: vl_simplenn(tiny_conv(), IMAGE, mode="train"),
     "mode upper case": lambda: vl_simplenn(tiny_conv(), IMAGE, mode="TEST"),
     "unknown option": lambda: vl_simplenn(tiny_conv(), IMAGE, nosuch=1),
-    "unknown layer type": lambda: SimpleNN.from_matlab({"layers": [{"type": "nosuch"}]}),
+    "unknown layer type": lambda: vl_simplenn(SimpleNN.from_matlab({"layers": [{"type": "nosuch"}]}), IMAGE),
     "untidied layer": tiny_conv,  # difference: tidied-on-loading
     "channel mismatch": lambda: vl_simplenn(tiny_conv(), torch.zeros(1, 3, 4, 4)),
     "double input": lambda: vl_simplenn(tiny_conv(), IMAGE.double()),  # difference: double-input-accepted

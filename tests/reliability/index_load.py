@@ -21,7 +21,7 @@ def random_index(rows: int, dim: int) -> PlaceIndex:
     vectors = vectors + 0.7 * generator.standard_normal((rows, dim), dtype=np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     positions = generator.uniform(0, 1000, (rows, 2)) + np.array([400_000.0, 6_000_000.0])
-    return PlaceIndex(vectors, [f"{i}.jpg" for i in range(rows)], positions, "none", utm_zone="33N")
+    return PlaceIndex(vectors, [f"{i}.jpg" for i in range(rows)], positions, "none", frame="33N")
 
 
 def searched(index: PlaceIndex, users: int, seconds: float) -> tuple[Outcome, MemoryWatch]:

@@ -20,20 +20,7 @@ from tests.reliability.mutations import mutate_bytes
 from tests.reliability.mutations_text import json_text, mutate_json
 
 MAT5_HEADER = 128
-INDEX_STRINGS = (
-    "",
-    "x",
-    "33N",
-    "99X",
-    "-1",
-    "1e9",
-    "nan",
-    "ivfpq",
-    "hnsw",
-    "exact",
-    "deepibl-index/1",
-    "a" * 999,
-)
+INDEX_STRINGS = ("", "x", "33N", "99X", "-1", "1e9", "nan", "ivfpq", "hnsw", "exact", "degrees", "a" * 999)
 
 
 def inside_mat5(random: Random, data: bytes) -> bytes:

@@ -18,9 +18,9 @@ import torch
 from PIL import Image
 
 from deepibl.features.files import write_features, write_hloc
+from deepibl.images import Reading
 from deepibl.networks.io import read_mat_network, write_network
 from deepibl.report.run import collect, write_run
-from deepibl.runtime.files import map_tensors, write_tensors
 from deepibl.runtime.provenance import Provenance, digest_of
 from deepibl.search.index import PlaceIndex
 from matlab_compat import matfile
@@ -174,18 +174,15 @@ def _features(folder: Path) -> None:
     write_features(folder / "h5" / "features.h5", rows, names)
     write_hloc(folder / "hloc" / "global.h5", rows, names)
     positions = np.stack([np.arange(6) * 10.0 + 390000, np.full(6, 6170000.0)], axis=1)
-    fields: dict[str, Any] = {"network_path": "/nets/small.mat", "root": "/photos", "resize": 320}
-    index = PlaceIndex(rows, names, positions, "ab" * 32, utm_zone="33N", **fields)
+    fields: dict[str, Any] = {"network_path": "/nets/small.mat", "root": "/photos", "reading": Reading(320)}
+    index = PlaceIndex(rows, names, positions, "ab" * 32, frame="33N", **fields)
     index.save(folder / "index" / "city.idx")
     unknown = PlaceIndex(rows, names, np.full((6, 2), np.nan), "ab" * 32)
     unknown.save(folder / "index" / "unknown.idx")
     many = np.random.default_rng(1).standard_normal((64, 8), dtype=np.float32)
-    several = PlaceIndex(many, [f"{n}.jpg" for n in range(64)], np.zeros((64, 2)), "ab" * 32, utm_zone="33N")
+    several = PlaceIndex(many, [f"{n}.jpg" for n in range(64)], np.zeros((64, 2)), "ab" * 32, frame="33N")
     for backend in ("hnsw", "ivfpq"):
         several.with_backend(backend).save(folder / "index" / f"{backend}.idx")
-    tensors, strings = map_tensors(folder / "index" / "city.idx")
-    old = {name: text for name, text in strings.items() if "checksum" not in name and name != "backend"}
-    write_tensors(folder / "index" / "old.idx", tensors, old | {"format": "deepibl-index/1"})
 
 
 def _texts(folder: Path) -> None:

@@ -123,9 +123,10 @@ def scales(folder: Path, **wrong: Any) -> bool:
 def maps(folder: Path, **wrong: Any) -> bool:
     """Whether a map with these wrong values in the list of maps is there."""
     line = {"key": "a", "shape": [4], "start": 0, "end": 16, "crc": zlib.crc32(bytes(16)), **wrong}
-    (folder / "maps.jsonl").write_text(json.dumps(line) + "\n")
-    (folder / "maps.bin").write_bytes(bytes(16))
-    store = FileStore(folder, torch.float32, 10**6)
+    (folder / "maps").mkdir()  # `close` removes it
+    (folder / "maps/maps.jsonl").write_text(json.dumps(line) + "\n")
+    (folder / "maps/maps.bin").write_bytes(bytes(16))
+    store = FileStore(folder / "maps", torch.float32, 10**6)
     found = store.get("a")
     store.close(keep=False)
     return found is not None
@@ -160,7 +161,6 @@ def test_a_value_of_another_type_is_damage(
     [
         (journal, "deepibl.features.partial"),
         (scales, "deepibl.engine.scales"),
-        (maps, "deepibl.features.backbone_store"),
         (request, "deepibl.training.options"),
     ],
 )

@@ -1,6 +1,6 @@
 // The page: takes a photo, asks the API, shows the answer. Strings are set as text, never as markup.
 import { ask, health, Refusal } from "./ask.js";
-import { clearPlaces, focusPlace, showPlaces } from "./places.js";
+import { clearPlaces, focusPlace, position, showPlaces } from "./places.js";
 import { clearMap, showMap } from "./map.js";
 
 const find = (id) => document.getElementById(id);
@@ -77,18 +77,29 @@ async function patiently(question, signal) {
 }
 
 function present(answer, signal) {
-  const { photo: sent, places, seconds } = answer;
+  const { photo: sent, places, seconds, estimate } = answer;
   const scaled = sent.described_width !== sent.width ? `, compared at ${sent.described_width} × ${sent.described_height}` : "";
   find("facts").textContent = `${photo.name || "pasted photo"}, ${sent.width} × ${sent.height} pixels${scaled}`;
   say(`${places.length} places, found in ${seconds.toFixed(2)} s.`);
   if (places.length === 0) return;
   showPlaces(places, photo, limits.heatmaps, signal);
   find("found").hidden = false;
-  const placed = places.filter((place) => place.east !== null);
+  find("verdict").textContent = answer.summary.charAt(0).toUpperCase() + answer.summary.slice(1);
+  find("verdict").className = answer.verdict.replaceAll(" ", "-");
+  find("estimate").hidden = !estimate;
+  if (estimate) showEstimate(find("estimate"), estimate);
+  const placed = places.filter((place) => place.east !== null || place.latitude !== null);
   find("where").hidden = placed.length === 0;
   if (placed.length) showMap(places, sent, focusPlace);
   focusPlace(places[0].row, { scroll: false });
   if (matchMedia("(max-width: 900px)").matches) status.scrollIntoView({ block: "start" });
+}
+
+function showEstimate(line, estimate) {
+  line.textContent = "Taken at about ";
+  position(line, estimate);
+  const images = estimate.images === 1 ? "one image" : `${estimate.images} images that agree`;
+  line.append(`, by ${images}${estimate.spread === null ? "" : `, spread ${estimate.spread.toFixed(0)} m`}.`);
 }
 
 function taken(files) {
@@ -114,6 +125,7 @@ document.addEventListener("paste", (event) => taken(event.clipboardData && event
 
 health().then((found) => {
   limits = found;
+  find("file").accept = found.accept.join();
   find("about").textContent =
     `${found.images.toLocaleString("en")} geo-tagged photos of ${found.index || "an index"}, network ${found.network || found.network_id.slice(0, 12)}`;
 }).catch(complain);

@@ -55,10 +55,11 @@ function similarity(bar, place) {
   meter.value = Math.max(0, place.cosine ?? 0);
   meter.title = "cosine of the two descriptors";
   const cosine = place.cosine === null ? "" : `, cosine ${place.cosine.toFixed(3)}`;
-  bar.querySelector("span").textContent = `distance ${place.distance.toFixed(4)}${cosine}`;
+  const confidence = place.confidence === null ? "" : `, confidence ${place.confidence.toFixed(2)}`;
+  bar.querySelector("span").textContent = `distance ${place.distance.toFixed(4)}${cosine}${confidence}`;
 }
 
-function position(text, place) {
+export function position(text, place) {
   if (place.latitude !== null) {
     const link = document.createElement("a");
     link.href = place.map_link;
@@ -68,7 +69,7 @@ function position(text, place) {
     link.title = "opens OpenStreetMap in a new tab";
     text.append(link);
   } else if (place.east !== null) {
-    text.textContent = `UTM ${place.east.toFixed(1)} E ${place.north.toFixed(1)} N`;
+    text.append(`${place.east.toFixed(1)} E ${place.north.toFixed(1)} N, metres`);
   }
 }
 

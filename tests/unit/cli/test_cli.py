@@ -145,15 +145,17 @@ def test_localize_finds_the_place_of_each_photo(run: Run, city: Path, photos: Pa
     code, out, _ = run("localize", *asked, "--index", city, "--json", "--top", 2)
     assert code == 0
     found = json.loads(out)
-    assert [found[str(photo)][0]["name"] for photo in asked] == [f"db{i}.jpg" for i in range(PLACES)]
-    first = found[str(asked[0])][0]
+    assert [found[str(photo)]["places"][0]["name"] for photo in asked] == [
+        f"db{i}.jpg" for i in range(PLACES)
+    ]
+    first = found[str(asked[0])]["places"][0]
     assert (first["east"], first["north"]) == (400000, 6000000)
     assert "openstreetmap" in first["map_link"]
 
 
 def test_localize_prints_distance_position_and_map_link(run: Run, city: Path, photos: Path) -> None:
     _, out, _ = run("localize", photos / "q" / "q2.jpg", "--index", city)
-    assert "400200.0 E 6000000.0 N  db2.jpg" in out
+    assert "400200.0 E 6000000.0 N 33N  db2.jpg" in out
     assert "https://www.openstreetmap.org/" in out
 
 

@@ -15,7 +15,7 @@ CSV = ("--csv", "db/places.csv")
 
 
 def names(out: str) -> list[list[str]]:
-    return [[match["name"] for match in matches] for matches in json.loads(out).values()]
+    return [[match["name"] for match in answer["places"]] for answer in json.loads(out).values()]
 
 
 @pytest.mark.parametrize("backend", ["exact", "ivfpq", "hnsw", "milvus"])
@@ -49,12 +49,23 @@ def test_images_are_added_to_the_index_that_is_there(run, net, street) -> None:
 @pytest.mark.parametrize("degrees", [False, True])
 def test_a_position_narrows_the_search(run, net, street, degrees: bool) -> None:
     run("index", net, *CSV, "-o", "city.idx")
-    near = "400300,6000000"
+    near = "400300,6000000,33N"
     if degrees:
         near = ",".join(f"{angle:.6f}" for angle in utm_to_latlon(400300, 6000000, "33N"))
     asked = ["localize", "q/00.jpg", "--index", "city.idx", "--near", near, "--within", 160, "--json"]
     code, out, _ = run(*asked)
     assert code == 0 and sorted(names(out)[0]) == ["02.jpg", "03.jpg", "04.jpg"]  # every 100 m
+
+
+def test_a_position_with_no_image_around_it_is_said(run, net, street) -> None:
+    run("index", net, *CSV, "-o", "city.idx")
+    asked = ["localize", "q/00.jpg", "--index", "city.idx", "--near", "-33.87,151.2", "--within", 500]
+    code, out, err = run(*asked)
+    assert code == 0 and "no image of the index is in range" in out
+    assert "no image of the index is within 500 m of -33.87, 151.2; the nearest is 16," in err
+    code, out, err = run(*asked, "--json")
+    said = json.loads(out)["q/00.jpg"]
+    assert (said["verdict"], said["places"]) == ("no confident match", []) and "the nearest is" in err
 
 
 def test_an_index_is_edited_without_a_network(run, net, street) -> None:
@@ -87,7 +98,12 @@ def test_damage_is_found_and_has_its_exit_code(run, net, street) -> None:
         (("index", "net.mat", *CSV, "--add", "--half"), "leave these options out"),
         (("index", "net.mat", *CSV, "--add", "-o", "none.idx"), "none.idx"),
         (("localize", "q/00.jpg", "--index", "a.idx", "--within", "5"), "go together"),
-        (("localize", "q/00.jpg", "--index", "a.idx", "--near", "here"), "EAST,NORTH"),
+        (("localize", "q/00.jpg", "--index", "a.idx", "--near", "here"), "EAST,NORTH,ZONE"),
+        (
+            ("localize", "q/00.jpg", "--index", "a.idx", "--near", "95,13", "--within", "5"),
+            "within 90 and 180",
+        ),
+        (("localize", "q/00.jpg", "--index", "a.idx", "--near", "400300,6000000", "--within", "5"), "33N"),
         (("index-edit", "a.idx"), "nothing to change"),
         (("index-edit", "a.idx", "--backend", "abacus"), "must be one of ivfpq, hnsw"),
     ],

@@ -33,7 +33,7 @@ def layout(tmp_path: Path) -> Path:
 def test_the_layout_of_the_downloader_is_read(layout: Path) -> None:
     dataset = make_dataset(layout)
     assert (dataset.database_size, dataset.query_count, dataset.split) == (3, 1, "test")
-    assert dataset.utm_zone == "54N"  # S is the band of Japan, which lies north of the equator
+    assert dataset.frame == "54N"  # S is the band of Japan, which lies north of the equator
     assert dataset.positives(0).tolist() == [0]
     assert dataset.database_names[0].startswith("database/@381418.23@")
     assert dataset.database_root == dataset.query_root == f"{layout}/images/test/"
@@ -53,7 +53,7 @@ def test_a_dbstruct_goes_round(layout: Path, tmp_path: Path) -> None:
         layout, None, file, split="train", positive_distance=30, nontrivial_distance_squared=64
     )
     again = load_dbstruct(file, root=made.database_root)
-    assert again.database_names == made.database_names and again.utm_zone == "54N"
+    assert again.database_names == made.database_names and again.frame == "54N"
     np.testing.assert_array_equal(again.database_positions, made.database_positions)
     assert (again.positive_distance, again.nontrivial_distance_squared, again.split) == (30, 64, "train")
     again.check_images()

@@ -13,7 +13,7 @@ def test_known_data_sets_are_opened_by_name(tmp_path):
     dataset = open_dataset("pitts30k/val", root=tmp_path, paths=None)
     assert dataset.name == "pitts30k_val"
     assert dataset.database_root == f"{tmp_path}/images/" and dataset.query_root == f"{tmp_path}/queries/"
-    assert dataset.utm_zone == "17N" and "Pittsburgh" in dataset.advice
+    assert dataset.frame == "17N" and "Pittsburgh" in dataset.advice
     assert open_dataset("Pitts30k_val", root=tmp_path).name == "pitts30k_val"
     assert (
         open_dataset("pitts30k/val", root="/x", spec=tmp_path / "pitts30k_val.mat").database_root
@@ -61,5 +61,5 @@ def test_published_positions_agree_with_the_zone_and_the_names(real):
     dataset = open_dataset("tokyoTM/train", root="/nowhere", spec=real / "dbstructs")
     for image in range(0, dataset.database_size, 5000):
         latitude, longitude = (float(part) for part in dataset.database_names[image].split("_")[-4:-2])
-        found = utm_to_latlon(*dataset.database_positions[image], dataset.utm_zone)
+        found = utm_to_latlon(*dataset.database_positions[image], dataset.frame)
         assert np.abs(np.array(found) - (latitude, longitude)).max() < 2e-4

@@ -55,10 +55,10 @@ def test_a_file_without_a_dbstruct_is_refused(tmp_path):
 
 
 def test_a_written_dbstruct_reads_back_the_same(tmp_path):
-    dataset = street(split="val", utm_zone="17N", positive_distance=30)
+    dataset = street(split="val", frame="17N", positive_distance=30)
     save_dbstruct(dataset, tmp_path / "street.mat")
     again = load_dbstruct(tmp_path / "street.mat")
-    assert (again.split, again.utm_zone) == ("val", "17N")
+    assert (again.split, again.frame) == ("val", "17N")
     assert again.database_names == dataset.database_names and again.query_names == dataset.query_names
     assert (
         again.positive_distance == 30

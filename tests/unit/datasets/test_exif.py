@@ -120,12 +120,12 @@ def test_a_name_without_finite_metres_gives_no_position(tmp_path: Path, name: st
     photo(tmp_path / name, {})
     photo(tmp_path / "@500000@4480000@17@T@@.jpg", {})
     places = read_places(tmp_path)
-    assert places.unknown == [name] and places.utm_zone == "17N"
+    assert places.unknown == [name] and places.frame == "17N"
 
 
 def test_a_name_with_an_impossible_zone_is_reported(tmp_path: Path) -> None:
     photo(tmp_path / "@500000@4480000@77@T@@.jpg", {})
     photo(tmp_path / "@500001@4480000@17@S@@.jpg", {})
     places = read_places(tmp_path)
-    assert np.isfinite(places.positions).all(axis=1).tolist() == [False, True] and places.utm_zone == "17N"
+    assert np.isfinite(places.positions).all(axis=1).tolist() == [False, True] and places.frame == "17N"
     assert len(places.problems) == 1 and "'77T' is not a UTM zone" in places.problems[0]

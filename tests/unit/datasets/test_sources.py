@@ -33,7 +33,7 @@ def test_a_folder_of_utm_names_is_a_source(tmp_path: Path) -> None:
     for east in (400000, 400050):
         Image.new("RGB", (8, 8)).save(tmp_path / f"@{east}@6000000@33@N@.jpg")
     places = database_places(tmp_path)
-    assert places.utm_zone == "33N"
+    assert places.frame == "33N"
     np.testing.assert_array_equal(places.positions[:, 0], [400000, 400050])
 
 

@@ -65,10 +65,10 @@ def test_a_script_runs_on_toy_data(
     variables = translated_and_run(SCRIPTS / f"{name}.m", playground, monkeypatch, tmp_path)
     assert trained(playground, variables["id_"])  # id is a name of Python's
     if name == "tour":
-        assert variables["f"].shape == (1, 16)
-        assert variables["recalls"].shape == (3,) and np.all(variables["recalls"] > 0)
+        assert variables["f"].shape == (16, 1)
+        assert variables["recalls"].shape == (1, 3) and np.all(variables["recalls"].data > 0)
         assert variables["rate"] == 0.001
-        assert list(variables["net"])[-1].name == "finalL2"
+        assert list(variables["net"].layers)[-1].name == "finalL2"
 
 
 @pytest.mark.skipif(

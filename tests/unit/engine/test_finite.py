@@ -1,5 +1,6 @@
 """deepibl.engine.finite: no NaN becomes a descriptor, with any engine and by any door."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,13 +9,14 @@ import pytest
 import torch
 
 from deepibl.datasets.folder import Places
-from deepibl.engine.backbone import FusedBackbone
+from deepibl.engine.backbone import FusedBackbone, head_start
 from deepibl.engine.batch import extract_batch
 from deepibl.engine.choose import choose_engine
 from deepibl.engine.cuda import CudaBackbone
 from deepibl.engine.finite import IMAGES, MOST, in_range, require_finite
 from deepibl.engine.quantised import QuantisedBackbone
 from deepibl.errors import ExtractionError
+from deepibl.features.backbone_cache import BackboneCache
 from deepibl.features.extraction import extract, extract_to_file
 from deepibl.matlab.networks import computeRepresentation
 from deepibl.networks.identity import network_id
@@ -71,7 +73,7 @@ def test_one_number_of_any_weight_is_refused_by_every_engine(
     net = simplenn()
     with torch.no_grad():
         getattr(net[layer], weight).view(-1)[1] = value
-    found = rf"layer {net.index(layer)} '{layer}' \(.*\): 1 of \d+ numbers of its {weight} are NaN"
+    found = rf"{re.escape(net.label(net.index(layer)))}: 1 of \d+ numbers of its {weight} are NaN"
     with pytest.raises(NetworkFormatError, match=found):
         choose_engine(net, engine, "fp32", CPU)
 
@@ -90,7 +92,7 @@ def test_batch_normalisation_without_moments_is_refused(engine: str) -> None:
     dead, unknown = good.copy(), good.copy()
     dead[2, 1], unknown[1, 0] = 0, np.nan
     for moments, message in ((None, "no moments"), (dead, "no moments"), (unknown, "1 of 8 numbers")):
-        with pytest.raises(NetworkFormatError, match=rf"layer 1 'bn1' \(bnorm\).*{message}"):
+        with pytest.raises(NetworkFormatError, match=rf"layer 2 'bn1' \(bnorm\).*{message}"):
             choose_engine(with_bnorm(moments), engine, "fp32", CPU)
 
 
@@ -127,7 +129,7 @@ def test_the_bound_holds_for_what_the_layers_give() -> None:
     with torch.no_grad():
         found = net.activations(photos() * (IMAGES / 255))
     largest = max(float(maps.abs().max()) for maps in found)
-    assert in_range(net, len(net), 3) and not in_range(net, len(net), 8)  # maps may be of any size
+    assert in_range(net, len(net), 3) and in_range(net, len(net), 8)
     with torch.no_grad():
         for layer in net:
             if layer.type == "conv":
@@ -137,8 +139,9 @@ def test_the_bound_holds_for_what_the_layers_give() -> None:
 
 
 def test_the_networks_that_ship_need_no_measuring() -> None:
-    net = load_network(find_network("toycity_offtheshelf", localPaths()))
-    assert isinstance(net, SimpleNN) and FusedBackbone(net, 1, "fp32")._in_range
+    for name in ("toycity_offtheshelf", "toycity_trained"):
+        net = load_network(find_network(name, localPaths()))
+        assert isinstance(net, SimpleNN) and in_range(net, head_start(net), 3)
 
 
 def overflowing(factor: float = 1e25) -> SimpleNN:
@@ -173,6 +176,31 @@ def test_maps_that_overflow_are_not_a_number(
     assert torch.isnan(found[0]).all() and (found[1] == 0).all()
 
 
+@pytest.mark.parametrize("value", BROKEN)
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        lambda net: lambda x: net(x),
+        lambda net: FusedBackbone(net, len(net), "fp32"),
+        lambda net: FusedBackbone(net, len(net), "bf16"),
+        lambda net: QuantisedBackbone(net, len(net), {}),
+        lambda net: CudaBackbone(net, len(net), "fp32", graphs=False),
+        lambda net: CudaBackbone(net, len(net), "tf32", graphs=False),
+        lambda net: CudaBackbone(net, len(net), "fp16", graphs=False),
+    ],
+    ids=["torch", "fused", "bf16", "int8", "fp32", "tf32", "fp16"],
+)
+def test_an_image_with_nan_gives_nan_with_every_engine(
+    backbone: Callable[[SimpleNN], Callable[[torch.Tensor], torch.Tensor]], value: float
+) -> None:
+    # difference: nan-through-relu
+    net, x = simplenn_of([(3, 8), (8, 16), (16, 16)]), photos(2, 24, 32)
+    x[0, 1, 12, 13] = value
+    with torch.inference_mode():
+        found = backbone(net)(x)
+    assert not torch.isfinite(found[0]).all() and torch.isfinite(found[1]).all()
+
+
 def test_what_overflows_is_listed_by_extract(tmp_path: Path) -> None:
     make_photos(tmp_path)
     net = overflowing()
@@ -180,6 +208,16 @@ def test_what_overflows_is_listed_by_extract(tmp_path: Path) -> None:
     for engine in ("auto", "torch"):
         with pytest.raises(ExtractionError, match=r"(?s)none of the 2.*00\.jpg: .* is not finite"):
             extract_to_file(net, tmp_path, ["00.jpg", "01.jpg"], tmp_path / "f.bin", engine=engine)
+
+
+def test_maps_that_are_kept_are_finite_or_refused(tmp_path: Path) -> None:
+    names = make_photos(tmp_path)[:2]
+    net = overflowing()
+    net.meta["normalization"] = {"averageImage": np.full((1, 1, 3), 120, np.float32)}
+    with BackboneCache(net, "conv2", store="ram") as cache:
+        with pytest.raises(ExtractionError, match=r"(?s)none of the 2.*00\.jpg: .* are not finite"):
+            extract_to_file(net, tmp_path, names, tmp_path / "f.bin", backbone=cache)
+        assert cache.computed == cache.found == 0
 
 
 @pytest.fixture
@@ -205,6 +243,6 @@ def test_no_door_gives_descriptors_of_a_broken_network(broken: SimpleNN, tmp_pat
         lambda: PlaceFinder(broken, index),
     ]
     for door in doors:
-        with pytest.raises(NetworkFormatError, match="layer 0 'conv1'"):
+        with pytest.raises(NetworkFormatError, match="layer 1 'conv1'"):
             door()
     assert not (tmp_path / "f.npy").exists() and not (tmp_path / "a.idx").exists()

@@ -163,7 +163,7 @@ def test_the_command_line_from_calibration_to_a_place(run, net, street) -> None:
     assert (code, np.load("f.npy").shape[0]) == (0, 1)
     assert run("index", net, "--csv", "db/places.csv", "-o", "a.idx", *int8)[0] == 0
     code, out, _ = run("localize", "q/03.jpg", "--index", "a.idx", "--json", "--top", 1, *int8)
-    assert (code, next(iter(json.loads(out).values()))[0]["name"]) == (0, "03.jpg")
+    assert (code, next(iter(json.loads(out).values()))["places"][0]["name"]) == (0, "03.jpg")
     code, _, err = run("localize", "q/03.jpg", "--index", "a.idx")
     assert code == 1 and "made by network int8-" in err and "--scales" in err
     code, out, _ = run("evaluate", "--index", "a.idx", "--queries", "q/places.csv", "--json", *int8)

@@ -6,6 +6,7 @@ import pytest
 from deepibl.datasets.pitts_tokyo import Tokyo247, TokyoTimeMachine
 from deepibl.datasets.place import PlaceDataset
 from deepibl.errors import DatasetError, FeatureFileError
+from deepibl.evaluation.evaluate import Evaluation, recall_table
 from deepibl.evaluation.measures import (
     RECALL_NS,
     best_epoch,
@@ -253,3 +254,22 @@ def test_the_lights_of_tokyo247_are_the_query_index_modulo_three(real):
     recall = scipy.io.loadmat(real / "tokyo-recall-original.mat")["recalls"][:, 0]
     day, sunset, night = (recall[ids].mean() for ids in TOKYO247.groups(len(recall)).values())
     assert day > sunset + 0.05 and sunset > night + 0.2
+
+
+@pytest.mark.parametrize(
+    ("far", "said"),
+    [
+        ([300, 400, 500], "no query has a positive, a database image within 25 m: the nearest is 400"),
+        ([3, 400, np.nan], "2 of 3 queries do not have a positive, a database image within 25 m"),
+        ([3, 4, 5], None),
+    ],
+)  # fmt: skip
+def test_queries_without_a_positive_are_counted_with_how_far_the_nearest_image_is(far, said):
+    database = np.array([[400_000.0, 6e6]])
+    asked = database + np.array([[metres, 0.0] for metres in far])
+    dataset = PlaceDataset("street", ["a"], database, list("qrs"), asked)
+    rows = unit(np.eye(3, 4))
+    found = Evaluation(dataset, "net", "ab" * 32, 4, recall_at_n(rows, rows[:1], dataset, ns=(1,)))
+    lines = recall_table(found).splitlines()
+    assert found.as_dict()["queries_without_positives"] == {None: 0}.get(said, 3 if far[0] > 25 else 2)
+    assert (len(lines) == 2) if said is None else lines[1].startswith(said)

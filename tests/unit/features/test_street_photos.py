@@ -39,9 +39,10 @@ def evaluate(net: Any, database: Places, queries: Places, folder: Path, **settin
     table = folder / "queries.csv"
     with open(table, "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["name", "utm_e", "utm_n", "zone"])
+        degrees = queries.frame == "degrees"
+        writer.writerow(["name", *(("lat", "lon") if degrees else ("utm_e", "utm_n")), "zone"])
         for name, (east, north) in zip(queries.names, queries.positions, strict=True):
-            writer.writerow([name, east, north, queries.utm_zone])
+            writer.writerow([name, east, north, queries.frame])
     threshold = settings.get("threshold", 25.0)
     return evaluate_index(net, folder / "places.idx", table, root=queries.root, threshold=threshold)
 

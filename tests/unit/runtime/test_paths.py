@@ -247,8 +247,14 @@ def test_a_file_in_another_encoding_is_read_where_one_reading_is_certain(place):
         assert localPaths(file).a == "/x/"
     file.write_bytes(source.encode("gb18030"))
     with pytest.raises(
-        ConfigurationError, match=r"localPaths\.m: line 1 is not UTF-8: save the file as UTF-8"
+        ConfigurationError, match=r"localPaths\.m: .* is not UTF-8, and no code page.*save the file as UTF-8"
     ):
         localPaths(file)
     (place / "学术").mkdir()
     assert localPaths(file).a == f"{place}/学术/"
+    source = f"r= '/x/'; if exist('{place}/学术', 'dir'), r= '/y/'; end\npaths.a= r;"
+    file.write_bytes(source.encode("gb18030"))
+    with pytest.raises(ConfigurationError, match=r"line 1: the condition .* is not UTF-8"):
+        localPaths(file)
+    file.write_bytes(source.encode("utf-8"))
+    assert localPaths(file).a == "/y/"

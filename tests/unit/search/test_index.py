@@ -7,7 +7,9 @@ import pytest
 from safetensors import safe_open
 
 from deepibl.errors import FeatureFileError, IndexFileError, NetworkMismatchError
+from deepibl.images import OWN_PHOTOS, Reading
 from deepibl.runtime.files import map_tensors, write_tensors
+from deepibl.search import index_file
 from deepibl.search.index import PlaceIndex
 from deepibl.search.index_file import check_file
 from matlab_compat.errors import ArgumentError
@@ -22,8 +24,8 @@ def make_index(count: int = 6, dim: int = 4, **changes: object) -> PlaceIndex:
         "network_id": "ab" * 32,
         "network_path": "/nets/small.mat",
         "root": "/photos",
-        "utm_zone": "33N",
-        "resize": 320,
+        "frame": "33N",
+        "reading": Reading(320),
     }
     return PlaceIndex(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -34,7 +36,7 @@ def test_an_index_comes_back_as_it_was_written(tmp_path: Path) -> None:
     back = PlaceIndex.load(tmp_path / "city.idx")
     np.testing.assert_array_equal(back.descriptors, index.descriptors)
     np.testing.assert_array_equal(back.positions, index.positions)
-    same = ["names", "network_id", "network_path", "root", "utm_zone", "resize"]
+    same = ["names", "network_id", "network_path", "root", "frame", "reading"]
     assert [getattr(back, name) for name in same] == [getattr(index, name) for name in same]
 
 
@@ -43,15 +45,15 @@ def test_other_programs_read_the_file_as_safetensors(tmp_path: Path) -> None:
     index.save(tmp_path / "city.idx")
     with safe_open(tmp_path / "city.idx", framework="numpy") as file:
         np.testing.assert_array_equal(file.get_tensor("descriptors"), index.descriptors)
-        assert file.metadata()["format"] == "deepibl-index/2"
+        assert file.metadata()["format"] == "deepibl-index/3"
 
 
 def test_what_is_unknown_stays_unknown(tmp_path: Path) -> None:
-    index = make_index(positions=np.full((6, 2), np.nan), utm_zone=None, resize=None)
+    index = make_index(positions=np.full((6, 2), np.nan), frame=None, reading=OWN_PHOTOS)
     index.save(tmp_path / "city.idx")
     back = PlaceIndex.load(tmp_path / "city.idx")
-    assert back.utm_zone is None
-    assert back.resize is None
+    assert back.frame is None
+    assert back.reading == OWN_PHOTOS
     match = back.search(index.descriptors[:1], 1)[0][0]
     assert (match.name, match.east, match.map_link) == ("sträße/0.jpg", None, None)
 
@@ -63,7 +65,7 @@ def test_matches_are_ranked_and_say_where_they_are() -> None:
     assert matches[0].name == "sträße/2.jpg"
     assert matches[0].path == "/photos/sträße/2.jpg"
     assert matches[0].distance == pytest.approx(0, abs=1e-6)
-    assert (matches[0].east, matches[0].north) == (390020.0, 6170000.0)
+    assert (matches[0].east, matches[0].north, matches[0].utm_zone) == (390020.0, 6170000.0, "33N")
     assert matches[0].latitude == pytest.approx(55.66, abs=0.01)  # Lund lies in zone 33
     assert matches[0].longitude == pytest.approx(13.25, abs=0.01)
     assert "openstreetmap" in str(matches[0].map_link)
@@ -109,12 +111,36 @@ def test_parts_that_do_not_fit_are_refused() -> None:
 def test_only_images_near_a_position_are_found_and_exactly() -> None:
     index = make_index(count=60).with_backend("ivfpq", code_bytes=2)
     asked = index.descriptors[3:5]
-    found = index.search(asked, top=100, near=(390100.0, 6170000.0), within=25.0)
+    found = index.search(asked, top=100, near=index.positions[10], within=25.0)
     near = range(8, 13)  # images stand every 10 m
     assert [{match.name for match in row} for row in found] == [{f"sträße/{i}.jpg" for i in near}] * 2
     alone = make_index(count=60, descriptors=index.descriptors)
     distances = np.square(alone.descriptors[near] - asked[0]).sum(axis=1)
     assert [m.distance for m in found[0]] == pytest.approx(sorted(distances.tolist()), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("place", "zone"),
+    [((-17.0, 180.0), "1S"), ((78.2, 15.6), "33N"), ((0.0, -78.5), "17N"), ((90.0, 0.0), None)],
+)
+def test_places_are_found_near_a_position_anywhere(place: tuple[float, float], zone: str | None) -> None:
+    index = make_index(positions=np.array([place, (37.7, -122.4), *[(-87.0, 3.0)] * 4]), frame="degrees")
+    found = index.search(index.descriptors[:1], near=np.subtract(place, [0.0001, 0]), within=12.0)[0]
+    assert [(match.latitude, match.longitude, match.utm_zone) for match in found] == [(*place, zone)]
+    assert (found[0].east is None) == (zone is None) and f"mlat={place[0]:.6f}" in str(found[0].map_link)
+    assert index.metres_from(place)[:2].astype(int).tolist() == [0, int(index.metres_from((37.7, -122.4))[0])]
+    assert index.search(index.descriptors[:1], near=(10.0, 10.0), within=1e5) == [[]]
+
+
+def test_degrees_beyond_the_globe_are_not_an_index() -> None:
+    with pytest.raises(IndexFileError, match="beyond 90 and 180"):
+        make_index(positions=np.full((6, 2), 95.0), frame="degrees")
+
+
+def test_metres_of_an_unknown_zone_stay_as_they_are() -> None:
+    index = make_index(frame=None)
+    match = index.search(index.descriptors[:1], 1, near=(390000.0, 6170000.0), within=0.0)[0][0]
+    assert (match.east, match.north, match.utm_zone, match.latitude) == (390000.0, 6170000.0, None, None)
 
 
 def test_each_query_may_have_its_own_position() -> None:
@@ -138,6 +164,7 @@ def test_images_without_position_stand_nowhere() -> None:
         ((np.nan, 2.0), 5.0, "two numbers"),
         ((1.0, 2.0, 3.0), 5.0, "one position"),
         (np.zeros((3, 2)), 5.0, "one position"),
+        ((390100.0, 6170000.0), 5.0, "latitude and longitude"),
     ],
 )
 def test_half_a_position_is_refused(near: object, within: float | None, said: str) -> None:
@@ -160,25 +187,11 @@ def test_every_backend_comes_back_from_its_file(tmp_path: Path, backend: str, dt
     assert [file.name for file in tmp_path.iterdir()] == ["city.idx"]  # nothing is left beside it
 
 
-def test_an_index_of_the_first_format_still_opens(tmp_path: Path) -> None:
-    index = make_index()
-    metadata = {"format": "deepibl-index/1", "network_id": index.network_id, "network_path": "", "root": ""}
-    names = np.frombuffer("\n".join(index.names).encode(), np.uint8)
-    tensors = {"descriptors": index.descriptors, "positions": index.positions, "names": names}
-    write_tensors(tmp_path / "old.idx", tensors, metadata | {"utm_zone": "33N", "resize": ""})
-    old = PlaceIndex.load(tmp_path / "old.idx")
-    assert old.names == index.names and old.backend == "exact"
-    with pytest.raises(IndexFileError, match="has no checksums"):
-        check_file(tmp_path / "old.idx")
-    old.save(tmp_path / "old.idx")  # over the file that it is mapped from
-    assert check_file(tmp_path / "old.idx")["format"] == "deepibl-index/2"
-    np.testing.assert_array_equal(PlaceIndex.load(tmp_path / "old.idx").descriptors, index.descriptors)
-
-
-def test_a_later_format_is_refused(tmp_path: Path) -> None:
-    write_tensors(tmp_path / "new.idx", {"names": np.zeros(0, np.uint8)}, {"format": "deepibl-index/9"})
-    with pytest.raises(IndexFileError, match="deepibl-index/9"):
-        PlaceIndex.load(tmp_path / "new.idx")
+@pytest.mark.parametrize("number", [1, 2, 9])
+def test_another_format_is_refused_with_what_to_do(tmp_path: Path, number: int) -> None:
+    write_tensors(tmp_path / "a.idx", {"names": np.zeros(0, np.uint8)}, {"format": f"deepibl-index/{number}"})
+    with pytest.raises(IndexFileError, match=f"deepibl-index/{number}.*make one with `deepibl index"):
+        PlaceIndex.load(tmp_path / "a.idx")
 
 
 @pytest.mark.parametrize("backend", ["exact", "ivfpq", "hnsw"])
@@ -228,13 +241,19 @@ def test_opening_finds_damage_in_all_but_the_descriptors(tmp_path: Path) -> None
         ("names", np.zeros((6, 4), np.float32)),
     ],
 )
-def test_tensors_of_other_types_are_refused(tmp_path: Path, tensor: str, wrong: np.ndarray) -> None:
+def test_tensors_of_other_types_are_refused(
+    tmp_path: Path, tensor: str, wrong: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_digest", "_header_digest"):  # the checksums of a file that was written so agree
+        monkeypatch.setattr(index_file, name, lambda *_: "same")
     path = tmp_path / "a.idx"
     make_index().save(path)
     tensors, metadata = map_tensors(path)
-    metadata["format"] = "deepibl-index/1"  # whose parts have no checksums
     write_tensors(path, {**tensors, tensor: wrong}, metadata)
     with pytest.raises(IndexFileError, match=f"{tensor} are"):
+        PlaceIndex.load(path)
+    write_tensors(path, tensors, {**metadata, "frame": "33N"})
+    with pytest.raises(IndexFileError, match="its frame is '33N'"):
         PlaceIndex.load(path)
 
 

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepibl.datasets.geo import change_zone
+from deepibl.datasets.geo import latlon_to_utm
 from deepibl.errors import IndexFileError, NetworkMismatchError
+from deepibl.images import Reading
 from deepibl.runtime.files import RowView
+from deepibl.search.answer import Match
 from deepibl.search.backends import check_index, edit_index, open_index
-from deepibl.search.index import Match, PlaceIndex, names_below
+from deepibl.search.index import PlaceIndex, names_below
 from matlab_compat.errors import ArgumentError
 from tests.places import line_index
 
@@ -49,11 +51,11 @@ def test_what_is_left_out_is_never_found_and_the_rest_is(backend: str) -> None:
 
 
 def test_an_image_that_both_have_is_the_second_ones() -> None:
-    moved = line_index(3, 2, positions=np.full((2, 2), 500.0))
+    moved = line_index(3, 2, positions=np.full((2, 2), 500_000.0))
     merged = line_index(0, 10).merge(moved)
     assert len(merged) == 10
     match = merged.search(moved.descriptors[:1], 1)[0][0]
-    assert (match.name, match.east) == (moved.names[0], 500.0)
+    assert (match.name, match.east) == (moved.names[0], 500_000.0)
 
 
 def test_merging_copies_no_descriptors_and_keeps_the_precision(tmp_path: Path) -> None:
@@ -65,20 +67,28 @@ def test_merging_copies_no_descriptors_and_keeps_the_precision(tmp_path: Path) -
     assert PlaceIndex.load(tmp_path / "m.idx").descriptors.dtype == np.float16
 
 
-def test_positions_of_another_zone_are_brought_into_the_first_ones() -> None:
+def test_the_same_places_in_another_zone_are_the_same_places() -> None:
     one = line_index(0, 5)
-    there = np.add(one.positions[:1], [10.0, 20.0])
-    other = line_index(5, 1, positions=change_zone(there, "33N", "32N"), utm_zone="32N")
-    assert abs(other.positions[0, 0] - 390010) > 1000
-    np.testing.assert_allclose(one.merge(other).positions[-1], there[0], atol=0.01)
+    other = line_index(5, 1, positions=latlon_to_utm(*one.positions[:1].T, "32N")[0], frame="32N")
+    np.testing.assert_allclose(one.merge(other).positions[-1], one.positions[0], atol=1e-7)
 
 
-def test_an_index_without_positions_takes_the_others_zone() -> None:
-    blind = line_index(0, 5, positions=np.full((5, 2), np.nan), utm_zone=None)
-    assert blind.merge(line_index(5, 2)).utm_zone == "33N"
-    assert line_index(5, 2).merge(blind).utm_zone == "33N"
-    with pytest.raises(IndexFileError, match="does not say its zone"):
-        line_index(0, 5).merge(line_index(5, 2, utm_zone=None))
+def test_cities_far_apart_are_merged_and_each_stays_where_it_is() -> None:
+    there = line_index(5, 2, positions=np.array([[37.775, -122.419], [-33.87, 151.2]]), frame="degrees")
+    merged = line_index(0, 5).merge(there)
+    found = merged.search(there.descriptors, 1)
+    assert [(row[0].latitude, row[0].utm_zone) for row in found] == [(37.775, "10N"), (-33.87, "56S")]
+    assert merged.ids_within((-33.87, 151.2), 10).tolist() == [6]
+
+
+def test_an_index_without_positions_takes_the_others_frame() -> None:
+    blind = line_index(0, 5, positions=np.full((5, 2), np.nan), frame=None)
+    assert blind.merge(line_index(5, 2)).frame == "degrees"
+    assert line_index(5, 2).merge(blind).frame == "degrees"
+    flat = line_index(5, 2, frame=None)
+    assert flat.merge(line_index(0, 5, positions=np.full((5, 2), np.nan))).frame is None
+    with pytest.raises(IndexFileError, match="metres without a zone"):
+        line_index(0, 5).merge(flat)
 
 
 @pytest.mark.parametrize(
@@ -99,8 +109,8 @@ def test_names_go_below_the_first_ones_root_or_are_absolute(root: str, other: st
     ("changes", "error", "said"),
     [
         ({"network_id": "cd" * 32}, NetworkMismatchError, "another|cdcd"),
-        ({"resize": 480}, IndexFileError, "resize=480"),
-        ({"dim": 4}, IndexFileError, "resize=320 and 4:"),
+        ({"reading": Reading(480)}, IndexFileError, "resize=480"),
+        ({"dim": 4}, IndexFileError, "the other 4 and"),
     ],
 )
 def test_what_cannot_be_compared_is_not_merged(changes: dict, error: type, said: str) -> None:

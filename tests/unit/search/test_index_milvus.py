@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from deepibl.errors import IndexFileError, NetworkMismatchError
+from deepibl.images import Reading
 from deepibl.search.backends import check_index, edit_index, open_index
 from deepibl.search.index import PlaceIndex
 from deepibl.search.milvus import address, connect, is_database, make_collection
@@ -37,13 +38,13 @@ def test_answers_equal_those_of_the_file(made: MilvusIndex) -> None:
     asked = line_index(20, 12).descriptors
     assert same_matches(made.search(asked, 7), file.search(asked, 7))
     assert (len(made), made.dim, made.backend) == (40, 8, "milvus")
-    same = ["network_id", "network_path", "root", "utm_zone", "resize"]
+    same = ["network_id", "network_path", "root", "frame", "reading"]
     assert [getattr(made, name) for name in same] == [getattr(file, name) for name in same]
 
 
 def test_a_search_near_a_position_equals_that_of_the_file(made: MilvusIndex) -> None:
     file, asked = line_index(0, 40), line_index(30, 4).descriptors
-    near = [[390100.0, 6170000.0], [390300.0, 6170000.0], [390100.0, 6170000.0], [0.0, 0.0]]
+    near = [*file.positions[[10, 30, 10]], [0.0, 0.0]]
     for top in (2, 50):
         question = {"top": top, "near": np.array(near), "within": 30.0}
         assert same_matches(made.search(asked, **question), file.search(asked, **question))
@@ -60,7 +61,7 @@ def test_images_in_the_corners_of_the_square_do_not_hide_those_in_the_circle(
     index = line_index(0, 40)
     query = index.descriptors[:1]
     order = [int(i) for i in np.argsort(np.square(index.descriptors - query).sum(1))]
-    moved = line_index(0, 40, positions=corners[np.argsort(order)])
+    moved = line_index(0, 40, positions=corners[np.argsort(order)], frame=None)
     made = MilvusIndex.create(str(tmp_path / "c.db"), moved)
     found = made.search(query, 3, near=(0.0, 0.0), within=100.0)
     assert same_matches(found, moved.search(query, 3, near=(0.0, 0.0), within=100.0))
@@ -105,7 +106,7 @@ def test_another_network_width_or_scale_is_refused(made: MilvusIndex) -> None:
     with pytest.raises(NetworkMismatchError, match="8 dimensions"):
         made.search(np.zeros((1, 5), np.float32))
     with pytest.raises(IndexFileError, match="resize=480"):
-        made.merge(line_index(0, 2, resize=480))
+        made.merge(line_index(0, 2, reading=Reading(480)))
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -212,7 +213,7 @@ def test_a_server_answers_as_the_embedded_form(tmp_path: Path) -> None:
         try:
             made = _create_when_it_listens(where, line_index(0, 30))
             asked = line_index(10, 5).descriptors
-            question = {"top": 4, "near": (390120.0, 6170000.0), "within": 60.0}
+            question = {"top": 4, "near": line_index(12, 1).positions[0], "within": 60.0}
             assert same_matches(made.search(asked, **question), line_index(0, 30).search(asked, **question))
             assert len(open_index(where)) == 30
         finally:

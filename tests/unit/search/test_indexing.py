@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from deepibl.datasets.folder import Places
-from deepibl.errors import IndexFileError
+from deepibl.datasets.geo import to_degrees
+from deepibl.errors import DatasetError, IndexFileError
 from deepibl.search import localization as indexing
 from deepibl.search.index import PlaceIndex
 from deepibl.search.localization import add_to_index, build_index
@@ -80,11 +81,22 @@ def test_adding_describes_only_what_is_new_and_cleans_up_after_a_kill(
     index, failures, there = add_to_index(net, places, out)
     assert (len(index), there, counted) == (6, 2, [2, 5])
     assert [Path(failure.name).name for failure in failures] == ["bad.jpg"]
-    assert PlaceIndex.load(out).positions.tolist() == places.positions[[0, 1, 3, 4, 5, 6]].tolist()
+    kept = [0, 1, 3, 4, 5, 6]
+    assert PlaceIndex.load(out).positions.tolist() == to_degrees(places.positions, "33N")[kept].tolist()
     left = tmp_path / "a.idx.features.bin"
     left.write_bytes(b"of a killed run")
     add_to_index(net, places.subset([0, 1]), out)
     assert not left.exists() and counted == [2, 5]
+
+
+@pytest.mark.parametrize("frame", [None, "33N"])
+def test_degrees_given_as_metres_are_refused_before_anything_is_computed(
+    places: Places, tmp_path: Path, counted: list[int], frame: str | None
+) -> None:
+    degrees = np.stack([55.7 + np.arange(7) / 1000, np.full(7, 13.19)], axis=1)
+    with pytest.raises(DatasetError, match="positions must be in metres"):
+        build_index(simplenn(), Places(places.root, places.names, degrees, frame), tmp_path / "a.idx")
+    assert counted == [] and not (tmp_path / "a.idx").exists()
 
 
 def test_adding_to_nothing_is_refused(places: Places, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import pytest
 
 from deepibl.datasets.catalog import database_places
-from deepibl.datasets.geo import utm_to_latlon
 from deepibl.demo.run import NETWORK
 from deepibl.networks.io import load_network
 from deepibl.networks.weights import find_network
@@ -118,15 +117,22 @@ def test_a_query_of_the_city_shows_the_place_that_the_api_finds(opened, page, ci
     assert [index.names[row] for row in rows] == [match.name for match in found[str(query)]]
     best = found[str(query)][0]
     shown = cards(opened)[0].find_element("css selector", ".position a").text
-    latitude, longitude = utm_to_latlon(best.east, best.north, index.utm_zone)
-    assert shown == f"{latitude:.6f}, {longitude:.6f}"
+    assert shown == f"{best.latitude:.6f}, {best.longitude:.6f}"
+    answer = found[str(query)]
+    verdict = opened.find_element("id", "verdict")
+    assert verdict.text.lower() == answer.summary.lower()
+    assert verdict.get_attribute("class") == answer.verdict.replace(" ", "-")
+    estimate = opened.find_element("id", "estimate")
+    assert estimate.is_displayed() == (answer.estimate is not None)
+    if answer.estimate is not None:
+        assert f"{answer.estimate.latitude:.6f}, {answer.estimate.longitude:.6f}" in estimate.text
 
 
 def test_a_text_file_named_jpg_shows_one_clear_error_and_the_next_photo_works(opened, city):
     choose(opened, city / "holiday.jpg")
     problem = opened.find_element("id", "problem")
     wait(opened, problem.is_displayed)
-    assert problem.text.startswith("The file is not a photo: it holds text.\nSend JPEG, PNG or WebP.")
+    assert problem.text.startswith("The file is not a photo: it holds text.\nSend JPEG, PNG, WEBP")
     assert not opened.find_element("id", "found").is_displayed()
     choose(opened, sorted((city / "city/images").iterdir())[0])
     wait(opened, lambda: len(cards(opened)) == 5)

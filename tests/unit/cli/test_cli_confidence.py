@@ -1,0 +1,89 @@
+"""Verdict, confidence and position by every door: the command line, JSON, HTML, and the page's API."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deepibl.networks.io import load_network
+from deepibl.networks.weights import find_network
+from deepibl.search.index import PlaceIndex
+from deepibl.serve.finder import PlaceFinder
+from tests.page_client import client_with, send
+
+NET = "toycity_offtheshelf"
+INDEX = ("index", NET, "--csv", "walk/db.csv", "-o", "walk.idx")
+
+
+@pytest.fixture
+def walk(tmp_path: Path) -> Path:
+    """A walk along a coloured wall: 90 photos, one each 6 m, and 60 queries between them; a grey card."""
+    wall = np.random.default_rng(0).integers(0, 256, (6, 160, 3)).astype(np.uint8)
+    picture = Image.fromarray(wall).resize((160 * 16, 96), Image.Resampling.BICUBIC)
+    folder = tmp_path / "walk"
+    folder.mkdir()
+    for name, count, step, shift in (("db", 90, 24, 0), ("q", 60, 36, 5)):
+        rows = ["name,utm_e,utm_n,zone"]
+        for i in range(count):
+            at = shift + step * i  # 4 pixels a metre
+            picture.crop((at, 0, at + 128, 96)).save(folder / f"{name}{i}.png")
+            rows.append(f"{name}{i}.png,{400000 + at / 4},6000000,33N")
+        (folder / f"{name}.csv").write_text("\n".join(rows) + "\n")
+    Image.new("RGB", (128, 96), (128, 128, 128)).save(folder / "grey.png")
+    return folder
+
+
+def test_every_door_says_the_same(run: Any, walk: Path) -> None:
+    code, out, _ = run(*INDEX)
+    assert code == 0 and "confidence of a match within 25 m: fitted on 90 held-out images" in out
+    photos = [walk / "q20.png", walk / "grey.png"]
+    said = json.loads(run("localize", *photos, "--index", "walk.idx", "--json")[1])
+    sure, grey = (said[str(photo)] for photo in photos)
+    assert (sure["verdict"], sure["within_metres"]) == ("confident", 25)
+    assert sure["confidence"] == sure["places"][0]["confidence"] > 0.9
+    assert abs(sure["estimate"]["east"] - (400000 + (5 + 36 * 20) / 4)) < 10
+    assert sure["estimate"]["images"] >= 2 and 0 < sure["estimate"]["spread"] < 25
+    assert (grey["verdict"], grey["estimate"]) == ("no confident match", None)
+    assert grey["confidence"] < 0.5 and len(grey["places"]) == 5
+    text = run("localize", *photos, "--index", "walk.idx", "--html", "out.html")[1]
+    page = Path("out.html").read_text()
+    for answer in (sure, grey):
+        line = f"{answer['verdict']} (probability {answer['confidence']:.2f} of being within 25 m)"
+        assert line in text and line in page
+    finder = PlaceFinder(load_network(find_network(NET)), PlaceIndex.load("walk.idx"))
+    with client_with(finder) as client:
+        for photo, answer in zip(photos, (sure, grey), strict=True):
+            shown = send(client, photo.read_bytes()).json()
+            assert (shown["verdict"], shown["within_metres"]) == (answer["verdict"], 25)
+            assert shown["confidence"] == pytest.approx(answer["confidence"], abs=1e-4)
+            assert [place["confidence"] for place in shown["places"]] == pytest.approx(
+                [place["confidence"] for place in answer["places"]], abs=1e-4
+            )
+            assert (shown["estimate"] is None) == (answer["estimate"] is None)
+
+
+def test_queries_of_known_places_fit_the_confidence_of_a_new_and_of_an_old_index(
+    run: Any, walk: Path
+) -> None:
+    code, out, _ = run(*INDEX, "--confidence-from", "walk/q.csv", "--threshold", 15)
+    assert code == 0 and "within 15 m: fitted on 60 query photos" in out
+    run(*INDEX)
+    code, out, _ = run(*INDEX, "--add", "--confidence-from", "walk/q.csv", "--json")
+    assert code == 0 and "within 25 m: fitted on 60 query photos" in json.loads(out)["confidence"]
+    assert "60 query photos" in run("index-check", "walk.idx")[1]
+    code, _, err = run(*INDEX, "--add", "--threshold", 15)
+    assert code == 1 and "threshold" in err
+
+
+def test_an_index_of_few_photos_says_that_it_cannot_know(run: Any, walk: Path) -> None:
+    few = (walk / "db.csv").read_text().splitlines()[:11]
+    (walk / "db.csv").write_text("\n".join(few))
+    code, out, _ = run(*INDEX)
+    assert code == 0 and "confidence unknown: 10 held-out images of the index could be asked" in out
+    out = run("localize", walk / "q1.png", "--index", "walk.idx")[1]
+    assert out.startswith(f"{walk / 'q1.png'}: confidence unknown (10 held-out images")
+    said = json.loads(run("localize", walk / "q1.png", "--index", "walk.idx", "--json")[1])
+    assert said[str(walk / "q1.png")]["confidence"] is None
