@@ -23,6 +23,7 @@ from deepibl.migrate.translate import migrate_file, parse_overrides
 from deepibl.networks.io import load_network
 from deepibl.runtime.paths import localPaths
 from deepibl.training.checkpoints import SessionFiles, read_results
+from matlab_compat import matfile
 
 pytestmark = pytest.mark.slow  # drawing the pictures takes a quarter of a minute
 SCRIPTS = Path(__file__).parents[1] / "migrate" / "matlab_scripts"
@@ -97,6 +98,7 @@ def test_data_sets_and_networks_have_the_published_names(playground: Path) -> No
         assert all(len(dataset.positives(query)) for query in range(dataset.query_count)), name
     for file in ("pretrained/imagenet-vgg-verydeep-16.mat", "pretrained/imagenet-caffe-ref.mat"):
         assert load_network(playground / file).names[0].startswith("conv1")
+        assert set(matfile.who(playground / file)) == {"layers", "meta"}  # as published
     assert (playground / "football.jpg").is_file()
 
 
