@@ -4,14 +4,12 @@ import ast
 import keyword
 from collections.abc import Callable
 
-from deepibl.migrate.index import zero_based
 from deepibl.migrate.scope import (
     ALONG,
     COLUMNS,
     ELEMENTWISE,
     INTEGERS,
     LISTS,
-    POSITIONS,
     REDUCTIONS,
     RESULTS,
     ROW_TO_ROW,
@@ -310,11 +308,6 @@ def call_original(
         values = [FUNCTIONS["sprintf"](scope, arguments).node]  # whose rules Python's % does not have
     else:
         values = [_argument(scope, node) for node in arguments]
-    for position in POSITIONS.get(found.name, ()):  # a layer: by name, or by number from 1 in MATLAB
-        if position < len(arguments):
-            layer = scope.expr(arguments[position])
-            require(layer.kind != "any", "whether this layer is a name or a number cannot be known")
-            values[position] = layer.node if layer.kind == "text" else zero_based(scope, layer)
     given, rest = values[: found.positional], values[found.positional :]
     keywords: dict[str, ast.expr] = {}
     if rest and found.takes_options:

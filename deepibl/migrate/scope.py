@@ -97,9 +97,6 @@ METHODS: dict[str, tuple[tuple[int, ...], str]] = {
     "isPosQ": ((0, 1), "mask"), "isPosDb": ((0, 1), "mask"), "posDb": ((0,), "ids"),
 }  # fmt: skip
 
-# functions of networks: which arguments are numbers of layers, from 1 in MATLAB
-POSITIONS = {"netPrepareForTrain": (1,)}
-
 CONSTANTS = {
     "true": ("True", "bool"), "false": ("False", "bool"),
     "inf": ("np.inf", "number"), "Inf": ("np.inf", "number"),

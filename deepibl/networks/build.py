@@ -272,7 +272,7 @@ def add_pooling(
         added.append(object_layer(classname, {"name": f"{asked.pooling}:core"}, len(net)))
     added.append(whole_l2_layer("postL2", len(net) + len(added)))
     built = net.with_layers([*net, *added])
-    built.meta |= {"sessionID": f"{session}_{asked.text}", "epoch": np.zeros((1, 1))}
+    built.meta |= {"sessionID": f"{session}_{asked.text}", "epoch": 0.0}
     return built
 
 

@@ -102,7 +102,10 @@ def _shown(value: Any, writable: bool = False) -> Any:
         return value
     found = value[0] if value.ndim == 2 and len(value) == 1 and value.size > 1 else value[...]
     found.flags.writeable = writable and value.flags.writeable
-    return value.item() if value.size == 1 else found
+    if value.size != 1:
+        return found
+    number = value.item()
+    return number if not isinstance(number, float) or not number.is_integer() else int(number)
 
 
 class LayerList(nn.ModuleList):

@@ -186,7 +186,6 @@ class Layer(MatlabFields):
 
     def weights_to_matlab(self, tensors: Sequence[Tensor | None] | None = None) -> list[np.ndarray]:
         """Weights, or tensors of their shapes (derivatives), as arrays of the shape and class read."""
-        self.check_weights()
         given = self.weights if tensors is None else tensors
         found = []
         for spec, tensor, (shape, dtype) in zip(self.weight_specs, given, self._stored, strict=True):
@@ -214,6 +213,7 @@ class Layer(MatlabFields):
         A class object becomes a plain struct that names its class in the field class__; with `classes`, every
         layer whose class is known becomes a class object.
         """
+        self.check_weights()
         values = {"name": self.name, "type": self.type, **self._fields}
         if self.weight_specs:
             values["weights"] = cell_row(list(self.weights_to_matlab()))

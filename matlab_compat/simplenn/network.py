@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from matlab_compat.errors import ArgumentError, NetworkFormatError, UnknownLayerError, did_you_mean, located
@@ -22,6 +23,7 @@ from matlab_compat.simplenn.tidy import (
     WITH_WEIGHTS,
     cell_row,
     layer_cells,
+    matlab_value,
     relja_simplenn_tidy,
     tidy_layer,
     with_rows,
@@ -56,7 +58,13 @@ class _Chain(LayerList):
         """A loss that is left out must be at the end."""
         for layer, above in zip(list(self)[-2::-1], list(self)[:0:-1], strict=True):
             if getattr(layer, "left_out", False) and not _passes(above):
-                layer._left_out = False  # type: ignore[union-attr]
+                layer._left_out = False  # type: ignore[assignment]
+
+
+def _plain(value: Any) -> Any:
+    """A 1 x 1 double as a number, for 'ep%06d' % net.meta['epoch']."""
+    single = isinstance(value, np.ndarray) and value.size == 1 and value.dtype == np.float64
+    return value.item() if single else value
 
 
 def _passes(layer: Any) -> bool:
@@ -121,6 +129,11 @@ class SimpleNN(ImageNetwork):
             layers.append(make_layer(description, index, shared=consume))
             if written:
                 layers[-1].write_only(written)
+        meta = (
+            {**meta, "epoch": _plain(meta["epoch"])}
+            if isinstance(meta, Mapping) and "epoch" in meta
+            else meta
+        )
         net = cls(layers, meta if isinstance(meta, Mapping) else {}, extra)
         net._empty_meta = {} if isinstance(meta, Mapping) else meta
         net._order = [name for name in order if name in {"layers", "meta", *extra}]
@@ -145,7 +158,8 @@ class SimpleNN(ImageNetwork):
         values: dict[str, Any] = dict(self.extra)
         values["layers"] = cell_row([layer.to_matlab(classes) for layer in self])
         if self.meta or "meta" in self._order:
-            values["meta"] = with_rows(self.meta) or self._empty_meta
+            meta = {n: matlab_value(v) if isinstance(v, float) else v for n, v in self.meta.items()}
+            values["meta"] = with_rows(meta) or self._empty_meta
         return {name: values[name] for name in dict.fromkeys([*self._order, *values]) if name in values}
 
     def index(self, layer: LayerKey) -> int:

@@ -81,7 +81,7 @@ LINES = [
     ("x= 1e-3; y= -x;", "x = 0.001\ny = -x"),
     ("s= struct('a', 1);", "s = Struct(a=1)"),
     ("s= struct('if', 1); x= s.if;", "s = Struct(**{'if': 1})\nx = getattr(s, 'if')"),
-    ("n= netPrepareForTrain(1, 5);", "n = netPrepareForTrain(1, 4)"),
+    ("n= netPrepareForTrain(1, 5);", "n = netPrepareForTrain(1, 5)"),
     ("n= netPrepareForTrain(1, 'conv5_1');", "n = netPrepareForTrain(1, 'conv5_1')"),
     ("figure; plot(1, 2, 'r-', 'LineWidth', 2);",
      "plt.figure()\nplt.cla()\nplt.plot(1, 2, 'r-', linewidth=2)\n\nplt.show()"),
