@@ -190,7 +190,7 @@ def _places(source: StrPath, root: StrPath | None, kind: str) -> Places:
         return read_places(source, root=root)
     dataset = load_dbstruct(source, root=root)
     folder, names, places = (getattr(dataset, f"{kind}_{each}") for each in ("root", "names", "positions"))
-    return Places(folder, names, places, dataset.frame)
+    return Places(folder, names, places, dataset.frame, as_stored=True)
 
 
 def evaluation_dataset(

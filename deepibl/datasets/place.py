@@ -74,13 +74,15 @@ class PlaceDataset:
         extra: other fields of the dbStruct file.
 
     Attributes: the arguments; `database_size`, `query_count`; `query_resize`, the shorter side in pixels that
-    query images are scaled to before extraction (None: not scaled).
+    query images are scaled to before extraction (None: not scaled); `as_stored`, whether images are
+    read as the original reads them, False for own photos, which are turned upright and scaled.
 
     Raises DatasetError for lists that do not fit together, and for degrees given as metres.
     Ported from: netvlad/datasets/dbBase.m
     """
 
     query_resize: int | None = None
+    as_stored: bool = True
 
     def __init__(
         self,

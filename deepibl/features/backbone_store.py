@@ -23,6 +23,7 @@ from torch import Tensor
 
 from deepibl.errors import FeatureFileError
 from deepibl.runtime.files import from_plain
+from deepibl.runtime.memory import free_memory, free_on_gpu
 from matlab_compat.files import StrPath
 
 NUMPY: dict[torch.dtype, np.dtype[Any]] = {
@@ -245,25 +246,9 @@ def choose_place(
     return replace(chosen, reason=reason, limit=min(limit, chosen.limit))
 
 
-def free_on_gpu(device: torch.device) -> int:
-    """Bytes of a GPU available to this process, with those that torch has reserved and does not use."""
-    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return int(torch.cuda.mem_get_info(device)[0]) + unused
-
-
 def free_disk(folder: StrPath) -> int:
     """Bytes that are free where a folder is, or will be."""
     place = Path(folder).absolute()
     while not place.exists():
         place = place.parent
     return shutil.disk_usage(place).free
-
-
-def free_memory() -> int:
-    """Bytes available to programs without swapping; 0 where the system does not report it."""
-    try:
-        with open("/proc/meminfo") as file:
-            lines = dict(line.split(":", 1) for line in file)
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return 0

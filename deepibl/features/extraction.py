@@ -34,7 +34,7 @@ from deepibl.features.files import suffix_of
 from deepibl.features.groups import BatchExtractor, MapExtractor
 from deepibl.features.partial import PartialFeatures
 from deepibl.features.shards import MemoryRows, SharedFile
-from deepibl.images import batches_by_size, load_in_order
+from deepibl.images import AS_STORED, batches_by_size, load_in_order
 from deepibl.runtime.devices import inference
 from deepibl.runtime.processes import team
 from deepibl.runtime.progress import ProgressMeter, apart, reporting
@@ -136,9 +136,10 @@ def extract_to_file(
     settings = ExtractionSettings.of(extract_to_file, settings, options)
     paths = _paths(root, names)
     suffix_of(out, suffix)
-    if backbone is not None and (settings.scales is not None or settings.resize is not None):
+    if backbone is not None and (settings.scales is not None or settings.reading != AS_STORED):
         raise ArgumentError(
-            "a kept backbone cannot be used with int8, which computes its own, nor with resize"
+            "a kept backbone cannot be used with int8, which computes its own, nor with resize, max_side or "
+            "upright"
         )
     made_of = provenance(net, root, names, settings, backbone)
     group = group_length(settings.batch_size)
@@ -230,7 +231,7 @@ def _extract_share(
             ids: list[int] = []
             parts: list[Tensor] = []
             ready = ((i, extractor.ready(loaded, paths[i])) for i, loaded in islice(stream, len(group)))
-            for batch in batches_by_size(ready, settings.batch_size):
+            for batch in batches_by_size(ready, settings.batch_size, fitting=extractor.fitting):
                 found = dict(zip([i for i, _ in batch], extractor.finish([x for _, x in batch]), strict=True))
                 good = {i: image for i, image in found.items() if isinstance(image, Tensor)}
                 reasons |= {i: str(error) for i, error in found.items() if i not in good}

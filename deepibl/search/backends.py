@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any, Protocol
 
 import numpy as np
 
+from deepibl.images import Reading
 from deepibl.runtime.text_files import find_name
 from deepibl.search.answer import Answer
 from deepibl.search.confidence import Calibration
@@ -36,7 +38,7 @@ class Index(Protocol):
     def frame(self) -> str | None: ...
 
     @property
-    def resize(self) -> int | None: ...
+    def reading(self) -> Reading: ...
 
     @property
     def calibration(self) -> Calibration: ...
@@ -98,8 +100,8 @@ def check_index(where: StrPath, asked: int = 0) -> dict[str, Any]:
     """
     if is_database(os.fspath(where)):
         index = open_index(where)
-        names = ("backend", "dim", "network_id", "network_path", "root", "frame", "resize")
-        said = {"images": len(index), "confidence": str(index.calibration)}
+        names = ("backend", "dim", "network_id", "network_path", "root", "frame")
+        said = {"images": len(index), "confidence": str(index.calibration), **asdict(index.reading)}
         return said | {name: getattr(index, name) or "" for name in names}
     found = check_file(where)
     if asked:

@@ -26,6 +26,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field
 
+from deepibl.images.kinds import KINDS, kinds_read
 from deepibl.search.answer import UNKNOWN, VERDICTS, Estimate, Match
 from deepibl.serve.finder import Around, PlaceFinder
 from deepibl.serve.http import Guard, Limits, Upload, answer_errors
@@ -101,6 +102,7 @@ class Health(BaseModel):
     places: int = Field(description="The most requests at a time.")
     upload_bytes: int = Field(description="The largest photo that is taken.")
     photo_pixels: int
+    accept: list[str] = Field(description="Suffixes of the photos that are read.")
     top: int = Field(description="The most places that one request may ask for.")
 
 
@@ -242,6 +244,7 @@ def _page(desk: Desk, index_name: str) -> APIRouter:
             status="ok", version=version("deepibl"), index=index_name, network=network,
             heatmaps=list(desk.finder.methods), inside=desk.admission.inside, places=desk.admission.places,
             upload_bytes=limits.upload_bytes, photo_pixels=limits.photo_pixels, top=limits.top,
+            accept=[suffix for kind in kinds_read() for suffix in KINDS[kind]],
             **desk.finder.identity(),
         )  # fmt: skip
 
@@ -300,7 +303,7 @@ def _whole(least: int, most: int, default: int | None = None) -> dict[str, Any]:
 
 def _form(required: set[str] | None = None, **fields: Any) -> dict[str, Any]:
     """The OpenAPI description of a multipart request with a photo."""
-    photo = {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP, by its content."}
+    photo = {"type": "string", "format": "binary", "description": f"{', '.join(kinds_read())}, by content."}
     schema = {
         "type": "object",
         "required": ["photo", *sorted(required or ())],

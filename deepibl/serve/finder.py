@@ -73,7 +73,7 @@ class PlaceFinder:
         return METHODS
 
     def describe(self, images: Sequence[Tensor]) -> np.ndarray:
-        """Descriptors (N, D) float32 of images (1 or 3, H, W) of one size.
+        """Descriptors (N, D) float32 of images (1 or 3, H, W) of one size, read as `index.reading` says.
 
         Raises ImageReadError when the network cannot take that size.
         """

@@ -81,7 +81,7 @@ class Places:
     def pixels(self, row: int) -> Tensor:
         """The image of a row at the index's scale, (1 or 3, H, W). Raises Refused (404)."""
         try:
-            return load_pixels(self.path(row), self._index.resize)
+            return load_pixels(self.path(row), self._index.reading)
         except ImageReadError:
             raise Refused(404, f"the image of row {row} cannot be read", _GONE) from None
 

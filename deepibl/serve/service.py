@@ -179,7 +179,7 @@ class Desk:
     async def photo(self, request: Request) -> tuple[Photo, Upload]:
         """The request's photo, decoded, and its other fields (without the photo's bytes). Raises Refused."""
         upload = await read_upload(request, self.limits)
-        decode = functools.partial(decode_photo, upload.photo, self.limits, self.finder.index.resize)
+        decode = functools.partial(decode_photo, upload.photo, self.limits, self.finder.index.reading)
         photo = await self.in_thread(decode)
         return photo, Upload(b"", upload.fields)
 

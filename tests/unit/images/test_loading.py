@@ -61,3 +61,41 @@ def test_loading_gives_errors_in_their_place_and_raises_what_it_does_not_know():
     assert [str(next(stream)[1]) for _ in range(3)] == ["tensor(0)", "no. 1", "tensor(2)"]
     with pytest.raises(KeyError):
         next(stream)
+
+
+def test_batches_hold_no_more_images_than_fit():
+    images = [(i, torch.zeros(1, 10, 10 if i % 2 else 20)) for i in range(12)]
+    batches = list(batches_by_size(iter(images), 10, fitting=lambda height, width: 500 // (height * width)))
+    sizes = [[tuple(image.shape[1:]) for _, image in batch] for batch in batches]
+    assert all(len(set(each)) == 1 for each in sizes)
+    assert max(len(each) for each in sizes if each[0] == (10, 20)) == 2
+    assert max(len(each) for each in sizes if each[0] == (10, 10)) == 5
+    assert sorted(number for batch in batches for number, _ in batch) == list(range(12))
+
+
+def test_images_of_which_few_fit_do_not_pile_up():
+    taken = []
+
+    def images():
+        for i in range(30):  # every one of another size
+            taken.append(i)
+            yield i, torch.zeros(1, 100, 100 + i)
+
+    seen = 0
+    for batch in batches_by_size(images(), 10, fitting=lambda height, width: 1):
+        seen += len(batch)
+        assert len(taken) - seen <= 1
+
+
+def test_large_images_are_not_read_far_ahead(monkeypatch):
+    monkeypatch.setattr("deepibl.images.loading.AHEAD_BYTES", 1000)
+    running = []
+
+    def load(number):
+        running.append(number)
+        return torch.zeros(600, dtype=torch.uint8)
+
+    for taken, _ in enumerate(load_in_order(load, range(30), num_threads=2, look_ahead=20)):
+        time.sleep(0.01)
+        assert len(running) <= taken + 3
+    assert running == list(range(30))

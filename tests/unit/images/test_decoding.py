@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from deepibl.features.extraction import extract
-from deepibl.images import DeviceDecoder, Encoded, HostDecoder, choose_decoder, load_pixels
+from deepibl.images import DeviceDecoder, Encoded, HostDecoder, Reading, choose_decoder, load_pixels
 from matlab_compat import jpeg
 from matlab_compat.errors import ArgumentError, ImageReadError
 from tests.extractors import make_photos, simplenn
@@ -67,21 +67,21 @@ def test_a_batch_is_decoded_together_and_comes_out_in_order(files: list[str]) ->
 @pytest.mark.parametrize(("name", "device"), [("grey", True), ("cmyk", False), ("progressive", True)])
 def test_the_device_gets_what_it_can_decode(files: list[str], name: str, device: bool) -> None:
     path = next(file for file in files if name in file)
-    loaded = DeviceDecoder(CPU, Decoder()).load(path, None)
+    loaded = DeviceDecoder(CPU, Decoder()).load(path)
     assert isinstance(loaded, Encoded) == device
     if isinstance(loaded, Encoded):
         assert loaded.shape == (3, 40, 48) and loaded.data.numpy().tobytes() == Path(path).read_bytes()
 
 
 def test_what_is_resized_is_decoded_by_the_processor(files: list[str]) -> None:
-    pixels = DeviceDecoder(CPU, Decoder()).load(files[0], 20)
-    assert isinstance(pixels, torch.Tensor) and torch.equal(pixels, load_pixels(files[0], 20))
+    pixels = DeviceDecoder(CPU, Decoder()).load(files[0], Reading(20))
+    assert isinstance(pixels, torch.Tensor) and torch.equal(pixels, load_pixels(files[0], Reading(20)))
 
 
 def test_a_truncated_file_is_left_to_libjpeg(files: list[str], tmp_path: Path) -> None:
     short = tmp_path / "short.jpg"
     short.write_bytes(Path(files[0]).read_bytes()[:-40])
-    loaded = DeviceDecoder(CPU, Decoder()).load(str(short), None)
+    loaded = DeviceDecoder(CPU, Decoder()).load(str(short))
     assert isinstance(loaded, torch.Tensor) and torch.equal(loaded, load_pixels(short))
 
 
@@ -124,7 +124,7 @@ def test_nvjpegs_pixels_are_close_to_libjpegs_and_in_order(files: list[str]) -> 
     usable = [file for file in files if "cmyk" not in file and "png" not in file]
     decoder = choose_decoder("gpu", torch.device("cuda", torch.cuda.current_device()))
     for _ in range(3):  # again, while the last batch is being used
-        found = decoder.finish([decoder.load(file, None) for file in usable])
+        found = decoder.finish([decoder.load(file) for file in usable])
         for pixels, file in zip(found, usable, strict=True):
             assert isinstance(pixels, torch.Tensor) and pixels.is_cuda
             difference = pixels.cpu().float() - load_pixels(file).expand(3, -1, -1).float()
