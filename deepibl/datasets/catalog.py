@@ -194,15 +194,28 @@ def _places(source: StrPath, root: StrPath | None, kind: str) -> Places:
 
 
 def evaluation_dataset(
-    dataset: str, root: StrPath | None, db: StrPath | None, queries: StrPath | None, threshold: float
+    dataset: str,
+    root: StrPath | None,
+    db: StrPath | None,
+    queries: StrPath | None,
+    threshold: float,
+    protocol: str = "",
 ) -> PlaceDataset:
     """The data set to evaluate on: a known one by its name, or one made of two sources.
 
-    threshold: metres within which a match is correct, for two sources. Raises ArgumentError unless exactly
-    one of the two is given.
+    threshold: metres within which a match is correct, for two sources. protocol: of Tokyo 24/7, 'deepibl'
+    (the default) or 'netvlad'. Raises ArgumentError unless exactly one of the two is given, and for a
+    protocol of another set.
     """
     if dataset and db is None and queries is None:
-        return open_dataset(dataset, root=root)
+        opened = open_dataset(dataset, root=root)
+        if protocol and not isinstance(opened, Tokyo247):
+            raise ArgumentError(f"--protocol is of tokyo247; {dataset} has one protocol only")
+        if isinstance(opened, Tokyo247) and protocol:
+            opened.follow(protocol)
+        return opened
+    if protocol:
+        raise ArgumentError("--protocol goes with --dataset tokyo247")
     if dataset or db is None or queries is None:
         raise ArgumentError("give either --dataset NAME (with --root DIR), or both --db and --queries")
     sources = database_places(db, root), query_places(queries, root)

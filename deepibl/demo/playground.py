@@ -135,7 +135,7 @@ def _networks(top: Path, width: int, seed: int) -> None:
         axes = np.linalg.qr(random.standard_normal((dim, WHITENED)))[0].astype(np.float32)
         mean = np.zeros(dim, dtype=np.float32)
         net = append_pca(net, PCA(axes, np.linspace(0.1, 0.01, WHITENED), mean, axes.T @ mean))
-        net.meta |= {"sessionID": name, "epoch": np.ones((1, 1))}
+        net.meta |= {"sessionID": name, "epoch": 1.0}
         save_network(net, top / "models" / f"{name}.mat")
 
 

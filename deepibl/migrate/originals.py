@@ -387,7 +387,7 @@ def _wrapper(name: str, kinds: tuple[str, ...] = (), outputs: tuple[str, ...] = 
 _CONVERT_IN: dict[str, Callable[[Any], Any]] = {
     "any": _plain, "features": _features_in, "ids": _ids_in, "net": net_in,
     "image": lambda v: _maps_in(v)[0], "maps": _maps_in,
-    "layer": lambda v: v if isinstance(v, str) else int(v) - 1, "raw": lambda v: v,
+    "layer": lambda v: v if isinstance(v, str) else int(v), "raw": lambda v: v,
 }  # fmt: skip
 _CONVERT_OUT: dict[str, Callable[[Any], Any]] = {
     "any": _out, "features": _features_out,

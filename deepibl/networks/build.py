@@ -54,9 +54,20 @@ class _VLAD(Layer):
     assign: Tensor
     offset: Tensor
 
-    def configure(self) -> None:
+    sizes = ("K", "D", "vladDim")
+
+    def check_weights(self) -> None:
         if self.assign is None or self.offset is None or self.assign.shape != self.offset.shape:
             raise ArgumentError("assignment weights and offsets must both be given as 1 x 1 x D x K")
+        clusters, dim = self.assign.shape[:2]
+        for name, size in zip(self.sizes, (clusters, dim, clusters * dim), strict=True):
+            if name in self._fields and not np.array_equal(self._fields[name], [[size]]):
+                self._fields[name] = np.array([[float(size)]])
+
+    def check_field(self, name: str, value: Any) -> None:
+        if name in self.sizes:
+            raise ArgumentError(f"{name} follows from the weights: assign those")
+        super().check_field(name, value)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, D, H, W) -> (N, D, 1, K)."""
@@ -261,7 +272,7 @@ def add_pooling(
         added.append(object_layer(classname, {"name": f"{asked.pooling}:core"}, len(net)))
     added.append(whole_l2_layer("postL2", len(net) + len(added)))
     built = net.with_layers([*net, *added])
-    built.meta |= {"sessionID": f"{session}_{asked.text}", "epoch": np.zeros((1, 1))}
+    built.meta |= {"sessionID": f"{session}_{asked.text}", "epoch": 0.0}
     return built
 
 
@@ -329,7 +340,7 @@ def prepare_for_training(net: SimpleNN, backprop_to: LayerKey = 0) -> SimpleNN:
     Ported from: netvlad/netPrepareForTrain.m
     """
     first = net.index(backprop_to)
-    prepared = net.with_layers([layer.copy() for layer in net])
+    prepared = net.with_layers(net)
     layers = list(prepared)
     for i, layer in enumerate(layers):
         if i >= first and (layer.weight_specs or "weights" in layer.fields):

@@ -97,7 +97,7 @@ def cluster(descriptors: np.ndarray, k: int, progress: ProgressCallback | bool |
     progress: see `deepibl.extract`. Raises ArgumentError for too few descriptors for k clusters.
     """
     with counting(progress, f"k-means of {len(descriptors)} descriptors, steps at most") as count:
-        return yael_kmeans(descriptors, k, niter=STEPS, seed=SEED, each_step=count).centroids
+        return yael_kmeans(descriptors, k, niter=STEPS, seed=SEED, verbose=0, each_step=count).centroids
 
 
 def get_clusters(

@@ -17,8 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from deepibl.errors import ConfigurationError, DownloadError
 from deepibl.networks.io import chain_of, layer_specs, load_network
 from deepibl.networks.torch_backbones import is_torch_id, load_torch_network
@@ -95,7 +93,7 @@ def _named(net: SimpleNN, net_id: str, layer: str | None) -> SimpleNN:
     """The network with netID, sessionID and epoch in its meta."""
     ending = f"_{layer}" if layer is not None else ""
     session = f"{net_id.replace(':', '-')}_offtheshelf{ending}"  # names files: Windows allows no colon
-    net.meta |= {"netID": net_id, "sessionID": session, "epoch": np.zeros((1, 1))}
+    net.meta |= {"netID": net_id, "sessionID": session, "epoch": 0.0}
     return net
 
 
