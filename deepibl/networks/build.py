@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from deepibl.images import read_image
 from deepibl.layers import TotalAvgPool, TotalMaxPool, WholeL2Normalize, vlad_aggregate
 from deepibl.networks.clusters import (
+    Tell,
     descriptors_made_of,
     get_clusters,
     local_descriptors,
@@ -30,6 +31,7 @@ from deepibl.networks.clusters import (
     vlad_alpha,
     vlad_weights,
 )
+from deepibl.runtime.progress import ProgressCallback
 from matlab_compat.errors import ArgumentError
 from matlab_compat.matfile.values import MatObject, cell_list, text as matlab_text
 from matlab_compat.relja import PCA, relja_PCA
@@ -460,14 +462,22 @@ CLUSTERS = 64
 
 
 def add_pooling_for(
-    net: SimpleNN, method: str, dataset: Any, *, stem: str | None = None, device: str | torch.device = "cpu"
+    net: SimpleNN,
+    method: str,
+    dataset: Any,
+    *,
+    stem: str | None = None,
+    device: str | torch.device = "cpu",
+    tell: Tell = lambda what: None,
+    progress: ProgressCallback | bool | None = None,
 ) -> SimpleNN:
     """The network with the pooling layers of `method` ('vlad_preL2_intra') on top; its own are shared.
 
     dataset: the training set (`PlaceDataset`), whose name NetVLAD's layer keeps and whose first 500 database
     images give the clusters. stem: what the names of the files begin with that descriptors and clusters are
     read from, or kept in (`<stem>_traindescs.mat`, `<stem>_k064_clst.mat`; '_preL2' goes between where the
-    method has it); None keeps nothing. device: computes the descriptors; the network ends on the CPU.
+    method has it); None keeps nothing. device: computes the descriptors; the network ends on the CPU. tell,
+    progress: see `get_clusters` and `local_descriptors`.
 
     Ported from: netvlad/addLayers.m
     """
@@ -475,7 +485,7 @@ def add_pooling_for(
     if not asked.needs_clusters:
         return add_pooling(net, asked)
     described = add_pre_l2(net) if asked.pre_l2 else net
-    compute = functools.cache(lambda: descriptors_of(described, dataset, device))
+    compute = functools.cache(lambda: descriptors_of(described, dataset, device, progress))
     descriptor_file, cluster_file = None, None
     if stem is not None:
         stem += "_preL2" if asked.pre_l2 else ""
@@ -484,14 +494,18 @@ def add_pooling_for(
     made_of = functools.cache(
         lambda: descriptors_made_of(described, dataset.database_root, dataset.database_names)
     )
-    centres = get_clusters(
-        compute, k=CLUSTERS, cluster_file=cluster_file, descriptor_file=descriptor_file, made_of=made_of
-    )
+    files: dict[str, Any] = {"cluster_file": cluster_file, "descriptor_file": descriptor_file}
+    centres = get_clusters(compute, k=CLUSTERS, made_of=made_of, tell=tell, **files)
     descriptors = training_descriptors(compute, descriptor_file, made_of)
     return add_pooling(net, asked, centres=centres, descriptors=descriptors, training_set=dataset.name)
 
 
-def descriptors_of(net: SimpleNN, dataset: Any, device: str | torch.device = "cpu") -> np.ndarray:
+def descriptors_of(
+    net: SimpleNN,
+    dataset: Any,
+    device: str | torch.device = "cpu",
+    progress: ProgressCallback | bool | None = None,
+) -> np.ndarray:
     """Local descriptors (at most 50,000, D) of a data set's first database images.
 
     The network is moved to the device, and then to the CPU, as the original leaves it.
@@ -501,6 +515,7 @@ def descriptors_of(net: SimpleNN, dataset: Any, device: str | torch.device = "cp
         lambda i: read_image(os.path.join(dataset.database_root, dataset.database_names[i])),
         dataset.database_size,
         device=device,
+        progress=progress,
     )
     net.to("cpu")
     return found

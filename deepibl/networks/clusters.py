@@ -30,6 +30,7 @@ from matlab_compat.yael import yael_kmeans
 _log = logging.getLogger(__name__)
 _File = StrPath | None
 _MadeOf = Callable[[], Provenance] | None
+Tell = Callable[[str], object]
 SEED, STEPS = 43, 100
 _TAIL = 0.01  # the second nearest centre gets this share of the nearest one's weight, on average
 _ROWS = 512  # descriptors at a time, so that their distances stay in the cache
@@ -107,6 +108,7 @@ def get_clusters(
     cluster_file: _File = None,
     descriptor_file: _File = None,
     made_of: _MadeOf = None,
+    tell: Tell = _log.info,
 ) -> np.ndarray:
     """Cluster centres (k, D) float32: from `cluster_file` if it exists, else computed and written there.
 
@@ -117,6 +119,7 @@ def get_clusters(
         made_of: what the descriptors are made of (`descriptors_made_of`). It is noted beside the files
             (`NAME.mat.json`), and a file whose note differs is computed again. Files without a note, as
             MATLAB's, are known by their names alone.
+        tell: called with each stage, in the original's words.
 
     Raises:
         DatasetError: a file with another number of clusters.
@@ -131,21 +134,25 @@ def get_clusters(
                 f"{cluster_file} holds {len(centres)} clusters, not {k}: remove it, or ask "
                 f"for {len(centres)} clusters"
             )
+        tell("Loading clusters")
         return centres
-    points = training_descriptors(descriptors, descriptor_file, made_of)
+    points = training_descriptors(descriptors, descriptor_file, made_of, tell)
+    tell("Computing clusters")
     return _keep(cluster_file, "clsts", cluster(points, k), made_of)
 
 
 def training_descriptors(
-    compute: Callable[[], np.ndarray], file: _File = None, made_of: _MadeOf = None
+    compute: Callable[[], np.ndarray], file: _File = None, made_of: _MadeOf = None, tell: Tell = _log.info
 ) -> np.ndarray:
     """Training descriptors (N, D) float32: from the file where it exists, else computed and written there.
 
-    made_of: see `get_clusters`.
+    made_of, tell: see `get_clusters`.
     """
     found = _kept(file, "trainDescs", made_of)
     if found is not None:
+        tell("Loading training descriptors")
         return found
+    tell("Computing training descriptors")
     return _keep(file, "trainDescs", np.asarray(compute(), dtype=np.float32), made_of)
 
 
