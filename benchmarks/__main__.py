@@ -17,11 +17,8 @@ from deepibl.engine import onednn
 from matlab_compat.faiss_library import choose_kernels
 
 BENCHMARKS = (
-    "convolution",
     "extraction",
     "starting",
-    "aggregation",
-    "gradients",
     "training",
     "search",
     "kernels",

@@ -20,9 +20,9 @@ from PIL import Image
 
 from benchmarks.gpu_run import Asked
 from benchmarks.measure import Settings, Table, require
-from deepibl.features.backbone_store import free_memory
-from deepibl.images import nvjpeg
+from deepibl.images.decoding import nvjpeg
 from deepibl.runtime.devices import fastest_convolutions
+from deepibl.runtime.memory import free_memory
 
 ROOT = Path(__file__).parents[1]
 
