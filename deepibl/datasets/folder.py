@@ -229,17 +229,15 @@ def make_dataset(
 ) -> PlaceDataset:
     """The data set of two sources (folders or CSVs), or of one folder in VPR-datasets-downloader's layout.
 
-    Args:
-        database, queries: folders or CSV files; without `queries`, `database` is a folder in that layout.
-        name: of the set.
-        split: the part of the layout.
-        root: the folder that names are relative to (default: the deepest that holds all photos).
-        zone: the UTM zone of all positions (default: the first photo's, or another that fits all).
-        timestamps: whether to take year and month from the photos' names, as in Tokyo Time Machine; images of
-            the query's month then do not count as positives.
-        skip_unknown: whether to leave out photos without a position.
-        options: positive_distance (25), nontrivial_distance_squared (100).
-
+    database, queries: folders or CSV files; without `queries`, `database` is a folder in that layout.
+    name: of the set.
+    split: the part of the layout.
+    root: the folder that names are relative to (default: the deepest that holds all photos).
+    zone: the UTM zone of all positions (default: the first photo's, or another that fits all).
+    timestamps: whether to take year and month from the photos' names, as in Tokyo Time Machine; images of
+        the query's month then do not count as positives.
+    skip_unknown: whether to leave out photos without a position.
+    options: positive_distance (25), nontrivial_distance_squared (100).
     Raises DatasetError, and ArgumentError where there are no queries.
     """
     if queries is None:

@@ -38,11 +38,9 @@ def convert_folder(
 
     Links to folders are followed, but nothing is written outside the folder: such PNGs count as failures, as
     do PNGs that cannot be read and JPEGs that cannot be written. The others are converted.
-
     overwrite: False keeps JPEGs that are newer than their PNG, so that a run can be resumed.
     quality: of the JPEG, 1 to 100. num_threads: images converted at a time.
     Raises MissingImageError if there is no such folder.
-
     Ported from: deepIBL/convertPngtoJPG.m
     """
     if not Path(folder).is_dir():

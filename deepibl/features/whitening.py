@@ -39,7 +39,6 @@ def training_names(names: Sequence[str], at_most: int) -> list[str]:
     """The images that the PCA is made of: all, or MATLAB's random choice (seed 43) of `at_most`.
 
     The chosen ones are in the order of the draw.
-
     Ported from: netvlad/addPCA.m
     """
     if len(names) <= at_most:
@@ -64,7 +63,6 @@ def add_pca_of_images(
     root, names: the images, below a folder. stem: what the names of the files begin with that keep what was
     computed. dim: dimensions to keep. settings, options: see `ExtractionSettings`.
     Raises ArgumentError for a network that ends in PCA already, and what `pca_of_images` raises.
-
     Ported from: netvlad/addPCA.m
     """
     settings = ExtractionSettings.of(add_pca_of_images, settings, options, on_error="raise")
@@ -92,18 +90,14 @@ def pca_of_images(
     Taken from STEM_pca.mat where it fits (same network, images and settings, enough components), else
     computed of the descriptors in STEM_traindescs_for_pca.bin where those fit, else of descriptors extracted
     now; both files are written.
-
-    Args:
-        net: the network.
-        root, names: the images, below a folder.
-        stem: what the two files' names begin with.
-        dim: components needed.
-        output_dim: D, the numbers in a descriptor.
-        settings, options: see `ExtractionSettings`.
-
-    Raises:
-        ArgumentError: these images cannot give `dim` components. ExtractionError: images that cannot be read.
-
+    net: the network.
+    root, names: the images, below a folder.
+    stem: what the two files' names begin with.
+    dim: components needed.
+    output_dim: D, the numbers in a descriptor.
+    settings, options: see `ExtractionSettings`.
+    Raises ArgumentError: these images cannot give `dim` components.
+    Raises ExtractionError: images that cannot be read.
     Ported from: netvlad/addPCA.m
     """
     settings = ExtractionSettings.of(pca_of_images, settings, options, on_error="raise")

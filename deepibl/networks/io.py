@@ -302,16 +302,11 @@ def load_network(path: StrPath, *, device: str | torch.device = "cpu", cached_co
     Of a .mat file the variable `net` is taken; else its top level if it has `layers` (MatConvNet's own
     files), else the first struct that has. A .mat file of 8 MB or more is converted once: with `cached_copy`
     the copy is kept beside it as NAME.mat.safetensors and used as long as the .mat file stays the same.
-
-    Args:
-        path: the file, or a network's name.
-        device: where to put it, 'cpu' or 'cuda'.
-        cached_copy: whether to use and write the converted copy.
-
-    Raises:
-        MatFileError: the file cannot be read. NetworkFormatError: it holds no network.
-        UnknownLayerError: a layer of unknown type. All name the file or the layer.
-
+    path: the file, or a network's name.
+    device: where to put it, 'cpu' or 'cuda'.
+    cached_copy: whether to use and write the converted copy.
+    Raises MatFileError: the file cannot be read. NetworkFormatError: it holds no network.
+    Raises UnknownLayerError: a layer of unknown type. All name the file or the layer.
     Ported from: netvlad/relja_simplenn_tidy.m (what a script does after `load`)
     """
     path = Path(path)

@@ -55,21 +55,16 @@ def load_pretrained(
 
     Its class names are dropped, and each ReLU before a max pooling is moved after it (the same result,
     faster). meta gets netID, sessionID ('vd16_offtheshelf_conv5_3') and epoch 0.
-
-    Args:
-        net_id: vd16, vd19, caffe, places, the name (without .mat) of a file in the folder, or a library and
-            its model, as 'torchvision:resnet50' or 'timm:convnext_tiny'.
-        layer: the last layer to keep; None keeps all.
-        folder: the folder of the files (localPaths' pretrainedCNNs).
-        stand_in: replaces vd16 where its file does not exist: 'torchvision', or a file of torchvision's
-            VGG-16 weights. The network then has the netID vd16_torchvision, so that no file made with it is
-            taken for vd16's.
-        weights, split: for a netID like 'torchvision:resnet50', see `load_torch_network`.
-
-    Raises:
-        ConfigurationError: there is no such file. ArgumentError: there is no layer of that name.
-        NetworkFormatError: the file holds a graph (DagNN), which cannot be cropped.
-
+    net_id: vd16, vd19, caffe, places, the name (without .mat) of a file in the folder, or a library and
+        its model, as 'torchvision:resnet50' or 'timm:convnext_tiny'.
+    layer: the last layer to keep; None keeps all.
+    folder: the folder of the files (localPaths' pretrainedCNNs).
+    stand_in: replaces vd16 where its file does not exist: 'torchvision', or a file of torchvision's
+        VGG-16 weights. The network then has the netID vd16_torchvision, so that no file made with it is
+        taken for vd16's.
+    weights, split: for a netID like 'torchvision:resnet50', see `load_torch_network`.
+    Raises ConfigurationError: there is no such file. ArgumentError: there is no layer of that name.
+    Raises NetworkFormatError: the file holds a graph (DagNN), which cannot be cropped.
     Ported from: netvlad/loadNet.m
     """
     if is_torch_id(net_id):
@@ -123,7 +118,6 @@ def download(
 
     It gives up after `attempts` broken connections in a row without a byte gained. `timeout`, in seconds, is
     for each answer of the server.
-
     Raises DownloadError when the server refuses, sends a web page, or does not answer; what has arrived is
     kept for the next call, except after a web page.
     """
@@ -218,16 +212,12 @@ def fetch(
 
     The file gets its final name only after its size, its checksum (where one is known) and its layers have
     been checked; its SHA-256 is then written beside it, in the format of sha256sum.
-
-    Args:
-        name: sare, netvlad-pitts30k, netvlad-tokyotm or vd16.
-        folder: where to put it; default `default_folder`.
-        from_file: a file downloaded by other means, which is copied.
-        base_url: another server that has the file under its name below this URL.
-        progress: called with (bytes received, bytes in all or None).
-
-    Raises:
-        DownloadError: the file could not be downloaded, or is not the right one; no file is left then.
+    name: sare, netvlad-pitts30k, netvlad-tokyotm or vd16.
+    folder: where to put it; default `default_folder`.
+    from_file: a file downloaded by other means, which is copied.
+    base_url: another server that has the file under its name below this URL.
+    progress: called with (bytes received, bytes in all or None).
+    Raises DownloadError: the file could not be downloaded, or is not the right one; no file is left then.
     """
     weights = card(name)
     target = Path(folder if folder is not None else default_folder(weights)) / weights.file

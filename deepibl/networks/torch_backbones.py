@@ -322,17 +322,13 @@ def load_torch_network(
     """A torchvision or timm model up to and with a layer, as a SimpleNN of one layer, for images 0..255, RGB.
 
     With `split` it has two: before:<split>, and <split> with all that follows.
-
-    Args:
-        net_id: 'torchvision:NAME' or 'timm:NAME'.
-        layer: a module's name, as 'layer3' or 'features.denseblock3'; its output must be maps (N, C, h, w).
-        weights: 'pretrained' takes the library's default weights from its cache, or downloads them; 'random'
-            initialises them; else the file of a state dict of the whole model (.pth, .safetensors).
-        split: the name of a module, or '' for one layer.
-
-    Raises:
-        ArgumentError: no such library, model or layer. DownloadError: the weights are not available.
-        NetworkFormatError: the file does not hold a state dict.
+    net_id: 'torchvision:NAME' or 'timm:NAME'.
+    layer: a module's name, as 'layer3' or 'features.denseblock3'; its output must be maps (N, C, h, w).
+    weights: 'pretrained' takes the library's default weights from its cache, or downloads them; 'random'
+        initialises them; else the file of a state dict of the whole model (.pth, .safetensors).
+    split: the name of a module, or '' for one layer.
+    Raises ArgumentError: no such library, model or layer. DownloadError: the weights are not available.
+    Raises NetworkFormatError: the file does not hold a state dict.
     """
     library, _, model = net_id.partition(":")
     if library not in LIBRARIES or not model:

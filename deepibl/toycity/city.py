@@ -150,20 +150,16 @@ def make_city(
     Writes `folder`/images/*.jpg, `folder`/queries/*.jpg, the dbStruct (names relative to `folder`, positives
     within 25 m) and two CSV files with names, positions and times of day. Photos that are already there and
     right are kept, so a run that was stopped resumes; the dbStruct is written last.
-
-    Args:
-        folder: output folder; several splits and numbers of images of one seed may share it if `size` is
-            the same.
-        images: number of database images, four at a place. queries: number of queries, default `images` // 3.
-        seed: which city. size: (width, height) of the photos in pixels, 32 to 4096 each.
-        split: train, val or test: districts far from one another.
-        times: times of day of the queries, in turn. (The database is always photographed by day.)
-        gps: whether the photos carry their position as EXIF.
-        workers: number of processes (above 1, guard a script with `if __name__ == "__main__"`).
-        progress: called with a `deepibl.runtime.progress.Progress`; None: a bar on a terminal; False: silent.
-
-    Raises:
-        DatasetError: an unknown split or time of day, fewer than 1 image, or a size out of range.
+    folder: output folder; several splits and numbers of images of one seed may share it if `size` is
+        the same.
+    images: number of database images, four at a place. queries: number of queries, default `images` // 3.
+    seed: which city. size: (width, height) of the photos in pixels, 32 to 4096 each.
+    split: train, val or test: districts far from one another.
+    times: times of day of the queries, in turn. (The database is always photographed by day.)
+    gps: whether the photos carry their position as EXIF.
+    workers: number of processes (above 1, guard a script with `if __name__ == "__main__"`).
+    progress: called with a `deepibl.runtime.progress.Progress`; None: a bar on a terminal; False: silent.
+    Raises DatasetError: an unknown split or time of day, fewer than 1 image, or a size out of range.
     """
     queries = images // 3 if queries is None else queries
     _check(images, queries, size, workers)
@@ -202,15 +198,12 @@ def render_view(
 ) -> np.ndarray:
     """One photo of a city, (height, width, 3) uint8 RGB.
 
-    Args:
-        city: the city, or a Renderer of it, which keeps its textures for the next photo.
-        position: UTM (east, north) in metres. heading: degrees clockwise from north.
-        time: day, sunset or night. date: which one (weather, parked cars and lit windows depend on it).
-        number: of several photos at one place and date (passers-by and exposure depend on it).
-        camera: height, pitch, roll, fov, size of `View`.
-
-    Raises:
-        DatasetError: an unknown time of day.
+    city: the city, or a Renderer of it, which keeps its textures for the next photo.
+    position: UTM (east, north) in metres. heading: degrees clockwise from north.
+    time: day, sunset or night. date: which one (weather, parked cars and lit windows depend on it).
+    number: of several photos at one place and date (passers-by and exposure depend on it).
+    camera: height, pitch, roll, fov, size of `View`.
+    Raises DatasetError: an unknown time of day.
     """
     view = View((float(position[0]), float(position[1])), float(heading), **camera)
     renderer = city if isinstance(city, Renderer) else Renderer(city, view.size[0])
@@ -235,16 +228,12 @@ def render_names(
     The city is laid out around the positions; each is moved to the nearest street, and yaw and pitch are
     taken from names like Pitts30k's. Names that do not end in .jpg get a JPEG all the same. Existing photos
     are kept where they are right.
-
-    Args:
-        root: folder that the names are relative to.
-        names: N file names. utm: (N, 2) east and north in metres.
-        seed: which city. size: (width, height) in pixels.
-        time: day, sunset or night. date: give the queries a date other than the database's.
-        workers, progress: as in `make_city`.
-
-    Raises:
-        DatasetError: positions that do not fit the names, an unknown time of day.
+    root: folder that the names are relative to.
+    names: N file names. utm: (N, 2) east and north in metres.
+    seed: which city. size: (width, height) in pixels.
+    time: day, sunset or night. date: give the queries a date other than the database's.
+    workers, progress: as in `make_city`.
+    Raises DatasetError: positions that do not fit the names, an unknown time of day.
     """
     positions = np.asarray(utm, dtype=np.float64)
     if positions.shape != (len(names), 2) or not np.isfinite(positions).all():
