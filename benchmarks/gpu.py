@@ -1,4 +1,4 @@
-"""python -m benchmarks.gpu [--only STAGE ...] [--output FILE] [--smoke]: all that needs a GPU, in one call.
+"""python -m benchmarks.gpu [--only STAGE ...] [--output FILE] [--smoke]: what a GPU takes, in one call.
 
 Stages, with the seconds that they are expected to take on an H100 (predicted, not measured):
 {stages}
@@ -17,18 +17,16 @@ from pathlib import Path
 import torch
 
 from benchmarks.gpu_epoch import WAYS, epoch, take_photos
-from benchmarks.gpu_extraction import extraction, files, kernels, parity
-from benchmarks.gpu_machine import env, tests_on_the_gpu
+from benchmarks.gpu_extraction import extraction, files, kernels
+from benchmarks.gpu_machine import env
 from benchmarks.gpu_run import Asked, Stage, run_apart, run_stage
 from benchmarks.measure import Settings
 
 STAGES = (
     Stage("env", "card, driver, libraries; bus, memory and convolution speeds", 30, env),
-    Stage("parity", "descriptors against the CPU's, TF32 off", 40, parity),
     Stage("extraction", "images/s of every engine and precision, share of the bf16 peak", 60, extraction),
     Stage("profile", "the 15 kernels that take most, of extraction and of a training step", 60, kernels),
     Stage("files", "images/s from JPEG files, decoded by the processor and by nvJPEG", 90, files),
-    Stage("tests", "the tests marked gpu: golden networks and trainings among them", 150, tests_on_the_gpu),
     Stage("city", "the photos of the epoch, for --city FOLDER", 40, take_photos),
     Stage("epoch", "a tenth of an epoch of Pitts30k's size; --share 1: the whole", 120, epoch),
 )

@@ -5,7 +5,6 @@ broken connection and refuses web pages. What has arrived is kept in a `.part` f
 names the URL and its version, so that bytes of another version are never appended.
 """
 
-import hashlib
 import http.client
 import json
 import logging
@@ -24,7 +23,7 @@ from deepibl.networks.io import chain_of, layer_specs, load_network
 from deepibl.networks.torch_backbones import is_torch_id, load_torch_network
 from deepibl.networks.torch_files import vgg16_from_torchvision
 from deepibl.networks.weights import LAYOUTS, Source, Weights, card, default_folder, differences
-from deepibl.runtime.files import read_note
+from deepibl.runtime.files import checksum, read_note
 from matlab_compat.errors import MatlabCompatError
 from matlab_compat.files import StrPath, atomic_output
 from matlab_compat.simplenn.edit import relja_cropToLayer, relja_swapLayersForEfficiency
@@ -294,15 +293,6 @@ def _check(weights: Weights, path: Path, source: Source | None, shown_as: Path |
         if source:
             discard(path)
         raise DownloadError(f"{shown_as or (source and source.url) or path}: {error}") from error
-
-
-def checksum(path: Path, method: str = "sha256") -> str:
-    """The file's checksum in hexadecimal."""
-    digest = hashlib.new(method, usedforsecurity=False)
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def check_layers(path: StrPath, weights: Weights) -> None:

@@ -19,11 +19,14 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image
+from PIL.ExifTags import GPS, IFD
 
 from deepibl.datasets.dbstruct import write_dbstruct
 from deepibl.datasets.geo import utm_to_latlon
@@ -65,7 +68,7 @@ def write_photo(path: Path, picture: np.ndarray, note: str, quality: int, exif: 
     _, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     data = encoded.tobytes()
     head = 4 + struct.unpack(">H", data[4:6])[0] if data[2:4] == b"\xff\xe0" else 2  # behind the JFIF segment
-    extra = (_segment(0xE1, b"Exif\0\0" + exif) if exif else b"") + _segment(0xFE, note.encode())
+    extra = (_segment(0xE1, exif) if exif else b"") + _segment(0xFE, note.encode())
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.write_bytes(data[:head] + extra + data[head:])
@@ -82,30 +85,22 @@ def gps_exif(shot: Shot, zone: str) -> bytes:
     """EXIF (TIFF) with the latitude, longitude and direction of a photo."""
     latitude, longitude = utm_to_latlon(*shot.view.position, zone)
 
-    def sexagesimal(degrees: float) -> bytes:  # degrees, minutes and seconds as three fractions
+    def sexagesimal(degrees: float) -> tuple[Fraction, ...]:
         minutes, seconds = divmod(round(abs(degrees) * 3600 * 10000), 60 * 10000)
-        return struct.pack(">IIIIII", minutes // 60, 1, minutes % 60, 1, seconds, 10000)
+        return Fraction(minutes // 60), Fraction(minutes % 60), Fraction(seconds, 10000)
 
-    tags = [
-        (1, 2, b"N\0" if latitude >= 0 else b"S\0"),
-        (2, 5, sexagesimal(latitude)),
-        (3, 2, b"E\0" if longitude >= 0 else b"W\0"),
-        (4, 5, sexagesimal(longitude)),
-        (16, 2, b"T\0"),
-        (17, 5, struct.pack(">II", round(shot.view.heading * 100) % 36000, 100)),
-    ]
-    first = 8 + 2 + 12 + 4  # header and a directory whose one entry points to the GPS directory
-    values, entries = b"", b""
-    after = first + 2 + 12 * len(tags) + 4
-    for tag, kind, value in tags:
-        count = len(value) if kind == 2 else len(value) // 8
-        if len(value) <= 4:
-            entries += struct.pack(">HHI", tag, kind, count) + value.ljust(4, b"\0")
-        else:
-            entries += struct.pack(">HHII", tag, kind, count, after + len(values))
-            values += value
-    head = b"MM\0*" + struct.pack(">IHHHIIIH", 8, 1, 0x8825, 4, 1, first, 0, len(tags))
-    return head + entries + b"\0" * 4 + values
+    exif = Image.Exif()
+    exif.get_ifd(IFD.GPSInfo).update(
+        {
+            GPS.GPSLatitudeRef: "N" if latitude >= 0 else "S",
+            GPS.GPSLatitude: sexagesimal(latitude),
+            GPS.GPSLongitudeRef: "E" if longitude >= 0 else "W",
+            GPS.GPSLongitude: sexagesimal(longitude),
+            GPS.GPSImgDirectionRef: "T",
+            GPS.GPSImgDirection: Fraction(round(shot.view.heading * 100) % 36000, 100),
+        }
+    )
+    return exif.tobytes()
 
 
 def write_table(path: Path, shots: Sequence[Shot], zone: str) -> None:
