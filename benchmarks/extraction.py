@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -95,7 +96,7 @@ def engines() -> Iterator[tuple[str, str]]:
 
 def distance(a: Any, b: Any) -> float:
     """The largest cosine distance of corresponding rows, of tensors or arrays."""
-    a, b = torch.as_tensor(a), torch.as_tensor(b)
+    a, b = (torch.tensor(each) if isinstance(each, np.ndarray) else each for each in (a, b))
     return max(0.0, float((1 - F.cosine_similarity(a.double(), b.double())).max()))
 
 

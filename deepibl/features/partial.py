@@ -47,7 +47,7 @@ class PartialFeatures:
     """Descriptors of images on their way to `out`, in groups of `group_size` consecutive images.
 
     made_of: what is computed; a journal of anything else is not resumed but replaced, which is logged. A
-    journal that fits keeps its own group size. mark: of each image's file, as it is now ('': it never changes). shard: the number of
+    journal that fits keeps its own group size. mark: of each image's file, as it is now. shard: the number of
     a process that leaves the file to another one. A context manager: within, the file is open and locked
     against a second process. Raises FeatureFileError if another process is writing it.
     """

@@ -42,10 +42,8 @@ def part_of(graph: fx.GraphModule, split: str, part: str) -> fx.GraphModule:
     Raises ArgumentError where later layers need more of the first part than what enters `split`.
     """
     nodes = list(graph.graph.nodes)
-    first = next(
-        (node for node in nodes if node.op == "call_module" and f"{node.target}.".startswith(f"{split}.")),
-        None,
-    )
+    calls = (node for node in nodes if node.op == "call_module")
+    first = next((node for node in calls if f"{node.target}.".startswith(f"{split}.")), None)
     if first is None:
         raise ArgumentError(f"the network cannot be split at {split!r}: it comes after the last layer kept")
     enters = _what_enters(nodes, first, split)
