@@ -16,7 +16,7 @@ from benchmarks.measure import Settings, Table, peaks
 from deepibl.engine import onednn
 from matlab_compat.faiss_library import choose_kernels
 
-BENCHMARKS = ("extraction", "starting", "training", "search", "growth", "scale", "loading", "processes")
+BENCHMARKS = ("extraction", "training", "search", "growth", "scale", "loading", "processes")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
