@@ -130,16 +130,9 @@ def dataset_from_places(
     parts = [(places.positions, places.frame) for places in (database, queries)]
     (database_positions, query_positions), frame = in_one_frame(parts, zone)
     made = PlaceDataset(
-        name,
-        database.names,
-        database_positions,
-        queries.names,
-        query_positions,
-        database_root=database.root,
-        query_root=queries.root,
-        frame=frame,
-        **options,
-    )
+        name, database.names, database_positions, queries.names, query_positions, database_root=database.root,
+        query_root=queries.root, frame=frame, **options,
+    )  # fmt: skip
     made.as_stored = as_stored
     return made
 
@@ -257,15 +250,10 @@ def make_dataset(
     if not timestamps:
         return made
     return TokyoTimeMachine(
-        name,
-        made.database_names,
-        made.database_positions,
-        made.query_names,
-        made.query_positions,
-        **made.shared_arguments(),
-        database_times=_stamps(made.database_names),
+        name, made.database_names, made.database_positions, made.query_names, made.query_positions,
+        **made.shared_arguments(), database_times=_stamps(made.database_names),
         query_times=_stamps(made.query_names),
-    )
+    )  # fmt: skip
 
 
 def make_dbstruct(

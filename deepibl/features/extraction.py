@@ -199,13 +199,9 @@ def _run(
 
 
 def _extract_share(
-    net: nn.Module,
-    paths: Sequence[str],
-    sink: Sink,
-    settings: ExtractionSettings,
-    backbone: BackboneCache | None,
-    meter: ProgressMeter,
-) -> list[Failure]:
+    net: nn.Module, paths: Sequence[str], sink: Sink, settings: ExtractionSettings,
+    backbone: BackboneCache | None, meter: ProgressMeter,
+) -> list[Failure]:  # fmt: skip
     """Extracts the groups of images that are this process's share: the main loop of extraction."""
     failures: list[Failure] = []
     todo = sink.todo
