@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio
@@ -104,18 +105,20 @@ class Worker:
             yield job
 
     def _find(self, jobs: Sequence[_Job]) -> None:
+        images = [job.image for job in jobs if job.image is not None]
         try:
-            answers = list(zip(jobs, self._find_all(jobs), strict=True))
+            found = self._finder.find(images, jobs[0].top, jobs[0].around)
+            answers = list(zip(jobs, found, strict=True))
         except Exception:  # the other photos of the batch are answered
             for job in jobs:
-                _settle(job, lambda job=job: self._find_all([job])[0])
+                _settle(job, partial(self._find_one, job))
             return
         for job, answer in answers:
             job.result.set_result(answer)
 
-    def _find_all(self, jobs: Sequence[_Job]) -> list[Answer]:
-        images = [job.image for job in jobs if job.image is not None]
-        return self._finder.find(images, jobs[0].top, jobs[0].around)
+    def _find_one(self, job: _Job) -> Answer:
+        assert job.image is not None
+        return self._finder.find([job.image], job.top, job.around)[0]
 
 
 def _alike(jobs: Iterator[_Job]) -> list[list[_Job]]:
