@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from deepibl.cli import search, seeing, training
-from deepibl.cli.data import data, migrate, verify
+from deepibl.cli.data import data, migrate, toolbox, verify
 from deepibl.cli.options import (
     NOT_AS_IT_SHOULD_BE,
     BatchSize,
@@ -278,6 +278,8 @@ app.command()(search.serve)
 app.add_typer(seeing.reports)
 
 app.command()(verify)
+
+app.command()(toolbox)
 
 app.command()(migrate)
 

@@ -83,6 +83,7 @@ class FusedBackbone:
         """(N, C, H, W) float32 to the backbone's maps, float32, channels last."""
         x = x.to(self._dtype).contiguous(memory_format=torch.channels_last)
         overflow = Overflow()
+        overflow.see(x)  # else oneDNN's ReLUs would make 0 of NaN in the images
         for step in self.steps:
             x = step(x)
             if not self._in_range:

@@ -20,7 +20,7 @@ from matlab_compat.nn.geometry import Numbers, borders, check_derivative, check_
 
 @matlab_options
 def vl_nnrelu(x: Tensor, dzdy: Tensor | None = None, *, leak: float = 0.0) -> Tensor:
-    """x where it is positive, leak * x elsewhere; any shape.
+    """x where it is positive, leak * x elsewhere; NaN stays NaN (MATLAB's max gives 0); any shape.
 
     With dzdy: the derivative, dzdy where x is positive, leak * dzdy elsewhere (at 0 too). The block's output
     may then replace x if leak is not negative.

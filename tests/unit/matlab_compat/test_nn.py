@@ -191,3 +191,15 @@ def test_blocks_give_the_same_on_a_gpu() -> None:
     here = nn.vl_nnpool(nn.vl_nnconv(X, w, None, pad=1), 2, stride=2)
     there = nn.vl_nnpool(nn.vl_nnconv(X.cuda(), w.cuda(), None, pad=1), 2, stride=2)
     torch.testing.assert_close(here, there.cpu())
+
+
+def test_nan_passes_relu_and_maximum_pooling() -> None:
+    # difference: nan-through-relu
+    x = torch.arange(-8.0, 17).reshape(1, 1, 5, 5)
+    x[0, 0, 2, 2] = torch.nan
+    for leak in (0.0, 0.1):
+        assert torch.isnan(nn.vl_nnrelu(x, leak=leak)).sum() == 1
+    assert nn.vl_nnrelu(x, torch.ones_like(x))[0, 0, 2, 2] == 0  # as in MATLAB, where NaN > 0 is false
+    for pad, wanted in ((0, 4), (1, 4), ([0, 1, 1, 0], 4)):
+        assert torch.isnan(nn.vl_nnpool(x, 2, pad=pad)).sum() == wanted
+        assert torch.isnan(nn.vl_nnpool(x.clone().requires_grad_(), 2, pad=pad)).sum() == wanted
