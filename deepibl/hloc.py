@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from deepibl.engine.batch import extract_batch
+from deepibl.images import LONG_SIDE
 from deepibl.networks.io import load_network
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
@@ -48,7 +49,7 @@ def extractor_class(base: type) -> type:
     return type("DeepIBL", (base,), members)
 
 
-def register(network: StrPath, *, name: str = "deepibl", resize_max: int = 1024) -> dict[str, Any]:
+def register(network: StrPath, *, name: str = "deepibl", resize_max: int = LONG_SIDE) -> dict[str, Any]:
     """Registers the extractor 'deepibl' in hloc, and returns a conf for hloc.extract_features.main.
 
     network: the network's file. name: the suffix of hloc's feature file. resize_max: the longer side, in

@@ -28,6 +28,7 @@ MAX_PIXELS = 178_956_970  # Pillow's limit, beyond which it reports a decompress
 # formats pack as zlib does at best. Images of up to CHECKED_PIXELS are decoded whatever their file's size
 # (truncated ones too).
 PIXELS_A_BYTE = 2 * 8 * 64
+_SCALED = 8
 ANY_PIXELS_A_BYTE = 8 * 1040
 CHECKED_PIXELS = 1 << 24
 _PADDING = b"\xff\xd9" * 0x8000  # end-of-image markers, longer than the longest segment of a JPEG
@@ -66,39 +67,40 @@ def decode(data: bytes, name: str) -> torch.Tensor:
     is filled as libjpeg does (mostly grey).
     Raises ImageReadError for anything else: not a JPEG, CMYK, 12-bit, more than MAX_PIXELS pixels, damaged.
     """
-    image = decode_any_colour(data, name)
-    if image.mode not in ("L", "RGB"):
-        raise ImageReadError(f"{name}: a {image.mode} JPEG; only grey and RGB ones are supported")
-    return as_tensor(image)
-
-
-def decode_any_colour(data: bytes, name: str) -> "Image":
-    """As `decode`, as a Pillow image of mode L, RGB or CMYK."""
-    with _naming(name):
-        image = _opened(data, name)
-        image.load()
-        return image
+    with naming(name):
+        image = opened(data, name)
+        if image.mode not in ("L", "RGB"):
+            raise ImageReadError(f"{name}: a {image.mode} JPEG; only grey and RGB ones are supported")
+        return as_tensor(image)
 
 
 def header(data: bytes, name: str) -> tuple[str, int, int]:
     """Pillow's mode (L, RGB or CMYK), height and width of a JPEG, without decoding it; raises as `decode`."""
-    with _naming(name):
-        image = _opened(data, name)
+    with naming(name):
+        image = opened(data, name)
         return image.mode, image.height, image.width
 
 
-def _opened(data: bytes, name: str) -> "Image":
+def opened(data: bytes, name: str, *, whole: bool = False, scaled: bool = False) -> "Image":
+    """A Pillow image of mode L, RGB or CMYK whose pixels are not decoded yet; use it within `naming`.
+
+    whole: decoding raises for a file that is cut short, instead of filling its end; zeros at the end, which
+    an interrupted copy leaves, count as missing. scaled: the image will be decoded at a fraction of its size,
+    and may have _SCALED times as many pixels. Raises ImageReadError.
+    """
     if not is_jpeg(data):
         raise ImageReadError(f"{name}: not a JPEG file: it starts with {data[:2].hex(' ')}")
     from PIL.JpegImagePlugin import JpegImageFile
 
-    image = JpegImageFile(io.BytesIO(data + _PADDING))
-    check_size(image.height, image.width, name, len(data), PIXELS_A_BYTE)
+    image = JpegImageFile(io.BytesIO(data.rstrip(b"\0") if whole else data + _PADDING))
+    # a progressive one is held whole, whatever the fraction
+    most = MAX_PIXELS * (_SCALED if scaled and not image.info.get("progressive") else 1)
+    check_size(image.height, image.width, name, len(data), PIXELS_A_BYTE, most)
     return image
 
 
 @contextmanager
-def _naming(name: str) -> Iterator[None]:
+def naming(name: str) -> Iterator[None]:
     """Turns what Pillow raises into ImageReadError, which names the file."""
     try:
         yield
@@ -108,13 +110,15 @@ def _naming(name: str) -> Iterator[None]:
         raise ImageReadError(f"{name}: a damaged JPEG file, or of an unknown kind: {error}") from error
 
 
-def check_size(height: int, width: int, name: str, nbytes: int, tightest: int) -> None:
-    """Raises ImageReadError for an image without pixels, with more than MAX_PIXELS, or with more than a file
-    of `nbytes` can hold, at `tightest` pixels per byte.
+def check_size(
+    height: int, width: int, name: str, nbytes: int, tightest: int, most: int = MAX_PIXELS
+) -> None:
+    """Raises ImageReadError for an image without pixels, with more than `most`, or with more than a file of
+    `nbytes` can hold, at `tightest` pixels per byte.
     """
     pixels = height * width
-    if not 0 < pixels <= MAX_PIXELS:
-        raise ImageReadError(f"{name}: {width} x {height} pixels; 1 to {MAX_PIXELS} can be decoded")
+    if not 0 < pixels <= most:
+        raise ImageReadError(f"{name}: {width} x {height} pixels; 1 to {most} can be decoded")
     if pixels > max(CHECKED_PIXELS, nbytes * tightest):
         raise ImageReadError(
             f"{name}: it declares {width} x {height} pixels in {nbytes:,} bytes: it is damaged or truncated"

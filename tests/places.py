@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from deepibl.images import Reading
 from deepibl.search.answer import Match
 from deepibl.search.index import PlaceIndex
 
@@ -21,7 +22,7 @@ def line_index(first: int, count: int, dim: int = 8, **changes: object) -> Place
         "network_path": "/nets/small.mat",
         "root": "/photos",
         "frame": "33N",
-        "resize": 320,
+        "reading": Reading(320),
     }
     return PlaceIndex(**{**values, **changes})  # type: ignore[arg-type]
 

@@ -8,13 +8,14 @@ convert --check).
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from deepibl.cli import search, seeing, training
-from deepibl.cli.data import data, migrate, verify
+from deepibl.cli.data import data, migrate, toolbox, verify
 from deepibl.cli.options import (
     NOT_AS_IT_SHOULD_BE,
     BatchSize,
@@ -32,6 +33,7 @@ from deepibl.cli.options import (
     ScalesFile,
     Threshold,
     find_net,
+    image_reading,
     image_size,
     names_given,
     open_network,
@@ -54,10 +56,12 @@ def calibrate(
 ) -> None:
     """Measure, on photos of the kind to come, the scales that --precision int8 needs for this network."""
     from deepibl.engine.scales import calibrate as measure
+    from deepibl.images import OWN_PHOTOS
     from deepibl.networks.io import load_network
 
     names = names_given(images, list_file, root)
-    scales = measure(load_network(find_net(net)), names, root=root, resize=resize)
+    reading = image_reading(resize) or asdict(OWN_PHOTOS)
+    scales = measure(load_network(find_net(net)), names, root=root, **reading)
     scales.save(output)
     typer.echo(
         f"{output}: {len(scales.ranges)} convolutions, measured on {scales.images} images; "
@@ -138,7 +142,7 @@ def extract(
     from matlab_compat.files import atomic_output
 
     names = names_given(images, list_file, root)
-    how: dict[str, Any] = {"precision": precision, "engine": engine, "decode": decode, "resize": resize}
+    how = {"precision": precision, "engine": engine, "decode": decode, **image_reading(resize)}
     loaded, settings = open_network(net, device, scales, batch_size=batch_size, on_error="skip", **how)
     report = extract_to_file(loaded, root, names, output, settings=settings)
     typer.echo(f"{len(report.kept)} descriptors of {report.dim} dimensions in {output}")
@@ -161,6 +165,9 @@ def evaluate(
     index_file: Annotated[str | None, typer.Option("--index", help="An index as the database.")] = None,
     threshold: Threshold = 25.0,
     resize: Resize = None,
+    protocol: Annotated[
+        str, typer.Option(help="Of tokyo247: deepibl (queries scaled to 640 pixels), netvlad (not scaled).")
+    ] = "",
     crop_to_dim: Annotated[int, typer.Option(min=0, help="Keep the first dimensions; 0 keeps all.")] = 0,
     features: Annotated[Path | None, typer.Option(help="Folder to keep descriptors in.")] = None,
     report: Annotated[Path | None, typer.Option(help="Folder for a page that shows the run.")] = None,
@@ -176,10 +183,13 @@ def evaluate(
     from deepibl.evaluation.evaluate import evaluate_index, evaluate_network, recall_table
     from deepibl.search.backends import open_index_file
 
-    how: Any = {"precision": precision, "engine": engine, "batch_size": batch_size, "resize": resize}
+    how: Any = {"precision": precision, "engine": engine, "batch_size": batch_size}
+    how |= image_reading(resize)
     if index_file is not None:
-        if queries is None or dataset or db is not None:
-            raise ArgumentError("--index goes with --queries DIR|CSV, not with --dataset or --db")
+        if queries is None or dataset or db is not None or protocol:
+            raise ArgumentError("--index goes with --queries DIR|CSV, not with --dataset, --db or --protocol")
+        if resize is not None:
+            raise ArgumentError("queries are scaled as the index's images were: leave out --resize")
         path = find_net(net or open_index_file(index_file, "an evaluation").network_path)
         loaded, settings = open_network(path, device, scales, **how)
         about: Any = {"label": str(path), "threshold": threshold, "root": root, "crop_to_dim": crop_to_dim}
@@ -189,7 +199,7 @@ def evaluate(
             raise ArgumentError(
                 "name a network: deepibl evaluate model.mat --dataset pitts30k/test --root DIR"
             )
-        places = evaluation_dataset(dataset, root, db, queries, threshold)
+        places = evaluation_dataset(dataset, root, db, queries, threshold, protocol)
         loaded, settings = open_network(net, device, scales, **how)
         about = {"label": net, "features": features, "crop_to_dim": crop_to_dim}
         result = evaluate_network(loaded, places, settings=settings, **about)
@@ -271,6 +281,8 @@ app.command()(search.serve)
 app.add_typer(seeing.reports)
 
 app.command()(verify)
+
+app.command()(toolbox)
 
 app.command()(migrate)
 

@@ -41,8 +41,15 @@ Decode = Annotated[
     typer.Option(help="'auto' or 'cpu': libjpeg's pixels; 'gpu': JPEGs by nvJPEG, slightly other pixels."),
 ]
 
-BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time; changes speed, not results.")]
-Resize = Annotated[int | None, typer.Option(min=1, help="Scale images to this shorter side, in pixels.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time, at most; changes speed, not results.")]
+Resize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PIXELS|maxPIXELS|none",
+        help="Images to this shorter side; larger ones down to this longer side; or as they are stored. "
+        "By default your photos are turned upright and scaled down to max640 (extract, verify: as stored).",
+    ),
+]
 MaxPixels = Annotated[int, typer.Option(min=1024, help="Larger photos are scaled down to this many pixels.")]
 Threshold = Annotated[float, typer.Option(min=0, help="Metres within which a match is right.")]
 
@@ -89,6 +96,21 @@ def image_size(text: str) -> tuple[int, int] | None:
     except ValueError:
         raise ArgumentError(f"--input-size must be HEIGHTxWIDTH, e.g. 480x640; got {text!r}") from None
     return height, width
+
+
+def image_reading(text: str | None) -> dict[str, Any]:
+    """The settings that --resize means. Raises ArgumentError."""
+    if text is None:
+        return {}
+    if text == "none":
+        return {"upright": False}
+    pixels = text.removeprefix("max")
+    if not pixels.isdecimal() or int(pixels) == 0:
+        raise ArgumentError(
+            "--resize must be pixels of the shorter side (640), of the longer side (max640), or none; got "
+            f"{text!r}"
+        )
+    return {"max_side": int(pixels), "upright": True} if text != pixels else {"resize": int(pixels)}
 
 
 def read_lines(path: Path, root: str | None = None) -> list[str]:

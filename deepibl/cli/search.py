@@ -1,6 +1,9 @@
 """The commands of an index: index, localize, index-check, index-edit, and serve, the page on top of it."""
 
 import json
+import os
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +27,7 @@ from deepibl.cli.options import (
     Threshold,
     choose_device,
     find_net,
+    image_reading,
     open_network,
     print_result,
     read_lines,
@@ -33,6 +37,7 @@ from deepibl.cli.options import (
 from deepibl.errors import IndexFileError
 from matlab_compat.errors import ArgumentError
 
+_SHOWN = 10
 Where = Annotated[str, typer.Argument(help="An index: FILE.idx, FOLDER.db or http://HOST:PORT/COLLECTION.")]
 
 
@@ -80,7 +85,7 @@ def index(
         )
     places = database_places(given[0], root)
     known = query_places(confidence_from, root) if confidence_from is not None else None
-    how: dict[str, Any] = {"precision": precision, "engine": engine, "decode": decode, "resize": resize}
+    how = {"precision": precision, "engine": engine, "decode": decode, **image_reading(resize)}
     loaded, settings = open_network(net, device, scales, batch_size=batch_size, **how)
     there = 0
     if add:
@@ -91,16 +96,34 @@ def index(
         made, failures = build_index(loaded, places, output, settings=settings, **about)
     said = {"index": output, "backend": made.backend, "images": len(made), "dimensions": made.dim}
     said |= {"network_id": made.network_id, "there_already": there, "failures": len(failures)}
-    failed = tuple(failure.name for failure in failures)
+    failed = tuple(os.path.relpath(failure.name, places.root) for failure in failures)
     lost = [problem for problem in places.problems if not problem.startswith(failed)]
-    said |= {"confidence": str(made.calibration), "positions_left_out": lost}
+    said |= {"left_out": dict(places.left_out), "without_position": len(places.unknown)}
+    said |= {"positions_left_out": lost}
+    said |= {"confidence": str(made.calibration)}
     line = f"{output}: {len(made)} images, {made.dim} dimensions, network {made.network_id[:12]}"
     line += f", {there} of those given were there already" if add else ""
     line += f"\n{made.calibration}"
     print_result(said, line, as_json)
+    tell_places(places, failures)
     if lost:
         typer.echo("\n  ".join([f"indexed without a position: {len(lost)}", *lost]), err=True)
     tell_failures(failures)
+
+
+def tell_places(places: Any, failures: Sequence[Any]) -> None:
+    """Says on standard error how many files were not used, and which photos have no position."""
+    from deepibl.images.kinds import count_reasons, unused
+
+    left = unused(len(places) - len(failures), count_reasons(failures) + Counter(places.left_out))
+    if left:
+        typer.echo(left, err=True)
+    if unknown := places.unknown:
+        more = " …" if len(unknown) > _SHOWN else ""
+        typer.echo(
+            f"{len(unknown)} of {len(places)} photos have no position: {', '.join(unknown[:_SHOWN])}{more}",
+            err=True,
+        )
 
 
 def localize(

@@ -21,6 +21,7 @@ from deepibl.cli.options import (
     Resize,
     choose_device,
     find_net,
+    image_reading,
     print_result,
 )
 
@@ -106,13 +107,15 @@ def heatmap(
     How the SARE paper drew its heatmaps is not known; these are gradients, guided gradients and the NetVLAD
     paper's occlusion.
     """
+    from deepibl.images import Reading
     from deepibl.report.sheet import check_sheet, heatmap_rows, write_maps, write_sheet
 
     check_sheet(output)
     networks = _networks([net, *(compare or [])], choose_device(device))
+    reading = Reading(**{"upright": True, **image_reading(resize)})
     rows = heatmap_rows(
         networks, photo, methods=_methods(method, against is not None), against=against,
-        resize=resize, max_pixels=max_pixels,
+        reading=reading, max_pixels=max_pixels,
         patch=patch, step=step, batch_size=batch_size,
     )  # fmt: skip
     write_sheet(rows, output)

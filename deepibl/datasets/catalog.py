@@ -59,17 +59,15 @@ class CatalogEntry:
     advice: str
 
 
-def _pitts(size: str, which: str) -> CatalogEntry:
-    return CatalogEntry(f"pitts{size}_{which}", "dsetRootPitts", "images/", "queries/", "17N", _PITTS)
-
-
 def _tokyo_tm(which: str) -> CatalogEntry:
     return CatalogEntry(f"tokyoTM_{which}", "dsetRootTokyoTM", "images/", "images/", "54N", _TOKYO_TM)
 
 
 CATALOG: dict[str, CatalogEntry] = {
     **{
-        f"pitts{size}/{part}": _pitts(size, part)
+        f"pitts{size}/{part}": CatalogEntry(
+            f"pitts{size}_{part}", "dsetRootPitts", "images/", "queries/", "17N", _PITTS
+        )
         for size in ("30k", "250k")
         for part in ("train", "val", "test")
     },
@@ -190,19 +188,32 @@ def _places(source: StrPath, root: StrPath | None, kind: str) -> Places:
         return read_places(source, root=root)
     dataset = load_dbstruct(source, root=root)
     folder, names, places = (getattr(dataset, f"{kind}_{each}") for each in ("root", "names", "positions"))
-    return Places(folder, names, places, dataset.frame)
+    return Places(folder, names, places, dataset.frame, as_stored=True)
 
 
 def evaluation_dataset(
-    dataset: str, root: StrPath | None, db: StrPath | None, queries: StrPath | None, threshold: float
+    dataset: str,
+    root: StrPath | None,
+    db: StrPath | None,
+    queries: StrPath | None,
+    threshold: float,
+    protocol: str = "",
 ) -> PlaceDataset:
     """The data set to evaluate on: a known one by its name, or one made of two sources.
 
-    threshold: metres within which a match is correct, for two sources. Raises ArgumentError unless exactly
-    one of the two is given.
+    threshold: metres within which a match is correct, for two sources. protocol: of Tokyo 24/7, 'deepibl'
+    (the default) or 'netvlad'. Raises ArgumentError unless exactly one of the two is given, and for a
+    protocol of another set.
     """
     if dataset and db is None and queries is None:
-        return open_dataset(dataset, root=root)
+        opened = open_dataset(dataset, root=root)
+        if protocol and not isinstance(opened, Tokyo247):
+            raise ArgumentError(f"--protocol is of tokyo247; {dataset} has one protocol only")
+        if isinstance(opened, Tokyo247) and protocol:
+            opened.follow(protocol)
+        return opened
+    if protocol:
+        raise ArgumentError("--protocol goes with --dataset tokyo247")
     if dataset or db is None or queries is None:
         raise ArgumentError("give either --dataset NAME (with --root DIR), or both --db and --queries")
     sources = database_places(db, root), query_places(queries, root)

@@ -9,6 +9,7 @@ from typing import Any
 from deepibl.datasets.degrees import AXES, parse_degrees, signed_degrees
 from deepibl.errors import DatasetError
 from matlab_compat.files import Bounded, StrPath
+from matlab_compat.jpeg import is_jpeg
 
 _GPS_IFD = 0x8825
 _TAGS = {"latitude": (2, 1), "longitude": (4, 3)}  # of the numbers, and of the letter
@@ -21,10 +22,12 @@ def photo_position(path: StrPath) -> tuple[float, float] | None:
     Raises DatasetError for a file that is not an image, and for a position that is impossible.
     """
     from PIL import Image
+    from PIL.JpegImagePlugin import JpegImageFile
 
     try:
-        with Bounded(path) as file, Image.open(file) as photo:
-            return image_position(photo)
+        with Bounded(path) as file:
+            # Image.open warns of large JPEGs and refuses larger ones, of which nothing is decoded here
+            return image_position(JpegImageFile(file) if is_jpeg(file.peek(2)) else Image.open(file))
     except DatasetError as problem:
         raise DatasetError(f"{os.fspath(path)}: {problem}") from None
     except Exception as problem:  # Pillow raises a dozen types for damaged files

@@ -9,11 +9,13 @@ images/<split>/database and images/<split>/queries, with positions in the photos
 two are required).
 """
 
+import logging
 import math
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +27,13 @@ from deepibl.datasets.geo import DEGREES, in_one_frame, plain_zone, to_degrees
 from deepibl.datasets.pitts_tokyo import TokyoTimeMachine
 from deepibl.datasets.place import PlaceDataset, save_dbstruct
 from deepibl.errors import DatasetError
+from deepibl.images.kinds import IMAGE_SUFFIXES, left_out, unused
 from deepibl.runtime.progress import counted
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-
 _SHOWN = 10
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,9 @@ class Places:
     """Photos and their positions: names below root, positions (N, 2) float64 (NaN: unknown) of one frame.
 
     frame: 'degrees' (latitude, longitude), a UTM zone such as '33N' (metres), or None (metres, unknown zone).
-    problems: photos whose position could not be read, with the reason.
+    problems: photos whose position could not be read, with the reason. left_out: how many files of a folder
+    look like photos and are not read, by kind and remedy. as_stored: whether images are read as the original
+    reads those of its data sets; own photos are turned upright and scaled.
     """
 
     root: str
@@ -47,6 +51,8 @@ class Places:
     positions: np.ndarray
     frame: str | None = None
     problems: list[str] = field(default_factory=list)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    as_stored: bool = False
 
     def __len__(self) -> int:
         return len(self.names)
@@ -59,7 +65,7 @@ class Places:
     def subset(self, ids: Sequence[int] | np.ndarray) -> "Places":
         """The photos of these 0-based ids."""
         names = [self.names[i] for i in ids]
-        return Places(self.root, names, self.positions[np.asarray(ids, dtype=int)], self.frame)
+        return replace(self, names=names, positions=self.positions[np.asarray(ids, dtype=int)], problems=[])
 
     def known(self) -> "Places":
         """The photos that have a position."""
@@ -75,17 +81,19 @@ def read_places(source: StrPath, *, root: StrPath | None = None, zone: str | Non
     """
     path = Path(os.path.expanduser(source))
     if path.is_dir():
-        names, fixes, problems = _folder(path)
+        names, fixes, problems, ignored = _folder(path)
         folder = path
     elif path.is_file():
         folder, problems = Path(os.path.expanduser(root)) if root is not None else path.parent, []
         names, fixes = read_csv(path, folder)
+        ignored = Counter()
     else:
         raise DatasetError(f"there is no folder of photos and no CSV file {path}")
     if not names:
-        raise DatasetError(f"{path} has no photos (looked for {', '.join(IMAGE_SUFFIXES)})")
+        found = f"; {unused(0, ignored)}" if ignored else ""
+        raise DatasetError(f"{path} has no photos (looked for {', '.join(IMAGE_SUFFIXES)}){found}")
     positions, frame = _positions(names, fixes, plain_zone(zone) if zone else None)
-    return Places(str(folder), names, positions, frame, problems)
+    return Places(str(folder), names, positions, frame, problems, ignored)
 
 
 def dataset_from_places(
@@ -113,24 +121,31 @@ def dataset_from_places(
                 f"{len(unknown)} of {len(places)} {kind} photos have no position in EXIF, name or CSV row: "
                 f"{', '.join(unknown[:_SHOWN])}{more}. Add them to a CSV, or leave them out with skip_unknown"
             )
+        if left := unused(len(places), places.left_out):
+            _log.warning("%s: %s", places.root, left)
+        if unknown:
+            _log.warning("%d of %d %s photos have no position", len(unknown), len(places), kind)
+    as_stored = database.as_stored
     database, queries = database.known(), queries.known()
     parts = [(places.positions, places.frame) for places in (database, queries)]
     (database_positions, query_positions), frame = in_one_frame(parts, zone)
-    return PlaceDataset(
-        name,
-        database.names,
-        database_positions,
-        queries.names,
-        query_positions,
-        database_root=database.root,
-        query_root=queries.root,
-        frame=frame,
-        **options,
-    )
+    made = PlaceDataset(
+        name, database.names, database_positions, queries.names, query_positions, database_root=database.root,
+        query_root=queries.root, frame=frame, **options,
+    )  # fmt: skip
+    made.as_stored = as_stored
+    return made
 
 
-def _folder(folder: Path) -> tuple[list[str], list[Fix | None], list[str]]:
-    files = sorted(file for file in folder.rglob("*") if _is_photo(file))
+def _folder(folder: Path) -> tuple[list[str], list[Fix | None], list[str], Counter[str]]:
+    files, ignored = [], Counter[str]()
+    for file in sorted(folder.rglob("*")):
+        if not file.name.startswith(".") and file.is_file():  # hidden: unfinished, or macOS's notes on photos
+            reason = left_out(file.name)
+            if reason is None:
+                files.append(file)
+            elif reason:
+                ignored[reason] += 1
     names, fixes, problems = [file.relative_to(folder).as_posix() for file in files], [], []
     for file, name in counted(zip(files, names, strict=True), len(files), "positions of photos"):
         fix = None
@@ -142,12 +157,7 @@ def _folder(folder: Path) -> tuple[list[str], list[Fix | None], list[str]]:
         except DatasetError as problem:
             problems.append(name + str(problem).removeprefix(os.fspath(file)))
         fixes.append(fix)
-    return names, fixes, problems
-
-
-def _is_photo(file: Path) -> bool:
-    """Whether a file is a photo; hidden files (unfinished ones, macOS's notes beside photos) are not."""
-    return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".") and file.is_file()
+    return names, fixes, problems, ignored
 
 
 def _fix_of_name(name: str) -> Fix | None:
@@ -212,17 +222,15 @@ def make_dataset(
 ) -> PlaceDataset:
     """The data set of two sources (folders or CSVs), or of one folder in VPR-datasets-downloader's layout.
 
-    Args:
-        database, queries: folders or CSV files; without `queries`, `database` is a folder in that layout.
-        name: of the set.
-        split: the part of the layout.
-        root: the folder that names are relative to (default: the deepest that holds all photos).
-        zone: the UTM zone of all positions (default: the first photo's, or another that fits all).
-        timestamps: whether to take year and month from the photos' names, as in Tokyo Time Machine; images of
-            the query's month then do not count as positives.
-        skip_unknown: whether to leave out photos without a position.
-        options: positive_distance (25), nontrivial_distance_squared (100).
-
+    database, queries: folders or CSV files; without `queries`, `database` is a folder in that layout.
+    name: of the set.
+    split: the part of the layout.
+    root: the folder that names are relative to (default: the deepest that holds all photos).
+    zone: the UTM zone of all positions (default: the first photo's, or another that fits all).
+    timestamps: whether to take year and month from the photos' names, as in Tokyo Time Machine; images of
+        the query's month then do not count as positives.
+    skip_unknown: whether to leave out photos without a position.
+    options: positive_distance (25), nontrivial_distance_squared (100).
     Raises DatasetError, and ArgumentError where there are no queries.
     """
     if queries is None:
@@ -234,25 +242,18 @@ def make_dataset(
             )
         database, queries = layout
     first, second = (read_places(source, zone=zone) for source in (database, queries))
-    if skip_unknown:
-        first, second = first.known(), second.known()
     common = os.path.commonpath([os.path.abspath(places.root) for places in (first, second)])
     top = Path(root if root is not None else common)
     which = split if split in ("train", "val", "test") else ""
-    below = _below(first, top), _below(second, top)
-    made = dataset_from_places(name, *below, zone=zone, split=which, **options)
+    options |= {"split": which, "skip_unknown": skip_unknown}
+    made = dataset_from_places(name, _below(first, top), _below(second, top), zone=zone, **options)
     if not timestamps:
         return made
     return TokyoTimeMachine(
-        name,
-        made.database_names,
-        made.database_positions,
-        made.query_names,
-        made.query_positions,
-        **made.shared_arguments(),
-        database_times=_stamps(made.database_names),
+        name, made.database_names, made.database_positions, made.query_names, made.query_positions,
+        **made.shared_arguments(), database_times=_stamps(made.database_names),
         query_times=_stamps(made.query_names),
-    )
+    )  # fmt: skip
 
 
 def make_dbstruct(
@@ -279,7 +280,7 @@ def _below(places: Places, top: Path) -> Places:
     if outside:
         raise DatasetError(f"{outside[0]} is outside the root {top}: give a --root that holds all photos")
     names = [name.replace(os.sep, "/") for name in moved]
-    return Places(f"{os.path.abspath(top)}/", names, places.positions, places.frame, places.problems)
+    return replace(places, root=f"{os.path.abspath(top)}/", names=names)
 
 
 def _stamps(names: Sequence[str]) -> np.ndarray:

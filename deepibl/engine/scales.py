@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -102,18 +103,19 @@ def calibrate(
     images: Sequence[StrPath],
     *,
     root: StrPath = "",
-    resize: int | Sequence[int] | None = None,
     progress: ProgressCallback | bool | None = None,
+    **reading: Any,
 ) -> Scales:
     """The scales of a network, measured on image files one by one, in float32, on the network's device.
 
-    net, images, root, resize, progress: see `deepibl.extract`. Use about a hundred photos, as varied as those
-    to extract later. Raises what `measure` raises, and ImageReadError for an image that cannot be read.
+    net, images, root, progress: see `deepibl.extract`. reading: resize, max_side, upright of `read_image`.
+    Use about a hundred photos, as varied as those to extract later. Raises what `measure` raises, and
+    ImageReadError for an image that cannot be read.
     """
 
     def prepared() -> Iterator[Tensor]:
         for name in counted(images, len(images), "calibrating", progress):
-            pixels = read_image(os.path.join(root, name), resize)
+            pixels = read_image(os.path.join(root, name), **reading)
             yield net.prepare(to_batch([pixels], device_of(net)))  # type: ignore[operator]
 
     return measure(net, prepared())

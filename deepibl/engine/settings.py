@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from deepibl.engine.choose import check_engine, check_scales
-from deepibl.images import check_decoder, default_threads
+from deepibl.images import LONG_SIDE, Reading, check_decoder, default_threads
 from deepibl.runtime.devices import check_precision
 from matlab_compat.errors import ArgumentError
 
@@ -49,6 +49,8 @@ class ImageOptions(ComputeOptions, total=False):
     """The keywords of functions that decide themselves what happens to images that cannot be used."""
 
     resize: int | Sequence[int] | None
+    max_side: int | None
+    upright: bool | None
 
 
 class SettingsOptions(ImageOptions, total=False):
@@ -62,8 +64,13 @@ class ExtractionSettings:
     """How descriptors are extracted.
 
     device: where the network computes, to which it is moved; None: where it is.
-    batch_size: images of one size that are computed at a time; changes rounding in the last digit at most.
+    batch_size: images of one size that are computed at a time, at most: large images, and little free memory,
+        make smaller batches (`deepibl.engine.memory`); changes rounding in the last digit at most.
     resize: pixels of the shorter side (Tokyo 24/7 queries: 640), or (height, width); None: as they are.
+    max_side: pixels of the longer side, to which larger images are scaled down, in place of resize.
+    upright: whether to turn images by their EXIF orientation, and to refuse JPEGs that are cut short. None:
+        own photos (folders, CSV files) are, and are also scaled down to LONG_SIDE pixels unless resize or
+        max_side is given; the original's data sets, and lists of files, are read as stored.
     precision: of the backbone: 'fp32', 'bf16', 'int8' (on a CPU), 'tf32' or 'fp16' (engine 'cuda'). NetVLAD's
         sums, the whitening and the last normalisations are always float32.
     scales: the network's ranges, for int8 only: see `deepibl.engine.scales`.
@@ -74,13 +81,14 @@ class ExtractionSettings:
     on_error: what to do about images that cannot be used: 'raise' an error at the end that lists them, or
         'skip' them.
     progress: called with a `deepibl.runtime.progress.Progress`; None: a bar on a terminal; False: silent.
-
     Raises ArgumentError, naming the value and what is allowed.
     """
 
     device: str | torch.device | None = None
     batch_size: int = 10
     resize: int | Sequence[int] | None = None
+    max_side: int | None = None
+    upright: bool | None = None
     precision: str = "fp32"
     engine: str = "auto"
     scales: Scales | None = None
@@ -96,6 +104,10 @@ class ExtractionSettings:
         if self.resize is not None and not (len(sides) in (1, 2) and all(map(_is_count, sides))):
             raise ArgumentError(
                 f"resize must be pixels of the shorter side, (height, width) or None; got {self.resize!r}"
+            )
+        if self.max_side is not None and (self.resize is not None or not _is_count(self.max_side)):
+            raise ArgumentError(
+                f"max_side must be pixels of the longer side, or None with resize; got {self.max_side!r}"
             )
         check_engine(self.engine)
         check_precision(self.precision, self.engine)
@@ -124,6 +136,19 @@ class ExtractionSettings:
                 raise ArgumentError(_unknown(door, name, known))
         return replace(settings or cls(), **{**options, **fixed})
 
+    @property
+    def reading(self) -> Reading:
+        """How image files become pixels."""
+        size = tuple(map(int, self.resize)) if isinstance(self.resize, Sequence) else self.resize
+        return Reading(int(size) if isinstance(size, Integral) else size, self.max_side, bool(self.upright))
+
+    def for_photos(self, own: bool) -> ExtractionSettings:
+        """These settings with `upright` decided. own: whether the images are own photos."""
+        if self.upright is not None or not own:
+            return self
+        unscaled = self.resize is None and self.max_side is None
+        return replace(self, upright=True, max_side=LONG_SIDE if unscaled else self.max_side)
+
     def threads(self, processes: int = 1) -> int:
         """Threads that read and decode images in each of the processes that share a machine."""
         return max(1, default_threads() // processes if self.num_threads is None else int(self.num_threads))
@@ -134,9 +159,8 @@ class ExtractionSettings:
         Scales are part of the network's identity. Device, batch size and threads are left out: they change
         the order of sums at most, and a run that ran out of memory goes on with smaller batches.
         """
-        sides = [int(side) for side in self.resize] if isinstance(self.resize, Sequence) else self.resize
         return {
-            "resize": sides if sides is None or isinstance(sides, list) else int(sides),
+            **asdict(self.reading),
             "precision": self.precision,
             "engine": self.engine,
             "decode": "gpu" if self.decode == "gpu" else "cpu",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from deepibl.engine.settings import ComputeOptions, ExtractionSettings, ImageOpt
 from deepibl.evaluation.measures import RecallResult, crop_features, recall_at_n
 from deepibl.features.extraction import extract, extract_to_file
 from deepibl.features.files import read_features
+from deepibl.images import AS_STORED
 from deepibl.runtime.processes import team
 from deepibl.runtime.progress import apart, counting
 from deepibl.runtime.provenance import Provenance, file_content
@@ -59,6 +60,7 @@ class Evaluation:
             "dataset": self.dataset.name,
             "database_images": self.dataset.database_size,
             "queries": self.dataset.query_count,
+            "query_resize": self.dataset.query_resize,
             "queries_without_positives": len(self.without_positives),
             "network": self.network,
             "network_id": self.network_id,
@@ -86,13 +88,15 @@ def evaluate_network(
     net: a network (SimpleNN, or any extractor). label: what the result calls it. features: a folder to keep
     descriptors in (default: a temporary one); they are used again for the same network, settings and images,
     by name and content. crop_to_dim: keep that many dimensions (0: all). settings, options: see
-    `ExtractionSettings`; a data set's own resize of queries (Tokyo 24/7: 640) comes before resize.
+    `ExtractionSettings`; a data set's own resize of queries (Tokyo 24/7: 640) comes before resize. A data set
+    of own photos is turned upright and scaled, unless the settings say otherwise.
 
     Raises MissingImageError before anything is computed, and ExtractionError when an image cannot be read: a
     recall on fewer images would not be comparable. Processes that torchrun started share the work, if all
     call it; all get the result, only process 0 the descriptors.
     """
     settings = ExtractionSettings.of(evaluate_network, settings, options, on_error="raise")
+    settings = settings.for_photos(own=not dataset.as_stored)
     processes = team()
     processes.lead(dataset.check_images)
     identity = identity_of(net, settings.scales)
@@ -105,7 +109,7 @@ def evaluate_network(
             ("db", dataset.database_names, dataset.database_root, settings.resize),
             ("q", dataset.query_names, dataset.query_root, dataset.query_resize or settings.resize),
         ):
-            how = replace(settings, resize=size)
+            how = replace(settings, resize=size, max_side=None if size else settings.max_side)
             if folder is None:  # a temporary folder of one machine is not seen by others
                 rows = extract(net, names, root=root, settings=how)
             else:
@@ -136,10 +140,11 @@ def evaluate_index(
     """Recall@N of queries (folder, CSV or dbStruct) against an index; images without position are left out.
 
     net: the network that made the index. threshold: metres within which a match is right. root: of the names
-    in a CSV or dbStruct. settings, options: see `ExtractionSettings`; queries are resized as the index's
-    images were. Raises NetworkMismatchError for another network, ArgumentError for an index in a database.
+    in a CSV or dbStruct. settings, options: see `ExtractionSettings`; queries are scaled and turned as
+    the index's images were. Raises NetworkMismatchError for another network, ArgumentError for an index in a
+    database.
     """
-    settings = ExtractionSettings.of(evaluate_index, settings, options, resize=None, on_error="raise")
+    settings = ExtractionSettings.of(evaluate_index, settings, options, **asdict(AS_STORED), on_error="raise")
     index = open_index_file(index_file, "an evaluation")
     index.require_network(identity_of(net, settings.scales))
     known = np.flatnonzero(np.isfinite(index.positions).all(axis=1))
@@ -147,7 +152,7 @@ def evaluate_index(
     dataset = dataset_from_places(
         Path(index_file).stem, database, query_places(queries, root), positive_distance=threshold
     )
-    asked = extract(net, dataset.image_paths("q"), settings=replace(settings, resize=index.resize))
+    asked = extract(net, dataset.image_paths("q"), settings=replace(settings, **asdict(index.reading)))
     cropped = [crop_features(rows, crop_to_dim) for rows in (asked, index.descriptors[known])]
     shown, label = apart(settings.progress), label or index.network_path
     return _evaluation(shown, dataset, label, index.network_id, net, *cropped)

@@ -29,7 +29,7 @@ from deepibl.engine.choose import Engine, choose_engine
 from deepibl.engine.finite import MAPS
 from deepibl.errors import FeatureFileError
 from deepibl.features.backbone_store import GIGABYTE, Choice, FileStore, MemoryStore, choose_place
-from deepibl.images import load_pixels
+from deepibl.images import Reading, load_pixels
 from deepibl.networks.identity import network_id
 from deepibl.runtime.devices import channels_last, device_of, to_batch
 from deepibl.runtime.provenance import Provenance, file_content, file_times
@@ -146,7 +146,7 @@ class BackboneCache:
         kept = self._store.get(key) if self._store is not None and key else None
         if kept is not None:
             return Fetched(key, maps=kept)
-        pixels = load_pixels(path, resize)
+        pixels = load_pixels(path, Reading(resize))
         return Fetched(key, pixels=pixels.flip(-1) if flip else pixels)
 
     def maps_of(self, image: Fetched) -> Tensor:

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from deepibl.errors import FeatureFileError
-from deepibl.runtime.files import from_plain
+from deepibl.runtime.files import from_plain, lock
+from deepibl.runtime.memory import free_memory, free_on_gpu
 from matlab_compat.files import StrPath
 
 NUMPY: dict[torch.dtype, np.dtype[Any]] = {
@@ -94,25 +95,18 @@ class FileStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._dtype, self._limit = NUMPY[dtype], limit
         self._list = open(self.folder / "maps.jsonl", "a+b", buffering=0)  # noqa: SIM115
-        self._lock()
-        self._data = open(self.folder / "maps.bin", "a+b", buffering=0)  # noqa: SIM115
-        self._entries = self._read_list()
-        self._unchecked = set(self._entries)
-        self.used = max((entry.end for entry in self._entries.values()), default=0)
-        self._data.truncate(self.used)
-
-    def _lock(self) -> None:
         try:
-            import fcntl
-        except ImportError:
-            return
-        try:
-            fcntl.flock(self._list, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(self._list)
         except OSError:
             self._list.close()
             raise FeatureFileError(
                 f"{self.folder} is in use by another run: wait for it, or give another folder"
             ) from None
+        self._data = open(self.folder / "maps.bin", "a+b", buffering=0)  # noqa: SIM115
+        self._entries = self._read_list()
+        self._unchecked = set(self._entries)
+        self.used = max((entry.end for entry in self._entries.values()), default=0)
+        self._data.truncate(self.used)
 
     def _read_list(self) -> dict[str, _Entry]:
         size = os.fstat(self._data.fileno()).st_size
@@ -245,25 +239,9 @@ def choose_place(
     return replace(chosen, reason=reason, limit=min(limit, chosen.limit))
 
 
-def free_on_gpu(device: torch.device) -> int:
-    """Bytes of a GPU available to this process, with those that torch has reserved and does not use."""
-    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return int(torch.cuda.mem_get_info(device)[0]) + unused
-
-
 def free_disk(folder: StrPath) -> int:
     """Bytes that are free where a folder is, or will be."""
     place = Path(folder).absolute()
     while not place.exists():
         place = place.parent
     return shutil.disk_usage(place).free
-
-
-def free_memory() -> int:
-    """Bytes available to programs without swapping; 0 where the system does not report it."""
-    try:
-        with open("/proc/meminfo") as file:
-            lines = dict(line.split(":", 1) for line in file)
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return 0

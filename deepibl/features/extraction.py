@@ -34,7 +34,7 @@ from deepibl.features.files import suffix_of
 from deepibl.features.groups import BatchExtractor, MapExtractor
 from deepibl.features.partial import PartialFeatures
 from deepibl.features.shards import MemoryRows, SharedFile
-from deepibl.images import batches_by_size, load_in_order
+from deepibl.images import AS_STORED, batches_by_size, load_in_order
 from deepibl.runtime.devices import inference
 from deepibl.runtime.processes import team
 from deepibl.runtime.progress import ProgressMeter, apart, reporting
@@ -96,7 +96,6 @@ def extract(
     images: file names, below `root`; any format that `deepibl.images` reads, any mix of sizes.
     settings, options: see `ExtractionSettings`. With on_error="skip" the result is (features, kept,
     failures): features of the images `kept` (ascending ids, int64) and a `Failure` for every other one.
-
     Raises ArgumentError for invalid settings and an empty list; with on_error="raise", ExtractionError
     after all images have been tried, with a list of those that failed (`.failures`).
     """
@@ -136,9 +135,10 @@ def extract_to_file(
     settings = ExtractionSettings.of(extract_to_file, settings, options)
     paths = _paths(root, names)
     suffix_of(out, suffix)
-    if backbone is not None and (settings.scales is not None or settings.resize is not None):
+    if backbone is not None and (settings.scales is not None or settings.reading != AS_STORED):
         raise ArgumentError(
-            "a kept backbone cannot be used with int8, which computes its own, nor with resize"
+            "a kept backbone cannot be used with int8, which computes its own, nor with resize, max_side or "
+            "upright"
         )
     made_of = provenance(net, root, names, settings, backbone)
     group = group_length(settings.batch_size)
@@ -199,13 +199,9 @@ def _run(
 
 
 def _extract_share(
-    net: nn.Module,
-    paths: Sequence[str],
-    sink: Sink,
-    settings: ExtractionSettings,
-    backbone: BackboneCache | None,
-    meter: ProgressMeter,
-) -> list[Failure]:
+    net: nn.Module, paths: Sequence[str], sink: Sink, settings: ExtractionSettings,
+    backbone: BackboneCache | None, meter: ProgressMeter,
+) -> list[Failure]:  # fmt: skip
     """Extracts the groups of images that are this process's share: the main loop of extraction."""
     failures: list[Failure] = []
     todo = sink.todo
@@ -230,7 +226,7 @@ def _extract_share(
             ids: list[int] = []
             parts: list[Tensor] = []
             ready = ((i, extractor.ready(loaded, paths[i])) for i, loaded in islice(stream, len(group)))
-            for batch in batches_by_size(ready, settings.batch_size):
+            for batch in batches_by_size(ready, settings.batch_size, fitting=extractor.fitting):
                 found = dict(zip([i for i, _ in batch], extractor.finish([x for _, x in batch]), strict=True))
                 good = {i: image for i, image in found.items() if isinstance(image, Tensor)}
                 reasons |= {i: str(error) for i, error in found.items() if i not in good}

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from deepibl.engine.batch import extract_prepared
 from deepibl.engine.choose import choose_engine
+from deepibl.engine.memory import BatchMemory
 from deepibl.engine.settings import ExtractionSettings
 from deepibl.errors import ExtractionError
 from deepibl.features.backbone_cache import BackboneCache, Fetched
@@ -26,16 +27,21 @@ class BatchExtractor:
     def __init__(self, net: nn.Module, device: torch.device, settings: ExtractionSettings) -> None:
         self.engine = choose_engine(net, settings.engine, settings.precision, device, scales=settings.scales)
         self._decoder = choose_decoder(settings.decode, device)
+        self._memory = BatchMemory(net, device)
         self._net, self._device, self._settings = net, device, settings
         self._dim: int | None = None
 
     def load(self, path: str) -> Any:
         """An image as its file's decoder loads it; called in many threads. Raises ImageReadError."""
-        return self._decoder.load(path, self._settings.resize)
+        return self._decoder.load(path, self._settings.reading)
 
     def ready(self, loaded: Any, path: str) -> Any:
         """What `load` gave, or its ImageReadError, as what is put into batches by its size: (C, H, W)."""
         return loaded
+
+    def fitting(self, height: int, width: int) -> int:
+        """The most images (or maps) of a size in a batch."""
+        return self._memory.fitting(height, width)
 
     def finish(self, batch: Sequence[Any]) -> list[Tensor | ImageReadError]:
         """The images of a batch, decoded as far as they were not, or why there is none; errors stay."""
@@ -46,9 +52,10 @@ class BatchExtractor:
     def extract(self, images: list[Tensor]) -> Tensor:
         """Descriptors (n, D) float32, on the device, of images (C, H, W) of one size.
 
-        Raises ImageReadError if the network cannot take images of this size, ExtractionError if it runs out
-        of memory or gives descriptors of another length than before.
+        Raises ImageReadError if the network cannot take images of this size or the memory is too small for
+        one, ExtractionError if it runs out of memory or gives descriptors of another length than before.
         """
+        self._require_memory(images)
         size = f"{images[0].shape[2]} x {images[0].shape[1]} pixels"
         with self._refusals(len(images), f" of {size}"):
             rows = self._compute(images)
@@ -59,6 +66,9 @@ class BatchExtractor:
                 "others: end it with a pooling layer, or give resize=(height, width)"
             )
         return rows
+
+    def _require_memory(self, images: list[Tensor]) -> None:
+        self._memory.require(*images[0].shape[1:])
 
     def _compute(self, images: list[Tensor]) -> Tensor:
         prepared = self._net.prepare(to_batch(images, self._device))  # type: ignore[operator]
@@ -109,6 +119,12 @@ class MapExtractor(BatchExtractor):
                 return self._backbone.maps_of(loaded)
         except ImageReadError as error:
             return ImageReadError(f"{path}: {error}")
+
+    def fitting(self, height: int, width: int) -> int:
+        return self._settings.batch_size
+
+    def _require_memory(self, images: list[Tensor]) -> None:
+        """Maps are in memory already."""
 
     def finish(self, batch: Sequence[Any]) -> list[Tensor | ImageReadError]:
         """The batch as it is: maps, or an error."""

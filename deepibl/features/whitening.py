@@ -40,7 +40,6 @@ def training_names(names: Sequence[str], at_most: int) -> list[str]:
     """The images that the PCA is made of: all, or MATLAB's random choice (seed 43) of `at_most`.
 
     The chosen ones are in the order of the draw.
-
     Ported from: netvlad/addPCA.m
     """
     if len(names) <= at_most:
@@ -67,7 +66,6 @@ def add_pca_of_images(
     computed. dim: dimensions to keep. tell: called with each stage, in the original's
     words. settings, options: see `ExtractionSettings`.
     Raises ArgumentError for a network that ends in PCA already, and what `pca_of_images` raises.
-
     Ported from: netvlad/addPCA.m
     """
     settings = ExtractionSettings.of(add_pca_of_images, settings, options, on_error="raise")

@@ -7,6 +7,7 @@ Also the image tool convertPngtoJPG and NetVLAD's layer classes, as functions th
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from matlab_compat import matfile
 from matlab_compat.arguments import name_value
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
+from matlab_compat.nn.geometry import pair
 from matlab_compat.simplenn.layer import Layer
 from matlab_compat.simplenn.network import LayerKey, SimpleNN
 
@@ -121,12 +123,18 @@ def getClusters(
     )
 
 
-def netPrepareForTrain(net: SimpleNN, backPropToLayer: LayerKey = 0) -> SimpleNN:
-    """A network with momentum, rates and `precious` for training, from that layer (name or position) on.
+def netPrepareForTrain(net: SimpleNN, backPropToLayer: LayerKey = 1) -> SimpleNN:
+    """A network with momentum, rates and `precious` for training, from that layer on.
+
+    backPropToLayer: a layer's name, or its number from 1 as in the trainers' option.
 
     Ported from: netvlad/netPrepareForTrain.m
     """
-    return prepare_for_training(net, backPropToLayer)
+    if isinstance(backPropToLayer, str):
+        return prepare_for_training(net, backPropToLayer)
+    if backPropToLayer < 1:
+        raise ArgumentError(f"backPropToLayer counts from 1, as the trainers' option; got {backPropToLayer}")
+    return prepare_for_training(net, int(backPropToLayer) - 1)
 
 
 def netPrepareForTest(net: SimpleNN, removeDropout: bool = False, removeExtras: bool = False) -> SimpleNN:
@@ -208,6 +216,7 @@ def serialAllFeats(
     useGPU: bool = True,
     numThreads: int = 12,
     batchSize: int = 10,
+    Resize: float | Sequence[float] | None = None,
     verbose: bool = True,
 ) -> None:
     """Writes the representations of the images imPath/imageFns[i] to outFn, float32, one after the other.
@@ -215,8 +224,9 @@ def serialAllFeats(
     The file equals the original's: MATLAB reads it as D x N, `deepibl.features.read_features` as (N, D).
     Images may have different sizes, whatever batchSize is. An interrupted run is resumed by the same call.
 
-    useGPU: the CUDA device, if there is one. numThreads: threads that read images. verbose: see
-    `deepibl.matlab.prints`, also for the functions below.
+    useGPU: the CUDA device, if there is one. numThreads: threads that read images. Resize: vl_imreadjpeg's,
+    the shorter side in pixels or [height width]; deepIBL's README asks for 640 for the queries of Tokyo 24/7.
+    verbose: see `deepibl.matlab.prints`, also for the functions below.
     Raises ExtractionError, at the end, with a list of the images that could not be read or described; the
     next call does not compute the others again.
 
@@ -231,10 +241,19 @@ def serialAllFeats(
         batch_size=int(batchSize),
         num_threads=int(numThreads),
         device=device_for(useGPU),
+        resize=_size(Resize),
         suffix=".bin",
         progress=progress,
     )
     end()
+
+
+def _size(value: float | Sequence[float] | None) -> int | tuple[int, int] | None:
+    """vl_imreadjpeg's Resize as the settings' resize."""
+    if value is None or not np.size(value):
+        return None
+    sides = pair(value, "Resize")  # type: ignore[arg-type]
+    return sides[0] if np.size(value) == 1 else sides
 
 
 @name_value()
@@ -283,22 +302,44 @@ def convertPngtoJPG(folder: StrPath, *, verbose: bool = True) -> ConversionRepor
     return report
 
 
-def layerVLAD(name: str = "VLAD", weights: Sequence[np.ndarray] = ()) -> Layer:
+@dataclass(frozen=True)
+class NewLayer:
+    """A VLAD layer without weights, as MATLAB's class makes it: `constructor(weights)` returns the layer."""
+
+    classname: str
+    name: str
+    count: int
+    type: str = "custom"
+    K: None = None
+    D: None = None
+    vladDim: None = None
+
+    def constructor(self, weights: Sequence[np.ndarray]) -> Layer:
+        """The layer with these weights, and K, D and vladDim."""
+        return _vlad(self.classname, self.name, weights, self.count)
+
+
+def layerVLAD(name: str = "VLAD", weights: Sequence[np.ndarray] = ()) -> Any:
     """NetVLAD pooling. weights: assignment and centres, (D, K) each; the layer stores minus the centres.
+
+    Without weights, `layerVLAD(name).constructor(weights)` makes the layer, as in the original.
 
     Ported from: netvlad/layerVLAD.m
     """
-    return _vlad("layerVLAD", name, weights, 2)
+    made = NewLayer("layerVLAD", name, 2)
+    return made.constructor(weights) if len(weights) else made
 
 
-def layerVLADv2(name: str = "VLAD", weights: Sequence[np.ndarray] = ()) -> Layer:
+def layerVLADv2(name: str = "VLAD", weights: Sequence[np.ndarray] = ()) -> Any:
     """NetVLAD pooling with biases. weights: assignment (D, K), its biases (1, K), offsets (D, K).
 
-    The offsets are minus the cluster centres, stored as they are: only layerVLAD inverts the sign.
+    The offsets are minus the cluster centres, stored as they are: only layerVLAD inverts the sign. Without
+    weights as layerVLAD.
 
     Ported from: netvlad/layerVLADv2.m
     """
-    return _vlad("layerVLADv2", name, weights, 3)
+    made = NewLayer("layerVLADv2", name, 3)
+    return made.constructor(weights) if len(weights) else made
 
 
 def layerTotalMaxPool(name: str = "maxTotal") -> Layer:

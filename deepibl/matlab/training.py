@@ -117,12 +117,12 @@ def pickBestNet(
     paths: Any = None,
     outPrefix: str | None = None,
     show: bool = False,
-) -> tuple[int, SimpleNN]:
+) -> tuple[int, SimpleNN | None]:
     """The best epoch of a session by validation Recall@N, and its network without momenta.
 
     verbose: 0 prints nothing, 1 prints the original's table, 2 also writes its two figures as PNG beside the
     session's files. outPrefix: if the session was given one; otherwise localPaths'. show: the figures in
-    windows, too, as the original does.
+    windows, too, as the original does. The network is None, which is said, where the epoch's file is missing.
     Raises SessionError for a session that does not exist or was not tested.
 
     Ported from: netvlad/pickBestNet.m
@@ -133,6 +133,9 @@ def pickBestNet(
         relja_display("%s", results.table())
     if verbose > 1:
         relja_display("figures: %s", ", ".join(map(str, draw_results(results, files, show=show))))
+    if not files.epoch(results.best).exists():
+        relja_display("no network: %s does not exist", files.epoch(results.best))
+        return results.best, None
     return results.best, read_session_network(files, results.best)
 
 

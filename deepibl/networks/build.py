@@ -56,9 +56,20 @@ class _VLAD(Layer):
     assign: Tensor
     offset: Tensor
 
-    def configure(self) -> None:
+    sizes = ("K", "D", "vladDim")
+
+    def check_weights(self) -> None:
         if self.assign is None or self.offset is None or self.assign.shape != self.offset.shape:
             raise ArgumentError("assignment weights and offsets must both be given as 1 x 1 x D x K")
+        clusters, dim = self.assign.shape[:2]
+        for name, size in zip(self.sizes, (clusters, dim, clusters * dim), strict=True):
+            if name in self._fields and not np.array_equal(self._fields[name], [[size]]):
+                self._fields[name] = np.array([[float(size)]])
+
+    def check_field(self, name: str, value: Any) -> None:
+        if name in self.sizes:
+            raise ArgumentError(f"{name} follows from the weights: assign those")
+        super().check_field(name, value)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, D, H, W) -> (N, D, 1, K)."""
@@ -225,17 +236,13 @@ def add_pooling(
 ) -> SimpleNN:
     """The network with the layers that a method asks for: preL2, the pooling, intra-normalisation, postL2.
 
-    Args:
-        net: cropped at the layer whose output is pooled; its layers are shared with the result.
-        method: as in `parse_method`.
-        centres: (K, D) cluster centres, for NetVLAD; of normalised descriptors if the method has preL2.
-        descriptors: (N, D) local descriptors, normalised like them, from which the sharpness of the
-            assignment follows.
-        training_set: the name of the data set that both come from, for the session's name.
-
-    Raises:
-        ArgumentError: an invalid method, or centres that are missing or do not fit.
-
+    net: cropped at the layer whose output is pooled; its layers are shared with the result.
+    method: as in `parse_method`.
+    centres: (K, D) cluster centres, for NetVLAD; of normalised descriptors if the method has preL2.
+    descriptors: (N, D) local descriptors, normalised like them, from which the sharpness of the
+        assignment follows.
+    training_set: the name of the data set that both come from, for the session's name.
+    Raises ArgumentError: an invalid method, or centres that are missing or do not fit.
     Ported from: netvlad/addLayers.m
     """
     asked = parse_method(method) if isinstance(method, str) else method
@@ -263,7 +270,7 @@ def add_pooling(
         added.append(object_layer(classname, {"name": f"{asked.pooling}:core"}, len(net)))
     added.append(whole_l2_layer("postL2", len(net) + len(added)))
     built = net.with_layers([*net, *added])
-    built.meta |= {"sessionID": f"{session}_{asked.text}", "epoch": np.zeros((1, 1))}
+    built.meta |= {"sessionID": f"{session}_{asked.text}", "epoch": 0.0}
     return built
 
 
@@ -325,13 +332,11 @@ def prepare_for_training(net: SimpleNN, backprop_to: LayerKey = 0) -> SimpleNN:
     From layer `backprop_to` (a name, or a position from 0) on: momentum zero, learningRate and weightDecay
     ones where they are not set. `precious` marks the layers whose output the backward pass needs: all from
     the one before `backprop_to` on, except those before a ReLU and the last.
-
     Raises ArgumentError for a layer that does not exist.
-
     Ported from: netvlad/netPrepareForTrain.m
     """
     first = net.index(backprop_to)
-    prepared = net.with_layers([layer.copy() for layer in net])
+    prepared = net.with_layers(net)
     layers = list(prepared)
     for i, layer in enumerate(layers):
         if i >= first and (layer.weight_specs or "weights" in layer.fields):
@@ -347,7 +352,6 @@ def prepare_for_testing(
     """A network without precious layers; weights are shared with the one given.
 
     remove_dropout: drops the dropout layers. remove_extras: empties the momentum.
-
     Ported from: netvlad/netPrepareForTest.m
     """
     kept = [layer.copy() for layer in net if not (remove_dropout and layer.type == "dropout")]
@@ -375,15 +379,11 @@ _FLOOR = 1e-9  # added to variances before whitening divides by their root
 def add_pca(net: SimpleNN, features: np.ndarray, *, dim: int = 4096, whiten: bool = True) -> SimpleNN:
     """The network with PCA (and whitening) of these features at its end, and L2 normalisation behind it.
 
-    Args:
-        net: its layers are shared with the result.
-        features: (N, D) float32, the network's descriptors of N training images.
-        dim: dimensions to keep; less than D and less than N.
-        whiten: divides each component by its standard deviation.
-
-    Raises:
-        ArgumentError: the network already ends in a PCA, or the features do not determine `dim` components.
-
+    net: its layers are shared with the result.
+    features: (N, D) float32, the network's descriptors of N training images.
+    dim: dimensions to keep; less than D and less than N.
+    whiten: divides each component by its standard deviation.
+    Raises ArgumentError: the network ends in a PCA already, or the features do not give `dim` components.
     Ported from: netvlad/addPCA.m
     """
     refuse_second(net)

@@ -58,19 +58,14 @@ def local_descriptors(
 
     Like the original it draws image ids and does not use them: the first images are read in any case. Where
     the data set has fewer images than needed, all are used.
-
-    Args:
-        net: a network that returns maps (1, D, h, w).
-        images: image i of the data set as (3, H, W), RGB, 0..255.
-        count: the number of images in the data set.
-        total, per_image: at most this many descriptors in all, and of each image.
-        draws: default MATLAB's generator with seed 43.
-        device: the network's device.
-        progress: see `deepibl.extract`.
-
-    Raises:
-        DatasetError: there are no images.
-
+    net: a network that returns maps (1, D, h, w).
+    images: image i of the data set as (3, H, W), RGB, 0..255.
+    count: the number of images in the data set.
+    total, per_image: at most this many descriptors in all, and of each image.
+    draws: default MATLAB's generator with seed 43.
+    device: the network's device.
+    progress: see `deepibl.extract`.
+    Raises DatasetError: there are no images.
     Ported from: netvlad/getClusters.m
     """
     if count < 1 or total < 1 or per_image < 1:
@@ -98,7 +93,7 @@ def cluster(descriptors: np.ndarray, k: int, progress: ProgressCallback | bool |
     progress: see `deepibl.extract`. Raises ArgumentError for too few descriptors for k clusters.
     """
     with counting(progress, f"k-means of {len(descriptors)} descriptors, steps at most") as count:
-        return yael_kmeans(descriptors, k, niter=STEPS, seed=SEED, each_step=count).centroids
+        return yael_kmeans(descriptors, k, niter=STEPS, seed=SEED, verbose=0, each_step=count).centroids
 
 
 def get_clusters(
@@ -192,15 +187,10 @@ def vlad_alpha(centres: np.ndarray, descriptors: np.ndarray, *, v2: bool = False
 
     It is computed in single precision, in Octave's order of additions: the assignment's scores are of the
     order of 100, so a difference in the last digit would appear in every gradient of the layers below.
-
-    Args:
-        centres: (K, D), K > 1.
-        descriptors: (N, D), unit rows unless v2.
-        v2: nearness by squared distance (layerVLADv2); else by the product with the unit centre.
-
-    Raises:
-        ArgumentError: shapes that do not fit, or nearest and second nearest always equally near.
-
+    centres: (K, D), K > 1.
+    descriptors: (N, D), unit rows unless v2.
+    v2: nearness by squared distance (layerVLADv2); else by the product with the unit centre.
+    Raises ArgumentError: shapes that do not fit, or nearest and second nearest always equally near.
     Ported from: netvlad/addLayers.m
     """
     if (

@@ -11,6 +11,7 @@ import base64
 import functools
 import hashlib
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,11 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from deepibl.images import Reading, open_image
 from deepibl.search.answer import Answer
-from matlab_compat.files import Bounded, StrPath
+from matlab_compat.errors import ImageReadError
+from matlab_compat.files import StrPath
+from matlab_compat.jpeg import read_bytes
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -55,16 +59,12 @@ QUALITY = 62
 
 def small_picture(path: StrPath, side: int) -> np.ndarray | None:
     """The picture in a file, its longer side at most `side` pixels: (h, w, 3) uint8 RGB, or None."""
-    from PIL import Image
-
+    name = os.fspath(path)
     try:
-        with Bounded(path) as file, Image.open(file) as picture:
-            picture.draft("RGB", (2 * side, 2 * side))  # JPEG: decodes a fraction of the pixels
-            small = picture.convert("RGB")
-            small.thumbnail((side, side))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        small = open_image(read_bytes(name), name, Reading(max_side=side, upright=True))
+    except ImageReadError:
         return None
-    return np.asarray(small)
+    return np.asarray(small.convert("RGB"))
 
 
 def thumbnail(path: StrPath, side: int = 176) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from deepibl.images import read_image
+from deepibl.images import AS_STORED, Reading, load_pixels
 from deepibl.report.cells import cell_assignment, cell_shares
 from deepibl.report.heatmap import METHODS as PIXEL_METHODS, descriptor, fit, heat
 from deepibl.report.overlay import SMOOTHING, cluster_colours, cluster_overlay, heat_overlay, outline_cells
@@ -57,14 +57,14 @@ def heatmap_rows(
     *,
     methods: Sequence[str] = PIXEL_METHODS,
     against: StrPath | None = None,
-    resize: int | None = None,
+    reading: Reading = AS_STORED,
     max_pixels: int = MAX_PIXELS,
     **occlusion: Any,
 ) -> list[Row]:
     """A row for each network and image; with `against` both images, each against the other.
 
     networks: (label, network). methods: of METHODS; 'cells' needs `against`, 'clusters' and 'cells' a
-    NetVLAD layer. resize: shorter side in pixels, as in `extract`. max_pixels: larger images are scaled down.
+    NetVLAD layer. reading: how images are scaled and turned. max_pixels: larger ones are scaled down.
     occlusion: `patch`, `step`, `batch_size`, `progress` of `occlusion_map`.
     Raises ArgumentError for methods that are unknown or lack what they need; ImageReadError.
     """
@@ -75,7 +75,7 @@ def heatmap_rows(
     if "cells" in methods and against is None:
         raise ArgumentError("method cells compares two photos: give the other one (--against)")
     files = [photo] if against is None else [photo, against]
-    images = [fit(read_image(file, resize), max_pixels) for file in files]
+    images = [fit(load_pixels(file, reading).float().expand(3, -1, -1), max_pixels) for file in files]
     rows = []
     for label, net in networks:
         images = [image.to(device_of(net)) for image in images]
@@ -144,13 +144,9 @@ def write_maps(rows: Sequence[Row], folder: StrPath) -> list[Path]:
 
 
 def _draw(
-    net: nn.Module,
-    method: str,
-    image: Tensor,
-    other: Tensor | None,
-    pixels: np.ndarray,
+    net: nn.Module, method: str, image: Tensor, other: Tensor | None, pixels: np.ndarray,
     settings: dict[str, Any],
-) -> Drawing:
+) -> Drawing:  # fmt: skip
     if method == "clusters":
         found = cell_assignment(net, image)
         count = len(found.weights)

@@ -18,6 +18,7 @@ import numpy as np
 from deepibl.datasets.geo import DEGREES, arc, in_space, to_degrees
 from deepibl.datasets.positions import one_position
 from deepibl.errors import IndexFileError, NetworkMismatchError
+from deepibl.images import AS_STORED, Reading
 from deepibl.runtime.files import RowView
 from deepibl.search.answer import Answer, make_answer
 from deepibl.search.compressed import CompressedIndex, Structure, build_structure, require_fit
@@ -43,10 +44,10 @@ class PlaceIndex:
     """Descriptors (N, D), float32 or float16, with names below `root` and positions (N, 2).
 
     frame: 'degrees' (latitude, longitude) or None (metres of an unknown zone); metres of a zone such as '33N'
-    become degrees. resize: shorter side in pixels that images were scaled to; None: not scaled. structure:
-    finds candidates; None: searches are exact. largest: the largest squared norm of a descriptor, if known.
-    blanks: descriptors (P, D) of blank images. calibration: of the answers' confidence; other images than
-    those it was fitted on need another one.
+    become degrees. reading: how images were scaled and turned, and queries are: extract(net, photos,
+    **asdict(index.reading)). structure: finds candidates; None: searches are exact. largest: the largest
+    squared norm of a descriptor, if known. blanks: descriptors (P, D) of blank images. calibration: of the
+    answers' confidence; other images than those it was fitted on need another one.
     Raises IndexFileError for parts that do not fit together.
     """
 
@@ -57,7 +58,7 @@ class PlaceIndex:
     network_path: str = ""
     root: str = ""
     frame: str | None = None
-    resize: int | None = None
+    reading: Reading = AS_STORED
     structure: Structure | None = None
     largest: float | None = None
     blanks: np.ndarray | None = None
@@ -304,10 +305,10 @@ def by_place(near: Any, count: int, frame: str | None) -> Iterator[tuple[np.ndar
 def require_same_kind(first: Any, second: PlaceIndex) -> None:
     """Raises NetworkMismatchError or IndexFileError unless descriptors of `second` fit into `first`."""
     first.require_network(second.network_id)
-    if (first.resize, first.dim) != (second.resize, second.dim):
+    if (first.reading, first.dim) != (second.reading, second.dim):
         raise IndexFileError(
-            f"one index was made with resize={first.resize} and {first.dim} dimensions, the other with "
-            f"resize={second.resize} and {second.dim}: make the second one again as the first"
+            f"one index has {first.dim} dimensions and images by {first.reading}, the other {second.dim} and "
+            f"{second.reading}: make the second one again as the first"
         )
 
 

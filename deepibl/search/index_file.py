@@ -11,8 +11,9 @@ names          uint8                              UTF-8 names below the root, se
 blanks         float32 (P, D), may be missing     descriptors of blank images
 structure      uint8, not with backend 'exact'    the search structure, as faiss writes it
 metadata       strings                            format version, backend, network id and path, root, frame
-                                                  ('degrees' or ''), resize, largest squared norm, calibration
-                                                  of the confidence, checksums
+                                                  ('degrees' or ''), reading (how images are scaled and
+                                                  turned), largest squared norm, calibration of the
+                                                  confidence, checksums
 =============  =================================  ============================================================
 
 Checksums are SHA-256: one a tensor, and one of the metadata with the tensors' types and shapes. Opening
@@ -26,6 +27,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,6 +36,7 @@ import numpy as np
 
 from deepibl.datasets.geo import DEGREES
 from deepibl.errors import IndexFileError
+from deepibl.images import Reading
 from deepibl.runtime.files import bytes_of, map_tensors, write_tensors
 from deepibl.runtime.progress import working
 from deepibl.search.compressed import STRUCTURES, Structure, read_structure
@@ -66,7 +69,7 @@ def write_file(path: StrPath, fields: Mapping[str, Any]) -> None:
     }
     metadata = {name: fields[name] or "" for name in _SETTINGS} | {
         "format": FORMAT,
-        "resize": str(fields["resize"] or ""),
+        "reading": json.dumps(asdict(fields["reading"])),
         "backend": structure.kind if structure is not None else EXACT,
         "largest": repr(largest_norm(fields["descriptors"], "the descriptors")),
         "calibration": fields["calibration"].as_text(),
@@ -97,7 +100,7 @@ def read_file(path: StrPath) -> dict[str, Any]:
             "blanks": tensors.get("blanks"),
             **{name: metadata[name] for name in _SETTINGS},
             "frame": metadata["frame"] or None,
-            "resize": int(metadata["resize"]) if metadata["resize"] else None,
+            "reading": reading_of(metadata["reading"]),
             "structure": None if backend == EXACT else read_structure(backend, tensors["structure"]),
             "largest": float(metadata["largest"]),
             "calibration": Calibration.from_text(metadata["calibration"]),
@@ -123,9 +126,20 @@ def check_file(path: StrPath) -> dict[str, Any]:
         "with_position": int(np.isfinite(fields["positions"]).all(axis=1).sum()),
         "bytes": os.path.getsize(path),
         "structure_bytes": int(tensors["structure"].nbytes) if "structure" in tensors else 0,
-        **{name: metadata[name] for name in (*_SETTINGS, "resize")},
+        **{name: metadata[name] for name in _SETTINGS},
+        **asdict(fields["reading"]),
         "confidence": str(fields["calibration"]),
     }
+
+
+def reading_of(text: str) -> Reading:
+    """The reading in a JSON string. Raises ValueError."""
+    plain = json.loads(text)
+    try:
+        resize, longest = (plain[name] and int(plain[name]) for name in ("resize", "max_side"))
+        return Reading(resize, longest, bool(plain["upright"]))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"its reading of images is {text!r}") from error
 
 
 @contextmanager
@@ -155,7 +169,7 @@ def _read(path: StrPath, every: bool = False) -> tuple[dict[str, np.ndarray], di
     needed = {"descriptors", "positions", "names"}
     if metadata.get("backend") != EXACT:
         needed.add("structure")
-    texts = {*_SETTINGS, "resize", "backend", "largest", "calibration"}
+    texts = {*_SETTINGS, "reading", "backend", "largest", "calibration"}
     if missing := (needed - tensors.keys()) | (texts - metadata.keys()):
         raise ValueError(f"it lacks {min(missing)!r}")
     if metadata["frame"] not in ("", DEGREES):

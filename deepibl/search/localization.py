@@ -22,7 +22,7 @@ from deepibl.errors import Failure
 from deepibl.features.extraction import extract, extract_to_file, provenance
 from deepibl.features.files import read_features
 from deepibl.features.shards import require_visible
-from deepibl.images import load_pixels
+from deepibl.images import AS_STORED, Reading, load_pixels
 from deepibl.runtime.devices import device_of, inference, to_batch
 from deepibl.runtime.files import RowView, from_plain, read_note
 from deepibl.runtime.processes import team
@@ -62,6 +62,7 @@ def build_index(
     descriptors in float16. threshold: metres within which a match is right, for the confidence of answers;
     known: query photos with positions that it is fitted on (default: images of the index, see
     `deepibl.search.confidence`). settings, options: see `ExtractionSettings`.
+    Own photos are turned upright and scaled, unless these say otherwise.
     Returns the index, as opened from `out`, and the images that could not be read: those are not in it.
     Killed and started again, it resumes (from partial descriptors beside `out`). Processes that torchrun
     started share the work, if all call it; a database is then opened by process 0 alone, and the others get
@@ -80,6 +81,7 @@ def build_index(
             f"{where} does not go with --backend {backend}: milvus writes to FOLDER.db or "
             "http://HOST:PORT/COLLECTION, the others to a file"
         )
+    settings = settings.for_photos(own=not places.as_stored)
     partial = _partial(where)
     found, failures = _extract(net, places, partial, settings, half)
     bare = PlaceIndex(**found, network_path=os.path.abspath(network_path) if network_path else "")
@@ -87,7 +89,7 @@ def build_index(
 
     def write() -> None:
         first = os.path.join(bare.root, bare.names[0])
-        made = replace(bare, blanks=_blanks(net, first, bare.resize))
+        made = replace(bare, blanks=_blanks(net, first, bare.reading))
         if backend == "milvus":
             MilvusIndex.create(where, made.with_confidence(threshold, queries)).close()
         else:
@@ -109,13 +111,14 @@ def add_to_index(
 ) -> tuple[Index, list[Failure], int]:
     """Adds to an index those images of `places` that are not in it yet.
 
-    The index keeps its backend, its resize of images and whether it is in float16. A file is written again
-    (to a temporary name) with the confidence fitted anew, on `known` as in `build_index`; to a database the
-    new images are added, and its calibration stays. settings, options: see `ExtractionSettings`. Returns
-    the index, the images that could not be read, and how many were in it already.
+    The index keeps its backend, how images are scaled and turned, and whether it is in float16. A file is
+    written again (to a temporary name) with the confidence fitted anew, on `known` as in `build_index`; to a
+    database the new images are added, and its calibration stays. settings, options: see
+    `ExtractionSettings`. Returns the index, the images that could not be read, and how many were in it
+    already.
     Raises NetworkMismatchError for another network, and what `build_index` raises.
     """
-    settings = ExtractionSettings.of(add_to_index, settings, options, resize=None, on_error="skip")
+    settings = ExtractionSettings.of(add_to_index, settings, options, **asdict(AS_STORED), on_error="skip")
     if is_database(os.fspath(where)) and (team().size > 1 or known is not None):
         raise ArgumentError(
             f"{where} is a database: add to it with one process, without torchrun, and without known queries"
@@ -129,7 +132,7 @@ def add_to_index(
     if not len(new) and known is None:
         team().lead(lambda: _done(partial))  # of a run that was killed when the index was whole already
         return index, [], len(there)
-    settings = replace(settings, resize=index.resize)
+    settings = replace(settings, **asdict(index.reading))
     more, failures = index, list[Failure]()
     if len(new):
         found, failures = _extract(net, new, partial, settings, False)
@@ -159,21 +162,20 @@ def localize(
     """For each photo that can be read the `top` most similar images, and the photos that cannot be read.
 
     An answer is a list of matches that says how sure the best one is, and where it puts the photo.
-
     near, within: only images within metres of a position, see PlaceIndex.search. settings,
-    options: see `ExtractionSettings`; photos are resized as the index's images were.
+    options: see `ExtractionSettings`; photos are scaled and turned as the index's images were.
     Raises NetworkMismatchError for another network's index.
     """
-    settings = ExtractionSettings.of(localize, settings, options, resize=index.resize, on_error="skip")
+    settings = ExtractionSettings.of(localize, settings, options, **asdict(index.reading), on_error="skip")
     index.require_network(identity_of(net, settings.scales))
     features, kept, failures = extract(net, list(photos), settings=settings)
     matches = index.search(features, top, near=near, within=within) if len(kept) else []
     return {photos[i]: found for i, found in zip(kept, matches, strict=True)}, failures
 
 
-def _blanks(net: nn.Module, like: str, resize: int | None) -> np.ndarray:
+def _blanks(net: nn.Module, like: str, reading: Reading) -> np.ndarray:
     """Descriptors (P, D) of grey cards, of the size of an image file."""
-    size = load_pixels(like, resize).shape[1:]
+    size = load_pixels(like, reading).shape[1:]
     cards = (to_batch([torch.full((3, *size), grey)], device_of(net)) for grey in (0.0, 64.0, 128.0, 255.0))
     with inference(net):
         rows = np.concatenate([extract_batch(net, card).cpu().numpy() for card in cards])
@@ -225,7 +227,7 @@ def _extract(
         "network_id": made_of.network,
         "root": os.path.abspath(places.root),
         "frame": places.frame,
-        "resize": settings.resize,
+        "reading": settings.reading,
     }
     return fields, failures
 

@@ -28,6 +28,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -51,6 +52,7 @@ from deepibl.search.index import (
     require_names,
     require_same_kind,
 )
+from deepibl.search.index_file import reading_of
 from matlab_compat.errors import ArgumentError
 
 COLLECTION = "places"  # in an embedded database
@@ -131,7 +133,7 @@ SPARE = 16  # hits requested beyond `top`, so that ties at the end are seen
 ABOUT = "_about"  # the second collection is called COLLECTION_about
 FIELDS = ["name", "descriptor", "placed", "first", "second"]
 AXES = ("x", "y", "z")
-_SETTINGS = ("network_id", "network_path", "root", "frame", "resize")
+_SETTINGS = ("network_id", "network_path", "root", "frame")
 _KEY = ("VARCHAR", {"max_length": 32, "is_primary": True})
 
 # Milvus requires a vector in each collection
@@ -168,7 +170,7 @@ class MilvusIndex:
             self.dim = int(settings["dim"])
             self.network_id, self.network_path = settings["network_id"], settings["network_path"]
             self.root, self.frame = settings["root"], settings["frame"]
-            self.resize: int | None = settings["resize"]
+            self.reading = reading_of(settings.get("reading", "{}"))
             self.calibration = Calibration.from_text(settings["calibration"])
             self._client.load_collection(self.collection)
 
@@ -192,6 +194,7 @@ class MilvusIndex:
             _upsert(client, collection, index, index.names)
             settings = {name: getattr(index, name) for name in _SETTINGS}
             settings |= {"format": FORMAT, "dim": index.dim, "calibration": index.calibration.as_text()}
+            settings["reading"] = json.dumps(asdict(index.reading))
             make_collection(client, collection + ABOUT, _SETTINGS_FIELDS, "nothing", "FLAT")
             row = {"key": "index", "value": json.dumps(settings), "nothing": [0.0, 0.0]}
             client.upsert(collection + ABOUT, [row])

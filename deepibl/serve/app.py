@@ -26,6 +26,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field
 
+from deepibl.images.kinds import KINDS, kinds_read
 from deepibl.search.answer import UNKNOWN, VERDICTS, Estimate, Match
 from deepibl.serve.finder import Around, PlaceFinder
 from deepibl.serve.http import Guard, Limits, Upload, answer_errors
@@ -101,6 +102,7 @@ class Health(BaseModel):
     places: int = Field(description="The most requests at a time.")
     upload_bytes: int = Field(description="The largest photo that is taken.")
     photo_pixels: int
+    accept: list[str] = Field(description="Suffixes of the photos that are read.")
     top: int = Field(description="The most places that one request may ask for.")
 
 
@@ -230,8 +232,7 @@ def _pictures(desk: Desk) -> APIRouter:
 
 
 def _page(desk: Desk, index_name: str) -> APIRouter:
-    api = APIRouter()
-    network = Path(desk.finder.index.network_path).name
+    api, index = APIRouter(), desk.finder.index
 
     @api.get("/api/health")
     async def health(response: Response) -> Health:
@@ -239,10 +240,12 @@ def _page(desk: Desk, index_name: str) -> APIRouter:
         response.headers.update(_FRESH)
         limits = desk.limits
         return Health(
-            status="ok", version=version("deepibl"), index=index_name, network=network,
+            status="ok", version=version("deepibl"), index=index_name,
+            network=Path(index.network_path).name,
             heatmaps=list(desk.finder.methods), inside=desk.admission.inside, places=desk.admission.places,
             upload_bytes=limits.upload_bytes, photo_pixels=limits.photo_pixels, top=limits.top,
-            **desk.finder.identity(),
+            accept=[suffix for kind in kinds_read() for suffix in KINDS[kind]],
+            images=len(index), dimensions=index.dim, network_id=index.network_id, engine=desk.finder.engine,
         )  # fmt: skip
 
     @api.get("/", include_in_schema=False)
@@ -300,7 +303,7 @@ def _whole(least: int, most: int, default: int | None = None) -> dict[str, Any]:
 
 def _form(required: set[str] | None = None, **fields: Any) -> dict[str, Any]:
     """The OpenAPI description of a multipart request with a photo."""
-    photo = {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP, by its content."}
+    photo = {"type": "string", "format": "binary", "description": f"{', '.join(kinds_read())}, by content."}
     schema = {
         "type": "object",
         "required": ["photo", *sorted(required or ())],

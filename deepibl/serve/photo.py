@@ -1,24 +1,24 @@
-"""Decoding an uploaded photo: format by content, size checked first, turned upright, at the index's scale."""
+"""Decoding an uploaded photo: kind by content, size checked first, read as the index's images."""
 
 import io
 import math
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
 from deepibl.datasets.exif import image_position
 from deepibl.errors import DatasetError
-from deepibl.images import open_image, scaled_pixels
+from deepibl.images import Reading
+from deepibl.images.kinds import HEIC_ADVICE, is_heic, kinds_read, reads_heic
+from deepibl.images.reading import pixels_of
 from deepibl.report.heatmap import fit
 from deepibl.serve.http import Limits, Refused
 from matlab_compat.errors import ImageReadError
 
-KINDS = ("JPEG", "PNG", "WebP")
-_SHRINK_FROM = 16_000_000  # pixels; larger photos are reduced by a whole factor first, to save memory
 _MOST_SCANS = 64  # of a progressive JPEG: each decodes all pixels again; cameras and editors write about 10
 _START_OF_SCAN = b"\xff\xda"
-_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Photo:
     """A decoded photo.
 
     pixels: (1 or 3, H, W) uint8 or float32, RGB 0–255, for the network. width, height: of the photo as it was
-    sent, turned upright. position: latitude and longitude in degrees from its EXIF, None where it has none.
+    sent, turned as `pixels`. position: latitude and longitude in degrees from its EXIF, None where it has
+    none.
     """
 
     pixels: Tensor
@@ -35,13 +36,12 @@ class Photo:
     position: tuple[float, float] | None
 
 
-def decode_photo(data: bytes, limits: Limits, resize: int | None = None) -> Photo:
-    """The photo in an uploaded file.
+def decode_photo(data: bytes, limits: Limits, reading: Reading) -> Photo:
+    """The photo in an uploaded file, scaled and turned as the index's images (`reading`).
 
-    It is turned upright by its EXIF orientation (unlike files on disk, which are taken as stored), scaled to
-    `resize` pixels of the shorter side as the index's images were, and down to `limits.described_pixels`.
-    Raises Refused: 415 for what is neither JPEG, PNG nor WebP by its content, 413 for too many pixels, found
-    before any is decoded, 422 for a damaged file.
+    A photo that still has more than `limits.described_pixels` is scaled down to them.
+    Raises Refused: 415 for what is not an image of a known kind, 413 for too many pixels, found before any is
+    decoded, 422 for a damaged file.
     """
     header = _open_header(data)
     width, height = header.size
@@ -56,50 +56,45 @@ def decode_photo(data: bytes, limits: Limits, resize: int | None = None) -> Phot
         raise Refused(
             413, f"the JPEG has more than {_MOST_SCANS} scans", "Save it again with an image editor."
         )
+    if reading.resize is None and reading.max_side is None and width * height > limits.described_pixels:
+        side = int(max(width, height) * math.sqrt(limits.described_pixels / (width * height)))
+        reading = replace(reading, max_side=max(1, side))
     try:
-        image: Any = open_image(data, "the photo")
+        pixels = pixels_of(data, "the photo", reading)
     except ImageReadError as problem:
         raise Refused(422, str(problem), "Open it with a viewer and save it again.") from None
-    orientation, position = _exif(image)
-    factor = math.ceil(math.sqrt(width * height / _SHRINK_FROM))
-    image = _upright(image.reduce(factor) if factor > 1 else image, orientation)
-    if orientation > 4:
+    if (width > height) != (pixels.shape[2] > pixels.shape[1]):  # turned
         width, height = height, width
-    pixels = scaled_pixels(image, resize)
     if pixels.shape[1] * pixels.shape[2] > limits.described_pixels:
         pixels = fit(pixels.float(), limits.described_pixels)
+    position = None
+    with suppress(DatasetError):  # an impossible position is none
+        position = image_position(header)
     return Photo(pixels, width, height, position)
 
 
 def _open_header(data: bytes) -> Any:
-    """A Pillow image whose header alone was read. Raises Refused."""
-    plugin = _plugin(data)
-    try:
-        return plugin(io.BytesIO(data))
-    except Exception as problem:  # Pillow raises a dozen types for damaged files
-        found = f"the file starts as {plugin.format} and is damaged: {problem}"
-        raise Refused(422, found, "Open it with a viewer and save it again.") from None
-
-
-def _plugin(data: bytes) -> Any:
-    """Pillow's class for the format that these bytes begin. Raises Refused.
+    """A Pillow image whose header alone was read. Raises Refused.
 
     `Image.open` is not used: it raises for too many pixels by itself, before `decode_photo` can say how many.
     """
-    from PIL.JpegImagePlugin import JpegImageFile
-    from PIL.PngImagePlugin import PngImageFile
-    from PIL.WebPImagePlugin import WebPImageFile
+    from PIL import Image
 
-    if data.startswith(b"\xff\xd8\xff"):
-        return JpegImageFile
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return PngImageFile
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return WebPImageFile
-    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"):
-        raise Refused(415, "the file is a HEIC or AVIF picture", "Export it as JPEG first.")
-    kinds = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
-    raise Refused(415, f"the file is not a photo: it {_start(data)}", f"Send {kinds}.")
+    if is_heic(data) and not reads_heic():
+        raise Refused(
+            415, f"this server does not read HEIC pictures ({HEIC_ADVICE})", "Export it as JPEG first."
+        )
+    Image.init()
+    for kind in kinds_read():
+        plugin, accepts = Image.OPEN[kind]
+        if accepts is not None and accepts(data[:64]) is True and (kind == "HEIF") == is_heic(data):
+            try:
+                return plugin(io.BytesIO(data), "")
+            except Exception as problem:  # Pillow raises a dozen types for damaged files
+                found = f"the file starts as {kind} and is damaged: {problem}"
+                raise Refused(422, found, "Open it with a viewer and save it again.") from None
+    *most, last = kinds_read()
+    raise Refused(415, f"the file is not a photo: it {_start(data)}", f"Send {', '.join(most)} or {last}.")
 
 
 def _start(data: bytes) -> str:
@@ -107,31 +102,3 @@ def _start(data: bytes) -> str:
     if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):
         return "holds text"
     return f"starts with the bytes {head[:8].hex(' ')}"
-
-
-def _exif(image: Any) -> tuple[int, tuple[float, float] | None]:
-    """Orientation (1 to 8) and position; 1 and None where the EXIF is missing or invalid."""
-    try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # a photo with damaged EXIF is answered, too
-        return 1, None
-    try:
-        position = image_position(image)
-    except DatasetError:  # an impossible position is none
-        position = None
-    return (orientation if orientation in range(1, 9) else 1), position
-
-
-def _upright(image: Any, orientation: int) -> Any:
-    from PIL.Image import Transpose
-
-    turns = {
-        2: Transpose.FLIP_LEFT_RIGHT,
-        3: Transpose.ROTATE_180,
-        4: Transpose.FLIP_TOP_BOTTOM,
-        5: Transpose.TRANSPOSE,
-        6: Transpose.ROTATE_270,
-        7: Transpose.TRANSVERSE,
-        8: Transpose.ROTATE_90,
-    }
-    return image.transpose(turns[orientation]) if orientation in turns else image

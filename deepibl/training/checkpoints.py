@@ -303,7 +303,7 @@ def read_session_network(files: SessionFiles, epoch: int) -> SimpleNN:
     with reading_state(files.epoch(epoch)):
         net = SimpleNN.from_matlab(struct)
         take_momentum(net)
-    net.meta |= {"sessionID": files.session, "epoch": np.array([[float(epoch)]])}
+    net.meta |= {"sessionID": files.session, "epoch": float(epoch)}
     return net
 
 

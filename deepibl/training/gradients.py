@@ -17,7 +17,7 @@ from torch import Tensor
 from deepibl.errors import TrainingError
 from deepibl.features.backbone_cache import BackboneCache, Fetched
 from deepibl.features.backbone_store import GIGABYTE
-from deepibl.images import load_pixels, read_image
+from deepibl.images import Reading, load_pixels, read_image
 from deepibl.runtime.devices import device_of, to_batch
 from deepibl.runtime.processes import ALONE, Team
 from deepibl.training.options import TrainingOptions
@@ -51,7 +51,7 @@ class PlainBackbone:
 
     def fetch(self, path: str, flip: bool = False, resize: int | None = None) -> Fetched:
         """The image's pixels. Raises ImageReadError."""
-        pixels = load_pixels(path, resize)
+        pixels = load_pixels(path, Reading(resize))
         return Fetched("", pixels=pixels.flip(-1) if flip else pixels)
 
     @torch.no_grad()

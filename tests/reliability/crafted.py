@@ -177,7 +177,7 @@ def index_of_a_million_names_without_descriptors(path: Path) -> None:
         "positions": np.zeros((0, 2)),
         "names": np.frombuffer(b"\n" * 10**6, np.uint8),
     }
-    names = ("network_id", "network_path", "root", "frame", "resize", "checksums", "header_checksum")
+    names = ("network_id", "network_path", "root", "frame", "reading", "checksums", "header_checksum")
     write_tensors(path, tensors, {"format": "deepibl-index/3", **dict.fromkeys(names, "")})
 
 

@@ -7,6 +7,7 @@ A reader reads a file as the project does and looks at what came of it; it may o
 import ast
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,10 +84,13 @@ def read_checkpoint(path: Path) -> object:
 
 def read_picture(path: Path) -> object:
     """As extraction reads it, whole and resized."""
-    from deepibl.images import load_pixels, read_image
+    from deepibl.images import OWN_PHOTOS, Reading, load_pixels, read_image
+    from matlab_compat.errors import ImageReadError
 
     assert len(read_image(path)) == 3
-    return load_pixels(path, 20)
+    with suppress(ImageReadError):  # a JPEG that is cut short is damaged for own photos alone
+        assert load_pixels(path, OWN_PHOTOS).dim() == 3
+    return load_pixels(path, Reading(20))
 
 
 def read_as_matlab(path: Path) -> object:

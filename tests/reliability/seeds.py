@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from deepibl.features.files import write_features, write_hloc
+from deepibl.images import Reading
 from deepibl.networks.io import read_mat_network, write_network
 from deepibl.report.run import collect, write_run
 from deepibl.runtime.provenance import Provenance, digest_of
@@ -173,7 +174,7 @@ def _features(folder: Path) -> None:
     write_features(folder / "h5" / "features.h5", rows, names)
     write_hloc(folder / "hloc" / "global.h5", rows, names)
     positions = np.stack([np.arange(6) * 10.0 + 390000, np.full(6, 6170000.0)], axis=1)
-    fields: dict[str, Any] = {"network_path": "/nets/small.mat", "root": "/photos", "resize": 320}
+    fields: dict[str, Any] = {"network_path": "/nets/small.mat", "root": "/photos", "reading": Reading(320)}
     index = PlaceIndex(rows, names, positions, "ab" * 32, frame="33N", **fields)
     index.save(folder / "index" / "city.idx")
     unknown = PlaceIndex(rows, names, np.full((6, 2), np.nan), "ab" * 32)

@@ -27,7 +27,7 @@ def kinds() -> list[Kind]:
         Kind("JPEG of 12 megapixels", picture(size=(4000, 3000), quality=85), (200,)),
         Kind("PNG", picture("PNG", (480, 360)), (200,)),
         Kind("WebP", picture("WEBP", (640, 480)), (200,)),
-        Kind("truncated JPEG", picture(size=(640, 480), quality=95)[:-5000], (200,)),
+        Kind("truncated JPEG", picture(size=(640, 480), quality=95)[:-5000], (422,)),
         Kind("JPEG cut in its header", picture()[:40], (422,)),
         Kind("damaged PNG", picture("PNG")[:300] + bytes(3000), (422,)),
         Kind("bomb PNG", bomb(), (413,)),

@@ -138,7 +138,7 @@ def test_zone_s_is_the_hemisphere_unless_the_file_has_bands(tmp_path: Path) -> N
 
 
 def test_zones_given_by_the_caller_may_have_a_band(tmp_path: Path) -> None:
-    (tmp_path / "p.csv").write_text("name,lat,lon\nx.jpg,47.0625,8.3125\n")
+    (tmp_path / "p.csv").write_text("name,utm_e,utm_n\nx.jpg,447806,5212232\n")
     assert read_places(tmp_path / "p.csv", zone="32T").frame == "32N"
 
 

@@ -103,7 +103,7 @@ def test_an_empty_matrix_is_none_and_listed_ids_come_first(tmp_path):
         (np.ones((2, 1)), r"gtHard must be 3 x 1 .*found \(2, 1\)"),
         (np.array([[0.0], [0.5], [1.0]]), "gtHard must be logical"),
         (np.array([[0.0], [np.nan], [1.0]]), "gtHard must be logical"),
-        ("yes", "gtHard must be a logical matrix, found char"),
+        ("yes", "gtHard must be a logical matrix, found 1x3 char"),
     ],
 )
 def test_a_matrix_that_is_no_ground_truth_is_refused(tmp_path, truth, message):

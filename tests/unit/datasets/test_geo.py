@@ -77,7 +77,9 @@ def test_bad_zones_are_refused(zone):
 )
 def test_letters_of_bands_are_hemispheres(band, plain):
     assert plain_zone(band) == plain
-    assert latlon_to_utm(1, 2, band)[0].tolist() == latlon_to_utm(1, 2, plain)[0].tolist()
+    latitude, longitude = utm_to_latlon(500_000.0, 6_000_000.0, plain)
+    positions = [latlon_to_utm(latitude, longitude, zone)[0].tolist() for zone in (band, plain)]
+    assert positions[0] == positions[1]
 
 
 def test_map_links_have_the_marker_at_the_position():

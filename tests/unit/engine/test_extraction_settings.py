@@ -16,12 +16,13 @@ from deepibl.engine.settings import ExtractionSettings, SettingsOptions
 from deepibl.evaluation.evaluate import evaluate_index, evaluate_network
 from deepibl.features.extraction import extract, extract_to_file
 from deepibl.features.whitening import add_pca_of_images, pca_of_images
+from deepibl.images import Reading
 from deepibl.migrate.verify import verify_features
 from deepibl.search.localization import add_to_index, build_index, localize
 from matlab_compat.errors import ArgumentError
 from tests.extractors import make_photos, simplenn
 
-INDEX = SimpleNamespace(resize=None)
+INDEX = SimpleNamespace(reading=Reading())
 DOORS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = {
     "extract": (extract, (None, ["a.jpg"]), {}),
     "extract_to_file": (extract_to_file, (None, "", ["a.jpg"], "f.bin"), {}),

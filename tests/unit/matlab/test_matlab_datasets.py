@@ -58,7 +58,7 @@ def test_a_users_data_set_is_made_as_in_matlab(tmp_path) -> None:
 def test_both_names_of_the_table_mean_the_same(paths) -> None:
     dataset = dbPitts(False, "val", paths)
     assert isinstance(dataset, dbBase)
-    of_other_sets = {"dbTimeStamp", "qTimeStamp", "posIDs"}
+    of_other_sets = {"dbTimeStamp", "qTimeStamp", "posIDs", "ignoreIDs"}
     for made, core in ((dataset, PlaceDataset), (dataset.cp, ClosePosition)):
         for matlab, python in MATLAB_NAMES[core].items():
             if inspect.isfunction(getattr(type(made), matlab)):

@@ -7,6 +7,7 @@ import pytest
 from safetensors import safe_open
 
 from deepibl.errors import FeatureFileError, IndexFileError, NetworkMismatchError
+from deepibl.images import OWN_PHOTOS, Reading
 from deepibl.runtime.files import map_tensors, write_tensors
 from deepibl.search import index_file
 from deepibl.search.index import PlaceIndex
@@ -24,7 +25,7 @@ def make_index(count: int = 6, dim: int = 4, **changes: object) -> PlaceIndex:
         "network_path": "/nets/small.mat",
         "root": "/photos",
         "frame": "33N",
-        "resize": 320,
+        "reading": Reading(320),
     }
     return PlaceIndex(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -35,7 +36,7 @@ def test_an_index_comes_back_as_it_was_written(tmp_path: Path) -> None:
     back = PlaceIndex.load(tmp_path / "city.idx")
     np.testing.assert_array_equal(back.descriptors, index.descriptors)
     np.testing.assert_array_equal(back.positions, index.positions)
-    same = ["names", "network_id", "network_path", "root", "frame", "resize"]
+    same = ["names", "network_id", "network_path", "root", "frame", "reading"]
     assert [getattr(back, name) for name in same] == [getattr(index, name) for name in same]
 
 
@@ -48,11 +49,11 @@ def test_other_programs_read_the_file_as_safetensors(tmp_path: Path) -> None:
 
 
 def test_what_is_unknown_stays_unknown(tmp_path: Path) -> None:
-    index = make_index(positions=np.full((6, 2), np.nan), frame=None, resize=None)
+    index = make_index(positions=np.full((6, 2), np.nan), frame=None, reading=OWN_PHOTOS)
     index.save(tmp_path / "city.idx")
     back = PlaceIndex.load(tmp_path / "city.idx")
     assert back.frame is None
-    assert back.resize is None
+    assert back.reading == OWN_PHOTOS
     match = back.search(index.descriptors[:1], 1)[0][0]
     assert (match.name, match.east, match.map_link) == ("sträße/0.jpg", None, None)
 

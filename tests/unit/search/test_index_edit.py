@@ -8,6 +8,7 @@ import pytest
 
 from deepibl.datasets.geo import latlon_to_utm
 from deepibl.errors import IndexFileError, NetworkMismatchError
+from deepibl.images import Reading
 from deepibl.runtime.files import RowView
 from deepibl.search.answer import Match
 from deepibl.search.backends import check_index, edit_index, open_index
@@ -108,8 +109,8 @@ def test_names_go_below_the_first_ones_root_or_are_absolute(root: str, other: st
     ("changes", "error", "said"),
     [
         ({"network_id": "cd" * 32}, NetworkMismatchError, "another|cdcd"),
-        ({"resize": 480}, IndexFileError, "resize=480"),
-        ({"dim": 4}, IndexFileError, "resize=320 and 4:"),
+        ({"reading": Reading(480)}, IndexFileError, "resize=480"),
+        ({"dim": 4}, IndexFileError, "the other 4 and"),
     ],
 )
 def test_what_cannot_be_compared_is_not_merged(changes: dict, error: type, said: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from deepibl.errors import IndexFileError, NetworkMismatchError
+from deepibl.images import Reading
 from deepibl.search.backends import check_index, edit_index, open_index
 from deepibl.search.index import PlaceIndex
 from deepibl.search.milvus import address, connect, is_database, make_collection
@@ -37,7 +38,7 @@ def test_answers_equal_those_of_the_file(made: MilvusIndex) -> None:
     asked = line_index(20, 12).descriptors
     assert same_matches(made.search(asked, 7), file.search(asked, 7))
     assert (len(made), made.dim, made.backend) == (40, 8, "milvus")
-    same = ["network_id", "network_path", "root", "frame", "resize"]
+    same = ["network_id", "network_path", "root", "frame", "reading"]
     assert [getattr(made, name) for name in same] == [getattr(file, name) for name in same]
 
 
@@ -105,7 +106,7 @@ def test_another_network_width_or_scale_is_refused(made: MilvusIndex) -> None:
     with pytest.raises(NetworkMismatchError, match="8 dimensions"):
         made.search(np.zeros((1, 5), np.float32))
     with pytest.raises(IndexFileError, match="resize=480"):
-        made.merge(line_index(0, 2, resize=480))
+        made.merge(line_index(0, 2, reading=Reading(480)))
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

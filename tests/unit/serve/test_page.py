@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from deepibl.errors import NetworkMismatchError
+from deepibl.images.kinds import kinds_read, reads_heic
 from deepibl.search.localization import localize
 from deepibl.serve.app import create_app
 from deepibl.serve.finder import PlaceFinder
@@ -94,8 +95,8 @@ def test_an_invalid_position_is_refused(client, fields, said):
     ("photo", "status", "said"),
     [
         (b"just some text, not a photo", 415, "holds text"),
-        (b"GIF89a" + bytes(40), 415, "47 49 46"),
-        (b"\0\0\0\x18ftypheic" + bytes(40), 415, "HEIC"),
+        (b"8BPS\0\1" + bytes(40), 415, "38 42 50 53"),
+        (b"\0\0\0\x18ftypheic" + bytes(40), 422 if reads_heic() else 415, "HEI"),
         (b"", 400, "empty"),
         (bomb(), 413, "60000 x 60000"),
         (many_scans(70), 413, "scans"),
@@ -104,14 +105,22 @@ def test_an_invalid_position_is_refused(client, fields, said):
         (b"RIFF\x10\0\0\0WEBPVP8 " + bytes(20), 422, "damaged"),
         (picture(size=(1, 1)), 422, "1 x 1"),
     ],
-    ids=["text", "gif", "heic", "empty", "bomb", "scans", "cut JPEG", "cut PNG", "cut WebP", "one pixel"],
+    ids=["text", "psd", "heic", "empty", "bomb", "scans", "cut JPEG", "cut PNG", "cut WebP", "one pixel"],
 )
 def test_a_file_that_is_no_usable_photo_gets_one_clear_error(client, photo, status, said):
     refused(send(client, photo), status, said)
 
 
-def test_a_jpeg_that_ends_early_is_answered_with_what_is_there(client):
-    assert send(client, picture(size=(200, 150), quality=95)[:-900]).status_code == 200
+def test_a_jpeg_that_ends_early_is_damaged(client):
+    refused(send(client, picture(size=(200, 150), quality=95)[:-900]), 422, "truncated")
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "BMP", "GIF", "AVIF"])
+def test_the_page_takes_what_the_command_line_takes(client, kind):
+    if kind not in kinds_read():
+        pytest.skip(f"this Pillow reads no {kind}")
+    assert send(client, picture(kind, (90, 70))).status_code == 200
+    assert f".{kind.lower()}" in client.get("/api/health").json()["accept"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from fastapi import Request
 from PIL import Image
 
 from deepibl.errors import PageError
-from deepibl.images import load_pixels
+from deepibl.images import AS_STORED, OWN_PHOTOS, Reading, load_pixels
 from deepibl.search.index import PlaceIndex
 from deepibl.serve.http import Limits, Refused, read_upload
 from deepibl.serve.photo import decode_photo
@@ -30,14 +30,14 @@ from tests.page_files import picture, with_exif
 def test_a_photo_has_the_pixels_that_its_file_has(tmp_path, kind, resize):
     data = picture(kind, (90, 70))
     (tmp_path / "a").write_bytes(data)
-    photo = decode_photo(data, Limits(), resize)
-    assert torch.equal(photo.pixels, load_pixels(tmp_path / "a", resize))
+    photo = decode_photo(data, Limits(), Reading(resize))
+    assert torch.equal(photo.pixels, load_pixels(tmp_path / "a", Reading(resize)))
     assert (photo.width, photo.height) == (90, 70)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_photos_are_turned_upright(orientation):
-    photo = decode_photo(with_exif(orientation, 10.5, 20.25), Limits())
+    photo = decode_photo(with_exif(orientation, 10.5, 20.25), Limits(), OWN_PHOTOS)
     expected = Image.open(io.BytesIO(with_exif(orientation, 10.5, 20.25)))
     from PIL import ImageOps
 
@@ -48,13 +48,13 @@ def test_photos_are_turned_upright(orientation):
 
 
 def test_invalid_exif_costs_no_answer():
-    photo = decode_photo(picture(exif=b"Exif\0\0" + b"\xee" * 40), Limits())
+    photo = decode_photo(picture(exif=b"Exif\0\0" + b"\xee" * 40), Limits(), OWN_PHOTOS)
     assert photo.position is None
     assert (photo.width, photo.height) == (64, 48)
 
 
 def test_very_large_photos_are_reduced_and_keep_their_shape():
-    photo = decode_photo(picture(size=(6000, 4000)), Limits(described_pixels=60_000))
+    photo = decode_photo(picture(size=(6000, 4000)), Limits(described_pixels=60_000), AS_STORED)
     assert (photo.width, photo.height) == (6000, 4000)
     height, width = photo.pixels.shape[1:]
     assert height * width <= 60_000
@@ -62,9 +62,9 @@ def test_very_large_photos_are_reduced_and_keep_their_shape():
 
 
 def test_pixels_are_counted_before_any_is_decoded(monkeypatch):
-    monkeypatch.setattr("deepibl.serve.photo.open_image", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr("deepibl.serve.photo.pixels_of", lambda *_: pytest.fail("decoded"))
     with pytest.raises(Refused, match="64 x 48"):
-        decode_photo(picture(), Limits(photo_pixels=3071))
+        decode_photo(picture(), Limits(photo_pixels=3071), OWN_PHOTOS)
 
 
 @pytest.mark.parametrize("name", ["upload_bytes", "waiting", "patience_seconds"])
