@@ -50,6 +50,10 @@ class ClosePosition:
             table[x, y] = self._run(x, x, y)
         return table
 
+    def cells_of(self, positions: ArrayLike) -> np.ndarray:
+        """The cells (N, 2) int64, from 0, of positions (N, 2) or (2,); outside the area also negative."""
+        return self._cells(np.atleast_2d(np.asarray(positions, dtype=np.float64)))
+
     def positives(self, position: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Ids (M,) int64 within the limit of a position (2,), in cell order, and squared metres (M,)."""
         position = one_position(position)
