@@ -71,7 +71,7 @@ def verify(
             read_reference_file(features),
             root=root or None,
             tolerance=tolerance,
-            resize=resize,
+            **image_reading(resize),
             batch_size=batch_size,
             device=where,
         )

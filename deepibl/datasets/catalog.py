@@ -59,17 +59,15 @@ class CatalogEntry:
     advice: str
 
 
-def _pitts(size: str, which: str) -> CatalogEntry:
-    return CatalogEntry(f"pitts{size}_{which}", "dsetRootPitts", "images/", "queries/", "17N", _PITTS)
-
-
 def _tokyo_tm(which: str) -> CatalogEntry:
     return CatalogEntry(f"tokyoTM_{which}", "dsetRootTokyoTM", "images/", "images/", "54N", _TOKYO_TM)
 
 
 CATALOG: dict[str, CatalogEntry] = {
     **{
-        f"pitts{size}/{part}": _pitts(size, part)
+        f"pitts{size}/{part}": CatalogEntry(
+            f"pitts{size}_{part}", "dsetRootPitts", "images/", "queries/", "17N", _PITTS
+        )
         for size in ("30k", "250k")
         for part in ("train", "val", "test")
     },

@@ -60,23 +60,20 @@ class PlaceDataset:
     For a set of your own, give its lists to this class or write a dbStruct file (see
     `deepibl.datasets.dbstruct`). For other rules, derive a class and override `nontrivial_positives` or
     `rank_matches`.
-
-    Args:
-        name: of the set.
-        database_names, query_names: names of the database and query images, below the two roots.
-        database_positions, query_positions: positions (N, 2), east and north, or latitude and longitude.
-        positive_distance: metres (inclusive) within which a database image is a positive.
-        nontrivial_distance_squared: squared metres within which a positive is used in training.
-        split: 'train', 'val' or 'test'.
-        frame: of the positions (see `deepibl.datasets.geo`): a UTM zone such as '17N', None for metres whose
-            zone is not known, 'degrees' for places so far apart that no zone has true distances for all.
-        advice: how to get the images, for error messages.
-        extra: other fields of the dbStruct file.
+    name: of the set.
+    database_names, query_names: names of the database and query images, below the two roots.
+    database_positions, query_positions: positions (N, 2), east and north, or latitude and longitude.
+    positive_distance: metres (inclusive) within which a database image is a positive.
+    nontrivial_distance_squared: squared metres within which a positive is used in training.
+    split: 'train', 'val' or 'test'.
+    frame: of the positions (see `deepibl.datasets.geo`): a UTM zone such as '17N', None for metres whose
+        zone is not known, 'degrees' for places so far apart that no zone has true distances for all.
+    advice: how to get the images, for error messages.
+    extra: other fields of the dbStruct file.
 
     Attributes: the arguments; `database_size`, `query_count`; `query_resize`, the shorter side in pixels that
     query images are scaled to before extraction (None: not scaled); `as_stored`, whether images are
     read as the original reads them, False for own photos, which are turned upright and scaled.
-
     Raises DatasetError for lists that do not fit together, and for degrees given as metres.
     Ported from: netvlad/datasets/dbBase.m
     """

@@ -24,7 +24,6 @@ class ClosePosition:
     delta: a cell's side in metres; grid_size: the number of cells in x and in y. NaN positions are not
     near any other. Raises DatasetError for positions that are not (N, 2), and a limit that is not a number
     >= 0.
-
     Ported from: netvlad/datasets/closePosition.m
     """
 
@@ -50,10 +49,6 @@ class ClosePosition:
         for x, y in np.ndindex(*self.grid_size):
             table[x, y] = self._run(x, x, y)
         return table
-
-    def cells_of(self, positions: ArrayLike) -> np.ndarray:
-        """The cells (N, 2) int64, from 0, of positions (N, 2) or (2,); outside the area also negative."""
-        return self._cells(np.atleast_2d(np.asarray(positions, dtype=np.float64)))
 
     def positives(self, position: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Ids (M,) int64 within the limit of a position (2,), in cell order, and squared metres (M,)."""

@@ -73,14 +73,9 @@ def make_playground(folder: StrPath, *, places: int = PLACES, channels: int = 12
 
 
 def _part(
-    root: Path,
-    split: str,
-    places: int,
-    seed: int,
-    query_folder: str,
-    count: int,
+    root: Path, split: str, places: int, seed: int, query_folder: str, count: int,
     dates: tuple[int, ...] = (0,),
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """Photographs one part of a data set with `count` queries; returns the fields of its dbStruct."""
     spots = np.array(list(_spots(City(seed), split, places)))
     where = np.repeat(spots, YAWS, axis=0)

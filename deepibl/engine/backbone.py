@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,9 +14,6 @@ from deepibl.engine.winograd import WinogradConvolution
 from matlab_compat.simplenn.layer import Layer
 from matlab_compat.simplenn.layers import Conv, Dropout, Pool, ReLU
 from matlab_compat.simplenn.network import SimpleNN
-
-if TYPE_CHECKING:
-    pass
 
 Step = Callable[[Tensor], Tensor]
 

@@ -4,6 +4,7 @@ Also the image tool convertPngtoJPG and NetVLAD's layer classes, as functions th
 `SimpleNN`. For plain torch modules see `deepibl.layers`.
 """
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from deepibl.engine.batch import extract_batch
 from deepibl.features.extraction import extract_to_file
 from deepibl.features.whitening import add_pca_of_images
 from deepibl.matlab.datasets import Paths
+from deepibl.matlab.prints import cluster_prints, extracting, pca_prints, printing
 from deepibl.networks.build import (
     add_pooling_for,
     clusters_stem,
@@ -36,13 +38,11 @@ from deepibl.networks.pretrained import load_pretrained
 from deepibl.networks.torch_backbones import is_torch_id
 from deepibl.runtime.devices import device_for, inference
 from deepibl.runtime.paths import localPaths
-from deepibl.runtime.processes import team
 from matlab_compat import matfile
 from matlab_compat.arguments import name_value
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
 from matlab_compat.nn.geometry import pair
-from matlab_compat.relja import relja_display
 from matlab_compat.simplenn.layer import Layer
 from matlab_compat.simplenn.network import LayerKey, SimpleNN
 
@@ -69,7 +69,9 @@ def loadNet(
     return load_pretrained(netID, layer, folder=folder, stand_in=stand_in, weights=weights, split=split)
 
 
-def addLayers(net: SimpleNN, opts: Any, dbTrain: PlaceSet, *, paths: Paths = None) -> SimpleNN:
+def addLayers(
+    net: SimpleNN, opts: Any, dbTrain: PlaceSet, *, verbose: bool = True, paths: Paths = None
+) -> SimpleNN:
     """The network with the pooling layers that opts.method asks for, as 'vlad_preL2_intra'.
 
     opts: method, netID, layerName (and useGPU: the CUDA device, if there is one), as keys or attributes.
@@ -86,11 +88,19 @@ def addLayers(net: SimpleNN, opts: Any, dbTrain: PlaceSet, *, paths: Paths = Non
         clusters_stem(localPaths(paths).initData, *names),
         device_for(_option(opts, "useGPU", False)),
     )
-    return add_pooling_for(net, method, dbTrain, stem=stem, device=device)
+    tell, progress = cluster_prints(printing(verbose))
+    return add_pooling_for(net, method, dbTrain, stem=stem, device=device, tell=tell, progress=progress)
 
 
 def getClusters(
-    net: SimpleNN, opts: Any, clstFn: str, k: int, dbTrain: PlaceSet, trainDescFn: str
+    net: SimpleNN,
+    opts: Any,
+    clstFn: str,
+    k: int,
+    dbTrain: PlaceSet,
+    trainDescFn: str,
+    *,
+    verbose: bool = True,
 ) -> np.ndarray:
     """Cluster centres (k, D) of a network's local descriptors: from clstFn, or computed and written there.
 
@@ -102,12 +112,14 @@ def getClusters(
     for file in (clstFn, trainDescFn):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
     device = device_for(_option(opts, "useGPU", False))
+    tell, progress = cluster_prints(printing(verbose))
     return get_clusters(
-        lambda: descriptors_of(net, dbTrain, device),
+        lambda: descriptors_of(net, dbTrain, device, progress),
         k=k,
         cluster_file=clstFn,
         descriptor_file=trainDescFn,
         made_of=lambda: descriptors_made_of(net, dbTrain.database_root, dbTrain.database_names),
+        tell=tell,
     )
 
 
@@ -153,6 +165,7 @@ def addPCA(
     useGPU: bool = True,
     numThreads: int = 12,
     batchSize: int = 10,
+    verbose: bool = True,
     paths: Paths = None,
 ) -> SimpleNN:
     """The network with PCA and whitening at its end, trained on the database images of dbTrain.
@@ -174,6 +187,9 @@ def addPCA(
         )
     epoch = int(matfile.scalar(net.meta["epoch"]))
     stem = f"{localPaths(paths).outPrefix}{matfile.text(net.meta['sessionID'])}_ep{epoch:06d}"
+    size = int(batchSize)
+    count = min(dbTrain.database_size, int(nTrainCap))
+    tell, progress = pca_prints(printing(verbose), matfile.text(net.meta["sessionID"]), count, size)
     return add_pca_of_images(
         net,
         dbTrain.database_root,
@@ -184,7 +200,9 @@ def addPCA(
         at_most=int(nTrainCap),
         device=device_for(useGPU),
         num_threads=int(numThreads),
-        batch_size=int(batchSize),
+        batch_size=size,
+        tell=tell,
+        progress=progress,
     )
 
 
@@ -199,6 +217,7 @@ def serialAllFeats(
     numThreads: int = 12,
     batchSize: int = 10,
     Resize: float | Sequence[float] | None = None,
+    verbose: bool = True,
 ) -> None:
     """Writes the representations of the images imPath/imageFns[i] to outFn, float32, one after the other.
 
@@ -207,13 +226,13 @@ def serialAllFeats(
 
     useGPU: the CUDA device, if there is one. numThreads: threads that read images. Resize: vl_imreadjpeg's,
     the shorter side in pixels or [height width]; deepIBL's README asks for 640 for the queries of Tokyo 24/7.
+    verbose: see `deepibl.matlab.prints`, also for the functions below.
     Raises ExtractionError, at the end, with a list of the images that could not be read or described; the
     next call does not compute the others again.
 
     Ported from: netvlad/serialAllFeats.m
     """
-    if team().leads:
-        relja_display("serialAllFeats: Start")
+    progress, end = extracting(printing(verbose), len(imageFns), int(batchSize))
     extract_to_file(
         net,
         imPath,
@@ -224,9 +243,9 @@ def serialAllFeats(
         device=device_for(useGPU),
         resize=_size(Resize),
         suffix=".bin",
+        progress=progress,
     )
-    if team().leads:
-        relja_display("serialAllFeats: Done")
+    end()
 
 
 def _size(value: float | Sequence[float] | None) -> int | tuple[int, int] | None:
@@ -258,17 +277,28 @@ def computeRepresentation(net: nn.Module, im: np.ndarray | Tensor, *, useGPU: bo
         return extract_batch(net, batch).cpu().numpy()
 
 
-def convertPngtoJPG(folder: StrPath) -> ConversionReport:
-    """Writes a JPEG (quality 100, 4:2:0) beside every PNG in the folder and below, and prints a summary.
+def convertPngtoJPG(folder: StrPath, *, verbose: bool = True) -> ConversionReport:
+    """Writes a JPEG (quality 100, 4:2:0) beside every PNG in the folder and below, printing the files.
 
     The original is a script that names its folder in the first line; here it is the argument. PNGs that
-    cannot be read are listed in the report (`.failures`); the others are converted. Raises MissingImageError
-    if there is no such folder.
+    cannot be read are listed in the report (`.failures`) and at the end; the others are converted. Raises
+    MissingImageError if there is no such folder.
 
     Ported from: deepIBL/convertPngtoJPG.m
     """
     report = convert_folder(folder)
-    print(report)
+    say = printing(verbose)
+    files: dict[str, list[Path]] = {parent: [] for parent, _, _ in sorted(os.walk(folder))}
+    for file in report.converted:
+        files.setdefault(str(file.parent), []).append(file)
+    say("numberOfFolders =\n\n     %d\n", len(files))
+    for parent, written in files.items():
+        say("Processing folder %s", parent)
+        for file in written:
+            say("     Processing image file %s", file)
+        if not written:
+            say("     Folder %s has no image files in it.", parent)
+    say("%s", str(report))
     return report
 
 

@@ -159,6 +159,7 @@ def train(
         raise ArgumentError(
             f"{label('start_epoch')} resumes a session and restart deletes it: give one of them"
         )
+    every = [*(usual_listeners() if listeners is None else listeners)]
     team = processes.team()
     team.same("training", f"{request.text} from epoch {asked.start_epoch}")
     blank = partial(_state, trainer, dataset.query_count, rng() if generator is None else generator)
@@ -191,7 +192,7 @@ def train(
                 if isinstance(network, SimpleNN):
                     net = copy.deepcopy(network)
                 else:
-                    net = _build(asked, dataset, where, stand_in, weights)
+                    net = _build(asked, dataset, where, stand_in, weights, every)
                 state = blank(asked, net)
                 if restart:
                     files.remove()
@@ -204,7 +205,6 @@ def train(
                 return TrainingRun(files, state)
             write_json(files.unfinished, {"session": files.session, "command": request.text})
             state.trainer, state.command = trainer.name, request.text
-            every = usual_listeners() if listeners is None else listeners
             run_loop(state, dataset, validation, trainer.objective(state.options), files, every, others)
             files.unfinished.unlink(missing_ok=True)
     return TrainingRun(files, state)
@@ -220,7 +220,12 @@ def _follow(blank: Blank, trainer: Trainer, sets: Sets, use_gpu: bool, team: Tea
 
 
 def _build(
-    options: TrainingOptions, dataset: PlaceDataset, where: Any, stand_in: str | None, weights: str
+    options: TrainingOptions,
+    dataset: PlaceDataset,
+    where: Any,
+    stand_in: str | None,
+    weights: str,
+    listeners: Iterable[TrainingListener],
 ) -> SimpleNN:
     """The network that the options name, with its pooling layers."""
     net = load_pretrained(
@@ -232,7 +237,12 @@ def _build(
         split=split_for(options.network, options.first_trained_layer),
     )
     stem = clusters_stem(where.initData, dataset.name, options.network, options.layer)
-    return add_pooling_for(net, options.pooling, dataset, stem=stem, device=device_for(options.use_gpu))
+
+    def tell(what: str) -> None:
+        Listeners(listeners).notify(TrainingListener.noted, what)
+
+    device = device_for(options.use_gpu)
+    return add_pooling_for(net, options.pooling, dataset, stem=stem, device=device, tell=tell)
 
 
 def _resumed(blank: Blank, files: SessionFiles, asked: TrainingOptions, given: Given) -> TrainingState:

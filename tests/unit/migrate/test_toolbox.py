@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from PIL import Image
 from deepibl.cli.main import main
 from deepibl.errors import FeatureFileError
 from deepibl.features.extraction import extract
-from deepibl.migrate.toolbox import copy_toolbox, read_reference_file
+from deepibl.migrate.toolbox import Reference, copy_toolbox, read_reference_file
+from deepibl.migrate.verify import verify_reference
 from deepibl.networks.build import add_pooling, append_pca, prepare_for_testing
 from deepibl.networks.io import load_network, save_network
 from matlab_compat import matfile
@@ -399,6 +401,18 @@ def test_the_check_lists_what_is_there_and_what_to_do(octave: Octave) -> None:
     assert "ok       vl_nnconv                computes" in first
     assert "ok       layerVLAD " in first and "ok       dagnn.DagNN" in first
     assert "missing  vl_nnconv                run vl_compilenn" in second
+
+
+def test_images_are_scaled_as_matlab_scaled_them(photos: Path) -> None:
+    net = network()
+    features = extract(net, NAMES, root=photos, resize=24)
+    sizes = np.array([[24, 29], [24, 29], [24, 29]])
+    nothing = np.zeros((0, 0), np.float32)
+    found = Reference(f"{photos}/", NAMES, sizes, 24, features, nothing, [])
+    assert verify_reference(net, found).verdict == "same"
+    stored = verify_reference(net, replace(found, resize=None))
+    assert stored.verdict == "different"
+    assert "one.png: 24 x 29 in MATLAB, 40 x 48 here" in stored.hints[0]
 
 
 def test_a_reference_of_another_version_or_content_is_refused(tmp_path: Path) -> None:
