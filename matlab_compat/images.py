@@ -167,7 +167,10 @@ def as_channels_last(image: Any) -> np.ndarray:
     return array[:, :, None] if array.ndim == 2 else array.transpose(1, 2, 0)
 
 
+_FLAGS = ("Prefetch", "Verbose", "Pack", "GPU", "Flip")
+
 _DEFAULTS: dict[str, Any] = {
+    **dict.fromkeys(_FLAGS, False),
     "NumThreads": 1,
     "Resize": None,
     "Interpolation": "bilinear",
@@ -179,8 +182,6 @@ _DEFAULTS: dict[str, Any] = {
     "Contrast": 0,
     "Saturation": 0,
 }
-
-_FLAGS = ("Prefetch", "Verbose", "Pack", "GPU", "Flip")
 
 
 def imread_options(args: Sequence[Any], kwargs: dict[str, Any]) -> SimpleNamespace:
@@ -194,7 +195,7 @@ def imread_options(args: Sequence[Any], kwargs: dict[str, Any]) -> SimpleNamespa
     for word in args:
         name_expected = len(pairs) % 2 == 0
         pairs += [word, True] if name_expected and isinstance(word, str) and word.lower() in flags else [word]
-    opts = options({**_DEFAULTS, **dict.fromkeys(_FLAGS, False)}, pairs, kwargs)
+    opts = options(_DEFAULTS, pairs, kwargs)
     opts.Resize = _target(opts.Resize)
     opts.CropAnisotropy = _same("CropAnisotropy", opts.CropAnisotropy, math.inf)
     opts.CropSize = _same("CropSize", opts.CropSize, 1.0)

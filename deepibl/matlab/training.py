@@ -6,13 +6,13 @@ Ported from: deepIBL/train*.m, netvlad/trainWeakly.m
 """
 
 import inspect
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from deepibl.matlab.networks import netPrepareForTest
 from deepibl.matlab.prints import TrainerPrints
 from deepibl.runtime.paths import localPaths
 from deepibl.training.checkpoints import SessionFiles, read_results, read_session_network
@@ -20,7 +20,6 @@ from deepibl.training.listeners import Plotter, draw_results, plot_training
 from deepibl.training.options import OPTIONS, TrainingOptions, from_matlab_names
 from deepibl.training.session import train
 from deepibl.training.state import Curves, History
-from matlab_compat.errors import ArgumentError
 from matlab_compat.matfile.values import scalar, text
 from matlab_compat.relja import relja_display
 from matlab_compat.rng import Generator, rng
@@ -194,23 +193,21 @@ def saveNet(
     *,
     generator: Generator | None = None,
 ) -> Path:
-    """Writes a session's file <outPrefix><sessionID>_<ID>.mat, as v7, and the same as …_latest.mat.
+    """Writes <outPrefix><sessionID>_<ID>.mat, and the same as …_latest.mat.
 
-    ID: 'ep000001_latest' and the like. generator: its state goes into auxData.rngState (default: MATLAB's
-    after start-up). The trainers save by themselves.
+    The network is written as netPrepareForTest gives it. ID: 'ep000001_latest' in a training. generator: its
+    state goes into auxData.rngState (default: MATLAB's after start-up). The trainers save by themselves.
     Raises SessionError where it cannot be written. Ported from: netvlad/saveNet.m
     """
-    match = re.fullmatch(r"ep(\d{6})_latest", ID)
-    if not match:
-        raise ArgumentError(f"ID names an epoch, as 'ep000001_latest'; not {ID!r}")
     struct = opts.to_matlab() if isinstance(opts, TrainingOptions) else dict(opts)
     session = text(struct["sessionID"])
     if verbose:
         relja_display("saving net %s %s : %s", session, ID, description)
     state = (generator or rng()).state.reshape(-1, 1)
     aux = {**(auxData or {}), "rngState": {"Type": "twister", "Seed": np.zeros((1, 1)), "State": state}}
-    variables = {"net": net.to_matlab() if isinstance(net, SimpleNN) else net, "obj": obj, "opts": struct}
-    return SessionFiles(text(struct["outPrefix"]), session).save(int(match[1]), {**variables, "auxData": aux})
+    tested = netPrepareForTest(net if isinstance(net, SimpleNN) else SimpleNN.from_matlab(net))
+    variables = {"net": tested.to_matlab(), "obj": obj, "opts": struct, "auxData": aux}
+    return SessionFiles(text(struct["outPrefix"]), session).save(ID, variables)
 
 
 def _files(session: str, paths: Any, prefix: str | None) -> SessionFiles:

@@ -34,6 +34,15 @@ from matlab_compat.simplenn.network import SimpleNN
 VARIABLES = ("net", "obj", "opts", "auxData")
 
 
+def check_name(name: str, what: str) -> None:
+    """Raises SessionError for a name that cannot be part of a file's."""
+    if not re.fullmatch(r"[\w.+-]{1,100}", name):
+        raise SessionError(
+            f"{name!r:.120} cannot name {what}: it goes into file names, so use letters, digits, - _ . +, at "
+            "most 100 of them"
+        )
+
+
 class SessionFiles:
     """The files of one session. prefix: what their names begin with (MATLAB's outPrefix), folders too.
 
@@ -43,11 +52,7 @@ class SessionFiles:
     """
 
     def __init__(self, prefix: str, session: str) -> None:
-        if not session or not re.fullmatch(r"[\w.+-]{1,100}", session):
-            raise SessionError(
-                f"{session!r:.120} cannot name a session: it goes into file names, so use letters, digits, - "
-                "_ . +, at most 100 of them"
-            )
+        check_name(session, "a session")
         self.prefix, self.session = str(prefix), session
         self._stem = f"{prefix}{session}"
         self.latest = Path(f"{self._stem}_latest.mat")
@@ -75,12 +80,14 @@ class SessionFiles:
         names = self._names(r"_ep\d{6}_latest\.mat")
         return [int(name.removesuffix("_latest.mat")[-6:]) for name in names]
 
-    def save(self, epoch: int, variables: dict[str, Any], history: dict[str, Any] | None = None) -> Path:
-        """Writes a state as that of `epoch` and as the latest, and the curves, if given, as JSON.
+    def save(self, name: int | str, variables: dict[str, Any], history: dict[str, Any] | None = None) -> Path:
+        """Writes a state as that of an epoch (or under a name) and as the latest, and the curves, if given.
 
         Raises SessionError when it cannot be written (a full disk, say); what was there before is untouched.
         """
-        target = self.epoch(epoch)
+        if isinstance(name, str):
+            check_name(name, "a state")
+        target = Path(f"{self._stem}_{name}.mat") if isinstance(name, str) else self.epoch(name)
         try:
             matfile.save(target, variables)
             with atomic_output(self.latest) as temporary:

@@ -153,7 +153,7 @@ class OriginalDerivative(torch.autograd.Function):
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # MatConvNet's choices of an implementation, which do not change the result and are ignored here.
-_SWITCHES = {  # name -> words to skip
+SWITCHES = {  # name -> words to skip
     **dict.fromkeys(("verbose", "cudnn", "nocudnn", "derdata", "noderdata", "derfilters", "noderfilters"), 1),
     **dict.fromkeys(("derbiases", "noderbiases"), 1),
     "cudnnworkspacelimit": 2,
@@ -166,7 +166,7 @@ def _words(given: tuple[Any, ...]) -> list[Any]:
     position = 0
     while position < len(given):
         name = given[position]
-        count = _SWITCHES.get(name.lower()) if isinstance(name, str) else None
+        count = SWITCHES.get(name.lower()) if isinstance(name, str) else None
         if count is None:
             words += given[position : position + 2]
         position += count or 2

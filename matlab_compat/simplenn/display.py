@@ -325,6 +325,9 @@ def _text(views: Sequence[LayerView], info: Info, form: str, max_columns: int) -
     return layout(_rows(views, info), form, max_columns) + layout(summary, form, max_columns)
 
 
+_DEFAULTS = {"inputSize": None, "batchSize": None, "maxNumColumns": 18, "format": "ascii"}
+
+
 def vl_simplenn_display(net: Any, *args: Any, nargout: int = 0, **kwargs: Any) -> Any:
     """Prints a network's layers: type, support, stride, pad, receptive field, data size, memory.
 
@@ -347,8 +350,7 @@ def vl_simplenn_display(net: Any, *args: Any, nargout: int = 0, **kwargs: Any) -
     Raises ArgumentError: an unknown option or format. NetworkFormatError: not a SimpleNN.
     Ported from: matconvnet/matlab/simplenn/vl_simplenn_display.m
     """
-    defaults = {"inputSize": None, "batchSize": None, "maxNumColumns": 18, "format": "ascii"}
-    opts = options(defaults, args, kwargs)
+    opts = options(_DEFAULTS, args, kwargs)
     form = text(opts.format)
     if form not in FORMATS:
         raise ArgumentError(f"format must be one of {', '.join(FORMATS)}; got '{form}'")

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepibl.errors import ConfigurationError
+from deepibl.errors import ConfigurationError, SessionError
 from deepibl.matlab import training as sessions
+from deepibl.networks import load_network
 from deepibl.training.listeners import BatchReport, Console, TensorBoard, TrainingListener, progress_text
 from matlab_compat import matfile
 from tests.tiny_training import OPTIONS, Workplace
@@ -173,6 +174,21 @@ def test_save_net_writes_what_the_trainers_write(place):
     assert path == place.files("saved").epoch(7)
     assert list(matfile.who(path)) == list(matfile.who(place.files("run").latest))
     assert path.read_bytes() == place.files("saved").latest.read_bytes()
+
+
+def test_save_net_takes_any_id_and_prepares_the_network_for_testing(place, capsys):
+    made = place.load("run")
+    net = sessions.pickBestNet("run", verbose=0, paths=place.paths)[1]
+    net.layers[0].precious = True
+    opts = {**made["opts"], "sessionID": "named"}
+    path = sessions.saveNet(net, made["obj"], opts, None, "ep000002_b10", "before lunch", True)
+    assert path.name.endswith("named_ep000002_b10.mat")
+    assert "saving net named ep000002_b10 : before lunch" in capsys.readouterr().out
+    assert path.read_bytes() == place.files("named").latest.read_bytes()
+    assert not any(layer.precious for layer in load_network(path))
+    assert net.layers[0].precious
+    with pytest.raises(SessionError, match="cannot name"):
+        sessions.saveNet(net, made["obj"], opts, None, "../elsewhere")
 
 
 @pytest.mark.octave
