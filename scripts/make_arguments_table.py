@@ -23,7 +23,7 @@ REQUIRED = inspect.Parameter.empty
 HEAD = """# Arguments and defaults
 
 What each function of the originals takes, with the defaults written there, and what differs here. After the
-semicolon are options: `'name', value` pairs or keywords, in any letter case; the others are given by position.
+semicolon are options: `'name', value` pairs or keywords in any letter case; others are given by position.
 Numbers are rows of [differences.md](differences.md). Written by `scripts/make_arguments_table.py`.
 
 | original | arguments; options | here | why |
@@ -94,9 +94,8 @@ def row(original: str, facts: dict[str, Any]) -> str:
     why = {each: reasons["named" if how.startswith("named") else each] for each, how in found.items()}
     lists = [", ".join(k if v is None else f"{k} = {v}" for k, v in part.items()) for part in parts if part]
     taken = f"`{'; '.join(lists) or '–'}`"
-    return (
-        " | ".join(["| " + original.replace("#", " "), taken, grouped(found) or "same", grouped(why)]) + " |"
-    )
+    here = grouped(found) or "same"
+    return f"| {original.replace('#', ' ')} | {taken} | {here} | {grouped(why)} |"
 
 
 def page() -> str:
