@@ -20,9 +20,10 @@ def test_the_page_is_current() -> None:
     )
 
 
-def test_every_original_with_a_counterpart_has_a_row() -> None:
+def test_every_original_function_with_a_counterpart_has_a_row() -> None:
+    """DagNN's methods have Python's names."""
     listed = {name for name in ORIGINALS if "#" not in name}
-    assert listed == {row[0] for row in FUNCTIONS if row[1] != "–"}
+    assert listed == {row[0] for row in FUNCTIONS if row[1] != "–" and "+dagnn" not in row[0]}
 
 
 def test_a_difference_without_a_reason_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
