@@ -7,8 +7,10 @@ import pytest
 import torch
 
 import matlab_compat
+from matlab_compat.nn.geometry import SWITCHES
 from scripts import make_arguments_table as table
 from tests.architecture.test_docs import FUNCTIONS, NUMBERED
+from tests.original_arguments import differences, value
 
 ORIGINALS: dict[str, Any] = table.DATA["originals"]
 WHY: dict[str, dict[str, str]] = table.DATA["why"]
@@ -55,11 +57,11 @@ def test_reasons_are_of_differences_that_there_are_and_name_rows_that_exist() ->
     ],
 )
 def test_differences_are_found(arguments: Any, options: Any, found: dict[str, str]) -> None:
-    assert table.differences("rawNnSearch", arguments, options) == found
+    assert differences("rawNnSearch", arguments, options) == found
 
 
 @pytest.mark.parametrize(
-    ("text", "value"),
+    ("text", "expected"),
     [
         ("[1:5, 10:5:100]", [1, 2, 3, 4, 5, *range(10, 101, 5)]),
         ("[1 1]", [1, 1]),
@@ -71,8 +73,8 @@ def test_differences_are_found(arguments: Any, options: Any, found: dict[str, st
         ("tic", "tic"),
     ],
 )
-def test_defaults_are_read_as_matlab_does(text: str, value: Any) -> None:
-    assert table.value(text) == value
+def test_defaults_are_read_as_matlab_does(text: str, expected: Any) -> None:
+    assert value(text) == expected
 
 
 def switches() -> list[tuple[str, str]]:
@@ -81,7 +83,7 @@ def switches() -> list[tuple[str, str]]:
         (name, option)
         for name in matlab_compat.nn.__all__
         for option in ORIGINALS.get(f"matconvnet/{name}.m", {}).get("options", {})
-        if option.lower() in table.SWITCHES
+        if option.lower() in SWITCHES
     ]
 
 
@@ -91,7 +93,7 @@ def test_switches_of_matconvnet_are_accepted_and_change_nothing(name: str, optio
     x, weights, biases = torch.rand(1, 4, 5, 5), torch.rand(4, 4, 1, 1), torch.rand(4)
     inputs = {"vl_nnpool": (x, 2), "vl_nnnormalize": (x, [5, 1, 1, 0.75]), "vl_nnbnorm": (x, biases, biases)}
     given = inputs.get(name, (x, weights, biases))
-    words = [option, 1024] if table.SWITCHES[option.lower()] == 2 else [option]
+    words = [option, 1024] if SWITCHES[option.lower()] == 2 else [option]
     for found, expected in zip(first(function(*given, *words)), first(function(*given)), strict=True):
         assert torch.equal(found, expected)
 

@@ -19,6 +19,7 @@ from matlab_compat.simplenn import SimpleNN
 from tests.extractors import simplenn
 from tests.simplenn_structs import image, single, small
 from tests.small_datasets import saved
+from tests.tiny_training import OPTIONS, Workplace
 
 GUIDE = (Path(__file__).resolve().parents[3] / "docs" / "for_matlab_users.md").read_text(encoding="utf-8")
 
@@ -92,7 +93,34 @@ def test_an_edit_runs_and_is_saved(matlab: str, python: str, tmp_path: Path) -> 
     assert torch.equal(load_network(files[1]).eval()(x), net.eval()(x))
 
 
+def test_what_goes_back_to_matlab_is_written(
+    tmp_path: Path, run: Callable[..., tuple[int, str, str]]
+) -> None:
+    place = Workplace(tmp_path)
+    (tmp_path / "localPaths.toml").write_text("".join(f'{k} = "{v}"\n' for k, v in place.paths.items()))
+    names: dict[str, Any] = dict(zip(("dbTrain", "dbVal"), place.sets, strict=True))
+    exec("from deepibl import *\nfrom matlab_compat import *", names)
+    script = [code(python) for python, _ in cells("The way back")]
+    options = ", ".join(f"{name}={value!r}" for name, value in OPTIONS.items() if name != "nEpoch")
+    exec(script[2].replace("nEpoch", f"{options}, nEpoch"), names)
+    exec(script[1], names)
+    exec(script[0], names)
+    assert names["epoch"] == 1
+    assert str(load_network("net.mat").to_matlab()) == str(load_network("best.mat").to_matlab())
+    assert run("toolbox", tmp_path / "m")[0] == 0
+    copied = {path.stem for path in (tmp_path / "m").glob("*.m")}
+    called = {name for _, matlab in cells("The way back") for name in re.findall(r"deepibl_\w+", matlab)}
+    assert called == {"deepibl_load", "deepibl_session"} and called <= copied
+
+
 def test_there_is_no_other_table_of_code() -> None:
     tables = re.findall(r"\n## ([^\n]+)\n(?:(?!\n## ).)*?\n\|---", GUIDE, re.DOTALL)
-    known = ("The README script", "Tokyo 24/7", "Editing a network", "The trainers' options", "The table")
+    known = (
+        "The README script",
+        "Tokyo 24/7",
+        "Editing a network",
+        "The way back",
+        "The trainers' options",
+        "The table",
+    )
     assert [table for table in tables if not table.startswith(known)] == []
