@@ -255,13 +255,13 @@ class PlaceIndex:
             Found(far, np.where((rows >= 0)[..., None], in_space(self.positions[rows], self.frame), np.nan))
             for rows, far in ((ids, distances), rivals or (ids, distances))
         )
-        nearest = nearest._replace(blank=nearest_blank(features, self.blanks))
-        sure = self.calibration.confidences(found, nearest)
+        blanks = np.broadcast_to(nearest_blank(features, self.blanks), (len(features), 1))
+        sure = self.calibration.confidences(found, nearest._replace(blank=blanks))
         return [
             make_answer(
-                self, [self.names[i] for i in row[row >= 0]], far, self.positions[row], each, top, row
+                self, [self.names[i] for i in row[row >= 0]], far, self.positions[row], each, top, row, blank
             )
-            for row, far, each in zip(ids, distances, sure, strict=True)
+            for row, far, each, blank in zip(ids, distances, sure, blanks[:, 0].tolist(), strict=True)
         ]
 
 

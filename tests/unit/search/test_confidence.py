@@ -8,8 +8,8 @@ import pytest
 
 from deepibl.errors import IndexFileError
 from deepibl.search import edit_index
-from deepibl.search.answer import VERDICTS, Answer, agreeing, verdict_of
-from deepibl.search.confidence import Calibration, Found, evidence
+from deepibl.search.answer import UNKNOWN, VERDICTS, Answer, agreeing, verdict_of
+from deepibl.search.confidence import UNFITTED, Calibration, Found, evidence
 from deepibl.search.index import PlaceIndex
 
 DIM = 24
@@ -180,6 +180,15 @@ def test_what_looks_like_a_blank_image_is_not_claimed(index: PlaceIndex) -> None
     assert asked.search(card, 1)[0].verdict == NOT_SURE
     others = look(street(100, 41.0), 0.2, 6)
     assert sum(a.verdict == SURE for a in asked.search(others, 1)) > 20
+
+
+def test_a_small_index_without_confidences_does_not_claim_a_blank_image(index: PlaceIndex) -> None:
+    dark = index.descriptors[50:51]
+    small = replace(index, blanks=dark + np.float32(0.02), calibration=UNFITTED)
+    (answer,) = small.search(dark + np.float32(0.02), 1)
+    assert answer.verdict == NOT_SURE and answer.confidence is None and answer.estimate is None
+    assert "grey card" in answer.reason
+    assert small.search(dark, 1)[0].verdict == UNKNOWN
 
 
 def test_the_place_of_a_photo_is_where_the_agreeing_images_are() -> None:
