@@ -194,19 +194,25 @@ def _places(source: StrPath, root: StrPath | None, kind: str) -> Places:
 
 
 def evaluation_dataset(
-    dataset: str, root: StrPath | None, db: StrPath | None, queries: StrPath | None, threshold: float
+    dataset: str,
+    root: StrPath | None,
+    db: StrPath | None,
+    queries: StrPath | None,
+    threshold: float,
+    skip_unknown: bool = False,
 ) -> PlaceDataset:
     """The data set to evaluate on: a known one by its name, or one made of two sources.
 
-    threshold: metres within which a match is correct, for two sources. Raises ArgumentError unless exactly
-    one of the two is given.
+    threshold: metres within which a match is correct, for two sources. skip_unknown: whether to leave out
+    their photos without a position. Raises ArgumentError unless exactly one of the two is given.
     """
     if dataset and db is None and queries is None:
         return open_dataset(dataset, root=root)
     if dataset or db is None or queries is None:
         raise ArgumentError("give either --dataset NAME (with --root DIR), or both --db and --queries")
     sources = database_places(db, root), query_places(queries, root)
-    return dataset_from_places(Path(db).stem, *sources, positive_distance=threshold)
+    how: Any = {"positive_distance": threshold, "skip_unknown": skip_unknown}
+    return dataset_from_places(Path(db).stem, *sources, **how)
 
 
 def training_datasets(
