@@ -210,6 +210,10 @@ def evaluation_dataset(
         return open_dataset(dataset, root=root)
     if dataset or db is None or queries is None:
         raise ArgumentError("give either --dataset NAME (with --root DIR), or both --db and --queries")
+    if _is_mat(db) and Path(db) == Path(queries):
+        listed = load_dbstruct(db, root=root)
+        if isinstance(listed, ListedPositives):  # its matches are no matter of positions
+            return listed
     sources = database_places(db, root), query_places(queries, root)
     how: Any = {"positive_distance": threshold, "skip_unknown": skip_unknown}
     return dataset_from_places(Path(db).stem, *sources, **how)
