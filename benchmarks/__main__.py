@@ -16,20 +16,7 @@ from benchmarks.measure import Settings, Table, peaks
 from deepibl.engine import onednn
 from matlab_compat.faiss_library import choose_kernels
 
-BENCHMARKS = (
-    "convolution",
-    "extraction",
-    "starting",
-    "aggregation",
-    "gradients",
-    "training",
-    "search",
-    "kernels",
-    "growth",
-    "scale",
-    "loading",
-    "processes",
-)
+BENCHMARKS = ("extraction", "training", "search", "growth", "scale", "loading", "processes")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -54,14 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"({name}: {time.perf_counter() - start:.0f} s)")
 
 
-def _instructions(precision: str) -> str:
-    return f"{precision}: {onednn.instructions(precision) or 'none'}"
-
-
 def _machine(settings: Settings) -> Table:
     rows = [
         ["processor", f"{_processor()}, {torch.get_num_threads()} threads"],
-        ["instructions", ", for ".join([onednn.instructions(), *map(_instructions, ("bf16", "int8"))])],
+        *([f"instructions, {of}", onednn.instructions(of) or "none"] for of in ("fp32", "bf16", "int8")),
         ["torch", torch.__version__],
         *([name, f"{speed:.0f} GFLOP/s"] for name, speed in peaks(settings).items()),
     ]

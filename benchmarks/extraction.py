@@ -94,8 +94,9 @@ def engines() -> Iterator[tuple[str, str]]:
             yield name, precision
 
 
-def distance(a: torch.Tensor, b: torch.Tensor) -> float:
-    """The largest cosine distance of corresponding rows."""
+def distance(a: Any, b: Any) -> float:
+    """The largest cosine distance of corresponding rows, of tensors or arrays."""
+    a, b = (torch.tensor(each) if isinstance(each, np.ndarray) else each for each in (a, b))
     return max(0.0, float((1 - F.cosine_similarity(a.double(), b.double())).max()))
 
 
@@ -150,14 +151,10 @@ def _files(settings: Settings, net: SimpleNN, port: Port) -> Table:
                 LIMITS[precision],
                 keep=True,
             )
-        found = paired(cases, 3 if settings.full else 1, _distance_of_arrays, "JPEG files")
+        found = paired(cases, 3 if settings.full else 1, distance, "JPEG files")
     rows = [
         [name, f"{count / each.seconds:.2f}", f"{each.ratio:.2f}", f"{each.error:.1e}"]
         for name, each in found.items()
     ]
     columns = ["from JPEG files, --engine auto", "images/s", "x port", "cosine distance"]
     return Table(f"{count} JPEG files to descriptors, batch of 2", columns, rows)
-
-
-def _distance_of_arrays(got: np.ndarray, want: np.ndarray) -> float:
-    return distance(torch.from_numpy(np.array(got)), torch.from_numpy(np.array(want)))

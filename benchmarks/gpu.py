@@ -1,9 +1,9 @@
-"""python -m benchmarks.gpu [--only STAGE ...] [--output FILE] [--smoke]: all that needs a GPU, in one call.
+"""python -m benchmarks.gpu [--only STAGE ...] [--output FILE] [--smoke]: what a GPU takes, in one call.
 
 Stages, with the seconds that they are expected to take on an H100 (predicted, not measured):
 {stages}
 Each runs in a process of its own: one that fails prints its traceback and the others go on; the exit status
-is 1 then. --output writes FILE.json and FILE.md as results come. --minutes ends what takes longer. --smoke
+is 1 then. --output adds results to a Markdown file as they come. --minutes ends what takes longer. --smoke
 walks through it on any machine, on the CPU if there is no GPU.
 """
 
@@ -17,18 +17,16 @@ from pathlib import Path
 import torch
 
 from benchmarks.gpu_epoch import WAYS, epoch, take_photos
-from benchmarks.gpu_extraction import extraction, files, kernels, parity
-from benchmarks.gpu_machine import env, tests_on_the_gpu
-from benchmarks.gpu_run import Asked, Results, Stage, run_apart, run_here
+from benchmarks.gpu_extraction import extraction, files, kernels
+from benchmarks.gpu_machine import env
+from benchmarks.gpu_run import Asked, Stage, run_apart, run_stage
 from benchmarks.measure import Settings
 
 STAGES = (
     Stage("env", "card, driver, libraries; bus, memory and convolution speeds", 30, env),
-    Stage("parity", "descriptors against the CPU's, TF32 off", 40, parity),
     Stage("extraction", "images/s of every engine and precision, share of the bf16 peak", 60, extraction),
     Stage("profile", "the 15 kernels that take most, of extraction and of a training step", 60, kernels),
     Stage("files", "images/s from JPEG files, decoded by the processor and by nvJPEG", 90, files),
-    Stage("tests", "the tests marked gpu: golden networks and trainings among them", 150, tests_on_the_gpu),
     Stage("city", "the photos of the epoch, for --city FOLDER", 40, take_photos),
     Stage("epoch", "a tenth of an epoch of Pitts30k's size; --share 1: the whole", 120, epoch),
 )
@@ -42,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     names = [stage.name for stage in STAGES]
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="these stages")
-    parser.add_argument("--output", type=Path, help="results go to this name with .json and .md")
+    parser.add_argument("--output", type=Path, help="Markdown file to which results are added")
     parser.add_argument("--minutes", type=float, default=60.0, help="for all stages together")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, on any device")
     parser.add_argument("--batch", type=int, default=32, help="images at a time")
@@ -51,22 +49,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     listed = "; ".join(f"{number}: {way.name}" for number, way in zip(numbers, WAYS, strict=True))
     parser.add_argument("--ways", type=int, nargs="+", choices=numbers, default=[*numbers], help=listed)
     parser.add_argument("--city", type=Path, help="folder where the epoch's photos stay for the next call")
-    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)  # in this process
     options = parser.parse_args(arguments)
     if not torch.cuda.is_available() and not options.smoke:
         parser.error("no CUDA device is here; --smoke walks through the script on the CPU")
-    results = Results(options.output)
-    started = time.monotonic()
+    started, failed = time.monotonic(), []
     for stage in (stage for stage in STAGES if stage.name in options.only):
-        print(f"## {stage.name}: {stage.what} (about {stage.seconds} s on an H100)", flush=True)
-        if options.smoke or options.here:
-            run_here(stage, asked(options), results)
-        else:
-            left = 60 * options.minutes - (time.monotonic() - started)
-            run_apart(stage, command(options), left, results)
-        print(f"({stage.name}: {results.stages[stage.name]['seconds']:.0f} s)", flush=True)
-    if results.failed:
-        raise SystemExit(f"failed: {', '.join(results.failed)}")
+        left = 60 * options.minutes - (time.monotonic() - started)
+        try:
+            if options.smoke:
+                run_stage(stage, asked(options), options.output)
+            elif not run_apart(stage, asked(options), options.output, left):
+                failed.append(stage.name)
+        except SystemExit:
+            failed.append(stage.name)
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
 
 
 def asked(options: argparse.Namespace) -> Asked:
@@ -75,12 +72,6 @@ def asked(options: argparse.Namespace) -> Asked:
     if options.smoke:
         return Asked(Settings(smoke=True), device, 2, 0.002, options.ways, options.city)
     return Asked(Settings(), device, options.batch, options.share, options.ways, options.city)
-
-
-def command(options: argparse.Namespace) -> list[str]:
-    """The arguments that ask the same of a new process."""
-    words = ["--batch", options.batch, "--share", options.share, "--ways", *options.ways]
-    return [str(word) for word in (*words, *(["--city", options.city] if options.city else []))]
 
 
 if __name__ == "__main__":

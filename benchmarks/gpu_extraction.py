@@ -1,4 +1,4 @@
-"""For `python -m benchmarks.gpu`: descriptors against the CPU's, their speed, and the kernels."""
+"""For `python -m benchmarks.gpu`: the speed of descriptors, and the kernels."""
 
 from __future__ import annotations
 
@@ -64,20 +64,6 @@ FROM_FILES = {
 
 def _photos(asked: Asked, count: int) -> torch.Tensor:
     return photos(count, *image_size(asked.settings))
-
-
-def parity(asked: Asked) -> Iterator[Table]:
-    """The device's descriptors against the CPU's, TF32 off: 1e-5; also of one image alone."""
-    net, images, rows = network(asked.settings), _photos(asked, 2), []
-    for count in (1, 2):
-        with inference(net, "cpu"):
-            want = extract_prepared(net, net.prepare(images[:count]))
-        with inference(net, asked.device) as where:
-            got = extract_prepared(net, net.prepare(images[:count].to(where))).cpu()
-        error = float((got - want).abs().max() / want.abs().max())
-        require(error <= 1e-5, f"{asked.device.type} and CPU differ by {error}")
-        rows.append([count, f"{error:.1e}", "1e-5"])
-    yield Table("Parity with the CPU, TF32 off", ["images", "max|a-b| / max|b|", "limit"], rows)
 
 
 def extraction(asked: Asked) -> Iterator[Table]:

@@ -1,4 +1,4 @@
-"""For `python -m benchmarks.gpu`: the card, what it and the bus to it can do, and the tests that need it."""
+"""For `python -m benchmarks.gpu`: the card, what it and the bus to it can do."""
 
 from __future__ import annotations
 
@@ -6,25 +6,20 @@ import io
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import torch
 import torchvision
 from PIL import Image
 
 from benchmarks.gpu_run import Asked
-from benchmarks.measure import Settings, Table, require
-from deepibl.features.backbone_store import free_memory
-from deepibl.images import nvjpeg
+from benchmarks.measure import Settings, Table
+from deepibl.images.decoding import nvjpeg
 from deepibl.runtime.devices import fastest_convolutions
-
-ROOT = Path(__file__).parents[1]
+from deepibl.runtime.memory import free_memory
 
 
 def env(asked: Asked) -> Iterator[Table]:
@@ -116,21 +111,3 @@ def wait(device: torch.device) -> None:
     """Waits until the device has finished what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def tests_on_the_gpu(asked: Asked) -> Iterator[Table]:
-    """The tests marked `gpu`: the golden networks and trainings among them. Any failure fails the stage."""
-    where = ["tests/parity/test_engines.py"] if asked.settings.smoke else ["tests"]
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.xml"
-        words = ["-q", "-p", "no:cacheprovider", "-m", "gpu", f"--junitxml={report}", *where]
-        command = [sys.executable, "-m", "pytest", *words]
-        done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)
-        require(report.is_file(), f"pytest wrote no report: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-        suite = ElementTree.parse(report).getroot().find("testsuite")
-    assert suite is not None
-    counts = {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
-    run, skipped, bad = counts["tests"], counts["skipped"], counts["failures"] + counts["errors"]
-    yield Table("Tests marked gpu", ["run", "passed", "skipped"], [[run, run - bad - skipped, skipped]])
-    require(not bad, f"{bad} of {run} tests on the GPU failed:\n{done.stdout[-20000:]}")
-    require(run > skipped or asked.device.type != "cuda", "no test ran: torch's CUDA device is not seen")

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
+import multiprocessing
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from benchmarks.measure import Settings, Table
-from matlab_compat.files import atomic_output
 
 
 @dataclass(frozen=True)
@@ -44,39 +39,6 @@ class Stage:
     run: Callable[[Asked], Iterator[Table]]
 
 
-@dataclass
-class Results:
-    """What the stages found, written to NAME.json and NAME.md whenever something is added."""
-
-    path: Path | None = None
-    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def update(self, stage: str, **what: Any) -> None:
-        """Notes the tables, seconds or error of a stage and writes the files."""
-        self.stages.setdefault(stage, {"tables": [], "seconds": 0.0, "error": ""}).update(what)
-        if self.path is None:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        for suffix, text in ((".json", json.dumps(self.stages, indent=1, default=str)), (".md", self.page())):
-            with atomic_output(self.path.with_suffix(suffix)) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-
-    def page(self) -> str:
-        """All results as Markdown."""
-        parts = []
-        for name, stage in self.stages.items():
-            parts.append(f"## {name} ({stage['seconds']:.0f} s)\n")
-            parts += [Table(**table).text() for table in stage["tables"]]
-            if stage["error"]:
-                parts.append(f"\n**failed**\n\n```\n{stage['error'].rstrip()}\n```\n")
-        return "\n".join(parts)
-
-    @property
-    def failed(self) -> list[str]:
-        """The stages that ended with an error."""
-        return [name for name, stage in self.stages.items() if stage["error"]]
-
-
 class Trials:
     """Several ways in one stage: an error of one is printed and kept, and the others go on."""
 
@@ -98,40 +60,43 @@ class Trials:
             raise RuntimeError(f"{len(self._errors)} ways failed:\n" + "\n".join(self._errors))
 
 
-def run_here(stage: Stage, asked: Asked, results: Results) -> None:
-    """A stage in this process: its tables are printed and kept as they come, its error too."""
-    start, tables, error = time.perf_counter(), [], ""
-    results.update(stage.name)
+def run_stage(stage: Stage, asked: Asked, output: Path | None) -> None:
+    """Prints a stage's tables, and adds them to the Markdown file `output`, as they come; its error, too.
+
+    Raises SystemExit for a stage that fails.
+    """
+    start = time.perf_counter()
+    _say(f"## {stage.name}: {stage.what} (about {stage.seconds} s on an H100)", output)
     try:
         for table in stage.run(asked):
-            table.print()
-            tables.append(asdict(table))
-            results.update(stage.name, tables=tables, seconds=time.perf_counter() - start)
-    except Exception:
-        error = traceback.format_exc()
-        print(error, flush=True)
-    results.update(stage.name, seconds=time.perf_counter() - start, error=error)
+            _say(table.text(), output)
+    except Exception as error:
+        _say(f"**failed**\n\n```\n{traceback.format_exc()}```\n", output)
+        raise SystemExit(1) from error
+    finally:
+        _say(f"({stage.name}: {time.perf_counter() - start:.0f} s)\n", output)
 
 
-def run_apart(stage: Stage, command: Sequence[str], limit: float, results: Results) -> None:
-    """A stage in a new process, since an error on a device ends all that follows it in a process.
+def run_apart(stage: Stage, asked: Asked, output: Path | None, limit: float) -> bool:
+    """As `run_stage` in a new process, since an error on a device ends all that follows it in a process.
 
-    command: arguments of benchmarks.gpu. limit: seconds, after which it is ended; what it had found stays.
+    limit: seconds, after which it is ended; what it had found stays. Returns whether it ended well.
     """
-    if limit <= 0:
-        results.update(stage.name, error="not begun: no time was left")
-        return
-    start, error = time.perf_counter(), ""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "found"
-        words = [sys.executable, "-m", "benchmarks.gpu", "--here", "--output", str(path), *command]
-        try:
-            code = subprocess.run([*words, "--only", stage.name], timeout=limit, check=False).returncode
-            error = f"the process ended with {code}" if code else ""
-        except subprocess.TimeoutExpired:
-            error = f"not done after {limit:.0f} s, its limit"
-            print(f"{stage.name}: {error}", flush=True)
-        found = path.with_suffix(".json")
-        own = json.loads(found.read_text(encoding="utf-8"))[stage.name] if found.exists() else {}
-    error = own.get("error") or error
-    results.update(stage.name, **{**own, "seconds": time.perf_counter() - start, "error": error})
+    process = multiprocessing.get_context("spawn").Process(target=run_stage, args=(stage, asked, output))
+    if limit > 0:
+        process.start()
+        process.join(limit)
+    if process.exitcode is None:
+        _say(f"**{stage.name}: not done after {max(0.0, limit):.0f} s, its limit**\n", output)
+        if limit > 0:
+            process.kill()
+            process.join()
+    return process.exitcode == 0
+
+
+def _say(text: str, output: Path | None) -> None:
+    print(text, flush=True)
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with output.open("a", encoding="utf-8") as file:
+            file.write(f"{text}\n")

@@ -191,11 +191,6 @@ def memory(what: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{what}:")) / 1024
 
 
-def forget_peak() -> None:
-    """Makes VmHWM what is in use now (Linux)."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
 def in_a_process(function: Callable[..., Any], *arguments: Any, here: bool = False) -> Any:
     """What a module's function returns in a new process, whose peak of memory is its own.
 

@@ -84,7 +84,12 @@ def step(settings: Settings, net: SimpleNN, paths: Sequence[Path]) -> Table:
     with ExitStack() as stack:
         for name, (*how, limit) in WAYS.items():
             cases[name] = Case(TupleStep(net, paths, *how, stack), limit, keep=True)
-        found = paired(cases, 5 if settings.full else 2, _apart, f"gradient of {FIRST}")
+        found = paired(
+            cases,
+            5 if settings.full else 2,
+            lambda a, b: float((a - b).norm() / b.norm()),
+            f"gradient of {FIRST}",
+        )
         memory = {name: f"{peak_memory(cases[name].run):.0f}" for name in (ANEW, KEPT)}
     require(torch.equal(found[ANEW].result, found[KEPT].result), "kept maps change the gradient")
     rows = [
@@ -115,7 +120,7 @@ def refresh(settings: Settings, net: SimpleNN, paths: Sequence[Path]) -> Table:
                 lambda extractor=extractor: _extract(extractor, some), LIMITS[precision], keep=True
             )
         with torch.inference_mode():
-            found = paired(cases, 5 if settings.full else 2, _distance, "refresh")
+            found = paired(cases, 5 if settings.full else 2, distance, "refresh")
     rows = [
         [name, f"{1e3 * each.seconds / len(some):.0f}", f"{each.ratio:.1f}", f"{each.cpu_ratio:.1f}",
          f"{each.error:.1e}"]
@@ -128,11 +133,3 @@ def refresh(settings: Settings, net: SimpleNN, paths: Sequence[Path]) -> Table:
 def _extract(extractor: MapExtractor, paths: Sequence[Path]) -> np.ndarray:
     maps = [extractor.ready(extractor.load(str(path)), str(path)) for path in paths]
     return extractor.extract([each for each in maps if isinstance(each, Tensor)]).cpu().numpy()
-
-
-def _distance(got: np.ndarray, want: np.ndarray) -> float:
-    return distance(torch.from_numpy(got), torch.from_numpy(want))
-
-
-def _apart(a: Tensor, b: Tensor) -> float:
-    return float((a - b).norm() / b.norm())

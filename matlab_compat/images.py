@@ -246,7 +246,7 @@ def _average(value: Any, target: int | tuple[int, int] | None) -> torch.Tensor |
     """SubtractAverage as (3, 1, 1) or (3, h, w) float32."""
     if value is None:
         return None
-    average = torch.as_tensor(np.asarray(value, dtype=np.float32))
+    average = torch.from_numpy(np.asarray(value, dtype=np.float32).copy())
     if average.numel() in (1, 3):
         return average.reshape(-1, 1, 1).expand(3, 1, 1)
     if not isinstance(target, tuple) or tuple(average.shape) != (3, *target):
@@ -305,9 +305,10 @@ def _size_and_scales(shape: tuple[int, ...], scale: Any) -> tuple[tuple[int, int
     elif len(given) == 2:
         rows, columns = (math.ceil(value) for value in given)
         return (rows, columns), (rows / height, columns / width)
-    else:
-        factor = given[0] / (width if math.isnan(values[0]) else height)
-        scales = (factor, factor)
+    else:  # the size given is kept as it is: (size / side) * side may be a little more
+        known, other = (width, height) if math.isnan(values[0]) else (height, width)
+        size, derived = math.ceil(given[0]), math.ceil(given[0] * other / known)
+        return (derived, size) if math.isnan(values[0]) else (size, derived), (size / known, size / known)
     return (math.ceil(scales[0] * height), math.ceil(scales[1] * width)), scales
 
 
@@ -317,7 +318,8 @@ def vl_imreadjpeg(files: Sequence[StrPath], *args: Any, **kwargs: Any) -> Any:
     Options (keywords, or 'name', value; flags 'Pack', 'GPU', 'Prefetch', 'Verbose' stand alone or are True):
     Resize: pixels of the shorter side, or [height width]; Interpolation: box, bilinear, bicubic, lanczos2,
     lanczos3; CropAnisotropy: width/height stretch of the crop, 0 fits the input's shape; CropSize: its share
-    of the side, 0 to 1; SubtractAverage: a number, three, or an image (3, h, w) of the output's size;
+    of the side, 0 to 1; SubtractAverage: a number, three, of which a grey image takes the first, or an image
+    (3, h, w) of the output's size;
     Pack: one tensor (N, 3, h, w) instead of a list, grey repeated, needs a two-element Resize;
     NumThreads: threads that decode; GPU: the results are on the CUDA device;
     Prefetch: returns an empty list without reading (`deepibl.extract` reads ahead by itself).
@@ -405,6 +407,9 @@ def _read_or_error(name: str, opts: SimpleNamespace) -> torch.Tensor | ImageRead
     _, height, width = pixels.shape
     geometry = crop_and_size(height, width, opts.Resize, opts.CropAnisotropy, opts.CropSize)
     result = resize_pixels(pixels, geometry, opts.Interpolation)
+    average = opts.SubtractAverage
+    if average is not None and result.shape[0] == 1 and average.shape[1:] == (1, 1):
+        average = average[:1]  # of three numbers, a grey image takes the first, before it is repeated
     if opts.Pack and result.shape[0] == 1:
         result = result.expand(3, -1, -1)
-    return result if opts.SubtractAverage is None else result - opts.SubtractAverage[: result.shape[0]]
+    return result if average is None else result - average[: result.shape[0]]

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
+from matlab_compat.language import sprintf
 from matlab_compat.rng import Generator, rng
 from matlab_compat.yael import yael_nn
 
@@ -22,11 +23,12 @@ EPSILON = 1e-12
 
 
 def relja_display(text: str, *values: Any) -> None:
-    """Prints a message; values replace its C-style conversions.
+    """Prints a message, a format with values as for `matlab_compat.language.sprintf`; a value may be a path.
 
     Ported from: relja_matlab/relja_display.m
     """
-    print(text % values if values else text, flush=True)
+    plain = [os.fspath(value) if isinstance(value, os.PathLike) else value for value in values]
+    print(sprintf(text, *plain), flush=True)
 
 
 def relja_hrminsec(seconds: float) -> str:
@@ -71,7 +73,7 @@ def relja_progress(i: int, n: int, prefix: str | None = None, progressID: float 
         average = elapsed / (i - 1)
         left = average * n - elapsed
         line += f"; time {relja_hrminsec(elapsed)}; left {relja_hrminsec(left)}; avg {average:.4f} s"
-    relja_display(line)
+    relja_display("%s", line)
 
 
 def _now() -> str:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from matlab_compat.arguments import name_value
 from matlab_compat.errors import ArgumentError
 from matlab_compat.faiss_library import load_faiss
 
@@ -209,6 +210,7 @@ def first_points(n: int, k: int, seed: int) -> NDArray[np.int64]:
     return ids[:k].copy()
 
 
+@name_value()
 def yael_kmeans(
     v: ArrayLike,
     k: int,
@@ -216,15 +218,17 @@ def yael_kmeans(
     niter: int = 50,
     redo: int = 1,
     seed: int = 0,
-    init: int = 0,
-    verbose: int = 0,
+    init: int = 1,
+    verbose: int = 1,
+    nargout: int = 4,
     each_step: Callable[[int, int], object] | None = None,
-) -> KMeans:
+) -> Any:
     """Clusters the rows of v (N, D) into k groups; the best of `redo` runs.
 
     niter: the most Lloyd steps (0: no limit); it stops earlier when the total distance stays the same. seed:
-    0 is yael's in an unseeded process. init: 0, random points (yael's 1, k-means++, is not ported). verbose:
-    1 prints the mean squared distance of every step. each_step: called with (steps done, niter).
+    0 is yael's in an unseeded process. init: 1 or 0, random points (k-means++ is not ported). verbose: 1
+    prints the mean squared distance of every step. each_step: called with (steps done, niter).
+    Returns a `KMeans`; with nargout 2 (centroids, assignment), as [C, I] of MATLAB, with 1 the centroids.
 
     Raises ArgumentError for fewer points than clusters, values that are not finite, another init, and points
     so few or so alike that clusters stay empty.
@@ -239,8 +243,8 @@ def yael_kmeans(
         raise ArgumentError(
             f"the number of clusters must be 1 to {len(points)}, the number of points; got {k}"
         )
-    if init != 0:
-        raise ArgumentError(f"yael_kmeans with init={init}: only 0 (random points) is ported")
+    if init not in (0, 1):
+        raise ArgumentError(f"yael_kmeans with init={init}: only random points (0 or 1) are ported")
     if not np.isfinite(points).all():
         bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
         raise ArgumentError(f"yael_kmeans: {len(bad)} points hold NaN or Inf, the first is row {bad[0]}")
@@ -252,7 +256,8 @@ def yael_kmeans(
         seeds.next()
         runs.append(_lloyd(points, start, niter or 1_000_000, seeds.next(), bool(verbose), each_step))
         runs = [min(runs, key=lambda run: run[1])]
-    return runs[0][0]
+    found = runs[0][0]
+    return found.centroids if nargout == 1 else found[:2] if nargout == 2 else found
 
 
 def _lloyd(

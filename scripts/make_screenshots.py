@@ -59,7 +59,8 @@ def make_screenshots(target: Path, network: Path, work: Path) -> list[Path]:
     made += _page_of(net, network, city, pair[0], work, target)
     for file, name, height in ((page, "report.png", 1500), (both, "compare.png", 1250)):
         if _photograph(file, work / name, height):
-            made.append(_small(work / name, target / name, width=720))
+            with Image.open(work / name) as picture:
+                made.append(_save(_scaled(picture, 720), target / name))
     return made
 
 
@@ -143,14 +144,8 @@ def _terminal(photos: Sequence[Path], out: Path) -> Path:
 
 def _as_jpeg(source: Path, out: Path, width: int | None = None) -> Path:
     with Image.open(source) as picture, atomic_bytes(out) as buffer:
-        shown = picture.convert("RGB") if width is None else _scaled(picture, width)
-        shown.save(buffer, "JPEG", quality=72, optimize=True)
+        _scaled(picture, width or picture.width).save(buffer, "JPEG", quality=72, optimize=True)
     return out
-
-
-def _small(source: Path, out: Path, width: int) -> Path:
-    with Image.open(source) as picture:
-        return _save(_scaled(picture, width), out)
 
 
 def _scaled(picture: Image.Image, width: int) -> Image.Image:

@@ -1,8 +1,8 @@
-"""The commands for users of MATLAB and for data: verify, migrate, data check | make | features | toy."""
+"""The commands for users of MATLAB and for data: verify, toolbox, migrate, data check | make | …."""
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +26,9 @@ from deepibl.cli.options import (
 )
 from matlab_compat.errors import ArgumentError
 
+if TYPE_CHECKING:
+    from deepibl.migrate.verify import VerifyReport
+
 data = typer.Typer(
     name="data", help="Data sets and feature files: check, make, convert.", no_args_is_help=True
 )
@@ -34,7 +37,8 @@ data = typer.Typer(
 def verify(
     net: Net,
     features: Annotated[
-        Path | None, typer.Option(help="Features that MATLAB wrote: .bin, .mat, .npy, .h5.")
+        Path | None,
+        typer.Option(help="Features that MATLAB wrote: .bin, .mat (deepibl_reference's, too), .npy, .h5."),
     ] = None,
     images: Annotated[Path | None, typer.Option(help="List of their images, one name a line.")] = None,
     root: NamesRoot = "",
@@ -48,13 +52,32 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Compare features (and outputs of layers) that MATLAB wrote with deepibl's. Exit code 4: they differ."""
-    from deepibl.migrate.verify import read_reference, verify_features, verify_layers
+    from deepibl.migrate.toolbox import is_reference_file, read_reference_file
+    from deepibl.migrate.verify import read_reference, verify_features, verify_layers, verify_reference
     from deepibl.networks.io import chain_of, load_network
 
-    if (features is None) != (images is None) or (features is None and layers is None):
-        raise ArgumentError("give --features FILE with --images LIST, or --layers OUTPUTS.mat, or all three")
+    whole = features is not None and is_reference_file(features)
+    if whole and (images or layers):
+        raise ArgumentError(f"{features} has its own images and layers: leave out --images and --layers")
+    if not whole and ((features is None) != (images is None) or (features is None and layers is None)):
+        raise ArgumentError(
+            "give --features FILE with --images LIST, or --layers OUTPUTS.mat, or all three; or a file of "
+            "deepibl_reference (see `deepibl toolbox`) alone as --features"
+        )
     where = choose_device(device)
     loaded = load_network(find_net(net), device="cpu")
+    if whole and features is not None:
+        report = verify_reference(
+            loaded,
+            read_reference_file(features),
+            root=root or None,
+            tolerance=tolerance,
+            **image_reading(resize),
+            batch_size=batch_size,
+            device=where,
+        )
+        _tell_report(report, as_json)
+        return
     compared = verify_layers(chain_of(loaded), str(layers), tolerance=tolerance) if layers else None
     if features is None or images is None:
         assert compared is not None
@@ -74,10 +97,23 @@ def verify(
         batch_size=batch_size,
         device=where,
     )
+    _tell_report(report, as_json)
+
+
+def _tell_report(report: "VerifyReport", as_json: bool) -> None:
     print_result(report.as_dict(), str(report), as_json)
     if report.verdict not in ("close", "different"):
         tell_failures(report.failures)
     _end(report.ok)
+
+
+def toolbox(folder: Annotated[Path, typer.Argument(help="Where to put the files; it is made.")]) -> None:
+    """Copy the .m files for the MATLAB side: load networks and sessions written here, check, reference."""
+    from deepibl.migrate.toolbox import copy_toolbox
+
+    for path in copy_toolbox(folder):
+        typer.echo(f"wrote {path}")
+    typer.echo(f"in MATLAB: addpath('{folder}'); deepibl_check; help deepibl_load")
 
 
 def migrate(

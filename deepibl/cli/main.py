@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from deepibl.cli import search, seeing, training
-from deepibl.cli.data import data, migrate, verify
+from deepibl.cli.data import data, migrate, toolbox, verify
 from deepibl.cli.options import (
     NOT_AS_IT_SHOULD_BE,
     BatchSize,
@@ -167,6 +167,9 @@ def evaluate(
     threshold: Threshold = 25.0,
     skip_unknown: SkipUnknown = False,
     resize: Resize = None,
+    protocol: Annotated[
+        str, typer.Option(help="Of tokyo247: deepibl (queries scaled to 640 pixels), netvlad (not scaled).")
+    ] = "",
     crop_to_dim: Annotated[int, typer.Option(min=0, help="Keep the first dimensions; 0 keeps all.")] = 0,
     features: Annotated[Path | None, typer.Option(help="Folder to keep descriptors in.")] = None,
     report: Annotated[Path | None, typer.Option(help="Folder for a page that shows the run.")] = None,
@@ -185,8 +188,8 @@ def evaluate(
     how: Any = {"precision": precision, "engine": engine, "batch_size": batch_size}
     how |= image_reading(resize)
     if index_file is not None:
-        if queries is None or dataset or db is not None:
-            raise ArgumentError("--index goes with --queries DIR|CSV, not with --dataset or --db")
+        if queries is None or dataset or db is not None or protocol:
+            raise ArgumentError("--index goes with --queries DIR|CSV, not with --dataset, --db or --protocol")
         if resize is not None:
             raise ArgumentError("queries are scaled as the index's images were: leave out --resize")
         path = find_net(net or open_index_file(index_file, "an evaluation").network_path)
@@ -199,7 +202,7 @@ def evaluate(
             raise ArgumentError(
                 "name a network: deepibl evaluate model.mat --dataset pitts30k/test --root DIR"
             )
-        places = evaluation_dataset(dataset, root, db, queries, threshold, skip_unknown)
+        places = evaluation_dataset(dataset, root, db, queries, threshold, skip_unknown, protocol)
         loaded, settings = open_network(net, device, scales, **how)
         about = {"label": net, "features": features, "crop_to_dim": crop_to_dim}
         result = evaluate_network(loaded, places, settings=settings, **about)
@@ -281,6 +284,8 @@ app.command()(search.serve)
 app.add_typer(seeing.reports)
 
 app.command()(verify)
+
+app.command()(toolbox)
 
 app.command()(migrate)
 

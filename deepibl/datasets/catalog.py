@@ -59,17 +59,15 @@ class CatalogEntry:
     advice: str
 
 
-def _pitts(size: str, which: str) -> CatalogEntry:
-    return CatalogEntry(f"pitts{size}_{which}", "dsetRootPitts", "images/", "queries/", "17N", _PITTS)
-
-
 def _tokyo_tm(which: str) -> CatalogEntry:
     return CatalogEntry(f"tokyoTM_{which}", "dsetRootTokyoTM", "images/", "images/", "54N", _TOKYO_TM)
 
 
 CATALOG: dict[str, CatalogEntry] = {
     **{
-        f"pitts{size}/{part}": _pitts(size, part)
+        f"pitts{size}/{part}": CatalogEntry(
+            f"pitts{size}_{part}", "dsetRootPitts", "images/", "queries/", "17N", _PITTS
+        )
         for size in ("30k", "250k")
         for part in ("train", "val", "test")
     },
@@ -200,14 +198,23 @@ def evaluation_dataset(
     queries: StrPath | None,
     threshold: float,
     skip_unknown: bool = False,
+    protocol: str = "",
 ) -> PlaceDataset:
     """The data set to evaluate on: a known one by its name, or one made of two sources.
 
     threshold: metres within which a match is correct, for two sources. skip_unknown: whether to leave out
-    their photos without a position. Raises ArgumentError unless exactly one of the two is given.
+    their photos without a position. protocol: of Tokyo 24/7, 'deepibl' (the default) or 'netvlad'. Raises
+    ArgumentError unless exactly one of the two is given, and for a protocol of another set.
     """
     if dataset and db is None and queries is None:
-        return open_dataset(dataset, root=root)
+        opened = open_dataset(dataset, root=root)
+        if protocol and not isinstance(opened, Tokyo247):
+            raise ArgumentError(f"--protocol is of tokyo247; {dataset} has one protocol only")
+        if isinstance(opened, Tokyo247) and protocol:
+            opened.follow(protocol)
+        return opened
+    if protocol:
+        raise ArgumentError("--protocol goes with --dataset tokyo247")
     if dataset or db is None or queries is None:
         raise ArgumentError("give either --dataset NAME (with --root DIR), or both --db and --queries")
     if _is_mat(db) and Path(db) == Path(queries):

@@ -38,10 +38,6 @@ class FileList:
     as_png: list[str] = field(default_factory=list)
     other_case: list[str] = field(default_factory=list)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
-
     def __str__(self) -> str:
         text = f"{self.what}: {self.found} of {self.expected} in {self.folder} ({readable(self.bytes)})"
         for count, word in ((len(self.as_png), "as .png"), (len(self.other_case), "in another case")):
@@ -95,40 +91,33 @@ def _sizes(folder: Path) -> dict[str, int]:
         return {}
 
 
-@dataclass(frozen=True)
-class RetrievalKind:
-    """A retrieval benchmark: its name in `deepibl.datasets.retrieval.SIZES`, and localPaths' entry."""
-
-    name: str
-    root_key: str
-
-
+# a benchmark -> its name in `deepibl.datasets.retrieval.SIZES`, and localPaths' entry
 RETRIEVAL = {
-    "oxford": RetrievalKind("ox5k", "dsetRootOxford"),
-    "paris": RetrievalKind("paris", "dsetRootParis"),
-    "holidays": RetrievalKind("holidays", "dsetRootHolidays"),
-    "holidays_rot": RetrievalKind("holidays_rot", "dsetRootHolidays"),
+    "oxford": ("ox5k", "dsetRootOxford"),
+    "paris": ("paris", "dsetRootParis"),
+    "holidays": ("holidays", "dsetRootHolidays"),
+    "holidays_rot": ("holidays_rot", "dsetRootHolidays"),
 }
 
 
-def check_retrieval(kind: RetrievalKind, root: Path) -> tuple[list[FileList], list[str], list[str]]:
-    """Files, problems and notes of a benchmark below its root."""
-    images, queries = SIZES[kind.name]
-    advice = ADVICE[kind.name.removesuffix("_rot")]
+def check_retrieval(name: str, root: Path) -> tuple[list[FileList], list[str], list[str]]:
+    """Files, problems and notes of a benchmark (a key of SIZES) below its root."""
+    images, queries = SIZES[name]
+    advice = ADVICE[name.removesuffix("_rot")]
     try:
-        if kind.name.startswith("holidays"):
-            dataset = holidays(root, kind.name.endswith("_rot"), complete=False)
+        if name.startswith("holidays"):
+            dataset = holidays(root, name.endswith("_rot"), complete=False)
         else:
-            dataset = vgg_buildings(root, kind.name, complete=False)
+            dataset = vgg_buildings(root, name, complete=False)
     except DatasetError as problem:
         return [], [str(problem)], []
-    files = FileList(f"{kind.name} images", dataset.database_root, images, found=dataset.database_size)
+    files = FileList(f"{name} images", dataset.database_root, images, found=dataset.database_size)
     names = dataset.database_names
-    paths = [Path(dataset.database_root, name) for name in names]
+    paths = [Path(dataset.database_root, each) for each in names]
     sizes = [os.path.getsize(path) if path.is_file() else 0 for path in paths]
     files.bytes = sum(sizes)
-    files.empty = [name for name, size in zip(names, sizes, strict=True) if not size]
-    files.as_png = [name for name in names if name.lower().endswith(".png")]
+    files.empty = [each for each, size in zip(names, sizes, strict=True) if not size]
+    files.as_png = [each for each in names if each.lower().endswith(".png")]
     problems = []
     if dataset.database_size != images:
         problems.append(f"there are {dataset.database_size} images; the complete set has {images}. {advice}")
@@ -194,8 +183,8 @@ def check_dataset(
     """
     paths = paths or localPaths()
     if name.lower() in RETRIEVAL:
-        kind = RETRIEVAL[name.lower()]
-        folder = os.path.expanduser(root if root is not None else getattr(paths, kind.root_key))
+        kind, key = RETRIEVAL[name.lower()]
+        folder = os.path.expanduser(root if root is not None else getattr(paths, key))
         report = DataReport(name, str(folder))
         report.files, report.problems, report.notes = check_retrieval(kind, Path(folder))
         return report

@@ -131,16 +131,9 @@ def dataset_from_places(
     parts = [(places.positions, places.frame) for places in (database, queries)]
     (database_positions, query_positions), frame = in_one_frame(parts, zone)
     made = PlaceDataset(
-        name,
-        database.names,
-        database_positions,
-        queries.names,
-        query_positions,
-        database_root=database.root,
-        query_root=queries.root,
-        frame=frame,
-        **options,
-    )
+        name, database.names, database_positions, queries.names, query_positions, database_root=database.root,
+        query_root=queries.root, frame=frame, **options,
+    )  # fmt: skip
     made.as_stored = as_stored
     return made
 
@@ -230,17 +223,15 @@ def make_dataset(
 ) -> PlaceDataset:
     """The data set of two sources (folders or CSVs), or of one folder in VPR-datasets-downloader's layout.
 
-    Args:
-        database, queries: folders or CSV files; without `queries`, `database` is a folder in that layout.
-        name: of the set.
-        split: the part of the layout.
-        root: the folder that names are relative to (default: the deepest that holds all photos).
-        zone: the UTM zone of all positions (default: the first photo's, or another that fits all).
-        timestamps: whether to take year and month from the photos' names, as in Tokyo Time Machine; images of
-            the query's month then do not count as positives.
-        skip_unknown: whether to leave out photos without a position.
-        options: positive_distance (25), nontrivial_distance_squared (100).
-
+    database, queries: folders or CSV files; without `queries`, `database` is a folder in that layout.
+    name: of the set.
+    split: the part of the layout.
+    root: the folder that names are relative to (default: the deepest that holds all photos).
+    zone: the UTM zone of all positions (default: the first photo's, or another that fits all).
+    timestamps: whether to take year and month from the photos' names, as in Tokyo Time Machine; images of
+        the query's month then do not count as positives.
+    skip_unknown: whether to leave out photos without a position.
+    options: positive_distance (25), nontrivial_distance_squared (100).
     Raises DatasetError, and ArgumentError where there are no queries.
     """
     if queries is None:
@@ -260,15 +251,10 @@ def make_dataset(
     if not timestamps:
         return made
     return TokyoTimeMachine(
-        name,
-        made.database_names,
-        made.database_positions,
-        made.query_names,
-        made.query_positions,
-        **made.shared_arguments(),
-        database_times=_stamps(made.database_names),
+        name, made.database_names, made.database_positions, made.query_names, made.query_positions,
+        **made.shared_arguments(), database_times=_stamps(made.database_names),
         query_times=_stamps(made.query_names),
-    )
+    )  # fmt: skip
 
 
 def make_dbstruct(

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from deepibl.datasets.place import Neighbours, PlaceDataset
 from deepibl.errors import DatasetError
+from matlab_compat.errors import ArgumentError
 from matlab_compat.rng import Generator, rng
 
 TINY_IMAGES = 120
@@ -18,15 +19,16 @@ _PATIENCE = 1000
 
 @dataclass(frozen=True)
 class Tokyo247Protocol:
-    """The evaluation protocol of Tokyo 24/7; figures are comparable only if all of it is followed.
+    """An evaluation protocol of Tokyo 24/7; figures are comparable only if all of it is followed.
 
-    version: of the query set (315 queries). query_resize: shorter side of query images in pixels (database
-    images are not scaled). cutouts: database images cut from one panorama, of which only the best ranked
-    counts. lights: the light of the queries, in turn.
+    name: of `PROTOCOLS`. version: of the query set (315 queries). query_resize: shorter side of query images
+    in pixels, None: as they are (database images are not scaled). cutouts: database images cut from one
+    panorama, of which only the best ranked counts. lights: the light of the queries, in turn.
     """
 
+    name: str = "deepibl"
     version: int = 2
-    query_resize: int = 640
+    query_resize: int | None = 640
     cutouts: int = 12
     lights: tuple[str, ...] = ("day", "sunset", "night")
 
@@ -42,6 +44,8 @@ class Tokyo247Protocol:
 
 
 TOKYO247 = Tokyo247Protocol()
+# deepIBL's README scales queries to 640 pixels, NetVLAD's demo.m does not scale them
+PROTOCOLS = {each.name: each for each in (TOKYO247, Tokyo247Protocol("netvlad", query_resize=None))}
 
 
 class Tokyo247(PlaceDataset):
@@ -49,6 +53,13 @@ class Tokyo247(PlaceDataset):
 
     protocol = TOKYO247
     query_resize = TOKYO247.query_resize
+
+    def follow(self, protocol: str) -> None:
+        """Evaluates by another of `PROTOCOLS`: 'deepibl' (the default) or 'netvlad'."""
+        if protocol not in PROTOCOLS:
+            raise ArgumentError(f"the protocols of Tokyo 24/7 are {', '.join(PROTOCOLS)}; got {protocol!r}")
+        self.protocol = PROTOCOLS[protocol]
+        self.query_resize = self.protocol.query_resize
 
     def search_depth(self, top: int) -> int:
         return top * self.protocol.cutouts

@@ -9,6 +9,7 @@ images of each query, such as San Francisco (Sf-0). Other known sets are in `dee
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,9 +22,11 @@ from deepibl.datasets.positions import ClosePosition, GlobePositions, as_positio
 from deepibl.errors import DatasetError, MissingImageError
 from matlab_compat.files import StrPath
 from matlab_compat.numeric import round_half_away
-from matlab_compat.rng import Generator
+from matlab_compat.rng import Generator, rng
 
 Neighbours = tuple[np.ndarray, np.ndarray]  # ids (M,) and squared distances (M,), nearest first
+# what a training draws from, for overrides of sampling that do not take a generator
+DRAWING: ContextVar[Generator | None] = ContextVar("the generator in use", default=None)
 _log = logging.getLogger(__name__)
 _SHOWN = 5  # names in a message about missing images
 
@@ -57,23 +60,20 @@ class PlaceDataset:
     For a set of your own, give its lists to this class or write a dbStruct file (see
     `deepibl.datasets.dbstruct`). For other rules, derive a class and override `nontrivial_positives` or
     `rank_matches`.
-
-    Args:
-        name: of the set.
-        database_names, query_names: names of the database and query images, below the two roots.
-        database_positions, query_positions: positions (N, 2), east and north, or latitude and longitude.
-        positive_distance: metres (inclusive) within which a database image is a positive.
-        nontrivial_distance_squared: squared metres within which a positive is used in training.
-        split: 'train', 'val' or 'test'.
-        frame: of the positions (see `deepibl.datasets.geo`): a UTM zone such as '17N', None for metres whose
-            zone is not known, 'degrees' for places so far apart that no zone has true distances for all.
-        advice: how to get the images, for error messages.
-        extra: other fields of the dbStruct file.
+    name: of the set.
+    database_names, query_names: names of the database and query images, below the two roots.
+    database_positions, query_positions: positions (N, 2), east and north, or latitude and longitude.
+    positive_distance: metres (inclusive) within which a database image is a positive.
+    nontrivial_distance_squared: squared metres within which a positive is used in training.
+    split: 'train', 'val' or 'test'.
+    frame: of the positions (see `deepibl.datasets.geo`): a UTM zone such as '17N', None for metres whose
+        zone is not known, 'degrees' for places so far apart that no zone has true distances for all.
+    advice: how to get the images, for error messages.
+    extra: other fields of the dbStruct file.
 
     Attributes: the arguments; `database_size`, `query_count`; `query_resize`, the shorter side in pixels that
     query images are scaled to before extraction (None: not scaled); `as_stored`, whether images are
     read as the original reads them, False for own photos, which are turned upright and scaled.
-
     Raises DatasetError for lists that do not fit together, and for degrees given as metres.
     Ported from: netvlad/datasets/dbBase.m
     """
@@ -179,25 +179,29 @@ class PlaceDataset:
 
     # random negatives
 
-    def sample_negatives(self, query: int, n: int, generator: Generator) -> np.ndarray:
+    def sample_negatives(self, query: int, n: int, generator: Generator | None = None) -> np.ndarray:
         """n random database ids that are not positives of a query; see sample_negatives_at."""
         return self._sample(self.positives(query), n, generator)
 
-    def sample_non_neighbours(self, image: int, n: int, generator: Generator) -> np.ndarray:
+    def sample_non_neighbours(self, image: int, n: int, generator: Generator | None = None) -> np.ndarray:
         """n random database ids that are not near a database image; see sample_negatives_at."""
         return self._sample(self.neighbours(image), n, generator)
 
-    def sample_negatives_at(self, position: ArrayLike, n: int, generator: Generator) -> np.ndarray:
+    def sample_negatives_at(
+        self, position: ArrayLike, n: int, generator: Generator | None = None
+    ) -> np.ndarray:
         """n distinct random database ids farther than positive_distance from a position (2,): (n,) int64.
 
         Draws as MATLAB does: round(1.1 n) images at a time until n negatives are known; sorted when these
         are exactly n, shuffled otherwise. Where the database has fewer than n negatives, all of them are
         returned, which is logged once; where it has fewer than round(1.1 n) images, n of all negatives are
-        drawn.
+        drawn. generator: by default that of the training that is drawing, else the data set's own (MATLAB's
+        after start-up).
         """
         return self._sample(self.close_positions.positives(position)[0], n, generator)
 
-    def _sample(self, positives: np.ndarray, n: int, generator: Generator) -> np.ndarray:
+    def _sample(self, positives: np.ndarray, n: int, generator: Generator | None) -> np.ndarray:
+        generator = generator or DRAWING.get() or self.__dict__.setdefault("_generator", rng())
         available = self.database_size - len(np.unique(positives))
         if available < n:
             if not self._logged_few_negatives:
@@ -329,7 +333,7 @@ class ListedPositives(PlaceDataset):
                 )
         return found
 
-    def sample_negatives(self, query: int, n: int, generator: Generator) -> np.ndarray:
+    def sample_negatives(self, query: int, n: int, generator: Generator | None = None) -> np.ndarray:
         return self._sample(np.concatenate([self.positives(query), self._ignored(query)]), n, generator)
 
     def search_depth(self, top: int) -> int:

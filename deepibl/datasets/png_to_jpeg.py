@@ -38,17 +38,19 @@ def convert_folder(
 
     Links to folders are followed, but nothing is written outside the folder: such PNGs count as failures, as
     do PNGs that cannot be read and JPEGs that cannot be written. The others are converted.
-
     overwrite: False keeps JPEGs that are newer than their PNG, so that a run can be resumed.
     quality: of the JPEG, 1 to 100. num_threads: images converted at a time.
     Raises MissingImageError if there is no such folder.
-
     Ported from: deepIBL/convertPngtoJPG.m
     """
     if not Path(folder).is_dir():
         raise MissingImageError(f"{os.fspath(folder)}: no such folder; give the one with the PNG images")
     sources = list(find_pngs(Path(folder)))
-    done = [not overwrite and _is_newer(path.with_suffix(".jpg"), path) for path in sources]
+    jpegs = [path.with_suffix(".jpg") for path in sources]
+    done = [
+        not overwrite and jpeg.is_file() and jpeg.stat().st_mtime >= path.stat().st_mtime
+        for path, jpeg in zip(sources, jpegs, strict=True)
+    ]
     todo = [path for path, is_done in zip(sources, done, strict=True) if not is_done]
     with ThreadPoolExecutor(num_threads) as pool:
         running = pool.map(lambda path: _convert_or_error(path, quality, Path(folder)), todo)
@@ -56,9 +58,7 @@ def convert_folder(
     outcomes = list(zip(todo, errors, strict=True))
     return ConversionReport(
         converted=tuple(path.with_suffix(".jpg") for path, error in outcomes if error is None),
-        skipped=tuple(
-            path.with_suffix(".jpg") for path, is_done in zip(sources, done, strict=True) if is_done
-        ),
+        skipped=tuple(jpeg for jpeg, is_done in zip(jpegs, done, strict=True) if is_done),
         failures=tuple(
             Failure(number, os.fspath(path), error)
             for number, (path, error) in enumerate(outcomes)
@@ -100,7 +100,3 @@ def _convert_or_error(path: Path, quality: int, root: Path) -> str | None:
     except OSError as error:
         return f"{path.with_suffix('.jpg')}: cannot be written: {error.strerror or error}"
     return None
-
-
-def _is_newer(path: Path, than: Path) -> bool:
-    return path.is_file() and path.stat().st_mtime >= than.stat().st_mtime

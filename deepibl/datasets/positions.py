@@ -24,7 +24,6 @@ class ClosePosition:
     delta: a cell's side in metres; grid_size: the number of cells in x and in y. NaN positions are not
     near any other. Raises DatasetError for positions that are not (N, 2), and a limit that is not a number
     >= 0.
-
     Ported from: netvlad/datasets/closePosition.m
     """
 

@@ -97,17 +97,11 @@ def vgg_buildings(root: StrPath, name: str = "ox5k", complete: bool = True) -> R
     query_ids = np.array([ids[f"{image}.jpg"] for image in asked], dtype=np.int64)
     folder = os.path.join(top, "images", "")
     return RetrievalDataset(
-        name,
-        folder,
-        folder,
-        images,
-        [images[image] for image in query_ids],
+        name, folder, folder, images, [images[image] for image in query_ids],
         [_ids([*good, *ok], ids) for good, ok in zip(listed["good"], listed["ok"], strict=True)],
-        [_ids(junk, ids) for junk in listed["junk"]],
-        query_ids,
-        queries,
+        [_ids(junk, ids) for junk in listed["junk"]], query_ids, queries,
         np.array([[float(word) for word in words[1:5]] for words in listed["query"]]).reshape(-1, 4),
-    )
+    )  # fmt: skip
 
 
 def crop_queries(
@@ -162,15 +156,10 @@ def holidays(root: StrPath, rotated: bool = False, complete: bool = True) -> Ret
         _check_size(name, len(images), len(starts))
     ends = [*starts[1:], len(images)]
     return RetrievalDataset(
-        name,
-        folder,
-        folder,
-        images,
-        [images[start] for start in starts],
+        name, folder, folder, images, [images[start] for start in starts],
         [np.arange(start + 1, end) for start, end in zip(starts, ends, strict=True)],
-        [np.array([start]) for start in starts],
-        np.array(starts, dtype=np.int64),
-    )
+        [np.array([start]) for start in starts], np.array(starts, dtype=np.int64),
+    )  # fmt: skip
 
 
 def shrink_images(

@@ -63,15 +63,12 @@ def small_network(
 ) -> SimpleNN:
     """Builds the network from images without labels.
 
-    Args:
-        files: paths of N images; the whitening is computed from all of them.
-        images: image i as (3, H, W), RGB, 0 to 255.
-        name: of the set of images, for meta.sessionID.
-        local_dim: dimensions of a local descriptor. clusters: number of clusters. dim: of the descriptor.
-        samples: number of local descriptors that PCA and k-means see.
-
-    Raises:
-        DatasetError: fewer images than the whitening needs.
+    files: paths of N images; the whitening is computed from all of them.
+    images: image i as (3, H, W), RGB, 0 to 255.
+    name: of the set of images, for meta.sessionID.
+    local_dim: dimensions of a local descriptor. clusters: number of clusters. dim: of the descriptor.
+    samples: number of local descriptors that PCA and k-means see.
+    Raises DatasetError: fewer images than the whitening needs.
     """
     if len(files) <= dim:
         raise DatasetError(f"{dim} whitened dimensions need more than {dim} images; got {len(files)}")
@@ -155,13 +152,10 @@ FIRST_SIDE, SIDE = 5, 3  # of the filters of the first convolution, and of the o
 def random_network(photos: Tensor, seed: int = 0, channels: Sequence[int] = CHANNELS) -> SimpleNN:
     """Convolutions with random weights; the last is called conv4 where there are four.
 
-    Args:
-        photos: (N, 3, H, W), RGB, 0 to 255: the filters are scaled by them; their mean colour is subtracted.
-        seed: of the filters; the same seed and photos give the same network.
-        channels: of each convolution.
-
-    Raises:
-        ArgumentError: no photos, or photos of a single colour.
+    photos: (N, 3, H, W), RGB, 0 to 255: the filters are scaled by them; their mean colour is subtracted.
+    seed: of the filters; the same seed and photos give the same network.
+    channels: of each convolution.
+    Raises ArgumentError: no photos, or photos of a single colour.
     """
     if photos.ndim != 4 or not len(photos):
         raise ArgumentError(f"photos must be (N, 3, H, W) with N > 0; got {tuple(photos.shape)}")

@@ -19,6 +19,7 @@ from deepibl.networks.io import save_network
 from deepibl.toycity.city import render_names
 from deepibl.toycity.places import stops
 from deepibl.toycity.plan import ZONE, City
+from matlab_compat import matfile
 from matlab_compat.files import StrPath, atomic_output
 from matlab_compat.relja import PCA
 from matlab_compat.simplenn.network import SimpleNN
@@ -72,14 +73,9 @@ def make_playground(folder: StrPath, *, places: int = PLACES, channels: int = 12
 
 
 def _part(
-    root: Path,
-    split: str,
-    places: int,
-    seed: int,
-    query_folder: str,
-    count: int,
+    root: Path, split: str, places: int, seed: int, query_folder: str, count: int,
     dates: tuple[int, ...] = (0,),
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """Photographs one part of a data set with `count` queries; returns the fields of its dbStruct."""
     spots = np.array(list(_spots(City(seed), split, places)))
     where = np.repeat(spots, YAWS, axis=0)
@@ -122,8 +118,9 @@ def _networks(top: Path, width: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     vgg = _backbone((*_VGG, (3, width)), random, numbered=True)
     alex = _backbone((*_ALEX, (1, width)), random, numbered=False)
-    save_network(vgg, top / "pretrained" / "imagenet-vgg-verydeep-16.mat")
-    save_network(alex, top / "pretrained" / "imagenet-caffe-ref.mat")
+    for name, net in (("imagenet-vgg-verydeep-16", vgg), ("imagenet-caffe-ref", alex)):
+        # as published: layers and meta are variables of their own
+        matfile.save(top / "pretrained" / f"{name}.mat", net.to_matlab())
     cropped = vgg.with_layers(list(vgg)[: vgg.index("conv5_3") + 1])
     for name in _WHITE:
         points = random.standard_normal((200, width)).astype(np.float32)
@@ -133,7 +130,7 @@ def _networks(top: Path, width: int, seed: int) -> None:
         axes = np.linalg.qr(random.standard_normal((dim, WHITENED)))[0].astype(np.float32)
         mean = np.zeros(dim, dtype=np.float32)
         net = append_pca(net, PCA(axes, np.linspace(0.1, 0.01, WHITENED), mean, axes.T @ mean))
-        net.meta |= {"sessionID": name, "epoch": np.ones((1, 1))}
+        net.meta |= {"sessionID": name, "epoch": 1.0}
         save_network(net, top / "models" / f"{name}.mat")
 
 

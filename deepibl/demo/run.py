@@ -134,16 +134,9 @@ def photograph(
     sets = []
     for split, (images, queries) in (splits or SPLITS).items():
         path = make_city(
-            place / "city",
-            images=images,
-            queries=queries,
-            seed=seed,
-            size=SIZE,
-            split=split,
-            times=TIMES,
-            workers=workers,
-            progress=False,
-        )
+            place / "city", images=images, queries=queries, seed=seed, size=SIZE, split=split, times=TIMES,
+            workers=workers, progress=False,
+        )  # fmt: skip
         sets.append(load_dbstruct(path, root=path.parent))
     return ToyCity(place, *sets)
 

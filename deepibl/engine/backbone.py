@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,9 +14,6 @@ from deepibl.engine.winograd import WinogradConvolution
 from matlab_compat.simplenn.layer import Layer
 from matlab_compat.simplenn.layers import Conv, Dropout, Pool, ReLU
 from matlab_compat.simplenn.network import SimpleNN
-
-if TYPE_CHECKING:
-    pass
 
 Step = Callable[[Tensor], Tensor]
 
@@ -87,6 +83,7 @@ class FusedBackbone:
         """(N, C, H, W) float32 to the backbone's maps, float32, channels last."""
         x = x.to(self._dtype).contiguous(memory_format=torch.channels_last)
         overflow = Overflow()
+        overflow.see(x)  # else oneDNN's ReLUs would make 0 of NaN in the images
         for step in self.steps:
             x = step(x)
             if not self._in_range:

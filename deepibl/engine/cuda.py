@@ -139,6 +139,8 @@ class CudaBackbone:
             if not self._exact:
                 stack.enter_context(fastest_convolutions(tf32=True))
             overflow = Overflow()
+            if not self._exact:
+                overflow.see(x)
             for layer in self._layers:
                 x = layer(x)
                 if not self._in_range:

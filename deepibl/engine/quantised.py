@@ -151,14 +151,9 @@ def _quantised(group: Group, incoming: Bytes, outgoing: Bytes | None) -> list[St
     assert isinstance(layer, Conv) and layer.weight is not None
     convolution = QuantisedConvolution(
         layer.weight.detach().float(),
-        None if layer.bias is None else layer.bias.detach().float().reshape(-1),
-        incoming,
-        outgoing,
-        pad=(layer.pad.top, layer.pad.left),
-        stride=layer.stride,
-        dilate=layer.dilate,
-        relu=group.relu,
-    )
+        None if layer.bias is None else layer.bias.detach().float().reshape(-1), incoming, outgoing,
+        pad=(layer.pad.top, layer.pad.left), stride=layer.stride, dilate=layer.dilate, relu=group.relu,
+    )  # fmt: skip
     if pool is None:
         return [convolution]
     on_bytes = partial(largest, window=pool.pool, stride=pool.stride, pad=pool.pad)

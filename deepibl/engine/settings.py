@@ -81,7 +81,6 @@ class ExtractionSettings:
     on_error: what to do about images that cannot be used: 'raise' an error at the end that lists them, or
         'skip' them.
     progress: called with a `deepibl.runtime.progress.Progress`; None: a bar on a terminal; False: silent.
-
     Raises ArgumentError, naming the value and what is allowed.
     """
 

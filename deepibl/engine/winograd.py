@@ -45,7 +45,7 @@ TILE, WINDOW = 4, 6  # output and input pixels of a tile, a side
 NUMBERS = WINDOW * WINDOW
 BLOCK = 16  # channels, a multiple of: oneDNN's blocks, and every product begins at a cache line
 STRIP_TILES = 96  # at a time at most, but a row of tiles; 7 MB of transformed input with 512 channels
-LEAST = 96  # channels; with fewer the transforms cost more than the products save (benchmarks/convolution.py)
+LEAST = 96  # channels; with fewer the transforms cost more than the products save
 
 
 class Transforms(NamedTuple):

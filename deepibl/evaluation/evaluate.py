@@ -60,6 +60,7 @@ class Evaluation:
             "dataset": self.dataset.name,
             "database_images": self.dataset.database_size,
             "queries": self.dataset.query_count,
+            "query_resize": self.dataset.query_resize,
             "queries_without_positives": len(self.without_positives),
             "network": self.network,
             "network_id": self.network_id,

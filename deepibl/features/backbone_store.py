@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from deepibl.errors import FeatureFileError
-from deepibl.runtime.files import from_plain
+from deepibl.runtime.files import from_plain, lock
 from deepibl.runtime.memory import free_memory, free_on_gpu
 from matlab_compat.files import StrPath
 
@@ -95,25 +95,18 @@ class FileStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._dtype, self._limit = NUMPY[dtype], limit
         self._list = open(self.folder / "maps.jsonl", "a+b", buffering=0)  # noqa: SIM115
-        self._lock()
-        self._data = open(self.folder / "maps.bin", "a+b", buffering=0)  # noqa: SIM115
-        self._entries = self._read_list()
-        self._unchecked = set(self._entries)
-        self.used = max((entry.end for entry in self._entries.values()), default=0)
-        self._data.truncate(self.used)
-
-    def _lock(self) -> None:
         try:
-            import fcntl
-        except ImportError:
-            return
-        try:
-            fcntl.flock(self._list, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(self._list)
         except OSError:
             self._list.close()
             raise FeatureFileError(
                 f"{self.folder} is in use by another run: wait for it, or give another folder"
             ) from None
+        self._data = open(self.folder / "maps.bin", "a+b", buffering=0)  # noqa: SIM115
+        self._entries = self._read_list()
+        self._unchecked = set(self._entries)
+        self.used = max((entry.end for entry in self._entries.values()), default=0)
+        self._data.truncate(self.used)
 
     def _read_list(self) -> dict[str, _Entry]:
         size = os.fstat(self._data.fileno()).st_size

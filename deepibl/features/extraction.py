@@ -96,7 +96,6 @@ def extract(
     images: file names, below `root`; any format that `deepibl.images` reads, any mix of sizes.
     settings, options: see `ExtractionSettings`. With on_error="skip" the result is (features, kept,
     failures): features of the images `kept` (ascending ids, int64) and a `Failure` for every other one.
-
     Raises ArgumentError for invalid settings and an empty list; with on_error="raise", ExtractionError
     after all images have been tried, with a list of those that failed (`.failures`).
     """
@@ -200,13 +199,9 @@ def _run(
 
 
 def _extract_share(
-    net: nn.Module,
-    paths: Sequence[str],
-    sink: Sink,
-    settings: ExtractionSettings,
-    backbone: BackboneCache | None,
-    meter: ProgressMeter,
-) -> list[Failure]:
+    net: nn.Module, paths: Sequence[str], sink: Sink, settings: ExtractionSettings,
+    backbone: BackboneCache | None, meter: ProgressMeter,
+) -> list[Failure]:  # fmt: skip
     """Extracts the groups of images that are this process's share: the main loop of extraction."""
     failures: list[Failure] = []
     todo = sink.todo

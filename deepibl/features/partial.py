@@ -23,7 +23,7 @@ import numpy as np
 
 from deepibl.errors import FeatureFileError
 from deepibl.features.files import forget_old, suffix_of, write_features
-from deepibl.runtime.files import from_plain, read_note
+from deepibl.runtime.files import from_plain, lock, read_note
 from deepibl.runtime.provenance import Provenance, digest_of
 from matlab_compat.files import StrPath, atomic_output
 
@@ -31,11 +31,6 @@ Mark = Callable[[int], str]  # of image i: changes when its file does
 _log = logging.getLogger(__name__)
 _FORMAT = "deepibl-partial-features/2"
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
-
-
-def no_mark(image: int) -> str:
-    """The mark of images that are not files and never change."""
-    return ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +58,7 @@ class PartialFeatures:
         made_of: Provenance,
         count: int,
         group_size: int,
-        mark: Mark = no_mark,
+        mark: Mark = lambda image: "",
         shard: int = 0,
     ) -> None:
         self.out = Path(out)
@@ -80,7 +75,7 @@ class PartialFeatures:
         self.part.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.fdopen(os.open(self.part, os.O_RDWR | os.O_CREAT | _BINARY, 0o666), "r+b")
         try:
-            _lock(self._file, self.part)
+            self._lock()
             self._resume()
         except BaseException:
             self._file.close()
@@ -202,6 +197,19 @@ class PartialFeatures:
         remove()
         self._opened.close()
 
+    def _lock(self) -> None:
+        try:
+            lock(self._opened)
+            is_ours = os.path.samestat(os.fstat(self._opened.fileno()), os.stat(self.part))
+        except OSError as error:
+            raise FeatureFileError(
+                f"{self.part}: another process is writing it; wait for it or stop it"
+            ) from error
+        if not is_ours:
+            raise FeatureFileError(
+                f"{self.part}: another process has just finished it; look at its result first"
+            )
+
     @property
     def _opened(self) -> IO[bytes]:
         if self._file is None:
@@ -245,18 +253,3 @@ class PartialFeatures:
         content = _Journal(_FORMAT, made_of, self.count, self.group_size, self.dim, self.done)
         with atomic_output(self._journal) as temporary:
             temporary.write_text(json.dumps(asdict(content)), encoding="utf-8")
-
-
-def _lock(file: IO[bytes], path: Path) -> None:
-    """Keeps a second process out, where the system can (not on Windows); ends with the process."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        is_ours = os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except OSError as error:
-        raise FeatureFileError(f"{path}: another process is writing it; wait for it or stop it") from error
-    if not is_ours:
-        raise FeatureFileError(f"{path}: another process has just finished it; look at its result first")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 SEED = 43
+TRAINING_VECTORS = "Computing training vectors for PCA"
 
 
 def training_names(names: Sequence[str], at_most: int) -> list[str]:
     """The images that the PCA is made of: all, or MATLAB's random choice (seed 43) of `at_most`.
 
     The chosen ones are in the order of the draw.
-
     Ported from: netvlad/addPCA.m
     """
     if len(names) <= at_most:
@@ -56,15 +56,16 @@ def add_pca_of_images(
     dim: int = 4096,
     whiten: bool = True,
     at_most: int = 10000,
+    tell: Callable[[str], object] = _log.info,
     settings: ExtractionSettings | None = None,
     **options: Unpack[ImageOptions],
 ) -> SimpleNN:
     """The network with PCA (and whitening) at its end, made of at most `at_most` of these images.
 
     root, names: the images, below a folder. stem: what the names of the files begin with that keep what was
-    computed. dim: dimensions to keep. settings, options: see `ExtractionSettings`.
+    computed. dim: dimensions to keep. tell: called with each stage, in the original's
+    words. settings, options: see `ExtractionSettings`.
     Raises ArgumentError for a network that ends in PCA already, and what `pca_of_images` raises.
-
     Ported from: netvlad/addPCA.m
     """
     settings = ExtractionSettings.of(add_pca_of_images, settings, options, on_error="raise")
@@ -72,7 +73,7 @@ def add_pca_of_images(
     Path(stem).parent.mkdir(parents=True, exist_ok=True)
     chosen = training_names(names, at_most)
     size = relja_netOutputDim(net)[0]
-    found = pca_of_images(net, root, chosen, stem, dim=dim, output_dim=size, settings=settings)
+    found = pca_of_images(net, root, chosen, stem, dim=dim, output_dim=size, tell=tell, settings=settings)
     return append_pca(net, found, dim=dim, whiten=whiten)
 
 
@@ -84,6 +85,7 @@ def pca_of_images(
     *,
     dim: int,
     output_dim: int,
+    tell: Callable[[str], object] = _log.info,
     settings: ExtractionSettings | None = None,
     **options: Unpack[ImageOptions],
 ) -> PCA:
@@ -99,6 +101,7 @@ def pca_of_images(
         stem: what the two files' names begin with.
         dim: components needed.
         output_dim: D, the numbers in a descriptor.
+        tell: see `add_pca_of_images`.
         settings, options: see `ExtractionSettings`.
 
     Raises:
@@ -120,11 +123,13 @@ def pca_of_images(
     if reason:
         if kept.exists():
             _log.warning("%s is computed again: %s", kept, reason)
+        tell(TRAINING_VECTORS)
         fresh = kept.with_suffix(".new.bin")  # the old ones stay if an image cannot be read
         extract_to_file(net, root, names, fresh, settings=settings)
         kept.unlink(missing_ok=True)
         made_of.write(kept)
         fresh.replace(kept)
+    tell("Computing PCA")
     with working(f"PCA of {len(names)} descriptors"):
         pca = relja_PCA(read_features(kept, count=len(names), dim=output_dim), dim)
     columns = {"lams": pca.lams[:, None], "mu": pca.mu[:, None], "Utmu": pca.Utmu[:, None]}

@@ -5,6 +5,7 @@ methods beside Python's names; ids are 0-based, positions (N, 2), features (N, D
 """
 
 import functools
+import inspect
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,7 +15,8 @@ from numpy.typing import ArrayLike
 
 from deepibl.datasets.catalog import name_as_files, open_dataset
 from deepibl.datasets.dbstruct import FIELDS, python_names, read_dbstruct
-from deepibl.datasets.place import Neighbours, PlaceDataset
+from deepibl.datasets.pitts_tokyo import TinyTokyo, Tokyo247, TokyoTimeMachine
+from deepibl.datasets.place import DRAWING, ListedPositives, Neighbours, PlaceDataset
 from deepibl.datasets.positions import ClosePosition
 from deepibl.datasets.retrieval import RetrievalDataset, crop_queries, holidays, shrink_images, vgg_buildings
 from deepibl.errors import DatasetError
@@ -26,7 +28,7 @@ from matlab_compat.rng import Generator
 # MATLAB's name -> Python's, of the fields and methods of each class
 MATLAB_NAMES: dict[type, dict[str, str]] = {
     PlaceDataset: {
-        **FIELDS,
+        **{matlab: python for matlab, python in FIELDS.items() if matlab != "ignoreIDs"},
         "numImages": "database_size",
         "numQueries": "query_count",
         "posDistSqThr": "positive_distance_squared",
@@ -97,6 +99,10 @@ def _join(cls: Any, matlab: str, python: str) -> None:
     found = next(defined, None)
     own = vars(cls).get(matlab)
     if callable(found):
+        if matlab.startswith("sampleNegs") and any(found is each for each in vars(cls).values()):
+            found = _drawing(found)
+            for name in {matlab, python} & vars(cls).keys():
+                setattr(cls, name, found)
         for name in {matlab, python} - vars(cls).keys():
             setattr(cls, name, found)
             cls._added.add(name)
@@ -112,6 +118,36 @@ def _join(cls: Any, matlab: str, python: str) -> None:
         )
         setattr(cls, matlab, forward)
         cls._added.add(matlab)
+
+
+def _drawing(method: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """An override of sampling that training can call: with the original's arguments, or a generator, too."""
+    if len(inspect.signature(method).parameters) > 3:
+        return method
+
+    @functools.wraps(method)
+    def call(self: Any, of: Any, n: int, generator: Generator | None = None) -> np.ndarray:
+        token = DRAWING.set(generator or DRAWING.get())
+        try:
+            return method(self, of, n)
+        finally:
+            DRAWING.reset(token)
+
+    return call
+
+
+def _become(self: Any, made: Any) -> None:
+    """Gives an object of a class with MATLAB's names the state, and the base class, of an opened set."""
+    if not isinstance(self, type(made)):
+        object.__setattr__(self, "__class__", _derived(type(self), type(made)))  # type: ignore[arg-type]
+    vars(self).update(vars(made))
+    if isinstance(made, PlaceDataset):
+        _named(self.close_positions)
+
+
+@functools.cache
+def _derived(cls: type, core: type) -> type:
+    return type(cls.__name__, (cls, core), {"__doc__": cls.__doc__, "__module__": cls.__module__})
 
 
 def _named(made: Any) -> Any:
@@ -138,7 +174,8 @@ class dbBase(MatlabNames, PlaceDataset):
     ...         self.name, self.dbPath, self.qPath = "mine", "/data/db/", "/data/queries/"
     ...         self.dbLoad(paths)
 
-    Methods may be overridden under MATLAB's or Python's names. Ported from: netvlad/datasets/dbBase.m
+    Methods may be overridden under MATLAB's or Python's names, with the original's arguments. The original's
+    sets may be derived in the same way: `class dbMine(dbTokyo247)`. Ported from: netvlad/datasets/dbBase.m
     """
 
     name = dbPath = qPath = ""
@@ -161,9 +198,9 @@ class dbBase(MatlabNames, PlaceDataset):
         def posDb(self, iDb: int) -> np.ndarray: ...
         def nontrivialPosQ(self, iQuery: int) -> np.ndarray: ...
         def nontrivialPosDb(self, iDb: int) -> np.ndarray: ...
-        def sampleNegsQ(self, iQuery: int, n: int, generator: Generator) -> np.ndarray: ...
-        def sampleNegsDb(self, iDb: int, n: int, generator: Generator) -> np.ndarray: ...
-        def sampleNegs(self, utm: ArrayLike, n: int, generator: Generator) -> np.ndarray: ...
+        def sampleNegsQ(self, iQuery: int, n: int, generator: Generator | None = None) -> np.ndarray: ...
+        def sampleNegsDb(self, iDb: int, n: int, generator: Generator | None = None) -> np.ndarray: ...
+        def sampleNegs(self, utm: ArrayLike, n: int, generator: Generator | None = None) -> np.ndarray: ...
         def nnSearchPostprocess(
             self, searcher: Callable[[int, int], Neighbours], iQuery: int, nTop: int
         ) -> Neighbours: ...
@@ -192,50 +229,61 @@ class closePosition(MatlabNames, ClosePosition):
     """
 
 
-def _open(name: str, whichSet: str, allowed: tuple[str, ...], paths: Paths, **options: Any) -> dbBase:
+def _open(name: str, whichSet: str, allowed: tuple[str, ...], paths: Paths, **options: Any) -> PlaceDataset:
     """A set of the catalogue, or its part; DatasetError for a whichSet that is not allowed."""
     if whichSet not in allowed:
         raise DatasetError(f"whichSet must be one of {', '.join(allowed)}; got {whichSet!r}")
-    return _named(open_dataset(f"{name}/{whichSet}", paths=localPaths(paths), **options))
+    return open_dataset(f"{name}/{whichSet}", paths=localPaths(paths), **options)
 
 
-def dbPitts(fullSize: bool, whichSet: str, paths: Paths = None) -> dbBase:
+class dbPitts(dbBase):
     """Pittsburgh 250k (fullSize) or 30k; whichSet: 'train', 'val' or 'test'.
 
     Raises DatasetError for another set, or where its dbStruct does not exist.
     Ported from: netvlad/datasets/dbPitts.m
     """
-    return _open("pitts250k" if fullSize else "pitts30k", whichSet, ("train", "val", "test"), paths)
+
+    def __init__(self, fullSize: bool, whichSet: str, paths: Paths = None) -> None:
+        name = "pitts250k" if fullSize else "pitts30k"
+        _become(self, _open(name, whichSet, ("train", "val", "test"), paths))
 
 
-def dbTokyo247(paths: Paths = None) -> dbBase:
+class dbTokyo247(dbBase, Tokyo247):
     """Tokyo 24/7, evaluated by its protocol. Ported from: netvlad/datasets/dbTokyo247.m"""
-    return _named(open_dataset("tokyo247", paths=localPaths(paths)))
+
+    def __init__(self, paths: Paths = None) -> None:
+        _become(self, open_dataset("tokyo247", paths=localPaths(paths)))
 
 
-def dbTokyoTimeMachine(whichSet: str, paths: Paths = None) -> dbBase:
+class dbTokyoTimeMachine(dbBase, TokyoTimeMachine):
     """Tokyo Time Machine; whichSet: 'train' or 'val'. Ported from: netvlad/datasets/dbTokyoTimeMachine.m"""
-    return _open("tokyoTM", whichSet, ("train", "val"), paths)
+
+    def __init__(self, whichSet: str, paths: Paths = None) -> None:
+        _become(self, _open("tokyoTM", whichSet, ("train", "val"), paths))
 
 
-def dbTiny(whichSet: str, paths: Paths = None, generator: Generator | None = None) -> dbBase:
+class dbTiny(dbBase, TinyTokyo):
     """A tiny part of Tokyo Time Machine; whichSet: 'train' or 'val'. It needs the whole set's dbStruct.
 
     generator: draws the places; by default a new one, seeded as MATLAB's rng(43).
     Ported from: netvlad/datasets/dbTiny.m
     """
-    return _open("tokyoTinyTM", whichSet, ("train", "val"), paths, generator=generator)
+
+    def __init__(self, whichSet: str, paths: Paths = None, generator: Generator | None = None) -> None:
+        _become(self, _open("tokyoTinyTM", whichSet, ("train", "val"), paths, generator=generator))
 
 
-def dbSf0(paths: Paths = None) -> dbBase:
+class dbSf0(dbBase, ListedPositives):
     """San Francisco, with a list of positives for each query (see `deepibl.datasets.dbstruct`).
 
     The original has no such data set.
     """
-    return _named(open_dataset("sf0", paths=localPaths(paths)))
+
+    def __init__(self, paths: Paths = None) -> None:
+        _become(self, open_dataset("sf0", paths=localPaths(paths)))
 
 
-def dbVGG(dsetName: str = "ox5k", useROI: float = 0, paths: Paths = None) -> RetrievalDataset:
+class dbVGG(MatlabNames, RetrievalDataset):
     """Oxford ('ox5k') or Paris ('paris') buildings, for relja_retrievalMAP.
 
     useROI: negative: whole query images; else queries are cropped to their regions, expanded by half of it on
@@ -243,23 +291,28 @@ def dbVGG(dsetName: str = "ox5k", useROI: float = 0, paths: Paths = None) -> Ret
     Raises DatasetError, MissingImageError.
     Ported from: netvlad/datasets/dbVGG.m
     """
-    found: LocalPaths = localPaths(paths)
-    dataset = vgg_buildings(found.dsetRootParis if dsetName == "paris" else found.dsetRootOxford, dsetName)
-    return _named(crop_queries(dataset, useROI) if useROI >= 0 else dataset)
+
+    def __init__(self, dsetName: str = "ox5k", useROI: float = 0, paths: Paths = None) -> None:
+        found: LocalPaths = localPaths(paths)
+        root = found.dsetRootParis if dsetName == "paris" else found.dsetRootOxford
+        dataset = vgg_buildings(root, dsetName)
+        _become(self, crop_queries(dataset, useROI) if useROI >= 0 else dataset)
 
 
-def dbHolidays(doRot: bool = False, paths: Paths = None) -> RetrievalDataset:
+class dbHolidays(MatlabNames, RetrievalDataset):
     """INRIA Holidays, or its upright version; images of more than 1024 x 768 pixels are shrunk once.
 
     Raises DatasetError, MissingImageError.
     Ported from: netvlad/datasets/dbHolidays.m
     """
-    started = tic()
 
-    def progress(i: int, n: int) -> None:
-        relja_progress(i, n, "check if resized exists, otherwise resize", started)
+    def __init__(self, doRot: bool = False, paths: Paths = None) -> None:
+        started = tic()
 
-    return _named(shrink_images(holidays(localPaths(paths).dsetRootHolidays, doRot), progress=progress))
+        def progress(i: int, n: int) -> None:
+            relja_progress(i, n, "check if resized exists, otherwise resize", started)
+
+        _become(self, shrink_images(holidays(localPaths(paths).dsetRootHolidays, doRot), progress=progress))
 
 
 def setup(paths: Paths = None) -> LocalPaths:

@@ -16,18 +16,17 @@ from deepibl.datasets.place import PlaceSet
 from deepibl.evaluation.measures import (
     PRINT_N,
     RECALL_NS,
-    RecallResult,
-    Report,
     best_epoch,
     rank_loss,
     read_feature_pair,
     recall_at_n,
     recall_of_searcher,
 )
+from deepibl.matlab.prints import evaluating, print_result
 from deepibl.networks.identity import Extractor
 from matlab_compat.arguments import name_value
 from matlab_compat.files import StrPath
-from matlab_compat.relja import relja_display, relja_progress, tic
+from matlab_compat.relja import relja_display
 from matlab_compat.rng import Generator
 from matlab_compat.yael import yael_nn
 
@@ -48,9 +47,9 @@ def recallAtN(
     positives. nSample: how many random queries to test.
     Ported from: netvlad/recallAtN.m
     """
-    drawn: dict[str, Any] = {"n_sample": nSample, "generator": generator, "report": _progress()}
+    drawn: dict[str, Any] = {"n_sample": nSample, "generator": generator, "report": evaluating()}
     result = recall_of_searcher(searcher, nQueries, isPos, ns, print_n=printN, **drawn)
-    _print_recall(result)
+    print_result(result)
     return result.recall_print, result.found.astype(np.float64)
 
 
@@ -71,9 +70,9 @@ def testCore(
     queries to test.
     Ported from: netvlad/testCore.m
     """
-    drawn: dict[str, Any] = {"n_sample": nTestSample, "generator": generator, "report": _progress()}
+    drawn: dict[str, Any] = {"n_sample": nTestSample, "generator": generator, "report": evaluating()}
     result = recall_at_n(qFeat, dbFeat, db, recallNs, print_n=printN, **drawn)
-    _print_recall(result)
+    print_result(result)
     return result.recalls, result.found.astype(np.float64)
 
 
@@ -96,15 +95,9 @@ def testCoreRank(
     recallNs, printN: unused, as in the original.
     Ported from: netvlad/testCoreRank.m
     """
-    drawn: dict[str, Any] = {"n_sample": nTestSample, "generator": generator, "report": _progress()}
+    drawn: dict[str, Any] = {"n_sample": nTestSample, "generator": generator, "report": evaluating()}
     result = rank_loss(qFeat, dbFeat, db, margin, nNegChoice, **drawn)
-    relja_display(
-        "\n\tloss= %.4f, margin= %.4f, time= %.4f s, avgTime= %.4f ms\n",
-        result.loss,
-        margin,
-        result.seconds,
-        result.seconds * 1000 / result.tested,
-    )
+    print_result(result)
     return result.loss, result.losses
 
 
@@ -194,23 +187,3 @@ def getBestEpoch(recalls: ArrayLike, recallNs: Sequence[int], N: int = 5) -> int
     Ported from: netvlad/getBestEpoch.m
     """
     return best_epoch(recalls, recallNs, N) + 1
-
-
-def _progress() -> Report:
-    started = tic()
-
-    def show(i: int, n: int, mean: float) -> None:
-        relja_progress(i, n, "NaN" if np.isnan(mean) else f"{mean:.4f}", started)
-
-    return show
-
-
-def _print_recall(result: RecallResult) -> None:
-    relja_display(
-        "\n\trec@%d= %.4f, time= %.4f s, avgTime= %.4f ms\n",
-        result.print_n,
-        result.recall_print,
-        result.seconds,
-        result.seconds * 1000 / max(1, len(result.query_ids)),
-    )
-    relja_display("%s", result.table())

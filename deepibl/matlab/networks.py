@@ -4,8 +4,10 @@ Also the image tool convertPngtoJPG and NetVLAD's layer classes, as functions th
 `SimpleNN`. For plain torch modules see `deepibl.layers`.
 """
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from deepibl.engine.batch import extract_batch
 from deepibl.features.extraction import extract_to_file
 from deepibl.features.whitening import add_pca_of_images
 from deepibl.matlab.datasets import Paths
+from deepibl.matlab.prints import cluster_prints, extracting, pca_prints, printing
 from deepibl.networks.build import (
     add_pooling_for,
     clusters_stem,
@@ -35,12 +38,11 @@ from deepibl.networks.pretrained import load_pretrained
 from deepibl.networks.torch_backbones import is_torch_id
 from deepibl.runtime.devices import device_for, inference
 from deepibl.runtime.paths import localPaths
-from deepibl.runtime.processes import team
 from matlab_compat import matfile
 from matlab_compat.arguments import name_value
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
-from matlab_compat.relja import relja_display
+from matlab_compat.nn.geometry import pair
 from matlab_compat.simplenn.layer import Layer
 from matlab_compat.simplenn.network import LayerKey, SimpleNN
 
@@ -67,7 +69,9 @@ def loadNet(
     return load_pretrained(netID, layer, folder=folder, stand_in=stand_in, weights=weights, split=split)
 
 
-def addLayers(net: SimpleNN, opts: Any, dbTrain: PlaceSet, *, paths: Paths = None) -> SimpleNN:
+def addLayers(
+    net: SimpleNN, opts: Any, dbTrain: PlaceSet, *, verbose: bool = True, paths: Paths = None
+) -> SimpleNN:
     """The network with the pooling layers that opts.method asks for, as 'vlad_preL2_intra'.
 
     opts: method, netID, layerName (and useGPU: the CUDA device, if there is one), as keys or attributes.
@@ -84,11 +88,19 @@ def addLayers(net: SimpleNN, opts: Any, dbTrain: PlaceSet, *, paths: Paths = Non
         clusters_stem(localPaths(paths).initData, *names),
         device_for(_option(opts, "useGPU", False)),
     )
-    return add_pooling_for(net, method, dbTrain, stem=stem, device=device)
+    tell, progress = cluster_prints(printing(verbose))
+    return add_pooling_for(net, method, dbTrain, stem=stem, device=device, tell=tell, progress=progress)
 
 
 def getClusters(
-    net: SimpleNN, opts: Any, clstFn: str, k: int, dbTrain: PlaceSet, trainDescFn: str
+    net: SimpleNN,
+    opts: Any,
+    clstFn: str,
+    k: int,
+    dbTrain: PlaceSet,
+    trainDescFn: str,
+    *,
+    verbose: bool = True,
 ) -> np.ndarray:
     """Cluster centres (k, D) of a network's local descriptors: from clstFn, or computed and written there.
 
@@ -100,21 +112,29 @@ def getClusters(
     for file in (clstFn, trainDescFn):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
     device = device_for(_option(opts, "useGPU", False))
+    tell, progress = cluster_prints(printing(verbose))
     return get_clusters(
-        lambda: descriptors_of(net, dbTrain, device),
+        lambda: descriptors_of(net, dbTrain, device, progress),
         k=k,
         cluster_file=clstFn,
         descriptor_file=trainDescFn,
         made_of=lambda: descriptors_made_of(net, dbTrain.database_root, dbTrain.database_names),
+        tell=tell,
     )
 
 
-def netPrepareForTrain(net: SimpleNN, backPropToLayer: LayerKey = 0) -> SimpleNN:
-    """A network with momentum, rates and `precious` for training, from that layer (name or position) on.
+def netPrepareForTrain(net: SimpleNN, backPropToLayer: LayerKey = 1) -> SimpleNN:
+    """A network with momentum, rates and `precious` for training, from that layer on.
+
+    backPropToLayer: a layer's name, or its number from 1 as in the trainers' option.
 
     Ported from: netvlad/netPrepareForTrain.m
     """
-    return prepare_for_training(net, backPropToLayer)
+    if isinstance(backPropToLayer, str):
+        return prepare_for_training(net, backPropToLayer)
+    if backPropToLayer < 1:
+        raise ArgumentError(f"backPropToLayer counts from 1, as the trainers' option; got {backPropToLayer}")
+    return prepare_for_training(net, int(backPropToLayer) - 1)
 
 
 def netPrepareForTest(net: SimpleNN, removeDropout: bool = False, removeExtras: bool = False) -> SimpleNN:
@@ -145,6 +165,7 @@ def addPCA(
     useGPU: bool = True,
     numThreads: int = 12,
     batchSize: int = 10,
+    verbose: bool = True,
     paths: Paths = None,
 ) -> SimpleNN:
     """The network with PCA and whitening at its end, trained on the database images of dbTrain.
@@ -166,6 +187,9 @@ def addPCA(
         )
     epoch = int(matfile.scalar(net.meta["epoch"]))
     stem = f"{localPaths(paths).outPrefix}{matfile.text(net.meta['sessionID'])}_ep{epoch:06d}"
+    size = int(batchSize)
+    count = min(dbTrain.database_size, int(nTrainCap))
+    tell, progress = pca_prints(printing(verbose), matfile.text(net.meta["sessionID"]), count, size)
     return add_pca_of_images(
         net,
         dbTrain.database_root,
@@ -176,7 +200,9 @@ def addPCA(
         at_most=int(nTrainCap),
         device=device_for(useGPU),
         num_threads=int(numThreads),
-        batch_size=int(batchSize),
+        batch_size=size,
+        tell=tell,
+        progress=progress,
     )
 
 
@@ -190,20 +216,23 @@ def serialAllFeats(
     useGPU: bool = True,
     numThreads: int = 12,
     batchSize: int = 10,
+    Resize: float | Sequence[float] | None = None,
+    verbose: bool = True,
 ) -> None:
     """Writes the representations of the images imPath/imageFns[i] to outFn, float32, one after the other.
 
     The file equals the original's: MATLAB reads it as D x N, `deepibl.features.read_features` as (N, D).
     Images may have different sizes, whatever batchSize is. An interrupted run is resumed by the same call.
 
-    useGPU: the CUDA device, if there is one. numThreads: threads that read images.
+    useGPU: the CUDA device, if there is one. numThreads: threads that read images. Resize: vl_imreadjpeg's,
+    the shorter side in pixels or [height width]; deepIBL's README asks for 640 for the queries of Tokyo 24/7.
+    verbose: see `deepibl.matlab.prints`, also for the functions below.
     Raises ExtractionError, at the end, with a list of the images that could not be read or described; the
     next call does not compute the others again.
 
     Ported from: netvlad/serialAllFeats.m
     """
-    if team().leads:
-        relja_display("serialAllFeats: Start")
+    progress, end = extracting(printing(verbose), len(imageFns), int(batchSize))
     extract_to_file(
         net,
         imPath,
@@ -212,10 +241,19 @@ def serialAllFeats(
         batch_size=int(batchSize),
         num_threads=int(numThreads),
         device=device_for(useGPU),
+        resize=_size(Resize),
         suffix=".bin",
+        progress=progress,
     )
-    if team().leads:
-        relja_display("serialAllFeats: Done")
+    end()
+
+
+def _size(value: float | Sequence[float] | None) -> int | tuple[int, int] | None:
+    """vl_imreadjpeg's Resize as the settings' resize."""
+    if value is None or not np.size(value):
+        return None
+    sides = pair(value, "Resize")  # type: ignore[arg-type]
+    return sides[0] if np.size(value) == 1 else sides
 
 
 @name_value()
@@ -239,36 +277,69 @@ def computeRepresentation(net: nn.Module, im: np.ndarray | Tensor, *, useGPU: bo
         return extract_batch(net, batch).cpu().numpy()
 
 
-def convertPngtoJPG(folder: StrPath) -> ConversionReport:
-    """Writes a JPEG (quality 100, 4:2:0) beside every PNG in the folder and below, and prints a summary.
+def convertPngtoJPG(folder: StrPath, *, verbose: bool = True) -> ConversionReport:
+    """Writes a JPEG (quality 100, 4:2:0) beside every PNG in the folder and below, printing the files.
 
     The original is a script that names its folder in the first line; here it is the argument. PNGs that
-    cannot be read are listed in the report (`.failures`); the others are converted. Raises MissingImageError
-    if there is no such folder.
+    cannot be read are listed in the report (`.failures`) and at the end; the others are converted. Raises
+    MissingImageError if there is no such folder.
 
     Ported from: deepIBL/convertPngtoJPG.m
     """
     report = convert_folder(folder)
-    print(report)
+    say = printing(verbose)
+    files: dict[str, list[Path]] = {parent: [] for parent, _, _ in sorted(os.walk(folder))}
+    for file in report.converted:
+        files.setdefault(str(file.parent), []).append(file)
+    say("numberOfFolders =\n\n     %d\n", len(files))
+    for parent, written in files.items():
+        say("Processing folder %s", parent)
+        for file in written:
+            say("     Processing image file %s", file)
+        if not written:
+            say("     Folder %s has no image files in it.", parent)
+    say("%s", str(report))
     return report
 
 
-def layerVLAD(name: str = "VLAD", weights: Sequence[np.ndarray] = ()) -> Layer:
+@dataclass(frozen=True)
+class NewLayer:
+    """A VLAD layer without weights, as MATLAB's class makes it: `constructor(weights)` returns the layer."""
+
+    classname: str
+    name: str
+    count: int
+    type: str = "custom"
+    K: None = None
+    D: None = None
+    vladDim: None = None
+
+    def constructor(self, weights: Sequence[np.ndarray]) -> Layer:
+        """The layer with these weights, and K, D and vladDim."""
+        return _vlad(self.classname, self.name, weights, self.count)
+
+
+def layerVLAD(name: str = "VLAD", weights: Sequence[np.ndarray] = ()) -> Any:
     """NetVLAD pooling. weights: assignment and centres, (D, K) each; the layer stores minus the centres.
+
+    Without weights, `layerVLAD(name).constructor(weights)` makes the layer, as in the original.
 
     Ported from: netvlad/layerVLAD.m
     """
-    return _vlad("layerVLAD", name, weights, 2)
+    made = NewLayer("layerVLAD", name, 2)
+    return made.constructor(weights) if len(weights) else made
 
 
-def layerVLADv2(name: str = "VLAD", weights: Sequence[np.ndarray] = ()) -> Layer:
+def layerVLADv2(name: str = "VLAD", weights: Sequence[np.ndarray] = ()) -> Any:
     """NetVLAD pooling with biases. weights: assignment (D, K), its biases (1, K), offsets (D, K).
 
-    The offsets are minus the cluster centres, stored as they are: only layerVLAD inverts the sign.
+    The offsets are minus the cluster centres, stored as they are: only layerVLAD inverts the sign. Without
+    weights as layerVLAD.
 
     Ported from: netvlad/layerVLADv2.m
     """
-    return _vlad("layerVLADv2", name, weights, 3)
+    made = NewLayer("layerVLADv2", name, 3)
+    return made.constructor(weights) if len(weights) else made
 
 
 def layerTotalMaxPool(name: str = "maxTotal") -> Layer:

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from deepibl.matlab.prints import TrainerPrints
 from deepibl.runtime.paths import localPaths
 from deepibl.training.checkpoints import SessionFiles, read_results, read_session_network
-from deepibl.training.listeners import draw_results, plot_training
+from deepibl.training.listeners import Plotter, draw_results, plot_training
 from deepibl.training.options import OPTIONS, TrainingOptions, from_matlab_names
 from deepibl.training.session import train
 from deepibl.training.state import Curves, History
@@ -32,7 +33,8 @@ _HELP = """
 
     dbTrain, dbVal: the training and the validation set. Options are keywords, or MATLAB's pairs
     ('learningRate', 0.001); their names match in any case. Trains to the last epoch, resuming a session that
-    was interrupted, and returns the sessionID; see `deepibl.training.train`, also for the keywords at the end
+    was interrupted, and returns the sessionID. verbose prints as the original does; listeners, if given, are
+    in its place. See `deepibl.training.train`, also for the keywords at the end
     and the errors.
 
     """
@@ -43,6 +45,9 @@ def _trainer(name: str, what: str) -> Callable[..., str]:
 
     def trainer(dbTrain: Any, dbVal: Any, *args: Any, **kwargs: Any) -> str:
         beside = {key: kwargs.pop(key) for key in _BESIDE if key in kwargs}
+        prints = [TrainerPrints()] if kwargs.pop("verbose", True) else []
+        if beside.get("listeners") is None:
+            beside["listeners"] = [*prints, Plotter()]
         options = from_matlab_names(args, kwargs)
         return train(dbTrain, dbVal, options.pop("network", None), name, **beside, **options).session
 
@@ -66,7 +71,8 @@ def _signature() -> inspect.Signature:
         for each in OPTIONS.values()
     ]
     known = inspect.signature(train).parameters
-    beside = [known[name] for name in _BESIDE]
+    beside = [kinds("verbose", kinds.KEYWORD_ONLY, default=True, annotation=bool)]
+    beside += [known[name] for name in _BESIDE]
     return inspect.Signature(
         [*sets, kinds("args", kinds.VAR_POSITIONAL), *named, *beside], return_annotation=str
     )
@@ -111,12 +117,12 @@ def pickBestNet(
     paths: Any = None,
     outPrefix: str | None = None,
     show: bool = False,
-) -> tuple[int, SimpleNN]:
+) -> tuple[int, SimpleNN | None]:
     """The best epoch of a session by validation Recall@N, and its network without momenta.
 
     verbose: 0 prints nothing, 1 prints the original's table, 2 also writes its two figures as PNG beside the
     session's files. outPrefix: if the session was given one; otherwise localPaths'. show: the figures in
-    windows, too, as the original does.
+    windows, too, as the original does. The network is None, which is said, where the epoch's file is missing.
     Raises SessionError for a session that does not exist or was not tested.
 
     Ported from: netvlad/pickBestNet.m
@@ -127,6 +133,9 @@ def pickBestNet(
         relja_display("%s", results.table())
     if verbose > 1:
         relja_display("figures: %s", ", ".join(map(str, draw_results(results, files, show=show))))
+    if not files.epoch(results.best).exists():
+        relja_display("no network: %s does not exist", files.epoch(results.best))
+        return results.best, None
     return results.best, read_session_network(files, results.best)
 
 

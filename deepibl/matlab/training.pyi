@@ -62,6 +62,7 @@ class TrainerOptions(TypedDict, total=False):
     backboneCacheKeep: bool
     trainPrecision: str
     stepGB: float | str
+    verbose: bool
     listeners: Iterable[TrainingListener] | None
     paths: Any
     generator: Generator | None

@@ -1,378 +1,330 @@
-"""Statements of a script: assignments, and calls or commands.
-
-Assignments are to variables, elements, fields, and several outputs; calls and commands print, load, stop, or
-do what only MATLAB needs.
-"""
+"""Assignments, calls and commands of a script into Python lines."""
 
 import ast
-import keyword
-import re
-from collections.abc import Callable
 
-from deepibl.migrate.calls import call, call_original, starred
-from deepibl.migrate.expressions import field_of, truth
-from deepibl.migrate.index import indexed, is_end, zero_based
-from deepibl.migrate.plots import NAMES as PLOTS, plot_call
-from deepibl.migrate.scope import (
-    BY_KEY,
-    COLUMNS,
-    INTEGERS,
-    LISTS,
-    ROWS,
-    SCALARS,
-    Scope,
-    Typed,
-    keep_base,
-    literal,
-    load,
-    original,
-    owned,
-    printed,
-    require,
-    variable_name,
+from deepibl.migrate.expressions import (
+    access,
+    arguments_of,
+    call,
+    expression,
+    has_outputs,
+    index_keys,
+    next_step,
+    subscript,
 )
+from deepibl.migrate.names import IGNORED, variable_name
+from deepibl.migrate.scope import NUMBERS, Scope, Typed, is_field, literal, owned, require
 from deepibl.migrate.tree import Access, Node, Untranslatable, chain, named, targets, text_of
 
-Lines = list[str]
-_SINGLE = {*SCALARS, "text", "id"}
-
-# what MATLAB needs and Python does not: left as a comment
-NOT_NEEDED = {"addpath", "rmpath", "clc", "format", "more", "dbstop", "beep", "gpuDevice", "vl_setupnn"}
-
-
-def call_statement(scope: Scope, node: Node, echo: bool) -> Lines:
-    """A statement that is an expression or a command. Raises Untranslatable."""
-    name, arguments = _called(scope, node)
-    if name in PLOTS and original(name) is None:
-        return plot_call(scope, name, arguments)
-    if name in _STATEMENTS:
-        return _STATEMENTS[name](scope, arguments, node)
-    if name in NOT_NEEDED:
-        return [f"# (only MATLAB needs this) {' '.join(text_of(node).split())}"]
-    require(node.type != "command" or bool(name and not arguments), f"the command {text_of(node)}")
-    if not name:
-        shown = ast.unparse(scope.expr(node).node)
-        return [f"print({shown})" if echo else shown]
-    shown = ast.unparse(call(scope, name, arguments, nargout=0).node)
-    found = original(name)
-    prints = echo and (found is None or found.outputs not in (0, None))
-    return [f"print('ans =', {shown})" if prints else shown]
-
-
-def show(scope: Scope, name: str) -> str:
-    """What MATLAB prints of a variable where the semicolon is left out."""
-    value = printed(scope, Typed(load(name), scope.kinds[name]))
-    return f"print('{name} =', {ast.unparse(value)})"
-
-
-def variable_shown(scope: Scope, node: Node) -> str | None:
-    """The variable that a statement only displays, as `x` on a line of its own does; None for others."""
-    if node.type == "command" and len(named(node)) == 1 and text_of(node) in scope.kinds:
-        return text_of(node)
-    return text_of(node) if node.type == "identifier" and text_of(node) in scope.kinds else None
-
-
-def _called(scope: Scope, node: Node) -> tuple[str, list[Node]]:
-    """The function that a statement calls, and its arguments; '' where it is another expression."""
-    if node.type == "command":
-        return text_of(named(node)[0]), list(named(node)[1:])
-    if node.type == "identifier" and text_of(node) not in scope.kinds:
-        return text_of(node), []
-    if node.type == "function_call":
-        steps = chain(node)
-        is_call = len(steps) == 2 and steps[0].kind == "name" and steps[1].kind == "("
-        if is_call and steps[0].text not in scope.kinds:
-            return steps[0].text, list(steps[1].nodes)
-    return "", []
-
-
-def _words(arguments: list[Node]) -> list[str]:
-    """The literal words of a command, or of a call with string literals."""
-    words = []
-    for node in arguments:
-        text = text_of(node)
-        require(node.type in ("command_argument", "string"), "a name that is computed")
-        words.append(text.strip("'\""))
-    return words
-
-
-def _clear(scope: Scope, arguments: list[Node], node: Node) -> Lines:
-    words = [word for word in _words(arguments) if not word.startswith("-")]
-    names = [word for word in words if word not in ("all", "variables", "close")]
-    require(not any("*" in name for name in names), "clear with a pattern")
-    for name in names or list(scope.kinds):
-        scope.kinds.pop(name, None)
-        scope.maybe.discard(name)
-    if not names:
-        return [f"# (only MATLAB needs this) {text_of(node)}"]
-    return [f"globals().pop({variable_name(name)!r}, None)  # clear {name}" for name in names]
-
-
-def _load(scope: Scope, arguments: list[Node], node: Node) -> Lines:
-    """load(file, 'a', 'b') makes variables."""
-    require(len(arguments) >= 1, "load without a file")
-    first, rest = arguments[0], _words(arguments[1:])
-    command = first.type == "command_argument"
-    path = ast.Constant(text_of(first)) if command else scope.expr(first).node
-    require(bool(rest), "load without the names of the variables: which ones it makes cannot be known")
-    lines = []
-    for name in rest:
-        require(name.isidentifier(), f"load with {name}")
-        if name != "net":
-            scope.loaded.add(name)
-        template = "load_network(F)" if name == "net" else f"load_variables(F).{name}"
-        value = scope.python(template, F=path)
-        scope.set_kind(name, "net" if name == "net" else "any")
-        lines.append(f"{variable_name(name)} = {ast.unparse(value)}")
-    return lines
-
-
-def _disp(scope: Scope, arguments: list[Node], node: Node) -> Lines:
-    require(len(arguments) == 1, "disp of other than one value")
-    if arguments[0].type == "command_argument":
-        return [f"print({text_of(arguments[0])!r})"]
-    return [f"print({ast.unparse(printed(scope, scope.expr(arguments[0])))})"]
-
-
-def _fprintf(scope: Scope, arguments: list[Node], node: Node) -> Lines:
-    require(bool(arguments) and scope.expr(arguments[0]).kind == "text", "fprintf into a file")
-    nodes = [starred(scope, argument) for argument in arguments]
-    form = literal(nodes[0])
-    single = all(
-        not isinstance(node, ast.Starred) and scope.expr(argument).kind in _SINGLE
-        for node, argument in zip(nodes[1:], arguments[1:], strict=True)
-    )
-    end = ", end=''"
-    if isinstance(form, str) and form.endswith("\\n") and single:  # print ends the line itself
-        nodes[0], end = ast.Constant(form[:-2]), ""
-        if not re.search(r"[%\\]", form[:-2]):
-            return [f"print({ast.unparse(nodes[0])})"]
-    return [f"print({ast.unparse(ast.Call(scope.python('sprintf'), nodes, []))}{end})"]
-
-
-def _message(scope: Scope, arguments: list[Node]) -> str:
-    require(bool(arguments), "no message")
-    values = [scope.expr(argument) for argument in arguments]
-    require(all(value.kind != "struct" for value in values), "a message from a struct")
-    first = literal(values[0].node)
-    if isinstance(first, str) and ":" in first and " " not in first and len(values) > 1:
-        values = values[1:]  # an identifier goes before the message
-    if len(values) == 1:
-        return ast.unparse(values[0].node)
-    return ast.unparse(ast.Call(scope.python("sprintf"), [printed(scope, value) for value in values], []))
-
-
-def _error(scope: Scope, arguments: list[Node], node: Node) -> Lines:
-    return [f"raise RuntimeError({_message(scope, arguments)})"]
-
-
-def _random(scope: Scope, arguments: list[Node], node: Node) -> Lines:
-    scope.notes.append(
-        f"{text_of(node)} is left out: the library's functions draw from generators of their own, "
-        "made from the original's fixed seeds (matlab_compat.rng)"
-    )
-    return [f"# MIGRATE: left out, see above: {text_of(node)}"]
-
-
-def _warning(scope: Scope, arguments: list[Node], node: Node) -> Lines:
-    if node.type == "command" or (arguments and text_of(arguments[0]).strip("'\"") in ("on", "off")):
-        return [f"# (only MATLAB needs this) {text_of(node)}"]
-    scope.need("sys")
-    return [f"print('Warning:', {_message(scope, arguments)}, file=sys.stderr)"]
-
-
-def _assert(scope: Scope, arguments: list[Node], node: Node) -> Lines:
-    require(bool(arguments), "assert of nothing")
-    condition = ast.unparse(truth(scope, scope.expr(arguments[0])))
-    message = _message(scope, arguments[1:]) if len(arguments) > 1 else repr(text_of(node))
-    return [f"if not ({condition}):", f"    raise AssertionError({message})"]
-
-
-def _run(scope: Scope, arguments: list[Node], node: Node) -> Lines:
-    """run('…/setup.m') sets MATLAB's paths; any other script would have to be translated too."""
-    name = _words(arguments)[0] if arguments else ""
-    known = re.fullmatch(r"(.*[/\\])?(setup|vl_setup|vl_setupnn|startup)(\.m)?", name, re.DOTALL)
-    require(known is not None, f"run of {name}: translate that script too")
-    return [f"# (only MATLAB needs this) {text_of(node)}"]
-
-
-_STATEMENTS: dict[str, Callable[[Scope, list[Node], Node], Lines]] = {
-    "clear": _clear,
-    "clearvars": _clear,
-    "load": _load,
-    "disp": _disp,
-    "display": _disp,
-    "fprintf": _fprintf,
-    "error": _error,
-    "warning": _warning,
-    "assert": _assert,
-    "rng": _random,
-    "run": _run,
-}
+_CONTRIBUTES = {"text": "text", "cell": "cell", **dict.fromkeys(NUMBERS, "array")}
 
 
 def assignment(scope: Scope, node: Node) -> list[str]:
-    """The lines of one assignment. Raises Untranslatable."""
-    left = targets(node)
+    """The lines of an assignment; the kinds of its variables are noted."""
+    goals = targets(node)
     right = node.child_by_field_name("right")
-    if len(left) > 1 or left[0] is None:
-        return _several(scope, left, right)
-    target = left[0]
-    if target.type == "identifier":
-        name, value = text_of(target), scope.expr(right)
-        if ("", name) in scope.overrides:  # the value that --set gives
-            given, was = scope.overrides["", name], ast.unparse(value.node)
-            scope.notes.append(f"{name} is {given!r} by --set; it was {was} in MATLAB's script")
-            node = ast.parse(repr(given), mode="eval").body
-            listed = isinstance(given, list) and value.kind in ROWS
-            value = Typed(scope.python("np.array(X)", X=node) if listed else node, value.kind)
-        value = _own(scope, name, value)
-        scope.set_kind(name, value.kind, value.orientation)
-        # what load() reads holds matrices in MATLAB's orientation
-        source = chain(right)[0]
-        loads = source.kind == "name" and (source.text in scope.loaded or source.text == "load")
-        (scope.loaded.add if loads else scope.loaded.discard)(name)
-        return [f"{variable_name(name)} = {ast.unparse(value.node)}"]
-    return _part(scope, chain(target), right)
+    if len(goals) > 1 or goals[0] is None:
+        return _several(scope, goals, right)
+    steps = chain(goals[0])
+    if right.type == "matrix" and not named(right) and len(steps) > 1 and steps[-1].kind == "(":
+        return _removal(scope, steps)
+    value = expression(scope, right)
+    if right.type in ("function_call", "identifier") and _is_void(scope, right):
+        raise Untranslatable(f"{text_of(right.children[0] if right.children else right)} gives 0 outputs")
+    override = ("", steps[0].text)
+    if len(steps) == 1 and override in scope.overrides:
+        given = scope.overrides[override]
+        numbers = isinstance(given, list)
+        node_ = (
+            scope.call("Array", ast.parse(repr(given), mode="eval").body) if numbers else ast.Constant(given)
+        )
+        value = Typed(node_, "array" if numbers else "text" if isinstance(given, str) else "any")
+        if not scope.finding:
+            scope.notes.append(f"{steps[0].text} = {given!r}, instead of what the script says")
+    return [_assigned(scope, steps, value)]
 
 
-def _own(scope: Scope, name: str, value: Typed) -> Typed:
-    """The value as a variable may hold it: MATLAB copies what Python would share."""
-    if value.kind not in ROWS or name not in scope.mutated:
-        return owned(scope, value, name)
-    template = "np.array(X)" if value.kind == "mask" else "np.array(X, dtype=float)"
-    kind = "vector" if value.kind == "ints" else value.kind
-    return Typed(scope.python(template, X=value.node), kind, value.orientation)
+def _is_void(scope: Scope, node: Node) -> bool:
+    name = chain(node)[0].text
+    if name in ("tic", "fclose", "fwrite", "mkdir"):
+        return False
+    return name not in scope.kinds and len(chain(node)) <= 2 and not has_outputs(scope, name)
 
 
-def _several(scope: Scope, left: list[Node | None], right: Node) -> list[str]:
-    steps = chain(right)
+def _assigned(scope: Scope, steps: list[Access], value: Typed) -> str:
+    """The line that assigns a value to a variable or a part of it."""
     name = steps[0].text
-    given = list(steps[1].nodes) if len(steps) == 2 and steps[1].kind == "(" else []
-    is_call = steps[0].kind == "name" and len(steps) <= 2 and name not in scope.kinds
-    require(is_call, "several outputs of this")
-    if name in ("max", "min", "sort") and len(left) == 2:
-        return _with_positions(scope, name, left, given)
-    found = original(name)
-    require(found is not None, f"{name} is not a function that deepibl has in Python")
-    assert found is not None
-    node, kinds = call_original(scope, found, given, nargout=len(left))
-    there = len(left) if found.takes_nargout or found.outputs is None else found.outputs
-    require(there >= len(left), f"{name} gives {there} outputs here, not {len(left)}")
-    orientations = ["column" if name in COLUMNS else "", *("" for _ in left)]
-    words = [
-        _output(scope, target, kind, orientation)
-        for target, kind, orientation in zip(left, kinds, orientations, strict=False)
-    ]
-    rest = ["_"] * (there - len(left)) if there - len(left) < 2 else ["*_"]
-    if len(words) == 1:
-        if there == 1:
-            return [f"{words[0]} = {ast.unparse(node)}"]
-        node = ast.Subscript(node, ast.Constant(0), ast.Load())
-        return [f"{words[0]} = {ast.unparse(node)}"]
-    return [f"{', '.join([*words, *rest])} = {ast.unparse(node)}"]
+    require(name.isidentifier(), f"{name} is not a variable")
+    source = owned(scope, _one(scope, value), name)
+    python_name = variable_name(name)
+    if len(steps) == 1:
+        scope.join(name, value.kind)
+        return f"{python_name} = {ast.unparse(source)}"
+    step, variable = steps[1], ast.Name(python_name, ast.Load())
+    kind = {"(": _CONTRIBUTES.get(value.kind, "any"), "{": "cell"}.get(step.kind, "struct")
+    if len(steps) > 2 and step.kind == "(":
+        kind = "any"
+    if scope.kinds.get(name) == "object" and step.kind in ("field", "dynamic"):
+        kind = "object"
+    scope.join(name, kind)
+    known = scope.kinds[name]
+    if len(steps) == 2:
+        if step.kind == "(" and known == "array" and value.kind in NUMBERS and step.nodes:
+            keys = index_keys(scope, variable, list(step.nodes))
+            return f"{ast.unparse(subscript(variable, keys))} = {ast.unparse(source)}"
+        if step.kind == "{" and known == "cell" and step.nodes:
+            keys = index_keys(scope, variable, list(step.nodes))
+            return f"{ast.unparse(subscript(variable, keys))} = {ast.unparse(source)}"
+        if step.kind == "field" and known in ("struct", "object") and is_field(step.text):
+            return f"{python_name}.{step.text} = {ast.unparse(source)}"
+    path = _path(scope, variable, steps[1:])
+    return f"{python_name} = {ast.unparse(scope.call('put', variable, source, *path))}"
 
 
-def _output(scope: Scope, target: Node | None, kind: str, orientation: str = "") -> str:
-    if target is None:
-        return "_"
-    require(target.type == "identifier", "an output assigned to an element or field")
-    scope.set_kind(text_of(target), kind, orientation)
-    return variable_name(text_of(target))
+def _one(scope: Scope, value: Typed) -> Typed:
+    """The value, checked when the script runs where it may be a list: a field of a struct array."""
+    node = value.node
+    if not isinstance(node, ast.Attribute) or value.kind != "any":
+        return value
+    certain = {
+        variable_name(name) for name, kind in scope.kinds.items() if kind in ("struct", "paths", "object")
+    }
+    if isinstance(node.value, ast.Name) and node.value.id in certain:
+        return value
+    return Typed(scope.call("one", node), "any")
 
 
-def _with_positions(scope: Scope, name: str, left: list[Node | None], given: list[Node]) -> list[str]:
-    """[m, i] = max(x), [s, i] = sort(x); positions count from 1."""
-    require(len(given) == 1, f"{name} with options and two outputs")
-    value = scope.expr(given[0])
-    require(value.kind in ROWS, f"{name} of something whose orientation cannot be known")
-    sorts = name == "sort"
-    words = [
-        _output(scope, target, kind, value.orientation if sorts else "")
-        for target, kind in zip(left, (value.kind, "ints") if sorts else ("number", "count"), strict=True)
-    ]
-    if sorts:
-        positions = scope.python("np.argsort(X, kind='stable') + 1", X=value.node)
-        values = scope.python("np.sort(X, kind='stable')", X=value.node)
-    else:
-        positions = scope.python(f"int(np.nanarg{name}(X)) + 1", X=value.node)
-        values = scope.python(f"np.nan{name}(X)", X=value.node)
-    return [f"{', '.join(words)} = {ast.unparse(values)}, {ast.unparse(positions)}"]
-
-
-def _part(scope: Scope, steps: list[Access], right: Node) -> list[str]:
-    """x(i) = v, x{i} = v, x(end+1) = v, a.b = v and longer chains."""
-    name, last = steps[0].text, steps[-1]
-    require(len(steps) > 1, f"{name} is not a variable, or part of one")
-    lines = _created(scope, name, steps[1].kind)
-    owner = Typed(load(name), scope.kinds[name])
-    for step in steps[1:-1]:
+def _path(scope: Scope, value: ast.expr, steps: list[Access]) -> list[ast.expr]:
+    """The levels of an assignment to a part, as `put` takes them."""
+    found: list[ast.expr] = []
+    for step in steps:
         if step.kind == "field":
-            owner = field_of(scope, owner, step.text)
+            found.append(ast.Constant(step.text))
+            value = (
+                ast.Attribute(value, step.text, ast.Load())
+                if is_field(step.text)
+                else scope.call("field", value, found[-1])
+            )
+        elif step.kind == "dynamic":
+            found.append(expression(scope, step.nodes[0]).node)
+            value = scope.call("field", value, found[-1])
         else:
-            require(step.kind in ("(", "{") and owner.kind in LISTS, "a struct array")
-            owner = indexed(scope, owner, "{", list(step.nodes))
-    if last.kind == "field":
-        value = _own(scope, name, scope.expr(right))
-        keep_base(value)
-        if keyword.iskeyword(last.text):
-            call = scope.python(f"setattr(X, {last.text!r}, V)", X=owner.node, V=value.node)
-            return [*lines, ast.unparse(call)]
-        place = f"[{last.text!r}]" if owner.kind in BY_KEY else f".{last.text}"
-        return [*lines, f"{ast.unparse(owner.node)}{place} = {ast.unparse(value.node)}"]
-    if last.kind == "dynamic":
-        field, value = scope.expr(last.nodes[0]).node, scope.expr(right)
-        call = scope.python("setattr(X, F, V)", X=owner.node, F=field, V=value.node)
-        return [*lines, ast.unparse(call)]
-    require(len(last.nodes) == 1, "an element of a matrix, whose orientation here cannot be known")
-    return [*lines, *_element(scope, owner, last, right)]
+            require(bool(step.nodes), "an assignment to all of it by () or {}")
+            keys = index_keys(scope, value, list(step.nodes))
+            found.append(ast.Tuple(keys, ast.Load()) if step.kind == "(" else ast.List(keys, ast.Load()))
+            value = scope.call("at" if step.kind == "(" else "content", value, *keys)
+    return found
 
 
-def _created(scope: Scope, name: str, how: str) -> list[str]:
-    """Lines that make a variable of which a part is assigned before the whole."""
-    if name in scope.kinds and name not in scope.maybe:
-        return []
-    start = {"field": ("Struct", "struct"), "{": ("list", "cell")}.get(how)
-    if start is None:
-        raise Untranslatable(f"an element of {name}, which is not assigned before")
-    word, kind = start
-    scope.need(*(["Struct"] if word == "Struct" else []))
-    variable = variable_name(name)
-    maybe = name in scope.kinds
-    scope.set_kind(name, scope.kinds[name] if maybe else kind)
-    made = f"{variable} = {word}()"
-    return [f"if {variable!r} not in globals():", f"    {made}"] if maybe else [made]
+def _removal(scope: Scope, steps: list[Access]) -> list[str]:
+    """x(3)= []: without that element."""
+    name, step = steps[0].text, steps[-1]
+    require(
+        len(steps) == 2 or all(s.kind == "field" and is_field(s.text) for s in steps[1:-1]),
+        "= [] at this depth",
+    )
+    require(name in scope.kinds, f"{name} is not a variable of this script")
+    variable = scope.variable(name)
+    if len(steps) == 2:
+        keys = index_keys(scope, variable.node, list(step.nodes))
+        if variable.kind in ("array", "cell"):
+            return [f"del {ast.unparse(subscript(variable.node, keys))}"]
+        scope.join(name, "array" if variable.kind in NUMBERS else variable.kind)
+        return [f"{ast.unparse(variable.node)} = {ast.unparse(scope.call('without', variable.node, *keys))}"]
+    value = variable.node
+    for part in steps[1:-1]:
+        value = ast.Attribute(value, part.text, ast.Load())
+    keys = index_keys(scope, value, list(step.nodes))
+    left = scope.call("without", scope.call("copied", value), *keys)
+    path = [ast.Constant(part.text) for part in steps[1:-1]]
+    return [f"{ast.unparse(variable.node)} = {ast.unparse(scope.call('put', variable.node, left, *path))}"]
 
 
-def _element(scope: Scope, owner: Typed, step: Access, right: Node) -> list[str]:
-    position = step.nodes[0]
-    text = ast.unparse(owner.node)
-    listed = owner.kind in LISTS
-    known = listed or owner.kind in {*ROWS, "ids"}
-    require(known, "an element of something whose orientation cannot be known")
-    sides = [position.child_by_field_name(side) for side in ("left", "right")]
-    adds = position.type == "binary_operator" and text_of(position.children[1]) == "+"
-    if adds and is_end(sides[0]) and text_of(sides[1]) == "1":  # x(end+1)
-        value = scope.expr(right)
-        if listed:
-            require(step.kind == "{", "a cell array appended with ()")
-            keep_base(value)
-            return [f"{text}.append({ast.unparse(owned(scope, value).node)})"]
-        require(value.kind in SCALARS and owner.kind != "ids", "more than one number appended")
-        return [f"{text} = {ast.unparse(scope.python('np.append(X, V)', X=owner.node, V=value.node))}"]
-    outer, scope.end_of = scope.end_of, owner
-    index = scope.expr(position)
-    scope.end_of = outer
-    if right.type == "matrix" and not named(right):
-        require(index.kind in {*INTEGERS, "ints"} and not listed, "deleted elements")
-        where = zero_based(scope, index)
-        return [f"{text} = {ast.unparse(scope.python('np.delete(X, I)', X=owner.node, I=where))}"]
-    require(listed == (step.kind == "{"), "this")
-    require(not listed or index.kind in {*INTEGERS, "number", "id"}, "this")
-    value = scope.expr(right)
-    keep_base(value)
-    require(listed or value.kind in {*SCALARS, *ROWS}, f"an element of kind {value.kind}")
-    where = index.node if index.kind == "mask" else zero_based(scope, index)
-    if literal(where) is None and is_end(position):
-        where = ast.Constant(-1)
-    return [f"{text}[{ast.unparse(where)}] = {ast.unparse(owned(scope, value).node)}"]
+def _several(scope: Scope, goals: list[Node | None], right: Node) -> list[str]:
+    """[a, b.c, ~]= f(…)."""
+    steps = chain(right) if right.type in ("identifier", "function_call", "field_expression") else []
+    require(bool(steps), "several outputs of what is no call")
+    value = _outputs(scope, right, steps, len(goals))
+    lines, names, kinds = [], [], _output_kinds(steps[0].text, len(goals))
+    for place, goal in enumerate(goals):
+        if goal is None:
+            names.append("_")
+            continue
+        parts = chain(goal)
+        if len(parts) == 1:
+            names.append(variable_name(parts[0].text))
+            scope.join(parts[0].text, kinds[place])
+            continue
+        temporary = f"output_{place + 1}"
+        names.append(temporary)
+        lines.append(_assigned(scope, parts, Typed(ast.Name(temporary, ast.Load()), kinds[place])))
+    first = steps[0].text
+    if len(goals) == 1:  # [~]= f(…)
+        return [ast.unparse(value)]
+    if (
+        first in scope.kinds or first in scope.functions or first == "deal"
+    ):  # may give what another variable holds
+        scope.need("copied")
+        value = ast.Call(ast.Name("map", ast.Load()), [ast.Name("copied", ast.Load()), value], [])
+    return [f"{', '.join(names)} = {ast.unparse(value)}", *lines]
+
+
+def _output_kinds(name: str, count: int) -> list[str]:
+    if name == "size":
+        return ["int"] * count
+    if name in ("max", "min", "find", "ismember", "meshgrid", "ind2sub"):
+        return ["num"] * count
+    if name in ("pickBestNet",):
+        return ["int", "struct"][:count]
+    if name in ("rawNnSearch", "yael_nn", "testCore"):
+        return ["num"] * count
+    if name == "testFromFn":
+        return ["num", "num", "num", "struct"][:count]
+    return ["text"] * count if name == "fileparts" else ["any"] * count
+
+
+def _outputs(scope: Scope, right: Node, steps: list[Access], count: int) -> ast.expr:
+    """A call for several outputs."""
+    first, last = steps[0], steps[-1]
+    if first.text not in scope.kinds:
+        require(len(steps) == 1 or (len(steps) == 2 and last.kind == "("), "several outputs of this call")
+        value = call(scope, first.text, list(last.nodes) if len(steps) == 2 else None, nargout=count).node
+        require(isinstance(value, ast.Call), f"{first.text} gives no several outputs")
+        return value
+    if last.kind == "{" or (last.kind == "field" and len(steps) > 1):  # [a, b]= c{:}
+        keys = index_keys(scope, _before(scope, steps).node, list(last.nodes)) if last.kind == "{" else []
+        require(last.kind == "{", "several values of a field")
+        listed = scope.call("contents", _before(scope, steps).node, *keys)
+        return ast.Subscript(listed, ast.Slice(None, ast.Constant(count)), ast.Load())
+    require(last.kind == "(", "several outputs of what is no call")
+    function = _before(scope, steps)
+    arguments = [value.node for value in arguments_of(scope, list(last.nodes))]
+    if len(steps) == 2:  # a function handle, or a method of the object by its handle
+        return scope.call("several", function.node, ast.Constant(count), *arguments)
+    words = [ast.keyword("nargout", ast.Constant(count))]
+    return ast.Call(function.node, arguments, words)
+
+
+def _before(scope: Scope, steps: list[Access]) -> Typed:
+    """The value of a chain without its last step."""
+    value = scope.variable(steps[0].text)
+    for step in steps[1:-1]:
+        value = next_step(scope, value, step, step is steps[-2])
+    return value
+
+
+def call_statement(scope: Scope, node: Node, echo: bool) -> list[str]:
+    """The lines of a statement that is one expression: a call, a command, or a value to show."""
+    if node.type == "command":
+        words = [text_of(child) for child in named(node)]
+        name, arguments = words[0], list(named(node)[1:])
+        require(
+            not any(word[:1] in "=+-*/<>&|~" and word not in ("-append",) for word in words[1:2])
+            or name in IGNORED,
+            "the grammar does not know this",
+        )
+    else:
+        steps = chain(node) if node.type in ("identifier", "function_call") else []
+        name = steps[0].text if steps and steps[0].kind == "name" and len(steps) <= 2 else ""
+        arguments = list(steps[1].nodes) if len(steps) == 2 and steps[1].kind == "(" else []
+        words = [name, *(text_of(child).strip("'\"") for child in arguments)]
+    if name and name not in scope.kinds and name not in scope.functions:
+        lines = _special_call(scope, node, name, words, arguments)
+        if lines is not None:
+            return lines
+        if node.type == "command" and arguments:
+            typed = call(scope, name, arguments, 1)
+            return [ast.unparse(typed.node)]
+    target = named(node)[0] if node.type == "command" and not arguments else node
+    if name in scope.kinds and not arguments and target.type in ("identifier", "command_name"):
+        scope.used.update(["show"] if echo else [])
+        return [f"show({name!r}, {variable_name(name)})"] if echo else []
+    value = access(scope, target) if target.type == "command_name" else expression(scope, target)
+    if echo and not (name and name not in scope.kinds and not has_outputs(scope, name)):
+        scope.need("show")
+        return [f"show('ans', {ast.unparse(value.node)})"]
+    if name in scope.functions and scope.functions[name].takes_nargout and isinstance(value.node, ast.Call):
+        value.node.keywords.append(ast.keyword("nargout", ast.Constant(0)))
+    return [ast.unparse(value.node)]
+
+
+def _special_call(
+    scope: Scope, node: Node, name: str, words: list[str], arguments: list[Node]
+) -> list[str] | None:
+    """Statements that are no plain calls: load, save, clear, what only MATLAB needs."""
+    if name == "load":
+        return _load(scope, words, arguments)
+    if name == "save":
+        return _save(scope, words, arguments)
+    if name in ("error", "rethrow"):
+        values = [expression(scope, child) for child in arguments]
+        return [ast.unparse(scope.call(name, *(value.node for value in values)))]
+    if name == "toc" and not arguments:
+        return [ast.unparse(scope.python("fprintf('Elapsed time is %f seconds.\\n', toc())"))]
+    if name in ("clear", "clearvars") and len(words) > 1 and all(word in scope.kinds for word in words[1:]):
+        return [f"{variable_name(word)} = None  # clear {word}" for word in words[1:]]
+    if name == "close" and words[1:] != ["all"] and arguments:
+        raise Untranslatable("close of a figure by its handle")
+    if name == "run":
+        script = words[1] if len(words) > 1 else ""
+        require(
+            script.endswith(("setup", "setup.m", "vl_setupnn", "vl_setupnn.m")),
+            f"run of {script}: translate that script too",
+        )
+        return [f"# (only MATLAB needs this) {' '.join(text_of(node).split())}"]
+    if name == "format" and set(words[1:]) - {"short", "compact", "loose"}:
+        raise Untranslatable(f"format {words[1]}: numbers are shown with five digits")
+    if name == "clear" and any("*" in word for word in words[1:]):
+        raise Untranslatable("clear of a pattern of names")
+    if name in IGNORED or name == "vl_setupnn" or (name == "warning" and words[1:2] in (["off"], ["on"])):
+        return [f"# (only MATLAB needs this) {' '.join(text_of(node).split())}"]
+    if name in ("exit", "quit"):
+        return ["raise SystemExit"]
+    if name in ("pause", "keyboard", "dbstop"):
+        return [f"# (left out: waits for the user) {' '.join(text_of(node).split())}"]
+    return None
+
+
+def _file_words(scope: Scope, words: list[str], arguments: list[Node]) -> tuple[ast.expr, list[str]]:
+    require(bool(arguments), f"{words[0]} without a file")
+    typed = [expression(scope, child) for child in arguments]
+    rest = [literal(value.node) for value in typed[1:]]
+    require(all(isinstance(word, str) for word in rest), f"{words[0]} of variables whose names are computed")
+    return typed[0].node, [str(word) for word in rest]
+
+
+def _load(scope: Scope, words: list[str], arguments: list[Node]) -> list[str]:
+    path, names = _file_words(scope, words, arguments)
+    wanted = [name for name in names if not name.startswith("-")]
+    require(not any("*" in name for name in wanted), "load of a pattern of names")
+    scope.need("load")
+    if not wanted:
+        require(not scope.local, "load of all variables of a file inside a function: name them")
+        return [f"globals().update(load({ast.unparse(path)}))"]
+    for name in wanted:
+        scope.join(name, "any" if name != "net" else "struct")
+    source = ast.unparse(
+        ast.Call(ast.Name("load", ast.Load()), [path, *(ast.Constant(name) for name in wanted)], [])
+    )
+    if len(wanted) == 1:
+        return [f"{variable_name(wanted[0])} = {source}[{wanted[0]!r}]"]
+    return [f"{', '.join(map(variable_name, wanted))} = {source}.values()"]
+
+
+def _save(scope: Scope, words: list[str], arguments: list[Node]) -> list[str]:
+    path, names = _file_words(scope, words, arguments)
+    flags = [name for name in names if name.startswith("-")]
+    require(set(flags) <= {"-v7.3", "-v7", "-v6", "-mat", "-append"}, f"save {' '.join(flags)}")
+    wanted = [name for name in names if not name.startswith("-")] or [
+        name for name in scope.kinds if not scope.local
+    ]
+    require(
+        bool(wanted) and all(name in scope.kinds for name in wanted),
+        "save of variables that are not in the script",
+    )
+    scope.need("save")
+    variables = ast.Dict(
+        [ast.Constant(name) for name in wanted], [scope.variable(name).node for name in wanted]
+    )
+    more = ", append=True" if "-append" in flags else ""
+    return [f"save({ast.unparse(path)}, {ast.unparse(variables)}{more})"]

@@ -1,31 +1,32 @@
 """MATLAB scripts of calls to deepIBL, NetVLAD and MatConvNet, translated to Python.
 
-The script is parsed by tree-sitter's MATLAB grammar (the extra `migrate`) and translated statement by
-statement; comments are kept. What cannot be translated with certainty becomes a line marked MIGRATE that
-raises when it is reached, so that a migrated script is never silently wrong.
-
-=====================  ====================================================================================
-counters, find, max    keep MATLAB's numbers (from 1); the index gets the `- 1`
-ids of the library     count from 0 (`dbTest.getPosIDs`): used as they are, refused where numbers are meant
-rows, columns          1-D arrays; what depends on an unknown orientation is refused
-features               one row an image: `feats(:, i)` is `feats[i - 1]`
-options                'name', value pairs become keywords
-[a, ~, c]= f(…)        a, _, c = f(…), filled up where Python's function returns more
-plots                  matplotlib's; MATLAB's `hold` becomes plt.cla()
-=====================  ====================================================================================
+The script is parsed by tree-sitter's MATLAB grammar (the extra `migrate`), its expressions are grouped by
+MATLAB's
+precedence, and it is translated statement by statement; comments are kept. The Python script has MATLAB's
+values
+and conventions: arrays of at least two dimensions with indices from 1 (`matlab_compat.language`), and the
+original's
+functions with features D x N and ids from 1 (`deepibl.migrate.originals`). Where the script itself shows
+what a value
+is, Python's own operators, strings and loops are used. What cannot be translated with certainty becomes a
+line
+marked MIGRATE that raises when it is reached, so that a migrated script is never silently wrong.
 """
 
 import ast
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from deepibl.errors import ConfigurationError
-from deepibl.migrate.scope import IMPORTS
+from deepibl.migrate.names import MODULES, library_names
 from deepibl.migrate.script import Mark, ScriptTranslator
+from matlab_compat import language
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath, atomic_output
+from matlab_compat.language import figures
 
 
 @dataclass(frozen=True)
@@ -48,22 +49,29 @@ def migrate(
     *,
     keep_stops: bool = False,
     overrides: Mapping[tuple[str, str], Any] | None = None,
+    siblings: Mapping[str, str] | None = None,
 ) -> Migration:
     """Translates the text of a MATLAB script.
 
     name: the script's name in marks. keep_stops: keep an error(…) that stops the script at its top level
     before its end (as NetVLAD's demo.m does); by default it becomes a printed line. overrides: option values
     by (function, option), used in calls instead of the script's own; values of variables by ('', variable).
+    siblings: the text of function files and classes beside it, by their names, which are imported where
+    called.
     Raises ConfigurationError where the grammar is not installed, and for statements nested too deep for
     Python.
     """
-    script = ScriptTranslator(name, keep_stops, overrides or {})
+    script = ScriptTranslator(name, keep_stops, overrides or {}, siblings or {})
     try:
         body, scope = script.translate(source.replace("\r\n", "\n").replace("\r", "\n"))
     except RecursionError:
         raise ConfigurationError(f"{name}: its statements are nested too deep to be translated") from None
-    if "plt" in scope.used:
-        body += ["", "plt.show()"]
+    drawing = {
+        name for name, item in vars(figures).items() if getattr(item, "__module__", "") == figures.__name__
+    }
+    if scope.used & drawing and not script.functions_only:
+        scope.need("show_figures")
+        body += ["", "show_figures()"]
     title = f'"""Translated from {name} by `deepibl migrate`; lines marked MIGRATE need a look."""'
     notes = list(dict.fromkeys(scope.notes))
     noted = [*(f"# MIGRATE: {note}" for note in notes), ""] if notes else []
@@ -88,7 +96,12 @@ def migrate_file(path: StrPath, output: StrPath | None = None, **options: Any) -
         text = source.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = source.decode("latin-1")  # what older MATLABs wrote
-    result = migrate(text, Path(path).name, **options)
+    siblings = {
+        other.stem: other.read_text(encoding="latin-1")
+        for other in Path(path).parent.glob("*.m")
+        if other.stem != Path(path).stem and re.search(rf"\b{re.escape(other.stem)}\b", text)
+    }
+    result = migrate(text, Path(path).name, siblings=siblings, **options)
     if output is not None:
         with atomic_output(output) as temporary:
             temporary.write_text(result.text, encoding="utf-8")
@@ -114,20 +127,22 @@ def parse_overrides(texts: Iterable[str]) -> dict[tuple[str, str], Any]:
 
 
 def _imports(used: set[str]) -> list[str]:
-    """The lines that import these names: the standard library, third parties, deepibl and matlab_compat."""
-    plain = sorted(IMPORTS[name] for name in used if IMPORTS.get(name, "").startswith("import "))
-    third = [line for line in plain if "numpy" in line or "matplotlib" in line]
+    """The lines that import these names: the standard library, deepibl and matlab_compat, the script's
+    neighbours."""
+    plain = sorted(MODULES[name] for name in used if name in MODULES)
     modules: dict[str, set[str]] = {}
     for name in used:
-        package, _, function = name.rpartition(":")
-        module = package or IMPORTS[name]
-        if not module.startswith("import "):
+        module, _, function = name.rpartition(":")
+        if module:
             modules.setdefault(module, set()).add(function)
+        elif name in library_names():
+            modules.setdefault("deepibl.migrate.originals", set()).add(name)
+        elif name in dir(language) and name not in MODULES:
+            modules.setdefault("matlab_compat.language", set()).add(name)
     ours = []
     for module, names in sorted(modules.items()):
         line = f"from {module} import {', '.join(sorted(names))}"
         if len(line) > 100:
             line = f"from {module} import (\n" + "".join(f"    {name},\n" for name in sorted(names)) + ")"
         ours.append(line)
-    blocks = ([line for line in plain if line not in third], third, ours)
-    return [line for block in blocks if block for line in [*block, ""]][:-1]
+    return [line for block in (plain, ours) if block for line in [*block, ""]][:-1]

@@ -7,6 +7,7 @@ from typing import Any
 from deepibl.errors import ConfigurationError
 
 Node = Any  # tree_sitter.Node; the package is an optional extra
+DEFINITIONS = {"function_definition", "class_definition"}
 
 
 class Untranslatable(Exception):
@@ -147,3 +148,71 @@ def targets(assignment: Node) -> list[Node | None]:
     if left.type != "multioutput_variable":
         return [left]
     return [None if part.type == "ignored_argument" else part for part in named(left)]
+
+
+def goals(node: Node) -> list[Node]:
+    """The left sides of all assignments in a statement, in their order."""
+    return [
+        target
+        for part in walk(node)
+        if part.type == "assignment" and not _inside_definition(part, node)
+        for target in targets(part)
+        if target is not None and chain(target)[0].kind == "name"
+    ]
+
+
+def _inside_definition(part: Node, top: Node) -> bool:
+    while part.id != top.id:
+        if part.type in DEFINITIONS:
+            return True
+        part = part.parent
+    return top.type in DEFINITIONS
+
+
+def assignments(node: Node) -> list[str]:
+    """The variables that a statement assigns, once for each time."""
+    found = [chain(goal)[0].text for goal in goals(node)]
+    found += [text_of(part.named_children[0]) for part in walk(node) if part.type == "iterator"]
+    found += [name for part in walk(node) if part.type == "catch_clause" for name in caught_names(part)]
+    return found + [name for part in walk(node) if loads(part) for name in loaded_names(part)]
+
+
+def assigned_in_loops(nodes: list[Node]) -> set[str]:
+    """The variables that are assigned inside a loop."""
+    loops = [
+        part for node in nodes for part in walk(node) if part.type in ("for_statement", "while_statement")
+    ]
+    return {name for loop in loops for name in assignments(loop)}
+
+
+def caught_names(clause: Node) -> list[str]:
+    """The variable of a catch, or none."""
+    row = clause.start_point[0]
+    return [
+        text_of(child)
+        for child in clause.children
+        if child.type == "identifier" and child.start_point[0] == row
+    ][:1]
+
+
+def loads(node: Node) -> bool:
+    """Whether a statement loads variables of a file into the script."""
+    if node.type == "command":
+        return text_of(named(node)[0]) == "load"
+    alone = (
+        node.type == "function_call"
+        and node.parent is not None
+        and node.parent.type in ("source_file", "block")
+    )
+    return alone and text_of(node.children[0]) == "load"
+
+
+def loaded_names(node: Node) -> list[str]:
+    """The variables that such a statement names."""
+    words = named(node)[1:] if node.type == "command" else chain(node)[1].nodes
+    return [name for name in (text_of(word).strip("'\"") for word in list(words)[1:]) if name.isidentifier()]
+
+
+def loads_all_variables(node: Node) -> bool:
+    """Whether it names none, so that all of them are loaded."""
+    return loads(node) and not loaded_names(node)

@@ -18,7 +18,7 @@ nothing compared      no image could be read
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,8 @@ from deepibl.features.extraction import extract
 from deepibl.features.files import read_features
 from deepibl.images import Reading, read_image
 from deepibl.migrate.causes import find_causes, on_a_cpu, relative
+from deepibl.migrate.toolbox import Reference
+from deepibl.networks.io import chain_of
 from deepibl.runtime.devices import inference
 from matlab_compat import matfile
 from matlab_compat.errors import MatFileError
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from typing_extensions import Unpack
 
-SAME, SAME_ON_A_CPU = "same", "same as on a CPU"
+SAME, SAME_ON_A_CPU, CLOSE, DIFFERENT = "same", "same as on a CPU", "close", "different"
 TOLERANCE = 1e-4  # a GPU and a CPU, or two orders of summation, stay below it
 CLOSE_COSINE, CLOSE_RELATIVE = 1e-3, 5e-2
 CLOSE_LAYER = 3e-2
@@ -194,7 +196,7 @@ def verify_features(
     have, dim = features.shape[1], wanted.shape[1]
     if dim < have:
         cropped = features[:, :dim] / (np.linalg.norm(features[:, :dim], axis=1, keepdims=True) + 1e-12)
-        if _verdict(_rows(names, kept, cropped, wanted), tolerance) != "different":
+        if _verdict(_rows(names, kept, cropped, wanted), tolerance) != DIFFERENT:
             hints.append(
                 f"MATLAB's have {dim} dimensions: our first {dim}, normalised, are compared (cropToDim)"
             )
@@ -207,7 +209,7 @@ def verify_features(
         )
     rows = _rows(names, kept, features, wanted)
     verdict = _verdict(rows, tolerance)
-    if verdict == "close":
+    if verdict == CLOSE:
         few = range(min(len(kept), _CPU_IMAGES))
         again = on_a_cpu(net, [pixels(i, None) for i in few])
         if dim < have:
@@ -219,8 +221,8 @@ def verify_features(
                 f"MATLAB ran on a CPU: with MatConvNet's approximate power there the largest relative "
                 f"difference of {len(few)} images is {left:.1e}. On a GPU, and here, the power is exact"
             )
-    if verdict in ("close", "different"):
-        unknown = _NOT_ROUNDING if verdict == "different" else _ROUNDING
+    if verdict in (CLOSE, DIFFERENT):
+        unknown = _NOT_ROUNDING if verdict == DIFFERENT else _ROUNDING
         hints += find_causes(net, features, wanted, pixels, tolerance) or [unknown]
     return VerifyReport(rows, failures, tolerance, verdict, hints, layers)
 
@@ -278,24 +280,81 @@ def verify_layers(net: SimpleNN, outputs: str, *, tolerance: float = TOLERANCE) 
         )
     stored = matfile.load(outputs, ["x", "acts"])
     acts = matfile.cell_list(stored["acts"])
-    layers = list(net)
-    if len(acts) == len(layers) + 1:
+    if len(acts) == len(net.layers) + 1:
         acts = acts[1:]
-    if len(acts) != len(layers):
-        raise MatFileError(f"{outputs}: acts holds {len(acts)} outputs, the network has {len(layers)} layers")
+    if len(acts) != len(net.layers):
+        raise MatFileError(
+            f"{outputs}: acts holds {len(acts)} outputs, the network has {len(net.layers)} layers"
+        )
+    return _compare_outputs(net, stored["x"], list(enumerate(acts)), tolerance)
+
+
+def _compare_outputs(
+    net: SimpleNN, x: Any, outputs: Sequence[tuple[int, Any]], tolerance: float
+) -> LayerReport:
+    """outputs: positions of layers, from 0 and ascending, and MATLAB's output of each."""
     with inference(net) as where:
-        ours = net.activations(maps_to_torch(np.asarray(stored["x"], dtype=np.float32)).to(where))[1:]
+        ours = net.activations(maps_to_torch(np.asarray(x, dtype=np.float32)).to(where))[1:]
     found = []
-    for position, (layer, mine, theirs) in enumerate(zip(layers, ours, acts, strict=True), start=1):
+    for position, theirs in outputs:
         if np.size(theirs):  # conserveMemory leaves some out
-            output = mine.cpu().numpy()
+            name, output = net[position].name, ours[position].cpu().numpy()
             wanted = maps_to_torch(np.asarray(theirs, dtype=np.float32)).numpy()
             if output.shape == wanted.shape:
-                found.append(LayerDifference(position, layer.name, relative(output, wanted)))
+                found.append(LayerDifference(position + 1, name, relative(output, wanted)))
             else:
                 text = f"ours {output.shape}, MATLAB's {wanted.shape}"
-                found.append(LayerDifference(position, layer.name, None, text))
+                found.append(LayerDifference(position + 1, name, None, text))
     return LayerReport(found, tolerance)
+
+
+def verify_reference(
+    net: Any,
+    reference: Reference,
+    *,
+    root: str | None = None,
+    tolerance: float = TOLERANCE,
+    settings: ExtractionSettings | None = None,
+    **options: "Unpack[ImageOptions]",
+) -> VerifyReport:
+    """Compares what deepibl_reference wrote in MATLAB: features, sizes of images, outputs of layers.
+
+    root: the folder of the images here; None: the one that MATLAB read. The images are scaled as MATLAB's
+    were unless resize is given. Raises ArgumentError for a layer that the network does not have.
+    """
+    settings = ExtractionSettings.of(verify_reference, settings, options)
+    if settings.resize is None and settings.max_side is None:
+        settings = replace(settings, resize=reference.resize)
+    below = reference.root if root is None else root
+    layers = None
+    if reference.outputs:
+        chain = chain_of(net, "a network whose layers are compared")
+        outputs = sorted((chain.index(name), output) for name, output in reference.outputs)
+        layers = _compare_outputs(chain, reference.input, outputs, tolerance)
+    report = verify_features(
+        net,
+        reference.names,
+        reference.features,
+        root=below,
+        tolerance=tolerance,
+        layers=layers,
+        settings=settings,
+    )
+    if report.verdict in (CLOSE, DIFFERENT):
+        report.hints[:0] = _other_sizes(report, reference, below, settings.reading)
+    return report
+
+
+def _other_sizes(report: VerifyReport, reference: Reference, root: str, reading: Reading) -> list[str]:
+    """Images that MATLAB read in another size than we do."""
+    sizes = dict(zip(reference.names, reference.sizes.tolist(), strict=True))
+    found = []
+    for name in (image.name for image in report.images):
+        height, width = read_image(os.path.join(root, name), **asdict(reading)).shape[1:]
+        if sizes[name] != [height, width]:
+            found.append(f"{name}: {sizes[name][0]} x {sizes[name][1]} in MATLAB, {height} x {width} here")
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return [f"images of other sizes: {'; '.join(found[:3])}{more}"] if found else []
 
 
 def _rows(names: Sequence[str], kept: Any, ours: np.ndarray, theirs: np.ndarray) -> list[ImageDifference]:
@@ -317,4 +376,4 @@ def _verdict(rows: Sequence[ImageDifference], tolerance: float) -> str:
     if all(_within(row.relative, tolerance) for row in rows):
         return SAME
     near = all(_within(row.cosine, CLOSE_COSINE) and _within(row.relative, CLOSE_RELATIVE) for row in rows)
-    return "close" if near else "different"
+    return CLOSE if near else DIFFERENT

@@ -13,9 +13,8 @@ The result is an `Extractor` (see `deepibl.networks.identity`): every function t
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from torch.utils.hooks import RemovableHandle
 
 from deepibl.layers import NetVLAD, WholeL2Normalize
 from deepibl.networks.clusters import cluster, local_descriptors, vlad_alpha
-from deepibl.networks.identity import Extractor, digest
+from deepibl.networks.identity import digest
 from deepibl.runtime.progress import ProgressCallback
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.simplenn.layer import Layer
@@ -128,15 +127,12 @@ def from_torch(
 ) -> TorchExtractor:
     """An extractor made of any torch module that turns images into maps (N, C, h, w).
 
-    Args:
-        module: the backbone; its weights are shared.
-        head: 'mean', 'gem' (power mean, 3), or a module from maps to (N, D, …). For NetVLAD see
-            `with_netvlad`.
-        preprocessing: the one that the backbone was trained with.
-        layers: how many of the module's children to keep; a negative number drops that many at the end.
-
-    Raises:
-        ArgumentError: an unknown head.
+    module: the backbone; its weights are shared.
+    head: 'mean', 'gem' (power mean, 3), or a module from maps to (N, D, …). For NetVLAD see
+        `with_netvlad`.
+    preprocessing: the one that the backbone was trained with.
+    layers: how many of the module's children to keep; a negative number drops that many at the end.
+    Raises ArgumentError: an unknown head.
     """
     if layers is not None:
         module = nn.Sequential(*list(module.children())[:layers])
@@ -162,14 +158,12 @@ def with_netvlad(
 ) -> TorchExtractor:
     """The extractor with a NetVLAD head, initialised by k-means of the images' local descriptors.
 
-    Args:
-        extractor: its backbone and preprocessing are shared; its head is not used.
-        images: image i as (3, H, W), RGB, 0..255.
-        count: the number of images.
-        clusters: K; the descriptor has K*D numbers.
-        total, per_image: at most this many local descriptors in all, and of each image.
-        progress: see `deepibl.extract`.
-
+    extractor: its backbone and preprocessing are shared; its head is not used.
+    images: image i as (3, H, W), RGB, 0..255.
+    count: the number of images.
+    clusters: K; the descriptor has K*D numbers.
+    total, per_image: at most this many local descriptors in all, and of each image.
+    progress: see `deepibl.extract`.
     Ported from: netvlad/addLayers.m
     """
     pixels = TorchExtractor(extractor.backbone, PixelL2(), extractor.preprocessing)
@@ -190,23 +184,6 @@ def netvlad_head(centres: np.ndarray, descriptors: np.ndarray) -> nn.Module:
     """
     layer = NetVLAD.from_clusters(torch.from_numpy(centres), vlad_alpha(centres, descriptors))
     return nn.Sequential(PixelL2(), layer, PixelL2(), WholeL2Normalize())
-
-
-def from_name(name: str) -> Extractor:
-    """The extractor that a user's function returns: 'package.module:function' is imported and called.
-
-    Raises ArgumentError for an unknown module or function, and for one that does not return an extractor.
-    """
-    module, _, function = name.partition(":")
-    try:
-        made = getattr(importlib.import_module(module), function)()
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ArgumentError(f"{name!r} is not 'package.module:function': {error}") from error
-    if not isinstance(made, nn.Module) or not hasattr(made, "prepare") or not hasattr(made, "network_id"):
-        raise ArgumentError(
-            f"{name!r} returns {type(made).__name__}; return from_torch(...) of deepibl.networks.backbones"
-        )
-    return cast(Extractor, made)
 
 
 _NO_CHANGE = (nn.Identity, nn.Flatten, nn.Dropout, nn.Dropout2d)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from deepibl.images import read_image
 from deepibl.layers import TotalAvgPool, TotalMaxPool, WholeL2Normalize, vlad_aggregate
 from deepibl.networks.clusters import (
+    Tell,
     descriptors_made_of,
     get_clusters,
     local_descriptors,
@@ -30,6 +31,7 @@ from deepibl.networks.clusters import (
     vlad_alpha,
     vlad_weights,
 )
+from deepibl.runtime.progress import ProgressCallback
 from matlab_compat.errors import ArgumentError
 from matlab_compat.matfile.values import MatObject, cell_list, text as matlab_text
 from matlab_compat.relja import PCA, relja_PCA
@@ -54,9 +56,20 @@ class _VLAD(Layer):
     assign: Tensor
     offset: Tensor
 
-    def configure(self) -> None:
+    sizes = ("K", "D", "vladDim")
+
+    def check_weights(self) -> None:
         if self.assign is None or self.offset is None or self.assign.shape != self.offset.shape:
             raise ArgumentError("assignment weights and offsets must both be given as 1 x 1 x D x K")
+        clusters, dim = self.assign.shape[:2]
+        for name, size in zip(self.sizes, (clusters, dim, clusters * dim), strict=True):
+            if name in self._fields and not np.array_equal(self._fields[name], [[size]]):
+                self._fields[name] = np.array([[float(size)]])
+
+    def check_field(self, name: str, value: Any) -> None:
+        if name in self.sizes:
+            raise ArgumentError(f"{name} follows from the weights: assign those")
+        super().check_field(name, value)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, D, H, W) -> (N, D, 1, K)."""
@@ -223,17 +236,13 @@ def add_pooling(
 ) -> SimpleNN:
     """The network with the layers that a method asks for: preL2, the pooling, intra-normalisation, postL2.
 
-    Args:
-        net: cropped at the layer whose output is pooled; its layers are shared with the result.
-        method: as in `parse_method`.
-        centres: (K, D) cluster centres, for NetVLAD; of normalised descriptors if the method has preL2.
-        descriptors: (N, D) local descriptors, normalised like them, from which the sharpness of the
-            assignment follows.
-        training_set: the name of the data set that both come from, for the session's name.
-
-    Raises:
-        ArgumentError: an invalid method, or centres that are missing or do not fit.
-
+    net: cropped at the layer whose output is pooled; its layers are shared with the result.
+    method: as in `parse_method`.
+    centres: (K, D) cluster centres, for NetVLAD; of normalised descriptors if the method has preL2.
+    descriptors: (N, D) local descriptors, normalised like them, from which the sharpness of the
+        assignment follows.
+    training_set: the name of the data set that both come from, for the session's name.
+    Raises ArgumentError: an invalid method, or centres that are missing or do not fit.
     Ported from: netvlad/addLayers.m
     """
     asked = parse_method(method) if isinstance(method, str) else method
@@ -261,7 +270,7 @@ def add_pooling(
         added.append(object_layer(classname, {"name": f"{asked.pooling}:core"}, len(net)))
     added.append(whole_l2_layer("postL2", len(net) + len(added)))
     built = net.with_layers([*net, *added])
-    built.meta |= {"sessionID": f"{session}_{asked.text}", "epoch": np.zeros((1, 1))}
+    built.meta |= {"sessionID": f"{session}_{asked.text}", "epoch": 0.0}
     return built
 
 
@@ -323,13 +332,11 @@ def prepare_for_training(net: SimpleNN, backprop_to: LayerKey = 0) -> SimpleNN:
     From layer `backprop_to` (a name, or a position from 0) on: momentum zero, learningRate and weightDecay
     ones where they are not set. `precious` marks the layers whose output the backward pass needs: all from
     the one before `backprop_to` on, except those before a ReLU and the last.
-
     Raises ArgumentError for a layer that does not exist.
-
     Ported from: netvlad/netPrepareForTrain.m
     """
     first = net.index(backprop_to)
-    prepared = net.with_layers([layer.copy() for layer in net])
+    prepared = net.with_layers(net)
     layers = list(prepared)
     for i, layer in enumerate(layers):
         if i >= first and (layer.weight_specs or "weights" in layer.fields):
@@ -345,7 +352,6 @@ def prepare_for_testing(
     """A network without precious layers; weights are shared with the one given.
 
     remove_dropout: drops the dropout layers. remove_extras: empties the momentum.
-
     Ported from: netvlad/netPrepareForTest.m
     """
     kept = [layer.copy() for layer in net if not (remove_dropout and layer.type == "dropout")]
@@ -373,15 +379,11 @@ _FLOOR = 1e-9  # added to variances before whitening divides by their root
 def add_pca(net: SimpleNN, features: np.ndarray, *, dim: int = 4096, whiten: bool = True) -> SimpleNN:
     """The network with PCA (and whitening) of these features at its end, and L2 normalisation behind it.
 
-    Args:
-        net: its layers are shared with the result.
-        features: (N, D) float32, the network's descriptors of N training images.
-        dim: dimensions to keep; less than D and less than N.
-        whiten: divides each component by its standard deviation.
-
-    Raises:
-        ArgumentError: the network already ends in a PCA, or the features do not determine `dim` components.
-
+    net: its layers are shared with the result.
+    features: (N, D) float32, the network's descriptors of N training images.
+    dim: dimensions to keep; less than D and less than N.
+    whiten: divides each component by its standard deviation.
+    Raises ArgumentError: the network ends in a PCA already, or the features do not give `dim` components.
     Ported from: netvlad/addPCA.m
     """
     refuse_second(net)
@@ -449,14 +451,22 @@ CLUSTERS = 64
 
 
 def add_pooling_for(
-    net: SimpleNN, method: str, dataset: Any, *, stem: str | None = None, device: str | torch.device = "cpu"
+    net: SimpleNN,
+    method: str,
+    dataset: Any,
+    *,
+    stem: str | None = None,
+    device: str | torch.device = "cpu",
+    tell: Tell = lambda what: None,
+    progress: ProgressCallback | bool | None = None,
 ) -> SimpleNN:
     """The network with the pooling layers of `method` ('vlad_preL2_intra') on top; its own are shared.
 
     dataset: the training set (`PlaceDataset`), whose name NetVLAD's layer keeps and whose first 500 database
     images give the clusters. stem: what the names of the files begin with that descriptors and clusters are
     read from, or kept in (`<stem>_traindescs.mat`, `<stem>_k064_clst.mat`; '_preL2' goes between where the
-    method has it); None keeps nothing. device: computes the descriptors; the network ends on the CPU.
+    method has it); None keeps nothing. device: computes the descriptors; the network ends on the CPU. tell,
+    progress: see `get_clusters` and `local_descriptors`.
 
     Ported from: netvlad/addLayers.m
     """
@@ -464,7 +474,7 @@ def add_pooling_for(
     if not asked.needs_clusters:
         return add_pooling(net, asked)
     described = add_pre_l2(net) if asked.pre_l2 else net
-    compute = functools.cache(lambda: descriptors_of(described, dataset, device))
+    compute = functools.cache(lambda: descriptors_of(described, dataset, device, progress))
     descriptor_file, cluster_file = None, None
     if stem is not None:
         stem += "_preL2" if asked.pre_l2 else ""
@@ -473,14 +483,18 @@ def add_pooling_for(
     made_of = functools.cache(
         lambda: descriptors_made_of(described, dataset.database_root, dataset.database_names)
     )
-    centres = get_clusters(
-        compute, k=CLUSTERS, cluster_file=cluster_file, descriptor_file=descriptor_file, made_of=made_of
-    )
+    files: dict[str, Any] = {"cluster_file": cluster_file, "descriptor_file": descriptor_file}
+    centres = get_clusters(compute, k=CLUSTERS, made_of=made_of, tell=tell, **files)
     descriptors = training_descriptors(compute, descriptor_file, made_of)
     return add_pooling(net, asked, centres=centres, descriptors=descriptors, training_set=dataset.name)
 
 
-def descriptors_of(net: SimpleNN, dataset: Any, device: str | torch.device = "cpu") -> np.ndarray:
+def descriptors_of(
+    net: SimpleNN,
+    dataset: Any,
+    device: str | torch.device = "cpu",
+    progress: ProgressCallback | bool | None = None,
+) -> np.ndarray:
     """Local descriptors (at most 50,000, D) of a data set's first database images.
 
     The network is moved to the device, and then to the CPU, as the original leaves it.
@@ -490,6 +504,7 @@ def descriptors_of(net: SimpleNN, dataset: Any, device: str | torch.device = "cp
         lambda i: read_image(os.path.join(dataset.database_root, dataset.database_names[i])),
         dataset.database_size,
         device=device,
+        progress=progress,
     )
     net.to("cpu")
     return found

@@ -30,6 +30,7 @@ from matlab_compat.yael import yael_kmeans
 _log = logging.getLogger(__name__)
 _File = StrPath | None
 _MadeOf = Callable[[], Provenance] | None
+Tell = Callable[[str], object]
 SEED, STEPS = 43, 100
 _TAIL = 0.01  # the second nearest centre gets this share of the nearest one's weight, on average
 _ROWS = 512  # descriptors at a time, so that their distances stay in the cache
@@ -57,19 +58,14 @@ def local_descriptors(
 
     Like the original it draws image ids and does not use them: the first images are read in any case. Where
     the data set has fewer images than needed, all are used.
-
-    Args:
-        net: a network that returns maps (1, D, h, w).
-        images: image i of the data set as (3, H, W), RGB, 0..255.
-        count: the number of images in the data set.
-        total, per_image: at most this many descriptors in all, and of each image.
-        draws: default MATLAB's generator with seed 43.
-        device: the network's device.
-        progress: see `deepibl.extract`.
-
-    Raises:
-        DatasetError: there are no images.
-
+    net: a network that returns maps (1, D, h, w).
+    images: image i of the data set as (3, H, W), RGB, 0..255.
+    count: the number of images in the data set.
+    total, per_image: at most this many descriptors in all, and of each image.
+    draws: default MATLAB's generator with seed 43.
+    device: the network's device.
+    progress: see `deepibl.extract`.
+    Raises DatasetError: there are no images.
     Ported from: netvlad/getClusters.m
     """
     if count < 1 or total < 1 or per_image < 1:
@@ -97,7 +93,7 @@ def cluster(descriptors: np.ndarray, k: int, progress: ProgressCallback | bool |
     progress: see `deepibl.extract`. Raises ArgumentError for too few descriptors for k clusters.
     """
     with counting(progress, f"k-means of {len(descriptors)} descriptors, steps at most") as count:
-        return yael_kmeans(descriptors, k, niter=STEPS, seed=SEED, each_step=count).centroids
+        return yael_kmeans(descriptors, k, niter=STEPS, seed=SEED, verbose=0, each_step=count).centroids
 
 
 def get_clusters(
@@ -107,6 +103,7 @@ def get_clusters(
     cluster_file: _File = None,
     descriptor_file: _File = None,
     made_of: _MadeOf = None,
+    tell: Tell = _log.info,
 ) -> np.ndarray:
     """Cluster centres (k, D) float32: from `cluster_file` if it exists, else computed and written there.
 
@@ -117,6 +114,7 @@ def get_clusters(
         made_of: what the descriptors are made of (`descriptors_made_of`). It is noted beside the files
             (`NAME.mat.json`), and a file whose note differs is computed again. Files without a note, as
             MATLAB's, are known by their names alone.
+        tell: called with each stage, in the original's words.
 
     Raises:
         DatasetError: a file with another number of clusters.
@@ -131,21 +129,25 @@ def get_clusters(
                 f"{cluster_file} holds {len(centres)} clusters, not {k}: remove it, or ask "
                 f"for {len(centres)} clusters"
             )
+        tell("Loading clusters")
         return centres
-    points = training_descriptors(descriptors, descriptor_file, made_of)
+    points = training_descriptors(descriptors, descriptor_file, made_of, tell)
+    tell("Computing clusters")
     return _keep(cluster_file, "clsts", cluster(points, k), made_of)
 
 
 def training_descriptors(
-    compute: Callable[[], np.ndarray], file: _File = None, made_of: _MadeOf = None
+    compute: Callable[[], np.ndarray], file: _File = None, made_of: _MadeOf = None, tell: Tell = _log.info
 ) -> np.ndarray:
     """Training descriptors (N, D) float32: from the file where it exists, else computed and written there.
 
-    made_of: see `get_clusters`.
+    made_of, tell: see `get_clusters`.
     """
     found = _kept(file, "trainDescs", made_of)
     if found is not None:
+        tell("Loading training descriptors")
         return found
+    tell("Computing training descriptors")
     return _keep(file, "trainDescs", np.asarray(compute(), dtype=np.float32), made_of)
 
 
@@ -185,15 +187,10 @@ def vlad_alpha(centres: np.ndarray, descriptors: np.ndarray, *, v2: bool = False
 
     It is computed in single precision, in Octave's order of additions: the assignment's scores are of the
     order of 100, so a difference in the last digit would appear in every gradient of the layers below.
-
-    Args:
-        centres: (K, D), K > 1.
-        descriptors: (N, D), unit rows unless v2.
-        v2: nearness by squared distance (layerVLADv2); else by the product with the unit centre.
-
-    Raises:
-        ArgumentError: shapes that do not fit, or nearest and second nearest always equally near.
-
+    centres: (K, D), K > 1.
+    descriptors: (N, D), unit rows unless v2.
+    v2: nearness by squared distance (layerVLADv2); else by the product with the unit centre.
+    Raises ArgumentError: shapes that do not fit, or nearest and second nearest always equally near.
     Ported from: netvlad/addLayers.m
     """
     if (

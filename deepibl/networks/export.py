@@ -166,11 +166,6 @@ def refuse_deviation(net: SimpleNN, reader: str) -> None:
 VLAD, WHITENING = 30, 33  # positions of the layers, from 0
 
 
-def convolution_positions() -> list[int]:
-    """The positions of the 13 convolutions in torchvision's vgg16.features, and so in hloc."""
-    return [convolution.position for convolution in vgg16_convolutions()]
-
-
 def hloc_struct(net: Extractor) -> dict[str, Any]:
     """The network as the plain struct that hloc reads, weights in MATLAB's shapes.
 
@@ -181,7 +176,10 @@ def hloc_struct(net: Extractor) -> dict[str, Any]:
             f"hloc reads VGG-16 and NetVLAD as a chain of layers (SimpleNN), not a {type(net).__name__}"
         )
     refuse_deviation(net, "hloc")
-    wanted = dict.fromkeys(convolution_positions(), "conv") | {VLAD - 1: "normalize", VLAD: "layerVLAD"}
+    wanted = {each.position: "conv" for each in vgg16_convolutions()} | {
+        VLAD - 1: "normalize",
+        VLAD: "layerVLAD",
+    }
     if len(net) > VLAD + 3:
         wanted[WHITENING] = "conv"
     for position, kind in wanted.items():

@@ -18,7 +18,6 @@ A big .mat network gets a converted copy, a .safetensors file beside it that ope
 while size and times are the same, or, where they differ, while the SHA-256 is; otherwise it is made again.
 """
 
-import hashlib
 import json
 import logging
 import math
@@ -39,7 +38,7 @@ from deepibl.networks.identity import Extractor, network_id, provenance
 from deepibl.networks.torch_backbones import TorchBackbone  # noqa: F401  # registers the layer
 from deepibl.networks.torch_files import read_checkpoint, save_vgg16
 from deepibl.networks.weights import LayerSpec, find_network
-from deepibl.runtime.files import map_tensors, read_strings, write_tensors
+from deepibl.runtime.files import checksum, map_tensors, read_strings, write_tensors
 from deepibl.runtime.progress import working
 from deepibl.runtime.provenance import RULE, Provenance, file_times
 from matlab_compat import matfile
@@ -274,11 +273,7 @@ def keep_copy(net: Network, path: StrPath) -> None:
 
 def _made_of(path: StrPath) -> Provenance:
     """The provenance of a converted copy: of the .mat file's bytes alone."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return Provenance(files=f"sha256:{digest.hexdigest()}")
+    return Provenance(files=f"sha256:{checksum(path)}")
 
 
 CHECKPOINTS = (".pth", ".pt", ".tar", ".ckpt")
@@ -302,16 +297,11 @@ def load_network(path: StrPath, *, device: str | torch.device = "cpu", cached_co
     Of a .mat file the variable `net` is taken; else its top level if it has `layers` (MatConvNet's own
     files), else the first struct that has. A .mat file of 8 MB or more is converted once: with `cached_copy`
     the copy is kept beside it as NAME.mat.safetensors and used as long as the .mat file stays the same.
-
-    Args:
-        path: the file, or a network's name.
-        device: where to put it, 'cpu' or 'cuda'.
-        cached_copy: whether to use and write the converted copy.
-
-    Raises:
-        MatFileError: the file cannot be read. NetworkFormatError: it holds no network.
-        UnknownLayerError: a layer of unknown type. All name the file or the layer.
-
+    path: the file, or a network's name.
+    device: where to put it, 'cpu' or 'cuda'.
+    cached_copy: whether to use and write the converted copy.
+    Raises MatFileError: the file cannot be read. NetworkFormatError: it holds no network.
+    Raises UnknownLayerError: a layer of unknown type. All name the file or the layer.
     Ported from: netvlad/relja_simplenn_tidy.m (what a script does after `load`)
     """
     path = Path(path)

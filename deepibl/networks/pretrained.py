@@ -5,7 +5,6 @@ broken connection and refuses web pages. What has arrived is kept in a `.part` f
 names the URL and its version, so that bytes of another version are never appended.
 """
 
-import hashlib
 import http.client
 import json
 import logging
@@ -17,14 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from deepibl.errors import ConfigurationError, DownloadError
 from deepibl.networks.io import chain_of, layer_specs, load_network
 from deepibl.networks.torch_backbones import is_torch_id, load_torch_network
 from deepibl.networks.torch_files import vgg16_from_torchvision
 from deepibl.networks.weights import LAYOUTS, Source, Weights, card, default_folder, differences
-from deepibl.runtime.files import read_note
+from deepibl.runtime.files import checksum, read_note
 from matlab_compat.errors import MatlabCompatError
 from matlab_compat.files import StrPath, atomic_output
 from matlab_compat.simplenn.edit import relja_cropToLayer, relja_swapLayersForEfficiency
@@ -55,21 +52,16 @@ def load_pretrained(
 
     Its class names are dropped, and each ReLU before a max pooling is moved after it (the same result,
     faster). meta gets netID, sessionID ('vd16_offtheshelf_conv5_3') and epoch 0.
-
-    Args:
-        net_id: vd16, vd19, caffe, places, the name (without .mat) of a file in the folder, or a library and
-            its model, as 'torchvision:resnet50' or 'timm:convnext_tiny'.
-        layer: the last layer to keep; None keeps all.
-        folder: the folder of the files (localPaths' pretrainedCNNs).
-        stand_in: replaces vd16 where its file does not exist: 'torchvision', or a file of torchvision's
-            VGG-16 weights. The network then has the netID vd16_torchvision, so that no file made with it is
-            taken for vd16's.
-        weights, split: for a netID like 'torchvision:resnet50', see `load_torch_network`.
-
-    Raises:
-        ConfigurationError: there is no such file. ArgumentError: there is no layer of that name.
-        NetworkFormatError: the file holds a graph (DagNN), which cannot be cropped.
-
+    net_id: vd16, vd19, caffe, places, the name (without .mat) of a file in the folder, or a library and
+        its model, as 'torchvision:resnet50' or 'timm:convnext_tiny'.
+    layer: the last layer to keep; None keeps all.
+    folder: the folder of the files (localPaths' pretrainedCNNs).
+    stand_in: replaces vd16 where its file does not exist: 'torchvision', or a file of torchvision's
+        VGG-16 weights. The network then has the netID vd16_torchvision, so that no file made with it is
+        taken for vd16's.
+    weights, split: for a netID like 'torchvision:resnet50', see `load_torch_network`.
+    Raises ConfigurationError: there is no such file. ArgumentError: there is no layer of that name.
+    Raises NetworkFormatError: the file holds a graph (DagNN), which cannot be cropped.
     Ported from: netvlad/loadNet.m
     """
     if is_torch_id(net_id):
@@ -95,7 +87,7 @@ def _named(net: SimpleNN, net_id: str, layer: str | None) -> SimpleNN:
     """The network with netID, sessionID and epoch in its meta."""
     ending = f"_{layer}" if layer is not None else ""
     session = f"{net_id.replace(':', '-')}_offtheshelf{ending}"  # names files: Windows allows no colon
-    net.meta |= {"netID": net_id, "sessionID": session, "epoch": np.zeros((1, 1))}
+    net.meta |= {"netID": net_id, "sessionID": session, "epoch": 0.0}
     return net
 
 
@@ -123,7 +115,6 @@ def download(
 
     It gives up after `attempts` broken connections in a row without a byte gained. `timeout`, in seconds, is
     for each answer of the server.
-
     Raises DownloadError when the server refuses, sends a web page, or does not answer; what has arrived is
     kept for the next call, except after a web page.
     """
@@ -218,16 +209,12 @@ def fetch(
 
     The file gets its final name only after its size, its checksum (where one is known) and its layers have
     been checked; its SHA-256 is then written beside it, in the format of sha256sum.
-
-    Args:
-        name: sare, netvlad-pitts30k, netvlad-tokyotm or vd16.
-        folder: where to put it; default `default_folder`.
-        from_file: a file downloaded by other means, which is copied.
-        base_url: another server that has the file under its name below this URL.
-        progress: called with (bytes received, bytes in all or None).
-
-    Raises:
-        DownloadError: the file could not be downloaded, or is not the right one; no file is left then.
+    name: sare, netvlad-pitts30k, netvlad-tokyotm or vd16.
+    folder: where to put it; default `default_folder`.
+    from_file: a file downloaded by other means, which is copied.
+    base_url: another server that has the file under its name below this URL.
+    progress: called with (bytes received, bytes in all or None).
+    Raises DownloadError: the file could not be downloaded, or is not the right one; no file is left then.
     """
     weights = card(name)
     target = Path(folder if folder is not None else default_folder(weights)) / weights.file
@@ -304,15 +291,6 @@ def _check(weights: Weights, path: Path, source: Source | None, shown_as: Path |
         if source:
             discard(path)
         raise DownloadError(f"{shown_as or (source and source.url) or path}: {error}") from error
-
-
-def checksum(path: Path, method: str = "sha256") -> str:
-    """The file's checksum in hexadecimal."""
-    digest = hashlib.new(method, usedforsecurity=False)
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def check_layers(path: StrPath, weights: Weights) -> None:

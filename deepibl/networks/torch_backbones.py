@@ -42,7 +42,8 @@ def part_of(graph: fx.GraphModule, split: str, part: str) -> fx.GraphModule:
     Raises ArgumentError where later layers need more of the first part than what enters `split`.
     """
     nodes = list(graph.graph.nodes)
-    first = next((node for node in nodes if _belongs(node, split)), None)
+    calls = (node for node in nodes if node.op == "call_module")
+    first = next((node for node in calls if f"{node.target}.".startswith(f"{split}.")), None)
     if first is None:
         raise ArgumentError(f"the network cannot be split at {split!r}: it comes after the last layer kept")
     enters = _what_enters(nodes, first, split)
@@ -59,10 +60,6 @@ def part_of(graph: fx.GraphModule, split: str, part: str) -> fx.GraphModule:
     graph.delete_all_unused_submodules()
     graph.recompile()
     return graph
-
-
-def _belongs(node: fx.Node, module: str) -> bool:
-    return node.op == "call_module" and f"{node.target}.".startswith(f"{module}.")
 
 
 def _what_enters(nodes: list[fx.Node], first: fx.Node, split: str) -> fx.Node:
@@ -190,8 +187,8 @@ class TorchBackbone(Layer):
             raise ArgumentError(
                 f"its {len(found)} weights are not the {len(state)} of this {given[0]}'s {given[1]}"
             )
-        specs = [
-            WeightSpec(_mangled(name), _any_kind(tuple(x.shape)), name in trained)
+        specs = [  # the name of a parameter must not contain a dot
+            WeightSpec(_short(name).replace(".", "__"), _any_kind(tuple(x.shape)), name in trained)
             for name, x in state.items()
         ]
         self.weight_specs = tuple(specs)  # type: ignore[misc]  # of this layer, not of its class
@@ -245,11 +242,6 @@ class TorchBackbone(Layer):
 
 def _short(name: str) -> str:
     return name.removeprefix("graph.")
-
-
-def _mangled(name: str) -> str:
-    """A state dict's name as the name of a parameter, which must not contain a dot."""
-    return _short(name).replace(".", "__")
 
 
 def backbone_layer(
@@ -322,17 +314,13 @@ def load_torch_network(
     """A torchvision or timm model up to and with a layer, as a SimpleNN of one layer, for images 0..255, RGB.
 
     With `split` it has two: before:<split>, and <split> with all that follows.
-
-    Args:
-        net_id: 'torchvision:NAME' or 'timm:NAME'.
-        layer: a module's name, as 'layer3' or 'features.denseblock3'; its output must be maps (N, C, h, w).
-        weights: 'pretrained' takes the library's default weights from its cache, or downloads them; 'random'
-            initialises them; else the file of a state dict of the whole model (.pth, .safetensors).
-        split: the name of a module, or '' for one layer.
-
-    Raises:
-        ArgumentError: no such library, model or layer. DownloadError: the weights are not available.
-        NetworkFormatError: the file does not hold a state dict.
+    net_id: 'torchvision:NAME' or 'timm:NAME'.
+    layer: a module's name, as 'layer3' or 'features.denseblock3'; its output must be maps (N, C, h, w).
+    weights: 'pretrained' takes the library's default weights from its cache, or downloads them; 'random'
+        initialises them; else the file of a state dict of the whole model (.pth, .safetensors).
+    split: the name of a module, or '' for one layer.
+    Raises ArgumentError: no such library, model or layer. DownloadError: the weights are not available.
+    Raises NetworkFormatError: the file does not hold a state dict.
     """
     library, _, model = net_id.partition(":")
     if library not in LIBRARIES or not model:

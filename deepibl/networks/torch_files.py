@@ -95,14 +95,10 @@ def vgg16_from_torchvision(weights: StrPath | Mapping[str, Tensor] = "torchvisio
 
     Max pooling pads one row below and one column to the right, so that it covers the whole image as Caffe's
     does.
-
-    Args:
-        weights: 'torchvision' downloads its Caffe-style weights (IMAGENET1K_FEATURES) or takes them from
-            torch's cache; else a .pth or .safetensors file of torchvision's vgg16 (nothing but tensors is
-            unpickled), or a state dict.
-
-    Raises:
-        DownloadError: the weights are not available. NetworkFormatError: they are not VGG-16's.
+    weights: 'torchvision' downloads its Caffe-style weights (IMAGENET1K_FEATURES) or takes them from
+        torch's cache; else a .pth or .safetensors file of torchvision's vgg16 (nothing but tensors is
+        unpickled), or a state dict.
+    Raises DownloadError: the weights are not available. NetworkFormatError: they are not VGG-16's.
     """
     state = weights if isinstance(weights, Mapping) else _state_dict(weights)
     layers: list[dict[str, Any]] = []
@@ -208,7 +204,6 @@ def read_checkpoint(path: StrPath) -> SimpleNN:
 
     ImageNet's scaling is folded into the first convolution, so that the network subtracts a mean from
     pixels 0..255 like all networks here. Max pooling is not padded, as in torchvision.
-
     Raises NetworkFormatError for a missing file, one that holds other things than tensors, and an unknown
     kind of checkpoint (the message lists the names found and the known kinds).
     """

@@ -102,16 +102,10 @@ def comparison_page(first: Run, second: Run) -> str:
         "map": query_map(first, kinds, {*found.only_first[:_CASES], *found.only_second[:_CASES]}),
     }
     return render(
-        "comparison.html",
-        first=first,
-        second=second,
-        found=found,
-        charts=charts,
-        groups=[name for name in first.groups if name in second.groups],
-        most_cases=_CASES,
-        twins={query.name: query for query in second.queries},
-        thumbnail=thumbnails(),
-    )
+        "comparison.html", first=first, second=second, found=found, charts=charts,
+        groups=[name for name in first.groups if name in second.groups], most_cases=_CASES,
+        twins={query.name: query for query in second.queries}, thumbnail=thumbnails(),
+    )  # fmt: skip
 
 
 def _sign_test(first: int, second: int) -> float:

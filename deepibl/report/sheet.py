@@ -144,13 +144,9 @@ def write_maps(rows: Sequence[Row], folder: StrPath) -> list[Path]:
 
 
 def _draw(
-    net: nn.Module,
-    method: str,
-    image: Tensor,
-    other: Tensor | None,
-    pixels: np.ndarray,
+    net: nn.Module, method: str, image: Tensor, other: Tensor | None, pixels: np.ndarray,
     settings: dict[str, Any],
-) -> Drawing:
+) -> Drawing:  # fmt: skip
     if method == "clusters":
         found = cell_assignment(net, image)
         count = len(found.weights)

@@ -15,6 +15,7 @@ rows in use are read.
 
 import dataclasses
 import functools
+import hashlib
 import json
 import math
 import os
@@ -23,7 +24,7 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import IO, Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -37,6 +38,23 @@ def read_note(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return note if isinstance(note, dict) else {}
+
+
+def lock(file: IO[bytes]) -> None:
+    """Keeps other processes out of an open file until it is closed (not on Windows); OSError if one is in."""
+    with suppress(ImportError):
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def checksum(path: StrPath, method: str = "sha256") -> str:
+    """A file's checksum in hexadecimal."""
+    digest = hashlib.new(method, usedforsecurity=False)
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 _hints = functools.cache(get_type_hints)

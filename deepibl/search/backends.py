@@ -5,14 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-
-from deepibl.images import Reading
 from deepibl.runtime.text_files import find_name
-from deepibl.search.answer import Answer
-from deepibl.search.confidence import Calibration
 from deepibl.search.index import PlaceIndex
 from deepibl.search.index_file import BACKENDS as FILE_BACKENDS, check_file
 from deepibl.search.milvus import MilvusIndex, is_database
@@ -22,53 +17,7 @@ from matlab_compat.files import StrPath
 BACKENDS = (*FILE_BACKENDS, "milvus")
 
 
-class Index(Protocol):
-    """What every index offers. The properties are those of PlaceIndex."""
-
-    @property
-    def network_id(self) -> str: ...
-
-    @property
-    def network_path(self) -> str: ...
-
-    @property
-    def root(self) -> str: ...
-
-    @property
-    def frame(self) -> str | None: ...
-
-    @property
-    def reading(self) -> Reading: ...
-
-    @property
-    def calibration(self) -> Calibration: ...
-
-    @property
-    def dim(self) -> int:
-        """Dimensions of a descriptor."""
-
-    @property
-    def backend(self) -> str:
-        """One of BACKENDS."""
-
-    def __len__(self) -> int: ...
-
-    def require_network(self, network_id: str) -> None:
-        """Raises NetworkMismatchError unless `network_id` is the network that made this index."""
-
-    def search(
-        self, features: np.ndarray, top: int = 5, *, near: Any = None, within: float | None = None
-    ) -> list[Answer]:
-        """The `top` nearest images of each row of `features` (Q, D), see PlaceIndex.search."""
-
-    def holds(self, names: Iterable[str]) -> set[str]:
-        """Those of the names that are in the index."""
-
-    def merge(self, other: PlaceIndex) -> Index:
-        """The index with the images of another one: a PlaceIndex to be saved; a database changes at once."""
-
-    def without(self, names: Iterable[str]) -> Index:
-        """The index without these images: a PlaceIndex to be saved; a database changes at once."""
+Index = PlaceIndex | MilvusIndex  # what search, merge, without and require_network of both need is the same
 
 
 def open_index(where: StrPath) -> Index:

@@ -162,7 +162,6 @@ def localize(
     """For each photo that can be read the `top` most similar images, and the photos that cannot be read.
 
     An answer is a list of matches that says how sure the best one is, and where it puts the photo.
-
     near, within: only images within metres of a position, see PlaceIndex.search. settings,
     options: see `ExtractionSettings`; photos are scaled and turned as the index's images were.
     Raises NetworkMismatchError for another network's index.

@@ -232,8 +232,7 @@ def _pictures(desk: Desk) -> APIRouter:
 
 
 def _page(desk: Desk, index_name: str) -> APIRouter:
-    api = APIRouter()
-    network = Path(desk.finder.index.network_path).name
+    api, index = APIRouter(), desk.finder.index
 
     @api.get("/api/health")
     async def health(response: Response) -> Health:
@@ -241,11 +240,12 @@ def _page(desk: Desk, index_name: str) -> APIRouter:
         response.headers.update(_FRESH)
         limits = desk.limits
         return Health(
-            status="ok", version=version("deepibl"), index=index_name, network=network,
+            status="ok", version=version("deepibl"), index=index_name,
+            network=Path(index.network_path).name,
             heatmaps=list(desk.finder.methods), inside=desk.admission.inside, places=desk.admission.places,
             upload_bytes=limits.upload_bytes, photo_pixels=limits.photo_pixels, top=limits.top,
             accept=[suffix for kind in kinds_read() for suffix in KINDS[kind]],
-            **desk.finder.identity(),
+            images=len(index), dimensions=index.dim, network_id=index.network_id, engine=desk.finder.engine,
         )  # fmt: skip
 
     @api.get("/", include_in_schema=False)

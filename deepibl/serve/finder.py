@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -125,12 +124,3 @@ class PlaceFinder:
             reason = str(problem).splitlines()[0]
             raise ImageReadError(f"the network cannot take this photo: {reason}") from problem
         return heat_overlay(photo, values, smooth=SMOOTHING)
-
-    def identity(self) -> dict[str, Any]:
-        """Sizes of the index, its network, the engine: for /api/health."""
-        return {
-            "images": len(self.index),
-            "dimensions": self.index.dim,
-            "network_id": self.index.network_id,
-            "engine": self.engine,
-        }

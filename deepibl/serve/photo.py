@@ -2,6 +2,7 @@
 
 import io
 import math
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,7 +67,10 @@ def decode_photo(data: bytes, limits: Limits, reading: Reading) -> Photo:
         width, height = height, width
     if pixels.shape[1] * pixels.shape[2] > limits.described_pixels:
         pixels = fit(pixels.float(), limits.described_pixels)
-    return Photo(pixels, width, height, _position(header))
+    position = None
+    with suppress(DatasetError):  # an impossible position is none
+        position = image_position(header)
+    return Photo(pixels, width, height, position)
 
 
 def _open_header(data: bytes) -> Any:
@@ -98,11 +102,3 @@ def _start(data: bytes) -> str:
     if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):
         return "holds text"
     return f"starts with the bytes {head[:8].hex(' ')}"
-
-
-def _position(image: Any) -> tuple[float, float] | None:
-    """The position in the EXIF; None where it is missing or invalid."""
-    try:
-        return image_position(image)
-    except DatasetError:  # an impossible position is none
-        return None

@@ -2,7 +2,6 @@
 
 import io
 import os
-import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -53,11 +52,7 @@ class Places:
         path = Path(os.path.realpath(self._root / self._index.names[row]))
         if not path.is_relative_to(self._root):
             raise Refused(404, f"the name of row {row} leads out of the index's folder", _GONE)
-        try:
-            regular = stat.S_ISREG(path.stat().st_mode)
-        except OSError:
-            regular = False
-        if not regular:
+        if not os.path.isfile(path):
             raise Refused(404, f"the image of row {row} is missing", _GONE)
         return path
 

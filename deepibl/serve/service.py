@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, TypeVar
 
 import anyio
@@ -111,7 +110,7 @@ class Worker:
             answers = list(zip(jobs, found, strict=True))
         except Exception:  # the other photos of the batch are answered
             for job in jobs:
-                _settle(job, partial(self._find_one, job))
+                _settle(job, functools.partial(self._find_one, job))
             return
         for job, answer in answers:
             job.result.set_result(answer)

@@ -22,11 +22,10 @@ FINER = 1.0  # pixels of the frame for one of the image, at its middle
 class View:
     """Where a photo is taken from.
 
-    Attributes:
-        position: UTM (east, north), metres.
-        heading: compass direction of the view, degrees clockwise from north.
-        height: of the camera above the street, metres; pitch: degrees upwards; roll: degrees clockwise.
-        fov: horizontal field of view, degrees; size: (width, height) of the image in pixels.
+    position: UTM (east, north), metres.
+    heading: compass direction of the view, degrees clockwise from north.
+    height: of the camera above the street, metres; pitch: degrees upwards; roll: degrees clockwise.
+    fov: horizontal field of view, degrees; size: (width, height) of the image in pixels.
     """
 
     position: tuple[float, float]
@@ -51,9 +50,8 @@ class Patch(NamedTuple):
 class Frame:
     """A level picture while it is drawn.
 
-    Attributes:
-        image: (rows, cols, 3) uint8 RGB; labels, sun, haze: (rows, cols) uint8.
-        covered: for each column, the row above which the sky shows over the houses drawn so far.
+    image: (rows, cols, 3) uint8 RGB; labels, sun, haze: (rows, cols) uint8.
+    covered: for each column, the row above which the sky shows over the houses drawn so far.
     """
 
     def __init__(self, view: View) -> None:

@@ -19,11 +19,14 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image
+from PIL.ExifTags import GPS, IFD
 
 from deepibl.datasets.dbstruct import write_dbstruct
 from deepibl.datasets.geo import utm_to_latlon
@@ -65,7 +68,7 @@ def write_photo(path: Path, picture: np.ndarray, note: str, quality: int, exif: 
     _, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     data = encoded.tobytes()
     head = 4 + struct.unpack(">H", data[4:6])[0] if data[2:4] == b"\xff\xe0" else 2  # behind the JFIF segment
-    extra = (_segment(0xE1, b"Exif\0\0" + exif) if exif else b"") + _segment(0xFE, note.encode())
+    extra = (_segment(0xE1, exif) if exif else b"") + _segment(0xFE, note.encode())
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.write_bytes(data[:head] + extra + data[head:])
@@ -82,30 +85,22 @@ def gps_exif(shot: Shot, zone: str) -> bytes:
     """EXIF (TIFF) with the latitude, longitude and direction of a photo."""
     latitude, longitude = utm_to_latlon(*shot.view.position, zone)
 
-    def sexagesimal(degrees: float) -> bytes:  # degrees, minutes and seconds as three fractions
+    def sexagesimal(degrees: float) -> tuple[Fraction, ...]:
         minutes, seconds = divmod(round(abs(degrees) * 3600 * 10000), 60 * 10000)
-        return struct.pack(">IIIIII", minutes // 60, 1, minutes % 60, 1, seconds, 10000)
+        return Fraction(minutes // 60), Fraction(minutes % 60), Fraction(seconds, 10000)
 
-    tags = [
-        (1, 2, b"N\0" if latitude >= 0 else b"S\0"),
-        (2, 5, sexagesimal(latitude)),
-        (3, 2, b"E\0" if longitude >= 0 else b"W\0"),
-        (4, 5, sexagesimal(longitude)),
-        (16, 2, b"T\0"),
-        (17, 5, struct.pack(">II", round(shot.view.heading * 100) % 36000, 100)),
-    ]
-    first = 8 + 2 + 12 + 4  # header and a directory whose one entry points to the GPS directory
-    values, entries = b"", b""
-    after = first + 2 + 12 * len(tags) + 4
-    for tag, kind, value in tags:
-        count = len(value) if kind == 2 else len(value) // 8
-        if len(value) <= 4:
-            entries += struct.pack(">HHI", tag, kind, count) + value.ljust(4, b"\0")
-        else:
-            entries += struct.pack(">HHII", tag, kind, count, after + len(values))
-            values += value
-    head = b"MM\0*" + struct.pack(">IHHHIIIH", 8, 1, 0x8825, 4, 1, first, 0, len(tags))
-    return head + entries + b"\0" * 4 + values
+    exif = Image.Exif()
+    exif.get_ifd(IFD.GPSInfo).update(
+        {
+            GPS.GPSLatitudeRef: "N" if latitude >= 0 else "S",
+            GPS.GPSLatitude: sexagesimal(latitude),
+            GPS.GPSLongitudeRef: "E" if longitude >= 0 else "W",
+            GPS.GPSLongitude: sexagesimal(longitude),
+            GPS.GPSImgDirectionRef: "T",
+            GPS.GPSImgDirection: Fraction(round(shot.view.heading * 100) % 36000, 100),
+        }
+    )
+    return exif.tobytes()
 
 
 def write_table(path: Path, shots: Sequence[Shot], zone: str) -> None:
@@ -150,20 +145,16 @@ def make_city(
     Writes `folder`/images/*.jpg, `folder`/queries/*.jpg, the dbStruct (names relative to `folder`, positives
     within 25 m) and two CSV files with names, positions and times of day. Photos that are already there and
     right are kept, so a run that was stopped resumes; the dbStruct is written last.
-
-    Args:
-        folder: output folder; several splits and numbers of images of one seed may share it if `size` is
-            the same.
-        images: number of database images, four at a place. queries: number of queries, default `images` // 3.
-        seed: which city. size: (width, height) of the photos in pixels, 32 to 4096 each.
-        split: train, val or test: districts far from one another.
-        times: times of day of the queries, in turn. (The database is always photographed by day.)
-        gps: whether the photos carry their position as EXIF.
-        workers: number of processes (above 1, guard a script with `if __name__ == "__main__"`).
-        progress: called with a `deepibl.runtime.progress.Progress`; None: a bar on a terminal; False: silent.
-
-    Raises:
-        DatasetError: an unknown split or time of day, fewer than 1 image, or a size out of range.
+    folder: output folder; several splits and numbers of images of one seed may share it if `size` is
+        the same.
+    images: number of database images, four at a place. queries: number of queries, default `images` // 3.
+    seed: which city. size: (width, height) of the photos in pixels, 32 to 4096 each.
+    split: train, val or test: districts far from one another.
+    times: times of day of the queries, in turn. (The database is always photographed by day.)
+    gps: whether the photos carry their position as EXIF.
+    workers: number of processes (above 1, guard a script with `if __name__ == "__main__"`).
+    progress: called with a `deepibl.runtime.progress.Progress`; None: a bar on a terminal; False: silent.
+    Raises DatasetError: an unknown split or time of day, fewer than 1 image, or a size out of range.
     """
     queries = images // 3 if queries is None else queries
     _check(images, queries, size, workers)
@@ -202,15 +193,12 @@ def render_view(
 ) -> np.ndarray:
     """One photo of a city, (height, width, 3) uint8 RGB.
 
-    Args:
-        city: the city, or a Renderer of it, which keeps its textures for the next photo.
-        position: UTM (east, north) in metres. heading: degrees clockwise from north.
-        time: day, sunset or night. date: which one (weather, parked cars and lit windows depend on it).
-        number: of several photos at one place and date (passers-by and exposure depend on it).
-        camera: height, pitch, roll, fov, size of `View`.
-
-    Raises:
-        DatasetError: an unknown time of day.
+    city: the city, or a Renderer of it, which keeps its textures for the next photo.
+    position: UTM (east, north) in metres. heading: degrees clockwise from north.
+    time: day, sunset or night. date: which one (weather, parked cars and lit windows depend on it).
+    number: of several photos at one place and date (passers-by and exposure depend on it).
+    camera: height, pitch, roll, fov, size of `View`.
+    Raises DatasetError: an unknown time of day.
     """
     view = View((float(position[0]), float(position[1])), float(heading), **camera)
     renderer = city if isinstance(city, Renderer) else Renderer(city, view.size[0])
@@ -235,16 +223,12 @@ def render_names(
     The city is laid out around the positions; each is moved to the nearest street, and yaw and pitch are
     taken from names like Pitts30k's. Names that do not end in .jpg get a JPEG all the same. Existing photos
     are kept where they are right.
-
-    Args:
-        root: folder that the names are relative to.
-        names: N file names. utm: (N, 2) east and north in metres.
-        seed: which city. size: (width, height) in pixels.
-        time: day, sunset or night. date: give the queries a date other than the database's.
-        workers, progress: as in `make_city`.
-
-    Raises:
-        DatasetError: positions that do not fit the names, an unknown time of day.
+    root: folder that the names are relative to.
+    names: N file names. utm: (N, 2) east and north in metres.
+    seed: which city. size: (width, height) in pixels.
+    time: day, sunset or night. date: give the queries a date other than the database's.
+    workers, progress: as in `make_city`.
+    Raises DatasetError: positions that do not fit the names, an unknown time of day.
     """
     positions = np.asarray(utm, dtype=np.float64)
     if positions.shape != (len(names), 2) or not np.isfinite(positions).all():

@@ -45,14 +45,13 @@ Rgb = tuple[float, float, float]
 class Weather:
     """One date at one time of day.
 
-    Attributes:
-        time: day, sunset or night. date: a number that parked cars, lit windows and clouds depend on.
-        season: summer, spring, autumn or winter.
-        sun: its colour and strength, linear RGB; zero when overcast or at night.
-        azimuth, elevation: of the sun, degrees (compass; above the horizon).
-        ambient: light from all sides, linear RGB; zenith, skyline: colours of the sky.
-        clouds: 0 … 1; haze: distance in metres at which a facade is two thirds haze.
-        lamps: strength of street lamps; lit: fraction of the windows that are lit.
+    time: day, sunset or night. date: a number that parked cars, lit windows and clouds depend on.
+    season: summer, spring, autumn or winter.
+    sun: its colour and strength, linear RGB; zero when overcast or at night.
+    azimuth, elevation: of the sun, degrees (compass; above the horizon).
+    ambient: light from all sides, linear RGB; zenith, skyline: colours of the sky.
+    clouds: 0 … 1; haze: distance in metres at which a facade is two thirds haze.
+    lamps: strength of street lamps; lit: fraction of the windows that are lit.
     """
 
     time: str
@@ -259,10 +258,9 @@ _YAW, _PITCH = re.compile(r"yaw(\d+)"), re.compile(r"pitch(\d+)")
 class Shot:
     """One photo to take.
 
-    Attributes:
-        name: file name relative to the data set's folder.
-        view: where from; time: day, sunset or night; date: a number.
-        key: names the photo's own random draws (traffic, exposure).
+    name: file name relative to the data set's folder.
+    view: where from; time: day, sunset or night; date: a number.
+    key: names the photo's own random draws (traffic, exposure).
     """
 
     name: str

@@ -40,13 +40,12 @@ DEPTH = 10.0  # metres from a facade to the back of its house
 class Segment:
     """A piece of street between two nodes.
 
-    Attributes:
-        key: ("row" or "column", i, j).
-        start, end: UTM of the two nodes, (2,) float64; length: the distance between them, metres.
-        kind: lane, street or avenue; road, walk: widths of the roadway and of one sidewalk; half: from the
-            centre line to the houses; metres.
-        along, right: unit vectors (2,) from start to end, and to the right of it.
-        heading: compass direction of `along`, degrees clockwise from north.
+    key: ("row" or "column", i, j).
+    start, end: UTM of the two nodes, (2,) float64; length: the distance between them, metres.
+    kind: lane, street or avenue; road, walk: widths of the roadway and of one sidewalk; half: from the
+        centre line to the houses; metres.
+    along, right: unit vectors (2,) from start to end, and to the right of it.
+    heading: compass direction of `along`, degrees clockwise from north.
     """
 
     def __init__(self, key: tuple[str, int, int], start: np.ndarray, end: np.ndarray, kind: str) -> None:
@@ -91,13 +90,12 @@ class Thing:
 class Block:
     """The contents of the space between four segments.
 
-    Attributes:
-        kind: built, villas or park.
-        ground: its corners, (4, 2) UTM.
-        skins: what is on each quad; things: the trees.
-        origin: lower left corner of each quad seen from outside, (n, 3); across, up: its sides, (n, 3);
-            metres above the street.
-        centre: middle of the house it belongs to, (n, 2), for sorting; rank: order within the house.
+    kind: built, villas or park.
+    ground: its corners, (4, 2) UTM.
+    skins: what is on each quad; things: the trees.
+    origin: lower left corner of each quad seen from outside, (n, 3); across, up: its sides, (n, 3);
+        metres above the street.
+    centre: middle of the house it belongs to, (n, 2), for sorting; rank: order within the house.
     """
 
     kind: str
@@ -126,9 +124,8 @@ class Block:
 class City:
     """An endless toy city; the same seed is the same city.
 
-    Args:
-        seed: a whole number.
-        origin: UTM (east, north) of node (0, 0), metres.
+    seed: a whole number.
+    origin: UTM (east, north) of node (0, 0), metres.
     """
 
     def __init__(self, seed: int = 0, origin: tuple[float, float] = ORIGIN) -> None:

@@ -29,11 +29,10 @@ SIGHT = 260.0  # metres; nothing further is drawn
 class Walls:
     """The rectangles that face a camera, the nearest house first: see `plan.Block`.
 
-    Attributes:
-        origin: relative to the camera, (n, 3); across, up: (n, 3); normal: unit vectors (n, 3), outward.
-        distance: to the house each belongs to, (n,) metres.
-        feet, tops, eaves: columns and rows of both ends' lower and upper edge and, of a facade, of its wall's
-            top below the roof, (n, 2, 2), the part behind the camera cut off.
+    origin: relative to the camera, (n, 3); across, up: (n, 3); normal: unit vectors (n, 3), outward.
+    distance: to the house each belongs to, (n,) metres.
+    feet, tops, eaves: columns and rows of both ends' lower and upper edge and, of a facade, of its wall's
+        top below the roof, (n, 2, 2), the part behind the camera cut off.
     """
 
     origin: np.ndarray
@@ -234,9 +233,8 @@ class TextureStore:
 class Renderer:
     """Takes photos of a city; textures are kept from one photo to the next.
 
-    Args:
-        city: the city.
-        width: of the photos in pixels; textures are painted as finely as that needs.
+    city: the city.
+    width: of the photos in pixels; textures are painted as finely as that needs.
     """
 
     def __init__(self, city: City, width: int = 320) -> None:

@@ -20,8 +20,7 @@ T = TypeVar("T")
 class Dice:
     """Draws that depend on the keys alone.
 
-    Args:
-        keys: integers (also negative) and strings that name the thing drawn for.
+    keys: integers (also negative) and strings that name the thing drawn for.
     """
 
     def __init__(self, *keys: int | str) -> None:
@@ -155,12 +154,11 @@ QUARTERS = {
 class Facade:
     """The measures of one facade; everything drawn on it follows from its keys.
 
-    Attributes:
-        keys: name the facade: colours, curtains, signs and dirt follow from them.
-        plan: names its layout, which the houses of a terrace share.
-        style: key of `STYLES`, or "villa".
-        width, ground, floor: metres; `ground` is the height of the ground floor, `floor` of each one above.
-        storeys: number of storeys, the ground floor included.
+    keys: name the facade: colours, curtains, signs and dirt follow from them.
+    plan: names its layout, which the houses of a terrace share.
+    style: key of `STYLES`, or "villa".
+    width, ground, floor: metres; `ground` is the height of the ground floor, `floor` of each one above.
+    storeys: number of storeys, the ground floor included.
     """
 
     keys: tuple[int | str, ...]

@@ -45,9 +45,8 @@ class Texture:
 class Canvas:
     """A wall to paint on, in metres: x from the left, z upwards from the ground.
 
-    Args:
-        width, height: metres.
-        scale: pixels a metre.
+    width, height: metres.
+    scale: pixels a metre.
     """
 
     def __init__(self, width: float, height: float, scale: float) -> None:

@@ -23,12 +23,11 @@ Outline = list[tuple[float, float]]
 class Model:
     """A kind of vehicle.
 
-    Attributes:
-        width: metres.
-        outline: the side view from the rear bottom over the roof to the front bottom, (x, z) in metres, the
-            front at larger x.
-        glass: numbers of the outline's edges that are front and rear windows.
-        windows: side windows, each an outline. wheels: x of the axles; radius: of the wheels.
+    width: metres.
+    outline: the side view from the rear bottom over the roof to the front bottom, (x, z) in metres, the
+        front at larger x.
+    glass: numbers of the outline's edges that are front and rear windows.
+    windows: side windows, each an outline. wheels: x of the axles; radius: of the wheels.
     """
 
     width: float
@@ -100,11 +99,10 @@ class Vehicle:
 class Solid:
     """A model's faces, in drawing order for any camera that sees them.
 
-    Attributes:
-        points: (p, 3): metres forward of the middle, to the left, up.
-        faces: first and last point of each face; normals: (f, 3), outward.
-        colours: one a face, None where the vehicle's paint goes; both are multiplied by `tones`.
-        labels: one a face. detail: True for faces that are left out far away.
+    points: (p, 3): metres forward of the middle, to the left, up.
+    faces: first and last point of each face; normals: (f, 3), outward.
+    colours: one a face, None where the vehicle's paint goes; both are multiplied by `tones`.
+    labels: one a face. detail: True for faces that are left out far away.
     """
 
     points: np.ndarray

@@ -16,11 +16,10 @@ OPEN, SOLID, GLASS = 255, 0, 1  # labels of a window's picture: nothing there, f
 class WindowLook:
     """What the windows of one facade share.
 
-    Args:
-        kind: framed, pediment, arched, french, plain, segment, pair, shutters, strip, wide, grid, factory or
-            bay.
-        width, height: of the opening, metres.
-        trim: colour of the stone around it; frame: of the wood; accent: of shutters.
+    kind: framed, pediment, arched, french, plain, segment, pair, shutters, strip, wide, grid, factory or
+        bay.
+    width, height: of the opening, metres.
+    trim: colour of the stone around it; frame: of the wood; accent: of shutters.
     """
 
     def __init__(

@@ -14,6 +14,7 @@ from deepibl.features.backbone_cache import BackboneCache
 from deepibl.features.extraction import extract_to_file
 from deepibl.features.files import read_features
 from deepibl.networks.identity import network_id
+from deepibl.runtime.progress import Progress, reporting
 from deepibl.runtime.provenance import Provenance, file_content, misfit
 from deepibl.training.options import TrainingOptions
 from deepibl.training.tuples import Features
@@ -26,7 +27,7 @@ class FeatureMaker:
     net: on its device. Features are computed in test mode; the network's mode is restored afterwards. tell:
     called before that, with a message. backbone: gives the maps of the lower layers; None: the whole network
     runs. precision: fp32, or bf16. compute: makes a file in place of `extract`, from (dataset, 'q' or 'db',
-    path).
+    path). extracted: called with the images of a file that are done, and all of them.
     """
 
     net: Any
@@ -35,6 +36,7 @@ class FeatureMaker:
     backbone: BackboneCache | None = None
     precision: str = "fp32"
     compute: Callable[[Any, str, str], None] | None = None
+    extracted: Callable[[int, int], object] = lambda done, total: None
 
     @property
     def settings(self) -> ExtractionSettings:
@@ -92,7 +94,15 @@ class FeatureMaker:
         training = self.net.training
         self.net.eval()
         try:
-            extract_to_file(self.net, root, names, path, backbone=self.backbone, settings=self.settings)
+            with reporting(None, "extracting") as report:
+
+                def seen(now: Progress) -> None:
+                    report(now)
+                    if now.done < now.total:
+                        self.extracted(now.done, now.total)
+
+                settings = replace(self.settings, progress=seen)
+                extract_to_file(self.net, root, names, path, backbone=self.backbone, settings=settings)
         finally:
             self.net.train(training)
 
@@ -108,10 +118,13 @@ class FeatureMaker:
             lock.acquire()
         try:
             if not os.path.exists(path):
-                self.tell(f"{path}: features of {len(_images(dataset, side)[1])} images")
+                count = len(_images(dataset, side)[1])
+                self.tell(f"{path}: features of {count} images")
+                self.extracted(0, count)
                 if made_of is not None:
                     made_of.write(path)
                 (self.compute or self.extract)(dataset, side, path)
+                self.extracted(count, count)
         finally:
             lock.release()
 

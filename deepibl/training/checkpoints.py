@@ -106,13 +106,18 @@ class SessionFiles:
             )
         return matfile.load(path, list(variables))
 
-    def request_before(self) -> str | None:
-        """The request of the latest state, as text; "" where it is not known (MATLAB's); None: no state."""
+    def request_before(self) -> tuple[str | None, float]:
+        """The request of the latest state, as text, and the epoch from which it was started.
+
+        The text is "" where it is not known (MATLAB's), None without a state.
+        """
         if not self.latest.exists():
-            return None
-        aux = matfile.load(self.latest, ["auxData"])["auxData"]
+            return None, 1
         with reading_state(self.latest):
-            return matfile.text(field_of(field_of(aux, "deepibl", {}), "command", ""))
+            aux = matfile.load(self.latest, ["auxData"])["auxData"]
+            command = matfile.text(field_of(field_of(aux, "deepibl", {}), "command", ""))
+            options = matfile.load(self.latest, ["opts"])["opts"]
+            return command, scalar(field_of(options, "startEpoch", 1.0))
 
     def remove(self) -> None:
         """Deletes all that the session has: states, features, curves and pictures."""
@@ -298,7 +303,7 @@ def read_session_network(files: SessionFiles, epoch: int) -> SimpleNN:
     with reading_state(files.epoch(epoch)):
         net = SimpleNN.from_matlab(struct)
         take_momentum(net)
-    net.meta |= {"sessionID": files.session, "epoch": np.array([[float(epoch)]])}
+    net.meta |= {"sessionID": files.session, "epoch": float(epoch)}
     return net
 
 

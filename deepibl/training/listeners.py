@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from deepibl.errors import ConfigurationError
+from deepibl.evaluation.measures import RankLossResult, RecallResult
 from deepibl.evaluation.plots import new_figure, show_figures
 from deepibl.runtime.progress import LINE_EVERY, ProgressDisplay
 from deepibl.training.checkpoints import Results, SessionFiles
@@ -56,6 +57,17 @@ class TrainingListener:
 
     def computing(self, what: str) -> None:
         """Features of a data set are about to be computed, or a test is about to begin."""
+
+    def extracting(self, done: int, total: int) -> None:
+        """Of the images of a feature file that is computed, so many are done: 0 at first, all at the end."""
+
+    def testing(
+        self, state: TrainingState, which: str, epoch: int, done: int, total: int, mean: float
+    ) -> None:
+        """A test's rank loss, then its recall, is at query `done`, from 1; mean: of the queries before."""
+
+    def measured(self, state: TrainingState, result: RankLossResult | RecallResult) -> None:
+        """The rank loss or the recall of a test is known."""
 
     def epoch_started(self, state: TrainingState, rate: float, rate_before: float) -> None:
         """An epoch begins or is resumed with this learning rate; rate_before: that of the epoch before."""

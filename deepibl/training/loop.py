@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -230,6 +231,12 @@ class _Loop:
         options, draws = self.state.options, self.state.generator
         dataset = self.val_set if which == "val" else self.train_set
         self.listeners.notify(TrainingListener.computing, f"testing on the {which} set")
+        epoch, notify = self.state.epoch if epoch is None else epoch, self.listeners.notify
+
+        def seen(count: Callable[..., None], done: int, total: int, mean: float) -> None:
+            count(done, total)
+            notify(TrainingListener.testing, self.state, which, epoch, done, total, mean)
+
         with counting(None, f"rank loss of {which}, queries") as count:
             ranked = rank_loss(
                 *features,
@@ -238,15 +245,21 @@ class _Loop:
                 options.negatives_per_query,
                 n_sample=options.rank_loss_sample_size,
                 generator=draws,
-                report=count,
+                report=partial(seen, count),
             )
+        notify(TrainingListener.measured, self.state, ranked)
         with counting(None, f"recall of {which}, queries") as count:
             sample = options.recall_sample_size
             found = recall_at_n(
-                *features, dataset, options.recall_ns, n_sample=sample, generator=draws, report=count
+                *features,
+                dataset,
+                options.recall_ns,
+                n_sample=sample,
+                generator=draws,
+                report=partial(seen, count),
             )
-        epoch = self.state.epoch if epoch is None else epoch
-        self.listeners.notify(TrainingListener.tested, self.state, which, epoch, found.recalls, ranked.loss)
+        notify(TrainingListener.measured, self.state, found)
+        notify(TrainingListener.tested, self.state, which, epoch, found.recalls, ranked.loss)
         return found.recalls, ranked.loss
 
     def save(self, why: str) -> None:

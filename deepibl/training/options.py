@@ -28,7 +28,7 @@ FREE_OPTIONS = (
     *("backbone_cache", "backbone_cache_gb", "backbone_cache_keep"),
 )
 
-_NAMES_AND_PLACES = ("session", "output_prefix")
+_NOT_COMPARED = ("session", "output_prefix", "start_epoch")
 _NOT_GIVEN = object()
 
 
@@ -330,7 +330,8 @@ class Request:
     """What decides a training's result: the trainer's name, its data sets, and the options.
 
     sets: the training and the validation set, described. options: MATLAB's names -> values, defaults
-    included. A session keeps it as text, to see whether a later request is the same.
+    included. A session keeps it as text, changed by what it was resumed with, to see whether a later request
+    is the same.
     """
 
     trainer: str
@@ -340,7 +341,7 @@ class Request:
     @classmethod
     def of(cls, trainer: str, sets: Sequence[Any], options: TrainingOptions) -> "Request":
         """The request of a call: sets are its `PlaceDataset`s, options as they were given."""
-        names = [name for name in OPTIONS if name not in (*FREE_OPTIONS, *_NAMES_AND_PLACES)]
+        names = [name for name in OPTIONS if name not in (*FREE_OPTIONS, *_NOT_COMPARED)]
         values = {TABLE[name].matlab: getattr(options, name) for name in names}
         values = {name: [*value] if isinstance(value, tuple) else value for name, value in values.items()}
         described = (
@@ -364,6 +365,12 @@ class Request:
             return cls(*from_plain(tuple[str, tuple[str, ...], dict[str, Any]], values, "the request"))
         except ValueError:
             return None
+
+    def resumed(self, by: "Request", given: Mapping[str, Any]) -> "Request":
+        """This request, resumed by another, of whose options those in `given` and useGPU count."""
+        new = {TABLE[name].matlab for name in (*given, "use_gpu")}
+        changed = {name: value for name, value in by.options.items() if name in new}
+        return Request(by.trainer, by.sets, self.options | changed)
 
     def changes(self, before: "Request") -> list[str]:
         """What differs from the request before: 'learning_rate (learningRate) 0.001 (now 0.0001)' and so on.

@@ -33,7 +33,7 @@ from deepibl.training.checkpoints import (
 )
 from deepibl.training.listeners import Listeners, TrainingListener, usual_listeners
 from deepibl.training.loop import run_loop
-from deepibl.training.options import FREE_OPTIONS, Request, TrainingOptions, checked_names, label
+from deepibl.training.options import FREE_OPTIONS, OPTIONS, Request, TrainingOptions, checked_names, label
 from deepibl.training.state import TrainingState, field_of, reading_state, restore, take_momentum
 from deepibl.training.step import Stepper
 from deepibl.training.together import follow, leading, read_start, tools_of
@@ -159,8 +159,9 @@ def train(
         raise ArgumentError(
             f"{label('start_epoch')} resumes a session and restart deletes it: give one of them"
         )
+    every = [*(usual_listeners() if listeners is None else listeners)]
     team = processes.team()
-    team.same("training", request.text)
+    team.same("training", f"{request.text} from epoch {asked.start_epoch}")
     blank = partial(_state, trainer, dataset.query_count, rng() if generator is None else generator)
     if not team.leads:
         return _follow(blank, trainer, (dataset, validation), asked.use_gpu, team)
@@ -168,12 +169,17 @@ def train(
         files = SessionFiles(asked.output_prefix, asked.session or _session_name(asked, request))
         asked = replace(asked, session=files.session)
         with files.locked():
-            text = None if restart else files.request_before()
+            text, started_from = (None, 1.0) if restart else files.request_before()
             before = None if text is None else Request.from_text(text)
-            if before == request and (files.unfinished.exists() or not from_epoch):
+            if from_epoch and before is not None:
+                request = before.resumed(request, given)
+            interrupted = files.unfinished.exists() and started_from == asked.start_epoch
+            if before == request and (interrupted or not from_epoch):
                 state = _resumed(blank, files, asked, given)
             elif from_epoch:
                 state = _from_epoch(blank, files, asked, given, keep_momentum)
+                if before is None:  # MATLAB's
+                    request = _request_of(state.options, asked, request).resumed(request, given)
             elif text is not None:
                 raise SessionError(_other_settings(files, before, request))
             else:  # built before anything is deleted: that may fail
@@ -186,7 +192,7 @@ def train(
                 if isinstance(network, SimpleNN):
                     net = copy.deepcopy(network)
                 else:
-                    net = _build(asked, dataset, where, stand_in, weights)
+                    net = _build(asked, dataset, where, stand_in, weights, every)
                 state = blank(asked, net)
                 if restart:
                     files.remove()
@@ -199,7 +205,6 @@ def train(
                 return TrainingRun(files, state)
             write_json(files.unfinished, {"session": files.session, "command": request.text})
             state.trainer, state.command = trainer.name, request.text
-            every = usual_listeners() if listeners is None else listeners
             run_loop(state, dataset, validation, trainer.objective(state.options), files, every, others)
             files.unfinished.unlink(missing_ok=True)
     return TrainingRun(files, state)
@@ -215,7 +220,12 @@ def _follow(blank: Blank, trainer: Trainer, sets: Sets, use_gpu: bool, team: Tea
 
 
 def _build(
-    options: TrainingOptions, dataset: PlaceDataset, where: Any, stand_in: str | None, weights: str
+    options: TrainingOptions,
+    dataset: PlaceDataset,
+    where: Any,
+    stand_in: str | None,
+    weights: str,
+    listeners: Iterable[TrainingListener],
 ) -> SimpleNN:
     """The network that the options name, with its pooling layers."""
     net = load_pretrained(
@@ -227,7 +237,12 @@ def _build(
         split=split_for(options.network, options.first_trained_layer),
     )
     stem = clusters_stem(where.initData, dataset.name, options.network, options.layer)
-    return add_pooling_for(net, options.pooling, dataset, stem=stem, device=device_for(options.use_gpu))
+
+    def tell(what: str) -> None:
+        Listeners(listeners).notify(TrainingListener.noted, what)
+
+    device = device_for(options.use_gpu)
+    return add_pooling_for(net, options.pooling, dataset, stem=stem, device=device, tell=tell)
 
 
 def _resumed(blank: Blank, files: SessionFiles, asked: TrainingOptions, given: Given) -> TrainingState:
@@ -236,7 +251,19 @@ def _resumed(blank: Blank, files: SessionFiles, asked: TrainingOptions, given: G
     with reading_state(files.latest):
         options, net = _saved(variables, files, asked, set(FREE_OPTIONS) & set(given))
         momentum = take_momentum(net)
-        return restore(blank(options, net, momentum), variables, str(files.latest))
+        state = restore(blank(options, net, momentum), variables, str(files.latest))
+        before = TrainingOptions.from_matlab(variables["opts"]).output_prefix
+    if state.features is not None:
+        names = (state.features.queries, state.features.database)
+        queries, database = (_moved(name, before, files.prefix) for name in names)
+        state.features = replace(state.features, queries=queries, database=database)
+    return state
+
+
+def _moved(name: str, before: str, now: str) -> str:
+    """A file of a session that was written with one prefix and is resumed with another: where it is now."""
+    moved = now + name.removeprefix(before) if name.startswith(before) else name
+    return name if Path(name).exists() and not Path(moved).exists() else moved
 
 
 def _from_epoch(
@@ -269,6 +296,14 @@ def _from_epoch(
         )
     state.epoch, state.epoch_done, state.complete, state.features = epoch, True, False, None
     return state
+
+
+def _request_of(saved: TrainingOptions, asked: TrainingOptions, request: Request) -> Request:
+    """The request of a session that MATLAB's trainers wrote, without what they fill in."""
+    filled = [name for name in OPTIONS if name.startswith("initial_")]
+    as_asked = {name: getattr(asked, name) for name in (*filled, "test_before_training", "geo_centers")}
+    named = replace(saved, first_trained_layer=saved.first_trained_layer_name, **as_asked)
+    return replace(request, options=Request.of("", (), named).options)
 
 
 def _saved(

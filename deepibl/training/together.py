@@ -71,13 +71,16 @@ def tools_of(
     def computing(what: str) -> None:
         listeners.notify(TrainingListener.computing, what)
 
+    def extracted(done: int, total: int) -> None:
+        listeners.notify(TrainingListener.extracting, done, total)
+
     with (
         exact_products(stepper.device),
         open_backbone(stepper, options, sets, noted, team) as backbone,
         TupleReader(sets[0], options, backbone) as reader,
     ):
         kept = backbone if isinstance(backbone, BackboneCache) else None
-        maker = FeatureMaker(state.net, options, computing, kept, stepper.precision)
+        maker = FeatureMaker(state.net, options, computing, kept, stepper.precision, extracted=extracted)
         gradients = TupleGradients(stepper, objective, backbone, reader, step_limit(options, stepper.device))
         yield Tools(stepper, sets, gradients, maker)
 

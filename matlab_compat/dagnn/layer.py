@@ -13,29 +13,30 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from matlab_compat.dagnn.graph import PIXEL, UNKNOWN, ReceptiveField, Shapes, Size
 from matlab_compat.errors import ArgumentError, NetworkFormatError, did_you_mean, located
 from matlab_compat.matfile.classes import cells
 from matlab_compat.matfile.values import MatObject, cell_list, describe, scalar, text as matlab_text
-from matlab_compat.simplenn.base import WeightKind
+from matlab_compat.simplenn.base import MatlabFields, WeightKind
 from matlab_compat.simplenn.layer import AnyLayer, registering, unknown_text
 from matlab_compat.simplenn.tidy import cell_row, matlab_value, with_rows
 
 
-class DagLayer(nn.Module):
+class DagLayer(MatlabFields):
     """One layer: a module from lists of inputs and parameters (torch's layout) to its one output.
 
     Attributes: `name`, `type` ('dagnn.Conv'), `inputs`, `outputs`, `params` (lists of names), `fields` (the
-    block's properties as MATLAB stored them, in order).
+    block's properties as MATLAB stored them, in order). These and the properties may be assigned.
     """
 
     properties: ClassVar[Mapping[str, Any]] = {}
     ignored: ClassVar[frozenset[str]] = frozenset()  # properties of old files that are dropped
     kinds: ClassVar[tuple[WeightKind, ...]] = ()
     trainable: ClassVar[tuple[bool, ...]] = ()  # of each parameter; all, if empty
-    left_out = False  # a loss of training of unknown type, which no other layer uses
+    _left_out = False
+    type: str  # type: ignore[assignment]  # hides Module.type()
 
     def __init__(self, description: Mapping[str, Any]) -> None:
         super().__init__()
@@ -48,9 +49,26 @@ class DagLayer(nn.Module):
         self.description = dict(description)
         block = description.get("block", {})
         block = block.properties if isinstance(block, MatObject) else block
-        self.fields: dict[str, Any] = with_rows(block) if isinstance(block, Mapping) else {}
+        self._fields = with_rows(block) if isinstance(block, Mapping) else {}
         self.check()
-        self.configure()
+        self._configure()
+
+    @property
+    def block(self) -> "DagLayer":
+        """The layer itself, whose attributes are the block's properties: MATLAB's layer.block.stride."""
+        return self
+
+    def field_names(self) -> list[str]:
+        return [*self.properties, *self._fields, "name", "inputs", "outputs", "params"]
+
+    def set_field(self, name: str, value: Any) -> None:
+        if name not in ("inputs", "outputs", "params"):
+            super().set_field(name, value)
+            return
+        names = [value] if isinstance(value, str) else list(value)
+        if not all(isinstance(each, str) for each in names) or (name == "outputs" and len(names) != 1):
+            raise ArgumentError(f"{name} of {self.label()}: expected names, of one output; got {value!r:.80}")
+        self.__dict__[name] = names
 
     def check(self) -> None:
         """ArgumentError for properties, or numbers of inputs and outputs, that the block does not have."""
@@ -61,9 +79,6 @@ class DagLayer(nn.Module):
                 raise ArgumentError(f"no property {name!r}{hint} Known: {', '.join(known) or 'none'}")
         if len(self.outputs) != 1 or not self.inputs:
             raise ArgumentError(f"inputs {self.inputs}, outputs {self.outputs}: expected inputs, one output")
-
-    def configure(self) -> None:
-        """Sets the attributes that `forward` uses from the block's properties."""
 
     def value(self, name: str) -> Any:
         """A property of the block, or its default, as a MATLAB value."""
@@ -89,6 +104,11 @@ class DagLayer(nn.Module):
     def in_first_input(self, field: ReceptiveField) -> list[ReceptiveField | None]:
         """The receptive fields of a layer whose output depends on its first input alone."""
         return [field] + [None] * (len(self.inputs) - 1)
+
+    @property
+    def left_out(self) -> bool:
+        """Whether it is a loss of training of unknown type, which no other layer uses."""
+        return self._left_out
 
     def to_matlab(self) -> dict[str, Any]:
         """The layer's element of the struct array `layers`."""

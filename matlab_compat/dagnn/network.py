@@ -13,6 +13,7 @@ The struct of a DagNN in MATLAB: struct arrays of layers, variables and paramete
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,8 +32,17 @@ from matlab_compat.dagnn.graph import (
 )
 from matlab_compat.dagnn.layer import DagLayer, UnknownBlock, make_dag_layer
 from matlab_compat.errors import ArgumentError, NetworkFormatError, UnknownLayerError, did_you_mean, located
-from matlab_compat.matfile.values import StructArray, text as matlab_text
-from matlab_compat.simplenn.base import AS_IT_IS, VECTOR, ImageNetwork, WeightKind
+from matlab_compat.matfile.values import StructArray, scalar, text as matlab_text
+from matlab_compat.simplenn.base import (
+    AS_IT_IS,
+    FILTERS,
+    RATES,
+    VECTOR,
+    ImageNetwork,
+    LayerList,
+    WeightKind,
+    refuse_torch_order,
+)
 from matlab_compat.simplenn.layer import is_loss
 from matlab_compat.simplenn.tidy import cell_row, with_rows
 
@@ -99,12 +109,51 @@ class _Parameter(NamedTuple):
     place: int
 
 
+class _Graph(LayerList):
+    """The layers of a DagNN."""
+
+    def make(self, value: Any, index: int) -> DagLayer:
+        if not isinstance(value, DagLayer):
+            raise ArgumentError("a DagNN's layers are added by net.add_layer(name, type, inputs, outputs, …)")
+        return value
+
+
+class ParamView:
+    """A DagNN's parameter in MATLAB's form: `value`, `learningRate` and `weightDecay`, to read or assign."""
+
+    __slots__ = ("_name", "_net")
+
+    def __init__(self, net: "DagNN", name: str) -> None:
+        object.__setattr__(self, "_net", net)
+        object.__setattr__(self, "_name", name)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "name":
+            return self._name
+        if name == "value":
+            return self._net.param_to_matlab(self._name, self._net.param(self._name))
+        return scalar(self._net.param_fields(self._name).get(known_name(name, RATES, "field"), 1.0))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "name":
+            self._net.rename_param(self._name, value)
+            object.__setattr__(self, "_name", value)
+        elif name == "value":
+            self._net.set_param(self._name, value)
+        else:
+            known_name(name, RATES, "field")
+            self._net.param_fields(self._name)[name] = np.array([[float(scalar(value))]])
+
+
 class DagNN(ImageNetwork):
     """A directed acyclic graph of layers over named variables.
 
-    Attributes: `layers` (ModuleList of `DagLayer`, in MATLAB's order), `order` (positions in the order of
-    execution), `meta`, `extra` (other top-level fields). `net["name"]` and `net[3]` (from 0) are layers.
+    Attributes: `layers` (list of `DagLayer`, in MATLAB's order), `order` (positions in the order of
+    execution), `params` (by name), `meta`, `extra` (other top-level fields). `net["name"]` and `net[3]`
+    (from 0) are layers.
     """
+
+    layer_list = _Graph
 
     def __init__(
         self,
@@ -120,8 +169,8 @@ class DagNN(ImageNetwork):
         Raises NetworkFormatError for a graph with a cycle, or missing parameters.
         """
         super().__init__()
-        self.order = execution_order(layers)
-        self.layers = nn.ModuleList(layers)
+        execution_order(layers)
+        self.layers = layers  # type: ignore[assignment]  # becomes a LayerList
         self.meta, self.extra = dict(meta or {}), dict(extra or {})
         self.values = nn.ParameterList()
         self._params: dict[str, _Parameter] = {}
@@ -155,6 +204,25 @@ class DagNN(ImageNetwork):
                 self.values.append(value)
             self._params[name] = _Parameter(fields, kind, array.shape, array.dtype, place)
 
+    @property
+    def order(self) -> list[int]:
+        """Positions of the layers in the order of execution; NetworkFormatError: the graph has a cycle."""
+        return execution_order(list(self))
+
+    @property
+    def params(self) -> Mapping[str, ParamView]:
+        """The parameters by name: net.params["conv1f"].value = array."""
+        return MappingProxyType({name: ParamView(self, name) for name in self._params})
+
+    def set_param(self, name: str, value: Any) -> None:
+        """Replaces a parameter by an array of MATLAB's shape, or a tensor in torch's; its class stays."""
+        old = self._params[known_name(name, self._params, "parameter")]
+        given = isinstance(value, Tensor)
+        array = old.kind.to_matlab(value.detach(), old.shape) if given else np.asarray(value)
+        if old.kind is FILTERS and not given:
+            refuse_torch_order(name, array, old.shape, tuple(self.param(name).shape))
+        self._set_params({name: {**old.fields, "value": np.atleast_2d(array).astype(old.dtype)}})
+
     @classmethod
     def from_matlab(cls, struct: Mapping[str, Any]) -> "DagNN":
         """The network that a MATLAB struct (DagNN's saveobj) describes, in eval mode, on the CPU.
@@ -180,7 +248,7 @@ class DagNN(ImageNetwork):
         used = fan_out(net)
         for layer in net:
             if isinstance(layer, UnknownBlock) and is_loss(str(layer.type)):
-                layer.left_out = not any(used[name] for name in layer.outputs)
+                layer._left_out = not any(used[name] for name in layer.outputs)
                 if layer.left_out:
                     _log.warning("%s: %s", net.label(layer), layer.remark())
         return net.eval()
@@ -396,7 +464,6 @@ class DagNN(ImageNetwork):
             for name, fields in self._vars.items()
             if not (exists and name == old)
         }
-        self.order = execution_order(list(self))
 
     def rename_param(self, old: str, new: str) -> None:
         """Renames a parameter. ArgumentError: no such parameter, or the new name is taken.
@@ -424,7 +491,6 @@ class DagNN(ImageNetwork):
     def set_layer_inputs(self, layer: str, inputs: Sequence[str]) -> None:
         """Gives a layer other inputs. Ported from: matconvnet/matlab/+dagnn/@DagNN/setLayerInputs.m"""
         self.layer(layer).inputs = list(inputs)
-        self.order = execution_order(list(self))
 
     def remove_layer(self, *names: str) -> None:
         """Removes layers, and the variables and parameters that no other layer uses.
@@ -432,11 +498,10 @@ class DagNN(ImageNetwork):
         Ported from: matconvnet/matlab/+dagnn/@DagNN/removeLayer.m
         """
         removed = [self.layer(name) for name in names]
-        self.layers = nn.ModuleList([layer for layer in self if layer not in removed])
+        self.layers = [layer for layer in self if layer not in removed]  # type: ignore[assignment]
         used, left = {name for layer in self for name in layer.params}, set(self.variable_names)
         self._params = {name: param for name, param in self._params.items() if name in used}
         self._vars = {name: fields for name, fields in self._vars.items() if name in left}
-        self.order = execution_order(list(self))
 
     def add_layer(
         self,
@@ -460,7 +525,7 @@ class DagNN(ImageNetwork):
         layer = make_dag_layer(
             {"name": name, "type": kind, **description, "block": dict(block or {})}, len(self)
         )
-        order = execution_order([*self, layer])
+        execution_order([*self, layer])
         new = {
             key: {"name": key, "value": array} for key, array in (params or {}).items() if array is not None
         }
@@ -469,5 +534,4 @@ class DagNN(ImageNetwork):
             raise NetworkFormatError(f"{layer.label()}: there is no parameter {missing[0]!r}")
         self.layers.append(layer)
         self._set_params(new)
-        self.order = order
         self._shape = {key: self._shape[key] for key in ("order", "meta") if key in self._shape}

@@ -153,7 +153,11 @@ class OriginalDerivative(torch.autograd.Function):
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # MatConvNet's choices of an implementation, which do not change the result and are ignored here.
-_SWITCHES = {"verbose": 1, "cudnn": 1, "nocudnn": 1, "cudnnworkspacelimit": 2}  # name -> words to skip
+_SWITCHES = {  # name -> words to skip
+    **dict.fromkeys(("verbose", "cudnn", "nocudnn", "derdata", "noderdata", "derfilters", "noderfilters"), 1),
+    **dict.fromkeys(("derbiases", "noderbiases"), 1),
+    "cudnnworkspacelimit": 2,
+}
 
 
 def _words(given: tuple[Any, ...]) -> list[Any]:
@@ -169,11 +173,19 @@ def _words(given: tuple[Any, ...]) -> list[Any]:
     return [word.item() if isinstance(word, np.ndarray) and word.size == 1 else word for word in words]
 
 
-def matlab_options(function: Function) -> Function:
-    """Decorator: keyword-only options may also be given as 'name', value pairs, in any letter case.
+def _argument(value: Any) -> Any:
+    """An argument as the blocks take it: [] is None, an array (in torch's order) a tensor."""
+    if (isinstance(value, list | tuple) and not value) or (isinstance(value, np.ndarray) and not value.size):
+        return None
+    numeric = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
+    return torch.from_numpy(np.ascontiguousarray(value)) if numeric else value
 
-    All arguments from the first string on are read as pairs. ArgumentError for an unknown name, with the
-    closest known one.
+
+def matlab_options(function: Function) -> Function:
+    """Decorator: MATLAB's arguments: [] for none, arrays for tensors, options as 'name', value pairs.
+
+    The pairs may be in any letter case; all arguments from the first string on are read as pairs.
+    ArgumentError for an unknown name, with the closest known one.
     """
     parameters = inspect.signature(function).parameters
     positional = [name for name, p in parameters.items() if p.kind is not p.KEYWORD_ONLY]
@@ -181,6 +193,8 @@ def matlab_options(function: Function) -> Function:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
+        args = tuple(map(_argument, args))
+        kwargs = {name: _argument(value) for name, value in kwargs.items()}
         first = next((i for i, word in enumerate(args) if isinstance(word, str)), len(args))
         if first == len(args) and kwargs.keys() <= parameters.keys():
             return function(*args, **kwargs)

@@ -143,6 +143,7 @@ def vl_nnloss(
     return derivative(total, x, torch.as_tensor(dzdy, dtype=x.dtype, device=x.device).reshape(()))
 
 
+@matlab_options
 def vl_nnsoftmaxloss(x: Tensor, c: Tensor, dzdy: Tensor | float | None = None) -> Tensor:
     """Softmax followed by the logistic loss, summed over pixels and divided by the number of images.
 
@@ -175,6 +176,7 @@ def _weighted(values: Tensor, weights: Weights) -> Tensor:
 def _forward(x: Tensor, x0: Tensor, *, p: float, noRoot: bool, aggregate: bool, weights: Weights) -> Tensor:
     difference = (x - x0).abs()
     powers = difference.square() if p == 2 else difference if p == 1 else difference.pow(p)
+    powers = (difference > 0).to(x.dtype) if p == 0 else powers
     y = powers.sum(1, keepdim=True)
     if not noRoot and p != 1:
         y = y.sqrt() if p == 2 else y.pow(1 / p)
@@ -220,8 +222,8 @@ def vl_nnpdist(
 
     Args:
         x: (N, C, H, W).
-        x0: of x's shape, or (N, C, 1, 1): one target for all pixels.
-        p: the exponent, positive.
+        x0: of x's shape, or with sides of 1, which are repeated: (N, C, 1, 1) is one target for all pixels.
+        p: the exponent. 0 counts the channels that differ, and needs noRoot (the original's root is Inf).
         dzdy: derivative by the output; makes the function return derivatives.
         noRoot: leave out the root.
         epsilon: the least divisor in the derivative; the distance itself does not use it.
@@ -236,10 +238,12 @@ def vl_nnpdist(
     Ported from: matconvnet/matlab/vl_nnpdist.m
     """
     check_maps(x)
-    if x0.shape not in (x.shape, (*x.shape[:2], 1, 1)):
+    if x0.ndim != 4 or any(a != b and 1 not in (a, b) for a, b in zip(x.shape, x0.shape, strict=True)):
         raise ArgumentError(
-            f"x0 has shape {tuple(x0.shape)}: expected {tuple(x.shape)} or {(*x.shape[:2], 1, 1)}, as for x"
+            f"x0 has shape {tuple(x0.shape)}, x {tuple(x.shape)}: expected the same sides, or sides of 1"
         )
+    if p == 0 and not noRoot:
+        raise ArgumentError("p = 0 has no root: give noRoot=True")
     forward = partial(_forward, p=p, noRoot=noRoot, aggregate=aggregate, weights=instanceWeights)
     backward = partial(_backward, p=p, noRoot=noRoot, epsilon=epsilon, weights=instanceWeights)
     if dzdy is None:

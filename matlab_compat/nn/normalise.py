@@ -92,6 +92,7 @@ def _normalize(x: Tensor, *, param: Parameters) -> Tensor:
     return (exact * power(kappa + alpha * sums, beta)).to(x.dtype)
 
 
+@matlab_options
 def vl_nnnormalize(x: Tensor, param: Parameters, dzdy: Tensor | None = None) -> Tensor:
     """Local response normalisation: x * (kappa + alpha * sum of squares in the window) ** -beta.
 
@@ -121,6 +122,7 @@ def _spatial(x: Tensor, *, param: Parameters) -> Tensor:
     return x * _power(1 + alpha * means, beta)
 
 
+@matlab_options
 def vl_nnspnorm(x: Tensor, param: Parameters, dzdy: Tensor | None = None) -> Tensor:
     """Spatial normalisation of each channel: x / (1 + alpha * mean of squares in the window) ** beta.
 
@@ -145,6 +147,7 @@ def _offset_backward(x: Tensor, dzdy: Tensor, *, alpha: float, beta: float) -> t
     return (dzdy - 2 * alpha * beta * x * dzdy.sum(1, keepdim=True) * norms.pow(beta - 1),)
 
 
+@matlab_options
 def vl_nnnoffset(x: Tensor, param: Parameters, dzdy: Tensor | None = None) -> Tensor:
     """Subtracts a power of each pixel's squared norm: x - alpha * max(sum of squares, 1e-8) ** beta.
 
@@ -193,8 +196,8 @@ def vl_nnbnorm(
         x: (N, C, H, W).
         g, b: multipliers and biases, C elements in any shape.
         dzdy: derivative by the output; makes the function return derivatives.
-        moments: (C, 2), mean and sigma = sqrt(variance + epsilon) to use instead of the batch's own (which
-            `vl_nnbnorm_moments` gives); epsilon is then not used.
+        moments: (C, 2), or a vector of 2C as MATLAB orders them: mean and sigma = sqrt(variance + epsilon) to
+            use instead of the batch's own (which `vl_nnbnorm_moments` gives); epsilon is then not used.
         epsilon: added to the variance.
 
     Returns:
@@ -211,6 +214,8 @@ def vl_nnbnorm(
         raise ArgumentError(f"{g.numel()} multipliers and {b.numel()} biases for {channels} channels")
     if moments is None or moments.numel() == 0:
         moments = vl_nnbnorm_moments(x, epsilon)
+    elif moments.numel() == 2 * channels and 1 in (moments.ndim, *moments.shape[:1]):
+        moments = moments.reshape(2, channels).T  # a vector: the means, then the deviations
     elif moments.shape != (channels, 2):
         raise ArgumentError(f"moments of shape {tuple(moments.shape)}: expected ({channels}, 2)")
     if dzdy is None:

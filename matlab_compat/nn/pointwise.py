@@ -20,7 +20,7 @@ from matlab_compat.nn.geometry import Numbers, borders, check_derivative, check_
 
 @matlab_options
 def vl_nnrelu(x: Tensor, dzdy: Tensor | None = None, *, leak: float = 0.0) -> Tensor:
-    """x where it is positive, leak * x elsewhere; any shape.
+    """x where it is positive, leak * x elsewhere; NaN stays NaN (MATLAB's max gives 0); any shape.
 
     With dzdy: the derivative, dzdy where x is positive, leak * dzdy elsewhere (at 0 too). The block's output
     may then replace x if leak is not negative.
@@ -32,6 +32,7 @@ def vl_nnrelu(x: Tensor, dzdy: Tensor | None = None, *, leak: float = 0.0) -> Te
     return F.relu(x) if leak == 0 else torch.where(x > 0, x, leak * x)
 
 
+@matlab_options
 def vl_nnsigmoid(x: Tensor, dzdy: Tensor | None = None) -> Tensor:
     """1 / (1 + exp(-x)); with dzdy its derivative. Any shape.
 
@@ -44,6 +45,7 @@ def vl_nnsigmoid(x: Tensor, dzdy: Tensor | None = None) -> Tensor:
     return dzdy * (y * (1 - y))
 
 
+@matlab_options
 def vl_nnsoftmax(x: Tensor, dzdy: Tensor | None = None) -> Tensor:
     """Softmax over the channels of (N, C, H, W); with dzdy its derivative.
 
@@ -70,25 +72,25 @@ def vl_nndropout(
     Args:
         x: the values.
         dzdy: derivative by the output; makes the function return dzdx and needs the mask.
-        rate: probability of a zero.
+        rate: probability of a zero; 1 gives zeros (the original NaN).
         mask: of x's shape, 0 or 1 / (1 - rate), as an earlier call returned it; drawn at random by default.
         generator: torch's generator for the mask; default: the global one.
 
     Returns:
         The tuple (y, mask); or, with dzdy, dzdx.
 
-    Raises ArgumentError: dzdy without mask, or a rate outside 0 <= rate < 1.
+    Raises ArgumentError: dzdy without mask, or a rate outside 0 to 1.
     Ported from: matconvnet/matlab/vl_nndropout.m
     """
-    if not 0 <= rate < 1:
-        raise ArgumentError(f"dropout rate {rate}: expected 0 <= rate < 1")
+    if not 0 <= rate <= 1:
+        raise ArgumentError(f"dropout rate {rate}: expected 0 <= rate <= 1")
     if dzdy is not None:
         if mask is None:
             raise ArgumentError("vl_nndropout with dzdy needs mask=..., as the forward call returned it")
         return dzdy * mask
     if mask is None:
         draws = torch.rand(x.shape, device=x.device, generator=generator)
-        mask = (draws >= rate).to(x.dtype) / (1 - rate)
+        mask = (draws >= rate).to(x.dtype) / (1 - rate if rate < 1 else 1)
     return x * mask, mask
 
 
@@ -122,6 +124,7 @@ def vl_nnconcat(
     return list(torch.split(dzdy, lengths, dim))
 
 
+@matlab_options
 def vl_nncrop(
     x: Tensor | None, crop: Numbers, dzdy: Tensor | None = None, inputSize: Sequence[int] | None = None
 ) -> Tensor:

@@ -126,7 +126,8 @@ def vl_nnpool(
         method: 'max' or 'avg'; 'avg' divides by the pixels of x in the window, not by its area.
 
     Returns:
-        (N, C, floor((H + top + bottom - height) / stride) + 1, ...), or dzdx of x's shape.
+        (N, C, floor((H + top + bottom - height) / stride) + 1, ...), or dzdx of x's shape. The maximum of a
+        window with NaN is NaN.
 
     Raises ArgumentError: sizes or options that do not fit.
     Ported from: matconvnet/matlab/vl_nnpool.m

@@ -1,23 +1,168 @@
-"""The base class of SimpleNN and DagNN networks; the forms of weights: MATLAB's arrays, torch's tensors."""
+"""What SimpleNN and DagNN have in common: networks, lists of layers, layers' fields, the forms of weights."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from matlab_compat.errors import ArgumentError, NetworkFormatError
+from matlab_compat.errors import ArgumentError, MatFileError, NetworkFormatError, did_you_mean
 from matlab_compat.matfile.values import describe
 from matlab_compat.numeric import filters_to_matlab, filters_to_torch, vector_to_torch
+from matlab_compat.simplenn.tidy import matlab_value, with_rows
+
+CLASS_FIELD = "class__"  # the field of a plain struct that names the class of a custom layer
+RATES = ("learningRate", "weightDecay")  # one number for each weight
+
+
+class MatlabFields(nn.Module):
+    """A layer whose attributes are MATLAB's fields: assigning one is `set_field`, so it runs and is saved.
+
+    Other public names, once the layer is made, are an ArgumentError; a subclass sets them in `configure`.
+    """
+
+    _fields: dict[str, Any]
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """MATLAB's fields in order, without name, type and weights; of a DagNN, the block's; read-only."""
+        return MappingProxyType(self._fields)
+
+    def field_names(self) -> list[str]:
+        """The fields that the layer has, or may be given."""
+        raise NotImplementedError
+
+    def set_field(self, name: str, value: Any) -> None:
+        """Sets a MATLAB field (None removes it), which the layer then computes with and writes back.
+
+        Raises ArgumentError, and leaves the layer as it is, for a value that it cannot be.
+        """
+        if name in ("type", CLASS_FIELD):
+            raise ArgumentError(f"a layer's {name} is fixed: replace the layer in net.layers instead")
+        if name == "name" and not isinstance(value, str):
+            raise ArgumentError(f"a layer's name must be a string; got {value!r:.80}")
+        if name == "name":
+            self.__dict__["name"] = value
+            return
+        before = self._fields
+        value = matlab_value(value) if isinstance(value, bool | int | float) else value
+        self._fields = {**before, **with_rows({name: value})}
+        if value is None:
+            del self._fields[name]
+        try:
+            self._configure()
+        except (ArgumentError, MatFileError, TypeError, ValueError) as error:
+            self._fields = before
+            self._configure()
+            raise ArgumentError(f"{name} of layer '{self.name}' ({self.type}): {error}") from error
+
+    def configure(self) -> None:
+        """Sets the attributes that `forward` uses from the fields; runs after each `set_field`, too."""
+
+    def _configure(self) -> None:
+        self._made = False
+        try:
+            self.configure()
+        finally:
+            self._made = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        held = self.__dict__
+        own = name.startswith("_") or name == "training" or isinstance(value, nn.Module | nn.Parameter)
+        registered = name not in held.get("_fields", ()) and any(
+            name in held.get(kind, ()) for kind in ("_parameters", "_buffers", "_modules")
+        )
+        if own or registered or not held.get("_made"):
+            super().__setattr__(name, value)
+        elif name == "type" or name in self.field_names():
+            self.set_field(name, value)
+        elif hasattr(type(self), name):
+            super().__setattr__(name, value)
+        else:
+            known = self.field_names()
+            raise ArgumentError(
+                f"a layer of type {self.type} has no field {name!r}{did_you_mean(name, known)} "
+                f"Known: {', '.join(known)}"
+            )
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if self.__dict__.get("_made") and name in self._fields:
+                return _shown(self._fields[name], name in RATES)
+            raise
+
+
+def _shown(value: Any, writable: bool = False) -> Any:
+    """A field as an attribute: a 1 x 1 array as a number, a row as a vector; arrays are read-only."""
+    if not isinstance(value, np.ndarray) or value.dtype == object:
+        return value
+    found = value[0] if value.ndim == 2 and len(value) == 1 and value.size > 1 else value[...]
+    found.flags.writeable = writable and value.flags.writeable
+    if value.size != 1:
+        return found
+    number = value.item()
+    return number if not isinstance(number, float) or not number.is_integer() else int(number)
+
+
+class LayerList(nn.ModuleList):
+    """A network's layers. One that is added gets the network's mode."""
+
+    def make(self, value: Any, index: int) -> nn.Module:
+        """The layer that is added for a value; ArgumentError for a value that is none."""
+        raise NotImplementedError
+
+    def changed(self) -> None:
+        """Runs after every change."""
+
+    def __setitem__(self, index: int, value: Any) -> None:
+        super().__setitem__(index, self.make(value, range(len(self))[index]).train(self.training))
+        self.changed()
+
+    def __delitem__(self, index: int | slice) -> None:
+        super().__delitem__(index)
+        self.changed()
+
+    def insert(self, index: int, value: Any) -> None:
+        super().insert(index, self.make(value, index).train(self.training))
+        self.changed()
+
+    def append(self, value: Any) -> "LayerList":
+        return self.extend([value])
+
+    def extend(self, values: Iterable[Any]) -> "LayerList":
+        first = len(self)
+        made = [self.make(value, first + position) for position, value in enumerate(values)]
+        super().extend([layer.train(self.training) for layer in made] if first else made)
+        self.changed()
+        return self
 
 
 class ImageNetwork(nn.Module):
     """A MatConvNet network: `layers`, `meta` and `extra` (other top-level fields), plain MATLAB values."""
 
-    layers: nn.ModuleList
+    layers: LayerList
     meta: dict[str, Any]
     extra: dict[str, Any]
+    layer_list: type[LayerList]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "layers":
+            value = self.layer_list(value).train(self.training)
+        elif not (
+            name.startswith("_")
+            or name in ("meta", "extra", "training")
+            or isinstance(value, nn.Module)
+            or hasattr(type(self), name)
+        ):
+            raise ArgumentError(
+                f"a network has layers, meta and extra, no {name!r}: another field of MATLAB's struct is "
+                f"net.extra[{name!r}]"
+            )
+        super().__setattr__(name, value)
 
     @property
     def names(self) -> list[str]:
@@ -116,6 +261,18 @@ def drop_trailing_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
     while len(shape) > 2 and shape[-1] == 1:
         shape = shape[:-1]
     return shape
+
+
+def refuse_torch_order(
+    name: str, array: np.ndarray, matlab: tuple[int, ...], torchs: tuple[int, ...]
+) -> None:
+    """ArgumentError for filters in torch's order where both orders' shapes tell them apart."""
+    matlab = (*matlab, 1, 1)[:4]
+    if array.shape == torchs != matlab:
+        raise ArgumentError(
+            f"{name}: an array of shape {array.shape} has torch's order; arrays are H x W x C x K as in "
+            f"MATLAB, here {matlab}. Give a tensor to use torch's"
+        )
 
 
 def _filters_back(tensor: Tensor, shape: tuple[int, ...]) -> np.ndarray:

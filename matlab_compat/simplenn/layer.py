@@ -13,30 +13,36 @@ A new layer type is a subclass of `Layer` with a decorator:
 
 import copy
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from torch import Tensor, nn
 
 from matlab_compat.errors import ArgumentError, UnknownLayerError, did_you_mean, located
-from matlab_compat.matfile.values import MatObject, cell_list, text as matlab_text
-from matlab_compat.simplenn.base import WeightSpec
-from matlab_compat.simplenn.tidy import cell_row, layer_label, layer_type, with_rows
+from matlab_compat.matfile.values import MatObject, cell_list, describe, text as matlab_text
+from matlab_compat.simplenn.base import (
+    CLASS_FIELD,
+    FILTERS,
+    RATES,
+    MatlabFields,
+    WeightSpec,
+    refuse_torch_order,
+)
+from matlab_compat.simplenn.tidy import DEFAULTS, cell_row, layer_label, layer_type, with_rows
 
-CLASS_FIELD = "class__"  # the field of a plain struct that names the class of a custom layer
 
-
-class Layer(nn.Module):
+class Layer(MatlabFields):
     """One layer of a SimpleNN: a module on (N, C, H, W) tensors that keeps the fields that MATLAB stored.
 
     Attributes: `name` and `type` as in MATLAB ('custom' for class objects), `classname` (of custom layers,
-    else ''), `fields` (all other MATLAB fields in order, read-only; `set_field` changes one). Weights are
-    parameters of their MATLAB class in torch's layout; a forward pass computes in the class of its input.
+    else ''), `fields` (all other MATLAB fields in order, read-only). Each field is an attribute, too, which
+    may be assigned: `layer.stride = 2`, `layer.weights[0] = array`. Weights are parameters of their MATLAB
+    class in torch's layout; a forward pass computes in the class of its input.
     """
 
     weight_specs: ClassVar[tuple[WeightSpec, ...]] = ()
+    own_fields: ClassVar[tuple[str, ...]] = ()  # which a layer may have, beside those that tidying gives it
 
     def __init__(
         self, fields: Mapping[str, Any], classname: str = "", is_object: bool = False, shared: bool = False
@@ -52,28 +58,66 @@ class Layer(nn.Module):
         self._fields = with_rows({name: value for name, value in fields.items() if name not in held})
         self._stored: list[tuple[tuple[int, ...], np.dtype]] = []
         if self.weight_specs:
-            self._read_weights(cell_list(fields.get("weights", [])), shared)
-        self.configure()
+            given = fields.get("weights", [])
+            self._read_weights(list(given) if isinstance(given, tuple) else cell_list(given), shared)
+        self._configure()
+        self.check_weights()
+
+    def _check_count(self, arrays: Sequence[Any]) -> None:
+        if len(arrays) != len(self.weight_specs):
+            names = ", ".join(spec.name for spec in self.weight_specs) or "none"
+            raise ArgumentError(f"{len(arrays)} weights; expected {len(self.weight_specs)} ({names})")
 
     def _read_weights(self, arrays: list[Any], shared: bool) -> None:
-        if len(arrays) != len(self.weight_specs):
-            names = ", ".join(spec.name for spec in self.weight_specs)
-            raise ArgumentError(f"{len(arrays)} weights; expected {len(self.weight_specs)} ({names})")
+        self._check_count(arrays)
         for position, spec in enumerate(self.weight_specs):
-            array, arrays[position] = np.asarray(arrays[position]), None
+            array, arrays[position] = _matlab_array(arrays[position], spec, (0, 0)), None
             self._stored.append((array.shape, array.dtype))
-            tensor = None if array.size == 0 else spec.kind.to_torch(array)
-            if tensor is not None and not tensor.is_floating_point():
-                tensor = tensor.float()
-            elif tensor is not None and not shared and np.may_share_memory(tensor.numpy(), array):
-                tensor = tensor.clone()
+            tensor = self._tensor(spec, array, shared)
             if spec.trainable:
                 self.register_parameter(spec.name, None if tensor is None else nn.Parameter(tensor))
             else:
                 self.register_buffer(spec.name, tensor)
 
-    def configure(self) -> None:
-        """Sets what `forward` uses from `fields`; runs at construction and after `set_field`."""
+    def _tensor(self, spec: WeightSpec, array: np.ndarray, shared: bool = False) -> Tensor | None:
+        if array.size == 0:
+            return None
+        tensor = spec.kind.to_torch(array)
+        if not tensor.is_floating_point():
+            return tensor.float()
+        return tensor.clone() if not shared and np.may_share_memory(tensor.numpy(), array) else tensor
+
+    def set_weight(self, position: int, value: Any) -> None:
+        """Replaces one weight; networks that share the old one keep it.
+
+        value: an array of MATLAB's shape, or a tensor in torch's layout, as `weights` returns it; None or []
+        for none. It takes the class of the weight it replaces. Whether weights fit each other is checked when
+        the layer runs or is saved. Raises ArgumentError for an array in torch's layout, or of no such form.
+        """
+        spec, old = self.weight_specs[position], self.weights[position]
+        shape, dtype = self._stored[position]
+        if isinstance(value, np.ndarray) and old is not None and spec.kind is FILTERS:
+            refuse_torch_order(spec.name, value, self.weight_shapes()[position], tuple(old.shape))
+        array = _matlab_array(value, spec, shape)
+        if array.size and array.dtype.kind not in "biuf":
+            raise ArgumentError(f"{spec.name}: expected numbers, found {describe(value)}")
+        kept = [kind for size, kind in self._stored if 0 not in size]
+        dtype = dtype if 0 not in shape else kept[0] if kept else np.dtype(np.float32)
+        array = np.atleast_2d(array).astype(dtype)
+        tensor = self._tensor(spec, array)
+        if tensor is not None and old is not None:
+            tensor = tensor.to(old.device)
+        self._stored[position] = (array.shape, dtype)
+        grad = old is None or old.requires_grad
+        made = nn.Parameter(tensor, grad) if tensor is not None and spec.trainable else tensor
+        setattr(self, spec.name, made)
+
+    def check_weights(self) -> None:
+        """ArgumentError for weights that do not fit each other; runs before they are used or saved."""
+
+    def field_names(self) -> list[str]:
+        names = [*self._fields, *DEFAULTS.get(str(self.type), ()), *self.own_fields, "name", *RATES]
+        return list(dict.fromkeys([*names, "weights", "momentum", "precious"]))
 
     def channels_out(self, channels: int | None) -> int | None:
         """Output channels for given input channels (None: unknown); ArgumentError where they do not fit."""
@@ -88,19 +132,30 @@ class Layer(nn.Module):
         """Whether a plain struct of type 'custom' that names no class belongs to this one."""
         return False
 
-    @property
-    def fields(self) -> Mapping[str, Any]:
-        """All MATLAB fields but name, type and (where the layer has any) weights, in order; read-only."""
-        return MappingProxyType(self._fields)
-
     def set_field(self, name: str, value: Any) -> None:
-        """Sets a MATLAB field (None removes it), which the layer then computes with and writes back."""
-        if name in ("name", "type", "weights"):
-            raise ArgumentError(f"{name} cannot be set as a field: set layer.name, or the layer's parameters")
-        self._fields.pop(name, None) if value is None else self._fields.update(with_rows({name: value}))
-        if value is not None and name not in self._order:
+        if name == "weights" and not isinstance(self, UnknownLayer):
+            self._check_count(value)
+            for position, weight in enumerate(value):
+                self.set_weight(position, weight)
+            return
+        self.check_field(name, value)
+        super().set_field(name, value)
+        if name in self._fields and name not in self._order:
             self._order.append(name)
-        self.configure()
+
+    def check_field(self, name: str, value: Any) -> None:
+        """ArgumentError for a value that a field cannot have."""
+        if value is None or np.size(value) == 0 or isinstance(self, UnknownLayer):
+            return
+        if name in RATES:
+            numbers = np.asarray(value)
+            if numbers.dtype.kind not in "biuf" or numbers.size < len(self.weight_specs):
+                raise ArgumentError(
+                    f"{name} of layer '{self.name}' must be {len(self.weight_specs)} numbers, one for each "
+                    f"weight; got {value!r:.80}"
+                )
+        if name == "precious" and (np.size(value) != 1 or np.asarray(value).dtype.kind not in "biuf"):
+            raise ArgumentError(f"precious of layer '{self.name}' must be true or false; got {value!r:.80}")
 
     def write_only(self, names: Sequence[str]) -> None:
         """Limits what `to_matlab` writes to these fields, in this order (a file's own, without tidying's)."""
@@ -110,7 +165,7 @@ class Layer(nn.Module):
     def copy(self) -> "Layer":
         """A copy of the layer whose MATLAB fields are its own; the weights are shared."""
         twin = copy.copy(self)
-        twin._fields, twin._order = dict(self._fields), list(self._order)
+        twin._fields, twin._order, twin._stored = dict(self._fields), list(self._order), list(self._stored)
         twin._parameters, twin._buffers = dict(self._parameters), dict(self._buffers)
         return twin
 
@@ -120,12 +175,13 @@ class Layer(nn.Module):
         return bool(np.any(self._fields.get("precious", False)))
 
     @property
-    def weights(self) -> list[Tensor | None]:
-        """The weights in MATLAB's order, in torch's layout; None where MATLAB has []."""
-        return [getattr(self, spec.name) for spec in self.weight_specs]
+    def weights(self) -> MutableSequence[Tensor | None]:
+        """The weights in MATLAB's order, in torch's layout; None where MATLAB has []. See `set_weight`."""
+        return _Weights(self)
 
     def weights_for(self, x: Tensor) -> list[Tensor | None]:
         """The weights in the floating-point class of x, to compute with."""
+        self.check_weights()
         return [None if weight is None else weight.to(x.dtype) for weight in self.weights]
 
     def weights_to_matlab(self, tensors: Sequence[Tensor | None] | None = None) -> list[np.ndarray]:
@@ -157,6 +213,7 @@ class Layer(nn.Module):
         A class object becomes a plain struct that names its class in the field class__; with `classes`, every
         layer whose class is known becomes a class object.
         """
+        self.check_weights()
         values = {"name": self.name, "type": self.type, **self._fields}
         if self.weight_specs:
             values["weights"] = cell_row(list(self.weights_to_matlab()))
@@ -173,6 +230,44 @@ class Layer(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.name!r}, {self.classname or self.type}"
+
+
+class _Weights(MutableSequence[Tensor | None]):
+    """A layer's weights; to assign one is `set_weight`."""
+
+    def __init__(self, layer: Layer) -> None:
+        self._layer = layer
+
+    def __len__(self) -> int:
+        return len(self._layer.weight_specs)
+
+    def __getitem__(self, position: Any) -> Any:
+        return [getattr(self._layer, spec.name) for spec in self._layer.weight_specs][position]
+
+    def __setitem__(self, position: Any, value: Any) -> None:
+        count = len(self)
+        if not isinstance(position, int) or not -count <= position < count:
+            kind = self._layer.classname or self._layer.type
+            raise ArgumentError(
+                f"a layer of type {kind} has {count} weights here; there is none at {position}"
+            )
+        self._layer.set_weight(position % count, value)
+
+    def __delitem__(self, position: Any) -> None:
+        raise ArgumentError("the number of a layer's weights is fixed: assign [] for none")
+
+    def insert(self, position: int, value: Any) -> None:
+        self.__delitem__(position)
+
+    def __repr__(self) -> str:
+        return repr(self[:])
+
+
+def _matlab_array(value: Any, spec: WeightSpec, shape: tuple[int, ...]) -> np.ndarray:
+    """A weight as MATLAB's array; a tensor has torch's layout, and gets the shape if that fits."""
+    if value is None:
+        return np.zeros((0, 0))
+    return spec.kind.to_matlab(value.detach(), shape) if isinstance(value, Tensor) else np.asarray(value)
 
 
 AnyLayer = TypeVar("AnyLayer", bound=type[nn.Module])
@@ -220,7 +315,12 @@ class UnknownLayer(Layer):
     left_out: it is a loss of training, and passes its input on.
     """
 
-    left_out = False
+    _left_out = False
+
+    @property
+    def left_out(self) -> bool:
+        """Whether the layer passes its input on."""
+        return self._left_out
 
     def forward(self, x: Tensor) -> Tensor:
         if self.left_out:

@@ -37,7 +37,9 @@ class Conv(Layer):
         self.pad = borders(self.fields.get("pad", 0))
         self.stride = pair(self.fields.get("stride", 1), "stride")
         self.dilate = pair(self.fields.get("dilate", 1), "dilate")
-        self.opts = cell_list(self.fields.get("opts", []))
+        self.opts = tuple(cell_list(self.fields.get("opts", [])))
+
+    def check_weights(self) -> None:
         if self.weight is not None:
             _check_biases(self.bias, self.weight.shape[0])
 
@@ -71,7 +73,9 @@ class ConvTranspose(Layer):
         self.crop = borders(self.fields.get("crop", 0), "crop")
         self.upsample = pair(self.fields.get("upsample", 1), "upsample")
         self.groups = pair(self.fields.get("numGroups", 1), "numGroups")[0]
-        self.opts = cell_list(self.fields.get("opts", []))
+        self.opts = tuple(cell_list(self.fields.get("opts", [])))
+
+    def check_weights(self) -> None:
         if self.weight is None:
             raise ArgumentError("no filters: a convt layer needs some")
         _check_biases(self.bias, self.weight.shape[1] * self.groups)
@@ -95,6 +99,8 @@ class ConvTranspose(Layer):
 class Pool(Layer):
     """Max or average pooling; padding is never the maximum and does not count in a mean."""
 
+    own_fields = ("pool", "method")
+
     def configure(self) -> None:
         if "pool" not in self.fields:
             raise ArgumentError("no field pool: expected the size of the window")
@@ -102,7 +108,7 @@ class Pool(Layer):
         self.pad = borders(self.fields.get("pad", 0))
         self.stride = pair(self.fields.get("stride", 1), "stride")
         self.method = text(self.fields.get("method", "max"))
-        self.opts = cell_list(self.fields.get("opts", []))
+        self.opts = tuple(cell_list(self.fields.get("opts", [])))
         if self.method not in ("max", "avg"):
             raise ArgumentError(f"pooling method must be 'max' or 'avg'; got '{self.method}'")
 
@@ -142,10 +148,11 @@ class Softmax(Layer):
 class _Parametric(Layer):
     """A layer configured by its field `param`, a row of numbers."""
 
+    own_fields = ("param",)
     count = 4
 
     def configure(self) -> None:
-        self.param = [float(number) for number in vector(self.fields.get("param", []))]
+        self.param = tuple(float(number) for number in vector(self.fields.get("param", [])))
         if len(self.param) != self.count:
             raise ArgumentError(f"field param has {len(self.param)} elements: expected {self.count}")
 
@@ -195,6 +202,8 @@ class BatchNorm(Layer):
 
     def configure(self) -> None:
         self.epsilon = float(scalar(self.fields.get("epsilon", 1e-5)))
+
+    def check_weights(self) -> None:
         shapes = [tuple(weight.shape) if weight is not None else () for weight in self.weights]
         count = shapes[0][0] if shapes[0] else 0
         if shapes != [(count,), (count,), (count, 2)]:
@@ -221,6 +230,8 @@ class Dropout(Layer):
 
     def configure(self) -> None:
         self.rate = float(scalar(self.fields.get("rate", 0.5)))
+        if not 0 <= self.rate <= 1:
+            raise ArgumentError(f"the rate of dropout must be from 0 to 1; got {self.rate}")
 
     def forward(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.rate, self.training)
@@ -230,6 +241,8 @@ class Dropout(Layer):
 class Loss(Layer):
     """A loss at the end of a network; returns its input. `vl_simplenn` computes it from the field `class`."""
 
+    own_fields = ("class",)
+
     def forward(self, x: Tensor) -> Tensor:
         return x
 
@@ -237,6 +250,8 @@ class Loss(Layer):
 @register_layer("pdist")
 class PDist(Layer):
     """p-distance of each pixel to the maps in the field `class`; without that field, the identity."""
+
+    own_fields = ("class",)
 
     def configure(self) -> None:
         self.options: dict[str, Any] = {

@@ -11,13 +11,23 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from torch import Tensor, nn
+import numpy as np
+from torch import Tensor
 
 from matlab_compat.errors import ArgumentError, NetworkFormatError, UnknownLayerError, did_you_mean, located
+from matlab_compat.matfile.values import MatObject
 from matlab_compat.simplenn import layers as _standard_layers  # registers MatConvNet's own types
-from matlab_compat.simplenn.base import ImageNetwork
+from matlab_compat.simplenn.base import ImageNetwork, LayerList
 from matlab_compat.simplenn.layer import Layer, UnknownLayer, is_loss, make_layer
-from matlab_compat.simplenn.tidy import WITH_WEIGHTS, cell_row, layer_cells, relja_simplenn_tidy, with_rows
+from matlab_compat.simplenn.tidy import (
+    WITH_WEIGHTS,
+    cell_row,
+    layer_cells,
+    matlab_value,
+    relja_simplenn_tidy,
+    tidy_layer,
+    with_rows,
+)
 
 _log = logging.getLogger(__name__)
 _INTO_META = {"meta", "classes", "normalization", "netID", "sessionID", "epoch"}
@@ -33,21 +43,52 @@ def require_network(net: Any, function: str) -> "SimpleNN":
     raise ArgumentError(f"{function} takes a SimpleNN, not {type(net).__name__}")
 
 
+class _Chain(LayerList):
+    """The layers of a SimpleNN."""
+
+    def make(self, value: Any, index: int) -> Layer:
+        if isinstance(value, Layer):
+            return value
+        if not isinstance(value, Mapping | MatObject):
+            kind = type(value).__name__
+            raise ArgumentError(f"a layer is a Layer, or a dict as MATLAB's struct; got {kind}")
+        return make_layer(tidy_layer(value, index), index)
+
+    def changed(self) -> None:
+        """A loss that is left out must be at the end."""
+        for layer, above in zip(list(self)[-2::-1], list(self)[:0:-1], strict=True):
+            if getattr(layer, "left_out", False) and not _passes(above):
+                layer._left_out = False  # type: ignore[assignment]
+
+
+def _plain(value: Any) -> Any:
+    """A 1 x 1 double as a number, for 'ep%06d' % net.meta['epoch']."""
+    single = isinstance(value, np.ndarray) and value.size == 1 and value.dtype == np.float64
+    return value.item() if single else value
+
+
+def _passes(layer: Any) -> bool:
+    return isinstance(layer, _standard_layers.Loss) or getattr(layer, "left_out", False)
+
+
 class SimpleNN(ImageNetwork):
     """A chain of layers with meta data.
 
-    Attributes: `layers` (ModuleList of `Layer`), `meta` (dict of plain MATLAB values), `extra` (the other
-    top-level fields of the MATLAB struct). `net["name"]` and `net[3]` (from 0) are layers.
+    Attributes: `layers` (a list of `Layer`; a dict in MATLAB's form becomes one), `meta` (dict of plain
+    MATLAB values), `extra` (the other top-level fields of the MATLAB struct). `net["name"]` and `net[3]`
+    (from 0) are layers.
     """
+
+    layer_list = _Chain
 
     def __init__(
         self,
-        layers: Iterable[Layer] = (),
+        layers: Iterable[Layer | Mapping[str, Any]] = (),
         meta: Mapping[str, Any] | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(layers)
+        self.layers = layers  # type: ignore[assignment]  # becomes a LayerList
         self.meta: dict[str, Any] = dict(meta or {})
         self.extra: dict[str, Any] = dict(extra or {})
         self._order = ["layers", "meta", *self.extra]
@@ -88,6 +129,11 @@ class SimpleNN(ImageNetwork):
             layers.append(make_layer(description, index, shared=consume))
             if written:
                 layers[-1].write_only(written)
+        meta = (
+            {**meta, "epoch": _plain(meta["epoch"])}
+            if isinstance(meta, Mapping) and "epoch" in meta
+            else meta
+        )
         net = cls(layers, meta if isinstance(meta, Mapping) else {}, extra)
         net._empty_meta = {} if isinstance(meta, Mapping) else meta
         net._order = [name for name in order if name in {"layers", "meta", *extra}]
@@ -98,7 +144,7 @@ class SimpleNN(ImageNetwork):
     def _leave_out_losses(self) -> None:
         for index, layer in reversed(list(enumerate(self))):
             if isinstance(layer, UnknownLayer) and is_loss(layer.classname or str(layer.type)):
-                layer.left_out = True
+                layer._left_out = True
                 _log.warning("%s: %s", self.label(index), layer.remark())
             elif not isinstance(layer, _standard_layers.Loss):
                 return
@@ -112,7 +158,8 @@ class SimpleNN(ImageNetwork):
         values: dict[str, Any] = dict(self.extra)
         values["layers"] = cell_row([layer.to_matlab(classes) for layer in self])
         if self.meta or "meta" in self._order:
-            values["meta"] = with_rows(self.meta) or self._empty_meta
+            meta = {n: matlab_value(v) if isinstance(v, float) else v for n, v in self.meta.items()}
+            values["meta"] = with_rows(meta) or self._empty_meta
         return {name: values[name] for name in dict.fromkeys([*self._order, *values]) if name in values}
 
     def index(self, layer: LayerKey) -> int:
@@ -152,8 +199,8 @@ class SimpleNN(ImageNetwork):
         return f"layer {index + 1} '{layer.name}' ({layer.classname or layer.type})"
 
     def with_layers(self, layers: Iterable[Layer]) -> "SimpleNN":
-        """A network of these layers with a copy of this one's meta; the layers are shared, not copied."""
-        net = type(self)(layers, self.meta, self.extra)
+        """A network of copies of these layers and this meta; weights are shared until one is replaced."""
+        net = type(self)([layer.copy() for layer in layers], self.meta, self.extra)
         net._order, net._empty_meta = list(self._order), self._empty_meta
         return net.train(self.training)
 

@@ -17,7 +17,7 @@ WITH_WEIGHTS = ("conv", "convt", "bnorm")  # in old files as filters and biases
 _LRN = {"param": [5.0, 1.0, 0.0001 / 5, 0.75]}
 
 # type -> the fields that a layer of that type gets where it lacks them, in the order of the original
-_DEFAULTS: dict[str, dict[str, Any]] = {
+DEFAULTS: dict[str, dict[str, Any]] = {
     "conv": {"pad": 0.0, "stride": 1.0, "dilate": 1.0, "opts": ()},
     "pool": {"pad": 0.0, "stride": 1.0, "opts": ()},
     "convt": {"crop": 0.0, "upsample": 1.0, "numGroups": 1.0, "opts": ()},
@@ -106,7 +106,7 @@ def tidy_layer(layer: Any, index: int) -> Any:
     if kind == "custom":
         return dict(layer)
     tidy = _with_weights(dict(layer), kind, layer_label(index, layer))
-    defaults = {"name": f"layer{index + 1}", "precious": False, **_DEFAULTS.get(kind, {})}
+    defaults = {"name": f"layer{index + 1}", "precious": False, **DEFAULTS.get(kind, {})}
     for name, value in defaults.items():
         tidy.setdefault(name, matlab_value(value))
     return tidy

@@ -154,7 +154,7 @@ def test_autograd_equals_the_original_backward_pass(path: Path, mode: str) -> No
         return
     for layer in net:
         if "mask" in want and layer.type == "dagnn.DropOut":
-            layer.fields["frozen"], layer.mask = np.ones((1, 1), bool), maps_to_torch(want["mask"])
+            layer.frozen, layer.mask = True, maps_to_torch(want["mask"])
     found = derivatives(net, given(net, values), pairs(values["derOutputs"]))
     for name, value, der in zip(
         net.variable_names, *(matfile.cell_list(want[k]) for k in ("values", "var_ders")), strict=True

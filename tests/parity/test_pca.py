@@ -146,9 +146,8 @@ class TrainingSet(SimpleNamespace):
     def of(cls, golden: Path) -> "TrainingSet":
         (listed,) = golden_files("train/datasets/*train.mat")
         names = matfile.image_names(matfile.load(listed)["dbStruct"]["dbImageFns"])
-        return cls(
-            name=listed.stem, database_root=f"{golden}/train/data/{listed.stem}/images/", database_names=names
-        )
+        root = f"{golden}/train/data/{listed.stem}/images/"
+        return cls(name=listed.stem, database_root=root, database_names=names, database_size=len(names))
 
 
 @pytest.mark.parametrize("path", DUAL, ids=golden_id)

@@ -27,7 +27,7 @@ def test_loadNet_gives_the_originals_network(path: Path, golden: Path) -> None:
     assert_same(whole.to_matlab(), content["net_nocrop"])
     assert list(cropped.meta) == matfile.cell_list(content["metaFields"])
     assert_same(cropped.meta["sessionID"], content["sessionID"])
-    assert_same(cropped.meta["epoch"], content["epoch"])
+    assert_same(np.array([[cropped.meta["epoch"]]]), content["epoch"])
 
 
 @pytest.fixture(params=PREPARED, ids=golden_id)

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from deepibl.datasets.catalog import load_dbstruct
+from deepibl.datasets.catalog import evaluation_dataset, load_dbstruct
 from deepibl.datasets.pitts_tokyo import Tokyo247, TokyoTimeMachine, tiny_tokyo
 from deepibl.datasets.place import PlaceDataset
 from deepibl.errors import DatasetError
+from matlab_compat.errors import ArgumentError
 from tests.small_datasets import names, saved
 
 
@@ -77,3 +78,23 @@ def test_a_set_without_large_places_gives_no_tiny_set():
     # difference: dbTiny-short-places
     with pytest.raises(DatasetError, match="too few places with 24 images"):
         tiny_tokyo(places_of([15, 23]), "tiny")
+
+
+def test_tokyo247_has_two_protocols(tmp_path):
+    # difference: tokyo247-protocol
+    saved(tmp_path, "tokyo247")
+    saved(tmp_path, "pitts30k_test")
+    opened = {
+        name: evaluation_dataset("tokyo247", tmp_path, None, None, 25, name)
+        for name in ("", "deepibl", "netvlad")
+    }
+    assert [dataset.query_resize for dataset in opened.values()] == [640, 640, None]
+    assert opened["netvlad"].search_depth(3) == 36 and Tokyo247.query_resize == 640
+    for dataset, protocol, says in (
+        ("tokyo247", "sare", "deepibl, netvlad; got 'sare'"),
+        ("pitts30k/test", "netvlad", "of tokyo247"),
+        ("", "netvlad", "goes with"),
+    ):
+        sources = (None, None) if dataset else (tmp_path, tmp_path)
+        with pytest.raises(ArgumentError, match=says):
+            evaluation_dataset(dataset, tmp_path, *sources, 25, protocol)

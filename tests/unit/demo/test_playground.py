@@ -23,6 +23,7 @@ from deepibl.migrate.translate import migrate_file, parse_overrides
 from deepibl.networks.io import load_network
 from deepibl.runtime.paths import localPaths
 from deepibl.training.checkpoints import SessionFiles, read_results
+from matlab_compat import matfile
 
 pytestmark = pytest.mark.slow  # drawing the pictures takes a quarter of a minute
 SCRIPTS = Path(__file__).parents[1] / "migrate" / "matlab_scripts"
@@ -64,10 +65,10 @@ def test_a_script_runs_on_toy_data(
     variables = translated_and_run(SCRIPTS / f"{name}.m", playground, monkeypatch, tmp_path)
     assert trained(playground, variables["id_"])  # id is a name of Python's
     if name == "tour":
-        assert variables["f"].shape == (1, 16)
-        assert variables["recalls"].shape == (3,) and np.all(variables["recalls"] > 0)
+        assert variables["f"].shape == (16, 1)
+        assert variables["recalls"].shape == (1, 3) and np.all(variables["recalls"].data > 0)
         assert variables["rate"] == 0.001
-        assert list(variables["net"])[-1].name == "finalL2"
+        assert list(variables["net"].layers)[-1].name == "finalL2"
 
 
 @pytest.mark.skipif(
@@ -97,6 +98,7 @@ def test_data_sets_and_networks_have_the_published_names(playground: Path) -> No
         assert all(len(dataset.positives(query)) for query in range(dataset.query_count)), name
     for file in ("pretrained/imagenet-vgg-verydeep-16.mat", "pretrained/imagenet-caffe-ref.mat"):
         assert load_network(playground / file).names[0].startswith("conv1")
+        assert set(matfile.who(playground / file)) == {"layers", "meta"}  # as published
     assert (playground / "football.jpg").is_file()
 
 

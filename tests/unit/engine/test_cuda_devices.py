@@ -93,14 +93,14 @@ def test_layers_compute_where_their_maps_are(card: Any, name: str, training: boo
     module = LAYERS[name]().float()
     with card() as waits:
         made = placed(module, NAME).train(training)
-        made.configure()  # tensors among its fields
+        made._configure()  # tensors among its fields
         y = made(torch.empty(2, 4, 7, 9, device=NAME))
         assert y.device == torch.device(NAME)
         assert name == "pdist" or not waits.waits
     with card(BACKWARD):
         x = torch.empty(2, 4, 7, 9, device=BACKWARD, requires_grad=True)
         made = placed(module, BACKWARD).train(training)
-        made.configure()
+        made._configure()
         made(x).sum().backward()
         assert x.grad is not None
 

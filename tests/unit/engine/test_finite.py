@@ -176,6 +176,31 @@ def test_maps_that_overflow_are_not_a_number(
     assert torch.isnan(found[0]).all() and (found[1] == 0).all()
 
 
+@pytest.mark.parametrize("value", BROKEN)
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        lambda net: lambda x: net(x),
+        lambda net: FusedBackbone(net, len(net), "fp32"),
+        lambda net: FusedBackbone(net, len(net), "bf16"),
+        lambda net: QuantisedBackbone(net, len(net), {}),
+        lambda net: CudaBackbone(net, len(net), "fp32", graphs=False),
+        lambda net: CudaBackbone(net, len(net), "tf32", graphs=False),
+        lambda net: CudaBackbone(net, len(net), "fp16", graphs=False),
+    ],
+    ids=["torch", "fused", "bf16", "int8", "fp32", "tf32", "fp16"],
+)
+def test_an_image_with_nan_gives_nan_with_every_engine(
+    backbone: Callable[[SimpleNN], Callable[[torch.Tensor], torch.Tensor]], value: float
+) -> None:
+    # difference: nan-through-relu
+    net, x = simplenn_of([(3, 8), (8, 16), (16, 16)]), photos(2, 24, 32)
+    x[0, 1, 12, 13] = value
+    with torch.inference_mode():
+        found = backbone(net)(x)
+    assert not torch.isfinite(found[0]).all() and torch.isfinite(found[1]).all()
+
+
 def test_what_overflows_is_listed_by_extract(tmp_path: Path) -> None:
     make_photos(tmp_path)
     net = overflowing()

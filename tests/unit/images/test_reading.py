@@ -286,3 +286,18 @@ def test_options_out_of_range_are_refused_by_name(options, message):
 def test_a_single_name_is_refused_with_the_remedy():
     with pytest.raises(ArgumentError, match=r"give \['a.jpg'\]"):
         vl_imreadjpeg("a.jpg")
+
+
+@pytest.mark.parametrize("pack", [True, False])
+def test_a_grey_image_takes_the_first_of_three_averages(tmp_path, pack):
+    Image.new("L", (30, 20), 100).save(tmp_path / "grey.jpg")
+    Image.new("RGB", (30, 20), (100, 100, 100)).save(tmp_path / "colour.jpg")
+    names, averages = [tmp_path / "grey.jpg", tmp_path / "colour.jpg"], [10, 20, 30]
+    grey, colour = vl_imreadjpeg(names, Resize=[20, 30], Pack=pack, SubtractAverage=averages)
+    assert grey.shape[0] == (3 if pack else 1) and (grey == 90).all()
+    assert colour[:, 0, 0].tolist() == [90, 80, 70]
+    image = np.broadcast_to(np.array(averages, np.float32)[:, None, None], (3, 20, 30))
+    grey, _ = vl_imreadjpeg(names, Resize=[20, 30], Pack=pack, SubtractAverage=image)
+    assert grey[:, 0, 0].tolist() == (
+        [90, 80, 70] if pack else [90]
+    )  # an image of averages is subtracted after

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from deepibl.datasets.exif import photo_position
-from deepibl.errors import DatasetError, FeatureFileError, IndexFileError
+from deepibl.errors import FeatureFileError, IndexFileError
 from deepibl.features.files import read_features, stored_names, write_features
 from deepibl.images import read_image
 from deepibl.networks.io import read_network
@@ -108,10 +108,11 @@ def test_a_large_picture_of_one_colour_is_read(tmp_path: Path) -> None:
     assert read_image(tmp_path / "grey.jpg").mean() == pytest.approx(77, abs=20)
 
 
-def test_the_position_of_a_decompression_bomb_is_an_error_of_ours(tmp_path: Path) -> None:
+def test_a_decompression_bomb_is_not_decoded_for_its_position(tmp_path: Path) -> None:
     MAKERS["image_jpeg_claims_65500_pixels_a_side"](tmp_path / "bad.jpg")
-    with pytest.raises(DatasetError, match=r"bad\.jpg cannot be read as an image"):
-        photo_position(tmp_path / "bad.jpg")
+    assert photo_position(tmp_path / "bad.jpg") is None
+    with pytest.raises(ImageReadError, match=r"bad\.jpg"):
+        read_image(tmp_path / "bad.jpg")
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_too_few_different_points_are_an_error_that_says_so():
         (np.ones((3, 2)), 4, {}, "must be 1 to 3.*got 4"),
         (np.ones(3), 1, {}, r"\(N, D\)"),
         (np.array([[1.0, np.nan]]), 1, {}, "row 0"),
-        (np.ones((3, 2)), 2, {"init": 1}, "only 0"),
+        (np.ones((3, 2)), 2, {"init": 2}, "only random points"),
     ],
 )
 def test_bad_input_is_refused_by_name(points, k, options, message):

@@ -177,7 +177,7 @@ def test_max_pooling_without_gradients_makes_no_transposed_copy() -> None:
         (lambda: nn.vl_nnpool(X[0], 2), "4"),
         (lambda: nn.vl_nnpool(X, 2, torch.zeros(1, 1, 1, 1).double()), "dzdy"),
         (lambda: nn.vl_nncrop(X, [3, 3, 0, 0]), "nothing"),
-        (lambda: nn.vl_nnpdist(X, X[:1], 2), "x0"),
+        (lambda: nn.vl_nnpdist(X, X[:, :, :2], 2), "x0"),
     ],
 )
 def test_sizes_that_do_not_fit_are_named(call: Callable, message: str) -> None:
@@ -191,3 +191,15 @@ def test_blocks_give_the_same_on_a_gpu() -> None:
     here = nn.vl_nnpool(nn.vl_nnconv(X, w, None, pad=1), 2, stride=2)
     there = nn.vl_nnpool(nn.vl_nnconv(X.cuda(), w.cuda(), None, pad=1), 2, stride=2)
     torch.testing.assert_close(here, there.cpu())
+
+
+def test_nan_passes_relu_and_maximum_pooling() -> None:
+    # difference: nan-through-relu
+    x = torch.arange(-8.0, 17).reshape(1, 1, 5, 5)
+    x[0, 0, 2, 2] = torch.nan
+    for leak in (0.0, 0.1):
+        assert torch.isnan(nn.vl_nnrelu(x, leak=leak)).sum() == 1
+    assert nn.vl_nnrelu(x, torch.ones_like(x))[0, 0, 2, 2] == 0  # as in MATLAB, where NaN > 0 is false
+    for pad, wanted in ((0, 4), (1, 4), ([0, 1, 1, 0], 4)):
+        assert torch.isnan(nn.vl_nnpool(x, 2, pad=pad)).sum() == wanted
+        assert torch.isnan(nn.vl_nnpool(x.clone().requires_grad_(), 2, pad=pad)).sum() == wanted

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from matlab_compat.errors import ArgumentError
-from matlab_compat.language import num2str, sprintf
+from matlab_compat.language import Array, disp, mat2str, num2str, sprintf
 
 CASES = [
     ("%s_%03d.mat", ["net", 7], "net_007.mat"),
@@ -44,7 +44,39 @@ def test_num2str_keeps_about_four_decimals(value: object, want: str) -> None:
 
 
 def test_num2str_takes_a_format_or_digits() -> None:
-    assert (num2str(3.14159, "%8.4f"), num2str(3.14159, 3)) == ("  3.1416", "3.14")
+    assert (num2str(3.14159, "%8.4f"), num2str(3.14159, 3)) == ("3.1416", "3.14")
+
+
+@pytest.mark.parametrize(
+    ("value", "want"),
+    [
+        (Array([1, 2, 3]), "1  2  3"),
+        (Array([1.5, 2]), "1.5           2"),
+        (True, "1"),
+        (Array(), ""),
+        (-7, "-7"),
+    ],
+)
+def test_num2str_of_a_row_has_columns(value: object, want: str) -> None:
+    assert num2str(value) == want
+
+
+@pytest.mark.parametrize(
+    ("value", "want"),
+    [(np.pi, "3.1416"), (1, "1"), (Array([1, 2, 3]), "   1   2   3"), (Array([1.5, 2]), "   1.5000   2.0000"),
+     (0.01, "0.010000"),
+     (True, "1"), ("text", "text"), (Array([np.nan, 1]), "   NaN     1")],
+)  # fmt: skip
+def test_disp_has_five_digits(value: object, want: str, capsys: pytest.CaptureFixture[str]) -> None:
+    disp(value)
+    assert capsys.readouterr().out == want + "\n"
+
+
+def test_mat2str_writes_source() -> None:
+    assert (
+        mat2str(Array([[1, 2.5], [3, 4]])) == "[1 2.5;3 4]"
+        and mat2str(Array([True, False])) == "[true false]"
+    )
 
 
 @pytest.mark.parametrize("value", [{"a": 1}, object()])

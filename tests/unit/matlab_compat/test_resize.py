@@ -156,3 +156,18 @@ def test_imresize_refuses_impossible_sizes(scale):
 def test_imresize_refuses_what_is_no_image():
     with pytest.raises(ArgumentError, match=r"must be \(H, W\) or \(C, H, W\)"):
         imresize(np.zeros((2, 3, 4, 5)), 0.5)
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 300))
+@settings(deadline=None, max_examples=200)
+def test_the_size_given_beside_nan_is_kept(height, width, wanted):
+    image = np.zeros((height, width), np.float32)
+    derived = -(-wanted * height // width)  # rounded up, in whole numbers
+    assert imresize(image, [np.nan, wanted], "nearest").shape == (derived, wanted)
+    assert imresize(image.T, [wanted, np.nan], "nearest").shape == (wanted, derived)
+
+
+def test_nan_beside_a_size_scales_both_axes_alike():
+    image = np.random.default_rng(0).random((49, 49)).astype(np.float32)
+    got = imresize(image, [np.nan, 7])
+    assert got.shape == (7, 7) and np.array_equal(got, imresize(image, [7, 7]))

@@ -102,9 +102,9 @@ def test_changed_weights_are_written_in_the_shape_that_was_read() -> None:
         net["c1"].bias += 1
     weights = net.to_matlab()["layers"][0, 0]["weights"]
     np.testing.assert_array_equal(weights[0, 1], struct["layers"][0, 0]["weights"][0, 1] + 1)
-    net["c1"].weight = torch.nn.Parameter(torch.zeros(1, 3, 5, 5))
-    assert net.to_matlab()["layers"][0, 0]["weights"][0, 0].shape == (5, 5, 3)
-    assert net["c1"].weight_shapes() == [(5, 5, 3), (1, 4)]
+    net["c1"].weight = torch.nn.Parameter(torch.zeros(4, 3, 5, 5))
+    assert net.to_matlab()["layers"][0, 0]["weights"][0, 0].shape == (5, 5, 3, 4)
+    assert net["c1"].weight_shapes() == [(5, 5, 3, 4), (1, 4)]
 
 
 def test_a_file_that_was_written_is_the_same_network(tmp_path: Any) -> None:

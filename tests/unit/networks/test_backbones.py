@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from deepibl.features.extraction import extract
-from deepibl.networks.backbones import CAFFE, IMAGENET, Preprocessing, from_name, from_torch, with_netvlad
+from deepibl.networks.backbones import CAFFE, IMAGENET, Preprocessing, from_torch, with_netvlad
 from deepibl.networks.identity import network_id
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from tests.tolerances import assert_close
@@ -115,33 +115,6 @@ def test_netvlad_starts_from_clusters_of_the_images_descriptors() -> None:
     centres = -made[0].head[1].offset.detach().T.numpy()
     assert (np.linalg.norm(centres, axis=1) < 1).all()  # means of unit vectors
     assert len(np.unique(centres.round(4), axis=0)) == 4
-
-
-def make() -> nn.Module:
-    return from_torch(backbone())
-
-
-def make_nothing() -> str:
-    return "nothing"
-
-
-def test_a_function_of_ones_own_is_found_by_name() -> None:
-    assert network_id(from_name("tests.unit.networks.test_backbones:make")) == network_id(make())
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "no.such.module:make",
-        "tests.unit.networks.test_backbones:no",
-        "tests.unit.networks.test_backbones",
-        "",
-        "tests.unit.networks.test_backbones:make_nothing",
-    ],
-)
-def test_names_that_lead_nowhere_are_refused(name: str) -> None:
-    with pytest.raises(ArgumentError, match=r"package\.module:function|from_torch"):
-        from_name(name)
 
 
 def test_preprocessing_is_data() -> None:

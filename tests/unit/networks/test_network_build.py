@@ -104,7 +104,7 @@ def test_the_network_that_was_given_stays_as_it_was() -> None:
     built = add_pooling(net, "preL2_max")
     assert net.names == ["conv1"]
     assert net.meta["sessionID"] == "tiny_offtheshelf_conv1"
-    assert built["conv1"] is net["conv1"]
+    assert built["conv1"].weight is net["conv1"].weight
 
 
 def test_vlad_without_clusters_or_with_others_width_is_refused() -> None:

@@ -113,7 +113,7 @@ COMMAND = (
     '"jitterFlip": false, "jitterScale": [], "dbCheckpoint0": "", "qCheckpoint0": "", "dbCheckpoint0val": '
     '"", "qCheckpoint0val": "", "geoCenters": "", "checkpoint0suffix": "", "test0": true, '
     '"saveFrequency": 2, "compFeatsFrequency": 4, "computeBatchSize": 10, "epochTestFrequency": 1, '
-    '"nTestSample": 5, "nTestRankSample": 5, "recallNs": [1, 2, 3, 5, 10], "useGPU": false, "startEpoch": 1, '
+    '"nTestSample": 5, "nTestRankSample": 5, "recallNs": [1, 2, 3, 5, 10], "useGPU": false, '
     '"backboneCacheDtype": "fp32", "trainPrecision": "fp32", "stepGB": "auto"}]'
 )
 

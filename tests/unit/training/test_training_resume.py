@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +14,11 @@ import pytest
 import torch
 
 from deepibl.errors import SessionError, TrainingError
+from deepibl.matlab.training import trainGaussKernalInd
 from deepibl.training.listeners import TrainingListener
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
+from matlab_compat.matfile.values import text
 from tests.tiny_training import Failing, Log, Workplace
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -105,6 +108,36 @@ def test_going_on_from_an_epoch_equals_never_having_stopped(whole, tmp_path):
     place.train(sessionID="run", jitterFlip=True, nEpoch=1)
     place.train(sessionID="run", jitterFlip=True, nEpoch=2, startEpoch=2)
     same(place.weights("run"), whole.weights("run"))
+
+
+def test_jitter_scale_goes_on_from_an_epoch_without_being_given_again(tmp_path):
+    # difference: resume-jitter-scale
+    places = [Workplace(tmp_path / name) for name in ("whole", "parts")]
+    asked = {"sessionID": "run", "jitterScale": [1, 1.5, 0.75]}
+    places[0].train(**asked)
+    places[1].train(**asked, nEpoch=1)
+    trainGaussKernalInd(
+        *places[1].sets, paths=places[1].paths, listeners=[], sessionID="run", nEpoch=2, startEpoch=2
+    )
+    same(places[1].weights("run"), places[0].weights("run"))
+
+
+@pytest.mark.parametrize("old", ["kept", "deleted"])
+def test_a_session_that_was_moved_goes_on_with_its_features(whole, tmp_path, old):
+    # difference: resume-out-prefix
+    place = Workplace(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        place.train(Failing(7, KeyboardInterrupt()), sessionID="run", jitterFlip=True)
+    shutil.copytree(tmp_path / "out", tmp_path / "moved")
+    before = {path.name for path in (tmp_path / "out").iterdir()}
+    if old == "deleted":
+        shutil.rmtree(tmp_path / "out")
+    place.paths["outPrefix"], log = f"{tmp_path}/moved/", Log()
+    place.train(log, sessionID="run", jitterFlip=True)
+    same(place.weights("run"), whole.weights("run"))
+    assert text(place.load("run")["opts"]["outPrefix"]) == place.paths["outPrefix"]
+    assert (tmp_path / "out").exists() == (old == "kept")
+    assert old == "deleted" or {path.name for path in (tmp_path / "out").iterdir()} == before
 
 
 @pytest.mark.gpu

@@ -15,8 +15,8 @@ from examples.train_any_backbone import train
 from matlab_compat import matfile
 from matlab_compat.arguments import typed_value
 from scripts import train_gauss_ind
-from scripts.make_pitts_root import make_root
 from scripts.plot_gradients import LOSSES, draw, magnitudes
+from tests.pitts_root import make_root
 
 
 def test_the_example_trains_a_torchvision_network(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from deepibl.errors import SessionError
+from deepibl.matlab.training import trainGaussKernalInd
 from deepibl.training.listeners import TrainingListener
 from deepibl.training.options import Request
 from matlab_compat import matfile
@@ -69,6 +70,44 @@ def test_an_interrupted_session_is_not_begun_anew_with_other_settings(tmp_path):
     log = Log()
     place.train(log, sessionID="run")
     assert len(log.batches) < 8
+
+
+def bare(place, **more):
+    """A call that names the session and what is to change, as MATLAB users do."""
+    return trainGaussKernalInd(
+        *place.sets, paths=place.paths, listeners=[], sessionID="run", useGPU=False, **more
+    )
+
+
+def test_a_resumed_session_is_known_by_the_settings_it_has(tmp_path):
+    place, log = Workplace(tmp_path), Log()
+    place.train(sessionID="run", learningRate=0.02, nEpoch=1)
+    bare(place, startEpoch=2, nEpoch=2, margin=0.2)
+    before = contents(place.folder)
+    place.train(log, sessionID="run", learningRate=0.02, nEpoch=2, margin=0.2)  # complete: left as it is
+    assert log.state is None and contents(place.folder) == before
+    with pytest.raises(SessionError, match=r"other settings: margin 0\.2 \(now 0\.1\)\. Nothing"):
+        place.train(sessionID="run", learningRate=0.02, nEpoch=2)
+    with pytest.raises(KeyboardInterrupt):
+        place.train(Failing(3, KeyboardInterrupt()), sessionID="run", startEpoch=3, nEpoch=3)
+    bare(place, startEpoch=3)  # the same, interrupted: it is finished
+    assert place.load("run")["obj"]["train"]["loss"].size == 3 * 4
+    place.train(log, sessionID="run", learningRate=0.02, nEpoch=3, margin=0.2, startEpoch=2)
+    assert log.batches[0].epoch == 2  # another epoch to start from: it goes back
+
+
+def test_a_session_of_matlab_that_was_resumed_is_known_by_its_settings(tmp_path):
+    place, log = Workplace(tmp_path), Log()
+    place.train(sessionID="run", backPropToLayer="conv2", nEpoch=1)
+    for path in (place.files("run").latest, place.files("run").epoch(1)):
+        variables = matfile.load(path, ["net", "obj", "opts", "auxData"])
+        del variables["auxData"]["deepibl"]
+        matfile.save(path, variables)
+    bare(place, startEpoch=2, nEpoch=2)
+    place.train(log, sessionID="run", backPropToLayer="conv2", nEpoch=2)
+    assert log.state is None
+    with pytest.raises(SessionError, match=r"other settings: margin 0\.1 \(now 0\.2\)\. Nothing"):
+        place.train(sessionID="run", backPropToLayer="conv2", nEpoch=2, margin=0.2)
 
 
 def test_a_session_of_matlab_is_not_begun_anew(tmp_path):

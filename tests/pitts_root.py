@@ -1,12 +1,5 @@
-"""A stand-in for Pitts30k's images: the toy city, photographed under the names that the dbStructs list.
+"""A stand-in for Pitts30k's images: the toy city, photographed under the names that the dbStructs list."""
 
-python scripts/make_pitts_root.py DBSTRUCTS OUT [--queries 40] [--size 320 240]
-
-Writes OUT/Pittsburgh (dsetRootPitts), OUT/datasets (dsetSpecDir) and OUT/localPaths.toml that names them.
-DBSTRUCTS: the folder with the real pitts30k_train.mat and pitts30k_val.mat (from NetVLAD's page).
-"""
-
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -64,17 +57,3 @@ def subset(whole: PlaceDataset, queries: int) -> PlaceDataset:
         whole.query_positions[chosen],
         **whole.shared_arguments(),
     )
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("dbstructs", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--queries", type=int, help="of each set (default: all)")
-    parser.add_argument("--size", type=int, nargs=2, default=(320, 240), help="of the photos, in pixels")
-    parser.add_argument("--workers", type=int, default=1)
-    given = parser.parse_args()
-    made = make_root(
-        given.dbstructs, given.out, queries=given.queries, size=tuple(given.size), workers=given.workers
-    )
-    print(f"export DEEPIBL_LOCALPATHS={made}")

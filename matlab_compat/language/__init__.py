@@ -1,0 +1,17 @@
+"""MATLAB's values, operators and functions, as scripts translated by `deepibl migrate` use them.
+
+values     arrays with indices from 1 that grow, cell arrays, structs; reading and assigning parts
+operators  arithmetic, comparisons, logic, ranges, [a, b; c, d]
+functions  element by element, of classes and kinds, under MATLAB's names (those of Python's own with a `_`)
+shapes     zeros, reshape, repmat and others
+reductions sum, max, sort, unique and others along a dimension; matrices
+containers structs, cell arrays, cellfun
+text       sprintf, disp, num2str and functions of strings
+files      load, save, fopen, dir
+figures    plots, by matplotlib
+"""
+
+from matlab_compat.language import operators as _operators  # noqa: F401  # gives Array its operators
+from matlab_compat.lazy_names import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)
