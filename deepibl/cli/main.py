@@ -202,7 +202,7 @@ def evaluate(
             raise ArgumentError(
                 "name a network: deepibl evaluate model.mat --dataset pitts30k/test --root DIR"
             )
-        places = evaluation_dataset(dataset, root, db, queries, threshold, skip_unknown, protocol)
+        places = evaluation_dataset(dataset, root, db, queries, threshold, protocol, skip_unknown)
         loaded, settings = open_network(net, device, scales, **how)
         about = {"label": net, "features": features, "crop_to_dim": crop_to_dim}
         result = evaluate_network(loaded, places, settings=settings, **about)

@@ -197,8 +197,8 @@ def evaluation_dataset(
     db: StrPath | None,
     queries: StrPath | None,
     threshold: float,
-    skip_unknown: bool = False,
     protocol: str = "",
+    skip_unknown: bool = False,
 ) -> PlaceDataset:
     """The data set to evaluate on: a known one by its name, or one made of two sources.
 
