@@ -87,9 +87,9 @@ class Answer(list[Match]):
     """The matches of one query, best first: a list, with what is known of them together.
 
     confidence: the probability that the best match is within `threshold` metres of the query; None: unknown,
-    for the `reason`. blank: squared distance of the nearest blank image, which decides where no confidence is
-    known. verdict: in words, see VERDICTS. estimate: None where no position is known, and for "no
-    confident match".
+    for the `reason`. verdict: in words, see VERDICTS. estimate: None where no position is known, and for "no
+    confident match". blank: whether the query is nearer to a blank image than to any match: where the
+    confidence is unknown, that is "no confident match".
     """
 
     def __init__(
@@ -97,18 +97,18 @@ class Answer(list[Match]):
         matches: Iterable[Match] = (),
         calibration: Calibration = UNFITTED,
         estimate: Estimate | None = None,
-        blank: float = np.inf,
+        blank: bool = False,
     ) -> None:
         super().__init__(matches)
         self.threshold = calibration.threshold
         self.confidence = self[0].confidence if self else None
-        like_blank = self.confidence is None and bool(self) and blank < self[0].distance
-        self.verdict = verdict_of(0.0 if like_blank or not self else self.confidence)
+        unsure = not self or (blank and self.confidence is None)
+        self.verdict = verdict_of(0.0 if unsure else self.confidence)
         self.reason = ""
         if not self:
             self.reason = "no image of the index is in range"
-        elif like_blank:
-            self.reason = "a grey card is nearer than any image of the index"
+        elif unsure:
+            self.reason = "the photo is more like a blank one than like any of the index"
         elif self.confidence is None:
             self.reason = calibration.reason or "the position of the best match is unknown"
         self.estimate = None if self.verdict == VERDICTS[-1][1] else estimate
@@ -149,13 +149,19 @@ def agreeing(points: np.ndarray, distances: np.ndarray, threshold: float) -> tup
 
 
 def make_answer(
-    index: Any, names: Sequence[str], distances: Any, positions: Any, sure: Any, top: int, rows: Any = None,
+    index: Any,
+    names: Sequence[str],
+    distances: Any,
+    positions: Any,
+    sure: Any,
+    top: int,
+    rows: Any = None,
     blank: float = np.inf,
-) -> Answer:  # fmt: skip
+) -> Answer:
     """The answer of the images `names`, nearest first, with `top` of them as matches.
 
     positions: (k, 2) of the index's frame, sure: (k,) confidences; NaN if unknown. rows: their ids.
-    blank: see `Answer`.
+    blank: squared distance of the nearest blank image.
     """
     matches = [
         Match(
@@ -173,7 +179,7 @@ def make_answer(
         off = (off + 180) % 360 - 180 if index.frame == DEGREES else off  # the date line may be between
         place = _place(nearest[0] + weights @ off, index.frame)
         estimate = Estimate(images, spread if images > 1 else None, **place)
-    return Answer(matches, index.calibration, estimate, blank)
+    return Answer(matches, index.calibration, estimate, bool(len(names)) and blank < distances[0])
 
 
 def _place(position: np.ndarray, frame: str | None) -> dict[str, Any]:

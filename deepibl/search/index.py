@@ -210,7 +210,7 @@ class PlaceIndex:
             known = np.flatnonzero(np.isfinite(self.positions).all(axis=1))
             chosen = np.sort(np.random.default_rng(0).permutation(known)[:ASKED])
             queries = np.asarray(self.descriptors[chosen], np.float32), self.positions[chosen]
-            how |= {"source": "held-out images of the index", "spot": SPOT}
+            how |= {"source": "images of the index", "spot": SPOT}
         points, places = in_space(self.positions, self.frame), in_space(queries[1], self.frame)
         made = fit_calibration(self._nearest, points, queries[0], places, **how)
         return replace(self, calibration=made)
@@ -255,13 +255,14 @@ class PlaceIndex:
             Found(far, np.where((rows >= 0)[..., None], in_space(self.positions[rows], self.frame), np.nan))
             for rows, far in ((ids, distances), rivals or (ids, distances))
         )
-        blanks = np.broadcast_to(nearest_blank(features, self.blanks), (len(features), 1))
-        sure = self.calibration.confidences(found, nearest._replace(blank=blanks))
+        nearest = nearest._replace(blank=nearest_blank(features, self.blanks))
+        sure = self.calibration.confidences(found, nearest)
+        blanks = np.broadcast_to(nearest.blank, (len(ids), 1))[:, 0]
         return [
             make_answer(
                 self, [self.names[i] for i in row[row >= 0]], far, self.positions[row], each, top, row, blank
             )
-            for row, far, each, blank in zip(ids, distances, sure, blanks[:, 0].tolist(), strict=True)
+            for row, far, each, blank in zip(ids, distances, sure, blanks, strict=True)
         ]
 
 
