@@ -174,7 +174,7 @@ def fit_calibration(
     questions, hits = len(right[0]), int(right[0].sum())
     x, y, fold, weight = (np.concatenate(parts) for parts in (rows, right, folds, weights))
     needs = (
-        (LEAST[0], questions, source),
+        (LEAST[0], questions, f"{source} with positions"),
         (LEAST[1], hits, f"{source} that find another within {threshold:g} m"),
         (LEAST[1], len(y) - hits, "wrong answers"),
     )

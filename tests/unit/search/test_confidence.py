@@ -101,8 +101,8 @@ def test_images_of_one_spot_do_not_answer_each_other() -> None:
 @pytest.mark.parametrize(
     ("places", "reason"),
     [
-        (np.full((300, 2), np.nan), "it takes 50 images of the index; there are 0"),
-        (street(15), "it takes 50 images of the index; there are 15"),
+        (np.full((300, 2), np.nan), "it takes 50 images of the index with positions; there are 0"),
+        (street(15), "it takes 50 images of the index with positions; there are 15"),
         (street(300, 100.0), "it takes 20 images of the index that find another within 25 m; there are 0"),
     ],
 )
