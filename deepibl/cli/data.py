@@ -14,6 +14,7 @@ from deepibl.cli.options import (
     NamesRoot,
     Net,
     Resize,
+    SkipUnknown,
     Threshold,
     TrainingThreshold,
     choose_device,
@@ -181,9 +182,7 @@ def make(
     timestamps: Annotated[
         bool, typer.Option("--timestamps", help="Read year and month from the photos' @…@ names.")
     ] = False,
-    skip_unknown: Annotated[
-        bool, typer.Option("--skip-unknown", help="Leave out photos without a position.")
-    ] = False,
+    skip_unknown: SkipUnknown = False,
 ) -> None:
     """Make a dbStruct .mat file from folders, CSV files or the layout of VPR-datasets-downloader."""
     from deepibl.datasets.folder import make_dbstruct

@@ -31,6 +31,7 @@ from deepibl.cli.options import (
     Precision,
     Resize,
     ScalesFile,
+    SkipUnknown,
     Threshold,
     find_net,
     image_reading,
@@ -164,6 +165,7 @@ def evaluate(
     queries: Annotated[Path | None, typer.Option(help="Your own queries: folder, CSV or dbStruct.")] = None,
     index_file: Annotated[str | None, typer.Option("--index", help="An index as the database.")] = None,
     threshold: Threshold = 25.0,
+    skip_unknown: SkipUnknown = False,
     resize: Resize = None,
     protocol: Annotated[
         str, typer.Option(help="Of tokyo247: deepibl (queries scaled to 640 pixels), netvlad (not scaled).")
@@ -193,13 +195,14 @@ def evaluate(
         path = find_net(net or open_index_file(index_file, "an evaluation").network_path)
         loaded, settings = open_network(path, device, scales, **how)
         about: Any = {"label": str(path), "threshold": threshold, "root": root, "crop_to_dim": crop_to_dim}
+        about |= {"skip_unknown": skip_unknown}
         result = evaluate_index(loaded, index_file, queries, settings=settings, **about)
     else:
         if net is None:
             raise ArgumentError(
                 "name a network: deepibl evaluate model.mat --dataset pitts30k/test --root DIR"
             )
-        places = evaluation_dataset(dataset, root, db, queries, threshold, protocol)
+        places = evaluation_dataset(dataset, root, db, queries, threshold, protocol, skip_unknown)
         loaded, settings = open_network(net, device, scales, **how)
         about = {"label": net, "features": features, "crop_to_dim": crop_to_dim}
         result = evaluate_network(loaded, places, settings=settings, **about)

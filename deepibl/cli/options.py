@@ -52,6 +52,7 @@ Resize = Annotated[
 ]
 MaxPixels = Annotated[int, typer.Option(min=1024, help="Larger photos are scaled down to this many pixels.")]
 Threshold = Annotated[float, typer.Option(min=0, help="Metres within which a match is right.")]
+SkipUnknown = Annotated[bool, typer.Option("--skip-unknown", help="Leave out photos without a position.")]
 
 TrainingThreshold = Annotated[
     float, typer.Option(min=0, help="Metres within which images are positives for training.")

@@ -3,7 +3,6 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,6 +72,7 @@ def index(
 ) -> None:
     """Make an index of geo-tagged images: descriptors, names, positions and the network's identity."""
     from deepibl.datasets.catalog import database_places, query_places
+    from deepibl.images.kinds import count_reasons, unused
     from deepibl.search.confidence import THRESHOLD
     from deepibl.search.localization import add_to_index, build_index
 
@@ -96,34 +96,26 @@ def index(
         made, failures = build_index(loaded, places, output, settings=settings, **about)
     said = {"index": output, "backend": made.backend, "images": len(made), "dimensions": made.dim}
     said |= {"network_id": made.network_id, "there_already": there, "failures": len(failures)}
-    failed = tuple(os.path.relpath(failure.name, places.root) for failure in failures)
-    lost = [problem for problem in places.problems if not problem.startswith(failed)]
-    said |= {"left_out": dict(places.left_out), "without_position": len(places.unknown)}
+    failed = {os.path.relpath(failure.name, places.root) for failure in failures}
+    lost = [problem for problem in places.problems if not problem.startswith(tuple(failed))]
+    unknown = [name for name in places.unknown if name not in failed]
+    said |= {"left_out": dict(places.left_out), "without_position": len(unknown)}
     said |= {"positions_left_out": lost}
     said |= {"confidence": str(made.calibration)}
     line = f"{output}: {len(made)} images, {made.dim} dimensions, network {made.network_id[:12]}"
     line += f", {there} of those given were there already" if add else ""
     line += f"\n{made.calibration}"
+    if not made.calibration.weights and known is None:
+        line += ". Queries with positions may do: --confidence-from"
     print_result(said, line, as_json)
-    tell_places(places, failures)
-    if lost:
-        typer.echo("\n  ".join([f"indexed without a position: {len(lost)}", *lost]), err=True)
-    tell_failures(failures)
-
-
-def tell_places(places: Any, failures: Sequence[Any]) -> None:
-    """Says on standard error how many files were not used, and which photos have no position."""
-    from deepibl.images.kinds import count_reasons, unused
-
     left = unused(len(places) - len(failures), count_reasons(failures) + Counter(places.left_out))
     if left:
         typer.echo(left, err=True)
-    if unknown := places.unknown:
-        more = " …" if len(unknown) > _SHOWN else ""
-        typer.echo(
-            f"{len(unknown)} of {len(places)} photos have no position: {', '.join(unknown[:_SHOWN])}{more}",
-            err=True,
-        )
+    if unknown:
+        shown = f"{', '.join(unknown[:_SHOWN])}{' …' if len(unknown) > _SHOWN else ''}"
+        line = f"{len(unknown)} of {len(places) - len(failures)} photos have no position: {shown}"
+        typer.echo("\n  ".join([line, *lost]), err=True)
+    tell_failures(failures)
 
 
 def localize(

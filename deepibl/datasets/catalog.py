@@ -198,12 +198,13 @@ def evaluation_dataset(
     queries: StrPath | None,
     threshold: float,
     protocol: str = "",
+    skip_unknown: bool = False,
 ) -> PlaceDataset:
     """The data set to evaluate on: a known one by its name, or one made of two sources.
 
-    threshold: metres within which a match is correct, for two sources. protocol: of Tokyo 24/7, 'deepibl'
-    (the default) or 'netvlad'. Raises ArgumentError unless exactly one of the two is given, and for a
-    protocol of another set.
+    threshold: metres within which a match is correct, for two sources. skip_unknown: whether to leave out
+    their photos without a position. protocol: of Tokyo 24/7, 'deepibl' (the default) or 'netvlad'. Raises
+    ArgumentError unless exactly one of the two is given, and for a protocol of another set.
     """
     if dataset and db is None and queries is None:
         opened = open_dataset(dataset, root=root)
@@ -216,8 +217,13 @@ def evaluation_dataset(
         raise ArgumentError("--protocol goes with --dataset tokyo247")
     if dataset or db is None or queries is None:
         raise ArgumentError("give either --dataset NAME (with --root DIR), or both --db and --queries")
+    if _is_mat(db) and Path(db) == Path(queries):
+        listed = load_dbstruct(db, root=root)
+        if isinstance(listed, ListedPositives):  # its matches are no matter of positions
+            return listed
     sources = database_places(db, root), query_places(queries, root)
-    return dataset_from_places(Path(db).stem, *sources, positive_distance=threshold)
+    how: Any = {"positive_distance": threshold, "skip_unknown": skip_unknown}
+    return dataset_from_places(Path(db).stem, *sources, **how)
 
 
 def training_datasets(

@@ -58,7 +58,9 @@ def read_csv(path: Path, root: StrPath) -> tuple[list[str], list[Fix | None]]:
     Raises DatasetError for another file, and for invalid rows, listed with their lines.
     """
     rows = _rows(read_text(path, DatasetError, names=True), path)
-    commas = any("," in cells.get(key, "") for _, cells in rows for key in _METRES)
+    numbers = [cells.get(key, "") for _, cells in rows for key in _METRES]
+    commas = any("," in text for text in numbers)
+    marks = {found["mark"] for found in map(_THOUSANDS.fullmatch, numbers) if found and _certain(found)}
     bands = any(cells.get("zone", "")[-1:].upper() not in ("", "N", "S") for _, cells in rows)
     fixes: dict[str, Fix | None] = {}  # by name, in the file's order
     problems: list[str] = []
@@ -72,7 +74,7 @@ def read_csv(path: Path, root: StrPath) -> tuple[list[str], list[Fix | None]]:
             if name in fixes:
                 raise ValueError(f"{name} is listed twice")
             fixes[name] = (
-                _degrees(cells) if cells.keys() >= _DEGREES.keys() else _metres(cells, commas, bands)
+                _degrees(cells) if cells.keys() >= _DEGREES.keys() else _metres(cells, commas, marks, bands)
             )
         except (ValueError, DatasetError) as problem:
             problems.append(f"  line {number}: {problem}")
@@ -143,11 +145,14 @@ def _degrees(cells: dict[str, str]) -> Fix | None:
     return Fix("degrees", values[0], values[1])
 
 
-def _metres(cells: dict[str, str], commas: bool, bands: bool) -> Fix | None:
-    """commas, bands: whether this file has metres with commas, and zones with other letters than N and S."""
+def _metres(cells: dict[str, str], commas: bool, marks: set[str], bands: bool) -> Fix | None:
+    """commas, bands: whether this file has metres with commas, and zones with other letters than N and S.
+
+    marks: those of thousands in this file.
+    """
     if not any(cells[key] for key in _METRES):
         return None
-    east, north = (_number(cells[key], commas) for key in _METRES)
+    east, north = (_number(cells[key], commas, marks) for key in _METRES)
     zone = cells.get("zone") or None
     if zone:
         if zone[-1:] in "sS" and not bands and 3.5e6 < north < 4.5e6:
@@ -159,12 +164,17 @@ def _metres(cells: dict[str, str], commas: bool, bands: bool) -> Fix | None:
     return Fix("metres", east, north, zone)
 
 
-def _number(text: str, commas: bool) -> float:
+def _certain(found: re.Match[str]) -> bool:
+    return bool(found["more"] or found["rest"] or found["mark"] not in ",.")
+
+
+def _number(text: str, commas: bool, marks: set[str]) -> float:
     """A number with a decimal point or comma, with or without marks of thousands."""
     found = _THOUSANDS.fullmatch(text)
-    if found and (found["more"] or found["rest"] or found["mark"] not in ",."):
+    zero = text.lstrip("-+")[:1] == "0"
+    if found and (_certain(found) or (found["mark"] in marks and not zero)):
         text = re.sub(r"[^-+\d]", "", found["whole"]) + (found["rest"] or "")
-    elif found and commas and found["whole"].lstrip("-+")[0] != "0":
+    elif (found and commas and not zero) or any(mark in text for mark in marks):
         raise ValueError(f"{text!r} has a decimal mark or one of thousands: leave out the latter")
     if not re.fullmatch(r"[-+]?(\d+[.,]?\d*|[.,]\d+)(e[-+]?\d{1,2})?", text, re.IGNORECASE):
         raise ValueError(f"{text!r} is not a number of metres")

@@ -28,7 +28,8 @@ from deepibl.engine.backbone import FusedBackbone, head_start
 from deepibl.engine.cuda import CudaBackbone
 from deepibl.engine.finite import require_finite
 from deepibl.engine.quantised import QuantisedBackbone
-from matlab_compat.errors import ArgumentError
+from matlab_compat.errors import ArgumentError, UnknownLayerError
+from matlab_compat.simplenn.layer import UnknownLayer
 from matlab_compat.simplenn.network import SimpleNN
 
 if TYPE_CHECKING:
@@ -85,11 +86,15 @@ def choose_engine(
     stop: the backbone is layers 0 .. stop-1; None: those before the first pooling layer and its normalization
     (`head_start`). channels: of the backbone's input; None: unknown. scales: the network's, for int8.
     Raises ArgumentError for an unknown name, for one that this machine or network does not support, and for a
-    precision that the engine lacks; NetworkMismatchError for scales of another network; what
-    `deepibl.engine.finite.require_finite` raises.
+    precision that the engine lacks; NetworkMismatchError for scales of another network; UnknownLayerError for
+    a SimpleNN with a layer that cannot be run; what `deepibl.engine.finite.require_finite` raises.
     """
     check_engine(name)
     check_scales(precision, scales)
+    if isinstance(net, SimpleNN):
+        for index, layer in enumerate(net):
+            if isinstance(layer, UnknownLayer) and not layer.left_out:
+                raise UnknownLayerError(f"{net.label(index)}: {layer.remark()}")
     require_finite(net)
     if precision == "int8" and name not in ("auto", "fused"):
         raise ArgumentError(f"precision int8 is computed by the engine fused only, not by {name}")

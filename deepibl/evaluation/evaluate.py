@@ -134,24 +134,24 @@ def evaluate_index(
     threshold: float = 25.0,
     root: StrPath | None = None,
     crop_to_dim: int = 0,
+    skip_unknown: bool = False,
     settings: ExtractionSettings | None = None,
     **options: Unpack[ComputeOptions],
 ) -> Evaluation:
-    """Recall@N of queries (folder, CSV or dbStruct) against an index; images without position are left out.
+    """Recall@N of queries (folder, CSV or dbStruct) against an index, of its images with a position.
 
     net: the network that made the index. threshold: metres within which a match is right. root: of the names
-    in a CSV or dbStruct. settings, options: see `ExtractionSettings`; queries are scaled and turned as
-    the index's images were. Raises NetworkMismatchError for another network, ArgumentError for an index in a
-    database.
+    in a CSV or dbStruct. skip_unknown: whether to leave out queries without a position. settings, options:
+    see `ExtractionSettings`; queries are scaled and turned as the index's images were. Raises
+    NetworkMismatchError for another network, ArgumentError for an index in a database.
     """
     settings = ExtractionSettings.of(evaluate_index, settings, options, **asdict(AS_STORED), on_error="raise")
     index = open_index_file(index_file, "an evaluation")
     index.require_network(identity_of(net, settings.scales))
     known = np.flatnonzero(np.isfinite(index.positions).all(axis=1))
     database = Places(index.root, [index.names[i] for i in known], index.positions[known], index.frame)
-    dataset = dataset_from_places(
-        Path(index_file).stem, database, query_places(queries, root), positive_distance=threshold
-    )
+    how: Any = {"positive_distance": threshold, "skip_unknown": skip_unknown}
+    dataset = dataset_from_places(Path(index_file).stem, database, query_places(queries, root), **how)
     asked = extract(net, dataset.image_paths("q"), settings=replace(settings, **asdict(index.reading)))
     cropped = [crop_features(rows, crop_to_dim) for rows in (asked, index.descriptors[known])]
     shown, label = apart(settings.progress), label or index.network_path

@@ -192,7 +192,7 @@ def _run(
         head = f"none of the {len(paths)} images could be used; {rest}"
         raise ExtractionError(f"{head}:\n{list_failures(failures)}", failures)
     if failures and settings.on_error == "raise":
-        rest = f"; the other descriptors are kept in {sink.part}, run it again" if sink.part else ""
+        rest = f"; mend them and run it again: the others are kept in {sink.part}" if sink.part else ""
         head = f"{len(failures)} of {len(paths)} images could not be used{rest}"
         raise ExtractionError(f"{head}:\n{list_failures(failures)}", failures)
     return np.setdiff1d(np.arange(len(paths)), [failure.index for failure in failures]), failures

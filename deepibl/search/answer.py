@@ -88,7 +88,8 @@ class Answer(list[Match]):
 
     confidence: the probability that the best match is within `threshold` metres of the query; None: unknown,
     for the `reason`. verdict: in words, see VERDICTS. estimate: None where no position is known, and for "no
-    confident match".
+    confident match". blank: whether the query is nearer to a blank image than to any match: where the
+    confidence is unknown, that is "no confident match".
     """
 
     def __init__(
@@ -96,14 +97,18 @@ class Answer(list[Match]):
         matches: Iterable[Match] = (),
         calibration: Calibration = UNFITTED,
         estimate: Estimate | None = None,
+        blank: bool = False,
     ) -> None:
         super().__init__(matches)
         self.threshold = calibration.threshold
         self.confidence = self[0].confidence if self else None
-        self.verdict = verdict_of(self.confidence if self else 0.0)
+        unsure = not self or (blank and self.confidence is None)
+        self.verdict = verdict_of(0.0 if unsure else self.confidence)
         self.reason = ""
         if not self:
             self.reason = "no image of the index is in range"
+        elif unsure:
+            self.reason = "the photo is more like a blank one than like any of the index"
         elif self.confidence is None:
             self.reason = calibration.reason or "the position of the best match is unknown"
         self.estimate = None if self.verdict == VERDICTS[-1][1] else estimate
@@ -144,11 +149,19 @@ def agreeing(points: np.ndarray, distances: np.ndarray, threshold: float) -> tup
 
 
 def make_answer(
-    index: Any, names: Sequence[str], distances: Any, positions: Any, sure: Any, top: int, rows: Any = None
+    index: Any,
+    names: Sequence[str],
+    distances: Any,
+    positions: Any,
+    sure: Any,
+    top: int,
+    rows: Any = None,
+    blank: float = np.inf,
 ) -> Answer:
     """The answer of the images `names`, nearest first, with `top` of them as matches.
 
     positions: (k, 2) of the index's frame, sure: (k,) confidences; NaN if unknown. rows: their ids.
+    blank: squared distance of the nearest blank image.
     """
     matches = [
         Match(
@@ -166,7 +179,7 @@ def make_answer(
         off = (off + 180) % 360 - 180 if index.frame == DEGREES else off  # the date line may be between
         place = _place(nearest[0] + weights @ off, index.frame)
         estimate = Estimate(images, spread if images > 1 else None, **place)
-    return Answer(matches, index.calibration, estimate)
+    return Answer(matches, index.calibration, estimate, bool(len(names)) and blank < distances[0])
 
 
 def _place(position: np.ndarray, frame: str | None) -> dict[str, Any]:

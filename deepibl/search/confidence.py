@@ -173,11 +173,14 @@ def fit_calibration(
         weights.append(np.full(len(who), share / max(1, len(who))))
     questions, hits = len(right[0]), int(right[0].sum())
     x, y, fold, weight = (np.concatenate(parts) for parts in (rows, right, folds, weights))
-    if questions < LEAST[0] or hits < LEAST[1] or len(y) - hits < LEAST[1]:
-        reason = (
-            f"{questions} {source} could be asked, and of {hits} the nearest other image is within "
-            f"{threshold:g} m; {LEAST[0]}, {LEAST[1]} right and {LEAST[1]} wrong ones are needed"
-        )
+    needs = (
+        (LEAST[0], questions, f"{source} with positions"),
+        (LEAST[1], hits, f"{source} that find another within {threshold:g} m"),
+        (LEAST[1], len(y) - hits, "wrong answers"),
+    )
+    lacking = [(least, what, there) for least, there, what in needs if there < least]
+    if lacking:
+        reason = "it takes {} {}; there are {}".format(*lacking[0])
         return Calibration(threshold, source=source, questions=questions, right=hits, reason=reason)
     weight *= questions / weight.sum()
     predicted = np.empty(len(y))

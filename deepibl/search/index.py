@@ -210,7 +210,7 @@ class PlaceIndex:
             known = np.flatnonzero(np.isfinite(self.positions).all(axis=1))
             chosen = np.sort(np.random.default_rng(0).permutation(known)[:ASKED])
             queries = np.asarray(self.descriptors[chosen], np.float32), self.positions[chosen]
-            how |= {"source": "held-out images of the index", "spot": SPOT}
+            how |= {"source": "images of the index", "spot": SPOT}
         points, places = in_space(self.positions, self.frame), in_space(queries[1], self.frame)
         made = fit_calibration(self._nearest, points, queries[0], places, **how)
         return replace(self, calibration=made)
@@ -257,11 +257,12 @@ class PlaceIndex:
         )
         nearest = nearest._replace(blank=nearest_blank(features, self.blanks))
         sure = self.calibration.confidences(found, nearest)
+        blanks = np.broadcast_to(nearest.blank, (len(ids), 1))[:, 0]
         return [
             make_answer(
-                self, [self.names[i] for i in row[row >= 0]], far, self.positions[row], each, top, row
+                self, [self.names[i] for i in row[row >= 0]], far, self.positions[row], each, top, row, blank
             )
-            for row, far, each in zip(ids, distances, sure, strict=True)
+            for row, far, each, blank in zip(ids, distances, sure, blanks, strict=True)
         ]
 
 

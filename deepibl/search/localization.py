@@ -282,7 +282,9 @@ def out_of_range(index: Index, near: Any, within: float) -> str:
     """A sentence: no image is within metres of a position (2,), and how far the nearest is, if known."""
     metres = index.metres_from(near) if isinstance(index, PlaceIndex) else np.array([])
     known = f"; the nearest is {np.nanmin(metres):,.0f} m away" if np.isfinite(metres).any() else ""
-    return f"no image of the index is within {within:g} m of {', '.join(f'{each:g}' for each in near)}{known}"
+    return (
+        f"no image of the index is within {within:g} m of {', '.join(f'{each:.10g}' for each in near)}{known}"
+    )
 
 
 def match_table(found: Mapping[str, Answer]) -> str:

@@ -84,6 +84,20 @@ def test_metres_have_decimal_commas_and_thousands(tmp_path: Path, cell: str, met
     assert read(tmp_path, f"name;east;north\nx.jpg;{cell};0\n")[0][1] == Fix("metres", metres, 0)
 
 
+@pytest.mark.parametrize(
+    ("east", "north"), [("387.000", "6.173.000"), ("387,000", "6,173,000"), ("387.000", "6.173.000,5")]
+)
+def test_the_marks_of_one_number_tell_those_of_the_others(tmp_path: Path, east: str, north: str) -> None:
+    fixes = read(tmp_path, f"name;east;north\nx.jpg;{east};0\ny.jpg;1;{north}\n")
+    assert [fix.first for _, fix in fixes if fix] == [387000, 1]
+
+
+@pytest.mark.parametrize("rows", ["387000.5;6.173.000", "0.500;6.173.000"])
+def test_a_point_for_thousands_and_for_decimals_is_refused(tmp_path: Path, rows: str) -> None:
+    with pytest.raises(DatasetError, match=r"line 2: .* has a decimal mark or one of thousands"):
+        read(tmp_path, f"name;east;north\nx.jpg;{rows}\n")
+
+
 @pytest.mark.parametrize("rows", ["630,084;0", "630.084;0,5", "0;1.234\ny.jpg;1,5;0"])
 def test_a_mark_that_may_be_decimal_or_of_thousands_is_refused(tmp_path: Path, rows: str) -> None:
     with pytest.raises(DatasetError, match=r"line 2: .* has a decimal mark or one of thousands"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from deepibl.datasets.catalog import load_dbstruct
+from deepibl.datasets.catalog import evaluation_dataset, load_dbstruct
 from deepibl.datasets.place import ListedPositives, save_dbstruct
 from deepibl.errors import DatasetError
 from matlab_compat.rng import rng
@@ -119,3 +119,10 @@ def test_the_matrices_of_another_projects_dbstruct_are_read():
     dataset = load_dbstruct(file)
     assert [len(dataset.positives(query)) for query in range(5)] == [4, 6, 123, 2, 3]
     assert [len(dataset.ignored_ids[query]) for query in range(5)] == [64, 81, 44, 30, 28]
+
+
+def test_a_dbstruct_of_matches_alone_is_evaluated_as_both_sources(tmp_path):
+    path = saved(tmp_path, gtHard=HARD, gtSoft=SOFT, **NO_POSITIONS)
+    whole = evaluation_dataset("", tmp_path, path, path, 25.0)
+    assert isinstance(whole, ListedPositives)
+    assert whole.positives(0).tolist() == load_dbstruct(path).positives(0).tolist()

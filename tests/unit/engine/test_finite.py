@@ -27,7 +27,7 @@ from deepibl.search.index import PlaceIndex
 from deepibl.search.localization import build_index
 from deepibl.serve.finder import PlaceFinder
 from matlab_compat.dagnn.network import DagNN
-from matlab_compat.errors import NetworkFormatError
+from matlab_compat.errors import NetworkFormatError, UnknownLayerError
 from matlab_compat.matfile.values import StructArray
 from matlab_compat.simplenn.network import SimpleNN
 from tests.extractors import Extractor, make_photos, simplenn
@@ -246,3 +246,11 @@ def test_no_door_gives_descriptors_of_a_broken_network(broken: SimpleNN, tmp_pat
         with pytest.raises(NetworkFormatError, match="layer 1 'conv1'"):
             door()
     assert not (tmp_path / "f.npy").exists() and not (tmp_path / "a.idx").exists()
+
+
+@pytest.mark.parametrize("engine", ["torch", "auto"])
+def test_a_layer_that_cannot_be_run_is_refused_before_an_image_is_read(engine: str) -> None:
+    layers = [conv("conv1", 3, 3, 3, 4), {"type": "wibble", "name": "odd"}]
+    net = SimpleNN.from_matlab({"layers": layers})
+    with pytest.raises(UnknownLayerError, match=r"layer 2 'odd' \(wibble\): .*remove it with"):
+        extract(net, ["missing.jpg"], engine=engine, progress=False)

@@ -117,7 +117,7 @@ def test_a_partial_file_of_other_scales_is_not_continued(pictures, tmp_path, mon
     extract_to_file(net, folder, names, tmp_path / "whole.bin", scales=scales, **settings)
     for other in (scales, wider(scales)):
         (folder / names[7]).rename(folder / "away")
-        with pytest.raises(Exception, match="the other descriptors are kept"):
+        with pytest.raises(Exception, match="the others are kept"):
             extract_to_file(net, folder, names, out, scales=scales, **settings)
         (folder / "away").rename(folder / names[7])
         extract_to_file(net, folder, names, out, scales=other, **settings)

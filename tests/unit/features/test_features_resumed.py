@@ -34,7 +34,7 @@ def test_after_a_repair_only_the_groups_with_failures_are_computed(photos, tmp_p
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     (tmp_path / names[12]).write_bytes(b"")
     out = tmp_path / "out" / "f.bin"
-    with pytest.raises(ExtractionError, match=r"the other descriptors are kept in .*f\.bin\.part"):
+    with pytest.raises(ExtractionError, match=r"the others are kept in .*f\.bin\.part"):
         extract_to_file(Extractor(), tmp_path, names, out)
     assert not out.exists()
     (tmp_path / names[12]).write_bytes((folder / names[12]).read_bytes())

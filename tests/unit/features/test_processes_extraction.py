@@ -105,7 +105,7 @@ def test_with_on_error_raise_all_raise_and_a_repaired_run_computes_the_rest(phot
     names = with_bad_images(photos, tmp_path / "in", [6])
     out = tmp_path / "f.bin"
     for ended in run_team(2, extract_all, tmp_path / "in", names, out, None, "raise"):
-        assert ended.error.startswith("ExtractionError: 1 of 30 images could not be used; the other")
+        assert ended.error.startswith("ExtractionError: 1 of 30 images could not be used; mend")
         assert names[6] in ended.error
     assert not out.exists()
     (tmp_path / "in" / names[6]).write_bytes((photos[0] / names[6]).read_bytes())

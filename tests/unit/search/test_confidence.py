@@ -101,9 +101,9 @@ def test_images_of_one_spot_do_not_answer_each_other() -> None:
 @pytest.mark.parametrize(
     ("places", "reason"),
     [
-        (np.full((300, 2), np.nan), "0 held-out images"),
-        (street(15), "15 held-out images"),
-        (street(300, 100.0), "the nearest other image is within 25 m"),
+        (np.full((300, 2), np.nan), "it takes 50 images of the index with positions; there are 0"),
+        (street(15), "it takes 50 images of the index with positions; there are 15"),
+        (street(300, 100.0), "it takes 20 images of the index that find another within 25 m; there are 0"),
     ],
 )
 def test_an_index_that_cannot_be_calibrated_says_why(places: np.ndarray, reason: str) -> None:
@@ -113,6 +113,21 @@ def test_an_index_that_cannot_be_calibrated_says_why(places: np.ndarray, reason:
     assert reason in answer.reason and reason in answer.summary
     assert [match.confidence for match in answer] == [None] * 3
     assert answer.as_dict()["confidence"] is None
+
+
+def test_a_blank_photo_has_no_match_in_an_index_of_few_photos_either() -> None:
+    places = street(15)
+    rows = look(places, 0.1, 0)
+    blank = look(np.array([[9e5, 9e5]]), 0.1, 1)
+    few = replace(index_of(places, rows), blanks=blank).with_confidence()
+    for near in ({}, {"near": places[3], "within": 50.0}):
+        card, photo = few.search(np.concatenate([blank, rows[3:4]]), 3, **near)
+        assert (card.verdict, card.confidence, card.estimate) == ("no confident match", None, None)
+        assert (
+            card.summary
+            == "no confident match (the photo is more like a blank one than like any of the index)"
+        )
+        assert photo.verdict == "confidence unknown" and photo.estimate is not None
 
 
 def test_a_best_match_without_position_has_no_confidence(index: PlaceIndex) -> None:

@@ -156,17 +156,19 @@ def test_index_says_what_was_not_used_and_what_has_no_position(mixed: Path, run,
     code, out, err = run("index", net, "--images", mixed / "db", "-o", mixed / "a.idx", "--json")
     said = json.loads(out)
     assert code == 3 and said["images"] == COUNT + 2
-    assert said["left_out"]["HEIC (pip install 'deepibl[heif]')"] == 2 and said["without_position"] == 2
+    assert said["left_out"]["HEIC (pip install 'deepibl[heif]')"] == 2 and said["without_position"] == 1
     assert "4 of 14 files were not used: 1 damaged, 2 HEIC (pip install 'deepibl[heif]'), 1 NEF" in err
-    assert "2 of 11 photos have no position: cut.jpg, nowhere.jpeg" in err
+    assert "1 of 10 photos have no position: nowhere.jpeg\n" in err
     assert "cut.jpg: a damaged JPEG" in err
 
 
 def test_evaluation_says_what_was_left_out(mixed: Path, run, net, caplog) -> None:
     (mixed / "db" / "cut.jpg").unlink()
-    (mixed / "db" / "nowhere.jpeg").unlink()
-    code, _, _ = run("evaluate", net, "--db", mixed / "db", "--queries", mixed / "asked")
-    assert code == 0 and "3 of 12 files were not used: 2 HEIC" in caplog.text
+    asked = ("evaluate", net, "--db", mixed / "db", "--queries", mixed / "asked")
+    code, _, err = run(*asked)
+    assert code == 1 and "nowhere.jpeg. Add them to a CSV, or leave them out with --skip-unknown" in err
+    code, _, _ = run(*asked, "--skip-unknown")
+    assert code == 0 and "3 of 13 files were not used: 2 HEIC" in caplog.text
 
 
 def test_heic_photos_are_indexed_and_asked(town: Path) -> None:
