@@ -82,10 +82,8 @@ def test_an_index_of_few_photos_says_that_it_cannot_know(run: Any, walk: Path) -
     few = (walk / "db.csv").read_text().splitlines()[:11]
     (walk / "db.csv").write_text("\n".join(few))
     code, out, _ = run(*INDEX)
-    assert (
-        code == 0
-        and "confidence unknown: it takes 50 images of the index with positions; there are 10. Queries" in out
-    )
+    reason = "it takes 50 images of the index with positions; there are 10"
+    assert code == 0 and f"confidence unknown: {reason}. Queries" in out
     out = run("localize", walk / "q1.png", "--index", "walk.idx")[1]
     assert out.startswith(f"{walk / 'q1.png'}: confidence unknown ({reason})\n")
     said = json.loads(run("localize", walk / "q1.png", "--index", "walk.idx", "--json")[1])
