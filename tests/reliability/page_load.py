@@ -10,7 +10,7 @@ import os
 import tempfile
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deepibl.datasets.catalog import database_places
@@ -39,10 +39,10 @@ class Storm:
 
 
 def make_index(folder: Path, images: int) -> Path:
-    """An index of a toy city."""
+    """An index of a toy city's photos, read as own photos are."""
     mat = make_city(folder / "city", images=images, queries=12, workers=os.cpu_count() or 1, progress=False)
     path = find_network(NETWORK)
-    places = database_places(mat, mat.parent)
+    places = replace(database_places(mat, mat.parent), as_stored=False)
     build_index(load_network(path), places, folder / "city.idx", network_path=path, progress=False)
     return folder / "city.idx"
 
