@@ -7,15 +7,13 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 import torchvision
 from PIL import Image
 
-from benchmarks.gpu_run import Asked
+from benchmarks.gpu_run import Asked, seconds
 from benchmarks.measure import Settings, Table
 from deepibl.images.decoding import nvjpeg
 from deepibl.runtime.devices import fastest_convolutions
@@ -79,19 +77,6 @@ def _speeds(asked: Asked) -> Iterator[tuple[str, float]]:
         yield f"convolution {name}, TFLOP/s", convolution_peak(device, asked.settings, dtype)
 
 
-def seconds(run: Callable[[], Any], device: torch.device, repeats: int = 20) -> float:
-    """Seconds a run, the device's work included, after a few that warm up."""
-    warm, count = (5, repeats) if device.type == "cuda" else (1, 1)
-    for _ in range(warm):
-        run()
-    wait(device)
-    start = time.perf_counter()
-    for _ in range(count):
-        run()
-    wait(device)
-    return (time.perf_counter() - start) / count
-
-
 def convolution_peak(device: torch.device, settings: Settings, dtype: torch.dtype = torch.bfloat16) -> float:
     """TFLOP/s of the best of VGG-16's convolutions, channels last, without TF32."""
     images, best = 16, 0.0
@@ -105,9 +90,3 @@ def convolution_peak(device: torch.device, settings: Settings, dtype: torch.dtyp
         operations = images * side**2 * channels**2 * 9 * 2  # 9 products a filter, each with its addition
         best = max(best, operations / taken / 1e12)
     return best
-
-
-def wait(device: torch.device) -> None:
-    """Waits until the device has finished what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import baseline
-from benchmarks.extraction import LIMITS, PORT, distance, image_size, network, without_whitening, write_photos
+from benchmarks.extraction import LIMITS, PORT, distance, network, without_whitening, write_photos
 from benchmarks.measure import Case, Settings, Table, paired, peak_memory, require
 from deepibl.engine.settings import ExtractionSettings
 from deepibl.features import BackboneCache
@@ -40,7 +40,7 @@ def run(settings: Settings) -> Iterator[Table]:
     """The tables of this benchmark, each when it is measured."""
     net = without_whitening(network(settings))
     with tempfile.TemporaryDirectory() as folder:
-        paths = write_photos(Path(folder), TUPLE, image_size(settings))
+        paths = write_photos(settings, Path(folder), TUPLE)
         yield step(settings, net, paths)
         yield refresh(settings, net, paths)
 
