@@ -19,8 +19,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from unittest import mock
 
@@ -72,8 +74,11 @@ def module(checkout: Path | None, name: str) -> Any:
     if not (source / package).is_dir():
         raise SystemExit(f"{source} is no checkout: it has no folder {package}")
     for each in UNUSED:
-        sys.modules.setdefault(each, mock.MagicMock())
-    sys.modules.setdefault(package, ModuleType(package)).__path__ = [str(source / package)]
+        empty = module_from_spec(ModuleSpec(each, None))
+        empty.__getattr__ = lambda name: None
+        sys.modules.setdefault(each, empty)
+    held = sys.modules.setdefault(package, module_from_spec(ModuleSpec(package, None)))
+    held.__path__ = [str(source / package)]
     return importlib.import_module(name)
 
 
@@ -122,10 +127,8 @@ def openibl(given: Given) -> tuple[Any, Any]:
     vlad = net["vlad:core"]
     pool.conv.weight.data, pool.centroids.data = vlad.assign.data, -vlad.offset.data.flatten(1)
     data = module(given.openibl, "ibl.utils.data")
-    transform = data.get_transformer_test(*image_size(given.settings))
-    return models.create("embednet", base, pool), lambda items, root: data.Preprocessor(
-        items, root, transform
-    )
+    how = data.get_transformer_test(*image_size(given.settings))
+    return models.create("embednet", base, pool), partial(data.preprocessor.Preprocessor, transform=how)
 
 
 def their_step(given: Given, stack: ExitStack) -> Run:

@@ -249,7 +249,7 @@ class BackboneCache:
         dtype = DTYPES[self.dtype]
         if self.store != "ram":  # the files of an earlier run, this run's own first, unless they are in use
             for folder in reversed(self._folders):
-                if self._store is None and (folder / "maps.bin").exists():
+                if self._store is None and any(folder.glob("*.npy")):
                     with suppress(FeatureFileError):
                         self._store = FileStore(folder, dtype, self._limit)
                         if self.store == "auto":
