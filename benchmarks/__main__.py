@@ -21,7 +21,6 @@ BENCHMARKS = ("extraction", "training", "search", "growth", "scale", "loading", 
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

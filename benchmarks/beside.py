@@ -234,7 +234,6 @@ def alone(given: Given, title: str, name: str) -> float:
 
 
 def tables(given: Given) -> Iterator[Table]:
-    """The tables of the checkouts that are given."""
     for title, (needs, ways, difference, limit) in TABLES.items():
         if getattr(given, needs) is None:
             continue
@@ -253,7 +252,6 @@ def tables(given: Given) -> Iterator[Table]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -66,7 +66,6 @@ def without_whitening(net: SimpleNN) -> SimpleNN:
 
 
 def image_size(settings: Settings) -> tuple[int, int]:
-    """Height and width of the images."""
     return (48, 64) if settings.smoke else (480, 640)
 
 
@@ -132,13 +131,11 @@ def engines() -> Iterator[tuple[str, str]]:
 
 
 def distance(a: Any, b: Any) -> float:
-    """The largest cosine distance of corresponding rows, of tensors or arrays."""
     a, b = (torch.tensor(each) if isinstance(each, np.ndarray) else each for each in (a, b))
     return max(0.0, float((1 - F.cosine_similarity(a.double(), b.double())).max()))
 
 
 def run(settings: Settings) -> Iterator[Table]:
-    """The tables of this benchmark, each when it is measured."""
     net = network(settings)
     port = Port(net).eval()
     for batch in settings.batches[:1] if settings.smoke else settings.batches:

@@ -33,7 +33,6 @@ STAGES = (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
     about = "\n".join(f"  {each.name:<11}{each.seconds:>4}  {each.what}" for each in STAGES)
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").format(stages=about), formatter_class=argparse.RawDescriptionHelpFormatter

@@ -48,7 +48,6 @@ class Trials:
 
     @contextmanager
     def trial(self, name: str) -> Iterator[None]:
-        """Catches what fails within it."""
         try:
             yield
         except Exception:
@@ -117,6 +116,5 @@ def seconds(run: Callable[[], Any], device: torch.device, repeats: int = 20) -> 
 
 
 def wait(device: torch.device) -> None:
-    """Waits until the device has finished what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -59,11 +59,9 @@ class Table:
     note: str = ""
 
     def print(self) -> None:
-        """To standard output, at once."""
         print(self.text(), flush=True)
 
     def text(self) -> str:
-        """As Markdown."""
         lines = [f"\n### {self.title}\n", f"| {' | '.join(self.columns)} |", f"|{'---|' * len(self.columns)}"]
         lines += [f"| {' | '.join(str(cell) for cell in row)} |" for row in self.rows]
         return "\n".join([*lines, *([f"\n{self.note}"] if self.note else []), ""])

@@ -27,7 +27,6 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def run(settings: Settings) -> Iterator[Table]:
-    """The table of this benchmark."""
     if settings.smoke:
         return
     height, width = size = (480, 640) if settings.full else (96, 128)

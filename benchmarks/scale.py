@@ -45,7 +45,6 @@ class Rates:
 
 
 def run(settings: Settings) -> list[Table]:
-    """The table of this benchmark."""
     dim, sizes, few, codes = 4096, (4_000, 16_000), 500, CODES
     if settings.full:
         sizes, few = (10_000, 100_000), 2_000
@@ -134,7 +133,6 @@ def _table(found: Sequence[Rates], note: str) -> Table:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

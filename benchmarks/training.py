@@ -37,7 +37,6 @@ WAYS = {
 
 
 def run(settings: Settings) -> Iterator[Table]:
-    """The tables of this benchmark, each when it is measured."""
     net = without_whitening(network(settings))
     with tempfile.TemporaryDirectory() as folder:
         paths = write_photos(settings, Path(folder), TUPLE)

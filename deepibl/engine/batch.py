@@ -48,20 +48,12 @@ def extract_prepared(
         # with channels last oneDNN's convolutions are 1.5 times as fast; tensor cores need it, or cuDNN
         # rearranges the maps at every layer
         prepared = prepared.contiguous(memory_format=torch.channels_last)
-    return _run(net, prepared, precision).flatten(1).float()
-
-
-def _run(net: nn.Module, prepared: Tensor, precision: str) -> Tensor:
-    if precision == "fp32":
-        return net(prepared)
     if precision == "int8":
         raise ArgumentError("precision int8 needs an engine, made by choose_engine with the network's scales")
-    low = torch.autocast(prepared.device.type, dtype=torch.bfloat16)
-    if not isinstance(net, SimpleNN):
-        with low:
-            return net(prepared)
-    first = head_start(net)
-    if first:
-        with low:
-            prepared = net(prepared, stop=first - 1)
-    return net(prepared.float(), start=first) if first < len(net) else prepared
+    split = isinstance(net, SimpleNN) and precision != "fp32"
+    first = head_start(net) if split else 0  # type: ignore[arg-type]
+    with torch.autocast(prepared.device.type, dtype=torch.bfloat16, enabled=precision != "fp32"):
+        if not split or first == len(net):  # type: ignore[arg-type]
+            return net(prepared).flatten(1).float()
+        maps = net(prepared, stop=first - 1) if first else prepared
+    return net(maps.float(), start=first).flatten(1).float()

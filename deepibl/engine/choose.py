@@ -28,6 +28,7 @@ from deepibl.engine.backbone import FusedBackbone, head_start
 from deepibl.engine.cuda import CudaBackbone
 from deepibl.engine.finite import require_finite
 from deepibl.engine.quantised import QuantisedBackbone
+from deepibl.runtime.devices import check_precision
 from matlab_compat.errors import ArgumentError, UnknownLayerError
 from matlab_compat.simplenn.layer import UnknownLayer
 from matlab_compat.simplenn.network import SimpleNN
@@ -55,7 +56,6 @@ class Engine:
 
 
 def check_engine(name: str) -> None:
-    """Raises ArgumentError for a name that is not one of ENGINES."""
     if name not in ENGINES:
         raise ArgumentError(f"engine must be one of {', '.join(ENGINES)}; got {name!r}")
 
@@ -90,6 +90,7 @@ def choose_engine(
     a SimpleNN with a layer that cannot be run; what `deepibl.engine.finite.require_finite` raises.
     """
     check_engine(name)
+    check_precision(precision, name)
     check_scales(precision, scales)
     if isinstance(net, SimpleNN):
         for index, layer in enumerate(net):
@@ -103,11 +104,7 @@ def choose_engine(
     if name == "cuda":
         if device.type != "cuda" or not isinstance(net, SimpleNN) or stop is None:
             raise ArgumentError(f"--engine cuda computes a SimpleNN on a CUDA device, not on {device.type}")
-        return Engine("cuda", f"CUDA graphs, {precision}", stop, CudaBackbone(net, stop, precision))
-    if precision not in ("fp32", "bf16", "int8"):
-        raise ArgumentError(
-            f"precision must be one of fp32, bf16, int8 unless the engine is cuda; got {precision!r}"
-        )
+        return Engine("cuda", f"CUDA graphs, {precision}", stop, CudaBackbone(net, stop, precision, channels=channels))
     if name == "torch":
         return Engine("torch", "requested")
     obstacle = _obstacle(net, precision, device)
@@ -138,6 +135,4 @@ def _obstacle(net: nn.Module, precision: str, device: torch.device) -> str:
     if not onednn.instructions(precision):
         missing = {"bf16": "no bfloat16 instructions", "int8": "no int8 instructions (VNNI or AMX)"}
         return f"this processor has {missing.get(precision, 'neither AVX-512 nor AVX2')}"
-    if precision == "int8":
-        return onednn.available() or quantised.available()
-    return onednn.available()
+    return onednn.available() or (quantised.available() if precision == "int8" else "")

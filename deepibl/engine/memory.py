@@ -18,8 +18,6 @@ _SHARE = 0.5  # of the free memory, for a batch of several images
 
 
 class BatchMemory:
-    """Bounds batches of one network on one device."""
-
     def __init__(self, net: nn.Module, device: torch.device) -> None:
         self._net, self._device = net, device
         self._bytes = 0.0

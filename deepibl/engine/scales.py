@@ -55,7 +55,6 @@ class Scales:
 
     @property
     def by_position(self) -> dict[int, tuple[float, float]]:
-        """Lowest and highest input by the convolution's position in the network."""
         return {position: (low, high) for position, low, high in self.ranges}
 
     def identity(self, net: nn.Module) -> str:
@@ -70,7 +69,6 @@ class Scales:
         return f"int8-{ranges[:16]}-{found}"
 
     def save(self, path: StrPath) -> None:
-        """Writes the JSON file, under a temporary name first."""
         content = {"format": _FORMAT, **asdict(self)}
         with atomic_output(Path(path)) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -54,8 +54,6 @@ class ImageOptions(ComputeOptions, total=False):
 
 
 class SettingsOptions(ImageOptions, total=False):
-    """All keywords: the fields of `ExtractionSettings`."""
-
     on_error: str
 
 
@@ -138,7 +136,6 @@ class ExtractionSettings:
 
     @property
     def reading(self) -> Reading:
-        """How image files become pixels."""
         size = tuple(map(int, self.resize)) if isinstance(self.resize, Sequence) else self.resize
         return Reading(int(size) if isinstance(size, Integral) else size, self.max_side, bool(self.upright))
 

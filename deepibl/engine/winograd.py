@@ -215,7 +215,6 @@ class WinogradGradients(TorchFunctionMode):
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Replaces torch.conv2d where that pays."""
         kwargs = kwargs or {}
         if func is torch.conv2d and _pays(call := _Call(*args, **kwargs)):
             return _Convolution.apply(call.input, call.weight, call.bias)
@@ -223,8 +222,6 @@ class WinogradGradients(TorchFunctionMode):
 
 
 class _Call(NamedTuple):
-    """Arguments of torch.conv2d."""
-
     input: Tensor
     weight: Tensor
     bias: Tensor | None = None

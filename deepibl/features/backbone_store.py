@@ -41,7 +41,6 @@ class MemoryStore:
         self.used = 0
 
     def get(self, key: str) -> Tensor | None:
-        """The tensor, None if it is not here."""
         return self._held.get(key)
 
     def put(self, key: str, tensor: Tensor) -> bool:
@@ -62,7 +61,6 @@ class MemoryStore:
         return True
 
     def close(self, keep: bool) -> None:
-        """Frees the memory."""
         self._held.clear()
         self.used = 0
 

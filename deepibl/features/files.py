@@ -255,7 +255,6 @@ def write_hloc(path: StrPath, features: np.ndarray, names: Sequence[str]) -> Non
 
 
 def is_hloc(path: StrPath) -> bool:
-    """Whether a .h5 file is of hloc's kind."""
     import h5py
 
     if Path(path).suffix != ".h5" or not h5py.is_hdf5(path):
@@ -265,7 +264,6 @@ def is_hloc(path: StrPath) -> bool:
 
 
 def list_names(file: "h5py.File") -> list[str]:
-    """The names of the images that have a global descriptor."""
     names: list[str] = []
 
     def visit(name: str, item: Any) -> None:

@@ -40,7 +40,6 @@ class BatchExtractor:
         return loaded
 
     def fitting(self, height: int, width: int) -> int:
-        """The most images (or maps) of a size in a batch."""
         return self._memory.fitting(height, width)
 
     def finish(self, batch: Sequence[Any]) -> list[Tensor | ImageReadError]:
@@ -127,7 +126,6 @@ class MapExtractor(BatchExtractor):
         """Maps are in memory already."""
 
     def finish(self, batch: Sequence[Any]) -> list[Tensor | ImageReadError]:
-        """The batch as it is: maps, or an error."""
         return list(batch)
 
     def _compute(self, images: list[Tensor]) -> Tensor:

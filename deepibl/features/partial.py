@@ -93,18 +93,15 @@ class PartialFeatures:
 
     @property
     def groups(self) -> list[range]:
-        """All groups, as ranges of image ids."""
         starts = range(0, self.count, self.group_size)
         return [range(start, min(start + self.group_size, self.count)) for start in starts]
 
     @property
     def todo(self) -> list[tuple[int, range]]:
-        """The groups that are not done, with their numbers."""
         return [(number, group) for number, group in enumerate(self.groups) if number not in self.done]
 
     @property
     def images_done(self) -> int:
-        """Images in groups that are done."""
         return sum(len(group) for number, group in enumerate(self.groups) if number in self.done)
 
     def write(
@@ -186,7 +183,6 @@ class PartialFeatures:
         self._journal.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Removes the partial file and its journal."""
         self._let_go(lambda: self.part.unlink(missing_ok=True))
         self._journal.unlink(missing_ok=True)
 

@@ -42,11 +42,9 @@ class MemoryRows:
 
     @property
     def todo(self) -> list[tuple[int, range]]:
-        """The groups that this process computes, with their numbers."""
         return list(enumerate(self._groups))[self._team.rank :: self._team.size]
 
     def write(self, number: int, ids: Sequence[int], rows: np.ndarray, marks: Sequence[str]) -> None:
-        """Stores the descriptors of a group's images."""
         if len(ids):
             self._widen(rows.shape[1])
             self.rows[np.asarray(ids)] = rows
@@ -96,12 +94,10 @@ class SharedFile:
 
     @property
     def todo(self) -> list[tuple[int, range]]:
-        """The groups that this process computes, with their numbers."""
         return self._shares[self._team.rank]
 
     @property
     def dim(self) -> int | None:
-        """D, or None without any row."""
         return self._main.dim
 
     def write(self, number: int, ids: Sequence[int], rows: np.ndarray, marks: Sequence[str]) -> None:
@@ -124,7 +120,6 @@ class SharedFile:
         self._team.gather(lambda: require_visible(self.out, size))
 
     def discard(self) -> None:
-        """As `PartialFeatures.discard`."""
         self._team.lead(self._main.discard)
 
     def _open(self) -> dict[str, Any]:

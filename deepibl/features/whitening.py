@@ -138,7 +138,6 @@ def pca_of_images(
 
 
 def _read_pca(file: Path, made_of: Provenance, dim: int, output_dim: int) -> PCA | None:
-    """The PCA in a file, if it fits."""
     try:
         held = matfile.who(file)
         shape = held["U"].shape if "U" in held else None

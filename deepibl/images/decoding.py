@@ -42,7 +42,6 @@ Pixels = Tensor | Encoded
 
 
 def check_decoder(name: str) -> None:
-    """Raises ArgumentError for a name that is not one of DECODERS."""
     if name not in DECODERS:
         raise ArgumentError(f"decode must be one of {', '.join(DECODERS)}; got {name!r}")
 

@@ -78,7 +78,6 @@ class LocalPaths:
         return f"LocalPaths from {self.source}:{lines}"
 
     def as_dict(self) -> dict[str, str]:
-        """All paths by name."""
         return {name: value for name, value in vars(self).items() if name != "source"}
 
 

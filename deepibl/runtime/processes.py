@@ -274,7 +274,6 @@ class _States(threading.Thread):
         self._changed = threading.Event()
 
     def tell(self, **changes: Any) -> None:
-        """Changes the state of this process and sends it soon."""
         self.known[self._rank] = {**self.known[self._rank], **changes}
         self._changed.set()
 
@@ -343,7 +342,6 @@ class Tensors:
         return received.to(like.device)
 
     def close(self) -> None:
-        """Ends the exchange, which NCCL wants before the process exits."""
         dist.destroy_process_group(self._group)
 
 

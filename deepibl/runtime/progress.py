@@ -58,7 +58,6 @@ class ProgressMeter:
         self._start = time.monotonic()
 
     def advance(self, items: int) -> None:
-        """Counts `items` more items as done and reports."""
         self.done += items
         seconds = time.monotonic() - self._start
         rate = (self.done - self._already) / seconds if seconds > 0 else 0.0
@@ -135,7 +134,6 @@ class ProgressDisplay:
                     self._print_waiting()
 
     def print(self, text: str) -> None:
-        """Prints a line, above the bar if there is one."""
         if self._bar is None:
             print(text, file=self._out or sys.stderr, flush=True)
         else:

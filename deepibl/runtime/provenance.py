@@ -80,7 +80,6 @@ class Provenance:
         return digest_of([sorted(asdict(self).items())])
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
         return asdict(self)
 
     @classmethod
@@ -129,7 +128,6 @@ def misfit(file: StrPath, wanted: Provenance) -> str:
 
 
 def note_of(file: StrPath) -> Path:
-    """The path of the note beside a file."""
     return Path(f"{os.fspath(file)}.json")
 
 

@@ -130,7 +130,6 @@ class FeatureMaker:
 
 
 def _images(dataset: Any, side: str) -> tuple[str, list[str]]:
-    """The folder and the names of a data set's queries or database."""
     if side == "q":
         return str(dataset.query_root), list(dataset.query_names)
     return str(dataset.database_root), list(dataset.database_names)

@@ -63,7 +63,6 @@ class SessionFiles:
         self.start = self.latest.with_name(f".{self.latest.name.removesuffix('_latest.mat')}_start.mat")
 
     def epoch(self, epoch: int) -> Path:
-        """The state of an epoch (from 1): its last batches, or its end."""
         return Path(f"{self._stem}_ep{epoch:06d}_latest.mat")
 
     def features(self, which: str, epoch: int, batch: int) -> str:
@@ -127,7 +126,6 @@ class SessionFiles:
             return command, scalar(field_of(options, "startEpoch", 1.0))
 
     def remove(self) -> None:
-        """Deletes all that the session has: states, features, curves and pictures."""
         self.remove_features()
         for name in self._names(r"_ep\d{6}_latest\.mat"):
             (self.latest.parent / name).unlink()
@@ -165,7 +163,6 @@ class SessionFiles:
             lock.release()
 
     def is_running(self) -> bool:
-        """Whether a process holds the session."""
         try:
             with self.locked():
                 return False
@@ -198,7 +195,6 @@ def unfinished_session(prefix: str, command: str) -> str | None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes JSON, whole or not at all."""
     with atomic_output(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n")
 
@@ -226,7 +222,6 @@ class Results:
 
     @property
     def trained(self) -> np.ndarray:
-        """Recall@N (R,) of the best epoch on the validation set."""
         return self.history.val.recall[self.best - 1]
 
     @property
@@ -251,7 +246,6 @@ class Results:
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
-        """The table for programs; off_the_shelf is None where that was not tested."""
         before = self.off_the_shelf
         return {
             "session": self.session,

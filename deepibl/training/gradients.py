@@ -50,13 +50,11 @@ class PlainBackbone:
         self._net, self._first = net, first
 
     def fetch(self, path: str, flip: bool = False, resize: int | None = None) -> Fetched:
-        """The image's pixels. Raises ImageReadError."""
         pixels = load_pixels(path, Reading(resize))
         return Fetched("", pixels=pixels.flip(-1) if flip else pixels)
 
     @torch.no_grad()
     def stack(self, images: Sequence[Fetched]) -> Tensor:
-        """(N, C, H, W) on the network's device; raises ArgumentError for images of different sizes."""
         pixels = [image.pixels for image in images if image.pixels is not None]
         sizes = sorted({tuple(each.shape[-2:]) for each in pixels})
         if len(sizes) > 1:
@@ -165,7 +163,6 @@ class TupleReader:
         return [self._pool.submit(self._backbone.fetch, path, mined.flip, resize) for path in paths]
 
     def query(self, query: int) -> str:
-        """The path of a query's image."""
         return os.path.join(self._dataset.query_root, self._dataset.query_names[query])
 
     def _database(self, image: int) -> str:
@@ -232,7 +229,6 @@ class TupleGradients:
 
 
 def step_limit(options: TrainingOptions, device: torch.device) -> float:
-    """The option step_gb as a number of gigabytes on this device."""
     if isinstance(options.step_gb, str):
         return STEP_GB_ON_GPU if device.type == "cuda" else 0.0
     return float(options.step_gb)

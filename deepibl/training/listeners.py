@@ -158,8 +158,6 @@ _DPI = 110
 
 
 class Plotter(TrainingListener):
-    """Draws the curves of a training at every save, where its option `plot` asks for it."""
-
     def saved(self, state: TrainingState, path: Path, why: str) -> None:
         if state.options.plot:
             target = SessionFiles(state.options.output_prefix, state.options.session).plot
@@ -358,7 +356,6 @@ def memory_text() -> str:
 
 
 def usual_listeners(out: TextIO | None = None) -> list[TrainingListener]:
-    """Printing, and drawing where the option `plot` asks for it."""
     return [Console(out), Plotter()]
 
 

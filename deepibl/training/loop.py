@@ -64,8 +64,6 @@ def run_loop(
 
 @dataclass
 class _Loop:
-    """A training that runs: the state, and what works on it."""
-
     state: TrainingState
     train_set: Any
     val_set: Any
@@ -78,7 +76,6 @@ class _Loop:
     miner: MiningAhead = field(init=False)
 
     def run(self, tools: Tools, miner: MiningAhead) -> None:
-        """From the state's position to the end."""
         self.tools, self.miner, state = tools, miner, self.state
         self.features = self._first_features()
         while not state.complete:
@@ -263,7 +260,6 @@ class _Loop:
         return found.recalls, ranked.loss
 
     def save(self, why: str) -> None:
-        """Saves the state; feature files that it does not refer to are deleted."""
         state = self.state
         path = self.files.save(state.epoch, state.to_matlab(), state.to_json())
         if state.features is not None:

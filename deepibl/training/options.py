@@ -275,7 +275,6 @@ OPTIONS = {name: option for name, option in TABLE.items() if option.help}
 
 
 def label(name: str) -> str:
-    """How messages name an option: 'batch_size (batchSize)'."""
     return TABLE[name].label
 
 
@@ -306,7 +305,6 @@ def from_matlab_names(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[st
 
 
 def describe(options: TrainingOptions) -> str:
-    """The options, one a line, as a training prints them before it begins."""
     lines = [f"{each.label:>50}: {getattr(options, each.name)!r}" for each in TABLE.values()]
     return "\n".join(["options:", *lines])
 
@@ -351,7 +349,6 @@ class Request:
 
     @property
     def text(self) -> str:
-        """As JSON."""
         return json.dumps([self.trainer, self.sets, self.options])
 
     @classmethod

@@ -62,12 +62,10 @@ class TrainingRun:
 
     @property
     def session(self) -> str:
-        """The session's name."""
         return self.files.session
 
     @property
     def folder(self) -> Path:
-        """The folder of the session's files."""
         return self.files.latest.parent
 
     @cached_property
@@ -77,12 +75,10 @@ class TrainingRun:
 
     @property
     def best_epoch(self) -> int:
-        """The best epoch, from 1."""
         return self.results.best
 
     @cached_property
     def network(self) -> SimpleNN:
-        """The network after the best epoch."""
         return read_session_network(self.files, self.best_epoch)
 
 

@@ -39,7 +39,6 @@ class Curves:
     rankloss: list[float] = field(default_factory=list)
 
     def add_test(self, recall: np.ndarray, rankloss: float) -> None:
-        """Notes the outcome of one test."""
         self.recall.append(np.asarray(recall, dtype=np.float64).ravel())
         self.rankloss.append(float(rankloss))
 
@@ -174,7 +173,6 @@ class TrainingState:
 
     @property
     def net(self) -> SimpleNN:
-        """The network in training."""
         return self.stepper.net
 
     def begin_epoch(self, queries: int) -> None:
@@ -184,11 +182,9 @@ class TrainingState:
         self.epoch_start_times.append(datetime.now().strftime(DATE_FORMAT))
 
     def next_epoch(self) -> None:
-        """Moves to the next epoch, of which nothing is done."""
         self.epoch, self.batch, self.epoch_done, self.order = self.epoch + 1, 0, False, self.order[:0]
 
     def to_matlab(self) -> dict[str, Any]:
-        """The four variables of a session file."""
         return {
             "net": network_with_momentum(self.stepper),
             "obj": self.history.to_matlab(self.has_geo_fields),
@@ -197,7 +193,6 @@ class TrainingState:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """The curves and what belongs to them, for other tools."""
         options = self.options
         about = {
             "session": options.session,

@@ -63,7 +63,6 @@ class Stepper:
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
         return next(self.net.parameters()).device
 
     def features(self, maps: Tensor) -> Tensor:
@@ -108,12 +107,10 @@ class Stepper:
         return total if np.isfinite(total) else np.inf
 
     def gradients_are_finite(self) -> bool:
-        """Whether the gradients gathered so far hold neither NaN nor infinity."""
         gradients = (each.weight.grad for each in self.learned)
         return _all_finite([each for each in gradients if each is not None])
 
     def weights_are_finite(self) -> bool:
-        """Whether all trained weights and their momenta are finite."""
         return _all_finite([*(each.weight for each in self.learned), *self.momentum.values()])
 
     @torch.no_grad()
@@ -147,7 +144,6 @@ class Stepper:
                 weight.grad += gradient.reshape(weight.shape)
 
     def clear(self) -> None:
-        """Forgets the gradients gathered so far."""
         for each in self.learned:
             each.weight.grad = None
 

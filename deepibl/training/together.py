@@ -116,8 +116,6 @@ def shared_gradients(team: Team, tools: Tools, tuples: Sequence[MinedTuple]) -> 
 
 
 class Leading:
-    """What process 0 asks of the others; in a team of one it does the work itself."""
-
     def __init__(self, team: Team) -> None:
         self.team = team
         self._tools: Tools | None = None

@@ -72,7 +72,6 @@ class MinedTuple:
 
     @property
     def trains(self) -> bool:
-        """Whether it has a negative to train with."""
         return len(self.negatives) > 0
 
 
