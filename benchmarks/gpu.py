@@ -26,7 +26,7 @@ STAGES = (
     Stage("env", "card, driver, libraries; bus, memory and convolution speeds", 30, env),
     Stage("extraction", "images/s of every engine and precision, share of the bf16 peak", 60, extraction),
     Stage("profile", "the 15 kernels that take most, of extraction and of a training step", 60, kernels),
-    Stage("files", "images/s from JPEG files, decoded by the processor and by nvJPEG", 90, files),
+    Stage("files", "images/s from JPEG files, decoded by the processor", 90, files),
     Stage("city", "the photos of the epoch, for --city FOLDER", 40, take_photos),
     Stage("epoch", "a tenth of an epoch of Pitts30k's size; --share 1: the whole", 120, epoch),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import subprocess
@@ -11,11 +10,9 @@ from collections.abc import Iterator
 
 import torch
 import torchvision
-from PIL import Image
 
 from benchmarks.gpu_run import Asked, seconds
 from benchmarks.measure import Settings, Table
-from deepibl.images.decoding import nvjpeg
 from deepibl.runtime.devices import fastest_convolutions
 from deepibl.runtime.memory import free_memory
 
@@ -37,7 +34,6 @@ def env(asked: Asked) -> Iterator[Table]:
             ["its memory", f"{total / 1e9:.1f} GB, {free / 1e9:.1f} GB free"],
             ["driver", _driver()],
             ["cuDNN", torch.backends.cudnn.version()],
-            ["nvJPEG by torchvision", _nvjpeg(device)],
         ]
     yield Table("Machine", ["what", "found"], rows)
     yield Table("Speeds", ["what", "measured"], [[name, f"{x:.1f}"] for name, x in _speeds(asked)])
@@ -50,16 +46,6 @@ def _driver() -> str:
     except (OSError, subprocess.TimeoutExpired):
         return "no nvidia-smi"
     return done.stdout.strip().replace(", ", ", PCIe generation ", 1) or "nvidia-smi printed nothing"
-
-
-def _nvjpeg(device: torch.device) -> str:
-    buffer = io.BytesIO()
-    Image.new("RGB", (64, 48), (10, 20, 30)).save(buffer, "JPEG")
-    data = torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8)
-    try:
-        return f"decodes {tuple(nvjpeg([data], device)[0].shape)}"
-    except Exception as refusal:
-        return f"no: {str(refusal).splitlines()[0]}"
 
 
 def _speeds(asked: Asked) -> Iterator[tuple[str, float]]:

@@ -63,11 +63,10 @@ def groups(net: SimpleNN, stop: int, channels: int | None) -> list[Group]:
 class FusedBackbone:
     """Layers 0 .. stop-1 of a network for inference, in float32 or bfloat16: (N, C, H, W) to maps.
 
-    The weights are the network's at this moment; packings and Winograd transforms are made when a size first
-    occurs. In float32, 3 x 3 convolutions of many channels are Winograd's; other convolutions are oneDNN's
-    with the ReLU in them; other layers run as they are. Maximum pooling comes before the ReLU, with which it
-    commutes. channels: of the input maps; None: unknown. The maps of an image that overflow are NaN, see
-    `deepibl.engine.finite`. An instance serves one thread at a time.
+    The weights are the network's at this moment. In float32, 3 x 3 convolutions of many channels are
+    Winograd's; others are oneDNN's with the ReLU in them, after the maximum pooling, with which it commutes;
+    other layers run as they are. channels: of the input maps; None: unknown. The maps of an image that
+    overflow are NaN, see `deepibl.engine.finite`. An instance serves one thread at a time.
     """
 
     def __init__(self, net: SimpleNN, stop: int, precision: str, *, channels: int | None = 3) -> None:

@@ -22,10 +22,9 @@ NOT_FINITE = "the network's output is not finite"
 def extract_batch(net: nn.Module, images: Tensor, precision: str = "fp32") -> Tensor:
     """Returns the descriptors (N, D) float32 of images (N, 3, H, W) float32, RGB 0–255, on one device.
 
-    precision: fp32; or bf16, which computes the backbone (everything before the first NetVLAD or other
-    pooling layer and the normalisation right before it) under bfloat16 autocast, and the sums, the whitening
-    and the last normalisations in float32. Raises what the network raises, ArgumentError for int8, which
-    needs an engine, NetworkFormatError for weights and ExtractionError for descriptors that are not finite.
+    precision: fp32; or bf16, of the backbone (see `head_start`); sums, whitening and the last normalisations
+    are float32. Raises ArgumentError for int8, which needs an engine, NetworkFormatError for weights and
+    ExtractionError for descriptors that are not finite.
     """
     rows = extract_prepared(net, net.prepare(images), precision)  # type: ignore[operator]
     if not bool(torch.isfinite(rows).all()):
@@ -37,10 +36,7 @@ def extract_batch(net: nn.Module, images: Tensor, precision: str = "fp32") -> Te
 def extract_prepared(
     net: nn.Module, prepared: Tensor, precision: str = "fp32", engine: Engine | None = None
 ) -> Tensor:
-    """As `extract_batch`, for images that `net.prepare` has prepared.
-
-    engine: made by `deepibl.engine.choose_engine` for this network and precision; None: torch's operators.
-    """
+    """As `extract_batch`, for prepared images, by an engine made by `choose_engine` for this network."""
     if engine is not None and engine.backbone is not None:
         maps = engine.backbone(prepared)
         return (net(maps, start=engine.stop) if engine.stop < len(net) else maps).flatten(1).float()  # type: ignore

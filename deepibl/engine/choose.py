@@ -43,7 +43,7 @@ ENGINES = ("auto", "torch", "fused", "cuda")
 class Engine:
     """An engine made for one network, precision and device.
 
-    backbone: computes layers 0 .. stop-1, from prepared images to float32 maps; None: torch's own operators.
+    backbone: prepared images to the float32 maps of layers 0 .. stop-1; None: torch's own operators.
     """
 
     name: str
@@ -83,11 +83,9 @@ def choose_engine(
 ) -> Engine:
     """The engine `name` for this network with its present weights: choose again after changing them.
 
-    stop: the backbone is layers 0 .. stop-1; None: those before the first pooling layer and its normalization
-    (`head_start`). channels: of the backbone's input; None: unknown. scales: the network's, for int8.
-    Raises ArgumentError for an unknown name, for one that this machine or network does not support, and for a
-    precision that the engine lacks; NetworkMismatchError for scales of another network; UnknownLayerError for
-    a SimpleNN with a layer that cannot be run; what `deepibl.engine.finite.require_finite` raises.
+    stop: the backbone is layers 0 .. stop-1; None: see `head_start`. channels: of its input; None: unknown.
+    Raises ArgumentError for what this machine, network or engine does not support; NetworkMismatchError for
+    scales of another network; UnknownLayerError for a layer that cannot be run; as `require_finite`.
     """
     check_engine(name)
     check_precision(precision, name)
@@ -104,7 +102,9 @@ def choose_engine(
     if name == "cuda":
         if device.type != "cuda" or not isinstance(net, SimpleNN) or stop is None:
             raise ArgumentError(f"--engine cuda computes a SimpleNN on a CUDA device, not on {device.type}")
-        return Engine("cuda", f"CUDA graphs, {precision}", stop, CudaBackbone(net, stop, precision, channels=channels))
+        return Engine(
+            "cuda", f"CUDA graphs, {precision}", stop, CudaBackbone(net, stop, precision, channels=channels)
+        )
     if name == "torch":
         return Engine("torch", "requested")
     obstacle = _obstacle(net, precision, device)

@@ -34,10 +34,7 @@ class _Recorded(NamedTuple):
 
 
 class FusedConvolution:
-    """A convolution and its ReLU as one operation of cuDNN, which saves four passes over the maps.
-
-    Where cuDNN refuses these maps, the layer and `relu_` from then on.
-    """
+    """A convolution and its ReLU in one operation of cuDNN; where it refuses the maps, in two."""
 
     def __init__(self, layer: Conv) -> None:
         self._layer = layer
@@ -63,13 +60,11 @@ class FusedConvolution:
 class CudaBackbone:
     """Layers 0 .. stop-1 on the network's CUDA device: (N, C, H, W) float32 to float32 maps.
 
-    precision: fp32 (no TF32 anywhere), tf32, bf16 or fp16. The weights are the network's at this moment:
-    convolutions keep a copy, channels last and in half precision if requested, so that no filter is cast or
-    rearranged again. Except in fp32, cuDNN tries its algorithms for every size and keeps the fastest, so two
-    runs may differ in the last bits, and ReLUs are computed by the convolutions.
-    channels: of the input maps. graphs: whether sizes that occur often are recorded as CUDA graphs, which saves the launches. The graphs
-    share their memory: each result is copied out before another graph can run.
-    On a CPU it computes the same without graphs, for tests.
+    precision: fp32 (no TF32 anywhere), tf32, bf16 or fp16. Convolutions keep a copy of the present weights,
+    channels last and in half precision if requested. Except in fp32, cuDNN keeps its fastest algorithm for
+    every size, so two runs may differ in the last bits, and computes the ReLUs. graphs: whether sizes that
+    occur often are recorded as CUDA graphs, which share their memory: each result is copied out. On a CPU it
+    computes the same without graphs, for tests.
     """
 
     def __init__(

@@ -52,10 +52,10 @@ def available() -> str:
 
 
 def instructions(precision: str = "fp32") -> str:
-    """The best instructions that oneDNN may use here for fp32, bf16 or int8, such as 'AVX-512 bf16'.
+    """The best instructions that oneDNN may use here for fp32, bf16 or int8, such as 'AVX-512 bf16'; ''
+    without.
 
-    '' if there are none (oneDNN would emulate bf16 and int8). Respects oneDNN's own limit, the environment
-    variable ONEDNN_MAX_CPU_ISA, formerly DNNL_MAX_CPU_ISA.
+    Respects oneDNN's own limit, the environment variable ONEDNN_MAX_CPU_ISA, formerly DNNL_MAX_CPU_ISA.
     """
     given = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "ALL"
     limit = given.upper()
@@ -69,9 +69,9 @@ def instructions(precision: str = "fp32") -> str:
 class PackedConvolution:
     """A convolution in the type of its weights, with bias (K,) or None, and the ReLU after it if `relu`.
 
-    weight: (K, C/groups, FH, FW), or a function that makes it whenever a packing is needed, so that it need
-    not be kept. Filters are packed in the layout that oneDNN wants for a size of maps: it accepts any other,
-    but rearranges it at every call, which takes longer than the convolution. Equal packings are kept once.
+    weight: (K, C/groups, FH, FW), or a function that makes it whenever a packing is needed. Filters are
+    packed in the layout that oneDNN wants for a size: any other is rearranged at every call, which takes
+    longer than the convolution. Equal packings are kept once.
     """
 
     def __init__(

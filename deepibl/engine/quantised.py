@@ -68,7 +68,6 @@ class QuantisedConvolution(PackedConvolution):
     """A convolution of bytes by `weight` (K, C, FH, FW) float32 rounded to int8, with bias (K,) or None.
 
     incoming, outgoing: what the bytes of input and output stand for; outgoing None: output in float32.
-    filters: (K, C, FH, FW) int8; scales: (K,), one a filter.
     """
 
     def __init__(
@@ -115,9 +114,8 @@ def largest(x: Tensor, window: Pair, stride: Pair, pad: Sequence[int]) -> Tensor
 class QuantisedBackbone(FusedBackbone):
     """Layers 0 .. stop-1 of a network for inference: (N, C, H, W) float32 to float32 maps.
 
-    ranges: lowest and highest value that enters each convolution to be computed in int8, by its position in
-    the network; everything else is computed as in `FusedBackbone`, in float32. channels: of the input maps;
-    None: unknown. Raises ArgumentError for the range of a layer that int8 does not compute.
+    ranges: lowest and highest value that enters each convolution to be computed in int8, by its position;
+    ArgumentError for another layer. All else is computed in float32, as by `FusedBackbone`.
     """
 
     def __init__(

@@ -83,10 +83,7 @@ def tile_grid(maps: Tensor) -> tuple[int, int]:
 
 
 class WinogradConvolution:
-    """A 3 x 3 convolution (stride 1, padding 1) of float32 maps, and the ReLU after it if `relu`.
-
-    weight: (K, C, 3, 3); bias: (K,) or None; workers: the threads that share the strips.
-    """
+    """A 3 x 3 convolution (stride 1, padding 1) of float32 maps by (K, C, 3, 3), and the ReLU if `relu`."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, *, relu: bool, workers: Workers) -> None:
         self.count, self.channels = weight.shape[:2]
@@ -113,8 +110,7 @@ class WinogradConvolution:
     def __call__(self, x: Tensor, pool: bool = False) -> Tensor:
         """(N, C, H, W) float32, best with channels last, to (N, K, H, W).
 
-        pool: also takes maxima of 2 x 2 pixels, stride 2 (before the ReLU, with which they commute): half the
-        size; only for even H and W.
+        pool: also takes maxima of 2 x 2 pixels before the ReLU, with which they commute; for even H and W.
         """
         images, _, height, width = x.shape
         rows, columns = tile_grid(x)
@@ -172,10 +168,7 @@ class WinogradConvolution:
 
 
 def _rows_at_a_time(rows: int, columns: int, workers: int) -> int:
-    """Rows of tiles in a strip: at most STRIP_TILES tiles, and strips enough that all workers do as much.
-
-    The result does not depend on it, bit for bit.
-    """
+    """Rows of tiles in a strip: at most STRIP_TILES tiles, equal work; it changes no bit of the result."""
     most = max(1, STRIP_TILES // columns)
     turns = -(-rows // (most * workers))
     return -(-rows // (turns * workers))
@@ -209,9 +202,8 @@ MOST_TILES = 1024  # at a time, but at least those of one image: 150 MB of numbe
 class WinogradGradients(TorchFunctionMode):
     """While active, convolutions computed by torch.conv2d get these gradients where that pays.
 
-    That is on a CPU, in float32, outside autocast, for 3 x 3 filters with stride 1, padding 1 and channels in
-    blocks of 16; other convolutions are not changed. Only the forward pass needs to be inside. Second
-    derivatives and torch.func are not supported.
+    That is on a CPU, in float32, outside autocast, for large 3 x 3 filters with stride and padding 1. Only
+    the forward pass needs to be inside. Second derivatives and torch.func are not supported.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -290,10 +282,7 @@ class _Convolution(torch.autograd.Function):
 
 
 def filter_gradient(x: Tensor, gradient: Tensor) -> Tensor:
-    """The gradient (K, C, 3, 3) of 3 x 3 filters, from maps (N, C, H, W) and the output's (N, K, H, W).
-
-    float32; stride 1, padding 1; C and K multiples of 16.
-    """
+    """The gradient (K, C, 3, 3) of 3 x 3 filters, from maps (N, C, H, W) and the output's (N, K, H, W)."""
     count, channels = gradient.shape[1], x.shape[1]
     matrices = _matrices()
     sums = x.new_empty(NUMBERS, count, channels)
@@ -308,10 +297,7 @@ def filter_gradient(x: Tensor, gradient: Tensor) -> Tensor:
 
 
 def input_gradient(gradient: Tensor, weight: Tensor) -> Tensor:
-    """The gradient (N, C, H, W) of the input, from the output's (N, K, H, W) and the filters (K, C, 3, 3).
-
-    float32; stride 1, padding 1; C and K multiples of 16.
-    """
+    """The gradient (N, C, H, W) of the input, from the output's (N, K, H, W) and the filters (K, C, 3, 3)."""
     images, _, height, width = gradient.shape
     channels = weight.shape[1]
     matrices = _matrices()

@@ -45,10 +45,7 @@ KEPT = "kept"  # a file of this name in a folder marks maps that are not to be r
 
 @dataclass(frozen=True)
 class Fetched:
-    """An image's maps (C, h, w) where they were kept, else its pixels (1 or 3, H, W).
-
-    key: under which its maps are kept; '' if they are not to be.
-    """
+    """An image's maps (C, h, w) where they were kept, else its pixels; key: of what is to be kept, or ''."""
 
     key: str
     maps: Tensor | None = None
@@ -58,17 +55,14 @@ class Fetched:
 class BackboneCache:
     """Maps of the layers below `first`, of image files; see the module.
 
-    net: a SimpleNN on its device, whose layers below `first` (a name or position) do not change.
     store: 'ram', 'disk', 'off', or 'auto', see `deepibl.features.backbone_store`; maps that an interrupted
-    run left on disk are used. dtype: 'fp32' (exact) or 'fp16' (half the space).
-    folder: of the files of 'disk', shared by all runs; spare: used while another run has locked those.
-    images: how many there will be (each flip counts as one more), for 'auto'. limit_gb: gigabytes kept at
-    most; maps beyond are computed whenever they are needed. sharers: processes on this machine, each with its
-    own cache, that share this limit and the free memory and disk. keep: leaves the files on disk for later
-    runs. engine: see `deepibl.engine`; 'torch' has the bits of the network itself.
+    run left on disk are used. dtype: 'fp32' (exact) or 'fp16'. folder: of the files of 'disk', shared by all
+    runs; spare: used while another run has locked those. images: how many there will be (a flip is one more),
+    for 'auto'. limit_gb: kept at most; maps beyond are computed whenever they are needed. sharers: processes
+    on this machine that share limit, memory and disk. keep: leaves the files for later runs. engine: 'torch'
+    has the network's own bits.
 
-    `store` is the place chosen, `reason` why; `computed` and `found` count images.
-    Raises ArgumentError for invalid options.
+    `store` is the place chosen, `reason` why; `computed` and `found` count images. Raises ArgumentError.
     """
 
     def __init__(
@@ -127,10 +121,7 @@ class BackboneCache:
         return channels
 
     def open(self, path: StrPath) -> None:
-        """Opens the store, if it is not open; 'auto' chooses it by the size of this image's maps.
-
-        Called by the first `fetch`. Raises ImageReadError.
-        """
+        """Opens the store, by the first `fetch`; 'auto' chooses it by the size of this image's maps."""
         with self._opening:
             if self._store is None and self.store != "off":
                 self._open(path)
@@ -138,8 +129,7 @@ class BackboneCache:
     def fetch(self, path: StrPath, flip: bool = False, resize: int | None = None) -> Fetched:
         """Returns an image's maps if they are kept, else its pixels; may be called by several threads.
 
-        flip: mirrored left to right. resize: pixels of the shorter side; None leaves the size.
-        Raises ImageReadError naming a file that cannot be read.
+        flip: mirrored. resize: pixels of the shorter side. Raises ImageReadError.
         """
         key = self._key(path, flip) if resize is None and self.store != "off" else ""
         self.open(path)
@@ -150,9 +140,10 @@ class BackboneCache:
         return Fetched(key, pixels=pixels.flip(-1) if flip else pixels)
 
     def maps_of(self, image: Fetched) -> Tensor:
-        """Returns the maps (C, h, w) of one image in the dtype of the store; computes and keeps new ones.
+        """Returns the maps (C, h, w) of one image in the store's dtype; computes and keeps new ones. One
+        thread only.
 
-        Only one thread at a time may call this. Raises ImageReadError for maps that are not finite.
+        Raises ImageReadError for maps that are not finite.
         """
         if image.maps is not None:
             self.found += 1
@@ -196,10 +187,9 @@ class BackboneCache:
         return moved
 
     def maps(self, paths: Sequence[StrPath], flips: Sequence[bool] | bool = False) -> Tensor:
-        """Returns maps (N, C, H, W) float32 on the network's device; row i is of the image paths[i].
+        """Returns maps (N, C, H, W) float32 on the network's device; flips: one for all images, or one each.
 
-        flips: whether images are mirrored left to right, for all or for each. Raises ImageReadError naming a
-        file that cannot be read, ArgumentError for images of different sizes.
+        Raises ImageReadError naming a file, ArgumentError for images of different sizes.
         """
         mirrored = [flips] * len(paths) if isinstance(flips, bool) else [bool(flip) for flip in flips]
         if not paths or len(mirrored) != len(paths):
@@ -217,9 +207,8 @@ class BackboneCache:
         self.close(finished=kind is None)
 
     def close(self, finished: bool = True) -> None:
-        """Frees memory and removes files; those stay if `keep`, or if the work is not `finished`.
-
-        Files that a run with `keep` left are not removed by other runs.
+        """Frees memory and removes files; those stay if `keep` (of any run), or if the work is not
+        `finished`.
         """
         if self._store is None:
             return

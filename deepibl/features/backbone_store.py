@@ -1,8 +1,7 @@
-"""Stores of maps that were computed once: in memory, or in files from which a killed run resumes.
+"""Stores of maps of one dtype that were computed once: in memory, or in files from which a killed run
+resumes.
 
-Tensors of one dtype, float32 or float16. Several threads may call `get`, also while one calls `put`.
-
-`choose_place` makes the choice of 'auto': where the maps are kept, by what is free.
+Several threads may call `get`, also while one calls `put`. `choose_place` makes the choice of 'auto'.
 """
 
 from __future__ import annotations
@@ -157,10 +156,9 @@ def choose_place(
 ) -> Choice:
     """The place for `needed` bytes of maps, of which at most `limit` may be kept.
 
-    The memory of the GPU that computes, with the machine's if it is not enough, the machine's alone where
-    there is no GPU, or the folder's disk: the first that takes all that may be kept, else the one that takes
-    most; 'off' if that is less than 1 % of them. sharers: number of processes that share memory and disk
-    (each has a GPU of its own).
+    The GPU's memory, with the machine's if it is not enough, the machine's alone without a GPU, or the disk:
+    the first that takes all that may be kept, else the one that takes most; 'off' below 1 %. sharers:
+    processes that share memory and disk.
     """
     memory = int(free_memory() * MEMORY_SHARE / sharers)
     places = [Choice("ram", "of free memory", memory)]

@@ -227,9 +227,8 @@ def _extract_share(
             parts: list[Tensor] = []
             ready = ((i, extractor.ready(loaded, paths[i])) for i, loaded in islice(stream, len(group)))
             for batch in batches_by_size(ready, settings.batch_size, fitting=extractor.fitting):
-                found = dict(zip([i for i, _ in batch], extractor.finish([x for _, x in batch]), strict=True))
-                good = {i: image for i, image in found.items() if isinstance(image, Tensor)}
-                reasons |= {i: str(error) for i, error in found.items() if i not in good}
+                good = {i: image for i, image in batch if isinstance(image, Tensor)}
+                reasons |= {i: str(error) for i, error in batch if i not in good}
                 try:
                     if good:
                         parts.append(extractor.extract(list(good.values())))

@@ -160,9 +160,7 @@ def _read_h5(path: Path) -> np.ndarray:
 
 
 def read_dataset(dataset: Any, path: Path) -> np.ndarray:
-    """The values of an HDF5 data set as stored.
-
-    Raises FeatureFileError where it is not a data set with rows, or declares a size that the file cannot
+    """The values of an HDF5 data set; FeatureFileError where it is none, or declares what the file cannot
     hold.
     """
     import h5py
@@ -208,9 +206,8 @@ KEY = "global_descriptor"
 
 
 def read_hloc(path: StrPath, names: Sequence[str] | None = None) -> tuple[list[str], np.ndarray]:
-    """Names and descriptors (N, D) float32 of an hloc file.
+    """Names and descriptors (N, D) float32 of an hloc file; names: which, in this order, default all.
 
-    names: which, in this order; default all, in the file's (alphabetical) order.
     Raises FeatureFileError for another kind of file, images that are not in it, and mixed dimensions.
     """
     import h5py
@@ -235,10 +232,7 @@ def read_hloc(path: StrPath, names: Sequence[str] | None = None) -> tuple[list[s
 
 
 def write_hloc(path: StrPath, features: np.ndarray, names: Sequence[str]) -> None:
-    """Writes descriptors (N, D) as hloc's file, whole or not at all.
-
-    Raises ArgumentError for another number of names, and for a name that is a folder of another one.
-    """
+    """Writes descriptors (N, D) as hloc's file, whole or not at all; ArgumentError for bad names."""
     import h5py
 
     if features.ndim != 2 or len(names) != len(features):

@@ -1,6 +1,6 @@
 """From image files to descriptors, a batch at a time: by the whole network, or from maps of its backbone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,27 +13,24 @@ from deepibl.engine.memory import BatchMemory
 from deepibl.engine.settings import ExtractionSettings
 from deepibl.errors import ExtractionError
 from deepibl.features.backbone_cache import BackboneCache, Fetched
-from deepibl.images import choose_decoder
+from deepibl.images import load_pixels
 from deepibl.runtime.devices import to_batch
 from matlab_compat.errors import ImageReadError, MatlabCompatError
 
 
 class BatchExtractor:
-    """Reads image files and extracts their descriptors on one device. Engine and decoder are chosen here.
-
-    Weights are read when it is made: make another one after changing them.
-    """
+    """Reads image files and extracts their descriptors on one device, with the net's weights of now."""
 
     def __init__(self, net: nn.Module, device: torch.device, settings: ExtractionSettings) -> None:
         self.engine = choose_engine(net, settings.engine, settings.precision, device, scales=settings.scales)
-        self._decoder = choose_decoder(settings.decode, device)
         self._memory = BatchMemory(net, device)
         self._net, self._device, self._settings = net, device, settings
         self._dim: int | None = None
 
     def load(self, path: str) -> Any:
-        """An image as its file's decoder loads it; called in many threads. Raises ImageReadError."""
-        return self._decoder.load(path, self._settings.reading)
+        """An image (1 or 3, H, W), for a GPU in pinned memory; called in threads. Raises ImageReadError."""
+        pixels = load_pixels(path, self._settings.reading)
+        return pixels.pin_memory() if self._device.type == "cuda" else pixels
 
     def ready(self, loaded: Any, path: str) -> Any:
         """What `load` gave, or its ImageReadError, as what is put into batches by its size: (C, H, W)."""
@@ -42,17 +39,11 @@ class BatchExtractor:
     def fitting(self, height: int, width: int) -> int:
         return self._memory.fitting(height, width)
 
-    def finish(self, batch: Sequence[Any]) -> list[Tensor | ImageReadError]:
-        """The images of a batch, decoded as far as they were not, or why there is none; errors stay."""
-        if isinstance(batch[0], ImageReadError):
-            return list(batch)
-        return self._decoder.finish(batch)
-
     def extract(self, images: list[Tensor]) -> Tensor:
         """Descriptors (n, D) float32, on the device, of images (C, H, W) of one size.
 
-        Raises ImageReadError if the network cannot take images of this size or the memory is too small for
-        one, ExtractionError if it runs out of memory or gives descriptors of another length than before.
+        Raises ImageReadError if the network cannot take this size or the memory is too small for one image,
+        ExtractionError if it runs out of memory or gives descriptors of another length than before.
         """
         self._require_memory(images)
         size = f"{images[0].shape[2]} x {images[0].shape[1]} pixels"
@@ -124,9 +115,6 @@ class MapExtractor(BatchExtractor):
 
     def _require_memory(self, images: list[Tensor]) -> None:
         """Maps are in memory already."""
-
-    def finish(self, batch: Sequence[Any]) -> list[Tensor | ImageReadError]:
-        return list(batch)
 
     def _compute(self, images: list[Tensor]) -> Tensor:
         maps = self._backbone.join(images)

@@ -46,10 +46,9 @@ class _Journal:
 class PartialFeatures:
     """Descriptors of images on their way to `out`, in groups of `group_size` consecutive images.
 
-    made_of: what is computed; a journal of anything else is not resumed but replaced, which is logged. A
-    journal that fits keeps its own group size. mark: of each image's file, as it is now. shard: the number of
-    a process that leaves the file to another one. A context manager: within, the file is open and locked
-    against a second process. Raises FeatureFileError if another process is writing it.
+    made_of: what is computed; a journal of anything else is replaced, which is logged; one that fits keeps
+    its own group size. mark: of each image's file, as it is now. shard: the number of a process that leaves
+    the file to another one. Within it the file is locked; FeatureFileError if another process is writing it.
     """
 
     def __init__(
@@ -110,7 +109,6 @@ class PartialFeatures:
         """Stores the descriptors (n, D) of a group's images; the group is done if none of them is missing.
 
         marks: of the files of all its images, from before they were read; None: as they are now.
-        Raises FeatureFileError if D is not that of the rows before.
         """
         group = self.groups[number]
         if len(ids):
@@ -140,10 +138,7 @@ class PartialFeatures:
         return PartialFeatures(self.out, self._made_of, self.count, self.group_size, self.mark, number)
 
     def take_over(self, number: int, groups: Sequence[int] | None = None) -> None:
-        """Copies rows from a shard that no process is writing, of `groups` or of those done, and removes it.
-
-        Raises FeatureFileError if their dimensions are not those of the rows here.
-        """
+        """Copies rows, of `groups` or of those done, from a shard that no process writes; removes it."""
         with self.shard(number) as shard:
             if shard.group_size == self.group_size and shard.dim is not None:
                 self.dim = shard.dim if self.dim is None else self.dim
@@ -165,10 +160,7 @@ class PartialFeatures:
             shard.discard()
 
     def finish(self, kept: Sequence[int], names: Sequence[str], suffix: str | None = None) -> None:
-        """Turns the rows of the images `kept` (ascending) into the file `out`; nothing partial stays.
-
-        names: of all images; suffix: the format, default that of `out`.
-        """
+        """Turns the rows of the images `kept` (ascending) into the file `out`; names: of all images."""
         size = self.count * (self.dim or 0) * 4
         self._opened.truncate(size)
         if suffix_of(self.out, suffix) == ".bin" and len(kept) == self.count:

@@ -1,16 +1,9 @@
 """Files that other modules keep: JSON notes, and named tensors in one safetensors file.
 
-`read_note` reads the JSON note beside unfinished work. A note that cannot be read counts as absent, and the
-work is done again. `from_plain` makes annotated types, dataclasses too, of the plain values that JSON gives.
-
-`write_tensors` and `map_tensors` write and memory-map named arrays with a few strings. The safetensors
-package reads these files too, but it cannot write the rows of several files, larger than memory, without
-copying them, nor map arrays copy-on-write. Files are written atomically. Opening takes no time whatever the
-size, and changed pages stay in this process, so that mapped weights can be trained.
-
-`RowView` selects and joins rows of one or several matrices without copying them. An index that is merged, cut
-down or searched near a position is such a view: what is larger than memory stays in its files, and only the
-rows in use are read.
+`write_tensors` and `map_tensors` write and memory-map named arrays with a few strings: the safetensors
+package cannot write the rows of several files, larger than memory, without copying them, nor map arrays copy-
+on-write, so that mapped weights can be trained. `RowView` selects and joins rows of matrices without copying
+them: what is larger than memory stays in its files.
 """
 
 import dataclasses
@@ -160,10 +153,7 @@ _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 
 
 def write_tensors(path: StrPath, tensors: Mapping[str, Any], strings: Mapping[str, str]) -> None:
-    """Writes arrays (any shape and numeric class) and strings; `path` is replaced only by a complete file.
-
-    tensors: arrays, or `RowView`s, which are read a block at a time.
-    """
+    """Writes arrays, or `RowView`s, and strings; `path` is replaced only by a complete file."""
     header: dict[str, Any] = {"__metadata__": dict(strings)}
     offset = 0
     ordered = sorted(tensors.items(), key=lambda item: -item[1].dtype.itemsize)  # so every array is aligned

@@ -51,8 +51,7 @@ PREFIXES = ("outPrefix",)
 class LocalPaths:
     """The paths, one attribute each under the original's names. source: where they come from.
 
-    Folders end in a slash, so that `paths.ourCNNs + "net.mat"` is a path; outPrefix is as it was given. Names
-    that the original does not have are kept too.
+    Folders end in a slash; outPrefix is as it was given. Names that the original does not have are kept too.
     """
 
     def __init__(self, values: Mapping[str, str] | None = None, source: str = "defaults") -> None:

@@ -54,11 +54,10 @@ class _Stopped(ProcessError):
 class Team:
     """The processes of a job. Without a group it is a team of one, which does everything itself.
 
-    rank: of this process, from 0; size: number of processes; group: a gloo group of all of them; store:
-    torch's, shared by all; patience: seconds of silence after which a process counts as lost.
-
-    All processes call `lead`, `gather` and `same` in the same order. Values are plain (JSON). An error in one
-    is raised in all: the same where it is one of this project, a ProcessError with its message otherwise.
+    group: a gloo group of all of them; store: torch's, shared by all; patience: seconds of silence after
+    which a process counts as lost. All processes call `lead`, `gather` and `same` in the same order. Values
+    are plain (JSON). An error in one is raised in all: the same where it is one of this project, else a
+    ProcessError.
     """
 
     def __init__(
@@ -96,8 +95,8 @@ class Team:
     def gather(self, work: Callable[[], Any], while_waiting: Callable[[], Any] | None = None) -> list[Any]:
         """Returns in all processes what `work` returned in each, by rank.
 
-        Long work should call `check` now and then, to stop when another process has failed.
-        while_waiting: called again and again until the others have done their work.
+        Long work should call `check` now and then. while_waiting: called until the others have done their
+        work.
         """
         if self._group is None:
             return [work()]
@@ -403,10 +402,7 @@ def team() -> Team:
 
 @contextmanager
 def alone(yes: bool = True) -> Iterator[None]:
-    """Within it this process works by itself and shares nothing with the others.
-
-    yes: False undoes an outer `alone()`, for a step that all processes do together.
-    """
+    """Within it this process works by itself. yes: False undoes an outer `alone()`."""
     token = _alone.set(yes)
     try:
         yield

@@ -165,9 +165,8 @@ class ProgressDisplay:
 
 @contextmanager
 def progress_bar(title: str, stream: TextIO | None = None) -> Iterator[tuple[Any, Any]]:
-    """A rich progress bar and its task, whose field `speed` is shown beside it.
-
-    stream: a terminal to draw it on (default: standard error); print to it by `bar.console` meanwhile.
+    """A rich progress bar and its task, whose field `speed` is shown beside it, on a stream or standard
+    error.
     """
     from rich.console import Console
     from rich.progress import (
@@ -215,10 +214,7 @@ def apart(progress: ProgressCallback | bool | None) -> bool | None:
 def counted(
     items: Iterable[Item], total: int, title: str, progress: ProgressCallback | bool | None = None
 ) -> Iterator[Item]:
-    """The items, `total` of them; each counts as done when the next one is requested.
-
-    progress: as in `reporting`.
-    """
+    """The items, `total` of them; each counts as done when the next one is requested."""
     with reporting(progress, title) as report:
         meter = ProgressMeter(total, report)
         for item in items:
@@ -228,10 +224,7 @@ def counted(
 
 @contextmanager
 def counting(progress: ProgressCallback | bool | None, title: str) -> Iterator[Callable[..., None]]:
-    """Gives what to call with (items done, items in all) after each; more arguments are ignored.
-
-    progress: as in `reporting`.
-    """
+    """Gives what to call with (items done, items in all) after each; more arguments are ignored."""
     with reporting(progress, title) as report:
         meter = ProgressMeter(0, report)
 

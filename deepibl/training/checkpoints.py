@@ -1,10 +1,7 @@
 """Sessions on disk, under MATLAB's names: `<prefix><session>_ep000004_latest.mat` and what belongs to it.
 
-`SessionFiles` writes every file whole or not at all. A running session holds `<prefix><session>.lock`
-(released by the system when the process dies); `<prefix><session>_unfinished.json` is there until it is
-complete.
-
-`read_results` reads the results of a training: its curves, its best epoch, the table about it, its networks.
+Every file is written whole or not at all. A running session holds `<prefix><session>.lock` (released by the
+system when the process dies); `<prefix><session>_unfinished.json` is there until it is complete.
 """
 
 import json
@@ -46,9 +43,8 @@ def check_name(name: str, what: str) -> None:
 class SessionFiles:
     """The files of one session. prefix: what their names begin with (MATLAB's outPrefix), folders too.
 
-    latest: the newest state, of whichever epoch. history: the curves as JSON, for other tools. plot: the
-    picture of the curves, recall_plot: of recall before and after training. unfinished: exists while the
-    session is not complete. start: what other processes of a training begin with; exists for a moment.
+    unfinished: exists while the session is not complete. start: what other processes of a training begin
+    with; exists for a moment.
     """
 
     def __init__(self, prefix: str, session: str) -> None:
@@ -113,9 +109,8 @@ class SessionFiles:
         return matfile.load(path, list(variables))
 
     def request_before(self) -> tuple[str | None, float]:
-        """The request of the latest state, as text, and the epoch from which it was started.
-
-        The text is "" where it is not known (MATLAB's), None without a state.
+        """The request of the latest state, as text ("": not known, None: no state), and the epoch it started
+        from.
         """
         if not self.latest.exists():
             return None, 1
@@ -170,9 +165,8 @@ class SessionFiles:
             return True
 
     def _names(self, ending: str, beginning: str = "") -> list[str]:
-        """The session's files with names of a kind (regular expressions), sorted; none of another session's.
-
-        Session a must not take a_b's files for its own.
+        """The session's files with names of a kind (regular expressions), sorted; none of another session's
+        (a_b).
         """
         folder, stem = os.path.split(self._stem)
         wanted = re.compile(re.escape(beginning + stem) + ending)
@@ -258,9 +252,8 @@ class Results:
 
 
 def find_session(session: str, prefix: str) -> SessionFiles:
-    """The files of a session by its name, or by the path of one of them (as out/53e0_ep000004_latest.mat).
-
-    prefix: what the names begin with where `session` has no folder in it (localPaths' outPrefix, say).
+    """The files of a session by its name after `prefix`, or by the path of one of them
+    (…_ep000004_latest.mat).
     """
     folder, name = os.path.split(session)
     name = re.sub(r"(_ep\d{6})?_latest\.mat$", "", name)
@@ -296,10 +289,7 @@ def read_results(files: SessionFiles, n: int = 5) -> Results:
 
 
 def read_session_network(files: SessionFiles, epoch: int) -> SimpleNN:
-    """The network after an epoch (from 1), without momenta; its meta says session and epoch.
-
-    Raises SessionError where there is no such file.
-    """
+    """The network after an epoch (from 1), without momenta; its meta says session and epoch."""
     struct = files.load(epoch, variables=("net",))["net"]
     with reading_state(files.epoch(epoch)):
         net = SimpleNN.from_matlab(struct)

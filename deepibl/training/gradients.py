@@ -74,9 +74,8 @@ def open_backbone(
 ) -> Iterator[Backbone]:
     """The backbone of a training. What it kept on disk is deleted at the end, but stays after an error.
 
-    sets: the training and the validation set, whose images all go through it. options: output_prefix and
-    session name the folders. tell: is called with where maps are kept, and why, or why not. team: each of its
-    processes keeps maps of its own, and those of one machine share the limit.
+    sets: the training and the validation set, whose images all go through it. tell: is called with where maps
+    are kept, and why, or why not. team: its processes keep maps of their own, within one limit a machine.
     """
     net, first = stepper.net, stepper.first
     layer = depends_on_its_batch(net, 0, first)
@@ -113,10 +112,7 @@ def open_backbone(
 
 
 def folders(prefix: str, session: str, process: int = 0) -> tuple[Path, Path]:
-    """Where maps are kept on disk: for all trainings with this prefix, and for this session alone.
-
-    process: of several, whose number the names of those beyond the first end in.
-    """
+    """Where maps are kept on disk: for all trainings with this prefix, and for this session alone."""
     end = f".{process:04d}" if process else ""
     return Path(f"{prefix}backbone{end}"), Path(f"{prefix}{session}_backbone{end}")
 
@@ -125,11 +121,7 @@ Read = tuple[MinedTuple, list[Fetched]]
 
 
 class TupleReader:
-    """Reads the images of tuples ahead of their use, with the option num_threads.
-
-    dataset: has database_root, database_names, query_root, query_names. backbone: fetches an image. Use as a
-    context manager.
-    """
+    """Reads the images of tuples ahead of their use, in threads. A context manager."""
 
     def __init__(self, dataset: Any, options: TrainingOptions, backbone: Backbone) -> None:
         self._dataset, self._scales, self._backbone = dataset, options.jitter_scales, backbone
@@ -143,10 +135,7 @@ class TupleReader:
         self._pool.shutdown(cancel_futures=True)
 
     def ahead(self, tuples: Iterable[MinedTuple]) -> Iterator[Read]:
-        """Each tuple with its images: query, positive, negatives.
-
-        While one is used the next is read. Raises ImageReadError naming an image that cannot be read.
-        """
+        """Each tuple with its images: query, positive, negatives. While one is used the next is read."""
         waiting: list[tuple[MinedTuple, list[Future[Fetched]]]] = []
         for mined in [*tuples, None]:
             if mined is not None:
@@ -177,8 +166,7 @@ class TupleGradients:
     """Computes the outcome of each tuple of a step, and the sum of their gradients.
 
     Tuples whose maps are of one size go through the trained layers together while they take at most `limit`
-    gigabytes (by the sizes of the layers' outputs, so that the same tuples always go together); a single
-    tuple goes alone, whatever it takes.
+    gigabytes (by the sizes of the layers' outputs, so that the same tuples always go together).
     """
 
     def __init__(
@@ -194,9 +182,9 @@ class TupleGradients:
     ) -> list[TupleOutcome]:
         """Outcomes in the tuples' order; gradients add to those that the weights have already.
 
-        computed: called after each group of tuples that went together.
-        Raises ImageReadError naming an image that cannot be read, and TrainingError for a tuple whose images
-        differ in size; a loss that is not finite is for the caller to find.
+        computed: called after each group of tuples that went together. Raises ImageReadError, and
+        TrainingError for a tuple whose images differ in size; a loss that is not finite is for the caller to
+        find.
         """
         outcomes: list[TupleOutcome] = []
         for group in self._together(self._ready(tuples)):

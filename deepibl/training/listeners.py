@@ -1,9 +1,4 @@
-"""What a training reports as it runs: printing, plotting and recording are listeners.
-
-`Console` prints the original's lines and the progress. `Plotter` draws the original's curves and the recall
-before and after, as PNG files and in windows. `TensorBoard` records losses by batch, and recalls and rank
-losses by epoch.
-"""
+"""What a training reports as it runs: `Console` prints, `Plotter` draws, `TensorBoard` records."""
 
 import resource
 import sys
@@ -31,10 +26,7 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True)
 class BatchReport:
-    """A finished batch; epoch and batch count from 1.
-
-    loss: the mean of its tuples'. images: of those tuples; seconds: that they took, mining included.
-    """
+    """A finished batch, counted from 1; loss: the mean of its tuples'; seconds: mining included."""
 
     epoch: int
     epochs: int
@@ -111,8 +103,7 @@ class Listeners:
 class TensorBoard(TrainingListener):
     """Writes event files below `folder`, one run a session: trainX(…, listeners=[…, TensorBoard("runs")]).
 
-    writer: what to write with (default: torch's SummaryWriter, which needs the package tensorboard).
-    Raises ConfigurationError at the first event where it is not installed.
+    writer: default torch's, which needs the package tensorboard (else ConfigurationError at the first event).
     """
 
     def __init__(self, folder: StrPath, writer: Any = None) -> None:
@@ -175,9 +166,8 @@ def plot_training(
 ) -> Path:
     """Writes the curves of a training as PNG: batch loss (smoothed), rank loss, recall by epoch.
 
-    queries: of the training set, which make an epoch of the batch losses. window: batches to smooth over
-    (default: a twentieth of them, at most 5000). show: in a window, too.
-    Ported from: netvlad/plotResults.m
+    queries: of the training set, which make an epoch. window: batches to smooth over (default: a twentieth of
+    them, at most 5000). show: in a window, too. Ported from: netvlad/plotResults.m
     """
     figure = new_figure(9.5, 5.5, show)
     tested = bool(history.train.rankloss)
@@ -262,10 +252,8 @@ def _write(figure: Any, path: StrPath, show: bool) -> Path:
 
 
 class Console(TrainingListener):
-    """Prints a training: options, learning rates, progress, tests, saved files; losses where options ask.
-
-    out: a stream (default: standard output). interval: seconds between lines of progress where that is not a
-    terminal.
+    """Prints a training to `out` (default: standard output), and where that is no terminal a line of progress
+    every `interval` seconds.
     """
 
     def __init__(self, out: TextIO | None = None, interval: float = LINE_EVERY) -> None:
@@ -360,10 +348,7 @@ def usual_listeners(out: TextIO | None = None) -> list[TrainingListener]:
 
 
 def draw_results(results: Results, files: SessionFiles, *, show: bool = False) -> list[Path]:
-    """Draws a session's curves, and recall before and after, as PNG files beside its others.
-
-    show: see `deepibl.training.plot_training`.
-    """
+    """Draws a session's curves, and recall before and after, as PNG files beside its others."""
 
     options = results.options
     title = [results.session, options.network, options.layer, options.val_set_name, options.pooling]

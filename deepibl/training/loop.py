@@ -33,11 +33,8 @@ def run_loop(
 ) -> None:
     """Trains from the state's position to the last epoch; changes the state.
 
-    state: network, options, generator and position. train_set, val_set: `deepibl.datasets.PlaceDataset`.
-    objective: the loss. files: where the session is saved: every save_interval queries, after every refresh
-    of features and epoch, and when an error or Ctrl-C ends the training between two saves. others: the other
-    processes that compute, if there are any.
-
+    files: where the session is saved: every save_interval queries, after every refresh of features and epoch,
+    and when an error or Ctrl-C ends the training between two saves. others: the other processes that compute.
     Raises TrainingError, with the place to resume from, for a loss that is not finite, or an image that
     cannot be read; SessionError when a state cannot be saved.
 
@@ -222,7 +219,6 @@ class _Loop:
     def _test(self, which: str, features: Features, epoch: int | None = None) -> tuple[np.ndarray, float]:
         """Recall@N (R,) and the rank loss of 'train' or 'val'; the generator's state is restored.
 
-        features: (queries (Q, D), database (N, D)). epoch: the state's, where None.
         Ported from: netvlad/testNet.m
         """
         options, draws = self.state.options, self.state.generator

@@ -36,9 +36,8 @@ _NOT_GIVEN = object()
 class Option:
     """A row of the table.
 
-    matlab: MATLAB's name. help: "" for a field that is not an option but filled in by `train`. least, whole,
-    unit: of a number: the least value, whether it must be whole, what it counts. allowed: words it may be.
-    ours: whether the original has no such option. changes_result: whether one of ours changes the result.
+    matlab: MATLAB's name. help: "" for a field that `train` fills in. least, whole, unit: of a number.
+    allowed: words it may be. ours: not of the original; changes_result: one of ours that does.
     """
 
     name: str
@@ -117,8 +116,8 @@ def _ours(matlab: str, default: Any, help: str, **more: Any) -> Any:
 class TrainingOptions:
     """The options of a training; layers and epochs count from 1 in all of them.
 
-    Values may also be MATLAB's (arrays of one number): they become the option's own type. Raises
-    ArgumentError for a value that cannot; `check` does so for one that is not allowed.
+    Values may also be MATLAB's (arrays of one number). `check` raises ArgumentError for one that is not
+    allowed.
 
     Ported from: deepIBL/trainGaussKernalInd.m, netvlad/trainWeakly.m, netvlad/README_more.md
     """
@@ -290,10 +289,10 @@ def checked_names(given: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def from_matlab_names(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Options given by MATLAB's names, as 'name', value pairs and as keywords, under Python's names.
+    """Options given by MATLAB's names, in any case, as 'name', value pairs and as keywords, under Python's
+    names.
 
-    MATLAB's names match in any case; keywords may also be Python's names. Raises ArgumentError for a name
-    that is not known, with the closest one.
+    Keywords may also be Python's names. Raises ArgumentError for a name that is not known.
     """
     matlab = dict.fromkeys((each.matlab for each in OPTIONS.values()), _NOT_GIVEN)
     by_matlab = {name: value for name, value in kwargs.items() if name in matlab or name not in OPTIONS}
@@ -325,11 +324,9 @@ def schedule(options: TrainingOptions, epoch: int) -> tuple[float, int]:
 
 @dataclass(frozen=True)
 class Request:
-    """What decides a training's result: the trainer's name, its data sets, and the options.
+    """What decides a training's result: the trainer's name, its data sets, and the options by MATLAB's names.
 
-    sets: the training and the validation set, described. options: MATLAB's names -> values, defaults
-    included. A session keeps it as text, changed by what it was resumed with, to see whether a later request
-    is the same.
+    A session keeps it as text, to see whether a later request is the same.
     """
 
     trainer: str
@@ -370,10 +367,7 @@ class Request:
         return Request(by.trainer, by.sets, self.options | changed)
 
     def changes(self, before: "Request") -> list[str]:
-        """What differs from the request before: 'learning_rate (learningRate) 0.001 (now 0.0001)' and so on.
-
-        An option that only one of the two knows (another version wrote it) is None on the other side.
-        """
+        """What differs from the request before: 'learning_rate (learningRate) 0.001 (now 0.0001)'."""
         labels = {each.matlab: each.label for each in OPTIONS.values()}
         names = dict.fromkeys([*self.options, *before.options])
         pairs = [

@@ -2,8 +2,6 @@
 
 As MATLAB variables it is the four of a session file: net (with momenta), obj, opts, auxData. Ids in those are
 1-based; auxData.deepibl holds what MATLAB's trainers do not save (they resume between epochs only).
-
-`Curves` are the batch losses, recalls and rank losses, as MATLAB keeps them (`obj`) and as JSON.
 """
 
 import math
@@ -29,10 +27,7 @@ from matlab_compat.simplenn.network import SimpleNN
 
 @dataclass
 class Curves:
-    """One data set's curves; recall and rankloss have one entry a test, loss one a batch (training set only).
-
-    recall: arrays (R,) of recall@N for the session's recall_ns, 0 to 1. rankloss: the margin loss of tuples.
-    """
+    """One data set's curves: loss a batch (training set only), recall (R,), 0 to 1, and rank loss a test."""
 
     loss: list[float] = field(default_factory=list)
     recall: list[np.ndarray] = field(default_factory=list)
@@ -136,9 +131,8 @@ FIRST_EPOCH_SEED = 43
 
 @dataclass(frozen=True)
 class CachedFeatures:
-    """Feature files of the training set, and before which batch of which epoch they were computed.
-
-    batch 0: at the end of that epoch.
+    """Feature files of the training set, and before which batch of which epoch they were made (0: at its
+    end).
     """
 
     queries: str
@@ -258,9 +252,8 @@ def take_momentum(net: SimpleNN) -> dict[tuple[int, int], torch.Tensor]:
 def restore(state: TrainingState, variables: Mapping[str, Any], path: str) -> TrainingState:
     """Sets a state's curves, caches, draws and position to those of a session file's variables; returns it.
 
-    The network and options of the state are those of the file already. Files of MATLAB's trainers are of the
-    end of their epoch. Raises SessionError for a training of other images, MatFileError for variables that
-    are not a session's.
+    Files of MATLAB's trainers are of the end of their epoch. Raises SessionError for a training of other
+    images, MatFileError for variables that are not a session's.
     """
     aux = variables["auxData"]
     caches = [_ids_from_matlab(ids) for ids in cell_list(field_of(aux, "negCache"))]

@@ -1,11 +1,8 @@
 """One training in several processes: process 0 trains, the others compute their share of what it asks for.
 
-Process 0 mines, draws, steps, saves, tests and prints as it would alone. The others have the network and wait
-for its orders: the gradients of these tuples, or the features of these images. A batch's tuples are shared
-out in their order and their gradients added in that order, so that where tuples go through the network one by
-one (on a CPU) the weights are bit for bit those of one process.
-
-Features and the session's files are on a file system that all processes see.
+A batch's tuples are shared out in their order and their gradients added in that order, so that where tuples
+go through the network one by one (on a CPU) the weights are bit for bit those of one process. Features and
+the session's files are on a file system that all processes see.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -86,10 +83,7 @@ def tools_of(
 
 
 def shared_gradients(team: Team, tools: Tools, tuples: Sequence[MinedTuple]) -> list[TupleOutcome]:
-    """The outcomes of all tuples, the same in all processes; process 0 gets the sum of their gradients.
-
-    Raises in all processes what one of them raised.
-    """
+    """The outcomes of all tuples, the same in all processes; process 0 gets the sum of their gradients."""
     start, end = (len(tuples) * rank // team.size for rank in (team.rank, team.rank + 1))
     parcels: list[dict[int, torch.Tensor]] = []
 

@@ -1,10 +1,7 @@
-"""Which images make a training tuple, and which loss of it each trainer minimises.
+"""Which images make a training tuple (`mine_batch`), and which loss of it each trainer minimises
+(`TRAINERS`).
 
-`mine_batch` takes the nearest positive and the hardest negatives by cached features. `MiningAhead` mines a
-batch while a GPU computes the one before it; tuples and draws are those of mining the batches in turn.
-
-`Objective` is a loss of `deepibl.losses`, and which of the mined negatives it takes. `TRAINERS` has the
-original's seven trainers and the four losses of its history.
+`MiningAhead` mines a batch while a GPU computes the one before it, with the same tuples and draws.
 """
 
 from __future__ import annotations
@@ -54,10 +51,9 @@ class TrainingSet(Protocol):
 class MinedTuple:
     """A query with its positive and negatives: 0-based ids, by squared distances of cached features.
 
-    negatives: (M,) nearest first, M <= negatives_cap, possibly none. cache: the query's hardest negatives, to
-    start from in the next epoch. violating: how many negatives the selection kept, very_hard: how many are
-    nearer than the positive. margin_loss: sum of max(d_pos + margin - d_neg, 0). scale, flip: how the tuple's
-    images are to be read (scale: index of jitter_scales, or None).
+    negatives: (M,) nearest first. cache: the hardest, to start from in the next epoch. violating: how many
+    the selection kept, very_hard: how many are nearer than the positive. margin_loss: sum of max(d_pos +
+    margin - d_neg, 0). scale: index of jitter_scales, or None.
     """
 
     query: int
@@ -95,10 +91,9 @@ def mine_batch(
 ) -> list[MinedTuple]:
     """The tuples of a batch's queries, in their order; queries without a positive are left out.
 
-    features: (queries (Q, D), database (N, D)) float32. negative_caches: each query's hardest negatives so
-    far, ids. Draws from the generator in the original's order: of each query its negatives, then scale, then
-    flip; the last two only when the options ask for them and a negative is left. Without them several queries
-    are compared at once on a large machine.
+    negative_caches: each query's hardest negatives so far, ids. Draws in the original's order: of each query
+    its negatives, then scale, then flip; the last two only when the options ask for them and a negative is
+    left. Without them several queries are compared at once on a large machine.
 
     Ported from: deepIBL/trainGaussKernalInd.m, netvlad/trainWeakly.m
     """
@@ -171,11 +166,10 @@ class _Begun(NamedTuple):
 
 
 class MiningAhead:
-    """Mines batches, and the next one ahead after `begin`. Use as a context manager.
+    """Mines batches, and the next one ahead after `begin`. A context manager.
 
-    A batch depends on nothing that the batch before it changes: on the cached features, on its own queries'
-    negative caches, and on the draws, which are made here from a copy of the generator. What was mined is
-    taken only if queries, features and the generator's state are still those; else it is mined again.
+    A batch depends on nothing that the batch before it changes. What was mined is taken only if queries,
+    features and the generator's state are still those; else it is mined again.
     """
 
     def __init__(self, mine: Mine) -> None:
@@ -218,8 +212,7 @@ class MiningAhead:
 class TupleOutcome(NamedTuple):
     """A tuple's loss as it is logged; what is differentiated (None: nothing); how many pairs it counts for.
 
-    The step of a batch is the sum of its objectives' gradients, divided by the sum of its pairs. very_hard:
-    negatives that are nearer than the positive.
+    The step of a batch is the sum of its objectives' gradients, divided by the sum of its pairs.
     """
 
     loss: float
@@ -233,8 +226,7 @@ class Objective:
     """A loss, and the rule by which negatives get into a tuple.
 
     margin: None takes all mined negatives; else those whose squared distance is below the positive's plus
-    margin.
-    exclude_very_hard: leaves out negatives nearer than the positive, by cached and by fresh features.
+    margin. exclude_very_hard: leaves out negatives nearer than the positive.
     """
 
     loss: TupleLoss
@@ -292,9 +284,8 @@ def weakly(options: TrainingOptions) -> Objective:
 
 @dataclass(frozen=True)
 class Trainer:
-    """A trainer. name: the original's; loss: what the command line calls it.
-
-    geo_fields: whether its session files have the original's unused fields geoCenters and geoloss.
+    """A trainer, by the original's name and the command line's. geo_fields: writes the unused geoCenters,
+    geoloss.
     """
 
     name: str
