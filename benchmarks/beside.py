@@ -102,17 +102,13 @@ def hloc(given: Given, stack: ExitStack) -> Run:
     return run
 
 
-def extraction(precision: str) -> Callable[[Given, ExitStack], Run]:
+def extraction(precision: str, given: Given, stack: ExitStack) -> Run:
     """deepibl's extraction of the same photos, one at a time, by the engine that it chooses."""
-
-    def make(given: Given, stack: ExitStack) -> Run:
-        net = network(given.settings)
-        stack.enter_context(inference(net))
-        engine = choose_engine(net, "auto", precision, CPU, scales=scales(given.settings, net, precision))
-        some = photos(given.settings, TUPLE).split(1)
-        return lambda: torch.cat([extract_prepared(net, net.prepare(x), precision, engine) for x in some])
-
-    return make
+    net = network(given.settings)
+    stack.enter_context(inference(net))
+    engine = choose_engine(net, "auto", precision, CPU, scales=scales(given.settings, net, precision))
+    some = photos(given.settings, TUPLE).split(1)
+    return lambda: torch.cat([extract_prepared(net, net.prepare(x), precision, engine) for x in some])
 
 
 def openibl(given: Given) -> tuple[Any, Any]:
@@ -148,14 +144,10 @@ def their_step(given: Given, stack: ExitStack) -> Run:
     return run
 
 
-def step(way: str) -> Callable[[Given, ExitStack], Run]:
+def step(way: str, given: Given, stack: ExitStack) -> Run:
     """deepibl's, in one of the ways of `benchmarks.training`."""
-
-    def make(given: Given, stack: ExitStack) -> Run:
-        net, paths = without_whitening(network(given.settings)), _files(given, stack)
-        return TupleStep(net, paths, *WAYS[way][:3], stack)
-
-    return make
+    net, paths = without_whitening(network(given.settings)), _files(given, stack)
+    return TupleStep(net, paths, *WAYS[way][:3], stack)
 
 
 def their_refresh(given: Given, stack: ExitStack) -> Run:
@@ -172,22 +164,18 @@ def their_refresh(given: Given, stack: ExitStack) -> Run:
     return run
 
 
-def refresh(precision: str) -> Callable[[Given, ExitStack], Run]:
+def refresh(precision: str, given: Given, stack: ExitStack) -> Run:
     """deepibl's, from maps that are kept in memory."""
+    net, paths = without_whitening(network(given.settings)), [str(p) for p in _files(given, stack)]
+    cache = stack.enter_context(BackboneCache(net, FIRST, store="ram"))
+    stack.enter_context(torch.inference_mode())
+    extractor = MapExtractor(cache, ExtractionSettings(precision=precision, batch_size=4))
 
-    def make(given: Given, stack: ExitStack) -> Run:
-        net, paths = without_whitening(network(given.settings)), [str(p) for p in _files(given, stack)]
-        cache = stack.enter_context(BackboneCache(net, FIRST, store="ram"))
-        stack.enter_context(torch.inference_mode())
-        extractor = MapExtractor(cache, ExtractionSettings(precision=precision, batch_size=4))
+    def run() -> Tensor:
+        maps = [extractor.ready(extractor.load(path), path) for path in paths]
+        return torch.cat([extractor.extract(maps[i : i + 4]) for i in range(0, len(maps), 4)])
 
-        def run() -> Tensor:
-            maps = [extractor.ready(extractor.load(path), path) for path in paths]
-            return torch.cat([extractor.extract(maps[i : i + 4]) for i in range(0, len(maps), 4)])
-
-        return run
-
-    return make
+    return run
 
 
 def _files(given: Given, stack: ExitStack) -> list[Path]:
@@ -203,19 +191,19 @@ def _gradients(a: Tensor, b: Tensor) -> float:
 TABLES: dict[str, tuple[str, dict[str, Callable[[Given, ExitStack], Run]], Any, float]] = {
     f"Descriptors of {TUPLE} photos, one at a time": (
         "hloc",
-        {"hloc": hloc, **{f"deepibl {kind}": extraction(kind) for kind in ("fp32", "bf16", "int8")}},
+        {"hloc": hloc, **{f"deepibl {kind}": partial(extraction, kind) for kind in ("fp32", "bf16", "int8")}},
         distance,
         LIMIT,
     ),
     f"A tuple of {TUPLE} photos, from files to gradients": (
         "openibl",
-        {"OpenIBL": their_step, **{way: step(way) for way in WAYS}},
+        {"OpenIBL": their_step, **{way: partial(step, way) for way in WAYS}},
         _gradients,
         GRADIENT,
     ),
     f"Features of {TUPLE} photos again, for a refresh": (
         "openibl",
-        {"OpenIBL": their_refresh, **{f"maps kept, {kind}": refresh(kind) for kind in ("fp32", "bf16")}},
+        {"OpenIBL": their_refresh, **{f"maps kept, {x}": partial(refresh, x) for x in ("fp32", "bf16")}},
         distance,
         LIMIT,
     ),

@@ -100,18 +100,15 @@ class PackedConvolution:
         key = tuple(size)
         if key not in self._packed:
             packed = self._pack(list(key))
-            equal = (other for other in self._packed.values() if _layout(other) == _layout(packed))
-            self._packed[key] = next(equal, packed)
+            layout = torch.ops.mkldnn._get_mkldnn_serialized_md
+            same = (each for each in self._packed.values() if torch.equal(layout(each), layout(packed)))
+            self._packed[key] = next(same, packed)
         return self._packed[key]
 
     def _pack(self, size: list[int]) -> Tensor:
         filters = self._weight if isinstance(self._weight, Tensor) else self._weight()
         geometry = (self._pad, self._stride, self._dilate, self._groups)
         return torch.ops.mkldnn._reorder_convolution_weight(filters, *geometry, size)
-
-
-def _layout(packed: Tensor) -> list[int]:
-    return torch.ops.mkldnn._get_mkldnn_serialized_md(packed).tolist()
 
 
 class Workers:
@@ -127,16 +124,17 @@ class Workers:
 
     def run(self, job: Callable[[Any, Scratch], Any], items: Sequence[Any]) -> None:
         """Calls job(item, scratch) for all items; raises what a job raises."""
+
+        def do(item: Any) -> None:
+            if not hasattr(self._own, "scratch"):
+                self._own.scratch = Scratch()
+            with torch.inference_mode():
+                job(item, self._own.scratch)
+
         wanted = torch.get_num_threads()
-        list(self._pool.map(lambda item: self._do(job, item), items))
+        list(self._pool.map(do, items))
         # a worker that starts sets one thread for every thread that starts later, too: undo that
         torch.set_num_threads(wanted)
-
-    def _do(self, job: Callable[[Any, Scratch], Any], item: Any) -> None:
-        if not hasattr(self._own, "scratch"):
-            self._own.scratch = Scratch()
-        with torch.inference_mode():
-            job(item, self._own.scratch)
 
 
 class Scratch:

@@ -140,10 +140,9 @@ class BackboneCache:
         return Fetched(key, pixels=pixels.flip(-1) if flip else pixels)
 
     def maps_of(self, image: Fetched) -> Tensor:
-        """Returns the maps (C, h, w) of one image in the store's dtype; computes and keeps new ones. One
-        thread only.
+        """Returns the maps (C, h, w) of one image in the store's dtype; computes and keeps new ones.
 
-        Raises ImageReadError for maps that are not finite.
+        Only one thread at a time may call this. Raises ImageReadError for maps that are not finite.
         """
         if image.maps is not None:
             self.found += 1
@@ -171,20 +170,15 @@ class BackboneCache:
             raise ArgumentError(f"images of different sizes at once, their maps are {sorted(shapes)}")
         if len({each.dtype for each in maps}) > 1:
             maps = [each.to(torch.float32) for each in maps]
-        return torch.stack(self._moved(maps)).to(torch.float32)
-
-    def _moved(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """The maps on the network's device; those kept elsewhere are moved together, without waiting."""
-        elsewhere = [i for i, each in enumerate(maps) if each.device.type != self.device.type]
         moved = list(maps)
-        if elsewhere:
+        elsewhere = [i for i, each in enumerate(maps) if each.device.type != self.device.type]
+        if elsewhere:  # these are moved together, without waiting
             shape = (len(elsewhere), *maps[elsewhere[0]].shape)
             pinned = torch.empty(shape, dtype=maps[elsewhere[0]].dtype, pin_memory=True)
             torch.stack([maps[i] for i in elsewhere], out=pinned)
-            there = pinned.to(self.device, non_blocking=True).unbind()
-            for i, each in zip(elsewhere, there, strict=True):
+            for i, each in zip(elsewhere, pinned.to(self.device, non_blocking=True), strict=True):
                 moved[i] = each
-        return moved
+        return torch.stack(moved).to(torch.float32)
 
     def maps(self, paths: Sequence[StrPath], flips: Sequence[bool] | bool = False) -> Tensor:
         """Returns maps (N, C, H, W) float32 on the network's device; flips: one for all images, or one each.

@@ -51,7 +51,12 @@ def read_features(
     kind = suffix_of(path, path.suffix or ".bin")
     if kind == ".bin":
         return _read_bin(path, count, dim, mmap)
-    features = _read_npy(path, mmap) if kind == ".npy" else _read_h5(path)
+    if kind == ".npy":
+        with damage_as(FeatureFileError, path, "is not a whole .npy file"):
+            mapped = np.lib.format.open_memmap(path, mode="r")  # checks the size, and never unpickles
+            features = mapped if mmap else np.array(mapped)
+    else:
+        features = _read_h5(path)
     if features.ndim != 2 or features.dtype != np.float32:
         raise FeatureFileError(f"{path}: holds {features.dtype} {features.shape}, not float32 (N, D)")
     for what, wanted, found in (
@@ -141,12 +146,6 @@ def _read_bin(path: Path, count: int | None, dim: int | None, mmap: bool) -> np.
     if mmap and numbers:
         return np.memmap(path, dtype=_FLOAT, mode="r", shape=(rows, columns))
     return np.fromfile(path, dtype=_FLOAT).reshape(rows, columns)
-
-
-def _read_npy(path: Path, mmap: bool) -> np.ndarray:
-    with damage_as(FeatureFileError, path, "is not a whole .npy file"):
-        mapped = np.lib.format.open_memmap(path, mode="r")  # checks the size, and never unpickles
-        return mapped if mmap else np.array(mapped)
 
 
 def _read_h5(path: Path) -> np.ndarray:

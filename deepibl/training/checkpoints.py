@@ -87,7 +87,10 @@ class SessionFiles:
             matfile.save(target, variables)
             with atomic_output(self.latest) as temporary:
                 temporary.unlink()
-                _link_or_copy(target, temporary)
+                try:
+                    os.link(target, temporary)  # a file that is only ever replaced may have two names
+                except OSError:
+                    shutil.copyfile(target, temporary)
             if history is not None:
                 write_json(self.history, history)
         except (OSError, MatFileError) as error:
@@ -191,14 +194,6 @@ def unfinished_session(prefix: str, command: str) -> str | None:
 def write_json(path: Path, content: Any) -> None:
     with atomic_output(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n")
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    """A second name for a file that is only ever replaced, or a copy where the file system has no links."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 SHOWN = 6  # values of N in the table

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,16 +33,6 @@ Tell = Callable[[str], object]
 OF_A_BATCH = ("bnorm", "dropout")
 
 
-class Backbone(Protocol):
-    """Gives the trained layers their input."""
-
-    def fetch(self, path: str, flip: bool = False, resize: int | None = None) -> Fetched:
-        """An image, or its maps; for threads that read ahead. Raises ImageReadError."""
-
-    def stack(self, images: Sequence[Fetched]) -> Tensor:
-        """Input (N, C, H, W) of the trained layers; raises ArgumentError for images of different sizes."""
-
-
 class PlainBackbone:
     """All layers below `first` on all images of a tuple at once, in the network's mode; nothing is kept."""
 
@@ -61,6 +51,9 @@ class PlainBackbone:
             raise ArgumentError(f"images of different sizes at once: {sizes}")
         prepared = self._net.prepare(to_batch(pixels, device_of(self._net)))
         return self._net(prepared, stop=self._first - 1) if self._first else prepared
+
+
+Backbone = BackboneCache | PlainBackbone  # gives the trained layers their input
 
 
 def depends_on_its_batch(net: SimpleNN, first: int = 0, stop: int | None = None) -> str:

@@ -21,7 +21,6 @@ from deepibl.networks.torch_backbones import is_torch_id, split_for
 from deepibl.runtime import processes
 from deepibl.runtime.devices import device_for
 from deepibl.runtime.paths import localPaths
-from deepibl.runtime.processes import Team
 from deepibl.training.cached_features import initial_names
 from deepibl.training.checkpoints import (
     Results,
@@ -46,7 +45,6 @@ from matlab_compat.simplenn.network import SimpleNN
 _log = logging.getLogger(__name__)
 SESSION_DIGITS = 4
 Given = Mapping[str, Any]  # the options given, by name
-Sets = tuple[PlaceDataset, PlaceDataset]
 Blank = Callable[..., TrainingState]  # options, network (, momenta) -> the state at the beginning
 
 
@@ -159,8 +157,15 @@ def train(
     team = processes.team()
     team.same("training", f"{request.text} from epoch {asked.start_epoch}")
     blank = partial(_state, trainer, dataset.query_count, rng() if generator is None else generator)
-    if not team.leads:
-        return _follow(blank, trainer, (dataset, validation), asked.use_gpu, team)
+    if not team.leads:  # the state is the network alone
+        files, given_options, net = read_start(team)
+        state, goal = (
+            blank(replace(given_options, use_gpu=asked.use_gpu), net),
+            trainer.objective(given_options),
+        )
+        with tools_of(state, goal, (dataset, validation), Listeners([]), team) as tools:
+            follow(team, tools)
+        return TrainingRun(files, state)
     with leading(team) as others:
         files = SessionFiles(asked.output_prefix, asked.session or _session_name(asked, request))
         asked = replace(asked, session=files.session)
@@ -203,15 +208,6 @@ def train(
             state.trainer, state.command = trainer.name, request.text
             run_loop(state, dataset, validation, trainer.objective(state.options), files, every, others)
             files.unfinished.unlink(missing_ok=True)
-    return TrainingRun(files, state)
-
-
-def _follow(blank: Blank, trainer: Trainer, sets: Sets, use_gpu: bool, team: Team) -> TrainingRun:
-    """The training in the processes beyond the first, whose state is the network alone."""
-    files, options, net = read_start(team)
-    state = blank(replace(options, use_gpu=use_gpu), net)
-    with tools_of(state, trainer.objective(options), sets, Listeners([]), team) as tools:
-        follow(team, tools)
     return TrainingRun(files, state)
 
 

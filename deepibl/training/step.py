@@ -169,12 +169,8 @@ def _learned_weights(
             )
         for index, weight in enumerate(layer.weights):
             if weight is not None:
-                rate, decay = (_factor(layer, name, index) for name in ("learningRate", "weightDecay"))
+                given = [layer.fields.get(name, ()) for name in ("learningRate", "weightDecay")]
+                factors = [torch.as_tensor(values).flatten()[index:] for values in given]
+                rate, decay = (float(values[0]) if len(values) else 1.0 for values in factors)
                 found.append(LearnedWeight(position, index, weight, rate, decay))
     return found
-
-
-def _factor(layer: Any, name: str, index: int) -> float:
-    """MATLAB's factor of one weight; 1 where the layer has none."""
-    values = torch.as_tensor(layer.fields.get(name, ())).flatten()
-    return float(values[index]) if index < len(values) else 1.0

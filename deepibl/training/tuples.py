@@ -11,21 +11,13 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from deepibl.losses import (
-    AngularLoss,
-    ContrastiveLoss,
-    LiftedStructureLoss,
-    NPairLoss,
-    SARELoss,
-    TripletLoss,
-    TupleLoss,
-)
+from deepibl import losses
 from deepibl.training.options import TrainingOptions
 from matlab_compat.errors import ArgumentError
 from matlab_compat.rng import Generator
@@ -37,14 +29,6 @@ Features = tuple[np.ndarray, np.ndarray]  # of the queries (Q, D) and the databa
 
 # the positive's distance, the negatives' (M,) -> which negatives may stay, a mask (M,)
 Selection = Callable[[float, np.ndarray], np.ndarray]
-
-
-class TrainingSet(Protocol):
-    """What mining needs of a data set (deepibl.datasets.PlaceDataset has it); ids are 0-based."""
-
-    def nontrivial_positives(self, query: int) -> np.ndarray: ...
-
-    def sample_negatives(self, query: int, n: int, generator: Any) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -71,17 +55,11 @@ class MinedTuple:
         return len(self.negatives) > 0
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """A query with its positives, and the negatives that were drawn for it or remembered; ids."""
-
-    query: int
-    positives: np.ndarray
-    candidates: np.ndarray
+_Drawn = tuple[int, np.ndarray, np.ndarray]  # a query, its positives, its negatives drawn or remembered; ids
 
 
 def mine_batch(
-    dataset: TrainingSet,
+    dataset: Any,
     queries: Sequence[int] | np.ndarray,
     features: Features,
     negative_caches: Sequence[np.ndarray],
@@ -105,7 +83,7 @@ def mine_batch(
             continue
         negatives = dataset.sample_negatives(query, options.negatives_per_query, generator)
         candidates = np.unique(np.concatenate([negative_caches[query], negatives]).astype(np.int64))
-        drawn.append(_Drawn(query, positives, candidates))
+        drawn.append((query, positives, candidates))
         if jitter:
             mined.append(_jittered(_rank(drawn[-1], features, options, select), options, generator))
     if jitter:
@@ -117,18 +95,18 @@ def mine_batch(
 def _rank(drawn: _Drawn, features: Features, options: TrainingOptions, select: Selection) -> MinedTuple:
     """The tuple, without jitter: the nearest positive, and the nearest negatives that `select` keeps."""
     queries, database = features
-    feature = np.asarray(queries[drawn.query : drawn.query + 1])
-    nearest, distance = yael_nn(database[drawn.positives], feature, 1)
-    positive, positive_distance = int(drawn.positives[nearest[0, 0]]), distance[0, 0]
-    candidates = drawn.candidates
+    query, positives, candidates = drawn
+    feature = np.asarray(queries[query : query + 1])
+    nearest, distance = yael_nn(database[positives], feature, 1)
+    positive, positive_distance = int(positives[nearest[0, 0]]), distance[0, 0]
     wanted = min(SEARCHED_BEYOND_CAP * options.negatives_cap, len(candidates))
     if not wanted:
-        return MinedTuple(drawn.query, positive, candidates, candidates)
+        return MinedTuple(query, positive, candidates, candidates)
     order, distances = (found[0] for found in yael_nn(database[candidates], feature, wanted))
     ranked = candidates[order]
     kept = select(positive_distance, distances)
     return MinedTuple(
-        drawn.query,
+        query,
         positive,
         ranked[kept][: options.negatives_cap],
         ranked[: options.negatives_cached],
@@ -229,7 +207,7 @@ class Objective:
     margin. exclude_very_hard: leaves out negatives nearer than the positive.
     """
 
-    loss: TupleLoss
+    loss: losses.TupleLoss
     margin: float | None = None
     exclude_very_hard: bool = False
 
@@ -262,10 +240,10 @@ def sare(kernel: str, mode: str) -> ObjectiveMaker:
 
     Ported from: deepIBL/trainGaussKernalInd.m and its five siblings, which ignore excludeVeryHard
     """
-    return baseline(lambda: SARELoss(kernel, mode))
+    return baseline(lambda: losses.SARELoss(kernel, mode))
 
 
-def baseline(loss: Callable[[], TupleLoss]) -> ObjectiveMaker:
+def baseline(loss: Callable[[], losses.TupleLoss]) -> ObjectiveMaker:
     """A loss at its own settings, which takes every mined negative.
 
     Ported from: deepIBL/trainContrastiveLoss.m and its siblings (history, before 2019-07-25)
@@ -278,7 +256,7 @@ def weakly(options: TrainingOptions) -> Objective:
 
     Ported from: netvlad/trainWeakly.m
     """
-    loss = TripletLoss(options.margin, exclude_very_hard=options.exclude_very_hard)
+    loss = losses.TripletLoss(options.margin, exclude_very_hard=options.exclude_very_hard)
     return Objective(loss, options.margin, options.exclude_very_hard)
 
 
@@ -304,10 +282,10 @@ TRAINERS = {
         Trainer("trainExpKernalInd", "exp-ind", sare("exp", "ind"), geo_fields=True),
         Trainer("trainExpKernalJoint", "exp-joint", sare("exp", "joint"), geo_fields=True),
         Trainer("trainWeakly", "weakly", weakly),
-        Trainer("trainContrastive", "contrastive", baseline(ContrastiveLoss)),
-        Trainer("trainLiftStruct", "lifted", baseline(LiftedStructureLoss)),
-        Trainer("trainNpairLoss", "npair", baseline(NPairLoss)),
-        Trainer("trainAngularLoss", "angular", baseline(AngularLoss)),
+        Trainer("trainContrastive", "contrastive", baseline(losses.ContrastiveLoss)),
+        Trainer("trainLiftStruct", "lifted", baseline(losses.LiftedStructureLoss)),
+        Trainer("trainNpairLoss", "npair", baseline(losses.NPairLoss)),
+        Trainer("trainAngularLoss", "angular", baseline(losses.AngularLoss)),
     )
 }
 
