@@ -16,6 +16,7 @@ from typing import Any, TextIO, TypeVar
 Item = TypeVar("Item")
 LINE_EVERY = 30.0  # seconds between lines where there is no terminal
 ANNOUNCED_AFTER = 5.0  # seconds: shorter work prints nothing
+_SHOWN = ("description", "fields[speed]")  # of a task, beside its bar
 
 
 @dataclass(frozen=True)
@@ -165,28 +166,15 @@ class ProgressDisplay:
 
 @contextmanager
 def progress_bar(title: str, stream: TextIO | None = None) -> Iterator[tuple[Any, Any]]:
-    """A rich progress bar and its task, whose field `speed` is shown beside it, on a stream or standard
-    error.
-    """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress as RichProgress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    """A rich progress bar and its task, on a terminal or standard error."""
+    from rich import console, progress
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}", markup=False),
-        TimeRemainingColumn(),
-    )
-    console = Console(file=stream, stderr=stream is None)
+    title_of, speed_of = (progress.TextColumn(f"{{task.{each}}}", markup=False) for each in _SHOWN)
+    columns = (title_of, progress.BarColumn(), progress.MofNCompleteColumn(), speed_of)
+    out = console.Console(file=stream, stderr=stream is None)
     redirect = stream is None  # else what others print to standard output would appear on the stream
-    with RichProgress(*columns, console=console, redirect_stdout=redirect, redirect_stderr=redirect) as bar:
+    how = {"console": out, "redirect_stdout": redirect, "redirect_stderr": redirect}
+    with progress.Progress(*columns, progress.TimeRemainingColumn(), **how) as bar:  # type: ignore[arg-type]
         yield bar, bar.add_task(title, total=None, speed="")
 
 
