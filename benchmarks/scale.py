@@ -99,7 +99,7 @@ def _milvus(folder: Path, rows: np.ndarray, queries: np.ndarray, seconds: Callab
         from deepibl.search import MilvusIndex
     except ImportError:
         return []
-    count, where = len(rows), folder / "few.db"
+    count, where = len(rows), Path(tempfile.mkdtemp(dir=folder)) / "index.db"
     index = PlaceIndex(np.asarray(rows), [str(i) for i in range(count)], np.zeros((count, 2)), "generated")
     build, made = seconds(lambda: MilvusIndex.create(str(where), index))
     taken, found = seconds(lambda: made.search(queries, TOP))
