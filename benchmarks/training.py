@@ -65,7 +65,8 @@ class TupleStep:
     def __call__(self) -> Tensor:
         """The gradient of the lowest weight that learns."""
         self.stepper.clear()
-        self._compute([self._mined])
+        (outcome,) = self._compute([self._mined])
+        self.loss = outcome.loss
         gradient = self.stepper.net[FIRST].weight.grad
         assert gradient is not None
         return gradient.clone()
