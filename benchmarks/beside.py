@@ -52,8 +52,8 @@ from deepibl.runtime import inference
 from matlab_compat import matfile
 from scripts.make_released_layout import plain_structs
 
-# cosine distance to the others, or that of losses: theirs make unit vectors of clusters that are nearly empty,
-# which is 8e-3 here, and much more in gradients
+# cosine distance to the others, or difference of losses: they make unit vectors of clusters that are nearly
+# empty, which is 8e-3 in descriptors of real photos, and much more in gradients
 LIMIT = 3e-2
 # that OpenIBL imports and does not use here
 UNUSED = ("cv2", "sklearn", "sklearn.preprocessing", "sklearn.metrics", "sklearn.neighbors")

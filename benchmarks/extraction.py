@@ -153,7 +153,7 @@ def _batches(settings: Settings, net: SimpleNN, port: Port, images: Tensor) -> T
             def describe(precision: str = precision, engine: Any = engine) -> Tensor:
                 return extract_prepared(net, net.prepare(images), precision, engine)
 
-            cases[f"{name} {precision}"] = Case(describe, LIMITS[precision], keep=name == "fused")
+            cases[f"{name} {precision}"] = Case(describe, LIMITS[precision] * settings.slack, name == "fused")
         found = paired(cases, settings.rounds, distance, f"batch of {count}")
         memory = {name: peak_memory(case.run) for name, case in cases.items()}
     flop, rows = gigaflop(net, height, width), []
@@ -179,7 +179,7 @@ def _files(settings: Settings, net: SimpleNN, port: Port) -> Table:
         for precision in {precision: None for _, precision in engines()}:
             how = {"precision": precision, "scales": scales(settings, net, precision), "progress": False}
             job = partial(extract, net, paths, batch_size=2, **how)
-            cases[f"extract {precision}"] = Case(job, LIMITS[precision], keep=True)
+            cases[f"extract {precision}"] = Case(job, LIMITS[precision] * settings.slack, keep=True)
         found = paired(cases, 3 if settings.full else 1, distance, "JPEG files")
     rows = [
         [name, f"{count / each.seconds:.2f}", f"{each.ratio:.2f}", f"{each.error:.1e}"]

@@ -37,6 +37,11 @@ class Settings:
     clusters: Path | None = None
     images: Path | None = None
 
+    @property
+    def slack(self) -> int:
+        """How many times as far as random weights a network that is given may lead two results apart."""
+        return 10 if self.network else 1
+
     def __post_init__(self) -> None:
         usual = 1 if self.smoke else 7 if self.full else 3
         object.__setattr__(self, "rounds", self.rounds or usual)

@@ -83,7 +83,7 @@ def step(settings: Settings, net: SimpleNN, paths: Sequence[Path]) -> Table:
     cases = {PORT: Case(usual, keep=False), f"{PORT}, buffers kept as ours": Case(usual, 1e-6, keep=True)}
     with ExitStack() as stack:
         for name, (*how, limit) in WAYS.items():
-            cases[name] = Case(TupleStep(net, paths, *how, stack), limit, keep=True)
+            cases[name] = Case(TupleStep(net, paths, *how, stack), limit * settings.slack, keep=True)
         found = paired(
             cases,
             5 if settings.full else 2,
@@ -117,7 +117,9 @@ def refresh(settings: Settings, net: SimpleNN, paths: Sequence[Path]) -> Table:
                 cache, ExtractionSettings(precision=precision, engine=engine, batch_size=len(some))
             )
             cases[f"from kept maps, {precision}, --engine {engine}"] = Case(
-                lambda extractor=extractor: _extract(extractor, some), LIMITS[precision], keep=True
+                lambda extractor=extractor: _extract(extractor, some),
+                LIMITS[precision] * settings.slack,
+                keep=True,
             )
         with torch.inference_mode():
             found = paired(cases, 5 if settings.full else 2, distance, "refresh")
