@@ -40,15 +40,23 @@ def available() -> str:
     """'' if the operators are there and right on this machine; else why not."""
     if not torch.backends.mkldnn.is_available():
         return "this torch was built without oneDNN"
+
+    def right() -> bool:
+        numbers = torch.arange(-18, 32, dtype=torch.float32, device="cpu")
+        x, weight = numbers[18:].view(1, 2, 4, 4), numbers[:36].view(2, 2, 3, 3)
+        got = PackedConvolution(weight, None, pad=(1, 1), relu=True)(x)
+        return torch.equal(got, torch.relu(torch.nn.functional.conv2d(x, weight, padding=1)))
+
+    return problem_with("oneDNN operators", right)
+
+
+def problem_with(what: str, right: Callable[[], bool]) -> str:
+    """'' where operators compute something rightly, else what is wrong with them."""
     try:
         with torch.inference_mode():
-            numbers = torch.arange(-18, 32, dtype=torch.float32, device="cpu")
-            x, weight = numbers[18:].view(1, 2, 4, 4), numbers[:36].view(2, 2, 3, 3)
-            got = PackedConvolution(weight, None, pad=(1, 1), relu=True)(x)
-            right = torch.equal(got, torch.relu(torch.nn.functional.conv2d(x, weight, padding=1)))
+            return "" if right() else f"this torch's {what} give different results"
     except (RuntimeError, AttributeError, NotImplementedError) as problem:
-        return f"this torch has different oneDNN operators: {str(problem).splitlines()[0]}"
-    return "" if right else "this torch's oneDNN operators give different results"
+        return f"this torch has different {what}: {str(problem).splitlines()[0]}"
 
 
 def instructions(precision: str = "fp32") -> str:

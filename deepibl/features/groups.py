@@ -23,7 +23,7 @@ class BatchExtractor:
 
     def __init__(self, net: nn.Module, device: torch.device, settings: ExtractionSettings) -> None:
         self.engine = choose_engine(net, settings.engine, settings.precision, device, scales=settings.scales)
-        self._memory = BatchMemory(net, device)
+        self._memory: BatchMemory | None = BatchMemory(net, device)
         self._net, self._device, self._settings = net, device, settings
         self._dim: int | None = None
 
@@ -37,7 +37,7 @@ class BatchExtractor:
         return loaded
 
     def fitting(self, height: int, width: int) -> int:
-        return self._memory.fitting(height, width)
+        return self._memory.fitting(height, width) if self._memory else self._settings.batch_size
 
     def extract(self, images: list[Tensor]) -> Tensor:
         """Descriptors (n, D) float32, on the device, of images (C, H, W) of one size.
@@ -45,7 +45,8 @@ class BatchExtractor:
         Raises ImageReadError if the network cannot take this size or the memory is too small for one image,
         ExtractionError if it runs out of memory or gives descriptors of another length than before.
         """
-        self._require_memory(images)
+        if self._memory is not None:  # what is no map yet
+            self._memory.require(*images[0].shape[1:])
         size = f"{images[0].shape[2]} x {images[0].shape[1]} pixels"
         with self._refusals(len(images), f" of {size}"):
             rows = self._compute(images)
@@ -56,9 +57,6 @@ class BatchExtractor:
                 "others: end it with a pooling layer, or give resize=(height, width)"
             )
         return rows
-
-    def _require_memory(self, images: list[Tensor]) -> None:
-        self._memory.require(*images[0].shape[1:])
 
     def _compute(self, images: list[Tensor]) -> Tensor:
         prepared = self._net.prepare(to_batch(images, self._device))  # type: ignore[operator]
@@ -93,7 +91,7 @@ class MapExtractor(BatchExtractor):
             head, settings.engine, settings.precision, backbone.device, channels=backbone.channels
         )
         self._net, self._device, self._settings = head, backbone.device, settings
-        self._dim = None
+        self._dim = self._memory = None
         self._backbone = backbone
 
     def load(self, path: str) -> Fetched:
@@ -109,12 +107,6 @@ class MapExtractor(BatchExtractor):
                 return self._backbone.maps_of(loaded)
         except ImageReadError as error:
             return ImageReadError(f"{path}: {error}")
-
-    def fitting(self, height: int, width: int) -> int:
-        return self._settings.batch_size
-
-    def _require_memory(self, images: list[Tensor]) -> None:
-        """Maps are in memory already."""
 
     def _compute(self, images: list[Tensor]) -> Tensor:
         maps = self._backbone.join(images)

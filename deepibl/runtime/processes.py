@@ -65,7 +65,7 @@ class Team:
     ) -> None:
         self.rank, self.size = rank, size
         self._group, self._store = group, store
-        self._tensors: Tensors | None = None
+        self.tensors: Any = None  # the exchange of tensors, after `connect`
         self._step = 0  # counts `lead` and `gather`
         self._working: int | None = None  # the step of the `gather` under way
         self._finished = 0  # counts `finish`
@@ -128,14 +128,8 @@ class Team:
 
     def connect(self) -> None:
         """Makes `tensors` ready; all processes have to call it at the same time."""
-        if self._tensors is None and self._group is not None:
-            self._tensors = Tensors(self)
-
-    @property
-    def tensors(self) -> "Tensors":
-        """The exchange of tensors, in a team of more than one, after `connect`."""
-        assert self._tensors is not None, "no exchange of tensors: connect() all processes first"
-        return self._tensors
+        if self.tensors is None and self._group is not None:
+            self.tensors = Tensors(self)
 
     def first(self, what: str) -> bool:
         """Whether this is the first process that asks so; does not wait for the others."""
@@ -164,8 +158,8 @@ class Team:
         if self._states.is_alive():
             self._states.tell(gone=True, step=self._step)
             self._states.join(self._states.patience + 1)
-        if self._tensors is not None:
-            self._tensors.close()
+        if self.tensors is not None:
+            self.tensors.close()
 
     def _share(
         self, make: Callable[[], Any] | None, while_waiting: Callable[[], Any] | None = None

@@ -198,31 +198,6 @@ def plot_training(
     return _write(figure, path, show)
 
 
-def plot_recall(
-    ns: Sequence[int],
-    trained: np.ndarray,
-    off_the_shelf: np.ndarray | None,
-    title: str,
-    path: StrPath,
-    *,
-    show: bool = False,
-) -> Path:
-    """Writes Recall@N (R,) of the trained network, and before training, against N as PNG.
-
-    show: in a window, too. Ported from: netvlad/pickBestNet.m
-    """
-    figure = new_figure(6, 4.5, show)
-    axes = figure.add_subplot()
-    if off_the_shelf is not None:
-        axes.plot(ns, off_the_shelf, "x-", color="tab:blue", label="off-the-shelf")
-    axes.plot(ns, trained, "o-", color="tab:red", fillstyle="none", label="our trained")
-    axes.set(xlabel="N", ylabel="Recall@N", xlim=(0, 50))
-    axes.set_title(title, fontsize="small")
-    axes.grid(True, alpha=0.4)
-    axes.legend(loc="lower right")
-    return _write(figure, path, show)
-
-
 def _draw_losses(axes: Any, losses: Sequence[float], epochs_a_batch: float, window: int | None) -> None:
     if window is None:
         window = min(int(np.ceil(0.05 * len(losses))), 5000)
@@ -348,12 +323,20 @@ def usual_listeners(out: TextIO | None = None) -> list[TrainingListener]:
 
 
 def draw_results(results: Results, files: SessionFiles, *, show: bool = False) -> list[Path]:
-    """Draws a session's curves, and recall before and after, as PNG files beside its others."""
+    """Draws a session's curves, and recall before and after, as PNG files; show: in windows, too.
 
-    options = results.options
+    Ported from: netvlad/pickBestNet.m
+    """
+    options, before = results.options, results.off_the_shelf
+    curves = plot_training(results.history, options, files.plot, queries=results.queries, show=show)
+    figure = new_figure(6, 4.5, show)
+    axes, ns = figure.add_subplot(), options.recall_ns
+    if before is not None:
+        axes.plot(ns, before, "x-", color="tab:blue", label="off-the-shelf")
+    axes.plot(ns, results.trained, "o-", color="tab:red", fillstyle="none", label="our trained")
+    axes.set(xlabel="N", ylabel="Recall@N", xlim=(0, 50))
     title = [results.session, options.network, options.layer, options.val_set_name, options.pooling]
-    recalls = (results.trained, results.off_the_shelf, " ".join(title))
-    return [
-        plot_training(results.history, options, files.plot, queries=results.queries, show=show),
-        plot_recall(options.recall_ns, *recalls, files.recall_plot, show=show),
-    ]
+    axes.set_title(" ".join(title), fontsize="small")
+    axes.grid(True, alpha=0.4)
+    axes.legend(loc="lower right")
+    return [curves, _write(figure, files.recall_plot, show)]

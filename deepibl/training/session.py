@@ -179,8 +179,12 @@ def train(
                 state = _resumed(blank, files, asked, given)
             elif from_epoch:
                 state = _from_epoch(blank, files, asked, given, keep_momentum)
-                if before is None:  # MATLAB's
-                    request = _request_of(state.options, asked, request).resumed(request, given)
+                if before is None:  # MATLAB's: its request without what its trainers fill in
+                    filled = [name for name in OPTIONS if name.startswith("initial_")]
+                    kept = {n: getattr(asked, n) for n in (*filled, "test_before_training", "geo_centers")}
+                    kept["first_trained_layer"] = state.options.first_trained_layer_name
+                    theirs = Request.of("", (), replace(state.options, **kept)).options
+                    request = replace(request, options=theirs).resumed(request, given)
             elif text is not None:
                 raise SessionError(_other_settings(files, before, request))
             else:  # built before anything is deleted: that may fail
@@ -245,17 +249,15 @@ def _resumed(blank: Blank, files: SessionFiles, asked: TrainingOptions, given: G
         momentum = take_momentum(net)
         state = restore(blank(options, net, momentum), variables, str(files.latest))
         before = TrainingOptions.from_matlab(variables["opts"]).output_prefix
-    if state.features is not None:
-        names = (state.features.queries, state.features.database)
-        queries, database = (_moved(name, before, files.prefix) for name in names)
-        state.features = replace(state.features, queries=queries, database=database)
+
+    def moved(name: str) -> str:
+        """Where a file is now, which was written with one prefix and is resumed with another."""
+        now = files.prefix + name.removeprefix(before) if name.startswith(before) else name
+        return name if Path(name).exists() and not Path(now).exists() else now
+
+    if (kept := state.features) is not None:
+        state.features = replace(kept, queries=moved(kept.queries), database=moved(kept.database))
     return state
-
-
-def _moved(name: str, before: str, now: str) -> str:
-    """A file of a session that was written with one prefix and is resumed with another: where it is now."""
-    moved = now + name.removeprefix(before) if name.startswith(before) else name
-    return name if Path(name).exists() and not Path(moved).exists() else moved
 
 
 def _from_epoch(
@@ -288,14 +290,6 @@ def _from_epoch(
         )
     state.epoch, state.epoch_done, state.complete, state.features = epoch, True, False, None
     return state
-
-
-def _request_of(saved: TrainingOptions, asked: TrainingOptions, request: Request) -> Request:
-    """The request of a session that MATLAB's trainers wrote, without what they fill in."""
-    filled = [name for name in OPTIONS if name.startswith("initial_")]
-    as_asked = {name: getattr(asked, name) for name in (*filled, "test_before_training", "geo_centers")}
-    named = replace(saved, first_trained_layer=saved.first_trained_layer_name, **as_asked)
-    return replace(request, options=Request.of("", (), named).options)
 
 
 def _saved(
