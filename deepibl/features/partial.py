@@ -74,7 +74,17 @@ class PartialFeatures:
         self.part.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.fdopen(os.open(self.part, os.O_RDWR | os.O_CREAT | _BINARY, 0o666), "r+b")
         try:
-            self._lock()
+            try:
+                lock(self._file)
+                is_ours = os.path.samestat(os.fstat(self._file.fileno()), os.stat(self.part))
+            except OSError as error:
+                raise FeatureFileError(
+                    f"{self.part}: another process is writing it; wait for it or stop it"
+                ) from error
+            if not is_ours:
+                raise FeatureFileError(
+                    f"{self.part}: another process has just finished it; look at its result first"
+                )
             self._resume()
         except BaseException:
             self._file.close()
@@ -184,19 +194,6 @@ class PartialFeatures:
             self._opened.close()
         remove()
         self._opened.close()
-
-    def _lock(self) -> None:
-        try:
-            lock(self._opened)
-            is_ours = os.path.samestat(os.fstat(self._opened.fileno()), os.stat(self.part))
-        except OSError as error:
-            raise FeatureFileError(
-                f"{self.part}: another process is writing it; wait for it or stop it"
-            ) from error
-        if not is_ours:
-            raise FeatureFileError(
-                f"{self.part}: another process has just finished it; look at its result first"
-            )
 
     @property
     def _opened(self) -> IO[bytes]:

@@ -18,6 +18,7 @@ from deepibl.runtime.files import from_plain
 from matlab_compat.arguments import options as named_options, unknown_option
 from matlab_compat.errors import ArgumentError, MatFileError
 from matlab_compat.numeric import round_half_away
+from matlab_compat.simplenn.tidy import cell_row
 
 PRECISIONS = ("fp32", "bf16")
 RECALL_NS = (*range(1, 6), *range(10, 101, 5))
@@ -382,7 +383,7 @@ def _matlab_value(name: str, value: Any) -> Any:
     if isinstance(value, bool | str):
         return value
     if name == "frozen_layers":
-        return np.array([value], dtype=object).reshape(1, -1) if value else np.empty((0, 0), dtype=object)
+        return cell_row(list(value))
     if value is None or value == ():
         return np.zeros((0, 0))
     return np.atleast_2d(np.asarray(value, dtype=np.float64))

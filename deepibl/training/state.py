@@ -23,6 +23,7 @@ from matlab_compat.errors import MatFileError, NetworkFormatError
 from matlab_compat.matfile.values import cell_list, describe, scalar, text, vector
 from matlab_compat.rng import rng
 from matlab_compat.simplenn.network import SimpleNN
+from matlab_compat.simplenn.tidy import cell_row
 
 
 @dataclass
@@ -202,9 +203,9 @@ class TrainingState:
     def _aux_data(self) -> dict[str, Any]:
         features = self.features or CachedFeatures("", "", 0, 0)
         return {
-            "epochStartTime": _cell(self.epoch_start_times, (1, -1)),
+            "epochStartTime": cell_row(self.epoch_start_times),
             "numTrain": float(len(self.negative_caches)),
-            "negCache": _cell([_ids_to_matlab(ids) for ids in self.negative_caches], (-1, 1)),
+            "negCache": cell_row([_ids_to_matlab(ids) for ids in self.negative_caches]).T,
             "rngState": {"Type": "twister", "Seed": 0.0, "State": self.generator.state.reshape(-1, 1)},
             "deepibl": {
                 "version": float(FORMAT_VERSION),
@@ -232,7 +233,7 @@ def network_with_momentum(stepper: Stepper) -> dict[str, Any]:
         count = sum((position, index) in stepper.momentum for index in range(len(layer.weights)))
         if count:
             momenta = [stepper.momentum.get((position, index)) for index in range(len(layer.weights))]
-            layers.flat[position]["momentum"] = _cell(layer.weights_to_matlab(momenta), (1, -1))
+            layers.flat[position]["momentum"] = cell_row(layer.weights_to_matlab(momenta))
     return struct
 
 
@@ -302,10 +303,3 @@ def _ids_from_matlab(ids: Any) -> np.ndarray:
     if not np.isfinite(found).all():
         raise MatFileError("there are ids that are not numbers")
     return found.astype(np.int64) - 1
-
-
-def _cell(values: list[Any], shape: tuple[int, int]) -> np.ndarray:
-    cell = np.empty(len(values), dtype=object)
-    for index, value in enumerate(values):
-        cell[index] = value
-    return cell.reshape(shape) if values else np.empty((0, 0), dtype=object)
