@@ -24,10 +24,10 @@ from deepibl.errors import NetworkMismatchError
 from deepibl.images import read_image
 from deepibl.networks.identity import network_id
 from deepibl.runtime.devices import device_of, inference, to_batch
-from deepibl.runtime.files import from_plain
+from deepibl.runtime.files import from_plain, write_note
 from deepibl.runtime.progress import ProgressCallback, counted
 from matlab_compat.errors import ArgumentError
-from matlab_compat.files import StrPath, atomic_output, damage_as
+from matlab_compat.files import StrPath, damage_as
 from matlab_compat.simplenn.network import SimpleNN
 
 _FORMAT = "deepibl-int8-scales/2"
@@ -63,9 +63,7 @@ class Scales:
         return f"int8-{ranges[:16]}-{found}"
 
     def save(self, path: StrPath) -> None:
-        content = {"format": _FORMAT, **asdict(self)}
-        with atomic_output(Path(path)) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_note(path, {"format": _FORMAT, **asdict(self)}, indent=1)
 
 
 def read_scales(path: StrPath) -> Scales:

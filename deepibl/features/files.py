@@ -16,13 +16,14 @@ stores float16 when its option as_half is set; here everything is float32, and r
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepibl.errors import FeatureFileError
+from deepibl.runtime.files import RowView, blocks, bytes_of
 from deepibl.runtime.provenance import note_of
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath, atomic_output, damage_as
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".bin", ".npy", ".h5")
 _FLOAT = np.dtype("<f4")
-_BLOCK = 64 * 2**20  # bytes written at a time
 
 
 def read_features(
@@ -85,24 +85,27 @@ def write_features(
     if features.ndim != 2 or (names is not None and len(names) != len(features)):
         count = "no" if names is None else len(names)
         raise ArgumentError(f"features of shape {features.shape} and {count} names: need (N, D) and N")
-    chosen = np.arange(len(features)) if rows is None else np.asarray(rows, dtype=np.int64)
-    shape = (len(chosen), features.shape[1])
+    chosen = None if rows is None else np.asarray(rows, dtype=np.int64)
+    view = RowView([(features, chosen)], _FLOAT)
     kind = suffix_of(path, suffix)
     with atomic_output(path) as temporary:
         if kind == ".h5":
-            _write_h5(
-                temporary,
-                shape,
-                _blocks(features, chosen),
-                None if names is None else [names[i] for i in chosen],
-            )
+            import h5py
+
+            with h5py.File(temporary, "w") as file:
+                target, row = file.create_dataset("features", view.shape, dtype=_FLOAT), 0
+                for block in blocks(view):
+                    target[row : row + len(block)] = block
+                    row += len(block)
+                if names is not None:
+                    kept = list(names) if chosen is None else [names[i] for i in chosen]
+                    file.create_dataset("names", data=kept, dtype=h5py.string_dtype("utf-8"))
         else:
             with open(temporary, "wb") as file:
                 if kind == ".npy":
-                    header = {"descr": _FLOAT.str, "fortran_order": False, "shape": shape}
+                    header = {"descr": _FLOAT.str, "fortran_order": False, "shape": view.shape}
                     np.lib.format.write_array_header_1_0(file, header)
-                for block in _blocks(features, chosen):
-                    file.write(np.ascontiguousarray(block, dtype=_FLOAT).data)
+                file.writelines(bytes_of(view))
                 file.flush()
                 os.fsync(file.fileno())
         forget_old(path)
@@ -172,28 +175,6 @@ def read_dataset(dataset: Any, path: Path) -> np.ndarray:
     if problem := size or heap_problem(dataset.id):
         raise FeatureFileError(f"{path}: {problem}")
     return dataset[()]
-
-
-def _write_h5(
-    path: Path, shape: tuple[int, int], blocks: Iterable[np.ndarray], names: Sequence[str] | None
-) -> None:
-    import h5py
-
-    with h5py.File(path, "w") as file:
-        target = file.create_dataset("features", shape, dtype=_FLOAT)
-        row = 0
-        for block in blocks:
-            target[row : row + len(block)] = block
-            row += len(block)
-        if names is not None:
-            file.create_dataset("names", data=list(names), dtype=h5py.string_dtype("utf-8"))
-
-
-def _blocks(features: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """The rows, some megabytes at a time."""
-    step = max(1, _BLOCK // max(1, features.shape[1] * _FLOAT.itemsize))
-    for first in range(0, len(rows), step):
-        yield features[rows[first : first + step]]
 
 
 def _hint(path: Path) -> str:

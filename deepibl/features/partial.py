@@ -10,7 +10,6 @@ Of several processes, process 0 writes NAME.part and each other one a shard NAME
 Process 0 merges the shards (see `deepibl.features.shards`), and so does a run that resumes after a kill.
 """
 
-import json
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -23,9 +22,9 @@ import numpy as np
 
 from deepibl.errors import FeatureFileError
 from deepibl.features.files import forget_old, suffix_of, write_features
-from deepibl.runtime.files import from_plain, lock, read_note
+from deepibl.runtime.files import from_plain, lock, read_note, write_note
 from deepibl.runtime.provenance import Provenance, digest_of
-from matlab_compat.files import StrPath, atomic_output
+from matlab_compat.files import StrPath
 
 Mark = Callable[[int], str]  # of image i: changes when its file does
 _log = logging.getLogger(__name__)
@@ -236,5 +235,4 @@ class PartialFeatures:
         """Lists what is done; before anything is, which groups there are."""
         made_of = self._made_of.as_dict()
         content = _Journal(_FORMAT, made_of, self.count, self.group_size, self.dim, self.done)
-        with atomic_output(self._journal) as temporary:
-            temporary.write_text(json.dumps(asdict(content)), encoding="utf-8")
+        write_note(self._journal, asdict(content))

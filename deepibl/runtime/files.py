@@ -34,6 +34,12 @@ def read_note(path: Path) -> dict[str, Any]:
     return note if isinstance(note, dict) else {}
 
 
+def write_note(path: StrPath, content: Any, indent: int | None = None) -> None:
+    """Writes JSON, whole or not at all."""
+    with atomic_output(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")
+
+
 def lock(file: IO[bytes]) -> None:
     """Keeps other processes out of an open file until it is closed (not on Windows); OSError if one is in."""
     with suppress(ImportError):
@@ -165,8 +171,7 @@ def write_tensors(path: StrPath, tensors: Mapping[str, Any], strings: Mapping[st
     with atomic_output(path) as temporary, open(temporary, "wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for _, array in ordered:
-            for part in bytes_of(array):
-                file.write(part)
+            file.writelines(bytes_of(array))
         file.flush()
         os.fsync(file.fileno())
 

@@ -19,9 +19,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deepibl.runtime.files import from_plain, read_note
+from deepibl.runtime.files import from_plain, read_note, write_note
 from deepibl.runtime.progress import counted
-from matlab_compat.files import StrPath, atomic_output
+from matlab_compat.files import StrPath
 
 RULE = 1  # to be raised when a release computes other numbers from the same network, images and settings
 _WHOLE = 256 * 2**10  # bytes of a file that are read for its mark
@@ -104,8 +104,7 @@ class Provenance:
 
     def write(self, file: StrPath) -> None:
         """Writes the note beside a file; before the file, since one without a note counts as MATLAB's."""
-        with atomic_output(note_of(file)) as temporary:
-            temporary.write_text(json.dumps(self.as_dict()), encoding="utf-8")
+        write_note(note_of(file), self.as_dict())
 
     @classmethod
     def read(cls, file: StrPath) -> Provenance | None:

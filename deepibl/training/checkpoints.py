@@ -4,7 +4,6 @@ Every file is written whole or not at all. A running session holds `<prefix><ses
 system when the process dies); `<prefix><session>_unfinished.json` is there until it is complete.
 """
 
-import json
 import os
 import re
 import shutil
@@ -19,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from deepibl.errors import SessionError
 from deepibl.evaluation.measures import best_epoch
-from deepibl.runtime.files import read_note
+from deepibl.runtime.files import read_note, write_note
 from deepibl.training.options import TrainingOptions, label
 from deepibl.training.state import History, field_of, reading_state, take_momentum
 from matlab_compat import matfile
@@ -92,7 +91,7 @@ class SessionFiles:
                 except OSError:
                     shutil.copyfile(target, temporary)
             if history is not None:
-                write_json(self.history, history)
+                write_note(self.history, history, indent=1)
         except (OSError, MatFileError) as error:
             raise SessionError(
                 f"could not save {target}: {error}. The state saved before is whole; make room (or the "
@@ -189,11 +188,6 @@ def unfinished_session(prefix: str, command: str) -> str | None:
         if note.get("command") == command and not files.is_running():
             return files.session
     return None
-
-
-def write_json(path: Path, content: Any) -> None:
-    with atomic_output(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
 
 
 SHOWN = 6  # values of N in the table

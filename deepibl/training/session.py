@@ -20,6 +20,7 @@ from deepibl.networks.pretrained import load_pretrained
 from deepibl.networks.torch_backbones import is_torch_id, split_for
 from deepibl.runtime import processes
 from deepibl.runtime.devices import device_for
+from deepibl.runtime.files import write_note
 from deepibl.runtime.paths import localPaths
 from deepibl.training.cached_features import initial_names
 from deepibl.training.checkpoints import (
@@ -28,7 +29,6 @@ from deepibl.training.checkpoints import (
     read_results,
     read_session_network,
     unfinished_session,
-    write_json,
 )
 from deepibl.training.listeners import Listeners, TrainingListener, usual_listeners
 from deepibl.training.loop import run_loop
@@ -208,7 +208,7 @@ def train(
             if state.complete and not files.unfinished.exists():
                 _log.info("session %s is complete: nothing to do", files.session)
                 return TrainingRun(files, state)
-            write_json(files.unfinished, {"session": files.session, "command": request.text})
+            write_note(files.unfinished, {"session": files.session, "command": request.text}, indent=1)
             state.trainer, state.command = trainer.name, request.text
             run_loop(state, dataset, validation, trainer.objective(state.options), files, every, others)
             files.unfinished.unlink(missing_ok=True)
