@@ -61,10 +61,9 @@ Run = Callable[[], Any]
 
 
 @dataclass(frozen=True)
-class Given:
+class Given(Settings):
     """What is compared: the settings, and the checkouts."""
 
-    settings: Settings
     hloc: Path | None = None
     openibl: Path | None = None
 
@@ -85,7 +84,7 @@ def module(checkout: Path | None, name: str) -> Any:
 
 def hloc(given: Given, stack: ExitStack) -> Run:
     """hloc's class, which reads its weights from a struct in torch.hub's folder; images of 0 to 1."""
-    net, folder = network(given.settings), Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    net, folder = network(given), Path(stack.enter_context(tempfile.TemporaryDirectory()))
     (folder / "netvlad").mkdir()
     struct = plain_structs(net.to_matlab())
     mean = np.broadcast_to(net.mean_pixel.numpy().reshape(1, 1, 3), (2, 2, 3))
@@ -94,7 +93,7 @@ def hloc(given: Given, stack: ExitStack) -> Run:
     kind = module(given.hloc, "hloc.extractors.netvlad").NetVLAD
     with mock.patch.object(torch.hub, "get_dir", lambda: str(folder)):
         model = kind({"whiten": "WPCA" in net.names}).eval()
-    some = [image[None] / 255 for image in photos(given.settings, TUPLE)]
+    some = [image[None] / 255 for image in photos(given, TUPLE)]
 
     def run() -> Tensor:
         with torch.inference_mode():
@@ -105,16 +104,16 @@ def hloc(given: Given, stack: ExitStack) -> Run:
 
 def extraction(precision: str, given: Given, stack: ExitStack) -> Run:
     """deepibl's extraction of the same photos, one at a time, by the engine that it chooses."""
-    net = network(given.settings)
+    net = network(given)
     stack.enter_context(inference(net))
-    engine = choose_engine(net, "auto", precision, CPU, scales=scales(given.settings, net, precision))
-    some = photos(given.settings, TUPLE).split(1)
+    engine = choose_engine(net, "auto", precision, CPU, scales=scales(given, net, precision))
+    some = photos(given, TUPLE).split(1)
     return lambda: torch.cat([extract_prepared(net, net.prepare(x), precision, engine) for x in some])
 
 
 def openibl(given: Given) -> tuple[Any, Any]:
     """OpenIBL's network with these weights, of which conv5 learns, and its reader of image files."""
-    net, models = without_whitening(network(given.settings)), module(given.openibl, "ibl.models")
+    net, models = without_whitening(network(given)), module(given.openibl, "ibl.models")
     base, pool = models.create("vgg16", pretrained=False), models.create("netvlad")
     theirs = [each for each in base.base if isinstance(each, torch.nn.Conv2d)]
     for into, layer in zip(theirs, (each for each in net if each.type == "conv"), strict=True):
@@ -124,7 +123,7 @@ def openibl(given: Given) -> tuple[Any, Any]:
     vlad = net["vlad:core"]
     pool.conv.weight.data, pool.centroids.data = vlad.assign.data, -vlad.offset.data.flatten(1)
     data = module(given.openibl, "ibl.utils.data")
-    how = data.get_transformer_test(*image_size(given.settings))
+    how = data.get_transformer_test(*image_size(given))
     return models.create("embednet", base, pool), partial(data.preprocessor.Preprocessor, transform=how)
 
 
@@ -146,7 +145,7 @@ def their_step(given: Given, stack: ExitStack) -> Run:
 
 def step(way: str, given: Given, stack: ExitStack) -> Run:
     """deepibl's, in one of the ways of `benchmarks.training`."""
-    net, paths = without_whitening(network(given.settings)), _files(given, stack)
+    net, paths = without_whitening(network(given)), _files(given, stack)
     forward_and_backward = TupleStep(net, paths, *WAYS[way][:3], stack)
 
     def run() -> float:
@@ -172,7 +171,7 @@ def their_refresh(given: Given, stack: ExitStack) -> Run:
 
 def refresh(precision: str, given: Given, stack: ExitStack) -> Run:
     """deepibl's, from maps that are kept in memory."""
-    net, paths = without_whitening(network(given.settings)), [str(p) for p in _files(given, stack)]
+    net, paths = without_whitening(network(given)), [str(p) for p in _files(given, stack)]
     cache = stack.enter_context(BackboneCache(net, FIRST, store="ram"))
     stack.enter_context(torch.inference_mode())
     extractor = MapExtractor(cache, ExtractionSettings(precision=precision, batch_size=4))
@@ -186,7 +185,7 @@ def refresh(precision: str, given: Given, stack: ExitStack) -> Run:
 
 def _files(given: Given, stack: ExitStack) -> list[Path]:
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    return write_photos(given.settings, folder, TUPLE)
+    return write_photos(given, folder, TUPLE)
 
 
 # title: what it needs, ways, how the results of two of them differ
@@ -217,7 +216,7 @@ def alone(given: Given, title: str, name: str) -> float:
     with ExitStack() as stack:
         run = ways[name](given, stack)
         run()
-        return statistics.median(timed(run)[0] for _ in range(given.settings.rounds))
+        return statistics.median(timed(run)[0] for _ in range(given.rounds))
 
 
 def tables(given: Given) -> Iterator[Table]:
@@ -227,7 +226,7 @@ def tables(given: Given) -> Iterator[Table]:
         apart = {name: in_a_process(alone, given, title, name) for name in ways}
         with ExitStack() as stack:
             cases = {name: Case(make(given, stack), LIMIT, keep=True) for name, make in ways.items()}
-            found = paired(cases, given.settings.rounds, difference, title)
+            found = paired(cases, given.rounds, difference, title)
         first = next(iter(ways))
         rows = [
             [name, f"{apart[name]:.2f}", f"{apart[first] / apart[name]:.2f}", f"{each.seconds:.2f}",
@@ -246,11 +245,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--hloc", type=Path, help="checkout of cvg/Hierarchical-Localization")
     parser.add_argument("--openibl", type=Path, help="checkout of yxgeee/OpenIBL")
     parser.add_argument("--rounds", type=int, default=0, help="(default: 3)")
-    found = vars(parser.parse_args(arguments))
-    checkouts = {name: found.pop(name) for name in ("hloc", "openibl")}
-    if not any(checkouts.values()):
+    given = Given(**vars(parser.parse_args(arguments)))
+    if not (given.hloc or given.openibl):
         parser.error("give --hloc or --openibl, the folder of a checkout")
-    for table in tables(Given(Settings(**found), **checkouts)):
+    for table in tables(given):
         table.print()
 
 

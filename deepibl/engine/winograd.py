@@ -1,26 +1,17 @@
 """3 x 3 convolutions and their gradients with a quarter of the multiplications: Winograd's F(4x4, 3x3).
 
-Every 4 x 4 tile of the output comes from a 6 x 6 tile of the input:
+With d a 6 x 6 tile of the input, g the filter and * the elementwise product, a 4 x 4 tile of the output is A'
+[(G g G') * (B' d B)] A. Filters are transformed once. The tiles are computed in strips that stay in the
+processor's cache, as numbers (tiles, 36, C): the transforms are batched matrix products, and the 36 products
+C x K are one grouped 1 x 1 convolution of oneDNN, which on AMD is faster than MKL's batched one.
 
-    tile (6 x 6 pixels)  --B'-->  36 numbers  --36 products C x K, one a number-->  36 numbers  --A'-->  4 x 4
-
-With d the input tile, g the filter and * the elementwise product, Y = A' [(G g G') * (B' d B)] A.
-The filters are transformed once. The tiles are computed in strips that stay in the processor's cache, as
-numbers (tiles, 36, C): the transforms are batched matrix products with one 36 x 36 or 16 x 36 matrix, and
-the 36 products are one grouped 1 x 1 convolution of oneDNN, which on AMD is faster than MKL's batched one.
-
-The matrices come from interpolation at 0, ±5/8, ±3/2 and infinity (Toom-Cook). In float32 the error is about
+The matrices come from interpolation at 0, ±5/8, ±3/2 and infinity (Toom-Cook): in float32 the error is about
 1e-6 of the output's norm, six times that of a direct convolution; points ±1, ±2 would double it.
 
-For training, only the gradients are computed in this way. The forward pass is the direct convolution:
-features, losses and what the ReLUs let through keep their bits. With e the gradient of the output, the
-gradients of Y are
-
-    of the filters:  G' [sum over tiles (A e A') * (B' d B)] G      e in tiles of 4 x 4, d of 6 x 6
-    of the input:    the same convolution of e with the filters rotated by 180 degrees, e in tiles of 6 x 6
-
-Their tiles are kept number by number, (36, tiles, channels): a transform is two matrix products, and a sum
-over tiles or channels is 36, by oneDNN (on AMD processors twice as fast as MKL's). In float32 the error is
+For training, only the gradients are computed in this way, so that features, losses and what the ReLUs let
+through keep their bits. With e the gradient of the output, that of the filters is G' [sum over tiles (A e A')
+* (B' d B)] G, that of the input the same convolution of e with the filters rotated. Their tiles are kept
+number by number, (36, tiles, channels); a sum over tiles or channels is 36 products of oneDNN. The error is
 1.5e-6 of the gradient's norm (filters) and 2e-6 (input), three times that of direct sums.
 """
 

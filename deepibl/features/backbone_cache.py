@@ -2,14 +2,13 @@
 
 Below backPropToLayer no weight changes, so a refresh, a training tuple and a test begin at that layer:
 
-    with BackboneCache(net, "conv5_1", store="auto", folder=out, images=len(names), limit_gb=40) as cache:
-        maps = cache.maps(paths, flips)                 # (N, C, H, W): read, computed or both
-        features = net(maps, start="conv5_1").flatten(1)
+>>> with BackboneCache(net, "conv5_1", store="auto", folder=out, images=n) as cache:  # doctest: +SKIP
+...     features = net(cache.maps(paths), start="conv5_1").flatten(1)
 
 An image's maps are known by their `Provenance`: the backbone's weights, its engine and dtype, the flip, and
-the content of the file. They are computed image by image, so they have the same bits whatever is kept, in
-whichever order they are requested. With dtype='fp16' they are rounded, whether kept or computed again.
-Images that are resized (jitterScale) are never kept: every scale is another image; give store='off' then.
+the content of the file. They are computed image by image, so they have the same bits whatever is kept. With
+dtype='fp16' they are rounded, whether kept or computed again. Images that are resized (jitterScale) are never
+kept.
 """
 
 from __future__ import annotations

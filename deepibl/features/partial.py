@@ -1,13 +1,10 @@
 """The unfinished file of an extraction, from which a killed one is resumed.
 
-Beside NAME are NAME.part, the descriptors computed so far (float32, row i at byte 4*D*i), and
-NAME.part.json, the journal: what is being computed (`Provenance`), which groups of images are done, and a
-mark of the image files of each. A group's rows are on disk before the journal lists the group. A group that
-was cut off, or one of whose images has changed since, is computed again as a whole, in the same batches, so
-the finished file has the bytes of an uninterrupted run.
-
-Of several processes, process 0 writes NAME.part and each other one a shard NAME.part.0001 … of the same form.
-Process 0 merges the shards (see `deepibl.features.shards`), and so does a run that resumes after a kill.
+Beside NAME are NAME.part, the descriptors computed so far (float32, row i at byte 4*D*i), and NAME.part.json,
+the journal: what is being computed (`Provenance`), which groups of images are done, and a mark of the image
+files of each. A group's rows are on disk before the journal lists it. A group that was cut off, or one of
+whose images has changed, is computed again in the same batches, so the bytes are those of an uninterrupted
+run. Of several processes each other one writes a shard NAME.part.0001 … of the same form.
 """
 
 import logging

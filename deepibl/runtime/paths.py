@@ -86,9 +86,8 @@ class LocalPaths:
 def localPaths(source: StrPath | Mapping[str, str] | LocalPaths | None = None) -> LocalPaths:
     """Returns the paths of this computer.
 
-    source: a .toml or .m file, a folder that holds one, a mapping, or a LocalPaths (returned as it is);
-    None: what the environment, the working folder or the configuration folder has.
-    Raises ConfigurationError for a file that is missing, or cannot be parsed: it names the lines.
+    source: a .toml or .m file, a folder that holds one, a mapping, or a LocalPaths (returned as it is); None:
+    see the module. Raises ConfigurationError for a file that is missing, or lines that cannot be read.
 
     Ported from: netvlad/localPaths.m.setup
     """

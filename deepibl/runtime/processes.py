@@ -6,14 +6,12 @@
 
 Every process runs the same program and calls the same functions with the same arguments. What process 0
 decides reaches the others by `Team.lead`, what each has done reaches all by `Team.gather`; an error in one
-process is raised in all. Process 0 (`Team.leads`) prints and writes.
+process is raised in all.
 
-They communicate by torch.distributed: gloo, or NCCL for tensors on GPUs. Values and errors travel as JSON in
-collectives, never as pickles. A collective waits as long as all processes live. About once a second each
-process sends every other its state: how much it has done, whether its work failed, whether it has ended. A
-process whose connection closes, or that is silent for `patience` seconds, is lost, and the others raise a
-ProcessError that names it. Ending the job at once when a process dies is torchrun's task; this is for jobs
-without torchrun, and for machines that are gone.
+Values and errors travel as JSON in collectives of torch.distributed, which wait as long as all processes
+live. About once a second each process sends every other its state. One whose connection closes, or that is
+silent for `patience` seconds, is lost, and the others raise a ProcessError that names it: for jobs without
+torchrun, which ends the others at once, and for machines that are gone.
 """
 
 import atexit
@@ -136,10 +134,11 @@ class Team:
         return self._store is None or self._store.add(what, 1) == 1
 
     def finish(self, words: str = "") -> list[str]:
-        """Waits up to 20 s until the others have finished their command too; returns all words, by rank.
+        """Waits up to 20 s until the others have finished their command too; returns the words of all, by
+        rank.
 
-        Without it the first process to exit with an error would make torchrun end the others before they
-        have printed theirs. words: the error that this process ends with.
+        Else the first process to exit with an error would make torchrun end the others before they print
+        theirs.
         """
         if self._group is None:
             return [words]

@@ -2,6 +2,7 @@
 
 import sys
 import textwrap
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ def test_extraction_is_compared_with_the_class_of_a_checkout(
     (folder / "netvlad.py").write_text(textwrap.dedent(HLOC))
     monkeypatch.setattr(beside, "in_a_process", lambda function, *arguments: function(*arguments))
     try:
-        (table,) = beside.tables(beside.Given(given, hloc=tmp_path / "checkout"))
+        (table,) = beside.tables(beside.Given(**asdict(given), hloc=tmp_path / "checkout"))
     finally:
         for name in [name for name in sys.modules if name.split(".")[0] == "hloc"]:
             del sys.modules[name]
