@@ -12,7 +12,6 @@ from deepibl.cli import seeing
 from deepibl.cli.options import (
     NOT_AS_IT_SHOULD_BE,
     BatchSize,
-    Decode,
     Device,
     Engine,
     IndexFile,
@@ -68,7 +67,6 @@ def index(
     precision: Precision = "fp32",
     scales: ScalesFile = None,
     engine: Engine = "auto",
-    decode: Decode = "auto",
 ) -> None:
     """Make an index of geo-tagged images: descriptors, names, positions and the network's identity."""
     from deepibl.datasets.catalog import database_places, query_places
@@ -85,7 +83,7 @@ def index(
         )
     places = database_places(given[0], root)
     known = query_places(confidence_from, root) if confidence_from is not None else None
-    how = {"precision": precision, "engine": engine, "decode": decode, **image_reading(resize)}
+    how = {"precision": precision, "engine": engine, **image_reading(resize)}
     loaded, settings = open_network(net, device, scales, batch_size=batch_size, **how)
     there = 0
     if add:
