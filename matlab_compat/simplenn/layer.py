@@ -29,7 +29,7 @@ from matlab_compat.simplenn.base import (
     WeightSpec,
     refuse_torch_order,
 )
-from matlab_compat.simplenn.tidy import DEFAULTS, cell_row, layer_label, layer_type, with_rows
+from matlab_compat.simplenn.tidy import cell_row, layer_label, layer_type, with_rows
 
 
 class Layer(MatlabFields):
@@ -42,7 +42,6 @@ class Layer(MatlabFields):
     """
 
     weight_specs: ClassVar[tuple[WeightSpec, ...]] = ()
-    own_fields: ClassVar[tuple[str, ...]] = ()  # which a layer may have, beside those that tidying gives it
 
     def __init__(
         self, fields: Mapping[str, Any], classname: str = "", is_object: bool = False, shared: bool = False
@@ -116,8 +115,12 @@ class Layer(MatlabFields):
         """ArgumentError for weights that do not fit each other; runs before they are used or saved."""
 
     def field_names(self) -> list[str]:
-        names = [*self._fields, *DEFAULTS.get(str(self.type), ()), *self.own_fields, "name", *RATES]
-        return list(dict.fromkeys([*names, "weights", "momentum", "precious"]))
+        names = [*self._fields, *self.properties, "name", *RATES, "weights", "momentum", "precious"]
+        return list(dict.fromkeys(names))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', H', W')."""
+        return self.compute(x, *self.weights_for(x))
 
     def channels_out(self, channels: int | None) -> int | None:
         """Output channels for given input channels (None: unknown); ArgumentError where they do not fit."""

@@ -52,8 +52,7 @@ def _forward(layer: Layer, x: Tensor, testing: bool) -> tuple[Tensor, Any]:
         return (x, None) if testing else blocks.vl_nndropout(x, rate=layer.rate)  # type: ignore[return-value]
     if isinstance(layer, BatchNorm):
         weight, bias, moments = layer.weights_for(x)
-        given = moments if testing else None
-        return blocks.vl_nnbnorm(x, weight, bias, moments=given, epsilon=layer.epsilon), None  # type: ignore
+        return layer.compute(x, weight, bias, moments=moments if testing else None), None
     return layer(x), None
 
 
@@ -68,7 +67,7 @@ def _backward(layer: Layer, before: Result, after: Result, testing: bool) -> Der
         seen = after.x if before.x is None else before.x  # the output has the signs of the input
         if seen is None:
             raise ArgumentError("neither its input nor its output was kept")
-        return blocks.vl_nnrelu(seen, after.dzdx, leak=max(layer.leak, 0.0)), None
+        return layer.compute(seen, after.dzdx), None
     x = _kept(before)
     if isinstance(layer, Loss):
         return _loss(layer, x, after.dzdx), None
@@ -76,10 +75,10 @@ def _backward(layer: Layer, before: Result, after: Result, testing: bool) -> Der
         return blocks.vl_nndropout(x, after.dzdx, mask=after.aux), None  # type: ignore[return-value]
     if isinstance(layer, BatchNorm):
         weight, bias, _ = layer.weights_for(x)
-        dzdx, *derivatives = blocks.vl_nnbnorm(x, weight, bias, after.dzdx, epsilon=layer.epsilon)  # type: ignore
-        return dzdx, list(derivatives)
+        dzdx, *derivatives = layer.compute(x, weight, bias, after.dzdx)
+        return dzdx, derivatives
     if isinstance(layer, PDist):
-        return blocks.vl_nnpdist(x, reference(layer, x), layer.p, after.dzdx, **layer.options)[0], None
+        return layer.compute(x, reference(layer, x), dzdy=after.dzdx)[0], None
     leaf = x.detach().requires_grad_()
     weights = {name: weight.detach().requires_grad_() for name, weight in layer.named_parameters()}
     with torch.enable_grad():
