@@ -367,11 +367,8 @@ def _custom_class(fields: Mapping[str, Any]) -> str:
 def make_layer(description: Any, index: int, shared: bool = False) -> Layer:
     """The layer that a tidied description (a struct or class object) describes.
 
-    Args:
-        description: as `vl_simplenn_tidy` leaves it.
-        index: its position from 0, for errors.
-        shared: the weights may use the description's memory, which the caller then no longer uses.
-
+    description: as `vl_simplenn_tidy` leaves it; index: its position from 0, for errors; shared: the weights
+    may use the description's memory, which the caller then no longer uses.
     A type or class that is not registered gives an `UnknownLayer`.
     Raises NetworkFormatError: invalid fields or weights; names the layer.
     """

@@ -213,6 +213,9 @@ class Loss(Layer):
 
     properties: ClassVar = {"class": None}
 
+    def function(self, *inputs: Any) -> Tensor:
+        return (blocks.vl_nnsoftmaxloss if self.type == "softmaxloss" else blocks.vl_nnloss)(*inputs)
+
     def forward(self, x: Tensor) -> Tensor:
         return x
 

@@ -98,10 +98,9 @@ class SimpleNN(ImageNetwork):
     def from_matlab(cls, struct: dict[str, Any], *, consume: bool = False) -> "SimpleNN":
         """The network that a MATLAB struct describes, in eval mode, on the CPU.
 
-        Args:
-            struct: `layers` (and `meta`) as `matfile.load` gives them; old formats are tidied first.
-            consume: empties `struct` while converting, so that at most one layer is in memory twice; 1 x 1
-                convolutions then use the memory that was read.
+        struct: `layers` (and `meta`) as `matfile.load` gives them; old formats are tidied first. consume:
+        empties it while converting, so that at most one layer is in memory twice; 1 x 1 convolutions then use
+        the memory that was read.
 
         Layers of an unknown type or class are kept as they are (`UnknownLayer`); a loss of training among
         them, at the end, is left out when the network runs, which is logged.
@@ -129,11 +128,8 @@ class SimpleNN(ImageNetwork):
             layers.append(make_layer(description, index, shared=consume))
             if written:
                 layers[-1].write_only(written)
-        meta = (
-            {**meta, "epoch": _plain(meta["epoch"])}
-            if isinstance(meta, Mapping) and "epoch" in meta
-            else meta
-        )
+        if isinstance(meta, Mapping) and "epoch" in meta:
+            meta = {**meta, "epoch": _plain(meta["epoch"])}
         net = cls(layers, meta if isinstance(meta, Mapping) else {}, extra)
         net._empty_meta = {} if isinstance(meta, Mapping) else meta
         net._order = [name for name in order if name in {"layers", "meta", *extra}]
@@ -228,15 +224,11 @@ class SimpleNN(ImageNetwork):
     def forward(self, x: Tensor, *, start: LayerKey | None = None, stop: LayerKey | None = None) -> Tensor:
         """Runs the layers from `start` to `stop`, both included, by default all.
 
-        Args:
-            x: (N, C, H, W), prepared by `prepare`; with `start`, the input of that layer.
-            start, stop: names or positions of layers.
+        x: (N, C, H, W), prepared by `prepare`; with `start`, the input of that layer. start, stop: names or
+        positions of layers. Returns (N, C', H', W'); `.flatten(1)` has MATLAB's order within an image where
+        H' = 1.
 
-        Returns:
-            (N, C', H', W'); `.flatten(1)` has MATLAB's order within an image where H' = 1.
-
-        Raises ArgumentError: no such layer. NetworkFormatError: maps that do not fit a layer; names the
-        layer.
+        Raises ArgumentError: no such layer. NetworkFormatError: maps that do not fit a layer; names it.
         """
         for index in self._span(start, stop):
             x = self._step(index, x)
