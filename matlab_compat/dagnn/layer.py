@@ -41,9 +41,10 @@ class DagLayer(MatlabFields):
         super().__init__()
         self.name = matlab_text(description.get("name", ""))
         self.type = matlab_text(description["type"])  # type: ignore[assignment]  # hides Module.type()
+        given = (description.get(kind, []) for kind in ("inputs", "outputs", "params"))
         self.inputs, self.outputs, self.params = (
-            [matlab_text(name) for name in _names(description.get(kind, []))]
-            for kind in ("inputs", "outputs", "params")
+            [names] if isinstance(names, str) and names else [matlab_text(name) for name in cell_list(names)]
+            for names in given
         )
         self.description = dict(description)
         block = description.get("block", {})
@@ -115,10 +116,6 @@ class DagLayer(MatlabFields):
     def extra_repr(self) -> str:
         """The names, for print(net)."""
         return f"{self.name!r}: {', '.join(self.inputs)} -> {', '.join(self.outputs)}"
-
-
-def _names(value: Any) -> list[Any]:
-    return [value] if isinstance(value, str) and value else cell_list(value)
 
 
 def _cells_like(stored: Any, names: list[str]) -> np.ndarray:

@@ -345,17 +345,12 @@ def _as_it_is(array: np.ndarray) -> Tensor:
     return torch.from_numpy(np.array(array, dtype=None if array.dtype.kind == "f" else np.float64))
 
 
-def _matrix_to_torch(array: np.ndarray) -> Tensor:
-    return filters_to_torch(array)[0, 0]
-
-
-def _matrix_back(tensor: Tensor, shape: tuple[int, ...]) -> np.ndarray:
-    return filters_to_matlab(tensor[None, None]).reshape(tuple(tensor.shape), order="F")
-
-
 FILTERS = WeightKind(filters_to_torch, _filters_back)  # H x W x C x K <-> (K, C, H, W)
 VECTOR = WeightKind(vector_to_torch, _vector_back)  # row, column or 1 x 1 x K <-> (K,)
-MATRIX = WeightKind(_matrix_to_torch, _matrix_back)  # rows x columns, as it is
+MATRIX = WeightKind(  # rows x columns, as it is
+    lambda array: filters_to_torch(array)[0, 0],
+    lambda tensor, shape: filters_to_matlab(tensor[None, None])[:, :, 0, 0],
+)
 AS_IT_IS = WeightKind(_as_it_is, lambda tensor, shape: tensor.detach().cpu().numpy())  # of unknown layers
 
 

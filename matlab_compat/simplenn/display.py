@@ -142,16 +142,16 @@ def view_module(layer: Any, opaque_objects: bool) -> LayerView:
     shapes = layer.weight_shapes()
     if not isinstance(layer, UnknownLayer):
         return LayerView(layer.type, layer.name, layer.fields, shapes, size)
-    fields = {name: value for name, value in layer.fields.items() if name not in _SIDES or _fits(name, value)}
+    fields = {
+        name: value
+        for name, value in layer.fields.items()
+        if name not in _SIDES or (np.size(value) in _SIDES[name] and np.asarray(value).dtype.kind in "biuf")
+    }
     remark = f"'{layer.name}' ({layer.classname or layer.type}): {layer.remark()}"
     return LayerView(str(layer.type), layer.name, fields, shapes, None, not opaque_objects, remark)
 
 
 _SIDES = {"stride": (1, 2), "pad": (1, 2, 4)}  # how many numbers they may be
-
-
-def _fits(name: str, value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.size in _SIDES[name]
 
 
 def _spread(value: Any) -> np.ndarray:

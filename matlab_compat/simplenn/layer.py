@@ -356,14 +356,6 @@ class UnknownLayer(Layer):
         return [array.shape for array in found if isinstance(array, np.ndarray) and array.dtype != object]
 
 
-def _custom_class(fields: Mapping[str, Any]) -> str:
-    """The class of a plain struct of type 'custom': its field class__, the one that recognises it, or ''."""
-    if CLASS_FIELD in fields:
-        return matlab_text(fields[CLASS_FIELD])
-    found = [name for name, cls in _CUSTOM.items() if cls.recognises(fields)]
-    return found[0] if len(found) == 1 else ""
-
-
 def make_layer(description: Any, index: int, shared: bool = False) -> Layer:
     """The layer that a tidied description (a struct or class object) describes.
 
@@ -378,6 +370,12 @@ def make_layer(description: Any, index: int, shared: bool = False) -> Layer:
     with located(label):
         kind = layer_type(fields)
         if is_object or kind == "custom":
-            classname = description.classname if is_object else _custom_class(fields)
+            if is_object:
+                classname = description.classname
+            elif CLASS_FIELD in fields:
+                classname = matlab_text(fields[CLASS_FIELD])
+            else:
+                found = [name for name, cls in _CUSTOM.items() if cls.recognises(fields)]
+                classname = found[0] if len(found) == 1 else ""
             return _CUSTOM.get(classname, UnknownLayer)(fields, classname, is_object, shared)
         return _TYPES.get(kind, UnknownLayer)(fields, shared=shared)
