@@ -18,7 +18,6 @@ from deepibl.cli.options import (
     IndexNet,
     Json,
     MaxPixels,
-    Net,
     Precision,
     Resize,
     ScalesFile,
@@ -30,6 +29,7 @@ from deepibl.cli.options import (
     print_result,
     read_lines,
     scales_in,
+    split_net,
     tell_failures,
 )
 from deepibl.errors import IndexFileError
@@ -40,7 +40,13 @@ Where = Annotated[str, typer.Argument(help="An index: FILE.idx, FOLDER.db or htt
 
 
 def index(
-    net: Net,
+    photos: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NET] [PHOTOS]", help="A folder or CSV, as --images, --csv; a network may come first."
+        ),
+    ] = None,
+    net: Annotated[str | None, typer.Option(help="The network (default: the one that ships).")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of photos with GPS, or @utm names.")] = None,
     csv: Annotated[Path | None, typer.Option(help="CSV: name and utm_east,utm_north or lat,lon.")] = None,
     dbstruct: Annotated[Path | None, typer.Option(help="A dbStruct .mat file.")] = None,
@@ -74,9 +80,12 @@ def index(
     from deepibl.search.confidence import THRESHOLD
     from deepibl.search.localization import add_to_index, build_index
 
-    given = [source for source in (images, csv, dbstruct) if source is not None]
+    net, named = split_net(photos, net)
+    given = [*named, *(source for source in (images, csv, dbstruct) if source is not None)]
     if len(given) != 1:
-        raise ArgumentError("give exactly one of --images DIR, --csv FILE and --dbstruct FILE")
+        raise ArgumentError(
+            "give exactly one of PHOTOS (a folder or CSV), --images DIR, --csv FILE and --dbstruct FILE"
+        )
     if add and (backend or half or resize or threshold != THRESHOLD):
         raise ArgumentError(
             "--add keeps the index's backend, precision, scale and threshold: leave these options out"
