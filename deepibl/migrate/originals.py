@@ -15,8 +15,10 @@ data set     an object of `dbBase` (positions 2 x N)         PlaceDataset (posit
 ===========  ==============================================  =====================================
 """
 
+import contextlib
 import inspect
 import os
+import sys
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -406,8 +408,9 @@ def localPaths(*arguments: Any) -> Struct:
 
 
 def setup() -> None:
-    """Prints which folders of localPaths are missing."""
-    deepibl.setup()
+    """Prints which folders of localPaths are missing, to standard error."""
+    with contextlib.redirect_stdout(sys.stderr):
+        deepibl.setup()
 
 
 def relja_display(form: str, *values: Any) -> None:

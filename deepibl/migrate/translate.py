@@ -99,7 +99,7 @@ def migrate_file(path: StrPath, output: StrPath | None = None, **options: Any) -
     siblings = {
         other.stem: other.read_text(encoding="latin-1")
         for other in Path(path).parent.glob("*.m")
-        if other.stem != Path(path).stem and re.search(rf"\b{re.escape(other.stem)}\b", text)
+        if other.stem not in (Path(path).stem, "localPaths") and re.search(rf"\b{re.escape(other.stem)}\b", text)
     }
     result = migrate(text, Path(path).name, siblings=siblings, **options)
     if output is not None:
