@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from matlab_compat.errors import ArgumentError
-
-if TYPE_CHECKING:
-    pass
 
 _Setting = tuple[Any, str, Any]  # holder, attribute, value
 _Before = dict[tuple[Any, str], Any]  # values by holder and attribute
