@@ -1,16 +1,9 @@
 """Files that other modules keep: JSON notes, and named tensors in one safetensors file.
 
-`read_note` reads the JSON note beside unfinished work. A note that cannot be read counts as absent, and the
-work is done again. `from_plain` makes annotated types, dataclasses too, of the plain values that JSON gives.
-
-`write_tensors` and `map_tensors` write and memory-map named arrays with a few strings. The safetensors
-package checks these files, but it cannot write the rows of several files, larger than memory, without
-copying them, nor map arrays copy-on-write. Files are written atomically. Opening takes no time whatever the
-size, and changed pages stay in this process, so that mapped weights can be trained.
-
-`RowView` selects and joins rows of one or several matrices without copying them. An index that is merged, cut
-down or searched near a position is such a view: what is larger than memory stays in its files, and only the
-rows in use are read.
+`write_tensors` and `map_tensors` write and memory-map named arrays with a few strings: the safetensors
+package cannot write the rows of several files, larger than memory, without copying them, nor map arrays copy-
+on-write, so that mapped weights can be trained. `RowView` selects and joins rows of matrices without copying
+them: what is larger than memory stays in its files.
 """
 
 import dataclasses
@@ -41,6 +34,12 @@ def read_note(path: Path) -> dict[str, Any]:
     return note if isinstance(note, dict) else {}
 
 
+def write_note(path: StrPath, content: Any, indent: int | None = None) -> None:
+    """Writes JSON, whole or not at all."""
+    with atomic_output(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")
+
+
 def lock(file: IO[bytes]) -> None:
     """Keeps other processes out of an open file until it is closed (not on Windows); OSError if one is in."""
     with suppress(ImportError):
@@ -50,7 +49,6 @@ def lock(file: IO[bytes]) -> None:
 
 
 def checksum(path: StrPath, method: str = "sha256") -> str:
-    """A file's checksum in hexadecimal."""
     digest = hashlib.new(method, usedforsecurity=False)
     with open(path, "rb") as file:
         while block := file.read(2**20):
@@ -161,10 +159,7 @@ _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 
 
 def write_tensors(path: StrPath, tensors: Mapping[str, Any], strings: Mapping[str, str]) -> None:
-    """Writes arrays (any shape and numeric class) and strings; `path` is replaced only by a complete file.
-
-    tensors: arrays, or `RowView`s, which are read a block at a time.
-    """
+    """Writes arrays, or `RowView`s, and strings; `path` is replaced only by a complete file."""
     header: dict[str, Any] = {"__metadata__": dict(strings)}
     offset = 0
     ordered = sorted(tensors.items(), key=lambda item: -item[1].dtype.itemsize)  # so every array is aligned
@@ -176,8 +171,7 @@ def write_tensors(path: StrPath, tensors: Mapping[str, Any], strings: Mapping[st
     with atomic_output(path) as temporary, open(temporary, "wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for _, array in ordered:
-            for part in bytes_of(array):
-                file.write(part)
+            file.writelines(bytes_of(array))
         file.flush()
         os.fsync(file.fileno())
 
@@ -190,11 +184,11 @@ def bytes_of(array: Any) -> Iterator[memoryview]:
 
 def read_strings(path: StrPath) -> dict[str, str]:
     """Returns the strings of a file; raises ValueError or OSError if it is not a safetensors file."""
-    try:
-        with safe_open(path, "np") as file:  # checks shapes and places of all arrays
+    try:  # checks the header and the file's length, and reads nothing else
+        with safe_open(path, "np") as file:
             return dict(file.metadata() or {})
     except SafetensorError as error:
-        raise ValueError(f"{path} is not a safetensors file: {error}") from None
+        raise ValueError(f"{os.fspath(path)} is not a safetensors file: {error}") from None
 
 
 def map_tensors(path: StrPath) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -204,15 +198,14 @@ def map_tensors(path: StrPath) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
     header.pop("__metadata__", None)
-    if unknown := {entry["dtype"] for entry in header.values()} - _DTYPES.keys():
-        raise ValueError(f"{path} has arrays of {min(unknown)}: allowed are {', '.join(_DTYPES)}")
-    start = 8 + length
-    empty = os.path.getsize(path) == start
-    content = np.empty(0, np.uint8) if empty else np.memmap(path, np.uint8, "c", start)
+    if wrong := [entry["dtype"] for entry in header.values() if entry["dtype"] not in _DTYPES]:
+        raise ValueError(f"{os.fspath(path)} holds numbers of type {wrong[0]}")
+    full = any(entry["data_offsets"][1] for entry in header.values())
+    content = np.memmap(path, np.uint8, "c", 8 + length) if full else np.empty(0, np.uint8)
     arrays = {}
     for name, entry in header.items():
         dtype, shape = _DTYPES[entry["dtype"]], entry["shape"]
         # a plain ndarray over the mapped bytes: torch takes it without a copy
-        flat = np.frombuffer(content, dtype, math.prod(shape), entry["data_offsets"][0])
-        arrays[name] = flat.reshape(shape)
+        values = np.frombuffer(content, dtype, math.prod(shape), entry["data_offsets"][0])
+        arrays[name] = values.reshape(shape)
     return arrays, strings
