@@ -54,7 +54,7 @@ def vl_argparse(defaults: Any, args: Any, *flags: str, nargout: int = 1) -> Any:
         return vl_argparse(into, given, *flags), []
 
     def assign(field: str, value: Any) -> None:
-        fields = known.get(field)
+        fields: Any = known.get(field)
         holds_dict = isinstance(fields, Mapping) and len(fields) > 0
         if not recursive or not (holds_dict or isinstance(value, Mapping)):
             opts[field] = value
