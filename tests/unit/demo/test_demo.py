@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -44,13 +45,14 @@ def test_the_demo_leaves_photos_an_index_and_a_page_with_a_map_and_says_where(
 
 
 def test_the_commands_that_the_demo_prints_give_what_it_printed(
-    street: tuple[Path, float, str], capsys: pytest.CaptureFixture[str]
+    street: tuple[Path, float, str], run: Callable[..., tuple[int, str, str]]
 ) -> None:
     _, recall, said = street
     printed = []
     for line in re.findall(r"^\$ deepibl (.*)$", said, re.MULTILINE):
-        main(shlex.split(line))
-        printed.append(capsys.readouterr().out)
+        code, out, _ = run(*shlex.split(line))
+        printed.append(out)
+        assert code == 0
     assert len(printed) == 3 and "15 images" in printed[0]
     assert printed[1].strip() in said
     assert f"001 {recall:.4f}" in printed[2]
