@@ -20,7 +20,6 @@ from deepibl.cli.options import (
     NOT_AS_IT_SHOULD_BE,
     BatchSize,
     DatasetRoot,
-    Decode,
     Device,
     Engine,
     Json,
@@ -131,7 +130,6 @@ def extract(
     precision: Precision = "fp32",
     scales: ScalesFile = None,
     engine: Engine = "auto",
-    decode: Decode = "auto",
 ) -> None:
     """Extract the descriptors of images and write them to a file, one row an image.
 
@@ -144,7 +142,7 @@ def extract(
 
     net, photos = split_net(images)
     names = names_given(photos, list_file, root)
-    how = {"precision": precision, "engine": engine, "decode": decode, **image_reading(resize)}
+    how = {"precision": precision, "engine": engine, **image_reading(resize)}
     loaded, settings = open_network(net, device, scales, batch_size=batch_size, on_error="skip", **how)
     report = extract_to_file(loaded, root, names, output, settings=settings)
     typer.echo(f"{len(report.kept)} descriptors of {report.dim} dimensions in {output}")

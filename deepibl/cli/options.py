@@ -41,11 +41,6 @@ ScalesFile = Annotated[
 
 Engine = Annotated[str, typer.Option(help="'auto', 'torch', 'fused' or 'cuda'; see docs/performance.md.")]
 
-Decode = Annotated[
-    str,
-    typer.Option(help="'auto' or 'cpu': libjpeg's pixels; 'gpu': JPEGs by nvJPEG, slightly other pixels."),
-]
-
 BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time, at most; changes speed, not results.")]
 Resize = Annotated[
     str | None,

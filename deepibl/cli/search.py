@@ -12,7 +12,6 @@ from deepibl.cli import seeing
 from deepibl.cli.options import (
     NOT_AS_IT_SHOULD_BE,
     BatchSize,
-    Decode,
     Device,
     Engine,
     IndexFile,
@@ -74,7 +73,6 @@ def index(
     precision: Precision = "fp32",
     scales: ScalesFile = None,
     engine: Engine = "auto",
-    decode: Decode = "auto",
 ) -> None:
     """Make an index of geo-tagged images: descriptors, names, positions and the network's identity."""
     from deepibl.datasets.catalog import database_places, query_places
@@ -94,7 +92,7 @@ def index(
         )
     places = database_places(given[0], root)
     known = query_places(confidence_from, root) if confidence_from is not None else None
-    how = {"precision": precision, "engine": engine, "decode": decode, **image_reading(resize)}
+    how = {"precision": precision, "engine": engine, **image_reading(resize)}
     loaded, settings = open_network(net, device, scales, batch_size=batch_size, **how)
     there = 0
     if add:
@@ -231,8 +229,15 @@ def serve(
         Path | None, typer.Option(help="Folder of the index's images, if they were moved.")
     ] = None,
     waiting: Annotated[int, typer.Option(min=1, help="Requests at a time; the next is refused.")] = 16,
-    max_upload: Annotated[float, typer.Option(min=0.01, help="Largest photo, in MB.")] = 20.0,
+    max_upload: Annotated[float, typer.Option(min=0.01, help="Largest photo, in MB.")] = 64.0,
     max_pixels: MaxPixels = 2**20,
+    tiles: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Map tiles of another server: its address with {z}, {x} and {y}."),
+    ] = None,
+    attribution: Annotated[
+        str, typer.Option(help="Whom the map names, with --tiles.")
+    ] = "© OpenStreetMap contributors",
     verbose: Annotated[bool, typer.Option("--verbose", help="Log every request.")] = False,
     device: Device = "auto",
     precision: Precision = "fp32",
@@ -244,12 +249,14 @@ def serve(
         from deepibl.serve import app, server
         from deepibl.serve.finder import PlaceFinder
         from deepibl.serve.http import Limits
+        from deepibl.serve.tiles import Tiles
     except ImportError as problem:
         raise ArgumentError(f"{_MISSING} ({problem})") from None
     from deepibl.networks.io import load_network
     from deepibl.search.backends import open_index_file
 
     hosts = server.allowed_hosts(host, allow_host or [])
+    squares = Tiles(tiles, attribution) if tiles else None
     places = open_index_file(index_file, "the page")
     where = choose_device(device)
     loaded = load_network(find_net(net or places.network_path), device=where)
@@ -257,7 +264,7 @@ def serve(
     finder = PlaceFinder(loaded, places, device=where, precision=precision, engine=engine, scales=read)
     limits = Limits.of_user(max_upload, max_pixels, waiting)
     made = app.create_app(
-        finder, root=str(root or ""), limits=limits, hosts=hosts, index_name=Path(index_file).name
+        finder, root=str(root or ""), limits=limits, hosts=hosts, index_name=Path(index_file).name, tiles=squares
     )
     with server.listen(host, port) as listener:
         if not server.is_loopback(host):
