@@ -123,13 +123,14 @@ class Frame:
 
     def wall(
         self, origin: np.ndarray, across: np.ndarray, height: float, sun: float,
-        texture: Callable[[float], Texture], *, eaves: float = 0.0, shadow: float = 0.0,
+        texture: Texture | Callable[[float], Texture], *, eaves: float = 0.0, shadow: float = 0.0,
     ) -> None:  # fmt: skip
         """Draws a texture on an upright rectangle, where it shows past what is nearer.
 
         origin, across: UTM of its lower left corner and its lower edge, seen from the front, (2,). height:
-        metres. texture: called with the pixels a metre that it is seen with at most. eaves: the height to
-        which it hides all that is behind it. shadow: the height up to which no sun reaches it.
+        metres. texture: where a function, it is called with the most pixels a metre that it is seen with.
+        eaves: the height to which it hides all that is behind it. shadow: the height up to which no sun
+        reaches it.
         """
         base, side = self.relative(origin), np.array([*across, 0.0])
         d0, dd, r0, dr = (float(v[:2] @ axis) for axis in (self.forward, self.right) for v in (base, side))
@@ -153,7 +154,8 @@ class Frame:
         lines = [np.interp(columns, ends[:, 0, 0], ends[:, k, 1]) for k in range(4)]
         if x1 <= x0 or (eaves and (lines[1] >= self.covered[x0:x1]).all()):
             return
-        painted, up = texture(self.focal / float(ends[:, 0, 2].min())), np.array([0.0, 0.0, height])
+        painted = texture(self.focal / float(ends[:, 0, 2].min())) if callable(texture) else texture
+        up = np.array([0.0, 0.0, height])
         found = self._warp(painted, base, side, up, ends[:, :2, :2].reshape(4, 2), 0)
         if found is not None:
             part, _, labels = found

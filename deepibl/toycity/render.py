@@ -107,7 +107,7 @@ class Renderer:
                 facing = max(0.15, sun / float(np.hypot(*towards[:2])))
                 shadow = MEAN_HEIGHT - 15.0 / facing * float(towards[2] / np.hypot(*towards[:2]))
             frame.wall(
-                origin[k], across[k], facade.height, sun, lambda seen, f=facade: self._facade(f, seen),
+                origin[k], across[k], facade.height, sun, partial(self._facade, facade),
                 eaves=facade.wall, shadow=max(0.0, min(shadow, facade.wall)),
             )  # fmt: skip
 
@@ -130,7 +130,7 @@ class Renderer:
             if 2.0 < around @ frame.forward < THINGS:
                 texture = picture(thing.kind, thing.variant, weather.season)
                 across = frame.right * thing.height * WIDTHS[thing.kind]
-                frame.wall(thing.position - across / 2, across, thing.height, sun, lambda _, t=texture: t)
+                frame.wall(thing.position - across / 2, across, thing.height, sun, texture)
                 if thing.kind == "lamp":
                     lamps.append(np.array([*around, thing.height - frame.view.height]))
         return lamps
@@ -178,7 +178,7 @@ class Renderer:
         ):
             across = np.array([-outward[1], outward[0]]) * reach  # to the right, seen from outside
             origin = middle + outward * half - across / 2
-            frame.wall(origin, across, height, sun, lambda _, n=name: vehicle(model, paint, n))
+            frame.wall(origin, across, height, sun, vehicle(model, paint, name))
 
 
 def _columns(texture: Texture, first: int, last: int) -> Texture:
