@@ -1,6 +1,7 @@
 """The demo from end to end: on the street photos that ship, and on a generated city."""
 
 import io
+import json
 import re
 import shlex
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from deepibl.datasets import database_places
 from deepibl.demo import run_city_demo
 from deepibl.demo.run import copy_photos
 
-RECALL = r"^001 (\d\.\d+)"
+RECALL = r"^Recall@1: (\d\.\d+)"
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +56,14 @@ def test_the_commands_that_the_demo_prints_give_what_it_printed(
     _, said = street
     printed = []
     for line in re.findall(r"^\$ deepibl (.*)$", said, re.MULTILINE):
-        code, out, _ = run(*shlex.split(line))
-        printed.append(out)
+        code, out, _ = run(*shlex.split(line), "--json")
+        printed.append(json.loads(out))
         assert code == 0
-    assert len(printed) == 3 and "15 images" in printed[0]
-    assert printed[1].strip() in said
-    assert re.search(RECALL, printed[2], re.MULTILINE).group() in said
+    indexed, localized, evaluated = printed
+    assert indexed["images"] == 15
+    for answer in localized.values():
+        assert answer["places"][0]["name"] in said
+    assert f"Recall@1: {evaluated['recall']['1']:.2f}" in said
 
 
 def test_the_photos_keep_their_licence_their_position_and_nothing_else_of_their_exif(tmp_path: Path) -> None:
