@@ -54,9 +54,15 @@ MODULES = {"math": "import math", "sys": "import sys", "os": "import os"}
 
 
 @cache
+def language_names() -> set[str]:
+    """All names of matlab_compat.language."""
+    return set(importlib.import_module("matlab_compat.language").__all__)
+
+
+@cache
 def language_name(name: str) -> str | None:
     """The name in matlab_compat.language of a function of MATLAB, None where there is none."""
-    names = importlib.import_module("matlab_compat.language").__all__
+    names = language_names()
     if name in _OTHER_NAMES:
         return _OTHER_NAMES[name]
     return next((each for each in (name, f"{name}_") if each in names and each not in _HELPERS), None)
@@ -72,8 +78,7 @@ def takes_nargout(python_name: str) -> bool:
 def variable_name(name: str) -> str:
     """The Python name of a MATLAB variable: with a _ appended where Python or the script's imports use it."""
     base = name.rstrip("_")  # so that id and id_ stay two variables
-    language = importlib.import_module("matlab_compat.language").__all__
-    taken = base in MODULES or base in FUNCTIONS or base == "nargout" or {base, f"{base}_"} & {*language}
+    taken = base in MODULES or base in FUNCTIONS or base == "nargout" or {base, f"{base}_"} & language_names()
     return f"{name}_" if taken or keyword.iskeyword(base) or hasattr(builtins, base) else name
 
 

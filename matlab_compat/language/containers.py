@@ -58,12 +58,18 @@ def isprop(x: Any, name: str) -> bool:
     return not isinstance(x, Mapping) and hasattr(x, name)
 
 
-def rmfield(x: Struct, names: Any) -> Struct:
-    """The struct without a field, or several."""
+def rmfield(x: Any, names: Any) -> Any:
+    """The struct or struct array without a field, or several."""
     gone = list(names) if isinstance(names, Cell) else [names]
-    if any(name not in x for name in gone):
-        raise refuse(f"the structure has no field {gone[0]}")
-    return Struct({name: value for name, value in x.items() if name not in gone})
+    if missing := [name for name in gone if name not in _fields(x)]:
+        raise refuse(f"the structure has no field {missing[0]}")
+
+    def left(item: Struct) -> Struct:
+        return Struct({name: value for name, value in item.items() if name not in gone})
+
+    if isinstance(x, StructArray):
+        return StructArray(mapped(left, x.data), tuple(name for name in x.fields if name not in gone))
+    return left(x)
 
 
 setfield = named(

@@ -187,6 +187,17 @@ fprintf('%d %d %d %s %s %d', a, b, n, x, y, k);
         run("function varargout= f(x)\nvarargout{1}= x;\nend\n[a, b]= f(1);")
 
 
+def test_a_function_without_a_name_gives_what_its_call_gives() -> None:
+    source = """x= [3 9 4]; f= @(n) max(x(1:n)); [m, i]= f(3); g= @(n) f(n); h= @(k) both(k, x);
+[u, v]= h(2); [p, q]= arrayfun(@(k) deal(k, 2*k), 1:2);
+fprintf('%d ', m, i, f(1), u, v, p, q);
+function [a, b]= both(k, x)
+    a= x(k); b= k;
+end
+"""
+    assert run(source).split() == ["9", "2", "3", "9", "2", "1", "2", "2", "4"]
+
+
 def test_maps() -> None:
     source = """m= containers.Map({'b', 'a'}, {1, [2 3]}); m('c')= 'x'; m('b')= m('b') + 1; n= m;
 for k= keys(m), fprintf('%s ', k{1}); end
@@ -327,9 +338,14 @@ def test_without_the_grammar_the_message_says_what_to_install(monkeypatch: pytes
         migrate("x= 1;")
 
 
-def test_a_function_file_may_replace_one_of_the_originals(tmp_path: Path) -> None:
+def test_a_function_file_replaces_one_of_the_originals_once_it_is_translated(tmp_path: Path) -> None:
     (tmp_path / "rawNnSearch.m").write_text("function ids= rawNnSearch(q, db)\nids= q + db;\nend\n")
-    (tmp_path / "main.m").write_text("fprintf('%d', rawNnSearch(1, 2));\n")
-    migrated = migrate_file(tmp_path / "rawNnSearch.m")
+    (tmp_path / "localPaths.m").write_text("function paths= localPaths()\npaths.outPrefix= 'o/';\nend\n")
+    (tmp_path / "main.m").write_text("p= localPaths(); fprintf('%d', rawNnSearch(1, 2));\n")
+    before = migrate_file(tmp_path / "main.m")
+    assert "from deepibl.migrate.originals import localPaths, rawNnSearch" in before.text
+    assert len(before.notes) == 1 and before.notes[0].startswith("rawNnSearch: deepibl's are called")
+    migrated = migrate_file(tmp_path / "rawNnSearch.m", tmp_path / "rawNnSearch.py")
     assert "def rawNnSearch(q, db):" in migrated.text and not migrated.marks
-    assert "from rawNnSearch import rawNnSearch" in migrate_file(tmp_path / "main.m").text
+    after = migrate_file(tmp_path / "main.m", tmp_path / "main.py")
+    assert "from rawNnSearch import rawNnSearch" in after.text and not after.notes
