@@ -72,13 +72,9 @@ def rmfield(x: Any, names: Any) -> Any:
     return left(x)
 
 
-setfield = named(
-    "setfield", "The struct with a field changed.", lambda x, name, value: Struct({**x, name: value})
-)
+setfield = named("setfield", "With a field changed.", lambda x, name, value: Struct({**x, name: value}))
 getfield = named("getfield", "The field of this name.", lambda x, name: getattr(x, name))
-struct2cell = named(
-    "struct2cell", "A struct's values, a column.", lambda x: Cell.of(objects([[v] for v in x.values()]))
-)
+struct2cell = named("struct2cell", "All values.", lambda x: Cell.of(objects([[v] for v in x.values()])))
 keys = named("keys", "The keys of a map, sorted: a row of cells.", lambda x: x.keys)
 remove = named("remove", "The map without a key, or those of a cell array.", lambda x, which: x.remove(which))
 

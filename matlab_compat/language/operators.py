@@ -274,6 +274,4 @@ def vertcat(*values: Any) -> Any:
 
 
 cat = named("cat", "cat(dimension, a, b, …).", lambda dimension, *values: joined(int(dimension) - 1, values))
-bsxfun = named(
-    "bsxfun", "f(a, b): the operators expand by themselves.", lambda function, a, b: function(a, b)
-)
+bsxfun = named("bsxfun", "f(a, b): operators expand anyway.", lambda function, a, b: function(a, b))
