@@ -177,14 +177,13 @@ def function_of(scope: Scope, name: str) -> ast.expr:
             scope.need(f"{module}:{function_name(name)}")
         return ast.Name(function_name(name), ast.Load())
     found = name if name in FUNCTIONS else language_name(name)
-    require(
-        name not in RANDOM,
-        "random numbers: MATLAB's generator is one for all, here the library's functions draw from their "
-        "own; see matlab_compat.rng",
-    )
+    if name in RANDOM:
+        scope.note(
+            "random numbers are MATLAB's, by its generator; training and clustering draw from their own and "
+            "leave this one as it is"
+        )
     if found is None:
-        what = f"{name} is neither a variable of this script nor a function that deepibl has in Python"
-        raise Untranslatable(what)
+        raise Untranslatable(f"{name} is neither a variable of this script nor a function that deepibl has")
     scope.need(found)
     return ast.Name(found, ast.Load())
 

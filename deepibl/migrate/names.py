@@ -27,7 +27,8 @@ CONSTANTS = {
 NO_OUTPUT = words(
     "disp fprintf printf warning error assert rethrow plot semilogx semilogy loglog bar imagesc image "
     "imshow hold figure subplot close clf cla drawnow grid box axis colorbar colormap xlim ylim xlabel "
-    "ylabel title legend set saveas print dlmwrite imwrite delete mkdir save tic fclose fwrite"
+    "ylabel title legend set saveas print dlmwrite imwrite delete mkdir movefile copyfile rng save tic "
+    "fclose fwrite"
 )
 _KINDS = {
     "int": "numel length ndims nnz size",
@@ -36,7 +37,7 @@ _KINDS = {
     "text": "sprintf num2str int2str mat2str fullfile strjoin func2str class pwd which char getenv fileread",
     "array": "zeros ones eye linspace",
     "cell": "strsplit cell fieldnames num2cell struct2cell cellstr keys values",
-    "real": "exist toc fopen fclose",
+    "real": "exist toc fopen fclose", "any": "rand randi randperm randsample rng",
     "num": "sum prod mean median max min abs sqrt exp log log2 log10 floor ceil round fix mod rem sign "
            "any all cumsum cumprod diff std var find sort norm dot double single logical isnan isinf "
            "isfinite strcmp strcmpi strncmp strncmpi isspace ismember times plus minus inv sin cos tan "
@@ -46,7 +47,7 @@ _KINDS = {
 RESULTS = {name: kind for kind, names in _KINDS.items() for name in names.split()}
 ELEMENTWISE = words("abs sqrt exp log log2 log10 floor ceil fix sign sin cos tan mod rem double")
 BY_TEXT = words("lower upper strtrim strrep regexprep deblank strcat")  # a string gives a string
-RANDOM = {"rand", "randn", "randi", "randperm", "randsample", "rng"}
+RANDOM = {"rand", "randi", "randperm", "randsample", "rng"}
 IGNORED = words(
     "addpath rmpath clc format more pkg clear clearvars rehash path beep diary graphics_toolkit dbstop"
 )

@@ -58,6 +58,11 @@ def isprop(x: Any, name: str) -> bool:
     return not isinstance(x, Mapping) and hasattr(x, name)
 
 
+def ismethod(x: Any, name: str) -> bool:
+    """Whether an object has a method."""
+    return not isinstance(x, Mapping) and callable(getattr(x, name, None))
+
+
 def rmfield(x: Any, names: Any) -> Any:
     """The struct or struct array without a field, or several."""
     gone = list(names) if isinstance(names, Cell) else [names]

@@ -4,6 +4,7 @@ import datetime
 import glob
 import os
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -217,6 +218,10 @@ def delete(*paths: str) -> None:
     for path in paths:
         for found in glob.glob(path):
             os.remove(found)
+
+
+movefile = named("movefile", "Renames a file.", lambda old, new: bool(shutil.move(old, new)))
+copyfile = named("copyfile", "Copies a file.", lambda old, new: bool(shutil.copy(old, new)))
 
 
 def fullfile(*parts: str) -> str:

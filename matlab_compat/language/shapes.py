@@ -14,6 +14,11 @@ from matlab_compat.language.values import (  # isort: skip
 )  # fmt: skip
 
 
+def sizes_of(arguments: Any) -> tuple[int, ...]:
+    """The sizes that zeros, rand and others are given."""
+    return _sizes(arguments)[0]
+
+
 def _sizes(arguments: Any) -> tuple[tuple[int, ...], Any]:
     given = list(spread(arguments))
     kind: Any = np.float64

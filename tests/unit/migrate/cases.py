@@ -179,7 +179,7 @@ def _python(name: str, work: Path, originals: Path) -> str:
 
 
 def lines(text: str) -> list[str]:
-    """The lines that both sides can have: without times, options that a training shows, and where it keeps maps.
+    """The lines that both sides can have: no times, no options of a training, not where it keeps maps.
 
     Session ids are numbered in their order.
     """

@@ -94,7 +94,7 @@ def test_a_line_is_translated(source: str, want: str) -> None:
 MARKED = [
     ("y= foo(3);", "neither a variable"),
     ("run('other.m');", "translate that script too"),
-    ("x= randperm(5);", "random numbers"),
+    ("x= randn(5);", "randn is neither"),
     ("x.y += 1;", "the grammar"),
     ("c= {1, 2}; x= c{:};", "list of values"),
     ("x= 3i;", "the number 3i"),
@@ -196,6 +196,16 @@ function [a, b]= both(k, x)
 end
 """
     assert run(source).split() == ["9", "2", "3", "9", "2", "1", "2", "2", "4"]
+
+
+def test_random_numbers_are_matlabs() -> None:
+    source = """rng(0); x= randperm(6); s= rng; a= rand; rng(s); b= rand;
+rng(43); y= randsample(['a':'f', '0':'9'], 8, true);
+rng(1); z= [rand(1, 2), randi(10, 1, 2)]; w= randsample(5, 5);
+fprintf('%d ', x, a == b, size(w)); fprintf('%s %.4f %.4f %d %d', y, z);
+"""
+    assert run(source) == "6 3 5 1 2 4 1 5 1 b3cdf742 0.4170 0.7203 1 4"
+    assert "random numbers are MATLAB's" in migrate("x= rand;", "a.m").text
 
 
 def test_maps() -> None:
