@@ -78,7 +78,8 @@ from .files import (
     fileparts as fileparts, fileread as fileread, fopen as fopen, fread as fread,
     from_plain as from_plain, fullfile as fullfile, fwrite as fwrite, getenv as getenv, imread as imread,
     imresize as imresize, imwrite as imwrite, isdir as isdir, isfile as isfile, isfolder as isfolder,
-    load as load, mkdir as mkdir, movefile as movefile, not_migrated as not_migrated, pwd as pwd, rgb2gray as rgb2gray,
+    load as load, mkdir as mkdir, movefile as movefile, not_migrated as not_migrated, pwd as pwd,
+    rgb2gray as rgb2gray,
     save as save, tempdir as tempdir, tempname as tempname, to_plain as to_plain, which as which,
 )
 from .figures import (
