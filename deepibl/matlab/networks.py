@@ -34,8 +34,8 @@ from deepibl.networks.build import (
     vlad_layer,
 )
 from deepibl.networks.clusters import descriptors_made_of, get_clusters
+from deepibl.networks.libraries import is_torch_id
 from deepibl.networks.pretrained import load_pretrained
-from deepibl.networks.torch_backbones import is_torch_id
 from deepibl.runtime.devices import device_for, inference
 from deepibl.runtime.paths import localPaths
 from matlab_compat import matfile

@@ -3,7 +3,7 @@
 NetVLAD's custom layers are layers of a MatConvNet network under their MATLAB class names (`LayerVLAD` is
 layerVLAD). Importing this module registers them, so that networks with them can be read.
 
-`add_pooling` adds max, average or NetVLAD pooling with its normalisations to a cropped network;
+`add_pooling` adds max, average, GeM or NetVLAD pooling with its normalisations to a cropped network;
 `add_pooling_for` does so with NetVLAD's clusters of a training set's images. `add_pca` adds PCA and whitening
 of the output. `prepare_for_training` sets the fields that MATLAB's training expects in a network's layers,
 `prepare_for_testing` removes them.
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from deepibl.images import read_image
-from deepibl.layers import TotalAvgPool, TotalMaxPool, WholeL2Normalize, vlad_aggregate
+from deepibl.layers import TotalAvgPool, TotalMaxPool, WholeL2Normalize, generalised_mean, vlad_aggregate
 from deepibl.networks.clusters import (
     Tell,
     descriptors_made_of,
@@ -162,6 +162,22 @@ class LayerTotalAvgPool(_Weightless):
     usual_names = ("avg:core", "avgTotal")
 
 
+@register_custom("layerGeM")
+class LayerGeM(Layer):
+    """The generalised mean of each channel, with a learned power p. Only deepibl can run it."""
+
+    weight_specs = (WeightSpec("p", VECTOR),)
+    p: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, 1, 1)."""
+        return generalised_mean(x, self.p)
+
+    def forward_size(self, size: tuple[float, ...]) -> tuple[float, ...]:
+        """1 x 1 x C for each image."""
+        return (1, 1, size[2], size[3])
+
+
 @register_custom("layerWholeL2Normalize")
 class LayerWholeL2Normalize(_Weightless):
     """Each image as one unit vector, (N, C*H*W, 1, 1). Ported from: netvlad/layerWholeL2Normalize.m"""
@@ -178,8 +194,8 @@ class LayerWholeL2Normalize(_Weightless):
         return (1, 1, size[0] * size[1] * size[2], size[3])
 
 
-Pooling = Literal["max", "avg", "vlad", "vladv2"]
-_POOLINGS: tuple[Pooling, ...] = ("max", "avg", "vladv2", "vlad")  # the first one named is used
+Pooling = Literal["max", "avg", "gem", "vlad", "vladv2"]
+_POOLINGS: tuple[Pooling, ...] = ("max", "avg", "gem", "vladv2", "vlad")  # the first one named is used
 
 
 @dataclass(frozen=True)
@@ -198,7 +214,7 @@ class Method:
 
 
 def parse_method(method: str) -> Method:
-    """The method of a string: a pooling (max, avg, vlad, vladv2), preL2, and for NetVLAD intra.
+    """The method of a string: a pooling (max, avg, gem, vlad, vladv2), preL2, and for NetVLAD intra.
 
     The words are joined by '_', in any order. Raises ArgumentError for unknown or unusable words.
 
@@ -266,8 +282,11 @@ def add_pooling(
         if asked.intra:
             added.append(pixel_l2_layer("vlad:intranorm", width, len(net) + 1))
     else:
-        classname = {"max": "layerTotalMaxPool", "avg": "layerTotalAvgPool"}[asked.pooling]
-        added.append(object_layer(classname, {"name": f"{asked.pooling}:core"}, len(net)))
+        poolings = {"max": "layerTotalMaxPool", "avg": "layerTotalAvgPool", "gem": "layerGeM"}
+        fields: dict[str, Any] = {"name": f"{asked.pooling}:core"}
+        if asked.pooling == "gem":
+            fields["weights"] = cell_row([np.full((1, 1), 3, np.float32)])
+        added.append(object_layer(poolings[asked.pooling], fields, len(net)))
     added.append(whole_l2_layer("postL2", len(net) + len(added)))
     built = net.with_layers([*net, *added])
     built.meta |= {"sessionID": f"{session}_{asked.text}", "epoch": 0.0}

@@ -18,7 +18,8 @@ from typing import Any
 
 from deepibl.errors import ConfigurationError, DownloadError
 from deepibl.networks.io import chain_of, layer_specs, load_network
-from deepibl.networks.torch_backbones import is_torch_id, load_torch_network
+from deepibl.networks.libraries import is_torch_id
+from deepibl.networks.torch_backbones import load_torch_network
 from deepibl.networks.torch_files import vgg16_from_torchvision
 from deepibl.networks.weights import LAYOUTS, Source, Weights, card, default_folder, differences
 from deepibl.runtime.files import checksum, read_note
