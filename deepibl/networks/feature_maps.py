@@ -102,8 +102,9 @@ class FeatureMaps(nn.Module):
         _leave_out(self.model, names, layer, {name for name, _ in events[:last]})
         self.model.get_submodule(layer).register_forward_hook(self._note)
 
-    def _note(self, module: nn.Module, inputs: Any, output: Any) -> None:
+    def _note(self, module: nn.Module, inputs: Any, output: Any) -> Tensor | None:
         self._seen.append(_first(output))
+        return output.clone() if isinstance(output, Tensor) else None  # what follows may work in place
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, C, h, w)."""
