@@ -25,6 +25,7 @@ from .pretrained import fetch as fetch, load_pretrained as load_pretrained
 from .torch_backbones import load_torch_network as load_torch_network, split_for as split_for
 from .torch_files import KEY_MAPS as KEY_MAPS, KeyMap as KeyMap
 from .weights import (
+    DEFAULT_NETWORK as DEFAULT_NETWORK,
     card as card,
     default_folder as default_folder,
     find_network as find_network,

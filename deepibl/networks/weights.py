@@ -19,6 +19,7 @@ from deepibl.networks.libraries import LIBRARIES, is_torch_id, model_names, pars
 from deepibl.runtime.paths import LocalPaths
 from matlab_compat.files import StrPath
 
+DEFAULT_NETWORK = "toycity_offtheshelf"  # of those that ship: where no network is named
 VGG16_BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # convolutions, channels of each block
 CLUSTERS, WHITENED = 64, 4096
 
@@ -271,7 +272,7 @@ def list_networks(pattern: str = "*") -> list[str]:
     return [name for name in names if fnmatch(name, pattern)]
 
 
-def find_network(name: StrPath, paths: LocalPaths | None = None) -> Path:
+def find_network(name: StrPath = DEFAULT_NETWORK, paths: LocalPaths | None = None) -> Path:
     """The file of a network: a path, the name of one that ships, or of one that `deepibl fetch` brought.
 
     The name of a library's model, as torchvision:resnet50, is returned as it is.
