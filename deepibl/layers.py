@@ -26,17 +26,9 @@ def vlad_aggregate(x: Tensor, assign: Tensor, offset: Tensor, bias: Tensor | Non
     V(k, d) = sum over pixels of a(k) * (x(d) + offset(d, k)), computed by two matrix products without forming
     the residuals. Sums are in float32 at least, also under autocast and for half precision.
 
-    Args:
-        x: (N, D, H, W) maps.
-        assign: (D, K) assignment weights.
-        offset: (D, K), minus the cluster centres.
-        bias: K assignment biases (layerVLADv2), or None.
-
-    Returns:
-        (N, K*D) in MATLAB's order, index k + K*d; x's class, but float32 for half precision.
-
-    Raises:
-        ArgumentError: shapes that do not fit.
+    x: (N, D, H, W) maps. assign: (D, K) assignment weights. offset: (D, K), minus the cluster centres. bias:
+    K assignment biases (layerVLADv2), or None. Returns (N, K*D) in MATLAB's order, index k + K*d; x's class,
+    but float32 for half precision. Raises ArgumentError: shapes that do not fit.
 
     Ported from: netvlad/layerVLAD.m, netvlad/layerVLADv2.m
     """
@@ -74,13 +66,9 @@ class NetVLAD(nn.Module):
     `assign` (D, K), `offset` (D, K) = minus the centres, and with v2 `bias` (K,). They are trained
     independently of each other; the sharpness alpha is part of the weights.
 
-    Args:
-        num_clusters: K.
-        dim: D, the channels of the maps.
-        v2: with assignment biases, as layerVLADv2.
-        normalize: with the normalisations of vlad_preL2_intra: of each pixel's channels before it, of each
-            cluster's part and of the whole vector after it.
-        device, dtype: of the parameters; on 'meta' they have no values until `reset_parameters`.
+    num_clusters: K. dim: D, the channels of the maps. v2: with assignment biases, as layerVLADv2. normalize:
+    with the normalisations of vlad_preL2_intra: of each pixel's channels before it, of each cluster's part
+    and of the whole vector after it. device, dtype: of the parameters; on 'meta' they have no values.
 
     >>> NetVLAD(64, 512)(torch.zeros(2, 512, 7, 9)).shape
     torch.Size([2, 512, 1, 64])
@@ -130,12 +118,9 @@ class NetVLAD(nn.Module):
 
     @classmethod
     def from_clusters(cls, clusters: Tensor, alpha: float, *, v2: bool = False) -> NetVLAD:
-        """The initial layer of a k-means clustering.
+        """The initial layer of a k-means clustering: (K, D) centres, alpha the sharpness of the assignment.
 
-        Args:
-            clusters: (K, D) centres.
-            alpha: sharpness of the assignment.
-            v2: assign by alpha * -|x - c|^2; else by alpha times the product with the unit centre.
+        v2: assign by alpha * -|x - c|^2; else by alpha times the product with the unit centre.
         """
         columns = clusters.t()
         if v2:
@@ -179,11 +164,7 @@ def generalised_mean(x: Tensor, p: Tensor | float, eps: float = 1e-6) -> Tensor:
 class GeM(nn.Module):
     """Generalised-mean pooling: (N, C, H, W) to (N, C, 1, 1); see `generalised_mean`.
 
-    Args:
-        p: the first power, one for all channels.
-        learn_p: whether p is trained.
-        eps: values are at least this.
-        device, dtype: of p.
+    p: the first power, one for all channels; learn_p: whether it is trained. device, dtype: of p.
     """
 
     def __init__(

@@ -169,12 +169,9 @@ def with_netvlad(
 ) -> TorchExtractor:
     """The extractor with a NetVLAD head, initialised by k-means of the images' local descriptors.
 
-    extractor: its backbone and preprocessing are shared; its head is not used.
-    images: image i as (3, H, W), RGB, 0..255.
-    count: the number of images.
-    clusters: K; the descriptor has K*D numbers.
-    total, per_image: at most this many local descriptors in all, and of each image.
-    progress: see `deepibl.extract`.
+    extractor: its backbone and preprocessing are shared; its head is not used. images: image i of `count` as
+    (3, H, W), RGB, 0..255. clusters: K; the descriptor has K*D numbers. total, per_image: at most this many
+    local descriptors in all, and of each image. progress: see `deepibl.extract`.
     Ported from: netvlad/addLayers.m
     """
     pixels = TorchExtractor(extractor.backbone, PixelL2(), extractor.preprocessing)

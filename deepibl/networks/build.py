@@ -58,6 +58,11 @@ class _VLAD(Layer):
 
     sizes = ("K", "D", "vladDim")
 
+    @classmethod
+    def recognises(cls, fields: Mapping[str, Any]) -> bool:
+        """As many weights as the class has, and vladDim."""
+        return "vladDim" in fields and _number_of_weights(fields) == len(cls.weight_specs)
+
     def check_weights(self) -> None:
         if self.assign is None or self.offset is None or self.assign.shape != self.offset.shape:
             raise ArgumentError("assignment weights and offsets must both be given as 1 x 1 x D x K")
@@ -72,7 +77,6 @@ class _VLAD(Layer):
         super().check_field(name, value)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, D, H, W) -> (N, D, 1, K)."""
         clusters, dim = self.assign.shape[:2]
         assign, offset = self.assign.flatten(1).t(), self.offset.flatten(1).t()  # (D, K)
         return vlad_aggregate(x, assign, offset, self.biases()).view(x.shape[0], dim, 1, clusters)
@@ -99,11 +103,6 @@ class LayerVLAD(_VLAD):
 
     weight_specs = (WeightSpec("assign", FILTERS), WeightSpec("offset", FILTERS))
 
-    @classmethod
-    def recognises(cls, fields: Mapping[str, Any]) -> bool:
-        """Two weights and vladDim."""
-        return "vladDim" in fields and _number_of_weights(fields) == 2
-
 
 @register_custom("layerVLADv2")
 class LayerVLADv2(_VLAD):
@@ -119,11 +118,6 @@ class LayerVLADv2(_VLAD):
     def biases(self) -> Tensor | None:
         """(K,) biases of the assignment."""
         return self.bias
-
-    @classmethod
-    def recognises(cls, fields: Mapping[str, Any]) -> bool:
-        """Three weights and vladDim."""
-        return "vladDim" in fields and _number_of_weights(fields) == 3
 
 
 class _Weightless(Layer):
@@ -252,12 +246,10 @@ def add_pooling(
 ) -> SimpleNN:
     """The network with the layers that a method asks for: preL2, the pooling, intra-normalisation, postL2.
 
-    net: cropped at the layer whose output is pooled; its layers are shared with the result.
-    method: as in `parse_method`.
-    centres: (K, D) cluster centres, for NetVLAD; of normalised descriptors if the method has preL2.
-    descriptors: (N, D) local descriptors, normalised like them, from which the sharpness of the
-        assignment follows.
-    training_set: the name of the data set that both come from, for the session's name.
+    net: cropped at the layer whose output is pooled; its layers are shared with the result. method: as in
+    `parse_method`. centres: (K, D) cluster centres, for NetVLAD; of normalised descriptors if the method has
+    preL2. descriptors: (N, D) local ones, normalised like them, from which the sharpness of the assignment
+    follows. training_set: the name of the data set that both come from, for the session's name.
     Raises ArgumentError: an invalid method, or centres that are missing or do not fit.
     Ported from: netvlad/addLayers.m
     """
@@ -398,10 +390,8 @@ _FLOOR = 1e-9  # added to variances before whitening divides by their root
 def add_pca(net: SimpleNN, features: np.ndarray, *, dim: int = 4096, whiten: bool = True) -> SimpleNN:
     """The network with PCA (and whitening) of these features at its end, and L2 normalisation behind it.
 
-    net: its layers are shared with the result.
-    features: (N, D) float32, the network's descriptors of N training images.
-    dim: dimensions to keep; less than D and less than N.
-    whiten: divides each component by its standard deviation.
+    net: its layers are shared with the result. features: (N, D) float32, its descriptors of N training
+    images. dim: dimensions to keep; less than D and N. whiten: divides by the standard deviations.
     Raises ArgumentError: the network ends in a PCA already, or the features do not give `dim` components.
     Ported from: netvlad/addPCA.m
     """

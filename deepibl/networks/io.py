@@ -316,15 +316,11 @@ def load_network(
     Of a .mat file the variable `net` is taken; else its top level if it has `layers` (MatConvNet's own
     files), else the first struct that has. A .mat file of 8 MB or more is converted once: with `cached_copy`
     the copy is kept beside it as NAME.mat.safetensors and used as long as the .mat file stays the same.
-    path: the file, or a network's name.
-    device: where to put it, 'cpu' or 'cuda'.
-    cached_copy: whether to use and write the converted copy.
-    weights: of a library's model: 'pretrained', 'random', or the file of a state dict.
-    model: the network, built as the saved one was, for a .safetensors file of a model that only your code
-        builds.
-    Raises MatFileError: the file cannot be read. NetworkFormatError: it holds no network.
-    Raises UnknownLayerError: a layer of unknown type. All name the file or the layer.
-    Raises ConfigurationError: no such name. DownloadError: weights that are not available.
+    device: where to put it, 'cpu' or 'cuda'. weights: of a library's model: 'pretrained', 'random', or the
+    file of a state dict. model: the network, built as the saved one was, for a .safetensors file of a model
+    that only your code builds.
+    Raises MatFileError: the file cannot be read. NetworkFormatError: it holds no network. UnknownLayerError:
+    a layer of unknown type. ConfigurationError: no such name. DownloadError: weights that are not available.
     Ported from: netvlad/relja_simplenn_tidy.m (what a script does after `load`)
     """
     path = find_network(path) if not Path(path).suffix or is_torch_id(os.fspath(path)) else Path(path)

@@ -28,7 +28,7 @@ from deepibl.errors import DownloadError
 from deepibl.networks.backbones import IMAGENET, Preprocessing
 from deepibl.networks.feature_maps import FeatureMaps, shared
 from deepibl.networks.libraries import is_torch_id, library_model, parse_name
-from deepibl.networks.torch_files import load_state
+from deepibl.networks.torch_files import load_state, tensors_in
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.files import StrPath
 from matlab_compat.matfile.values import cell_list, text as matlab_text, vector
@@ -289,12 +289,10 @@ def load_torch_network(
 
     With `split` it has two: before:<split>, and <split> with all that follows; or, where torch.fx cannot
     follow the model (transformers), one named <split> whose weights before that module are not trained.
-    net_id: 'torchvision:NAME' or 'timm:NAME'.
-    layer: a module's name, as 'layer3' or 'blocks.9', whose output gives maps (`FeatureMaps`); None: the last
-        that does.
-    weights: 'pretrained' takes the library's default weights from its cache, or downloads them; 'random'
-        initialises them; else the file of a state dict of the whole model (.pth, .safetensors).
-    split: the name of a module, or '' for one layer.
+    net_id: 'torchvision:NAME' or 'timm:NAME'. layer: a module's name, as 'layer3' or 'blocks.9', whose output
+    gives maps (`FeatureMaps`); None: the last that does. weights: 'pretrained' takes the library's default
+    weights from its cache, or downloads them; 'random' initialises them; else the file of a state dict of the
+    whole model (.pth, .safetensors). split: the name of a module, or '' for one layer.
     Raises ArgumentError: no such library, model or layer. DownloadError: the weights are not available.
     Raises NetworkFormatError: the file does not hold a state dict.
     """
@@ -349,8 +347,7 @@ def _unavailable(net_id: str, reason: str) -> DownloadError:
 
 
 def _from_file(path: StrPath) -> dict[str, Any]:
-    found = load_state(path)
-    found = found.get("state_dict", found) if isinstance(found, dict) else found
-    if not isinstance(found, dict):
-        raise NetworkFormatError(f"{os.fspath(path)} does not hold a state dict but a {type(found).__name__}")
-    return {str(name).removeprefix("module."): value for name, value in found.items()}
+    found = tensors_in(load_state(path))
+    if not found:
+        raise NetworkFormatError(f"{os.fspath(path)} does not hold a state dict")
+    return found

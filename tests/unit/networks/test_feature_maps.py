@@ -48,7 +48,7 @@ def test_the_layout_of_an_output_follows_from_its_shape(shape: tuple[int, ...], 
         ("vit_tiny_patch16_224", 1),
         ("deit_tiny_distilled_patch16_224", 2),
         ("vit_small_patch14_reg4_dinov2", 5),
-        ("vit_tiny_patch16_224", 1),
+        ("vit_small_patch14_dinov2", 1),
     ],
 )
 def test_tokens_become_maps_without_class_and_register_tokens(model: str, prefix: int) -> None:
@@ -75,13 +75,18 @@ def test_a_model_of_one_size_gets_images_of_that_size() -> None:
     assert torch.equal(run(net, images()), run(net, scaled(images(), (64, 64))))
 
 
+def torchvisions_swin() -> nn.Module:
+    return torchvision.models.swin_transformer.SwinTransformer([4, 4], 16, [1, 1], [2, 2], [7, 7])
+
+
+def timms_swin() -> nn.Module:
+    sizes = {"embed_dim": 12, "depths": (1, 1), "num_heads": (2, 2)}
+    return library_model("timm", "swin_tiny_patch4_window7_224", **sizes)
+
+
 @pytest.mark.parametrize(
-    ("build", "layer", "maps"),
-    [
-        (lambda: torchvision.models.swin_transformer.SwinTransformer([4, 4], 16, [1, 1], [2, 2], [7, 7]), "features.1", 16),
-        (lambda: library_model("timm", "swin_tiny_patch4_window7_224", embed_dim=12, depths=(1, 1), num_heads=(2, 2)), "layers.0", 12),
-    ],
-)  # fmt: skip
+    ("build", "layer", "maps"), [(torchvisions_swin, "features.1", 16), (timms_swin, "layers.0", 12)]
+)
 def test_channels_that_come_last_are_moved(build, layer: str, maps: int) -> None:
     found = run(FeatureMaps(build(), layer), images())
     assert found.shape[:2] == (2, maps) and abs(found.shape[2] - 25) <= 1 and abs(found.shape[3] - 37) <= 1
@@ -99,8 +104,13 @@ def test_hooks_give_what_a_traced_extractor_gives(layer: str) -> None:
 
 @pytest.mark.parametrize(
     ("model", "layer"),
-    [("test_resnet", "layer4"), ("test_convnext", "norm_pre"), ("test_vit", "norm"), ("test_efficientnet", "bn2")],
-)  # fmt: skip
+    [
+        ("test_resnet", "layer4"),
+        ("test_convnext", "norm_pre"),
+        ("test_vit", "norm"),
+        ("test_efficientnet", "bn2"),
+    ],
+)
 def test_the_last_maps_are_found_below_the_classifier(model: str, layer: str) -> None:
     net = FeatureMaps(library_model("timm", model))
     assert net.layer == layer and run(net, images()).ndim == 4
