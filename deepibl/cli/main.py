@@ -36,6 +36,7 @@ from deepibl.cli.options import (
     image_reading,
     image_size,
     names_given,
+    net_of_index,
     open_network,
     print_result,
     processes_of,
@@ -194,7 +195,7 @@ def evaluate(
             raise ArgumentError("--index goes with --queries DIR|CSV, not with --dataset, --db or --protocol")
         if resize is not None:
             raise ArgumentError("queries are scaled as the index's images were: leave out --resize")
-        path = find_net(net or open_index_file(index_file, "an evaluation").network_path)
+        path = net_of_index(net, open_index_file(index_file, "an evaluation"))
         loaded, settings = open_network(path, device, scales, **how)
         about: Any = {"label": str(path), "threshold": threshold, "root": root, "crop_to_dim": crop_to_dim}
         about |= {"skip_unknown": skip_unknown}

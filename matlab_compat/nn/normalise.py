@@ -27,7 +27,9 @@ Parameters = Sequence[float] | Tensor
 
 def _parameters(param: Parameters, names: str) -> list[float]:
     """The elements of a row of parameters such as [N kappa alpha beta]."""
-    given = param.flatten().tolist() if isinstance(param, Tensor) else np.ravel(np.asarray(param)).tolist()
+    if isinstance(param, Tensor):
+        param = param.flatten().tolist()
+    given = param if isinstance(param, tuple) else np.ravel(np.asarray(param)).tolist()
     numbers = [float(number) for number in given]
     if len(numbers) != len(names.split()):
         raise ArgumentError(f"param has {len(numbers)} elements: expected [{names}]")
