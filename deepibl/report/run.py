@@ -308,7 +308,7 @@ def _queries(evaluation: Evaluation) -> list[Query]:
 
 
 def _degrees(dataset: Any, positions: np.ndarray) -> Callable[[int], list[float] | None]:
-    """A function of a row of the positions (N, 2): its latitude and longitude, None where they are not known."""
+    """A function of a row of the positions (N, 2): latitude and longitude, None if not known."""
     if dataset.frame is None:
         return lambda row: None
     globe = np.round(positions if dataset.frame == DEGREES else to_degrees(positions, dataset.frame), 6)

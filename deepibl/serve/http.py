@@ -264,7 +264,6 @@ async def _next(stream: AsyncGenerator[bytes, None], seconds: float) -> bytes | 
         raise Refused(408, found, "Send it again, over a better connection.") from None
 
 
-
 def headers(images_from: str = "") -> dict[str, str]:
     """The headers of every response. images_from: the one other origin that pictures may come from.
 
@@ -272,8 +271,9 @@ def headers(images_from: str = "") -> dict[str, str]:
     """
     pictures = f"'self' blob: {images_from}".rstrip()
     return {
-        "Content-Security-Policy": f"default-src 'none'; script-src 'self'; style-src 'self'; img-src {pictures}; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+        f"img-src {pictures}; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         "Referrer-Policy": "strict-origin-when-cross-origin" if images_from else "no-referrer",
         "X-Content-Type-Options": "nosniff",
         "Cross-Origin-Resource-Policy": "same-origin",
