@@ -110,6 +110,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _STATIC = Path(__file__).parent / "static"
 _DEFAULT_TOP = 5
 _FARTHEST = 1_000_000.0  # metres
+_WITHIN = "Search only this many metres around latitude and longitude (default: the photo's own)."
 _FRESH = {"Cache-Control": "no-store"}
 
 
@@ -152,7 +153,15 @@ def _questions(desk: Desk) -> APIRouter:
     """The routes that take a photo."""
     api = APIRouter()
 
-    @api.post("/localize", openapi_extra=_localize_form(desk))
+    @api.post(
+        "/localize",
+        openapi_extra=_form(
+            top=_whole(1, desk.limits.top, _DEFAULT_TOP),
+            within={"type": "number", "minimum": 0, "maximum": _FARTHEST, "description": _WITHIN},
+            latitude={"type": "number", "minimum": -90, "maximum": 90},
+            longitude={"type": "number", "minimum": -180, "maximum": 180},
+        ),
+    )
     async def localize(request: Request, response: Response) -> Localized:
         """The places of the index that look most like a photo, best first."""
         response.headers.update(_FRESH)
@@ -264,16 +273,6 @@ def _around(desk: Desk, fields: Upload, photo: Photo) -> Around | None:
         return None
     given = None if latitude is None or longitude is None else (latitude, longitude)
     return desk.places.around(given or photo.position, metres)
-
-
-def _localize_form(desk: Desk) -> dict[str, Any]:
-    metres = "Search only this many metres around latitude and longitude (default: the photo's own)."
-    return _form(
-        top=_whole(1, desk.limits.top, _DEFAULT_TOP),
-        within={"type": "number", "minimum": 0, "maximum": _FARTHEST, "description": metres},
-        latitude={"type": "number", "minimum": -90, "maximum": 90},
-        longitude={"type": "number", "minimum": -180, "maximum": 180},
-    )
 
 
 def _place(desk: Desk, match: Match, photo: Photo) -> Place:

@@ -97,16 +97,6 @@ class Limits:
     stall_seconds: float = 10.0
     patience_seconds: float = 120.0
 
-    @classmethod
-    def of_user(cls, megabytes: float, pixels: int, waiting: int) -> "Limits":
-        """The limits of the command's options; heatmaps never get more pixels than the network."""
-        return cls(
-            upload_bytes=round(megabytes * 1e6),
-            described_pixels=pixels,
-            heat_pixels=min(pixels, cls.heat_pixels),
-            waiting=waiting,
-        )
-
     def __post_init__(self) -> None:
         wrong = [name for name, value in vars(self).items() if not value > 0]
         if wrong:
