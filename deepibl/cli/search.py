@@ -12,14 +12,12 @@ from deepibl.cli import seeing
 from deepibl.cli.options import (
     NOT_AS_IT_SHOULD_BE,
     BatchSize,
-    Decode,
     Device,
     Engine,
     IndexFile,
     IndexNet,
     Json,
     MaxPixels,
-    Net,
     Precision,
     Resize,
     ScalesFile,
@@ -31,6 +29,7 @@ from deepibl.cli.options import (
     print_result,
     read_lines,
     scales_in,
+    split_net,
     tell_failures,
 )
 from deepibl.errors import IndexFileError
@@ -41,7 +40,13 @@ Where = Annotated[str, typer.Argument(help="An index: FILE.idx, FOLDER.db or htt
 
 
 def index(
-    net: Net,
+    photos: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NET] [PHOTOS]", help="A folder or CSV, as --images, --csv; a network may come first."
+        ),
+    ] = None,
+    net: Annotated[str | None, typer.Option(help="The network (default: the one that ships).")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of photos with GPS, or @utm names.")] = None,
     csv: Annotated[Path | None, typer.Option(help="CSV: name and utm_east,utm_north or lat,lon.")] = None,
     dbstruct: Annotated[Path | None, typer.Option(help="A dbStruct .mat file.")] = None,
@@ -68,7 +73,6 @@ def index(
     precision: Precision = "fp32",
     scales: ScalesFile = None,
     engine: Engine = "auto",
-    decode: Decode = "auto",
 ) -> None:
     """Make an index of geo-tagged images: descriptors, names, positions and the network's identity."""
     from deepibl.datasets.catalog import database_places, query_places
@@ -76,16 +80,19 @@ def index(
     from deepibl.search.confidence import THRESHOLD
     from deepibl.search.localization import add_to_index, build_index
 
-    given = [source for source in (images, csv, dbstruct) if source is not None]
+    net, named = split_net(photos, net)
+    given = [*named, *(source for source in (images, csv, dbstruct) if source is not None)]
     if len(given) != 1:
-        raise ArgumentError("give exactly one of --images DIR, --csv FILE and --dbstruct FILE")
+        raise ArgumentError(
+            "give exactly one of PHOTOS (a folder or CSV), --images DIR, --csv FILE and --dbstruct FILE"
+        )
     if add and (backend or half or resize or threshold != THRESHOLD):
         raise ArgumentError(
             "--add keeps the index's backend, precision, scale and threshold: leave these options out"
         )
     places = database_places(given[0], root)
     known = query_places(confidence_from, root) if confidence_from is not None else None
-    how = {"precision": precision, "engine": engine, "decode": decode, **image_reading(resize)}
+    how = {"precision": precision, "engine": engine, **image_reading(resize)}
     loaded, settings = open_network(net, device, scales, batch_size=batch_size, **how)
     there = 0
     if add:
