@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepibl.images import AS_STORED, Reading, load_pixels
@@ -84,7 +85,8 @@ def heatmap_rows(
     for label, net in networks:
         images = [image.to(device_of(net)) for image in images]
         photos = [as_photo(image) for image in images]
-        cosine = None if against is None else _similarity(net, *images)
+        described = [F.normalize(descriptor(net, image), dim=0) for image in images if against is not None]
+        cosine = float(described[0] @ described[1]) if described else None
         made = [Row(label, os.fspath(file), photo, cosine) for file, photo in zip(files, photos, strict=True)]
         for method in methods:
             for row, drawing in zip(made, draw(net, method, images, photos, **occlusion), strict=True):
@@ -191,11 +193,6 @@ def write_maps(rows: Sequence[Row], folder: StrPath) -> list[Path]:
                 np.save(file, drawing.values)
             written += [Path(f"{stem}.png"), Path(f"{stem}.npy")]
     return written
-
-
-def _similarity(net: nn.Module, image: Tensor, other: Tensor) -> float:
-    first, second = (descriptor(net, picture) for picture in (image, other))
-    return float(first @ second / (first.norm() * second.norm()).clamp_min(1e-12))
 
 
 def _short(text: str, most: int) -> str:

@@ -224,7 +224,7 @@ def _pictures(desk: Desk) -> APIRouter:
     @api.get(
         "/map",
         response_class=Response,
-        responses={200: {"content": {"image/svg+xml": {}}, "description": "A map without tiles."}},
+        responses={200: {"content": {"image/svg+xml": {}}, "description": "A map."}},
     )
     async def place_map(
         rows: Annotated[list[int], Query(max_length=desk.limits.top)],
