@@ -88,7 +88,9 @@ def test_what_the_command_line_refuses_for_its_pixels_the_page_refuses_in_its_wo
     with pytest.raises(ImageReadError) as said:
         load_pixels(tmp_path / "a.png", OWN_PHOTOS)
     assert found.value.status == 422 and "14000 x 13000" in str(said.value)
-    assert found.value.error.removeprefix("the photo") == str(said.value).removeprefix(str(tmp_path / "a.png"))
+    assert found.value.error.removeprefix("the photo") == str(said.value).removeprefix(
+        str(tmp_path / "a.png")
+    )
 
 
 @pytest.mark.parametrize("name", ["upload_bytes", "waiting", "patience_seconds"])
