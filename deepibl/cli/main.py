@@ -95,7 +95,7 @@ def info(
 
 @app.command()
 def convert(
-    source: Annotated[str, typer.Argument(help="A network: .mat (any version), .safetensors, .pth, .tar.")],
+    source: Annotated[str, typer.Argument(help="A network: .mat, .safetensors, .pth, .tar, .py, or a name.")],
     target: Annotated[
         Path, typer.Argument(help="What to write: .mat, .hloc.mat, .safetensors, .onnx, .pt2 or .pth.")
     ],

@@ -98,6 +98,7 @@ def build_body(library: str, model: str, layer: str, split: str = "", part: str 
     whole = library_model(library, model)
     if not part:
         return FeatureMaps(whole, layer)
+    layer = layer or FeatureMaps(whole).layer
     for wanted in (layer, split):
         if wanted not in dict(whole.named_modules()):
             raise ArgumentError(f"{library}'s {model} has no layer {wanted!r}")
@@ -109,15 +110,15 @@ def build_body(library: str, model: str, layer: str, split: str = "", part: str 
         reason = str(error).splitlines()[0]
         raise UntraceableError(f"{library}'s {model} cannot be split: {reason}") from error
     graph = part_of(graph, split, part)
-    return _Cut(fx.GraphModule(graph, graph.graph))  # of its mode eval alone
+    return _Cut(fx.GraphModule(graph, graph.graph), layer)  # of its mode eval alone
 
 
 class _Cut(nn.Module):
     """The one output of a feature extractor."""
 
-    def __init__(self, graph: nn.Module) -> None:
+    def __init__(self, graph: nn.Module, layer: str) -> None:
         super().__init__()
-        self.model = graph
+        self.model, self.layer = graph, layer
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(x)["maps"]

@@ -180,15 +180,10 @@ class LayerList(MutableSequence[Any]):
         others = {
             name: module for name, module in net._modules.items() if not isinstance(module, MatlabFields)
         }
+        taken = {*others, *vars(net), *dir(type(net))}
         for position, layer in enumerate(layers):
             key = str(layer.name).replace(".", "_") or f"layer{position}"
-            free = (
-                key not in keyed
-                and key not in others
-                and not hasattr(type(net), key)
-                and key not in vars(net)
-            )
-            keyed[key if free else f"{key}_{position}"] = layer
+            keyed[f"{key}_{position}" if key in taken or key in keyed else key] = layer
         vars(net)["_modules"] = {**keyed, **others}
         vars(net)["_named"] = [layer.name for layer in layers]
 
@@ -199,23 +194,20 @@ class LayerList(MutableSequence[Any]):
         return list(self._net._modules.values())[: len(self)][index]
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        layers, at = list(self), range(len(self))[index]
-        given = value if isinstance(index, slice) else [value]
-        where = at if isinstance(index, slice) else range(at, at + 1)
-        made = [self.make(each, where.start + i).train(self._net.training) for i, each in enumerate(given)]
-        layers[index] = made if isinstance(index, slice) else made[0]
-        self.put(layers)
-        self.changed()
+        self._edit(lambda layers: layers.__setitem__(index, self._made(value, range(len(self))[index])))
 
     def __delitem__(self, index: Any) -> None:
-        layers = list(self)
-        del layers[index]
-        self.put(layers)
-        self.changed()
+        self._edit(lambda layers: layers.__delitem__(index))
 
     def insert(self, index: int, value: Any) -> None:
+        self._edit(lambda layers: layers.insert(index, self._made(value, index)))
+
+    def _made(self, value: Any, index: int) -> nn.Module:
+        return self.make(value, index).train(self._net.training)
+
+    def _edit(self, change: Callable[[list[Any]], None]) -> None:
         layers = list(self)
-        layers.insert(index, self.make(value, index).train(self._net.training))
+        change(layers)
         self.put(layers)
         self.changed()
 
@@ -249,9 +241,9 @@ class ImageNetwork(nn.Module):
 
     @layers.setter
     def layers(self, values: Iterable[Any]) -> None:
-        made = self.layer_list(self)
-        made.put([made.make(value, position).train(self.training) for position, value in enumerate(values)])
-        made.changed()
+        found = self.layer_list(self)
+        found.put([found._made(value, position) for position, value in enumerate(values)])
+        found.changed()
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not (
