@@ -262,7 +262,10 @@ def serve(
     loaded = load_network(net_of_index(net, places), device=where)
     read = scales_in(scales, precision)
     finder = PlaceFinder(loaded, places, device=where, precision=precision, engine=engine, scales=read)
-    limits = Limits.of_user(max_upload, max_pixels, waiting)
+    limits = Limits(
+        upload_bytes=round(max_upload * 1e6), described_pixels=max_pixels,
+        heat_pixels=min(max_pixels, Limits.heat_pixels), waiting=waiting,
+    )  # fmt: skip
     made = app.create_app(
         finder,
         root=str(root or ""),

@@ -51,7 +51,9 @@ def heat(
     if method in ("gradient", "guided", "smooth"):
         copies = _COPIES if method == "smooth" else 0
         progress = settings.get("progress")
-        return gradient_map(net, image, against=against, guided=method == "guided", copies=copies, progress=progress)  # type: ignore[arg-type]
+        return gradient_map(
+            net, image, against=against, guided=method == "guided", copies=copies, progress=progress
+        )  # type: ignore[arg-type]
     if method == "occlusion":
         return occlusion_map(net, image, against=against, **settings)  # type: ignore[arg-type]
     raise ArgumentError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
