@@ -164,7 +164,9 @@ def their_refresh(given: Given, stack: ExitStack) -> Run:
     def run() -> Tensor:
         images = torch.utils.data.DataLoader(items, batch_size=4)
         with torch.no_grad(), mock.patch.object(Tensor, "cuda", lambda self, _: self):  # there is none
-            return torch.cat([extract(model, batch[0]) for batch in images])
+            rows = torch.cat([extract(model, batch[0]) for batch in images])
+        clusters = model.net_vlad.num_clusters  # which come first in its descriptors, in MATLAB's last
+        return rows.view(len(rows), clusters, -1).transpose(1, 2).flatten(1)
 
     return run
 

@@ -37,9 +37,9 @@ WIDTH, DIMENSIONS, BITS = 128, 512, 11
 def start(squeezenet: Path, out: Path, train: Annotated[Path, typer.Option()]) -> None:
     """Writes OUT/backbone.mat."""
     out.mkdir(parents=True, exist_ok=True)
-    net = SimpleNN(
-        list(layers(squeezenet)), {"normalization": {"averageImage": np.array(MEAN, np.float32)[None, None]}}
-    )
+    mean = np.array(MEAN, np.float32)[None, None]
+    size = np.array([[320.0, 320.0, 3.0]])
+    net = SimpleNN(layers(squeezenet), {"normalization": {"averageImage": mean, "imageSize": size}})
     dataset = city(train)
     paths = dataset.image_paths("db")
     found = local_descriptors(net, lambda i: read_image(paths[i]), len(paths), progress=True)
