@@ -6,50 +6,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deepibl.cli.options import (
-    NOT_AS_IT_SHOULD_BE,
-    BatchSize,
-    Device,
-    Json,
-    NamesRoot,
-    Net,
-    Resize,
-    SkipUnknown,
-    Threshold,
-    TrainingThreshold,
-    choose_device,
-    find_net,
-    image_reading,
-    print_result,
-    read_lines,
-    tell_failures,
-)
+from deepibl.cli import options as opt
 from matlab_compat.errors import ArgumentError
 
 if TYPE_CHECKING:
     from deepibl.migrate.verify import VerifyReport
 
-data = typer.Typer(
-    name="data", help="Data sets and feature files: check, make, convert.", no_args_is_help=True
-)
-
 
 def verify(
-    net: Net,
+    net: opt.Net,
     features: Annotated[
         Path | None,
         typer.Option(help="Features that MATLAB wrote: .bin, .mat (deepibl_reference's, too), .npy, .h5."),
     ] = None,
     images: Annotated[Path | None, typer.Option(help="List of their images, one name a line.")] = None,
-    root: NamesRoot = "",
+    root: opt.NamesRoot = "",
     layers: Annotated[
         Path | None, typer.Option(help="A .mat file with x (input) and acts (outputs of the layers).")
     ] = None,
-    resize: Resize = None,
+    resize: opt.Resize = None,
     tolerance: Annotated[float, typer.Option(help="max|a-b| / max|b| that counts as the same.")] = 1e-4,
-    batch_size: BatchSize = 10,
-    device: Device = "auto",
-    as_json: Json = False,
+    batch_size: opt.BatchSize = 10,
+    device: opt.Device = "auto",
+    as_json: opt.Json = False,
 ) -> None:
     """Compare features (and outputs of layers) that MATLAB wrote with deepibl's. Exit code 4: they differ."""
     from deepibl.migrate.toolbox import is_reference_file, read_reference_file
@@ -64,15 +43,15 @@ def verify(
             "give --features FILE with --images LIST, or --layers OUTPUTS.mat, or all three; or a file of "
             "deepibl_reference (see `deepibl toolbox`) alone as --features"
         )
-    where = choose_device(device)
-    loaded = load_network(find_net(net), device="cpu")
+    where = opt.choose_device(device)
+    loaded = load_network(opt.find_net(net), device="cpu")
     if whole and features is not None:
         report = verify_reference(
             loaded,
             read_reference_file(features),
             root=root or None,
             tolerance=tolerance,
-            **image_reading(resize),
+            **opt.image_reading(resize),
             batch_size=batch_size,
             device=where,
         )
@@ -81,10 +60,10 @@ def verify(
     compared = verify_layers(chain_of(loaded), str(layers), tolerance=tolerance) if layers else None
     if features is None or images is None:
         assert compared is not None
-        print_result(compared.as_dict(), str(compared), as_json)
+        opt.print_result(compared.as_dict(), str(compared), as_json)
         _end(compared.ok)
         return
-    names = read_lines(images, root)
+    names = opt.read_lines(images, root)
     reference = read_reference(features, len(names))
     report = verify_features(
         loaded,
@@ -93,7 +72,7 @@ def verify(
         root=root,
         tolerance=tolerance,
         layers=compared,
-        **image_reading(resize),
+        **opt.image_reading(resize),
         batch_size=batch_size,
         device=where,
     )
@@ -101,9 +80,9 @@ def verify(
 
 
 def _tell_report(report: "VerifyReport", as_json: bool) -> None:
-    print_result(report.as_dict(), str(report), as_json)
+    opt.print_result(report.as_dict(), str(report), as_json)
     if report.verdict not in ("close", "different"):
-        tell_failures(report.failures)
+        opt.tell_failures(report.failures)
     _end(report.ok)
 
 
@@ -126,7 +105,7 @@ def migrate(
     keep_stops: Annotated[
         bool, typer.Option("--keep-stops", help="Keep an error() that stops the script before its end.")
     ] = False,
-    as_json: Json = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Translate a MATLAB script to Python. Exit code 4: some lines could not be translated."""
     from deepibl.migrate.translate import migrate_file, parse_overrides
@@ -146,7 +125,6 @@ def migrate(
     _end(not result.stops)
 
 
-@data.command()
 def check(
     name: Annotated[
         str, typer.Argument(help="pitts30k, pitts250k, tokyo247, tokyoTM, oxford, paris, holidays")
@@ -157,17 +135,16 @@ def check(
     spec: Annotated[
         Path | None, typer.Option(help="The folder with the dbStruct .mat files, or one of them.")
     ] = None,
-    as_json: Json = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Check that every file of a known data set is there. Exit code 4: something is missing."""
     from deepibl.datasets.check import check_dataset
 
     report = check_dataset(name, root, spec=spec)
-    print_result(report.as_dict(), str(report), as_json)
+    opt.print_result(report.as_dict(), str(report), as_json)
     _end(report.complete)
 
 
-@data.command()
 def make(
     database: Annotated[
         Path, typer.Argument(help="Folder or CSV; or a folder that holds database/ and queries/.")
@@ -177,12 +154,12 @@ def make(
     split: Annotated[str, typer.Option(help="train, val or test of images/<split>/database.")] = "test",
     root: Annotated[Path | None, typer.Option(help="Folder that the names will be relative to.")] = None,
     zone: Annotated[str | None, typer.Option(help="UTM zone of all positions, e.g. 33N.")] = None,
-    threshold: Threshold = 25.0,
-    training_threshold: TrainingThreshold = 10.0,
+    threshold: opt.Threshold = 25.0,
+    training_threshold: opt.TrainingThreshold = 10.0,
     timestamps: Annotated[
         bool, typer.Option("--timestamps", help="Read year and month from the photos' @…@ names.")
     ] = False,
-    skip_unknown: SkipUnknown = False,
+    skip_unknown: opt.SkipUnknown = False,
 ) -> None:
     """Make a dbStruct .mat file from folders, CSV files or the layout of VPR-datasets-downloader."""
     from deepibl.datasets.folder import make_dbstruct
@@ -205,7 +182,6 @@ def make(
     )
 
 
-@data.command()
 def features(
     source: Annotated[Path, typer.Argument(help="Features: .bin, .npy, .h5 (deepibl's or hloc's).")],
     target: Annotated[Path, typer.Argument(help="What to write: .bin, .npy or .h5.")],
@@ -218,12 +194,11 @@ def features(
     """Convert a file of descriptors: MATLAB's .bin, .npy, .h5, hloc's .h5."""
     from deepibl.features.files import convert_features
 
-    names = read_lines(list_file) if list_file else None
+    names = opt.read_lines(list_file) if list_file else None
     count, size = convert_features(source, target, names=names, dim=dim, hloc=hloc)
     typer.echo(f"{target}: {count} descriptors of {size} dimensions")
 
 
-@data.command()
 def toy(
     folder: Annotated[Path, typer.Argument(help="The folder to make; run scripts in it.")],
     places: Annotated[int, typer.Option(min=2, help="Places in each part of a data set.")] = 5,
@@ -237,6 +212,17 @@ def toy(
     typer.echo(f"{paths}: run scripts in {paths.parent}, or set DEEPIBL_LOCALPATHS={paths}")
 
 
+def convert_png(
+    folder: Annotated[Path, typer.Argument(help="Every .png below it gets a .jpg beside it.")],
+) -> None:
+    """Convert PNG images to JPEG, as convertPngtoJPG does."""
+    from deepibl.datasets.png_to_jpeg import convert_folder
+
+    report = convert_folder(folder, overwrite=False)
+    typer.echo(f"{len(report.converted)} converted, {len(report.skipped)} there already")
+    opt.tell_failures(report.failures)
+
+
 def _end(ok: bool) -> None:
     if not ok:
-        raise typer.Exit(NOT_AS_IT_SHOULD_BE)
+        raise typer.Exit(opt.NOT_AS_IT_SHOULD_BE)

@@ -3,12 +3,14 @@
 Under torchrun, commands that share their work run in all processes, the others in process 0.
 """
 
+import functools
+import inspect
 import json
 import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -24,45 +26,101 @@ if TYPE_CHECKING:
 
 SOME_IMAGES_FAILED = 3
 NOT_AS_IT_SHOULD_BE = 4
+COMPUTING = "Computation"  # the panel of `Computing` in the help
+
 Net = Annotated[str, typer.Argument(help="A network: .mat, .safetensors, or the name of one that ships.")]
-Images = Annotated[list[str] | None, typer.Argument(help="Image files.")]
-ListFile = Annotated[Path | None, typer.Option("--list", help="A text file, one name a line.")]
-Device = Annotated[str, typer.Option(help="'auto', 'cpu' or 'cuda'.")]
-Precision = Annotated[str, typer.Option(help="'fp32', or 'bf16' or 'int8' for the backbone.")]
-
-ScalesFile = Annotated[
-    Path | None, typer.Option("--scales", help="For int8: the network's scales, of deepibl calibrate.")
+Images = Annotated[
+    list[str] | None,
+    typer.Argument(help="Photos, folders of photos, or - for names on standard input, one a line."),
 ]
-
-Engine = Annotated[str, typer.Option(help="'auto', 'torch', 'fused' or 'cuda'; see docs/performance.md.")]
-
+ListFile = Annotated[Path | None, typer.Option("--list", help="A text file, one name a line.")]
+Device = Annotated[str, typer.Option(help="'auto', 'cpu' or 'cuda'.", rich_help_panel=COMPUTING)]
+Precision = Annotated[
+    str, typer.Option(help="'fp32', or 'bf16' or 'int8' for the backbone.", rich_help_panel=COMPUTING)
+]
+ScalesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--scales", help="For int8: the network's scales, of deepibl calibrate.", rich_help_panel=COMPUTING
+    ),
+]
+Engine = Annotated[str, typer.Option(help="'auto', 'torch', 'fused' or 'cuda'.", rich_help_panel=COMPUTING)]
 Decode = Annotated[
     str,
-    typer.Option(help="'auto' or 'cpu': libjpeg's pixels; 'gpu': JPEGs by nvJPEG, slightly other pixels."),
+    typer.Option(
+        help="'auto' or 'cpu': libjpeg's pixels; 'gpu': JPEGs by nvJPEG, slightly other pixels.",
+        rich_help_panel=COMPUTING,
+    ),
 ]
-
-BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time, at most; changes speed, not results.")]
+BatchSize = Annotated[
+    int,
+    typer.Option(
+        min=1, help="Images at a time, at most; changes speed, not results.", rich_help_panel=COMPUTING
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Threads that read and decode images.",
+        show_default="one a CPU, at most 8",
+        rich_help_panel=COMPUTING,
+    ),
+]
 Resize = Annotated[
     str | None,
     typer.Option(
         metavar="PIXELS|maxPIXELS|none",
-        help="Images to this shorter side; larger ones down to this longer side; or as they are stored. "
-        "By default your photos are turned upright and scaled down to max640 (extract, verify: as stored).",
+        help="Images to this shorter side; larger ones down to this longer side; or as they are stored.",
+        show_default="your photos upright and max640; extract, verify, data sets: none",
     ),
 ]
 MaxPixels = Annotated[int, typer.Option(min=1024, help="Larger photos are scaled down to this many pixels.")]
 Threshold = Annotated[float, typer.Option(min=0, help="Metres within which a match is right.")]
 SkipUnknown = Annotated[bool, typer.Option("--skip-unknown", help="Leave out photos without a position.")]
-
 TrainingThreshold = Annotated[
     float, typer.Option(min=0, help="Metres within which images are positives for training.")
 ]
-
 DatasetRoot = Annotated[str | None, typer.Option(help="Folder with the data set's images.")]
 NamesRoot = Annotated[str, typer.Option(help="Folder that the names are relative to.")]
 IndexFile = Annotated[str, typer.Option("--index", help="An index made by `deepibl index`.")]
 IndexNet = Annotated[str | None, typer.Option(help="The network, if it is not where it was.")]
+IndexRoot = Annotated[Path | None, typer.Option(help="Folder of the index's photos, if they were moved.")]
+Rerank = Annotated[
+    int, typer.Option(min=0, help="Order the first N answers by points that both photos show; 0: do not.")
+]
+MatcherName = Annotated[
+    str,
+    typer.Option("--matcher", help="What finds these points: 'sift', 'lightglue' or MODULE:NAME of yours."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def _computing(
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    scales: ScalesFile = None,
+    engine: Engine = "auto",
+    decode: Decode = "auto",
+    batch_size: BatchSize = 10,
+    num_workers: Workers = None,
+) -> None:
+    """The options of commands that extract descriptors, see `computes`."""
+
+
+def computes(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options of `_computing` to a command, which gets their values by name as `how`."""
+    own, shared = (inspect.signature(each).parameters for each in (command, _computing))
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        command(how={name: given.pop(name) for name in shared}, **given)
+
+    every = [*(each for name, each in own.items() if name != "how"), *shared.values()]
+    by_name = [each.replace(kind=each.KEYWORD_ONLY) for each in every]
+    run.__signature__ = inspect.Signature(by_name)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in by_name}
+    return run
 
 
 def find_net(net: StrPath) -> Path:
@@ -130,11 +188,32 @@ def read_lines(path: Path, root: str | None = None) -> list[str]:
     return [name for name in found if name]
 
 
-def names_given(images: list[str] | None, list_file: Path | None, root: str) -> list[str]:
-    """The images named and those of --list, below `root`. Raises ArgumentError where there are none."""
-    names = list(images or []) + (read_lines(list_file, root) if list_file else [])
+def names_given(images: list[str] | None, list_file: Path | None, root: str = "") -> list[str]:
+    """The images named, those of folders and of standard input (-), and those of --list, below `root`.
+
+    What a folder holds besides is reported on standard error. Raises ArgumentError where none are named,
+    DatasetError for a folder without photos.
+    """
+    from deepibl.datasets.folder import photos_below
+    from deepibl.images.kinds import unused
+
+    names = []
+    for given in images or []:
+        if given == "-":
+            names += [line for line in map(str.strip, sys.stdin) if line]
+        elif os.path.isdir(folder := os.path.join(root, given)):
+            below, ignored = photos_below(Path(folder))
+            names += [os.path.join(given, name) for name in below]
+            if left := unused(len(below), ignored):
+                typer.echo(f"{folder}: {left}", err=True)
+        else:
+            names.append(given)
+    names += read_lines(list_file, root) if list_file else []
     if not names:
-        raise ArgumentError("no images given: name them, or give --list FILE with one name a line")
+        raise ArgumentError(
+            "no images given: name photos or a folder, give --list FILE with one name a line, or - to read "
+            "names from standard input"
+        )
     return names
 
 
@@ -161,22 +240,23 @@ class _StandardError(logging.Handler):
         typer.echo(self.format(record), err=True)
 
 
-def open_network(net: StrPath, device: str, scales: Path | None, **options: Any) -> tuple[Any, Any]:
+def open_network(net: StrPath, how: Mapping[str, Any], **options: Any) -> tuple[Any, Any]:
     """The network of a command on its device, and its `ExtractionSettings`.
 
-    net: see `find_net`. scales: a file of int8 scales. options: other fields of the settings. The engine that
-    is chosen later is reported on standard error. Raises ArgumentError for invalid options.
+    net: see `find_net`. how: see `computes`. options: other fields of the settings. The engine that is chosen
+    later is reported on standard error. Raises ArgumentError for invalid options.
     """
     from deepibl.engine.settings import ExtractionSettings
     from deepibl.networks.io import load_network
 
-    where = choose_device(device)
+    given = dict(how)
+    where, threads = choose_device(given.pop("device")), given.pop("num_workers")
     log = logging.getLogger("deepibl.features")
     if not any(isinstance(handler, _StandardError) for handler in log.handlers):
         log.addHandler(_StandardError())
     log.setLevel(logging.INFO)
-    read = scales_in(scales, options["precision"])
-    settings = ExtractionSettings(device=where, scales=read, **options)
+    read = scales_in(given.pop("scales"), given["precision"])
+    settings = ExtractionSettings(device=where, scales=read, num_threads=threads, **given, **options)
     return load_network(find_net(net), device=where), settings
 
 

@@ -12,18 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from deepibl.cli.options import (
-    BatchSize,
-    Device,
-    Json,
-    MaxPixels,
-    Net,
-    Resize,
-    choose_device,
-    find_net,
-    image_reading,
-    print_result,
-)
+from deepibl.cli import options as opt
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,11 +66,8 @@ def preview(pictures: Sequence["np.ndarray"], *, columns: int = 80, widest: int 
     return lines
 
 
-reports = typer.Typer(name="report", help="Reports of evaluations.", no_args_is_help=True)
-
-
 def heatmap(
-    net: Net,
+    net: opt.Net,
     photo: Annotated[Path, typer.Argument(help="A photo.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The sheet to write.")] = Path("heatmap.png"),
     against: Annotated[Path | None, typer.Option(help="Another photo: what makes the two alike?")] = None,
@@ -91,16 +77,16 @@ def heatmap(
         typer.Option(help="gradient, guided, occlusion, clusters, cells, or all; may be repeated."),
     ] = None,
     maps: Annotated[Path | None, typer.Option(help="Folder for each overlay (PNG) and map (.npy).")] = None,
-    resize: Resize = None,
-    max_pixels: MaxPixels = 2**20,
+    resize: opt.Resize = None,
+    max_pixels: opt.MaxPixels = 2**20,
     patch: Annotated[int | None, typer.Option(min=1, help="Side of occlusion's patch, in pixels.")] = None,
     step: Annotated[int | None, typer.Option(min=1, help="Pixels between patches.")] = None,
-    batch_size: BatchSize = 10,
-    device: Device = "auto",
+    batch_size: opt.BatchSize = 10,
+    device: opt.Device = "auto",
     show_preview: Annotated[
         bool, typer.Option("--preview/--no-preview", help="A small picture, where the terminal can.")
     ] = True,
-    as_json: Json = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Draw which pixels of a photo determine its descriptor, or (--against) what makes two photos alike.
 
@@ -111,8 +97,8 @@ def heatmap(
     from deepibl.report.sheet import check_sheet, heatmap_rows, write_maps, write_sheet
 
     check_sheet(output)
-    networks = _networks([net, *(compare or [])], choose_device(device))
-    reading = Reading(**{"upright": True, **image_reading(resize)})
+    networks = _networks([net, *(compare or [])], opt.choose_device(device))
+    reading = Reading(**{"upright": True, **opt.image_reading(resize)})
     rows = heatmap_rows(
         networks, photo, methods=_methods(method, against is not None), against=against,
         reading=reading, max_pixels=max_pixels,
@@ -128,12 +114,11 @@ def heatmap(
         show([rows[0].pixels, *(drawing.picture for drawing in rows[0].drawings)])
 
 
-@reports.command("compare")
-def compare_reports(
+def compare(
     first: Annotated[Path, typer.Argument(help="A report: its folder, or its report.json.")],
     second: Annotated[Path, typer.Argument(help="The other report.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("compare.html"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the differences as JSON.")] = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Compare two evaluations of one data set on one page: recalls, curves, and the queries that changed."""
     from deepibl.report.compare import compare_runs, comparison_page
@@ -144,7 +129,7 @@ def compare_reports(
     with atomic_output(output) as temporary:
         temporary.write_text(comparison_page(*runs), encoding="utf-8")
     summary = compare_runs(*runs)
-    print_result(summary.as_dict(), f"{summary}\nwrote {output}", as_json)
+    opt.print_result(summary.as_dict(), f"{summary}\nwrote {output}", as_json)
 
 
 def write_report_page(evaluation: Any, folder: Path) -> None:
@@ -180,7 +165,7 @@ def show_matches(photos: Sequence[tuple[str, Sequence[str]]], most: int = 3) -> 
 def _networks(names: Sequence[str], where: str) -> list[tuple[str, Any]]:
     from deepibl.networks.io import load_network
 
-    paths = [find_net(name) for name in names]
+    paths = [opt.find_net(name) for name in names]
     alike = len({path.stem for path in paths}) < len(paths)
     return [(str(path) if alike else path.stem, load_network(path, device=where)) for path in paths]
 

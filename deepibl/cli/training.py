@@ -6,18 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deepibl.cli.options import (
-    BatchSize,
-    DatasetRoot,
-    Device,
-    Json,
-    Net,
-    Threshold,
-    TrainingThreshold,
-    choose_device,
-    find_net,
-    print_result,
-)
+from deepibl.cli import options as opt
 from deepibl.errors import SessionError
 from matlab_compat.arguments import typed_options
 from matlab_compat.errors import ArgumentError
@@ -38,7 +27,7 @@ def train(
         ),
     ] = "gauss-ind",
     dataset: Annotated[str, typer.Option(help="A known data set: pitts30k, pitts250k, tokyoTM.")] = "",
-    root: DatasetRoot = None,
+    root: opt.DatasetRoot = None,
     train_set: Annotated[
         Path | None,
         typer.Option("--train", help="dbStruct, CSV or folder (with database/ and queries/ in it)."),
@@ -46,8 +35,8 @@ def train(
     val_set: Annotated[Path | None, typer.Option("--val", help="The same to be tested on.")] = None,
     train_queries: Annotated[Path | None, typer.Option(help="Queries of --train: folder or CSV.")] = None,
     val_queries: Annotated[Path | None, typer.Option(help="Queries of --val: folder or CSV.")] = None,
-    threshold: Threshold = 25.0,
-    training_threshold: TrainingThreshold = 10.0,
+    threshold: opt.Threshold = 25.0,
+    training_threshold: opt.TrainingThreshold = 10.0,
     net: Annotated[
         str | None, typer.Option(help="netID: vd16, caffe …, a .mat file, or torchvision:resnet50.")
     ] = None,
@@ -77,8 +66,8 @@ def train(
         bool, typer.Option("--restart", help="Delete what the session has and train it from the start.")
     ] = False,
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's files.")] = None,
-    device: Device = "auto",
-    as_json: Json = False,
+    device: opt.Device = "auto",
+    as_json: opt.Json = False,
 ) -> None:
     """Train a network; the same command resumes after an interruption. Prints pickBestNet's table.
 
@@ -102,7 +91,7 @@ def train(
         "first_trained_layer": int(backprop_to) if backprop_to and backprop_to.isdigit() else backprop_to,
         "session": session,
         "output_prefix": None if out is None else f"{out}/",
-        "use_gpu": None if device == "auto" else choose_device(device) != "cpu",
+        "use_gpu": None if device == "auto" else opt.choose_device(device) != "cpu",
     }  # fmt: skip
     given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
     given |= from_matlab_names((), typed_options(settings or []))
@@ -122,7 +111,7 @@ def train(
     if not team().leads:
         return
     try:
-        print_result(run.results.as_dict(), run.results.table(), as_json)
+        opt.print_result(run.results.as_dict(), run.results.table(), as_json)
     except SessionError as problem:
         typer.echo(f"no table: {problem}", err=True)
     latest = run.files.latest
@@ -136,7 +125,7 @@ def pick(
         Path | None, typer.Option("--out", "-o", help="Write the best network: .mat, .safetensors …")
     ] = None,
     n: BestN = 5,
-    as_json: Json = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Print a session's best epoch (pickBestNet's table), draw its curves and write its best network."""
     from deepibl.networks.io import save_network
@@ -146,7 +135,7 @@ def pick(
 
     files = find_session(session, localPaths().outPrefix if prefix is None else prefix)
     results = read_results(files, n)
-    print_result(results.as_dict(), results.table(), as_json)
+    opt.print_result(results.as_dict(), results.table(), as_json)
     typer.echo(f"figures: {', '.join(map(str, draw_results(results, files)))}", err=True)
     if output is not None:
         save_network(read_session_network(files, results.best), output)
@@ -154,7 +143,7 @@ def pick(
 
 
 def pca(
-    net: Net,
+    net: opt.Net,
     images: Annotated[
         Path | None, typer.Option(help="The images to make it of: folder, CSV or dbStruct.")
     ] = None,
@@ -164,8 +153,8 @@ def pca(
     whiten: Annotated[bool, typer.Option(help="doWhite: divide by the standard deviations.")] = True,
     at_most: Annotated[int, typer.Option(min=2, help="nTrainCap: images at most, drawn at random.")] = 10000,
     output: Annotated[Path, typer.Option("--output", "-o", help="The network to write.")] = Path("pca.mat"),
-    batch_size: BatchSize = 10,
-    device: Device = "auto",
+    batch_size: opt.BatchSize = 10,
+    device: opt.Device = "auto",
 ) -> None:
     """Add PCA and whitening to a network (addPCA).
 
@@ -175,8 +164,8 @@ def pca(
     from deepibl.networks.io import chain_of, load_network, save_network
 
     top, names = _images(images, dataset, root)
-    where = choose_device(device)
-    loaded = chain_of(load_network(find_net(net), device=where), net)
+    where = opt.choose_device(device)
+    loaded = chain_of(load_network(opt.find_net(net), device=where), net)
     made = add_pca_of_images(
         loaded, top, names, output.with_suffix(""),
         dim=dim, whiten=whiten, at_most=at_most, device=where, batch_size=batch_size,

@@ -131,6 +131,17 @@ class PlaceDataset:
             advice=self.advice,
         )
 
+    def subset(self, database: Sequence[int], queries: Sequence[int], kind: Any = None) -> Any:
+        """The set of some of these images, by id: a `kind`, a class (default: PlaceDataset)."""
+        made = (kind or PlaceDataset)(
+            self.name,
+            [self.database_names[i] for i in database], self.database_positions[list(database)],
+            [self.query_names[i] for i in queries], self.query_positions[list(queries)],
+            **self.shared_arguments(),
+        )  # fmt: skip
+        made.as_stored = self.as_stored
+        return made
+
     def __repr__(self) -> str:
         kind = type(self).__name__
         return f"<{kind} {self.name}: {self.database_size} database images, {self.query_count} queries>"

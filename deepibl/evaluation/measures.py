@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -67,10 +67,34 @@ class RecallResult:
             raise ArgumentError(f"Recall@{n} was not measured, only @{', @'.join(map(str, self.ns))}")
         return float(self.recalls[self.ns.index(n)])
 
+    def intervals(self) -> np.ndarray:
+        """The 95 % intervals of the recalls, lower and upper ends (len(ns), 2), by Wilson's score."""
+        count = len(self.found)
+        if not count:
+            return np.full((len(self.ns), 2), np.nan)
+        z = 1.959964  # of the normal distribution
+        middle = (self.recalls + z**2 / (2 * count)) / (1 + z**2 / count)
+        half = (
+            np.sqrt(self.recalls * (1 - self.recalls) / count + (z / (2 * count)) ** 2)
+            * z
+            / (1 + z**2 / count)
+        )
+        return np.clip(np.stack([middle - half, middle + half], axis=1), 0, 1)
+
+    def only(self, ids: ArrayLike) -> "RecallResult":
+        """The result of some queries, by id."""
+        rows = np.isin(self.query_ids, ids)
+        return replace(
+            self, query_ids=self.query_ids[rows], found=self.found[rows], found_print=self.found_print[rows]
+        )
+
+    def tested_groups(self) -> dict[str, np.ndarray]:
+        """The ids of each group that has tested queries."""
+        return {name: ids for name, ids in self.groups.items() if np.isin(ids, self.query_ids).any()}
+
     def by_group(self) -> dict[str, np.ndarray]:
         """Recall@N for each of ns, (len(ns),), of each group that has tested queries."""
-        rows = {name: np.isin(self.query_ids, ids) for name, ids in self.groups.items()}
-        return {name: self.found[row].mean(axis=0) for name, row in rows.items() if row.any()}
+        return {name: self.only(ids).recalls for name, ids in self.tested_groups().items()}
 
     def as_plain(self) -> dict[str, Any]:
         """The result as JSON-like values, to be sent to other processes."""

@@ -146,6 +146,10 @@ class PlaceIndex:
         away = self._points - in_space(one_position(near), self.frame)
         return arc(np.sqrt(np.einsum("ij,ij->i", away, away)), self.frame)
 
+    def at(self, root: str) -> PlaceIndex:
+        """This index with its images in another folder."""
+        return replace(self, root=os.path.abspath(root))
+
     def holds(self, names: Iterable[str]) -> set[str]:
         """Those of the names that are in the index."""
         return set(names).intersection(self.names)

@@ -224,6 +224,11 @@ class MilvusIndex:
                 answers[query] = self._answer(rows[query], top, place, float(within or 0))
         return answers
 
+    def at(self, root: str) -> MilvusIndex:
+        """This index with its images in another folder, until it is closed."""
+        self.root = os.path.abspath(root)
+        return self
+
     def holds(self, names: Iterable[str]) -> set[str]:
         """Those of the names that are in the index."""
         wanted, found = sorted(set(names)), set()
