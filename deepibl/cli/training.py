@@ -38,22 +38,29 @@ def train(
     threshold: opt.Threshold = 25.0,
     training_threshold: opt.TrainingThreshold = 10.0,
     net: Annotated[
-        str | None, typer.Option(help="netID: vd16, caffe …, a .mat file, or torchvision:resnet50.")
+        str | None,
+        typer.Option(help="vd16, caffe …, a .mat file, or torchvision:resnet50.", show_default="caffe"),
     ] = None,
     net_weights: Annotated[
         str, typer.Option(help="Of torchvision's or timm's model: pretrained, random, or a .pth file.")
     ] = "pretrained",
-    layer: Annotated[str | None, typer.Option(help="layerName: its last layer that is kept.")] = None,
-    method: Annotated[str | None, typer.Option(help="vlad_preL2_intra, vladv2, max, avg …")] = None,
-    backprop_to: Annotated[
-        str | None, typer.Option(help="backPropToLayer: the lowest layer that is trained.")
+    layer: Annotated[
+        str | None, typer.Option(help="Its last layer that is kept.", show_default="conv5")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="nEpoch.")] = None,
-    lr: Annotated[float | None, typer.Option(help="learningRate.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="batchSize: tuples in a step.")] = None,
-    session: Annotated[str | None, typer.Option(help="sessionID; left out: a name is drawn.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Pooling: vladv2, max, avg …", show_default="vlad_preL2_intra")
+    ] = None,
+    backprop_to: Annotated[
+        str | None, typer.Option(help="The lowest layer that is trained.", show_default="1")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs.", show_default="30")] = None,
+    lr: Annotated[
+        float | None, typer.Option(min=0, help="Learning rate of epoch 1.", show_default="0.0001")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Tuples in a step.", show_default="4")] = None,
+    session: Annotated[str | None, typer.Option(help="Name of the session.", show_default="drawn")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the session (default: localPaths' outPrefix).")
+        Path | None, typer.Option(help="Folder for the session.", show_default="localPaths' outPrefix")
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -71,7 +78,7 @@ def train(
 ) -> None:
     """Train a network; the same command resumes after an interruption. Prints pickBestNet's table.
 
-    Progress goes to standard error.
+    Options without a default here have that of the original's trainers; --options lists all of these.
     """
     from deepibl.datasets.catalog import training_datasets
     from deepibl.runtime.processes import team
@@ -149,9 +156,9 @@ def pca(
     ] = None,
     dataset: Annotated[str, typer.Option(help="A known data set, e.g. pitts30k/train.")] = "",
     root: Annotated[str | None, typer.Option(help="Folder that the names are relative to.")] = None,
-    dim: Annotated[int, typer.Option(min=1, help="pcaDim: dimensions to keep.")] = 4096,
-    whiten: Annotated[bool, typer.Option(help="doWhite: divide by the standard deviations.")] = True,
-    at_most: Annotated[int, typer.Option(min=2, help="nTrainCap: images at most, drawn at random.")] = 10000,
+    dim: Annotated[int, typer.Option(min=1, help="Dimensions to keep.")] = 4096,
+    whiten: Annotated[bool, typer.Option(help="Divide by the standard deviations.")] = True,
+    at_most: Annotated[int, typer.Option(min=2, help="Images at most, drawn at random.")] = 10000,
     output: Annotated[Path, typer.Option("--output", "-o", help="The network to write.")] = Path("pca.mat"),
     batch_size: opt.BatchSize = 10,
     device: opt.Device = "auto",

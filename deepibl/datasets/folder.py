@@ -117,8 +117,7 @@ def dataset_from_places(
             more = " …" if len(unknown) > _SHOWN else ""
             raise DatasetError(
                 f"{len(unknown)} of {len(places)} {kind} photos have no position in EXIF, name or CSV row: "
-                f"{', '.join(unknown[:_SHOWN])}{more}. Add them to a CSV, or leave them out with "
-                "--skip-unknown (skip_unknown=True in Python)"
+                f"{', '.join(unknown[:_SHOWN])}{more}. Add them to a CSV, or leave them out (--skip-unknown)"
             )
         if left := unused(len(places), places.left_out):
             _log.warning("%s: %s", places.root, left)
