@@ -17,15 +17,15 @@ def verify(
     net: opt.Net,
     features: Annotated[
         Path | None,
-        typer.Option(help="Features that MATLAB wrote: .bin, .mat (deepibl_reference's, too), .npy, .h5."),
+        opt.option("Features that MATLAB wrote: .bin, .mat (deepibl_reference's, too), .npy, .h5."),
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="List of their images, one name a line.")] = None,
+    images: Annotated[Path | None, opt.option("List of their images, one name a line.")] = None,
     root: opt.NamesRoot = "",
     layers: Annotated[
-        Path | None, typer.Option(help="A .mat file with x (input) and acts (outputs of the layers).")
+        Path | None, opt.option("A .mat file with x (input) and acts (outputs of the layers).")
     ] = None,
     resize: opt.Resize = None,
-    tolerance: Annotated[float, typer.Option(help="max|a-b| / max|b| that counts as the same.")] = 1e-4,
+    tolerance: Annotated[float, opt.option("max|a-b| / max|b| that counts as the same.")] = 1e-4,
     batch_size: opt.BatchSize = 10,
     device: opt.Device = "auto",
     as_json: opt.Json = False,
@@ -86,7 +86,7 @@ def _tell_report(report: "VerifyReport", as_json: bool) -> None:
     _end(report.ok)
 
 
-def toolbox(folder: Annotated[Path, typer.Argument(help="Where to put the files; it is made.")]) -> None:
+def toolbox(folder: Annotated[Path, opt.argument("Where to put the files; it is made.")]) -> None:
     """Copy the .m files for the MATLAB side: load networks and sessions written here, check, reference."""
     from deepibl.migrate.toolbox import copy_toolbox
 
@@ -96,14 +96,14 @@ def toolbox(folder: Annotated[Path, typer.Argument(help="Where to put the files;
 
 
 def migrate(
-    script: Annotated[Path, typer.Argument(help="A MATLAB script.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The Python file to write.")] = None,
+    script: Annotated[Path, opt.argument("A MATLAB script.")],
+    output: Annotated[Path | None, opt.option("The Python file to write.", "--output", "-o")] = None,
     setting: Annotated[
         list[str] | None,
-        typer.Option("--set", help="FUNCTION.OPTION=VALUE or VARIABLE=VALUE instead of the script's own."),
+        opt.option("FUNCTION.OPTION=VALUE or VARIABLE=VALUE instead of the script's own.", "--set"),
     ] = None,
     keep_stops: Annotated[
-        bool, typer.Option("--keep-stops", help="Keep an error() that stops the script before its end.")
+        bool, opt.option("Keep an error() that stops the script before its end.", "--keep-stops")
     ] = False,
     as_json: opt.Json = False,
 ) -> None:
@@ -126,14 +126,10 @@ def migrate(
 
 
 def check(
-    name: Annotated[
-        str, typer.Argument(help="pitts30k, pitts250k, tokyo247, tokyoTM, oxford, paris, holidays")
-    ],
-    root: Annotated[
-        Path | None, typer.Argument(help="The folder with its images (default: localPaths').")
-    ] = None,
+    name: Annotated[str, opt.argument("pitts30k, pitts250k, tokyo247, tokyoTM, oxford, paris, holidays")],
+    root: Annotated[Path | None, opt.argument("The folder with its images (default: localPaths').")] = None,
     spec: Annotated[
-        Path | None, typer.Option(help="The folder with the dbStruct .mat files, or one of them.")
+        Path | None, opt.option("The folder with the dbStruct .mat files, or one of them.")
     ] = None,
     as_json: opt.Json = False,
 ) -> None:
@@ -146,18 +142,16 @@ def check(
 
 
 def make(
-    database: Annotated[
-        Path, typer.Argument(help="Folder or CSV; or a folder that holds database/ and queries/.")
-    ],
-    queries: Annotated[Path | None, typer.Option(help="Folder or CSV of the queries.")] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The dbStruct to write.")] = Path("mine.mat"),
-    split: Annotated[str, typer.Option(help="train, val or test of images/<split>/database.")] = "test",
-    root: Annotated[Path | None, typer.Option(help="Folder that the names will be relative to.")] = None,
-    zone: Annotated[str | None, typer.Option(help="UTM zone of all positions, e.g. 33N.")] = None,
+    database: Annotated[Path, opt.argument("Folder or CSV; or a folder that holds database/ and queries/.")],
+    queries: Annotated[Path | None, opt.option("Folder or CSV of the queries.")] = None,
+    output: Annotated[Path, opt.option("The dbStruct to write.", "--output", "-o")] = Path("mine.mat"),
+    split: Annotated[str, opt.option("train, val or test of images/<split>/database.")] = "test",
+    root: Annotated[Path | None, opt.option("Folder that the names will be relative to.")] = None,
+    zone: Annotated[str | None, opt.option("UTM zone of all positions, e.g. 33N.")] = None,
     threshold: opt.Threshold = 25.0,
     training_threshold: opt.TrainingThreshold = 10.0,
     timestamps: Annotated[
-        bool, typer.Option("--timestamps", help="Read year and month from the photos' @…@ names.")
+        bool, opt.option("Read year and month from the photos' @…@ names.", "--timestamps")
     ] = False,
     skip_unknown: opt.SkipUnknown = False,
 ) -> None:
@@ -183,13 +177,13 @@ def make(
 
 
 def features(
-    source: Annotated[Path, typer.Argument(help="Features: .bin, .npy, .h5 (deepibl's or hloc's).")],
-    target: Annotated[Path, typer.Argument(help="What to write: .bin, .npy or .h5.")],
+    source: Annotated[Path, opt.argument("Features: .bin, .npy, .h5 (deepibl's or hloc's).")],
+    target: Annotated[Path, opt.argument("What to write: .bin, .npy or .h5.")],
     list_file: Annotated[
-        Path | None, typer.Option("--list", help="Image names, one a line, in the order of the rows.")
+        Path | None, opt.option("Image names, one a line, in the order of the rows.", "--list")
     ] = None,
-    dim: Annotated[int | None, typer.Option(min=1, help="Dimensions, for a .bin without --list.")] = None,
-    hloc: Annotated[bool, typer.Option("--hloc", help="Write an .h5 in hloc's format.")] = False,
+    dim: Annotated[int | None, opt.option("Dimensions, for a .bin without --list.", min=1)] = None,
+    hloc: Annotated[bool, opt.option("Write an .h5 in hloc's format.", "--hloc")] = False,
 ) -> None:
     """Convert a file of descriptors: MATLAB's .bin, .npy, .h5, hloc's .h5."""
     from deepibl.features.files import convert_features
@@ -200,10 +194,10 @@ def features(
 
 
 def toy(
-    folder: Annotated[Path, typer.Argument(help="The folder to make; run scripts in it.")],
-    places: Annotated[int, typer.Option(min=2, help="Places in each part of a data set.")] = 5,
-    channels: Annotated[int, typer.Option(min=2, help="Channels of the toy networks' last layer.")] = 12,
-    seed: Annotated[int, typer.Option(help="Seed of the city and the weights.")] = 0,
+    folder: Annotated[Path, opt.argument("The folder to make; run scripts in it.")],
+    places: Annotated[int, opt.option("Places in each part of a data set.", min=2)] = 5,
+    channels: Annotated[int, opt.option("Channels of the toy networks' last layer.", min=2)] = 12,
+    seed: Annotated[int, opt.option("Seed of the city and the weights.")] = 0,
 ) -> None:
     """Make a folder in which MATLAB scripts for Pitts30k, Tokyo 24/7 … run on toy data of those names."""
     from deepibl.demo.playground import make_playground
@@ -212,9 +206,7 @@ def toy(
     typer.echo(f"{paths}: run scripts in {paths.parent}, or set DEEPIBL_LOCALPATHS={paths}")
 
 
-def convert_png(
-    folder: Annotated[Path, typer.Argument(help="Every .png below it gets a .jpg beside it.")],
-) -> None:
+def convert_png(folder: Annotated[Path, opt.argument("Every .png below it gets a .jpg beside it.")]) -> None:
     """Convert PNG images to JPEG, as convertPngtoJPG does."""
     from deepibl.datasets.png_to_jpeg import convert_folder
 

@@ -55,19 +55,17 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def _about(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool, opt.option("Print the version.", "--version", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     """Visual place recognition: deepIBL (SARE) and NetVLAD from MATLAB, in PyTorch."""
 
 
 def demo(
-    folder: Annotated[
-        Path | None, typer.Option(help="Keep the data here (default: a temporary folder).")
-    ] = None,
-    images: Annotated[int, typer.Option(min=40, max=20000, help="Database images of the toy city.")] = 200,
-    seed: Annotated[int, typer.Option(help="Seed of the city.")] = 0,
-    train: Annotated[bool, typer.Option("--train", help="Train a small network on it instead.")] = False,
+    folder: Annotated[Path | None, opt.option("Keep the data here (default: a temporary folder).")] = None,
+    images: Annotated[int, opt.option("Database images of the toy city.", min=40, max=20000)] = 200,
+    seed: Annotated[int, opt.option("Seed of the city.")] = 0,
+    train: Annotated[bool, opt.option("Train a small network on it instead.", "--train")] = False,
 ) -> None:
     """Make a toy city, index it, localize photos in it and print Recall@N; or train a network on it."""
     if train:

@@ -12,7 +12,7 @@ from matlab_compat.errors import ArgumentError, NetworkFormatError
 
 def info(
     net: opt.Net,
-    input_size: Annotated[str, typer.Option(help="Height x width of an image, e.g. 480x640.")] = "",
+    input_size: Annotated[str, opt.option("Height x width of an image, e.g. 480x640.")] = "",
     batch_size: opt.BatchSize = 1,
     as_json: opt.Json = False,
 ) -> None:
@@ -23,13 +23,13 @@ def info(
 
 
 def convert(
-    source: Annotated[str, typer.Argument(help="A network: .mat (any version), .safetensors, .pth, .tar.")],
+    source: Annotated[str, opt.argument("A network: .mat (any version), .safetensors, .pth, .tar.")],
     target: Annotated[
-        Path, typer.Argument(help="What to write: .mat, .hloc.mat, .safetensors, .onnx, .pt2 or .pth.")
+        Path, opt.argument("What to write: .mat, .hloc.mat, .safetensors, .onnx, .pt2 or .pth.")
     ],
-    check: Annotated[bool, typer.Option("--check", help="Run one image through both and compare.")] = False,
+    check: Annotated[bool, opt.option("Run one image through both and compare.", "--check")] = False,
     classes: Annotated[
-        bool, typer.Option("--classes", help="Class objects in a .mat, for MATLAB with NetVLAD.")
+        bool, opt.option("Class objects in a .mat, for MATLAB with NetVLAD.", "--classes")
     ] = False,
 ) -> None:
     """Convert a network from one format to another, by the suffixes. Exit code 4: --check failed."""
@@ -51,9 +51,9 @@ def convert(
 
 
 def fetch(
-    name: Annotated[str, typer.Argument(help="sare, netvlad-pitts30k, netvlad-tokyotm or vd16.")],
-    from_file: Annotated[Path | None, typer.Option("--from", help="A file downloaded by hand.")] = None,
-    folder: Annotated[Path | None, typer.Option(help="Where to put it.")] = None,
+    name: Annotated[str, opt.argument("sare, netvlad-pitts30k, netvlad-tokyotm or vd16.")],
+    from_file: Annotated[Path | None, opt.option("A file downloaded by hand.", "--from")] = None,
+    folder: Annotated[Path | None, opt.option("Where to put it.")] = None,
 ) -> None:
     """Download a published network, check it and put it in place."""
     from deepibl.networks.pretrained import fetch as fetch_weights
@@ -73,9 +73,7 @@ def extract(
     images: opt.Images = None,
     list_file: opt.ListFile = None,
     root: opt.NamesRoot = "",
-    output: Annotated[Path, typer.Option("--output", "-o", help="FILE.bin, .npy or .h5")] = Path(
-        "features.bin"
-    ),
+    output: Annotated[Path, opt.option("FILE.bin, .npy or .h5", "--output", "-o")] = Path("features.bin"),
     resize: opt.Resize = None,
     *,
     how: dict[str, Any],
@@ -107,7 +105,7 @@ def calibrate(
     images: opt.Images = None,
     list_file: opt.ListFile = None,
     root: opt.NamesRoot = "",
-    output: Annotated[Path, typer.Option("--output", "-o", help="FILE.json")] = Path("scales.json"),
+    output: Annotated[Path, opt.option("FILE.json", "--output", "-o")] = Path("scales.json"),
     resize: opt.Resize = None,
 ) -> None:
     """Measure, on photos of the kind to come, the scales that --precision int8 needs for this network."""
@@ -127,26 +125,24 @@ def calibrate(
 
 @opt.computes
 def evaluate(
-    net: Annotated[str | None, typer.Argument(help="A network; not needed with --index.")] = None,
-    dataset: Annotated[str, typer.Option(help="A known data set, e.g. pitts30k/test, tokyo247.")] = "",
+    net: Annotated[str | None, opt.argument("A network; not needed with --index.")] = None,
+    dataset: Annotated[str, opt.option("A known data set, e.g. pitts30k/test, tokyo247.")] = "",
     root: opt.DatasetRoot = None,
-    db: Annotated[Path | None, typer.Option(help="Your own database: folder, CSV or dbStruct.")] = None,
-    queries: Annotated[Path | None, typer.Option(help="Your own queries: folder, CSV or dbStruct.")] = None,
-    index_file: Annotated[str | None, typer.Option("--index", help="An index as the database.")] = None,
+    db: Annotated[Path | None, opt.option("Your own database: folder, CSV or dbStruct.")] = None,
+    queries: Annotated[Path | None, opt.option("Your own queries: folder, CSV or dbStruct.")] = None,
+    index_file: Annotated[str | None, opt.option("An index as the database.", "--index")] = None,
     threshold: opt.Threshold = 25.0,
     skip_unknown: opt.SkipUnknown = False,
     resize: opt.Resize = None,
     protocol: Annotated[
-        str, typer.Option(help="Of tokyo247: deepibl (queries scaled to 640 pixels), netvlad (not scaled).")
+        str, opt.option("Of tokyo247: deepibl (queries scaled to 640 pixels), netvlad (not scaled).")
     ] = "",
-    crop_to_dim: Annotated[int, typer.Option(min=0, help="Keep the first dimensions; 0 keeps all.")] = 0,
+    crop_to_dim: Annotated[int, opt.option("Keep the first dimensions; 0 keeps all.", min=0)] = 0,
     rerank: opt.Rerank = 0,
     matcher: opt.MatcherName = "sift",
-    features: Annotated[Path | None, typer.Option(help="Folder to keep descriptors in.")] = None,
-    table: Annotated[
-        bool, typer.Option("--table", help="Print the original's table, N from 1 to 100.")
-    ] = False,
-    report: Annotated[Path | None, typer.Option(help="Folder for a page that shows the run.")] = None,
+    features: Annotated[Path | None, opt.option("Folder to keep descriptors in.")] = None,
+    table: Annotated[bool, opt.option("Print the original's table, N from 1 to 100.", "--table")] = False,
+    report: Annotated[Path | None, opt.option("Folder for a page that shows the run.")] = None,
     as_json: opt.Json = False,
     *,
     how: dict[str, Any],

@@ -26,74 +26,69 @@ if TYPE_CHECKING:
 
 SOME_IMAGES_FAILED = 3
 NOT_AS_IT_SHOULD_BE = 4
-COMPUTING = "Computation"  # the panel of `Computing` in the help
+COMPUTING = "Computation"  # a panel in the help of commands
 
-Net = Annotated[str, typer.Argument(help="A network: .mat, .safetensors, or the name of one that ships.")]
+
+def option(text: str, *names: str, panel: str | None = None, **more: Any) -> Any:
+    """An option of a command with its help text; names: default: the parameter's."""
+    return typer.Option(*names, help=text, rich_help_panel=panel, **more)
+
+
+def argument(text: str) -> Any:
+    """An argument of a command with its help text."""
+    return typer.Argument(help=text)
+
+
+Net = Annotated[str, argument("A network: .mat, .safetensors, or the name of one that ships.")]
 Images = Annotated[
-    list[str] | None,
-    typer.Argument(help="Photos, folders of photos, or - for names on standard input, one a line."),
+    list[str] | None, argument("Photos, folders of photos, or - for names on standard input, one a line.")
 ]
-ListFile = Annotated[Path | None, typer.Option("--list", help="A text file, one name a line.")]
-Device = Annotated[str, typer.Option(help="'auto', 'cpu' or 'cuda'.", rich_help_panel=COMPUTING)]
-Precision = Annotated[
-    str, typer.Option(help="'fp32', or 'bf16' or 'int8' for the backbone.", rich_help_panel=COMPUTING)
-]
+ListFile = Annotated[Path | None, option("A text file, one name a line.", "--list")]
+Device = Annotated[str, option("'auto', 'cpu' or 'cuda'.", panel=COMPUTING)]
+Precision = Annotated[str, option("'fp32', or 'bf16' or 'int8' for the backbone.", panel=COMPUTING)]
 ScalesFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--scales", help="For int8: the network's scales, of deepibl calibrate.", rich_help_panel=COMPUTING
-    ),
+    Path | None, option("For int8: the network's scales, of deepibl calibrate.", "--scales", panel=COMPUTING)
 ]
-Engine = Annotated[str, typer.Option(help="'auto', 'torch', 'fused' or 'cuda'.", rich_help_panel=COMPUTING)]
+Engine = Annotated[str, option("'auto', 'torch', 'fused' or 'cuda'.", panel=COMPUTING)]
 Decode = Annotated[
     str,
-    typer.Option(
-        help="'auto' or 'cpu': libjpeg's pixels; 'gpu': JPEGs by nvJPEG, slightly other pixels.",
-        rich_help_panel=COMPUTING,
+    option(
+        "'auto' or 'cpu': libjpeg's pixels; 'gpu': JPEGs by nvJPEG, slightly other pixels.", panel=COMPUTING
     ),
 ]
 BatchSize = Annotated[
-    int,
-    typer.Option(
-        min=1, help="Images at a time, at most; changes speed, not results.", rich_help_panel=COMPUTING
-    ),
+    int, option("Images at a time, at most; changes speed, not results.", min=1, panel=COMPUTING)
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(
-        min=1,
-        help="Threads that read and decode images.",
-        show_default="one a CPU, at most 8",
-        rich_help_panel=COMPUTING,
+    option(
+        "Threads that read and decode images.", min=1, show_default="one a CPU, at most 8", panel=COMPUTING
     ),
 ]
 Resize = Annotated[
     str | None,
-    typer.Option(
+    option(
+        "Images to this shorter side; larger ones down to this longer side; or as they are stored.",
         metavar="PIXELS|maxPIXELS|none",
-        help="Images to this shorter side; larger ones down to this longer side; or as they are stored.",
         show_default="your photos upright and max640; extract, verify, data sets: none",
     ),
 ]
-MaxPixels = Annotated[int, typer.Option(min=1024, help="Larger photos are scaled down to this many pixels.")]
-Threshold = Annotated[float, typer.Option(min=0, help="Metres within which a match is right.")]
-SkipUnknown = Annotated[bool, typer.Option("--skip-unknown", help="Leave out photos without a position.")]
-TrainingThreshold = Annotated[
-    float, typer.Option(min=0, help="Metres within which images are positives for training.")
-]
-DatasetRoot = Annotated[str | None, typer.Option(help="Folder with the data set's images.")]
-NamesRoot = Annotated[str, typer.Option(help="Folder that the names are relative to.")]
-IndexFile = Annotated[str, typer.Option("--index", help="An index made by `deepibl index`.")]
-IndexNet = Annotated[str | None, typer.Option(help="The network, if it is not where it was.")]
-IndexRoot = Annotated[Path | None, typer.Option(help="Folder of the index's photos, if they were moved.")]
+MaxPixels = Annotated[int, option("Larger photos are scaled down to this many pixels.", min=1024)]
+Threshold = Annotated[float, option("Metres within which a match is right.", min=0)]
+SkipUnknown = Annotated[bool, option("Leave out photos without a position.", "--skip-unknown")]
+TrainingThreshold = Annotated[float, option("Metres within which images are positives for training.", min=0)]
+DatasetRoot = Annotated[str | None, option("Folder with the data set's images.")]
+NamesRoot = Annotated[str, option("Folder that the names are relative to.")]
+IndexFile = Annotated[str, option("An index made by `deepibl index`.", "--index")]
+IndexNet = Annotated[str | None, option("The network, if it is not where it was.")]
+IndexRoot = Annotated[Path | None, option("Folder of the index's photos, if they were moved.")]
 Rerank = Annotated[
-    int, typer.Option(min=0, help="Order the first N answers by points that both photos show; 0: do not.")
+    int, option("Order the first N answers by points that both photos show; 0: do not.", min=0)
 ]
 MatcherName = Annotated[
-    str,
-    typer.Option("--matcher", help="What finds these points: 'sift', 'lightglue' or MODULE:NAME of yours."),
+    str, option("What finds these points: 'sift', 'lightglue' or MODULE:NAME of yours.", "--matcher")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Json = Annotated[bool, option("Print JSON for programs.", "--json")]
 
 
 def _computing(

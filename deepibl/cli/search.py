@@ -1,5 +1,6 @@
 """The commands of an index: index, localize, pairs, index-check, index-edit, and serve, the page of it."""
 
+import functools
 import os
 from collections import Counter
 from pathlib import Path
@@ -12,35 +13,27 @@ from deepibl.errors import IndexFileError
 from matlab_compat.errors import ArgumentError
 
 _SHOWN = 10
-Where = Annotated[str, typer.Argument(help="An index: FILE.idx, FOLDER.db or http://HOST:PORT/COLLECTION.")]
-Backend = Annotated[str | None, typer.Option(help="exact, ivfpq, hnsw or milvus.", show_default="exact")]
-Written = "Files to write"  # a panel in the help of localize
-
-
-def _file(help_text: str) -> Any:
-    return typer.Option(help=help_text, rich_help_panel=Written)
+Where = Annotated[str, opt.argument("An index: FILE.idx, FOLDER.db or http://HOST:PORT/COLLECTION.")]
+Backend = Annotated[str | None, opt.option("exact, ivfpq, hnsw or milvus.", show_default="exact")]
+_file = functools.partial(opt.option, panel="Files to write")
 
 
 @opt.computes
 def index(
     net: opt.Net,
-    images: Annotated[Path | None, typer.Option(help="Folder of photos with GPS, or @utm names.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="CSV: name and utm_east,utm_north or lat,lon.")] = None,
-    dbstruct: Annotated[Path | None, typer.Option(help="A dbStruct .mat file.")] = None,
-    root: Annotated[
-        str | None, typer.Option(help="Folder of the images that --csv, --dbstruct name.")
-    ] = None,
-    output: Annotated[
-        str, typer.Option("--output", "-o", help="FILE.idx; FOLDER.db with milvus.")
-    ] = "city.idx",
+    images: Annotated[Path | None, opt.option("Folder of photos with GPS, or @utm names.")] = None,
+    csv: Annotated[Path | None, opt.option("CSV: name and utm_east,utm_north or lat,lon.")] = None,
+    dbstruct: Annotated[Path | None, opt.option("A dbStruct .mat file.")] = None,
+    root: Annotated[str | None, opt.option("Folder of the images that --csv, --dbstruct name.")] = None,
+    output: Annotated[str, opt.option("FILE.idx; FOLDER.db with milvus.", "--output", "-o")] = "city.idx",
     backend: Backend = None,
-    half: Annotated[bool, typer.Option("--half", help="Keep descriptors in float16.")] = False,
+    half: Annotated[bool, opt.option("Keep descriptors in float16.", "--half")] = False,
     threshold: opt.Threshold = 25.0,
     confidence_from: Annotated[
         Path | None,
-        typer.Option(help="Queries with positions (folder, CSV, dbStruct) that the confidence is fitted on."),
+        opt.option("Queries with positions (folder, CSV, dbStruct) that the confidence is fitted on."),
     ] = None,
-    add: Annotated[bool, typer.Option("--add", help="Add images to the index that is there.")] = False,
+    add: Annotated[bool, opt.option("Add images to the index that is there.", "--add")] = False,
     as_json: opt.Json = False,
     resize: opt.Resize = None,
     *,
@@ -104,15 +97,13 @@ def localize(
     list_file: opt.ListFile = None,
     net: opt.IndexNet = None,
     root: opt.IndexRoot = None,
-    top: Annotated[int, typer.Option(min=1, help="How many places to show.")] = 5,
-    near: Annotated[
-        str | None, typer.Option(help="A position to look around: LAT,LON or EAST,NORTH,ZONE.")
-    ] = None,
-    within: Annotated[float | None, typer.Option(min=0, help="Metres around --near.")] = None,
+    top: Annotated[int, opt.option("How many places to show.", min=1)] = 5,
+    near: Annotated[str | None, opt.option("A position to look around: LAT,LON or EAST,NORTH,ZONE.")] = None,
+    within: Annotated[float | None, opt.option("Metres around --near.", min=0)] = None,
     rerank: opt.Rerank = 0,
     matcher: opt.MatcherName = "sift",
     as_json: opt.Json = False,
-    preview: Annotated[bool, typer.Option(help="Small pictures, where the terminal can.")] = True,
+    preview: Annotated[bool, opt.option("Small pictures, where the terminal can.")] = True,
     html: Annotated[Path | None, _file("A page with photos and matches side by side.")] = None,
     csv: Annotated[Path | None, _file("A table, a line a photo.")] = None,
     geojson: Annotated[Path | None, _file("Positions for maps: QGIS, geojson.io, Leaflet.")] = None,
@@ -171,8 +162,8 @@ def localize(
 
 def pairs(
     where: Where,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("pairs.txt"),
-    top: Annotated[int, typer.Option(min=1, help="How many others to pair each image with.")] = 20,
+    output: Annotated[Path, opt.option("The file to write.", "--output", "-o")] = Path("pairs.txt"),
+    top: Annotated[int, opt.option("How many others to pair each image with.", min=1)] = 20,
     root: opt.IndexRoot = None,
 ) -> None:
     """Write each image of an index with those most like it as hloc's pairs, for a reconstruction.
@@ -189,7 +180,7 @@ def pairs(
 def index_check(
     where: Where,
     recall: Annotated[
-        int, typer.Option(min=0, help="Search for this many images: share of the 10 nearest found.")
+        int, opt.option("Search for this many images: share of the 10 nearest found.", min=0)
     ] = 0,
     as_json: opt.Json = False,
 ) -> None:
@@ -207,11 +198,11 @@ def index_check(
 
 def index_edit(
     where: Where,
-    delete: Annotated[Path | None, typer.Option(help="A text file: names to leave out, one a line.")] = None,
-    merge: Annotated[list[Path] | None, typer.Option(help="Index files whose images to add.")] = None,
-    backend: Annotated[str | None, typer.Option(help="Search it another way: exact, ivfpq, hnsw.")] = None,
+    delete: Annotated[Path | None, opt.option("A text file: names to leave out, one a line.")] = None,
+    merge: Annotated[list[Path] | None, opt.option("Index files whose images to add.")] = None,
+    backend: Annotated[str | None, opt.option("Search it another way: exact, ivfpq, hnsw.")] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to write; default: the file itself.")
+        Path | None, opt.option("Where to write; default: the file itself.", "--output", "-o")
     ] = None,
     as_json: opt.Json = False,
 ) -> None:
@@ -233,19 +224,17 @@ _MISSING = "the page needs FastAPI, uvicorn and python-multipart: pip install 'd
 def serve(
     index_file: opt.IndexFile,
     net: opt.IndexNet = None,
-    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = 8000,
+    host: Annotated[str, opt.option("Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, opt.option("0 takes any free one.", min=0, max=65535)] = 8000,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(help="Name or address by which other machines reach the page; may be repeated."),
+        opt.option("Name or address by which other machines reach the page; may be repeated."),
     ] = None,
-    root: Annotated[
-        Path | None, typer.Option(help="Folder of the index's images, if they were moved.")
-    ] = None,
-    waiting: Annotated[int, typer.Option(min=1, help="Requests at a time; the next is refused.")] = 16,
-    max_upload: Annotated[float, typer.Option(min=0.01, help="Largest photo, in MB.")] = 20.0,
+    root: Annotated[Path | None, opt.option("Folder of the index's images, if they were moved.")] = None,
+    waiting: Annotated[int, opt.option("Requests at a time; the next is refused.", min=1)] = 16,
+    max_upload: Annotated[float, opt.option("Largest photo, in MB.", min=0.01)] = 20.0,
     max_pixels: opt.MaxPixels = 2**20,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Log every request.")] = False,
+    verbose: Annotated[bool, opt.option("Log every request.", "--verbose")] = False,
     device: opt.Device = "auto",
     precision: opt.Precision = "fp32",
     scales: opt.ScalesFile = None,

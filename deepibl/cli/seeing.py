@@ -68,23 +68,22 @@ def preview(pictures: Sequence["np.ndarray"], *, columns: int = 80, widest: int 
 
 def heatmap(
     net: opt.Net,
-    photo: Annotated[Path, typer.Argument(help="A photo.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The sheet to write.")] = Path("heatmap.png"),
-    against: Annotated[Path | None, typer.Option(help="Another photo: what makes the two alike?")] = None,
-    compare: Annotated[list[str] | None, typer.Option(help="Another network; may be repeated.")] = None,
+    photo: Annotated[Path, opt.argument("A photo.")],
+    output: Annotated[Path, opt.option("The sheet to write.", "--output", "-o")] = Path("heatmap.png"),
+    against: Annotated[Path | None, opt.option("Another photo: what makes the two alike?")] = None,
+    compare: Annotated[list[str] | None, opt.option("Another network; may be repeated.")] = None,
     method: Annotated[
-        list[str] | None,
-        typer.Option(help="gradient, guided, occlusion, clusters, cells, or all; may be repeated."),
+        list[str] | None, opt.option("gradient, guided, occlusion, clusters, cells, or all; may be repeated.")
     ] = None,
-    maps: Annotated[Path | None, typer.Option(help="Folder for each overlay (PNG) and map (.npy).")] = None,
+    maps: Annotated[Path | None, opt.option("Folder for each overlay (PNG) and map (.npy).")] = None,
     resize: opt.Resize = None,
     max_pixels: opt.MaxPixels = 2**20,
-    patch: Annotated[int | None, typer.Option(min=1, help="Side of occlusion's patch, in pixels.")] = None,
-    step: Annotated[int | None, typer.Option(min=1, help="Pixels between patches.")] = None,
+    patch: Annotated[int | None, opt.option("Side of occlusion's patch, in pixels.", min=1)] = None,
+    step: Annotated[int | None, opt.option("Pixels between patches.", min=1)] = None,
     batch_size: opt.BatchSize = 10,
     device: opt.Device = "auto",
     show_preview: Annotated[
-        bool, typer.Option("--preview/--no-preview", help="A small picture, where the terminal can.")
+        bool, opt.option("A small picture, where the terminal can.", "--preview/--no-preview")
     ] = True,
     as_json: opt.Json = False,
 ) -> None:
@@ -115,9 +114,9 @@ def heatmap(
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(help="A report: its folder, or its report.json.")],
-    second: Annotated[Path, typer.Argument(help="The other report.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("compare.html"),
+    first: Annotated[Path, opt.argument("A report: its folder, or its report.json.")],
+    second: Annotated[Path, opt.argument("The other report.")],
+    output: Annotated[Path, opt.option("The page to write.", "--output", "-o")] = Path("compare.html"),
     as_json: opt.Json = False,
 ) -> None:
     """Compare two evaluations of one data set on one page: recalls, curves, and the queries that changed."""

@@ -11,68 +11,59 @@ from deepibl.errors import SessionError
 from matlab_compat.arguments import typed_options
 from matlab_compat.errors import ArgumentError
 
-Prefix = Annotated[
-    str | None, typer.Option("--prefix", help="What the session's file names begin with, e.g. out/.")
-]
+Prefix = Annotated[str | None, opt.option("What the session's file names begin with, e.g. out/.", "--prefix")]
 
-BestN = Annotated[int, typer.Option("--n", min=1, help="The N of Recall@N that says which epoch is best.")]
+BestN = Annotated[int, opt.option("The N of Recall@N that says which epoch is best.", "--n", min=1)]
 
 
 def train(
     loss: Annotated[
         str,
-        typer.Option(
-            help="gauss-ind, gauss-joint, cauchy-ind, cauchy-joint, exp-ind, exp-joint; weakly (the triplet "
+        opt.option(
+            "gauss-ind, gauss-joint, cauchy-ind, cauchy-joint, exp-ind, exp-joint; weakly (the triplet "
             "loss), contrastive, lifted, npair or angular."
         ),
     ] = "gauss-ind",
-    dataset: Annotated[str, typer.Option(help="A known data set: pitts30k, pitts250k, tokyoTM.")] = "",
+    dataset: Annotated[str, opt.option("A known data set: pitts30k, pitts250k, tokyoTM.")] = "",
     root: opt.DatasetRoot = None,
     train_set: Annotated[
-        Path | None,
-        typer.Option("--train", help="dbStruct, CSV or folder (with database/ and queries/ in it)."),
+        Path | None, opt.option("dbStruct, CSV or folder (with database/ and queries/ in it).", "--train")
     ] = None,
-    val_set: Annotated[Path | None, typer.Option("--val", help="The same to be tested on.")] = None,
-    train_queries: Annotated[Path | None, typer.Option(help="Queries of --train: folder or CSV.")] = None,
-    val_queries: Annotated[Path | None, typer.Option(help="Queries of --val: folder or CSV.")] = None,
+    val_set: Annotated[Path | None, opt.option("The same to be tested on.", "--val")] = None,
+    train_queries: Annotated[Path | None, opt.option("Queries of --train: folder or CSV.")] = None,
+    val_queries: Annotated[Path | None, opt.option("Queries of --val: folder or CSV.")] = None,
     threshold: opt.Threshold = 25.0,
     training_threshold: opt.TrainingThreshold = 10.0,
     net: Annotated[
-        str | None,
-        typer.Option(help="vd16, caffe …, a .mat file, or torchvision:resnet50.", show_default="caffe"),
+        str | None, opt.option("vd16, caffe …, a .mat file, or torchvision:resnet50.", show_default="caffe")
     ] = None,
     net_weights: Annotated[
-        str, typer.Option(help="Of torchvision's or timm's model: pretrained, random, or a .pth file.")
+        str, opt.option("Of torchvision's or timm's model: pretrained, random, or a .pth file.")
     ] = "pretrained",
-    layer: Annotated[
-        str | None, typer.Option(help="Its last layer that is kept.", show_default="conv5")
-    ] = None,
+    layer: Annotated[str | None, opt.option("Its last layer that is kept.", show_default="conv5")] = None,
     method: Annotated[
-        str | None, typer.Option(help="Pooling: vladv2, max, avg …", show_default="vlad_preL2_intra")
+        str | None, opt.option("Pooling: vladv2, max, avg …", show_default="vlad_preL2_intra")
     ] = None,
     backprop_to: Annotated[
-        str | None, typer.Option(help="The lowest layer that is trained.", show_default="1")
+        str | None, opt.option("The lowest layer that is trained.", show_default="1")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs.", show_default="30")] = None,
-    lr: Annotated[
-        float | None, typer.Option(min=0, help="Learning rate of epoch 1.", show_default="0.0001")
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Tuples in a step.", show_default="4")] = None,
-    session: Annotated[str | None, typer.Option(help="Name of the session.", show_default="drawn")] = None,
+    epochs: Annotated[int | None, opt.option("Epochs.", min=1, show_default="30")] = None,
+    lr: Annotated[float | None, opt.option("Learning rate of epoch 1.", min=0, show_default="0.0001")] = None,
+    batch_size: Annotated[int | None, opt.option("Tuples in a step.", min=1, show_default="4")] = None,
+    session: Annotated[str | None, opt.option("Name of the session.", show_default="drawn")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the session.", show_default="localPaths' outPrefix")
+        Path | None, opt.option("Folder for the session.", show_default="localPaths' outPrefix")
     ] = None,
     settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Any option of the trainers, e.g. nNegCap=10; may be repeated."),
+        list[str] | None, opt.option("Any option of the trainers, e.g. nNegCap=10; may be repeated.", "--set")
     ] = None,
     options: Annotated[
-        bool, typer.Option("--options", help="List the trainers' options and what they do, and stop.")
+        bool, opt.option("List the trainers' options and what they do, and stop.", "--options")
     ] = False,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Delete what the session has and train it from the start.")
+        bool, opt.option("Delete what the session has and train it from the start.", "--restart")
     ] = False,
-    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's files.")] = None,
+    tensorboard: Annotated[Path | None, opt.option("Folder for TensorBoard's files.")] = None,
     device: opt.Device = "auto",
     as_json: opt.Json = False,
 ) -> None:
@@ -126,10 +117,10 @@ def train(
 
 
 def pick(
-    session: Annotated[str, typer.Argument(help="A session's name, or one of its files: out/53e0.")],
+    session: Annotated[str, opt.argument("A session's name, or one of its files: out/53e0.")],
     prefix: Prefix = None,
     output: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write the best network: .mat, .safetensors …")
+        Path | None, opt.option("Write the best network: .mat, .safetensors …", "--out", "-o")
     ] = None,
     n: BestN = 5,
     as_json: opt.Json = False,
@@ -151,15 +142,13 @@ def pick(
 
 def pca(
     net: opt.Net,
-    images: Annotated[
-        Path | None, typer.Option(help="The images to make it of: folder, CSV or dbStruct.")
-    ] = None,
-    dataset: Annotated[str, typer.Option(help="A known data set, e.g. pitts30k/train.")] = "",
-    root: Annotated[str | None, typer.Option(help="Folder that the names are relative to.")] = None,
-    dim: Annotated[int, typer.Option(min=1, help="Dimensions to keep.")] = 4096,
-    whiten: Annotated[bool, typer.Option(help="Divide by the standard deviations.")] = True,
-    at_most: Annotated[int, typer.Option(min=2, help="Images at most, drawn at random.")] = 10000,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The network to write.")] = Path("pca.mat"),
+    images: Annotated[Path | None, opt.option("The images to make it of: folder, CSV or dbStruct.")] = None,
+    dataset: Annotated[str, opt.option("A known data set, e.g. pitts30k/train.")] = "",
+    root: Annotated[str | None, opt.option("Folder that the names are relative to.")] = None,
+    dim: Annotated[int, opt.option("Dimensions to keep.", min=1)] = 4096,
+    whiten: Annotated[bool, opt.option("Divide by the standard deviations.")] = True,
+    at_most: Annotated[int, opt.option("Images at most, drawn at random.", min=2)] = 10000,
+    output: Annotated[Path, opt.option("The network to write.", "--output", "-o")] = Path("pca.mat"),
     batch_size: opt.BatchSize = 10,
     device: opt.Device = "auto",
 ) -> None:

@@ -68,10 +68,11 @@ class Sift:
 
 
 def agreeing_points(first: np.ndarray, second: np.ndarray) -> int:
-    """How many of matched points (M, 2) fit one fundamental matrix or one homography."""
+    """How many different ones of matched points (M, 2) fit one fundamental matrix or one homography."""
     import cv2
 
-    most = 0
+    pairs = np.unique(np.concatenate([first, second], axis=1), axis=0)  # SIFT has a point per direction
+    first, second, most = pairs[:, :2], pairs[:, 2:], 0
     for fit, least in ((cv2.findHomography, 4), (cv2.findFundamentalMat, 8)):
         if len(first) > least:
             try:

@@ -1,8 +1,8 @@
-"""What ordering the first answers by geometry does to the recall on real photos: the table of docs/results.md.
+"""What ordering first answers by geometry does to the recall on real photos: the table of docs/results.md.
 
     python -m tests.reliability.reranking ../shared/real [--net FILE] [--first 20] [--matchers sift lightglue]
 
-Without --net the network is SqueezeNet with GeM. A cell is Recall@1 / @5 in percent; seconds are a query's, of
+Without --net it is SqueezeNet with GeM. A cell is Recall@1 / @5 in percent; seconds are a query's, of
 the comparisons alone.
 """
 
