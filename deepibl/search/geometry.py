@@ -41,7 +41,7 @@ class Matcher(Protocol):
 
 
 class Sift:
-    """SIFT features by OpenCV, nearest neighbours both ways by Lowe's ratio."""
+    """SIFT features by OpenCV, matched by Lowe's ratio; a point has one match at most."""
 
     def __init__(self, features: int = 2048) -> None:
         import cv2
