@@ -15,14 +15,11 @@ if TYPE_CHECKING:
 
 def verify(
     net: opt.Net,
-    features: Annotated[
-        Path | None,
-        opt.option("Features that MATLAB wrote: .bin, .mat (deepibl_reference's, too), .npy, .h5."),
-    ] = None,
+    features: Annotated[Path | None, opt.option("MATLAB's features: .bin, .mat, .npy or .h5.")] = None,
     images: Annotated[Path | None, opt.option("List of their images, one name a line.")] = None,
     root: opt.NamesRoot = "",
     layers: Annotated[
-        Path | None, opt.option("A .mat file with x (input) and acts (outputs of the layers).")
+        Path | None, opt.option("A .mat file with x (the input) and acts (the outputs).")
     ] = None,
     resize: opt.Resize = None,
     tolerance: Annotated[float, opt.option("max|a-b| / max|b| that counts as the same.")] = 1e-4,
@@ -99,12 +96,9 @@ def migrate(
     script: Annotated[Path, opt.argument("A MATLAB script.")],
     output: Annotated[Path | None, opt.option("The Python file to write.", "--output", "-o")] = None,
     setting: Annotated[
-        list[str] | None,
-        opt.option("FUNCTION.OPTION=VALUE or VARIABLE=VALUE instead of the script's own.", "--set"),
+        list[str] | None, opt.option("VARIABLE=VALUE or FUNCTION.OPTION=VALUE.", "--set")
     ] = None,
-    keep_stops: Annotated[
-        bool, opt.option("Keep an error() that stops the script before its end.", "--keep-stops")
-    ] = False,
+    keep_stops: Annotated[bool, opt.option("Keep an error() that stops the script.", "--keep-stops")] = False,
     as_json: opt.Json = False,
 ) -> None:
     """Translate a MATLAB script to Python. Exit code 4: some lines could not be translated."""
@@ -128,9 +122,7 @@ def migrate(
 def check(
     name: Annotated[str, opt.argument("pitts30k, pitts250k, tokyo247, tokyoTM, oxford, paris, holidays")],
     root: Annotated[Path | None, opt.argument("The folder with its images (default: localPaths').")] = None,
-    spec: Annotated[
-        Path | None, opt.option("The folder with the dbStruct .mat files, or one of them.")
-    ] = None,
+    spec: Annotated[Path | None, opt.option("A dbStruct .mat file, or the folder of them.")] = None,
     as_json: opt.Json = False,
 ) -> None:
     """Check that every file of a known data set is there. Exit code 4: something is missing."""
@@ -150,9 +142,7 @@ def make(
     zone: Annotated[str | None, opt.option("UTM zone of all positions, e.g. 33N.")] = None,
     threshold: opt.Threshold = 25.0,
     training_threshold: opt.TrainingThreshold = 10.0,
-    timestamps: Annotated[
-        bool, opt.option("Read year and month from the photos' @…@ names.", "--timestamps")
-    ] = False,
+    timestamps: Annotated[bool, opt.option("Take year and month of the @…@ names.", "--timestamps")] = False,
     skip_unknown: opt.SkipUnknown = False,
 ) -> None:
     """Make a dbStruct .mat file from folders, CSV files or the layout of VPR-datasets-downloader."""
@@ -179,9 +169,7 @@ def make(
 def features(
     source: Annotated[Path, opt.argument("Features: .bin, .npy, .h5 (deepibl's or hloc's).")],
     target: Annotated[Path, opt.argument("What to write: .bin, .npy or .h5.")],
-    list_file: Annotated[
-        Path | None, opt.option("Image names, one a line, in the order of the rows.", "--list")
-    ] = None,
+    list_file: Annotated[Path | None, opt.option("Image names, one a line, a row each.", "--list")] = None,
     dim: Annotated[int | None, opt.option("Dimensions, for a .bin without --list.", min=1)] = None,
     hloc: Annotated[bool, opt.option("Write an .h5 in hloc's format.", "--hloc")] = False,
 ) -> None:

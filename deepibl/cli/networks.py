@@ -24,13 +24,9 @@ def info(
 
 def convert(
     source: Annotated[str, opt.argument("A network: .mat (any version), .safetensors, .pth, .tar.")],
-    target: Annotated[
-        Path, opt.argument("What to write: .mat, .hloc.mat, .safetensors, .onnx, .pt2 or .pth.")
-    ],
+    target: Annotated[Path, opt.argument("To write: .mat, .hloc.mat, .safetensors, .onnx, .pt2 or .pth.")],
     check: Annotated[bool, opt.option("Run one image through both and compare.", "--check")] = False,
-    classes: Annotated[
-        bool, opt.option("Class objects in a .mat, for MATLAB with NetVLAD.", "--classes")
-    ] = False,
+    classes: Annotated[bool, opt.option("Class objects in a .mat, as NetVLAD has.", "--classes")] = False,
 ) -> None:
     """Convert a network from one format to another, by the suffixes. Exit code 4: --check failed."""
     from deepibl.engine.finite import require_finite
@@ -134,9 +130,7 @@ def evaluate(
     threshold: opt.Threshold = 25.0,
     skip_unknown: opt.SkipUnknown = False,
     resize: opt.Resize = None,
-    protocol: Annotated[
-        str, opt.option("Of tokyo247: deepibl (queries scaled to 640 pixels), netvlad (not scaled).")
-    ] = "",
+    protocol: Annotated[str, opt.option("Of tokyo247: deepibl (queries scaled to 640), netvlad.")] = "",
     crop_to_dim: Annotated[int, opt.option("Keep the first dimensions; 0 keeps all.", min=0)] = 0,
     rerank: opt.Rerank = 0,
     matcher: opt.MatcherName = "sift",

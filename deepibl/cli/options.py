@@ -40,37 +40,25 @@ def argument(text: str) -> Any:
 
 
 Net = Annotated[str, argument("A network: .mat, .safetensors, or the name of one that ships.")]
-Images = Annotated[
-    list[str] | None, argument("Photos, folders of photos, or - for names on standard input, one a line.")
-]
+Images = Annotated[list[str] | None, argument("Photos, folders of them, or - for names on standard input.")]
 ListFile = Annotated[Path | None, option("A text file, one name a line.", "--list")]
 Device = Annotated[str, option("'auto', 'cpu' or 'cuda'.", panel=COMPUTING)]
 Precision = Annotated[str, option("'fp32', or 'bf16' or 'int8' for the backbone.", panel=COMPUTING)]
 ScalesFile = Annotated[
-    Path | None, option("For int8: the network's scales, of deepibl calibrate.", "--scales", panel=COMPUTING)
+    Path | None, option("For int8: scales of deepibl calibrate.", "--scales", panel=COMPUTING)
 ]
 Engine = Annotated[str, option("'auto', 'torch', 'fused' or 'cuda'.", panel=COMPUTING)]
-Decode = Annotated[
-    str,
-    option(
-        "'auto' or 'cpu': libjpeg's pixels; 'gpu': JPEGs by nvJPEG, slightly other pixels.", panel=COMPUTING
-    ),
-]
-BatchSize = Annotated[
-    int, option("Images at a time, at most; changes speed, not results.", min=1, panel=COMPUTING)
-]
+Decode = Annotated[str, option("JPEGs by 'cpu', or 'gpu': slightly other pixels.", panel=COMPUTING)]
+BatchSize = Annotated[int, option("Images at a time, at most; changes no result.", min=1, panel=COMPUTING)]
 Workers = Annotated[
-    int | None,
-    option(
-        "Threads that read and decode images.", min=1, show_default="one a CPU, at most 8", panel=COMPUTING
-    ),
+    int | None, option("Threads that read images.", min=1, show_default="up to 8", panel=COMPUTING)
 ]
 Resize = Annotated[
     str | None,
     option(
-        "Images to this shorter side; larger ones down to this longer side; or as they are stored.",
+        "Images to this shorter side; down to this longer side; as they are stored.",
         metavar="PIXELS|maxPIXELS|none",
-        show_default="your photos upright and max640; extract, verify, data sets: none",
+        show_default="own photos max640, else none",
     ),
 ]
 MaxPixels = Annotated[int, option("Larger photos are scaled down to this many pixels.", min=1024)]
@@ -82,12 +70,8 @@ NamesRoot = Annotated[str, option("Folder that the names are relative to.")]
 IndexFile = Annotated[str, option("An index made by `deepibl index`.", "--index")]
 IndexNet = Annotated[str | None, option("The network, if it is not where it was.")]
 IndexRoot = Annotated[Path | None, option("Folder of the index's photos, if they were moved.")]
-Rerank = Annotated[
-    int, option("Order the first N answers by points that both photos show; 0: do not.", min=0)
-]
-MatcherName = Annotated[
-    str, option("What finds these points: 'sift', 'lightglue' or MODULE:NAME of yours.", "--matcher")
-]
+Rerank = Annotated[int, option("Order the first N answers by points that both photos show.", min=0)]
+MatcherName = Annotated[str, option("Finds them: 'sift', 'lightglue', or your MODULE:NAME.", "--matcher")]
 Json = Annotated[bool, option("Print JSON for programs.", "--json")]
 
 

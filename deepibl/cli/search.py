@@ -30,8 +30,7 @@ def index(
     half: Annotated[bool, opt.option("Keep descriptors in float16.", "--half")] = False,
     threshold: opt.Threshold = 25.0,
     confidence_from: Annotated[
-        Path | None,
-        opt.option("Queries with positions (folder, CSV, dbStruct) that the confidence is fitted on."),
+        Path | None, opt.option("Queries with positions to fit the confidence on.")
     ] = None,
     add: Annotated[bool, opt.option("Add images to the index that is there.", "--add")] = False,
     as_json: opt.Json = False,
@@ -110,9 +109,7 @@ def localize(
     gpx: Annotated[Path | None, _file("Positions as waypoints, for GPS devices.")] = None,
     kml: Annotated[Path | None, _file("Positions for Google Earth.")] = None,
     pairs: Annotated[Path | None, _file("The photos and their --top matches as hloc's pairs.")] = None,
-    pairs_root: Annotated[
-        Path | None, _file("Folder that the names of --pairs are relative to (default: of all photos).")
-    ] = None,
+    pairs_root: Annotated[Path | None, _file("Folder that names in --pairs are below.")] = None,
     *,
     how: dict[str, Any],
 ) -> None:
@@ -179,9 +176,7 @@ def pairs(
 
 def index_check(
     where: Where,
-    recall: Annotated[
-        int, opt.option("Search for this many images: share of the 10 nearest found.", min=0)
-    ] = 0,
+    recall: Annotated[int, opt.option("Ask for so many images: share of the 10 nearest found.", min=0)] = 0,
     as_json: opt.Json = False,
 ) -> None:
     """Compare all checksums of an index and print what it holds; exit code 4 if it is damaged."""
@@ -201,9 +196,7 @@ def index_edit(
     delete: Annotated[Path | None, opt.option("A text file: names to leave out, one a line.")] = None,
     merge: Annotated[list[Path] | None, opt.option("Index files whose images to add.")] = None,
     backend: Annotated[str | None, opt.option("Search it another way: exact, ivfpq, hnsw.")] = None,
-    output: Annotated[
-        Path | None, opt.option("Where to write; default: the file itself.", "--output", "-o")
-    ] = None,
+    output: Annotated[Path | None, opt.option("Default: the file itself.", "--output", "-o")] = None,
     as_json: opt.Json = False,
 ) -> None:
     """Leave images out of an index, merge others into it, change how it is searched; no network is needed."""
@@ -227,8 +220,7 @@ def serve(
     host: Annotated[str, opt.option("Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, opt.option("0 takes any free one.", min=0, max=65535)] = 8000,
     allow_host: Annotated[
-        list[str] | None,
-        opt.option("Name or address by which other machines reach the page; may be repeated."),
+        list[str] | None, opt.option("Name by which other machines reach the page; repeatable.")
     ] = None,
     root: Annotated[Path | None, opt.option("Folder of the index's images, if they were moved.")] = None,
     waiting: Annotated[int, opt.option("Requests at a time; the next is refused.", min=1)] = 16,

@@ -73,7 +73,7 @@ def heatmap(
     against: Annotated[Path | None, opt.option("Another photo: what makes the two alike?")] = None,
     compare: Annotated[list[str] | None, opt.option("Another network; may be repeated.")] = None,
     method: Annotated[
-        list[str] | None, opt.option("gradient, guided, occlusion, clusters, cells, or all; may be repeated.")
+        list[str] | None, opt.option("gradient, guided, occlusion, clusters, cells, all.")
     ] = None,
     maps: Annotated[Path | None, opt.option("Folder for each overlay (PNG) and map (.npy).")] = None,
     resize: opt.Resize = None,
@@ -83,7 +83,7 @@ def heatmap(
     batch_size: opt.BatchSize = 10,
     device: opt.Device = "auto",
     show_preview: Annotated[
-        bool, opt.option("A small picture, where the terminal can.", "--preview/--no-preview")
+        bool, opt.option("A small picture in the terminal.", "--preview/--no-preview")
     ] = True,
     as_json: opt.Json = False,
 ) -> None:

@@ -20,14 +20,13 @@ def train(
     loss: Annotated[
         str,
         opt.option(
-            "gauss-ind, gauss-joint, cauchy-ind, cauchy-joint, exp-ind, exp-joint; weakly (the triplet "
-            "loss), contrastive, lifted, npair or angular."
+            "gauss-ind, cauchy-joint, exp-ind …; weakly (triplet), contrastive, lifted, npair, angular."
         ),
     ] = "gauss-ind",
     dataset: Annotated[str, opt.option("A known data set: pitts30k, pitts250k, tokyoTM.")] = "",
     root: opt.DatasetRoot = None,
     train_set: Annotated[
-        Path | None, opt.option("dbStruct, CSV or folder (with database/ and queries/ in it).", "--train")
+        Path | None, opt.option("dbStruct, CSV, or folder of database/ and queries/.", "--train")
     ] = None,
     val_set: Annotated[Path | None, opt.option("The same to be tested on.", "--val")] = None,
     train_queries: Annotated[Path | None, opt.option("Queries of --train: folder or CSV.")] = None,
@@ -35,34 +34,24 @@ def train(
     threshold: opt.Threshold = 25.0,
     training_threshold: opt.TrainingThreshold = 10.0,
     net: Annotated[
-        str | None, opt.option("vd16, caffe …, a .mat file, or torchvision:resnet50.", show_default="caffe")
+        str | None, opt.option("vd16 …, a file, or torchvision:resnet50.", show_default="caffe")
     ] = None,
     net_weights: Annotated[
-        str, opt.option("Of torchvision's or timm's model: pretrained, random, or a .pth file.")
+        str, opt.option("Of such a model: pretrained, random, or a .pth file.")
     ] = "pretrained",
     layer: Annotated[str | None, opt.option("Its last layer that is kept.", show_default="conv5")] = None,
-    method: Annotated[
-        str | None, opt.option("Pooling: vladv2, max, avg …", show_default="vlad_preL2_intra")
-    ] = None,
-    backprop_to: Annotated[
-        str | None, opt.option("The lowest layer that is trained.", show_default="1")
-    ] = None,
+    method: Annotated[str | None, opt.option("vladv2, max, avg …", show_default="vlad_preL2_intra")] = None,
+    backprop_to: Annotated[str | None, opt.option("Lowest layer that is trained.", show_default="1")] = None,
     epochs: Annotated[int | None, opt.option("Epochs.", min=1, show_default="30")] = None,
     lr: Annotated[float | None, opt.option("Learning rate of epoch 1.", min=0, show_default="0.0001")] = None,
     batch_size: Annotated[int | None, opt.option("Tuples in a step.", min=1, show_default="4")] = None,
     session: Annotated[str | None, opt.option("Name of the session.", show_default="drawn")] = None,
-    out: Annotated[
-        Path | None, opt.option("Folder for the session.", show_default="localPaths' outPrefix")
-    ] = None,
+    out: Annotated[Path | None, opt.option("Its folder.", show_default="localPaths' outPrefix")] = None,
     settings: Annotated[
-        list[str] | None, opt.option("Any option of the trainers, e.g. nNegCap=10; may be repeated.", "--set")
+        list[str] | None, opt.option("Any trainer's option: nNegCap=10; repeatable.", "--set")
     ] = None,
-    options: Annotated[
-        bool, opt.option("List the trainers' options and what they do, and stop.", "--options")
-    ] = False,
-    restart: Annotated[
-        bool, opt.option("Delete what the session has and train it from the start.", "--restart")
-    ] = False,
+    options: Annotated[bool, opt.option("List the trainers' options, and stop.", "--options")] = False,
+    restart: Annotated[bool, opt.option("Delete the session and train from the start.", "--restart")] = False,
     tensorboard: Annotated[Path | None, opt.option("Folder for TensorBoard's files.")] = None,
     device: opt.Device = "auto",
     as_json: opt.Json = False,
@@ -119,9 +108,7 @@ def train(
 def pick(
     session: Annotated[str, opt.argument("A session's name, or one of its files: out/53e0.")],
     prefix: Prefix = None,
-    output: Annotated[
-        Path | None, opt.option("Write the best network: .mat, .safetensors …", "--out", "-o")
-    ] = None,
+    output: Annotated[Path | None, opt.option("Write the best network to it.", "--out", "-o")] = None,
     n: BestN = 5,
     as_json: opt.Json = False,
 ) -> None:

@@ -12,8 +12,7 @@ import io
 import json
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from deepibl.search.answer import Answer, Estimate
@@ -40,16 +39,13 @@ def require_degrees(kind: str, frame: str | None) -> None:
 
 def _record(name: str, answer: Answer) -> dict[str, Any]:
     """What is known of a query, by the titles of the CSV."""
-    at: dict[str, Any] = (
-        asdict(answer.estimate) if answer.estimate else dict.fromkeys(Estimate.__annotations__)
-    )
-    keys = {"latitude": "lat", "longitude": "lon", "east": "utm_e", "north": "utm_n", "utm_zone": "zone"}
-    place = {title: at.get(key) for key, title in keys.items()}
-    best = answer[0] if answer else None
+    at: Any = answer.estimate or Estimate(images=0, spread=None)
+    best = {} if not answer else answer[0].as_dict()
     return {
-        "name": name, **place, "spread": at["spread"], "images": at["images"], "verdict": answer.verdict,
-        "confidence": answer.confidence, "match": best and best.name, "distance": best and best.distance,
-        "inliers": best and best.inliers, "map_link": at.get("map_link"),
+        "name": name, "lat": at.latitude, "lon": at.longitude, "utm_e": at.east, "utm_n": at.north,
+        "zone": at.utm_zone, "spread": at.spread, "images": at.images, "verdict": answer.verdict,
+        "confidence": answer.confidence, "match": best.get("name"), "distance": best.get("distance"),
+        "inliers": best.get("inliers"), "map_link": at.map_link,
     }  # fmt: skip
 
 
@@ -77,20 +73,12 @@ def as_geojson(found: Mapping[str, Answer]) -> str:
     return json.dumps({"type": "FeatureCollection", "features": features}, indent=1) + "\n"
 
 
-def _placed(found: Mapping[str, Answer]) -> Iterator[tuple[Estimate, dict[str, str]]]:
-    """The estimates in degrees, and of each the query's name and what is known of it, for XML."""
-    for name, answer in found.items():
-        if answer.estimate and answer.estimate.latitude is not None:
-            said = {"name": name, "description": f"{answer.summary}; {answer.estimate}"}
-            yield answer.estimate, {key: _UNWRITABLE.sub("?", text) for key, text in said.items()}
-
-
 def as_gpx(found: Mapping[str, Answer]) -> str:
     """A waypoint a query with a position (GPX 1.1)."""
     top = ET.Element("gpx", version="1.1", creator="deepibl", xmlns="http://www.topografix.com/GPX/1/1")
-    for at, said in _placed(found):
+    for at, name, said in _placed(found):
         point = ET.SubElement(top, "wpt", lat=f"{at.latitude:.7f}", lon=f"{at.longitude:.7f}")
-        ET.SubElement(point, "name").text, ET.SubElement(point, "desc").text = said.values()
+        ET.SubElement(point, "name").text, ET.SubElement(point, "desc").text = name, said
     return _xml(top)
 
 
@@ -98,14 +86,22 @@ def as_kml(found: Mapping[str, Answer]) -> str:
     """A placemark a query with a position (KML 2.2)."""
     top = ET.Element("kml", xmlns="http://www.opengis.net/kml/2.2")
     document = ET.SubElement(top, "Document")
-    for at, said in _placed(found):
+    for at, name, said in _placed(found):
         mark = ET.SubElement(document, "Placemark")
-        for tag, text in said.items():
-            ET.SubElement(mark, tag).text = text
-        ET.SubElement(
-            ET.SubElement(mark, "Point"), "coordinates"
-        ).text = f"{at.longitude:.7f},{at.latitude:.7f}"
+        ET.SubElement(mark, "name").text, ET.SubElement(mark, "description").text = name, said
+        place = ET.SubElement(ET.SubElement(mark, "Point"), "coordinates")
+        place.text = f"{at.longitude:.7f},{at.latitude:.7f}"
     return _xml(top)
+
+
+def _placed(found: Mapping[str, Answer]) -> Iterator[tuple[Estimate, str, str]]:
+    """The estimates in degrees, and of each the query's name and what is known of it, for XML."""
+    for query, answer in found.items():
+        if answer.estimate and answer.estimate.latitude is not None:
+            name, said = (
+                _UNWRITABLE.sub("?", each) for each in (query, f"{answer.summary}; {answer.estimate}")
+            )
+            yield answer.estimate, name, said
 
 
 def _xml(top: ET.Element) -> str:
@@ -113,9 +109,4 @@ def _xml(top: ET.Element) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(top, encoding="unicode")}\n'
 
 
-FORMATS: dict[str, Callable[[Mapping[str, Answer]], str]] = {
-    "csv": as_csv,
-    "geojson": as_geojson,
-    "gpx": as_gpx,
-    "kml": as_kml,
-}
+FORMATS = {"csv": as_csv, "geojson": as_geojson, "gpx": as_gpx, "kml": as_kml}
