@@ -62,20 +62,27 @@ def _about(
 
 
 def demo(
-    folder: Annotated[Path | None, opt.option("Keep the data here (default: a temporary folder).")] = None,
-    images: Annotated[int, opt.option("Database images of the toy city.", min=40, max=20000)] = 200,
-    seed: Annotated[int, opt.option("Seed of the city.")] = 0,
-    train: Annotated[bool, opt.option("Train a small network on it instead.", "--train")] = False,
+    folder: Annotated[
+        Path | None, opt.option("Where all is left (default: deepibl-demo, or toycity).")
+    ] = None,
+    city: Annotated[bool, opt.option("A generated city instead of real photos.", "--city")] = False,
+    train: Annotated[bool, opt.option("Train a small network in such a city.", "--train")] = False,
+    images: Annotated[int, opt.option("With --city: database images.", min=40, max=20000)] = 200,
+    seed: Annotated[int, opt.option("With --city, --train: which city.")] = 0,
 ) -> None:
-    """Make a toy city, index it, localize photos in it and print Recall@N; or train a network on it."""
-    if train:
-        from deepibl.demo.run import run_training_demo
+    """Index real street photos, localize others, print Recall@N and write a page; nothing is downloaded."""
+    if train or city:
+        from deepibl.demo.toy import run_city_demo, run_training_demo
 
-        run_training_demo(folder or Path("toycity"), seed=seed, say=typer.echo)
+        place = folder or Path("toycity")
+        if train:
+            run_training_demo(place, seed=seed, say=typer.echo)
+        else:
+            run_city_demo(place, images=images, seed=seed, say=typer.echo)
         return
-    from deepibl.demo.run import run_demo
+    from deepibl.demo.streets import run_demo
 
-    run_demo(folder, images=images, seed=seed, say=typer.echo)
+    run_demo(folder or Path("deepibl-demo"), say=typer.echo)
 
 
 COMMANDS = {

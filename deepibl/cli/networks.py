@@ -65,8 +65,7 @@ def fetch(
 
 @opt.computes
 def extract(
-    net: opt.Net,
-    images: opt.Images = None,
+    images: opt.NetAndImages = None,
     list_file: opt.ListFile = None,
     root: opt.NamesRoot = "",
     output: Annotated[Path, opt.option("FILE.bin, .npy or .h5", "--output", "-o")] = Path("features.bin"),
@@ -83,7 +82,8 @@ def extract(
     from deepibl.runtime.processes import team
     from matlab_compat.files import atomic_output
 
-    names = opt.names_given(images, list_file, root)
+    net, photos = opt.split_net(images)
+    names = opt.names_given(photos, list_file, root)
     loaded, settings = opt.open_network(net, how, on_error="skip", **opt.image_reading(resize))
     report = extract_to_file(loaded, root, names, output, settings=settings)
     typer.echo(f"{len(report.kept)} descriptors of {report.dim} dimensions in {output}")
@@ -97,8 +97,7 @@ def extract(
 
 
 def calibrate(
-    net: opt.Net,
-    images: opt.Images = None,
+    images: opt.NetAndImages = None,
     list_file: opt.ListFile = None,
     root: opt.NamesRoot = "",
     output: Annotated[Path, opt.option("FILE.json", "--output", "-o")] = Path("scales.json"),
@@ -109,7 +108,8 @@ def calibrate(
     from deepibl.images import OWN_PHOTOS
     from deepibl.networks.io import load_network
 
-    names = opt.names_given(images, list_file, root)
+    net, photos = opt.split_net(images)
+    names = opt.names_given(photos, list_file, root)
     reading = opt.image_reading(resize) or asdict(OWN_PHOTOS)
     scales = measure(load_network(opt.find_net(net)), names, root=root, **reading)
     scales.save(output)
@@ -121,7 +121,9 @@ def calibrate(
 
 @opt.computes
 def evaluate(
-    net: Annotated[str | None, opt.argument("A network; not needed with --index.")] = None,
+    net: Annotated[
+        str | None, opt.argument("A network; default: the index's, or the one that ships.")
+    ] = None,
     dataset: Annotated[str, opt.option("A known data set, e.g. pitts30k/test, tokyo247.")] = "",
     root: opt.DatasetRoot = None,
     db: Annotated[Path | None, opt.option("Your own database: folder, CSV or dbStruct.")] = None,
@@ -147,6 +149,7 @@ def evaluate(
     """
     from deepibl.datasets.catalog import evaluation_dataset
     from deepibl.evaluation.evaluate import evaluate_index, evaluate_network, recall_lines, recall_table
+    from deepibl.networks.weights import DEFAULT_NETWORK
     from deepibl.search.backends import open_index_file
     from deepibl.search.geometry import Reranker, make_matcher
 
@@ -162,10 +165,7 @@ def evaluate(
         about |= {"label": str(path), "threshold": threshold, "root": root, "skip_unknown": skip_unknown}
         result = evaluate_index(loaded, index_file, queries, settings=settings, **about)
     else:
-        if net is None:
-            raise ArgumentError(
-                "name a network: deepibl evaluate model.mat --dataset pitts30k/test --root DIR"
-            )
+        net = net or DEFAULT_NETWORK
         places = evaluation_dataset(dataset, root, db, queries, threshold, protocol, skip_unknown)
         loaded, settings = opt.open_network(net, how, **opt.image_reading(resize))
         about |= {"label": net, "features": features}

@@ -34,13 +34,18 @@ def option(text: str, *names: str, panel: str | None = None, **more: Any) -> Any
     return typer.Option(*names, help=text, rich_help_panel=panel, **more)
 
 
-def argument(text: str) -> Any:
-    """An argument of a command with its help text."""
-    return typer.Argument(help=text)
+def argument(text: str, shown: str | None = None) -> Any:
+    """An argument of a command with its help text; shown: in its place."""
+    return typer.Argument(help=text, metavar=shown)
 
 
 Net = Annotated[str, argument("A network: .mat, .safetensors, or the name of one that ships.")]
-Images = Annotated[list[str] | None, argument("Photos, folders of them, or - for names on standard input.")]
+_PHOTOS = "Photos, folders of them, or - for names on standard input"
+Images = Annotated[list[str] | None, argument(f"{_PHOTOS}.")]
+NetAndImages = Annotated[
+    list[str] | None,
+    argument(f"{_PHOTOS}; a network before them, if not the default one.", "[NET] [IMAGES]..."),
+]
 ListFile = Annotated[Path | None, option("A text file, one name a line.", "--list")]
 Device = Annotated[str, option("'auto', 'cpu' or 'cuda'.", panel=COMPUTING)]
 Precision = Annotated[str, option("'fp32', or 'bf16' or 'int8' for the backbone.", panel=COMPUTING)]
@@ -48,7 +53,6 @@ ScalesFile = Annotated[
     Path | None, option("For int8: scales of deepibl calibrate.", "--scales", panel=COMPUTING)
 ]
 Engine = Annotated[str, option("'auto', 'torch', 'fused' or 'cuda'.", panel=COMPUTING)]
-Decode = Annotated[str, option("JPEGs by 'cpu', or 'gpu': slightly other pixels.", panel=COMPUTING)]
 BatchSize = Annotated[int, option("Images at a time, at most; changes no result.", min=1, panel=COMPUTING)]
 Workers = Annotated[
     int | None, option("Threads that read images.", min=1, show_default="up to 8", panel=COMPUTING)
@@ -80,7 +84,6 @@ def _computing(
     precision: Precision = "fp32",
     scales: ScalesFile = None,
     engine: Engine = "auto",
-    decode: Decode = "auto",
     batch_size: BatchSize = 10,
     num_workers: Workers = None,
 ) -> None:
@@ -100,6 +103,22 @@ def computes(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(by_name)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in by_name}
     return run
+
+
+def split_net(given: Sequence[str] | None, net: str | None = None) -> tuple[str, list[str]]:
+    """The network and the photos of arguments [NET] PHOTOS…: the default network where photos come first.
+
+    net: the network of an option; then all arguments are photos.
+    """
+    from deepibl.images.kinds import IMAGE_SUFFIXES
+    from deepibl.networks.weights import DEFAULT_NETWORK
+
+    photos = list(given or [])
+    if net is None and photos:
+        first = photos[0]
+        if not (first == "-" or Path(first).is_dir() or first.lower().endswith((*IMAGE_SUFFIXES, ".csv"))):
+            return first, photos[1:]
+    return net or DEFAULT_NETWORK, photos
 
 
 def find_net(net: StrPath) -> Path:

@@ -20,7 +20,11 @@ _file = functools.partial(opt.option, panel="Files to write")
 
 @opt.computes
 def index(
-    net: opt.Net,
+    photos: Annotated[
+        list[str] | None,
+        opt.argument("A folder or CSV, as --images, --csv; a network may come first.", "[NET] [PHOTOS]"),
+    ] = None,
+    net: Annotated[str | None, opt.option("The network.", show_default="the one that ships")] = None,
     images: Annotated[Path | None, opt.option("Folder of photos with GPS, or @utm names.")] = None,
     csv: Annotated[Path | None, opt.option("CSV: name and utm_east,utm_north or lat,lon.")] = None,
     dbstruct: Annotated[Path | None, opt.option("A dbStruct .mat file.")] = None,
@@ -44,9 +48,12 @@ def index(
     from deepibl.search.confidence import THRESHOLD
     from deepibl.search.localization import add_to_index, build_index
 
-    given = [source for source in (images, csv, dbstruct) if source is not None]
+    net, named = opt.split_net(photos, net)
+    given = [*named, *(source for source in (images, csv, dbstruct) if source is not None)]
     if len(given) != 1:
-        raise ArgumentError("give exactly one of --images DIR, --csv FILE and --dbstruct FILE")
+        raise ArgumentError(
+            "give exactly one of PHOTOS (a folder or CSV), --images DIR, --csv FILE and --dbstruct FILE"
+        )
     if add and (backend or half or resize or threshold != THRESHOLD):
         raise ArgumentError(
             "--add keeps the index's backend, precision, scale and threshold: leave these options out"
@@ -224,8 +231,14 @@ def serve(
     ] = None,
     root: Annotated[Path | None, opt.option("Folder of the index's images, if they were moved.")] = None,
     waiting: Annotated[int, opt.option("Requests at a time; the next is refused.", min=1)] = 16,
-    max_upload: Annotated[float, opt.option("Largest photo, in MB.", min=0.01)] = 20.0,
+    max_upload: Annotated[float, opt.option("Largest photo, in MB.", min=0.01)] = 64.0,
     max_pixels: opt.MaxPixels = 2**20,
+    tiles: Annotated[
+        str | None, opt.option("Map tiles of another server, with {z}, {x} and {y}.", metavar="URL")
+    ] = None,
+    attribution: Annotated[
+        str, opt.option("Whom the map names, with --tiles.")
+    ] = "© OpenStreetMap contributors",
     verbose: Annotated[bool, opt.option("Log every request.", "--verbose")] = False,
     device: opt.Device = "auto",
     precision: opt.Precision = "fp32",
@@ -237,12 +250,14 @@ def serve(
         from deepibl.serve import app, server
         from deepibl.serve.finder import PlaceFinder
         from deepibl.serve.http import Limits
+        from deepibl.serve.tiles import Tiles
     except ImportError as problem:
         raise ArgumentError(f"{_MISSING} ({problem})") from None
     from deepibl.networks.io import load_network
     from deepibl.search.backends import open_index_file
 
     hosts = server.allowed_hosts(host, allow_host or [])
+    squares = Tiles(tiles, attribution) if tiles else None
     places = open_index_file(index_file, "the page")
     where = opt.choose_device(device)
     loaded = load_network(opt.find_net(net or places.network_path), device=where)
@@ -250,7 +265,12 @@ def serve(
     finder = PlaceFinder(loaded, places, device=where, precision=precision, engine=engine, scales=read)
     limits = Limits.of_user(max_upload, max_pixels, waiting)
     made = app.create_app(
-        finder, root=str(root or ""), limits=limits, hosts=hosts, index_name=Path(index_file).name
+        finder,
+        root=str(root or ""),
+        limits=limits,
+        hosts=hosts,
+        index_name=Path(index_file).name,
+        tiles=squares,
     )
     with server.listen(host, port) as listener:
         if not server.is_loopback(host):

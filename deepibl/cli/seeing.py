@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from deepibl.cli import options as opt
+from matlab_compat.errors import ArgumentError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,8 +68,9 @@ def preview(pictures: Sequence["np.ndarray"], *, columns: int = 80, widest: int 
 
 
 def heatmap(
-    net: opt.Net,
-    photo: Annotated[Path, opt.argument("A photo.")],
+    photos: Annotated[
+        list[str], opt.argument("A photo; a network before it, if not the default one.", "[NET] PHOTO")
+    ],
     output: Annotated[Path, opt.option("The sheet to write.", "--output", "-o")] = Path("heatmap.png"),
     against: Annotated[Path | None, opt.option("Another photo: what makes the two alike?")] = None,
     compare: Annotated[list[str] | None, opt.option("Another network; may be repeated.")] = None,
@@ -96,10 +98,13 @@ def heatmap(
     from deepibl.report.sheet import check_sheet, heatmap_rows, write_maps, write_sheet
 
     check_sheet(output)
+    net, named = opt.split_net(photos)
+    if len(named) != 1:
+        raise ArgumentError(f"give one photo (and --against another); got {len(named)}")
     networks = _networks([net, *(compare or [])], opt.choose_device(device))
     reading = Reading(**{"upright": True, **opt.image_reading(resize)})
     rows = heatmap_rows(
-        networks, photo, methods=_methods(method, against is not None), against=against,
+        networks, named[0], methods=_methods(method, against is not None), against=against,
         reading=reading, max_pixels=max_pixels,
         patch=patch, step=step, batch_size=batch_size,
     )  # fmt: skip
