@@ -44,14 +44,9 @@ def verify(
     loaded = load_network(opt.find_net(net), device="cpu")
     if whole and features is not None:
         report = verify_reference(
-            loaded,
-            read_reference_file(features),
-            root=root or None,
-            tolerance=tolerance,
-            **opt.image_reading(resize),
-            batch_size=batch_size,
-            device=where,
-        )
+            loaded, read_reference_file(features), root=root or None, tolerance=tolerance,
+            **opt.image_reading(resize), batch_size=batch_size, device=where,
+        )  # fmt: skip
         _tell_report(report, as_json)
         return
     compared = verify_layers(chain_of(loaded), str(layers), tolerance=tolerance) if layers else None
@@ -63,16 +58,9 @@ def verify(
     names = opt.read_lines(images, root)
     reference = read_reference(features, len(names))
     report = verify_features(
-        loaded,
-        names,
-        reference,
-        root=root,
-        tolerance=tolerance,
-        layers=compared,
-        **opt.image_reading(resize),
-        batch_size=batch_size,
-        device=where,
-    )
+        loaded, names, reference, root=root, tolerance=tolerance, layers=compared,
+        **opt.image_reading(resize), batch_size=batch_size, device=where,
+    )  # fmt: skip
     _tell_report(report, as_json)
 
 
@@ -149,17 +137,10 @@ def make(
     from deepibl.datasets.folder import make_dbstruct
 
     dataset = make_dbstruct(
-        database,
-        queries,
-        output,
-        split=split,
-        root=root,
-        zone=zone,
-        timestamps=timestamps,
-        skip_unknown=skip_unknown,
-        positive_distance=threshold,
+        database, queries, output, split=split, root=root, zone=zone, timestamps=timestamps,
+        skip_unknown=skip_unknown, positive_distance=threshold,
         nontrivial_distance_squared=training_threshold**2,
-    )
+    )  # fmt: skip
     typer.echo(
         f"{output}: {dataset.database_size} database images, {dataset.query_count} queries, UTM zone "
         f"{dataset.frame or 'unknown'}; names are relative to {dataset.database_root}"

@@ -38,12 +38,9 @@ class _Group(TyperGroup):
 
 
 app = typer.Typer(
-    name="deepibl",
-    cls=_Group,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
+    name="deepibl", cls=_Group, no_args_is_help=True, pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-)
+)  # fmt: skip
 
 
 def _print_version(asked: bool) -> None:

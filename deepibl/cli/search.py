@@ -265,13 +265,9 @@ def serve(
     finder = PlaceFinder(loaded, places, device=where, precision=precision, engine=engine, scales=read)
     limits = Limits.of_user(max_upload, max_pixels, waiting)
     made = app.create_app(
-        finder,
-        root=str(root or ""),
-        limits=limits,
-        hosts=hosts,
-        index_name=Path(index_file).name,
+        finder, root=str(root or ""), limits=limits, hosts=hosts, index_name=Path(index_file).name,
         tiles=squares,
-    )
+    )  # fmt: skip
     with server.listen(host, port) as listener:
         if not server.is_loopback(host):
             typer.echo(

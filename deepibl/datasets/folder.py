@@ -95,14 +95,9 @@ def read_places(source: StrPath, *, root: StrPath | None = None, zone: str | Non
 
 
 def dataset_from_places(
-    name: str,
-    database: Places,
-    queries: Places,
-    *,
-    zone: str | None = None,
-    skip_unknown: bool = False,
-    **options: Any,
-) -> PlaceDataset:
+    name: str, database: Places, queries: Places,
+    *, zone: str | None = None, skip_unknown: bool = False, **options: Any,
+) -> PlaceDataset:  # fmt: skip
     """The PlaceDataset of database and query photos; options (positive_distance …) are PlaceDataset's.
 
     Its positions are metres of one UTM zone where that has true distances for all of them, else degrees.
@@ -224,17 +219,10 @@ def find_layout(folder: StrPath, split: str = "test") -> tuple[Path, Path] | Non
 
 
 def make_dataset(
-    database: StrPath,
-    queries: StrPath | None = None,
-    *,
-    name: str = "mine",
-    split: str = "test",
-    root: StrPath | None = None,
-    zone: str | None = None,
-    timestamps: bool = False,
-    skip_unknown: bool = False,
-    **options: Any,
-) -> PlaceDataset:
+    database: StrPath, queries: StrPath | None = None,
+    *, name: str = "mine", split: str = "test", root: StrPath | None = None, zone: str | None = None,
+    timestamps: bool = False, skip_unknown: bool = False, **options: Any,
+) -> PlaceDataset:  # fmt: skip
     """The data set of two sources (folders or CSVs), or of one folder in VPR-datasets-downloader's layout.
 
     database, queries: folders or CSV files; without `queries`, `database` is a folder in that layout.

@@ -82,13 +82,9 @@ class TokyoTimeMachine(PlaceDataset):
     depth_factor = 10  # about five panoramas of other times at a place, at most
 
     def __init__(
-        self,
-        name: str,
-        *args: Any,
-        database_times: ArrayLike | None = None,
-        query_times: ArrayLike | None = None,
-        **fields: Any,
-    ):
+        self, name: str, *args: Any, database_times: ArrayLike | None = None,
+        query_times: ArrayLike | None = None, **fields: Any,
+    ):  # fmt: skip
         super().__init__(name, *args, **fields)
         self.database_times = self._stamps(database_times, self.database_size, "database")
         self.query_times = self._stamps(query_times, self.query_count, "query")

@@ -81,16 +81,11 @@ class Evaluation:
 
 
 def evaluate_network(
-    net: nn.Module,
-    dataset: PlaceDataset,
-    *,
-    label: str = "",
-    features: StrPath | None = None,
-    crop_to_dim: int = 0,
-    reranker: Reranker | None = None,
-    settings: ExtractionSettings | None = None,
+    net: nn.Module, dataset: PlaceDataset,
+    *, label: str = "", features: StrPath | None = None, crop_to_dim: int = 0,
+    reranker: Reranker | None = None, settings: ExtractionSettings | None = None,
     **options: Unpack[ImageOptions],
-) -> Evaluation:
+) -> Evaluation:  # fmt: skip
     """Extracts the descriptors of a data set's images and measures Recall@N by the data set's rules.
 
     net: a network (SimpleNN, or any extractor). label: what the result calls it. features: a folder to keep
@@ -178,19 +173,11 @@ def reranked(dataset: PlaceDataset, reranker: Reranker) -> PlaceDataset:
 
 
 def evaluate_index(
-    net: nn.Module,
-    index_file: StrPath,
-    queries: StrPath,
-    *,
-    label: str = "",
-    threshold: float = 25.0,
-    root: StrPath | None = None,
-    crop_to_dim: int = 0,
-    skip_unknown: bool = False,
-    reranker: Reranker | None = None,
-    settings: ExtractionSettings | None = None,
-    **options: Unpack[ComputeOptions],
-) -> Evaluation:
+    net: nn.Module, index_file: StrPath, queries: StrPath,
+    *, label: str = "", threshold: float = 25.0, root: StrPath | None = None, crop_to_dim: int = 0,
+    skip_unknown: bool = False, reranker: Reranker | None = None,
+    settings: ExtractionSettings | None = None, **options: Unpack[ComputeOptions],
+) -> Evaluation:  # fmt: skip
     """Recall@N of queries (folder, CSV or dbStruct) against an index, of its images with a position.
 
     net: the network that made the index. threshold: metres within which a match is right. root: of the names
@@ -218,14 +205,9 @@ def evaluate_index(
 
 
 def _evaluation(
-    progress: bool | None,
-    dataset: PlaceDataset,
-    network: str,
-    identity: str,
-    net: nn.Module,
-    queries: np.ndarray,
-    database: np.ndarray,
-) -> Evaluation:
+    progress: bool | None, dataset: PlaceDataset, network: str, identity: str, net: nn.Module,
+    queries: np.ndarray, database: np.ndarray,
+) -> Evaluation:  # fmt: skip
     layers = list(getattr(net, "names", []))  # only a SimpleNN has them
     found: list[RecallResult] = []
 

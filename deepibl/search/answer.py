@@ -102,12 +102,9 @@ class Answer(list[Match]):
     """
 
     def __init__(
-        self,
-        matches: Iterable[Match] = (),
-        calibration: Calibration = UNFITTED,
-        estimate: Estimate | None = None,
-        blank: bool = False,
-    ) -> None:
+        self, matches: Iterable[Match] = (), calibration: Calibration = UNFITTED,
+        estimate: Estimate | None = None, blank: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__(matches)
         self.threshold = calibration.threshold
         self.confidence = self[0].confidence if self else None
@@ -155,13 +152,10 @@ class Answer(list[Match]):
     def as_dict(self) -> dict[str, Any]:
         """The answer as plain values, for JSON."""
         return {
-            "verdict": self.verdict,
-            "confidence": self.confidence,
-            "within_metres": self.threshold,
-            "reason": self.reason,
-            "estimate": asdict(self.estimate) if self.estimate else None,
+            "verdict": self.verdict, "confidence": self.confidence, "within_metres": self.threshold,
+            "reason": self.reason, "estimate": asdict(self.estimate) if self.estimate else None,
             "places": [match.as_dict() for match in self],
-        }
+        }  # fmt: skip
 
 
 def agreeing(points: np.ndarray, distances: np.ndarray, threshold: float) -> np.ndarray:
@@ -193,15 +187,9 @@ def estimate_at(places: np.ndarray, weights: np.ndarray, frame: str | None) -> E
 
 
 def make_answer(
-    index: Any,
-    names: Sequence[str],
-    distances: Any,
-    positions: Any,
-    sure: Any,
-    top: int,
-    rows: Any = None,
+    index: Any, names: Sequence[str], distances: Any, positions: Any, sure: Any, top: int, rows: Any = None,
     blank: float = np.inf,
-) -> Answer:
+) -> Answer:  # fmt: skip
     """The answer of the images `names`, nearest first, with `top` of them as matches.
 
     positions: (k, 2) of the index's frame, sure: (k,) confidences; NaN if unknown. rows: their ids.

@@ -183,14 +183,11 @@ class PlaceIndex:
         kept = np.array([i for i, name in enumerate(self.names) if name not in gone], np.int64)
         rows = RowView([(self.descriptors, kept), *more], self.descriptors.dtype)
         return replace(
-            self,
-            descriptors=rows,
-            names=[self.names[i] for i in kept] + names,
+            self, descriptors=rows, names=[self.names[i] for i in kept] + names,
             positions=np.concatenate([self.positions[kept], positions]),
             structure=self.structure.edited(kept, rows) if self.structure and len(rows) > 1 else None,
-            calibration=UNFITTED,
-            **others,
-        )
+            calibration=UNFITTED, **others,
+        )  # fmt: skip
 
     def with_backend(self, kind: str, **settings: Any) -> PlaceIndex:
         """This index with the backend 'exact', 'ivfpq' or 'hnsw'. settings: see the structure's `build`."""

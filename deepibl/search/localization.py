@@ -45,18 +45,11 @@ _NEAR = 25.0  # metres, the usual limit of positives
 
 
 def build_index(
-    net: nn.Module,
-    places: Places,
-    out: StrPath,
-    *,
-    network_path: StrPath = "",
-    backend: str = "exact",
-    half: bool = False,
-    threshold: float = THRESHOLD,
-    known: Places | None = None,
-    settings: ExtractionSettings | None = None,
+    net: nn.Module, places: Places, out: StrPath,
+    *, network_path: StrPath = "", backend: str = "exact", half: bool = False, threshold: float = THRESHOLD,
+    known: Places | None = None, settings: ExtractionSettings | None = None,
     **options: Unpack[ImageOptions],
-) -> tuple[Index, list[Failure]]:
+) -> tuple[Index, list[Failure]]:  # fmt: skip
     """Extracts the descriptors of the images of `places` and writes the index `out`.
 
     net: a network (SimpleNN, or any extractor). places: images whose positions may be unknown (NaN).
@@ -103,14 +96,10 @@ def build_index(
 
 
 def add_to_index(
-    net: nn.Module,
-    places: Places,
-    where: StrPath,
-    *,
-    known: Places | None = None,
-    settings: ExtractionSettings | None = None,
+    net: nn.Module, places: Places, where: StrPath,
+    *, known: Places | None = None, settings: ExtractionSettings | None = None,
     **options: Unpack[ComputeOptions],
-) -> tuple[Index, list[Failure], int]:
+) -> tuple[Index, list[Failure], int]:  # fmt: skip
     """Adds to an index those images of `places` that are not in it yet.
 
     The index keeps its backend, how images are scaled and turned, and whether it is in float16. A file is
@@ -151,17 +140,10 @@ def add_to_index(
 
 
 def localize(
-    net: nn.Module,
-    photos: Sequence[str],
-    index: Index,
-    *,
-    top: int = 5,
-    near: Any = None,
-    within: float | None = None,
-    reranker: Reranker | None = None,
-    settings: ExtractionSettings | None = None,
-    **options: Unpack[ComputeOptions],
-) -> tuple[dict[str, Answer], list[Failure]]:
+    net: nn.Module, photos: Sequence[str], index: Index,
+    *, top: int = 5, near: Any = None, within: float | None = None, reranker: Reranker | None = None,
+    settings: ExtractionSettings | None = None, **options: Unpack[ComputeOptions],
+) -> tuple[dict[str, Answer], list[Failure]]:  # fmt: skip
     """For each photo that can be read the `top` most similar images, and the photos that cannot be read.
 
     An answer is a list of matches that says how sure the best one is, and where it puts the photo.
@@ -233,13 +215,10 @@ def _extract(
     descriptors = opened[0]
     fields: dict[str, Any] = {
         "descriptors": RowView([(descriptors, None)], np.float16) if half else descriptors,
-        "names": [places.names[i] for i in kept],
-        "positions": places.positions[kept],
-        "network_id": made_of.network,
-        "root": os.path.abspath(places.root),
-        "frame": places.frame,
+        "names": [places.names[i] for i in kept], "positions": places.positions[kept],
+        "network_id": made_of.network, "root": os.path.abspath(places.root), "frame": places.frame,
         "reading": settings.reading,
-    }
+    }  # fmt: skip
     return fields, failures
 
 
