@@ -224,7 +224,7 @@ def tell_failures(failures: Sequence[Any]) -> None:
     """Lists images that could not be read and ends with exit code 3; does nothing where all could."""
     if not failures:
         return
-    typer.echo(f"{len(failures)} images could not be read:", err=True)
+    typer.echo(f"{len(failures)} image{'s' * (len(failures) > 1)} could not be read:", err=True)
     for failure in failures:
         typer.echo(f"  {failure}", err=True)
     raise typer.Exit(SOME_IMAGES_FAILED)

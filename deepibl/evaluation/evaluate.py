@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
+Described = tuple[np.ndarray, Sequence[int], Sequence[Failure]]  # rows, ids of their images, the others
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Recall@N of a network on a data set, and what was measured.
@@ -110,7 +113,7 @@ def evaluate_network(
         folder = Path(features) if features is not None else None
         if folder is None and processes.size == 1:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deepibl-")))
-        parts, kept, failures = {}, {}, list[Failure]()
+        parts = []
         for which, names, root, size in (
             ("db", dataset.database_names, dataset.database_root, settings.resize),
             ("q", dataset.query_names, dataset.query_root, dataset.query_resize or settings.resize),
@@ -121,21 +124,13 @@ def evaluate_network(
                 digest = processes.lead(partial(_digest, identity, root, names, how))
                 stem = file_name(f"{Path(label).stem or 'net'}_{dataset.name}_{which}_{digest[:16]}")
                 file = file.with_name(f"{stem}.{suffix}")
-            rows, kept[which], failed = _described(net, names, root, how, file)
-            parts[which] = crop_features(rows, crop_to_dim) if processes.leads else rows
-            failures += failed
-    if failures:
-        dataset = dataset.subset(kept["db"], kept["q"])
-    shown = apart(settings.progress)
-    if reranker is not None:
-        dataset = reranked(dataset, reranker)
-    made = _evaluation(shown, dataset, label, identity, net, parts["q"], parts["db"])
-    return replace(made, failures=failures)
+            parts.append(_described(net, names, root, how, file))
+    return _evaluation(settings, dataset, label, identity, net, *parts, crop_to_dim, reranker)
 
 
 def _described(
     net: nn.Module, names: Sequence[str], root: str, settings: ExtractionSettings, file: Path | None
-) -> tuple[np.ndarray, list[int], list[Failure]]:
+) -> Described:
     """Descriptors of those images that can be used, their ids, and the others; by way of a file, if given.
 
     Only process 0 has the rows of a file. A file that is there is used as it is.
@@ -194,32 +189,38 @@ def evaluate_index(
     rules: Any = {"positive_distance": threshold, "skip_unknown": skip_unknown}
     dataset = dataset_from_places(Path(index_file).stem, database, query_places(queries, root), **rules)
     how = replace(settings, **asdict(index.reading))
-    asked, kept, failures = _described(net, dataset.query_names, dataset.query_root, how, None)
-    if failures:
-        dataset = dataset.subset(range(len(known)), kept)
-    if reranker is not None:
-        dataset = reranked(dataset, reranker)
-    cropped = [crop_features(rows, crop_to_dim) for rows in (asked, index.descriptors[known])]
-    shown, label = apart(settings.progress), label or index.network_path
-    return replace(_evaluation(shown, dataset, label, index.network_id, net, *cropped), failures=failures)
+    parts = (
+        (index.descriptors[known], range(len(known)), []),
+        _described(net, dataset.query_names, dataset.query_root, how, None),
+    )
+    label = label or index.network_path
+    return _evaluation(settings, dataset, label, index.network_id, net, *parts, crop_to_dim, reranker)
 
 
 def _evaluation(
-    progress: bool | None, dataset: PlaceDataset, network: str, identity: str, net: nn.Module,
-    queries: np.ndarray, database: np.ndarray,
+    settings: ExtractionSettings, dataset: PlaceDataset, network: str, identity: str, net: nn.Module,
+    database: Described, queries: Described, crop_to_dim: int, reranker: Reranker | None,
 ) -> Evaluation:  # fmt: skip
+    """What is measured on the images that could be used, of both parts as `_described` returns them."""
+    failures = [*database[2], *queries[2]]
+    if failures:
+        dataset = dataset.subset(database[1], queries[1])
+    if reranker is not None:
+        dataset = reranked(dataset, reranker)
+    described, asked = (crop_features(r, crop_to_dim) if team().leads else r for r, *_ in (database, queries))
     layers = list(getattr(net, "names", []))  # only a SimpleNN has them
     found: list[RecallResult] = []
 
     def measure() -> list[Any]:
-        with counting(progress, "searching, queries") as count:
-            found.append(recall_at_n(queries, database, dataset, report=count))
-        return [queries.shape[1], found[0].as_plain()]
+        with counting(apart(settings.progress), "searching, queries") as count:
+            found.append(recall_at_n(asked, described, dataset, report=count))
+        return [asked.shape[1], found[0].as_plain()]
 
     dim, plain = team().lead(measure)
     if found:
-        return Evaluation(dataset, network, identity, dim, found[0], layers, queries, database)
-    return Evaluation(dataset, network, identity, dim, RecallResult.from_plain(plain), layers)
+        return Evaluation(dataset, network, identity, dim, found[0], layers, asked, described, failures)
+    result = RecallResult.from_plain(plain)
+    return Evaluation(dataset, network, identity, dim, result, layers, failures=failures)
 
 
 def _digest(identity: str, root: str, names: Sequence[str], settings: ExtractionSettings) -> str:

