@@ -33,7 +33,7 @@ from deepibl.engine.backbone import FusedBackbone
 from deepibl.engine.winograd import WinogradGradients
 from deepibl.evaluation import recall_at_n
 from deepibl.losses import ContrastiveLoss, SARELoss, TripletLoss, TupleLoss
-from deepibl.networks import load_network, save_network
+from deepibl.networks import load_network, network_id, save_network
 from deepibl.networks.build import add_pooling_for
 from matlab_compat.files import atomic_output
 from matlab_compat.simplenn import SimpleNN
@@ -160,7 +160,8 @@ def train(
         log = csv.writer(file)
         log.writerow(["round", "loss", *(f"recall@{n}" for n in NS)])
         best = -1.0
-        for number, mean_loss in enumerate(learn(net, first, photos, read, recipe)):
+        kept = kept_sketches(net, first, photos, read, maps or out / "maps")
+        for number, mean_loss in enumerate(learn(net, first, photos, read, kept, recipe)):
             recalls = recall(net, first, tested, shown)
             log.writerow([number, f"{mean_loss:.4f}", *(f"{each:.4f}" for each in recalls)])
             file.flush()
@@ -172,11 +173,15 @@ def train(
 
 
 def learn(
-    net: SimpleNN, first: str, photos: Photos, read: Callable[[int, int], Tensor], recipe: Recipe
+    net: SimpleNN,
+    first: str,
+    photos: Photos,
+    read: Callable[[int, int], Tensor],
+    sketches: np.ndarray,
+    recipe: Recipe,
 ) -> Iterator[float]:
-    """Trains round by round; gives the mean loss of each, before the first NaN."""
+    """Trains round by round; gives the mean loss of each (NaN before the first); updates sketches."""
     draw = random.Random(recipe.seed)
-    sketches = np.concatenate(list(sketched(net, first, lambda i: read(i, 0), len(photos))))
     loss, layer = recipe.make_loss(), first or None
     head, convolutions = trained(net, first)
     optimizer = torch.optim.Adam(
@@ -315,9 +320,16 @@ def directions(dim: int) -> Tensor:
     return torch.randn(dim, SKETCH, generator=torch.Generator().manual_seed(0))
 
 
-def sketched(net: SimpleNN, first: str, read: Callable[[int], Tensor], count: int) -> Iterator[np.ndarray]:
-    """The sketches of photos."""
-    return (sketch(rows.clone()) for rows in described(net, first, read, count))
+def kept_sketches(
+    net: SimpleNN, first: str, photos: Photos, read: Callable[[int, int], Tensor], folder: Path
+) -> np.ndarray:
+    """The sketches (N, SKETCH) of the photos by this network: from a file, or made and kept in it."""
+    file = folder / f"sketches_{network_id(net)[:16]}_{len(photos)}.npy"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        rows = described(net, first, lambda i: read(i, 0), len(photos))
+        np.save(file, np.concatenate([sketch(each.clone()) for each in rows]))
+    return np.load(file)
 
 
 def recall(net: SimpleNN, first: str, dataset: PlaceDataset, read: Callable[[int], Tensor]) -> np.ndarray:
