@@ -86,12 +86,8 @@ def map_svg(
     sheet = _Sheet(frame or (min(east), min(north), max(east), max(north)))
     dots = dict.fromkeys((round(x), round(y)) for x, y in sheet.inside(background))
     path = "".join(f"M{x} {y}h0" for x, y in dots)
-    picture = Markup(
-        '<image href="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" preserveAspectRatio="none"/>'
-    )
-    parts = [
-        picture.format(url, *sheet.box(of)) for url, of in (tiles(sheet.shown, sheet.scale) if tiles else ())
-    ]
+    picture = Markup('<image href="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" preserveAspectRatio="none"/>')
+    parts = [picture.format(url, *sheet.box(of)) for url, of in (tiles(sheet.shown, sheet.scale) if tiles else ())]
     parts.append(
         f'<path class="database" d="{path}" stroke="{DATABASE}" stroke-width="3.4" stroke-linecap="round"/>'
     )

@@ -115,15 +115,9 @@ def draw(
         parts = matching_parts(net, *images) if len(images) == 2 else []
     else:
         settings = occlusion if method == "occlusion" else {}
-        maps = [
-            heat(net, image, method, against=other, **settings)
-            for image, other in zip(images, others, strict=True)
-        ]
+        maps = [heat(net, image, method, against=other, **settings) for image, other in zip(images, others, strict=True)]
         shown = [blurred(each, SMOOTHING) for each in maps]
-    pictures = [
-        heat_overlay(photo, each, top=top_of(*shown), bar=True)
-        for photo, each in zip(photos, shown, strict=True)
-    ]
+    pictures = [heat_overlay(photo, each, top=top_of(*shown), bar=True) for photo, each in zip(photos, shown, strict=True)]
     for number, (picture, photo) in enumerate(zip(pictures, photos, strict=True)):
         inside = picture[: len(photo)]
         inside[:] = outline(inside, [part.there if number else part.here for part in parts])
@@ -141,11 +135,7 @@ def write_sheet(rows: Sequence[Row], path: StrPath, *, width: float = 3.2) -> No
 
     columns = 1 + max(len(row.drawings) for row in rows)
     heights = [
-        max(
-            width * len(of) / of.shape[1]
-            for of in (row.pixels, *(drawing.picture for drawing in row.drawings))
-        )
-        + 0.48
+        max(width * len(of) / of.shape[1] for of in (row.pixels, *(drawing.picture for drawing in row.drawings))) + 0.48
         for row in rows
     ]
     figure = Figure(figsize=(columns * width, sum(heights) + 0.12), dpi=100)

@@ -264,6 +264,7 @@ async def _next(stream: AsyncGenerator[bytes, None], seconds: float) -> bytes | 
         raise Refused(408, found, "Send it again, over a better connection.") from None
 
 
+
 def headers(images_from: str = "") -> dict[str, str]:
     """The headers of every response. images_from: the one other origin that pictures may come from.
 
