@@ -47,9 +47,11 @@ def test_photos_are_indexed_and_evaluated_by_the_network_that_ships_or_by_the_on
         ([str(database), "--net", str(SMALL_NETWORK)], small),
         ([str(SMALL_NETWORK), "--images", str(database)], small),
     ):
-        main(["index", *arguments, "-o", index, "--resize", "max160", "--json"])
+        with pytest.raises(SystemExit, match="^0$"):
+            main(["index", *arguments, "-o", index, "--resize", "max160", "--json"])
         assert json.loads(capsys.readouterr().out)["network_id"] == identity
-    main(["evaluate", "--db", str(database), "--queries", str(queries), "--resize", "max160", "--json"])
+    with pytest.raises(SystemExit, match="^0$"):
+        main(["evaluate", "--db", str(database), "--queries", str(queries), "--resize", "max160", "--json"])
     assert json.loads(capsys.readouterr().out)["network"] == DEFAULT_NETWORK
 
 
