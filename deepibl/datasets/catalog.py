@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deepibl.datasets.dbstruct import python_names, read_dbstruct
-from deepibl.datasets.folder import Places, dataset_from_places, make_dataset, read_places
+from deepibl.datasets.folder import Places, dataset_from_places, find_layout, make_dataset, read_places
 from deepibl.datasets.pitts_tokyo import Tokyo247, TokyoTimeMachine, tiny_tokyo
 from deepibl.datasets.place import ListedPositives, PlaceDataset
 from deepibl.errors import DatasetError
@@ -236,7 +236,7 @@ def training_datasets(
         if _is_mat(source):
             made.append(load_dbstruct(source, root=root))
         else:
-            if asked is None and not Path(source).is_dir():
+            if asked is None and not find_layout(source, split):
                 raise ArgumentError(
                     f"--{split} {source}: expected a dbStruct .mat file, or a folder with database/ and "
                     f"queries/ in it; --{split}-queries gives the queries of a folder or CSV of the database"
