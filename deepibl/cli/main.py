@@ -104,7 +104,7 @@ GROUPS = {
 
 for panel, commands in COMMANDS.items():
     for command in commands:
-        app.command(cls=_Command, rich_help_panel=panel)(command)
+        app.command(command.__name__.replace("_", "-"), cls=_Command, rich_help_panel=panel)(command)
 for name, (panel, about, commands) in GROUPS.items():
     group = typer.Typer(name=name, help=about, cls=_Group, no_args_is_help=True)
     for command in commands:
