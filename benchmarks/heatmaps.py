@@ -1,11 +1,11 @@
 """python -m benchmarks.heatmaps NETWORK PHOTO PHOTO … [--pairs] [--side 224] [--methods …]
 
-Which heatmap tells most? A deletion test: the pixels that a map calls the largest are blurred away, from the
-largest on, and the cosine of the descriptor to that of the whole photo falls (--pairs: to that of the next photo,
-of each pair of photos). Maps are blurred as they are drawn. Holes do harm wherever they are: each map is compared
-with itself turned around, whose holes have the same shapes elsewhere. Printed as Markdown, best first: by how much
-the area below the curve is smaller than that of the map turned around (mean over photos and its standard error),
-both areas as mean cosines, and the cosine after each share of the pixels.
+Which heatmap tells most? A deletion test: the pixels that a map calls the largest are blurred away, largest
+first, and the cosine of the descriptor to that of the whole photo falls (--pairs: to that of the next photo,
+of each pair of photos). Maps are blurred as they are drawn. Holes do harm wherever they are: each map is
+compared with itself turned around, whose holes have the same shapes elsewhere. Printed as Markdown, best
+first: by how much the area below the curve is smaller than that of the map turned around (mean over photos,
+standard error), both areas as mean cosines, and the cosine after each share of the pixels.
 """
 
 import argparse
@@ -41,11 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     net = load_network(find_network(options.network))
     images = [read_image(photo, max_side=options.side, upright=True) for photo in options.photos]
-    pairs = zip(images[::2], images[1::2], strict=True) if options.pairs else [(image, None) for image in images]
+    pairs = (
+        zip(images[::2], images[1::2], strict=True) if options.pairs else [(image, None) for image in images]
+    )
     deletion_table(net, list(pairs), options.methods).print()
 
 
-def deletion_table(net: nn.Module, pairs: Sequence[tuple[Tensor, Tensor | None]], methods: Sequence[str]) -> Table:
+def deletion_table(
+    net: nn.Module, pairs: Sequence[tuple[Tensor, Tensor | None]], methods: Sequence[str]
+) -> Table:
     """The table of the module's docstring. pairs: images (3, H, W), the second None for a photo by itself."""
     curves: dict[str, list[list[list[float]]]] = {method: [] for method in methods}
     for image, other in pairs:
@@ -59,7 +63,15 @@ def deletion_table(net: nn.Module, pairs: Sequence[tuple[Tensor, Tensor | None]]
         gain = turned - areas
         error = gain.std(ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else np.nan
         means = [f"{mean:.3f}" for mean in np.mean(found, axis=0)[0]]
-        rows.append([method, f"{gain.mean():.3f} ± {error:.3f}", f"{areas.mean():.3f}", f"{turned.mean():.3f}", *means])
+        rows.append(
+            [
+                method,
+                f"{gain.mean():.3f} ± {error:.3f}",
+                f"{areas.mean():.3f}",
+                f"{turned.mean():.3f}",
+                *means,
+            ]
+        )
     header = ["method", "gain", "area", "turned around", *(f"{share:.0%} gone" for share in SHARES)]
     rows.sort(key=lambda row: row[1], reverse=True)
     return Table(f"Cosine as pixels are deleted ({len(pairs)} photos)", header, rows)

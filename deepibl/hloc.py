@@ -13,7 +13,6 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +21,8 @@ import numpy as np
 from deepibl.engine.batch import extract_batch
 from deepibl.images import LONG_SIDE
 from deepibl.networks.io import load_network
+from deepibl.networks.libraries import is_torch_id
+from deepibl.networks.weights import find_network
 from deepibl.search.exact import BLOCK
 from deepibl.search.index import PlaceIndex
 from matlab_compat.errors import ArgumentError
@@ -33,7 +34,7 @@ MODULE = "hloc.extractors.deepibl"
 def extractor_class(base: type) -> type:
     """An extractor for hloc of any network of deepibl: a subclass of its BaseModel.
 
-    conf: `network` (a .mat, .safetensors or checkpoint file) and `precision` ('fp32' or 'bf16'). It takes
+    conf: `network` (a file, or a name as `load_network` takes) and `precision` ('fp32' or 'bf16'). It takes
     data['image'] (N, 3, H, W), RGB, 0..1, and returns {'global_descriptor': (N, D)}.
     """
 
@@ -59,9 +60,11 @@ def extractor_class(base: type) -> type:
 def register(network: StrPath, *, name: str = "deepibl", resize_max: int = LONG_SIDE) -> dict[str, Any]:
     """Registers the extractor 'deepibl' in hloc, and returns a conf for hloc.extract_features.main.
 
-    network: the network's file. name: the suffix of hloc's feature file. resize_max: the longer side, in
-    pixels, that hloc scales images to. Raises ArgumentError where hloc is not installed.
+    network: the network's file, or its name (`deepibl.list_networks`). name: the suffix of hloc's feature
+    file. resize_max: the longer side, in pixels, that hloc scales images to. Raises ArgumentError where hloc
+    is not installed, ConfigurationError for an unknown network.
     """
+    found = find_network(network)
     try:
         base = importlib.import_module("hloc.utils.base_model").BaseModel
     except ImportError as error:
@@ -71,7 +74,7 @@ def register(network: StrPath, *, name: str = "deepibl", resize_max: int = LONG_
     sys.modules[MODULE] = module
     return {
         "output": f"global-feats-{name}",
-        "model": {"name": "deepibl", "network": str(Path(network).absolute())},
+        "model": {"name": "deepibl", "network": str(found if is_torch_id(str(found)) else found.absolute())},
         "preprocessing": {"resize_max": resize_max},
     }
 

@@ -69,7 +69,7 @@ def demo(
 ) -> None:
     """Index real street photos, localize others, print Recall@N and write a page; nothing is downloaded."""
     if train or city:
-        from deepibl.demo.toy import run_city_demo, run_training_demo
+        from deepibl.demo import run_city_demo, run_training_demo
 
         place = folder or Path("toycity")
         if train:
@@ -77,7 +77,7 @@ def demo(
         else:
             run_city_demo(place, images=images, seed=seed, say=typer.echo)
         return
-    from deepibl.demo.streets import run_demo
+    from deepibl.demo import run_demo
 
     run_demo(folder or Path("deepibl-demo"), say=typer.echo)
 

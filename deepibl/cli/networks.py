@@ -23,7 +23,7 @@ def info(
 
 
 def convert(
-    source: Annotated[str, opt.argument("A network: .mat (any version), .safetensors, .pth, .tar.")],
+    source: Annotated[str, opt.argument("A network: .mat, .safetensors, .pth, .tar, .py, or a name.")],
     target: Annotated[Path, opt.argument("To write: .mat, .hloc.mat, .safetensors, .onnx, .pt2 or .pth.")],
     check: Annotated[bool, opt.option("Run one image through both and compare.", "--check")] = False,
     classes: Annotated[bool, opt.option("Class objects in a .mat, as NetVLAD has.", "--classes")] = False,
@@ -160,7 +160,7 @@ def evaluate(
             raise ArgumentError("--index goes with --queries DIR|CSV, not with --dataset, --db or --protocol")
         if resize is not None:
             raise ArgumentError("queries are scaled as the index's images were: leave out --resize")
-        path = opt.find_net(net or open_index_file(index_file, "an evaluation").network_path)
+        path = opt.net_of_index(net, open_index_file(index_file, "an evaluation"))
         loaded, settings = opt.open_network(path, how)
         about |= {"label": str(path), "threshold": threshold, "root": root, "skip_unknown": skip_unknown}
         result = evaluate_index(loaded, index_file, queries, settings=settings, **about)

@@ -39,7 +39,7 @@ def argument(text: str, shown: str | None = None) -> Any:
     return typer.Argument(help=text, metavar=shown)
 
 
-Net = Annotated[str, argument("A network: .mat, .safetensors, or the name of one that ships.")]
+Net = Annotated[str, argument("A network: a file, a name of one that ships, torchvision:NAME or timm:NAME.")]
 _PHOTOS = "Photos, folders of them, or - for names on standard input"
 Images = Annotated[list[str] | None, argument(f"{_PHOTOS}.")]
 NetAndImages = Annotated[
@@ -122,11 +122,18 @@ def split_net(given: Sequence[str] | None, net: str | None = None) -> tuple[str,
 
 
 def find_net(net: StrPath) -> Path:
-    """The file of a network: a path, or the name of one that ships or is in localPaths' folders."""
+    """The file of a network, or its name: see `deepibl.networks.find_network`; folders are localPaths'."""
     from deepibl.networks.weights import find_network
     from deepibl.runtime.paths import localPaths
 
-    return Path(net) if Path(net).is_file() else find_network(str(net), localPaths())
+    return find_network(net, localPaths())
+
+
+def net_of_index(net: str | None, places: Any) -> Path:
+    """--net, or the network that an index names; never a program, as an index may come from anywhere."""
+    if net is None and Path(places.network_path).suffix == ".py":
+        raise ArgumentError(f"the index was made by {places.network_path}, a program: name it with --net")
+    return find_net(net or places.network_path)
 
 
 def choose_device(name: str) -> str:

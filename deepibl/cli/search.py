@@ -140,7 +140,7 @@ def localize(
         require_degrees(kind, places.frame)
     reranker = Reranker(rerank, make_matcher(matcher)) if rerank else None
     around = None if near is None else parse_position(near, places.frame)
-    loaded, settings = opt.open_network(net or places.network_path, how)
+    loaded, settings = opt.open_network(opt.net_of_index(net, places), how)
     found, failures = find_places(
         loaded, names, places, top=top, near=around, within=within, reranker=reranker, settings=settings
     )
@@ -260,10 +260,13 @@ def serve(
     squares = Tiles(tiles, attribution) if tiles else None
     places = open_index_file(index_file, "the page")
     where = opt.choose_device(device)
-    loaded = load_network(opt.find_net(net or places.network_path), device=where)
+    loaded = load_network(opt.net_of_index(net, places), device=where)
     read = opt.scales_in(scales, precision)
     finder = PlaceFinder(loaded, places, device=where, precision=precision, engine=engine, scales=read)
-    limits = Limits.of_user(max_upload, max_pixels, waiting)
+    limits = Limits(
+        upload_bytes=round(max_upload * 1e6), described_pixels=max_pixels,
+        heat_pixels=min(max_pixels, Limits.heat_pixels), waiting=waiting,
+    )  # fmt: skip
     made = app.create_app(
         finder, root=str(root or ""), limits=limits, hosts=hosts, index_name=Path(index_file).name,
         tiles=squares,

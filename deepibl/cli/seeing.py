@@ -75,7 +75,10 @@ def heatmap(
     against: Annotated[Path | None, opt.option("Another photo: what makes the two alike?")] = None,
     compare: Annotated[list[str] | None, opt.option("Another network; may be repeated.")] = None,
     method: Annotated[
-        list[str] | None, opt.option("gradient, guided, occlusion, clusters, cells, all.")
+        list[str] | None,
+        opt.option(
+            "cells, guided, smooth, gradient, occlusion, clusters, all.", show_default="cells, else guided"
+        ),
     ] = None,
     maps: Annotated[Path | None, opt.option("Folder for each overlay (PNG) and map (.npy).")] = None,
     resize: opt.Resize = None,
@@ -91,11 +94,11 @@ def heatmap(
 ) -> None:
     """Draw which pixels of a photo determine its descriptor, or (--against) what makes two photos alike.
 
-    How the SARE paper drew its heatmaps is not known; these are gradients, guided gradients and the NetVLAD
-    paper's occlusion.
+    With two photos and NetVLAD, numbered frames show the parts that match. How the SARE paper drew its
+    heatmaps is not known.
     """
     from deepibl.images import Reading
-    from deepibl.report.sheet import check_sheet, heatmap_rows, write_maps, write_sheet
+    from deepibl.report.sheet import METHODS, check_sheet, heatmap_rows, write_maps, write_sheet
 
     check_sheet(output)
     net, named = opt.split_net(photos)
@@ -104,7 +107,7 @@ def heatmap(
     networks = _networks([net, *(compare or [])], opt.choose_device(device))
     reading = Reading(**{"upright": True, **opt.image_reading(resize)})
     rows = heatmap_rows(
-        networks, named[0], methods=_methods(method, against is not None), against=against,
+        networks, named[0], methods=METHODS if "all" in (method or ()) else method, against=against,
         reading=reading, max_pixels=max_pixels,
         patch=patch, step=step, batch_size=batch_size,
     )  # fmt: skip
@@ -174,19 +177,10 @@ def _networks(names: Sequence[str], where: str) -> list[tuple[str, Any]]:
     return [(str(path) if alike else path.stem, load_network(path, device=where)) for path in paths]
 
 
-def _methods(asked: Sequence[str] | None, pair: bool) -> list[str]:
-    from deepibl.report.heatmap import METHODS as PIXELS
-    from deepibl.report.sheet import METHODS
-
-    if not asked:
-        return list(PIXELS)
-    if "all" in asked:
-        return [method for method in METHODS if pair or method != "cells"]
-    return list(dict.fromkeys(asked))
-
-
 def _as_json(rows: Sequence[Any], sheet: Path, files: Sequence[Path]) -> dict[str, Any]:
-    """The files and rows as JSON: each map's size, range, and peak as (x, y) from 0 to 1."""
+    """The files and rows as JSON: each map's size, range, peak as (x, y) from 0 to 1, and matching parts."""
+    from dataclasses import asdict
+
     import numpy as np
 
     listed = []
@@ -199,6 +193,7 @@ def _as_json(rows: Sequence[Any], sheet: Path, files: Sequence[Path]) -> dict[st
                 "least": float(drawing.values.min()),
                 "most": float(drawing.values.max()),
                 "peak": [(int(x) + 0.5) / drawing.values.shape[1], (int(y) + 0.5) / drawing.values.shape[0]],
+                "parts": [asdict(part) for part in drawing.parts],
             }
         listed.append(
             {"network": row.network, "photo": row.photo, "similarity": row.similarity, "maps": found}

@@ -41,7 +41,9 @@ def train(
         str, opt.option("Of such a model: pretrained, random, or a .pth file.")
     ] = "pretrained",
     layer: Annotated[str | None, opt.option("Its last layer that is kept.", show_default="conv5")] = None,
-    method: Annotated[str | None, opt.option("vladv2, max, avg …", show_default="vlad_preL2_intra")] = None,
+    method: Annotated[
+        str | None, opt.option("vladv2, gem, max, avg …", show_default="vlad_preL2_intra")
+    ] = None,
     backprop_to: Annotated[str | None, opt.option("Lowest layer that is trained.", show_default="1")] = None,
     epochs: Annotated[int | None, opt.option("Epochs.", min=1, show_default="30")] = None,
     lr: Annotated[float | None, opt.option("Learning rate of epoch 1.", min=0, show_default="0.0001")] = None,

@@ -58,7 +58,7 @@ def heat_overlay(
 
 
 def cluster_overlay(photo: np.ndarray, labels: np.ndarray, chosen: Sequence[int]) -> np.ndarray:
-    """The photo with the cells (h, w) of at most 8 clusters in PALETTE's colours, in the order of `chosen`."""
+    """The photo with the cells (h, w) of at most 8 clusters, `chosen`, in PALETTE's colours."""
     colours, shape = np.zeros((*labels.shape, 4), np.float32), photo.shape
     for number, colour in zip(chosen, PALETTE, strict=False):
         colours[labels == number] = (*colour, 0.6)
@@ -75,7 +75,9 @@ def outline(photo: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
     thick = max(1, round(min(height, width) / 130))
     font = ImageFont.load_default(9 * thick)
     for number, box in enumerate(boxes, start=1):
-        top, left, bottom, right = (round(side * of) for side, of in zip(box, (height, width) * 2, strict=True))
+        top, left, bottom, right = (
+            round(side * of) for side, of in zip(box, (height, width) * 2, strict=True)
+        )
         colour = PALETTE[(number - 1) % len(PALETTE)]
         pen.rectangle((left, top, right - 1, bottom - 1), outline=colour, width=thick)
         at = left, max(9 * thick, top - thick)  # above the frame, where there is room
@@ -89,20 +91,25 @@ def beside(pictures: Sequence[np.ndarray]) -> np.ndarray:
 
     height = pictures[0].shape[0]
     sizes = [(max(1, round(picture.shape[1] * height / picture.shape[0])), height) for picture in pictures]
-    scaled = [np.asarray(Image.fromarray(picture).resize(size)) for picture, size in zip(pictures, sizes, strict=True)]
+    scaled = [
+        np.asarray(Image.fromarray(picture).resize(size))
+        for picture, size in zip(pictures, sizes, strict=True)
+    ]
     gap = np.full((height, max(2, height // 60), 3), 255, np.uint8)
     return np.concatenate([part for picture in scaled for part in (gap, picture)][1:], axis=1)
 
 
 def _coloured(below: np.ndarray, scaled: np.ndarray, least: float) -> np.ndarray:
-    """Colours over a picture, by values (H, W) from -1 to 1; up to `least`, without sign, the picture alone."""
-    colours = np.stack([np.interp(scaled, _LEVELS, channel) for channel in zip(*_COLOURS, strict=True)], axis=-1)
+    """Colours over a picture, by values (H, W) from -1 to 1; none where they are within ±least."""
+    colours = np.stack(
+        [np.interp(scaled, _LEVELS, channel) for channel in zip(*_COLOURS, strict=True)], axis=-1
+    )
     opacity = np.clip((np.abs(scaled) - least) / max(1 - least, 1e-6), 0, 1) ** 0.7
     return _blend(below, colours, _STRONGEST * opacity[..., None])
 
 
 def _bar(width: int, top: float, least: float, signed: bool) -> np.ndarray:
-    """The scale (h, width, 3): colours from zero, or from -top, to top, and numbers at the ends and at zero."""
+    """The scale (h, width, 3): colours from zero (or -top) to top, numbers at the ends and at zero."""
     from PIL import Image, ImageDraw, ImageFont
 
     size = max(9, width // 26)

@@ -97,16 +97,6 @@ class Limits:
     stall_seconds: float = 10.0
     patience_seconds: float = 120.0
 
-    @classmethod
-    def of_user(cls, megabytes: float, pixels: int, waiting: int) -> "Limits":
-        """The limits of the command's options; heatmaps never get more pixels than the network."""
-        return cls(
-            upload_bytes=round(megabytes * 1e6),
-            described_pixels=pixels,
-            heat_pixels=min(pixels, cls.heat_pixels),
-            waiting=waiting,
-        )
-
     def __post_init__(self) -> None:
         wrong = [name for name, value in vars(self).items() if not value > 0]
         if wrong:
@@ -264,7 +254,6 @@ async def _next(stream: AsyncGenerator[bytes, None], seconds: float) -> bytes | 
         raise Refused(408, found, "Send it again, over a better connection.") from None
 
 
-
 def headers(images_from: str = "") -> dict[str, str]:
     """The headers of every response. images_from: the one other origin that pictures may come from.
 
@@ -272,8 +261,9 @@ def headers(images_from: str = "") -> dict[str, str]:
     """
     pictures = f"'self' blob: {images_from}".rstrip()
     return {
-        "Content-Security-Policy": f"default-src 'none'; script-src 'self'; style-src 'self'; img-src {pictures}; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+        f"img-src {pictures}; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         "Referrer-Policy": "strict-origin-when-cross-origin" if images_from else "no-referrer",
         "X-Content-Type-Options": "nosniff",
         "Cross-Origin-Resource-Policy": "same-origin",

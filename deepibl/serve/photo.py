@@ -1,4 +1,4 @@
-"""Decoding an uploaded photo: known kinds by content, read as the index's images and within the same bounds."""
+"""Decoding an uploaded photo: kind by content, read as the index's images and within the same bounds."""
 
 import io
 import math
@@ -77,12 +77,18 @@ def _open_header(data: bytes) -> Any:
         )
     *most, last = kinds_read()
     try:  # Image.open refuses JPEGs of many pixels, which are decoded at a fraction of their size
-        return JpegImageFile(io.BytesIO(data)) if is_jpeg(data) else Image.open(io.BytesIO(data), formats=[*most, last])
+        return (
+            JpegImageFile(io.BytesIO(data))
+            if is_jpeg(data)
+            else Image.open(io.BytesIO(data), formats=[*most, last])
+        )
     except UnidentifiedImageError:
         head = data[:64]
         text = all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head)
         found = "holds text" if text else f"starts with the bytes {head[:8].hex(' ')}"
-        raise Refused(415, f"the file is not a photo: it {found}", f"Send {', '.join(most)} or {last}.") from None
+        raise Refused(
+            415, f"the file is not a photo: it {found}", f"Send {', '.join(most)} or {last}."
+        ) from None
     except Exception as problem:  # Pillow raises a dozen types for damaged files
         raise _unreadable(f"the photo is damaged or too large: {problem}") from None
 
