@@ -20,8 +20,8 @@ def train(
     loss: Annotated[
         str,
         opt.option(
-            "gauss-ind, gauss-joint, cauchy-ind, cauchy-joint, exp-ind, exp-joint; weakly (the triplet loss), "
-            "contrastive, lifted, npair or angular."
+            "gauss-ind, gauss-joint, cauchy-ind, cauchy-joint, exp-ind, exp-joint; weakly (the triplet "
+            "loss), contrastive, lifted, npair or angular."
         ),
     ] = "gauss-ind",
     dataset: Annotated[str, opt.option("A known data set: pitts30k, pitts250k, tokyoTM.")] = "",
