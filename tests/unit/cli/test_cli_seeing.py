@@ -62,7 +62,7 @@ def test_evaluate_writes_a_report_and_two_are_compared(run, net, street):
     for name, more in (("one", []), ("two", ["--crop-to-dim", "1"])):
         code, out, err = run("evaluate", net, *sources, "--report", name, *more)
         assert code == 0, err
-        assert "001 " in out
+        assert "R@1 " in out
         assert f"page: {name}/index.html" in err
     code, out, _ = run("report", "compare", "one", "two", "-o", "both.html")
     assert code == 0
