@@ -142,7 +142,7 @@ class NetVLAD(nn.Module):
         x = pixel_l2(x) if self.normalize else x
         vlad = vlad_aggregate(x, self.assign, self.offset, self.bias)
         vlad = vlad.view(x.shape[0], self.dim, 1, self.num_clusters)
-        return F.normalize(pixel_l2(vlad), dim=(1, 2, 3)) if self.normalize else vlad
+        return F.normalize(pixel_l2(vlad).flatten(1)).view_as(vlad) if self.normalize else vlad
 
     def extra_repr(self) -> str:
         """Sizes, for print(layer)."""

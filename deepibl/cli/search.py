@@ -49,7 +49,7 @@ def index(
     from deepibl.search.localization import add_to_index, build_index
 
     net, named = opt.split_net(photos, net)
-    given = [*named, *(source for source in (images, csv, dbstruct) if source is not None)]
+    given: list[Any] = [*named, *(source for source in (images, csv, dbstruct) if source is not None)]
     if len(given) != 1:
         raise ArgumentError(
             "give exactly one of PHOTOS (a folder or CSV), --images DIR, --csv FILE and --dbstruct FILE"
@@ -134,8 +134,8 @@ def localize(
     places = open_index(index_file)
     if root is not None:
         places = places.at(str(root))
-    files = {"csv": csv, "geojson": geojson, "gpx": gpx, "kml": kml}
-    files = {kind: path for kind, path in files.items() if path is not None}
+    wanted = {"csv": csv, "geojson": geojson, "gpx": gpx, "kml": kml}
+    files = {kind: path for kind, path in wanted.items() if path is not None}
     for kind in files:
         require_degrees(kind, places.frame)
     reranker = Reranker(rerank, make_matcher(matcher)) if rerank else None

@@ -75,7 +75,8 @@ def _show(place: Path, name: str, database: Path, queries: Path, say: Say) -> fl
     say(match_table(found))
     for photo, position in zip(asked, known.positions, strict=True):
         best = found[photo][0]
-        metres = metres_between(position, [best.latitude, best.longitude], known.frame)
+        answer = np.array([best.latitude, best.longitude], float)
+        metres = metres_between(position, answer, known.frame)
         say(f"{Path(photo).name}: the best match is {metres:.0f} m from where the photo was taken")
 
     say("\n3. Recall@N: how often one of the first N answers is within 25 m of the query")

@@ -113,7 +113,7 @@ def evaluate_network(
         folder = Path(features) if features is not None else None
         if folder is None and processes.size == 1:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deepibl-")))
-        parts = []
+        parts: Any = []
         for which, names, root, size in (
             ("db", dataset.database_names, dataset.database_root, settings.resize),
             ("q", dataset.query_names, dataset.query_root, dataset.query_resize or settings.resize),
@@ -189,7 +189,7 @@ def evaluate_index(
     rules: Any = {"positive_distance": threshold, "skip_unknown": skip_unknown}
     dataset = dataset_from_places(Path(index_file).stem, database, query_places(queries, root), **rules)
     how = replace(settings, **asdict(index.reading))
-    parts = (
+    parts: Any = (
         (index.descriptors[known], range(len(known)), []),
         _described(net, dataset.query_names, dataset.query_root, how, None),
     )

@@ -122,7 +122,8 @@ def testFromFn(
     relja_display("testFromFn:\n%s\n%s", os.fspath(dbFeatFn), os.fspath(qFeatFn))
     qFeat, dbFeat = read_feature_pair(db, dbFeatFn, qFeatFn, int(cropToDim))
     rankloss = None
-    features, drawn = (db, qFeat, dbFeat), {"generator": generator}
+    drawn: Any = {"generator": generator}
+    features = db, qFeat, dbFeat
     if nTestRankSample > 0:
         rankloss = testCoreRank(*features, margin, nNegChoice, nTestSample=nTestRankSample, **drawn)[0]
     recall, allRecalls = testCore(*features, nTestSample=nTestSample, recallNs=recallNs, **drawn)

@@ -347,7 +347,7 @@ def vl_simplenn(
     net: Struct, x: Any, dzdy: Any = None, res: Any = None, *arguments: Any, **options: Any
 ) -> Any:
     """Runs a net: a row of structs with x, dzdx, dzdw."""
-    maps = [_maps_in(value) if value is not None and as_np(value).size else None for value in (x, dzdy)]
+    maps: Any = [_maps_in(value) if value is not None and as_np(value).size else None for value in (x, dzdy)]
     before = getattr(res, "results", None)
     found = matlab_compat.vl_simplenn(net_in(net), *maps, before, *map(_plain, arguments), **_words(options))
     items = [

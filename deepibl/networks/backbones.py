@@ -141,7 +141,7 @@ def from_torch(
     about = getattr(model, "pretrained_cfg", None) or {}
     if not name and about.get("architecture") and type(model).__module__.startswith("timm."):
         name = f"timm:{about['architecture']}"
-    recipe = {
+    recipe: dict[str, Any] = {
         "model": name or f"{type(model).__module__}.{type(model).__qualname__}",
         "args": dict(args or {}),
     }

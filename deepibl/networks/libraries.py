@@ -11,7 +11,8 @@ import torch
 from matlab_compat.errors import ArgumentError, did_you_mean
 
 LIBRARIES = ("torchvision", "timm")
-_ANY_SIZE = ({"dynamic_img_size": True}, {"strict_img_size": False}, {})  # timm's words for it, by family
+# timm's words for it, by family
+_ANY_SIZE: tuple[dict[str, bool], ...] = ({"dynamic_img_size": True}, {"strict_img_size": False}, {})
 _OUTSIDE = re.compile("pretrained|weights|path|cfg|dir|cache|url|file|hub", re.IGNORECASE)
 
 

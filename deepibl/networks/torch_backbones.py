@@ -302,7 +302,7 @@ def load_torch_network(
     state, preprocessing = _state(name.library, name.model, weights)
     about: Any = (name.library, name.model, layer, state, preprocessing, split)
     try:
-        made = [backbone_layer(*about, part) for part in (("before", "from") if split else ("",))]
+        made = [backbone_layer(*about, part=part) for part in (("before", "from") if split else ("",))]
     except UntraceableError as error:
         _log.info("%s; it is trained from there on as one layer", error)
         made = [backbone_layer(*about)]

@@ -89,7 +89,7 @@ def map_svg(
     picture = Markup(
         '<image href="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" preserveAspectRatio="none"/>'
     )
-    parts = [
+    parts: list[str] = [
         picture.format(url, *sheet.box(of)) for url, of in (tiles(sheet.shown, sheet.scale) if tiles else ())
     ]
     parts.append(

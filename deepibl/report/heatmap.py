@@ -16,6 +16,7 @@ project's choice. Images are (3, H, W) float32, RGB 0–255; maps are (H, W) flo
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,12 +38,7 @@ _COPIES, _NOISE = 12, 0.15  # SmoothGrad's: noisy images, the noise's sigma as a
 
 
 def heat(
-    net: nn.Module,
-    image: Tensor,
-    method: str = "guided",
-    *,
-    against: Tensor | None = None,
-    **settings: object,
+    net: nn.Module, image: Tensor, method: str = "guided", *, against: Tensor | None = None, **settings: Any
 ) -> np.ndarray:
     """The map (H, W) float32 of an image by one of METHODS. settings: of `occlusion_map`.
 
@@ -50,12 +46,10 @@ def heat(
     """
     if method in ("gradient", "guided", "smooth"):
         copies = _COPIES if method == "smooth" else 0
-        progress = settings.get("progress")
-        return gradient_map(
-            net, image, against=against, guided=method == "guided", copies=copies, progress=progress
-        )  # type: ignore[arg-type]
+        how: Any = {"guided": method == "guided", "copies": copies, "progress": settings.get("progress")}
+        return gradient_map(net, image, against=against, **how)
     if method == "occlusion":
-        return occlusion_map(net, image, against=against, **settings)  # type: ignore[arg-type]
+        return occlusion_map(net, image, against=against, **settings)
     raise ArgumentError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
 
 

@@ -116,7 +116,7 @@ def draw(
         pairs = zip(images, others, strict=True)
         maps = [cell_shares(net, image, image if other is None else other).shares for image, other in pairs]
         shown = [legible(each, _LEGIBLE) for each in maps]
-        parts = matching_parts(net, *images) if len(images) == 2 else []
+        parts = matching_parts(net, images[0], images[1]) if len(images) == 2 else []
     else:
         settings = occlusion if method == "occlusion" else {}
         maps = [

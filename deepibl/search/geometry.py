@@ -44,8 +44,7 @@ class Sift:
     """SIFT features by OpenCV, matched by Lowe's ratio; a point has one match at most."""
 
     def __init__(self, features: int = 2048) -> None:
-        import cv2
-
+        cv2: Any = importlib.import_module("cv2")  # its stubs lack SIFT
         self._sift, self._nearest = cv2.SIFT_create(nfeatures=features), cv2.BFMatcher(cv2.NORM_L2)
 
     def describe(self, pixels: np.ndarray, /) -> Any:

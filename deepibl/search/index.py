@@ -167,7 +167,7 @@ class PlaceIndex:
         frame = merged_frame(self.frame, bool(np.isfinite(self.positions).any()), other)
         names = names_below(self.root, other.root, other.names)
         replaced = set(names)
-        more = {"names": names, "positions": other.positions, "frame": frame, "largest": None}
+        more: Any = {"names": names, "positions": other.positions, "frame": frame, "largest": None}
         return self._edited(replaced, [(other.descriptors, None)], **more)
 
     def without(self, names: Iterable[str]) -> PlaceIndex:

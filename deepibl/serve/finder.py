@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -87,7 +88,7 @@ class PlaceFinder:
 
         Raises what `describe` raises.
         """
-        near = {"near": (around.latitude, around.longitude), "within": around.metres} if around else {}
+        near: Any = {"near": (around.latitude, around.longitude), "within": around.metres} if around else {}
         return self.index.search(self.describe(image), top, **near)[0]
 
     def heatmap(self, image: Tensor, other: Tensor, method: str, pixels: int) -> np.ndarray:

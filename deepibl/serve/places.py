@@ -96,7 +96,7 @@ class Places:
             [Kind("places", _PIN, "pin", pins), ring],
             title="Map of the places",
             frame=shown,
-            tiles=self.tiles and functools.partial(self.tiles.below, centre),
+            tiles=functools.partial(self.tiles.below, centre) if self.tiles else None,
         )
 
     def metres(self, row: int, own: tuple[float, float] | None) -> float | None:

@@ -53,10 +53,9 @@ def tools_of(
     """The tools of one process. sets: training, validation. team: the processes that keep maps beside it."""
     stepper, options = state.stepper, state.options
 
-    noted, computing, extracted = (
-        partial(listeners.notify, event)
-        for event in (TrainingListener.noted, TrainingListener.computing, TrainingListener.extracting)
-    )
+    noted = partial(listeners.notify, TrainingListener.noted)
+    computing = partial(listeners.notify, TrainingListener.computing)
+    extracted = partial(listeners.notify, TrainingListener.extracting)
     with (
         exact_products(stepper.device),
         open_backbone(stepper, options, sets, noted, team) as backbone,

@@ -253,7 +253,7 @@ def isa(x: Any, name: str) -> bool:
 
 
 numel = named("numel", "The number of elements.", lambda x: math.prod(shape_of(x)))
-length = named("length", "The longest side, or 0.", lambda x: 0 if isempty(x) else max(shape_of(x)))
+length = named("length", "The longest side, or 0.", lambda x: 0 if 0 in shape_of(x) else max(shape_of(x)))
 ndims = named("ndims", "The number of dimensions, at least 2.", lambda x: len(shape_of(x)))
 class_ = named("class_", "The name of a value's class.", lambda x: class_of(x))
 isempty = named("isempty", "Whether a value has no elements.", lambda x: 0 in shape_of(x))

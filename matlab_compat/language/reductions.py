@@ -156,8 +156,8 @@ def unique(x: Any, *options: str, nargout: int = 1) -> Any:
     rows = "rows" in options
     items: Any = _boxed([str(item) for item in x]) if isinstance(x, Cell) else as_np(x)
     items = items if rows else items.ravel(order="F")
-    more = {"return_index": True, "return_inverse": True}
-    values, first, inverse = np.unique(items, **more, **({"axis": 0} if rows else {"equal_nan": False}))
+    kind: Any = {"axis": 0} if rows else {"equal_nan": False}
+    values, first, inverse = np.unique(items, return_index=True, return_inverse=True, **kind)
     if "stable" in options:
         order = np.argsort(first, kind="stable")
         rank = np.empty(len(order), int)

@@ -31,6 +31,11 @@ def _sizes(arguments: Any) -> tuple[tuple[int, ...], Any]:
     return tuple(max(0, n) for n in numbers * (2 if len(numbers) == 1 else 1)) or (1, 1), kind
 
 
+def _two(arguments: Any) -> tuple[int, int]:
+    rows, columns, *_ = _sizes(arguments)[0]
+    return rows, columns
+
+
 def _filled(name: str, value: float, kind: Any = None) -> Any:
     """A function that makes arrays of a value: sizes, and a class's name."""
 
@@ -44,7 +49,7 @@ def _filled(name: str, value: float, kind: Any = None) -> Any:
 zeros, ones = _filled("zeros", 0), _filled("ones", 1)
 nan, inf = _filled("nan", math.nan), _filled("inf", math.inf)
 true, false = _filled("true", 1, bool), _filled("false", 0, bool)
-eye = named("eye", "The identity matrix.", lambda *sizes: Array(np.eye(*_sizes(sizes)[0][:2])))
+eye = named("eye", "The identity matrix.", lambda *sizes: Array(np.eye(*_two(sizes))))
 
 
 def cell(*arguments: Any) -> Cell:
