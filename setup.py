@@ -12,6 +12,7 @@ setup(
     package_data={
         "": ["*.pyi", "py.typed"],
         "deepibl._weights": ["*.mat", "README.md"],
+        "deepibl.demo": ["lund/*"],
         "deepibl.migrate": ["matlab/*.m"],
         "deepibl.report": ["templates/*"],
         "deepibl.serve": ["static/*"],

@@ -1,7 +1,8 @@
-"""python -m benchmarks [--full | --smoke] [--only NAME ...]
+"""python -m benchmarks [--full | --smoke] [--only NAME ...] [--network FILE.mat --images FOLDER]
 
 Prints every table of docs/performance.md as Markdown. The short form takes up to 10 minutes on two cores.
---smoke: tiny sizes; results are compared, no time is asserted (what CI runs).
+--smoke: tiny sizes; results are compared, no time is asserted (what CI runs). With --network and --images the
+figures of extraction and training are of that network and of these photos.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 
 import torch
 
-from benchmarks.measure import Settings, Table, peaks
+from benchmarks.measure import Settings, Table, peaks, real_options
 from deepibl.engine import onednn
 from matlab_compat.faiss_library import choose_kernels
 
@@ -20,7 +21,6 @@ BENCHMARKS = ("extraction", "training", "search", "growth", "scale", "loading", 
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -28,13 +28,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     how.add_argument("--full", action="store_true", help="the largest sizes; takes long")
     how.add_argument("--smoke", action="store_true", help="tiny sizes, results compared")
     parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=BENCHMARKS)
-    parser.add_argument("--rounds", type=int, help="interleaved rounds (default: 3, with --full 7)")
+    parser.add_argument("--rounds", type=int, default=0, help="interleaved rounds (usually 3, with --full 7)")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4], help="of extraction")
-    options = parser.parse_args(arguments)
-    settings = Settings(options.smoke, options.full, options.rounds, tuple(options.batches))
+    real_options(parser)
+    given = vars(parser.parse_args(arguments))
+    names = given.pop("only")
+    settings = Settings(**{**given, "batches": tuple(given["batches"])})
     choose_kernels()  # as the command does
     _machine(settings).print()
-    for name in options.only:
+    for name in names:
         start = time.perf_counter()
         for table in importlib.import_module(f"benchmarks.{name}").run(settings):
             table.print()

@@ -34,7 +34,8 @@ class NetVLADByResiduals(nn.Module):
         weights = F.softmax(self.score(pixels), dim=1)  # (N, K, P)
         residuals = pixels[:, None] - self.centres[None, :, :, None]  # (N, K, D, P)
         sums = (weights[:, :, None] * residuals).sum(-1)  # (N, K, D)
-        return F.normalize(sums, dim=2).transpose(1, 2)
+        # as MatConvNet's; F.normalize would make unit vectors of clusters that are nearly empty
+        return (sums * (sums.square().sum(2, keepdim=True) + 1e-12).rsqrt()).transpose(1, 2)
 
 
 class Port(nn.Module):

@@ -20,20 +20,19 @@ from benchmarks.gpu_epoch import WAYS, epoch, take_photos
 from benchmarks.gpu_extraction import extraction, files, kernels
 from benchmarks.gpu_machine import env
 from benchmarks.gpu_run import Asked, Stage, run_apart, run_stage
-from benchmarks.measure import Settings
+from benchmarks.measure import Settings, real_options
 
 STAGES = (
     Stage("env", "card, driver, libraries; bus, memory and convolution speeds", 30, env),
     Stage("extraction", "images/s of every engine and precision, share of the bf16 peak", 60, extraction),
     Stage("profile", "the 15 kernels that take most, of extraction and of a training step", 60, kernels),
-    Stage("files", "images/s from JPEG files, decoded by the processor and by nvJPEG", 90, files),
+    Stage("files", "images/s from JPEG files, decoded by the processor", 90, files),
     Stage("city", "the photos of the epoch, for --city FOLDER", 40, take_photos),
     Stage("epoch", "a tenth of an epoch of Pitts30k's size; --share 1: the whole", 120, epoch),
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
     about = "\n".join(f"  {each.name:<11}{each.seconds:>4}  {each.what}" for each in STAGES)
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").format(stages=about), formatter_class=argparse.RawDescriptionHelpFormatter
@@ -49,29 +48,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     listed = "; ".join(f"{number}: {way.name}" for number, way in zip(numbers, WAYS, strict=True))
     parser.add_argument("--ways", type=int, nargs="+", choices=numbers, default=[*numbers], help=listed)
     parser.add_argument("--city", type=Path, help="folder where the epoch's photos stay for the next call")
+    real_options(parser)
     options = parser.parse_args(arguments)
     if not torch.cuda.is_available() and not options.smoke:
         parser.error("no CUDA device is here; --smoke walks through the script on the CPU")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    real = {name: getattr(options, name) for name in ("network", "clusters", "images")}
+    size = (2, 0.002) if options.smoke else (options.batch, options.share)
+    asked = Asked(Settings(smoke=options.smoke, **real), device, *size, options.ways, options.city)
     started, failed = time.monotonic(), []
     for stage in (stage for stage in STAGES if stage.name in options.only):
         left = 60 * options.minutes - (time.monotonic() - started)
         try:
             if options.smoke:
-                run_stage(stage, asked(options), options.output)
-            elif not run_apart(stage, asked(options), options.output, left):
+                run_stage(stage, asked, options.output)
+            elif not run_apart(stage, asked, options.output, left):
                 failed.append(stage.name)
         except SystemExit:
             failed.append(stage.name)
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}")
-
-
-def asked(options: argparse.Namespace) -> Asked:
-    """What the command line asks of a stage."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if options.smoke:
-        return Asked(Settings(smoke=True), device, 2, 0.002, options.ways, options.city)
-    return Asked(Settings(), device, options.batch, options.share, options.ways, options.city)
 
 
 if __name__ == "__main__":

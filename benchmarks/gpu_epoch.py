@@ -17,7 +17,7 @@ from benchmarks.gpu_run import Asked, Trials
 from benchmarks.measure import Settings, Table, require
 from deepibl.datasets import PlaceDataset, load_dbstruct
 from deepibl.toycity import make_city
-from deepibl.training import BatchReport, MinedTuple, TrainingListener, TrainingState
+from deepibl.training import BatchReport, TrainingListener, TrainingState
 from deepibl.training.session import train
 from matlab_compat.simplenn import SimpleNN
 
@@ -49,32 +49,21 @@ WAYS = (
 
 @dataclass
 class Stopwatch(TrainingListener):
-    """Seconds of the epoch, of its steps and of the mining in them; losses; the note about kept maps."""
+    """Seconds of the epoch and of its steps, mining included; losses; the note about kept maps."""
 
     begun: float = 0.0
     taken: float = 0.0
     steps: float = 0.0
-    mining: float = 0.0
     losses: list[float] = field(default_factory=list)
     note: str = ""
-    _since: float | None = None  # when what is not mining ended
 
     def noted(self, what: str) -> None:
         self.note = what.partition(";")[0].replace(" (", ", ")
 
     def epoch_started(self, state: TrainingState, rate: float, rate_before: float) -> None:
-        self.begun = self._since = time.perf_counter()
-
-    def saved(self, state: TrainingState, path: Path, why: str) -> None:
-        self._since = time.perf_counter()
-
-    def tuple_mined(self, state: TrainingState, mined: MinedTuple) -> None:
-        if self._since is not None:  # the first of a batch
-            self.mining += time.perf_counter() - self._since
-            self._since = None
+        self.begun = time.perf_counter()
 
     def batch_done(self, state: TrainingState, report: BatchReport) -> None:
-        self._since = time.perf_counter()
         self.steps += report.seconds
         self.losses.append(report.loss)
 
@@ -127,7 +116,6 @@ def _table(
         ["images (train+val)", "+".join(str(each.query_count + each.database_size) for each in sets)],
         ["s an epoch", f"{watch.taken:.1f}"],
         ["of these: steps", f"{watch.steps:.1f}"],
-        ["of the steps: mining", f"{watch.mining:.1f}"],
         ["refreshes, tests, saving", f"{watch.taken - watch.steps:.1f}"],
         ["before it: maps, first features, first test", f"{whole - watch.taken:.1f}"],
         ["s an epoch of Pitts30k's size", f"{watch.taken / part:.0f}"],

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 import torchvision
-from PIL import Image
 
-from benchmarks.gpu_run import Asked
+from benchmarks.gpu_run import Asked, seconds
 from benchmarks.measure import Settings, Table
-from deepibl.images.decoding import nvjpeg
 from deepibl.runtime.devices import fastest_convolutions
 from deepibl.runtime.memory import free_memory
 
@@ -39,7 +34,6 @@ def env(asked: Asked) -> Iterator[Table]:
             ["its memory", f"{total / 1e9:.1f} GB, {free / 1e9:.1f} GB free"],
             ["driver", _driver()],
             ["cuDNN", torch.backends.cudnn.version()],
-            ["nvJPEG by torchvision", _nvjpeg(device)],
         ]
     yield Table("Machine", ["what", "found"], rows)
     yield Table("Speeds", ["what", "measured"], [[name, f"{x:.1f}"] for name, x in _speeds(asked)])
@@ -52,16 +46,6 @@ def _driver() -> str:
     except (OSError, subprocess.TimeoutExpired):
         return "no nvidia-smi"
     return done.stdout.strip().replace(", ", ", PCIe generation ", 1) or "nvidia-smi printed nothing"
-
-
-def _nvjpeg(device: torch.device) -> str:
-    buffer = io.BytesIO()
-    Image.new("RGB", (64, 48), (10, 20, 30)).save(buffer, "JPEG")
-    data = torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8)
-    try:
-        return f"decodes {tuple(nvjpeg([data], device)[0].shape)}"
-    except Exception as refusal:
-        return f"no: {str(refusal).splitlines()[0]}"
 
 
 def _speeds(asked: Asked) -> Iterator[tuple[str, float]]:
@@ -79,19 +63,6 @@ def _speeds(asked: Asked) -> Iterator[tuple[str, float]]:
         yield f"convolution {name}, TFLOP/s", convolution_peak(device, asked.settings, dtype)
 
 
-def seconds(run: Callable[[], Any], device: torch.device, repeats: int = 20) -> float:
-    """Seconds a run, the device's work included, after a few that warm up."""
-    warm, count = (5, repeats) if device.type == "cuda" else (1, 1)
-    for _ in range(warm):
-        run()
-    wait(device)
-    start = time.perf_counter()
-    for _ in range(count):
-        run()
-    wait(device)
-    return (time.perf_counter() - start) / count
-
-
 def convolution_peak(device: torch.device, settings: Settings, dtype: torch.dtype = torch.bfloat16) -> float:
     """TFLOP/s of the best of VGG-16's convolutions, channels last, without TF32."""
     images, best = 16, 0.0
@@ -105,9 +76,3 @@ def convolution_peak(device: torch.device, settings: Settings, dtype: torch.dtyp
         operations = images * side**2 * channels**2 * 9 * 2  # 9 products a filter, each with its addition
         best = max(best, operations / taken / 1e12)
     return best
-
-
-def wait(device: torch.device) -> None:
-    """Waits until the device has finished what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -47,7 +48,6 @@ class Trials:
 
     @contextmanager
     def trial(self, name: str) -> Iterator[None]:
-        """Catches what fails within it."""
         try:
             yield
         except Exception:
@@ -100,3 +100,21 @@ def _say(text: str, output: Path | None) -> None:
         output.parent.mkdir(parents=True, exist_ok=True)
         with output.open("a", encoding="utf-8") as file:
             file.write(f"{text}\n")
+
+
+def seconds(run: Callable[[], Any], device: torch.device, repeats: int = 20) -> float:
+    """Seconds a run, the device's work included, after a few that warm up."""
+    start = 0.0
+    warm, count = (5, repeats) if device.type == "cuda" else (1, 1)
+    for number in range(warm + count):
+        if number == warm:
+            wait(device)
+            start = time.perf_counter()
+        run()
+    wait(device)
+    return (time.perf_counter() - start) / count
+
+
+def wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

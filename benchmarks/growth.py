@@ -23,7 +23,6 @@ LIMIT = 8192  # MB of the process's own memory that one million descriptors may 
 
 
 def run(settings: Settings) -> list[Table]:
-    """The tables of this benchmark."""
     sizes = (100, 1000) if settings.smoke else (1_000, 10_000, 100_000)
     dim = 64 if settings.smoke else 4096 if settings.full else 512
     rows: list[Any] = []
@@ -49,7 +48,6 @@ def generated_index(path: Path, count: int, dim: int) -> PlaceIndex:
 
 
 def asked_rows(count: int) -> np.ndarray:
-    """The rows whose places the queries show."""
     return np.random.default_rng(count).integers(0, count, QUERIES)
 
 

@@ -21,7 +21,6 @@ SCIPY, COPY = "scipy.io.loadmat, struct form (no network yet)", "load_network, c
 
 
 def run(settings: Settings) -> list[Table]:
-    """The tables of this benchmark."""
     forms = ("v7", "v7.3", "struct") if sys.version_info >= (3, 11) else ("struct",)
     with tempfile.TemporaryDirectory() as folder:
         paths = dict(zip(forms, write_released(Path(folder), forms, small=settings.smoke), strict=True))

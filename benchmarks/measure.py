@@ -7,6 +7,7 @@ import multiprocessing
 import statistics
 import threading
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -21,20 +22,36 @@ from deepibl.engine import onednn
 
 @dataclass(frozen=True)
 class Settings:
-    """How much is measured. smoke: tiny sizes, one round, results compared; full: the largest sizes.
+    """How much is measured, and of what.
 
-    asked: rounds, if not the default number. batches: images at a time, for extraction.
+    smoke: tiny sizes, one round, results compared; full: the largest sizes. rounds: interleaved runs after
+    one that warms up, 0: the usual number. batches: images at a time, for extraction. network, clusters,
+    images: files of a real network and its clusters, a folder of photos, in place of random ones.
     """
 
     smoke: bool = False
     full: bool = False
-    asked: int | None = None
+    rounds: int = 0
     batches: tuple[int, ...] = (1, 4)
+    network: Path | None = None
+    clusters: Path | None = None
+    images: Path | None = None
 
     @property
-    def rounds(self) -> int:
-        """Rounds of interleaved runs, after one that warms up."""
-        return self.asked or (1 if self.smoke else 7 if self.full else 3)
+    def slack(self) -> int:
+        """How many times as far as random weights a network that is given may lead two results apart."""
+        return 10 if self.network else 1
+
+    def __post_init__(self) -> None:
+        usual = 1 if self.smoke else 7 if self.full else 3
+        object.__setattr__(self, "rounds", self.rounds or usual)
+
+
+def real_options(parser: ArgumentParser) -> None:
+    """Adds the options whose values are the fields of `Settings` of the same names."""
+    parser.add_argument("--network", type=Path, help="a .mat file: a network with NetVLAD, or VGG-16 alone")
+    parser.add_argument("--clusters", type=Path, help="for VGG-16 alone: NetVLAD's, a .mat file with clsts")
+    parser.add_argument("--images", type=Path, help="folder of photos, which are scaled to 640 x 480")
 
 
 @dataclass
@@ -47,11 +64,9 @@ class Table:
     note: str = ""
 
     def print(self) -> None:
-        """To standard output, at once."""
         print(self.text(), flush=True)
 
     def text(self) -> str:
-        """As Markdown."""
         lines = [f"\n### {self.title}\n", f"| {' | '.join(self.columns)} |", f"|{'---|' * len(self.columns)}"]
         lines += [f"| {' | '.join(str(cell) for cell in row)} |" for row in self.rows]
         return "\n".join([*lines, *([f"\n{self.note}"] if self.note else []), ""])
@@ -101,7 +116,7 @@ def paired(
     for number in range(rounds + 1):
         for name, case in cases.items():
             if case.keep is not None:
-                set_allocator(case.keep)
+                keep_buffers() if case.keep else release_buffers()
             gc.collect()
             start, start_cpu = time.perf_counter(), time.process_time()
             results[name] = case.run()
@@ -109,27 +124,17 @@ def paired(
                 wall[name].append(time.perf_counter() - start)
                 cpu[name].append(time.process_time() - start_cpu)
     if any(case.keep is not None for case in cases.values()):
-        set_allocator(False)
-    first = next(iter(cases))
-
-    def ratio(times: dict[str, list[float]], name: str) -> float:
-        return statistics.median(a / b for a, b in zip(times[first], times[name], strict=True))
-
-    measured = {}
+        release_buffers()
+    first, measured = next(iter(cases)), {}
     for name, case in cases.items():
         error = difference(results[name], results[first])
         require(name == first or error <= case.limit, f"{what}, {name}: {error}, above {case.limit}")
-        seconds = statistics.median(wall[name])
-        measured[name] = Measured(seconds, ratio(wall, name), ratio(cpu, name), results[name], error)
+        ratios = (
+            statistics.median(a / b for a, b in zip(times[first], times[name], strict=True))
+            for times in (wall, cpu)
+        )
+        measured[name] = Measured(statistics.median(wall[name]), *ratios, results[name], error)
     return measured
-
-
-def set_allocator(keep: bool) -> None:
-    """Makes glibc keep freed blocks, or give them back as it does by default."""
-    if keep:
-        keep_buffers()
-    else:
-        release_buffers()
 
 
 def best(run: Callable[[], Any], repeats: int) -> float:
@@ -165,12 +170,11 @@ def peaks(settings: Settings) -> dict[str, float]:
 def peak_memory(run: Callable[[], Any]) -> float:
     """MB by which the process's memory rose at most while `run` ran (Linux; elsewhere 0)."""
     done = threading.Event()
-    start = highest = memory("RssAnon")
+    seen = [memory("RssAnon")]
 
     def watch() -> None:
-        nonlocal highest
         while not done.wait(0.005):
-            highest = max(highest, memory("RssAnon"))
+            seen.append(memory("RssAnon"))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -179,7 +183,7 @@ def peak_memory(run: Callable[[], Any]) -> float:
     finally:
         done.set()
         watcher.join()
-    return max(highest, memory("RssAnon")) - start
+    return max(*seen, memory("RssAnon")) - seen[0]
 
 
 def memory(what: str) -> float:

@@ -24,19 +24,17 @@ from deepibl.networks import save_network
 
 BATCH = 4
 REPOSITORY = Path(__file__).resolve().parent.parent
-Seconds = tuple[float, float]  # of the clock, of the processor
 
 
 def run(settings: Settings) -> Iterator[Table]:
-    """The table of this benchmark."""
     if settings.smoke:
         return
-    height, width = (480, 640) if settings.full else (96, 128)
+    height, width = size = (480, 640) if settings.full else (96, 128)
     cores = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         save_network(network(settings), folder / "net.safetensors")
-        paths = write_photos(folder, 2 * cores * group_length(BATCH), (height, width), different=16)
+        paths = write_photos(settings, folder, 2 * cores * group_length(BATCH), size, different=16)
         names = [path.name for path in paths]
         rows = [_row(folder, names, processes) for processes in (1, cores)]
         written = [(folder / f"{processes}.bin").read_bytes() for processes in (1, cores)]
@@ -57,13 +55,12 @@ def _row(folder: Path, names: list[str], processes: int) -> list[str]:
     return [str(processes), f"{wall:.1f}", f"{wall_start:.1f}", *rates, f"{(cpu - cpu_start) / count:.3f}"]
 
 
-def _seconds(folder: Path, names: list[str], out: str, processes: int) -> Seconds:
+def _seconds(folder: Path, names: list[str], out: str, processes: int) -> tuple[float, float]:
+    """Seconds of the command, by the clock and of the processor."""
     (folder / "list.txt").write_text("\n".join(names))
-    start = [sys.executable]
-    if processes > 1:
-        start += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command = [*start, "-m", "deepibl", "extract", "net.safetensors", "--list", "list.txt"]
-    command += ["--batch-size", str(BATCH), "-o", f"{out}.bin"]
+    many = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command = [sys.executable, *(many if processes > 1 else []), "-m", "deepibl", "extract"]
+    command += ["net.safetensors", "--list", "list.txt", "--batch-size", str(BATCH), "-o", f"{out}.bin"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     begun, before = time.perf_counter(), _children()
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)

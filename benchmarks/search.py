@@ -20,7 +20,6 @@ def descriptors(count: int, dim: int, seed: int) -> np.ndarray:
 
 
 def run(settings: Settings) -> list[Table]:
-    """The tables of this benchmark."""
     shape = (40, 200, 64) if settings.smoke else (6816, 10000, 4096) if settings.full else (1500, 10000, 4096)
     count, size, dim = shape
     k, starts = min(100, size), range(0, count, BLOCK)

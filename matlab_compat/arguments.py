@@ -1,14 +1,13 @@
 """Options as MATLAB functions take them: 'name', value pairs, structs and keywords; names in any case."""
 
 import ast
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, ParamSpec, TypeVar
 
-from matlab_compat.errors import ArgumentError
+from matlab_compat.errors import ArgumentError, did_you_mean
 
 FLAGS = ("merge", "nonrecursive")
 
@@ -127,12 +126,10 @@ class _Parser:
 
 def unknown_option(name: str, known: list[str]) -> str:
     """The message for an unknown name: the closest known one, and all of them."""
-    by_lower = {option.lower(): option for option in known}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    if name.lower() in by_lower:
+    if name.lower() in map(str.lower, known):
         hint = "several options have this name but for its case"
     else:
-        hint = f"did you mean {by_lower[close[0]]!r}?" if close else "no similar one exists"
+        hint = did_you_mean(name, known).removeprefix("; ") or "no similar one exists"
     return f"unknown option {name!r}: {hint} (options: {', '.join(known) or 'none'})"
 
 

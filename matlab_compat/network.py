@@ -47,10 +47,8 @@ def _is_chain(value: Any) -> bool:
 def network_from_matlab(value: Any, *, consume: bool = False) -> Network:
     """The network that a MATLAB value describes, in eval mode, on the CPU.
 
-    Args:
-        value: a struct, or a DagNN object as MATLAB saves it.
-        consume: empties a SimpleNN's struct while converting (see `SimpleNN.from_matlab`).
-
+    value: a struct, or a DagNN object as MATLAB saves it; consume: empties a SimpleNN's struct while
+    converting (see `SimpleNN.from_matlab`).
     Raises NetworkFormatError for anything else, and what `from_matlab` of the two kinds raises.
     """
     if problem := network_problem(value, "the value"):

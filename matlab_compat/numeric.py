@@ -102,8 +102,4 @@ def vector_to_torch(array: np.ndarray) -> Tensor:
 
     Raises ArgumentError for an array that is not numeric.
     """
-    array = np.asarray(array)
-    if array.dtype.kind not in "fiub":
-        raise ArgumentError(f"expected a numeric array, found {_KINDS.get(array.dtype.kind, 'another')}")
-    flat = np.array(array.ravel(order="F"), dtype=array.dtype.newbyteorder("="))
-    return torch.from_numpy(flat)
+    return _to_torch(np.array(array).ravel(order="F"), "weights").flatten().clone()

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from deepibl.demo import train_in_city
-from deepibl.demo.run import SPLITS, photograph
+from deepibl.demo.training import SPLITS, photograph
 from deepibl.training import TRAINERS, Console, Results
 from matlab_compat.files import atomic_output
 

@@ -86,7 +86,7 @@ def rows(folder: Path, golden: Path, real: Path | None) -> Iterator[Row]:
     torch.manual_seed(0)
     resnet = load_torch_network("torchvision:resnet18", "layer2", weights="random")
     yield Row("torchvision:resnet18, layer2", resnet)
-    yield Row("the network that ships", find_network("toycity_offtheshelf"))
+    yield Row("the network that ships", find_network())
     if real is not None:
         for path in sorted(real.glob("networks/**/*.mat")):
             yield Row(f"MATLAB's own: {path.stem}", path)

@@ -1,5 +1,5 @@
-"""Makes the pictures of docs/seeing.md from the toy city: heatmaps, a report, two runs compared, a terminal,
-and the page of `deepibl serve`.
+"""Makes the pictures of docs/seeing.md from the demo's street photos: heatmaps, a report, two runs compared,
+a terminal, and the page of `deepibl serve`.
 
     python scripts/make_screenshots.py docs/images                      # with the network that ships
     python scripts/make_screenshots.py docs/images --net my_net.mat     # with another one
@@ -19,15 +19,14 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from deepibl.cli.seeing import preview
-from deepibl.datasets import PlaceDataset, database_places, load_dbstruct
-from deepibl.demo.run import NETWORK
+from deepibl.datasets import Places, database_places, dataset_from_places, query_places
+from deepibl.demo.run import copy_photos
 from deepibl.evaluation import Evaluation, evaluate_network
 from deepibl.images import read_image
-from deepibl.networks import find_network, load_network
+from deepibl.networks import DEFAULT_NETWORK, find_network, load_network
 from deepibl.report import collect, comparison_page, heatmap_rows, write_report, write_sheet
 from deepibl.report.sheet import METHODS
 from deepibl.search import build_index
-from deepibl.toycity import make_city
 from matlab_compat.files import atomic_bytes
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script, it finds tests/
@@ -35,15 +34,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script,
 from tests.browser import browser, chromium
 from tests.page_server import serving
 
-IMAGES, QUERIES = 240, 90
 _CELL = (7, 14)  # pixels of a character of the drawn terminal
 
 
 def make_screenshots(target: Path, network: Path, work: Path) -> list[Path]:
-    """Writes the pictures to `target` and returns them. work: a folder for the city and the pages."""
+    """Writes the pictures to `target` and returns them. work: a folder for the photos and the pages."""
     target.mkdir(parents=True, exist_ok=True)
-    city = make_city(work / "city", images=IMAGES, queries=QUERIES, workers=os.cpu_count() or 1)
-    dataset, net = load_dbstruct(city, root=city.parent), load_network(network)
+    database, queries = copy_photos(work)
+    places, net = database_places(database), load_network(network)
+    dataset = dataset_from_places("lund", places, query_places(queries))
     evaluation = evaluate_network(net, dataset, label=network.name, features=work / "features")
     pair = _clear_match(evaluation)
     rows = heatmap_rows([(network.stem, net)], pair[0], against=pair[1], methods=_methods(net))
@@ -56,7 +55,7 @@ def make_screenshots(target: Path, network: Path, work: Path) -> list[Path]:
     )
     both = work / "compare.html"
     both.write_text(comparison_page(collect(fewer), collect(evaluation)), encoding="utf-8")
-    made += _page_of(net, network, city, pair[0], work, target)
+    made += _page_of(net, network, places, pair[0], work, target)
     for file, name, height in ((page, "report.png", 1500), (both, "compare.png", 1250)):
         if _photograph(file, work / name, height):
             with Image.open(work / name) as picture:
@@ -70,22 +69,21 @@ def _methods(net: object) -> list[str]:
 
 
 def _clear_match(evaluation: Evaluation) -> tuple[str, str]:
-    """The query that is found with the smallest distance by day, and its first answer."""
-    dataset: PlaceDataset = evaluation.dataset
-    run = collect(evaluation)
-    found = [query for query in run.queries if query.found(1) and "_day" in query.name]
+    """The query that is found with the smallest distance, and its first answer."""
+    dataset, run = evaluation.dataset, collect(evaluation)
+    found = [query for query in run.queries if query.found(1)]
     best = min(found or run.queries, key=lambda query: query.answers[0].distance or 0.0)
     return os.path.join(dataset.query_root, best.name), os.path.join(
         dataset.database_root, best.answers[0].name
     )
 
 
-def _page_of(net: object, network: Path, city: Path, photo: str, work: Path, target: Path) -> list[Path]:
+def _page_of(net: object, network: Path, places: Places, photo: str, work: Path, target: Path) -> list[Path]:
     """The page with an answer and its heatmaps, on a desktop and on a phone."""
     if chromium() is None:
         print("no Chromium with its driver here: page.jpg and phone.jpg are left out", file=sys.stderr)
         return []
-    build_index(net, database_places(city, city.parent), work / "city.idx", network_path=network)
+    build_index(net, places, work / "city.idx", network_path=network)
     made = []
     with serving(work / "city.idx") as page:
         for name, size, phone in (("page", (1180, 960), False), ("phone", (360, 820), True)):
@@ -167,7 +165,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, help="where to write the pictures")
-    parser.add_argument("--net", default=NETWORK, help=f"a network, by path or name (default: {NETWORK})")
+    parser.add_argument("--net", default=DEFAULT_NETWORK, help="by path or name (default: %(default)s)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="deepibl-screenshots-") as work:
         made = make_screenshots(arguments.folder, find_network(arguments.net), Path(work))

@@ -20,14 +20,13 @@ from deepibl.cli.options import (
     NOT_AS_IT_SHOULD_BE,
     BatchSize,
     DatasetRoot,
-    Decode,
     Device,
     Engine,
-    Images,
     Json,
     ListFile,
     NamesRoot,
     Net,
+    NetAndImages,
     Precision,
     Resize,
     ScalesFile,
@@ -40,6 +39,7 @@ from deepibl.cli.options import (
     open_network,
     print_result,
     processes_of,
+    split_net,
     stop_logging,
     tell_failures,
 )
@@ -48,8 +48,7 @@ from matlab_compat.errors import ArgumentError, MatlabCompatError
 
 
 def calibrate(
-    net: Net,
-    images: Images = None,
+    images: NetAndImages = None,
     list_file: ListFile = None,
     root: NamesRoot = "",
     output: Annotated[Path, typer.Option("--output", "-o", help="FILE.json")] = Path("scales.json"),
@@ -60,7 +59,8 @@ def calibrate(
     from deepibl.images import OWN_PHOTOS
     from deepibl.networks.io import load_network
 
-    names = names_given(images, list_file, root)
+    net, photos = split_net(images)
+    names = names_given(photos, list_file, root)
     reading = image_reading(resize) or asdict(OWN_PHOTOS)
     scales = measure(load_network(find_net(net)), names, root=root, **reading)
     scales.save(output)
@@ -118,8 +118,7 @@ def convert(
 
 @app.command()
 def extract(
-    net: Net,
-    images: Images = None,
+    images: NetAndImages = None,
     list_file: ListFile = None,
     root: NamesRoot = "",
     output: Annotated[Path, typer.Option("--output", "-o", help="FILE.bin, .npy or .h5")] = Path(
@@ -131,7 +130,6 @@ def extract(
     precision: Precision = "fp32",
     scales: ScalesFile = None,
     engine: Engine = "auto",
-    decode: Decode = "auto",
 ) -> None:
     """Extract the descriptors of images and write them to a file, one row an image.
 
@@ -142,8 +140,9 @@ def extract(
     from deepibl.runtime.processes import team
     from matlab_compat.files import atomic_output
 
-    names = names_given(images, list_file, root)
-    how = {"precision": precision, "engine": engine, "decode": decode, **image_reading(resize)}
+    net, photos = split_net(images)
+    names = names_given(photos, list_file, root)
+    how = {"precision": precision, "engine": engine, **image_reading(resize)}
     loaded, settings = open_network(net, device, scales, batch_size=batch_size, on_error="skip", **how)
     report = extract_to_file(loaded, root, names, output, settings=settings)
     typer.echo(f"{len(report.kept)} descriptors of {report.dim} dimensions in {output}")
@@ -158,7 +157,9 @@ def extract(
 
 @app.command()
 def evaluate(
-    net: Annotated[str | None, typer.Argument(help="A network; not needed with --index.")] = None,
+    net: Annotated[
+        str | None, typer.Argument(help="A network; default: the index's, or the one that ships.")
+    ] = None,
     dataset: Annotated[str, typer.Option(help="A known data set, e.g. pitts30k/test, tokyo247.")] = "",
     root: DatasetRoot = None,
     db: Annotated[Path | None, typer.Option(help="Your own database: folder, CSV or dbStruct.")] = None,
@@ -183,6 +184,7 @@ def evaluate(
     """Print Recall@N, as the original does."""
     from deepibl.datasets.catalog import evaluation_dataset
     from deepibl.evaluation.evaluate import evaluate_index, evaluate_network, recall_table
+    from deepibl.networks.weights import DEFAULT_NETWORK
     from deepibl.search.backends import open_index_file
 
     how: Any = {"precision": precision, "engine": engine, "batch_size": batch_size}
@@ -198,10 +200,7 @@ def evaluate(
         about |= {"skip_unknown": skip_unknown}
         result = evaluate_index(loaded, index_file, queries, settings=settings, **about)
     else:
-        if net is None:
-            raise ArgumentError(
-                "name a network: deepibl evaluate model.mat --dataset pitts30k/test --root DIR"
-            )
+        net = net or DEFAULT_NETWORK
         places = evaluation_dataset(dataset, root, db, queries, threshold, protocol, skip_unknown)
         loaded, settings = open_network(net, device, scales, **how)
         about = {"label": net, "features": features, "crop_to_dim": crop_to_dim}
@@ -244,21 +243,26 @@ def convert_png(
 @app.command()
 def demo(
     folder: Annotated[
-        Path | None, typer.Option(help="Keep the data here (default: a temporary folder).")
+        Path | None, typer.Option(help="Where all is left (default: deepibl-demo, or toycity).")
     ] = None,
-    images: Annotated[int, typer.Option(min=40, max=20000, help="Database images of the toy city.")] = 200,
-    seed: Annotated[int, typer.Option(help="Seed of the city.")] = 0,
-    train: Annotated[bool, typer.Option("--train", help="Train a small network on it instead.")] = False,
+    city: Annotated[bool, typer.Option("--city", help="A generated city instead of real photos.")] = False,
+    train: Annotated[bool, typer.Option("--train", help="Train a small network in such a city.")] = False,
+    images: Annotated[int, typer.Option(min=40, max=20000, help="With --city: database images.")] = 200,
+    seed: Annotated[int, typer.Option(help="With --city, --train: which city.")] = 0,
 ) -> None:
-    """Make a toy city, index it, localize photos in it and print Recall@N; or train a network on it."""
-    if train:
-        from deepibl.demo.run import run_training_demo
+    """Index real street photos, localize others, print Recall@N and write a page; nothing is downloaded."""
+    if train or city:
+        from deepibl.demo.toy import run_city_demo, run_training_demo
 
-        run_training_demo(folder or Path("toycity"), seed=seed, say=typer.echo)
+        place = folder or Path("toycity")
+        if train:
+            run_training_demo(place, seed=seed, say=typer.echo)
+        else:
+            run_city_demo(place, images=images, seed=seed, say=typer.echo)
         return
-    from deepibl.demo.run import run_demo
+    from deepibl.demo.streets import run_demo
 
-    run_demo(folder, images=images, seed=seed, say=typer.echo)
+    run_demo(folder or Path("deepibl-demo"), say=typer.echo)
 
 
 app.command()(calibrate)

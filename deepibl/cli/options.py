@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 SOME_IMAGES_FAILED = 3
 NOT_AS_IT_SHOULD_BE = 4
 Net = Annotated[str, typer.Argument(help="A network: .mat, .safetensors, or the name of one that ships.")]
-Images = Annotated[list[str] | None, typer.Argument(help="Image files.")]
+NetAndImages = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[NET] [IMAGES]...", help="Image files; a network before them, if not the default one."
+    ),
+]
 ListFile = Annotated[Path | None, typer.Option("--list", help="A text file, one name a line.")]
 Device = Annotated[str, typer.Option(help="'auto', 'cpu' or 'cuda'.")]
 Precision = Annotated[str, typer.Option(help="'fp32', or 'bf16' or 'int8' for the backbone.")]
@@ -35,11 +40,6 @@ ScalesFile = Annotated[
 ]
 
 Engine = Annotated[str, typer.Option(help="'auto', 'torch', 'fused' or 'cuda'; see docs/performance.md.")]
-
-Decode = Annotated[
-    str,
-    typer.Option(help="'auto' or 'cpu': libjpeg's pixels; 'gpu': JPEGs by nvJPEG, slightly other pixels."),
-]
 
 BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time, at most; changes speed, not results.")]
 Resize = Annotated[
@@ -63,6 +63,22 @@ NamesRoot = Annotated[str, typer.Option(help="Folder that the names are relative
 IndexFile = Annotated[str, typer.Option("--index", help="An index made by `deepibl index`.")]
 IndexNet = Annotated[str | None, typer.Option(help="The network, if it is not where it was.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def split_net(given: Sequence[str] | None, net: str | None = None) -> tuple[str, list[str]]:
+    """The network and the photos of arguments [NET] PHOTOS…: the default network where photos come first.
+
+    net: the network of an option; then all arguments are photos.
+    """
+    from deepibl.images.kinds import IMAGE_SUFFIXES
+    from deepibl.networks.weights import DEFAULT_NETWORK
+
+    photos = list(given or [])
+    if net is None and photos:
+        first = photos[0]
+        if not (first == "-" or Path(first).is_dir() or first.lower().endswith((*IMAGE_SUFFIXES, ".csv"))):
+            return first, photos[1:]
+    return net or DEFAULT_NETWORK, photos
 
 
 def find_net(net: StrPath) -> Path:

@@ -12,14 +12,12 @@ from deepibl.cli import seeing
 from deepibl.cli.options import (
     NOT_AS_IT_SHOULD_BE,
     BatchSize,
-    Decode,
     Device,
     Engine,
     IndexFile,
     IndexNet,
     Json,
     MaxPixels,
-    Net,
     Precision,
     Resize,
     ScalesFile,
@@ -31,6 +29,7 @@ from deepibl.cli.options import (
     print_result,
     read_lines,
     scales_in,
+    split_net,
     tell_failures,
 )
 from deepibl.errors import IndexFileError
@@ -41,7 +40,13 @@ Where = Annotated[str, typer.Argument(help="An index: FILE.idx, FOLDER.db or htt
 
 
 def index(
-    net: Net,
+    photos: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NET] [PHOTOS]", help="A folder or CSV, as --images, --csv; a network may come first."
+        ),
+    ] = None,
+    net: Annotated[str | None, typer.Option(help="The network (default: the one that ships).")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of photos with GPS, or @utm names.")] = None,
     csv: Annotated[Path | None, typer.Option(help="CSV: name and utm_east,utm_north or lat,lon.")] = None,
     dbstruct: Annotated[Path | None, typer.Option(help="A dbStruct .mat file.")] = None,
@@ -68,7 +73,6 @@ def index(
     precision: Precision = "fp32",
     scales: ScalesFile = None,
     engine: Engine = "auto",
-    decode: Decode = "auto",
 ) -> None:
     """Make an index of geo-tagged images: descriptors, names, positions and the network's identity."""
     from deepibl.datasets.catalog import database_places, query_places
@@ -76,16 +80,19 @@ def index(
     from deepibl.search.confidence import THRESHOLD
     from deepibl.search.localization import add_to_index, build_index
 
-    given = [source for source in (images, csv, dbstruct) if source is not None]
+    net, named = split_net(photos, net)
+    given = [*named, *(source for source in (images, csv, dbstruct) if source is not None)]
     if len(given) != 1:
-        raise ArgumentError("give exactly one of --images DIR, --csv FILE and --dbstruct FILE")
+        raise ArgumentError(
+            "give exactly one of PHOTOS (a folder or CSV), --images DIR, --csv FILE and --dbstruct FILE"
+        )
     if add and (backend or half or resize or threshold != THRESHOLD):
         raise ArgumentError(
             "--add keeps the index's backend, precision, scale and threshold: leave these options out"
         )
     places = database_places(given[0], root)
     known = query_places(confidence_from, root) if confidence_from is not None else None
-    how = {"precision": precision, "engine": engine, "decode": decode, **image_reading(resize)}
+    how = {"precision": precision, "engine": engine, **image_reading(resize)}
     loaded, settings = open_network(net, device, scales, batch_size=batch_size, **how)
     there = 0
     if add:
@@ -222,8 +229,15 @@ def serve(
         Path | None, typer.Option(help="Folder of the index's images, if they were moved.")
     ] = None,
     waiting: Annotated[int, typer.Option(min=1, help="Requests at a time; the next is refused.")] = 16,
-    max_upload: Annotated[float, typer.Option(min=0.01, help="Largest photo, in MB.")] = 20.0,
+    max_upload: Annotated[float, typer.Option(min=0.01, help="Largest photo, in MB.")] = 64.0,
     max_pixels: MaxPixels = 2**20,
+    tiles: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Map tiles of another server: its address with {z}, {x} and {y}."),
+    ] = None,
+    attribution: Annotated[
+        str, typer.Option(help="Whom the map names, with --tiles.")
+    ] = "© OpenStreetMap contributors",
     verbose: Annotated[bool, typer.Option("--verbose", help="Log every request.")] = False,
     device: Device = "auto",
     precision: Precision = "fp32",
@@ -235,12 +249,14 @@ def serve(
         from deepibl.serve import app, server
         from deepibl.serve.finder import PlaceFinder
         from deepibl.serve.http import Limits
+        from deepibl.serve.tiles import Tiles
     except ImportError as problem:
         raise ArgumentError(f"{_MISSING} ({problem})") from None
     from deepibl.networks.io import load_network
     from deepibl.search.backends import open_index_file
 
     hosts = server.allowed_hosts(host, allow_host or [])
+    squares = Tiles(tiles, attribution) if tiles else None
     places = open_index_file(index_file, "the page")
     where = choose_device(device)
     loaded = load_network(find_net(net or places.network_path), device=where)
@@ -248,7 +264,12 @@ def serve(
     finder = PlaceFinder(loaded, places, device=where, precision=precision, engine=engine, scales=read)
     limits = Limits.of_user(max_upload, max_pixels, waiting)
     made = app.create_app(
-        finder, root=str(root or ""), limits=limits, hosts=hosts, index_name=Path(index_file).name
+        finder,
+        root=str(root or ""),
+        limits=limits,
+        hosts=hosts,
+        index_name=Path(index_file).name,
+        tiles=squares,
     )
     with server.listen(host, port) as listener:
         if not server.is_loopback(host):

@@ -17,13 +17,14 @@ from deepibl.cli.options import (
     Device,
     Json,
     MaxPixels,
-    Net,
     Resize,
     choose_device,
     find_net,
     image_reading,
     print_result,
+    split_net,
 )
+from matlab_compat.errors import ArgumentError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,8 +82,10 @@ reports = typer.Typer(name="report", help="Reports of evaluations.", no_args_is_
 
 
 def heatmap(
-    net: Net,
-    photo: Annotated[Path, typer.Argument(help="A photo.")],
+    photos: Annotated[
+        list[str],
+        typer.Argument(metavar="[NET] PHOTO", help="A photo; a network before it, if not the default one."),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The sheet to write.")] = Path("heatmap.png"),
     against: Annotated[Path | None, typer.Option(help="Another photo: what makes the two alike?")] = None,
     compare: Annotated[list[str] | None, typer.Option(help="Another network; may be repeated.")] = None,
@@ -110,11 +113,14 @@ def heatmap(
     from deepibl.images import Reading
     from deepibl.report.sheet import check_sheet, heatmap_rows, write_maps, write_sheet
 
+    net, named = split_net(photos)
+    if len(named) != 1:
+        raise ArgumentError(f"give one photo (and --against another); got {len(named)}")
     check_sheet(output)
     networks = _networks([net, *(compare or [])], choose_device(device))
     reading = Reading(**{"upright": True, **image_reading(resize)})
     rows = heatmap_rows(
-        networks, photo, methods=_methods(method, against is not None), against=against,
+        networks, named[0], methods=_methods(method, against is not None), against=against,
         reading=reading, max_pixels=max_pixels,
         patch=patch, step=step, batch_size=batch_size,
     )  # fmt: skip

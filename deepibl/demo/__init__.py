@@ -1,4 +1,4 @@
-"""The demos, the networks they start from, and the scripts that `migrate` is tried on."""
+"""The demos, and the folder that scripts are tried in after `migrate`."""
 
 from matlab_compat.lazy_names import attach
 

@@ -6,19 +6,17 @@ imagenet-caffe-ref and like NetVLAD's own; football.jpg is a picture. What scrip
 meaningless; the folder shows that they run, and what they print and write.
 """
 
-from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from deepibl import toycity
 from deepibl.datasets.dbstruct import write_dbstruct
 from deepibl.errors import DatasetError
 from deepibl.networks.build import add_pooling, append_pca
 from deepibl.networks.io import save_network
-from deepibl.toycity.city import render_names
-from deepibl.toycity.places import stops
-from deepibl.toycity.plan import ZONE, City
 from matlab_compat import matfile
 from matlab_compat.files import StrPath, atomic_output
 from matlab_compat.relja import PCA
@@ -27,6 +25,7 @@ from matlab_compat.simplenn.network import SimpleNN
 SIZE = (96, 72)
 PLACES = 5
 YAWS = 12
+ZONE = "31N"  # of the toy city
 WHITENED = 16  # dimensions of the toy networks in the place of NetVLAD's own
 _DATES = (201306, 201503)
 _WHITE = ("vd16_tokyoTM_conv5_3_vlad_preL2_intra_white", "vd16_pitts30k_conv5_3_vlad_preL2_intra_white")
@@ -47,19 +46,18 @@ def make_playground(folder: StrPath, *, places: int = PLACES, channels: int = 12
     for name in ("datasets", "pretrained", "models", "initdata", "output"):
         (top / name).mkdir(parents=True, exist_ok=True)
     spec = top / "datasets"
-    zone = f"{ZONE[0]}{ZONE[1]}"
     for split in ("train", "val", "test"):
         fields = _part(top / "Pittsburgh", split, places, seed, "queries", 2 * places)
         for size in ("30k", "250k"):
-            write_dbstruct(spec / f"pitts{size}_{split}.mat", fields, zone)
+            write_dbstruct(spec / f"pitts{size}_{split}.mat", fields, ZONE)
     fields = _part(top / "Tokyo247", "test", places, seed, "query", 3 * places)
-    write_dbstruct(spec / "tokyo247.mat", fields, zone)
+    write_dbstruct(spec / "tokyo247.mat", fields, ZONE)
     for split in ("train", "val"):
         fields = _part(top / "TokyoTM", split, places, seed, "images", 2 * places, _DATES)
-        write_dbstruct(spec / f"tokyoTM_{split}.mat", fields, zone)
+        write_dbstruct(spec / f"tokyoTM_{split}.mat", fields, ZONE)
     _networks(top, channels, seed)
-    spot = next(_spots(City(seed), "val", 1))
-    render_names(top, ["football.jpg"], np.array([spot]), seed=seed, size=SIZE, date=7, progress=False)
+    spot = _spots("val", 1, seed)
+    toycity.render_names(top, ["football.jpg"], spot, seed=seed, size=SIZE, date=7, progress=False)
     where = {
         "dsetSpecDir": "datasets", "dsetRootPitts": "Pittsburgh", "dsetRootTokyo247": "Tokyo247",
         "dsetRootTokyoTM": "TokyoTM", "ourCNNs": "models", "pretrainedCNNs": "pretrained",
@@ -77,17 +75,18 @@ def _part(
     dates: tuple[int, ...] = (0,),
 ) -> dict[str, Any]:  # fmt: skip
     """Photographs one part of a data set with `count` queries; returns the fields of its dbStruct."""
-    spots = np.array(list(_spots(City(seed), split, places)))
+    spots = _spots(split, places, seed)
     where = np.repeat(spots, YAWS, axis=0)
     names: list[str] = []
+    how: dict[str, Any] = {"seed": seed, "size": SIZE, "progress": False}
     for date in dates:
         views = [f"{spot:03d}_yaw{yaw + 1:02d}" for spot in range(places) for yaw in range(YAWS)]
         taken = [f"{split}/{date}_{view}.jpg" for view in views]
-        render_names(root / "images", taken, where, seed=seed, size=SIZE, date=date % 97, progress=False)
+        toycity.render_names(root / "images", taken, where, date=date % 97, **how)
         names += taken
     beside = spots[np.arange(count) % places] + np.array([3.0, 2.0])  # people some metres beside the car
     queries = [f"{split}/q{q:03d}_yaw{(q // places) % YAWS + 1:02d}.jpg" for q in range(count)]
-    render_names(root / query_folder, queries, beside, seed=seed, size=SIZE, date=500, progress=False)
+    toycity.render_names(root / query_folder, queries, beside, date=500, **how)
     fields: dict[str, Any] = {
         "whichSet": split,
         "dbImageFns": names,
@@ -104,14 +103,10 @@ def _part(
     return fields
 
 
-def _spots(city: City, split: str, places: int) -> Iterator[tuple[float, float]]:
-    """Positions some 40 m apart along the streets of a district."""
-    for number, (segment, at) in enumerate(stops(city, split)):
-        if number >= 3 * places:
-            return
-        if number % 3 == 0:
-            east, north = segment.at(at, 0.0)
-            yield float(east), float(north)
+def _spots(split: str, places: int, seed: int) -> np.ndarray:
+    """UTM positions (places, 2) some 40 m apart along the streets of a district."""
+    every_third = islice(toycity.stops(toycity.City(seed), split), 0, 3 * places, 3)
+    return np.array([segment.at(at) for segment, at in every_third])
 
 
 def _networks(top: Path, width: int, seed: int) -> None:

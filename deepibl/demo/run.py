@@ -1,197 +1,107 @@
-"""`deepibl demo`: the main task from end to end, on a generated city, with the small network that ships.
+"""`deepibl demo`: index, localize, Recall@N, map and page, by the default network.
 
-`deepibl demo --train`: a small network learns the toy city from a random start, with SARE, on a CPU. The
-network that comes out is the one that ships: weights/README.md names the command.
+Real street photos: lund/ of this package, 29 of one street, by mapillary (lund/README.md, lund/LICENSE).
+Every other one is in the database, the rest are queries. `--city`: the same on photos of the toy city. Each
+step calls what the command printed before it calls.
 """
 
-import math
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import torch
+import numpy as np
 
-from deepibl.datasets.catalog import database_places, load_dbstruct
+from deepibl import toycity  # its modules are loaded when they are used
+from deepibl.datasets.catalog import database_places, query_places
+from deepibl.datasets.geo import metres_between
 from deepibl.datasets.place import PlaceDataset
-from deepibl.demo.networks import random_network
 from deepibl.evaluation.evaluate import evaluate_index, recall_table
 from deepibl.evaluation.measures import recall_at_n
 from deepibl.images import read_image
-from deepibl.networks.build import add_pooling_for
-from deepibl.networks.io import load_network, save_network
-from deepibl.networks.weights import find_network
-from deepibl.report.html import match_page
+from deepibl.networks.io import load_network
+from deepibl.networks.weights import DEFAULT_NETWORK, find_network
+from deepibl.report.retrieval import write_report
 from deepibl.search.localization import build_index, localize, match_table
-from deepibl.toycity.city import make_city
-from deepibl.training.checkpoints import Results, SessionFiles, read_session_network
-from deepibl.training.listeners import Console, TrainingListener
-from deepibl.training.session import train
 from matlab_compat.files import StrPath
-from matlab_compat.simplenn.network import SimpleNN
 
-NETWORK = "toycity_offtheshelf"
-_SHOWN = 3  # photos that are localized and printed
+Say = Callable[[str], object]
+_SHOWN = (3, 8)  # of the queries: whose answers are printed
 
 
-def run_demo(
-    folder: StrPath | None = None, *, images: int = 200, seed: int = 0, say: Callable[[str], object] = print
-) -> float:
-    """Makes a city, indexes it, measures Recall@N in it and localizes photos; returns Recall@1.
+def run_demo(folder: StrPath, *, say: Say = print) -> float:
+    """Indexes photos of a street, localizes others of it, measures; returns Recall@1 within 25 m.
 
-    folder: where to keep images, index and page (default: a temporary folder). images: number of database
-    images, 40 to 20,000; a third as many queries. seed: which city. say: called with each line to print.
+    folder: where photos, index and page are left; those of an earlier run are replaced. say: called with each
+    line to print.
     """
-    path = find_network(NETWORK)
+    say("29 photos of a street in Lund, Sweden, with GPS (mapillary/OpenSfM, BSD-2-Clause)")
+    return _show(Path(folder), "lund", *copy_photos(folder), say)
+
+
+def copy_photos(folder: StrPath) -> tuple[Path, Path]:
+    """Copies the photos to folder/database and folder/queries, in turn; returns these two folders."""
+    parts = Path(folder) / "database", Path(folder) / "queries"
+    for number, photo in enumerate(sorted((Path(__file__).parent / "lund").glob("*.jpg"))):
+        parts[number % 2].mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(photo, parts[number % 2] / photo.name)
+    return parts
+
+
+def run_city_demo(folder: StrPath, *, images: int = 200, seed: int = 0, say: Say = print) -> float:
+    """As `run_demo`, with `images` database photos of a generated city and a third as many queries.
+
+    seed: which city. The queries are of other dates, by day, at sunset and at night.
+    """
+    say(f"A toy city of {images} database images, seed {seed} (day, sunset and night; see deepibl.toycity)")
+    place = toycity.make_city(Path(folder) / "city", images=images, seed=seed).parent
+    sources = place / "toycity_test_images.csv", place / "toycity_test_queries.csv"
+    return _show(Path(folder), "toycity", *sources, say)
+
+
+def _show(place: Path, name: str, database: Path, queries: Path, say: Say) -> float:
+    """Both demos' steps from sources (a folder or CSV each) to the page."""
+    path, index_file = find_network(), place / f"{name}.idx"
     net = load_network(path)
-    with ExitStack() as stack:
-        temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="deepibl-demo-"))
-        place = Path(folder) if folder is not None else Path(temporary)
-        say(f"1. A toy city of {images} images, seed {seed} (day, sunset and night; see deepibl.toycity)")
-        city = make_city(place / "city", images=images, seed=seed)
-        dataset = load_dbstruct(city, root=city.parent)
-        say(f"2. An index of it, by the network {NETWORK} that ships (no part was trained by gradients)")
-        index, _ = build_index(net, database_places(city, city.parent), place / "city.idx", network_path=path)
-        say(f"   {len(index)} images, {index.dim} numbers each\n")
-        say("3. Recall@N: how often one of the first N answers is within 25 m of the query")
-        evaluation = evaluate_index(net, place / "city.idx", city, root=city.parent, label=NETWORK)
-        say(recall_table(evaluation, most=25))
-        say(f"   comparing tiny grey pictures instead: Recall@1 {raw_pixel_recall(dataset):.4f}\n")
-        say(f"4. Where {_SHOWN} photos of it were taken")
-        photos = dataset.image_paths("q")[:_SHOWN]
-        found, _ = localize(net, photos, index, top=3)
-        say(match_table(found))
-        for photo, (east, north) in zip(photos, dataset.query_positions, strict=False):
-            best = found[photo][0]
-            known = best.east and best.north
-            metres = math.hypot(best.east - east, best.north - north) if known else math.nan
-            say(f"{Path(photo).name}: the best match is {metres:.0f} m from where the photo was taken")
-        if folder is not None:
-            page = place / "matches.html"
-            page.write_text(match_page(list(found.items())), encoding="utf-8")
-            say(f"\nimages, index and a page of the matches: {place}")
+    say(f"\n1. An index of the database, by the network {DEFAULT_NETWORK}")
+    say(f"$ deepibl index {database} -o {index_file}")
+    index, _ = build_index(net, database_places(database), index_file, network_path=path)
+    say(f"{len(index)} images, {index.dim} numbers each")
+
+    say(f"\n2. Where {len(_SHOWN)} of the queries were taken")
+    known = query_places(queries).subset(_SHOWN)
+    asked = [str(Path(known.root, each)) for each in known.names]
+    say(f"$ deepibl localize {' '.join(asked)} --index {index_file} --top 3")
+    found, _ = localize(net, asked, index, top=3)
+    say(match_table(found))
+    for photo, position in zip(asked, known.positions, strict=True):
+        best = found[photo][0]
+        metres = metres_between(position, [best.latitude, best.longitude], known.frame)
+        say(f"{Path(photo).name}: the best match is {metres:.0f} m from where the photo was taken")
+
+    say("\n3. Recall@N: how often one of the first N answers is within 25 m of the query")
+    command = f"deepibl evaluate --index {index_file} --queries {queries} --report {place / 'report'}"
+    say(f"$ {command}")
+    evaluation = evaluate_index(net, index_file, queries, label=DEFAULT_NETWORK)
+    say(recall_table(evaluation, most=10).rstrip())
+    dataset = evaluation.dataset
+    right = [len(dataset.positives(query)) for query in range(dataset.query_count)]
+    chance, pixels = np.mean(right) / dataset.database_size, raw_pixel_recall(dataset)
+    say(f"Recall@1 of a random answer: {chance:.2f}; of comparing tiny grey pictures: {pixels:.2f}")
+
+    page = write_report(evaluation, place / "report", command)
+    say(f"\n4. A page with the map, and pictures of right and wrong answers: {page.resolve()}")
+    say(f"\nAll is left in {place.resolve()}: the photos, {index_file.name}, report/")
+    say(f"Drop photos on a page: deepibl serve --index {index_file}; your own: deepibl index PHOTOS")
     return float(evaluation.result.at(1))
 
 
 def raw_pixel_recall(dataset: PlaceDataset, size: tuple[int, int] = (24, 32)) -> float:
     """Recall@1 of comparing tiny grey pictures (height, width) without mean and contrast: the baseline."""
-    import torch
 
-    def describe(paths: list[str]) -> torch.Tensor:
-        tiny = torch.stack([read_image(path, size).mean(0).flatten() for path in paths])
-        tiny = tiny - tiny.mean(1, keepdim=True)
-        return tiny / tiny.norm(dim=1, keepdim=True).clamp_min(1e-6)
+    def describe(paths: list[str]) -> np.ndarray:
+        tiny = np.stack([np.asarray(read_image(path, size)).mean(0).ravel() for path in paths])
+        tiny -= tiny.mean(1, keepdims=True)
+        return tiny / np.linalg.norm(tiny, axis=1, keepdims=True).clip(1e-6)
 
-    queries, database = (describe(dataset.image_paths(which)).numpy() for which in ("q", "db"))
+    queries, database = (describe(dataset.image_paths(which)) for which in ("q", "db"))
     return float(recall_at_n(queries, database, dataset, [1]).at(1))
-
-
-SIZE = (160, 120)  # photos, pixels
-SPLITS = {"train": (1200, 1800), "val": (320, 240)}  # database images and queries
-TIMES = ("day",)  # of the queries
-SCALED_BY = 60  # photos that the random filters are scaled by
-DEMO_TRAINER = "trainGaussKernalInd"
-
-OPTIONS: dict[str, Any] = {
-    "pooling": "vlad_preL2_intra",
-    "batch_size": 4,
-    "learning_rate": 0.01,
-    "learning_rate_drop_every": 4,
-    "weight_decay": 0.0001,
-    # from random weights the hardest negatives of many are too hard, and descriptors collapse to one point
-    "negatives_per_query": 20,
-    "negatives_cap": 5,
-    "negatives_cached": 0,
-    "epochs": 7,
-    "refresh_interval": 600,
-    "save_interval": 600,
-    "extraction_batch_size": 50,
-    "rank_loss_sample_size": 200,
-    "num_threads": 2,
-    "use_gpu": False,
-}
-
-
-@dataclass(frozen=True)
-class ToyCity:
-    """The photos to train and to test on, and the folder of all that is made."""
-
-    folder: Path
-    train: PlaceDataset
-    val: PlaceDataset
-
-
-def photograph(
-    folder: StrPath, seed: int = 0, *, splits: Mapping[str, tuple[int, int]] | None = None, workers: int = 2
-) -> ToyCity:
-    """Photographs the districts `train` and `val` of a toy city into a folder; existing photos are kept.
-
-    splits: database images and queries of each; default SPLITS.
-    """
-    place = Path(folder)
-    sets = []
-    for split, (images, queries) in (splits or SPLITS).items():
-        path = make_city(
-            place / "city", images=images, queries=queries, seed=seed, size=SIZE, split=split, times=TIMES,
-            workers=workers, progress=False,
-        )  # fmt: skip
-        sets.append(load_dbstruct(path, root=path.parent))
-    return ToyCity(place, *sets)
-
-
-def untrained_network(
-    train: PlaceDataset, seed: int = 0, method: str = OPTIONS["pooling"], prefix: str | None = None
-) -> SimpleNN:
-    """The network that training starts from: random convolutions, and pooling by the original's addLayers.
-
-    train: its database's photos scale the filters and, for NetVLAD, give the clusters. seed: of the filters.
-    method: as `deepibl.networks.build.parse_method` reads it. prefix: where clusters are kept; None: nowhere.
-    """
-    paths = train.image_paths("db")
-    some = [torch.as_tensor(read_image(path)) for path in paths[:: -(-len(paths) // SCALED_BY)]]
-    net = random_network(torch.stack(some), seed)
-    stem = None if prefix is None else f"{prefix}{train.name}_{net.names[-1]}"
-    return add_pooling_for(net, method, train, stem=stem)
-
-
-def train_in_city(
-    city: ToyCity,
-    trainer: str = DEMO_TRAINER,
-    seed: int = 0,
-    changes: Mapping[str, Any] | None = None,
-    listeners: Iterable[TrainingListener] = (),
-) -> Results:
-    """Trains a random network in the city by one of `deepibl.training.tuples`; seed: of its weights.
-
-    changes: options that differ from OPTIONS. An interrupted training resumes; its files are beside the city.
-    """
-    given = {**OPTIONS, "session": trainer.removeprefix("train"), "initial_features_suffix": f"seed{seed}"}
-    given |= changes or {}
-    prefix = f"{city.folder}/seed{seed}_"
-    net = untrained_network(city.train, seed, given.pop("pooling"), prefix)
-    return train(
-        city.train, city.val, net, trainer, listeners=listeners, output_prefix=prefix, **given
-    ).results
-
-
-def run_training_demo(folder: StrPath, *, seed: int = 0, say: Callable[[str], object] = print) -> Results:
-    """The demo: photographs a city, trains in it, prints the original's table of the best epoch.
-
-    folder: where photos, session, curves and the trained network (toycity.mat) go; the same call resumes
-    after an interruption. Takes a few minutes on two cores.
-    """
-    counts = sum(map(sum, SPLITS.values()))
-    say(f"1. {counts} photos of a toy city by day, seed {seed}: a district to learn, another to be tested in")
-    city = photograph(folder, seed)
-    say(f"2. {DEMO_TRAINER}: SARE, from random weights")
-    results = train_in_city(city, seed=seed, listeners=[Console()])
-    say("3. Recall@N in the other district, before training and after the best epoch\n")
-    say(results.table())
-    say(f"\ntiny grey pictures compared instead: Recall@1 {raw_pixel_recall(city.val):.4f}")
-    files = SessionFiles(f"{city.folder}/seed{seed}_", results.session)
-    target = city.folder / "toycity.mat"
-    save_network(read_session_network(files, results.best), target)
-    say(f"The trained network, for MATLAB too: {target}")
-    return results

@@ -20,10 +20,8 @@ Step = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Group:
-    """Layers that one step computes; position: of the first.
-
-    Where oneDNN's operator can compute a convolution (`plain`), the group has the maximum pooling and the
-    ReLU after it too, in either order; otherwise it is one layer.
+    """Layers that one step computes; position: of the first. A convolution that oneDNN's operator computes
+    (`plain`) has the maximum pooling and the ReLU after it too, in either order; any other layer is alone.
     """
 
     position: int
@@ -65,11 +63,10 @@ def groups(net: SimpleNN, stop: int, channels: int | None) -> list[Group]:
 class FusedBackbone:
     """Layers 0 .. stop-1 of a network for inference, in float32 or bfloat16: (N, C, H, W) to maps.
 
-    The weights are the network's at this moment; packings and Winograd transforms are made when a size first
-    occurs. In float32, 3 x 3 convolutions of many channels are Winograd's; other convolutions are oneDNN's
-    with the ReLU in them; other layers run as they are. Maximum pooling comes before the ReLU, with which it
-    commutes. channels: of the input maps; None: unknown. The maps of an image that overflow are NaN, see
-    `deepibl.engine.finite`. An instance serves one thread at a time.
+    The weights are the network's at this moment. In float32, 3 x 3 convolutions of many channels are
+    Winograd's; others are oneDNN's with the ReLU in them, after the maximum pooling, with which it commutes;
+    other layers run as they are. channels: of the input maps; None: unknown. The maps of an image that
+    overflow are NaN, see `deepibl.engine.finite`. An instance serves one thread at a time.
     """
 
     def __init__(self, net: SimpleNN, stop: int, precision: str, *, channels: int | None = 3) -> None:
@@ -101,25 +98,23 @@ class FusedBackbone:
         pad, usual = (layer.pad.top, layer.pad.left), (layer.stride, layer.dilate) == ((1, 1), (1, 1))
         if self._winograd and usual and pad == (1, 1) and WinogradConvolution.takes(weight):
             winograd = WinogradConvolution(weight, bias, relu=relu, workers=self._workers)
-            return winograd if pool is None else _pooled(winograd, pool)
+            if pool is None:
+                return winograd
+            # in one where windows of 2 x 2 pixels cover the maps exactly
+            twos = (pool.pool, pool.stride) == ((2, 2), (2, 2))
+            halves = twos and tuple(pool.pad) in ((0,) * 4, (0, 1, 0, 1))
+
+            def halved(x: Tensor) -> Tensor:
+                whole = halves and not x.shape[2] % 2 and not x.shape[3] % 2
+                return winograd(x, pool=True) if whole else pool(winograd(x))
+
+            return halved
         packed = PackedConvolution(
             weight, bias, pad=pad, stride=layer.stride, dilate=layer.dilate, relu=relu and pool is None
         )
         if pool is None:
             return packed
         return lambda x: torch.relu_(pool(packed(x))) if relu else pool(packed(x))
-
-
-def _pooled(convolution: WinogradConvolution, pool: Pool) -> Step:
-    """A Winograd convolution and its pooling, in one where windows of 2 x 2 pixels cover the maps exactly."""
-    halves = (pool.pool, pool.stride) == ((2, 2), (2, 2)) and tuple(pool.pad) in ((0,) * 4, (0, 1, 0, 1))
-
-    def step(x: Tensor) -> Tensor:
-        if halves and not x.shape[2] % 2 and not x.shape[3] % 2:
-            return convolution(x, pool=True)
-        return pool(convolution(x))
-
-    return step
 
 
 def head_start(net: SimpleNN) -> int:

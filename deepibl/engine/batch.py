@@ -22,10 +22,9 @@ NOT_FINITE = "the network's output is not finite"
 def extract_batch(net: nn.Module, images: Tensor, precision: str = "fp32") -> Tensor:
     """Returns the descriptors (N, D) float32 of images (N, 3, H, W) float32, RGB 0–255, on one device.
 
-    precision: fp32; or bf16, which computes the backbone (everything before the first NetVLAD or other
-    pooling layer and the normalisation right before it) under bfloat16 autocast, and the sums, the whitening
-    and the last normalisations in float32. Raises what the network raises, ArgumentError for int8, which
-    needs an engine, NetworkFormatError for weights and ExtractionError for descriptors that are not finite.
+    precision: fp32; or bf16, of the backbone (see `head_start`); sums, whitening and the last normalisations
+    are float32. Raises ArgumentError for int8, which needs an engine, NetworkFormatError for weights and
+    ExtractionError for descriptors that are not finite.
     """
     rows = extract_prepared(net, net.prepare(images), precision)  # type: ignore[operator]
     if not bool(torch.isfinite(rows).all()):
@@ -37,10 +36,7 @@ def extract_batch(net: nn.Module, images: Tensor, precision: str = "fp32") -> Te
 def extract_prepared(
     net: nn.Module, prepared: Tensor, precision: str = "fp32", engine: Engine | None = None
 ) -> Tensor:
-    """As `extract_batch`, for images that `net.prepare` has prepared.
-
-    engine: made by `deepibl.engine.choose_engine` for this network and precision; None: torch's operators.
-    """
+    """As `extract_batch`, for prepared images, by an engine made by `choose_engine` for this network."""
     if engine is not None and engine.backbone is not None:
         maps = engine.backbone(prepared)
         return (net(maps, start=engine.stop) if engine.stop < len(net) else maps).flatten(1).float()  # type: ignore
@@ -48,20 +44,12 @@ def extract_prepared(
         # with channels last oneDNN's convolutions are 1.5 times as fast; tensor cores need it, or cuDNN
         # rearranges the maps at every layer
         prepared = prepared.contiguous(memory_format=torch.channels_last)
-    return _run(net, prepared, precision).flatten(1).float()
-
-
-def _run(net: nn.Module, prepared: Tensor, precision: str) -> Tensor:
-    if precision == "fp32":
-        return net(prepared)
     if precision == "int8":
         raise ArgumentError("precision int8 needs an engine, made by choose_engine with the network's scales")
-    low = torch.autocast(prepared.device.type, dtype=torch.bfloat16)
-    if not isinstance(net, SimpleNN):
-        with low:
-            return net(prepared)
-    first = head_start(net)
-    if first:
-        with low:
-            prepared = net(prepared, stop=first - 1)
-    return net(prepared.float(), start=first) if first < len(net) else prepared
+    split = isinstance(net, SimpleNN) and precision != "fp32"
+    first = head_start(net) if split else 0  # type: ignore[arg-type]
+    with torch.autocast(prepared.device.type, dtype=torch.bfloat16, enabled=precision != "fp32"):
+        if not split or first == len(net):  # type: ignore[arg-type]
+            return net(prepared).flatten(1).float()
+        maps = net(prepared, stop=first - 1) if first else prepared
+    return net(maps.float(), start=first).flatten(1).float()

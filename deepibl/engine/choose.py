@@ -28,6 +28,7 @@ from deepibl.engine.backbone import FusedBackbone, head_start
 from deepibl.engine.cuda import CudaBackbone
 from deepibl.engine.finite import require_finite
 from deepibl.engine.quantised import QuantisedBackbone
+from deepibl.runtime.devices import check_precision
 from matlab_compat.errors import ArgumentError, UnknownLayerError
 from matlab_compat.simplenn.layer import UnknownLayer
 from matlab_compat.simplenn.network import SimpleNN
@@ -42,7 +43,7 @@ ENGINES = ("auto", "torch", "fused", "cuda")
 class Engine:
     """An engine made for one network, precision and device.
 
-    backbone: computes layers 0 .. stop-1, from prepared images to float32 maps; None: torch's own operators.
+    backbone: prepared images to the float32 maps of layers 0 .. stop-1; None: torch's own operators.
     """
 
     name: str
@@ -55,7 +56,6 @@ class Engine:
 
 
 def check_engine(name: str) -> None:
-    """Raises ArgumentError for a name that is not one of ENGINES."""
     if name not in ENGINES:
         raise ArgumentError(f"engine must be one of {', '.join(ENGINES)}; got {name!r}")
 
@@ -83,13 +83,12 @@ def choose_engine(
 ) -> Engine:
     """The engine `name` for this network with its present weights: choose again after changing them.
 
-    stop: the backbone is layers 0 .. stop-1; None: those before the first pooling layer and its normalization
-    (`head_start`). channels: of the backbone's input; None: unknown. scales: the network's, for int8.
-    Raises ArgumentError for an unknown name, for one that this machine or network does not support, and for a
-    precision that the engine lacks; NetworkMismatchError for scales of another network; UnknownLayerError for
-    a SimpleNN with a layer that cannot be run; what `deepibl.engine.finite.require_finite` raises.
+    stop: the backbone is layers 0 .. stop-1; None: see `head_start`. channels: of its input; None: unknown.
+    Raises ArgumentError for what this machine, network or engine does not support; NetworkMismatchError for
+    scales of another network; UnknownLayerError for a layer that cannot be run; as `require_finite`.
     """
     check_engine(name)
+    check_precision(precision, name)
     check_scales(precision, scales)
     if isinstance(net, SimpleNN):
         for index, layer in enumerate(net):
@@ -103,10 +102,8 @@ def choose_engine(
     if name == "cuda":
         if device.type != "cuda" or not isinstance(net, SimpleNN) or stop is None:
             raise ArgumentError(f"--engine cuda computes a SimpleNN on a CUDA device, not on {device.type}")
-        return Engine("cuda", f"CUDA graphs, {precision}", stop, CudaBackbone(net, stop, precision))
-    if precision not in ("fp32", "bf16", "int8"):
-        raise ArgumentError(
-            f"precision must be one of fp32, bf16, int8 unless the engine is cuda; got {precision!r}"
+        return Engine(
+            "cuda", f"CUDA graphs, {precision}", stop, CudaBackbone(net, stop, precision, channels=channels)
         )
     if name == "torch":
         return Engine("torch", "requested")
@@ -138,6 +135,4 @@ def _obstacle(net: nn.Module, precision: str, device: torch.device) -> str:
     if not onednn.instructions(precision):
         missing = {"bf16": "no bfloat16 instructions", "int8": "no int8 instructions (VNNI or AMX)"}
         return f"this processor has {missing.get(precision, 'neither AVX-512 nor AVX2')}"
-    if precision == "int8":
-        return onednn.available() or quantised.available()
-    return onednn.available()
+    return onednn.available() or (quantised.available() if precision == "int8" else "")

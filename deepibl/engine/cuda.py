@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from deepibl.engine.backbone import groups
 from deepibl.engine.finite import Overflow, in_range
 from deepibl.runtime.devices import fastest_convolutions
-from matlab_compat.simplenn.layers import Conv, Dropout, Pool, ReLU
+from matlab_compat.simplenn.layers import Conv
 from matlab_compat.simplenn.network import SimpleNN
 
 _log = logging.getLogger("deepibl.features")
@@ -33,10 +34,7 @@ class _Recorded(NamedTuple):
 
 
 class FusedConvolution:
-    """A convolution and its ReLU as one operation of cuDNN, which saves four passes over the maps.
-
-    Where cuDNN refuses these maps, the layer and `relu_` from then on.
-    """
+    """A convolution and its ReLU in one operation of cuDNN; where it refuses the maps, in two."""
 
     def __init__(self, layer: Conv) -> None:
         self._layer = layer
@@ -62,22 +60,26 @@ class FusedConvolution:
 class CudaBackbone:
     """Layers 0 .. stop-1 on the network's CUDA device: (N, C, H, W) float32 to float32 maps.
 
-    precision: fp32 (no TF32 anywhere), tf32, bf16 or fp16. The weights are the network's at this moment:
-    convolutions keep a copy, channels last and in half precision if requested, so that no filter is cast or
-    rearranged again. Except in fp32, cuDNN tries its algorithms for every size and keeps the fastest, so two
-    runs may differ in the last bits, and ReLUs are computed by the convolutions.
-    graphs: whether sizes that occur often are recorded as CUDA graphs, which saves the launches. The graphs
-    share their memory: each result is copied out before another graph can run.
-    On a CPU it computes the same without graphs, for tests.
+    precision: fp32 (no TF32 anywhere), tf32, bf16 or fp16. Convolutions keep a copy of the present weights,
+    channels last and in half precision if requested. Except in fp32, cuDNN keeps its fastest algorithm for
+    every size, so two runs may differ in the last bits, and computes the ReLUs. graphs: whether sizes that
+    occur often are recorded as CUDA graphs, which share their memory: each result is copied out. On a CPU it
+    computes the same without graphs, for tests.
     """
 
-    def __init__(self, net: SimpleNN, stop: int, precision: str, *, graphs: bool = True) -> None:
+    def __init__(
+        self, net: SimpleNN, stop: int, precision: str, *, channels: int | None = 3, graphs: bool = True
+    ) -> None:
         self._half = PRECISIONS[precision]
         self._exact = precision == "fp32"
-        layers = [self._own(layer) for layer in list(net)[:stop] if not isinstance(layer, Dropout)]
-        self._layers = layers if self._exact else fused(layers)
-        # in fp32 the ReLUs are torch's own, which keep NaN
-        self._in_range = self._exact or (self._half != torch.float16 and in_range(net, stop, 3))
+        self._layers: list[Callable[[Tensor], Tensor]] = []
+        for group in groups(net, stop, channels):
+            own = self._own(group.layer)
+            # in fp32 the ReLUs are torch's own, which keep NaN
+            self._layers.append(FusedConvolution(own) if group.relu and not self._exact else own)
+            self._layers += [group.pool] if group.pool is not None else []
+            self._layers += [torch.relu_] if group.relu and self._exact else []
+        self._in_range = self._exact or (self._half != torch.float16 and in_range(net, stop, channels))
         self.graphs = graphs
         self._seen: Counter[tuple[int, ...]] = Counter()
         self._recorded: dict[tuple[int, ...], _Recorded] = {}
@@ -146,22 +148,3 @@ class CudaBackbone:
                 if not self._in_range:
                     overflow.see(x)
             return overflow.mark(x)
-
-
-def fused(layers: Sequence[Callable[[Tensor], Tensor]]) -> list[Callable[[Tensor], Tensor]]:
-    """The layers, with each plain ReLU merged into the convolution before it.
-
-    A maximum pooling may be between the two, since it commutes with the ReLU.
-    """
-    found: list[Callable[[Tensor], Tensor]] = []
-    for layer in layers:
-        at = len(found) - 1
-        if at > 0 and isinstance(found[at], Pool) and found[at].method == "max":  # type: ignore[attr-defined]
-            at -= 1
-        before: Any = found[at] if found else None
-        rectified = isinstance(layer, ReLU) and layer.leak <= 0 and isinstance(before, Conv)
-        if rectified and before.weight is not None and before.pad.symmetric and not before.opts:
-            found[at] = FusedConvolution(before)
-        else:
-            found.append(layer)
-    return found

@@ -29,8 +29,7 @@ _BEYOND = 1e7  # MOST times it is infinite
 def require_finite(net: nn.Module) -> None:
     """Raises NetworkFormatError, naming layer and weight, if a weight or the mean pixel is NaN or infinite.
 
-    Also for batch normalisation whose stored standard deviations are not above 0: those of a network without
-    moments are 0.
+    Also for batch normalisation whose stored deviations are not above 0: those of a network without moments.
     """
     for where, values, what in _numbers(net):
         total = values.sum(dtype=torch.promote_types(values.dtype, torch.float32))
@@ -67,9 +66,8 @@ def _numbers(net: nn.Module) -> Iterator[tuple[str, Tensor, str]]:
 
 
 def in_range(net: SimpleNN, stop: int, channels: int | None) -> bool:
-    """Whether the maps of layers 0 .. stop-1 cannot overflow.
-
-    Known for convolutions, pooling, LRN, ReLU and dropout. channels: of the input; 3: images, else kept maps.
+    """Whether the maps of layers 0 .. stop-1 cannot overflow. channels: of the input; 3: images, else kept
+    maps.
     """
     most = IMAGES if channels == 3 else MAPS
     for layer in list(net)[:stop]:

@@ -1,5 +1,7 @@
 """How many images of a size a batch may hold: by their pixels, and by the memory that is free."""
 
+import functools
+
 import torch
 from torch import Tensor, nn
 
@@ -18,11 +20,8 @@ _SHARE = 0.5  # of the free memory, for a batch of several images
 
 
 class BatchMemory:
-    """Bounds batches of one network on one device."""
-
     def __init__(self, net: nn.Module, device: torch.device) -> None:
         self._net, self._device = net, device
-        self._bytes = 0.0
 
     def fitting(self, height: int, width: int) -> int:
         """The most images of a size in a batch; at least 1. On a CPU it depends on the size alone, unless
@@ -32,28 +31,21 @@ class BatchMemory:
         if pixels <= _SMALL:
             return _MANY
         most = max(1, CPU_PIXELS // pixels) if self._device.type == "cpu" else _MANY
-        return max(1, int(min(most, _SHARE * self._free() // (pixels * self.bytes_a_pixel()))))
+        return max(1, int(min(most, _SHARE * self._free() // (pixels * self.bytes_a_pixel))))
 
     def require(self, height: int, width: int) -> None:
         """Raises ImageReadError for an image for which the free memory is not enough."""
         pixels = height * width
-        if pixels <= _SMALL:
-            return
-        needed, free = pixels * self.bytes_a_pixel(), self._free()
-        if needed > free:
+        if pixels > _SMALL and (needed := pixels * self.bytes_a_pixel) > (free := self._free()):
             raise ImageReadError(
                 f"an image of {width} x {height} pixels takes about {needed / 1e9:.1f} GB of memory, and "
                 f"{free / 1e9:.1f} GB are free on {self._device}; scale it down (--resize max{LONG_SIDE}, or "
                 f"max_side={LONG_SIDE})"
             )
 
+    @functools.cached_property
     def bytes_a_pixel(self) -> float:
         """Bytes that the network takes for a pixel of its input: its largest layer's, measured once."""
-        if not self._bytes:
-            self._bytes = _COPIES + self._largest()
-        return self._bytes
-
-    def _largest(self) -> float:
         found = [0]
 
         def measure(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
@@ -66,11 +58,11 @@ class BatchMemory:
             image = torch.zeros(3, _PROBE, _PROBE, dtype=torch.uint8)
             self._net(self._net.prepare(to_batch([image], self._device)))  # type: ignore[operator]
         except Exception:  # a network of a fixed size, or one that refuses the probe for reasons of its own
-            return float(_UNKNOWN)
+            return float(_COPIES + _UNKNOWN)
         finally:
             for hook in hooks:
                 hook.remove()
-        return max(found) / _PROBE**2
+        return _COPIES + max(found) / _PROBE**2
 
     def _free(self) -> float:
         free = free_on_gpu(self._device) if self._device.type == "cuda" else free_memory()

@@ -40,22 +40,30 @@ def available() -> str:
     """'' if the operators are there and right on this machine; else why not."""
     if not torch.backends.mkldnn.is_available():
         return "this torch was built without oneDNN"
+
+    def right() -> bool:
+        numbers = torch.arange(-18, 32, dtype=torch.float32, device="cpu")
+        x, weight = numbers[18:].view(1, 2, 4, 4), numbers[:36].view(2, 2, 3, 3)
+        got = PackedConvolution(weight, None, pad=(1, 1), relu=True)(x)
+        return torch.equal(got, torch.relu(torch.nn.functional.conv2d(x, weight, padding=1)))
+
+    return problem_with("oneDNN operators", right)
+
+
+def problem_with(what: str, right: Callable[[], bool]) -> str:
+    """'' where operators compute something rightly, else what is wrong with them."""
     try:
         with torch.inference_mode():
-            numbers = torch.arange(-18, 32, dtype=torch.float32, device="cpu")
-            x, weight = numbers[18:].view(1, 2, 4, 4), numbers[:36].view(2, 2, 3, 3)
-            got = PackedConvolution(weight, None, pad=(1, 1), relu=True)(x)
-            right = torch.equal(got, torch.relu(torch.nn.functional.conv2d(x, weight, padding=1)))
+            return "" if right() else f"this torch's {what} give different results"
     except (RuntimeError, AttributeError, NotImplementedError) as problem:
-        return f"this torch has different oneDNN operators: {str(problem).splitlines()[0]}"
-    return "" if right else "this torch's oneDNN operators give different results"
+        return f"this torch has different {what}: {str(problem).splitlines()[0]}"
 
 
 def instructions(precision: str = "fp32") -> str:
-    """The best instructions that oneDNN may use here for fp32, bf16 or int8, such as 'AVX-512 bf16'.
+    """The best instructions that oneDNN may use here for fp32, bf16 or int8, such as 'AVX-512 bf16'; ''
+    without.
 
-    '' if there are none (oneDNN would emulate bf16 and int8). Respects oneDNN's own limit, the environment
-    variable ONEDNN_MAX_CPU_ISA, formerly DNNL_MAX_CPU_ISA.
+    Respects oneDNN's own limit, the environment variable ONEDNN_MAX_CPU_ISA, formerly DNNL_MAX_CPU_ISA.
     """
     given = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "ALL"
     limit = given.upper()
@@ -69,9 +77,9 @@ def instructions(precision: str = "fp32") -> str:
 class PackedConvolution:
     """A convolution in the type of its weights, with bias (K,) or None, and the ReLU after it if `relu`.
 
-    weight: (K, C/groups, FH, FW), or a function that makes it whenever a packing is needed, so that it need
-    not be kept. Filters are packed in the layout that oneDNN wants for a size of maps: it accepts any other,
-    but rearranges it at every call, which takes longer than the convolution. Equal packings are kept once.
+    weight: (K, C/groups, FH, FW), or a function that makes it whenever a packing is needed. Filters are
+    packed in the layout that oneDNN wants for a size: any other is rearranged at every call, which takes
+    longer than the convolution. Equal packings are kept once.
     """
 
     def __init__(
@@ -100,18 +108,15 @@ class PackedConvolution:
         key = tuple(size)
         if key not in self._packed:
             packed = self._pack(list(key))
-            equal = (other for other in self._packed.values() if _layout(other) == _layout(packed))
-            self._packed[key] = next(equal, packed)
+            layout = torch.ops.mkldnn._get_mkldnn_serialized_md
+            same = (each for each in self._packed.values() if torch.equal(layout(each), layout(packed)))
+            self._packed[key] = next(same, packed)
         return self._packed[key]
 
     def _pack(self, size: list[int]) -> Tensor:
         filters = self._weight if isinstance(self._weight, Tensor) else self._weight()
         geometry = (self._pad, self._stride, self._dilate, self._groups)
         return torch.ops.mkldnn._reorder_convolution_weight(filters, *geometry, size)
-
-
-def _layout(packed: Tensor) -> list[int]:
-    return torch.ops.mkldnn._get_mkldnn_serialized_md(packed).tolist()
 
 
 class Workers:
@@ -127,16 +132,17 @@ class Workers:
 
     def run(self, job: Callable[[Any, Scratch], Any], items: Sequence[Any]) -> None:
         """Calls job(item, scratch) for all items; raises what a job raises."""
+
+        def do(item: Any) -> None:
+            if not hasattr(self._own, "scratch"):
+                self._own.scratch = Scratch()
+            with torch.inference_mode():
+                job(item, self._own.scratch)
+
         wanted = torch.get_num_threads()
-        list(self._pool.map(lambda item: self._do(job, item), items))
+        list(self._pool.map(do, items))
         # a worker that starts sets one thread for every thread that starts later, too: undo that
         torch.set_num_threads(wanted)
-
-    def _do(self, job: Callable[[Any, Scratch], Any], item: Any) -> None:
-        if not hasattr(self._own, "scratch"):
-            self._own.scratch = Scratch()
-        with torch.inference_mode():
-            job(item, self._own.scratch)
 
 
 class Scratch:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from deepibl.engine.backbone import FusedBackbone, Group, Step, groups
 from deepibl.engine.finite import in_range
-from deepibl.engine.onednn import PackedConvolution, Pair
+from deepibl.engine.onednn import PackedConvolution, Pair, problem_with
 from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn.layers import Conv
 from matlab_compat.simplenn.network import SimpleNN
@@ -49,26 +49,23 @@ class Bytes(NamedTuple):
 @lru_cache(maxsize=1)
 def available() -> str:
     """'' if torch's int8 operators are there and right on this machine; else why not."""
-    x = torch.arange(32, dtype=torch.uint8).view(1, 2, 4, 4).contiguous(memory_format=torch.channels_last)
-    weight = torch.arange(-18.0, 18.0).view(2, 2, 3, 3) * (127 / 18)
-    try:
-        with torch.inference_mode():
-            convolve = QuantisedConvolution(weight, None, Bytes(1.0, 3), pad=(1, 1))
-            got = convolve(x)
-            pooled = largest(x, (2, 2), (2, 2), (0, 1, 0, 1))
-            want = F.conv2d(x.double() - 3, convolve.filters.double(), padding=1)
-            want *= convolve.scales.double().view(1, -1, 1, 1)
-    except (RuntimeError, AttributeError, NotImplementedError) as problem:
-        return f"this torch has different int8 operators: {str(problem).splitlines()[0]}"
-    right = torch.allclose(got.double(), want) and pooled.flatten()[:4].tolist() == [5, 7, 13, 15]
-    return "" if right else "this torch's int8 operators give different results"
+
+    def right() -> bool:
+        x = torch.arange(32, dtype=torch.uint8).view(1, 2, 4, 4).contiguous(memory_format=torch.channels_last)
+        weight = torch.arange(-18.0, 18.0).view(2, 2, 3, 3) * (127 / 18)
+        convolve = QuantisedConvolution(weight, None, Bytes(1.0, 3), pad=(1, 1))
+        want = F.conv2d(x.double() - 3, convolve.filters.double(), padding=1)
+        want *= convolve.scales.double().view(1, -1, 1, 1)
+        pooled = largest(x, (2, 2), (2, 2), (0, 1, 0, 1))
+        return torch.allclose(convolve(x).double(), want) and pooled.flatten()[:4].tolist() == [5, 7, 13, 15]
+
+    return problem_with("int8 operators", right)
 
 
 class QuantisedConvolution(PackedConvolution):
     """A convolution of bytes by `weight` (K, C, FH, FW) float32 rounded to int8, with bias (K,) or None.
 
     incoming, outgoing: what the bytes of input and output stand for; outgoing None: output in float32.
-    filters: (K, C, FH, FW) int8; scales: (K,), one a filter.
     """
 
     def __init__(
@@ -115,9 +112,8 @@ def largest(x: Tensor, window: Pair, stride: Pair, pad: Sequence[int]) -> Tensor
 class QuantisedBackbone(FusedBackbone):
     """Layers 0 .. stop-1 of a network for inference: (N, C, H, W) float32 to float32 maps.
 
-    ranges: lowest and highest value that enters each convolution to be computed in int8, by its position in
-    the network; everything else is computed as in `FusedBackbone`, in float32. channels: of the input maps;
-    None: unknown. Raises ArgumentError for the range of a layer that int8 does not compute.
+    ranges: lowest and highest value that enters each convolution to be computed in int8, by its position;
+    ArgumentError for another layer. All else is computed in float32, as by `FusedBackbone`.
     """
 
     def __init__(

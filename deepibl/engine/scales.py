@@ -1,12 +1,7 @@
 """The scales of an int8 backbone: ranges of one network's maps, measured once on photos and kept in a file.
 
-    scales = calibrate(net, ["a.jpg", "b.jpg"])
-    scales.save("scales.json")
-    extract(net, names, precision="int8", scales=read_scales("scales.json"))
-
-The ranges decide the descriptors, so they are fixed before any is computed, and neither the order of images,
-nor their batches, nor a resumed run changes them. A network with different scales is a different extractor
-with its own identity; descriptors of the two are never compared.
+The ranges decide the descriptors, so they are fixed before any is computed. A network with different scales
+is a different extractor with its own identity; descriptors of the two are never compared.
 """
 
 from __future__ import annotations
@@ -29,10 +24,10 @@ from deepibl.errors import NetworkMismatchError
 from deepibl.images import read_image
 from deepibl.networks.identity import network_id
 from deepibl.runtime.devices import device_of, inference, to_batch
-from deepibl.runtime.files import from_plain
+from deepibl.runtime.files import from_plain, write_note
 from deepibl.runtime.progress import ProgressCallback, counted
 from matlab_compat.errors import ArgumentError
-from matlab_compat.files import StrPath, atomic_output, damage_as
+from matlab_compat.files import StrPath, damage_as
 from matlab_compat.simplenn.network import SimpleNN
 
 _FORMAT = "deepibl-int8-scales/2"
@@ -42,10 +37,9 @@ _MOST = sys.float_info.max
 
 @dataclass(frozen=True)
 class Scales:
-    """The ranges of one network.
+    """The ranges of one network, by its identity: (position of a convolution, lowest, highest input), sorted.
 
-    network: its identity. ranges: (position of a convolution, lowest, highest value of its input), sorted by
-    position. images: how many were measured; written_by: the version that measured them.
+    images: how many were measured; written_by: the version that measured them.
     """
 
     network: str
@@ -55,7 +49,6 @@ class Scales:
 
     @property
     def by_position(self) -> dict[int, tuple[float, float]]:
-        """Lowest and highest input by the convolution's position in the network."""
         return {position: (low, high) for position, low, high in self.ranges}
 
     def identity(self, net: nn.Module) -> str:
@@ -70,10 +63,7 @@ class Scales:
         return f"int8-{ranges[:16]}-{found}"
 
     def save(self, path: StrPath) -> None:
-        """Writes the JSON file, under a temporary name first."""
-        content = {"format": _FORMAT, **asdict(self)}
-        with atomic_output(Path(path)) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_note(path, {"format": _FORMAT, **asdict(self)}, indent=1)
 
 
 def read_scales(path: StrPath) -> Scales:
@@ -108,9 +98,8 @@ def calibrate(
 ) -> Scales:
     """The scales of a network, measured on image files one by one, in float32, on the network's device.
 
-    net, images, root, progress: see `deepibl.extract`. reading: resize, max_side, upright of `read_image`.
-    Use about a hundred photos, as varied as those to extract later. Raises what `measure` raises, and
-    ImageReadError for an image that cannot be read.
+    reading: resize, max_side, upright of `read_image`. Use about a hundred photos, as varied as those to
+    extract later. Raises as `measure`, and ImageReadError.
     """
 
     def prepared() -> Iterator[Tensor]:
@@ -122,10 +111,10 @@ def calibrate(
 
 
 def measure(net: nn.Module, prepared: Iterable[Tensor]) -> Scales:
-    """The lowest and highest input of the backbone's convolutions over all these images.
+    """The lowest and highest input of the backbone's convolutions over batches (N, 3, H, W) from
+    `net.prepare`.
 
-    prepared: batches (N, 3, H, W) from `net.prepare`. Raises ArgumentError for no images, a network without
-    convolutions that int8 computes, and one whose maps are not finite.
+    Raises ArgumentError for no images, no convolutions that int8 computes, and maps that are not finite.
     """
     if not isinstance(net, SimpleNN):
         raise ArgumentError("int8 needs a network of MatConvNet's layers (SimpleNN), and this is not one")

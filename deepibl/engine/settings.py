@@ -1,12 +1,7 @@
 """How descriptors are extracted: one frozen object, made and checked by the public functions and handed on.
 
->>> settings = ExtractionSettings(precision="bf16", batch_size=32)
-
-`extract(net, images, settings=settings)` is then `extract(net, images, precision="bf16", batch_size=32)`.
-
 Every public function that extracts takes these settings as keywords (`SettingsOptions`), as `settings=`, or
-both; a keyword replaces the field of that name. One that does not exist is refused there, with the nearest
-one that does.
+both; a keyword replaces the field of that name.
 """
 
 from __future__ import annotations
@@ -19,7 +14,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from deepibl.engine.choose import check_engine, check_scales
-from deepibl.images import LONG_SIDE, Reading, check_decoder, default_threads
+from deepibl.images import LONG_SIDE, Reading, default_threads
 from deepibl.runtime.devices import check_precision
 from matlab_compat.errors import ArgumentError
 
@@ -40,7 +35,6 @@ class ComputeOptions(TypedDict, total=False):
     precision: str
     engine: str
     scales: Scales | None
-    decode: str
     num_threads: int | None
     progress: ProgressCallback | bool | None
 
@@ -54,8 +48,6 @@ class ImageOptions(ComputeOptions, total=False):
 
 
 class SettingsOptions(ImageOptions, total=False):
-    """All keywords: the fields of `ExtractionSettings`."""
-
     on_error: str
 
 
@@ -76,7 +68,6 @@ class ExtractionSettings:
     scales: the network's ranges, for int8 only: see `deepibl.engine.scales`.
     engine: what computes the backbone, see `deepibl.engine.choose`; the logger deepibl.features reports the
         choice.
-    decode: 'auto' or 'cpu': libjpeg's pixels; 'gpu': JPEGs by nvJPEG, slightly different pixels.
     num_threads: threads that read and decode while the network computes; None: one a CPU, at most 8.
     on_error: what to do about images that cannot be used: 'raise' an error at the end that lists them, or
         'skip' them.
@@ -92,7 +83,6 @@ class ExtractionSettings:
     precision: str = "fp32"
     engine: str = "auto"
     scales: Scales | None = None
-    decode: str = "auto"
     num_threads: int | None = None
     on_error: str = "raise"
     progress: ProgressCallback | bool | None = None
@@ -112,7 +102,6 @@ class ExtractionSettings:
         check_engine(self.engine)
         check_precision(self.precision, self.engine)
         check_scales(self.precision, self.scales)
-        check_decoder(self.decode)
         if self.on_error not in ON_ERROR:
             raise ArgumentError(f"on_error must be one of {', '.join(ON_ERROR)}; got {self.on_error!r}")
 
@@ -124,11 +113,10 @@ class ExtractionSettings:
         options: Mapping[str, Any],
         **fixed: Any,
     ) -> ExtractionSettings:
-        """The settings that a public function was called with.
+        """The settings that the public function `door` was called with: `settings`, changed by its keywords.
 
-        door: that function, for the message. settings: its `settings=`; options: its keywords, which replace
-        the fields of the same names. fixed: fields that the function decides, which it does not take.
-        Raises ArgumentError for a keyword that it does not take, naming the nearest one.
+        fixed: fields that the function decides, which it does not take. Raises ArgumentError for a keyword
+        that it does not take, naming the nearest one.
         """
         known = [field.name for field in fields(cls) if field.name not in fixed]
         for name in options:
@@ -138,7 +126,6 @@ class ExtractionSettings:
 
     @property
     def reading(self) -> Reading:
-        """How image files become pixels."""
         size = tuple(map(int, self.resize)) if isinstance(self.resize, Sequence) else self.resize
         return Reading(int(size) if isinstance(size, Integral) else size, self.max_side, bool(self.upright))
 
@@ -156,14 +143,14 @@ class ExtractionSettings:
     def deciding(self) -> dict[str, Any]:
         """The settings that decide the descriptors' numbers, as plain values for a `Provenance`.
 
-        Scales are part of the network's identity. Device, batch size and threads are left out: they change
-        the order of sums at most, and a run that ran out of memory goes on with smaller batches.
+        Scales are part of the network's identity. Device, batch size and threads change the order of sums at
+        most.
         """
         return {
             **asdict(self.reading),
             "precision": self.precision,
             "engine": self.engine,
-            "decode": "gpu" if self.decode == "gpu" else "cpu",
+            "decode": "cpu",  # by libjpeg
         }
 
 

@@ -1,26 +1,17 @@
 """3 x 3 convolutions and their gradients with a quarter of the multiplications: Winograd's F(4x4, 3x3).
 
-Every 4 x 4 tile of the output comes from a 6 x 6 tile of the input:
+With d a 6 x 6 tile of the input, g the filter and * the elementwise product, a 4 x 4 tile of the output is A'
+[(G g G') * (B' d B)] A. Filters are transformed once. The tiles are computed in strips that stay in the
+processor's cache, as numbers (tiles, 36, C): the transforms are batched matrix products, and the 36 products
+C x K are one grouped 1 x 1 convolution of oneDNN, which on AMD is faster than MKL's batched one.
 
-    tile (6 x 6 pixels)  --B'-->  36 numbers  --36 products C x K, one a number-->  36 numbers  --A'-->  4 x 4
-
-With d the input tile, g the filter and * the elementwise product, Y = A' [(G g G') * (B' d B)] A.
-The filters are transformed once. The tiles are computed in strips that stay in the processor's cache, as
-numbers (tiles, 36, C): the transforms are batched matrix products with one 36 x 36 or 16 x 36 matrix, and
-the 36 products are one grouped 1 x 1 convolution of oneDNN, which on AMD is faster than MKL's batched one.
-
-The matrices come from interpolation at 0, ±5/8, ±3/2 and infinity (Toom-Cook). In float32 the error is about
+The matrices come from interpolation at 0, ±5/8, ±3/2 and infinity (Toom-Cook): in float32 the error is about
 1e-6 of the output's norm, six times that of a direct convolution; points ±1, ±2 would double it.
 
-For training, only the gradients are computed in this way. The forward pass is the direct convolution:
-features, losses and what the ReLUs let through keep their bits. With e the gradient of the output, the
-gradients of Y are
-
-    of the filters:  G' [sum over tiles (A e A') * (B' d B)] G      e in tiles of 4 x 4, d of 6 x 6
-    of the input:    the same convolution of e with the filters rotated by 180 degrees, e in tiles of 6 x 6
-
-Their tiles are kept number by number, (36, tiles, channels): a transform is two matrix products, and a sum
-over tiles or channels is 36, by oneDNN (on AMD processors twice as fast as MKL's). In float32 the error is
+For training, only the gradients are computed in this way, so that features, losses and what the ReLUs let
+through keep their bits. With e the gradient of the output, that of the filters is G' [sum over tiles (A e A')
+* (B' d B)] G, that of the input the same convolution of e with the filters rotated. Their tiles are kept
+number by number, (36, tiles, channels); a sum over tiles or channels is 36 products of oneDNN. The error is
 1.5e-6 of the gradient's norm (filters) and 2e-6 (input), three times that of direct sums.
 """
 
@@ -83,10 +74,7 @@ def tile_grid(maps: Tensor) -> tuple[int, int]:
 
 
 class WinogradConvolution:
-    """A 3 x 3 convolution (stride 1, padding 1) of float32 maps, and the ReLU after it if `relu`.
-
-    weight: (K, C, 3, 3); bias: (K,) or None; workers: the threads that share the strips.
-    """
+    """A 3 x 3 convolution (stride 1, padding 1) of float32 maps by (K, C, 3, 3), and the ReLU if `relu`."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, *, relu: bool, workers: Workers) -> None:
         self.count, self.channels = weight.shape[:2]
@@ -113,8 +101,7 @@ class WinogradConvolution:
     def __call__(self, x: Tensor, pool: bool = False) -> Tensor:
         """(N, C, H, W) float32, best with channels last, to (N, K, H, W).
 
-        pool: also takes maxima of 2 x 2 pixels, stride 2 (before the ReLU, with which they commute): half the
-        size; only for even H and W.
+        pool: also takes maxima of 2 x 2 pixels before the ReLU, with which they commute; for even H and W.
         """
         images, _, height, width = x.shape
         rows, columns = tile_grid(x)
@@ -172,10 +159,7 @@ class WinogradConvolution:
 
 
 def _rows_at_a_time(rows: int, columns: int, workers: int) -> int:
-    """Rows of tiles in a strip: at most STRIP_TILES tiles, and strips enough that all workers do as much.
-
-    The result does not depend on it, bit for bit.
-    """
+    """Rows of tiles in a strip: at most STRIP_TILES tiles, equal work; it changes no bit of the result."""
     most = max(1, STRIP_TILES // columns)
     turns = -(-rows // (most * workers))
     return -(-rows // (turns * workers))
@@ -209,13 +193,11 @@ MOST_TILES = 1024  # at a time, but at least those of one image: 150 MB of numbe
 class WinogradGradients(TorchFunctionMode):
     """While active, convolutions computed by torch.conv2d get these gradients where that pays.
 
-    That is on a CPU, in float32, outside autocast, for 3 x 3 filters with stride 1, padding 1 and channels in
-    blocks of 16; other convolutions are not changed. Only the forward pass needs to be inside. Second
-    derivatives and torch.func are not supported.
+    That is on a CPU, in float32, outside autocast, for large 3 x 3 filters with stride and padding 1. Only
+    the forward pass needs to be inside. Second derivatives and torch.func are not supported.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Replaces torch.conv2d where that pays."""
         kwargs = kwargs or {}
         if func is torch.conv2d and _pays(call := _Call(*args, **kwargs)):
             return _Convolution.apply(call.input, call.weight, call.bias)
@@ -223,8 +205,6 @@ class WinogradGradients(TorchFunctionMode):
 
 
 class _Call(NamedTuple):
-    """Arguments of torch.conv2d."""
-
     input: Tensor
     weight: Tensor
     bias: Tensor | None = None
@@ -258,13 +238,9 @@ def _ones(steps: Any) -> bool:
 @lru_cache(maxsize=1)
 def _available() -> bool:
     """Whether oneDNN's matrix product is there and right on this machine."""
-    if onednn.available():
-        return False
-    try:
-        a, b = (torch.arange(2 * n, dtype=torch.float32, device="cpu").view(2, n) for n in (32, 48))
-        return torch.equal(_product(a.t(), b.t()), a.t() @ b)
-    except (RuntimeError, AttributeError, NotImplementedError):
-        return False
+    a, b = (torch.arange(2 * n, dtype=torch.float32, device="cpu").view(2, n) for n in (32, 48))
+    problem = onednn.problem_with("products", lambda: torch.equal(_product(a.t(), b.t()), a.t() @ b))
+    return not (onednn.available() or problem)
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
@@ -293,10 +269,7 @@ class _Convolution(torch.autograd.Function):
 
 
 def filter_gradient(x: Tensor, gradient: Tensor) -> Tensor:
-    """The gradient (K, C, 3, 3) of 3 x 3 filters, from maps (N, C, H, W) and the output's (N, K, H, W).
-
-    float32; stride 1, padding 1; C and K multiples of 16.
-    """
+    """The gradient (K, C, 3, 3) of 3 x 3 filters, from maps (N, C, H, W) and the output's (N, K, H, W)."""
     count, channels = gradient.shape[1], x.shape[1]
     matrices = _matrices()
     sums = x.new_empty(NUMBERS, count, channels)
@@ -311,10 +284,7 @@ def filter_gradient(x: Tensor, gradient: Tensor) -> Tensor:
 
 
 def input_gradient(gradient: Tensor, weight: Tensor) -> Tensor:
-    """The gradient (N, C, H, W) of the input, from the output's (N, K, H, W) and the filters (K, C, 3, 3).
-
-    float32; stride 1, padding 1; C and K multiples of 16.
-    """
+    """The gradient (N, C, H, W) of the input, from the output's (N, K, H, W) and the filters (K, C, 3, 3)."""
     images, _, height, width = gradient.shape
     channels = weight.shape[1]
     matrices = _matrices()

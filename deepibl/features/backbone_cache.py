@@ -2,14 +2,13 @@
 
 Below backPropToLayer no weight changes, so a refresh, a training tuple and a test begin at that layer:
 
-    with BackboneCache(net, "conv5_1", store="auto", folder=out, images=len(names), limit_gb=40) as cache:
-        maps = cache.maps(paths, flips)                 # (N, C, H, W): read, computed or both
-        features = net(maps, start="conv5_1").flatten(1)
+>>> with BackboneCache(net, "conv5_1", store="auto", folder=out, images=n) as cache:  # doctest: +SKIP
+...     features = net(cache.maps(paths), start="conv5_1").flatten(1)
 
 An image's maps are known by their `Provenance`: the backbone's weights, its engine and dtype, the flip, and
-the content of the file. They are computed image by image, so they have the same bits whatever is kept, in
-whichever order they are requested. With dtype='fp16' they are rounded, whether kept or computed again.
-Images that are resized (jitterScale) are never kept: every scale is another image; give store='off' then.
+the content of the file. They are computed image by image, so they have the same bits whatever is kept. With
+dtype='fp16' they are rounded, whether kept or computed again. Images that are resized (jitterScale) are never
+kept.
 """
 
 from __future__ import annotations
@@ -45,10 +44,7 @@ KEPT = "kept"  # a file of this name in a folder marks maps that are not to be r
 
 @dataclass(frozen=True)
 class Fetched:
-    """An image's maps (C, h, w) where they were kept, else its pixels (1 or 3, H, W).
-
-    key: under which its maps are kept; '' if they are not to be.
-    """
+    """An image's maps (C, h, w) where they were kept, else its pixels; key: of what is to be kept, or ''."""
 
     key: str
     maps: Tensor | None = None
@@ -58,17 +54,14 @@ class Fetched:
 class BackboneCache:
     """Maps of the layers below `first`, of image files; see the module.
 
-    net: a SimpleNN on its device, whose layers below `first` (a name or position) do not change.
     store: 'ram', 'disk', 'off', or 'auto', see `deepibl.features.backbone_store`; maps that an interrupted
-    run left on disk are used. dtype: 'fp32' (exact) or 'fp16' (half the space).
-    folder: of the files of 'disk', shared by all runs; spare: used while another run has locked those.
-    images: how many there will be (each flip counts as one more), for 'auto'. limit_gb: gigabytes kept at
-    most; maps beyond are computed whenever they are needed. sharers: processes on this machine, each with its
-    own cache, that share this limit and the free memory and disk. keep: leaves the files on disk for later
-    runs. engine: see `deepibl.engine`; 'torch' has the bits of the network itself.
+    run left on disk are used. dtype: 'fp32' (exact) or 'fp16'. folder: of the files of 'disk', shared by all
+    runs; spare: used while another run has locked those. images: how many there will be (a flip is one more),
+    for 'auto'. limit_gb: kept at most; maps beyond are computed whenever they are needed. sharers: processes
+    on this machine that share limit, memory and disk. keep: leaves the files for later runs. engine: 'torch'
+    has the network's own bits.
 
-    `store` is the place chosen, `reason` why; `computed` and `found` count images.
-    Raises ArgumentError for invalid options.
+    `store` is the place chosen, `reason` why; `computed` and `found` count images. Raises ArgumentError.
     """
 
     def __init__(
@@ -127,10 +120,7 @@ class BackboneCache:
         return channels
 
     def open(self, path: StrPath) -> None:
-        """Opens the store, if it is not open; 'auto' chooses it by the size of this image's maps.
-
-        Called by the first `fetch`. Raises ImageReadError.
-        """
+        """Opens the store, by the first `fetch`; 'auto' chooses it by the size of this image's maps."""
         with self._opening:
             if self._store is None and self.store != "off":
                 self._open(path)
@@ -138,8 +128,7 @@ class BackboneCache:
     def fetch(self, path: StrPath, flip: bool = False, resize: int | None = None) -> Fetched:
         """Returns an image's maps if they are kept, else its pixels; may be called by several threads.
 
-        flip: mirrored left to right. resize: pixels of the shorter side; None leaves the size.
-        Raises ImageReadError naming a file that cannot be read.
+        flip: mirrored. resize: pixels of the shorter side. Raises ImageReadError.
         """
         key = self._key(path, flip) if resize is None and self.store != "off" else ""
         self.open(path)
@@ -150,7 +139,7 @@ class BackboneCache:
         return Fetched(key, pixels=pixels.flip(-1) if flip else pixels)
 
     def maps_of(self, image: Fetched) -> Tensor:
-        """Returns the maps (C, h, w) of one image in the dtype of the store; computes and keeps new ones.
+        """Returns the maps (C, h, w) of one image in the store's dtype; computes and keeps new ones.
 
         Only one thread at a time may call this. Raises ImageReadError for maps that are not finite.
         """
@@ -180,26 +169,20 @@ class BackboneCache:
             raise ArgumentError(f"images of different sizes at once, their maps are {sorted(shapes)}")
         if len({each.dtype for each in maps}) > 1:
             maps = [each.to(torch.float32) for each in maps]
-        return torch.stack(self._moved(maps)).to(torch.float32)
-
-    def _moved(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """The maps on the network's device; those kept elsewhere are moved together, without waiting."""
-        elsewhere = [i for i, each in enumerate(maps) if each.device.type != self.device.type]
         moved = list(maps)
-        if elsewhere:
+        elsewhere = [i for i, each in enumerate(maps) if each.device.type != self.device.type]
+        if elsewhere:  # these are moved together, without waiting
             shape = (len(elsewhere), *maps[elsewhere[0]].shape)
             pinned = torch.empty(shape, dtype=maps[elsewhere[0]].dtype, pin_memory=True)
             torch.stack([maps[i] for i in elsewhere], out=pinned)
-            there = pinned.to(self.device, non_blocking=True).unbind()
-            for i, each in zip(elsewhere, there, strict=True):
+            for i, each in zip(elsewhere, pinned.to(self.device, non_blocking=True), strict=True):
                 moved[i] = each
-        return moved
+        return torch.stack(moved).to(torch.float32)
 
     def maps(self, paths: Sequence[StrPath], flips: Sequence[bool] | bool = False) -> Tensor:
-        """Returns maps (N, C, H, W) float32 on the network's device; row i is of the image paths[i].
+        """Returns maps (N, C, H, W) float32 on the network's device; flips: one for all images, or one each.
 
-        flips: whether images are mirrored left to right, for all or for each. Raises ImageReadError naming a
-        file that cannot be read, ArgumentError for images of different sizes.
+        Raises ImageReadError naming a file, ArgumentError for images of different sizes.
         """
         mirrored = [flips] * len(paths) if isinstance(flips, bool) else [bool(flip) for flip in flips]
         if not paths or len(mirrored) != len(paths):
@@ -217,9 +200,8 @@ class BackboneCache:
         self.close(finished=kind is None)
 
     def close(self, finished: bool = True) -> None:
-        """Frees memory and removes files; those stay if `keep`, or if the work is not `finished`.
-
-        Files that a run with `keep` left are not removed by other runs.
+        """Frees memory and removes files; those stay if `keep` (of any run), or if the work is not
+        `finished`.
         """
         if self._store is None:
             return
@@ -249,7 +231,7 @@ class BackboneCache:
         dtype = DTYPES[self.dtype]
         if self.store != "ram":  # the files of an earlier run, this run's own first, unless they are in use
             for folder in reversed(self._folders):
-                if self._store is None and (folder / "maps.bin").exists():
+                if self._store is None and any(folder.glob("*.npy")):
                     with suppress(FeatureFileError):
                         self._store = FileStore(folder, dtype, self._limit)
                         if self.store == "auto":

@@ -1,28 +1,23 @@
-"""Stores of maps that were computed once: in memory, or in a file from which a killed run resumes.
+"""Stores of maps of one dtype that were computed once: in memory, or in files from which a killed run
+resumes.
 
-Tensors of one dtype, float32 or float16. Several threads may call `get`, also while one calls `put`.
-
-`choose_place` makes the choice of 'auto': where the maps are kept, by what is free.
+Several threads may call `get`, also while one calls `put`. `choose_place` makes the choice of 'auto'.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import os
 import shutil
 import zlib
-from dataclasses import asdict, dataclass, replace
-from io import FileIO
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from deepibl.errors import FeatureFileError
-from deepibl.runtime.files import from_plain, lock
 from deepibl.runtime.memory import free_memory, free_on_gpu
 from matlab_compat.files import StrPath
 
@@ -45,7 +40,6 @@ class MemoryStore:
         self.used = 0
 
     def get(self, key: str) -> Tensor | None:
-        """The tensor, None if it is not here."""
         return self._held.get(key)
 
     def put(self, key: str, tensor: Tensor) -> bool:
@@ -66,125 +60,76 @@ class MemoryStore:
         return True
 
     def close(self, keep: bool) -> None:
-        """Frees the memory."""
         self._held.clear()
         self.used = 0
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """A line of maps.jsonl: where an array is in maps.bin, from byte `start` to `end`."""
-
-    key: str
-    shape: list[int]
-    start: int
-    end: int
-    crc: int
-
-
 class FileStore:
-    """In a folder: maps.bin, arrays one after the other, and maps.jsonl, a line for each that is whole.
+    """In a folder: KEY.npy for each tensor, with its CRC-32 after it; it gets its name when it is whole.
 
-    A line is written after its array, so what a killed run was writing is not in the list and is overwritten.
-    Every array has a checksum, compared when a run that did not write it reads it for the first time. Raises
-    FeatureFileError if another process uses the folder (where the system has flock: not on Windows).
+    The checksum is compared when a run that did not write it reads it for the first time. Raises
+    FeatureFileError if another process uses the folder.
     """
 
     def __init__(self, folder: StrPath, dtype: torch.dtype, limit: int) -> None:
-        self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._dtype, self._limit = NUMPY[dtype], limit
-        self._list = open(self.folder / "maps.jsonl", "a+b", buffering=0)  # noqa: SIM115
+        self.folder, self._dtype, self._limit = Path(folder), NUMPY[dtype], limit
+        self._lock = FileLock(self.folder / "lock")
         try:
-            lock(self._list)
-        except OSError:
-            self._list.close()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout:
             raise FeatureFileError(
                 f"{self.folder} is in use by another run: wait for it, or give another folder"
             ) from None
-        self._data = open(self.folder / "maps.bin", "a+b", buffering=0)  # noqa: SIM115
-        self._entries = self._read_list()
-        self._unchecked = set(self._entries)
-        self.used = max((entry.end for entry in self._entries.values()), default=0)
-        self._data.truncate(self.used)
-
-    def _read_list(self) -> dict[str, _Entry]:
-        size = os.fstat(self._data.fileno()).st_size
-        self._list.seek(0)
-        entries, good = {}, 0
-        for line in iter(self._list.readline, b""):
-            try:
-                values = json.loads(line)
-            except (ValueError, RecursionError):
-                break
-            try:
-                entry: _Entry = from_plain(_Entry, values, "the line")
-            except ValueError:
-                break
-            count = math.prod(entry.shape) * self._dtype.itemsize
-            fits = 0 <= entry.start <= entry.end <= size and count == entry.end - entry.start
-            if not fits or min(entry.shape, default=0) < 0 or not line.endswith(b"\n"):
-                break
-            entries[entry.key] = entry
-            good = self._list.tell()
-        self._list.truncate(good)
-        return entries
+        self._torn = self.folder / "torn"  # what is being written
+        self._unchecked = {path.stem for path in self.folder.glob("*.npy")}
+        self.used = sum(path.stat().st_size for path in self.folder.glob("*.npy"))
 
     def get(self, key: str) -> Tensor | None:
-        """The tensor, read; None if it is not here or is damaged on disk (then it is forgotten)."""
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
+        """The tensor, read; None if it is not here or is damaged on disk (then it is removed)."""
+        path = self.folder / f"{key}.npy"
         try:
-            with open(self.folder / "maps.bin", "rb") as file:
-                file.seek(entry.start)
-                array = np.fromfile(file, self._dtype, math.prod(entry.shape))
-            whole = array.nbytes == entry.end - entry.start
-        except OSError:
+            with open(path, "rb") as file:
+                array = np.lib.format.read_array(file, allow_pickle=False)
+                crc = file.read()
+            whole = key not in self._unchecked or (array.dtype == self._dtype and crc == _checksum(array))
+        except Exception:  # numpy raises several types for damaged headers
             whole = False
-        if not whole or (key in self._unchecked and zlib.crc32(array.data) != entry.crc):
-            self._entries.pop(key, None)
+        if not whole:
+            path.unlink(missing_ok=True)
             return None
         self._unchecked.discard(key)
-        return torch.from_numpy(array.reshape(entry.shape))
+        return torch.from_numpy(array)
 
     def put(self, key: str, tensor: Tensor) -> bool:
         """Writes the tensor; False if that would exceed the limit, or the disk is full."""
         data = np.ascontiguousarray(tensor.cpu().numpy(), self._dtype)
         if self.used + data.nbytes > self._limit or shutil.disk_usage(self.folder).free < 2 * data.nbytes:
             return False
-        end = self.used + data.nbytes
-        entry = _Entry(key, list(data.shape), self.used, end, zlib.crc32(data.data))
-        if not _append(self._data, data.reshape(-1).view(np.uint8).data):
+        try:
+            with open(self._torn, "wb") as file:
+                np.lib.format.write_array(file, data, allow_pickle=False)
+                file.write(_checksum(data))
+            self._torn.replace(self.folder / f"{key}.npy")
+        except OSError:
+            self._torn.unlink(missing_ok=True)
             return False
-        if not _append(self._list, f"{json.dumps(asdict(entry))}\n".encode()):
-            self._data.truncate(self.used)
-            return False
-        self._entries[key] = entry
-        self.used = end
+        self.used += data.nbytes
         return True
 
     def close(self, keep: bool) -> None:
-        """Closes the files; removes them, and the folder if that empties it, unless `keep`."""
-        self._data.close()
-        if not keep:
-            for name in ("maps.bin", "maps.jsonl"):
-                (self.folder / name).unlink(missing_ok=True)
-        self._list.close()
-        if not keep and not any(self.folder.iterdir()):
+        """Removes the files, and the folder if that empties it, unless `keep`."""
+        self._torn.unlink(missing_ok=True)
+        for path in () if keep else self.folder.glob("*.npy"):
+            path.unlink()
+        self._lock.release()
+        Path(self._lock.lock_file).unlink(missing_ok=True)
+        if not any(self.folder.iterdir()):
             self.folder.rmdir()
 
 
-def _append(file: FileIO, data: bytes | memoryview) -> bool:
-    """Appends all of the data to a file, or nothing: False if that fails, as on a full disk."""
-    before, rest = os.fstat(file.fileno()).st_size, memoryview(data)
-    try:
-        while len(rest):
-            rest = rest[file.write(rest) :]
-    except OSError:
-        file.truncate(before)
-        return False
-    return True
+def _checksum(array: np.ndarray) -> bytes:
+    return zlib.crc32(array.data).to_bytes(4, "little")
 
 
 GIGABYTE = 10**9
@@ -211,10 +156,9 @@ def choose_place(
 ) -> Choice:
     """The place for `needed` bytes of maps, of which at most `limit` may be kept.
 
-    The memory of the GPU that computes, with the machine's if it is not enough, the machine's alone where
-    there is no GPU, or the folder's disk: the first that takes all that may be kept, else the one that takes
-    most; 'off' if that is less than 1 % of them. sharers: number of processes that share memory and disk
-    (each has a GPU of its own).
+    The GPU's memory, with the machine's if it is not enough, the machine's alone without a GPU, or the disk:
+    the first that takes all that may be kept, else the one that takes most; 'off' below 1 %. sharers:
+    processes that share memory and disk.
     """
     memory = int(free_memory() * MEMORY_SHARE / sharers)
     places = [Choice("ram", "of free memory", memory)]

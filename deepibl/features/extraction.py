@@ -3,11 +3,9 @@
 >>> features = extract(net, ["a.jpg", "b.png"])  # (2, D) float32  # doctest: +SKIP
 >>> report = extract_to_file(net, "photos", names, "features.bin")  # doctest: +SKIP
 
-Images of any mix of sizes are put into batches of equal size within groups of consecutive images; a group's
-batches depend on its images alone, so a run that was killed and started again gives the same bytes.
-An image that cannot be used never leaves a silent gap: see `on_error`.
-
-Processes that torchrun started share the work (`deepibl.features.shards`); all call with the same arguments.
+Images are put into batches of equal size within groups of consecutive images; a group's batches depend on its
+images alone, so a run that was killed and started again gives the same bytes. Processes that torchrun started
+share the work (`deepibl.features.shards`).
 """
 
 from __future__ import annotations
@@ -120,16 +118,13 @@ def extract_to_file(
 ) -> ExtractionReport:
     """Writes the descriptors of image files to a .bin, .npy or .h5 file (by its suffix, or `suffix`).
 
-    net, names, settings, options: see `extract`. backbone: the maps of the network's lower layers, kept or
-    computed now; engine and precision are then those of the layers above.
+    net, names, settings, options: see `extract`. backbone: the maps of the network's lower layers; engine and
+    precision are then those of the layers above.
 
-    Until it is whole, the file is called out.part, with a journal out.part.json beside it. Started again
-    after a kill with the same network, images and settings, the run resumes, and the file has the same bytes
-    (with the same batch_size and device). Groups of images one of whose files has changed are computed again.
-
-    With on_error="raise" the good descriptors stay in out.part and ExtractionError is raised, so that a run
-    after the repair computes little; "skip" writes the rows of the images that worked. Where none did, either
-    raises ExtractionError, and an older file stays as it was; one that is replaced loses its `side_files`.
+    Until it is whole, the file is called out.part, with a journal beside it. Started again after a kill with
+    the same network, images and settings, the run resumes, and the file has the same bytes. With
+    on_error="raise" the good descriptors stay in out.part and ExtractionError is raised; "skip" writes the
+    rows of the images that worked. Where none did, either raises ExtractionError, and an older file stays.
     Raises also ArgumentError, and FeatureFileError if another process is writing the same file.
     """
     settings = ExtractionSettings.of(extract_to_file, settings, options)
@@ -227,9 +222,8 @@ def _extract_share(
             parts: list[Tensor] = []
             ready = ((i, extractor.ready(loaded, paths[i])) for i, loaded in islice(stream, len(group)))
             for batch in batches_by_size(ready, settings.batch_size, fitting=extractor.fitting):
-                found = dict(zip([i for i, _ in batch], extractor.finish([x for _, x in batch]), strict=True))
-                good = {i: image for i, image in found.items() if isinstance(image, Tensor)}
-                reasons |= {i: str(error) for i, error in found.items() if i not in good}
+                good = {i: image for i, image in batch if isinstance(image, Tensor)}
+                reasons |= {i: str(error) for i, error in batch if i not in good}
                 try:
                     if good:
                         parts.append(extractor.extract(list(good.values())))

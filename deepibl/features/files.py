@@ -16,13 +16,14 @@ stores float16 when its option as_half is set; here everything is float32, and r
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepibl.errors import FeatureFileError
+from deepibl.runtime.files import RowView, blocks, bytes_of
 from deepibl.runtime.provenance import note_of
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath, atomic_output, damage_as
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".bin", ".npy", ".h5")
 _FLOAT = np.dtype("<f4")
-_BLOCK = 64 * 2**20  # bytes written at a time
 
 
 def read_features(
@@ -51,7 +51,12 @@ def read_features(
     kind = suffix_of(path, path.suffix or ".bin")
     if kind == ".bin":
         return _read_bin(path, count, dim, mmap)
-    features = _read_npy(path, mmap) if kind == ".npy" else _read_h5(path)
+    if kind == ".npy":
+        with damage_as(FeatureFileError, path, "is not a whole .npy file"):
+            mapped = np.lib.format.open_memmap(path, mode="r")  # checks the size, and never unpickles
+            features = mapped if mmap else np.array(mapped)
+    else:
+        features = _read_h5(path)
     if features.ndim != 2 or features.dtype != np.float32:
         raise FeatureFileError(f"{path}: holds {features.dtype} {features.shape}, not float32 (N, D)")
     for what, wanted, found in (
@@ -80,24 +85,27 @@ def write_features(
     if features.ndim != 2 or (names is not None and len(names) != len(features)):
         count = "no" if names is None else len(names)
         raise ArgumentError(f"features of shape {features.shape} and {count} names: need (N, D) and N")
-    chosen = np.arange(len(features)) if rows is None else np.asarray(rows, dtype=np.int64)
-    shape = (len(chosen), features.shape[1])
+    chosen = None if rows is None else np.asarray(rows, dtype=np.int64)
+    view = RowView([(features, chosen)], _FLOAT)
     kind = suffix_of(path, suffix)
     with atomic_output(path) as temporary:
         if kind == ".h5":
-            _write_h5(
-                temporary,
-                shape,
-                _blocks(features, chosen),
-                None if names is None else [names[i] for i in chosen],
-            )
+            import h5py
+
+            with h5py.File(temporary, "w") as file:
+                target, row = file.create_dataset("features", view.shape, dtype=_FLOAT), 0
+                for block in blocks(view):
+                    target[row : row + len(block)] = block
+                    row += len(block)
+                if names is not None:
+                    kept = list(names) if chosen is None else [names[i] for i in chosen]
+                    file.create_dataset("names", data=kept, dtype=h5py.string_dtype("utf-8"))
         else:
             with open(temporary, "wb") as file:
                 if kind == ".npy":
-                    header = {"descr": _FLOAT.str, "fortran_order": False, "shape": shape}
+                    header = {"descr": _FLOAT.str, "fortran_order": False, "shape": view.shape}
                     np.lib.format.write_array_header_1_0(file, header)
-                for block in _blocks(features, chosen):
-                    file.write(np.ascontiguousarray(block, dtype=_FLOAT).data)
+                file.writelines(bytes_of(view))
                 file.flush()
                 os.fsync(file.fileno())
         forget_old(path)
@@ -143,12 +151,6 @@ def _read_bin(path: Path, count: int | None, dim: int | None, mmap: bool) -> np.
     return np.fromfile(path, dtype=_FLOAT).reshape(rows, columns)
 
 
-def _read_npy(path: Path, mmap: bool) -> np.ndarray:
-    with damage_as(FeatureFileError, path, "is not a whole .npy file"):
-        mapped = np.lib.format.open_memmap(path, mode="r")  # checks the size, and never unpickles
-        return mapped if mmap else np.array(mapped)
-
-
 def _read_h5(path: Path) -> np.ndarray:
     import h5py
 
@@ -160,9 +162,7 @@ def _read_h5(path: Path) -> np.ndarray:
 
 
 def read_dataset(dataset: Any, path: Path) -> np.ndarray:
-    """The values of an HDF5 data set as stored.
-
-    Raises FeatureFileError where it is not a data set with rows, or declares a size that the file cannot
+    """The values of an HDF5 data set; FeatureFileError where it is none, or declares what the file cannot
     hold.
     """
     import h5py
@@ -177,28 +177,6 @@ def read_dataset(dataset: Any, path: Path) -> np.ndarray:
     return dataset[()]
 
 
-def _write_h5(
-    path: Path, shape: tuple[int, int], blocks: Iterable[np.ndarray], names: Sequence[str] | None
-) -> None:
-    import h5py
-
-    with h5py.File(path, "w") as file:
-        target = file.create_dataset("features", shape, dtype=_FLOAT)
-        row = 0
-        for block in blocks:
-            target[row : row + len(block)] = block
-            row += len(block)
-        if names is not None:
-            file.create_dataset("names", data=list(names), dtype=h5py.string_dtype("utf-8"))
-
-
-def _blocks(features: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """The rows, some megabytes at a time."""
-    step = max(1, _BLOCK // max(1, features.shape[1] * _FLOAT.itemsize))
-    for first in range(0, len(rows), step):
-        yield features[rows[first : first + step]]
-
-
 def _hint(path: Path) -> str:
     part = path.with_name(path.name + ".part")
     return f" (an unfinished extraction is beside it, {part.name}: start it again)" if part.exists() else ""
@@ -208,9 +186,8 @@ KEY = "global_descriptor"
 
 
 def read_hloc(path: StrPath, names: Sequence[str] | None = None) -> tuple[list[str], np.ndarray]:
-    """Names and descriptors (N, D) float32 of an hloc file.
+    """Names and descriptors (N, D) float32 of an hloc file; names: which, in this order, default all.
 
-    names: which, in this order; default all, in the file's (alphabetical) order.
     Raises FeatureFileError for another kind of file, images that are not in it, and mixed dimensions.
     """
     import h5py
@@ -235,10 +212,7 @@ def read_hloc(path: StrPath, names: Sequence[str] | None = None) -> tuple[list[s
 
 
 def write_hloc(path: StrPath, features: np.ndarray, names: Sequence[str]) -> None:
-    """Writes descriptors (N, D) as hloc's file, whole or not at all.
-
-    Raises ArgumentError for another number of names, and for a name that is a folder of another one.
-    """
+    """Writes descriptors (N, D) as hloc's file, whole or not at all; ArgumentError for bad names."""
     import h5py
 
     if features.ndim != 2 or len(names) != len(features):
@@ -255,7 +229,6 @@ def write_hloc(path: StrPath, features: np.ndarray, names: Sequence[str]) -> Non
 
 
 def is_hloc(path: StrPath) -> bool:
-    """Whether a .h5 file is of hloc's kind."""
     import h5py
 
     if Path(path).suffix != ".h5" or not h5py.is_hdf5(path):
@@ -265,7 +238,6 @@ def is_hloc(path: StrPath) -> bool:
 
 
 def list_names(file: "h5py.File") -> list[str]:
-    """The names of the images that have a global descriptor."""
     names: list[str] = []
 
     def visit(name: str, item: Any) -> None:

@@ -1,6 +1,6 @@
 """From image files to descriptors, a batch at a time: by the whole network, or from maps of its backbone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,49 +13,40 @@ from deepibl.engine.memory import BatchMemory
 from deepibl.engine.settings import ExtractionSettings
 from deepibl.errors import ExtractionError
 from deepibl.features.backbone_cache import BackboneCache, Fetched
-from deepibl.images import choose_decoder
+from deepibl.images import load_pixels
 from deepibl.runtime.devices import to_batch
 from matlab_compat.errors import ImageReadError, MatlabCompatError
 
 
 class BatchExtractor:
-    """Reads image files and extracts their descriptors on one device. Engine and decoder are chosen here.
-
-    Weights are read when it is made: make another one after changing them.
-    """
+    """Reads image files and extracts their descriptors on one device, with the net's weights of now."""
 
     def __init__(self, net: nn.Module, device: torch.device, settings: ExtractionSettings) -> None:
         self.engine = choose_engine(net, settings.engine, settings.precision, device, scales=settings.scales)
-        self._decoder = choose_decoder(settings.decode, device)
-        self._memory = BatchMemory(net, device)
+        self._memory: BatchMemory | None = BatchMemory(net, device)
         self._net, self._device, self._settings = net, device, settings
         self._dim: int | None = None
 
     def load(self, path: str) -> Any:
-        """An image as its file's decoder loads it; called in many threads. Raises ImageReadError."""
-        return self._decoder.load(path, self._settings.reading)
+        """An image (1 or 3, H, W), for a GPU in pinned memory; called in threads. Raises ImageReadError."""
+        pixels = load_pixels(path, self._settings.reading)
+        return pixels.pin_memory() if self._device.type == "cuda" else pixels
 
     def ready(self, loaded: Any, path: str) -> Any:
         """What `load` gave, or its ImageReadError, as what is put into batches by its size: (C, H, W)."""
         return loaded
 
     def fitting(self, height: int, width: int) -> int:
-        """The most images (or maps) of a size in a batch."""
-        return self._memory.fitting(height, width)
-
-    def finish(self, batch: Sequence[Any]) -> list[Tensor | ImageReadError]:
-        """The images of a batch, decoded as far as they were not, or why there is none; errors stay."""
-        if isinstance(batch[0], ImageReadError):
-            return list(batch)
-        return self._decoder.finish(batch)
+        return self._memory.fitting(height, width) if self._memory else self._settings.batch_size
 
     def extract(self, images: list[Tensor]) -> Tensor:
         """Descriptors (n, D) float32, on the device, of images (C, H, W) of one size.
 
-        Raises ImageReadError if the network cannot take images of this size or the memory is too small for
-        one, ExtractionError if it runs out of memory or gives descriptors of another length than before.
+        Raises ImageReadError if the network cannot take this size or the memory is too small for one image,
+        ExtractionError if it runs out of memory or gives descriptors of another length than before.
         """
-        self._require_memory(images)
+        if self._memory is not None:  # what is no map yet
+            self._memory.require(*images[0].shape[1:])
         size = f"{images[0].shape[2]} x {images[0].shape[1]} pixels"
         with self._refusals(len(images), f" of {size}"):
             rows = self._compute(images)
@@ -66,9 +57,6 @@ class BatchExtractor:
                 "others: end it with a pooling layer, or give resize=(height, width)"
             )
         return rows
-
-    def _require_memory(self, images: list[Tensor]) -> None:
-        self._memory.require(*images[0].shape[1:])
 
     def _compute(self, images: list[Tensor]) -> Tensor:
         prepared = self._net.prepare(to_batch(images, self._device))  # type: ignore[operator]
@@ -103,7 +91,7 @@ class MapExtractor(BatchExtractor):
             head, settings.engine, settings.precision, backbone.device, channels=backbone.channels
         )
         self._net, self._device, self._settings = head, backbone.device, settings
-        self._dim = None
+        self._dim = self._memory = None
         self._backbone = backbone
 
     def load(self, path: str) -> Fetched:
@@ -119,16 +107,6 @@ class MapExtractor(BatchExtractor):
                 return self._backbone.maps_of(loaded)
         except ImageReadError as error:
             return ImageReadError(f"{path}: {error}")
-
-    def fitting(self, height: int, width: int) -> int:
-        return self._settings.batch_size
-
-    def _require_memory(self, images: list[Tensor]) -> None:
-        """Maps are in memory already."""
-
-    def finish(self, batch: Sequence[Any]) -> list[Tensor | ImageReadError]:
-        """The batch as it is: maps, or an error."""
-        return list(batch)
 
     def _compute(self, images: list[Tensor]) -> Tensor:
         maps = self._backbone.join(images)

@@ -1,16 +1,12 @@
 """The unfinished file of an extraction, from which a killed one is resumed.
 
-Beside NAME are NAME.part, the descriptors computed so far (float32, row i at byte 4*D*i), and
-NAME.part.json, the journal: what is being computed (`Provenance`), which groups of images are done, and a
-mark of the image files of each. A group's rows are on disk before the journal lists the group. A group that
-was cut off, or one of whose images has changed since, is computed again as a whole, in the same batches, so
-the finished file has the bytes of an uninterrupted run.
-
-Of several processes, process 0 writes NAME.part and each other one a shard NAME.part.0001 … of the same form.
-Process 0 merges the shards (see `deepibl.features.shards`), and so does a run that resumes after a kill.
+Beside NAME are NAME.part, the descriptors computed so far (float32, row i at byte 4*D*i), and NAME.part.json,
+the journal: what is being computed (`Provenance`), which groups of images are done, and a mark of the image
+files of each. A group's rows are on disk before the journal lists it. A group that was cut off, or one of
+whose images has changed, is computed again in the same batches, so the bytes are those of an uninterrupted
+run. Of several processes each other one writes a shard NAME.part.0001 … of the same form.
 """
 
-import json
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -23,9 +19,9 @@ import numpy as np
 
 from deepibl.errors import FeatureFileError
 from deepibl.features.files import forget_old, suffix_of, write_features
-from deepibl.runtime.files import from_plain, lock, read_note
+from deepibl.runtime.files import from_plain, lock, read_note, write_note
 from deepibl.runtime.provenance import Provenance, digest_of
-from matlab_compat.files import StrPath, atomic_output
+from matlab_compat.files import StrPath
 
 Mark = Callable[[int], str]  # of image i: changes when its file does
 _log = logging.getLogger(__name__)
@@ -46,10 +42,9 @@ class _Journal:
 class PartialFeatures:
     """Descriptors of images on their way to `out`, in groups of `group_size` consecutive images.
 
-    made_of: what is computed; a journal of anything else is not resumed but replaced, which is logged. A
-    journal that fits keeps its own group size. mark: of each image's file, as it is now. shard: the number of
-    a process that leaves the file to another one. A context manager: within, the file is open and locked
-    against a second process. Raises FeatureFileError if another process is writing it.
+    made_of: what is computed; a journal of anything else is replaced, which is logged; one that fits keeps
+    its own group size. mark: of each image's file, as it is now. shard: the number of a process that leaves
+    the file to another one. Within it the file is locked; FeatureFileError if another process is writing it.
     """
 
     def __init__(
@@ -75,7 +70,17 @@ class PartialFeatures:
         self.part.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.fdopen(os.open(self.part, os.O_RDWR | os.O_CREAT | _BINARY, 0o666), "r+b")
         try:
-            self._lock()
+            try:
+                lock(self._file)
+                is_ours = os.path.samestat(os.fstat(self._file.fileno()), os.stat(self.part))
+            except OSError as error:
+                raise FeatureFileError(
+                    f"{self.part}: another process is writing it; wait for it or stop it"
+                ) from error
+            if not is_ours:
+                raise FeatureFileError(
+                    f"{self.part}: another process has just finished it; look at its result first"
+                )
             self._resume()
         except BaseException:
             self._file.close()
@@ -93,18 +98,15 @@ class PartialFeatures:
 
     @property
     def groups(self) -> list[range]:
-        """All groups, as ranges of image ids."""
         starts = range(0, self.count, self.group_size)
         return [range(start, min(start + self.group_size, self.count)) for start in starts]
 
     @property
     def todo(self) -> list[tuple[int, range]]:
-        """The groups that are not done, with their numbers."""
         return [(number, group) for number, group in enumerate(self.groups) if number not in self.done]
 
     @property
     def images_done(self) -> int:
-        """Images in groups that are done."""
         return sum(len(group) for number, group in enumerate(self.groups) if number in self.done)
 
     def write(
@@ -113,7 +115,6 @@ class PartialFeatures:
         """Stores the descriptors (n, D) of a group's images; the group is done if none of them is missing.
 
         marks: of the files of all its images, from before they were read; None: as they are now.
-        Raises FeatureFileError if D is not that of the rows before.
         """
         group = self.groups[number]
         if len(ids):
@@ -143,10 +144,7 @@ class PartialFeatures:
         return PartialFeatures(self.out, self._made_of, self.count, self.group_size, self.mark, number)
 
     def take_over(self, number: int, groups: Sequence[int] | None = None) -> None:
-        """Copies rows from a shard that no process is writing, of `groups` or of those done, and removes it.
-
-        Raises FeatureFileError if their dimensions are not those of the rows here.
-        """
+        """Copies rows, of `groups` or of those done, from a shard that no process writes; removes it."""
         with self.shard(number) as shard:
             if shard.group_size == self.group_size and shard.dim is not None:
                 self.dim = shard.dim if self.dim is None else self.dim
@@ -168,10 +166,7 @@ class PartialFeatures:
             shard.discard()
 
     def finish(self, kept: Sequence[int], names: Sequence[str], suffix: str | None = None) -> None:
-        """Turns the rows of the images `kept` (ascending) into the file `out`; nothing partial stays.
-
-        names: of all images; suffix: the format, default that of `out`.
-        """
+        """Turns the rows of the images `kept` (ascending) into the file `out`; names: of all images."""
         size = self.count * (self.dim or 0) * 4
         self._opened.truncate(size)
         if suffix_of(self.out, suffix) == ".bin" and len(kept) == self.count:
@@ -186,7 +181,6 @@ class PartialFeatures:
         self._journal.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Removes the partial file and its journal."""
         self._let_go(lambda: self.part.unlink(missing_ok=True))
         self._journal.unlink(missing_ok=True)
 
@@ -196,19 +190,6 @@ class PartialFeatures:
             self._opened.close()
         remove()
         self._opened.close()
-
-    def _lock(self) -> None:
-        try:
-            lock(self._opened)
-            is_ours = os.path.samestat(os.fstat(self._opened.fileno()), os.stat(self.part))
-        except OSError as error:
-            raise FeatureFileError(
-                f"{self.part}: another process is writing it; wait for it or stop it"
-            ) from error
-        if not is_ours:
-            raise FeatureFileError(
-                f"{self.part}: another process has just finished it; look at its result first"
-            )
 
     @property
     def _opened(self) -> IO[bytes]:
@@ -251,5 +232,4 @@ class PartialFeatures:
         """Lists what is done; before anything is, which groups there are."""
         made_of = self._made_of.as_dict()
         content = _Journal(_FORMAT, made_of, self.count, self.group_size, self.dim, self.done)
-        with atomic_output(self._journal) as temporary:
-            temporary.write_text(json.dumps(asdict(content)), encoding="utf-8")
+        write_note(self._journal, asdict(content))

@@ -1,12 +1,8 @@
 """Where an extraction's rows go: to memory or to an unfinished file, of one process or of several.
 
-Several processes share the groups of images that are not done, each taking every N-th. A group's batches
-depend on its images alone, so the result has the same bytes for any number of processes. To a file: process 0
-writes NAME.part and the others shards beside it, on a file system that all see; when all have done their
-share, process 0 merges the shards and finishes the file. In memory: all processes get all rows.
-
-Each process computes the groups in `todo`, stores them with `write`, and then calls `collect`, which merges
-the shares of all.
+Several processes share the groups of images that are not done, each taking every N-th; a group's batches
+depend on its images alone, so the bytes are the same for any number of processes. To a file: process 0 writes
+NAME.part and the others shards beside it, which process 0 merges when all are done.
 """
 
 import os
@@ -42,11 +38,9 @@ class MemoryRows:
 
     @property
     def todo(self) -> list[tuple[int, range]]:
-        """The groups that this process computes, with their numbers."""
         return list(enumerate(self._groups))[self._team.rank :: self._team.size]
 
     def write(self, number: int, ids: Sequence[int], rows: np.ndarray, marks: Sequence[str]) -> None:
-        """Stores the descriptors of a group's images."""
         if len(ids):
             self._widen(rows.shape[1])
             self.rows[np.asarray(ids)] = rows
@@ -96,12 +90,10 @@ class SharedFile:
 
     @property
     def todo(self) -> list[tuple[int, range]]:
-        """The groups that this process computes, with their numbers."""
         return self._shares[self._team.rank]
 
     @property
     def dim(self) -> int | None:
-        """D, or None without any row."""
         return self._main.dim
 
     def write(self, number: int, ids: Sequence[int], rows: np.ndarray, marks: Sequence[str]) -> None:
@@ -124,7 +116,6 @@ class SharedFile:
         self._team.gather(lambda: require_visible(self.out, size))
 
     def discard(self) -> None:
-        """As `PartialFeatures.discard`."""
         self._team.lead(self._main.discard)
 
     def _open(self) -> dict[str, Any]:
@@ -151,10 +142,7 @@ class SharedFile:
 
 
 def require_visible(path: Path, size: int | None = None) -> None:
-    """Waits until this machine sees a file (of `size` bytes) that another has written.
-
-    Raises FeatureFileError if it does not within a minute.
-    """
+    """Waits a minute until this machine sees a file that another wrote; else FeatureFileError."""
     deadline = time.monotonic() + VISIBLE_SECONDS
     while True:
         try:

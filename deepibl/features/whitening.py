@@ -60,12 +60,12 @@ def add_pca_of_images(
     settings: ExtractionSettings | None = None,
     **options: Unpack[ImageOptions],
 ) -> SimpleNN:
-    """The network with PCA (and whitening) at its end, made of at most `at_most` of these images.
+    """The network with PCA (and whitening) to `dim` dimensions at its end, made of at most `at_most` of these
+    images.
 
-    root, names: the images, below a folder. stem: what the names of the files begin with that keep what was
-    computed. dim: dimensions to keep. tell: called with each stage, in the original's
-    words. settings, options: see `ExtractionSettings`.
-    Raises ArgumentError for a network that ends in PCA already, and what `pca_of_images` raises.
+    stem: what the names of the files begin with that keep what was computed. tell: called with each stage, in
+    the original's words. Raises ArgumentError for a network that ends in PCA already, and as `pca_of_images`.
+
     Ported from: netvlad/addPCA.m
     """
     settings = ExtractionSettings.of(add_pca_of_images, settings, options, on_error="raise")
@@ -89,23 +89,12 @@ def pca_of_images(
     settings: ExtractionSettings | None = None,
     **options: Unpack[ImageOptions],
 ) -> PCA:
-    """At least `dim` principal components of the network's descriptors of these images.
+    """At least `dim` principal components of the network's descriptors (output_dim numbers) of these images.
 
     Taken from STEM_pca.mat where it fits (same network, images and settings, enough components), else
     computed of the descriptors in STEM_traindescs_for_pca.bin where those fit, else of descriptors extracted
-    now; both files are written.
-
-    Args:
-        net: the network.
-        root, names: the images, below a folder.
-        stem: what the two files' names begin with.
-        dim: components needed.
-        output_dim: D, the numbers in a descriptor.
-        tell: see `add_pca_of_images`.
-        settings, options: see `ExtractionSettings`.
-
-    Raises:
-        ArgumentError: these images cannot give `dim` components. ExtractionError: images that cannot be read.
+    now; both files are written. Raises ArgumentError where these images cannot give `dim` components,
+    ExtractionError for images that cannot be read.
 
     Ported from: netvlad/addPCA.m
     """
@@ -138,7 +127,6 @@ def pca_of_images(
 
 
 def _read_pca(file: Path, made_of: Provenance, dim: int, output_dim: int) -> PCA | None:
-    """The PCA in a file, if it fits."""
     try:
         held = matfile.who(file)
         shape = held["U"].shape if "U" in held else None

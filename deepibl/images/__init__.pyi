@@ -1,10 +1,3 @@
-from .decoding import (
-    DeviceDecoder as DeviceDecoder,
-    Encoded as Encoded,
-    HostDecoder as HostDecoder,
-    check_decoder as check_decoder,
-    choose_decoder as choose_decoder,
-)
 from .kinds import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from .loading import (
     batches_by_size as batches_by_size,

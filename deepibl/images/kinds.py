@@ -54,7 +54,6 @@ def is_heic(data: bytes) -> bool:
 
 
 def kinds_read() -> list[str]:
-    """The kinds that can be read here."""
     return [kind for kind in KINDS if kind != "HEIF" or reads_heic()]
 
 

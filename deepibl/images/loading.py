@@ -1,8 +1,4 @@
-"""Reading ahead in threads, and batches of images of one size.
-
-`load_in_order` reads images in background threads while the network computes: in order, a bounded number
-of images and of bytes ahead. `batches_by_size` puts images of one size into batches.
-"""
+"""Reading ahead in threads while the network computes, and batches of images of one size."""
 
 from __future__ import annotations
 
@@ -32,9 +28,8 @@ def load_in_order(
 ) -> Generator[Loaded[Item], None, None]:
     """Yields (id, load(id)) in the order of `ids`, or (id, error) where load raises an ImageReadError.
 
-    At most `look_ahead` images are held or being read before they are taken, fewer where they would exceed
-    AHEAD_BYTES, those being read counted like the last one taken. Any other exception of `load` is raised
-    here. Leaving the loop early, also by an exception, stops the threads.
+    At most `look_ahead` images, and AHEAD_BYTES, are held or being read before they are taken. Any other
+    exception of `load` is raised here. Leaving the loop early stops the threads.
     """
     remaining = iter(ids)
     waiting: deque[tuple[int, Future[Item]]] = deque()

@@ -97,10 +97,7 @@ def read_image(
 
 
 def load_pixels(path: StrPath, reading: Reading = AS_STORED, interpolation: str = "bilinear") -> torch.Tensor:
-    """As `read_image`, in the smallest form: (1, H, W) or (3, H, W), uint8 unless `resize` resampled.
-
-    Bytes are a quarter of float32 to keep in memory and to send to a GPU.
-    """
+    """As `read_image`, in the smallest form: (1, H, W) or (3, H, W), uint8 unless `resize` resampled."""
     return pixels_of(jpeg.read_bytes(path), os.fspath(path), reading, interpolation)
 
 
@@ -115,9 +112,10 @@ def pixels_of(data: bytes, name: str, reading: Reading, interpolation: str = "bi
 
 
 def open_image(data: bytes, name: str, reading: Reading = AS_STORED) -> Image:
-    """Returns a Pillow image of mode L or RGB, 8 bits a channel, from a file's bytes; see the module's table.
+    """Returns a Pillow image of mode L or RGB, 8 bits a channel, from a file's bytes; all but `resize` is
+    applied.
 
-    name: of the file, for errors. reading: all but `resize` is applied. Raises ImageReadError.
+    Raises ImageReadError, with the file's name.
     """
     if jpeg.is_jpeg(data):
         with jpeg.naming(name):

@@ -25,47 +25,31 @@ from matlab_compat.files import StrPath
 from matlab_compat.relja import relja_display, relja_progress, tic
 from matlab_compat.rng import Generator
 
+
+def _pairs(text: str) -> dict[str, str]:
+    return dict(pair.split("=") for pair in text.split())
+
+
 # MATLAB's name -> Python's, of the fields and methods of each class
+_SIZES = _pairs("numImages=database_size numQueries=query_count")
+_LISTED = ("dbImageFns", "qImageFns", "dbPath", "qPath", "posIDs")
 MATLAB_NAMES: dict[type, dict[str, str]] = {
-    PlaceDataset: {
-        **{matlab: python for matlab, python in FIELDS.items() if matlab != "ignoreIDs"},
-        "numImages": "database_size",
-        "numQueries": "query_count",
-        "posDistSqThr": "positive_distance_squared",
-        "cp": "close_positions",
-        "getPosIDs": "positives",
-        "isPosQ": "is_positive",
-        "isPosDb": "is_neighbour",
-        "posDb": "neighbours",
-        "nontrivialPosQ": "nontrivial_positives",
-        "nontrivialPosDb": "nontrivial_neighbours",
-        "sampleNegsQ": "sample_negatives",
-        "sampleNegsDb": "sample_non_neighbours",
-        "sampleNegs": "sample_negatives_at",
-        "nnSearchPostprocess": "rank_matches",
-    },
-    ClosePosition: {
-        "utm": "positions",
-        "posDistThr": "positive_distance",
-        "posDistSqThr": "positive_distance_squared",
-        "limL": "lower_limit",
-        "limU": "upper_limit",
-        "hashSz": "grid_size",
-        "hashTab": "grid",
-        "getInds": "cells_of",
-        "getPosIDs": "positives",
-        "getPosDbIDs": "positives_of_image",
-        "isPos": "near",
-    },
+    PlaceDataset: {matlab: python for matlab, python in FIELDS.items() if matlab != "ignoreIDs"}
+    | _SIZES
+    | _pairs("""
+        posDistSqThr=positive_distance_squared cp=close_positions getPosIDs=positives isPosQ=is_positive
+        isPosDb=is_neighbour posDb=neighbours nontrivialPosQ=nontrivial_positives
+        nontrivialPosDb=nontrivial_neighbours sampleNegsQ=sample_negatives sampleNegsDb=sample_non_neighbours
+        sampleNegs=sample_negatives_at nnSearchPostprocess=rank_matches"""),
+    ClosePosition: _pairs("""
+        utm=positions posDistThr=positive_distance posDistSqThr=positive_distance_squared limL=lower_limit
+        limU=upper_limit hashSz=grid_size hashTab=grid getInds=cells_of getPosIDs=positives
+        getPosDbIDs=positives_of_image isPos=near"""),
     RetrievalDataset: {
-        **{name: FIELDS[name] for name in ("dbImageFns", "qImageFns", "dbPath", "qPath", "posIDs")},
-        "numImages": "database_size",
-        "numQueries": "query_count",
-        "ignoreIDs": "ignored_ids",
-        "queryIDs": "query_ids",
-        "queryNames": "query_labels",
-        "ROIs": "regions",
-    },
+        name: FIELDS[name] for name in ("dbImageFns", "qImageFns", "dbPath", "qPath", "posIDs")
+    }
+    | _SIZES
+    | _pairs("ignoreIDs=ignored_ids queryIDs=query_ids queryNames=query_labels ROIs=regions"),
 }
 
 Paths = LocalPaths | Mapping[str, str] | StrPath | None  # what localPaths takes
@@ -113,10 +97,11 @@ def _join(cls: Any, matlab: str, python: str) -> None:
         if matlab in vars(cls):  # a value for all objects of the class
             delattr(cls, matlab)
             setattr(cls, python, own)
-        forward = property(
-            lambda self: getattr(self, python), lambda self, value: setattr(self, python, value)
+        setattr(
+            cls,
+            matlab,
+            property(lambda self: getattr(self, python), lambda self, v: setattr(self, python, v)),
         )
-        setattr(cls, matlab, forward)
         cls._added.add(matlab)
 
 
@@ -181,16 +166,11 @@ class dbBase(MatlabNames, PlaceDataset):
     name = dbPath = qPath = ""
     if TYPE_CHECKING:  # MatlabNames adds them
         whichSet: str
-        dbImageFns: list[str]
-        qImageFns: list[str]
-        utmDb: np.ndarray
-        utmQ: np.ndarray
-        numImages: int
-        numQueries: int
-        posDistThr: float
-        posDistSqThr: float
-        nonTrivPosDistSqThr: float
         cp: "closePosition"
+        dbImageFns = qImageFns = list[str]()
+        utmDb = utmQ = np.empty(0)
+        numImages = numQueries = 0
+        posDistThr = posDistSqThr = nonTrivPosDistSqThr = 0.0
 
         def getPosIDs(self, iQuery: int) -> np.ndarray: ...
         def isPosQ(self, iQuery: int, iDb: ArrayLike) -> np.ndarray: ...

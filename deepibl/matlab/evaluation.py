@@ -13,15 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from deepibl.datasets.place import PlaceSet
-from deepibl.evaluation.measures import (
-    PRINT_N,
-    RECALL_NS,
-    best_epoch,
-    rank_loss,
-    read_feature_pair,
-    recall_at_n,
-    recall_of_searcher,
-)
+
+from deepibl.evaluation.measures import (  # isort: skip
+    PRINT_N, RECALL_NS, best_epoch, rank_loss, read_feature_pair, recall_at_n, recall_of_searcher,
+)  # fmt: skip
 from deepibl.matlab.prints import evaluating, print_result
 from deepibl.networks.identity import Extractor
 from matlab_compat.arguments import name_value
@@ -29,6 +24,10 @@ from matlab_compat.files import StrPath
 from matlab_compat.relja import relja_display
 from matlab_compat.rng import Generator
 from matlab_compat.yael import yael_nn
+
+
+def _drawn(count: float, generator: Generator | None) -> dict[str, Any]:
+    return {"n_sample": count, "generator": generator, "report": evaluating()}
 
 
 def recallAtN(
@@ -47,8 +46,7 @@ def recallAtN(
     positives. nSample: how many random queries to test.
     Ported from: netvlad/recallAtN.m
     """
-    drawn: dict[str, Any] = {"n_sample": nSample, "generator": generator, "report": evaluating()}
-    result = recall_of_searcher(searcher, nQueries, isPos, ns, print_n=printN, **drawn)
+    result = recall_of_searcher(searcher, nQueries, isPos, ns, print_n=printN, **_drawn(nSample, generator))
     print_result(result)
     return result.recall_print, result.found.astype(np.float64)
 
@@ -70,8 +68,7 @@ def testCore(
     queries to test.
     Ported from: netvlad/testCore.m
     """
-    drawn: dict[str, Any] = {"n_sample": nTestSample, "generator": generator, "report": evaluating()}
-    result = recall_at_n(qFeat, dbFeat, db, recallNs, print_n=printN, **drawn)
+    result = recall_at_n(qFeat, dbFeat, db, recallNs, print_n=printN, **_drawn(nTestSample, generator))
     print_result(result)
     return result.recalls, result.found.astype(np.float64)
 
@@ -95,8 +92,7 @@ def testCoreRank(
     recallNs, printN: unused, as in the original.
     Ported from: netvlad/testCoreRank.m
     """
-    drawn: dict[str, Any] = {"n_sample": nTestSample, "generator": generator, "report": evaluating()}
-    result = rank_loss(qFeat, dbFeat, db, margin, nNegChoice, **drawn)
+    result = rank_loss(qFeat, dbFeat, db, margin, nNegChoice, **_drawn(nTestSample, generator))
     print_result(result)
     return result.loss, result.losses
 
@@ -126,24 +122,14 @@ def testFromFn(
     relja_display("testFromFn:\n%s\n%s", os.fspath(dbFeatFn), os.fspath(qFeatFn))
     qFeat, dbFeat = read_feature_pair(db, dbFeatFn, qFeatFn, int(cropToDim))
     rankloss = None
+    features, drawn = (db, qFeat, dbFeat), {"generator": generator}
     if nTestRankSample > 0:
-        rankloss = testCoreRank(
-            db, qFeat, dbFeat, margin, nNegChoice, nTestSample=nTestRankSample, generator=generator
-        )[0]
-    recall, allRecalls = testCore(
-        db, qFeat, dbFeat, nTestSample=nTestSample, recallNs=recallNs, generator=generator
-    )
-    used = SimpleNamespace(
-        nTestRankSample=nTestRankSample,
-        nTestSample=nTestSample,
-        recallNs=recallNs,
-        margin=margin,
-        nNegChoice=nNegChoice,
-        cropToDim=cropToDim,
-    )
-    given = opts or {}
-    fields = given if isinstance(given, Mapping) else vars(given)
-    return recall, rankloss, allRecalls, SimpleNamespace(**{**fields, **vars(used)})
+        rankloss = testCoreRank(*features, margin, nNegChoice, nTestSample=nTestRankSample, **drawn)[0]
+    recall, allRecalls = testCore(*features, nTestSample=nTestSample, recallNs=recallNs, **drawn)
+    fields = dict(opts if isinstance(opts, Mapping) else vars(opts or SimpleNamespace()))
+    fields |= {"nTestRankSample": nTestRankSample, "nTestSample": nTestSample, "recallNs": recallNs}
+    fields |= {"margin": margin, "nNegChoice": nNegChoice, "cropToDim": cropToDim}
+    return recall, rankloss, allRecalls, SimpleNamespace(**fields)
 
 
 def testNet(
@@ -163,11 +149,10 @@ def testNet(
     """
     relja_display("testNet: %s %s", opts.sessionID, ID)
     features = db, qFeat, dbFeat
-    rankloss, _ = testCoreRank(
-        *features, opts.margin, opts.nNegChoice, nTestSample=opts.nTestRankSample, generator=generator
-    )
-    recall, _ = testCore(*features, nTestSample=opts.nTestSample, recallNs=opts.recallNs, generator=generator)
-    return recall, rankloss
+    drawn: dict[str, Any] = {"nTestSample": opts.nTestRankSample, "generator": generator}
+    rankloss, _ = testCoreRank(*features, opts.margin, opts.nNegChoice, **drawn)
+    drawn["nTestSample"] = opts.nTestSample
+    return testCore(*features, recallNs=opts.recallNs, **drawn)[0], rankloss
 
 
 def rawNnSearch(q: ArrayLike, db: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.ndarray]:

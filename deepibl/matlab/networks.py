@@ -22,17 +22,11 @@ from deepibl.features.extraction import extract_to_file
 from deepibl.features.whitening import add_pca_of_images
 from deepibl.matlab.datasets import Paths
 from deepibl.matlab.prints import cluster_prints, extracting, pca_prints, printing
-from deepibl.networks.build import (
-    add_pooling_for,
-    clusters_stem,
-    descriptors_of,
-    object_layer,
-    parse_method,
-    prepare_for_testing,
-    prepare_for_training,
-    refuse_second,
-    vlad_layer,
-)
+
+from deepibl.networks.build import (  # isort: skip
+    add_pooling_for, clusters_stem, descriptors_of, object_layer, parse_method, prepare_for_testing,
+    prepare_for_training, refuse_second, vlad_layer,
+)  # fmt: skip
 from deepibl.networks.clusters import descriptors_made_of, get_clusters
 from deepibl.networks.pretrained import load_pretrained
 from deepibl.networks.torch_backbones import is_torch_id
@@ -114,13 +108,10 @@ def getClusters(
     device = device_for(_option(opts, "useGPU", False))
     tell, progress = cluster_prints(printing(verbose))
     return get_clusters(
-        lambda: descriptors_of(net, dbTrain, device, progress),
-        k=k,
-        cluster_file=clstFn,
-        descriptor_file=trainDescFn,
+        lambda: descriptors_of(net, dbTrain, device, progress), k=k, cluster_file=clstFn,
+        descriptor_file=trainDescFn, tell=tell,
         made_of=lambda: descriptors_made_of(net, dbTrain.database_root, dbTrain.database_names),
-        tell=tell,
-    )
+    )  # fmt: skip
 
 
 def netPrepareForTrain(net: SimpleNN, backPropToLayer: LayerKey = 1) -> SimpleNN:
@@ -181,29 +172,16 @@ def addPCA(
     """
     refuse_second(net)
     if "sessionID" not in net.meta or "epoch" not in net.meta:
-        raise ArgumentError(
-            "net.meta has no sessionID and epoch, which name the files; loadNet, addLayers and training "
-            "set them"
-        )
+        raise ArgumentError("net.meta has no sessionID and epoch, which loadNet, addLayers and training set")
     epoch = int(matfile.scalar(net.meta["epoch"]))
     stem = f"{localPaths(paths).outPrefix}{matfile.text(net.meta['sessionID'])}_ep{epoch:06d}"
-    size = int(batchSize)
-    count = min(dbTrain.database_size, int(nTrainCap))
+    size, count = int(batchSize), min(dbTrain.database_size, int(nTrainCap))
     tell, progress = pca_prints(printing(verbose), matfile.text(net.meta["sessionID"]), count, size)
     return add_pca_of_images(
-        net,
-        dbTrain.database_root,
-        dbTrain.database_names,
-        stem,
-        dim=int(pcaDim),
-        whiten=bool(doWhite),
-        at_most=int(nTrainCap),
-        device=device_for(useGPU),
-        num_threads=int(numThreads),
-        batch_size=size,
-        tell=tell,
-        progress=progress,
-    )
+        net, dbTrain.database_root, dbTrain.database_names, stem, dim=int(pcaDim), whiten=bool(doWhite),
+        at_most=int(nTrainCap), device=device_for(useGPU), num_threads=int(numThreads), batch_size=size,
+        tell=tell, progress=progress,
+    )  # fmt: skip
 
 
 @name_value()
@@ -234,17 +212,9 @@ def serialAllFeats(
     """
     progress, end = extracting(printing(verbose), len(imageFns), int(batchSize))
     extract_to_file(
-        net,
-        imPath,
-        imageFns,
-        outFn,
-        batch_size=int(batchSize),
-        num_threads=int(numThreads),
-        device=device_for(useGPU),
-        resize=_size(Resize),
-        suffix=".bin",
-        progress=progress,
-    )
+        net, imPath, imageFns, outFn, batch_size=int(batchSize), num_threads=int(numThreads),
+        device=device_for(useGPU), resize=_size(Resize), suffix=".bin", progress=progress,
+    )  # fmt: skip
     end()
 
 
@@ -316,7 +286,19 @@ class NewLayer:
 
     def constructor(self, weights: Sequence[np.ndarray]) -> Layer:
         """The layer with these weights, and K, D and vladDim."""
-        return _vlad(self.classname, self.name, weights, self.count)
+        arrays = [np.asarray(weight, dtype=np.float32) for weight in weights]
+        if len(arrays) != self.count or arrays[0].ndim != 2 or arrays[0].shape != arrays[-1].shape:
+            raise ArgumentError(
+                f"{self.classname} takes {self.count} weights, the first and the last of the same shape "
+                f"(D, K); got {[array.shape for array in arrays]}"
+            )
+        assign, *bias, last = arrays
+        return vlad_layer([assign[None, None], *bias, (last if bias else -last)[None, None]], self.name)
+
+
+def _vlad(classname: str, name: str, weights: Sequence[np.ndarray], count: int) -> Any:
+    made = NewLayer(classname, name, count)
+    return made.constructor(weights) if len(weights) else made
 
 
 def layerVLAD(name: str = "VLAD", weights: Sequence[np.ndarray] = ()) -> Any:
@@ -326,8 +308,7 @@ def layerVLAD(name: str = "VLAD", weights: Sequence[np.ndarray] = ()) -> Any:
 
     Ported from: netvlad/layerVLAD.m
     """
-    made = NewLayer("layerVLAD", name, 2)
-    return made.constructor(weights) if len(weights) else made
+    return _vlad("layerVLAD", name, weights, 2)
 
 
 def layerVLADv2(name: str = "VLAD", weights: Sequence[np.ndarray] = ()) -> Any:
@@ -338,8 +319,7 @@ def layerVLADv2(name: str = "VLAD", weights: Sequence[np.ndarray] = ()) -> Any:
 
     Ported from: netvlad/layerVLADv2.m
     """
-    made = NewLayer("layerVLADv2", name, 3)
-    return made.constructor(weights) if len(weights) else made
+    return _vlad("layerVLADv2", name, weights, 3)
 
 
 def layerTotalMaxPool(name: str = "maxTotal") -> Layer:
@@ -355,14 +335,3 @@ def layerTotalAvgPool(name: str = "avgTotal") -> Layer:
 def layerWholeL2Normalize(name: str = "wholeL2") -> Layer:
     """x / (norm + 1e-12) over a whole image. Ported from: netvlad/layerWholeL2Normalize.m"""
     return object_layer("layerWholeL2Normalize", {"name": name})
-
-
-def _vlad(classname: str, name: str, weights: Sequence[np.ndarray], count: int) -> Layer:
-    arrays = [np.asarray(weight, dtype=np.float32) for weight in weights]
-    if len(arrays) != count or arrays[0].ndim != 2 or arrays[0].shape != arrays[-1].shape:
-        raise ArgumentError(
-            f"{classname} takes {count} weights, the first and the last of the same shape (D, K); "
-            f"got {[array.shape for array in arrays]}"
-        )
-    assign, *bias, last = arrays
-    return vlad_layer([assign[None, None], *bias, (last if bias else -last)[None, None]], name)

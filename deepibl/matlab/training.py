@@ -58,51 +58,29 @@ def _trainer(name: str, what: str) -> Callable[..., str]:
 
 
 def _signature() -> inspect.Signature:
-    kinds = inspect.Parameter
+    kinds, types = inspect.Parameter, TrainingOptions.__annotations__
     sets = [kinds(name, kinds.POSITIONAL_OR_KEYWORD, annotation=Any) for name in ("dbTrain", "dbVal")]
     named = [
-        kinds(
-            each.matlab,
-            kinds.KEYWORD_ONLY,
-            default=each.default,
-            annotation=TrainingOptions.__annotations__[each.name],
-        )
+        kinds(each.matlab, kinds.KEYWORD_ONLY, default=each.default, annotation=types[each.name])
         for each in OPTIONS.values()
     ]
-    known = inspect.signature(train).parameters
     beside = [kinds("verbose", kinds.KEYWORD_ONLY, default=True, annotation=bool)]
-    beside += [known[name] for name in _BESIDE]
-    return inspect.Signature(
-        [*sets, kinds("args", kinds.VAR_POSITIONAL), *named, *beside], return_annotation=str
-    )
+    beside += [inspect.signature(train).parameters[name] for name in _BESIDE]
+    given = [*sets, kinds("args", kinds.VAR_POSITIONAL), *named, *beside]
+    return inspect.Signature(given, return_annotation=str)
+
+
+def _sare(name: str, kernel: str, negatives: str) -> Callable[..., str]:
+    return _trainer(name, f"SARE, {kernel} kernel, {negatives}. Ported from: deepIBL/{name}.m")
 
 
 _IND, _JOINT = "each negative by itself", "negatives together"
-
-trainGaussKernalInd = _trainer(
-    "trainGaussKernalInd", f"SARE, Gaussian kernel, {_IND}. Ported from: deepIBL/trainGaussKernalInd.m"
-)
-
-trainGaussKernalJoint = _trainer(
-    "trainGaussKernalJoint", f"SARE, Gaussian kernel, {_JOINT}. Ported from: deepIBL/trainGaussKernalJoint.m"
-)
-
-trainCauchyKernelInd = _trainer(
-    "trainCauchyKernelInd", f"SARE, Cauchy kernel, {_IND}. Ported from: deepIBL/trainCauchyKernelInd.m"
-)
-
-trainCauchyKernelJoint = _trainer(
-    "trainCauchyKernelJoint", f"SARE, Cauchy kernel, {_JOINT}. Ported from: deepIBL/trainCauchyKernelJoint.m"
-)
-
-trainExpKernalInd = _trainer(
-    "trainExpKernalInd", f"SARE, exponential kernel, {_IND}. Ported from: deepIBL/trainExpKernalInd.m"
-)
-
-trainExpKernalJoint = _trainer(
-    "trainExpKernalJoint", f"SARE, exponential kernel, {_JOINT}. Ported from: deepIBL/trainExpKernalJoint.m"
-)
-
+trainGaussKernalInd = _sare("trainGaussKernalInd", "Gaussian", _IND)
+trainGaussKernalJoint = _sare("trainGaussKernalJoint", "Gaussian", _JOINT)
+trainCauchyKernelInd = _sare("trainCauchyKernelInd", "Cauchy", _IND)
+trainCauchyKernelJoint = _sare("trainCauchyKernelJoint", "Cauchy", _JOINT)
+trainExpKernalInd = _sare("trainExpKernalInd", "exponential", _IND)
+trainExpKernalJoint = _sare("trainExpKernalJoint", "exponential", _JOINT)
 trainWeakly = _trainer(
     "trainWeakly", "NetVLAD's weakly supervised triplet ranking loss. Ported from: netvlad/trainWeakly.m"
 )

@@ -1,20 +1,18 @@
-"""What the translator knows at a place of a script: its variables and functions, their kinds, names to
-import.
+"""What the translator knows at a place of a script: variables, functions, their kinds, names to import.
 
-A kind says what a value certainly is: int, real, bool (a Python int, float, bool), scalar
-(any of these), text, array (an Array), num (an Array or a
-number),
-cell, struct, function, object (the library's and handle classes), any (unknown). Kinds hold for the whole
-script or
-function: they are found by translating its assignments until they stay the same.
+A kind says what a value certainly is: int, real, bool (a Python int, float, bool), scalar (any of these),
+text, array (an Array), num (an Array or a number), cell, struct, paths (localPaths'), function, object (the
+library's and handle classes), any (unknown). Kinds hold for the whole script or function: they are found by
+translating its assignments until they stay the same.
 """
 
 import ast
 import keyword
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from deepibl.migrate.library import words
 from deepibl.migrate.names import language_name, variable_name
 from deepibl.migrate.tree import Node, Untranslatable
 
@@ -22,9 +20,11 @@ SCALARS = {"int", "real", "bool", "scalar"}
 NUMBERS = {*SCALARS, "array", "num"}
 IMMUTABLE = {*SCALARS, "text", "function", "object"}
 # functions that may return an argument itself, or a part of it
-ALIASES = {"at", "one", "content", "contents", "field", "deal", "gather", "getfield", "feval", "gpuArray",
-    "horzcat", "vertcat",
-           "cat", "cellstr", "repmat", "several", "num2cell", "struct"}  # fmt: skip
+_ALIASES = words(
+    "at one content contents field deal gather getfield feval gpuArray horzcat vertcat cat cellstr repmat "
+    "several num2cell struct keys values_"
+)
+_NEW = {"Array", "Cell", "Struct", "copied", "put", "load", "without"}
 
 
 class Typed(NamedTuple):
@@ -52,11 +52,12 @@ class Function:
 class Scope:
     """The state of translating one script or function.
 
-    kinds: of the variables; None where not known yet. functions: the script's own. mutated: variables of
-    which a part
-    is assigned somewhere. many: variables that are assigned more than once. used: names to import.
+    translate: `expressions.expression`. functions: the script's own. mutated: variables of which a part is
+    assigned somewhere. kinds: of the variables; None where not known yet. many: variables that are assigned
+    more than once. used: names to import.
     """
 
+    translate: Callable[["Scope", Any], "Typed"]
     functions: dict[str, Function]
     mutated: set[str]
     overrides: Mapping[tuple[str, str], Any]
@@ -70,9 +71,17 @@ class Scope:
     finding: bool = False  # while kinds are found
     parameters: tuple[str, ...] = ()
 
+    def expression(self, node: Node) -> "Typed":
+        """The translation of an expression. Raises Untranslatable."""
+        return self.translate(self, node)
+
+    def note(self, what: str) -> None:
+        """Notes something to say at the top of the translation."""
+        if not self.finding:
+            self.notes.append(what)
+
     def python(self, template: str, **parts: ast.expr) -> ast.expr:
-        """An expression with upper-case names replaced by nodes: python("numel(X)", X=node); imports are
-        noted."""
+        """An expression with names replaced by nodes: python("numel(X)", X=node); imports are noted."""
         tree = ast.parse(template, mode="eval").body
         for name in {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} - set(parts):
             self.need(name)
@@ -83,7 +92,7 @@ class Scope:
 
         return Fill().visit(tree)
 
-    def call(self, name: str, *arguments: ast.expr) -> ast.expr:
+    def call(self, name: str, *arguments: ast.expr) -> ast.Call:
         """A call of a function by its Python name."""
         self.need(name)
         return ast.Call(ast.Name(name, ast.Load()), list(arguments), [])
@@ -143,16 +152,8 @@ def owned(scope: Scope, value: Typed, target: str = "") -> ast.expr:
     )
     if isinstance(node, ast.Call):
         name = node.func.id if isinstance(node.func, ast.Name) else ""
-        of_language = name in (
-            "Array",
-            "Cell",
-            "Struct",
-            "copied",
-            "put",
-            "load",
-            "without",
-        ) or language_name(name.rstrip("_"))
-        shares = not of_language if name not in ALIASES else value.kind not in NUMBERS
+        made = name in _NEW or language_name(name.rstrip("_"))
+        shares = value.kind not in NUMBERS if name in _ALIASES else not made
     changed = {variable_name(name) for name in scope.mutated}
     roots = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
     if shares and (target in scope.mutated or roots & changed):
@@ -163,8 +164,3 @@ def owned(scope: Scope, value: Typed, target: str = "") -> ast.expr:
 def is_field(name: str) -> bool:
     """Whether a field can be written as an attribute."""
     return name.isidentifier() and not keyword.iskeyword(name)
-
-
-def source_nodes(node: Node) -> list[Node]:
-    """The named children of a call's arguments, `:` among them."""
-    return [child for child in node.named_children if child.type not in ("comment", "line_continuation")]

@@ -1,16 +1,12 @@
 """MATLAB scripts of calls to deepIBL, NetVLAD and MatConvNet, translated to Python.
 
 The script is parsed by tree-sitter's MATLAB grammar (the extra `migrate`), its expressions are grouped by
-MATLAB's
-precedence, and it is translated statement by statement; comments are kept. The Python script has MATLAB's
-values
-and conventions: arrays of at least two dimensions with indices from 1 (`matlab_compat.language`), and the
-original's
-functions with features D x N and ids from 1 (`deepibl.migrate.originals`). Where the script itself shows
-what a value
-is, Python's own operators, strings and loops are used. What cannot be translated with certainty becomes a
-line
-marked MIGRATE that raises when it is reached, so that a migrated script is never silently wrong.
+MATLAB's precedence, and it is translated statement by statement; comments are kept. The Python script has
+MATLAB's values and conventions: arrays of at least two dimensions with indices from 1
+(`matlab_compat.language`), and the original's functions with features D x N and ids from 1
+(`deepibl.migrate.originals`). Where the script itself shows what a value is, Python's own operators, strings
+and loops are used. What cannot be translated with certainty becomes a line marked MIGRATE that raises when it
+is reached, so that a migrated script is never silently wrong.
 """
 
 import ast
@@ -21,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from deepibl.errors import ConfigurationError
-from deepibl.migrate.names import MODULES, library_names
+from deepibl.migrate.library import FUNCTIONS
+from deepibl.migrate.names import MODULES
 from deepibl.migrate.script import Mark, ScriptTranslator
 from matlab_compat import language
 from matlab_compat.errors import ArgumentError
@@ -99,7 +96,8 @@ def migrate_file(path: StrPath, output: StrPath | None = None, **options: Any) -
     siblings = {
         other.stem: other.read_text(encoding="latin-1")
         for other in Path(path).parent.glob("*.m")
-        if other.stem != Path(path).stem and re.search(rf"\b{re.escape(other.stem)}\b", text)
+        if other.stem not in (Path(path).stem, "localPaths")
+        and re.search(rf"\b{re.escape(other.stem)}\b", text)
     }
     result = migrate(text, Path(path).name, siblings=siblings, **options)
     if output is not None:
@@ -135,7 +133,7 @@ def _imports(used: set[str]) -> list[str]:
         module, _, function = name.rpartition(":")
         if module:
             modules.setdefault(module, set()).add(function)
-        elif name in library_names():
+        elif name in FUNCTIONS:
             modules.setdefault("deepibl.migrate.originals", set()).add(name)
         elif name in dir(language) and name not in MODULES:
             modules.setdefault("matlab_compat.language", set()).add(name)

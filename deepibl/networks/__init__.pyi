@@ -15,4 +15,9 @@ from .io import load_network as load_network, save_network as save_network
 from .pretrained import fetch as fetch, load_pretrained as load_pretrained
 from .torch_backbones import load_torch_network as load_torch_network, split_for as split_for
 from .torch_files import KEY_MAPS as KEY_MAPS, KeyMap as KeyMap
-from .weights import card as card, default_folder as default_folder, find_network as find_network
+from .weights import (
+    DEFAULT_NETWORK as DEFAULT_NETWORK,
+    card as card,
+    default_folder as default_folder,
+    find_network as find_network,
+)

@@ -17,6 +17,7 @@ from deepibl.errors import ConfigurationError, DownloadError
 from deepibl.runtime.paths import LocalPaths
 from matlab_compat.files import StrPath
 
+DEFAULT_NETWORK = "toycity_offtheshelf"  # of those that ship: where no network is named
 VGG16_BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # convolutions, channels of each block
 CLUSTERS, WHITENED = 64, 4096
 
@@ -255,7 +256,7 @@ def shipped_networks() -> list[str]:
     return sorted(file.stem for file in weights_folder().glob("*.mat"))
 
 
-def find_network(name: StrPath, paths: LocalPaths | None = None) -> Path:
+def find_network(name: StrPath = DEFAULT_NETWORK, paths: LocalPaths | None = None) -> Path:
     """The file of a network: a path, the name of one that ships, or of one that `deepibl fetch` brought.
 
     paths: the folders of fetched networks; default below the user's data folder.

@@ -3,41 +3,28 @@
 A NetVLAD descriptor is a sum over cells, so the similarity of two images is a sum over the cells of either
 one: `cell_shares` gives each cell's term, with the normalisations as the constant factors that they are for
 this image. The terms add up to the cosine of the two descriptors, less a constant where whitening subtracts a
-mean.
+mean. It is a sum over pairs of cells, too, one of each image: `matching_parts` gives the largest.
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepibl.layers import NetVLAD
 from deepibl.networks.backbones import is_normaliser
 from deepibl.networks.build import LayerVLAD, LayerVLADv2
 from deepibl.report.heatmap import descriptor, frozen
+from deepibl.report.overlay import Box
 from deepibl.runtime.devices import device_of
 from matlab_compat.errors import ArgumentError
 
-
-@dataclass(frozen=True)
-class CellAssignment:
-    """weights: (K, h, w) float32, the soft assignment of each cell to the clusters; sums to 1 over K."""
-
-    weights: np.ndarray
-
-    @property
-    def labels(self) -> np.ndarray:
-        """The cluster (from 0) that each cell belongs to most, (h, w) int64."""
-        return self.weights.argmax(axis=0)
-
-    @property
-    def certainty(self) -> np.ndarray:
-        """The weight of that cluster, (h, w) float32."""
-        return self.weights.max(axis=0)
+_ROWS = 8  # of blocks of cells along an image's shorter side, for matching parts
 
 
 @dataclass(frozen=True)
@@ -48,27 +35,28 @@ class CellShares:
     similarity: float
     constant: float
 
-    def strongest(self, count: int, apart: int = 1) -> list[tuple[int, int]]:
-        """(row, column) of the `count` cells with the largest terms, largest first.
 
-        apart: cells closer than this (in rows and columns) to a larger one are left out; 1 leaves out none.
-        """
-        chosen: list[tuple[int, int]] = []
-        for place in np.argsort(-self.shares, axis=None, kind="stable").tolist():
-            row, column = divmod(place, self.shares.shape[1])
-            if all(max(abs(row - r), abs(column - c)) >= apart for r, c in chosen):
-                chosen.append((row, column))
-            if len(chosen) == count:
-                break
-        return chosen
+@dataclass(frozen=True)
+class Part:
+    """A block of cells of an image and the one of the other image that it is alike to.
+
+    here, there: the blocks; share: what the pair adds to the cosine.
+    """
+
+    here: Box
+    there: Box
+    share: float
 
 
-def cell_assignment(net: nn.Module, image: Tensor) -> CellAssignment:
-    """The clusters of an image's cells. image: (3, H, W), RGB 0–255. Raises what `vlad_of` raises."""
+def cell_assignment(net: nn.Module, image: Tensor) -> np.ndarray:
+    """The soft assignment of an image's cells to the clusters, (K, h, w) float32; sums to 1 over K.
+
+    image: (3, H, W), RGB 0–255. Raises what `vlad_of` raises.
+    """
     layer = vlad_of(net)
     with frozen(net), torch.no_grad(), _watching(layer) as seen:
         descriptor(net, image)
-        return CellAssignment(_weights(layer, seen.maps)[0].cpu().numpy())
+        return _weights(layer, seen.maps)[0].cpu().numpy()
 
 
 def cell_shares(net: nn.Module, image: Tensor, other: Tensor) -> CellShares:
@@ -77,19 +65,45 @@ def cell_shares(net: nn.Module, image: Tensor, other: Tensor) -> CellShares:
     Raises what `vlad_of` raises.
     """
     layer = vlad_of(net)
-    with frozen(net), ExitStack() as stack:
-        target = descriptor(net, other)
-        target = target / target.norm().clamp_min(1e-12)
-        seen = stack.enter_context(_watching(layer))
-        stack.enter_context(_constant_norms(net))
-        pixels = image[None].to(device_of(net))
-        output = net(net.prepare(pixels)).flatten(1)[0]  # type: ignore[operator]
-        similarity = (output @ target) / output.detach().norm().clamp_min(1e-12)
-        (slope,) = torch.autograd.grad(similarity, seen.vlad)  # (1, D, 1, K)
-        with torch.no_grad():
-            shares = _shares(layer, seen.maps, slope[0, :, 0])
-    total = float(similarity.detach())
+    seen, slope, total = _slope(net, layer, image, descriptor(net, other))
+    with torch.no_grad():
+        shares = _shares(layer, seen.maps, slope)
     return CellShares(shares.cpu().numpy(), total, total - float(shares.sum()))
+
+
+def matching_parts(net: nn.Module, image: Tensor, other: Tensor, count: int = 6) -> list[Part]:
+    """The pairs of blocks that add most to the cosine of two images, largest first; each block is in one.
+
+    Blocks that touch one that was chosen are left out. Where layers after NetVLAD mix its clusters
+    (whitening), a share is what it would be if they did not. Raises what `vlad_of` raises.
+    """
+    layer = vlad_of(net)
+    with frozen(net), torch.no_grad(), _watching(layer) as there:
+        target = descriptor(net, other)
+    here, slope, _ = _slope(net, layer, image, target)
+    with torch.no_grad():
+        vlad = there.vlad[0, :, 0]
+        factors = (slope * vlad).sum(0) / vlad.square().sum(0).clamp_min(1e-12)  # (K,): of each cluster
+        (own, grid), (others, grid_there) = (_blocks(layer, of.maps[0]) for of in (here, there))
+        terms = ((own * factors).flatten(1) @ others.flatten(1).t()).cpu().numpy()
+    parts: list[Part] = []
+    left, shape = terms.copy(), (*grid, *grid_there)
+    while len(parts) < count and left.max() > 0:
+        y, x, v, u = np.unravel_index(int(left.argmax()), shape)
+        share = float(terms.reshape(shape)[y, x, v, u])
+        parts.append(Part(_box(int(y), int(x), grid), _box(int(v), int(u), grid_there), share))
+        view = left.reshape(shape)
+        view[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2] = 0
+        view[:, :, max(0, v - 1) : v + 2, max(0, u - 1) : u + 2] = 0
+    return parts
+
+
+def legible(field: np.ndarray, rows: int) -> np.ndarray:
+    """Sums (..., h, w) over blocks of cells, so that the shorter side has at most `rows` of them."""
+    size = max(1, -(-min(field.shape[-2:]) // rows))
+    planes = torch.as_tensor(field, dtype=torch.float32).reshape(-1, 1, *field.shape[-2:])
+    summed = F.avg_pool2d(planes, size, ceil_mode=True, divisor_override=1).numpy()
+    return summed.reshape(*field.shape[:-2], *summed.shape[-2:])
 
 
 def vlad_of(net: nn.Module) -> nn.Module:
@@ -123,6 +137,16 @@ def _watching(layer: nn.Module) -> Iterator[_Seen]:
         yield seen
     finally:
         hook.remove()
+
+
+def _slope(net: nn.Module, layer: nn.Module, image: Tensor, target: Tensor) -> tuple[_Seen, Tensor, float]:
+    """An image's maps and VLAD, the slope (D, K) of its cosine to `target` by its VLAD, and that cosine."""
+    target = target / target.norm().clamp_min(1e-12)
+    with frozen(net), _watching(layer) as seen, _constant_norms(net):
+        output = net(net.prepare(image[None].to(device_of(net)))).flatten(1)[0]  # type: ignore[operator]
+        similarity = (output @ target) / output.detach().norm().clamp_min(1e-12)
+        (slope,) = torch.autograd.grad(similarity, seen.vlad)  # (1, D, 1, K)
+    return seen, slope[0, :, 0], float(similarity.detach())
 
 
 @contextmanager
@@ -165,3 +189,21 @@ def _shares(layer: nn.Module, maps: Tensor, slope: Tensor) -> Tensor:
     _, offset, _ = _parameters(layer)
     along = torch.einsum("dk,dhw->khw", slope, maps[0]) + (offset * slope).sum(0)[:, None, None]
     return (_weights(layer, maps)[0] * along).sum(0)
+
+
+def _blocks(layer: nn.Module, maps: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """The VLAD (B, D, K) of each block of cells of maps (D, h, w) by itself, and the grid of blocks."""
+    _, offset, _ = _parameters(layer)
+    weights = _weights(layer, maps[None])[0]
+    size = max(1, -(-min(maps.shape[1:]) // _ROWS))
+    tiles = [each.split(size, 2) for each in weights.split(size, 1)]
+    vlads = [
+        torch.einsum("khw,dhw->dk", part, cells) + offset * part.sum((1, 2))
+        for row, of in zip(tiles, maps.split(size, 1), strict=True)
+        for part, cells in zip(row, of.split(size, 2), strict=True)
+    ]
+    return torch.stack(vlads), (len(tiles), len(tiles[0]))
+
+
+def _box(row: int, column: int, grid: tuple[int, int]) -> Box:
+    return row / grid[0], column / grid[1], (row + 1) / grid[0], (column + 1) / grid[1]

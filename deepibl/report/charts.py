@@ -11,7 +11,7 @@ matplotlib: marks link to a query's case, have tooltips, and take their colours 
 import io
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -70,11 +70,13 @@ def map_svg(
     *,
     title: str = "Map of the queries",
     frame: Frame | None = None,
+    tiles: Callable[[Frame, float], Iterable[tuple[str, Frame]]] | None = None,
 ) -> Markup:
     """The map of `place_map` without its legend: one SVG element; empty where no position is known.
 
     frame: (west, south, east, north) in metres, what is shown; None shows every position. Marks outside are
     left out, and counted at the bottom. Positions of the background that fall on one dot are drawn once.
+    tiles: pictures below, as addresses with their frames, by what the drawing shows and its pixels a metre.
     """
     marks = [mark for kind in kinds for mark in kind.marks]
     places = [(float(e), float(n)) for e, n in background] + [(mark.east, mark.north) for mark in marks]
@@ -84,9 +86,15 @@ def map_svg(
     sheet = _Sheet(frame or (min(east), min(north), max(east), max(north)))
     dots = dict.fromkeys((round(x), round(y)) for x, y in sheet.inside(background))
     path = "".join(f"M{x} {y}h0" for x, y in dots)
+    picture = Markup(
+        '<image href="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" preserveAspectRatio="none"/>'
+    )
     parts = [
-        f'<path class="database" d="{path}" stroke="{DATABASE}" stroke-width="3.4" stroke-linecap="round"/>'
+        picture.format(url, *sheet.box(of)) for url, of in (tiles(sheet.shown, sheet.scale) if tiles else ())
     ]
+    parts.append(
+        f'<path class="database" d="{path}" stroke="{DATABASE}" stroke-width="3.4" stroke-linecap="round"/>'
+    )
     shown = 0
     for kind in kinds:
         placed = [
@@ -123,6 +131,18 @@ class _Sheet:
         )
         self.height = max(_LOWEST, round(depth * self.scale) + 2 * _MARGIN + 20)
         self._left = (_MAP_WIDTH - width * self.scale) / 2
+
+    @property
+    def shown(self) -> Frame:
+        """What the whole drawing shows, in metres."""
+        west, north = self._west - self._left / self.scale, self._north + _MARGIN / self.scale
+        return west, north - self.height / self.scale, west + _MAP_WIDTH / self.scale, north
+
+    def box(self, frame: Frame) -> tuple[float, float, float, float]:
+        """x, y, width and height in pixels of a frame in metres."""
+        west, _, _, north = self.shown
+        x, y = (frame[0] - west) * self.scale, (north - frame[3]) * self.scale
+        return x, y, (frame[2] - frame[0]) * self.scale, (frame[3] - frame[1]) * self.scale
 
     def inside(self, places: Sequence[Sequence[float]]) -> Iterator[tuple[float, float]]:
         """The pixels (x, y) of those positions (east, north) that are on the drawing."""

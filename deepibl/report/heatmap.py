@@ -1,9 +1,10 @@
-"""Which pixels of an image determine its descriptor: gradients, guided gradients, and occlusion.
+"""Which pixels of an image determine its descriptor: gradients, guided and smoothed gradients, and occlusion.
 
 =========  =====================================================================================
 gradient   how much a small change of each pixel changes the similarity to another image; without
            another image, the length of the descriptor before its last normalisation
 guided     the same, with only positive gradients passing back through each ReLU
+smooth     the length of the mean gradient over noisy copies of the image (SmoothGrad)
 occlusion  a grey patch slides over the image: how far the descriptor moves when a place is covered
            (with another image: how much farther away from that image's descriptor)
 =========  =====================================================================================
@@ -28,10 +29,11 @@ from deepibl.runtime.progress import ProgressCallback, counting
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.simplenn.layer import Layer
 
-METHODS = ("gradient", "guided", "occlusion")
+METHODS = ("smooth", "gradient", "guided", "occlusion")
 PIXELS_AT_ONCE = 3 * 2**20  # in a batch of covered images: bounds its memory
 _GREY = 128.0
 _PATCHES_ALONG_SHORTER_SIDE = 6
+_COPIES, _NOISE = 12, 0.15  # SmoothGrad's: noisy images, the noise's sigma as a share of the image's range
 
 
 def heat(
@@ -46,34 +48,51 @@ def heat(
 
     Raises ArgumentError for another method, and what `gradient_map` or `occlusion_map` raises.
     """
-    if method in ("gradient", "guided"):
-        return gradient_map(net, image, against=against, guided=method == "guided")
+    if method in ("gradient", "guided", "smooth"):
+        copies = _COPIES if method == "smooth" else 0
+        progress = settings.get("progress")
+        return gradient_map(
+            net, image, against=against, guided=method == "guided", copies=copies, progress=progress
+        )  # type: ignore[arg-type]
     if method == "occlusion":
         return occlusion_map(net, image, against=against, **settings)  # type: ignore[arg-type]
     raise ArgumentError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
 
 
 def gradient_map(
-    net: nn.Module, image: Tensor, *, against: Tensor | None = None, guided: bool = False
+    net: nn.Module,
+    image: Tensor,
+    *,
+    against: Tensor | None = None,
+    guided: bool = False,
+    copies: int = 0,
+    progress: ProgressCallback | bool | None = None,
 ) -> np.ndarray:
     """The norm of the gradient at each pixel (over its three channels), (H, W) float32.
 
     net: a SimpleNN or any extractor; its weights are neither changed nor given gradients. image: (3, H, W).
     against: another image, of any size: the gradient is of the cosine of the two descriptors; None: of the
     descriptor's length before the normalisations that end the network (after them it is always 1).
-    guided: only positive gradients pass each ReLU. Raises ArgumentError if guided finds no ReLU, or if the
-    layer that normalises the descriptor is not a known one.
+    guided: only positive gradients pass each ReLU. copies: the mean gradient of as many noisy copies of the
+    image (the same noise each time); 0: of the image itself. progress: see `deepibl.extract`.
+    Raises ArgumentError if guided finds no ReLU, or if the layer that normalises the descriptor is not a
+    known one.
     """
     with frozen(net), guided_relus(net) if guided else nullcontext():
-        where = device_of(net)
-        pixels = image[None].to(where).detach().clone().requires_grad_()
-        if against is None:
-            score = _raw_length(net, pixels)
-        else:
-            other = descriptor(net, against)
-            score = F.cosine_similarity(_describe(net, pixels), other[None]).sum()
-        (gradient,) = torch.autograd.grad(score, pixels)
-    return torch.linalg.vector_norm(gradient[0], dim=0).cpu().numpy()
+        where, total = device_of(net), torch.zeros_like(image)
+        other = None if against is None else descriptor(net, against)[None]
+        noise, sigma = torch.Generator().manual_seed(0), _NOISE * float(image.max() - image.min())
+        with counting(progress if copies else False, "gradients of noisy copies") as count:
+            for number in range(max(1, copies)):
+                added = sigma * torch.randn(image.shape, generator=noise) if copies else torch.zeros(())
+                pixels = (image + added.to(image))[None].to(where).detach().requires_grad_()
+                if other is None:
+                    score = _raw_length(net, pixels)
+                else:
+                    score = F.cosine_similarity(_describe(net, pixels), other).sum()
+                total += torch.autograd.grad(score, pixels)[0][0].to(total)
+                count(number + 1, copies)
+    return torch.linalg.vector_norm(total / max(1, copies), dim=0).cpu().numpy()
 
 
 def occlusion_map(
@@ -212,13 +231,14 @@ def _starts(length: int, side: int, step: int) -> list[int]:
 def _cover(net: nn.Module, image: Tensor, corners: list[tuple[int, int]], side: int) -> Tensor:
     """Copies of the image (B, 3, H, W), each with a grey patch at one of the corners (y, x)."""
     copies = image[None].repeat(len(corners), 1, 1, 1)
-    grey = _grey(net).to(image.device)
+    grey = mean_pixel(net).to(image.device)
     for copy, (y, x) in zip(copies, corners, strict=True):
         copy[:, y : y + side, x : x + side] = grey[:, None, None]
     return copies
 
 
-def _grey(net: nn.Module) -> Tensor:
+def mean_pixel(net: nn.Module) -> Tensor:
+    """The mean pixel (3,) of a network, RGB 0–255; middle grey where it is not known."""
     try:
         return net.mean_pixel.detach().cpu().expand(3)  # type: ignore[union-attr,operator]
     except (AttributeError, NetworkFormatError):

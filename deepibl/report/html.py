@@ -20,6 +20,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from deepibl.datasets.geo import map_link
 from deepibl.images import Reading, open_image
 from deepibl.search.answer import Answer
 from matlab_compat.errors import ImageReadError
@@ -47,6 +48,7 @@ def _environment() -> Environment:
     made.globals |= {
         "style": Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
         "script": Markup(script),
+        "map_link": map_link,
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }
     made.filters["recall"] = lambda value: "–" if value is None else f"{value:.4f}"
@@ -67,8 +69,8 @@ def small_picture(path: StrPath, side: int) -> np.ndarray | None:
     return np.asarray(small.convert("RGB"))
 
 
-def thumbnail(path: StrPath, side: int = 176) -> str | None:
-    """As `small_picture`, as a data URI of a JPEG: a few kilobytes of text to put into a page."""
+def thumbnail(path: StrPath, side: int = 176) -> Markup | None:
+    """As `small_picture`, as attributes of an <img>: its size, so that the page does not jump, and a data URI."""
     small = small_picture(path, side)
     if small is None:
         return None
@@ -76,7 +78,9 @@ def thumbnail(path: StrPath, side: int = 176) -> str | None:
 
     buffer = io.BytesIO()
     Image.fromarray(small).save(buffer, "JPEG", quality=QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    data = base64.b64encode(buffer.getvalue()).decode()
+    attributes = 'width="{}" height="{}" src="data:image/jpeg;base64,{}"'
+    return Markup(attributes).format(small.shape[1], small.shape[0], data)
 
 
 def match_page(results: Sequence[tuple[str, Answer]], *, title: str = "deepibl localize") -> str:

@@ -8,7 +8,7 @@ import json
 import os
 import platform
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from importlib import metadata
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from deepibl.datasets.geo import DEGREES, map_metres, metres_between
+from deepibl.datasets.geo import DEGREES, map_metres, metres_between, to_degrees
 from deepibl.errors import ReportError
 from deepibl.evaluation.evaluate import Evaluation
 from deepibl.evaluation.plots import recall_by_dimension
@@ -106,7 +106,7 @@ class Answer:
     """A database image as an answer.
 
     rank: from 1, None if it is not among the first DEPTH. distance: squared L2 of the descriptors. metres:
-    from the query, None if not known. right: whether it is a positive.
+    from the query, None if not known. right: whether it is a positive. degrees: as of `Query`.
     """
 
     name: str
@@ -114,6 +114,7 @@ class Answer:
     distance: float | None
     metres: float | None
     right: bool
+    degrees: list[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ class Query:
     """A query: its position (metres east and north on the map, None if not known) and its first answers.
 
     truth: the first right answer; if none was found the nearest positive; None where it has no positive.
+    degrees: latitude and longitude, None if not known.
     """
 
     name: str
@@ -128,6 +130,7 @@ class Query:
     north: float | None
     answers: list[Answer]
     truth: Answer | None
+    degrees: list[float] | None = None
 
     @property
     def rank(self) -> int | None:
@@ -280,29 +283,36 @@ def _queries(evaluation: Evaluation) -> list[Query]:
     rows, depth = np.asarray(evaluation.query_features), dataset.search_depth(DEPTH)
     raw = BlockSearcher(Searcher(evaluation.database_features), rows, order, depth, BLOCK)
     found, places = [], np.round(_on_map(dataset, dataset.query_positions), 2)
+    globe, own = (_degrees(dataset, of) for of in (dataset.database_positions, dataset.query_positions))
+
+    def answer(query: int, image: int, rank: int | None, distance: float | None, right: bool) -> Answer:
+        metres = _metres(dataset, query, image)
+        return Answer(dataset.database_names[image], rank, distance, metres, right, globe(image))
+
     for query in order.tolist():
         ids, distances = dataset.rank_matches(raw, query, DEPTH)
-        right = np.asarray(dataset.is_positive(query, ids), bool)
-        east, north = places[query].tolist() if np.isfinite(places[query]).all() else (None, None)
+        right = np.asarray(dataset.is_positive(query, ids), bool)[:DEPTH]
         answers = [
-            Answer(dataset.database_names[i], rank, float(d), _metres(dataset, query, i), bool(hit))
-            for rank, (i, d, hit) in enumerate(
-                zip(ids[:DEPTH].tolist(), distances.tolist(), right.tolist(), strict=True), start=1
-            )
+            answer(query, i, rank, float(distances[rank - 1]), bool(right[rank - 1]))
+            for rank, i in enumerate(ids[:DEPTH].tolist(), start=1)
+            if rank <= _SHOWN or (right[rank - 1] and not right[: rank - 1].any())
         ]
-        found_right = next((answer for answer in answers if answer.right), None)
-        truth = found_right or _nearest_positive(dataset, query)
-        found.append(Query(dataset.query_names[query], east, north, answers[:_SHOWN], truth))
+        truth = next((each for each in answers if each.right), None)
+        if truth is None and len(positives := np.asarray(dataset.positives(query)).tolist()):
+            metres = [_metres(dataset, query, i) for i in positives]
+            best = int(np.argmin([np.inf if value is None else value for value in metres]))
+            truth = answer(query, positives[best], None, None, True)
+        east, north = places[query].tolist() if np.isfinite(places[query]).all() else (None, None)
+        found.append(Query(dataset.query_names[query], east, north, answers[:_SHOWN], truth, own(query)))
     return found
 
 
-def _nearest_positive(dataset: Any, query: int) -> Answer | None:
-    ids = np.asarray(dataset.positives(query))
-    if not len(ids):
-        return None
-    metres = [_metres(dataset, query, int(i)) for i in ids]
-    best = int(np.argmin([np.inf if value is None else value for value in metres]))
-    return Answer(dataset.database_names[int(ids[best])], None, None, metres[best], True)
+def _degrees(dataset: Any, positions: np.ndarray) -> Callable[[int], list[float] | None]:
+    """A function of a row of the positions (N, 2): its latitude and longitude, None where they are not known."""
+    if dataset.frame is None:
+        return lambda row: None
+    globe = np.round(positions if dataset.frame == DEGREES else to_degrees(positions, dataset.frame), 6)
+    return lambda row: globe[row].tolist() if np.isfinite(globe[row]).all() else None
 
 
 def _on_map(dataset: Any, positions: np.ndarray) -> np.ndarray:

@@ -10,9 +10,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from deepibl.images import AS_STORED, Reading, load_pixels
-from deepibl.report.cells import cell_assignment, cell_shares
+from deepibl.report.cells import Part, cell_assignment, cell_shares, legible, matching_parts
 from deepibl.report.heatmap import METHODS as PIXEL_METHODS, descriptor, fit, heat
-from deepibl.report.overlay import SMOOTHING, cluster_colours, cluster_overlay, heat_overlay, outline_cells
+from deepibl.report.overlay import SMOOTHING, blurred, cluster_overlay, heat_overlay, outline, top_of
 from deepibl.runtime.devices import device_of
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath, atomic_bytes, atomic_output
@@ -21,23 +21,27 @@ METHODS = (*PIXEL_METHODS, "clusters", "cells")
 MAX_PIXELS = 2**20
 
 _TITLES = {
+    "smooth": "smoothed gradient",
     "gradient": "gradient",
     "guided": "guided gradient",
     "occlusion": "occlusion",
-    "clusters": "NetVLAD clusters",
-    "cells": "strongest cells",
+    "clusters": "largest NetVLAD clusters",
+    "cells": "share of the similarity, by cell",
 }
-
-_MARKED_CELLS = 8
+_LEGIBLE = 30  # cells along the shorter side that a drawing shows, at most
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A heatmap of a sheet. picture: (H, W, 3) uint8; values: (h, w), the map that it shows."""
+    """A heatmap of a sheet. picture: (H, W, 3) uint8; values: (h, w), the map that it shows.
+
+    parts: of `cells` of a pair, the blocks that its numbered frames show.
+    """
 
     method: str
     picture: np.ndarray
     values: np.ndarray
+    parts: Sequence[Part] = ()
 
 
 @dataclass(frozen=True)
@@ -63,30 +67,67 @@ def heatmap_rows(
 ) -> list[Row]:
     """A row for each network and image; with `against` both images, each against the other.
 
-    networks: (label, network). methods: of METHODS; 'cells' needs `against`, 'clusters' and 'cells' a
-    NetVLAD layer. reading: how images are scaled and turned. max_pixels: larger ones are scaled down.
-    occlusion: `patch`, `step`, `batch_size`, `progress` of `occlusion_map`.
-    Raises ArgumentError for methods that are unknown or lack what they need; ImageReadError.
+    networks: (label, network). methods: of METHODS; 'clusters' and 'cells' need a NetVLAD layer. reading: how
+    images are scaled and turned. max_pixels: larger ones are scaled down. occlusion: `patch`, `step`,
+    `batch_size`, `progress` of `occlusion_map`. Raises ArgumentError for methods that are unknown or lack
+    what they need; ImageReadError.
     """
     unknown = [method for method in methods if method not in METHODS]
     if unknown or not methods:
         got = ", ".join(unknown) or "nothing"
         raise ArgumentError(f"--method must be one of {', '.join(METHODS)}; got {got}")
-    if "cells" in methods and against is None:
-        raise ArgumentError("method cells compares two photos: give the other one (--against)")
     files = [photo] if against is None else [photo, against]
     images = [fit(load_pixels(file, reading).float().expand(3, -1, -1), max_pixels) for file in files]
     rows = []
     for label, net in networks:
         images = [image.to(device_of(net)) for image in images]
-        for file, image, other in zip(files, images, (images[1:] + images[:1]), strict=True):
-            partner = None if against is None else other
-            pixels = image.permute(1, 2, 0).round().clamp(0, 255).byte().cpu().numpy()
-            row = Row(label, os.fspath(file), pixels, _similarity(net, image, partner))
-            for method in methods:
-                row.drawings.append(_draw(net, method, image, partner, row.pixels, occlusion))
-            rows.append(row)
+        photos = [as_photo(image) for image in images]
+        cosine = None if against is None else _similarity(net, *images)
+        made = [Row(label, os.fspath(file), photo, cosine) for file, photo in zip(files, photos, strict=True)]
+        for method in methods:
+            for row, drawing in zip(made, draw(net, method, images, photos, **occlusion), strict=True):
+                row.drawings.append(drawing)
+        rows += made
     return rows
+
+
+def as_photo(image: Tensor) -> np.ndarray:
+    """An image (3, H, W), 0–255, as (H, W, 3) uint8."""
+    return image.permute(1, 2, 0).round().clamp(0, 255).byte().cpu().numpy()
+
+
+def draw(
+    net: nn.Module, method: str, images: Sequence[Tensor], photos: Sequence[np.ndarray], **occlusion: Any
+) -> list[Drawing]:
+    """Heatmaps of one image, or of each of two against the other, in one scale; photos: what they lie over."""
+    others = list(images[::-1]) if len(images) == 2 else [None]
+    if method == "clusters":
+        found = [legible(cell_assignment(net, image), _LEGIBLE) for image in images]
+        largest = np.argsort(-sum(each.mean(axis=(1, 2)) for each in found)).tolist()
+        labels = [each.argmax(axis=0) for each in found]
+        drawn = zip(photos, labels, strict=True)
+        return [Drawing(method, cluster_overlay(photo, of, largest[:8]), of) for photo, of in drawn]
+    parts: list[Part] = []
+    if method == "cells":
+        pairs = zip(images, others, strict=True)
+        maps = [cell_shares(net, image, image if other is None else other).shares for image, other in pairs]
+        shown = [legible(each, _LEGIBLE) for each in maps]
+        parts = matching_parts(net, *images) if len(images) == 2 else []
+    else:
+        settings = occlusion if method == "occlusion" else {}
+        maps = [
+            heat(net, image, method, against=other, **settings)
+            for image, other in zip(images, others, strict=True)
+        ]
+        shown = [blurred(each, SMOOTHING) for each in maps]
+    pictures = [
+        heat_overlay(photo, each, top=top_of(*shown), bar=True)
+        for photo, each in zip(photos, shown, strict=True)
+    ]
+    for number, (picture, photo) in enumerate(zip(pictures, photos, strict=True)):
+        inside = picture[: len(photo)]
+        inside[:] = outline(inside, [part.there if number else part.here for part in parts])
+    return [Drawing(method, picture, each, parts) for picture, each in zip(pictures, maps, strict=True)]
 
 
 def write_sheet(rows: Sequence[Row], path: StrPath, *, width: float = 3.2) -> None:
@@ -99,8 +140,14 @@ def write_sheet(rows: Sequence[Row], path: StrPath, *, width: float = 3.2) -> No
     from matplotlib.figure import Figure
 
     columns = 1 + max(len(row.drawings) for row in rows)
-    shapes = [row.pixels.shape for row in rows]
-    heights = [width * shape[0] / shape[1] + 0.48 for shape in shapes]
+    heights = [
+        max(
+            width * len(of) / of.shape[1]
+            for of in (row.pixels, *(drawing.picture for drawing in row.drawings))
+        )
+        + 0.48
+        for row in rows
+    ]
     figure = Figure(figsize=(columns * width, sum(heights) + 0.12), dpi=100)
     FigureCanvasAgg(figure)
     figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
@@ -114,6 +161,7 @@ def write_sheet(rows: Sequence[Row], path: StrPath, *, width: float = 3.2) -> No
             cell.set_axis_off()
         for cell, title, picture in zip(axes, titles, pictures, strict=False):
             cell.imshow(picture, interpolation="antialiased")
+            cell.set_anchor("N")
             cell.set_title(title, fontsize=8.5, parse_math=False, pad=3)
     with atomic_bytes(path) as buffer:
         figure.savefig(buffer, format="png")
@@ -143,29 +191,7 @@ def write_maps(rows: Sequence[Row], folder: StrPath) -> list[Path]:
     return written
 
 
-def _draw(
-    net: nn.Module, method: str, image: Tensor, other: Tensor | None, pixels: np.ndarray,
-    settings: dict[str, Any],
-) -> Drawing:  # fmt: skip
-    if method == "clusters":
-        found = cell_assignment(net, image)
-        count = len(found.weights)
-        return Drawing(method, cluster_overlay(pixels, found.labels, count, found.certainty), found.labels)
-    if method == "cells" and other is not None:
-        cells, assigned = cell_shares(net, image, other), cell_assignment(net, image)
-        strongest = cells.strongest(_MARKED_CELLS, apart=max(1, min(cells.shares.shape) // 8))
-        colours = cluster_colours(len(assigned.weights))[[assigned.labels[cell] for cell in strongest]]
-        picture = heat_overlay(pixels, cells.shares, signed=True)
-        return Drawing(method, outline_cells(picture, cells.shares.shape, strongest, colours), cells.shares)
-    values = heat(net, image, method, against=other, **(settings if method == "occlusion" else {}))
-    smooth = 2 * SMOOTHING if method == "occlusion" else SMOOTHING  # hides the edges of the patches
-    signed = method == "occlusion" and other is not None
-    return Drawing(method, heat_overlay(pixels, values, signed=signed, smooth=smooth), values)
-
-
-def _similarity(net: nn.Module, image: Tensor, other: Tensor | None) -> float | None:
-    if other is None:
-        return None
+def _similarity(net: nn.Module, image: Tensor, other: Tensor) -> float:
     first, second = (descriptor(net, picture) for picture in (image, other))
     return float(first @ second / (first.norm() * second.norm()).clamp_min(1e-12))
 

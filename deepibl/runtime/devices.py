@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from matlab_compat.errors import ArgumentError
-
-if TYPE_CHECKING:
-    pass
 
 _Setting = tuple[Any, str, Any]  # holder, attribute, value
 _Before = dict[tuple[Any, str], Any]  # values by holder and attribute
@@ -27,9 +24,8 @@ _HELD: list[_Before] = []  # what was set before each context that is still open
 
 @contextmanager
 def exact_products(device: torch.device) -> Iterator[None]:
-    """Makes convolutions and matrix products on a CUDA device full float32 and deterministic within it.
-
-    TF32 is off whatever the program allows elsewhere. For other devices it does nothing.
+    """Within it a CUDA device's convolutions and products are full float32 and deterministic, whatever is
+    set.
     """
     if device.type != "cuda":
         yield
@@ -44,10 +40,7 @@ def exact_products(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def fastest_convolutions(*, tf32: bool) -> Iterator[None]:
-    """Lets cuDNN try its algorithms for every size and keep the fastest within it.
-
-    tf32: whether convolutions of float32 may use TF32. Matrix products are not changed.
-    """
+    """Within it cuDNN keeps the fastest algorithm for every size; tf32: float32 may be computed in TF32."""
     cudnn = torch.backends.cudnn
     with _set([(cudnn, "benchmark", True), (cudnn, "deterministic", False), *_convolutions(tf32=tf32)]):
         yield
@@ -123,7 +116,6 @@ def check_precision(precision: str, engine: str = "cuda") -> None:
 
 
 def device_of(net: nn.Module) -> torch.device:
-    """The device of the network's weights."""
     first = next(net.parameters(), None)
     return torch.device("cpu") if first is None else first.device
 
@@ -137,8 +129,8 @@ def device_for(use_gpu: bool) -> str:
 def inference(net: nn.Module, device: str | torch.device | None = None) -> Iterator[torch.device]:
     """A context in which the network is on `device` (None: where it is), in eval mode, without gradients.
 
-    Yields the device. Convolutions and matrix products are in full float32 (see `exact_products`). At the end
-    the mode is restored; the network stays on the device. Raises ArgumentError if there is no such device.
+    Yields the device. Products are full float32. At the end the mode is restored; the network stays on the
+    device. Raises ArgumentError if there is no such device.
     """
     target = device_of(net) if device is None else torch.device(device)
     if target.type == "cuda" and not torch.cuda.is_available():

@@ -1,16 +1,9 @@
 """Files that other modules keep: JSON notes, and named tensors in one safetensors file.
 
-`read_note` reads the JSON note beside unfinished work. A note that cannot be read counts as absent, and the
-work is done again. `from_plain` makes annotated types, dataclasses too, of the plain values that JSON gives.
-
-`write_tensors` and `map_tensors` write and memory-map named arrays with a few strings. The safetensors
-package reads these files too, but it cannot write the rows of several files, larger than memory, without
-copying them, nor map arrays copy-on-write. Files are written atomically. Opening takes no time whatever the
-size, and changed pages stay in this process, so that mapped weights can be trained.
-
-`RowView` selects and joins rows of one or several matrices without copying them. An index that is merged, cut
-down or searched near a position is such a view: what is larger than memory stays in its files, and only the
-rows in use are read.
+`write_tensors` and `map_tensors` write and memory-map named arrays with a few strings: the safetensors
+package cannot write the rows of several files, larger than memory, without copying them, nor map arrays copy-
+on-write, so that mapped weights can be trained. `RowView` selects and joins rows of matrices without copying
+them: what is larger than memory stays in its files.
 """
 
 import dataclasses
@@ -27,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
 from matlab_compat.files import StrPath, atomic_output
 
@@ -40,6 +34,12 @@ def read_note(path: Path) -> dict[str, Any]:
     return note if isinstance(note, dict) else {}
 
 
+def write_note(path: StrPath, content: Any, indent: int | None = None) -> None:
+    """Writes JSON, whole or not at all."""
+    with atomic_output(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")
+
+
 def lock(file: IO[bytes]) -> None:
     """Keeps other processes out of an open file until it is closed (not on Windows); OSError if one is in."""
     with suppress(ImportError):
@@ -49,7 +49,6 @@ def lock(file: IO[bytes]) -> None:
 
 
 def checksum(path: StrPath, method: str = "sha256") -> str:
-    """A file's checksum in hexadecimal."""
     digest = hashlib.new(method, usedforsecurity=False)
     with open(path, "rb") as file:
         while block := file.read(2**20):
@@ -157,14 +156,10 @@ _SIZES = {"F": (2, 4, 8), "I": (1, 2, 4, 8), "U": (1, 2, 4, 8)}
 _DTYPES = {f"{kind}{8 * size}": np.dtype(f"{kind.lower()}{size}") for kind in _SIZES for size in _SIZES[kind]}
 _DTYPES["BOOL"] = np.dtype("?")
 _CODES = {dtype: code for code, dtype in _DTYPES.items()}
-_LONGEST_HEADER = 100 * 2**20
 
 
 def write_tensors(path: StrPath, tensors: Mapping[str, Any], strings: Mapping[str, str]) -> None:
-    """Writes arrays (any shape and numeric class) and strings; `path` is replaced only by a complete file.
-
-    tensors: arrays, or `RowView`s, which are read a block at a time.
-    """
+    """Writes arrays, or `RowView`s, and strings; `path` is replaced only by a complete file."""
     header: dict[str, Any] = {"__metadata__": dict(strings)}
     offset = 0
     ordered = sorted(tensors.items(), key=lambda item: -item[1].dtype.itemsize)  # so every array is aligned
@@ -176,8 +171,7 @@ def write_tensors(path: StrPath, tensors: Mapping[str, Any], strings: Mapping[st
     with atomic_output(path) as temporary, open(temporary, "wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for _, array in ordered:
-            for part in bytes_of(array):
-                file.write(part)
+            file.writelines(bytes_of(array))
         file.flush()
         os.fsync(file.fileno())
 
@@ -190,61 +184,28 @@ def bytes_of(array: Any) -> Iterator[memoryview]:
 
 def read_strings(path: StrPath) -> dict[str, str]:
     """Returns the strings of a file; raises ValueError or OSError if it is not a safetensors file."""
-    return _read_header(Path(path))[1]
+    try:  # checks the header and the file's length, and reads nothing else
+        with safe_open(path, "np") as file:
+            return dict(file.metadata() or {})
+    except SafetensorError as error:
+        raise ValueError(f"{os.fspath(path)} is not a safetensors file: {error}") from None
 
 
 def map_tensors(path: StrPath) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Returns the arrays, mapped copy-on-write, and the strings; ValueError or OSError if it is damaged."""
-    path = Path(path)
-    header, strings, start = _read_header(path)
-    ends = [entry["data_offsets"][1] for entry in header.values()]
-    if path.stat().st_size != start + max(ends, default=0):
-        raise ValueError(
-            f"{path} is {path.stat().st_size} bytes long instead of {start + max(ends, default=0)}"
-        )
-    if not ends or max(ends) == 0:
-        return {name: _part(np.empty(0, np.uint8), entry) for name, entry in header.items()}, strings
-    content = np.memmap(path, dtype=np.uint8, mode="c", offset=start)
-    return {name: _part(content, entry) for name, entry in header.items()}, strings
-
-
-def _read_header(path: Path) -> tuple[dict[str, Any], dict[str, str], int]:
-    """The arrays' entries, the strings and the offset of the first data byte, checked."""
+    strings = read_strings(path)
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= min(_LONGEST_HEADER, path.stat().st_size - 8):
-            raise ValueError(f"{path} is not a safetensors file")
-        try:
-            header = json.loads(file.read(length))
-        except RecursionError:
-            raise ValueError(f"{path} is not a safetensors file: its header is nested too deep") from None
-    strings: Any = header.pop("__metadata__", {}) if isinstance(header, dict) else None
-    if (
-        not isinstance(strings, dict)
-        or not all(isinstance(string, str) for string in strings.values())
-        or not all(map(_is_entry, header.values()))
-    ):
-        raise ValueError(f"{path} is not a safetensors file: its header is invalid")
-    return header, strings, 8 + length
-
-
-def _is_entry(entry: Any) -> bool:
-    """Whether this has the dtype, shape and offsets of an array, in whole numbers."""
-    if not isinstance(entry, dict) or entry.get("dtype") not in list(_DTYPES):
-        return False
-    offsets = entry.get("data_offsets")
-    whole = all(
-        isinstance(each, list) and all(type(number) is int and number >= 0 for number in each)
-        for each in (entry.get("shape"), offsets)
-    )
-    return whole and len(offsets or []) == 2
-
-
-def _part(content: np.ndarray, entry: Mapping[str, Any]) -> np.ndarray:
-    first, last = entry["data_offsets"]
-    dtype, shape = _DTYPES[entry["dtype"]], tuple(entry["shape"])
-    count = math.prod(shape)
-    if not first <= last <= content.size or last - first != dtype.itemsize * count:
-        raise ValueError(f"an array of shape {shape} cannot be in bytes {first} to {last}")
-    # a plain ndarray over the mapped bytes: torch takes it without a copy
-    return np.frombuffer(content, dtype, count, first).reshape(shape)
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    if wrong := [entry["dtype"] for entry in header.values() if entry["dtype"] not in _DTYPES]:
+        raise ValueError(f"{os.fspath(path)} holds numbers of type {wrong[0]}")
+    full = any(entry["data_offsets"][1] for entry in header.values())
+    content = np.memmap(path, np.uint8, "c", 8 + length) if full else np.empty(0, np.uint8)
+    arrays = {}
+    for name, entry in header.items():
+        dtype, shape = _DTYPES[entry["dtype"]], entry["shape"]
+        # a plain ndarray over the mapped bytes: torch takes it without a copy
+        values = np.frombuffer(content, dtype, math.prod(shape), entry["data_offsets"][0])
+        arrays[name] = values.reshape(shape)
+    return arrays, strings

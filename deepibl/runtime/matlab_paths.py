@@ -1,11 +1,8 @@
 """Reads the paths that a localPaths.m sets, without running it.
 
-On the right of `name=` these are understood: 'text' and "text"; [ … ] and + of strings; fullfile, strcat,
-getenv, fileparts, mfilename, filesep, relja_expandUser; other paths.* and variables. if and switch
-are followed where their conditions can be known on this computer: ispc, isunix, ismac, computer; exist,
-isfolder, isdir and isfile of absolute paths; strcmp and its kin, isempty; comparisons, ~, &&, ||.
-Comments and continuation lines are allowed anywhere; statements that assign nothing (addpath, disp …) are
-skipped.
+On the right of `name=` these are understood: strings, joined by [ … ] and +; the functions of `_FUNCTIONS`
+and mfilename; other paths.* and variables. if and switch are followed where their conditions are known on
+this computer. Statements that assign nothing (addpath, disp …) are skipped.
 
 Any other way to set a path, or a variable that a path is made of, is refused with its line: a path that
 silently kept its default would be noticed late.

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+
 from deepibl.errors import ConfigurationError
 from deepibl.runtime.matlab_paths import read_local_paths
 from deepibl.runtime.text_files import read_text
@@ -51,8 +53,7 @@ PREFIXES = ("outPrefix",)
 class LocalPaths:
     """The paths, one attribute each under the original's names. source: where they come from.
 
-    Folders end in a slash, so that `paths.ourCNNs + "net.mat"` is a path; outPrefix is as it was given. Names
-    that the original does not have are kept too.
+    Folders end in a slash; outPrefix is as it was given. Names that the original does not have are kept too.
     """
 
     def __init__(self, values: Mapping[str, str] | None = None, source: str = "defaults") -> None:
@@ -60,8 +61,9 @@ class LocalPaths:
         wrong = [name for name, value in given.items() if not isinstance(value, str)]
         if wrong:
             raise ConfigurationError(f"{source}: paths are strings; {', '.join(wrong)} are not")
-        self.source = source
-        for name, value in {**_defaults(), **given}.items():
+        self.source, data = source, platformdirs.user_data_path("deepibl").as_posix()
+        defaults = {name: f"{data}/{folder}" if folder else "" for name, folder in DEFAULTS.items()}
+        for name, value in {**defaults, **given}.items():
             expanded = os.path.expanduser(value)
             if expanded and name not in PREFIXES and not expanded.endswith(("/", os.sep)):
                 expanded += "/"
@@ -78,16 +80,14 @@ class LocalPaths:
         return f"LocalPaths from {self.source}:{lines}"
 
     def as_dict(self) -> dict[str, str]:
-        """All paths by name."""
         return {name: value for name, value in vars(self).items() if name != "source"}
 
 
 def localPaths(source: StrPath | Mapping[str, str] | LocalPaths | None = None) -> LocalPaths:
     """Returns the paths of this computer.
 
-    source: a .toml or .m file, a folder that holds one, a mapping, or a LocalPaths (returned as it is);
-    None: what the environment, the working folder or the configuration folder has.
-    Raises ConfigurationError for a file that is missing, or cannot be parsed: it names the lines.
+    source: a .toml or .m file, a folder that holds one, a mapping, or a LocalPaths (returned as it is); None:
+    see the module. Raises ConfigurationError for a file that is missing, or lines that cannot be read.
 
     Ported from: netvlad/localPaths.m.setup
     """
@@ -99,7 +99,7 @@ def localPaths(source: StrPath | Mapping[str, str] | LocalPaths | None = None) -
         return _read(_named(os.fspath(source), "the argument"))
     if os.environ.get(VARIABLE):
         return _read(_named(os.environ[VARIABLE], f"${VARIABLE}"))
-    for folder in (Path(), _user_folder("config")):
+    for folder in (Path(), platformdirs.user_config_path("deepibl")):
         for name in FILES:
             if (folder / name).is_file():
                 return _read(folder / name)
@@ -156,15 +156,3 @@ def _toml(path: Path) -> dict[str, Any]:
             f"{path}: paths is {found!r:.80}; expected a table [paths], or one line per path"
         )
     return found
-
-
-def _defaults() -> dict[str, str]:
-    data = _user_folder("data")
-    return {name: f"{data.as_posix()}/{folder}" if folder else "" for name, folder in DEFAULTS.items()}
-
-
-def _user_folder(kind: str) -> Path:
-    import platformdirs
-
-    find = platformdirs.user_config_path if kind == "config" else platformdirs.user_data_path
-    return find("deepibl")

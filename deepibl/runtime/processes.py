@@ -6,14 +6,12 @@
 
 Every process runs the same program and calls the same functions with the same arguments. What process 0
 decides reaches the others by `Team.lead`, what each has done reaches all by `Team.gather`; an error in one
-process is raised in all. Process 0 (`Team.leads`) prints and writes.
+process is raised in all.
 
-They communicate by torch.distributed: gloo, or NCCL for tensors on GPUs. Values and errors travel as JSON in
-collectives, never as pickles. A collective waits as long as all processes live. About once a second each
-process sends every other its state: how much it has done, whether its work failed, whether it has ended. A
-process whose connection closes, or that is silent for `patience` seconds, is lost, and the others raise a
-ProcessError that names it. Ending the job at once when a process dies is torchrun's task; this is for jobs
-without torchrun, and for machines that are gone.
+Values and errors travel as JSON in collectives of torch.distributed, which wait as long as all processes
+live. About once a second each process sends every other its state. One whose connection closes, or that is
+silent for `patience` seconds, is lost, and the others raise a ProcessError that names it: for jobs without
+torchrun, which ends the others at once, and for machines that are gone.
 """
 
 import atexit
@@ -54,11 +52,10 @@ class _Stopped(ProcessError):
 class Team:
     """The processes of a job. Without a group it is a team of one, which does everything itself.
 
-    rank: of this process, from 0; size: number of processes; group: a gloo group of all of them; store:
-    torch's, shared by all; patience: seconds of silence after which a process counts as lost.
-
-    All processes call `lead`, `gather` and `same` in the same order. Values are plain (JSON). An error in one
-    is raised in all: the same where it is one of this project, a ProcessError with its message otherwise.
+    group: a gloo group of all of them; store: torch's, shared by all; patience: seconds of silence after
+    which a process counts as lost. All processes call `lead`, `gather` and `same` in the same order. Values
+    are plain (JSON). An error in one is raised in all: the same where it is one of this project, else a
+    ProcessError.
     """
 
     def __init__(
@@ -66,7 +63,7 @@ class Team:
     ) -> None:
         self.rank, self.size = rank, size
         self._group, self._store = group, store
-        self._tensors: Tensors | None = None
+        self.tensors: Any = None  # the exchange of tensors, after `connect`
         self._step = 0  # counts `lead` and `gather`
         self._working: int | None = None  # the step of the `gather` under way
         self._finished = 0  # counts `finish`
@@ -96,8 +93,8 @@ class Team:
     def gather(self, work: Callable[[], Any], while_waiting: Callable[[], Any] | None = None) -> list[Any]:
         """Returns in all processes what `work` returned in each, by rank.
 
-        Long work should call `check` now and then, to stop when another process has failed.
-        while_waiting: called again and again until the others have done their work.
+        Long work should call `check` now and then. while_waiting: called until the others have done their
+        work.
         """
         if self._group is None:
             return [work()]
@@ -129,24 +126,19 @@ class Team:
 
     def connect(self) -> None:
         """Makes `tensors` ready; all processes have to call it at the same time."""
-        if self._tensors is None and self._group is not None:
-            self._tensors = Tensors(self)
-
-    @property
-    def tensors(self) -> "Tensors":
-        """The exchange of tensors, in a team of more than one, after `connect`."""
-        assert self._tensors is not None, "no exchange of tensors: connect() all processes first"
-        return self._tensors
+        if self.tensors is None and self._group is not None:
+            self.tensors = Tensors(self)
 
     def first(self, what: str) -> bool:
         """Whether this is the first process that asks so; does not wait for the others."""
         return self._store is None or self._store.add(what, 1) == 1
 
     def finish(self, words: str = "") -> list[str]:
-        """Waits up to 20 s until the others have finished their command too; returns all words, by rank.
+        """Waits up to 20 s until the others have finished their command too; returns the words of all, by
+        rank.
 
-        Without it the first process to exit with an error would make torchrun end the others before they
-        have printed theirs. words: the error that this process ends with.
+        Else the first process to exit with an error would make torchrun end the others before they print
+        theirs.
         """
         if self._group is None:
             return [words]
@@ -165,8 +157,8 @@ class Team:
         if self._states.is_alive():
             self._states.tell(gone=True, step=self._step)
             self._states.join(self._states.patience + 1)
-        if self._tensors is not None:
-            self._tensors.close()
+        if self.tensors is not None:
+            self.tensors.close()
 
     def _share(
         self, make: Callable[[], Any] | None, while_waiting: Callable[[], Any] | None = None
@@ -274,7 +266,6 @@ class _States(threading.Thread):
         self._changed = threading.Event()
 
     def tell(self, **changes: Any) -> None:
-        """Changes the state of this process and sends it soon."""
         self.known[self._rank] = {**self.known[self._rank], **changes}
         self._changed.set()
 
@@ -343,7 +334,6 @@ class Tensors:
         return received.to(like.device)
 
     def close(self) -> None:
-        """Ends the exchange, which NCCL wants before the process exits."""
         dist.destroy_process_group(self._group)
 
 
@@ -405,10 +395,7 @@ def team() -> Team:
 
 @contextmanager
 def alone(yes: bool = True) -> Iterator[None]:
-    """Within it this process works by itself and shares nothing with the others.
-
-    yes: False undoes an outer `alone()`, for a step that all processes do together.
-    """
+    """Within it this process works by itself. yes: False undoes an outer `alone()`."""
     token = _alone.set(yes)
     try:
         yield

@@ -16,6 +16,7 @@ from typing import Any, TextIO, TypeVar
 Item = TypeVar("Item")
 LINE_EVERY = 30.0  # seconds between lines where there is no terminal
 ANNOUNCED_AFTER = 5.0  # seconds: shorter work prints nothing
+_SHOWN = ("description", "fields[speed]")  # of a task, beside its bar
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,6 @@ class ProgressMeter:
         self._start = time.monotonic()
 
     def advance(self, items: int) -> None:
-        """Counts `items` more items as done and reports."""
         self.done += items
         seconds = time.monotonic() - self._start
         rate = (self.done - self._already) / seconds if seconds > 0 else 0.0
@@ -135,7 +135,6 @@ class ProgressDisplay:
                     self._print_waiting()
 
     def print(self, text: str) -> None:
-        """Prints a line, above the bar if there is one."""
         if self._bar is None:
             print(text, file=self._out or sys.stderr, flush=True)
         else:
@@ -167,29 +166,15 @@ class ProgressDisplay:
 
 @contextmanager
 def progress_bar(title: str, stream: TextIO | None = None) -> Iterator[tuple[Any, Any]]:
-    """A rich progress bar and its task, whose field `speed` is shown beside it.
+    """A rich progress bar and its task, on a terminal or standard error."""
+    from rich import console, progress
 
-    stream: a terminal to draw it on (default: standard error); print to it by `bar.console` meanwhile.
-    """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress as RichProgress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}", markup=False),
-        TimeRemainingColumn(),
-    )
-    console = Console(file=stream, stderr=stream is None)
+    title_of, speed_of = (progress.TextColumn(f"{{task.{each}}}", markup=False) for each in _SHOWN)
+    columns = (title_of, progress.BarColumn(), progress.MofNCompleteColumn(), speed_of)
+    out = console.Console(file=stream, stderr=stream is None)
     redirect = stream is None  # else what others print to standard output would appear on the stream
-    with RichProgress(*columns, console=console, redirect_stdout=redirect, redirect_stderr=redirect) as bar:
+    how = {"console": out, "redirect_stdout": redirect, "redirect_stderr": redirect}
+    with progress.Progress(*columns, progress.TimeRemainingColumn(), **how) as bar:  # type: ignore[arg-type]
         yield bar, bar.add_task(title, total=None, speed="")
 
 
@@ -197,8 +182,8 @@ def progress_bar(title: str, stream: TextIO | None = None) -> Iterator[tuple[Any
 def reporting(progress: ProgressCallback | bool | None, title: str) -> Iterator[ProgressCallback]:
     """Gives what to call with each `Progress`.
 
-    progress: a callback; None for a `ProgressDisplay` on standard error, True for one that shows short work
-    too; False for silence.
+    progress: a callback; None for a `ProgressDisplay`, True for one that shows short work too; False:
+    silence.
     """
     if callable(progress):
         yield progress
@@ -217,10 +202,7 @@ def apart(progress: ProgressCallback | bool | None) -> bool | None:
 def counted(
     items: Iterable[Item], total: int, title: str, progress: ProgressCallback | bool | None = None
 ) -> Iterator[Item]:
-    """The items, `total` of them; each counts as done when the next one is requested.
-
-    progress: as in `reporting`.
-    """
+    """The items, `total` of them; each counts as done when the next one is requested."""
     with reporting(progress, title) as report:
         meter = ProgressMeter(total, report)
         for item in items:
@@ -230,10 +212,7 @@ def counted(
 
 @contextmanager
 def counting(progress: ProgressCallback | bool | None, title: str) -> Iterator[Callable[..., None]]:
-    """Gives what to call with (items done, items in all) after each; more arguments are ignored.
-
-    progress: as in `reporting`.
-    """
+    """Gives what to call with (items done, items in all) after each; more arguments are ignored."""
     with reporting(progress, title) as report:
         meter = ProgressMeter(0, report)
 

@@ -1,15 +1,11 @@
 """What a file that is kept and used again was made of; whether that is what is wanted now.
 
-Everything kept has a `Provenance`: features, the descriptors and components of a whitening, maps of a
-network's lower layers, unfinished extractions and indexes, cluster centres, converted networks. It is written
-beside the file (`NAME.json`) or into it and compared before the file is used; `differences` explains in words
-why a file is not.
+Everything kept has a `Provenance`, beside the file (`NAME.json`) or in it, which is compared before the file
+is used; `differences` says in words why a file is not.
 
-Image files are compared by one of two marks, beside their names. `file_content`, for what is kept for long
-and where a data set may be copied to another disk: all bytes of a file of up to 256 KiB; of a larger one its
-size, its time, and its first and last 128 KiB. `file_times`, for what is looked up often or soon, reads
-nothing: the file's size and the times at which its content and its entry last changed, which every write
-moves on.
+Image files are compared by one of two marks. `file_content`, for what is kept for long and where a data set
+may be copied: all bytes of a file of up to 256 KiB; of a larger one its size, its time, and its first and
+last 128 KiB. `file_times`, for what is looked up often or soon: size and times, which every write moves on.
 """
 
 from __future__ import annotations
@@ -23,9 +19,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deepibl.runtime.files import from_plain, read_note
+from deepibl.runtime.files import from_plain, read_note, write_note
 from deepibl.runtime.progress import counted
-from matlab_compat.files import StrPath, atomic_output
+from matlab_compat.files import StrPath
 
 RULE = 1  # to be raised when a release computes other numbers from the same network, images and settings
 _WHOLE = 256 * 2**10  # bytes of a file that are read for its mark
@@ -37,10 +33,9 @@ _UNREADABLE = "?"
 class Provenance:
     """What something was made of, in plain JSON values.
 
-    network: the identity of the network, with its int8 scales. count, names: how many images, and the SHA-256
-    of their names in order. files: the kind of marks of the images' files and their SHA-256; '' where they
-    are compared one by one, or where all are missing, so that nothing can be compared. settings:
-    those that decide the numbers. rule: the version of the computation.
+    network: its identity, with its int8 scales. names, files: the SHA-256 of the images' names, and of the
+    marks of their files ('': not compared). settings: those that decide the numbers. rule: the version of the
+    computation.
     """
 
     network: str = ""
@@ -60,10 +55,8 @@ class Provenance:
         mark: Callable[[StrPath], str] | None = None,
         progress: bool | None = None,
     ) -> Provenance:
-        """What would be made now of the images `names` below `root`.
-
-        mark: `file_content`, `file_times`, or None to leave the files out. The folder itself does not count.
-        progress: False for silence.
+        """What would be made now of the images `names` below `root`; mark: `file_content`, `file_times` or
+        None.
         """
         listed = [os.fspath(name) for name in names]
         files = ""
@@ -80,7 +73,6 @@ class Provenance:
         return digest_of([sorted(asdict(self).items())])
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
         return asdict(self)
 
     @classmethod
@@ -112,8 +104,7 @@ class Provenance:
 
     def write(self, file: StrPath) -> None:
         """Writes the note beside a file; before the file, since one without a note counts as MATLAB's."""
-        with atomic_output(note_of(file)) as temporary:
-            temporary.write_text(json.dumps(self.as_dict()), encoding="utf-8")
+        write_note(note_of(file), self.as_dict())
 
     @classmethod
     def read(cls, file: StrPath) -> Provenance | None:
@@ -129,7 +120,6 @@ def misfit(file: StrPath, wanted: Provenance) -> str:
 
 
 def note_of(file: StrPath) -> Path:
-    """The path of the note beside a file."""
     return Path(f"{os.fspath(file)}.json")
 
 
@@ -148,9 +138,8 @@ def file_times(path: StrPath) -> str:
 
 
 def file_content(path: StrPath) -> str:
-    """A file's size and the SHA-256 of its bytes, of its ends where it is large; '' where there is none.
-
-    A file larger than 256 KiB that is rewritten in its middle alone is known by its time.
+    """A file's size and the SHA-256 of its bytes; of a large one's ends, with its time; '' where there is
+    none.
     """
     try:
         with open(path, "rb") as file:

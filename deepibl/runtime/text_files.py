@@ -1,10 +1,8 @@
 """Text files that a user gives: their encoding, and the image names in them.
 
 UTF-8 and UTF-16 are read with and without a byte order mark; any other file is refused with its line. Files
-of names may be in a code page of Windows, DOS or the Macintosh: which, the names that exist tell.
-
-Names may also be written on Windows or joined by MATLAB's fullfile, with backslashes or a leading slash: a
-name as written comes first, then its one other reading that is known.
+of names may be in a code page: which, the names that exist tell. Names may also be written on Windows or
+joined by MATLAB's fullfile, with backslashes or a leading slash.
 """
 
 import os

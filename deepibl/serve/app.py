@@ -33,6 +33,7 @@ from deepibl.serve.http import Guard, Limits, Upload, answer_errors
 from deepibl.serve.photo import Photo
 from deepibl.serve.places import EXTENTS, SIDES, Places, as_image
 from deepibl.serve.service import Desk
+from deepibl.serve.tiles import Tiles
 
 
 class Problem(BaseModel):
@@ -101,13 +102,12 @@ class Health(BaseModel):
     inside: int = Field(description="Requests that are being read, waiting or computed.")
     places: int = Field(description="The most requests at a time.")
     upload_bytes: int = Field(description="The largest photo that is taken.")
-    photo_pixels: int
+    attribution: str = Field(description="Of the map's tiles; empty without tiles.")
     accept: list[str] = Field(description="Suffixes of the photos that are read.")
     top: int = Field(description="The most places that one request may ask for.")
 
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-PARTS = ("photo", "place")
 _STATIC = Path(__file__).parent / "static"
 _DEFAULT_TOP = 5
 _FARTHEST = 1_000_000.0  # metres
@@ -121,14 +121,16 @@ def create_app(
     limits: Limits | None = None,
     hosts: Sequence[str] = LOOPBACK,
     index_name: str = "",
+    tiles: Tiles | None = None,
 ) -> FastAPI:
     """The application for one index and its network.
 
     root: the folder of the index's images (default: the one that the index names). hosts: the names in Host
     headers that are answered; others are refused, so that another site cannot point its own name at this
-    address (DNS rebinding).
+    address (DNS rebinding). tiles: of the map, from another server; None: the page loads nothing from elsewhere.
     """
-    desk = Desk(finder, Places(finder.index, root), limits or Limits())
+    places = Places(finder.index, root, tiles)
+    desk = Desk(finder, places, limits or Limits())
 
     @asynccontextmanager
     async def computing(app: FastAPI) -> AsyncIterator[None]:
@@ -148,7 +150,7 @@ def create_app(
     app.include_router(_pictures(desk), prefix="/api")
     app.include_router(_page(desk, index_name))
     app.mount("/static", StaticFiles(directory=_STATIC))
-    app.add_middleware(Guard, hosts=hosts)
+    app.add_middleware(Guard, hosts=hosts, images_from=places.tiles.origin if places.tiles else "")
     return app
 
 
@@ -168,28 +170,31 @@ def _questions(desk: Desk) -> APIRouter:
             found = await desk.answer(request, desk.worker.find(photo.pixels, top, around))
             places = [_place(desk, match, photo) for match in found]
             said = found.as_dict() | {"estimate": found.estimate, "summary": found.summary, "places": places}
-            return Localized(photo=_sent(photo), seconds=round(time.monotonic() - began, 4), **said)
+            latitude, longitude = photo.position or (None, None)
+            height, width = photo.pixels.shape[1:]
+            sent = SentPhoto(
+                width=photo.width, height=photo.height, described_width=width, described_height=height,
+                latitude=latitude, longitude=longitude,
+            )  # fmt: skip
+            return Localized(photo=sent, seconds=round(time.monotonic() - began, 4), **said)
 
     @api.post(
         "/heatmap",
         response_class=Response,
-        responses={200: {"content": {"image/png": {}}, "description": "The picture with the map over it."}},
+        responses={200: {"content": {"image/png": {}}, "description": "Both pictures with their maps."}},
         openapi_extra=_form(
             {"row"},
             row=_whole(0, len(desk.places) - 1),
             method={"type": "string", "enum": list(desk.finder.methods), "default": desk.finder.methods[0]},
-            part={"type": "string", "enum": list(PARTS), "default": "photo"},
         ),
     )
     async def heatmap(request: Request) -> Response:
-        """What makes a photo and a row of the index alike, drawn over the photo, or over the row's image."""
+        """What makes a photo and a row of the index alike, drawn over the photo and the row's image."""
         async with desk.admitted():
             photo, fields = await desk.photo(request)
             row = fields.number("row", None, 0, len(desk.places) - 1)
             method = fields.choice("method", desk.finder.methods, desk.finder.methods[0])
             pair = photo.pixels, await desk.in_thread(functools.partial(desk.places.pixels, row))
-            if fields.choice("part", PARTS, "photo") == "place":
-                pair = pair[1], pair[0]
             draw = functools.partial(desk.finder.heatmap, *pair, method, desk.limits.heat_pixels)
             picture = await desk.answer(request, desk.worker.call(draw))
             data = await desk.in_thread(functools.partial(as_image, picture, "PNG"))
@@ -243,7 +248,8 @@ def _page(desk: Desk, index_name: str) -> APIRouter:
             status="ok", version=version("deepibl"), index=index_name,
             network=Path(index.network_path).name,
             heatmaps=list(desk.finder.methods), inside=desk.admission.inside, places=desk.admission.places,
-            upload_bytes=limits.upload_bytes, photo_pixels=limits.photo_pixels, top=limits.top,
+            upload_bytes=limits.upload_bytes, top=limits.top,
+            attribution=desk.places.tiles.attribution if desk.places.tiles else "",
             accept=[suffix for kind in kinds_read() for suffix in KINDS[kind]],
             images=len(index), dimensions=index.dim, network_id=index.network_id, engine=desk.finder.engine,
         )  # fmt: skip
@@ -278,22 +284,11 @@ def _localize_form(desk: Desk) -> dict[str, Any]:
 def _place(desk: Desk, match: Match, photo: Photo) -> Place:
     assert match.row is not None  # only those of an index in a database have none
     return Place(
-        rank=match.rank, row=match.row, name=match.name, distance=match.distance,
-        cosine=1 - match.distance / 2 if desk.finder.unit else None, confidence=match.confidence,
-        east=match.east, north=match.north, utm_zone=match.utm_zone,
-        latitude=match.latitude, longitude=match.longitude,
-        map_link=match.map_link, metres_from_photo=desk.places.metres(match.row, photo.position),
+        **{name: value for name, value in vars(match).items() if name != "path"},
+        cosine=1 - match.distance / 2 if desk.finder.unit else None,
+        metres_from_photo=desk.places.metres(match.row, photo.position),
         thumbnail=f"/api/places/{match.row}/thumbnail",
-    )  # fmt: skip
-
-
-def _sent(photo: Photo) -> SentPhoto:
-    latitude, longitude = photo.position or (None, None)
-    height, width = photo.pixels.shape[1:]
-    return SentPhoto(
-        width=photo.width, height=photo.height, described_width=width, described_height=height,
-        latitude=latitude, longitude=longitude,
-    )  # fmt: skip
+    )
 
 
 def _whole(least: int, most: int, default: int | None = None) -> dict[str, Any]:

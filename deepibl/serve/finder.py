@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from deepibl.engine.batch import extract_prepared
 from deepibl.engine.choose import choose_engine
 from deepibl.engine.scales import Scales, identity_of
-from deepibl.report.cells import cell_shares, vlad_of
-from deepibl.report.heatmap import fit, heat
-from deepibl.report.overlay import SMOOTHING, heat_overlay
+from deepibl.report.cells import vlad_of
+from deepibl.report.heatmap import fit
+from deepibl.report.overlay import beside
+from deepibl.report.sheet import as_photo, draw
 from deepibl.runtime.devices import check_precision, inference, to_batch
 from deepibl.search.answer import Answer
 from deepibl.search.index import PlaceIndex
@@ -103,24 +104,20 @@ class PlaceFinder:
         return self.index.search(rows, top, near=(around.latitude, around.longitude), within=around.metres)
 
     def heatmap(self, image: Tensor, other: Tensor, method: str, pixels: int) -> np.ndarray:
-        """`image` with a heatmap of what makes it like `other` drawn over it, (h, w, 3) uint8.
+        """What makes two images alike: both, beside one another, with heatmaps and their scale, (h, w, 3) uint8.
 
-        Images are (1 or 3, H, W), scaled down to `pixels` each. method: guided, gradient, or cells (of
-        NetVLAD: red speaks for the match, blue against it). Raises ArgumentError for another method, and
-        ImageReadError for a size that the network cannot take.
+        Images are (1 or 3, H, W), scaled down to `pixels` each. method: of `methods`; cells (of NetVLAD) frames
+        matching parts, too. Raises ArgumentError for another method, and ImageReadError for a size that the
+        network cannot take.
         """
         if method not in self.methods:
             raise ArgumentError(f"method must be one of {', '.join(self.methods)}; got {method!r}")
-        first, second = (fit(picture.float().expand(3, -1, -1), pixels) for picture in (image, other))
-        photo = first.permute(1, 2, 0).round().clamp(0, 255).byte().numpy()
+        pair = [fit(picture.float().expand(3, -1, -1), pixels).to(self._device) for picture in (image, other)]
         try:
-            if method == "cells":
-                shares = cell_shares(self.net, first.to(self._device), second.to(self._device)).shares
-                return heat_overlay(photo, shares, signed=True)
-            values = heat(self.net, first, method, against=second)
+            drawn = draw(self.net, method, pair, [as_photo(picture) for picture in pair])
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as problem:
             reason = str(problem).splitlines()[0]
             raise ImageReadError(f"the network cannot take this photo: {reason}") from problem
-        return heat_overlay(photo, values, smooth=SMOOTHING)
+        return beside([drawing.picture for drawing in drawn])

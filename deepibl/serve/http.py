@@ -78,7 +78,6 @@ class Limits:
 
     ================ ==========================================================================
     upload_bytes     size of a photo's file
-    photo_pixels     width times height, read from the file's header
     described_pixels larger photos are scaled down to this many pixels for the network
     heat_pixels      the same for heatmaps, whose gradients need ten times the memory
     waiting          requests being read, waiting or computed at a time; the next one is refused
@@ -89,8 +88,7 @@ class Limits:
     ================ ==========================================================================
     """
 
-    upload_bytes: int = 20_000_000
-    photo_pixels: int = 64_000_000
+    upload_bytes: int = 64_000_000
     described_pixels: int = 2**20
     heat_pixels: int = 2**18
     waiting: int = 16
@@ -266,33 +264,36 @@ async def _next(stream: AsyncGenerator[bytes, None], seconds: float) -> bytes | 
         raise Refused(408, found, "Send it again, over a better connection.") from None
 
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
+def headers(images_from: str = "") -> dict[str, str]:
+    """The headers of every response. images_from: the one other origin that pictures may come from.
 
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
+    Servers of map tiles refuse browsers that do not say which site asks: that origin learns this page's.
+    """
+    pictures = f"'self' blob: {images_from}".rstrip()
+    return {
+        "Content-Security-Policy": f"default-src 'none'; script-src 'self'; style-src 'self'; img-src {pictures}; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        "Referrer-Policy": "strict-origin-when-cross-origin" if images_from else "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+    }
+
 
 _DISCARDED_BYTES, _DISCARDED_SECONDS = 80_000_000, 20.0
 
 
 class Guard:
-    """Adds HEADERS to every response; refuses requests for other hosts and from pages of other sites.
+    """Adds `headers` to every response; refuses requests for other hosts and from pages of other sites.
 
     Before an early refusal it reads and drops what the client is still sending: a client that cannot finish
     sending never reads why it was refused. Starlette's TrustedHostMiddleware is not used: it answers in plain
     text without advice, and its older versions refuse every IPv6 address.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
-        """hosts: the names in Host headers that are answered, without ports."""
-        self._app = app
+    def __init__(self, app: ASGIApp, hosts: Sequence[str], images_from: str = "") -> None:
+        """hosts: the names in Host headers that are answered, without ports. images_from: see `headers`."""
+        self._app, self._headers = app, headers(images_from)
         self._hosts = {host.lower() for host in hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -306,7 +307,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 await body.discard()
                 shown = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in self._headers.items():
                     shown.setdefault(name, value)
             await send(message)
 

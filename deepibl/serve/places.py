@@ -1,5 +1,6 @@
 """Images and maps of an index's rows; no file outside the index's root is opened."""
 
+import functools
 import io
 import os
 import threading
@@ -18,6 +19,7 @@ from deepibl.search.index import PlaceIndex
 from deepibl.search.localization import out_of_range
 from deepibl.serve.finder import Around
 from deepibl.serve.http import Refused
+from deepibl.serve.tiles import Tiles
 from matlab_compat.errors import ImageReadError
 from matlab_compat.files import StrPath
 
@@ -31,10 +33,10 @@ _GONE = "Start the page with --root DIR, the folder that holds the index's image
 
 
 class Places:
-    """The images of an index. root: their folder (default: the one that the index names)."""
+    """The images of an index. root: their folder (default: the one that the index names). tiles: of its map."""
 
-    def __init__(self, index: PlaceIndex, root: StrPath = "") -> None:
-        self._index = index
+    def __init__(self, index: PlaceIndex, root: StrPath = "", tiles: Tiles | None = None) -> None:
+        self._index, self.tiles = index, tiles if index.frame == DEGREES else None
         self._root = Path(os.path.realpath(root or index.root))
         self._kept: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._lock = threading.Lock()
@@ -107,6 +109,7 @@ class Places:
             [Kind("places", _PIN, "pin", pins), ring],
             title="Map of the places",
             frame=shown,
+            tiles=self.tiles and functools.partial(self.tiles.below, centre),
         )
 
     def metres(self, row: int, own: tuple[float, float] | None) -> float | None:

@@ -13,9 +13,6 @@ The photos are JPEGs with GPS in EXIF, and record how they were made.
 
 import csv
 import multiprocessing
-import os
-import struct
-import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -33,14 +30,14 @@ from deepibl.datasets.geo import utm_to_latlon
 from deepibl.errors import DatasetError
 from deepibl.runtime.progress import ProgressCallback, ProgressMeter, reporting
 from deepibl.toycity.camera import View
-from deepibl.toycity.places import TIMES, Shot, database_shots, draw_weather, named_shots, query_shots
+from deepibl.toycity.dice import Dice
+from deepibl.toycity.light import TIMES, draw_weather
+from deepibl.toycity.places import Shot, database_shots, named_shots, query_shots
 from deepibl.toycity.plan import ZONE, City
 from deepibl.toycity.render import Renderer
-from deepibl.toycity.styles import Dice
-from matlab_compat.files import StrPath, atomic_output
+from matlab_compat.files import StrPath, atomic_bytes, atomic_output
 
-VERSION = 1  # of the pictures: raise it when the same seed would give others
-STALE = 600.0  # seconds after which a part of a killed run is removed
+VERSION = 2  # of the pictures: raise it when the same seed would give others
 
 
 def photo_note(shot: Shot, seed: int, zone: str | None) -> str:
@@ -48,79 +45,44 @@ def photo_note(shot: Shot, seed: int, zone: str | None) -> str:
     view = shot.view
     return (
         f"deepibl toy city {VERSION}, OpenCV {cv2.__version__}, seed {seed}, {shot.name}, "
-        f"{view.size[0]}x{view.size[1]}, {shot.time} {shot.date}, "
-        f"utm {view.position[0]:.3f} {view.position[1]:.3f}, "
-        f"heading {view.heading:.3f}, gps {zone or 'none'}"
+        f"{view.size[0]}x{view.size[1]}, {shot.time} {shot.date}, utm {view.position[0]:.3f} "
+        f"{view.position[1]:.3f}, heading {view.heading:.3f}, gps {zone or 'none'}"
     )
 
 
 def is_right(path: Path, note: str) -> bool:
     """Whether the file is a whole JPEG with that note in it."""
     try:
-        data = path.read_bytes()
+        with Image.open(path) as photo:
+            return photo.info.get("comment") == note.encode() and path.read_bytes().endswith(b"\xff\xd9")
     except OSError:
         return False
-    return data.endswith(b"\xff\xd9") and _segment(0xFE, note.encode()) in data[:4096]
 
 
-def write_photo(path: Path, picture: np.ndarray, note: str, quality: int, exif: bytes | None) -> None:
-    """Writes (rows, cols, 3) uint8 RGB as a JPEG, under a temporary name first."""
-    _, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    data = encoded.tobytes()
-    head = 4 + struct.unpack(">H", data[4:6])[0] if data[2:4] == b"\xff\xe0" else 2  # behind the JFIF segment
-    extra = (_segment(0xE1, exif) if exif else b"") + _segment(0xFE, note.encode())
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(data[:head] + extra + data[head:])
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _segment(marker: int, content: bytes) -> bytes:
-    return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
-
-
-def gps_exif(shot: Shot, zone: str) -> bytes:
-    """EXIF (TIFF) with the latitude, longitude and direction of a photo."""
-    latitude, longitude = utm_to_latlon(*shot.view.position, zone)
-
-    def sexagesimal(degrees: float) -> tuple[Fraction, ...]:
-        minutes, seconds = divmod(round(abs(degrees) * 3600 * 10000), 60 * 10000)
-        return Fraction(minutes // 60), Fraction(minutes % 60), Fraction(seconds, 10000)
-
+def gps_exif(shot: Shot, zone: str) -> Image.Exif:
+    """EXIF with the latitude, longitude and direction of a photo."""
     exif = Image.Exif()
-    exif.get_ifd(IFD.GPSInfo).update(
-        {
-            GPS.GPSLatitudeRef: "N" if latitude >= 0 else "S",
-            GPS.GPSLatitude: sexagesimal(latitude),
-            GPS.GPSLongitudeRef: "E" if longitude >= 0 else "W",
-            GPS.GPSLongitude: sexagesimal(longitude),
-            GPS.GPSImgDirectionRef: "T",
-            GPS.GPSImgDirection: Fraction(round(shot.view.heading * 100) % 36000, 100),
-        }
-    )
-    return exif.tobytes()
+    tags = exif.get_ifd(IFD.GPSInfo)
+    directions = ((GPS.GPSLatitude, "NS"), (GPS.GPSLongitude, "EW"))
+    for degrees, (tag, letters) in zip(utm_to_latlon(*shot.view.position, zone), directions, strict=True):
+        minutes, seconds = divmod(round(abs(degrees) * 3600 * 10000), 60 * 10000)
+        tags[tag - 1] = letters[degrees < 0]  # the tag before is that of the hemisphere
+        tags[tag] = Fraction(minutes // 60), Fraction(minutes % 60), Fraction(seconds, 10000)
+    tags[GPS.GPSImgDirectionRef] = "T"
+    tags[GPS.GPSImgDirection] = Fraction(round(shot.view.heading * 100) % 36000, 100)
+    return exif
 
 
-def write_table(path: Path, shots: Sequence[Shot], zone: str) -> None:
+def write_table(path: Path, shots: Sequence[Shot]) -> None:
     """A CSV of photos: name, UTM position and zone, degrees, time of day, date, heading."""
     with atomic_output(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("name", "utm_east", "utm_north", "zone", "lat", "lon", "time", "date", "heading"))
         for shot in shots:
             east, north = shot.view.position
-            latitude, longitude = utm_to_latlon(east, north, zone)
-            place = (f"{east:.3f}", f"{north:.3f}", zone, f"{latitude:.8f}", f"{longitude:.8f}")
+            latitude, longitude = utm_to_latlon(east, north, ZONE)
+            place = (f"{east:.3f}", f"{north:.3f}", ZONE, f"{latitude:.8f}", f"{longitude:.8f}")
             writer.writerow((shot.name, *place, shot.time, shot.date, f"{shot.view.heading:.2f}"))
-
-
-def remove_stale_parts(folder: Path) -> None:
-    """Removes what a killed run left behind; parts of a run that may still be going on stay."""
-    limit = time.time() - STALE
-    for part in folder.glob(".*.part"):
-        if part.stat().st_mtime < limit:
-            part.unlink(missing_ok=True)
 
 
 SMALLEST, LARGEST = 32, 4096  # side of an image in pixels
@@ -161,13 +123,9 @@ def make_city(
     city, target = City(seed), Path(folder)
     database = database_shots(city, split, images, size)
     asked = query_shots(city, split, queries, images, size, [_known(time) for time in times])
-    for name in ("images", "queries"):
-        (target / name).mkdir(parents=True, exist_ok=True)
-        remove_stale_parts(target / name)
-    zone = f"{ZONE[0]}{ZONE[1]}"
-    _take_all(target, [*database, *asked], seed, zone if gps else None, workers, progress)
-    write_table(target / f"toycity_{split}_images.csv", database, zone)
-    write_table(target / f"toycity_{split}_queries.csv", asked, zone)
+    _take_all(target, [*database, *asked], seed, ZONE if gps else None, workers, progress)
+    write_table(target / f"toycity_{split}_images.csv", database)
+    write_table(target / f"toycity_{split}_queries.csv", asked)
     fields = {
         "whichSet": split,
         "dbImageFns": [shot.name for shot in database],
@@ -177,7 +135,7 @@ def make_city(
         "posDistThr": 25.0,
         "nonTrivPosDistSqThr": 100.0,
     }
-    write_dbstruct(target / f"toycity_{split}.mat", fields, zone)
+    write_dbstruct(target / f"toycity_{split}.mat", fields, ZONE)
     return target / f"toycity_{split}.mat"
 
 
@@ -237,8 +195,6 @@ def render_names(
         )
     _check(len(names), 0, size, workers)
     shots = named_shots(City(seed), names, positions, size, _known(time), date)
-    for folder in {(Path(root) / name).parent for name in names}:
-        folder.mkdir(parents=True, exist_ok=True)
     _take_all(Path(root), shots, seed, None, workers, progress)
 
 
@@ -282,7 +238,7 @@ def _take_all(
                 meter.advance(len(chunk))
             return
         with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-            jobs = [pool.submit(_take_chunk_alone, root, chunk, seed, zone) for chunk in chunks]
+            jobs = [pool.submit(_take_apart, root, chunk, seed, zone) for chunk in chunks]
             for job, chunk in zip(jobs, chunks, strict=True):
                 try:
                     job.result()
@@ -294,20 +250,22 @@ def _take_all(
                 meter.advance(len(chunk))
 
 
-def _take_chunk_alone(root: Path, shots: list[Shot], seed: int, zone: str | None) -> None:
-    _take_chunk(root, shots, seed, zone, None)
-
-
 def _take_chunk(
-    root: Path, shots: list[Shot], seed: int, zone: str | None, renderer: Renderer | None
+    root: Path, shots: list[Shot], seed: int, zone: str | None, renderer: Renderer | None = None
 ) -> Renderer | None:
+    """Takes the photos that are not there yet; returns the renderer, if it took any, for the next chunk."""
     for shot in shots:
         note = photo_note(shot, seed, zone)
         if is_right(root / shot.name, note):
             continue
-        if renderer is None:
-            renderer = Renderer(City(seed), shot.view.size[0])
-        quality = Dice(seed, "quality", *shot.key).whole(74, 93)
-        exif = gps_exif(shot, zone) if zone else None
-        write_photo(root / shot.name, _take(renderer, shot), note, quality, exif)
+        renderer = renderer or Renderer(City(seed), shot.view.size[0])
+        how: dict[str, Any] = {"comment": note, "quality": Dice(seed, "quality", *shot.key).whole(74, 93)}
+        how |= {"exif": gps_exif(shot, zone)} if zone else {}
+        with atomic_bytes(root / shot.name) as buffer:
+            Image.fromarray(_take(renderer, shot)).save(buffer, "JPEG", **how)
     return renderer
+
+
+def _take_apart(root: Path, shots: list[Shot], seed: int, zone: str | None) -> None:
+    """As `_take_chunk` in a process of its own: a renderer is not sent back."""
+    _take_chunk(root, shots, seed, zone)

@@ -22,12 +22,11 @@ from deepibl.training.tuples import Features
 
 @dataclass(frozen=True)
 class FeatureMaker:
-    """Computes features of data sets with a network in training, into files of MATLAB's layout.
+    """Computes features of data sets with a network in training, in test mode, into files of MATLAB's layout.
 
-    net: on its device. Features are computed in test mode; the network's mode is restored afterwards. tell:
-    called before that, with a message. backbone: gives the maps of the lower layers; None: the whole network
-    runs. precision: fp32, or bf16. compute: makes a file in place of `extract`, from (dataset, 'q' or 'db',
-    path). extracted: called with the images of a file that are done, and all of them.
+    tell: called before that, with a message. backbone: gives the maps of the lower layers; None: the whole
+    network runs. compute: makes a file in place of `extract`, from (dataset, 'q' or 'db', path). extracted:
+    called with the images of a file that are done, and all of them.
     """
 
     net: Any
@@ -49,8 +48,7 @@ class FeatureMaker:
     def files(self, dataset: Any, queries: str, database: str) -> Features:
         """Features (queries (Q, D), database (N, D)) of these files, computed where they are not there.
 
-        Computing holds a lock beside the file, so that of several trainings one computes and the others wait.
-        Raises FeatureFileError for a file whose size does not fit, ExtractionError for unreadable images.
+        Of several trainings one computes and the others wait. Raises FeatureFileError, ExtractionError.
         """
         self._make(dataset, "q", queries)
         self._make(dataset, "db", database)
@@ -59,9 +57,8 @@ class FeatureMaker:
     def shared(self, dataset: Any, queries: str, database: str) -> Features:
         """As `files`, for those before training, whose names other sessions may have given to other features.
 
-        A note beside a file says what it was made of: one of another precision is computed again. Raises
-        FeatureFileError for a file of another network or of other images; one without a note (MATLAB's) is
-        accepted where its size fits.
+        One of another precision is computed again. Raises FeatureFileError for a file of another network or
+        of other images; one without a note of what made it (MATLAB's) is accepted where its size fits.
         """
         deciding = self.settings.deciding()
         if self.backbone is not None and self.backbone.dtype != "fp32":
@@ -130,7 +127,6 @@ class FeatureMaker:
 
 
 def _images(dataset: Any, side: str) -> tuple[str, list[str]]:
-    """The folder and the names of a data set's queries or database."""
     if side == "q":
         return str(dataset.query_root), list(dataset.query_names)
     return str(dataset.database_root), list(dataset.database_names)

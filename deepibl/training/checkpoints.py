@@ -1,13 +1,9 @@
 """Sessions on disk, under MATLAB's names: `<prefix><session>_ep000004_latest.mat` and what belongs to it.
 
-`SessionFiles` writes every file whole or not at all. A running session holds `<prefix><session>.lock`
-(released by the system when the process dies); `<prefix><session>_unfinished.json` is there until it is
-complete.
-
-`read_results` reads the results of a training: its curves, its best epoch, the table about it, its networks.
+Every file is written whole or not at all. A running session holds `<prefix><session>.lock` (released by the
+system when the process dies); `<prefix><session>_unfinished.json` is there until it is complete.
 """
 
-import json
 import os
 import re
 import shutil
@@ -22,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from deepibl.errors import SessionError
 from deepibl.evaluation.measures import best_epoch
-from deepibl.runtime.files import read_note
+from deepibl.runtime.files import read_note, write_note
 from deepibl.training.options import TrainingOptions, label
 from deepibl.training.state import History, field_of, reading_state, take_momentum
 from matlab_compat import matfile
@@ -46,9 +42,8 @@ def check_name(name: str, what: str) -> None:
 class SessionFiles:
     """The files of one session. prefix: what their names begin with (MATLAB's outPrefix), folders too.
 
-    latest: the newest state, of whichever epoch. history: the curves as JSON, for other tools. plot: the
-    picture of the curves, recall_plot: of recall before and after training. unfinished: exists while the
-    session is not complete. start: what other processes of a training begin with; exists for a moment.
+    unfinished: exists while the session is not complete. start: what other processes of a training begin
+    with; exists for a moment.
     """
 
     def __init__(self, prefix: str, session: str) -> None:
@@ -63,7 +58,6 @@ class SessionFiles:
         self.start = self.latest.with_name(f".{self.latest.name.removesuffix('_latest.mat')}_start.mat")
 
     def epoch(self, epoch: int) -> Path:
-        """The state of an epoch (from 1): its last batches, or its end."""
         return Path(f"{self._stem}_ep{epoch:06d}_latest.mat")
 
     def features(self, which: str, epoch: int, batch: int) -> str:
@@ -92,9 +86,12 @@ class SessionFiles:
             matfile.save(target, variables)
             with atomic_output(self.latest) as temporary:
                 temporary.unlink()
-                _link_or_copy(target, temporary)
+                try:
+                    os.link(target, temporary)  # a file that is only ever replaced may have two names
+                except OSError:
+                    shutil.copyfile(target, temporary)
             if history is not None:
-                write_json(self.history, history)
+                write_note(self.history, history, indent=1)
         except (OSError, MatFileError) as error:
             raise SessionError(
                 f"could not save {target}: {error}. The state saved before is whole; make room (or the "
@@ -114,9 +111,8 @@ class SessionFiles:
         return matfile.load(path, list(variables))
 
     def request_before(self) -> tuple[str | None, float]:
-        """The request of the latest state, as text, and the epoch from which it was started.
-
-        The text is "" where it is not known (MATLAB's), None without a state.
+        """The request of the latest state, as text ("": not known, None: no state), and the epoch it started
+        from.
         """
         if not self.latest.exists():
             return None, 1
@@ -127,7 +123,6 @@ class SessionFiles:
             return command, scalar(field_of(options, "startEpoch", 1.0))
 
     def remove(self) -> None:
-        """Deletes all that the session has: states, features, curves and pictures."""
         self.remove_features()
         for name in self._names(r"_ep\d{6}_latest\.mat"):
             (self.latest.parent / name).unlink()
@@ -165,7 +160,6 @@ class SessionFiles:
             lock.release()
 
     def is_running(self) -> bool:
-        """Whether a process holds the session."""
         try:
             with self.locked():
                 return False
@@ -173,9 +167,8 @@ class SessionFiles:
             return True
 
     def _names(self, ending: str, beginning: str = "") -> list[str]:
-        """The session's files with names of a kind (regular expressions), sorted; none of another session's.
-
-        Session a must not take a_b's files for its own.
+        """The session's files with names of a kind (regular expressions), sorted; none of another session's
+        (a_b).
         """
         folder, stem = os.path.split(self._stem)
         wanted = re.compile(re.escape(beginning + stem) + ending)
@@ -197,20 +190,6 @@ def unfinished_session(prefix: str, command: str) -> str | None:
     return None
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Writes JSON, whole or not at all."""
-    with atomic_output(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    """A second name for a file that is only ever replaced, or a copy where the file system has no links."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
 SHOWN = 6  # values of N in the table
 
 
@@ -226,7 +205,6 @@ class Results:
 
     @property
     def trained(self) -> np.ndarray:
-        """Recall@N (R,) of the best epoch on the validation set."""
         return self.history.val.recall[self.best - 1]
 
     @property
@@ -251,7 +229,6 @@ class Results:
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
-        """The table for programs; off_the_shelf is None where that was not tested."""
         before = self.off_the_shelf
         return {
             "session": self.session,
@@ -264,9 +241,8 @@ class Results:
 
 
 def find_session(session: str, prefix: str) -> SessionFiles:
-    """The files of a session by its name, or by the path of one of them (as out/53e0_ep000004_latest.mat).
-
-    prefix: what the names begin with where `session` has no folder in it (localPaths' outPrefix, say).
+    """The files of a session by its name after `prefix`, or by the path of one of them
+    (…_ep000004_latest.mat).
     """
     folder, name = os.path.split(session)
     name = re.sub(r"(_ep\d{6})?_latest\.mat$", "", name)
@@ -302,10 +278,7 @@ def read_results(files: SessionFiles, n: int = 5) -> Results:
 
 
 def read_session_network(files: SessionFiles, epoch: int) -> SimpleNN:
-    """The network after an epoch (from 1), without momenta; its meta says session and epoch.
-
-    Raises SessionError where there is no such file.
-    """
+    """The network after an epoch (from 1), without momenta; its meta says session and epoch."""
     struct = files.load(epoch, variables=("net",))["net"]
     with reading_state(files.epoch(epoch)):
         net = SimpleNN.from_matlab(struct)

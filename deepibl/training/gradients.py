@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,16 +33,6 @@ Tell = Callable[[str], object]
 OF_A_BATCH = ("bnorm", "dropout")
 
 
-class Backbone(Protocol):
-    """Gives the trained layers their input."""
-
-    def fetch(self, path: str, flip: bool = False, resize: int | None = None) -> Fetched:
-        """An image, or its maps; for threads that read ahead. Raises ImageReadError."""
-
-    def stack(self, images: Sequence[Fetched]) -> Tensor:
-        """Input (N, C, H, W) of the trained layers; raises ArgumentError for images of different sizes."""
-
-
 class PlainBackbone:
     """All layers below `first` on all images of a tuple at once, in the network's mode; nothing is kept."""
 
@@ -50,19 +40,20 @@ class PlainBackbone:
         self._net, self._first = net, first
 
     def fetch(self, path: str, flip: bool = False, resize: int | None = None) -> Fetched:
-        """The image's pixels. Raises ImageReadError."""
         pixels = load_pixels(path, Reading(resize))
         return Fetched("", pixels=pixels.flip(-1) if flip else pixels)
 
     @torch.no_grad()
     def stack(self, images: Sequence[Fetched]) -> Tensor:
-        """(N, C, H, W) on the network's device; raises ArgumentError for images of different sizes."""
         pixels = [image.pixels for image in images if image.pixels is not None]
         sizes = sorted({tuple(each.shape[-2:]) for each in pixels})
         if len(sizes) > 1:
             raise ArgumentError(f"images of different sizes at once: {sizes}")
         prepared = self._net.prepare(to_batch(pixels, device_of(self._net)))
         return self._net(prepared, stop=self._first - 1) if self._first else prepared
+
+
+Backbone = BackboneCache | PlainBackbone  # gives the trained layers their input
 
 
 def depends_on_its_batch(net: SimpleNN, first: int = 0, stop: int | None = None) -> str:
@@ -76,9 +67,8 @@ def open_backbone(
 ) -> Iterator[Backbone]:
     """The backbone of a training. What it kept on disk is deleted at the end, but stays after an error.
 
-    sets: the training and the validation set, whose images all go through it. options: output_prefix and
-    session name the folders. tell: is called with where maps are kept, and why, or why not. team: each of its
-    processes keeps maps of its own, and those of one machine share the limit.
+    sets: the training and the validation set, whose images all go through it. tell: is called with where maps
+    are kept, and why, or why not. team: its processes keep maps of their own, within one limit a machine.
     """
     net, first = stepper.net, stepper.first
     layer = depends_on_its_batch(net, 0, first)
@@ -115,10 +105,7 @@ def open_backbone(
 
 
 def folders(prefix: str, session: str, process: int = 0) -> tuple[Path, Path]:
-    """Where maps are kept on disk: for all trainings with this prefix, and for this session alone.
-
-    process: of several, whose number the names of those beyond the first end in.
-    """
+    """Where maps are kept on disk: for all trainings with this prefix, and for this session alone."""
     end = f".{process:04d}" if process else ""
     return Path(f"{prefix}backbone{end}"), Path(f"{prefix}{session}_backbone{end}")
 
@@ -127,11 +114,7 @@ Read = tuple[MinedTuple, list[Fetched]]
 
 
 class TupleReader:
-    """Reads the images of tuples ahead of their use, with the option num_threads.
-
-    dataset: has database_root, database_names, query_root, query_names. backbone: fetches an image. Use as a
-    context manager.
-    """
+    """Reads the images of tuples ahead of their use, in threads. A context manager."""
 
     def __init__(self, dataset: Any, options: TrainingOptions, backbone: Backbone) -> None:
         self._dataset, self._scales, self._backbone = dataset, options.jitter_scales, backbone
@@ -145,10 +128,7 @@ class TupleReader:
         self._pool.shutdown(cancel_futures=True)
 
     def ahead(self, tuples: Iterable[MinedTuple]) -> Iterator[Read]:
-        """Each tuple with its images: query, positive, negatives.
-
-        While one is used the next is read. Raises ImageReadError naming an image that cannot be read.
-        """
+        """Each tuple with its images: query, positive, negatives. While one is used the next is read."""
         waiting: list[tuple[MinedTuple, list[Future[Fetched]]]] = []
         for mined in [*tuples, None]:
             if mined is not None:
@@ -165,7 +145,6 @@ class TupleReader:
         return [self._pool.submit(self._backbone.fetch, path, mined.flip, resize) for path in paths]
 
     def query(self, query: int) -> str:
-        """The path of a query's image."""
         return os.path.join(self._dataset.query_root, self._dataset.query_names[query])
 
     def _database(self, image: int) -> str:
@@ -180,8 +159,7 @@ class TupleGradients:
     """Computes the outcome of each tuple of a step, and the sum of their gradients.
 
     Tuples whose maps are of one size go through the trained layers together while they take at most `limit`
-    gigabytes (by the sizes of the layers' outputs, so that the same tuples always go together); a single
-    tuple goes alone, whatever it takes.
+    gigabytes (by the sizes of the layers' outputs, so that the same tuples always go together).
     """
 
     def __init__(
@@ -197,9 +175,9 @@ class TupleGradients:
     ) -> list[TupleOutcome]:
         """Outcomes in the tuples' order; gradients add to those that the weights have already.
 
-        computed: called after each group of tuples that went together.
-        Raises ImageReadError naming an image that cannot be read, and TrainingError for a tuple whose images
-        differ in size; a loss that is not finite is for the caller to find.
+        computed: called after each group of tuples that went together. Raises ImageReadError, and
+        TrainingError for a tuple whose images differ in size; a loss that is not finite is for the caller to
+        find.
         """
         outcomes: list[TupleOutcome] = []
         for group in self._together(self._ready(tuples)):
@@ -232,7 +210,6 @@ class TupleGradients:
 
 
 def step_limit(options: TrainingOptions, device: torch.device) -> float:
-    """The option step_gb as a number of gigabytes on this device."""
     if isinstance(options.step_gb, str):
         return STEP_GB_ON_GPU if device.type == "cuda" else 0.0
     return float(options.step_gb)

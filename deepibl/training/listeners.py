@@ -1,9 +1,4 @@
-"""What a training reports as it runs: printing, plotting and recording are listeners.
-
-`Console` prints the original's lines and the progress. `Plotter` draws the original's curves and the recall
-before and after, as PNG files and in windows. `TensorBoard` records losses by batch, and recalls and rank
-losses by epoch.
-"""
+"""What a training reports as it runs: `Console` prints, `Plotter` draws, `TensorBoard` records."""
 
 import resource
 import sys
@@ -31,10 +26,7 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True)
 class BatchReport:
-    """A finished batch; epoch and batch count from 1.
-
-    loss: the mean of its tuples'. images: of those tuples; seconds: that they took, mining included.
-    """
+    """A finished batch, counted from 1; loss: the mean of its tuples'; seconds: mining included."""
 
     epoch: int
     epochs: int
@@ -111,8 +103,7 @@ class Listeners:
 class TensorBoard(TrainingListener):
     """Writes event files below `folder`, one run a session: trainX(…, listeners=[…, TensorBoard("runs")]).
 
-    writer: what to write with (default: torch's SummaryWriter, which needs the package tensorboard).
-    Raises ConfigurationError at the first event where it is not installed.
+    writer: default torch's, which needs the package tensorboard (else ConfigurationError at the first event).
     """
 
     def __init__(self, folder: StrPath, writer: Any = None) -> None:
@@ -158,8 +149,6 @@ _DPI = 110
 
 
 class Plotter(TrainingListener):
-    """Draws the curves of a training at every save, where its option `plot` asks for it."""
-
     def saved(self, state: TrainingState, path: Path, why: str) -> None:
         if state.options.plot:
             target = SessionFiles(state.options.output_prefix, state.options.session).plot
@@ -177,9 +166,8 @@ def plot_training(
 ) -> Path:
     """Writes the curves of a training as PNG: batch loss (smoothed), rank loss, recall by epoch.
 
-    queries: of the training set, which make an epoch of the batch losses. window: batches to smooth over
-    (default: a twentieth of them, at most 5000). show: in a window, too.
-    Ported from: netvlad/plotResults.m
+    queries: of the training set, which make an epoch. window: batches to smooth over (default: a twentieth of
+    them, at most 5000). show: in a window, too. Ported from: netvlad/plotResults.m
     """
     figure = new_figure(9.5, 5.5, show)
     tested = bool(history.train.rankloss)
@@ -207,31 +195,6 @@ def plot_training(
     axes.set(title="recall (%); t: train, v: validation", xlabel="epoch")
     axes.grid(True, alpha=0.4)
     axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
-    return _write(figure, path, show)
-
-
-def plot_recall(
-    ns: Sequence[int],
-    trained: np.ndarray,
-    off_the_shelf: np.ndarray | None,
-    title: str,
-    path: StrPath,
-    *,
-    show: bool = False,
-) -> Path:
-    """Writes Recall@N (R,) of the trained network, and before training, against N as PNG.
-
-    show: in a window, too. Ported from: netvlad/pickBestNet.m
-    """
-    figure = new_figure(6, 4.5, show)
-    axes = figure.add_subplot()
-    if off_the_shelf is not None:
-        axes.plot(ns, off_the_shelf, "x-", color="tab:blue", label="off-the-shelf")
-    axes.plot(ns, trained, "o-", color="tab:red", fillstyle="none", label="our trained")
-    axes.set(xlabel="N", ylabel="Recall@N", xlim=(0, 50))
-    axes.set_title(title, fontsize="small")
-    axes.grid(True, alpha=0.4)
-    axes.legend(loc="lower right")
     return _write(figure, path, show)
 
 
@@ -264,10 +227,8 @@ def _write(figure: Any, path: StrPath, show: bool) -> Path:
 
 
 class Console(TrainingListener):
-    """Prints a training: options, learning rates, progress, tests, saved files; losses where options ask.
-
-    out: a stream (default: standard output). interval: seconds between lines of progress where that is not a
-    terminal.
+    """Prints a training to `out` (default: standard output), and where that is no terminal a line of progress
+    every `interval` seconds.
     """
 
     def __init__(self, out: TextIO | None = None, interval: float = LINE_EVERY) -> None:
@@ -358,20 +319,24 @@ def memory_text() -> str:
 
 
 def usual_listeners(out: TextIO | None = None) -> list[TrainingListener]:
-    """Printing, and drawing where the option `plot` asks for it."""
     return [Console(out), Plotter()]
 
 
 def draw_results(results: Results, files: SessionFiles, *, show: bool = False) -> list[Path]:
-    """Draws a session's curves, and recall before and after, as PNG files beside its others.
+    """Draws a session's curves, and recall before and after, as PNG files; show: in windows, too.
 
-    show: see `deepibl.training.plot_training`.
+    Ported from: netvlad/pickBestNet.m
     """
-
-    options = results.options
+    options, before = results.options, results.off_the_shelf
+    curves = plot_training(results.history, options, files.plot, queries=results.queries, show=show)
+    figure = new_figure(6, 4.5, show)
+    axes, ns = figure.add_subplot(), options.recall_ns
+    if before is not None:
+        axes.plot(ns, before, "x-", color="tab:blue", label="off-the-shelf")
+    axes.plot(ns, results.trained, "o-", color="tab:red", fillstyle="none", label="our trained")
+    axes.set(xlabel="N", ylabel="Recall@N", xlim=(0, 50))
     title = [results.session, options.network, options.layer, options.val_set_name, options.pooling]
-    recalls = (results.trained, results.off_the_shelf, " ".join(title))
-    return [
-        plot_training(results.history, options, files.plot, queries=results.queries, show=show),
-        plot_recall(options.recall_ns, *recalls, files.recall_plot, show=show),
-    ]
+    axes.set_title(" ".join(title), fontsize="small")
+    axes.grid(True, alpha=0.4)
+    axes.legend(loc="lower right")
+    return [curves, _write(figure, files.recall_plot, show)]

@@ -33,11 +33,8 @@ def run_loop(
 ) -> None:
     """Trains from the state's position to the last epoch; changes the state.
 
-    state: network, options, generator and position. train_set, val_set: `deepibl.datasets.PlaceDataset`.
-    objective: the loss. files: where the session is saved: every save_interval queries, after every refresh
-    of features and epoch, and when an error or Ctrl-C ends the training between two saves. others: the other
-    processes that compute, if there are any.
-
+    files: where the session is saved: every save_interval queries, after every refresh of features and epoch,
+    and when an error or Ctrl-C ends the training between two saves. others: the other processes that compute.
     Raises TrainingError, with the place to resume from, for a loss that is not finite, or an image that
     cannot be read; SessionError when a state cannot be saved.
 
@@ -64,8 +61,6 @@ def run_loop(
 
 @dataclass
 class _Loop:
-    """A training that runs: the state, and what works on it."""
-
     state: TrainingState
     train_set: Any
     val_set: Any
@@ -78,7 +73,6 @@ class _Loop:
     miner: MiningAhead = field(init=False)
 
     def run(self, tools: Tools, miner: MiningAhead) -> None:
-        """From the state's position to the end."""
         self.tools, self.miner, state = tools, miner, self.state
         self.features = self._first_features()
         while not state.complete:
@@ -225,7 +219,6 @@ class _Loop:
     def _test(self, which: str, features: Features, epoch: int | None = None) -> tuple[np.ndarray, float]:
         """Recall@N (R,) and the rank loss of 'train' or 'val'; the generator's state is restored.
 
-        features: (queries (Q, D), database (N, D)). epoch: the state's, where None.
         Ported from: netvlad/testNet.m
         """
         options, draws = self.state.options, self.state.generator
@@ -263,7 +256,6 @@ class _Loop:
         return found.recalls, ranked.loss
 
     def save(self, why: str) -> None:
-        """Saves the state; feature files that it does not refer to are deleted."""
         state = self.state
         path = self.files.save(state.epoch, state.to_matlab(), state.to_json())
         if state.features is not None:

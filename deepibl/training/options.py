@@ -18,6 +18,7 @@ from deepibl.runtime.files import from_plain
 from matlab_compat.arguments import options as named_options, unknown_option
 from matlab_compat.errors import ArgumentError, MatFileError
 from matlab_compat.numeric import round_half_away
+from matlab_compat.simplenn.tidy import cell_row
 
 PRECISIONS = ("fp32", "bf16")
 RECALL_NS = (*range(1, 6), *range(10, 101, 5))
@@ -36,9 +37,8 @@ _NOT_GIVEN = object()
 class Option:
     """A row of the table.
 
-    matlab: MATLAB's name. help: "" for a field that is not an option but filled in by `train`. least, whole,
-    unit: of a number: the least value, whether it must be whole, what it counts. allowed: words it may be.
-    ours: whether the original has no such option. changes_result: whether one of ours changes the result.
+    matlab: MATLAB's name. help: "" for a field that `train` fills in. least, whole, unit: of a number.
+    allowed: words it may be. ours: not of the original; changes_result: one of ours that does.
     """
 
     name: str
@@ -117,8 +117,8 @@ def _ours(matlab: str, default: Any, help: str, **more: Any) -> Any:
 class TrainingOptions:
     """The options of a training; layers and epochs count from 1 in all of them.
 
-    Values may also be MATLAB's (arrays of one number): they become the option's own type. Raises
-    ArgumentError for a value that cannot; `check` does so for one that is not allowed.
+    Values may also be MATLAB's (arrays of one number). `check` raises ArgumentError for one that is not
+    allowed.
 
     Ported from: deepIBL/trainGaussKernalInd.m, netvlad/trainWeakly.m, netvlad/README_more.md
     """
@@ -275,7 +275,6 @@ OPTIONS = {name: option for name, option in TABLE.items() if option.help}
 
 
 def label(name: str) -> str:
-    """How messages name an option: 'batch_size (batchSize)'."""
     return TABLE[name].label
 
 
@@ -291,10 +290,10 @@ def checked_names(given: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def from_matlab_names(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Options given by MATLAB's names, as 'name', value pairs and as keywords, under Python's names.
+    """Options given by MATLAB's names, in any case, as 'name', value pairs and as keywords, under Python's
+    names.
 
-    MATLAB's names match in any case; keywords may also be Python's names. Raises ArgumentError for a name
-    that is not known, with the closest one.
+    Keywords may also be Python's names. Raises ArgumentError for a name that is not known.
     """
     matlab = dict.fromkeys((each.matlab for each in OPTIONS.values()), _NOT_GIVEN)
     by_matlab = {name: value for name, value in kwargs.items() if name in matlab or name not in OPTIONS}
@@ -306,7 +305,6 @@ def from_matlab_names(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[st
 
 
 def describe(options: TrainingOptions) -> str:
-    """The options, one a line, as a training prints them before it begins."""
     lines = [f"{each.label:>50}: {getattr(options, each.name)!r}" for each in TABLE.values()]
     return "\n".join(["options:", *lines])
 
@@ -327,11 +325,9 @@ def schedule(options: TrainingOptions, epoch: int) -> tuple[float, int]:
 
 @dataclass(frozen=True)
 class Request:
-    """What decides a training's result: the trainer's name, its data sets, and the options.
+    """What decides a training's result: the trainer's name, its data sets, and the options by MATLAB's names.
 
-    sets: the training and the validation set, described. options: MATLAB's names -> values, defaults
-    included. A session keeps it as text, changed by what it was resumed with, to see whether a later request
-    is the same.
+    A session keeps it as text, to see whether a later request is the same.
     """
 
     trainer: str
@@ -351,7 +347,6 @@ class Request:
 
     @property
     def text(self) -> str:
-        """As JSON."""
         return json.dumps([self.trainer, self.sets, self.options])
 
     @classmethod
@@ -373,10 +368,7 @@ class Request:
         return Request(by.trainer, by.sets, self.options | changed)
 
     def changes(self, before: "Request") -> list[str]:
-        """What differs from the request before: 'learning_rate (learningRate) 0.001 (now 0.0001)' and so on.
-
-        An option that only one of the two knows (another version wrote it) is None on the other side.
-        """
+        """What differs from the request before: 'learning_rate (learningRate) 0.001 (now 0.0001)'."""
         labels = {each.matlab: each.label for each in OPTIONS.values()}
         names = dict.fromkeys([*self.options, *before.options])
         pairs = [
@@ -391,7 +383,7 @@ def _matlab_value(name: str, value: Any) -> Any:
     if isinstance(value, bool | str):
         return value
     if name == "frozen_layers":
-        return np.array([value], dtype=object).reshape(1, -1) if value else np.empty((0, 0), dtype=object)
+        return cell_row(list(value))
     if value is None or value == ():
         return np.zeros((0, 0))
     return np.atleast_2d(np.asarray(value, dtype=np.float64))

@@ -20,8 +20,8 @@ from deepibl.networks.pretrained import load_pretrained
 from deepibl.networks.torch_backbones import is_torch_id, split_for
 from deepibl.runtime import processes
 from deepibl.runtime.devices import device_for
+from deepibl.runtime.files import write_note
 from deepibl.runtime.paths import localPaths
-from deepibl.runtime.processes import Team
 from deepibl.training.cached_features import initial_names
 from deepibl.training.checkpoints import (
     Results,
@@ -29,7 +29,6 @@ from deepibl.training.checkpoints import (
     read_results,
     read_session_network,
     unfinished_session,
-    write_json,
 )
 from deepibl.training.listeners import Listeners, TrainingListener, usual_listeners
 from deepibl.training.loop import run_loop
@@ -46,7 +45,6 @@ from matlab_compat.simplenn.network import SimpleNN
 _log = logging.getLogger(__name__)
 SESSION_DIGITS = 4
 Given = Mapping[str, Any]  # the options given, by name
-Sets = tuple[PlaceDataset, PlaceDataset]
 Blank = Callable[..., TrainingState]  # options, network (, momenta) -> the state at the beginning
 
 
@@ -62,12 +60,10 @@ class TrainingRun:
 
     @property
     def session(self) -> str:
-        """The session's name."""
         return self.files.session
 
     @property
     def folder(self) -> Path:
-        """The folder of the session's files."""
         return self.files.latest.parent
 
     @cached_property
@@ -77,12 +73,10 @@ class TrainingRun:
 
     @property
     def best_epoch(self) -> int:
-        """The best epoch, from 1."""
         return self.results.best
 
     @cached_property
     def network(self) -> SimpleNN:
-        """The network after the best epoch."""
         return read_session_network(self.files, self.best_epoch)
 
 
@@ -163,8 +157,15 @@ def train(
     team = processes.team()
     team.same("training", f"{request.text} from epoch {asked.start_epoch}")
     blank = partial(_state, trainer, dataset.query_count, rng() if generator is None else generator)
-    if not team.leads:
-        return _follow(blank, trainer, (dataset, validation), asked.use_gpu, team)
+    if not team.leads:  # the state is the network alone
+        files, given_options, net = read_start(team)
+        state, goal = (
+            blank(replace(given_options, use_gpu=asked.use_gpu), net),
+            trainer.objective(given_options),
+        )
+        with tools_of(state, goal, (dataset, validation), Listeners([]), team) as tools:
+            follow(team, tools)
+        return TrainingRun(files, state)
     with leading(team) as others:
         files = SessionFiles(asked.output_prefix, asked.session or _session_name(asked, request))
         asked = replace(asked, session=files.session)
@@ -178,8 +179,12 @@ def train(
                 state = _resumed(blank, files, asked, given)
             elif from_epoch:
                 state = _from_epoch(blank, files, asked, given, keep_momentum)
-                if before is None:  # MATLAB's
-                    request = _request_of(state.options, asked, request).resumed(request, given)
+                if before is None:  # MATLAB's: its request without what its trainers fill in
+                    filled = [name for name in OPTIONS if name.startswith("initial_")]
+                    kept = {n: getattr(asked, n) for n in (*filled, "test_before_training", "geo_centers")}
+                    kept["first_trained_layer"] = state.options.first_trained_layer_name
+                    theirs = Request.of("", (), replace(state.options, **kept)).options
+                    request = replace(request, options=theirs).resumed(request, given)
             elif text is not None:
                 raise SessionError(_other_settings(files, before, request))
             else:  # built before anything is deleted: that may fail
@@ -203,19 +208,10 @@ def train(
             if state.complete and not files.unfinished.exists():
                 _log.info("session %s is complete: nothing to do", files.session)
                 return TrainingRun(files, state)
-            write_json(files.unfinished, {"session": files.session, "command": request.text})
+            write_note(files.unfinished, {"session": files.session, "command": request.text}, indent=1)
             state.trainer, state.command = trainer.name, request.text
             run_loop(state, dataset, validation, trainer.objective(state.options), files, every, others)
             files.unfinished.unlink(missing_ok=True)
-    return TrainingRun(files, state)
-
-
-def _follow(blank: Blank, trainer: Trainer, sets: Sets, use_gpu: bool, team: Team) -> TrainingRun:
-    """The training in the processes beyond the first, whose state is the network alone."""
-    files, options, net = read_start(team)
-    state = blank(replace(options, use_gpu=use_gpu), net)
-    with tools_of(state, trainer.objective(options), sets, Listeners([]), team) as tools:
-        follow(team, tools)
     return TrainingRun(files, state)
 
 
@@ -253,17 +249,15 @@ def _resumed(blank: Blank, files: SessionFiles, asked: TrainingOptions, given: G
         momentum = take_momentum(net)
         state = restore(blank(options, net, momentum), variables, str(files.latest))
         before = TrainingOptions.from_matlab(variables["opts"]).output_prefix
-    if state.features is not None:
-        names = (state.features.queries, state.features.database)
-        queries, database = (_moved(name, before, files.prefix) for name in names)
-        state.features = replace(state.features, queries=queries, database=database)
+
+    def moved(name: str) -> str:
+        """Where a file is now, which was written with one prefix and is resumed with another."""
+        now = files.prefix + name.removeprefix(before) if name.startswith(before) else name
+        return name if Path(name).exists() and not Path(now).exists() else now
+
+    if (kept := state.features) is not None:
+        state.features = replace(kept, queries=moved(kept.queries), database=moved(kept.database))
     return state
-
-
-def _moved(name: str, before: str, now: str) -> str:
-    """A file of a session that was written with one prefix and is resumed with another: where it is now."""
-    moved = now + name.removeprefix(before) if name.startswith(before) else name
-    return name if Path(name).exists() and not Path(moved).exists() else moved
 
 
 def _from_epoch(
@@ -296,14 +290,6 @@ def _from_epoch(
         )
     state.epoch, state.epoch_done, state.complete, state.features = epoch, True, False, None
     return state
-
-
-def _request_of(saved: TrainingOptions, asked: TrainingOptions, request: Request) -> Request:
-    """The request of a session that MATLAB's trainers wrote, without what they fill in."""
-    filled = [name for name in OPTIONS if name.startswith("initial_")]
-    as_asked = {name: getattr(asked, name) for name in (*filled, "test_before_training", "geo_centers")}
-    named = replace(saved, first_trained_layer=saved.first_trained_layer_name, **as_asked)
-    return replace(request, options=Request.of("", (), named).options)
 
 
 def _saved(

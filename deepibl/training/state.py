@@ -2,8 +2,6 @@
 
 As MATLAB variables it is the four of a session file: net (with momenta), obj, opts, auxData. Ids in those are
 1-based; auxData.deepibl holds what MATLAB's trainers do not save (they resume between epochs only).
-
-`Curves` are the batch losses, recalls and rank losses, as MATLAB keeps them (`obj`) and as JSON.
 """
 
 import math
@@ -25,21 +23,18 @@ from matlab_compat.errors import MatFileError, NetworkFormatError
 from matlab_compat.matfile.values import cell_list, describe, scalar, text, vector
 from matlab_compat.rng import rng
 from matlab_compat.simplenn.network import SimpleNN
+from matlab_compat.simplenn.tidy import cell_row
 
 
 @dataclass
 class Curves:
-    """One data set's curves; recall and rankloss have one entry a test, loss one a batch (training set only).
-
-    recall: arrays (R,) of recall@N for the session's recall_ns, 0 to 1. rankloss: the margin loss of tuples.
-    """
+    """One data set's curves: loss a batch (training set only), recall (R,), 0 to 1, and rank loss a test."""
 
     loss: list[float] = field(default_factory=list)
     recall: list[np.ndarray] = field(default_factory=list)
     rankloss: list[float] = field(default_factory=list)
 
     def add_test(self, recall: np.ndarray, rankloss: float) -> None:
-        """Notes the outcome of one test."""
         self.recall.append(np.asarray(recall, dtype=np.float64).ravel())
         self.rankloss.append(float(rankloss))
 
@@ -137,9 +132,8 @@ FIRST_EPOCH_SEED = 43
 
 @dataclass(frozen=True)
 class CachedFeatures:
-    """Feature files of the training set, and before which batch of which epoch they were computed.
-
-    batch 0: at the end of that epoch.
+    """Feature files of the training set, and before which batch of which epoch they were made (0: at its
+    end).
     """
 
     queries: str
@@ -174,7 +168,6 @@ class TrainingState:
 
     @property
     def net(self) -> SimpleNN:
-        """The network in training."""
         return self.stepper.net
 
     def begin_epoch(self, queries: int) -> None:
@@ -184,11 +177,9 @@ class TrainingState:
         self.epoch_start_times.append(datetime.now().strftime(DATE_FORMAT))
 
     def next_epoch(self) -> None:
-        """Moves to the next epoch, of which nothing is done."""
         self.epoch, self.batch, self.epoch_done, self.order = self.epoch + 1, 0, False, self.order[:0]
 
     def to_matlab(self) -> dict[str, Any]:
-        """The four variables of a session file."""
         return {
             "net": network_with_momentum(self.stepper),
             "obj": self.history.to_matlab(self.has_geo_fields),
@@ -197,7 +188,6 @@ class TrainingState:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """The curves and what belongs to them, for other tools."""
         options = self.options
         about = {
             "session": options.session,
@@ -213,9 +203,9 @@ class TrainingState:
     def _aux_data(self) -> dict[str, Any]:
         features = self.features or CachedFeatures("", "", 0, 0)
         return {
-            "epochStartTime": _cell(self.epoch_start_times, (1, -1)),
+            "epochStartTime": cell_row(self.epoch_start_times),
             "numTrain": float(len(self.negative_caches)),
-            "negCache": _cell([_ids_to_matlab(ids) for ids in self.negative_caches], (-1, 1)),
+            "negCache": cell_row([_ids_to_matlab(ids) for ids in self.negative_caches]).T,
             "rngState": {"Type": "twister", "Seed": 0.0, "State": self.generator.state.reshape(-1, 1)},
             "deepibl": {
                 "version": float(FORMAT_VERSION),
@@ -243,7 +233,7 @@ def network_with_momentum(stepper: Stepper) -> dict[str, Any]:
         count = sum((position, index) in stepper.momentum for index in range(len(layer.weights)))
         if count:
             momenta = [stepper.momentum.get((position, index)) for index in range(len(layer.weights))]
-            layers.flat[position]["momentum"] = _cell(layer.weights_to_matlab(momenta), (1, -1))
+            layers.flat[position]["momentum"] = cell_row(layer.weights_to_matlab(momenta))
     return struct
 
 
@@ -263,9 +253,8 @@ def take_momentum(net: SimpleNN) -> dict[tuple[int, int], torch.Tensor]:
 def restore(state: TrainingState, variables: Mapping[str, Any], path: str) -> TrainingState:
     """Sets a state's curves, caches, draws and position to those of a session file's variables; returns it.
 
-    The network and options of the state are those of the file already. Files of MATLAB's trainers are of the
-    end of their epoch. Raises SessionError for a training of other images, MatFileError for variables that
-    are not a session's.
+    Files of MATLAB's trainers are of the end of their epoch. Raises SessionError for a training of other
+    images, MatFileError for variables that are not a session's.
     """
     aux = variables["auxData"]
     caches = [_ids_from_matlab(ids) for ids in cell_list(field_of(aux, "negCache"))]
@@ -314,10 +303,3 @@ def _ids_from_matlab(ids: Any) -> np.ndarray:
     if not np.isfinite(found).all():
         raise MatFileError("there are ids that are not numbers")
     return found.astype(np.int64) - 1
-
-
-def _cell(values: list[Any], shape: tuple[int, int]) -> np.ndarray:
-    cell = np.empty(len(values), dtype=object)
-    for index, value in enumerate(values):
-        cell[index] = value
-    return cell.reshape(shape) if values else np.empty((0, 0), dtype=object)

@@ -33,11 +33,10 @@ class LearnedWeight:
 
 
 class Stepper:
-    """A network in training: which of its weights are trained, and their momenta.
+    """A network in training, on its device: which of its weights are trained, and their momenta.
 
-    net: SimpleNN, already on its device. first: index of the lowest trained layer. fixed: names of layers
-    above it that are not trained. momentum: {(layer, index): tensor} to resume with, on any device; zeros for
-    what it lacks. precision: fp32, or bf16 for the trained convolutions.
+    first: index of the lowest trained layer. fixed: names of layers above it that are not trained. momentum:
+    to resume with; zeros for what it lacks. precision: fp32, or bf16 for the trained convolutions.
     """
 
     def __init__(
@@ -63,14 +62,13 @@ class Stepper:
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
         return next(self.net.parameters()).device
 
     def features(self, maps: Tensor) -> Tensor:
         """(N, D) features of the trained layers' input (N, C, H, W), differentiable in their weights.
 
-        With precision bf16 the layers before the first pooling and its normalisation run in bfloat16. In fp32
-        large 3 x 3 convolutions on a CPU get their gradients by Winograd's products (equal to rounding).
+        In bf16 the layers before the pooling and its normalisation run in bfloat16. In fp32 large 3 x 3
+        convolutions on a CPU get their gradients by Winograd's products (equal to rounding).
         """
         end = max(head_start(self.net), self.first) if self.precision == "bf16" else self.first
         if end > self.first:
@@ -97,10 +95,7 @@ class Stepper:
         return [outcome._replace(objective=None) for outcome in outcomes]
 
     def bytes_an_image(self, shape: Sequence[int]) -> float:
-        """About how much memory one image needs in a forward and backward pass; inf where not known.
-
-        shape: (C, H, W) of the trained layers' input. Counts each layer's output and its gradient, float32.
-        """
+        """About the memory that maps (C, H, W) need forward and backward; inf where not known."""
         views = [view_module(layer, opaque_objects=False) for layer in list(self.net)[self.first :]]
         channels, height, width = shape
         sizes = data_sizes(views, geometry(views), (height, width, channels, 1))
@@ -108,12 +103,10 @@ class Stepper:
         return total if np.isfinite(total) else np.inf
 
     def gradients_are_finite(self) -> bool:
-        """Whether the gradients gathered so far hold neither NaN nor infinity."""
         gradients = (each.weight.grad for each in self.learned)
         return _all_finite([each for each in gradients if each is not None])
 
     def weights_are_finite(self) -> bool:
-        """Whether all trained weights and their momenta are finite."""
         return _all_finite([*(each.weight for each in self.learned), *self.momentum.values()])
 
     @torch.no_grad()
@@ -147,7 +140,6 @@ class Stepper:
                 weight.grad += gradient.reshape(weight.shape)
 
     def clear(self) -> None:
-        """Forgets the gradients gathered so far."""
         for each in self.learned:
             each.weight.grad = None
 
@@ -162,9 +154,8 @@ def _all_finite(tensors: Sequence[Tensor]) -> bool:
 def _learned_weights(
     net: Any, first: int, fixed: Sequence[str], *, momenta: bool = False
 ) -> list[LearnedWeight]:
-    """The weights of layers from `first` on whose names are not in `fixed`, in MATLAB's order.
-
-    Raises TrainingError for a bnorm among them, unless only their momenta are wanted.
+    """The weights of layers from `first` on that are not `fixed`, in MATLAB's order; TrainingError for a
+    bnorm.
     """
     found = []
     for position, layer in enumerate(net.layers):
@@ -178,12 +169,8 @@ def _learned_weights(
             )
         for index, weight in enumerate(layer.weights):
             if weight is not None:
-                rate, decay = (_factor(layer, name, index) for name in ("learningRate", "weightDecay"))
+                given = [layer.fields.get(name, ()) for name in ("learningRate", "weightDecay")]
+                factors = [torch.as_tensor(values).flatten()[index:] for values in given]
+                rate, decay = (float(values[0]) if len(values) else 1.0 for values in factors)
                 found.append(LearnedWeight(position, index, weight, rate, decay))
     return found
-
-
-def _factor(layer: Any, name: str, index: int) -> float:
-    """MATLAB's factor of one weight; 1 where the layer has none."""
-    values = torch.as_tensor(layer.fields.get(name, ())).flatten()
-    return float(values[index]) if index < len(values) else 1.0

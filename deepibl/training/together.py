@@ -1,17 +1,13 @@
 """One training in several processes: process 0 trains, the others compute their share of what it asks for.
 
-Process 0 mines, draws, steps, saves, tests and prints as it would alone. The others have the network and wait
-for its orders: the gradients of these tuples, or the features of these images. A batch's tuples are shared
-out in their order and their gradients added in that order, so that where tuples go through the network one by
-one (on a CPU) the weights are bit for bit those of one process.
-
-Features and the session's files are on a file system that all processes see.
+A batch's tuples are shared out in their order and their gradients added in that order, so that where tuples
+go through the network one by one (on a CPU) the weights are bit for bit those of one process. Features and
+the session's files are on a file system that all processes see.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from enum import Enum
 from functools import partial
 from typing import Any, NoReturn
 
@@ -36,14 +32,6 @@ from matlab_compat.errors import MatlabCompatError
 from matlab_compat.simplenn.network import SimpleNN
 
 
-class Order(Enum):
-    """What process 0 asks of the others."""
-
-    GRADIENTS = "gradients"
-    FEATURES = "features"
-    END = "end"
-
-
 @dataclass(frozen=True)
 class Tools:
     """What a training works with: the network that steps, both data sets, gradients and features."""
@@ -65,15 +53,10 @@ def tools_of(
     """The tools of one process. sets: training, validation. team: the processes that keep maps beside it."""
     stepper, options = state.stepper, state.options
 
-    def noted(what: str) -> None:
-        listeners.notify(TrainingListener.noted, what)
-
-    def computing(what: str) -> None:
-        listeners.notify(TrainingListener.computing, what)
-
-    def extracted(done: int, total: int) -> None:
-        listeners.notify(TrainingListener.extracting, done, total)
-
+    noted, computing, extracted = (
+        partial(listeners.notify, event)
+        for event in (TrainingListener.noted, TrainingListener.computing, TrainingListener.extracting)
+    )
     with (
         exact_products(stepper.device),
         open_backbone(stepper, options, sets, noted, team) as backbone,
@@ -86,10 +69,7 @@ def tools_of(
 
 
 def shared_gradients(team: Team, tools: Tools, tuples: Sequence[MinedTuple]) -> list[TupleOutcome]:
-    """The outcomes of all tuples, the same in all processes; process 0 gets the sum of their gradients.
-
-    Raises in all processes what one of them raised.
-    """
+    """The outcomes of all tuples, the same in all processes; process 0 gets the sum of their gradients."""
     start, end = (len(tuples) * rank // team.size for rank in (team.rank, team.rank + 1))
     parcels: list[dict[int, torch.Tensor]] = []
 
@@ -116,8 +96,6 @@ def shared_gradients(team: Team, tools: Tools, tuples: Sequence[MinedTuple]) -> 
 
 
 class Leading:
-    """What process 0 asks of the others; in a team of one it does the work itself."""
-
     def __init__(self, team: Team) -> None:
         self.team = team
         self._tools: Tools | None = None
@@ -146,21 +124,21 @@ class Leading:
     def _gradients(self, tuples: Sequence[MinedTuple]) -> list[TupleOutcome]:
         assert self._tools is not None
         plain = [[m.query, m.positive, np.asarray(m.negatives).tolist(), m.scale, m.flip] for m in tuples]
-        self._order(Order.GRADIENTS, tuples=plain)
+        self._order("gradients", tuples=plain)
         self._changed = True  # a step will follow
         return shared_gradients(self.team, self._tools, tuples)
 
     def _features(self, dataset: Any, side: str, path: str) -> None:
         assert self._tools is not None
         which = [each is dataset for each in self._tools.sets].index(True)
-        self._order(Order.FEATURES, set=which, side=side, path=path)
+        self._order("features", set=which, side=side, path=path)
         with processes.alone(False):
             self._tools.maker.extract(dataset, side, path)
 
-    def _order(self, order: Order, **what: Any) -> None:
+    def _order(self, order: str, **what: Any) -> None:
         assert self._tools is not None
         changed, self._changed = self._changed, False
-        self.team.lead(lambda: {"order": order.value, "weights": changed, **what})
+        self.team.lead(lambda: {"order": order, "weights": changed, **what})
         if changed:
             _share_weights(self.team, self._tools.stepper)
 
@@ -176,7 +154,7 @@ def leading(team: Team) -> Iterator[Leading]:
                 team.lead(partial(_raise, error))
             raise
         with suppress(MatlabCompatError):
-            team.lead(lambda: {"order": Order.END.value, "weights": False})
+            team.lead(lambda: {"order": "end", "weights": False})
 
 
 def read_start(team: Team) -> tuple[SessionFiles, TrainingOptions, SimpleNN]:
@@ -206,17 +184,17 @@ def follow(team: Team, tools: Tools) -> None:
         if message["weights"]:
             _share_weights(team, tools.stepper)
         with suppress(MatlabCompatError, OSError):  # process 0 has it too: what it makes of it comes next
-            match Order(message["order"]):
-                case Order.GRADIENTS:
+            match message["order"]:
+                case "gradients":
                     tools.stepper.net.train()
                     tuples = []
                     for query, positive, negatives, scale, flip in message["tuples"]:
                         ids = np.asarray(negatives, dtype=np.int64)
                         tuples.append(MinedTuple(query, positive, ids, ids[:0], scale=scale, flip=flip))
                     shared_gradients(team, tools, tuples)
-                case Order.FEATURES:
+                case "features":
                     tools.maker.extract(tools.sets[message["set"]], message["side"], message["path"])
-                case Order.END:
+                case "end":
                     return
 
 

@@ -1,10 +1,7 @@
-"""Which images make a training tuple, and which loss of it each trainer minimises.
+"""Which images make a training tuple (`mine_batch`), and which loss of it each trainer minimises
+(`TRAINERS`).
 
-`mine_batch` takes the nearest positive and the hardest negatives by cached features. `MiningAhead` mines a
-batch while a GPU computes the one before it; tuples and draws are those of mining the batches in turn.
-
-`Objective` is a loss of `deepibl.losses`, and which of the mined negatives it takes. `TRAINERS` has the
-original's seven trainers and the four losses of its history.
+`MiningAhead` mines a batch while a GPU computes the one before it, with the same tuples and draws.
 """
 
 from __future__ import annotations
@@ -14,21 +11,13 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from deepibl.losses import (
-    AngularLoss,
-    ContrastiveLoss,
-    LiftedStructureLoss,
-    NPairLoss,
-    SARELoss,
-    TripletLoss,
-    TupleLoss,
-)
+from deepibl import losses
 from deepibl.training.options import TrainingOptions
 from matlab_compat.errors import ArgumentError
 from matlab_compat.rng import Generator
@@ -42,22 +31,13 @@ Features = tuple[np.ndarray, np.ndarray]  # of the queries (Q, D) and the databa
 Selection = Callable[[float, np.ndarray], np.ndarray]
 
 
-class TrainingSet(Protocol):
-    """What mining needs of a data set (deepibl.datasets.PlaceDataset has it); ids are 0-based."""
-
-    def nontrivial_positives(self, query: int) -> np.ndarray: ...
-
-    def sample_negatives(self, query: int, n: int, generator: Any) -> np.ndarray: ...
-
-
 @dataclass(frozen=True)
 class MinedTuple:
     """A query with its positive and negatives: 0-based ids, by squared distances of cached features.
 
-    negatives: (M,) nearest first, M <= negatives_cap, possibly none. cache: the query's hardest negatives, to
-    start from in the next epoch. violating: how many negatives the selection kept, very_hard: how many are
-    nearer than the positive. margin_loss: sum of max(d_pos + margin - d_neg, 0). scale, flip: how the tuple's
-    images are to be read (scale: index of jitter_scales, or None).
+    negatives: (M,) nearest first. cache: the hardest, to start from in the next epoch. violating: how many
+    the selection kept, very_hard: how many are nearer than the positive. margin_loss: sum of max(d_pos +
+    margin - d_neg, 0). scale: index of jitter_scales, or None.
     """
 
     query: int
@@ -72,21 +52,14 @@ class MinedTuple:
 
     @property
     def trains(self) -> bool:
-        """Whether it has a negative to train with."""
         return len(self.negatives) > 0
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """A query with its positives, and the negatives that were drawn for it or remembered; ids."""
-
-    query: int
-    positives: np.ndarray
-    candidates: np.ndarray
+_Drawn = tuple[int, np.ndarray, np.ndarray]  # a query, its positives, its negatives drawn or remembered; ids
 
 
 def mine_batch(
-    dataset: TrainingSet,
+    dataset: Any,
     queries: Sequence[int] | np.ndarray,
     features: Features,
     negative_caches: Sequence[np.ndarray],
@@ -96,10 +69,9 @@ def mine_batch(
 ) -> list[MinedTuple]:
     """The tuples of a batch's queries, in their order; queries without a positive are left out.
 
-    features: (queries (Q, D), database (N, D)) float32. negative_caches: each query's hardest negatives so
-    far, ids. Draws from the generator in the original's order: of each query its negatives, then scale, then
-    flip; the last two only when the options ask for them and a negative is left. Without them several queries
-    are compared at once on a large machine.
+    negative_caches: each query's hardest negatives so far, ids. Draws in the original's order: of each query
+    its negatives, then scale, then flip; the last two only when the options ask for them and a negative is
+    left. Without them several queries are compared at once on a large machine.
 
     Ported from: deepIBL/trainGaussKernalInd.m, netvlad/trainWeakly.m
     """
@@ -111,7 +83,7 @@ def mine_batch(
             continue
         negatives = dataset.sample_negatives(query, options.negatives_per_query, generator)
         candidates = np.unique(np.concatenate([negative_caches[query], negatives]).astype(np.int64))
-        drawn.append(_Drawn(query, positives, candidates))
+        drawn.append((query, positives, candidates))
         if jitter:
             mined.append(_jittered(_rank(drawn[-1], features, options, select), options, generator))
     if jitter:
@@ -123,18 +95,18 @@ def mine_batch(
 def _rank(drawn: _Drawn, features: Features, options: TrainingOptions, select: Selection) -> MinedTuple:
     """The tuple, without jitter: the nearest positive, and the nearest negatives that `select` keeps."""
     queries, database = features
-    feature = np.asarray(queries[drawn.query : drawn.query + 1])
-    nearest, distance = yael_nn(database[drawn.positives], feature, 1)
-    positive, positive_distance = int(drawn.positives[nearest[0, 0]]), distance[0, 0]
-    candidates = drawn.candidates
+    query, positives, candidates = drawn
+    feature = np.asarray(queries[query : query + 1])
+    nearest, distance = yael_nn(database[positives], feature, 1)
+    positive, positive_distance = int(positives[nearest[0, 0]]), distance[0, 0]
     wanted = min(SEARCHED_BEYOND_CAP * options.negatives_cap, len(candidates))
     if not wanted:
-        return MinedTuple(drawn.query, positive, candidates, candidates)
+        return MinedTuple(query, positive, candidates, candidates)
     order, distances = (found[0] for found in yael_nn(database[candidates], feature, wanted))
     ranked = candidates[order]
     kept = select(positive_distance, distances)
     return MinedTuple(
-        drawn.query,
+        query,
         positive,
         ranked[kept][: options.negatives_cap],
         ranked[: options.negatives_cached],
@@ -172,11 +144,10 @@ class _Begun(NamedTuple):
 
 
 class MiningAhead:
-    """Mines batches, and the next one ahead after `begin`. Use as a context manager.
+    """Mines batches, and the next one ahead after `begin`. A context manager.
 
-    A batch depends on nothing that the batch before it changes: on the cached features, on its own queries'
-    negative caches, and on the draws, which are made here from a copy of the generator. What was mined is
-    taken only if queries, features and the generator's state are still those; else it is mined again.
+    A batch depends on nothing that the batch before it changes. What was mined is taken only if queries,
+    features and the generator's state are still those; else it is mined again.
     """
 
     def __init__(self, mine: Mine) -> None:
@@ -219,8 +190,7 @@ class MiningAhead:
 class TupleOutcome(NamedTuple):
     """A tuple's loss as it is logged; what is differentiated (None: nothing); how many pairs it counts for.
 
-    The step of a batch is the sum of its objectives' gradients, divided by the sum of its pairs. very_hard:
-    negatives that are nearer than the positive.
+    The step of a batch is the sum of its objectives' gradients, divided by the sum of its pairs.
     """
 
     loss: float
@@ -234,11 +204,10 @@ class Objective:
     """A loss, and the rule by which negatives get into a tuple.
 
     margin: None takes all mined negatives; else those whose squared distance is below the positive's plus
-    margin.
-    exclude_very_hard: leaves out negatives nearer than the positive, by cached and by fresh features.
+    margin. exclude_very_hard: leaves out negatives nearer than the positive.
     """
 
-    loss: TupleLoss
+    loss: losses.TupleLoss
     margin: float | None = None
     exclude_very_hard: bool = False
 
@@ -271,10 +240,10 @@ def sare(kernel: str, mode: str) -> ObjectiveMaker:
 
     Ported from: deepIBL/trainGaussKernalInd.m and its five siblings, which ignore excludeVeryHard
     """
-    return baseline(lambda: SARELoss(kernel, mode))
+    return baseline(lambda: losses.SARELoss(kernel, mode))
 
 
-def baseline(loss: Callable[[], TupleLoss]) -> ObjectiveMaker:
+def baseline(loss: Callable[[], losses.TupleLoss]) -> ObjectiveMaker:
     """A loss at its own settings, which takes every mined negative.
 
     Ported from: deepIBL/trainContrastiveLoss.m and its siblings (history, before 2019-07-25)
@@ -287,15 +256,14 @@ def weakly(options: TrainingOptions) -> Objective:
 
     Ported from: netvlad/trainWeakly.m
     """
-    loss = TripletLoss(options.margin, exclude_very_hard=options.exclude_very_hard)
+    loss = losses.TripletLoss(options.margin, exclude_very_hard=options.exclude_very_hard)
     return Objective(loss, options.margin, options.exclude_very_hard)
 
 
 @dataclass(frozen=True)
 class Trainer:
-    """A trainer. name: the original's; loss: what the command line calls it.
-
-    geo_fields: whether its session files have the original's unused fields geoCenters and geoloss.
+    """A trainer, by the original's name and the command line's. geo_fields: writes the unused geoCenters,
+    geoloss.
     """
 
     name: str
@@ -314,10 +282,10 @@ TRAINERS = {
         Trainer("trainExpKernalInd", "exp-ind", sare("exp", "ind"), geo_fields=True),
         Trainer("trainExpKernalJoint", "exp-joint", sare("exp", "joint"), geo_fields=True),
         Trainer("trainWeakly", "weakly", weakly),
-        Trainer("trainContrastive", "contrastive", baseline(ContrastiveLoss)),
-        Trainer("trainLiftStruct", "lifted", baseline(LiftedStructureLoss)),
-        Trainer("trainNpairLoss", "npair", baseline(NPairLoss)),
-        Trainer("trainAngularLoss", "angular", baseline(AngularLoss)),
+        Trainer("trainContrastive", "contrastive", baseline(losses.ContrastiveLoss)),
+        Trainer("trainLiftStruct", "lifted", baseline(losses.LiftedStructureLoss)),
+        Trainer("trainNpairLoss", "npair", baseline(losses.NPairLoss)),
+        Trainer("trainAngularLoss", "angular", baseline(losses.AngularLoss)),
     )
 }
 

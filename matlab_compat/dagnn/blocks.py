@@ -1,6 +1,6 @@
 """MatConvNet's DagNN blocks. Shapes are torch's, (N, C, H, W); sizes and properties are MATLAB's."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,11 +12,22 @@ from matlab_compat import nn as blocks
 from matlab_compat.dagnn.graph import PIXEL, UNKNOWN, ReceptiveField, Shapes, Size
 from matlab_compat.dagnn.layer import DagLayer, register_block
 from matlab_compat.errors import ArgumentError
-from matlab_compat.matfile.values import cell_list, scalar, text, vector
+from matlab_compat.matfile.values import cell_list, scalar, text
 from matlab_compat.nn.geometry import borders, pair
-from matlab_compat.simplenn.base import FILTERS, MATRIX, VECTOR
+from matlab_compat.simplenn.base import (
+    CONV,
+    CONVT,
+    FILTERS,
+    MATRIX,
+    VECTOR,
+    flag,
+    method,
+    number,
+    numbers,
+    words,
+)
 
-_FILTER = {"pad": [0.0] * 4, "stride": [1.0, 1.0], "dilate": [1.0, 1.0]}
+_FILTER = {"pad": [0.0] * 4, "stride": [1.0, 1.0], "dilate": [1.0, 1.0], "opts": ("cuDNN",)}
 
 
 def _four(shape: Sequence[int]) -> tuple[int, int, int, int]:
@@ -25,12 +36,6 @@ def _four(shape: Sequence[int]) -> tuple[int, int, int, int]:
 
 class _Filter(DagLayer):
     """Base of convolution and pooling: a window that slides over the padded maps."""
-
-    def configure(self) -> None:
-        self.pad = borders(self.value("pad"))
-        self.stride = pair(self.value("stride"), "stride")
-        self.dilate = pair(self.value("dilate"), "dilate")
-        self.opts = cell_list(self.value("opts"))
 
     def window(self, shapes: Shapes) -> tuple[int, int]:
         """Height and width of the window, without dilation."""
@@ -55,17 +60,23 @@ class _Filter(DagLayer):
         return self.in_first_input(ReceptiveField.of(extent, self.stride, offset))
 
 
+class _Weighted(DagLayer):
+    """Base of blocks with filters and, where `hasBias` says so, biases."""
+
+    kinds = (FILTERS, VECTOR)
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        filters, bias = (*params, None, None)[:2]  # without filters: only padding and subsampling
+        return self.compute(inputs[0], filters, bias if scalar(self.value("hasBias")) else None)
+
+
 @register_block("dagnn.Conv")
-class Conv(_Filter):
+class Conv(_Weighted, _Filter):
     """Convolution, in as many groups as the input's channels need."""
 
-    properties: ClassVar[Mapping[str, Any]] = {
-        "size": [0.0] * 4,
-        "hasBias": True,
-        "opts": ("cuDNN",),
-        **_FILTER,
-    }
-    kinds = (FILTERS, VECTOR)
+    properties: ClassVar = {"size": [0.0] * 4, "hasBias": True, **_FILTER}
+    settings = CONV
+    function = staticmethod(blocks.vl_nnconv)
 
     def window(self, shapes: Shapes) -> tuple[int, int]:
         return _four(shapes[0])[:2] if shapes else (1, 1)
@@ -74,29 +85,17 @@ class Conv(_Filter):
         rows, columns, channels, number = super().output_size(sizes, shapes)
         return rows, columns, _four(shapes[0])[3] if shapes else channels, number
 
-    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        bias = params[1] if len(params) > 1 and scalar(self.value("hasBias")) else None
-        filters = params[0] if params else None  # only padding and subsampling
-        return blocks.vl_nnconv(  # type: ignore[return-value]
-            inputs[0], filters, bias, *self.opts, stride=self.stride, pad=self.pad, dilate=self.dilate
-        )
-
 
 @register_block("dagnn.Pooling")
 class Pooling(_Filter):
     """Max or average pooling. A dilation is stored but, as in the original, does not affect the output."""
 
-    properties: ClassVar[Mapping[str, Any]] = {
-        "method": "max",
-        "poolSize": [1.0, 1.0],
-        "opts": ("cuDNN",),
-        **_FILTER,
-    }
+    properties: ClassVar = {"method": "max", "poolSize": [1.0, 1.0], **_FILTER}
+    settings: ClassVar = {"method": method, **CONV}
 
     def configure(self) -> None:
         super().configure()
         self.pool = pair(self.value("poolSize"), "poolSize")
-        self.method = text(self.value("method"))
 
     def window(self, shapes: Shapes) -> tuple[int, int]:
         return self.pool
@@ -108,10 +107,10 @@ class Pooling(_Filter):
 
 
 @register_block("dagnn.ConvTranspose")
-class ConvTranspose(DagLayer):
+class ConvTranspose(_Weighted):
     """Transposed convolution."""
 
-    properties: ClassVar[Mapping[str, Any]] = {
+    properties: ClassVar = {
         "size": [0.0] * 4,
         "hasBias": True,
         "upsample": [1.0, 1.0],
@@ -119,40 +118,26 @@ class ConvTranspose(DagLayer):
         "numGroups": 1.0,
         "opts": ("cuDNN",),
     }
-    kinds = (FILTERS, VECTOR)
+    settings = CONVT
+    function = staticmethod(blocks.vl_nnconvt)
 
     def configure(self) -> None:
         if not self.params:
             raise ArgumentError("no filters among the parameters")
-        self.crop = borders(self.value("crop"), "crop")
-        self.upsample = pair(self.value("upsample"), "upsample")
-        self.groups = pair(self.value("numGroups"), "numGroups")[0]
-        self.opts = cell_list(self.value("opts"))
+        super().configure()
 
     def output_size(self, sizes: Sequence[Size], shapes: Shapes) -> Size:
         """The channels of all groups; the original counts those of one."""
         (high, wide, depth, _), crop, up = _four(shapes[0]), self.crop, self.upsample
         height = up[0] * (sizes[0][0] - 1) + high - crop.top - crop.bottom
         width = up[1] * (sizes[0][1] - 1) + wide - crop.left - crop.right
-        return height, width, depth * self.groups, sizes[0][3]
+        return height, width, depth * self.numGroups, sizes[0][3]
 
     def receptive_fields(self, shapes: Shapes) -> list[ReceptiveField | None]:
         size = np.array(_four(shapes[0])[:2], dtype=np.float64)
         up = np.array(self.upsample, dtype=np.float64)
         offset = (2 * np.array([self.crop.top, self.crop.left]) - size + 1) / (2 * up) + 1
         return self.in_first_input(ReceptiveField((size - 1) / up + 1, 1 / up, offset))
-
-    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        bias = params[1] if len(params) > 1 and scalar(self.value("hasBias")) else None
-        return blocks.vl_nnconvt(  # type: ignore[return-value]
-            inputs[0],
-            params[0],
-            bias,
-            *self.opts,
-            upsample=self.upsample,
-            crop=self.crop,
-            numGroups=self.groups,
-        )
 
 
 _TORCH_DIM = {1: 2, 2: 3, 3: 1, 4: 0}  # MATLAB's dimension of an array -> torch's
@@ -165,81 +150,67 @@ class BatchNorm(DagLayer):
     eval mode: the stored moments, as constants; training mode: this batch's own.
     """
 
-    properties: ClassVar[Mapping[str, Any]] = {"numChannels": [], "epsilon": 1e-5, "opts": ("NoCuDNN",)}
+    properties: ClassVar = {"numChannels": [], "epsilon": 1e-5, "opts": ("NoCuDNN",)}
+    settings: ClassVar = {"epsilon": number}
+    function = staticmethod(blocks.vl_nnbnorm)
     kinds = (VECTOR, VECTOR, MATRIX)
     trainable = (True, True, False)
 
     def configure(self) -> None:
-        self.epsilon = self.number("epsilon")
+        super().configure()
         if len(self.params) != 3:
             raise ArgumentError(f"parameters {self.params}: expected multipliers, biases and moments")
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        moments = None if self.training else params[2]
-        return blocks.vl_nnbnorm(  # type: ignore[return-value]
-            inputs[0], params[0], params[1], moments=moments, epsilon=self.epsilon
-        )
+        return self.compute(inputs[0], *params[:2], moments=None if self.training else params[2])
 
 
 @register_block("dagnn.ReLU")
 class ReLU(DagLayer):
     """Rectifier, with a slope `leak` for negative values."""
 
-    properties: ClassVar[Mapping[str, Any]] = {"useShortCircuit": True, "leak": 0.0, "opts": ()}
-
-    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        return blocks.vl_nnrelu(inputs[0], leak=self.number("leak"))
+    properties: ClassVar = {"useShortCircuit": True, "leak": 0.0, "opts": ()}
+    settings: ClassVar = {"leak": number}
+    function = staticmethod(blocks.vl_nnrelu)
 
 
 @register_block("dagnn.Sigmoid")
 class Sigmoid(DagLayer):
     """Logistic function."""
 
-    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        return blocks.vl_nnsigmoid(inputs[0])
+    function = staticmethod(blocks.vl_nnsigmoid)
 
 
 @register_block("dagnn.SoftMax")
 class SoftMax(DagLayer):
     """Softmax over channels, at each pixel."""
 
-    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        return blocks.vl_nnsoftmax(inputs[0])
-
-
-class _Parametric(DagLayer):
-    """A block configured by its property `param`, a row of numbers, with which it calls `function`."""
-
-    function: ClassVar[Callable[..., Tensor]]
-
-    def configure(self) -> None:
-        self.param = [float(number) for number in vector(self.value("param"))]
-
-    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        return self.function(inputs[0], self.param)
+    function = staticmethod(blocks.vl_nnsoftmax)
 
 
 @register_block("dagnn.LRN")
-class LRN(_Parametric):
+class LRN(DagLayer):
     """Local response normalisation, param [N kappa alpha beta]."""
 
-    properties: ClassVar[Mapping[str, Any]] = {"param": [5.0, 1.0, 0.0001 / 5, 0.75]}
+    properties: ClassVar = {"param": [5.0, 1.0, 0.0001 / 5, 0.75]}
+    settings: ClassVar = {"param": numbers}
     function = staticmethod(blocks.vl_nnnormalize)
 
 
 @register_block("dagnn.SpatialNorm")
-class SpatialNorm(_Parametric):
+class SpatialNorm(DagLayer):
     """Spatial normalisation, param [height width alpha beta]."""
 
-    properties: ClassVar[Mapping[str, Any]] = {"param": [2.0, 2.0, 10.0, 2.0]}
+    properties: ClassVar = {"param": [2.0, 2.0, 10.0, 2.0]}
+    settings: ClassVar = {"param": numbers}
     function = staticmethod(blocks.vl_nnspnorm)
 
 
 @register_block("dagnn.NormOffset")
-class NormOffset(_Parametric):
+class NormOffset(DagLayer):
     """Norm-dependent offset, param [alpha beta]."""
 
-    properties: ClassVar[Mapping[str, Any]] = {"param": [1.0, 0.5]}
+    properties: ClassVar = {"param": [1.0, 0.5]}
     function = staticmethod(blocks.vl_nnnoffset)
 
 
@@ -260,7 +231,7 @@ class Sum(DagLayer):
 class Concat(DagLayer):
     """Joins its inputs along MATLAB's dimension `dim` (3: channels)."""
 
-    properties: ClassVar[Mapping[str, Any]] = {"dim": 3.0}
+    properties: ClassVar = {"dim": 3.0}
     ignored = frozenset({"numInputs"})
 
     def configure(self) -> None:
@@ -287,7 +258,7 @@ class Concat(DagLayer):
 class Crop(DagLayer):
     """Crops the first input to the size of the second; `crop` rows and columns come off the top and left."""
 
-    properties: ClassVar[Mapping[str, Any]] = {"crop": [0.0, 0.0]}
+    properties: ClassVar = {"crop": [0.0, 0.0]}
 
     def configure(self) -> None:
         cut = borders(self.value("crop"), "crop")
@@ -326,7 +297,7 @@ class Crop(DagLayer):
 class Scale(DagLayer):
     """Multiplies by a factor and adds a bias, both broadcast, which are parameters or further inputs."""
 
-    properties: ClassVar[Mapping[str, Any]] = {"size": [], "hasBias": True}
+    properties: ClassVar = {"size": [], "hasBias": True}
     kinds = (FILTERS, FILTERS)
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
@@ -346,15 +317,16 @@ class DropOut(DagLayer):
     Masks come from torch's generator, not MATLAB's.
     """
 
-    properties: ClassVar[Mapping[str, Any]] = {"rate": 0.5, "frozen": False}
+    properties: ClassVar = {"rate": 0.5, "frozen": False}
+    settings: ClassVar = {"rate": number, "frozen": flag}
     mask: Tensor | None = None
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
         if not self.training:
             return inputs[0]
-        if self.mask is not None and scalar(self.value("frozen")):
+        if self.mask is not None and self.frozen:
             return inputs[0] * self.mask
-        return F.dropout(inputs[0], self.number("rate"), training=True)
+        return F.dropout(inputs[0], self.rate, training=True)
 
 
 class _AnyPixel(DagLayer):
@@ -368,27 +340,23 @@ class _AnyPixel(DagLayer):
 class Loss(_AnyPixel):
     """A loss; computed where its labels (counting from 0) are among the inputs, else skipped."""
 
-    properties: ClassVar[Mapping[str, Any]] = {
-        "loss": "softmaxlog",
-        "ignoreAverage": False,
-        "normalise": True,
-        "opts": (),
-    }
+    properties: ClassVar = {"loss": "softmaxlog", "ignoreAverage": False, "normalise": True, "opts": ()}
+    settings: ClassVar = {"loss": lambda value, name: text(value), "opts": words}
+    function = staticmethod(blocks.vl_nnloss)
 
     def output_size(self, sizes: Sequence[Size], shapes: Shapes) -> Size:
         """One number per image, as in the original."""
         return 1, 1, 1, sizes[0][3]
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        opts = cell_list(self.value("opts"))
-        return blocks.vl_nnloss(*inputs[:2], *opts, loss=text(self.value("loss")))
+        return self.compute(*inputs[:2])
 
 
 @register_block("dagnn.PDist")
 class PDist(_AnyPixel):
     """The p-distance of two inputs at each pixel, a third being weights; by default summed to one number."""
 
-    properties: ClassVar[Mapping[str, Any]] = {
+    properties: ClassVar = {
         "p": 2.0,
         "aggregate": True,
         "noRoot": False,
@@ -397,24 +365,20 @@ class PDist(_AnyPixel):
         "loss": "pdist",
     }
 
+    settings: ClassVar = {"p": number, "noRoot": flag, "epsilon": number, "aggregate": flag}
+    function = staticmethod(blocks.vl_nnpdist)
+
     def configure(self) -> None:
+        super().configure()
         if cell_list(self.value("opts")):
             raise ArgumentError("opts of a PDist block are not supported")
 
     def output_size(self, sizes: Sequence[Size], shapes: Shapes) -> Size:
-        return (1, 1, 1, 1) if scalar(self.value("aggregate")) else (*sizes[0][:2], 1, sizes[0][3])
+        return (1, 1, 1, 1) if self.aggregate else (*sizes[0][:2], 1, sizes[0][3])
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
-        found = blocks.vl_nnpdist(
-            inputs[0],
-            inputs[1],
-            self.number("p"),
-            noRoot=bool(scalar(self.value("noRoot"))),
-            epsilon=self.number("epsilon"),
-            aggregate=bool(scalar(self.value("aggregate"))),
-            instanceWeights=inputs[2] if len(inputs) > 2 else None,
-        )
-        assert isinstance(found, Tensor)
+        weights = inputs[2] if len(inputs) > 2 else None
+        found = self.compute(*inputs[:2], instanceWeights=weights)
         return found if found.ndim else found.reshape(1, 1, 1, 1)
 
 
@@ -425,15 +389,11 @@ class ROIPooling(_AnyPixel):
     Regions are a MATLAB array of 5 x K or 1 x 1 x 5 x K; the output is (K, C, rows, columns of tiles).
     """
 
-    properties: ClassVar[Mapping[str, Any]] = {
-        "method": "max",
-        "subdivisions": [6.0, 6.0],
-        "transform": 1.0,
-        "flatten": False,
-    }
+    properties: ClassVar = {"method": "max", "subdivisions": [6.0, 6.0], "transform": 1.0, "flatten": False}
+    settings: ClassVar = {"subdivisions": pair, "flatten": flag}
 
     def configure(self) -> None:
-        self.tiles = pair(self.value("subdivisions"), "subdivisions")
+        super().configure()
         factors = np.asarray(self.value("transform"), np.float64)
         if factors.shape != (2, 3):  # scaling about the centre of the first pixel
             scale = np.resize(factors.ravel(), 2)
@@ -443,9 +403,9 @@ class ROIPooling(_AnyPixel):
             raise ArgumentError("expected the method 'max', and a transform of 1, 2 or 2 x 3 numbers")
 
     def output_size(self, sizes: Sequence[Size], shapes: Shapes) -> Size:
-        (rows, columns), channels, count = self.tiles, sizes[0][2], float(np.prod(sizes[1])) / 5
+        (rows, columns), channels, count = self.subdivisions, sizes[0][2], float(np.prod(sizes[1])) / 5
         flat = (1.0, 1.0, rows * columns * channels, count)
-        return flat if scalar(self.value("flatten")) else (rows, columns, channels, count)
+        return flat if self.flatten else (rows, columns, channels, count)
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
         from torchvision.ops import roi_pool  # takes a second to import
@@ -455,8 +415,8 @@ class ROIPooling(_AnyPixel):
         corners = regions[:, 1:].reshape(-1, 2).double() @ factors[:, :2].T + factors[:, 2]
         pixels = (corners.to(regions) + 0.5).floor().reshape(-1, 4) - 1
         image = (regions[:, :1].trunc() - 1).clamp(0, len(maps) - 1)
-        pooled = roi_pool(maps, torch.cat([image, pixels], 1).to(maps), self.tiles)
-        if scalar(self.value("flatten")):
+        pooled = roi_pool(maps, torch.cat([image, pixels], 1).to(maps), self.subdivisions)
+        if self.flatten:
             return pooled.transpose(2, 3).reshape(len(pooled), -1, 1, 1)
         return pooled
 

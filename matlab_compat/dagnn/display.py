@@ -21,13 +21,8 @@ def describe_dagnn(
 ) -> tuple[dict[str, Any], str]:
     """The report of `deepibl info` on a DagNN: its layers in the order of execution, and meta.
 
-    Args:
-        net: the network.
-        input_size: height, width[, depth] of an image; default: meta's.
-        batch_size: number of images.
-
-    Returns:
-        (info, text); info has layers (a list of dicts), inputs, outputs and the number of parameters.
+    input_size: height, width[, depth] of an image; default: meta's. batch_size: number of images.
+    Returns (info, text); info has layers (a list of dicts), inputs, outputs and the number of parameters.
     """
     variable, size = _input(net, input_size, batch_size)
     sizes = net.sizes({variable: size} if variable else {})

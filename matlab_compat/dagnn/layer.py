@@ -18,10 +18,10 @@ from torch import Tensor
 from matlab_compat.dagnn.graph import PIXEL, UNKNOWN, ReceptiveField, Shapes, Size
 from matlab_compat.errors import ArgumentError, NetworkFormatError, did_you_mean, located
 from matlab_compat.matfile.classes import cells
-from matlab_compat.matfile.values import MatObject, cell_list, describe, scalar, text as matlab_text
+from matlab_compat.matfile.values import MatObject, cell_list, describe, text as matlab_text
 from matlab_compat.simplenn.base import MatlabFields, WeightKind
 from matlab_compat.simplenn.layer import AnyLayer, registering, unknown_text
-from matlab_compat.simplenn.tidy import cell_row, matlab_value, with_rows
+from matlab_compat.simplenn.tidy import cell_row, with_rows
 
 
 class DagLayer(MatlabFields):
@@ -31,7 +31,6 @@ class DagLayer(MatlabFields):
     block's properties as MATLAB stored them, in order). These and the properties may be assigned.
     """
 
-    properties: ClassVar[Mapping[str, Any]] = {}
     ignored: ClassVar[frozenset[str]] = frozenset()  # properties of old files that are dropped
     kinds: ClassVar[tuple[WeightKind, ...]] = ()
     trainable: ClassVar[tuple[bool, ...]] = ()  # of each parameter; all, if empty
@@ -42,9 +41,10 @@ class DagLayer(MatlabFields):
         super().__init__()
         self.name = matlab_text(description.get("name", ""))
         self.type = matlab_text(description["type"])  # type: ignore[assignment]  # hides Module.type()
+        given = (description.get(kind, []) for kind in ("inputs", "outputs", "params"))
         self.inputs, self.outputs, self.params = (
-            [matlab_text(name) for name in _names(description.get(kind, []))]
-            for kind in ("inputs", "outputs", "params")
+            [names] if isinstance(names, str) and names else [matlab_text(name) for name in cell_list(names)]
+            for names in given
         )
         self.description = dict(description)
         block = description.get("block", {})
@@ -80,18 +80,9 @@ class DagLayer(MatlabFields):
         if len(self.outputs) != 1 or not self.inputs:
             raise ArgumentError(f"inputs {self.inputs}, outputs {self.outputs}: expected inputs, one output")
 
-    def value(self, name: str) -> Any:
-        """A property of the block, or its default, as a MATLAB value."""
-        found = self.fields.get(name)
-        return matlab_value(self.properties[name]) if found is None else found
-
-    def number(self, name: str) -> float:
-        """A property that is one number."""
-        return float(scalar(self.value(name)))
-
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
         """The layer's output, (N, C, H, W), from its inputs and parameters."""
-        raise NotImplementedError
+        return self.compute(inputs[0], *params)
 
     def output_size(self, sizes: Sequence[Size], shapes: Shapes) -> Size:
         """Size (H, W, C, N) of the output, from the inputs' sizes and the parameters' MATLAB shapes."""
@@ -125,10 +116,6 @@ class DagLayer(MatlabFields):
     def extra_repr(self) -> str:
         """The names, for print(net)."""
         return f"{self.name!r}: {', '.join(self.inputs)} -> {', '.join(self.outputs)}"
-
-
-def _names(value: Any) -> list[Any]:
-    return [value] if isinstance(value, str) and value else cell_list(value)
 
 
 def _cells_like(stored: Any, names: list[str]) -> np.ndarray:

@@ -12,7 +12,8 @@ The struct of a DagNN in MATLAB: struct arrays of layers, variables and paramete
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -21,15 +22,7 @@ from torch import Tensor, nn
 
 from matlab_compat.dagnn import blocks as _standard_layers  # noqa: F401  # registers MatConvNet's own blocks
 from matlab_compat.dagnn.blocks import Loss
-from matlab_compat.dagnn.graph import (
-    ReceptiveField,
-    Size,
-    execution_order,
-    fan_in,
-    fan_out,
-    receptive_fields,
-    variable_sizes,
-)
+from matlab_compat.dagnn.graph import PIXEL, ReceptiveField, Size, execution_order
 from matlab_compat.dagnn.layer import DagLayer, UnknownBlock, make_dag_layer
 from matlab_compat.errors import ArgumentError, NetworkFormatError, UnknownLayerError, did_you_mean, located
 from matlab_compat.matfile.values import StructArray, scalar, text as matlab_text
@@ -56,6 +49,11 @@ _FIELDS = {
 }
 
 
+def fan_out(layers: Iterable[DagLayer]) -> Counter[str]:
+    """How many layers have each variable as an input (a layer that names it twice counts once)."""
+    return Counter(name for layer in layers for name in set(layer.inputs))
+
+
 def is_dagnn(struct: Any) -> bool:
     """Whether a MATLAB value is a DagNN stored as a struct: its layers have inputs and outputs."""
     layers = struct.get("layers") if isinstance(struct, Mapping) else None
@@ -71,15 +69,10 @@ def struct_rows(value: Any) -> list[dict[str, Any]]:
     return [dict(row) for row in value] if isinstance(value, StructArray) else []
 
 
-def struct_layout(value: Any) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Shape and fields of a struct or struct array."""
-    return (value.shape, value.fields) if isinstance(value, StructArray) else ((1, 1), tuple(value))
-
-
 def struct_array(part: str, rows: Sequence[Mapping[str, Any]], layouts: Mapping[str, Any]) -> Any:
     """The elements of a part as a struct or struct array, of the shape that was read if it fits, or 1 x N.
 
-    layouts: `struct_layout` of the parts that were read.
+    layouts: shape and fields of the parts that were read.
     """
     shape, fields = layouts.get(part, ((1, len(rows)), _FIELDS[part]))
     items = [{name: row[name] for name in fields} for row in rows]
@@ -243,7 +236,11 @@ class DagNN(ImageNetwork):
         meta = struct.get("meta")
         extra = {name: value for name, value in struct.items() if name not in (*PARTS, "meta")}
         net = cls(layers, params, variables, meta if isinstance(meta, Mapping) else {}, extra)
-        net._shape = {part: struct_layout(struct.get(part)) for part in PARTS if rows[part]}
+        read = {part: struct[part] for part in PARTS if rows[part]}
+        net._shape = {  # the fields of a single struct are its keys
+            part: (getattr(value, "shape", (1, 1)), tuple(getattr(value, "fields", value)))
+            for part, value in read.items()
+        }
         net._shape |= {"order": list(struct), "meta": meta}
         used = fan_out(net)
         for layer in net:
@@ -306,7 +303,7 @@ class DagNN(ImageNetwork):
     @property
     def input_names(self) -> list[str]:
         """Variables that are not an output of any layer."""
-        made = fan_in(self)
+        made = {name for layer in self for name in layer.outputs}
         return [name for name in self.variable_names if name not in made]
 
     @property
@@ -348,10 +345,9 @@ class DagNN(ImageNetwork):
 
         Layers of an unknown type, and those whose inputs are missing, are skipped.
 
-        Args:
-            inputs: name -> tensor (N, C, H, W), labels (from 0) for losses; a single tensor is taken as the
-                one input that other layers than losses use.
-            conserve_memory: keeps only outputs and precious variables, as MatConvNet's conserveMemory does.
+        inputs: name -> tensor (N, C, H, W), labels (from 0) for losses; a single tensor is taken as the one
+        input that other layers than losses use. conserve_memory: keeps only outputs and precious variables,
+        as MatConvNet's conserveMemory does.
 
         Raises ArgumentError: no such variable. NetworkFormatError: maps that do not fit a layer; names it.
         Ported from: matconvnet/matlab/+dagnn/@DagNN/eval.m
@@ -398,10 +394,7 @@ class DagNN(ImageNetwork):
     def forward(self, inputs: Mapping[str, Tensor] | Tensor, *, output: str | None = None) -> Any:
         """The network's results, without losses: a tensor, or a dict of tensors where there are several.
 
-        Args:
-            inputs: as for `variables`.
-            output: the name of the variable to return; default: `result_names`.
-
+        inputs: as for `variables`; output: the name of the variable to return; default: `result_names`.
         Raises what `variables` raises; UnknownLayerError where a layer of unknown type is needed;
         ArgumentError where an input is missing.
         """
@@ -432,22 +425,35 @@ class DagNN(ImageNetwork):
         return [self._params[name].shape for name in layer.params]
 
     def sizes(self, inputs: Mapping[str, Sequence[float]]) -> dict[str, Size]:
-        """Each variable's size (H, W, C, N) for given sizes of inputs; NaN where it is unknown."""
-        for name in inputs:
-            known_name(name, self.variable_names, "variable")
-        layers = list(self)
-        found = variable_sizes(
-            layers, self.order, inputs, lambda i, sizes: layers[i].output_size(sizes, self.shapes(layers[i]))
-        )
-        return {name: found[name] for name in self.variable_names}
+        """Each variable's size (H, W, C, N) for given sizes of inputs; NaN where it is unknown.
+
+        Ported from: matconvnet/matlab/+dagnn/@DagNN/getVarSizes.m
+        """
+        found: dict[str, Size] = dict.fromkeys(self.variable_names, (math.nan,) * 4)
+        for name, size in inputs.items():
+            found[known_name(name, found, "variable")] = (*size, 1.0, 1.0, 1.0)[:4]  # type: ignore[assignment]
+        for layer in (self[index] for index in self.order):
+            size = layer.output_size([found[name] for name in layer.inputs], self.shapes(layer))
+            found |= dict.fromkeys(layer.outputs, size)
+        return found
 
     def receptive_fields(self, variable: str) -> dict[str, ReceptiveField | None]:
-        """Each variable's receptive field in the given one; None where it does not depend on it."""
-        known_name(variable, self.variable_names, "variable")
-        layers = list(self)
-        return receptive_fields(
-            layers, self.order, variable, lambda i: layers[i].receptive_fields(self.shapes(layers[i]))
-        )
+        """Each variable's receptive field in the given one; None where it does not depend on it.
+
+        Ported from: matconvnet/matlab/+dagnn/@DagNN/getVarReceptiveFields.m
+        """
+        found: dict[str, ReceptiveField | None] = dict.fromkeys(self.variable_names)
+        found[known_name(variable, found, "variable")] = PIXEL
+        for layer in (self[index] for index in self.order):
+            for name, field in zip(layer.inputs, layer.receptive_fields(self.shapes(layer)), strict=True):
+                before = found[name]
+                if before is None or field is None:
+                    continue
+                here = before.then(field)
+                for output in layer.outputs:
+                    known = found[output]
+                    found[output] = here if known is None else known.merged(here)
+        return found
 
     def rename_variable(self, old: str, new: str) -> None:
         """Renames a variable; if `new` exists already, the two become one. ArgumentError: no such variable.

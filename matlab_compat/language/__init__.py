@@ -1,6 +1,8 @@
 """MATLAB's values, operators and functions, as scripts translated by `deepibl migrate` use them.
 
-values     arrays with indices from 1 that grow, cell arrays, structs; reading and assigning parts
+values     arrays, cell arrays, structs, maps
+indexing   indices on NumPy arrays: from 1, by columns; growth
+parts      reading and assigning parts of values, copies
 operators  arithmetic, comparisons, logic, ranges, [a, b; c, d]
 functions  element by element, of classes and kinds, under MATLAB's names (those of Python's own with a `_`)
 shapes     zeros, reshape, repmat and others

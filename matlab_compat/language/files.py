@@ -1,11 +1,11 @@
-"""MATLAB's functions of files and folders for migrated scripts: load, save, fopen, fread, dir, exist and
-others."""
+"""MATLAB's functions of files and folders for migrated scripts: load, save, fopen, dir and others."""
 
 import datetime
 import glob
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -13,22 +13,12 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 
 from matlab_compat import matfile
-from matlab_compat.errors import ArgumentError, ImageReadError, MatFileError, NotMigratedError
-from matlab_compat.language.values import (
-    CLASSES,
-    Array,
-    Cell,
-    Struct,
-    StructArray,
-    as_np,
-    cast,
-    named,
-    objects,
-    refuse,
-    trimmed,
-    whole,
+from matlab_compat.errors import ImageReadError, MatFileError, NotMigratedError
+
+from matlab_compat.language.values import (  # isort: skip
+    CLASSES, Array, Cell, Struct, StructArray, as_np, cast, mapped, named, objects, refuse, trimmed, whole,
     wrap,
-)
+)  # fmt: skip
 
 _OPEN: dict[int, BinaryIO] = {}
 _TYPES = {**CLASSES, "float32": np.float32, "float64": np.float64, "float": np.float32, "uchar": np.uint8,
@@ -47,10 +37,7 @@ def from_plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return Cell(*(from_plain(item) for item in value))
     if isinstance(value, np.ndarray) and value.dtype == object:
-        made = np.empty(value.shape, object)
-        for place in np.ndindex(*value.shape):
-            made[place] = from_plain(value[place])
-        return Cell.of(trimmed(made))
+        return Cell.of(trimmed(mapped(from_plain, value)))
     if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biuf":
         return wrap(trimmed(np.asarray(value)))
     return Array() if value is None else value
@@ -64,10 +51,7 @@ def to_plain(value: Any) -> Any:
         items = [to_plain(item) for item in value.data.ravel(order="F")]
         return matfile.StructArray(value.shape, value.fields, items)
     if isinstance(value, Cell):
-        made = np.empty(value.shape, object)
-        for place in np.ndindex(*value.shape):
-            made[place] = to_plain(value.data[place])
-        return made
+        return mapped(to_plain, value.data)
     return value.data if isinstance(value, Array) else value
 
 
@@ -123,30 +107,20 @@ def stream_of(number: Any) -> Any:
 
 
 def fread(number: Any, size: Any = np.inf, precision: str = "uint8", *more: Any) -> Any:
-    """Numbers of a binary file: n, Inf, or [rows columns], columns filled first; 'float32=>single' keeps
-    the class."""
-    if more:
-        raise refuse("fread with skip or byte order")
+    """Numbers of a binary file: n, Inf, or [rows columns]; 'float32=>single' keeps the class."""
     source, _, target = precision.partition("=>")
     target = source[1:] if source.startswith("*") else target or "double"
     source = source.removeprefix("*")
-    if source not in _TYPES or target not in _TYPES:
-        raise refuse(f"fread of {precision!r}")
-    wanted = as_np(size).ravel(order="F")
-    rows = whole(wanted[0]) if len(wanted) == 2 else 0
-    finite = bool(np.all(np.isfinite(wanted)))
-    stream = stream_of(number)
-    data = np.frombuffer(
-        stream.read(int(wanted.prod()) * np.dtype(_TYPES[source]).itemsize if finite else -1), np.uint8
-    )
-    data = data[: len(data) // np.dtype(_TYPES[source]).itemsize * np.dtype(_TYPES[source]).itemsize].view(
-        _TYPES[source]
-    )
-    kept = "".join(map(chr, data)) if target == "char" else None
-    if kept is not None:
-        return kept
+    if more or source not in _TYPES or target not in _TYPES:
+        raise refuse(f"fread of {precision!r} with skip or byte order" if more else f"fread of {precision!r}")
+    wanted, width = as_np(size).ravel(order="F"), np.dtype(_TYPES[source]).itemsize
+    count = int(wanted.prod()) * width if np.all(np.isfinite(wanted)) else -1
+    read = stream_of(number).read(count)
+    data = np.frombuffer(read[: len(read) // width * width], _TYPES[source])
+    if target == "char":
+        return "".join(map(chr, data))
     values = cast(data, _TYPES[target]) if data.dtype.kind != "f" else data.astype(_TYPES[target])
-    if not rows:
+    if len(wanted) < 2 or not (rows := whole(wanted[0])):
         return wrap(values.reshape(-1, 1)) if values.size else Array()
     columns = -(-len(values) // rows)
     full = np.zeros(rows * columns, values.dtype)
@@ -169,12 +143,6 @@ def fgetl(number: Any) -> Any:
     return line.decode("latin-1").removesuffix("\n").removesuffix("\r") if line else -1.0
 
 
-def fgets(number: Any) -> Any:
-    """The next line of a file with its end; -1 at the end."""
-    line = stream_of(number).readline()
-    return line.decode("latin-1") if line else -1.0
-
-
 def feof(number: Any) -> bool:
     """Whether a file has been read to its end."""
     stream = stream_of(number)
@@ -195,22 +163,15 @@ def dlmwrite(path: str, values: Any, delimiter: str = ",", *more: Any) -> None:
     Path(path).write_text("\n".join(lines) + "\n")
 
 
-csvwrite = named("csvwrite", "dlmwrite with commas.", lambda path, values: dlmwrite(path, values))
-
-
 def dlmread(path: str, *options: Any) -> Any:
     """A matrix of the numbers in a file of lines, separated by commas, blanks or semicolons."""
     if options:
         raise refuse("dlmread with options")
-    rows = [
-        re.split(r"[,;\s]+", line.strip()) for line in Path(path).read_text().splitlines() if line.strip()
-    ]
+    lines = Path(path).read_text().split("\n")
+    rows = [re.split(r"[,;\s]+", line.strip()) for line in lines if line.strip()]
     if len({len(row) for row in rows}) > 1:
         raise refuse(f"{path}: lines of different lengths")
     return wrap(np.array([[float(item) for item in row] for row in rows]))
-
-
-csvread = named("csvread", "dlmread of a file with commas.", lambda path: dlmread(path))
 
 
 def dir_(pattern: str = ".") -> Any:
@@ -241,12 +202,9 @@ def exist_(path: str, kind: str = "") -> float:
     return 2.0 if os.path.isfile(path) and kind != "dir" else 0.0
 
 
-isfolder = named("isfolder", "Whether there is a folder of this name.", lambda path: os.path.isdir(path))
-
-
-isdir = isfolder
-
-
+isfolder = isdir = named(
+    "isfolder", "Whether there is a folder of this name.", lambda path: os.path.isdir(path)
+)
 isfile = named("isfile", "Whether there is a file of this name.", lambda path: os.path.isfile(path))
 
 
@@ -281,25 +239,11 @@ def fileparts(path: str, nargout: int = 1) -> Any:
 
 
 pwd = named("pwd", "The current folder.", lambda: os.getcwd())
-
-
-def getenv(name: str) -> str:
-    """An environment variable, '' where it is not set."""
-    return os.environ.get(name, "")
-
-
-def tempname() -> str:
-    """A name for a file that does not exist."""
-    import tempfile
-
-    return os.path.join(tempfile.mkdtemp(), "file")
-
-
-def tempdir() -> str:
-    """The folder of temporary files."""
-    import tempfile
-
-    return tempfile.gettempdir()
+getenv = named(
+    "getenv", "An environment variable, '' where it is not set.", lambda name: os.environ.get(name, "")
+)
+tempdir = named("tempdir", "The folder of temporary files.", lambda: tempfile.gettempdir())
+tempname = named("tempname", "A name for a new file.", lambda: os.path.join(tempfile.mkdtemp(), "file"))
 
 
 def which(name: str) -> str:
@@ -312,10 +256,11 @@ def which(name: str) -> str:
         path = Path(folder or ".", name)
         if path.is_file():
             return str(path.resolve())
-    raise ImageReadError(
-        f"{name}: no such file in {', '.join(sorted({folder or '.' for folder in folders}))}; the images "
-        "that come with MATLAB (e.g. football.jpg) are not included: put a JPEG of this name there"
+    looked = ", ".join(sorted({folder or "." for folder in folders}))
+    what = (
+        "the images that come with MATLAB (e.g. football.jpg) are not included: put a JPEG of this name there"
     )
+    raise ImageReadError(f"{name}: no such file in {looked}; {what}")
 
 
 def imread(path: str) -> Any:
@@ -350,12 +295,9 @@ def imresize(values: Any, scale: Any, method: str = "bicubic") -> Any:
 
     data = as_np(values)
     planes = np.moveaxis(data, 2, 0) if data.ndim == 3 else data
-    target = as_np(scale).ravel()
-    found = np.asarray(
-        images.imresize(
-            np.ascontiguousarray(planes), float(target[0]) if target.size == 1 else target.tolist(), method
-        )
-    )
+    target = as_np(scale).ravel().tolist()
+    scaled = images.imresize(np.ascontiguousarray(planes), target[0] if len(target) == 1 else target, method)
+    found = np.asarray(scaled)
     return wrap(trimmed(np.moveaxis(found, 0, 2) if data.ndim == 3 else found))
 
 
@@ -369,6 +311,3 @@ def rgb2gray(values: Any) -> Any:
 def not_migrated(where: str, reason: str) -> NoReturn:
     """Raises NotMigratedError: a line of the MATLAB script that `deepibl migrate` could not translate."""
     raise NotMigratedError(f"{where}: {reason}. Write this line by hand (see the MIGRATE comment above it)")
-
-
-_UNUSED = (ArgumentError,)

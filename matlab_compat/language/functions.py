@@ -13,25 +13,13 @@ from typing import Any
 import numpy as np
 
 from matlab_compat.errors import MatlabCompatError, NotMigratedError
-from matlab_compat.language.operators import _computed, divide, ne, not_, times
+from matlab_compat.language.operators import computed, divide, ne, not_, times
 from matlab_compat.language.text import sprintf
-from matlab_compat.language.values import (
-    CLASSES,
-    Array,
-    Cell,
-    Struct,
-    StructArray,
-    as_np,
-    cast,
-    class_of,
-    element_function,
-    named,
-    refuse,
-    shape_of,
-    spread,
-    whole,
-    wrap,
-)
+
+from matlab_compat.language.values import (  # isort: skip
+    CLASSES, Array, Cell, Struct, StructArray, as_np, cast, class_of, element_function, named, refuse,
+    shape_of, spread, whole, wrap,
+)  # fmt: skip
 
 
 class ScriptError(MatlabCompatError):
@@ -57,6 +45,9 @@ def _error_of(*arguments: Any) -> ScriptError:
     return ScriptError(sprintf(*values) if values else "", identifier)
 
 
+rethrow = named("rethrow", "Raises a caught exception again.", error)
+
+
 def warning(*arguments: Any) -> None:
     """Prints a warning to standard error; warning('off', …) and the like do nothing."""
     if arguments and arguments[0] not in ("on", "off", "error", "query"):
@@ -75,43 +66,48 @@ def caught(problem: BaseException) -> Struct:
 
     What the script did not raise itself, or MATLAB would not have refused, is raised again.
     """
-    if isinstance(problem, NotMigratedError) or not isinstance(
-        problem, MatlabCompatError | OSError | ValueError | NameError | AttributeError | LookupError
-    ):
+    known = MatlabCompatError | OSError | ValueError | NameError | AttributeError | LookupError
+    if isinstance(problem, NotMigratedError) or not isinstance(problem, known):
         raise problem
     return Struct(message=str(problem), identifier=getattr(problem, "identifier", ""), stack=Struct())
 
 
-def rethrow(problem: Any) -> Any:
-    """Raises a caught exception again."""
-    raise ScriptError(problem["message"], problem.get("identifier", ""))
+def takes_nargout(function: Any) -> bool:
+    """Whether a function can give several outputs."""
+    try:
+        return "nargout" in inspect.signature(function).parameters
+    except (ValueError, TypeError):
+        return False
 
 
 def several(function: Any, count: int, *arguments: Any) -> tuple[Any, ...]:
     """The first `count` outputs of a function handle."""
     if count == 1:
         return (function(*arguments),)
-    try:
-        takes = "nargout" in inspect.signature(function).parameters
-    except ValueError:
-        takes = False
-    result = function(*arguments, nargout=count) if takes else function(*arguments)
+    result = function(*arguments, nargout=count) if takes_nargout(function) else function(*arguments)
     if not isinstance(result, tuple) or len(result) < count:
         raise refuse("the function gives fewer outputs than are asked for")
     return result[:count]
 
 
 def returned(variables: Mapping[str, Any], nargout: int, *names: str) -> Any:
-    """A function's outputs: the variables of these names, one value or a tuple. ArgumentError where one is
-    undefined."""
+    """A function's outputs, one value or a tuple: the variables of these names, varargout's values last.
+
+    Raises ArgumentError where one is undefined.
+    """
+    rest = list(variables["varargout"]) if names[-1] == "varargout" else []
+    given = [(name, variables.get(name)) for name in names if name != "varargout"]
+    given += [("varargout", value) for value in rest]
     found = []
-    for name in names[: max(1, nargout)]:
-        if variables.get(name) is None:
-            if nargout == 0:
-                return None
+    for name, value in given[: max(1, nargout)]:
+        if value is None and nargout == 0:
+            return None
+        if value is None:
             raise refuse(f"value for the output '{name.rstrip('_')}' of the function is not defined")
-        found.append(variables[name])
-    return found[0] if len(found) == 1 and nargout < 2 else tuple(found)
+        found.append(value)
+    if len(found) < nargout:
+        raise refuse(f"the function gives {len(found)} outputs; {nargout} are asked for")
+    return tuple(found) if nargout > 1 else found[0] if found else None
 
 
 def given(*values: Any) -> int:
@@ -130,95 +126,79 @@ def matches(value: Any, case: Any) -> bool:
     return bool(as_np(value).item() == as_np(case).item())
 
 
-def _real(function: Callable[[np.ndarray], np.ndarray], low: float, name: str) -> Any:
-    def checked(x: Any) -> Any:
+def _floats(name: str, low: float = -math.inf) -> Any:
+    """NumPy's function of this name, of double and single; not of numbers below `low`."""
+    function = getattr(np, {"atan": "arctan"}.get(name, name))
+
+    def applied(x: Any) -> Any:
         data = as_np(x)
         if np.any(data < low):
             raise refuse(f"{name} of a number below {low:g} is complex, which is not migrated")
-        return _floats(function)(x)
-
-    return checked
-
-
-def _floats(function: Callable[[np.ndarray], np.ndarray]) -> Any:
-    def applied(x: Any) -> Any:
-        data = as_np(x)
         if data.dtype.kind in "iu":
-            raise refuse(f"{function.__name__} of an integer class")
-        kind = np.float32 if data.dtype == np.float32 else np.float64
-        return element_function(function, Array(data.astype(kind)))
+            raise refuse(f"{name} of an integer class")
+        return element_function(
+            function, Array(data if data.dtype == np.float32 else data.astype(np.float64))
+        )
 
-    return applied
+    return named(name, f"{name} of each element. Raises ArgumentError for integer classes.", applied)
 
 
-def _keeping(function: Callable[[np.ndarray], np.ndarray]) -> Any:
+exp, sin, cos, tan, tanh, atan = map(_floats, ("exp", "sin", "cos", "tan", "tanh", "atan"))
+sqrt, log, log2, log10 = (_floats(name, 0) for name in ("sqrt", "log", "log2", "log10"))
+
+
+def _keeping(name: str, function: Callable[[np.ndarray], np.ndarray], integers: bool = False) -> Any:
+    """A function that keeps the class; integer classes as they are, unless `integers`."""
+
     def applied(x: Any) -> Any:
         data = as_np(x)
-        if data.dtype.kind == "b":
-            data = data.astype(np.float64)
-        with np.errstate(all="ignore"):
-            kept = data.dtype.kind != "f" and function not in (np.abs, np.sign)
-            return wrap(data if kept else function(data))
+        data = data.astype(np.float64) if data.dtype.kind == "b" else data
+        return wrap(function(data) if data.dtype.kind == "f" or integers else data)
 
-    return applied
+    return named(name, f"{name} of each element, in its class.", applied)
 
 
 def _round(x: np.ndarray) -> np.ndarray:
-    whole_part = np.trunc(x)
-    return np.copysign(whole_part + np.where(np.abs(x - whole_part) >= 0.5, np.sign(x), 0), x)
+    inner = np.trunc(x)
+    with np.errstate(invalid="ignore"):
+        return np.copysign(inner + np.where(np.abs(x - inner) >= 0.5, np.sign(x), 0), x)
 
 
-abs_ = _keeping(np.abs)
-sign = _keeping(np.sign)
-floor = _keeping(np.floor)
-ceil = _keeping(np.ceil)
-fix = _keeping(np.trunc)
-exp, sin, cos, tan, tanh, atan = map(_floats, (np.exp, np.sin, np.cos, np.tan, np.tanh, np.arctan))
-sinh, cosh = map(_floats, (np.sinh, np.cosh))
-sqrt = _real(np.sqrt, 0, "sqrt")
-log = _real(np.log, 0, "log")
-log2 = _real(np.log2, 0, "log2")
-log10 = _real(np.log10, 0, "log10")
-log1p = _real(np.log1p, -1, "log1p")
-expm1 = _floats(np.expm1)
+abs_, sign = _keeping("abs", np.abs, True), _keeping("sign", np.sign, True)
+floor, ceil, fix = _keeping("floor", np.floor), _keeping("ceil", np.ceil), _keeping("fix", np.trunc)
+_rounded = _keeping("round", _round)
 
 
 def round_(x: Any, digits: Any = None) -> Any:
     """Rounded, halves away from zero; to a number of decimals where that is given."""
     if digits is None:
-        return _keeping(_round)(x)
-    return divide(_keeping(_round)(times(x, 10.0 ** whole(digits))), 10.0 ** whole(digits))
+        return _rounded(x)
+    return divide(_rounded(times(x, 10.0 ** whole(digits))), 10.0 ** whole(digits))
 
 
-def mod(a: Any, b: Any) -> Any:
-    """The remainder with the sign of b; mod(x, 0) is x."""
-    return wrap(
-        _computed(
-            lambda x, y: np.where(y == 0, x, np.where(np.isfinite(y), np.mod(x, y), np.mod(x, y))), a, b
-        )
-    )
+def _modulo(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.where(y == 0, x, np.mod(x, y))
 
 
-def rem(a: Any, b: Any) -> Any:
-    """The remainder with the sign of a; rem(x, 0) is NaN."""
-    return wrap(_computed(np.fmod, a, b))
-
-
-atan2 = named("atan2", "The angle of the points (b, a).", lambda a, b: wrap(_computed(np.arctan2, a, b)))
-hypot = named("hypot", "sqrt(a.^2 + b.^2).", lambda a, b: wrap(_computed(np.hypot, a, b)))
+mod = named(
+    "mod", "The remainder with the sign of b; mod(x, 0) is x.", lambda a, b: wrap(computed(_modulo, a, b))
+)
+rem = named(
+    "rem", "The remainder with a's sign; rem(x, 0) is NaN.", lambda a, b: wrap(computed(np.fmod, a, b))
+)
+atan2 = named("atan2", "The angle of the points (b, a).", lambda a, b: wrap(computed(np.arctan2, a, b)))
+hypot = named("hypot", "sqrt(a.^2 + b.^2).", lambda a, b: wrap(computed(np.hypot, a, b)))
+xor = named("xor", "Whether exactly one of two is other than 0.", lambda a, b: ne(not_(a), not_(b)))
 
 
 def idivide(a: Any, b: Any, how: str = "fix") -> Any:
-    """Division of integer classes (of ids: a double is taken as int32), rounded as `how` says."""
+    """Division of integer classes, rounded as `how` says."""
     kinds = [as_np(v).dtype for v in (a, b) if as_np(v).dtype.kind in "iu"]
     if not kinds:
         raise refuse("idivide: at least one argument must be an integer class")
     rules: dict[str, Any] = {"fix": np.trunc, "floor": np.floor, "ceil": np.ceil, "round": _round}
     x, y = (Array(as_np(v).astype(np.float64)) for v in (a, b))
-    return wrap(cast(rules[how](_computed(np.divide, x, y)), kinds[0]))
-
-
-xor = named("xor", "Whether exactly one of two is other than 0.", lambda a, b: ne(not_(a), not_(b)))
+    return wrap(cast(rules[how](computed(np.divide, x, y)), kinds[0]))
 
 
 def isnan(x: Any) -> Any:
@@ -227,37 +207,26 @@ def isnan(x: Any) -> Any:
 
 
 isinf = named("isinf", "Which elements are infinite.", lambda x: element_function(np.isinf, x))
+isfinite = named("isfinite", "Which elements are finite.", lambda x: element_function(np.isfinite, x))
 
 
-def isfinite(x: Any) -> Any:
-    """Which elements are neither infinite nor NaN."""
-    return element_function(np.isfinite, x)
+def cast_(x: Any, name: str) -> Any:
+    """The values in the class of this name."""
+    return wrap(cast(as_np(x), CLASSES[name]))
 
 
 def _converter(name: str) -> Any:
-    def convert(x: Any) -> Any:
-        return wrap(cast(as_np(x), CLASSES[name]))
-
-    convert.__doc__ = f"The values in the class {name}."
-    convert.__name__ = name
-    return convert
+    return named(name, f"The values in the class {name}.", lambda x: cast_(x, name))
 
 
 double, single, logical = map(_converter, ("double", "single", "logical"))
 int8, int16, int32, int64 = map(_converter, ("int8", "int16", "int32", "int64"))
 uint8, uint16, uint32, uint64 = map(_converter, ("uint8", "uint16", "uint32", "uint64"))
-
-
-cast_ = named("cast_", "The values in the class of this name.", lambda x, name: _converter(name)(x))
-gather = named("gather", "The value itself: arrays are on the CPU.", lambda x: x)
-
-
-gpuArray = gather
+gather = gpuArray = named("gather", "The value itself: arrays are on the CPU.", lambda x: x)
 
 
 def size(x: Any, *dimension: Any, nargout: int = 1) -> Any:
-    """The sizes of all dimensions, or of one; with several outputs the last one takes the product of the
-    rest."""
+    """The sizes of all dimensions, or of one; of several outputs the last takes the product of the rest."""
     shape = shape_of(x)
     if dimension:
         places = [int(d) for d in as_np(dimension[0]).flat]
@@ -269,72 +238,14 @@ def size(x: Any, *dimension: Any, nargout: int = 1) -> Any:
     return (*full[: nargout - 1], math.prod(full[nargout - 1 :]))
 
 
-numel = named("numel", "The number of elements.", lambda x: math.prod(shape_of(x)))
-
-
-def length(x: Any) -> int:
-    """The longest side; 0 for an empty array."""
-    return 0 if 0 in shape_of(x) else max(shape_of(x))
-
-
 def end_of(x: Any, place: int, count: int) -> int:
     """What `end` means as index number `place` of `count`."""
     shape = (*shape_of(x), *(1,) * count)
     return math.prod(shape[place - 1 :]) if place == count else shape[place - 1]
 
 
-class_ = named("class_", "The name of a value's class.", lambda x: class_of(x))
-ndims = named("ndims", "The number of dimensions, at least 2.", lambda x: len(shape_of(x)))
-isempty = named("isempty", "Whether a value has no elements.", lambda x: 0 in shape_of(x))
-isscalar = named("isscalar", "Whether a value has one element.", lambda x: numel(x) == 1)
-
-
-def isvector(x: Any) -> bool:
-    """Whether a value is a row or column."""
-    return len(shape_of(x)) == 2 and 1 in shape_of(x) and numel(x) > 0
-
-
-isrow = named("isrow", "Whether a value is one row.", lambda x: len(shape_of(x)) == 2 and shape_of(x)[0] == 1)
-
-
-def iscolumn(x: Any) -> bool:
-    """Whether a value is one column."""
-    return len(shape_of(x)) == 2 and shape_of(x)[1] == 1
-
-
-ischar = named("ischar", "Whether a value is a string.", lambda x: isinstance(x, str))
-iscell = named("iscell", "Whether a value is a cell array.", lambda x: isinstance(x, Cell))
-
-
-def iscellstr(x: Any) -> bool:
-    """Whether a value is a cell array of strings."""
-    return isinstance(x, Cell) and all(isinstance(item, str) for item in x)
-
-
-def isstruct(x: Any) -> bool:
-    """Whether a value is a struct or struct array."""
-    return isinstance(x, Mapping | StructArray)
-
-
-islogical = named("islogical", "Whether a value is logical.", lambda x: class_of(x) == "logical")
-
-
-def isnumeric(x: Any) -> bool:
-    """Whether a value is of a class of numbers."""
-    return class_(x) in CLASSES and class_(x) != "logical"
-
-
-def isreal(x: Any) -> bool:
-    """Whether a value is numbers or characters: there are no complex ones."""
-    return isnumeric(x) or islogical(x) or ischar(x)
-
-
-def isfloat(x: Any) -> bool:
-    """Whether a value is double or single."""
-    return class_(x) in ("double", "single")
-
-
-isinteger = named("isinteger", "Whether a value is of an integer class.", lambda x: "int" in class_of(x))
+def _side(x: Any, axis: int) -> bool:
+    return len(shape_of(x)) == 2 and shape_of(x)[axis] == 1
 
 
 def isa(x: Any, name: str) -> bool:
@@ -342,4 +253,40 @@ def isa(x: Any, name: str) -> bool:
     groups = {"numeric": isnumeric, "float": isfloat, "integer": isinteger}
     if name in groups:
         return bool(groups[name](x))
-    return class_(x) == name or name in (base.__name__ for base in type(x).__mro__)
+    return class_of(x) == name or name in (base.__name__ for base in type(x).__mro__)
+
+
+numel = named("numel", "The number of elements.", lambda x: math.prod(shape_of(x)))
+length = named(
+    "length", "The longest side; 0 for an empty array.", lambda x: max(shape_of(x)) * (not isempty(x))
+)
+ndims = named("ndims", "The number of dimensions, at least 2.", lambda x: len(shape_of(x)))
+class_ = named("class_", "The name of a value's class.", lambda x: class_of(x))
+isempty = named("isempty", "Whether a value has no elements.", lambda x: 0 in shape_of(x))
+isscalar = named("isscalar", "Whether a value has one element.", lambda x: numel(x) == 1)
+isrow = named("isrow", "Whether a value is one row.", lambda x: _side(x, 0))
+iscolumn = named("iscolumn", "Whether a value is one column.", lambda x: _side(x, 1))
+isvector = named(
+    "isvector", "Whether a value is a row or column.", lambda x: (isrow(x) or iscolumn(x)) and numel(x) > 0
+)
+ischar = named("ischar", "Whether a value is a string.", lambda x: isinstance(x, str))
+iscell = named("iscell", "Whether a value is a cell array.", lambda x: isinstance(x, Cell))
+iscellstr = named(
+    "iscellstr", "Whether a value is a cell array of strings.", lambda x: iscell(x) and all(map(ischar, x))
+)
+isstruct = named(
+    "isstruct", "Whether a value is a struct or struct array.", lambda x: isinstance(x, Mapping | StructArray)
+)
+islogical = named("islogical", "Whether a value is logical.", lambda x: class_of(x) == "logical")
+isnumeric = named(
+    "isnumeric",
+    "Whether a value's class is one of numbers.",
+    lambda x: class_of(x) in {*CLASSES} - {"logical"},
+)
+isreal = named(
+    "isreal", "Whether a value is numbers or characters.", lambda x: class_of(x) in {*CLASSES, "char"}
+)
+isfloat = named(
+    "isfloat", "Whether a value is double or single.", lambda x: class_of(x) in ("double", "single")
+)
+isinteger = named("isinteger", "Whether a value is of an integer class.", lambda x: "int" in class_of(x))

@@ -1,10 +1,8 @@
 """MATLAB's operators on the values of migrated scripts: arithmetic, comparisons, logic, ranges, [a, b; c, d].
 
-Classes combine as in MATLAB: an integer class wins, rounds and saturates; single wins over double; logicals
-and
-strings count as double. Arrays of sizes that fit are expanded. Raises ArgumentError for what does not fit,
-and for
-results that are complex.
+Classes combine as in MATLAB: an integer class wins, rounds and keeps to its limits; single wins over double;
+logicals and strings count as double. Arrays of sizes that fit are expanded. Raises ArgumentError for what
+does not fit, and for results that are complex.
 """
 
 import math
@@ -13,23 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from matlab_compat.language.values import (
-    Array,
-    Cell,
-    Struct,
-    StructArray,
-    as_np,
-    cast,
-    class_of,
-    named,
-    objects,
-    only,
-    refuse,
-    sides,
-    spread,
-    trimmed,
-    wrap,
-)
+from matlab_compat.language.values import (  # isort: skip
+    Array, Cell, Struct, StructArray, as_np, cast, class_of, named, objects, only, refuse, sides, spread,
+    trimmed, wrap,
+)  # fmt: skip
 
 Operation = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -38,21 +23,20 @@ def _result_class(x: np.ndarray, y: np.ndarray) -> Any:
     integers = {data.dtype for data in (x, y) if data.dtype.kind in "iu"}
     if len(integers) > 1:
         raise refuse(f"binary operator not implemented for {x.dtype} by {y.dtype} operations")
-    if integers:
-        return integers.pop()
-    return np.float32 if np.float32 in (x.dtype, y.dtype) else np.float64
+    return integers.pop() if integers else np.float32 if np.float32 in (x.dtype, y.dtype) else np.float64
 
 
 def _aligned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if x.ndim != y.ndim:  # MATLAB adds dimensions at the end, NumPy at the front
-        sizes = max(x.ndim, y.ndim)
-        x, y = (data.reshape(data.shape + (1,) * (sizes - data.ndim)) for data in (x, y))
+        count = max(x.ndim, y.ndim)
+        x, y = (data.reshape(data.shape + (1,) * (count - data.ndim)) for data in (x, y))
     if any(m != n and 1 not in (m, n) for m, n in zip(x.shape, y.shape, strict=True)):
         raise refuse(f"nonconformant arguments (op1 is {sides(x.shape)}, op2 is {sides(y.shape)})")
     return x, y
 
 
-def _computed(function: Operation, a: Any, b: Any) -> np.ndarray:
+def computed(function: Operation, a: Any, b: Any) -> np.ndarray:
+    """function of two values, element by element, in MATLAB's class."""
     x, y = as_np(a), as_np(b)
     kind = _result_class(x, y)
     inner = np.float64 if np.dtype(kind).kind in "iu" else kind
@@ -84,26 +68,28 @@ def _power(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.power(x, y)
 
 
-_ARITHMETIC: dict[str, Operation] = {
-    "plus": np.add, "minus": np.subtract, "times": np.multiply, "divide": np.divide, "power": _power,
-}  # fmt: skip
-_COMPARISONS: dict[str, Operation] = {
-    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal,
-    "gt": np.greater, "ge": np.greater_equal,
-}  # fmt: skip
+def _operator(name: str, sign: str, rule: Any, function: Any, short: str, backward: bool = False) -> Any:
+    """The function `name` of an operator, which is also Array's."""
+    setattr(Array, f"__{short}__", lambda self, other: Array(rule(function, self, other)))
+    if backward:
+        setattr(Array, f"__r{short}__", lambda self, other: Array(rule(function, other, self)))
+    return named(name, f"a {sign} b, element by element.", lambda a, b: wrap(rule(function, a, b)))
 
 
-plus = named("plus", "a + b.", lambda a, b: wrap(_computed(np.add, a, b)))
-minus = named("minus", "a - b.", lambda a, b: wrap(_computed(np.subtract, a, b)))
-times = named("times", "a .* b.", lambda a, b: wrap(_computed(np.multiply, a, b)))
-
-
-def divide(a: Any, b: Any) -> Any:
-    """a ./ b; what is divided by 0 is Inf, -Inf or NaN."""
-    return wrap(_computed(np.divide, a, b))
-
-
-power = named("power", "a .^ b.", lambda a, b: wrap(_computed(_power, a, b)))
+plus = _operator("plus", "+", computed, np.add, "add", True)
+minus = _operator("minus", "-", computed, np.subtract, "sub", True)
+times = _operator("times", ".*", computed, np.multiply, "mul", True)
+divide = _operator("divide", "./", computed, np.divide, "truediv", True)
+power = _operator("power", ".^", computed, _power, "pow", True)
+and_ = _operator("and_", "&", _logic, np.logical_and, "and", True)
+or_ = _operator("or_", "|", _logic, np.logical_or, "or", True)
+eq = _operator("eq", "==", _compared, np.equal, "eq")
+ne = _operator("ne", "~=", _compared, np.not_equal, "ne")
+lt = _operator("lt", "<", _compared, np.less, "lt")
+le = _operator("le", "<=", _compared, np.less_equal, "le")
+gt = _operator("gt", ">", _compared, np.greater, "gt")
+ge = _operator("ge", ">=", _compared, np.greater_equal, "ge")
+not_ = named("not_", "~a, element by element.", lambda a: wrap(~_truths(a)))
 
 
 def mtimes(a: Any, b: Any) -> Any:
@@ -111,10 +97,7 @@ def mtimes(a: Any, b: Any) -> Any:
     x, y = as_np(a), as_np(b)
     if 1 in (x.size, y.size):
         return times(a, b)
-    if x.ndim > 2 or y.ndim > 2 or x.shape[1] != y.shape[0]:
-        raise refuse(
-            f"operator *: nonconformant arguments (op1 is {sides(x.shape)}, op2 is {sides(y.shape)})"
-        )
+    _inner_sides("*", x, y, x.shape[-1], y.shape[0])
     kind = _result_class(x, y)
     if np.dtype(kind).kind in "iu":
         raise refuse("a matrix product of integer classes")
@@ -122,15 +105,18 @@ def mtimes(a: Any, b: Any) -> Any:
         return wrap(x.astype(kind, copy=False) @ y.astype(kind, copy=False))
 
 
+def _inner_sides(sign: str, x: np.ndarray, y: np.ndarray, one: int, other: int) -> None:
+    if x.ndim > 2 or y.ndim > 2 or one != other:
+        found = f"op1 is {sides(x.shape)}, op2 is {sides(y.shape)}"
+        raise refuse(f"operator {sign}: nonconformant arguments ({found})")
+
+
 def mldivide(a: Any, b: Any) -> Any:
     """a \\ b: the solution x of a*x = b, by least squares where a is not square."""
     x, y = as_np(a), as_np(b)
     if x.size == 1:
         return divide(b, a)
-    if x.ndim > 2 or y.ndim > 2 or x.shape[0] != y.shape[0]:
-        raise refuse(
-            f"operator \\: nonconformant arguments (op1 is {sides(x.shape)}, op2 is {sides(y.shape)})"
-        )
+    _inner_sides("\\", x, y, x.shape[0], y.shape[0])
     if x.shape[0] != x.shape[1]:
         return wrap(np.linalg.lstsq(x, y, rcond=None)[0])
     if np.linalg.cond(x) > 1e15:
@@ -140,9 +126,7 @@ def mldivide(a: Any, b: Any) -> Any:
 
 def mrdivide(a: Any, b: Any) -> Any:
     """a / b: divided by a number, or the solution x of x*b = a."""
-    if as_np(b).size == 1:
-        return divide(a, b)
-    return transposed(mldivide(transposed(b), transposed(a)))
+    return divide(a, b) if as_np(b).size == 1 else transposed(mldivide(transposed(b), transposed(a)))
 
 
 def mpower(a: Any, b: Any) -> Any:
@@ -158,35 +142,16 @@ def mpower(a: Any, b: Any) -> Any:
 def negative(a: Any) -> Any:
     """-a."""
     data = as_np(a)
-    return wrap(
-        cast(0 - data.astype(np.float64), data.dtype)
-        if data.dtype.kind in "iu"
-        else -data.astype(_number(data))
-    )
-
-
-def _number(data: np.ndarray) -> Any:
-    return data.dtype if data.dtype.kind in "iuf" else np.float64
+    if data.dtype.kind in "iu":
+        return wrap(cast(-data.astype(np.float64), data.dtype))
+    return wrap(-(data if data.dtype.kind == "f" else data.astype(np.float64)))
 
 
 def transposed(a: Any) -> Any:
     """a'."""
-    if isinstance(a, Array | Cell | StructArray):
-        return a.T
     if isinstance(a, str) and len(a) > 1:
         raise refuse("a column of characters: strings are rows here")
-    return a
-
-
-eq = named("eq", "a == b.", lambda a, b: wrap(_compared(np.equal, a, b)))
-ne = named("ne", "a ~= b.", lambda a, b: wrap(_compared(np.not_equal, a, b)))
-lt = named("lt", "a < b.", lambda a, b: wrap(_compared(np.less, a, b)))
-le = named("le", "a <= b.", lambda a, b: wrap(_compared(np.less_equal, a, b)))
-gt = named("gt", "a > b.", lambda a, b: wrap(_compared(np.greater, a, b)))
-ge = named("ge", "a >= b.", lambda a, b: wrap(_compared(np.greater_equal, a, b)))
-and_ = named("and_", "a & b, element by element.", lambda a, b: wrap(_logic(np.logical_and, a, b)))
-or_ = named("or_", "a | b, element by element.", lambda a, b: wrap(_logic(np.logical_or, a, b)))
-not_ = named("not_", "~a, element by element.", lambda a: wrap(~_truths(a)))
+    return a.T if isinstance(a, Array | Cell | StructArray) else a
 
 
 def istrue(a: Any) -> bool:
@@ -195,63 +160,41 @@ def istrue(a: Any) -> bool:
     return truths.size > 0 and bool(truths.all())
 
 
-def _dunders() -> None:
-    """Array's operators."""
-
-    def forward(rule: Any, function: Operation) -> Any:
-        return lambda self, other: Array(rule(function, self, other))
-
-    def backward(rule: Any, function: Operation) -> Any:
-        return lambda self, other: Array(rule(function, other, self))
-
-    names = {"plus": "add", "minus": "sub", "times": "mul", "divide": "truediv", "power": "pow"}
-    for name, short in names.items():
-        setattr(Array, f"__{short}__", forward(_computed, _ARITHMETIC[name]))
-        setattr(Array, f"__r{short}__", backward(_computed, _ARITHMETIC[name]))
-    for name, function in _COMPARISONS.items():
-        setattr(Array, f"__{name}__", forward(_compared, function))
-    for name, function in {"and": np.logical_and, "or": np.logical_or}.items():
-        setattr(Array, f"__{name}__", forward(_logic, function))
-        setattr(Array, f"__r{name}__", backward(_logic, function))
-    more: dict[str, Any] = {
-        "__invert__": lambda self: Array(~_truths(self)),
-        "__neg__": lambda self: Array(as_np(negative(self))),
-        "__pos__": lambda self: self,
-        "__matmul__": mtimes,
-        "__rmatmul__": lambda self, other: mtimes(other, self),
-    }
-    for name, method in more.items():
-        setattr(Array, name, method)
+for _name, _method in {
+    "invert": lambda self: Array(~_truths(self)), "neg": lambda self: Array(as_np(negative(self))),
+    "pos": lambda self: self, "matmul": mtimes, "rmatmul": lambda self, other: mtimes(other, self),
+}.items():  # fmt: skip
+    setattr(Array, f"__{_name}__", _method)
 
 
-_dunders()
-
-
-def colon(first: Any, step: Any, last: Any = None) -> Array:
+def colon(first: Any, step: Any, last: Any = None) -> Any:
     """first:last, or first:step:last, with MATLAB's number of elements: rounding does not lose the last.
 
-    >>> colon(1, 3), colon(0, 0.1, 0.3).shape
-    (Array([[1.0, 2.0, 3.0]]), (1, 4))
+    Of two letters it is a string.
+
+    >>> colon(1, 3), colon(0, 0.1, 0.3).shape, colon("a", "e")
+    (Array([[1.0, 2.0, 3.0]]), (1, 4), 'abcde')
     """
-    if last is None:
-        step, last = 1, step
-    kinds = [as_np(value).dtype for value in (first, step, last) if as_np(value).dtype.kind in "iu"]
-    if any(as_np(value).size == 0 for value in (first, step, last)):
+    given = (first, 1, step) if last is None else (first, step, last)
+    parts = [as_np(value) for value in given]
+    if any(part.size == 0 for part in parts):
         return Array(np.zeros((1, 0)))
-    begin, by, end = (float(as_np(value).flat[0]) for value in (first, step, last))
+    begin, by, end = (float(part.flat[0]) for part in parts)
     if not all(map(math.isfinite, (begin, by, end))):
         raise refuse(f"the range {begin:g}:{by:g}:{end:g}")
     count = 0 if by == 0 else math.floor((end - begin) / by * (1 + 7e-16)) + 1
     values = begin + by * np.arange(max(0, count))
     if count > 0 and (values[-1] - end) * by > 0:
         values[-1] = end
-    return Array(values.reshape(1, -1), kinds[0] if kinds else None)
+    if isinstance(first, str) and isinstance(given[2], str):
+        return "".join(chr(int(code)) for code in values)
+    kind = next((part.dtype for part in parts if part.dtype.kind in "iu"), None)
+    return Array(values.reshape(1, -1), kind)
 
 
 def _joined_class(parts: list[np.ndarray]) -> Any:
     kinds = [part.dtype for part in parts]
-    integers = [kind for kind in kinds if kind.kind in "iu"]
-    if integers:
+    if integers := [kind for kind in kinds if kind.kind in "iu"]:
         return integers[0]
     if np.dtype(np.float32) in kinds:
         return np.float32
@@ -261,13 +204,12 @@ def _joined_class(parts: list[np.ndarray]) -> Any:
 def joined(axis: int, values: Any) -> Any:
     """The values one after another along a dimension (0 is down, 1 is to the right)."""
     parts = list(spread(values))
+    kept = [part for part in parts if not _is_empty(part)]
     if any(isinstance(part, Cell) for part in parts):
-        boxes = [p.data if isinstance(p, Cell) else objects([[p]]) for p in parts if not _is_empty(p)]
-        boxes = [box for box in boxes if box.size] or boxes
+        boxes = [part.data if isinstance(part, Cell) else objects([[part]]) for part in kept]
         return Cell.of(_stacked(boxes, axis)) if boxes else Cell()
     if any(isinstance(part, Struct | StructArray) for part in parts):
-        kept = [part for part in parts if not _is_empty(part)]
-        boxes = [p.data if isinstance(p, StructArray) else objects([[p]]) for p in kept]
+        boxes = [part.data if isinstance(part, StructArray) else objects([[part]]) for part in kept]
         if not boxes:
             return StructArray(None, next((p.fields for p in parts if isinstance(p, StructArray)), ()))
         if len({frozenset(item) for box in boxes for item in box.flat}) > 1:
@@ -275,7 +217,6 @@ def joined(axis: int, values: Any) -> Any:
         data = _stacked(boxes, axis)
         return data.item() if data.size == 1 else StructArray(data)
     if any(isinstance(part, str) for part in parts):
-        kept = [part for part in parts if not _is_empty(part)]
         if len(kept) > 1 and axis != 1:
             raise refuse(
                 "strings below each other: matrices of characters are not migrated; use a cell array"
@@ -283,25 +224,25 @@ def joined(axis: int, values: Any) -> Any:
         return "".join(_letters(part) for part in kept)
     arrays = [as_np(part) for part in parts]
     kind = _joined_class(arrays)
-    kept = [cast(data, kind) for data in arrays if data.shape != (0, 0)]
-    if len(kept) > 1:
-        kept = [data for data in kept if data.size or data.shape[1 - axis if axis < 2 else 0] > 1] or kept[:1]
-    return wrap(_stacked(kept, axis)) if kept else Array(np.zeros((0, 0), kind))
+    full = [cast(data, kind) for data in arrays if data.shape != (0, 0)]
+    if len(full) > 1:
+        full = [data for data in full if data.size or data.shape[1 - axis if axis < 2 else 0] > 1] or full[:1]
+    return wrap(_stacked(full, axis)) if full else Array(np.zeros((0, 0), kind))
 
 
 def _letters(part: Any) -> str:
-    if isinstance(part, str):
-        return part
     data = as_np(part)
     if data.shape[0] != 1 or np.any(data < 0) or np.any(data != np.floor(data)):
         raise refuse(f"a string and an array of size {sides(data.shape)} in one row")
-    return "".join(chr(int(code)) for code in data.flat)
+    return part if isinstance(part, str) else "".join(chr(int(code)) for code in data.flat)
 
 
 def _is_empty(part: Any) -> bool:
-    if isinstance(part, str | Cell | StructArray):
-        return part == "" if isinstance(part, str) else part.data.size == 0
-    return isinstance(part, Array) and part.data.size == 0
+    return (
+        part == ""
+        if isinstance(part, str)
+        else isinstance(part, Array | Cell | StructArray) and not part.data.size
+    )
 
 
 def _stacked(parts: list[np.ndarray], axis: int) -> np.ndarray:
@@ -330,8 +271,6 @@ def vertcat(*values: Any) -> Any:
 
 
 cat = named("cat", "cat(dimension, a, b, …).", lambda dimension, *values: joined(int(dimension) - 1, values))
-
-
-def bsxfun(function: Any, a: Any, b: Any) -> Any:
-    """bsxfun(f, a, b): the operators expand by themselves."""
-    return function(a, b)
+bsxfun = named(
+    "bsxfun", "f(a, b): the operators expand by themselves.", lambda function, a, b: function(a, b)
+)

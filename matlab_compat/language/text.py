@@ -1,11 +1,8 @@
 """Strings and printing as MATLAB does them: sprintf, disp, num2str, mat2str, strsplit, regexprep and others.
 
 The rules of sprintf differ from those of Python's `%`: the format is repeated until all values are written,
-and
-ends early where they run out; arrays are expanded into their elements, column by column; %d of a number
-that is
-not an integer becomes %e; the format may have escapes. `disp` chooses digits as Octave's `format short` does:
-five significant ones.
+and ends early where they run out; arrays are expanded into their elements, column by column; %d of a number
+that is not an integer becomes %e; the format may have escapes. `disp` shows five digits, as Octave.
 """
 
 import math
@@ -18,22 +15,14 @@ import numpy as np
 
 from matlab_compat.errors import ArgumentError
 from matlab_compat.language.files import stream_of
-from matlab_compat.language.values import (
-    Array,
-    Cell,
-    Several,
-    Struct,
-    as_np,
-    class_of,
-    element_function,
-    named,
-    refuse,
-    sides,
-    spread,
-    wrap,
-)
+
+from matlab_compat.language.values import (  # isort: skip
+    Array, Cell, Several, Struct, as_np, class_of, element_function, letters, mapped, named, refuse, sides,
+    spread, wrap,
+)  # fmt: skip
 
 _SPEC = re.compile(r"%(?:%|([-+ 0#]*)(\*|\d+)?(?:\.(\*|\d*))?l?([diuoxXeEfgGcs]))")
+_BLANKS = " \t\n\r\f\v\0"
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "\\": "\\"}
 
 
@@ -164,21 +153,16 @@ def num2str(value: Any, form: Any = None) -> str:
     finite = [abs(x) for x in numbers if math.isfinite(x)]
     digits = math.floor(math.log10(max(finite))) if finite and max(finite) > 0 else 0
     if data.dtype.kind == "b":
-        width, spec = 3, "d"
+        width, spec = 3, ".0f"
     elif form is not None:
         width, spec = int(form) + 7, f".{int(form)}g"
     elif digits > 15 or any(x != math.floor(x) for x in numbers if math.isfinite(x)):
         digits = min(max(digits + 5, 5), 16)
         width, spec = digits + 7, f".{digits}g"
     else:
-        width = max(digits + 3, 5) if len(finite) < len(numbers) else digits + 3
-        spec = ".0f"
-    return "".join(
-        _special(x).rjust(width)
-        if not math.isfinite(x)
-        else format(x if spec != "d" else int(x), f"{width}{spec}")
-        for x in numbers
-    ).strip()
+        width, spec = max(digits + 3, 5 if len(finite) < len(numbers) else 0), ".0f"
+    each = (format(x, spec) if math.isfinite(x) else _special(x) for x in numbers)
+    return "".join(text.rjust(width) for text in each).strip()
 
 
 def int2str(value: Any) -> str:
@@ -199,18 +183,16 @@ def mat2str(value: Any, digits: Any = 15) -> str:
         raise refuse("mat2str of an array of more than two dimensions")
     if data.size == 0:
         return "[]" if data.shape == (0, 0) else f"zeros({data.shape[0]},{data.shape[1]})"
-    is_logical = data.dtype.kind == "b"
 
     def text(x: Any) -> str:
-        if is_logical:
+        if data.dtype.kind == "b":
             return "true" if x else "false"
-        return format(float(x), f".{int(digits)}g") if math.isfinite(x) else _special(x)
+        plain = format(float(x), f".{int(digits)}g") if math.isfinite(x) else _special(x)
+        return re.sub(r"e([+-])(\d)$", r"e\g<1>0\2", plain)
 
     body = ";".join(" ".join(text(x) for x in row) for row in data)
-    body = re.sub(r"e([+-])(\d)\b", r"e\g<1>0\2", body)
     body = f"[{body}]" if data.size > 1 else body
-    named = data.dtype != np.float64 and not is_logical and data.dtype.kind in "iu"
-    return f"{data.dtype.name}({body})" if named else body
+    return f"{data.dtype.name}({body})" if data.dtype.kind in "iu" else body
 
 
 def _scale(x: float) -> int:
@@ -295,12 +277,7 @@ def show(name: str, value: Any) -> None:
 
 def each_text(function: Any, value: Any) -> Any:
     """function of a string, or of every string of a cell array."""
-    if isinstance(value, Cell):
-        made = np.empty(value.data.shape, object)
-        for place in np.ndindex(*made.shape):
-            made[place] = function(value.data[place])
-        return Cell.of(made)
-    return function(_string(value))
+    return Cell.of(mapped(function, value.data)) if isinstance(value, Cell) else function(_string(value))
 
 
 def _string(value: Any) -> str:
@@ -319,15 +296,12 @@ def _equal_texts(a: Any, b: Any, key: Any) -> Any:
         a, b = b, a
     if not isinstance(a, Cell):
         return same(a, b)
-    others = b.data if isinstance(b, Cell) and b.data.size > 1 else np.full(a.data.shape, None)
-    if isinstance(b, Cell) and b.data.size > 1 and b.shape != a.shape:
+    several = isinstance(b, Cell) and b.data.size > 1
+    if several and b.shape != a.shape:
         raise refuse(f"strcmp of cell arrays of sizes {sides(a.shape)} and {sides(b.shape)}")
-    other = b.data.item() if isinstance(b, Cell) and b.data.size == 1 else b
-    found = np.zeros(a.data.shape, bool)
-    for place in np.ndindex(*found.shape):
-        against = others[place] if isinstance(b, Cell) and b.data.size > 1 else other
-        found[place] = same(a.data[place], against)
-    return wrap(found)
+    other = b.data.item() if isinstance(b, Cell) and not several else b
+    found = mapped(same, a.data, b.data) if several else mapped(lambda item: same(item, other), a.data)
+    return wrap(found.astype(bool))
 
 
 def strcmp(a: Any, b: Any) -> Any:
@@ -345,23 +319,20 @@ def strncmp(a: Any, b: Any, n: Any) -> Any:
 
 def strncmpi(a: Any, b: Any, n: Any) -> Any:
     """strncmp without regard to case."""
-    return strncmp(each_text(str.lower, a), each_text(str.lower, b), n)
+    return strncmp(lower(a), lower(b), n)
 
 
 def strcat(*parts: Any) -> Any:
     """The strings one after another, trailing blanks of strings dropped; with cell arrays, cell by cell."""
-    values = list(spread(parts))
-    cells = [value for value in values if isinstance(value, Cell)]
+    given = list(spread(parts))
+    cells = [value.data for value in given if isinstance(value, Cell)]
     if not cells:
-        return "".join(_string(value).rstrip(" \t\n\r\f\v\0") for value in values)
-    shape = next((cell.shape for cell in cells if cell.data.size != 1), cells[0].shape)
-    made = np.empty(shape, object)
-    for place in np.ndindex(*shape):
-        made[place] = "".join(
-            (v.data.item() if v.data.size == 1 else v.data[place]) if isinstance(v, Cell) else _string(v)
-            for v in values
-        )
-    return Cell.of(made)
+        return "".join(_string(value).rstrip(_BLANKS) for value in given)
+    shape = next((data.shape for data in cells if data.size != 1), cells[0].shape)
+    each = [
+        np.broadcast_to(v.data if isinstance(v, Cell) else np.array(_string(v), object), shape) for v in given
+    ]
+    return Cell.of(mapped(lambda *texts: "".join(texts), *each))
 
 
 def strsplit(text: Any, separator: Any = " ") -> Cell:
@@ -381,34 +352,30 @@ def strrep(text: Any, old: str, new: str) -> Any:
     return each_text(lambda item: item.replace(old, new) if old else item, text)
 
 
-def strtrim(text: Any) -> Any:
-    """The string, or those of a cell array, without white space at its ends."""
-    return each_text(lambda item: item.strip(" \t\n\r\f\v\0"), text)
+def _of_each(name: str, doc: str, function: Any) -> Any:
+    return named(name, f"{doc}: a string, or those of a cell array.", lambda text: each_text(function, text))
 
 
-def deblank(text: Any) -> Any:
-    """The string, or those of a cell array, without white space at its end."""
-    return each_text(lambda item: item.rstrip(" \t\n\r\f\v\0"), text)
-
-
-lower = named("lower", "In lower case.", lambda text: each_text(str.lower, text))
-upper = named("upper", "In upper case.", lambda text: each_text(str.upper, text))
+strtrim = _of_each("strtrim", "Without white space at both ends", lambda item: item.strip(_BLANKS))
+deblank = _of_each("deblank", "Without white space at the end", lambda item: item.rstrip(_BLANKS))
+lower = _of_each("lower", "In lower case", str.lower)
+upper = _of_each("upper", "In upper case", str.upper)
 
 
 def strfind(text: Any, pattern: str) -> Any:
-    """Where a string contains another, counted from 1: a row; [] where it does not."""
-    found = (
-        [m.start() + 1.0 for m in re.finditer(f"(?={re.escape(pattern)})", _string(text))] if pattern else []
-    )
-    return wrap(np.array([found])) if found else Array(np.zeros((1, 0) if text else (0, 0)))
+    """Where a string, or each of a cell array, contains another: a row, from 1; or []."""
+
+    def places(item: str) -> Any:
+        found = [m.start() + 1.0 for m in re.finditer(f"(?={re.escape(pattern)})", item)] if pattern else []
+        return wrap(np.array([found])) if found else Array(np.zeros((1, 0) if item else (0, 0)))
+
+    return each_text(places, text)
 
 
 def str2double(text: Any) -> Any:
     """The number that a string writes, NaN where it does not; of a cell array, an array."""
     if isinstance(text, Cell):
-        return wrap(
-            np.array([float(as_np(str2double(item)).item()) for item in text.data.flat]).reshape(text.shape)
-        )
+        return wrap(mapped(lambda item: float(str2double(item)), text.data).astype(float))
     if not isinstance(text, str):
         return math.nan
     plain = text.strip().replace(",", "")
@@ -430,18 +397,12 @@ def _pattern(expression: str) -> str:
 
 
 def regexprep(text: Any, expression: str, new: str, *options: str) -> Any:
-    """The string, or those of a cell array, with what matches a regular expression replaced; $1 is its
-    first group."""
-    flags = re.IGNORECASE if "ignorecase" in options else 0
-    unknown = set(options) - {"ignorecase", "once"}
-    if unknown:
+    """The string, or those of a cell array, with what matches replaced; $1 is the first group."""
+    if unknown := set(options) - {"ignorecase", "once"}:
         raise refuse(f"regexprep's option {sorted(unknown)[0]!r}")
-    template = re.sub(r"\$(\d)", r"\\g<\1>", re.sub(r"\\([^$\\nt])", r"\\\\\1", new))
-    template = template.replace("\\$", "$")
-    count = 1 if "once" in options else 0
-    return each_text(
-        lambda item: re.sub(_pattern(expression), template, item, count=count, flags=flags), text
-    )
+    template = re.sub(r"\$(\d)", r"\\g<\1>", re.sub(r"\\([^$\\nt])", r"\\\\\1", new)).replace("\\$", "$")
+    found = re.compile(_pattern(expression), re.IGNORECASE if "ignorecase" in options else 0)
+    return each_text(lambda item: found.sub(template, item, count="once" in options), text)
 
 
 def regexp(text: Any, expression: str, *options: str, nargout: int = 1) -> Any:
@@ -454,14 +415,9 @@ def regexp(text: Any, expression: str, *options: str, nargout: int = 1) -> Any:
     found = list(re.finditer(_pattern(expression), _string(text), flags))
     once = "once" in options
     wanted = [option for option in options if option not in ("once", "ignorecase")]
-    order = [
-        *wanted,
-        *(
-            name
-            for name in ("start", "end", "tokenExtents", "match", "tokens", "names", "split")
-            if name not in wanted
-        ),
-    ]
+    order = list(
+        dict.fromkeys([*wanted, "start", "end", "tokenExtents", "match", "tokens", "names", "split"])
+    )
 
     def tokens(match: Any) -> Cell:
         groups = [group for group in match.groups() if group is not None]
@@ -491,11 +447,6 @@ def regexp(text: Any, expression: str, *options: str, nargout: int = 1) -> Any:
     return results[0] if nargout == 1 else results
 
 
-def regexpi(text: Any, expression: str, *options: str, nargout: int = 1) -> Any:
-    """regexp without regard to case."""
-    return regexp(text, expression, *options, "ignorecase", nargout=nargout)
-
-
 def cellstr(value: Any) -> Cell:
     """A string as a cell array; a cell array of strings as it is."""
     return value if isinstance(value, Cell) else Cell(_string(value))
@@ -507,10 +458,7 @@ def char(value: Any, *more: Any) -> str:
         value = value[1]
     if more or isinstance(value, Cell) or (not isinstance(value, str) and as_np(value).shape[0] > 1):
         raise refuse("a matrix of characters is not migrated: use a cell array")
-    return value if isinstance(value, str) else "".join(chr(int(code)) for code in as_np(value).flat)
-
-
-blanks = named("blanks", "n spaces.", lambda n: " " * int(n))
+    return value if isinstance(value, str) else letters(as_np(value))
 
 
 def isspace(text: Any) -> Any:

@@ -1,31 +1,22 @@
-"""MATLAB's values for migrated scripts: arrays, cell arrays, structs, and how their parts are read and
-assigned.
+"""MATLAB's values for migrated scripts: arrays, cell arrays, structs.
 
-A number is a Python float or int, a logical a bool, a string a str, a function handle a callable;
-everything else
-of MATLAB is here. Indices count from 1, arrays have at least two dimensions and are ordered by columns, and
-assigning past the end makes them grow.
+A number is a Python float or int, a logical a bool, a string a str, a function handle a callable; everything
+else of MATLAB is here. Indices count from 1, arrays have at least two dimensions and are ordered by columns,
+and assigning past the end makes them grow.
 """
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from matlab_compat.errors import ArgumentError
+from matlab_compat.language.indexing import ALL as ALL, assign, pick, refuse, remove, sides, trimmed
 
 CLASSES = {"double": np.float64, "single": np.float32, "logical": np.bool_} | {
     f"{sign}int{bits}": getattr(np, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)
 }
 _NAMES = {np.dtype(kind): name for name, kind in CLASSES.items()}
-ALL = slice(None)  # the index `:`
-
-
-def refuse(what: str) -> ArgumentError:
-    """The error for what MATLAB refuses too, or has no counterpart here."""
-    return ArgumentError(what)
 
 
 def named(name: str, doc: str, function: Any) -> Any:
@@ -35,40 +26,49 @@ def named(name: str, doc: str, function: Any) -> Any:
     return function
 
 
-class Array:
+class _Elements:
+    """What arrays, cell arrays and struct arrays share: `data`, and sizes."""
+
+    __hash__ = None  # type: ignore[assignment]
+    data: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of all dimensions."""
+        return self.data.shape
+
+    def __len__(self) -> int:
+        return 0 if 0 in self.shape else max(self.shape)
+
+
+class Array(_Elements):
     """An array of MATLAB: at least two dimensions, indices from 1, operators element by element; `@` is `*`.
 
     A list is a row, a list of lists a matrix. `x[2]`, `x[1, :]` read, `x[4] = 1` grows, `del x[2]` removes;
-    `.data`
-    is the NumPy array. Raises ArgumentError for indices that are not there and shapes that do not fit.
+    `.data` is the NumPy array. Raises ArgumentError for indices that are not there, shapes that do not fit.
 
     >>> x = Array([1, 2, 3]); x[5] = 9; x
     Array([[1.0, 2.0, 3.0, 0.0, 9.0]])
     """
 
     __array_ufunc__ = None  # NumPy leaves the operators to this class
-    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, values: Any = ((),), dtype: Any = None) -> None:
-        if isinstance(values, np.ndarray):
-            data = values
-        else:
-            if isinstance(values, list) and values and not isinstance(values[0], list | tuple):
-                values = [values]
-            data = np.array([[_plain(item) for item in row] for row in values])
-            data = data.astype(np.float64) if data.dtype.kind in "iu" else data
-            data = data.reshape(0, 0) if data.size == 0 else data
-        if data.dtype.kind not in "biuf":
+        if not isinstance(values, np.ndarray):
+            row = isinstance(values, list) and values and not isinstance(values[0], list | tuple)
+            plain = [
+                [only(x.data) if isinstance(x, Array) else x for x in y]
+                for y in ([values] if row else values)
+            ]
+            values = np.array(plain)
+            values = values.astype(np.float64) if values.dtype.kind in "iu" else values
+            values = values.reshape(0, 0) if values.size == 0 else values
+        if values.dtype.kind not in "biuf":
             raise refuse(
-                f"an array of numbers is needed; found {data.dtype} (complex numbers are not migrated)"
+                f"an array of numbers is needed; found {values.dtype} (complex numbers are not migrated)"
             )
-        self.data = trimmed(data if dtype is None else data.astype(dtype))
+        self.data = trimmed(values if dtype is None else values.astype(dtype))
         self._own = False  # whether the memory is this object's alone
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The sizes of all dimensions."""
-        return self.data.shape
 
     @property
     def T(self) -> "Array":
@@ -95,16 +95,13 @@ class Array:
             raise refuse(
                 "a number other than 0 and 1 in a logical array is true in MATLAB: use double(…) before"
             )
-        self.data = assign(self.data, key, cast(new, self.data.dtype), 0)
+        self.data = assign(self.data, key, cast(new, self.data.dtype))
 
     def __delitem__(self, key: Any) -> None:
         self.data, self._own = remove(self.data, key), True
 
     def __iter__(self) -> Iterator[Any]:
         return (wrap(item.reshape(1, 1)) for item in self.data.ravel(order="F"))
-
-    def __len__(self) -> int:
-        return 0 if 0 in self.shape else max(self.shape)
 
     def __bool__(self) -> bool:
         return self.data.size > 0 and bool(np.all(self.data != 0))
@@ -129,14 +126,11 @@ class Several(tuple[Any, ...]):
     """What s.field of a struct array gives, or c{:}: a list of values, for [...], {...} and calls."""
 
 
-class Cell:
-    """A cell array. `c[2]` is what MATLAB writes c{2}, `at(c, 2)` is c(2); `*c` are all its values, by
-    columns.
+class Cell(_Elements):
+    """A cell array. `c[2]` is what MATLAB writes c{2}, `at(c, 2)` is c(2); `*c` are all its values.
 
     Made of the values of one row. Raises ArgumentError as Array does.
     """
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, *values: Any) -> None:
         self.data = objects([list(spread(values))]) if values else np.empty((0, 0), object)
@@ -149,11 +143,6 @@ class Cell:
         return made
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """The sizes of all dimensions."""
-        return self.data.shape
-
-    @property
     def T(self) -> "Cell":
         """The transposed cell array."""
         return Cell.of(self.data.T)
@@ -163,18 +152,13 @@ class Cell:
         return found.item() if found.size == 1 else Several(found.ravel(order="F"))
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        box = np.empty((1, 1), object)
-        box[0, 0] = value
-        self.data = assign(self.data.copy(), key, box, Array)
+        self.data = assign(self.data.copy(), key, objects([[value]]), Array)
 
     def __delitem__(self, key: Any) -> None:
         self.data = remove(self.data, key)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.data.ravel(order="F"))
-
-    def __len__(self) -> int:
-        return 0 if 0 in self.shape else max(self.shape)
 
     def __repr__(self) -> str:
         return f"Cell{tuple(self)!r}"
@@ -195,19 +179,12 @@ class Struct(dict[str, Any]):
         self[name] = value
 
 
-class StructArray:
+class StructArray(_Elements):
     """A struct array of other than one element. `s.field` gives the values of all, see Several."""
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, data: np.ndarray | None = None, fields: tuple[str, ...] = ()) -> None:
         self.data = np.empty((0, 0), object) if data is None else data
         self.fields = tuple(self.data.flat[0]) if self.data.size else fields
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The sizes of all dimensions."""
-        return self.data.shape
 
     @property
     def T(self) -> "StructArray":
@@ -220,8 +197,77 @@ class StructArray:
             raise AttributeError(f"the struct array has no field {name!r}; it has {', '.join(fields)}")
         return Several(item[name] for item in self.data.ravel(order="F"))
 
+
+class Map:
+    """containers.Map of strings or numbers; keys are sorted. Variables share it, as in MATLAB."""
+
+    def __init__(self, *arguments: Any) -> None:
+        given = list(arguments)
+        self.numeric = False
+        while len(given) > 1 and isinstance(given[-2], str) and given[-2].lower() in _MAP_OPTIONS:
+            if given[-2].lower() == "keytype":
+                self.numeric = given[-1] != "char"
+            del given[-2:]
+        self.pairs: dict[Any, Any] = {}
+        if given:
+            several = isinstance(given[0], Cell)
+            names = list(given[0]) if several else [given[0]]
+            values = (list(given[1]) if several else given[1:2]) if len(given) > 1 else [Array()] * len(names)
+            if len(names) != len(values):
+                raise refuse("containers.Map: the number of keys and values must match")
+            self.numeric = bool(names) and not isinstance(names[0], str)
+            for name, value in zip(names, values, strict=True):
+                self[name] = value
+
+    def key(self, key: Any) -> Any:
+        """The key, checked: a string, or a number where the map's keys are numbers."""
+        if isinstance(key, str) == self.numeric:
+            raise refuse(
+                f"specified key type does not match the type of this container; got a {class_of(key)}"
+            )
+        return float(key) if self.numeric else key
+
+    def __getitem__(self, key: Any) -> Any:
+        if (found := self.key(key)) not in self.pairs:
+            raise refuse(f"the given key is not present in the container: {key}")
+        return self.pairs[found]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.pairs[self.key(key)] = value
+
+    @property
+    def keys(self) -> Cell:
+        """The keys, sorted: a row of cells."""
+        return Cell.of(objects([sorted(self.pairs)]))
+
+    @property
+    def values(self) -> Cell:
+        """The values in the order of the keys: a row of cells."""
+        return Cell.of(objects([[self.pairs[key] for key in sorted(self.pairs)]]))
+
+    def isKey(self, key: Any) -> Any:
+        """Whether a key is there; a logical for each of a cell array."""
+        if isinstance(key, Cell):
+            return wrap(np.array([self.isKey(k) for k in key.data.flat], bool).reshape(key.shape))
+        return isinstance(key, str) != self.numeric and self.key(key) in self.pairs
+
+    def remove(self, keys: Any) -> "Map":
+        """The map, without a key or those of a cell array."""
+        for key in keys if isinstance(keys, Cell) else [keys]:
+            _ = self[key]
+            del self.pairs[self.key(key)]
+        return self
+
+    @property
+    def Count(self) -> int:
+        """The number of keys."""
+        return len(self.pairs)
+
     def __len__(self) -> int:
-        return 0 if 0 in self.shape else max(self.shape)
+        return len(self.pairs)
+
+
+_MAP_OPTIONS = ("keytype", "valuetype", "uniformvalues")
 
 
 def objects(rows: list[list[Any]]) -> np.ndarray:
@@ -233,21 +279,18 @@ def objects(rows: list[list[Any]]) -> np.ndarray:
     return data
 
 
+def mapped(function: Callable[..., Any], *data: np.ndarray) -> np.ndarray:
+    """An object array of function's values for the elements of arrays of one shape."""
+    made = np.empty(data[0].shape, object)
+    for place in np.ndindex(*made.shape):
+        made[place] = function(*(each[place] for each in data))
+    return made
+
+
 def spread(values: Any) -> Iterator[Any]:
     """The values, those of Severals one by one."""
     for value in values:
-        if isinstance(value, Several):
-            yield from value
-        else:
-            yield value
-
-
-def trimmed(data: np.ndarray) -> np.ndarray:
-    """The array with at least two dimensions, and no last ones of size 1 beyond these."""
-    data = data.reshape(1, -1) if data.ndim < 2 else data
-    while data.ndim > 2 and data.shape[-1] == 1:
-        data = data[..., 0]
-    return data
+        yield from value if isinstance(value, Several) else (value,)
 
 
 def wrap(data: np.ndarray) -> Any:
@@ -255,10 +298,6 @@ def wrap(data: np.ndarray) -> Any:
     if data.size == 1 and data.dtype in (np.float64, np.bool_):
         return data.item()
     return Array(data)
-
-
-def _plain(value: Any) -> Any:
-    return only(value.data) if isinstance(value, Array) else value
 
 
 def only(data: np.ndarray) -> Any:
@@ -276,9 +315,9 @@ def whole(value: Any) -> int:
     return int(number)
 
 
-def sides(shape: tuple[int, ...]) -> str:
-    """A size as MATLAB writes it: 2x3."""
-    return "x".join(map(str, shape))
+def integers(value: Any) -> list[int]:
+    """All elements, integers. Raises ArgumentError for others."""
+    return [whole(x) for x in as_np(value).ravel(order="F").tolist()]
 
 
 def as_np(value: Any) -> np.ndarray:
@@ -298,16 +337,22 @@ def as_np(value: Any) -> np.ndarray:
     raise refuse(f"numbers are needed here; found a {class_of(value)}")
 
 
+def letters(codes: np.ndarray) -> str:
+    """The string of character codes, a row. Raises ArgumentError for a column."""
+    if codes.shape[0] != 1 and codes.size > 1:
+        raise refuse("a column of characters: strings are rows here")
+    return "".join(chr(int(code)) for code in codes.flat)
+
+
 def class_of(value: Any) -> str:
     """MATLAB's class of a value."""
-    if isinstance(value, str):
-        return "char"
-    if isinstance(value, Cell | Several):
-        return "cell"
-    if isinstance(value, Mapping | StructArray):
-        return "struct"
+    for name, kinds in (("char", str), ("cell", Cell | Several), ("struct", Mapping | StructArray)):
+        if isinstance(value, kinds):  # type: ignore[arg-type]
+            return name
     if isinstance(value, Array | np.ndarray | bool | int | float | np.generic) or value is None:
         return _NAMES[as_np(value).dtype]
+    if isinstance(value, Map):
+        return "containers.Map"
     return "function_handle" if callable(value) and not hasattr(value, "layers") else type(value).__name__
 
 
@@ -317,369 +362,35 @@ def shape_of(value: Any) -> tuple[int, ...]:
         return (1, len(value)) if value else (0, 0)
     if isinstance(value, Several):
         raise refuse(f"one value is needed; found a list of {len(value)}")
-    if isinstance(value, Array | Cell | StructArray):
+    if isinstance(value, _Elements):
         return value.shape
+    if isinstance(value, Map):
+        return (len(value), 1)
     return (0, 0) if value is None else trimmed(value).shape if isinstance(value, np.ndarray) else (1, 1)
 
 
 def cast(data: np.ndarray, dtype: Any) -> np.ndarray:
-    """The array in another class: integers are rounded (halves away from zero) and saturate, NaN is 0
-    there."""
+    """The array in another class: integers are rounded (halves away from zero) and limited, NaN is 0."""
     target = np.dtype(dtype)
     if target.kind in "iu" and data.dtype != target:
         info = np.iinfo(target)
-        if data.dtype.kind == "f":
-            data = np.nan_to_num(
-                np.trunc(data + np.copysign(0.5, data)), nan=0, posinf=info.max, neginf=info.min
-            )
-            low, high = data <= info.min, data >= info.max
-            out = np.where(low | high, 0, data).astype(target)
-            return np.where(low, info.min, np.where(high, info.max, out)).astype(target)
-        return np.clip(data.astype(np.int64) if data.dtype != np.uint64 else data, info.min, info.max).astype(
-            target
-        )
+        if data.dtype.kind != "f":
+            data = data if data.dtype == np.uint64 else data.astype(np.int64)
+            return np.clip(data, info.min, info.max).astype(target)
+        rounded = np.trunc(data + np.copysign(0.5, data))
+        data = np.nan_to_num(rounded, nan=0, posinf=info.max, neginf=info.min)
+        low, high = data <= info.min, data >= info.max
+        inside = np.where(low | high, 0, data).astype(target)
+        return np.where(low, info.min, np.where(high, info.max, inside)).astype(target)
     if target.kind == "b" and data.dtype.kind == "f" and np.isnan(data).any():
         raise refuse("NaN is neither true nor false")
     return data.astype(target, copy=False)
 
 
-def _positions(index: Any, size: int) -> tuple[np.ndarray, tuple[int, ...] | None]:
-    """Positions from 0, and the shape of the index, None for `:`."""
-    if isinstance(index, slice) or (isinstance(index, str) and index == ":"):
-        return np.arange(size), None
-    data = as_np(index)
-    if data.dtype.kind == "b":
-        found = np.flatnonzero(data.ravel(order="F"))
-        return found, (1, len(found)) if data.shape[0] == 1 and data.ndim == 2 else (len(found), 1)
-    flat = data.ravel(order="F")
-    if np.any(flat != np.floor(flat)) or np.any(flat < 1):
-        wrong = flat[(flat != np.floor(flat)) | (flat < 1)][0]
-        raise refuse(
-            f"index ({wrong:g}): out of bound; value {wrong:g} out of bound {size}; indices are 1, 2, 3 …"
-        )
-    return flat.astype(np.int64) - 1, data.shape
-
-
-def _inside(found: np.ndarray, size: int) -> np.ndarray:
-    if found.size and found.max() >= size:
-        raise refuse(f"index ({found.max() + 1}): out of bound {size}")
-    return found
-
-
-def _folded(data: np.ndarray, count: int) -> np.ndarray:
-    """The array seen with this number of dimensions."""
-    shape = (*data.shape, *(1,) * (count - data.ndim))
-    return data.reshape((*shape[: count - 1], math.prod(shape[count - 1 :])), order="F")
-
-
-def pick(data: np.ndarray, key: Any) -> np.ndarray:
-    """data(key), of MATLAB's shape. key: one index, or a tuple of several."""
-    keys = key if isinstance(key, tuple) else (key,)
-    if len(keys) == 1:
-        found, shape = _positions(keys[0], data.size)
-        flat = data.ravel(order="F")
-        if shape is None:
-            return flat.reshape(-1, 1)
-        taken = flat[_inside(found, data.size)]
-        if data.ndim == 2 and 1 in data.shape and data.size != 1 and len(shape) == 2 and 1 in shape:
-            shape = (1, -1) if data.shape[0] == 1 else (-1, 1)
-        return taken.reshape(shape, order="F")
-    seen = _folded(data, len(keys))
-    found_each = [_inside(_positions(k, n)[0], n) for k, n in zip(keys, seen.shape, strict=True)]
-    return trimmed(seen[np.ix_(*found_each)])
-
-
-def _grown(data: np.ndarray, shape: tuple[int, ...], fill: Any) -> np.ndarray:
-    larger = np.zeros(shape, data.dtype) if data.dtype != object else np.empty(shape, object)
-    if data.dtype == object:
-        for place in np.ndindex(*shape):
-            larger[place] = fill()
-    larger[tuple(slice(n) for n in data.shape)] = data
-    return larger
-
-
-def assign(data: np.ndarray, key: Any, value: np.ndarray, fill: Any) -> np.ndarray:
-    """data(key) = value, in place where it need not grow; fill: makes the elements that growth adds to
-    cells."""
-    keys = key if isinstance(key, tuple) else (key,)
-    if len(keys) == 1:
-        found, shape = _positions(keys[0], data.size)
-        if value.size not in (1, found.size):
-            raise refuse(
-                f"A(I) = X: X must have the same size as I; {found.size} places, {value.size} values"
-            )
-        last = int(found.max()) + 1 if found.size else 0
-        if last > data.size:
-            if data.ndim > 2 or (1 not in data.shape and data.size):
-                raise refuse(f"index ({last}): out of bound {data.size}: a matrix cannot grow by one index")
-            column = data.ndim == 2 and data.shape[1] == 1 and data.shape[0] > 1
-            data = _grown(data if data.size else data.reshape(0, 0), (last, 1) if column else (1, last), fill)
-        data[np.unravel_index(found, data.shape, order="F")] = value.ravel(order="F")
-        return data
-    whole_shape = (*data.shape, *(1,) * (len(keys) - data.ndim))
-    if len(keys) < data.ndim:
-        seen = _folded(data, len(keys))  # a copy, where memory is not by columns
-        seen = assign(np.array(seen), key, value, fill)
-        if seen.size != data.size:
-            raise refuse("an array of more dimensions than indices cannot grow")
-        return seen.reshape(data.shape, order="F")
-    given = [n for n in value.shape if n != 1]
-    found_each = []
-    for place, (index, size) in enumerate(zip(keys, whole_shape, strict=True)):
-        found, shape = _positions(index, size)
-        if shape is None and data.size == 0 and size == 0 and value.size:  # x = []; x(:, 1) = column
-            is_last = len(keys) == 2 and value.ndim == 2
-            found = np.arange(value.shape[place] if is_last else (given.pop(0) if given else 1))
-        found_each.append(found)
-    counts = tuple(len(found) for found in found_each)
-    if value.size != 1 and [n for n in counts if n != 1] != [n for n in value.shape if n != 1]:
-        raise refuse(
-            f"A(I,J,...) = X: dimensions mismatch: {sides(counts)} places, {sides(value.shape)} values"
-        )
-    need = tuple(
-        max(size, int(found.max()) + 1 if len(found) else 0)
-        for size, found in zip(whole_shape, found_each, strict=True)
-    )
-    if need != whole_shape and value.size:
-        data = _grown(data.reshape(whole_shape), need, fill)
-    elif data.ndim < len(keys):
-        data = data.reshape(whole_shape)
-    data[np.ix_(*found_each)] = value.item() if value.size == 1 else value.reshape(counts, order="F")
-    return trimmed(data)
-
-
-def remove(data: np.ndarray, key: Any) -> np.ndarray:
-    """data(key) = []: without these elements, rows or columns."""
-    keys = key if isinstance(key, tuple) else (key,)
-    if len(keys) == 1:
-        found = _inside(_positions(keys[0], data.size)[0], data.size)
-        if found.size == 0:
-            return data
-        left = np.delete(data.ravel(order="F"), found)
-        if isinstance(keys[0], slice):
-            return data[:0, :0]
-        if data.ndim > 2 or 1 not in data.shape:
-            raise refuse("a null assignment can have only one non-colon index")
-        return left.reshape((-1, 1) if data.shape[1] == 1 and data.shape[0] != 1 else (1, -1))
-    seen = _folded(data, len(keys))
-    found_each = [_inside(_positions(k, n)[0], n) for k, n in zip(keys, seen.shape, strict=True)]
-    partial = [a for a, n in enumerate(seen.shape) if len(np.unique(found_each[a])) < n]
-    if len(partial) > 1:
-        raise refuse("a null assignment can have only one non-colon index")
-    colons = [a for a, k in enumerate(keys) if isinstance(k, slice)]
-    axis = partial[0] if partial else next((a for a in range(len(keys)) if a not in colons), 0)
-    return trimmed(np.delete(seen, found_each[axis], axis=axis))
-
-
-def at(value: Any, *key: Any) -> Any:
-    """value(key): of an array, string, cell array (a cell array), struct array or number; a call of a
-    function.
-
-    >>> at("text", Array([1, 4])), at(7, 1)
-    ('tt', 7.0)
-    """
-    where = key[0] if len(key) == 1 else key
-    if isinstance(value, Array):
-        return value[where] if key else value
-    if isinstance(value, str):
-        found = pick(as_np(value), where) if key else as_np(value)
-        if found.shape[0] != 1 and found.size > 1:
-            raise refuse("a column of characters: strings are rows here")
-        return "".join(chr(int(code)) for code in found.flat)
-    if isinstance(value, Cell):
-        return Cell.of(pick(value.data, where)) if key else value
-    if isinstance(value, Struct | StructArray):
-        return _struct_of(pick(_elements(value), where), value) if key else value
-    if callable(value) and not isinstance(value, type):
-        return value(*spread(key))
-    if isinstance(value, bool | int | float | np.generic):
-        return wrap(pick(as_np(value), where)) if key else value
-    raise refuse(f"a {class_of(value)} cannot be indexed")
-
-
-def _elements(value: Struct | StructArray) -> np.ndarray:
-    return value.data if isinstance(value, StructArray) else objects([[value]])
-
-
-def _struct_of(data: np.ndarray, like: Struct | StructArray) -> Any:
-    fields = like.fields if isinstance(like, StructArray) else tuple(like)
-    return data.item() if data.size == 1 else StructArray(data, fields)
-
-
-def content(value: Any, *key: Any) -> Any:
-    """value{key}. Raises ArgumentError where value is not a cell array."""
-    if not isinstance(value, Cell):
-        raise refuse(
-            f"'{{' undefined for arguments of type '{class_of(value)}'; matrix cannot be indexed with {{"
-        )
-    return value[key[0] if len(key) == 1 else key]
-
-
-def contents(value: Any, *key: Any) -> Several:
-    """value{key} as a list of values, for [...], {...} and calls."""
-    found = content(value, *key)
-    return found if isinstance(found, Several) else Several((found,))
-
-
-def one(value: Any) -> Any:
-    """A value to be assigned. Raises ArgumentError for a list of other than one value."""
-    if isinstance(value, Several) and len(value) != 1:
-        raise refuse(f"one value is needed; found a list of {len(value)}")
-    return value[0] if isinstance(value, Several) else value
-
-
-def field(value: Any, name: str) -> Any:
-    """value.(name)."""
-    return getattr(value, name)
-
-
-def put(value: Any, new: Any, *path: Any) -> Any:
-    """The variable after an assignment to a part of it: put(x, 3, (2,)) is x(2)= 3.
-
-    path: one step for each level: a string is a field, a tuple an index (…), a list an index {…}. value: None
-    where the variable does not exist yet. What is an array, cell array or struct is changed in place.
-    """
-    step, rest = path[0], path[1:]
-    absent = value is None or (isinstance(value, Array) and value.data.size == 0)
-    if isinstance(step, str):
-        if absent:
-            value = Struct()
-        if isinstance(value, StructArray) or (
-            not isinstance(value, Struct) and isinstance(value, Array | Cell | str | float | int)
-        ):
-            raise refuse(f"a {class_of(value)} of size {sides(shape_of(value))} has no single field {step}")
-        old = (value.get(step) if isinstance(value, Struct) else getattr(value, step)) if rest else None
-        new = put(_own(old), new, *rest) if rest else new
-        if isinstance(value, Struct):
-            value[step] = new
-        else:
-            setattr(value, step, new)
-        return value
-    key = step[0] if len(step) == 1 else tuple(step)
-    if isinstance(step, list):
-        if absent:
-            value = Cell()
-        if not isinstance(value, Cell):
-            raise refuse(f"matrix cannot be indexed with {{; a {class_of(value)} is not a cell array")
-        value[key] = put(_own(_there(value, key)), new, *rest) if rest else new
-        return value
-    if rest:
-        old = StructArray() if absent else value
-        if not isinstance(rest[0], str) or not isinstance(old, Struct | StructArray):
-            raise refuse(f"an element of a {class_of(value)} has no parts")
-        new = put(_own(_there(old, key)), new, *rest)
-        return _with_element(old, key, new)
-    return _put_at(StructArray() if absent and isinstance(new, Struct) else value, new, key)
-
-
-def _put_at(value: Any, new: Any, key: Any) -> Any:
-    empty = value is None or (isinstance(value, Array) and value.data.shape == (0, 0))
-    if isinstance(value, Struct | StructArray):
-        if not isinstance(new, Struct):
-            raise refuse(f"a {class_of(new)} cannot be an element of a struct array")
-        return _with_element(value, key, new)
-    if isinstance(value, Cell) or (empty and isinstance(new, Cell)):
-        value = value if isinstance(value, Cell) else Cell()
-        box = new.data if isinstance(new, Cell) else objects([[new]])
-        value.data = assign(value.data.copy(), key, box, Array)
-        return value
-    if isinstance(value, str) or (empty and isinstance(new, str)):
-        found = assign(as_np(value or "").copy(), key, as_np(new), 0)
-        return "".join(chr(int(code)) for code in found.flat)
-    if isinstance(new, Cell | Struct | StructArray) or callable(new):
-        raise refuse(f"a {class_of(new)} cannot be an element of a {class_of(value)} array")
-    changed = value if isinstance(value, Array) else Array(as_np(value))
-    changed[key] = new
-    return changed
-
-
-def _with_element(value: Struct | StructArray, key: Any, new: Struct) -> Any:
-    fields = value.fields if isinstance(value, StructArray) else tuple(value)
-    data = _elements(value)
-    if data.size and set(fields) != set(new):
-        for item in data.flat:  # s(2).new = 3 adds the field to all
-            for name in new:
-                if name not in item:
-                    item[name] = Array()
-        fields = tuple(data.flat[0])
-    ordered = Struct(
-        {name: new.get(name, Array()) for name in (*fields, *(n for n in new if n not in fields))}
-    )
-    grown = assign(
-        data.copy(), key, objects([[ordered]]), lambda: Struct({name: Array() for name in ordered})
-    )
-    return grown.item() if grown.size == 1 else StructArray(grown, tuple(ordered))
-
-
-def _there(value: Any, key: Any) -> Any:
-    data = value.data if isinstance(value, Cell) else _elements(value)
-    try:
-        found = pick(data, key)
-    except ArgumentError:
-        return None
-    return found.item() if found.size == 1 else None
-
-
-def without(value: Any, *key: Any) -> Any:
-    """The variable after x(key)= []."""
-    where = key[0] if len(key) == 1 else key
-    if isinstance(value, str):
-        return "".join(chr(int(code)) for code in remove(as_np(value), where).flat)
-    if isinstance(value, Struct | StructArray):
-        return _struct_of(remove(_elements(value), where), value)
-    changed = value if isinstance(value, Array | Cell) else Array(as_np(value))
-    del changed[where]
-    return changed
-
-
-def _own(value: Any) -> Any:
-    """The value with parts that may be changed without changing another variable's."""
-    if isinstance(value, Array):
-        return value.copy()
-    if isinstance(value, Cell):
-        return Cell.of(value.data.copy())
-    return (
-        Struct(value)
-        if isinstance(value, Struct)
-        else copy.copy(value)
-        if isinstance(value, StructArray)
-        else value
-    )
-
-
-def copied(value: Any) -> Any:
-    """A value of its own: what changes it does not change the other. Objects are shared, as MATLAB's
-    handles are."""
-    if isinstance(value, Array):
-        return value.copy()
-    if isinstance(value, Struct):
-        return Struct({name: copied(item) for name, item in value.items()})
-    if isinstance(value, Cell | StructArray):
-        made: Any = copy.copy(value)
-        made.data = np.empty(value.data.shape, object)
-        for place in np.ndindex(*value.data.shape):
-            made.data[place] = copied(value.data[place])
-        return made
-    return value
-
-
-def columns(value: Any) -> Iterator[Any]:
-    """What a `for` loop runs over: the columns of an array, cell array or struct array, letters of a
-    string."""
-    count = math.prod(shape_of(value)[1:]) if 0 not in shape_of(value) else 0
-    if isinstance(value, Array):
-        seen = _folded(value.data, 2)
-        return (wrap(seen[:, [i]]) for i in range(count))
-    if isinstance(value, Cell | StructArray):
-        return (at(value, ALL, i + 1) for i in range(count))
-    return iter(value) if isinstance(value, str) else iter([value])
-
-
 def element_function(function: Callable[..., Any], *values: Any) -> Any:
-    """function of NumPy arrays, element by element, on MATLAB's values; the class of the result is the
-    function's."""
+    """function of NumPy arrays on MATLAB's values; the result has the function's class."""
     with np.errstate(all="ignore"):
-        return wrap(trimmed(np.asarray(function(*(as_np(value) for value in values)))))
+        return wrap(trimmed(np.asarray(function(*map(as_np, values)))))
 
 
 def axis_of(data: np.ndarray, dimension: Any) -> int:

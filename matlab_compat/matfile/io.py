@@ -44,8 +44,10 @@ def opened(path: StrPath) -> Iterator[MatReader]:
     target = Path(path)
     try:
         with open(target, "rb") as stream:
-            if not _is_hdf5(stream):
-                yield _reader(stream)
+            head = stream.read(HDF5_AT[-1] + len(HDF5_SIGNATURE))
+            if not any(head.startswith(HDF5_SIGNATURE, at) for at in HDF5_AT):
+                stream.seek(0)
+                yield _reader(stream, head[:128])
                 return
         import h5py
 
@@ -65,18 +67,7 @@ def opened(path: StrPath) -> Iterator[MatReader]:
         raise MatFileError(f"{target}: its values are nested too deep: the file is corrupted") from error
 
 
-def _is_hdf5(stream: BinaryIO) -> bool:
-    for at in HDF5_AT:
-        stream.seek(at)
-        if stream.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE:
-            return True
-    return False
-
-
-def _reader(stream: BinaryIO) -> MatReader:
-    stream.seek(0)
-    head = stream.read(128)
-    stream.seek(0)
+def _reader(stream: BinaryIO, head: bytes) -> MatReader:
     if not head:
         raise MatFileError("it is empty (0 bytes)")
     if head[126:128] in (b"IM", b"MI"):

@@ -106,8 +106,14 @@ class Mat73File:
             if content is None:
                 content = self._cell(node) if node.holds_references else node.stored().T
             return self._resolve(content, classname)
+        if classname in NUMERIC_CLASSES and node.holds_complex:
+            return node.complex_numbers(np.complex64 if classname == "single" else np.complex128).T
+        if classname == "logical":
+            return (node.numbers(np.dtype(np.uint8)) != 0).T
         if classname in NUMERIC_CLASSES:
-            return self._numeric(node, classname)
+            array = node.numbers(NUMERIC_CLASSES[classname]).T
+            reference = self._inside_subsystem and is_object_reference(array)
+            return self._resolve(array, "") if reference else array
         if classname == "cell":
             return self._cell(node)
         if classname == "function_handle":
@@ -117,14 +123,6 @@ class Mat73File:
         if classname == "struct":
             return self._struct(node)
         raise MatFileError(f"it holds a value of the unknown class {classname!r}")
-
-    def _numeric(self, node: Node, classname: str) -> Any:
-        if node.holds_complex:
-            return node.complex_numbers(np.complex64 if classname == "single" else np.complex128).T
-        if classname == "logical":
-            return (node.numbers(np.dtype(np.uint8)) != 0).T
-        array = node.numbers(NUMERIC_CLASSES[classname]).T
-        return self._resolve(array, "") if self._inside_subsystem and is_object_reference(array) else array
 
     def _cell(self, node: Node) -> np.ndarray:
         references = node.stored()

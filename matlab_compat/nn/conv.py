@@ -1,6 +1,6 @@
 """Convolution and its transpose: vl_nnconv, vl_nnconvt."""
 
-from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,8 @@ from matlab_compat.nn.geometry import (
     Pair,
     borders,
     check_maps,
-    derivatives,
+    cropped,
+    differentiable,
     is_empty,
     matlab_options,
     output_size,
@@ -21,7 +22,7 @@ from matlab_compat.nn.geometry import (
 )
 
 
-def _check_biases(biases: Tensor | None, count: int) -> Tensor | None:
+def checked_biases(biases: Tensor | None, count: int) -> Tensor | None:
     """The biases as a vector of `count` elements, or None."""
     if biases is None or biases.numel() == 0:
         return None
@@ -30,18 +31,26 @@ def _check_biases(biases: Tensor | None, count: int) -> Tensor | None:
     return biases.reshape(-1)
 
 
-def _groups(x: Tensor, filters: Tensor) -> int:
+def group_count(channels: int, filters: Tensor) -> int:
+    """In how many groups filters of their depth divide the channels; ArgumentError where they do not."""
     count, depth = filters.shape[:2]
-    groups, rest = divmod(x.shape[1], depth)
-    if rest or groups < 1:
+    groups, rest = divmod(channels, depth)
+    if rest or groups < 1 or count % groups:
         raise ArgumentError(
-            f"filters of depth {depth} on maps of {x.shape[1]} channels: the depth must divide the channels"
-        )
-    if count % groups:
-        raise ArgumentError(
-            f"{count} filters in {groups} groups: the number of groups must divide that of filters"
+            f"{count} filters of depth {depth} on {channels} channels: the depth must divide the "
+            "channels, and the resulting number of groups the number of filters"
         )
     return groups
+
+
+def check_transposed(channels: int | None, filters: Tensor, groups: int) -> None:
+    """ArgumentError where transposed filters do not fit the channels (None: unknown) or the groups."""
+    depth = filters.shape[0]
+    if depth % groups or channels not in (None, depth):
+        raise ArgumentError(
+            f"filters of depth {depth} in {groups} groups on {channels or 'unknown'} channels: the "
+            "depth must be the number of channels, and a multiple of numGroups"
+        )
 
 
 def _subsample(x: Tensor, biases: Tensor | None, stride: Pair, pad: Borders) -> Tensor:
@@ -50,19 +59,33 @@ def _subsample(x: Tensor, biases: Tensor | None, stride: Pair, pad: Borders) -> 
     if any(pad):
         x = F.pad(x, pad.torch_order)
     x = x[:, :, :: stride[0], :: stride[1]]
-    vector = _check_biases(biases, x.shape[1])
+    vector = checked_biases(biases, x.shape[1])
     return x.clone() if vector is None else x + vector[:, None, None]
 
 
-def _forward(
+@matlab_options
+@differentiable(3)
+def vl_nnconv(
     x: Tensor,
     filters: Tensor | None,
     biases: Tensor | None,
+    dzdy: Tensor | None = None,
     *,
-    stride: Numbers,
-    pad: Numbers,
-    dilate: Numbers,
-) -> Tensor:
+    stride: Numbers = 1,
+    pad: Numbers = 0,
+    dilate: Numbers = 1,
+) -> Any:
+    """Convolution of maps (N, C, H, W) with a filter bank (K, C/groups, FH, FW).
+
+    filters: the number of groups follows from their depth; None or empty: no filtering, only padding,
+    subsampling and biases. biases: K elements in any shape, or None or empty. stride, dilate: a scalar or
+    [vertical horizontal]; pad: zeros around x, a scalar or [top bottom left right].
+    Returns (N, K, floor((H + top + bottom - extent) / stride) + 1, ...); with dzdy, the derivative by the
+    output, the tuple (dzdx, dzdfilters, dzdbiases), each of its argument's shape.
+
+    Raises ArgumentError: depths, sizes or options that do not fit.
+    Ported from: matconvnet/matlab/vl_nnconv.m
+    """
     check_maps(x)
     strides, pads, dilation = pair(stride, "stride"), borders(pad), pair(dilate, "dilate")
     if filters is None or is_empty(filters):
@@ -70,8 +93,8 @@ def _forward(
             raise ArgumentError("dilate without filters: give filters or leave dilate at 1")
         return _subsample(x, biases, strides, pads)
     check_maps(filters, "filters")
-    groups = _groups(x, filters)
-    vector = _check_biases(biases, filters.shape[0])
+    groups = group_count(x.shape[1], filters)
+    vector = checked_biases(biases, filters.shape[0])
     window = ((filters.shape[2] - 1) * dilation[0] + 1, (filters.shape[3] - 1) * dilation[1] + 1)
     output_size(x, window, strides, pads, "the filter")
     plain = groups == 1 and dilation == (1, 1) and not any(pads) and not torch.compiler.is_compiling()
@@ -83,60 +106,7 @@ def _forward(
 
 
 @matlab_options
-def vl_nnconv(
-    x: Tensor,
-    filters: Tensor | None,
-    biases: Tensor | None,
-    dzdy: Tensor | None = None,
-    *,
-    stride: Numbers = 1,
-    pad: Numbers = 0,
-    dilate: Numbers = 1,
-) -> Tensor | tuple[Tensor | None, ...]:
-    """Convolution of maps with a filter bank.
-
-    Args:
-        x: (N, C, H, W).
-        filters: (K, C/groups, FH, FW); the number of groups follows from the depth. None or empty: no
-            filtering, only padding, subsampling and biases.
-        biases: K elements in any shape, or None or empty.
-        dzdy: derivative by the output; makes the function return derivatives.
-        stride, dilate: a scalar or [vertical horizontal].
-        pad: zeros around x, a scalar or [top bottom left right].
-
-    Returns:
-        (N, K, floor((H + top + bottom - extent) / stride) + 1, ...); or, with dzdy, the tuple
-        (dzdx, dzdfilters, dzdbiases), each of its argument's shape.
-
-    Raises ArgumentError: depths, sizes or options that do not fit.
-    Ported from: matconvnet/matlab/vl_nnconv.m
-    """
-    forward = partial(_forward, stride=stride, pad=pad, dilate=dilate)
-    if dzdy is None:
-        return forward(x, filters, biases)
-    return derivatives(forward, (x, filters, biases), dzdy)
-
-
-def _forward_transposed(
-    x: Tensor, f: Tensor, b: Tensor | None, *, upsample: Numbers, crop: Numbers, groups: int
-) -> Tensor:
-    check_maps(x)
-    check_maps(f, "filters")
-    cut = borders(crop, "crop")
-    if f.shape[0] != x.shape[1] or f.shape[0] % groups:
-        raise ArgumentError(
-            f"filters of depth {f.shape[0]} in {groups} groups on maps of {x.shape[1]} channels: the depth "
-            "must be the number of channels, and a multiple of numGroups"
-        )
-    vector = _check_biases(b, f.shape[1] * groups)
-    y = F.conv_transpose2d(x, f, vector, pair(upsample, "upsample"), groups=groups)
-    height, width = y.shape[2] - cut.bottom, y.shape[3] - cut.right
-    if height <= cut.top or width <= cut.left:
-        raise ArgumentError(f"crop {list(cut)} leaves nothing of an output of {y.shape[2]} x {y.shape[3]}")
-    return y[:, :, cut.top : height, cut.left : width]
-
-
-@matlab_options
+@differentiable(3)
 def vl_nnconvt(
     x: Tensor,
     f: Tensor,
@@ -146,26 +116,22 @@ def vl_nnconvt(
     upsample: Numbers = 1,
     crop: Numbers = 0,
     numGroups: int = 1,
-) -> Tensor | tuple[Tensor | None, ...]:
-    """Transposed convolution.
+) -> Any:
+    """Transposed convolution of maps (N, C, H, W).
 
-    Args:
-        x: (N, C, H, W).
-        f: (C, K/groups, FH, FW): filters_to_torch of MATLAB's FH x FW x K/groups x C.
-        b: K biases in any shape, or None or empty.
-        dzdy: derivative by the output; makes the function return derivatives.
-        upsample: a scalar or [vertical horizontal].
-        crop: cut from the output, a scalar or [top bottom left right].
-        numGroups: groups of filters.
-
-    Returns:
-        (N, K, upsample*(H-1) + FH - top - bottom, ...); or, with dzdy, the tuple (dzdx, dzdf, dzdb).
+    f: (C, K/groups, FH, FW), filters_to_torch of MATLAB's FH x FW x K/groups x C. b: K biases in any shape,
+    or None or empty. upsample: a scalar or [vertical horizontal]; crop: cut from the output, a scalar or
+    [top bottom left right]; numGroups: groups of filters.
+    Returns (N, K, upsample*(H-1) + FH - top - bottom, ...); with dzdy, the derivative by the output, the
+    tuple (dzdx, dzdf, dzdb).
 
     Raises ArgumentError: depths, sizes or options that do not fit.
     Ported from: matconvnet/matlab/vl_nnconvt.m
     """
-    groups = pair(numGroups, "numGroups")[0]
-    forward = partial(_forward_transposed, upsample=upsample, crop=crop, groups=groups)
-    if dzdy is None:
-        return forward(x, f, b)
-    return derivatives(forward, (x, f, b), dzdy)
+    check_maps(x)
+    check_maps(f, "filters")
+    groups, cut = pair(numGroups, "numGroups")[0], borders(crop, "crop")
+    check_transposed(x.shape[1], f, groups)
+    vector = checked_biases(b, f.shape[1] * groups)
+    y = F.conv_transpose2d(x, f, vector, pair(upsample, "upsample"), groups=groups)
+    return cropped(y, cut, "an output")

@@ -15,6 +15,7 @@ from matlab_compat.errors import ArgumentError
 LARGEST = 2**16  # of a stride, pad or window: a larger one is of a damaged file, and would take all memory
 Numbers = int | float | Sequence[float] | np.ndarray | Tensor
 Pair = tuple[int, int]  # vertical, horizontal
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Borders(NamedTuple):
@@ -91,6 +92,14 @@ def check_maps(x: Tensor, name: str = "x") -> None:
         raise ArgumentError(f"{name} has shape {tuple(x.shape)}: expected (N, C, H, W)")
 
 
+def cropped(x: Tensor, cut: Borders, what: str) -> Tensor:
+    """Maps without rows and columns at the borders; ArgumentError, which says of what, if none are left."""
+    height, width = x.shape[2] - cut.bottom, x.shape[3] - cut.right
+    if height <= cut.top or width <= cut.left:
+        raise ArgumentError(f"crop {list(cut)} leaves nothing of {what} of {x.shape[2]} x {x.shape[3]}")
+    return x[:, :, cut.top : height, cut.left : width]
+
+
 def is_empty(tensor: Tensor | None) -> bool:
     """Whether an argument is MATLAB's [] (None or a tensor without elements)."""
     return tensor is None or tensor.numel() == 0
@@ -120,11 +129,29 @@ def derivatives(
     return tuple(next(found) if leaf is not None and leaf.requires_grad else leaf for leaf in leaves)
 
 
-def derivative(forward: Callable[[Tensor], Tensor], x: Tensor, dzdy: Tensor) -> Tensor:
-    """The derivative of <forward(x), dzdy> by x."""
-    (dzdx,) = derivatives(forward, (x,), dzdy)
-    assert dzdx is not None
-    return dzdx
+def differentiable(inputs: int) -> Callable[[Function], Function]:
+    """Decorator: a function that computes an output returns derivatives where it is given `dzdy`.
+
+    inputs: how many of the first arguments the derivatives are by: of one a tensor, of several a tuple.
+    """
+
+    def decorate(function: Function) -> Function:
+        names = list(inspect.signature(function).parameters)
+        place = names.index("dzdy")
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            dzdy = args[place] if len(args) > place else kwargs.get("dzdy")
+            if dzdy is None:
+                return function(*args, **kwargs)
+            given = {**dict(zip(names, args, strict=False)), **kwargs, "dzdy": None}
+            leaves = [given.pop(name) for name in names[:inputs]]
+            found = derivatives(lambda *inputs: function(*inputs, **given), leaves, dzdy)
+            return found if inputs > 1 else found[0]
+
+        return call  # type: ignore[return-value]
+
+    return decorate
 
 
 class OriginalDerivative(torch.autograd.Function):
@@ -149,8 +176,6 @@ class OriginalDerivative(torch.autograd.Function):
         found = ctx.backward_form(*inputs, dzdy)
         return None, None, *(der.sum_to_size(x.shape) for der, x in zip(found, inputs, strict=True))
 
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 # MatConvNet's choices of an implementation, which do not change the result and are ignored here.
 SWITCHES = {  # name -> words to skip

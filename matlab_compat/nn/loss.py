@@ -16,7 +16,7 @@ from matlab_compat.nn.geometry import (
     OriginalDerivative,
     check_derivative,
     check_maps,
-    derivative,
+    derivatives,
     matlab_options,
 )
 
@@ -95,21 +95,13 @@ def vl_nnloss(
 ) -> Tensor:
     """A classification loss, summed over pixels.
 
-    Args:
-        x: (N, C, H, W) scores (or, for 'log' and 'binarylog', probabilities).
-        c: for 'classerror', 'topkerror', 'log', 'softmaxlog', 'mhinge', 'mshinge': labels counting from 0,
-            N of them or (N, 1, H, W), negative ones ignored. For 'binaryerror', 'binarylog', 'logistic',
-            'hinge': (N, C, H, W) of +1 and -1, zeros ignored.
-        dzdy: a scalar; makes the function return dzdx.
-        loss: one of the names above.
-        instanceWeights: a factor for each pixel, broadcast to c's shape.
-        classWeights: accepted and not used, as in the original.
-        threshold: of 'binaryerror'.
-        normalise: divide by the number of images N.
-        topK: of 'topkerror'.
-
-    Returns:
-        A scalar tensor, or dzdx of x's shape.
+    x: (N, C, H, W) scores (or, for 'log' and 'binarylog', probabilities).
+    loss: with labels c, counting from 0, N of them or (N, 1, H, W), negative ones ignored: 'classerror',
+    'topkerror' (of topK), 'log', 'softmaxlog', 'mhinge', 'mshinge'; with attributes c, (N, C, H, W) of +1 and
+    -1, zeros ignored: 'binaryerror' (at threshold), 'binarylog', 'logistic', 'hinge'.
+    instanceWeights: a factor for each pixel, broadcast to c's shape; classWeights: not used, as in the
+    original; normalise: divide by the number of images N.
+    Returns a scalar tensor; with dzdy, a scalar, dzdx of x's shape.
 
     Raises ArgumentError: an unknown loss, labels that do not fit.
     Ported from: matconvnet/matlab/vl_nnloss.m
@@ -140,21 +132,17 @@ def vl_nnloss(
 
     if dzdy is None:
         return total(x)
-    return derivative(total, x, torch.as_tensor(dzdy, dtype=x.dtype, device=x.device).reshape(()))
+    (dzdx,) = derivatives(total, (x,), torch.as_tensor(dzdy, dtype=x.dtype, device=x.device).reshape(()))
+    return dzdx  # type: ignore[return-value]
 
 
 @matlab_options
 def vl_nnsoftmaxloss(x: Tensor, c: Tensor, dzdy: Tensor | float | None = None) -> Tensor:
     """Softmax followed by the logistic loss, summed over pixels and divided by the number of images.
 
-    Args:
-        x: (N, C, H, W) scores.
-        c: labels counting from 0, negative ones ignored: N of them, (N, 1, H, W), or (N, 2, H, W) whose
-            second channel is a weight for each pixel.
-        dzdy: a scalar; makes the function return dzdx.
-
-    Returns:
-        A scalar tensor, or dzdx of x's shape.
+    x: (N, C, H, W) scores; c: labels counting from 0, negative ones ignored: N of them, (N, 1, H, W), or
+    (N, 2, H, W) whose second channel is a weight for each pixel.
+    Returns a scalar tensor; with dzdy, a scalar, dzdx of x's shape.
 
     Raises ArgumentError: labels that do not fit.
     Ported from: matconvnet/matlab/vl_nnsoftmaxloss.m
@@ -220,19 +208,13 @@ def vl_nnpdist(
 ) -> Tensor | tuple[Tensor, Tensor]:
     """The p-distance of each pixel's channels from a target: (sum over channels of |x - x0|^p)^(1/p).
 
-    Args:
-        x: (N, C, H, W).
-        x0: of x's shape, or with sides of 1, which are repeated: (N, C, 1, 1) is one target for all pixels.
-        p: the exponent. 0 counts the channels that differ, and needs noRoot (the original's root is Inf).
-        dzdy: derivative by the output; makes the function return derivatives.
-        noRoot: leave out the root.
-        epsilon: the least divisor in the derivative; the distance itself does not use it.
-        aggregate: sum over all pixels and images.
-        instanceWeights: a factor for each pixel, a number or (N, 1, H, W).
-
-    Returns:
-        (N, 1, H, W), or a scalar with aggregate. With dzdy, the tuple (dzdx, dzdx0), both of x's shape as in
-        the original: dzdx0 is not summed over the pixels that share a target. (Under autograd it is.)
+    x: (N, C, H, W); x0: of its shape, or with sides of 1, which are repeated: (N, C, 1, 1) is one target for
+    all pixels. p: the exponent; 0 counts the channels that differ, and needs noRoot, which leaves out the
+    root (the original's is Inf). epsilon: the least divisor in the derivative alone. aggregate: sum over all
+    pixels and images. instanceWeights: a factor for each pixel, a number or (N, 1, H, W).
+    Returns (N, 1, H, W), or a scalar with aggregate. With dzdy, the derivative by that, the tuple
+    (dzdx, dzdx0), both of x's shape as in the original: dzdx0 is not summed over the pixels that share a
+    target. (Under autograd it is.)
 
     Raises ArgumentError: shapes that do not fit.
     Ported from: matconvnet/matlab/vl_nnpdist.m

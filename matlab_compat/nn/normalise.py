@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from matlab_compat.nn.geometry import (
     OriginalDerivative,
     check_derivative,
     check_maps,
-    derivative,
+    differentiable,
     matlab_options,
     pair,
 )
@@ -76,7 +76,19 @@ def _window_sums(squares: Tensor, before: int, after: int) -> Tensor:
     return window_sums(columns, (before + after + 1, 1)).view(squares.shape)
 
 
-def _normalize(x: Tensor, *, param: Parameters) -> Tensor:
+@matlab_options
+@differentiable(1)
+def vl_nnnormalize(x: Tensor, param: Parameters, dzdy: Tensor | None = None) -> Tensor:
+    """Local response normalisation: x * (kappa + alpha * sum of squares in the window) ** -beta.
+
+    x: (N, C, H, W). param: [N kappa alpha beta]; the window of channel t is t-h .. t+N-1-h,
+    h = floor((N-1)/2). [2C 1e-12 1 0.5] is the L2 normalisation of each pixel, with kappa inside the root.
+    The power is exact, as in MatConvNet's CUDA kernel; half-precision maps are summed in float32. With dzdy,
+    the derivative by the output, returns dzdx.
+
+    Raises ArgumentError: param is not four numbers, or x is not four-dimensional.
+    Ported from: matconvnet/matlab/vl_nnnormalize.m
+    """
     check_maps(x)
     size, kappa, alpha, beta = _parameters(param, "N kappa alpha beta")
     if size < 1 or size != int(size):
@@ -93,27 +105,16 @@ def _normalize(x: Tensor, *, param: Parameters) -> Tensor:
 
 
 @matlab_options
-def vl_nnnormalize(x: Tensor, param: Parameters, dzdy: Tensor | None = None) -> Tensor:
-    """Local response normalisation: x * (kappa + alpha * sum of squares in the window) ** -beta.
+@differentiable(1)
+def vl_nnspnorm(x: Tensor, param: Parameters, dzdy: Tensor | None = None) -> Tensor:
+    """Spatial normalisation of each channel: x / (1 + alpha * mean of squares in the window) ** beta.
 
-    Args:
-        x: (N, C, H, W).
-        param: [N kappa alpha beta]; the window of channel t is t-h .. t+N-1-h, h = floor((N-1)/2).
-            [2C 1e-12 1 0.5] is the L2 normalisation of each pixel, with kappa inside the root.
-        dzdy: derivative by the output; makes the function return dzdx.
-
-    Returns:
-        The normalised maps or dzdx, of x's shape. The power is exact, as in MatConvNet's CUDA kernel, and
-        half-precision maps are summed in float32.
+    x: (N, C, H, W); param: [height width alpha beta]; the mean is over the window's pixels that lie in the
+    image. With dzdy, the derivative by the output, returns dzdx.
 
     Raises ArgumentError: param is not four numbers, or x is not four-dimensional.
-    Ported from: matconvnet/matlab/vl_nnnormalize.m
+    Ported from: matconvnet/matlab/vl_nnspnorm.m
     """
-    forward = partial(_normalize, param=param)
-    return forward(x) if dzdy is None else derivative(forward, x, dzdy)
-
-
-def _spatial(x: Tensor, *, param: Parameters) -> Tensor:
     height, width, alpha, beta = _parameters(param, "height width alpha beta")
     rows, columns = pair((height, width), "the window")
     above, left = (rows - 1) // 2, (columns - 1) // 2
@@ -123,50 +124,27 @@ def _spatial(x: Tensor, *, param: Parameters) -> Tensor:
 
 
 @matlab_options
-def vl_nnspnorm(x: Tensor, param: Parameters, dzdy: Tensor | None = None) -> Tensor:
-    """Spatial normalisation of each channel: x / (1 + alpha * mean of squares in the window) ** beta.
-
-    Args:
-        x: (N, C, H, W).
-        param: [height width alpha beta]; the mean is over the window's pixels that lie in the image.
-        dzdy: derivative by the output; makes the function return dzdx.
-
-    Raises ArgumentError: param is not four numbers, or x is not four-dimensional.
-    Ported from: matconvnet/matlab/vl_nnspnorm.m
-    """
-    forward = partial(_spatial, param=param)
-    return forward(x) if dzdy is None else derivative(forward, x, dzdy)
-
-
-def _offset(x: Tensor, *, alpha: float, beta: float) -> Tensor:
-    return x - alpha * x.square().sum(1, keepdim=True).clamp(min=1e-8).pow(beta)
-
-
-def _offset_backward(x: Tensor, dzdy: Tensor, *, alpha: float, beta: float) -> tuple[Tensor]:
-    norms = x.square().sum(1, keepdim=True).clamp(min=1e-8)
-    return (dzdy - 2 * alpha * beta * x * dzdy.sum(1, keepdim=True) * norms.pow(beta - 1),)
-
-
-@matlab_options
-def vl_nnnoffset(x: Tensor, param: Parameters, dzdy: Tensor | None = None) -> Tensor:
+@differentiable(1)
+def vl_nnnoffset(x: Tensor, param: Parameters, dzdy: Tensor | None = None) -> Any:
     """Subtracts a power of each pixel's squared norm: x - alpha * max(sum of squares, 1e-8) ** beta.
 
-    Args:
-        x: (N, C, H, W).
-        param: [alpha beta].
-        dzdy: derivative by the output; makes the function return dzdx. As in the original, dzdx ignores the
-            floor of 1e-8; autograd gives the same.
+    x: (N, C, H, W); param: [alpha beta]. With dzdy, the derivative by the output, returns dzdx, which as in
+    the original ignores the floor of 1e-8; autograd gives the same.
 
     Raises ArgumentError: param is not two numbers, or x is not four-dimensional.
     Ported from: matconvnet/matlab/vl_nnnoffset.m
     """
     check_maps(x)
     alpha, beta = _parameters(param, "alpha beta")
-    backward = partial(_offset_backward, alpha=alpha, beta=beta)
-    if dzdy is None:
-        return OriginalDerivative.apply(partial(_offset, alpha=alpha, beta=beta), backward, x)
-    check_derivative(dzdy, x)
-    return backward(x, dzdy)[0]
+
+    def norms(x: Tensor) -> Tensor:
+        return x.square().sum(1, keepdim=True).clamp(min=1e-8)
+
+    def backward(x: Tensor, dzdy: Tensor) -> tuple[Tensor]:
+        spread = 2 * alpha * beta * x * dzdy.sum(1, keepdim=True) * norms(x).pow(beta - 1)
+        return (dzdy - spread,)
+
+    return OriginalDerivative.apply(lambda x: x - alpha * norms(x).pow(beta), backward, x)
 
 
 def vl_nnbnorm_moments(x: Tensor, epsilon: float = 1e-4) -> Tensor:
@@ -192,18 +170,12 @@ def vl_nnbnorm(
 ) -> Tensor | tuple[Tensor, Tensor, Tensor, Tensor]:
     """Batch normalisation: g * (x - mean) / sigma + b, channel by channel.
 
-    Args:
-        x: (N, C, H, W).
-        g, b: multipliers and biases, C elements in any shape.
-        dzdy: derivative by the output; makes the function return derivatives.
-        moments: (C, 2), or a vector of 2C as MATLAB orders them: mean and sigma = sqrt(variance + epsilon) to
-            use instead of the batch's own (which `vl_nnbnorm_moments` gives); epsilon is then not used.
-        epsilon: added to the variance.
-
-    Returns:
-        The normalised maps; or, with dzdy, the tuple (dzdx, dzdg, dzdb, moments). As in the original, dzdx
-        treats given moments as if they had been computed from this batch. Under autograd they are constants,
-        which is the true derivative.
+    x: (N, C, H, W); g, b: multipliers and biases, C elements in any shape. moments: (C, 2), or a vector of 2C
+    as MATLAB orders them: mean and sigma = sqrt(variance + epsilon) to use instead of the batch's own (which
+    `vl_nnbnorm_moments` gives); epsilon, added to the variance, is then not used.
+    With dzdy, the derivative by the output, returns the tuple (dzdx, dzdg, dzdb, moments). As in the
+    original, dzdx treats given moments as if they had been computed from this batch. Under autograd they are
+    constants, which is the true derivative.
 
     Raises ArgumentError: sizes that do not fit.
     Ported from: matconvnet/matlab/vl_nnbnorm.m

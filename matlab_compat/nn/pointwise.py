@@ -15,7 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from matlab_compat.errors import ArgumentError
-from matlab_compat.nn.geometry import Numbers, borders, check_derivative, check_maps, matlab_options
+from matlab_compat.nn.geometry import (
+    Numbers,
+    borders,
+    check_derivative,
+    check_maps,
+    cropped,
+    differentiable,
+    matlab_options,
+)
 
 
 @matlab_options
@@ -33,29 +41,23 @@ def vl_nnrelu(x: Tensor, dzdy: Tensor | None = None, *, leak: float = 0.0) -> Te
 
 
 @matlab_options
+@differentiable(1)
 def vl_nnsigmoid(x: Tensor, dzdy: Tensor | None = None) -> Tensor:
     """1 / (1 + exp(-x)); with dzdy its derivative. Any shape.
 
     Ported from: matconvnet/matlab/vl_nnsigmoid.m
     """
-    y = torch.sigmoid(x)
-    if dzdy is None:
-        return y
-    check_derivative(dzdy, x)
-    return dzdy * (y * (1 - y))
+    return torch.sigmoid(x)
 
 
 @matlab_options
+@differentiable(1)
 def vl_nnsoftmax(x: Tensor, dzdy: Tensor | None = None) -> Tensor:
     """Softmax over the channels of (N, C, H, W); with dzdy its derivative.
 
     Ported from: matconvnet/matlab/vl_nnsoftmax.m
     """
-    y = torch.softmax(x, 1)
-    if dzdy is None:
-        return y
-    check_derivative(dzdy, x)
-    return y * (dzdy - (dzdy * y).sum(1, keepdim=True))
+    return torch.softmax(x, 1)
 
 
 @matlab_options
@@ -69,15 +71,9 @@ def vl_nndropout(
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Sets values to zero at random and scales the others by 1 / (1 - rate); any shape.
 
-    Args:
-        x: the values.
-        dzdy: derivative by the output; makes the function return dzdx and needs the mask.
-        rate: probability of a zero; 1 gives zeros (the original NaN).
-        mask: of x's shape, 0 or 1 / (1 - rate), as an earlier call returned it; drawn at random by default.
-        generator: torch's generator for the mask; default: the global one.
-
-    Returns:
-        The tuple (y, mask); or, with dzdy, dzdx.
+    rate: probability of a zero; 1 gives zeros (the original NaN). mask: of x's shape, 0 or 1 / (1 - rate), as
+    an earlier call returned it; drawn at random by default. generator: torch's for the mask; default: the
+    global one. Returns (y, mask); with dzdy, the derivative by y, which needs the mask, dzdx.
 
     Raises ArgumentError: dzdy without mask, or a rate outside 0 to 1.
     Ported from: matconvnet/matlab/vl_nndropout.m
@@ -104,14 +100,9 @@ def vl_nnconcat(
 ) -> Tensor | list[Tensor]:
     """Joins maps along one dimension.
 
-    Args:
-        inputs: tensors (N, C, H, W).
-        dim: torch's dimension; 1, the channels, is MATLAB's 3.
-        dzdy: derivative by the output; makes the function return derivatives.
-        inputSizes: the inputs' shapes; with dzdy they may replace the inputs.
-
-    Returns:
-        The joined maps; or, with dzdy, the list of the inputs' derivatives.
+    inputs: tensors (N, C, H, W). dim: torch's dimension; 1, the channels, is MATLAB's 3. With dzdy, the
+    derivative by the output, returns the list of the inputs' derivatives; inputSizes, their shapes, may then
+    replace the inputs.
 
     Raises ArgumentError: sizes that do not add up to dzdy.
     Ported from: matconvnet/matlab/vl_nnconcat.m
@@ -130,14 +121,8 @@ def vl_nncrop(
 ) -> Tensor:
     """Removes rows and columns at the borders.
 
-    Args:
-        x: (N, C, H, W); may be None if dzdy and inputSize are given.
-        crop: [top bottom left right].
-        dzdy: derivative by the output; makes the function return dzdx.
-        inputSize: x's shape (N, C, H, W), to replace x.
-
-    Returns:
-        (N, C, H - top - bottom, W - left - right), or dzdx: dzdy with zeros around it.
+    x: (N, C, H, W); crop: [top bottom left right]. Returns (N, C, H - top - bottom, W - left - right); with
+    dzdy, the derivative by that, dzdx: dzdy with zeros around it. inputSize, x's shape, may then replace x.
 
     Raises ArgumentError: the result would be empty, or dzdy does not fit.
     Ported from: matconvnet/matlab/vl_nncrop.m
@@ -148,10 +133,7 @@ def vl_nncrop(
             raise ArgumentError("vl_nncrop without x needs dzdy and inputSize")
         x = dzdy.new_empty(()).expand(tuple(inputSize))
     check_maps(x)
-    height, width = x.shape[2] - cut.bottom, x.shape[3] - cut.right
-    if height <= cut.top or width <= cut.left:
-        raise ArgumentError(f"crop {list(cut)} leaves nothing of maps of {x.shape[2]} x {x.shape[3]}")
-    y = x[:, :, cut.top : height, cut.left : width]
+    y = cropped(x, cut, "maps")
     if dzdy is None:
         return y
     check_derivative(dzdy, y)

@@ -1,7 +1,5 @@
 """Pooling: vl_nnpool. A maximum ignores padding, a mean divides by the number of pixels of the image."""
 
-from functools import partial
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,7 +11,7 @@ from matlab_compat.nn.geometry import (
     Pair,
     borders,
     check_maps,
-    derivative,
+    differentiable,
     matlab_options,
     output_size,
     pair,
@@ -89,22 +87,8 @@ def _mean(x: Tensor, window: Pair, stride: Pair, pad: Borders, size: Pair) -> Te
     return sums / (rows[:, None] * columns)
 
 
-def _forward(x: Tensor, *, pool: Numbers, stride: Numbers, pad: Numbers, method: str) -> Tensor:
-    check_maps(x)
-    window, steps, around = pair(pool, "pool"), pair(stride, "stride"), borders(pad)
-    size = output_size(x, window, steps, around, "the pooling window")
-    if max(around.top, around.bottom) >= window[0] or max(around.left, around.right) >= window[1]:
-        raise ArgumentError(f"pad {list(around)} must be smaller than the pooling window {list(window)}")
-    if method.lower() == "avg":
-        return _mean(x, window, steps, around, size)
-    if method.lower() != "max":
-        raise ArgumentError(f"pooling method must be 'max' or 'avg'; got '{method}'")
-    if x.requires_grad and torch.is_grad_enabled():
-        return _max_first_in_columns(x, window, steps, around, size)
-    return _max(x, window, steps, around, size)
-
-
 @matlab_options
+@differentiable(1)
 def vl_nnpool(
     x: Tensor,
     pool: Numbers,
@@ -114,23 +98,27 @@ def vl_nnpool(
     pad: Numbers = 0,
     method: str = "max",
 ) -> Tensor:
-    """Maximum or mean over windows of each channel.
+    """Maximum or mean over windows of each channel of (N, C, H, W).
 
-    Args:
-        x: (N, C, H, W).
-        pool: the window, a scalar or [height width].
-        dzdy: derivative by the output; makes the function return dzdx. Of equal maxima the first
-            in column-major order (rows fastest) gets all of it.
-        stride: a scalar or [vertical horizontal].
-        pad: a scalar or [top bottom left right], each smaller than the window.
-        method: 'max' or 'avg'; 'avg' divides by the pixels of x in the window, not by its area.
-
-    Returns:
-        (N, C, floor((H + top + bottom - height) / stride) + 1, ...), or dzdx of x's shape. The maximum of a
-        window with NaN is NaN.
+    pool: the window, a scalar or [height width]; stride: a scalar or [vertical horizontal]; pad: a scalar or
+    [top bottom left right], each smaller than the window; method: 'max' or 'avg', which divides by the pixels
+    of x in the window, not by its area.
+    Returns (N, C, floor((H + top + bottom - height) / stride) + 1, ...); the maximum of a window with NaN is
+    NaN. With dzdy, the derivative by the output, dzdx; of equal maxima the first in column-major order (rows
+    fastest) gets all of it.
 
     Raises ArgumentError: sizes or options that do not fit.
     Ported from: matconvnet/matlab/vl_nnpool.m
     """
-    forward = partial(_forward, pool=pool, stride=stride, pad=pad, method=method)
-    return forward(x) if dzdy is None else derivative(forward, x, dzdy)
+    check_maps(x)
+    window, steps, around = pair(pool, "pool"), pair(stride, "stride"), borders(pad)
+    size = output_size(x, window, steps, around, "the pooling window")
+    if max(around.top, around.bottom) >= window[0] or max(around.left, around.right) >= window[1]:
+        raise ArgumentError(f"pad {list(around)} must be smaller than the pooling window {list(window)}")
+    if method.lower() not in ("max", "avg"):
+        raise ArgumentError(f"pooling method must be 'max' or 'avg'; got '{method}'")
+    if method.lower() == "avg":
+        return _mean(x, window, steps, around, size)
+    if x.requires_grad and torch.is_grad_enabled():
+        return _max_first_in_columns(x, window, steps, around, size)
+    return _max(x, window, steps, around, size)

@@ -2,18 +2,20 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from matlab_compat.errors import ArgumentError, MatFileError, NetworkFormatError, did_you_mean
-from matlab_compat.matfile.values import describe
+from matlab_compat.matfile.values import cell_list, describe, scalar, text, vector
+from matlab_compat.nn.geometry import borders, pair
 from matlab_compat.numeric import filters_to_matlab, filters_to_torch, vector_to_torch
 from matlab_compat.simplenn.tidy import matlab_value, with_rows
 
 CLASS_FIELD = "class__"  # the field of a plain struct that names the class of a custom layer
+Settings = Mapping[str, Callable[[Any, str], Any]]  # the names of fields, and how their values are read
 RATES = ("learningRate", "weightDecay")  # one number for each weight
 
 
@@ -23,6 +25,9 @@ class MatlabFields(nn.Module):
     Other public names, once the layer is made, are an ArgumentError; a subclass sets them in `configure`.
     """
 
+    properties: ClassVar[Mapping[str, Any]] = {}  # fields that the type has, with their defaults
+    function: ClassVar[Callable[..., Any]]  # MatConvNet's block
+    settings: ClassVar[Settings] = {}  # its options
     _fields: dict[str, Any]
 
     @property
@@ -58,8 +63,20 @@ class MatlabFields(nn.Module):
             self._configure()
             raise ArgumentError(f"{name} of layer '{self.name}' ({self.type}): {error}") from error
 
+    def value(self, name: str) -> Any:
+        """A field, or its default, as a MATLAB value."""
+        found = self._fields.get(name)
+        return matlab_value(self.properties[name]) if found is None else found
+
     def configure(self) -> None:
         """Sets the attributes that `forward` uses from the fields; runs after each `set_field`, too."""
+        for name, read in self.settings.items():
+            setattr(self, name, read(self.value(name), name))
+
+    def compute(self, *inputs: Tensor | None, **more: Any) -> Any:
+        """What the type's block makes of maps and weights, with the layer's settings."""
+        given = {name: getattr(self, name) for name in self.settings}
+        return self.function(*inputs, *given.pop("opts", ()), **given, **more)
 
     def _configure(self) -> None:
         self._made = False
@@ -94,6 +111,42 @@ class MatlabFields(nn.Module):
             if self.__dict__.get("_made") and name in self._fields:
                 return _shown(self._fields[name], name in RATES)
             raise
+
+
+def number(value: Any, name: str) -> float:
+    """A setting that is one number."""
+    return float(scalar(value))
+
+
+def flag(value: Any, name: str) -> bool:
+    """A setting that is true or false."""
+    return bool(scalar(value))
+
+
+def numbers(value: Any, name: str) -> tuple[float, ...]:
+    """A setting that is a row of numbers."""
+    return tuple(vector(value).astype(float).tolist())
+
+
+def method(value: Any, name: str) -> str:
+    """The method of a pooling layer."""
+    if (found := text(value).lower()) not in ("max", "avg"):
+        raise ArgumentError(f"pooling method must be 'max' or 'avg'; got '{found}'")
+    return found
+
+
+def words(value: Any, name: str) -> tuple[Any, ...]:
+    """Further options, as name, value pairs."""
+    return tuple(cell_list(value))
+
+
+CONV: Settings = {"stride": pair, "pad": borders, "dilate": pair, "opts": words}
+CONVT: Settings = {
+    "upsample": pair,
+    "crop": borders,
+    "numGroups": lambda value, name: pair(value, name)[0],
+    "opts": words,
+}
 
 
 def _shown(value: Any, writable: bool = False) -> Any:
@@ -292,17 +345,12 @@ def _as_it_is(array: np.ndarray) -> Tensor:
     return torch.from_numpy(np.array(array, dtype=None if array.dtype.kind == "f" else np.float64))
 
 
-def _matrix_to_torch(array: np.ndarray) -> Tensor:
-    return filters_to_torch(array)[0, 0]
-
-
-def _matrix_back(tensor: Tensor, shape: tuple[int, ...]) -> np.ndarray:
-    return filters_to_matlab(tensor[None, None]).reshape(tuple(tensor.shape), order="F")
-
-
 FILTERS = WeightKind(filters_to_torch, _filters_back)  # H x W x C x K <-> (K, C, H, W)
 VECTOR = WeightKind(vector_to_torch, _vector_back)  # row, column or 1 x 1 x K <-> (K,)
-MATRIX = WeightKind(_matrix_to_torch, _matrix_back)  # rows x columns, as it is
+MATRIX = WeightKind(  # rows x columns, as it is
+    lambda array: filters_to_torch(array)[0, 0],
+    lambda tensor, shape: filters_to_matlab(tensor[None, None])[:, :, 0, 0],
+)
 AS_IT_IS = WeightKind(_as_it_is, lambda tensor, shape: tensor.detach().cpu().numpy())  # of unknown layers
 
 

@@ -56,16 +56,15 @@ def count_text(value: float) -> str:
 
 
 def _widths(table: Table) -> list[int]:
-    return [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    return [max(map(len, column)) for column in zip(*table, strict=True)]
 
 
 def _ascii(table: Table) -> str:
-    widths = _widths(table)
-    lines = []
+    lines, widths = [], _widths(table)
     for row in table:
         pairs = zip(row, widths, strict=True)
-        cells = [("-" * width if cell == "-" else cell.rjust(width)) for cell, width in pairs]
-        lines.append("".join(f"{cell}|" for cell in cells) + "\n")
+        lines += [("-" * width if cell == "-" else cell.rjust(width)) + "|" for cell, width in pairs]
+        lines.append("\n")
     return "".join(lines)
 
 
@@ -143,16 +142,16 @@ def view_module(layer: Any, opaque_objects: bool) -> LayerView:
     shapes = layer.weight_shapes()
     if not isinstance(layer, UnknownLayer):
         return LayerView(layer.type, layer.name, layer.fields, shapes, size)
-    fields = {name: value for name, value in layer.fields.items() if name not in _SIDES or _fits(name, value)}
+    fields = {
+        name: value
+        for name, value in layer.fields.items()
+        if name not in _SIDES or (np.size(value) in _SIDES[name] and np.asarray(value).dtype.kind in "biuf")
+    }
     remark = f"'{layer.name}' ({layer.classname or layer.type}): {layer.remark()}"
     return LayerView(str(layer.type), layer.name, fields, shapes, None, not opaque_objects, remark)
 
 
 _SIDES = {"stride": (1, 2), "pad": (1, 2, 4)}  # how many numbers they may be
-
-
-def _fits(name: str, value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.size in _SIDES[name]
 
 
 def _spread(value: Any) -> np.ndarray:
@@ -177,12 +176,9 @@ def geometry(views: Sequence[LayerView]) -> dict[str, np.ndarray]:
     centre (counted from 1) and step, in pixels. A transposed convolution counts as 1 x 1, as in the original.
     """
     count = len(views)
+    strides = [_spread(np.nan if view.unknown else view.fields.get("stride", 1)) for view in views]
     support = np.array([_support(view) for view in views]).reshape(count, 2).T
-    stride = (
-        np.array([_spread(np.nan if view.unknown else view.fields.get("stride", 1)) for view in views])
-        .reshape(count, 2)
-        .T
-    )
+    stride = np.array(strides).reshape(count, 2).T
     pad = np.array([borders(view.fields.get("pad", 0)) for view in views], np.float64).reshape(count, 4).T
     steps = np.cumprod(stride, axis=1)
     before = np.concatenate([np.ones((2, min(count, 1))), steps[:, :-1]], axis=1)
@@ -245,9 +241,8 @@ def _input_size(meta: Mapping[str, Any], given: Any, batch_size: Any) -> np.ndar
     if given is not None:
         numbers = vector(given).astype(np.float64)
         if len(numbers) > 4:
-            raise ArgumentError(
-                f"inputSize has {len(numbers)} elements: expected height, width, depth, number"
-            )
+            found = f"inputSize has {len(numbers)} elements"
+            raise ArgumentError(f"{found}: expected height, width, depth, number")
         size[: len(numbers)] = numbers
     if batch_size is not None and np.size(batch_size):
         size[3] = float(np.ravel(batch_size)[0])
@@ -331,21 +326,16 @@ _DEFAULTS = {"inputSize": None, "batchSize": None, "maxNumColumns": 18, "format"
 def vl_simplenn_display(net: Any, *args: Any, nargout: int = 0, **kwargs: Any) -> Any:
     """Prints a network's layers: type, support, stride, pad, receptive field, data size, memory.
 
-    Args:
-        net: a `SimpleNN`, or the MATLAB struct of one (which is tidied first).
-        inputSize: height, width, depth[, number]; default: meta.inputSize, else meta.normalization.imageSize,
-            else NaN, as are then the sizes that depend on it.
-        batchSize: overrides the number of images (1 by default).
-        maxNumColumns: layers in one table before it continues below (18).
-        format: 'ascii', 'latex' or 'csv'.
-        nargout: MATLAB's number of outputs: 0 prints and returns None, 1 returns info, 2 returns (info,
-        text).
+    net: a `SimpleNN`, or the MATLAB struct of one (which is tidied first).
+    inputSize: height, width, depth[, number]; default: meta.inputSize, else meta.normalization.imageSize,
+    else NaN, as are then the sizes that depend on it. batchSize: overrides the number of images (1 by
+    default). maxNumColumns: layers in one table before it continues below (18). format: 'ascii', 'latex' or
+    'csv'. nargout: MATLAB's number of outputs: 0 prints and returns None, 1 returns info, 2 returns (info,
+    text).
 
-    Returns:
-        info: support, stride (2 x L), pad (4 x L), receptiveFieldSize, receptiveFieldOffset (from 1),
-        receptiveFieldStride (2 x L), dataSize (4 x (L+1)), in pixels; text: what nargout=0 prints.
-        As in the original, convt counts as 1 x 1 and the depth after a custom layer is NaN; `describe`
-        computes both.
+    info: support, stride (2 x L), pad (4 x L), receptiveFieldSize, receptiveFieldOffset (from 1),
+    receptiveFieldStride (2 x L), dataSize (4 x (L+1)), in pixels; text: what nargout=0 prints. As in the
+    original, convt counts as 1 x 1 and the depth after a custom layer is NaN; `describe` computes both.
 
     Raises ArgumentError: an unknown option or format. NetworkFormatError: not a SimpleNN.
     Ported from: matconvnet/matlab/simplenn/vl_simplenn_display.m
@@ -392,16 +382,10 @@ def meta_lines(value: Any, name: str) -> list[str]:
 def describe(net: Any, input_size: Sequence[float] | None = None, batch_size: int = 1) -> tuple[Info, str]:
     """The report of `deepibl info`: the table of vl_simplenn_display, with custom layers in full, and meta.
 
-    Args:
-        net: a `SimpleNN` or the MATLAB struct of one.
-        input_size: height, width[, depth] of an image; default: meta's.
-        batch_size: number of images.
-
-    Returns:
-        (info, text); info is vl_simplenn_display's, with the lists name, type and parameters (one entry per
-        layer).
-
-    Raises what vl_simplenn_display raises.
+    net: a `SimpleNN` or the MATLAB struct of one. input_size: height, width[, depth] of an image; default:
+    meta's. batch_size: number of images.
+    Returns (info, text); info is vl_simplenn_display's, with the lists name, type and parameters (one entry
+    per layer). Raises what vl_simplenn_display raises.
     """
     views, meta = _views(net, opaque_objects=False)
     _check(views)

@@ -54,8 +54,7 @@ def relja_cropToLayer(net: SimpleNN, layerName: str) -> SimpleNN:
 
     Ported from: relja_matlab/matconvnet/relja_cropToLayer.m
     """
-    last = relja_whichLayer(net, layerName)
-    return net.with_layers(list(net)[: last + 1])
+    return net.with_layers(list(net)[: relja_whichLayer(net, layerName) + 1])
 
 
 def relja_swapLayers(
@@ -69,10 +68,8 @@ def relja_swapLayers(
     """
     first, second = relja_whichLayer(net, layerName1), relja_whichLayer(net, layerName2)
     if forceConsecutive and first + 1 != second:
-        raise ArgumentError(
-            f"{net.label(second)} does not directly follow {net.label(first)}; "
-            "forceConsecutive=False swaps them all the same"
-        )
+        found = f"{net.label(second)} does not directly follow {net.label(first)}"
+        raise ArgumentError(f"{found}; forceConsecutive=False swaps them all the same")
     layers = list(net)
     layers[first], layers[second] = layers[second], layers[first]
     return net.with_layers(layers)
@@ -114,17 +111,11 @@ def _example_input(net: SimpleNN, imDim: Any) -> torch.Tensor:
 def relja_netOutputDim(net: SimpleNN, imDim: Any = None) -> tuple[int, tuple[int, ...]]:
     """The number of elements of a network's output, found by running it.
 
-    Args:
-        net: the network; run in eval mode.
-        imDim: height, width and depth of an image; or an image, (N, 3, H, W) tensor or H x W x C array;
-            default: meta's averageImage itself, which must then have an image's size.
+    imDim: height, width and depth of an image; or an image, (N, 3, H, W) tensor or H x W x C array; default:
+    meta's averageImage itself, which must then have an image's size.
+    Returns (outDim, sz): that number, and MATLAB's size of the output, (height, width, depth[, number]).
 
-    Returns:
-        (outDim, sz): the number of elements, and MATLAB's size of the output, (height, width, depth[,
-        number]).
-
-    Raises ArgumentError: nothing to run it on. NetworkFormatError: an image that is too small; names the
-    layer.
+    Raises ArgumentError: nothing to run it on. NetworkFormatError: an image that is too small.
     Ported from: relja_matlab/matconvnet/relja_netOutputDim.m
     """
     example = _example_input(require_network(net, "relja_netOutputDim"), imDim)

@@ -29,7 +29,7 @@ from matlab_compat.simplenn.base import (
     WeightSpec,
     refuse_torch_order,
 )
-from matlab_compat.simplenn.tidy import DEFAULTS, cell_row, layer_label, layer_type, with_rows
+from matlab_compat.simplenn.tidy import cell_row, layer_label, layer_type, with_rows
 
 
 class Layer(MatlabFields):
@@ -42,7 +42,6 @@ class Layer(MatlabFields):
     """
 
     weight_specs: ClassVar[tuple[WeightSpec, ...]] = ()
-    own_fields: ClassVar[tuple[str, ...]] = ()  # which a layer may have, beside those that tidying gives it
 
     def __init__(
         self, fields: Mapping[str, Any], classname: str = "", is_object: bool = False, shared: bool = False
@@ -116,8 +115,12 @@ class Layer(MatlabFields):
         """ArgumentError for weights that do not fit each other; runs before they are used or saved."""
 
     def field_names(self) -> list[str]:
-        names = [*self._fields, *DEFAULTS.get(str(self.type), ()), *self.own_fields, "name", *RATES]
-        return list(dict.fromkeys([*names, "weights", "momentum", "precious"]))
+        names = [*self._fields, *self.properties, "name", *RATES, "weights", "momentum", "precious"]
+        return list(dict.fromkeys(names))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', H', W')."""
+        return self.compute(x, *self.weights_for(x))
 
     def channels_out(self, channels: int | None) -> int | None:
         """Output channels for given input channels (None: unknown); ArgumentError where they do not fit."""
@@ -353,22 +356,11 @@ class UnknownLayer(Layer):
         return [array.shape for array in found if isinstance(array, np.ndarray) and array.dtype != object]
 
 
-def _custom_class(fields: Mapping[str, Any]) -> str:
-    """The class of a plain struct of type 'custom': its field class__, the one that recognises it, or ''."""
-    if CLASS_FIELD in fields:
-        return matlab_text(fields[CLASS_FIELD])
-    found = [name for name, cls in _CUSTOM.items() if cls.recognises(fields)]
-    return found[0] if len(found) == 1 else ""
-
-
 def make_layer(description: Any, index: int, shared: bool = False) -> Layer:
     """The layer that a tidied description (a struct or class object) describes.
 
-    Args:
-        description: as `vl_simplenn_tidy` leaves it.
-        index: its position from 0, for errors.
-        shared: the weights may use the description's memory, which the caller then no longer uses.
-
+    description: as `vl_simplenn_tidy` leaves it; index: its position from 0, for errors; shared: the weights
+    may use the description's memory, which the caller then no longer uses.
     A type or class that is not registered gives an `UnknownLayer`.
     Raises NetworkFormatError: invalid fields or weights; names the layer.
     """
@@ -378,6 +370,12 @@ def make_layer(description: Any, index: int, shared: bool = False) -> Layer:
     with located(label):
         kind = layer_type(fields)
         if is_object or kind == "custom":
-            classname = description.classname if is_object else _custom_class(fields)
+            if is_object:
+                classname = description.classname
+            elif CLASS_FIELD in fields:
+                classname = matlab_text(fields[CLASS_FIELD])
+            else:
+                found = [name for name, cls in _CUSTOM.items() if cls.recognises(fields)]
+                classname = found[0] if len(found) == 1 else ""
             return _CUSTOM.get(classname, UnknownLayer)(fields, classname, is_object, shared)
         return _TYPES.get(kind, UnknownLayer)(fields, shared=shared)

@@ -5,7 +5,7 @@ moments as constants. Losses, which need labels, return their input. `vl_simplen
 derivatives.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch.nn.functional as F
@@ -13,146 +13,118 @@ from torch import Tensor
 
 from matlab_compat import nn as blocks
 from matlab_compat.errors import ArgumentError
-from matlab_compat.matfile.values import cell_list, scalar, text, vector
+from matlab_compat.nn.conv import check_transposed, checked_biases, group_count
 from matlab_compat.nn.geometry import borders, pair
 from matlab_compat.numeric import maps_to_torch
-from matlab_compat.simplenn.base import FILTERS, MATRIX, VECTOR, WeightSpec
+from matlab_compat.simplenn.base import (
+    CONV,
+    CONVT,
+    FILTERS,
+    MATRIX,
+    VECTOR,
+    WeightSpec,
+    flag,
+    method,
+    number,
+    numbers,
+    words,
+)
 from matlab_compat.simplenn.layer import Layer, register_layer
+from matlab_compat.simplenn.tidy import DEFAULTS
 
-
-def _check_biases(bias: Tensor | None, count: int) -> None:
-    if bias is not None and bias.numel() != count:
-        raise ArgumentError(f"{bias.numel()} biases for {count} filters: expected one per filter, or none")
+_WEIGHTS = (WeightSpec("weight", FILTERS), WeightSpec("bias", VECTOR))
 
 
 @register_layer("conv")
 class Conv(Layer):
     """Convolution, in as many groups as the channels need; without filters, padding and subsampling."""
 
-    weight_specs = (WeightSpec("weight", FILTERS), WeightSpec("bias", VECTOR))
+    weight_specs = _WEIGHTS
     weight: Tensor | None
     bias: Tensor | None
-
-    def configure(self) -> None:
-        self.pad = borders(self.fields.get("pad", 0))
-        self.stride = pair(self.fields.get("stride", 1), "stride")
-        self.dilate = pair(self.fields.get("dilate", 1), "dilate")
-        self.opts = tuple(cell_list(self.fields.get("opts", [])))
+    properties = DEFAULTS["conv"]
+    settings = CONV
+    function = staticmethod(blocks.vl_nnconv)
 
     def check_weights(self) -> None:
         if self.weight is not None:
-            _check_biases(self.bias, self.weight.shape[0])
-
-    def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self.weights_for(x)
-        return blocks.vl_nnconv(
-            x, weight, bias, *self.opts, stride=self.stride, pad=self.pad, dilate=self.dilate
-        )  # type: ignore[return-value]
+            checked_biases(self.bias, self.weight.shape[0])
 
     def channels_out(self, channels: int | None) -> int | None:
         if self.weight is None:
             return channels
-        count, depth = self.weight.shape[:2]
-        if channels is not None and (channels % depth or count % (channels // depth)):
-            raise ArgumentError(
-                f"{count} filters of depth {depth} on {channels} channels: the depth must divide the "
-                "channels, and the resulting number of groups the number of filters"
-            )
-        return count
+        if channels is not None:
+            group_count(channels, self.weight)
+        return self.weight.shape[0]
 
 
 @register_layer("convt")
 class ConvTranspose(Layer):
     """Transposed convolution; filters FH x FW x K/groups x C in MATLAB."""
 
-    weight_specs = (WeightSpec("weight", FILTERS), WeightSpec("bias", VECTOR))
+    weight_specs = _WEIGHTS
     weight: Tensor
     bias: Tensor | None
-
-    def configure(self) -> None:
-        self.crop = borders(self.fields.get("crop", 0), "crop")
-        self.upsample = pair(self.fields.get("upsample", 1), "upsample")
-        self.groups = pair(self.fields.get("numGroups", 1), "numGroups")[0]
-        self.opts = tuple(cell_list(self.fields.get("opts", [])))
+    properties = DEFAULTS["convt"]
+    settings = CONVT
+    function = staticmethod(blocks.vl_nnconvt)
 
     def check_weights(self) -> None:
         if self.weight is None:
             raise ArgumentError("no filters: a convt layer needs some")
-        _check_biases(self.bias, self.weight.shape[1] * self.groups)
-
-    def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self.weights_for(x)
-        shape: dict[str, Any] = {"upsample": self.upsample, "crop": self.crop, "numGroups": self.groups}
-        return blocks.vl_nnconvt(x, weight, bias, *self.opts, **shape)  # type: ignore
+        checked_biases(self.bias, self.weight.shape[1] * self.numGroups)
 
     def channels_out(self, channels: int | None) -> int | None:
-        depth, count = self.weight.shape[:2]
-        if depth % self.groups or channels not in (None, depth):
-            raise ArgumentError(
-                f"filters of depth {depth} in {self.groups} groups on {channels or 'unknown'} channels: the "
-                "depth must be the number of channels, and a multiple of numGroups"
-            )
-        return count * self.groups
+        check_transposed(channels, self.weight, self.numGroups)
+        return self.weight.shape[1] * self.numGroups
 
 
 @register_layer("pool")
 class Pool(Layer):
     """Max or average pooling; padding is never the maximum and does not count in a mean."""
 
-    own_fields = ("pool", "method")
+    properties: ClassVar = {"method": "max", **DEFAULTS["pool"]}
+    settings: ClassVar = {"pool": pair, "pad": borders, "stride": pair, "method": method, "opts": words}
+    function = staticmethod(blocks.vl_nnpool)
 
-    def configure(self) -> None:
-        if "pool" not in self.fields:
+    def value(self, name: str) -> Any:
+        if name == "pool" and name not in self.fields:
             raise ArgumentError("no field pool: expected the size of the window")
-        self.pool = pair(self.fields["pool"], "pool")
-        self.pad = borders(self.fields.get("pad", 0))
-        self.stride = pair(self.fields.get("stride", 1), "stride")
-        self.method = text(self.fields.get("method", "max"))
-        self.opts = tuple(cell_list(self.fields.get("opts", [])))
-        if self.method not in ("max", "avg"):
-            raise ArgumentError(f"pooling method must be 'max' or 'avg'; got '{self.method}'")
-
-    def forward(self, x: Tensor) -> Tensor:
-        return blocks.vl_nnpool(
-            x, self.pool, *self.opts, pad=self.pad, stride=self.stride, method=self.method
-        )
+        return super().value(name)
 
 
 @register_layer("relu")
 class ReLU(Layer):
     """Rectifier, with a slope `leak` for negative values."""
 
-    def configure(self) -> None:
-        self.leak = float(scalar(self.fields.get("leak", 0)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return blocks.vl_nnrelu(x, leak=max(self.leak, 0.0))
+    properties = DEFAULTS["relu"]
+    settings: ClassVar = {"leak": lambda value, name: max(number(value, name), 0.0)}
+    function = staticmethod(blocks.vl_nnrelu)
 
 
 @register_layer("sigmoid")
 class Sigmoid(Layer):
     """Logistic function."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return blocks.vl_nnsigmoid(x)
+    function = staticmethod(blocks.vl_nnsigmoid)
 
 
 @register_layer("softmax")
 class Softmax(Layer):
     """Softmax over channels, at each pixel."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return blocks.vl_nnsoftmax(x)
+    function = staticmethod(blocks.vl_nnsoftmax)
 
 
 class _Parametric(Layer):
     """A layer configured by its field `param`, a row of numbers."""
 
-    own_fields = ("param",)
+    properties: ClassVar = {"param": []}
+    settings: ClassVar = {"param": numbers}
     count = 4
 
     def configure(self) -> None:
-        self.param = tuple(float(number) for number in vector(self.fields.get("param", [])))
+        super().configure()
         if len(self.param) != self.count:
             raise ArgumentError(f"field param has {len(self.param)} elements: expected {self.count}")
 
@@ -161,16 +133,14 @@ class _Parametric(Layer):
 class Normalize(_Parametric):
     """Local response normalisation, param [N kappa alpha beta]; L2 at each pixel if N is 2C."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return blocks.vl_nnnormalize(x, self.param)
+    function = staticmethod(blocks.vl_nnnormalize)
 
 
 @register_layer("spnorm")
 class SpatialNormalize(_Parametric):
     """Spatial normalisation, param [height width alpha beta]."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return blocks.vl_nnspnorm(x, self.param)
+    function = staticmethod(blocks.vl_nnspnorm)
 
 
 @register_layer("noffset")
@@ -178,9 +148,7 @@ class NormOffset(_Parametric):
     """Norm-dependent offset, param [alpha beta]."""
 
     count = 2
-
-    def forward(self, x: Tensor) -> Tensor:
-        return blocks.vl_nnnoffset(x, self.param)
+    function = staticmethod(blocks.vl_nnnoffset)
 
 
 @register_layer("bnorm")
@@ -199,9 +167,9 @@ class BatchNorm(Layer):
     weight: Tensor
     bias: Tensor
     moments: Tensor
-
-    def configure(self) -> None:
-        self.epsilon = float(scalar(self.fields.get("epsilon", 1e-5)))
+    properties = DEFAULTS["bnorm"]
+    settings: ClassVar = {"epsilon": number}
+    function = staticmethod(blocks.vl_nnbnorm)
 
     def check_weights(self) -> None:
         shapes = [tuple(weight.shape) if weight is not None else () for weight in self.weights]
@@ -213,8 +181,7 @@ class BatchNorm(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias, moments = self.weights_for(x)
-        given = None if self.training else moments
-        return blocks.vl_nnbnorm(x, weight, bias, moments=given, epsilon=self.epsilon)  # type: ignore
+        return self.compute(x, weight, bias, moments=None if self.training else moments)
 
     def channels_out(self, channels: int | None) -> int | None:
         if channels not in (None, len(self.weight)):
@@ -228,8 +195,11 @@ class BatchNorm(Layer):
 class Dropout(Layer):
     """Dropout at `rate`; the identity in eval mode. Masks come from torch's generator, not MATLAB's."""
 
+    properties = DEFAULTS["dropout"]
+    settings: ClassVar = {"rate": number}
+
     def configure(self) -> None:
-        self.rate = float(scalar(self.fields.get("rate", 0.5)))
+        super().configure()
         if not 0 <= self.rate <= 1:
             raise ArgumentError(f"the rate of dropout must be from 0 to 1; got {self.rate}")
 
@@ -241,7 +211,10 @@ class Dropout(Layer):
 class Loss(Layer):
     """A loss at the end of a network; returns its input. `vl_simplenn` computes it from the field `class`."""
 
-    own_fields = ("class",)
+    properties: ClassVar = {"class": None}
+
+    def function(self, *inputs: Any) -> Tensor:
+        return (blocks.vl_nnsoftmaxloss if self.type == "softmaxloss" else blocks.vl_nnloss)(*inputs)
 
     def forward(self, x: Tensor) -> Tensor:
         return x
@@ -251,23 +224,18 @@ class Loss(Layer):
 class PDist(Layer):
     """p-distance of each pixel to the maps in the field `class`; without that field, the identity."""
 
-    own_fields = ("class",)
-
-    def configure(self) -> None:
-        self.options: dict[str, Any] = {
-            "noRoot": bool(scalar(self.fields.get("noRoot", False))),
-            "aggregate": bool(scalar(self.fields.get("aggregate", False))),
-            "epsilon": float(scalar(self.fields.get("epsilon", 1e-3))),
-        }
-        weights = self.fields.get("instanceWeights")
-        if weights is not None and np.size(weights):
-            self.options["instanceWeights"] = maps_to_torch(np.asarray(weights))
-        self.p = float(scalar(self.fields.get("p", 2)))
+    properties: ClassVar = {"class": None, **DEFAULTS["pdist"]}
+    settings: ClassVar = {
+        "p": number,
+        "noRoot": flag,
+        "aggregate": flag,
+        "epsilon": number,
+        "instanceWeights": lambda value, name: maps_to_torch(np.asarray(value)) if np.size(value) else None,
+    }
+    function = staticmethod(blocks.vl_nnpdist)
 
     def forward(self, x: Tensor) -> Tensor:
-        if "class" not in self.fields:
-            return x
-        return blocks.vl_nnpdist(x, reference(self, x), self.p, **self.options)  # type: ignore[return-value]
+        return self.compute(x, reference(self, x)) if "class" in self.fields else x
 
     def channels_out(self, channels: int | None) -> int | None:
         return 1 if "class" in self.fields else channels

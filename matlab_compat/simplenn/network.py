@@ -56,19 +56,12 @@ class _Chain(LayerList):
 
     def changed(self) -> None:
         """A loss that is left out must be at the end."""
-        for layer, above in zip(list(self)[-2::-1], list(self)[:0:-1], strict=True):
-            if getattr(layer, "left_out", False) and not _passes(above):
-                layer._left_out = False  # type: ignore[assignment]
-
-
-def _plain(value: Any) -> Any:
-    """A 1 x 1 double as a number, for 'ep%06d' % net.meta['epoch']."""
-    single = isinstance(value, np.ndarray) and value.size == 1 and value.dtype == np.float64
-    return value.item() if single else value
-
-
-def _passes(layer: Any) -> bool:
-    return isinstance(layer, _standard_layers.Loss) or getattr(layer, "left_out", False)
+        passing = True
+        for layer in reversed(self):
+            left_out = getattr(layer, "left_out", False)
+            if left_out and not passing:
+                layer._left_out = left_out = False  # type: ignore[assignment]
+            passing = left_out or isinstance(layer, _standard_layers.Loss)
 
 
 class SimpleNN(ImageNetwork):
@@ -98,10 +91,9 @@ class SimpleNN(ImageNetwork):
     def from_matlab(cls, struct: dict[str, Any], *, consume: bool = False) -> "SimpleNN":
         """The network that a MATLAB struct describes, in eval mode, on the CPU.
 
-        Args:
-            struct: `layers` (and `meta`) as `matfile.load` gives them; old formats are tidied first.
-            consume: empties `struct` while converting, so that at most one layer is in memory twice; 1 x 1
-                convolutions then use the memory that was read.
+        struct: `layers` (and `meta`) as `matfile.load` gives them; old formats are tidied first. consume:
+        empties it while converting, so that at most one layer is in memory twice; 1 x 1 convolutions then use
+        the memory that was read.
 
         Layers of an unknown type or class are kept as they are (`UnknownLayer`); a loss of training among
         them, at the end, is left out when the network runs, which is logged.
@@ -129,11 +121,9 @@ class SimpleNN(ImageNetwork):
             layers.append(make_layer(description, index, shared=consume))
             if written:
                 layers[-1].write_only(written)
-        meta = (
-            {**meta, "epoch": _plain(meta["epoch"])}
-            if isinstance(meta, Mapping) and "epoch" in meta
-            else meta
-        )
+        epoch = meta.get("epoch") if isinstance(meta, Mapping) else None
+        if isinstance(epoch, np.ndarray) and epoch.size == 1 and epoch.dtype == np.float64:
+            meta = {**meta, "epoch": epoch.item()}  # a number, for 'ep%06d' % net.meta['epoch']
         net = cls(layers, meta if isinstance(meta, Mapping) else {}, extra)
         net._empty_meta = {} if isinstance(meta, Mapping) else meta
         net._order = [name for name in order if name in {"layers", "meta", *extra}]
@@ -211,13 +201,6 @@ class SimpleNN(ImageNetwork):
             with located(self.label(index)):
                 channels = layer.channels_out(channels)
 
-    def _span(self, start: LayerKey | None, stop: LayerKey | None) -> range:
-        first = 0 if start is None else self.index(start)
-        last = len(self) - 1 if stop is None else self.index(stop)
-        if last < first and len(self):
-            raise ArgumentError(f"start, {self.label(first)}, comes after stop, {self.label(last)}")
-        return range(first, last + 1)
-
     def _step(self, index: int, x: Tensor) -> Tensor:
         try:
             return self.layers[index](x)
@@ -228,17 +211,17 @@ class SimpleNN(ImageNetwork):
     def forward(self, x: Tensor, *, start: LayerKey | None = None, stop: LayerKey | None = None) -> Tensor:
         """Runs the layers from `start` to `stop`, both included, by default all.
 
-        Args:
-            x: (N, C, H, W), prepared by `prepare`; with `start`, the input of that layer.
-            start, stop: names or positions of layers.
+        x: (N, C, H, W), prepared by `prepare`; with `start`, the input of that layer. start, stop: names or
+        positions of layers. Returns (N, C', H', W'); `.flatten(1)` has MATLAB's order within an image where
+        H' = 1.
 
-        Returns:
-            (N, C', H', W'); `.flatten(1)` has MATLAB's order within an image where H' = 1.
-
-        Raises ArgumentError: no such layer. NetworkFormatError: maps that do not fit a layer; names the
-        layer.
+        Raises ArgumentError: no such layer. NetworkFormatError: maps that do not fit a layer; names it.
         """
-        for index in self._span(start, stop):
+        first = 0 if start is None else self.index(start)
+        last = len(self) - 1 if stop is None else self.index(stop)
+        if last < first and len(self):
+            raise ArgumentError(f"start, {self.label(first)}, comes after stop, {self.label(last)}")
+        for index in range(first, last + 1):
             x = self._step(index, x)
         return x
 

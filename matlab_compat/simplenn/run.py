@@ -38,22 +38,24 @@ class Result:
     time: float = 0.0
     backwardTime: float = 0.0
 
-
-def _loss(layer: Loss, x: Tensor, dzdy: Tensor | None = None) -> Tensor:
-    loss = blocks.vl_nnsoftmaxloss if layer.type == "softmaxloss" else blocks.vl_nnloss
-    return loss(x, reference(layer, x), dzdy)
+    def kept(self) -> Tensor:
+        """x; ArgumentError where it was dropped."""
+        if self.x is None:
+            raise ArgumentError(
+                "its input was not kept: run forward without conserveMemory, or mark layers as precious"
+            )
+        return self.x
 
 
 def _forward(layer: Layer, x: Tensor, testing: bool) -> tuple[Tensor, Any]:
     """The layer's output, and dropout's mask."""
     if isinstance(layer, Loss):
-        return _loss(layer, x).reshape(1, 1, 1, 1), None
+        return layer.compute(x, reference(layer, x)).reshape(1, 1, 1, 1), None
     if isinstance(layer, Dropout):
         return (x, None) if testing else blocks.vl_nndropout(x, rate=layer.rate)  # type: ignore[return-value]
     if isinstance(layer, BatchNorm):
         weight, bias, moments = layer.weights_for(x)
-        given = moments if testing else None
-        return blocks.vl_nnbnorm(x, weight, bias, moments=given, epsilon=layer.epsilon), None  # type: ignore
+        return layer.compute(x, weight, bias, moments=moments if testing else None), None
     return layer(x), None
 
 
@@ -68,18 +70,18 @@ def _backward(layer: Layer, before: Result, after: Result, testing: bool) -> Der
         seen = after.x if before.x is None else before.x  # the output has the signs of the input
         if seen is None:
             raise ArgumentError("neither its input nor its output was kept")
-        return blocks.vl_nnrelu(seen, after.dzdx, leak=max(layer.leak, 0.0)), None
-    x = _kept(before)
+        return layer.compute(seen, after.dzdx), None
+    x = before.kept()
     if isinstance(layer, Loss):
-        return _loss(layer, x, after.dzdx), None
+        return layer.compute(x, reference(layer, x), after.dzdx), None
     if isinstance(layer, Dropout):
         return blocks.vl_nndropout(x, after.dzdx, mask=after.aux), None  # type: ignore[return-value]
     if isinstance(layer, BatchNorm):
         weight, bias, _ = layer.weights_for(x)
-        dzdx, *derivatives = blocks.vl_nnbnorm(x, weight, bias, after.dzdx, epsilon=layer.epsilon)  # type: ignore
-        return dzdx, list(derivatives)
+        dzdx, *derivatives = layer.compute(x, weight, bias, after.dzdx)
+        return dzdx, derivatives
     if isinstance(layer, PDist):
-        return blocks.vl_nnpdist(x, reference(layer, x), layer.p, after.dzdx, **layer.options)[0], None
+        return layer.compute(x, reference(layer, x), dzdy=after.dzdx)[0], None
     leaf = x.detach().requires_grad_()
     weights = {name: weight.detach().requires_grad_() for name, weight in layer.named_parameters()}
     with torch.enable_grad():
@@ -88,14 +90,6 @@ def _backward(layer: Layer, before: Result, after: Result, testing: bool) -> Der
     by_name = dict(zip(weights, found[1:], strict=True))
     dzdw: list[Tensor | None] = [by_name.get(spec.name) for spec in layer.weight_specs]
     return found[0], dzdw or None
-
-
-def _kept(before: Result) -> Tensor:
-    if before.x is None:
-        raise ArgumentError(
-            "its input was not kept: run forward without conserveMemory, or mark layers as precious"
-        )
-    return before.x
 
 
 class _Run:
@@ -120,7 +114,7 @@ class _Run:
         for index in range(len(self.layers)):
             before, after = self.res[index : index + 2]
             started = time.perf_counter()
-            after.x, after.aux = self._named(index, _forward, _kept(before))
+            after.x, after.aux = self._named(index, _forward, before.kept())
             if self._forgets_input(index):
                 before.x = None
             before.time = time.perf_counter() - started
@@ -192,23 +186,19 @@ def vl_simplenn(
 ) -> list[Result]:
     """Runs a network forward, and with dzdy backward, and returns every intermediate result.
 
-    Args:
-        net: the network of L layers.
-        x: (N, C, H, W); None with skipForward.
-        dzdy: derivative by the output, of its shape, or features (N, D), or a number; None: no derivatives.
-        res: of an earlier call, for skipForward and accumulate; it is changed in place.
-        mode: 'normal' (dropout drops, batch normalisation uses this batch) or 'test'.
-        conserveMemory: drops results that are no longer needed, except the outputs of precious layers.
-        backPropDepth: the number of layers, from the last, that derivatives are computed of (all).
-        skipForward: uses the results in res instead of computing them.
-        accumulate: adds the derivatives of weights to those in res.
-        sync, cudnn, holdOn: accepted, without effect.
+    x: (N, C, H, W); None with skipForward. dzdy: derivative by the output, of its shape, or features (N, D),
+    or a number; None: no derivatives. res: of an earlier call, for skipForward and accumulate; it is changed
+    in place.
+    mode: 'normal' (dropout drops, batch normalisation uses this batch) or 'test'; conserveMemory: drops
+    results that are no longer needed, except the outputs of precious layers; backPropDepth: the number of
+    layers, from the last, that derivatives are computed of (all); skipForward: uses the results in res
+    instead of computing them; accumulate: adds the derivatives of weights to those in res; sync, cudnn,
+    holdOn: without effect.
 
-    Returns:
-        L+1 results: res[i].x is the input of layer i, res[L].x the output, res[i].dzdw the derivatives of
-        layer i's weights in torch's layout.
-        As in the original, the derivative of batch normalisation is that of this batch's own moments even in
-        'test' mode, and these moments are returned as a fourth one; `net(x)` under autograd has the true one.
+    Returns L+1 results: res[i].x is the input of layer i, res[L].x the output, res[i].dzdw the derivatives of
+    layer i's weights in torch's layout. As in the original, the derivative of batch normalisation is that of
+    this batch's own moments even in 'test' mode, and these moments are returned as a fourth one; `net(x)`
+    under autograd has the true one.
 
     Raises ArgumentError: unknown options, or options that exclude each other. NetworkFormatError: maps that
     do not fit a layer, or that were dropped; names the layer.

@@ -156,12 +156,9 @@ def layer_cells(net: Any) -> list[Any]:
 def vl_simplenn_tidy(net: Any) -> Any:
     """The network in MatConvNet's newest form: weights for filters and biases, meta, every field present.
 
-    Args:
-        net: the struct of a SimpleNN (a dict with `layers`) of any MatConvNet version; a `SimpleNN`, which is
-            tidy already, is returned unchanged.
-
-    Returns:
-        A new dict with `layers` (1 x L cell) and `meta`; other top-level fields are dropped.
+    net: the struct of a SimpleNN (a dict with `layers`) of any MatConvNet version; a `SimpleNN`, which is
+    tidy already, is returned unchanged. Returns a new dict with `layers` (1 x L cell) and `meta`; other
+    top-level fields are dropped.
 
     Raises NetworkFormatError: not a SimpleNN, or a layer without type or weights; names the layer.
     Ported from: matconvnet/matlab/simplenn/vl_simplenn_tidy.m

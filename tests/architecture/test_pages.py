@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import deepibl
-from deepibl.networks import load_network, save_network
+from deepibl.networks import DEFAULT_NETWORK, load_network, save_network
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -44,7 +44,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     first, second, *_ = sorted((folder / "queries").glob("*.jpg"))
     shutil.copy(first, folder / "photo.jpg")
     shutil.copy(second, folder / "other.jpg")
-    network = load_network("toycity_offtheshelf")
+    network = load_network(DEFAULT_NETWORK)
     save_network(network, folder / "model.mat")
     for name in ("net.mat", "sare.mat", "netvlad.mat"):
         shutil.copy(folder / "model.mat", folder / name)

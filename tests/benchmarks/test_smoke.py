@@ -120,7 +120,7 @@ def test_a_table_is_markdown(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_baseline_is_the_network_in_another_program() -> None:
     net = extraction.network(Settings(smoke=True))
     port = Port(net).eval()
-    images = extraction.photos(3, 64, 80)
+    images = extraction.photos(Settings(smoke=True), 3, size=(64, 80))
     with inference(net), torch.inference_mode():
         assert_close(port(images), net(net.prepare(images)).flatten(1), "net")
         maps = port.backbone(images - port.mean)

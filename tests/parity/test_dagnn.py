@@ -73,7 +73,7 @@ def test_graph_sizes_and_receptive_fields_equal_the_original(path: Path) -> None
         assert found == matfile.cell_list(values[name])
     inputs = {name: np.shape(array) for name, array in pairs(values["inputs"]).items()}
     sizes = net.sizes(inputs)
-    grouped = {layer.outputs[0]: layer.groups for layer in net if layer.type == "dagnn.ConvTranspose"}
+    grouped = {layer.outputs[0]: layer.numGroups for layer in net if layer.type == "dagnn.ConvTranspose"}
     for name, want in zip(net.variable_names, matfile.cell_list(values["varSizes"]), strict=True):
         want = want.ravel().tolist()
         if name in grouped:  # difference: dagnn-convt-group-channels

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deepibl.datasets.catalog import database_places
-from deepibl.demo.run import NETWORK
 from deepibl.networks.io import load_network
 from deepibl.networks.weights import find_network
 from deepibl.search.localization import build_index
@@ -41,7 +40,7 @@ class Storm:
 def make_index(folder: Path, images: int) -> Path:
     """An index of a toy city's photos, read as own photos are."""
     mat = make_city(folder / "city", images=images, queries=12, workers=os.cpu_count() or 1, progress=False)
-    path = find_network(NETWORK)
+    path = find_network()
     places = replace(database_places(mat, mat.parent), as_stored=False)
     build_index(load_network(path), places, folder / "city.idx", network_path=path, progress=False)
     return folder / "city.idx"

@@ -241,7 +241,7 @@ KINDS: dict[str, Kind] = {
     "session": Kind(".mat", (*MAT5, mutate_values, mutate_values, mutate_values), [resume_session]),
     "unfinished": Kind(".json", (mutate_text, inside_json), [find_unfinished]),
     "journal": Kind(".json", (mutate_text, inside_json), [continue_features]),
-    "maps": Kind(".jsonl", (mutate_text,), [continue_maps]),
+    "maps": Kind(".npy", BYTES, [continue_maps]),
 }
 
 if os.environ.get("DEEPIBL_BAD_READERS"):  # what the watching process has to notice, for its own test

@@ -1,6 +1,6 @@
-"""Readers of what a killed run leaves behind: sessions, notes of unfinished work, journals, lists of maps.
+"""Readers of what a killed run leaves behind: sessions, notes of unfinished work, journals, maps.
 
-What a damaged journal or list says is not believed: the work is done again. That is checked, not only that
+What a damaged journal or map says is not believed: the work is done again. That is checked, not only that
 nothing is raised.
 """
 
@@ -84,11 +84,10 @@ def continue_maps(path: Path) -> object:
 
     folder = path.with_name("store")
     folder.mkdir()
-    (folder / "maps.bin").write_bytes(bytes(72))
-    path.rename(folder / "maps.jsonl")
+    path.rename(folder / "k.npy")
     store = FileStore(folder, torch.float32, 10**6)
-    for number in range(3):
-        store.get(f"k{number}")
+    kept = store.get("k")
+    assert kept is None or torch.equal(kept, torch.arange(6.0).view(2, 3))
     store.put("new", torch.ones(2, 3))
     found = store.get("new")
     assert found is not None and (found == 1).all()

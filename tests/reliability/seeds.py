@@ -17,6 +17,7 @@ import scipy.sparse
 import torch
 from PIL import Image
 
+from deepibl.features.backbone_store import FileStore
 from deepibl.features.files import write_features, write_hloc
 from deepibl.images import Reading
 from deepibl.networks.io import read_mat_network, write_network
@@ -241,7 +242,6 @@ def _training(folder: Path) -> None:
     journal |= {"group_size": 2, "dim": 3, "done": {"0": mark, "2": mark}}
     (folder / "journal" / "f.bin.part.json").write_text(json.dumps(journal))
     (folder / "maps").mkdir()
-    maps = [
-        {"key": f"k{n}", "shape": [2, 3], "start": 24 * n, "end": 24 * n + 24, "crc": 0} for n in range(3)
-    ]
-    (folder / "maps" / "maps.jsonl").write_text("".join(json.dumps(line) + "\n" for line in maps))
+    store = FileStore(folder / "maps", torch.float32, 10**6)
+    store.put("k", torch.arange(6.0).view(2, 3))
+    store.close(keep=True)

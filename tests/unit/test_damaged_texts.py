@@ -1,7 +1,6 @@
 """Settings, tables, notes, scripts and sessions that once hung or raised what was not ours; one row each."""
 
 import json
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,14 +81,11 @@ def test_a_note_that_cannot_be_read_is_about_no_session(content: bytes, tmp_path
     assert isinstance(read_note(tmp_path / "x_unfinished.json"), dict)
 
 
-@pytest.mark.parametrize(
-    "line", [b"\xb2{", b'{"key": "a", "shape": [16], "start": 0, "end": 64}', b"[" * 100000, b"3"]
-)
-def test_a_list_of_maps_that_makes_no_sense_is_begun_anew(line: bytes, tmp_path: Path) -> None:
-    (tmp_path / "maps.jsonl").write_bytes(line + b"\n")
-    (tmp_path / "maps.bin").write_bytes(bytes(64))
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00", b"[" * 100000, bytes(200)])
+def test_a_map_that_cannot_be_read_is_not_there(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.npy").write_bytes(content)
     store = FileStore(tmp_path, torch.float32, 10**6)
-    assert store.used == 0 and store.put("a", torch.ones(3))
+    assert store.get("a") is None and store.put("a", torch.ones(3))
     store.close(keep=True)
     again = FileStore(tmp_path, torch.float32, 10**6)
     found = again.get("a")
@@ -120,18 +116,6 @@ def scales(folder: Path, **wrong: Any) -> bool:
         return False
 
 
-def maps(folder: Path, **wrong: Any) -> bool:
-    """Whether a map with these wrong values in the list of maps is there."""
-    line = {"key": "a", "shape": [4], "start": 0, "end": 16, "crc": zlib.crc32(bytes(16)), **wrong}
-    (folder / "maps").mkdir()  # `close` removes it
-    (folder / "maps/maps.jsonl").write_text(json.dumps(line) + "\n")
-    (folder / "maps/maps.bin").write_bytes(bytes(16))
-    store = FileStore(folder / "maps", torch.float32, 10**6)
-    found = store.get("a")
-    store.close(keep=False)
-    return found is not None
-
-
 def request(folder: Path, **wrong: Any) -> bool:
     """Whether a training's request with these wrong values is understood."""
     held = {"trainer": "t", "sets": ["a", "b"], "options": {"x": 1}, **wrong}
@@ -144,7 +128,6 @@ WRONG = [
     (scales, {"images": "1"}), (scales, {"ranges": {}}), (scales, {"network": None}), (scales, {"more": 1}),
     (scales, {"ranges": [[0, 1]]}), (scales, {"ranges": [[0.5, 0, 1]]}),
     (scales, {"ranges": [[0, 0, 10**400]]}),
-    (maps, {"start": "0"}), (maps, {"shape": [-2, -2]}), (maps, {"key": 3}), (maps, {"crc": None}),
     (request, {"trainer": 3}), (request, {"sets": "ab"}), (request, {"options": []}), (request, {"more": 1}),
 ]  # fmt: skip
 

@@ -2,7 +2,12 @@
 import { picture } from "./ask.js";
 import { choose } from "./map.js";
 
-const KINDS = { guided: "guided gradient", gradient: "gradient", cells: "NetVLAD cells" };
+const KINDS = { guided: "guided gradient", gradient: "gradient", cells: "matching parts" };
+const CHANGES = "Where a small change of a pixel changes the similarity most.";
+const MEANING = {
+  cells: "Red and yellow speak for the match, blue against it, by share of the similarity. Frames of one number look alike.",
+  guided: CHANGES, gradient: CHANGES,
+};
 const list = document.getElementById("places"), mould = document.getElementById("place");
 
 export function clearPlaces() {
@@ -59,7 +64,7 @@ function similarity(bar, place) {
   bar.querySelector("span").textContent = `distance ${place.distance.toFixed(4)}${cosine}${confidence}`;
 }
 
-export function position(text, place) {
+function position(text, place) {
   if (place.latitude !== null) {
     const link = document.createElement("a");
     link.href = place.map_link;
@@ -71,6 +76,22 @@ export function position(text, place) {
   } else if (place.east !== null) {
     text.append(`${place.east.toFixed(1)} E ${place.north.toFixed(1)} N, metres`);
   }
+}
+
+export function verdict(line, answer) {
+  line.textContent = answer.summary.charAt(0).toUpperCase() + answer.summary.slice(1);
+  line.classList.remove("confident", "likely", "no-confident-match", "confidence-unknown");
+  line.classList.add(answer.verdict.replaceAll(" ", "-"));
+}
+
+export function where(line, { estimate }, whole = false) {
+  line.hidden = !estimate;
+  if (!estimate) return;
+  if (whole) line.append("Taken at about ");
+  position(line, estimate);
+  const images = estimate.images === 1 ? "one image" : `${estimate.images} images that agree`;
+  const spread = estimate.spread === null ? "" : `, spread ${estimate.spread.toFixed(0)} m`;
+  line.append(whole ? `, by ${images}${spread}.` : spread);
 }
 
 function length(metres) {
@@ -114,16 +135,14 @@ function unfold(item, place, photo, kinds, signal) {
 }
 
 async function draw(heat, place, photo, kind, signal, current) {
-  const status = heat.querySelector("[role=status]"), images = heat.querySelectorAll("figure img");
+  const status = heat.querySelector("[role=status]"), image = heat.querySelector("figure img");
   status.textContent = "Drawing …";
   try {
-    for (const [i, part] of ["photo", "place"].entries()) {
-      const blob = await picture("heatmap", photo, { row: place.row, method: kind, part }, signal);
-      if (!current()) return;
-      URL.revokeObjectURL(images[i].src);
-      images[i].src = URL.createObjectURL(blob);
-    }
-    status.textContent = kind === "cells" ? "Red speaks for the match, blue against it." : "Bright: a small change there changes the similarity much.";
+    const blob = await picture("heatmap", photo, { row: place.row, method: kind }, signal);
+    if (!current()) return;
+    URL.revokeObjectURL(image.src);
+    image.src = URL.createObjectURL(blob);
+    status.textContent = MEANING[kind] || "";
   } catch (refusal) {
     if (current() && !signal.aborted) status.textContent = `${refusal.error} ${refusal.whatToDo}`;
   }

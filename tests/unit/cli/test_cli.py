@@ -231,7 +231,7 @@ def test_evaluate_says_which_images_are_missing(run: Run, net: Path, photos: Pat
         (["extract", "net.mat"], "no images given"),
         (["evaluate", "net.mat", "--dataset", "atlantis/test"], "atlantis"),
         (["evaluate", "net.mat"], "--dataset"),
-        (["evaluate", "--dataset", "pitts30k/test"], "name a network"),
+        (["evaluate", "--dataset", "pitts30k/test", "--root", "."], "pitts30k_test.mat"),
         (["localize", "x.jpg", "--index", "nothing.idx"], "nothing.idx"),
         (["info", "net.mat", "--input-size", "big"], "HEIGHTxWIDTH"),
         (["extract", "net.mat", "x.jpg", "--device", "abacus"], "abacus"),

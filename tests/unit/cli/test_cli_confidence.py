@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from deepibl.networks.io import load_network
-from deepibl.networks.weights import find_network
 from deepibl.search.index import PlaceIndex
 from deepibl.serve.finder import PlaceFinder
 from tests.page_client import client_with, send
+from tests.small_network import SMALL_NETWORK
 
-NET = "toycity_offtheshelf"
+NET = str(SMALL_NETWORK)
 INDEX = ("index", NET, "--csv", "walk/db.csv", "-o", "walk.idx")
 
 
@@ -53,7 +53,7 @@ def test_every_door_says_the_same(run: Any, walk: Path) -> None:
     for answer in (sure, grey):
         line = f"{answer['verdict']} (probability {answer['confidence']:.2f} of being within 25 m)"
         assert line in text and line in page
-    finder = PlaceFinder(load_network(find_network(NET)), PlaceIndex.load("walk.idx"))
+    finder = PlaceFinder(load_network(NET), PlaceIndex.load("walk.idx"))
     with client_with(finder) as client:
         for photo, answer in zip(photos, (sure, grey), strict=True):
             shown = send(client, photo.read_bytes()).json()

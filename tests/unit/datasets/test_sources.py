@@ -9,7 +9,7 @@ from PIL import Image
 from deepibl.datasets.catalog import database_places, evaluation_dataset, query_places
 from deepibl.datasets.place import PlaceDataset
 from deepibl.errors import ConfigurationError, DatasetError
-from deepibl.networks.weights import find_network, shipped_networks
+from deepibl.networks.weights import DEFAULT_NETWORK, find_network, shipped_networks
 from deepibl.runtime.paths import LocalPaths
 from matlab_compat.errors import ArgumentError
 
@@ -64,9 +64,10 @@ def test_networks_are_found_by_path_by_name_and_where_fetch_puts_them(tmp_path: 
     assert find_network(own) == own
     for name in shipped_networks():
         assert find_network(name).stem == name
+    assert find_network() == find_network(DEFAULT_NETWORK)
     fetched = tmp_path / "imagenet-vgg-verydeep-16.mat"
     fetched.touch()
     paths = LocalPaths({"pretrainedCNNs": str(tmp_path)})
     assert find_network("vd16", paths) == fetched
-    with pytest.raises(ConfigurationError, match="toycity"):
+    with pytest.raises(ConfigurationError, match=DEFAULT_NETWORK):
         find_network("nothing", paths)

@@ -1,29 +1,85 @@
-"""The demo from end to end."""
+"""The demo from end to end: on the street photos that ship, and on a generated city."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from PIL.ExifTags import IFD
 
+import deepibl.demo
 from deepibl.cli.main import main
-from deepibl.demo.run import run_demo
+from deepibl.datasets import database_places
+from deepibl.demo import run_city_demo, run_demo
+from deepibl.demo.run import copy_photos
 
 
-def test_the_demo_beats_raw_pixels_and_keeps_what_it_made(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float, str]:
+    """The folder of a run of the demo, its Recall@1, and what it printed."""
+    folder, lines = tmp_path_factory.mktemp("demo"), list[str]()
+    recall = run_demo(folder, say=lines.append)
+    return folder, recall, "\n".join(lines)
+
+
+def test_the_demo_recognises_the_street_far_above_chance(street: tuple[Path, float, str]) -> None:
+    _, recall, said = street
+    chance = float(re.search(r"random answer: (\d\.\d+)", said).group(1))
+    assert re.search(rf"^001 {recall:.4f}$", said, re.MULTILINE)
+    assert 0.2 < chance < 0.3 and recall > 2.5 * chance
+    assert said.count("the best match is") == 2
+
+
+def test_the_demo_leaves_photos_an_index_and_a_page_with_a_map_and_says_where(
+    street: tuple[Path, float, str],
+) -> None:
+    folder, _, said = street
+    page = Path(re.search(r"answers: (\S+index\.html)$", said, re.MULTILINE).group(1))
+    text = page.read_text(encoding="utf-8")
+    assert page.is_relative_to(folder.resolve()) and 'class="map"' in text
+    assert text.count("data:image/jpeg;base64,") > 20
+    assert (folder / "lund.idx").is_file()
+    assert [len(list((folder / part).glob("*.jpg"))) for part in ("database", "queries")] == [15, 14]
+
+
+def test_the_commands_that_the_demo_prints_give_what_it_printed(
+    street: tuple[Path, float, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, recall, said = street
+    printed = []
+    for line in re.findall(r"^\$ deepibl (.*)$", said, re.MULTILINE):
+        main(shlex.split(line))
+        printed.append(capsys.readouterr().out)
+    assert len(printed) == 3 and "15 images" in printed[0]
+    assert printed[1].strip() in said
+    assert f"001 {recall:.4f}" in printed[2]
+
+
+def test_the_photos_keep_their_licence_their_position_and_nothing_else_of_their_exif(tmp_path: Path) -> None:
+    database, queries = copy_photos(tmp_path)
+    photos = sorted([*database.glob("*.jpg"), *queries.glob("*.jpg")], key=lambda photo: photo.name)
+    assert [photo.name for photo in photos] == [f"{number:02d}.jpg" for number in range(1, 30)]
+    assert sum(photo.stat().st_size for photo in photos) < 2.5e6
+    for photo in photos:
+        with Image.open(photo) as picture:
+            assert list(picture.getexif()) == [IFD.GPSInfo] and picture.size == (640, 480)
+    assert not database_places(database).unknown and not database_places(queries).unknown
+    package = Path(deepibl.demo.__file__).parent / "lund"
+    assert "Copyright (c) 2014, mapillary" in (package / "LICENSE").read_text()
+    assert "github.com/mapillary/OpenSfM" in (package / "README.md").read_text()
+
+
+def test_in_the_city_the_demo_beats_raw_pixels(tmp_path: Path) -> None:
     lines: list[str] = []
-    recall = run_demo(tmp_path, images=60, seed=3, say=lines.append)
-    text = "\n".join(lines)
-    pixels = float(re.search(r"Recall@1 (\d\.\d+)", text).group(1))
-    assert re.search(rf"^001 {recall:.4f}$", text, re.MULTILINE)
+    recall = run_city_demo(tmp_path, images=60, seed=3, say=lines.append)
+    pixels = float(re.search(r"grey pictures: (\d\.\d+)", "\n".join(lines)).group(1))
     assert recall > pixels + 0.1
-    assert text.count("the best match is") == 3
-    assert (tmp_path / "city.idx").is_file()
-    assert (tmp_path / "matches.html").read_text().count("data:image/jpeg;base64,") == 12
     assert len(list((tmp_path / "city" / "images").glob("*.jpg"))) == 60
 
 
 def test_the_demo_refuses_a_city_too_small(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        main(["demo", "--images", "3"])
+        main(["demo", "--city", "--images", "3"])
     assert stop.value.code == 2
     assert "40" in capsys.readouterr().err

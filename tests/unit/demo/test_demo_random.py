@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepibl.demo.networks import random_network
+from deepibl.demo.training import random_network
 from matlab_compat.errors import ArgumentError
 
 

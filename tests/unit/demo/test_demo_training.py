@@ -2,7 +2,7 @@
 
 import pytest
 
-from deepibl.demo import run as demo_training
+from deepibl.demo import training as demo_training
 from deepibl.networks.io import load_network
 from scripts.compare_losses import table
 

@@ -1,4 +1,4 @@
-"""The small network that ships: MatConvNet layers, its provenance, how well it recognises places."""
+"""The small network of the tests: MatConvNet layers, how it is made, how well it recognises places."""
 
 import math
 from pathlib import Path
@@ -8,36 +8,29 @@ import pytest
 import torch
 
 from deepibl.datasets.catalog import load_dbstruct
-from deepibl.demo.networks import derivative_filters, oriented_gradients, small_network
-from deepibl.demo.run import NETWORK, raw_pixel_recall
+from deepibl.demo.run import raw_pixel_recall
 from deepibl.errors import DatasetError
 from deepibl.evaluation.measures import recall_at_n
 from deepibl.features.extraction import extract
 from deepibl.images import read_image
 from deepibl.networks.identity import network_id
 from deepibl.networks.io import load_network
-from deepibl.networks.weights import find_network
 from deepibl.toycity.city import make_city
 from matlab_compat.simplenn.display import describe
+from tests.small_network import SMALL_NETWORK, derivative_filters, oriented_gradients, small_network
 
 
 @pytest.fixture(scope="module")
 def net():
-    return load_network(find_network(NETWORK))
+    return load_network(SMALL_NETWORK)
 
 
 def test_it_is_small_and_its_size_is_known_layer_by_layer(net) -> None:
-    assert find_network(NETWORK).stat().st_size < 2 * 2**20
+    assert SMALL_NETWORK.stat().st_size < 2 * 2**20
     info, _ = describe(net)
     assert np.isfinite(info["dataSize"]).all()
     assert info["dataSize"][:, -1].tolist() == [1, 1, 224, 1]
     assert net.names[-6:] == ["preL2", "vlad:core", "vlad:intranorm", "postL2", "WPCA", "finalL2"]
-
-
-def test_its_card_names_its_identity_and_its_command(net) -> None:
-    card = (Path(__file__).parents[3] / "weights" / "README.md").read_text()
-    assert network_id(net) in card
-    assert "scripts/make_small_network.py" in card
 
 
 def test_its_first_filters_are_those_that_the_script_computes(net) -> None:

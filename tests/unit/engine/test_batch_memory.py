@@ -17,8 +17,8 @@ CPU = torch.device("cpu")
 
 def test_the_layers_are_measured_on_a_small_image():
     # conv1: 3 channels in, 16 out, float32, at full size; relu and conv2 come after pooling
-    assert BatchMemory(simplenn(), CPU).bytes_a_pixel() == pytest.approx(256 + 4 * (3 + 16), rel=0.05)
-    assert 256 < BatchMemory(Extractor(), CPU).bytes_a_pixel() < 256 + 4 * (3 + 16)  # any module; stride 2
+    assert BatchMemory(simplenn(), CPU).bytes_a_pixel == pytest.approx(256 + 4 * (3 + 16), rel=0.05)
+    assert 256 < BatchMemory(Extractor(), CPU).bytes_a_pixel < 256 + 4 * (3 + 16)  # any module; stride 2
 
 
 def test_a_network_that_cannot_take_the_probe_gets_a_guess():
@@ -26,7 +26,7 @@ def test_a_network_that_cannot_take_the_probe_gets_a_guess():
         def prepare(self, images):
             raise ValueError("224 x 224 pixels alone")
 
-    assert BatchMemory(Fixed(), CPU).bytes_a_pixel() > 1000
+    assert BatchMemory(Fixed(), CPU).bytes_a_pixel > 1000
 
 
 def test_a_batch_on_a_cpu_is_bounded_by_pixels(monkeypatch):
@@ -40,7 +40,7 @@ def test_a_batch_on_a_cpu_is_bounded_by_pixels(monkeypatch):
 
 def test_a_batch_is_bounded_by_the_memory_that_is_free(monkeypatch):
     room = BatchMemory(simplenn(), CPU)
-    one = 480 * 640 * room.bytes_a_pixel()
+    one = 480 * 640 * room.bytes_a_pixel
     for images, fits in ((8.1, 4), (2.1, 1), (0.5, 1)):
         monkeypatch.setattr(memory, "free_memory", lambda n=images: int(n * one))
         assert room.fitting(480, 640) == fits

@@ -14,11 +14,11 @@ from deepibl.engine.scales import calibrate
 from deepibl.evaluation.measures import recall_at_n
 from deepibl.features.extraction import extract
 from deepibl.networks.io import load_network
-from deepibl.networks.weights import find_network
 from deepibl.toycity.city import make_city
 from matlab_compat.simplenn.network import SimpleNN
 from scripts.make_released_layout import released_network
 from tests.processor import int8_here
+from tests.small_network import SMALL_NETWORK
 from tests.unit.features.test_street_photos import corridor
 
 pytestmark = pytest.mark.slow
@@ -55,11 +55,11 @@ def test_recall_on_the_toy_city_is_unchanged_within_one_query(recalls, engine: s
 
 
 def found_by_int8(dataset: PlaceDataset, **settings: int) -> tuple[list[int], list[int]]:
-    """Queries found at NS by the network that ships, in fp32 and in int8, calibrated on the database.
+    """Queries found at NS by the small network, in fp32 and in int8, calibrated on the database.
 
     Prints them, bf16's too, and the cosine distances of the database's descriptors.
     """
-    net = load_network(find_network("toycity_offtheshelf"))
+    net = load_network(SMALL_NETWORK)
     scales = calibrate(net, dataset.image_paths("db"), progress=False, **settings)
     found, exact = {}, np.zeros(0)
     for precision in ("fp32", "bf16", "int8"):

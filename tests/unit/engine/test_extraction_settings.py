@@ -46,7 +46,7 @@ def test_a_misspelt_keyword_fails_at_the_door_with_the_right_one(door: str, wron
 
 
 @pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("option", [{"precision": "fp8"}, {"engine": "steam"}, {"decode": "eyes"}])
+@pytest.mark.parametrize("option", [{"precision": "fp8"}, {"engine": "steam"}])
 def test_an_invalid_value_fails_at_every_door(door: str, option: dict[str, str]) -> None:
     function, arguments, more = DOORS[door]
     (value,) = option.values()
@@ -131,12 +131,10 @@ def test_the_typed_keywords_are_the_fields() -> None:
 def test_what_changes_only_the_order_of_sums_decides_nothing() -> None:
     plain = ExtractionSettings().deciding()
     assert ExtractionSettings(batch_size=3, num_threads=1, device=torch.device("cpu")).deciding() == plain
-    assert ExtractionSettings(progress=False, on_error="skip", decode="cpu").deciding() == plain
+    assert ExtractionSettings(progress=False, on_error="skip").deciding() == plain
 
 
-@pytest.mark.parametrize(
-    "option", [{"resize": 640}, {"precision": "bf16"}, {"engine": "torch"}, {"decode": "gpu"}]
-)
+@pytest.mark.parametrize("option", [{"resize": 640}, {"precision": "bf16"}, {"engine": "torch"}])
 def test_what_changes_numbers_decides(option: dict[str, Any]) -> None:
     assert ExtractionSettings(**option).deciding() != ExtractionSettings().deciding()
 

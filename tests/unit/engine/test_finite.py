@@ -21,8 +21,7 @@ from deepibl.features.extraction import extract, extract_to_file
 from deepibl.matlab.networks import computeRepresentation
 from deepibl.networks.identity import network_id
 from deepibl.networks.io import load_network
-from deepibl.networks.weights import find_network
-from deepibl.runtime.paths import localPaths
+from deepibl.networks.weights import find_network, shipped_networks
 from deepibl.search.index import PlaceIndex
 from deepibl.search.localization import build_index
 from deepibl.serve.finder import PlaceFinder
@@ -139,8 +138,8 @@ def test_the_bound_holds_for_what_the_layers_give() -> None:
 
 
 def test_the_networks_that_ship_need_no_measuring() -> None:
-    for name in ("toycity_offtheshelf", "toycity_trained"):
-        net = load_network(find_network(name, localPaths()))
+    for path in map(find_network, shipped_networks()):
+        net = load_network(path)
         assert isinstance(net, SimpleNN) and in_range(net, head_start(net), 3)
 
 

@@ -10,8 +10,8 @@ import pytest
 from deepibl.datasets.folder import Places, read_places
 from deepibl.evaluation.evaluate import Evaluation, evaluate_index
 from deepibl.networks.io import load_network
-from deepibl.networks.weights import find_network
 from deepibl.search.localization import build_index, localize
+from tests.small_network import SMALL_NETWORK
 from tests.squeezenet_keras import squeezenet
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -29,7 +29,7 @@ def lund(real: Path) -> Places:
 @pytest.fixture(params=["shipped", "squeezenet"])
 def net(request: pytest.FixtureRequest, real: Path) -> Any:
     if request.param == "shipped":
-        return load_network(find_network("toycity_offtheshelf"))
+        return load_network(SMALL_NETWORK)
     return squeezenet(real, "gem")
 
 

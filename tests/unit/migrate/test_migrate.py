@@ -112,7 +112,7 @@ MARKED = [
     ("format long", "format long"),
     ("clear x*", "pattern of names"),
     ("x= a.b;", "neither a variable"),
-    ("function varargout= f(x)\nvarargout{1}= x;\nend", "varargout"),
+    ("x= interp1([1 2], [3 4], 1.5);", "interp1 is neither"),
     ("classdef A\nend", "not a handle class"),
     ("[a, b]= numel(3);", "2 outputs"),
 ]  # fmt: skip
@@ -170,6 +170,37 @@ a= [1 2 3]; [m, n]= both(a, 'more'); k= both(a);
 fprintf('%d %d %d %d %d %d', m, n, k, a(1), early(0), early(5));
 """
     assert run(source) == "more 1 3 1 1 2 1"
+
+
+def test_a_function_gives_as_many_outputs_as_it_is_asked_for() -> None:
+    source = """function varargout= all_of(varargin)
+    for i= 1:nargout, varargout{i}= 2*varargin{i}; end
+end
+function [n, varargout]= counted(varargin)
+    n= numel(varargin); varargout= varargin;
+end
+[a, b]= all_of(1, 2); [n, x, y]= counted('p', 'q'); k= counted(7);
+fprintf('%d %d %d %s %s %d', a, b, n, x, y, k);
+"""
+    assert run(source) == "2 4 2 p q 1"
+    with pytest.raises(ArgumentError, match="gives 1 outputs; 2 are asked for"):
+        run("function varargout= f(x)\nvarargout{1}= x;\nend\n[a, b]= f(1);")
+
+
+def test_maps() -> None:
+    source = """m= containers.Map({'b', 'a'}, {1, [2 3]}); m('c')= 'x'; m('b')= m('b') + 1; n= m;
+for k= keys(m), fprintf('%s ', k{1}); end
+v= values(m); fprintf('%d %d %d %s ', m.Count, isKey(n, 'z'), v{2}, m('c')); remove(n, 'c');
+o= containers.Map('KeyType', 'double', 'ValueType', 'any'); o(2)= 'two';
+fprintf('%d %s %d', length(m), o(2), o.isKey(3));
+"""
+    assert run(source) == "a b c 3 0 2 x 2 two 0"
+    with pytest.raises(ArgumentError, match="not present"):
+        run("m= containers.Map(); x= m('a');")
+
+
+def test_a_range_of_letters_is_a_string() -> None:
+    assert run("x= ['a':'d', '0':'2']; fprintf('%s %s', x, class('a':'c'));") == "abcd012 char"
 
 
 def test_a_handle_keeps_the_values_of_its_making() -> None:

@@ -17,13 +17,13 @@ from deepibl.networks.conversion import Difference, convert, difference, run_onn
 from deepibl.networks.export import DescriptorModule, exported, save_exported, save_onnx
 from deepibl.networks.identity import network_id
 from deepibl.networks.io import load_network, read_mat_network, save_network
-from deepibl.networks.weights import find_network
 from deepibl.runtime.files import read_strings
 from matlab_compat import matfile
 from matlab_compat.dagnn.network import DagNN
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.simplenn.network import SimpleNN
 from tests.golden_data import golden_files
+from tests.small_network import SMALL_NETWORK
 from tests.tolerances import TOL, assert_close
 
 ROOT = Path(__file__).parents[3]
@@ -95,9 +95,9 @@ def test_the_network_that_ships_computes_the_same_elsewhere_and_convert_says_so(
     if suffix == ".onnx":
         pytest.importorskip("onnxscript", reason="needs the extra onnx")
     target = tmp_path / f"net{suffix}"
-    result = CliRunner().invoke(app, ["convert", "toycity_offtheshelf", str(target), "--check"])
+    result = CliRunner().invoke(app, ["convert", str(SMALL_NETWORK), str(target), "--check"])
     assert result.exit_code == 0, result.output  # noise: clusters without pixels, one image alone
-    found = difference(load_network(find_network("toycity_offtheshelf")), target, SIZES)
+    found = difference(load_network(SMALL_NETWORK), target, SIZES)
     assert found.relative <= TOL["net"]
 
 

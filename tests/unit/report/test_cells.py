@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from deepibl.networks.backbones import netvlad_head
-from deepibl.report.cells import CellShares, cell_assignment, cell_shares
+from deepibl.report.cells import cell_assignment, cell_shares, legible, matching_parts
 from matlab_compat.errors import ArgumentError
 from tests.extractors import Extractor, simplenn
 from tests.tolerances import assert_close
@@ -79,22 +79,46 @@ def test_a_photo_against_itself_is_alike():
 @pytest.mark.parametrize("make", NETWORKS)
 def test_the_clusters_shares_of_a_cell_add_up_to_one(make):
     found = cell_assignment(make(), _image())
-    np.testing.assert_allclose(found.weights.sum(axis=0), 1, atol=1e-6)
-    assert found.labels.shape == found.certainty.shape == found.weights.shape[1:]
-    assert (np.take_along_axis(found.weights, found.labels[None], 0)[0] == found.certainty).all()
+    np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-6)
 
 
 def test_a_cell_belongs_to_the_centre_that_it_is_most_like():
     net = simplenn()
     maps = net(net.prepare(_image()[None]), stop="preL2")[0].detach()
     scores = torch.einsum("kd,dhw->khw", net["vlad:core"].assign.detach().flatten(1), maps)
-    np.testing.assert_array_equal(cell_assignment(net, _image()).labels, scores.argmax(0).numpy())
+    np.testing.assert_array_equal(cell_assignment(net, _image()).argmax(0), scores.argmax(0).numpy())
 
 
-def test_strongest_cells_come_largest_first():
-    shares = np.array([[0.1, 0.5], [-0.9, 0.3]], np.float32)
-    assert CellShares(shares, 0.0, 0.0).strongest(3) == [(0, 1), (1, 1), (0, 0)]
-    assert CellShares(shares, 0.0, 0.0).strongest(3, apart=2) == [(0, 1)]
+@pytest.mark.parametrize("make", [Extractor, _PixelL2Extractor])
+def test_a_match_of_parts_is_the_term_of_their_cells_in_the_cosine(make, monkeypatch):
+    """With one block a picture its term is the whole cosine."""
+    net, image, other = make(), _image(41, 41), _image(41, 41, seed=1)
+    several = matching_parts(net, image, other)
+    assert [part.share for part in several] == sorted((part.share for part in several), reverse=True)
+    assert len({part.here for part in several}) == len({part.there for part in several}) == len(several) > 1
+    monkeypatch.setattr("deepibl.report.cells._ROWS", 1)
+    (part,) = matching_parts(net, image, other)
+    assert part.here == part.there == (0.0, 0.0, 1.0, 1.0)
+    assert part.share == pytest.approx(cell_shares(net, image, other).similarity, abs=1e-5)
+
+
+def test_what_is_in_both_photos_is_found_in_both_where_it_is():
+    """A patch of the first photo, put into another place of the second, which is flat otherwise."""
+    net = Extractor()
+    image, other = torch.full((3, 96, 96), 90.0), torch.full((3, 96, 96), 90.0)
+    patch = _image(24, 24, seed=3)
+    image[:, 12:36, 60:84], other[:, 60:84, 12:36] = patch, patch
+    (best, *_) = matching_parts(net, image, other)
+    assert 0 <= best.here[0] < 0.45 and best.here[1] > 0.5
+    assert best.there[0] > 0.5 and best.there[1] < 0.45
+
+
+def test_blocks_of_cells_keep_the_sum_and_are_few():
+    field = np.random.default_rng(0).random((2, 61, 83), np.float32)
+    drawn = legible(field, 30)
+    assert drawn.shape == (2, 21, 28)
+    assert drawn.sum() == pytest.approx(field.sum(), rel=1e-5)
+    np.testing.assert_array_equal(legible(field, 61), field)
 
 
 def test_a_network_without_netvlad_is_refused():

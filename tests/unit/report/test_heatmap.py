@@ -103,6 +103,21 @@ def test_normalisation_in_the_middle_does_not_count_as_the_last():
     assert torch.equal(watched.result, net(prepared, stop="WPCA"))
 
 
+def test_the_smoothed_gradient_is_the_mean_over_noisy_copies():
+    net, image, other = Extractor(), _image(), _image(24, 24, seed=1)
+    with torch.no_grad():
+        target = net(net.prepare(other[None])).flatten(1)
+    noise, total = torch.Generator().manual_seed(0), torch.zeros_like(image)
+    for _ in range(3):
+        sigma = 0.15 * float(image.max() - image.min())
+        pixels = (image + sigma * torch.randn(image.shape, generator=noise))[None].requires_grad_()
+        score = F.cosine_similarity(net(net.prepare(pixels)).flatten(1), target).sum()
+        total += torch.autograd.grad(score, pixels)[0][0]
+    found = gradient_map(net, image, against=other, copies=3, progress=False)
+    assert_close(found, (total / 3).norm(dim=0).numpy(), "net")
+    assert not np.allclose(found, gradient_map(net, image, against=other), rtol=0.1)
+
+
 def test_guided_gradients_pass_only_positive_ones_through_each_relu():
     net = _Chain(nn.Conv2d(3, 2, 1, bias=False), nn.ReLU(), nn.Conv2d(2, 1, 1, bias=False))
     first, last = net.body[0].weight, net.body[2].weight
@@ -209,7 +224,7 @@ def test_progress_of_occlusion_ends_at_all_patches():
 
 @pytest.mark.parametrize("size", [(20, 20), (37, 53), (64, 21)])
 def test_any_size_gives_a_map_of_that_size(size):
-    for method in ("gradient", "guided", "occlusion"):
+    for method in ("smooth", "gradient", "guided", "occlusion"):
         found = heat(simplenn(), _image(*size), method)
         assert found.shape == size
         assert found.dtype == np.float32
@@ -217,7 +232,7 @@ def test_any_size_gives_a_map_of_that_size(size):
 
 
 def test_an_unknown_method_is_refused():
-    with pytest.raises(ArgumentError, match="gradient, guided, occlusion"):
+    with pytest.raises(ArgumentError, match="smooth, gradient, guided, occlusion"):
         heat(simplenn(), _image(), "gradcam")
 
 

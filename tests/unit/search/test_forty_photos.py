@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.own_photos import ORIENTATION, STORED
+from tests.small_network import SMALL_NETWORK
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -89,12 +90,11 @@ def test_every_door_gives_the_same_answers_in_little_memory(town: Path) -> None:
     from fastapi.testclient import TestClient
 
     from deepibl.networks.io import load_network
-    from deepibl.networks.weights import find_network
     from deepibl.search.index import PlaceIndex
     from deepibl.serve.app import create_app
     from deepibl.serve.finder import PlaceFinder
 
-    net, index = "toycity_offtheshelf", town / "a.idx"
+    net, index = SMALL_NETWORK, town / "a.idx"
     out, err = deepibl("index", net, "--images", town / "mine", "-o", index, "--json", code=3)
     said = json.loads(out)
     assert (said["images"], said["failures"], said["without_position"]) == (39, 1, 3)
@@ -110,7 +110,7 @@ def test_every_door_gives_the_same_answers_in_little_memory(town: Path) -> None:
     out, _ = deepibl("evaluate", "--index", index, "--queries", town / "asked", "--json")
     assert json.loads(out)["recall"]["1"] == 1
 
-    finder = PlaceFinder(load_network(find_network(net)), PlaceIndex.load(index))
+    finder = PlaceFinder(load_network(net), PlaceIndex.load(index))
     with TestClient(create_app(finder), base_url="http://127.0.0.1") as page:
         sent = {photo: photo.read_bytes() for photo in photos[:12]}
         sent |= {photo: photo.read_bytes() for photo in (town / "mine").glob("*.heic")}

@@ -3,13 +3,12 @@
 import pytest
 
 from deepibl.datasets.catalog import database_places
-from deepibl.demo.run import NETWORK
 from deepibl.networks.io import load_network
-from deepibl.networks.weights import find_network
 from deepibl.search.localization import build_index
 from deepibl.toycity.city import make_city
 from tests.browser import browser, resize
 from tests.page_server import serving
+from tests.small_network import SMALL_NETWORK
 
 pytestmark = [pytest.mark.browser, pytest.mark.network, pytest.mark.slow]
 SECONDS = 30
@@ -20,7 +19,7 @@ def city(tmp_path_factory):
     """A toy city of 40 images, its index, and a text file that calls itself a photo."""
     folder = tmp_path_factory.mktemp("city")
     mat = make_city(folder / "city", images=40, queries=4, progress=False)
-    path = find_network(NETWORK)
+    path = SMALL_NETWORK
     build_index(
         load_network(path), database_places(mat, mat.parent), folder / "city.idx", network_path=path,
         progress=False,

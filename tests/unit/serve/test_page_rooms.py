@@ -21,8 +21,9 @@ from deepibl.serve.photo import decode_photo
 from deepibl.serve.places import Places
 from deepibl.serve.server import address_of, allowed_hosts, is_loopback, listen
 from deepibl.serve.service import Desk, Worker
-from matlab_compat.errors import ArgumentError
-from tests.page_files import picture, with_exif
+from matlab_compat import jpeg
+from matlab_compat.errors import ArgumentError, ImageReadError
+from tests.page_files import bomb, picture, with_exif
 
 
 @pytest.mark.parametrize("resize", [None, 40])
@@ -61,10 +62,35 @@ def test_very_large_photos_are_reduced_and_keep_their_shape():
     assert width / height == pytest.approx(1.5, abs=0.02)
 
 
-def test_pixels_are_counted_before_any_is_decoded(monkeypatch):
-    monkeypatch.setattr("deepibl.serve.photo.pixels_of", lambda *_: pytest.fail("decoded"))
-    with pytest.raises(Refused, match="64 x 48"):
-        decode_photo(picture(), Limits(photo_pixels=3071), OWN_PHOTOS)
+def large_jpeg(width, height, **settings):
+    """A JPEG of few bytes that has this many pixels."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), "gray").save(buffer, "JPEG", **settings)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("reading", [OWN_PHOTOS, AS_STORED])
+def test_a_jpeg_of_more_than_64_megapixels_is_decoded_at_a_fraction_of_its_size(reading, monkeypatch):
+    loaded = []
+    decode = jpeg.as_tensor
+    monkeypatch.setattr(jpeg, "as_tensor", lambda image: loaded.append(image.size) or decode(image))
+    photo = decode_photo(large_jpeg(12_000, 9_000), Limits(), reading)
+    assert (photo.width, photo.height) == (12_000, 9_000)
+    assert max(photo.pixels.shape[1:]) <= 1183
+    assert loaded and max(loaded[0]) <= 1183
+
+
+def test_what_the_command_line_refuses_for_its_pixels_the_page_refuses_in_its_words(tmp_path):
+    data = bomb(14_000, 13_000)
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(Refused) as found:
+        decode_photo(data, Limits(), OWN_PHOTOS)
+    with pytest.raises(ImageReadError) as said:
+        load_pixels(tmp_path / "a.png", OWN_PHOTOS)
+    assert found.value.status == 422 and "14000 x 13000" in str(said.value)
+    assert found.value.error.removeprefix("the photo") == str(said.value).removeprefix(
+        str(tmp_path / "a.png")
+    )
 
 
 @pytest.mark.parametrize("name", ["upload_bytes", "waiting", "patience_seconds"])

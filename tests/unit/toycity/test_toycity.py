@@ -92,7 +92,7 @@ def test_any_size_shows_the_same_view() -> None:
     small, large = (render_view(city, place, 20.0, size=size) for size in ((160, 120), (320, 240)))
     shrunk = cv2.resize(large, (160, 120), interpolation=cv2.INTER_AREA).astype(float)
     assert small.shape == (120, 160, 3)
-    assert np.corrcoef(shrunk.ravel(), small.ravel())[0, 1] > 0.9
+    assert np.corrcoef(shrunk.ravel(), small.ravel())[0, 1] > 0.85
 
 
 def test_night_is_darker_than_day_and_has_lights() -> None:

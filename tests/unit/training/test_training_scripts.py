@@ -42,6 +42,48 @@ def test_the_readme_script_runs_on_a_pitts30k_root(tmp_path, real, monkeypatch, 
     assert (tmp_path / "output" / f"{session}_results.png").exists()
 
 
+@pytest.mark.slow
+def test_the_readme_script_trains_on_photos_of_ones_own(tmp_path):
+    write_small_vd16(tmp_path)
+    sources = {split: write_street(tmp_path / split, seed) for seed, split in enumerate(("train", "val"))}
+    network = tmp_path / "imagenet-vgg-verydeep-16.mat"
+    options = [
+        f"netID={network}",
+        "nEpoch=1",
+        "nNegChoice=20",
+        "useGPU=false",
+        "doDraw=false",
+        "sessionID=own",
+    ]
+    script = Path(train_gauss_ind.__file__)
+    env = {**os.environ, "PYTHONPATH": str(script.parents[1]), "DEEPIBL_LOCALPATHS": ""}
+    done = subprocess.run(
+        [sys.executable, script, *sources["train"], *sources["val"], *options],
+        env=env,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and "own Best epoch: 1 (out of 1)" in done.stdout, done.stdout + done.stderr
+
+
+def write_street(folder, seed, places=40):
+    """Photos 10 m apart along a street, each place photographed twice; the arguments that name them."""
+    folder.mkdir()
+    draw = np.random.default_rng(seed)
+    tables = {"db": ["name,utm_e,utm_n,zone"], "query": ["name,utm_e,utm_n,zone"]}
+    for place in range(places):
+        photo = draw.integers(0, 255, (6, 8, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+        for offset, (kind, rows) in enumerate(tables.items()):
+            name = f"{kind}{place}.png"
+            Image.fromarray(np.roll(photo, offset, axis=1)).save(folder / name)
+            rows.append(f"{name},{500000 + 10 * place + offset},{6000000},33N")
+    for kind, rows in tables.items():
+        (folder / f"{kind}.csv").write_text("\n".join(rows) + "\n")
+    split = folder.name
+    return [f"--{split}", str(folder / "db.csv"), f"--{split}-queries", str(folder / "query.csv")]
+
+
 def write_small_vd16(folder):
     """A network with the last layers' names of VGG-16, under the name of MatConvNet's file."""
     random = np.random.default_rng(0)

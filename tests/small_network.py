@@ -1,7 +1,6 @@
-"""The small network that ships, and the random one that the training demo starts from.
+"""A small network for tests: fast, and it recognises places. `SMALL_NETWORK` is its file.
 
-`small_network` describes places without training by gradients. It is a MatConvNet network like the published
-ones, but its filters are not learned:
+It is a MatConvNet network like the published ones, but its filters are not learned:
 
     gradients   conv 5x5    oriented derivatives of a Gaussian, equal in R, G and B
     relu                    the positive half of each, so directions and not only orientations
@@ -14,38 +13,33 @@ ones, but its filters are not learned:
 Learned from images, in closed form or by k-means: the PCA of local descriptors, NetVLAD's clusters and the
 whitening. Descriptors of this kind are known as dense RootSIFT with VLAD pooling.
 
-`random_network` has random filters, scaled by what they output on photographs:
-
-    half      pool avg     half the size: enough of what a place looks like, at a quarter of the cost
-    conv1     5x5 / 2, pool, relu
-    conv2     3x3, pool, relu
-    conv3     3x3, relu
-    conv4     3x3          its output is pooled to a descriptor
-
-Filters are drawn from a normal distribution. Then each is divided by the standard deviation of its output on
-some photographs, and its bias is minus the mean, so that every convolution starts with outputs of mean 0 and
-deviation 1 (data-dependent initialisation: Kraehenbuehl et al. 2016, Mishkin and Matas 2016). Nothing is
-learned, and no filter has a chosen shape.
+    python -m tests.small_network        # makes it again, some minutes
 """
 
+import argparse
 import math
+import tempfile
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from deepibl.datasets import load_dbstruct
 from deepibl.errors import DatasetError
 from deepibl.features.extraction import extract
+from deepibl.images import read_image
+from deepibl.networks import network_id, save_network
 from deepibl.networks.build import add_pca, add_pooling, plain_layer
 from deepibl.networks.clusters import get_clusters, local_descriptors
-from matlab_compat.errors import ArgumentError
+from deepibl.toycity import make_city
 from matlab_compat.relja import relja_l2normalize_col, relja_PCA
 from matlab_compat.simplenn.network import SimpleNN
 from matlab_compat.simplenn.tidy import cell_row
 
+SMALL_NETWORK = Path(__file__).parent / "networks" / "toycity_offtheshelf.mat"
+IMAGES, SEED = 1600, 0
 DIRECTIONS, SIGMA, SUPPORT = 8, 1.0, 5  # of the filters; pixels
 CELL, STEP, GRID = 6, 3, 4  # pixels a cell, pixels between cells, cells a side of a block
 IMAGE_SIZE = (240, 320)  # rows and columns of the average image
@@ -144,80 +138,17 @@ def _projected(descriptors: np.ndarray, net: SimpleNN) -> np.ndarray:
     return (descriptors @ filters.T + biases).astype(np.float32)
 
 
-CHANNELS = (16, 32, 64, 64)
-POOLED = 2  # of the first convolutions are followed by a pooling that halves the maps
-FIRST_SIDE, SIDE = 5, 3  # of the filters of the first convolution, and of the others
+def make(out: Path, folder: Path) -> str:
+    """Makes the city's training district in `folder` and the network in `out`; returns its identity."""
+    dataset = load_dbstruct(make_city(folder, images=IMAGES, seed=SEED, split="train"), root=folder)
+    files = dataset.image_paths("db") + dataset.image_paths("q")
+    net = small_network(files, lambda i: read_image(files[i]), name="toycity_train")
+    save_network(net, out)
+    return network_id(net)
 
 
-def random_network(photos: Tensor, seed: int = 0, channels: Sequence[int] = CHANNELS) -> SimpleNN:
-    """Convolutions with random weights; the last is called conv4 where there are four.
-
-    photos: (N, 3, H, W), RGB, 0 to 255: the filters are scaled by them; their mean colour is subtracted.
-    seed: of the filters; the same seed and photos give the same network.
-    channels: of each convolution.
-    Raises ArgumentError: no photos, or photos of a single colour.
-    """
-    if photos.ndim != 4 or not len(photos):
-        raise ArgumentError(f"photos must be (N, 3, H, W) with N > 0; got {tuple(photos.shape)}")
-    random = np.random.RandomState(seed)
-    layers = [_random_pool("half", "avg")]
-    for number, (inputs, outputs) in enumerate(pairwise((3, *channels)), start=1):
-        last = number == len(channels)
-        layers.append(
-            _random_conv(f"conv{number}", random, FIRST_SIDE if number == 1 else SIDE, inputs, outputs)
-        )
-        if number <= POOLED and not last:
-            layers.append(_random_pool(f"pool{number}"))
-        if not last:
-            layers.append({"type": "relu", "name": f"relu{number}"})
-    made = [plain_layer(fields, index) for index, fields in enumerate(layers)]
-    height, width = photos.shape[-2:]
-    average = np.empty((height, width, 3), np.float32)
-    average[:] = photos.mean((0, 2, 3)).numpy()
-    normalization = {"imageSize": np.array([[float(height), float(width), 3.0]]), "averageImage": average}
-    meta = {"normalization": normalization, "netID": "toycity", "sessionID": "toycity_random"}
-    net = SimpleNN(made, meta).eval()
-    _scale(net, photos)
-    return net
-
-
-@torch.no_grad()
-def _scale(net: SimpleNN, photos: Tensor) -> None:
-    """Gives every convolution's output mean 0 and deviation 1 on the photos, a channel at a time."""
-    maps = net.prepare(photos)
-    for layer in net:
-        given = layer(maps)
-        if layer.type == "conv":
-            mean, spread = given.mean((0, 2, 3)), given.std((0, 2, 3))
-            if not bool((spread > 0).all()):
-                raise ArgumentError(f"{layer.name}: its output is constant on the photos; are they empty?")
-            filters, biases = layer.weights
-            assert filters is not None and biases is not None  # this module gave it both
-            filters /= spread[:, None, None, None]
-            biases.copy_((biases - mean) / spread)
-            given = (given - mean[:, None, None]) / spread[:, None, None]
-        maps = given
-
-
-def _random_conv(
-    name: str, random: np.random.RandomState, side: int, inputs: int, outputs: int
-) -> dict[str, Any]:
-    weight = random.standard_normal((side, side, inputs, outputs))
-    return {
-        "type": "conv",
-        "name": name,
-        "weights": [weight.astype(np.float32), np.zeros((outputs, 1), np.float32)],
-        "stride": np.full((1, 2), 2.0 if side == FIRST_SIDE else 1.0),
-        "pad": np.full((1, 4), float(side // 2)),
-    }
-
-
-def _random_pool(name: str, method: str = "max") -> dict[str, Any]:
-    return {
-        "type": "pool",
-        "name": name,
-        "method": method,
-        "pool": np.full((1, 2), 2.0),
-        "stride": np.full((1, 2), 2.0),
-        "pad": np.zeros((1, 4)),
-    }
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--out", type=Path, default=SMALL_NETWORK)
+    with tempfile.TemporaryDirectory(prefix="toycity-") as temporary:
+        print(make(parser.parse_args().out, Path(temporary)))

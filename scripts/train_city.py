@@ -1,0 +1,353 @@
+"""Trains a network on geo-tagged photos of a city in batches: each photo is compared with all others.
+
+The original trains on tuples: a query, its positive and ten negatives, which only the query is compared with.
+Here a batch has pairs of photos of places that look alike, and each is compared with all others: some ten
+times as many comparisons for each image computed. Mirrored streets are as many streets again.
+
+python scripts/train_city.py start OUT --train TRAIN --backbone vgg16.mat --crop conv5_3
+    writes OUT/start.mat: the backbone with NetVLAD, whose clusters are of TRAIN's database
+python scripts/train_city.py train OUT/start.mat OUT/gauss --train TRAIN --val VAL --first conv5_1
+    writes the network of each round, and the best by Recall@1 + Recall@5 on VAL as OUT/gauss/best.mat
+
+TRAIN and VAL are folders with db.csv and query.csv (docs/own_photos.md says what is in them). The queries of
+TRAIN are used as its database is: all its photos are trained with.
+"""
+
+import csv
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import v2
+
+from deepibl.datasets import PlaceDataset, dataset_from_places, query_places
+from deepibl.engine.backbone import FusedBackbone
+from deepibl.engine.winograd import WinogradGradients
+from deepibl.evaluation import recall_at_n
+from deepibl.losses import ContrastiveLoss, SARELoss, TripletLoss, TupleLoss
+from deepibl.networks import load_network, network_id, save_network
+from deepibl.networks.build import add_pooling_for
+from matlab_compat.files import atomic_output
+from matlab_compat.simplenn import SimpleNN
+
+NS = (1, 5, 10)
+NEAR, FAR = 10.0, 25.0  # metres: a positive is nearer, a negative farther
+CANDIDATES = 200  # most similar photos among which the places that look alike are searched
+SKETCH = 1024  # dimensions in which similar photos are searched
+JITTER = v2.Compose(
+    [v2.RandomResizedCrop(320, (0.6, 1.0), (0.9, 1.1)), v2.ColorJitter(0.3, 0.3, 0.3)]
+)  # at most 40 % of a photo is lost
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    loss: gauss-ind … exp-joint (SARE), triplet or contrastive. sharpness: squared distances are multiplied by
+    it, which narrows SARE's kernel. rate, head_rate: Adam's learning rates of convolutions and of NetVLAD.
+    rounds, steps: batches in all are rounds * steps; a network is written and tested after each round.
+    places, alike: a batch has that many random places, each with so many that look like it. mirrored: whether
+    mirrored photos make a second city. versions: jittered versions of each photo beside the photo itself.
+    """
+
+    loss: str = "gauss-joint"
+    sharpness: float = 1.0
+    rate: float = 1e-5
+    head_rate: float = 1e-3
+    rounds: int = 4
+    steps: int = 60
+    places: int = 8
+    alike: int = 3
+    mirrored: bool = True
+    versions: int = 0
+    seed: int = 0
+
+    def make_loss(self) -> TupleLoss:
+        """The loss module, of the mean over pairs."""
+        if self.loss in ("triplet", "contrastive"):
+            return {"triplet": TripletLoss, "contrastive": ContrastiveLoss}[self.loss](reduction="pairs")
+        kernel, mode = self.loss.split("-")
+        return SARELoss(kernel, mode, reduction="pairs")
+
+
+class Photos:
+    """The photos of a training set, mirrored and jittered: what a batch is made of.
+
+    Photo i of N, its mirror image N + i; with kept maps, of one of `versions` + 1 versions.
+    """
+
+    def __init__(self, dataset: PlaceDataset, recipe: Recipe) -> None:
+        self.paths = [*dataset.image_paths("db"), *dataset.image_paths("q")]
+        self.count = len(self.paths)
+        positions = np.concatenate([dataset.database_positions, dataset.query_positions])
+        self.sides = 2 if recipe.mirrored else 1
+        self.positions = np.tile(positions, (self.sides, 1))
+        self.side = np.repeat(np.arange(self.sides), self.count)
+
+    def __len__(self) -> int:
+        return self.sides * self.count
+
+    def metres(self, some: Sequence[int] | np.ndarray, others: Any = slice(None)) -> np.ndarray:
+        """Distances (S, T) of photos; of a street and a mirrored one infinite."""
+        apart = np.linalg.norm(self.positions[some][:, None] - self.positions[others][None], axis=2)
+        same_photo = np.equal.outer(
+            np.arange(len(self))[some] % self.count, np.arange(len(self))[others] % self.count
+        )
+        apart[self.side[some][:, None] != self.side[others][None]] = np.inf
+        apart[same_photo] = 0.0  # a photo is no negative of its mirror image, nor its own positive
+        return apart
+
+    def read(self, photo: int, version: int) -> Tensor:
+        """Photo `photo` as (3, H, W) float32, RGB 0–255; version 0 is not jittered."""
+        with Image.open(self.paths[photo % self.count]) as file:
+            pixels = v2.functional.pil_to_tensor(file.convert("RGB"))
+        if version:
+            pixels = JITTER(pixels)
+        return (pixels.flip(2) if photo >= self.count else pixels).float()
+
+
+def start(
+    out: Path,
+    train: Annotated[Path, typer.Option()],
+    backbone: Annotated[Path, typer.Option()],
+    crop: Annotated[str, typer.Option()] = "",
+) -> None:
+    """Writes OUT/start.mat: a backbone, cropped behind a layer, with NetVLAD on top."""
+    out.mkdir(parents=True, exist_ok=True)
+    net = load_network(backbone)
+    if crop:
+        net = net.with_layers(list(net)[: net.index(crop) + 1])
+    built = add_pooling_for(net, "vlad_preL2_intra", city(train), stem=str(out / "clusters"), progress=True)
+    save_network(built, out / "start.mat")
+
+
+def train(
+    network: Path,
+    out: Path,
+    train: Annotated[Path, typer.Option()],
+    val: Annotated[Path, typer.Option()],
+    first: Annotated[str, typer.Option(help="the lowest layer that is trained; below it maps are kept")] = "",
+    maps: Annotated[Path | None, typer.Option(help="folder of the kept maps")] = None,
+    loss: str = Recipe.loss,
+    sharpness: float = Recipe.sharpness,
+    rate: float = Recipe.rate,
+    head_rate: float = Recipe.head_rate,
+    rounds: int = Recipe.rounds,
+    steps: int = Recipe.steps,
+    places: int = Recipe.places,
+    alike: int = Recipe.alike,
+    mirrored: bool = Recipe.mirrored,
+    versions: int = Recipe.versions,
+    seed: int = Recipe.seed,
+) -> None:
+    """Trains a network; see `Recipe` for the options."""
+    given = locals()
+    recipe = Recipe(**{each.name: given[each.name] for each in fields(Recipe)})
+    out.mkdir(parents=True, exist_ok=True)
+    net, photos, tested = load_network(network), Photos(city(train), recipe), city(val)
+    torch.manual_seed(seed)
+    read = reader(net, first, photos, recipe, maps or out / "maps")
+    shown = test_reader(net, first, tested, maps or out / "maps")
+    with open(out / "log.csv", "w", newline="", encoding="utf-8") as file:
+        log = csv.writer(file)
+        log.writerow(["round", "loss", *(f"recall@{n}" for n in NS)])
+        best = -1.0
+        kept = kept_sketches(net, first, photos, read, maps or out / "maps")
+        for number, mean_loss in enumerate(learn(net, first, photos, read, kept, recipe)):
+            recalls = recall(net, first, tested, shown)
+            log.writerow([number, f"{mean_loss:.4f}", *(f"{each:.4f}" for each in recalls)])
+            file.flush()
+            print(f"round {number}: loss {mean_loss:.4f}, Recall@1, 5, 10 {np.round(recalls, 4)}", flush=True)
+            save_network(net, out / f"round{number}.mat")
+            if recalls[0] + recalls[1] > best:
+                best = recalls[0] + recalls[1]
+                save_network(net, out / "best.mat")
+
+
+def learn(
+    net: SimpleNN,
+    first: str,
+    photos: Photos,
+    read: Callable[[int, int], Tensor],
+    sketches: np.ndarray,
+    recipe: Recipe,
+) -> Iterator[float]:
+    """Trains round by round; gives the mean loss of each (NaN before the first); updates sketches."""
+    draw = random.Random(recipe.seed)
+    loss, layer = recipe.make_loss(), first or None
+    head, convolutions = trained(net, first)
+    optimizer = torch.optim.Adam(
+        [{"params": convolutions, "lr": recipe.rate}, {"params": head, "lr": recipe.head_rate}]
+    )
+    total = recipe.rounds * recipe.steps
+    warm = torch.optim.lr_scheduler.LinearLR(optimizer, 0.1, total_iters=10)
+    cool = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
+    yield float("nan")
+    for _ in range(recipe.rounds):
+        losses = []
+        for _ in range(recipe.steps):
+            queries, positives = draw_batch(photos, sketches, recipe, draw)
+            ids = queries + positives
+            maps = torch.stack([read(i, draw.randint(0, recipe.versions)) for i in ids])
+            with WinogradGradients():
+                rows = net(channels_last(maps), start=layer).flatten(1)
+            far = torch.from_numpy(photos.metres(queries, ids) > FAR)
+            points, count = same_distances(rows) * recipe.sharpness**0.5, len(queries)
+            value = loss(points[:count], points[count:], points.expand(count, -1, -1), far)
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.step()
+            warm.step()
+            cool.step()
+            sketches[ids] = sketch(rows.detach())
+            losses.append(float(value.detach()))
+        yield float(np.mean(losses))
+
+
+def same_distances(rows: Tensor) -> Tensor:
+    """N points (N, N) with the pairwise distances of N descriptors (N, D): a loss of them costs little."""
+    products = rows.double() @ rows.double().t()
+    return torch.linalg.cholesky(products + 1e-9 * torch.eye(len(rows))).to(rows.dtype)
+
+
+def draw_batch(
+    photos: Photos, sketches: np.ndarray, recipe: Recipe, draw: random.Random
+) -> tuple[list[int], list[int]]:
+    """Queries and their positives: random photos, each with the nearest photos of other places."""
+    queries: list[int] = []
+    positives: list[int] = []
+
+    def take(photo: int) -> bool:
+        if queries and photos.metres([photo], queries).min() <= FAR:
+            return False
+        near = np.flatnonzero(photos.metres([photo])[0] <= NEAR)
+        near = near[(near % photos.count) != photo % photos.count]
+        if not len(near):
+            return False
+        queries.append(photo)  # of the photos nearby, the one that shows the same
+        positives.append(int(near[np.argmax(sketches[near] @ sketches[photo])]))
+        return True
+
+    while len(queries) < recipe.places * (1 + recipe.alike):
+        photo, wanted = draw.randrange(len(photos)), recipe.alike
+        if take(photo):
+            for other in np.argsort(-(sketches @ sketches[photo]))[:CANDIDATES]:
+                if wanted and take(int(other)):
+                    wanted -= 1
+    return queries, positives
+
+
+def reader(
+    net: SimpleNN, first: str, photos: Photos, recipe: Recipe, folder: Path
+) -> Callable[[int, int], Tensor]:
+    """Gives photo i in version v, prepared for the layer `first`: from kept maps, or read now."""
+    if not first:
+        return lambda photo, version: net.prepare(photos.read(photo, version)[None])[0]
+    kept = {
+        version: kept_maps(
+            net, first, folder / f"train{version}.npy", lambda i, v=version: photos.read(i, v), len(photos)
+        )
+        for version in range(recipe.versions + 1)
+    }
+    return lambda photo, version: torch.from_numpy(kept[version][photo]).float()
+
+
+def test_reader(net: SimpleNN, first: str, dataset: PlaceDataset, folder: Path) -> Callable[[int], Tensor]:
+    """As `reader`, for the images of a data set, database first."""
+    photos = Photos(dataset, Recipe(mirrored=False))
+    if not first:
+        return lambda photo: net.prepare(photos.read(photo, 0)[None])[0]
+    kept = kept_maps(net, first, folder / f"{dataset.name}.npy", lambda i: photos.read(i, 0), len(photos))
+    return lambda photo: torch.from_numpy(kept[photo]).float()
+
+
+def kept_maps(net: SimpleNN, first: str, file: Path, read: Callable[[int], Tensor], count: int) -> np.ndarray:
+    """The input (N, C, H, W) float16 of the layer `first` of each photo, kept in a file."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        below = FusedBackbone(net, net.index(first), "fp32")
+        with torch.inference_mode(), atomic_output(file) as temporary:
+            rows = (below(net.prepare(read(i)[None]))[0].half().numpy() for i in range(count))
+            row = next(rows)
+            maps = np.lib.format.open_memmap(temporary, "w+", np.float16, (count, *row.shape))
+            maps[0] = row
+            for i, row in enumerate(rows, 1):
+                maps[i] = row
+            maps.flush()
+    return np.load(file, mmap_mode="r")
+
+
+def trained(net: SimpleNN, first: str) -> tuple[list[Tensor], list[Tensor]]:
+    """The parameters of NetVLAD and of the convolutions from `first` on; others are frozen."""
+    head: list[Tensor] = []
+    convolutions: list[Tensor] = []
+    for index, layer in enumerate(net):
+        for parameter in layer.parameters():
+            parameter.requires_grad_(not first or index >= net.index(first))
+            (head if layer.name.startswith("vlad") else convolutions).append(parameter)
+    return head, [each for each in convolutions if each.requires_grad]
+
+
+def channels_last(maps: Tensor) -> Tensor:
+    """The maps as convolutions on a CPU like them."""
+    return maps.contiguous(memory_format=torch.channels_last)
+
+
+def described(net: SimpleNN, first: str, read: Callable[[int], Tensor], count: int) -> Iterator[Tensor]:
+    """The descriptors (n, D) of photos, eight at a time."""
+    for begin in range(0, count, 8):
+        maps = torch.stack([read(i) for i in range(begin, min(begin + 8, count))])
+        with torch.inference_mode():
+            yield net(channels_last(maps), start=first or None).flatten(1)
+
+
+def sketch(rows: Tensor) -> np.ndarray:
+    """Descriptors (N, D) in few dimensions, of unit length: random directions keep angles well enough."""
+    return torch.nn.functional.normalize(rows @ directions(rows.shape[1]), dim=1).numpy()
+
+
+@lru_cache(maxsize=1)
+def directions(dim: int) -> Tensor:
+    """Random directions (dim, SKETCH)."""
+    return torch.randn(dim, SKETCH, generator=torch.Generator().manual_seed(0))
+
+
+def kept_sketches(
+    net: SimpleNN, first: str, photos: Photos, read: Callable[[int, int], Tensor], folder: Path
+) -> np.ndarray:
+    """The sketches (N, SKETCH) of the photos by this network: from a file, or made and kept in it."""
+    file = folder / f"sketches_{network_id(net)[:16]}_{len(photos)}.npy"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        rows = described(net, first, lambda i: read(i, 0), len(photos))
+        np.save(file, np.concatenate([sketch(each.clone()) for each in rows]))
+    return np.load(file)
+
+
+def recall(net: SimpleNN, first: str, dataset: PlaceDataset, read: Callable[[int], Tensor]) -> np.ndarray:
+    """Recall@1, 5, 10 of the network on a data set."""
+    count = dataset.database_size + dataset.query_count
+    rows = torch.cat(list(described(net, first, read, count))).numpy()
+    found = recall_at_n(rows[dataset.database_size :], rows[: dataset.database_size], dataset, ns=NS)
+    return found.recalls
+
+
+def city(folder: Path) -> PlaceDataset:
+    """The data set of a folder's db.csv and query.csv, named like the folder."""
+    database, queries = (query_places(folder / f"{each}.csv") for each in ("db", "query"))
+    return dataset_from_places(folder.name, database, queries, positive_distance=FAR)
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, help=__doc__)
+    app.command()(start)
+    app.command()(train)
+    app()

@@ -1,0 +1,3 @@
+function setup()
+% The paths are set already.
+end
