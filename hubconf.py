@@ -9,7 +9,7 @@ dependencies = ["torch", "numpy", "scipy", "h5py", "safetensors", "lazy_loader"]
 
 
 def network(path: str, device: str = "cpu") -> Any:
-    """A network from a .mat, .safetensors or checkpoint file: an nn.Module with MATLAB's layer names.
+    """A network from a file or by its name, as deepibl.load_network takes: an nn.Module.
 
     net(net.prepare(images)).flatten(1) are descriptors of images (N, 3, H, W), RGB, 0..255.
     """
@@ -25,8 +25,8 @@ def describer(path: str, device: str = "cpu") -> Any:
     return DescriptorModule(network(path)).to(device)
 
 
-def netvlad(num_clusters: int = 64, dim: int = 512, v2: bool = False) -> Any:
+def netvlad(num_clusters: int = 64, dim: int = 512, v2: bool = False, normalize: bool = False) -> Any:
     """An untrained NetVLAD layer, (N, dim, H, W) -> (N, dim, 1, num_clusters)."""
     from deepibl.layers import NetVLAD
 
-    return NetVLAD(num_clusters, dim, v2=v2)
+    return NetVLAD(num_clusters, dim, v2=v2, normalize=normalize)

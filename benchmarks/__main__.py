@@ -17,7 +17,7 @@ from benchmarks.measure import Settings, Table, peaks, real_options
 from deepibl.engine import onednn
 from matlab_compat.faiss_library import choose_kernels
 
-BENCHMARKS = ("extraction", "training", "search", "growth", "scale", "loading", "processes")
+BENCHMARKS = ("extraction", "training", "search", "growth", "scale", "loading")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

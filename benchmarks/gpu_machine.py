@@ -13,8 +13,7 @@ import torchvision
 
 from benchmarks.gpu_run import Asked, seconds
 from benchmarks.measure import Settings, Table
-from deepibl.runtime.devices import fastest_convolutions
-from deepibl.runtime.memory import free_memory
+from deepibl.runtime.devices import fastest_convolutions, free_memory
 
 
 def env(asked: Asked) -> Iterator[Table]:

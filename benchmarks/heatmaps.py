@@ -1,11 +1,11 @@
 """python -m benchmarks.heatmaps NETWORK PHOTO PHOTO … [--pairs] [--side 224] [--methods …]
 
-Which heatmap tells most? A deletion test: the pixels that a map calls the largest are blurred away, from the
-largest on, and the cosine of the descriptor to that of the whole photo falls (--pairs: to that of the next photo,
-of each pair of photos). Maps are blurred as they are drawn. Holes do harm wherever they are: each map is compared
-with itself turned around, whose holes have the same shapes elsewhere. Printed as Markdown, best first: by how much
-the area below the curve is smaller than that of the map turned around (mean over photos and its standard error),
-both areas as mean cosines, and the cosine after each share of the pixels.
+Which heatmap tells most? A deletion test: the pixels that a map calls the largest are blurred away, largest
+first, and the cosine of the descriptor to that of the whole photo falls (--pairs: to that of the next photo,
+of each pair of photos). Maps are blurred as they are drawn. Holes do harm wherever they are: each map is
+compared with itself turned around, whose holes have the same shapes elsewhere. Printed as Markdown, best
+first: by how much the area below the curve is smaller than that of the map turned around (mean over photos,
+standard error), both areas as mean cosines, and the cosine after each share of the pixels.
 """
 
 import argparse

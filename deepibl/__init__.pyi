@@ -71,7 +71,11 @@ from .matlab import (
     trainGaussKernalJoint as trainGaussKernalJoint,
     trainWeakly as trainWeakly,
 )
-from .networks import load_network as load_network, save_network as save_network
+from .networks import (
+    list_networks as list_networks,
+    load_network as load_network,
+    save_network as save_network,
+)
 from .search import PlaceIndex as PlaceIndex
 
 __version__: str

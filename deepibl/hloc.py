@@ -10,13 +10,14 @@ the mean in meta.normalization.averageImage. It always normalises before and aft
 
 import importlib
 import sys
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from deepibl.engine.batch import extract_batch
 from deepibl.images import LONG_SIDE
 from deepibl.networks.io import load_network
+from deepibl.networks.libraries import is_torch_id
+from deepibl.networks.weights import find_network
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
 
@@ -26,7 +27,7 @@ MODULE = "hloc.extractors.deepibl"
 def extractor_class(base: type) -> type:
     """An extractor for hloc of any network of deepibl: a subclass of its BaseModel.
 
-    conf: `network` (a .mat, .safetensors or checkpoint file) and `precision` ('fp32' or 'bf16'). It takes
+    conf: `network` (a file, or a name as `load_network` takes) and `precision` ('fp32' or 'bf16'). It takes
     data['image'] (N, 3, H, W), RGB, 0..1, and returns {'global_descriptor': (N, D)}.
     """
 
@@ -52,18 +53,20 @@ def extractor_class(base: type) -> type:
 def register(network: StrPath, *, name: str = "deepibl", resize_max: int = LONG_SIDE) -> dict[str, Any]:
     """Registers the extractor 'deepibl' in hloc, and returns a conf for hloc.extract_features.main.
 
-    network: the network's file. name: the suffix of hloc's feature file. resize_max: the longer side, in
-    pixels, that hloc scales images to. Raises ArgumentError where hloc is not installed.
+    network: the network's file, or its name (`deepibl.list_networks`). name: the suffix of hloc's feature
+    file. resize_max: the longer side, in pixels, that hloc scales images to. Raises ArgumentError where hloc
+    is not installed, ConfigurationError for an unknown network.
     """
     try:
         base = importlib.import_module("hloc.utils.base_model").BaseModel
     except ImportError as error:
         raise ArgumentError(f"hloc cannot be imported ({error}): install it from its repository") from error
+    found = find_network(network)
     module = ModuleType(MODULE, "Extractor of deepibl's networks, made by deepibl.hloc.register.")
     module.DeepIBL = extractor_class(base)  # type: ignore[attr-defined]
     sys.modules[MODULE] = module
     return {
         "output": f"global-feats-{name}",
-        "model": {"name": "deepibl", "network": str(Path(network).absolute())},
+        "model": {"name": "deepibl", "network": str(found if is_torch_id(str(found)) else found.absolute())},
         "preprocessing": {"resize_max": resize_max},
     }

@@ -2,8 +2,8 @@
 
 Every loss takes query and positive (B, D), negatives (B, M, D), and a mask (B, M), True where there is a
 negative, so that queries may have different numbers of them. Features need not have unit length. Values are
-at least 0, and float32 for half-precision features. Each loss is a function and a module of the same name;
-both raise ArgumentError for shapes or names that do not fit.
+at least 0, and float32 for half-precision features. Each loss is a module, SARE a function too; they raise
+ArgumentError for shapes or names that do not fit.
 
 How the original divides: it prints the mean loss over a batch's queries, but divides the gradient by the
 batch's number of (query, negative) pairs, for the Joint losses too. `reduction="mean"` and `"pairs"` give the
@@ -14,7 +14,6 @@ are as in torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -62,31 +61,71 @@ class Terms(NamedTuple):
 
 
 class TupleLoss(nn.Module):
-    """Base of the losses as modules: `loss(query, positive, negatives, mask)`; see the functions.
+    """Base of the losses: `loss(query, positive, negatives, mask)`, reduced as the module says.
 
-    compute: gives the `Terms` of `Tuples` with these settings. `terms(...)` gives each query's loss with the
-    number that the original's trainer divides by, for a batch that is collected tuple by tuple.
+    `terms(...)` gives each query's loss with the number that the original's trainer divides by, for a batch
+    that is collected tuple by tuple.
     """
 
-    def __init__(self, compute: Callable[..., Terms], reduction: str = "mean", **settings: Any) -> None:
+    def __init__(self, reduction: str = "mean", **settings: Any) -> None:
         super().__init__()
-        self.compute, self.settings = compute, settings
-        self.reduction = _one_of(reduction, REDUCTIONS, "reduction")
+        self.settings, self.reduction = settings, _one_of(reduction, REDUCTIONS, "reduction")
 
     def extra_repr(self) -> str:
         """The settings, for print(loss)."""
         settings = {**self.settings, "reduction": self.reduction}
         return ", ".join(f"{name}={value!r}" for name, value in settings.items())
 
+    def compute(self, tuples: Tuples) -> Terms:
+        """The terms of checked tuples."""
+        raise NotImplementedError
+
     def terms(self, query: Tensor, positive: Tensor, negatives: Tensor, mask: Tensor | None = None) -> Terms:
         """Losses and divisors by query, both (B,); for query, positive (B, D) and negatives (B, M, D)."""
-        return self.compute(_tuples(query, positive, negatives, mask), **self.settings)
+        return self.compute(_tuples(query, positive, negatives, mask))
 
     def forward(
         self, query: Tensor, positive: Tensor, negatives: Tensor, mask: Tensor | None = None
     ) -> Tensor:
         """The loss, reduced; for query, positive (B, D) and negatives (B, M, D)."""
         return self.terms(query, positive, negatives, mask).reduced(self.reduction)
+
+
+class SARELoss(TupleLoss):
+    """The SARE loss.
+
+    With d the L2 distance to the query, K = exp(-d^2) for 'gauss', 1 / (1 + d^2) for 'cauchy', exp(-d) for
+    'exp', and m_i = log K(negative i) - log K(positive): 'ind' is sum_i log(1 + exp(m_i)), 'joint' is
+    log(1 + sum_i exp(m_i)). Neither overflows. The gradient of 'exp' at distance 0 is 0. reduction: 'none',
+    'sum', 'mean' (over queries, as the original prints it) or 'pairs' (divided by the number of negatives in
+    the batch, as the original steps).
+
+    >>> loss = SARELoss("gauss", "joint")
+    >>> loss(torch.eye(2), torch.eye(2), torch.zeros(2, 3, 2)).shape
+    torch.Size([])
+
+    Ported from: deepIBL/trainGaussKernalInd.m, trainGaussKernalJoint.m, trainCauchyKernelInd.m,
+    trainCauchyKernelJoint.m, trainExpKernalInd.m, trainExpKernalJoint.m
+    """
+
+    def __init__(self, kernel: str = "gauss", mode: str = "ind", *, reduction: str = "mean") -> None:
+        kernel, mode = _one_of(kernel, KERNELS, "kernel"), _one_of(mode, MODES, "mode")
+        super().__init__(reduction, kernel=kernel, mode=mode)
+
+    def compute(self, tuples: Tuples) -> Terms:
+        """The terms of checked tuples."""
+        to_positive, to_negatives = map(self._minus_log_kernel, tuples.squared_distances())
+        margins, pairs = to_positive[:, None] - to_negatives, tuples.mask.sum(1)
+        if self.settings["mode"] == "joint":
+            return Terms(_log_one_plus_sum_exp(margins, tuples.mask), pairs)
+        each = torch.logaddexp(margins, torch.zeros_like(margins))
+        return Terms(each.masked_fill(~tuples.mask, 0.0).sum(1), pairs)
+
+    def _minus_log_kernel(self, squared: Tensor) -> Tensor:
+        """-log K of squared distances: d^2, log(1 + d^2) or d."""
+        if self.settings["kernel"] == "gauss":
+            return squared
+        return torch.log1p(squared) if self.settings["kernel"] == "cauchy" else _distance(squared)
 
 
 def sare_loss(
@@ -99,64 +138,14 @@ def sare_loss(
     *,
     reduction: str = "none",
 ) -> Tensor:
-    """The SARE loss of each query.
-
-    With d the L2 distance to the query, K = exp(-d^2) for 'gauss', 1 / (1 + d^2) for 'cauchy', exp(-d) for
-    'exp', and m_i = log K(negative i) - log K(positive): 'ind' is sum_i log(1 + exp(m_i)), 'joint' is
-    log(1 + sum_i exp(m_i)). Neither overflows. The gradient of 'exp' at distance 0 is 0.
+    """`SARELoss` as a function: the loss of each query (B,), or one number.
 
     query, positive: (B, D). negatives: (B, M, D); M may be 0. mask: (B, M), True where there is a negative.
-    reduction: 'none', 'sum', 'mean' (over queries, as the original prints it) or 'pairs' (divided by the
-    number of negatives in the batch, as the original steps). Returns (B,) losses, or one number. Raises
-    ArgumentError for shapes or names that do not fit.
-
-    Ported from: deepIBL/trainGaussKernalInd.m, trainGaussKernalJoint.m, trainCauchyKernelInd.m,
-    trainCauchyKernelJoint.m, trainExpKernalInd.m, trainExpKernalJoint.m
     """
-    kernel, mode = _one_of(kernel, KERNELS, "kernel"), _one_of(mode, MODES, "mode")
-    return _sare(_tuples(query, positive, negatives, mask), kernel, mode).reduced(reduction)
+    return SARELoss(kernel, mode, reduction=reduction)(query, positive, negatives, mask)
 
 
-def _sare(tuples: Tuples, kernel: str, mode: str) -> Terms:
-    to_positive, to_negatives = tuples.squared_distances()
-    margins = _minus_log_kernel(kernel, to_positive)[:, None] - _minus_log_kernel(kernel, to_negatives)
-    pairs = tuples.mask.sum(1)
-    if mode == "joint":
-        return Terms(_log_one_plus_sum_exp(margins, tuples.mask), pairs)
-    each = torch.logaddexp(margins, torch.zeros_like(margins))
-    return Terms(each.masked_fill(~tuples.mask, 0.0).sum(1), pairs)
-
-
-def _minus_log_kernel(kernel: str, squared: Tensor) -> Tensor:
-    """-log K of squared distances: d^2, log(1 + d^2) or d."""
-    if kernel == "gauss":
-        return squared
-    return torch.log1p(squared) if kernel == "cauchy" else _distance(squared)
-
-
-class SARELoss(TupleLoss):
-    """The SARE loss as a module; see `sare_loss`.
-
-    >>> loss = SARELoss("gauss", "joint")
-    >>> loss(torch.eye(2), torch.eye(2), torch.zeros(2, 3, 2)).shape
-    torch.Size([])
-    """
-
-    def __init__(self, kernel: str = "gauss", mode: str = "ind", *, reduction: str = "mean") -> None:
-        kernel, mode = _one_of(kernel, KERNELS, "kernel"), _one_of(mode, MODES, "mode")
-        super().__init__(_sare, reduction, kernel=kernel, mode=mode)
-
-
-def triplet_loss(
-    query: Tensor,
-    positive: Tensor,
-    negatives: Tensor,
-    margin: float = 0.1,
-    mask: Tensor | None = None,
-    *,
-    exclude_very_hard: bool = False,
-    reduction: str = "none",
-) -> Tensor:
+class TripletLoss(TupleLoss):
     """NetVLAD's ranking loss: sum_i max(0, d^2(positive) + margin - d^2(negative i)).
 
     With exclude_very_hard, negatives nearer than the positive count in the value but have no gradient, as in
@@ -164,39 +153,26 @@ def triplet_loss(
 
     Ported from: netvlad/trainWeakly.m
     """
-    tuples = _tuples(query, positive, negatives, mask)
-    return _triplet(tuples, margin, exclude_very_hard).reduced(reduction)
-
-
-def _triplet(tuples: Tuples, margin: float, exclude_very_hard: bool) -> Terms:
-    to_positive, to_negatives = tuples.squared_distances()
-    hinges = torch.relu(to_positive[:, None] + margin - to_negatives).masked_fill(~tuples.mask, 0.0)
-    violating = hinges > 0
-    if exclude_very_hard:
-        very_hard = to_negatives < to_positive[:, None]
-        violating = violating & ~very_hard
-        hinges = torch.where(very_hard, hinges.detach(), hinges)
-    return Terms(hinges.sum(1), violating.sum(1))
-
-
-class TripletLoss(TupleLoss):
-    """The weakly supervised triplet loss as a module; see `triplet_loss`."""
 
     def __init__(
         self, margin: float = 0.1, *, exclude_very_hard: bool = False, reduction: str = "mean"
     ) -> None:
-        super().__init__(_triplet, reduction, margin=margin, exclude_very_hard=exclude_very_hard)
+        super().__init__(reduction, margin=margin, exclude_very_hard=exclude_very_hard)
+
+    def compute(self, tuples: Tuples) -> Terms:
+        """The terms of checked tuples."""
+        to_positive, to_negatives = tuples.squared_distances()
+        hinges = torch.relu(to_positive[:, None] + self.settings["margin"] - to_negatives)
+        hinges = hinges.masked_fill(~tuples.mask, 0.0)
+        violating = hinges > 0
+        if self.settings["exclude_very_hard"]:
+            very_hard = to_negatives < to_positive[:, None]
+            violating = violating & ~very_hard
+            hinges = torch.where(very_hard, hinges.detach(), hinges)
+        return Terms(hinges.sum(1), violating.sum(1))
 
 
-def contrastive_loss(
-    query: Tensor,
-    positive: Tensor,
-    negatives: Tensor,
-    margin: float = 0.7,
-    mask: Tensor | None = None,
-    *,
-    reduction: str = "none",
-) -> Tensor:
+class ContrastiveLoss(TupleLoss):
     """0.5 d(positive)^2 + sum_i 0.5 max(0, margin - d(negative i))^2, d the L2 distance.
 
     The gradient of a negative equal to the query is 0 (NaN in the original). 'pairs' divides by the number of
@@ -204,33 +180,20 @@ def contrastive_loss(
 
     Ported from: deepIBL/trainContrastiveLoss.m (history, before 2019-07-25)
     """
-    return _contrastive(_tuples(query, positive, negatives, mask), margin).reduced(reduction)
-
-
-def _contrastive(tuples: Tuples, margin: float) -> Terms:
-    to_positive, to_negatives = tuples.squared_distances()
-    apart = _distance(to_negatives)
-    lacking = torch.relu(margin - apart).masked_fill(~tuples.mask, 0.0)
-    violating = (apart <= margin) & tuples.mask
-    return Terms(0.5 * to_positive + 0.5 * lacking.square().sum(1), violating.sum(1) + 1)
-
-
-class ContrastiveLoss(TupleLoss):
-    """The contrastive loss as a module; see `contrastive_loss`."""
 
     def __init__(self, margin: float = 0.7, *, reduction: str = "mean") -> None:
-        super().__init__(_contrastive, reduction, margin=margin)
+        super().__init__(reduction, margin=margin)
+
+    def compute(self, tuples: Tuples) -> Terms:
+        """The terms of checked tuples."""
+        to_positive, to_negatives = tuples.squared_distances()
+        margin, apart = self.settings["margin"], _distance(to_negatives)
+        lacking = torch.relu(margin - apart).masked_fill(~tuples.mask, 0.0)
+        violating = (apart <= margin) & tuples.mask
+        return Terms(0.5 * to_positive + 0.5 * lacking.square().sum(1), violating.sum(1) + 1)
 
 
-def lifted_structure_loss(
-    query: Tensor,
-    positive: Tensor,
-    negatives: Tensor,
-    alpha: float = 1.0,
-    mask: Tensor | None = None,
-    *,
-    reduction: str = "none",
-) -> Tensor:
+class LiftedStructureLoss(TupleLoss):
     """0.5 max(0, J)^2 with J = log(sum_i exp(alpha - d(negative i))) + d(positive), d the L2 distance.
 
     'pairs' divides by the number of negatives of the queries with J > 0. (The original leaves queries with
@@ -238,36 +201,23 @@ def lifted_structure_loss(
 
     Ported from: deepIBL/trainLiftStruct.m (history, before 2019-07-25)
     """
-    return _lifted(_tuples(query, positive, negatives, mask), alpha).reduced(reduction)
-
-
-def _lifted(tuples: Tuples, alpha: float) -> Terms:
-    to_positive, to_negatives = tuples.squared_distances()
-    any_negative = tuples.mask.any(1)
-    # a row of -inf alone would have a NaN gradient, even times 0: a row without negatives is left unmasked
-    counted = tuples.mask | ~any_negative[:, None]
-    repulsion = (alpha - _distance(to_negatives)).masked_fill(~counted, -torch.inf)
-    excess = torch.logsumexp(repulsion, 1) + _distance(to_positive)
-    excess = torch.where(any_negative, torch.relu(excess), 0.0)
-    return Terms(0.5 * excess.square(), torch.where(excess > 0, tuples.mask.sum(1), 0))
-
-
-class LiftedStructureLoss(TupleLoss):
-    """The lifted structure loss as a module; see `lifted_structure_loss`."""
 
     def __init__(self, alpha: float = 1.0, *, reduction: str = "mean") -> None:
-        super().__init__(_lifted, reduction, alpha=alpha)
+        super().__init__(reduction, alpha=alpha)
+
+    def compute(self, tuples: Tuples) -> Terms:
+        """The terms of checked tuples."""
+        to_positive, to_negatives = tuples.squared_distances()
+        any_negative = tuples.mask.any(1)
+        # a row of -inf alone has a NaN gradient, even times 0: a row without negatives is left unmasked
+        counted = tuples.mask | ~any_negative[:, None]
+        repulsion = (self.settings["alpha"] - _distance(to_negatives)).masked_fill(~counted, -torch.inf)
+        excess = torch.logsumexp(repulsion, 1) + _distance(to_positive)
+        excess = torch.where(any_negative, torch.relu(excess), 0.0)
+        return Terms(0.5 * excess.square(), torch.where(excess > 0, tuples.mask.sum(1), 0))
 
 
-def npair_loss(
-    query: Tensor,
-    positive: Tensor,
-    negatives: Tensor,
-    scale: float = 1.0,
-    mask: Tensor | None = None,
-    *,
-    reduction: str = "none",
-) -> Tensor:
+class NPairLoss(TupleLoss):
     """log(1 + sum_i exp(scale * query . (negative i - positive))).
 
     With scale 2 this is the very formula of the original's trainGaussKernalJoint, raw gradient included; on
@@ -275,52 +225,37 @@ def npair_loss(
 
     Ported from: deepIBL/trainNpairLoss.m (history, before 2019-07-25)
     """
-    return _npair(_tuples(query, positive, negatives, mask), scale).reduced(reduction)
-
-
-def _npair(tuples: Tuples, scale: float) -> Terms:
-    exponents = scale * (tuples.negatives - tuples.positive[:, None]) @ tuples.query[:, :, None]
-    return Terms(_log_one_plus_sum_exp(exponents.squeeze(2), tuples.mask), tuples.mask.sum(1))
-
-
-class NPairLoss(TupleLoss):
-    """The N-pair loss as a module; see `npair_loss`."""
 
     def __init__(self, scale: float = 1.0, *, reduction: str = "mean") -> None:
-        super().__init__(_npair, reduction, scale=scale)
+        super().__init__(reduction, scale=scale)
+
+    def compute(self, tuples: Tuples) -> Terms:
+        """The terms of checked tuples."""
+        towards = tuples.negatives - tuples.positive[:, None]
+        exponents = (self.settings["scale"] * towards @ tuples.query[:, :, None]).squeeze(2)
+        return Terms(_log_one_plus_sum_exp(exponents, tuples.mask), tuples.mask.sum(1))
 
 
-def angular_loss(
-    query: Tensor,
-    positive: Tensor,
-    negatives: Tensor,
-    degrees: float = 45.0,
-    mask: Tensor | None = None,
-    *,
-    reduction: str = "none",
-) -> Tensor:
+class AngularLoss(TupleLoss):
     """log(1 + sum_i exp(4 t (query + positive) . negative i - 2 (1 + t) query . positive)).
 
     t is the squared tangent of the angle, given in degrees.
 
     Ported from: deepIBL/trainAngularLoss.m (history, before 2019-07-25)
     """
-    return _angular(_tuples(query, positive, negatives, mask), degrees).reduced(reduction)
-
-
-def _angular(tuples: Tuples, degrees: float) -> Terms:
-    tan2 = math.tan(math.radians(degrees)) ** 2
-    anchor = tuples.query + tuples.positive
-    attraction = (tuples.query * tuples.positive).sum(1, keepdim=True)
-    exponents = 4 * tan2 * (tuples.negatives @ anchor[:, :, None]).squeeze(2) - 2 * (1 + tan2) * attraction
-    return Terms(_log_one_plus_sum_exp(exponents, tuples.mask), tuples.mask.sum(1))
-
-
-class AngularLoss(TupleLoss):
-    """The angular loss as a module; see `angular_loss`."""
 
     def __init__(self, degrees: float = 45.0, *, reduction: str = "mean") -> None:
-        super().__init__(_angular, reduction, degrees=degrees)
+        super().__init__(reduction, degrees=degrees)
+
+    def compute(self, tuples: Tuples) -> Terms:
+        """The terms of checked tuples."""
+        tan2 = math.tan(math.radians(self.settings["degrees"])) ** 2
+        anchor = tuples.query + tuples.positive
+        attraction = (tuples.query * tuples.positive).sum(1, keepdim=True)
+        exponents = (
+            4 * tan2 * (tuples.negatives @ anchor[:, :, None]).squeeze(2) - 2 * (1 + tan2) * attraction
+        )
+        return Terms(_log_one_plus_sum_exp(exponents, tuples.mask), tuples.mask.sum(1))
 
 
 def _distance(squared: Tensor) -> Tensor:

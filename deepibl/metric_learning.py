@@ -1,4 +1,4 @@
-"""The losses behind pytorch-metric-learning's interface: `loss(embeddings, labels, indices_tuple)`.
+"""The losses as pytorch-metric-learning's: `loss(embeddings, labels, indices_tuple)`, and under its wrappers.
 
 >>> from deepibl import SARELoss
 >>> loss = MetricLearningLoss(SARELoss("gauss", "joint"))
@@ -9,59 +9,50 @@ torch.Size([])
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from pytorch_metric_learning.losses import BaseMetricLossFunction, CrossBatchMemory, SelfSupervisedLoss
+from torch import Tensor
 
 from deepibl.losses import TupleLoss
 from matlab_compat.errors import ArgumentError
 
 
-class MetricLearningLoss(nn.Module):
-    """A loss of `deepibl.losses` behind pytorch-metric-learning's interface; that package is not needed.
+class MetricLearningLoss(BaseMetricLossFunction):
+    """A loss of `deepibl.losses` as a BaseMetricLossFunction, which miners, samplers and wrappers take.
 
     Each pair of an anchor and a positive makes a tuple with all negatives of the anchor: those of another
-    label, or those that a miner of that package picked. The loss's own reduction is kept ('mean' is over the
-    tuples, 'pairs' what the original steps along).
+    label, or those that a miner picked. The loss's own reduction is kept ('mean' is over the tuples, 'pairs'
+    what the original steps along); regularizers of the package are added to it.
+
+    Args of a call: embeddings (B, D); labels (B,), of places, which may be left out with indices_tuple;
+    indices_tuple: (anchors, positives, negatives) of triplets, or (anchors, positives, anchors, negatives) of
+    pairs; ref_emb, ref_labels (R, D), (R,): where positives and negatives are taken from (default: from the
+    batch itself, but never the anchor). The loss is 0 where no anchor has both a positive and a negative.
+    Raises ArgumentError: neither labels nor indices, or an indices_tuple of another length.
     """
 
-    def __init__(self, loss: TupleLoss) -> None:
-        super().__init__()
+    def __init__(self, loss: TupleLoss, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.loss = loss
 
-    def forward(
-        self,
-        embeddings: Tensor,
-        labels: Tensor | None = None,
-        indices_tuple: tuple[Tensor, ...] | None = None,
-        ref_emb: Tensor | None = None,
-        ref_labels: Tensor | None = None,
-    ) -> Any:
-        """The loss of a batch, 0 where no anchor has both a positive and a negative.
-
-        Args:
-            embeddings: (B, D). labels: (B,), of places; may be left out with indices_tuple.
-            indices_tuple: (anchors, positives, negatives) of triplets, or (anchors, positives, anchors,
-                negatives) of pairs, as miners give them.
-            ref_emb, ref_labels: (R, D), (R,): where positives and negatives are taken from (default: from
-                the batch itself, but never the anchor).
-
-        Raises:
-            ArgumentError: neither labels nor indices, or an indices_tuple of another length.
-        """
-        others = embeddings if ref_emb is None else ref_emb
-        shape = (len(embeddings), len(others))
+    def compute_loss(
+        self, embeddings: Tensor, labels: Any, indices_tuple: Any, ref_emb: Tensor, ref_labels: Any
+    ) -> dict[str, Any]:
+        """The package's description of the loss, reduced already."""
+        shape = (len(embeddings), len(ref_emb))
         if indices_tuple is not None:
             positive, negative = _from_indices(indices_tuple, shape, embeddings.device)
+        elif labels is None or ref_labels is None:
+            raise ArgumentError("give labels (and ref_labels with ref_emb), or an indices_tuple")
         else:
-            if labels is None or (ref_emb is not None and ref_labels is None):
-                raise ArgumentError("give labels (and ref_labels with ref_emb), or an indices_tuple")
-            same = labels[:, None] == (labels if ref_labels is None else ref_labels)[None]
-            itself = torch.eye(*shape, dtype=torch.bool, device=embeddings.device) & (ref_emb is None)
+            same = labels[:, None] == ref_labels[None]
+            itself = torch.eye(*shape, dtype=torch.bool, device=embeddings.device) & (ref_emb is embeddings)
             positive, negative = same & ~itself, ~same
         anchors, positives = (positive & negative.any(1)[:, None]).nonzero(as_tuple=True)
         if not len(anchors):
-            return embeddings.sum() * 0.0
-        negatives = others.expand(len(anchors), -1, -1)
-        return self.loss(embeddings[anchors], others[positives], negatives, negative[anchors])
+            return self.zero_losses()
+        negatives = ref_emb.expand(len(anchors), -1, -1)
+        found = self.loss(embeddings[anchors], ref_emb[positives], negatives, negative[anchors])
+        return {"loss": {"losses": found, "indices": None, "reduction_type": "already_reduced"}}
 
 
 def _from_indices(
@@ -81,3 +72,13 @@ def _from_indices(
     for mask, (rows, columns) in zip(masks, pairs, strict=True):
         mask[rows, columns] = True
     return masks[0], masks[1]
+
+
+def _admit(wrapper: Any) -> None:
+    """Adds the loss to a wrapper's list of losses, which holds the package's own by their names."""
+    known = wrapper.supported_losses()
+    wrapper.supported_losses = staticmethod(lambda: [*known, MetricLearningLoss.__name__])
+
+
+_admit(CrossBatchMemory)
+_admit(SelfSupervisedLoss)

@@ -45,83 +45,57 @@ def vl_argparse(defaults: Any, args: Any, *flags: str, nargout: int = 1) -> Any:
     names = {flag.lower() for flag in flags}
     if len(flags) > len(FLAGS) or not names <= set(FLAGS):
         raise ArgumentError(f"flags must be 'merge' or 'nonrecursive', at most two; got {flags!r}")
-    if isinstance(args, str | Mapping) or not isinstance(args, Sequence):
-        args = [args]
-    parser = _Parser(dict(defaults), "merge" in names, "nonrecursive" not in names, nargout > 1)
-    parser.read(list(args))
-    return (parser.opts, parser.rest) if nargout > 1 else parser.opts
+    recursive = "nonrecursive" not in names
+    known, opts, rest = dict(defaults), dict(defaults), list[Any]()
 
+    def nested(into: Any, given: Any) -> tuple[Any, list[Any]]:
+        if nargout > 1:
+            return vl_argparse(into, given, *flags, nargout=2)
+        return vl_argparse(into, given, *flags), []
 
-class _Parser:
-    """The state of one call: the options so far, and the unknown ones."""
-
-    def __init__(self, opts: dict[str, Any], merge: bool, recursive: bool, keep_unknown: bool) -> None:
-        self.opts = opts
-        self.original = dict(opts)
-        self.merge = merge
-        self.recursive = recursive
-        self.keep_unknown = keep_unknown
-        self.rest: list[Any] = []
-        self.flags = [name for name, on in zip(FLAGS, (merge, not recursive), strict=True) if on]
-
-    def read(self, args: list[Any]) -> None:
-        position = 0
-        while position < len(args):
-            item = args[position]
-            if self.recursive and isinstance(item, Mapping):
-                self.read_struct(item)
-                position += 1
-                continue
-            if not isinstance(item, str):
-                raise ArgumentError(
-                    f"argument {position + 1} must be an option's name"
-                    f"{' or a dict' if self.recursive else ''}, not {item!r:.80}"
-                )
-            if position + 1 == len(args):
-                raise ArgumentError(f"option {item!r} has no value: options come as name, value pairs")
-            self.read_pair(item, args[position + 1])
-            position += 2
-
-    def read_struct(self, struct: Mapping[str, Any]) -> None:
-        pairs = [word for pair in struct.items() for word in pair]
-        if self.keep_unknown:
-            self.opts, rest = vl_argparse(self.opts, pairs, *self.flags, nargout=2)
-            self.rest.append(dict(zip(rest[::2], rest[1::2], strict=True)))
-        else:
-            self.opts = vl_argparse(self.opts, pairs, *self.flags)
-
-    def read_pair(self, name: str, value: Any) -> None:
-        top, *below = name.split(".")
-        nested = value
-        for part in reversed(below):
-            if not part:
-                raise ArgumentError(f"option {name!r} has an empty name between its dots")
-            nested = {part: nested}
-        matches = [known for known in self.original if known.lower() == top.lower()]
-        if len(matches) == 1:
-            self.assign(matches[0], nested)
-        elif self.merge and top:
-            self.assign(top, nested)
-        elif self.keep_unknown:
-            self.rest += [name, value]
-        else:
-            raise ArgumentError(unknown_option(top, list(self.original)))
-
-    def assign(self, field: str, value: Any) -> None:
-        holds_struct = isinstance(self.original.get(field), Mapping) and len(self.original[field]) > 0
-        if not self.recursive or not (holds_struct or isinstance(value, Mapping)):
-            self.opts[field] = value
-        elif not holds_struct:
-            if not isinstance(self.opts.get(field), Mapping):
+    def assign(field: str, value: Any) -> None:
+        fields: Any = known.get(field)
+        holds_dict = isinstance(fields, Mapping) and len(fields) > 0
+        if not recursive or not (holds_dict or isinstance(value, Mapping)):
+            opts[field] = value
+        elif not holds_dict:
+            if not isinstance(opts.get(field), Mapping):
                 raise ArgumentError(f"option {field!r} takes no dict: its default is not a dict")
-            self.opts[field] = vl_argparse(self.opts[field], value, "merge")
+            opts[field] = vl_argparse(opts[field], value, "merge")
         elif not isinstance(value, Mapping):
-            raise ArgumentError(
-                f"option {field!r} takes a dict of {', '.join(self.original[field])}, not {value!r:.80}"
-            )
+            raise ArgumentError(f"option {field!r} takes a dict of {', '.join(fields)}, not {value!r:.80}")
         else:
-            parsed = vl_argparse(self.opts[field], value, *self.flags, nargout=2 if self.keep_unknown else 1)
-            self.opts[field] = parsed[0] if self.keep_unknown else parsed
+            opts[field], _ = nested(opts[field], value)
+
+    words = [args] if isinstance(args, str | Mapping) or not isinstance(args, Sequence) else list(args)
+    position = 0
+    while position < len(words):
+        name = words[position]
+        if recursive and isinstance(name, Mapping):
+            opts, unknown = nested(opts, [word for pair in name.items() for word in pair])
+            if nargout > 1:
+                rest.append(dict(zip(unknown[::2], unknown[1::2], strict=True)))
+            position += 1
+            continue
+        if not isinstance(name, str):
+            kind = "an option's name or a dict" if recursive else "an option's name"
+            raise ArgumentError(f"argument {position + 1} must be {kind}, not {name!r:.80}")
+        if position + 1 == len(words):
+            raise ArgumentError(f"option {name!r} has no value: options come as name, value pairs")
+        value = words[position + 1]
+        position += 2
+        top, *below = name.split(".")
+        if "" in below:
+            raise ArgumentError(f"option {name!r} has an empty name between its dots")
+        nest = functools.reduce(lambda inner, part: {part: inner}, reversed(below), value)
+        matches = [each for each in known if each.lower() == top.lower()]
+        if len(matches) == 1 or ("merge" in names and top):
+            assign(matches[0] if len(matches) == 1 else top, nest)
+        elif nargout > 1:
+            rest += [name, value]
+        else:
+            raise ArgumentError(unknown_option(top, list(known)))
+    return (opts, rest) if nargout > 1 else opts
 
 
 def unknown_option(name: str, known: list[str]) -> str:

@@ -74,13 +74,6 @@ def decode(data: bytes, name: str) -> torch.Tensor:
         return as_tensor(image)
 
 
-def header(data: bytes, name: str) -> tuple[str, int, int]:
-    """Pillow's mode (L, RGB or CMYK), height and width of a JPEG, without decoding it; raises as `decode`."""
-    with naming(name):
-        image = opened(data, name)
-        return image.mode, image.height, image.width
-
-
 def opened(data: bytes, name: str, *, whole: bool = False, scaled: bool = False) -> "Image":
     """A Pillow image of mode L, RGB or CMYK whose pixels are not decoded yet; use it within `naming`.
 

@@ -25,6 +25,7 @@ from deepibl.evaluation import Evaluation, evaluate_network
 from deepibl.images import read_image
 from deepibl.networks import DEFAULT_NETWORK, find_network, load_network
 from deepibl.report import collect, comparison_page, heatmap_rows, write_report, write_sheet
+from deepibl.report.cells import has_vlad
 from deepibl.report.sheet import METHODS
 from deepibl.search import build_index
 from matlab_compat.files import atomic_bytes
@@ -45,7 +46,8 @@ def make_screenshots(target: Path, network: Path, work: Path) -> list[Path]:
     dataset = dataset_from_places("lund", places, query_places(queries))
     evaluation = evaluate_network(net, dataset, label=network.name, features=work / "features")
     pair = _clear_match(evaluation)
-    rows = heatmap_rows([(network.stem, net)], pair[0], against=pair[1], methods=_methods(net))
+    methods = [method for method in METHODS if has_vlad(net) or method not in ("clusters", "cells")]
+    rows = heatmap_rows([(network.stem, net)], pair[0], against=pair[1], methods=methods)
     write_sheet(rows, work / "heatmap.png", width=2.4)
     made = [_as_jpeg(work / "heatmap.png", target / "heatmap.jpg")]
     made.append(_terminal([Path(path) for path in pair], target / "terminal.png"))
@@ -55,17 +57,14 @@ def make_screenshots(target: Path, network: Path, work: Path) -> list[Path]:
     )
     both = work / "compare.html"
     both.write_text(comparison_page(collect(fewer), collect(evaluation)), encoding="utf-8")
-    made += _page_of(net, network, places, pair[0], work, target)
+    others = [os.path.join(dataset.query_root, name) for name in dataset.query_names[1::5]]
+    photos = [pair[0], *(other for other in others if other != pair[0])][:3]
+    made += _page_of(net, network, places, photos, work, target)
     for file, name, height in ((page, "report.png", 1500), (both, "compare.png", 1250)):
         if _photograph(file, work / name, height):
             with Image.open(work / name) as picture:
                 made.append(_save(_scaled(picture, 720), target / name))
     return made
-
-
-def _methods(net: object) -> list[str]:
-    vlad = any("vlad" in name for name in getattr(net, "names", []))
-    return list(METHODS) if vlad else [method for method in METHODS if method not in ("clusters", "cells")]
 
 
 def _clear_match(evaluation: Evaluation) -> tuple[str, str]:
@@ -78,24 +77,26 @@ def _clear_match(evaluation: Evaluation) -> tuple[str, str]:
     )
 
 
-def _page_of(net: object, network: Path, places: Places, photo: str, work: Path, target: Path) -> list[Path]:
-    """The page with an answer and its heatmaps, on a desktop and on a phone."""
+def _page_of(
+    net: object, network: Path, places: Places, photos: list[str], work: Path, target: Path
+) -> list[Path]:
+    """The page with three photos, the places of the first and its heatmap, on a desktop and on a phone."""
     if chromium() is None:
         print("no Chromium with its driver here: page.jpg and phone.jpg are left out", file=sys.stderr)
         return []
     build_index(net, places, work / "city.idx", network_path=network)
     made = []
     with serving(work / "city.idx") as page:
-        for name, size, phone in (("page", (1180, 960), False), ("phone", (360, 820), True)):
+        for name, size, phone in (("page", (1180, 1280), False), ("phone", (360, 820), True)):
             with browser(*size, phone=phone) as driver:
-                _ask(driver, page.url, photo)
+                _ask(driver, page.url, photos)
                 driver.save_screenshot(str(work / f"{name}.png"))
             made.append(_as_jpeg(work / f"{name}.png", target / f"{name}.jpg", width=480 if phone else 1100))
     return made
 
 
-def _ask(driver: Any, address: str, photo: str) -> None:
-    """Opens the page, sends a photo, waits for everything and unfolds the first heatmap."""
+def _ask(driver: Any, address: str, photos: list[str]) -> None:
+    """Opens the page, sends photos, waits for everything and unfolds the first heatmap."""
     from selenium.webdriver.support.ui import WebDriverWait
 
     loaded = (
@@ -103,9 +104,9 @@ def _ask(driver: Any, address: str, photo: str) -> None:
         ".every((i) => i.complete !== false && i.naturalWidth !== 0) && !!document.querySelector('#map svg')"
     )
     driver.get(address)
-    driver.find_element("id", "file").send_keys(photo)
-    wait = WebDriverWait(driver, 60)
-    wait.until(lambda _: driver.find_elements("css selector", "#places li"))
+    driver.find_element("id", "file").send_keys("\n".join(photos))
+    wait, all_of_them = WebDriverWait(driver, 300), f"{len(photos)} of {len(photos)} answered"
+    wait.until(lambda _: driver.find_element("id", "answered").text == all_of_them)
     driver.execute_script("for (const i of document.querySelectorAll('.picture')) i.loading = 'eager'")
     driver.find_element("class name", "why").click()
     wait.until(lambda _: driver.execute_script(loaded))

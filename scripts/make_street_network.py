@@ -5,11 +5,12 @@ python scripts/make_street_network.py start SQUEEZENET.h5 OUT --train TRAIN
     3 x 3 expansion in one convolution, and a 1 x 1 convolution to 128 channels, the principal components
     of TRAIN's photos; then `train_city.py start` and `train` (weights/README.md lists the commands)
 python scripts/make_street_network.py finish TRAINED.mat weights/streets.mat --train TRAIN
-    adds whitening to 512 dimensions and stores weights in 11 significant bits, which halves the file
+    adds PCA to 512 dimensions, whitened in part, and rounds weights, so that the file is small
 """
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import h5py
@@ -18,28 +19,30 @@ import torch
 import typer
 from torch import Tensor
 
-from deepibl.features import add_pca_of_images
+from deepibl.engine import ExtractionSettings
+from deepibl.features import pca_of_images
 from deepibl.images import read_image
 from deepibl.networks import load_network, save_network
-from deepibl.networks.build import plain_layer
+from deepibl.networks.build import append_pca, plain_layer
 from deepibl.networks.clusters import local_descriptors
 from matlab_compat.relja import relja_PCA
 from matlab_compat.simplenn import SimpleNN
+from matlab_compat.simplenn.edit import relja_netOutputDim
 from matlab_compat.simplenn.layer import Layer
 from matlab_compat.simplenn.tidy import cell_row
 from scripts.train_city import city
 
 MEAN = (123.68, 116.779, 103.939)  # RGB
 FIRES = {2: 1, 3: 0, 4: 1, 5: 0, 6: 1, 7: 0, 8: 0, 9: 0}  # whether a pooling comes before it
-WIDTH, DIMENSIONS, BITS = 128, 512, 11
+WIDTH = 128  # channels of the maps that NetVLAD pools
 
 
 def start(squeezenet: Path, out: Path, train: Annotated[Path, typer.Option()]) -> None:
     """Writes OUT/backbone.mat."""
     out.mkdir(parents=True, exist_ok=True)
-    net = SimpleNN(
-        list(layers(squeezenet)), {"normalization": {"averageImage": np.array(MEAN, np.float32)[None, None]}}
-    )
+    mean = np.array(MEAN, np.float32)[None, None]
+    size = np.array([[320.0, 320.0, 3.0]])
+    net = SimpleNN(layers(squeezenet), {"normalization": {"averageImage": mean, "imageSize": size}})
     dataset = city(train)
     paths = dataset.image_paths("db")
     found = local_descriptors(net, lambda i: read_image(paths[i]), len(paths), progress=True)
@@ -100,20 +103,33 @@ def number(value: float) -> np.ndarray:
     return np.array([[float(value)]])
 
 
-def finish(network: Path, out: Path, train: Annotated[Path, typer.Option()]) -> None:
-    """Writes OUT: the network with whitening, in few bits."""
+def finish(
+    network: Path,
+    out: Path,
+    train: Annotated[Path, typer.Option()],
+    dim: int = 512,
+    power: Annotated[float, typer.Option(help="1 whitens; 0 leaves the variances as they are")] = 0.5,
+    bits: Annotated[int, typer.Option(help="significant bits of a weight, which zlib then packs")] = 8,
+) -> None:
+    """Writes OUT: the network with a PCA of the training photos that whitens in part, in few bits."""
     dataset, net = city(train), load_network(network)
-    names = [*dataset.image_paths("db"), *dataset.image_paths("q")]
-    whitened = add_pca_of_images(net, "/", names, out.parent / out.stem, dim=DIMENSIONS, as_stored=True)
+    paths = [*dataset.image_paths("db"), *dataset.image_paths("q")]
+    size = relja_netOutputDim(net)[0]
+    settings = ExtractionSettings(engine="fused", max_side=None)
+    with TemporaryDirectory() as folder:
+        found = pca_of_images(
+            net, "/", paths, Path(folder, "net"), dim=dim, output_dim=size, settings=settings
+        )
+    whitened = append_pca(net, found._replace(lams=found.lams**power), dim=dim)
     for parameter in whitened.parameters():
-        parameter.data = rounded(parameter.data)
+        parameter.data = rounded(parameter.data, bits)
     save_network(whitened, out)
 
 
-def rounded(values: Tensor) -> Tensor:
-    """Values to BITS significant bits."""
+def rounded(values: Tensor, bits: int) -> Tensor:
+    """Values to so many significant bits."""
     mantissa, exponent = torch.frexp(values)
-    return torch.ldexp(torch.round(mantissa * 2**BITS) / 2**BITS, exponent)
+    return torch.ldexp(torch.round(mantissa * 2**bits) / 2**bits, exponent)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,13 @@ TRAIN are used as its database is: all its photos are trained with.
 """
 
 import csv
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -39,7 +40,8 @@ from matlab_compat.files import atomic_output
 from matlab_compat.simplenn import SimpleNN
 
 NS = (1, 5, 10)
-NEAR, FAR = 10.0, 25.0  # metres: a positive is nearer, a negative farther
+FAR = 25.0  # metres: positives are nearer, negatives farther
+SAME_VIEW = 0.25  # the share of nearby photos, the most similar ones, that are taken to show the same
 CANDIDATES = 200  # most similar photos among which the places that look alike are searched
 SKETCH = 1024  # dimensions in which similar photos are searched
 JITTER = v2.Compose(
@@ -95,15 +97,14 @@ class Photos:
     def __len__(self) -> int:
         return self.sides * self.count
 
-    def metres(self, some: Sequence[int] | np.ndarray, others: Any = slice(None)) -> np.ndarray:
-        """Distances (S, T) of photos; of a street and a mirrored one infinite."""
-        apart = np.linalg.norm(self.positions[some][:, None] - self.positions[others][None], axis=2)
-        same_photo = np.equal.outer(
-            np.arange(len(self))[some] % self.count, np.arange(len(self))[others] % self.count
-        )
-        apart[self.side[some][:, None] != self.side[others][None]] = np.inf
-        apart[same_photo] = 0.0  # a photo is no negative of its mirror image, nor its own positive
-        return apart
+    def metres(self, some: Sequence[int], others: Sequence[int] | slice = slice(None)) -> np.ndarray:
+        """Distances (S, T) of photos; a mirrored photo is where the photo is."""
+        return np.linalg.norm(self.positions[some][:, None] - self.positions[others][None], axis=2)
+
+    def nearby(self, photo: int) -> np.ndarray:
+        """The photos of the same place that may be its positives: others, mirrored if it is."""
+        near = self.metres([photo])[0] <= FAR
+        return np.flatnonzero(near & (self.side == self.side[photo]) & (np.arange(len(self)) != photo))
 
     def read(self, photo: int, version: int) -> Tensor:
         """Photo `photo` as (3, H, W) float32, RGB 0–255; version 0 is not jittered."""
@@ -228,12 +229,12 @@ def draw_batch(
     def take(photo: int) -> bool:
         if queries and photos.metres([photo], queries).min() <= FAR:
             return False
-        near = np.flatnonzero(photos.metres([photo])[0] <= NEAR)
-        near = near[(near % photos.count) != photo % photos.count]
+        near = photos.nearby(photo)
         if not len(near):
             return False
-        queries.append(photo)  # of the photos nearby, the one that shows the same
-        positives.append(int(near[np.argmax(sketches[near] @ sketches[photo])]))
+        similar = near[np.argsort(-(sketches[near] @ sketches[photo]))]
+        queries.append(photo)
+        positives.append(int(draw.choice(similar[: math.ceil(SAME_VIEW * len(similar))])))
         return True
 
     while len(queries) < recipe.places * (1 + recipe.alike):
@@ -257,7 +258,7 @@ def reader(
         )
         for version in range(recipe.versions + 1)
     }
-    return lambda photo, version: torch.from_numpy(kept[version][photo]).float()
+    return lambda photo, version: torch.from_numpy(kept[version][photo].copy()).float()
 
 
 def test_reader(net: SimpleNN, first: str, dataset: PlaceDataset, folder: Path) -> Callable[[int], Tensor]:
@@ -266,7 +267,7 @@ def test_reader(net: SimpleNN, first: str, dataset: PlaceDataset, folder: Path) 
     if not first:
         return lambda photo: net.prepare(photos.read(photo, 0)[None])[0]
     kept = kept_maps(net, first, folder / f"{dataset.name}.npy", lambda i: photos.read(i, 0), len(photos))
-    return lambda photo: torch.from_numpy(kept[photo]).float()
+    return lambda photo: torch.from_numpy(kept[photo].copy()).float()
 
 
 def kept_maps(net: SimpleNN, first: str, file: Path, read: Callable[[int], Tensor], count: int) -> np.ndarray:

@@ -27,7 +27,7 @@ def squeezenet(real: Path, head: str = "mean") -> TorchExtractor:
             kernel, bias = _weights(stored[name])
             conv.weight.copy_(kernel)
             conv.bias.copy_(bias)
-    return from_torch(features, head=head, preprocessing=CAFFE)
+    return from_torch(features, head=head, **vars(CAFFE))
 
 
 def _convolutions(features: nn.Sequential) -> list[tuple[str, nn.Conv2d]]:

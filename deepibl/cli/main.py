@@ -36,6 +36,7 @@ from deepibl.cli.options import (
     image_reading,
     image_size,
     names_given,
+    net_of_index,
     open_network,
     print_result,
     processes_of,
@@ -94,7 +95,7 @@ def info(
 
 @app.command()
 def convert(
-    source: Annotated[str, typer.Argument(help="A network: .mat (any version), .safetensors, .pth, .tar.")],
+    source: Annotated[str, typer.Argument(help="A network: .mat, .safetensors, .pth, .tar, .py, or a name.")],
     target: Annotated[
         Path, typer.Argument(help="What to write: .mat, .hloc.mat, .safetensors, .onnx, .pt2 or .pth.")
     ],
@@ -194,7 +195,7 @@ def evaluate(
             raise ArgumentError("--index goes with --queries DIR|CSV, not with --dataset, --db or --protocol")
         if resize is not None:
             raise ArgumentError("queries are scaled as the index's images were: leave out --resize")
-        path = find_net(net or open_index_file(index_file, "an evaluation").network_path)
+        path = net_of_index(net, open_index_file(index_file, "an evaluation"))
         loaded, settings = open_network(path, device, scales, **how)
         about: Any = {"label": str(path), "threshold": threshold, "root": root, "crop_to_dim": crop_to_dim}
         about |= {"skip_unknown": skip_unknown}
@@ -252,7 +253,7 @@ def demo(
 ) -> None:
     """Index real street photos, localize others, print Recall@N and write a page; nothing is downloaded."""
     if train or city:
-        from deepibl.demo.toy import run_city_demo, run_training_demo
+        from deepibl.demo import run_city_demo, run_training_demo
 
         place = folder or Path("toycity")
         if train:
@@ -260,7 +261,7 @@ def demo(
         else:
             run_city_demo(place, images=images, seed=seed, say=typer.echo)
         return
-    from deepibl.demo.streets import run_demo
+    from deepibl.demo import run_demo
 
     run_demo(folder or Path("deepibl-demo"), say=typer.echo)
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 SOME_IMAGES_FAILED = 3
 NOT_AS_IT_SHOULD_BE = 4
-Net = Annotated[str, typer.Argument(help="A network: .mat, .safetensors, or the name of one that ships.")]
+Net = Annotated[
+    str, typer.Argument(help="A network: a file, the name of one that ships, torchvision:NAME or timm:NAME.")
+]
 NetAndImages = Annotated[
     list[str] | None,
     typer.Argument(
@@ -82,11 +84,18 @@ def split_net(given: Sequence[str] | None, net: str | None = None) -> tuple[str,
 
 
 def find_net(net: StrPath) -> Path:
-    """The file of a network: a path, or the name of one that ships or is in localPaths' folders."""
+    """The file of a network, or its name: see `deepibl.networks.find_network`; folders are localPaths'."""
     from deepibl.networks.weights import find_network
     from deepibl.runtime.paths import localPaths
 
-    return Path(net) if Path(net).is_file() else find_network(str(net), localPaths())
+    return find_network(net, localPaths())
+
+
+def net_of_index(net: str | None, places: Any) -> Path:
+    """--net, or the network that an index names; never a program, as an index may come from anywhere."""
+    if net is None and Path(places.network_path).suffix == ".py":
+        raise ArgumentError(f"the index was made by {places.network_path}, a program: name it with --net")
+    return find_net(net or places.network_path)
 
 
 def choose_device(name: str) -> str:

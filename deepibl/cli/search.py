@@ -25,6 +25,7 @@ from deepibl.cli.options import (
     choose_device,
     find_net,
     image_reading,
+    net_of_index,
     open_network,
     print_result,
     read_lines,
@@ -151,9 +152,8 @@ def localize(
     from deepibl.search.localization import localize as find_places, match_table, out_of_range
 
     places = open_index(index_file)
-    loaded, settings = open_network(
-        net or places.network_path, device, scales, precision=precision, engine=engine
-    )
+    path = net_of_index(net, places)
+    loaded, settings = open_network(path, device, scales, precision=precision, engine=engine)
     around = None if near is None else parse_position(near, places.frame)
     found, failures = find_places(
         loaded, photos, places, top=top, near=around, within=within, settings=settings
@@ -259,10 +259,13 @@ def serve(
     squares = Tiles(tiles, attribution) if tiles else None
     places = open_index_file(index_file, "the page")
     where = choose_device(device)
-    loaded = load_network(find_net(net or places.network_path), device=where)
+    loaded = load_network(net_of_index(net, places), device=where)
     read = scales_in(scales, precision)
     finder = PlaceFinder(loaded, places, device=where, precision=precision, engine=engine, scales=read)
-    limits = Limits.of_user(max_upload, max_pixels, waiting)
+    limits = Limits(
+        upload_bytes=round(max_upload * 1e6), described_pixels=max_pixels,
+        heat_pixels=min(max_pixels, Limits.heat_pixels), waiting=waiting,
+    )  # fmt: skip
     made = app.create_app(
         finder,
         root=str(root or ""),

@@ -91,7 +91,10 @@ def heatmap(
     compare: Annotated[list[str] | None, typer.Option(help="Another network; may be repeated.")] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option(help="gradient, guided, occlusion, clusters, cells, or all; may be repeated."),
+        typer.Option(
+            help="cells (default with NetVLAD), guided (default without), smooth, gradient, occlusion, "
+            "clusters or all; may be repeated."
+        ),
     ] = None,
     maps: Annotated[Path | None, typer.Option(help="Folder for each overlay (PNG) and map (.npy).")] = None,
     resize: Resize = None,
@@ -107,11 +110,11 @@ def heatmap(
 ) -> None:
     """Draw which pixels of a photo determine its descriptor, or (--against) what makes two photos alike.
 
-    How the SARE paper drew its heatmaps is not known; these are gradients, guided gradients and the NetVLAD
-    paper's occlusion.
+    With two photos and NetVLAD, numbered frames show the parts that match. How the SARE paper drew its
+    heatmaps is not known.
     """
     from deepibl.images import Reading
-    from deepibl.report.sheet import check_sheet, heatmap_rows, write_maps, write_sheet
+    from deepibl.report.sheet import METHODS, check_sheet, heatmap_rows, write_maps, write_sheet
 
     net, named = split_net(photos)
     if len(named) != 1:
@@ -120,7 +123,7 @@ def heatmap(
     networks = _networks([net, *(compare or [])], choose_device(device))
     reading = Reading(**{"upright": True, **image_reading(resize)})
     rows = heatmap_rows(
-        networks, named[0], methods=_methods(method, against is not None), against=against,
+        networks, named[0], methods=METHODS if "all" in (method or ()) else method, against=against,
         reading=reading, max_pixels=max_pixels,
         patch=patch, step=step, batch_size=batch_size,
     )  # fmt: skip
@@ -191,19 +194,10 @@ def _networks(names: Sequence[str], where: str) -> list[tuple[str, Any]]:
     return [(str(path) if alike else path.stem, load_network(path, device=where)) for path in paths]
 
 
-def _methods(asked: Sequence[str] | None, pair: bool) -> list[str]:
-    from deepibl.report.heatmap import METHODS as PIXELS
-    from deepibl.report.sheet import METHODS
-
-    if not asked:
-        return list(PIXELS)
-    if "all" in asked:
-        return [method for method in METHODS if pair or method != "cells"]
-    return list(dict.fromkeys(asked))
-
-
 def _as_json(rows: Sequence[Any], sheet: Path, files: Sequence[Path]) -> dict[str, Any]:
-    """The files and rows as JSON: each map's size, range, and peak as (x, y) from 0 to 1."""
+    """The files and rows as JSON: each map's size, range, peak as (x, y) from 0 to 1, and matching parts."""
+    from dataclasses import asdict
+
     import numpy as np
 
     listed = []
@@ -216,6 +210,7 @@ def _as_json(rows: Sequence[Any], sheet: Path, files: Sequence[Path]) -> dict[st
                 "least": float(drawing.values.min()),
                 "most": float(drawing.values.max()),
                 "peak": [(int(x) + 0.5) / drawing.values.shape[1], (int(y) + 0.5) / drawing.values.shape[0]],
+                "parts": [asdict(part) for part in drawing.parts],
             }
         listed.append(
             {"network": row.network, "photo": row.photo, "similarity": row.similarity, "maps": found}

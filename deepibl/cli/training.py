@@ -55,7 +55,7 @@ def train(
         str, typer.Option(help="Of torchvision's or timm's model: pretrained, random, or a .pth file.")
     ] = "pretrained",
     layer: Annotated[str | None, typer.Option(help="layerName: its last layer that is kept.")] = None,
-    method: Annotated[str | None, typer.Option(help="vlad_preL2_intra, vladv2, max, avg …")] = None,
+    method: Annotated[str | None, typer.Option(help="vlad_preL2_intra, vladv2, gem, max, avg …")] = None,
     backprop_to: Annotated[
         str | None, typer.Option(help="backPropToLayer: the lowest layer that is trained.")
     ] = None,

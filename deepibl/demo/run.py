@@ -86,13 +86,14 @@ def _show(place: Path, name: str, database: Path, queries: Path, say: Say) -> fl
     dataset = evaluation.dataset
     right = [len(dataset.positives(query)) for query in range(dataset.query_count)]
     chance, pixels = np.mean(right) / dataset.database_size, raw_pixel_recall(dataset)
-    say(f"Recall@1 of a random answer: {chance:.2f}; of comparing tiny grey pictures: {pixels:.2f}")
+    recall = float(evaluation.result.at(1))
+    say(f"Recall@1: {recall:.2f}; of a random answer: {chance:.2f}; of tiny grey pictures: {pixels:.2f}")
 
     page = write_report(evaluation, place / "report", command)
     say(f"\n4. A page with the map, and pictures of right and wrong answers: {page.resolve()}")
     say(f"\nAll is left in {place.resolve()}: the photos, {index_file.name}, report/")
     say(f"Drop photos on a page: deepibl serve --index {index_file}; your own: deepibl index PHOTOS")
-    return float(evaluation.result.at(1))
+    return recall
 
 
 def raw_pixel_recall(dataset: PlaceDataset, size: tuple[int, int] = (24, 32)) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -48,7 +49,8 @@ def extract_prepared(
         raise ArgumentError("precision int8 needs an engine, made by choose_engine with the network's scales")
     split = isinstance(net, SimpleNN) and precision != "fp32"
     first = head_start(net) if split else 0  # type: ignore[arg-type]
-    with torch.autocast(prepared.device.type, dtype=torch.bfloat16, enabled=precision != "fp32"):
+    low = torch.autocast(prepared.device.type, dtype=torch.bfloat16) if precision != "fp32" else nullcontext()
+    with low:
         if not split or first == len(net):  # type: ignore[arg-type]
             return net(prepared).flatten(1).float()
         maps = net(prepared, stop=first - 1) if first else prepared

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from deepibl.images import LONG_SIDE
-from deepibl.runtime.devices import to_batch
-from deepibl.runtime.memory import free_memory, free_on_gpu
+from deepibl.runtime.devices import free_memory, free_on_gpu, to_batch
 from matlab_compat.errors import ImageReadError
 
 CPU_PIXELS = 5 * 640 * 480  # of a batch on a CPU, which larger batches do not make faster

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from deepibl.errors import FeatureFileError
-from deepibl.runtime.memory import free_memory, free_on_gpu
+from deepibl.runtime.devices import free_memory, free_on_gpu
 from matlab_compat.files import StrPath
 
 NUMPY: dict[torch.dtype, np.dtype[Any]] = {

@@ -28,8 +28,8 @@ from deepibl.networks.build import (  # isort: skip
     prepare_for_training, refuse_second, vlad_layer,
 )  # fmt: skip
 from deepibl.networks.clusters import descriptors_made_of, get_clusters
+from deepibl.networks.libraries import is_torch_id
 from deepibl.networks.pretrained import load_pretrained
-from deepibl.networks.torch_backbones import is_torch_id
 from deepibl.runtime.devices import device_for, inference
 from deepibl.runtime.paths import localPaths
 from matlab_compat import matfile

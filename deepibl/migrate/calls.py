@@ -9,7 +9,7 @@ from deepibl.migrate.library import FUNCTIONS, output_kinds, words
 
 from deepibl.migrate.names import (  # isort: skip
     BY_TEXT, CONSTANTS, ELEMENTWISE, NO_OUTPUT, RANDOM, RESULTS, function_name, language_name,
-    takes_nargout, variable_name,
+    language_names, takes_nargout, variable_name,
 )  # fmt: skip
 from deepibl.migrate.scope import NUMBERS, SCALARS, Scope, Typed, is_field, literal, owned, require
 from deepibl.migrate.tree import Access, Node, Untranslatable, chain, named, text_of
@@ -177,14 +177,13 @@ def function_of(scope: Scope, name: str) -> ast.expr:
             scope.need(f"{module}:{function_name(name)}")
         return ast.Name(function_name(name), ast.Load())
     found = name if name in FUNCTIONS else language_name(name)
-    require(
-        name not in RANDOM,
-        "random numbers: MATLAB's generator is one for all, here the library's functions draw from their "
-        "own; see matlab_compat.rng",
-    )
+    if name in RANDOM:
+        scope.note(
+            "random numbers are MATLAB's, by its generator; training and clustering draw from their own and "
+            "leave this one as it is"
+        )
     if found is None:
-        what = f"{name} is neither a variable of this script nor a function that deepibl has in Python"
-        raise Untranslatable(what)
+        raise Untranslatable(f"{name} is neither a variable of this script nor a function that deepibl has")
     scope.need(found)
     return ast.Name(found, ast.Load())
 
@@ -287,6 +286,18 @@ _SPECIAL: dict[str, Any] = {
     **dict.fromkeys(("eval", "evalc", "evalin", "assignin", "inputname"), _CODE),
     "input": _refused("input asks the user"), **dict.fromkeys("ij", _refused("the imaginary unit")),
 }  # fmt: skip
+
+
+def gives_several(scope: Scope, node: ast.Call) -> bool:
+    """Whether a call can be asked for several outputs."""
+    if not isinstance(node.func, ast.Name):
+        return isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS
+    for name, own in scope.functions.items():
+        if function_name(name) == node.func.id:
+            return own.takes_nargout
+    if node.func.id in FUNCTIONS:
+        return len(FUNCTIONS[node.func.id][1]) > 1
+    return node.func.id in language_names() and takes_nargout(node.func.id)
 
 
 def has_outputs(scope: Scope, name: str) -> bool:

@@ -8,17 +8,10 @@ from typing import TYPE_CHECKING
 from deepibl.migrate.library import FUNCTIONS
 from deepibl.migrate.names import function_name, variable_name
 from deepibl.migrate.scope import Function, Scope, require
-from deepibl.migrate.tree import (
-    DEFINITIONS,
-    Node,
-    Untranslatable,
-    chain,
-    comment_lines,
-    named,
-    targets,
-    text_of,
-    walk,
-)
+
+from deepibl.migrate.tree import (  # isort: skip
+    DEFINITIONS, Node, Untranslatable, chain, comment_lines, named, targets, text_of, walk,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from deepibl.migrate.script import ScriptTranslator

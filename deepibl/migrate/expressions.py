@@ -3,7 +3,7 @@
 import ast
 from typing import Any
 
-from deepibl.migrate.calls import access, function_of, part
+from deepibl.migrate.calls import access, function_of, gives_several, part
 from deepibl.migrate.names import variable_name
 from deepibl.migrate.precedence import Operation, grouped
 from deepibl.migrate.scope import NUMBERS, SCALARS, Scope, Typed, literal, owned, require
@@ -169,10 +169,13 @@ def _lambda(scope: Scope, node: Operation) -> Typed:
     used = {part.id for part in ast.walk(value.node) if isinstance(part, ast.Name)} - set(parameters)
     changing = sorted(name for name in scope.many | scope.mutated if name in scope.kinds)
     held = [name for name in changing if variable_name(name) in used]  # as they are now
-    captured = [owned(scope, scope.variable(name), name) for name in held]
+    words = {variable_name(name): owned(scope, scope.variable(name), name) for name in held}
+    if isinstance(value.node, ast.Call) and gives_several(scope, value.node):  # [a, b]= f(…) asks for both
+        value.node.keywords.append(ast.keyword("nargout", ast.Name("nargout", ast.Load())))
+        words["nargout"] = ast.Constant(1)
     arguments = ast.arguments(
-        [], [ast.arg(name) for name in parameters], None, [ast.arg(variable_name(name)) for name in held],
-        list(captured), None, [],
+        [], [ast.arg(name) for name in parameters], None, [ast.arg(name) for name in words],
+        list(words.values()), None, [],
     )  # fmt: skip
     return Typed(ast.Lambda(arguments, value.node), "function")
 

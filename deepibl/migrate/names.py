@@ -27,7 +27,8 @@ CONSTANTS = {
 NO_OUTPUT = words(
     "disp fprintf printf warning error assert rethrow plot semilogx semilogy loglog bar imagesc image "
     "imshow hold figure subplot close clf cla drawnow grid box axis colorbar colormap xlim ylim xlabel "
-    "ylabel title legend set saveas print dlmwrite imwrite delete mkdir save tic fclose fwrite"
+    "ylabel title legend set saveas print dlmwrite imwrite delete mkdir movefile copyfile rng save tic "
+    "fclose fwrite"
 )
 _KINDS = {
     "int": "numel length ndims nnz size",
@@ -36,7 +37,7 @@ _KINDS = {
     "text": "sprintf num2str int2str mat2str fullfile strjoin func2str class pwd which char getenv fileread",
     "array": "zeros ones eye linspace",
     "cell": "strsplit cell fieldnames num2cell struct2cell cellstr keys values",
-    "real": "exist toc fopen fclose",
+    "real": "exist toc fopen fclose", "any": "rand randi randperm randsample rng",
     "num": "sum prod mean median max min abs sqrt exp log log2 log10 floor ceil round fix mod rem sign "
            "any all cumsum cumprod diff std var find sort norm dot double single logical isnan isinf "
            "isfinite strcmp strcmpi strncmp strncmpi isspace ismember times plus minus inv sin cos tan "
@@ -46,7 +47,7 @@ _KINDS = {
 RESULTS = {name: kind for kind, names in _KINDS.items() for name in names.split()}
 ELEMENTWISE = words("abs sqrt exp log log2 log10 floor ceil fix sign sin cos tan mod rem double")
 BY_TEXT = words("lower upper strtrim strrep regexprep deblank strcat")  # a string gives a string
-RANDOM = {"rand", "randn", "randi", "randperm", "randsample", "rng"}
+RANDOM = {"rand", "randi", "randperm", "randsample", "rng"}
 IGNORED = words(
     "addpath rmpath clc format more pkg clear clearvars rehash path beep diary graphics_toolkit dbstop"
 )
@@ -54,9 +55,15 @@ MODULES = {"math": "import math", "sys": "import sys", "os": "import os"}
 
 
 @cache
+def language_names() -> set[str]:
+    """All names of matlab_compat.language."""
+    return set(importlib.import_module("matlab_compat.language").__all__)
+
+
+@cache
 def language_name(name: str) -> str | None:
     """The name in matlab_compat.language of a function of MATLAB, None where there is none."""
-    names = importlib.import_module("matlab_compat.language").__all__
+    names = language_names()
     if name in _OTHER_NAMES:
         return _OTHER_NAMES[name]
     return next((each for each in (name, f"{name}_") if each in names and each not in _HELPERS), None)
@@ -72,8 +79,7 @@ def takes_nargout(python_name: str) -> bool:
 def variable_name(name: str) -> str:
     """The Python name of a MATLAB variable: with a _ appended where Python or the script's imports use it."""
     base = name.rstrip("_")  # so that id and id_ stay two variables
-    language = importlib.import_module("matlab_compat.language").__all__
-    taken = base in MODULES or base in FUNCTIONS or base == "nargout" or {base, f"{base}_"} & {*language}
+    taken = base in MODULES or base in FUNCTIONS or base == "nargout" or {base, f"{base}_"} & language_names()
     return f"{name}_" if taken or keyword.iskeyword(base) or hasattr(builtins, base) else name
 
 

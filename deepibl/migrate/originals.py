@@ -33,6 +33,7 @@ import matlab_compat
 from deepibl.migrate.library import FUNCTIONS
 from matlab_compat import numeric
 from matlab_compat.errors import ArgumentError
+from matlab_compat.language.drawing import GENERATOR
 from matlab_compat.language.files import from_plain, to_plain
 from matlab_compat.language.functions import takes_nargout
 from matlab_compat.language.indexing import trimmed
@@ -219,21 +220,11 @@ def _call_method(found: Callable[..., Any], name: str, arguments: tuple[Any, ...
         kinds = ["id"]  # db.getPosIDs(iQuery)
     given = [_to_library(kind, value) for kind, value in zip(kinds, arguments, strict=False)]
     if "generator" in inspect.signature(found).parameters:
-        given.append(_generator())
+        given.append(GENERATOR)
     result = found(*given)
     if outputs == ["mask"] and len(arguments) > 1:  # of the shape of the ids
         return wrap(np.asarray(result, bool).reshape(shape_of(arguments[1]), order="F"))
     return _results(name, outputs, result, nargout)
-
-
-_GENERATORS: list[Any] = []
-
-
-def _generator() -> Any:
-    """MATLAB's generator as after start-up, one for the script."""
-    if not _GENERATORS:
-        _GENERATORS.append(matlab_compat.rng.rng())
-    return _GENERATORS[0]
 
 
 def _wrapped(inner: Any, kind: type | None = None) -> Any:

@@ -136,9 +136,7 @@ class ScriptTranslator:
         except Undetermined:
             pass
         except (Untranslatable, SyntaxError, ValueError, RecursionError):
-            for name in assigned_names(node) | (
-                {text_of(node.named_children[0])} if node.type == "iterator" else set()
-            ):
+            for name in assigned_names(node):
                 scope.join(name, "any")
 
     def body(self, scope: Scope, nodes: list[Node]) -> list[str]:

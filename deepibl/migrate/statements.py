@@ -29,7 +29,7 @@ def assignment(scope: Scope, node: Node) -> list[str]:
         silent = (
             called[0].text not in scope.kinds and len(called) <= 2 and not has_outputs(scope, called[0].text)
         )
-        allowed = not silent or called[0].text in ("tic", "fclose", "fwrite", "mkdir")
+        allowed = not silent or called[0].text in ("tic", "fclose", "fwrite", "mkdir", "rng")
         require(allowed, f"{called[0].text} gives 0 outputs")
     override = ("", steps[0].text)
     if len(steps) == 1 and override in scope.overrides:

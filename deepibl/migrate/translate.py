@@ -47,6 +47,7 @@ def migrate(
     keep_stops: bool = False,
     overrides: Mapping[tuple[str, str], Any] | None = None,
     siblings: Mapping[str, str] | None = None,
+    notes: Iterable[str] = (),
 ) -> Migration:
     """Translates the text of a MATLAB script.
 
@@ -54,7 +55,7 @@ def migrate(
     before its end (as NetVLAD's demo.m does); by default it becomes a printed line. overrides: option values
     by (function, option), used in calls instead of the script's own; values of variables by ('', variable).
     siblings: the text of function files and classes beside it, by their names, which are imported where
-    called.
+    called. notes: what to say at the top of the translation, too.
     Raises ConfigurationError where the grammar is not installed, and for statements nested too deep for
     Python.
     """
@@ -70,20 +71,22 @@ def migrate(
         scope.need("show_figures")
         body += ["", "show_figures()"]
     title = f'"""Translated from {name} by `deepibl migrate`; lines marked MIGRATE need a look."""'
-    notes = list(dict.fromkeys(scope.notes))
-    noted = [*(f"# MIGRATE: {note}" for note in notes), ""] if notes else []
+    listed = list(dict.fromkeys([*notes, *scope.notes]))
+    noted = [*(f"# MIGRATE: {note}" for note in listed), ""] if listed else []
     text = "\n".join([title, "", *_imports(scope.used), "", *noted, *body]).rstrip() + "\n"
     try:  # each statement was checked; together they can still be nested deeper than Python allows
         ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as problem:
         raise ConfigurationError(f"{name}: its translation cannot be read by Python: {problem}") from None
-    return Migration(text, script.marks, notes)
+    return Migration(text, script.marks, listed)
 
 
 def migrate_file(path: StrPath, output: StrPath | None = None, **options: Any) -> Migration:
     """Translates a file and, where `output` is given, writes it there, whole or not at all.
 
-    options: those of `migrate`. Raises ConfigurationError for a file that cannot be read.
+    .m files beside it are imported where they are called. Of one with the name of a function of deepibl that
+    holds where it was translated before; else deepibl's is called, as a note says. localPaths.m is read by
+    the library. options: those of `migrate`. Raises ConfigurationError for a file that cannot be read.
     """
     try:
         source = Path(path).read_bytes()
@@ -93,13 +96,18 @@ def migrate_file(path: StrPath, output: StrPath | None = None, **options: Any) -
         text = source.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = source.decode("latin-1")  # what older MATLABs wrote
-    siblings = {
-        other.stem: other.read_text(encoding="latin-1")
+    beside = {
+        other.stem: other
         for other in Path(path).parent.glob("*.m")
-        if other.stem not in (Path(path).stem, "localPaths")
+        if other.stem not in (Path(path).stem, "localPaths", "setup")
         and re.search(rf"\b{re.escape(other.stem)}\b", text)
     }
-    result = migrate(text, Path(path).name, siblings=siblings, **options)
+    folder = Path(output or path).parent
+    ours = sorted(name for name in beside if name in FUNCTIONS and not (folder / f"{name}.py").is_file())
+    what = "deepibl's are called; to call those of the .m files beside this script, translate these first"
+    notes = [f"{', '.join(ours)}: {what}"] if ours else []
+    siblings = {name: file.read_text("latin-1") for name, file in beside.items() if name not in ours}
+    result = migrate(text, Path(path).name, siblings=siblings, notes=notes, **options)
     if output is not None:
         with atomic_output(output) as temporary:
             temporary.write_text(result.text, encoding="utf-8")

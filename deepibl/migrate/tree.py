@@ -83,18 +83,14 @@ def string_value(node: Node) -> str:
 
 def comment_lines(node: Node) -> list[str]:
     """A comment's lines as Python comments; a block %{ … %} becomes several, %% stays a cell's start."""
-    lines = []
-    block = False
-    for line in text_of(node).splitlines():
-        stripped = line.strip()
-        if stripped in ("%{", "%}"):
-            block = stripped == "%{"
+    lines, block = [], False
+    for line in map(str.strip, text_of(node).splitlines()):
+        if line in ("%{", "%}"):
+            block = line == "%{"
             continue
-        if block:
-            lines.append(("# " + stripped).rstrip())
-            continue
-        body = " " + stripped if stripped.startswith("%%") else stripped.removeprefix("%")
-        lines.append(("#" + (body if body[:1] in ("", " ") else " " + body)).rstrip())
+        body = line if block or line.startswith("%%") else line.removeprefix("%")
+        blank = block or line.startswith("%%") or body[:1] not in ("", " ")
+        lines.append(f"#{' ' if blank else ''}{body}".rstrip())
     return lines
 
 
@@ -120,26 +116,21 @@ def walk(node: Node) -> Iterator[Node]:
         todo += reversed(found.children)
 
 
+def _targets_in(node: Node) -> list[Node]:
+    """The left sides of all assignments in a piece of a script."""
+    assigned = (part for part in walk(node) if part.type == "assignment")
+    return [target for part in assigned for target in targets(part) if target is not None]
+
+
 def assigned_names(node: Node) -> set[str]:
     """The variables that a piece of a script assigns, as a whole or in part."""
-    names = set()
-    for part in walk(node):
-        if part.type == "assignment":
-            names |= {chain(target)[0].text for target in targets(part) if target is not None}
-        elif part.type == "iterator":
-            names.add(text_of(part.named_children[0]))
-    return names
+    loops = {text_of(part.named_children[0]) for part in walk(node) if part.type == "iterator"}
+    return {chain(target)[0].text for target in _targets_in(node)} | loops
 
 
 def mutated_names(node: Node) -> set[str]:
     """The variables of which an element or field is assigned."""
-    return {
-        chain(target)[0].text
-        for part in walk(node)
-        if part.type == "assignment"
-        for target in targets(part)
-        if target is not None and target.type != "identifier"
-    }
+    return {chain(target)[0].text for target in _targets_in(node) if target.type != "identifier"}
 
 
 def targets(assignment: Node) -> list[Node | None]:
@@ -151,17 +142,15 @@ def targets(assignment: Node) -> list[Node | None]:
 
 
 def goals(node: Node) -> list[Node]:
-    """The left sides of all assignments in a statement, in their order."""
+    """The left sides of all assignments in a statement, in their order; not those of definitions."""
     return [
         target
-        for part in walk(node)
-        if part.type == "assignment" and not _inside_definition(part, node)
-        for target in targets(part)
-        if target is not None and chain(target)[0].kind == "name"
+        for target in _targets_in(node)
+        if not _defined(target, node) and chain(target)[0].kind == "name"
     ]
 
 
-def _inside_definition(part: Node, top: Node) -> bool:
+def _defined(part: Node, top: Node) -> bool:
     while part.id != top.id:
         if part.type in DEFINITIONS:
             return True
@@ -179,32 +168,24 @@ def assignments(node: Node) -> list[str]:
 
 def assigned_in_loops(nodes: list[Node]) -> set[str]:
     """The variables that are assigned inside a loop."""
-    loops = [
-        part for node in nodes for part in walk(node) if part.type in ("for_statement", "while_statement")
-    ]
+    parts = (part for node in nodes for part in walk(node))
+    loops = (part for part in parts if part.type in ("for_statement", "while_statement"))
     return {name for loop in loops for name in assignments(loop)}
 
 
 def caught_names(clause: Node) -> list[str]:
     """The variable of a catch, or none."""
-    row = clause.start_point[0]
-    return [
-        text_of(child)
-        for child in clause.children
-        if child.type == "identifier" and child.start_point[0] == row
-    ][:1]
+    names = (child for child in clause.children if child.type == "identifier")
+    return [text_of(child) for child in names if child.start_point[0] == clause.start_point[0]][:1]
 
 
 def loads(node: Node) -> bool:
     """Whether a statement loads variables of a file into the script."""
     if node.type == "command":
         return text_of(named(node)[0]) == "load"
-    alone = (
-        node.type == "function_call"
-        and node.parent is not None
-        and node.parent.type in ("source_file", "block")
-    )
-    return alone and text_of(node.children[0]) == "load"
+    above = node.parent.type if node.parent is not None else ""
+    statement = node.type == "function_call" and above in ("source_file", "block")
+    return statement and text_of(node.children[0]) == "load"
 
 
 def loaded_names(node: Node) -> list[str]:

@@ -80,37 +80,34 @@ class VerifyReport:
     @property
     def ok(self) -> bool:
         """Whether everything that was compared is the same within the tolerance."""
-        return (
-            self.verdict in (SAME, SAME_ON_A_CPU)
-            and not self.failures
-            and (self.layers is None or self.layers.ok)
-        )
+        layers_fit = self.layers is None or self.layers.ok
+        return self.verdict in (SAME, SAME_ON_A_CPU) and not self.failures and layers_fit
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""
+        listed = {
+            "images": [*map(vars, self.images)],
+            "failures": [*map(vars, self.failures)],
+            "hints": self.hints,
+        }
+        layers = self.layers.as_dict() if self.layers else None
         return {
             "verdict": self.verdict,
             "ok": self.ok,
             "tolerance": self.tolerance,
-            "images": [vars(image) for image in self.images],
-            "failures": [vars(failure) for failure in self.failures],
-            "hints": self.hints,
-            "layers": self.layers.as_dict() if self.layers else None,
+            **listed,
+            "layers": layers,
         }
 
     def __str__(self) -> str:
         lines = ["cosine distance   max abs    max rel    image"]
-        lines += [
-            f"{image.cosine:15.3e} {image.max_abs:10.3e} {image.relative:10.3e}    {image.name}"
-            for image in self.images
-        ]
-        if self.layers:
-            lines += ["", str(self.layers)]
+        lines += [f"{i.cosine:15.3e} {i.max_abs:10.3e} {i.relative:10.3e}    {i.name}" for i in self.images]
+        lines += ["", str(self.layers)] if self.layers else []
         worst = max((image.relative for image in self.images), default=float("nan"))
-        lines.append(
-            f"\n{self.verdict.upper()}: largest relative difference {worst:.3e}, tolerance {self.tolerance:g}"
+        figures = f"largest relative difference {worst:.3e}, tolerance {self.tolerance:g}"
+        return "\n".join(
+            [*lines, f"\n{self.verdict.upper()}: {figures}", *(f"  {hint}" for hint in self.hints)]
         )
-        return "\n".join([*lines, *(f"  {hint}" for hint in self.hints)])
 
 
 @dataclass(frozen=True)
@@ -142,12 +139,8 @@ class LayerReport:
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""
-        parts = self.parts_at
-        return {
-            "ok": self.ok,
-            "parts_at": vars(parts) if parts else None,
-            "layers": [vars(layer) for layer in self.layers],
-        }
+        parts = vars(self.parts_at) if self.parts_at else None
+        return {"ok": self.ok, "parts_at": parts, "layers": [*map(vars, self.layers)]}
 
     def __str__(self) -> str:
         lines = ["max rel     layer"]
@@ -203,10 +196,8 @@ def verify_features(
             features = cropped
     if features.shape[1] != dim:
         causes = find_causes(net, features, wanted, pixels, tolerance)
-        what = f"MATLAB's descriptors have {dim} dimensions, this network's {have}"
-        raise FeatureFileError(
-            f"{what}: {causes[0] if causes else 'another network, or PCA (addPCA) on one side only'}"
-        )
+        cause = causes[0] if causes else "another network, or PCA (addPCA) on one side only"
+        raise FeatureFileError(f"MATLAB's descriptors have {dim} dimensions, this network's {have}: {cause}")
     rows = _rows(names, kept, features, wanted)
     verdict = _verdict(rows, tolerance)
     if verdict == CLOSE:
@@ -236,21 +227,13 @@ def read_reference(path: StrPath, count: int) -> np.ndarray:
     if Path(path).suffix != ".mat":
         return read_features(path, count=count)
     values = matfile.load(path)
-    found = {
-        name: array
-        for name, value in values.items()
-        if isinstance(value, np.ndarray)
-        and (array := value).ndim == 2
-        and count in array.shape
-        and array.dtype.kind in "fiu"
-    }
+    arrays = [value for value in values.values() if isinstance(value, np.ndarray)]
+    found = [each for each in arrays if each.ndim == 2 and count in each.shape and each.dtype.kind in "fiu"]
     if len(found) != 1:
         held = ", ".join(f"{name}: {describe(value)}" for name, value in values.items())
-        raise FeatureFileError(
-            f"{path}: needs one matrix of {count} descriptors (D x {count}); {len(found)} of its variables "
-            f"could be it ({held})"
-        )
-    matrix = next(iter(found.values())).astype(np.float32)
+        what = f"needs one matrix of {count} descriptors (D x {count})"
+        raise FeatureFileError(f"{path}: {what}; {len(found)} of its variables could be it ({held})")
+    matrix = found[0].astype(np.float32)
     return np.ascontiguousarray(matrix.T if matrix.shape[1] == count else matrix)
 
 
@@ -280,8 +263,7 @@ def verify_layers(net: SimpleNN, outputs: str, *, tolerance: float = TOLERANCE) 
         )
     stored = matfile.load(outputs, ["x", "acts"])
     acts = matfile.cell_list(stored["acts"])
-    if len(acts) == len(net.layers) + 1:
-        acts = acts[1:]
+    acts = acts[1:] if len(acts) == len(net.layers) + 1 else acts
     if len(acts) != len(net.layers):
         raise MatFileError(
             f"{outputs}: acts holds {len(acts)} outputs, the network has {len(net.layers)} layers"

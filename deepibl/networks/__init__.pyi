@@ -1,3 +1,11 @@
+from .backbones import (
+    CAFFE as CAFFE,
+    IMAGENET as IMAGENET,
+    Preprocessing as Preprocessing,
+    TorchExtractor as TorchExtractor,
+    from_torch as from_torch,
+    with_netvlad as with_netvlad,
+)
 from .build import (
     LayerVLAD as LayerVLAD,
     LayerVLADv2 as LayerVLADv2,
@@ -10,6 +18,7 @@ from .build import (
 from .clusters import get_clusters as get_clusters
 from .conversion import convert as convert, difference as difference
 from .export import DescriptorModule as DescriptorModule
+from .feature_maps import FeatureMaps as FeatureMaps
 from .identity import Extractor as Extractor, network_id as network_id
 from .io import load_network as load_network, save_network as save_network
 from .pretrained import fetch as fetch, load_pretrained as load_pretrained
@@ -20,4 +29,5 @@ from .weights import (
     card as card,
     default_folder as default_folder,
     find_network as find_network,
+    list_networks as list_networks,
 )

@@ -1,11 +1,12 @@
-"""Any torch network as an extractor: its maps are pooled (mean, GeM, NetVLAD) and L2-normalised.
+"""Any torch model as a network of deepibl: one that gives feature maps, pooled, or one of descriptors.
 
 >>> import torchvision
->>> net = from_torch(torchvision.models.resnet18(), layers=-2)  # without its last two layers
+>>> net = from_torch(torchvision.models.resnet18(), layer="layer4", head="gem")
 >>> net(net.prepare(torch.zeros(2, 3, 64, 96))).flatten(1).shape
 torch.Size([2, 512])
 
 The result is an `Extractor` (see `deepibl.networks.identity`): every function that takes a network takes it.
+`save_network` writes it as a .safetensors file that says how to build it.
 
 `BeforeLastNormalisation` gives what enters the normalisations at the end of a network.
 """
@@ -13,38 +14,44 @@ The result is an `Extractor` (see `deepibl.networks.identity`): every function t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from deepibl.layers import NetVLAD, WholeL2Normalize
+from deepibl.layers import GeM, NetVLAD, PixelL2, TotalAvgPool, TotalMaxPool, WholeL2Normalize
 from deepibl.networks.clusters import cluster, local_descriptors, vlad_alpha
+from deepibl.networks.feature_maps import FeatureMaps, scaled
 from deepibl.networks.identity import digest
+from deepibl.networks.libraries import is_torch_id, library_model, parse_name, shapes_of
 from deepibl.runtime.progress import ProgressCallback
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.simplenn.layer import Layer
-
-_EPSILON = 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
     """The normalisation of images that a network expects: (pixels * scale - mean) / std for each channel.
 
-    Pixels are 0..255. mean and std are in the network's order of channels: RGB or, with `bgr`, BGR.
+    Pixels are 0..255. mean and std are in the network's order of channels: RGB or, with `bgr`, BGR. size:
+    height and width that images are scaled to before (bilinear, antialiased); None: as they are.
     """
 
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    size: tuple[int, int] | None = None
     scale: float = 1 / 255
     bgr: bool = False
 
     def __call__(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W), RGB, 0..255, normalised."""
+        if self.size is not None:
+            images = scaled(images, self.size)
         if self.bgr:
             images = images.flip(1)
         mean, std = (
@@ -56,43 +63,25 @@ class Preprocessing:
 
 IMAGENET = Preprocessing()  # the usual one of torchvision and timm
 CAFFE = Preprocessing(mean=(103.939, 116.779, 123.68), std=(1.0, 1.0, 1.0), scale=1.0, bgr=True)
-
-
-class PowerMean(nn.Module):
-    """(N, C, H, W) -> (N, C, 1, 1): the mean of x^power over pixels, and its root. 1 is the mean, 3 GeM.
-
-    With a power other than 1, values are clamped to at least 1e-6.
-    """
-
-    def __init__(self, power: float = 1.0) -> None:
-        super().__init__()
-        self.power = power
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, 1, 1)."""
-        if self.power == 1:
-            return x.mean((2, 3), keepdim=True)
-        return x.clamp(min=1e-6).pow(self.power).mean((2, 3), keepdim=True).pow(1 / self.power)
-
-    def extra_repr(self) -> str:
-        """The power, for print(net)."""
-        return f"power={self.power:g}"
-
-
-class PixelL2(nn.Module):
-    """Each pixel's channels as a unit vector: x / sqrt(1e-12 + sum x^2), as preL2 and vlad:intranorm."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W)."""
-        return x * (x.square().sum(1, keepdim=True) + _EPSILON).rsqrt()
+_POOLINGS: dict[str, type[nn.Module]] = {"mean": TotalAvgPool, "max": TotalMaxPool, "gem": GeM}
 
 
 class TorchExtractor(nn.Module):
-    """A backbone (images -> maps), a head that pools the maps, and the preprocessing of images."""
+    """A backbone (images -> maps, or descriptors), a head that pools maps, the preprocessing of images.
 
-    def __init__(self, backbone: nn.Module, head: nn.Module, preprocessing: Preprocessing = IMAGENET) -> None:
+    recipe: how to build the modules, for `save_network`; see `from_torch`.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: nn.Module,
+        preprocessing: Preprocessing = IMAGENET,
+        recipe: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         self.backbone, self.head, self.preprocessing = backbone, head, preprocessing
+        self.recipe = dict(recipe or {})
         self.eval()
 
     def prepare(self, images: Tensor) -> Tensor:
@@ -101,15 +90,21 @@ class TorchExtractor(nn.Module):
 
     def maps(self, x: Tensor) -> Tensor:
         """The backbone's maps (N, C, h, w) of prepared images; NetworkFormatError for any other output."""
+        return self._computed(x, (4,))
+
+    def _computed(self, x: Tensor, dimensions: tuple[int, ...]) -> Tensor:
         found = self.backbone(x)
-        if not isinstance(found, Tensor) or found.ndim != 4:
+        found = found[0] if isinstance(found, tuple | list) and found else found  # BoQ adds its attentions
+        if not isinstance(found, Tensor) or found.ndim not in dimensions:
             what = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
-            raise NetworkFormatError(f"the backbone must return maps (N, C, h, w), not {what}")
+            also = " or descriptors (N, D)" if 2 in dimensions else ""
+            raise NetworkFormatError(f"the backbone must return maps (N, C, h, w){also}, not {what}")
         return found
 
     def forward(self, x: Tensor) -> Tensor:
         """Prepared images -> descriptors (N, D, 1, 1) of length 1."""
-        return self.head(self.maps(x))
+        found = self._computed(x, (2, 4))
+        return self.head(found) if found.ndim == 4 else F.normalize(found.float())[:, :, None, None]
 
     def network_id(self) -> str:
         """SHA-256 over the modules' description, their weights, and the preprocessing."""
@@ -119,31 +114,47 @@ class TorchExtractor(nn.Module):
 
 
 def from_torch(
-    module: nn.Module,
+    model: nn.Module,
+    mean: tuple[float, float, float] = IMAGENET.mean,
+    std: tuple[float, float, float] = IMAGENET.std,
+    size: tuple[int, int] | int | None = None,
     *,
+    scale: float = 1 / 255,
+    bgr: bool = False,
+    layer: str | None = None,
     head: str | nn.Module = "mean",
-    preprocessing: Preprocessing = IMAGENET,
-    layers: int | None = None,
+    name: str = "",
+    args: Mapping[str, Any] | None = None,
 ) -> TorchExtractor:
-    """An extractor made of any torch module that turns images into maps (N, C, h, w).
+    """A network made of any torch module that turns images into descriptors (N, D) or maps (N, C, h, w).
 
-    module: the backbone; its weights are shared.
-    head: 'mean', 'gem' (power mean, 3), or a module from maps to (N, D, …). For NetVLAD see
-        `with_netvlad`.
-    preprocessing: the one that the backbone was trained with.
-    layers: how many of the module's children to keep; a negative number drops that many at the end.
-    Raises ArgumentError: an unknown head.
+    Descriptors are brought to length 1; of several outputs the first is taken. Maps go through the head.
+    model: its weights are shared.
+    mean, std, size, scale, bgr: how images are prepared, see `Preprocessing`; size: one number for squares.
+    layer: takes the maps of this module of the model, tokens too, see `FeatureMaps`; '' for the last maps.
+    head: of maps: 'mean', 'max', 'gem' (its power is learned) or a module from maps to (N, D, …). For NetVLAD
+        see `with_netvlad`.
+    name, args: how the model is built, for `save_network`: 'torchvision:NAME' or 'timm:NAME' and the
+        arguments of the library's function, as {'num_classes': 0}. A timm model is known without.
+    Raises ArgumentError: an unknown head or layer.
     """
-    if layers is not None:
-        module = nn.Sequential(*list(module.children())[:layers])
+    about = getattr(model, "pretrained_cfg", None) or {}
+    if not name and about.get("architecture") and type(model).__module__.startswith("timm."):
+        name = f"timm:{about['architecture']}"
+    recipe = {
+        "model": name or f"{type(model).__module__}.{type(model).__qualname__}",
+        "args": dict(args or {}),
+    }
+    recipe |= {"layer": layer, "head": head if isinstance(head, str) else type(head).__qualname__}
     if isinstance(head, str):
-        powers = {"mean": 1.0, "gem": 3.0}
-        if head not in powers:
+        if head not in _POOLINGS:
             raise ArgumentError(
-                f"head must be {', '.join(powers)} or a module (NetVLAD: with_netvlad()); got {head!r}"
+                f"head must be {', '.join(_POOLINGS)} or a module (NetVLAD: with_netvlad()); got {head!r}"
             )
-        head = nn.Sequential(PowerMean(powers[head]), WholeL2Normalize())
-    return TorchExtractor(module, head, preprocessing)
+        head = nn.Sequential(_POOLINGS[head](), WholeL2Normalize())
+    size = (size, size) if isinstance(size, int) else size
+    preprocessing = Preprocessing(tuple(mean), tuple(std), size and tuple(size), scale, bgr)  # type: ignore
+    return TorchExtractor(model if layer is None else FeatureMaps(model, layer), head, preprocessing, recipe)
 
 
 def with_netvlad(
@@ -158,12 +169,9 @@ def with_netvlad(
 ) -> TorchExtractor:
     """The extractor with a NetVLAD head, initialised by k-means of the images' local descriptors.
 
-    extractor: its backbone and preprocessing are shared; its head is not used.
-    images: image i as (3, H, W), RGB, 0..255.
-    count: the number of images.
-    clusters: K; the descriptor has K*D numbers.
-    total, per_image: at most this many local descriptors in all, and of each image.
-    progress: see `deepibl.extract`.
+    extractor: its backbone and preprocessing are shared; its head is not used. images: image i of `count` as
+    (3, H, W), RGB, 0..255. clusters: K; the descriptor has K*D numbers. total, per_image: at most this many
+    local descriptors in all, and of each image. progress: see `deepibl.extract`.
     Ported from: netvlad/addLayers.m
     """
     pixels = TorchExtractor(extractor.backbone, PixelL2(), extractor.preprocessing)
@@ -171,19 +179,79 @@ def with_netvlad(
     found = local_descriptors(
         pixels, images, count, total=total, per_image=per_image, device=device, progress=progress
     )
-    centres = cluster(found, clusters, progress)
-    return TorchExtractor(
-        extractor.backbone, netvlad_head(centres, found).to(device), extractor.preprocessing
-    )
+    centres = torch.from_numpy(cluster(found, clusters, progress))
+    head = netvlad_head(NetVLAD.from_clusters(centres, vlad_alpha(centres.numpy(), found)))
+    recipe = {**extractor.recipe, "head": "netvlad"}
+    return TorchExtractor(extractor.backbone, head.to(device), extractor.preprocessing, recipe)
 
 
-def netvlad_head(centres: np.ndarray, descriptors: np.ndarray) -> nn.Module:
-    """preL2, NetVLAD, intra-normalisation, L2: (N, D, h, w) -> (N, K*D, 1, 1).
-
-    centres: (K, D) of the unit descriptors (N, D).
-    """
-    layer = NetVLAD.from_clusters(torch.from_numpy(centres), vlad_alpha(centres, descriptors))
+def netvlad_head(layer: NetVLAD) -> nn.Module:
+    """preL2, NetVLAD, intra-normalisation, L2: (N, D, h, w) -> (N, K*D, 1, 1)."""
     return nn.Sequential(PixelL2(), layer, PixelL2(), WholeL2Normalize())
+
+
+def recipe_of(net: TorchExtractor) -> str:
+    """How to build the network's modules, as JSON.
+
+    Raises NetworkFormatError where a library's model is named that has other weights than the network.
+    """
+    recipe = net.recipe or {"model": type(net.backbone).__qualname__, "head": type(net.head).__qualname__}
+    if is_torch_id(recipe["model"]):
+        name = parse_name(recipe["model"])
+        model = net.backbone.model if isinstance(net.backbone, FeatureMaps) else net.backbone
+        built = shapes_of(name.library, name.model, recipe["args"])
+        wrong = [key for key, x in model.state_dict().items() if built.get(key) != tuple(x.shape)]
+        if wrong:
+            raise NetworkFormatError(
+                f"{name.net_id} ({recipe['args']}) has no such weights as this network's {wrong[0]}: give "
+                "from_torch the name and args that the model was built with"
+            )
+    return json.dumps({**recipe, "preprocessing": dataclasses.asdict(net.preprocessing)}, sort_keys=True)
+
+
+def built_from(text: str, state: Mapping[str, Tensor], model: nn.Module | None = None) -> nn.Module:
+    """The network that a recipe (`recipe_of`) describes, with these weights, in eval mode.
+
+    model: the network itself, built as the saved one was, for a recipe that names no library.
+    Raises NetworkFormatError: an invalid recipe, one that only its author's code can follow, weights that do
+    not fit.
+    """
+    try:
+        net = model if model is not None else _build(json.loads(text), state)
+        net.load_state_dict(state)
+    except (ArgumentError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[:2]
+        raise NetworkFormatError(f"the network cannot be built: {' '.join(reason)}") from error
+    return net.eval()
+
+
+def _build(recipe: dict[str, Any], state: Mapping[str, Tensor]) -> TorchExtractor:
+    made_by, head, args = recipe["model"], recipe["head"], recipe["args"]
+    if not is_torch_id(made_by) or head not in (*_POOLINGS, "netvlad"):
+        raise ArgumentError(
+            f"only its author's code can build {made_by} with the head {head}: give load_network the built "
+            "network as model=…, or the command line a .py file with a function network() that returns it"
+        )
+    name = parse_name(made_by)
+    built = shapes_of(name.library, name.model, args)
+    start = "backbone." + ("" if recipe["layer"] is None else "model.")
+    wrong = [
+        n for n, x in state.items() if n.startswith(start) and built.get(n[len(start) :]) != tuple(x.shape)
+    ]
+    if wrong:
+        raise ArgumentError(f"{made_by} has no weights as {wrong[0]} of {tuple(state[wrong[0]].shape)}")
+    prepared = recipe["preprocessing"]
+    size = prepared["size"] and tuple(map(int, prepared["size"]))
+    net = from_torch(
+        library_model(name.library, name.model, **args),
+        **{**prepared, "mean": tuple(prepared["mean"]), "std": tuple(prepared["std"]), "size": size},
+        layer=recipe["layer"], head="mean" if head == "netvlad" else head, name=made_by, args=args,
+    )  # fmt: skip
+    if head == "netvlad":
+        dim, clusters = state["head.1.assign"].shape
+        net.head = netvlad_head(NetVLAD(clusters, dim, v2="head.1.bias" in state))
+        net.recipe["head"] = head
+    return net
 
 
 _NO_CHANGE = (nn.Identity, nn.Flatten, nn.Dropout, nn.Dropout2d)

@@ -3,7 +3,7 @@
 NetVLAD's custom layers are layers of a MatConvNet network under their MATLAB class names (`LayerVLAD` is
 layerVLAD). Importing this module registers them, so that networks with them can be read.
 
-`add_pooling` adds max, average or NetVLAD pooling with its normalisations to a cropped network;
+`add_pooling` adds max, average, GeM or NetVLAD pooling with its normalisations to a cropped network;
 `add_pooling_for` does so with NetVLAD's clusters of a training set's images. `add_pca` adds PCA and whitening
 of the output. `prepare_for_training` sets the fields that MATLAB's training expects in a network's layers,
 `prepare_for_testing` removes them.
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from deepibl.images import read_image
-from deepibl.layers import TotalAvgPool, TotalMaxPool, WholeL2Normalize, vlad_aggregate
+from deepibl.layers import TotalAvgPool, TotalMaxPool, WholeL2Normalize, generalised_mean, vlad_aggregate
 from deepibl.networks.clusters import (
     Tell,
     descriptors_made_of,
@@ -58,6 +58,11 @@ class _VLAD(Layer):
 
     sizes = ("K", "D", "vladDim")
 
+    @classmethod
+    def recognises(cls, fields: Mapping[str, Any]) -> bool:
+        """As many weights as the class has, and vladDim."""
+        return "vladDim" in fields and _number_of_weights(fields) == len(cls.weight_specs)
+
     def check_weights(self) -> None:
         if self.assign is None or self.offset is None or self.assign.shape != self.offset.shape:
             raise ArgumentError("assignment weights and offsets must both be given as 1 x 1 x D x K")
@@ -72,7 +77,6 @@ class _VLAD(Layer):
         super().check_field(name, value)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, D, H, W) -> (N, D, 1, K)."""
         clusters, dim = self.assign.shape[:2]
         assign, offset = self.assign.flatten(1).t(), self.offset.flatten(1).t()  # (D, K)
         return vlad_aggregate(x, assign, offset, self.biases()).view(x.shape[0], dim, 1, clusters)
@@ -99,11 +103,6 @@ class LayerVLAD(_VLAD):
 
     weight_specs = (WeightSpec("assign", FILTERS), WeightSpec("offset", FILTERS))
 
-    @classmethod
-    def recognises(cls, fields: Mapping[str, Any]) -> bool:
-        """Two weights and vladDim."""
-        return "vladDim" in fields and _number_of_weights(fields) == 2
-
 
 @register_custom("layerVLADv2")
 class LayerVLADv2(_VLAD):
@@ -119,11 +118,6 @@ class LayerVLADv2(_VLAD):
     def biases(self) -> Tensor | None:
         """(K,) biases of the assignment."""
         return self.bias
-
-    @classmethod
-    def recognises(cls, fields: Mapping[str, Any]) -> bool:
-        """Three weights and vladDim."""
-        return "vladDim" in fields and _number_of_weights(fields) == 3
 
 
 class _Weightless(Layer):
@@ -162,6 +156,22 @@ class LayerTotalAvgPool(_Weightless):
     usual_names = ("avg:core", "avgTotal")
 
 
+@register_custom("layerGeM")
+class LayerGeM(Layer):
+    """The generalised mean of each channel, with a learned power p. Only deepibl can run it."""
+
+    weight_specs = (WeightSpec("p", VECTOR),)
+    p: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, 1, 1)."""
+        return generalised_mean(x, self.p)
+
+    def forward_size(self, size: tuple[float, ...]) -> tuple[float, ...]:
+        """1 x 1 x C for each image."""
+        return (1, 1, size[2], size[3])
+
+
 @register_custom("layerWholeL2Normalize")
 class LayerWholeL2Normalize(_Weightless):
     """Each image as one unit vector, (N, C*H*W, 1, 1). Ported from: netvlad/layerWholeL2Normalize.m"""
@@ -178,8 +188,8 @@ class LayerWholeL2Normalize(_Weightless):
         return (1, 1, size[0] * size[1] * size[2], size[3])
 
 
-Pooling = Literal["max", "avg", "vlad", "vladv2"]
-_POOLINGS: tuple[Pooling, ...] = ("max", "avg", "vladv2", "vlad")  # the first one named is used
+Pooling = Literal["max", "avg", "gem", "vlad", "vladv2"]
+_POOLINGS: tuple[Pooling, ...] = ("max", "avg", "gem", "vladv2", "vlad")  # the first one named is used
 
 
 @dataclass(frozen=True)
@@ -198,7 +208,7 @@ class Method:
 
 
 def parse_method(method: str) -> Method:
-    """The method of a string: a pooling (max, avg, vlad, vladv2), preL2, and for NetVLAD intra.
+    """The method of a string: a pooling (max, avg, gem, vlad, vladv2), preL2, and for NetVLAD intra.
 
     The words are joined by '_', in any order. Raises ArgumentError for unknown or unusable words.
 
@@ -236,12 +246,10 @@ def add_pooling(
 ) -> SimpleNN:
     """The network with the layers that a method asks for: preL2, the pooling, intra-normalisation, postL2.
 
-    net: cropped at the layer whose output is pooled; its layers are shared with the result.
-    method: as in `parse_method`.
-    centres: (K, D) cluster centres, for NetVLAD; of normalised descriptors if the method has preL2.
-    descriptors: (N, D) local descriptors, normalised like them, from which the sharpness of the
-        assignment follows.
-    training_set: the name of the data set that both come from, for the session's name.
+    net: cropped at the layer whose output is pooled; its layers are shared with the result. method: as in
+    `parse_method`. centres: (K, D) cluster centres, for NetVLAD; of normalised descriptors if the method has
+    preL2. descriptors: (N, D) local ones, normalised like them, from which the sharpness of the assignment
+    follows. training_set: the name of the data set that both come from, for the session's name.
     Raises ArgumentError: an invalid method, or centres that are missing or do not fit.
     Ported from: netvlad/addLayers.m
     """
@@ -266,8 +274,11 @@ def add_pooling(
         if asked.intra:
             added.append(pixel_l2_layer("vlad:intranorm", width, len(net) + 1))
     else:
-        classname = {"max": "layerTotalMaxPool", "avg": "layerTotalAvgPool"}[asked.pooling]
-        added.append(object_layer(classname, {"name": f"{asked.pooling}:core"}, len(net)))
+        poolings = {"max": "layerTotalMaxPool", "avg": "layerTotalAvgPool", "gem": "layerGeM"}
+        fields: dict[str, Any] = {"name": f"{asked.pooling}:core"}
+        if asked.pooling == "gem":
+            fields["weights"] = cell_row([np.full((1, 1), 3, np.float32)])
+        added.append(object_layer(poolings[asked.pooling], fields, len(net)))
     added.append(whole_l2_layer("postL2", len(net) + len(added)))
     built = net.with_layers([*net, *added])
     built.meta |= {"sessionID": f"{session}_{asked.text}", "epoch": 0.0}
@@ -379,10 +390,8 @@ _FLOOR = 1e-9  # added to variances before whitening divides by their root
 def add_pca(net: SimpleNN, features: np.ndarray, *, dim: int = 4096, whiten: bool = True) -> SimpleNN:
     """The network with PCA (and whitening) of these features at its end, and L2 normalisation behind it.
 
-    net: its layers are shared with the result.
-    features: (N, D) float32, the network's descriptors of N training images.
-    dim: dimensions to keep; less than D and less than N.
-    whiten: divides each component by its standard deviation.
+    net: its layers are shared with the result. features: (N, D) float32, its descriptors of N training
+    images. dim: dimensions to keep; less than D and N. whiten: divides by the standard deviations.
     Raises ArgumentError: the network ends in a PCA already, or the features do not give `dim` components.
     Ported from: netvlad/addPCA.m
     """

@@ -58,13 +58,9 @@ def local_descriptors(
 
     Like the original it draws image ids and does not use them: the first images are read in any case. Where
     the data set has fewer images than needed, all are used.
-    net: a network that returns maps (1, D, h, w).
-    images: image i of the data set as (3, H, W), RGB, 0..255.
-    count: the number of images in the data set.
-    total, per_image: at most this many descriptors in all, and of each image.
-    draws: default MATLAB's generator with seed 43.
-    device: the network's device.
-    progress: see `deepibl.extract`.
+    net: returns maps (1, D, h, w); it is on `device`. images: image i of the data set as (3, H, W), RGB,
+    0..255. count: of its images. total, per_image: at most this many descriptors in all, and of each image.
+    draws: default MATLAB's generator with seed 43. progress: see `deepibl.extract`.
     Raises DatasetError: there are no images.
     Ported from: netvlad/getClusters.m
     """
@@ -107,19 +103,12 @@ def get_clusters(
 ) -> np.ndarray:
     """Cluster centres (k, D) float32: from `cluster_file` if it exists, else computed and written there.
 
-    Args:
-        descriptors: computes the training descriptors (N, D); called if `descriptor_file` does not exist.
-        k: the number of clusters.
-        cluster_file, descriptor_file: NetVLAD's `…_clst.mat` and `…_traindescs.mat`; None keeps nothing.
-        made_of: what the descriptors are made of (`descriptors_made_of`). It is noted beside the files
-            (`NAME.mat.json`), and a file whose note differs is computed again. Files without a note, as
-            MATLAB's, are known by their names alone.
-        tell: called with each stage, in the original's words.
-
-    Raises:
-        DatasetError: a file with another number of clusters.
-        ArgumentError: too few descriptors for k clusters.
-
+    descriptors: computes the training descriptors (N, D); called if `descriptor_file` does not exist.
+    cluster_file, descriptor_file: NetVLAD's `…_clst.mat` and `…_traindescs.mat`; None keeps nothing.
+    made_of: what the descriptors are made of (`descriptors_made_of`), noted beside the files
+    (`NAME.mat.json`); a file whose note differs is computed again, one without a note, as MATLAB's, is known
+    by its name alone. tell: called with each stage, in the original's words.
+    Raises DatasetError: a file with another number of clusters; ArgumentError: too few descriptors.
     Ported from: netvlad/getClusters.m
     """
     centres = _kept(cluster_file, "clsts", made_of)
@@ -187,9 +176,8 @@ def vlad_alpha(centres: np.ndarray, descriptors: np.ndarray, *, v2: bool = False
 
     It is computed in single precision, in Octave's order of additions: the assignment's scores are of the
     order of 100, so a difference in the last digit would appear in every gradient of the layers below.
-    centres: (K, D), K > 1.
-    descriptors: (N, D), unit rows unless v2.
-    v2: nearness by squared distance (layerVLADv2); else by the product with the unit centre.
+    centres: (K, D), K > 1. descriptors: (N, D), unit rows unless v2. v2: nearness by squared distance
+    (layerVLADv2); else by the product with the unit centre.
     Raises ArgumentError: shapes that do not fit, or nearest and second nearest always equally near.
     Ported from: netvlad/addLayers.m
     """

@@ -6,12 +6,13 @@
 
 Images are (N, 3, H, W), RGB, 0..255; features (N, D).
 
-A .safetensors file holds the content of the MATLAB struct, with filters in torch's layout. Its string
-`network` is JSON: a char array is a string; an array of numbers is {"class", "shape", "data"} or, when
-longer, {"class", "shape", "tensor"}; a cell array {"cell": shape, "items"}; a struct {"struct": {…}}.
-Arrays of more than two dimensions, MATLAB's H x W x C x K, are stored as (K, C, H, W), so that a mapped
-weight is a torch tensor without a copy; the weights of conv1_1 are the tensors `conv1_1.weights.0` and
-`conv1_1.weights.1`.
+A .safetensors file of a torch model (`from_torch`) holds its state dict and, as JSON in the string `build`,
+how to build it. That of a MatConvNet network holds the content of the MATLAB struct, with filters in torch's
+layout. Its string `network` is JSON: a char array is a string; an array of numbers is {"class", "shape",
+"data"} or, when longer, {"class", "shape", "tensor"}; a cell array {"cell": shape, "items"}; a struct
+{"struct": {…}}. Arrays of more than two dimensions, MATLAB's H x W x C x K, are stored as (K, C, H, W), so
+that a mapped weight is a torch tensor without a copy; the weights of conv1_1 are the tensors
+`conv1_1.weights.0` and `conv1_1.weights.1`.
 
 A big .mat network gets a converted copy, a .safetensors file beside it that opens at once. The copy holds the
 `Provenance` of its content, with the SHA-256 of the .mat file, and that file's size and times. It is used
@@ -23,6 +24,7 @@ import logging
 import math
 import os
 import re
+import runpy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,11 +33,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from deepibl.networks.build import SAVEOBJ_CLASSES
+from deepibl.networks.backbones import TorchExtractor, built_from, recipe_of
+from deepibl.networks.build import SAVEOBJ_CLASSES, add_pooling
 from deepibl.networks.export import save_exported, save_hloc, save_onnx
 from deepibl.networks.identity import Extractor, network_id, provenance
-from deepibl.networks.torch_backbones import TorchBackbone  # noqa: F401  # registers the layer
+from deepibl.networks.libraries import is_torch_id, parse_name
+from deepibl.networks.torch_backbones import load_torch_network
 from deepibl.networks.torch_files import read_checkpoint, save_vgg16
 from deepibl.networks.weights import LayerSpec, find_network
 from deepibl.runtime.files import checksum, map_tensors, read_strings, write_tensors
@@ -60,7 +65,7 @@ from matlab_compat.network import Network, network_from_matlab, network_problem
 from matlab_compat.simplenn.display import describe as describe_simplenn
 from matlab_compat.simplenn.network import SimpleNN
 
-FORMAT = "deepibl-network/1"
+FORMAT, MODULE_FORMAT = "deepibl-network/1", "deepibl-module/1"
 _INLINE = 32  # arrays of at most this many numbers are in the JSON
 _DEEPEST = 60
 
@@ -75,21 +80,26 @@ def write_network(net: Network, path: StrPath, strings: Mapping[str, str] | None
     write_tensors(path, tensors, {"format": FORMAT, "network": description, **(strings or {})})
 
 
-def read_network(path: StrPath) -> tuple[Network, dict[str, str]]:
+def read_network(path: StrPath, model: nn.Module | None = None) -> tuple[Any, dict[str, str]]:
     """The network, its weights mapped (changing them changes nothing on disk), and the strings beside it.
 
-    Raises NetworkFormatError for a file that is missing, damaged or of another kind.
+    model: see `load_network`. Raises NetworkFormatError for a file that is missing, damaged or of another
+    kind.
     """
     try:
         tensors, strings = map_tensors(path)
-        if strings.pop("format", None) != FORMAT:
-            raise ValueError(f"its format is not {FORMAT}")
-        description = json.loads(strings.pop("network", ""))
+        kind = strings.pop("format", None)
+        if kind not in (FORMAT, MODULE_FORMAT):
+            raise ValueError(f"its format is not {FORMAT} or {MODULE_FORMAT}")
+        description = json.loads(strings.pop("network", "null"))
     except (OSError, ValueError, RecursionError) as problem:
         raise NetworkFormatError(
             f"{os.fspath(path)} is not a network that this version reads: {problem}"
         ) from problem
     with _in_file(path):
+        if kind == MODULE_FORMAT:
+            state = {name: torch.from_numpy(array) for name, array in tensors.items()}
+            return built_from(strings.pop("build", ""), state, model), strings
         return network_from_matlab(_decode(description, tensors), consume=True), strings
 
 
@@ -287,30 +297,42 @@ _ONE_WAY = {
 
 
 @working("loading a network")
-def load_network(path: StrPath, *, device: str | torch.device = "cpu", cached_copy: bool = True) -> Network:
-    """The network in a file, in eval mode: a chain of layers (`SimpleNN`) or a graph (`DagNN`).
+def load_network(
+    path: StrPath,
+    *,
+    device: str | torch.device = "cpu",
+    cached_copy: bool = True,
+    weights: StrPath = "pretrained",
+    model: nn.Module | None = None,
+) -> Any:
+    """The network in a file or of a name, in eval mode: a `SimpleNN`, a `DagNN`, or a torch model.
 
     Reads .mat files of any version, .safetensors files of `save_network`, and torch checkpoints (.pth, .pt,
-    .tar, .ckpt) of torchvision's vgg16, OpenIBL and pytorch-NetVlad. A name without a suffix is that of a
-    network that ships, or that `deepibl fetch` brought.
+    .tar, .ckpt) of torchvision's vgg16, OpenIBL and pytorch-NetVlad. A name is one of `list_networks`: of a
+    network that ships or that `deepibl fetch` brought, or LIBRARY:MODEL[:LAYER[:METHOD]], which gives the
+    maps of a model of torchvision or timm (by default the last ones), pooled (by default by GeM). A .py file
+    is run, and its function network() returns the network.
 
     Of a .mat file the variable `net` is taken; else its top level if it has `layers` (MatConvNet's own
     files), else the first struct that has. A .mat file of 8 MB or more is converted once: with `cached_copy`
     the copy is kept beside it as NAME.mat.safetensors and used as long as the .mat file stays the same.
-    path: the file, or a network's name.
-    device: where to put it, 'cpu' or 'cuda'.
-    cached_copy: whether to use and write the converted copy.
-    Raises MatFileError: the file cannot be read. NetworkFormatError: it holds no network.
-    Raises UnknownLayerError: a layer of unknown type. All name the file or the layer.
+    device: where to put it, 'cpu' or 'cuda'. weights: of a library's model: 'pretrained', 'random', or the
+    file of a state dict. model: the network, built as the saved one was, for a .safetensors file of a model
+    that only your code builds.
+    Raises MatFileError: the file cannot be read. NetworkFormatError: it holds no network. UnknownLayerError:
+    a layer of unknown type. ConfigurationError: no such name. DownloadError: weights that are not available.
     Ported from: netvlad/relja_simplenn_tidy.m (what a script does after `load`)
     """
-    path = Path(path)
-    if not path.suffix and not path.exists():
-        path = find_network(path)
+    path = find_network(path) if not Path(path).suffix or is_torch_id(os.fspath(path)) else Path(path)
+    if is_torch_id(str(path)):
+        method = parse_name(str(path)).method or "gem"
+        return add_pooling(load_torch_network(str(path), weights=weights), method).to(device)
     if path.suffix == ".safetensors":
-        return read_network(path)[0].to(device)
+        return read_network(path, model)[0].to(device)
     if path.suffix in CHECKPOINTS:
         return read_checkpoint(path).to(device)
+    if path.suffix == ".py":
+        return _network_of(path).to(device)
     if path.suffix in _ONE_WAY:
         raise NetworkFormatError(f"{path} cannot be read: {_ONE_WAY[path.suffix]}")
     net = find_copy(path) if cached_copy else None
@@ -319,6 +341,15 @@ def load_network(path: StrPath, *, device: str | torch.device = "cpu", cached_co
         if cached_copy:
             keep_copy(net, path)
     return net.to(device)
+
+
+def _network_of(path: Path) -> nn.Module:
+    """What the function network() of a Python file returns; the file is run."""
+    made = runpy.run_path(os.fspath(path)).get("network")
+    net = made() if callable(made) else None
+    if not isinstance(net, nn.Module) or not hasattr(net, "prepare"):
+        raise NetworkFormatError(f"{path} must have a function network() that returns from_torch(model, …)")
+    return net.eval()
 
 
 def read_mat_network(path: StrPath) -> Network:
@@ -360,7 +391,8 @@ def save_network(net: Extractor, path: StrPath, *, classes: bool = False) -> Non
                     its class in a field class__. With `classes` it is a class object, for MATLAB with
                     NetVLAD on its path.
     .hloc.mat       what hloc's NetVLAD extractor reads
-    .safetensors    lossless, read by `load_network` alone
+    .safetensors    lossless, read by `load_network` alone; of a torch model (`from_torch`) the weights, and
+                    how to build it
     .onnx, .pt2     programs (ONNX, torch.export) that compute descriptors of images
     .pth            a state dict for torchvision's vgg16
     ==============  =====================================================================================
@@ -368,10 +400,15 @@ def save_network(net: Extractor, path: StrPath, *, classes: bool = False) -> Non
     Raises NetworkFormatError for another suffix, and for a network that the format cannot hold.
     """
     path = Path(path)
+    if path.suffix == ".safetensors" and isinstance(net, TorchExtractor):
+        tensors = {name: x.detach().cpu().contiguous().numpy() for name, x in net.state_dict().items()}
+        strings = {"format": MODULE_FORMAT, "build": recipe_of(net), **provenance(net)}
+        write_tensors(path, tensors, strings)
+        return
     if path.suffix in (".mat", ".safetensors") and not isinstance(net, Network):
         raise NetworkFormatError(
-            f"{path}: a {type(net).__name__} has no MATLAB layers to write. Load the backbone by name, as"
-            " loadNet('torchvision:resnet50', 'layer3'), or write .onnx or .pt2"
+            f"{path}: a {type(net).__name__} has no MATLAB layers to write. Write .safetensors, .onnx or .pt2"
+            " of what from_torch returns, or load the backbone by name: load_network('torchvision:resnet50')"
         )
     if classes and path.suffix != ".mat":
         raise NetworkFormatError(f"{path}: only .mat files hold class objects")
@@ -419,6 +456,10 @@ def describe_network(
     input_size: height, width and channels of an image, from which the sizes of all maps follow.
     """
     net = load_network(path)
+    if not isinstance(net, Network):
+        identity, weights = network_id(net), sum(x.numel() for x in net.parameters())
+        found = {"file": str(path), "network_id": identity, "class": type(net).__name__, "weights": weights}
+        return json.dumps(found, indent=2) if as_json else f"{net}\n{weights} weights\nidentity: {identity}"
     show = describe_dagnn if isinstance(net, DagNN) else describe_simplenn
     info, text = show(net, input_size, batch_size)  # type: ignore[arg-type]  # each shows its own kind
     identity = network_id(net)

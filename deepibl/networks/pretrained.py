@@ -13,14 +13,16 @@ import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from deepibl.errors import ConfigurationError, DownloadError
 from deepibl.networks.io import chain_of, layer_specs, load_network
-from deepibl.networks.torch_backbones import is_torch_id, load_torch_network
+from deepibl.networks.libraries import is_torch_id
+from deepibl.networks.torch_backbones import load_torch_network
 from deepibl.networks.torch_files import vgg16_from_torchvision
-from deepibl.networks.weights import LAYOUTS, Source, Weights, card, default_folder, differences
+from deepibl.networks.weights import LAYOUTS, Source, Weights, card, default_folder, differences, find_network
 from deepibl.runtime.files import checksum, read_note
 from matlab_compat.errors import MatlabCompatError
 from matlab_compat.files import StrPath, atomic_output
@@ -52,14 +54,12 @@ def load_pretrained(
 
     Its class names are dropped, and each ReLU before a max pooling is moved after it (the same result,
     faster). meta gets netID, sessionID ('vd16_offtheshelf_conv5_3') and epoch 0.
-    net_id: vd16, vd19, caffe, places, the name (without .mat) of a file in the folder, or a library and
-        its model, as 'torchvision:resnet50' or 'timm:convnext_tiny'.
-    layer: the last layer to keep; None keeps all.
-    folder: the folder of the files (localPaths' pretrainedCNNs).
-    stand_in: replaces vd16 where its file does not exist: 'torchvision', or a file of torchvision's
-        VGG-16 weights. The network then has the netID vd16_torchvision, so that no file made with it is
-        taken for vd16's.
-    weights, split: for a netID like 'torchvision:resnet50', see `load_torch_network`.
+    net_id: vd16, vd19, caffe, places, the name (without .mat) of a file in the folder, another name that
+    `find_network` knows, or a library and its model, as 'timm:convnext_tiny' (weights, split: see
+    `load_torch_network`). layer: the last one to keep; None keeps all. folder: of the files (localPaths'
+    pretrainedCNNs). stand_in: replaces vd16 where its file does not exist: 'torchvision', or a file of
+    torchvision's VGG-16 weights. The network then has the netID vd16_torchvision, so that no file made with
+    it is taken for vd16's.
     Raises ConfigurationError: there is no such file. ArgumentError: there is no layer of that name.
     Raises NetworkFormatError: the file holds a graph (DagNN), which cannot be cropped.
     Ported from: netvlad/loadNet.m
@@ -67,6 +67,9 @@ def load_pretrained(
     if is_torch_id(net_id):
         return _named(load_torch_network(net_id, layer, weights=weights, split=split), net_id, layer)
     file = Path(folder) / FILES.get(net_id, f"{net_id}.mat")
+    if not file.is_file() and net_id not in FILES:
+        with suppress(ConfigurationError):
+            file = find_network(net_id)
     if file.is_file():
         net = chain_of(load_network(file), file)
     elif stand_in is not None and net_id == "vd16":
@@ -209,11 +212,9 @@ def fetch(
 
     The file gets its final name only after its size, its checksum (where one is known) and its layers have
     been checked; its SHA-256 is then written beside it, in the format of sha256sum.
-    name: sare, netvlad-pitts30k, netvlad-tokyotm or vd16.
-    folder: where to put it; default `default_folder`.
-    from_file: a file downloaded by other means, which is copied.
-    base_url: another server that has the file under its name below this URL.
-    progress: called with (bytes received, bytes in all or None).
+    name: sare, netvlad-pitts30k, netvlad-tokyotm or vd16. folder: default `default_folder`. from_file: a file
+    downloaded by other means, which is copied. base_url: another server that has the file under its name
+    below this URL. progress: called with (bytes received, bytes in all or None).
     Raises DownloadError: the file could not be downloaded, or is not the right one; no file is left then.
     """
     weights = card(name)

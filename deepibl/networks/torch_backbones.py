@@ -15,7 +15,7 @@ can load and inspect it; only deepibl can run it.
 
 from __future__ import annotations
 
-import copy
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -26,7 +26,9 @@ from torch import Tensor, fx, nn
 
 from deepibl.errors import DownloadError
 from deepibl.networks.backbones import IMAGENET, Preprocessing
-from deepibl.networks.torch_files import load_state
+from deepibl.networks.feature_maps import FeatureMaps, shared
+from deepibl.networks.libraries import is_torch_id, library_model, parse_name
+from deepibl.networks.torch_files import load_state, tensors_in
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.files import StrPath
 from matlab_compat.matfile.values import cell_list, text as matlab_text, vector
@@ -34,6 +36,8 @@ from matlab_compat.simplenn.base import FILTERS, VECTOR, WeightKind, WeightSpec
 from matlab_compat.simplenn.layer import CLASS_FIELD, Layer, make_layer, register_custom
 from matlab_compat.simplenn.network import SimpleNN
 from matlab_compat.simplenn.tidy import cell_row
+
+_log = logging.getLogger(__name__)
 
 
 def part_of(graph: fx.GraphModule, split: str, part: str) -> fx.GraphModule:
@@ -79,8 +83,10 @@ def _what_enters(nodes: list[fx.Node], first: fx.Node, split: str) -> fx.Node:
 
 
 CLASSNAME = "torchBackbone"
-LIBRARIES = ("torchvision", "timm")
-_PROBE = (64, 96)  # height and width of the image that is run to find the number of channels
+
+
+class UntraceableError(ArgumentError):
+    """A model that torch.fx cannot follow, so that it cannot be split."""
 
 
 def build_body(library: str, model: str, layer: str, split: str = "", part: str = "") -> nn.Module:
@@ -90,65 +96,32 @@ def build_body(library: str, model: str, layer: str, split: str = "", part: str 
     Raises ArgumentError for an unknown library, model or layer.
     """
     whole = library_model(library, model)
-    names = [name for name, _ in whole.named_modules() if name]
-    for wanted in [layer, *([split] if split else [])]:
-        if wanted not in names:
-            top = [name for name, _ in whole.named_children()]
-            raise ArgumentError(
-                f"{library}'s {model} has no layer {wanted!r}; at the top it has {', '.join(top)}"
-            )
+    if not part:
+        return FeatureMaps(whole, layer)
+    layer = layer or FeatureMaps(whole).layer
+    for wanted in (layer, split):
+        if wanted not in dict(whole.named_modules()):
+            raise ArgumentError(f"{library}'s {model} has no layer {wanted!r}")
     from torchvision.models.feature_extraction import create_feature_extractor
 
     try:
-        graph = create_feature_extractor(whole.eval(), {layer: "maps"})
+        graph = create_feature_extractor(whole.eval(), {layer: "maps"}).eval()
     except Exception as error:  # torch.fx raises many kinds
         reason = str(error).splitlines()[0]
-        raise ArgumentError(f"{library}'s {model} cannot be cut at {layer}: {reason}") from error
-    if split:
-        graph = part_of(graph, split, part)
-    return _Cut(graph).eval()
+        raise UntraceableError(f"{library}'s {model} cannot be split: {reason}") from error
+    graph = part_of(graph, split, part)
+    return _Cut(fx.GraphModule(graph, graph.graph), layer)  # of its mode eval alone
 
 
 class _Cut(nn.Module):
     """The one output of a feature extractor."""
 
-    def __init__(self, graph: nn.Module) -> None:
+    def __init__(self, graph: nn.Module, layer: str) -> None:
         super().__init__()
-        self.graph = graph
+        self.model, self.layer = graph, layer
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.graph(x)["maps"]
-
-
-def library_model(library: str, model: str, *, pretrained: bool = False) -> Any:
-    """A library's whole model, with random weights or (timm alone) with the pretrained ones.
-
-    Raises ArgumentError for an unknown library or model.
-    """
-    if library not in LIBRARIES:
-        raise ArgumentError(
-            f"no library {library!r}: a netID is {' or '.join(LIBRARIES)}, a colon and a model"
-        )
-    if library == "torchvision":
-        return torchvision_models(model).get_model(model, weights=None)
-    try:
-        import timm
-    except ImportError as error:
-        raise ArgumentError(f"the network timm:{model} needs the package timm: pip install timm") from error
-    try:
-        return timm.create_model(model, pretrained=pretrained)
-    except RuntimeError as error:
-        raise ArgumentError(f"timm has no model {model!r}: {error}") from None
-
-
-def torchvision_models(model: str) -> Any:
-    """The module torchvision.models; ArgumentError unless it has that model."""
-    from torchvision import models
-
-    known = models.list_models(models)
-    if model not in known:
-        raise ArgumentError(f"torchvision has no model {model!r}; it has {', '.join(known)}")
-    return models
+        return self.model(x)["maps"]
 
 
 def _any_kind(shape: tuple[int, ...]) -> WeightKind:
@@ -167,45 +140,56 @@ def _any_kind(shape: tuple[int, ...]) -> WeightKind:
 class TorchBackbone(Layer):
     """(N, 3, H, W), pixels minus the mean -> maps (N, C, h, w) of the named layer; or one part of that.
 
-    Batch normalisation and dropout always run as in eval mode: the backbone's statistics are not trained.
+    `body` is the library's module. Batch normalisation and dropout always run as in eval mode: the backbone's
+    statistics are not trained. With a field split and no part, the weights before that module are not either.
     """
 
     scale: Tensor
-    _names: list[str]
-    _body: nn.Module
+    body: nn.Module
 
     def __init__(
         self, fields: Mapping[str, Any], classname: str = "", is_object: bool = False, shared: bool = False
     ) -> None:
         about = ("library", "model", "layer", "split", "part")
-        given = [matlab_text(fields.get(name, "")) for name in about]
-        body = build_body(*given)
-        trained = dict(body.named_parameters())
-        state = {name: x for name, x in body.state_dict().items() if x.is_floating_point()}
+        library, model, layer, split, part = (matlab_text(fields.get(name, "")) for name in about)
+        body = build_body(library, model, layer, split, part).eval()
+        state = _weights_of(body)
         found = [matlab_text(name) for name in cell_list(fields.get("weightNames", []))]
-        if found != [_short(name) for name in state]:
+        if sorted(found) != sorted(state):
             raise ArgumentError(
-                f"its {len(found)} weights are not the {len(state)} of this {given[0]}'s {given[1]}"
+                f"its {len(found)} weights are not the {len(state)} of this {library}'s {model}"
             )
-        specs = [  # the name of a parameter must not contain a dot
-            WeightSpec(_short(name).replace(".", "__"), _any_kind(tuple(x.shape)), name in trained)
-            for name, x in state.items()
-        ]
-        self.weight_specs = tuple(specs)  # type: ignore[misc]  # of this layer, not of its class
-        object.__setattr__(self, "_names", list(state))
-        for parameter in body.parameters():
-            parameter.data = parameter.data.new_empty(0)  # the layer's own weights are used
-        object.__setattr__(self, "_body", body)
+        learned = [name.removeprefix("model.") for name, _ in body.named_parameters()]
+        if split and not part:
+            learned = learned[next((i for i, n in enumerate(learned) if n.startswith(f"{split}.")), 0) :]
+        self.__dict__["_made_body"] = body
+        self.weight_specs = tuple(  # type: ignore[misc]  # of this layer, not of its class
+            WeightSpec(f"body.model.{name}", _any_kind(tuple(state[name].shape)), name in learned)
+            for name in found
+        )
         super().__init__(fields, classname, is_object, shared)
+
+    def _read_weights(self, arrays: list[Any], shared: bool) -> None:
+        self.body = self.__dict__.pop("_made_body")
+        super()._read_weights(arrays, shared)
 
     def configure(self) -> None:
         scale = vector(self.fields.get("scale", np.ones((1, 3)))).astype(np.float32)
         self.register_buffer("scale", torch.from_numpy(scale)[:, None, None], persistent=False)
-        self._channels: int | None = None
+
+    def train(self, mode: bool = True) -> TorchBackbone:
+        """Sets the layer's mode; the body's stays eval."""
+        super().train(mode)
+        self.body.eval()
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
-        weights: dict[str, Any] = dict(zip(self._names, self.weights_for(x), strict=True))
-        maps = torch.func.functional_call(self._body, weights, (x * self.scale.to(x.dtype),))
+        if x.dtype == torch.float32 or x.dtype == self.scale.dtype:
+            maps = self.body(x * self.scale)
+        else:
+            names = (spec.name.removeprefix("body.") for spec in self.weight_specs)
+            weights: dict[str, Any] = dict(zip(names, self.weights_for(x), strict=True))
+            maps = torch.func.functional_call(self.body, weights, (x * self.scale.to(x.dtype),))
         if not isinstance(maps, Tensor) or maps.ndim != 4:
             shape = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
             raise ArgumentError(f"its output must be maps (N, C, h, w), not {shape}: choose another layer")
@@ -213,11 +197,8 @@ class TorchBackbone(Layer):
 
     def channels_out(self, channels: int | None) -> int | None:
         """Found by running a small image."""
-        if self._channels is None:
-            with torch.no_grad():
-                maps = self(torch.zeros(1, channels or 3, *_PROBE, device=self.scale.device))
-            self._channels = maps.shape[1]
-        return self._channels
+        size = self.forward_size((64.0, 96.0, float(channels or 3), 1.0))
+        return int(size[2]) if size else None
 
     def forward_size(self, size: tuple[float, ...]) -> tuple[float, ...] | None:
         """Found by running an image of that size; None while a side is unknown."""
@@ -232,16 +213,14 @@ class TorchBackbone(Layer):
     def copy(self) -> Layer:
         """The same layer with its own MATLAB fields; the weights are shared."""
         twin = super().copy()
-        twin.__dict__["_body"] = copy.copy(self._body)
+        twin._modules = {"body": shared(self.body)}
         return twin
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        self._body._apply(fn)  # moves the buffers that no state dict holds
-        return super()._apply(fn, recurse)
 
-
-def _short(name: str) -> str:
-    return name.removeprefix("graph.")
+def _weights_of(body: nn.Module) -> dict[str, Tensor]:
+    """A body's weights and statistics, by the library's names."""
+    state = {name.removeprefix("model."): x for name, x in body.state_dict().items()}
+    return {name: x for name, x in state.items() if x.is_floating_point()}
 
 
 def backbone_layer(
@@ -253,14 +232,15 @@ def backbone_layer(
     split: str = "",
     part: str = "",
 ) -> Layer:
-    """The layer of a library's model up to `layer`, with the weights of a state dict of the whole model.
+    """The layer of a library's model up to `layer` ('' for its last maps), with a state dict's weights.
 
-    preprocessing: its standard deviations and scale become the layer's (its mean belongs in the network's
-    meta), except in the part 'from'. split, part: see `build_body`.
+    state: of the whole model. preprocessing: its standard deviations and scale become the layer's (its mean
+    belongs in the network's meta), except in the part 'from'. split, part: see `build_body`.
     Raises ArgumentError for weights that are missing or do not fit.
     """
     body = build_body(library, model, layer, split, part)
-    wanted = {_short(name): x for name, x in body.state_dict().items() if x.is_floating_point()}
+    layer = layer or str(body.layer)
+    wanted = _weights_of(body)
     weights = []
     for name, like in wanted.items():
         found = state.get(name)
@@ -275,7 +255,7 @@ def backbone_layer(
     fields = {
         "type": "custom",
         CLASS_FIELD: CLASSNAME,
-        "name": {"": layer, "before": f"before:{split}", "from": split}[part],
+        "name": f"before:{split}" if part == "before" else split or layer,
         "library": library,
         "model": model,
         "layer": layer,
@@ -291,11 +271,6 @@ def backbone_layer(
 SIDE = 224
 
 
-def is_torch_id(net_id: str) -> bool:
-    """Whether a netID names a library's model."""
-    return net_id.partition(":")[0] in LIBRARIES
-
-
 def split_for(net_id: str, lowest: int | str | None) -> str:
     """Where a library's model is to be split for a training whose lowest layer that learns is `lowest`.
 
@@ -309,42 +284,44 @@ def split_for(net_id: str, lowest: int | str | None) -> str:
 
 
 def load_torch_network(
-    net_id: str, layer: str | None, *, weights: StrPath = "pretrained", split: str = ""
+    net_id: str, layer: str | None = None, *, weights: StrPath = "pretrained", split: str = ""
 ) -> SimpleNN:
     """A torchvision or timm model up to and with a layer, as a SimpleNN of one layer, for images 0..255, RGB.
 
-    With `split` it has two: before:<split>, and <split> with all that follows.
-    net_id: 'torchvision:NAME' or 'timm:NAME'.
-    layer: a module's name, as 'layer3' or 'features.denseblock3'; its output must be maps (N, C, h, w).
-    weights: 'pretrained' takes the library's default weights from its cache, or downloads them; 'random'
-        initialises them; else the file of a state dict of the whole model (.pth, .safetensors).
-    split: the name of a module, or '' for one layer.
+    With `split` it has two: before:<split>, and <split> with all that follows; or, where torch.fx cannot
+    follow the model (transformers), one named <split> whose weights before that module are not trained.
+    net_id: 'torchvision:NAME' or 'timm:NAME'. layer: a module's name, as 'layer3' or 'blocks.9', whose output
+    gives maps (`FeatureMaps`); None: the last that does. weights: 'pretrained' takes the library's default
+    weights from its cache, or downloads them; 'random' initialises them; else the file of a state dict of the
+    whole model (.pth, .safetensors). split: the name of a module, or '' for one layer.
     Raises ArgumentError: no such library, model or layer. DownloadError: the weights are not available.
     Raises NetworkFormatError: the file does not hold a state dict.
     """
-    library, _, model = net_id.partition(":")
-    if library not in LIBRARIES or not model:
-        raise ArgumentError(
-            f"netID {net_id!r}: expected {' or '.join(LIBRARIES)}, a colon and a model's name"
-        )
-    if layer is None:
-        raise ArgumentError(f"netID {net_id!r} needs a layerName, as 'layer3': where its maps are taken")
-    state, preprocessing = _state(library, model, weights)
-    parts = ("before", "from") if split else ("",)
-    made = [backbone_layer(library, model, layer, state, preprocessing, split, part) for part in parts]
+    name = parse_name(net_id)
+    layer = layer or name.layer
+    state, preprocessing = _state(name.library, name.model, weights)
+    about: Any = (name.library, name.model, layer, state, preprocessing, split)
+    try:
+        made = [backbone_layer(*about, part) for part in (("before", "from") if split else ("",))]
+    except UntraceableError as error:
+        _log.info("%s; it is trained from there on as one layer", error)
+        made = [backbone_layer(*about)]
     pixel = np.array(preprocessing.mean, dtype=np.float32) / np.float32(preprocessing.scale)
     normalization = {
         "averageImage": np.broadcast_to(pixel, (1, 1, 3)).copy(),
         "imageSize": np.array([[float(SIDE), float(SIDE), 3.0]]),
     }
     source = weights if weights in ("pretrained", "random") else os.path.basename(os.fspath(weights))
-    return SimpleNN(made, {"normalization": normalization, "source": f"{net_id} ({source})"}).eval()
+    return SimpleNN(made, {"normalization": normalization, "source": f"{name.net_id} ({source})"}).eval()
 
 
 def _state(library: str, model: str, weights: StrPath) -> tuple[dict[str, Any], Preprocessing]:
     """The whole model's state dict, and the preprocessing of its images."""
     if library == "torchvision" and weights == "pretrained":
-        known = torchvision_models(model).get_model_weights(model).DEFAULT
+        from torchvision import models
+
+        library_model(library, model)  # refuses an unknown one
+        known = models.get_model_weights(model).DEFAULT
         try:
             return dict(known.get_state_dict(progress=True, check_hash=True, weights_only=True)), IMAGENET
         except (OSError, RuntimeError) as error:
@@ -371,8 +348,7 @@ def _unavailable(net_id: str, reason: str) -> DownloadError:
 
 
 def _from_file(path: StrPath) -> dict[str, Any]:
-    found = load_state(path)
-    found = found.get("state_dict", found) if isinstance(found, dict) else found
-    if not isinstance(found, dict):
-        raise NetworkFormatError(f"{os.fspath(path)} does not hold a state dict but a {type(found).__name__}")
-    return {str(name).removeprefix("module."): value for name, value in found.items()}
+    found = tensors_in(load_state(path))
+    if not found:
+        raise NetworkFormatError(f"{os.fspath(path)} does not hold a state dict")
+    return found

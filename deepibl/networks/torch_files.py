@@ -207,7 +207,7 @@ def read_checkpoint(path: StrPath) -> SimpleNN:
     Raises NetworkFormatError for a missing file, one that holds other things than tensors, and an unknown
     kind of checkpoint (the message lists the names found and the known kinds).
     """
-    state = _tensors(load_state(path))
+    state = tensors_in(load_state(path))
     kind = next((kind for kind in KEY_MAPS if f"{kind.backbone.format(n=0)}.weight" in state), None)
     if kind is None:
         known = ", ".join(f"{kind.name} ({kind.backbone.format(n=0)}.weight)" for kind in KEY_MAPS)
@@ -221,7 +221,7 @@ def read_checkpoint(path: StrPath) -> SimpleNN:
         raise NetworkFormatError(f"{os.fspath(path)} ({kind.name}): {error}") from error
 
 
-def _tensors(found: Any) -> dict[str, Tensor]:
+def tensors_in(found: Any) -> dict[str, Tensor]:
     """The state dict in a checkpoint, its names without what wrappers (DataParallel, …) add to them."""
     for _ in range(_MOST_WRAPPED):
         if not isinstance(found, Mapping):

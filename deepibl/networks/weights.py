@@ -4,16 +4,18 @@ The layers are data; `differences` compares a network with them. Shapes are MATL
 channels x outputs. A checksum is given only where a publisher, or others who have the file, state one; every
 file is compared with the layers that it must have.
 
-`find_network` finds a network that ships with the package or was fetched.
+`find_network` finds a network by its name; `list_networks` has the names.
 """
 
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
 from deepibl.errors import ConfigurationError, DownloadError
+from deepibl.networks.libraries import LIBRARIES, is_torch_id, model_names, parse_name
 from deepibl.runtime.paths import LocalPaths
 from matlab_compat.files import StrPath
 
@@ -256,15 +258,33 @@ def shipped_networks() -> list[str]:
     return sorted(file.stem for file in weights_folder().glob("*.mat"))
 
 
+def list_networks(pattern: str = "*") -> list[str]:
+    """The names that `load_network` takes: networks that ship, published ones, models of libraries.
+
+    Published networks must be fetched first (`deepibl fetch NAME`); timm's models are listed where it is
+    installed.
+
+    >>> list_networks("torchvision:resnet1*")
+    ['torchvision:resnet18', 'torchvision:resnet101', 'torchvision:resnet152']
+    """
+    names = [*shipped_networks(), *REGISTRY]
+    names += [f"{library}:{name}" for library in LIBRARIES for name in model_names(library)]
+    return [name for name in names if fnmatch(name, pattern)]
+
+
 def find_network(name: StrPath = DEFAULT_NETWORK, paths: LocalPaths | None = None) -> Path:
     """The file of a network: a path, the name of one that ships, or of one that `deepibl fetch` brought.
 
+    The name of a library's model, as torchvision:resnet50, is returned as it is.
     paths: the folders of fetched networks; default below the user's data folder.
     Raises ConfigurationError, with the names that ship, for anything else.
     """
     path = Path(name).expanduser()
     if path.is_file():
         return path
+    if is_torch_id(os.fspath(name)):
+        parse_name(os.fspath(name))
+        return Path(name)
     shipped = weights_folder() / f"{name}.mat"
     if shipped.is_file():
         return shipped
@@ -274,5 +294,6 @@ def find_network(name: StrPath = DEFAULT_NETWORK, paths: LocalPaths | None = Non
             return file
     raise ConfigurationError(
         f"there is no network file {os.fspath(name)!r}, and no network of that name; "
-        f"those that ship: {', '.join(shipped_networks()) or 'none'}; `deepibl fetch` brings published ones"
+        f"those that ship: {', '.join(shipped_networks()) or 'none'}; `deepibl fetch` brings published ones; "
+        "models of libraries are torchvision:NAME and timm:NAME (deepibl.list_networks())"
     )

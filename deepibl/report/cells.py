@@ -108,12 +108,21 @@ def legible(field: np.ndarray, rows: int) -> np.ndarray:
 
 def vlad_of(net: nn.Module) -> nn.Module:
     """The network's NetVLAD layer. Raises ArgumentError if it has none, or several."""
-    found = [module for module in net.modules() if isinstance(module, NetVLAD | LayerVLAD | LayerVLADv2)]
+    found = _vlads(net)
     if len(found) != 1:
         raise ArgumentError(
             f"cells and clusters need a network with one NetVLAD layer; this one has {len(found) or 'none'}"
         )
     return found[0]
+
+
+def has_vlad(net: nn.Module) -> bool:
+    """Whether `vlad_of` finds a layer."""
+    return len(_vlads(net)) == 1
+
+
+def _vlads(net: nn.Module) -> list[nn.Module]:
+    return [module for module in net.modules() if isinstance(module, NetVLAD | LayerVLAD | LayerVLADv2)]
 
 
 @dataclass

@@ -153,26 +153,20 @@ class _Sheet:
                 yield x, y
 
 
+_SHAPES = {
+    "pin": '<circle class="pin" cx="{x:.1f}" cy="{y:.1f}" r="13" fill="{colour}" stroke="#fff" '
+    'stroke-width="2"/><text class="pin" x="{x:.1f}" y="{y:.1f}" text-anchor="middle" '
+    'dominant-baseline="central" fill="#fff">{number}</text>',
+    "ring": '<circle class="ring" cx="{x:.1f}" cy="{y:.1f}" r="18" fill="none" stroke="{colour}" '
+    'stroke-width="4"/>',
+    "square": '<rect x="{left:.1f}" y="{top:.1f}" width="8" height="8" fill="{colour}" stroke="#fff"/>',
+    "cross": '<path d="M{left:.1f} {top:.1f}l8 8m0-8l-8 8" stroke="{colour}" stroke-width="3" fill="none"/>',
+    "dot": '<circle cx="{x:.1f}" cy="{y:.1f}" r="4.4" fill="{colour}" stroke="#fff"/>',
+}
+
+
 def _shape(shape: str, x: float, y: float, colour: str, number: int = 0) -> Markup:
-    if shape == "pin":
-        drawn = (
-            f'<circle class="pin" cx="{x:.1f}" cy="{y:.1f}" r="13" fill="{colour}" stroke="#fff" '
-            f'stroke-width="2"/><text class="pin" x="{x:.1f}" y="{y:.1f}" text-anchor="middle" '
-            f'dominant-baseline="central" fill="#fff">{number}</text>'
-        )
-    elif shape == "ring":
-        drawn = (
-            f'<circle class="ring" cx="{x:.1f}" cy="{y:.1f}" r="18" fill="none" stroke="{colour}" '
-            'stroke-width="4"/>'
-        )
-    elif shape == "square":
-        drawn = f'<rect x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8" fill="{colour}" stroke="#fff"/>'
-    elif shape == "cross":
-        path = f"M{x - 4.5:.1f} {y - 4.5:.1f}l9 9m0-9l-9 9"
-        drawn = f'<path d="{path}" stroke="{colour}" stroke-width="3" fill="none"/>'
-    else:
-        drawn = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.4" fill="{colour}" stroke="#fff"/>'
-    return Markup(drawn)
+    return Markup(_SHAPES[shape]).format(x=x, y=y, left=x - 4, top=y - 4, colour=colour, number=number)
 
 
 def _scale_bar(scale: float, height: int) -> str:

@@ -68,6 +68,8 @@ def compare_runs(first: Run, second: Run) -> Comparison:
             f"the runs have different queries ({first.dataset}: {len(first.queries)}, {second.dataset}: "
             f"{len(second.queries)}): only evaluations of one data set can be compared"
         )
+    from scipy.stats import binomtest
+
     ns = [n for n in first.ns if n in second.ns]
     if not ns:
         raise ReportError("the runs measured recall at no common N")
@@ -81,7 +83,8 @@ def compare_runs(first: Run, second: Run) -> Comparison:
     )
     labels = (label, other) if label != other else (f"{label}, {first.made}", f"{other}, {second.made}")
     recalls = [first.at(n) for n in ns], [second.at(n) for n in ns]
-    p_value = _sign_test(len(only_first), len(only_second))
+    one, two = len(only_first), len(only_second)
+    p_value = float(binomtest(one, one + two, 0.5).pvalue) if one + two else 1.0
     return Comparison(labels, ns, recalls, both, only_first, only_second, neither, p_value)
 
 
@@ -106,12 +109,3 @@ def comparison_page(first: Run, second: Run) -> str:
         groups=[name for name in first.groups if name in second.groups], most_cases=_CASES,
         twins={query.name: query for query in second.queries}, thumbnail=thumbnails(),
     )  # fmt: skip
-
-
-def _sign_test(first: int, second: int) -> float:
-    """Two-sided p-value of a split of first + second fair coin flips; 1 without any."""
-    if first + second == 0:
-        return 1.0
-    from scipy.stats import binomtest
-
-    return float(binomtest(first, first + second, 0.5).pvalue)

@@ -70,7 +70,7 @@ def small_picture(path: StrPath, side: int) -> np.ndarray | None:
 
 
 def thumbnail(path: StrPath, side: int = 176) -> Markup | None:
-    """As `small_picture`, as attributes of an <img>: its size, so that the page does not jump, and a data URI."""
+    """As `small_picture`, as attributes of an <img>: size, so that the page does not jump, and data URI."""
     small = small_picture(path, side)
     if small is None:
         return None

@@ -58,7 +58,7 @@ def heat_overlay(
 
 
 def cluster_overlay(photo: np.ndarray, labels: np.ndarray, chosen: Sequence[int]) -> np.ndarray:
-    """The photo with the cells (h, w) of at most 8 clusters in PALETTE's colours, in the order of `chosen`."""
+    """The photo with the cells (h, w) of at most 8 clusters, `chosen`, in PALETTE's colours."""
     colours, shape = np.zeros((*labels.shape, 4), np.float32), photo.shape
     for number, colour in zip(chosen, PALETTE, strict=False):
         colours[labels == number] = (*colour, 0.6)
@@ -100,7 +100,7 @@ def beside(pictures: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _coloured(below: np.ndarray, scaled: np.ndarray, least: float) -> np.ndarray:
-    """Colours over a picture, by values (H, W) from -1 to 1; up to `least`, without sign, the picture alone."""
+    """Colours over a picture, by values (H, W) from -1 to 1; none where they are within ±least."""
     colours = np.stack(
         [np.interp(scaled, _LEVELS, channel) for channel in zip(*_COLOURS, strict=True)], axis=-1
     )
@@ -109,7 +109,7 @@ def _coloured(below: np.ndarray, scaled: np.ndarray, least: float) -> np.ndarray
 
 
 def _bar(width: int, top: float, least: float, signed: bool) -> np.ndarray:
-    """The scale (h, width, 3): colours from zero, or from -top, to top, and numbers at the ends and at zero."""
+    """The scale (h, width, 3): colours from zero (or -top) to top, numbers at the ends and at zero."""
     from PIL import Image, ImageDraw, ImageFont
 
     size = max(9, width // 26)

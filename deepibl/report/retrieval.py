@@ -71,25 +71,19 @@ def _table(*rows: tuple[str, float, float, float]) -> Published:
 
 PUBLISHED: Mapping[str, Published] = {
     "pitts250k_test": _table(
-        ("SARE Our-Ind.", 88.97, 95.50, 96.79),
-        ("SARE Our-Joint", 88.43, 95.06, 96.58),
-        ("CRN", 85.50, 93.50, 95.50),
-        ("NetVLAD", 85.95, 93.20, 95.13),
+        ("SARE Our-Ind.", 88.97, 95.50, 96.79), ("SARE Our-Joint", 88.43, 95.06, 96.58),
+        ("CRN", 85.50, 93.50, 95.50), ("NetVLAD", 85.95, 93.20, 95.13),
     ),
     "tokyoTM_val": _table(
-        ("SARE Our-Ind.", 94.49, 96.73, 97.30),
-        ("SARE Our-Joint", 94.71, 96.87, 97.51),
+        ("SARE Our-Ind.", 94.49, 96.73, 97.30), ("SARE Our-Joint", 94.71, 96.87, 97.51),
         ("NetVLAD", 93.85, 96.77, 97.59),
     ),
     "tokyo247": _table(
-        ("SARE Our-Ind.", 79.68, 86.67, 90.48),
-        ("SARE Our-Joint", 80.63, 87.30, 90.79),
-        ("CRN", 75.20, 83.80, 87.30),
-        ("NetVLAD", 73.33, 82.86, 86.03),
+        ("SARE Our-Ind.", 79.68, 86.67, 90.48), ("SARE Our-Joint", 80.63, 87.30, 90.79),
+        ("CRN", 75.20, 83.80, 87.30), ("NetVLAD", 73.33, 82.86, 86.03),
     ),
     "sf0": _table(
-        ("SARE Our-Ind.", 80.60, 86.70, 89.01),
-        ("SARE Our-Joint", 77.75, 85.07, 87.52),
+        ("SARE Our-Ind.", 80.60, 86.70, 89.01), ("SARE Our-Joint", 77.75, 85.07, 87.52),
         ("NetVLAD", 75.58, 83.31, 85.21),
     ),
     "pitts30k_val": Published(
@@ -100,7 +94,7 @@ PUBLISHED: Mapping[str, Published] = {
         "From the training log in deepIBL's README (session 53e0, best epoch 4 of 7): not whitened, "
         "two decimals.",
     ),
-}
+}  # fmt: skip
 
 
 def published_for(dataset: str) -> Published:
@@ -141,57 +135,36 @@ def report_page(run: Run, *, hits: int = HITS, failures: int = FAILURES) -> str:
         Line("measured here", curve(run)),
         *(Line(f"{name} (published)", sorted(of.items()), True) for name, of in published.recalls.items()),
     ]
-    first = [i for i, query in enumerate(run.queries) if query.found(1)]
+    ids = range(len(run.queries))
+    first = [i for i in ids if run.queries[i].found(1)]
+    later = [i for i in ids if run.queries[i].found(10) and not run.queries[i].found(1)]
     kinds = {
         "right at first": ("#0f7b6c", "dot", first),
-        "right among the first 10": (
-            "#dfa000",
-            "square",
-            [i for i, query in enumerate(run.queries) if query.found(10) and not query.found(1)],
-        ),
-        "not among the first 10": (
-            "#c8372d",
-            "cross",
-            [i for i, query in enumerate(run.queries) if not query.found(10)],
-        ),
+        "right among the first 10": ("#dfa000", "square", later),
+        "not among the first 10": ("#c8372d", "cross", sorted({*ids} - {*first, *later})),
     }
-    distances = run.statistics["distances"]
+    groups, distances = [Line(name, curve(run, name)) for name in run.groups], run.statistics["distances"]
     charts = {
         "recall": line_chart("recall", recall_lines, "N", "Recall@N"),
-        "groups": line_chart(
-            "groups", [Line(name, curve(run, name)) for name in run.groups], "N", "Recall@N"
-        ),
+        "groups": line_chart("groups", groups, "N", "Recall@N"),
         "dimensions": line_chart("dims", dimension_lines(run), "dimensions kept", "Recall@N", log_x=True),
         "map": query_map(run, kinds, {*wrong, *right}),
-        "distances": distances
-        and paired_bars(
-            "distances",
-            distances["edges"],
-            (distances["right"], distances["wrong"]),
-            ("first answer right", "first answer wrong"),
-            "squared distance of the first answer",
+        "distances": distances and paired_bars(
+            "distances", distances["edges"], (distances["right"], distances["wrong"]),
+            ("first answer right", "first answer wrong"), "squared distance of the first answer",
         ),
+    }  # fmt: skip
+    choices = {
+        "right at first": [1],
+        "wrong at first": [None, *range(2, 101)],
+        "not among the first 100": [None],
     }
     return render(
-        "report.html",
-        run=run,
-        network=Path(run.network).name,
-        published=published,
-        charts=charts,
-        headline_ns=[n for n in DIMENSION_NS if n in run.ns],
-        table_ns=[n for n in TABLE_NS if n in run.ns],
-        dimension_ns=DIMENSION_NS,
-        missed=len(run.queries) - len(first),
-        wrong=wrong,
-        right=right,
-        thumbnail=thumbnails(),
-        rows=[_table_row(query) for query in run.queries],
-        kinds={
-            "right at first": [1],
-            "wrong at first": [None, *range(2, 101)],
-            "not among the first 100": [None],
-        },
-    )
+        "report.html", run=run, network=Path(run.network).name, published=published, charts=charts,
+        headline_ns=[n for n in DIMENSION_NS if n in run.ns], table_ns=[n for n in TABLE_NS if n in run.ns],
+        dimension_ns=DIMENSION_NS, missed=len(run.queries) - len(first), wrong=wrong, right=right,
+        thumbnail=thumbnails(), rows=[_table_row(query) for query in run.queries], kinds=choices,
+    )  # fmt: skip
 
 
 def curve(run: Run, group: str | None = None) -> list[tuple[float, float]]:

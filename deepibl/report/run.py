@@ -191,27 +191,17 @@ def collect(evaluation: Evaluation, command: str = "") -> Run:
     known = known[np.isfinite(known).all(axis=1)]
     every = max(1, -(-len(known) // _MAP_POINTS))
     return Run(
-        dataset=dataset.name,
-        database_images=dataset.database_size,
-        threshold=dataset.positive_distance,
-        network=evaluation.network,
-        network_id=evaluation.network_id,
-        dimensions=evaluation.dim,
-        layers=list(evaluation.layers),
-        ns=list(result.ns),
-        recalls=result.recalls.tolist(),
+        dataset=dataset.name, database_images=dataset.database_size, threshold=dataset.positive_distance,
+        network=evaluation.network, network_id=evaluation.network_id, dimensions=evaluation.dim,
+        layers=list(evaluation.layers), ns=list(result.ns), recalls=result.recalls.tolist(),
         groups={name: recalls.tolist() for name, recalls in by_group.items()},
         group_sizes={name: int(np.isin(result.query_ids, groups[name]).sum()) for name in by_group},
-        by_dimension=_by_dimension(evaluation),
-        queries=queries,
-        database_root=os.path.abspath(dataset.database_root),
-        query_root=os.path.abspath(dataset.query_root),
+        by_dimension=_by_dimension(evaluation), queries=queries,
+        database_root=os.path.abspath(dataset.database_root), query_root=os.path.abspath(dataset.query_root),
         database_positions=np.round(known[::every], 2).tolist(),
-        statistics=descriptor_statistics(evaluation.database_features, queries),
-        command=command,
-        made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        versions=versions(),
-    )
+        statistics=descriptor_statistics(evaluation.database_features, queries), command=command,
+        made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"), versions=versions(),
+    )  # fmt: skip
 
 
 def write_run(run: Run, path: StrPath) -> None:
@@ -269,12 +259,9 @@ def _by_dimension(evaluation: Evaluation) -> dict[int, list[float]]:
     if not {"WPCA", "PCA"}.intersection(evaluation.layers[-3:]):
         return {}
     found = recall_by_dimension(
-        evaluation.query_features,
-        evaluation.database_features,
-        evaluation.dataset,
-        dimensions_to_try(evaluation.dim),
-        DIMENSION_NS,
-    )
+        evaluation.query_features, evaluation.database_features, evaluation.dataset,
+        dimensions_to_try(evaluation.dim), DIMENSION_NS,
+    )  # fmt: skip
     return {dim: recalls.tolist() for dim, recalls in found.items()}
 
 
@@ -308,7 +295,7 @@ def _queries(evaluation: Evaluation) -> list[Query]:
 
 
 def _degrees(dataset: Any, positions: np.ndarray) -> Callable[[int], list[float] | None]:
-    """A function of a row of the positions (N, 2): its latitude and longitude, None where they are not known."""
+    """A function of a row of the positions (N, 2): latitude and longitude, None if not known."""
     if dataset.frame is None:
         return lambda row: None
     globe = np.round(positions if dataset.frame == DEGREES else to_degrees(positions, dataset.frame), 6)

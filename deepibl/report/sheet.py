@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepibl.images import AS_STORED, Reading, load_pixels
-from deepibl.report.cells import Part, cell_assignment, cell_shares, legible, matching_parts
+from deepibl.report.cells import Part, cell_assignment, cell_shares, has_vlad, legible, matching_parts
 from deepibl.report.heatmap import METHODS as PIXEL_METHODS, descriptor, fit, heat
 from deepibl.report.overlay import SMOOTHING, blurred, cluster_overlay, heat_overlay, outline, top_of
 from deepibl.runtime.devices import device_of
@@ -59,7 +60,7 @@ def heatmap_rows(
     networks: Sequence[tuple[str, nn.Module]],
     photo: StrPath,
     *,
-    methods: Sequence[str] = PIXEL_METHODS,
+    methods: Sequence[str] | None = None,
     against: StrPath | None = None,
     reading: Reading = AS_STORED,
     max_pixels: int = MAX_PIXELS,
@@ -67,11 +68,13 @@ def heatmap_rows(
 ) -> list[Row]:
     """A row for each network and image; with `against` both images, each against the other.
 
-    networks: (label, network). methods: of METHODS; 'clusters' and 'cells' need a NetVLAD layer. reading: how
-    images are scaled and turned. max_pixels: larger ones are scaled down. occlusion: `patch`, `step`,
-    `batch_size`, `progress` of `occlusion_map`. Raises ArgumentError for methods that are unknown or lack
-    what they need; ImageReadError.
+    networks: (label, network). methods: of METHODS; 'cells' and 'clusters' need a NetVLAD layer (default:
+    'cells' where all networks have one, else 'guided'). reading: how images are scaled and turned.
+    max_pixels: larger ones are scaled down. occlusion: `patch`, `step`, `batch_size`, `progress` of
+    `occlusion_map`. Raises ArgumentError for methods that are unknown or lack what they need; ImageReadError.
     """
+    if methods is None:
+        methods = ["cells" if all(has_vlad(net) for _, net in networks) else "guided"]
     unknown = [method for method in methods if method not in METHODS]
     if unknown or not methods:
         got = ", ".join(unknown) or "nothing"
@@ -82,7 +85,8 @@ def heatmap_rows(
     for label, net in networks:
         images = [image.to(device_of(net)) for image in images]
         photos = [as_photo(image) for image in images]
-        cosine = None if against is None else _similarity(net, *images)
+        described = [F.normalize(descriptor(net, image), dim=0) for image in images if against is not None]
+        cosine = float(described[0] @ described[1]) if described else None
         made = [Row(label, os.fspath(file), photo, cosine) for file, photo in zip(files, photos, strict=True)]
         for method in methods:
             for row, drawing in zip(made, draw(net, method, images, photos, **occlusion), strict=True):
@@ -99,7 +103,7 @@ def as_photo(image: Tensor) -> np.ndarray:
 def draw(
     net: nn.Module, method: str, images: Sequence[Tensor], photos: Sequence[np.ndarray], **occlusion: Any
 ) -> list[Drawing]:
-    """Heatmaps of one image, or of each of two against the other, in one scale; photos: what they lie over."""
+    """Heatmaps of one image, or of each of two against the other, in one scale, over `photos`."""
     others = list(images[::-1]) if len(images) == 2 else [None]
     if method == "clusters":
         found = [legible(cell_assignment(net, image), _LEGIBLE) for image in images]
@@ -189,11 +193,6 @@ def write_maps(rows: Sequence[Row], folder: StrPath) -> list[Path]:
                 np.save(file, drawing.values)
             written += [Path(f"{stem}.png"), Path(f"{stem}.npy")]
     return written
-
-
-def _similarity(net: nn.Module, image: Tensor, other: Tensor) -> float:
-    first, second = (descriptor(net, picture) for picture in (image, other))
-    return float(first @ second / (first.norm() * second.norm()).clamp_min(1e-12))
 
 
 def _short(text: str, most: int) -> str:

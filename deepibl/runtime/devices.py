@@ -1,4 +1,4 @@
-"""Full float32 or TF32 on CUDA devices, and cuDNN's choice of algorithms, whatever a program has set.
+"""Devices and their free memory; full float32 or TF32 on CUDA devices, whatever a program has set.
 
 Since torch 2.9 `fp32_precision` decides what may use TF32, beside the older `allow_tf32`. Only the new
 setting holds whatever a program has set; reading the old one raises where the two disagree.
@@ -6,8 +6,10 @@ setting holds whatever a program has set; reading the old one raises where the t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -18,6 +20,7 @@ from matlab_compat.errors import ArgumentError
 
 _Setting = tuple[Any, str, Any]  # holder, attribute, value
 _Before = dict[tuple[Any, str], Any]  # values by holder and attribute
+_CGROUP = Path("/sys/fs/cgroup")
 _LOCK = Lock()
 _HELD: list[_Before] = []  # what was set before each context that is still open, in order of entry
 
@@ -142,3 +145,25 @@ def inference(net: nn.Module, device: str | torch.device | None = None) -> Itera
             yield target
     finally:
         net.train(was_training)
+
+
+def free_on_gpu(device: torch.device) -> int:
+    """Bytes of a GPU available to this process, with those that torch has reserved and does not use."""
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0]) + unused
+
+
+def free_memory() -> int:
+    """Bytes available to this process without swapping; 0 where the system does not report it."""
+    try:
+        with open("/proc/meminfo") as file:
+            lines = dict(line.split(":", 1) for line in file)
+        free = int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return 0
+    try:  # a container's limit; files that the system keeps in memory make room when asked
+        most, used = (int((_CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
+        kept = re.search(r"^inactive_file (\d+)", (_CGROUP / "memory.stat").read_text(), re.MULTILINE)
+    except (OSError, ValueError):
+        return free
+    return max(1, min(free, most - used + (int(kept[1]) if kept else 0)))

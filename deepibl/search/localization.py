@@ -84,7 +84,9 @@ def build_index(
     settings = settings.for_photos(own=not places.as_stored)
     partial = _partial(where)
     found, failures = _extract(net, places, partial, settings, half)
-    bare = PlaceIndex(**found, network_path=os.path.abspath(network_path) if network_path else "")
+    kept = os.path.exists(network_path)  # else it is the name of a library's model
+    where_from = os.path.abspath(network_path) if kept else os.fspath(network_path)
+    bare = PlaceIndex(**found, network_path=where_from)
     queries, more = _described(net, known, settings, bare.frame)
 
     def write() -> None:

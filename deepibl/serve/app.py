@@ -1,7 +1,7 @@
 """`deepibl serve`: a page that says where a photo was taken, and its JSON API with an OpenAPI document.
 
-It needs the extra `web` (FastAPI, uvicorn, python-multipart). One thread computes; requests wait for it in a
-queue of bounded length. A photo is kept in memory while its answer is computed, and nowhere else.
+It needs the extra `web` (FastAPI, uvicorn, python-multipart). One thread computes; a bounded number
+of requests waits for it. A photo is kept in memory while its answer is computed, and nowhere else.
 
 >>> from deepibl.serve import create_app  # an ASGI application, for a server of your own
 >>> app = create_app(finder, root="photos")  # finder: deepibl.serve.PlaceFinder  # doctest: +SKIP
@@ -15,8 +15,7 @@ GET  /api/health, /openapi.json
 
 import functools
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -111,6 +110,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _STATIC = Path(__file__).parent / "static"
 _DEFAULT_TOP = 5
 _FARTHEST = 1_000_000.0  # metres
+_WITHIN = "Search only this many metres around latitude and longitude (default: the photo's own)."
 _FRESH = {"Cache-Control": "no-store"}
 
 
@@ -127,22 +127,17 @@ def create_app(
 
     root: the folder of the index's images (default: the one that the index names). hosts: the names in Host
     headers that are answered; others are refused, so that another site cannot point its own name at this
-    address (DNS rebinding). tiles: of the map, from another server; None: the page loads nothing from elsewhere.
+    address (DNS rebinding). tiles: of the map, from another server; without, the page loads nothing from
+    elsewhere.
     """
     places = Places(finder.index, root, tiles)
     desk = Desk(finder, places, limits or Limits())
-
-    @asynccontextmanager
-    async def computing(app: FastAPI) -> AsyncIterator[None]:
-        desk.worker.start()
-        yield
-        desk.worker.stop()
 
     app = FastAPI(
         title="deepibl: where was this photo taken?", version=version("deepibl"),
         description="Visual place recognition with one index of geo-tagged images. A photo is kept in memory "
         "while its answer is computed, and nowhere else.",
-        docs_url=None, redoc_url=None, lifespan=computing,
+        docs_url=None, redoc_url=None, lifespan=desk.computing,
         responses={status: {"model": Problem} for status in ("4XX", "5XX")},
     )  # fmt: skip
     answer_errors(app)
@@ -158,7 +153,15 @@ def _questions(desk: Desk) -> APIRouter:
     """The routes that take a photo."""
     api = APIRouter()
 
-    @api.post("/localize", openapi_extra=_localize_form(desk))
+    @api.post(
+        "/localize",
+        openapi_extra=_form(
+            top=_whole(1, desk.limits.top, _DEFAULT_TOP),
+            within={"type": "number", "minimum": 0, "maximum": _FARTHEST, "description": _WITHIN},
+            latitude={"type": "number", "minimum": -90, "maximum": 90},
+            longitude={"type": "number", "minimum": -180, "maximum": 180},
+        ),
+    )
     async def localize(request: Request, response: Response) -> Localized:
         """The places of the index that look most like a photo, best first."""
         response.headers.update(_FRESH)
@@ -167,7 +170,8 @@ def _questions(desk: Desk) -> APIRouter:
             top = fields.number("top", min(_DEFAULT_TOP, desk.limits.top), 1, desk.limits.top)
             around = _around(desk, fields, photo)
             began = time.monotonic()
-            found = await desk.answer(request, desk.worker.find(photo.pixels, top, around))
+            find = functools.partial(desk.finder.find, photo.pixels, top, around)
+            found = await desk.answer(request, find)
             places = [_place(desk, match, photo) for match in found]
             said = found.as_dict() | {"estimate": found.estimate, "summary": found.summary, "places": places}
             latitude, longitude = photo.position or (None, None)
@@ -196,7 +200,7 @@ def _questions(desk: Desk) -> APIRouter:
             method = fields.choice("method", desk.finder.methods, desk.finder.methods[0])
             pair = photo.pixels, await desk.in_thread(functools.partial(desk.places.pixels, row))
             draw = functools.partial(desk.finder.heatmap, *pair, method, desk.limits.heat_pixels)
-            picture = await desk.answer(request, desk.worker.call(draw))
+            picture = await desk.answer(request, draw)
             data = await desk.in_thread(functools.partial(as_image, picture, "PNG"))
             return Response(data, media_type="image/png", headers=_FRESH)
 
@@ -220,7 +224,7 @@ def _pictures(desk: Desk) -> APIRouter:
     @api.get(
         "/map",
         response_class=Response,
-        responses={200: {"content": {"image/svg+xml": {}}, "description": "A map without tiles."}},
+        responses={200: {"content": {"image/svg+xml": {}}, "description": "A map."}},
     )
     async def place_map(
         rows: Annotated[list[int], Query(max_length=desk.limits.top)],
@@ -269,16 +273,6 @@ def _around(desk: Desk, fields: Upload, photo: Photo) -> Around | None:
         return None
     given = None if latitude is None or longitude is None else (latitude, longitude)
     return desk.places.around(given or photo.position, metres)
-
-
-def _localize_form(desk: Desk) -> dict[str, Any]:
-    metres = "Search only this many metres around latitude and longitude (default: the photo's own)."
-    return _form(
-        top=_whole(1, desk.limits.top, _DEFAULT_TOP),
-        within={"type": "number", "minimum": 0, "maximum": _FARTHEST, "description": metres},
-        latitude={"type": "number", "minimum": -90, "maximum": 90},
-        longitude={"type": "number", "minimum": -180, "maximum": 180},
-    )
 
 
 def _place(desk: Desk, match: Match, photo: Photo) -> Place:

@@ -1,6 +1,7 @@
 """A network and its index: places that look like an image in memory, and heatmaps of a match."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from deepibl.engine.batch import extract_prepared
 from deepibl.engine.choose import choose_engine
 from deepibl.engine.scales import Scales, identity_of
-from deepibl.report.cells import vlad_of
+from deepibl.report.cells import has_vlad
 from deepibl.report.heatmap import fit
 from deepibl.report.overlay import beside
 from deepibl.report.sheet import as_photo, draw
@@ -66,58 +67,51 @@ class PlaceFinder:
     @property
     def methods(self) -> tuple[str, ...]:
         """The heatmaps that can be drawn with this network."""
-        try:
-            vlad_of(self.net)
-        except ArgumentError:
-            return METHODS[1:]
-        return METHODS
+        return METHODS if has_vlad(self.net) else METHODS[1:]
 
-    def describe(self, images: Sequence[Tensor]) -> np.ndarray:
-        """Descriptors (N, D) float32 of images (1 or 3, H, W) of one size, read as `index.reading` says.
+    def describe(self, image: Tensor) -> np.ndarray:
+        """The descriptor (1, D) float32 of an image (1 or 3, H, W), read as `index.reading` says.
 
-        Raises ImageReadError when the network cannot take that size.
+        Raises ImageReadError when the network cannot take its size.
         """
-        size = f"{images[0].shape[2]} x {images[0].shape[1]}"
-        with inference(self.net):
-            prepared = self.net.prepare(to_batch(images, self._device))  # type: ignore[operator]
-            try:
-                rows = extract_prepared(self.net, prepared, self.precision, self._engine).cpu().numpy()
-            except torch.OutOfMemoryError:
-                raise
-            except (MatlabCompatError, RuntimeError) as problem:
-                reason = str(problem).splitlines()[0]
-                raise ImageReadError(
-                    f"the network cannot take a photo of {size} pixels: {reason}"
-                ) from problem
+        size = f"{image.shape[2]} x {image.shape[1]}"
+        with inference(self.net), _taking(f"a photo of {size} pixels"):
+            prepared = self.net.prepare(to_batch([image], self._device))  # type: ignore[operator]
+            rows = extract_prepared(self.net, prepared, self.precision, self._engine).cpu().numpy()
         if rows.shape[1] != self.index.dim or not np.isfinite(rows).all():
             raise ImageReadError(f"the network gives no usable descriptor for a photo of {size} pixels")
         return rows
 
-    def find(self, images: Sequence[Tensor], top: int, around: Around | None = None) -> list[Answer]:
-        """The answer of each image (all of one size): `top` places, nearest first; only those in `around`.
+    def find(self, image: Tensor, top: int, around: Around | None = None) -> Answer:
+        """The answer of an image: `top` places, nearest first; only those in `around`.
 
         Raises what `describe` raises.
         """
-        rows = self.describe(images)
-        if around is None:
-            return self.index.search(rows, top)
-        return self.index.search(rows, top, near=(around.latitude, around.longitude), within=around.metres)
+        near = {"near": (around.latitude, around.longitude), "within": around.metres} if around else {}
+        return self.index.search(self.describe(image), top, **near)[0]
 
     def heatmap(self, image: Tensor, other: Tensor, method: str, pixels: int) -> np.ndarray:
-        """What makes two images alike: both, beside one another, with heatmaps and their scale, (h, w, 3) uint8.
+        """What makes two images alike: both side by side, with heatmaps and their scale, (h, w, 3) uint8.
 
-        Images are (1 or 3, H, W), scaled down to `pixels` each. method: of `methods`; cells (of NetVLAD) frames
-        matching parts, too. Raises ArgumentError for another method, and ImageReadError for a size that the
-        network cannot take.
+        Images are (1 or 3, H, W), scaled down to `pixels` each. method: of `methods`; 'cells' (of NetVLAD)
+        frames matching parts, too. Raises ArgumentError for another method, and ImageReadError for a size
+        that the network cannot take.
         """
         if method not in self.methods:
             raise ArgumentError(f"method must be one of {', '.join(self.methods)}; got {method!r}")
         pair = [fit(picture.float().expand(3, -1, -1), pixels).to(self._device) for picture in (image, other)]
-        try:
+        with _taking("this photo"):
             drawn = draw(self.net, method, pair, [as_photo(picture) for picture in pair])
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as problem:
-            reason = str(problem).splitlines()[0]
-            raise ImageReadError(f"the network cannot take this photo: {reason}") from problem
         return beside([drawing.picture for drawing in drawn])
+
+
+@contextmanager
+def _taking(what: str) -> Iterator[None]:
+    """Turns what a network raises for a size that it cannot take into ImageReadError."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (MatlabCompatError, RuntimeError) as problem:
+        reason = str(problem).splitlines()[0]
+        raise ImageReadError(f"the network cannot take {what}: {reason}") from problem

@@ -97,16 +97,6 @@ class Limits:
     stall_seconds: float = 10.0
     patience_seconds: float = 120.0
 
-    @classmethod
-    def of_user(cls, megabytes: float, pixels: int, waiting: int) -> "Limits":
-        """The limits of the command's options; heatmaps never get more pixels than the network."""
-        return cls(
-            upload_bytes=round(megabytes * 1e6),
-            described_pixels=pixels,
-            heat_pixels=min(pixels, cls.heat_pixels),
-            waiting=waiting,
-        )
-
     def __post_init__(self) -> None:
         wrong = [name for name, value in vars(self).items() if not value > 0]
         if wrong:
@@ -271,8 +261,9 @@ def headers(images_from: str = "") -> dict[str, str]:
     """
     pictures = f"'self' blob: {images_from}".rstrip()
     return {
-        "Content-Security-Policy": f"default-src 'none'; script-src 'self'; style-src 'self'; img-src {pictures}; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+        f"img-src {pictures}; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         "Referrer-Policy": "strict-origin-when-cross-origin" if images_from else "no-referrer",
         "X-Content-Type-Options": "nosniff",
         "Cross-Origin-Resource-Policy": "same-origin",

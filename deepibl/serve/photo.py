@@ -1,4 +1,4 @@
-"""Decoding an uploaded photo: known kinds by content, read as the index's images and within the same bounds."""
+"""Decoding an uploaded photo: kind by content, read as the index's images and within the same bounds."""
 
 import io
 import math

@@ -3,8 +3,6 @@
 import functools
 import io
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,19 +25,18 @@ SIDES = (32, 1280)  # of thumbnails, in pixels
 EXTENTS = ("near", "whole")
 _NEAR = (120.0, 400.0)  # metres that "near" shows around the best place, at least and at most
 _BACKGROUND = 20_000  # positions of the index that a map draws, at most
-_KEPT_BYTES = 32_000_000  # of thumbnails, in memory
+_KEPT = 512  # thumbnails, in memory
 _PIN, _OWN = "#0f7b6c", "#c8372d"
 _GONE = "Start the page with --root DIR, the folder that holds the index's images now."
 
 
 class Places:
-    """The images of an index. root: their folder (default: the one that the index names). tiles: of its map."""
+    """The images of an index. root: their folder (default: the index's). tiles: of the map."""
 
     def __init__(self, index: PlaceIndex, root: StrPath = "", tiles: Tiles | None = None) -> None:
         self._index, self.tiles = index, tiles if index.frame == DEGREES else None
         self._root = Path(os.path.realpath(root or index.root))
-        self._kept: OrderedDict[tuple[int, int], bytes] = OrderedDict()
-        self._lock = threading.Lock()
+        self._small = functools.lru_cache(_KEPT)(_thumbnail)
 
     def __len__(self) -> int:
         return len(self._index)
@@ -60,19 +57,9 @@ class Places:
 
     def thumbnail(self, row: int, side: int) -> bytes:
         """The image of a row as a JPEG, its longer side at most `side` pixels. Raises Refused (404)."""
-        path = self.path(row)
-        with self._lock:
-            if (row, side) in self._kept:
-                self._kept.move_to_end((row, side))
-                return self._kept[row, side]
-        small = small_picture(path, side)
-        if small is None:
+        data = self._small(self.path(row), side)
+        if data is None:
             raise Refused(404, f"the image of row {row} cannot be read", _GONE)
-        data = as_image(small, "JPEG")
-        with self._lock:
-            self._kept[row, side] = data
-            while sum(map(len, self._kept.values())) > _KEPT_BYTES:
-                self._kept.popitem(last=False)
         return data
 
     def pixels(self, row: int) -> Tensor:
@@ -148,6 +135,11 @@ def _background(positions: np.ndarray, frame: Frame | None) -> list[list[float]]
         inside = (positions >= frame[:2]) & (positions <= frame[2:])
         positions = positions[inside.all(axis=1)]
     return positions[:: max(1, -(-len(positions) // _BACKGROUND))].tolist()
+
+
+def _thumbnail(path: Path, side: int) -> bytes | None:
+    small = small_picture(path, side)
+    return None if small is None else as_image(small, "JPEG")
 
 
 def as_image(pixels: np.ndarray, kind: str) -> bytes:

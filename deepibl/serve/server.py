@@ -40,22 +40,14 @@ def allowed_hosts(host: str, names: Sequence[str]) -> list[str]:
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. port: 0 takes any that is free. Raises PageError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen(128)
-        except OSError:
-            listener.close()
-            raise
+        return socket.create_server((host, port), family=family, backlog=128)
     except OSError as problem:
         raise PageError(
             f"the page cannot listen at {host}, port {port}: {problem.strerror or problem}; give another "
             "--port (0 takes one that is free) or --host"
         ) from None
-    return listener
 
 
 def address_of(listener: socket.socket, names: Sequence[str] = ()) -> str:

@@ -1,157 +1,22 @@
-"""From a request to its answer: admission, the upload, decoding, and waiting for the worker.
-
-The worker is the one thread that computes: it takes waiting jobs in turn, photos of one size in a batch;
-errors do not end it.
-"""
+"""From a request to its answer: admission, upload, decoding, waiting for the one thread that computes."""
 
 import asyncio
 import functools
-import queue
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import anyio
+import torch
 from fastapi import Request
-from torch import Tensor
 
-from deepibl.search.answer import Answer
-from deepibl.serve.finder import Around, PlaceFinder
+from deepibl.serve.finder import PlaceFinder
 from deepibl.serve.http import Admission, Limits, Refused, Upload, read_upload
 from deepibl.serve.photo import Photo, decode_photo
 from deepibl.serve.places import Places
 from matlab_compat.errors import ArgumentError, ImageReadError
-
-_AT_ONCE = 8  # jobs taken from the queue together, at most
-_PIXELS_AT_ONCE = 2**20  # in one forward pass of several photos: bounds its memory
-_STOP_SECONDS = 10.0
-
-
-@dataclass
-class _Job:
-    """Something to compute: the places of an image, or a call."""
-
-    image: Tensor | None = None
-    top: int = 0
-    around: Around | None = None
-    call: Callable[[], Any] | None = None
-    result: "Future[Any]" = field(default_factory=Future)
-
-
-class Worker:
-    """Computes in its own thread, from `start` to `stop`. A job whose future is cancelled is skipped.
-
-    The caller bounds how many jobs wait (`Admission`).
-    """
-
-    def __init__(self, finder: PlaceFinder) -> None:
-        self._finder = finder
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Starts the thread."""
-        self._thread = threading.Thread(target=self._run, name="deepibl-page", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Cancels the waiting jobs; returns when the one being computed has ended."""
-        if self._thread is None:
-            return
-        for job in self._waiting(limit=None):
-            job.result.cancel()
-        self._jobs.put(None)
-        self._thread.join(_STOP_SECONDS)
-        self._thread = None
-
-    def find(self, image: Tensor, top: int, around: Around | None = None) -> "Future[Answer]":
-        """A future of the answer to an image (in `around`, if given)."""
-        return self._put(_Job(image=image, top=top, around=around))
-
-    def call(self, function: Callable[[], Any]) -> "Future[Any]":
-        """A future of a function's result."""
-        return self._put(_Job(call=function))
-
-    def _put(self, job: _Job) -> "Future[Any]":
-        self._jobs.put(job)
-        return job.result
-
-    def _run(self) -> None:
-        while (first := self._jobs.get()) is not None:
-            taken = [first, *self._waiting(limit=_AT_ONCE - 1)]
-            jobs = [job for job in taken if job.result.set_running_or_notify_cancel()]
-            for group in _alike(job for job in jobs if job.image is not None):
-                self._find(group)
-            for job in jobs:
-                if job.call is not None:
-                    _settle(job, job.call)
-
-    def _waiting(self, limit: int | None) -> Iterator[_Job]:
-        taken = 0
-        while limit is None or taken < limit:
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                return
-            if job is None:
-                self._jobs.put(None)
-                return
-            taken += 1
-            yield job
-
-    def _find(self, jobs: Sequence[_Job]) -> None:
-        images = [job.image for job in jobs if job.image is not None]
-        try:
-            found = self._finder.find(images, jobs[0].top, jobs[0].around)
-            answers = list(zip(jobs, found, strict=True))
-        except Exception:  # the other photos of the batch are answered
-            for job in jobs:
-                _settle(job, functools.partial(self._find_one, job))
-            return
-        for job, answer in answers:
-            job.result.set_result(answer)
-
-    def _find_one(self, job: _Job) -> Answer:
-        assert job.image is not None
-        return self._finder.find([job.image], job.top, job.around)[0]
-
-
-def _alike(jobs: Iterator[_Job]) -> list[list[_Job]]:
-    """Groups of jobs that differ in the photo alone, each small enough for one forward pass."""
-    groups: dict[tuple[int, int, int, Around | None], list[_Job]] = {}
-    for job in jobs:
-        assert job.image is not None
-        height, width = job.image.shape[1:]
-        groups.setdefault((height, width, job.top, job.around), []).append(job)
-    parts = []
-    for (height, width, *_), group in groups.items():
-        most = max(1, _PIXELS_AT_ONCE // (height * width))
-        parts += [group[start : start + most] for start in range(0, len(group), most)]
-    return parts
-
-
-def _settle(job: _Job, function: Callable[[], Any]) -> None:
-    try:
-        job.result.set_result(function())
-    except MemoryError:
-        job.result.set_exception(_out_of_memory())
-    except Exception as problem:
-        out = type(problem).__name__ == "OutOfMemoryError"
-        job.result.set_exception(_out_of_memory() if out else problem)
-
-
-def _out_of_memory() -> Refused:
-    return Refused(
-        503,
-        "the machine does not have enough memory for this photo",
-        "Send a smaller one.",
-        {"Retry-After": "10"},
-    )
-
 
 T = TypeVar("T")
 _LOOK = 0.5  # seconds between checks that the client is still connected
@@ -159,13 +24,20 @@ _THREADS = 2  # for decoding: bounds the memory that large photos take
 
 
 class Desk:
-    """What the routes share: the finder and its worker, the index's places, limits, and admission."""
+    """What the routes share: the finder, the thread that computes, the index's places, limits, admission."""
 
     def __init__(self, finder: PlaceFinder, places: Places, limits: Limits) -> None:
         self.finder, self.places, self.limits = finder, places, limits
-        self.worker = Worker(finder)
         self.admission = Admission(limits.waiting)
         self._threads = anyio.CapacityLimiter(_THREADS)
+        self._computing: ThreadPoolExecutor | None = None
+
+    @asynccontextmanager
+    async def computing(self, *_: object) -> AsyncIterator[None]:
+        """Inside, there is a thread that computes; at the end, what waits for it is cancelled."""
+        self._computing = ThreadPoolExecutor(1, thread_name_prefix="deepibl-page")
+        yield
+        self._computing.shutdown(wait=True, cancel_futures=True)
 
     @asynccontextmanager
     async def admitted(self) -> AsyncIterator[None]:
@@ -184,13 +56,16 @@ class Desk:
 
     async def in_thread(self, function: Callable[[], T]) -> T:
         """The result of a function that decodes images; at most _THREADS run at a time."""
-        return await anyio.to_thread.run_sync(function, limiter=self._threads)
+        return await anyio.to_thread.run_sync(_enough_memory, function, limiter=self._threads)
 
-    async def answer(self, request: Request, later: "Future[Any]") -> Any:
-        """The worker's result; cancelled when the client disconnects or after `limits.patience_seconds`.
+    async def answer(self, request: Request, function: Callable[[], T]) -> T:
+        """The result of a function that the computing thread calls.
 
-        Raises Refused: 503 for an answer that takes too long, 422 for a photo that the network cannot take.
+        It is cancelled when the client disconnects or after `limits.patience_seconds`. Raises Refused: 503
+        for an answer that takes too long or too much memory, 422 for a photo that the network cannot take.
         """
+        assert self._computing is not None
+        later: Future[T] = self._computing.submit(_enough_memory, function)
         result = asyncio.wrap_future(later)
         ends = time.monotonic() + self.limits.patience_seconds
         try:
@@ -210,3 +85,11 @@ class Desk:
         finally:
             later.cancel()
             result.cancel()
+
+
+def _enough_memory(function: Callable[[], Any]) -> Any:
+    try:
+        return function()
+    except (MemoryError, torch.OutOfMemoryError):
+        found = "the machine does not have enough memory for this photo"
+        raise Refused(503, found, "Send a smaller one.", {"Retry-After": "10"}) from None

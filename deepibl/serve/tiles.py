@@ -1,4 +1,4 @@
-"""Map tiles of another server below the page's map: pictures of Web Mercator squares, only where they are wanted."""
+"""Map tiles of another server, below the page's map: pictures of Web Mercator's squares."""
 
 import math
 import re
@@ -37,7 +37,7 @@ class Tiles:
         return "/".join(self.url.split("/")[:3])
 
     def below(self, centre: np.ndarray, frame: Frame, scale: float) -> Iterator[tuple[str, Frame]]:
-        """Address and frame of each tile that a map shows, in metres around `centre` (degrees), as `frame` is.
+        """Address and frame of each tile that a map shows, in metres around `centre` (degrees).
 
         scale: the map's pixels a metre. Nothing for a map that is wider than 400 km, or near a pole.
         """

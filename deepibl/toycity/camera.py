@@ -123,24 +123,22 @@ class Frame:
 
     def wall(
         self, origin: np.ndarray, across: np.ndarray, height: float, sun: float,
-        texture: Callable[[float], Texture], *, eaves: float = 0.0, shadow: float = 0.0,
+        texture: Texture | Callable[[float], Texture], *, eaves: float = 0.0, shadow: float = 0.0,
     ) -> None:  # fmt: skip
         """Draws a texture on an upright rectangle, where it shows past what is nearer.
 
         origin, across: UTM of its lower left corner and its lower edge, seen from the front, (2,). height:
-        metres. texture: called with the pixels a metre that it is seen with at most. eaves: the height to
-        which it hides all that is behind it. shadow: the height up to which no sun reaches it.
+        metres. texture: where a function, it is called with the most pixels a metre that it is seen with.
+        eaves: the height to which it hides all that is behind it. shadow: the height up to which no sun
+        reaches it.
         """
         base, side = self.relative(origin), np.array([*across, 0.0])
         d0, dd, r0, dr = (float(v[:2] @ axis) for axis in (self.forward, self.right) for v in (base, side))
         t0, t1 = 0.0, 1.0
         left, right = self.cx / self.focal, (self.cols - self.cx) / self.focal
         # value + t * change >= 0: before the camera, and inside the left and the right edge of the frame
-        for value, change in (
-            (d0 - NEAR, dd),
-            (left * d0 + r0, left * dd + dr),
-            (right * d0 - r0, right * dd - dr),
-        ):
+        sides = ((d0 - NEAR, dd), (left * d0 + r0, left * dd + dr), (right * d0 - r0, right * dd - dr))
+        for value, change in sides:
             if abs(change) > 1e-12:
                 t0, t1 = (max(t0, -value / change), t1) if change > 0 else (t0, min(t1, -value / change))
             elif value < 0:
@@ -156,10 +154,9 @@ class Frame:
         lines = [np.interp(columns, ends[:, 0, 0], ends[:, k, 1]) for k in range(4)]
         if x1 <= x0 or (eaves and (lines[1] >= self.covered[x0:x1]).all()):
             return
-        painted = texture(self.focal / float(ends[:, 0, 2].min()))
-        found = self._warp(
-            painted, base, side, np.array([0.0, 0.0, height]), ends[:, :2, :2].reshape(4, 2), 0
-        )
+        painted = texture(self.focal / float(ends[:, 0, 2].min())) if callable(texture) else texture
+        up = np.array([0.0, 0.0, height])
+        found = self._warp(painted, base, side, up, ends[:, :2, :2].reshape(4, 2), 0)
         if found is not None:
             part, _, labels = found
             near = np.arange(part[1].start, part[1].stop) - x0
@@ -181,25 +178,19 @@ class Frame:
         top: int,
     ) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray] | None:
         """The box around pixels `ends` (n, 2) below row `top`, and a texture's colours and labels in it."""
-        x0, y0 = (max(low, math.floor(value)) for low, value in zip((0, top), ends.min(0), strict=True))
-        x1, y1 = (
-            min(most, math.ceil(value) + 1)
-            for most, value in zip((self.cols, self.rows), ends.max(0), strict=True)
-        )
+        x0, y0 = np.floor(ends.min(0)).clip((0, top), None).astype(int).tolist()
+        x1, y1 = (np.ceil(ends.max(0)) + 1).clip(None, (self.cols, self.rows)).astype(int).tolist()
         if x0 >= x1 or y0 >= y1:
             return None
         have, want = np.array(texture.labels.shape[::-1]), np.maximum(ends.max(0) - ends.min(0), 1)
         halvings = np.log2(np.maximum(have / want, 1)).astype(int).clip(0, 4)
         image, labels = texture.level(*halvings.tolist())
         rows, cols = labels.shape
-        # texture pixel -> relative point -> pixel of the frame -> of the box
-        plane = np.stack([across / cols, -up / rows, origin + up], axis=1) @ np.array(
-            [[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]]
-        )
-        matrix, size = (
-            np.array([[1.0, 0, -x0], [0, 1, -y0], [0, 0, 1]]) @ self.projection @ plane,
-            (x1 - x0, y1 - y0),
-        )
+        # texture pixel -> its middle -> relative point -> pixel of the frame -> of the box
+        middle, shift = np.eye(3), np.eye(3)
+        middle[:2, 2], shift[:2, 2] = 0.5, (-x0, -y0)
+        plane = np.stack([across / cols, -up / rows, origin + up], axis=1)
+        matrix, size = shift @ self.projection @ plane @ middle, (x1 - x0, y1 - y0)
         seen = cv2.warpPerspective(labels, matrix, size, flags=cv2.INTER_NEAREST, borderValue=CLEAR)
         colours = cv2.warpPerspective(image, matrix, size, borderMode=cv2.BORDER_REPLICATE)
         return (slice(y0, y1), slice(x0, x1)), colours, seen

@@ -103,8 +103,8 @@ def _sky(frame: Frame, weather: Weather, seed: int) -> np.ndarray:
     sky = weather.zenith + (weather.skyline - weather.zenith) * np.exp(-3.2 * high)[:, :, None]
     sheet = soft_noise(256, 256, (10, 10), dice) + 0.5 * soft_noise(256, 256, (40, 40), dice)
     reach, (right, ahead) = 30 / (high + 0.12), (frame.right, frame.forward)
-    at = [((x * right[k] + ahead[k]) * reach % 256).astype(np.float32) for k in (0, 1)]
-    cover = cv2.remap(sheet, *at, cv2.INTER_LINEAR, None, cv2.BORDER_WRAP)[:, :, None]
+    east, north = (((x * right[k] + ahead[k]) * reach % 256).astype(np.float32) for k in (0, 1))
+    cover = cv2.remap(sheet, east, north, cv2.INTER_LINEAR, None, cv2.BORDER_WRAP)[:, :, None]
     part = np.clip((cover + 2.4 * weather.clouds - 1.2) * 1.1, 0, 1)
     grey = (weather.ambient + 0.35 * weather.sun) * (
         1.05 if weather.time == "day" else 0.8

@@ -64,10 +64,9 @@ class Renderer:
         sun = float(weather.towards[2]) if weather.sun.any() else 0.0
         frame.earth((112, 110, 106), sun)
         for segment in segments:  # sidewalk around the nodes
-            corner = np.array([segment.along + segment.right, segment.right - segment.along]) * (
-                segment.half + 1.0
-            )
-            frame.polygon(segment.start + np.concatenate([corner, -corner]), (146, 142, 136))
+            corner = np.array([segment.along + segment.right, segment.right - segment.along])
+            square = segment.start + np.concatenate([corner, -corner]) * (segment.half + 1.0)
+            frame.polygon(square, (146, 142, 136))
         for block in blocks:
             if block.trees:
                 frame.polygon(block.ground, (86, 104, 62))
@@ -108,7 +107,7 @@ class Renderer:
                 facing = max(0.15, sun / float(np.hypot(*towards[:2])))
                 shadow = MEAN_HEIGHT - 15.0 / facing * float(towards[2] / np.hypot(*towards[:2]))
             frame.wall(
-                origin[k], across[k], facade.height, sun, lambda seen, f=facade: self._facade(f, seen),
+                origin[k], across[k], facade.height, sun, partial(self._facade, facade),
                 eaves=facade.wall, shadow=max(0.0, min(shadow, facade.wall)),
             )  # fmt: skip
 
@@ -129,11 +128,9 @@ class Renderer:
         for thing in things:
             around = thing.position - frame.position
             if 2.0 < around @ frame.forward < THINGS:
-                texture, across = (
-                    picture(thing.kind, thing.variant, weather.season),
-                    frame.right * thing.height * WIDTHS[thing.kind],
-                )
-                frame.wall(thing.position - across / 2, across, thing.height, sun, lambda _, t=texture: t)
+                texture = picture(thing.kind, thing.variant, weather.season)
+                across = frame.right * thing.height * WIDTHS[thing.kind]
+                frame.wall(thing.position - across / 2, across, thing.height, sun, texture)
                 if thing.kind == "lamp":
                     lamps.append(np.array([*around, thing.height - frame.view.height]))
         return lamps
@@ -146,9 +143,8 @@ class Renderer:
             for at in np.arange(16.0, segment.length - 15.0, 5.9):
                 if dice.chance(crowd):
                     spot = segment.at(at + dice.uniform(-0.4, 0.4), side * (segment.road / 2 - 1.0))
-                    self._vehicle(
-                        frame, spot, segment.along * side, dice.pick(("car", "car", "hatch", "van")), dice
-                    )
+                    model = dice.pick(("car", "car", "hatch", "van"))
+                    self._vehicle(frame, spot, segment.along * side, model, dice)
 
     def _passing(self, frame: Frame, weather: Weather, dice: Dice) -> list[Thing]:
         """Draws cars and buses that happen to pass; returns people."""
@@ -158,9 +154,8 @@ class Renderer:
             at, side = here + dice.pick((-1, 1)) * dice.uniform(8, 55), dice.pick((-1, 1))
             model = dice.pick(("car", "hatch", "van", "bus"))
             if 4 < at < segment.length - 4 and dice.chance(crowd):
-                self._vehicle(
-                    frame, segment.at(at, side * segment.road * 0.15), segment.along * side, model, dice
-                )
+                spot = segment.at(at, side * segment.road * 0.15)
+                self._vehicle(frame, spot, segment.along * side, model, dice)
         for _ in range(dice.whole(0, 9)):
             at = here + dice.pick((-1, 1)) * dice.uniform(3, 45)
             offset = dice.pick((-1, 1)) * (segment.half - dice.uniform(0.3, segment.walk - 0.2))
@@ -183,7 +178,7 @@ class Renderer:
         ):
             across = np.array([-outward[1], outward[0]]) * reach  # to the right, seen from outside
             origin = middle + outward * half - across / 2
-            frame.wall(origin, across, height, sun, lambda _, n=name: vehicle(model, paint, n))
+            frame.wall(origin, across, height, sun, vehicle(model, paint, name))
 
 
 def _columns(texture: Texture, first: int, last: int) -> Texture:
@@ -198,6 +193,5 @@ def _ahead(frame: Frame, segment: Segment) -> bool:
     around = np.stack([segment.start, segment.end]) - frame.position
     depth, side = around @ frame.forward, np.abs(around @ frame.right)
     near = float(np.hypot(*around.T).min())
-    return (
-        depth.max() > -10 and near < STREETS and bool((side < depth.clip(0) * 1.1 + 30).any() or near < 100)
-    )
+    wide = near < 100 or (side < depth.clip(0) * 1.1 + 30).any()
+    return bool(wide and depth.max() > -10 and near < STREETS)

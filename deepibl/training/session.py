@@ -16,8 +16,9 @@ from deepibl.datasets.place import PlaceDataset
 from deepibl.errors import SessionError
 from deepibl.networks.build import add_pooling_for, clusters_stem, prepare_for_training
 from deepibl.networks.identity import network_id
+from deepibl.networks.libraries import is_torch_id
 from deepibl.networks.pretrained import load_pretrained
-from deepibl.networks.torch_backbones import is_torch_id, split_for
+from deepibl.networks.torch_backbones import split_for
 from deepibl.runtime import processes
 from deepibl.runtime.devices import device_for
 from deepibl.runtime.files import write_note

@@ -99,7 +99,7 @@ class _Parameter(NamedTuple):
     kind: WeightKind
     shape: tuple[int, ...]
     dtype: np.dtype
-    place: int
+    place: str
 
 
 class _Graph(LayerList):
@@ -165,7 +165,7 @@ class DagNN(ImageNetwork):
         execution_order(layers)
         self.layers = layers  # type: ignore[assignment]  # becomes a LayerList
         self.meta, self.extra = dict(meta or {}), dict(extra or {})
-        self.values = nn.ParameterList()
+        self.values = nn.ParameterDict()
         self._params: dict[str, _Parameter] = {}
         self._vars = {name: dict(fields) for name, fields in (variables or {}).items()}
         self._shape: dict[str, Any] = {}  # how the struct was laid out, for to_matlab
@@ -190,11 +190,10 @@ class DagNN(ImageNetwork):
             value = nn.Parameter(
                 tensor if tensor.is_floating_point() else tensor.float(), requires_grad=trainable
             )
-            place = self._params[name].place if name in self._params else len(self.values)
-            if place < len(self.values):
-                self.values[place] = value
-            else:
-                self.values.append(value)
+            place = self._params[name].place if name in self._params else name.replace(".", "_")
+            while name not in self._params and place in self.values:
+                place += "_"
+            self.values[place] = value
             self._params[name] = _Parameter(fields, kind, array.shape, array.dtype, place)
 
     @property

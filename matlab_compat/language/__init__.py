@@ -8,6 +8,7 @@ functions  element by element, of classes and kinds, under MATLAB's names (those
 shapes     zeros, reshape, repmat and others
 reductions sum, max, sort, unique and others along a dimension; matrices
 containers structs, cell arrays, cellfun
+drawing    random numbers
 text       sprintf, disp, num2str and functions of strings
 files      load, save, fopen, dir
 figures    plots, by matplotlib

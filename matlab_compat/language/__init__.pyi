@@ -1,7 +1,7 @@
 # ruff: noqa: I001
 # fmt: off
 from . import (
-    containers as containers, figures as figures, files as files, functions as functions,
+    containers as containers, drawing as drawing, figures as figures, files as files, functions as functions,
     indexing as indexing, operators as operators, parts as parts, reductions as reductions,
     shapes as shapes, text as text, values as values,
 )
@@ -56,10 +56,13 @@ from .reductions import (
 from .containers import (
     arrayfun as arrayfun, cell2mat as cell2mat, cellfun as cellfun,
     deal as deal, eps as eps, feval as feval, fieldnames as fieldnames, func2str as func2str,
-    getfield as getfield, isKey as isKey, isequal as isequal, isfield as isfield,
+    getfield as getfield, isKey as isKey, ismethod as ismethod, isequal as isequal, isfield as isfield,
     isprop as isprop, keys as keys, num2cell as num2cell, remove as remove, rmfield as rmfield,
     setfield as setfield, struct as struct, struct2cell as struct2cell,
     tic as tic, toc as toc, values_ as values_,
+)
+from .drawing import (
+    rand as rand, randi as randi, randperm as randperm, randsample as randsample, rng as rng,
 )
 from .text import (
     cellstr as cellstr, char as char, deblank as deblank, disp as disp,
@@ -70,12 +73,13 @@ from .text import (
     strrep as strrep, strsplit as strsplit, strtrim as strtrim, upper as upper,
 )
 from .files import (
-    delete as delete, dir_ as dir_, dlmread as dlmread,
+    copyfile as copyfile, delete as delete, dir_ as dir_, dlmread as dlmread,
     dlmwrite as dlmwrite, exist_ as exist_, fclose as fclose, feof as feof, fgetl as fgetl,
     fileparts as fileparts, fileread as fileread, fopen as fopen, fread as fread,
     from_plain as from_plain, fullfile as fullfile, fwrite as fwrite, getenv as getenv, imread as imread,
     imresize as imresize, imwrite as imwrite, isdir as isdir, isfile as isfile, isfolder as isfolder,
-    load as load, mkdir as mkdir, not_migrated as not_migrated, pwd as pwd, rgb2gray as rgb2gray,
+    load as load, mkdir as mkdir, movefile as movefile, not_migrated as not_migrated, pwd as pwd,
+    rgb2gray as rgb2gray,
     save as save, tempdir as tempdir, tempname as tempname, to_plain as to_plain, which as which,
 )
 from .figures import (

@@ -58,21 +58,28 @@ def isprop(x: Any, name: str) -> bool:
     return not isinstance(x, Mapping) and hasattr(x, name)
 
 
-def rmfield(x: Struct, names: Any) -> Struct:
-    """The struct without a field, or several."""
+def ismethod(x: Any, name: str) -> bool:
+    """Whether an object has a method."""
+    return not isinstance(x, Mapping) and callable(getattr(x, name, None))
+
+
+def rmfield(x: Any, names: Any) -> Any:
+    """The struct or struct array without a field, or several."""
     gone = list(names) if isinstance(names, Cell) else [names]
-    if any(name not in x for name in gone):
-        raise refuse(f"the structure has no field {gone[0]}")
-    return Struct({name: value for name, value in x.items() if name not in gone})
+    if missing := [name for name in gone if name not in _fields(x)]:
+        raise refuse(f"the structure has no field {missing[0]}")
+
+    def left(item: Struct) -> Struct:
+        return Struct({name: value for name, value in item.items() if name not in gone})
+
+    if isinstance(x, StructArray):
+        return StructArray(mapped(left, x.data), tuple(name for name in x.fields if name not in gone))
+    return left(x)
 
 
-setfield = named(
-    "setfield", "The struct with a field changed.", lambda x, name, value: Struct({**x, name: value})
-)
+setfield = named("setfield", "With a field changed.", lambda x, name, value: Struct({**x, name: value}))
 getfield = named("getfield", "The field of this name.", lambda x, name: getattr(x, name))
-struct2cell = named(
-    "struct2cell", "A struct's values, a column.", lambda x: Cell.of(objects([[v] for v in x.values()]))
-)
+struct2cell = named("struct2cell", "All values.", lambda x: Cell.of(objects([[v] for v in x.values()])))
 keys = named("keys", "The keys of a map, sorted: a row of cells.", lambda x: x.keys)
 remove = named("remove", "The map without a key, or those of a cell array.", lambda x, which: x.remove(which))
 

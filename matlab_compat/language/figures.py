@@ -123,17 +123,13 @@ def _labels(name: str, doc: str) -> Any:
 
 
 subplot = _calls("subplot", "The axes at a place of a grid.", lambda *places: map(int, places))
-close = _calls(
-    "close", "Closes the current figure, or 'all'.", lambda what=None: ["all" if what == "all" else None]
-)
+close = _calls("close", "Closes the current figure, or 'all'.", lambda *which: which[:1])
 clf, cla = _calls("clf", "Clears the figure."), _calls("cla", "Clears the axes.")
 gca, gcf = _calls("gca", "The current axes."), _calls("gcf", "The current figure.")
 drawnow = named("drawnow", "Draws what is pending.", lambda *words: _plt().gcf().canvas.draw_idle())
 grid = _calls("grid", "Lines behind the curves.", lambda word="on": [word != "off"])
 box = _calls("box", "The frame around the axes.", lambda word="on": [word != "off"])
-axis = _calls(
-    "axis", "Limits, or 'equal', 'tight', 'off', 'image' and the like.", lambda what: [_plain(what)]
-)
+axis = _calls("axis", "Limits, or 'equal', 'tight', 'off', 'image'.", lambda what: [_plain(what)])
 colormap = named("colormap", "The colours of images.", lambda name: _plt().set_cmap(name))
 xlim = _calls("xlim", "The limits of x.", lambda limits: [_plain(limits)])
 ylim = _calls("ylim", "The limits of y.", lambda limits: [_plain(limits)])

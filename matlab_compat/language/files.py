@@ -4,6 +4,7 @@ import datetime
 import glob
 import os
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -202,10 +203,8 @@ def exist_(path: str, kind: str = "") -> float:
     return 2.0 if os.path.isfile(path) and kind != "dir" else 0.0
 
 
-isfolder = isdir = named(
-    "isfolder", "Whether there is a folder of this name.", lambda path: os.path.isdir(path)
-)
-isfile = named("isfile", "Whether there is a file of this name.", lambda path: os.path.isfile(path))
+isfolder = isdir = named("isfolder", "Whether a folder exists.", lambda path: os.path.isdir(path))
+isfile = named("isfile", "Whether a file exists.", lambda path: os.path.isfile(path))
 
 
 def mkdir(*parts: str) -> bool:
@@ -219,6 +218,10 @@ def delete(*paths: str) -> None:
     for path in paths:
         for found in glob.glob(path):
             os.remove(found)
+
+
+movefile = named("movefile", "Renames a file.", lambda old, new: bool(shutil.move(old, new)))
+copyfile = named("copyfile", "Copies a file.", lambda old, new: bool(shutil.copy(old, new)))
 
 
 def fullfile(*parts: str) -> str:
@@ -239,9 +242,7 @@ def fileparts(path: str, nargout: int = 1) -> Any:
 
 
 pwd = named("pwd", "The current folder.", lambda: os.getcwd())
-getenv = named(
-    "getenv", "An environment variable, '' where it is not set.", lambda name: os.environ.get(name, "")
-)
+getenv = named("getenv", "An environment variable, or ''.", lambda name: os.environ.get(name, ""))
 tempdir = named("tempdir", "The folder of temporary files.", lambda: tempfile.gettempdir())
 tempname = named("tempname", "A name for a new file.", lambda: os.path.join(tempfile.mkdtemp(), "file"))
 

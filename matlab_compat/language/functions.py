@@ -17,7 +17,7 @@ from matlab_compat.language.operators import computed, divide, ne, not_, times
 from matlab_compat.language.text import sprintf
 
 from matlab_compat.language.values import (  # isort: skip
-    CLASSES, Array, Cell, Struct, StructArray, as_np, cast, class_of, element_function, named, refuse,
+    CLASSES, Array, Cell, Struct, as_np, cast, class_of, element_function, named, refuse,
     shape_of, spread, whole, wrap,
 )  # fmt: skip
 
@@ -180,12 +180,8 @@ def _modulo(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.where(y == 0, x, np.mod(x, y))
 
 
-mod = named(
-    "mod", "The remainder with the sign of b; mod(x, 0) is x.", lambda a, b: wrap(computed(_modulo, a, b))
-)
-rem = named(
-    "rem", "The remainder with a's sign; rem(x, 0) is NaN.", lambda a, b: wrap(computed(np.fmod, a, b))
-)
+mod = named("mod", "The remainder with b's sign; of 0 a.", lambda a, b: wrap(computed(_modulo, a, b)))
+rem = named("rem", "The remainder with a's sign; of 0 NaN.", lambda a, b: wrap(computed(np.fmod, a, b)))
 atan2 = named("atan2", "The angle of the points (b, a).", lambda a, b: wrap(computed(np.arctan2, a, b)))
 hypot = named("hypot", "sqrt(a.^2 + b.^2).", lambda a, b: wrap(computed(np.hypot, a, b)))
 xor = named("xor", "Whether exactly one of two is other than 0.", lambda a, b: ne(not_(a), not_(b)))
@@ -257,9 +253,7 @@ def isa(x: Any, name: str) -> bool:
 
 
 numel = named("numel", "The number of elements.", lambda x: math.prod(shape_of(x)))
-length = named(
-    "length", "The longest side; 0 for an empty array.", lambda x: max(shape_of(x)) * (not isempty(x))
-)
+length = named("length", "The longest side, or 0.", lambda x: 0 if isempty(x) else max(shape_of(x)))
 ndims = named("ndims", "The number of dimensions, at least 2.", lambda x: len(shape_of(x)))
 class_ = named("class_", "The name of a value's class.", lambda x: class_of(x))
 isempty = named("isempty", "Whether a value has no elements.", lambda x: 0 in shape_of(x))
@@ -267,26 +261,14 @@ isscalar = named("isscalar", "Whether a value has one element.", lambda x: numel
 isrow = named("isrow", "Whether a value is one row.", lambda x: _side(x, 0))
 iscolumn = named("iscolumn", "Whether a value is one column.", lambda x: _side(x, 1))
 isvector = named(
-    "isvector", "Whether a value is a row or column.", lambda x: (isrow(x) or iscolumn(x)) and numel(x) > 0
+    "isvector", "Whether it is a row or column.", lambda x: numel(x) > 0 and (isrow(x) or iscolumn(x))
 )
 ischar = named("ischar", "Whether a value is a string.", lambda x: isinstance(x, str))
 iscell = named("iscell", "Whether a value is a cell array.", lambda x: isinstance(x, Cell))
-iscellstr = named(
-    "iscellstr", "Whether a value is a cell array of strings.", lambda x: iscell(x) and all(map(ischar, x))
-)
-isstruct = named(
-    "isstruct", "Whether a value is a struct or struct array.", lambda x: isinstance(x, Mapping | StructArray)
-)
+iscellstr = named("iscellstr", "Whether all cells are strings.", lambda x: iscell(x) and all(map(ischar, x)))
+isstruct = named("isstruct", "Whether it is a struct, or an array.", lambda x: class_of(x) == "struct")
 islogical = named("islogical", "Whether a value is logical.", lambda x: class_of(x) == "logical")
-isnumeric = named(
-    "isnumeric",
-    "Whether a value's class is one of numbers.",
-    lambda x: class_of(x) in {*CLASSES} - {"logical"},
-)
-isreal = named(
-    "isreal", "Whether a value is numbers or characters.", lambda x: class_of(x) in {*CLASSES, "char"}
-)
-isfloat = named(
-    "isfloat", "Whether a value is double or single.", lambda x: class_of(x) in ("double", "single")
-)
+isnumeric = named("isnumeric", "Whether it is numbers.", lambda x: class_of(x) in {*CLASSES} - {"logical"})
+isreal = named("isreal", "Whether it has no imaginary part.", lambda x: class_of(x) in {*CLASSES, "char"})
+isfloat = named("isfloat", "Whether it is double or single.", lambda x: class_of(x) in ("double", "single"))
 isinteger = named("isinteger", "Whether a value is of an integer class.", lambda x: "int" in class_of(x))

@@ -48,7 +48,10 @@ def computed(function: Operation, a: Any, b: Any) -> np.ndarray:
 def _compared(function: Operation, a: Any, b: Any) -> np.ndarray:
     if any(isinstance(value, Cell | Struct | StructArray) for value in (a, b)):
         raise refuse(f"comparison of a {class_of(a)} and a {class_of(b)}: use isequal or strcmp")
-    return trimmed(function(*_aligned(as_np(a), as_np(b))))
+    x, y = as_np(a), as_np(b)
+    if np.float32 in (x.dtype, y.dtype) and "f" == x.dtype.kind == y.dtype.kind:  # single(0.1) is 0.1
+        x, y = x.astype(np.float32, copy=False), y.astype(np.float32, copy=False)
+    return trimmed(function(*_aligned(x, y)))
 
 
 def _truths(value: Any) -> np.ndarray:
@@ -271,6 +274,4 @@ def vertcat(*values: Any) -> Any:
 
 
 cat = named("cat", "cat(dimension, a, b, …).", lambda dimension, *values: joined(int(dimension) - 1, values))
-bsxfun = named(
-    "bsxfun", "f(a, b): the operators expand by themselves.", lambda function, a, b: function(a, b)
-)
+bsxfun = named("bsxfun", "f(a, b): operators expand anyway.", lambda function, a, b: function(a, b))

@@ -14,6 +14,11 @@ from matlab_compat.language.values import (  # isort: skip
 )  # fmt: skip
 
 
+def sizes_of(arguments: Any) -> tuple[int, ...]:
+    """The sizes that zeros, rand and others are given."""
+    return _sizes(arguments)[0]
+
+
 def _sizes(arguments: Any) -> tuple[tuple[int, ...], Any]:
     given = list(spread(arguments))
     kind: Any = np.float64
@@ -36,12 +41,8 @@ def _filled(name: str, value: float, kind: Any = None) -> Any:
     return named(name, f"An array of {name}: sizes, and a class's name.", made)
 
 
-zeros, ones, nan, inf = (
-    _filled("zeros", 0),
-    _filled("ones", 1),
-    _filled("nan", math.nan),
-    _filled("inf", math.inf),
-)
+zeros, ones = _filled("zeros", 0), _filled("ones", 1)
+nan, inf = _filled("nan", math.nan), _filled("inf", math.inf)
 true, false = _filled("true", 1, bool), _filled("false", 0, bool)
 eye = named("eye", "The identity matrix.", lambda *sizes: Array(np.eye(*_sizes(sizes)[0][:2])))
 

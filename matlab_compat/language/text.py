@@ -17,8 +17,8 @@ from matlab_compat.errors import ArgumentError
 from matlab_compat.language.files import stream_of
 
 from matlab_compat.language.values import (  # isort: skip
-    Array, Cell, Several, Struct, as_np, class_of, element_function, letters, mapped, named, refuse, sides,
-    spread, wrap,
+    Array, Cell, Several, Struct, as_np, class_of, element_function, letters, mapped, named, objects, refuse,
+    sides, spread, wrap,
 )  # fmt: skip
 
 _SPEC = re.compile(r"%(?:%|([-+ 0#]*)(\*|\d+)?(?:\.(\*|\d*))?l?([diuoxXeEfgGcs]))")
@@ -208,25 +208,21 @@ def _decimals(digits: int) -> tuple[int, int]:
 
 def _table(data: np.ndarray) -> tuple[list[list[str]], int]:
     """The numbers of a matrix as disp writes them, and the width of a column."""
-    finite = np.abs(data[np.isfinite(data)]) if data.dtype.kind == "f" else np.abs(data.astype(np.float64))
-    most, least = (float(finite.max()), float(finite.min())) if finite.size else (0.0, 0.0)
-    special = data.dtype.kind == "f" and not np.isfinite(data).all()
     if data.dtype.kind in "biu":
         rows = [[str(int(x)) for x in row] for row in data]
         return rows, 2 + max(len(text) for row in rows for text in row)
+    finite = np.abs(data[np.isfinite(data)])
+    scales = [_scale(float(x)) for x in (finite.max(initial=0), finite.min() if finite.size else 0)]
+    special = finite.size < data.size
     if np.all(finite == np.floor(finite)):
-        digits = max(_scale(most), _scale(least), 1)
-        width = max(1 + digits, 4 if special and data.size > 1 else 0, 3 if special else 0)
-        spec = ".0f"
-        if digits > 9:
-            width, spec = 11, ".4e"
+        digits, spec = max(*scales, 1), ".0f"
+        width = max(1 + digits, (4 if data.size > 1 else 3) if special else 0)
+        wide = digits > 9
     else:
-        left, right = (
-            max(pair) for pair in zip(_decimals(_scale(most)), _decimals(_scale(least)), strict=True)
-        )
-        width, spec = 1 + left + 1 + right, f".{right}f"
-        if width > 9:
-            width, spec = 11, ".4e"
+        left, right = map(max, *map(_decimals, scales))
+        width, spec = left + right + 2, f".{right}f"
+        wide = width > 9
+    width, spec = (11, ".4e") if wide else (width, spec)
 
     def text(x: float) -> str:
         return _special(x) if not math.isfinite(x) else "0" if x == 0 else format(x, spec)
@@ -237,42 +233,29 @@ def _table(data: np.ndarray) -> tuple[list[list[str]], int]:
 def _shown(value: Any) -> np.ndarray:
     if class_of(value) in ("cell", "struct", "function_handle") and not isinstance(value, Several):
         raise refuse(f"showing a {class_of(value)} is not migrated: print its parts with fprintf")
-    return as_np(value)
+    data = as_np(value)
+    if data.ndim > 2:
+        raise refuse("disp of an array of more than two dimensions")
+    return data
+
+
+def _lines(data: np.ndarray) -> list[str]:
+    if data.size == 0:
+        return [f"[]({sides(data.shape)})"]
+    rows, width = _table(data)
+    return [rows[0][0]] if data.size == 1 else ["".join(text.rjust(width) for text in row) for row in rows]
 
 
 def disp(value: Any) -> None:
-    """Prints a number, string or matrix without its name. Raises ArgumentError for cell arrays and
-    structs."""
-    if isinstance(value, str):
-        print(value)
-        return
-    data = _shown(value)
-    if data.ndim > 2:
-        raise refuse("disp of an array of more than two dimensions")
-    if data.size == 0:
-        print(f"[]({sides(data.shape)})")
-        return
-    rows, width = _table(data)
-    if data.size == 1:
-        print(rows[0][0])
-        return
-    for row in rows:
-        print("".join(text.rjust(width) for text in row))
+    """Prints a number, string or matrix. Raises ArgumentError for cell arrays and structs."""
+    print(value if isinstance(value, str) else "\n".join(_lines(_shown(value))))
 
 
 def show(name: str, value: Any) -> None:
     """What a statement without a semicolon prints: x = 3, or the matrix below its name."""
-    data = _shown(value) if not isinstance(value, str) else None
-    if data is None:
-        print(f"{name} = {value}")
-    elif data.size == 0:
-        print(f"{name} = []({sides(data.shape)})")
-    elif data.size == 1:
-        print(f"{name} = {_table(data)[0][0][0]}")
-    else:
-        print(f"{name} =\n")
-        disp(value)
-        print()
+    lines = [value] if isinstance(value, str) else _lines(_shown(value))
+    matrix = not isinstance(value, str) and as_np(value).size > 1
+    print("\n".join([f"{name} =\n", *lines, ""]) if matrix else f"{name} = {lines[0]}")
 
 
 def each_text(function: Any, value: Any) -> Any:
@@ -419,6 +402,9 @@ def regexp(text: Any, expression: str, *options: str, nargout: int = 1) -> Any:
         dict.fromkeys([*wanted, "start", "end", "tokenExtents", "match", "tokens", "names", "split"])
     )
 
+    def each(found_: list[Any]) -> Any:
+        return found_[0] if once and found_ else Cell.of(objects([found_]))
+
     def tokens(match: Any) -> Cell:
         groups = [group for group in match.groups() if group is not None]
         return Cell(*(groups or [match.group()])) if groups or not match.re.groups else Cell("")
@@ -428,20 +414,17 @@ def regexp(text: Any, expression: str, *options: str, nargout: int = 1) -> Any:
             places = [float(m.start() + 1 if kind == "start" else m.end()) for m in found]
             if once:
                 return places[0] if places else Array()
-            return wrap(np.array([places])) if places else Array(np.zeros((1, 0)))
+            return wrap(np.array([places], float).reshape(1, -1))
         if kind in ("match", "tokens"):
-            each = [m.group() if kind == "match" else tokens(m) for m in found]
-            if once:
-                return each[0] if each else ("" if kind == "match" else Cell())
-            return Cell(*each) if each else Cell.of(np.empty((1, 0), object))
-        if kind == "names":
-            if len(found) > 1:
-                raise refuse("names of several matches")
-            return Struct({k: v or "" for k, v in found[0].groupdict().items()} if found else {})
+            if once and not found:
+                return "" if kind == "match" else Cell()
+            return each([m.group() if kind == "match" else tokens(m) for m in found])
+        if kind == "names" and len(found) < 2:
+            return Struct({k: v or "" for m in found for k, v in m.groupdict().items()})
         if kind == "split":
             cuts = [0, *(place for m in found for place in m.span()), len(text)]
             return Cell(*(text[a:b] for a, b in zip(cuts[::2], cuts[1::2], strict=True)))
-        raise refuse(f"regexp's option {kind!r}")
+        raise refuse("names of several matches" if kind == "names" else f"regexp's option {kind!r}")
 
     results = tuple(result(kind) for kind in order[:nargout])
     return results[0] if nargout == 1 else results

@@ -1,5 +1,8 @@
 """Writes plain values as a MAT 5 compressed file (MATLAB's -v7), which MATLAB and Octave load.
 
+Every variable is compressed; the format is that of matfile.v5. scipy's writer puts spaces for char(0),
+changes the shape of N-D and empty chars, and writes no `struct([])`.
+
 Python numbers become double, str char, list a row cell, None []; numpy arrays keep class and shape (1-D
 ones are rows). What `load` gives is written as it was, or refused by its name; but a 1x0 char is written 0x0,
 a string array as chars, and a gpuArray as the array in it.
@@ -10,7 +13,9 @@ and scripts, since other tools read plain structs better. Reading does not need 
 """
 
 import re
+import struct
 import warnings
+import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -21,13 +26,19 @@ import scipy.sparse
 from matlab_compat.errors import MatFileError
 from matlab_compat.files import StrPath, atomic_output
 from matlab_compat.matfile.classes import cells, chars, utf16
+from matlab_compat.matfile.v5 import CLASSES, COMPLEX, COMPRESSED, LOGICAL, MATRIX, STORAGE, UTF16
 from matlab_compat.matfile.values import CharMatrix, FunctionHandle, MatObject, StructArray, describe
-from matlab_compat.matfile.write_v5 import write
 
 ObjectWriter = Callable[[MatObject | np.ndarray, str], Any]
 MAX_BYTES = 2**31 - 1
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 NUMERIC = {f"{kind}{bytes}" for kind in "iu" for bytes in (1, 2, 4, 8)} | {"f4", "f8", "c8", "c16", "b1"}
+
+INT8, UTF8 = 1, 16
+HEADER = b"MATLAB 5.0 MAT-file, written by deepibl".ljust(116) + bytes(8) + struct.pack("<H2s", 256, b"IM")
+KINDS = {form: kind for kind, form in STORAGE.items()}
+CLASS_NUMBERS = {name: number for number, name in CLASSES.items()}
+CLASS_OF_DTYPE = {"float64": "double", "float32": "single", "bool": "uint8"}
 
 
 def save(path: StrPath, variables: Mapping[str, Any]) -> None:
@@ -45,7 +56,12 @@ def save(path: StrPath, variables: Mapping[str, Any]) -> None:
                 "per variable. Save it as .safetensors, or split it"
             )
     with _written_whole(path) as temporary, open(temporary, "wb") as stream:
-        write(stream, content)
+        stream.write(HEADER)
+        for name, value in content.items():
+            packer = zlib.compressobj()
+            packed = [*map(packer.compress, _matrix(value, name)), packer.flush()]
+            stream.write(struct.pack("<II", COMPRESSED, sum(map(len, packed))))
+            stream.writelines(packed)
 
 
 @contextmanager
@@ -153,6 +169,50 @@ def _nbytes(value: Any) -> int:
     if scipy.sparse.issparse(value):
         return value.data.nbytes + value.indices.nbytes + value.indptr.nbytes
     return value.nbytes if isinstance(value, np.ndarray) else 0
+
+
+def _matrix(value: Any, name: str = "") -> list[Any]:
+    """The element of a value, in pieces: bytes, and views of arrays."""
+    room, fields = 0, value.dtype.names
+    body: list[Any] = []
+    items: Any = ()
+    if scipy.sparse.issparse(value):
+        classname, room = "sparse", max(1, value.nnz)  # MATLAB does not load one with room for 0 values
+        for part in (value.indices.astype("i4"), value.indptr.astype("i4"), value.data):
+            body += _element(part)
+    elif fields is not None:
+        classname, width = "struct", max(map(len, fields), default=0) + 1
+        body = _element(np.array([width], "i4"))
+        body += _element(b"".join(field.encode().ljust(width, b"\0") for field in fields), INT8)
+        items = [item[field] for item in (value.ravel("F") if fields else ()) for field in fields]
+    elif value.dtype == object:
+        classname, items = "cell", value.ravel("F")
+    elif value.dtype.kind == "U":
+        classname, units = "char", value.ravel("F").view(np.uint32)
+        in_ascii = units.max(initial=0) < 128
+        body = _element(units.astype("u1" if in_ascii else "u2"), UTF8 if in_ascii else UTF16)
+    else:
+        classname = CLASS_OF_DTYPE.get(value.real.dtype.name, value.dtype.name)
+        body = _element(value)
+    for item in items:
+        body += _matrix(item)
+    flags = {"b": LOGICAL, "c": COMPLEX}.get(value.dtype.kind, 0) << 8 | CLASS_NUMBERS[classname]
+    head = _element(np.array([flags, room], "u4")) + _element(np.array(value.shape, "i4"))
+    head += _element(name.encode(), INT8)
+    return [struct.pack("<II", MATRIX, sum(map(len, head + body))), *head, *body]
+
+
+def _element(data: Any, kind: int = 0) -> list[Any]:
+    """The element of bytes or numbers; two of complex ones."""
+    if isinstance(data, np.ndarray) and data.dtype.kind == "c":
+        return _element(data.real) + _element(data.imag)
+    if isinstance(data, np.ndarray):
+        data = data.ravel("F").view("u1" if data.dtype == bool else data.dtype)
+        kind = kind or KINDS[data.dtype.str[1:]]
+        data = data.astype(data.dtype.newbyteorder("<"), copy=False).view("u1").data
+    if len(data) <= 4:
+        return [struct.pack("<I4s", len(data) << 16 | kind, bytes(data))]
+    return [struct.pack("<II", kind, len(data)), data, bytes(-len(data) % 8)]
 
 
 WRITTEN_VERSIONS = ("v7", "v7.3")

@@ -38,6 +38,8 @@ class Borders(NamedTuple):
 
 
 def _integers(value: Numbers, name: str, at_least: int) -> list[int]:
+    if isinstance(value, tuple) and value and all(type(n) is int and at_least <= n <= LARGEST for n in value):
+        return list(value)  # as layers keep them; without NumPy, which torch.compile cannot follow
     try:
         numbers = np.asarray(value, dtype=np.float64).ravel(order="F")
     except (TypeError, ValueError):

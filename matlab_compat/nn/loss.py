@@ -152,48 +152,6 @@ def vl_nnsoftmaxloss(x: Tensor, c: Tensor, dzdy: Tensor | float | None = None) -
     return vl_nnloss(x, c, dzdy)
 
 
-Weights = Tensor | float | None
-
-
-def _weighted(values: Tensor, weights: Weights) -> Tensor:
-    if weights is None:
-        return values
-    return values * (weights.to(values.device) if isinstance(weights, Tensor) else weights)
-
-
-def _forward(x: Tensor, x0: Tensor, *, p: float, noRoot: bool, aggregate: bool, weights: Weights) -> Tensor:
-    difference = (x - x0).abs()
-    powers = difference.square() if p == 2 else difference if p == 1 else difference.pow(p)
-    powers = (difference > 0).to(x.dtype) if p == 0 else powers
-    y = powers.sum(1, keepdim=True)
-    if not noRoot and p != 1:
-        y = y.sqrt() if p == 2 else y.pow(1 / p)
-    y = _weighted(y, weights)
-    return y.sum() if aggregate else y
-
-
-def _backward(
-    x: Tensor, x0: Tensor, dzdy: Tensor, *, p: float, noRoot: bool, epsilon: float, weights: Weights
-) -> tuple[Tensor, Tensor]:
-    """The original's derivative; epsilon is the least divisor: of the sum (p >= 1) or of |x - x0| (p < 1)."""
-    difference = x - x0
-    dzdy = _weighted(dzdy, weights)
-    if p == 1:
-        dzdx = dzdy * difference.sign()
-        return dzdx, -dzdx
-    length = difference.abs()
-    slope = length.clamp(min=epsilon) if p < 1 else length
-    slope = difference if p == 2 else slope.pow(p - 1) * difference.sign()
-    if noRoot:
-        dzdx = p * dzdy * slope
-        return dzdx, -dzdx
-    sums = length.pow(p).sum(1, keepdim=True)
-    if p >= 1:
-        sums = sums.clamp(min=epsilon)
-    dzdx = dzdy * sums.pow((1 - p) / p) * slope
-    return dzdx, -dzdx
-
-
 @matlab_options
 def vl_nnpdist(
     x: Tensor,
@@ -204,7 +162,7 @@ def vl_nnpdist(
     noRoot: bool = False,
     epsilon: float = 1e-6,
     aggregate: bool = False,
-    instanceWeights: Weights = None,
+    instanceWeights: Tensor | float | None = None,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """The p-distance of each pixel's channels from a target: (sum over channels of |x - x0|^p)^(1/p).
 
@@ -226,8 +184,37 @@ def vl_nnpdist(
         )
     if p == 0 and not noRoot:
         raise ArgumentError("p = 0 has no root: give noRoot=True")
-    forward = partial(_forward, p=p, noRoot=noRoot, aggregate=aggregate, weights=instanceWeights)
-    backward = partial(_backward, p=p, noRoot=noRoot, epsilon=epsilon, weights=instanceWeights)
+
+    def weighted(values: Tensor) -> Tensor:
+        on_device = isinstance(instanceWeights, Tensor)
+        weights = instanceWeights.to(values.device) if on_device else instanceWeights  # type: ignore
+        return values if weights is None else values * weights
+
+    def forward(x: Tensor, x0: Tensor) -> Tensor:
+        difference = (x - x0).abs()
+        powers = difference.square() if p == 2 else difference if p == 1 else difference.pow(p)
+        powers = (difference > 0).to(x.dtype) if p == 0 else powers
+        y = powers.sum(1, keepdim=True)
+        if not noRoot and p != 1:
+            y = y.sqrt() if p == 2 else y.pow(1 / p)
+        return weighted(y).sum() if aggregate else weighted(y)
+
+    def backward(x: Tensor, x0: Tensor, dzdy: Tensor) -> tuple[Tensor, Tensor]:
+        """The original's; epsilon is the least divisor: of the sum (p >= 1) or of |x - x0| (p < 1)."""
+        difference, dzdx = x - x0, weighted(dzdy)
+        if p == 1:
+            dzdx = dzdx * difference.sign()
+            return dzdx, -dzdx
+        length = difference.abs()
+        slope = length.clamp(min=epsilon) if p < 1 else length
+        slope = difference if p == 2 else slope.pow(p - 1) * difference.sign()
+        if noRoot:
+            dzdx = p * dzdx * slope
+        else:
+            sums = length.pow(p).sum(1, keepdim=True)
+            dzdx = dzdx * (sums.clamp(min=epsilon) if p >= 1 else sums).pow((1 - p) / p) * slope
+        return dzdx, -dzdx
+
     if dzdy is None:
         return OriginalDerivative.apply(forward, backward, x, x0)
     with torch.no_grad():

@@ -27,7 +27,9 @@ Parameters = Sequence[float] | Tensor
 
 def _parameters(param: Parameters, names: str) -> list[float]:
     """The elements of a row of parameters such as [N kappa alpha beta]."""
-    given = param.flatten().tolist() if isinstance(param, Tensor) else np.ravel(np.asarray(param)).tolist()
+    if isinstance(param, Tensor):
+        param = param.flatten().tolist()
+    given = param if isinstance(param, tuple) else np.ravel(np.asarray(param)).tolist()
     numbers = [float(number) for number in given]
     if len(numbers) != len(names.split()):
         raise ArgumentError(f"param has {len(numbers)} elements: expected [{names}]")
@@ -70,12 +72,6 @@ def _cubic(x: Tensor, factors: Sequence[float]) -> Tensor:
     return x * factors[0] + x * x * factors[1] + x * x * x * factors[2]
 
 
-def _window_sums(squares: Tensor, before: int, after: int) -> Tensor:
-    """Sums over channels t-before .. t+after of (N, C, H, W); channels outside count as 0."""
-    columns = F.pad(squares.flatten(2), (0, 0, before, after)).unsqueeze(1)
-    return window_sums(columns, (before + after + 1, 1)).view(squares.shape)
-
-
 @matlab_options
 @differentiable(1)
 def vl_nnnormalize(x: Tensor, param: Parameters, dzdy: Tensor | None = None) -> Tensor:
@@ -98,8 +94,9 @@ def vl_nnnormalize(x: Tensor, param: Parameters, dzdy: Tensor | None = None) -> 
     after = int(size) - 1 - before
     if before >= last:  # every window holds all channels: the per-pixel L2 form
         sums = (exact * exact).sum(1, keepdim=True)
-    else:
-        sums = _window_sums(exact * exact, before, after)
+    else:  # windows along the channels; those outside count as 0
+        columns = F.pad((exact * exact).flatten(2), (0, 0, before, after)).unsqueeze(1)
+        sums = window_sums(columns, (before + after + 1, 1)).view(x.shape)
     power = _approximate if _ON_CPU.get() else _power
     return (exact * power(kappa + alpha * sums, beta)).to(x.dtype)
 

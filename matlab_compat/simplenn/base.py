@@ -1,6 +1,6 @@
 """What SimpleNN and DagNN have in common: networks, lists of layers, layers' fields, the forms of weights."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableSequence
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
@@ -161,8 +161,11 @@ def _shown(value: Any, writable: bool = False) -> Any:
     return number if not isinstance(number, float) or not number.is_integer() else int(number)
 
 
-class LayerList(nn.ModuleList):
-    """A network's layers. One that is added gets the network's mode."""
+class LayerList(MutableSequence[Any]):
+    """A network's layers in order: its child modules, by their names. One that is added gets its mode."""
+
+    def __init__(self, net: "ImageNetwork") -> None:
+        self._net = net
 
     def make(self, value: Any, index: int) -> nn.Module:
         """The layer that is added for a value; ArgumentError for a value that is none."""
@@ -171,41 +174,79 @@ class LayerList(nn.ModuleList):
     def changed(self) -> None:
         """Runs after every change."""
 
-    def __setitem__(self, index: int, value: Any) -> None:
-        super().__setitem__(index, self.make(value, range(len(self))[index]).train(self.training))
-        self.changed()
+    def put(self, layers: list[Any]) -> None:
+        """Makes these the network's layers; a name that is taken, or cannot be one, gets the position."""
+        net, keyed = self._net, dict[str, Any]()
+        others = {
+            name: module for name, module in net._modules.items() if not isinstance(module, MatlabFields)
+        }
+        taken = {*others, *vars(net), *dir(type(net))}
+        for position, layer in enumerate(layers):
+            key = str(layer.name).replace(".", "_") or f"layer{position}"
+            keyed[f"{key}_{position}" if key in taken or key in keyed else key] = layer
+        vars(net)["_modules"] = {**keyed, **others}
+        vars(net)["_named"] = [layer.name for layer in layers]
 
-    def __delitem__(self, index: int | slice) -> None:
-        super().__delitem__(index)
-        self.changed()
+    def __len__(self) -> int:
+        return len(self._net._named)
+
+    def __getitem__(self, index: Any) -> Any:
+        return list(self._net._modules.values())[: len(self)][index]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._edit(lambda layers: layers.__setitem__(index, self._made(value, range(len(self))[index])))
+
+    def __delitem__(self, index: Any) -> None:
+        self._edit(lambda layers: layers.__delitem__(index))
 
     def insert(self, index: int, value: Any) -> None:
-        super().insert(index, self.make(value, index).train(self.training))
+        self._edit(lambda layers: layers.insert(index, self._made(value, index)))
+
+    def _made(self, value: Any, index: int) -> nn.Module:
+        return self.make(value, index).train(self._net.training)
+
+    def _edit(self, change: Callable[[list[Any]], None]) -> None:
+        layers = list(self)
+        change(layers)
+        self.put(layers)
         self.changed()
 
-    def append(self, value: Any) -> "LayerList":
-        return self.extend([value])
 
-    def extend(self, values: Iterable[Any]) -> "LayerList":
-        first = len(self)
-        made = [self.make(value, first + position) for position, value in enumerate(values)]
-        super().extend([layer.train(self.training) for layer in made] if first else made)
-        self.changed()
-        return self
+def _by_present_names(net: "ImageNetwork", *_: Any) -> None:
+    """A hook: a state dict's keys begin with the names that the layers have now."""
+    assert net.layers is not None
 
 
 class ImageNetwork(nn.Module):
     """A MatConvNet network: `layers`, `meta` and `extra` (other top-level fields), plain MATLAB values."""
 
-    layers: LayerList
+    _named: list[str]
     meta: dict[str, Any]
     extra: dict[str, Any]
     layer_list: type[LayerList]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._named = []
+        self.register_state_dict_pre_hook(_by_present_names)
+        self.register_load_state_dict_pre_hook(_by_present_names)
+
+    @property
+    def layers(self) -> LayerList:
+        """The layers, a list; a layer's name is also that of its module."""
+        found = self.layer_list(self)
+        if [layer.name for layer in found] != self._named:
+            found.put(list(found))
+        return found
+
+    @layers.setter
+    def layers(self, values: Iterable[Any]) -> None:
+        found = self.layer_list(self)
+        found.put([found._made(value, position) for position, value in enumerate(values)])
+        found.changed()
+
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "layers":
-            value = self.layer_list(value).train(self.training)
-        elif not (
+        if not (
             name.startswith("_")
             or name in ("meta", "extra", "training")
             or isinstance(value, nn.Module)

@@ -269,10 +269,6 @@ def _dilate_text(dilate: Any) -> str:
     return sides_text(numbers.ravel())
 
 
-def _conv_only(value: Callable[[LayerView], str]) -> Callable[[LayerView], str]:
-    return lambda view: value(view) if view.type == "conv" else "n/a"
-
-
 def _rows(views: Sequence[LayerView], info: Info) -> list[list[str]]:
     """All rows of the table: a title, the input's cell, one cell a layer."""
     sizes, numbers = info["dataSize"], range(len(views) + 1)
@@ -280,6 +276,9 @@ def _rows(views: Sequence[LayerView], info: Info) -> list[list[str]]:
 
     def described(title: str, value: Callable[[LayerView], str], first: str = "n/a") -> list[str]:
         return [title, first, *map(value, views)]
+
+    def of_filters(title: str, value: Callable[[LayerView], str]) -> list[str]:
+        return described(title, lambda view: value(view) if view.type == "conv" else "n/a")
 
     def measured(title: str, key: str) -> list[str]:
         return [title, "n/a", *(sides_text(column) for column in info[key].T)]
@@ -290,9 +289,9 @@ def _rows(views: Sequence[LayerView], info: Info) -> list[list[str]]:
         described("name", lambda view: view.name),
         rule,
         measured("support", "support"),
-        described("filt dim", _conv_only(lambda view: str(view.filters[2]))),
-        described("filt dilat", _conv_only(lambda view: _dilate_text(view.fields.get("dilate", 1)))),
-        described("num filts", _conv_only(lambda view: str(view.filters[3]))),
+        of_filters("filt dim", lambda view: str(view.filters[2])),
+        of_filters("filt dilat", lambda view: _dilate_text(view.fields.get("dilate", 1))),
+        of_filters("num filts", lambda view: str(view.filters[3])),
         measured("stride", "stride"),
         measured("pad", "pad"),
         rule,

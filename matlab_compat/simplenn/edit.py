@@ -98,7 +98,10 @@ def _example_input(net: SimpleNN, imDim: Any) -> torch.Tensor:
         normalization = net.meta.get("normalization")
         if not isinstance(normalization, dict) or "averageImage" not in normalization:
             raise ArgumentError("meta has no normalization.averageImage to run the network on: give imDim")
-        return maps_to_torch(np.asarray(normalization["averageImage"], dtype=np.float32))
+        average = np.asarray(normalization["averageImage"], dtype=np.float32)
+        if average.shape[:2] != (1, 1) or "imageSize" not in normalization:
+            return maps_to_torch(average)
+        imDim = np.ravel(normalization["imageSize"])[:3]  # the average is a pixel
     array = np.asarray(imDim)
     if array.ndim > 1 and array.size > 4:
         return maps_to_torch(array.astype(np.float32))
@@ -112,7 +115,7 @@ def relja_netOutputDim(net: SimpleNN, imDim: Any = None) -> tuple[int, tuple[int
     """The number of elements of a network's output, found by running it.
 
     imDim: height, width and depth of an image; or an image, (N, 3, H, W) tensor or H x W x C array; default:
-    meta's averageImage itself, which must then have an image's size.
+    meta's averageImage itself, or, where that is one pixel, an image of meta's imageSize.
     Returns (outDim, sz): that number, and MATLAB's size of the output, (height, width, depth[, number]).
 
     Raises ArgumentError: nothing to run it on. NetworkFormatError: an image that is too small.

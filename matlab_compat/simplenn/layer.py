@@ -14,6 +14,7 @@ A new layer type is a subclass of `Layer` with a decorator:
 import copy
 import re
 from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
+from operator import attrgetter
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -72,11 +73,19 @@ class Layer(MatlabFields):
         for position, spec in enumerate(self.weight_specs):
             array, arrays[position] = _matlab_array(arrays[position], spec, (0, 0)), None
             self._stored.append((array.shape, array.dtype))
-            tensor = self._tensor(spec, array, shared)
-            if spec.trainable:
-                self.register_parameter(spec.name, None if tensor is None else nn.Parameter(tensor))
-            else:
-                self.register_buffer(spec.name, tensor)
+            self._put(spec, self._tensor(spec, array, shared))
+
+    def _put(self, spec: WeightSpec, tensor: Tensor | None, grad: bool = True) -> None:
+        """Makes a tensor the weight of that name; 'body.weight' is one of the layer's module `body`."""
+        owner, _, name = spec.name.rpartition(".")
+        module = self.get_submodule(owner)
+        kept, other = module._parameters, module._buffers
+        if spec.trainable:
+            other.pop(name, None)
+            kept[name] = None if tensor is None else nn.Parameter(tensor, grad)
+        else:
+            kept.pop(name, None)
+            other[name] = tensor
 
     def _tensor(self, spec: WeightSpec, array: np.ndarray, shared: bool = False) -> Tensor | None:
         if array.size == 0:
@@ -107,9 +116,7 @@ class Layer(MatlabFields):
         if tensor is not None and old is not None:
             tensor = tensor.to(old.device)
         self._stored[position] = (array.shape, dtype)
-        grad = old is None or old.requires_grad
-        made = nn.Parameter(tensor, grad) if tensor is not None and spec.trainable else tensor
-        setattr(self, spec.name, made)
+        self._put(spec, tensor, old is None or old.requires_grad)
 
     def check_weights(self) -> None:
         """ArgumentError for weights that do not fit each other; runs before they are used or saved."""
@@ -245,7 +252,7 @@ class _Weights(MutableSequence[Tensor | None]):
         return len(self._layer.weight_specs)
 
     def __getitem__(self, position: Any) -> Any:
-        return [getattr(self._layer, spec.name) for spec in self._layer.weight_specs][position]
+        return [attrgetter(spec.name)(self._layer) for spec in self._layer.weight_specs][position]
 
     def __setitem__(self, position: Any, value: Any) -> None:
         count = len(self)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, fx
 
 from matlab_compat.errors import ArgumentError, NetworkFormatError, UnknownLayerError, did_you_mean, located
 from matlab_compat.matfile.values import MatObject
@@ -174,9 +174,14 @@ class SimpleNN(ImageNetwork):
         hint = did_you_mean(layer, self.names)
         raise ArgumentError(f"no layer is named '{layer}'{hint} Layers: {', '.join(self.names)}")
 
-    def layer(self, layer: LayerKey) -> Layer:
-        """The layer of that name or position; raises what `index` raises."""
-        return self.layers[self.index(layer)]  # type: ignore[return-value]
+    def layer(self, layer: LayerKey | slice) -> Any:
+        """The layer of that name or position; of a slice, a network of those layers, which are shared.
+
+        Raises what `index` raises.
+        """
+        if isinstance(layer, slice):
+            return self.with_layers(self.layers[layer])
+        return self.layers[self.index(layer)]
 
     __getitem__ = layer
 
@@ -202,8 +207,13 @@ class SimpleNN(ImageNetwork):
                 channels = layer.channels_out(channels)
 
     def _step(self, index: int, x: Tensor) -> Tensor:
+        layer: Any = list(self._modules.values())[index]
+        if isinstance(x, fx.Proxy):  # of torchvision's create_feature_extractor: a layer is one node
+            tracer: Any = x.tracer
+            node = ("call_module", tracer.path_of_module(layer), (x,), {})
+            return tracer.call_module(layer, lambda *_: tracer.create_proxy(*node), (x,), {})
         try:
-            return self.layers[index](x)
+            return layer(x)
         except (ArgumentError, UnknownLayerError) as error:
             kind = UnknownLayerError if isinstance(error, UnknownLayerError) else NetworkFormatError
             raise kind(f"{self.label(index)}: {error}") from error
@@ -217,8 +227,9 @@ class SimpleNN(ImageNetwork):
 
         Raises ArgumentError: no such layer. NetworkFormatError: maps that do not fit a layer; names it.
         """
-        first = 0 if start is None else self.index(start)
-        last = len(self) - 1 if stop is None else self.index(stop)
+        traced = isinstance(x, fx.Proxy)  # then start and stop are placeholders
+        first = 0 if start is None or traced else self.index(start)
+        last = len(self) - 1 if stop is None or traced else self.index(stop)
         if last < first and len(self):
             raise ArgumentError(f"start, {self.label(first)}, comes after stop, {self.label(last)}")
         for index in range(first, last + 1):

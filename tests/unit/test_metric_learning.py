@@ -4,8 +4,11 @@ import pytest
 import torch
 
 from deepibl.losses import ContrastiveLoss, SARELoss, sare_loss
-from deepibl.metric_learning import MetricLearningLoss
 from matlab_compat.errors import ArgumentError
+
+pytest.importorskip("pytorch_metric_learning", reason="needs pytorch-metric-learning")
+
+from deepibl.metric_learning import MetricLearningLoss
 
 LABELS = torch.tensor([0, 0, 1, 1, 1, 2])
 
@@ -66,6 +69,68 @@ def test_what_is_lacking_is_said(embeddings):
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_miner_of_the_package_works_with_it(embeddings):
-    miners = pytest.importorskip("pytorch_metric_learning.miners", reason="needs pytorch-metric-learning")
+    from pytorch_metric_learning import miners
+
     found = miners.TripletMarginMiner(margin=0.5, type_of_triplets="all")(embeddings, LABELS)
     assert torch.isfinite(MetricLearningLoss(SARELoss())(embeddings, LABELS, found))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_it_is_a_loss_of_the_package_and_takes_its_regularizers(embeddings):
+    from pytorch_metric_learning.losses import BaseMetricLossFunction
+    from pytorch_metric_learning.regularizers import LpRegularizer
+
+    plain = MetricLearningLoss(SARELoss())
+    assert isinstance(plain, BaseMetricLossFunction)
+    regular = MetricLearningLoss(SARELoss(), embedding_regularizer=LpRegularizer(), embedding_reg_weight=0.5)
+    want = plain(embeddings, LABELS) + 0.5 * embeddings.norm(dim=1).mean()
+    assert torch.allclose(regular(embeddings, LABELS), want)
+
+
+def test_a_memory_of_earlier_batches_gives_positives_and_negatives(embeddings):
+    from pytorch_metric_learning.losses import CrossBatchMemory
+
+    memory = CrossBatchMemory(MetricLearningLoss(SARELoss()), 5, memory_size=12)
+    first, second = embeddings, embeddings.flip(0) * 0.5
+    memory(first, LABELS)
+    got = memory(second.requires_grad_(True), LABELS)
+    others, labels = torch.cat([first, second]).detach(), torch.cat([LABELS, LABELS])
+    losses = []
+    for a in range(6):
+        for p in torch.where(labels == LABELS[a])[0].tolist():
+            if p != a + 6:  # itself, in the memory
+                far = others[labels != LABELS[a]]
+                losses.append(sare_loss(second[a][None], others[p][None], far[None])[0])
+    assert torch.allclose(got, torch.stack(losses).mean())
+    got.backward()
+    assert second.grad.any()
+
+
+def test_augmented_views_are_each_others_positives(embeddings):
+    from pytorch_metric_learning.losses import SelfSupervisedLoss
+
+    views, ids = embeddings + 0.1, torch.arange(6)
+    got = SelfSupervisedLoss(MetricLearningLoss(SARELoss()))(embeddings, views)
+    both, labels = torch.cat([embeddings, views]), torch.cat([ids, ids])
+    assert torch.allclose(got, by_hand(both, both, labels, labels, True))
+
+
+def _distributed(rank: int, folder: str) -> None:
+    import warnings
+
+    from pytorch_metric_learning.utils.distributed import DistributedLossWrapper
+
+    warnings.simplefilter("ignore")
+    torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
+    whole = torch.randn(6, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    loss = DistributedLossWrapper(MetricLearningLoss(SARELoss()))
+    got = loss(whole[3 * rank :][:3], torch.tensor([0, 0, 1, 1, 1, 2])[3 * rank :][:3])
+    torch.save(got, f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_get_the_loss_of_the_whole_batch(embeddings, tmp_path):
+    torch.multiprocessing.spawn(_distributed, (str(tmp_path),), nprocs=2)
+    want = 2 * MetricLearningLoss(SARELoss())(embeddings, LABELS)  # DDP will divide by the processes
+    for rank in range(2):
+        assert torch.allclose(torch.load(tmp_path / f"{rank}.pt", weights_only=True), want)

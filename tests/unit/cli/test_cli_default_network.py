@@ -1,15 +1,17 @@
 """Commands without a network take the one that ships; a first argument that is not photos is the network."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from deepibl.cli.main import main
 from deepibl.cli.options import split_net
 from deepibl.demo.run import copy_photos
 from deepibl.networks import DEFAULT_NETWORK, find_network, load_network, network_id
 from tests.small_network import SMALL_NETWORK
+
+Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.mark.parametrize(
@@ -36,7 +38,7 @@ def test_a_folder_is_photos(tmp_path: Path) -> None:
 
 
 def test_photos_are_indexed_and_evaluated_by_the_network_that_ships_or_by_the_one_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, run: Run
 ) -> None:
     database, queries = copy_photos(tmp_path)
     for photo in [*sorted(database.glob("*.jpg"))[3:], *sorted(queries.glob("*.jpg"))[2:]]:
@@ -47,14 +49,13 @@ def test_photos_are_indexed_and_evaluated_by_the_network_that_ships_or_by_the_on
         ([str(database), "--net", str(SMALL_NETWORK)], small),
         ([str(SMALL_NETWORK), "--images", str(database)], small),
     ):
-        main(["index", *arguments, "-o", index, "--resize", "max160", "--json"])
-        assert json.loads(capsys.readouterr().out)["network_id"] == identity
-    main(["evaluate", "--db", str(database), "--queries", str(queries), "--resize", "max160", "--json"])
-    assert json.loads(capsys.readouterr().out)["network"] == DEFAULT_NETWORK
+        code, out, _ = run("index", *arguments, "-o", index, "--resize", "max160", "--json")
+        assert code == 0 and json.loads(out)["network_id"] == identity
+    code, out, _ = run("evaluate", "--db", database, "--queries", queries, "--resize", "max160", "--json")
+    assert code == 0 and json.loads(out)["network"] == DEFAULT_NETWORK
 
 
-def test_an_index_needs_one_source_of_photos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_index_needs_one_source_of_photos(tmp_path: Path, run: Run) -> None:
     for arguments in ([], ["net.mat"], [str(tmp_path), "--images", str(tmp_path)]):
-        with pytest.raises(SystemExit):
-            main(["index", *arguments])
-        assert "exactly one of" in capsys.readouterr().err
+        code, _, err = run("index", *arguments)
+        assert code == 1 and "exactly one of" in err

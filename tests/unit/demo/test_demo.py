@@ -1,7 +1,11 @@
 """The demo from end to end: on the street photos that ship, and on a generated city."""
 
+import io
+import json
 import re
 import shlex
+from collections.abc import Callable
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 
 import pytest
@@ -11,30 +15,33 @@ from PIL.ExifTags import IFD
 import deepibl.demo
 from deepibl.cli.main import main
 from deepibl.datasets import database_places
-from deepibl.demo import run_city_demo, run_demo
+from deepibl.demo import run_city_demo
 from deepibl.demo.run import copy_photos
+
+RECALL = r"^Recall@1: (\d\.\d+)"
 
 
 @pytest.fixture(scope="module")
-def street(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float, str]:
-    """The folder of a run of the demo, its Recall@1, and what it printed."""
-    folder, lines = tmp_path_factory.mktemp("demo"), list[str]()
-    recall = run_demo(folder, say=lines.append)
-    return folder, recall, "\n".join(lines)
+def street(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a run of `deepibl demo`, and what it printed."""
+    folder, printed = tmp_path_factory.mktemp("demo"), io.StringIO()
+    with redirect_stdout(printed), suppress(SystemExit):
+        main(["demo", "--folder", str(folder)])
+    return folder, printed.getvalue()
 
 
-def test_the_demo_recognises_the_street_far_above_chance(street: tuple[Path, float, str]) -> None:
-    _, recall, said = street
+def test_the_demo_recognises_the_street_far_above_chance(street: tuple[Path, str]) -> None:
+    _, said = street
+    recall = float(re.search(RECALL, said, re.MULTILINE).group(1))
     chance = float(re.search(r"random answer: (\d\.\d+)", said).group(1))
-    assert re.search(rf"^001 {recall:.4f}$", said, re.MULTILINE)
     assert 0.2 < chance < 0.3 and recall > 2.5 * chance
     assert said.count("the best match is") == 2
 
 
 def test_the_demo_leaves_photos_an_index_and_a_page_with_a_map_and_says_where(
-    street: tuple[Path, float, str],
+    street: tuple[Path, str],
 ) -> None:
-    folder, _, said = street
+    folder, said = street
     page = Path(re.search(r"answers: (\S+index\.html)$", said, re.MULTILINE).group(1))
     text = page.read_text(encoding="utf-8")
     assert page.is_relative_to(folder.resolve()) and 'class="map"' in text
@@ -44,16 +51,19 @@ def test_the_demo_leaves_photos_an_index_and_a_page_with_a_map_and_says_where(
 
 
 def test_the_commands_that_the_demo_prints_give_what_it_printed(
-    street: tuple[Path, float, str], capsys: pytest.CaptureFixture[str]
+    street: tuple[Path, str], run: Callable[..., tuple[int, str, str]]
 ) -> None:
-    _, recall, said = street
+    _, said = street
     printed = []
     for line in re.findall(r"^\$ deepibl (.*)$", said, re.MULTILINE):
-        main(shlex.split(line))
-        printed.append(capsys.readouterr().out)
-    assert len(printed) == 3 and "15 images" in printed[0]
-    assert printed[1].strip() in said
-    assert f"001 {recall:.4f}" in printed[2]
+        code, out, _ = run(*shlex.split(line), "--json")
+        printed.append(json.loads(out))
+        assert code == 0
+    indexed, localized, evaluated = printed
+    assert indexed["images"] == 15
+    for answer in localized.values():
+        assert answer["places"][0]["name"] in said
+    assert f"Recall@1: {evaluated['recall']['1']:.2f}" in said
 
 
 def test_the_photos_keep_their_licence_their_position_and_nothing_else_of_their_exif(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from PIL import Image
 from deepibl.engine import memory
 from deepibl.engine.memory import CPU_PIXELS, BatchMemory
 from deepibl.features.extraction import extract
-from deepibl.runtime import memory as free
+from deepibl.runtime import devices as free
 from matlab_compat.errors import ImageReadError
 from tests.extractors import Extractor, simplenn
 

@@ -58,7 +58,7 @@ def test_losses_are_left_out_and_variables_have_names() -> None:
     x = torch.rand(2, 3, 5, 6)
     assert torch.equal(net(x), net.variables(x)["z"]) and list(net.variables(x)) == ["x", "y", "z"]
     assert torch.equal(net(x, output="y").relu(), net(x))
-    assert dict(net.named_parameters())["values.0"] is net.param("f")
+    assert dict(net.named_parameters())["values.f"] is net.param("f")
 
 
 def test_labels_that_are_given_make_the_loss_computed() -> None:

@@ -95,6 +95,20 @@ def test_classes_combine_as_in_matlab() -> None:
         ml.power(-8, 1 / 3)
 
 
+def test_single_and_double_are_compared_as_single() -> None:
+    assert ml.eq(ml.single(0.1), 0.1) is True and values(ml.single(0.1) >= 0.1) == [[True]]
+    assert ml.eq(0.1 + 0.2, 0.3) is False and ml.eq(ml.int32(2), 2.5) is False
+
+
+def test_a_field_is_removed_of_a_struct_and_of_each_of_an_array() -> None:
+    array = ml.struct("a", Cell(1, 2), "b", 3)
+    assert ml.rmfield(array, "a").fields == ("b",) and values(ml.horzcat(ml.rmfield(array, "a").b)) == [
+        [3, 3]
+    ]
+    with pytest.raises(ArgumentError, match="no field c"):
+        ml.rmfield(array, "c")
+
+
 def test_logic_gives_logicals() -> None:
     assert ml.and_(3, 5) is True and ml.or_(0, 0.0) is False and ml.not_(Array([0, 2])).data.dtype == bool
     assert values(Array([1, 0]) & Array([1, 1])) == [[True, False]]

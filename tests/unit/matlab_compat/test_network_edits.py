@@ -219,7 +219,7 @@ def test_layers_are_appended_inserted_replaced_and_deleted(tmp_path: Path) -> No
     again = load_network(tmp_path / "net.mat")
     assert again.names == net.names and torch.equal(again(x), net(x))
     net.layers = list(net)[:3]
-    assert net.names == ["c1", "layer2", "leaky"] and not net.layers.training
+    assert net.names == ["c1", "layer2", "leaky"] and not net.layers[0].training
 
 
 @pytest.mark.parametrize(

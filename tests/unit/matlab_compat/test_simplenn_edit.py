@@ -56,6 +56,8 @@ def test_output_dimension_for_sizes_and_images() -> None:
     assert relja_netOutputDim(net, (6, 10, 3, 2)) == (16, (1, 2, 4, 2))
     assert relja_netOutputDim(net, torch.zeros(1, 3, 6, 10)) == (8, (1, 2, 4))
     assert relja_netOutputDim(net, np.zeros((6, 10, 3))) == (8, (1, 2, 4))
+    one_pixel = {"averageImage": np.zeros((1, 1, 3)), "imageSize": np.array([[6.0, 10.0, 3.0, 10.0]])}
+    assert relja_netOutputDim(network(normalization=one_pixel)) == (8, (1, 2, 4))
     net.train()
     relja_netOutputDim(net)
     assert net.training

@@ -1,17 +1,26 @@
 """Scripts as users of deepIBL and NetVLAD write them: ../shared/cases/migrate, and those beside this test."""
 
+import itertools
+import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("tree_sitter_matlab", reason="needs the extra `migrate`")
 
 from deepibl.migrate.translate import migrate_file
+from tests.unit.migrate.cases import CASES, ROOT, make_place, run_case
 
-ROOT = Path(__file__).parents[3]
-CASES = ROOT.parent / "shared" / "cases" / "migrate"
+ORIGINALS = os.environ.get("DEEPIBL_ORIGINALS", "")
+# dbMine.m is the class that s7_mine uses; l1.m to l3.m need no originals
+CALLING = ["s11_misc", "s1_train", "s2_resume", "s4_tokyo", "s5_extract", "s7_mine", "s9_low", "w1", "w2",
+           "w3", "w4", "x1", "y1", "z1"]  # fmt: skip
+NUMBER = re.compile(r"\d+\.\d{4}")
 OWN = Path(__file__).parent / "matlab_scripts"
 SCRIPTS = sorted(CASES.glob("*.m")) if CASES.is_dir() else []
 LANGUAGE = [*OWN.glob("language*.m"), *(script for script in SCRIPTS if script.name[0] == "l")]
@@ -38,3 +47,31 @@ def test_a_script_prints_what_octave_prints(script: Path, tmp_path: Path) -> Non
         "3.5 3.1416", "3.500000e+00 3.1416"
     )  # %d of a fraction differs from MATLAB's
     assert ours.stdout.splitlines() == want.splitlines()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    before = os.environ.get("DEEPIBL_LOCALPATHS")
+    yield make_place(tmp_path_factory.mktemp("cases"))
+    os.environ.pop("DEEPIBL_LOCALPATHS")
+    os.environ.update({"DEEPIBL_LOCALPATHS": before} if before is not None else {})
+
+
+@pytest.mark.real
+@pytest.mark.octave
+@pytest.mark.slow
+@pytest.mark.skipif(not (SCRIPTS and ORIGINALS), reason="needs ../shared/cases and $DEEPIBL_ORIGINALS")
+@pytest.mark.parametrize("name", CALLING)
+@pytest.mark.filterwarnings("ignore")
+def test_a_case_prints_what_the_originals_print(name: str, place: Path, tmp_path: Path) -> None:
+    printed = run_case(name, place, Path(ORIGINALS), tmp_path)
+    if name in ("s1_train", "s2_resume"):  # up to the first step of training, one unit in the last place
+        octave, python = (
+            list(itertools.takewhile(lambda line: "batch DATE" not in line, p)) for p in printed
+        )
+        assert len(octave) > 90 and [NUMBER.sub("", a) for a in octave] == [NUMBER.sub("", a) for a in python]
+        numbers = [[float(n) for line in side for n in NUMBER.findall(line)] for side in (octave, python)]
+        np.testing.assert_allclose(*numbers, atol=1.01e-4)
+    else:
+        assert printed.octave == printed.python
+        assert len(printed.python) > 0

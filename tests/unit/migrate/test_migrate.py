@@ -94,7 +94,7 @@ def test_a_line_is_translated(source: str, want: str) -> None:
 MARKED = [
     ("y= foo(3);", "neither a variable"),
     ("run('other.m');", "translate that script too"),
-    ("x= randperm(5);", "random numbers"),
+    ("x= randn(5);", "randn is neither"),
     ("x.y += 1;", "the grammar"),
     ("c= {1, 2}; x= c{:};", "list of values"),
     ("x= 3i;", "the number 3i"),
@@ -185,6 +185,27 @@ fprintf('%d %d %d %s %s %d', a, b, n, x, y, k);
     assert run(source) == "2 4 2 p q 1"
     with pytest.raises(ArgumentError, match="gives 1 outputs; 2 are asked for"):
         run("function varargout= f(x)\nvarargout{1}= x;\nend\n[a, b]= f(1);")
+
+
+def test_a_function_without_a_name_gives_what_its_call_gives() -> None:
+    source = """x= [3 9 4]; f= @(n) max(x(1:n)); [m, i]= f(3); g= @(n) f(n); h= @(k) both(k, x);
+[u, v]= h(2); [p, q]= arrayfun(@(k) deal(k, 2*k), 1:2);
+fprintf('%d ', m, i, f(1), u, v, p, q);
+function [a, b]= both(k, x)
+    a= x(k); b= k;
+end
+"""
+    assert run(source).split() == ["9", "2", "3", "9", "2", "1", "2", "2", "4"]
+
+
+def test_random_numbers_are_matlabs() -> None:
+    source = """rng(0); x= randperm(6); s= rng; a= rand; rng(s); b= rand;
+rng(43); y= randsample(['a':'f', '0':'9'], 8, true);
+rng(1); z= [rand(1, 2), randi(10, 1, 2)]; w= randsample(5, 5);
+fprintf('%d ', x, a == b, size(w)); fprintf('%s %.4f %.4f %d %d', y, z);
+"""
+    assert run(source) == "6 3 5 1 2 4 1 5 1 b3cdf742 0.4170 0.7203 1 4"
+    assert "random numbers are MATLAB's" in migrate("x= rand;", "a.m").text
 
 
 def test_maps() -> None:
@@ -327,9 +348,14 @@ def test_without_the_grammar_the_message_says_what_to_install(monkeypatch: pytes
         migrate("x= 1;")
 
 
-def test_a_function_file_may_replace_one_of_the_originals(tmp_path: Path) -> None:
+def test_a_function_file_replaces_one_of_the_originals_once_it_is_translated(tmp_path: Path) -> None:
     (tmp_path / "rawNnSearch.m").write_text("function ids= rawNnSearch(q, db)\nids= q + db;\nend\n")
-    (tmp_path / "main.m").write_text("fprintf('%d', rawNnSearch(1, 2));\n")
-    migrated = migrate_file(tmp_path / "rawNnSearch.m")
+    (tmp_path / "localPaths.m").write_text("function paths= localPaths()\npaths.outPrefix= 'o/';\nend\n")
+    (tmp_path / "main.m").write_text("p= localPaths(); fprintf('%d', rawNnSearch(1, 2));\n")
+    before = migrate_file(tmp_path / "main.m")
+    assert "from deepibl.migrate.originals import localPaths, rawNnSearch" in before.text
+    assert len(before.notes) == 1 and before.notes[0].startswith("rawNnSearch: deepibl's are called")
+    migrated = migrate_file(tmp_path / "rawNnSearch.m", tmp_path / "rawNnSearch.py")
     assert "def rawNnSearch(q, db):" in migrated.text and not migrated.marks
-    assert "from rawNnSearch import rawNnSearch" in migrate_file(tmp_path / "main.m").text
+    after = migrate_file(tmp_path / "main.m", tmp_path / "main.py")
+    assert "from rawNnSearch import rawNnSearch" in after.text and not after.notes

@@ -172,7 +172,7 @@ def test_timm_models_work_too() -> None:
     [
         ("torchvision:resnet17", "layer3", "no model 'resnet17'"),
         ("torchvision:resnet18", "layer9", "no layer 'layer9'.*layer4"),
-        ("torchvision:resnet18", None, "needs a layerName"),
+        ("torchvision:resnet18:a:b:c", None, "expected torchvision or timm"),
         ("torchvision:", "layer3", "a colon"),
         ("torchvision:resnet18", "avgpool.flatten", "no layer"),
         ("torchvision:resnet18", "fc", r"not \(1, 1000\): choose another layer"),

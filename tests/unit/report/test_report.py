@@ -12,6 +12,7 @@ import jinja2
 import pytest
 from PIL import Image
 
+from deepibl.datasets.geo import map_link
 from deepibl.report.html import render
 from deepibl.report.retrieval import PUBLISHED, published_for, report_page, write_report
 from deepibl.report.run import FILE, collect, read_run
@@ -66,6 +67,22 @@ def test_nothing_is_loaded_from_a_network(run):
     assert "url(" not in content
     assert "@import" not in content
     assert "default-src 'none'" in content
+
+
+def test_pictures_have_their_size_and_positions_lead_to_a_map(tmp_path):
+    measured = evaluation(queries=6, root=str(tmp_path))
+    draw_photos(tmp_path, [*measured.dataset.database_names, *measured.dataset.query_names])
+    run = collect(measured)
+    tags = _Reader(report_page(run)).tags
+    pictures = [attributes for tag, attributes in tags if tag == "img"]
+    assert pictures and all(int(each["width"]) > 0 and int(each["height"]) > 0 for each in pictures)
+    links = {attributes["href"] for tag, attributes in tags if tag == "a" and "href" in attributes}
+    assert run.queries[0].degrees is not None
+    for query in run.queries:
+        assert map_link(*query.degrees) in links
+        assert map_link(*query.answers[0].degrees) in links
+    measured.dataset.frame = None
+    assert "openstreetmap" not in report_page(collect(measured))
 
 
 def test_published_figures_stand_beside_measured_ones_and_are_marked(run):

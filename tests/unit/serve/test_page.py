@@ -102,7 +102,7 @@ def test_an_invalid_position_is_refused(client, fields, said):
         (many_scans(70), 413, "scans"),
         (picture()[:30], 422, "damaged"),
         (picture("PNG")[:200], 422, "damaged"),
-        (b"RIFF\x10\0\0\0WEBPVP8 " + bytes(20), 415, "52 49 46 46"),
+        (b"RIFF\x10\0\0\0WEBPVP8 " + bytes(20), 422, "damaged"),
         (picture(size=(1, 1)), 422, "1 x 1"),
     ],
     ids=["text", "psd", "heic", "empty", "bomb", "scans", "cut JPEG", "cut PNG", "cut WebP", "one pixel"],

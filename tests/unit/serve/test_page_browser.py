@@ -127,6 +127,31 @@ def test_a_query_of_the_city_shows_the_place_that_the_api_finds(opened, page, ci
         assert f"{answer.estimate.latitude:.6f}, {answer.estimate.longitude:.6f}" in estimate.text
 
 
+def test_several_photos_make_a_list_of_answers(opened, city):
+    photos = [*sorted((city / "city/images").iterdir())[:2], city / "holiday.jpg"]
+    choose(opened, "\n".join(map(str, photos)))
+    wait(opened, lambda: opened.find_element("id", "answered").text == "3 of 3 answered")
+    rows = opened.find_elements("css selector", "#photos > li")
+    assert [row.find_element("class name", "name").text for row in rows] == [photo.name for photo in photos]
+    for row in rows[:2]:
+        link = row.find_element("css selector", ".position a")
+        assert link.get_attribute("href").startswith("https://www.openstreetmap.org/")
+        assert len(row.find_elements("css selector", ".best img")) == 3
+        assert row.find_element("class name", "verdict").text
+    assert "holds text" in rows[2].find_element("class name", "verdict").text
+    wait(opened, lambda: loaded(opened, "#photos > li:first-child img"))
+    for number, photo in enumerate(photos[:2]):
+        rows[number].find_element("class name", "name").click()
+        assert [row.get_attribute("aria-current") for row in rows].index("true") == number
+        assert cards(opened)[0].find_element("class name", "name").text == photo.name
+    rows[2].find_element("class name", "name").click()
+    assert opened.find_element("id", "problem").is_displayed()
+    assert cards(opened) == []
+    choose(opened, photos[0])
+    wait(opened, lambda: len(cards(opened)) == 5)
+    assert not opened.find_element("id", "several").is_displayed()
+
+
 def test_a_text_file_named_jpg_shows_one_clear_error_and_the_next_photo_works(opened, city):
     choose(opened, city / "holiday.jpg")
     problem = opened.find_element("id", "problem")

@@ -1,0 +1,3 @@
+function x= gpuArray(x)
+% For Octave: arrays stay on the CPU.
+end

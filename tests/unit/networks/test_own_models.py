@@ -1,0 +1,237 @@
+"""Models of one's own: descriptors or maps in, kept in a file without pickles, used by every command."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from torch import nn
+from typer.testing import CliRunner
+
+import deepibl
+from deepibl.cli.main import app
+from deepibl.errors import ConfigurationError
+from deepibl.layers import GeM, NetVLAD, WholeL2Normalize
+from deepibl.losses import SARELoss
+from deepibl.networks import from_torch, load_network, network_id, save_network, with_netvlad
+from deepibl.networks.build import add_pooling, channels
+from deepibl.networks.conversion import difference
+from deepibl.networks.libraries import library_model
+from deepibl.networks.weights import find_network, list_networks
+from deepibl.runtime.files import read_strings
+from matlab_compat.errors import ArgumentError, NetworkFormatError
+from tests.tolerances import assert_close
+
+timm = pytest.importorskip("timm")
+ARGS = {"depth": 1, "embed_dim": 16, "num_heads": 2, "num_classes": 0}
+
+
+class Describer(nn.Module):
+    """A model that gives descriptors, and its attention beside them, as published ones do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 4, 4)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        maps = self.conv(x)
+        return 3 * maps.mean((2, 3)), maps
+
+
+def images(number: int = 2) -> torch.Tensor:
+    return torch.rand(number, 3, 70, 90, generator=torch.Generator().manual_seed(1)) * 255
+
+
+def run(net: nn.Module) -> torch.Tensor:
+    with torch.inference_mode():
+        return net(net.prepare(images())).flatten(1)
+
+
+def vit(**more: object) -> nn.Module:
+    torch.manual_seed(0)
+    return library_model("timm", "vit_tiny_patch16_224", **ARGS, **more)
+
+
+def test_descriptors_of_a_model_get_length_one_and_its_own_preparation() -> None:
+    model = Describer()
+    net = from_torch(model, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), 32)
+    x = torch.nn.functional.interpolate(images(), (32, 32), mode="bilinear", antialias=True)
+    want = model((x / 255 - 0.5) / 0.25)[0]
+    assert_close(run(net), (want / want.norm(dim=1, keepdim=True)).detach(), "op")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"size": 64},
+        {"layer": "", "head": "gem"},
+        {"layer": "blocks.0", "head": "max", "size": (64, 96), "bgr": True},
+    ],
+)
+def test_a_trained_model_of_a_library_comes_back_from_its_file(options: dict, tmp_path: Path) -> None:
+    net = from_torch(vit(), args=ARGS, **options)
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight.mul_(1.1)
+    save_network(net, tmp_path / "mine.safetensors")
+    again = load_network(tmp_path / "mine.safetensors")
+    assert network_id(again) == network_id(net) and torch.equal(run(again), run(net))
+    recipe = json.loads(read_strings(tmp_path / "mine.safetensors")["build"])
+    assert recipe["model"] == "timm:vit_tiny_patch16_224" and recipe["args"] == ARGS
+    save_network(again, tmp_path / "twice.safetensors")
+    assert network_id(load_network(tmp_path / "twice.safetensors")) == network_id(net)
+
+
+def test_a_netvlad_head_comes_back_too(tmp_path: Path) -> None:
+    batch = images(4)
+    resnet = from_torch(library_model("timm", "test_resnet"), layer="layer2")
+    net = with_netvlad(resnet, lambda i: batch[i], 4, clusters=3, total=200)
+    save_network(net, tmp_path / "mine.safetensors")
+    assert torch.equal(run(load_network(tmp_path / "mine.safetensors")), run(net))
+
+
+def test_a_model_that_only_its_author_can_build_is_given_when_it_is_read(tmp_path: Path) -> None:
+    net = from_torch(Describer())
+    save_network(net, tmp_path / "mine.safetensors")
+    with pytest.raises(NetworkFormatError, match=r"only its author's code can build .*Describer.*model=…"):
+        load_network(tmp_path / "mine.safetensors")
+    again = load_network(tmp_path / "mine.safetensors", model=from_torch(Describer()))
+    assert network_id(again) == network_id(net) and torch.equal(run(again), run(net))
+    with pytest.raises(NetworkFormatError, match=r"cannot be built.*Missing key"):
+        load_network(tmp_path / "mine.safetensors", model=from_torch(nn.Conv2d(3, 8, 4, 4)))
+
+
+def test_a_name_that_the_weights_do_not_fit_is_refused_before_it_is_written(tmp_path: Path) -> None:
+    with pytest.raises(NetworkFormatError, match="name and args"):
+        save_network(from_torch(vit()), tmp_path / "mine.safetensors")
+    with pytest.raises(NetworkFormatError, match=r"torchvision:resnet34 .* no such weights"):
+        net = from_torch(torchvision.models.resnet18(), name="torchvision:resnet34", layer="layer1")
+        net.backbone.model.conv1 = nn.Conv2d(3, 5, 7)
+        save_network(net, tmp_path / "mine.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"args": {"checkpoint_path": "/etc/passwd"}}, "checkpoint_path cannot be given"),
+        ({"args": {**ARGS, "embed_dim": 10**7}}, "has no weights as"),
+        ({"model": "timm:hf-hub:someone"}, "has no model"),
+        ({"model": "os:system"}, "only its author's code"),
+        ({"head": "exec"}, "only its author's code"),
+        ({"preprocessing": None}, "cannot be built"),
+        ([], "cannot be built"),
+    ],
+)
+def test_a_crafted_recipe_builds_nothing(change: dict, reason: str, tmp_path: Path) -> None:
+    from deepibl.networks.backbones import built_from, recipe_of
+
+    net = from_torch(vit(), args=ARGS)
+    recipe = json.loads(recipe_of(net))
+    text = json.dumps({**recipe, **change} if change else change)
+    with pytest.raises(NetworkFormatError, match=reason):
+        built_from(text, net.state_dict())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+@pytest.mark.parametrize("options", [{"size": (64, 64)}, {"layer": "", "head": "gem"}])
+def test_programs_of_a_transformer_take_images_of_any_size(
+    suffix: str, options: dict, tmp_path: Path
+) -> None:
+    net = from_torch(vit(), args=ARGS, **options)
+    save_network(net, tmp_path / f"net{suffix}")
+    assert difference(net, tmp_path / f"net{suffix}", ((1, 96, 128), (3, 67, 83), (2, 120, 70))).ok
+
+
+def test_the_commands_take_such_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    save_network(from_torch(vit(), args=ARGS, layer="", head="gem"), "mine.safetensors")
+    Path("program.py").write_text(
+        "from torch import nn\nfrom deepibl.networks import from_torch\nimport torch\n\n\ndef network():\n"
+        "    torch.manual_seed(0)\n    return from_torch(nn.Conv2d(3, 6, 8, 8), head='gem')\n"
+    )
+    names = [f"@{5e5 + 40 * i:.2f}@4e6@33@N@.jpg" for i in range(4)]
+    for folder in ("database", "queries"):
+        Path("images", folder).mkdir(parents=True)
+        for i, name in enumerate(names):
+            pixels = np.random.default_rng(i).integers(0, 255, (6, 8, 3), np.uint8)
+            Image.fromarray(pixels).resize((128, 96)).save(Path("images", folder, name))
+    command = CliRunner()
+    for net in ("mine.safetensors", "program.py"):
+        made = command.invoke(app, ["index", net, "--images", "images/database", "-o", "city.idx"])
+        assert made.exit_code == 0, made.output
+        given = ["evaluate", net, "--db", "images/database", "--queries", "images/queries", "--json"]
+        found = command.invoke(app, given)
+        assert found.exit_code == 0 and json.loads(found.stdout)["recall"]["1"] == 1.0, found.output
+        photo = f"images/queries/{names[2]}"
+        named = ["--net", net] if net.endswith(".py") else []
+        found = command.invoke(app, ["localize", photo, "--index", "city.idx", "--json", *named])
+        assert names[2] in json.dumps(json.loads(found.stdout)[photo]), found.output
+    unnamed = command.invoke(app, ["localize", photo, "--index", "city.idx"])
+    assert isinstance(unnamed.exception, ArgumentError) and "a program" in str(unnamed.exception)
+
+
+def test_names_are_listed_and_resolved_by_one_function(tmp_path: Path) -> None:
+    names = deepibl.list_networks()
+    assert {"toycity_offtheshelf", "sare", "torchvision:vit_b_16", "timm:vit_small_patch14_dinov2"} <= {
+        *names
+    }
+    assert list_networks("torchvision:resnet5*") == ["torchvision:resnet50"]
+    assert str(find_network("timm:test_vit:blocks.0:max")) == "timm:test_vit:blocks.0:max"
+    with pytest.raises(ConfigurationError, match=r"torchvision:NAME and timm:NAME"):
+        find_network("resnet50")
+
+
+def test_a_librarys_model_by_name_is_pooled_and_can_be_written(tmp_path: Path) -> None:
+    net = load_network("timm:test_vit", weights="random")
+    assert net.names == ["norm", "gem:core", "postL2"]
+    other = load_network("timm:test_vit:blocks.1:max", weights="random")
+    assert other.names == ["blocks.1", "max:core", "postL2"]
+    for suffix in (".mat", ".safetensors"):
+        save_network(net, tmp_path / f"net{suffix}")
+        again = load_network(tmp_path / f"net{suffix}", cached_copy=False)
+        assert network_id(again) == network_id(net)
+        assert_close(run(again), run(net), "op")
+    assert list(net.state_dict())[-1] == "gem:core.p" and "norm.body.model.cls_token" in net.state_dict()
+
+
+def test_a_transformer_is_trained_from_one_of_its_blocks_on() -> None:
+    from deepibl.networks.torch_backbones import load_torch_network
+
+    net = load_torch_network("timm:test_vit", weights="random", split="blocks.3")
+    trained = {name for name, _ in net.named_parameters()}
+    assert net.names == ["blocks.3"]
+    assert {name.split("model.")[1].split(".")[0] for name in trained} == {"blocks", "norm"}
+    assert not any(".blocks.2." in name for name in trained) and any(".blocks.3." in name for name in trained)
+
+
+@pytest.mark.parametrize("method", ["gem", "max", "vlad_preL2_intra", "vladv2_preL2_intra"])
+def test_sare_steps_every_head(method: str) -> None:
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    net = load_network("timm:test_resnet:layer4", weights="random")[:1]
+    rows = rng.standard_normal((50, channels(net))).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    net = add_pooling(net, method, centres=rows[:3], descriptors=rows)
+    assert _step(net)
+
+
+@pytest.mark.parametrize("head", [GeM(), NetVLAD(3, 16), NetVLAD(3, 16, v2=True, normalize=True)])
+def test_sare_steps_modules_too(head: nn.Module) -> None:
+    assert _step(from_torch(vit(), layer="", head=nn.Sequential(head, WholeL2Normalize())))
+
+
+def _step(net: nn.Module) -> bool:
+    """Whether a step of SARE changes every trained weight that has a gradient, the head's among them."""
+    found = net.train()(net.prepare(images(6))).flatten(1)
+    SARELoss("gauss", "joint")(found[:1], found[1:2], found[None, 2:]).backward()
+    before = {name: x.clone() for name, x in net.named_parameters()}
+    torch.optim.SGD(net.parameters(), lr=1.0).step()
+    moved = {name for name, x in net.named_parameters() if not torch.equal(x, before[name])}
+    heads = {n for n in before if "body" not in n and "backbone" not in n and n.split(".")[-1] != "bias"}
+    return heads <= moved and len(moved) > len(heads)
