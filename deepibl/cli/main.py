@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deepibl.cli import search, seeing, training
+from deepibl.cli import manual, search, seeing, training
 from deepibl.cli.data import data, migrate, toolbox, verify
 from deepibl.cli.options import (
     NOT_AS_IT_SHOULD_BE,
@@ -293,6 +293,8 @@ app.command()(verify)
 app.command()(toolbox)
 
 app.command()(migrate)
+
+app.command("help")(manual.help_page)
 
 app.add_typer(data)
 

@@ -41,7 +41,7 @@ ScalesFile = Annotated[
     Path | None, typer.Option("--scales", help="For int8: the network's scales, of deepibl calibrate.")
 ]
 
-Engine = Annotated[str, typer.Option(help="'auto', 'torch', 'fused' or 'cuda'; see docs/performance.md.")]
+Engine = Annotated[str, typer.Option(help="auto, torch, fused or cuda (deepibl help performance).")]
 
 BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time, at most; changes speed, not results.")]
 Resize = Annotated[

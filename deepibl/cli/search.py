@@ -58,7 +58,7 @@ def index(
         "city.idx"
     ),
     backend: Annotated[
-        str | None, typer.Option(help="exact, ivfpq, hnsw or milvus; see docs/scale.md.")
+        str | None, typer.Option(help="exact, ivfpq, hnsw or milvus (deepibl help scale).")
     ] = None,
     half: Annotated[bool, typer.Option("--half", help="Keep descriptors in float16.")] = False,
     threshold: Threshold = 25.0,

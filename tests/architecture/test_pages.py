@@ -44,6 +44,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     first, second, *_ = sorted((folder / "queries").glob("*.jpg"))
     shutil.copy(first, folder / "photo.jpg")
     shutil.copy(second, folder / "other.jpg")
+    shutil.copytree(folder / "queries", folder / "trip")
     network = load_network(DEFAULT_NETWORK)
     save_network(network, folder / "model.mat")
     for name in ("net.mat", "sare.mat", "netvlad.mat"):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from matlab_compat import matfile
 from matlab_compat.arguments import typed_value
