@@ -1,7 +1,8 @@
-"""Networks for hloc (cvg/Hierarchical-Localization), in two ways:
+"""Networks and pairs of images for hloc (cvg/Hierarchical-Localization):
 
     deepibl convert model.mat VGG16-NetVLAD-Pitts30K.hloc.mat        # read by its `netvlad` extractor
     conf = deepibl.hloc.register("model.mat")                        # an extractor of any network
+    deepibl pairs city.idx -o pairs.txt                              # of an index; queries: localize --pairs
 
 hloc's NetVLAD extractor takes a MATLAB struct by position: the convolutions where torchvision's
 vgg16.features has them, assignment and centres of layer 30, the whitening of layer 33 (counted from 0), and
@@ -9,17 +10,23 @@ the mean in meta.normalization.averageImage. It always normalises before and aft
 """
 
 import importlib
+import os
 import sys
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 from deepibl.engine.batch import extract_batch
 from deepibl.images import LONG_SIDE
 from deepibl.networks.io import load_network
 from deepibl.networks.libraries import is_torch_id
 from deepibl.networks.weights import find_network
+from deepibl.search.exact import BLOCK
+from deepibl.search.index import PlaceIndex
 from matlab_compat.errors import ArgumentError
-from matlab_compat.files import StrPath
+from matlab_compat.files import StrPath, atomic_output
 
 MODULE = "hloc.extractors.deepibl"
 
@@ -57,11 +64,11 @@ def register(network: StrPath, *, name: str = "deepibl", resize_max: int = LONG_
     file. resize_max: the longer side, in pixels, that hloc scales images to. Raises ArgumentError where hloc
     is not installed, ConfigurationError for an unknown network.
     """
+    found = find_network(network)
     try:
         base = importlib.import_module("hloc.utils.base_model").BaseModel
     except ImportError as error:
         raise ArgumentError(f"hloc cannot be imported ({error}): install it from its repository") from error
-    found = find_network(network)
     module = ModuleType(MODULE, "Extractor of deepibl's networks, made by deepibl.hloc.register.")
     module.DeepIBL = extractor_class(base)  # type: ignore[attr-defined]
     sys.modules[MODULE] = module
@@ -70,3 +77,39 @@ def register(network: StrPath, *, name: str = "deepibl", resize_max: int = LONG_
         "model": {"name": "deepibl", "network": str(found if is_torch_id(str(found)) else found.absolute())},
         "preprocessing": {"resize_max": resize_max},
     }
+
+
+def pairs_of_index(index: PlaceIndex, top: int = 20) -> list[tuple[str, list[str]]]:
+    """The path of each image of an index, and those of the `top` others that are most like it."""
+    found = []
+    for start in range(0, len(index), BLOCK):
+        rows = np.asarray(index.descriptors[start : start + BLOCK], np.float32)
+        for name, answer in zip(index.names[start:], index.search(rows, top + 1), strict=False):
+            others = [match.path for match in answer if match.name != name][:top]
+            found.append((os.path.join(index.root, name), others))
+    return found
+
+
+def write_pairs(
+    pairs: Sequence[tuple[StrPath, Sequence[StrPath]]], path: StrPath, root: StrPath | None = None
+) -> str:
+    """Writes queries and their matches, paths, as hloc's file of pairs: two names a line. Says what is in it.
+
+    root: the folder that hloc reads its images from, and names are relative to; None: the deepest that holds
+    all. Raises ArgumentError for an image outside it, and for a name with a space, which such a file cannot
+    hold.
+    """
+    named = [[os.path.abspath(each) for each in (query, *matches)] for query, matches in pairs]
+    folders = {os.path.dirname(each) for row in named for each in row}
+    top = os.path.abspath(root) if root is not None else os.path.commonpath(folders) if folders else ""
+    for row in named:
+        row[:] = [os.path.relpath(each, top).replace(os.sep, "/") for each in row]
+        for name in row:
+            if name.startswith("../") or any(map(str.isspace, name)):
+                raise ArgumentError(
+                    f"{name!r}, relative to {top}: hloc's pairs hold names below one folder, without spaces"
+                )
+    lines = [f"{query} {match}\n" for query, *matches in named for match in matches]
+    with atomic_output(path) as temporary:
+        temporary.write_text("".join(lines), encoding="utf-8")
+    return f"{path}: {len(lines)} pairs of {len(named)} images, names relative to {top}"

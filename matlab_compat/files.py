@@ -69,6 +69,15 @@ class Bounded(io.BufferedReader):
         return super().read(left if size is None or size < 0 else min(size, left))
 
 
+def file_name(text: str) -> str:
+    """A text as part of a file's name, which holds no colon on some systems.
+
+    >>> file_name("torchvision:resnet50")
+    'torchvision-resnet50'
+    """
+    return text.replace(":", "-")
+
+
 def is_below(root: StrPath, path: StrPath) -> bool:
     """Whether a path is a folder or in it, after resolving `..` and links."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))

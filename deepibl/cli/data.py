@@ -6,50 +6,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deepibl.cli.options import (
-    NOT_AS_IT_SHOULD_BE,
-    BatchSize,
-    Device,
-    Json,
-    NamesRoot,
-    Net,
-    Resize,
-    SkipUnknown,
-    Threshold,
-    TrainingThreshold,
-    choose_device,
-    find_net,
-    image_reading,
-    print_result,
-    read_lines,
-    tell_failures,
-)
+from deepibl.cli import options as opt
 from matlab_compat.errors import ArgumentError
 
 if TYPE_CHECKING:
     from deepibl.migrate.verify import VerifyReport
 
-data = typer.Typer(
-    name="data", help="Data sets and feature files: check, make, convert.", no_args_is_help=True
-)
-
 
 def verify(
-    net: Net,
-    features: Annotated[
-        Path | None,
-        typer.Option(help="Features that MATLAB wrote: .bin, .mat (deepibl_reference's, too), .npy, .h5."),
-    ] = None,
-    images: Annotated[Path | None, typer.Option(help="List of their images, one name a line.")] = None,
-    root: NamesRoot = "",
+    net: opt.Net,
+    features: Annotated[Path | None, opt.option("MATLAB's features: .bin, .mat, .npy or .h5.")] = None,
+    images: Annotated[Path | None, opt.option("List of their images, one name a line.")] = None,
+    root: opt.NamesRoot = "",
     layers: Annotated[
-        Path | None, typer.Option(help="A .mat file with x (input) and acts (outputs of the layers).")
+        Path | None, opt.option("A .mat file with x (the input) and acts (the outputs).")
     ] = None,
-    resize: Resize = None,
-    tolerance: Annotated[float, typer.Option(help="max|a-b| / max|b| that counts as the same.")] = 1e-4,
-    batch_size: BatchSize = 10,
-    device: Device = "auto",
-    as_json: Json = False,
+    resize: opt.Resize = None,
+    tolerance: Annotated[float, opt.option("max|a-b| / max|b| that counts as the same.")] = 1e-4,
+    batch_size: opt.BatchSize = 10,
+    device: opt.Device = "auto",
+    as_json: opt.Json = False,
 ) -> None:
     """Compare features (and outputs of layers) that MATLAB wrote with deepibl's. Exit code 4: they differ."""
     from deepibl.migrate.toolbox import is_reference_file, read_reference_file
@@ -64,50 +40,38 @@ def verify(
             "give --features FILE with --images LIST, or --layers OUTPUTS.mat, or all three; or a file of "
             "deepibl_reference (see `deepibl toolbox`) alone as --features"
         )
-    where = choose_device(device)
-    loaded = load_network(find_net(net), device="cpu")
+    where = opt.choose_device(device)
+    loaded = load_network(opt.find_net(net), device="cpu")
     if whole and features is not None:
         report = verify_reference(
-            loaded,
-            read_reference_file(features),
-            root=root or None,
-            tolerance=tolerance,
-            **image_reading(resize),
-            batch_size=batch_size,
-            device=where,
-        )
+            loaded, read_reference_file(features), root=root or None, tolerance=tolerance,
+            **opt.image_reading(resize), batch_size=batch_size, device=where,
+        )  # fmt: skip
         _tell_report(report, as_json)
         return
     compared = verify_layers(chain_of(loaded), str(layers), tolerance=tolerance) if layers else None
     if features is None or images is None:
         assert compared is not None
-        print_result(compared.as_dict(), str(compared), as_json)
+        opt.print_result(compared.as_dict(), str(compared), as_json)
         _end(compared.ok)
         return
-    names = read_lines(images, root)
+    names = opt.read_lines(images, root)
     reference = read_reference(features, len(names))
     report = verify_features(
-        loaded,
-        names,
-        reference,
-        root=root,
-        tolerance=tolerance,
-        layers=compared,
-        **image_reading(resize),
-        batch_size=batch_size,
-        device=where,
-    )
+        loaded, names, reference, root=root, tolerance=tolerance, layers=compared,
+        **opt.image_reading(resize), batch_size=batch_size, device=where,
+    )  # fmt: skip
     _tell_report(report, as_json)
 
 
 def _tell_report(report: "VerifyReport", as_json: bool) -> None:
-    print_result(report.as_dict(), str(report), as_json)
+    opt.print_result(report.as_dict(), str(report), as_json)
     if report.verdict not in ("close", "different"):
-        tell_failures(report.failures)
+        opt.tell_failures(report.failures)
     _end(report.ok)
 
 
-def toolbox(folder: Annotated[Path, typer.Argument(help="Where to put the files; it is made.")]) -> None:
+def toolbox(folder: Annotated[Path, opt.argument("Where to put the files; it is made.")]) -> None:
     """Copy the .m files for the MATLAB side: load networks and sessions written here, check, reference."""
     from deepibl.migrate.toolbox import copy_toolbox
 
@@ -117,16 +81,13 @@ def toolbox(folder: Annotated[Path, typer.Argument(help="Where to put the files;
 
 
 def migrate(
-    script: Annotated[Path, typer.Argument(help="A MATLAB script.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The Python file to write.")] = None,
+    script: Annotated[Path, opt.argument("A MATLAB script.")],
+    output: Annotated[Path | None, opt.option("The Python file to write.", "--output", "-o")] = None,
     setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="FUNCTION.OPTION=VALUE or VARIABLE=VALUE instead of the script's own."),
+        list[str] | None, opt.option("VARIABLE=VALUE or FUNCTION.OPTION=VALUE.", "--set")
     ] = None,
-    keep_stops: Annotated[
-        bool, typer.Option("--keep-stops", help="Keep an error() that stops the script before its end.")
-    ] = False,
-    as_json: Json = False,
+    keep_stops: Annotated[bool, opt.option("Keep an error() that stops the script.", "--keep-stops")] = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Translate a MATLAB script to Python. Exit code 4: some lines could not be translated."""
     from deepibl.migrate.translate import migrate_file, parse_overrides
@@ -146,89 +107,66 @@ def migrate(
     _end(not result.stops)
 
 
-@data.command()
 def check(
-    name: Annotated[
-        str, typer.Argument(help="pitts30k, pitts250k, tokyo247, tokyoTM, oxford, paris, holidays")
-    ],
-    root: Annotated[
-        Path | None, typer.Argument(help="The folder with its images (default: localPaths').")
-    ] = None,
-    spec: Annotated[
-        Path | None, typer.Option(help="The folder with the dbStruct .mat files, or one of them.")
-    ] = None,
-    as_json: Json = False,
+    name: Annotated[str, opt.argument("pitts30k, pitts250k, tokyo247, tokyoTM, oxford, paris, holidays")],
+    root: Annotated[Path | None, opt.argument("The folder with its images (default: localPaths').")] = None,
+    spec: Annotated[Path | None, opt.option("A dbStruct .mat file, or the folder of them.")] = None,
+    as_json: opt.Json = False,
 ) -> None:
     """Check that every file of a known data set is there. Exit code 4: something is missing."""
     from deepibl.datasets.check import check_dataset
 
     report = check_dataset(name, root, spec=spec)
-    print_result(report.as_dict(), str(report), as_json)
+    opt.print_result(report.as_dict(), str(report), as_json)
     _end(report.complete)
 
 
-@data.command()
 def make(
-    database: Annotated[
-        Path, typer.Argument(help="Folder or CSV; or a folder that holds database/ and queries/.")
-    ],
-    queries: Annotated[Path | None, typer.Option(help="Folder or CSV of the queries.")] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The dbStruct to write.")] = Path("mine.mat"),
-    split: Annotated[str, typer.Option(help="train, val or test of images/<split>/database.")] = "test",
-    root: Annotated[Path | None, typer.Option(help="Folder that the names will be relative to.")] = None,
-    zone: Annotated[str | None, typer.Option(help="UTM zone of all positions, e.g. 33N.")] = None,
-    threshold: Threshold = 25.0,
-    training_threshold: TrainingThreshold = 10.0,
-    timestamps: Annotated[
-        bool, typer.Option("--timestamps", help="Read year and month from the photos' @…@ names.")
-    ] = False,
-    skip_unknown: SkipUnknown = False,
+    database: Annotated[Path, opt.argument("Folder or CSV; or a folder that holds database/ and queries/.")],
+    queries: Annotated[Path | None, opt.option("Folder or CSV of the queries.")] = None,
+    output: Annotated[Path, opt.option("The dbStruct to write.", "--output", "-o")] = Path("mine.mat"),
+    split: Annotated[str, opt.option("train, val or test of images/<split>/database.")] = "test",
+    root: Annotated[Path | None, opt.option("Folder that the names will be relative to.")] = None,
+    zone: Annotated[str | None, opt.option("UTM zone of all positions, e.g. 33N.")] = None,
+    threshold: opt.Threshold = 25.0,
+    training_threshold: opt.TrainingThreshold = 10.0,
+    timestamps: Annotated[bool, opt.option("Take year and month of the @…@ names.", "--timestamps")] = False,
+    skip_unknown: opt.SkipUnknown = False,
 ) -> None:
     """Make a dbStruct .mat file from folders, CSV files or the layout of VPR-datasets-downloader."""
     from deepibl.datasets.folder import make_dbstruct
 
     dataset = make_dbstruct(
-        database,
-        queries,
-        output,
-        split=split,
-        root=root,
-        zone=zone,
-        timestamps=timestamps,
-        skip_unknown=skip_unknown,
-        positive_distance=threshold,
+        database, queries, output, split=split, root=root, zone=zone, timestamps=timestamps,
+        skip_unknown=skip_unknown, positive_distance=threshold,
         nontrivial_distance_squared=training_threshold**2,
-    )
+    )  # fmt: skip
     typer.echo(
         f"{output}: {dataset.database_size} database images, {dataset.query_count} queries, UTM zone "
         f"{dataset.frame or 'unknown'}; names are relative to {dataset.database_root}"
     )
 
 
-@data.command()
 def features(
-    source: Annotated[Path, typer.Argument(help="Features: .bin, .npy, .h5 (deepibl's or hloc's).")],
-    target: Annotated[Path, typer.Argument(help="What to write: .bin, .npy or .h5.")],
-    list_file: Annotated[
-        Path | None, typer.Option("--list", help="Image names, one a line, in the order of the rows.")
-    ] = None,
-    dim: Annotated[int | None, typer.Option(min=1, help="Dimensions, for a .bin without --list.")] = None,
-    hloc: Annotated[bool, typer.Option("--hloc", help="Write an .h5 in hloc's format.")] = False,
+    source: Annotated[Path, opt.argument("Features: .bin, .npy, .h5 (deepibl's or hloc's).")],
+    target: Annotated[Path, opt.argument("What to write: .bin, .npy or .h5.")],
+    list_file: Annotated[Path | None, opt.option("Image names, one a line, a row each.", "--list")] = None,
+    dim: Annotated[int | None, opt.option("Dimensions, for a .bin without --list.", min=1)] = None,
+    hloc: Annotated[bool, opt.option("Write an .h5 in hloc's format.", "--hloc")] = False,
 ) -> None:
     """Convert a file of descriptors: MATLAB's .bin, .npy, .h5, hloc's .h5."""
     from deepibl.features.files import convert_features
 
-    names = read_lines(list_file) if list_file else None
+    names = opt.read_lines(list_file) if list_file else None
     count, size = convert_features(source, target, names=names, dim=dim, hloc=hloc)
     typer.echo(f"{target}: {count} descriptors of {size} dimensions")
 
 
-@data.command()
 def toy(
-    folder: Annotated[Path, typer.Argument(help="The folder to make; run scripts in it.")],
-    places: Annotated[int, typer.Option(min=2, help="Places in each part of a data set.")] = 5,
-    channels: Annotated[int, typer.Option(min=2, help="Channels of the toy networks' last layer.")] = 12,
-    seed: Annotated[int, typer.Option(help="Seed of the city and the weights.")] = 0,
+    folder: Annotated[Path, opt.argument("The folder to make; run scripts in it.")],
+    places: Annotated[int, opt.option("Places in each part of a data set.", min=2)] = 5,
+    channels: Annotated[int, opt.option("Channels of the toy networks' last layer.", min=2)] = 12,
+    seed: Annotated[int, opt.option("Seed of the city and the weights.")] = 0,
 ) -> None:
     """Make a folder in which MATLAB scripts for Pitts30k, Tokyo 24/7 … run on toy data of those names."""
     from deepibl.demo.playground import make_playground
@@ -237,6 +175,15 @@ def toy(
     typer.echo(f"{paths}: run scripts in {paths.parent}, or set DEEPIBL_LOCALPATHS={paths}")
 
 
+def convert_png(folder: Annotated[Path, opt.argument("Every .png below it gets a .jpg beside it.")]) -> None:
+    """Convert PNG images to JPEG, as convertPngtoJPG does."""
+    from deepibl.datasets.png_to_jpeg import convert_folder
+
+    report = convert_folder(folder, overwrite=False)
+    typer.echo(f"{len(report.converted)} converted, {len(report.skipped)} there already")
+    opt.tell_failures(report.failures)
+
+
 def _end(ok: bool) -> None:
     if not ok:
-        raise typer.Exit(NOT_AS_IT_SHOULD_BE)
+        raise typer.Exit(opt.NOT_AS_IT_SHOULD_BE)

@@ -3,12 +3,14 @@
 Under torchrun, commands that share their work run in all processes, the others in process 0.
 """
 
+import functools
+import inspect
 import json
 import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -24,47 +26,83 @@ if TYPE_CHECKING:
 
 SOME_IMAGES_FAILED = 3
 NOT_AS_IT_SHOULD_BE = 4
-Net = Annotated[
-    str, typer.Argument(help="A network: a file, the name of one that ships, torchvision:NAME or timm:NAME.")
-]
+COMPUTING = "Computation"  # a panel in the help of commands
+
+
+def option(text: str, *names: str, panel: str | None = None, **more: Any) -> Any:
+    """An option of a command with its help text; names: default: the parameter's."""
+    return typer.Option(*names, help=text, rich_help_panel=panel, **more)
+
+
+def argument(text: str, shown: str | None = None) -> Any:
+    """An argument of a command with its help text; shown: in its place."""
+    return typer.Argument(help=text, metavar=shown)
+
+
+Net = Annotated[str, argument("A network: a file, a name of one that ships, torchvision:NAME or timm:NAME.")]
+_PHOTOS = "Photos, folders of them, or - for names on standard input"
+Images = Annotated[list[str] | None, argument(f"{_PHOTOS}.")]
 NetAndImages = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[NET] [IMAGES]...", help="Image files; a network before them, if not the default one."
-    ),
+    argument(f"{_PHOTOS}; a network before them, if not the default one.", "[NET] [IMAGES]..."),
 ]
-ListFile = Annotated[Path | None, typer.Option("--list", help="A text file, one name a line.")]
-Device = Annotated[str, typer.Option(help="'auto', 'cpu' or 'cuda'.")]
-Precision = Annotated[str, typer.Option(help="'fp32', or 'bf16' or 'int8' for the backbone.")]
-
+ListFile = Annotated[Path | None, option("A text file, one name a line.", "--list")]
+Device = Annotated[str, option("'auto', 'cpu' or 'cuda'.", panel=COMPUTING)]
+Precision = Annotated[str, option("'fp32', or 'bf16' or 'int8' for the backbone.", panel=COMPUTING)]
 ScalesFile = Annotated[
-    Path | None, typer.Option("--scales", help="For int8: the network's scales, of deepibl calibrate.")
+    Path | None, option("For int8: scales of deepibl calibrate.", "--scales", panel=COMPUTING)
 ]
-
-Engine = Annotated[str, typer.Option(help="auto, torch, fused or cuda (deepibl help performance).")]
-
-BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time, at most; changes speed, not results.")]
+Engine = Annotated[str, option("auto, torch, fused or cuda (deepibl help performance).", panel=COMPUTING)]
+BatchSize = Annotated[int, option("Images at a time, at most; changes no result.", min=1, panel=COMPUTING)]
+Workers = Annotated[
+    int | None, option("Threads that read images.", min=1, show_default="up to 8", panel=COMPUTING)
+]
 Resize = Annotated[
     str | None,
-    typer.Option(
+    option(
+        "Images to this shorter side; down to this longer side; as they are stored.",
         metavar="PIXELS|maxPIXELS|none",
-        help="Images to this shorter side; larger ones down to this longer side; or as they are stored. "
-        "By default your photos are turned upright and scaled down to max640 (extract, verify: as stored).",
+        show_default="own photos max640, else none",
     ),
 ]
-MaxPixels = Annotated[int, typer.Option(min=1024, help="Larger photos are scaled down to this many pixels.")]
-Threshold = Annotated[float, typer.Option(min=0, help="Metres within which a match is right.")]
-SkipUnknown = Annotated[bool, typer.Option("--skip-unknown", help="Leave out photos without a position.")]
+MaxPixels = Annotated[int, option("Larger photos are scaled down to this many pixels.", min=1024)]
+Threshold = Annotated[float, option("Metres within which a match is right.", min=0)]
+SkipUnknown = Annotated[bool, option("Leave out photos without a position.", "--skip-unknown")]
+TrainingThreshold = Annotated[float, option("Metres within which images are positives for training.", min=0)]
+DatasetRoot = Annotated[str | None, option("Folder with the data set's images.")]
+NamesRoot = Annotated[str, option("Folder that the names are relative to.")]
+IndexFile = Annotated[str, option("An index made by `deepibl index`.", "--index")]
+IndexNet = Annotated[str | None, option("The network, if it is not where it was.")]
+IndexRoot = Annotated[Path | None, option("Folder of the index's photos, if they were moved.")]
+Rerank = Annotated[int, option("Order the first N answers by points that both photos show.", min=0)]
+MatcherName = Annotated[str, option("Finds them: 'sift', 'lightglue', or your MODULE:NAME.", "--matcher")]
+Json = Annotated[bool, option("Print JSON for programs.", "--json")]
 
-TrainingThreshold = Annotated[
-    float, typer.Option(min=0, help="Metres within which images are positives for training.")
-]
 
-DatasetRoot = Annotated[str | None, typer.Option(help="Folder with the data set's images.")]
-NamesRoot = Annotated[str, typer.Option(help="Folder that the names are relative to.")]
-IndexFile = Annotated[str, typer.Option("--index", help="An index made by `deepibl index`.")]
-IndexNet = Annotated[str | None, typer.Option(help="The network, if it is not where it was.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+def _computing(
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    scales: ScalesFile = None,
+    engine: Engine = "auto",
+    batch_size: BatchSize = 10,
+    num_workers: Workers = None,
+) -> None:
+    """The options of commands that extract descriptors, see `computes`."""
+
+
+def computes(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options of `_computing` to a command, which gets their values by name as `how`."""
+    own, shared = (inspect.signature(each).parameters for each in (command, _computing))
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        command(how={name: given.pop(name) for name in shared}, **given)
+
+    every = [*(each for name, each in own.items() if name != "how"), *shared.values()]
+    by_name = [each.replace(kind=each.KEYWORD_ONLY) for each in every]
+    run.__signature__ = inspect.Signature(by_name)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in by_name}
+    return run
 
 
 def split_net(given: Sequence[str] | None, net: str | None = None) -> tuple[str, list[str]]:
@@ -155,11 +193,32 @@ def read_lines(path: Path, root: str | None = None) -> list[str]:
     return [name for name in found if name]
 
 
-def names_given(images: list[str] | None, list_file: Path | None, root: str) -> list[str]:
-    """The images named and those of --list, below `root`. Raises ArgumentError where there are none."""
-    names = list(images or []) + (read_lines(list_file, root) if list_file else [])
+def names_given(images: list[str] | None, list_file: Path | None, root: str = "") -> list[str]:
+    """The images named, those of folders and of standard input (-), and those of --list, below `root`.
+
+    What a folder holds besides is reported on standard error. Raises ArgumentError where none are named,
+    DatasetError for a folder without photos.
+    """
+    from deepibl.datasets.folder import photos_below
+    from deepibl.images.kinds import unused
+
+    names = []
+    for given in images or []:
+        if given == "-":
+            names += [line for line in map(str.strip, sys.stdin) if line]
+        elif os.path.isdir(folder := os.path.join(root, given)):
+            below, ignored = photos_below(Path(folder))
+            names += [os.path.join(given, name) for name in below]
+            if left := unused(len(below), ignored):
+                typer.echo(f"{folder}: {left}", err=True)
+        else:
+            names.append(given)
+    names += read_lines(list_file, root) if list_file else []
     if not names:
-        raise ArgumentError("no images given: name them, or give --list FILE with one name a line")
+        raise ArgumentError(
+            "no images given: name photos or a folder, give --list FILE with one name a line, or - to read "
+            "names from standard input"
+        )
     return names
 
 
@@ -172,7 +231,7 @@ def tell_failures(failures: Sequence[Any]) -> None:
     """Lists images that could not be read and ends with exit code 3; does nothing where all could."""
     if not failures:
         return
-    typer.echo(f"{len(failures)} images could not be read:", err=True)
+    typer.echo(f"{len(failures)} image{'s' * (len(failures) > 1)} could not be read:", err=True)
     for failure in failures:
         typer.echo(f"  {failure}", err=True)
     raise typer.Exit(SOME_IMAGES_FAILED)
@@ -186,22 +245,23 @@ class _StandardError(logging.Handler):
         typer.echo(self.format(record), err=True)
 
 
-def open_network(net: StrPath, device: str, scales: Path | None, **options: Any) -> tuple[Any, Any]:
+def open_network(net: StrPath, how: Mapping[str, Any], **options: Any) -> tuple[Any, Any]:
     """The network of a command on its device, and its `ExtractionSettings`.
 
-    net: see `find_net`. scales: a file of int8 scales. options: other fields of the settings. The engine that
-    is chosen later is reported on standard error. Raises ArgumentError for invalid options.
+    net: see `find_net`. how: see `computes`. options: other fields of the settings. The engine that is chosen
+    later is reported on standard error. Raises ArgumentError for invalid options.
     """
     from deepibl.engine.settings import ExtractionSettings
     from deepibl.networks.io import load_network
 
-    where = choose_device(device)
+    given = dict(how)
+    where, threads = choose_device(given.pop("device")), given.pop("num_workers")
     log = logging.getLogger("deepibl.features")
     if not any(isinstance(handler, _StandardError) for handler in log.handlers):
         log.addHandler(_StandardError())
     log.setLevel(logging.INFO)
-    read = scales_in(scales, options["precision"])
-    settings = ExtractionSettings(device=where, scales=read, **options)
+    read = scales_in(given.pop("scales"), given["precision"])
+    settings = ExtractionSettings(device=where, scales=read, num_threads=threads, **given, **options)
     return load_network(find_net(net), device=where), settings
 
 

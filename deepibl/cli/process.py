@@ -6,6 +6,7 @@ speed calls `prepare_process` once, before its first large computation.
 
 import ctypes
 import sys
+import warnings
 from functools import lru_cache
 from typing import Any
 
@@ -16,10 +17,10 @@ _MEGABYTE = 1 << 20
 
 
 def prepare_process() -> None:
-    """Keeps freed memory for the next allocation, and loads faiss with the kernels of this processor.
-
-    Signal handlers of the command belong here, too.
+    """Keeps freed memory for the next allocation, loads faiss with this processor's kernels, says warnings in
+    one line. Signal handlers of the command belong here, too.
     """
+    warnings.formatwarning = lambda message, *_, **__: f"deepibl: warning: {message}\n"
     keep_buffers()
     choose_kernels()
 

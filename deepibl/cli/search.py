@@ -1,6 +1,6 @@
-"""The commands of an index: index, localize, index-check, index-edit, and serve, the page on top of it."""
+"""The commands of an index: index, localize, pairs, index-check, index-edit, and serve, the page of it."""
 
-import json
+import functools
 import os
 from collections import Counter
 from pathlib import Path
@@ -8,72 +8,41 @@ from typing import Annotated, Any
 
 import typer
 
-from deepibl.cli import seeing
-from deepibl.cli.options import (
-    NOT_AS_IT_SHOULD_BE,
-    BatchSize,
-    Device,
-    Engine,
-    IndexFile,
-    IndexNet,
-    Json,
-    MaxPixels,
-    Precision,
-    Resize,
-    ScalesFile,
-    Threshold,
-    choose_device,
-    find_net,
-    image_reading,
-    net_of_index,
-    open_network,
-    print_result,
-    read_lines,
-    scales_in,
-    split_net,
-    tell_failures,
-)
+from deepibl.cli import options as opt, seeing
 from deepibl.errors import IndexFileError
 from matlab_compat.errors import ArgumentError
 
 _SHOWN = 10
-Where = Annotated[str, typer.Argument(help="An index: FILE.idx, FOLDER.db or http://HOST:PORT/COLLECTION.")]
+Where = Annotated[str, opt.argument("An index: FILE.idx, FOLDER.db or http://HOST:PORT/COLLECTION.")]
+Backend = Annotated[
+    str | None, opt.option("exact, ivfpq, hnsw or milvus (deepibl help scale).", show_default="exact")
+]
+_file = functools.partial(opt.option, panel="Files to write")
 
 
+@opt.computes
 def index(
     photos: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[NET] [PHOTOS]", help="A folder or CSV, as --images, --csv; a network may come first."
-        ),
+        opt.argument("A folder or CSV, as --images, --csv; a network may come first.", "[NET] [PHOTOS]"),
     ] = None,
-    net: Annotated[str | None, typer.Option(help="The network (default: the one that ships).")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of photos with GPS, or @utm names.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="CSV: name and utm_east,utm_north or lat,lon.")] = None,
-    dbstruct: Annotated[Path | None, typer.Option(help="A dbStruct .mat file.")] = None,
-    root: Annotated[
-        str | None, typer.Option(help="Folder of the images that --csv, --dbstruct name.")
-    ] = None,
-    output: Annotated[str, typer.Option("--output", "-o", help="FILE.idx; FOLDER.db with milvus.")] = (
-        "city.idx"
-    ),
-    backend: Annotated[
-        str | None, typer.Option(help="exact, ivfpq, hnsw or milvus (deepibl help scale).")
-    ] = None,
-    half: Annotated[bool, typer.Option("--half", help="Keep descriptors in float16.")] = False,
-    threshold: Threshold = 25.0,
+    net: Annotated[str | None, opt.option("The network.", show_default="the one that ships")] = None,
+    images: Annotated[Path | None, opt.option("Folder of photos with GPS, or @utm names.")] = None,
+    csv: Annotated[Path | None, opt.option("CSV: name and utm_east,utm_north or lat,lon.")] = None,
+    dbstruct: Annotated[Path | None, opt.option("A dbStruct .mat file.")] = None,
+    root: Annotated[str | None, opt.option("Folder of the images that --csv, --dbstruct name.")] = None,
+    output: Annotated[str, opt.option("FILE.idx; FOLDER.db with milvus.", "--output", "-o")] = "city.idx",
+    backend: Backend = None,
+    half: Annotated[bool, opt.option("Keep descriptors in float16.", "--half")] = False,
+    threshold: opt.Threshold = 25.0,
     confidence_from: Annotated[
-        Path | None,
-        typer.Option(help="Queries with positions (folder, CSV, dbStruct) that the confidence is fitted on."),
+        Path | None, opt.option("Queries with positions to fit the confidence on.")
     ] = None,
-    add: Annotated[bool, typer.Option("--add", help="Add images to the index that is there.")] = False,
-    as_json: Json = False,
-    resize: Resize = None,
-    batch_size: BatchSize = 10,
-    device: Device = "auto",
-    precision: Precision = "fp32",
-    scales: ScalesFile = None,
-    engine: Engine = "auto",
+    add: Annotated[bool, opt.option("Add images to the index that is there.", "--add")] = False,
+    as_json: opt.Json = False,
+    resize: opt.Resize = None,
+    *,
+    how: dict[str, Any],
 ) -> None:
     """Make an index of geo-tagged images: descriptors, names, positions and the network's identity."""
     from deepibl.datasets.catalog import database_places, query_places
@@ -81,7 +50,7 @@ def index(
     from deepibl.search.confidence import THRESHOLD
     from deepibl.search.localization import add_to_index, build_index
 
-    net, named = split_net(photos, net)
+    net, named = opt.split_net(photos, net)
     given = [*named, *(source for source in (images, csv, dbstruct) if source is not None)]
     if len(given) != 1:
         raise ArgumentError(
@@ -93,13 +62,16 @@ def index(
         )
     places = database_places(given[0], root)
     known = query_places(confidence_from, root) if confidence_from is not None else None
-    how = {"precision": precision, "engine": engine, **image_reading(resize)}
-    loaded, settings = open_network(net, device, scales, batch_size=batch_size, **how)
+    loaded, settings = opt.open_network(net, how, **opt.image_reading(resize))
     there = 0
     if add:
         made, failures, there = add_to_index(loaded, places, output, known=known, settings=settings)
     else:
-        about: dict[str, Any] = {"network_path": find_net(net), "half": half, "backend": backend or "exact"}
+        about: dict[str, Any] = {
+            "network_path": opt.find_net(net),
+            "half": half,
+            "backend": backend or "exact",
+        }
         about |= {"threshold": threshold, "known": known}
         made, failures = build_index(loaded, places, output, settings=settings, **about)
     said = {"index": output, "backend": made.backend, "images": len(made), "dimensions": made.dim}
@@ -115,7 +87,7 @@ def index(
     line += f"\n{made.calibration}"
     if not made.calibration.weights and known is None:
         line += ". Queries with positions may do: --confidence-from"
-    print_result(said, line, as_json)
+    opt.print_result(said, line, as_json)
     left = unused(len(places) - len(failures), count_reasons(failures) + Counter(places.left_out))
     if left:
         typer.echo(left, err=True)
@@ -123,61 +95,98 @@ def index(
         shown = f"{', '.join(unknown[:_SHOWN])}{' …' if len(unknown) > _SHOWN else ''}"
         line = f"{len(unknown)} of {len(places) - len(failures)} photos have no position: {shown}"
         typer.echo("\n  ".join([line, *lost]), err=True)
-    tell_failures(failures)
+    opt.tell_failures(failures)
 
 
+@opt.computes
 def localize(
-    photos: Annotated[list[str], typer.Argument(help="Photos to find the place of.")],
-    index_file: IndexFile,
-    net: IndexNet = None,
-    top: Annotated[int, typer.Option(min=1, help="How many places to show.")] = 5,
-    near: Annotated[
-        str | None, typer.Option(help="A position to look around: LAT,LON or EAST,NORTH,ZONE.")
-    ] = None,
-    within: Annotated[float | None, typer.Option(min=0, help="Metres around --near.")] = None,
-    as_json: Json = False,
-    html: Annotated[
-        Path | None, typer.Option(help="Write a page with photos and matches side by side.")
-    ] = None,
-    preview: Annotated[bool, typer.Option(help="Small pictures, where the terminal can.")] = True,
-    device: Device = "auto",
-    precision: Precision = "fp32",
-    scales: ScalesFile = None,
-    engine: Engine = "auto",
+    index_file: opt.IndexFile,
+    photos: opt.Images = None,
+    list_file: opt.ListFile = None,
+    net: opt.IndexNet = None,
+    root: opt.IndexRoot = None,
+    top: Annotated[int, opt.option("How many places to show.", min=1)] = 5,
+    near: Annotated[str | None, opt.option("A position to look around: LAT,LON or EAST,NORTH,ZONE.")] = None,
+    within: Annotated[float | None, opt.option("Metres around --near.", min=0)] = None,
+    rerank: opt.Rerank = 0,
+    matcher: opt.MatcherName = "sift",
+    as_json: opt.Json = False,
+    preview: Annotated[bool, opt.option("Small pictures, where the terminal can.")] = True,
+    html: Annotated[Path | None, _file("A page with photos and matches side by side.")] = None,
+    csv: Annotated[Path | None, _file("A table, a line a photo.")] = None,
+    geojson: Annotated[Path | None, _file("Positions for maps: QGIS, geojson.io, Leaflet.")] = None,
+    gpx: Annotated[Path | None, _file("Positions as waypoints, for GPS devices.")] = None,
+    kml: Annotated[Path | None, _file("Positions for Google Earth.")] = None,
+    pairs: Annotated[Path | None, _file("The photos and their --top matches as hloc's pairs.")] = None,
+    pairs_root: Annotated[Path | None, _file("Folder that names in --pairs are below.")] = None,
+    *,
+    how: dict[str, Any],
 ) -> None:
     """Print where each photo was taken, how sure that is, and the images of an index most like it."""
+    from deepibl import hloc
     from deepibl.datasets.geo import parse_position
     from deepibl.report.html import match_page
     from deepibl.search.backends import open_index
+    from deepibl.search.export import export, require_degrees
+    from deepibl.search.geometry import Reranker, make_matcher
     from deepibl.search.localization import localize as find_places, match_table, out_of_range
+    from matlab_compat.files import atomic_output
 
+    names = opt.names_given(photos, list_file)
     places = open_index(index_file)
-    path = net_of_index(net, places)
-    loaded, settings = open_network(path, device, scales, precision=precision, engine=engine)
+    if root is not None:
+        places = places.at(str(root))
+    files = {"csv": csv, "geojson": geojson, "gpx": gpx, "kml": kml}
+    files = {kind: path for kind, path in files.items() if path is not None}
+    for kind in files:
+        require_degrees(kind, places.frame)
+    reranker = Reranker(rerank, make_matcher(matcher)) if rerank else None
     around = None if near is None else parse_position(near, places.frame)
+    loaded, settings = opt.open_network(opt.net_of_index(net, places), how)
     found, failures = find_places(
-        loaded, photos, places, top=top, near=around, within=within, settings=settings
+        loaded, names, places, top=top, near=around, within=within, reranker=reranker, settings=settings
     )
     if around is not None and within is not None and found and not any(found.values()):
         typer.echo(f"deepibl: {out_of_range(places, around, within)}", err=True)
-    if as_json:
-        typer.echo(json.dumps({photo: answer.as_dict() for photo, answer in found.items()}, indent=2))
-    else:
-        typer.echo(match_table(found))
-        if preview:
-            seeing.show_matches([(photo, [m.path for m in matches]) for photo, matches in found.items()])
+    answers = {photo: answer.as_dict() for photo, answer in found.items()}
+    opt.print_result(answers, match_table(found), as_json)
+    if preview and not as_json:
+        seeing.show_matches([(photo, [m.path for m in matches]) for photo, matches in found.items()])
     if html is not None:
-        html.write_text(match_page(list(found.items())), encoding="utf-8")
+        with atomic_output(html) as temporary:
+            temporary.write_text(match_page(list(found.items())), encoding="utf-8")
         typer.echo(f"page: {html}", err=True)
-    tell_failures(failures)
+    placed = sum(answer.estimate is not None for answer in found.values())
+    for kind, path in files.items():
+        export(found, path, kind)
+        typer.echo(f"{path}: {placed} of {len(found)} photos with a position", err=True)
+    if pairs is not None:
+        of = [(photo, [match.path for match in matches]) for photo, matches in found.items()]
+        typer.echo(hloc.write_pairs(of, pairs, pairs_root), err=True)
+    opt.tell_failures(failures)
+
+
+def pairs(
+    where: Where,
+    output: Annotated[Path, opt.option("The file to write.", "--output", "-o")] = Path("pairs.txt"),
+    top: Annotated[int, opt.option("How many others to pair each image with.", min=1)] = 20,
+    root: opt.IndexRoot = None,
+) -> None:
+    """Write each image of an index with those most like it as hloc's pairs, for a reconstruction.
+
+    Names are relative to the index's folder. The pairs of queries are those of `deepibl localize --pairs`.
+    """
+    from deepibl import hloc
+    from deepibl.search.backends import open_index_file
+
+    index = open_index_file(where, "a file of pairs")
+    typer.echo(hloc.write_pairs(hloc.pairs_of_index(index, top), output, root or index.root))
 
 
 def index_check(
     where: Where,
-    recall: Annotated[
-        int, typer.Option(min=0, help="Search for this many images: share of the 10 nearest found.")
-    ] = 0,
-    as_json: Json = False,
+    recall: Annotated[int, opt.option("Ask for so many images: share of the 10 nearest found.", min=0)] = 0,
+    as_json: opt.Json = False,
 ) -> None:
     """Compare all checksums of an index and print what it holds; exit code 4 if it is damaged."""
     from deepibl.search.backends import check_index
@@ -186,63 +195,57 @@ def index_check(
         said = check_index(where, recall)
     except IndexFileError as problem:
         typer.echo(f"deepibl: {problem}", err=True)
-        raise typer.Exit(NOT_AS_IT_SHOULD_BE) from None
+        raise typer.Exit(opt.NOT_AS_IT_SHOULD_BE) from None
     lines = [f"{name + ':':<18}{value}" for name, value in said.items() if value != ""]
-    print_result(said, "\n".join(lines), as_json)
+    opt.print_result(said, "\n".join(lines), as_json)
 
 
 def index_edit(
     where: Where,
-    delete: Annotated[Path | None, typer.Option(help="A text file: names to leave out, one a line.")] = None,
-    merge: Annotated[list[Path] | None, typer.Option(help="Index files whose images to add.")] = None,
-    backend: Annotated[str | None, typer.Option(help="Search it another way: exact, ivfpq, hnsw.")] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to write; default: the file itself.")
-    ] = None,
-    as_json: Json = False,
+    delete: Annotated[Path | None, opt.option("A text file: names to leave out, one a line.")] = None,
+    merge: Annotated[list[Path] | None, opt.option("Index files whose images to add.")] = None,
+    backend: Annotated[str | None, opt.option("Search it another way: exact, ivfpq, hnsw.")] = None,
+    output: Annotated[Path | None, opt.option("Default: the file itself.", "--output", "-o")] = None,
+    as_json: opt.Json = False,
 ) -> None:
     """Leave images out of an index, merge others into it, change how it is searched; no network is needed."""
     from deepibl.search.backends import edit_index
 
     if delete is None and not merge and backend is None:
         raise ArgumentError("nothing to change: give --delete LIST, --merge FILE.idx or --backend KIND")
-    names = read_lines(delete) if delete is not None else []
+    names = opt.read_lines(delete) if delete is not None else []
     edited = edit_index(where, output, delete=names, merge=merge or [], backend=backend)
     said = {"index": str(output or where), "images": len(edited), "backend": edited.backend}
     line = f"{said['index']}: {len(edited)} images, backend {edited.backend}"
-    print_result(said, line, as_json)
+    opt.print_result(said, line, as_json)
 
 
 _MISSING = "the page needs FastAPI, uvicorn and python-multipart: pip install 'deepibl[web]'"
 
 
 def serve(
-    index_file: IndexFile,
-    net: IndexNet = None,
-    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = 8000,
+    index_file: opt.IndexFile,
+    net: opt.IndexNet = None,
+    host: Annotated[str, opt.option("Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, opt.option("0 takes any free one.", min=0, max=65535)] = 8000,
     allow_host: Annotated[
-        list[str] | None,
-        typer.Option(help="Name or address by which other machines reach the page; may be repeated."),
+        list[str] | None, opt.option("Name by which other machines reach the page; repeatable.")
     ] = None,
-    root: Annotated[
-        Path | None, typer.Option(help="Folder of the index's images, if they were moved.")
-    ] = None,
-    waiting: Annotated[int, typer.Option(min=1, help="Requests at a time; the next is refused.")] = 16,
-    max_upload: Annotated[float, typer.Option(min=0.01, help="Largest photo, in MB.")] = 64.0,
-    max_pixels: MaxPixels = 2**20,
+    root: Annotated[Path | None, opt.option("Folder of the index's images, if they were moved.")] = None,
+    waiting: Annotated[int, opt.option("Requests at a time; the next is refused.", min=1)] = 16,
+    max_upload: Annotated[float, opt.option("Largest photo, in MB.", min=0.01)] = 64.0,
+    max_pixels: opt.MaxPixels = 2**20,
     tiles: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Map tiles of another server: its address with {z}, {x} and {y}."),
+        str | None, opt.option("Map tiles of another server, with {z}, {x} and {y}.", metavar="URL")
     ] = None,
     attribution: Annotated[
-        str, typer.Option(help="Whom the map names, with --tiles.")
+        str, opt.option("Whom the map names, with --tiles.")
     ] = "© OpenStreetMap contributors",
-    verbose: Annotated[bool, typer.Option("--verbose", help="Log every request.")] = False,
-    device: Device = "auto",
-    precision: Precision = "fp32",
-    scales: ScalesFile = None,
-    engine: Engine = "auto",
+    verbose: Annotated[bool, opt.option("Log every request.", "--verbose")] = False,
+    device: opt.Device = "auto",
+    precision: opt.Precision = "fp32",
+    scales: opt.ScalesFile = None,
+    engine: opt.Engine = "auto",
 ) -> None:
     """Start a page on this machine: drop a photo, see where it was taken. Ends with Ctrl+C."""
     try:
@@ -258,22 +261,18 @@ def serve(
     hosts = server.allowed_hosts(host, allow_host or [])
     squares = Tiles(tiles, attribution) if tiles else None
     places = open_index_file(index_file, "the page")
-    where = choose_device(device)
-    loaded = load_network(net_of_index(net, places), device=where)
-    read = scales_in(scales, precision)
+    where = opt.choose_device(device)
+    loaded = load_network(opt.net_of_index(net, places), device=where)
+    read = opt.scales_in(scales, precision)
     finder = PlaceFinder(loaded, places, device=where, precision=precision, engine=engine, scales=read)
     limits = Limits(
         upload_bytes=round(max_upload * 1e6), described_pixels=max_pixels,
         heat_pixels=min(max_pixels, Limits.heat_pixels), waiting=waiting,
     )  # fmt: skip
     made = app.create_app(
-        finder,
-        root=str(root or ""),
-        limits=limits,
-        hosts=hosts,
-        index_name=Path(index_file).name,
+        finder, root=str(root or ""), limits=limits, hosts=hosts, index_name=Path(index_file).name,
         tiles=squares,
-    )
+    )  # fmt: skip
     with server.listen(host, port) as listener:
         if not server.is_loopback(host):
             typer.echo(

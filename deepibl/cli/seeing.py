@@ -12,18 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from deepibl.cli.options import (
-    BatchSize,
-    Device,
-    Json,
-    MaxPixels,
-    Resize,
-    choose_device,
-    find_net,
-    image_reading,
-    print_result,
-    split_net,
-)
+from deepibl.cli import options as opt
 from matlab_compat.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -78,35 +67,30 @@ def preview(pictures: Sequence["np.ndarray"], *, columns: int = 80, widest: int 
     return lines
 
 
-reports = typer.Typer(name="report", help="Reports of evaluations.", no_args_is_help=True)
-
-
 def heatmap(
     photos: Annotated[
-        list[str],
-        typer.Argument(metavar="[NET] PHOTO", help="A photo; a network before it, if not the default one."),
+        list[str], opt.argument("A photo; a network before it, if not the default one.", "[NET] PHOTO")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The sheet to write.")] = Path("heatmap.png"),
-    against: Annotated[Path | None, typer.Option(help="Another photo: what makes the two alike?")] = None,
-    compare: Annotated[list[str] | None, typer.Option(help="Another network; may be repeated.")] = None,
+    output: Annotated[Path, opt.option("The sheet to write.", "--output", "-o")] = Path("heatmap.png"),
+    against: Annotated[Path | None, opt.option("Another photo: what makes the two alike?")] = None,
+    compare: Annotated[list[str] | None, opt.option("Another network; may be repeated.")] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option(
-            help="cells (default with NetVLAD), guided (default without), smooth, gradient, occlusion, "
-            "clusters or all; may be repeated."
+        opt.option(
+            "cells, guided, smooth, gradient, occlusion, clusters, all.", show_default="cells, else guided"
         ),
     ] = None,
-    maps: Annotated[Path | None, typer.Option(help="Folder for each overlay (PNG) and map (.npy).")] = None,
-    resize: Resize = None,
-    max_pixels: MaxPixels = 2**20,
-    patch: Annotated[int | None, typer.Option(min=1, help="Side of occlusion's patch, in pixels.")] = None,
-    step: Annotated[int | None, typer.Option(min=1, help="Pixels between patches.")] = None,
-    batch_size: BatchSize = 10,
-    device: Device = "auto",
+    maps: Annotated[Path | None, opt.option("Folder for each overlay (PNG) and map (.npy).")] = None,
+    resize: opt.Resize = None,
+    max_pixels: opt.MaxPixels = 2**20,
+    patch: Annotated[int | None, opt.option("Side of occlusion's patch, in pixels.", min=1)] = None,
+    step: Annotated[int | None, opt.option("Pixels between patches.", min=1)] = None,
+    batch_size: opt.BatchSize = 10,
+    device: opt.Device = "auto",
     show_preview: Annotated[
-        bool, typer.Option("--preview/--no-preview", help="A small picture, where the terminal can.")
+        bool, opt.option("A small picture in the terminal.", "--preview/--no-preview")
     ] = True,
-    as_json: Json = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Draw which pixels of a photo determine its descriptor, or (--against) what makes two photos alike.
 
@@ -116,12 +100,12 @@ def heatmap(
     from deepibl.images import Reading
     from deepibl.report.sheet import METHODS, check_sheet, heatmap_rows, write_maps, write_sheet
 
-    net, named = split_net(photos)
+    check_sheet(output)
+    net, named = opt.split_net(photos)
     if len(named) != 1:
         raise ArgumentError(f"give one photo (and --against another); got {len(named)}")
-    check_sheet(output)
-    networks = _networks([net, *(compare or [])], choose_device(device))
-    reading = Reading(**{"upright": True, **image_reading(resize)})
+    networks = _networks([net, *(compare or [])], opt.choose_device(device))
+    reading = Reading(**{"upright": True, **opt.image_reading(resize)})
     rows = heatmap_rows(
         networks, named[0], methods=METHODS if "all" in (method or ()) else method, against=against,
         reading=reading, max_pixels=max_pixels,
@@ -137,12 +121,11 @@ def heatmap(
         show([rows[0].pixels, *(drawing.picture for drawing in rows[0].drawings)])
 
 
-@reports.command("compare")
-def compare_reports(
-    first: Annotated[Path, typer.Argument(help="A report: its folder, or its report.json.")],
-    second: Annotated[Path, typer.Argument(help="The other report.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("compare.html"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the differences as JSON.")] = False,
+def compare(
+    first: Annotated[Path, opt.argument("A report: its folder, or its report.json.")],
+    second: Annotated[Path, opt.argument("The other report.")],
+    output: Annotated[Path, opt.option("The page to write.", "--output", "-o")] = Path("compare.html"),
+    as_json: opt.Json = False,
 ) -> None:
     """Compare two evaluations of one data set on one page: recalls, curves, and the queries that changed."""
     from deepibl.report.compare import compare_runs, comparison_page
@@ -153,7 +136,7 @@ def compare_reports(
     with atomic_output(output) as temporary:
         temporary.write_text(comparison_page(*runs), encoding="utf-8")
     summary = compare_runs(*runs)
-    print_result(summary.as_dict(), f"{summary}\nwrote {output}", as_json)
+    opt.print_result(summary.as_dict(), f"{summary}\nwrote {output}", as_json)
 
 
 def write_report_page(evaluation: Any, folder: Path) -> None:
@@ -189,7 +172,7 @@ def show_matches(photos: Sequence[tuple[str, Sequence[str]]], most: int = 3) -> 
 def _networks(names: Sequence[str], where: str) -> list[tuple[str, Any]]:
     from deepibl.networks.io import load_network
 
-    paths = [find_net(name) for name in names]
+    paths = [opt.find_net(name) for name in names]
     alike = len({path.stem for path in paths}) < len(paths)
     return [(str(path) if alike else path.stem, load_network(path, device=where)) for path in paths]
 

@@ -6,83 +6,62 @@ from typing import Annotated, Any
 
 import typer
 
-from deepibl.cli.options import (
-    BatchSize,
-    DatasetRoot,
-    Device,
-    Json,
-    Net,
-    Threshold,
-    TrainingThreshold,
-    choose_device,
-    find_net,
-    print_result,
-)
+from deepibl.cli import options as opt
 from deepibl.errors import SessionError
 from matlab_compat.arguments import typed_options
 from matlab_compat.errors import ArgumentError
 
-Prefix = Annotated[
-    str | None, typer.Option("--prefix", help="What the session's file names begin with, e.g. out/.")
-]
+Prefix = Annotated[str | None, opt.option("What the session's file names begin with, e.g. out/.", "--prefix")]
 
-BestN = Annotated[int, typer.Option("--n", min=1, help="The N of Recall@N that says which epoch is best.")]
+BestN = Annotated[int, opt.option("The N of Recall@N that says which epoch is best.", "--n", min=1)]
 
 
 def train(
     loss: Annotated[
         str,
-        typer.Option(
-            help="gauss-ind, gauss-joint, cauchy-ind, cauchy-joint, exp-ind, exp-joint; weakly (the triplet "
+        opt.option(
+            "gauss-ind, gauss-joint, cauchy-ind, cauchy-joint, exp-ind, exp-joint; weakly (the triplet "
             "loss), contrastive, lifted, npair or angular."
         ),
     ] = "gauss-ind",
-    dataset: Annotated[str, typer.Option(help="A known data set: pitts30k, pitts250k, tokyoTM.")] = "",
-    root: DatasetRoot = None,
+    dataset: Annotated[str, opt.option("A known data set: pitts30k, pitts250k, tokyoTM.")] = "",
+    root: opt.DatasetRoot = None,
     train_set: Annotated[
-        Path | None,
-        typer.Option("--train", help="dbStruct, CSV or folder (with database/ and queries/ in it)."),
+        Path | None, opt.option("dbStruct, CSV, or folder of database/ and queries/.", "--train")
     ] = None,
-    val_set: Annotated[Path | None, typer.Option("--val", help="The same to be tested on.")] = None,
-    train_queries: Annotated[Path | None, typer.Option(help="Queries of --train: folder or CSV.")] = None,
-    val_queries: Annotated[Path | None, typer.Option(help="Queries of --val: folder or CSV.")] = None,
-    threshold: Threshold = 25.0,
-    training_threshold: TrainingThreshold = 10.0,
+    val_set: Annotated[Path | None, opt.option("The same to be tested on.", "--val")] = None,
+    train_queries: Annotated[Path | None, opt.option("Queries of --train: folder or CSV.")] = None,
+    val_queries: Annotated[Path | None, opt.option("Queries of --val: folder or CSV.")] = None,
+    threshold: opt.Threshold = 25.0,
+    training_threshold: opt.TrainingThreshold = 10.0,
     net: Annotated[
-        str | None, typer.Option(help="netID: vd16, caffe …, a .mat file, or torchvision:resnet50.")
+        str | None, opt.option("vd16 …, a file, or torchvision:resnet50.", show_default="caffe")
     ] = None,
     net_weights: Annotated[
-        str, typer.Option(help="Of torchvision's or timm's model: pretrained, random, or a .pth file.")
+        str, opt.option("Of such a model: pretrained, random, or a .pth file.")
     ] = "pretrained",
-    layer: Annotated[str | None, typer.Option(help="layerName: its last layer that is kept.")] = None,
-    method: Annotated[str | None, typer.Option(help="vlad_preL2_intra, vladv2, gem, max, avg …")] = None,
-    backprop_to: Annotated[
-        str | None, typer.Option(help="backPropToLayer: the lowest layer that is trained.")
+    layer: Annotated[str | None, opt.option("Its last layer that is kept.", show_default="conv5")] = None,
+    method: Annotated[
+        str | None, opt.option("vladv2, gem, max, avg …", show_default="vlad_preL2_intra")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="nEpoch.")] = None,
-    lr: Annotated[float | None, typer.Option(help="learningRate.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="batchSize: tuples in a step.")] = None,
-    session: Annotated[str | None, typer.Option(help="sessionID; left out: a name is drawn.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the session (default: localPaths' outPrefix).")
-    ] = None,
+    backprop_to: Annotated[str | None, opt.option("Lowest layer that is trained.", show_default="1")] = None,
+    epochs: Annotated[int | None, opt.option("Epochs.", min=1, show_default="30")] = None,
+    lr: Annotated[float | None, opt.option("Learning rate of epoch 1.", min=0, show_default="0.0001")] = None,
+    batch_size: Annotated[int | None, opt.option("Tuples in a step.", min=1, show_default="4")] = None,
+    session: Annotated[str | None, opt.option("Name of the session.", show_default="drawn")] = None,
+    out: Annotated[Path | None, opt.option("Its folder.", show_default="localPaths' outPrefix")] = None,
     settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Any option of the trainers, e.g. nNegCap=10; may be repeated."),
+        list[str] | None, opt.option("Any trainer's option: nNegCap=10; repeatable.", "--set")
     ] = None,
-    options: Annotated[
-        bool, typer.Option("--options", help="List the trainers' options and what they do, and stop.")
-    ] = False,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="Delete what the session has and train it from the start.")
-    ] = False,
-    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's files.")] = None,
-    device: Device = "auto",
-    as_json: Json = False,
+    options: Annotated[bool, opt.option("List the trainers' options, and stop.", "--options")] = False,
+    restart: Annotated[bool, opt.option("Delete the session and train from the start.", "--restart")] = False,
+    tensorboard: Annotated[Path | None, opt.option("Folder for TensorBoard's files.")] = None,
+    device: opt.Device = "auto",
+    as_json: opt.Json = False,
 ) -> None:
     """Train a network; the same command resumes after an interruption. Prints pickBestNet's table.
 
-    Progress goes to standard error.
+    Options without a default here have that of the original's trainers; --options lists all of these.
     """
     from deepibl.datasets.catalog import training_datasets
     from deepibl.runtime.processes import team
@@ -102,7 +81,7 @@ def train(
         "first_trained_layer": int(backprop_to) if backprop_to and backprop_to.isdigit() else backprop_to,
         "session": session,
         "output_prefix": None if out is None else f"{out}/",
-        "use_gpu": None if device == "auto" else choose_device(device) != "cpu",
+        "use_gpu": None if device == "auto" else opt.choose_device(device) != "cpu",
     }  # fmt: skip
     given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
     given |= from_matlab_names((), typed_options(settings or []))
@@ -122,7 +101,7 @@ def train(
     if not team().leads:
         return
     try:
-        print_result(run.results.as_dict(), run.results.table(), as_json)
+        opt.print_result(run.results.as_dict(), run.results.table(), as_json)
     except SessionError as problem:
         typer.echo(f"no table: {problem}", err=True)
     latest = run.files.latest
@@ -130,13 +109,11 @@ def train(
 
 
 def pick(
-    session: Annotated[str, typer.Argument(help="A session's name, or one of its files: out/53e0.")],
+    session: Annotated[str, opt.argument("A session's name, or one of its files: out/53e0.")],
     prefix: Prefix = None,
-    output: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write the best network: .mat, .safetensors …")
-    ] = None,
+    output: Annotated[Path | None, opt.option("Write the best network to it.", "--out", "-o")] = None,
     n: BestN = 5,
-    as_json: Json = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Print a session's best epoch (pickBestNet's table), draw its curves and write its best network."""
     from deepibl.networks.io import save_network
@@ -146,7 +123,7 @@ def pick(
 
     files = find_session(session, localPaths().outPrefix if prefix is None else prefix)
     results = read_results(files, n)
-    print_result(results.as_dict(), results.table(), as_json)
+    opt.print_result(results.as_dict(), results.table(), as_json)
     typer.echo(f"figures: {', '.join(map(str, draw_results(results, files)))}", err=True)
     if output is not None:
         save_network(read_session_network(files, results.best), output)
@@ -154,18 +131,16 @@ def pick(
 
 
 def pca(
-    net: Net,
-    images: Annotated[
-        Path | None, typer.Option(help="The images to make it of: folder, CSV or dbStruct.")
-    ] = None,
-    dataset: Annotated[str, typer.Option(help="A known data set, e.g. pitts30k/train.")] = "",
-    root: Annotated[str | None, typer.Option(help="Folder that the names are relative to.")] = None,
-    dim: Annotated[int, typer.Option(min=1, help="pcaDim: dimensions to keep.")] = 4096,
-    whiten: Annotated[bool, typer.Option(help="doWhite: divide by the standard deviations.")] = True,
-    at_most: Annotated[int, typer.Option(min=2, help="nTrainCap: images at most, drawn at random.")] = 10000,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The network to write.")] = Path("pca.mat"),
-    batch_size: BatchSize = 10,
-    device: Device = "auto",
+    net: opt.Net,
+    images: Annotated[Path | None, opt.option("The images to make it of: folder, CSV or dbStruct.")] = None,
+    dataset: Annotated[str, opt.option("A known data set, e.g. pitts30k/train.")] = "",
+    root: Annotated[str | None, opt.option("Folder that the names are relative to.")] = None,
+    dim: Annotated[int, opt.option("Dimensions to keep.", min=1)] = 4096,
+    whiten: Annotated[bool, opt.option("Divide by the standard deviations.")] = True,
+    at_most: Annotated[int, opt.option("Images at most, drawn at random.", min=2)] = 10000,
+    output: Annotated[Path, opt.option("The network to write.", "--output", "-o")] = Path("pca.mat"),
+    batch_size: opt.BatchSize = 10,
+    device: opt.Device = "auto",
 ) -> None:
     """Add PCA and whitening to a network (addPCA).
 
@@ -175,8 +150,8 @@ def pca(
     from deepibl.networks.io import chain_of, load_network, save_network
 
     top, names = _images(images, dataset, root)
-    where = choose_device(device)
-    loaded = chain_of(load_network(find_net(net), device=where), net)
+    where = opt.choose_device(device)
+    loaded = chain_of(load_network(opt.find_net(net), device=where), net)
     made = add_pca_of_images(
         loaded, top, names, output.with_suffix(""),
         dim=dim, whiten=whiten, at_most=at_most, device=where, batch_size=batch_size,

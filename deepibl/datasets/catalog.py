@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deepibl.datasets.dbstruct import python_names, read_dbstruct
-from deepibl.datasets.folder import Places, dataset_from_places, make_dataset, read_places
+from deepibl.datasets.folder import Places, dataset_from_places, find_layout, make_dataset, read_places
 from deepibl.datasets.pitts_tokyo import Tokyo247, TokyoTimeMachine, tiny_tokyo
 from deepibl.datasets.place import ListedPositives, PlaceDataset
 from deepibl.errors import DatasetError
@@ -89,12 +89,9 @@ def dataset_class(name: str, fields: Mapping[str, Any]) -> type[PlaceDataset]:
 
 def open_dataset(
     name: str,
-    *,
-    root: StrPath | None = None,
-    spec: StrPath | None = None,
-    paths: LocalPaths | None = None,
+    *, root: StrPath | None = None, spec: StrPath | None = None, paths: LocalPaths | None = None,
     generator: Generator | None = None,
-) -> PlaceDataset:
+) -> PlaceDataset:  # fmt: skip
     """A known data set by its name, e.g. 'pitts30k/test', 'tokyo247', 'tokyoTM/val'.
 
     root: the folder of its images/ and queries/; spec: its dbStruct file, or the folder of that file. The
@@ -141,12 +138,9 @@ def _find_spec(name: str, given: StrPath | None, root: Path, spec_dir: Path, adv
 
 def load_dbstruct(
     path: StrPath,
-    *,
-    root: StrPath | None = None,
-    database_root: StrPath | None = None,
-    query_root: StrPath | None = None,
+    *, root: StrPath | None = None, database_root: StrPath | None = None, query_root: StrPath | None = None,
     name: str | None = None,
-) -> PlaceDataset:
+) -> PlaceDataset:  # fmt: skip
     """The data set of a dbStruct .mat file.
 
     root: the folder of all images; database_root, query_root: the folders of database and query images,
@@ -192,14 +186,9 @@ def _places(source: StrPath, root: StrPath | None, kind: str) -> Places:
 
 
 def evaluation_dataset(
-    dataset: str,
-    root: StrPath | None,
-    db: StrPath | None,
-    queries: StrPath | None,
-    threshold: float,
-    protocol: str = "",
-    skip_unknown: bool = False,
-) -> PlaceDataset:
+    dataset: str, root: StrPath | None, db: StrPath | None, queries: StrPath | None, threshold: float,
+    protocol: str = "", skip_unknown: bool = False,
+) -> PlaceDataset:  # fmt: skip
     """The data set to evaluate on: a known one by its name, or one made of two sources.
 
     threshold: metres within which a match is correct, for two sources. skip_unknown: whether to leave out
@@ -227,13 +216,9 @@ def evaluation_dataset(
 
 
 def training_datasets(
-    dataset: str,
-    root: StrPath | None,
-    train: StrPath | None,
-    val: StrPath | None,
-    queries: tuple[StrPath | None, StrPath | None] = (None, None),
-    **thresholds: Any,
-) -> tuple[PlaceDataset, PlaceDataset]:
+    dataset: str, root: StrPath | None, train: StrPath | None, val: StrPath | None,
+    queries: tuple[StrPath | None, StrPath | None] = (None, None), **thresholds: Any,
+) -> tuple[PlaceDataset, PlaceDataset]:  # fmt: skip
     """The training and the validation set: of a known data set by its name ('pitts30k'), or of two sources.
 
     train, val: a dbStruct .mat file (root: the folder of its images); a folder or CSV, whose query images
@@ -251,7 +236,7 @@ def training_datasets(
         if _is_mat(source):
             made.append(load_dbstruct(source, root=root))
         else:
-            if asked is None and not Path(source).is_dir():
+            if asked is None and not find_layout(source, split):
                 raise ArgumentError(
                     f"--{split} {source}: expected a dbStruct .mat file, or a folder with database/ and "
                     f"queries/ in it; --{split}-queries gives the queries of a folder or CSV of the database"

@@ -57,20 +57,12 @@ ABOUT = "see help(deepibl.datasets.dbstruct) or NetVLAD's dbBase.m for the field
 
 # a field's name -> the argument and attribute of PlaceDataset and its subclasses
 FIELDS = {
-    "whichSet": "split",
-    "dbImageFns": "database_names",
-    "qImageFns": "query_names",
-    "utmDb": "database_positions",
-    "utmQ": "query_positions",
-    "posDistThr": "positive_distance",
-    "nonTrivPosDistSqThr": "nontrivial_distance_squared",
-    "dbPath": "database_root",
-    "qPath": "query_root",
-    "dbTimeStamp": "database_times",
-    "qTimeStamp": "query_times",
-    "posIDs": "positive_ids",
+    "whichSet": "split", "dbImageFns": "database_names", "qImageFns": "query_names",
+    "utmDb": "database_positions", "utmQ": "query_positions", "posDistThr": "positive_distance",
+    "nonTrivPosDistSqThr": "nontrivial_distance_squared", "dbPath": "database_root", "qPath": "query_root",
+    "dbTimeStamp": "database_times", "qTimeStamp": "query_times", "posIDs": "positive_ids",
     "ignoreIDs": "ignored_ids",
-}
+}  # fmt: skip
 
 
 def python_names(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -80,31 +80,24 @@ def read_places(source: StrPath, *, root: StrPath | None = None, zone: str | Non
     photos, and for invalid rows of a CSV (listed with their row numbers).
     """
     path = Path(os.path.expanduser(source))
+    folder, problems, ignored = path, list[str](), Counter[str]()
     if path.is_dir():
-        names, fixes, problems, ignored = _folder(path)
-        folder = path
+        names, ignored = photos_below(path)
+        fixes, problems = _fixes(path, names)
     elif path.is_file():
-        folder, problems = Path(os.path.expanduser(root)) if root is not None else path.parent, []
+        folder = Path(os.path.expanduser(root)) if root is not None else path.parent
         names, fixes = read_csv(path, folder)
-        ignored = Counter()
+        require_photos(path, names, ignored)
     else:
         raise DatasetError(f"there is no folder of photos and no CSV file {path}")
-    if not names:
-        found = f"; {unused(0, ignored)}" if ignored else ""
-        raise DatasetError(f"{path} has no photos (looked for {', '.join(IMAGE_SUFFIXES)}){found}")
     positions, frame = _positions(names, fixes, plain_zone(zone) if zone else None)
     return Places(str(folder), names, positions, frame, problems, ignored)
 
 
 def dataset_from_places(
-    name: str,
-    database: Places,
-    queries: Places,
-    *,
-    zone: str | None = None,
-    skip_unknown: bool = False,
-    **options: Any,
-) -> PlaceDataset:
+    name: str, database: Places, queries: Places,
+    *, zone: str | None = None, skip_unknown: bool = False, **options: Any,
+) -> PlaceDataset:  # fmt: skip
     """The PlaceDataset of database and query photos; options (positive_distance …) are PlaceDataset's.
 
     Its positions are metres of one UTM zone where that has true distances for all of them, else degrees.
@@ -119,8 +112,7 @@ def dataset_from_places(
             more = " …" if len(unknown) > _SHOWN else ""
             raise DatasetError(
                 f"{len(unknown)} of {len(places)} {kind} photos have no position in EXIF, name or CSV row: "
-                f"{', '.join(unknown[:_SHOWN])}{more}. Add them to a CSV, or leave them out with "
-                "--skip-unknown (skip_unknown=True in Python)"
+                f"{', '.join(unknown[:_SHOWN])}{more}. Add them to a CSV, or leave them out (--skip-unknown)"
             )
         if left := unused(len(places), places.left_out):
             _log.warning("%s: %s", places.root, left)
@@ -138,18 +130,35 @@ def dataset_from_places(
     return made
 
 
-def _folder(folder: Path) -> tuple[list[str], list[Fix | None], list[str], Counter[str]]:
-    files, ignored = [], Counter[str]()
+def photos_below(folder: Path) -> tuple[list[str], Counter[str]]:
+    """The names of the photos in a folder and below, sorted, and how many other files look like photos.
+
+    Raises DatasetError for a folder without any.
+    """
+    names, ignored = [], Counter[str]()
     for file in sorted(folder.rglob("*")):
         if not file.name.startswith(".") and file.is_file():  # hidden: unfinished, or macOS's notes on photos
             reason = left_out(file.name)
             if reason is None:
-                files.append(file)
+                names.append(file.relative_to(folder).as_posix())
             elif reason:
                 ignored[reason] += 1
-    names, fixes, problems = [file.relative_to(folder).as_posix() for file in files], [], []
-    for file, name in counted(zip(files, names, strict=True), len(files), "positions of photos"):
-        fix = None
+    require_photos(folder, names, ignored)
+    return names, ignored
+
+
+def require_photos(source: Path, names: Sequence[str], ignored: Mapping[str, int]) -> None:
+    """Raises DatasetError for a source without photos, which says what it has instead."""
+    if not names:
+        found = f"; {unused(0, ignored)}" if ignored else ""
+        raise DatasetError(f"{source} has no photos (looked for {', '.join(IMAGE_SUFFIXES)}){found}")
+
+
+def _fixes(folder: Path, names: Sequence[str]) -> tuple[list[Fix | None], list[str]]:
+    """The positions of photos by name, EXIF or XMP, and why some could not be read."""
+    fixes, problems = list[Fix | None](), []
+    for name in counted(names, len(names), "positions of photos"):
+        file, fix = folder / name, None
         try:
             fix = _fix_of_name(file.name)
             if fix is None:
@@ -158,7 +167,7 @@ def _folder(folder: Path) -> tuple[list[str], list[Fix | None], list[str], Count
         except DatasetError as problem:
             problems.append(name + str(problem).removeprefix(os.fspath(file)))
         fixes.append(fix)
-    return names, fixes, problems, ignored
+    return fixes, problems
 
 
 def _fix_of_name(name: str) -> Fix | None:
@@ -210,17 +219,10 @@ def find_layout(folder: StrPath, split: str = "test") -> tuple[Path, Path] | Non
 
 
 def make_dataset(
-    database: StrPath,
-    queries: StrPath | None = None,
-    *,
-    name: str = "mine",
-    split: str = "test",
-    root: StrPath | None = None,
-    zone: str | None = None,
-    timestamps: bool = False,
-    skip_unknown: bool = False,
-    **options: Any,
-) -> PlaceDataset:
+    database: StrPath, queries: StrPath | None = None,
+    *, name: str = "mine", split: str = "test", root: StrPath | None = None, zone: str | None = None,
+    timestamps: bool = False, skip_unknown: bool = False, **options: Any,
+) -> PlaceDataset:  # fmt: skip
     """The data set of two sources (folders or CSVs), or of one folder in VPR-datasets-downloader's layout.
 
     database, queries: folders or CSV files; without `queries`, `database` is a folder in that layout.

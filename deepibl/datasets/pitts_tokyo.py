@@ -82,13 +82,9 @@ class TokyoTimeMachine(PlaceDataset):
     depth_factor = 10  # about five panoramas of other times at a place, at most
 
     def __init__(
-        self,
-        name: str,
-        *args: Any,
-        database_times: ArrayLike | None = None,
-        query_times: ArrayLike | None = None,
-        **fields: Any,
-    ):
+        self, name: str, *args: Any, database_times: ArrayLike | None = None,
+        query_times: ArrayLike | None = None, **fields: Any,
+    ):  # fmt: skip
         super().__init__(name, *args, **fields)
         self.database_times = self._stamps(database_times, self.database_size, "database")
         self.query_times = self._stamps(query_times, self.query_count, "query")
@@ -149,11 +145,6 @@ def tiny_tokyo(whole: PlaceDataset, name: str, generator: Generator | None = Non
             raise DatasetError(
                 f"{whole.name}: {_PATIENCE} images drawn, but too few places with 24 images or more"
             )
-    return TinyTokyo(
-        name,
-        [whole.database_names[image] for image in database],
-        whole.database_positions[database],
-        [whole.database_names[image] for image in queries],
-        whole.database_positions[queries],
-        **whole.shared_arguments(),
-    )
+    made: TinyTokyo = whole.subset(database, queries, TinyTokyo)
+    made.name = name
+    return made

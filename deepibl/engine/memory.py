@@ -38,8 +38,8 @@ class BatchMemory:
         if pixels > _SMALL and (needed := pixels * self.bytes_a_pixel) > (free := self._free()):
             raise ImageReadError(
                 f"an image of {width} x {height} pixels takes about {needed / 1e9:.1f} GB of memory, and "
-                f"{free / 1e9:.1f} GB are free on {self._device}; scale it down (--resize max{LONG_SIDE}, or "
-                f"max_side={LONG_SIDE})"
+                f"{free / 1e9:.1f} GB are free on {self._device}; scale it down to a longer "
+                f"side of {LONG_SIDE} pixels (--resize max{LONG_SIDE})"
             )
 
     @functools.cached_property

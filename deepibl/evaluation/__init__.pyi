@@ -2,6 +2,7 @@ from .evaluate import (
     Evaluation as Evaluation,
     evaluate_index as evaluate_index,
     evaluate_network as evaluate_network,
+    recall_lines as recall_lines,
     recall_table as recall_table,
 )
 from .measures import (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,29 +15,35 @@ import numpy as np
 
 from deepibl.datasets.catalog import query_places
 from deepibl.datasets.folder import Places, dataset_from_places
-from deepibl.datasets.place import ListedPositives, PlaceDataset
+from deepibl.datasets.place import ListedPositives, Neighbours, PlaceDataset
 from deepibl.engine.scales import identity_of
 from deepibl.engine.settings import ComputeOptions, ExtractionSettings, ImageOptions
+from deepibl.errors import ExtractionError, Failure, list_failures
 from deepibl.evaluation.measures import RecallResult, crop_features, recall_at_n
 from deepibl.features.extraction import extract, extract_to_file
-from deepibl.features.files import read_features
+from deepibl.features.files import read_features, stored_names
 from deepibl.images import AS_STORED
 from deepibl.runtime.processes import team
 from deepibl.runtime.progress import apart, counting
 from deepibl.runtime.provenance import Provenance, file_content
 from deepibl.search.backends import open_index_file
-from matlab_compat.files import StrPath
+from deepibl.search.geometry import Reranker
+from matlab_compat.files import StrPath, file_name
 
 if TYPE_CHECKING:
     from torch import nn
     from typing_extensions import Unpack
 
 
+Described = tuple[np.ndarray, Sequence[int], Sequence[Failure]]  # rows, ids of their images, the others
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Recall@N of a network on a data set, and what was measured.
 
-    layers: the network's layer names; query_features, database_features: the descriptors, for a report.
+    dataset: without the images that could not be used, the `failures`. layers: the network's layer names;
+    query_features, database_features: the descriptors, for a report.
     """
 
     dataset: PlaceDataset
@@ -47,6 +54,7 @@ class Evaluation:
     layers: Sequence[str] = ()
     query_features: np.ndarray | None = field(default=None, repr=False)
     database_features: np.ndarray | None = field(default=None, repr=False)
+    failures: Sequence[Failure] = ()
 
     @property
     def without_positives(self) -> list[int]:
@@ -66,6 +74,8 @@ class Evaluation:
             "network_id": self.network_id,
             "dimensions": self.dim,
             "recall": dict(zip(ns, self.result.recalls.tolist(), strict=True)),
+            "interval_95": dict(zip(ns, self.result.intervals().tolist(), strict=True)),
+            "failures": len(self.failures),
             "recall_by_group": {
                 group: dict(zip(ns, recalls.tolist(), strict=True))
                 for group, recalls in self.result.by_group().items()
@@ -74,111 +84,143 @@ class Evaluation:
 
 
 def evaluate_network(
-    net: nn.Module,
-    dataset: PlaceDataset,
-    *,
-    label: str = "",
-    features: StrPath | None = None,
-    crop_to_dim: int = 0,
-    settings: ExtractionSettings | None = None,
+    net: nn.Module, dataset: PlaceDataset,
+    *, label: str = "", features: StrPath | None = None, crop_to_dim: int = 0,
+    reranker: Reranker | None = None, settings: ExtractionSettings | None = None,
     **options: Unpack[ImageOptions],
-) -> Evaluation:
+) -> Evaluation:  # fmt: skip
     """Extracts the descriptors of a data set's images and measures Recall@N by the data set's rules.
 
     net: a network (SimpleNN, or any extractor). label: what the result calls it. features: a folder to keep
     descriptors in (default: a temporary one); they are used again for the same network, settings and images,
-    by name and content. crop_to_dim: keep that many dimensions (0: all). settings, options: see
-    `ExtractionSettings`; a data set's own resize of queries (Tokyo 24/7: 640) comes before resize. A data set
-    of own photos is turned upright and scaled, unless the settings say otherwise.
+    by name and content. crop_to_dim: keep that many dimensions (0: all). reranker: orders the first answers
+    by geometry. settings, options: see `ExtractionSettings`; a data set's own resize of queries (Tokyo 24/7:
+    640) comes before resize. A data set of own photos is turned upright and scaled, unless the settings say
+    otherwise; those that cannot be read are left out, as of an index.
 
-    Raises MissingImageError before anything is computed, and ExtractionError when an image cannot be read: a
-    recall on fewer images would not be comparable. Processes that torchrun started share the work, if all
-    call it; all get the result, only process 0 the descriptors.
+    For other data sets raises MissingImageError before anything is computed, and ExtractionError when an
+    image cannot be read: a recall on fewer images would not be comparable. Processes that torchrun started
+    share the work, if all call it; all get the result, only process 0 the descriptors.
     """
-    settings = ExtractionSettings.of(evaluate_network, settings, options, on_error="raise")
-    settings = settings.for_photos(own=not dataset.as_stored)
+    own = not dataset.as_stored
+    on_error, suffix = ("skip", "h5") if own else ("raise", "bin")  # a .h5 file has the names of its rows
+    settings = ExtractionSettings.of(evaluate_network, settings, options, on_error=on_error).for_photos(own)
     processes = team()
-    processes.lead(dataset.check_images)
+    if not own:
+        processes.lead(dataset.check_images)
     identity = identity_of(net, settings.scales)
     with ExitStack() as stack:
         folder = Path(features) if features is not None else None
         if folder is None and processes.size == 1:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deepibl-")))
-        parts = {}
+        parts = []
         for which, names, root, size in (
             ("db", dataset.database_names, dataset.database_root, settings.resize),
             ("q", dataset.query_names, dataset.query_root, dataset.query_resize or settings.resize),
         ):
             how = replace(settings, resize=size, max_side=None if size else settings.max_side)
-            if folder is None:  # a temporary folder of one machine is not seen by others
-                rows = extract(net, names, root=root, settings=how)
-            else:
-                file = folder / f"{which}.bin"
-                if features is not None:
-                    digest = processes.lead(partial(_digest, identity, root, names, how))
-                    file = folder / f"{Path(label).stem or 'net'}_{dataset.name}_{which}_{digest[:16]}.bin"
-                if not processes.lead(file.exists):
-                    extract_to_file(net, root, names, file, settings=how)
-                rows = read_features(file, count=len(names)) if processes.leads else np.zeros((0, 0))
-            parts[which] = crop_features(rows, crop_to_dim) if processes.leads else rows
-    shown = apart(settings.progress)
-    return _evaluation(shown, dataset, label, identity, net, parts["q"], parts["db"])
+            file = None if folder is None else folder / f"{which}.{suffix}"
+            if file is not None and features is not None:
+                digest = processes.lead(partial(_digest, identity, root, names, how))
+                stem = file_name(f"{Path(label).stem or 'net'}_{dataset.name}_{which}_{digest[:16]}")
+                file = file.with_name(f"{stem}.{suffix}")
+            parts.append(_described(net, names, root, how, file))
+    return _evaluation(settings, dataset, label, identity, net, *parts, crop_to_dim, reranker)
+
+
+def _described(
+    net: nn.Module, names: Sequence[str], root: str, settings: ExtractionSettings, file: Path | None
+) -> Described:
+    """Descriptors of those images that can be used, their ids, and the others; by way of a file, if given.
+
+    Only process 0 has the rows of a file. A file that is there is used as it is.
+    """
+    processes, failures = team(), list[Failure]()
+    if file is None:  # a temporary folder of one machine is not seen by others
+        rows, ids, failures = extract(net, names, root=root, settings=replace(settings, on_error="skip"))
+        if failures and (settings.on_error == "raise" or not len(ids)):
+            head = f"{len(failures)} of {len(names)} images could not be used"
+            raise ExtractionError(f"{head}:\n{list_failures(failures)}", failures)
+        return rows, ids.tolist(), failures
+    if not processes.lead(file.exists):
+        failures = extract_to_file(net, root, names, file, settings=settings).failures
+    there = set(processes.lead(partial(stored_names, file)) if file.suffix == ".h5" else names)
+    kept = [i for i, name in enumerate(names) if name in there]
+    if not failures:
+        lost = sorted({*range(len(names))}.difference(kept))
+        failures = [Failure(i, names[i], f"{names[i]}: could not be used when {file} was made") for i in lost]
+    rows = read_features(file, count=len(kept)) if processes.leads else np.zeros((0, 0))
+    return rows, kept, failures
+
+
+def reranked(dataset: PlaceDataset, reranker: Reranker) -> PlaceDataset:
+    """A copy of the data set that orders the first answers of each query by geometry, in every measure."""
+    database, queries = dataset.image_paths("db"), dataset.image_paths("q")
+
+    def rank_matches(searcher: Any, query: int, top: int) -> Neighbours:
+        ids, distances = dataset.rank_matches(searcher, query, max(top, reranker.first))
+        order, _ = reranker.order(queries[query], [database[i] for i in ids])
+        return ids[order[:top]], distances[order[:top]]
+
+    made = copy(dataset)
+    made.rank_matches = rank_matches  # type: ignore[method-assign]
+    return made
 
 
 def evaluate_index(
-    net: nn.Module,
-    index_file: StrPath,
-    queries: StrPath,
-    *,
-    label: str = "",
-    threshold: float = 25.0,
-    root: StrPath | None = None,
-    crop_to_dim: int = 0,
-    skip_unknown: bool = False,
-    settings: ExtractionSettings | None = None,
-    **options: Unpack[ComputeOptions],
-) -> Evaluation:
+    net: nn.Module, index_file: StrPath, queries: StrPath,
+    *, label: str = "", threshold: float = 25.0, root: StrPath | None = None, crop_to_dim: int = 0,
+    skip_unknown: bool = False, reranker: Reranker | None = None,
+    settings: ExtractionSettings | None = None, **options: Unpack[ComputeOptions],
+) -> Evaluation:  # fmt: skip
     """Recall@N of queries (folder, CSV or dbStruct) against an index, of its images with a position.
 
     net: the network that made the index. threshold: metres within which a match is right. root: of the names
-    in a CSV or dbStruct. skip_unknown: whether to leave out queries without a position. settings, options:
-    see `ExtractionSettings`; queries are scaled and turned as the index's images were. Raises
-    NetworkMismatchError for another network, ArgumentError for an index in a database.
+    in a CSV or dbStruct. skip_unknown: whether to leave out queries without a position. reranker: orders the
+    first answers by geometry. settings, options: see `ExtractionSettings`; queries are scaled and turned as
+    the index's images were, and those that cannot be read are left out. Raises NetworkMismatchError for
+    another network, ArgumentError for an index in a database.
     """
-    settings = ExtractionSettings.of(evaluate_index, settings, options, **asdict(AS_STORED), on_error="raise")
+    settings = ExtractionSettings.of(evaluate_index, settings, options, **asdict(AS_STORED), on_error="skip")
     index = open_index_file(index_file, "an evaluation")
     index.require_network(identity_of(net, settings.scales))
     known = np.flatnonzero(np.isfinite(index.positions).all(axis=1))
     database = Places(index.root, [index.names[i] for i in known], index.positions[known], index.frame)
-    how: Any = {"positive_distance": threshold, "skip_unknown": skip_unknown}
-    dataset = dataset_from_places(Path(index_file).stem, database, query_places(queries, root), **how)
-    asked = extract(net, dataset.image_paths("q"), settings=replace(settings, **asdict(index.reading)))
-    cropped = [crop_features(rows, crop_to_dim) for rows in (asked, index.descriptors[known])]
-    shown, label = apart(settings.progress), label or index.network_path
-    return _evaluation(shown, dataset, label, index.network_id, net, *cropped)
+    rules: Any = {"positive_distance": threshold, "skip_unknown": skip_unknown}
+    dataset = dataset_from_places(Path(index_file).stem, database, query_places(queries, root), **rules)
+    how = replace(settings, **asdict(index.reading))
+    parts = (
+        (index.descriptors[known], range(len(known)), []),
+        _described(net, dataset.query_names, dataset.query_root, how, None),
+    )
+    label = label or index.network_path
+    return _evaluation(settings, dataset, label, index.network_id, net, *parts, crop_to_dim, reranker)
 
 
 def _evaluation(
-    progress: bool | None,
-    dataset: PlaceDataset,
-    network: str,
-    identity: str,
-    net: nn.Module,
-    queries: np.ndarray,
-    database: np.ndarray,
-) -> Evaluation:
+    settings: ExtractionSettings, dataset: PlaceDataset, network: str, identity: str, net: nn.Module,
+    database: Described, queries: Described, crop_to_dim: int, reranker: Reranker | None,
+) -> Evaluation:  # fmt: skip
+    """What is measured on the images that could be used, of both parts as `_described` returns them."""
+    failures = [*database[2], *queries[2]]
+    if failures:
+        dataset = dataset.subset(database[1], queries[1])
+    if reranker is not None:
+        dataset = reranked(dataset, reranker)
+    described, asked = (crop_features(r, crop_to_dim) if team().leads else r for r, *_ in (database, queries))
     layers = list(getattr(net, "names", []))  # only a SimpleNN has them
     found: list[RecallResult] = []
 
     def measure() -> list[Any]:
-        with counting(progress, "searching, queries") as count:
-            found.append(recall_at_n(queries, database, dataset, report=count))
-        return [queries.shape[1], found[0].as_plain()]
+        with counting(apart(settings.progress), "searching, queries") as count:
+            found.append(recall_at_n(asked, described, dataset, report=count))
+        return [asked.shape[1], found[0].as_plain()]
 
     dim, plain = team().lead(measure)
     if found:
-        return Evaluation(dataset, network, identity, dim, found[0], layers, queries, database)
-    return Evaluation(dataset, network, identity, dim, RecallResult.from_plain(plain), layers)
+        return Evaluation(dataset, network, identity, dim, found[0], layers, asked, described, failures)
+    result = RecallResult.from_plain(plain)
+    return Evaluation(dataset, network, identity, dim, result, layers, failures=failures)
 
 
 def _digest(identity: str, root: str, names: Sequence[str], settings: ExtractionSettings) -> str:
@@ -202,18 +244,46 @@ def _unfindable(evaluation: Evaluation) -> list[str]:
     return [line]
 
 
+def recall_lines(evaluation: Evaluation, ns: Sequence[int] = (1, 5, 10, 20)) -> str:
+    """What was measured, and Recall@N in percent with its 95 % interval; groups of queries a line each.
+
+    N beyond the database are left out.
+    """
+    result = evaluation.result
+    most = evaluation.dataset.database_size
+    columns = [column for column, n in enumerate(result.ns) if n in ns and n <= max(most, 1)]
+
+    def line(found: RecallResult) -> str:
+        values = zip(100 * found.recalls[columns], 100 * found.intervals()[columns], columns, strict=True)
+        return "  ".join(f"R@{found.ns[c]} {at:.1f} ({low:.1f}–{high:.1f})" for at, (low, high), c in values)
+
+    groups = [f"{name}: {line(result.only(ids))}" for name, ids in result.tested_groups().items()]
+    return "\n".join([*_head(evaluation), f"{line(result)}  in percent, 95 % intervals by Wilson", *groups])
+
+
 def recall_table(evaluation: Evaluation, most: int = 100) -> str:
-    """Recall@N up to `most` in the original's lines (N of three digits, four decimals), groups beside it."""
-    result, dataset = evaluation.result, evaluation.dataset
+    """Recall@N up to `most` in the original's lines (N of three digits, four decimals), groups beside it.
+
+    N beyond the database are left out.
+    """
+    result, most = evaluation.result, min(most, max(evaluation.dataset.database_size, 1))
     groups = result.by_group()
-    header = (
-        f"{dataset.name}: {dataset.database_size} database images, {len(result.query_ids)} queries, "
-        f"{evaluation.dim} dimensions, network {evaluation.network_id[:12]}"
-    )
-    lines = [header, *_unfindable(evaluation)]
+    lines = _head(evaluation)
     if groups:
         lines.append("N   " + "".join(f" {name:>7}" for name in ["all", *groups]))
     for row, n in enumerate(n for n in result.ns if n <= most):
         values = [result.recalls[row], *(recalls[row] for recalls in groups.values())]
         lines.append(f"{n:03d} " + " ".join(f"{value:{7 if groups else 6}.4f}" for value in values))
     return "\n".join(lines) + "\n"
+
+
+def _head(evaluation: Evaluation) -> list[str]:
+    """What was measured, and how many queries no search can answer."""
+    dataset = evaluation.dataset
+    images = (
+        f"{dataset.name}: {dataset.database_size} database images, {len(evaluation.result.query_ids)} queries"
+    )
+    return [
+        f"{images}, {evaluation.dim} dimensions, network {evaluation.network_id[:12]}",
+        *_unfindable(evaluation),
+    ]

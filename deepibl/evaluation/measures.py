@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -67,10 +67,34 @@ class RecallResult:
             raise ArgumentError(f"Recall@{n} was not measured, only @{', @'.join(map(str, self.ns))}")
         return float(self.recalls[self.ns.index(n)])
 
+    def intervals(self) -> np.ndarray:
+        """The 95 % intervals of the recalls, lower and upper ends (len(ns), 2), by Wilson's score."""
+        count = len(self.found)
+        if not count:
+            return np.full((len(self.ns), 2), np.nan)
+        z = 1.959964  # of the normal distribution
+        middle = (self.recalls + z**2 / (2 * count)) / (1 + z**2 / count)
+        half = (
+            np.sqrt(self.recalls * (1 - self.recalls) / count + (z / (2 * count)) ** 2)
+            * z
+            / (1 + z**2 / count)
+        )
+        return np.clip(np.stack([middle - half, middle + half], axis=1), 0, 1)
+
+    def only(self, ids: ArrayLike) -> "RecallResult":
+        """The result of some queries, by id."""
+        rows = np.isin(self.query_ids, ids)
+        return replace(
+            self, query_ids=self.query_ids[rows], found=self.found[rows], found_print=self.found_print[rows]
+        )
+
+    def tested_groups(self) -> dict[str, np.ndarray]:
+        """The ids of each group that has tested queries."""
+        return {name: ids for name, ids in self.groups.items() if np.isin(ids, self.query_ids).any()}
+
     def by_group(self) -> dict[str, np.ndarray]:
         """Recall@N for each of ns, (len(ns),), of each group that has tested queries."""
-        rows = {name: np.isin(self.query_ids, ids) for name, ids in self.groups.items()}
-        return {name: self.found[row].mean(axis=0) for name, row in rows.items() if row.any()}
+        return {name: self.only(ids).recalls for name, ids in self.tested_groups().items()}
 
     def as_plain(self) -> dict[str, Any]:
         """The result as JSON-like values, to be sent to other processes."""
@@ -94,17 +118,11 @@ class RecallResult:
 
 
 def recall_at_n(
-    query_features: ArrayLike,
-    database_features: ArrayLike,
-    dataset: PlaceSet,
+    query_features: ArrayLike, database_features: ArrayLike, dataset: PlaceSet,
     ns: Sequence[int] = RECALL_NS,
-    *,
-    print_n: int = PRINT_N,
-    n_sample: float = np.inf,
-    generator: Generator | None = None,
-    report: Report | None = None,
-    block: int = BLOCK,
-) -> RecallResult:
+    *, print_n: int = PRINT_N, n_sample: float = np.inf, generator: Generator | None = None,
+    report: Report | None = None, block: int = BLOCK,
+) -> RecallResult:  # fmt: skip
     """Recall@N of descriptors on a data set, by its rules (time stamps, one match for each panorama …).
 
     Args:
@@ -132,16 +150,11 @@ def recall_at_n(
 
 
 def recall_of_searcher(
-    searcher: Callable[[int, int], Any],
-    query_count: int,
-    is_pos: Callable[[int, Any], Any],
+    searcher: Callable[[int, int], Any], query_count: int, is_pos: Callable[[int, Any], Any],
     ns: Sequence[int] = RECALL_NS,
-    *,
-    print_n: int = PRINT_N,
-    n_sample: float = np.inf,
-    generator: Generator | None = None,
+    *, print_n: int = PRINT_N, n_sample: float = np.inf, generator: Generator | None = None,
     report: Report | None = None,
-) -> RecallResult:
+) -> RecallResult:  # fmt: skip
     """Recall@N of any searcher: searcher(query, top) returns at most `top` ranked ids (or ids and distances).
 
     is_pos(query, ids): for each id, whether it is a positive. Where the searcher returns fewer than N ids,
@@ -155,14 +168,9 @@ def recall_of_searcher(
 
 
 def _measure(
-    searcher: Callable[[int, int], Any],
-    tested: np.ndarray,
-    is_pos: Callable[[int, Any], Any],
-    ns: Sequence[int],
-    print_n: int,
-    report: Report | None,
-    groups: dict[str, np.ndarray],
-) -> RecallResult:
+    searcher: Callable[[int, int], Any], tested: np.ndarray, is_pos: Callable[[int, Any], Any],
+    ns: Sequence[int], print_n: int, report: Report | None, groups: dict[str, np.ndarray],
+) -> RecallResult:  # fmt: skip
     n_top = _deepest(ns)
     found = np.zeros((len(tested), len(ns)), bool)
     found_print = np.zeros(len(tested), bool)
@@ -295,16 +303,10 @@ class RankLossResult:
 
 
 def rank_loss(
-    query_features: ArrayLike,
-    database_features: ArrayLike,
-    dataset: PlaceSet,
-    margin: float = 0.1,
+    query_features: ArrayLike, database_features: ArrayLike, dataset: PlaceSet, margin: float = 0.1,
     n_negatives: int = 1000,
-    *,
-    n_sample: float = 1000,
-    generator: Generator | None = None,
-    report: Report | None = None,
-) -> RankLossResult:
+    *, n_sample: float = 1000, generator: Generator | None = None, report: Report | None = None,
+) -> RankLossResult:  # fmt: skip
     """The mean of max(d2 of the nearest positive + margin - d2 of a random negative, 0) over queries.
 
     n_negatives: the number of negatives drawn for each query. generator: seeded with 43 for the queries and

@@ -69,8 +69,8 @@ class BatchExtractor:
             yield
         except torch.OutOfMemoryError as error:
             raise ExtractionError(
-                f"out of memory on {self._device} with {count} images{size}; give a batch_size below "
-                f"{self._settings.batch_size}, or resize: {error}"
+                f"out of memory on {self._device} with {count} images{size}; give a batch size below "
+                f"{self._settings.batch_size}, or smaller images: {error}"
             ) from error
         except (MatlabCompatError, RuntimeError) as error:
             kind = getattr(torch, "AcceleratorError", None)

@@ -1,9 +1,7 @@
 """Functions and classes of a file into Python lines."""
 
-from __future__ import annotations
-
 import ast
-from typing import TYPE_CHECKING
+from typing import Any
 
 from deepibl.migrate.library import FUNCTIONS
 from deepibl.migrate.names import function_name, variable_name
@@ -13,9 +11,7 @@ from deepibl.migrate.tree import (  # isort: skip
     DEFINITIONS, Node, Untranslatable, chain, comment_lines, named, targets, text_of, walk,
 )  # fmt: skip
 
-if TYPE_CHECKING:
-    from deepibl.migrate.script import ScriptTranslator
-
+Script = Any  # the ScriptTranslator, whose module calls these functions
 MANY = 99  # outputs of a function with varargout
 
 
@@ -66,7 +62,7 @@ def _indented(lines: list[str]) -> list[str]:
     return [f"    {line}" if line else "" for line in lines]
 
 
-def function_lines(script: ScriptTranslator, outer: Scope, node: Node, owner: str = "") -> list[str]:
+def function_lines(script: Script, outer: Scope, node: Node, owner: str = "") -> list[str]:
     """A function, or a method of the class `owner`."""
     name, parameters, outputs = text_of(name_of(node)), _parameters(node), _outputs(node)
     words = _words(node)
@@ -135,7 +131,7 @@ def _return(scope: Scope, outputs: list[str], takes_nargout: bool) -> str:
     return f"return returned(locals(), nargout, {', '.join(repr(variable_name(each)) for each in outputs)})"
 
 
-def class_lines(script: ScriptTranslator, outer: Scope, node: Node) -> list[str]:
+def class_lines(script: Script, outer: Scope, node: Node) -> list[str]:
     """A handle class; its properties as attributes of the class, its methods."""
     name, functions = text_of(name_of(node)), script.functions
     found = [

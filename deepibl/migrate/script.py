@@ -65,6 +65,7 @@ class ScriptTranslator:
     depth: int = 0
     functions_only: bool = False
     ends: list[str] = field(default_factory=list)  # what `return` becomes, innermost last
+    _made: dict[int, list[str]] = field(default_factory=dict)  # variables to make before a statement
 
     def translate(self, source: str) -> tuple[list[str], Scope]:
         """The lines of the file, and what its scopes need: imports, notes."""
@@ -142,7 +143,7 @@ class ScriptTranslator:
     def body(self, scope: Scope, nodes: list[Node]) -> list[str]:
         """The lines of a script or function; variables that begin as a part of themselves are made first."""
         seen = set(scope.parameters)
-        outer, self._made = getattr(self, "_made", {}), {}
+        outer, self._made = self._made, {}
         for node in nodes:
             for steps in map(chain, goals(node)):
                 name = steps[0].text

@@ -33,6 +33,7 @@ from deepibl.networks.clusters import (
 )
 from deepibl.runtime.progress import ProgressCallback
 from matlab_compat.errors import ArgumentError
+from matlab_compat.files import file_name
 from matlab_compat.matfile.values import MatObject, cell_list, text as matlab_text
 from matlab_compat.relja import PCA, relja_PCA
 from matlab_compat.simplenn.base import FILTERS, VECTOR, WeightSpec
@@ -521,4 +522,4 @@ def descriptors_of(
 
 def clusters_stem(folder: str, dataset: str, network: str, layer: str) -> str:
     """What the names of NetVLAD's files begin with: `add_pooling_for`'s stem. folder ends in a separator."""
-    return f"{folder}{dataset}_{network.replace(':', '-')}_{layer}"  # file names hold no colon
+    return f"{folder}{dataset}_{file_name(f'{network}_{layer}')}"

@@ -98,7 +98,7 @@ def _missing(net_id: str, file: Path) -> str:
     there = sorted(path.stem for path in file.parent.glob("*.mat"))
     found = f"the folder holds {', '.join(there)}" if there else "the folder holds no .mat file"
     if net_id == "vd16":
-        help_ = "run `deepibl fetch vd16`, or replace it by torchvision's VGG-16 with stand_in='torchvision'"
+        help_ = "run `deepibl fetch vd16`, or take torchvision:vgg16 in its place"
     elif net_id in FILES:
         help_ = "download it from https://www.vlfeat.org/matconvnet/pretrained/"
     else:

@@ -146,7 +146,7 @@ def _state_dict(source: StrPath) -> Mapping[str, Tensor]:
         except (OSError, RuntimeError) as error:
             raise DownloadError(
                 f"torchvision's VGG-16 weights could not be downloaded from {known.url}: {error}\n"
-                "Download the file elsewhere and give its path as stand_in"
+                "Download the file elsewhere and give its path in place of it"
             ) from error
     path = Path(source)
     if not path.is_file():

@@ -19,7 +19,7 @@ from deepibl.networks.libraries import LIBRARIES, is_torch_id, model_names, pars
 from deepibl.runtime.paths import LocalPaths
 from matlab_compat.files import StrPath
 
-DEFAULT_NETWORK = "toycity_offtheshelf"  # of those that ship: where no network is named
+DEFAULT_NETWORK = "streets"  # of those that ship: where no network is named
 VGG16_BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # convolutions, channels of each block
 CLUSTERS, WHITENED = 64, 4096
 

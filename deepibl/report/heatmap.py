@@ -120,8 +120,8 @@ def occlusion_map(
     stride = max(1, side // 2) if step is None else step
     if not 1 <= side <= min(height, width) or stride < 1 or batch_size < 1:
         raise ArgumentError(
-            "patch must fit into the image, and patch, step and batch_size must be 1 or more; got patch "
-            f"{side}, step {stride}, batch_size {batch_size} for an image of {width} x {height}"
+            "patch must fit into the image, and patch, step and batch size must be 1 or more; got patch "
+            f"{side}, step {stride}, batch size {batch_size} for an image of {width} x {height}"
         )
     corners = [(y, x) for y in _starts(height, side, stride) for x in _starts(width, side, stride)]
     at_once = max(1, min(batch_size, PIXELS_AT_ONCE // (height * width)))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from copy import copy
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from deepibl.datasets.geo import DEGREES, in_space, latlon_to_utm, map_link, zone_of
+from deepibl.datasets.geo import DEGREES, in_space, latlon_to_utm, map_link, metres_between, zone_of
 from deepibl.search.confidence import DEPTH, UNFITTED, Calibration, metres
 
 VERDICTS = ((0.9, "confident"), (0.7, "likely"), (0.0, "no confident match"))  # least confidence
 UNKNOWN = "confidence unknown"
+LEAST, SURE = 15, 30  # inliers that make a match likely, confident
 
 
 def verdict_of(confidence: float | None) -> str:
@@ -38,6 +40,11 @@ class Position:
     map_link: str | None = None
 
     @property
+    def coordinates(self) -> tuple[float | None, float | None]:
+        """Latitude and longitude, else metres east and north, else None twice."""
+        return (self.east, self.north) if self.latitude is None else (self.latitude, self.longitude)
+
+    @property
     def position(self) -> str:
         """Metres and their zone, degrees where there is no zone, or 'position unknown'."""
         if self.east is not None and self.north is not None:
@@ -51,8 +58,9 @@ class Position:
 class Match(Position):
     """One image that was found; distance: squared L2 distance of the descriptors.
 
-    confidence: the probability that it is within the index's threshold of the query; None: unknown. row: the
-    image's row in the index, ignored when matches are compared; None in a database.
+    confidence: the probability that it is within the index's threshold of the query, by the descriptors;
+    None: unknown. row: the image's row in the index, ignored when matches are compared; None in a database.
+    inliers: points that fit one scene in both photos (`deepibl.search.geometry`); None: not looked for.
     """
 
     rank: int
@@ -61,6 +69,7 @@ class Match(Position):
     distance: float
     confidence: float | None = None
     row: int | None = field(default=None, compare=False)
+    inliers: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The match as plain values, for JSON."""
@@ -93,12 +102,9 @@ class Answer(list[Match]):
     """
 
     def __init__(
-        self,
-        matches: Iterable[Match] = (),
-        calibration: Calibration = UNFITTED,
-        estimate: Estimate | None = None,
-        blank: bool = False,
-    ) -> None:
+        self, matches: Iterable[Match] = (), calibration: Calibration = UNFITTED,
+        estimate: Estimate | None = None, blank: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__(matches)
         self.threshold = calibration.threshold
         self.confidence = self[0].confidence if self else None
@@ -120,20 +126,40 @@ class Answer(list[Match]):
             return f"{self.verdict} ({self.reason})"
         return f"{self.verdict} (probability {self.confidence:.2f} of being within {self.threshold:g} m)"
 
+    def ordered(self, order: Sequence[int], inliers: Sequence[int], top: int) -> Answer:
+        """This answer with its matches in another order, `top` of them.
+
+        order: where they are now. inliers: of the first matches as they are now, see `Match`. Where the new
+        first one has LEAST or more, these decide the verdict, and the position is that of the images around
+        it with as many, weighted by them.
+        """
+        made = copy(self)
+        seen = [replace(match, inliers=int(count)) for match, count in zip(self, inliers, strict=False)]
+        seen += self[len(seen) :]
+        made[:] = [replace(seen[i], rank=rank) for rank, i in enumerate(order[:top], start=1)]
+        sure = [seen[i] for i in order if (seen[i].inliers or 0) >= LEAST]
+        if not sure:
+            return made
+        made.confidence, made.reason = None, f"{sure[0].inliers} points of both photos fit one scene"
+        made.verdict = VERDICTS[int((sure[0].inliers or 0) < SURE)][1]
+        frame = None if sure[0].latitude is None else DEGREES
+        places = np.array([match.coordinates for match in sure], np.float64)
+        near = metres_between(places, places[0], frame) <= self.threshold
+        weights = np.array([match.inliers for match in sure], np.float64) * near
+        made.estimate = estimate_at(places, weights / max(weights.sum(), 1), frame)
+        return made
+
     def as_dict(self) -> dict[str, Any]:
         """The answer as plain values, for JSON."""
         return {
-            "verdict": self.verdict,
-            "confidence": self.confidence,
-            "within_metres": self.threshold,
-            "reason": self.reason,
-            "estimate": asdict(self.estimate) if self.estimate else None,
+            "verdict": self.verdict, "confidence": self.confidence, "within_metres": self.threshold,
+            "reason": self.reason, "estimate": asdict(self.estimate) if self.estimate else None,
             "places": [match.as_dict() for match in self],
-        }
+        }  # fmt: skip
 
 
-def agreeing(points: np.ndarray, distances: np.ndarray, threshold: float) -> tuple[np.ndarray, float]:
-    """The weights (k,) of the images within `threshold` metres of the first, and their spread in metres.
+def agreeing(points: np.ndarray, distances: np.ndarray, threshold: float) -> np.ndarray:
+    """The weights (k,) of the images within `threshold` metres of the first.
 
     points: (k, n), see `confidence.Found`; distances: (k,), squared; nearest first. An image weighs what
     its distance is below that of the nearest one elsewhere; all weigh 0 where the first point is unknown.
@@ -143,21 +169,27 @@ def agreeing(points: np.ndarray, distances: np.ndarray, threshold: float) -> tup
     weights = np.where(near, np.maximum((other.min() if len(other) else own.max(initial=0)) - own, 0), 0.0)
     if near.any() and not weights.any():
         weights[0] = 1.0
-    weights /= max(weights.sum(), 1e-12)
-    placed = np.where(near[:, None], points, 0.0)
-    return weights, float(np.sqrt(weights @ metres(placed, weights @ placed) ** 2))
+    return np.asarray(weights / max(weights.sum(), 1e-12))
+
+
+def estimate_at(places: np.ndarray, weights: np.ndarray, frame: str | None) -> Estimate | None:
+    """The mean of positions (k, 2) of a frame, around the first, by weights (k,); None if all weigh 0."""
+    used = weights > 0
+    if not used.any():
+        return None
+    off = np.where(used[:, None], places - places[0], 0.0)
+    off = (off + 180) % 360 - 180 if frame == DEGREES else off  # the date line may be between
+    points = np.where(used[:, None], in_space(places, frame), 0.0)
+    spread = float(np.sqrt(weights @ metres(points, weights @ points) ** 2))
+    return Estimate(
+        int(used.sum()), spread if used.sum() > 1 else None, **_place(places[0] + weights @ off, frame)
+    )
 
 
 def make_answer(
-    index: Any,
-    names: Sequence[str],
-    distances: Any,
-    positions: Any,
-    sure: Any,
-    top: int,
-    rows: Any = None,
+    index: Any, names: Sequence[str], distances: Any, positions: Any, sure: Any, top: int, rows: Any = None,
     blank: float = np.inf,
-) -> Answer:
+) -> Answer:  # fmt: skip
     """The answer of the images `names`, nearest first, with `top` of them as matches.
 
     positions: (k, 2) of the index's frame, sure: (k,) confidences; NaN if unknown. rows: their ids.
@@ -171,14 +203,9 @@ def make_answer(
         )
         for rank, i in enumerate(range(min(top, len(names))), start=1)
     ]  # fmt: skip
-    nearest, estimate = np.asarray(positions[: min(DEPTH, len(names))]), None
+    nearest = np.asarray(positions[: min(DEPTH, len(names))])
     points, threshold = in_space(nearest, index.frame), index.calibration.threshold
-    weights, spread = agreeing(points, distances[: len(nearest)], threshold)
-    if images := int((weights > 0).sum()):
-        off = np.where(weights[:, None] > 0, nearest - nearest[0], 0.0)
-        off = (off + 180) % 360 - 180 if index.frame == DEGREES else off  # the date line may be between
-        place = _place(nearest[0] + weights @ off, index.frame)
-        estimate = Estimate(images, spread if images > 1 else None, **place)
+    estimate = estimate_at(nearest, agreeing(points, distances[: len(nearest)], threshold), index.frame)
     return Answer(matches, index.calibration, estimate, bool(len(names)) and blank < distances[0])
 
 

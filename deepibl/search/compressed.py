@@ -1,8 +1,6 @@
 """Approximate search in millions of descriptors: a structure finds candidates, which are measured exactly.
 
-    compressed = CompressedIndex.build(np.load("city.npy", mmap_mode="r"))
-    ids, distances = compressed.nearest(queries, k=10)
-    compressed.save("city.ivfpq");  CompressedIndex.load("city.ivfpq", database)
+    ids, distances = CompressedIndex.build(np.load("city.npy", mmap_mode="r")).nearest(queries, k=10)
 
 The descriptors stay in their file (memory-mapped, float32 or float16). A `Structure`, by faiss, holds a code
 of a few dozen bytes for each, never the descriptors themselves, and finds ids that are probably near without
@@ -31,10 +29,10 @@ import numpy as np
 from deepibl.errors import IndexFileError
 from deepibl.runtime.files import RowView, blocks
 from deepibl.runtime.progress import counting, working
-from deepibl.search.exact import Searcher, as_descriptors, require_same_width
+from deepibl.search.exact import as_descriptors, require_same_width
 from matlab_compat.errors import ArgumentError
 from matlab_compat.faiss_library import load_faiss
-from matlab_compat.files import StrPath, atomic_output
+from matlab_compat.files import StrPath
 
 SAMPLE = 40  # training vectors for each list; faiss recommends 39 or more
 LINKS = 16  # of a row in the graph (twice as many on its lowest level)
@@ -270,30 +268,6 @@ class CompressedIndex:
             order = np.argsort(exact, kind="stable")[:k]
             ids[i, : len(order)], distances[i, : len(order)] = near[order], exact[order]
         return ids, distances
-
-    def recall(self, queries: Any, k: int, **settings: Any) -> float:
-        """The share of the exact k nearest rows that `nearest` finds. settings: see `nearest`."""
-        exact, _ = Searcher(self.database).nearest(queries, k)
-        return found_again(self.nearest(queries, k, **settings)[0], exact)
-
-    def save(self, path: StrPath) -> None:
-        """Writes the structure (not the descriptors) under a temporary name, then replaces `path`."""
-        with atomic_output(path) as temporary:
-            self.structure.write(temporary)
-
-    @classmethod
-    def load(cls, path: StrPath, database: Any, kind: str = "ivfpq") -> CompressedIndex:
-        """Memory-maps a structure written by `save`, for the same descriptors.
-
-        Raises IndexFileError for any other file, and for descriptors of another number or width.
-        """
-        try:
-            structure = read_structure(kind, np.memmap(path, np.uint8, "r"))
-        except (IndexFileError, OSError, ValueError) as problem:
-            raise IndexFileError(f"{path} cannot be used as an index: {problem}") from problem
-        rows = as_descriptors(database, "database", half=True)
-        require_fit(structure, rows, path)
-        return cls(structure, rows)
 
 
 def require_fit(structure: Structure, rows: Any, path: StrPath) -> None:

@@ -146,16 +146,9 @@ def nearest_blank(features: np.ndarray, blanks: np.ndarray | None) -> Any:
 
 @working("fitting the confidence of answers")
 def fit_calibration(
-    nearest: Nearest,
-    points: np.ndarray,
-    asked: np.ndarray,
-    places: np.ndarray,
-    *,
-    source: str,
-    blanks: np.ndarray | None = None,
-    spot: float = -1.0,
-    threshold: float = THRESHOLD,
-) -> Calibration:
+    nearest: Nearest, points: np.ndarray, asked: np.ndarray, places: np.ndarray,
+    *, source: str, blanks: np.ndarray | None = None, spot: float = -1.0, threshold: float = THRESHOLD,
+) -> Calibration:  # fmt: skip
     """A calibration of an index, by questions with known places; without weights where they do not suffice.
 
     nearest: ids and squared distances of a number of nearest images of each question (id -1: none).

@@ -146,6 +146,10 @@ class PlaceIndex:
         away = self._points - in_space(one_position(near), self.frame)
         return arc(np.sqrt(np.einsum("ij,ij->i", away, away)), self.frame)
 
+    def at(self, root: str) -> PlaceIndex:
+        """This index with its images in another folder."""
+        return replace(self, root=os.path.abspath(root))
+
     def holds(self, names: Iterable[str]) -> set[str]:
         """Those of the names that are in the index."""
         return set(names).intersection(self.names)
@@ -163,33 +167,27 @@ class PlaceIndex:
         frame = merged_frame(self.frame, bool(np.isfinite(self.positions).any()), other)
         names = names_below(self.root, other.root, other.names)
         replaced = set(names)
-        kept = np.array([i for i, name in enumerate(self.names) if name not in replaced], np.int64)
-        rows = RowView([(self.descriptors, kept), (other.descriptors, None)], self.descriptors.dtype)
-        return replace(
-            self,
-            descriptors=rows,
-            names=[self.names[i] for i in kept] + names,
-            positions=np.concatenate([self.positions[kept], other.positions]),
-            frame=frame,
-            structure=self.structure.edited(kept, rows) if self.structure is not None else None,
-            largest=None,
-            calibration=UNFITTED,
-        )
+        more = {"names": names, "positions": other.positions, "frame": frame, "largest": None}
+        return self._edited(replaced, [(other.descriptors, None)], **more)
 
     def without(self, names: Iterable[str]) -> PlaceIndex:
         """This index without some images. Raises ArgumentError for a name that is not in it."""
         gone = set(names)
         require_names(gone, gone.intersection(self.names))
+        return self._edited(gone, [], names=[], positions=self.positions[:0])
+
+    def _edited(
+        self, gone: set[str], more: list[Any], names: list[str], positions: np.ndarray, **others: Any
+    ) -> PlaceIndex:
+        """Without the images called `gone`, with the rows `more`, their names and positions behind."""
         kept = np.array([i for i, name in enumerate(self.names) if name not in gone], np.int64)
-        rows = RowView([(self.descriptors, kept)])
+        rows = RowView([(self.descriptors, kept), *more], self.descriptors.dtype)
         return replace(
-            self,
-            descriptors=rows,
-            names=[self.names[i] for i in kept],
-            positions=self.positions[kept],
-            structure=self.structure.edited(kept, rows) if self.structure and len(kept) > 1 else None,
-            calibration=UNFITTED,
-        )
+            self, descriptors=rows, names=[self.names[i] for i in kept] + names,
+            positions=np.concatenate([self.positions[kept], positions]),
+            structure=self.structure.edited(kept, rows) if self.structure and len(rows) > 1 else None,
+            calibration=UNFITTED, **others,
+        )  # fmt: skip
 
     def with_backend(self, kind: str, **settings: Any) -> PlaceIndex:
         """This index with the backend 'exact', 'ivfpq' or 'hnsw'. settings: see the structure's `build`."""

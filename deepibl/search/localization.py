@@ -26,10 +26,12 @@ from deepibl.images import AS_STORED, Reading, load_pixels
 from deepibl.runtime.devices import device_of, inference, to_batch
 from deepibl.runtime.files import RowView, from_plain, read_note
 from deepibl.runtime.processes import team
+from deepibl.runtime.progress import counted
 from deepibl.runtime.provenance import Provenance, file_times, note_of
 from deepibl.search.answer import Answer, Position
 from deepibl.search.backends import BACKENDS, Index, open_index
 from deepibl.search.confidence import THRESHOLD
+from deepibl.search.geometry import Reranker
 from deepibl.search.index import PlaceIndex, names_below
 from deepibl.search.milvus import MilvusIndex, is_database
 from matlab_compat.errors import ArgumentError
@@ -43,18 +45,11 @@ _NEAR = 25.0  # metres, the usual limit of positives
 
 
 def build_index(
-    net: nn.Module,
-    places: Places,
-    out: StrPath,
-    *,
-    network_path: StrPath = "",
-    backend: str = "exact",
-    half: bool = False,
-    threshold: float = THRESHOLD,
-    known: Places | None = None,
-    settings: ExtractionSettings | None = None,
+    net: nn.Module, places: Places, out: StrPath,
+    *, network_path: StrPath = "", backend: str = "exact", half: bool = False, threshold: float = THRESHOLD,
+    known: Places | None = None, settings: ExtractionSettings | None = None,
     **options: Unpack[ImageOptions],
-) -> tuple[Index, list[Failure]]:
+) -> tuple[Index, list[Failure]]:  # fmt: skip
     """Extracts the descriptors of the images of `places` and writes the index `out`.
 
     net: a network (SimpleNN, or any extractor). places: images whose positions may be unknown (NaN).
@@ -103,14 +98,10 @@ def build_index(
 
 
 def add_to_index(
-    net: nn.Module,
-    places: Places,
-    where: StrPath,
-    *,
-    known: Places | None = None,
-    settings: ExtractionSettings | None = None,
+    net: nn.Module, places: Places, where: StrPath,
+    *, known: Places | None = None, settings: ExtractionSettings | None = None,
     **options: Unpack[ComputeOptions],
-) -> tuple[Index, list[Failure], int]:
+) -> tuple[Index, list[Failure], int]:  # fmt: skip
     """Adds to an index those images of `places` that are not in it yet.
 
     The index keeps its backend, how images are scaled and turned, and whether it is in float16. A file is
@@ -151,28 +142,30 @@ def add_to_index(
 
 
 def localize(
-    net: nn.Module,
-    photos: Sequence[str],
-    index: Index,
-    *,
-    top: int = 5,
-    near: Any = None,
-    within: float | None = None,
-    settings: ExtractionSettings | None = None,
-    **options: Unpack[ComputeOptions],
-) -> tuple[dict[str, Answer], list[Failure]]:
+    net: nn.Module, photos: Sequence[str], index: Index,
+    *, top: int = 5, near: Any = None, within: float | None = None, reranker: Reranker | None = None,
+    settings: ExtractionSettings | None = None, **options: Unpack[ComputeOptions],
+) -> tuple[dict[str, Answer], list[Failure]]:  # fmt: skip
     """For each photo that can be read the `top` most similar images, and the photos that cannot be read.
 
     An answer is a list of matches that says how sure the best one is, and where it puts the photo.
-    near, within: only images within metres of a position, see PlaceIndex.search. settings,
-    options: see `ExtractionSettings`; photos are scaled and turned as the index's images were.
-    Raises NetworkMismatchError for another network's index.
+    near, within: only images within metres of a position, see PlaceIndex.search. reranker: orders the first
+    answers by geometry; it reads the index's images. settings, options: see `ExtractionSettings`; photos are
+    scaled and turned as the index's images were.
+    Raises NetworkMismatchError for another network's index, MissingImageError where the index's images are
+    needed and not there.
     """
     settings = ExtractionSettings.of(localize, settings, options, **asdict(index.reading), on_error="skip")
     index.require_network(identity_of(net, settings.scales))
     features, kept, failures = extract(net, list(photos), settings=settings)
-    matches = index.search(features, top, near=near, within=within) if len(kept) else []
-    return {photos[i]: found for i, found in zip(kept, matches, strict=True)}, failures
+    depth = max(top, reranker.first if reranker else 0)
+    answers = index.search(features, depth, near=near, within=within) if len(kept) else []
+    found = {photos[i]: answer for i, answer in zip(kept, answers, strict=True)}
+    if reranker is not None:
+        for photo, answer in counted(found.items(), len(found), "comparing photos"):
+            order, inliers = reranker.order(photo, [match.path for match in answer])
+            found[photo] = answer.ordered(order.tolist(), inliers, top)
+    return found, failures
 
 
 def _blanks(net: nn.Module, like: str, reading: Reading) -> np.ndarray:
@@ -224,13 +217,10 @@ def _extract(
     descriptors = opened[0]
     fields: dict[str, Any] = {
         "descriptors": RowView([(descriptors, None)], np.float16) if half else descriptors,
-        "names": [places.names[i] for i in kept],
-        "positions": places.positions[kept],
-        "network_id": made_of.network,
-        "root": os.path.abspath(places.root),
-        "frame": places.frame,
+        "names": [places.names[i] for i in kept], "positions": places.positions[kept],
+        "network_id": made_of.network, "root": os.path.abspath(places.root), "frame": places.frame,
         "reading": settings.reading,
-    }
+    }  # fmt: skip
     return fields, failures
 
 
@@ -301,6 +291,7 @@ def match_table(found: Mapping[str, Answer]) -> str:
             lines += [f"  at  {answer.estimate}", *_link(answer.estimate)]
         for match in answer:
             sure = "" if match.confidence is None else f"{match.confidence:.2f}  "
+            sure += "" if match.inliers is None else f"{match.inliers:3d} inliers  "
             lines.append(f"  {match.rank:2d}  {match.distance:.4f}  {sure}{match.position}  {match.name}")
             lines += _link(match)
     return "\n".join(lines)

@@ -107,13 +107,9 @@ def explained(where: str) -> Iterator[None]:
 
 
 def make_collection(
-    client: Any,
-    name: str,
-    fields: Mapping[str, tuple[str, Mapping[str, Any]]],
-    vector: str,
-    index_type: str,
-    params: Mapping[str, Any] | None = None,
-) -> None:
+    client: Any, name: str, fields: Mapping[str, tuple[str, Mapping[str, Any]]], vector: str,
+    index_type: str, params: Mapping[str, Any] | None = None,
+) -> None:  # fmt: skip
     """Makes a collection. fields: Milvus's type and its settings by name; vector: the field to be indexed."""
     from pymilvus import DataType
 
@@ -223,6 +219,11 @@ class MilvusIndex:
             for query in asked:
                 answers[query] = self._answer(rows[query], top, place, float(within or 0))
         return answers
+
+    def at(self, root: str) -> MilvusIndex:
+        """This index with its images in another folder, until it is closed."""
+        self.root = os.path.abspath(root)
+        return self
 
     def holds(self, names: Iterable[str]) -> set[str]:
         """Those of the names that are in the index."""

@@ -18,6 +18,7 @@ from deepibl.runtime.progress import Progress, reporting
 from deepibl.runtime.provenance import Provenance, file_content, misfit
 from deepibl.training.options import TrainingOptions
 from deepibl.training.tuples import Features
+from matlab_compat.files import file_name
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def initial_names(options: TrainingOptions, train_set: Any, val_set: Any) -> dic
         ("initial_val_query_features", val_set, "q"),
         ("geo_centers", val_set, "geocenter"),
     ):
-        stem = f"{dataset.name}_{options.network}_{options.layer}_{options.pooling}_{suffix}"
+        stem = file_name(f"{dataset.name}_{options.network}_{options.layer}_{options.pooling}_{suffix}")
         ending = "mat" if option == "geo_centers" else "bin"
         names[option] = getattr(options, option) or f"{options.output_prefix}{stem}{end}.{ending}"
     return names

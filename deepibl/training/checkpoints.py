@@ -106,7 +106,7 @@ class SessionFiles:
             have = ", ".join(map(str, self.epochs())) or "none"
             raise SessionError(
                 f"session {self.session} has no {path}; epochs with a state: {have}. File names begin with "
-                f"{self.prefix!r} (output_prefix, outPrefix): is that where the session was saved?"
+                f"{self.prefix!r} (the output prefix): is that where the session was saved?"
             )
         return matfile.load(path, list(variables))
 

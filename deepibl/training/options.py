@@ -127,7 +127,7 @@ class TrainingOptions:
         "netID", "caffe", "network to start from: vd16, vd19, caffe, places or a .mat file"
     )
     layer: str = _option("layerName", "conv5", "its last layer that is kept")
-    pooling: str = _option("method", "vlad_preL2_intra", "vlad, vladv2, max or avg, with _preL2, _intra")
+    pooling: str = _option("method", "vlad_preL2_intra", "vlad, vladv2, gem, max or avg, with _preL2, _intra")
     batch_size: int = _count("batchSize", 4, "tuples in a step (a tuple: query, positive, negatives)")
     learning_rate: float = _number_of("learningRate", 0.0001, "learning rate of epoch 1")
     learning_rate_drop_every: float = _count("lrDownFreq", 5, "epochs between drops of the learning rate")

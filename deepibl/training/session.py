@@ -39,6 +39,7 @@ from deepibl.training.step import Stepper
 from deepibl.training.together import follow, leading, read_start, tools_of
 from deepibl.training.tuples import Trainer, find_trainer
 from matlab_compat.errors import ArgumentError
+from matlab_compat.files import file_name
 from matlab_compat.relja import relja_randomHex
 from matlab_compat.rng import rng
 from matlab_compat.simplenn.network import SimpleNN
@@ -271,7 +272,8 @@ def _from_epoch(
         options, net = _saved(variables, files, asked, set(given))
         momentum = take_momentum(net)
         database, queries = options.initial_database_features, options.initial_query_features
-        stem = "_".join([options.train_set_name, options.network, options.layer, options.pooling, ""])
+        names = [options.train_set_name, options.network, options.layer, options.pooling, ""]
+        stem = file_name("_".join(names))
         stem = f"{files.prefix}{stem}{options.initial_features_suffix}{files.session}_ep{epoch:06d}"
         options = replace(
             options,

@@ -10,7 +10,7 @@ export class Refusal extends Error {
   }
 }
 
-function capital(text) {
+export function capital(text) {
   const whole = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?]$/.test(whole) ? whole : `${whole}.`;
 }

@@ -1,4 +1,5 @@
 // The list of several photos: of each its thumbnail, the verdict, where it was taken, and the best places.
+import { capital } from "./ask.js";
 import { verdict, where } from "./places.js";
 
 const BEST = 3;
@@ -33,9 +34,12 @@ export function updatePhoto(entry) {
     said.textContent = `${refusal.error} ${refusal.whatToDo}`;
   } else {
     verdict(said, answer);
+    said.title = said.textContent;
+    const sure = answer.confidence === null ? "" : `, probability ${answer.confidence.toFixed(2)}`;
+    said.textContent = capital(`${answer.verdict}${sure}`);
     position.textContent = "";
     where(position, answer);
-    item.querySelector(".best").replaceChildren(...answer.places.slice(0, BEST).map(thumbnail));
+    item.querySelector(".answers").replaceChildren(...answer.places.slice(0, BEST).map(thumbnail));
   }
   count();
 }

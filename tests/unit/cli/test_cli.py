@@ -185,11 +185,17 @@ def test_localize_refuses_another_network(run: Run, city: Path, photos: Path, go
     assert "another" in err or "network" in err
 
 
-def test_evaluate_own_photos_prints_matlabs_lines(run: Run, net: Path, photos: Path) -> None:
+def test_evaluate_own_photos_prints_recalls_with_intervals_or_matlabs_lines(
+    run: Run, net: Path, photos: Path
+) -> None:
     sources = ["--db", photos / "db" / "places.csv", "--queries", photos / "q" / "places.csv"]
     code, out, _ = run("evaluate", net, *sources)
     assert code == 0
-    assert "001 1.0000\n002 1.0000\n" in out
+    assert out.splitlines()[1:] == [
+        "R@1 100.0 (61.0–100.0)  R@5 100.0 (61.0–100.0)  in percent, 95 % intervals by Wilson"
+    ]  # R@10 of six images says nothing
+    table = run("evaluate", net, *sources, "--table")[1].split("\n")[1:6]
+    assert table == [f"{n:03d} 1.0000" for n in range(1, 6)]
     # no image of another place lies within 4 m, nor the right one, 5 m away
     strict = json.loads(run("evaluate", net, *sources, "--threshold", 4, "--json")[1])
     assert strict["recall"]["1"] == 0
@@ -215,12 +221,24 @@ def test_evaluate_keeps_descriptors_and_uses_them_again(run: Run, net: Path, pho
     assert [file.stat().st_mtime_ns for file in files] == times
 
 
-def test_evaluate_says_which_images_are_missing(run: Run, net: Path, photos: Path) -> None:
+def test_evaluate_leaves_out_photos_that_cannot_be_read_and_lists_them(
+    run: Run, net: Path, photos: Path
+) -> None:
     (photos / "q" / "q4.jpg").unlink()
+    (photos / "db" / "db1.jpg").write_text("no image")
     sources = ["--db", photos / "db" / "places.csv", "--queries", photos / "q" / "places.csv"]
+    kept = ["--features", photos / "kept"]
+    for code, out, err in [run("evaluate", net, *sources, *more) for more in ([], kept, kept)]:
+        assert code == 3 and "5 database images, 5 queries" in out
+        assert "R@1 80.0" in out  # q1 has no database image now
+        assert "2 images could not be read" in err and "q4.jpg" in err and "db1.jpg" in err
+    assert run("index", net, "--csv", photos / "db" / "places.csv", "-o", photos / "city.idx")[0] == 3
+    found = run("evaluate", "--index", photos / "city.idx", "--queries", photos / "q" / "places.csv")
+    assert found[0] == 3 and "R@1 80.0" in found[1] and "q4.jpg" in found[2]
+    for photo in (photos / "q").glob("*.jpg"):
+        photo.write_text("no image")
     code, _, err = run("evaluate", net, *sources)
-    assert code == 1
-    assert "q4.jpg" in err
+    assert code == 1 and "q0.jpg" in err
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,17 @@ def test_heatmap_writes_a_sheet_and_maps(run, net, street):
         "heatmap", net, "db/00.jpg", "--against", "q/01.jpg", "--method", "all", "--maps", "maps"
     )
     assert (code, err) == (0, "")
-    assert "wrote heatmap.png and 20 files in maps" in out
+    assert "wrote heatmap.png and 24 files in maps" in out
     with Image.open("heatmap.png") as sheet:
         assert sheet.width > sheet.height
+
+
+def test_heatmap_of_a_pair_shows_the_parts_that_match_without_being_asked(run, net, street):
+    code, out, _ = run("heatmap", net, "db/00.jpg", "--against", "db/01.jpg", "--json")
+    assert code == 0
+    first, second = (row["maps"]["cells"]["parts"] for row in json.loads(out)["rows"])
+    assert first == second and first[0]["share"] > 0
+    assert all(0 <= edge <= 1 for part in first for edge in (*part["here"], *part["there"]))
 
 
 def test_heatmap_compares_networks_and_prints_json(run, net, street):
@@ -35,11 +43,10 @@ def test_heatmap_compares_networks_and_prints_json(run, net, street):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["db/00.jpg", "--method", "cells"], "--against"),
         (["db/00.jpg", "--method", "nonsense"], "gradient, guided"),
         (["db/places.csv"], "places.csv"),
         (["missing.jpg"], "missing.jpg"),
-        (["db/00.jpg", "--patch", "1000"], "patch"),
+        (["db/00.jpg", "--method", "occlusion", "--patch", "1000"], "patch"),
         (["db/00.jpg", "-o", "sheet.jpg"], ".png"),
     ],
 )
@@ -55,7 +62,7 @@ def test_evaluate_writes_a_report_and_two_are_compared(run, net, street):
     for name, more in (("one", []), ("two", ["--crop-to-dim", "1"])):
         code, out, err = run("evaluate", net, *sources, "--report", name, *more)
         assert code == 0, err
-        assert "001 " in out
+        assert "R@1 " in out
         assert f"page: {name}/index.html" in err
     code, out, _ = run("report", "compare", "one", "two", "-o", "both.html")
     assert code == 0

@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from deepibl.layers import NetVLAD
 from deepibl.networks.backbones import netvlad_head
+from deepibl.networks.clusters import vlad_alpha
 from deepibl.report.cells import cell_assignment, cell_shares, legible, matching_parts
 from matlab_compat.errors import ArgumentError
 from tests.extractors import Extractor, simplenn
@@ -29,7 +31,8 @@ class _PixelL2Extractor(nn.Module):
         centres /= np.linalg.norm(centres, axis=1, keepdims=True)
         points = generator.standard_normal((50, 16)).astype(np.float32)
         points /= np.linalg.norm(points, axis=1, keepdims=True)
-        self.backbone, self.head = nn.Conv2d(3, 16, 5, stride=2), netvlad_head(centres, points)
+        layer = NetVLAD.from_clusters(torch.from_numpy(centres), vlad_alpha(centres, points))
+        self.backbone, self.head = nn.Conv2d(3, 16, 5, stride=2), netvlad_head(layer)
 
     def prepare(self, images):
         return images / 255 - 0.5

@@ -8,7 +8,7 @@ import pytest
 
 from deepibl.errors import IndexFileError
 from deepibl.search import edit_index
-from deepibl.search.answer import VERDICTS, Answer, agreeing, verdict_of
+from deepibl.search.answer import VERDICTS, Answer, agreeing, estimate_at, verdict_of
 from deepibl.search.confidence import Calibration, Found, evidence
 from deepibl.search.index import PlaceIndex
 
@@ -200,13 +200,14 @@ def test_what_looks_like_a_blank_image_is_not_claimed(index: PlaceIndex) -> None
 def test_the_place_of_a_photo_is_where_the_agreeing_images_are() -> None:
     points = np.array([[0.0, 0.0], [10.0, 0.0], [500.0, 0.0], [np.nan, np.nan], [20.0, 0.0]])
     distances = np.square([1.0, 2.0, 4.0, 4.5, 5.0])
-    weights, spread = agreeing(points, distances, 25.0)
+    weights = agreeing(points, distances, 25.0)
     assert weights.tolist() == pytest.approx([0.6, 0.4, 0, 0, 0])  # 3 and 2 below the nearest elsewhere
-    assert spread == pytest.approx(np.sqrt(0.6 * 16 + 0.4 * 36))  # around 4 m
-    assert agreeing(points[[0, 1, 4]], distances[:3], 25.0)[0].tolist() == pytest.approx([0.6, 0.4, 0])
-    assert agreeing(points[:1], distances[:1], 25.0)[0].tolist() == [1]
-    assert agreeing(points[[2, 0, 1]], distances[[0, 0, 1]], 25.0)[0].tolist() == [1, 0, 0]
-    assert not agreeing(points[3:], distances[3:], 25.0)[0].any()
+    at = estimate_at(points, weights, None)
+    assert (at.east, at.spread) == pytest.approx((4.0, np.sqrt(0.6 * 16 + 0.4 * 36)))
+    assert agreeing(points[[0, 1, 4]], distances[:3], 25.0).tolist() == pytest.approx([0.6, 0.4, 0])
+    assert agreeing(points[:1], distances[:1], 25.0).tolist() == [1]
+    assert agreeing(points[[2, 0, 1]], distances[[0, 0, 1]], 25.0).tolist() == [1, 0, 0]
+    assert not agreeing(points[3:], distances[3:], 25.0).any()
 
 
 def test_the_estimate_is_nearer_than_the_first_match(index: PlaceIndex) -> None:

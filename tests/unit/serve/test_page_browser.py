@@ -136,7 +136,7 @@ def test_several_photos_make_a_list_of_answers(opened, city):
     for row in rows[:2]:
         link = row.find_element("css selector", ".position a")
         assert link.get_attribute("href").startswith("https://www.openstreetmap.org/")
-        assert len(row.find_elements("css selector", ".best img")) == 3
+        assert len(row.find_elements("css selector", ".answers img")) == 3
         assert row.find_element("class name", "verdict").text
     assert "holds text" in rows[2].find_element("class name", "verdict").text
     wait(opened, lambda: loaded(opened, "#photos > li:first-child img"))

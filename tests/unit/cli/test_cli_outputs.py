@@ -1,0 +1,177 @@
+"""What `localize` takes and writes: folders, lists, standard input; CSV, GeoJSON, GPX, KML and pairs."""
+
+import csv
+import io
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from deepibl.datasets.csv_file import read_csv
+from deepibl.search import PlaceIndex
+from tests.extractors import make_photos
+
+
+@pytest.fixture
+def city(run, net: Path, street: Path) -> Path:
+    code, _, err = run("index", net, "--csv", street / "db" / "places.csv", "-o", street / "city.idx")
+    assert (code, err) == (0, "")
+    return street / "city.idx"
+
+
+@pytest.fixture
+def asked(street: Path) -> list[str]:
+    """The queries' names."""
+    return list(read_csv(street / "q" / "places.csv", street / "q")[0])
+
+
+def test_a_folder_a_list_and_standard_input_are_localized_alike(
+    run, city: Path, street: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = street / "some"
+    folder.mkdir()
+    for name in asked:
+        (folder / name).write_bytes((street / "q" / name).read_bytes())
+    (folder / "notes.txt").write_text("no photo")
+    (folder / "raw.nef").write_text("no photo")
+    files = [str(folder / name) for name in sorted(asked)]
+    (street / "list.txt").write_text("\n".join(files))
+    found = {}
+    for how in ([folder], ["--list", street / "list.txt"], ["-"]):
+        monkeypatch.setattr("sys.stdin", io.StringIO("\n".join([*files, ""])))
+        code, out, err = run("localize", *how, "--index", city, "--json")
+        found[str(how)] = json.loads(out)
+        assert code == 0 and list(found[str(how)]) == files
+        assert ("1 of 7 files were not used: 1 NEF" in err) == (how == [folder])
+    assert len({json.dumps(each) for each in found.values()}) == 1
+
+
+def test_extract_takes_a_folder_below_its_root(run, net: Path, street: Path, asked: list[str]) -> None:
+    code, out, _ = run("extract", net, "q", "--root", street, "-o", street / "made" / "here" / "f.npy")
+    assert code == 0 and out.startswith("30 descriptors") and (street / "made" / "here" / "f.npy").is_file()
+
+
+@pytest.mark.parametrize("where", ["empty", "nothing"])
+def test_a_folder_without_photos_is_said(run, city: Path, street: Path, where: str) -> None:
+    (street / "empty").mkdir()
+    code, out, err = run("localize", street / where, "--index", city)
+    assert out == "" or code == 3
+    assert f"{where} has no photos" in err or "cannot be opened" in err
+
+
+def test_the_files_agree_with_the_answers(run, city: Path, street: Path, asked: list[str]) -> None:
+    files = {kind: street / "out" / f"found.{kind}" for kind in ("csv", "geojson", "gpx", "kml", "html")}
+    flags = [part for kind, path in files.items() for part in (f"--{kind}", path)]
+    photos = [street / "q" / name for name in asked]
+    code, out, err = run("localize", *photos, "--index", city, "--json", *flags)
+    assert code == 0
+    answers = json.loads(out)
+    sure = {name: each["estimate"] for name, each in answers.items() if each["estimate"]}
+    assert len(sure) == len(answers) == 6 and f"found.gpx: {len(sure)} of 6 photos with a position" in err
+
+    rows = list(csv.DictReader(io.StringIO(files["csv"].read_text())))
+    assert [row["name"] for row in rows] == list(answers)
+    for row in rows:
+        at = sure[row["name"]]
+        assert [float(row[key]) for key in ("lat", "lon", "utm_e")] == [
+            at["latitude"], at["longitude"], at["east"]
+        ]  # fmt: skip
+        assert row["match"] == answers[row["name"]]["places"][0]["name"]
+    assert read_csv(files["csv"], street)[1][0][1:3] == (
+        sure[rows[0]["name"]]["latitude"],
+        sure[rows[0]["name"]]["longitude"],
+    )
+
+    features = json.loads(files["geojson"].read_text())["features"]
+    assert [f["geometry"]["coordinates"] for f in features] == [
+        [at["longitude"], at["latitude"]] for at in sure.values()
+    ]
+    points = list(ET.parse(files["gpx"]).getroot())
+    assert [float(point.get("lat")) for point in points] == pytest.approx(
+        [at["latitude"] for at in sure.values()], abs=1e-7
+    )
+    marks = ET.parse(files["kml"]).getroot().iter("{http://www.opengis.net/kml/2.2}coordinates")
+    assert [[float(part) for part in mark.text.split(",")] for mark in marks] == [
+        pytest.approx([at["longitude"], at["latitude"]], abs=1e-7) for at in sure.values()
+    ]
+
+
+def test_a_photo_without_a_position_is_in_the_table_and_not_on_the_map(
+    run, city: Path, street: Path, asked: list[str]
+) -> None:
+    away = ["--near", "0,0", "--within", "10"]
+    code, _, err = run(
+        "localize", street / "q" / asked[0], "--index", city, *away,
+        "--csv", street / "a.csv", "--geojson", street / "a.geojson", "--gpx", street / "a.gpx",
+    )  # fmt: skip
+    assert code == 0 and "a.gpx: 0 of 1 photos with a position" in err
+    assert len((street / "a.csv").read_text().splitlines()) == 2
+    assert json.loads((street / "a.geojson").read_text())["features"][0]["geometry"] is None
+    assert not list(ET.parse(street / "a.gpx").getroot())
+
+
+def test_metres_without_a_zone_go_into_a_table_only(run, net: Path, street: Path, asked: list[str]) -> None:
+    table = street / "db" / "places.csv"
+    table.write_text("\n".join(line.rpartition(",")[0] for line in table.read_text().splitlines()))
+    assert run("index", net, "--csv", table, "-o", street / "plane.idx")[0] == 0
+    how = ["localize", street / "q" / asked[0], "--index", street / "plane.idx"]
+    code, out, err = run(*how, "--gpx", street / "a.gpx")
+    assert code == 1 and out == "" and "--gpx needs latitude and longitude" in err and "--csv" in err
+    assert run(*how, "--csv", street / "a.csv")[0] == 0
+    assert (street / "a.csv").read_text().startswith("name,utm_e,utm_n,zone,")
+
+
+def test_pairs_are_those_of_the_answers_in_names_below_one_folder(
+    run, city: Path, street: Path, asked: list[str]
+) -> None:
+    photos = [street / "q" / name for name in asked]
+    code, out, err = run(
+        "localize", *photos, "--index", city, "--top", 2, "--json", "--pairs", street / "pairs.txt"
+    )
+    answers = json.loads(out)
+    assert code == 0 and f"12 pairs of 6 images, names relative to {street}" in err
+    assert (street / "pairs.txt").read_text().splitlines() == [
+        f"q/{Path(photo).name} db/{place['name']}"
+        for photo, answer in answers.items() for place in answer["places"]
+    ]  # fmt: skip
+    code, _, err = run(
+        "localize", *photos, "--index", city, "--pairs", street / "p", "--pairs-root", street / "q"
+    )
+    assert code == 1 and "names below one folder" in err
+
+
+def test_pairs_of_an_index_leave_out_each_image_itself(run, city: Path, street: Path) -> None:
+    code, out, _ = run("pairs", city, "--top", 3, "-o", street / "new" / "pairs.txt")
+    pairs = [line.split() for line in (street / "new" / "pairs.txt").read_text().splitlines()]
+    names = PlaceIndex.load(city).names
+    assert code == 0 and "18 pairs of 6 images" in out
+    assert [pair[0] for pair in pairs] == [name for name in names for _ in range(3)]
+    assert all(a != b and b in names for a, b in pairs)
+
+
+def test_reranking_reads_the_photos_of_the_index_where_they_are_now(
+    run, city: Path, street: Path, asked: list[str]
+) -> None:
+    (street / "db").rename(street / "moved")
+    how = ["localize", street / "q" / asked[0], "--index", city, "--rerank", 4]
+    code, _, err = run(*how)
+    assert code == 1 and "--root DIR" in err
+    code, out, _ = run(*how, "--root", street / "moved", "--json", "--top", 6)
+    places = next(iter(json.loads(out).values()))["places"]
+    assert code == 0 and [place["rank"] for place in places] == [1, 2, 3, 4, 5, 6]
+    assert sum(place["inliers"] is not None for place in places) == 4
+    code, out, _ = run(*how, "--root", street / "moved")
+    assert "inliers" in out
+    code, _, err = run(*how, "--matcher", "surf", "--root", street / "moved")
+    assert code == 1 and "sift, lightglue" in err
+
+
+def test_evaluate_measures_the_answers_ordered_again(run, net: Path, street: Path) -> None:
+    sources = ["--db", street / "db" / "places.csv", "--queries", street / "q" / "places.csv"]
+    code, out, _ = run("evaluate", net, *sources, "--rerank", 3, "--num-workers", 1)
+    assert code == 0 and "R@1 " in out
+
+
+def test_make_photos_gives_the_six_that_these_tests_count(tmp_path: Path) -> None:
+    assert len(make_photos(tmp_path)) >= 6

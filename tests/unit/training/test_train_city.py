@@ -1,0 +1,63 @@
+"""Training in batches of a city's photos: what a batch is made of, and a network that learns from it."""
+
+import csv
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from scripts.train_city import FAR, Photos, Recipe, city, draw_batch, same_distances, start, train
+from tests.unit.training.test_training_scripts import write_small_vd16, write_street
+
+
+@pytest.fixture(scope="module")
+def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("streets")
+    for seed, split in enumerate(("train", "val")):
+        write_street(folder / split, seed)
+    return folder
+
+
+def test_points_have_the_distances_of_the_descriptors() -> None:
+    rows = torch.nn.functional.normalize(
+        torch.randn(6, 500, generator=torch.Generator().manual_seed(0)), dim=1
+    )
+    assert torch.allclose(
+        torch.cdist(same_distances(rows), same_distances(rows)), torch.cdist(rows, rows), atol=1e-4
+    )
+
+
+def test_a_batch_is_of_far_places_with_positives_of_the_same_side(streets: Path) -> None:
+    recipe = Recipe(places=3, alike=2)
+    photos = Photos(city(streets / "train"), recipe)
+    sketches = np.random.default_rng(0).normal(size=(len(photos), 8)).astype(np.float32)
+    queries, positives = draw_batch(photos, sketches, recipe, random.Random(0))
+    assert len(queries) == len(positives) == 9
+    apart = photos.metres(queries, queries) + np.diag([np.inf] * 9)
+    assert apart.min() > FAR
+    assert np.diag(photos.metres(queries, positives)).max() <= FAR
+    assert (photos.side[queries] == photos.side[positives]).all() and not set(queries) & set(positives)
+
+
+def test_a_mirrored_photo_is_the_photo_mirrored(streets: Path) -> None:
+    photos = Photos(city(streets / "train"), Recipe())
+    assert torch.equal(photos.read(3, 0), photos.read(3 + photos.count, 0).flip(2))
+
+
+@pytest.mark.slow
+def test_the_script_trains_from_a_backbone_to_a_better_network(streets: Path, tmp_path: Path) -> None:
+    write_small_vd16(tmp_path)
+    start(tmp_path, streets / "train", tmp_path / "imagenet-vgg-verydeep-16.mat", "conv5_3")
+    options = {"rounds": 2, "steps": 15, "places": 3, "alike": 1, "rate": 1e-3, "head_rate": 1e-2}
+    folders = {"train": streets / "train", "val": streets / "val"}
+    train(tmp_path / "start.mat", tmp_path / "out", **folders, first="conv5_3", sharpness=10.0, **options)
+    with open(tmp_path / "out" / "log.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["round"] for row in rows] == ["0", "1", "2"]
+    assert float(rows[2]["loss"]) < float(rows[1]["loss"])
+    assert {each.name for each in (tmp_path / "out").glob("*.mat")} == {
+        "best.mat",
+        *(f"round{number}.mat" for number in range(3)),
+    }
