@@ -17,9 +17,7 @@ def pages() -> dict[str, str]:
     return {name: re.sub(r"<!--.*?-->\n?", "", text) for name, text in texts.items() if "--8<--" not in text}
 
 
-def help(
-    topic: Annotated[str | None, typer.Argument(help="A page; left out: their names.")] = None,
-) -> None:
+def help(topic: Annotated[str | None, typer.Argument(help="A page; left out: their names.")] = None) -> None:
     """Print a page of the documentation."""
     known = pages()
     if topic is None:
