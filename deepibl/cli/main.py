@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from deepibl.cli import data, networks, options as opt, search, seeing, training
+from deepibl.cli import data, manual, networks, options as opt, search, seeing, training
 from deepibl.cli.process import prepare_process
 from matlab_compat.errors import MatlabCompatError
 
@@ -92,7 +92,7 @@ COMMANDS = {
     ),
     "Train": (training.train, training.pick, training.pca),
     "Move from MATLAB": (data.migrate, data.verify, data.toolbox, data.convert_png),
-    "Try out, and data": (demo,),
+    "Try out, and data": (demo, manual.help),
 }  # fmt: skip
 GROUPS = {
     "report": ("Measure and look", "Reports of evaluations.", (seeing.compare,)),

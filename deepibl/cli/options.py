@@ -52,7 +52,7 @@ Precision = Annotated[str, option("'fp32', or 'bf16' or 'int8' for the backbone.
 ScalesFile = Annotated[
     Path | None, option("For int8: scales of deepibl calibrate.", "--scales", panel=COMPUTING)
 ]
-Engine = Annotated[str, option("'auto', 'torch', 'fused' or 'cuda'.", panel=COMPUTING)]
+Engine = Annotated[str, option("auto, torch, fused or cuda (deepibl help performance).", panel=COMPUTING)]
 BatchSize = Annotated[int, option("Images at a time, at most; changes no result.", min=1, panel=COMPUTING)]
 Workers = Annotated[
     int | None, option("Threads that read images.", min=1, show_default="up to 8", panel=COMPUTING)

@@ -14,7 +14,9 @@ from matlab_compat.errors import ArgumentError
 
 _SHOWN = 10
 Where = Annotated[str, opt.argument("An index: FILE.idx, FOLDER.db or http://HOST:PORT/COLLECTION.")]
-Backend = Annotated[str | None, opt.option("exact, ivfpq, hnsw or milvus.", show_default="exact")]
+Backend = Annotated[
+    str | None, opt.option("exact, ivfpq, hnsw or milvus (deepibl help scale).", show_default="exact")
+]
 _file = functools.partial(opt.option, panel="Files to write")
 
 

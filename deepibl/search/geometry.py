@@ -91,7 +91,7 @@ class LightGlue:
                 library = importlib.import_module(name)
                 break
         else:
-            raise ArgumentError("LightGlue is not installed: how to: docs/own_photos.md")
+            raise ArgumentError("LightGlue is not installed: `deepibl help own_photos` says how to")
         self._device = device
         self._features = library.ALIKED(max_num_keypoints=features).eval().to(device)
         self._glue = library.LightGlue(features="aliked").eval().to(device)

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [
     ROOT / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
-    *sorted((ROOT / "examples").glob("*.py")),
+    *sorted((ROOT / "examples").glob("*.ipynb")),
 ]
 TEXTS = {path.name: path.read_text(encoding="utf-8") for path in DOCUMENTS}
 # deepibl.x.y in prose or code, but neither file names (deepibl/x.py, deepibl.toml) nor addresses

@@ -296,3 +296,12 @@ def test_the_engine_is_told_during_a_command_and_not_afterwards(
         main(["extract", str(net), str(photos / "db" / "db1.jpg"), "-o", str(photos / "f.npy")])
     assert "engine: " in capsys.readouterr().err
     assert log.handlers == before
+
+
+def test_help_lists_the_pages_prints_one_and_suggests_a_name(run) -> None:
+    status, listed, _ = run("help")
+    assert status == 0 and "deepibl help scale" in listed and "changelog" not in listed
+    status, page, _ = run("help", "scale")
+    assert status == 0 and page.startswith("# Scale") and "<!--" not in page
+    status, _, errors = run("help", "scal")
+    assert status == 1 and "did you mean 'scale'" in errors

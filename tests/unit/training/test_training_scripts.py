@@ -1,4 +1,4 @@
-"""The scripts and the example that train: each runs, and does what it is there for."""
+"""The scripts that train: each runs, and does what it is there for."""
 
 import os
 import subprocess
@@ -7,32 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from deepibl.toycity.city import make_city
-from examples.train_any_backbone import train
 from matlab_compat import matfile
 from matlab_compat.arguments import typed_value
 from scripts import train_gauss_ind
-from scripts.plot_gradients import LOSSES, draw, magnitudes
 from tests.pitts_root import make_root
-
-
-def test_the_example_trains_a_torchvision_network(tmp_path):
-    city = make_city(tmp_path, images=24, queries=8, size=(64, 48), split="train", progress=False)
-    torch.manual_seed(0)
-    losses = train(str(city), steps=24)
-    assert len(losses) > 12 and np.mean(losses[-6:]) < np.mean(losses[:6])
-
-
-def test_the_gradients_drawn_are_those_of_the_formulas(tmp_path):
-    axis, positive, negative = magnitudes(LOSSES["SARE, Gaussian kernel"], 7)
-    to_negative, to_positive = np.meshgrid(axis, axis, indexing="ij")
-    pull = 1 / (1 + np.exp(to_negative**2 - to_positive**2))
-    assert np.allclose(positive, 2 * to_positive * pull) and np.allclose(negative, 2 * to_negative * pull)
-    with Image.open(draw(tmp_path / "gradients.png", points=11)) as image:
-        assert image.format == "PNG"
 
 
 def test_values_are_read_as_they_are_typed():
