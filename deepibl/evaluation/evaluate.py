@@ -125,7 +125,7 @@ def evaluate_network(
                 stem = file_name(f"{Path(label).stem or 'net'}_{dataset.name}_{which}_{digest[:16]}")
                 file = file.with_name(f"{stem}.{suffix}")
             parts.append(_described(net, names, root, how, file))
-    return _evaluation(settings, dataset, label, identity, net, *parts, crop_to_dim, reranker)
+    return _evaluation(settings, dataset, label, identity, net, parts[0], parts[1], crop_to_dim, reranker)
 
 
 def _described(
@@ -194,7 +194,9 @@ def evaluate_index(
         _described(net, dataset.query_names, dataset.query_root, how, None),
     )
     label = label or index.network_path
-    return _evaluation(settings, dataset, label, index.network_id, net, *parts, crop_to_dim, reranker)
+    return _evaluation(
+        settings, dataset, label, index.network_id, net, parts[0], parts[1], crop_to_dim, reranker
+    )
 
 
 def _evaluation(

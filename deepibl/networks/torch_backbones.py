@@ -300,12 +300,12 @@ def load_torch_network(
     name = parse_name(net_id)
     layer = layer or name.layer
     state, preprocessing = _state(name.library, name.model, weights)
-    about: Any = (name.library, name.model, layer, state, preprocessing, split)
+    of_part = partial(backbone_layer, name.library, name.model, layer, state, preprocessing, split)
     try:
-        made = [backbone_layer(*about, part=part) for part in (("before", "from") if split else ("",))]
+        made = [of_part(part) for part in (("before", "from") if split else ("",))]
     except UntraceableError as error:
         _log.info("%s; it is trained from there on as one layer", error)
-        made = [backbone_layer(*about)]
+        made = [of_part()]
     pixel = np.array(preprocessing.mean, dtype=np.float32) / np.float32(preprocessing.scale)
     normalization = {
         "averageImage": np.broadcast_to(pixel, (1, 1, 3)).copy(),

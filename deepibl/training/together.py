@@ -53,9 +53,8 @@ def tools_of(
     """The tools of one process. sets: training, validation. team: the processes that keep maps beside it."""
     stepper, options = state.stepper, state.options
 
-    noted = partial(listeners.notify, TrainingListener.noted)
-    computing = partial(listeners.notify, TrainingListener.computing)
-    extracted = partial(listeners.notify, TrainingListener.extracting)
+    events: Any = TrainingListener.noted, TrainingListener.computing, TrainingListener.extracting
+    noted, computing, extracted = (partial(listeners.notify, event) for event in events)
     with (
         exact_products(stepper.device),
         open_backbone(stepper, options, sets, noted, team) as backbone,
