@@ -81,7 +81,7 @@ def rates(
         found.append(Rates(name, count, size, 0, 0.0, [taken / len(queries)], recall))
     for kind, how in [*(("ivfpq", {"code_bytes": size}) for size in codes), ("hnsw", {})]:
         build, compressed = seconds(partial(CompressedIndex.build, half, kind, **how))
-        compressed.save(folder / "structure")
+        compressed.structure.write(folder / "structure")
         each = (folder / "structure").stat().st_size / count, build / count
         times, recalls = [], []
         for effort in EFFORTS[kind]:

@@ -145,6 +145,9 @@ def tiny_tokyo(whole: PlaceDataset, name: str, generator: Generator | None = Non
             raise DatasetError(
                 f"{whole.name}: {_PATIENCE} images drawn, but too few places with 24 images or more"
             )
-    made: TinyTokyo = whole.subset(database, queries, TinyTokyo)
-    made.name = name
-    return made
+    return TinyTokyo(
+        name,
+        [whole.database_names[image] for image in database], whole.database_positions[database],
+        [whole.database_names[image] for image in queries], whole.database_positions[queries],
+        **whole.shared_arguments(),
+    )  # fmt: skip

@@ -183,9 +183,9 @@ def loads(node: Node) -> bool:
     """Whether a statement loads variables of a file into the script."""
     if node.type == "command":
         return text_of(named(node)[0]) == "load"
-    above = node.parent.type if node.parent is not None else ""
-    statement = node.type == "function_call" and above in ("source_file", "block")
-    return statement and text_of(node.children[0]) == "load"
+    if node.type != "function_call" or text_of(node.children[0]) != "load":
+        return False  # finding the parent takes time in proportion to the depth: only where it matters
+    return node.parent is not None and node.parent.type in ("source_file", "block")
 
 
 def loaded_names(node: Node) -> list[str]:

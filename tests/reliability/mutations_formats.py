@@ -74,6 +74,7 @@ def inside_index(random: Random, data: bytes) -> bytes:
     path.write_bytes(data)
     tensors, strings = map_tensors(path)
     tensors = {name: np.array(array) for name, array in tensors.items()}
+    strings = dict(sorted(strings.items()))  # safetensors reads them in any order
     # faiss trusts what it reads: a structure that was made to do harm is not kept from it (docs/unknowns.md)
     name = random.choice([name for name in tensors if name != "structure"])
     if random.random() < 0.5:

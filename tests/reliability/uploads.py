@@ -5,10 +5,11 @@ import json
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from deepibl.serve.http import Limits
 from tests.page_files import bomb, many_scans, picture
 
 BOUNDARY = "deepibl-load"
-LIMIT = 20_000_000
+LIMIT = Limits().upload_bytes
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ def kinds() -> list[Kind]:
         Kind("truncated JPEG", picture(size=(640, 480), quality=95)[:-5000], (422,)),
         Kind("JPEG cut in its header", picture()[:40], (422,)),
         Kind("damaged PNG", picture("PNG")[:300] + bytes(3000), (422,)),
-        Kind("bomb PNG", bomb(), (413,)),
+        Kind("bomb PNG", bomb(), (422,)),
         Kind("JPEG of 200 scans", many_scans(200), (413,)),
         Kind("text", b"not a photo at all\n" * 50, (415,)),
         Kind("zeros", bytes(100_000), (415,)),

