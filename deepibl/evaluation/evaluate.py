@@ -102,9 +102,10 @@ def evaluate_network(
     image cannot be read: a recall on fewer images would not be comparable. Processes that torchrun started
     share the work, if all call it; all get the result, only process 0 the descriptors.
     """
+    settings = ExtractionSettings.of(evaluate_network, settings, options, on_error="raise")
     own = not dataset.as_stored
     on_error, suffix = ("skip", "h5") if own else ("raise", "bin")  # a .h5 file has the names of its rows
-    settings = ExtractionSettings.of(evaluate_network, settings, options, on_error=on_error).for_photos(own)
+    settings = replace(settings, on_error=on_error).for_photos(own)
     processes = team()
     if not own:
         processes.lead(dataset.check_images)

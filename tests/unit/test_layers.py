@@ -70,6 +70,21 @@ def test_half_precision_maps_are_summed_in_single() -> None:
     torch.testing.assert_close(out, layer(x.float()), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("far, least, most", [(0.0, 0.1, 1.0), (0.1, 0.0, 1e-6)])
+@torch.no_grad()
+def test_rounding_decides_the_part_of_a_cluster_whose_centre_is_its_descriptor(
+    far: float, least: float, most: float
+) -> None:
+    """far: distance of pixels from their centres; at 0 the residual is the last bit (docs/differences.md)."""
+    torch.manual_seed(0)
+    centres = torch.nn.functional.normalize(torch.randn(4, 12))
+    layer = NetVLAD.from_clusters(centres, alpha=100)
+    layer.normalize = True
+    pixels = (centres + far * torch.randn(4, 12)).t().reshape(1, 12, 2, 2)
+    changed = pixels * (1 + 2.0**-23 * torch.randint(-1, 2, pixels.shape))
+    assert least <= float((layer(pixels) - layer(changed)).abs().max()) <= most
+
+
 @pytest.mark.parametrize("v2", [False, True])
 def test_clusters_attract_their_own_pixels(v2: bool) -> None:
     clusters = torch.eye(3, 5) * 2

@@ -1,5 +1,5 @@
 function state= rng(seed, varargin)
-% MATLAB's rng by Octave's twister, which draws the same numbers from the same state; 'shuffle' is a seed here.
+% MATLAB's rng by Octave's twister, which draws the same numbers from the same state; 'shuffle' is the next seed.
     if nargout>0
         state= struct('State', rand('twister'));
         if nargin==0, return; end
@@ -8,7 +8,11 @@ function state= rng(seed, varargin)
         rand('twister', seed.State);
         return;
     end
-    if ischar(seed), seed= 5489; end
+    persistent shuffles= 0;
+    if ischar(seed)
+        shuffles= shuffles + 1;
+        seed= 5489 + shuffles;
+    end
     words= zeros(624, 1, 'uint64');
     words(1)= seed + 5489*(seed==0);
     for i= 2:624

@@ -64,6 +64,7 @@ LAYERS: dict[str, Callable[[], Any]] = {
     "layerVLADv2": lambda: custom("layerVLADv2", [filters(1, 1, 4, 3), filters(1, 3), filters(1, 1, 4, 3)]),
     "layerTotalMaxPool": lambda: custom("layerTotalMaxPool"),
     "layerTotalAvgPool": lambda: custom("layerTotalAvgPool"),
+    "layerGeM": lambda: custom("layerGeM", [filters(1, 1)]),
     "layerWholeL2Normalize": lambda: custom("layerWholeL2Normalize"),
 }
 WAYS = [("torch", "fp32"), ("torch", "bf16"), *(("cuda", each) for each in ("fp32", "tf32", "bf16", "fp16"))]
@@ -258,7 +259,7 @@ def test_momenta_of_a_session_file_go_to_the_networks_device(card: Any, released
         lambda net, image: gradient_map(net, image, guided=True, against=torch.empty(3, 48, 64)),
         lambda net, image: occlusion_map(net, image, patch=24, step=24, against=torch.empty(3, 48, 64)),
         lambda net, image: cell_shares(net, image, torch.empty(3, 48, 64)).shares,
-        lambda net, image: cell_assignment(net, image).weights,
+        lambda net, image: cell_assignment(net, image),
         lambda net, image: local_descriptors(net, lambda i: image, 2, total=8, per_image=4, device=BACKWARD),
     ],
     ids=["gradient", "guided", "occlusion", "shares", "assignment", "clusters"],

@@ -151,7 +151,7 @@ def test_kept_descriptors_of_other_scales_are_not_used(run, net, street, tmp_pat
     ):
         settings |= {"precision": "int8"} if settings else {}
         evaluate_network(loaded, dataset, features=tmp_path / "kept", progress=False, **settings)
-        assert len(list((tmp_path / "kept").glob("*.bin"))) == 2 * min(number + 1, 3)
+        assert len(list((tmp_path / "kept").glob("*.h5"))) == 2 * min(number + 1, 3)
 
 
 @int8_here
@@ -182,7 +182,7 @@ def test_the_pages_finder_asks_an_int8_index_with_its_scales(run, net, street) -
     index, scales = PlaceIndex.load("a.idx"), read_scales("s.json")
     finder = PlaceFinder(load_network(net), index, precision="int8", scales=scales)
     assert "int8" in finder.engine
-    assert finder.find([read_image("q/03.jpg")], top=1)[0][0].name == "03.jpg"
+    assert finder.find(read_image("q/03.jpg"), top=1)[0].name == "03.jpg"
     for how in ({}, {"precision": "int8", "scales": wider(scales)}):
         with pytest.raises(NetworkMismatchError, match="int8-"):
             PlaceFinder(load_network(net), index, **how)

@@ -53,6 +53,7 @@ PLOTS = [
     "gca",
     "drawnow",
     "clf",
+    "smooth",
 ]
 NETWORK = "vd16_tokyoTM_conv5_3_vlad_preL2_intra_white"
 CALLS = {"s11_misc": "r= s11_misc('c8cf', 'doPlot', false); fprintf('%d %.4f\\n', r.epoch, r.recall);"}
@@ -60,6 +61,11 @@ CALLS = {"s11_misc": "r= s11_misc('c8cf', 'doPlot', false); fprintf('%d %.4f\\n'
 
 # Octave takes minutes for an image of 640 pixels; the originals cannot draw 1000 negatives of 24 images
 SMALL = {"640": "100", "'nEpoch', 2,": "'nEpoch', 2, 'nNegChoice', 5,"}
+
+# Without differences resume-works-in-all-trainers, resume-options, resume-keeps-momentum (differences.md):
+# the originals take options of the call in place of an undefined name, ours begins with momenta of zero
+RESUME = {"maxImgIntraPlace": "opts.nEpoch= tmpopts.nEpoch; opts.learningRate= tmpopts.learningRate;"}
+RESUMED = {"startEpoch=": "keep_momentum=False, startEpoch="}
 
 
 class Printed(NamedTuple):
@@ -123,12 +129,16 @@ def run_case(name: str, place: Path, originals: Path, folder: Path) -> Printed:
             path = work / file
             path.write_text(path.read_text().replace("PLACE/", f"{work}/"))
         for script in CASES.glob("*.m"):
-            text = script.read_text()
-            for old, new in SMALL.items() if script.stem in ("s1_train", "s2_resume", "s4_tokyo") else ():
-                text = text.replace(old, new)
-            (work / script.name).write_text(text)
+            small = SMALL if script.stem in ("s1_train", "s2_resume", "s4_tokyo") else {}
+            (work / script.name).write_text(_with(script.read_text(), small))
         texts.append(side(name, work, originals))
     return Printed(*map(lines, texts))
+
+
+def _with(text: str, changes: dict[str, str]) -> str:
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    return text
 
 
 def _octave(name: str, work: Path, originals: Path) -> str:
@@ -138,10 +148,8 @@ def _octave(name: str, work: Path, originals: Path) -> str:
         (stubs / f"{plot}.m").write_text(
             f"function varargout= {plot}(varargin)\nvarargout= cell(1, nargout);\nend\n"
         )
-    for trainer in originals.rglob("train*.m"):  # a name that is defined nowhere ends a training that resumes
-        (stubs / trainer.name).write_text(
-            trainer.read_text(encoding="latin-1").replace("maxImgIntraPlace", "")
-        )
+    for trainer in originals.rglob("train*.m"):
+        (stubs / trainer.name).write_text(_with(trainer.read_text(encoding="latin-1"), RESUME))
     folders = [f"genpath('{originals}')"]
     folders += [f"'{path}'" for path in (OCTAVE / "originals", OCTAVE / "mex", OCTAVE / "cases", stubs, work)]
     path = " ".join(f"addpath({each});" for each in folders)
@@ -163,7 +171,9 @@ def _python(name: str, work: Path, originals: Path) -> str:
         (work / f"{name}_call.m").write_text(CALLS[name])
     for script in work.glob("*.m"):
         if script.stem not in ("localPaths",):
-            migrate_file(script, work / f"{script.stem}.py")
+            migrated = work / f"{script.stem}.py"
+            migrate_file(script, migrated)
+            migrated.write_text(_with(migrated.read_text(), RESUMED))
     environment = {
         "DEEPIBL_LOCALPATHS": str(work / "localPaths.toml"),
         "MPLBACKEND": "Agg",
@@ -183,7 +193,8 @@ def lines(text: str) -> list[str]:
 
     Session ids are numbered in their order.
     """
-    text = re.sub(r"^opts = *\n.*?^ *backPropDepth\b[^\n]*", "OPTIONS", text, flags=re.S | re.M)
+    options = r"^opts = *\n.*?^ *backPropDepth\b[^\n]*(\s+\w+_orig\b[^\n]*)*"
+    text = re.sub(options, "OPTIONS", text, flags=re.S | re.M)
     text = re.sub(r"^maps below .*\n", "", text, flags=re.M)
     text = re.sub(r"\b\d\d-\w{3}-\d{4} \d\d:\d\d:\d\d\b", "DATE", text)
     text = re.sub(r"; time .*; left .*; avg .*", "", text)

@@ -62,7 +62,7 @@ def test_command_line_page_and_evaluation_answer_alike(town: Path, sent: str) ->
         first = found[photo][0]
         assert first.name == Path(photo).name and first.distance < 1e-6
         pixels = decode_photo(Path(photo).read_bytes(), Limits(), index.reading).pixels
-        (page,) = finder.find([pixels], 3)
+        page = finder.find(pixels, 3)
         assert [match.name for match in page] == [match.name for match in found[photo]]
         assert [match.distance for match in page] == pytest.approx(
             [match.distance for match in found[photo]], abs=1e-5
@@ -166,7 +166,7 @@ def test_evaluation_says_what_was_left_out(mixed: Path, run, net, caplog) -> Non
     (mixed / "db" / "cut.jpg").unlink()
     asked = ("evaluate", net, "--db", mixed / "db", "--queries", mixed / "asked")
     code, _, err = run(*asked)
-    assert code == 1 and "nowhere.jpeg. Add them to a CSV, or leave them out with --skip-unknown" in err
+    assert code == 1 and "nowhere.jpeg. Add them to a CSV, or leave them out (--skip-unknown)" in err
     code, _, _ = run(*asked, "--skip-unknown")
     assert code == 0 and "3 of 13 files were not used: 2 HEIC" in caplog.text
 
