@@ -304,7 +304,7 @@ def load_network(
     cached_copy: bool = True,
     weights: StrPath = "pretrained",
     model: nn.Module | None = None,
-) -> Any:
+) -> Network | Any:  # Any: a torch model
     """The network in a file or of a name, in eval mode: a `SimpleNN`, a `DagNN`, or a torch model.
 
     Reads .mat files of any version, .safetensors files of `save_network`, and torch checkpoints (.pth, .pt,

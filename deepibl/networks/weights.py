@@ -265,7 +265,7 @@ def list_networks(pattern: str = "*") -> list[str]:
     installed.
 
     >>> list_networks("torchvision:resnet1*")
-    ['torchvision:resnet18', 'torchvision:resnet101', 'torchvision:resnet152']
+    ['torchvision:resnet101', 'torchvision:resnet152', 'torchvision:resnet18']
     """
     names = [*shipped_networks(), *REGISTRY]
     names += [f"{library}:{name}" for library in LIBRARIES for name in model_names(library)]

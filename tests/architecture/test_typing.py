@@ -53,6 +53,7 @@ def test_mypy_sees_true_signatures_and_refuses_what_is_misspelt(tmp_path: Path) 
     assert errors == wrong, done.stdout
     revealed = [match[1] for line in lines if (match := re.search('Revealed type is "(.*)"', line))]
     assert len(revealed) == USER.count("reveal_type")
+    assert all(kind in revealed[0] for kind in ("SimpleNN", "DagNN"))  # an editor knows what they have
     assert [found for found in revealed if found == "Any" or found.endswith("-> Any")] == []
     vague = ("**Any", "**kwargs: Any", "builtins.object")
     assert [found for found in revealed if any(word in found for word in vague)] == []

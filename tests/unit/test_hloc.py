@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepibl import hloc
+from deepibl.errors import ConfigurationError
 from deepibl.networks.io import load_network, read_mat_network, save_network
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from tests.tolerances import assert_close
@@ -115,8 +116,13 @@ def test_hloc_finds_the_extractor_and_gets_our_descriptors(
         load_as_hloc("deepibl")({"name": "deepibl"})
 
 
-def test_without_hloc_the_extractor_says_so() -> None:
+def test_without_hloc_the_extractor_says_so(released_file: Path) -> None:
     if "hloc" in sys.modules:
         pytest.skip("hloc is installed")
     with pytest.raises(ArgumentError, match="hloc cannot be imported"):
+        hloc.register(released_file)
+
+
+def test_an_unknown_network_is_refused_before_hloc_is_needed() -> None:
+    with pytest.raises(ConfigurationError, match=r"no network file 'model.mat'.*those that ship: "):
         hloc.register("model.mat")

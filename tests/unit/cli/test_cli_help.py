@@ -41,7 +41,7 @@ def test_version_is_that_of_the_package(run) -> None:
     assert run("--version")[:2] == (0, f"deepibl {metadata.version('deepibl')}\n")
 
 
-def test_completion_is_offered_for_a_shell(run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_completion_is_offered_for_a_shell(run, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_DEEPIBL_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_WORDS", "deepibl index-")
     monkeypatch.setenv("COMP_CWORD", "1")
@@ -49,6 +49,8 @@ def test_completion_is_offered_for_a_shell(run, monkeypatch: pytest.MonkeyPatch)
     command = get_command(app)
     with pytest.raises(SystemExit):
         command.main(args=[], prog_name="deepibl")
+    assert capsys.readouterr().out.split() == ["index-check", "index-edit"]
+    monkeypatch.delenv("_DEEPIBL_COMPLETE")
     assert "--install-completion" in run("-h")[1]
 
 

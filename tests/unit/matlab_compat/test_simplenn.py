@@ -224,4 +224,4 @@ def test_the_network_moves_and_converts_as_modules_do() -> None:
     net = SimpleNN.from_matlab(small() | {"layers": net.float().to_matlab()["layers"]})
     assert torch.allclose(net.double()(x.double()).float(), want, atol=0.2)
     names = [name for name, _ in net.named_parameters()]
-    assert names == ["layers.0.weight", "layers.0.bias", "layers.3.weight", "layers.3.bias"]
+    assert names == ["c1.weight", "c1.bias", "c2.weight", "c2.bias"]

@@ -59,7 +59,7 @@ def test_methods_are_read_in_any_order(method: str, pooling: str, pre_l2: bool, 
     ("method", "message"),
     [
         ("", "names no pooling"),
-        ("preL2", "names no pooling; known are avg, max, vlad, vladv2"),
+        ("preL2", "names no pooling; known are avg, gem, max, vlad, vladv2"),
         ("max_intra", "'intra' cannot be used with max"),
         ("vlad_max", "'vlad' cannot be used with max"),
         ("vlad_vladv2", "'vlad' cannot be used with vladv2"),

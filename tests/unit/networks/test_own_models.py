@@ -19,7 +19,7 @@ from deepibl.networks import from_torch, load_network, network_id, save_network,
 from deepibl.networks.build import add_pooling, channels
 from deepibl.networks.conversion import difference
 from deepibl.networks.libraries import library_model
-from deepibl.networks.weights import find_network, list_networks
+from deepibl.networks.weights import DEFAULT_NETWORK, find_network, list_networks
 from deepibl.runtime.files import read_strings
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from tests.tolerances import assert_close
@@ -178,9 +178,8 @@ def test_the_commands_take_such_networks(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_names_are_listed_and_resolved_by_one_function(tmp_path: Path) -> None:
     names = deepibl.list_networks()
-    assert {"toycity_offtheshelf", "sare", "torchvision:vit_b_16", "timm:vit_small_patch14_dinov2"} <= {
-        *names
-    }
+    wanted = {DEFAULT_NETWORK, "sare", "torchvision:vit_b_16", "timm:vit_small_patch14_dinov2"}
+    assert wanted <= {*names}
     assert list_networks("torchvision:resnet5*") == ["torchvision:resnet50"]
     assert str(find_network("timm:test_vit:blocks.0:max")) == "timm:test_vit:blocks.0:max"
     with pytest.raises(ConfigurationError, match=r"torchvision:NAME and timm:NAME"):

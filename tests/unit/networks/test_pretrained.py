@@ -68,7 +68,7 @@ def test_the_facade_finds_files_by_localPaths(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("net_id", "message"),
     [
-        ("vd16", "deepibl fetch vd16.*stand_in"),
+        ("vd16", "deepibl fetch vd16.*torchvision:vgg16 in its place"),
         ("caffe", "vlfeat"),
         ("no", "known netIDs are vd16, vd19, caffe, places"),
     ],
