@@ -20,7 +20,8 @@ from scipy.stats import binomtest
 from benchmarks.measure import Table
 from deepibl.datasets import PlaceDataset, dataset_from_places, query_places
 from deepibl.datasets.folder import Places
-from deepibl.engine import ExtractionSettings, Scales, calibrate, choose_engine, extract_batch, read_scales
+from deepibl.engine import ExtractionSettings, Scales, calibrate, choose_engine, read_scales
+from deepibl.engine.batch import extract_prepared
 from deepibl.evaluation import evaluate_network
 from deepibl.features import add_pca_of_images
 from deepibl.images import IMAGE_SUFFIXES
@@ -127,10 +128,10 @@ def images_per_second(net: SimpleNN, settings: ExtractionSettings) -> float:
     )
     image = net.prepare(torch.rand(1, 3, 320, 320) * 255)
     with torch.inference_mode():
-        extract_batch(net, image, engine)
+        extract_prepared(net, image, settings.precision, engine)
         began = time.perf_counter()
         for _ in range(TIMED):
-            extract_batch(net, image, engine)
+            extract_prepared(net, image, settings.precision, engine)
     return TIMED / (time.perf_counter() - began)
 
 
