@@ -18,7 +18,7 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated
 
@@ -44,9 +44,22 @@ FAR = 25.0  # metres: positives are nearer, negatives farther
 SAME_VIEW = 0.25  # the share of nearby photos, the most similar ones, that are taken to show the same
 CANDIDATES = 200  # most similar photos among which the places that look alike are searched
 SKETCH = 1024  # dimensions in which similar photos are searched
-JITTER = v2.Compose(
-    [v2.RandomResizedCrop(320, (0.6, 1.0), (0.9, 1.1)), v2.ColorJitter(0.3, 0.3, 0.3)]
-)  # at most 40 % of a photo is lost
+CROP = v2.RandomResizedCrop(320, (0.6, 1.0), (0.9, 1.1))  # at most 40 % of a photo is lost
+JITTER = v2.Compose([CROP, v2.ColorJitter(0.3, 0.3, 0.3)])
+NIGHT = v2.Compose(  # as a camera sees with its gain turned up: a dark sky, grain, no colours
+    [
+        CROP,
+        v2.RandomSolarize(190, 0.6),
+        v2.ColorJitter((0.5, 1.3), (0.7, 1.4)),
+        v2.RandomEqualize(0.3),
+        v2.ToDtype(torch.float32, scale=True),
+        v2.RandomChoice([v2.GaussianNoise(sigma=sigma) for sigma in (0.05, 0.1, 0.15, 0.25)]),
+        v2.RandomApply([v2.GaussianBlur(3)]),
+        v2.Grayscale(3),
+        v2.RandomAutocontrast(0.7),
+        v2.ToDtype(torch.uint8, scale=True),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +70,8 @@ class Recipe:
     it, which narrows SARE's kernel. rate, head_rate: Adam's learning rates of convolutions and of NetVLAD.
     rounds, steps: batches in all are rounds * steps; a network is written and tested after each round.
     places, alike: a batch has that many random places, each with so many that look like it. mirrored: whether
-    mirrored photos make a second city. versions: jittered versions of each photo beside the photo itself.
+    mirrored photos make a second city. versions, nights: jittered versions of each photo, and versions as at
+    night, beside the photo itself.
     """
 
     loss: str = "gauss-joint"
@@ -70,6 +84,7 @@ class Recipe:
     alike: int = 3
     mirrored: bool = True
     versions: int = 0
+    nights: int = 0
     seed: int = 0
 
     def make_loss(self) -> TupleLoss:
@@ -83,13 +98,16 @@ class Recipe:
 class Photos:
     """The photos of a training set, mirrored and jittered: what a batch is made of.
 
-    Photo i of N, its mirror image N + i; with kept maps, of one of `versions` + 1 versions.
+    Photo i of N, its mirror image N + i; of one of `versions`: plain, jitter1 …, night1 …
     """
 
     def __init__(self, dataset: PlaceDataset, recipe: Recipe) -> None:
         self.paths = [*dataset.image_paths("db"), *dataset.image_paths("q")]
         self.count = len(self.paths)
         positions = np.concatenate([dataset.database_positions, dataset.query_positions])
+        self.versions = ["plain"]
+        self.versions += [f"jitter{i + 1}" for i in range(recipe.versions)]
+        self.versions += [f"night{i + 1}" for i in range(recipe.nights)]
         self.sides = 2 if recipe.mirrored else 1
         self.positions = np.tile(positions, (self.sides, 1))
         self.side = np.repeat(np.arange(self.sides), self.count)
@@ -106,12 +124,12 @@ class Photos:
         near = self.metres([photo])[0] <= FAR
         return np.flatnonzero(near & (self.side == self.side[photo]) & (np.arange(len(self)) != photo))
 
-    def read(self, photo: int, version: int) -> Tensor:
-        """Photo `photo` as (3, H, W) float32, RGB 0–255; version 0 is not jittered."""
+    def read(self, photo: int, version: str = "plain") -> Tensor:
+        """Photo `photo` as (3, H, W) float32, RGB 0–255."""
         with Image.open(self.paths[photo % self.count]) as file:
             pixels = v2.functional.pil_to_tensor(file.convert("RGB"))
-        if version:
-            pixels = JITTER(pixels)
+        if version != "plain":
+            pixels = (NIGHT if version.startswith("night") else JITTER)(pixels)
         return (pixels.flip(2) if photo >= self.count else pixels).float()
 
 
@@ -147,6 +165,7 @@ def train(
     alike: int = Recipe.alike,
     mirrored: bool = Recipe.mirrored,
     versions: int = Recipe.versions,
+    nights: int = Recipe.nights,
     seed: int = Recipe.seed,
 ) -> None:
     """Trains a network; see `Recipe` for the options."""
@@ -155,7 +174,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     net, photos, tested = load_network(network), Photos(city(train), recipe), city(val)
     torch.manual_seed(seed)
-    read = reader(net, first, photos, recipe, maps or out / "maps")
+    read = reader(net, first, photos, maps or out / "maps")
     shown = test_reader(net, first, tested, maps or out / "maps")
     with open(out / "log.csv", "w", newline="", encoding="utf-8") as file:
         log = csv.writer(file)
@@ -177,7 +196,7 @@ def learn(
     net: SimpleNN,
     first: str,
     photos: Photos,
-    read: Callable[[int, int], Tensor],
+    read: Callable[[int, str], Tensor],
     sketches: np.ndarray,
     recipe: Recipe,
 ) -> Iterator[float]:
@@ -197,7 +216,7 @@ def learn(
         for _ in range(recipe.steps):
             queries, positives = draw_batch(photos, sketches, recipe, draw)
             ids = queries + positives
-            maps = torch.stack([read(i, draw.randint(0, recipe.versions)) for i in ids])
+            maps = torch.stack([read(i, draw.choice(photos.versions)) for i in ids])
             with WinogradGradients():
                 rows = net(channels_last(maps), start=layer).flatten(1)
             far = torch.from_numpy(photos.metres(queries, ids) > FAR)
@@ -246,17 +265,15 @@ def draw_batch(
     return queries, positives
 
 
-def reader(
-    net: SimpleNN, first: str, photos: Photos, recipe: Recipe, folder: Path
-) -> Callable[[int, int], Tensor]:
+def reader(net: SimpleNN, first: str, photos: Photos, folder: Path) -> Callable[[int, str], Tensor]:
     """Gives photo i in version v, prepared for the layer `first`: from kept maps, or read now."""
     if not first:
         return lambda photo, version: net.prepare(photos.read(photo, version)[None])[0]
     kept = {
         version: kept_maps(
-            net, first, folder / f"train{version}.npy", lambda i, v=version: photos.read(i, v), len(photos)
+            net, first, folder / f"{version}.npy", partial(photos.read, version=version), len(photos)
         )
-        for version in range(recipe.versions + 1)
+        for version in photos.versions
     }
     return lambda photo, version: torch.from_numpy(kept[version][photo].copy()).float()
 
@@ -265,8 +282,8 @@ def test_reader(net: SimpleNN, first: str, dataset: PlaceDataset, folder: Path) 
     """As `reader`, for the images of a data set, database first."""
     photos = Photos(dataset, Recipe(mirrored=False))
     if not first:
-        return lambda photo: net.prepare(photos.read(photo, 0)[None])[0]
-    kept = kept_maps(net, first, folder / f"{dataset.name}.npy", lambda i: photos.read(i, 0), len(photos))
+        return lambda photo: net.prepare(photos.read(photo)[None])[0]
+    kept = kept_maps(net, first, folder / f"{dataset.name}.npy", photos.read, len(photos))
     return lambda photo: torch.from_numpy(kept[photo].copy()).float()
 
 
@@ -322,13 +339,13 @@ def directions(dim: int) -> Tensor:
 
 
 def kept_sketches(
-    net: SimpleNN, first: str, photos: Photos, read: Callable[[int, int], Tensor], folder: Path
+    net: SimpleNN, first: str, photos: Photos, read: Callable[[int, str], Tensor], folder: Path
 ) -> np.ndarray:
     """The sketches (N, SKETCH) of the photos by this network: from a file, or made and kept in it."""
     file = folder / f"sketches_{network_id(net)[:16]}_{len(photos)}.npy"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        rows = described(net, first, lambda i: read(i, 0), len(photos))
+        rows = described(net, first, lambda i: read(i, "plain"), len(photos))
         np.save(file, np.concatenate([sketch(each.clone()) for each in rows]))
     return np.load(file)
 
