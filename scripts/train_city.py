@@ -71,7 +71,7 @@ class Recipe:
     rounds, steps: batches in all are rounds * steps; a network is written and tested after each round.
     places, alike: a batch has that many random places, each with so many that look like it. mirrored: whether
     mirrored photos make a second city. versions, nights: jittered versions of each photo, and versions as at
-    night, beside the photo itself.
+    night, beside the photo itself. bf16: train in bfloat16, where the processor is fast in it; tests are not.
     """
 
     loss: str = "gauss-joint"
@@ -85,7 +85,13 @@ class Recipe:
     mirrored: bool = True
     versions: int = 0
     nights: int = 0
+    bf16: bool = False
     seed: int = 0
+
+    @property
+    def precision(self) -> str:
+        """Of the maps of the photos that are trained with."""
+        return "bf16" if self.bf16 else "fp32"
 
     def make_loss(self) -> TupleLoss:
         """The loss module, of the mean over pairs."""
@@ -166,6 +172,7 @@ def train(
     mirrored: bool = Recipe.mirrored,
     versions: int = Recipe.versions,
     nights: int = Recipe.nights,
+    bf16: bool = Recipe.bf16,
     seed: int = Recipe.seed,
 ) -> None:
     """Trains a network; see `Recipe` for the options."""
@@ -174,7 +181,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     net, photos, tested = load_network(network), Photos(city(train), recipe), city(val)
     torch.manual_seed(seed)
-    read = reader(net, first, photos, maps or out / "maps")
+    read = reader(net, first, photos, recipe.precision, maps or out / "maps")
     shown = test_reader(net, first, tested, maps or out / "maps")
     with open(out / "log.csv", "w", newline="", encoding="utf-8") as file:
         log = csv.writer(file)
@@ -217,7 +224,8 @@ def learn(
             queries, positives = draw_batch(photos, sketches, recipe, draw)
             ids = queries + positives
             maps = torch.stack([read(i, draw.choice(photos.versions)) for i in ids])
-            with WinogradGradients():
+            low = torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16)
+            with WinogradGradients(), low:
                 rows = net(channels_last(maps), start=layer).flatten(1)
             far = torch.from_numpy(photos.metres(queries, ids) > FAR)
             points, count = same_distances(rows) * recipe.sharpness**0.5, len(queries)
@@ -265,13 +273,20 @@ def draw_batch(
     return queries, positives
 
 
-def reader(net: SimpleNN, first: str, photos: Photos, folder: Path) -> Callable[[int, str], Tensor]:
+def reader(
+    net: SimpleNN, first: str, photos: Photos, precision: str, folder: Path
+) -> Callable[[int, str], Tensor]:
     """Gives photo i in version v, prepared for the layer `first`: from kept maps, or read now."""
     if not first:
         return lambda photo, version: net.prepare(photos.read(photo, version)[None])[0]
     kept = {
         version: kept_maps(
-            net, first, folder / f"{version}.npy", partial(photos.read, version=version), len(photos)
+            net,
+            first,
+            folder / f"{version}.npy",
+            partial(photos.read, version=version),
+            len(photos),
+            precision,
         )
         for version in photos.versions
     }
@@ -283,15 +298,17 @@ def test_reader(net: SimpleNN, first: str, dataset: PlaceDataset, folder: Path) 
     photos = Photos(dataset, Recipe(mirrored=False))
     if not first:
         return lambda photo: net.prepare(photos.read(photo)[None])[0]
-    kept = kept_maps(net, first, folder / f"{dataset.name}.npy", photos.read, len(photos))
+    kept = kept_maps(net, first, folder / f"{dataset.name}.npy", photos.read, len(photos), "fp32")
     return lambda photo: torch.from_numpy(kept[photo].copy()).float()
 
 
-def kept_maps(net: SimpleNN, first: str, file: Path, read: Callable[[int], Tensor], count: int) -> np.ndarray:
+def kept_maps(
+    net: SimpleNN, first: str, file: Path, read: Callable[[int], Tensor], count: int, precision: str
+) -> np.ndarray:
     """The input (N, C, H, W) float16 of the layer `first` of each photo, kept in a file."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        below = FusedBackbone(net, net.index(first), "fp32")
+        below = FusedBackbone(net, net.index(first), precision)
         with torch.inference_mode(), atomic_output(file) as temporary:
             rows = (below(net.prepare(read(i)[None]))[0].half().numpy() for i in range(count))
             row = next(rows)

@@ -43,7 +43,16 @@ def test_a_batch_is_of_far_places_with_positives_of_the_same_side(streets: Path)
 
 def test_a_mirrored_photo_is_the_photo_mirrored(streets: Path) -> None:
     photos = Photos(city(streets / "train"), Recipe())
-    assert torch.equal(photos.read(3, 0), photos.read(3 + photos.count, 0).flip(2))
+    assert torch.equal(photos.read(3), photos.read(3 + photos.count).flip(2))
+
+
+def test_a_version_at_night_has_grain_and_no_colours(streets: Path) -> None:
+    photos = Photos(city(streets / "train"), Recipe(versions=1, nights=2))
+    assert photos.versions == ["plain", "jitter1", "night1", "night2"]
+    torch.manual_seed(0)
+    plain, night = photos.read(3), photos.read(3, "night1")
+    assert torch.equal(night[0], night[1]) and not torch.equal(plain[0], plain[1])
+    assert night.shape == (3, 320, 320) and night.diff().std() > plain.diff().std()
 
 
 @pytest.mark.slow
@@ -52,7 +61,7 @@ def test_the_script_trains_from_a_backbone_to_a_better_network(streets: Path, tm
     start(tmp_path, streets / "train", tmp_path / "imagenet-vgg-verydeep-16.mat", "conv5_3")
     options = {"rounds": 2, "steps": 15, "places": 3, "alike": 1, "rate": 1e-3, "head_rate": 1e-2}
     folders = {"train": streets / "train", "val": streets / "val"}
-    train(tmp_path / "start.mat", tmp_path / "out", **folders, first="conv5_3", sharpness=10.0, **options)
+    train(tmp_path / "start.mat", tmp_path / "out", **folders, first="conv5_3", sharpness=10.0, bf16=True, **options)
     with open(tmp_path / "out" / "log.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["round"] for row in rows] == ["0", "1", "2"]
