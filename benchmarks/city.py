@@ -63,6 +63,12 @@ def data_sets(real: Path) -> dict[str, PlaceDataset]:
     }
 
 
+def training_photos(real: Path) -> list[str]:
+    """The files of Cambridge's training district, which no test set shows."""
+    places = [query_places(real / f"images/cambridge/train/{each}.csv") for each in ("db", "query")]
+    return [str(Path(each.root) / name) for each in places for name in each.names]
+
+
 def _lund(images: Path) -> Places:
     with open(images / "lund_gps_utm33N.csv", newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if "opensfm_lund" in row["file"]]
@@ -178,8 +184,7 @@ def main() -> None:
     given = parser.parse_args()
     given.keep.mkdir(parents=True, exist_ok=True)
     sets = {name: each for name, each in data_sets(given.real).items() if name in given.sets}
-    places = [query_places(given.real / f"images/cambridge/train/{each}.csv") for each in ("db", "query")]
-    training = [str(Path(each.root) / name) for each in places for name in each.names]
+    training = training_photos(given.real)
     rows = [row for file in given.networks for row in rows_of(file, sets, training, given.keep, given)]
     recall_table(rows, sets).print()
     if len(rows) > 1:

@@ -3,7 +3,8 @@
 `python -m benchmarks --only scale`: generated descriptors, two sizes, processor time of one thread.
 `python -m benchmarks.scale --real FILE`: the descriptors in a .npy, .h5 or .bin file, photos first and
 distractors after them; time by the clock. The first ones are the queries, and are not in the index, unless
---queries has others. Recall is against an exact search in float32.
+--queries has others. Recall is against an exact search in float32; with --right (`benchmarks.crowd` writes
+it) also of the places: the share of queries whose first answer is right.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Rates:
     build_seconds: float
     query_seconds: Sequence[float]
     recall: Sequence[float]
+    places: Sequence[float] = ()
 
 
 def run(settings: Settings) -> list[Table]:
@@ -65,9 +67,12 @@ def run(settings: Settings) -> list[Table]:
 
 def rates(
     folder: Path, whole: np.ndarray, queries: np.ndarray, codes: Sequence[int], in_milvus: int,
-    clock: Clock = time.process_time,
+    clock: Clock = time.process_time, right: np.ndarray | None = None,
 ) -> list[Rates]:  # fmt: skip
-    """What every backend takes for descriptors (N, D) float32; in_milvus: of how many there, at most."""
+    """What every backend takes for descriptors (N, D) float32.
+
+    in_milvus: of how many there, at most. right (Q, n): which of the first n rows are right answers.
+    """
     seconds = partial(timed, clock=clock)
     count, dim = whole.shape
     half = np.lib.format.open_memmap(folder / "half.npy", "w+", np.float16, whole.shape)
@@ -78,19 +83,29 @@ def rates(
     for name, rows in (("exact, float32", whole), ("exact, float16", half)):
         taken, (ids, _) = seconds(partial(Searcher(rows, 1.001).nearest, queries, TOP))
         size, recall = rows.dtype.itemsize * dim, [found_again(ids, exact)]
-        found.append(Rates(name, count, size, 0, 0.0, [taken / len(queries)], recall))
+        found.append(Rates(name, count, size, 0, 0.0, [taken / len(queries)], recall, _places([ids], right)))
     for kind, how in [*(("ivfpq", {"code_bytes": size}) for size in codes), ("hnsw", {})]:
         build, compressed = seconds(partial(CompressedIndex.build, half, kind, **how))
         compressed.structure.write(folder / "structure")
         each = (folder / "structure").stat().st_size / count, build / count
-        times, recalls = [], []
+        times, recalls, answers = [], [], []
         for effort in EFFORTS[kind]:
             taken, (ids, _) = seconds(partial(compressed.nearest, queries, TOP, effort=effort))
             times.append(taken / len(queries))
             recalls.append(found_again(ids, exact))
+            answers.append(ids)
         name = f"ivfpq, {how['code_bytes']} bytes" if how else "hnsw, 8 bits"
-        found.append(Rates(name, count, 2 * dim, *each, times, recalls))
+        found.append(Rates(name, count, 2 * dim, *each, times, recalls, _places(answers, right)))
     return found + (_milvus(folder, whole[:in_milvus], queries[:20], seconds) if in_milvus else [])
+
+
+def _places(answers: Sequence[np.ndarray], right: np.ndarray | None) -> list[float]:
+    """Recall@1 of the places, of answers (Q, k) at each effort; none if it is not known what is right."""
+    if right is None:
+        return []
+    padded = np.pad(right, ((0, 0), (0, 1)))  # the last column: all other images
+    first = [np.minimum(ids[:, 0], right.shape[1]) for ids in answers]
+    return [float(np.take_along_axis(padded, each[:, None], axis=1).mean()) for each in first]
 
 
 def _milvus(folder: Path, rows: np.ndarray, queries: np.ndarray, seconds: Callable) -> list[Rates]:
@@ -121,10 +136,21 @@ def _table(found: Sequence[Rates], note: str) -> Table:
             f"{rate.build_seconds * 1e6:,.0f}",
             " / ".join(f"{seconds * 1e3:.2f}" for seconds in rate.query_seconds),
             " / ".join(f"{recall:.3f}" for recall in rate.recall),
+            " / ".join(f"{recall:.3f}" for recall in rate.places),
         ]
         for rate in sorted(found, key=lambda rate: rate.name)
     ]
-    columns = ["backend", "images", "bytes an image", "us an image to build", "ms a query", f"recall@{TOP}"]
+    columns = [
+        "backend",
+        "images",
+        "bytes an image",
+        "us an image to build",
+        "ms a query",
+        f"recall@{TOP}",
+        "places@1",
+    ]
+    if not any(rate.places for rate in found):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
     note += (
         f" Bytes: descriptor + structure. Three figures: {EFFORTS['ivfpq']} lists of ivfpq, efSearch "
         f"{EFFORTS['hnsw']} of hnsw."
@@ -138,6 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--real", type=Path, required=True, help="descriptors: a .npy, .h5 or .bin file")
     parser.add_argument("--queries", type=Path, help="descriptors of the queries, in another file")
+    parser.add_argument("--right", type=Path, help="(Q, n) .npy: which of the first n images are right")
     parser.add_argument("--dim", type=int, help="dimensions of a .bin file")
     parser.add_argument("--images", type=int, nargs="+", default=[100_000], help="sizes, at most")
     parser.add_argument("--milvus", type=int, default=100_000, help="of how many images in Milvus, at most")
@@ -151,7 +178,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as name:
         for count in sorted({min(size, len(rows)) for size in given.images}):
             some, codes = rows[:count], [size for size in CODES if not rows.shape[1] % size]
-            found = rates(Path(name), some, queries, codes, min(count, given.milvus), time.perf_counter)
+            right = None if given.right is None else np.load(given.right)
+            found = rates(
+                Path(name), some, queries, codes, min(count, given.milvus), time.perf_counter, right
+            )
             note = f"Seconds by the clock, {len(queries)} queries, {rows.shape[1]} dimensions: {given.real}."
             _table(found, note).print()
 

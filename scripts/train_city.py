@@ -71,7 +71,7 @@ class Recipe:
     rounds, steps: batches in all are rounds * steps; a network is written and tested after each round.
     places, alike: a batch has that many random places, each with so many that look like it. mirrored: whether
     mirrored photos make a second city. versions, nights: jittered versions of each photo, and versions as at
-    night, beside the photo itself. bf16: train in bfloat16, where the processor is fast in it; tests are not.
+    night, beside the photo itself. bf16: compute in bfloat16, where the processor is fast in it.
     """
 
     loss: str = "gauss-joint"
@@ -187,9 +187,11 @@ def train(
         log = csv.writer(file)
         log.writerow(["round", "loss", *(f"recall@{n}" for n in NS)])
         best = -1.0
-        kept = kept_sketches(net, first, photos, read, maps or out / "maps")
+        with reduced(recipe):
+            kept = kept_sketches(net, first, photos, read, maps or out / "maps")
         for number, mean_loss in enumerate(learn(net, first, photos, read, kept, recipe)):
-            recalls = recall(net, first, tested, shown)
+            with reduced(recipe):
+                recalls = recall(net, first, tested, shown)
             log.writerow([number, f"{mean_loss:.4f}", *(f"{each:.4f}" for each in recalls)])
             file.flush()
             print(f"round {number}: loss {mean_loss:.4f}, Recall@1, 5, 10 {np.round(recalls, 4)}", flush=True)
@@ -224,8 +226,7 @@ def learn(
             queries, positives = draw_batch(photos, sketches, recipe, draw)
             ids = queries + positives
             maps = torch.stack([read(i, draw.choice(photos.versions)) for i in ids])
-            low = torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16)
-            with WinogradGradients(), low:
+            with WinogradGradients(), reduced(recipe):
                 rows = net(channels_last(maps), start=layer).flatten(1)
             far = torch.from_numpy(photos.metres(queries, ids) > FAR)
             points, count = same_distances(rows) * recipe.sharpness**0.5, len(queries)
@@ -329,6 +330,11 @@ def trained(net: SimpleNN, first: str) -> tuple[list[Tensor], list[Tensor]]:
             parameter.requires_grad_(not first or index >= net.index(first))
             (head if layer.name.startswith("vlad") else convolutions).append(parameter)
     return head, [each for each in convolutions if each.requires_grad]
+
+
+def reduced(recipe: Recipe) -> torch.autocast:
+    """Where the recipe computes in bfloat16."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16)
 
 
 def channels_last(maps: Tensor) -> Tensor:
