@@ -187,11 +187,9 @@ def train(
         log = csv.writer(file)
         log.writerow(["round", "loss", *(f"recall@{n}" for n in NS)])
         best = -1.0
-        with reduced(recipe):
-            kept = kept_sketches(net, first, photos, read, maps or out / "maps")
+        kept = kept_sketches(net, first, photos, read, maps or out / "maps", bf16)
         for number, mean_loss in enumerate(learn(net, first, photos, read, kept, recipe)):
-            with reduced(recipe):
-                recalls = recall(net, first, tested, shown)
+            recalls = recall(net, first, tested, shown, bf16)
             log.writerow([number, f"{mean_loss:.4f}", *(f"{each:.4f}" for each in recalls)])
             file.flush()
             print(f"round {number}: loss {mean_loss:.4f}, Recall@1, 5, 10 {np.round(recalls, 4)}", flush=True)
@@ -226,7 +224,7 @@ def learn(
             queries, positives = draw_batch(photos, sketches, recipe, draw)
             ids = queries + positives
             maps = torch.stack([read(i, draw.choice(photos.versions)) for i in ids])
-            with WinogradGradients(), reduced(recipe):
+            with WinogradGradients(), reduced(recipe.bf16):
                 rows = net(channels_last(maps), start=layer).flatten(1)
             far = torch.from_numpy(photos.metres(queries, ids) > FAR)
             points, count = same_distances(rows) * recipe.sharpness**0.5, len(queries)
@@ -332,9 +330,9 @@ def trained(net: SimpleNN, first: str) -> tuple[list[Tensor], list[Tensor]]:
     return head, [each for each in convolutions if each.requires_grad]
 
 
-def reduced(recipe: Recipe) -> torch.autocast:
-    """Where the recipe computes in bfloat16."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16)
+def reduced(bf16: bool) -> torch.autocast:
+    """Where convolutions are computed in bfloat16, if they are."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=bf16)
 
 
 def channels_last(maps: Tensor) -> Tensor:
@@ -342,12 +340,15 @@ def channels_last(maps: Tensor) -> Tensor:
     return maps.contiguous(memory_format=torch.channels_last)
 
 
-def described(net: SimpleNN, first: str, read: Callable[[int], Tensor], count: int) -> Iterator[Tensor]:
+def described(
+    net: SimpleNN, first: str, read: Callable[[int], Tensor], count: int, bf16: bool
+) -> Iterator[Tensor]:
     """The descriptors (n, D) of photos, eight at a time."""
     for begin in range(0, count, 8):
         maps = torch.stack([read(i) for i in range(begin, min(begin + 8, count))])
-        with torch.inference_mode():
-            yield net(channels_last(maps), start=first or None).flatten(1)
+        with torch.no_grad(), reduced(bf16):
+            rows = net(channels_last(maps), start=first or None).flatten(1)
+        yield rows
 
 
 def sketch(rows: Tensor) -> np.ndarray:
@@ -362,21 +363,23 @@ def directions(dim: int) -> Tensor:
 
 
 def kept_sketches(
-    net: SimpleNN, first: str, photos: Photos, read: Callable[[int, str], Tensor], folder: Path
+    net: SimpleNN, first: str, photos: Photos, read: Callable[[int, str], Tensor], folder: Path, bf16: bool
 ) -> np.ndarray:
     """The sketches (N, SKETCH) of the photos by this network: from a file, or made and kept in it."""
     file = folder / f"sketches_{network_id(net)[:16]}_{len(photos)}.npy"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        rows = described(net, first, lambda i: read(i, "plain"), len(photos))
-        np.save(file, np.concatenate([sketch(each.clone()) for each in rows]))
+        rows = described(net, first, lambda i: read(i, "plain"), len(photos), bf16)
+        np.save(file, np.concatenate([sketch(each) for each in rows]))
     return np.load(file)
 
 
-def recall(net: SimpleNN, first: str, dataset: PlaceDataset, read: Callable[[int], Tensor]) -> np.ndarray:
+def recall(
+    net: SimpleNN, first: str, dataset: PlaceDataset, read: Callable[[int], Tensor], bf16: bool
+) -> np.ndarray:
     """Recall@1, 5, 10 of the network on a data set."""
     count = dataset.database_size + dataset.query_count
-    rows = torch.cat(list(described(net, first, read, count))).numpy()
+    rows = torch.cat(list(described(net, first, read, count, bf16))).numpy()
     found = recall_at_n(rows[dataset.database_size :], rows[: dataset.database_size], dataset, ns=NS)
     return found.recalls
 
