@@ -49,12 +49,10 @@ JITTER = v2.Compose([CROP, v2.ColorJitter(0.3, 0.3, 0.3)])
 NIGHT = v2.Compose(  # as a camera sees with its gain turned up: a dark sky, grain, no colours
     [
         CROP,
-        v2.RandomSolarize(190, 0.6),
-        v2.ColorJitter((0.5, 1.3), (0.7, 1.4)),
-        v2.RandomEqualize(0.3),
+        v2.RandomSolarize(190, 0.4),
+        v2.ColorJitter((0.6, 1.3), (0.8, 1.4)),
         v2.ToDtype(torch.float32, scale=True),
-        v2.RandomChoice([v2.GaussianNoise(sigma=sigma) for sigma in (0.05, 0.1, 0.15, 0.25)]),
-        v2.RandomApply([v2.GaussianBlur(3)]),
+        v2.RandomChoice([v2.GaussianNoise(sigma=sigma) for sigma in (0.02, 0.04, 0.08)]),
         v2.Grayscale(3),
         v2.RandomAutocontrast(0.7),
         v2.ToDtype(torch.uint8, scale=True),
