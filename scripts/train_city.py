@@ -8,6 +8,8 @@ python scripts/train_city.py start OUT --train TRAIN --backbone vgg16.mat --crop
     writes OUT/start.mat: the backbone with NetVLAD, whose clusters are of TRAIN's database
 python scripts/train_city.py train OUT/start.mat OUT/gauss --train TRAIN --val VAL --first conv5_1
     writes the network of each round, and the best by Recall@1 + Recall@5 on VAL as OUT/gauss/best.mat
+python scripts/train_city.py mean OUT/mean.mat OUT/start.mat OUT/gauss/best.mat
+    writes the network whose weights are the mean of those of several
 
 TRAIN and VAL are folders with db.csv and query.csv (docs/own_photos.md says what is in them). The queries of
 TRAIN are used as its database is: all its photos are trained with.
@@ -195,6 +197,14 @@ def train(
             if recalls[0] + recalls[1] > best:
                 best = recalls[0] + recalls[1]
                 save_network(net, out / "best.mat")
+
+
+def mean(out: Path, networks: list[Path]) -> None:
+    """Writes OUT: a network with the mean weights of networks that were trained from the same start."""
+    nets = [load_network(file) for file in networks]
+    weights = [net.state_dict() for net in nets]
+    nets[0].load_state_dict({key: sum(each[key] for each in weights) / len(nets) for key in weights[0]})
+    save_network(nets[0], out)
 
 
 def learn(
@@ -392,4 +402,5 @@ if __name__ == "__main__":
     app = typer.Typer(add_completion=False, help=__doc__)
     app.command()(start)
     app.command()(train)
+    app.command()(mean)
     app()

@@ -8,7 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.train_city import FAR, NIGHT, Photos, Recipe, city, draw_batch, same_distances, start, train
+from deepibl.networks import load_network, save_network
+from scripts.train_city import (
+    FAR,
+    NIGHT,
+    Photos,
+    Recipe,
+    city,
+    draw_batch,
+    mean,
+    same_distances,
+    start,
+    train,
+)
 from tests.unit.training.test_training_scripts import write_small_vd16, write_street
 
 
@@ -55,6 +67,17 @@ def test_a_version_at_night_has_grain_and_no_colours(streets: Path) -> None:
     assert night.shape == (3, 320, 320)
     card = NIGHT(torch.full((3, 320, 320), 100, dtype=torch.uint8)).float()
     assert card.std() > 1
+
+
+def test_the_mean_of_two_networks_has_the_mean_of_their_weights(tmp_path: Path) -> None:
+    write_small_vd16(tmp_path)
+    file, other = tmp_path / "imagenet-vgg-verydeep-16.mat", tmp_path / "other.mat"
+    net = load_network(file)
+    first = net[0].weight.detach().clone()
+    torch.nn.init.zeros_(net[0].weight)
+    save_network(net, other)
+    mean(tmp_path / "mean.mat", [file, other])
+    assert torch.allclose(load_network(tmp_path / "mean.mat")[0].weight, first / 2)
 
 
 @pytest.mark.slow
