@@ -92,8 +92,9 @@ def rows_of(
     label = f"{file.parent.name}/{file.stem}"
     dimensions = sorted(given.whiten, reverse=True)
     if dimensions:
-        settings = ExtractionSettings(engine="fused", max_side=None)
-        stem = keep / f"{file.parent.name}_{file.stem}"
+        rough = "bf16" if "fp32" not in given.precision else "fp32"
+        settings = ExtractionSettings(engine="fused", precision=rough, max_side=None)
+        stem = keep / f"{file.parent.name}_{file.stem}_{rough}"
         net = add_pca_of_images(net, "/", training, stem, dim=dimensions[0], settings=settings)
     for precision in given.precision:
         scales = _scales(net, label, training, keep) if precision == "int8" else None
