@@ -125,6 +125,33 @@ class FeatureMaps(nn.Module):
         return f"layer={self.layer!r}, {self.layout}"
 
 
+def halves(model: nn.Module, layer: str | None, split: str) -> tuple[FeatureMaps, FeatureMaps]:
+    """A model up to `layer`, as what runs before its module `split`, and that module with what follows.
+
+    Each has the other's modules replaced by the identity. Whether the two in turn equal the whole is to be
+    tried: they do where one tensor of maps, a module's output, goes from the one to the other.
+    Raises ArgumentError where the model does not run the module before the layer, or there are no such maps.
+    """
+    after = FeatureMaps(model, layer)
+    names = [name for name, _ in _run(model)[0]]
+    if split not in names or names.index(split) > len(names) - 1 - names[::-1].index(after.layer):
+        raise ArgumentError(f"{type(model).__name__} runs no layer {split!r} before the end of {after.layer}")
+    at = names.index(split)
+    while at and f"{split}.".startswith(f"{names[at - 1]}."):
+        at -= 1
+    if not at:
+        raise ArgumentError(f"nothing comes before {split!r}")
+    before = FeatureMaps(model, names[at - 1])
+    if any(each.layout != Layout("maps") or each.size is not None for each in (before, after)):
+        raise ArgumentError(f"no maps of images of any size enter {split!r}")
+    gone = set(names[:at]) - set(names[at:])
+    for name in gone:
+        owner, _, leaf = name.rpartition(".")
+        if owner not in gone:
+            setattr(after.model.get_submodule(owner), leaf, nn.Identity())
+    return before, after
+
+
 def shared(module: nn.Module) -> nn.Module:
     """A copy of the module whose parameters and buffers are those of the module itself."""
     tensors = [*module.parameters(), *module.buffers()]

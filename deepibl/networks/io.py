@@ -37,11 +37,11 @@ from torch import nn
 
 from deepibl.networks.backbones import TorchExtractor, built_from, recipe_of
 from deepibl.networks.build import SAVEOBJ_CLASSES, add_pooling
-from deepibl.networks.export import save_exported, save_hloc, save_onnx
+from deepibl.networks.export import save_exported, save_onnx
 from deepibl.networks.identity import Extractor, network_id, provenance
 from deepibl.networks.libraries import is_torch_id, parse_name
 from deepibl.networks.torch_backbones import load_torch_network
-from deepibl.networks.torch_files import read_checkpoint, save_vgg16
+from deepibl.networks.torch_files import read_checkpoint
 from deepibl.networks.weights import LayerSpec, find_network
 from deepibl.runtime.files import checksum, map_tensors, read_strings, write_tensors
 from deepibl.runtime.progress import working
@@ -390,11 +390,9 @@ def save_network(net: Extractor, path: StrPath, *, classes: bool = False) -> Non
     .mat            plain structs (v7) for MATLAB, Octave and scipy; a custom layer is a struct that names
                     its class in a field class__. With `classes` it is a class object, for MATLAB with
                     NetVLAD on its path.
-    .hloc.mat       what hloc's NetVLAD extractor reads
     .safetensors    lossless, read by `load_network` alone; of a torch model (`from_torch`) the weights, and
                     how to build it
     .onnx, .pt2     programs (ONNX, torch.export) that compute descriptors of images
-    .pth            a state dict for torchvision's vgg16
     ==============  =====================================================================================
 
     Raises NetworkFormatError for another suffix, and for a network that the format cannot hold.
@@ -412,9 +410,7 @@ def save_network(net: Extractor, path: StrPath, *, classes: bool = False) -> Non
         )
     if classes and path.suffix != ".mat":
         raise NetworkFormatError(f"{path}: only .mat files hold class objects")
-    if path.name.endswith(".hloc.mat"):
-        save_hloc(net, path)
-    elif path.suffix == ".mat" and isinstance(net, Network):
+    if path.suffix == ".mat" and isinstance(net, Network):
         if classes:
             struct = net.to_matlab(classes=True) if isinstance(net, SimpleNN) else net.to_matlab()
             matfile.save_objects(path, {"net": struct}, saveobj_classes=SAVEOBJ_CLASSES)
@@ -424,10 +420,8 @@ def save_network(net: Extractor, path: StrPath, *, classes: bool = False) -> Non
         write_network(net, path, provenance(net))
     elif path.suffix in (".onnx", ".pt2"):
         (save_onnx if path.suffix == ".onnx" else save_exported)(net, path)
-    elif path.suffix == ".pth":
-        save_vgg16(net, path)
     else:
-        known = ".mat, .hloc.mat, .safetensors, .onnx, .pt2, .pth"
+        known = ".mat, .safetensors, .onnx, .pt2"
         raise NetworkFormatError(f"{path}: the suffix must be one of {known}; got {path.suffix!r}")
 
 

@@ -1,4 +1,4 @@
-"""Torch checkpoints of VGG-16 and NetVLAD from other projects, as input; vgg16's state dict, as output.
+"""Torch checkpoints of VGG-16 and NetVLAD from other projects.
 
 The names of tensors in the known checkpoints are data (`KEY_MAPS`); to read another one, add a row. Only
 tensors and plain values are unpickled (`torch.load(weights_only=True)`): a checkpoint cannot run any code.
@@ -25,11 +25,9 @@ from torch import Tensor
 
 from deepibl.errors import DownloadError
 from deepibl.networks.build import pixel_l2_layer, plain_layer, vlad_layer, whole_l2_layer
-from deepibl.networks.export import refuse_deviation
-from deepibl.networks.identity import Extractor
 from deepibl.networks.weights import VGG16_BLOCKS, vgg16_convolutions
 from matlab_compat.errors import NetworkFormatError
-from matlab_compat.files import StrPath, atomic_output
+from matlab_compat.files import StrPath
 from matlab_compat.numeric import filters_to_matlab
 from matlab_compat.simplenn.layer import Layer
 from matlab_compat.simplenn.network import SimpleNN
@@ -316,48 +314,3 @@ def _tensor(state: Mapping[str, Tensor], name: str, ndim: int) -> Tensor:
     if state[name].ndim != ndim:
         raise NetworkFormatError(f"{name} has {state[name].ndim} dimensions, expected {ndim}")
     return state[name].detach().float()
-
-
-def vgg16_state(net: Extractor) -> dict[str, Tensor]:
-    """The state dict of torchvision's vgg16 ('features.0.weight', …) of a network that begins with VGG-16.
-
-    The network's fc6, fc7 and fc8, if it has them, are the classifier. Raises NetworkFormatError where the
-    convolutions are not VGG-16's, naming the first that is not.
-    """
-    if isinstance(net, SimpleNN):
-        refuse_deviation(net, "torchvision's vgg16 as it is written here")
-    named = {layer.name: layer for layer in net} if isinstance(net, SimpleNN) else {}
-    state: dict[str, Tensor] = {}
-    for name, position, shape, _ in vgg16_convolutions():
-        weight = named[name].weights[0] if name in named else None
-        if weight is None or tuple(weight.shape) != shape:
-            found = "has not been found" if weight is None else f"has {tuple(weight.shape)}"
-            raise NetworkFormatError(
-                f"torchvision's vgg16 can hold VGG-16 only: {name} must have filters {shape}, and {found}"
-            )
-        state |= _parameters(f"features.{position}", named[name])
-    for name, position in (("fc6", 0), ("fc7", 3), ("fc8", 6)):
-        if name in named:
-            found_state = _parameters(f"classifier.{position}", named[name])
-            state |= {
-                key: value.flatten(1) if value.ndim == 4 else value for key, value in found_state.items()
-            }
-    return state
-
-
-def _parameters(name: str, layer: Layer) -> dict[str, Tensor]:
-    weight, bias = (None if found is None else found.detach().clone() for found in layer.weights)
-    assert weight is not None
-    zeros = torch.zeros(weight.shape[0])
-    return {f"{name}.weight": weight, f"{name}.bias": zeros if bias is None else bias}
-
-
-def save_vgg16(net: Extractor, path: StrPath) -> None:
-    """Writes `vgg16_state` as a .pth file, for vgg16().features or vgg16().load_state_dict(strict=False).
-
-    Its input is pixels 0..255 minus the network's mean, RGB, unscaled. Raises NetworkFormatError where the
-    network is not VGG-16.
-    """
-    state = vgg16_state(net)
-    with atomic_output(path) as temporary:
-        torch.save(state, temporary)

@@ -184,18 +184,24 @@ def test_what_is_not_there_is_refused_by_name(net_id: str, layer: str | None, re
         net(torch.zeros(1, 3, 64, 64))
 
 
+@pytest.mark.parametrize("split", ["layer3", "layer9", "maxpool"])
+def test_a_split_that_cannot_be_is_refused(split: str) -> None:
+    with pytest.raises(NetworkFormatError, match=f"up to layer2 has no layer '{split}' with weights"):
+        load_torch_network("torchvision:resnet18", "layer2", weights="random", split=split)
+
+
 @pytest.mark.parametrize(
-    ("layer", "split", "reason"),
+    ("net_id", "layer", "split"),
     [
-        ("layer2", "layer3", "comes after the last layer kept"),
-        ("layer2", "layer9", "no layer 'layer9'"),
-        ("layer2", "conv1", "nothing comes before it"),
-        ("layer2", "layer1.0.conv2", "later layers need .* of those before"),
+        ("torchvision:resnet18", "layer2", "conv1"),  # nothing is before it
+        ("torchvision:resnet18", "layer2", "layer1.0.conv2"),  # within a residual block
+        ("torchvision:vit_b_16", "encoder.layers.encoder_layer_2", "encoder.layers.encoder_layer_1"),
     ],
 )
-def test_a_split_that_cannot_be_is_refused(layer: str, split: str, reason: str) -> None:
-    with pytest.raises(ArgumentError, match=reason):
-        load_torch_network("torchvision:resnet18", layer, weights="random", split=split)
+def test_a_model_that_cannot_be_divided_stays_one_layer(net_id: str, layer: str, split: str) -> None:
+    (whole,) = load_torch_network(net_id, layer, weights="random", split=split)
+    trained = [spec.name for spec in whole.weight_specs if spec.trainable]
+    assert whole.name == split and trained[0].startswith(f"body.model.{split}.")
 
 
 def test_weights_of_another_model_are_refused(weights: Path) -> None:
