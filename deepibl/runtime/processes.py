@@ -25,13 +25,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from deepibl.errors import ProcessError
+from deepibl.errors import FeatureFileError, ProcessError
 from matlab_compat.errors import ArgumentError, MatlabCompatError
 
 PATIENCE = "DEEPIBL_LOST_AFTER"  # environment: seconds of silence after which a process counts as lost
@@ -40,6 +41,7 @@ ARRIVAL = timedelta(seconds=300)  # for all processes to join
 EXCHANGE = timedelta(seconds=300)  # for tensors: all processes are about to begin
 FOREVER = timedelta(days=30)  # for values: one process may compute long before it takes part
 LAST_WORDS = 20.0  # seconds that processes wait for one another when a command ends
+VISIBLE_SECONDS = 60.0  # that a network file system may take to show what another machine wrote
 GRACE = 1.0  # seconds in which a step may complete to which a lost process had contributed
 STATE_BYTES, WORDS = 8192, 600  # of a state as JSON, where a character of the last words takes 12 at most
 AGAIN = "Start the same command again, with any number of processes: it goes on from what is on the disk"
@@ -408,3 +410,19 @@ def _joined() -> Team:
     joined = join()
     atexit.register(joined.leave)
     return joined
+
+
+def require_visible(path: Path, size: int | None = None) -> None:
+    """Waits a minute until this machine sees a file that another wrote; else FeatureFileError."""
+    deadline = time.monotonic() + VISIBLE_SECONDS
+    while True:
+        found = path.stat().st_size if path.exists() else None
+        if found is not None and size in (None, found):
+            return
+        if time.monotonic() > deadline:
+            raise FeatureFileError(
+                f"{path}: written by another process of the job, but here there is "
+                f"{'no such file' if found is None else f'one of {found} bytes, not {size}'}: "
+                "give a path on a file system that all processes see"
+            )
+        time.sleep(0.05)
