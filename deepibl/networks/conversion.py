@@ -53,7 +53,7 @@ def convert(source: StrPath, target: StrPath, *, classes: bool = False) -> Netwo
     """
     if Path(source).resolve() == Path(target).resolve():
         raise ArgumentError(f"{target} is the network to convert: give another file")
-    net = load_network(source, cached_copy=False)
+    net = load_network(source)
     save_network(net, target, classes=classes)
     return net
 
@@ -85,11 +85,7 @@ def _written(target: Path) -> Callable[[Tensor], Tensor]:
     """The function that a written file computes."""
     if target.suffix == ".onnx":
         return lambda image: torch.from_numpy(run_onnx(target, image.numpy()))
-    return (
-        _program(target)
-        if target.suffix == ".pt2"
-        else DescriptorModule(load_network(target, cached_copy=False))
-    )
+    return _program(target) if target.suffix == ".pt2" else DescriptorModule(load_network(target))
 
 
 def _program(path: Path) -> Callable[[Tensor], Tensor]:

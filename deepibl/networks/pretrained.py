@@ -213,7 +213,7 @@ def _check(weights: Weights, path: Path, source: Source) -> None:
 
 def check_layers(path: StrPath, weights: Weights) -> None:
     """DownloadError unless the network in this .mat file has the layers of its layout."""
-    found = layer_specs(load_network(path, cached_copy=False))
+    found = layer_specs(load_network(path))
     wrong = differences(found, LAYOUTS[weights.layout])
     if wrong:
         more = [f"… and {len(wrong) - 5} more"] if len(wrong) > 5 else []

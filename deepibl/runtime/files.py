@@ -182,15 +182,6 @@ def bytes_of(array: Any) -> Iterator[memoryview]:
         yield np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
 
 
-def read_strings(path: StrPath) -> dict[str, str]:
-    """Returns the strings of a file; raises ValueError or OSError if it is not a safetensors file."""
-    try:  # checks the header and the file's length, and reads nothing else
-        with safe_open(path, "np") as file:
-            return dict(file.metadata() or {})
-    except SafetensorError as error:
-        raise ValueError(f"{os.fspath(path)} is not a safetensors file: {error}") from None
-
-
 def map_tensors(path: StrPath) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Returns the arrays, mapped copy-on-write, and the strings; ValueError or OSError if it is damaged."""
     try:

@@ -53,7 +53,7 @@ def test_hloc_finds_the_extractor_and_gets_our_descriptors(
     image = torch.rand(1, 3, 60, 90)
     with torch.no_grad():
         found = model({"image": image})["global_descriptor"]
-        net = load_network(released_file, cached_copy=False)
+        net = load_network(released_file)
         assert_close(found, net(net.prepare(image * 255)).flatten(1), "net")
     with pytest.raises(ArgumentError, match="no network"):
         load_as_hloc("deepibl")({"name": "deepibl"})

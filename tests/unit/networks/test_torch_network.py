@@ -55,7 +55,7 @@ def test_maps_equal_the_librarys(weights: Path) -> None:
 def test_a_session_file_brings_the_network_back(suffix: str, weights: Path, tmp_path: Path) -> None:
     net = add_pooling(resnet(weights), "max")
     save_network(net, tmp_path / f"net{suffix}")
-    again = load_network(tmp_path / f"net{suffix}", cached_copy=False)
+    again = load_network(tmp_path / f"net{suffix}")
     assert network_id(again) == network_id(net) and again.names == net.names == [
         "layer2",
         "max:core",
@@ -130,7 +130,7 @@ def test_two_parts_do_what_the_whole_does(net_id: str, layer: str, split: str, t
     whole = load_torch_network(net_id, layer, weights=tmp_path / "whole.pth")
     assert net.names == [f"before:{split}", split] and len(whole) == 1
     save_network(add_pooling(net, "max"), tmp_path / "net.mat")
-    again = load_network(tmp_path / "net.mat", cached_copy=False)
+    again = load_network(tmp_path / "net.mat")
     with torch.no_grad():
         want = whole(whole.prepare(images()))
         assert torch.equal(net(net.prepare(images())), want)
