@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from deepibl.errors import FeatureFileError
 from deepibl.features.files import forget_old, suffix_of, write_features
-from deepibl.runtime.files import from_plain, lock, read_note, write_note
+from deepibl.runtime.files import from_plain, read_note, write_note
 from deepibl.runtime.provenance import Provenance, digest_of
 from matlab_compat.files import StrPath
 
 Mark = Callable[[int], str]  # of image i: changes when its file does
 _log = logging.getLogger(__name__)
 _FORMAT = "deepibl-partial-features/2"
-_BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
 
 
 @dataclass(frozen=True)
@@ -56,26 +56,22 @@ class PartialFeatures:
         self.done: dict[int, str] = {}  # the marks of the images of each group that is done
         self._journal = self.part.with_name(self.part.name + ".json")
         self._made_of = made_of
+        self._lock = FileLock(f"{self.part}.lock")
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> "PartialFeatures":
         self.part.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.fdopen(os.open(self.part, os.O_RDWR | os.O_CREAT | _BINARY, 0o666), "r+b")
         try:
-            try:
-                lock(self._file)
-                is_ours = os.path.samestat(os.fstat(self._file.fileno()), os.stat(self.part))
-            except OSError as error:
-                raise FeatureFileError(
-                    f"{self.part}: another process is writing it; wait for it or stop it"
-                ) from error
-            if not is_ours:
-                raise FeatureFileError(
-                    f"{self.part}: another process has just finished it; look at its result first"
-                )
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise FeatureFileError(
+                f"{self.part}: another process is writing it; wait for it or stop it"
+            ) from None
+        try:
+            self._file = open(self.part, "r+b" if self.part.exists() else "w+b")
             self._resume()
         except BaseException:
-            self._file.close()
+            self.__exit__()
             raise
         return self
 
@@ -83,6 +79,8 @@ class PartialFeatures:
         if self._file is not None:
             self._file.close()
             self._file = None
+        self._lock.release()
+        Path(self._lock.lock_file).unlink(missing_ok=True)
 
     @property
     def groups(self) -> list[range]:
@@ -125,29 +123,23 @@ class PartialFeatures:
 
     def finish(self, kept: Sequence[int], names: Sequence[str], suffix: str | None = None) -> None:
         """Turns the rows of the images `kept` (ascending) into the file `out`; names: of all images."""
-        size = self.count * (self.dim or 0) * 4
-        self._opened.truncate(size)
+        self._opened.truncate(self.count * (self.dim or 0) * 4)
+        self._opened.flush()
+        os.fsync(self._opened.fileno())
+        self._opened.close()
         if suffix_of(self.out, suffix) == ".bin" and len(kept) == self.count:
-            os.fsync(self._opened.fileno())
             forget_old(self.out)
-            self._let_go(lambda: os.replace(self.part, self.out))
+            os.replace(self.part, self.out)
         else:
-            self._opened.flush()
             rows = np.memmap(self.part, dtype="<f4", mode="r", shape=(self.count, self.dim or 0))
             write_features(self.out, rows, names, rows=kept, suffix=suffix)
-            self.discard()
-        self._journal.unlink(missing_ok=True)
+            del rows  # or Windows would keep the file
+        self.discard()
 
     def discard(self) -> None:
-        self._let_go(lambda: self.part.unlink(missing_ok=True))
-        self._journal.unlink(missing_ok=True)
-
-    def _let_go(self, remove: Callable[[], Any]) -> None:
-        """Removes the name `part` and closes the file, which is locked until then (not on Windows)."""
-        if os.name == "nt":
-            self._opened.close()
-        remove()
         self._opened.close()
+        self.part.unlink(missing_ok=True)
+        self._journal.unlink(missing_ok=True)
 
     @property
     def _opened(self) -> IO[bytes]:

@@ -15,7 +15,7 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -36,14 +36,6 @@ def write_note(path: StrPath, content: Any, indent: int | None = None) -> None:
     """Writes JSON, whole or not at all."""
     with atomic_output(path) as temporary:
         temporary.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")
-
-
-def lock(file: IO[bytes]) -> None:
-    """Keeps other processes out of an open file until it is closed (not on Windows); OSError if one is in."""
-    with suppress(ImportError):
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def checksum(path: StrPath, method: str = "sha256") -> str:
