@@ -88,22 +88,15 @@ class TorchExtractor(nn.Module):
         """Images (N, 3, H, W), RGB, 0..255, as the backbone takes them."""
         return self.preprocessing(images)
 
-    def maps(self, x: Tensor) -> Tensor:
-        """The backbone's maps (N, C, h, w) of prepared images; NetworkFormatError for any other output."""
-        return self._computed(x, (4,))
-
-    def _computed(self, x: Tensor, dimensions: tuple[int, ...]) -> Tensor:
-        found = self.backbone(x)
-        found = found[0] if isinstance(found, tuple | list) and found else found  # BoQ adds its attentions
-        if not isinstance(found, Tensor) or found.ndim not in dimensions:
-            what = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
-            also = " or descriptors (N, D)" if 2 in dimensions else ""
-            raise NetworkFormatError(f"the backbone must return maps (N, C, h, w){also}, not {what}")
-        return found
-
     def forward(self, x: Tensor) -> Tensor:
         """Prepared images -> descriptors (N, D, 1, 1) of length 1."""
-        found = self._computed(x, (2, 4))
+        found = self.backbone(x)
+        found = found[0] if isinstance(found, tuple | list) and found else found  # BoQ adds its attentions
+        if not isinstance(found, Tensor) or found.ndim not in (2, 4):
+            what = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+            raise NetworkFormatError(
+                f"the backbone must return maps (N, C, h, w) or descriptors (N, D), not {what}"
+            )
         return self.head(found) if found.ndim == 4 else F.normalize(found.float())[:, :, None, None]
 
     def network_id(self) -> str:

@@ -342,26 +342,25 @@ def save_network(net: Extractor, path: StrPath, *, classes: bool = False) -> Non
         strings = {"format": MODULE_FORMAT, "build": recipe_of(net), **provenance(net)}
         write_tensors(path, tensors, strings)
         return
-    if path.suffix in (".mat", ".safetensors") and not isinstance(net, Network):
+    if path.suffix not in (".mat", ".safetensors", ".onnx", ".pt2"):
+        known = ".mat, .safetensors, .onnx, .pt2"
+        raise NetworkFormatError(f"{path}: the suffix must be one of {known}; got {path.suffix!r}")
+    if classes and path.suffix != ".mat":
+        raise NetworkFormatError(f"{path}: only .mat files hold class objects")
+    if path.suffix in (".onnx", ".pt2"):
+        (save_onnx if path.suffix == ".onnx" else save_exported)(net, path)
+    elif not isinstance(net, Network):
         raise NetworkFormatError(
             f"{path}: a {type(net).__name__} has no MATLAB layers to write. Write .safetensors, .onnx or .pt2"
             " of what from_torch returns, or load the backbone by name: load_network('torchvision:resnet50')"
         )
-    if classes and path.suffix != ".mat":
-        raise NetworkFormatError(f"{path}: only .mat files hold class objects")
-    if path.suffix == ".mat" and isinstance(net, Network):
-        if classes:
-            struct = net.to_matlab(classes=True) if isinstance(net, SimpleNN) else net.to_matlab()
-            matfile.save_objects(path, {"net": struct}, saveobj_classes=SAVEOBJ_CLASSES)
-        else:
-            matfile.save(path, {"net": net.to_matlab()})
-    elif path.suffix == ".safetensors" and isinstance(net, Network):
+    elif path.suffix == ".safetensors":
         write_network(net, path, provenance(net))
-    elif path.suffix in (".onnx", ".pt2"):
-        (save_onnx if path.suffix == ".onnx" else save_exported)(net, path)
+    elif classes:
+        struct = net.to_matlab(classes=True) if isinstance(net, SimpleNN) else net.to_matlab()
+        matfile.save_objects(path, {"net": struct}, saveobj_classes=SAVEOBJ_CLASSES)
     else:
-        known = ".mat, .safetensors, .onnx, .pt2"
-        raise NetworkFormatError(f"{path}: the suffix must be one of {known}; got {path.suffix!r}")
+        matfile.save(path, {"net": net.to_matlab()})
 
 
 def chain_of(net: Network, what: object = "the network") -> SimpleNN:

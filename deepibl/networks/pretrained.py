@@ -17,7 +17,6 @@ from deepibl.errors import ConfigurationError, DownloadError
 from deepibl.networks.io import chain_of, layer_specs, load_network
 from deepibl.networks.libraries import is_torch_id
 from deepibl.networks.torch_backbones import load_torch_network
-from deepibl.networks.torch_files import vgg16_from_torchvision
 from deepibl.networks.weights import LAYOUTS, Source, Weights, card, default_folder, differences, find_network
 from deepibl.runtime.files import checksum
 from matlab_compat.errors import MatlabCompatError
@@ -42,7 +41,6 @@ def load_pretrained(
     layer: str | None = None,
     *,
     folder: StrPath,
-    stand_in: StrPath | None = None,
     weights: StrPath = "pretrained",
     split: str = "",
 ) -> SimpleNN:
@@ -53,9 +51,7 @@ def load_pretrained(
     net_id: vd16, vd19, caffe, places, the name (without .mat) of a file in the folder, another name that
     `find_network` knows, or a library and its model, as 'timm:convnext_tiny' (weights, split: see
     `load_torch_network`). layer: the last one to keep; None keeps all. folder: of the files (localPaths'
-    pretrainedCNNs). stand_in: replaces vd16 where its file does not exist: 'torchvision', or a file of
-    torchvision's VGG-16 weights. The network then has the netID vd16_torchvision, so that no file made with
-    it is taken for vd16's.
+    pretrainedCNNs).
     Raises ConfigurationError: there is no such file. ArgumentError: there is no layer of that name.
     Raises NetworkFormatError: the file holds a graph (DagNN), which cannot be cropped.
     Ported from: netvlad/loadNet.m
@@ -66,14 +62,9 @@ def load_pretrained(
     if not file.is_file() and net_id not in FILES:
         with suppress(ConfigurationError):
             file = find_network(net_id)
-    if file.is_file():
-        net = chain_of(load_network(file), file)
-    elif stand_in is not None and net_id == "vd16":
-        net_id = "vd16_torchvision"
-        _log.warning("%s does not exist: torchvision's VGG-16 replaces it, as %s", file, net_id)
-        net = vgg16_from_torchvision(stand_in)
-    else:
+    if not file.is_file():
         raise ConfigurationError(_missing(net_id, file))
+    net = chain_of(load_network(file), file)
     net.meta.pop("classes", None)
     if layer is not None:
         net = relja_cropToLayer(net, layer)

@@ -246,9 +246,7 @@ def load_torch_network(
                     raise ArgumentError(f"later layers need more than what enters {split!r}")
             made = parts
         except Exception as error:  # models raise what they like
-            _log.info(
-                "%s cannot be divided (%s); it is trained from %s on as one layer", net_id, error, split
-            )
+            _log.info("%s stays one layer, trained from %s on: %s", net_id, split, error)
     pixel = np.array(preprocessing.mean, dtype=np.float32) / np.float32(preprocessing.scale)
     normalization = {
         "averageImage": np.broadcast_to(pixel, (1, 1, 3)).copy(),
@@ -260,38 +258,28 @@ def load_torch_network(
 
 def _state(library: str, model: str, weights: StrPath) -> tuple[dict[str, Any], Preprocessing]:
     """The whole model's state dict, and the preprocessing of its images."""
-    if library == "torchvision" and weights == "pretrained":
-        from torchvision import models
-
-        library_model(library, model)  # refuses an unknown one
-        known = models.get_model_weights(model).DEFAULT
-        try:
-            return dict(known.get_state_dict(progress=True, check_hash=True, weights_only=True)), IMAGENET
-        except (OSError, RuntimeError) as error:
-            raise _unavailable(f"torchvision:{model}", f"{known.url}: {error}") from error
+    where, pretrained, preprocessing = model, weights == "pretrained", IMAGENET
     try:
-        made = library_model(library, model, pretrained=weights == "pretrained")
+        made = library_model(library, model, pretrained=pretrained and library == "timm")
+        state = made.state_dict()
+        if pretrained and library == "torchvision":
+            from torchvision import models
+
+            known = models.get_model_weights(model).DEFAULT
+            where = known.url
+            state = known.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except ArgumentError:
         raise
     except Exception as error:  # the hub's client raises its own kinds, without a common base
-        raise _unavailable(f"timm:{model}", str(error)) from error
-    preprocessing = IMAGENET
+        raise DownloadError(
+            f"the weights of {library}:{model} could not be downloaded ({where}: {error}). Download them "
+            "elsewhere and name the file, FILE.pth, as the weights, or 'random' for drawn ones"
+        ) from error
     if library == "timm":
         about: Any = made.pretrained_cfg
         preprocessing = Preprocessing(mean=tuple(about["mean"]), std=tuple(about["std"]))
-    state = dict(made.state_dict()) if weights in ("pretrained", "random") else _from_file(weights)
-    return state, preprocessing
-
-
-def _unavailable(net_id: str, reason: str) -> DownloadError:
-    return DownloadError(
-        f"the weights of {net_id} could not be downloaded ({reason}). Download them elsewhere and name the"
-        " file, FILE.pth, as the weights, or 'random' for drawn ones"
-    )
-
-
-def _from_file(path: StrPath) -> dict[str, Any]:
-    found = tensors_in(load_state(path))
-    if not found:
-        raise NetworkFormatError(f"{os.fspath(path)} does not hold a state dict")
-    return found
+    if weights not in ("pretrained", "random"):
+        state = tensors_in(load_state(weights))
+        if not state:
+            raise NetworkFormatError(f"{os.fspath(weights)} does not hold a state dict")
+    return dict(state), preprocessing

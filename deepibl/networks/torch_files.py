@@ -2,10 +2,6 @@
 
 The names of tensors in the known checkpoints are data (`KEY_MAPS`); to read another one, add a row. Only
 tensors and plain values are unpickled (`torch.load(weights_only=True)`): a checkpoint cannot run any code.
-
-`vgg16_from_torchvision` gives VGG-16's convolutions as the network that MatConvNet calls vd16. torchvision's
-IMAGENET1K_FEATURES are believed to be the convolutions that MatConvNet publishes, converted from the authors'
-Caffe files. This has not been verified, so they replace vd16 only on request.
 """
 
 import os
@@ -23,7 +19,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from deepibl.errors import DownloadError
 from deepibl.networks.build import pixel_l2_layer, plain_layer, vlad_layer, whole_l2_layer
 from deepibl.networks.weights import VGG16_BLOCKS, vgg16_convolutions
 from matlab_compat.errors import NetworkFormatError
@@ -88,17 +83,12 @@ MEAN_RGB = (123.68, 116.779, 103.939)  # of ImageNet, as vd16 subtracts it
 IMAGE_SIDE = 224
 
 
-def vgg16_from_torchvision(weights: StrPath | Mapping[str, Tensor] = "torchvision") -> SimpleNN:
+def vgg16_from_torchvision(state: Mapping[str, Tensor]) -> SimpleNN:
     """VGG-16 up to pool5 in MatConvNet's order and names (conv1_1, relu1_1, …), for images 0..255, RGB.
 
     Max pooling pads one row below and one column to the right, so that it covers the whole image as Caffe's
-    does.
-    weights: 'torchvision' downloads its Caffe-style weights (IMAGENET1K_FEATURES) or takes them from
-        torch's cache; else a .pth or .safetensors file of torchvision's vgg16 (nothing but tensors is
-        unpickled), or a state dict.
-    Raises DownloadError: the weights are not available. NetworkFormatError: they are not VGG-16's.
+    does. state: the state dict of torchvision's vgg16. Raises NetworkFormatError where it is not VGG-16's.
     """
-    state = weights if isinstance(weights, Mapping) else _state_dict(weights)
     layers: list[dict[str, Any]] = []
     two = np.full((1, 2), 2.0)
     for name, position, shape, last in vgg16_convolutions(VGG16_BLOCKS):
@@ -132,24 +122,6 @@ def _convolution(state: Mapping[str, Tensor], position: int, shape: tuple[int, .
             f"expected {shape}"
         )
     return filters.detach(), biases
-
-
-def _state_dict(source: StrPath) -> Mapping[str, Tensor]:
-    if source == "torchvision":
-        from torchvision.models import VGG16_Weights
-
-        known = VGG16_Weights.IMAGENET1K_FEATURES
-        try:
-            return known.get_state_dict(progress=True, check_hash=True, weights_only=True)
-        except (OSError, RuntimeError) as error:
-            raise DownloadError(
-                f"torchvision's VGG-16 weights could not be downloaded from {known.url}: {error}\n"
-                "Download the file elsewhere and give its path in place of it"
-            ) from error
-    path = Path(source)
-    if not path.is_file():
-        raise DownloadError(f"there is no file {path} with VGG-16's weights")
-    return load_state(path)
 
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -152,6 +152,7 @@ def library_state(net_id: str, known: dict[str, torch.Tensor]) -> dict[str, torc
 
 
 def test_loadNet_takes_the_name(weights: Path) -> None:
+    # difference: loadnet-libraries
     net = deepibl.loadNet("torchvision:resnet18", "layer1", weights=str(weights))
     assert net.meta["netID"] == "torchvision:resnet18"
     assert net.meta["sessionID"] == "torchvision-resnet18_offtheshelf_layer1"
