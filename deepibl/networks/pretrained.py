@@ -158,15 +158,9 @@ def fetch(
             return _take(weights, target, source, partial(download, source.url, progress=progress))
         except DownloadError as error:
             problems.append(str(error))
-    raise DownloadError("\n".join([f"{weights.name} could not be downloaded:", *problems, by_hand(weights)]))
-
-
-def by_hand(weights: Weights) -> str:
-    """Instructions for downloading the file in a browser."""
-    return (
-        f"By hand: download it in a browser from {weights.page}\n"
-        f"and run: deepibl fetch {weights.name} --from THE_FILE.mat"
-    )
+    by_hand = f"By hand: download it in a browser from {weights.page}\nand run: deepibl fetch {weights.name} "
+    by_hand += "--from THE_FILE.mat"
+    raise DownloadError("\n".join([f"{weights.name} could not be downloaded:", *problems, by_hand]))
 
 
 def _take(weights: Weights, target: Path, source: Source, bring: Callable[[Path], object]) -> Path:

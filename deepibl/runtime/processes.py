@@ -157,7 +157,7 @@ class Team:
         if self._states.is_alive():
             self._states.tell(gone=True, step=self._step)
             self._states.ended.set()
-            self._states.join()
+            self._states.join(self._states.patience + 1)
         if self.tensors is not None:
             self.tensors.close()
 
