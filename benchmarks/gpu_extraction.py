@@ -18,7 +18,6 @@ from benchmarks.gpu_run import Asked, Trials, seconds, wait
 from benchmarks.measure import Table, require, timed
 from deepibl.engine import choose_engine
 from deepibl.engine.batch import extract_prepared
-from deepibl.engine.cuda import CudaBackbone
 from deepibl.features import extract
 from deepibl.losses import SARELoss
 from deepibl.runtime import inference
@@ -26,10 +25,9 @@ from deepibl.training import Objective, Stepper, TrainingOptions
 
 KERNELS = 15  # rows of a profile
 TUPLES = 4  # of a training step
-# engine, precision, graphs; where they are measured
-PLAIN = (("torch", "fp32", True), ("torch", "bf16", True))
-GRAPHS = tuple(("cuda", precision, True) for precision in ("fp32", "tf32", "bf16", "fp16"))
-WAYS = {"cpu": PLAIN, "cuda": (*PLAIN, *GRAPHS, ("cuda", "bf16", False))}
+# engine, precision; where they are measured
+PLAIN = (("torch", "fp32"), ("torch", "bf16"))
+WAYS = {"cpu": PLAIN, "cuda": (*PLAIN, *(("cuda", each) for each in ("fp32", "tf32", "bf16", "fp16")))}
 LIMITS = {"fp32": 1e-5, "tf32": 1e-5, "bf16": 2e-3, "fp16": 2e-3}  # cosine distance
 PROFILED = {"cpu": (("torch", "fp32"), ("torch", "bf16")), "cuda": (("cuda", "bf16"), ("cuda", "fp16"))}
 FROM_FILES = {"cpu": (("torch", "fp32"),), "cuda": (("torch", "fp32"), ("cuda", "bf16"), ("cuda", "fp16"))}
@@ -43,19 +41,15 @@ def extraction(asked: Asked) -> Iterator[Table]:
     with inference(net, device):
         prepared = net.prepare(images.to(device))
         want = extract_prepared(net, prepared)
-        for name, precision, graphs in WAYS[device.type]:
+        for name, precision in WAYS[device.type]:
             with trials.trial(f"{name} {precision}"):
                 engine = choose_engine(net, name, precision, device)
-                if isinstance(engine.backbone, CudaBackbone):
-                    engine.backbone.graphs = graphs
                 describe = partial(extract_prepared, net, prepared, precision, engine)
                 speed = len(images) / seconds(describe, device, 10)
                 error = distance(describe(), want)
                 require(error < LIMITS[precision], f"{engine}: {error}")
-                refused = getattr(engine.backbone, "graphs", True) != graphs
                 figures = [f"{speed:.1f}", f"{speed * flop:.1f}", f"{speed * flop / peak:.0%}"]
-                label = f"{name}{'' if graphs else ', no graphs'}{', graphs refused' if refused else ''}"
-                rows.append([label, precision, *figures, f"{error:.1e}"])
+                rows.append([name, precision, *figures, f"{error:.1e}"])
     columns = ["engine", "precision", "images/s", "TFLOP/s", "of the bf16 peak", "cosine distance"]
     size = f"batch of {len(images)}, {images.shape[3]}x{images.shape[2]}"
     yield Table(f"Extraction, {size}", columns, rows, f"bf16 convolution peak: {peak:.1f} TFLOP/s")

@@ -1,4 +1,4 @@
-"""A full-size network from its file: v7, v7.3, the converted copy; against scipy's reading of the struct."""
+"""A full-size network from its file: v7, v7.3, .safetensors; against scipy's reading of the struct."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ import scipy.io
 
 import deepibl.networks.build  # registers NetVLAD's layers
 from benchmarks.measure import Settings, Table, in_a_process, memory, require, timed
-from deepibl.networks import load_network
+from deepibl.networks import convert, load_network
 from scripts.make_released_layout import FILES, write_released
 
 assert h5py and deepibl.networks.build  # imported before anything is timed
-SCIPY, COPY = "scipy.io.loadmat, struct form (no network yet)", "load_network, converted copy"
+SCIPY, MAPPED = (
+    "scipy.io.loadmat, struct form (no network yet)",
+    "load_network, .safetensors (`deepibl convert` once)",
+)
 
 
 def run(settings: Settings) -> list[Table]:
@@ -25,12 +28,11 @@ def run(settings: Settings) -> list[Table]:
     with tempfile.TemporaryDirectory() as folder:
         paths = dict(zip(forms, write_released(Path(folder), forms, small=settings.smoke), strict=True))
         jobs: dict[str, tuple[Any, ...]] = {SCIPY: (_scipy, paths["struct"])}
-        jobs |= {f"load_network, {form} ({FILES[form]})": (_ours, paths[form], False) for form in forms}
-        jobs[COPY] = (_ours, paths[forms[0]], True)
+        jobs |= {f"load_network, {form} ({FILES[form]})": (_ours, paths[form]) for form in forms}
+        jobs[MAPPED] = (_ours, Path(folder) / "net.safetensors")
+        convert(paths[forms[0]], Path(folder) / "net.safetensors")
         found: dict[str, list[Any]] = {name: [] for name in jobs}
-        for number in range(max(1, settings.rounds - 1)):
-            if not number:
-                in_a_process(*jobs[COPY], here=settings.smoke)  # makes the copy
+        for _ in range(max(1, settings.rounds - 1)):
             for name, job in jobs.items():
                 found[name].append(in_a_process(*job, here=settings.smoke))
     rows = []
@@ -47,8 +49,8 @@ def _scipy(path: Path) -> tuple[float, float, int]:
     return _measured(lambda: scipy.io.loadmat(path)["net"]["layers"][0, 0].T)
 
 
-def _ours(path: Path, copy: bool) -> tuple[float, float, int]:
-    return _measured(lambda: load_network(path, cached_copy=copy))
+def _ours(path: Path) -> tuple[float, float, int]:
+    return _measured(lambda: load_network(path))
 
 
 def _measured(load: Any) -> tuple[float, float, int]:

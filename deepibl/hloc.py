@@ -1,12 +1,7 @@
 """Networks and pairs of images for hloc (cvg/Hierarchical-Localization):
 
-    deepibl convert model.mat VGG16-NetVLAD-Pitts30K.hloc.mat        # read by its `netvlad` extractor
-    conf = deepibl.hloc.register("model.mat")                        # an extractor of any network
-    deepibl pairs city.idx -o pairs.txt                              # of an index; queries: localize --pairs
-
-hloc's NetVLAD extractor takes a MATLAB struct by position: the convolutions where torchvision's
-vgg16.features has them, assignment and centres of layer 30, the whitening of layer 33 (counted from 0), and
-the mean in meta.normalization.averageImage. It always normalises before and after the aggregation.
+conf = deepibl.hloc.register("model.mat")                        # an extractor of any network
+deepibl pairs city.idx -o pairs.txt                              # of an index; queries: localize --pairs
 """
 
 import importlib

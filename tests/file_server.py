@@ -7,17 +7,15 @@ from contextlib import contextmanager
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves `content` under every path; can break connections, ignore Range, or send something else."""
+    """Serves `content` under every path; can break connections, refuse, or send something else."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.content = bytes(range(256)) * 4096
-        self.etag = '"one"'
         self.kind = "application/octet-stream"
         self.break_after: list[int] = []  # bytes sent on each of the next connections before they break
-        self.takes_ranges = True
         self.status = 200
-        self.asked: list[str | None] = []  # Range of each request
+        self.asked = 0  # requests
 
     @property
     def url(self) -> str:
@@ -29,26 +27,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         server = self.server
-        wanted = self.headers.get("Range")
-        server.asked.append(wanted)
+        server.asked += 1
         if server.status != 200:
             return self.send_error(server.status)
-        start = 0
-        if wanted and server.takes_ranges and self.headers.get("If-Range") in (None, server.etag):
-            start = int(wanted.removeprefix("bytes=").rstrip("-"))
-            if start >= len(server.content):
-                return self.send_error(416)
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header(
-                "Content-Range", f"bytes {start}-{len(server.content) - 1}/{len(server.content)}"
-            )
-        self.send_header("Content-Length", str(len(server.content) - start))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(server.content)))
         self.send_header("Content-Type", server.kind)
-        if server.etag:
-            self.send_header("ETag", server.etag)
         self.end_headers()
-        rest = server.content[start:]
+        rest = server.content
         self.wfile.write(rest[: server.break_after.pop(0)] if server.break_after else rest)
         self.wfile.flush()
         self.close_connection = True

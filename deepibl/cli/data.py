@@ -148,17 +148,16 @@ def make(
 
 
 def features(
-    source: Annotated[Path, opt.argument("Features: .bin, .npy, .h5 (deepibl's or hloc's).")],
+    source: Annotated[Path, opt.argument("Features: .bin, .npy or .h5.")],
     target: Annotated[Path, opt.argument("What to write: .bin, .npy or .h5.")],
     list_file: Annotated[Path | None, opt.option("Image names, one a line, a row each.", "--list")] = None,
     dim: Annotated[int | None, opt.option("Dimensions, for a .bin without --list.", min=1)] = None,
-    hloc: Annotated[bool, opt.option("Write an .h5 in hloc's format.", "--hloc")] = False,
 ) -> None:
-    """Convert a file of descriptors: MATLAB's .bin, .npy, .h5, hloc's .h5."""
+    """Convert a file of descriptors: MATLAB's .bin, .npy, .h5."""
     from deepibl.features.files import convert_features
 
     names = opt.read_lines(list_file) if list_file else None
-    count, size = convert_features(source, target, names=names, dim=dim, hloc=hloc)
+    count, size = convert_features(source, target, names=names, dim=dim)
     typer.echo(f"{target}: {count} descriptors of {size} dimensions")
 
 

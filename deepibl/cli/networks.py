@@ -24,7 +24,7 @@ def info(
 
 def convert(
     source: Annotated[str, opt.argument("A network: .mat, .safetensors, .pth, .tar, .py, or a name.")],
-    target: Annotated[Path, opt.argument("To write: .mat, .hloc.mat, .safetensors, .onnx, .pt2 or .pth.")],
+    target: Annotated[Path, opt.argument("To write: .mat, .safetensors, .onnx or .pt2.")],
     check: Annotated[bool, opt.option("Run one image through both and compare.", "--check")] = False,
     classes: Annotated[bool, opt.option("Class objects in a .mat, as NetVLAD has.", "--classes")] = False,
 ) -> None:

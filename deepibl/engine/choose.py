@@ -5,7 +5,7 @@ engine  computes
 ======  =============================================================================================
 torch   the network as it is; on any device, with any layers
 fused   on a CPU: convolution, pooling and ReLU in one step, packed filters, Winograd in float32; int8
-cuda    on a CUDA device: channels last, fp16 and tf32 too, CUDA graphs; not measured yet, so not automatic
+cuda    on a CUDA device: channels last, fp16 and tf32 too; not measured yet, so not automatic
 auto    fused where the machine and the network have what it needs, else torch
 ======  =============================================================================================
 
@@ -102,9 +102,7 @@ def choose_engine(
     if name == "cuda":
         if device.type != "cuda" or not isinstance(net, SimpleNN) or stop is None:
             raise ArgumentError(f"--engine cuda computes a SimpleNN on a CUDA device, not on {device.type}")
-        return Engine(
-            "cuda", f"CUDA graphs, {precision}", stop, CudaBackbone(net, stop, precision, channels=channels)
-        )
+        return Engine("cuda", precision, stop, CudaBackbone(net, stop, precision, channels=channels))
     if name == "torch":
         return Engine("torch", "requested")
     obstacle = _obstacle(net, precision, device)

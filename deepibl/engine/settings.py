@@ -121,7 +121,10 @@ class ExtractionSettings:
         known = [field.name for field in fields(cls) if field.name not in fixed]
         for name in options:
             if name not in known:
-                raise ArgumentError(_unknown(door, name, known))
+                own = inspect.signature(door).parameters
+                near = get_close_matches(name, [*known, *own], 1, 0.5)
+                hint = f"did you mean {near[0]!r}?" if near else f"its settings are {', '.join(known)}"
+                raise ArgumentError(f"{door.__name__} has no argument {name!r}: {hint}")
         return replace(settings or cls(), **{**options, **fixed})
 
     @property
@@ -156,11 +159,3 @@ class ExtractionSettings:
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0
-
-
-def _unknown(door: Callable[..., Any], name: str, settings: Sequence[str]) -> str:
-    parameters = inspect.signature(door).parameters.items()
-    own = [name for name, each in parameters if each.kind != each.VAR_KEYWORD]
-    near = get_close_matches(name, [*settings, *own], 1, 0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"its settings are {', '.join(settings)}"
-    return f"{door.__name__} has no argument {name!r}: {hint}"

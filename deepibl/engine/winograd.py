@@ -1,18 +1,16 @@
 """3 x 3 convolutions and their gradients with a quarter of the multiplications: Winograd's F(4x4, 3x3).
 
 With d a 6 x 6 tile of the input, g the filter and * the elementwise product, a 4 x 4 tile of the output is A'
-[(G g G') * (B' d B)] A. Filters are transformed once. The tiles are computed in strips that stay in the
-processor's cache, as numbers (tiles, 36, C): the transforms are batched matrix products, and the 36 products
-C x K are one grouped 1 x 1 convolution of oneDNN, which on AMD is faster than MKL's batched one.
+[(G g G') * (B' d B)] A. The transforms are batched matrix products on strips of tiles that stay in the
+processor's cache, (tiles, 36, C); the 36 products C x K are one grouped 1 x 1 convolution of oneDNN.
 
 The matrices come from interpolation at 0, ±5/8, ±3/2 and infinity (Toom-Cook): in float32 the error is about
 1e-6 of the output's norm, six times that of a direct convolution; points ±1, ±2 would double it.
 
 For training, only the gradients are computed in this way, so that features, losses and what the ReLUs let
 through keep their bits. With e the gradient of the output, that of the filters is G' [sum over tiles (A e A')
-* (B' d B)] G, that of the input the same convolution of e with the filters rotated. Their tiles are kept
-number by number, (36, tiles, channels); a sum over tiles or channels is 36 products of oneDNN. The error is
-1.5e-6 of the gradient's norm (filters) and 2e-6 (input), three times that of direct sums.
+* (B' d B)] G, that of the input the same convolution of e with the filters rotated. The error is 1.5e-6 of
+the gradient's norm (filters) and 2e-6 (input), three times that of direct sums.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ import shutil
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,11 +19,6 @@ from torch import Tensor
 from deepibl.errors import FeatureFileError
 from deepibl.runtime.devices import free_memory, free_on_gpu
 from matlab_compat.files import StrPath
-
-NUMPY: dict[torch.dtype, np.dtype[Any]] = {
-    torch.float32: np.dtype(np.float32),
-    torch.float16: np.dtype(np.float16),
-}
 
 
 class MemoryStore:
@@ -72,7 +66,7 @@ class FileStore:
     """
 
     def __init__(self, folder: StrPath, dtype: torch.dtype, limit: int) -> None:
-        self.folder, self._dtype, self._limit = Path(folder), NUMPY[dtype], limit
+        self.folder, self._dtype, self._limit = Path(folder), torch.empty(0, dtype=dtype).numpy().dtype, limit
         self._lock = FileLock(self.folder / "lock")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -5,19 +5,20 @@
 
 Images are put into batches of equal size within groups of consecutive images; a group's batches depend on its
 images alone, so a run that was killed and started again gives the same bytes. Processes that torchrun started
-share the work (`deepibl.features.shards`).
+take the groups in turns, with the same bytes for any number of them; process 0 writes the file.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 import torch
@@ -26,15 +27,14 @@ from torch import Tensor, nn
 from deepibl.engine.batch import NOT_FINITE
 from deepibl.engine.scales import identity_of
 from deepibl.engine.settings import ExtractionSettings, ImageOptions, SettingsOptions
-from deepibl.errors import ExtractionError, Failure, list_failures
+from deepibl.errors import ExtractionError, Failure, FeatureFileError, list_failures
 from deepibl.features.backbone_cache import BackboneCache
 from deepibl.features.files import suffix_of
 from deepibl.features.groups import BatchExtractor, MapExtractor
 from deepibl.features.partial import PartialFeatures
-from deepibl.features.shards import MemoryRows, SharedFile
 from deepibl.images import AS_STORED, batches_by_size, load_in_order
 from deepibl.runtime.devices import inference
-from deepibl.runtime.processes import team
+from deepibl.runtime.processes import require_visible, team
 from deepibl.runtime.progress import ProgressMeter, apart, reporting
 from deepibl.runtime.provenance import Provenance, file_times
 from matlab_compat.errors import ArgumentError, ImageReadError
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _log = logging.getLogger(__name__)
-Sink = MemoryRows | PartialFeatures | SharedFile
 
 
 @dataclass(frozen=True)
@@ -99,10 +98,31 @@ def extract(
     """
     settings = ExtractionSettings.of(extract, settings, options)
     paths = _paths(root, images)
-    made_of = provenance(net, root, images, settings) if team().size > 1 else Provenance()
-    sink = MemoryRows(made_of, len(paths), group_length(settings.batch_size))
+    if team().size > 1:
+        team().same("extraction", provenance(net, root, images, settings).as_dict())
+    sink = MemoryRows(len(paths), group_length(settings.batch_size))
     kept, failures = _run(net, paths, sink, settings)
     return sink.rows if settings.on_error == "raise" else (sink.rows[kept], kept, failures)
+
+
+class MemoryRows:
+    """Rows (count, D) in memory, in groups of consecutive images."""
+
+    part = None
+
+    def __init__(self, count: int, group_size: int) -> None:
+        groups = [range(at, min(at + group_size, count)) for at in range(0, count, group_size)]
+        self.todo = list(enumerate(groups))
+        self.rows = np.zeros((count, 0), dtype=np.float32)
+
+    def write(self, number: int, ids: Sequence[int], rows: np.ndarray, marks: Sequence[str]) -> None:
+        if not len(ids):
+            return
+        if not self.rows.shape[1]:
+            self.rows = np.zeros((len(self.rows), rows.shape[1]), dtype=np.float32)
+        if rows.shape[1] != self.rows.shape[1]:
+            raise FeatureFileError(f"descriptors of {self.rows.shape[1]} and of {rows.shape[1]} dimensions")
+        self.rows[np.asarray(ids)] = rows
 
 
 def extract_to_file(
@@ -135,13 +155,22 @@ def extract_to_file(
             "a kept backbone cannot be used with int8, which computes its own, nor with resize, max_side or "
             "upright"
         )
-    made_of = provenance(net, root, names, settings, backbone)
-    group = group_length(settings.batch_size)
-    file = SharedFile if team().size > 1 else PartialFeatures
-    with file(out, made_of, len(paths), group, lambda image: file_times(paths[image])) as sink:
-        kept, failures = _run(net, paths, sink, settings, backbone)
-        sink.finish(kept.tolist(), [os.fspath(name) for name in names], suffix)
-        return ExtractionReport(Path(out), kept, failures, sink.dim or 0)
+    made_of, group = provenance(net, root, names, settings, backbone), group_length(settings.batch_size)
+    processes = team()
+    processes.same(f"extraction to {out}", [os.path.abspath(out), group, made_of.as_dict()])
+    file = PartialFeatures(out, made_of, len(paths), group, lambda image: file_times(paths[image]))
+    with ExitStack() as stack:
+        processes.lead(partial(_open, stack, file))
+        kept, failures = _run(net, paths, file, settings, backbone)
+
+        def finish() -> list[int]:
+            file.finish(kept.tolist(), [os.fspath(name) for name in names], suffix)
+            return [file.dim or 0, file.out.stat().st_size]
+
+        dim, size = processes.lead(finish)
+    if processes.size > 1:
+        processes.gather(lambda: require_visible(file.out, size))
+    return ExtractionReport(Path(out), kept, failures, dim)
 
 
 def provenance(
@@ -166,23 +195,47 @@ def group_length(batch_size: int) -> int:
 def _run(
     net: nn.Module,
     paths: Sequence[str],
-    sink: Sink,
+    sink: MemoryRows | PartialFeatures,
     settings: ExtractionSettings,
     backbone: BackboneCache | None = None,
 ) -> tuple[np.ndarray, list[Failure]]:
     """Extracts what the sink lacks, in all processes; returns the ids of the images kept, and the failures.
 
+    The processes take the groups in turns. A file is written by process 0, rows in memory are everyone's.
     Raises ExtractionError, listing the failures, unless the settings say 'skip' and there are rows to write.
     """
-    with reporting(settings.progress if team().leads else False, "extracting") as report:
-        meter = ProgressMeter(len(paths), report, already_done=sink.images_done)
-        shares = team().gather(
-            lambda: [astuple(each) for each in _extract_share(net, paths, sink, settings, backbone, meter)]
-        )
-    sink.collect()
-    failures = sorted((Failure(*each) for share in shares for each in share), key=lambda each: each.index)
-    if len(failures) == len(paths) and not isinstance(sink, MemoryRows):
-        sink.discard()
+    processes, failures = team(), list[Failure]()
+    writes = processes.leads or isinstance(sink, MemoryRows)
+    todo = processes.lead(lambda: [[number, group.start, group.stop] for number, group in sink.todo])
+    mine = [range(start, stop) for _, start, stop in todo[processes.rank :: processes.size]]
+    processes.connect()
+    with ExitStack() as stack:
+        showing = settings.progress if processes.leads else False
+        report = stack.enter_context(reporting(showing, "extracting"))
+        done = len(paths) - sum(stop - start for _, start, stop in todo)
+        meter = ProgressMeter(len(paths), report, already_done=done)
+        next_group = stack.enter_context(_groups(net, paths, mine, settings, backbone, meter))
+        group: _Group | None = None
+
+        def compute() -> list[Any] | None:
+            nonlocal group
+            group = next_group()
+            return None if group is None else [group.ids, group.rows.shape[1], group.marks, group.reasons]
+
+        for turn in range(0, len(todo), processes.size):
+            answers, parts = processes.gather(compute), []
+            for rank, (number, *_) in enumerate(todo[turn : turn + processes.size]):
+                ids, dim, marks, reasons = answers[rank]
+                rows = np.empty((len(ids), dim), np.float32)
+                if group is not None and rank == processes.rank:
+                    rows = group.rows
+                if processes.size > 1 and len(ids):
+                    processes.tensors.broadcast(torch.from_numpy(rows), rank)
+                parts.append((number, ids, rows, marks))
+                failures += [Failure(i, paths[i], reason) for i, reason in reasons]
+            processes.gather(partial(_write, sink, parts if writes else []))
+    if len(failures) == len(paths) and isinstance(sink, PartialFeatures):
+        processes.lead(sink.discard)
         rest = "nothing is written, and an older file stays as it was"
         head = f"none of the {len(paths)} images could be used; {rest}"
         raise ExtractionError(f"{head}:\n{list_failures(failures)}", failures)
@@ -193,16 +246,33 @@ def _run(
     return np.setdiff1d(np.arange(len(paths)), [failure.index for failure in failures]), failures
 
 
-def _extract_share(
-    net: nn.Module, paths: Sequence[str], sink: Sink, settings: ExtractionSettings,
+def _open(stack: ExitStack, file: PartialFeatures) -> None:
+    stack.enter_context(file)
+
+
+def _write(sink: MemoryRows | PartialFeatures, parts: list[tuple[Any, ...]]) -> None:
+    for part in parts:
+        sink.write(*part)
+
+
+class _Group(NamedTuple):
+    """The descriptors `rows` (n, D) of a group's images `ids`, marks of all its files, the images refused."""
+
+    ids: list[int]
+    rows: np.ndarray
+    marks: list[str]
+    reasons: list[tuple[int, str]]
+
+
+@contextmanager
+def _groups(
+    net: nn.Module, paths: Sequence[str], groups: Sequence[range], settings: ExtractionSettings,
     backbone: BackboneCache | None, meter: ProgressMeter,
-) -> list[Failure]:  # fmt: skip
-    """Extracts the groups of images that are this process's share: the main loop of extraction."""
-    failures: list[Failure] = []
-    todo = sink.todo
-    share, done, tried = sum(len(group) for _, group in todo), sink.images_done, 0
+) -> Iterator[Callable[[], _Group | None]]:  # fmt: skip
+    """Gives what extracts the next of these groups of images, None after the last: the loop of extraction."""
+    share, done, tried = sum(map(len, groups)), meter.done, 0
     threads = settings.threads(team().local_size)
-    times: dict[int, str] = {}
+    left, times = iter(groups), dict[int, str]()
     with ExitStack() as stack:
         device = stack.enter_context(inference(net, settings.device))
         extractor = MapExtractor(backbone, settings) if backbone else BatchExtractor(net, device, settings)
@@ -213,10 +283,15 @@ def _extract_share(
             times[image] = file_times(paths[image])  # before reading: a later change must not count as done
             return extractor.load(paths[image])
 
-        images = chain.from_iterable(group for _, group in todo)
         ahead = 2 * settings.batch_size + threads
-        stream = stack.enter_context(closing(load_in_order(load, images, threads, ahead)))
-        for number, group in todo:
+        images = load_in_order(load, chain.from_iterable(groups), threads, ahead)
+        stream = stack.enter_context(closing(images))
+
+        def next_group() -> _Group | None:
+            nonlocal tried
+            group = next(left, None)
+            if group is None:
+                return None
             reasons: dict[int, str] = {}
             ids: list[int] = []
             parts: list[Tensor] = []
@@ -245,9 +320,9 @@ def _extract_share(
                     lost = [ids[i] for i in np.flatnonzero(~finite)]
                     reasons |= {i: f"{paths[i]}: {NOT_FINITE}" for i in lost}
                     ids, rows = [i for i in ids if i not in reasons], rows[finite]
-            sink.write(number, ids, rows, [times.pop(i) for i in group])
-            failures += [Failure(i, paths[i], reasons[i]) for i in sorted(reasons)]
-    return failures
+            return _Group(ids, rows, [times.pop(i) for i in group], sorted(reasons.items()))
+
+        yield next_group
 
 
 def _paths(root: StrPath, names: Sequence[StrPath]) -> list[str]:

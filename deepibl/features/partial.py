@@ -4,29 +4,28 @@ Beside NAME are NAME.part, the descriptors computed so far (float32, row i at by
 the journal: what is being computed (`Provenance`), which groups of images are done, and a mark of the image
 files of each. A group's rows are on disk before the journal lists it. A group that was cut off, or one of
 whose images has changed, is computed again in the same batches, so the bytes are those of an uninterrupted
-run. Of several processes each other one writes a shard NAME.part.0001 … of the same form.
+run.
 """
 
 import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from glob import escape
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from deepibl.errors import FeatureFileError
 from deepibl.features.files import forget_old, suffix_of, write_features
-from deepibl.runtime.files import from_plain, lock, read_note, write_note
+from deepibl.runtime.files import from_plain, read_note, write_note
 from deepibl.runtime.provenance import Provenance, digest_of
 from matlab_compat.files import StrPath
 
 Mark = Callable[[int], str]  # of image i: changes when its file does
 _log = logging.getLogger(__name__)
 _FORMAT = "deepibl-partial-features/2"
-_BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class _Journal:
     made_of: Any
     count: int
     group_size: int
-    dim: int | None
+    dim: int
     done: dict[int, str]
 
 
@@ -43,58 +42,45 @@ class PartialFeatures:
     """Descriptors of images on their way to `out`, in groups of `group_size` consecutive images.
 
     made_of: what is computed; a journal of anything else is replaced, which is logged; one that fits keeps
-    its own group size. mark: of each image's file, as it is now. shard: the number of a process that leaves
-    the file to another one. Within it the file is locked; FeatureFileError if another process is writing it.
+    its own group size. mark: of each image's file, as it is now. Within it the file is locked;
+    FeatureFileError if another process is writing it.
     """
 
     def __init__(
-        self,
-        out: StrPath,
-        made_of: Provenance,
-        count: int,
-        group_size: int,
-        mark: Mark = lambda image: "",
-        shard: int = 0,
+        self, out: StrPath, made_of: Provenance, count: int, group_size: int, mark: Mark = lambda image: ""
     ) -> None:
         self.out = Path(out)
-        self.part = self.out.with_name(self.out.name + ".part" + (f".{shard:04d}" if shard else ""))
+        self.part = self.out.with_name(self.out.name + ".part")
         self.count, self.group_size, self.mark = count, group_size, mark
         self.dim: int | None = None
         self.done: dict[int, str] = {}  # the marks of the images of each group that is done
         self._journal = self.part.with_name(self.part.name + ".json")
         self._made_of = made_of
-        self._shard = shard
+        self._lock = FileLock(f"{self.part}.lock")
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> "PartialFeatures":
         self.part.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.fdopen(os.open(self.part, os.O_RDWR | os.O_CREAT | _BINARY, 0o666), "r+b")
         try:
-            try:
-                lock(self._file)
-                is_ours = os.path.samestat(os.fstat(self._file.fileno()), os.stat(self.part))
-            except OSError as error:
-                raise FeatureFileError(
-                    f"{self.part}: another process is writing it; wait for it or stop it"
-                ) from error
-            if not is_ours:
-                raise FeatureFileError(
-                    f"{self.part}: another process has just finished it; look at its result first"
-                )
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise FeatureFileError(
+                f"{self.part}: another process is writing it; wait for it or stop it"
+            ) from None
+        try:
+            self._file = open(self.part, "r+b" if self.part.exists() else "w+b")
             self._resume()
         except BaseException:
-            self._file.close()
+            self.__exit__()
             raise
-        if not self._shard:
-            found = self.part.parent.glob(f"{escape(self.part.name)}.*")
-            for number in sorted(int(path.suffix[1:]) for path in found if path.suffix[1:].isdigit()):
-                self.take_over(number)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
+        self._lock.release()
+        Path(self._lock.lock_file).unlink(missing_ok=True)
 
     @property
     def groups(self) -> list[range]:
@@ -104,10 +90,6 @@ class PartialFeatures:
     @property
     def todo(self) -> list[tuple[int, range]]:
         return [(number, group) for number, group in enumerate(self.groups) if number not in self.done]
-
-    @property
-    def images_done(self) -> int:
-        return sum(len(group) for number, group in enumerate(self.groups) if number in self.done)
 
     def write(
         self, number: int, ids: Sequence[int], rows: np.ndarray, marks: Sequence[str] | None = None
@@ -134,62 +116,30 @@ class PartialFeatures:
             os.fsync(self._opened.fileno())
         if len(ids) == len(group):
             self.done[number] = self._marks(number) if marks is None else digest_of(marks)
-            self.write_journal()
-
-    def collect(self) -> None:
-        """Nothing: one process has computed all; see `deepibl.features.shards` for several."""
-
-    def shard(self, number: int) -> "PartialFeatures":
-        """The shard of process `number` (from 1), not opened."""
-        return PartialFeatures(self.out, self._made_of, self.count, self.group_size, self.mark, number)
-
-    def take_over(self, number: int, groups: Sequence[int] | None = None) -> None:
-        """Copies rows, of `groups` or of those done, from a shard that no process writes; removes it."""
-        with self.shard(number) as shard:
-            if shard.group_size == self.group_size and shard.dim is not None:
-                self.dim = shard.dim if self.dim is None else self.dim
-                if shard.dim != self.dim:
-                    raise FeatureFileError(
-                        f"{self.part}: {self.dim} dimensions, but {shard.dim} in {shard.part}"
-                    )
-                numbers = sorted(shard.done.keys() - self.done) if groups is None else groups
-                ranges = self.groups
-                for each in numbers:
-                    start = ranges[each].start * self.dim * 4
-                    shard._opened.seek(start)
-                    self._opened.seek(start)
-                    self._opened.write(shard._opened.read(len(ranges[each]) * self.dim * 4))
-                self._opened.flush()
-                os.fsync(self._opened.fileno())
-                self.done |= {each: shard.done[each] for each in numbers if each in shard.done}
-                self.write_journal()
-            shard.discard()
+            journal = _Journal(
+                _FORMAT, self._made_of.as_dict(), self.count, self.group_size, self.dim or 0, self.done
+            )
+            write_note(self._journal, asdict(journal))
 
     def finish(self, kept: Sequence[int], names: Sequence[str], suffix: str | None = None) -> None:
         """Turns the rows of the images `kept` (ascending) into the file `out`; names: of all images."""
-        size = self.count * (self.dim or 0) * 4
-        self._opened.truncate(size)
+        self._opened.truncate(self.count * (self.dim or 0) * 4)
+        self._opened.flush()
+        os.fsync(self._opened.fileno())
+        self._opened.close()
         if suffix_of(self.out, suffix) == ".bin" and len(kept) == self.count:
-            os.fsync(self._opened.fileno())
             forget_old(self.out)
-            self._let_go(lambda: os.replace(self.part, self.out))
+            os.replace(self.part, self.out)
         else:
-            self._opened.flush()
             rows = np.memmap(self.part, dtype="<f4", mode="r", shape=(self.count, self.dim or 0))
             write_features(self.out, rows, names, rows=kept, suffix=suffix)
-            self.discard()
-        self._journal.unlink(missing_ok=True)
+            del rows  # or Windows would keep the file
+        self.discard()
 
     def discard(self) -> None:
-        self._let_go(lambda: self.part.unlink(missing_ok=True))
-        self._journal.unlink(missing_ok=True)
-
-    def _let_go(self, remove: Callable[[], Any]) -> None:
-        """Removes the name `part` and closes the file, which is locked until then (not on Windows)."""
-        if os.name == "nt":
-            self._opened.close()
-        remove()
         self._opened.close()
+        self.part.unlink(missing_ok=True)
+        self._journal.unlink(missing_ok=True)
 
     @property
     def _opened(self) -> IO[bytes]:
@@ -206,8 +156,6 @@ class PartialFeatures:
             return
         size = os.fstat(self._opened.fileno()).st_size
         self.group_size = journal.group_size
-        if journal.dim is None:  # the journal of a run that had only shared out its work
-            return
         self.dim, done, groups = journal.dim, journal.done, self.groups
         held = {n for n in done if n < len(groups) and groups[n].stop * self.dim * 4 <= size}
         self.done = {number: done[number] for number in held if done[number] == self._marks(number)}
@@ -223,13 +171,7 @@ class PartialFeatures:
         if reason := Provenance.from_dict(journal.made_of).differences(self._made_of):
             _log.warning("%s is replaced: %s", self.part, reason)
             return None
-        return journal if journal.group_size > 0 and (journal.dim is None or journal.dim > 0) else None
+        return journal if journal.group_size > 0 and journal.dim > 0 else None
 
     def _marks(self, number: int) -> str:
         return digest_of(map(self.mark, self.groups[number]))
-
-    def write_journal(self) -> None:
-        """Lists what is done; before anything is, which groups there are."""
-        made_of = self._made_of.as_dict()
-        content = _Journal(_FORMAT, made_of, self.count, self.group_size, self.dim, self.done)
-        write_note(self._journal, asdict(content))

@@ -46,7 +46,6 @@ def loadNet(
     layerName: str | None = None,
     *,
     paths: Paths = None,
-    stand_in: str | None = None,
     weights: str = "pretrained",
     split: str = "",
 ) -> SimpleNN:
@@ -54,13 +53,13 @@ def loadNet(
 
     netID: vd16, vd19, caffe, places, or the name of a .mat file in localPaths' pretrainedCNNs; or a library
     and its model, as 'torchvision:resnet50'. layerName: the last layer to keep (default: all). paths: what
-    localPaths takes. stand_in, weights, split: see `load_pretrained`.
+    localPaths takes. weights, split: see `load_pretrained`.
 
     Ported from: netvlad/loadNet.m
     """
     layer = None if layerName == "_relja_none_" else layerName
     folder = localPaths(paths).pretrainedCNNs if not is_torch_id(netID) else ""
-    return load_pretrained(netID, layer, folder=folder, stand_in=stand_in, weights=weights, split=split)
+    return load_pretrained(netID, layer, folder=folder, weights=weights, split=split)
 
 
 def addLayers(

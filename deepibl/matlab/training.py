@@ -26,7 +26,7 @@ from matlab_compat.rng import Generator, rng
 from matlab_compat.simplenn.network import SimpleNN
 
 # what `deepibl.training.train` takes beside the options, by keyword
-_BESIDE = ("listeners", "paths", "generator", "keep_momentum", "restart", "stand_in", "weights")
+_BESIDE = ("listeners", "paths", "generator", "keep_momentum", "restart", "weights")
 
 _HELP = """
 

@@ -68,7 +68,6 @@ class TrainerOptions(TypedDict, total=False):
     generator: Generator | None
     keep_momentum: bool
     restart: bool
-    stand_in: str | None
     weights: str
 
 def trainGaussKernalInd(

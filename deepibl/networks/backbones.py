@@ -88,22 +88,15 @@ class TorchExtractor(nn.Module):
         """Images (N, 3, H, W), RGB, 0..255, as the backbone takes them."""
         return self.preprocessing(images)
 
-    def maps(self, x: Tensor) -> Tensor:
-        """The backbone's maps (N, C, h, w) of prepared images; NetworkFormatError for any other output."""
-        return self._computed(x, (4,))
-
-    def _computed(self, x: Tensor, dimensions: tuple[int, ...]) -> Tensor:
-        found = self.backbone(x)
-        found = found[0] if isinstance(found, tuple | list) and found else found  # BoQ adds its attentions
-        if not isinstance(found, Tensor) or found.ndim not in dimensions:
-            what = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
-            also = " or descriptors (N, D)" if 2 in dimensions else ""
-            raise NetworkFormatError(f"the backbone must return maps (N, C, h, w){also}, not {what}")
-        return found
-
     def forward(self, x: Tensor) -> Tensor:
         """Prepared images -> descriptors (N, D, 1, 1) of length 1."""
-        found = self._computed(x, (2, 4))
+        found = self.backbone(x)
+        found = found[0] if isinstance(found, tuple | list) and found else found  # BoQ adds its attentions
+        if not isinstance(found, Tensor) or found.ndim not in (2, 4):
+            what = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+            raise NetworkFormatError(
+                f"the backbone must return maps (N, C, h, w) or descriptors (N, D), not {what}"
+            )
         return self.head(found) if found.ndim == 4 else F.normalize(found.float())[:, :, None, None]
 
     def network_id(self) -> str:
@@ -197,16 +190,21 @@ def recipe_of(net: TorchExtractor) -> str:
     """
     recipe = net.recipe or {"model": type(net.backbone).__qualname__, "head": type(net.head).__qualname__}
     if is_torch_id(recipe["model"]):
-        name = parse_name(recipe["model"])
         model = net.backbone.model if isinstance(net.backbone, FeatureMaps) else net.backbone
-        built = shapes_of(name.library, name.model, recipe["args"])
-        wrong = [key for key, x in model.state_dict().items() if built.get(key) != tuple(x.shape)]
-        if wrong:
+        if wrong := _unlike(recipe, model.state_dict()):
             raise NetworkFormatError(
-                f"{name.net_id} ({recipe['args']}) has no such weights as this network's {wrong[0]}: give "
+                f"{recipe['model']} ({recipe['args']}) has no such weights as this network's {wrong}: give "
                 "from_torch the name and args that the model was built with"
             )
     return json.dumps({**recipe, "preprocessing": dataclasses.asdict(net.preprocessing)}, sort_keys=True)
+
+
+def _unlike(recipe: Mapping[str, Any], state: Mapping[str, Tensor]) -> str:
+    """The first weight that the recipe's model does not have, with its shape; '' if it has all."""
+    name = parse_name(recipe["model"])
+    built = shapes_of(name.library, name.model, recipe["args"])
+    wrong = (f"{key} of {tuple(x.shape)}" for key, x in state.items() if built.get(key) != tuple(x.shape))
+    return next(wrong, "")
 
 
 def built_from(text: str, state: Mapping[str, Tensor], model: nn.Module | None = None) -> nn.Module:
@@ -233,13 +231,9 @@ def _build(recipe: dict[str, Any], state: Mapping[str, Tensor]) -> TorchExtracto
             "network as model=…, or the command line a .py file with a function network() that returns it"
         )
     name = parse_name(made_by)
-    built = shapes_of(name.library, name.model, args)
     start = "backbone." + ("" if recipe["layer"] is None else "model.")
-    wrong = [
-        n for n, x in state.items() if n.startswith(start) and built.get(n[len(start) :]) != tuple(x.shape)
-    ]
-    if wrong:
-        raise ArgumentError(f"{made_by} has no weights as {wrong[0]} of {tuple(state[wrong[0]].shape)}")
+    if wrong := _unlike(recipe, {n[len(start) :]: x for n, x in state.items() if n.startswith(start)}):
+        raise ArgumentError(f"{made_by} has no weights as {wrong}")
     prepared = recipe["preprocessing"]
     size = prepared["size"] and tuple(map(int, prepared["size"]))
     net = from_torch(

@@ -444,14 +444,9 @@ def check_dimension(dim: int, points: int, dimensions: int) -> None:
         raise ArgumentError(f"pcaDim must be 1 to {most}, got {dim}: {reason}")
 
 
-def has_pca(net: SimpleNN) -> bool:
-    """Whether the network already ends in PCA, followed by L2 normalisation or not."""
-    return any(layer.type == "conv" and layer.name in _NAMES.values() for layer in list(net)[-2:])
-
-
 def refuse_second(net: SimpleNN) -> None:
-    """ArgumentError when the network already ends in PCA."""
-    if has_pca(net):
+    """ArgumentError when the network already ends in PCA, followed by L2 normalisation or not."""
+    if any(layer.type == "conv" and layer.name in _NAMES.values() for layer in list(net)[-2:]):
         raise ArgumentError(
             "the network already ends in PCA (the released networks include their whitening): omit addPCA"
         )

@@ -16,7 +16,6 @@ from deepibl.runtime.progress import working
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.files import StrPath
 from matlab_compat.network import Network
-from matlab_compat.simplenn.network import SimpleNN
 
 SIZE = (96, 128)  # height, width; multiples of 16, so that padding of pooling windows changes nothing
 TOLERANCE = 1e-4  # of the largest value; rounding stays below
@@ -54,7 +53,7 @@ def convert(source: StrPath, target: StrPath, *, classes: bool = False) -> Netwo
     """
     if Path(source).resolve() == Path(target).resolve():
         raise ArgumentError(f"{target} is the network to convert: give another file")
-    net = load_network(source, cached_copy=False)
+    net = load_network(source)
     save_network(net, target, classes=classes)
     return net
 
@@ -64,44 +63,29 @@ def difference(
 ) -> Difference:
     """Runs noise (the same each time) through a network and a file made of it; returns the worst difference.
 
-    shapes: number, height and width of each batch. For a .pth file the output of conv5_3 is compared. Raises
-    ArgumentError where onnxruntime is missing, NetworkFormatError where the outputs' shapes differ.
+    shapes: number, height and width of each batch. Raises ArgumentError where onnxruntime is missing,
+    NetworkFormatError where the outputs' shapes differ.
     """
-    target = Path(target)
-    first, channels, what = _source(net, target)
-    second = _written(net, target)
+    first, second = DescriptorModule(net), _written(Path(target))
     random = torch.Generator().manual_seed(0)
     found = []
     with torch.inference_mode():
         for number, height, width in shapes:
-            image = torch.rand((number, channels, height, width), generator=random) * 255
+            image = torch.rand((number, first.channels, height, width), generator=random) * 255
             one, other = first(image), second(image)
             if one.shape != other.shape:
                 raise NetworkFormatError(
                     f"the output of {target} has shape {tuple(other.shape)}, the source's {tuple(one.shape)}"
                 )
-            found.append(Difference(float((one - other).abs().max()), float(one.abs().max()), what))
+            found.append(Difference(float((one - other).abs().max()), float(one.abs().max()), first.what))
     return max(found, key=lambda difference: np.nan_to_num(difference.relative, nan=np.inf))
 
 
-def _source(net: Extractor, target: Path) -> tuple[Callable[[Tensor], Tensor], int, str]:
-    """The part of the converted network that is compared, its images' channels, and the part's name."""
-    if isinstance(net, SimpleNN) and target.suffix == ".pth":
-        return lambda image: net(net.prepare(image), stop="conv5_3"), 3, "conv5_3"
-    describer = DescriptorModule(net)
-    return describer, describer.channels, "descriptors" if describer.flat else "maps"
-
-
-def _written(net: Extractor, target: Path) -> Callable[[Tensor], Tensor]:
-    """The function that the written file computes."""
+def _written(target: Path) -> Callable[[Tensor], Tensor]:
+    """The function that a written file computes."""
     if target.suffix == ".onnx":
         return lambda image: torch.from_numpy(run_onnx(target, image.numpy()))
-    if target.suffix == ".pt2":
-        return _program(target)
-    written = load_network(target, cached_copy=False)
-    if isinstance(written, SimpleNN) and target.suffix == ".pth":
-        return lambda image: written(net.prepare(image), stop="conv5_3")
-    return DescriptorModule(written)
+    return _program(target) if target.suffix == ".pt2" else DescriptorModule(load_network(target))
 
 
 def _program(path: Path) -> Callable[[Tensor], Tensor]:

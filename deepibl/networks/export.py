@@ -10,22 +10,16 @@ Both take images (N, 3, H, W), RGB, 0..255, and return descriptors (N, D), or ma
 import importlib
 import importlib.util
 import warnings
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from deepibl.networks.identity import Extractor, provenance
-from deepibl.networks.weights import vgg16_convolutions
-from matlab_compat import matfile
 from matlab_compat.dagnn.network import DagNN
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.files import StrPath, atomic_output
-from matlab_compat.matfile.values import cell_list
 from matlab_compat.network import Network
 from matlab_compat.simplenn.network import SimpleNN
-from matlab_compat.simplenn.tidy import cell_row
 
 SIDE = (96, 128)  # height and width of the image that a network is traced with
 
@@ -48,6 +42,7 @@ class DescriptorModule(nn.Module):
         self.register_buffer("deviation", None if std is None else std[:, None, None].clone())
         self.channels = input_channels(net)
         self.flat = gives_descriptors(net)
+        self.what = "descriptors" if self.flat else "maps"
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, channels, H, W), 0..255 where the network has a mean -> (N, D) or (N, C, h, w)."""
@@ -152,66 +147,3 @@ def save_onnx(net: Extractor, path: StrPath) -> None:
         model.metadata_props.add(key=name, value=value)
     with atomic_output(path) as temporary:
         onnx.save(model, str(temporary))
-
-
-def refuse_deviation(net: SimpleNN, reader: str) -> None:
-    """NetworkFormatError where images are divided by a deviation, which such a reader does not do."""
-    if net.pixel_std is not None:
-        raise NetworkFormatError(
-            f"{reader} subtracts a mean from images and divides them by nothing: fold "
-            "meta.normalization.imageStd into the first convolution and remove it, or write another format"
-        )
-
-
-VLAD, WHITENING = 30, 33  # positions of the layers, from 0
-
-
-def hloc_struct(net: Extractor) -> dict[str, Any]:
-    """The network as the plain struct that hloc reads, weights in MATLAB's shapes.
-
-    Raises NetworkFormatError where a layer that hloc takes by its position is of another type.
-    """
-    if not isinstance(net, SimpleNN):
-        raise NetworkFormatError(
-            f"hloc reads VGG-16 and NetVLAD as a chain of layers (SimpleNN), not a {type(net).__name__}"
-        )
-    refuse_deviation(net, "hloc")
-    wanted = {each.position: "conv" for each in vgg16_convolutions()} | {
-        VLAD - 1: "normalize",
-        VLAD: "layerVLAD",
-    }
-    if len(net) > VLAD + 3:
-        wanted[WHITENING] = "conv"
-    for position, kind in wanted.items():
-        found = (net[position].classname or net[position].type) if position < len(net) else "nothing"
-        if found != kind:
-            raise NetworkFormatError(
-                f"hloc expects {kind} at layer {position} (from 0), not {found}: it reads networks of"
-                " the released layout, VGG-16 to conv5_3, preL2, vlad:core, vlad:intranorm, postL2[, WPCA,"
-                " finalL2]"
-            )
-    struct = net.to_matlab()
-    struct["layers"] = cell_row([_with_bias(layer) for layer in cell_list(struct["layers"])])
-    meta = dict(struct.get("meta", {}))
-    pixel = net.mean_pixel.numpy()
-    image = np.array(np.broadcast_to(pixel, (2, 2, len(pixel))), dtype=np.float32)
-    normalization = meta.get("normalization")
-    stored = np.shape(normalization.get("averageImage", ())) if isinstance(normalization, dict) else ()
-    if len(stored) < 3 or stored[0] < 2 or stored[1] < 2:  # hloc takes element [0, 0] after squeezing
-        meta["normalization"] = {**(normalization or {}), "averageImage": image}
-    return {**struct, "meta": meta}
-
-
-def _with_bias(layer: Any) -> Any:
-    """The same layer; a convolution without biases gets zeros, because hloc always reads biases."""
-    if layer.get("type") != "conv":
-        return layer
-    filters, biases = cell_list(layer["weights"])
-    if not np.size(biases):
-        biases = np.zeros((1, (*np.shape(filters), 1, 1)[3]), np.float32)
-    return {**layer, "weights": cell_row([filters, biases])}
-
-
-def save_hloc(net: Extractor, path: StrPath) -> None:
-    """Writes `hloc_struct` as a v7 .mat file; raises what that raises."""
-    matfile.save(path, {"net": hloc_struct(net)})

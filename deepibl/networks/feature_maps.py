@@ -125,6 +125,29 @@ class FeatureMaps(nn.Module):
         return f"layer={self.layer!r}, {self.layout}"
 
 
+def halves(model: nn.Module, layer: str | None, split: str) -> tuple[FeatureMaps, FeatureMaps]:
+    """A model up to `layer`, as what runs before its module `split`, and that module with what follows.
+
+    Each has the other's modules replaced by the identity. Whether the two in turn equal the whole is to be
+    tried: they do where one tensor of maps, a module's output, goes from the one to the other.
+    Raises ArgumentError where the model does not run the module before the layer, or there are no such maps.
+    """
+    after = FeatureMaps(model, layer)
+    names = [name for name, _ in _run(model)[0]]
+    if split not in names or names.index(split) > len(names) - 1 - names[::-1].index(after.layer):
+        raise ArgumentError(f"{type(model).__name__} runs no layer {split!r} before the end of {after.layer}")
+    at = names.index(split)
+    while at and f"{split}.".startswith(f"{names[at - 1]}."):
+        at -= 1
+    if not at:
+        raise ArgumentError(f"nothing comes before {split!r}")
+    before = FeatureMaps(model, names[at - 1])
+    if any(each.layout != Layout("maps") or each.size is not None for each in (before, after)):
+        raise ArgumentError(f"no maps of images of any size enter {split!r}")
+    _replaced(after.model, set(names[:at]) - set(names[at:]))
+    return before, after
+
+
 def shared(module: nn.Module) -> nn.Module:
     """A copy of the module whose parameters and buffers are those of the module itself."""
     tensors = [*module.parameters(), *module.buffers()]
@@ -187,22 +210,24 @@ def _run(model: nn.Module) -> tuple[list[tuple[str, tuple[int, ...] | None]], tu
 
 def _leave_out(model: nn.Module, names: list[str], layer: str, before: set[str]) -> None:
     """Replaces the modules that only run after the layer by the identity, if the model then still runs."""
-    taken: list[tuple[nn.Module, str, nn.Module]] = []
-    gone: set[str] = set()
-    after = [name for name in names[names.index(layer) + 1 :] if not name.startswith(f"{layer}.")]
     used = {".".join(name.split(".")[: depth + 1]) for name in before for depth in range(name.count(".") + 1)}
-    for name in after:
-        owner, _, leaf = name.rpartition(".")
-        module = model.get_submodule(name) if owner not in gone else None
-        if module is None or owner in gone:
-            gone.add(name)
-        elif name not in used and not isinstance(module, _CONTAINERS):
-            taken.append((model.get_submodule(owner), leaf, module))
-            setattr(*taken[-1][:2], nn.Identity())
-            gone.add(name)
+    after = {name for name in names[names.index(layer) + 1 :] if not name.startswith(f"{layer}.")}
+    gone = {name for name in after - used if not isinstance(model.get_submodule(name), _CONTAINERS)}
+    replaced = _replaced(model, gone)
     try:
-        if taken:
+        if replaced:
             _run(model)
     except ArgumentError:
-        for owner_module, leaf, module in taken:
-            setattr(owner_module, leaf, module)
+        for owner, leaf, module in replaced:
+            setattr(owner, leaf, module)
+
+
+def _replaced(model: nn.Module, names: set[str]) -> list[tuple[nn.Module, str, nn.Module]]:
+    """Replaces modules by the identity; returns their owners, their names there, and the modules."""
+    found = []
+    for name in names:
+        if not any(name.startswith(f"{other}.") for other in names):
+            owner, _, leaf = name.rpartition(".")
+            found.append((model.get_submodule(owner), leaf, model.get_submodule(name)))
+            setattr(found[-1][0], leaf, nn.Identity())
+    return found

@@ -13,21 +13,15 @@ layout. Its string `network` is JSON: a char array is a string; an array of numb
 {"struct": {…}}. Arrays of more than two dimensions, MATLAB's H x W x C x K, are stored as (K, C, H, W), so
 that a mapped weight is a torch tensor without a copy; the weights of conv1_1 are the tensors
 `conv1_1.weights.0` and `conv1_1.weights.1`.
-
-A big .mat network gets a converted copy, a .safetensors file beside it that opens at once. The copy holds the
-`Provenance` of its content, with the SHA-256 of the .mat file, and that file's size and times. It is used
-while size and times are the same, or, where they differ, while the SHA-256 is; otherwise it is made again.
 """
 
 import json
-import logging
 import math
 import os
 import re
 import runpy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +31,14 @@ from torch import nn
 
 from deepibl.networks.backbones import TorchExtractor, built_from, recipe_of
 from deepibl.networks.build import SAVEOBJ_CLASSES, add_pooling
-from deepibl.networks.export import save_exported, save_hloc, save_onnx
+from deepibl.networks.export import save_exported, save_onnx
 from deepibl.networks.identity import Extractor, network_id, provenance
 from deepibl.networks.libraries import is_torch_id, parse_name
 from deepibl.networks.torch_backbones import load_torch_network
-from deepibl.networks.torch_files import read_checkpoint, save_vgg16
+from deepibl.networks.torch_files import read_checkpoint
 from deepibl.networks.weights import LayerSpec, find_network
-from deepibl.runtime.files import checksum, map_tensors, read_strings, write_tensors
+from deepibl.runtime.files import map_tensors, write_tensors
 from deepibl.runtime.progress import working
-from deepibl.runtime.provenance import RULE, Provenance, file_times
 from matlab_compat import matfile
 from matlab_compat.dagnn.display import describe_dagnn
 from matlab_compat.dagnn.network import DagNN
@@ -238,54 +231,6 @@ def _decode_numbers(entry: Mapping[str, Any], tensors: Mapping[str, np.ndarray])
     return stored.transpose(2, 3, 1, 0).reshape(shape, order="F")
 
 
-_log = logging.getLogger(__name__)
-WORTH_IT = 8 * 2**20  # bytes; smaller .mat files load fast enough without a copy
-
-
-def copy_path(path: StrPath) -> Path:
-    """Where the converted copy of a .mat file is kept."""
-    path = Path(path)
-    return path.with_name(path.name + ".safetensors")
-
-
-def find_copy(path: StrPath, *, verify: bool = False) -> Network | None:
-    """The network in the converted copy of this .mat file; None if there is no copy, or an outdated one.
-
-    verify: compares the SHA-256 of the .mat file even when its size and times are the same.
-    """
-    copy = copy_path(path)
-    if not copy.exists() or not Path(path).exists():
-        return None
-    try:
-        strings = read_strings(copy)
-        made_of = Provenance.from_dict(json.loads(strings.get("made_of", "null")))
-        same_times = strings.get("times") == file_times(path) and not verify
-        reason = made_of.differences(replace(made_of, rule=RULE) if same_times else _made_of(path))
-        if not reason:
-            return read_network(copy)[0]
-        _log.info("%s is made again from %s: %s", copy, path, reason)
-    except (OSError, ValueError, RecursionError, NetworkFormatError) as error:
-        _log.warning("the converted copy %s cannot be used, %s is read instead: %s", copy, path, error)
-    return None
-
-
-def keep_copy(net: Network, path: StrPath) -> None:
-    """Writes the converted copy of a .mat file of WORTH_IT bytes or more; where that fails, it is logged."""
-    copy = copy_path(path)
-    try:
-        if os.path.getsize(path) < WORTH_IT:
-            return
-        strings = {"times": file_times(path), "made_of": json.dumps(_made_of(path).as_dict())}
-        write_network(net, copy, strings)
-    except (OSError, NetworkFormatError) as error:
-        _log.info("no converted copy of %s was written: %s", path, error)
-
-
-def _made_of(path: StrPath) -> Provenance:
-    """The provenance of a converted copy: of the .mat file's bytes alone."""
-    return Provenance(files=f"sha256:{checksum(path)}")
-
-
 CHECKPOINTS = (".pth", ".pt", ".tar", ".ckpt")
 
 _ONE_WAY = {
@@ -301,7 +246,6 @@ def load_network(
     path: StrPath,
     *,
     device: str | torch.device = "cpu",
-    cached_copy: bool = True,
     weights: StrPath = "pretrained",
     model: nn.Module | None = None,
 ) -> Network | Any:  # Any: a torch model
@@ -314,8 +258,8 @@ def load_network(
     is run, and its function network() returns the network.
 
     Of a .mat file the variable `net` is taken; else its top level if it has `layers` (MatConvNet's own
-    files), else the first struct that has. A .mat file of 8 MB or more is converted once: with `cached_copy`
-    the copy is kept beside it as NAME.mat.safetensors and used as long as the .mat file stays the same.
+    files), else the first struct that has. Convert a big .mat file that you load often: a .safetensors file
+    opens at once.
     device: where to put it, 'cpu' or 'cuda'. weights: of a library's model: 'pretrained', 'random', or the
     file of a state dict. model: the network, built as the saved one was, for a .safetensors file of a model
     that only your code builds.
@@ -335,12 +279,7 @@ def load_network(
         return _network_of(path).to(device)
     if path.suffix in _ONE_WAY:
         raise NetworkFormatError(f"{path} cannot be read: {_ONE_WAY[path.suffix]}")
-    net = find_copy(path) if cached_copy else None
-    if net is None:
-        net = read_mat_network(path)
-        if cached_copy:
-            keep_copy(net, path)
-    return net.to(device)
+    return read_mat_network(path).to(device)
 
 
 def _network_of(path: Path) -> nn.Module:
@@ -353,7 +292,7 @@ def _network_of(path: Path) -> nn.Module:
 
 
 def read_mat_network(path: StrPath) -> Network:
-    """The network in a .mat file, never its converted copy; takes and raises what `load_network` does."""
+    """The network in a .mat file; takes and raises what `load_network` does."""
     with _in_file(path):
         return network_from_matlab(_network_struct(path), consume=True)
 
@@ -390,11 +329,9 @@ def save_network(net: Extractor, path: StrPath, *, classes: bool = False) -> Non
     .mat            plain structs (v7) for MATLAB, Octave and scipy; a custom layer is a struct that names
                     its class in a field class__. With `classes` it is a class object, for MATLAB with
                     NetVLAD on its path.
-    .hloc.mat       what hloc's NetVLAD extractor reads
     .safetensors    lossless, read by `load_network` alone; of a torch model (`from_torch`) the weights, and
                     how to build it
     .onnx, .pt2     programs (ONNX, torch.export) that compute descriptors of images
-    .pth            a state dict for torchvision's vgg16
     ==============  =====================================================================================
 
     Raises NetworkFormatError for another suffix, and for a network that the format cannot hold.
@@ -405,30 +342,25 @@ def save_network(net: Extractor, path: StrPath, *, classes: bool = False) -> Non
         strings = {"format": MODULE_FORMAT, "build": recipe_of(net), **provenance(net)}
         write_tensors(path, tensors, strings)
         return
-    if path.suffix in (".mat", ".safetensors") and not isinstance(net, Network):
+    if path.suffix not in (".mat", ".safetensors", ".onnx", ".pt2"):
+        known = ".mat, .safetensors, .onnx, .pt2"
+        raise NetworkFormatError(f"{path}: the suffix must be one of {known}; got {path.suffix!r}")
+    if classes and path.suffix != ".mat":
+        raise NetworkFormatError(f"{path}: only .mat files hold class objects")
+    if path.suffix in (".onnx", ".pt2"):
+        (save_onnx if path.suffix == ".onnx" else save_exported)(net, path)
+    elif not isinstance(net, Network):
         raise NetworkFormatError(
             f"{path}: a {type(net).__name__} has no MATLAB layers to write. Write .safetensors, .onnx or .pt2"
             " of what from_torch returns, or load the backbone by name: load_network('torchvision:resnet50')"
         )
-    if classes and path.suffix != ".mat":
-        raise NetworkFormatError(f"{path}: only .mat files hold class objects")
-    if path.name.endswith(".hloc.mat"):
-        save_hloc(net, path)
-    elif path.suffix == ".mat" and isinstance(net, Network):
-        if classes:
-            struct = net.to_matlab(classes=True) if isinstance(net, SimpleNN) else net.to_matlab()
-            matfile.save_objects(path, {"net": struct}, saveobj_classes=SAVEOBJ_CLASSES)
-        else:
-            matfile.save(path, {"net": net.to_matlab()})
-    elif path.suffix == ".safetensors" and isinstance(net, Network):
+    elif path.suffix == ".safetensors":
         write_network(net, path, provenance(net))
-    elif path.suffix in (".onnx", ".pt2"):
-        (save_onnx if path.suffix == ".onnx" else save_exported)(net, path)
-    elif path.suffix == ".pth":
-        save_vgg16(net, path)
+    elif classes:
+        struct = net.to_matlab(classes=True) if isinstance(net, SimpleNN) else net.to_matlab()
+        matfile.save_objects(path, {"net": struct}, saveobj_classes=SAVEOBJ_CLASSES)
     else:
-        known = ".mat, .hloc.mat, .safetensors, .onnx, .pt2, .pth"
-        raise NetworkFormatError(f"{path}: the suffix must be one of {known}; got {path.suffix!r}")
+        matfile.save(path, {"net": net.to_matlab()})
 
 
 def chain_of(net: Network, what: object = "the network") -> SimpleNN:

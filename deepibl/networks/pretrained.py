@@ -1,29 +1,24 @@
 """Networks to start from: trained for another task, cropped at the layer whose output is to be pooled.
 
-`load_pretrained` finds such a network; `fetch` downloads the published ones. `download` resumes after a
-broken connection and refuses web pages. What has arrived is kept in a `.part` file; `.part.json` beside it
-names the URL and its version, so that bytes of another version are never appended.
+`load_pretrained` finds such a network; `fetch` downloads the published ones.
 """
 
 import http.client
-import json
 import logging
 import os
 import shutil
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from deepibl.errors import ConfigurationError, DownloadError
 from deepibl.networks.io import chain_of, layer_specs, load_network
 from deepibl.networks.libraries import is_torch_id
 from deepibl.networks.torch_backbones import load_torch_network
-from deepibl.networks.torch_files import vgg16_from_torchvision
 from deepibl.networks.weights import LAYOUTS, Source, Weights, card, default_folder, differences, find_network
-from deepibl.runtime.files import checksum, read_note
+from deepibl.runtime.files import checksum
 from matlab_compat.errors import MatlabCompatError
 from matlab_compat.files import StrPath, atomic_output
 from matlab_compat.simplenn.edit import relja_cropToLayer, relja_swapLayersForEfficiency
@@ -46,7 +41,6 @@ def load_pretrained(
     layer: str | None = None,
     *,
     folder: StrPath,
-    stand_in: StrPath | None = None,
     weights: StrPath = "pretrained",
     split: str = "",
 ) -> SimpleNN:
@@ -57,9 +51,7 @@ def load_pretrained(
     net_id: vd16, vd19, caffe, places, the name (without .mat) of a file in the folder, another name that
     `find_network` knows, or a library and its model, as 'timm:convnext_tiny' (weights, split: see
     `load_torch_network`). layer: the last one to keep; None keeps all. folder: of the files (localPaths'
-    pretrainedCNNs). stand_in: replaces vd16 where its file does not exist: 'torchvision', or a file of
-    torchvision's VGG-16 weights. The network then has the netID vd16_torchvision, so that no file made with
-    it is taken for vd16's.
+    pretrainedCNNs).
     Raises ConfigurationError: there is no such file. ArgumentError: there is no layer of that name.
     Raises NetworkFormatError: the file holds a graph (DagNN), which cannot be cropped.
     Ported from: netvlad/loadNet.m
@@ -70,14 +62,9 @@ def load_pretrained(
     if not file.is_file() and net_id not in FILES:
         with suppress(ConfigurationError):
             file = find_network(net_id)
-    if file.is_file():
-        net = chain_of(load_network(file), file)
-    elif stand_in is not None and net_id == "vd16":
-        net_id = "vd16_torchvision"
-        _log.warning("%s does not exist: torchvision's VGG-16 replaces it, as %s", file, net_id)
-        net = vgg16_from_torchvision(stand_in)
-    else:
+    if not file.is_file():
         raise ConfigurationError(_missing(net_id, file))
+    net = chain_of(load_network(file), file)
     net.meta.pop("classes", None)
     if layer is not None:
         net = relja_cropToLayer(net, layer)
@@ -108,93 +95,29 @@ def _missing(net_id: str, file: Path) -> str:
 
 Progress = Callable[[int, int | None], None]  # bytes received, bytes in all (None: unknown)
 _BLOCK = 2**20
-_BROKEN = (urllib.error.URLError, ConnectionError, TimeoutError, http.client.HTTPException)
 
 
-def download(
-    url: str, part: Path, *, progress: Progress | None = None, timeout: float = 30, attempts: int = 4
-) -> Path:
-    """Downloads `url` to the file `part`, resuming an earlier attempt; returns `part`.
+def download(url: str, part: Path, *, progress: Progress | None = None, timeout: float = 30) -> None:
+    """Downloads `url` to the file `part`. timeout: seconds for each answer of the server.
 
-    It gives up after `attempts` broken connections in a row without a byte gained. `timeout`, in seconds, is
-    for each answer of the server.
-    Raises DownloadError when the server refuses, sends a web page, or does not answer; what has arrived is
-    kept for the next call, except after a web page.
+    Raises DownloadError where the server refuses, sends a web page, does not answer or breaks off.
     """
-    part.parent.mkdir(parents=True, exist_ok=True)
-    failures, reason = 0, ""
-    while failures < attempts:
-        before = _size(part)
-        try:
-            if _go_on(url, part, progress, timeout):
-                _version_file(part).unlink(missing_ok=True)
-                return part
-            reason = "the connection ended early"
-        except urllib.error.HTTPError as error:
-            raise DownloadError(f"{url}: the server answered {error.code} {error.reason}") from error
-        except _BROKEN as error:
-            reason = str(getattr(error, "reason", error)) or type(error).__name__
-        failures = 0 if _size(part) > before else failures + 1
-    raise DownloadError(
-        f"{url}: {reason}; {_size(part)} bytes are kept in {part} and the same command resumes from there"
-    )
-
-
-def _go_on(url: str, part: Path, progress: Progress | None, timeout: float) -> bool:
-    """One connection; True when the file is complete."""
-    with _open(url, part, timeout) as response:
-        kind = response.headers.get("Content-Type", "")
-        if kind.startswith("text/html"):
-            discard(part)
-            raise DownloadError(f"{url}: the server sent a web page instead of the file")
-        start = 0
-        if response.status == http.HTTPStatus.PARTIAL_CONTENT:
-            start = int(response.headers["Content-Range"].removeprefix("bytes ").split("-")[0])
-        length = response.headers.get("Content-Length")
-        total = start + int(length) if length is not None else None
-        etag = response.headers.get("ETag", "")  # a weak one does not identify the bytes
-        validator = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
-        _version_file(part).write_text(json.dumps({"url": url, "validator": validator, "total": total}))
-        with open(part, "r+b" if start else "wb") as file:
-            file.seek(start)
-            file.truncate()
-            done = start
+    request = urllib.request.Request(url, headers={"User-Agent": "deepibl"})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as response, open(part, "wb") as file:
+            if response.headers.get_content_type() == "text/html":
+                raise DownloadError(f"{url}: the server sent a web page instead of the file")
+            length, done = response.headers.get("Content-Length"), 0
+            total = None if length is None else int(length)
             while block := response.read(_BLOCK):
                 file.write(block)
                 done += len(block)
                 if progress:
                     progress(done, total)
-    return total is None or done == total
-
-
-def _open(url: str, part: Path, timeout: float) -> Any:
-    """The server's answer to a request for the missing bytes; for all of them if the file has changed."""
-    headers = {"User-Agent": "deepibl"}
-    version = read_note(_version_file(part))
-    have = _size(part) if version.get("url") == url and version.get("validator") else 0
-    if have:
-        headers |= {"Range": f"bytes={have}-", "If-Range": version["validator"]}
-    try:
-        return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
-    except urllib.error.HTTPError as error:
-        if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not have:
-            raise
-        discard(part)  # the part file is at least as long as the file: start again
-        return _open(url, part, timeout)
-
-
-def _version_file(part: Path) -> Path:
-    return part.with_name(part.name + ".json")
-
-
-def _size(path: Path) -> int:
-    return os.path.getsize(path) if path.exists() else 0
-
-
-def discard(part: Path) -> None:
-    """Removes an unfinished download and its record."""
-    part.unlink(missing_ok=True)
-    _version_file(part).unlink(missing_ok=True)
+    except (OSError, http.client.HTTPException) as error:
+        raise DownloadError(f"{url}: {error}") from error
+    if total not in (None, done):
+        raise DownloadError(f"{url}: the connection ended after {done} of {total} bytes")
 
 
 _MAT_HEADERS = (b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file")
@@ -222,81 +145,60 @@ def fetch(
     if target.exists() and from_file is None:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
     if from_file is not None:
-        return _take(weights, Path(from_file), target)
+        if not Path(from_file).is_file():
+            raise DownloadError(f"{weights.name}: there is no file {from_file}")
+        return _take(weights, target, Source(os.fspath(from_file)), partial(shutil.copyfile, from_file))
     sources = weights.sources
     if base_url is not None:
         sources = (Source(base_url.rstrip("/") + "/" + weights.file),)
     problems = []
     for source in sources:
         try:
-            download(source.url, part, progress=progress)
-            _check(weights, part, source)
+            return _take(weights, target, source, partial(download, source.url, progress=progress))
         except DownloadError as error:
             problems.append(str(error))
-        else:
-            os.replace(part, target)
-            _write_hash(target)
-            return target
-    raise DownloadError("\n".join([f"{weights.name} could not be downloaded:", *problems, by_hand(weights)]))
+    by_hand = f"By hand: download it in a browser from {weights.page}\nand run: deepibl fetch {weights.name} "
+    by_hand += "--from THE_FILE.mat"
+    raise DownloadError("\n".join([f"{weights.name} could not be downloaded:", *problems, by_hand]))
 
 
-def by_hand(weights: Weights) -> str:
-    """Instructions for downloading the file in a browser."""
-    return (
-        f"By hand: download it in a browser from {weights.page}\n"
-        f"and run: deepibl fetch {weights.name} --from THE_FILE.mat"
-    )
-
-
-def _take(weights: Weights, source: Path, target: Path) -> Path:
-    """Copies a local file to its place, checked."""
-    if not source.is_file():
-        raise DownloadError(f"{weights.name}: there is no file {source}")
+def _take(weights: Weights, target: Path, source: Source, bring: Callable[[Path], object]) -> Path:
+    """The file that `bring` writes, after header, checksum and layers have been checked."""
     with atomic_output(target) as temporary:
-        shutil.copyfile(source, temporary)
-        _check(weights, temporary, None, shown_as=source)
-    _write_hash(target)
+        bring(temporary)
+        try:
+            _check(weights, temporary, source)
+        except MatlabCompatError as error:
+            raise DownloadError(f"{source.url}: {error}") from error
+    with atomic_output(target.with_name(target.name + ".sha256")) as temporary:
+        temporary.write_text(f"{checksum(target, 'sha256')}  {target.name}\n")
     return target
 
 
-def _write_hash(target: Path) -> None:
-    with atomic_output(target.with_name(target.name + ".sha256")) as temporary:
-        temporary.write_text(f"{checksum(target, 'sha256')}  {target.name}\n")
-
-
-def _check(weights: Weights, path: Path, source: Source | None, shown_as: Path | None = None) -> None:
-    """Checks header, checksum and layers. A download that fails is removed, a user's file never."""
-    try:
-        with open(path, "rb") as file:
-            start = file.read(128)
-        if start.lstrip().lower().startswith((b"<!doctype", b"<html")):
+def _check(weights: Weights, path: Path, source: Source) -> None:
+    with open(path, "rb") as file:
+        start = file.read(128)
+    if start.lstrip().lower().startswith((b"<!doctype", b"<html")):
+        raise DownloadError("this is a web page (a confirmation or an error of the server), not a .mat file")
+    if not start.startswith(_MAT_HEADERS):
+        raise DownloadError(f"this is not a .mat file; it begins with {start[:20]!r}")
+    if source.checksum:
+        method, wanted = source.checksum.split(":")
+        found = checksum(path, method)
+        if found != wanted:
             raise DownloadError(
-                "this is a web page (a confirmation or an error of the server), not a .mat file"
+                f"the file's {method} is {found}, but {source.stated_by} states {wanted}: "
+                "the download is damaged or the file was replaced"
             )
-        if not start.startswith(_MAT_HEADERS):
-            raise DownloadError(f"this is not a .mat file; it begins with {start[:20]!r}")
-        if source and source.checksum:
-            method, wanted = source.checksum.split(":")
-            found = checksum(path, method)
-            if found != wanted:
-                raise DownloadError(
-                    f"the file's {method} is {found}, but {source.stated_by} states {wanted}: "
-                    "the download is damaged or the file was replaced"
-                )
-        else:
-            _log.warning("%s: no checksum is known; only its layers are checked", weights.file)
-        check_layers(path, weights)
-    except MatlabCompatError as error:
-        if source:
-            discard(path)
-        raise DownloadError(f"{shown_as or (source and source.url) or path}: {error}") from error
+    else:
+        _log.warning("%s: no checksum is known; only its layers are checked", weights.file)
+    check_layers(path, weights)
 
 
 def check_layers(path: StrPath, weights: Weights) -> None:
     """DownloadError unless the network in this .mat file has the layers of its layout."""
-    found = layer_specs(load_network(path, cached_copy=False))
+    found = layer_specs(load_network(path))
     wrong = differences(found, LAYOUTS[weights.layout])
     if wrong:
         more = [f"… and {len(wrong) - 5} more"] if len(wrong) > 5 else []

@@ -18,16 +18,15 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from deepibl.errors import DownloadError
 from deepibl.networks.backbones import IMAGENET, Preprocessing
-from deepibl.networks.feature_maps import FeatureMaps, shared
+from deepibl.networks.feature_maps import FeatureMaps, halves, shared
 from deepibl.networks.libraries import is_torch_id, library_model, parse_name
 from deepibl.networks.torch_files import load_state, tensors_in
 from matlab_compat.errors import ArgumentError, NetworkFormatError
@@ -41,88 +40,17 @@ from matlab_compat.simplenn.tidy import cell_row
 _log = logging.getLogger(__name__)
 
 
-def part_of(graph: fx.GraphModule, split: str, part: str) -> fx.GraphModule:
-    """Reduces a graph of one input to its part 'before' the module `split`, or 'from' it on (in place).
-
-    Raises ArgumentError where later layers need more of the first part than what enters `split`.
-    """
-    nodes = list(graph.graph.nodes)
-    calls = (node for node in nodes if node.op == "call_module")
-    first = next((node for node in calls if f"{node.target}.".startswith(f"{split}.")), None)
-    if first is None:
-        raise ArgumentError(f"the network cannot be split at {split!r}: it comes after the last layer kept")
-    enters = _what_enters(nodes, first, split)
-    if part == "before":
-        nodes[-1].args = ({"maps": enters},)
-    else:
-        with graph.graph.inserting_before(nodes[0]):
-            maps = graph.graph.placeholder("maps")
-        enters.replace_all_uses_with(maps)
-    graph.graph.eliminate_dead_code()
-    for node in list(graph.graph.nodes):
-        if node.op == "placeholder" and not node.users:
-            graph.graph.erase_node(node)
-    graph.delete_all_unused_submodules()
-    graph.recompile()
-    return graph
-
-
-def _what_enters(nodes: list[fx.Node], first: fx.Node, split: str) -> fx.Node:
-    """The only node before `first` that it and the nodes after it use."""
-    at = nodes.index(first)
-    before = {node for node in nodes[:at] if node.op != "get_attr"}
-    needed = {source for node in nodes[at:] for source in node.all_input_nodes} & before
-    if len(needed) != 1:
-        names = ", ".join(sorted(node.name for node in needed))
-        raise ArgumentError(
-            f"the network cannot be split at {split!r}: later layers need {names} of those before it"
-        )
-    (enters,) = needed
-    if enters.op == "placeholder":
-        raise ArgumentError(f"the network cannot be split at {split!r}: nothing comes before it")
-    return enters
-
-
 CLASSNAME = "torchBackbone"
 
 
-class UntraceableError(ArgumentError):
-    """A model that torch.fx cannot follow, so that it cannot be split."""
-
-
-def build_body(library: str, model: str, layer: str, split: str = "", part: str = "") -> nn.Module:
+def build_body(library: str, model: str, layer: str, split: str = "", part: str = "") -> FeatureMaps:
     """A library's model up to a layer, with random weights: (N, 3, H, W) -> that layer's maps.
 
-    split, part: 'before' ends where the module `split` begins, 'from' begins there: (N, C, h, w) -> maps.
+    split, part: 'before' ends where the module `split` begins, 'from' begins there, see `halves`.
     Raises ArgumentError for an unknown library, model or layer.
     """
     whole = library_model(library, model)
-    if not part:
-        return FeatureMaps(whole, layer)
-    layer = layer or FeatureMaps(whole).layer
-    for wanted in (layer, split):
-        if wanted not in dict(whole.named_modules()):
-            raise ArgumentError(f"{library}'s {model} has no layer {wanted!r}")
-    from torchvision.models.feature_extraction import create_feature_extractor
-
-    try:
-        graph = create_feature_extractor(whole.eval(), {layer: "maps"}).eval()
-    except Exception as error:  # torch.fx raises many kinds
-        reason = str(error).splitlines()[0]
-        raise UntraceableError(f"{library}'s {model} cannot be split: {reason}") from error
-    graph = part_of(graph, split, part)
-    return _Cut(fx.GraphModule(graph, graph.graph), layer)  # of its mode eval alone
-
-
-class _Cut(nn.Module):
-    """The one output of a feature extractor."""
-
-    def __init__(self, graph: nn.Module, layer: str) -> None:
-        super().__init__()
-        self.model, self.layer = graph, layer
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.model(x)["maps"]
+    return halves(whole, layer, split)[part == "from"] if part else FeatureMaps(whole, layer)
 
 
 def _any_kind(shape: tuple[int, ...]) -> WeightKind:
@@ -162,7 +90,10 @@ class TorchBackbone(Layer):
             )
         learned = [name.removeprefix("model.") for name, _ in body.named_parameters()]
         if split and not part:
-            learned = learned[next((i for i, n in enumerate(learned) if n.startswith(f"{split}.")), 0) :]
+            first = next((i for i, name in enumerate(learned) if name.startswith(f"{split}.")), None)
+            if first is None:
+                raise ArgumentError(f"{library}'s {model} up to {layer} has no layer {split!r} with weights")
+            learned = learned[first:]
         self.__dict__["_made_body"] = body
         self.weight_specs = tuple(  # type: ignore[misc]  # of this layer, not of its class
             WeightSpec(f"body.model.{name}", _any_kind(tuple(state[name].shape)), name in learned)
@@ -289,8 +220,9 @@ def load_torch_network(
 ) -> SimpleNN:
     """A torchvision or timm model up to and with a layer, as a SimpleNN of one layer, for images 0..255, RGB.
 
-    With `split` it has two: before:<split>, and <split> with all that follows; or, where torch.fx cannot
-    follow the model (transformers), one named <split> whose weights before that module are not trained.
+    With `split` it has two: before:<split>, and <split> with all that follows; or, where the model cannot be
+    divided there (transformers, within a residual block), one named <split> whose weights before that module
+    are not trained.
     net_id: 'torchvision:NAME' or 'timm:NAME'. layer: a module's name, as 'layer3' or 'blocks.9', whose output
     gives maps (`FeatureMaps`); None: the last that does. weights: 'pretrained' takes the library's default
     weights from its cache, or downloads them; 'random' initialises them; else the file of a state dict of the
@@ -301,12 +233,20 @@ def load_torch_network(
     name = parse_name(net_id)
     layer = layer or name.layer
     state, preprocessing = _state(name.library, name.model, weights)
-    of_part = partial(backbone_layer, name.library, name.model, layer, state, preprocessing, split)
-    try:
-        made = [of_part(part) for part in (("before", "from") if split else ("",))]
-    except UntraceableError as error:
-        _log.info("%s; it is trained from there on as one layer", error)
-        made = [of_part()]
+    made = [backbone_layer(name.library, name.model, layer, state, preprocessing, split)]
+    if split:
+        layer, image = matlab_text(made[0].fields["layer"]), torch.rand(1, 3, 96, 128)
+        try:
+            parts = [
+                backbone_layer(name.library, name.model, layer, state, preprocessing, split, part)
+                for part in ("before", "from")
+            ]
+            with torch.no_grad():
+                if not torch.equal(parts[1](parts[0](image)), made[0](image)):
+                    raise ArgumentError(f"later layers need more than what enters {split!r}")
+            made = parts
+        except Exception as error:  # models raise what they like
+            _log.info("%s stays one layer, trained from %s on: %s", net_id, split, error)
     pixel = np.array(preprocessing.mean, dtype=np.float32) / np.float32(preprocessing.scale)
     normalization = {
         "averageImage": np.broadcast_to(pixel, (1, 1, 3)).copy(),
@@ -318,38 +258,28 @@ def load_torch_network(
 
 def _state(library: str, model: str, weights: StrPath) -> tuple[dict[str, Any], Preprocessing]:
     """The whole model's state dict, and the preprocessing of its images."""
-    if library == "torchvision" and weights == "pretrained":
-        from torchvision import models
-
-        library_model(library, model)  # refuses an unknown one
-        known = models.get_model_weights(model).DEFAULT
-        try:
-            return dict(known.get_state_dict(progress=True, check_hash=True, weights_only=True)), IMAGENET
-        except (OSError, RuntimeError) as error:
-            raise _unavailable(f"torchvision:{model}", f"{known.url}: {error}") from error
+    where, pretrained, preprocessing = model, weights == "pretrained", IMAGENET
     try:
-        made = library_model(library, model, pretrained=weights == "pretrained")
+        made = library_model(library, model, pretrained=pretrained and library == "timm")
+        state = made.state_dict()
+        if pretrained and library == "torchvision":
+            from torchvision import models
+
+            known = models.get_model_weights(model).DEFAULT
+            where = known.url
+            state = known.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except ArgumentError:
         raise
     except Exception as error:  # the hub's client raises its own kinds, without a common base
-        raise _unavailable(f"timm:{model}", str(error)) from error
-    preprocessing = IMAGENET
+        raise DownloadError(
+            f"the weights of {library}:{model} could not be downloaded ({where}: {error}). Download them "
+            "elsewhere and name the file, FILE.pth, as the weights, or 'random' for drawn ones"
+        ) from error
     if library == "timm":
         about: Any = made.pretrained_cfg
         preprocessing = Preprocessing(mean=tuple(about["mean"]), std=tuple(about["std"]))
-    state = dict(made.state_dict()) if weights in ("pretrained", "random") else _from_file(weights)
-    return state, preprocessing
-
-
-def _unavailable(net_id: str, reason: str) -> DownloadError:
-    return DownloadError(
-        f"the weights of {net_id} could not be downloaded ({reason}). Download them elsewhere and name the"
-        " file, FILE.pth, as the weights, or 'random' for drawn ones"
-    )
-
-
-def _from_file(path: StrPath) -> dict[str, Any]:
-    found = tensors_in(load_state(path))
-    if not found:
-        raise NetworkFormatError(f"{os.fspath(path)} does not hold a state dict")
-    return found
+    if weights not in ("pretrained", "random"):
+        state = tensors_in(load_state(weights))
+        if not state:
+            raise NetworkFormatError(f"{os.fspath(weights)} does not hold a state dict")
+    return dict(state), preprocessing

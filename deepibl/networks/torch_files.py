@@ -1,11 +1,7 @@
-"""Torch checkpoints of VGG-16 and NetVLAD from other projects, as input; vgg16's state dict, as output.
+"""Torch checkpoints of VGG-16 and NetVLAD from other projects.
 
 The names of tensors in the known checkpoints are data (`KEY_MAPS`); to read another one, add a row. Only
 tensors and plain values are unpickled (`torch.load(weights_only=True)`): a checkpoint cannot run any code.
-
-`vgg16_from_torchvision` gives VGG-16's convolutions as the network that MatConvNet calls vd16. torchvision's
-IMAGENET1K_FEATURES are believed to be the convolutions that MatConvNet publishes, converted from the authors'
-Caffe files. This has not been verified, so they replace vd16 only on request.
 """
 
 import os
@@ -23,13 +19,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from deepibl.errors import DownloadError
 from deepibl.networks.build import pixel_l2_layer, plain_layer, vlad_layer, whole_l2_layer
-from deepibl.networks.export import refuse_deviation
-from deepibl.networks.identity import Extractor
 from deepibl.networks.weights import VGG16_BLOCKS, vgg16_convolutions
 from matlab_compat.errors import NetworkFormatError
-from matlab_compat.files import StrPath, atomic_output
+from matlab_compat.files import StrPath
 from matlab_compat.numeric import filters_to_matlab
 from matlab_compat.simplenn.layer import Layer
 from matlab_compat.simplenn.network import SimpleNN
@@ -90,17 +83,12 @@ MEAN_RGB = (123.68, 116.779, 103.939)  # of ImageNet, as vd16 subtracts it
 IMAGE_SIDE = 224
 
 
-def vgg16_from_torchvision(weights: StrPath | Mapping[str, Tensor] = "torchvision") -> SimpleNN:
+def vgg16_from_torchvision(state: Mapping[str, Tensor]) -> SimpleNN:
     """VGG-16 up to pool5 in MatConvNet's order and names (conv1_1, relu1_1, …), for images 0..255, RGB.
 
     Max pooling pads one row below and one column to the right, so that it covers the whole image as Caffe's
-    does.
-    weights: 'torchvision' downloads its Caffe-style weights (IMAGENET1K_FEATURES) or takes them from
-        torch's cache; else a .pth or .safetensors file of torchvision's vgg16 (nothing but tensors is
-        unpickled), or a state dict.
-    Raises DownloadError: the weights are not available. NetworkFormatError: they are not VGG-16's.
+    does. state: the state dict of torchvision's vgg16. Raises NetworkFormatError where it is not VGG-16's.
     """
-    state = weights if isinstance(weights, Mapping) else _state_dict(weights)
     layers: list[dict[str, Any]] = []
     two = np.full((1, 2), 2.0)
     for name, position, shape, last in vgg16_convolutions(VGG16_BLOCKS):
@@ -134,24 +122,6 @@ def _convolution(state: Mapping[str, Tensor], position: int, shape: tuple[int, .
             f"expected {shape}"
         )
     return filters.detach(), biases
-
-
-def _state_dict(source: StrPath) -> Mapping[str, Tensor]:
-    if source == "torchvision":
-        from torchvision.models import VGG16_Weights
-
-        known = VGG16_Weights.IMAGENET1K_FEATURES
-        try:
-            return known.get_state_dict(progress=True, check_hash=True, weights_only=True)
-        except (OSError, RuntimeError) as error:
-            raise DownloadError(
-                f"torchvision's VGG-16 weights could not be downloaded from {known.url}: {error}\n"
-                "Download the file elsewhere and give its path in place of it"
-            ) from error
-    path = Path(source)
-    if not path.is_file():
-        raise DownloadError(f"there is no file {path} with VGG-16's weights")
-    return load_state(path)
 
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -316,48 +286,3 @@ def _tensor(state: Mapping[str, Tensor], name: str, ndim: int) -> Tensor:
     if state[name].ndim != ndim:
         raise NetworkFormatError(f"{name} has {state[name].ndim} dimensions, expected {ndim}")
     return state[name].detach().float()
-
-
-def vgg16_state(net: Extractor) -> dict[str, Tensor]:
-    """The state dict of torchvision's vgg16 ('features.0.weight', …) of a network that begins with VGG-16.
-
-    The network's fc6, fc7 and fc8, if it has them, are the classifier. Raises NetworkFormatError where the
-    convolutions are not VGG-16's, naming the first that is not.
-    """
-    if isinstance(net, SimpleNN):
-        refuse_deviation(net, "torchvision's vgg16 as it is written here")
-    named = {layer.name: layer for layer in net} if isinstance(net, SimpleNN) else {}
-    state: dict[str, Tensor] = {}
-    for name, position, shape, _ in vgg16_convolutions():
-        weight = named[name].weights[0] if name in named else None
-        if weight is None or tuple(weight.shape) != shape:
-            found = "has not been found" if weight is None else f"has {tuple(weight.shape)}"
-            raise NetworkFormatError(
-                f"torchvision's vgg16 can hold VGG-16 only: {name} must have filters {shape}, and {found}"
-            )
-        state |= _parameters(f"features.{position}", named[name])
-    for name, position in (("fc6", 0), ("fc7", 3), ("fc8", 6)):
-        if name in named:
-            found_state = _parameters(f"classifier.{position}", named[name])
-            state |= {
-                key: value.flatten(1) if value.ndim == 4 else value for key, value in found_state.items()
-            }
-    return state
-
-
-def _parameters(name: str, layer: Layer) -> dict[str, Tensor]:
-    weight, bias = (None if found is None else found.detach().clone() for found in layer.weights)
-    assert weight is not None
-    zeros = torch.zeros(weight.shape[0])
-    return {f"{name}.weight": weight, f"{name}.bias": zeros if bias is None else bias}
-
-
-def save_vgg16(net: Extractor, path: StrPath) -> None:
-    """Writes `vgg16_state` as a .pth file, for vgg16().features or vgg16().load_state_dict(strict=False).
-
-    Its input is pixels 0..255 minus the network's mean, RGB, unscaled. Raises NetworkFormatError where the
-    network is not VGG-16.
-    """
-    state = vgg16_state(net)
-    with atomic_output(path) as temporary:
-        torch.save(state, temporary)

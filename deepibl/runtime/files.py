@@ -1,23 +1,21 @@
 """Files that other modules keep: JSON notes, and named tensors in one safetensors file.
 
 `write_tensors` and `map_tensors` write and memory-map named arrays with a few strings: the safetensors
-package cannot write the rows of several files, larger than memory, without copying them, nor map arrays copy-
-on-write, so that mapped weights can be trained. `RowView` selects and joins rows of matrices without copying
-them: what is larger than memory stays in its files.
+package cannot write the rows of several files, larger than memory, without copying them. `RowView` selects
+and joins rows of matrices without copying them: what is larger than memory stays in its files.
 """
 
 import dataclasses
 import functools
 import hashlib
 import json
-import math
 import os
 import reprlib
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -38,14 +36,6 @@ def write_note(path: StrPath, content: Any, indent: int | None = None) -> None:
     """Writes JSON, whole or not at all."""
     with atomic_output(path) as temporary:
         temporary.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")
-
-
-def lock(file: IO[bytes]) -> None:
-    """Keeps other processes out of an open file until it is closed (not on Windows); OSError if one is in."""
-    with suppress(ImportError):
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def checksum(path: StrPath, method: str = "sha256") -> str:
@@ -152,10 +142,12 @@ def blocks(rows: Any, size: int = BLOCK_BYTES) -> Iterator[np.ndarray]:
         yield rows[start : start + step]
 
 
-_SIZES = {"F": (2, 4, 8), "I": (1, 2, 4, 8), "U": (1, 2, 4, 8)}
-_DTYPES = {f"{kind}{8 * size}": np.dtype(f"{kind.lower()}{size}") for kind in _SIZES for size in _SIZES[kind]}
-_DTYPES["BOOL"] = np.dtype("?")
-_CODES = {dtype: code for code, dtype in _DTYPES.items()}
+_CODES = {
+    np.dtype(f"{kind}{size}"): f"{kind.upper()}{8 * size}"
+    for kind in "fiu"
+    for size in (1, 2, 4, 8)[kind == "f" :]
+}
+_CODES[np.dtype("?")] = "BOOL"
 
 
 def write_tensors(path: StrPath, tensors: Mapping[str, Any], strings: Mapping[str, str]) -> None:
@@ -182,30 +174,11 @@ def bytes_of(array: Any) -> Iterator[memoryview]:
         yield np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
 
 
-def read_strings(path: StrPath) -> dict[str, str]:
-    """Returns the strings of a file; raises ValueError or OSError if it is not a safetensors file."""
-    try:  # checks the header and the file's length, and reads nothing else
-        with safe_open(path, "np") as file:
-            return dict(file.metadata() or {})
-    except SafetensorError as error:
-        raise ValueError(f"{os.fspath(path)} is not a safetensors file: {error}") from None
-
-
 def map_tensors(path: StrPath) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Returns the arrays, mapped copy-on-write, and the strings; ValueError or OSError if it is damaged."""
-    strings = read_strings(path)
-    with open(path, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-    header.pop("__metadata__", None)
-    if wrong := [entry["dtype"] for entry in header.values() if entry["dtype"] not in _DTYPES]:
-        raise ValueError(f"{os.fspath(path)} holds numbers of type {wrong[0]}")
-    full = any(entry["data_offsets"][1] for entry in header.values())
-    content = np.memmap(path, np.uint8, "c", 8 + length) if full else np.empty(0, np.uint8)
-    arrays = {}
-    for name, entry in header.items():
-        dtype, shape = _DTYPES[entry["dtype"]], entry["shape"]
-        # a plain ndarray over the mapped bytes: torch takes it without a copy
-        values = np.frombuffer(content, dtype, math.prod(shape), entry["data_offsets"][0])
-        arrays[name] = values.reshape(shape)
-    return arrays, strings
+    try:
+        with safe_open(path, "pt") as file:  # torch maps; numpy would read
+            arrays = {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118
+            return arrays, dict(file.metadata() or {})
+    except (SafetensorError, TypeError) as error:  # numpy has no bfloat16
+        raise ValueError(f"{os.fspath(path)} is not a safetensors file of numbers: {error}") from None

@@ -9,9 +9,9 @@ decides reaches the others by `Team.lead`, what each has done reaches all by `Te
 process is raised in all.
 
 Values and errors travel as JSON in collectives of torch.distributed, which wait as long as all processes
-live. About once a second each process sends every other its state. One whose connection closes, or that is
-silent for `patience` seconds, is lost, and the others raise a ProcessError that names it: for jobs without
-torchrun, which ends the others at once, and for machines that are gone.
+live. About once a second each process writes its state to torch's store. One that is silent for `patience`
+seconds is lost, and the others raise a ProcessError that names it: for jobs without torchrun, which ends the
+others at once, and for machines that are gone.
 """
 
 import atexit
@@ -22,16 +22,17 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from deepibl.errors import ProcessError
+from deepibl.errors import FeatureFileError, ProcessError
 from matlab_compat.errors import ArgumentError, MatlabCompatError
 
 PATIENCE = "DEEPIBL_LOST_AFTER"  # environment: seconds of silence after which a process counts as lost
@@ -40,8 +41,8 @@ ARRIVAL = timedelta(seconds=300)  # for all processes to join
 EXCHANGE = timedelta(seconds=300)  # for tensors: all processes are about to begin
 FOREVER = timedelta(days=30)  # for values: one process may compute long before it takes part
 LAST_WORDS = 20.0  # seconds that processes wait for one another when a command ends
-GRACE = 1.0  # seconds in which a step may complete to which a lost process had contributed
-STATE_BYTES, WORDS = 8192, 600  # of a state as JSON, where a character of the last words takes 12 at most
+VISIBLE_SECONDS = 60.0  # that a network file system may take to show what another machine wrote
+BEAT = 1.0  # seconds between two states of a process
 AGAIN = "Start the same command again, with any number of processes: it goes on from what is on the disk"
 
 
@@ -67,7 +68,7 @@ class Team:
         self._step = 0  # counts `lead` and `gather`
         self._working: int | None = None  # the step of the `gather` under way
         self._finished = 0  # counts `finish`
-        self._states = _States(rank, size, group, patience)
+        self._states = _States(rank, size, store, patience)
         self._names = [f"process {each} of {size}" for each in range(size)]
         if group is not None:
             self._states.start()
@@ -90,17 +91,16 @@ class Team:
             return make()
         return self._share(make if self.leads else None)[0]
 
-    def gather(self, work: Callable[[], Any], while_waiting: Callable[[], Any] | None = None) -> list[Any]:
+    def gather(self, work: Callable[[], Any]) -> list[Any]:
         """Returns in all processes what `work` returned in each, by rank.
 
-        Long work should call `check` now and then. while_waiting: called until the others have done their
-        work.
+        Long work should call `check` now and then.
         """
         if self._group is None:
             return [work()]
         before, self._working = self._working, self._step + 1
         try:
-            return self._share(work, while_waiting)
+            return self._share(work)
         finally:
             self._working = before
 
@@ -143,7 +143,7 @@ class Team:
         if self._group is None:
             return [words]
         self._finished += 1
-        self._states.tell(finished=self._finished, words=words[:WORDS], step=self._step)
+        self._states.tell(finished=self._finished, words=words[:600], step=self._step)
         known, deadline = self._states.known, time.monotonic() + LAST_WORDS
         while time.monotonic() < deadline and not all(
             state["finished"] >= self._finished or state["gone"] or rank in self._states.lost
@@ -156,13 +156,12 @@ class Team:
         """Tells the others that this process takes part in nothing more."""
         if self._states.is_alive():
             self._states.tell(gone=True, step=self._step)
+            self._states.ended.set()
             self._states.join(self._states.patience + 1)
         if self.tensors is not None:
             self.tensors.close()
 
-    def _share(
-        self, make: Callable[[], Any] | None, while_waiting: Callable[[], Any] | None = None
-    ) -> list[Any]:
+    def _share(self, make: Callable[[], Any] | None) -> list[Any]:
         """The values of all processes that have something to make, by rank; raises the error of any."""
         self._step += 1
         step, text = self._step, b""
@@ -178,7 +177,7 @@ class Team:
                 answer = {"error": words, "kind": kind, "stopped": isinstance(problem, _Stopped)}
                 text = json.dumps(answer).encode()
         try:
-            answers = [json.loads(each) for each in self._exchange(text, while_waiting) if each]
+            answers = [json.loads(each) for each in self._exchange(text) if each]
         except ProcessError as lost:
             raise error or lost from None
         if error is not None and not isinstance(error, (MatlabCompatError, OSError)):
@@ -199,11 +198,11 @@ class Team:
             kinds += kind.__subclasses__()
         return ProcessError(f"process {rank} of {self.size} failed: {answer['error']}. {AGAIN}")
 
-    def _exchange(self, text: bytes, while_waiting: Callable[[], Any] | None) -> list[bytes]:
+    def _exchange(self, text: bytes) -> list[bytes]:
         """The texts of all processes, by rank."""
         sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
         mine = torch.tensor([len(text)])
-        self._wait(dist.all_gather(sizes, mine, self._group, async_op=True), while_waiting)
+        self._wait(dist.all_gather(sizes, mine, self._group, async_op=True))
         texts = [bytearray(text if rank == self.rank else int(size)) for rank, size in enumerate(sizes)]
         for rank, content in enumerate(texts):
             if content:
@@ -211,13 +210,11 @@ class Team:
                 self._wait(dist.broadcast(tensor, rank, self._group, async_op=True))
         return [bytes(content) for content in texts]
 
-    def _wait(self, work: Any, while_waiting: Callable[[], Any] | None = None) -> None:
+    def _wait(self, work: Any) -> None:
         """Waits for a collective; in Python, so that signals are handled meanwhile."""
         pause = 0.0002
         while not work.is_completed():
             self._require_all()
-            if while_waiting is not None:
-                while_waiting()
             time.sleep(pause)
             pause = min(0.02, 1.5 * pause)
         with self.naming_the_lost():
@@ -225,12 +222,10 @@ class Team:
 
     def _require_all(self) -> None:
         """Raises ProcessError if a process is lost, or has ended before the step under way."""
-        for rank, since in list(self._states.lost.items()):
-            if time.monotonic() - since > GRACE:
-                raise ProcessError(
-                    f"{self._names[rank]} is lost: its connection closed, or it gave no sign of life for "
-                    f"{self._states.patience:g} seconds. {AGAIN}"
-                )
+        if self._states.lost:
+            name = self._names[min(self._states.lost)]
+            silence = f"it gave no sign of life for {self._states.patience:g} seconds"
+            raise ProcessError(f"{name} is lost: {silence}. {AGAIN}")
         for rank, state in enumerate(self._states.known):
             if (state["gone"] or state["finished"] > self._finished) and state["step"] < self._step:
                 why = f": {state['words']}" if state["words"] else ""
@@ -242,7 +237,7 @@ class Team:
         try:
             yield
         except RuntimeError as error:
-            deadline = time.monotonic() + self._states.patience
+            deadline = time.monotonic() + self._states.patience + 2 * BEAT
             while time.monotonic() < deadline:
                 self._require_all()
                 time.sleep(0.02)
@@ -250,56 +245,47 @@ class Team:
             raise ProcessError(f"an exchange with another process failed ({reason}). {AGAIN}") from error
 
 
-class _States(threading.Thread):
-    """Sends the state of this process to all others about once a second, and receives theirs.
+_NEW = {"told": 0, "failed": None, "finished": 0, "step": 0, "gone": False, "words": ""}
 
-    known: the last state of each process, by rank. lost: when a process was found lost, by rank.
+
+class _States(threading.Thread):
+    """Writes the state of this process to the store about once a second, and reads those of all.
+
+    known: the last state of each process, by rank. lost: those that are silent.
     """
 
-    def __init__(self, rank: int, size: int, group: Any, patience: float) -> None:
+    def __init__(self, rank: int, size: int, store: Any, patience: float) -> None:
         super().__init__(name="deepibl-states", daemon=True)
-        new = {"failed": None, "finished": 0, "step": 0, "gone": False, "words": ""}
-        self.known: list[dict[str, Any]] = [new for _ in range(size)]
-        self.lost: dict[int, float] = {}
-        self.patience = patience
-        self._rank, self._group = rank, group
-        self._changed = threading.Event()
+        self.known: list[dict[str, Any]] = [_NEW for _ in range(size)]
+        self.lost: set[int] = set()
+        self.patience, self.ended = patience, threading.Event()
+        self._rank, self._lock = rank, threading.Lock()
+        self._store = store.clone() if hasattr(store, "clone") else store  # of its own: others may wait in it
 
     def tell(self, **changes: Any) -> None:
-        self.known[self._rank] = {**self.known[self._rank], **changes}
-        self._changed.set()
+        with self._lock:
+            mine = self.known[self._rank]
+            self.known[self._rank] = {**mine, "told": mine["told"] + 1, **changes}
+            with suppress(RuntimeError):  # the store may be gone at the end
+                self._store.set(f"state/{self._rank}", json.dumps(self.known[self._rank]))
 
     def run(self) -> None:
-        peers = [rank for rank in range(len(self.known)) if rank != self._rank]
-        limit = timedelta(seconds=self.patience)
-        while True:
-            self._changed.clear()
-            mine = self.known[self._rank]
-            text = bytearray(json.dumps(mine).encode().ljust(STATE_BYTES))
-            state = torch.frombuffer(text, dtype=torch.uint8)
-            exchanges: dict[int, Any] = {}
-            for rank in peers:
-                with self._noticing(rank):
-                    found = torch.empty_like(state)
-                    received = dist.irecv(found, rank, self._group, tag=1)
-                    exchanges[rank] = found, received, dist.isend(state, rank, self._group, tag=1)
-            # all receive before any waits: a send ends when it is received
-            for rank, (found, received, sent) in exchanges.items():
-                with self._noticing(rank):
-                    received.wait(limit)
-                    sent.wait(limit)
-                    self.known[rank] = json.loads(found.numpy().tobytes())
-            if mine["gone"]:
+        keys = [f"state/{rank}" for rank in range(len(self.known))]
+        heard = [time.monotonic() for _ in keys]
+        while not self.ended.wait(min(BEAT, self.patience / 5)):
+            self.tell()
+            try:
+                states = [json.loads(text) for text in self._store.multi_get(keys)]
+            except RuntimeError:  # process 0 or its machine, which has the store, is gone
+                self.lost |= set() if self.known[0]["gone"] else {0}
                 return
-            peers = [rank for rank in peers if rank not in self.lost and not self.known[rank]["gone"]]
-            self._changed.wait(min(1.0, self.patience / 5))
-
-    @contextmanager
-    def _noticing(self, rank: int) -> Iterator[None]:
-        try:
-            yield
-        except RuntimeError:
-            self.lost.setdefault(rank, time.monotonic())
+            for rank, state in enumerate(states):
+                if state["told"] != self.known[rank]["told"] or rank == self._rank:
+                    heard[rank] = time.monotonic()
+                elif not state["gone"] and time.monotonic() - heard[rank] > self.patience:
+                    self.lost.add(rank)
+                if rank != self._rank:
+                    self.known[rank] = state
 
 
 class Tensors:
@@ -356,8 +342,8 @@ def join() -> Team:
         # torchrun's store outlives its processes: started again by it (--max-restarts), they use other keys
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         store = dist.PrefixStore(f"deepibl/{size}/{attempt}", store)
-        store.set(f"arrived/{rank}", "")
-        store.wait([f"arrived/{each}" for each in range(size)], ARRIVAL)
+        store.set(f"state/{rank}", json.dumps(_NEW))
+        store.wait([f"state/{each}" for each in range(size)], ARRIVAL)
         if dist.is_initialized():  # by the program that uses this library
             group: Any = dist.new_group(backend="gloo", timeout=FOREVER)
         else:
@@ -408,3 +394,19 @@ def _joined() -> Team:
     joined = join()
     atexit.register(joined.leave)
     return joined
+
+
+def require_visible(path: Path, size: int | None = None) -> None:
+    """Waits a minute until this machine sees a file that another wrote; else FeatureFileError."""
+    deadline = time.monotonic() + VISIBLE_SECONDS
+    while True:
+        found = path.stat().st_size if path.exists() else None
+        if found is not None and size in (None, found):
+            return
+        if time.monotonic() > deadline:
+            raise FeatureFileError(
+                f"{path}: written by another process of the job, but here there is "
+                f"{'no such file' if found is None else f'one of {found} bytes, not {size}'}: "
+                "give a path on a file system that all processes see"
+            )
+        time.sleep(0.05)

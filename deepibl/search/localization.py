@@ -21,11 +21,10 @@ from deepibl.engine.settings import ComputeOptions, ExtractionSettings, ImageOpt
 from deepibl.errors import Failure
 from deepibl.features.extraction import extract, extract_to_file, provenance
 from deepibl.features.files import read_features
-from deepibl.features.shards import require_visible
 from deepibl.images import AS_STORED, Reading, load_pixels
 from deepibl.runtime.devices import device_of, inference, to_batch
 from deepibl.runtime.files import RowView, from_plain, read_note
-from deepibl.runtime.processes import team
+from deepibl.runtime.processes import require_visible, team
 from deepibl.runtime.progress import counted
 from deepibl.runtime.provenance import Provenance, file_times, note_of
 from deepibl.search.answer import Answer, Position

@@ -93,7 +93,6 @@ def train(
     generator: Any = None,
     keep_momentum: bool = True,
     restart: bool = False,
-    stand_in: str | None = None,
     weights: str = "pretrained",
     **options: Any,
 ) -> TrainingRun:
@@ -118,7 +117,7 @@ def train(
         generator: random numbers (default: MATLAB's after start-up).
         keep_momentum: False resumes from an epoch with zero momenta, as the original does.
         restart: deletes what the session has, and trains it from the start.
-        stand_in, weights: of a network given by name, see `load_pretrained`.
+        weights: of a network given by name, see `load_pretrained`.
         options: see `deepibl.training.TrainingOptions`.
 
     Raises:
@@ -199,7 +198,7 @@ def train(
                 if isinstance(network, SimpleNN):
                     net = copy.deepcopy(network)
                 else:
-                    net = _build(asked, dataset, where, stand_in, weights, every)
+                    net = _build(asked, dataset, where, weights, every)
                 state = blank(asked, net)
                 if restart:
                     files.remove()
@@ -221,7 +220,6 @@ def _build(
     options: TrainingOptions,
     dataset: PlaceDataset,
     where: Any,
-    stand_in: str | None,
     weights: str,
     listeners: Iterable[TrainingListener],
 ) -> SimpleNN:
@@ -230,7 +228,6 @@ def _build(
         options.network,
         None if options.layer == "_relja_none_" else options.layer,
         folder="" if is_torch_id(options.network) else where.pretrainedCNNs,
-        stand_in=stand_in,
         weights=weights,
         split=split_for(options.network, options.first_trained_layer),
     )

@@ -15,10 +15,9 @@ import numpy as np
 import torch
 
 from deepibl.features.backbone_cache import BackboneCache
-from deepibl.features.shards import require_visible
 from deepibl.runtime import processes
 from deepibl.runtime.devices import exact_products
-from deepibl.runtime.processes import ALONE, Team
+from deepibl.runtime.processes import ALONE, Team, require_visible
 from deepibl.training.cached_features import FeatureMaker
 from deepibl.training.checkpoints import SessionFiles
 from deepibl.training.gradients import TupleGradients, TupleReader, open_backbone, step_limit

@@ -53,7 +53,7 @@ def check_round_trip(path: Path, tmp_path: Path) -> None:
     net = network_from_matlab(dict(want))
     for name in ("net.mat", "net.safetensors"):
         save_network(net, tmp_path / name)
-        again = load_network(tmp_path / name, cached_copy=False)
+        again = load_network(tmp_path / name)
         assert network_id(again) == network_id(net)
         if not is_old(want):
             assert_same(again.to_matlab(), want, name)
@@ -118,7 +118,7 @@ def psnr(image: np.ndarray, clean: np.ndarray) -> float:
 def test_the_real_dagnn_denoises_to_the_known_figure() -> None:
     """Protocol of the inventory: 512 x 384 by Lanczos, noise 25/255 of default_rng(0), the PSNR of images
     clipped to [0, 1]."""
-    net = load_network(REAL / "networks/dncnn/DnCNN-epoch-50.mat", cached_copy=False)
+    net = load_network(REAL / "networks/dncnn/DnCNN-epoch-50.mat")
     photo = Image.open(REAL / "images/lund/data/lund/images/15.jpg").convert("L")
     clean = np.asarray(photo.resize((512, 384), Image.Resampling.LANCZOS), dtype=np.float64) / 255
     noisy = clean + np.random.default_rng(0).standard_normal(clean.shape) * 25 / 255

@@ -162,7 +162,7 @@ def _digest(path: Path) -> str:
             _add(digest, matfile.load(path))
         elif path.suffix == ".json":
             _add(digest, json.loads(path.read_text()))
-        elif not path.name.endswith(".mat.safetensors"):  # names the time of the file that it was made from
+        else:
             digest.update(path.read_bytes())
     except Exception:
         return "unreadable"

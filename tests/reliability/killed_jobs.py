@@ -14,7 +14,6 @@ from PIL import Image
 from deepibl.datasets import png_to_jpeg as convert_png
 from deepibl.datasets.folder import Places
 from deepibl.features import extraction as features
-from deepibl.networks import io as network_copy, io as networks
 from deepibl.networks.conversion import convert
 from deepibl.search import backends as index_backends, localization as indexing
 from scripts.make_released_layout import write_released
@@ -69,12 +68,10 @@ def index(folder: Path, material: Path) -> None:
 
 
 def conversion(folder: Path, material: Path) -> None:
-    """A network to other formats and to its cached copy, and PNGs to JPEGs."""
-    network_copy.WORTH_IT = 0
+    """A network to other formats, and PNGs to JPEGs."""
     source = material / "nets" / "released_struct.mat"
     for name in ("net.safetensors", "net.mat"):
         convert(source, folder / name)
-    networks.load_network(folder / "net.mat")  # leaves a copy beside it
     for number in range(PICTURES):
         target = folder / f"{number:02d}.png"
         if not target.exists():

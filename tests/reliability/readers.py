@@ -62,17 +62,7 @@ def run_network(path: Path) -> object:
     from deepibl.engine.batch import extract_batch
     from deepibl.networks.io import load_network
 
-    return extract_batch(load_network(path, cached_copy=False), torch.zeros((1, 3, 24, 24)))
-
-
-def use_copy(path: Path) -> object:
-    """A network beside a converted copy that is this file: it must never stop the network from loading."""
-    from deepibl.networks import io as network_copy
-
-    beside = path.with_name("net.mat")
-    beside.write_bytes(b"x")
-    path.replace(network_copy.copy_path(beside))
-    return network_copy.find_copy(beside)
+    return extract_batch(load_network(path), torch.zeros((1, 3, 24, 24)))
 
 
 def read_checkpoint(path: Path) -> object:
@@ -220,9 +210,7 @@ KINDS: dict[str, Kind] = {
         ".mat", (*MAT5, mutate_values, mutate_values, mutate_values), [read_network, run_network]
     ),
     "safetensors": Kind(
-        ".safetensors",
-        (mutate_bytes, inside_safetensors, inside_safetensors),
-        [read_network, run_network, use_copy],
+        ".safetensors", (mutate_bytes, inside_safetensors, inside_safetensors), [read_network, run_network]
     ),
     "torch": Kind(".pth", (mutate_bytes, inside_zip, inside_zip), [read_checkpoint]),
     "image": Kind(".jpg", BYTES, [read_picture, read_as_matlab, make_small, convert_pictures]),
@@ -230,7 +218,6 @@ KINDS: dict[str, Kind] = {
     "bin": Kind(".bin", BYTES, [read_bin]),
     "npy": Kind(".npy", BYTES, [map_features, load_features]),
     "h5": Kind(".h5", HDF5, [load_features, convert_features]),
-    "hloc": Kind(".h5", HDF5, [load_features, convert_features]),
     "index": Kind(".idx", INDEX, [use_index]),
     "paths": Kind(".m", (mutate_text,), [read_paths]),
     "toml": Kind(".toml", (mutate_text,), [read_paths]),

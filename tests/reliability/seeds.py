@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from deepibl.features.backbone_store import FileStore
-from deepibl.features.files import write_features, write_hloc
+from deepibl.features.files import write_features
 from deepibl.images import Reading
 from deepibl.networks.io import read_mat_network, write_network
 from deepibl.report.run import collect, write_run
@@ -166,14 +166,13 @@ def _pictures(folder: Path) -> None:
 
 
 def _features(folder: Path) -> None:
-    for kind in ("bin", "npy", "h5", "hloc", "index"):
+    for kind in ("bin", "npy", "h5", "index"):
         (folder / kind).mkdir()
     rows = np.random.default_rng(0).standard_normal((6, 8), dtype=np.float32)
     names = [f"street/{n}.jpg" for n in range(6)]
     write_features(folder / "bin" / "features.bin", rows)
     write_features(folder / "npy" / "features.npy", rows)
     write_features(folder / "h5" / "features.h5", rows, names)
-    write_hloc(folder / "hloc" / "global.h5", rows, names)
     positions = np.stack([np.arange(6) * 10.0 + 390000, np.full(6, 6170000.0)], axis=1)
     fields: dict[str, Any] = {"network_path": "/nets/small.mat", "root": "/photos", "reading": Reading(320)}
     index = PlaceIndex(rows, names, positions, "ab" * 32, frame="33N", **fields)

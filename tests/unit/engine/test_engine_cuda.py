@@ -1,4 +1,4 @@
-"""deepibl.engine.cuda: its arithmetic on the processor; its graphs on a GPU, where there is one."""
+"""deepibl.engine.cuda: its arithmetic on the processor."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from deepibl.engine.backbone import head_start
 from deepibl.engine.batch import extract_prepared
 from deepibl.engine.choose import Engine, choose_engine
-from deepibl.engine.cuda import MOST_GRAPHS, SEEN_BEFORE, CudaBackbone
+from deepibl.engine.cuda import CudaBackbone
 from deepibl.runtime.devices import inference
 from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn.network import SimpleNN
@@ -126,23 +126,3 @@ for name, program in {PROGRAMS!r}.items():  # a process for each: such settings 
 def test_the_engine_is_refused_on_a_processor(net: SimpleNN) -> None:
     with pytest.raises(ArgumentError, match="on a CUDA device, not on cpu"):
         choose_engine(net, "cuda", "fp32", torch.device("cpu"))
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_graphs_of_many_sizes_share_memory_and_give_what_runs_without_them(precision: str) -> None:
-    own = SimpleNN.from_matlab(released_network(small=True))
-    stop = head_start(own)
-    with inference(own, "cuda"):
-        graphs, plain = CudaBackbone(own, stop, precision), CudaBackbone(own, stop, precision, graphs=False)
-        kept = []
-        for turn in range(SEEN_BEFORE + 3):
-            for i in range(MOST_GRAPHS + 2):
-                x = photos(2, 32 + 16 * i, 48, seed=turn).cuda()
-                kept.append((graphs(x), plain(x)))
-        assert len(graphs._recorded) == MOST_GRAPHS
-        for got, want in kept:  # results of one graph outlive the runs of all others
-            assert (
-                distance(got.flatten(1), want.flatten(1))
-                <= TOL["engine" if precision == "fp32" else "engine bf16"]
-            )

@@ -160,8 +160,8 @@ def overflowing(factor: float = 1e25) -> SimpleNN:
         (lambda net: FusedBackbone(net, len(net), "fp32"), 1e25),
         (lambda net: FusedBackbone(net, len(net), "bf16"), 1e25),
         (lambda net: QuantisedBackbone(net, len(net), {}), 1e25),
-        (lambda net: CudaBackbone(net, len(net), "tf32", graphs=False), 1e25),
-        (lambda net: CudaBackbone(net, len(net), "fp16", graphs=False), 300.0),
+        (lambda net: CudaBackbone(net, len(net), "tf32"), 1e25),
+        (lambda net: CudaBackbone(net, len(net), "fp16"), 300.0),
     ],
     ids=["fused", "bf16", "int8", "tf32", "fp16"],
 )
@@ -183,9 +183,9 @@ def test_maps_that_overflow_are_not_a_number(
         lambda net: FusedBackbone(net, len(net), "fp32"),
         lambda net: FusedBackbone(net, len(net), "bf16"),
         lambda net: QuantisedBackbone(net, len(net), {}),
-        lambda net: CudaBackbone(net, len(net), "fp32", graphs=False),
-        lambda net: CudaBackbone(net, len(net), "tf32", graphs=False),
-        lambda net: CudaBackbone(net, len(net), "fp16", graphs=False),
+        lambda net: CudaBackbone(net, len(net), "fp32"),
+        lambda net: CudaBackbone(net, len(net), "tf32"),
+        lambda net: CudaBackbone(net, len(net), "fp16"),
     ],
     ids=["torch", "fused", "bf16", "int8", "fp32", "tf32", "fp16"],
 )

@@ -127,7 +127,7 @@ def test_what_is_done_is_taken_over_with_its_group_size(tmp_path):
     with partial(tmp_path / "f.bin") as file:
         write_groups(file, [0, 1])
     with partial(tmp_path / "f.bin", group_size=5) as file:
-        assert set(file.done) == {0, 1} and file.group_size == 3 and file.images_done == 6 and file.dim == 5
+        assert set(file.done) == {0, 1} and file.group_size == 3 and file.dim == 5
         write_groups(file, [2])
         file.finish(range(7), list("abcdefg"))
     assert (tmp_path / "f.bin").read_bytes() == ROWS.tobytes()

@@ -24,14 +24,12 @@ from deepibl.features import extraction as features
 from deepibl.features.backbone_cache import BackboneCache
 from deepibl.features.extraction import extract_to_file
 from deepibl.features.whitening import pca_of_images
-from deepibl.networks import clusters, io as network_copy
+from deepibl.networks import clusters
 from deepibl.networks.identity import network_id
-from deepibl.networks.io import load_network
 from deepibl.runtime.provenance import Provenance, file_content, file_times, misfit, note_of
 from deepibl.search.index import PlaceIndex
 from deepibl.search.localization import add_to_index, build_index, localize
 from deepibl.training.cached_features import FeatureMaker
-from scripts.make_released_layout import write_released
 from tests.extractors import make_photos, simplenn
 
 COUNT = 9
@@ -434,25 +432,6 @@ def test_clusters_are_taken_and_those_without_a_note_by_their_name(
         note_of(work.folder / name).unlink()
     other_network(work)
     assert clustered(work) == 0
-
-
-# ---- converted networks
-
-
-@pytest.mark.parametrize("change", ["content", "rule", "nothing", "time"])
-def test_a_converted_copy(tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network_copy, "WORTH_IT", 0)
-    (file,) = write_released(tmp_path, ["struct"], small=True)
-    load_network(file)
-    if change == "content":
-        content = bytearray(file.read_bytes())
-        content[20] ^= 1  # in the header's text
-        file.write_bytes(content)
-    if change == "rule":
-        monkeypatch.setattr(network_copy, "RULE", 2)
-    if change == "time":
-        os.utime(file, (0, 0))
-    assert (network_copy.find_copy(file) is None) == (change in ("content", "rule"))
 
 
 # ---- the record itself

@@ -170,7 +170,7 @@ def test_lists_of_numbers_in_a_block_are_written_as_rows(tmp_path: Path) -> None
     net = DagNN.from_matlab(network(pool))
     net.meta["normalization"] = {"imageSize": [32, 32, 3]}
     save_network(net, tmp_path / "net.mat")
-    again = load_network(tmp_path / "net.mat", cached_copy=False)
+    again = load_network(tmp_path / "net.mat")
     image = torch.rand(1, 3, 7, 9)
     assert torch.equal(again(image), net(image))
     assert np.array_equal(again.meta["normalization"]["imageSize"], [[32, 32, 3]])

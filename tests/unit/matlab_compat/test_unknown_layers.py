@@ -254,7 +254,7 @@ def test_networks_of_other_projects_are_shown_and_come_back_unchanged(name: str,
     file = CASES / "files_05_custom_layers_refused" / f"{name}.mat"
     if not file.is_file():
         pytest.skip(f"needs {file}")
-    net = load_network(file, cached_copy=False)
+    net = load_network(file)
     known = {"LapSRN_x2": "vllab_dag_loss", "net_stage_1_dilation": "dpool", "MSCNNDehazing_FL": "upsmpl"}
     assert known[name] in describe_network(file)
     save_network(net, tmp_path / "n.mat")

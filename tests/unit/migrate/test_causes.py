@@ -43,7 +43,7 @@ def network(folder: Path, name: str) -> SimpleNN:
     mean = np.array([110, 120, 140], np.float32).reshape(1, 1, 3)
     meta = {"normalization": {"averageImage": mean}}
     matfile.save_objects(folder / name, {"layers": [conv, norm, pool, last], "meta": meta})
-    return load_network(folder / name, cached_copy=False)
+    return load_network(folder / name)
 
 
 @pytest.fixture(scope="module")

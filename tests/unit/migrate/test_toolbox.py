@@ -288,7 +288,7 @@ def test_a_session_goes_on_with_the_step_of_the_original(octave: Octave, tmp_pat
     assert (tmp_path / "out.mat").is_file(), said
     assert said.split() == ["there/", "1", "layerVLAD"]
     out = matfile.load(tmp_path / "out.mat")
-    net = prepare_for_testing(load_network(state, cached_copy=False)).requires_grad_(True)
+    net = prepare_for_testing(load_network(state)).requires_grad_(True)
     features = net(torch.from_numpy(np.ascontiguousarray(out["x"].transpose(3, 2, 0, 1))))
     assert relative(features.detach().flatten(1).numpy(), out["y"].reshape(-1, 3).T) < 1e-5
     upstream = features.detach().clone()

@@ -36,7 +36,7 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SimpleNN, l
     names = [f"{i}.jpg" for i in range(4)]
     for name in names:
         Image.fromarray(generator.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(folder / name)
-    net = load_network(folder / "net.mat", cached_copy=False)
+    net = load_network(folder / "net.mat")
     return folder, net, names, extract(net, names, root=folder)
 
 
@@ -118,14 +118,14 @@ def test_an_unreadable_image_is_listed_and_the_rest_compared(setting: tuple) -> 
 
 @pytest.mark.parametrize("path", WITH_OUTPUTS, ids=lambda path: path.stem)
 def test_the_original_outputs_of_golden_networks_are_ours(path: Path) -> None:
-    net = load_network(path, cached_copy=False)
+    net = load_network(path)
     report = verify_layers(net, str(path))
     assert report.ok and len(report.layers) == len(net), str(report)
 
 
 @pytest.mark.parametrize("path", WITH_OUTPUTS, ids=lambda path: path.stem)
 def test_the_layer_at_which_outputs_part_is_named(path: Path) -> None:
-    net = load_network(path, cached_copy=False)
+    net = load_network(path)
     convolutions = [layer for layer in net if layer.type == "conv"]
     with torch.no_grad():
         next(convolutions[1].parameters()).mul_(1.1)

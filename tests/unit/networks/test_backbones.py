@@ -44,7 +44,7 @@ def test_caffe_preprocessing_turns_to_bgr_before_it_subtracts() -> None:
 @pytest.mark.parametrize(("head", "power"), [("mean", 1), ("gem", 3)])
 def test_heads_are_unit_power_means(head: str, power: int) -> None:
     net = from_torch(backbone(), head=head)
-    maps = net.maps(net.prepare(images())).detach().double()
+    maps = net.backbone(net.prepare(images())).detach().double()
     want = (maps.clamp(min=1e-6) ** power).mean((2, 3)) ** (1 / power) if power > 1 else maps.mean((2, 3))
     assert_close(run(net, images()), want / want.norm(dim=1, keepdim=True), "op")
 
@@ -92,7 +92,7 @@ def test_netvlad_from_images_is_the_naive_sum() -> None:
         from_torch(backbone()), batch.__getitem__, len(batch), clusters=4, per_image=50, total=250
     )
     vlad = net.head[1]
-    maps = net.maps(net.prepare(batch)).detach().double()
+    maps = net.backbone(net.prepare(batch)).detach().double()
     unit = maps / (maps.square().sum(1, keepdim=True) + 1e-12).sqrt()
     assign, offset = vlad.assign.detach().double(), vlad.offset.detach().double()
     shares = torch.softmax(torch.einsum("dk,ndhw->nkhw", assign, unit), 1)

@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from deepibl.networks.conversion import convert, difference
-from deepibl.networks.export import DescriptorModule, hloc_struct
+from deepibl.networks.export import DescriptorModule
 from deepibl.networks.identity import network_id
 from deepibl.networks.io import load_network, save_network
-from deepibl.networks.torch_files import save_vgg16
 from matlab_compat.dagnn.edit import from_simplenn
 from matlab_compat.errors import NetworkFormatError
 from matlab_compat.simplenn.network import SimpleNN
@@ -56,14 +55,6 @@ def test_it_is_written_and_computed_by_every_format(suffix: str, tmp_path: Path)
     save_network(net, tmp_path / "n.mat")
     convert(tmp_path / "n.mat", tmp_path / f"m{suffix}")
     assert difference(load_network(tmp_path / "n.mat"), tmp_path / f"m{suffix}").ok
-
-
-def test_a_format_whose_readers_do_not_divide_refuses_it() -> None:
-    net = network(MEAN, STD)
-    with pytest.raises(NetworkFormatError, match=r"hloc subtracts a mean .* fold"):
-        hloc_struct(net)
-    with pytest.raises(NetworkFormatError, match=r"vgg16 .* subtracts a mean"):
-        save_vgg16(net, "unwritten.pth")
 
 
 def test_the_identity_sees_it() -> None:

@@ -10,7 +10,7 @@ import torch
 from deepibl.networks.identity import network_id
 from deepibl.networks.io import layer_specs, load_network, read_network, save_network
 from deepibl.networks.weights import LAYOUTS, LayerSpec, Layout, differences
-from deepibl.runtime.files import map_tensors, read_strings, write_tensors
+from deepibl.runtime.files import map_tensors, write_tensors
 from matlab_compat import matfile
 from matlab_compat.errors import MatFileError, NetworkFormatError
 from matlab_compat.matfile.values import MatObject
@@ -148,7 +148,7 @@ def test_what_cannot_be_read_is_refused_with_the_reason(tmp_path: Path, name: st
 
 @pytest.mark.parametrize("name", ["a.pt", "a.h5", "a"])
 def test_a_suffix_that_is_not_written_is_refused_with_those_that_are(tmp_path: Path, name: str) -> None:
-    with pytest.raises(NetworkFormatError, match=r"\.mat, \.hloc\.mat, \.safetensors, \.onnx"):
+    with pytest.raises(NetworkFormatError, match=r"\.mat, \.safetensors, \.onnx"):
         save_network(SimpleNN.from_matlab(struct()), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
@@ -220,7 +220,7 @@ def test_somebody_elses_safetensors_file_is_refused(tmp_path: Path) -> None:
 def test_strings_stand_beside_the_tensors(tmp_path: Path) -> None:
     write_tensors(tmp_path / "a", {"x": np.zeros((0, 3), np.int8)}, {"a": "ä"})
     tensors, strings = map_tensors(tmp_path / "a")
-    assert strings == read_strings(tmp_path / "a") == {"a": "ä"}
+    assert strings == {"a": "ä"}
     assert tensors["x"].shape == (0, 3)
 
 
@@ -315,7 +315,7 @@ def test_lists_of_numbers_in_a_description_are_written_as_rows(suffix: str, tmp_
     net = SimpleNN.from_matlab({"layers": [pool], "meta": meta})
     net[0].set_field("stride", [2, 2])
     save_network(net, tmp_path / f"net{suffix}")
-    again = load_network(tmp_path / f"net{suffix}", cached_copy=False)
+    again = load_network(tmp_path / f"net{suffix}")
     image = torch.rand(1, 3, 7, 9)
     assert torch.equal(again(again.prepare(image)), net(net.prepare(image)))
     assert np.array_equal(again[0].fields["pool"], [[2, 2]])

@@ -20,7 +20,7 @@ from deepibl.networks.build import add_pooling, channels
 from deepibl.networks.conversion import difference
 from deepibl.networks.libraries import library_model
 from deepibl.networks.weights import DEFAULT_NETWORK, find_network, list_networks
-from deepibl.runtime.files import read_strings
+from deepibl.runtime.files import map_tensors
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from tests.tolerances import assert_close
 
@@ -78,7 +78,7 @@ def test_a_trained_model_of_a_library_comes_back_from_its_file(options: dict, tm
     save_network(net, tmp_path / "mine.safetensors")
     again = load_network(tmp_path / "mine.safetensors")
     assert network_id(again) == network_id(net) and torch.equal(run(again), run(net))
-    recipe = json.loads(read_strings(tmp_path / "mine.safetensors")["build"])
+    recipe = json.loads(map_tensors(tmp_path / "mine.safetensors")[1]["build"])
     assert recipe["model"] == "timm:vit_tiny_patch16_224" and recipe["args"] == ARGS
     save_network(again, tmp_path / "twice.safetensors")
     assert network_id(load_network(tmp_path / "twice.safetensors")) == network_id(net)
@@ -193,7 +193,7 @@ def test_a_librarys_model_by_name_is_pooled_and_can_be_written(tmp_path: Path) -
     assert other.names == ["blocks.1", "max:core", "postL2"]
     for suffix in (".mat", ".safetensors"):
         save_network(net, tmp_path / f"net{suffix}")
-        again = load_network(tmp_path / f"net{suffix}", cached_copy=False)
+        again = load_network(tmp_path / f"net{suffix}")
         assert network_id(again) == network_id(net)
         assert_close(run(again), run(net), "op")
     assert list(net.state_dict())[-1] == "gem:core.p" and "norm.body.model.cls_token" in net.state_dict()

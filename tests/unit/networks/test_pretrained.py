@@ -1,17 +1,15 @@
-"""Networks to start from: files, cropping, and torchvision's VGG-16 as a stand-in."""
+"""Networks to start from: files, cropping, torchvision's VGG-16."""
 
-import logging
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from deepibl.errors import ConfigurationError, DownloadError
+from deepibl.errors import ConfigurationError
 from deepibl.matlab.networks import loadNet
 from deepibl.networks import torch_files as vgg16
-from deepibl.networks.identity import network_id
-from deepibl.networks.io import save_network
+from deepibl.networks.io import load_network, save_network
 from deepibl.networks.pretrained import FILES, load_pretrained
 from deepibl.networks.torch_files import vgg16_from_torchvision
 from matlab_compat.errors import ArgumentError, NetworkFormatError
@@ -84,7 +82,7 @@ def test_an_unknown_layer_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("narrow")
-def test_the_stand_in_computes_what_torchvision_computes() -> None:
+def test_torchvisions_vgg16_computes_the_same() -> None:
     images = 255 * torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     net = vgg16_from_torchvision(state())
     with torch.no_grad():
@@ -95,52 +93,13 @@ def test_the_stand_in_computes_what_torchvision_computes() -> None:
     assert net.names[-3:] == ["conv5_3", "relu5_3", "pool5"]
 
 
-@pytest.mark.usefixtures("narrow")
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_the_stand_in_is_read_from_a_file_and_says_so(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, suffix: str
-) -> None:
-    # difference: loadnet-stand-in
-    file = tmp_path / f"vgg16{suffix}"
-    if suffix == ".pth":
-        torch.save(state(), file)
-    else:
-        from safetensors.torch import save_file
-
-        save_file(state(), file)
-    caplog.set_level(logging.WARNING)
-    net = load_pretrained("vd16", "conv5_3", folder=tmp_path, stand_in=file)
-    assert network_id(net.with_layers(list(net)[:1])) == network_id(
-        vgg16_from_torchvision(state()).with_layers([vgg16_from_torchvision(state())["conv1_1"]])
-    )
-    assert net.meta["netID"] == "vd16_torchvision"
-    assert net.meta["sessionID"] == "vd16_torchvision_offtheshelf_conv5_3"
-    assert "replaces it" in caplog.text
-
-
-@pytest.mark.usefixtures("narrow")
-def test_the_file_itself_goes_before_the_stand_in(folder: Path) -> None:
-    (folder / "mine.mat").rename(folder / FILES["vd16"])
-    assert load_pretrained("vd16", folder=folder, stand_in="torchvision").meta["netID"] == "vd16"
-
-
-def test_nothing_stands_in_for_another_network(folder: Path) -> None:
-    with pytest.raises(ConfigurationError):
-        load_pretrained("caffe", folder=folder, stand_in="torchvision")
-
-
-def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+def test_weights_of_another_network_are_refused() -> None:
     with pytest.raises(
         NetworkFormatError, match=r"features\.0 has shape \(4, 3, 3, 3\), expected \(64, 3, 3, 3\)"
     ):
         vgg16_from_torchvision(state())
     with pytest.raises(NetworkFormatError, match=r"features\.0\.weight' is missing"):
         vgg16_from_torchvision({"conv.weight": torch.zeros(1)})
-    (tmp_path / "a.pth").write_bytes(b"nothing")
-    with pytest.raises(NetworkFormatError, match=r"a\.pth cannot be read"):
-        vgg16_from_torchvision(tmp_path / "a.pth")
-    with pytest.raises(DownloadError, match="no file"):
-        vgg16_from_torchvision(tmp_path / "b.pth")
 
 
 def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
@@ -150,7 +109,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
 
     torch.save({"features.0.weight": Harm()}, tmp_path / "a.pth")
     with pytest.raises(NetworkFormatError):
-        vgg16_from_torchvision(tmp_path / "a.pth")
+        load_network(tmp_path / "a.pth")
     assert not (tmp_path / "harm").exists()
 
 

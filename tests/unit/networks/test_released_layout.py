@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deepibl.networks import io as network_copy
 from deepibl.networks.identity import network_id
 from deepibl.networks.io import layer_specs, load_network, save_network
 from deepibl.networks.weights import LAYOUTS, differences
@@ -184,16 +183,16 @@ from deepibl.networks import load_network
 def kilobytes(what):  # VmHWM is this program's own peak, unlike ru_maxrss, which remembers the parent's
     return int(re.search(what + r":\\s+(\\d+) kB", open("/proc/self/status").read())[1])
 before, start = kilobytes("VmRSS"), time.perf_counter()
-net = load_network(sys.argv[1], cached_copy=sys.argv[2] == "copy")
+net = load_network(sys.argv[1])
 seconds = time.perf_counter() - start
 network = sum(p.numel() * p.element_size() for p in net.parameters())
 print(json.dumps({"seconds": seconds, "peak": 1024 * (kilobytes("VmHWM") - before), "network": network}))
 """
 
 
-def measured_load(path: Path, cached_copy: bool) -> dict[str, float]:
+def measured_load(path: Path) -> dict[str, float]:
     """Seconds and memory (bytes above what was in use before) of loading, in a process of its own."""
-    words = [sys.executable, "-c", MEASURE, str(path), "copy" if cached_copy else "none"]
+    words = [sys.executable, "-c", MEASURE, str(path)]
     result = subprocess.run(words, capture_output=True, text=True, check=True)
     return json.loads(result.stdout)
 
@@ -209,7 +208,7 @@ def test_the_full_size_layout(tmp_path: Path) -> None:
     ids = set()
     for form, path in zip(FORMS, paths, strict=True):
         size = path.stat().st_size
-        found = measured_load(path, cached_copy=False)
+        found = measured_load(path)
         over = (found["peak"] - found["network"]) / size
         print(
             f"{form}: file {size / 1e6:.0f} MB, {found['seconds']:.1f} s, {over:.2f} x file above the network"
@@ -219,9 +218,9 @@ def test_the_full_size_layout(tmp_path: Path) -> None:
         assert not differences(layer_specs(net), LAYOUTS["vgg16-netvlad-white"])
         assert cosine_distance(describe(net, photos(1, 150, 203)), want) <= COSINE
         ids.add(network_id(net))
-        again = measured_load(path, cached_copy=True)
-        print(f"{form}: second load {again['seconds']:.2f} s")
+        save_network(net, tmp_path / "net.safetensors")
+        again = measured_load(tmp_path / "net.safetensors")
+        print(f"{form}: .safetensors {again['seconds']:.2f} s")
         assert again["seconds"] < 1
         path.unlink()
-        network_copy.copy_path(path).unlink()
     assert len(ids) == 1

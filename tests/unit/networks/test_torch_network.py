@@ -55,7 +55,7 @@ def test_maps_equal_the_librarys(weights: Path) -> None:
 def test_a_session_file_brings_the_network_back(suffix: str, weights: Path, tmp_path: Path) -> None:
     net = add_pooling(resnet(weights), "max")
     save_network(net, tmp_path / f"net{suffix}")
-    again = load_network(tmp_path / f"net{suffix}", cached_copy=False)
+    again = load_network(tmp_path / f"net{suffix}")
     assert network_id(again) == network_id(net) and again.names == net.names == [
         "layer2",
         "max:core",
@@ -130,7 +130,7 @@ def test_two_parts_do_what_the_whole_does(net_id: str, layer: str, split: str, t
     whole = load_torch_network(net_id, layer, weights=tmp_path / "whole.pth")
     assert net.names == [f"before:{split}", split] and len(whole) == 1
     save_network(add_pooling(net, "max"), tmp_path / "net.mat")
-    again = load_network(tmp_path / "net.mat", cached_copy=False)
+    again = load_network(tmp_path / "net.mat")
     with torch.no_grad():
         want = whole(whole.prepare(images()))
         assert torch.equal(net(net.prepare(images())), want)
@@ -152,6 +152,7 @@ def library_state(net_id: str, known: dict[str, torch.Tensor]) -> dict[str, torc
 
 
 def test_loadNet_takes_the_name(weights: Path) -> None:
+    # difference: loadnet-libraries
     net = deepibl.loadNet("torchvision:resnet18", "layer1", weights=str(weights))
     assert net.meta["netID"] == "torchvision:resnet18"
     assert net.meta["sessionID"] == "torchvision-resnet18_offtheshelf_layer1"
@@ -184,18 +185,24 @@ def test_what_is_not_there_is_refused_by_name(net_id: str, layer: str | None, re
         net(torch.zeros(1, 3, 64, 64))
 
 
+@pytest.mark.parametrize("split", ["layer3", "layer9", "maxpool"])
+def test_a_split_that_cannot_be_is_refused(split: str) -> None:
+    with pytest.raises(NetworkFormatError, match=f"up to layer2 has no layer '{split}' with weights"):
+        load_torch_network("torchvision:resnet18", "layer2", weights="random", split=split)
+
+
 @pytest.mark.parametrize(
-    ("layer", "split", "reason"),
+    ("net_id", "layer", "split"),
     [
-        ("layer2", "layer3", "comes after the last layer kept"),
-        ("layer2", "layer9", "no layer 'layer9'"),
-        ("layer2", "conv1", "nothing comes before it"),
-        ("layer2", "layer1.0.conv2", "later layers need .* of those before"),
+        ("torchvision:resnet18", "layer2", "conv1"),  # nothing is before it
+        ("torchvision:resnet18", "layer2", "layer1.0.conv2"),  # within a residual block
+        ("torchvision:vit_b_16", "encoder.layers.encoder_layer_2", "encoder.layers.encoder_layer_1"),
     ],
 )
-def test_a_split_that_cannot_be_is_refused(layer: str, split: str, reason: str) -> None:
-    with pytest.raises(ArgumentError, match=reason):
-        load_torch_network("torchvision:resnet18", layer, weights="random", split=split)
+def test_a_model_that_cannot_be_divided_stays_one_layer(net_id: str, layer: str, split: str) -> None:
+    (whole,) = load_torch_network(net_id, layer, weights="random", split=split)
+    trained = [spec.name for spec in whole.weight_specs if spec.trainable]
+    assert whole.name == split and trained[0].startswith(f"body.model.{split}.")
 
 
 def test_weights_of_another_model_are_refused(weights: Path) -> None:

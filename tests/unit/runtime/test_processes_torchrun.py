@@ -165,7 +165,7 @@ def test_a_killed_process_ends_the_job_with_a_word_and_one_process_goes_on(place
     with subprocess.Popen(
         torchrun(*arguments, code="slow.py"), cwd=place, env=environment(), stderr=subprocess.PIPE, text=True
     ) as job:
-        journal = place / "killed.npy.part.0001.json"
+        journal = place / "killed.npy.part.json"
         deadline = time.monotonic() + 60
         while not journal.exists() and job.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
