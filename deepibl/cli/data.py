@@ -130,14 +130,13 @@ def make(
     zone: Annotated[str | None, opt.option("UTM zone of all positions, e.g. 33N.")] = None,
     threshold: opt.Threshold = 25.0,
     training_threshold: opt.TrainingThreshold = 10.0,
-    timestamps: Annotated[bool, opt.option("Take year and month of the @…@ names.", "--timestamps")] = False,
     skip_unknown: opt.SkipUnknown = False,
 ) -> None:
     """Make a dbStruct .mat file from folders, CSV files or the layout of VPR-datasets-downloader."""
     from deepibl.datasets.folder import make_dbstruct
 
     dataset = make_dbstruct(
-        database, queries, output, split=split, root=root, zone=zone, timestamps=timestamps,
+        database, queries, output, split=split, root=root, zone=zone,
         skip_unknown=skip_unknown, positive_distance=threshold,
         nontrivial_distance_squared=training_threshold**2,
     )  # fmt: skip

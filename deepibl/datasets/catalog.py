@@ -43,7 +43,7 @@ _TOKYO_TM = (
 _SF = (
     "San Francisco (Sf-0): ask the authors of the San Francisco landmark data set (Chen et al., 'City-scale "
     "landmark identification on mobile devices'), put database images under images/ and queries under "
-    "queries/ of the root, and make sf0.mat (and sf0_positives.txt) as help(deepibl.datasets.dbstruct) says."
+    "queries/ of the root, and make sf0.mat as help(deepibl.datasets.dbstruct) says."
 )
 
 

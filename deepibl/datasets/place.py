@@ -111,15 +111,11 @@ class PlaceDataset:
 
     def shared_arguments(self) -> dict[str, Any]:
         """The arguments that do not concern single images, for a set made of some of this one's images."""
-        return dict(  # noqa: C408
-            database_root=self.database_root,
-            query_root=self.query_root,
-            positive_distance=self.positive_distance,
-            nontrivial_distance_squared=self.nontrivial_distance_squared,
-            split=self.split,
-            frame=self.frame,
-            advice=self.advice,
+        names = (
+            *("database_root", "query_root", "positive_distance", "nontrivial_distance_squared"),
+            *("split", "frame", "advice"),
         )
+        return {name: getattr(self, name) for name in names}
 
     def subset(self, database: Sequence[int], queries: Sequence[int], kind: Any = None) -> Any:
         """The set of some of these images, by id: a `kind`, a class (default: PlaceDataset)."""
@@ -257,11 +253,8 @@ class PlaceDataset:
     def _images(self, which: str) -> tuple[list[str], str]:
         if which not in ("db", "q"):
             raise DatasetError(f"which must be 'db' (database) or 'q' (queries); got {which!r}")
-        return (
-            (self.database_names, self.database_root)
-            if which == "db"
-            else (self.query_names, self.query_root)
-        )
+        kind = "database" if which == "db" else "query"
+        return getattr(self, f"{kind}_names"), getattr(self, f"{kind}_root")
 
     def _missing(self, which: str) -> str | None:
         names, root = self._images(which)

@@ -9,7 +9,7 @@ import pytest
 
 from deepibl.cli.main import main
 from deepibl.datasets import check as data_check_retrieval
-from deepibl.datasets.check import check_dataset, look_for, readable
+from deepibl.datasets.check import check_dataset
 from deepibl.datasets.dbstruct import write_dbstruct
 from deepibl.errors import DatasetError
 
@@ -56,12 +56,6 @@ def test_missing_empty_and_png_files_are_told_apart(root: Path) -> None:
     text = str(report)
     assert f"deepibl convert-png {root}/images/" in text and "files are empty" in text
     assert "1 of 2 are missing" in text and "how to get it: Tokyo 24/7: ask its authors" in text
-
-
-def test_a_name_in_another_case_is_not_the_file(tmp_path: Path) -> None:
-    (tmp_path / "A.JPG").write_bytes(b"1")
-    found = look_for("images", tmp_path, ["a.jpg", "b.jpg"])
-    assert (found.missing, found.other_case) == (["a.jpg", "b.jpg"], ["a.jpg"])
 
 
 def test_the_query_version_is_told(root: Path) -> None:
@@ -134,11 +128,6 @@ def test_the_command_line_says_it_in_text_json_and_exit_code(
     told = json.loads(capsys.readouterr().out)
     assert told["complete"] is False and told["files"][1]["missing"] == ["00011.jpg"]
     assert code("nothing", str(root)) == 1
-
-
-@pytest.mark.parametrize(("count", "want"), [(5, "5 B"), (1500, "1.5 kB"), (3_100_000_000, "3.1 GB")])
-def test_sizes_are_readable(count: int, want: str) -> None:
-    assert readable(count) == want
 
 
 @pytest.mark.real
