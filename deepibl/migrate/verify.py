@@ -11,7 +11,7 @@ same                  within the tolerance
 same as on a CPU      within the tolerance once we take MatConvNet's approximate power on a CPU, too (up to
                       3e-3 a normalisation, a few percent of a component at the end)
 close                 so near that rounding can explain it, but neither of these
-different             with the cause, where `deepibl.migrate.causes` finds one
+different             with the cause, where `deepibl.migrate.causes` knows one
 nothing compared      no image could be read
 ====================  ======================================================================================
 """
@@ -29,7 +29,7 @@ from deepibl.errors import Failure, FeatureFileError
 from deepibl.features.extraction import extract
 from deepibl.features.files import read_features
 from deepibl.images import Reading, read_image
-from deepibl.migrate.causes import find_causes, on_a_cpu, relative
+from deepibl.migrate.causes import find_cause, on_a_cpu, relative
 from deepibl.migrate.toolbox import Reference
 from deepibl.networks.io import chain_of
 from deepibl.runtime.devices import inference
@@ -85,19 +85,8 @@ class VerifyReport:
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""
-        listed = {
-            "images": [*map(vars, self.images)],
-            "failures": [*map(vars, self.failures)],
-            "hints": self.hints,
-        }
         layers = self.layers.as_dict() if self.layers else None
-        return {
-            "verdict": self.verdict,
-            "ok": self.ok,
-            "tolerance": self.tolerance,
-            **listed,
-            "layers": layers,
-        }
+        return {**asdict(self), "ok": self.ok, "layers": layers}
 
     def __str__(self) -> str:
         lines = ["cosine distance   max abs    max rel    image"]
@@ -105,9 +94,8 @@ class VerifyReport:
         lines += ["", str(self.layers)] if self.layers else []
         worst = max((image.relative for image in self.images), default=float("nan"))
         figures = f"largest relative difference {worst:.3e}, tolerance {self.tolerance:g}"
-        return "\n".join(
-            [*lines, f"\n{self.verdict.upper()}: {figures}", *(f"  {hint}" for hint in self.hints)]
-        )
+        lines += [f"\n{self.verdict.upper()}: {figures}", *(f"  {hint}" for hint in self.hints)]
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -139,8 +127,8 @@ class LayerReport:
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""
-        parts = vars(self.parts_at) if self.parts_at else None
-        return {"ok": self.ok, "parts_at": parts, "layers": [*map(vars, self.layers)]}
+        parts = asdict(self.parts_at) if self.parts_at else None
+        return {**asdict(self), "ok": self.ok, "parts_at": parts}
 
     def __str__(self) -> str:
         lines = ["max rel     layer"]
@@ -158,16 +146,10 @@ class LayerReport:
 
 
 def verify_features(
-    net: Any,
-    names: Sequence[str],
-    reference: np.ndarray,
-    *,
-    root: str = "",
-    tolerance: float = TOLERANCE,
-    layers: "LayerReport | None" = None,
-    settings: ExtractionSettings | None = None,
-    **options: "Unpack[ImageOptions]",
-) -> VerifyReport:
+    net: Any, names: Sequence[str], reference: np.ndarray,
+    *, root: str = "", tolerance: float = TOLERANCE, layers: LayerReport | None = None,
+    settings: ExtractionSettings | None = None, **options: "Unpack[ImageOptions]",
+) -> VerifyReport:  # fmt: skip
     """Computes the features of images and compares them with MATLAB's.
 
     reference: (N, D) float32, row i of image i. settings, options: see `ExtractionSettings`.
@@ -195,8 +177,8 @@ def verify_features(
             )
             features = cropped
     if features.shape[1] != dim:
-        causes = find_causes(net, features, wanted, pixels, tolerance)
-        cause = causes[0] if causes else "another network, or PCA (addPCA) on one side only"
+        cause = find_cause(net, features, wanted, pixels, tolerance)
+        cause = cause or "another network, or PCA (addPCA) on one side only"
         raise FeatureFileError(f"MATLAB's descriptors have {dim} dimensions, this network's {have}: {cause}")
     rows = _rows(names, kept, features, wanted)
     verdict = _verdict(rows, tolerance)
@@ -214,7 +196,7 @@ def verify_features(
             )
     if verdict in (CLOSE, DIFFERENT):
         unknown = _NOT_ROUNDING if verdict == DIFFERENT else _ROUNDING
-        hints += find_causes(net, features, wanted, pixels, tolerance) or [unknown]
+        hints.append(find_cause(net, features, wanted, pixels, tolerance) or unknown)
     return VerifyReport(rows, failures, tolerance, verdict, hints, layers)
 
 
@@ -291,14 +273,10 @@ def _compare_outputs(
 
 
 def verify_reference(
-    net: Any,
-    reference: Reference,
-    *,
-    root: str | None = None,
-    tolerance: float = TOLERANCE,
-    settings: ExtractionSettings | None = None,
+    net: Any, reference: Reference,
+    *, root: str | None = None, tolerance: float = TOLERANCE, settings: ExtractionSettings | None = None,
     **options: "Unpack[ImageOptions]",
-) -> VerifyReport:
+) -> VerifyReport:  # fmt: skip
     """Compares what deepibl_reference wrote in MATLAB: features, sizes of images, outputs of layers.
 
     root: the folder of the images here; None: the one that MATLAB read. The images are scaled as MATLAB's
@@ -313,15 +291,8 @@ def verify_reference(
         chain = chain_of(net, "a network whose layers are compared")
         outputs = sorted((chain.index(name), output) for name, output in reference.outputs)
         layers = _compare_outputs(chain, reference.input, outputs, tolerance)
-    report = verify_features(
-        net,
-        reference.names,
-        reference.features,
-        root=below,
-        tolerance=tolerance,
-        layers=layers,
-        settings=settings,
-    )
+    given = reference.names, reference.features
+    report = verify_features(net, *given, root=below, tolerance=tolerance, layers=layers, settings=settings)
     if report.verdict in (CLOSE, DIFFERENT):
         report.hints[:0] = _other_sizes(report, reference, below, settings.reading)
     return report
@@ -340,14 +311,14 @@ def _other_sizes(report: VerifyReport, reference: Reference, root: str, reading:
 
 
 def _rows(names: Sequence[str], kept: Any, ours: np.ndarray, theirs: np.ndarray) -> list[ImageDifference]:
-    return [_difference(names[i], one, other) for i, one, other in zip(kept, ours, theirs, strict=True)]
-
-
-def _difference(name: str, ours: np.ndarray, theirs: np.ndarray) -> ImageDifference:
-    first, second = ours.astype(np.float64), theirs.astype(np.float64)
-    lengths = np.linalg.norm(first) * np.linalg.norm(second)
-    cosine = 1 - float(first @ second) / lengths if lengths else float("nan")
-    return ImageDifference(name, cosine, float(np.abs(first - second).max()), relative(first, second))
+    rows = []
+    for image, *pair in zip(kept, ours.astype(np.float64), theirs.astype(np.float64), strict=True):
+        first, second = pair
+        lengths = np.linalg.norm(first) * np.linalg.norm(second)
+        cosine = 1 - float(first @ second) / lengths if lengths else float("nan")
+        largest = float(np.abs(first - second).max())
+        rows.append(ImageDifference(names[image], cosine, largest, relative(first, second)))
+    return rows
 
 
 def _within(value: float | None, limit: float) -> bool:
