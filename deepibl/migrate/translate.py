@@ -41,14 +41,10 @@ class Migration:
 
 
 def migrate(
-    source: str,
-    name: str = "script.m",
-    *,
-    keep_stops: bool = False,
-    overrides: Mapping[tuple[str, str], Any] | None = None,
-    siblings: Mapping[str, str] | None = None,
-    notes: Iterable[str] = (),
-) -> Migration:
+    source: str, name: str = "script.m",
+    *, keep_stops: bool = False, overrides: Mapping[tuple[str, str], Any] | None = None,
+    siblings: Mapping[str, str] | None = None, notes: Iterable[str] = (),
+) -> Migration:  # fmt: skip
     """Translates the text of a MATLAB script.
 
     name: the script's name in marks. keep_stops: keep an error(…) that stops the script at its top level

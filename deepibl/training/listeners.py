@@ -156,14 +156,9 @@ class Plotter(TrainingListener):
 
 
 def plot_training(
-    history: History,
-    options: TrainingOptions,
-    path: StrPath,
-    *,
-    queries: int = 1,
-    window: int | None = None,
-    show: bool = False,
-) -> Path:
+    history: History, options: TrainingOptions, path: StrPath,
+    *, queries: int = 1, window: int | None = None, show: bool = False,
+) -> Path:  # fmt: skip
     """Writes the curves of a training as PNG: batch loss (smoothed), rank loss, recall by epoch.
 
     queries: of the training set, which make an epoch. window: batches to smooth over (default: a twentieth of

@@ -24,13 +24,10 @@ from deepibl.runtime.devices import device_for
 from deepibl.runtime.files import write_note
 from deepibl.runtime.paths import localPaths
 from deepibl.training.cached_features import initial_names
-from deepibl.training.checkpoints import (
-    Results,
-    SessionFiles,
-    read_results,
-    read_session_network,
-    unfinished_session,
-)
+
+from deepibl.training.checkpoints import (  # isort: skip
+    Results, SessionFiles, read_results, read_session_network, unfinished_session,
+)  # fmt: skip
 from deepibl.training.listeners import Listeners, TrainingListener, usual_listeners
 from deepibl.training.loop import run_loop
 from deepibl.training.options import FREE_OPTIONS, OPTIONS, Request, TrainingOptions, checked_names, label
@@ -83,20 +80,12 @@ class TrainingRun:
 
 
 def train(
-    dataset: PlaceDataset,
-    validation: PlaceDataset,
-    network: SimpleNN | str | Path | None,
+    dataset: PlaceDataset, validation: PlaceDataset, network: SimpleNN | str | Path | None,
     loss: str = "gauss-ind",
-    *,
-    listeners: Iterable[TrainingListener] | None = None,
-    paths: Any = None,
-    generator: Any = None,
-    keep_momentum: bool = True,
-    restart: bool = False,
-    stand_in: str | None = None,
-    weights: str = "pretrained",
-    **options: Any,
-) -> TrainingRun:
+    *, listeners: Iterable[TrainingListener] | None = None, paths: Any = None, generator: Any = None,
+    keep_momentum: bool = True, restart: bool = False, stand_in: str | None = None,
+    weights: str = "pretrained", **options: Any,
+) -> TrainingRun:  # fmt: skip
     """Trains a network to the last epoch, resuming the session if the same call was interrupted before.
 
     A session that is complete is left as it is. One that was started with other settings is not replaced:
@@ -144,28 +133,19 @@ def train(
     asked = TrainingOptions(**given)
     asked.check()
     request = Request.of(trainer.name, (dataset, validation), asked)
-    asked = replace(
-        asked,
-        output_prefix=asked.output_prefix or where.outPrefix,
-        train_set_name=dataset.name,
-        val_set_name=validation.name,
-    )
+    prefix, sets = asked.output_prefix or where.outPrefix, (dataset, validation)
+    asked = replace(asked, output_prefix=prefix, train_set_name=dataset.name, val_set_name=validation.name)
     from_epoch = asked.start_epoch > 1
     if restart and from_epoch:
-        raise ArgumentError(
-            f"{label('start_epoch')} resumes a session and restart deletes it: give one of them"
-        )
+        raise ArgumentError(f"{label('start_epoch')} resumes a session, restart deletes it: give one of them")
     every = [*(usual_listeners() if listeners is None else listeners)]
     team = processes.team()
     team.same("training", f"{request.text} from epoch {asked.start_epoch}")
     blank = partial(_state, trainer, dataset.query_count, rng() if generator is None else generator)
     if not team.leads:  # the state is the network alone
         files, given_options, net = read_start(team)
-        state, goal = (
-            blank(replace(given_options, use_gpu=asked.use_gpu), net),
-            trainer.objective(given_options),
-        )
-        with tools_of(state, goal, (dataset, validation), Listeners([]), team) as tools:
+        state = blank(replace(given_options, use_gpu=asked.use_gpu), net)
+        with tools_of(state, trainer.objective(given_options), sets, Listeners([]), team) as tools:
             follow(team, tools)
         return TrainingRun(files, state)
     with leading(team) as others:
@@ -212,28 +192,21 @@ def train(
                 return TrainingRun(files, state)
             write_note(files.unfinished, {"session": files.session, "command": request.text}, indent=1)
             state.trainer, state.command = trainer.name, request.text
-            run_loop(state, dataset, validation, trainer.objective(state.options), files, every, others)
+            run_loop(state, *sets, trainer.objective(state.options), files, every, others)
             files.unfinished.unlink(missing_ok=True)
     return TrainingRun(files, state)
 
 
 def _build(
-    options: TrainingOptions,
-    dataset: PlaceDataset,
-    where: Any,
-    stand_in: str | None,
-    weights: str,
+    options: TrainingOptions, dataset: PlaceDataset, where: Any, stand_in: str | None, weights: str,
     listeners: Iterable[TrainingListener],
-) -> SimpleNN:
+) -> SimpleNN:  # fmt: skip
     """The network that the options name, with its pooling layers."""
     net = load_pretrained(
-        options.network,
-        None if options.layer == "_relja_none_" else options.layer,
-        folder="" if is_torch_id(options.network) else where.pretrainedCNNs,
-        stand_in=stand_in,
-        weights=weights,
-        split=split_for(options.network, options.first_trained_layer),
-    )
+        options.network, None if options.layer == "_relja_none_" else options.layer,
+        folder="" if is_torch_id(options.network) else where.pretrainedCNNs, stand_in=stand_in,
+        weights=weights, split=split_for(options.network, options.first_trained_layer),
+    )  # fmt: skip
     stem = clusters_stem(where.initData, dataset.name, options.network, options.layer)
 
     def tell(what: str) -> None:
@@ -308,13 +281,9 @@ def _saved(
 
 
 def _state(
-    trainer: Trainer,
-    queries: int,
-    generator: Any,
-    options: TrainingOptions,
-    net: SimpleNN,
+    trainer: Trainer, queries: int, generator: Any, options: TrainingOptions, net: SimpleNN,
     momentum: Mapping[tuple[int, int], torch.Tensor] | None = None,
-) -> TrainingState:
+) -> TrainingState:  # fmt: skip
     """A state at the beginning, of a network on the device that the options ask for."""
     layer = options.first_trained_layer or 1
     if not isinstance(layer, str) and not 1 <= layer <= len(net):
@@ -327,21 +296,15 @@ def _state(
         )
     first = net.index(layer) if isinstance(layer, str) else layer - 1
     options = replace(
-        options,
-        first_trained_layer=first + 1,
-        first_trained_layer_name=net.names[first],
+        options, first_trained_layer=first + 1, first_trained_layer_name=net.names[first],
         trained_depth=len(net) - first,
-    )
+    )  # fmt: skip
     net = prepare_for_training(net, first)
     take_momentum(net)
     net = net.to(device_for(options.use_gpu))
-    return TrainingState(
-        options,
-        Stepper(net, first, options.frozen_layers, dict(momentum or {}), options.precision),
-        generator,
-        [np.zeros(0, dtype=np.int64) for _ in range(queries)],
-        has_geo_fields=trainer.geo_fields,
-    )
+    stepper = Stepper(net, first, options.frozen_layers, dict(momentum or {}), options.precision)
+    caches = [np.zeros(0, dtype=np.int64) for _ in range(queries)]
+    return TrainingState(options, stepper, generator, caches, has_geo_fields=trainer.geo_fields)
 
 
 def _session_name(options: TrainingOptions, request: Request) -> str:

@@ -44,12 +44,9 @@ class Tools:
 
 @contextmanager
 def tools_of(
-    state: TrainingState,
-    objective: Objective,
-    sets: tuple[Any, Any],
-    listeners: Listeners,
+    state: TrainingState, objective: Objective, sets: tuple[Any, Any], listeners: Listeners,
     team: Team = ALONE,
-) -> Iterator[Tools]:
+) -> Iterator[Tools]:  # fmt: skip
     """The tools of one process. sets: training, validation. team: the processes that keep maps beside it."""
     stepper, options = state.stepper, state.options
 
@@ -168,11 +165,8 @@ def read_start(team: Team) -> tuple[SessionFiles, TrainingOptions, SimpleNN]:
     team.gather(read)
     team.connect()
     own = {"session": files.session, "output_prefix": files.prefix, **start["ours"]}
-    return (
-        files,
-        replace(TrainingOptions.from_matlab(found["opts"]), **own),
-        SimpleNN.from_matlab(found["net"]),
-    )
+    options = replace(TrainingOptions.from_matlab(found["opts"]), **own)
+    return files, options, SimpleNN.from_matlab(found["net"])
 
 
 def follow(team: Team, tools: Tools) -> None:

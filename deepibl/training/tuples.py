@@ -1,5 +1,4 @@
-"""Which images make a training tuple (`mine_batch`), and which loss of it each trainer minimises
-(`TRAINERS`).
+"""Which images make a training tuple, and which loss of it each trainer minimises (`TRAINERS`).
 
 `MiningAhead` mines a batch while a GPU computes the one before it, with the same tuples and draws.
 """
@@ -59,14 +58,9 @@ _Drawn = tuple[int, np.ndarray, np.ndarray]  # a query, its positives, its negat
 
 
 def mine_batch(
-    dataset: Any,
-    queries: Sequence[int] | np.ndarray,
-    features: Features,
-    negative_caches: Sequence[np.ndarray],
-    options: TrainingOptions,
-    generator: Any,
-    select: Selection,
-) -> list[MinedTuple]:
+    dataset: Any, queries: Sequence[int] | np.ndarray, features: Features,
+    negative_caches: Sequence[np.ndarray], options: TrainingOptions, generator: Any, select: Selection,
+) -> list[MinedTuple]:  # fmt: skip
     """The tuples of a batch's queries, in their order; queries without a positive are left out.
 
     negative_caches: each query's hardest negatives so far, ids. Draws in the original's order: of each query
@@ -105,15 +99,11 @@ def _rank(drawn: _Drawn, features: Features, options: TrainingOptions, select: S
     order, distances = (found[0] for found in yael_nn(database[candidates], feature, wanted))
     ranked = candidates[order]
     kept = select(positive_distance, distances)
+    margin_loss = float(np.maximum(positive_distance + options.margin - distances, 0).sum())
     return MinedTuple(
-        query,
-        positive,
-        ranked[kept][: options.negatives_cap],
-        ranked[: options.negatives_cached],
-        violating=int(kept.sum()),
-        very_hard=int((distances < positive_distance).sum()),
-        margin_loss=float(np.maximum(positive_distance + options.margin - distances, 0).sum()),
-    )
+        query, positive, ranked[kept][: options.negatives_cap], ranked[: options.negatives_cached],
+        int(kept.sum()), int((distances < positive_distance).sum()), margin_loss,
+    )  # fmt: skip
 
 
 def _jittered(mined: MinedTuple, options: TrainingOptions, generator: Any) -> MinedTuple:
@@ -262,9 +252,7 @@ def weakly(options: TrainingOptions) -> Objective:
 
 @dataclass(frozen=True)
 class Trainer:
-    """A trainer, by the original's name and the command line's. geo_fields: writes the unused geoCenters,
-    geoloss.
-    """
+    """A trainer, by the original's name and the command line's. geo_fields: writes unused geoCenters."""
 
     name: str
     loss: str
