@@ -117,6 +117,7 @@ def _out(value: Any) -> Any:
 _TO_LIBRARY: dict[str, Callable[[Any], Any]] = {
     "id": lambda v: int(float(v)) - 1, "ids": lambda v: _flat(v).astype(np.int64) - 1,
     "features": lambda v: np.ascontiguousarray(as_np(v).T), "net": net_in, "number": lambda v: int(float(v)),
+    "image": lambda v: _maps_in(v)[0],
     "layer": lambda v: v if isinstance(v, str) else int(v), "plain": to_plain, "matrix": as_np,
     "searcher": lambda v: _searcher_in(v), **dict.fromkeys(("row", "column", "mask", "position"), _flat),
 }  # fmt: skip
@@ -125,7 +126,7 @@ _TO_SCRIPT: dict[str, Callable[[Any], Any]] = {
     "features": _turned, "row": _row, "column": _column, "position": _column, "texts": lambda v: Cell(*v),
     "mask": lambda v: _column(np.asarray(v, bool)), "matrix": lambda v: wrap(np.atleast_2d(np.asarray(v))),
     "number": lambda v: Array() if v is None else float(v), "searcher": lambda v: _searcher_out(v),
-    "object": lambda v: _wrapped(v),
+    "object": lambda v: _wrapped(v), "int": int,
 }  # fmt: skip
 
 
@@ -370,26 +371,6 @@ def vl_argparse(opts: Struct, arguments: Any, *flags: Any, nargout: int = 1) -> 
     return (Struct(result[0]), Cell(*result[1])) if nargout > 1 else Struct(result)
 
 
-def computeRepresentation(net: Struct, im: Any, *arguments: Any, **options: Any) -> Any:
-    """The descriptor of an image, a column."""
-    return _column(
-        deepibl.computeRepresentation(
-            net_in(net), _maps_in(im)[0], *map(_plain, arguments), **_words(options)
-        )
-    )
-
-
-def relja_l2normalize_col(x: Any) -> Any:
-    """Columns of unit length."""
-    return _turned(matlab_compat.relja_l2normalize_col(_to_library("features", x)))
-
-
-def relja_netOutputDim(net: Struct, *arguments: Any, nargout: int = 1) -> Any:
-    """The number of dimensions of a net's output, and its size."""
-    count, size = matlab_compat.relja_netOutputDim(net_in(net), *map(_plain, arguments))
-    return (int(count), _row(size)) if nargout > 1 else int(count)
-
-
 def recallAtN(
     searcher: Any, nQueries: Any, isPos: Any, ns: Any, printN: Any, nSample: Any = np.inf, nargout: int = 1
 ) -> Any:
@@ -429,8 +410,3 @@ def relja_makeBuffer(column: Any, megabytes: Any, nargout: int = 1) -> Any:
 def smooth(y: Any, window: Any = 5) -> Any:
     """A moving average, a column."""
     return _column(numeric.smooth(as_np(y), int(window)))
-
-
-def plotResults(obj: Struct, opts: Struct, *more: Any) -> None:
-    """Draws the curves of a training as PNG."""
-    deepibl.plotResults(to_plain(obj), to_plain(opts), *map(to_plain, more))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from deepibl.migrate.definitions import class_lines, declared, function_lines, name_of
+from deepibl.migrate.definitions import INDENT, class_lines, declared, function_lines, indented, name_of
 from deepibl.migrate.expressions import expression, truth
 from deepibl.migrate.library import FUNCTIONS
 from deepibl.migrate.names import CONSTANTS, language_name, variable_name
@@ -15,12 +15,11 @@ from deepibl.migrate.scope import Function, Scope, Undetermined, literal, requir
 from deepibl.migrate.statements import assignment, call_statement
 
 from deepibl.migrate.tree import (  # isort: skip
-    DEFINITIONS, Node, Untranslatable, assigned_in_loops, assigned_names, assignments, caught_names, chain,
+    DEFINITIONS, Node, Untranslatable, assigned_in_loops, assignments, body_of, caught_names, chain,
     comment_lines, goals, inner_comments, loads, loads_all_variables, mutated_names, named, parse, targets,
     text_of, walk,
 )  # fmt: skip
 
-INDENT = "    "
 COMPOUND = {"if_statement", "for_statement", "while_statement", "switch_statement", "try_statement"}
 _JUMPS = {"break_statement": "break", "continue_statement": "continue"}
 _WIDTH = 100
@@ -34,11 +33,6 @@ class Mark:
     source: str
     reason: str
     stops: bool = True
-
-
-def indented(lines: list[str]) -> list[str]:
-    """The lines one level deeper."""
-    return [f"{INDENT}{line}" if line else "" for line in lines]
 
 
 def _quoted(node: Node) -> list[str]:
@@ -137,7 +131,7 @@ class ScriptTranslator:
         except Undetermined:
             pass
         except (Untranslatable, SyntaxError, ValueError, RecursionError):
-            for name in assigned_names(node):
+            for name in assignments(node):
                 scope.join(name, "any")
 
     def body(self, scope: Scope, nodes: list[Node]) -> list[str]:
@@ -247,10 +241,8 @@ class ScriptTranslator:
 
     def _compound(self, scope: Scope, node: Node, head: str) -> list[str]:
         """A header line and the block below it; `pass` where the block is empty."""
-        body = [child for child in node.children if child.type in ("block", "comment")]
-        inner = [part for child in body for part in (child.children if child.type == "block" else [child])]
         self.depth += 1
-        lines = self._block(scope, inner)
+        lines = self._block(scope, body_of(node))
         self.depth -= 1
         if not any(line and not line.startswith("#") for line in lines):
             lines.append("pass")

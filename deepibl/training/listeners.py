@@ -12,13 +12,13 @@ import torch
 
 from deepibl.errors import ConfigurationError
 from deepibl.evaluation.measures import RankLossResult, RecallResult
-from deepibl.evaluation.plots import new_figure, show_figures
+from deepibl.evaluation.plots import new_figure, write_figure
 from deepibl.runtime.progress import LINE_EVERY, ProgressDisplay
 from deepibl.training.checkpoints import Results, SessionFiles
 from deepibl.training.options import TrainingOptions, describe
 from deepibl.training.state import Curves, History, TrainingState
 from deepibl.training.tuples import MinedTuple, TupleOutcome
-from matlab_compat.files import StrPath, atomic_bytes
+from matlab_compat.files import StrPath
 from matlab_compat.numeric import smooth
 
 P = ParamSpec("P")
@@ -170,7 +170,7 @@ def plot_training(
     losses = figure.add_subplot(grid[0, 0] if tested else grid[:, :])
     _draw_losses(losses, history.train.loss, options.batch_size / queries, window)
     if not tested:
-        return _write(figure, path, show)
+        return write_figure(figure, path, show, _DPI)
     before, curves = history.pretrain or {}, []
     for which, after in (("train", history.train), ("val", history.val)):
         first = before.get(which, Curves())
@@ -190,7 +190,7 @@ def plot_training(
     axes.set(title="recall (%); t: train, v: validation", xlabel="epoch")
     axes.grid(True, alpha=0.4)
     axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
-    return _write(figure, path, show)
+    return write_figure(figure, path, show, _DPI)
 
 
 def _draw_losses(axes: Any, losses: Sequence[float], epochs_a_batch: float, window: int | None) -> None:
@@ -212,13 +212,6 @@ def _logarithmic(axes: Any, values: np.ndarray) -> None:
     if positive.size and positive.max() > positive.min():  # matplotlib has no logarithmic ticks for one value
         axes.set_yscale("log", nonpositive="mask")
     axes.grid(True, alpha=0.4)
-
-
-def _write(figure: Any, path: StrPath, show: bool) -> Path:
-    with atomic_bytes(path) as buffer:
-        figure.savefig(buffer, dpi=_DPI, format="png")
-    show_figures(show)
-    return Path(path)
 
 
 class Console(TrainingListener):
@@ -334,4 +327,4 @@ def draw_results(results: Results, files: SessionFiles, *, show: bool = False) -
     axes.set_title(" ".join(title), fontsize="small")
     axes.grid(True, alpha=0.4)
     axes.legend(loc="lower right")
-    return [curves, _write(figure, files.recall_plot, show)]
+    return [curves, write_figure(figure, files.recall_plot, show, _DPI)]
