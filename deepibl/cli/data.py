@@ -108,7 +108,7 @@ def migrate(
 
 
 def check(
-    name: Annotated[str, opt.argument("pitts30k, pitts250k, tokyo247, tokyoTM, oxford, paris, holidays")],
+    name: Annotated[str, opt.argument("pitts30k, pitts250k, tokyo247, tokyoTM, or a part: pitts30k/test")],
     root: Annotated[Path | None, opt.argument("The folder with its images (default: localPaths').")] = None,
     spec: Annotated[Path | None, opt.option("A dbStruct .mat file, or the folder of them.")] = None,
     as_json: opt.Json = False,

@@ -1,7 +1,7 @@
-"""Checking that a known data set is complete: missing files, sizes, PNGs to convert, the query version.
+"""Checking that a known data set is complete: missing files, sizes, PNGs to convert.
 
-A known set has one or several parts (Pittsburgh: train, val, test), each with database and query images. Its
-dbStruct files list them; Oxford, Paris and Holidays are listed from their folders and ground truth.
+A known set has one or several parts (Pittsburgh: train, val, test), each with database and query images,
+which its dbStruct files list. `vgg_buildings` and `holidays` count the images of theirs themselves.
 """
 
 import os
@@ -14,7 +14,6 @@ from typing import Any
 from rich.filesize import decimal
 
 from deepibl.datasets.catalog import CATALOG, open_dataset
-from deepibl.datasets.retrieval import ADVICE, SIZES, holidays, vgg_buildings
 from deepibl.errors import DatasetError
 from deepibl.runtime.paths import LocalPaths, localPaths
 from deepibl.runtime.progress import working
@@ -81,16 +80,6 @@ def _sizes(folder: Path) -> dict[str, int]:
         return {}
 
 
-# a benchmark -> its name in `deepibl.datasets.retrieval.SIZES`, and localPaths' entry
-RETRIEVAL = {
-    "oxford": ("ox5k", "dsetRootOxford"),
-    "paris": ("paris", "dsetRootParis"),
-    "holidays": ("holidays", "dsetRootHolidays"),
-    "holidays_rot": ("holidays_rot", "dsetRootHolidays"),
-}
-NAMES = ("pitts30k", "pitts250k", "tokyo247", "tokyoTM", *RETRIEVAL)
-
-
 @dataclass
 class DataReport:
     """The state of a data set's files. `problems` say what to do."""
@@ -99,8 +88,6 @@ class DataReport:
     root: str
     files: list[FileList] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    query_version: str | None = None
     advice: str = ""
 
     @property
@@ -115,8 +102,6 @@ class DataReport:
     def __str__(self) -> str:
         head = f"{self.name} under {self.root}: {'complete' if self.complete else 'NOT complete'}"
         lines = [head, *(f"  {files}" for files in self.files)]
-        lines += [f"  queries: {self.query_version}"] if self.query_version else []
-        lines += [f"  note: {note}" for note in self.notes]
         lines += [f"  PROBLEM: {problem}" for problem in self.problems]
         lines += [f"  how to get it: {self.advice}"] if self.problems and self.advice else []
         return "\n".join(lines)
@@ -132,24 +117,20 @@ def check_dataset(
 ) -> DataReport:
     """Looks for every file of a known data set, without reading images.
 
-    name: pitts30k, pitts250k, tokyo247, tokyoTM (all parts that have a dbStruct), one part as pitts30k/test,
-    or oxford, paris, holidays, holidays_rot. root: the folder of its images (default: localPaths').
+    name: pitts30k, pitts250k, tokyo247, tokyoTM (all parts that have a dbStruct), or one part as
+    pitts30k/test. root: the folder of its images (default: localPaths').
     spec: a dbStruct file, or the folder of these files.
     Raises DatasetError for an unknown name, and where no dbStruct of the set can be read.
     """
     paths = paths or localPaths()
     wanted = name.lower().replace("_", "/")
     keys = [key for key in CATALOG if key.lower() == wanted or key.lower().startswith(f"{wanted}/")]
-    benchmark, entry = RETRIEVAL.get(name.lower(), ("", CATALOG[keys[0]].root_key if keys else ""))
-    if not entry:
-        known = f"{', '.join(NAMES)} and parts like pitts30k/test"
+    if not keys:
+        known = f"{', '.join(CATALOG)}, and a set's parts together: pitts30k"
         raise DatasetError(f"unknown data set {name!r}; known are {known}")
-    folder = os.path.expanduser(root if root is not None else getattr(paths, entry))
-    report = DataReport(name, str(folder))
-    if benchmark:
-        _check_retrieval(report, benchmark, Path(folder))
-        return report
-    report.advice = CATALOG[keys[0]].advice
+    root_key = CATALOG[keys[0]].root_key
+    folder = os.path.expanduser(root if root is not None else getattr(paths, root_key))
+    report = DataReport(name, str(folder), advice=CATALOG[keys[0]].advice)
     if not os.path.isdir(folder):
         report.problems.append(f"the folder {folder} does not exist")
     for key in keys:
@@ -160,48 +141,6 @@ def check_dataset(
             continue
         report.add(look_for(f"{key} database", dataset.database_root, dataset.database_names))
         report.add(look_for(f"{key} queries", dataset.query_root, dataset.query_names))
-        if key == "tokyo247":
-            report.query_version = _tokyo_version(Path(dataset.query_root), dataset.query_names, report)
     if not report.files:
         raise DatasetError(f"{name}: none of its dbStruct files can be used:\n" + "\n".join(report.problems))
     return report
-
-
-def _check_retrieval(report: DataReport, name: str, root: Path) -> None:
-    """Adds the files, problems and notes of a benchmark (a key of SIZES) below its root."""
-    try:
-        if name.startswith("holidays"):
-            dataset = holidays(root, name.endswith("_rot"), complete=False)
-        else:
-            dataset = vgg_buildings(root, name, complete=False)
-    except DatasetError as problem:
-        report.problems.append(str(problem))
-        return
-    report.advice = ADVICE[name.removesuffix("_rot")]
-    report.add(look_for(f"{name} images", dataset.database_root, dataset.database_names))
-    found = dataset.database_size, dataset.query_count
-    for what, count, wanted in zip(("images", "queries"), found, SIZES[name], strict=True):
-        if count != wanted:
-            report.problems.append(f"there are {count} {what}; the complete set has {wanted}")
-    lost = sum(int((ids < 0).sum()) for ids in dataset.positive_ids)
-    if lost:
-        report.problems.append(f"{lost} images that the ground truth lists as positives are missing")
-    report.notes.append(f"{dataset.query_count} queries with ground truth")
-
-
-def _tokyo_version(folder: Path, names: Sequence[str], report: DataReport) -> str:
-    """Which of the three published query sets a folder holds, as far as names and numbers show."""
-    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    there = {name for name in files if name.lower().endswith((".jpg", ".jpeg"))}
-    wanted = set(names)
-    if there == wanted:
-        return f"version 2 ({len(wanted)} queries), the one of the dbStruct and of all published figures"
-    if wanted <= there:
-        report.notes.append(
-            f"there are {len(there)} query images; only the {len(wanted)} of the dbStruct (version 2) count. "
-            "If they were taken from version 1 or 3, check a few against version 2: the files may differ"
-        )
-        return f"the full set (version 1 or 3, which have the same names), or more: {len(there)} images"
-    if not there:
-        return "none"
-    return f"{len(there & wanted)} of the {len(wanted)} of version 2, and {len(there - wanted)} others"

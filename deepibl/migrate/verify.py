@@ -160,14 +160,14 @@ def verify_features(
         raise FeatureFileError(f"{len(reference)} descriptors in the file, {len(names)} images in the list")
     features, kept, failures = extract(net, names, root=root, settings=settings)
     if not len(kept):
-        return VerifyReport([], failures, tolerance, "nothing compared", _other_root(names, root), layers)
+        return VerifyReport([], failures, tolerance, "nothing compared", layers=layers)
 
     def pixels(image: int, side: int | None) -> "Tensor":
         reading = settings.reading if side is None else Reading(side or None)
         return read_image(os.path.join(root, names[kept[image]]), **asdict(reading))
 
     wanted = np.asarray(reference, dtype=np.float32)[kept]
-    hints = _other_root(names, root) if failures else []
+    hints: list[str] = []
     have, dim = features.shape[1], wanted.shape[1]
     if dim < have:
         cropped = features[:, :dim] / (np.linalg.norm(features[:, :dim], axis=1, keepdims=True) + 1e-12)
@@ -217,16 +217,6 @@ def read_reference(path: StrPath, count: int) -> np.ndarray:
         raise FeatureFileError(f"{path}: {what}; {len(found)} of its variables could be it ({held})")
     matrix = found[0].astype(np.float32)
     return np.ascontiguousarray(matrix.T if matrix.shape[1] == count else matrix)
-
-
-def _other_root(names: Sequence[str], root: str) -> list[str]:
-    """The folder around `root` below which all images are, in words, if there is one."""
-    here = Path(root or ".").resolve()
-    nearby = [*list(here.parents)[:3], *sorted(each for each in here.glob("*/") if each.is_dir())]
-    for folder in nearby:
-        if all((folder / name.lstrip("/")).is_file() for name in names):
-            return [f"all {len(names)} images are below {folder}: give --root {folder}"]
-    return []
 
 
 def verify_layers(net: SimpleNN, outputs: str, *, tolerance: float = TOLERANCE) -> LayerReport:

@@ -150,14 +150,6 @@ def test_a_mat_file_of_features_is_read_either_way(setting: Setting, tmp_path: P
         read_reference(tmp_path / "f.mat", len(names))
 
 
-def test_the_root_that_holds_the_images_is_named(setting: Setting) -> None:
-    folder, net, names, features = setting
-    (folder / "wrong").mkdir(exist_ok=True)
-    report = verify_features(net, names, features, root=str(folder / "wrong"))
-    assert report.verdict == "nothing compared" and not report.ok
-    assert report.hints == [f"all 6 images are below {folder}: give --root {folder}"]
-
-
 def test_matlab_on_a_cpu_has_a_verdict_of_its_own(setting: Setting) -> None:
     folder, net, names, features = setting
     images = [torch.tensor(np.asarray(Image.open(folder / name))).permute(2, 0, 1) for name in names]
