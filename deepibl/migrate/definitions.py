@@ -135,9 +135,8 @@ def _return(scope: Scope, outputs: list[str], takes_nargout: bool) -> str:
 def class_lines(script: Script, outer: Scope, node: Node) -> list[str]:
     """A handle class; its properties as attributes of the class, its methods."""
     name, functions = text_of(name_of(node)), script.functions
-    found = [
-        text_of(part) for child in node.children if child.type == "superclasses" for part in named(child)
-    ]
+    supers = (child for child in node.children if child.type == "superclasses")
+    found = [text_of(part) for child in supers for part in named(child)]
     try:
         known = bool(found) and set(found) <= {"handle", *FUNCTIONS, *functions}
         require(known, "a class that is not a handle class (< handle, < dbBase)")

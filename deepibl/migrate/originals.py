@@ -293,11 +293,9 @@ def _wrapper(name: str) -> Callable[..., Any]:
     outputs = ["found", *outputs[1:]] if outputs[:1] == ["ids"] else outputs
 
     def wrapper(*arguments: Any, nargout: int = 1, **options: Any) -> Any:
-        given = list(spread(arguments))
-        given = [
-            _to_library(kind, value)
-            for kind, value in zip([*kinds, *["any"] * len(given)], given, strict=False)
-        ]
+        spread_out = list(spread(arguments))
+        every = [*kinds, *["any"] * len(spread_out)]
+        given = [_to_library(kind, value) for kind, value in zip(every, spread_out, strict=False)]
         function, words = _library(name), _words(options)
         words |= {"nargout": nargout} if nargout > 1 and takes_nargout(function) else {}
         return _results(name, outputs, function(*given, **words), nargout)
@@ -344,6 +342,11 @@ def vl_imreadjpeg(files: Cell, *arguments: Any, **options: Any) -> Cell:
     return Cell(*map(_maps_out, read))
 
 
+def _layer_out(result: Any) -> Struct:
+    x, dzdx, *dzdw = map(_maps_out, (result.x, result.dzdx, *(result.dzdw or ())))
+    return Struct(x=x, dzdx=dzdx, dzdw=Cell(*dzdw), aux=Array())
+
+
 def vl_simplenn(
     net: Struct, x: Any, dzdy: Any = None, res: Any = None, *arguments: Any, **options: Any
 ) -> Any:
@@ -351,13 +354,7 @@ def vl_simplenn(
     maps: Any = [_maps_in(value) if value is not None and as_np(value).size else None for value in (x, dzdy)]
     before = getattr(res, "results", None)
     found = matlab_compat.vl_simplenn(net_in(net), *maps, before, *map(_plain, arguments), **_words(options))
-    items = [
-        Struct(
-            x=_maps_out(r.x), dzdx=_maps_out(r.dzdx), dzdw=Cell(*map(_maps_out, r.dzdw or ())), aux=Array()
-        )
-        for r in found
-    ]
-    made = StructArray(objects([items]))
+    made = StructArray(objects([[_layer_out(each) for each in found]]))
     made.results = found  # type: ignore[attr-defined]
     return made
 
@@ -380,9 +377,8 @@ def recallAtN(
         return _flat(isPos(float(query + 1), _row(np.asarray(ids, np.float64) + 1))) != 0
 
     numbers = [int(n) for n in as_np(ns).flat]
-    found = deepibl.recallAtN(
-        _searcher_in(searcher), int(nQueries), positive, numbers, int(printN), float(nSample)
-    )
+    given = _searcher_in(searcher), int(nQueries), positive, numbers, int(printN), float(nSample)
+    found = deepibl.recallAtN(*given)
     return _results("recallAtN", ["number"], found, nargout)
 
 

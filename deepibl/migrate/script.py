@@ -214,30 +214,30 @@ class ScriptTranslator:
 
     def mark(self, scope: Scope, node: Node, reason: str) -> list[str]:
         """A marked line that raises when it is reached."""
-        line = node.start_point[0] + 1
         reason = " ".join(reason.split())  # a reason can quote a statement of several lines
         source = [part.rstrip() for part in _quoted(node)] or [""]
-        self.marks.append(Mark(line, source[0], reason))
+        where = self._marked(node, source[0], reason)
         scope.need("not_migrated")
-        where = f"{self.name}:{line}"
         quoted = [f"# MIGRATE:   {part}" for part in source]
         return [f"# MIGRATE: {where}: {reason}", *quoted, f"not_migrated({where!r}, {reason!r})"]
+
+    def _marked(self, node: Node, source: str, reason: str, stops: bool = True) -> str:
+        line = node.start_point[0] + 1
+        self.marks.append(Mark(line, source, reason, stops))
+        return f"{self.name}:{line}"
 
     def _stops_script(self, scope: Scope, node: Node) -> bool:
         called = node.type == "function_call" and text_of(node.children[0]) == "error"
         return self.depth == 0 and not scope.local and called
 
     def _skipped_stop(self, scope: Scope, node: Node) -> list[str]:
-        line = node.start_point[0] + 1
-        where, source = f"{self.name}:{line}", " ".join(text_of(node).split())
+        source = " ".join(text_of(node).split())
         reason = "the script stops here by its own error(); left out, so that what follows can run"
-        self.marks.append(Mark(line, source, reason, stops=False))
+        where = self._marked(node, source, reason, stops=False)
         scope.need("sys")
-        return [
-            f"# MIGRATE: {where}: {reason} (--keep-stops keeps it)",
-            f"# MIGRATE:   {source}",
-            f"print({f'{where}: going on past the script’s own error()'!r}, file=sys.stderr)",
-        ]
+        shown = f"{where}: going on past the script’s own error()"
+        head = f"# MIGRATE: {where}: {reason} (--keep-stops keeps it)"
+        return [head, f"# MIGRATE:   {source}", f"print({shown!r}, file=sys.stderr)"]
 
     def _compound(self, scope: Scope, node: Node, head: str) -> list[str]:
         """A header line and the block below it; `pass` where the block is empty."""

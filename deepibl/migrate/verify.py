@@ -80,8 +80,8 @@ class VerifyReport:
     @property
     def ok(self) -> bool:
         """Whether everything that was compared is the same within the tolerance."""
-        layers_fit = self.layers is None or self.layers.ok
-        return self.verdict in (SAME, SAME_ON_A_CPU) and not self.failures and layers_fit
+        fits = self.verdict in (SAME, SAME_ON_A_CPU) and (self.layers is None or self.layers.ok)
+        return fits and not self.failures
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""
@@ -237,15 +237,12 @@ def verify_layers(net: SimpleNN, outputs: str, *, tolerance: float = TOLERANCE) 
     acts = matfile.cell_list(stored["acts"])
     acts = acts[1:] if len(acts) == len(net.layers) + 1 else acts
     if len(acts) != len(net.layers):
-        raise MatFileError(
-            f"{outputs}: acts holds {len(acts)} outputs, the network has {len(net.layers)} layers"
-        )
+        counts = f"{len(acts)} outputs, the network has {len(net.layers)} layers"
+        raise MatFileError(f"{outputs}: acts holds {counts}")
     return _compare_outputs(net, stored["x"], list(enumerate(acts)), tolerance)
 
 
-def _compare_outputs(
-    net: SimpleNN, x: Any, outputs: Sequence[tuple[int, Any]], tolerance: float
-) -> LayerReport:
+def _compare_outputs(net: SimpleNN, x: Any, outputs: Any, tolerance: float) -> LayerReport:
     """outputs: positions of layers, from 0 and ascending, and MATLAB's output of each."""
     with inference(net) as where:
         ours = net.activations(maps_to_torch(np.asarray(x, dtype=np.float32)).to(where))[1:]
@@ -254,11 +251,10 @@ def _compare_outputs(
         if np.size(theirs):  # conserveMemory leaves some out
             name, output = net[position].name, ours[position].cpu().numpy()
             wanted = maps_to_torch(np.asarray(theirs, dtype=np.float32)).numpy()
-            if output.shape == wanted.shape:
-                found.append(LayerDifference(position + 1, name, relative(output, wanted)))
-            else:
-                text = f"ours {output.shape}, MATLAB's {wanted.shape}"
-                found.append(LayerDifference(position + 1, name, None, text))
+            same = output.shape == wanted.shape
+            text = "" if same else f"ours {output.shape}, MATLAB's {wanted.shape}"
+            left = relative(output, wanted) if same else None
+            found.append(LayerDifference(position + 1, name, left, text))
     return LayerReport(found, tolerance)
 
 

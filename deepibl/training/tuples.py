@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -125,14 +125,6 @@ def worth_it(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-class _Begun(NamedTuple):
-    queries: np.ndarray
-    features: Features
-    before: np.ndarray  # the generator's state
-    generator: Generator
-    tuples: Future[list[MinedTuple]]
-
-
 class MiningAhead:
     """Mines batches, and the next one ahead after `begin`. A context manager.
 
@@ -143,7 +135,7 @@ class MiningAhead:
     def __init__(self, mine: Mine) -> None:
         self._mine = mine
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="deepibl-miner")
-        self._begun: _Begun | None = None
+        self._begun: tuple[Any, ...] | None = None
 
     def __enter__(self) -> MiningAhead:
         return self
@@ -158,22 +150,20 @@ class MiningAhead:
         if len(queries) and isinstance(generator, Generator):
             own = copy.deepcopy(generator)
             tuples = self._pool.submit(self._mine, queries, features, list(caches), own)
-            self._begun = _Begun(queries, features, generator.state, own, tuples)
+            self._begun = queries, features, generator.state, own, tuples
 
     def take(
         self, queries: np.ndarray, features: Features, caches: Sequence[np.ndarray], generator: Any
     ) -> list[MinedTuple]:
         """The batch's tuples; the generator is then after its draws. Raises what mining raises."""
         begun, self._begun = self._begun, None
-        if (
-            begun is not None
-            and features is begun.features
-            and np.array_equal(queries, begun.queries)
-            and np.array_equal(generator.state, begun.before)
-        ):
-            tuples = begun.tuples.result()
-            generator.state = begun.generator.state
-            return tuples
+        if begun is not None:
+            asked, of, before, own, tuples = begun
+            same = np.array_equal(queries, asked) and np.array_equal(generator.state, before)
+            if same and features is of:
+                found: list[MinedTuple] = tuples.result()
+                generator.state = own.state
+                return found
         return self._mine(queries, features, caches, generator)
 
 
