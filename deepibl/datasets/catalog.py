@@ -105,12 +105,8 @@ def open_dataset(
     paths = paths or localPaths()
     folder = Path(os.path.expanduser(root if root is not None else getattr(paths, entry.root_key)))
     file = _find_spec(entry.spec, spec, folder, Path(paths.dsetSpecDir), entry.advice)
-    dataset = load_dbstruct(
-        file,
-        database_root=os.path.join(folder, entry.db_folder),
-        query_root=os.path.join(folder, entry.q_folder),
-        name=entry.spec,
-    )
+    database, queries = (os.path.join(folder, below) for below in (entry.db_folder, entry.q_folder))
+    dataset = load_dbstruct(file, database_root=database, query_root=queries, name=entry.spec)
     dataset.advice = entry.advice
     dataset.frame = dataset.frame or entry.utm_zone
     if key.startswith("tokyoTinyTM"):
@@ -120,14 +116,12 @@ def open_dataset(
 
 def _find_spec(name: str, given: StrPath | None, root: Path, spec_dir: Path, advice: str) -> Path:
     file = f"{name}.mat"
+    tried = [spec_dir / file, root / file, root / "datasets" / file]
     if given is not None:
         spec = Path(os.path.expanduser(given))
         tried = [spec / file if spec.is_dir() else spec]
-    else:
-        tried = [spec_dir / file, root / file, root / "datasets" / file]
-    for candidate in tried:
-        if candidate.is_file():
-            return candidate
+    if found := next((path for path in tried if path.is_file()), None):
+        return found
     places = "\n".join(f"  {place}" for place in tried)
     raise DatasetError(
         f"the dbStruct file {file} is in none of these places:\n{places}\n"
@@ -235,14 +229,14 @@ def training_datasets(
     for split, source, asked in zip(("train", "val"), (train, val), queries, strict=True):
         if _is_mat(source):
             made.append(load_dbstruct(source, root=root))
-        else:
-            if asked is None and not find_layout(source, split):
-                raise ArgumentError(
-                    f"--{split} {source}: expected a dbStruct .mat file, or a folder with database/ and "
-                    f"queries/ in it; --{split}-queries gives the queries of a folder or CSV of the database"
-                )
-            name = f"{Path(source).resolve().stem}_{split}"
-            made.append(make_dataset(source, asked, name=name, split=split, **thresholds))
+            continue
+        if asked is None and not find_layout(source, split):
+            raise ArgumentError(
+                f"--{split} {source}: expected a dbStruct .mat file, or a folder with database/ and "
+                f"queries/ in it; --{split}-queries gives the queries of a folder or CSV of the database"
+            )
+        name = f"{Path(source).resolve().stem}_{split}"
+        made.append(make_dataset(source, asked, name=name, split=split, **thresholds))
     return made[0], made[1]
 
 

@@ -159,9 +159,8 @@ def _fixes(folder: Path, names: Sequence[str]) -> tuple[list[Fix | None], list[s
         file, fix = folder / name, None
         try:
             fix = _fix_of_name(file.name)
-            if fix is None:
-                degrees = photo_position(file)
-                fix = Fix("degrees", *degrees) if degrees else None
+            if fix is None and (degrees := photo_position(file)):
+                fix = Fix("degrees", *degrees)
         except DatasetError as problem:
             problems.append(name + str(problem).removeprefix(os.fspath(file)))
         fixes.append(fix)
@@ -170,13 +169,11 @@ def _fixes(folder: Path, names: Sequence[str]) -> tuple[list[Fix | None], list[s
 
 def _fix_of_name(name: str) -> Fix | None:
     parts = name.split("@")
-    if len(parts) < 4 or parts[0]:
-        return None
     try:
         east, north = float(parts[1]), float(parts[2])
-    except ValueError:
+    except (IndexError, ValueError):
         return None
-    if not (math.isfinite(east) and math.isfinite(north)):
+    if len(parts) < 4 or parts[0] or not (math.isfinite(east) and math.isfinite(north)):
         return None
     if len(parts) > 5 and parts[3].isdigit() and len(parts[4]) == 1 and parts[4].isalpha():
         band = parts[4].upper().replace("S", "N")  # here S is the band, in the north
@@ -260,12 +257,9 @@ def make_dbstruct(
 
 def _below(places: Places, top: Path) -> Places:
     """The same photos with names relative to another folder above them."""
-    moved = [
-        os.path.relpath(os.path.join(os.path.abspath(places.root), name), os.path.abspath(top))
-        for name in places.names
-    ]
+    root, above = os.path.abspath(places.root), os.path.abspath(top)
+    moved = [os.path.relpath(os.path.join(root, name), above) for name in places.names]
     outside = [name for name in moved if name.startswith("..")]
     if outside:
         raise DatasetError(f"{outside[0]} is outside the root {top}: give a --root that holds all photos")
-    names = [name.replace(os.sep, "/") for name in moved]
-    return replace(places, root=f"{os.path.abspath(top)}/", names=names)
+    return replace(places, root=f"{above}/", names=[name.replace(os.sep, "/") for name in moved])

@@ -61,10 +61,10 @@ def latlon_to_utm(
     number, northern = parse_zone(zone)
     positions = np.full((len(lat), 2), np.nan)
     # one hemisphere at a time: the library refuses to mix them, and each has its own origin
+    origin = 0.0 if northern else SOUTHERN_OFFSET
     for half, offset in ((known & (lat >= 0), 0.0), (known & (lat < 0), SOUTHERN_OFFSET)):
         if half.any():
             east, north, *_ = utm.from_latlon(lat[half], lon[half], force_zone_number=number)
-            origin = 0.0 if northern else SOUTHERN_OFFSET
             positions[half] = np.stack([east, north - offset + origin], axis=1)
     return positions, zone
 
@@ -90,10 +90,9 @@ def to_degrees(positions: ArrayLike, frame: str) -> np.ndarray:
     degrees = np.full(places.shape, np.nan)
     if known.any():
         east, north = places[known].T
-        if (np.abs(east - 500_000) > 1e6).any():
-            raise DatasetError(
-                f"{east[np.abs(east - 500_000).argmax()]:.0f} m east is not in or near zone {frame}"
-            )
+        farthest = east[np.abs(east - 500_000).argmax()]
+        if abs(farthest - 500_000) > 1e6:
+            raise DatasetError(f"{farthest:.0f} m east is not in or near zone {frame}")
         degrees[known] = np.stack(utm.to_latlon(east, north, number, northern=northern, strict=False), axis=1)
     return degrees
 
@@ -222,9 +221,7 @@ def parse_zone(zone: str) -> tuple[int, bool]:
     """
     found = re.fullmatch(r"\s*(\d{1,2})\s*([C-HJ-NP-X])\s*", zone.upper(), re.ASCII)
     if found is None or not 1 <= int(found[1]) <= 60:
-        raise DatasetError(
-            f"{zone!r} is not a UTM zone: give its number and hemisphere, as in '33N' or '56S'"
-        )
+        raise DatasetError(f"{zone!r} is not a UTM zone: give number and hemisphere, as in '33N' or '56S'")
     return int(found[1]), found[2] >= "N" and found[2] != "S"
 
 

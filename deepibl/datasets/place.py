@@ -94,10 +94,9 @@ class PlaceDataset:
             os.path.expanduser(os.fspath(path)) for path in (database_root, query_root)
         )
         self.database_size, self.query_count = len(self.database_names), len(self.query_names)
-        self.database_positions = as_positions(
-            database_positions, f"{name}: the database", self.database_size
-        )
-        self.query_positions = as_positions(query_positions, f"{name}: the query set", self.query_count)
+        what = f"{name}: the database", f"{name}: the query set"
+        self.database_positions = as_positions(database_positions, what[0], self.database_size)
+        self.query_positions = as_positions(query_positions, what[1], self.query_count)
         self.positive_distance = float(positive_distance)
         self.positive_distance_squared = self.positive_distance**2
         self.nontrivial_distance_squared = float(nontrivial_distance_squared)
@@ -165,9 +164,8 @@ class PlaceDataset:
         """Metres (Q,) from each query to the nearest database image; NaN where that is not known."""
         from scipy.spatial import cKDTree
 
-        database, queries = (
-            in_space(each, self.frame) for each in (self.database_positions, self.query_positions)
-        )
+        positions = self.database_positions, self.query_positions
+        database, queries = (in_space(each, self.frame) for each in positions)
         metres = np.full(self.query_count, np.nan)
         known, asked = (np.isfinite(points).all(axis=1) for points in (database, queries))
         if known.any() and asked.any():
@@ -202,9 +200,8 @@ class PlaceDataset:
         available = self.database_size - len(np.unique(positives))
         if available < n:
             if not self._logged_few_negatives:
-                _log.warning(
-                    "%s: %d negatives requested, a query has %d: using all of them", self.name, n, available
-                )
+                text = "%s: %d negatives requested, a query has %d: using all of them"
+                _log.warning(text, self.name, n, available)
             self._logged_few_negatives = True
             return np.setdiff1d(np.arange(self.database_size), positives)
         draw = round_half_away(n * 1.1)

@@ -169,14 +169,7 @@ def verify_features(
     wanted = np.asarray(reference, dtype=np.float32)[kept]
     hints: list[str] = []
     have, dim = features.shape[1], wanted.shape[1]
-    if dim < have:
-        cropped = features[:, :dim] / (np.linalg.norm(features[:, :dim], axis=1, keepdims=True) + 1e-12)
-        if _verdict(_rows(names, kept, cropped, wanted), tolerance) != DIFFERENT:
-            hints.append(
-                f"MATLAB's have {dim} dimensions: our first {dim}, normalised, are compared (cropToDim)"
-            )
-            features = cropped
-    if features.shape[1] != dim:
+    if have != dim:
         cause = find_cause(net, features, wanted, pixels, tolerance)
         cause = cause or "another network, or PCA (addPCA) on one side only"
         raise FeatureFileError(f"MATLAB's descriptors have {dim} dimensions, this network's {have}: {cause}")
@@ -185,8 +178,6 @@ def verify_features(
     if verdict == CLOSE:
         few = range(min(len(kept), _CPU_IMAGES))
         again = on_a_cpu(net, [pixels(i, None) for i in few])
-        if dim < have:
-            again = again[:, :dim] / np.linalg.norm(again[:, :dim], axis=1, keepdims=True)
         left = max(relative(again[i], wanted[i]) for i in few)
         if _within(left, tolerance):
             verdict = SAME_ON_A_CPU

@@ -83,11 +83,9 @@ class Option:
         """Raises ArgumentError, naming what is allowed, for a normalised value that is not."""
         if isinstance(self.default, bool) and not isinstance(value, bool):
             raise ArgumentError(f"{self.label} must be True or False; got {value!r}")
-        if self.allowed and value in self.allowed:
-            return
-        if self.least is None:
-            if self.allowed:
-                raise ArgumentError(f"{self.label} must be one of {', '.join(self.allowed)}; got {value!r}")
+        if self.allowed and value not in self.allowed and self.least is None:
+            raise ArgumentError(f"{self.label} must be one of {', '.join(self.allowed)}; got {value!r}")
+        if self.least is None or value in self.allowed:
             return
         for number in value if isinstance(value, tuple) else [value]:
             wrong = isinstance(number, str) or math.isnan(number) or number < self.least
@@ -230,9 +228,8 @@ class TrainingOptions:
         for each in TABLE.values():
             each.check(getattr(self, each.name))
         if not self.recall_ns or tuple(sorted(self.recall_ns)) != self.recall_ns:
-            raise ArgumentError(
-                f"{label('recall_ns')} must be ascending and not empty; got {[*self.recall_ns]}"
-            )
+            problem = f"must be ascending and not empty; got {[*self.recall_ns]}"
+            raise ArgumentError(f"{label('recall_ns')} {problem}")
         if math.isinf(self.rank_loss_sample_size):
             raise ArgumentError(f"{label('rank_loss_sample_size')} must be finite")
         if self.learning_rate_divisor == 0:
@@ -290,17 +287,15 @@ def checked_names(given: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def from_matlab_names(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Options given by MATLAB's names, in any case, as 'name', value pairs and as keywords, under Python's
-    names.
+    """Options given by MATLAB's names in any case, as 'name', value pairs or keywords, by Python's names.
 
     Keywords may also be Python's names. Raises ArgumentError for a name that is not known.
     """
     matlab = dict.fromkeys((each.matlab for each in OPTIONS.values()), _NOT_GIVEN)
     by_matlab = {name: value for name, value in kwargs.items() if name in matlab or name not in OPTIONS}
     found = vars(named_options(matlab, args, by_matlab))
-    given = {
-        each.name: found[each.matlab] for each in OPTIONS.values() if found[each.matlab] is not _NOT_GIVEN
-    }
+    pairs = ((each.name, found[each.matlab]) for each in OPTIONS.values())
+    given = {name: value for name, value in pairs if value is not _NOT_GIVEN}
     return given | {name: value for name, value in kwargs.items() if name not in by_matlab}
 
 
@@ -340,9 +335,7 @@ class Request:
         names = [name for name in OPTIONS if name not in (*FREE_OPTIONS, *_NOT_COMPARED)]
         values = {TABLE[name].matlab: getattr(options, name) for name in names}
         values = {name: [*value] if isinstance(value, tuple) else value for name, value in values.items()}
-        described = (
-            f"{each.name} ({each.query_count} queries, {each.database_size} images)" for each in sets
-        )
+        described = [f"{s.name} ({s.query_count} queries, {s.database_size} images)" for s in sets]
         return cls(trainer, tuple(described), values)
 
     @property

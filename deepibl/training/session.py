@@ -181,10 +181,7 @@ def train(
                 else:
                     net = _build(asked, dataset, where, stand_in, weights, every)
                 state = blank(asked, net)
-                if restart:
-                    files.remove()
-                else:
-                    files.remove_features()
+                (files.remove if restart else files.remove_features)()
             files.remove_leftovers()
             others.begin(files, state)
             if state.complete and not files.unfinished.exists():
@@ -245,9 +242,9 @@ def _from_epoch(
         options, net = _saved(variables, files, asked, set(given))
         momentum = take_momentum(net)
         database, queries = options.initial_database_features, options.initial_query_features
-        names = [options.train_set_name, options.network, options.layer, options.pooling, ""]
-        stem = file_name("_".join(names))
-        stem = f"{files.prefix}{stem}{options.initial_features_suffix}{files.session}_ep{epoch:06d}"
+        named = f"{options.train_set_name}_{options.network}_{options.layer}_{options.pooling}_"
+        suffix = f"{options.initial_features_suffix}{files.session}_ep{epoch:06d}"
+        stem = f"{files.prefix}{file_name(named)}{suffix}"
         options = replace(
             options,
             start_epoch=asked.start_epoch,

@@ -88,14 +88,6 @@ def test_another_length_is_recognised(setting: tuple) -> None:
     assert report.verdict == "different" and "lengths" in report.hints[0]
 
 
-def test_cropped_features_are_compared_with_our_first_dimensions(setting: tuple) -> None:
-    folder, net, names, features = setting
-    first = features[:, :8]
-    reference = first / np.linalg.norm(first, axis=1, keepdims=True)
-    report = verify_features(net, names, reference, root=str(folder))
-    assert report.ok and "8 dimensions" in report.hints[0]
-
-
 def test_what_cannot_be_compared_is_refused(setting: tuple) -> None:
     folder, net, names, features = setting
     with pytest.raises(FeatureFileError, match="3 descriptors in the file, 4 images"):
