@@ -83,9 +83,8 @@ def read_dbstruct(path: StrPath) -> dict[str, Any]:
     needed = [*NAMES, *([] if listed else [*POSITIONS, *THRESHOLDS])]
     missing = [name for name in needed if name not in struct]
     if missing:
-        raise DatasetError(
-            f"{path}: dbStruct lacks {', '.join(missing)} (it has {', '.join(struct)}); {ABOUT}"
-        )
+        held = ", ".join(struct)
+        raise DatasetError(f"{path}: dbStruct lacks {', '.join(missing)} (it has {held}); {ABOUT}")
     left = {*COMPUTED, *(() if "posIDs" in struct else GROUND_TRUTH), *(() if listed else LISTS)}
     fields = {name: _field(name, value, str(path)) for name, value in struct.items() if name not in left}
     for name, images in POSITIONS.items():
@@ -159,9 +158,8 @@ def _positions(value: Any, name: str, count: int, path: str) -> np.ndarray:
     array = np.asarray(value)
     if array.ndim != 2 or array.shape[0] != 2:
         hint = "it seems to be transposed" if array.ndim == 2 and array.shape[1] == 2 else ABOUT
-        raise DatasetError(
-            f"{path}: dbStruct.{name} must be 2 x {count} (east; north), found {array.shape}; {hint}"
-        )
+        wanted = f"2 x {count} (east; north)"
+        raise DatasetError(f"{path}: dbStruct.{name} must be {wanted}, found {array.shape}; {hint}")
     return as_positions(array.T, f"{path}: dbStruct.{name}", count)
 
 
@@ -171,9 +169,8 @@ def _marked(value: Any, what: str, size: tuple[int, int]) -> list[np.ndarray]:
         raise DatasetError(f"{what} must be a logical matrix, found {describe(value)}; {ABOUT}")
     if value.shape != size:
         hint = "it seems to be transposed" if value.shape == size[::-1] else ABOUT
-        raise DatasetError(
-            f"{what} must be {size[0]} x {size[1]} (database images x queries), found {value.shape}; {hint}"
-        )
+        wanted = f"{size[0]} x {size[1]} (database images x queries)"
+        raise DatasetError(f"{what} must be {wanted}, found {value.shape}; {hint}")
     columns = scipy.sparse.csc_matrix(value)
     if not np.isin(columns.data, (0, 1)).all():
         raise DatasetError(f"{what} must be logical: it holds other numbers than 0 and 1")

@@ -194,9 +194,8 @@ def in_one_frame(
         return [positions for positions, _ in parts], frame
     if None in frames:
         known = ", ".join(str(each or "an unknown UTM zone") for each in sorted(frames, key=str))
-        raise DatasetError(
-            f"positions in {known} cannot be compared: give the zone of each (a column zone, utmZone)"
-        )
+        remedy = "give the zone of each (a column zone, utmZone)"
+        raise DatasetError(f"positions in {known} cannot be compared: {remedy}")
     degrees = [to_degrees(positions, frame or DEGREES) for positions, frame in parts]
     plane = plain_zone(zone) if zone else common_zone(np.concatenate(degrees))
     if plane is None:

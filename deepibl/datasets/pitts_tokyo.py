@@ -88,9 +88,8 @@ class TokyoTimeMachine(PlaceDataset):
     def _stamps(self, stamps: ArrayLike | None, count: int, what: str) -> np.ndarray:
         if stamps is None or np.size(stamps) != count:
             found = "none" if stamps is None else f"{np.size(stamps)}"
-            raise DatasetError(
-                f"{self.name}: there must be one time stamp for each of {count} {what} images; found {found}"
-            )
+            wanted = f"one time stamp for each of {count} {what} images"
+            raise DatasetError(f"{self.name}: there must be {wanted}; found {found}")
         return np.asarray(stamps).ravel()
 
 
@@ -122,9 +121,8 @@ def tiny_tokyo(whole: PlaceDataset, name: str, generator: Generator | None = Non
             queries += place[:6]
             database += place[12:24]
         elif (misses := misses + 1) >= _PATIENCE:
-            raise DatasetError(
-                f"{whole.name}: {_PATIENCE} images drawn, but too few places with 24 images or more"
-            )
+            drawn_so_far = f"{_PATIENCE} images drawn, but too few places with 24 images or more"
+            raise DatasetError(f"{whole.name}: {drawn_so_far}")
     return TinyTokyo(
         name,
         [whole.database_names[image] for image in database], whole.database_positions[database],

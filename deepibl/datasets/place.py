@@ -90,9 +90,8 @@ class PlaceDataset:
     ) -> None:  # fmt: skip
         self.name, self.split = name, split
         self.database_names, self.query_names = list(database_names), list(query_names)
-        self.database_root, self.query_root = (
-            os.path.expanduser(os.fspath(path)) for path in (database_root, query_root)
-        )
+        roots = database_root, query_root
+        self.database_root, self.query_root = (os.path.expanduser(os.fspath(path)) for path in roots)
         self.database_size, self.query_count = len(self.database_names), len(self.query_names)
         what = f"{name}: the database", f"{name}: the query set"
         self.database_positions = as_positions(database_positions, what[0], self.database_size)

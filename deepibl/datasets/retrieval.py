@@ -87,9 +87,8 @@ def vgg_buildings(root: StrPath, name: str = "ox5k", complete: bool = True) -> R
     if complete:
         _check_size(name, len(images), len(queries))
     ids = {os.path.basename(image): position for position, image in enumerate(images)}
-    listed = {
-        kind: [_words(truth / f"{q}_{kind}.txt") for q in queries] for kind in ("query", "good", "ok", "junk")
-    }
+    kinds = "query", "good", "ok", "junk"
+    listed = {kind: [_words(truth / f"{query}_{kind}.txt") for query in queries] for kind in kinds}
     asked = [words[0].removeprefix("oxc1_") if name == "ox5k" else words[0] for words in listed["query"]]
     unknown = [query for query, image in zip(queries, asked, strict=True) if f"{image}.jpg" not in ids]
     if unknown:
@@ -140,9 +139,8 @@ def holidays(root: StrPath, rotated: bool = False, complete: bool = True) -> Ret
     images = _listing(Path(folder), "holidays")
     strange = [image for image in images if not os.path.splitext(image)[0].isdigit()]
     if strange:
-        raise DatasetError(
-            f"{folder}: images must be named by number; these are not: {', '.join(strange[:5])}"
-        )
+        some = ", ".join(strange[:5])
+        raise DatasetError(f"{folder}: images must be named by number; these are not: {some}")
     starts = [i for i, image in enumerate(images) if int(os.path.splitext(image)[0]) % 100 == 0]
     if complete:
         _check_size(name, len(images), len(starts))
@@ -214,10 +212,8 @@ def _listing(folder: Path, name: str) -> list[str]:
     try:
         return sorted(os.listdir(folder))
     except OSError:
-        advice = ADVICE[name]
-        raise MissingImageError(
-            f"{name}: the folder {folder} does not exist or cannot be read. {advice}"
-        ) from None
+        what = f"the folder {folder} does not exist or cannot be read"
+        raise MissingImageError(f"{name}: {what}. {ADVICE[name]}") from None
 
 
 def _words(path: Path) -> list[str]:

@@ -141,9 +141,8 @@ def recall_of_searcher(
 
     Ported from: netvlad/recallAtN.m
     """
-    return _measure(
-        searcher, queries_to_test(query_count, n_sample, generator), is_pos, ns, print_n, report, {}
-    )
+    tested = queries_to_test(query_count, n_sample, generator)
+    return _measure(searcher, tested, is_pos, ns, print_n, report, {})
 
 
 def _measure(
@@ -176,9 +175,8 @@ def crop_features(features: ArrayLike, dim: int) -> np.ndarray:
     """
     rows = as_descriptors(features, "features")
     if dim > rows.shape[1]:
-        warnings.warn(
-            f"cropToDim ({dim}) larger than the dimensionality ({rows.shape[1]}) -- ignoring", stacklevel=2
-        )
+        text = f"cropToDim ({dim}) larger than the dimensionality ({rows.shape[1]}) -- ignoring"
+        warnings.warn(text, stacklevel=2)
         return rows
     return relja_l2normalize_col(rows[:, :dim]) if dim > 0 else rows
 

@@ -40,9 +40,8 @@ def write_figure(figure: Any, path: StrPath, show: bool, dpi: int = 100) -> Path
     """Writes a figure, whole or not at all, in the format that its name says, and shows it where asked."""
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in _SUFFIXES:
-        raise ArgumentError(
-            f"{os.fspath(path)}: the name of a figure must end in one of {', '.join(_SUFFIXES)}"
-        )
+        ends = ", ".join(_SUFFIXES)
+        raise ArgumentError(f"{os.fspath(path)}: the name of a figure must end in one of {ends}")
     with atomic_bytes(path) as buffer:
         figure.savefig(buffer, format=suffix[1:], dpi=dpi)
     show_figures(show)
@@ -68,12 +67,11 @@ def recall_by_dimension(
     kept = [dim for dim in dims if 1 <= dim <= own]
     if not kept:
         raise ArgumentError(f"the descriptors have {own} dimensions; none of {list(dims)} can be kept")
-    return {
-        dim: recall_at_n(
-            crop_features(query_features, dim), crop_features(database_features, dim), dataset, ns
-        ).recalls
-        for dim in kept
-    }
+    recalls = {}
+    for dim in kept:
+        queries, database = (crop_features(each, dim) for each in (query_features, database_features))
+        recalls[dim] = recall_at_n(queries, database, dataset, ns).recalls
+    return recalls
 
 
 def plot_recall_by_dimension(

@@ -307,9 +307,8 @@ class ScriptTranslator:
     def _for(self, scope: Scope, node: Node) -> list[str]:
         target, source = named(next(child for child in node.children if child.type == "iterator"))
         name, python_name = text_of(target), variable_name(text_of(target))
-        lines = self._compound(
-            scope, node, f"for {python_name} in {ast.unparse(self._sequence(scope, source)[0])}:"
-        )
+        values = ast.unparse(self._sequence(scope, source)[0])
+        lines = self._compound(scope, node, f"for {python_name} in {values}:")
         if name in scope.mutated:
             scope.need("copied")
             lines.insert(1, f"{INDENT}{python_name} = copied({python_name})")

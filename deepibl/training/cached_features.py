@@ -42,9 +42,8 @@ class FeatureMaker:
     def settings(self) -> ExtractionSettings:
         """How features are extracted: on the network's device."""
         device = next(self.net.parameters()).device
-        return ExtractionSettings(
-            batch_size=self.options.extraction_batch_size, device=device, precision=self.precision
-        )
+        images = self.options.extraction_batch_size
+        return ExtractionSettings(batch_size=images, device=device, precision=self.precision)
 
     def files(self, dataset: Any, queries: str, database: str) -> Features:
         """Features (queries (Q, D), database (N, D)) of these files, computed where they are not there.

@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TextIO
 
 import numpy as np
 import torch
+from numpy import ndarray
 
 from deepibl.errors import ConfigurationError
 from deepibl.evaluation.measures import RankLossResult, RecallResult
@@ -73,9 +74,7 @@ class TrainingListener:
     def batch_done(self, state: TrainingState, report: BatchReport) -> None:
         """A step was made; the state is the one after it."""
 
-    def tested(
-        self, state: TrainingState, which: str, epoch: int, recall: np.ndarray, rankloss: float
-    ) -> None:
+    def tested(self, state: TrainingState, which: str, epoch: int, recall: ndarray, rankloss: float) -> None:
         """Recalls (R,) and rank loss of 'train' or 'val' after an epoch (0: before training)."""
 
     def saved(self, state: TrainingState, path: Path, why: str) -> None:
@@ -128,9 +127,7 @@ class TensorBoard(TrainingListener):
         if report.seconds > 0:
             self._writer.add_scalar("images a second", report.images / report.seconds, step)
 
-    def tested(
-        self, state: TrainingState, which: str, epoch: int, recall: np.ndarray, rankloss: float
-    ) -> None:
+    def tested(self, state: TrainingState, which: str, epoch: int, recall: ndarray, rankloss: float) -> None:
         for n, value in zip(state.options.recall_ns, recall, strict=True):
             self._writer.add_scalar(f"{which}/recall@{int(n)}", float(value), epoch)
         self._writer.add_scalar(f"{which}/rank loss", rankloss, epoch)
@@ -261,9 +258,7 @@ class Console(TrainingListener):
         images_a_second = self._images / self._seconds if self._seconds else 0.0
         self._display.show(done, total, progress_text(report, images_a_second))
 
-    def tested(
-        self, state: TrainingState, which: str, epoch: int, recall: np.ndarray, rankloss: float
-    ) -> None:
+    def tested(self, state: TrainingState, which: str, epoch: int, recall: ndarray, rankloss: float) -> None:
         when = f"epoch {epoch}" if epoch else "before training"
         shown = list(zip(state.options.recall_ns, recall, strict=True))[:6]
         recalls = " ".join(f"@{n} {value:.4f}" for n, value in shown)

@@ -44,9 +44,8 @@ def run_loop(
             loop.run(others.share(tools), miner)
     except BaseException as error:
         every.notify(TrainingListener.stopped, state, error)
-        if isinstance(error, KeyboardInterrupt | MatlabCompatError | OSError) and not isinstance(
-            error, SessionError
-        ):
+        expected = isinstance(error, KeyboardInterrupt | MatlabCompatError | OSError)
+        if expected and not isinstance(error, SessionError):
             where = loop.save_after_error()
             if not isinstance(error, KeyboardInterrupt):
                 raise TrainingError(f"{error}\n{where}") from error

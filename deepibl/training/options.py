@@ -95,20 +95,20 @@ class Option:
                 raise ArgumentError(f"{self.label} must be {kinds}, at least {self.least:g}; got {number!r}")
 
 
-def _option(matlab: str, default: Any, help: str = "", **more: Any) -> Any:
+def _opt(matlab: str, default: Any, help: str = "", **more: Any) -> Any:
     return field(default=default, metadata={"matlab": matlab, "help": help, **more})
 
 
-def _number_of(matlab: str, default: Any, help: str) -> Any:
-    return _option(matlab, default, help, least=0)
+def _amount(matlab: str, default: Any, help: str) -> Any:
+    return _opt(matlab, default, help, least=0)
 
 
 def _count(matlab: str, default: Any, help: str, least: int = 1) -> Any:
-    return _option(matlab, default, help, least=least, whole=True)
+    return _opt(matlab, default, help, least=least, whole=True)
 
 
 def _ours(matlab: str, default: Any, help: str, **more: Any) -> Any:
-    return _option(matlab, default, help, ours=True, **more)
+    return _opt(matlab, default, help, ours=True, **more)
 
 
 @dataclass(frozen=True)
@@ -121,81 +121,61 @@ class TrainingOptions:
     Ported from: deepIBL/trainGaussKernalInd.m, netvlad/trainWeakly.m, netvlad/README_more.md
     """
 
-    network: str = _option(
-        "netID", "caffe", "network to start from: vd16, vd19, caffe, places or a .mat file"
-    )
-    layer: str = _option("layerName", "conv5", "its last layer that is kept")
-    pooling: str = _option("method", "vlad_preL2_intra", "vlad, vladv2, gem, max or avg, with _preL2, _intra")
+    network: str = _opt("netID", "caffe", "network to start from: vd16, vd19, caffe, places or a .mat file")
+    layer: str = _opt("layerName", "conv5", "its last layer that is kept")
+    pooling: str = _opt("method", "vlad_preL2_intra", "vlad, vladv2, gem, max or avg, with _preL2, _intra")
     batch_size: int = _count("batchSize", 4, "tuples in a step (a tuple: query, positive, negatives)")
-    learning_rate: float = _number_of("learningRate", 0.0001, "learning rate of epoch 1")
+    learning_rate: float = _amount("learningRate", 0.0001, "learning rate of epoch 1")
     learning_rate_drop_every: float = _count("lrDownFreq", 5, "epochs between drops of the learning rate")
-    learning_rate_divisor: float = _number_of(
-        "lrDownFactor", 2, "divides it and multiplies compFeatsFrequency"
-    )
-    weight_decay: float = _number_of("weightDecay", 0.001, "L2 decay of weights, biases and clusters")
-    momentum: float = _number_of("momentum", 0.9, "momentum of SGD")
-    first_trained_layer: int | str | None = _option(
+    learning_rate_divisor: float = _amount("lrDownFactor", 2, "divides it and multiplies compFeatsFrequency")
+    weight_decay: float = _amount("weightDecay", 0.001, "L2 decay of weights, biases and clusters")
+    momentum: float = _amount("momentum", 0.9, "momentum of SGD")
+    first_trained_layer: int | str | None = _opt(
         "backPropToLayer", 1, "lowest layer that is trained: its name, or its number from 1"
     )
-    frozen_layers: tuple[str, ...] = _option("fixLayers", (), "names of layers above it that are not trained")
+    frozen_layers: tuple[str, ...] = _opt("fixLayers", (), "names of layers above it that are not trained")
     negatives_per_query: int = _count("nNegChoice", 1000, "negatives drawn at random for a query")
     negatives_cap: int = _count("nNegCap", 10, "hardest negatives that a tuple keeps")
-    negatives_cached: int = _count(
-        "nNegCache", 10, "hardest negatives that a query's next epoch starts from", 0
-    )
+    negatives_cached: int = _count("nNegCache", 10, "hardest negatives a query's next epoch starts from", 0)
     epochs: int = _count("nEpoch", 30, "epochs")
-    margin: float = _number_of("margin", 0.1, "margin of the triplet loss and of the reported rank loss")
-    exclude_very_hard: bool = _option(
-        "excludeVeryHard", False, "leave out negatives nearer than the positive"
-    )
-    jitter_flip: bool = _option("jitterFlip", False, "mirror a tuple's images with probability 1/2")
-    jitter_scales: tuple[float, ...] = _number_of(
-        "jitterScale", (), "scales; a tuple's images have one of them"
-    )
-    session: str = _option("sessionID", "", "name of the session; empty: a random one")
-    output_prefix: str = _option("outPrefix", "", "begins every file name; empty: localPaths' outPrefix")
-    initial_database_features: str = _option(
+    margin: float = _amount("margin", 0.1, "margin of the triplet loss and of the reported rank loss")
+    exclude_very_hard: bool = _opt("excludeVeryHard", False, "leave out negatives nearer than the positive")
+    jitter_flip: bool = _opt("jitterFlip", False, "mirror a tuple's images with probability 1/2")
+    jitter_scales: tuple[float, ...] = _amount("jitterScale", (), "scales; a tuple's images have one")
+    session: str = _opt("sessionID", "", "name of the session; empty: a random one")
+    output_prefix: str = _opt("outPrefix", "", "begins every file name; empty: localPaths' outPrefix")
+    initial_database_features: str = _opt(
         "dbCheckpoint0", "", "file of the database's features before training; empty: a name is made"
     )
-    initial_query_features: str = _option("qCheckpoint0", "", "the same for the queries")
-    initial_val_database_features: str = _option(
-        "dbCheckpoint0val", "", "the same for the validation database"
-    )
-    initial_val_query_features: str = _option("qCheckpoint0val", "", "the same for the validation queries")
-    geo_centers: str = _option("geoCenters", "", "a file name that four of the trainers save and none uses")
-    initial_features_suffix: str = _option(
+    initial_query_features: str = _opt("qCheckpoint0", "", "the same for the queries")
+    initial_val_database_features: str = _opt("dbCheckpoint0val", "", "the same for the validation database")
+    initial_val_query_features: str = _opt("qCheckpoint0val", "", "the same for the validation queries")
+    geo_centers: str = _opt("geoCenters", "", "a file name that four of the trainers save and none uses")
+    initial_features_suffix: str = _opt(
         "checkpoint0suffix", "", "goes into those names, so that sessions do not share these files"
     )
-    remark: str = _option("info", "", "a remark, saved with the options")
-    test_before_training: bool = _option("test0", True, "test before training")
-    save_interval: int = _count(
-        "saveFrequency", 2000, "queries between saves; every epoch's end is saved, too"
-    )
+    remark: str = _opt("info", "", "a remark, saved with the options")
+    test_before_training: bool = _opt("test0", True, "test before training")
+    save_interval: int = _count("saveFrequency", 2000, "queries between saves; an epoch's end is saved, too")
     refresh_interval: int = _count("compFeatsFrequency", 1000, "queries between computing all features again")
     extraction_batch_size: int = _count("computeBatchSize", 10, "images at once when features are computed")
-    test_interval: int = _count(
-        "epochTestFrequency", 1, "epochs between tests; finding the best epoch needs 1"
-    )
-    plot: bool = _option("doDraw", False, "draw the curves as a PNG at every save")
-    print_tuple_losses: bool = _option("printLoss", False, "print every tuple's loss")
-    print_batch_losses: bool = _option("printBatchLoss", False, "print every batch's loss")
-    recall_sample_size: float = _count(
-        "nTestSample", 1000, "at most this many queries measure recall; inf: all"
-    )
-    rank_loss_sample_size: float = _count(
-        "nTestRankSample", 5000, "at most this many queries for the rank loss"
-    )
+    test_interval: int = _count("epochTestFrequency", 1, "epochs between tests; to find the best one: 1")
+    plot: bool = _opt("doDraw", False, "draw the curves as a PNG at every save")
+    print_tuple_losses: bool = _opt("printLoss", False, "print every tuple's loss")
+    print_batch_losses: bool = _opt("printBatchLoss", False, "print every batch's loss")
+    recall_sample_size: float = _count("nTestSample", 1000, "at most this many queries for recall; inf: all")
+    rank_loss_sample_size: float = _count("nTestRankSample", 5000, "at most this many queries for rank loss")
     recall_ns: tuple[int, ...] = _count("recallNs", RECALL_NS, "the N of Recall@N")
-    use_gpu: bool = _option("useGPU", True, "compute on a GPU where there is one")
+    use_gpu: bool = _opt("useGPU", True, "compute on a GPU where there is one")
     num_threads: int = _count("numThreads", 12, "threads that read a tuple's images")
     start_epoch: int = _count("startEpoch", 1, "resume the session named with this epoch")
 
-    train_set_name: str = _option("dbTrainName", "")
-    val_set_name: str = _option("dbValName", "")
-    first_trained_layer_name: str = _option("backPropToLayerName", "")
-    trained_depth: int = _option("backPropDepth", 0)
-    initial_database_features_before: str = _option("dbCheckpoint0_orig", "")
-    initial_query_features_before: str = _option("qCheckpoint0_orig", "")
+    train_set_name: str = _opt("dbTrainName", "")
+    val_set_name: str = _opt("dbValName", "")
+    first_trained_layer_name: str = _opt("backPropToLayerName", "")
+    trained_depth: int = _opt("backPropDepth", 0)
+    initial_database_features_before: str = _opt("dbCheckpoint0_orig", "")
+    initial_query_features_before: str = _opt("qCheckpoint0_orig", "")
 
     backbone_cache: str = _ours(
         "backboneCache", "auto", "where maps of layers that are not trained are kept: auto, ram, disk, off",
@@ -280,9 +260,8 @@ def checked_names(given: Mapping[str, Any]) -> Mapping[str, Any]:
     for name in given:
         if name not in OPTIONS:
             python = next((each.name for each in OPTIONS.values() if each.matlab == name), None)
-            raise ArgumentError(
-                f"option {name!r} is named {python!r} here" if python else unknown_option(name, [*OPTIONS])
-            )
+            named = f"option {name!r} is named {python!r} here"
+            raise ArgumentError(named if python else unknown_option(name, [*OPTIONS]))
     return given
 
 

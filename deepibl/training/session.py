@@ -288,9 +288,8 @@ def _state(
         raise ArgumentError(f"{label('first_trained_layer')} {layer}: the layers are {found}")
     unknown = [name for name in options.frozen_layers if name not in net.names]
     if unknown:
-        raise ArgumentError(
-            f"{label('frozen_layers')}: no layers {', '.join(unknown)}; there are {', '.join(net.names)}"
-        )
+        names = f"no layers {', '.join(unknown)}; there are {', '.join(net.names)}"
+        raise ArgumentError(f"{label('frozen_layers')}: {names}")
     first = net.index(layer) if isinstance(layer, str) else layer - 1
     options = replace(
         options, first_trained_layer=first + 1, first_trained_layer_name=net.names[first],
@@ -307,9 +306,8 @@ def _state(
 def _session_name(options: TrainingOptions, request: Request) -> str:
     """The name of a session that was given none: that of the same one if interrupted, or a new one."""
     if options.start_epoch > 1:
-        raise ArgumentError(
-            f"{label('start_epoch')} {options.start_epoch} resumes a session: name it by {label('session')}"
-        )
+        start = f"{label('start_epoch')} {options.start_epoch}"
+        raise ArgumentError(f"{start} resumes a session: name it by {label('session')}")
     found = unfinished_session(options.output_prefix, request.text)
     while found is None:
         drawn = relja_randomHex(SESSION_DIGITS)
