@@ -59,23 +59,20 @@ class CatalogEntry:
     advice: str
 
 
-def _tokyo_tm(which: str) -> CatalogEntry:
-    return CatalogEntry(f"tokyoTM_{which}", "dsetRootTokyoTM", "images/", "images/", "54N", _TOKYO_TM)
-
-
+_OF_PITTS = ("dsetRootPitts", "images/", "queries/", "17N", _PITTS)
+_OF_TOKYO_TM = ("dsetRootTokyoTM", "images/", "images/", "54N", _TOKYO_TM)
 CATALOG: dict[str, CatalogEntry] = {
     **{
-        f"pitts{size}/{part}": CatalogEntry(
-            f"pitts{size}_{part}", "dsetRootPitts", "images/", "queries/", "17N", _PITTS
-        )
-        for size in ("30k", "250k")
-        for part in ("train", "val", "test")
+        f"pitts{size}/{part}": CatalogEntry(f"pitts{size}_{part}", *_OF_PITTS)
+        for size in ("30k", "250k") for part in ("train", "val", "test")
     },
     "tokyo247": CatalogEntry("tokyo247", "dsetRootTokyo247", "images/", "query/", "54N", _TOKYO247),
-    **{f"tokyoTM/{part}": _tokyo_tm(part) for part in ("train", "val")},
-    **{f"tokyoTinyTM/{part}": _tokyo_tm(part) for part in ("train", "val")},
+    **{
+        f"{name}/{part}": CatalogEntry(f"tokyoTM_{part}", *_OF_TOKYO_TM)
+        for name in ("tokyoTM", "tokyoTinyTM") for part in ("train", "val")
+    },
     "sf0": CatalogEntry("sf0", "dsetRootSf0", "images/", "queries/", "10N", _SF),
-}
+}  # fmt: skip
 
 
 def dataset_class(name: str, fields: Mapping[str, Any]) -> type[PlaceDataset]:

@@ -97,10 +97,8 @@ def _rows(text: str, path: Path) -> list[Row]:
         if not rows or rows.pop()[1] != [_END]:
             raise DatasetError(f"{path}: a quote is opened and not closed before the end of the file")
         columns |= {"": len(header)}  # cells beyond the last column
-        return [
-            (number, {key: row[at].strip() if at < len(row) else "" for key, at in columns.items()})
-            for number, row in rows
-        ]
+        cells = [{key: "".join(row[at : at + 1]).strip() for key, at in columns.items()} for _, row in rows]
+        return [(number, each) for (number, _), each in zip(rows, cells, strict=True)]
     raise DatasetError(
         f"{path}: the first row must name the columns: name and lat, lon (or utm_e, utm_n, and zone "
         f"if known); found {found if found != [_END] else 'nothing'!s:.200}"

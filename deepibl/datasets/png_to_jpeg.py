@@ -56,13 +56,10 @@ def convert_folder(
     with ThreadPoolExecutor(num_threads) as pool:
         running = pool.map(lambda path: _convert_or_error(path, quality, Path(folder)), todo)
         errors = list(counted(running, len(todo), "converting to JPEG"))
-    outcomes = list(zip(todo, errors, strict=True))
-    failed = [(i, path, error) for i, (path, error) in enumerate(outcomes) if error is not None]
-    return ConversionReport(
-        tuple(path.with_suffix(".jpg") for path, error in outcomes if error is None),
-        tuple(skipped),
-        tuple(Failure(number, os.fspath(path), error) for number, path, error in failed),
-    )
+    outcomes = list(enumerate(zip(todo, errors, strict=True)))
+    converted = [path.with_suffix(".jpg") for _, (path, error) in outcomes if error is None]
+    failures = [Failure(i, os.fspath(path), error) for i, (path, error) in outcomes if error is not None]
+    return ConversionReport(tuple(converted), tuple(skipped), tuple(failures))
 
 
 def convert_png(source: StrPath, target: StrPath, quality: int = 100) -> None:

@@ -91,12 +91,11 @@ def migrate_file(path: StrPath, output: StrPath | None = None, **options: Any) -
         text = source.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = source.decode("latin-1")  # what older MATLABs wrote
-    beside = {
-        other.stem: other
-        for other in Path(path).parent.glob("*.m")
-        if other.stem not in (Path(path).stem, "localPaths", "setup")
-        and re.search(rf"\b{re.escape(other.stem)}\b", text)
-    }
+    beside = {other.stem: other for other in Path(path).parent.glob("*.m")}
+    for name in [*beside]:
+        own = name in (Path(path).stem, "localPaths", "setup")
+        if own or not re.search(rf"\b{re.escape(name)}\b", text):
+            del beside[name]
     folder = Path(output or path).parent
     ours = sorted(name for name in beside if name in FUNCTIONS and not (folder / f"{name}.py").is_file())
     what = "deepibl's are called; to call those of the .m files beside this script, translate these first"

@@ -29,9 +29,8 @@ def parse(source: str) -> Node:
         import tree_sitter
         import tree_sitter_matlab
     except ImportError:
-        raise ConfigurationError(
-            "reading MATLAB scripts needs tree-sitter and its MATLAB grammar: pip install 'deepibl[migrate]'"
-        ) from None
+        needed = "tree-sitter and its MATLAB grammar: pip install 'deepibl[migrate]'"
+        raise ConfigurationError(f"reading MATLAB scripts needs {needed}") from None
     parser = tree_sitter.Parser(tree_sitter.Language(tree_sitter_matlab.language()))
     ended = source if source.endswith("\n") else source + "\n"  # the grammar wants the last line ended
     return parser.parse(ended.encode()).root_node

@@ -113,9 +113,8 @@ class TensorBoard(TrainingListener):
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
-                raise ConfigurationError(
-                    "the TensorBoard listener needs the package tensorboard: pip install tensorboard"
-                ) from error
+                needed = "the TensorBoard listener needs the package tensorboard: pip install tensorboard"
+                raise ConfigurationError(needed) from error
             self._writer = SummaryWriter(str(self.folder / state.options.session))
 
     def epoch_started(self, state: TrainingState, rate: float, rate_before: float) -> None:

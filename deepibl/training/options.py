@@ -343,11 +343,9 @@ class Request:
         """What differs from the request before: 'learning_rate (learningRate) 0.001 (now 0.0001)'."""
         labels = {each.matlab: each.label for each in OPTIONS.values()}
         names = dict.fromkeys([*self.options, *before.options])
-        pairs = [
-            ("trainer", before.trainer, self.trainer),
-            *zip(("training set", "validation set"), before.sets, self.sets, strict=True),
-            *((labels.get(name, name), before.options.get(name), self.options.get(name)) for name in names),
-        ]
+        pairs: list[tuple[str, Any, Any]] = [("trainer", before.trainer, self.trainer)]
+        pairs += zip(("training set", "validation set"), before.sets, self.sets, strict=True)
+        pairs += [(labels.get(n, n), before.options.get(n), self.options.get(n)) for n in names]
         return [f"{name} {old!r} (now {new!r})" for name, old, new in pairs if old != new]
 
 

@@ -246,14 +246,12 @@ def _from_epoch(
         suffix = f"{options.initial_features_suffix}{files.session}_ep{epoch:06d}"
         stem = f"{files.prefix}{file_name(named)}{suffix}"
         options = replace(
-            options,
-            start_epoch=asked.start_epoch,
-            test_before_training=False,
+            options, start_epoch=asked.start_epoch, test_before_training=False,
             initial_database_features_before=options.initial_database_features_before or database,
             initial_query_features_before=options.initial_query_features_before or queries,
             initial_database_features=asked.initial_database_features or f"{stem}_db.bin",
             initial_query_features=asked.initial_query_features or f"{stem}_q.bin",
-        )
+        )  # fmt: skip
         state = blank(options, net, momentum if keep_momentum else {})
         restore(state, variables, str(files.epoch(epoch)))
     if not state.epoch_done and state.batch:

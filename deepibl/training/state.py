@@ -204,13 +204,11 @@ class TrainingState:
             "featuresEpoch": float(features.epoch), "featuresBatch": float(features.batch),
             "speed": self.options.ours(),
         }  # fmt: skip
-        return {
-            "epochStartTime": cell_row(self.epoch_start_times),
-            "numTrain": float(len(self.negative_caches)),
-            "negCache": cell_row([_ids_to_matlab(ids) for ids in self.negative_caches]).T,
-            "rngState": {"Type": "twister", "Seed": 0.0, "State": self.generator.state.reshape(-1, 1)},
-            "deepibl": own,
-        }
+        caches = cell_row([_ids_to_matlab(ids) for ids in self.negative_caches]).T
+        draws = {"Type": "twister", "Seed": 0.0, "State": self.generator.state.reshape(-1, 1)}
+        times, count = cell_row(self.epoch_start_times), float(len(self.negative_caches))
+        held = {"epochStartTime": times, "numTrain": count, "negCache": caches, "rngState": draws}
+        return {**held, "deepibl": own}
 
 
 def network_with_momentum(stepper: Stepper) -> dict[str, Any]:
