@@ -43,11 +43,12 @@ def latlon_to_utm(
     known = np.isfinite(lat) & np.isfinite(lon)
     wrong = known & ((lat < LATITUDES[0]) | (lat > LATITUDES[1]) | (np.abs(lon) > 180))
     if wrong.any():
-        first = int(np.flatnonzero(wrong)[0])
-        raise DatasetError(
-            f"position {first}: latitude {lat[first]}, longitude {lon[first]} is out of range: UTM covers "
-            "latitudes -80 to 84 and longitudes -180 to 180 degrees"
+        first, covered = (
+            int(np.flatnonzero(wrong)[0]),
+            "latitudes -80 to 84 and longitudes -180 to 180 degrees",
         )
+        place = f"latitude {lat[first]}, longitude {lon[first]}"
+        raise DatasetError(f"position {first}: {place} is out of range: UTM covers {covered}")
     if zone is None:
         if not known.any():
             raise DatasetError("no position is known, so the UTM zone is unknown")

@@ -190,10 +190,10 @@ def read_feature_pair(
     Raises FeatureFileError for files that do not have the data set's number of descriptors of one size.
     """
     queries = read_features(q_file, count=dataset.query_count)
-    database = read_features(db_file, count=dataset.database_size, dim=queries.shape[1], mmap=True)
-    if crop_to_dim > queries.shape[1]:
-        return crop_features(queries, crop_to_dim), database
-    return crop_features(queries, crop_to_dim), crop_features(database, crop_to_dim)
+    own = queries.shape[1]
+    database = read_features(db_file, count=dataset.database_size, dim=own, mmap=True)
+    cropped = crop_features(database, crop_to_dim) if crop_to_dim <= own else database  # one warning of it
+    return crop_features(queries, crop_to_dim), cropped
 
 
 def best_epoch(recalls: ArrayLike, ns: Sequence[int] = RECALL_NS, n: int = 5) -> int:
@@ -246,10 +246,8 @@ def checked_features(features: ArrayLike, count: int, what: str, dataset: PlaceS
     """Features as (count, D) float32. Raises FeatureFileError for another shape."""
     rows = as_descriptors(features, what)
     if len(rows) != count:
-        raise FeatureFileError(
-            f"{dataset.name}: {count} images in its {what}, but features of shape {rows.shape}: "
-            "there must be one row for each image"
-        )
+        found = f"{count} images in its {what}, but features of shape {rows.shape}"
+        raise FeatureFileError(f"{dataset.name}: {found}: there must be one row for each image")
     return rows
 
 

@@ -121,9 +121,8 @@ class FeatureMaker:
 
 
 def _images(dataset: Any, side: str) -> tuple[str, list[str]]:
-    if side == "q":
-        return str(dataset.query_root), list(dataset.query_names)
-    return str(dataset.database_root), list(dataset.database_names)
+    kind = "query" if side == "q" else "database"
+    return str(getattr(dataset, f"{kind}_root")), list(getattr(dataset, f"{kind}_names"))
 
 
 def initial_names(options: TrainingOptions, train_set: Any, val_set: Any) -> dict[str, Any]:

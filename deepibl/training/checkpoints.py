@@ -33,10 +33,8 @@ VARIABLES = ("net", "obj", "opts", "auxData")
 def check_name(name: str, what: str) -> None:
     """Raises SessionError for a name that cannot be part of a file's."""
     if not re.fullmatch(r"[\w.+-]{1,100}", name):
-        raise SessionError(
-            f"{name!r:.120} cannot name {what}: it goes into file names, so use letters, digits, - _ . +, at "
-            "most 100 of them"
-        )
+        allowed = "it goes into file names, so use letters, digits, - _ . +, at most 100 of them"
+        raise SessionError(f"{name!r:.120} cannot name {what}: {allowed}")
 
 
 class SessionFiles:
@@ -149,10 +147,8 @@ class SessionFiles:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise SessionError(
-                f"session {self.session} is being trained by another process (it holds {lock.lock_file}); "
-                "name another session, or none"
-            ) from None
+            holder = f"another process (it holds {lock.lock_file}); name another session, or none"
+            raise SessionError(f"session {self.session} is being trained by {holder}") from None
         try:
             yield
         finally:
