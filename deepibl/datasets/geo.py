@@ -43,12 +43,10 @@ def latlon_to_utm(
     known = np.isfinite(lat) & np.isfinite(lon)
     wrong = known & ((lat < LATITUDES[0]) | (lat > LATITUDES[1]) | (np.abs(lon) > 180))
     if wrong.any():
-        first, covered = (
-            int(np.flatnonzero(wrong)[0]),
-            "latitudes -80 to 84 and longitudes -180 to 180 degrees",
-        )
-        place = f"latitude {lat[first]}, longitude {lon[first]}"
-        raise DatasetError(f"position {first}: {place} is out of range: UTM covers {covered}")
+        first = int(np.flatnonzero(wrong)[0])
+        place = f"position {first}: latitude {lat[first]}, longitude {lon[first]}"
+        covered = "latitudes -80 to 84 and longitudes -180 to 180 degrees"
+        raise DatasetError(f"{place} is out of range: UTM covers {covered}")
     if zone is None:
         if not known.any():
             raise DatasetError("no position is known, so the UTM zone is unknown")

@@ -320,9 +320,7 @@ relja_simplenn_tidy = vl_simplenn_tidy = tidy
 
 def localPaths(*arguments: Any) -> Struct:
     """The paths of localPaths, a struct of strings."""
-    found = deepibl.localPaths(*arguments)
-    names = getattr(found, "_fields", None) or list(getattr(found, "__dataclass_fields__", vars(found)))
-    return Struct({name: getattr(found, name) for name in names if isinstance(getattr(found, name), str)})
+    return Struct(deepibl.localPaths(*arguments).as_dict())
 
 
 def setup() -> None:
