@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -99,16 +100,8 @@ def _opt(matlab: str, default: Any, help: str = "", **more: Any) -> Any:
     return field(default=default, metadata={"matlab": matlab, "help": help, **more})
 
 
-def _amount(matlab: str, default: Any, help: str) -> Any:
-    return _opt(matlab, default, help, least=0)
-
-
-def _count(matlab: str, default: Any, help: str, least: int = 1) -> Any:
-    return _opt(matlab, default, help, least=least, whole=True)
-
-
-def _ours(matlab: str, default: Any, help: str, **more: Any) -> Any:
-    return _opt(matlab, default, help, ours=True, **more)
+_amount, _count = partial(_opt, least=0), partial(_opt, least=1, whole=True)
+_ours = partial(_opt, ours=True)
 
 
 @dataclass(frozen=True)
@@ -136,7 +129,7 @@ class TrainingOptions:
     frozen_layers: tuple[str, ...] = _opt("fixLayers", (), "names of layers above it that are not trained")
     negatives_per_query: int = _count("nNegChoice", 1000, "negatives drawn at random for a query")
     negatives_cap: int = _count("nNegCap", 10, "hardest negatives that a tuple keeps")
-    negatives_cached: int = _count("nNegCache", 10, "hardest negatives a query's next epoch starts from", 0)
+    negatives_cached: int = _count("nNegCache", 10, "hardest negatives kept for the next epoch", least=0)
     epochs: int = _count("nEpoch", 30, "epochs")
     margin: float = _amount("margin", 0.1, "margin of the triplet loss and of the reported rank loss")
     exclude_very_hard: bool = _opt("excludeVeryHard", False, "leave out negatives nearer than the positive")
