@@ -1,7 +1,6 @@
 """Chains like a.b{2}(3) and calls into Python: variables, indices, fields, functions, methods."""
 
 import ast
-import keyword
 from collections.abc import Sequence
 from typing import Any
 
@@ -191,7 +190,8 @@ def _with_options(scope: Scope, name: str, function: ast.expr, values: list[ast.
     """A library call with the options that --set gives; literal names and their values become keywords."""
     names = [literal(word) for word in values]
     ends = (i for i in range(_POSITIONAL.get(name, 1), len(names)) if (len(names) - i) % 2 == 0)
-    start = next((i for i in ends if all(_is_option(word) for word in names[i::2])), len(names))
+    named = (i for i in ends if all(isinstance(word, str) and is_field(word) for word in names[i::2]))
+    start = next(named, len(names))
     plain = not any(isinstance(word, ast.Starred) for word in values[start:])
     words = {names[i]: values[i + 1] for i in range(start, len(names), 2)} if plain else {}
     fits = plain and 2 * len({word.lower() for word in words}) == len(names) - start
@@ -204,10 +204,6 @@ def _with_options(scope: Scope, name: str, function: ast.expr, values: list[ast.
     if not fits or not words:
         return ast.Call(function, values, [])
     return ast.Call(function, values[:start], [ast.keyword(word, value) for word, value in words.items()])
-
-
-def _is_option(word: Any) -> bool:
-    return isinstance(word, str) and word.isidentifier() and not keyword.iskeyword(word)
 
 
 def _result(name: str, typed: list[Typed]) -> str:

@@ -279,10 +279,6 @@ def _library_method(outer: Any, name: str) -> Callable[..., Any]:
 # ---- functions
 
 
-def _library(name: str) -> Any:
-    return getattr(deepibl if hasattr(deepibl, name) else matlab_compat, name)
-
-
 def _words(options: dict[str, Any]) -> dict[str, Any]:
     return {word: _plain(value) for word, value in options.items()}
 
@@ -296,7 +292,8 @@ def _wrapper(name: str) -> Callable[..., Any]:
         spread_out = list(spread(arguments))
         every = [*kinds, *["any"] * len(spread_out)]
         given = [_to_library(kind, value) for kind, value in zip(every, spread_out, strict=False)]
-        function, words = _library(name), _words(options)
+        function: Any = getattr(deepibl if hasattr(deepibl, name) else matlab_compat, name)
+        words = _words(options)
         words |= {"nargout": nargout} if nargout > 1 and takes_nargout(function) else {}
         return _results(name, outputs, function(*given, **words), nargout)
 
