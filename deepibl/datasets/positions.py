@@ -25,7 +25,7 @@ class _Positions:
         # a dbStruct stores the limit as uint8: as a float it cannot overflow when squared
         self.positive_distance = float(positive_distance)
         if not 0 <= self.positive_distance < np.inf:
-            raise DatasetError(f"the limit must be a number of metres >= 0, not {positive_distance!r}")
+            raise DatasetError(f"the distance limit must be 0 metres or more, not {positive_distance!r}")
         self.positive_distance_squared = self.positive_distance**2
         self._known = np.flatnonzero(np.isfinite(self.positions).all(axis=1))
 
