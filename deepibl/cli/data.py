@@ -108,7 +108,7 @@ def migrate(
 
 
 def check(
-    name: Annotated[str, opt.argument("pitts30k, pitts250k, tokyo247, tokyoTM, oxford, paris, holidays")],
+    name: Annotated[str, opt.argument("pitts30k, pitts250k, tokyo247, tokyoTM, or a part: pitts30k/test")],
     root: Annotated[Path | None, opt.argument("The folder with its images (default: localPaths').")] = None,
     spec: Annotated[Path | None, opt.option("A dbStruct .mat file, or the folder of them.")] = None,
     as_json: opt.Json = False,
@@ -130,14 +130,13 @@ def make(
     zone: Annotated[str | None, opt.option("UTM zone of all positions, e.g. 33N.")] = None,
     threshold: opt.Threshold = 25.0,
     training_threshold: opt.TrainingThreshold = 10.0,
-    timestamps: Annotated[bool, opt.option("Take year and month of the @…@ names.", "--timestamps")] = False,
     skip_unknown: opt.SkipUnknown = False,
 ) -> None:
     """Make a dbStruct .mat file from folders, CSV files or the layout of VPR-datasets-downloader."""
     from deepibl.datasets.folder import make_dbstruct
 
     dataset = make_dbstruct(
-        database, queries, output, split=split, root=root, zone=zone, timestamps=timestamps,
+        database, queries, output, split=split, root=root, zone=zone,
         skip_unknown=skip_unknown, positive_distance=threshold,
         nontrivial_distance_squared=training_threshold**2,
     )  # fmt: skip

@@ -43,7 +43,7 @@ _TOKYO_TM = (
 _SF = (
     "San Francisco (Sf-0): ask the authors of the San Francisco landmark data set (Chen et al., 'City-scale "
     "landmark identification on mobile devices'), put database images under images/ and queries under "
-    "queries/ of the root, and make sf0.mat (and sf0_positives.txt) as help(deepibl.datasets.dbstruct) says."
+    "queries/ of the root, and make sf0.mat as help(deepibl.datasets.dbstruct) says."
 )
 
 
@@ -59,23 +59,20 @@ class CatalogEntry:
     advice: str
 
 
-def _tokyo_tm(which: str) -> CatalogEntry:
-    return CatalogEntry(f"tokyoTM_{which}", "dsetRootTokyoTM", "images/", "images/", "54N", _TOKYO_TM)
-
-
+_OF_PITTS = ("dsetRootPitts", "images/", "queries/", "17N", _PITTS)
+_OF_TOKYO_TM = ("dsetRootTokyoTM", "images/", "images/", "54N", _TOKYO_TM)
 CATALOG: dict[str, CatalogEntry] = {
     **{
-        f"pitts{size}/{part}": CatalogEntry(
-            f"pitts{size}_{part}", "dsetRootPitts", "images/", "queries/", "17N", _PITTS
-        )
-        for size in ("30k", "250k")
-        for part in ("train", "val", "test")
+        f"pitts{size}/{part}": CatalogEntry(f"pitts{size}_{part}", *_OF_PITTS)
+        for size in ("30k", "250k") for part in ("train", "val", "test")
     },
     "tokyo247": CatalogEntry("tokyo247", "dsetRootTokyo247", "images/", "query/", "54N", _TOKYO247),
-    **{f"tokyoTM/{part}": _tokyo_tm(part) for part in ("train", "val")},
-    **{f"tokyoTinyTM/{part}": _tokyo_tm(part) for part in ("train", "val")},
+    **{
+        f"{name}/{part}": CatalogEntry(f"tokyoTM_{part}", *_OF_TOKYO_TM)
+        for name in ("tokyoTM", "tokyoTinyTM") for part in ("train", "val")
+    },
     "sf0": CatalogEntry("sf0", "dsetRootSf0", "images/", "queries/", "10N", _SF),
-}
+}  # fmt: skip
 
 
 def dataset_class(name: str, fields: Mapping[str, Any]) -> type[PlaceDataset]:
@@ -105,12 +102,8 @@ def open_dataset(
     paths = paths or localPaths()
     folder = Path(os.path.expanduser(root if root is not None else getattr(paths, entry.root_key)))
     file = _find_spec(entry.spec, spec, folder, Path(paths.dsetSpecDir), entry.advice)
-    dataset = load_dbstruct(
-        file,
-        database_root=os.path.join(folder, entry.db_folder),
-        query_root=os.path.join(folder, entry.q_folder),
-        name=entry.spec,
-    )
+    database, queries = (os.path.join(folder, below) for below in (entry.db_folder, entry.q_folder))
+    dataset = load_dbstruct(file, database_root=database, query_root=queries, name=entry.spec)
     dataset.advice = entry.advice
     dataset.frame = dataset.frame or entry.utm_zone
     if key.startswith("tokyoTinyTM"):
@@ -120,14 +113,12 @@ def open_dataset(
 
 def _find_spec(name: str, given: StrPath | None, root: Path, spec_dir: Path, advice: str) -> Path:
     file = f"{name}.mat"
+    tried = [spec_dir / file, root / file, root / "datasets" / file]
     if given is not None:
         spec = Path(os.path.expanduser(given))
         tried = [spec / file if spec.is_dir() else spec]
-    else:
-        tried = [spec_dir / file, root / file, root / "datasets" / file]
-    for candidate in tried:
-        if candidate.is_file():
-            return candidate
+    if found := next((path for path in tried if path.is_file()), None):
+        return found
     places = "\n".join(f"  {place}" for place in tried)
     raise DatasetError(
         f"the dbStruct file {file} is in none of these places:\n{places}\n"
@@ -235,14 +226,14 @@ def training_datasets(
     for split, source, asked in zip(("train", "val"), (train, val), queries, strict=True):
         if _is_mat(source):
             made.append(load_dbstruct(source, root=root))
-        else:
-            if asked is None and not find_layout(source, split):
-                raise ArgumentError(
-                    f"--{split} {source}: expected a dbStruct .mat file, or a folder with database/ and "
-                    f"queries/ in it; --{split}-queries gives the queries of a folder or CSV of the database"
-                )
-            name = f"{Path(source).resolve().stem}_{split}"
-            made.append(make_dataset(source, asked, name=name, split=split, **thresholds))
+            continue
+        if asked is None and not find_layout(source, split):
+            raise ArgumentError(
+                f"--{split} {source}: expected a dbStruct .mat file, or a folder with database/ and "
+                f"queries/ in it; --{split}-queries gives the queries of a folder or CSV of the database"
+            )
+        name = f"{Path(source).resolve().stem}_{split}"
+        made.append(make_dataset(source, asked, name=name, split=split, **thresholds))
     return made[0], made[1]
 
 

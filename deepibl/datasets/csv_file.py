@@ -5,7 +5,7 @@ A CSV has a header with `name` and either `lat`, `lon` (degrees) or `utm_e`, `ut
 GPSLongitude, with or without -n. Names are relative to the CSV's folder, or to a given root.
 
 Commas, semicolons, tabs or bars separate the cells; a first line sep=; names the separator. Numbers may have
-a decimal comma. What has two readings is refused with its line.
+a decimal comma, and no marks of thousands. What has two readings is refused with its line.
 """
 
 import csv
@@ -32,10 +32,6 @@ COLUMNS = {  # titles in small letters, without spaces, underscores and units
 }
 _DEGREES = {"lat": "latitude", "lon": "longitude"}
 _METRES = ("utm_e", "utm_n")
-_THOUSANDS = re.compile(  # 630,084.30  4.833.438,5  630 084
-    r"(?P<whole>[-+]?\d{1,3}(?P<mark>[ .,'’\u00a0\u202f])\d{3}(?P<more>(?:(?P=mark)\d{3})*))"
-    r"(?P<rest>(?!(?P=mark))[.,]\d*)?"
-)
 _END = "\x02"  # a line after the last one: swallowed by a quote that is not closed
 _SHOWN = 10
 
@@ -58,10 +54,7 @@ def read_csv(path: Path, root: StrPath) -> tuple[list[str], list[Fix | None]]:
     Raises DatasetError for another file, and for invalid rows, listed with their lines.
     """
     rows = _rows(read_text(path, DatasetError, names=True), path)
-    numbers = [cells.get(key, "") for _, cells in rows for key in _METRES]
-    commas = any("," in text for text in numbers)
-    marks = {found["mark"] for found in map(_THOUSANDS.fullmatch, numbers) if found and _certain(found)}
-    bands = any(cells.get("zone", "")[-1:].upper() not in ("", "N", "S") for _, cells in rows)
+    commas = any("," in cells.get(key, "") for _, cells in rows for key in _METRES)
     fixes: dict[str, Fix | None] = {}  # by name, in the file's order
     problems: list[str] = []
     for number, cells in rows:
@@ -73,9 +66,7 @@ def read_csv(path: Path, root: StrPath) -> tuple[list[str], list[Fix | None]]:
             name = find_file(root, cells["name"])
             if name in fixes:
                 raise ValueError(f"{name} is listed twice")
-            fixes[name] = (
-                _degrees(cells) if cells.keys() >= _DEGREES.keys() else _metres(cells, commas, marks, bands)
-            )
+            fixes[name] = _degrees(cells) if cells.keys() >= _DEGREES.keys() else _metres(cells, commas)
         except (ValueError, DatasetError) as problem:
             problems.append(f"  line {number}: {problem}")
     if problems:
@@ -106,10 +97,8 @@ def _rows(text: str, path: Path) -> list[Row]:
         if not rows or rows.pop()[1] != [_END]:
             raise DatasetError(f"{path}: a quote is opened and not closed before the end of the file")
         columns |= {"": len(header)}  # cells beyond the last column
-        return [
-            (number, {key: row[at].strip() if at < len(row) else "" for key, at in columns.items()})
-            for number, row in rows
-        ]
+        cells = [{key: "".join(row[at : at + 1]).strip() for key, at in columns.items()} for _, row in rows]
+        return [(number, each) for (number, _), each in zip(rows, cells, strict=True)]
     raise DatasetError(
         f"{path}: the first row must name the columns: name and lat, lon (or utm_e, utm_n, and zone "
         f"if known); found {found if found != [_END] else 'nothing'!s:.200}"
@@ -145,36 +134,23 @@ def _degrees(cells: dict[str, str]) -> Fix | None:
     return Fix("degrees", values[0], values[1])
 
 
-def _metres(cells: dict[str, str], commas: bool, marks: set[str], bands: bool) -> Fix | None:
-    """commas, bands: whether this file has metres with commas, and zones with other letters than N and S.
-
-    marks: those of thousands in this file.
-    """
+def _metres(cells: dict[str, str], commas: bool) -> Fix | None:
+    """commas: whether this file has metres with commas."""
     if not any(cells[key] for key in _METRES):
         return None
-    east, north = (_number(cells[key], commas, marks) for key in _METRES)
+    east, north = (_number(cells[key], commas) for key in _METRES)
     zone = cells.get("zone") or None
-    if zone:
-        if zone[-1:] in "sS" and not bands and 3.5e6 < north < 4.5e6:
-            raise ValueError(
-                f"zone {zone} may be band S, in the north, or the southern hemisphere: write "
-                f"{zone[:-1]}N, or {zone[:-1]}F for the south"
-            )
-        zone = plain_zone(f"{zone[:-1]}N" if bands and zone[-1:] in "sS" else zone)
-    return Fix("metres", east, north, zone)
+    if zone and zone[-1:] in "sS" and 3.5e6 < north < 4.5e6:
+        raise ValueError(
+            f"zone {zone} may be band S, in the north, or the southern hemisphere: write "
+            f"{zone[:-1]}N, or {zone[:-1]}F for the south"
+        )
+    return Fix("metres", east, north, plain_zone(zone) if zone else None)
 
 
-def _certain(found: re.Match[str]) -> bool:
-    return bool(found["more"] or found["rest"] or found["mark"] not in ",.")
-
-
-def _number(text: str, commas: bool, marks: set[str]) -> float:
-    """A number with a decimal point or comma, with or without marks of thousands."""
-    found = _THOUSANDS.fullmatch(text)
-    zero = text.lstrip("-+")[:1] == "0"
-    if found and (_certain(found) or (found["mark"] in marks and not zero)):
-        text = re.sub(r"[^-+\d]", "", found["whole"]) + (found["rest"] or "")
-    elif (found and commas and not zero) or any(mark in text for mark in marks):
+def _number(text: str, commas: bool) -> float:
+    """A number with a decimal point or comma."""
+    if re.fullmatch(r"[-+]?[1-9]\d{0,2},\d{3}", text) or (commas and "." in text):
         raise ValueError(f"{text!r} has a decimal mark or one of thousands: leave out the latter")
     if not re.fullmatch(r"[-+]?(\d+[.,]?\d*|[.,]\d+)(e[-+]?\d{1,2})?", text, re.IGNORECASE):
         raise ValueError(f"{text!r} is not a number of metres")

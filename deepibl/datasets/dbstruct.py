@@ -24,12 +24,10 @@ gtHard marks the images that must be found, gtSoft those that may be: neither ri
 evaluation, and no negatives in training. Alone, either one gives the positives. Both are read, and posIDs and
 ignoreIDs are written.
 
-Where the correct images are listed (San Francisco), utmDb, utmQ and the thresholds are optional. The lists
-may also be in a text file beside sf0.mat, sf0_positives.txt, one query a line: its name, a tab, and the names
-of its positives separated by tabs. Lines that start with # are comments.
+Where the correct images are listed (San Francisco), utmDb, utmQ and the thresholds are optional.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +37,11 @@ import scipy.sparse
 from deepibl.datasets.geo import plain_zone
 from deepibl.datasets.positions import as_positions
 from deepibl.errors import DatasetError
-from deepibl.runtime.text_files import find_name, read_text
 from matlab_compat import matfile
 from matlab_compat.errors import MatFileError
 from matlab_compat.files import StrPath
 from matlab_compat.matfile.values import describe
+from matlab_compat.simplenn.tidy import cell_row
 
 COMPUTED = ("numImages", "numQueries", "posDistSqThr", "cp", "name")
 NAMES = ("dbImageFns", "qImageFns")
@@ -80,15 +78,13 @@ def read_dbstruct(path: StrPath) -> dict[str, Any]:
     struct, zone = variables["dbStruct"], variables.get("utmZone")
     if not isinstance(struct, Mapping):
         raise DatasetError(f"{path}: dbStruct must be one struct; {ABOUT}")
-    lists = Path(path).with_name(f"{Path(path).stem}_positives.txt")
     truth = [name for name in GROUND_TRUTH if np.prod(np.shape(struct.get(name, [])))]
-    listed = "posIDs" in struct or lists.is_file() or bool(truth)
+    listed = "posIDs" in struct or bool(truth)
     needed = [*NAMES, *([] if listed else [*POSITIONS, *THRESHOLDS])]
     missing = [name for name in needed if name not in struct]
     if missing:
-        raise DatasetError(
-            f"{path}: dbStruct lacks {', '.join(missing)} (it has {', '.join(struct)}); {ABOUT}"
-        )
+        held = ", ".join(struct)
+        raise DatasetError(f"{path}: dbStruct lacks {', '.join(missing)} (it has {held}); {ABOUT}")
     left = {*COMPUTED, *(() if "posIDs" in struct else GROUND_TRUTH), *(() if listed else LISTS)}
     fields = {name: _field(name, value, str(path)) for name, value in struct.items() if name not in left}
     for name, images in POSITIONS.items():
@@ -99,8 +95,6 @@ def read_dbstruct(path: StrPath) -> dict[str, Any]:
         fields["posIDs"] = marked[0]
         if len(marked) > 1:
             fields["ignoreIDs"] = [np.setdiff1d(soft, hard) for hard, soft in zip(*marked, strict=True)]
-    elif listed and "posIDs" not in fields:
-        fields["posIDs"] = read_positive_lists(lists, fields["qImageFns"], fields["dbImageFns"])
     known = {*NAMES, *THRESHOLDS, *TIMESTAMPS, *TEXTS, *POSITIONS, *LISTS}
     extra = {name: fields.pop(name) for name in list(fields) if name not in known}
     return {**fields, "extra": extra, "frame": _zone(zone, str(path))}
@@ -113,7 +107,7 @@ def write_dbstruct(path: StrPath, fields: Mapping[str, Any], utm_zone: str | Non
         ("dbImageFns", "utmDb", TIMESTAMPS[0]),
         ("qImageFns", "utmQ", TIMESTAMPS[1]),
     ):
-        struct[images] = _cell_column(fields[images])
+        struct[images] = cell_row(fields[images]).T
         struct[positions] = np.ascontiguousarray(np.asarray(fields[positions], dtype=np.float64).T)
         if fields.get(stamps) is not None:
             struct[stamps] = np.asarray(fields[stamps]).reshape(1, -1)
@@ -124,9 +118,8 @@ def write_dbstruct(path: StrPath, fields: Mapping[str, Any], utm_zone: str | Non
     struct["nonTrivPosDistSqThr"] = float(fields["nonTrivPosDistSqThr"])
     for name in LISTS:
         if fields.get(name) is not None:
-            struct[name] = _cell_column(
-                [np.asarray(ids, np.float64).reshape(-1, 1) + 1 for ids in fields[name]]
-            )
+            ids_from_1 = [np.asarray(ids, np.float64).reshape(-1, 1) + 1 for ids in fields[name]]
+            struct[name] = cell_row(ids_from_1).T
     struct.update(fields.get("extra") or {})
     variables: dict[str, Any] = {"dbStruct": struct}
     if utm_zone:
@@ -165,9 +158,8 @@ def _positions(value: Any, name: str, count: int, path: str) -> np.ndarray:
     array = np.asarray(value)
     if array.ndim != 2 or array.shape[0] != 2:
         hint = "it seems to be transposed" if array.ndim == 2 and array.shape[1] == 2 else ABOUT
-        raise DatasetError(
-            f"{path}: dbStruct.{name} must be 2 x {count} (east; north), found {array.shape}; {hint}"
-        )
+        wanted = f"2 x {count} (east; north)"
+        raise DatasetError(f"{path}: dbStruct.{name} must be {wanted}, found {array.shape}; {hint}")
     return as_positions(array.T, f"{path}: dbStruct.{name}", count)
 
 
@@ -177,55 +169,11 @@ def _marked(value: Any, what: str, size: tuple[int, int]) -> list[np.ndarray]:
         raise DatasetError(f"{what} must be a logical matrix, found {describe(value)}; {ABOUT}")
     if value.shape != size:
         hint = "it seems to be transposed" if value.shape == size[::-1] else ABOUT
-        raise DatasetError(
-            f"{what} must be {size[0]} x {size[1]} (database images x queries), found {value.shape}; {hint}"
-        )
+        wanted = f"{size[0]} x {size[1]} (database images x queries)"
+        raise DatasetError(f"{what} must be {wanted}, found {value.shape}; {hint}")
     columns = scipy.sparse.csc_matrix(value)
     if not np.isin(columns.data, (0, 1)).all():
         raise DatasetError(f"{what} must be logical: it holds other numbers than 0 and 1")
     columns.eliminate_zeros()
     columns.sort_indices()
     return [rows.astype(np.int64) for rows in np.split(columns.indices, columns.indptr[1:-1])]
-
-
-def _cell_column(values: list[Any]) -> np.ndarray:
-    column = np.empty((len(values), 1), dtype=object)
-    for row, value in enumerate(values):
-        column[row, 0] = value
-    return column
-
-
-def read_positive_lists(
-    path: StrPath, query_files: Sequence[str], database_files: Sequence[str]
-) -> list[np.ndarray]:
-    """The positives of each query (0-based ids) from a text file in the form that the module describes.
-
-    Raises DatasetError, with line numbers, for names that are not in the data set and queries without a line.
-    """
-    queries = {name: query for query, name in enumerate(query_files)}
-    images = {name: image for image, name in enumerate(database_files)}
-    text = read_text(path, DatasetError, names=True)
-    lists: dict[int, np.ndarray] = {}
-    problems: list[str] = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        words = [word for word in line.split("\t") if word]
-        known = [queries.__contains__, *[images.__contains__] * (len(words) - 1)]
-        try:
-            query, *names = [find_name(*pair) or pair[0] for pair in zip(words, known, strict=True)]
-        except DatasetError as problem:
-            problems.append(f"line {number}: {problem}")
-            continue
-        if query not in queries:
-            problems.append(f"line {number}: {query} is not a query of this data set")
-        problems += [f"line {number}: {name} is not a database image" for name in names if name not in images]
-        if query in queries:
-            lists[queries[query]] = np.array(
-                [images[name] for name in names if name in images], dtype=np.int64
-            )
-    problems += [f"no line for query {name}" for query, name in enumerate(query_files) if query not in lists]
-    if problems:
-        more = f"\n… and {len(problems) - 10} more" if len(problems) > 10 else ""
-        raise DatasetError(f"{path}: names are separated by tabs;\n" + "\n".join(problems[:10]) + more)
-    return [lists[query] for query in range(len(query_files))]

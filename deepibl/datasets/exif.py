@@ -53,11 +53,11 @@ def image_position(photo: Any) -> tuple[float, float] | None:
 
 def _in_exif(gps: Mapping[int, Any], axis: str) -> tuple[list[float], str] | None:
     """The numbers and the letter of an axis; None where there are none, or 0/0 (no fix)."""
-    numbers, letter = (gps.get(tag) for tag in _TAGS[axis])
-    letter = letter.decode("ascii", "replace") if isinstance(letter, bytes) else str(letter or "")
-    if isinstance(numbers, bytes | str):
-        text = numbers.decode("ascii", "replace") if isinstance(numbers, bytes) else numbers
-        parts, own = parse_degrees(text.strip("\0 "))
+    given = [gps.get(tag) for tag in _TAGS[axis]]
+    numbers, letter = (v.decode("ascii", "replace") if isinstance(v, bytes) else v for v in given)
+    letter = str(letter or "")
+    if isinstance(numbers, str):
+        parts, own = parse_degrees(numbers.strip("\0 "))
         return parts, own or letter
     values: Any = numbers if isinstance(numbers, tuple | list) else [numbers]
     parts = [] if numbers is None else [float(value) for value in values]

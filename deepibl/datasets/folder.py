@@ -12,7 +12,6 @@ two are required).
 import logging
 import math
 import os
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +23,6 @@ import numpy as np
 from deepibl.datasets.csv_file import Fix, read_csv
 from deepibl.datasets.exif import photo_position
 from deepibl.datasets.geo import DEGREES, in_one_frame, plain_zone, to_degrees
-from deepibl.datasets.pitts_tokyo import TokyoTimeMachine
 from deepibl.datasets.place import PlaceDataset, save_dbstruct
 from deepibl.errors import DatasetError
 from deepibl.images.kinds import IMAGE_SUFFIXES, left_out, unused
@@ -161,9 +159,8 @@ def _fixes(folder: Path, names: Sequence[str]) -> tuple[list[Fix | None], list[s
         file, fix = folder / name, None
         try:
             fix = _fix_of_name(file.name)
-            if fix is None:
-                degrees = photo_position(file)
-                fix = Fix("degrees", *degrees) if degrees else None
+            if fix is None and (degrees := photo_position(file)):
+                fix = Fix("degrees", *degrees)
         except DatasetError as problem:
             problems.append(name + str(problem).removeprefix(os.fspath(file)))
         fixes.append(fix)
@@ -172,13 +169,11 @@ def _fixes(folder: Path, names: Sequence[str]) -> tuple[list[Fix | None], list[s
 
 def _fix_of_name(name: str) -> Fix | None:
     parts = name.split("@")
-    if len(parts) < 4 or parts[0]:
-        return None
     try:
         east, north = float(parts[1]), float(parts[2])
-    except ValueError:
+    except (IndexError, ValueError):
         return None
-    if not (math.isfinite(east) and math.isfinite(north)):
+    if len(parts) < 4 or parts[0] or not (math.isfinite(east) and math.isfinite(north)):
         return None
     if len(parts) > 5 and parts[3].isdigit() and len(parts[4]) == 1 and parts[4].isalpha():
         band = parts[4].upper().replace("S", "N")  # here S is the band, in the north
@@ -205,10 +200,6 @@ def _positions(names: list[str], fixes: list[Fix | None], zone: str | None) -> t
     return positions, DEGREES
 
 
-_STAMP_FIELD = 13  # of the parts between @, the first (empty) one being 0
-_STAMP = re.compile(r"((?:19|20)\d\d)-?(0[1-9]|1[0-2])")
-
-
 def find_layout(folder: StrPath, split: str = "test") -> tuple[Path, Path] | None:
     """database/ and queries/ in a folder, or in its images/<split>/ or <split>/; else None."""
     for below in ("", f"images/{split}", split):
@@ -221,7 +212,7 @@ def find_layout(folder: StrPath, split: str = "test") -> tuple[Path, Path] | Non
 def make_dataset(
     database: StrPath, queries: StrPath | None = None,
     *, name: str = "mine", split: str = "test", root: StrPath | None = None, zone: str | None = None,
-    timestamps: bool = False, skip_unknown: bool = False, **options: Any,
+    skip_unknown: bool = False, **options: Any,
 ) -> PlaceDataset:  # fmt: skip
     """The data set of two sources (folders or CSVs), or of one folder in VPR-datasets-downloader's layout.
 
@@ -230,8 +221,6 @@ def make_dataset(
     split: the part of the layout.
     root: the folder that names are relative to (default: the deepest that holds all photos).
     zone: the UTM zone of all positions (default: the first photo's, or another that fits all).
-    timestamps: whether to take year and month from the photos' names, as in Tokyo Time Machine; images of
-        the query's month then do not count as positives.
     skip_unknown: whether to leave out photos without a position.
     options: positive_distance (25), nontrivial_distance_squared (100).
     Raises DatasetError, and ArgumentError where there are no queries.
@@ -249,14 +238,7 @@ def make_dataset(
     top = Path(root if root is not None else common)
     which = split if split in ("train", "val", "test") else ""
     options |= {"split": which, "skip_unknown": skip_unknown}
-    made = dataset_from_places(name, _below(first, top), _below(second, top), zone=zone, **options)
-    if not timestamps:
-        return made
-    return TokyoTimeMachine(
-        name, made.database_names, made.database_positions, made.query_names, made.query_positions,
-        **made.shared_arguments(), database_times=_stamps(made.database_names),
-        query_times=_stamps(made.query_names),
-    )  # fmt: skip
+    return dataset_from_places(name, _below(first, top), _below(second, top), zone=zone, **options)
 
 
 def make_dbstruct(
@@ -275,24 +257,9 @@ def make_dbstruct(
 
 def _below(places: Places, top: Path) -> Places:
     """The same photos with names relative to another folder above them."""
-    moved = [
-        os.path.relpath(os.path.join(os.path.abspath(places.root), name), os.path.abspath(top))
-        for name in places.names
-    ]
+    root, above = os.path.abspath(places.root), os.path.abspath(top)
+    moved = [os.path.relpath(os.path.join(root, name), above) for name in places.names]
     outside = [name for name in moved if name.startswith("..")]
     if outside:
         raise DatasetError(f"{outside[0]} is outside the root {top}: give a --root that holds all photos")
-    names = [name.replace(os.sep, "/") for name in moved]
-    return replace(places, root=f"{os.path.abspath(top)}/", names=names)
-
-
-def _stamps(names: Sequence[str]) -> np.ndarray:
-    """YYYYMM of each name, int32. Raises DatasetError with the first name that has none."""
-    stamps = np.zeros(len(names), dtype=np.int32)
-    for position, name in enumerate(names):
-        parts = os.path.basename(name).split("@")
-        found = _STAMP.match(parts[_STAMP_FIELD]) if len(parts) > _STAMP_FIELD else None
-        if found is None:
-            raise DatasetError(f"{name}: no year and month in its name; leave out --timestamps")
-        stamps[position] = int(found[1] + found[2])
-    return stamps
+    return replace(places, root=f"{above}/", names=[name.replace(os.sep, "/") for name in moved])

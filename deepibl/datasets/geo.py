@@ -44,10 +44,9 @@ def latlon_to_utm(
     wrong = known & ((lat < LATITUDES[0]) | (lat > LATITUDES[1]) | (np.abs(lon) > 180))
     if wrong.any():
         first = int(np.flatnonzero(wrong)[0])
-        raise DatasetError(
-            f"position {first}: latitude {lat[first]}, longitude {lon[first]} is out of range: UTM covers "
-            "latitudes -80 to 84 and longitudes -180 to 180 degrees"
-        )
+        place = f"position {first}: latitude {lat[first]}, longitude {lon[first]}"
+        covered = "latitudes -80 to 84 and longitudes -180 to 180 degrees"
+        raise DatasetError(f"{place} is out of range: UTM covers {covered}")
     if zone is None:
         if not known.any():
             raise DatasetError("no position is known, so the UTM zone is unknown")
@@ -61,10 +60,10 @@ def latlon_to_utm(
     number, northern = parse_zone(zone)
     positions = np.full((len(lat), 2), np.nan)
     # one hemisphere at a time: the library refuses to mix them, and each has its own origin
+    origin = 0.0 if northern else SOUTHERN_OFFSET
     for half, offset in ((known & (lat >= 0), 0.0), (known & (lat < 0), SOUTHERN_OFFSET)):
         if half.any():
             east, north, *_ = utm.from_latlon(lat[half], lon[half], force_zone_number=number)
-            origin = 0.0 if northern else SOUTHERN_OFFSET
             positions[half] = np.stack([east, north - offset + origin], axis=1)
     return positions, zone
 
@@ -90,10 +89,9 @@ def to_degrees(positions: ArrayLike, frame: str) -> np.ndarray:
     degrees = np.full(places.shape, np.nan)
     if known.any():
         east, north = places[known].T
-        if (np.abs(east - 500_000) > 1e6).any():
-            raise DatasetError(
-                f"{east[np.abs(east - 500_000).argmax()]:.0f} m east is not in or near zone {frame}"
-            )
+        farthest = east[np.abs(east - 500_000).argmax()]
+        if abs(farthest - 500_000) > 1e6:
+            raise DatasetError(f"{farthest:.0f} m east is not in or near zone {frame}")
         degrees[known] = np.stack(utm.to_latlon(east, north, number, northern=northern, strict=False), axis=1)
     return degrees
 
@@ -195,9 +193,8 @@ def in_one_frame(
         return [positions for positions, _ in parts], frame
     if None in frames:
         known = ", ".join(str(each or "an unknown UTM zone") for each in sorted(frames, key=str))
-        raise DatasetError(
-            f"positions in {known} cannot be compared: give the zone of each (a column zone, utmZone)"
-        )
+        remedy = "give the zone of each (a column zone, utmZone)"
+        raise DatasetError(f"positions in {known} cannot be compared: {remedy}")
     degrees = [to_degrees(positions, frame or DEGREES) for positions, frame in parts]
     plane = plain_zone(zone) if zone else common_zone(np.concatenate(degrees))
     if plane is None:
@@ -222,9 +219,7 @@ def parse_zone(zone: str) -> tuple[int, bool]:
     """
     found = re.fullmatch(r"\s*(\d{1,2})\s*([C-HJ-NP-X])\s*", zone.upper(), re.ASCII)
     if found is None or not 1 <= int(found[1]) <= 60:
-        raise DatasetError(
-            f"{zone!r} is not a UTM zone: give its number and hemisphere, as in '33N' or '56S'"
-        )
+        raise DatasetError(f"{zone!r} is not a UTM zone: give number and hemisphere, as in '33N' or '56S'")
     return int(found[1]), found[2] >= "N" and found[2] != "S"
 
 

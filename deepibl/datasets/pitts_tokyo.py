@@ -1,7 +1,6 @@
 """The Tokyo data sets, which differ from a plain PlaceDataset (Pittsburgh does not)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,58 +16,39 @@ TINY_SEED = 43
 _PATIENCE = 1000
 
 
-@dataclass(frozen=True)
-class Tokyo247Protocol:
-    """An evaluation protocol of Tokyo 24/7; figures are comparable only if all of it is followed.
-
-    name: of `PROTOCOLS`. version: of the query set (315 queries). query_resize: shorter side of query images
-    in pixels, None: as they are (database images are not scaled). cutouts: database images cut from one
-    panorama, of which only the best ranked counts. lights: the light of the queries, in turn.
-    """
-
-    name: str = "deepibl"
-    version: int = 2
-    query_resize: int | None = 640
-    cutouts: int = 12
-    lights: tuple[str, ...] = ("day", "sunset", "night")
-
-    def suppress(self, ids: np.ndarray, distances: np.ndarray, top: int) -> Neighbours:
-        """The first image of each panorama in ranked ids (M,), at most `top`, with its distance."""
-        _, first = np.unique(np.asarray(ids) // self.cutouts, return_index=True)
-        kept = np.sort(first)[:top]
-        return ids[kept], distances[kept]
-
-    def groups(self, queries: int) -> dict[str, np.ndarray]:
-        """Query ids by light."""
-        return {light: np.arange(turn, queries, len(self.lights)) for turn, light in enumerate(self.lights)}
-
-
-TOKYO247 = Tokyo247Protocol()
-# deepIBL's README scales queries to 640 pixels, NetVLAD's demo.m does not scale them
-PROTOCOLS = {each.name: each for each in (TOKYO247, Tokyo247Protocol("netvlad", query_resize=None))}
+# by protocol: the shorter side of query images in pixels; None: as they are. deepIBL's README scales them,
+# NetVLAD's demo.m does not; figures are comparable only within a protocol
+PROTOCOLS = {"deepibl": 640, "netvlad": None}
 
 
 class Tokyo247(PlaceDataset):
-    """Tokyo 24/7, evaluated by its protocol. Ported from: netvlad/datasets/dbTokyo247.m"""
+    """Tokyo 24/7 with version 2 of its queries (315): of a panorama's images only the best ranked counts.
 
-    protocol = TOKYO247
-    query_resize = TOKYO247.query_resize
+    Ported from: netvlad/datasets/dbTokyo247.m
+    """
+
+    query_resize = PROTOCOLS["deepibl"]
+    cutouts = 12  # database images cut from one panorama, one after the other
+    lights = ("day", "sunset", "night")  # of the queries, in turn
 
     def follow(self, protocol: str) -> None:
         """Evaluates by another of `PROTOCOLS`: 'deepibl' (the default) or 'netvlad'."""
         if protocol not in PROTOCOLS:
             raise ArgumentError(f"the protocols of Tokyo 24/7 are {', '.join(PROTOCOLS)}; got {protocol!r}")
-        self.protocol = PROTOCOLS[protocol]
-        self.query_resize = self.protocol.query_resize
+        self.query_resize = PROTOCOLS[protocol]
 
     def search_depth(self, top: int) -> int:
-        return top * self.protocol.cutouts
+        return top * self.cutouts
 
     def rank_matches(self, searcher: Callable[[int, int], Neighbours], query: int, top: int) -> Neighbours:
-        return self.protocol.suppress(*searcher(query, self.search_depth(top)), top)
+        ids, distances = searcher(query, self.search_depth(top))
+        _, first = np.unique(np.asarray(ids) // self.cutouts, return_index=True)
+        kept = np.sort(first)[:top]
+        return ids[kept], distances[kept]
 
     def query_groups(self) -> dict[str, np.ndarray]:
-        return self.protocol.groups(self.query_count)
+        turns, all_queries = len(self.lights), np.arange(self.query_count)
+        return {light: all_queries[turn::turns] for turn, light in enumerate(self.lights)}
 
 
 class TokyoTimeMachine(PlaceDataset):
@@ -108,9 +88,8 @@ class TokyoTimeMachine(PlaceDataset):
     def _stamps(self, stamps: ArrayLike | None, count: int, what: str) -> np.ndarray:
         if stamps is None or np.size(stamps) != count:
             found = "none" if stamps is None else f"{np.size(stamps)}"
-            raise DatasetError(
-                f"{self.name}: there must be one time stamp for each of {count} {what} images; found {found}"
-            )
+            wanted = f"one time stamp for each of {count} {what} images"
+            raise DatasetError(f"{self.name}: there must be {wanted}; found {found}")
         return np.asarray(stamps).ravel()
 
 
@@ -142,9 +121,8 @@ def tiny_tokyo(whole: PlaceDataset, name: str, generator: Generator | None = Non
             queries += place[:6]
             database += place[12:24]
         elif (misses := misses + 1) >= _PATIENCE:
-            raise DatasetError(
-                f"{whole.name}: {_PATIENCE} images drawn, but too few places with 24 images or more"
-            )
+            drawn_so_far = f"{_PATIENCE} images drawn, but too few places with 24 images or more"
+            raise DatasetError(f"{whole.name}: {drawn_so_far}")
     return TinyTokyo(
         name,
         [whole.database_names[image] for image in database], whole.database_positions[database],

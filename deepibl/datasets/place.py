@@ -90,14 +90,12 @@ class PlaceDataset:
     ) -> None:  # fmt: skip
         self.name, self.split = name, split
         self.database_names, self.query_names = list(database_names), list(query_names)
-        self.database_root, self.query_root = (
-            os.path.expanduser(os.fspath(path)) for path in (database_root, query_root)
-        )
+        roots = database_root, query_root
+        self.database_root, self.query_root = (os.path.expanduser(os.fspath(path)) for path in roots)
         self.database_size, self.query_count = len(self.database_names), len(self.query_names)
-        self.database_positions = as_positions(
-            database_positions, f"{name}: the database", self.database_size
-        )
-        self.query_positions = as_positions(query_positions, f"{name}: the query set", self.query_count)
+        what = f"{name}: the database", f"{name}: the query set"
+        self.database_positions = as_positions(database_positions, what[0], self.database_size)
+        self.query_positions = as_positions(query_positions, what[1], self.query_count)
         self.positive_distance = float(positive_distance)
         self.positive_distance_squared = self.positive_distance**2
         self.nontrivial_distance_squared = float(nontrivial_distance_squared)
@@ -111,15 +109,11 @@ class PlaceDataset:
 
     def shared_arguments(self) -> dict[str, Any]:
         """The arguments that do not concern single images, for a set made of some of this one's images."""
-        return dict(  # noqa: C408
-            database_root=self.database_root,
-            query_root=self.query_root,
-            positive_distance=self.positive_distance,
-            nontrivial_distance_squared=self.nontrivial_distance_squared,
-            split=self.split,
-            frame=self.frame,
-            advice=self.advice,
+        names = (
+            *("database_root", "query_root", "positive_distance", "nontrivial_distance_squared"),
+            *("split", "frame", "advice"),
         )
+        return {name: getattr(self, name) for name in names}
 
     def subset(self, database: Sequence[int], queries: Sequence[int], kind: Any = None) -> Any:
         """The set of some of these images, by id: a `kind`, a class (default: PlaceDataset)."""
@@ -169,9 +163,8 @@ class PlaceDataset:
         """Metres (Q,) from each query to the nearest database image; NaN where that is not known."""
         from scipy.spatial import cKDTree
 
-        database, queries = (
-            in_space(each, self.frame) for each in (self.database_positions, self.query_positions)
-        )
+        positions = self.database_positions, self.query_positions
+        database, queries = (in_space(each, self.frame) for each in positions)
         metres = np.full(self.query_count, np.nan)
         known, asked = (np.isfinite(points).all(axis=1) for points in (database, queries))
         if known.any() and asked.any():
@@ -206,9 +199,8 @@ class PlaceDataset:
         available = self.database_size - len(np.unique(positives))
         if available < n:
             if not self._logged_few_negatives:
-                _log.warning(
-                    "%s: %d negatives requested, a query has %d: using all of them", self.name, n, available
-                )
+                text = "%s: %d negatives requested, a query has %d: using all of them"
+                _log.warning(text, self.name, n, available)
             self._logged_few_negatives = True
             return np.setdiff1d(np.arange(self.database_size), positives)
         draw = round_half_away(n * 1.1)
@@ -257,11 +249,8 @@ class PlaceDataset:
     def _images(self, which: str) -> tuple[list[str], str]:
         if which not in ("db", "q"):
             raise DatasetError(f"which must be 'db' (database) or 'q' (queries); got {which!r}")
-        return (
-            (self.database_names, self.database_root)
-            if which == "db"
-            else (self.query_names, self.query_root)
-        )
+        kind = "database" if which == "db" else "query"
+        return getattr(self, f"{kind}_names"), getattr(self, f"{kind}_root")
 
     def _missing(self, which: str) -> str | None:
         names, root = self._images(which)

@@ -45,26 +45,21 @@ def convert_folder(
     """
     if not Path(folder).is_dir():
         raise MissingImageError(f"{os.fspath(folder)}: no such folder; give the one with the PNG images")
-    sources = list(find_pngs(Path(folder)))
-    jpegs = [path.with_suffix(".jpg") for path in sources]
-    done = [
-        not overwrite and jpeg.is_file() and jpeg.stat().st_mtime >= path.stat().st_mtime
-        for path, jpeg in zip(sources, jpegs, strict=True)
-    ]
-    todo = [path for path, is_done in zip(sources, done, strict=True) if not is_done]
+    todo: list[Path] = []
+    skipped: list[Path] = []
+    for png in find_pngs(Path(folder)):
+        jpeg = png.with_suffix(".jpg")
+        if not overwrite and jpeg.is_file() and jpeg.stat().st_mtime >= png.stat().st_mtime:
+            skipped.append(jpeg)
+        else:
+            todo.append(png)
     with ThreadPoolExecutor(num_threads) as pool:
         running = pool.map(lambda path: _convert_or_error(path, quality, Path(folder)), todo)
         errors = list(counted(running, len(todo), "converting to JPEG"))
-    outcomes = list(zip(todo, errors, strict=True))
-    return ConversionReport(
-        converted=tuple(path.with_suffix(".jpg") for path, error in outcomes if error is None),
-        skipped=tuple(jpeg for jpeg, is_done in zip(jpegs, done, strict=True) if is_done),
-        failures=tuple(
-            Failure(number, os.fspath(path), error)
-            for number, (path, error) in enumerate(outcomes)
-            if error is not None
-        ),
-    )
+    outcomes = list(enumerate(zip(todo, errors, strict=True)))
+    converted = [path.with_suffix(".jpg") for _, (path, error) in outcomes if error is None]
+    failures = [Failure(i, os.fspath(path), error) for i, (path, error) in outcomes if error is not None]
+    return ConversionReport(tuple(converted), tuple(skipped), tuple(failures))
 
 
 def convert_png(source: StrPath, target: StrPath, quality: int = 100) -> None:

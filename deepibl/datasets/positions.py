@@ -17,8 +17,29 @@ from deepibl.datasets.geo import DEGREES, in_space, metres_between
 from deepibl.errors import DatasetError
 
 
-class ClosePosition:
-    """Positions (N, 2) in metres, searched by `positive_distance` metres (inclusive). Ids are 0-based.
+class _Positions:
+    """Positions (N, 2), searched by `positive_distance` metres (inclusive). Ids are 0-based."""
+
+    def __init__(self, positions: ArrayLike, positive_distance: float) -> None:
+        self.positions = as_positions(positions, "positions")
+        # a dbStruct stores the limit as uint8: as a float it cannot overflow when squared
+        self.positive_distance = float(positive_distance)
+        if not 0 <= self.positive_distance < np.inf:
+            raise DatasetError(f"the distance limit must be 0 metres or more, not {positive_distance!r}")
+        self.positive_distance_squared = self.positive_distance**2
+        self._known = np.flatnonzero(np.isfinite(self.positions).all(axis=1))
+
+    def positives(self, position: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Ids (M,) int64 within the limit of a position (2,), and squared metres (M,)."""
+        raise NotImplementedError
+
+    def positives_of_image(self, image: int) -> tuple[np.ndarray, np.ndarray]:
+        """As positives, around the position of an image, itself included."""
+        return self.positives(self.positions[image])
+
+
+class ClosePosition(_Positions):
+    """Positions in metres; positives are in the order of the original's cells.
 
     lower_limit, upper_limit: the corners (2,) of the hashed area, one metre beyond the outermost positions.
     delta: a cell's side in metres; grid_size: the number of cells in x and in y. NaN positions are not
@@ -28,19 +49,16 @@ class ClosePosition:
     """
 
     def __init__(self, positions: ArrayLike, positive_distance: float) -> None:
-        self.positions = as_positions(positions, "positions")
-        self.positive_distance = _limit(positive_distance)
-        self.positive_distance_squared = self.positive_distance**2
+        super().__init__(positions, positive_distance)
         self.delta = self.positive_distance + 1
-        known = np.flatnonzero(np.isfinite(self.positions).all(axis=1))
-        placed = self.positions[known]
+        placed = self.positions[self._known]
         self.lower_limit = placed.min(axis=0) - 1 if len(placed) else np.zeros(2)
         self.upper_limit = placed.max(axis=0) + 1 if len(placed) else np.zeros(2)
         size = np.ceil((self.upper_limit - self.lower_limit) / self.delta).astype(np.int64)
         self.grid_size = (int(size[0]), int(size[1]))
         keys = self._key(*self._cells(placed).T)
         order = np.argsort(keys, kind="stable")
-        self._keys, self._ids = keys[order], known[order]
+        self._keys, self._ids = keys[order], self._known[order]
 
     @property
     def grid(self) -> np.ndarray:
@@ -67,17 +85,10 @@ class ClosePosition:
         near = squared <= self.positive_distance_squared
         return ids[near], squared[near]
 
-    def positives_of_image(self, image: int) -> tuple[np.ndarray, np.ndarray]:
-        """As positives, around the position of an image, itself included."""
-        return self.positives(self.positions[image])
-
     def near(self, position: ArrayLike, images: ArrayLike) -> np.ndarray:
         """For each id, whether its image is within the limit of a position (2,): bool, shape of images."""
-        ids = np.asarray(images, dtype=np.int64)
-        return (
-            squared_metres(np.asarray(position, np.float64).ravel(), self.positions[ids])
-            <= self.positive_distance_squared
-        )
+        others = self.positions[np.asarray(images, dtype=np.int64)]
+        return squared_metres(np.ravel(position), others) <= self.positive_distance_squared
 
     def _cells(self, positions: np.ndarray) -> np.ndarray:
         return np.ceil((positions - self.lower_limit) / self.delta).astype(np.int64) - 1
@@ -93,16 +104,13 @@ class ClosePosition:
         return self._ids[ends[0] : ends[1]]
 
 
-class GlobePositions:
+class GlobePositions(_Positions):
     """As ClosePosition, for positions (N, 2) in degrees anywhere on the globe; the ids found ascend."""
 
     def __init__(self, positions: ArrayLike, positive_distance: float) -> None:
         from scipy.spatial import cKDTree
 
-        self.positions = as_positions(positions, "positions")
-        self.positive_distance = _limit(positive_distance)
-        self.positive_distance_squared = self.positive_distance**2
-        self._known = np.flatnonzero(np.isfinite(self.positions).all(axis=1))
+        super().__init__(positions, positive_distance)
         self._tree = cKDTree(in_space(self.positions[self._known], DEGREES))
 
     def positives(self, position: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -115,10 +123,6 @@ class GlobePositions:
         ids = np.sort(self._known[np.asarray(found, np.int64)])
         ids = ids[self.near(position, ids)]
         return ids, metres_between(position, self.positions[ids], DEGREES) ** 2
-
-    def positives_of_image(self, image: int) -> tuple[np.ndarray, np.ndarray]:
-        """As positives, around the position of an image, itself included."""
-        return self.positives(self.positions[image])
 
     def near(self, position: ArrayLike, images: ArrayLike) -> np.ndarray:
         """For each id, whether its image is within the limit of a position (2,): bool, shape of images."""
@@ -149,13 +153,6 @@ def refuse_degrees(name: str, positions: np.ndarray, limit: float) -> None:
         "deepibl.datasets.latlon_to_utm, or give a CSV with the columns lat and lon. If they are metres of a "
         "local map, add 1000 to all of them: only differences count"
     )
-
-
-def _limit(metres: float) -> float:
-    # a dbStruct stores the limit as uint8: as a float it cannot overflow when squared
-    if not 0 <= float(metres) < np.inf:
-        raise DatasetError(f"the distance limit must be a number of metres >= 0, not {metres!r}")
-    return float(metres)
 
 
 def one_position(position: ArrayLike) -> np.ndarray:

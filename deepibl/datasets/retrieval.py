@@ -5,7 +5,7 @@ Their ground truth lists, for each query, images to find and images to ignore.
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,9 +87,8 @@ def vgg_buildings(root: StrPath, name: str = "ox5k", complete: bool = True) -> R
     if complete:
         _check_size(name, len(images), len(queries))
     ids = {os.path.basename(image): position for position, image in enumerate(images)}
-    listed = {
-        kind: [_words(truth / f"{q}_{kind}.txt") for q in queries] for kind in ("query", "good", "ok", "junk")
-    }
+    kinds = "query", "good", "ok", "junk"
+    listed = {kind: [_words(truth / f"{query}_{kind}.txt") for query in queries] for kind in kinds}
     asked = [words[0].removeprefix("oxc1_") if name == "ox5k" else words[0] for words in listed["query"]]
     unknown = [query for query, image in zip(queries, asked, strict=True) if f"{image}.jpg" not in ids]
     if unknown:
@@ -115,21 +114,13 @@ def crop_queries(
     from PIL import Image
 
     folder = Path(dataset.query_root).parent / f"images_crop_{expand:g}"
-    for query, name in enumerate(dataset.query_names):
-        if progress:
-            progress(query + 1, dataset.query_count)
-        _require_below(folder, name)
-        if (folder / name).exists():
-            continue
-        with (
-            Bounded(_existing(Path(dataset.query_root, name), dataset.name)) as file,
-            Image.open(file) as image,
-        ):
+    for query, source, target in _lacking(dataset, dataset.query_root, dataset.query_names, folder, progress):
+        with Bounded(source) as file, Image.open(file) as image:
             edges = dataset.regions[query] + expand / 2 * _OUTWARD
             region = np.array([round_half_away(float(edge)) for edge in edges])
             left, top = np.maximum(region[:2], 1) - 1
             right, bottom = np.minimum(region[2:], image.size)
-            _write_jpeg(image.crop((int(left), int(top), int(right), int(bottom))), folder / name)
+            _write_jpeg(image.crop((int(left), int(top), int(right), int(bottom))), target)
     return replace(dataset, query_root=os.path.join(folder, ""))
 
 
@@ -148,9 +139,8 @@ def holidays(root: StrPath, rotated: bool = False, complete: bool = True) -> Ret
     images = _listing(Path(folder), "holidays")
     strange = [image for image in images if not os.path.splitext(image)[0].isdigit()]
     if strange:
-        raise DatasetError(
-            f"{folder}: images must be named by number; these are not: {', '.join(strange[:5])}"
-        )
+        some = ", ".join(strange[:5])
+        raise DatasetError(f"{folder}: images must be named by number; these are not: {some}")
     starts = [i for i, image in enumerate(images) if int(os.path.splitext(image)[0]) % 100 == 0]
     if complete:
         _check_size(name, len(images), len(starts))
@@ -173,22 +163,34 @@ def shrink_images(
     from PIL import Image
 
     folder = Path(f"{dataset.database_root.rstrip('/')}_1024x768")
-    for number, name in enumerate(dataset.database_names, start=1):
-        if progress:
-            progress(number, dataset.database_size)
-        original = _existing(Path(dataset.database_root, name), dataset.name)
-        _require_below(folder, name)
-        if (folder / name).exists():
-            continue
-        with Bounded(original) as file, Image.open(file) as image:
+    files = _lacking(dataset, dataset.database_root, dataset.database_names, folder, progress)
+    for _, source, target in files:
+        with Bounded(source) as file, Image.open(file) as image:
             count = image.size[0] * image.size[1]
             if count > pixels:
-                _write_jpeg(_resized(image, (pixels / count) ** 0.5), folder / name)
+                _write_jpeg(_resized(image, (pixels / count) ** 0.5), target)
                 continue
-        with atomic_output(folder / name) as temporary:
-            shutil.copyfile(original, temporary)
+        with atomic_output(target) as temporary:
+            shutil.copyfile(source, temporary)
     path = os.path.join(folder, "")
     return replace(dataset, database_root=path, query_root=path)
+
+
+def _lacking(
+    dataset: RetrievalDataset, root: str, names: Sequence[str], folder: Path, progress: Progress | None
+) -> Iterator[tuple[int, Path, Path]]:
+    """Position, file below root and file below folder of each image that is not below folder yet."""
+    for position, name in enumerate(names):
+        if progress:
+            progress(position + 1, len(names))
+        source, target = Path(root, name), folder / name
+        if not is_below(folder, target):
+            raise DatasetError(f"the image name {name!r} points outside {folder}: nothing is written")
+        if not target.exists():
+            if not source.is_file():
+                advice = ADVICE[dataset.name.removesuffix("_rot")]
+                raise MissingImageError(f"{dataset.name}: the image {source} does not exist. {advice}")
+            yield position, source, target
 
 
 def _resized(image: "Image", scale: float) -> "Image":
@@ -210,15 +212,8 @@ def _listing(folder: Path, name: str) -> list[str]:
     try:
         return sorted(os.listdir(folder))
     except OSError:
-        advice = ADVICE[name]
-        raise MissingImageError(
-            f"{name}: the folder {folder} does not exist or cannot be read. {advice}"
-        ) from None
-
-
-def _require_below(folder: Path, name: str) -> None:
-    if not is_below(folder, folder / name):
-        raise DatasetError(f"the image name {name!r} points outside {folder}: nothing is written")
+        what = f"the folder {folder} does not exist or cannot be read"
+        raise MissingImageError(f"{name}: {what}. {ADVICE[name]}") from None
 
 
 def _words(path: Path) -> list[str]:
@@ -227,14 +222,6 @@ def _words(path: Path) -> list[str]:
 
 def _ids(names: Sequence[str], ids: dict[str, int]) -> np.ndarray:
     return np.array([ids.get(f"{name}.jpg", -1) for name in names], dtype=np.int64)
-
-
-def _existing(path: Path, name: str) -> Path:
-    if not path.is_file():
-        raise MissingImageError(
-            f"{name}: the image {path} does not exist. {ADVICE[name.removesuffix('_rot')]}"
-        )
-    return path
 
 
 def _check_size(name: str, images: int, queries: int) -> None:

@@ -19,7 +19,7 @@ from deepibl.datasets.place import ListedPositives, Neighbours, PlaceDataset
 from deepibl.engine.scales import identity_of
 from deepibl.engine.settings import ComputeOptions, ExtractionSettings, ImageOptions
 from deepibl.errors import ExtractionError, Failure, list_failures
-from deepibl.evaluation.measures import RecallResult, crop_features, recall_at_n
+from deepibl.evaluation.measures import PRINT_N, RECALL_NS, RecallResult, crop_features, recall_at_n
 from deepibl.features.extraction import extract, extract_to_file
 from deepibl.features.files import read_features, stored_names
 from deepibl.images import AS_STORED
@@ -63,24 +63,19 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON: recall by N, by group, and what was measured."""
-        ns = [str(n) for n in self.result.ns]
+        result, dataset = self.result, self.dataset
+
+        def by_n(values: np.ndarray) -> dict[str, Any]:
+            return dict(zip(map(str, result.ns), values.tolist(), strict=True))
+
         return {
-            "dataset": self.dataset.name,
-            "database_images": self.dataset.database_size,
-            "queries": self.dataset.query_count,
-            "query_resize": self.dataset.query_resize,
-            "queries_without_positives": len(self.without_positives),
-            "network": self.network,
-            "network_id": self.network_id,
-            "dimensions": self.dim,
-            "recall": dict(zip(ns, self.result.recalls.tolist(), strict=True)),
-            "interval_95": dict(zip(ns, self.result.intervals().tolist(), strict=True)),
+            "dataset": dataset.name, "database_images": dataset.database_size, "queries": dataset.query_count,
+            "query_resize": dataset.query_resize, "queries_without_positives": len(self.without_positives),
+            "network": self.network, "network_id": self.network_id, "dimensions": self.dim,
+            "recall": by_n(result.recalls), "interval_95": by_n(result.intervals()),
             "failures": len(self.failures),
-            "recall_by_group": {
-                group: dict(zip(ns, recalls.tolist(), strict=True))
-                for group, recalls in self.result.by_group().items()
-            },
-        }
+            "recall_by_group": {group: by_n(recalls) for group, recalls in result.by_group().items()},
+        }  # fmt: skip
 
 
 def evaluate_network(
@@ -190,14 +185,10 @@ def evaluate_index(
     rules: Any = {"positive_distance": threshold, "skip_unknown": skip_unknown}
     dataset = dataset_from_places(Path(index_file).stem, database, query_places(queries, root), **rules)
     how = replace(settings, **asdict(index.reading))
-    parts: Any = (
-        (index.descriptors[known], range(len(known)), []),
-        _described(net, dataset.query_names, dataset.query_root, how, None),
-    )
-    label = label or index.network_path
-    return _evaluation(
-        settings, dataset, label, index.network_id, net, parts[0], parts[1], crop_to_dim, reranker
-    )
+    described: Described = index.descriptors[known], range(len(known)), []
+    asked = _described(net, dataset.query_names, dataset.query_root, how, None)
+    named = label or index.network_path, index.network_id, net
+    return _evaluation(settings, dataset, *named, described, asked, crop_to_dim, reranker)
 
 
 def _evaluation(
@@ -217,12 +208,14 @@ def _evaluation(
     def measure() -> list[Any]:
         with counting(apart(settings.progress), "searching, queries") as count:
             found.append(recall_at_n(asked, described, dataset, report=count))
-        return [asked.shape[1], found[0].as_plain()]
+        return [asked.shape[1], found[0].found.tolist(), found[0].found_print.tolist(), found[0].seconds]
 
-    dim, plain = team().lead(measure)
+    dim, hits, hits_print, seconds = team().lead(measure)
     if found:
         return Evaluation(dataset, network, identity, dim, found[0], layers, asked, described, failures)
-    result = RecallResult.from_plain(plain)
+    ids, groups = np.arange(dataset.query_count), dataset.query_groups()
+    hits = np.array(hits, bool).reshape(-1, len(RECALL_NS))
+    result = RecallResult(RECALL_NS, ids, hits, PRINT_N, np.array(hits_print, bool), seconds, groups)
     return Evaluation(dataset, network, identity, dim, result, layers, failures=failures)
 
 
@@ -283,10 +276,6 @@ def recall_table(evaluation: Evaluation, most: int = 100) -> str:
 def _head(evaluation: Evaluation) -> list[str]:
     """What was measured, and how many queries no search can answer."""
     dataset = evaluation.dataset
-    images = (
-        f"{dataset.name}: {dataset.database_size} database images, {len(evaluation.result.query_ids)} queries"
-    )
-    return [
-        f"{images}, {evaluation.dim} dimensions, network {evaluation.network_id[:12]}",
-        *_unfindable(evaluation),
-    ]
+    images = f"{dataset.database_size} database images, {len(evaluation.result.query_ids)} queries"
+    network = f"{evaluation.dim} dimensions, network {evaluation.network_id[:12]}"
+    return [f"{dataset.name}: {images}, {network}", *_unfindable(evaluation)]

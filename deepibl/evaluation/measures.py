@@ -72,21 +72,16 @@ class RecallResult:
         count = len(self.found)
         if not count:
             return np.full((len(self.ns), 2), np.nan)
-        z = 1.959964  # of the normal distribution
-        middle = (self.recalls + z**2 / (2 * count)) / (1 + z**2 / count)
-        half = (
-            np.sqrt(self.recalls * (1 - self.recalls) / count + (z / (2 * count)) ** 2)
-            * z
-            / (1 + z**2 / count)
-        )
-        return np.clip(np.stack([middle - half, middle + half], axis=1), 0, 1)
+        z, p = 1.959964, self.recalls  # z: of the normal distribution
+        half = z * np.sqrt(p * (1 - p) / count + (z / (2 * count)) ** 2)
+        ends = np.stack([p - half, p + half], axis=1) + z**2 / (2 * count)
+        return np.clip(ends / (1 + z**2 / count), 0, 1)
 
     def only(self, ids: ArrayLike) -> "RecallResult":
         """The result of some queries, by id."""
         rows = np.isin(self.query_ids, ids)
-        return replace(
-            self, query_ids=self.query_ids[rows], found=self.found[rows], found_print=self.found_print[rows]
-        )
+        kept = {name: getattr(self, name)[rows] for name in ("query_ids", "found", "found_print")}
+        return replace(self, **kept)
 
     def tested_groups(self) -> dict[str, np.ndarray]:
         """The ids of each group that has tested queries."""
@@ -95,22 +90,6 @@ class RecallResult:
     def by_group(self) -> dict[str, np.ndarray]:
         """Recall@N for each of ns, (len(ns),), of each group that has tested queries."""
         return {name: self.only(ids).recalls for name, ids in self.tested_groups().items()}
-
-    def as_plain(self) -> dict[str, Any]:
-        """The result as JSON-like values, to be sent to other processes."""
-        groups = {name: ids.tolist() for name, ids in self.groups.items()}
-        arrays = {name: getattr(self, name).tolist() for name in ("query_ids", "found", "found_print")}
-        ns = [int(n) for n in self.ns]
-        return {"ns": ns, "print_n": self.print_n, "seconds": self.seconds, "groups": groups, **arrays}
-
-    @classmethod
-    def from_plain(cls, plain: dict[str, Any]) -> "RecallResult":
-        """The inverse of `as_plain`."""
-        ns, ids = tuple(plain["ns"]), np.asarray(plain["query_ids"], dtype=np.int64)
-        found = np.asarray(plain["found"], dtype=bool).reshape(len(ids), len(ns))
-        found_print = np.asarray(plain["found_print"], dtype=bool)
-        groups = {name: np.asarray(each, dtype=np.int64) for name, each in plain["groups"].items()}
-        return cls(ns, ids, found, plain["print_n"], found_print, plain["seconds"], groups)
 
     def table(self) -> str:
         """The lines that the original prints: N with three digits, recall with four decimals."""
@@ -162,9 +141,8 @@ def recall_of_searcher(
 
     Ported from: netvlad/recallAtN.m
     """
-    return _measure(
-        searcher, queries_to_test(query_count, n_sample, generator), is_pos, ns, print_n, report, {}
-    )
+    tested = queries_to_test(query_count, n_sample, generator)
+    return _measure(searcher, tested, is_pos, ns, print_n, report, {})
 
 
 def _measure(
@@ -197,9 +175,8 @@ def crop_features(features: ArrayLike, dim: int) -> np.ndarray:
     """
     rows = as_descriptors(features, "features")
     if dim > rows.shape[1]:
-        warnings.warn(
-            f"cropToDim ({dim}) larger than the dimensionality ({rows.shape[1]}) -- ignoring", stacklevel=2
-        )
+        text = f"cropToDim ({dim}) larger than the dimensionality ({rows.shape[1]}) -- ignoring"
+        warnings.warn(text, stacklevel=2)
         return rows
     return relja_l2normalize_col(rows[:, :dim]) if dim > 0 else rows
 
@@ -213,10 +190,10 @@ def read_feature_pair(
     Raises FeatureFileError for files that do not have the data set's number of descriptors of one size.
     """
     queries = read_features(q_file, count=dataset.query_count)
-    database = read_features(db_file, count=dataset.database_size, dim=queries.shape[1], mmap=True)
-    if crop_to_dim > queries.shape[1]:
-        return crop_features(queries, crop_to_dim), database
-    return crop_features(queries, crop_to_dim), crop_features(database, crop_to_dim)
+    own = queries.shape[1]
+    database = read_features(db_file, count=dataset.database_size, dim=own, mmap=True)
+    cropped = crop_features(database, crop_to_dim) if crop_to_dim <= own else database  # one warning of it
+    return crop_features(queries, crop_to_dim), cropped
 
 
 def best_epoch(recalls: ArrayLike, ns: Sequence[int] = RECALL_NS, n: int = 5) -> int:
@@ -269,10 +246,8 @@ def checked_features(features: ArrayLike, count: int, what: str, dataset: PlaceS
     """Features as (count, D) float32. Raises FeatureFileError for another shape."""
     rows = as_descriptors(features, what)
     if len(rows) != count:
-        raise FeatureFileError(
-            f"{dataset.name}: {count} images in its {what}, but features of shape {rows.shape}: "
-            "there must be one row for each image"
-        )
+        found = f"{count} images in its {what}, but features of shape {rows.shape}"
+        raise FeatureFileError(f"{dataset.name}: {found}: there must be one row for each image")
     return rows
 
 

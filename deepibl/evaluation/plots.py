@@ -6,6 +6,7 @@ closed.
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,18 @@ def show_figures(show: bool) -> None:
         plt.show()
 
 
+def write_figure(figure: Any, path: StrPath, show: bool, dpi: int = 100) -> Path:
+    """Writes a figure, whole or not at all, in the format that its name says, and shows it where asked."""
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in _SUFFIXES:
+        ends = ", ".join(_SUFFIXES)
+        raise ArgumentError(f"{os.fspath(path)}: the name of a figure must end in one of {ends}")
+    with atomic_bytes(path) as buffer:
+        figure.savefig(buffer, format=suffix[1:], dpi=dpi)
+    show_figures(show)
+    return Path(path)
+
+
 CROP_TO_DIMS = (64, 128, 256, 512, 1024, 2048, 4096)
 _SUFFIXES = (".png", ".pdf", ".svg")
 
@@ -54,12 +67,11 @@ def recall_by_dimension(
     kept = [dim for dim in dims if 1 <= dim <= own]
     if not kept:
         raise ArgumentError(f"the descriptors have {own} dimensions; none of {list(dims)} can be kept")
-    return {
-        dim: recall_at_n(
-            crop_features(query_features, dim), crop_features(database_features, dim), dataset, ns
-        ).recalls
-        for dim in kept
-    }
+    recalls = {}
+    for dim in kept:
+        queries, database = (crop_features(each, dim) for each in (query_features, database_features))
+        recalls[dim] = recall_at_n(queries, database, dataset, ns).recalls
+    return recalls
 
 
 def plot_recall_by_dimension(
@@ -98,13 +110,8 @@ def plot_recall(
 def _finish(figure: Any, axes: Any, label: str, path: StrPath | None, show: bool) -> Any:
     axes.set_ylabel(label)
     axes.grid(True, color="#dddddd")
-    if path is not None:
-        suffix = os.path.splitext(path)[1].lower()
-        if suffix not in _SUFFIXES:
-            raise ArgumentError(
-                f"{os.fspath(path)}: the name of a figure must end in one of {', '.join(_SUFFIXES)}"
-            )
-        with atomic_bytes(path) as buffer:
-            figure.savefig(buffer, format=suffix[1:], dpi=100)
-    show_figures(show)
+    if path is None:
+        show_figures(show)
+    else:
+        write_figure(figure, path, show)
     return figure

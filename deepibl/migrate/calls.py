@@ -1,7 +1,6 @@
 """Chains like a.b{2}(3) and calls into Python: variables, indices, fields, functions, methods."""
 
 import ast
-import keyword
 from collections.abc import Sequence
 from typing import Any
 
@@ -138,25 +137,24 @@ def call(scope: Scope, name: str, nodes: Sequence[Node] | None, nargout: int = 1
         known = base in FUNCTIONS or base in scope.functions
         require(method.isidentifier() and known, f"{name} is neither a variable nor a method")
         scope.need(base)
-        return Typed(
-            _called(ast.Attribute(ast.Name(base, ast.Load()), method, ast.Load()), values, nargout), "any"
-        )
+        function = ast.Attribute(ast.Name(base, ast.Load()), method, ast.Load())
+        return Typed(_called(function, values, nargout), "any")
     unknown = own is None and name not in FUNCTIONS and language_name(name) is None
     if unknown and typed and typed[0].kind == "object":  # method(object, …)
         return Typed(_called(ast.Attribute(values[0], name, ast.Load()), values[1:], nargout), "any")
-    function = function_of(scope, name)
+    called = function_of(scope, name)
     if own is not None:
         require(own.outputs >= nargout or nargout == 1, f"{name} gives {own.outputs} outputs")
-        node = ast.Call(function, [owned(scope, value) for value in typed], [])
+        node = ast.Call(called, [owned(scope, value) for value in typed], [])
         return Typed(_asked(node, nargout if own.takes_nargout else 1), "object" if own.is_class else "any")
     if name in FUNCTIONS:
         kinds = output_kinds(name)
         require(nargout <= max(1, len(kinds)), f"{name} gives {len(kinds)} outputs")
         require(name != "relja_display" or bool(values), "relja_display takes a string, which is missing")
-        return Typed(_asked(_with_options(scope, name, function, values), nargout), (kinds or ["any"])[0])
-    python_name = function.id if isinstance(function, ast.Name) else ""
+        return Typed(_asked(_with_options(scope, name, called, values), nargout), (kinds or ["any"])[0])
+    python_name = called.id if isinstance(called, ast.Name) else ""
     require(nargout == 1 or takes_nargout(python_name), f"{name} with {nargout} outputs")
-    return Typed(_called(function, values, nargout), _result(name, typed))
+    return Typed(_called(called, values, nargout), _result(name, typed))
 
 
 def _called(function: ast.expr, values: list[ast.expr], nargout: int) -> ast.Call:
@@ -192,7 +190,8 @@ def _with_options(scope: Scope, name: str, function: ast.expr, values: list[ast.
     """A library call with the options that --set gives; literal names and their values become keywords."""
     names = [literal(word) for word in values]
     ends = (i for i in range(_POSITIONAL.get(name, 1), len(names)) if (len(names) - i) % 2 == 0)
-    start = next((i for i in ends if all(_is_option(word) for word in names[i::2])), len(names))
+    named = (i for i in ends if all(isinstance(word, str) and is_field(word) for word in names[i::2]))
+    start = next(named, len(names))
     plain = not any(isinstance(word, ast.Starred) for word in values[start:])
     words = {names[i]: values[i + 1] for i in range(start, len(names), 2)} if plain else {}
     fits = plain and 2 * len({word.lower() for word in words}) == len(names) - start
@@ -205,10 +204,6 @@ def _with_options(scope: Scope, name: str, function: ast.expr, values: list[ast.
     if not fits or not words:
         return ast.Call(function, values, [])
     return ast.Call(function, values[:start], [ast.keyword(word, value) for word, value in words.items()])
-
-
-def _is_option(word: Any) -> bool:
-    return isinstance(word, str) and word.isidentifier() and not keyword.iskeyword(word)
 
 
 def _result(name: str, typed: list[Typed]) -> str:
@@ -250,18 +245,16 @@ def _struct(scope: Scope, nodes: Sequence[Node]) -> Typed:
         made = scope.call("Struct")
         made.keywords = [ast.keyword(str(name), value) for name, value in zip(names, kept, strict=True)]
         return Typed(made, "struct")
-    return Typed(
-        scope.call("struct", *(kept[i // 2] if i % 2 else v.node for i, v in enumerate(typed))), "any"
-    )
+    given = (kept[i // 2] if i % 2 else value.node for i, value in enumerate(typed))
+    return Typed(scope.call("struct", *given), "any")
 
 
-def _map(scope: Scope, nodes: Sequence[Node]) -> Typed:
-    return Typed(scope.call("Map", *(value.node for value in arguments_of(scope, nodes))), "any")
+def _call_of(name: str, kind: str, least: int = 0) -> Any:
+    def handler(scope: Scope, nodes: Sequence[Node]) -> Typed:
+        require(len(nodes) >= least, f"{name} without a file")
+        return Typed(scope.call(name, *(value.node for value in arguments_of(scope, nodes))), kind)
 
-
-def _load(scope: Scope, nodes: Sequence[Node]) -> Typed:
-    require(bool(nodes), "load without a file")
-    return Typed(scope.call("load", *(value.node for value in arguments_of(scope, nodes))), "struct")
+    return handler
 
 
 def _count(name: str) -> Any:
@@ -281,7 +274,8 @@ def _refused(reason: str) -> Any:
 
 _CODE = _refused("code in strings is not translated")
 _SPECIAL: dict[str, Any] = {
-    "exist": _exist, "struct": _struct, "load": _load, "containers.Map": _map,
+    "exist": _exist, "struct": _struct, "load": _call_of("load", "struct", 1),
+    "containers.Map": _call_of("Map", "any"),
     "nargin": _count("nargin"), "nargout": _count("nargout"),
     **dict.fromkeys(("eval", "evalc", "evalin", "assignin", "inputname"), _CODE),
     "input": _refused("input asks the user"), **dict.fromkeys("ij", _refused("the imaginary unit")),

@@ -8,10 +8,11 @@ from deepibl.migrate.names import function_name, variable_name
 from deepibl.migrate.scope import Function, Scope, require
 
 from deepibl.migrate.tree import (  # isort: skip
-    DEFINITIONS, Node, Untranslatable, chain, comment_lines, named, targets, text_of, walk,
+    DEFINITIONS, Node, Untranslatable, body_of, chain, comment_lines, named, targets, text_of, walk,
 )  # fmt: skip
 
 Script = Any  # the ScriptTranslator, whose module calls these functions
+INDENT = "    "
 MANY = 99  # outputs of a function with varargout
 
 
@@ -58,16 +59,16 @@ def _certain(node: Node, output: str) -> bool:
     return any(goal is not None and chain(goal)[0].text == output for part in found for goal in targets(part))
 
 
-def _indented(lines: list[str]) -> list[str]:
-    return [f"    {line}" if line else "" for line in lines]
+def indented(lines: list[str]) -> list[str]:
+    """The lines one level deeper."""
+    return [f"{INDENT}{line}" if line else "" for line in lines]
 
 
 def function_lines(script: Script, outer: Scope, node: Node, owner: str = "") -> list[str]:
     """A function, or a method of the class `owner`."""
     name, parameters, outputs = text_of(name_of(node)), _parameters(node), _outputs(node)
     words = _words(node)
-    blocks = (child for child in node.children if child.type in ("block", "comment"))
-    body = [part for child in blocks for part in (child.children if child.type == "block" else [child])]
+    body = body_of(node)
     constructor = bool(owner) and name == owner
     objects = (outputs[0],) if constructor else tuple(parameters[:1]) if owner else ()
     try:
@@ -75,7 +76,7 @@ def function_lines(script: Script, outer: Scope, node: Node, owner: str = "") ->
         scope = script.scope(body, tuple(parameters), objects)
     except Untranslatable as reason:
         marked = script.mark(outer, node, str(reason))
-        return [f"def {function_name(name)}(*arguments):", *_indented(marked)]
+        return [f"def {function_name(name)}(*arguments):", *indented(marked)]
     scope.local = True
     scope.parameters = (*parameters, "varargout")
     scope.kinds |= {output: scope.kinds.get(output) or "any" for output in outputs}
@@ -112,7 +113,7 @@ def function_lines(script: Script, outer: Scope, node: Node, owner: str = "") ->
     if not any(line and not line.startswith("#") for line in whole):
         whole.append("pass")
     python_name = "__init__" if constructor else name if owner else function_name(name)
-    return [f"def {python_name}({', '.join(listed)}):", *_indented(whole)]
+    return [f"def {python_name}({', '.join(listed)}):", *indented(whole)]
 
 
 def _documented(lines: list[str]) -> tuple[list[str], list[str]]:
@@ -134,9 +135,8 @@ def _return(scope: Scope, outputs: list[str], takes_nargout: bool) -> str:
 def class_lines(script: Script, outer: Scope, node: Node) -> list[str]:
     """A handle class; its properties as attributes of the class, its methods."""
     name, functions = text_of(name_of(node)), script.functions
-    found = [
-        text_of(part) for child in node.children if child.type == "superclasses" for part in named(child)
-    ]
+    supers = (child for child in node.children if child.type == "superclasses")
+    found = [text_of(part) for child in supers for part in named(child)]
     try:
         known = bool(found) and set(found) <= {"handle", *FUNCTIONS, *functions}
         require(known, "a class that is not a handle class (< handle, < dbBase)")
@@ -145,7 +145,7 @@ def class_lines(script: Script, outer: Scope, node: Node) -> list[str]:
         require(plain, "events, enumerations and attributes of a class")
         require(not node.has_error, "the grammar does not know this")
     except Untranslatable as reason:
-        return [f"class {name}:", *_indented(script.mark(outer, node, str(reason)))]
+        return [f"class {name}:", *indented(script.mark(outer, node, str(reason)))]
     bases = [base for base in found if base != "handle"]
     for base in bases:
         outer.need(f"{functions[base].module}:{base}" if base in functions else base)
@@ -162,4 +162,4 @@ def class_lines(script: Script, outer: Scope, node: Node) -> list[str]:
             if method.type == "function_definition":
                 lines += ["", *function_lines(script, outer, method, name)]
     listed = f"({', '.join(bases)})" if bases else ""
-    return [f"class {name}{listed}:", *_indented([*head, *(lines or ["pass"])])]
+    return [f"class {name}{listed}:", *indented([*head, *(lines or ["pass"])])]

@@ -215,9 +215,8 @@ def _matrix(scope: Scope, node: Node) -> Typed:
     ]
     whole = lines[0] if len(lines) == 1 else scope.call("vertcat", *lines)
     text = "text" in kinds and kinds <= {"text", *NUMBERS}
-    return Typed(
-        whole, "cell" if "cell" in kinds else "text" if text else "num" if kinds <= NUMBERS else "any"
-    )
+    kind = "cell" if "cell" in kinds else "text" if text else "num" if kinds <= NUMBERS else "any"
+    return Typed(whole, kind)
 
 
 def _cell(scope: Scope, node: Node) -> Typed:
@@ -226,20 +225,12 @@ def _cell(scope: Scope, node: Node) -> Typed:
     return Typed(made[0] if len(made) == 1 else scope.call("vertcat", *made), "cell")
 
 
-def _parenthesis(scope: Scope, node: Node) -> Typed:
-    return expression(scope, named(node)[0])
-
-
 _LEAVES = {
     "number": _number,
     "string": lambda scope, node: Typed(ast.Constant(string_value(node)), "text"),
     "command_argument": lambda scope, node: Typed(ast.Constant(text_of(node)), "text"),
     "boolean": lambda scope, node: Typed(ast.Constant(text_of(node) == "true"), "bool"),
-    "_expression": _parenthesis,
-    "parenthesis": _parenthesis,
-    "matrix": _matrix,
-    "cell": _cell,
-    "handle_operator": _handle,
-    "end_keyword": _end,
-}
+    **dict.fromkeys(("_expression", "parenthesis"), lambda scope, node: expression(scope, named(node)[0])),
+    "matrix": _matrix, "cell": _cell, "handle_operator": _handle, "end_keyword": _end,
+}  # fmt: skip
 _OPERATIONS = {"binary": _binary, "unary": _unary, "postfix": _postfix, "range": _range, "lambda": _lambda}

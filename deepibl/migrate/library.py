@@ -5,7 +5,8 @@ translator knows of it.
 """
 
 _TABLE = """
-setup relja_progress relja_display relja_displayDateTime plotResults convertPngtoJPG: ->
+setup relja_progress relja_display relja_displayDateTime convertPngtoJPG: ->
+plotResults: plain plain plain plain ->
 serialAllFeats relja_netSave: net ->
 saveNet: net plain plain plain ->
 localPaths: -> paths
@@ -15,7 +16,7 @@ relja_simplenn_move vl_simplenn_move relja_simplenn_tidy vl_simplenn_tidy: net -
 netPrepareForTrain: net layer -> net
 relja_whichLayer: net -> id
 relja_layerNames relja_layerTypes: net -> texts
-relja_netOutputDim: net -> int any
+relja_netOutputDim: net -> int row
 cleanup relja_dir: -> texts
 relja_randomHex relja_expandUser relja_hrminsec: -> text
 relja_startsWith relja_endsWith vl_simplenn smooth dbBase closePosition: -> any
@@ -25,8 +26,8 @@ vl_simplenn_display recallAtN relja_retrievalMAP relja_makeBuffer: -> any any
 dbPitts dbTokyo247 dbTokyoTimeMachine dbTiny dbSf0 dbVGG dbHolidays: -> object
 vl_argparse: -> struct any
 vl_imreadjpeg: -> cell
-computeRepresentation relja_l2normalize_col: -> features
-yael_kmeans: features -> features
+computeRepresentation: net image -> column
+yael_kmeans relja_l2normalize_col: features -> features
 rawNnSearch yael_nn: features features -> ids features
 testCore: any features features -> column matrix
 testCoreRank: any features features -> number matrix
@@ -43,7 +44,7 @@ FUNCTIONS: dict[str, tuple[list[str], list[str]]] = {
 }
 _KNOWN = {
     "net": "struct", "texts": "cell", "number": "num", "features": "num", "ids": "num", "column": "num",
-    "matrix": "num", "id": "any",
+    "matrix": "num", "id": "any", "row": "any",
 }  # fmt: skip
 
 

@@ -117,6 +117,7 @@ def _out(value: Any) -> Any:
 _TO_LIBRARY: dict[str, Callable[[Any], Any]] = {
     "id": lambda v: int(float(v)) - 1, "ids": lambda v: _flat(v).astype(np.int64) - 1,
     "features": lambda v: np.ascontiguousarray(as_np(v).T), "net": net_in, "number": lambda v: int(float(v)),
+    "image": lambda v: _maps_in(v)[0],
     "layer": lambda v: v if isinstance(v, str) else int(v), "plain": to_plain, "matrix": as_np,
     "searcher": lambda v: _searcher_in(v), **dict.fromkeys(("row", "column", "mask", "position"), _flat),
 }  # fmt: skip
@@ -125,7 +126,7 @@ _TO_SCRIPT: dict[str, Callable[[Any], Any]] = {
     "features": _turned, "row": _row, "column": _column, "position": _column, "texts": lambda v: Cell(*v),
     "mask": lambda v: _column(np.asarray(v, bool)), "matrix": lambda v: wrap(np.atleast_2d(np.asarray(v))),
     "number": lambda v: Array() if v is None else float(v), "searcher": lambda v: _searcher_out(v),
-    "object": lambda v: _wrapped(v),
+    "object": lambda v: _wrapped(v), "int": int,
 }  # fmt: skip
 
 
@@ -278,10 +279,6 @@ def _library_method(outer: Any, name: str) -> Callable[..., Any]:
 # ---- functions
 
 
-def _library(name: str) -> Any:
-    return getattr(deepibl if hasattr(deepibl, name) else matlab_compat, name)
-
-
 def _words(options: dict[str, Any]) -> dict[str, Any]:
     return {word: _plain(value) for word, value in options.items()}
 
@@ -292,12 +289,11 @@ def _wrapper(name: str) -> Callable[..., Any]:
     outputs = ["found", *outputs[1:]] if outputs[:1] == ["ids"] else outputs
 
     def wrapper(*arguments: Any, nargout: int = 1, **options: Any) -> Any:
-        given = list(spread(arguments))
-        given = [
-            _to_library(kind, value)
-            for kind, value in zip([*kinds, *["any"] * len(given)], given, strict=False)
-        ]
-        function, words = _library(name), _words(options)
+        spread_out = list(spread(arguments))
+        every = [*kinds, *["any"] * len(spread_out)]
+        given = [_to_library(kind, value) for kind, value in zip(every, spread_out, strict=False)]
+        function: Any = getattr(deepibl if hasattr(deepibl, name) else matlab_compat, name)
+        words = _words(options)
         words |= {"nargout": nargout} if nargout > 1 and takes_nargout(function) else {}
         return _results(name, outputs, function(*given, **words), nargout)
 
@@ -321,9 +317,7 @@ relja_simplenn_tidy = vl_simplenn_tidy = tidy
 
 def localPaths(*arguments: Any) -> Struct:
     """The paths of localPaths, a struct of strings."""
-    found = deepibl.localPaths(*arguments)
-    names = getattr(found, "_fields", None) or list(getattr(found, "__dataclass_fields__", vars(found)))
-    return Struct({name: getattr(found, name) for name in names if isinstance(getattr(found, name), str)})
+    return Struct(deepibl.localPaths(*arguments).as_dict())
 
 
 def setup() -> None:
@@ -343,6 +337,11 @@ def vl_imreadjpeg(files: Cell, *arguments: Any, **options: Any) -> Cell:
     return Cell(*map(_maps_out, read))
 
 
+def _layer_out(result: Any) -> Struct:
+    x, dzdx, *dzdw = map(_maps_out, (result.x, result.dzdx, *(result.dzdw or ())))
+    return Struct(x=x, dzdx=dzdx, dzdw=Cell(*dzdw), aux=Array())
+
+
 def vl_simplenn(
     net: Struct, x: Any, dzdy: Any = None, res: Any = None, *arguments: Any, **options: Any
 ) -> Any:
@@ -350,13 +349,7 @@ def vl_simplenn(
     maps: Any = [_maps_in(value) if value is not None and as_np(value).size else None for value in (x, dzdy)]
     before = getattr(res, "results", None)
     found = matlab_compat.vl_simplenn(net_in(net), *maps, before, *map(_plain, arguments), **_words(options))
-    items = [
-        Struct(
-            x=_maps_out(r.x), dzdx=_maps_out(r.dzdx), dzdw=Cell(*map(_maps_out, r.dzdw or ())), aux=Array()
-        )
-        for r in found
-    ]
-    made = StructArray(objects([items]))
+    made = StructArray(objects([[_layer_out(each) for each in found]]))
     made.results = found  # type: ignore[attr-defined]
     return made
 
@@ -370,26 +363,6 @@ def vl_argparse(opts: Struct, arguments: Any, *flags: Any, nargout: int = 1) -> 
     return (Struct(result[0]), Cell(*result[1])) if nargout > 1 else Struct(result)
 
 
-def computeRepresentation(net: Struct, im: Any, *arguments: Any, **options: Any) -> Any:
-    """The descriptor of an image, a column."""
-    return _column(
-        deepibl.computeRepresentation(
-            net_in(net), _maps_in(im)[0], *map(_plain, arguments), **_words(options)
-        )
-    )
-
-
-def relja_l2normalize_col(x: Any) -> Any:
-    """Columns of unit length."""
-    return _turned(matlab_compat.relja_l2normalize_col(_to_library("features", x)))
-
-
-def relja_netOutputDim(net: Struct, *arguments: Any, nargout: int = 1) -> Any:
-    """The number of dimensions of a net's output, and its size."""
-    count, size = matlab_compat.relja_netOutputDim(net_in(net), *map(_plain, arguments))
-    return (int(count), _row(size)) if nargout > 1 else int(count)
-
-
 def recallAtN(
     searcher: Any, nQueries: Any, isPos: Any, ns: Any, printN: Any, nSample: Any = np.inf, nargout: int = 1
 ) -> Any:
@@ -399,9 +372,8 @@ def recallAtN(
         return _flat(isPos(float(query + 1), _row(np.asarray(ids, np.float64) + 1))) != 0
 
     numbers = [int(n) for n in as_np(ns).flat]
-    found = deepibl.recallAtN(
-        _searcher_in(searcher), int(nQueries), positive, numbers, int(printN), float(nSample)
-    )
+    given = _searcher_in(searcher), int(nQueries), positive, numbers, int(printN), float(nSample)
+    found = deepibl.recallAtN(*given)
     return _results("recallAtN", ["number"], found, nargout)
 
 
@@ -429,8 +401,3 @@ def relja_makeBuffer(column: Any, megabytes: Any, nargout: int = 1) -> Any:
 def smooth(y: Any, window: Any = 5) -> Any:
     """A moving average, a column."""
     return _column(numeric.smooth(as_np(y), int(window)))
-
-
-def plotResults(obj: Struct, opts: Struct, *more: Any) -> None:
-    """Draws the curves of a training as PNG."""
-    deepibl.plotResults(to_plain(obj), to_plain(opts), *map(to_plain, more))

@@ -4,6 +4,7 @@ From the tightest: transpose and power; sign and not; * / \\ and their dotted fo
 comparisons; &; |; &&; ||. All group from the left. The sign of an exponent (2^-1) belongs to the exponent.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ _LEVELS = [
     {"*", "/", "\\", ".*", "./", ".\\"},
 ]  # fmt: skip
 _POWERS = {"^", ".^"}
+_BEHIND = {*_POWERS, "'", ".'"}
 _SIGNS = {"+", "-", "~"}
 _NESTED = {
     "binary_operator", "comparison_operator", "boolean_operator", "unary_operator", "not_operator",
@@ -54,54 +56,45 @@ class _Parser:
     def __init__(self, tokens: list[Any]) -> None:
         self.left = tokens
 
-    def next(self) -> Any:
-        return self.left[0] if self.left else None
-
-    def take(self) -> Any:
-        return self.left.pop(0)
+    def next_is(self, signs: set[str]) -> bool:
+        return bool(self.left) and isinstance(self.left[0], str) and self.left[0] in signs
 
     def level(self, place: int) -> Any:
         if place == len(_LEVELS):
-            return self.signed()
-        first = self.level(place + 1)
-        if _LEVELS[place] == {":"}:
+            return self.signed(self.power)
+        signs, first = _LEVELS[place], self.level(place + 1)
+        if signs == {":"}:
             parts = [first]
-            while self.next() == ":":
-                self.take()
+            while self.next_is(signs):
+                self.left.pop(0)
                 parts.append(self.level(place + 1))
             if len(parts) > 3:
                 raise Untranslatable("a range of more than three parts")
             return first if len(parts) == 1 else Operation("range", ":", tuple(parts))
-        while isinstance(self.next(), str) and self.next() in _LEVELS[place]:
-            sign = self.take()
-            first = Operation("binary", sign, (first, self.level(place + 1)))
+        while self.next_is(signs):
+            first = Operation("binary", self.left.pop(0), (first, self.level(place + 1)))
         return first
 
-    def signed(self) -> Any:
-        if isinstance(self.next(), str) and self.next() in _SIGNS:
-            return Operation("unary", self.take(), (self.signed(),))
-        return self.power()
+    def signed(self, below: Callable[[], Any]) -> Any:
+        if self.next_is(_SIGNS):
+            return Operation("unary", self.left.pop(0), (self.signed(below),))
+        return below()
 
     def power(self) -> Any:
         value = self.primary()
-        while isinstance(self.next(), str) and self.next() in {*_POWERS, "'", ".'"}:
-            sign = self.take()
-            if sign in _POWERS:
-                value = Operation("binary", sign, (value, self.exponent()))
-            else:
+        while self.next_is(_BEHIND):
+            sign = self.left.pop(0)
+            if sign not in _POWERS:
                 value = Operation("postfix", sign, (value,))
+                continue
+            exponent = self.signed(self.primary)
+            if isinstance(exponent, Operation) and exponent.kind == "unary" and self.next_is(_BEHIND):
+                raise Untranslatable("a signed exponent before another ^ or ': write parentheses")
+            value = Operation("binary", sign, (value, exponent))
         return value
 
-    def exponent(self) -> Any:
-        if isinstance(self.next(), str) and self.next() in _SIGNS:
-            found = Operation("unary", self.take(), (self.exponent(),))
-            if isinstance(self.next(), str) and self.next() in {*_POWERS, "'", ".'"}:
-                raise Untranslatable("a signed exponent before another ^ or ': write parentheses")
-            return found
-        return self.primary()
-
     def primary(self) -> Any:
-        token = self.take() if self.left else None
+        token = self.left.pop(0) if self.left else None
         if isinstance(token, tuple):
             return Operation("lambda", "@", (token[1], self.level(0)))
         if token is None or isinstance(token, str):

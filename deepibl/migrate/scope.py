@@ -147,9 +147,8 @@ def owned(scope: Scope, value: Typed, target: str = "") -> ast.expr:
     node = value.node
     if isinstance(node, ast.Starred) or value.kind in IMMUTABLE:
         return node
-    shares = isinstance(node, ast.Name | ast.Attribute) or (
-        isinstance(node, ast.Subscript) and value.kind not in NUMBERS
-    )
+    part = isinstance(node, ast.Subscript) and value.kind not in NUMBERS
+    shares = part or isinstance(node, ast.Name | ast.Attribute)
     if isinstance(node, ast.Call):
         name = node.func.id if isinstance(node.func, ast.Name) else ""
         made = name in _NEW or language_name(name.rstrip("_"))

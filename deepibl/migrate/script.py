@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from deepibl.migrate.definitions import class_lines, declared, function_lines, name_of
+from deepibl.migrate.definitions import INDENT, class_lines, declared, function_lines, indented, name_of
 from deepibl.migrate.expressions import expression, truth
 from deepibl.migrate.library import FUNCTIONS
 from deepibl.migrate.names import CONSTANTS, language_name, variable_name
@@ -15,12 +15,11 @@ from deepibl.migrate.scope import Function, Scope, Undetermined, literal, requir
 from deepibl.migrate.statements import assignment, call_statement
 
 from deepibl.migrate.tree import (  # isort: skip
-    DEFINITIONS, Node, Untranslatable, assigned_in_loops, assigned_names, assignments, caught_names, chain,
+    DEFINITIONS, Node, Untranslatable, assigned_in_loops, assignments, body_of, caught_names, chain,
     comment_lines, goals, inner_comments, loads, loads_all_variables, mutated_names, named, parse, targets,
     text_of, walk,
 )  # fmt: skip
 
-INDENT = "    "
 COMPOUND = {"if_statement", "for_statement", "while_statement", "switch_statement", "try_statement"}
 _JUMPS = {"break_statement": "break", "continue_statement": "continue"}
 _WIDTH = 100
@@ -34,11 +33,6 @@ class Mark:
     source: str
     reason: str
     stops: bool = True
-
-
-def indented(lines: list[str]) -> list[str]:
-    """The lines one level deeper."""
-    return [f"{INDENT}{line}" if line else "" for line in lines]
 
 
 def _quoted(node: Node) -> list[str]:
@@ -137,7 +131,7 @@ class ScriptTranslator:
         except Undetermined:
             pass
         except (Untranslatable, SyntaxError, ValueError, RecursionError):
-            for name in assigned_names(node):
+            for name in assignments(node):
                 scope.join(name, "any")
 
     def body(self, scope: Scope, nodes: list[Node]) -> list[str]:
@@ -220,37 +214,35 @@ class ScriptTranslator:
 
     def mark(self, scope: Scope, node: Node, reason: str) -> list[str]:
         """A marked line that raises when it is reached."""
-        line = node.start_point[0] + 1
         reason = " ".join(reason.split())  # a reason can quote a statement of several lines
         source = [part.rstrip() for part in _quoted(node)] or [""]
-        self.marks.append(Mark(line, source[0], reason))
+        where = self._marked(node, source[0], reason)
         scope.need("not_migrated")
-        where = f"{self.name}:{line}"
         quoted = [f"# MIGRATE:   {part}" for part in source]
         return [f"# MIGRATE: {where}: {reason}", *quoted, f"not_migrated({where!r}, {reason!r})"]
+
+    def _marked(self, node: Node, source: str, reason: str, stops: bool = True) -> str:
+        line = node.start_point[0] + 1
+        self.marks.append(Mark(line, source, reason, stops))
+        return f"{self.name}:{line}"
 
     def _stops_script(self, scope: Scope, node: Node) -> bool:
         called = node.type == "function_call" and text_of(node.children[0]) == "error"
         return self.depth == 0 and not scope.local and called
 
     def _skipped_stop(self, scope: Scope, node: Node) -> list[str]:
-        line = node.start_point[0] + 1
-        where, source = f"{self.name}:{line}", " ".join(text_of(node).split())
+        source = " ".join(text_of(node).split())
         reason = "the script stops here by its own error(); left out, so that what follows can run"
-        self.marks.append(Mark(line, source, reason, stops=False))
+        where = self._marked(node, source, reason, stops=False)
         scope.need("sys")
-        return [
-            f"# MIGRATE: {where}: {reason} (--keep-stops keeps it)",
-            f"# MIGRATE:   {source}",
-            f"print({f'{where}: going on past the script’s own error()'!r}, file=sys.stderr)",
-        ]
+        shown = f"{where}: going on past the script’s own error()"
+        head = f"# MIGRATE: {where}: {reason} (--keep-stops keeps it)"
+        return [head, f"# MIGRATE:   {source}", f"print({shown!r}, file=sys.stderr)"]
 
     def _compound(self, scope: Scope, node: Node, head: str) -> list[str]:
         """A header line and the block below it; `pass` where the block is empty."""
-        body = [child for child in node.children if child.type in ("block", "comment")]
-        inner = [part for child in body for part in (child.children if child.type == "block" else [child])]
         self.depth += 1
-        lines = self._block(scope, inner)
+        lines = self._block(scope, body_of(node))
         self.depth -= 1
         if not any(line and not line.startswith("#") for line in lines):
             lines.append("pass")
@@ -315,9 +307,8 @@ class ScriptTranslator:
     def _for(self, scope: Scope, node: Node) -> list[str]:
         target, source = named(next(child for child in node.children if child.type == "iterator"))
         name, python_name = text_of(target), variable_name(text_of(target))
-        lines = self._compound(
-            scope, node, f"for {python_name} in {ast.unparse(self._sequence(scope, source)[0])}:"
-        )
+        values = ast.unparse(self._sequence(scope, source)[0])
+        lines = self._compound(scope, node, f"for {python_name} in {values}:")
         if name in scope.mutated:
             scope.need("copied")
             lines.insert(1, f"{INDENT}{python_name} = copied({python_name})")

@@ -25,12 +25,10 @@ def assignment(scope: Scope, node: Node) -> list[str]:
         return _removal(scope, steps)
     value = scope.expression(right)
     if right.type in ("function_call", "identifier"):
-        called = chain(right)
-        silent = (
-            called[0].text not in scope.kinds and len(called) <= 2 and not has_outputs(scope, called[0].text)
-        )
-        allowed = not silent or called[0].text in ("tic", "fclose", "fwrite", "mkdir", "rng")
-        require(allowed, f"{called[0].text} gives 0 outputs")
+        first, *rest = chain(right)
+        silent = first.text not in scope.kinds and len(rest) < 2 and not has_outputs(scope, first.text)
+        allowed = not silent or first.text in ("tic", "fclose", "fwrite", "mkdir", "rng")
+        require(allowed, f"{first.text} gives 0 outputs")
     override = ("", steps[0].text)
     if len(steps) == 1 and override in scope.overrides:
         given = scope.overrides[override]
@@ -131,18 +129,17 @@ def _several(scope: Scope, goals: list[Node | None], right: Node) -> list[str]:
     lines, names, kinds = [], [], _output_kinds(scope, first, len(goals))
     for place, goal in enumerate(goals):
         parts = chain(goal) if goal is not None else []
-        names.append(
-            variable_name(parts[0].text) if len(parts) == 1 else f"output_{place + 1}" if parts else "_"
-        )
         if len(parts) == 1:
+            names.append(variable_name(parts[0].text))
             scope.join(parts[0].text, kinds[place])
         elif parts:
+            names.append(f"output_{place + 1}")
             lines.append(_assigned(scope, parts, Typed(ast.Name(names[-1], ast.Load()), kinds[place])))
-    if (
-        first in scope.kinds or first in scope.functions or first == "deal"
-    ):  # may give what another variable holds
+        else:
+            names.append("_")
+    if first in scope.kinds or first in scope.functions or first == "deal":
+        value = scope.call("map", ast.Name("copied", ast.Load()), value)  # it may be what a variable holds
         scope.need("copied")
-        return [f"{', '.join(names)} = map(copied, {ast.unparse(value)})", *lines]
     return [f"{', '.join(names)} = {ast.unparse(value)}", *lines]
 
 
@@ -164,10 +161,8 @@ def _outputs(scope: Scope, steps: list[Access], count: int) -> ast.expr:
         value = call(scope, first.text, last.nodes if len(steps) == 2 else None, nargout=count).node
         require(isinstance(value, ast.Call), f"{first.text} gives no several outputs")
         return value
-    require(
-        last.kind in "({",
-        "several values of a field" if len(steps) > 1 else "several outputs of what is no call",
-    )
+    what = "several values of a field" if len(steps) > 1 else "several outputs of what is no call"
+    require(last.kind in "({", what)
     before = scope.variable(first.text)
     for step in steps[1:-1]:
         before = next_step(scope, before, step, step is steps[-2])

@@ -71,21 +71,13 @@ def read_reference_file(path: StrPath) -> Reference:
     features = np.asarray(value["features"], dtype=np.float32)
     sizes = np.asarray(value["sizes"]).astype(int)
     if features.ndim != 2 or features.shape[1] != len(names) or sizes.shape != (len(names), 2):
-        raise FeatureFileError(
-            f"{path}: features {features.shape} and sizes {sizes.shape} do not fit {len(names)} images"
-        )
+        shapes = f"features {features.shape} and sizes {sizes.shape}"
+        raise FeatureFileError(f"{path}: {shapes} do not fit {len(names)} images")
     layers = [matfile.text(name) for name in matfile.cell_list(value["layers"])]
     outputs = [np.asarray(each, dtype=np.float32) for each in matfile.cell_list(value["outputs"])]
     resize = int(matfile.scalar(value["resize"])) if np.size(value["resize"]) else None
-    return Reference(
-        root,
-        names,
-        sizes,
-        resize,
-        np.ascontiguousarray(features.T),
-        np.asarray(value["input"], dtype=np.float32),
-        list(zip(layers, outputs, strict=True)),
-    )
+    features, first = np.ascontiguousarray(features.T), np.asarray(value["input"], dtype=np.float32)
+    return Reference(root, names, sizes, resize, features, first, list(zip(layers, outputs, strict=True)))
 
 
 def _below(root: str, names: Any) -> tuple[str, list[str]]:

@@ -41,14 +41,10 @@ class Migration:
 
 
 def migrate(
-    source: str,
-    name: str = "script.m",
-    *,
-    keep_stops: bool = False,
-    overrides: Mapping[tuple[str, str], Any] | None = None,
-    siblings: Mapping[str, str] | None = None,
-    notes: Iterable[str] = (),
-) -> Migration:
+    source: str, name: str = "script.m",
+    *, keep_stops: bool = False, overrides: Mapping[tuple[str, str], Any] | None = None,
+    siblings: Mapping[str, str] | None = None, notes: Iterable[str] = (),
+) -> Migration:  # fmt: skip
     """Translates the text of a MATLAB script.
 
     name: the script's name in marks. keep_stops: keep an error(…) that stops the script at its top level
@@ -64,9 +60,8 @@ def migrate(
         body, scope = script.translate(source.replace("\r\n", "\n").replace("\r", "\n"))
     except RecursionError:
         raise ConfigurationError(f"{name}: its statements are nested too deep to be translated") from None
-    drawing = {
-        name for name, item in vars(figures).items() if getattr(item, "__module__", "") == figures.__name__
-    }
+    items = vars(figures).items()
+    drawing = {name for name, item in items if getattr(item, "__module__", "") == figures.__name__}
     if scope.used & drawing and not script.functions_only:
         scope.need("show_figures")
         body += ["", "show_figures()"]
@@ -96,12 +91,11 @@ def migrate_file(path: StrPath, output: StrPath | None = None, **options: Any) -
         text = source.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = source.decode("latin-1")  # what older MATLABs wrote
-    beside = {
-        other.stem: other
-        for other in Path(path).parent.glob("*.m")
-        if other.stem not in (Path(path).stem, "localPaths", "setup")
-        and re.search(rf"\b{re.escape(other.stem)}\b", text)
-    }
+    beside = {other.stem: other for other in Path(path).parent.glob("*.m")}
+    for name in [*beside]:
+        own = name in (Path(path).stem, "localPaths", "setup")
+        if own or not re.search(rf"\b{re.escape(name)}\b", text):
+            del beside[name]
     folder = Path(output or path).parent
     ours = sorted(name for name in beside if name in FUNCTIONS and not (folder / f"{name}.py").is_file())
     what = "deepibl's are called; to call those of the .m files beside this script, translate these first"
@@ -133,22 +127,22 @@ def parse_overrides(texts: Iterable[str]) -> dict[tuple[str, str], Any]:
 
 
 def _imports(used: set[str]) -> list[str]:
-    """The lines that import these names: the standard library, deepibl and matlab_compat, the script's
-    neighbours."""
+    """The lines that import these names: of the standard library, the packages, the script's neighbours."""
     plain = sorted(MODULES[name] for name in used if name in MODULES)
-    modules: dict[str, set[str]] = {}
-    for name in used:
+    modules: dict[str, list[str]] = {}
+    for name in sorted(used):
         module, _, function = name.rpartition(":")
+        if not module and name in FUNCTIONS:
+            module = "deepibl.migrate.originals"
+        elif not module and name in dir(language) and name not in MODULES:
+            module = "matlab_compat.language"
         if module:
-            modules.setdefault(module, set()).add(function)
-        elif name in FUNCTIONS:
-            modules.setdefault("deepibl.migrate.originals", set()).add(name)
-        elif name in dir(language) and name not in MODULES:
-            modules.setdefault("matlab_compat.language", set()).add(name)
+            modules.setdefault(module, []).append(function)
     ours = []
     for module, names in sorted(modules.items()):
-        line = f"from {module} import {', '.join(sorted(names))}"
+        names = sorted(set(names))
+        line = f"from {module} import {', '.join(names)}"
         if len(line) > 100:
-            line = f"from {module} import (\n" + "".join(f"    {name},\n" for name in sorted(names)) + ")"
+            line = f"from {module} import (\n" + "".join(f"    {name},\n" for name in names) + ")"
         ours.append(line)
     return [line for block in (plain, ours) if block for line in [*block, ""]][:-1]

@@ -29,9 +29,8 @@ def parse(source: str) -> Node:
         import tree_sitter
         import tree_sitter_matlab
     except ImportError:
-        raise ConfigurationError(
-            "reading MATLAB scripts needs tree-sitter and its MATLAB grammar: pip install 'deepibl[migrate]'"
-        ) from None
+        needed = "tree-sitter and its MATLAB grammar: pip install 'deepibl[migrate]'"
+        raise ConfigurationError(f"reading MATLAB scripts needs {needed}") from None
     parser = tree_sitter.Parser(tree_sitter.Language(tree_sitter_matlab.language()))
     ended = source if source.endswith("\n") else source + "\n"  # the grammar wants the last line ended
     return parser.parse(ended.encode()).root_node
@@ -108,24 +107,25 @@ def inner_comments(node: Node) -> list[str]:
     return found
 
 
-def walk(node: Node) -> Iterator[Node]:
-    """The node and all below it."""
+def walk(node: Node, definitions: bool = True) -> Iterator[Node]:
+    """The node and all below it; definitions: also inside functions and classes."""
     todo = [node]
     while todo:
         yield (found := todo.pop())
-        todo += reversed(found.children)
+        if definitions or found.type not in DEFINITIONS:
+            todo += reversed(found.children)
 
 
-def _targets_in(node: Node) -> list[Node]:
+def _targets_in(node: Node, definitions: bool = True) -> list[Node]:
     """The left sides of all assignments in a piece of a script."""
-    assigned = (part for part in walk(node) if part.type == "assignment")
+    assigned = (part for part in walk(node, definitions) if part.type == "assignment")
     return [target for part in assigned for target in targets(part) if target is not None]
 
 
-def assigned_names(node: Node) -> set[str]:
-    """The variables that a piece of a script assigns, as a whole or in part."""
-    loops = {text_of(part.named_children[0]) for part in walk(node) if part.type == "iterator"}
-    return {chain(target)[0].text for target in _targets_in(node)} | loops
+def body_of(node: Node) -> list[Node]:
+    """The statements and comments of a compound statement or a definition."""
+    parts = (child for child in node.children if child.type in ("block", "comment"))
+    return [part for child in parts for part in (child.children if child.type == "block" else [child])]
 
 
 def mutated_names(node: Node) -> set[str]:
@@ -143,19 +143,7 @@ def targets(assignment: Node) -> list[Node | None]:
 
 def goals(node: Node) -> list[Node]:
     """The left sides of all assignments in a statement, in their order; not those of definitions."""
-    return [
-        target
-        for target in _targets_in(node)
-        if not _defined(target, node) and chain(target)[0].kind == "name"
-    ]
-
-
-def _defined(part: Node, top: Node) -> bool:
-    while part.id != top.id:
-        if part.type in DEFINITIONS:
-            return True
-        part = part.parent
-    return top.type in DEFINITIONS
+    return [target for target in _targets_in(node, False) if chain(target)[0].kind == "name"]
 
 
 def assignments(node: Node) -> list[str]:

@@ -11,7 +11,7 @@ same                  within the tolerance
 same as on a CPU      within the tolerance once we take MatConvNet's approximate power on a CPU, too (up to
                       3e-3 a normalisation, a few percent of a component at the end)
 close                 so near that rounding can explain it, but neither of these
-different             with the cause, where `deepibl.migrate.causes` finds one
+different             with the cause, where `deepibl.migrate.causes` knows one
 nothing compared      no image could be read
 ====================  ======================================================================================
 """
@@ -29,7 +29,7 @@ from deepibl.errors import Failure, FeatureFileError
 from deepibl.features.extraction import extract
 from deepibl.features.files import read_features
 from deepibl.images import Reading, read_image
-from deepibl.migrate.causes import find_causes, on_a_cpu, relative
+from deepibl.migrate.causes import find_cause, on_a_cpu, relative
 from deepibl.migrate.toolbox import Reference
 from deepibl.networks.io import chain_of
 from deepibl.runtime.devices import inference
@@ -80,24 +80,13 @@ class VerifyReport:
     @property
     def ok(self) -> bool:
         """Whether everything that was compared is the same within the tolerance."""
-        layers_fit = self.layers is None or self.layers.ok
-        return self.verdict in (SAME, SAME_ON_A_CPU) and not self.failures and layers_fit
+        fits = self.verdict in (SAME, SAME_ON_A_CPU) and (self.layers is None or self.layers.ok)
+        return fits and not self.failures
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""
-        listed = {
-            "images": [*map(vars, self.images)],
-            "failures": [*map(vars, self.failures)],
-            "hints": self.hints,
-        }
         layers = self.layers.as_dict() if self.layers else None
-        return {
-            "verdict": self.verdict,
-            "ok": self.ok,
-            "tolerance": self.tolerance,
-            **listed,
-            "layers": layers,
-        }
+        return {**asdict(self), "ok": self.ok, "layers": layers}
 
     def __str__(self) -> str:
         lines = ["cosine distance   max abs    max rel    image"]
@@ -105,9 +94,8 @@ class VerifyReport:
         lines += ["", str(self.layers)] if self.layers else []
         worst = max((image.relative for image in self.images), default=float("nan"))
         figures = f"largest relative difference {worst:.3e}, tolerance {self.tolerance:g}"
-        return "\n".join(
-            [*lines, f"\n{self.verdict.upper()}: {figures}", *(f"  {hint}" for hint in self.hints)]
-        )
+        lines += [f"\n{self.verdict.upper()}: {figures}", *(f"  {hint}" for hint in self.hints)]
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -139,8 +127,8 @@ class LayerReport:
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""
-        parts = vars(self.parts_at) if self.parts_at else None
-        return {"ok": self.ok, "parts_at": parts, "layers": [*map(vars, self.layers)]}
+        parts = asdict(self.parts_at) if self.parts_at else None
+        return {**asdict(self), "ok": self.ok, "parts_at": parts}
 
     def __str__(self) -> str:
         lines = ["max rel     layer"]
@@ -158,16 +146,10 @@ class LayerReport:
 
 
 def verify_features(
-    net: Any,
-    names: Sequence[str],
-    reference: np.ndarray,
-    *,
-    root: str = "",
-    tolerance: float = TOLERANCE,
-    layers: "LayerReport | None" = None,
-    settings: ExtractionSettings | None = None,
-    **options: "Unpack[ImageOptions]",
-) -> VerifyReport:
+    net: Any, names: Sequence[str], reference: np.ndarray,
+    *, root: str = "", tolerance: float = TOLERANCE, layers: LayerReport | None = None,
+    settings: ExtractionSettings | None = None, **options: "Unpack[ImageOptions]",
+) -> VerifyReport:  # fmt: skip
     """Computes the features of images and compares them with MATLAB's.
 
     reference: (N, D) float32, row i of image i. settings, options: see `ExtractionSettings`.
@@ -178,33 +160,24 @@ def verify_features(
         raise FeatureFileError(f"{len(reference)} descriptors in the file, {len(names)} images in the list")
     features, kept, failures = extract(net, names, root=root, settings=settings)
     if not len(kept):
-        return VerifyReport([], failures, tolerance, "nothing compared", _other_root(names, root), layers)
+        return VerifyReport([], failures, tolerance, "nothing compared", layers=layers)
 
     def pixels(image: int, side: int | None) -> "Tensor":
         reading = settings.reading if side is None else Reading(side or None)
         return read_image(os.path.join(root, names[kept[image]]), **asdict(reading))
 
     wanted = np.asarray(reference, dtype=np.float32)[kept]
-    hints = _other_root(names, root) if failures else []
+    hints: list[str] = []
     have, dim = features.shape[1], wanted.shape[1]
-    if dim < have:
-        cropped = features[:, :dim] / (np.linalg.norm(features[:, :dim], axis=1, keepdims=True) + 1e-12)
-        if _verdict(_rows(names, kept, cropped, wanted), tolerance) != DIFFERENT:
-            hints.append(
-                f"MATLAB's have {dim} dimensions: our first {dim}, normalised, are compared (cropToDim)"
-            )
-            features = cropped
-    if features.shape[1] != dim:
-        causes = find_causes(net, features, wanted, pixels, tolerance)
-        cause = causes[0] if causes else "another network, or PCA (addPCA) on one side only"
+    if have != dim:
+        cause = find_cause(net, features, wanted, pixels, tolerance)
+        cause = cause or "another network, or PCA (addPCA) on one side only"
         raise FeatureFileError(f"MATLAB's descriptors have {dim} dimensions, this network's {have}: {cause}")
     rows = _rows(names, kept, features, wanted)
     verdict = _verdict(rows, tolerance)
     if verdict == CLOSE:
         few = range(min(len(kept), _CPU_IMAGES))
         again = on_a_cpu(net, [pixels(i, None) for i in few])
-        if dim < have:
-            again = again[:, :dim] / np.linalg.norm(again[:, :dim], axis=1, keepdims=True)
         left = max(relative(again[i], wanted[i]) for i in few)
         if _within(left, tolerance):
             verdict = SAME_ON_A_CPU
@@ -214,7 +187,7 @@ def verify_features(
             )
     if verdict in (CLOSE, DIFFERENT):
         unknown = _NOT_ROUNDING if verdict == DIFFERENT else _ROUNDING
-        hints += find_causes(net, features, wanted, pixels, tolerance) or [unknown]
+        hints.append(find_cause(net, features, wanted, pixels, tolerance) or unknown)
     return VerifyReport(rows, failures, tolerance, verdict, hints, layers)
 
 
@@ -237,16 +210,6 @@ def read_reference(path: StrPath, count: int) -> np.ndarray:
     return np.ascontiguousarray(matrix.T if matrix.shape[1] == count else matrix)
 
 
-def _other_root(names: Sequence[str], root: str) -> list[str]:
-    """The folder around `root` below which all images are, in words, if there is one."""
-    here = Path(root or ".").resolve()
-    nearby = [*list(here.parents)[:3], *sorted(each for each in here.glob("*/") if each.is_dir())]
-    for folder in nearby:
-        if all((folder / name.lstrip("/")).is_file() for name in names):
-            return [f"all {len(names)} images are below {folder}: give --root {folder}"]
-    return []
-
-
 def verify_layers(net: SimpleNN, outputs: str, *, tolerance: float = TOLERANCE) -> LayerReport:
     """Compares every layer's output with those in a .mat file that MATLAB wrote.
 
@@ -265,15 +228,12 @@ def verify_layers(net: SimpleNN, outputs: str, *, tolerance: float = TOLERANCE) 
     acts = matfile.cell_list(stored["acts"])
     acts = acts[1:] if len(acts) == len(net.layers) + 1 else acts
     if len(acts) != len(net.layers):
-        raise MatFileError(
-            f"{outputs}: acts holds {len(acts)} outputs, the network has {len(net.layers)} layers"
-        )
+        counts = f"{len(acts)} outputs, the network has {len(net.layers)} layers"
+        raise MatFileError(f"{outputs}: acts holds {counts}")
     return _compare_outputs(net, stored["x"], list(enumerate(acts)), tolerance)
 
 
-def _compare_outputs(
-    net: SimpleNN, x: Any, outputs: Sequence[tuple[int, Any]], tolerance: float
-) -> LayerReport:
+def _compare_outputs(net: SimpleNN, x: Any, outputs: Any, tolerance: float) -> LayerReport:
     """outputs: positions of layers, from 0 and ascending, and MATLAB's output of each."""
     with inference(net) as where:
         ours = net.activations(maps_to_torch(np.asarray(x, dtype=np.float32)).to(where))[1:]
@@ -282,23 +242,18 @@ def _compare_outputs(
         if np.size(theirs):  # conserveMemory leaves some out
             name, output = net[position].name, ours[position].cpu().numpy()
             wanted = maps_to_torch(np.asarray(theirs, dtype=np.float32)).numpy()
-            if output.shape == wanted.shape:
-                found.append(LayerDifference(position + 1, name, relative(output, wanted)))
-            else:
-                text = f"ours {output.shape}, MATLAB's {wanted.shape}"
-                found.append(LayerDifference(position + 1, name, None, text))
+            same = output.shape == wanted.shape
+            text = "" if same else f"ours {output.shape}, MATLAB's {wanted.shape}"
+            left = relative(output, wanted) if same else None
+            found.append(LayerDifference(position + 1, name, left, text))
     return LayerReport(found, tolerance)
 
 
 def verify_reference(
-    net: Any,
-    reference: Reference,
-    *,
-    root: str | None = None,
-    tolerance: float = TOLERANCE,
-    settings: ExtractionSettings | None = None,
+    net: Any, reference: Reference,
+    *, root: str | None = None, tolerance: float = TOLERANCE, settings: ExtractionSettings | None = None,
     **options: "Unpack[ImageOptions]",
-) -> VerifyReport:
+) -> VerifyReport:  # fmt: skip
     """Compares what deepibl_reference wrote in MATLAB: features, sizes of images, outputs of layers.
 
     root: the folder of the images here; None: the one that MATLAB read. The images are scaled as MATLAB's
@@ -313,15 +268,8 @@ def verify_reference(
         chain = chain_of(net, "a network whose layers are compared")
         outputs = sorted((chain.index(name), output) for name, output in reference.outputs)
         layers = _compare_outputs(chain, reference.input, outputs, tolerance)
-    report = verify_features(
-        net,
-        reference.names,
-        reference.features,
-        root=below,
-        tolerance=tolerance,
-        layers=layers,
-        settings=settings,
-    )
+    given = reference.names, reference.features
+    report = verify_features(net, *given, root=below, tolerance=tolerance, layers=layers, settings=settings)
     if report.verdict in (CLOSE, DIFFERENT):
         report.hints[:0] = _other_sizes(report, reference, below, settings.reading)
     return report
@@ -340,14 +288,14 @@ def _other_sizes(report: VerifyReport, reference: Reference, root: str, reading:
 
 
 def _rows(names: Sequence[str], kept: Any, ours: np.ndarray, theirs: np.ndarray) -> list[ImageDifference]:
-    return [_difference(names[i], one, other) for i, one, other in zip(kept, ours, theirs, strict=True)]
-
-
-def _difference(name: str, ours: np.ndarray, theirs: np.ndarray) -> ImageDifference:
-    first, second = ours.astype(np.float64), theirs.astype(np.float64)
-    lengths = np.linalg.norm(first) * np.linalg.norm(second)
-    cosine = 1 - float(first @ second) / lengths if lengths else float("nan")
-    return ImageDifference(name, cosine, float(np.abs(first - second).max()), relative(first, second))
+    rows = []
+    for image, *pair in zip(kept, ours.astype(np.float64), theirs.astype(np.float64), strict=True):
+        first, second = pair
+        lengths = np.linalg.norm(first) * np.linalg.norm(second)
+        cosine = 1 - float(first @ second) / lengths if lengths else float("nan")
+        largest = float(np.abs(first - second).max())
+        rows.append(ImageDifference(names[image], cosine, largest, relative(first, second)))
+    return rows
 
 
 def _within(value: float | None, limit: float) -> bool:

@@ -42,9 +42,8 @@ class FeatureMaker:
     def settings(self) -> ExtractionSettings:
         """How features are extracted: on the network's device."""
         device = next(self.net.parameters()).device
-        return ExtractionSettings(
-            batch_size=self.options.extraction_batch_size, device=device, precision=self.precision
-        )
+        images = self.options.extraction_batch_size
+        return ExtractionSettings(batch_size=images, device=device, precision=self.precision)
 
     def files(self, dataset: Any, queries: str, database: str) -> Features:
         """Features (queries (Q, D), database (N, D)) of these files, computed where they are not there.
@@ -53,7 +52,8 @@ class FeatureMaker:
         """
         self._make(dataset, "q", queries)
         self._make(dataset, "db", database)
-        return self.read(dataset, queries, database)
+        rows = read_features(queries, count=dataset.query_count)
+        return rows, read_features(database, count=dataset.database_size, dim=rows.shape[1])
 
     def shared(self, dataset: Any, queries: str, database: str) -> Features:
         """As `files`, for those before training, whose names other sessions may have given to other features.
@@ -77,14 +77,7 @@ class FeatureMaker:
                     f"{path} holds features of another training ({reason}): give checkpoint0suffix, another "
                     "outPrefix or name, or delete it if no other session needs it"
                 )
-        return self.read(dataset, queries, database)
-
-    def read(self, dataset: Any, queries: str, database: str) -> Features:
-        """The features of two files that are there; raises FeatureFileError if they do not fit."""
-        query_features = read_features(queries, count=dataset.query_count)
-        return query_features, read_features(
-            database, count=dataset.database_size, dim=query_features.shape[1]
-        )
+        return self.files(dataset, queries, database)
 
     def extract(self, dataset: Any, side: str, path: str) -> None:
         """Computes the features of a data set's queries ('q') or database ('db') into a file."""
@@ -128,9 +121,8 @@ class FeatureMaker:
 
 
 def _images(dataset: Any, side: str) -> tuple[str, list[str]]:
-    if side == "q":
-        return str(dataset.query_root), list(dataset.query_names)
-    return str(dataset.database_root), list(dataset.database_names)
+    kind = "query" if side == "q" else "database"
+    return str(getattr(dataset, f"{kind}_root")), list(getattr(dataset, f"{kind}_names"))
 
 
 def initial_names(options: TrainingOptions, train_set: Any, val_set: Any) -> dict[str, Any]:
@@ -142,13 +134,10 @@ def initial_names(options: TrainingOptions, train_set: Any, val_set: Any) -> dic
     suffix = options.initial_features_suffix
     names = {}
     for option, dataset, end in (
-        ("initial_database_features", train_set, "db"),
-        ("initial_query_features", train_set, "q"),
-        ("initial_val_database_features", val_set, "db"),
-        ("initial_val_query_features", val_set, "q"),
-        ("geo_centers", val_set, "geocenter"),
-    ):
+        ("initial_database_features", train_set, "db.bin"), ("initial_query_features", train_set, "q.bin"),
+        ("initial_val_database_features", val_set, "db.bin"),
+        ("initial_val_query_features", val_set, "q.bin"), ("geo_centers", val_set, "geocenter.mat"),
+    ):  # fmt: skip
         stem = file_name(f"{dataset.name}_{options.network}_{options.layer}_{options.pooling}_{suffix}")
-        ending = "mat" if option == "geo_centers" else "bin"
-        names[option] = getattr(options, option) or f"{options.output_prefix}{stem}{end}.{ending}"
+        names[option] = getattr(options, option) or f"{options.output_prefix}{stem}{end}"
     return names

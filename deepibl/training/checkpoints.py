@@ -33,10 +33,8 @@ VARIABLES = ("net", "obj", "opts", "auxData")
 def check_name(name: str, what: str) -> None:
     """Raises SessionError for a name that cannot be part of a file's."""
     if not re.fullmatch(r"[\w.+-]{1,100}", name):
-        raise SessionError(
-            f"{name!r:.120} cannot name {what}: it goes into file names, so use letters, digits, - _ . +, at "
-            "most 100 of them"
-        )
+        allowed = "it goes into file names, so use letters, digits, - _ . +, at most 100 of them"
+        raise SessionError(f"{name!r:.120} cannot name {what}: {allowed}")
 
 
 class SessionFiles:
@@ -111,9 +109,7 @@ class SessionFiles:
         return matfile.load(path, list(variables))
 
     def request_before(self) -> tuple[str | None, float]:
-        """The request of the latest state, as text ("": not known, None: no state), and the epoch it started
-        from.
-        """
+        """The request of the latest state, as text ("": unknown, None: no state), and its first epoch."""
         if not self.latest.exists():
             return None, 1
         with reading_state(self.latest):
@@ -124,22 +120,23 @@ class SessionFiles:
 
     def remove(self) -> None:
         self.remove_features()
-        for name in self._names(r"_ep\d{6}_latest\.mat"):
-            (self.latest.parent / name).unlink()
+        self._delete(self._names(r"_ep\d{6}_latest\.mat"))
         for path in (self.latest, self.history, self.plot, self.recall_plot, self.unfinished):
             path.unlink(missing_ok=True)
 
     def remove_features(self, keep: Sequence[str] = ()) -> None:
         """Deletes the session's feature files (of refreshes and tests) that are not to be kept."""
         kept = {Path(name).name for name in keep}
-        for name in self._names(r"_ep\d{6}_latest_(train|val)_\w+\.bin.*"):
-            if name not in kept:
-                (self.latest.parent / name).unlink(missing_ok=True)
+        there = self._names(r"_ep\d{6}_latest_(train|val)_\w+\.bin.*")
+        self._delete([name for name in there if name not in kept])
 
     def remove_leftovers(self) -> None:
         """Deletes temporary files that a killed process left behind."""
         written = r"(_ep\d{6})?_(latest|history|results|recall|unfinished|start)[._].*"
-        for name in [*self._names(written, "."), *self._names(written, "..")]:
+        self._delete([*self._names(written, "."), *self._names(written, "..")])
+
+    def _delete(self, names: Sequence[str]) -> None:
+        for name in names:
             (self.latest.parent / name).unlink(missing_ok=True)
 
     @contextmanager
@@ -150,10 +147,8 @@ class SessionFiles:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise SessionError(
-                f"session {self.session} is being trained by another process (it holds {lock.lock_file}); "
-                "name another session, or none"
-            ) from None
+            holder = f"another process (it holds {lock.lock_file}); name another session, or none"
+            raise SessionError(f"session {self.session} is being trained by {holder}") from None
         try:
             yield
         finally:
@@ -167,9 +162,7 @@ class SessionFiles:
             return True
 
     def _names(self, ending: str, beginning: str = "") -> list[str]:
-        """The session's files with names of a kind (regular expressions), sorted; none of another session's
-        (a_b).
-        """
+        """The session's files with names of a kind (regular expressions), sorted; not another session's."""
         folder, stem = os.path.split(self._stem)
         wanted = re.compile(re.escape(beginning + stem) + ending)
         there = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
@@ -214,36 +207,28 @@ class Results:
 
     def table(self) -> str:
         """The original's lines about the best epoch: recall before, after, and their ratio."""
-        ns = self.options.recall_ns[:SHOWN]
+        ns, trained, before = self.options.recall_ns[:SHOWN], self.trained[:SHOWN], self.off_the_shelf
         line = "=" * (len(ns) * 5 - 1 + 14)
-        epochs = len(self.history.val.recall)
-        lines = [f"{self.session} Best epoch: {self.best} (out of {epochs})", line]
+        lines = [f"{self.session} Best epoch: {self.best} (out of {len(self.history.val.recall)})", line]
         lines += [f"Recall@N      {''.join(f'{int(n):04d} ' for n in ns)}", line]
-        trained, before = self.trained[:SHOWN], self.off_the_shelf
-        if before is not None:
-            lines.append(f"off-the-shelf {_row(before[:SHOWN])}")
-        lines.append(f"our trained   {_row(trained)}")
+        shown = [("our trained  ", trained)]
         if before is not None:
             with np.errstate(divide="ignore", invalid="ignore"):
-                lines.append(f"trained/shelf {_row(trained / before[:SHOWN])}")
-        return "\n".join(lines)
+                ratio = trained / before[:SHOWN]
+            shown = [("off-the-shelf", before[:SHOWN]), *shown, ("trained/shelf", ratio)]
+        return "\n".join([*lines, *(f"{title} {_row(values)}" for title, values in shown)])
 
     def as_dict(self) -> dict[str, Any]:
         before = self.off_the_shelf
         return {
-            "session": self.session,
-            "best_epoch": self.best,
-            "epochs": len(self.history.val.recall),
+            "session": self.session, "best_epoch": self.best, "epochs": len(self.history.val.recall),
             "recallNs": [int(n) for n in self.options.recall_ns],
-            "off_the_shelf": None if before is None else [float(value) for value in before],
-            "trained": [float(value) for value in self.trained],
-        }
+            "off_the_shelf": None if before is None else before.tolist(), "trained": self.trained.tolist(),
+        }  # fmt: skip
 
 
 def find_session(session: str, prefix: str) -> SessionFiles:
-    """The files of a session by its name after `prefix`, or by the path of one of them
-    (…_ep000004_latest.mat).
-    """
+    """The files of a session by its name after `prefix`, or by the path of one (…_ep000004_latest.mat)."""
     folder, name = os.path.split(session)
     name = re.sub(r"(_ep\d{6})?_latest\.mat$", "", name)
     return SessionFiles(f"{folder}/" if folder else prefix, name)

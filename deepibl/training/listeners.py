@@ -2,23 +2,24 @@
 
 import resource
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TextIO
 
 import numpy as np
 import torch
+from numpy import ndarray
 
 from deepibl.errors import ConfigurationError
 from deepibl.evaluation.measures import RankLossResult, RecallResult
-from deepibl.evaluation.plots import new_figure, show_figures
+from deepibl.evaluation.plots import new_figure, write_figure
 from deepibl.runtime.progress import LINE_EVERY, ProgressDisplay
 from deepibl.training.checkpoints import Results, SessionFiles
 from deepibl.training.options import TrainingOptions, describe
 from deepibl.training.state import Curves, History, TrainingState
 from deepibl.training.tuples import MinedTuple, TupleOutcome
-from matlab_compat.files import StrPath, atomic_bytes
+from matlab_compat.files import StrPath
 from matlab_compat.numeric import smooth
 
 P = ParamSpec("P")
@@ -73,9 +74,7 @@ class TrainingListener:
     def batch_done(self, state: TrainingState, report: BatchReport) -> None:
         """A step was made; the state is the one after it."""
 
-    def tested(
-        self, state: TrainingState, which: str, epoch: int, recall: np.ndarray, rankloss: float
-    ) -> None:
+    def tested(self, state: TrainingState, which: str, epoch: int, recall: ndarray, rankloss: float) -> None:
         """Recalls (R,) and rank loss of 'train' or 'val' after an epoch (0: before training)."""
 
     def saved(self, state: TrainingState, path: Path, why: str) -> None:
@@ -114,9 +113,8 @@ class TensorBoard(TrainingListener):
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
-                raise ConfigurationError(
-                    "the TensorBoard listener needs the package tensorboard: pip install tensorboard"
-                ) from error
+                needed = "the TensorBoard listener needs the package tensorboard: pip install tensorboard"
+                raise ConfigurationError(needed) from error
             self._writer = SummaryWriter(str(self.folder / state.options.session))
 
     def epoch_started(self, state: TrainingState, rate: float, rate_before: float) -> None:
@@ -128,9 +126,7 @@ class TensorBoard(TrainingListener):
         if report.seconds > 0:
             self._writer.add_scalar("images a second", report.images / report.seconds, step)
 
-    def tested(
-        self, state: TrainingState, which: str, epoch: int, recall: np.ndarray, rankloss: float
-    ) -> None:
+    def tested(self, state: TrainingState, which: str, epoch: int, recall: ndarray, rankloss: float) -> None:
         for n, value in zip(state.options.recall_ns, recall, strict=True):
             self._writer.add_scalar(f"{which}/recall@{int(n)}", float(value), epoch)
         self._writer.add_scalar(f"{which}/rank loss", rankloss, epoch)
@@ -156,14 +152,9 @@ class Plotter(TrainingListener):
 
 
 def plot_training(
-    history: History,
-    options: TrainingOptions,
-    path: StrPath,
-    *,
-    queries: int = 1,
-    window: int | None = None,
-    show: bool = False,
-) -> Path:
+    history: History, options: TrainingOptions, path: StrPath,
+    *, queries: int = 1, window: int | None = None, show: bool = False,
+) -> Path:  # fmt: skip
     """Writes the curves of a training as PNG: batch loss (smoothed), rank loss, recall by epoch.
 
     queries: of the training set, which make an epoch. window: batches to smooth over (default: a twentieth of
@@ -172,44 +163,39 @@ def plot_training(
     figure = new_figure(9.5, 5.5, show)
     tested = bool(history.train.rankloss)
     grid = figure.add_gridspec(2, 2)
-    losses = figure.add_subplot(grid[0, 0] if tested else grid[:, :])
-    _draw_losses(losses, history.train.loss, options.batch_size / queries, window)
+    losses = np.asarray(history.train.loss, dtype=np.float64)
+    if window is None:
+        window = min(int(np.ceil(0.05 * len(losses))), 5000)
+    smoothed, colour = len(losses) > window > 1, "tab:red"
+    if smoothed:
+        losses, colour, edge = np.asarray(smooth(losses, window), np.float64), "tab:blue", round(window / 2)
+        losses[:edge] = losses[max(0, len(losses) - edge - 1) :] = np.nan
+    axes = figure.add_subplot(grid[0, 0] if tested else grid[:, :])
+    axes.plot(np.arange(1, len(losses) + 1) * options.batch_size / queries, losses, color=colour)
+    axes.set(title="train dynamic loss" + (" (smoothed)" if smoothed else ""), xlabel="epoch")
+    _logarithmic(axes, losses)
     if not tested:
-        return _write(figure, path, show)
-    before, curves = history.pretrain or {}, []
-    for which, after in (("train", history.train), ("val", history.val)):
-        first = before.get(which, Curves())
-        curves.append(Curves([], [*first.recall, *after.recall], [*first.rankloss, *after.rankloss]))
-    epochs = [(i + (not before)) * options.test_interval for i in range(len(curves[0].rankloss))]
+        return write_figure(figure, path, show, _DPI)
+    before = history.pretrain or {"train": Curves(), "val": Curves()}
+    pairs = (before["train"], history.train), (before["val"], history.val)
+    ranklosses = [first.rankloss + after.rankloss for first, after in pairs]
+    recalls = [first.recall + after.recall for first, after in pairs]
+    epochs = [(i + (not history.pretrain)) * options.test_interval for i in range(len(ranklosses[0]))]
     axes = figure.add_subplot(grid[1, 0])
-    for each, style, name in zip(curves, ("x--", "x-"), ("train", "val"), strict=True):
-        axes.plot(epochs, each.rankloss, style, color="tab:red", label=name)
+    for values, style, name in zip(ranklosses, ("x--", "x-"), ("train", "val"), strict=True):
+        axes.plot(epochs, values, style, color="tab:red", label=name)
     axes.set(title="rank loss", xlabel="epoch")
-    _logarithmic(axes, np.concatenate([each.rankloss for each in curves]))
+    _logarithmic(axes, np.concatenate(ranklosses))
     axes.legend(loc="upper center", ncols=2, fontsize="small")
     axes, ns = figure.add_subplot(grid[:, 1]), list(options.recall_ns)
     for colour, n in zip(COLOURS, [n for n in DRAWN_NS if n in ns] or ns[:1], strict=False):
-        for each, style, name in zip(curves, ("o--", "x-"), ("t", "v"), strict=True):
-            recall = [100 * test[ns.index(n)] for test in each.recall]
+        for tests, style, name in zip(recalls, ("o--", "x-"), ("t", "v"), strict=True):
+            recall = [100 * test[ns.index(n)] for test in tests]
             axes.plot(epochs, recall, style, color=colour, fillstyle="none", label=f"{name}.{n}")
     axes.set(title="recall (%); t: train, v: validation", xlabel="epoch")
     axes.grid(True, alpha=0.4)
     axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
-    return _write(figure, path, show)
-
-
-def _draw_losses(axes: Any, losses: Sequence[float], epochs_a_batch: float, window: int | None) -> None:
-    if window is None:
-        window = min(int(np.ceil(0.05 * len(losses))), 5000)
-    values, colour = np.asarray(losses, dtype=np.float64), "tab:red"
-    smoothed = len(values) > window > 1
-    if smoothed:
-        values, colour = np.asarray(smooth(values, window), dtype=np.float64), "tab:blue"
-        edge = round(window / 2)
-        values[:edge] = values[max(0, len(values) - edge - 1) :] = np.nan
-    axes.plot(np.arange(1, len(values) + 1) * epochs_a_batch, values, color=colour)
-    axes.set(title="train dynamic loss" + (" (smoothed)" if smoothed else ""), xlabel="epoch")
-    _logarithmic(axes, values)
+    return write_figure(figure, path, show, _DPI)
 
 
 def _logarithmic(axes: Any, values: np.ndarray) -> None:
@@ -217,13 +203,6 @@ def _logarithmic(axes: Any, values: np.ndarray) -> None:
     if positive.size and positive.max() > positive.min():  # matplotlib has no logarithmic ticks for one value
         axes.set_yscale("log", nonpositive="mask")
     axes.grid(True, alpha=0.4)
-
-
-def _write(figure: Any, path: StrPath, show: bool) -> Path:
-    with atomic_bytes(path) as buffer:
-        figure.savefig(buffer, dpi=_DPI, format="png")
-    show_figures(show)
-    return Path(path)
 
 
 class Console(TrainingListener):
@@ -258,18 +237,16 @@ class Console(TrainingListener):
         self._display.print(f"Learning rate {rate:f}")
 
     def tuple_mined(self, state: TrainingState, mined: MinedTuple) -> None:
-        if state.options.print_tuple_losses:
-            self._display.print(
-                f"{state.options.session} loss= {mined.margin_loss:.4f}, #violate= {mined.violating}, "
-                f"#vhard= {mined.very_hard}, (qID={mined.query})"
-            )
+        loss, counts = f"{mined.margin_loss:.4f}", (mined.violating, mined.very_hard)
+        self._print_tuple(state, f"{state.options.session} loss= {loss}", *counts, mined.query)
 
     def tuple_done(self, state: TrainingState, mined: MinedTuple, outcome: TupleOutcome) -> None:
+        loss, counts = f"{outcome.loss:.4f}", (outcome.pairs, outcome.very_hard)
+        self._print_tuple(state, f"   real loss= {loss}", *counts, mined.query)
+
+    def _print_tuple(self, state: TrainingState, loss: str, violating: int, hard: int, query: int) -> None:
         if state.options.print_tuple_losses:
-            self._display.print(
-                f"   real loss= {outcome.loss:.4f}, #violate= {outcome.pairs}, #vhard= {outcome.very_hard}, "
-                f"(qID={mined.query})"
-            )
+            self._display.print(f"{loss}, #violate= {violating}, #vhard= {hard}, (qID={query})")
 
     def batch_done(self, state: TrainingState, report: BatchReport) -> None:
         if state.options.print_batch_losses:
@@ -280,9 +257,7 @@ class Console(TrainingListener):
         images_a_second = self._images / self._seconds if self._seconds else 0.0
         self._display.show(done, total, progress_text(report, images_a_second))
 
-    def tested(
-        self, state: TrainingState, which: str, epoch: int, recall: np.ndarray, rankloss: float
-    ) -> None:
+    def tested(self, state: TrainingState, which: str, epoch: int, recall: ndarray, rankloss: float) -> None:
         when = f"epoch {epoch}" if epoch else "before training"
         shown = list(zip(state.options.recall_ns, recall, strict=True))[:6]
         recalls = " ".join(f"@{n} {value:.4f}" for n, value in shown)
@@ -302,10 +277,8 @@ class Console(TrainingListener):
 def progress_text(report: BatchReport, images_a_second: float) -> str:
     """Epoch, batch, images of tuples a second (0: not known yet), loss, and memory."""
     speed = f"{images_a_second:.1f} images/s" if images_a_second else "no images yet"
-    return (
-        f"epoch {report.epoch}/{report.epochs} batch {report.batch}/{report.batches}, {speed}, "
-        f"loss {report.loss:.4f}, {memory_text()}"
-    )
+    at = f"epoch {report.epoch}/{report.epochs} batch {report.batch}/{report.batches}"
+    return f"{at}, {speed}, loss {report.loss:.4f}, {memory_text()}"
 
 
 def memory_text() -> str:
@@ -339,4 +312,4 @@ def draw_results(results: Results, files: SessionFiles, *, show: bool = False) -
     axes.set_title(" ".join(title), fontsize="small")
     axes.grid(True, alpha=0.4)
     axes.legend(loc="lower right")
-    return [curves, _write(figure, files.recall_plot, show)]
+    return [curves, write_figure(figure, files.recall_plot, show, _DPI)]

@@ -23,14 +23,9 @@ from matlab_compat.errors import MatlabCompatError
 
 
 def run_loop(
-    state: TrainingState,
-    train_set: Any,
-    val_set: Any,
-    objective: Objective,
-    files: SessionFiles,
-    listeners: Iterable[TrainingListener] = (),
-    others: Leading | None = None,
-) -> None:
+    state: TrainingState, train_set: Any, val_set: Any, objective: Objective, files: SessionFiles,
+    listeners: Iterable[TrainingListener] = (), others: Leading | None = None,
+) -> None:  # fmt: skip
     """Trains from the state's position to the last epoch; changes the state.
 
     files: where the session is saved: every save_interval queries, after every refresh of features and epoch,
@@ -49,9 +44,8 @@ def run_loop(
             loop.run(others.share(tools), miner)
     except BaseException as error:
         every.notify(TrainingListener.stopped, state, error)
-        if isinstance(error, KeyboardInterrupt | MatlabCompatError | OSError) and not isinstance(
-            error, SessionError
-        ):
+        expected = isinstance(error, KeyboardInterrupt | MatlabCompatError | OSError)
+        if expected and not isinstance(error, SessionError):
             where = loop.save_after_error()
             if not isinstance(error, KeyboardInterrupt):
                 raise TrainingError(f"{error}\n{where}") from error
@@ -223,8 +217,8 @@ class _Loop:
         """
         options, draws = self.state.options, self.state.generator
         dataset = self.val_set if which == "val" else self.train_set
-        self.listeners.notify(TrainingListener.computing, f"testing on the {which} set")
         epoch, notify = self.state.epoch if epoch is None else epoch, self.listeners.notify
+        notify(TrainingListener.computing, f"testing on the {which} set")
 
         def seen(count: Callable[..., None], done: int, total: int, mean: float) -> None:
             count(done, total)
@@ -232,25 +226,15 @@ class _Loop:
 
         with counting(None, f"rank loss of {which}, queries") as count:
             ranked = rank_loss(
-                *features,
-                dataset,
-                options.margin,
-                options.negatives_per_query,
-                n_sample=options.rank_loss_sample_size,
-                generator=draws,
-                report=partial(seen, count),
-            )
+                *features, dataset, options.margin, options.negatives_per_query,
+                n_sample=options.rank_loss_sample_size, generator=draws, report=partial(seen, count),
+            )  # fmt: skip
         notify(TrainingListener.measured, self.state, ranked)
         with counting(None, f"recall of {which}, queries") as count:
-            sample = options.recall_sample_size
             found = recall_at_n(
-                *features,
-                dataset,
-                options.recall_ns,
-                n_sample=sample,
-                generator=draws,
+                *features, dataset, options.recall_ns, n_sample=options.recall_sample_size, generator=draws,
                 report=partial(seen, count),
-            )
+            )  # fmt: skip
         notify(TrainingListener.measured, self.state, found)
         notify(TrainingListener.tested, self.state, which, epoch, found.recalls, ranked.loss)
         return found.recalls, ranked.loss
@@ -265,9 +249,7 @@ class _Loop:
     def save_after_error(self) -> str:
         """Saves the state if it is whole; returns where the training can be resumed."""
         epochs, state = self.files.epochs(), self.state
-        before = (
-            f"The last saved state is {self.files.epoch(epochs[-1])}" if epochs else "No state was saved yet"
-        )
+        before = f"The last saved state is {self.files.epoch(epochs[-1])}" if epochs else "No state is saved"
         if self.updating or state.features is None or not state.stepper.weights_are_finite():
             return f"{before}; the same command resumes from there."
         try:

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -83,11 +84,9 @@ class Option:
         """Raises ArgumentError, naming what is allowed, for a normalised value that is not."""
         if isinstance(self.default, bool) and not isinstance(value, bool):
             raise ArgumentError(f"{self.label} must be True or False; got {value!r}")
-        if self.allowed and value in self.allowed:
-            return
-        if self.least is None:
-            if self.allowed:
-                raise ArgumentError(f"{self.label} must be one of {', '.join(self.allowed)}; got {value!r}")
+        if self.allowed and value not in self.allowed and self.least is None:
+            raise ArgumentError(f"{self.label} must be one of {', '.join(self.allowed)}; got {value!r}")
+        if self.least is None or value in self.allowed:
             return
         for number in value if isinstance(value, tuple) else [value]:
             wrong = isinstance(number, str) or math.isnan(number) or number < self.least
@@ -97,20 +96,12 @@ class Option:
                 raise ArgumentError(f"{self.label} must be {kinds}, at least {self.least:g}; got {number!r}")
 
 
-def _option(matlab: str, default: Any, help: str = "", **more: Any) -> Any:
+def _opt(matlab: str, default: Any, help: str = "", **more: Any) -> Any:
     return field(default=default, metadata={"matlab": matlab, "help": help, **more})
 
 
-def _number_of(matlab: str, default: Any, help: str) -> Any:
-    return _option(matlab, default, help, least=0)
-
-
-def _count(matlab: str, default: Any, help: str, least: int = 1) -> Any:
-    return _option(matlab, default, help, least=least, whole=True)
-
-
-def _ours(matlab: str, default: Any, help: str, **more: Any) -> Any:
-    return _option(matlab, default, help, ours=True, **more)
+_amount, _count = partial(_opt, least=0), partial(_opt, least=1, whole=True)
+_ours = partial(_opt, ours=True)
 
 
 @dataclass(frozen=True)
@@ -123,81 +114,61 @@ class TrainingOptions:
     Ported from: deepIBL/trainGaussKernalInd.m, netvlad/trainWeakly.m, netvlad/README_more.md
     """
 
-    network: str = _option(
-        "netID", "caffe", "network to start from: vd16, vd19, caffe, places or a .mat file"
-    )
-    layer: str = _option("layerName", "conv5", "its last layer that is kept")
-    pooling: str = _option("method", "vlad_preL2_intra", "vlad, vladv2, gem, max or avg, with _preL2, _intra")
+    network: str = _opt("netID", "caffe", "network to start from: vd16, vd19, caffe, places or a .mat file")
+    layer: str = _opt("layerName", "conv5", "its last layer that is kept")
+    pooling: str = _opt("method", "vlad_preL2_intra", "vlad, vladv2, gem, max or avg, with _preL2, _intra")
     batch_size: int = _count("batchSize", 4, "tuples in a step (a tuple: query, positive, negatives)")
-    learning_rate: float = _number_of("learningRate", 0.0001, "learning rate of epoch 1")
+    learning_rate: float = _amount("learningRate", 0.0001, "learning rate of epoch 1")
     learning_rate_drop_every: float = _count("lrDownFreq", 5, "epochs between drops of the learning rate")
-    learning_rate_divisor: float = _number_of(
-        "lrDownFactor", 2, "divides it and multiplies compFeatsFrequency"
-    )
-    weight_decay: float = _number_of("weightDecay", 0.001, "L2 decay of weights, biases and clusters")
-    momentum: float = _number_of("momentum", 0.9, "momentum of SGD")
-    first_trained_layer: int | str | None = _option(
+    learning_rate_divisor: float = _amount("lrDownFactor", 2, "divides it and multiplies compFeatsFrequency")
+    weight_decay: float = _amount("weightDecay", 0.001, "L2 decay of weights, biases and clusters")
+    momentum: float = _amount("momentum", 0.9, "momentum of SGD")
+    first_trained_layer: int | str | None = _opt(
         "backPropToLayer", 1, "lowest layer that is trained: its name, or its number from 1"
     )
-    frozen_layers: tuple[str, ...] = _option("fixLayers", (), "names of layers above it that are not trained")
+    frozen_layers: tuple[str, ...] = _opt("fixLayers", (), "names of layers above it that are not trained")
     negatives_per_query: int = _count("nNegChoice", 1000, "negatives drawn at random for a query")
     negatives_cap: int = _count("nNegCap", 10, "hardest negatives that a tuple keeps")
-    negatives_cached: int = _count(
-        "nNegCache", 10, "hardest negatives that a query's next epoch starts from", 0
-    )
+    negatives_cached: int = _count("nNegCache", 10, "hardest negatives kept for the next epoch", least=0)
     epochs: int = _count("nEpoch", 30, "epochs")
-    margin: float = _number_of("margin", 0.1, "margin of the triplet loss and of the reported rank loss")
-    exclude_very_hard: bool = _option(
-        "excludeVeryHard", False, "leave out negatives nearer than the positive"
-    )
-    jitter_flip: bool = _option("jitterFlip", False, "mirror a tuple's images with probability 1/2")
-    jitter_scales: tuple[float, ...] = _number_of(
-        "jitterScale", (), "scales; a tuple's images have one of them"
-    )
-    session: str = _option("sessionID", "", "name of the session; empty: a random one")
-    output_prefix: str = _option("outPrefix", "", "begins every file name; empty: localPaths' outPrefix")
-    initial_database_features: str = _option(
+    margin: float = _amount("margin", 0.1, "margin of the triplet loss and of the reported rank loss")
+    exclude_very_hard: bool = _opt("excludeVeryHard", False, "leave out negatives nearer than the positive")
+    jitter_flip: bool = _opt("jitterFlip", False, "mirror a tuple's images with probability 1/2")
+    jitter_scales: tuple[float, ...] = _amount("jitterScale", (), "scales; a tuple's images have one")
+    session: str = _opt("sessionID", "", "name of the session; empty: a random one")
+    output_prefix: str = _opt("outPrefix", "", "begins every file name; empty: localPaths' outPrefix")
+    initial_database_features: str = _opt(
         "dbCheckpoint0", "", "file of the database's features before training; empty: a name is made"
     )
-    initial_query_features: str = _option("qCheckpoint0", "", "the same for the queries")
-    initial_val_database_features: str = _option(
-        "dbCheckpoint0val", "", "the same for the validation database"
-    )
-    initial_val_query_features: str = _option("qCheckpoint0val", "", "the same for the validation queries")
-    geo_centers: str = _option("geoCenters", "", "a file name that four of the trainers save and none uses")
-    initial_features_suffix: str = _option(
+    initial_query_features: str = _opt("qCheckpoint0", "", "the same for the queries")
+    initial_val_database_features: str = _opt("dbCheckpoint0val", "", "the same for the validation database")
+    initial_val_query_features: str = _opt("qCheckpoint0val", "", "the same for the validation queries")
+    geo_centers: str = _opt("geoCenters", "", "a file name that four of the trainers save and none uses")
+    initial_features_suffix: str = _opt(
         "checkpoint0suffix", "", "goes into those names, so that sessions do not share these files"
     )
-    remark: str = _option("info", "", "a remark, saved with the options")
-    test_before_training: bool = _option("test0", True, "test before training")
-    save_interval: int = _count(
-        "saveFrequency", 2000, "queries between saves; every epoch's end is saved, too"
-    )
+    remark: str = _opt("info", "", "a remark, saved with the options")
+    test_before_training: bool = _opt("test0", True, "test before training")
+    save_interval: int = _count("saveFrequency", 2000, "queries between saves; an epoch's end is saved, too")
     refresh_interval: int = _count("compFeatsFrequency", 1000, "queries between computing all features again")
     extraction_batch_size: int = _count("computeBatchSize", 10, "images at once when features are computed")
-    test_interval: int = _count(
-        "epochTestFrequency", 1, "epochs between tests; finding the best epoch needs 1"
-    )
-    plot: bool = _option("doDraw", False, "draw the curves as a PNG at every save")
-    print_tuple_losses: bool = _option("printLoss", False, "print every tuple's loss")
-    print_batch_losses: bool = _option("printBatchLoss", False, "print every batch's loss")
-    recall_sample_size: float = _count(
-        "nTestSample", 1000, "at most this many queries measure recall; inf: all"
-    )
-    rank_loss_sample_size: float = _count(
-        "nTestRankSample", 5000, "at most this many queries for the rank loss"
-    )
+    test_interval: int = _count("epochTestFrequency", 1, "epochs between tests; to find the best one: 1")
+    plot: bool = _opt("doDraw", False, "draw the curves as a PNG at every save")
+    print_tuple_losses: bool = _opt("printLoss", False, "print every tuple's loss")
+    print_batch_losses: bool = _opt("printBatchLoss", False, "print every batch's loss")
+    recall_sample_size: float = _count("nTestSample", 1000, "at most this many queries for recall; inf: all")
+    rank_loss_sample_size: float = _count("nTestRankSample", 5000, "at most this many queries for rank loss")
     recall_ns: tuple[int, ...] = _count("recallNs", RECALL_NS, "the N of Recall@N")
-    use_gpu: bool = _option("useGPU", True, "compute on a GPU where there is one")
+    use_gpu: bool = _opt("useGPU", True, "compute on a GPU where there is one")
     num_threads: int = _count("numThreads", 12, "threads that read a tuple's images")
     start_epoch: int = _count("startEpoch", 1, "resume the session named with this epoch")
 
-    train_set_name: str = _option("dbTrainName", "")
-    val_set_name: str = _option("dbValName", "")
-    first_trained_layer_name: str = _option("backPropToLayerName", "")
-    trained_depth: int = _option("backPropDepth", 0)
-    initial_database_features_before: str = _option("dbCheckpoint0_orig", "")
-    initial_query_features_before: str = _option("qCheckpoint0_orig", "")
+    train_set_name: str = _opt("dbTrainName", "")
+    val_set_name: str = _opt("dbValName", "")
+    first_trained_layer_name: str = _opt("backPropToLayerName", "")
+    trained_depth: int = _opt("backPropDepth", 0)
+    initial_database_features_before: str = _opt("dbCheckpoint0_orig", "")
+    initial_query_features_before: str = _opt("qCheckpoint0_orig", "")
 
     backbone_cache: str = _ours(
         "backboneCache", "auto", "where maps of layers that are not trained are kept: auto, ram, disk, off",
@@ -230,9 +201,8 @@ class TrainingOptions:
         for each in TABLE.values():
             each.check(getattr(self, each.name))
         if not self.recall_ns or tuple(sorted(self.recall_ns)) != self.recall_ns:
-            raise ArgumentError(
-                f"{label('recall_ns')} must be ascending and not empty; got {[*self.recall_ns]}"
-            )
+            problem = f"must be ascending and not empty; got {[*self.recall_ns]}"
+            raise ArgumentError(f"{label('recall_ns')} {problem}")
         if math.isinf(self.rank_loss_sample_size):
             raise ArgumentError(f"{label('rank_loss_sample_size')} must be finite")
         if self.learning_rate_divisor == 0:
@@ -283,24 +253,21 @@ def checked_names(given: Mapping[str, Any]) -> Mapping[str, Any]:
     for name in given:
         if name not in OPTIONS:
             python = next((each.name for each in OPTIONS.values() if each.matlab == name), None)
-            raise ArgumentError(
-                f"option {name!r} is named {python!r} here" if python else unknown_option(name, [*OPTIONS])
-            )
+            named = f"option {name!r} is named {python!r} here"
+            raise ArgumentError(named if python else unknown_option(name, [*OPTIONS]))
     return given
 
 
 def from_matlab_names(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Options given by MATLAB's names, in any case, as 'name', value pairs and as keywords, under Python's
-    names.
+    """Options given by MATLAB's names in any case, as 'name', value pairs or keywords, by Python's names.
 
     Keywords may also be Python's names. Raises ArgumentError for a name that is not known.
     """
     matlab = dict.fromkeys((each.matlab for each in OPTIONS.values()), _NOT_GIVEN)
     by_matlab = {name: value for name, value in kwargs.items() if name in matlab or name not in OPTIONS}
     found = vars(named_options(matlab, args, by_matlab))
-    given = {
-        each.name: found[each.matlab] for each in OPTIONS.values() if found[each.matlab] is not _NOT_GIVEN
-    }
+    pairs = ((each.name, found[each.matlab]) for each in OPTIONS.values())
+    given = {name: value for name, value in pairs if value is not _NOT_GIVEN}
     return given | {name: value for name, value in kwargs.items() if name not in by_matlab}
 
 
@@ -340,9 +307,7 @@ class Request:
         names = [name for name in OPTIONS if name not in (*FREE_OPTIONS, *_NOT_COMPARED)]
         values = {TABLE[name].matlab: getattr(options, name) for name in names}
         values = {name: [*value] if isinstance(value, tuple) else value for name, value in values.items()}
-        described = (
-            f"{each.name} ({each.query_count} queries, {each.database_size} images)" for each in sets
-        )
+        described = [f"{s.name} ({s.query_count} queries, {s.database_size} images)" for s in sets]
         return cls(trainer, tuple(described), values)
 
     @property
@@ -371,11 +336,9 @@ class Request:
         """What differs from the request before: 'learning_rate (learningRate) 0.001 (now 0.0001)'."""
         labels = {each.matlab: each.label for each in OPTIONS.values()}
         names = dict.fromkeys([*self.options, *before.options])
-        pairs = [
-            ("trainer", before.trainer, self.trainer),
-            *zip(("training set", "validation set"), before.sets, self.sets, strict=True),
-            *((labels.get(name, name), before.options.get(name), self.options.get(name)) for name in names),
-        ]
+        pairs: list[tuple[str, Any, Any]] = [("trainer", before.trainer, self.trainer)]
+        pairs += zip(("training set", "validation set"), before.sets, self.sets, strict=True)
+        pairs += [(labels.get(n, n), before.options.get(n), self.options.get(n)) for n in names]
         return [f"{name} {old!r} (now {new!r})" for name, old, new in pairs if old != new]
 
 

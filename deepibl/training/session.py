@@ -24,13 +24,10 @@ from deepibl.runtime.devices import device_for
 from deepibl.runtime.files import write_note
 from deepibl.runtime.paths import localPaths
 from deepibl.training.cached_features import initial_names
-from deepibl.training.checkpoints import (
-    Results,
-    SessionFiles,
-    read_results,
-    read_session_network,
-    unfinished_session,
-)
+
+from deepibl.training.checkpoints import (  # isort: skip
+    Results, SessionFiles, read_results, read_session_network, unfinished_session,
+)  # fmt: skip
 from deepibl.training.listeners import Listeners, TrainingListener, usual_listeners
 from deepibl.training.loop import run_loop
 from deepibl.training.options import FREE_OPTIONS, OPTIONS, Request, TrainingOptions, checked_names, label
@@ -83,9 +80,7 @@ class TrainingRun:
 
 
 def train(
-    dataset: PlaceDataset,
-    validation: PlaceDataset,
-    network: SimpleNN | str | Path | None,
+    dataset: PlaceDataset, validation: PlaceDataset, network: SimpleNN | str | Path | None,
     loss: str = "gauss-ind",
     *,
     listeners: Iterable[TrainingListener] | None = None,
@@ -143,28 +138,19 @@ def train(
     asked = TrainingOptions(**given)
     asked.check()
     request = Request.of(trainer.name, (dataset, validation), asked)
-    asked = replace(
-        asked,
-        output_prefix=asked.output_prefix or where.outPrefix,
-        train_set_name=dataset.name,
-        val_set_name=validation.name,
-    )
+    prefix, sets = asked.output_prefix or where.outPrefix, (dataset, validation)
+    asked = replace(asked, output_prefix=prefix, train_set_name=dataset.name, val_set_name=validation.name)
     from_epoch = asked.start_epoch > 1
     if restart and from_epoch:
-        raise ArgumentError(
-            f"{label('start_epoch')} resumes a session and restart deletes it: give one of them"
-        )
+        raise ArgumentError(f"{label('start_epoch')} resumes a session, restart deletes it: give one of them")
     every = [*(usual_listeners() if listeners is None else listeners)]
     team = processes.team()
     team.same("training", f"{request.text} from epoch {asked.start_epoch}")
     blank = partial(_state, trainer, dataset.query_count, rng() if generator is None else generator)
     if not team.leads:  # the state is the network alone
         files, given_options, net = read_start(team)
-        state, goal = (
-            blank(replace(given_options, use_gpu=asked.use_gpu), net),
-            trainer.objective(given_options),
-        )
-        with tools_of(state, goal, (dataset, validation), Listeners([]), team) as tools:
+        state = blank(replace(given_options, use_gpu=asked.use_gpu), net)
+        with tools_of(state, trainer.objective(given_options), sets, Listeners([]), team) as tools:
             follow(team, tools)
         return TrainingRun(files, state)
     with leading(team) as others:
@@ -200,10 +186,7 @@ def train(
                 else:
                     net = _build(asked, dataset, where, weights, every)
                 state = blank(asked, net)
-                if restart:
-                    files.remove()
-                else:
-                    files.remove_features()
+                (files.remove if restart else files.remove_features)()
             files.remove_leftovers()
             others.begin(files, state)
             if state.complete and not files.unfinished.exists():
@@ -211,7 +194,7 @@ def train(
                 return TrainingRun(files, state)
             write_note(files.unfinished, {"session": files.session, "command": request.text}, indent=1)
             state.trainer, state.command = trainer.name, request.text
-            run_loop(state, dataset, validation, trainer.objective(state.options), files, every, others)
+            run_loop(state, *sets, trainer.objective(state.options), files, every, others)
             files.unfinished.unlink(missing_ok=True)
     return TrainingRun(files, state)
 
@@ -222,7 +205,7 @@ def _build(
     where: Any,
     weights: str,
     listeners: Iterable[TrainingListener],
-) -> SimpleNN:
+) -> SimpleNN:  # fmt: skip
     """The network that the options name, with its pooling layers."""
     net = load_pretrained(
         options.network,
@@ -269,18 +252,16 @@ def _from_epoch(
         options, net = _saved(variables, files, asked, set(given))
         momentum = take_momentum(net)
         database, queries = options.initial_database_features, options.initial_query_features
-        names = [options.train_set_name, options.network, options.layer, options.pooling, ""]
-        stem = file_name("_".join(names))
-        stem = f"{files.prefix}{stem}{options.initial_features_suffix}{files.session}_ep{epoch:06d}"
+        named = f"{options.train_set_name}_{options.network}_{options.layer}_{options.pooling}_"
+        suffix = f"{options.initial_features_suffix}{files.session}_ep{epoch:06d}"
+        stem = f"{files.prefix}{file_name(named)}{suffix}"
         options = replace(
-            options,
-            start_epoch=asked.start_epoch,
-            test_before_training=False,
+            options, start_epoch=asked.start_epoch, test_before_training=False,
             initial_database_features_before=options.initial_database_features_before or database,
             initial_query_features_before=options.initial_query_features_before or queries,
             initial_database_features=asked.initial_database_features or f"{stem}_db.bin",
             initial_query_features=asked.initial_query_features or f"{stem}_q.bin",
-        )
+        )  # fmt: skip
         state = blank(options, net, momentum if keep_momentum else {})
         restore(state, variables, str(files.epoch(epoch)))
     if not state.epoch_done and state.batch:
@@ -305,13 +286,9 @@ def _saved(
 
 
 def _state(
-    trainer: Trainer,
-    queries: int,
-    generator: Any,
-    options: TrainingOptions,
-    net: SimpleNN,
+    trainer: Trainer, queries: int, generator: Any, options: TrainingOptions, net: SimpleNN,
     momentum: Mapping[tuple[int, int], torch.Tensor] | None = None,
-) -> TrainingState:
+) -> TrainingState:  # fmt: skip
     """A state at the beginning, of a network on the device that the options ask for."""
     layer = options.first_trained_layer or 1
     if not isinstance(layer, str) and not 1 <= layer <= len(net):
@@ -319,34 +296,26 @@ def _state(
         raise ArgumentError(f"{label('first_trained_layer')} {layer}: the layers are {found}")
     unknown = [name for name in options.frozen_layers if name not in net.names]
     if unknown:
-        raise ArgumentError(
-            f"{label('frozen_layers')}: no layers {', '.join(unknown)}; there are {', '.join(net.names)}"
-        )
+        names = f"no layers {', '.join(unknown)}; there are {', '.join(net.names)}"
+        raise ArgumentError(f"{label('frozen_layers')}: {names}")
     first = net.index(layer) if isinstance(layer, str) else layer - 1
     options = replace(
-        options,
-        first_trained_layer=first + 1,
-        first_trained_layer_name=net.names[first],
+        options, first_trained_layer=first + 1, first_trained_layer_name=net.names[first],
         trained_depth=len(net) - first,
-    )
+    )  # fmt: skip
     net = prepare_for_training(net, first)
     take_momentum(net)
     net = net.to(device_for(options.use_gpu))
-    return TrainingState(
-        options,
-        Stepper(net, first, options.frozen_layers, dict(momentum or {}), options.precision),
-        generator,
-        [np.zeros(0, dtype=np.int64) for _ in range(queries)],
-        has_geo_fields=trainer.geo_fields,
-    )
+    stepper = Stepper(net, first, options.frozen_layers, dict(momentum or {}), options.precision)
+    caches = [np.zeros(0, dtype=np.int64) for _ in range(queries)]
+    return TrainingState(options, stepper, generator, caches, has_geo_fields=trainer.geo_fields)
 
 
 def _session_name(options: TrainingOptions, request: Request) -> str:
     """The name of a session that was given none: that of the same one if interrupted, or a new one."""
     if options.start_epoch > 1:
-        raise ArgumentError(
-            f"{label('start_epoch')} {options.start_epoch} resumes a session: name it by {label('session')}"
-        )
+        start = f"{label('start_epoch')} {options.start_epoch}"
+        raise ArgumentError(f"{start} resumes a session: name it by {label('session')}")
     found = unfinished_session(options.output_prefix, request.text)
     while found is None:
         drawn = relja_randomHex(SESSION_DIGITS)

@@ -132,9 +132,7 @@ FIRST_EPOCH_SEED = 43
 
 @dataclass(frozen=True)
 class CachedFeatures:
-    """Feature files of the training set, and before which batch of which epoch they were made (0: at its
-    end).
-    """
+    """Feature files of the training set, and before which batch of an epoch they were made (0: its end)."""
 
     queries: str
     database: str
@@ -189,40 +187,28 @@ class TrainingState:
 
     def to_json(self) -> dict[str, Any]:
         options = self.options
-        about = {
-            "session": options.session,
-            "trainer": self.trainer,
-            "epoch": self.epoch,
-            "batch": self.batch,
-            "complete": self.complete,
-            "batchSize": options.batch_size,
+        return {
+            "session": options.session, "trainer": self.trainer, "epoch": self.epoch, "batch": self.batch,
+            "complete": self.complete, "batchSize": options.batch_size,
             "recallNs": [int(n) for n in options.recall_ns],
-        }
-        return {**about, **self.history.to_json(options.recall_ns, options.test_interval)}
+            **self.history.to_json(options.recall_ns, options.test_interval),
+        }  # fmt: skip
 
     def _aux_data(self) -> dict[str, Any]:
         features = self.features or CachedFeatures("", "", 0, 0)
-        return {
-            "epochStartTime": cell_row(self.epoch_start_times),
-            "numTrain": float(len(self.negative_caches)),
-            "negCache": cell_row([_ids_to_matlab(ids) for ids in self.negative_caches]).T,
-            "rngState": {"Type": "twister", "Seed": 0.0, "State": self.generator.state.reshape(-1, 1)},
-            "deepibl": {
-                "version": float(FORMAT_VERSION),
-                "trainer": self.trainer,
-                "command": self.command,
-                "epoch": float(self.epoch),
-                "batch": float(self.batch),
-                "epochDone": self.epoch_done,
-                "complete": self.complete,
-                "trainOrder": _ids_to_matlab(self.order).reshape(1, -1),
-                "qFeatures": features.queries,
-                "dbFeatures": features.database,
-                "featuresEpoch": float(features.epoch),
-                "featuresBatch": float(features.batch),
-                "speed": self.options.ours(),
-            },
-        }
+        own = {
+            "version": float(FORMAT_VERSION), "trainer": self.trainer, "command": self.command,
+            "epoch": float(self.epoch), "batch": float(self.batch), "epochDone": self.epoch_done,
+            "complete": self.complete, "trainOrder": _ids_to_matlab(self.order).reshape(1, -1),
+            "qFeatures": features.queries, "dbFeatures": features.database,
+            "featuresEpoch": float(features.epoch), "featuresBatch": float(features.batch),
+            "speed": self.options.ours(),
+        }  # fmt: skip
+        caches = cell_row([_ids_to_matlab(ids) for ids in self.negative_caches]).T
+        draws = {"Type": "twister", "Seed": 0.0, "State": self.generator.state.reshape(-1, 1)}
+        times, count = cell_row(self.epoch_start_times), float(len(self.negative_caches))
+        held = {"epochStartTime": times, "numTrain": count, "negCache": caches, "rngState": draws}
+        return {**held, "deepibl": own}
 
 
 def network_with_momentum(stepper: Stepper) -> dict[str, Any]:

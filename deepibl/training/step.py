@@ -40,13 +40,9 @@ class Stepper:
     """
 
     def __init__(
-        self,
-        net: Any,
-        first: int,
-        fixed: Sequence[str] = (),
-        momentum: dict[tuple[int, int], Tensor] | None = None,
-        precision: str = "fp32",
-    ) -> None:
+        self, net: Any, first: int, fixed: Sequence[str] = (),
+        momentum: dict[tuple[int, int], Tensor] | None = None, precision: str = "fp32",
+    ) -> None:  # fmt: skip
         self.net, self.first, self.precision = net, first, precision
         self.learned = _learned_weights(net, first, fixed)
         given = momentum or {}
@@ -154,8 +150,9 @@ def _all_finite(tensors: Sequence[Tensor]) -> bool:
 def _learned_weights(
     net: Any, first: int, fixed: Sequence[str], *, momenta: bool = False
 ) -> list[LearnedWeight]:
-    """The weights of layers from `first` on that are not `fixed`, in MATLAB's order; TrainingError for a
-    bnorm.
+    """The weights of layers from `first` on that are not `fixed`, in MATLAB's order.
+
+    Raises TrainingError for a bnorm.
     """
     found = []
     for position, layer in enumerate(net.layers):

@@ -43,12 +43,9 @@ class Tools:
 
 @contextmanager
 def tools_of(
-    state: TrainingState,
-    objective: Objective,
-    sets: tuple[Any, Any],
-    listeners: Listeners,
+    state: TrainingState, objective: Objective, sets: tuple[Any, Any], listeners: Listeners,
     team: Team = ALONE,
-) -> Iterator[Tools]:
+) -> Iterator[Tools]:  # fmt: skip
     """The tools of one process. sets: training, validation. team: the processes that keep maps beside it."""
     stepper, options = state.stepper, state.options
 
@@ -95,7 +92,6 @@ def shared_gradients(team: Team, tools: Tools, tuples: Sequence[MinedTuple]) -> 
 class Leading:
     def __init__(self, team: Team) -> None:
         self.team = team
-        self._tools: Tools | None = None
         self._changed = False
 
     def begin(self, files: SessionFiles, state: TrainingState) -> None:
@@ -115,29 +111,26 @@ class Leading:
         """Tools that make all processes work."""
         if self.team.size == 1:
             return tools
-        self._tools = tools
-        return Tools(tools.stepper, tools.sets, self._gradients, replace(tools.maker, compute=self._features))
+        maker = replace(tools.maker, compute=partial(self._features, tools))
+        return replace(tools, compute=partial(self._gradients, tools), maker=maker)
 
-    def _gradients(self, tuples: Sequence[MinedTuple]) -> list[TupleOutcome]:
-        assert self._tools is not None
+    def _gradients(self, tools: Tools, tuples: Sequence[MinedTuple]) -> list[TupleOutcome]:
         plain = [[m.query, m.positive, np.asarray(m.negatives).tolist(), m.scale, m.flip] for m in tuples]
-        self._order("gradients", tuples=plain)
+        self._order(tools, "gradients", tuples=plain)
         self._changed = True  # a step will follow
-        return shared_gradients(self.team, self._tools, tuples)
+        return shared_gradients(self.team, tools, tuples)
 
-    def _features(self, dataset: Any, side: str, path: str) -> None:
-        assert self._tools is not None
-        which = [each is dataset for each in self._tools.sets].index(True)
-        self._order("features", set=which, side=side, path=path)
+    def _features(self, tools: Tools, dataset: Any, side: str, path: str) -> None:
+        which = [each is dataset for each in tools.sets].index(True)
+        self._order(tools, "features", set=which, side=side, path=path)
         with processes.alone(False):
-            self._tools.maker.extract(dataset, side, path)
+            tools.maker.extract(dataset, side, path)
 
-    def _order(self, order: str, **what: Any) -> None:
-        assert self._tools is not None
+    def _order(self, tools: Tools, order: str, **what: Any) -> None:
         changed, self._changed = self._changed, False
         self.team.lead(lambda: {"order": order, "weights": changed, **what})
         if changed:
-            _share_weights(self.team, self._tools.stepper)
+            _share_weights(self.team, tools.stepper)
 
 
 @contextmanager
@@ -167,11 +160,8 @@ def read_start(team: Team) -> tuple[SessionFiles, TrainingOptions, SimpleNN]:
     team.gather(read)
     team.connect()
     own = {"session": files.session, "output_prefix": files.prefix, **start["ours"]}
-    return (
-        files,
-        replace(TrainingOptions.from_matlab(found["opts"]), **own),
-        SimpleNN.from_matlab(found["net"]),
-    )
+    options = replace(TrainingOptions.from_matlab(found["opts"]), **own)
+    return files, options, SimpleNN.from_matlab(found["net"])
 
 
 def follow(team: Team, tools: Tools) -> None:

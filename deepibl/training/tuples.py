@@ -1,5 +1,4 @@
-"""Which images make a training tuple (`mine_batch`), and which loss of it each trainer minimises
-(`TRAINERS`).
+"""Which images make a training tuple, and which loss of it each trainer minimises (`TRAINERS`).
 
 `MiningAhead` mines a batch while a GPU computes the one before it, with the same tuples and draws.
 """
@@ -9,7 +8,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -59,14 +58,9 @@ _Drawn = tuple[int, np.ndarray, np.ndarray]  # a query, its positives, its negat
 
 
 def mine_batch(
-    dataset: Any,
-    queries: Sequence[int] | np.ndarray,
-    features: Features,
-    negative_caches: Sequence[np.ndarray],
-    options: TrainingOptions,
-    generator: Any,
-    select: Selection,
-) -> list[MinedTuple]:
+    dataset: Any, queries: Sequence[int] | np.ndarray, features: Features,
+    negative_caches: Sequence[np.ndarray], options: TrainingOptions, generator: Any, select: Selection,
+) -> list[MinedTuple]:  # fmt: skip
     """The tuples of a batch's queries, in their order; queries without a positive are left out.
 
     negative_caches: each query's hardest negatives so far, ids. Draws in the original's order: of each query
@@ -105,15 +99,11 @@ def _rank(drawn: _Drawn, features: Features, options: TrainingOptions, select: S
     order, distances = (found[0] for found in yael_nn(database[candidates], feature, wanted))
     ranked = candidates[order]
     kept = select(positive_distance, distances)
+    margin_loss = float(np.maximum(positive_distance + options.margin - distances, 0).sum())
     return MinedTuple(
-        query,
-        positive,
-        ranked[kept][: options.negatives_cap],
-        ranked[: options.negatives_cached],
-        violating=int(kept.sum()),
-        very_hard=int((distances < positive_distance).sum()),
-        margin_loss=float(np.maximum(positive_distance + options.margin - distances, 0).sum()),
-    )
+        query, positive, ranked[kept][: options.negatives_cap], ranked[: options.negatives_cached],
+        int(kept.sum()), int((distances < positive_distance).sum()), margin_loss,
+    )  # fmt: skip
 
 
 def _jittered(mined: MinedTuple, options: TrainingOptions, generator: Any) -> MinedTuple:
@@ -135,14 +125,6 @@ def worth_it(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-class _Begun(NamedTuple):
-    queries: np.ndarray
-    features: Features
-    before: np.ndarray  # the generator's state
-    generator: Generator
-    tuples: Future[list[MinedTuple]]
-
-
 class MiningAhead:
     """Mines batches, and the next one ahead after `begin`. A context manager.
 
@@ -153,7 +135,7 @@ class MiningAhead:
     def __init__(self, mine: Mine) -> None:
         self._mine = mine
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="deepibl-miner")
-        self._begun: _Begun | None = None
+        self._begun: tuple[Any, ...] | None = None
 
     def __enter__(self) -> MiningAhead:
         return self
@@ -168,22 +150,20 @@ class MiningAhead:
         if len(queries) and isinstance(generator, Generator):
             own = copy.deepcopy(generator)
             tuples = self._pool.submit(self._mine, queries, features, list(caches), own)
-            self._begun = _Begun(queries, features, generator.state, own, tuples)
+            self._begun = queries, features, generator.state, own, tuples
 
     def take(
         self, queries: np.ndarray, features: Features, caches: Sequence[np.ndarray], generator: Any
     ) -> list[MinedTuple]:
         """The batch's tuples; the generator is then after its draws. Raises what mining raises."""
         begun, self._begun = self._begun, None
-        if (
-            begun is not None
-            and features is begun.features
-            and np.array_equal(queries, begun.queries)
-            and np.array_equal(generator.state, begun.before)
-        ):
-            tuples = begun.tuples.result()
-            generator.state = begun.generator.state
-            return tuples
+        if begun is not None:
+            asked, of, before, own, tuples = begun
+            same = np.array_equal(queries, asked) and np.array_equal(generator.state, before)
+            if same and features is of:
+                found: list[MinedTuple] = tuples.result()
+                generator.state = own.state
+                return found
         return self._mine(queries, features, caches, generator)
 
 
@@ -262,9 +242,7 @@ def weakly(options: TrainingOptions) -> Objective:
 
 @dataclass(frozen=True)
 class Trainer:
-    """A trainer, by the original's name and the command line's. geo_fields: writes the unused geoCenters,
-    geoloss.
-    """
+    """A trainer, by the original's name and the command line's. geo_fields: writes unused geoCenters."""
 
     name: str
     loss: str

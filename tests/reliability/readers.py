@@ -181,13 +181,6 @@ def read_csv(path: Path) -> object:
     return read_places(path).known()
 
 
-def read_positives(path: Path) -> object:
-    """Lists of positives as San Francisco has them."""
-    from deepibl.datasets.dbstruct import read_positive_lists
-
-    return read_positive_lists(path, ["q0", "q1", "q2"], ["db0", "db1", "db2"])
-
-
 def read_report(path: Path) -> object:
     """A report's JSON, compared with itself."""
     from deepibl.report.compare import compare_runs
@@ -223,7 +216,6 @@ KINDS: dict[str, Kind] = {
     "toml": Kind(".toml", (mutate_text,), [read_paths]),
     "script": Kind(".m", (mutate_text,), [read_script]),
     "csv": Kind(".csv", (mutate_text,), [read_csv]),
-    "positives": Kind(".txt", (mutate_text,), [read_positives]),
     "json": Kind(".json", (mutate_text, inside_json, inside_json), [read_report]),
     "session": Kind(".mat", (*MAT5, mutate_values, mutate_values, mutate_values), [resume_session]),
     "unfinished": Kind(".json", (mutate_text, inside_json), [find_unfinished]),

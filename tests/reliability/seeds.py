@@ -186,7 +186,7 @@ def _features(folder: Path) -> None:
 
 
 def _texts(folder: Path) -> None:
-    for kind in ("paths", "toml", "csv", "positives", "json"):
+    for kind in ("paths", "toml", "csv", "json"):
         (folder / kind).mkdir()
     (folder / "paths" / "localPaths.m").write_text(PATHS_M)
     (folder / "toml" / "localPaths.toml").write_text(PATHS_TOML)
@@ -206,7 +206,6 @@ def _texts(folder: Path) -> None:
     for name, rows in tables.items():
         with open(folder / "csv" / f"{name}.csv", "w", newline="") as file:
             csv.writer(file).writerows(rows)
-    (folder / "positives" / "sf0_positives.txt").write_text("# lists\nq0\tdb0\tdb1\nq1\tdb2\nq2\n")
     write_run(collect(evaluation(queries=3, database=4, dim=8)), folder / "json" / "report.json")
 
 

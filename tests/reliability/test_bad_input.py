@@ -12,7 +12,7 @@ from matlab_compat.errors import MatlabCompatError
 from tests.golden_data import REAL
 from tests.reliability.bad_readers import BAD_READERS
 from tests.reliability.cases import crafted_cases, mutated, mutated_cases, write_case
-from tests.reliability.readers import KINDS, read_csv, read_paths, read_positives
+from tests.reliability.readers import KINDS, read_csv, read_paths
 from tests.reliability.seeds import make_seeds
 from tests.reliability.watched import read_all, summarize
 
@@ -21,7 +21,7 @@ needs_linux = pytest.mark.skipif(
     sys.platform != "linux", reason="a worker's memory is read from Linux's /proc"
 )
 PIECES = [*"()[]'+-*;,{}%@~=xy", "\n", "if", "end", "for", "1:3", "...", "disp"]
-IN_PROCESS = {"csv": read_csv, "toml": read_paths, "paths": read_paths, "positives": read_positives}
+IN_PROCESS = {"csv": read_csv, "toml": read_paths, "paths": read_paths}
 
 
 @pytest.fixture(scope="module")

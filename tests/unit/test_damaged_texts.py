@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from deepibl.datasets.dbstruct import read_positive_lists
 from deepibl.datasets.folder import read_places
 from deepibl.engine.scales import read_scales
 from deepibl.errors import ConfigurationError, DatasetError, ReportError, SessionError
@@ -55,12 +54,6 @@ def test_a_csv_that_cannot_be_parsed_is_refused(content: bytes, tmp_path: Path) 
     (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(DatasetError, match=r"a\.csv: [\s\S]*line \d:"):
         read_places(tmp_path / "a.csv")
-
-
-def test_lists_of_positives_in_another_encoding_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "p.txt").write_bytes("q0\tdbü\n".encode("latin-1"))
-    with pytest.raises(DatasetError, match=r"p\.txt: .*\nline 1: .* is not UTF-8"):
-        read_positive_lists(tmp_path / "p.txt", ["q0"], ["db"])
 
 
 @pytest.mark.parametrize(

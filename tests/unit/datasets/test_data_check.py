@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from deepibl.cli.main import main
-from deepibl.datasets import check as data_check_retrieval
-from deepibl.datasets.check import check_dataset, look_for, readable
+from deepibl.datasets.check import check_dataset
 from deepibl.datasets.dbstruct import write_dbstruct
 from deepibl.errors import DatasetError
 
@@ -58,25 +57,6 @@ def test_missing_empty_and_png_files_are_told_apart(root: Path) -> None:
     assert "1 of 2 are missing" in text and "how to get it: Tokyo 24/7: ask its authors" in text
 
 
-def test_a_name_in_another_case_is_not_the_file(tmp_path: Path) -> None:
-    (tmp_path / "A.JPG").write_bytes(b"1")
-    found = look_for("images", tmp_path, ["a.jpg", "b.jpg"])
-    assert (found.missing, found.other_case) == (["a.jpg", "b.jpg"], ["a.jpg"])
-
-
-def test_the_query_version_is_told(root: Path) -> None:
-    assert str(check_dataset("tokyo247", root).query_version).startswith("version 2 (2 queries)")
-    for number in range(1125):
-        (root / "query" / f"{number:05d}.jpg").write_bytes(b"1")
-    report = check_dataset("tokyo247", root)
-    assert (
-        report.complete and "version 1 or 3" in str(report.query_version) and "check a few" in report.notes[0]
-    )
-    for file in (root / "query").iterdir():
-        file.unlink()
-    assert check_dataset("tokyo247", root).query_version == "none"
-
-
 def test_a_part_can_be_checked_alone(root: Path) -> None:
     assert len(check_dataset("pitts30k/test", root).files) == 2
     assert len(check_dataset("pitts30k_val", root).files) == 2
@@ -88,35 +68,8 @@ def test_parts_without_a_dbstruct_are_problems_and_none_at_all_an_error(root: Pa
     assert len(report.files) == 4 and "pitts30k_val.mat" in report.problems[0]
     with pytest.raises(DatasetError, match="none of its dbStruct files"):
         check_dataset("tokyoTM", root)
-    with pytest.raises(DatasetError, match="known are pitts30k"):
+    with pytest.raises(DatasetError, match="known are pitts30k/train"):
         check_dataset("pits30k", root)
-
-
-def test_retrieval_sets_are_counted(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_check_retrieval, "SIZES", {"holidays": (3, 1), "ox5k": (3, 1)})
-    for name in ("100000.jpg", "100001.jpg", "100002.jpg"):
-        (root / "jpg").mkdir(exist_ok=True)
-        (root / "jpg" / name).write_bytes(b"1")
-    assert check_dataset("holidays", root).complete
-    (root / "jpg" / "100002.jpg").unlink()
-    report = check_dataset("holidays", root)
-    assert "there are 2 images; the complete set has 3" in report.problems[0]
-    missing = check_dataset("oxford", root / "images")
-    assert not missing.complete and "groundtruth" in str(missing)
-
-
-def test_a_vgg_set_that_lacks_listed_images_says_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_check_retrieval, "SIZES", {"ox5k": (2, 1)})
-    top = root / "oxford"
-    for name in ("a.jpg", "b.jpg"):
-        (top / "images").mkdir(parents=True, exist_ok=True)
-        (top / "images" / name).write_bytes(b"1")
-    truth = {"query": "oxc1_a 1 2 3 4", "good": "a gone", "ok": "b", "junk": ""}
-    (top / "groundtruth").mkdir()
-    for kind, text in truth.items():
-        (top / "groundtruth" / f"q_1_{kind}.txt").write_text(text)
-    report = check_dataset("oxford", top)
-    assert report.problems == ["1 images that the ground truth lists as positives are missing"]
 
 
 def test_the_command_line_says_it_in_text_json_and_exit_code(
@@ -134,11 +87,6 @@ def test_the_command_line_says_it_in_text_json_and_exit_code(
     told = json.loads(capsys.readouterr().out)
     assert told["complete"] is False and told["files"][1]["missing"] == ["00011.jpg"]
     assert code("nothing", str(root)) == 1
-
-
-@pytest.mark.parametrize(("count", "want"), [(5, "5 B"), (1500, "1.5 kB"), (3_100_000_000, "3.1 GB")])
-def test_sizes_are_readable(count: int, want: str) -> None:
-    assert readable(count) == want
 
 
 @pytest.mark.real

@@ -8,7 +8,6 @@ from PIL import Image
 
 from deepibl.cli.main import main
 from deepibl.datasets.catalog import load_dbstruct
-from deepibl.datasets.dbstruct import read_dbstruct
 from deepibl.datasets.folder import find_layout, make_dataset, make_dbstruct
 from deepibl.errors import DatasetError
 from matlab_compat.errors import ArgumentError
@@ -57,21 +56,6 @@ def test_a_dbstruct_goes_round(layout: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.database_positions, made.database_positions)
     assert (again.positive_distance, again.nontrivial_distance_squared, again.split) == (30, 64, "train")
     again.check_images()
-
-
-def test_timestamps_come_from_the_names_when_asked_for(layout: Path, tmp_path: Path) -> None:
-    make_dbstruct(layout, None, tmp_path / "tm.mat", timestamps=True)
-    assert read_dbstruct(tmp_path / "tm.mat")["dbTimeStamp"].tolist() == [201306, 201406, 201506]
-    assert load_dbstruct(tmp_path / "tm.mat").nontrivial_positives(0).tolist() == []  # taken at the same time
-    make_dbstruct(layout, None, tmp_path / "plain.mat")
-    assert load_dbstruct(tmp_path / "plain.mat").nontrivial_positives(0).tolist() == [0]
-
-
-def test_names_without_a_date_refuse_timestamps(tmp_path: Path) -> None:
-    photo(tmp_path / "database/@1.0@2.0@.jpg")
-    photo(tmp_path / "queries/@1.0@2.0@.jpg")
-    with pytest.raises(DatasetError, match="no year and month"):
-        make_dataset(tmp_path, timestamps=True)
 
 
 def test_csv_and_folder_get_names_below_a_common_root(tmp_path: Path) -> None:

@@ -48,10 +48,9 @@ def test_tokyo247_keeps_the_first_of_each_panorama_and_reports_by_light():
     ids, distances = dataset.rank_matches(lambda q, k: (ranked, ranked / 10), 0, 2)
     assert ids.tolist() == [25, 3] and distances.tolist() == [2.5, 0.3]
     assert dataset.search_depth(5) == 60
-    assert dataset.query_resize == dataset.protocol.query_resize == 640
+    assert dataset.query_resize == 640
     groups = {light: queries.tolist() for light, queries in dataset.query_groups().items()}
     assert groups == {"day": [0, 3], "sunset": [1, 4], "night": [2, 5]}
-    assert dataset.protocol.version == 2
 
 
 def places_of(sizes):

@@ -249,10 +249,8 @@ def test_the_lights_of_tokyo247_are_the_query_index_modulo_three(real):
     """In MATLAB's own per-query recall, day is easier than sunset, sunset than night, only if split so."""
     import scipy.io
 
-    from deepibl.datasets.pitts_tokyo import TOKYO247
-
     recall = scipy.io.loadmat(real / "tokyo-recall-original.mat")["recalls"][:, 0]
-    day, sunset, night = (recall[ids].mean() for ids in TOKYO247.groups(len(recall)).values())
+    day, sunset, night = (recall[turn :: len(Tokyo247.lights)].mean() for turn in range(3))
     assert day > sunset + 0.05 and sunset > night + 0.2
 
 

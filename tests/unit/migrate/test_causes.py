@@ -108,23 +108,10 @@ def test_another_size_is_named_with_the_option(tmp_path: Path) -> None:
 
 FILES = {
     "float64": lambda rows: rows.astype("<f8").view("<f4"),
-    "big-endian": lambda rows: rows.byteswap(),
     "transposed": lambda rows: np.ascontiguousarray(rows.T).reshape(rows.shape),
     "another order: row 0 of MATLAB's file is our image 5": lambda rows: rows[::-1],
     "other lengths (2 to 2)": lambda rows: 2 * rows,
-    "12 of 12 dimensions have the opposite sign": lambda rows: -rows,
-    "order of dimensions": lambda rows: np.roll(rows, 1, axis=1),
-    "5 of 6 rows agree; row 4 has NaN": lambda rows: changed(rows, 4, np.nan),
-    "5 of 6 rows agree; row 4 is all zero": lambda rows: changed(rows, 4, 0),
-    "5 of 6 rows agree; row 4 is the descriptor of image 1": lambda rows: changed(rows, 4, rows[1]),
-    "5 of 6 rows agree; row 4 is of another image": lambda rows: changed(rows, 4, rows[4, ::-1]),
 }
-
-
-def changed(rows: np.ndarray, row: int, value: object) -> np.ndarray:
-    copy = rows.copy()
-    copy[row] = value
-    return copy
 
 
 @pytest.mark.parametrize("words", FILES)
@@ -138,26 +125,19 @@ def test_how_matlab_wrote_its_file_is_named(setting: Setting, words: str) -> Non
     assert report.verdict == "different" and words in report.hints[0], report.hints
 
 
-def whitened(setting: Setting, whiten: bool, dim: int) -> SimpleNN:
-    net = setting[1]
-    samples = np.random.default_rng(4).standard_normal((60, 12)).astype(np.float32)
-    samples = samples * np.linspace(3, 0.2, 12, dtype=np.float32) + np.float32(1)
-    samples /= np.linalg.norm(samples, axis=1, keepdims=True)
-    return append_pca(net, relja_PCA(samples, dim), dim=dim, whiten=whiten)
-
-
 @pytest.mark.parametrize("dim", [12, 6])
 def test_whitening_on_one_side_is_named(setting: Setting, dim: int) -> None:
     folder, _, names, features = setting
-    white, plain = whitened(setting, True, dim), whitened(setting, False, dim)
+    samples = np.random.default_rng(4).standard_normal((60, 12)).astype(np.float32)
+    samples = samples * np.linspace(3, 0.2, 12, dtype=np.float32) + np.float32(1)
+    samples /= np.linalg.norm(samples, axis=1, keepdims=True)
+    white = append_pca(setting[1], relja_PCA(samples, dim), dim=dim, whiten=True)
     if dim == 12:
         hints = verify_features(white, names, features, root=str(folder)).hints
         assert "MATLAB's descriptors are not whitened" in hints[0]
     else:
         with pytest.raises(FeatureFileError, match=r"12 dimensions, this network's 6: .*are not whitened"):
             verify_features(white, names, features, root=str(folder))
-    turned = extract(plain, names, root=folder)
-    assert "does not whiten" in verify_features(white, names, turned, root=str(folder)).hints[0]
 
 
 def test_a_mat_file_of_features_is_read_either_way(setting: Setting, tmp_path: Path) -> None:
@@ -168,14 +148,6 @@ def test_a_mat_file_of_features_is_read_either_way(setting: Setting, tmp_path: P
     matfile.save(tmp_path / "f.mat", {"a": features, "b": features})
     with pytest.raises(FeatureFileError, match="2 of its variables"):
         read_reference(tmp_path / "f.mat", len(names))
-
-
-def test_the_root_that_holds_the_images_is_named(setting: Setting) -> None:
-    folder, net, names, features = setting
-    (folder / "wrong").mkdir(exist_ok=True)
-    report = verify_features(net, names, features, root=str(folder / "wrong"))
-    assert report.verdict == "nothing compared" and not report.ok
-    assert report.hints == [f"all 6 images are below {folder}: give --root {folder}"]
 
 
 def test_matlab_on_a_cpu_has_a_verdict_of_its_own(setting: Setting) -> None:

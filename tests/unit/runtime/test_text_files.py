@@ -7,7 +7,6 @@ import pytest
 
 from deepibl.cli.options import read_lines
 from deepibl.datasets.catalog import load_dbstruct
-from deepibl.datasets.dbstruct import read_positive_lists
 from deepibl.datasets.place import PlaceDataset
 from deepibl.errors import ConfigurationError, DatasetError, ReportError
 from deepibl.matlab.datasets import dbBase
@@ -123,15 +122,6 @@ def test_a_dbstruct_joined_on_windows_finds_its_images(tmp_path: Path) -> None:
             self.dbLoad({"dsetSpecDir": str(tmp_path)})
 
     assert Windows().dbImageFns == ["db/000/a.jpg"]
-
-
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
-@pytest.mark.parametrize("names", [["q/ä.jpg", "db/ö.jpg"], ["q\\ä.jpg", "db\\ö.jpg"]])
-def test_lists_of_positives_are_read_in_every_encoding(
-    tmp_path: Path, encoding: str, names: list[str]
-) -> None:
-    (tmp_path / "p.txt").write_bytes("# größer\r\nq/ä.jpg\tdb\\ö.jpg\r\n".encode(encoding))
-    assert [ids.tolist() for ids in read_positive_lists(tmp_path / "p.txt", names[:1], names[1:])] == [[0]]
 
 
 def test_a_localpaths_toml_may_have_a_mark_and_its_backslashes_are_explained(tmp_path: Path) -> None:
