@@ -11,14 +11,17 @@ from typing import Any, TypeVar
 import anyio
 import torch
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
 
 from deepibl.serve.finder import PlaceFinder
-from deepibl.serve.http import Admission, Limits, Refused, Upload, read_upload
+from deepibl.serve.http import Admission, Limits, Refused, read_upload
 from deepibl.serve.photo import Photo, decode_photo
 from deepibl.serve.places import Places
 from matlab_compat.errors import ArgumentError, ImageReadError
 
 T = TypeVar("T")
+Fields = TypeVar("Fields", bound=BaseModel)
 _LOOK = 0.5  # seconds between checks that the client is still connected
 _THREADS = 2  # for decoding: bounds the memory that large photos take
 
@@ -47,12 +50,15 @@ class Desk:
             yield
             self.admission.note(time.monotonic() - began)
 
-    async def photo(self, request: Request) -> tuple[Photo, Upload]:
-        """The request's photo, decoded, and its other fields (without the photo's bytes). Raises Refused."""
-        upload = await read_upload(request, self.limits)
-        decode = functools.partial(decode_photo, upload.photo, self.limits, self.finder.index.reading)
+    async def photo(self, request: Request, fields: type[Fields]) -> tuple[Photo, Fields]:
+        """The request's photo, decoded, and its other fields. Raises Refused, RequestValidationError."""
+        data, others = await read_upload(request, self.limits)
+        decode = functools.partial(decode_photo, data, self.limits, self.finder.index.reading)
         photo = await self.in_thread(decode)
-        return photo, Upload(b"", upload.fields)
+        try:
+            return photo, fields.model_validate(others)
+        except ValidationError as problem:
+            raise RequestValidationError(problem.errors()) from None
 
     async def in_thread(self, function: Callable[[], T]) -> T:
         """The result of a function that decodes images; at most _THREADS run at a time."""
