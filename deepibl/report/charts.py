@@ -1,4 +1,4 @@
-"""Line and bar charts, and a map of positions, as SVG to put into a page.
+"""Line charts, and a map of positions, as SVG to put into a page.
 
 Charts are drawn by matplotlib. Names from outside (files, data sets, groups) stay out of it, because
 matplotlib reads `$` as mathematics and warns of characters that its font lacks: they are in the legend, which
@@ -11,7 +11,7 @@ matplotlib: marks link to a query's case, have tooltips, and take their colours 
 import io
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -154,8 +154,7 @@ def _scale_bar(scale: float, height: int) -> str:
 
 
 COLOURS = ("#1f5fbf", "#d9730d", "#3c3c3c", "#b01e73", "#1a8f5c", "#7a4fc0", "#8c6b3f")
-_BARS = ("#0f7b6c", "#c8372d")
-_WIDTH = 620  # pixels
+_WIDTH, _HEIGHT = 620, 340  # pixels
 
 _STYLE = {
     "svg.fonttype": "none",  # text as text: small, and a reader can search it
@@ -187,15 +186,23 @@ class Line:
 def line_chart(
     name: str, lines: Sequence[Line], x_label: str, y_label: str, *, log_x: bool = False
 ) -> Drawing | None:
-    """Lines with markers; None where no line has a point.
+    """Lines with markers, the same bytes for the same arguments; None where no line has a point.
 
     name: unique on the page; ids in the SVG are made of it. log_x: a logarithmic x axis, ticks at the points.
+
+    What matplotlib writes around the figure is left out: its style would apply to every SVG of the page (the
+    map's round dots would vanish), and its groups' ids repeat from chart to chart.
     """
+    import matplotlib.style
+    from matplotlib.figure import Figure
+
     drawn = [(line, COLOURS[i % len(COLOURS)]) for i, line in enumerate(lines) if line.points]
     if not drawn:
         return None
-
-    def draw(axes: Any) -> None:
+    buffer = io.StringIO()
+    with matplotlib.style.context(["default", {**_STYLE, "svg.hashsalt": name}]):
+        figure = Figure(figsize=(_WIDTH / 100, _HEIGHT / 100), layout="constrained")
+        axes = figure.subplots()
         for line, colour in drawn:
             style: dict[str, Any] = {"color": colour, "marker": "o", "markersize": 4, "clip_on": False}
             if line.dashed:
@@ -208,46 +215,6 @@ def line_chart(
             axes.minorticks_off()
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
-
-    key = Markup('<path d="M-8 0h16" stroke="{}" stroke-width="2"{}/>')
-    dash = Markup(' stroke-dasharray="4 3"')
-    legend = [(key.format(colour, dash if line.dashed else ""), line.label) for line, colour in drawn]
-    return Drawing(_svg(name, f"{y_label} by {x_label}", 340, draw), legend)
-
-
-def paired_bars(
-    name: str, edges: Sequence[float], counts: Sequence[Sequence[int]], labels: Sequence[str], x_label: str
-) -> Drawing:
-    """Two histograms of queries over the same bins, half transparent over one another.
-
-    name: unique on the page. edges: one more than each of the two lists of counts.
-    """
-
-    def draw(axes: Any) -> None:
-        for heights, colour in zip(counts, _BARS, strict=True):
-            axes.stairs(heights, edges, fill=True, color=colour, alpha=0.55, linewidth=0)
-        axes.yaxis.get_major_locator().set_params(integer=True)
-        axes.set_xlabel(x_label)
-        axes.set_ylabel("queries")
-
-    key = Markup('<rect x="-7" y="-5" width="14" height="10" fill="{}" fill-opacity=".55"/>')
-    legend = [(key.format(colour), label) for label, colour in zip(labels, _BARS, strict=True)]
-    return Drawing(_svg(name, x_label, 240, draw), legend)
-
-
-def _svg(name: str, title: str, height: int, draw: Callable[[Any], None]) -> Markup:
-    """An <svg> element; the same bytes for the same name and drawing.
-
-    What matplotlib writes around the figure is left out: its style would apply to every SVG of the page (the
-    map's round dots would vanish), and its groups' ids repeat from chart to chart.
-    """
-    import matplotlib.style
-    from matplotlib.figure import Figure
-
-    buffer = io.StringIO()
-    with matplotlib.style.context(["default", {**_STYLE, "svg.hashsalt": name}]):
-        figure = Figure(figsize=(_WIDTH / 100, height / 100), layout="constrained")
-        draw(figure.subplots())
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     body = text[text.index('<g id="figure_1">') : text.rindex("</svg>")]
@@ -256,6 +223,9 @@ def _svg(name: str, title: str, height: int, draw: Callable[[Any], None]) -> Mar
     )
     start = Markup(
         '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        'class="chart" role="img" viewBox="0 0 {:g} {:g}" style="max-width:{}px"><title>{}</title>'
-    ).format(_WIDTH * 0.72, height * 0.72, _WIDTH, title)
-    return start + Markup(re.sub(r"\s*\n\s*", " ", body)) + Markup("</svg>")
+        'class="chart" role="img" viewBox="0 0 {:g} {:g}" style="max-width:{}px"><title>{} by {}</title>'
+    ).format(_WIDTH * 0.72, _HEIGHT * 0.72, _WIDTH, y_label, x_label)
+    key = Markup('<path d="M-8 0h16" stroke="{}" stroke-width="2"{}/>')
+    dash = Markup(' stroke-dasharray="4 3"')
+    legend = [(key.format(colour, dash if line.dashed else ""), line.label) for line, colour in drawn]
+    return Drawing(start + Markup(re.sub(r"\s*\n\s*", " ", body)) + Markup("</svg>"), legend)

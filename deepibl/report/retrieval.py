@@ -19,7 +19,7 @@ import numpy as np
 
 from deepibl.evaluation.evaluate import Evaluation
 from deepibl.evaluation.plots import plot_recall, plot_recall_by_dimension
-from deepibl.report.charts import Drawing, Kind, Line, Mark, line_chart, paired_bars, place_map
+from deepibl.report.charts import Drawing, Kind, Line, Mark, line_chart, place_map
 from deepibl.report.html import render, thumbnail
 from deepibl.report.run import DIMENSION_NS, FILE, Query, Run, collect, write_run
 from deepibl.runtime.progress import working
@@ -143,17 +143,13 @@ def report_page(run: Run, *, hits: int = HITS, failures: int = FAILURES) -> str:
         "right among the first 10": ("#dfa000", "square", later),
         "not among the first 10": ("#c8372d", "cross", sorted({*ids} - {*first, *later})),
     }
-    groups, distances = [Line(name, curve(run, name)) for name in run.groups], run.statistics["distances"]
+    groups = [Line(name, curve(run, name)) for name in run.groups]
     charts = {
         "recall": line_chart("recall", recall_lines, "N", "Recall@N"),
         "groups": line_chart("groups", groups, "N", "Recall@N"),
         "dimensions": line_chart("dims", dimension_lines(run), "dimensions kept", "Recall@N", log_x=True),
         "map": query_map(run, kinds, {*wrong, *right}),
-        "distances": distances and paired_bars(
-            "distances", distances["edges"], (distances["right"], distances["wrong"]),
-            ("first answer right", "first answer wrong"), "squared distance of the first answer",
-        ),
-    }  # fmt: skip
+    }
     choices = {
         "right at first": [1],
         "wrong at first": [None, *range(2, 101)],

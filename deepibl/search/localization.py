@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,7 +23,7 @@ from deepibl.features.files import read_features
 from deepibl.features.shards import require_visible
 from deepibl.images import AS_STORED, Reading, load_pixels
 from deepibl.runtime.devices import device_of, inference, to_batch
-from deepibl.runtime.files import RowView, from_plain, read_note
+from deepibl.runtime.files import RowView, from_plain, read_note, write_note
 from deepibl.runtime.processes import team
 from deepibl.runtime.progress import counted
 from deepibl.runtime.provenance import Provenance, file_times, note_of
@@ -35,7 +34,7 @@ from deepibl.search.geometry import Reranker
 from deepibl.search.index import PlaceIndex, names_below
 from deepibl.search.milvus import MilvusIndex, is_database
 from matlab_compat.errors import ArgumentError
-from matlab_compat.files import StrPath, atomic_output
+from matlab_compat.files import StrPath
 
 if TYPE_CHECKING:
     from torch import nn
@@ -210,7 +209,7 @@ def _extract(
     if note is None:
         report = extract_to_file(net, places.root, places.names, partial, settings=settings)
         note = asdict(_Note(made_of.as_dict(), report.kept.tolist(), report.failures))
-        team().lead(lambda: _write_note(partial, note))
+        team().lead(lambda: write_note(note_of(partial), note))
     kept, failures = note["kept"], [Failure(**each) for each in note["failures"]]
     opened: list[np.ndarray] = []  # in all processes, before process 0 removes the file
     team().gather(lambda: opened.append(read_features(partial, count=len(kept), mmap=True)))
@@ -229,11 +228,6 @@ class _Note:
     made_of: Any
     kept: list[int]
     failures: list[Failure]
-
-
-def _write_note(partial: Path, note: dict[str, Any]) -> None:
-    with atomic_output(note_of(partial)) as temporary:
-        temporary.write_text(json.dumps(note))
 
 
 def _noted(partial: Path, made_of: Provenance) -> dict[str, Any] | None:

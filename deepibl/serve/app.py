@@ -166,9 +166,12 @@ def _questions(desk: Desk) -> APIRouter:
             where = photo.position
             if asked.latitude is not None and asked.longitude is not None:
                 where = asked.latitude, asked.longitude
-            around = None if asked.within is None else desk.places.around(where, asked.within)
+            if asked.within is None:
+                where = None
+            else:
+                desk.places.require_around(where, asked.within)
             began = time.monotonic()
-            find = functools.partial(desk.finder.find, photo.pixels, asked.top, around)
+            find = functools.partial(desk.finder.find, photo.pixels, asked.top, where, asked.within)
             found = await desk.answer(request, find)
             places = [_place(desk, match, photo) for match in found]
             said = found.as_dict() | {"estimate": found.estimate, "summary": found.summary, "places": places}
@@ -243,7 +246,7 @@ def _page(desk: Desk, index_name: str) -> APIRouter:
         return Health(
             status="ok", version=version("deepibl"), index=index_name,
             network=Path(index.network_path).name,
-            heatmaps=list(desk.finder.methods), inside=desk.admission.inside, places=desk.admission.places,
+            heatmaps=list(desk.finder.methods), inside=desk.inside, places=limits.waiting,
             upload_bytes=limits.upload_bytes, top=limits.top,
             accept=[suffix for kind in kinds_read() for suffix in KINDS[kind]],
             images=len(index), dimensions=index.dim, network_id=index.network_id, engine=desk.finder.engine,

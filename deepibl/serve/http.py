@@ -1,14 +1,12 @@
 """HTTP around the API: which requests are refused or wait, reading uploads, and errors as JSON.
 
 `Guard` (plain ASGI) sets the headers of every response and refuses requests of other hosts and sites.
-`Admission` bounds how many requests are answered at a time, by `Limits`. `read_upload` reads a multipart
-request into memory (never a file), within bounds of bytes and time. Every error of the API is JSON
-{error, what_to_do}, with the HTTP status that fits.
+`read_upload` reads a multipart request into memory (never a file), within `Limits` of bytes and time. Every
+error of the API is JSON {error, what_to_do}, with the HTTP status that fits.
 """
 
 import logging
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -102,40 +100,6 @@ class Limits:
             raise ArgumentError(
                 f"limits of the page must be above 0; got {wrong[0]}={getattr(self, wrong[0])!r}"
             )
-
-
-class Admission:
-    """Counts the requests being answered; used by one event loop, so it needs no lock."""
-
-    def __init__(self, places: int) -> None:
-        self.places = places
-        self.inside = 0
-        self._seconds = 1.0  # that a request takes, a running mean
-
-    @property
-    def retry_after(self) -> int:
-        """Seconds after which a refused client should ask again, 1 to 60."""
-        return int(min(60, max(1, round(self._seconds / 2))))
-
-    def note(self, seconds: float) -> None:
-        """Updates the running mean with how long a request took."""
-        self._seconds += 0.2 * (seconds - self._seconds)
-
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """A place for one request. Raises Refused (503) when all are taken."""
-        if self.inside >= self.places:
-            raise Refused(
-                503,
-                f"the page is busy: it is answering {self.inside} requests, the most at a time",
-                f"Try again in {self.retry_after} seconds.",
-                {"Retry-After": str(self.retry_after)},
-            )
-        self.inside += 1
-        try:
-            yield
-        finally:
-            self.inside -= 1
 
 
 _ENVELOPE = 16_384  # bytes of a request besides the photo: boundaries, headers, fields

@@ -15,7 +15,6 @@ from deepibl.report.charts import Frame, Kind, Mark, map_svg
 from deepibl.report.html import QUALITY, small_picture
 from deepibl.search.index import PlaceIndex
 from deepibl.search.localization import out_of_range
-from deepibl.serve.finder import Around
 from deepibl.serve.http import Refused
 from matlab_compat.errors import ImageReadError
 from matlab_compat.files import StrPath
@@ -104,8 +103,8 @@ class Places:
         metres = float(metres_between(self._index.positions[row], own, DEGREES))
         return metres if np.isfinite(metres) else None
 
-    def around(self, position: tuple[float, float] | None, metres: float) -> Around:
-        """The circle around a position.
+    def require_around(self, position: tuple[float, float] | None, metres: float) -> None:
+        """Checks that places around a position can be searched.
 
         Raises Refused: 422 if it is not known, or not where on the globe the index's images are; 404 if none
         of them is in the circle.
@@ -120,7 +119,6 @@ class Places:
             raise Refused(
                 404, out_of_range(self._index, position, metres), "Search a larger circle, or elsewhere."
             )
-        return Around(*position, metres)
 
     def _check(self, row: int) -> None:
         if not 0 <= row < len(self):

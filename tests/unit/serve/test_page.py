@@ -183,10 +183,10 @@ def test_large_photos_are_scaled_down_before_the_network_sees_them(finder):
 def test_when_all_places_are_taken_the_next_gets_retry_after(finder):
     entered, go_on = threading.Event(), threading.Event()
 
-    def slowly(images, top, around):
+    def slowly(*question):
         entered.set()
         assert go_on.wait(20)
-        return find(images, top, around)
+        return find(*question)
 
     find = finder.find
     with (
@@ -211,14 +211,14 @@ def test_when_all_places_are_taken_the_next_gets_retry_after(finder):
 
 def test_an_answer_that_takes_too_long_is_given_up(finder, monkeypatch):
     go_on = threading.Event()
-    monkeypatch.setattr(finder, "find", lambda images, top, around: go_on.wait(20) and [])
+    monkeypatch.setattr(finder, "find", lambda *question: go_on.wait(20) and [])
     with client_with(finder, patience_seconds=0.1) as client:
         refused(send(client, picture()), 503, "too long")
         go_on.set()
 
 
 def test_an_unexpected_error_is_answered_without_its_details(finder, monkeypatch, caplog):
-    def fails(images, top, around):
+    def fails(*question):
         raise KeyError("a secret")
 
     app = create_app(finder)
