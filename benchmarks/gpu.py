@@ -1,6 +1,5 @@
 """python -m benchmarks.gpu [--only STAGE …] [--output FILE] [--smoke]: is a GPU right, and how fast?
 
-machine     the card, the libraries, and the fastest convolutions of VGG-16
 extraction  images/s of every engine and precision, from images on the card and from JPEG files
 parity      descriptors and gradients against those of the CPU in float32
 epoch       a tenth of an epoch of Pitts30k's size through the training loop; --share 1: the whole
@@ -79,27 +78,13 @@ class Asked:
     output: Path | None = None
 
 
-def machine(asked: Asked) -> Iterator[Table]:
-    rows = [["torch", torch.__version__], ["processors", os.cpu_count()]]
-    if asked.device.type == "cuda":
-        about = torch.cuda.get_device_properties(asked.device)
-        rows += [
-            ["card", f"{about.name}, {about.multi_processor_count} SMs, {about.major}.{about.minor}"],
-            ["its memory", f"{about.total_memory / 1e9:.1f} GB"],
-            ["CUDA, cuDNN", f"{torch.version.cuda}, {torch.backends.cudnn.version()}"],
-        ]
-    for dtype in (torch.bfloat16, torch.float16, torch.float32):
-        rows.append([f"convolution, {dtype}", f"{convolution_peak(asked, dtype):.1f} TFLOP/s"])
-    yield Table("Machine", ["what", "found"], rows)
-
-
 def extraction(asked: Asked) -> Iterator[Table]:
     net, images, device = network(asked.settings), photos(asked.settings, asked.batch), asked.device
     flop, peak = gigaflop(net, *images.shape[2:]) / 1e3, convolution_peak(asked)
     table = Table(
         f"Extraction, batch of {len(images)}, {images.shape[3]}x{images.shape[2]}",
         ["engine", "precision", "images/s", "TFLOP/s", "of the bf16 peak"],
-        note=f"bf16 convolution peak: {peak:.1f} TFLOP/s",
+        note=f"{card(device)}; its bf16 convolution peak: {peak:.1f} TFLOP/s",
     )
     failed: list[str] = []
     for name, precision, graphs in ENGINES[device.type]:
@@ -182,9 +167,8 @@ def epoch(asked: Asked) -> Iterator[Table]:
     require(not failed, f"failed: {failed}")
 
 
-STAGES: Mapping[str, Callable[[Asked], Iterator[Table]]] = {
-    "machine": machine, "extraction": extraction, "parity": parity, "epoch": epoch,
-}  # fmt: skip
+Stages = Mapping[str, Callable[[Asked], Iterator[Table]]]
+STAGES: Stages = {"extraction": extraction, "parity": parity, "epoch": epoch}
 
 
 @contextmanager
@@ -261,12 +245,20 @@ def city(folder: Path, part: float, settings: Settings) -> list[PlaceDataset]:
     return sets
 
 
-def convolution_peak(asked: Asked, dtype: torch.dtype = torch.bfloat16) -> float:
-    """TFLOP/s of the best of VGG-16's convolutions, channels last, without TF32."""
+def card(device: torch.device) -> str:
+    """The card, and the versions of what drives it."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "no card"
+    cudnn = torch.backends.cudnn.version()
+    return f"{name}, torch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN {cudnn}"
+
+
+def convolution_peak(asked: Asked) -> float:
+    """TFLOP/s of the best of VGG-16's convolutions in bf16, channels last."""
     images, best = 16, 0.0
+    how: dict[str, Any] = {"device": asked.device, "dtype": torch.bfloat16}
     for channels, side in ((8, 16),) if asked.settings.smoke else ((256, 120), (512, 60), (512, 120)):
         x, filters = (
-            torch.randn(*shape, device=asked.device, dtype=dtype).to(memory_format=torch.channels_last)
+            torch.randn(*shape, **how).to(memory_format=torch.channels_last)
             for shape in ((images, channels, side, side), (channels, channels, 3, 3))
         )
         with torch.inference_mode(), fastest_convolutions(tf32=False):

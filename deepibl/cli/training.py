@@ -44,7 +44,7 @@ def train(
     session: Annotated[str | None, option("Name of the session.", show_default="drawn")] = None,
     out: Annotated[Path | None, option("Its folder.", show_default="localPaths' outPrefix")] = None,
     settings: Annotated[
-        list[str] | None, option("Any of --options: nNegCap=10; repeatable.", "--set")
+        list[str] | None, option("Any of --options: nNegCap=10 (repeatable).", "--set")
     ] = None,
     options: Annotated[bool, option("List the trainers' options, and stop.", "--options")] = False,
     restart: Annotated[bool, option("Delete the session and train from the start.", "--restart")] = False,

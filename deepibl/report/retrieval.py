@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from deepibl.evaluation.evaluate import Evaluation
-from deepibl.evaluation.plots import plot_recall, plot_recall_by_dimension
 from deepibl.report.charts import Drawing, Kind, Line, Mark, line_chart, place_map
 from deepibl.report.html import render, thumbnail
 from deepibl.report.run import DIMENSION_NS, FILE, Query, Run, collect, write_run
@@ -103,15 +102,13 @@ def published_for(dataset: str) -> Published:
 
 
 TABLE_NS = (1, 2, 3, 4, 5, 10, 15, 20, 25, 50, 100)
-PLOT_N = 5  # demo.m's, over dimensions
 CURVE_END = 25  # the largest N of curves, as in the papers
 
 
 @working("making the page")
 def write_report(evaluation: Evaluation, folder: StrPath, command: str = "") -> Path:
-    """Writes `folder`/index.html and report.json, and figures as demo.m's; returns the page's path.
+    """Writes `folder`/index.html and report.json; returns the page's path.
 
-    The figures are recall.png and, for whitened descriptors, dimensions.png; the page does not need them.
     command: what was typed, for the page. Raises ReportError for an evaluation that keeps no descriptors.
     """
     run = collect(evaluation, command)
@@ -119,11 +116,6 @@ def write_report(evaluation: Evaluation, folder: StrPath, command: str = "") -> 
     write_run(run, target / FILE)
     with atomic_output(target / "index.html") as temporary:
         temporary.write_text(report_page(run), encoding="utf-8")
-    plot_recall(*zip(*curve(run), strict=True), path=target / "recall.png")
-    if run.by_dimension:
-        at = DIMENSION_NS.index(PLOT_N)
-        by_dimension = {dim: recalls[at] for dim, recalls in run.by_dimension.items()}
-        plot_recall_by_dimension(by_dimension, PLOT_N, path=target / "dimensions.png")
     return target / "index.html"
 
 

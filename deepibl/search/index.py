@@ -190,7 +190,7 @@ class PlaceIndex:
         )  # fmt: skip
 
     def with_backend(self, kind: str, **settings: Any) -> PlaceIndex:
-        """This index with the backend 'exact', 'ivfpq' or 'hnsw'. settings: see the structure's `build`."""
+        """This index with the backend 'exact', 'ivfpq' or 'hnsw'. settings: see `build_structure`."""
         structure = None if kind == "exact" else build_structure(kind, self.descriptors, **settings)
         return replace(self, structure=structure)
 

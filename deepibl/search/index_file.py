@@ -39,7 +39,7 @@ from deepibl.errors import IndexFileError
 from deepibl.images import Reading
 from deepibl.runtime.files import bytes_of, map_tensors, write_tensors
 from deepibl.runtime.progress import working
-from deepibl.search.compressed import STRUCTURES, Structure, read_structure
+from deepibl.search.compressed import KINDS, Structure, read_structure
 from deepibl.search.confidence import Calibration
 from deepibl.search.exact import largest_norm
 from matlab_compat.files import StrPath
@@ -47,7 +47,7 @@ from matlab_compat.files import StrPath
 FORMAT = "deepibl-index/3"
 ADVICE = "make one with `deepibl index NET --images DIR -o FILE.idx`"
 EXACT = "exact"
-BACKENDS = (EXACT, *STRUCTURES)
+BACKENDS = (EXACT, *KINDS)
 _SETTINGS = ("network_id", "network_path", "root", "frame")
 
 

@@ -5,12 +5,6 @@ of requests waits for it. A photo is kept in memory while its answer is computed
 
 >>> from deepibl.serve import create_app  # an ASGI application, for a server of your own
 >>> app = create_app(finder, root="photos")  # finder: deepibl.serve.PlaceFinder  # doctest: +SKIP
-
-POST /api/localize                  a photo -> the places that look most like it
-POST /api/heatmap                   a photo and a row -> PNG: what makes the two alike
-GET  /api/places/{row}/thumbnail    JPEG
-GET  /api/map                       SVG
-GET  /api/health, /openapi.json
 """
 
 import functools

@@ -71,28 +71,16 @@ def answer_errors(app: FastAPI) -> None:
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of one page. All are checked before the work that they bound.
+    """Bounds of one page. All are checked before the work that they bound."""
 
-    ================ ==========================================================================
-    upload_bytes     size of a photo's file
-    described_pixels larger photos are scaled down to this many pixels for the network
-    heat_pixels      the same for heatmaps, whose gradients need ten times the memory
-    waiting          requests being read, waiting or computed at a time; the next one is refused
-    top              places that one request may ask for
-    upload_seconds   duration of an upload
-    stall_seconds    time between two bytes of an upload
-    patience_seconds duration of an answer
-    ================ ==========================================================================
-    """
-
-    upload_bytes: int = 64_000_000
-    described_pixels: int = 2**20
-    heat_pixels: int = 2**18
-    waiting: int = 16
-    top: int = 50
+    upload_bytes: int = 64_000_000  # of a photo's file
+    described_pixels: int = 2**20  # larger photos are scaled down to this many for the network
+    heat_pixels: int = 2**18  # the same for heatmaps, whose gradients need ten times the memory
+    waiting: int = 16  # requests being read, waiting or computed at a time; the next one is refused
+    top: int = 50  # places that one request may ask for
     upload_seconds: float = 60.0
-    stall_seconds: float = 10.0
-    patience_seconds: float = 120.0
+    stall_seconds: float = 10.0  # between two bytes of an upload
+    patience_seconds: float = 120.0  # for an answer
 
     def __post_init__(self) -> None:
         wrong = [name for name, value in vars(self).items() if not value > 0]

@@ -67,7 +67,7 @@ def test_the_gpu_script_asks_for_a_gpu(capsys: pytest.CaptureFixture[str]) -> No
     if torch.cuda.is_available():
         pytest.skip("there is one")
     with pytest.raises(SystemExit):
-        gpu.main(["--only", "machine"])
+        gpu.main(["--only", "parity"])
     assert "no CUDA device is here" in capsys.readouterr().err
 
 
