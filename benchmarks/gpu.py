@@ -167,8 +167,7 @@ def epoch(asked: Asked) -> Iterator[Table]:
     require(not failed, f"failed: {failed}")
 
 
-Stages = Mapping[str, Callable[[Asked], Iterator[Table]]]
-STAGES: Stages = {"extraction": extraction, "parity": parity, "epoch": epoch}
+STAGES: dict[str, Any] = {"extraction": extraction, "parity": parity, "epoch": epoch}
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Commands that draw: heatmaps, comparisons of reports."""
 
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -22,7 +21,6 @@ def heatmap(
     method: Annotated[
         list[str] | None, option("cells, guided, smooth, gradient, occlusion, clusters, all.")
     ] = None,
-    maps: Annotated[Path | None, option("Folder for each overlay (PNG) and map (.npy).")] = None,
     resize: opt.Resize = None,
     max_pixels: opt.MaxPixels = 2**20,
     patch: Annotated[int | None, option("Side of occlusion's patch, in pixels.", min=1)] = None,
@@ -37,7 +35,7 @@ def heatmap(
     heatmaps is not known.
     """
     from deepibl.images import Reading
-    from deepibl.report.sheet import METHODS, check_sheet, heatmap_rows, write_maps, write_sheet
+    from deepibl.report.sheet import METHODS, check_sheet, heatmap_rows, write_sheet
 
     check_sheet(output)
     net, named = opt.split_net(photos)
@@ -51,11 +49,7 @@ def heatmap(
         patch=patch, step=step, batch_size=batch_size,
     )  # fmt: skip
     write_sheet(rows, output)
-    files = write_maps(rows, maps) if maps is not None else []
-    if as_json:
-        typer.echo(json.dumps(_as_json(rows, output, files), indent=2))
-    else:
-        typer.echo(f"wrote {output}" + (f" and {len(files)} files in {maps}" if files else ""))
+    opt.print_result(_as_json(rows, output), f"wrote {output}", as_json)
 
 
 def compare(
@@ -95,25 +89,21 @@ def _networks(names: Sequence[str], where: str) -> list[tuple[str, Any]]:
     return [(str(path) if alike else path.stem, load_network(path, device=where)) for path in paths]
 
 
-def _as_json(rows: Sequence[Any], sheet: Path, files: Sequence[Path]) -> dict[str, Any]:
-    """The files and rows as JSON: each map's size, range, peak as (x, y) from 0 to 1, and matching parts."""
+def _as_json(rows: Sequence[Any], sheet: Path) -> dict[str, Any]:
+    """The rows as JSON: of each map the range, the peak as (x, y) from 0 to 1, and matching parts."""
     from dataclasses import asdict
-
-    import numpy as np
 
     listed = []
     for row in rows:
-        found = {}
+        maps = {}
         for drawing in row.drawings:
-            y, x = np.unravel_index(int(np.argmax(drawing.values)), drawing.values.shape)
-            found[drawing.method] = {
-                "size": list(drawing.values.shape),
-                "least": float(drawing.values.min()),
-                "most": float(drawing.values.max()),
-                "peak": [(int(x) + 0.5) / drawing.values.shape[1], (int(y) + 0.5) / drawing.values.shape[0]],
+            values, (height, width) = drawing.values, drawing.values.shape
+            y, x = divmod(int(values.argmax()), width)
+            maps[drawing.method] = {
+                "range": [float(values.min()), float(values.max())],
+                "peak": [(x + 0.5) / width, (y + 0.5) / height],
                 "parts": [asdict(part) for part in drawing.parts],
             }
-        listed.append(
-            {"network": row.network, "photo": row.photo, "similarity": row.similarity, "maps": found}
-        )
-    return {"sheet": str(sheet), "files": [str(file) for file in files], "rows": listed}
+        about = {"network": row.network, "photo": row.photo, "similarity": row.similarity, "maps": maps}
+        listed.append(about)
+    return {"sheet": str(sheet), "rows": listed}

@@ -1,11 +1,8 @@
 """Line charts, and a map of positions, as SVG to put into a page.
 
-Charts are drawn by matplotlib. Names from outside (files, data sets, groups) stay out of it, because
-matplotlib reads `$` as mathematics and warns of characters that its font lacks: they are in the legend, which
-the page draws.
-
-The map (`place_map`) has no tiles and needs no network; north is up, metres are to scale. It is not drawn by
-matplotlib: marks link to a query's case, have tooltips, and take their colours from the page's style.
+Charts are drawn by matplotlib, without names from outside (files, data sets, groups), because it reads `$` as
+mathematics and warns of characters that its font lacks: they are in the legend, which the page draws. The map
+(`place_map`) is not, since its marks link to a query's case and have tooltips; north is up, metres to scale.
 """
 
 import io

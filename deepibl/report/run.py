@@ -17,9 +17,9 @@ from deepibl.datasets.geo import DEGREES, map_metres, metres_between, to_degrees
 from deepibl.errors import ReportError
 from deepibl.evaluation.evaluate import Evaluation
 from deepibl.evaluation.plots import recall_by_dimension
-from deepibl.runtime.files import from_plain
+from deepibl.runtime.files import from_plain, write_note
 from deepibl.search.exact import BLOCK, BlockSearcher, Searcher
-from matlab_compat.files import StrPath, atomic_output, damage_as
+from matlab_compat.files import StrPath, damage_as
 
 FORMAT = "deepibl-report/2"
 ADVICE = "make one with `deepibl evaluate … --report DIR`"
@@ -120,25 +120,29 @@ def collect(evaluation: Evaluation, command: str = "") -> Run:
     known = _on_map(dataset, dataset.database_positions)
     known = known[np.isfinite(known).all(axis=1)]
     every = max(1, -(-len(known) // _MAP_POINTS))
+    features, by_dimension = (evaluation.query_features, evaluation.database_features), {}
+    dimensions = dimensions_to_try(evaluation.dim)
+    # only whitened descriptors have their most important dimensions first
+    if {"WPCA", "PCA"}.intersection(evaluation.layers[-3:]):
+        by_dimension = recall_by_dimension(
+            *features, dataset, dimensions_to_try(evaluation.dim), DIMENSION_NS
+        )
     return Run(
         dataset=dataset.name, database_images=dataset.database_size, threshold=dataset.positive_distance,
         network=evaluation.network, network_id=evaluation.network_id, dimensions=evaluation.dim,
         layers=list(evaluation.layers), ns=list(result.ns), recalls=result.recalls.tolist(),
         groups={name: recalls.tolist() for name, recalls in by_group.items()},
         group_sizes={name: int(np.isin(result.query_ids, groups[name]).sum()) for name in by_group},
-        by_dimension=_by_dimension(evaluation), queries=queries,
+        by_dimension={dim: recalls.tolist() for dim, recalls in by_dimension.items()}, queries=queries,
         database_root=os.path.abspath(dataset.database_root), query_root=os.path.abspath(dataset.query_root),
-        database_positions=np.round(known[::every], 2).tolist(),
-        command=command,
+        database_positions=np.round(known[::every], 2).tolist(), command=command,
         made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"), versions=versions(),
     )  # fmt: skip
 
 
 def write_run(run: Run, path: StrPath) -> None:
     """Writes the run as JSON."""
-    content = json.dumps({"format": FORMAT, **dataclasses.asdict(run)}, separators=(",", ":"))
-    with atomic_output(path) as temporary:
-        temporary.write_text(content, encoding="utf-8")
+    write_note(path, {"format": FORMAT, **dataclasses.asdict(run)})
 
 
 def read_run(path: StrPath) -> Run:
@@ -182,17 +186,6 @@ def dimensions_to_try(dim: int) -> list[int]:
     """Powers of two below `dim`, at most the last six of them and none below 8, and `dim` itself."""
     powers = [2**power for power in range(3, 20) if 2**power < dim]
     return [*powers[-6:], dim]
-
-
-def _by_dimension(evaluation: Evaluation) -> dict[int, list[float]]:
-    # only whitened descriptors have their most important dimensions first
-    if not {"WPCA", "PCA"}.intersection(evaluation.layers[-3:]):
-        return {}
-    found = recall_by_dimension(
-        evaluation.query_features, evaluation.database_features, evaluation.dataset,
-        dimensions_to_try(evaluation.dim), DIMENSION_NS,
-    )  # fmt: skip
-    return {dim: recalls.tolist() for dim, recalls in found.items()}
 
 
 def _queries(evaluation: Evaluation) -> list[Query]:

@@ -6,12 +6,8 @@ The descriptors stay in their file (memory-mapped, float32 or float16). A `Struc
 of a few dozen bytes for each, never the descriptors themselves, and finds ids that are probably near without
 scanning every descriptor; `CompressedIndex` measures those exactly.
 
-========  ================================================  =================================================
-kind      holds, for a row of D numbers                     finds
-========  ================================================  =================================================
-ivfpq     `code_bytes` + 8 bytes, in about 2 sqrt(N) lists  rows of the lists whose centres are near
-hnsw      D + about 140 bytes: an 8-bit code, its links     rows met on a walk towards the query
-========  ================================================  =================================================
+ivfpq     sorts codes of `code_bytes` + 8 bytes into about 2 sqrt(N) lists, and scans those with near centres
+hnsw      links 8-bit codes, D + about 140 bytes a row, and walks along the links towards the query
 
 Reading maps the bytes (faiss's zero-copy reader): codes and links stay in the file until they are used.
 faiss trusts what it reads, so `deepibl.search.index_file` compares a checksum first. That does not protect

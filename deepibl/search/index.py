@@ -110,7 +110,13 @@ class PlaceIndex:
 
     def require_network(self, network_id: str) -> None:
         """Raises NetworkMismatchError unless `network_id` is the network that made this index."""
-        refuse_another_network(self, network_id)
+        if network_id != self.network_id:
+            raise NetworkMismatchError(
+                f"this index was made by network {self.network_id[:12]}… "
+                f"({self.network_path or 'path unknown'}), the query comes from network {network_id[:12]}…; "
+                "their descriptors cannot be compared. Use the index's own network (int8-…: with the same "
+                "--scales), or make an index with the new one"
+            )
 
     def search(
         self, features: np.ndarray, top: int = 5, *, near: Any = None, within: float | None = None
@@ -262,17 +268,6 @@ class PlaceIndex:
             )
             for row, far, each, blank in zip(ids, distances, sure, blanks, strict=True)
         ]
-
-
-def refuse_another_network(index: Any, network_id: str) -> None:
-    """Raises NetworkMismatchError unless `network_id` is the network that made the index."""
-    if network_id != index.network_id:
-        raise NetworkMismatchError(
-            f"this index was made by network {index.network_id[:12]}… "
-            f"({index.network_path or 'path unknown'}), the query comes from network {network_id[:12]}…; "
-            "their descriptors cannot be compared. Use the index's own network (int8-…: with the same "
-            "--scales), or make an index with the new one"
-        )
 
 
 def check_question(dim: int, features: np.ndarray, near: Any, within: float | None, top: int) -> None:

@@ -18,8 +18,7 @@ metadata       strings                            format version, backend, netwo
 
 Checksums are SHA-256: one a tensor, and one of the metadata with the tensors' types and shapes. Opening
 compares all but that of the descriptors, and the file's length, so its time does not depend on the number of
-descriptors; `check_file` compares that one too. Files of formats 1 and 2, with all positions in one UTM zone,
-are refused: make the index again.
+descriptors; `check_file` compares that one too.
 """
 
 import hashlib

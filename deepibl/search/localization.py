@@ -54,9 +54,8 @@ def build_index(
     net: a network (SimpleNN, or any extractor). places: images whose positions may be unknown (NaN).
     backend: 'exact', 'ivfpq', 'hnsw': a file; 'milvus': a database (`deepibl.search.backends`). half: keep
     descriptors in float16. threshold: metres within which a match is right, for the confidence of answers;
-    known: query photos with positions that it is fitted on (default: images of the index, see
-    `deepibl.search.confidence`). settings, options: see `ExtractionSettings`.
-    Own photos are turned upright and scaled, unless these say otherwise.
+    known: query photos with positions that it is fitted on (default: images of the index). settings, options:
+    see `ExtractionSettings`; own photos are turned upright and scaled, unless these say otherwise.
     Returns the index, as opened from `out`, and the images that could not be read: those are not in it.
     Killed and started again, it resumes (from partial descriptors beside `out`). Processes that torchrun
     started share the work, if all call it; a database is then opened by process 0 alone, and the others get
@@ -105,9 +104,8 @@ def add_to_index(
 
     The index keeps its backend, how images are scaled and turned, and whether it is in float16. A file is
     written again (to a temporary name) with the confidence fitted anew, on `known` as in `build_index`; to a
-    database the new images are added, and its calibration stays. settings, options: see
-    `ExtractionSettings`. Returns the index, the images that could not be read, and how many were in it
-    already.
+    database the new images are added, and its calibration stays. settings, options: see `ExtractionSettings`.
+    Returns the index, the images that could not be read, and how many were in it already.
     Raises NetworkMismatchError for another network, and what `build_index` raises.
     """
     settings = ExtractionSettings.of(add_to_index, settings, options, **asdict(AS_STORED), on_error="skip")
