@@ -120,13 +120,12 @@ def collect(evaluation: Evaluation, command: str = "") -> Run:
     known = _on_map(dataset, dataset.database_positions)
     known = known[np.isfinite(known).all(axis=1)]
     every = max(1, -(-len(known) // _MAP_POINTS))
-    features, by_dimension = (evaluation.query_features, evaluation.database_features), {}
-    dimensions = dimensions_to_try(evaluation.dim)
+    by_dimension: dict[int, Any] = {}
     # only whitened descriptors have their most important dimensions first
     if {"WPCA", "PCA"}.intersection(evaluation.layers[-3:]):
-        by_dimension = recall_by_dimension(
-            *features, dataset, dimensions_to_try(evaluation.dim), DIMENSION_NS
-        )
+        features = evaluation.query_features, evaluation.database_features
+        dims = dimensions_to_try(evaluation.dim)
+        by_dimension = recall_by_dimension(*features, dataset, dims, DIMENSION_NS)
     return Run(
         dataset=dataset.name, database_images=dataset.database_size, threshold=dataset.positive_distance,
         network=evaluation.network, network_id=evaluation.network_id, dimensions=evaluation.dim,
