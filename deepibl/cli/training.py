@@ -12,10 +12,6 @@ from deepibl.errors import SessionError
 from matlab_compat.arguments import typed_options
 from matlab_compat.errors import ArgumentError
 
-Prefix = Annotated[str | None, option("What the session's file names begin with, e.g. out/.", "--prefix")]
-
-BestN = Annotated[int, option("The N of Recall@N that says which epoch is best.", "--n", min=1)]
-
 
 def train(
     loss: Annotated[
@@ -103,9 +99,9 @@ def train(
 
 def pick(
     session: Annotated[str, argument("A session's name, or one of its files: out/53e0.")],
-    prefix: Prefix = None,
+    prefix: Annotated[str | None, option("What its file names begin with, e.g. out/.", "--prefix")] = None,
     output: Annotated[Path | None, option("Write the best network to it.", "--out", "-o")] = None,
-    n: BestN = 5,
+    n: Annotated[int, option("The N of Recall@N that says which is best.", "--n", min=1)] = 5,
     as_json: opt.Json = False,
 ) -> None:
     """Print a session's best epoch (pickBestNet's table), draw its curves and write its best network."""
