@@ -54,7 +54,7 @@ def answer_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def not_understood(request: Request, problem: RequestValidationError) -> JSONResponse:
         first = problem.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if part != "query") or "the request"
+        where = ".".join(str(part) for part in first["loc"] if part not in ("path", "query")) or "the request"
         return Refused(422, f"{where}: {first['msg']}", _PATHS).response()
 
     @app.exception_handler(HTTPException)
