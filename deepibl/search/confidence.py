@@ -124,8 +124,8 @@ class Calibration:
     def from_text(cls, text: str) -> "Calibration":
         """Reads `as_text`. Raises ValueError for anything else."""
         try:
-            found: Calibration = from_plain(cls, json.loads(text), "it")
-        except ValueError:
+            found: Calibration = from_plain(cls, {"weights": None, **json.loads(text)}, "it")
+        except (TypeError, ValueError):
             raise ValueError("its calibration is damaged") from None
         numbers = found.threshold, *found.weights
         if len(numbers) not in (1, 2 + len(_SIGNS)) or not np.isfinite(numbers).all():
