@@ -1,71 +1,325 @@
-"""python -m benchmarks.gpu [--only STAGE ...] [--output FILE] [--smoke]: what a GPU takes, in one call.
+"""python -m benchmarks.gpu [--only STAGE …] [--output FILE] [--smoke]: is a GPU right, and how fast?
 
-Stages, with the seconds that they are expected to take on an H100 (predicted, not measured):
-{stages}
-Each runs in a process of its own: one that fails prints its traceback and the others go on; the exit status
-is 1 then. --output adds results to a Markdown file as they come. --minutes ends what takes longer. --smoke
-walks through it on any machine, on the CPU if there is no GPU.
+extraction  images/s of every engine and precision, from images on the card and from JPEG files
+parity      descriptors and gradients against those of the CPU in float32
+epoch       a tenth of an epoch of Pitts30k's size through the training loop; --share 1: the whole
+
+Each stage runs in a process of its own. What fails prints its traceback and the rest goes on; the exit status
+is 1 then. --output adds results to a Markdown file as they come. --smoke walks through it on any machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import tempfile
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from benchmarks.gpu_epoch import WAYS, epoch, take_photos
-from benchmarks.gpu_extraction import extraction, files, kernels
-from benchmarks.gpu_machine import env
-from benchmarks.gpu_run import Asked, Stage, run_apart, run_stage
-from benchmarks.measure import Settings, real_options
-
-STAGES = (
-    Stage("env", "card, driver, libraries; bus, memory and convolution speeds", 30, env),
-    Stage("extraction", "images/s of every engine and precision, share of the bf16 peak", 60, extraction),
-    Stage("profile", "the 15 kernels that take most, of extraction and of a training step", 60, kernels),
-    Stage("files", "images/s from JPEG files, decoded by the processor", 90, files),
-    Stage("city", "the photos of the epoch, for --city FOLDER", 40, take_photos),
-    Stage("epoch", "a tenth of an epoch of Pitts30k's size; --share 1: the whole", 120, epoch),
+from benchmarks.extraction import (
+    distance,
+    gigaflop,
+    image_size,
+    network,
+    photos,
+    without_whitening,
+    write_photos,
 )
+from benchmarks.measure import Settings, Table, in_a_process, real_options, require, timed
+from deepibl.datasets import PlaceDataset, load_dbstruct
+from deepibl.engine import choose_engine
+from deepibl.engine.batch import extract_prepared
+from deepibl.engine.cuda import CudaBackbone
+from deepibl.features import extract
+from deepibl.losses import SARELoss
+from deepibl.runtime import inference
+from deepibl.runtime.devices import fastest_convolutions
+from deepibl.toycity import make_city
+from deepibl.training import BatchReport, Objective, Stepper, TrainingListener, TrainingState
+from deepibl.training.session import train
+
+# engine, precision, whether CUDA graphs are used
+PLAIN = (("torch", "fp32", True), ("torch", "bf16", True))
+FAST = tuple(("cuda", precision, True) for precision in ("fp32", "tf32", "bf16", "fp16"))
+ENGINES = {"cpu": PLAIN, "cuda": (*PLAIN, *FAST, ("cuda", "bf16", False))}
+FROM_FILES = {"cpu": (("torch", "fp32"),), "cuda": (("torch", "fp32"), ("cuda", "bf16"), ("cuda", "fp16"))}
+LIMITS = {"fp32": 1e-5, "tf32": 1e-5, "bf16": 2e-3, "fp16": 2e-3}  # cosine distance
+GRADIENTS = {"fp32": 1e-3, "bf16": 2e-1}  # |a-b| / |b|
+FIRST, TUPLE = "conv5_1", 12  # the lowest layer that learns; images of a tuple
+SPLITS = {"train": (10_000, 7_416), "val": (10_000, 7_608)}  # Pitts30k: database images, queries
+# how an epoch is trained: options of speed, and the part of Pitts30k, at most
+WAYS: Mapping[str, tuple[dict[str, Any], float]] = {
+    "layers below computed every time, fp32": ({"backbone_cache": "off"}, 0.02),
+    "maps kept, fp32": ({"backbone_cache_gb": 100}, 1.0),
+    "maps kept, fp16; conv5 in bf16": ({"backbone_cache_dtype": "fp16", "precision": "bf16"}, 1.0),
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a stage works with: the options of the command line of these names."""
+
+    settings: Settings
+    device: torch.device
+    batch: int = 32
+    share: float = 0.1
+    ways: Sequence[int] = (1, 2, 3)
+    city: Path | None = None
+    output: Path | None = None
+
+
+def extraction(asked: Asked) -> Iterator[Table]:
+    net, images, device = network(asked.settings), photos(asked.settings, asked.batch), asked.device
+    flop, peak = gigaflop(net, *images.shape[2:]) / 1e3, convolution_peak(asked)
+    table = Table(
+        f"Extraction, batch of {len(images)}, {images.shape[3]}x{images.shape[2]}",
+        ["engine", "precision", "images/s", "TFLOP/s", "of the bf16 peak"],
+        note=f"{card(device)}; its bf16 convolution peak: {peak:.1f} TFLOP/s",
+    )
+    failed: list[str] = []
+    for name, precision, graphs in ENGINES[device.type]:
+        with going_on(f"{name} {precision}", failed):
+            describe, label = describer(net, images, name, precision, graphs, device)
+            speed = len(images) / seconds(describe, device, 10)
+            table.rows.append(
+                [label, precision, f"{speed:.1f}", f"{speed * flop:.1f}", f"{speed * flop / peak:.0%}"]
+            )
+    yield table
+    count = 8 if asked.settings.smoke else 4096
+    table = Table(f"{count} JPEG files to descriptors", ["engine", "precision", "images/s"])
+    with tempfile.TemporaryDirectory() as folder:
+        files = write_photos(asked.settings, Path(folder), count)
+        for name, precision in FROM_FILES[device.type]:
+            with going_on(f"files, {name} {precision}", failed):
+                how = {"precision": precision, "engine": name, "batch_size": asked.batch, "device": device}
+                job = partial(extract, net, progress=False, **how)
+                job(files[: 6 * asked.batch])  # warms up
+                some = files[: count // 8] if precision == "fp32" else files
+                taken = timed(lambda job=job, some=some: np.array(job(some)))[0]
+                table.rows.append([name, precision, f"{len(some) / taken:.1f}"])
+    yield table
+    require(not failed, f"failed: {failed}")
+
+
+def parity(asked: Asked) -> Iterator[Table]:
+    """Raises Mismatch for a result that is farther from the CPU's than LIMITS and GRADIENTS allow."""
+    net, images = network(asked.settings), photos(asked.settings, min(4, asked.batch))
+    want = describer(net, images, "torch", "fp32", True, torch.device("cpu"))[0]()
+    table = Table("Against the CPU, float32", ["engine", "precision", "difference", "at most"])
+    failed: list[str] = []
+    for name, precision, graphs in ENGINES[asked.device.type]:
+        with going_on(f"{name} {precision}", failed):
+            describe, label = describer(net, images, name, precision, graphs, asked.device)
+            found, limit = distance(describe().cpu(), want), LIMITS[precision]
+            table.rows.append([label, precision, f"cosine {found:.1e}", limit])
+            require(found <= limit, f"{label} {precision}: {found}")
+    exact = gradient(asked.settings, "fp32", torch.device("cpu"))
+    for precision, limit in GRADIENTS.items():
+        with going_on(f"gradient, {precision}", failed):
+            got = gradient(asked.settings, precision, asked.device)
+            away = float((got - exact).norm() / exact.norm())
+            table.rows.append([f"gradient of {FIRST}", precision, f"{away:.1e}", limit])
+            require(away <= limit, f"gradient, {precision}: {away}")
+    yield table
+    require(not failed, f"failed: {failed}")
+
+
+def epoch(asked: Asked) -> Iterator[Table]:
+    """Seconds of an epoch, refreshes and tests included, whose maps are kept already: the test before it has
+    computed all of them.
+    """
+    failed: list[str] = []
+    for name, (speed, most) in [list(WAYS.items())[number - 1] for number in asked.ways]:
+        with going_on(name, failed), tempfile.TemporaryDirectory() as folder:
+            part, on_gpu = min(asked.share, most), asked.device.type == "cuda"
+            sets = city(asked.city or Path(folder), part, asked.settings)
+            if on_gpu:
+                torch.cuda.reset_peak_memory_stats(asked.device)
+            watch, started = Stopwatch(), time.perf_counter()
+            train(
+                *sets, without_whitening(network(asked.settings)), "gauss-ind", listeners=[watch],
+                session="run", epochs=1, output_prefix=f"{folder}/", use_gpu=on_gpu,
+                first_trained_layer=FIRST, refresh_interval=max(8, round(1000 * part)),
+                save_interval=10_000, extraction_batch_size=32, **speed,
+            )  # fmt: skip
+            before = time.perf_counter() - started - watch.taken
+            memory = torch.cuda.max_memory_allocated() / 1e9 if on_gpu else 0.0
+            rows = [
+                ["images (train+val)", "+".join(str(each.query_count + each.database_size) for each in sets)],
+                ["s an epoch", f"{watch.taken:.1f}"],
+                ["of these: steps", f"{watch.steps:.1f}"],
+                ["before it: maps, first features, first test", f"{before:.1f}"],
+                ["s an epoch of Pitts30k's size", f"{watch.taken / part:.0f}"],
+                ["most memory of the GPU", f"{memory:.1f} GB"],
+                ["maps", watch.note],
+            ]
+            yield Table(f"Epoch, {part:g} of Pitts30k: {name}", ["what", "measured"], rows)
+    require(not failed, f"failed: {failed}")
+
+
+STAGES: dict[str, Any] = {"extraction": extraction, "parity": parity, "epoch": epoch}
+
+
+@contextmanager
+def going_on(what: str, failed: list[str]) -> Iterator[None]:
+    """Prints an error inside and adds `what` to what has failed."""
+    try:
+        yield
+    except Exception:
+        failed.append(what)
+        traceback.print_exc()
+
+
+def describer(
+    net: Any, images: Tensor, name: str, precision: str, graphs: bool, device: torch.device
+) -> tuple[Callable[[], Tensor], str]:
+    """A function that describes images with an engine, and the engine's name."""
+    engine = choose_engine(net.to(device), name, precision, device)
+    if isinstance(engine.backbone, CudaBackbone):
+        engine.backbone.graphs = graphs
+
+    def describe() -> Tensor:
+        with inference(net, device):
+            return extract_prepared(net, prepared, precision, engine)
+
+    with inference(net, device):
+        prepared = net.prepare(images.to(device))
+    describe()
+    refused = getattr(engine.backbone, "graphs", graphs) != graphs
+    return describe, f"{name}{'' if graphs else ', no graphs'}{', graphs refused' if refused else ''}"
+
+
+def gradient(settings: Settings, precision: str, device: torch.device) -> Tensor:
+    """The gradient of the lowest layer that learns, of one tuple's random maps."""
+    net = without_whitening(network(settings)).to(device)
+    stepper = Stepper(net, net.index(FIRST), precision=precision)
+    size = (3, 4) if settings.smoke else (30, 40)
+    random = torch.Generator().manual_seed(0)
+    maps = torch.rand(TUPLE, net["conv4_3"].weight.shape[0], *size, generator=random)
+    stepper.accumulate(maps.to(device), [TUPLE], Objective(SARELoss()))
+    return net[FIRST].weight.grad.cpu()
+
+
+@dataclass
+class Stopwatch(TrainingListener):
+    """Seconds of the epoch and of its steps, mining included; the note about kept maps."""
+
+    begun: float = 0.0
+    taken: float = 0.0
+    steps: float = 0.0
+    note: str = ""
+
+    def noted(self, what: str) -> None:
+        self.note = what.partition(";")[0].replace(" (", ", ")
+
+    def epoch_started(self, state: TrainingState, rate: float, rate_before: float) -> None:
+        self.begun = time.perf_counter()
+
+    def batch_done(self, state: TrainingState, report: BatchReport) -> None:
+        self.steps += report.seconds
+
+    def finished(self, state: TrainingState) -> None:
+        self.taken = time.perf_counter() - self.begun
+
+
+def city(folder: Path, part: float, settings: Settings) -> list[PlaceDataset]:
+    """Generated training and validation sets of a part of Pitts30k's size; photos that exist are kept."""
+    height, width = image_size(settings)
+    where, sets = folder / f"city{part:g}", []
+    for split, (images, queries) in SPLITS.items():
+        counts = {"images": max(40, round(images * part)), "queries": max(8, round(queries * part))}
+        workers = 1 if settings.smoke else os.cpu_count() or 1
+        path = make_city(where, **counts, size=(width, height), split=split, workers=workers, progress=False)
+        sets.append(load_dbstruct(path, root=where))
+    return sets
+
+
+def card(device: torch.device) -> str:
+    """The card, and the versions of what drives it."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "no card"
+    cudnn = torch.backends.cudnn.version()
+    return f"{name}, torch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN {cudnn}"
+
+
+def convolution_peak(asked: Asked) -> float:
+    """TFLOP/s of the best of VGG-16's convolutions in bf16, channels last."""
+    images, best = 16, 0.0
+    how: dict[str, Any] = {"device": asked.device, "dtype": torch.bfloat16}
+    for channels, side in ((8, 16),) if asked.settings.smoke else ((256, 120), (512, 60), (512, 120)):
+        x, filters = (
+            torch.randn(*shape, **how).to(memory_format=torch.channels_last)
+            for shape in ((images, channels, side, side), (channels, channels, 3, 3))
+        )
+        with torch.inference_mode(), fastest_convolutions(tf32=False):
+            taken = seconds(lambda x=x, filters=filters: torch.conv2d(x, filters, padding=1), asked.device)
+        best = max(best, 18 * images * side**2 * channels**2 / taken / 1e12)
+    return best
+
+
+def seconds(run: Callable[[], Any], device: torch.device, repeats: int = 20) -> float:
+    """Seconds a run, the device's work included, after a few that warm up."""
+    warm, count = (5, repeats) if device.type == "cuda" else (1, 1)
+
+    def several(times: int) -> None:
+        for _ in range(times):
+            run()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    several(warm)
+    return timed(lambda: several(count))[0] / count
+
+
+def run_stage(name: str, asked: Asked) -> None:
+    """Prints a stage's tables, and adds them to --output, as they come."""
+    say(f"## {name}\n", asked.output)
+    for table in STAGES[name](asked):
+        say(table.text(), asked.output)
+
+
+def say(text: str, output: Path | None) -> None:
+    print(text, flush=True)
+    if output is not None:
+        with output.open("a", encoding="utf-8") as file:
+            file.write(f"{text}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    about = "\n".join(f"  {each.name:<11}{each.seconds:>4}  {each.what}" for each in STAGES)
     parser = argparse.ArgumentParser(
-        description=(__doc__ or "").format(stages=about), formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    names = [stage.name for stage in STAGES]
-    parser.add_argument("--only", nargs="+", choices=names, default=names, help="these stages")
+    parser.add_argument("--only", nargs="+", choices=STAGES, default=list(STAGES), help="these stages")
     parser.add_argument("--output", type=Path, help="Markdown file to which results are added")
-    parser.add_argument("--minutes", type=float, default=60.0, help="for all stages together")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, on any device")
     parser.add_argument("--batch", type=int, default=32, help="images at a time")
     parser.add_argument("--share", type=float, default=0.1, help="of the epoch's images: less takes less")
     numbers = range(1, len(WAYS) + 1)
-    listed = "; ".join(f"{number}: {way.name}" for number, way in zip(numbers, WAYS, strict=True))
+    listed = "; ".join(f"{number}: {name}" for number, name in zip(numbers, WAYS, strict=True))
     parser.add_argument("--ways", type=int, nargs="+", choices=numbers, default=[*numbers], help=listed)
     parser.add_argument("--city", type=Path, help="folder where the epoch's photos stay for the next call")
     real_options(parser)
-    options = parser.parse_args(arguments)
-    if not torch.cuda.is_available() and not options.smoke:
+    given = vars(parser.parse_args(arguments))
+    if not torch.cuda.is_available() and not given["smoke"]:
         parser.error("no CUDA device is here; --smoke walks through the script on the CPU")
+    names, smoke = given.pop("only"), given.pop("smoke")
+    real = {name: given.pop(name) for name in ("network", "clusters", "images")}
+    if smoke:
+        given |= {"batch": 2, "share": 0.002}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    real = {name: getattr(options, name) for name in ("network", "clusters", "images")}
-    size = (2, 0.002) if options.smoke else (options.batch, options.share)
-    asked = Asked(Settings(smoke=options.smoke, **real), device, *size, options.ways, options.city)
-    started, failed = time.monotonic(), []
-    for stage in (stage for stage in STAGES if stage.name in options.only):
-        left = 60 * options.minutes - (time.monotonic() - started)
-        try:
-            if options.smoke:
-                run_stage(stage, asked, options.output)
-            elif not run_apart(stage, asked, options.output, left):
-                failed.append(stage.name)
-        except SystemExit:
-            failed.append(stage.name)
+    asked, failed = Asked(Settings(smoke=smoke, **real), device, **given), list[str]()
+    for name in names:
+        with going_on(name, failed):
+            in_a_process(run_stage, name, asked, here=smoke)
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}")
 

@@ -1,5 +1,5 @@
 """Makes the pictures of docs/seeing.md from the demo's street photos: heatmaps, a report, two runs compared,
-a terminal, and the page of `deepibl serve`.
+and the page of `deepibl serve`.
 
     python scripts/make_screenshots.py docs/images                      # with the network that ships
     python scripts/make_screenshots.py docs/images --net my_net.mat     # with another one
@@ -12,17 +12,14 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from deepibl.cli.seeing import preview
 from deepibl.datasets import Places, database_places, dataset_from_places, query_places
 from deepibl.demo.run import copy_photos
 from deepibl.evaluation import Evaluation, evaluate_network
-from deepibl.images import read_image
 from deepibl.networks import DEFAULT_NETWORK, find_network, load_network
 from deepibl.report import collect, comparison_page, heatmap_rows, write_report, write_sheet
 from deepibl.report.cells import has_vlad
@@ -34,8 +31,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script,
 
 from tests.browser import browser, chromium
 from tests.page_server import serving
-
-_CELL = (7, 14)  # pixels of a character of the drawn terminal
 
 
 def make_screenshots(target: Path, network: Path, work: Path) -> list[Path]:
@@ -50,7 +45,6 @@ def make_screenshots(target: Path, network: Path, work: Path) -> list[Path]:
     rows = heatmap_rows([(network.stem, net)], pair[0], against=pair[1], methods=methods)
     write_sheet(rows, work / "heatmap.png", width=2.4)
     made = [_as_jpeg(work / "heatmap.png", target / "heatmap.jpg")]
-    made.append(_terminal([Path(path) for path in pair], target / "terminal.png"))
     page = write_report(evaluation, work / "report", "deepibl evaluate … --report report")
     fewer = evaluate_network(
         net, dataset, label=network.name, features=work / "features", crop_to_dim=evaluation.dim // 4
@@ -121,24 +115,6 @@ def _photograph(page: Path, out: Path, height: int) -> bool:
         driver.get(page.as_uri())
         driver.save_screenshot(str(out))
     return True
-
-
-def _terminal(photos: Sequence[Path], out: Path) -> Path:
-    """The half blocks that a terminal would show, drawn as it draws them."""
-    pictures = [read_image(photo).permute(1, 2, 0).byte().numpy() for photo in photos]
-    lines = preview(pictures, columns=72)
-    width, height = _CELL
-    drawn = Image.new("RGB", (74 * width, (len(lines) + 2) * height + height), (22, 24, 28))
-    pen = ImageDraw.Draw(drawn)
-    typed, font = "$ deepibl localize photo.jpg --index city.idx", ImageFont.load_default(12)
-    pen.text((width, 4), typed, (210, 214, 220), font)
-    for row, line in enumerate(lines):
-        for block in line.spans:
-            x, y = (1 + block.start) * width, (row + 2) * height
-            above, below = block.style.color.triplet, block.style.bgcolor.triplet
-            pen.rectangle((x, y, x + width - 1, y + height // 2 - 1), above)
-            pen.rectangle((x, y + height // 2, x + width - 1, y + height - 1), below)
-    return _save(drawn, out)
 
 
 def _as_jpeg(source: Path, out: Path, width: int | None = None) -> Path:

@@ -2,34 +2,36 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from deepibl.cli import options as opt
+from deepibl.cli.options import argument, option
 from matlab_compat.errors import ArgumentError
-
-if TYPE_CHECKING:
-    from deepibl.migrate.verify import VerifyReport
 
 
 def verify(
     net: opt.Net,
-    features: Annotated[Path | None, opt.option("MATLAB's features: .bin, .mat, .npy or .h5.")] = None,
-    images: Annotated[Path | None, opt.option("List of their images, one name a line.")] = None,
+    features: Annotated[Path | None, option("MATLAB's features: .bin, .mat, .npy or .h5.")] = None,
+    images: Annotated[Path | None, option("List of their images, one name a line.")] = None,
     root: opt.NamesRoot = "",
-    layers: Annotated[
-        Path | None, opt.option("A .mat file with x (the input) and acts (the outputs).")
-    ] = None,
+    layers: Annotated[Path | None, option("A .mat file with x (the input) and acts (the outputs).")] = None,
     resize: opt.Resize = None,
-    tolerance: Annotated[float, opt.option("max|a-b| / max|b| that counts as the same.")] = 1e-4,
+    tolerance: Annotated[float, option("max|a-b| / max|b| that counts as the same.")] = 1e-4,
     batch_size: opt.BatchSize = 10,
     device: opt.Device = "auto",
     as_json: opt.Json = False,
 ) -> None:
     """Compare features (and outputs of layers) that MATLAB wrote with deepibl's. Exit code 4: they differ."""
     from deepibl.migrate.toolbox import is_reference_file, read_reference_file
-    from deepibl.migrate.verify import read_reference, verify_features, verify_layers, verify_reference
+    from deepibl.migrate.verify import (
+        VerifyReport,
+        read_reference,
+        verify_features,
+        verify_layers,
+        verify_reference,
+    )
     from deepibl.networks.io import chain_of, load_network
 
     whole = features is not None and is_reference_file(features)
@@ -40,38 +42,24 @@ def verify(
             "give --features FILE with --images LIST, or --layers OUTPUTS.mat, or all three; or a file of "
             "deepibl_reference (see `deepibl toolbox`) alone as --features"
         )
-    where = opt.choose_device(device)
-    loaded = load_network(opt.find_net(net), device="cpu")
-    if whole and features is not None:
-        report = verify_reference(
-            loaded, read_reference_file(features), root=root or None, tolerance=tolerance,
-            **opt.image_reading(resize), batch_size=batch_size, device=where,
-        )  # fmt: skip
-        _tell_report(report, as_json)
-        return
-    compared = verify_layers(chain_of(loaded), str(layers), tolerance=tolerance) if layers else None
-    if features is None or images is None:
-        assert compared is not None
-        opt.print_result(compared.as_dict(), str(compared), as_json)
-        _end(compared.ok)
-        return
-    names = opt.read_lines(images, root)
-    reference = read_reference(features, len(names))
-    report = verify_features(
-        loaded, names, reference, root=root, tolerance=tolerance, layers=compared,
-        **opt.image_reading(resize), batch_size=batch_size, device=where,
-    )  # fmt: skip
-    _tell_report(report, as_json)
-
-
-def _tell_report(report: "VerifyReport", as_json: bool) -> None:
+    how = {**opt.image_reading(resize), "batch_size": batch_size, "device": opt.choose_device(device)}
+    net_there = load_network(opt.find_net(net), device="cpu")
+    compared = verify_layers(chain_of(net_there), str(layers), tolerance=tolerance) if layers else None
+    report: Any = compared
+    if features and whole:
+        reference = read_reference_file(features)
+        report = verify_reference(net_there, reference, root=root or None, tolerance=tolerance, **how)
+    elif features and images:
+        names = opt.read_lines(images, root)
+        wanted, how = read_reference(features, len(names)), {**how, "layers": compared, "root": root}
+        report = verify_features(net_there, names, wanted, tolerance=tolerance, **how)
     opt.print_result(report.as_dict(), str(report), as_json)
-    if report.verdict not in ("close", "different"):
+    if isinstance(report, VerifyReport) and report.verdict not in ("close", "different"):
         opt.tell_failures(report.failures)
     _end(report.ok)
 
 
-def toolbox(folder: Annotated[Path, opt.argument("Where to put the files; it is made.")]) -> None:
+def toolbox(folder: Annotated[Path, argument("Where to put the files; it is made.")]) -> None:
     """Copy the .m files for the MATLAB side: load networks and sessions written here, check, reference."""
     from deepibl.migrate.toolbox import copy_toolbox
 
@@ -81,12 +69,10 @@ def toolbox(folder: Annotated[Path, opt.argument("Where to put the files; it is 
 
 
 def migrate(
-    script: Annotated[Path, opt.argument("A MATLAB script.")],
-    output: Annotated[Path | None, opt.option("The Python file to write.", "--output", "-o")] = None,
-    setting: Annotated[
-        list[str] | None, opt.option("VARIABLE=VALUE or FUNCTION.OPTION=VALUE.", "--set")
-    ] = None,
-    keep_stops: Annotated[bool, opt.option("Keep an error() that stops the script.", "--keep-stops")] = False,
+    script: Annotated[Path, argument("A MATLAB script.")],
+    output: Annotated[Path | None, option("The Python file to write.", "--output", "-o")] = None,
+    setting: Annotated[list[str] | None, option("VARIABLE=VALUE or FUNCTION.OPTION=VALUE.", "--set")] = None,
+    keep_stops: Annotated[bool, option("Keep an error() that stops the script.", "--keep-stops")] = False,
     as_json: opt.Json = False,
 ) -> None:
     """Translate a MATLAB script to Python. Exit code 4: some lines could not be translated."""
@@ -108,9 +94,9 @@ def migrate(
 
 
 def check(
-    name: Annotated[str, opt.argument("pitts30k, pitts250k, tokyo247, tokyoTM, or a part: pitts30k/test")],
-    root: Annotated[Path | None, opt.argument("The folder with its images (default: localPaths').")] = None,
-    spec: Annotated[Path | None, opt.option("A dbStruct .mat file, or the folder of them.")] = None,
+    name: Annotated[str, argument("pitts30k, pitts250k, tokyo247, tokyoTM, or a part: pitts30k/test")],
+    root: Annotated[Path | None, argument("The folder with its images (default: localPaths').")] = None,
+    spec: Annotated[Path | None, option("A dbStruct .mat file, or the folder of them.")] = None,
     as_json: opt.Json = False,
 ) -> None:
     """Check that every file of a known data set is there. Exit code 4: something is missing."""
@@ -122,12 +108,12 @@ def check(
 
 
 def make(
-    database: Annotated[Path, opt.argument("Folder or CSV; or a folder that holds database/ and queries/.")],
-    queries: Annotated[Path | None, opt.option("Folder or CSV of the queries.")] = None,
-    output: Annotated[Path, opt.option("The dbStruct to write.", "--output", "-o")] = Path("mine.mat"),
-    split: Annotated[str, opt.option("train, val or test of images/<split>/database.")] = "test",
-    root: Annotated[Path | None, opt.option("Folder that the names will be relative to.")] = None,
-    zone: Annotated[str | None, opt.option("UTM zone of all positions, e.g. 33N.")] = None,
+    database: Annotated[Path, argument("Folder or CSV; or a folder that holds database/ and queries/.")],
+    queries: Annotated[Path | None, option("Folder or CSV of the queries.")] = None,
+    output: Annotated[Path, option("The dbStruct to write.", "--output", "-o")] = Path("mine.mat"),
+    split: Annotated[str, option("train, val or test of images/<split>/database.")] = "test",
+    root: Annotated[Path | None, option("Folder that the names will be relative to.")] = None,
+    zone: Annotated[str | None, option("UTM zone of all positions, e.g. 33N.")] = None,
     threshold: opt.Threshold = 25.0,
     training_threshold: opt.TrainingThreshold = 10.0,
     skip_unknown: opt.SkipUnknown = False,
@@ -147,10 +133,10 @@ def make(
 
 
 def features(
-    source: Annotated[Path, opt.argument("Features: .bin, .npy or .h5.")],
-    target: Annotated[Path, opt.argument("What to write: .bin, .npy or .h5.")],
-    list_file: Annotated[Path | None, opt.option("Image names, one a line, a row each.", "--list")] = None,
-    dim: Annotated[int | None, opt.option("Dimensions, for a .bin without --list.", min=1)] = None,
+    source: Annotated[Path, argument("Features: .bin, .npy or .h5.")],
+    target: Annotated[Path, argument("What to write: .bin, .npy or .h5.")],
+    list_file: Annotated[Path | None, option("Image names, one a line, a row each.", "--list")] = None,
+    dim: Annotated[int | None, option("Dimensions, for a .bin without --list.", min=1)] = None,
 ) -> None:
     """Convert a file of descriptors: MATLAB's .bin, .npy, .h5."""
     from deepibl.features.files import convert_features
@@ -161,10 +147,10 @@ def features(
 
 
 def toy(
-    folder: Annotated[Path, opt.argument("The folder to make; run scripts in it.")],
-    places: Annotated[int, opt.option("Places in each part of a data set.", min=2)] = 5,
-    channels: Annotated[int, opt.option("Channels of the toy networks' last layer.", min=2)] = 12,
-    seed: Annotated[int, opt.option("Seed of the city and the weights.")] = 0,
+    folder: Annotated[Path, argument("The folder to make; run scripts in it.")],
+    places: Annotated[int, option("Places in each part of a data set.", min=2)] = 5,
+    channels: Annotated[int, option("Channels of the toy networks' last layer.", min=2)] = 12,
+    seed: Annotated[int, option("Seed of the city and the weights.")] = 0,
 ) -> None:
     """Make a folder in which MATLAB scripts for Pitts30k, Tokyo 24/7 … run on toy data of those names."""
     from deepibl.demo.playground import make_playground
@@ -173,7 +159,7 @@ def toy(
     typer.echo(f"{paths}: run scripts in {paths.parent}, or set DEEPIBL_LOCALPATHS={paths}")
 
 
-def convert_png(folder: Annotated[Path, opt.argument("Every .png below it gets a .jpg beside it.")]) -> None:
+def convert_png(folder: Annotated[Path, argument("Every .png below it gets a .jpg beside it.")]) -> None:
     """Convert PNG images to JPEG, as convertPngtoJPG does."""
     from deepibl.datasets.png_to_jpeg import convert_folder
 

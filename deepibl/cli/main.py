@@ -10,35 +10,17 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 from deepibl.cli import data, manual, networks, options as opt, search, seeing, training
+from deepibl.cli.options import option
 from deepibl.cli.process import prepare_process
 from matlab_compat.errors import MatlabCompatError
 
-
-def _without_types_of_flags(params: list[Any]) -> list[Any]:
-    for param in params:
-        if getattr(param, "is_flag", False):
-            param.metavar = ""  # the help shows no <bool>
-    return params
-
-
-class _Command(TyperCommand):
-    def get_params(self, ctx: Any) -> list[Any]:
-        return _without_types_of_flags(super().get_params(ctx))
-
-
-class _Group(TyperGroup):
-    def get_params(self, ctx: Any) -> list[Any]:
-        return _without_types_of_flags(super().get_params(ctx))
-
-
 app = typer.Typer(
-    name="deepibl", cls=_Group, no_args_is_help=True, pretty_exceptions_enable=False,
+    name="deepibl", no_args_is_help=True, pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 
@@ -52,20 +34,18 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def _about(
     version: Annotated[
-        bool, opt.option("Print the version.", "--version", callback=_print_version, is_eager=True)
+        bool, option("Print the version.", "--version", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     """Visual place recognition: deepIBL (SARE) and NetVLAD from MATLAB, in PyTorch."""
 
 
 def demo(
-    folder: Annotated[
-        Path | None, opt.option("Where all is left (default: deepibl-demo, or toycity).")
-    ] = None,
-    city: Annotated[bool, opt.option("A generated city instead of real photos.", "--city")] = False,
-    train: Annotated[bool, opt.option("Train a small network in such a city.", "--train")] = False,
-    images: Annotated[int, opt.option("With --city: database images.", min=40, max=20000)] = 200,
-    seed: Annotated[int, opt.option("With --city, --train: which city.")] = 0,
+    folder: Annotated[Path | None, option("Where all is left (default: deepibl-demo, or toycity).")] = None,
+    city: Annotated[bool, option("A generated city instead of real photos.", "--city")] = False,
+    train: Annotated[bool, option("Train a small network in such a city.", "--train")] = False,
+    images: Annotated[int, option("With --city: database images.", min=40, max=20000)] = 200,
+    seed: Annotated[int, option("With --city, --train: which city.")] = 0,
 ) -> None:
     """Index real street photos, localize others, print Recall@N and write a page; nothing is downloaded."""
     if train or city:
@@ -104,11 +84,11 @@ GROUPS = {
 
 for panel, commands in COMMANDS.items():
     for command in commands:
-        app.command(command.__name__.replace("_", "-"), cls=_Command, rich_help_panel=panel)(command)
+        app.command(command.__name__.replace("_", "-"), rich_help_panel=panel)(command)
 for name, (panel, about, commands) in GROUPS.items():
-    group = typer.Typer(name=name, help=about, cls=_Group, no_args_is_help=True)
+    group = typer.Typer(name=name, help=about, no_args_is_help=True)
     for command in commands:
-        group.command(cls=_Command)(command)
+        group.command()(command)
     app.add_typer(group, rich_help_panel=panel)
 
 
@@ -121,20 +101,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments is None:
         prepare_process()
     given = sys.argv[1:] if arguments is None else list(arguments)
-    try:
-        with opt.processes_of(given) as runs_here:
+    with opt.processes_of(given) as runs_here, opt.logged():
+        try:
             if runs_here:
-                _run(given)
-    finally:
-        opt.stop_logging()
-
-
-def _run(arguments: list[str]) -> None:
-    try:
-        app(args=arguments)
-    except (MatlabCompatError, OSError) as problem:
-        typer.echo(f"deepibl: {problem}", err=True)
-        raise SystemExit(1) from problem
+                app(args=given)
+        except (MatlabCompatError, OSError) as problem:
+            typer.echo(f"deepibl: {problem}", err=True)
+            raise SystemExit(1) from problem
 
 
 if __name__ == "__main__":

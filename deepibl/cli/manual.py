@@ -26,8 +26,4 @@ def help(topic: Annotated[str | None, typer.Argument(help="A page; left out: the
         return
     if topic not in known:
         raise ArgumentError(f"`deepibl help` lists the pages; {topic!r} is none{did_you_mean(topic, known)}")
-    from rich.console import Console
-    from rich.markdown import Markdown
-
-    console = Console()
-    console.print(Markdown(known[topic])) if console.is_terminal else typer.echo(known[topic])
+    typer.echo(known[topic])

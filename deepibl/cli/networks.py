@@ -7,12 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from deepibl.cli import options as opt, seeing
+from deepibl.cli.options import argument, option
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 
 
 def info(
     net: opt.Net,
-    input_size: Annotated[str, opt.option("Height x width of an image, e.g. 480x640.")] = "",
+    input_size: Annotated[str, option("Height x width of an image, e.g. 480x640.")] = "",
     batch_size: opt.BatchSize = 1,
     as_json: opt.Json = False,
 ) -> None:
@@ -23,10 +24,10 @@ def info(
 
 
 def convert(
-    source: Annotated[str, opt.argument("A network: .mat, .safetensors, .pth, .tar, .py, or a name.")],
-    target: Annotated[Path, opt.argument("To write: .mat, .safetensors, .onnx or .pt2.")],
-    check: Annotated[bool, opt.option("Run one image through both and compare.", "--check")] = False,
-    classes: Annotated[bool, opt.option("Class objects in a .mat, as NetVLAD has.", "--classes")] = False,
+    source: Annotated[str, argument("A network: .mat, .safetensors, .pth, .tar, .py, or a name.")],
+    target: Annotated[Path, argument("To write: .mat, .safetensors, .onnx or .pt2.")],
+    check: Annotated[bool, option("Run one image through both and compare.", "--check")] = False,
+    classes: Annotated[bool, option("Class objects in a .mat, as NetVLAD has.", "--classes")] = False,
 ) -> None:
     """Convert a network from one format to another, by the suffixes. Exit code 4: --check failed."""
     from deepibl.engine.finite import require_finite
@@ -47,9 +48,9 @@ def convert(
 
 
 def fetch(
-    name: Annotated[str, opt.argument("sare, netvlad-pitts30k, netvlad-tokyotm or vd16.")],
-    from_file: Annotated[Path | None, opt.option("A file downloaded by hand.", "--from")] = None,
-    folder: Annotated[Path | None, opt.option("Where to put it.")] = None,
+    name: Annotated[str, argument("sare, netvlad-pitts30k, netvlad-tokyotm or vd16.")],
+    from_file: Annotated[Path | None, option("A file downloaded by hand.", "--from")] = None,
+    folder: Annotated[Path | None, option("Where to put it.")] = None,
 ) -> None:
     """Download a published network, check it and put it in place."""
     from deepibl.networks.pretrained import fetch as fetch_weights
@@ -68,7 +69,7 @@ def extract(
     images: opt.NetAndImages = None,
     list_file: opt.ListFile = None,
     root: opt.NamesRoot = "",
-    output: Annotated[Path, opt.option("FILE.bin, .npy or .h5", "--output", "-o")] = Path("features.bin"),
+    output: Annotated[Path, option("FILE.bin, .npy or .h5", "--output", "-o")] = Path("features.bin"),
     resize: opt.Resize = None,
     *,
     how: dict[str, Any],
@@ -100,7 +101,7 @@ def calibrate(
     images: opt.NetAndImages = None,
     list_file: opt.ListFile = None,
     root: opt.NamesRoot = "",
-    output: Annotated[Path, opt.option("FILE.json", "--output", "-o")] = Path("scales.json"),
+    output: Annotated[Path, option("FILE.json", "--output", "-o")] = Path("scales.json"),
     resize: opt.Resize = None,
 ) -> None:
     """Measure, on photos of the kind to come, the scales that --precision int8 needs for this network."""
@@ -121,24 +122,22 @@ def calibrate(
 
 @opt.computes
 def evaluate(
-    net: Annotated[
-        str | None, opt.argument("A network; default: the index's, or the one that ships.")
-    ] = None,
-    dataset: Annotated[str, opt.option("A known data set, e.g. pitts30k/test, tokyo247.")] = "",
+    net: Annotated[str | None, argument("A network; default: the index's, or the one that ships.")] = None,
+    dataset: Annotated[str, option("A known data set, e.g. pitts30k/test, tokyo247.")] = "",
     root: opt.DatasetRoot = None,
-    db: Annotated[Path | None, opt.option("Your own database: folder, CSV or dbStruct.")] = None,
-    queries: Annotated[Path | None, opt.option("Your own queries: folder, CSV or dbStruct.")] = None,
-    index_file: Annotated[str | None, opt.option("An index as the database.", "--index")] = None,
+    db: Annotated[Path | None, option("Your own database: folder, CSV or dbStruct.")] = None,
+    queries: Annotated[Path | None, option("Your own queries: folder, CSV or dbStruct.")] = None,
+    index_file: Annotated[str | None, option("An index as the database.", "--index")] = None,
     threshold: opt.Threshold = 25.0,
     skip_unknown: opt.SkipUnknown = False,
     resize: opt.Resize = None,
-    protocol: Annotated[str, opt.option("Of tokyo247: deepibl (queries scaled to 640), netvlad.")] = "",
-    crop_to_dim: Annotated[int, opt.option("Keep the first dimensions; 0 keeps all.", min=0)] = 0,
+    protocol: Annotated[str, option("Of tokyo247: deepibl (queries scaled to 640), netvlad.")] = "",
+    crop_to_dim: Annotated[int, option("Keep the first dimensions; 0 keeps all.", min=0)] = 0,
     rerank: opt.Rerank = 0,
     matcher: opt.MatcherName = "sift",
-    features: Annotated[Path | None, opt.option("Folder to keep descriptors in.")] = None,
-    table: Annotated[bool, opt.option("Print the original's table, N from 1 to 100.", "--table")] = False,
-    report: Annotated[Path | None, opt.option("Folder for a page that shows the run.")] = None,
+    features: Annotated[Path | None, option("Folder to keep descriptors in.")] = None,
+    table: Annotated[bool, option("Print the original's table, N from 1 to 100.", "--table")] = False,
+    report: Annotated[Path | None, option("Folder for a page that shows the run.")] = None,
     as_json: opt.Json = False,
     *,
     how: dict[str, Any],

@@ -49,9 +49,7 @@ NetAndImages = Annotated[
 ListFile = Annotated[Path | None, option("A text file, one name a line.", "--list")]
 Device = Annotated[str, option("'auto', 'cpu' or 'cuda'.", panel=COMPUTING)]
 Precision = Annotated[str, option("'fp32', or 'bf16' or 'int8' for the backbone.", panel=COMPUTING)]
-ScalesFile = Annotated[
-    Path | None, option("For int8: scales of deepibl calibrate.", "--scales", panel=COMPUTING)
-]
+ScalesFile = Annotated[Path | None, option("For int8: of deepibl calibrate.", "--scales", panel=COMPUTING)]
 Engine = Annotated[str, option("auto, torch, fused or cuda (deepibl help performance).", panel=COMPUTING)]
 BatchSize = Annotated[int, option("Images at a time, at most; changes no result.", min=1, panel=COMPUTING)]
 Workers = Annotated[
@@ -237,29 +235,17 @@ def tell_failures(failures: Sequence[Any]) -> None:
     raise typer.Exit(SOME_IMAGES_FAILED)
 
 
-class _StandardError(logging.Handler):
-    """Prints what the library logs on standard error."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Prints the record."""
-        typer.echo(self.format(record), err=True)
-
-
 def open_network(net: StrPath, how: Mapping[str, Any], **options: Any) -> tuple[Any, Any]:
     """The network of a command on its device, and its `ExtractionSettings`.
 
-    net: see `find_net`. how: see `computes`. options: other fields of the settings. The engine that is chosen
-    later is reported on standard error. Raises ArgumentError for invalid options.
+    net: see `find_net`. how: see `computes`. options: other fields of the settings.
+    Raises ArgumentError for invalid options.
     """
     from deepibl.engine.settings import ExtractionSettings
     from deepibl.networks.io import load_network
 
     given = dict(how)
     where, threads = choose_device(given.pop("device")), given.pop("num_workers")
-    log = logging.getLogger("deepibl.features")
-    if not any(isinstance(handler, _StandardError) for handler in log.handlers):
-        log.addHandler(_StandardError())
-    log.setLevel(logging.INFO)
     read = scales_in(given.pop("scales"), given["precision"])
     settings = ExtractionSettings(device=where, scales=read, num_threads=threads, **given, **options)
     return load_network(find_net(net), device=where), settings
@@ -275,12 +261,17 @@ def scales_in(path: Path | None, precision: str) -> Any:
     return found
 
 
-def stop_logging() -> None:
-    """Undoes what `open_network` did to the library's log, for programs that go on after a command."""
-    log = logging.getLogger("deepibl.features")
-    for handler in [handler for handler in log.handlers if isinstance(handler, _StandardError)]:
+@contextmanager
+def logged() -> Iterator[None]:
+    """Inside, the library's log, which names the engine that is chosen, is on standard error."""
+    log, handler = logging.getLogger("deepibl.features"), logging.StreamHandler(sys.stderr)
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
         log.removeHandler(handler)
-    log.setLevel(logging.NOTSET)
+        log.setLevel(logging.NOTSET)
 
 
 SHARED = ("extract", "index", "evaluate", "train")  # they need all processes, with the same arguments

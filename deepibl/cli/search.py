@@ -8,37 +8,33 @@ from typing import Annotated, Any
 
 import typer
 
-from deepibl.cli import options as opt, seeing
+from deepibl.cli import options as opt
+from deepibl.cli.options import argument, option
 from deepibl.errors import IndexFileError
 from matlab_compat.errors import ArgumentError
 
 _SHOWN = 10
-Where = Annotated[str, opt.argument("An index: FILE.idx, FOLDER.db or http://HOST:PORT/COLLECTION.")]
-Backend = Annotated[
-    str | None, opt.option("exact, ivfpq, hnsw or milvus (deepibl help scale).", show_default="exact")
-]
-_file = functools.partial(opt.option, panel="Files to write")
+Where = Annotated[str, argument("An index: FILE.idx, FOLDER.db or http://HOST:PORT/COLLECTION.")]
+_file = functools.partial(option, panel="Files to write")
 
 
 @opt.computes
 def index(
     photos: Annotated[
         list[str] | None,
-        opt.argument("A folder or CSV, as --images, --csv; a network may come first.", "[NET] [PHOTOS]"),
+        argument("A folder or CSV, as --images, --csv; a network may come first.", "[NET] [PHOTOS]"),
     ] = None,
-    net: Annotated[str | None, opt.option("The network.", show_default="the one that ships")] = None,
-    images: Annotated[Path | None, opt.option("Folder of photos with GPS, or @utm names.")] = None,
-    csv: Annotated[Path | None, opt.option("CSV: name and utm_east,utm_north or lat,lon.")] = None,
-    dbstruct: Annotated[Path | None, opt.option("A dbStruct .mat file.")] = None,
-    root: Annotated[str | None, opt.option("Folder of the images that --csv, --dbstruct name.")] = None,
-    output: Annotated[str, opt.option("FILE.idx; FOLDER.db with milvus.", "--output", "-o")] = "city.idx",
-    backend: Backend = None,
-    half: Annotated[bool, opt.option("Keep descriptors in float16.", "--half")] = False,
+    net: Annotated[str | None, option("The network.", show_default="the one that ships")] = None,
+    images: Annotated[Path | None, option("Folder of photos with GPS, or @utm names.")] = None,
+    csv: Annotated[Path | None, option("CSV: name and utm_east,utm_north or lat,lon.")] = None,
+    dbstruct: Annotated[Path | None, option("A dbStruct .mat file.")] = None,
+    root: Annotated[str | None, option("Folder of the images that --csv, --dbstruct name.")] = None,
+    output: Annotated[str, option("FILE.idx; FOLDER.db with milvus.", "--output", "-o")] = "city.idx",
+    backend: Annotated[str, option("exact, ivfpq, hnsw or milvus (deepibl help scale).")] = "exact",
+    half: Annotated[bool, option("Keep descriptors in float16.", "--half")] = False,
     threshold: opt.Threshold = 25.0,
-    confidence_from: Annotated[
-        Path | None, opt.option("Queries with positions to fit the confidence on.")
-    ] = None,
-    add: Annotated[bool, opt.option("Add images to the index that is there.", "--add")] = False,
+    confidence_from: Annotated[Path | None, option("Queries with positions to fit it on.")] = None,
+    add: Annotated[bool, option("Add images to the index that is there.", "--add")] = False,
     as_json: opt.Json = False,
     resize: opt.Resize = None,
     *,
@@ -56,7 +52,7 @@ def index(
         raise ArgumentError(
             "give exactly one of PHOTOS (a folder or CSV), --images DIR, --csv FILE and --dbstruct FILE"
         )
-    if add and (backend or half or resize or threshold != THRESHOLD):
+    if add and (backend != "exact" or half or resize or threshold != THRESHOLD):
         raise ArgumentError(
             "--add keeps the index's backend, precision, scale and threshold: leave these options out"
         )
@@ -67,11 +63,7 @@ def index(
     if add:
         made, failures, there = add_to_index(loaded, places, output, known=known, settings=settings)
     else:
-        about: dict[str, Any] = {
-            "network_path": opt.find_net(net),
-            "half": half,
-            "backend": backend or "exact",
-        }
+        about: dict[str, Any] = {"network_path": opt.find_net(net), "half": half, "backend": backend}
         about |= {"threshold": threshold, "known": known}
         made, failures = build_index(loaded, places, output, settings=settings, **about)
     said = {"index": output, "backend": made.backend, "images": len(made), "dimensions": made.dim}
@@ -80,8 +72,7 @@ def index(
     lost = [problem for problem in places.problems if not problem.startswith(tuple(failed))]
     unknown = [name for name in places.unknown if name not in failed]
     said |= {"left_out": dict(places.left_out), "without_position": len(unknown)}
-    said |= {"positions_left_out": lost}
-    said |= {"confidence": str(made.calibration)}
+    said |= {"positions_left_out": lost, "confidence": str(made.calibration)}
     line = f"{output}: {len(made)} images, {made.dim} dimensions, network {made.network_id[:12]}"
     line += f", {there} of those given were there already" if add else ""
     line += f"\n{made.calibration}"
@@ -105,13 +96,12 @@ def localize(
     list_file: opt.ListFile = None,
     net: opt.IndexNet = None,
     root: opt.IndexRoot = None,
-    top: Annotated[int, opt.option("How many places to show.", min=1)] = 5,
-    near: Annotated[str | None, opt.option("A position to look around: LAT,LON or EAST,NORTH,ZONE.")] = None,
-    within: Annotated[float | None, opt.option("Metres around --near.", min=0)] = None,
+    top: Annotated[int, option("How many places to show.", min=1)] = 5,
+    near: Annotated[str | None, option("A position to look around: LAT,LON or EAST,NORTH,ZONE.")] = None,
+    within: Annotated[float | None, option("Metres around --near.", min=0)] = None,
     rerank: opt.Rerank = 0,
     matcher: opt.MatcherName = "sift",
     as_json: opt.Json = False,
-    preview: Annotated[bool, opt.option("Small pictures, where the terminal can.")] = True,
     html: Annotated[Path | None, _file("A page with photos and matches side by side.")] = None,
     csv: Annotated[Path | None, _file("A table, a line a photo.")] = None,
     geojson: Annotated[Path | None, _file("Positions for maps: QGIS, geojson.io, Leaflet.")] = None,
@@ -150,8 +140,6 @@ def localize(
         typer.echo(f"deepibl: {out_of_range(places, around, within)}", err=True)
     answers = {photo: answer.as_dict() for photo, answer in found.items()}
     opt.print_result(answers, match_table(found), as_json)
-    if preview and not as_json:
-        seeing.show_matches([(photo, [m.path for m in matches]) for photo, matches in found.items()])
     if html is not None:
         with atomic_output(html) as temporary:
             temporary.write_text(match_page(list(found.items())), encoding="utf-8")
@@ -168,8 +156,8 @@ def localize(
 
 def pairs(
     where: Where,
-    output: Annotated[Path, opt.option("The file to write.", "--output", "-o")] = Path("pairs.txt"),
-    top: Annotated[int, opt.option("How many others to pair each image with.", min=1)] = 20,
+    output: Annotated[Path, option("The file to write.", "--output", "-o")] = Path("pairs.txt"),
+    top: Annotated[int, option("How many others to pair each image with.", min=1)] = 20,
     root: opt.IndexRoot = None,
 ) -> None:
     """Write each image of an index with those most like it as hloc's pairs, for a reconstruction.
@@ -185,7 +173,7 @@ def pairs(
 
 def index_check(
     where: Where,
-    recall: Annotated[int, opt.option("Ask for so many images: share of the 10 nearest found.", min=0)] = 0,
+    recall: Annotated[int, option("Ask for so many images: share of the 10 nearest found.", min=0)] = 0,
     as_json: opt.Json = False,
 ) -> None:
     """Compare all checksums of an index and print what it holds; exit code 4 if it is damaged."""
@@ -202,10 +190,10 @@ def index_check(
 
 def index_edit(
     where: Where,
-    delete: Annotated[Path | None, opt.option("A text file: names to leave out, one a line.")] = None,
-    merge: Annotated[list[Path] | None, opt.option("Index files whose images to add.")] = None,
-    backend: Annotated[str | None, opt.option("Search it another way: exact, ivfpq, hnsw.")] = None,
-    output: Annotated[Path | None, opt.option("Default: the file itself.", "--output", "-o")] = None,
+    delete: Annotated[Path | None, option("A text file: names to leave out, one a line.")] = None,
+    merge: Annotated[list[Path] | None, option("Index files whose images to add.")] = None,
+    backend: Annotated[str | None, option("Search it another way: exact, ivfpq, hnsw.")] = None,
+    output: Annotated[Path | None, option("Default: the file itself.", "--output", "-o")] = None,
     as_json: opt.Json = False,
 ) -> None:
     """Leave images out of an index, merge others into it, change how it is searched; no network is needed."""
@@ -226,22 +214,14 @@ _MISSING = "the page needs FastAPI, uvicorn and python-multipart: pip install 'd
 def serve(
     index_file: opt.IndexFile,
     net: opt.IndexNet = None,
-    host: Annotated[str, opt.option("Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, opt.option("0 takes any free one.", min=0, max=65535)] = 8000,
-    allow_host: Annotated[
-        list[str] | None, opt.option("Name by which other machines reach the page; repeatable.")
-    ] = None,
-    root: Annotated[Path | None, opt.option("Folder of the index's images, if they were moved.")] = None,
-    waiting: Annotated[int, opt.option("Requests at a time; the next is refused.", min=1)] = 16,
-    max_upload: Annotated[float, opt.option("Largest photo, in MB.", min=0.01)] = 64.0,
+    host: Annotated[str, option("Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, option("0 takes any free one.", min=0, max=65535)] = 8000,
+    allow_host: Annotated[list[str] | None, option("Name that other machines use; repeatable.")] = None,
+    root: opt.IndexRoot = None,
+    waiting: Annotated[int, option("Requests at a time; the next is refused.", min=1)] = 16,
+    max_upload: Annotated[float, option("Largest photo, in MB.", min=0.01)] = 64.0,
     max_pixels: opt.MaxPixels = 2**20,
-    tiles: Annotated[
-        str | None, opt.option("Map tiles of another server, with {z}, {x} and {y}.", metavar="URL")
-    ] = None,
-    attribution: Annotated[
-        str, opt.option("Whom the map names, with --tiles.")
-    ] = "© OpenStreetMap contributors",
-    verbose: Annotated[bool, opt.option("Log every request.", "--verbose")] = False,
+    verbose: Annotated[bool, option("Log every request.", "--verbose")] = False,
     device: opt.Device = "auto",
     precision: opt.Precision = "fp32",
     scales: opt.ScalesFile = None,
@@ -252,14 +232,12 @@ def serve(
         from deepibl.serve import app, server
         from deepibl.serve.finder import PlaceFinder
         from deepibl.serve.http import Limits
-        from deepibl.serve.tiles import Tiles
     except ImportError as problem:
         raise ArgumentError(f"{_MISSING} ({problem})") from None
     from deepibl.networks.io import load_network
     from deepibl.search.backends import open_index_file
 
     hosts = server.allowed_hosts(host, allow_host or [])
-    squares = Tiles(tiles, attribution) if tiles else None
     places = open_index_file(index_file, "the page")
     where = opt.choose_device(device)
     loaded = load_network(opt.net_of_index(net, places), device=where)
@@ -269,10 +247,8 @@ def serve(
         upload_bytes=round(max_upload * 1e6), described_pixels=max_pixels,
         heat_pixels=min(max_pixels, Limits.heat_pixels), waiting=waiting,
     )  # fmt: skip
-    made = app.create_app(
-        finder, root=str(root or ""), limits=limits, hosts=hosts, index_name=Path(index_file).name,
-        tiles=squares,
-    )  # fmt: skip
+    name = Path(index_file).name
+    made = app.create_app(finder, root=str(root or ""), limits=limits, hosts=hosts, index_name=name)
     with server.listen(host, port) as listener:
         if not server.is_loopback(host):
             typer.echo(

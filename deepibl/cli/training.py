@@ -7,55 +7,44 @@ from typing import Annotated, Any
 import typer
 
 from deepibl.cli import options as opt
+from deepibl.cli.options import argument, option
 from deepibl.errors import SessionError
 from matlab_compat.arguments import typed_options
 from matlab_compat.errors import ArgumentError
-
-Prefix = Annotated[str | None, opt.option("What the session's file names begin with, e.g. out/.", "--prefix")]
-
-BestN = Annotated[int, opt.option("The N of Recall@N that says which epoch is best.", "--n", min=1)]
 
 
 def train(
     loss: Annotated[
         str,
-        opt.option(
+        option(
             "gauss-ind, gauss-joint, cauchy-ind, cauchy-joint, exp-ind, exp-joint; weakly (the triplet "
             "loss), contrastive, lifted, npair or angular."
         ),
     ] = "gauss-ind",
-    dataset: Annotated[str, opt.option("A known data set: pitts30k, pitts250k, tokyoTM.")] = "",
+    dataset: Annotated[str, option("A known data set: pitts30k, pitts250k, tokyoTM.")] = "",
     root: opt.DatasetRoot = None,
-    train_set: Annotated[
-        Path | None, opt.option("dbStruct, CSV, or folder of database/ and queries/.", "--train")
-    ] = None,
-    val_set: Annotated[Path | None, opt.option("The same to be tested on.", "--val")] = None,
-    train_queries: Annotated[Path | None, opt.option("Queries of --train: folder or CSV.")] = None,
-    val_queries: Annotated[Path | None, opt.option("Queries of --val: folder or CSV.")] = None,
+    train_set: Annotated[Path | None, option("dbStruct, CSV, or folder of both parts.", "--train")] = None,
+    val_set: Annotated[Path | None, option("The same to be tested on.", "--val")] = None,
+    train_queries: Annotated[Path | None, option("Queries of --train: folder or CSV.")] = None,
+    val_queries: Annotated[Path | None, option("Queries of --val: folder or CSV.")] = None,
     threshold: opt.Threshold = 25.0,
     training_threshold: opt.TrainingThreshold = 10.0,
-    net: Annotated[
-        str | None, opt.option("vd16 …, a file, or torchvision:resnet50.", show_default="caffe")
-    ] = None,
-    net_weights: Annotated[
-        str, opt.option("Of such a model: pretrained, random, or a .pth file.")
-    ] = "pretrained",
-    layer: Annotated[str | None, opt.option("Its last layer that is kept.", show_default="conv5")] = None,
-    method: Annotated[
-        str | None, opt.option("vladv2, gem, max, avg …", show_default="vlad_preL2_intra")
-    ] = None,
-    backprop_to: Annotated[str | None, opt.option("Lowest layer that is trained.", show_default="1")] = None,
-    epochs: Annotated[int | None, opt.option("Epochs.", min=1, show_default="30")] = None,
-    lr: Annotated[float | None, opt.option("Learning rate of epoch 1.", min=0, show_default="0.0001")] = None,
-    batch_size: Annotated[int | None, opt.option("Tuples in a step.", min=1, show_default="4")] = None,
-    session: Annotated[str | None, opt.option("Name of the session.", show_default="drawn")] = None,
-    out: Annotated[Path | None, opt.option("Its folder.", show_default="localPaths' outPrefix")] = None,
+    net: Annotated[str | None, option("vd16, a file, torchvision:resnet50.", show_default="caffe")] = None,
+    net_weights: Annotated[str, option("Of a model: pretrained, random, a .pth file.")] = "pretrained",
+    layer: Annotated[str | None, option("Its last layer that is kept.", show_default="conv5")] = None,
+    method: Annotated[str | None, option("vladv2, gem, max, avg …", show_default="vlad_preL2_intra")] = None,
+    backprop_to: Annotated[str | None, option("Lowest layer that is trained.", show_default="1")] = None,
+    epochs: Annotated[int | None, option("Epochs.", min=1, show_default="30")] = None,
+    lr: Annotated[float | None, option("Learning rate of epoch 1.", min=0, show_default="0.0001")] = None,
+    batch_size: Annotated[int | None, option("Tuples in a step.", min=1, show_default="4")] = None,
+    session: Annotated[str | None, option("Name of the session.", show_default="drawn")] = None,
+    out: Annotated[Path | None, option("Its folder.", show_default="localPaths' outPrefix")] = None,
     settings: Annotated[
-        list[str] | None, opt.option("Any trainer's option: nNegCap=10; repeatable.", "--set")
+        list[str] | None, option("Any of --options: nNegCap=10 (repeatable).", "--set")
     ] = None,
-    options: Annotated[bool, opt.option("List the trainers' options, and stop.", "--options")] = False,
-    restart: Annotated[bool, opt.option("Delete the session and train from the start.", "--restart")] = False,
-    tensorboard: Annotated[Path | None, opt.option("Folder for TensorBoard's files.")] = None,
+    options: Annotated[bool, option("List the trainers' options, and stop.", "--options")] = False,
+    restart: Annotated[bool, option("Delete the session and train from the start.", "--restart")] = False,
+    tensorboard: Annotated[Path | None, option("Folder for TensorBoard's files.")] = None,
     device: opt.Device = "auto",
     as_json: opt.Json = False,
 ) -> None:
@@ -109,10 +98,10 @@ def train(
 
 
 def pick(
-    session: Annotated[str, opt.argument("A session's name, or one of its files: out/53e0.")],
-    prefix: Prefix = None,
-    output: Annotated[Path | None, opt.option("Write the best network to it.", "--out", "-o")] = None,
-    n: BestN = 5,
+    session: Annotated[str, argument("A session's name, or one of its files: out/53e0.")],
+    prefix: Annotated[str | None, option("What its file names begin with, e.g. out/.", "--prefix")] = None,
+    output: Annotated[Path | None, option("Write the best network to it.", "--out", "-o")] = None,
+    n: Annotated[int, option("The N of Recall@N that says which is best.", "--n", min=1)] = 5,
     as_json: opt.Json = False,
 ) -> None:
     """Print a session's best epoch (pickBestNet's table), draw its curves and write its best network."""
@@ -132,13 +121,13 @@ def pick(
 
 def pca(
     net: opt.Net,
-    images: Annotated[Path | None, opt.option("The images to make it of: folder, CSV or dbStruct.")] = None,
-    dataset: Annotated[str, opt.option("A known data set, e.g. pitts30k/train.")] = "",
-    root: Annotated[str | None, opt.option("Folder that the names are relative to.")] = None,
-    dim: Annotated[int, opt.option("Dimensions to keep.", min=1)] = 4096,
-    whiten: Annotated[bool, opt.option("Divide by the standard deviations.")] = True,
-    at_most: Annotated[int, opt.option("Images at most, drawn at random.", min=2)] = 10000,
-    output: Annotated[Path, opt.option("The network to write.", "--output", "-o")] = Path("pca.mat"),
+    images: Annotated[Path | None, option("The images to make it of: folder, CSV or dbStruct.")] = None,
+    dataset: Annotated[str, option("A known data set, e.g. pitts30k/train.")] = "",
+    root: Annotated[str | None, option("Folder that the names are relative to.")] = None,
+    dim: Annotated[int, option("Dimensions to keep.", min=1)] = 4096,
+    whiten: Annotated[bool, option("Divide by the standard deviations.")] = True,
+    at_most: Annotated[int, option("Images at most, drawn at random.", min=2)] = 10000,
+    output: Annotated[Path, option("The network to write.", "--output", "-o")] = Path("pca.mat"),
     batch_size: opt.BatchSize = 10,
     device: opt.Device = "auto",
 ) -> None:

@@ -3,8 +3,7 @@
 =======================================  ==========================================================
 file                                     result
 =======================================  ==========================================================
-JPEG, also progressive                   libjpeg's pixels, bit for bit those of vl_imreadjpeg
-JPEG, grey                               the channel three times
+JPEG                                     libjpeg's pixels, bit for bit those of vl_imreadjpeg
 JPEG, CMYK                               converted to RGB (vl_imreadjpeg refuses it)
 JPEG, truncated                          as stored: what is there, the rest as libjpeg fills it (mostly
                                          grey); turned upright: ImageReadError
@@ -15,11 +14,10 @@ HEIC                                     with the extra `heif`; always upright
 palette, logical                         the palette's colours; 0 and 255
 with an alpha channel                    alpha dropped, not composited
 floating point, or 32-bit integers       ImageReadError: their range is not known
-truncated, but not a JPEG                ImageReadError
 no pixels, or more than 178,956,970      ImageReadError (a decompression bomb), before decoding; a JPEG
                                          that is scaled down may have eight times as many, unless
                                          progressive. Pillow warns from half of that on, except for JPEGs
-zero bytes, not an image, missing        ImageReadError
+truncated (not JPEG), missing, no image  ImageReadError
 =======================================  ==========================================================
 
 The format is found by the file's content, never by its name; every error names the file.

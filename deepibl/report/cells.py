@@ -7,7 +7,7 @@ mean. It is a sum over pairs of cells, too, one of each image: `matching_parts` 
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,11 +141,8 @@ def _watching(layer: nn.Module) -> Iterator[_Seen]:
         seen.maps, seen.vlad = inputs[0].detach(), output.detach().requires_grad_(torch.is_grad_enabled())
         return seen.vlad
 
-    hook = layer.register_forward_hook(note)
-    try:
+    with layer.register_forward_hook(note):
         yield seen
-    finally:
-        hook.remove()
 
 
 def _slope(net: nn.Module, layer: nn.Module, image: Tensor, target: Tensor) -> tuple[_Seen, Tensor, float]:
@@ -169,12 +166,10 @@ def _constant_norms(net: nn.Module) -> Iterator[None]:
         factors = torch.where(rows == 0, torch.zeros_like(rows), output / rows)
         return rows * factors.detach()
 
-    hooks = [module.register_forward_hook(rescale) for module in net.modules() if is_normaliser(module)]
-    try:
+    with ExitStack() as hooks:
+        for module in filter(is_normaliser, net.modules()):
+            hooks.enter_context(module.register_forward_hook(rescale))
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _parameters(layer: Any) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -1,17 +1,14 @@
-"""Line and bar charts, and a map of positions, as SVG to put into a page.
+"""Line charts, and a map of positions, as SVG to put into a page.
 
-Charts are drawn by matplotlib. Names from outside (files, data sets, groups) stay out of it, because
-matplotlib reads `$` as mathematics and warns of characters that its font lacks: they are in the legend, which
-the page draws.
-
-The map (`place_map`) has no tiles and needs no network; north is up, metres are to scale. It is not drawn by
-matplotlib: marks link to a query's case, have tooltips, and take their colours from the page's style.
+Charts are drawn by matplotlib, without names from outside (files, data sets, groups), because it reads `$` as
+mathematics and warns of characters that its font lacks: they are in the legend, which the page draws. The map
+(`place_map`) is not, since its marks link to a query's case and have tooltips; north is up, metres to scale.
 """
 
 import io
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -70,37 +67,42 @@ def map_svg(
     *,
     title: str = "Map of the queries",
     frame: Frame | None = None,
-    tiles: Callable[[Frame, float], Iterable[tuple[str, Frame]]] | None = None,
 ) -> Markup:
     """The map of `place_map` without its legend: one SVG element; empty where no position is known.
 
     frame: (west, south, east, north) in metres, what is shown; None shows every position. Marks outside are
     left out, and counted at the bottom. Positions of the background that fall on one dot are drawn once.
-    tiles: pictures below, as addresses with their frames, by what the drawing shows and its pixels a metre.
     """
     marks = [mark for kind in kinds for mark in kind.marks]
     places = [(float(e), float(n)) for e, n in background] + [(mark.east, mark.north) for mark in marks]
     if not places:
         return Markup()
-    east, north = zip(*places, strict=True)
-    sheet = _Sheet(frame or (min(east), min(north), max(east), max(north)))
-    dots = dict.fromkeys((round(x), round(y)) for x, y in sheet.inside(background))
+    easts, norths = zip(*places, strict=True)
+    west, south, east, north = frame or (min(easts), min(norths), max(easts), max(norths))
+    width, depth = east - west, north - south
+    scale = min(  # pixels a metre
+        (_MAP_WIDTH - 2 * _MARGIN) / max(width, 1.0), (_HIGHEST - 2 * _MARGIN) / max(depth, 1.0)
+    )
+    height = max(_LOWEST, round(depth * scale) + 2 * _MARGIN + 20)
+
+    def inside(places: Iterable[Sequence[float]]) -> Iterator[tuple[float, float]]:
+        """The pixels (x, y) of those positions (east, north) that are on the drawing."""
+        for e, n in places:
+            x, y = (_MAP_WIDTH - width * scale) / 2 + (e - west) * scale, _MARGIN + (north - n) * scale
+            if 0 <= x <= _MAP_WIDTH and 0 <= y <= height - _MARGIN:
+                yield x, y
+
+    dots = dict.fromkeys((round(x), round(y)) for x, y in inside(background))
     path = "".join(f"M{x} {y}h0" for x, y in dots)
-    picture = Markup(
-        '<image href="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" preserveAspectRatio="none"/>'
-    )
     parts: list[str] = [
-        picture.format(url, *sheet.box(of)) for url, of in (tiles(sheet.shown, sheet.scale) if tiles else ())
-    ]
-    parts.append(
         f'<path class="database" d="{path}" stroke="{DATABASE}" stroke-width="3.4" stroke-linecap="round"/>'
-    )
+    ]
     shown = 0
     for kind in kinds:
         placed = [
             (number, mark, at)
             for number, mark in enumerate(kind.marks, start=1)
-            for at in sheet.inside([(mark.east, mark.north)])
+            for at in inside([(mark.east, mark.north)])
         ]
         shown += len(placed)
         for number, mark, (x, y) in reversed(placed) if kind.shape == "pin" else placed:
@@ -108,49 +110,14 @@ def map_svg(
             if mark.title and len(marks) <= _TITLED:
                 drawn = Markup("<g><title>{}</title>{}</g>").format(mark.title, drawn)
             parts.append(Markup('<a href="#{}">{}</a>').format(mark.link, drawn) if mark.link else drawn)
-    parts.append(_scale_bar(sheet.scale, sheet.height))
+    parts.append(_scale_bar(scale, height))
     if shown < len(marks):
         note = f"{len(marks) - shown} of {len(marks)} marks are outside"
-        parts.append(
-            f'<text x="{_MAP_WIDTH / 2:g}" y="{sheet.height - 12}" text-anchor="middle">{note}</text>'
-        )
+        parts.append(f'<text x="{_MAP_WIDTH / 2:g}" y="{height - 12}" text-anchor="middle">{note}</text>')
     return Markup(
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {} {}" role="img" class="map">'
         "<title>{}</title>{}</svg>"
-    ).format(_MAP_WIDTH, sheet.height, title, Markup("".join(parts)))
-
-
-class _Sheet:
-    """Where metres are on the drawing: `scale` in pixels a metre, `height` of the drawing in pixels."""
-
-    def __init__(self, frame: Frame) -> None:
-        self._west, south, east, self._north = frame
-        width, depth = east - self._west, self._north - south
-        self.scale = min(
-            (_MAP_WIDTH - 2 * _MARGIN) / max(width, 1.0), (_HIGHEST - 2 * _MARGIN) / max(depth, 1.0)
-        )
-        self.height = max(_LOWEST, round(depth * self.scale) + 2 * _MARGIN + 20)
-        self._left = (_MAP_WIDTH - width * self.scale) / 2
-
-    @property
-    def shown(self) -> Frame:
-        """What the whole drawing shows, in metres."""
-        west, north = self._west - self._left / self.scale, self._north + _MARGIN / self.scale
-        return west, north - self.height / self.scale, west + _MAP_WIDTH / self.scale, north
-
-    def box(self, frame: Frame) -> tuple[float, float, float, float]:
-        """x, y, width and height in pixels of a frame in metres."""
-        west, _, _, north = self.shown
-        x, y = (frame[0] - west) * self.scale, (north - frame[3]) * self.scale
-        return x, y, (frame[2] - frame[0]) * self.scale, (frame[3] - frame[1]) * self.scale
-
-    def inside(self, places: Sequence[Sequence[float]]) -> Iterator[tuple[float, float]]:
-        """The pixels (x, y) of those positions (east, north) that are on the drawing."""
-        for east, north in places:
-            x = self._left + (east - self._west) * self.scale
-            y = _MARGIN + (self._north - north) * self.scale
-            if 0 <= x <= _MAP_WIDTH and 0 <= y <= self.height - _MARGIN:
-                yield x, y
+    ).format(_MAP_WIDTH, height, title, Markup("".join(parts)))
 
 
 _SHAPES = {
@@ -184,8 +151,7 @@ def _scale_bar(scale: float, height: int) -> str:
 
 
 COLOURS = ("#1f5fbf", "#d9730d", "#3c3c3c", "#b01e73", "#1a8f5c", "#7a4fc0", "#8c6b3f")
-_BARS = ("#0f7b6c", "#c8372d")
-_WIDTH = 620  # pixels
+_WIDTH, _HEIGHT = 620, 340  # pixels
 
 _STYLE = {
     "svg.fonttype": "none",  # text as text: small, and a reader can search it
@@ -217,15 +183,23 @@ class Line:
 def line_chart(
     name: str, lines: Sequence[Line], x_label: str, y_label: str, *, log_x: bool = False
 ) -> Drawing | None:
-    """Lines with markers; None where no line has a point.
+    """Lines with markers, the same bytes for the same arguments; None where no line has a point.
 
     name: unique on the page; ids in the SVG are made of it. log_x: a logarithmic x axis, ticks at the points.
+
+    What matplotlib writes around the figure is left out: its style would apply to every SVG of the page (the
+    map's round dots would vanish), and its groups' ids repeat from chart to chart.
     """
+    import matplotlib.style
+    from matplotlib.figure import Figure
+
     drawn = [(line, COLOURS[i % len(COLOURS)]) for i, line in enumerate(lines) if line.points]
     if not drawn:
         return None
-
-    def draw(axes: Any) -> None:
+    buffer = io.StringIO()
+    with matplotlib.style.context(["default", {**_STYLE, "svg.hashsalt": name}]):
+        figure = Figure(figsize=(_WIDTH / 100, _HEIGHT / 100), layout="constrained")
+        axes = figure.subplots()
         for line, colour in drawn:
             style: dict[str, Any] = {"color": colour, "marker": "o", "markersize": 4, "clip_on": False}
             if line.dashed:
@@ -238,46 +212,6 @@ def line_chart(
             axes.minorticks_off()
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
-
-    key = Markup('<path d="M-8 0h16" stroke="{}" stroke-width="2"{}/>')
-    dash = Markup(' stroke-dasharray="4 3"')
-    legend = [(key.format(colour, dash if line.dashed else ""), line.label) for line, colour in drawn]
-    return Drawing(_svg(name, f"{y_label} by {x_label}", 340, draw), legend)
-
-
-def paired_bars(
-    name: str, edges: Sequence[float], counts: Sequence[Sequence[int]], labels: Sequence[str], x_label: str
-) -> Drawing:
-    """Two histograms of queries over the same bins, half transparent over one another.
-
-    name: unique on the page. edges: one more than each of the two lists of counts.
-    """
-
-    def draw(axes: Any) -> None:
-        for heights, colour in zip(counts, _BARS, strict=True):
-            axes.stairs(heights, edges, fill=True, color=colour, alpha=0.55, linewidth=0)
-        axes.yaxis.get_major_locator().set_params(integer=True)
-        axes.set_xlabel(x_label)
-        axes.set_ylabel("queries")
-
-    key = Markup('<rect x="-7" y="-5" width="14" height="10" fill="{}" fill-opacity=".55"/>')
-    legend = [(key.format(colour), label) for label, colour in zip(labels, _BARS, strict=True)]
-    return Drawing(_svg(name, x_label, 240, draw), legend)
-
-
-def _svg(name: str, title: str, height: int, draw: Callable[[Any], None]) -> Markup:
-    """An <svg> element; the same bytes for the same name and drawing.
-
-    What matplotlib writes around the figure is left out: its style would apply to every SVG of the page (the
-    map's round dots would vanish), and its groups' ids repeat from chart to chart.
-    """
-    import matplotlib.style
-    from matplotlib.figure import Figure
-
-    buffer = io.StringIO()
-    with matplotlib.style.context(["default", {**_STYLE, "svg.hashsalt": name}]):
-        figure = Figure(figsize=(_WIDTH / 100, height / 100), layout="constrained")
-        draw(figure.subplots())
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     body = text[text.index('<g id="figure_1">') : text.rindex("</svg>")]
@@ -286,6 +220,9 @@ def _svg(name: str, title: str, height: int, draw: Callable[[Any], None]) -> Mar
     )
     start = Markup(
         '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        'class="chart" role="img" viewBox="0 0 {:g} {:g}" style="max-width:{}px"><title>{}</title>'
-    ).format(_WIDTH * 0.72, height * 0.72, _WIDTH, title)
-    return start + Markup(re.sub(r"\s*\n\s*", " ", body)) + Markup("</svg>")
+        'class="chart" role="img" viewBox="0 0 {:g} {:g}" style="max-width:{}px"><title>{} by {}</title>'
+    ).format(_WIDTH * 0.72, _HEIGHT * 0.72, _WIDTH, y_label, x_label)
+    key = Markup('<path d="M-8 0h16" stroke="{}" stroke-width="2"{}/>')
+    dash = Markup(' stroke-dasharray="4 3"')
+    legend = [(key.format(colour, dash if line.dashed else ""), line.label) for line, colour in drawn]
+    return Drawing(start + Markup(re.sub(r"\s*\n\s*", " ", body)) + Markup("</svg>"), legend)

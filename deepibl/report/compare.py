@@ -10,6 +10,7 @@ from deepibl.report.html import render
 from deepibl.report.retrieval import TABLE_NS, curve, dimension_lines, query_map, thumbnails
 from deepibl.report.run import Run
 
+_KINDS = ("both", "only_first", "only_second", "neither")
 _CASES = 20  # queries with pictures, of each kind
 
 
@@ -40,12 +41,9 @@ class Comparison:
         return {
             "runs": list(self.labels),
             "recall": {str(n): [a, b, b - a] for n, a, b in zip(self.ns, first, second, strict=True)},
-            "queries": {
-                "both": len(self.both), "only_first": len(self.only_first),
-                "only_second": len(self.only_second), "neither": len(self.neither),
-            },
+            "queries": {name: len(getattr(self, name)) for name in _KINDS},
             "sign_test_p": self.p_value,
-        }  # fmt: skip
+        }
 
     def __str__(self) -> str:
         lines = [f"A {self.labels[0]}", f"B {self.labels[1]}", "N         A       B    B - A"]

@@ -9,13 +9,12 @@ occlusion  a grey patch slides over the image: how far the descriptor moves when
            (with another image: how much farther away from that image's descriptor)
 =========  =====================================================================================
 
-The SARE paper shows heatmaps (its figure 7) without saying how they were made; these are the usual methods,
-and none is known to be the paper's. The NetVLAD paper describes occlusion; the patch's size and step are this
-project's choice. Images are (3, H, W) float32, RGB 0–255; maps are (H, W) float32.
+None is known to be that of the SARE paper's figure 7. The NetVLAD paper describes occlusion; the patch's size
+and step are this project's choice. Images are (3, H, W) float32, RGB 0–255; maps are (H, W) float32.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -64,7 +63,7 @@ def gradient_map(
 ) -> np.ndarray:
     """The norm of the gradient at each pixel (over its three channels), (H, W) float32.
 
-    net: a SimpleNN or any extractor; its weights are neither changed nor given gradients. image: (3, H, W).
+    net: a SimpleNN or any extractor. image: (3, H, W).
     against: another image, of any size: the gradient is of the cosine of the two descriptors; None: of the
     descriptor's length before the normalisations that end the network (after them it is always 1).
     guided: only positive gradients pass each ReLU. copies: the mean gradient of as many noisy copies of the
@@ -120,13 +119,17 @@ def occlusion_map(
     corners = [(y, x) for y in _starts(height, side, stride) for x in _starts(width, side, stride)]
     at_once = max(1, min(batch_size, PIXELS_AT_ONCE // (height * width)))
     total, covered = np.zeros((height, width)), np.zeros((height, width))
+    grey = mean_pixel(net).to(image.device)[:, None, None]
     with inference(net) as where, counting(progress, "occlusion, patches") as count:
         plain = extract_batch(net, image[None].to(where))
         reference = plain if against is None else extract_batch(net, against[None].to(where))
         before = (plain - reference).norm()
         for first in range(0, len(corners), at_once):
             part = corners[first : first + at_once]
-            described = extract_batch(net, _cover(net, image, part, side).to(where))
+            copies = image[None].repeat(len(part), 1, 1, 1)
+            for copy, (y, x) in zip(copies, part, strict=True):
+                copy[:, y : y + side, x : x + side] = grey
+            described = extract_batch(net, copies.to(where))
             moved = (described - reference).norm(dim=1) - before
             for (y, x), value in zip(part, moved.tolist(), strict=True):
                 total[y : y + side, x : x + side] += value
@@ -174,28 +177,25 @@ def frozen(net: nn.Module) -> Iterator[None]:
 @contextmanager
 def guided_relus(net: nn.Module) -> Iterator[None]:
     """Inside, only positive gradients pass ReLU modules. Raises ArgumentError if the network has none."""
-    relus = [module for module in net.modules() if _is_relu(module)]
+    kinds = nn.ReLU, nn.ReLU6, nn.LeakyReLU
+    relus = [
+        each
+        for each in net.modules()
+        if (each.type == "relu" if isinstance(each, Layer) else isinstance(each, kinds))  # type: ignore[comparison-overlap]
+    ]
     if not relus:
         raise ArgumentError(
             "guided gradients need ReLU layers; this network has none: use the plain gradient"
         )
-    hooks = [relu.register_forward_hook(_positive_gradients) for relu in relus]
-    try:
+
+    def let_positive_through(module: nn.Module, inputs: object, output: Tensor) -> None:
+        if output.requires_grad:
+            output.register_hook(lambda gradient: gradient.clamp(min=0))
+
+    with ExitStack() as hooks:
+        for relu in relus:
+            hooks.enter_context(relu.register_forward_hook(let_positive_through))
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _positive_gradients(module: nn.Module, inputs: object, output: Tensor) -> None:
-    if output.requires_grad:
-        output.register_hook(lambda gradient: gradient.clamp(min=0))
-
-
-def _is_relu(module: nn.Module) -> bool:
-    if isinstance(module, Layer):
-        return module.type == "relu"  # type: ignore[comparison-overlap]
-    return isinstance(module, nn.ReLU | nn.ReLU6 | nn.LeakyReLU)
 
 
 def _describe(net: nn.Module, pixels: Tensor) -> Tensor:
@@ -220,15 +220,6 @@ def _raw_length(net: nn.Module, pixels: Tensor) -> Tensor:
 def _starts(length: int, side: int, step: int) -> list[int]:
     """Starts of the patches along a side; the last one ends at the border."""
     return sorted({*range(0, length - side + 1, step), length - side})
-
-
-def _cover(net: nn.Module, image: Tensor, corners: list[tuple[int, int]], side: int) -> Tensor:
-    """Copies of the image (B, 3, H, W), each with a grey patch at one of the corners (y, x)."""
-    copies = image[None].repeat(len(corners), 1, 1, 1)
-    grey = mean_pixel(net).to(image.device)
-    for copy, (y, x) in zip(copies, corners, strict=True):
-        copy[:, y : y + side, x : x + side] = grey[:, None, None]
-    return copies
 
 
 def mean_pixel(net: nn.Module) -> Tensor:

@@ -1,10 +1,8 @@
 """Self-contained pages from the templates in `templates/`, with small pictures embedded in them.
 
-jinja2 escapes every value (file names above all), and an undefined name is an error. A page's content policy
-allows embedded pictures, the style and one script, which it names by its hash: a browser loads nothing else
-and runs nothing that a file name could smuggle in. An image file that cannot be read has no picture (None).
-
-`match_page` is the page of `deepibl localize --html`: each query and its matches side by side.
+jinja2 escapes every value, and an undefined name is an error. A page's content policy allows embedded
+pictures, the style and one script, which it names by its hash: a browser loads nothing else, and runs nothing
+that a file name could smuggle in.
 """
 
 import base64
@@ -84,7 +82,7 @@ def thumbnail(path: StrPath, side: int = 176) -> Markup | None:
 
 
 def match_page(results: Sequence[tuple[str, Answer]], *, title: str = "deepibl localize") -> str:
-    """The page as HTML text; it loads nothing from a network.
+    """The page of `deepibl localize --html` as HTML text: each query and its matches side by side.
 
     results: pairs of a query's file name and its answer. Images are embedded as thumbnails of at
     most 320 pixels a side; one that cannot be read is shown as a grey box.

@@ -3,23 +3,20 @@
 The page opens from a file and loads nothing: pictures are embedded, charts and the map are SVG. Only some
 queries are shown with pictures, never more than a page can hold.
 
-Beside the measured Recall@1, 5, 10 are published ones by data set and method. They are from the SARE paper's
-tables, for networks trained on Pitts30k-train and whitened to 4096 dimensions, except where `note` says
-otherwise. None of them was measured by this project.
+Beside the measured Recall@1, 5, 10 are published ones by data set and method, from the SARE paper's tables
+and deepIBL's log. None of them was measured by this project.
 """
 
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from deepibl.evaluation.evaluate import Evaluation
-from deepibl.evaluation.plots import plot_recall, plot_recall_by_dimension
-from deepibl.report.charts import Drawing, Kind, Line, Mark, line_chart, paired_bars, place_map
+from deepibl.report.charts import Drawing, Kind, Line, Mark, line_chart, place_map
 from deepibl.report.html import render, thumbnail
 from deepibl.report.run import DIMENSION_NS, FILE, Query, Run, collect, write_run
 from deepibl.runtime.progress import working
@@ -51,67 +48,45 @@ def chosen_hits(run: Run, most: int = HITS) -> list[int]:
 NS = (1, 5, 10)
 
 
-@dataclass(frozen=True)
-class Published:
-    """recalls: method -> {N: Recall@N, 0 to 1}; note: what must be known to compare with them."""
-
-    recalls: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
-    note: str = ""
-
-
 _WHITENED = "Published for networks trained on Pitts30k-train, whitened to 4096 dimensions (SARE paper)."
-
-
-def _table(*rows: tuple[str, float, float, float]) -> Published:
-    return Published(
-        {name: dict(zip(NS, (value / 100 for value in values), strict=True)) for name, *values in rows},
-        _WHITENED,
-    )
-
-
-PUBLISHED: Mapping[str, Published] = {
-    "pitts250k_test": _table(
-        ("SARE Our-Ind.", 88.97, 95.50, 96.79), ("SARE Our-Joint", 88.43, 95.06, 96.58),
-        ("CRN", 85.50, 93.50, 95.50), ("NetVLAD", 85.95, 93.20, 95.13),
-    ),
-    "tokyoTM_val": _table(
-        ("SARE Our-Ind.", 94.49, 96.73, 97.30), ("SARE Our-Joint", 94.71, 96.87, 97.51),
-        ("NetVLAD", 93.85, 96.77, 97.59),
-    ),
-    "tokyo247": _table(
-        ("SARE Our-Ind.", 79.68, 86.67, 90.48), ("SARE Our-Joint", 80.63, 87.30, 90.79),
-        ("CRN", 75.20, 83.80, 87.30), ("NetVLAD", 73.33, 82.86, 86.03),
-    ),
-    "sf0": _table(
-        ("SARE Our-Ind.", 80.60, 86.70, 89.01), ("SARE Our-Joint", 77.75, 85.07, 87.52),
-        ("NetVLAD", 75.58, 83.31, 85.21),
-    ),
-    "pitts30k_val": Published(
-        {
-            "deepIBL's log, off the shelf": {1: 0.80, 5: 0.93, 10: 0.96},
-            "deepIBL's log, trained": {1: 0.89, 5: 0.97, 10: 0.98},
-        },
-        "From the training log in deepIBL's README (session 53e0, best epoch 4 of 7): not whitened, "
-        "two decimals.",
-    ),
+_LOG = "From the training log in deepIBL's README (session 53e0, best epoch 4 of 7); not whitened."
+PUBLISHED: dict[str, dict[str, tuple[float, float, float]]] = {  # Recall@1, 5 and 10 in percent
+    "pitts250k_test": {
+        "SARE Our-Ind.": (88.97, 95.50, 96.79), "SARE Our-Joint": (88.43, 95.06, 96.58),
+        "CRN": (85.50, 93.50, 95.50), "NetVLAD": (85.95, 93.20, 95.13),
+    },
+    "tokyoTM_val": {
+        "SARE Our-Ind.": (94.49, 96.73, 97.30), "SARE Our-Joint": (94.71, 96.87, 97.51),
+        "NetVLAD": (93.85, 96.77, 97.59),
+    },
+    "tokyo247": {
+        "SARE Our-Ind.": (79.68, 86.67, 90.48), "SARE Our-Joint": (80.63, 87.30, 90.79),
+        "CRN": (75.20, 83.80, 87.30), "NetVLAD": (73.33, 82.86, 86.03),
+    },
+    "sf0": {
+        "SARE Our-Ind.": (80.60, 86.70, 89.01), "SARE Our-Joint": (77.75, 85.07, 87.52),
+        "NetVLAD": (75.58, 83.31, 85.21),
+    },
+    "pitts30k_val": {
+        "deepIBL's log, off the shelf": (80, 93, 96), "deepIBL's log, trained": (89, 97, 98),
+    },
 }  # fmt: skip
 
 
-def published_for(dataset: str) -> Published:
-    """The published figures for a data set by its name (pitts250k_test, tokyo247 …); empty for others."""
-    return PUBLISHED.get(dataset.replace("/", "_"), Published())
+def published_for(dataset: str) -> dict[str, dict[int, float]]:
+    """The published Recall@N of a data set (tokyo247 …), 0 to 1, by method and N; empty for others."""
+    found = PUBLISHED.get(dataset.replace("/", "_"), {})
+    return {name: {n: each / 100 for n, each in zip(NS, of, strict=True)} for name, of in found.items()}
 
 
 TABLE_NS = (1, 2, 3, 4, 5, 10, 15, 20, 25, 50, 100)
-PLOT_N = 5  # demo.m's, over dimensions
 CURVE_END = 25  # the largest N of curves, as in the papers
 
 
 @working("making the page")
 def write_report(evaluation: Evaluation, folder: StrPath, command: str = "") -> Path:
-    """Writes `folder`/index.html and report.json, and figures as demo.m's; returns the page's path.
+    """Writes `folder`/index.html and report.json; returns the page's path.
 
-    The figures are recall.png and, for whitened descriptors, dimensions.png; the page does not need them.
     command: what was typed, for the page. Raises ReportError for an evaluation that keeps no descriptors.
     """
     run = collect(evaluation, command)
@@ -119,11 +94,6 @@ def write_report(evaluation: Evaluation, folder: StrPath, command: str = "") -> 
     write_run(run, target / FILE)
     with atomic_output(target / "index.html") as temporary:
         temporary.write_text(report_page(run), encoding="utf-8")
-    plot_recall(*zip(*curve(run), strict=True), path=target / "recall.png")
-    if run.by_dimension:
-        at = DIMENSION_NS.index(PLOT_N)
-        by_dimension = {dim: recalls[at] for dim, recalls in run.by_dimension.items()}
-        plot_recall_by_dimension(by_dimension, PLOT_N, path=target / "dimensions.png")
     return target / "index.html"
 
 
@@ -133,7 +103,7 @@ def report_page(run: Run, *, hits: int = HITS, failures: int = FAILURES) -> str:
     wrong, right = chosen_failures(run, failures), chosen_hits(run, hits)
     recall_lines = [
         Line("measured here", curve(run)),
-        *(Line(f"{name} (published)", sorted(of.items()), True) for name, of in published.recalls.items()),
+        *(Line(f"{name} (published)", sorted(of.items()), True) for name, of in published.items()),
     ]
     ids = range(len(run.queries))
     first = [i for i in ids if run.queries[i].found(1)]
@@ -143,17 +113,13 @@ def report_page(run: Run, *, hits: int = HITS, failures: int = FAILURES) -> str:
         "right among the first 10": ("#dfa000", "square", later),
         "not among the first 10": ("#c8372d", "cross", sorted({*ids} - {*first, *later})),
     }
-    groups, distances = [Line(name, curve(run, name)) for name in run.groups], run.statistics["distances"]
+    groups = [Line(name, curve(run, name)) for name in run.groups]
     charts = {
         "recall": line_chart("recall", recall_lines, "N", "Recall@N"),
         "groups": line_chart("groups", groups, "N", "Recall@N"),
         "dimensions": line_chart("dims", dimension_lines(run), "dimensions kept", "Recall@N", log_x=True),
         "map": query_map(run, kinds, {*wrong, *right}),
-        "distances": distances and paired_bars(
-            "distances", distances["edges"], (distances["right"], distances["wrong"]),
-            ("first answer right", "first answer wrong"), "squared distance of the first answer",
-        ),
-    }  # fmt: skip
+    }
     choices = {
         "right at first": [1],
         "wrong at first": [None, *range(2, 101)],
@@ -163,6 +129,7 @@ def report_page(run: Run, *, hits: int = HITS, failures: int = FAILURES) -> str:
         "report.html", run=run, network=Path(run.network).name, published=published, charts=charts,
         headline_ns=[n for n in DIMENSION_NS if n in run.ns], table_ns=[n for n in TABLE_NS if n in run.ns],
         dimension_ns=DIMENSION_NS, missed=len(run.queries) - len(first), wrong=wrong, right=right,
+        published_note=_LOG if run.dataset.startswith("pitts30k") else _WHITENED,
         thumbnail=thumbnails(), rows=[_table_row(query) for query in run.queries], kinds=choices,
     )  # fmt: skip
 

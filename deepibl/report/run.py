@@ -1,13 +1,9 @@
-"""What a report keeps of one evaluation, as plain values: written as report.json, shown or compared later.
-
-A `Run` also holds statistics of the descriptors: length, dimensions in use, similarity, hubs.
-"""
+"""What a report keeps of one evaluation, as plain values: written as report.json, shown or compared later."""
 
 import dataclasses
 import json
 import os
 import platform
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -21,76 +17,11 @@ from deepibl.datasets.geo import DEGREES, map_metres, metres_between, to_degrees
 from deepibl.errors import ReportError
 from deepibl.evaluation.evaluate import Evaluation
 from deepibl.evaluation.plots import recall_by_dimension
-from deepibl.runtime.files import from_plain
+from deepibl.runtime.files import from_plain, write_note
 from deepibl.search.exact import BLOCK, BlockSearcher, Searcher
-from matlab_compat.files import StrPath, atomic_output, damage_as
+from matlab_compat.files import StrPath, damage_as
 
-_SAMPLE = 2000  # database descriptors that the statistics are taken from, evenly spread
-_BINS = 24
-
-
-def descriptor_statistics(database: Any, queries: Sequence[Any]) -> dict[str, Any]:
-    """Statistics of database descriptors (N, D) and of queries (`Query`) with their answers, as plain values.
-
-    =============== =====================================================================================
-    sample          how many of the database's descriptors the first four are computed from
-    length          smallest, mean and largest norm
-    used_dimensions (sum of the covariance's eigenvalues)^2 / sum of their squares: D for a ball, 1 for a line
-    cosine          mean and largest cosine of two different database images; None with one image
-    separation      in what share of pairs a right first answer is nearer than another query's wrong one (0.5:
-                    the distance says nothing); None where all are right or all wrong
-    hub             the database image that is most often the first answer, and how often; None without any
-    distances       histogram of the first answers' squared distances (edges, right, wrong); None without any
-    =============== =====================================================================================
-    """
-    rows = np.asarray(database[:: max(1, -(-len(database) // _SAMPLE))], dtype=np.float64)
-    lengths = np.linalg.norm(rows, axis=1)
-    unit = rows / np.maximum(lengths, 1e-12)[:, None]
-    cosines = unit @ unit.T
-    np.fill_diagonal(cosines, np.nan)
-    firsts = [query.answers[0] for query in queries if query.answers]
-    hub = Counter(answer.name for answer in firsts).most_common(1)
-    return {
-        "sample": len(rows),
-        "length": [float(lengths.min()), float(lengths.mean()), float(lengths.max())],
-        "used_dimensions": _used_dimensions(rows),
-        "cosine": [float(np.nanmean(cosines)), float(np.nanmax(cosines))] if len(rows) > 1 else None,
-        "separation": _separation(firsts),
-        "hub": [hub[0][0], hub[0][1]] if hub else None,
-        "distances": _histogram(firsts),
-    }
-
-
-def _used_dimensions(rows: np.ndarray) -> float:
-    centred = rows - rows.mean(axis=0)
-    small = centred @ centred.T if len(rows) < rows.shape[1] else centred.T @ centred
-    total = float((small**2).sum())
-    return float(np.trace(small) ** 2 / total) if total > 0 else 0.0
-
-
-def _separation(firsts: Sequence[Any]) -> float | None:
-    """Mann and Whitney's U of wrong against right answers' distances, as a share of the pairs."""
-    from scipy.stats import rankdata
-
-    right = [answer.distance for answer in firsts if answer.right]
-    wrong = [answer.distance for answer in firsts if not answer.right]
-    if not (right and wrong):
-        return None
-    ranks = rankdata([*wrong, *right])[: len(wrong)]
-    return float((ranks.sum() - len(wrong) * (len(wrong) + 1) / 2) / (len(wrong) * len(right)))
-
-
-def _histogram(firsts: Sequence[Any]) -> dict[str, list[float]] | None:
-    if not firsts:
-        return None
-    distances = np.array([answer.distance for answer in firsts])
-    right = np.array([answer.right for answer in firsts], bool)
-    counts, edges = np.histogram(distances[right], np.histogram_bin_edges(distances, _BINS))
-    wrong = np.histogram(distances[~right], edges)[0]
-    return {"edges": edges.tolist(), "right": counts.tolist(), "wrong": wrong.tolist()}
-
-
-FORMAT = "deepibl-report/1"
+FORMAT = "deepibl-report/2"
 ADVICE = "make one with `deepibl evaluate … --report DIR`"
 FILE = "report.json"
 DEPTH = 100  # how far down a first right answer is looked for
@@ -166,7 +97,6 @@ class Run:
     database_root: str
     query_root: str
     database_positions: list[list[float]]
-    statistics: dict[str, Any]
     command: str = ""
     made: str = ""
     versions: dict[str, str] = field(default_factory=dict)
@@ -190,25 +120,28 @@ def collect(evaluation: Evaluation, command: str = "") -> Run:
     known = _on_map(dataset, dataset.database_positions)
     known = known[np.isfinite(known).all(axis=1)]
     every = max(1, -(-len(known) // _MAP_POINTS))
+    by_dimension: dict[int, Any] = {}
+    # only whitened descriptors have their most important dimensions first
+    if {"WPCA", "PCA"}.intersection(evaluation.layers[-3:]):
+        features = evaluation.query_features, evaluation.database_features
+        dims = dimensions_to_try(evaluation.dim)
+        by_dimension = recall_by_dimension(*features, dataset, dims, DIMENSION_NS)
     return Run(
         dataset=dataset.name, database_images=dataset.database_size, threshold=dataset.positive_distance,
         network=evaluation.network, network_id=evaluation.network_id, dimensions=evaluation.dim,
         layers=list(evaluation.layers), ns=list(result.ns), recalls=result.recalls.tolist(),
         groups={name: recalls.tolist() for name, recalls in by_group.items()},
         group_sizes={name: int(np.isin(result.query_ids, groups[name]).sum()) for name in by_group},
-        by_dimension=_by_dimension(evaluation), queries=queries,
+        by_dimension={dim: recalls.tolist() for dim, recalls in by_dimension.items()}, queries=queries,
         database_root=os.path.abspath(dataset.database_root), query_root=os.path.abspath(dataset.query_root),
-        database_positions=np.round(known[::every], 2).tolist(),
-        statistics=descriptor_statistics(evaluation.database_features, queries), command=command,
+        database_positions=np.round(known[::every], 2).tolist(), command=command,
         made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"), versions=versions(),
     )  # fmt: skip
 
 
 def write_run(run: Run, path: StrPath) -> None:
     """Writes the run as JSON."""
-    content = json.dumps({"format": FORMAT, **dataclasses.asdict(run)}, separators=(",", ":"))
-    with atomic_output(path) as temporary:
-        temporary.write_text(content, encoding="utf-8")
+    write_note(path, {"format": FORMAT, **dataclasses.asdict(run)})
 
 
 def read_run(path: StrPath) -> Run:
@@ -252,17 +185,6 @@ def dimensions_to_try(dim: int) -> list[int]:
     """Powers of two below `dim`, at most the last six of them and none below 8, and `dim` itself."""
     powers = [2**power for power in range(3, 20) if 2**power < dim]
     return [*powers[-6:], dim]
-
-
-def _by_dimension(evaluation: Evaluation) -> dict[int, list[float]]:
-    # only whitened descriptors have their most important dimensions first
-    if not {"WPCA", "PCA"}.intersection(evaluation.layers[-3:]):
-        return {}
-    found = recall_by_dimension(
-        evaluation.query_features, evaluation.database_features, evaluation.dataset,
-        dimensions_to_try(evaluation.dim), DIMENSION_NS,
-    )  # fmt: skip
-    return {dim: recalls.tolist() for dim, recalls in found.items()}
 
 
 def _queries(evaluation: Evaluation) -> list[Query]:

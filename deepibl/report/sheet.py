@@ -16,7 +16,7 @@ from deepibl.report.heatmap import METHODS as PIXEL_METHODS, descriptor, fit, he
 from deepibl.report.overlay import SMOOTHING, blurred, cluster_overlay, heat_overlay, outline, top_of
 from deepibl.runtime.devices import device_of
 from matlab_compat.errors import ArgumentError
-from matlab_compat.files import StrPath, atomic_bytes, atomic_output
+from matlab_compat.files import StrPath, atomic_bytes
 
 METHODS = (*PIXEL_METHODS, "clusters", "cells")
 MAX_PIXELS = 2**20
@@ -175,24 +175,6 @@ def check_sheet(path: StrPath) -> None:
     """Raises ArgumentError for a path that does not end in .png."""
     if Path(path).suffix.lower() != ".png":
         raise ArgumentError(f"{os.fspath(path)}: a sheet is a PNG file; give a name that ends in .png")
-
-
-def write_maps(rows: Sequence[Row], folder: StrPath) -> list[Path]:
-    """Writes each map as an overlay ROW_IMAGE_METHOD.png and as numbers in .npy; returns the paths."""
-    from PIL import Image
-
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    written = []
-    for number, row in enumerate(rows, start=1):
-        for drawing in row.drawings:
-            stem = target / f"{number}_{Path(row.photo).stem}_{drawing.method}"
-            with atomic_bytes(f"{stem}.png") as buffer:
-                Image.fromarray(drawing.picture).save(buffer, "PNG")
-            with atomic_output(f"{stem}.npy") as temporary, open(temporary, "wb") as file:
-                np.save(file, drawing.values)
-            written += [Path(f"{stem}.png"), Path(f"{stem}.npy")]
-    return written
 
 
 def _short(text: str, most: int) -> str:

@@ -6,12 +6,8 @@ The descriptors stay in their file (memory-mapped, float32 or float16). A `Struc
 of a few dozen bytes for each, never the descriptors themselves, and finds ids that are probably near without
 scanning every descriptor; `CompressedIndex` measures those exactly.
 
-========  ================================================  =================================================
-kind      holds, for a row of D numbers                     finds
-========  ================================================  =================================================
-ivfpq     `code_bytes` + 8 bytes, in about 2 sqrt(N) lists  rows of the lists whose centres are near
-hnsw      D + about 140 bytes: an 8-bit code, its links     rows met on a walk towards the query
-========  ================================================  =================================================
+ivfpq     sorts codes of `code_bytes` + 8 bytes into about 2 sqrt(N) lists, and scans those with near centres
+hnsw      links 8-bit codes, D + about 140 bytes a row, and walks along the links towards the query
 
 Reading maps the bytes (faiss's zero-copy reader): codes and links stay in the file until they are used.
 faiss trusts what it reads, so `deepibl.search.index_file` compares a checksum first. That does not protect
@@ -21,8 +17,9 @@ against a file made with intent to harm: open structures only from sources whose
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -41,11 +38,11 @@ GRAPH_SAMPLE = 10_000  # rows from which the range of each dimension is learned
 
 @dataclass(frozen=True)
 class Structure:
-    """One of faiss's indexes of a database (N, D); ids are the database's 0-based rows."""
+    """One of faiss's indexes, `kind` of KINDS, of a database (N, D); ids are the database's 0-based rows."""
 
+    kind: str
     index: Any
     source: Any = None  # the bytes that a mapped `index` reads, kept alive
-    kind: ClassVar[str]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -55,120 +52,101 @@ class Structure:
     def candidates(self, queries: np.ndarray, count: int, effort: int) -> np.ndarray:
         """Ids (Q, count) int64 of rows that are probably near, -1 where none was found.
 
-        effort: a larger one finds more and takes longer.
+        effort: lists with the nearest centres that are scanned, or the best rows that a walk keeps (`count`
+        if that is larger).
         """
-        raise NotImplementedError
+        faiss = load_faiss()
+        if self.kind == "ivfpq":
+            how = faiss.SearchParametersIVF(nprobe=min(effort, self.index.nlist))
+        else:
+            how = faiss.SearchParametersHNSW(efSearch=max(effort, count))
+        return self.index.search(queries, count, params=how)[1]
 
     def edited(self, kept: np.ndarray, rows: Any) -> Structure:
-        """The structure of `rows`: the `kept` rows of this one's database (ascending ids), then new ones."""
-        raise NotImplementedError
+        """The structure of `rows`: the `kept` rows of this one's database (ascending ids), then new ones.
+
+        Lists keep the centres and the codes of the kept rows, and encode new ones with the same centres. A
+        graph links new rows in; it cannot lose rows, so it is built again if some are gone.
+        """
+        if self.kind == "hnsw" and len(kept) < self.index.ntotal:
+            graph = self.index.hnsw
+            return build_structure(
+                "hnsw", rows, links=graph.nb_neighbors(1), construction=graph.efConstruction
+            )
+        faiss = load_faiss()
+        # a copy that may be changed: faiss's own clone of a mapped index refers to the mapped bytes
+        fresh = faiss.deserialize_index(faiss.serialize_index(self.index))
+        if self.kind == "ivfpq":
+            fresh.reset()
+            new_ids = np.full(self.index.ntotal, -1, np.int64)
+            new_ids[kept] = np.arange(len(kept))
+            lists, size = self.index.invlists, self.index.invlists.code_size
+            for number in range(self.index.nlist):
+                if not (count := lists.list_size(number)):
+                    continue
+                ids = new_ids[faiss.rev_swig_ptr(lists.get_ids(number), count)]
+                codes = faiss.rev_swig_ptr(lists.get_codes(number), count * size).reshape(count, size)
+                codes, ids = np.ascontiguousarray(codes[ids >= 0]), ids[ids >= 0]
+                if len(ids):
+                    fresh.invlists.add_entries(number, len(ids), faiss.swig_ptr(ids), faiss.swig_ptr(codes))
+            fresh.ntotal = len(kept)
+        _add(fresh, rows, len(kept))
+        return Structure(self.kind, fresh)
 
     def write(self, path: StrPath) -> None:
         """Writes it in faiss's format."""
         load_faiss().write_index(self.index, os.fspath(path))
 
 
-class IvfPq(Structure):
-    """Rows sorted into lists around centres, each as a code of a product quantiser (see `build`)."""
-
-    kind: ClassVar[str] = "ivfpq"
-
-    @classmethod
-    def build(
-        cls, rows: Any, *, lists: int | None = None, code_bytes: int | None = None, seed: int = 0
-    ) -> IvfPq:
-        """Learns centres and codes from a random sample, then adds all rows in blocks.
-
-        lists: centres; None: about 2 sqrt(N), at most 4096. code_bytes: of one row's code, a divisor of D;
-        None: the largest up to 64. Raises ArgumentError for code_bytes that do not divide D.
-        """
-        faiss = load_faiss()
-        count, dim = rows.shape
-        if code_bytes is None:
-            code_bytes = max(size for size in range(1, min(dim, 64) + 1) if dim % size == 0)
-        if not 1 <= code_bytes <= dim or dim % code_bytes:
-            raise ArgumentError(f"code_bytes={code_bytes} must divide the {dim} dimensions")
-        wanted = min(4096, int(2 * np.sqrt(count))) if lists is None else lists
-        centres = max(1, min(int(wanted), count))
-        index = faiss.IndexIVFPQ(faiss.IndexFlatL2(dim), dim, centres, code_bytes, bits_for(count))
-        index.cp.seed = index.pq.cp.seed = seed + 1
-        index.cp.min_points_per_centroid = index.pq.cp.min_points_per_centroid = 1
-        with working("learning the centres and codes of ivfpq"):
-            index.train(sample(rows, max(SAMPLE * centres, SAMPLE << bits_for(count)), seed))
-        _add(index, rows)
-        return cls(index)
-
-    def candidates(self, queries: np.ndarray, count: int, effort: int) -> np.ndarray:
-        """Rows in the `effort` lists with the nearest centres, nearest codes first."""
-        how = load_faiss().SearchParametersIVF(nprobe=min(effort, self.index.nlist))
-        return self.index.search(queries, count, params=how)[1]
-
-    def edited(self, kept: np.ndarray, rows: Any) -> IvfPq:
-        """Keeps the centres and the codes of the kept rows; new rows are encoded with the same centres."""
-        faiss = load_faiss()
-        new_ids = np.full(self.index.ntotal, -1, np.int64)
-        new_ids[kept] = np.arange(len(kept))
-        fresh = _owned(self.index)
-        fresh.reset()
-        lists, size = self.index.invlists, self.index.invlists.code_size
-        for number in range(self.index.nlist):
-            if not (count := lists.list_size(number)):
-                continue
-            ids = new_ids[faiss.rev_swig_ptr(lists.get_ids(number), count)]
-            codes = faiss.rev_swig_ptr(lists.get_codes(number), count * size).reshape(count, size)
-            codes, ids = np.ascontiguousarray(codes[ids >= 0]), ids[ids >= 0]
-            if len(ids):
-                fresh.invlists.add_entries(number, len(ids), faiss.swig_ptr(ids), faiss.swig_ptr(codes))
-        fresh.ntotal = len(kept)
-        _add(fresh, rows, len(kept))
-        return IvfPq(fresh)
+def _ivfpq(rows: Any, *, lists: int | None = None, code_bytes: int | None = None, seed: int = 0) -> Any:
+    """Centres and codes learned from a random sample, without rows."""
+    faiss = load_faiss()
+    count, dim = rows.shape
+    if code_bytes is None:
+        code_bytes = max(size for size in range(1, min(dim, 64) + 1) if dim % size == 0)
+    if not 1 <= code_bytes <= dim or dim % code_bytes:
+        raise ArgumentError(f"code_bytes={code_bytes} must divide the {dim} dimensions")
+    wanted = min(4096, int(2 * np.sqrt(count))) if lists is None else lists
+    centres = max(1, min(int(wanted), count))
+    index = faiss.IndexIVFPQ(faiss.IndexFlatL2(dim), dim, centres, code_bytes, bits_for(count))
+    index.cp.seed = index.pq.cp.seed = seed + 1
+    index.cp.min_points_per_centroid = index.pq.cp.min_points_per_centroid = 1
+    with working("learning the centres and codes of ivfpq"):
+        index.train(sample(rows, max(SAMPLE * centres, SAMPLE << bits_for(count)), seed))
+    return index
 
 
-class Hnsw(Structure):
-    """A graph of rows, each linked to near ones, over 8-bit codes (see `build`)."""
-
-    kind: ClassVar[str] = "hnsw"
-
-    @classmethod
-    def build(cls, rows: Any, *, links: int = LINKS, construction: int = 80, seed: int = 0) -> Hnsw:
-        """Links every row to `links` near ones among `construction` candidates (more: slower, better)."""
-        faiss = load_faiss()
-        if links < 2 or construction < 1:
-            raise ArgumentError(
-                f"links must be at least 2 and construction at least 1; got {links} and {construction}"
-            )
-        index = faiss.IndexHNSWSQ(rows.shape[1], faiss.ScalarQuantizer.QT_8bit, int(links))
-        index.hnsw.efConstruction = int(construction)
-        index.train(sample(rows, GRAPH_SAMPLE, seed))
-        _add(index, rows)
-        return cls(index)
-
-    def candidates(self, queries: np.ndarray, count: int, effort: int) -> np.ndarray:
-        """The nearest rows of a walk that keeps the `effort` best so far (`count` if that is larger)."""
-        how = load_faiss().SearchParametersHNSW(efSearch=max(effort, count))
-        return self.index.search(queries, count, params=how)[1]
-
-    def edited(self, kept: np.ndarray, rows: Any) -> Hnsw:
-        """Links new rows in; a graph cannot lose rows, so it is built again if some are gone."""
-        if len(kept) < self.index.ntotal:
-            links = self.index.hnsw.nb_neighbors(1)
-            return Hnsw.build(rows, links=links, construction=self.index.hnsw.efConstruction)
-        fresh = _owned(self.index)
-        _add(fresh, rows, len(kept))
-        return Hnsw(fresh)
+def _hnsw(rows: Any, *, links: int = LINKS, construction: int = 80, seed: int = 0) -> Any:
+    """A graph over 8-bit codes, whose ranges are learned from a random sample, without rows."""
+    faiss = load_faiss()
+    if links < 2 or construction < 1:
+        raise ArgumentError(
+            f"links must be at least 2 and construction at least 1; got {links} and {construction}"
+        )
+    index = faiss.IndexHNSWSQ(rows.shape[1], faiss.ScalarQuantizer.QT_8bit, int(links))
+    index.hnsw.efConstruction = int(construction)
+    index.train(sample(rows, GRAPH_SAMPLE, seed))
+    return index
 
 
-STRUCTURES: dict[str, type[IvfPq] | type[Hnsw]] = {"ivfpq": IvfPq, "hnsw": Hnsw}
+KINDS: dict[str, Callable[..., Any]] = {"ivfpq": _ivfpq, "hnsw": _hnsw}
 
 
 def build_structure(kind: str, rows: Any, **settings: Any) -> Structure:
-    """A structure of the rows (N, D) of a matrix or view. settings: see the kind's `build`.
+    """A structure of the rows (N, D) of a matrix or view, added in blocks.
 
-    Raises ArgumentError for a kind that is not in STRUCTURES, fewer than two rows, and invalid settings.
+    settings of ivfpq: `lists`, centres (default: about 2 sqrt(N), at most 4096), and `code_bytes` of a row's
+    code, a divisor of D (default: the largest up to 64). Of hnsw: `links`, of every row to near ones (16),
+    among `construction` candidates (80; more: slower, better). Of both: `seed`.
+    Raises ArgumentError for a kind that is not in KINDS, fewer than two rows, and invalid settings.
     """
     if len(rows) < 2:
         raise ArgumentError(f"{len(rows)} descriptors are too few for {kind}; use an exact search")
-    return _class(kind).build(rows, **settings)
+    if kind not in KINDS:
+        raise ArgumentError(f"the structure must be one of {', '.join(KINDS)}; got {kind!r}")
+    index = KINDS[kind](rows, **settings)
+    _add(index, rows)
+    return Structure(kind, index)
 
 
 def read_structure(kind: str, content: np.ndarray) -> Structure:
@@ -176,15 +154,15 @@ def read_structure(kind: str, content: np.ndarray) -> Structure:
 
     Raises IndexFileError if they are not a structure of that kind.
     """
-    faiss, made = load_faiss(), _class(kind)
+    faiss = load_faiss()
     reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(content), content.nbytes)
     try:
         index = faiss.read_index(reader)
     except RuntimeError as problem:
         raise IndexFileError(f"not an {kind} structure that faiss can read: {problem}") from problem
-    if not isinstance(index, {IvfPq: faiss.IndexIVFPQ, Hnsw: faiss.IndexHNSWSQ}[made]):
+    if not isinstance(index, {"ivfpq": faiss.IndexIVFPQ, "hnsw": faiss.IndexHNSWSQ}.get(kind, ())):
         raise IndexFileError(f"holds faiss's {type(index).__name__}, not a structure of kind {kind}")
-    return made(index, (content, reader))
+    return Structure(kind, index, (content, reader))
 
 
 def sample(rows: Any, size: int, seed: int) -> np.ndarray:
@@ -197,18 +175,6 @@ def sample(rows: Any, size: int, seed: int) -> np.ndarray:
 def bits_for(count: int) -> int:
     """Bits of each part of a code: 8, fewer if there are too few rows to learn 256 values from."""
     return max(1, min(8, int(np.log2(max(2, count // 4)))))
-
-
-def _class(kind: str) -> type[IvfPq] | type[Hnsw]:
-    if kind not in STRUCTURES:
-        raise ArgumentError(f"the structure must be one of {', '.join(STRUCTURES)}; got {kind!r}")
-    return STRUCTURES[kind]
-
-
-def _owned(index: Any) -> Any:
-    """A copy that may be changed (faiss's own clone of a mapped index still refers to the mapped bytes)."""
-    faiss = load_faiss()
-    return faiss.deserialize_index(faiss.serialize_index(index))
 
 
 def _add(index: Any, rows: Any, first: int = 0) -> None:
@@ -231,7 +197,7 @@ class CompressedIndex:
 
     @classmethod
     def build(cls, database: Any, kind: str = "ivfpq", **settings: Any) -> CompressedIndex:
-        """Builds a structure, 'ivfpq' or 'hnsw', of all rows. settings: see the structure's `build`.
+        """Builds a structure, 'ivfpq' or 'hnsw', of all rows. settings: see `build_structure`.
 
         Raises ArgumentError for invalid settings, FeatureFileError for anything but a matrix of numbers.
         """

@@ -26,6 +26,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from deepibl.runtime.files import from_plain
 from deepibl.runtime.progress import working
 
 THRESHOLD = 25.0  # metres within which a match is right, as in the recall
@@ -123,12 +124,11 @@ class Calibration:
     def from_text(cls, text: str) -> "Calibration":
         """Reads `as_text`. Raises ValueError for anything else."""
         try:
-            values: dict[str, Any] = json.loads(text)
-            weights = tuple(float(weight) for weight in values.pop("weights"))
-            found = cls(**values, weights=weights)
-        except (AttributeError, KeyError, TypeError, ValueError):
+            found: Calibration = from_plain(cls, {"weights": None, **json.loads(text)}, "it")
+        except (TypeError, ValueError):
             raise ValueError("its calibration is damaged") from None
-        if len(weights) not in (0, 1 + len(_SIGNS)) or not np.isfinite((found.threshold, *weights)).all():
+        numbers = found.threshold, *found.weights
+        if len(numbers) not in (1, 2 + len(_SIGNS)) or not np.isfinite(numbers).all():
             raise ValueError("its calibration is damaged")
         return found
 

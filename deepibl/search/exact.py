@@ -17,9 +17,8 @@ BLOCK = 1024  # queries at a time: bounds memory, changes no result
 def nearest(queries: Any, database: Any, k: int, block: int = BLOCK) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest database rows of each query, nearest first; equal distances are ordered by id.
 
-    queries: (Q, D), database: (N, D), float32 or convertible to it; the database may be memory-mapped, and is
-    read in blocks (256 MB as float32) if it is float16. block: queries at a time; the ids do not depend on
-    it, since near ties are decided in float64.
+    queries: (Q, D), database: (N, D), float32 or convertible to it; the database may be memory-mapped. block:
+    queries at a time; the ids do not depend on it, since near ties are decided in float64.
     Returns ids (Q, min(k, N)) int64, 0-based, and squared L2 distances of the same shape, float32.
     Raises FeatureFileError for descriptors that do not fit together or hold NaN or infinity, ArgumentError
     for k or block below 1.

@@ -11,14 +11,15 @@ import csv
 import io
 import json
 import re
-import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from typing import Any
+from xml.sax.saxutils import escape
 
 from deepibl.search.answer import Answer, Estimate
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath, atomic_output
 
+_XML = '<?xml version="1.0" encoding="UTF-8"?>'
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # in XML
 
 
@@ -75,38 +76,33 @@ def as_geojson(found: Mapping[str, Answer]) -> str:
 
 def as_gpx(found: Mapping[str, Answer]) -> str:
     """A waypoint a query with a position (GPX 1.1)."""
-    top = ET.Element("gpx", version="1.1", creator="deepibl", xmlns="http://www.topografix.com/GPX/1/1")
-    for at, name, said in _placed(found):
-        point = ET.SubElement(top, "wpt", lat=f"{at.latitude:.7f}", lon=f"{at.longitude:.7f}")
-        ET.SubElement(point, "name").text, ET.SubElement(point, "desc").text = name, said
-    return _xml(top)
+    points = [
+        f'<wpt lat="{at.latitude:.7f}" lon="{at.longitude:.7f}"><name>{name}</name><desc>{said}</desc></wpt>'
+        for at, name, said in _placed(found)
+    ]
+    head = '<gpx version="1.1" creator="deepibl" xmlns="http://www.topografix.com/GPX/1/1">'
+    return "\n".join([_XML, head, *points, "</gpx>", ""])
 
 
 def as_kml(found: Mapping[str, Answer]) -> str:
     """A placemark a query with a position (KML 2.2)."""
-    top = ET.Element("kml", xmlns="http://www.opengis.net/kml/2.2")
-    document = ET.SubElement(top, "Document")
-    for at, name, said in _placed(found):
-        mark = ET.SubElement(document, "Placemark")
-        ET.SubElement(mark, "name").text, ET.SubElement(mark, "description").text = name, said
-        place = ET.SubElement(ET.SubElement(mark, "Point"), "coordinates")
-        place.text = f"{at.longitude:.7f},{at.latitude:.7f}"
-    return _xml(top)
+    marks = [
+        f"<Placemark><name>{name}</name><description>{said}</description>"
+        f"<Point><coordinates>{at.longitude:.7f},{at.latitude:.7f}</coordinates></Point></Placemark>"
+        for at, name, said in _placed(found)
+    ]
+    head = '<kml xmlns="http://www.opengis.net/kml/2.2"><Document>'
+    return "\n".join([_XML, head, *marks, "</Document></kml>", ""])
 
 
 def _placed(found: Mapping[str, Answer]) -> Iterator[tuple[Estimate, str, str]]:
-    """The estimates in degrees, and of each the query's name and what is known of it, for XML."""
+    """The estimates in degrees, and of each the query's name and what is known of it, as XML."""
     for query, answer in found.items():
         if answer.estimate and answer.estimate.latitude is not None:
             name, said = (
-                _UNWRITABLE.sub("?", each) for each in (query, f"{answer.summary}; {answer.estimate}")
+                escape(_UNWRITABLE.sub("?", each)) for each in (query, f"{answer.summary}; {answer.estimate}")
             )
             yield answer.estimate, name, said
-
-
-def _xml(top: ET.Element) -> str:
-    ET.indent(top)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(top, encoding="unicode")}\n'
 
 
 FORMATS = {"csv": as_csv, "geojson": as_geojson, "gpx": as_gpx, "kml": as_kml}

@@ -110,7 +110,13 @@ class PlaceIndex:
 
     def require_network(self, network_id: str) -> None:
         """Raises NetworkMismatchError unless `network_id` is the network that made this index."""
-        refuse_another_network(self, network_id)
+        if network_id != self.network_id:
+            raise NetworkMismatchError(
+                f"this index was made by network {self.network_id[:12]}… "
+                f"({self.network_path or 'path unknown'}), the query comes from network {network_id[:12]}…; "
+                "their descriptors cannot be compared. Use the index's own network (int8-…: with the same "
+                "--scales), or make an index with the new one"
+            )
 
     def search(
         self, features: np.ndarray, top: int = 5, *, near: Any = None, within: float | None = None
@@ -190,7 +196,7 @@ class PlaceIndex:
         )  # fmt: skip
 
     def with_backend(self, kind: str, **settings: Any) -> PlaceIndex:
-        """This index with the backend 'exact', 'ivfpq' or 'hnsw'. settings: see the structure's `build`."""
+        """This index with the backend 'exact', 'ivfpq' or 'hnsw'. settings: see `build_structure`."""
         structure = None if kind == "exact" else build_structure(kind, self.descriptors, **settings)
         return replace(self, structure=structure)
 
@@ -262,17 +268,6 @@ class PlaceIndex:
             )
             for row, far, each, blank in zip(ids, distances, sure, blanks, strict=True)
         ]
-
-
-def refuse_another_network(index: Any, network_id: str) -> None:
-    """Raises NetworkMismatchError unless `network_id` is the network that made the index."""
-    if network_id != index.network_id:
-        raise NetworkMismatchError(
-            f"this index was made by network {index.network_id[:12]}… "
-            f"({index.network_path or 'path unknown'}), the query comes from network {network_id[:12]}…; "
-            "their descriptors cannot be compared. Use the index's own network (int8-…: with the same "
-            "--scales), or make an index with the new one"
-        )
 
 
 def check_question(dim: int, features: np.ndarray, near: Any, within: float | None, top: int) -> None:

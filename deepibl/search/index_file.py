@@ -18,8 +18,7 @@ metadata       strings                            format version, backend, netwo
 
 Checksums are SHA-256: one a tensor, and one of the metadata with the tensors' types and shapes. Opening
 compares all but that of the descriptors, and the file's length, so its time does not depend on the number of
-descriptors; `check_file` compares that one too. Files of formats 1 and 2, with all positions in one UTM zone,
-are refused: make the index again.
+descriptors; `check_file` compares that one too.
 """
 
 import hashlib
@@ -39,7 +38,7 @@ from deepibl.errors import IndexFileError
 from deepibl.images import Reading
 from deepibl.runtime.files import bytes_of, map_tensors, write_tensors
 from deepibl.runtime.progress import working
-from deepibl.search.compressed import STRUCTURES, Structure, read_structure
+from deepibl.search.compressed import KINDS, Structure, read_structure
 from deepibl.search.confidence import Calibration
 from deepibl.search.exact import largest_norm
 from matlab_compat.files import StrPath
@@ -47,7 +46,7 @@ from matlab_compat.files import StrPath
 FORMAT = "deepibl-index/3"
 ADVICE = "make one with `deepibl index NET --images DIR -o FILE.idx`"
 EXACT = "exact"
-BACKENDS = (EXACT, *STRUCTURES)
+BACKENDS = (EXACT, *KINDS)
 _SETTINGS = ("network_id", "network_path", "root", "frame")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,7 +22,7 @@ from deepibl.features.extraction import extract, extract_to_file, provenance
 from deepibl.features.files import read_features
 from deepibl.images import AS_STORED, Reading, load_pixels
 from deepibl.runtime.devices import device_of, inference, to_batch
-from deepibl.runtime.files import RowView, from_plain, read_note
+from deepibl.runtime.files import RowView, from_plain, read_note, write_note
 from deepibl.runtime.processes import require_visible, team
 from deepibl.runtime.progress import counted
 from deepibl.runtime.provenance import Provenance, file_times, note_of
@@ -34,7 +33,7 @@ from deepibl.search.geometry import Reranker
 from deepibl.search.index import PlaceIndex, names_below
 from deepibl.search.milvus import MilvusIndex, is_database
 from matlab_compat.errors import ArgumentError
-from matlab_compat.files import StrPath, atomic_output
+from matlab_compat.files import StrPath
 
 if TYPE_CHECKING:
     from torch import nn
@@ -54,9 +53,8 @@ def build_index(
     net: a network (SimpleNN, or any extractor). places: images whose positions may be unknown (NaN).
     backend: 'exact', 'ivfpq', 'hnsw': a file; 'milvus': a database (`deepibl.search.backends`). half: keep
     descriptors in float16. threshold: metres within which a match is right, for the confidence of answers;
-    known: query photos with positions that it is fitted on (default: images of the index, see
-    `deepibl.search.confidence`). settings, options: see `ExtractionSettings`.
-    Own photos are turned upright and scaled, unless these say otherwise.
+    known: query photos with positions that it is fitted on (default: images of the index). settings, options:
+    see `ExtractionSettings`; own photos are turned upright and scaled, unless these say otherwise.
     Returns the index, as opened from `out`, and the images that could not be read: those are not in it.
     Killed and started again, it resumes (from partial descriptors beside `out`). Processes that torchrun
     started share the work, if all call it; a database is then opened by process 0 alone, and the others get
@@ -105,9 +103,8 @@ def add_to_index(
 
     The index keeps its backend, how images are scaled and turned, and whether it is in float16. A file is
     written again (to a temporary name) with the confidence fitted anew, on `known` as in `build_index`; to a
-    database the new images are added, and its calibration stays. settings, options: see
-    `ExtractionSettings`. Returns the index, the images that could not be read, and how many were in it
-    already.
+    database the new images are added, and its calibration stays. settings, options: see `ExtractionSettings`.
+    Returns the index, the images that could not be read, and how many were in it already.
     Raises NetworkMismatchError for another network, and what `build_index` raises.
     """
     settings = ExtractionSettings.of(add_to_index, settings, options, **asdict(AS_STORED), on_error="skip")
@@ -209,7 +206,7 @@ def _extract(
     if note is None:
         report = extract_to_file(net, places.root, places.names, partial, settings=settings)
         note = asdict(_Note(made_of.as_dict(), report.kept.tolist(), report.failures))
-        team().lead(lambda: _write_note(partial, note))
+        team().lead(lambda: write_note(note_of(partial), note))
     kept, failures = note["kept"], [Failure(**each) for each in note["failures"]]
     opened: list[np.ndarray] = []  # in all processes, before process 0 removes the file
     team().gather(lambda: opened.append(read_features(partial, count=len(kept), mmap=True)))
@@ -228,11 +225,6 @@ class _Note:
     made_of: Any
     kept: list[int]
     failures: list[Failure]
-
-
-def _write_note(partial: Path, note: dict[str, Any]) -> None:
-    with atomic_output(note_of(partial)) as temporary:
-        temporary.write_text(json.dumps(note))
 
 
 def _noted(partial: Path, made_of: Provenance) -> dict[str, Any] | None:

@@ -48,7 +48,6 @@ from deepibl.search.index import (
     check_question,
     merged_frame,
     names_below,
-    refuse_another_network,
     require_names,
     require_same_kind,
 )
@@ -202,9 +201,7 @@ class MilvusIndex:
             row = self._client.query(self.collection, filter="", output_fields=["count(*)"])[0]
         return int(row["count(*)"])
 
-    def require_network(self, network_id: str) -> None:
-        """Raises NetworkMismatchError unless `network_id` is the network that made this index."""
-        refuse_another_network(self, network_id)
+    require_network: Any = PlaceIndex.require_network
 
     def search(
         self, features: np.ndarray, top: int = 5, *, near: Any = None, within: float | None = None

@@ -5,12 +5,6 @@ of requests waits for it. A photo is kept in memory while its answer is computed
 
 >>> from deepibl.serve import create_app  # an ASGI application, for a server of your own
 >>> app = create_app(finder, root="photos")  # finder: deepibl.serve.PlaceFinder  # doctest: +SKIP
-
-POST /api/localize                  a photo -> the places that look most like it
-POST /api/heatmap                   a photo and a row -> PNG: what makes the two alike
-GET  /api/places/{row}/thumbnail    JPEG
-GET  /api/map                       SVG
-GET  /api/health, /openapi.json
 """
 
 import functools
@@ -18,7 +12,7 @@ import time
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import FileResponse
@@ -27,12 +21,11 @@ from pydantic import BaseModel, Field
 
 from deepibl.images.kinds import KINDS, kinds_read
 from deepibl.search.answer import UNKNOWN, VERDICTS, Estimate, Match
-from deepibl.serve.finder import Around, PlaceFinder
-from deepibl.serve.http import Guard, Limits, Upload, answer_errors
+from deepibl.serve.finder import PlaceFinder
+from deepibl.serve.http import Guard, Limits, answer_errors
 from deepibl.serve.photo import Photo
 from deepibl.serve.places import EXTENTS, SIDES, Places, as_image
 from deepibl.serve.service import Desk
-from deepibl.serve.tiles import Tiles
 
 
 class Problem(BaseModel):
@@ -101,7 +94,6 @@ class Health(BaseModel):
     inside: int = Field(description="Requests that are being read, waiting or computed.")
     places: int = Field(description="The most requests at a time.")
     upload_bytes: int = Field(description="The largest photo that is taken.")
-    attribution: str = Field(description="Of the map's tiles; empty without tiles.")
     accept: list[str] = Field(description="Suffixes of the photos that are read.")
     top: int = Field(description="The most places that one request may ask for.")
 
@@ -121,18 +113,14 @@ def create_app(
     limits: Limits | None = None,
     hosts: Sequence[str] = LOOPBACK,
     index_name: str = "",
-    tiles: Tiles | None = None,
 ) -> FastAPI:
     """The application for one index and its network.
 
     root: the folder of the index's images (default: the one that the index names). hosts: the names in Host
     headers that are answered; others are refused, so that another site cannot point its own name at this
-    address (DNS rebinding). tiles: of the map, from another server; without, the page loads nothing from
-    elsewhere.
+    address (DNS rebinding).
     """
-    places = Places(finder.index, root, tiles)
-    desk = Desk(finder, places, limits or Limits())
-
+    desk = Desk(finder, Places(finder.index, root), limits or Limits())
     app = FastAPI(
         title="deepibl: where was this photo taken?", version=version("deepibl"),
         description="Visual place recognition with one index of geo-tagged images. A photo is kept in memory "
@@ -145,32 +133,39 @@ def create_app(
     app.include_router(_pictures(desk), prefix="/api")
     app.include_router(_page(desk, index_name))
     app.mount("/static", StaticFiles(directory=_STATIC))
-    app.add_middleware(Guard, hosts=hosts, images_from=places.tiles.origin if places.tiles else "")
+    app.add_middleware(Guard, hosts=hosts)
     return app
 
 
 def _questions(desk: Desk) -> APIRouter:
-    """The routes that take a photo."""
-    api = APIRouter()
+    """The routes that take a photo, and what else their forms may hold."""
+    api, limits, methods = APIRouter(), desk.limits, desk.finder.methods
 
-    @api.post(
-        "/localize",
-        openapi_extra=_form(
-            top=_whole(1, desk.limits.top, _DEFAULT_TOP),
-            within={"type": "number", "minimum": 0, "maximum": _FARTHEST, "description": _WITHIN},
-            latitude={"type": "number", "minimum": -90, "maximum": 90},
-            longitude={"type": "number", "minimum": -180, "maximum": 180},
-        ),
-    )
+    class Question(BaseModel):
+        top: int = Field(min(_DEFAULT_TOP, limits.top), ge=1, le=limits.top)
+        within: float | None = Field(None, ge=0, le=_FARTHEST, description=_WITHIN)
+        latitude: float | None = Field(None, ge=-90, le=90)
+        longitude: float | None = Field(None, ge=-180, le=180)
+
+    class HeatmapQuestion(BaseModel):
+        row: int = Field(ge=0, lt=len(desk.places))
+        method: Literal[methods] = methods[0]  # type: ignore[valid-type]
+
+    @api.post("/localize", openapi_extra=_form(Question))
     async def localize(request: Request, response: Response) -> Localized:
         """The places of the index that look most like a photo, best first."""
         response.headers.update(_FRESH)
         async with desk.admitted():
-            photo, fields = await desk.photo(request)
-            top = fields.number("top", min(_DEFAULT_TOP, desk.limits.top), 1, desk.limits.top)
-            around = _around(desk, fields, photo)
+            photo, asked = await desk.photo(request, Question)
+            where = photo.position
+            if asked.latitude is not None and asked.longitude is not None:
+                where = asked.latitude, asked.longitude
+            if asked.within is None:
+                where = None
+            else:
+                desk.places.require_around(where, asked.within)
             began = time.monotonic()
-            find = functools.partial(desk.finder.find, photo.pixels, top, around)
+            find = functools.partial(desk.finder.find, photo.pixels, asked.top, where, asked.within)
             found = await desk.answer(request, find)
             places = [_place(desk, match, photo) for match in found]
             said = found.as_dict() | {"estimate": found.estimate, "summary": found.summary, "places": places}
@@ -186,20 +181,14 @@ def _questions(desk: Desk) -> APIRouter:
         "/heatmap",
         response_class=Response,
         responses={200: {"content": {"image/png": {}}, "description": "Both pictures with their maps."}},
-        openapi_extra=_form(
-            {"row"},
-            row=_whole(0, len(desk.places) - 1),
-            method={"type": "string", "enum": list(desk.finder.methods), "default": desk.finder.methods[0]},
-        ),
+        openapi_extra=_form(HeatmapQuestion),
     )
     async def heatmap(request: Request) -> Response:
         """What makes a photo and a row of the index alike, drawn over the photo and the row's image."""
         async with desk.admitted():
-            photo, fields = await desk.photo(request)
-            row = fields.number("row", None, 0, len(desk.places) - 1)
-            method = fields.choice("method", desk.finder.methods, desk.finder.methods[0])
-            pair = photo.pixels, await desk.in_thread(functools.partial(desk.places.pixels, row))
-            draw = functools.partial(desk.finder.heatmap, *pair, method, desk.limits.heat_pixels)
+            photo, asked = await desk.photo(request, HeatmapQuestion)
+            pair = photo.pixels, await desk.in_thread(functools.partial(desk.places.pixels, asked.row))
+            draw = functools.partial(desk.finder.heatmap, *pair, asked.method, limits.heat_pixels)
             picture = await desk.answer(request, draw)
             data = await desk.in_thread(functools.partial(as_image, picture, "PNG"))
             return Response(data, media_type="image/png", headers=_FRESH)
@@ -251,9 +240,8 @@ def _page(desk: Desk, index_name: str) -> APIRouter:
         return Health(
             status="ok", version=version("deepibl"), index=index_name,
             network=Path(index.network_path).name,
-            heatmaps=list(desk.finder.methods), inside=desk.admission.inside, places=desk.admission.places,
+            heatmaps=list(desk.finder.methods), inside=desk.inside, places=limits.waiting,
             upload_bytes=limits.upload_bytes, top=limits.top,
-            attribution=desk.places.tiles.attribution if desk.places.tiles else "",
             accept=[suffix for kind in kinds_read() for suffix in KINDS[kind]],
             images=len(index), dimensions=index.dim, network_id=index.network_id, engine=desk.finder.engine,
         )  # fmt: skip
@@ -263,16 +251,6 @@ def _page(desk: Desk, index_name: str) -> APIRouter:
         return FileResponse(_STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
     return api
-
-
-def _around(desk: Desk, fields: Upload, photo: Photo) -> Around | None:
-    """The places to search: within `within` metres of the position given, or else of the photo's own."""
-    metres = fields.real("within", 0, _FARTHEST)
-    latitude, longitude = fields.real("latitude", -90, 90), fields.real("longitude", -180, 180)
-    if metres is None:
-        return None
-    given = None if latitude is None or longitude is None else (latitude, longitude)
-    return desk.places.around(given or photo.position, metres)
 
 
 def _place(desk: Desk, match: Match, photo: Photo) -> Place:
@@ -285,17 +263,10 @@ def _place(desk: Desk, match: Match, photo: Photo) -> Place:
     )
 
 
-def _whole(least: int, most: int, default: int | None = None) -> dict[str, Any]:
-    bounds = {"type": "integer", "minimum": least, "maximum": most}
-    return bounds if default is None else {**bounds, "default": default}
-
-
-def _form(required: set[str] | None = None, **fields: Any) -> dict[str, Any]:
-    """The OpenAPI description of a multipart request with a photo."""
-    photo = {"type": "string", "format": "binary", "description": f"{', '.join(kinds_read())}, by content."}
-    schema = {
-        "type": "object",
-        "required": ["photo", *sorted(required or ())],
-        "properties": {"photo": photo, **fields},
-    }
+def _form(fields: type[BaseModel]) -> dict[str, Any]:
+    """The OpenAPI description of a multipart request with a photo and these fields."""
+    schema = fields.model_json_schema()
+    kinds = f"{', '.join(kinds_read())}, by content."
+    schema["properties"]["photo"] = {"type": "string", "format": "binary", "description": kinds}
+    schema["required"] = ["photo", *schema.get("required", ())]
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}

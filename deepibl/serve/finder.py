@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,15 +21,6 @@ from matlab_compat.errors import ArgumentError, ImageReadError, MatlabCompatErro
 
 METHODS = ("cells", "guided", "gradient")
 _UNIT = 1e-3
-
-
-@dataclass(frozen=True)
-class Around:
-    """A circle to search in: its centre in degrees, its radius in metres."""
-
-    latitude: float
-    longitude: float
-    metres: float
 
 
 class PlaceFinder:
@@ -83,13 +72,14 @@ class PlaceFinder:
             raise ImageReadError(f"the network gives no usable descriptor for a photo of {size} pixels")
         return rows
 
-    def find(self, image: Tensor, top: int, around: Around | None = None) -> Answer:
-        """The answer of an image: `top` places, nearest first; only those in `around`.
+    def find(
+        self, image: Tensor, top: int, near: tuple[float, float] | None = None, within: float | None = None
+    ) -> Answer:
+        """The answer of an image: `top` places, nearest first; only those `within` metres of a position.
 
-        Raises what `describe` raises.
+        Raises what `describe` and `PlaceIndex.search` raise.
         """
-        near: Any = {"near": (around.latitude, around.longitude), "within": around.metres} if around else {}
-        return self.index.search(self.describe(image), top, **near)[0]
+        return self.index.search(self.describe(image), top, near=near, within=within)[0]
 
     def heatmap(self, image: Tensor, other: Tensor, method: str, pixels: int) -> np.ndarray:
         """What makes two images alike: both side by side, with heatmaps and their scale, (h, w, 3) uint8.

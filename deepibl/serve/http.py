@@ -1,15 +1,12 @@
 """HTTP around the API: which requests are refused or wait, reading uploads, and errors as JSON.
 
 `Guard` (plain ASGI) sets the headers of every response and refuses requests of other hosts and sites.
-`Admission` bounds how many requests are answered at a time, by `Limits`. `Upload` reads a multipart request
-into memory (never a file), within bounds of bytes and time. Every error of the API is JSON
-{error, what_to_do}, with the HTTP status that fits.
+`read_upload` reads a multipart request into memory (never a file), within `Limits` of bytes and time. Every
+error of the API is JSON {error, what_to_do}, with the HTTP status that fits.
 """
 
 import logging
-import math
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -57,7 +54,7 @@ def answer_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def not_understood(request: Request, problem: RequestValidationError) -> JSONResponse:
         first = problem.errors()[0]
-        where = ".".join(str(part) for part in first["loc"][1:]) or "the request"
+        where = ".".join(str(part) for part in first["loc"] if part not in ("path", "query")) or "the request"
         return Refused(422, f"{where}: {first['msg']}", _PATHS).response()
 
     @app.exception_handler(HTTPException)
@@ -74,28 +71,16 @@ def answer_errors(app: FastAPI) -> None:
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of one page. All are checked before the work that they bound.
+    """Bounds of one page. All are checked before the work that they bound."""
 
-    ================ ==========================================================================
-    upload_bytes     size of a photo's file
-    described_pixels larger photos are scaled down to this many pixels for the network
-    heat_pixels      the same for heatmaps, whose gradients need ten times the memory
-    waiting          requests being read, waiting or computed at a time; the next one is refused
-    top              places that one request may ask for
-    upload_seconds   duration of an upload
-    stall_seconds    time between two bytes of an upload
-    patience_seconds duration of an answer
-    ================ ==========================================================================
-    """
-
-    upload_bytes: int = 64_000_000
-    described_pixels: int = 2**20
-    heat_pixels: int = 2**18
-    waiting: int = 16
-    top: int = 50
+    upload_bytes: int = 64_000_000  # of a photo's file
+    described_pixels: int = 2**20  # larger photos are scaled down to this many for the network
+    heat_pixels: int = 2**18  # the same for heatmaps, whose gradients need ten times the memory
+    waiting: int = 16  # requests being read, waiting or computed at a time; the next one is refused
+    top: int = 50  # places that one request may ask for
     upload_seconds: float = 60.0
-    stall_seconds: float = 10.0
-    patience_seconds: float = 120.0
+    stall_seconds: float = 10.0  # between two bytes of an upload
+    patience_seconds: float = 120.0  # for an answer
 
     def __post_init__(self) -> None:
         wrong = [name for name, value in vars(self).items() if not value > 0]
@@ -105,85 +90,14 @@ class Limits:
             )
 
 
-class Admission:
-    """Counts the requests being answered; used by one event loop, so it needs no lock."""
-
-    def __init__(self, places: int) -> None:
-        self.places = places
-        self.inside = 0
-        self._seconds = 1.0  # that a request takes, a running mean
-
-    @property
-    def retry_after(self) -> int:
-        """Seconds after which a refused client should ask again, 1 to 60."""
-        return int(min(60, max(1, round(self._seconds / 2))))
-
-    def note(self, seconds: float) -> None:
-        """Updates the running mean with how long a request took."""
-        self._seconds += 0.2 * (seconds - self._seconds)
-
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """A place for one request. Raises Refused (503) when all are taken."""
-        if self.inside >= self.places:
-            raise Refused(
-                503,
-                f"the page is busy: it is answering {self.inside} requests, the most at a time",
-                f"Try again in {self.retry_after} seconds.",
-                {"Retry-After": str(self.retry_after)},
-            )
-        self.inside += 1
-        try:
-            yield
-        finally:
-            self.inside -= 1
-
-
 _ENVELOPE = 16_384  # bytes of a request besides the photo: boundaries, headers, fields
 _FIELD_BYTES = 1024
 _FIELDS = 8
 _SEND = "Send multipart/form-data with one file named `photo`, as /openapi.json describes."
 
 
-@dataclass(frozen=True)
-class Upload:
-    """A request's form: the photo's bytes, and the other fields as strings."""
-
-    photo: bytes
-    fields: dict[str, str]
-
-    def choice(self, name: str, choices: tuple[str, ...], default: str) -> str:
-        """A field that is one of `choices`. Raises Refused."""
-        value = self.fields.get(name, default)
-        if value not in choices:
-            raise Refused(422, f"{name} is {value[:40]!r}", f"Give one of {', '.join(choices)}.")
-        return value
-
-    def number(self, name: str, default: int | None, least: int, most: int) -> int:
-        """A field that is a whole number from `least` to `most`. Raises Refused."""
-        text = self.fields.get(name, "" if default is None else str(default))
-        value = int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
-        if value is None or not least <= value <= most:
-            found = f"{name} is {text[:40]!r}" if text else f"{name} is missing"
-            raise Refused(422, found, f"Give a whole number from {least} to {most}.")
-        return value
-
-    def real(self, name: str, least: float, most: float) -> float | None:
-        """A field that is a number from `least` to `most`; None where it is missing. Raises Refused."""
-        text = self.fields.get(name)
-        if text is None:
-            return None
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not least <= value <= most:
-            raise Refused(422, f"{name} is {text[:40]!r}", f"Give a number from {least:g} to {most:g}.")
-        return value
-
-
-async def read_upload(request: Request, limits: Limits) -> Upload:
-    """The request's photo and fields.
+async def read_upload(request: Request, limits: Limits) -> tuple[bytes, dict[str, str]]:
+    """The bytes of the request's photo, and the other fields of its form.
 
     Raises Refused: 415 for another content type, 413 as soon as more bytes than allowed are announced or have
     arrived, 408 when the upload stalls or takes too long, 400 for a malformed body or one without a photo.
@@ -217,7 +131,7 @@ async def read_upload(request: Request, limits: Limits) -> Upload:
         raise Refused(400, "the photo is empty: it has 0 bytes", "Choose another file.")
     if len(data) > limits.upload_bytes:
         raise too_large(limits)
-    return Upload(data, {name: value for name, value in form.items() if isinstance(value, str)})
+    return data, {name: value for name, value in form.items() if isinstance(value, str)}
 
 
 def too_large(limits: Limits) -> Refused:
@@ -254,38 +168,28 @@ async def _next(stream: AsyncGenerator[bytes, None], seconds: float) -> bytes | 
         raise Refused(408, found, "Send it again, over a better connection.") from None
 
 
-def headers(images_from: str = "") -> dict[str, str]:
-    """The headers of every response. images_from: the one other origin that pictures may come from.
-
-    Servers of map tiles refuse browsers that do not say which site asks: that origin learns this page's.
-    """
-    pictures = f"'self' blob: {images_from}".rstrip()
-    return {
-        "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-        f"img-src {pictures}; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        "Referrer-Policy": "strict-origin-when-cross-origin" if images_from else "no-referrer",
-        "X-Content-Type-Options": "nosniff",
-        "Cross-Origin-Resource-Policy": "same-origin",
-        "Cross-Origin-Opener-Policy": "same-origin",
-    }
-
-
+HEADERS = {  # of every response
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
 _DISCARDED_BYTES, _DISCARDED_SECONDS = 80_000_000, 20.0
 
 
 class Guard:
-    """Adds `headers` to every response; refuses requests for other hosts and from pages of other sites.
+    """Adds HEADERS to every response; refuses requests for other hosts and from pages of other sites.
 
     Before an early refusal it reads and drops what the client is still sending: a client that cannot finish
     sending never reads why it was refused. Starlette's TrustedHostMiddleware is not used: it answers in plain
     text without advice, and its older versions refuse every IPv6 address.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Sequence[str], images_from: str = "") -> None:
-        """hosts: the names in Host headers that are answered, without ports. images_from: see `headers`."""
-        self._app, self._headers = app, headers(images_from)
-        self._hosts = {host.lower() for host in hosts}
+    def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
+        """hosts: the names in Host headers that are answered, without ports."""
+        self._app, self._hosts = app, {host.lower() for host in hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -298,7 +202,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 await body.discard()
                 shown = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
+                for name, value in HEADERS.items():
                     shown.setdefault(name, value)
             await send(message)
 

@@ -15,9 +15,7 @@ from deepibl.report.charts import Frame, Kind, Mark, map_svg
 from deepibl.report.html import QUALITY, small_picture
 from deepibl.search.index import PlaceIndex
 from deepibl.search.localization import out_of_range
-from deepibl.serve.finder import Around
 from deepibl.serve.http import Refused
-from deepibl.serve.tiles import Tiles
 from matlab_compat.errors import ImageReadError
 from matlab_compat.files import StrPath
 
@@ -31,10 +29,10 @@ _GONE = "Start the page with --root DIR, the folder that holds the index's image
 
 
 class Places:
-    """The images of an index. root: their folder (default: the index's). tiles: of the map."""
+    """The images of an index. root: their folder (default: the index's)."""
 
-    def __init__(self, index: PlaceIndex, root: StrPath = "", tiles: Tiles | None = None) -> None:
-        self._index, self.tiles = index, tiles if index.frame == DEGREES else None
+    def __init__(self, index: PlaceIndex, root: StrPath = "") -> None:
+        self._index = index
         self._root = Path(os.path.realpath(root or index.root))
         self._small = functools.lru_cache(_KEPT)(_thumbnail)
 
@@ -96,7 +94,6 @@ class Places:
             [Kind("places", _PIN, "pin", pins), ring],
             title="Map of the places",
             frame=shown,
-            tiles=functools.partial(self.tiles.below, centre) if self.tiles else None,
         )
 
     def metres(self, row: int, own: tuple[float, float] | None) -> float | None:
@@ -106,8 +103,8 @@ class Places:
         metres = float(metres_between(self._index.positions[row], own, DEGREES))
         return metres if np.isfinite(metres) else None
 
-    def around(self, position: tuple[float, float] | None, metres: float) -> Around:
-        """The circle around a position.
+    def require_around(self, position: tuple[float, float] | None, metres: float) -> None:
+        """Checks that places around a position can be searched.
 
         Raises Refused: 422 if it is not known, or not where on the globe the index's images are; 404 if none
         of them is in the circle.
@@ -122,7 +119,6 @@ class Places:
             raise Refused(
                 404, out_of_range(self._index, position, metres), "Search a larger circle, or elsewhere."
             )
-        return Around(*position, metres)
 
     def _check(self, row: int) -> None:
         if not 0 <= row < len(self):

@@ -11,24 +11,28 @@ from typing import Any, TypeVar
 import anyio
 import torch
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
 
 from deepibl.serve.finder import PlaceFinder
-from deepibl.serve.http import Admission, Limits, Refused, Upload, read_upload
+from deepibl.serve.http import Limits, Refused, read_upload
 from deepibl.serve.photo import Photo, decode_photo
 from deepibl.serve.places import Places
 from matlab_compat.errors import ArgumentError, ImageReadError
 
 T = TypeVar("T")
+Fields = TypeVar("Fields", bound=BaseModel)
+_RETRY = {"Retry-After": "5"}  # seconds
 _LOOK = 0.5  # seconds between checks that the client is still connected
 _THREADS = 2  # for decoding: bounds the memory that large photos take
 
 
 class Desk:
-    """What the routes share: the finder, the thread that computes, the index's places, limits, admission."""
+    """What the routes share: the finder, the thread that computes, the index's places, limits."""
 
     def __init__(self, finder: PlaceFinder, places: Places, limits: Limits) -> None:
         self.finder, self.places, self.limits = finder, places, limits
-        self.admission = Admission(limits.waiting)
+        self.inside = 0  # requests that are being read, waiting or computed
         self._threads = anyio.CapacityLimiter(_THREADS)
         self._computing: ThreadPoolExecutor | None = None
 
@@ -42,17 +46,24 @@ class Desk:
     @asynccontextmanager
     async def admitted(self) -> AsyncIterator[None]:
         """Holds one of the places for requests until the answer. Raises Refused (503) when all are taken."""
-        with self.admission.place():
-            began = time.monotonic()
+        if self.inside >= self.limits.waiting:
+            found = f"the page is busy: it is answering {self.inside} requests, the most at a time"
+            raise Refused(503, found, f"Try again in {_RETRY['Retry-After']} seconds.", _RETRY)
+        self.inside += 1
+        try:
             yield
-            self.admission.note(time.monotonic() - began)
+        finally:
+            self.inside -= 1
 
-    async def photo(self, request: Request) -> tuple[Photo, Upload]:
-        """The request's photo, decoded, and its other fields (without the photo's bytes). Raises Refused."""
-        upload = await read_upload(request, self.limits)
-        decode = functools.partial(decode_photo, upload.photo, self.limits, self.finder.index.reading)
+    async def photo(self, request: Request, fields: type[Fields]) -> tuple[Photo, Fields]:
+        """The request's photo, decoded, and its other fields. Raises Refused, RequestValidationError."""
+        data, others = await read_upload(request, self.limits)
+        decode = functools.partial(decode_photo, data, self.limits, self.finder.index.reading)
         photo = await self.in_thread(decode)
-        return photo, Upload(b"", upload.fields)
+        try:
+            return photo, fields.model_validate(others)
+        except ValidationError as problem:
+            raise RequestValidationError(problem.errors()) from None
 
     async def in_thread(self, function: Callable[[], T]) -> T:
         """The result of a function that decodes images; at most _THREADS run at a time."""
@@ -71,8 +82,7 @@ class Desk:
         try:
             while not (await asyncio.wait({result}, timeout=_LOOK))[0]:
                 if time.monotonic() > ends:
-                    wait = {"Retry-After": str(self.admission.retry_after)}
-                    raise Refused(503, "the answer takes too long", "Try again later.", wait)
+                    raise Refused(503, "the answer takes too long", "Try again later.", _RETRY)
                 if await request.is_disconnected():
                     raise Refused(499, "the client has left", "Ask again.")
             return result.result()
@@ -81,7 +91,7 @@ class Desk:
         except asyncio.CancelledError:
             if not result.cancelled():
                 raise
-            raise Refused(503, "the page is closing", "Start it again.", {"Retry-After": "10"}) from None
+            raise Refused(503, "the page is closing", "Start it again.", _RETRY) from None
         finally:
             later.cancel()
             result.cancel()
@@ -92,4 +102,4 @@ def _enough_memory(function: Callable[[], Any]) -> Any:
         return function()
     except (MemoryError, torch.OutOfMemoryError):
         found = "the machine does not have enough memory for this photo"
-        raise Refused(503, found, "Send a smaller one.", {"Retry-After": "10"}) from None
+        raise Refused(503, found, "Send a smaller one.", _RETRY) from None

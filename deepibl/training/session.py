@@ -80,7 +80,9 @@ class TrainingRun:
 
 
 def train(
-    dataset: PlaceDataset, validation: PlaceDataset, network: SimpleNN | str | Path | None,
+    dataset: PlaceDataset,
+    validation: PlaceDataset,
+    network: SimpleNN | str | Path | None,
     loss: str = "gauss-ind",
     *,
     listeners: Iterable[TrainingListener] | None = None,

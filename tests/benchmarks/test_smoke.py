@@ -3,12 +3,11 @@
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from benchmarks import baseline, extraction, gpu, gpu_machine, gpu_run, measure
+from benchmarks import baseline, extraction, gpu, measure
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.baseline import Port
 from benchmarks.measure import Case, Mismatch, Settings, Table, paired
@@ -32,61 +31,43 @@ def test_the_ways_of_a_benchmark_agree(name: str, capsys: pytest.CaptureFixture[
 def test_the_gpu_script_walks_through_anywhere(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     gpu.main(["--smoke", "--output", str(tmp_path / "found.md")])
     page = (tmp_path / "found.md").read_text()
-    assert "images/s" in capsys.readouterr().out and "images/s" in page
-    assert [line.split(":")[0][3:] for line in page.splitlines() if line.startswith("## ")] == [
-        stage.name for stage in gpu.STAGES
-    ]
-    assert "failed" not in page and all("###" in part for part in page.split("\n## "))
+    assert "images/s" in capsys.readouterr().out and "gradient of conv5_1 | bf16" in page
+    assert [line[3:] for line in page.splitlines() if line.startswith("## ")] == list(gpu.STAGES)
+    assert page.count("### Epoch") == len(gpu.WAYS)
 
 
-def broken(asked: gpu_run.Asked) -> Iterator[Table]:
-    yield Table("First", ["a"], [[1]])
-    raise Mismatch("7 is not 8")
+def broken(asked: gpu.Asked) -> Iterator[Table]:
+    failed: list[str] = []
+    for way in (0, 1):
+        with gpu.going_on(f"way {way}", failed):
+            yield Table("First", ["a"], [[1 / way]])
+    raise Mismatch(f"{failed}, 7 is not 8")
 
 
-def test_a_stage_that_fails_on_the_gpu_leaves_what_others_found(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_what_fails_on_the_gpu_leaves_what_others_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rest = gpu_run.Stage("rest", "goes on", 1, lambda asked: iter([Table("Second", ["b"], [[2]])]))
-    monkeypatch.setattr(gpu, "STAGES", (gpu_run.Stage("bad", "fails", 1, broken), rest))
+    stages = {"bad": broken, "rest": lambda asked: iter([Table("Second", ["b"], [[2]])])}
+    monkeypatch.setattr(gpu, "STAGES", stages)
     with pytest.raises(SystemExit, match="failed: bad"):
         gpu.main(["--smoke", "--output", str(tmp_path / "found.md")])
-    page = (tmp_path / "found.md").read_text()
-    assert "7 is not 8" in page and page.count("###") == 2 and page.count("**failed**") == 1
+    assert (tmp_path / "found.md").read_text().count("###") == 2
+    problems = capsys.readouterr().err
+    assert "division by zero" in problems and "Mismatch: ['way 0'], 7 is not 8" in problems
 
 
-def test_a_way_that_fails_leaves_the_other_ways() -> None:
-    trials, done = gpu_run.Trials(), []
-    for way in (0, 1):
-        with trials.trial(f"way {way}"):
-            done.append(1 / way)
-    with pytest.raises(RuntimeError, match=r"1 ways failed:\nway 0"):
-        trials.finish()
-    assert done == [1.0]
-
-
-@pytest.mark.parametrize(
-    ("limit", "run", "ended", "noted"),
-    [
-        (60.0, gpu_machine.env, True, "### Speeds"),
-        (60.0, broken, False, "7 is not 8"),
-        (0.01, gpu_machine.env, False, "not done after 0 s"),
-        (0.0, gpu_machine.env, False, "not done after 0 s"),
-    ],
-)
-def test_stages_of_processes_of_their_own_are_told_of(
-    limit: float, run: Any, ended: bool, noted: str, tmp_path: Path
-) -> None:
-    asked, page = gpu_run.Asked(Settings(smoke=True), torch.device("cpu")), tmp_path / "found.md"
-    assert gpu_run.run_apart(gpu_run.Stage("one", "runs", 1, run), asked, page, limit) == ended
-    assert noted in page.read_text()
+def test_a_gpu_that_is_not_right_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "LIMITS", {"fp32": 1e-5, "bf16": 1e-9})
+    asked = gpu.Asked(Settings(smoke=True), torch.device("cpu"))
+    with pytest.raises(Mismatch, match="torch bf16"):
+        list(gpu.parity(asked))
 
 
 def test_the_gpu_script_asks_for_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is one")
     with pytest.raises(SystemExit):
-        gpu.main(["--only", "env"])
+        gpu.main(["--only", "parity"])
     assert "no CUDA device is here" in capsys.readouterr().err
 
 

@@ -57,7 +57,7 @@ def test_a_csv_that_cannot_be_parsed_is_refused(content: bytes, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "content", [b"[" * 100000 + b"]" * 100000, b"3", b"\xff", b'{"format": "deepibl-report/1"}']
+    "content", [b"[" * 100000 + b"]" * 100000, b"3", b"\xff", b'{"format": "deepibl-report/2"}']
 )
 def test_a_report_that_is_none_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "report.json").write_bytes(content)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepibl.report.sheet import METHODS, heatmap_rows, write_maps, write_sheet
+from deepibl.report.sheet import METHODS, heatmap_rows, write_sheet
 from matlab_compat.errors import ArgumentError, ImageReadError
 from tests.extractors import Extractor, make_photos, simplenn
 
@@ -48,15 +48,6 @@ def test_the_sheet_is_a_png_whatever_the_names(photos, tmp_path):
         assert picture.format == "PNG"
         assert picture.width > 500
         assert np.asarray(picture.convert("L")).std() > 10
-
-
-def test_maps_are_written_as_pictures_and_numbers(photos, tmp_path):
-    rows = heatmap_rows([("a", simplenn())], photos[1], methods=["occlusion"])
-    files = write_maps(rows, tmp_path / "maps")
-    assert sorted(file.suffix for file in files) == [".npy", ".png"]
-    np.testing.assert_array_equal(np.load(files[1]), rows[0].drawings[0].values)
-    with Image.open(files[0]) as picture:
-        assert picture.width == rows[0].pixels.shape[1]
 
 
 def test_large_photos_are_scaled_down_and_so_are_their_maps(photos):

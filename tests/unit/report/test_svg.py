@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from deepibl.report.charts import COLOURS, Kind, Line, Mark, line_chart, map_svg, paired_bars, place_map
+from deepibl.report.charts import COLOURS, Kind, Line, Mark, line_chart, map_svg, place_map
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -67,17 +67,6 @@ def test_a_chart_styles_nothing_else_on_its_page():
     drawn = line_chart("a", [Line("a", [(1, 0.5)])], "N", "r").svg
     assert "<style" not in drawn
     assert "url(" not in drawn
-
-
-def test_bars_are_as_high_as_their_counts():
-    drawn = paired_bars("a", [0, 1, 2], ([4, 0], [0, 2]), ("a", "b"), "d")
-    assert [label for _, label in drawn.legend] == ["a", "b"]
-    heights = []
-    for path in ElementTree.fromstring(drawn.svg).iter(f"{SVG}path"):
-        if "opacity" in path.get("style", ""):
-            ys = [float(y) for y in re.findall(r"[ML] \S+ (\S+)", path.get("d"))]
-            heights.append(max(ys) - min(ys))
-    assert heights[0] == pytest.approx(2 * heights[1], rel=0.01)
 
 
 def _places(drawn):

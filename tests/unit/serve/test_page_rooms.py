@@ -297,16 +297,3 @@ def test_a_page_that_closes_refuses_what_waits():
 
     anyio.run(ask)
     assert refused == [503]
-
-
-def test_waiting_for_retry_follows_how_long_answers_take():
-    from deepibl.serve.http import Admission
-
-    door = Admission(1)
-    for _ in range(50):
-        door.note(30.0)
-    assert 10 <= door.retry_after <= 60
-    with door.place(), pytest.raises(Refused), door.place():
-        time.sleep(0)
-    with door.place():
-        assert door.inside == 1
