@@ -39,7 +39,6 @@ from benchmarks.measure import Settings, Table, in_a_process, real_options, requ
 from deepibl.datasets import PlaceDataset, load_dbstruct
 from deepibl.engine import choose_engine
 from deepibl.engine.batch import extract_prepared
-from deepibl.engine.cuda import CudaBackbone
 from deepibl.features import extract
 from deepibl.losses import SARELoss
 from deepibl.runtime import inference
@@ -48,10 +47,10 @@ from deepibl.toycity import make_city
 from deepibl.training import BatchReport, Objective, Stepper, TrainingListener, TrainingState
 from deepibl.training.session import train
 
-# engine, precision, whether CUDA graphs are used
-PLAIN = (("torch", "fp32", True), ("torch", "bf16", True))
-FAST = tuple(("cuda", precision, True) for precision in ("fp32", "tf32", "bf16", "fp16"))
-ENGINES = {"cpu": PLAIN, "cuda": (*PLAIN, *FAST, ("cuda", "bf16", False))}
+# engine, precision
+PLAIN = (("torch", "fp32"), ("torch", "bf16"))
+FAST = tuple(("cuda", precision) for precision in ("fp32", "tf32", "bf16", "fp16"))
+ENGINES = {"cpu": PLAIN, "cuda": (*PLAIN, *FAST)}
 FROM_FILES = {"cpu": (("torch", "fp32"),), "cuda": (("torch", "fp32"), ("cuda", "bf16"), ("cuda", "fp16"))}
 LIMITS = {"fp32": 1e-5, "tf32": 1e-5, "bf16": 2e-3, "fp16": 2e-3}  # cosine distance
 GRADIENTS = {"fp32": 1e-3, "bf16": 2e-1}  # |a-b| / |b|
@@ -87,12 +86,12 @@ def extraction(asked: Asked) -> Iterator[Table]:
         note=f"{card(device)}; its bf16 convolution peak: {peak:.1f} TFLOP/s",
     )
     failed: list[str] = []
-    for name, precision, graphs in ENGINES[device.type]:
+    for name, precision in ENGINES[device.type]:
         with going_on(f"{name} {precision}", failed):
-            describe, label = describer(net, images, name, precision, graphs, device)
+            describe = describer(net, images, name, precision, device)
             speed = len(images) / seconds(describe, device, 10)
             table.rows.append(
-                [label, precision, f"{speed:.1f}", f"{speed * flop:.1f}", f"{speed * flop / peak:.0%}"]
+                [name, precision, f"{speed:.1f}", f"{speed * flop:.1f}", f"{speed * flop / peak:.0%}"]
             )
     yield table
     count = 8 if asked.settings.smoke else 4096
@@ -114,15 +113,15 @@ def extraction(asked: Asked) -> Iterator[Table]:
 def parity(asked: Asked) -> Iterator[Table]:
     """Raises Mismatch for a result that is farther from the CPU's than LIMITS and GRADIENTS allow."""
     net, images = network(asked.settings), photos(asked.settings, min(4, asked.batch))
-    want = describer(net, images, "torch", "fp32", True, torch.device("cpu"))[0]()
+    want = describer(net, images, "torch", "fp32", torch.device("cpu"))()
     table = Table("Against the CPU, float32", ["engine", "precision", "difference", "at most"])
     failed: list[str] = []
-    for name, precision, graphs in ENGINES[asked.device.type]:
+    for name, precision in ENGINES[asked.device.type]:
         with going_on(f"{name} {precision}", failed):
-            describe, label = describer(net, images, name, precision, graphs, asked.device)
+            describe = describer(net, images, name, precision, asked.device)
             found, limit = distance(describe().cpu(), want), LIMITS[precision]
-            table.rows.append([label, precision, f"cosine {found:.1e}", limit])
-            require(found <= limit, f"{label} {precision}: {found}")
+            table.rows.append([name, precision, f"cosine {found:.1e}", limit])
+            require(found <= limit, f"{name} {precision}: {found}")
     exact = gradient(asked.settings, "fp32", torch.device("cpu"))
     for precision, limit in GRADIENTS.items():
         with going_on(f"gradient, {precision}", failed):
@@ -181,12 +180,10 @@ def going_on(what: str, failed: list[str]) -> Iterator[None]:
 
 
 def describer(
-    net: Any, images: Tensor, name: str, precision: str, graphs: bool, device: torch.device
-) -> tuple[Callable[[], Tensor], str]:
-    """A function that describes images with an engine, and the engine's name."""
+    net: Any, images: Tensor, name: str, precision: str, device: torch.device
+) -> Callable[[], Tensor]:
+    """A function that describes images with an engine."""
     engine = choose_engine(net.to(device), name, precision, device)
-    if isinstance(engine.backbone, CudaBackbone):
-        engine.backbone.graphs = graphs
 
     def describe() -> Tensor:
         with inference(net, device):
@@ -195,8 +192,7 @@ def describer(
     with inference(net, device):
         prepared = net.prepare(images.to(device))
     describe()
-    refused = getattr(engine.backbone, "graphs", graphs) != graphs
-    return describe, f"{name}{'' if graphs else ', no graphs'}{', graphs refused' if refused else ''}"
+    return describe
 
 
 def gradient(settings: Settings, precision: str, device: torch.device) -> Tensor:
