@@ -53,16 +53,6 @@ def isfield(x: Any, name: Any) -> Any:
     return name in _fields(x)
 
 
-def isprop(x: Any, name: str) -> bool:
-    """Whether an object has a property."""
-    return not isinstance(x, Mapping) and hasattr(x, name)
-
-
-def ismethod(x: Any, name: str) -> bool:
-    """Whether an object has a method."""
-    return not isinstance(x, Mapping) and callable(getattr(x, name, None))
-
-
 def rmfield(x: Any, names: Any) -> Any:
     """The struct or struct array without a field, or several."""
     gone = list(names) if isinstance(names, Cell) else [names]
@@ -77,9 +67,7 @@ def rmfield(x: Any, names: Any) -> Any:
     return left(x)
 
 
-setfield = named("setfield", "With a field changed.", lambda x, name, value: Struct({**x, name: value}))
 getfield = named("getfield", "The field of this name.", lambda x, name: getattr(x, name))
-struct2cell = named("struct2cell", "All values.", lambda x: Cell.of(objects([[v] for v in x.values()])))
 keys = named("keys", "The keys of a map, sorted: a row of cells.", lambda x: x.keys)
 remove = named("remove", "The map without a key, or those of a cell array.", lambda x, which: x.remove(which))
 
@@ -89,9 +77,7 @@ def values_(x: Map, wanted: Any = None) -> Cell:
     return x.values if wanted is None else Cell.of(mapped(x.__getitem__, wanted.data))
 
 
-def isKey(x: Map, key: Any) -> Any:
-    """Whether a map has a key; a logical for each of a cell array."""
-    return x.isKey(key)
+isKey = named("isKey", "Whether a map has a key; a logical for each of a cell array.", Map.isKey)
 
 
 def num2cell(x: Any) -> Cell:
@@ -179,7 +165,7 @@ def _uniform(each: list[Any], shape: tuple[int, ...]) -> Any:
     return wrap(np.array([value.item() for value in data], *kinds).reshape(shape, order="F"))
 
 
-_BY_NAME = ("isempty", "length", "numel", "ndims", "isclass", "isreal", "islogical", "ischar", "iscell")
+_BY_NAME = ("isempty", "length", "numel", "ndims", "isreal", "islogical", "ischar", "iscell")
 
 
 def cellfun(function: Any, *arguments: Any, nargout: int = 1) -> Any:
@@ -188,7 +174,7 @@ def cellfun(function: Any, *arguments: Any, nargout: int = 1) -> Any:
     if isinstance(function, str):
         if function not in _BY_NAME:
             raise refuse(f"cellfun by the name {function!r}: give a handle, @{function}")
-        function = functions.isa if function == "isclass" else getattr(functions, function)
+        function = getattr(functions, function)
     if not all(isinstance(value, Cell) for value in given):
         raise refuse("cellfun: all the input arguments must be cell arrays")
     return _mapped(function, list(map(list, given)), [value.shape for value in given], uniform, nargout)

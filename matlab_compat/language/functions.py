@@ -128,7 +128,7 @@ def matches(value: Any, case: Any) -> bool:
 
 def _floats(name: str, low: float = -math.inf) -> Any:
     """NumPy's function of this name, of double and single; not of numbers below `low`."""
-    function = getattr(np, {"atan": "arctan"}.get(name, name))
+    function = getattr(np, name)
 
     def applied(x: Any) -> Any:
         data = as_np(x)
@@ -143,7 +143,7 @@ def _floats(name: str, low: float = -math.inf) -> Any:
     return named(name, f"{name} of each element. Raises ArgumentError for integer classes.", applied)
 
 
-exp, sin, cos, tan, tanh, atan = map(_floats, ("exp", "sin", "cos", "tan", "tanh", "atan"))
+exp, sin, cos = map(_floats, ("exp", "sin", "cos"))
 sqrt, log, log2, log10 = (_floats(name, 0) for name in ("sqrt", "log", "log2", "log10"))
 
 
@@ -182,8 +182,6 @@ def _modulo(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 mod = named("mod", "The remainder with b's sign; of 0 a.", lambda a, b: wrap(computed(_modulo, a, b)))
 rem = named("rem", "The remainder with a's sign; of 0 NaN.", lambda a, b: wrap(computed(np.fmod, a, b)))
-atan2 = named("atan2", "The angle of the points (b, a).", lambda a, b: wrap(computed(np.arctan2, a, b)))
-hypot = named("hypot", "sqrt(a.^2 + b.^2).", lambda a, b: wrap(computed(np.hypot, a, b)))
 xor = named("xor", "Whether exactly one of two is other than 0.", lambda a, b: ne(not_(a), not_(b)))
 
 

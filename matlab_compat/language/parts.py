@@ -177,13 +177,9 @@ def _own(value: Any) -> Any:
         return value.copy()
     if isinstance(value, Cell):
         return Cell.of(value.data.copy())
-    return (
-        Struct(value)
-        if isinstance(value, Struct)
-        else copy.copy(value)
-        if isinstance(value, StructArray)
-        else value
-    )
+    if isinstance(value, Struct):
+        return Struct(value)
+    return copy.copy(value) if isinstance(value, StructArray) else value
 
 
 def copied(value: Any) -> Any:

@@ -3,7 +3,6 @@
 Dimensions count from 1; without one it is the first of more than one element.
 """
 
-import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -42,11 +41,8 @@ def _along(name: str, empty: float, kind: str = "keep") -> Any:
         elif data.dtype.kind == "b" or (kind == "float" and data.dtype.kind in "iu"):
             data = data.astype(np.float64)
         if dimension is None and data.shape == (0, 0):
-            return (
-                Array()
-                if kind == "running"
-                else wrap(np.array([[empty]], data.dtype if kind == "truth" else float))
-            )
+            value = np.array([[empty]], data.dtype if kind == "truth" else float)
+            return Array() if kind == "running" else wrap(value)
         axis = axis_of(data, dimension)
         data = data.reshape(data.shape + (1,) * (axis + 1 - data.ndim))
         with np.errstate(all="ignore"):
@@ -58,7 +54,7 @@ def _along(name: str, empty: float, kind: str = "keep") -> Any:
 sum_, prod = _along("sum", 0), _along("prod", 1)
 mean, median = _along("mean", math.nan, "float"), _along("median", math.nan, "float")
 any_, all_ = _along("any", 0, "truth"), _along("all", 1, "truth")
-cumsum, cumprod = _along("cumsum", 0, "running"), _along("cumprod", 0, "running")
+cumsum = _along("cumsum", 0, "running")
 
 
 def var(x: Any, weight: Any = 0, dimension: Any = None) -> Any:
@@ -141,11 +137,6 @@ def sort(x: Any, *arguments: Any, nargout: int = 1) -> Any:
         where = np.argsort(data, axis=axis, kind="stable")
     values = wrap(np.take_along_axis(data, where, axis))
     return (values, wrap(where + 1.0)) if nargout > 1 else values
-
-
-def issorted(x: Any) -> bool:
-    """Whether values ascend."""
-    return all(a <= b for a, b in itertools.pairwise(_items(x)))
 
 
 def unique(x: Any, *options: str, nargout: int = 1) -> Any:
@@ -242,23 +233,6 @@ intersect = _set_of("intersect", lambda a, b: [item for item in a if item in set
 union = _set_of("union", lambda a, b: [*a, *b])
 
 
-def histc(x: Any, edges: Any) -> Any:
-    """How many values are between edges; the last counts those equal to the last edge."""
-    values, bounds = as_np(x).ravel(order="F"), as_np(edges).ravel(order="F")
-    inside = values[(values >= bounds[0]) & (values <= bounds[-1])]
-    counts = np.bincount(np.searchsorted(bounds, inside, side="right") - 1, minlength=len(bounds))
-    return wrap(counts.astype(float).reshape((1, -1) if isrow(x) else (-1, 1)))
-
-
-def accumarray(places: Any, values: Any) -> Any:
-    """Sums of values by their place, a column."""
-    if as_np(places).ndim > 2 or as_np(places).shape[1] != 1:
-        raise refuse("accumarray of more than one column of places")
-    where = np.array(integers(places)) - 1
-    weights = np.broadcast_to(as_np(values).ravel(order="F"), where.shape)
-    return wrap(np.bincount(where, weights=weights).reshape(-1, 1))
-
-
 def sub2ind(shape: Any, *places: Any) -> Any:
     """Linear indices of subscripts."""
     dims = integers(shape)
@@ -296,10 +270,3 @@ def dot(a: Any, b: Any, dimension: Any = None) -> Any:
     if x.ndim == 2 and 1 in x.shape and 1 in y.shape and x.shape != y.shape:
         a, b = Array(x.reshape(-1, 1, order="F")), Array(y.reshape(-1, 1, order="F"))
     return sum_(times(a, b), dimension)
-
-
-def inv(x: Any) -> Any:
-    """The inverse matrix. Raises ArgumentError for a singular one."""
-    if np.linalg.cond(as_np(x)) > 1e15:
-        raise refuse("the matrix is singular to working precision")
-    return wrap(np.linalg.inv(as_np(x)))

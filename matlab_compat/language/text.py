@@ -17,7 +17,7 @@ from matlab_compat.errors import ArgumentError
 from matlab_compat.language.files import stream_of
 
 from matlab_compat.language.values import (  # isort: skip
-    Array, Cell, Several, Struct, as_np, class_of, element_function, letters, mapped, named, objects, refuse,
+    Array, Cell, Several, Struct, as_np, class_of, letters, mapped, named, objects, refuse,
     sides, spread, wrap,
 )  # fmt: skip
 
@@ -165,11 +165,6 @@ def num2str(value: Any, form: Any = None) -> str:
     return "".join(text.rjust(width) for text in each).strip()
 
 
-def int2str(value: Any) -> str:
-    """num2str of the rounded value."""
-    return num2str(element_function(lambda x: np.trunc(x + np.copysign(0.5, x)), value))
-
-
 def mat2str(value: Any, digits: Any = 15) -> str:
     """A matrix, logical or string as MATLAB source: [1 2;3 4].
 
@@ -300,11 +295,6 @@ def strncmp(a: Any, b: Any, n: Any) -> Any:
     return _equal_texts(a, b, lambda text: text[: int(n)] if len(text) >= int(n) else (text, id(text)))
 
 
-def strncmpi(a: Any, b: Any, n: Any) -> Any:
-    """strncmp without regard to case."""
-    return strncmp(lower(a), lower(b), n)
-
-
 def strcat(*parts: Any) -> Any:
     """The strings one after another, trailing blanks of strings dropped; with cell arrays, cell by cell."""
     given = list(spread(parts))
@@ -340,7 +330,6 @@ def _of_each(name: str, doc: str, function: Any) -> Any:
 
 
 strtrim = _of_each("strtrim", "Without white space at both ends", lambda item: item.strip(_BLANKS))
-deblank = _of_each("deblank", "Without white space at the end", lambda item: item.rstrip(_BLANKS))
 lower = _of_each("lower", "In lower case", str.lower)
 upper = _of_each("upper", "In upper case", str.upper)
 
@@ -365,14 +354,6 @@ def str2double(text: Any) -> Any:
     if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?", plain):
         return float(plain.lower().replace("d", "e"))
     return {"inf": math.inf, "+inf": math.inf, "-inf": -math.inf}.get(plain.lower(), math.nan)
-
-
-def str2num(text: Any) -> Any:
-    """str2double of one number. Raises ArgumentError for other expressions, which MATLAB would evaluate."""
-    value = str2double(text)
-    if value != value and text.strip().lower() != "nan":
-        raise refuse(f"str2num({text!r}): only one number is migrated")
-    return value
 
 
 def _pattern(expression: str) -> str:
@@ -442,8 +423,3 @@ def char(value: Any, *more: Any) -> str:
     if more or isinstance(value, Cell) or (not isinstance(value, str) and as_np(value).shape[0] > 1):
         raise refuse("a matrix of characters is not migrated: use a cell array")
     return value if isinstance(value, str) else letters(as_np(value))
-
-
-def isspace(text: Any) -> Any:
-    """Which characters are white space."""
-    return wrap(np.array([[c.isspace() for c in text]])) if text else Array(np.zeros((0, 0), bool))

@@ -26,7 +26,7 @@ def named(name: str, doc: str, function: Any) -> Any:
     return function
 
 
-class _Elements:
+class Elements:
     """What arrays, cell arrays and struct arrays share: `data`, and sizes."""
 
     __hash__ = None  # type: ignore[assignment]
@@ -41,7 +41,7 @@ class _Elements:
         return 0 if 0 in self.shape else max(self.shape)
 
 
-class Array(_Elements):
+class Array(Elements):
     """An array of MATLAB: at least two dimensions, indices from 1, operators element by element; `@` is `*`.
 
     A list is a row, a list of lists a matrix. `x[2]`, `x[1, :]` read, `x[4] = 1` grows, `del x[2]` removes;
@@ -126,7 +126,7 @@ class Several(tuple[Any, ...]):
     """What s.field of a struct array gives, or c{:}: a list of values, for [...], {...} and calls."""
 
 
-class Cell(_Elements):
+class Cell(Elements):
     """A cell array. `c[2]` is what MATLAB writes c{2}, `at(c, 2)` is c(2); `*c` are all its values.
 
     Made of the values of one row. Raises ArgumentError as Array does.
@@ -179,7 +179,7 @@ class Struct(dict[str, Any]):
         self[name] = value
 
 
-class StructArray(_Elements):
+class StructArray(Elements):
     """A struct array of other than one element. `s.field` gives the values of all, see Several."""
 
     def __init__(self, data: np.ndarray | None = None, fields: tuple[str, ...] = ()) -> None:
@@ -362,7 +362,7 @@ def shape_of(value: Any) -> tuple[int, ...]:
         return (1, len(value)) if value else (0, 0)
     if isinstance(value, Several):
         raise refuse(f"one value is needed; found a list of {len(value)}")
-    if isinstance(value, _Elements):
+    if isinstance(value, Elements):
         return value.shape
     if isinstance(value, Map):
         return (len(value), 1)
