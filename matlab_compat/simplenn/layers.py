@@ -102,53 +102,28 @@ class ReLU(Layer):
     function = staticmethod(blocks.vl_nnrelu)
 
 
-@register_layer("sigmoid")
-class Sigmoid(Layer):
-    """Logistic function."""
+class OfPixels(Layer):
+    """A layer without weights, configured at most by its field `param`, a row of `count` numbers."""
 
-    function = staticmethod(blocks.vl_nnsigmoid)
-
-
-@register_layer("softmax")
-class Softmax(Layer):
-    """Softmax over channels, at each pixel."""
-
-    function = staticmethod(blocks.vl_nnsoftmax)
-
-
-class _Parametric(Layer):
-    """A layer configured by its field `param`, a row of numbers."""
-
-    properties: ClassVar = {"param": []}
-    settings: ClassVar = {"param": numbers}
-    count = 4
+    count = 0
 
     def configure(self) -> None:
         super().configure()
-        if len(self.param) != self.count:
+        if len(getattr(self, "param", ())) != self.count:
             raise ArgumentError(f"field param has {len(self.param)} elements: expected {self.count}")
 
 
-@register_layer("normalize", "lrn")
-class Normalize(_Parametric):
-    """Local response normalisation, param [N kappa alpha beta]; L2 at each pixel if N is 2C."""
-
-    function = staticmethod(blocks.vl_nnnormalize)
-
-
-@register_layer("spnorm")
-class SpatialNormalize(_Parametric):
-    """Spatial normalisation, param [height width alpha beta]."""
-
-    function = staticmethod(blocks.vl_nnspnorm)
+def _of_pixels(name: str, types: str, function: Any, count: int = 0) -> type[OfPixels]:
+    param = {"properties": {"param": []}, "settings": {"param": numbers}, "count": count} if count else {}
+    made = type(name, (OfPixels,), {"function": staticmethod(function), **param})
+    return register_layer(*types.split())(made)
 
 
-@register_layer("noffset")
-class NormOffset(_Parametric):
-    """Norm-dependent offset, param [alpha beta]."""
-
-    count = 2
-    function = staticmethod(blocks.vl_nnnoffset)
+Sigmoid = _of_pixels("Sigmoid", "sigmoid", blocks.vl_nnsigmoid)
+Softmax = _of_pixels("Softmax", "softmax", blocks.vl_nnsoftmax)
+Normalize = _of_pixels("Normalize", "normalize lrn", blocks.vl_nnnormalize, 4)
+SpatialNormalize = _of_pixels("SpatialNormalize", "spnorm", blocks.vl_nnspnorm, 4)
+NormOffset = _of_pixels("NormOffset", "noffset", blocks.vl_nnnoffset, 2)
 
 
 @register_layer("bnorm")
