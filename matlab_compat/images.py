@@ -1,27 +1,13 @@
 """Images as MATLAB reads and scales them: vl_imreadjpeg and imresize.
 
-Pixels are float32 0–255, RGB; arrays are (C, H, W). A grey JPEG has one channel, as in the original.
-As in the original, `Resize` gives the size of the output, and `CropAnisotropy` and `CropSize` the central
-part of the input that fills it; by default the largest part with the output's aspect ratio, so a two-element
-`Resize` crops rather than stretches.
+Pixels are float32 0–255, RGB, in arrays (C, H, W); a grey JPEG has one channel. `Resize` gives the size of
+the output, `CropAnisotropy` and `CropSize` the central part of the input that fills it: by default the
+largest one of the output's aspect ratio, so that a two-element `Resize` crops rather than stretches.
 
-Resampling by two banded matrices, one for the rows of an image and one for its columns.
-
-MatConvNet's vl_imreadjpeg and MATLAB's imresize share the kernels and the anti-aliasing (when an axis
-shrinks, the kernel is stretched by the same factor) and differ in the rest:
-
-==================  ==========================  =================================
-                    vl_imreadjpeg               imresize
-==================  ==========================  =================================
-beyond the border   the edge pixel is repeated  the image is mirrored
-arithmetic          float32                     float64
-order of the axes   rows, then columns          the one that shrinks more first
-between the two     float32, not clipped        the image's own type, rounded
-lanczos kernels     1e-5 added above and below  exact
-==================  ==========================  =================================
-
-A matrix is a `scipy.sparse.csr_matrix` (output, input) whose rows sum to 1; its product sums the taps of a
-pixel from low to high in the matrix's own precision, as the original's loop does.
+Both multiply rows and columns by a sparse matrix each (output, input), whose rows sum to 1, and stretch the
+kernel where an axis shrinks. vl_imreadjpeg repeats the edge pixel, takes the rows first, computes in float32
+and adds 1e-5 to both parts of its lanczos kernels. imresize mirrors the image, takes the axis first that
+shrinks more, computes in float64 and rounds to the image's own type in between.
 """
 
 import math

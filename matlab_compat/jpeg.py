@@ -1,11 +1,7 @@
-"""Decodes JPEG files to the pixels that MatConvNet gets from libjpeg.
+"""Decodes JPEG files to the pixels that MatConvNet gets from libjpeg with its defaults.
 
-MatConvNet uses libjpeg's defaults (accurate integer DCT, smooth chroma upsampling); the libjpeg-turbo in
-Pillow gives the same pixels, bit for bit, on every file of tests/golden/imread.
-
-At the end of a truncated file libjpeg reads end-of-image markers, and so fills the image. Pillow refuses such
-a file unless a flag that all threads share is set; here the markers are appended to the file's bytes instead,
-which gives libjpeg's pixels without that flag. In a whole file they are never reached.
+Pillow's libjpeg-turbo gives the same, bit for bit. At the end of a truncated file libjpeg reads end-of-image
+markers, and so fills the image; Pillow refuses such a file, so the markers are appended to its bytes here.
 """
 
 import io

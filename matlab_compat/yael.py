@@ -1,14 +1,12 @@
 """yael's exact nearest neighbours and its k-means.
 
-yael_nn: squared L2 distance, many queries in one matrix product. faiss finds candidates by float32 matrix
-products, whose last digits depend on the number of queries. Candidates that are too close to each other, or
-too near for that formula, are therefore computed again in float64 as sums of squared differences. The ids and
+yael_nn: faiss finds candidates by float32 matrix products, whose last digits depend on the number of queries;
+those that are too close to each other, or too near for that formula, are computed again in float64. Ids and
 their order then depend on the vectors alone; of equal distances (as float32), the lowest id comes first.
 
-yael_kmeans: single-precision Lloyd steps. Reproduced exactly: glibc's `rand_r`, the initial points, which
-cluster is split when one is empty, the order of summation, the stopping rule. Not reproduced: the last bits
-of the distances, which depend on the BLAS in use, and the normal numbers (of relative size 1e-7) that
-separate the two halves of a split cluster.
+yael_kmeans: single-precision Lloyd steps with yael's initial points, splits of empty clusters, order of
+summation and stopping rule. Not reproduced: the last bits of the distances, which depend on the BLAS, and the
+normal numbers (of relative size 1e-7) that separate the halves of a split cluster.
 """
 
 import os

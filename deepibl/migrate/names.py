@@ -27,7 +27,7 @@ CONSTANTS = {
 NO_OUTPUT = words(
     "disp fprintf printf warning error assert rethrow plot semilogx semilogy loglog imagesc image "
     "imshow hold figure subplot close clf drawnow grid axis colorbar colormap xlim ylim xlabel "
-    "ylabel title legend set saveas print dlmwrite imwrite delete mkdir movefile copyfile rng save tic "
+    "ylabel title legend set saveas print dlmwrite delete mkdir rng save tic "
     "fclose fwrite"
 )
 _KINDS = {
@@ -39,10 +39,10 @@ _KINDS = {
     "cell": "strsplit cell fieldnames num2cell cellstr keys values",
     "real": "exist toc fopen fclose", "any": "rand randi randperm randsample rng",
     "num": "sum prod mean median max min abs sqrt exp log log2 log10 floor ceil round fix mod rem sign "
-           "any all cumsum diff std var find sort norm dot double single logical isnan isinf "
+           "any all cumsum diff std var find sort norm double single logical isnan isinf "
            "isfinite strcmp strcmpi strncmp ismember times plus minus sin cos "
            "str2double fread int8 int16 int32 int64 uint8 uint16 uint32 uint64 "
-           "idivide diag xor and or not eq ne lt le gt ge ind2sub power",
+           "idivide diag xor and or not eq ne lt le gt ge power",
 }  # fmt: skip
 RESULTS = {name: kind for kind, names in _KINDS.items() for name in names.split()}
 ELEMENTWISE = words("abs sqrt exp log log2 log10 floor ceil fix sign sin cos mod rem double")

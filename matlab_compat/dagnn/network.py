@@ -256,9 +256,8 @@ class DagNN(ImageNetwork):
         """
         params = []
         for name, param in self._params.items():
-            value = (
-                np.zeros(param.shape) if 0 in param.shape else self.param_to_matlab(name, self.param(name))
-            )
+            empty = 0 in param.shape
+            value = np.zeros(param.shape) if empty else self.param_to_matlab(name, self.param(name))
             row = {"name": name, "value": value.astype(param.dtype, copy=False), "learningRate": _ONE}
             params.append({**row, "weightDecay": _ONE, **param.fields})
         names = [*self._vars, *(name for name in self.variable_names if name not in self._vars)]
@@ -312,11 +311,14 @@ class DagNN(ImageNetwork):
         return [name for name in self.variable_names if name not in used]
 
     @property
+    def _working(self) -> list[DagLayer]:
+        return [layer for layer in self if not isinstance(layer, Loss) and not layer.left_out]
+
+    @property
     def result_names(self) -> list[str]:
         """The variables that a forward pass returns: those that no layer uses, losses apart."""
-        working = [layer for layer in self if not isinstance(layer, Loss) and not layer.left_out]
-        used = fan_out(working)
-        made = dict.fromkeys(name for layer in working for name in layer.outputs)
+        used = fan_out(self._working)
+        made = dict.fromkeys(name for layer in self._working for name in layer.outputs)
         return [name for name in made if name not in used]
 
     def layer(self, layer: str | int) -> DagLayer:
@@ -367,11 +369,11 @@ class DagNN(ImageNetwork):
 
     def _named_inputs(self, inputs: Mapping[str, Tensor] | Tensor) -> dict[str, Tensor]:
         if not isinstance(inputs, Mapping):
-            used = fan_out(layer for layer in self if not isinstance(layer, Loss) and not layer.left_out)
+            used = fan_out(self._working)
             images = [name for name in self.input_names if name in used]
             if len(images) != 1:
                 raise ArgumentError(
-                    f"the network has inputs {', '.join(images)}: give them by name, as a dict"
+                    f"the network has inputs {', '.join(images)}: give them as a dict by name"
                 )
             return {images[0]: inputs}
         for name in inputs:

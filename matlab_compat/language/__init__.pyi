@@ -40,11 +40,10 @@ from .shapes import (
     repmat as repmat, reshape as reshape, squeeze as squeeze, true as true, zeros as zeros,
 )
 from .reductions import (
-    all_ as all_, any_ as any_, cumsum as cumsum, diff as diff, dot as dot, find as find,
-    ind2sub as ind2sub, intersect as intersect, ismember as ismember, max_ as max_, mean as mean,
-    median as median, min_ as min_, nnz as nnz, norm as norm, prod as prod, setdiff as setdiff,
-    sort as sort, std as std, sub2ind as sub2ind, sum_ as sum_, union as union, unique as unique,
-    var as var,
+    all_ as all_, any_ as any_, cumsum as cumsum, diff as diff, find as find, intersect as intersect,
+    ismember as ismember, max_ as max_, mean as mean, median as median, min_ as min_, nnz as nnz,
+    norm as norm, prod as prod, setdiff as setdiff, sort as sort, std as std, sum_ as sum_,
+    union as union, unique as unique, var as var,
 )
 from .containers import (
     arrayfun as arrayfun, cell2mat as cell2mat, cellfun as cellfun, deal as deal, eps as eps,
@@ -63,12 +62,12 @@ from .text import (
     strtrim as strtrim, upper as upper,
 )
 from .files import (
-    copyfile as copyfile, delete as delete, dir_ as dir_, dlmwrite as dlmwrite, exist_ as exist_,
-    fclose as fclose, feof as feof, fgetl as fgetl, fileparts as fileparts, fileread as fileread,
-    fopen as fopen, fread as fread, from_plain as from_plain, fullfile as fullfile, fwrite as fwrite,
-    getenv as getenv, imread as imread, imresize as imresize, imwrite as imwrite, isdir as isdir,
-    isfile as isfile, isfolder as isfolder, load as load, mkdir as mkdir, movefile as movefile,
-    not_migrated as not_migrated, pwd as pwd, save as save, to_plain as to_plain, which as which,
+    delete as delete, dir_ as dir_, dlmwrite as dlmwrite, exist_ as exist_, fclose as fclose,
+    feof as feof, fgetl as fgetl, fileparts as fileparts, fileread as fileread, fopen as fopen,
+    fread as fread, from_plain as from_plain, fullfile as fullfile, fwrite as fwrite, getenv as getenv,
+    imread as imread, imresize as imresize, isdir as isdir, isfile as isfile, isfolder as isfolder,
+    load as load, mkdir as mkdir, not_migrated as not_migrated, pwd as pwd, save as save,
+    to_plain as to_plain, which as which,
 )
 from .figures import (
     axis as axis, clf as clf, close as close, colorbar as colorbar, colormap as colormap,

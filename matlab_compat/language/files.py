@@ -4,7 +4,6 @@ import datetime
 import glob
 import os
 import re
-import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -208,10 +207,6 @@ def delete(*paths: str) -> None:
             os.remove(found)
 
 
-movefile = named("movefile", "Renames a file.", lambda old, new: bool(shutil.move(old, new)))
-copyfile = named("copyfile", "Copies a file.", lambda old, new: bool(shutil.copy(old, new)))
-
-
 def fullfile(*parts: str) -> str:
     """The parts of a path with separators between them."""
     kept = [part for part in parts if part]
@@ -260,20 +255,6 @@ def imread(path: str) -> Any:
             return Array(np.array(plain))
     except OSError as problem:
         raise ImageReadError(f"{path}: {problem}") from None
-
-
-def imwrite(values: Any, path: str, *options: Any) -> None:
-    """Writes an image: uint8, or double from 0 to 1."""
-    from PIL import Image
-
-    data = as_np(values)
-    if data.dtype.kind in "fb":
-        data = cast(np.clip(data, 0, 1) * 255.0, np.uint8)
-    quality = {str(name).lower(): value for name, value in zip(options[::2], options[1::2], strict=True)}
-    if set(quality) - {"quality"}:
-        raise refuse("imwrite with options other than Quality")
-    more: dict[str, Any] = {"quality": int(quality["quality"])} if quality else {}
-    Image.fromarray(data).save(path, **more)
 
 
 def imresize(values: Any, scale: Any, method: str = "bicubic") -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 from matlab_compat.errors import MatlabCompatError, NotMigratedError
 from matlab_compat.language.operators import computed, divide, ne, not_, times
 from matlab_compat.language.text import sprintf
+from matlab_compat.numeric import round_half_away
 
 from matlab_compat.language.values import (  # isort: skip
     CLASSES, Array, Cell, Struct, as_np, cast, class_of, element_function, named, refuse,
@@ -158,15 +159,9 @@ def _keeping(name: str, function: Callable[[np.ndarray], np.ndarray], integers: 
     return named(name, f"{name} of each element, in its class.", applied)
 
 
-def _round(x: np.ndarray) -> np.ndarray:
-    inner = np.trunc(x)
-    with np.errstate(invalid="ignore"):
-        return np.copysign(inner + np.where(np.abs(x - inner) >= 0.5, np.sign(x), 0), x)
-
-
 abs_, sign = _keeping("abs", np.abs, True), _keeping("sign", np.sign, True)
 floor, ceil, fix = _keeping("floor", np.floor), _keeping("ceil", np.ceil), _keeping("fix", np.trunc)
-_rounded = _keeping("round", _round)
+_rounded = _keeping("round", round_half_away)
 
 
 def round_(x: Any, digits: Any = None) -> Any:
@@ -190,7 +185,7 @@ def idivide(a: Any, b: Any, how: str = "fix") -> Any:
     kinds = [as_np(v).dtype for v in (a, b) if as_np(v).dtype.kind in "iu"]
     if not kinds:
         raise refuse("idivide: at least one argument must be an integer class")
-    rules: dict[str, Any] = {"fix": np.trunc, "floor": np.floor, "ceil": np.ceil, "round": _round}
+    rules: dict[str, Any] = {"fix": np.trunc, "floor": np.floor, "ceil": np.ceil, "round": round_half_away}
     x, y = (Array(as_np(v).astype(np.float64)) for v in (a, b))
     return wrap(cast(rules[how](computed(np.divide, x, y)), kinds[0]))
 

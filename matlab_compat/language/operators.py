@@ -1,8 +1,7 @@
 """MATLAB's operators on the values of migrated scripts: arithmetic, comparisons, logic, ranges, [a, b; c, d].
 
-Classes combine as in MATLAB: an integer class wins, rounds and keeps to its limits; single wins over double;
-logicals and strings count as double. Arrays of sizes that fit are expanded. Raises ArgumentError for what
-does not fit, and for results that are complex.
+An integer class wins, rounds and keeps to its limits; single wins over double; logicals and strings count as
+double. Raises ArgumentError for sizes that do not fit and results that are complex.
 """
 
 import math

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from matlab_compat.language.functions import isempty, isrow, numel, sqrt
-from matlab_compat.language.operators import computed, times
+from matlab_compat.language.operators import computed
 from matlab_compat.language.parts import at
 
 from matlab_compat.language.values import (  # isort: skip
-    Array, Cell, as_np, axis_of, cast, integers, named, refuse, shape_of, trimmed, whole, wrap,
+    Array, Cell, as_np, axis_of, cast, named, refuse, shape_of, trimmed, whole, wrap,
 )  # fmt: skip
 
 
@@ -233,25 +233,6 @@ intersect = _set_of("intersect", lambda a, b: [item for item in a if item in set
 union = _set_of("union", lambda a, b: [*a, *b])
 
 
-def sub2ind(shape: Any, *places: Any) -> Any:
-    """Linear indices of subscripts."""
-    dims = integers(shape)
-    each = [as_np(place).astype(int) - 1 for place in places]
-    if any(np.any(place < 0) or np.any(place >= n) for place, n in zip(each, dims, strict=True)):
-        raise refuse("sub2ind: index out of range")
-    return wrap(np.ravel_multi_index(tuple(each), tuple(dims), order="F") + 1.0)
-
-
-def ind2sub(shape: Any, places: Any, nargout: int = 1) -> Any:
-    """Subscripts of linear indices."""
-    if nargout < 2:
-        return places
-    dims = integers(shape)
-    dims = [*dims[: nargout - 1], math.prod(dims[nargout - 1 :])]
-    found = np.unravel_index(as_np(places).astype(int) - 1, dims, order="F")
-    return tuple(wrap(part + 1.0) for part in found)
-
-
 def norm(x: Any, kind: Any = 2) -> Any:
     """A vector's or matrix's norm: 2, 1, Inf or 'fro'."""
     data = as_np(x)
@@ -262,11 +243,3 @@ def norm(x: Any, kind: Any = 2) -> Any:
     order = known.get(kind, kind) if isinstance(kind, str) else float(kind)
     found = np.linalg.norm(data.ravel() if vector else data, order)
     return wrap(np.full((1, 1), found, np.float32 if data.dtype == np.float32 else np.float64))
-
-
-def dot(a: Any, b: Any, dimension: Any = None) -> Any:
-    """The sum of products."""
-    x, y = as_np(a), as_np(b)
-    if x.ndim == 2 and 1 in x.shape and 1 in y.shape and x.shape != y.shape:
-        a, b = Array(x.reshape(-1, 1, order="F")), Array(y.reshape(-1, 1, order="F"))
-    return sum_(times(a, b), dimension)

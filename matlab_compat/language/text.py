@@ -1,8 +1,7 @@
 """Strings and printing as MATLAB does them: sprintf, disp, num2str, mat2str, strsplit, regexprep and others.
 
-The rules of sprintf differ from those of Python's `%`: the format is repeated until all values are written,
-and ends early where they run out; arrays are expanded into their elements, column by column; %d of a number
-that is not an integer becomes %e; the format may have escapes. `disp` shows five digits, as Octave.
+Unlike Python's `%`, sprintf repeats the format until all values are written, ends early where they run out,
+and writes %d of a number that is not an integer as %e. `disp` shows five digits, as Octave.
 """
 
 import math

@@ -1,14 +1,12 @@
 """Class objects (MCOS): from the references that variables hold to MatObject.
 
-MATLAB keeps all objects' properties in one place, the subsystem: a cell array named FileWrapper__ whose
-first element is a table of 32-bit words (names, classes, objects, lists of properties), whose last holds each
-class's default values, and whose others are property values. A variable only holds a uint32 column: a mark,
-the object array's shape, its objects' ids and a class id. MathWorks documents none of this; it was found out
-by others (mat-io has the fullest account) and is tested here on files that MATLAB wrote. Every number in the
-table is checked before it is used.
+MATLAB keeps all objects' properties in the subsystem: a cell array named FileWrapper__ whose first element is
+a table of 32-bit words (names, classes, objects, lists of properties), whose last holds each class's defaults
+and whose others are values. A variable holds a uint32 column: a mark, the array's shape, its objects' ids and
+a class id. MathWorks documents none of this (mat-io has the fullest account); it is tested on files that
+MATLAB wrote. Unknown: the third and fourth word of a class, the second and third of an object (always 0).
 
 An object with a saveobj method keeps what that returned as one property `any`; a struct there is unwrapped.
-Unknown: the third and fourth word of a class, the second and third of an object (always 0 so far).
 """
 
 import itertools

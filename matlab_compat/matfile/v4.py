@@ -1,9 +1,7 @@
-"""Reads MAT 4 files: numeric, char and sparse matrices, one after another, each with 20 bytes of header.
+"""Reads MAT 4 files: numeric, char and sparse matrices, by scipy, which never ends on some damaged headers.
 
-A header is five integers: a type MOPT (its digits: byte order, 0, storage, kind), rows, columns, whether
-complex and the length of the name. Headers are checked here, since scipy never ends on a matrix with a
-negative number of rows; each matrix's bytes then go to `scipy.io.loadmat`. Numeric matrices are doubles in
-MATLAB, however they are stored.
+A header of 20 bytes is five integers: a type MOPT (its digits: byte order, 0, storage, kind), rows, columns,
+whether complex and the length of the name. Numeric matrices are doubles in MATLAB, however they are stored.
 """
 
 import io

@@ -1,11 +1,9 @@
 """Reads MAT 5 files (MATLAB's -v6 and -v7, Octave's too).
 
-A file is 128 bytes of header and one element a variable, usually compressed. An element is a tag (type,
-number of bytes) and data, padded to 8 bytes; a matrix element holds flags, shape, name and then its data as
-elements again. Every declared size is checked against the bytes that are there. A variable is decompressed
-once, into one buffer, which its large arrays share where type and byte order allow: peak memory is the
-variable itself. Class objects keep their properties in a nameless element, the subsystem (see
-matfile.objects); it is read only when an object is met.
+128 bytes of header and one element a variable, usually compressed: a tag (type, number of bytes) and data,
+padded to 8 bytes; that of a matrix holds flags, shape, name and data as elements again. Declared sizes are
+checked against the bytes that are there. A variable is decompressed into one buffer, which its large arrays
+share: peak memory is the variable itself. The subsystem (see matfile.objects) is read when an object is met.
 """
 
 import math

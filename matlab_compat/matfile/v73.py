@@ -1,8 +1,7 @@
-"""Reads MAT 7.3 files: HDF5 with MATLAB's attributes.
+"""Reads MAT 7.3 files: HDF5 with MATLAB's attributes. Only what is asked for is read.
 
-A variable is a dataset (numeric; a cell's dataset holds references to others, in the group #refs#) or a group
-(struct, sparse). MATLAB_class names the class; MATLAB_empty marks a dataset that holds a shape, not data.
-Arrays are stored transposed: HDF5's first axis is MATLAB's last. Only what is asked for is read.
+A variable is a dataset (a cell's holds references to others in the group #refs#) or a group (struct, sparse).
+MATLAB_class names the class; MATLAB_empty marks a dataset that holds a shape. Arrays are stored transposed.
 """
 
 import math

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from matlab_compat import matfile
-from matlab_compat.dagnn.edit import from_simplenn
 from matlab_compat.dagnn.layer import UnknownBlock, make_dag_layer
 from matlab_compat.dagnn.network import DagNN
 from matlab_compat.errors import ArgumentError
 from matlab_compat.nn.normalise import vl_nnbnorm_moments
 from matlab_compat.numeric import maps_to_matlab, maps_to_torch
 from matlab_compat.simplenn.network import SimpleNN
+from tests.dagnn_of_simplenn import from_simplenn
 from tests.golden_data import golden_files, golden_id
 from tests.matlab_same import assert_same
 from tests.tolerances import assert_close

@@ -11,12 +11,12 @@ from deepibl.networks.identity import network_id
 from deepibl.networks.io import load_network, save_network
 from matlab_compat import matfile
 from matlab_compat.dagnn.display import describe_dagnn
-from matlab_compat.dagnn.edit import from_simplenn
 from matlab_compat.dagnn.network import DagNN
 from matlab_compat.errors import ArgumentError, NetworkFormatError, UnknownLayerError
 from matlab_compat.matfile.values import MatObject, StructArray
 from matlab_compat.network import network_from_matlab
 from matlab_compat.simplenn.network import SimpleNN
+from tests.dagnn_of_simplenn import from_simplenn
 from tests.extractors import simplenn
 
 

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 
 from deepibl.networks import load_network, save_network
 from matlab_compat import matfile
-from matlab_compat.dagnn.edit import from_simplenn
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.simplenn import SimpleNN, relja_cropToLayer
+from tests.dagnn_of_simplenn import from_simplenn
 from tests.simplenn_structs import conv, image, single, small
 
 LAYERS: dict[str, dict[str, Any]] = {

@@ -12,10 +12,10 @@ from deepibl.networks.export import DescriptorModule, hloc_struct
 from deepibl.networks.identity import network_id
 from deepibl.networks.io import load_network, save_network
 from deepibl.networks.torch_files import save_vgg16
-from matlab_compat.dagnn.edit import from_simplenn
 from matlab_compat.errors import NetworkFormatError
 from matlab_compat.simplenn.network import SimpleNN
 from matlab_compat.simplenn.tidy import cell_row
+from tests.dagnn_of_simplenn import from_simplenn
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 

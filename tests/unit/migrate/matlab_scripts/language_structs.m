@@ -37,6 +37,6 @@ disp(any(isnan([1 NaN]))); disp(isequal([1 2], [1 2])); disp(isequal('a', 'b'));
 disp(sum(ones(2, 3, 2), 3)); disp(squeeze(ones(1, 1, 3))'); disp(permute(reshape(1:6, 1, 2, 3), [3 2 1]));
 disp(unique([3 1 2 3 1])); [u, i, j]= unique([3 1 3]); disp(u); disp(j(:)'); disp(fliplr([1 2 3])); disp(diag([1 2; 3 4])'); disp(round(2.5)); disp(round(-2.5)); disp(fix(-2.7));
 disp([1 2; 3 4] .^ 2); disp(2 .^ [1 2 3]); disp([1 2; 3 4]'); disp([1 2 3] * [4 5 6]'); disp([1 2 3]' * [1 2]);
-disp(floor(log10(1234))); disp(nnz([1 0 2])); disp(dot([1 2 3], [4 5 6])); disp(prod([1 2 3 4])); disp(diff([1 4 9])); disp(median([3 1 2])); 
+disp(floor(log10(1234))); disp(nnz([1 0 2])); disp(prod([1 2 3 4])); disp(diff([1 4 9])); disp(median([3 1 2])); 
 disp(ifelse(true)); 
 fprintf('%d %d\n', [results.epoch; results.epoch]); w= {results.epoch}; disp(numel(w)); disp(max([results.recall]));
