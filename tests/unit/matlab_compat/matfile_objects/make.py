@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from matlab_compat import matfile
+from tests.mat_objects import save_objects
 
 
 def content() -> dict[str, object]:
@@ -30,4 +31,4 @@ def content() -> dict[str, object]:
 if __name__ == "__main__":
     for version in ("v7", "v7.3"):
         target = Path(__file__).parent / f"objects_{version.replace('.', '')}.mat"
-        matfile.save_objects(target, content(), version=version, saveobj_classes=["layerVLAD"])
+        save_objects(target, content(), version=version, saveobj_classes=["layerVLAD"])
