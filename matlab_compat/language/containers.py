@@ -19,21 +19,11 @@ from matlab_compat.language.values import (  # isort: skip
 
 def struct(*arguments: Any) -> Any:
     """A struct of names and values; a cell array as a value makes a struct array."""
-    names, values = arguments[::2], arguments[1::2]
-    shape = next((v.shape for v in values if isinstance(v, Cell) and v.data.size != 1), None)
-
-    def made(place: tuple[int, ...]) -> Struct:
-        each = (
-            v.data[place if v.data.size != 1 else (0,) * v.data.ndim] if isinstance(v, Cell) else v
-            for v in values
-        )
-        return Struct(zip(names, each, strict=True))
-
-    if shape is None:
-        return made(())
-    data = np.empty(shape, object)
-    for place in np.ndindex(*shape):
-        data[place] = made(place)
+    names = arguments[::2]
+    boxes = [value.data if isinstance(value, Cell) else objects([[value]]) for value in arguments[1::2]]
+    if all(box.size == 1 for box in boxes):
+        return Struct(zip(names, (box.item() for box in boxes), strict=True))
+    data = mapped(lambda *each: Struct(zip(names, each, strict=True)), *np.broadcast_arrays(*boxes))
     return StructArray(data, tuple(names))
 
 

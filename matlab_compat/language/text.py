@@ -16,7 +16,7 @@ from matlab_compat.errors import ArgumentError
 from matlab_compat.language.files import stream_of
 
 from matlab_compat.language.values import (  # isort: skip
-    Array, Cell, Several, Struct, as_np, class_of, letters, mapped, named, objects, refuse,
+    Array, Cell, Several, as_np, class_of, letters, mapped, named, objects, refuse,
     sides, spread, wrap,
 )  # fmt: skip
 
@@ -369,8 +369,7 @@ def regexprep(text: Any, expression: str, new: str, *options: str) -> Any:
 
 
 def regexp(text: Any, expression: str, *options: str, nargout: int = 1) -> Any:
-    """Matches of a regular expression: starts, ends, …, or what the options ask for ('tokens', 'match',
-    'names').
+    """Matches of a regular expression: starts, ends and matches, or what the options ask for ('tokens').
 
     With 'once' those of the first match only.
     """
@@ -378,9 +377,7 @@ def regexp(text: Any, expression: str, *options: str, nargout: int = 1) -> Any:
     found = list(re.finditer(_pattern(expression), _string(text), flags))
     once = "once" in options
     wanted = [option for option in options if option not in ("once", "ignorecase")]
-    order = list(
-        dict.fromkeys([*wanted, "start", "end", "tokenExtents", "match", "tokens", "names", "split"])
-    )
+    order = list(dict.fromkeys([*wanted, "start", "end", "tokenExtents", "match", "tokens"]))
 
     def each(found_: list[Any]) -> Any:
         return found_[0] if once and found_ else Cell.of(objects([found_]))
@@ -399,12 +396,7 @@ def regexp(text: Any, expression: str, *options: str, nargout: int = 1) -> Any:
             if once and not found:
                 return "" if kind == "match" else Cell()
             return each([m.group() if kind == "match" else tokens(m) for m in found])
-        if kind == "names" and len(found) < 2:
-            return Struct({k: v or "" for m in found for k, v in m.groupdict().items()})
-        if kind == "split":
-            cuts = [0, *(place for m in found for place in m.span()), len(text)]
-            return Cell(*(text[a:b] for a, b in zip(cuts[::2], cuts[1::2], strict=True)))
-        raise refuse("names of several matches" if kind == "names" else f"regexp's option {kind!r}")
+        raise refuse(f"regexp's {kind!r}")
 
     results = tuple(result(kind) for kind in order[:nargout])
     return results[0] if nargout == 1 else results
