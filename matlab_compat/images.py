@@ -190,9 +190,7 @@ def imread_options(args: Sequence[Any], kwargs: dict[str, Any]) -> SimpleNamespa
     drawn = [name for name in ("Flip", "Brightness", "Contrast", "Saturation") if np.any(getattr(opts, name))]
     if str(opts.CropLocation).lower() != "center" or drawn:
         what = ", ".join(drawn) or f"CropLocation {opts.CropLocation!r}"
-        raise ArgumentError(
-            f"{what}: random changes of images are not supported; CropLocation must be 'center'"
-        )
+        raise ArgumentError(f"{what}: random changes are not supported; CropLocation must be 'center'")
     if opts.Pack and not isinstance(opts.Resize, tuple):
         raise ArgumentError(f"Pack needs Resize with two sizes, (height, width); got {opts.Resize!r}")
     if opts.GPU and not torch.cuda.is_available():
@@ -209,9 +207,7 @@ def _target(value: Any) -> int | tuple[int, int] | None:
         return None
     sizes = [int(side) for side in np.ravel(value)]
     if len(sizes) > 2 or min(sizes) < 1:
-        raise ArgumentError(
-            f"Resize must be the shorter side or (height, width), at least 1 pixel; got {value!r}"
-        )
+        raise ArgumentError(f"Resize is {value!r}: the shorter side or (height, width), at least 1 pixel")
     return sizes[0] if len(sizes) == 1 else (sizes[0], sizes[1])
 
 
@@ -219,9 +215,7 @@ def _same(name: str, value: Any, largest: float) -> float:
     """The one value of a crop option; ArgumentError for a range, from which the original draws at random."""
     values = [float(number) for number in np.ravel(value)]
     if len(values) not in (1, 2) or not 0 <= values[0] <= values[-1] <= largest:
-        raise ArgumentError(
-            f"{name} must be one number or two ascending ones, 0 to {largest:g}; got {value!r}"
-        )
+        raise ArgumentError(f"{name} must be one number or two ascending, 0 to {largest:g}; got {value!r}")
     if name == "CropAnisotropy" and 0 in values:
         return 0.0
     if values[0] != values[-1]:

@@ -109,9 +109,7 @@ def check_size(
     if not 0 < pixels <= most:
         raise ImageReadError(f"{name}: {width} x {height} pixels; 1 to {most} can be decoded")
     if pixels > max(CHECKED_PIXELS, nbytes * tightest):
-        raise ImageReadError(
-            f"{name}: it declares {width} x {height} pixels in {nbytes:,} bytes: it is damaged or truncated"
-        )
+        raise ImageReadError(f"{name}: it declares {width} x {height} pixels in {nbytes:,} bytes: damaged")
 
 
 def as_tensor(image: "Image") -> torch.Tensor:

@@ -99,9 +99,7 @@ def float_rows(array: Any, what: str, half: bool = False) -> np.ndarray:
     """
     rows = np.asanyarray(array)
     if rows.ndim != 2 or rows.dtype.kind not in "fiu":
-        raise ArgumentError(
-            f"{what}: expected a matrix (N, D) of numbers, one vector per row; got {rows.dtype} {rows.shape}"
-        )
+        raise ArgumentError(f"{what}: expected a matrix (N, D) of numbers; got {rows.dtype} {rows.shape}")
     return np.ascontiguousarray(rows, np.float16 if half and rows.dtype == np.float16 else np.float32)
 
 
@@ -234,13 +232,9 @@ def yael_kmeans(
     """
     points = np.ascontiguousarray(v, dtype=np.float32)
     if points.ndim != 2:
-        raise ArgumentError(
-            f"yael_kmeans takes points as (N, D), one per row; got an array of shape {points.shape}"
-        )
+        raise ArgumentError(f"yael_kmeans takes points as (N, D), one per row; got shape {points.shape}")
     if not 1 <= k <= len(points):
-        raise ArgumentError(
-            f"the number of clusters must be 1 to {len(points)}, the number of points; got {k}"
-        )
+        raise ArgumentError(f"the number of clusters must be 1 to {len(points)}, that of points; got {k}")
     if init not in (0, 1):
         raise ArgumentError(f"yael_kmeans with init={init}: only random points (0 or 1) are ported")
     if not np.isfinite(points).all():

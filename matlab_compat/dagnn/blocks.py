@@ -111,12 +111,8 @@ class ConvTranspose(_Weighted):
     """Transposed convolution."""
 
     properties: ClassVar = {
-        "size": [0.0] * 4,
-        "hasBias": True,
-        "upsample": [1.0, 1.0],
-        "crop": [0.0] * 4,
-        "numGroups": 1.0,
-        "opts": ("cuDNN",),
+        **{"size": [0.0] * 4, "hasBias": True, "upsample": [1.0, 1.0]},
+        **{"crop": [0.0] * 4, "numGroups": 1.0, "opts": ("cuDNN",)},
     }
     settings = CONVT
     function = staticmethod(blocks.vl_nnconvt)
@@ -211,9 +207,7 @@ class Concat(DagLayer):
     def configure(self) -> None:
         self.dim = pair(self.value("dim"), "dim")[0]
         if self.dim not in _TORCH_DIM:
-            raise ArgumentError(
-                f"dim is {self.dim}: expected 1 (rows), 2 (columns), 3 (channels), 4 (images)"
-            )
+            raise ArgumentError(f"dim is {self.dim}: expected 1 rows, 2 columns, 3 channels, 4 images")
 
     def output_size(self, sizes: Sequence[Size], shapes: Shapes) -> Size:
         size = list(sizes[0])
@@ -278,9 +272,7 @@ class Scale(DagLayer):
         x, *others = [*inputs, *params]
         wanted = 2 if scalar(self.value("hasBias")) else 1
         if len(others) < wanted:
-            raise ArgumentError(
-                f"expected {wanted} factors and biases among inputs and parameters, found {len(others)}"
-            )
+            raise ArgumentError(f"expected {wanted} factors and biases, found {len(others)}")
         return x * others[0] + others[1] if wanted == 2 else x * others[0]
 
 

@@ -187,9 +187,8 @@ class DagNN(ImageNetwork):
             kind, trainable = uses.get(name, (AS_IT_IS, True))
             with located(f"parameter {name!r}"):
                 tensor = kind.to_torch(array).clone()
-            value = nn.Parameter(
-                tensor if tensor.is_floating_point() else tensor.float(), requires_grad=trainable
-            )
+            tensor = tensor if tensor.is_floating_point() else tensor.float()
+            value = nn.Parameter(tensor, requires_grad=trainable)
             place = self._params[name].place if name in self._params else name.replace(".", "_")
             while name not in self._params and place in self.values:
                 place += "_"
@@ -372,9 +371,7 @@ class DagNN(ImageNetwork):
             used = fan_out(self._working)
             images = [name for name in self.input_names if name in used]
             if len(images) != 1:
-                raise ArgumentError(
-                    f"the network has inputs {', '.join(images)}: give them as a dict by name"
-                )
+                raise ArgumentError(f"the network has inputs {', '.join(images)}: give them by name")
             return {images[0]: inputs}
         for name in inputs:
             known_name(name, self.variable_names, "variable")
@@ -529,13 +526,11 @@ class DagNN(ImageNetwork):
             raise ArgumentError(f"there is already a layer {name!r}")
         names = {"inputs": inputs, "outputs": outputs, "params": params or {}}
         description = {key: cell_row(list(found)) for key, found in names.items()}
-        layer = make_dag_layer(
-            {"name": name, "type": kind, **description, "block": dict(block or {})}, len(self)
-        )
+        described = {"name": name, "type": kind, **description, "block": dict(block or {})}
+        layer = make_dag_layer(described, len(self))
         execution_order([*self, layer])
-        new = {
-            key: {"name": key, "value": array} for key, array in (params or {}).items() if array is not None
-        }
+        given = {key: array for key, array in (params or {}).items() if array is not None}
+        new = {key: {"name": key, "value": array} for key, array in given.items()}
         missing = [param for param in layer.params if param not in new and param not in self._params]
         if missing:
             raise NetworkFormatError(f"{layer.label()}: there is no parameter {missing[0]!r}")

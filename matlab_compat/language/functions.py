@@ -137,9 +137,8 @@ def _floats(name: str, low: float = -math.inf) -> Any:
             raise refuse(f"{name} of a number below {low:g} is complex, which is not migrated")
         if data.dtype.kind in "iu":
             raise refuse(f"{name} of an integer class")
-        return element_function(
-            function, Array(data if data.dtype == np.float32 else data.astype(np.float64))
-        )
+        floats = data if data.dtype == np.float32 else data.astype(np.float64)
+        return element_function(function, Array(floats))
 
     return named(name, f"{name} of each element. Raises ArgumentError for integer classes.", applied)
 

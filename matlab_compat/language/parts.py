@@ -58,9 +58,7 @@ def _struct_of(data: np.ndarray, like: Struct | StructArray) -> Any:
 def content(value: Any, *key: Any) -> Any:
     """value{key}. Raises ArgumentError where value is not a cell array."""
     if not isinstance(value, Cell):
-        raise refuse(
-            f"'{{' undefined for arguments of type '{class_of(value)}'; matrix cannot be indexed with {{"
-        )
+        raise refuse(f"'{{' undefined for a '{class_of(value)}'; matrix cannot be indexed with {{")
     return value[_key(key)]
 
 

@@ -100,9 +100,8 @@ def _extreme(name: str, pairwise: Any, chosen: Any, least: float) -> Any:
         values, where = data, np.zeros(data.shape, int)
         if axis < data.ndim:
             missing = np.isnan(data) if data.dtype.kind == "f" else np.zeros(data.shape, bool)
-            where = np.expand_dims(
-                chosen(np.where(missing, least, data) if missing.any() else data, axis=axis), axis
-            )
+            found = chosen(np.where(missing, least, data) if missing.any() else data, axis=axis)
+            where = np.expand_dims(found, axis)
             first = np.expand_dims(np.argmin(missing, axis=axis), axis)  # of NaN and an infinity the latter
             where = np.where(np.take_along_axis(missing, where, axis), first, where)
             values = np.take_along_axis(data, where, axis)

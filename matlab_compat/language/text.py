@@ -143,9 +143,7 @@ def num2str(value: Any, form: Any = None) -> str:
     if data.size == 0:
         return ""
     if data.ndim > 2 or data.shape[0] > 1:
-        raise refuse(
-            f"num2str of {sides(data.shape)} numbers gives a matrix of characters: use mat2str or sprintf"
-        )
+        raise refuse(f"num2str of {sides(data.shape)} numbers is a matrix of characters: use mat2str")
     numbers = [float(x) for x in data.flat]
     if isinstance(form, str):
         return sprintf(form, *numbers).strip()
@@ -301,9 +299,8 @@ def strcat(*parts: Any) -> Any:
     if not cells:
         return "".join(_string(value).rstrip(_BLANKS) for value in given)
     shape = next((data.shape for data in cells if data.size != 1), cells[0].shape)
-    each = [
-        np.broadcast_to(v.data if isinstance(v, Cell) else np.array(_string(v), object), shape) for v in given
-    ]
+    boxes = [value.data if isinstance(value, Cell) else np.array(_string(value), object) for value in given]
+    each = [np.broadcast_to(box, shape) for box in boxes]
     return Cell.of(mapped(lambda *texts: "".join(texts), *each))
 
 

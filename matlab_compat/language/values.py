@@ -56,17 +56,13 @@ class Array(Elements):
     def __init__(self, values: Any = ((),), dtype: Any = None) -> None:
         if not isinstance(values, np.ndarray):
             row = isinstance(values, list) and values and not isinstance(values[0], list | tuple)
-            plain = [
-                [only(x.data) if isinstance(x, Array) else x for x in y]
-                for y in ([values] if row else values)
-            ]
+            rows = [values] if row else values
+            plain = [[only(x.data) if isinstance(x, Array) else x for x in each] for each in rows]
             values = np.array(plain)
             values = values.astype(np.float64) if values.dtype.kind in "iu" else values
             values = values.reshape(0, 0) if values.size == 0 else values
         if values.dtype.kind not in "biuf":
-            raise refuse(
-                f"an array of numbers is needed; found {values.dtype} (complex numbers are not migrated)"
-            )
+            raise refuse(f"an array of numbers is needed; found {values.dtype} (complex numbers are refused)")
         self.data = trimmed(values if dtype is None else values.astype(dtype))
         self._own = False  # whether the memory is this object's alone
 
@@ -92,9 +88,7 @@ class Array(Elements):
         if not self._own:
             self.data, self._own = self.data.copy(), True
         if self.data.dtype == np.bool_ and np.any((new != 0) & (new != 1)):
-            raise refuse(
-                "a number other than 0 and 1 in a logical array is true in MATLAB: use double(…) before"
-            )
+            raise refuse("a number other than 0 and 1 in a logical array is true in MATLAB: use double(…)")
         self.data = assign(self.data, key, cast(new, self.data.dtype))
 
     def __delitem__(self, key: Any) -> None:
@@ -222,9 +216,7 @@ class Map:
     def key(self, key: Any) -> Any:
         """The key, checked: a string, or a number where the map's keys are numbers."""
         if isinstance(key, str) == self.numeric:
-            raise refuse(
-                f"specified key type does not match the type of this container; got a {class_of(key)}"
-            )
+            raise refuse(f"specified key type does not match the type of this container: a {class_of(key)}")
         return float(key) if self.numeric else key
 
     def __getitem__(self, key: Any) -> Any:

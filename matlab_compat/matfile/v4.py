@@ -80,9 +80,7 @@ class Mat4File:
             raise MatFileError(f"a name of {length} characters at byte {at:,}: it is corrupted")
         name = self._read(at + HEADER_BYTES, length).split(b"\0")[0].decode("latin-1")
         if kind == SPARSE and (rows < 1 or columns not in (3, 4)):
-            raise MatFileError(
-                f"the sparse matrix {name!r} is invalid: it is stored as {rows} x {columns} numbers"
-            )
+            raise MatFileError(f"the sparse matrix {name!r} is invalid: stored as {rows} x {columns} numbers")
         parts = 2 if imaginary == 1 and kind == 0 else 1
         left = (self.size - at - HEADER_BYTES - length) // parts
         count = checked_size((rows, columns), left, dtype.itemsize, f"matrix {name!r}")

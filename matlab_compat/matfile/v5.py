@@ -291,9 +291,7 @@ class Elements:
         for _ in range(checked_size(header.shape, last - at, 8, "a cell array")):
             starts.append(at)
             at = self.tag(at, last)[3]
-        return LazyCell(
-            starts, lambda start: self.value(start, last)[0], lambda start: self._lazy_cell(start, last)
-        )
+        return LazyCell(starts, lambda at: self.value(at, last)[0], lambda at: self._lazy_cell(at, last))
 
 
 HEADER_BYTES = 128
@@ -368,9 +366,7 @@ class Mat5File(WithObjects):
             raise MatFileError("it ends in the middle of a tag: it is truncated")
         kind, count = (int(word) for word in np.frombuffer(words, f"{self.order}u4"))
         if kind not in (COMPRESSED, MATRIX):
-            raise MatFileError(
-                f"found element type {kind} at byte {at:,} where a variable should be: it is corrupted"
-            )
+            raise MatFileError(f"element type {kind} at byte {at:,} is no variable: the file is corrupted")
         return kind, count
 
     def _entry(self, start: int, nbytes: int, kind: int) -> Entry:
@@ -414,9 +410,7 @@ class Mat5File(WithObjects):
     def subsystem(self) -> Subsystem:  # type: ignore[override]
         """The properties of all class objects."""
         if not HEADER_BYTES <= self.subsystem_at < self.size:
-            raise MatFileError(
-                "it holds class objects but not the subsystem with their properties: it is corrupted"
-            )
+            raise MatFileError("it holds class objects but not the subsystem of their properties: corrupted")
         kind, count = self._tag(self.subsystem_at)
         outer = self._bytes(self.subsystem_at + 8, count, kind)
         words = self._elements(outer).value(0, len(outer))[0]
@@ -427,9 +421,7 @@ class Mat5File(WithObjects):
             inner = Elements(content, order, self.resolved, inside_subsystem=True)
             parts = inner.value(SUBSYSTEM_HEADER_BYTES, content.size)[0]
         if not isinstance(parts, dict) or not isinstance(parts.get("MCOS"), LazyCell):
-            raise MatFileError(
-                "the subsystem with the properties of its class objects is invalid: it is corrupted"
-            )
+            raise MatFileError("the subsystem with the properties of its objects is invalid: corrupted")
         return Subsystem(parts["MCOS"], order)
 
 

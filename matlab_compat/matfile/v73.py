@@ -87,9 +87,7 @@ class Mat73File(WithObjects):
 
     def _dispatch(self, node: Node, classname: str) -> Any:
         if not classname:
-            raise MatFileError(
-                f"the HDF5 data at {node.path()} lacks MATLAB's attributes: it is not MATLAB's"
-            )
+            raise MatFileError(f"the HDF5 data at {node.path()} lacks MATLAB's attributes: not MATLAB's")
         if node.integer("MATLAB_empty"):
             return _empty(node, classname)
         if classname == "char":
@@ -147,9 +145,7 @@ class Mat73File(WithObjects):
     def subsystem(self) -> Subsystem:  # type: ignore[override]
         """The properties of all class objects."""
         if SUBSYSTEM not in self.root or "MCOS" not in self.root[SUBSYSTEM]:
-            raise MatFileError(
-                "it holds class objects but not the subsystem with their properties: it is corrupted"
-            )
+            raise MatFileError("it holds class objects but not the subsystem of their properties: corrupted")
         return Subsystem(self._lazy_cell(self.root[SUBSYSTEM]["MCOS"]), "<")
 
     def _lazy_cell(self, node: Node) -> LazyCell:

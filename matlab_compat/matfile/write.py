@@ -87,9 +87,7 @@ def to_arrays(value: Any, where: str) -> Any:
         matrix.sum_duplicates()
         return matrix
     if isinstance(value, MatObject):
-        raise MatFileError(
-            f"{where} is an object of class {value.classname}, which is not written: convert it to a struct"
-        )
+        raise MatFileError(f"{where} is an object of class {value.classname}: convert it to a struct first")
     if isinstance(value, FunctionHandle):
         raise MatFileError(f"{where} is a function handle ({value.text}), which cannot be written")
     return _array(value, where)
@@ -143,9 +141,7 @@ def _struct(value: StructArray, where: str) -> Any:
 
 def _checked(name: str, what: str) -> str:
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise MatFileError(
-            f"{name!r} is not a valid name of a {what}: a letter, then letters, digits or _, at most 63"
-        )
+        raise MatFileError(f"{name!r} is no name of a {what}: a letter, then letters, digits, _, at most 63")
     return name
 
 

@@ -254,9 +254,7 @@ class _Weights(MutableSequence[Tensor | None]):
         count = len(self)
         if not isinstance(position, int) or not -count <= position < count:
             kind = self._layer.classname or self._layer.type
-            raise ArgumentError(
-                f"a layer of type {kind} has {count} weights here; there is none at {position}"
-            )
+            raise ArgumentError(f"a layer of type {kind} has {count} weights here, none at {position}")
         self._layer.set_weight(position % count, value)
 
     def __delitem__(self, position: Any) -> None:

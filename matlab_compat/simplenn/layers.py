@@ -33,6 +33,7 @@ from matlab_compat.simplenn.layer import Layer, register_layer
 from matlab_compat.simplenn.tidy import DEFAULTS
 
 _WEIGHTS = (WeightSpec("weight", FILTERS), WeightSpec("bias", VECTOR))
+_VECTORS = (WeightSpec("weight", VECTOR), WeightSpec("bias", VECTOR))
 
 
 @register_layer("conv")
@@ -134,11 +135,7 @@ class BatchNorm(Layer):
     moments; the trainer updates the stored ones.
     """
 
-    weight_specs = (
-        WeightSpec("weight", VECTOR),
-        WeightSpec("bias", VECTOR),
-        WeightSpec("moments", MATRIX, False),
-    )
+    weight_specs = (*_VECTORS, WeightSpec("moments", MATRIX, False))
     weight: Tensor
     bias: Tensor
     moments: Tensor
@@ -150,9 +147,7 @@ class BatchNorm(Layer):
         shapes = [tuple(weight.shape) if weight is not None else () for weight in self.weights]
         count = shapes[0][0] if shapes[0] else 0
         if shapes != [(count,), (count,), (count, 2)]:
-            raise ArgumentError(
-                f"weights of shapes {shapes}: expected C multipliers, C biases and C x 2 moments"
-            )
+            raise ArgumentError(f"weights of shapes {shapes}: expected C and C numbers, and C x 2 moments")
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias, moments = self.weights_for(x)
@@ -160,9 +155,7 @@ class BatchNorm(Layer):
 
     def channels_out(self, channels: int | None) -> int | None:
         if channels not in (None, len(self.weight)):
-            raise ArgumentError(
-                f"{len(self.weight)} multipliers on {channels} channels: expected one per channel"
-            )
+            raise ArgumentError(f"{len(self.weight)} multipliers on {channels} channels: expected one each")
         return len(self.weight)
 
 
@@ -201,10 +194,7 @@ class PDist(Layer):
 
     properties: ClassVar = {"class": None, **DEFAULTS["pdist"]}
     settings: ClassVar = {
-        "p": number,
-        "noRoot": flag,
-        "aggregate": flag,
-        "epsilon": number,
+        **{"p": number, "noRoot": flag, "aggregate": flag, "epsilon": number},
         "instanceWeights": lambda value, name: maps_to_torch(np.asarray(value)) if np.size(value) else None,
     }
     function = staticmethod(blocks.vl_nnpdist)
@@ -226,9 +216,7 @@ def reference(layer: Layer, x: Tensor) -> Tensor:
     if isinstance(given, Tensor):
         return given.to(x.device)
     if given is None or np.size(given) == 0:
-        raise ArgumentError(
-            f"layer '{layer.name}' has no field class to compare with: set it by set_field('class', ...)"
-        )
+        raise ArgumentError(f"layer '{layer.name}' has no field class to compare with: set its `class`")
     array = np.asarray(given)
     if array.ndim <= 2 and array.size == x.shape[0]:
         array = array.reshape(1, 1, 1, -1, order="F")

@@ -160,17 +160,13 @@ class SimpleNN(ImageNetwork):
         if not isinstance(layer, str):
             count = len(self.layers)
             if not -count <= int(layer) < count:
-                raise ArgumentError(
-                    f"there is no layer at position {layer}: the network has {count}, 0 to {count - 1}"
-                )
+                raise ArgumentError(f"no layer is at position {layer}: the network has 0 to {count - 1}")
             return int(layer) % count
         found = [position for position, name in enumerate(self.names) if name == layer]
         if len(found) == 1:
             return found[0]
         if found:
-            raise ArgumentError(
-                f"{len(found)} layers are named '{layer}' ({found}): give the position instead"
-            )
+            raise ArgumentError(f"{len(found)} layers are named '{layer}' ({found}): give a position instead")
         hint = did_you_mean(layer, self.names)
         raise ArgumentError(f"no layer is named '{layer}'{hint} Layers: {', '.join(self.names)}")
 

@@ -41,9 +41,7 @@ class Result:
     def kept(self) -> Tensor:
         """x; ArgumentError where it was dropped."""
         if self.x is None:
-            raise ArgumentError(
-                "its input was not kept: run forward without conserveMemory, or mark layers as precious"
-            )
+            raise ArgumentError("its input was not kept: mark layers as precious, or no conserveMemory")
         return self.x
 
 
@@ -148,15 +146,8 @@ class _Run:
 
 
 _DEFAULTS = {
-    "conserveMemory": False,
-    "sync": False,
-    "mode": "normal",
-    "accumulate": False,
-    "cudnn": True,
-    "backPropDepth": math.inf,
-    "skipForward": False,
-    "parameterServer": None,
-    "holdOn": False,
+    **dict.fromkeys(("conserveMemory", "sync", "accumulate", "skipForward", "holdOn"), False),
+    **{"mode": "normal", "cudnn": True, "backPropDepth": math.inf, "parameterServer": None},
 }
 
 
@@ -221,9 +212,7 @@ def vl_simplenn(
             raise ArgumentError("skipForward without res: give the res of a forward pass")
         res = [Result() for _ in range(len(net) + 1)]
     if len(res) != len(net) + 1:
-        raise ArgumentError(
-            f"res has {len(res)} elements; a network of {len(net)} layers needs {len(net) + 1}"
-        )
+        raise ArgumentError(f"res has {len(res)} elements; for {len(net)} layers it needs {len(net) + 1}")
     run = _Run(net, res, opts, derivatives)
     if not opts.skipForward:
         if x is None:
