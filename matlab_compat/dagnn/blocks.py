@@ -111,8 +111,12 @@ class ConvTranspose(_Weighted):
     """Transposed convolution."""
 
     properties: ClassVar = {
-        **{"size": [0.0] * 4, "hasBias": True, "upsample": [1.0, 1.0]},
-        **{"crop": [0.0] * 4, "numGroups": 1.0, "opts": ("cuDNN",)},
+        "size": [0.0] * 4,
+        "hasBias": True,
+        "upsample": [1.0, 1.0],
+        "crop": [0.0] * 4,
+        "numGroups": 1.0,
+        "opts": ("cuDNN",),
     }
     settings = CONVT
     function = staticmethod(blocks.vl_nnconvt)

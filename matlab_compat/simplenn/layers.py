@@ -194,7 +194,10 @@ class PDist(Layer):
 
     properties: ClassVar = {"class": None, **DEFAULTS["pdist"]}
     settings: ClassVar = {
-        **{"p": number, "noRoot": flag, "aggregate": flag, "epsilon": number},
+        "p": number,
+        "noRoot": flag,
+        "aggregate": flag,
+        "epsilon": number,
         "instanceWeights": lambda value, name: maps_to_torch(np.asarray(value)) if np.size(value) else None,
     }
     function = staticmethod(blocks.vl_nnpdist)

@@ -145,10 +145,9 @@ class _Run:
             return function(self.layers[index], *inputs, self.testing)
 
 
-_DEFAULTS = {
-    **dict.fromkeys(("conserveMemory", "sync", "accumulate", "skipForward", "holdOn"), False),
-    **{"mode": "normal", "cudnn": True, "backPropDepth": math.inf, "parameterServer": None},
-}
+_FLAGS = ("conserveMemory", "sync", "accumulate", "skipForward", "holdOn")
+_DEFAULTS: dict[str, Any] = dict.fromkeys(_FLAGS, False)
+_DEFAULTS |= {"mode": "normal", "cudnn": True, "backPropDepth": math.inf, "parameterServer": None}
 
 
 def _last_derivative(run: _Run, dzdy: Any) -> Tensor:
