@@ -320,7 +320,7 @@ class ImageNetwork(nn.Module):
         try:
             array = np.asarray(image, dtype=np.float32)
         except (TypeError, ValueError):
-            raise NetworkFormatError(f"meta.normalization.{name} is no array: {describe(image)}") from None
+            raise NetworkFormatError(f"normalization.{name} holds no numbers: {describe(image)}") from None
         pixel = array[0, 0] if array.ndim > 2 else array.ravel()[: 3 if array.size == 3 else 1]
         return torch.tensor(np.atleast_1d(pixel).ravel())
 

@@ -219,7 +219,7 @@ def reference(layer: Layer, x: Tensor) -> Tensor:
     if isinstance(given, Tensor):
         return given.to(x.device)
     if given is None or np.size(given) == 0:
-        raise ArgumentError(f"layer '{layer.name}' has no field class to compare with: set its `class`")
+        raise ArgumentError(f"layer '{layer.name}' has no field class: set it by set_field('class', …)")
     array = np.asarray(given)
     if array.ndim <= 2 and array.size == x.shape[0]:
         array = array.reshape(1, 1, 1, -1, order="F")
