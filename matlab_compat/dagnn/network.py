@@ -13,7 +13,7 @@ The struct of a DagNN in MATLAB: struct arrays of layers, variables and paramete
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -243,7 +243,7 @@ class DagNN(ImageNetwork):
         used = fan_out(net)
         for layer in net:
             if isinstance(layer, UnknownBlock) and is_loss(str(layer.type)):
-                layer._left_out = not any(used[name] for name in layer.outputs)
+                layer.left_out = not any(used[name] for name in layer.outputs)
                 if layer.left_out:
                     _log.warning("%s: %s", net.label(layer), layer.remark())
         return net.eval()
@@ -327,9 +327,6 @@ class DagNN(ImageNetwork):
         return self.layers[known_name(layer, self.names, "layer", list.index)]  # type: ignore
 
     __getitem__ = layer
-
-    def __iter__(self) -> Iterator[DagLayer]:
-        return iter(self.layers)  # type: ignore[arg-type]
 
     def precious(self, variable: str) -> bool:
         """MATLAB's flag `precious`: keep this variable when memory is conserved."""

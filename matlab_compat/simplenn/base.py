@@ -1,6 +1,6 @@
 """What SimpleNN and DagNN have in common: networks, lists of layers, layers' fields, the forms of weights."""
 
-from collections.abc import Callable, Iterable, Mapping, MutableSequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
@@ -28,6 +28,7 @@ class MatlabFields(nn.Module):
     properties: ClassVar[Mapping[str, Any]] = {}  # fields that the type has, with their defaults
     function: ClassVar[Callable[..., Any]]  # MatConvNet's block
     settings: ClassVar[Settings] = {}  # its options
+    left_out = False  # whether it is a loss of training that is not known here
     _fields: dict[str, Any]
 
     @property
@@ -268,6 +269,9 @@ class ImageNetwork(nn.Module):
 
     def __len__(self) -> int:
         return len(self.layers)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.layers)
 
     @property
     def mean_pixel(self) -> Tensor:

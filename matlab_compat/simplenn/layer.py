@@ -316,15 +316,8 @@ def unknown_text(kind: str, known: Iterable[str], removal: str, registry: str) -
 class UnknownLayer(Layer):
     """A layer of a type or class that is not registered: kept as it is stored, and refused when it is run.
 
-    left_out: it is a loss of training, and passes its input on.
+    One that is left out passes its input on.
     """
-
-    _left_out = False
-
-    @property
-    def left_out(self) -> bool:
-        """Whether the layer passes its input on."""
-        return self._left_out
 
     def forward(self, x: Tensor) -> Tensor:
         if self.left_out:
