@@ -141,7 +141,7 @@ def _struct(value: StructArray, where: str) -> Any:
 
 def _checked(name: str, what: str) -> str:
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise MatFileError(f"{name!r} is not a valid name of a {what}: a letter, then up to 62, digits or _")
+        raise MatFileError(f"{name!r} is not a valid name of a {what}: letters, digits or _, at most 63")
     return name
 
 
