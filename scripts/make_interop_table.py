@@ -40,6 +40,7 @@ BEGIN, END = "<!-- table: made by scripts/make_interop_table.py -->", "<!-- end 
 # target -> the file that is written
 TARGETS = {
     ".mat": "net.mat",
+    ".mat, classes": "net_classes.mat",
     ".hloc.mat": "net.hloc.mat",
     ".safetensors": "net.safetensors",
     ".onnx": "net.onnx",
@@ -96,10 +97,10 @@ def cell(source: Any, name: str, folder: Path) -> tuple[str, str]:
     target = folder / name
     try:
         if isinstance(source, Path):
-            net = convert(source, target)
+            net = convert(source, target, classes="classes" in name)
         else:
             net = source
-            save_network(net, target)
+            save_network(net, target, classes="classes" in name)
         found = difference(net, target, WHOLE_WINDOWS if target.suffix == ".pth" else ANY_SIZE)
     except MatlabCompatError as error:
         return "–", str(error).replace(str(folder), "").splitlines()[0]

@@ -9,7 +9,6 @@ read, run and converted as the real one is.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,6 @@ from deepibl.networks.build import SAVEOBJ_CLASSES
 from deepibl.networks.torch_files import IMAGE_SIDE, MEAN_RGB
 from deepibl.networks.weights import CLUSTERS, VGG16_BLOCKS, WHITENED, LayerSpec, whitened_netvlad_layers
 from matlab_compat import matfile
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from tests.mat_objects import save_objects
 
 SMALL: dict[str, Any] = {"blocks": ((2, 4), (2, 6), (3, 8), (3, 10), (3, 12)), "clusters": 5, "whitened": 16}
 FULL: dict[str, Any] = {"blocks": VGG16_BLOCKS, "clusters": CLUSTERS, "whitened": WHITENED}
@@ -68,7 +63,7 @@ def write_released(
         if form == "struct":
             matfile.save(path, {"net": plain_structs(net)})
         else:
-            save_objects(path, {"net": net}, version=form, saveobj_classes=SAVEOBJ_CLASSES)
+            matfile.save_objects(path, {"net": net}, version=form, saveobj_classes=SAVEOBJ_CLASSES)
         written.append(path)
     return written
 

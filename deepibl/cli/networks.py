@@ -26,12 +26,13 @@ def convert(
     source: Annotated[str, opt.argument("A network: .mat, .safetensors, .pth, .tar, .py, or a name.")],
     target: Annotated[Path, opt.argument("To write: .mat, .hloc.mat, .safetensors, .onnx, .pt2 or .pth.")],
     check: Annotated[bool, opt.option("Run one image through both and compare.", "--check")] = False,
+    classes: Annotated[bool, opt.option("Class objects in a .mat, as NetVLAD has.", "--classes")] = False,
 ) -> None:
     """Convert a network from one format to another, by the suffixes. Exit code 4: --check failed."""
     from deepibl.engine.finite import require_finite
     from deepibl.networks.conversion import convert as convert_network, difference
 
-    net = convert_network(opt.find_net(source), target)
+    net = convert_network(opt.find_net(source), target, classes=classes)
     typer.echo(f"wrote {target}")
     try:
         require_finite(net)

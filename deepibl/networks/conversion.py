@@ -47,7 +47,7 @@ class Difference(NamedTuple):
 
 
 @working("converting a network")
-def convert(source: StrPath, target: StrPath) -> Network:
+def convert(source: StrPath, target: StrPath, *, classes: bool = False) -> Network:
     """Reads a network and writes it in the format that the target's suffix names; returns the network.
 
     Raises what `load_network` and `save_network` raise.
@@ -55,7 +55,7 @@ def convert(source: StrPath, target: StrPath) -> Network:
     if Path(source).resolve() == Path(target).resolve():
         raise ArgumentError(f"{target} is the network to convert: give another file")
     net = load_network(source, cached_copy=False)
-    save_network(net, target)
+    save_network(net, target, classes=classes)
     return net
 
 

@@ -36,7 +36,7 @@ import torch
 from torch import nn
 
 from deepibl.networks.backbones import TorchExtractor, built_from, recipe_of
-from deepibl.networks.build import add_pooling
+from deepibl.networks.build import SAVEOBJ_CLASSES, add_pooling
 from deepibl.networks.export import save_exported, save_hloc, save_onnx
 from deepibl.networks.identity import Extractor, network_id, provenance
 from deepibl.networks.libraries import is_torch_id, parse_name
@@ -383,7 +383,7 @@ def _network_struct(path: StrPath) -> dict[str, Any]:
     raise NetworkFormatError(f"{os.fspath(path)} holds no network: {'; '.join(problems)}")
 
 
-def save_network(net: Extractor, path: StrPath) -> None:
+def save_network(net: Extractor, path: StrPath, *, classes: bool = False) -> None:
     """Writes a network in the format that the suffix names. The file appears whole or not at all.
 
     ==============  =====================================================================================
@@ -410,10 +410,16 @@ def save_network(net: Extractor, path: StrPath) -> None:
             f"{path}: a {type(net).__name__} has no MATLAB layers to write. Write .safetensors, .onnx or .pt2"
             " of what from_torch returns, or load the backbone by name: load_network('torchvision:resnet50')"
         )
+    if classes and path.suffix != ".mat":
+        raise NetworkFormatError(f"{path}: only .mat files hold class objects")
     if path.name.endswith(".hloc.mat"):
         save_hloc(net, path)
     elif path.suffix == ".mat" and isinstance(net, Network):
-        matfile.save(path, {"net": net.to_matlab()})
+        if classes:
+            struct = net.to_matlab(classes=True) if isinstance(net, SimpleNN) else net.to_matlab()
+            matfile.save_objects(path, {"net": struct}, saveobj_classes=SAVEOBJ_CLASSES)
+        else:
+            matfile.save(path, {"net": net.to_matlab()})
     elif path.suffix == ".safetensors" and isinstance(net, Network):
         write_network(net, path, provenance(net))
     elif path.suffix in (".onnx", ".pt2"):

@@ -11,4 +11,4 @@ from .values import (
     text as text,
     vector as vector,
 )
-from .write import save as save
+from .write import save as save, save_objects as save_objects

@@ -217,10 +217,11 @@ class Layer(MatlabFields):
                 shapes.append(spec.kind.to_matlab(tensor, shape).shape)
         return shapes
 
-    def to_matlab(self) -> dict[str, Any]:
+    def to_matlab(self, classes: bool = False) -> dict[str, Any] | MatObject:
         """The layer as MATLAB stores it: the fields that were read, with the current weights.
 
-        A class object becomes a plain struct that names its class in the field class__.
+        A class object becomes a plain struct that names its class in the field class__; with `classes`, every
+        layer whose class is known becomes a class object.
         """
         self.check_weights()
         values = {"name": self.name, "type": self.type, **self._fields}
@@ -229,6 +230,9 @@ class Layer(MatlabFields):
         renamed = self._unwritten_name not in (None, self.name)
         order = [*self._order, "name"] if renamed else self._order
         struct = {name: values[name] for name in order if name in values}
+        if classes and self.classname:
+            struct.pop(CLASS_FIELD, None)
+            return MatObject(self.classname, struct)
         if self._is_object:  # a struct must have what an object's class defines
             defaults = {name: values[name] for name in ("type", "name") if name not in struct}
             return {CLASS_FIELD: self.classname, **defaults, **struct}

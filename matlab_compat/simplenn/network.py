@@ -137,14 +137,14 @@ class SimpleNN(ImageNetwork):
             elif not isinstance(layer, _standard_layers.Loss):
                 return
 
-    def to_matlab(self) -> dict[str, Any]:
+    def to_matlab(self, classes: bool = False) -> dict[str, Any]:
         """The network as a MATLAB struct: every field, shape and class that was read, the current weights.
 
         Layers of old files (filters, biases) are written in the newest form. Custom layers that were class
-        objects become structs with a field class__.
+        objects become structs with a field class__ or, with `classes`, class objects (`MatObject`) again.
         """
         values: dict[str, Any] = dict(self.extra)
-        values["layers"] = cell_row([layer.to_matlab() for layer in self])
+        values["layers"] = cell_row([layer.to_matlab(classes) for layer in self])
         if self.meta or "meta" in self._order:
             meta = {n: matlab_value(v) if isinstance(v, float) else v for n, v in self.meta.items()}
             values["meta"] = with_rows(meta) or self._empty_meta

@@ -12,7 +12,6 @@ import numpy as np
 from matlab_compat import matfile
 from matlab_compat.matfile.values import MatObject
 from tests.mat5_bytes import CELL, CHAR, DOUBLE, F8, I1, I4, SPARSE, STRUCT, Builder
-from tests.mat_objects import save_objects
 from tests.reliability.crafted_hdf5 import CRAFTED_HDF5
 
 HAS_MATIO = importlib.util.find_spec("matio") is not None  # which needs Python 3.11
@@ -105,7 +104,7 @@ def _write_struct(path: Path, name: str, values: dict[str, bytes]) -> None:
 def network_that_is_its_own_layer(path: Path) -> None:
     net = MatObject("dagnn.DagNN", {"layers": None})
     net.properties["layers"] = net
-    save_objects(path, {"net": net})
+    matfile.save_objects(path, {"net": net})
 
 
 def network_with_a_layer_that_contains_itself(path: Path) -> None:
@@ -113,7 +112,7 @@ def network_with_a_layer_that_contains_itself(path: Path) -> None:
     layer.properties["weights"] = layer
     layers = np.empty((1, 1), dtype=object)
     layers[0, 0] = layer
-    save_objects(path, {"net": {"layers": layers, "meta": {}}})
+    matfile.save_objects(path, {"net": {"layers": layers, "meta": {}}})
 
 
 def network_with_meta_nested_190_deep(path: Path) -> None:

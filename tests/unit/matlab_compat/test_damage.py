@@ -28,7 +28,6 @@ from matlab_compat.errors import ArgumentError, ImageReadError, MatFileError, Ne
 from matlab_compat.files import damage_as
 from matlab_compat.matfile.hdf5 import heap_problem
 from matlab_compat.nn.conv import vl_nnconv
-from tests.mat_objects import save_objects
 from tests.reliability.crafted import CRAFTED
 
 MAKERS = {maker.__name__: maker for makers in CRAFTED.values() for maker in makers}
@@ -303,7 +302,7 @@ def _mat73(path: Path) -> None:
 
 def _objects(path: Path) -> None:
     pytest.importorskip("matio")
-    save_objects(path, {"x": matfile.MatObject("layerVLAD", {"name": "a"})})
+    matfile.save_objects(path, {"x": matfile.MatObject("layerVLAD", {"name": "a"})})
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import scipy.sparse
 
 from matlab_compat import matfile
 from matlab_compat.errors import MatFileError
-from tests.mat_objects import save_objects
 from tests.matlab_same import assert_same
 from tests.unit.matlab_compat.test_matfile_octave import octave
 
@@ -177,9 +176,17 @@ def test_what_would_be_changed_is_refused_by_name(value: Any, message: str, tmp_
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["nul_at_the_end", "three_d", "no_pages", "rows_of_no_letters"])
+@pytest.mark.parametrize("version", ["v7", "v7.3"])
+def test_chars_that_mat_io_would_change_are_refused_by_name(version: str, name: str, tmp_path: Path) -> None:
+    pytest.importorskip("matio", reason="needs mat-io, which needs Python 3.11")
+    with pytest.raises(MatFileError, match=r"x\.f is a .* char"):
+        matfile.save_objects(tmp_path / "a.mat", {"x": {"f": KEPT[name]}}, version=version)
+
+
 @pytest.mark.parametrize("name", ["no_structs", "three_structs", "beyond_16_bits", "rows_beyond_16_bits"])
 @pytest.mark.parametrize("version", ["v7", "v7.3"])
 def test_what_mat_io_keeps_is_kept(version: str, name: str, tmp_path: Path) -> None:
     pytest.importorskip("matio", reason="needs mat-io, which needs Python 3.11")
-    save_objects(tmp_path / "a.mat", {"x": KEPT[name]}, version=version)
+    matfile.save_objects(tmp_path / "a.mat", {"x": KEPT[name]}, version=version)
     same(matfile.load(tmp_path / "a.mat")["x"], KEPT[name])

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from matlab_compat import matfile
-from tests.mat_objects import save_objects
 
 pytestmark = pytest.mark.slow
 MEGABYTE = 1 << 20
@@ -48,7 +47,7 @@ def test_loading_takes_less_than_the_network_and_two_fifths_of_the_file(version:
             pytest.skip("writing class objects needs mat-io, which needs Python 3.11")
         tiny = {"net": [1, matfile.MatObject("layerVLAD", {"name": "x"})]}
         for target, content in ((small, tiny), (large, {"net": net})):
-            save_objects(target, content, version=version, saveobj_classes=["layerVLAD"])
+            matfile.save_objects(target, content, version=version, saveobj_classes=["layerVLAD"])
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, small, large], check=True, capture_output=True, text=True
     )

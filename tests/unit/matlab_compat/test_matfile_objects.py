@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from matlab_compat import matfile
+from matlab_compat.errors import MatFileError
 from matlab_compat.matfile.classes import OBJECT_MARK
 from matlab_compat.matfile.io import opened
 from matlab_compat.matfile.objects import Subsystem
-from tests.mat_objects import save_objects
 from tests.matlab_same import assert_same
 from tests.unit.matlab_compat.matfile_objects.make import content
 
@@ -113,7 +113,7 @@ def words_of(strings: np.ndarray) -> np.ndarray:
 def test_who_gives_the_size_of_a_string_array(shape: tuple[int, ...], version: str, tmp_path: Path) -> None:
     strings = np.array([f"s{i}𝔸" for i in range(math.prod(shape))], dtype=object).reshape(shape)
     held = matfile.MatObject("string", {"any": words_of(strings)})
-    save_objects(tmp_path / "a.mat", {"x": held, "y": 1}, version=version)
+    matfile.save_objects(tmp_path / "a.mat", {"x": held, "y": 1}, version=version)
     assert matfile.who(tmp_path / "a.mat")["x"] == ("string", shape)
     found = matfile.load(tmp_path / "a.mat")["x"]
     assert found == strings[0, 0] if shape == (1, 1) else (found == strings).all()
@@ -132,7 +132,7 @@ def test_reading_objects_needs_no_matio_and_no_pandas(path: Path) -> None:
 @pytest.mark.parametrize("version", ["v7", "v7.3"])
 def test_objects_are_written_as_they_are_read(version: str, tmp_path: Path) -> None:
     net = content()["net"]
-    save_objects(tmp_path / "a.mat", {"net": net}, version=version, saveobj_classes=["layerVLAD"])
+    matfile.save_objects(tmp_path / "a.mat", {"net": net}, version=version, saveobj_classes=["layerVLAD"])
     assert_same(matfile.load(tmp_path / "a.mat")["net"], _plain(net))
 
 
@@ -142,7 +142,7 @@ def test_a_long_chain_of_objects_is_read(version: str, tmp_path: Path) -> None:
     chain = matfile.MatObject("Node", {"depth": 0})
     for depth in range(1, 60):
         chain = matfile.MatObject("Node", {"depth": depth, "next": chain})
-    save_objects(tmp_path / "a.mat", {"x": chain}, version=version)
+    matfile.save_objects(tmp_path / "a.mat", {"x": chain}, version=version)
     found = matfile.load(tmp_path / "a.mat")["x"]
     for depth in range(59, 0, -1):
         assert matfile.scalar(found.properties["depth"]) == depth
@@ -158,3 +158,16 @@ def test_a_saveobj_that_returned_no_struct_stays_in_any(tmp_path: Path) -> None:
 
     save_to_mat(tmp_path / "a.mat", {"x": odd}, version="v7", saveobj_classes=["Odd"])
     assert_same(matfile.load(tmp_path / "a.mat")["x"].properties, {"any": np.array([[1.0, 2.0]])})
+
+
+def test_an_unknown_version_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MatFileError, match=r"version must be one of v7, v7\.3; got 'v6'"):
+        matfile.save_objects(tmp_path / "a.mat", {}, version="v6")
+
+
+def test_without_matio_the_error_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matio", None)
+    with pytest.raises(MatFileError, match="pip install mat-io"):
+        matfile.save_objects(tmp_path / "a.mat", {"x": 1})

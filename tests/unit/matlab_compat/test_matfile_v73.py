@@ -12,7 +12,6 @@ import pytest
 
 from matlab_compat import matfile
 from matlab_compat.errors import MatFileError
-from tests.mat_objects import save_objects
 from tests.matlab_same import assert_same
 from tests.unit.matlab_compat.test_matfile import VALUES
 
@@ -56,8 +55,15 @@ def load(root: h5py.File, path: Path) -> dict[str, Any]:
 @pytest.mark.skipif(not HAS_MATIO, reason="needs mat-io, which needs Python 3.11")
 @pytest.mark.parametrize("name", sorted(VALUES.keys() - MATIO_CANNOT))
 def test_what_matio_writes_is_read(name: str, path: Path) -> None:
-    save_objects(path, {name: VALUES[name]}, version="v7.3")
+    matfile.save_objects(path, {name: VALUES[name]}, version="v7.3")
     assert_same(matfile.load(path), {name: VALUES[name]})
+
+
+@pytest.mark.skipif(not HAS_MATIO, reason="needs mat-io, which needs Python 3.11")
+@pytest.mark.parametrize("name", MATIO_CANNOT)
+def test_what_matio_would_change_is_refused(name: str, path: Path) -> None:
+    with pytest.raises(MatFileError, match="Complex type"):
+        matfile.save_objects(path, {name: VALUES[name]}, version="v7.3")
 
 
 def test_arrays_are_transposed_and_keep_their_class(root: h5py.File, path: Path) -> None:

@@ -203,6 +203,8 @@ def test_a_class_object_is_read_wherever_its_class_is_named() -> None:
     assert_same(nets[0].to_matlab()["layers"][0, 0], forms[1])
     assert_same(nets[1].to_matlab()["layers"][0, 0], forms[1])
     assert_same(nets[2].to_matlab()["layers"][0, 0], forms[2])
+    for net in nets[:2]:
+        assert_same(net.to_matlab(classes=True)["layers"][0, 0], forms[0])
 
 
 def test_a_class_object_that_left_out_its_defaults_becomes_a_struct_with_type_and_name() -> None:
@@ -211,6 +213,7 @@ def test_a_class_object_that_left_out_its_defaults_becomes_a_struct_with_type_an
     written = net.to_matlab()["layers"][0, 0]
     assert list(written)[:3] == ["class__", "type", "name"]
     assert SimpleNN.from_matlab({"layers": cell_row([written])}).types == ["custom"]
+    assert_same(net.to_matlab(classes=True), struct)
 
 
 def test_the_network_moves_and_converts_as_modules_do() -> None:

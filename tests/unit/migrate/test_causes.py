@@ -22,7 +22,6 @@ from matlab_compat.numeric import maps_to_torch
 from matlab_compat.relja import relja_PCA
 from matlab_compat.simplenn.network import SimpleNN
 from tests.golden_data import REAL, read_golden
-from tests.mat_objects import save_objects
 
 Setting = tuple[Path, SimpleNN, list[str], np.ndarray]
 SIZES = [(96, 64), (64, 96), (64, 64), (96, 96), (80, 64), (64, 80)]
@@ -43,7 +42,7 @@ def network(folder: Path, name: str) -> SimpleNN:
     last = {"type": "normalize", "name": "norm2", "param": np.array([[24, 1e-12, 1, 0.5]])}
     mean = np.array([110, 120, 140], np.float32).reshape(1, 1, 3)
     meta = {"normalization": {"averageImage": mean}}
-    save_objects(folder / name, {"layers": [conv, norm, pool, last], "meta": meta})
+    matfile.save_objects(folder / name, {"layers": [conv, norm, pool, last], "meta": meta})
     return load_network(folder / name, cached_copy=False)
 
 

@@ -18,6 +18,7 @@ from deepibl.networks.export import DescriptorModule, exported, save_exported, s
 from deepibl.networks.identity import network_id
 from deepibl.networks.io import load_network, read_mat_network, save_network
 from deepibl.runtime.files import read_strings
+from matlab_compat import matfile
 from matlab_compat.dagnn.network import DagNN
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.simplenn.network import SimpleNN
@@ -137,6 +138,19 @@ def test_safetensors_say_where_the_network_comes_from(released_file: Path, tmp_p
     said = read_strings(tmp_path / "net.safetensors")
     assert {"netID": "vd16", "sessionID": "53e0", "epoch": "4"}.items() <= said.items()
     assert said["network_id"] == network_id(net) and said["written_by"] == "deepibl"
+
+
+def test_class_objects_are_written_for_matlab(released_file: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matio", reason="writing class objects needs mat-io")
+    net = read_mat_network(released_file)
+    save_network(net, tmp_path / "net.mat", classes=True)
+    layers = matfile.cell_list(matfile.load(tmp_path / "net.mat", ["net"])["net"]["layers"])
+    objects = {layer.classname for layer in layers if isinstance(layer, matfile.MatObject)}
+    assert objects == {"layerVLAD", "layerWholeL2Normalize"}
+    again = read_mat_network(tmp_path / "net.mat")
+    assert network_id(again) == network_id(net) and again.names == net.names
+    with pytest.raises(NetworkFormatError, match=r"only \.mat files hold class objects"):
+        save_network(net, tmp_path / "net.safetensors", classes=True)
 
 
 REFUSED: list[tuple[str, str]] = [

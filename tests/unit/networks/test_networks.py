@@ -17,7 +17,6 @@ from matlab_compat.matfile.values import MatObject
 from matlab_compat.network import network_from_matlab
 from matlab_compat.simplenn.network import SimpleNN
 from matlab_compat.simplenn.tidy import cell_row
-from tests.mat_objects import save_objects
 from tests.matlab_same import assert_same
 
 
@@ -114,12 +113,12 @@ def test_an_object_that_is_not_a_network_is_named_by_its_toolbox(
     pytest.importorskip("matio", reason="needs mat-io, which needs Python 3.11")
     for layers in ([{"dimensions": 3}], np.ones((1, 2))):
         held = MatObject(classname, {"layers": layers, "b": 1.0})
-        save_objects(tmp_path / "a.mat", {"net": held})
+        matfile.save_objects(tmp_path / "a.mat", {"net": held})
         with pytest.raises(NetworkFormatError, match=rf"a\.mat holds no network: net {message}"):
             load_network(tmp_path / "a.mat")
         with pytest.raises(NetworkFormatError, match=f"the value {message}"):
             network_from_matlab(held)
-    save_objects(tmp_path / "a.mat", {"trained": held})
+    matfile.save_objects(tmp_path / "a.mat", {"trained": held})
     shown = message[5:].split(",")[0]
     with pytest.raises(NetworkFormatError, match=rf"found trained \(1x1 ({shown}|{classname})\)"):
         load_network(tmp_path / "a.mat")

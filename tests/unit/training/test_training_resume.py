@@ -16,9 +16,9 @@ import torch
 from deepibl.errors import SessionError, TrainingError
 from deepibl.matlab.training import trainGaussKernalInd
 from deepibl.training.listeners import TrainingListener
+from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
 from matlab_compat.matfile.values import text
-from tests.mat_objects import save_objects, with_objects
 from tests.tiny_training import Failing, Log, Workplace
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -185,9 +185,15 @@ def test_a_file_of_matlab_with_class_objects_is_gone_on_from(tmp_path):
     variables = place.load("run", 1)
     variables["net"] = with_objects(variables["net"])
     del variables["auxData"]["deepibl"]  # which MATLAB does not write
-    save_objects(path, variables, version="v7.3", saveobj_classes=["layerVLAD"])
+    matfile.save_objects(path, variables, version="v7.3", saveobj_classes=["layerVLAD"])
     place.train(**options, nEpoch=2, startEpoch=2)
     same(place.weights("run"), wanted)
+
+
+def with_objects(net):
+    from matlab_compat.simplenn.network import SimpleNN
+
+    return SimpleNN.from_matlab(net).to_matlab(classes=True)
 
 
 def test_a_loss_that_is_no_number_stops_it_and_the_state_before_is_saved(tmp_path):

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 
 from matlab_compat import matfile
-from tests.mat_objects import save_objects
 
 
 def content() -> dict[str, object]:
@@ -31,4 +30,4 @@ def content() -> dict[str, object]:
 if __name__ == "__main__":
     for version in ("v7", "v7.3"):
         target = Path(__file__).parent / f"objects_{version.replace('.', '')}.mat"
-        save_objects(target, content(), version=version, saveobj_classes=["layerVLAD"])
+        matfile.save_objects(target, content(), version=version, saveobj_classes=["layerVLAD"])
