@@ -19,6 +19,7 @@ from h5py import h5a, h5d, h5g, h5i, h5l, h5o, h5r, h5s, h5t
 
 from matlab_compat.errors import MatFileError
 from matlab_compat.files import mat_damage
+from matlab_compat.matfile.chunks import read_chunks
 from matlab_compat.matfile.classes import corrupted
 
 HEAD = 16
@@ -270,7 +271,8 @@ class Node:
         """The data of a numeric dataset in the given type and HDF5's shape."""
         self._take(dtype.itemsize)
         data = np.empty(self.shape, dtype)
-        self.id.read(h5s.ALL, h5s.ALL, data, _stored_type(dtype))
+        if not read_chunks(self.id, data):
+            self.id.read(h5s.ALL, h5s.ALL, data, _stored_type(dtype))
         return data
 
     @mat_damage()

@@ -55,17 +55,44 @@ def count_text(value: float) -> str:
     return str(int(value)) if value == np.floor(value) else f"{value:e}"
 
 
-def _layout(table: Table, max_columns: int) -> str:
-    """The table, cut into parts of `max_columns` columns after a repeated first column."""
+def _widths(table: Table) -> list[int]:
+    return [max(map(len, column)) for column in zip(*table, strict=True)]
+
+
+def _ascii(table: Table) -> str:
+    lines, widths = [], _widths(table)
+    for row in table:
+        pairs = zip(row, widths, strict=True)
+        lines += [("-" * width if cell == "-" else cell.rjust(width)) + "|" for cell, width in pairs]
+        lines.append("\n")
+    return "".join(lines)
+
+
+def _csv(table: Table) -> str:
+    return "".join("".join(f'"{cell}",' for cell in row) + "\n" for row in table if row[0] != "-")
+
+
+def _latex(table: Table) -> str:
+    widths = _widths(table)
+    lines = [f"\\begin{{tabular}}{{{'c' * len(widths)}}}\n"]
+    for row in table:
+        if row[0] == "-":
+            lines.append("\\hline\n")
+            continue
+        escaped = [cell.replace("\\", "\\\\").replace("_", "\\char`_") for cell in row]
+        lines.append("&".join(map(str.rjust, escaped, widths)) + "\\\\\n")
+    return "".join([*lines, "\\end{tabular}\n"])
+
+
+FORMATS: dict[str, Callable[[Table], str]] = {"ascii": _ascii, "latex": _latex, "csv": _csv}
+
+
+def layout(table: Table, form: str, max_columns: int) -> str:
+    """The table in one of FORMATS, cut into parts of `max_columns` columns after a repeated first column."""
     parts = []
     for first in range(1, len(table[0]), max_columns):
         part = [[row[0], *row[first : first + max_columns]] for row in table]
-        widths = [max(map(len, column)) for column in zip(*part, strict=True)]
-        for row in part:
-            pairs = zip(row, widths, strict=True)
-            parts += [("-" * width if cell == "-" else cell.rjust(width)) + "|" for cell, width in pairs]
-            parts.append("\n")
-        parts.append("\n")
+        parts.append(FORMATS[form](part) + "\n")
     return "".join(parts)
 
 
@@ -281,7 +308,7 @@ def _rows(views: Sequence[LayerView], info: Info) -> list[list[str]]:
     ]
 
 
-def _text(views: Sequence[LayerView], info: Info, max_columns: int = 18) -> str:
+def _text(views: Sequence[LayerView], info: Info, form: str, max_columns: int) -> str:
     parameters = sum(view.parameters for view in views)
     data = float(np.sum(np.prod(info["dataSize"], axis=0))) * _BYTES
     batch = count_text(info["dataSize"][3, 0])
@@ -289,7 +316,7 @@ def _text(views: Sequence[LayerView], info: Info, max_columns: int = 18) -> str:
         ["parameter memory", f"{memory_text(parameters * _BYTES)} ({parameters:.2g} parameters)"],
         ["data memory", f"{memory_text(data)} (for batch size {batch})"],
     ]
-    return _layout(_rows(views, info), max_columns) + _layout(summary, max_columns)
+    return layout(_rows(views, info), form, max_columns) + layout(summary, form, max_columns)
 
 
 _DEFAULTS = {"inputSize": None, "batchSize": None, "maxNumColumns": 18, "format": "ascii"}
@@ -301,8 +328,9 @@ def vl_simplenn_display(net: Any, *args: Any, nargout: int = 0, **kwargs: Any) -
     net: a `SimpleNN`, or the MATLAB struct of one (which is tidied first).
     inputSize: height, width, depth[, number]; default: meta.inputSize, else meta.normalization.imageSize,
     else NaN, as are then the sizes that depend on it. batchSize: overrides the number of images (1 by
-    default). maxNumColumns: layers in one table before it continues below (18). format: 'ascii' only.
-    nargout: MATLAB's number of outputs: 0 prints and returns None, 1 returns info, 2 returns (info, text).
+    default). maxNumColumns: layers in one table before it continues below (18). format: 'ascii', 'latex' or
+    'csv'. nargout: MATLAB's number of outputs: 0 prints and returns None, 1 returns info, 2 returns (info,
+    text).
 
     info: support, stride (2 x L), pad (4 x L), receptiveFieldSize, receptiveFieldOffset (from 1),
     receptiveFieldStride (2 x L), dataSize (4 x (L+1)), in pixels; text: what nargout=0 prints. As in the
@@ -312,15 +340,16 @@ def vl_simplenn_display(net: Any, *args: Any, nargout: int = 0, **kwargs: Any) -
     Ported from: matconvnet/matlab/simplenn/vl_simplenn_display.m
     """
     opts = options(_DEFAULTS, args, kwargs)
-    if text(opts.format) != "ascii":
-        raise ArgumentError(f"format must be 'ascii', a table of text; got {opts.format!r}")
+    form = text(opts.format)
+    if form not in FORMATS:
+        raise ArgumentError(f"format must be one of {', '.join(FORMATS)}; got '{form}'")
     views, meta = _views(net, opaque_objects=True)
     _check(views)
     info = _info(views, _input_size(meta, opts.inputSize, opts.batchSize))
     if nargout == 1:
         return info
     columns = max(1, int(np.ravel(opts.maxNumColumns)[0]))
-    printed = _text(views, info, columns)
+    printed = _text(views, info, form, columns)
     if nargout == 0:
         print(printed, end="")
         return None
@@ -367,4 +396,4 @@ def describe(net: Any, input_size: Sequence[float] | None = None, batch_size: in
         info[key] = [getattr(view, key) for view in views]
     lines = meta_lines(meta, "meta") or ["meta: empty"]
     remarks = [f"layer {number} {view.remark}" for number, view in enumerate(views, 1) if view.remark]
-    return info, _text(views, info) + "\n".join([*remarks, *lines]) + "\n"
+    return info, _text(views, info, "ascii", 18) + "\n".join([*remarks, *lines]) + "\n"

@@ -101,7 +101,7 @@ def test_a_network_without_layers_has_an_input_only() -> None:
 
 
 def test_formats_and_options_that_are_not_known_are_refused() -> None:
-    with pytest.raises(ArgumentError, match=r"'ascii', a table of text; got 'html'"):
+    with pytest.raises(ArgumentError, match=r"ascii, latex, csv; got 'html'"):
         vl_simplenn_display(struct(), format="html")
     with pytest.raises(ArgumentError, match="inputSize"):
         vl_simplenn_display(struct(), inputSise=[1, 2])
