@@ -103,9 +103,10 @@ def _binary(scope: Scope, node: Operation) -> Typed:
         if sign == ".^" and array:
             return plain(ast.Pow(), "array")
         return called("power" if sign == ".^" or scalar else "mpower", "real" if scalar else "num")
+    if sign == ".\\":
+        left, right = right, left
     require(sign in ("\\", ".\\"), f"the operator {sign}")
-    left, right = right, left
-    return called("mrdivide" if sign == "\\" else "divide")
+    return called("mldivide" if sign == "\\" else "divide")
 
 
 def _positive(node: ast.expr) -> bool:

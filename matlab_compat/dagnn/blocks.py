@@ -12,7 +12,7 @@ from matlab_compat import nn as blocks
 from matlab_compat.dagnn.graph import PIXEL, UNKNOWN, ReceptiveField, Shapes, Size
 from matlab_compat.dagnn.layer import DagLayer, register_block
 from matlab_compat.errors import ArgumentError
-from matlab_compat.matfile.values import scalar, text
+from matlab_compat.matfile.values import cell_list, scalar, text
 from matlab_compat.nn.geometry import borders, pair
 from matlab_compat.simplenn.base import (
     CONV,
@@ -299,8 +299,15 @@ class DropOut(DagLayer):
         return F.dropout(inputs[0], self.rate, training=True)
 
 
+class _AnyPixel(DagLayer):
+    """Base of blocks whose output may depend on any pixel."""
+
+    def receptive_fields(self, shapes: Shapes) -> list[ReceptiveField | None]:
+        return [UNKNOWN] * len(self.inputs)
+
+
 @register_block("dagnn.Loss")
-class Loss(DagLayer):
+class Loss(_AnyPixel):
     """A loss; computed where its labels (counting from 0) are among the inputs, else skipped."""
 
     properties: ClassVar = {"loss": "softmaxlog", "ignoreAverage": False, "normalise": True, "opts": ()}
@@ -311,9 +318,96 @@ class Loss(DagLayer):
         """One number per image, as in the original."""
         return 1, 1, 1, sizes[0][3]
 
-    def receptive_fields(self, shapes: Shapes) -> list[ReceptiveField | None]:
-        """Unknown: it may depend on any pixel."""
-        return [UNKNOWN] * len(self.inputs)
-
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
         return self.compute(*inputs[:2])
+
+
+@register_block("dagnn.PDist")
+class PDist(_AnyPixel):
+    """The p-distance of two inputs at each pixel, a third being weights; by default summed to one number."""
+
+    properties: ClassVar = {
+        "p": 2.0,
+        "aggregate": True,
+        "noRoot": False,
+        "epsilon": 1e-6,
+        **Loss.properties,
+        "loss": "pdist",
+    }
+
+    settings: ClassVar = {"p": number, "noRoot": flag, "epsilon": number, "aggregate": flag}
+    function = staticmethod(blocks.vl_nnpdist)
+
+    def configure(self) -> None:
+        super().configure()
+        if cell_list(self.value("opts")):
+            raise ArgumentError("opts of a PDist block are not supported")
+
+    def output_size(self, sizes: Sequence[Size], shapes: Shapes) -> Size:
+        return (1, 1, 1, 1) if self.aggregate else (*sizes[0][:2], 1, sizes[0][3])
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        weights = inputs[2] if len(inputs) > 2 else None
+        found = self.compute(*inputs[:2], instanceWeights=weights)
+        return found if found.ndim else found.reshape(1, 1, 1, 1)
+
+
+@register_block("dagnn.ROIPooling")
+class ROIPooling(_AnyPixel):
+    """Max pooling of regions in tiles: maps, and K regions [image x1 y1 x2 y2] as MATLAB counts, from 1.
+
+    Regions are a MATLAB array of 5 x K or 1 x 1 x 5 x K; the output is (K, C, rows, columns of tiles).
+    """
+
+    properties: ClassVar = {"method": "max", "subdivisions": [6.0, 6.0], "transform": 1.0, "flatten": False}
+    settings: ClassVar = {"subdivisions": pair, "flatten": flag}
+
+    def configure(self) -> None:
+        super().configure()
+        factors = np.asarray(self.value("transform"), np.float64)
+        if factors.shape != (2, 3):  # scaling about the centre of the first pixel
+            scale = np.resize(factors.ravel(), 2)
+            factors = np.column_stack([np.diag(scale), 1 - scale])
+        self.transform = torch.from_numpy(factors)
+        if text(self.value("method")) != "max" or np.size(self.value("transform")) not in (1, 2, 6):
+            raise ArgumentError("expected the method 'max', and a transform of 1, 2 or 2 x 3 numbers")
+
+    def output_size(self, sizes: Sequence[Size], shapes: Shapes) -> Size:
+        (rows, columns), channels, count = self.subdivisions, sizes[0][2], float(np.prod(sizes[1])) / 5
+        flat = (1.0, 1.0, rows * columns * channels, count)
+        return flat if self.flatten else (rows, columns, channels, count)
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        from torchvision.ops import roi_pool  # takes a second to import
+
+        maps, regions = inputs[0], inputs[1].transpose(2, 3).reshape(-1, 5)
+        factors = self.transform.to(regions.device)
+        corners = regions[:, 1:].reshape(-1, 2).double() @ factors[:, :2].T + factors[:, 2]
+        pixels = (corners.to(regions) + 0.5).floor().reshape(-1, 4) - 1
+        image = (regions[:, :1].trunc() - 1).clamp(0, len(maps) - 1)
+        pooled = roi_pool(maps, torch.cat([image, pixels], 1).to(maps), self.subdivisions)
+        if self.flatten:
+            return pooled.transpose(2, 3).reshape(len(pooled), -1, 1, 1)
+        return pooled
+
+
+@register_block("dagnn.BilinearSampler")
+class BilinearSampler(_AnyPixel):
+    """Maps resampled at the points of a grid, a MATLAB array of 2 (y, x in -1..1) x rows x columns x N.
+
+    There may be several grids an image; outside the maps are zeros.
+    """
+
+    def output_size(self, sizes: Sequence[Size], shapes: Shapes) -> Size:
+        """Rows and columns of the grid (the original gives 2 for the rows)."""
+        return sizes[1][1], sizes[1][2], sizes[0][2], sizes[1][3]
+
+    def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+        maps, grid = inputs
+        if grid.shape[2] != 2 or len(grid) % len(maps):
+            raise ArgumentError(
+                f"a grid of MATLAB's shape 2 x rows x columns x N is expected for {len(maps)} images"
+            )
+        points = grid.permute(0, 3, 1, 2).flip(-1)  # (N, columns, 2, rows) -> (N, rows, columns, [x y])
+        maps = maps.repeat_interleave(len(grid) // len(maps), 0)
+        return F.grid_sample(maps, points, "bilinear", "zeros", align_corners=True)

@@ -19,11 +19,21 @@ from matlab_compat.language.values import (  # isort: skip
 
 def struct(*arguments: Any) -> Any:
     """A struct of names and values; a cell array as a value makes a struct array."""
-    names = arguments[::2]
-    boxes = [value.data if isinstance(value, Cell) else objects([[value]]) for value in arguments[1::2]]
-    if all(box.size == 1 for box in boxes):
-        return Struct(zip(names, (box.item() for box in boxes), strict=True))
-    data = mapped(lambda *each: Struct(zip(names, each, strict=True)), *np.broadcast_arrays(*boxes))
+    names, values = arguments[::2], arguments[1::2]
+    shape = next((v.shape for v in values if isinstance(v, Cell) and v.data.size != 1), None)
+
+    def made(place: tuple[int, ...]) -> Struct:
+        each = (
+            v.data[place if v.data.size != 1 else (0,) * v.data.ndim] if isinstance(v, Cell) else v
+            for v in values
+        )
+        return Struct(zip(names, each, strict=True))
+
+    if shape is None:
+        return made(())
+    data = np.empty(shape, object)
+    for place in np.ndindex(*shape):
+        data[place] = made(place)
     return StructArray(data, tuple(names))
 
 
@@ -43,6 +53,16 @@ def isfield(x: Any, name: Any) -> Any:
     return name in _fields(x)
 
 
+def isprop(x: Any, name: str) -> bool:
+    """Whether an object has a property."""
+    return not isinstance(x, Mapping) and hasattr(x, name)
+
+
+def ismethod(x: Any, name: str) -> bool:
+    """Whether an object has a method."""
+    return not isinstance(x, Mapping) and callable(getattr(x, name, None))
+
+
 def rmfield(x: Any, names: Any) -> Any:
     """The struct or struct array without a field, or several."""
     gone = list(names) if isinstance(names, Cell) else [names]
@@ -57,7 +77,9 @@ def rmfield(x: Any, names: Any) -> Any:
     return left(x)
 
 
+setfield = named("setfield", "With a field changed.", lambda x, name, value: Struct({**x, name: value}))
 getfield = named("getfield", "The field of this name.", lambda x, name: getattr(x, name))
+struct2cell = named("struct2cell", "All values.", lambda x: Cell.of(objects([[v] for v in x.values()])))
 keys = named("keys", "The keys of a map, sorted: a row of cells.", lambda x: x.keys)
 remove = named("remove", "The map without a key, or those of a cell array.", lambda x, which: x.remove(which))
 
@@ -67,7 +89,9 @@ def values_(x: Map, wanted: Any = None) -> Cell:
     return x.values if wanted is None else Cell.of(mapped(x.__getitem__, wanted.data))
 
 
-isKey = named("isKey", "Whether a map has a key; a logical for each of a cell array.", Map.isKey)
+def isKey(x: Map, key: Any) -> Any:
+    """Whether a map has a key; a logical for each of a cell array."""
+    return x.isKey(key)
 
 
 def num2cell(x: Any) -> Cell:
@@ -155,7 +179,7 @@ def _uniform(each: list[Any], shape: tuple[int, ...]) -> Any:
     return wrap(np.array([value.item() for value in data], *kinds).reshape(shape, order="F"))
 
 
-_BY_NAME = ("isempty", "length", "numel", "ndims", "isreal", "islogical", "ischar", "iscell")
+_BY_NAME = ("isempty", "length", "numel", "ndims", "isclass", "isreal", "islogical", "ischar", "iscell")
 
 
 def cellfun(function: Any, *arguments: Any, nargout: int = 1) -> Any:
@@ -164,7 +188,7 @@ def cellfun(function: Any, *arguments: Any, nargout: int = 1) -> Any:
     if isinstance(function, str):
         if function not in _BY_NAME:
             raise refuse(f"cellfun by the name {function!r}: give a handle, @{function}")
-        function = getattr(functions, function)
+        function = functions.isa if function == "isclass" else getattr(functions, function)
     if not all(isinstance(value, Cell) for value in given):
         raise refuse("cellfun: all the input arguments must be cell arrays")
     return _mapped(function, list(map(list, given)), [value.shape for value in given], uniform, nargout)

@@ -45,7 +45,8 @@ def randperm(n: Any) -> Array:
 def randsample(population: Any, k: Any, replace: Any = False) -> Any:
     """k of the numbers 1 to n, a column, or k elements of a vector or string."""
     one = not isinstance(population, str) and as_np(population).size == 1
-    count = whole(population) if one else as_np(population).size
-    places = GENERATOR.randsample(count, whole(k), bool(replace))
+    places = GENERATOR.randsample(
+        whole(population) if one else as_np(population).size, whole(k), bool(replace)
+    )
     found = wrap((places + 1.0).reshape(-1, 1))
     return found if one else at(population, found)

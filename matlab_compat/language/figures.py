@@ -25,9 +25,13 @@ def _plt() -> Any:
 
 def _plain(value: Any) -> Any:
     """A property's value as matplotlib takes it."""
-    if isinstance(value, Cell):
-        return list(value)
-    return as_np(value).ravel().tolist() if isinstance(value, Array) else value
+    return (
+        list(value)
+        if isinstance(value, Cell)
+        else as_np(value).ravel().tolist()
+        if isinstance(value, Array)
+        else value
+    )
 
 
 def _properties(words: Any) -> dict[str, Any]:
@@ -58,9 +62,14 @@ def _curves(name: str) -> Any:
                 x, y = np.arange(1, (x.shape[0] if min(x.shape) > 1 else x.size) + 1).reshape(1, -1), x
             if min(x.shape) > 1:
                 raise refuse("curves with a matrix of x")
-            has_spec = bool(values) and isinstance(values[0], str) and _SPEC.fullmatch(values[0])
-            by_columns = y.ravel() if min(y.shape) <= 1 else y if y.shape[0] == x.size else y.T
-            drawn.append((x.ravel(), by_columns, [values.pop(0)] if has_spec else []))
+            spec = (
+                [values.pop(0)]
+                if values and isinstance(values[0], str) and _SPEC.fullmatch(values[0])
+                else []
+            )
+            drawn.append(
+                (x.ravel(), y.ravel() if min(y.shape) <= 1 else y if y.shape[0] == x.size else y.T, spec)
+            )
         properties = _properties(values)
         for x, y, spec in drawn:
             getattr(axes, name)(x, y, *spec, **properties)
@@ -69,6 +78,14 @@ def _curves(name: str) -> Any:
 
 
 plot, semilogx, semilogy, loglog = map(_curves, ("plot", "semilogx", "semilogy", "loglog"))
+
+
+def bar(*arguments: Any) -> None:
+    """Bars of heights, at 1, 2, 3 … or at x."""
+    heights = as_np(arguments[-1]).ravel()
+    _axes().bar(
+        as_np(arguments[0]).ravel() if len(arguments) > 1 else np.arange(1, heights.size + 1), heights
+    )
 
 
 def imagesc(values: Any, *limits: Any) -> None:
@@ -107,10 +124,11 @@ def _labels(name: str, doc: str) -> Any:
 
 subplot = _calls("subplot", "The axes at a place of a grid.", lambda *places: map(int, places))
 close = _calls("close", "Closes the current figure, or 'all'.", lambda *which: which[:1])
-clf = _calls("clf", "Clears the figure.")
+clf, cla = _calls("clf", "Clears the figure."), _calls("cla", "Clears the axes.")
 gca, gcf = _calls("gca", "The current axes."), _calls("gcf", "The current figure.")
 drawnow = named("drawnow", "Draws what is pending.", lambda *words: _plt().gcf().canvas.draw_idle())
 grid = _calls("grid", "Lines behind the curves.", lambda word="on": [word != "off"])
+box = _calls("box", "The frame around the axes.", lambda word="on": [word != "off"])
 axis = _calls("axis", "Limits, or 'equal', 'tight', 'off', 'image'.", lambda what: [_plain(what)])
 colormap = named("colormap", "The colours of images.", lambda name: _plt().set_cmap(name))
 xlim = _calls("xlim", "The limits of x.", lambda limits: [_plain(limits)])
@@ -122,8 +140,10 @@ title = _labels("title", "The title of the axes.")
 def legend(*words: Any) -> None:
     """Names of the curves: strings or a cell array, then 'Location' and a place."""
     given = list(spread(words))
-    lower = [str(word).lower() for word in given]
-    at = lower.index("location") if "location" in lower else len(given)
+    at = next(
+        (i for i, word in enumerate(given) if isinstance(word, str) and word.lower() == "location"),
+        len(given),
+    )
     names = [name for value in given[:at] for name in (value if isinstance(value, Cell) else [value])]
     place = _PLACES.get(str(given[at + 1]).lower(), "best") if at < len(given) else "best"
     _plt().legend(*([names] if names else []), loc=place)

@@ -4,7 +4,9 @@ import datetime
 import glob
 import os
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -162,6 +164,17 @@ def dlmwrite(path: str, values: Any, delimiter: str = ",", *more: Any) -> None:
     Path(path).write_text("\n".join(lines) + "\n")
 
 
+def dlmread(path: str, *options: Any) -> Any:
+    """A matrix of the numbers in a file of lines, separated by commas, blanks or semicolons."""
+    if options:
+        raise refuse("dlmread with options")
+    lines = Path(path).read_text().split("\n")
+    rows = [re.split(r"[,;\s]+", line.strip()) for line in lines if line.strip()]
+    if len({len(row) for row in rows}) > 1:
+        raise refuse(f"{path}: lines of different lengths")
+    return wrap(np.array([[float(item) for item in row] for row in rows]))
+
+
 def dir_(pattern: str = ".") -> Any:
     """Files of a folder or pattern, sorted: a column of structs with name, folder, bytes, isdir, datenum."""
     if os.path.isdir(pattern):
@@ -207,6 +220,10 @@ def delete(*paths: str) -> None:
             os.remove(found)
 
 
+movefile = named("movefile", "Renames a file.", lambda old, new: bool(shutil.move(old, new)))
+copyfile = named("copyfile", "Copies a file.", lambda old, new: bool(shutil.copy(old, new)))
+
+
 def fullfile(*parts: str) -> str:
     """The parts of a path with separators between them."""
     kept = [part for part in parts if part]
@@ -226,6 +243,8 @@ def fileparts(path: str, nargout: int = 1) -> Any:
 
 pwd = named("pwd", "The current folder.", lambda: os.getcwd())
 getenv = named("getenv", "An environment variable, or ''.", lambda name: os.environ.get(name, ""))
+tempdir = named("tempdir", "The folder of temporary files.", lambda: tempfile.gettempdir())
+tempname = named("tempname", "A name for a new file.", lambda: os.path.join(tempfile.mkdtemp(), "file"))
 
 
 def which(name: str) -> str:
@@ -257,6 +276,20 @@ def imread(path: str) -> Any:
         raise ImageReadError(f"{path}: {problem}") from None
 
 
+def imwrite(values: Any, path: str, *options: Any) -> None:
+    """Writes an image: uint8, or double from 0 to 1."""
+    from PIL import Image
+
+    data = as_np(values)
+    if data.dtype.kind in "fb":
+        data = cast(np.clip(data, 0, 1) * 255.0, np.uint8)
+    quality = {str(name).lower(): value for name, value in zip(options[::2], options[1::2], strict=True)}
+    if set(quality) - {"quality"}:
+        raise refuse("imwrite with options other than Quality")
+    more: dict[str, Any] = {"quality": int(quality["quality"])} if quality else {}
+    Image.fromarray(data).save(path, **more)
+
+
 def imresize(values: Any, scale: Any, method: str = "bicubic") -> Any:
     """An image, rows x columns (x channels), in another size: a factor or [rows columns]."""
     from matlab_compat import images
@@ -267,6 +300,13 @@ def imresize(values: Any, scale: Any, method: str = "bicubic") -> Any:
     scaled = images.imresize(np.ascontiguousarray(planes), target[0] if len(target) == 1 else target, method)
     found = np.asarray(scaled)
     return wrap(trimmed(np.moveaxis(found, 0, 2) if data.ndim == 3 else found))
+
+
+def rgb2gray(values: Any) -> Any:
+    """The luminance of a colour image."""
+    data = as_np(values)
+    grey = data.astype(np.float64) @ np.array([0.298936021293775, 0.587043074451121, 0.114020904255103])
+    return wrap(cast(grey, data.dtype))
 
 
 def not_migrated(where: str, reason: str) -> NoReturn:

@@ -15,7 +15,6 @@ import numpy as np
 from matlab_compat.errors import MatlabCompatError, NotMigratedError
 from matlab_compat.language.operators import computed, divide, ne, not_, times
 from matlab_compat.language.text import sprintf
-from matlab_compat.numeric import round_half_away
 
 from matlab_compat.language.values import (  # isort: skip
     CLASSES, Array, Cell, Struct, as_np, cast, class_of, element_function, named, refuse,
@@ -129,7 +128,7 @@ def matches(value: Any, case: Any) -> bool:
 
 def _floats(name: str, low: float = -math.inf) -> Any:
     """NumPy's function of this name, of double and single; not of numbers below `low`."""
-    function = getattr(np, name)
+    function = getattr(np, {"atan": "arctan"}.get(name, name))
 
     def applied(x: Any) -> Any:
         data = as_np(x)
@@ -137,13 +136,14 @@ def _floats(name: str, low: float = -math.inf) -> Any:
             raise refuse(f"{name} of a number below {low:g} is complex, which is not migrated")
         if data.dtype.kind in "iu":
             raise refuse(f"{name} of an integer class")
-        floats = data if data.dtype == np.float32 else data.astype(np.float64)
-        return element_function(function, Array(floats))
+        return element_function(
+            function, Array(data if data.dtype == np.float32 else data.astype(np.float64))
+        )
 
     return named(name, f"{name} of each element. Raises ArgumentError for integer classes.", applied)
 
 
-exp, sin, cos = map(_floats, ("exp", "sin", "cos"))
+exp, sin, cos, tan, tanh, atan = map(_floats, ("exp", "sin", "cos", "tan", "tanh", "atan"))
 sqrt, log, log2, log10 = (_floats(name, 0) for name in ("sqrt", "log", "log2", "log10"))
 
 
@@ -158,9 +158,15 @@ def _keeping(name: str, function: Callable[[np.ndarray], np.ndarray], integers: 
     return named(name, f"{name} of each element, in its class.", applied)
 
 
+def _round(x: np.ndarray) -> np.ndarray:
+    inner = np.trunc(x)
+    with np.errstate(invalid="ignore"):
+        return np.copysign(inner + np.where(np.abs(x - inner) >= 0.5, np.sign(x), 0), x)
+
+
 abs_, sign = _keeping("abs", np.abs, True), _keeping("sign", np.sign, True)
 floor, ceil, fix = _keeping("floor", np.floor), _keeping("ceil", np.ceil), _keeping("fix", np.trunc)
-_rounded = _keeping("round", round_half_away)
+_rounded = _keeping("round", _round)
 
 
 def round_(x: Any, digits: Any = None) -> Any:
@@ -176,6 +182,8 @@ def _modulo(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 mod = named("mod", "The remainder with b's sign; of 0 a.", lambda a, b: wrap(computed(_modulo, a, b)))
 rem = named("rem", "The remainder with a's sign; of 0 NaN.", lambda a, b: wrap(computed(np.fmod, a, b)))
+atan2 = named("atan2", "The angle of the points (b, a).", lambda a, b: wrap(computed(np.arctan2, a, b)))
+hypot = named("hypot", "sqrt(a.^2 + b.^2).", lambda a, b: wrap(computed(np.hypot, a, b)))
 xor = named("xor", "Whether exactly one of two is other than 0.", lambda a, b: ne(not_(a), not_(b)))
 
 
@@ -184,7 +192,7 @@ def idivide(a: Any, b: Any, how: str = "fix") -> Any:
     kinds = [as_np(v).dtype for v in (a, b) if as_np(v).dtype.kind in "iu"]
     if not kinds:
         raise refuse("idivide: at least one argument must be an integer class")
-    rules: dict[str, Any] = {"fix": np.trunc, "floor": np.floor, "ceil": np.ceil, "round": round_half_away}
+    rules: dict[str, Any] = {"fix": np.trunc, "floor": np.floor, "ceil": np.ceil, "round": _round}
     x, y = (Array(as_np(v).astype(np.float64)) for v in (a, b))
     return wrap(cast(rules[how](computed(np.divide, x, y)), kinds[0]))
 

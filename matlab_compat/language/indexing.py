@@ -42,11 +42,15 @@ def _positions(index: Any, size: int) -> tuple[np.ndarray, tuple[int, ...] | Non
     """Positions from 0, and the shape of the index, None for `:`."""
     if isinstance(index, slice) or (isinstance(index, str) and index == ":"):
         return np.arange(size), None
-    if isinstance(index, str):
-        index = list(map(ord, index))
-    elif not isinstance(index, np.ndarray | np.generic | bool | int | float):
-        index = getattr(index, "data", [None])
-    data = trimmed(np.asarray(index))
+    plain = isinstance(index, np.ndarray | np.generic | bool | int | float)
+    values = (
+        list(map(ord, index))
+        if isinstance(index, str)
+        else index
+        if plain
+        else getattr(index, "data", [None])
+    )
+    data = trimmed(np.asarray(values))
     if data.dtype.kind not in "biuf":
         raise refuse("an index must be numbers or logicals")
     if data.dtype.kind == "b":

@@ -1,7 +1,8 @@
 """MATLAB's operators on the values of migrated scripts: arithmetic, comparisons, logic, ranges, [a, b; c, d].
 
-An integer class wins, rounds and keeps to its limits; single wins over double; logicals and strings count as
-double. Raises ArgumentError for sizes that do not fit and results that are complex.
+Classes combine as in MATLAB: an integer class wins, rounds and keeps to its limits; single wins over double;
+logicals and strings count as double. Arrays of sizes that fit are expanded. Raises ArgumentError for what
+does not fit, and for results that are complex.
 """
 
 import math
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from matlab_compat.language.values import (  # isort: skip
-    Array, Cell, Elements, Struct, StructArray, as_np, cast, class_of, named, objects, refuse, sides, spread,
+    Array, Cell, Struct, StructArray, as_np, cast, class_of, named, objects, only, refuse, sides, spread,
     trimmed, wrap,
 )  # fmt: skip
 
@@ -99,10 +100,7 @@ def mtimes(a: Any, b: Any) -> Any:
     x, y = as_np(a), as_np(b)
     if 1 in (x.size, y.size):
         return times(a, b)
-    if x.ndim > 2 or y.ndim > 2 or x.shape[1] != y.shape[0]:
-        raise refuse(
-            f"operator *: nonconformant arguments (op1 is {sides(x.shape)}, op2 is {sides(y.shape)})"
-        )
+    _inner_sides("*", x, y, x.shape[-1], y.shape[0])
     kind = _result_class(x, y)
     if np.dtype(kind).kind in "iu":
         raise refuse("a matrix product of integer classes")
@@ -110,18 +108,38 @@ def mtimes(a: Any, b: Any) -> Any:
         return wrap(x.astype(kind, copy=False) @ y.astype(kind, copy=False))
 
 
+def _inner_sides(sign: str, x: np.ndarray, y: np.ndarray, one: int, other: int) -> None:
+    if x.ndim > 2 or y.ndim > 2 or one != other:
+        found = f"op1 is {sides(x.shape)}, op2 is {sides(y.shape)}"
+        raise refuse(f"operator {sign}: nonconformant arguments ({found})")
+
+
+def mldivide(a: Any, b: Any) -> Any:
+    """a \\ b: the solution x of a*x = b, by least squares where a is not square."""
+    x, y = as_np(a), as_np(b)
+    if x.size == 1:
+        return divide(b, a)
+    _inner_sides("\\", x, y, x.shape[0], y.shape[0])
+    if x.shape[0] != x.shape[1]:
+        return wrap(np.linalg.lstsq(x, y, rcond=None)[0])
+    if np.linalg.cond(x) > 1e15:
+        raise refuse("the matrix is singular to working precision")
+    return wrap(np.linalg.solve(x, y))
+
+
 def mrdivide(a: Any, b: Any) -> Any:
-    """a / b: divided by a number."""
-    if as_np(b).size != 1:
-        raise refuse("/ takes a number on its right: use ./ for element by element")
-    return divide(a, b)
+    """a / b: divided by a number, or the solution x of x*b = a."""
+    return divide(a, b) if as_np(b).size == 1 else transposed(mldivide(transposed(b), transposed(a)))
 
 
 def mpower(a: Any, b: Any) -> Any:
-    """a ^ b of two numbers."""
-    if as_np(a).size != 1 or as_np(b).size != 1:
-        raise refuse("^ takes numbers: use .^ for element by element")
-    return power(a, b)
+    """a ^ b: of two numbers, or a square matrix to an integer."""
+    x, y = as_np(a), as_np(b)
+    if x.size == 1 and y.size == 1:
+        return power(a, b)
+    if y.size != 1 or x.ndim > 2 or x.shape[0] != x.shape[1] or only(y) != int(only(y)):
+        raise refuse("^ takes numbers, or a square matrix and an integer: use .^ for element by element")
+    return wrap(np.linalg.matrix_power(x.astype(np.result_type(x, np.float32)), int(only(y))))
 
 
 def negative(a: Any) -> Any:
@@ -203,7 +221,9 @@ def joined(axis: int, values: Any) -> Any:
         return data.item() if data.size == 1 else StructArray(data)
     if any(isinstance(part, str) for part in parts):
         if len(kept) > 1 and axis != 1:
-            raise refuse("strings below each other: matrices of characters are not migrated; use a cell")
+            raise refuse(
+                "strings below each other: matrices of characters are not migrated; use a cell array"
+            )
         return "".join(_letters(part) for part in kept)
     arrays = [as_np(part) for part in parts]
     kind = _joined_class(arrays)
@@ -221,7 +241,11 @@ def _letters(part: Any) -> str:
 
 
 def _is_empty(part: Any) -> bool:
-    return not part if isinstance(part, str) else isinstance(part, Elements) and not part.data.size
+    return (
+        part == ""
+        if isinstance(part, str)
+        else isinstance(part, Array | Cell | StructArray) and not part.data.size
+    )
 
 
 def _stacked(parts: list[np.ndarray], axis: int) -> np.ndarray:

@@ -58,7 +58,9 @@ def _struct_of(data: np.ndarray, like: Struct | StructArray) -> Any:
 def content(value: Any, *key: Any) -> Any:
     """value{key}. Raises ArgumentError where value is not a cell array."""
     if not isinstance(value, Cell):
-        raise refuse(f"'{{' undefined for a '{class_of(value)}'; matrix cannot be indexed with {{")
+        raise refuse(
+            f"'{{' undefined for arguments of type '{class_of(value)}'; matrix cannot be indexed with {{"
+        )
     return value[_key(key)]
 
 
@@ -175,9 +177,13 @@ def _own(value: Any) -> Any:
         return value.copy()
     if isinstance(value, Cell):
         return Cell.of(value.data.copy())
-    if isinstance(value, Struct):
-        return Struct(value)
-    return copy.copy(value) if isinstance(value, StructArray) else value
+    return (
+        Struct(value)
+        if isinstance(value, Struct)
+        else copy.copy(value)
+        if isinstance(value, StructArray)
+        else value
+    )
 
 
 def copied(value: Any) -> Any:

@@ -3,6 +3,7 @@
 Dimensions count from 1; without one it is the first of more than one element.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -10,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from matlab_compat.language.functions import isempty, isrow, numel, sqrt
-from matlab_compat.language.operators import computed
+from matlab_compat.language.operators import computed, times
 from matlab_compat.language.parts import at
 
 from matlab_compat.language.values import (  # isort: skip
-    Array, Cell, as_np, axis_of, cast, named, refuse, shape_of, trimmed, whole, wrap,
+    Array, Cell, as_np, axis_of, cast, integers, named, refuse, shape_of, trimmed, whole, wrap,
 )  # fmt: skip
 
 
@@ -41,8 +42,11 @@ def _along(name: str, empty: float, kind: str = "keep") -> Any:
         elif data.dtype.kind == "b" or (kind == "float" and data.dtype.kind in "iu"):
             data = data.astype(np.float64)
         if dimension is None and data.shape == (0, 0):
-            value = np.array([[empty]], data.dtype if kind == "truth" else float)
-            return Array() if kind == "running" else wrap(value)
+            return (
+                Array()
+                if kind == "running"
+                else wrap(np.array([[empty]], data.dtype if kind == "truth" else float))
+            )
         axis = axis_of(data, dimension)
         data = data.reshape(data.shape + (1,) * (axis + 1 - data.ndim))
         with np.errstate(all="ignore"):
@@ -54,7 +58,7 @@ def _along(name: str, empty: float, kind: str = "keep") -> Any:
 sum_, prod = _along("sum", 0), _along("prod", 1)
 mean, median = _along("mean", math.nan, "float"), _along("median", math.nan, "float")
 any_, all_ = _along("any", 0, "truth"), _along("all", 1, "truth")
-cumsum = _along("cumsum", 0, "running")
+cumsum, cumprod = _along("cumsum", 0, "running"), _along("cumprod", 0, "running")
 
 
 def var(x: Any, weight: Any = 0, dimension: Any = None) -> Any:
@@ -100,8 +104,9 @@ def _extreme(name: str, pairwise: Any, chosen: Any, least: float) -> Any:
         values, where = data, np.zeros(data.shape, int)
         if axis < data.ndim:
             missing = np.isnan(data) if data.dtype.kind == "f" else np.zeros(data.shape, bool)
-            found = chosen(np.where(missing, least, data) if missing.any() else data, axis=axis)
-            where = np.expand_dims(found, axis)
+            where = np.expand_dims(
+                chosen(np.where(missing, least, data) if missing.any() else data, axis=axis), axis
+            )
             first = np.expand_dims(np.argmin(missing, axis=axis), axis)  # of NaN and an infinity the latter
             where = np.where(np.take_along_axis(missing, where, axis), first, where)
             values = np.take_along_axis(data, where, axis)
@@ -136,6 +141,11 @@ def sort(x: Any, *arguments: Any, nargout: int = 1) -> Any:
         where = np.argsort(data, axis=axis, kind="stable")
     values = wrap(np.take_along_axis(data, where, axis))
     return (values, wrap(where + 1.0)) if nargout > 1 else values
+
+
+def issorted(x: Any) -> bool:
+    """Whether values ascend."""
+    return all(a <= b for a, b in itertools.pairwise(_items(x)))
 
 
 def unique(x: Any, *options: str, nargout: int = 1) -> Any:
@@ -232,6 +242,42 @@ intersect = _set_of("intersect", lambda a, b: [item for item in a if item in set
 union = _set_of("union", lambda a, b: [*a, *b])
 
 
+def histc(x: Any, edges: Any) -> Any:
+    """How many values are between edges; the last counts those equal to the last edge."""
+    values, bounds = as_np(x).ravel(order="F"), as_np(edges).ravel(order="F")
+    inside = values[(values >= bounds[0]) & (values <= bounds[-1])]
+    counts = np.bincount(np.searchsorted(bounds, inside, side="right") - 1, minlength=len(bounds))
+    return wrap(counts.astype(float).reshape((1, -1) if isrow(x) else (-1, 1)))
+
+
+def accumarray(places: Any, values: Any) -> Any:
+    """Sums of values by their place, a column."""
+    if as_np(places).ndim > 2 or as_np(places).shape[1] != 1:
+        raise refuse("accumarray of more than one column of places")
+    where = np.array(integers(places)) - 1
+    weights = np.broadcast_to(as_np(values).ravel(order="F"), where.shape)
+    return wrap(np.bincount(where, weights=weights).reshape(-1, 1))
+
+
+def sub2ind(shape: Any, *places: Any) -> Any:
+    """Linear indices of subscripts."""
+    dims = integers(shape)
+    each = [as_np(place).astype(int) - 1 for place in places]
+    if any(np.any(place < 0) or np.any(place >= n) for place, n in zip(each, dims, strict=True)):
+        raise refuse("sub2ind: index out of range")
+    return wrap(np.ravel_multi_index(tuple(each), tuple(dims), order="F") + 1.0)
+
+
+def ind2sub(shape: Any, places: Any, nargout: int = 1) -> Any:
+    """Subscripts of linear indices."""
+    if nargout < 2:
+        return places
+    dims = integers(shape)
+    dims = [*dims[: nargout - 1], math.prod(dims[nargout - 1 :])]
+    found = np.unravel_index(as_np(places).astype(int) - 1, dims, order="F")
+    return tuple(wrap(part + 1.0) for part in found)
+
+
 def norm(x: Any, kind: Any = 2) -> Any:
     """A vector's or matrix's norm: 2, 1, Inf or 'fro'."""
     data = as_np(x)
@@ -242,3 +288,18 @@ def norm(x: Any, kind: Any = 2) -> Any:
     order = known.get(kind, kind) if isinstance(kind, str) else float(kind)
     found = np.linalg.norm(data.ravel() if vector else data, order)
     return wrap(np.full((1, 1), found, np.float32 if data.dtype == np.float32 else np.float64))
+
+
+def dot(a: Any, b: Any, dimension: Any = None) -> Any:
+    """The sum of products."""
+    x, y = as_np(a), as_np(b)
+    if x.ndim == 2 and 1 in x.shape and 1 in y.shape and x.shape != y.shape:
+        a, b = Array(x.reshape(-1, 1, order="F")), Array(y.reshape(-1, 1, order="F"))
+    return sum_(times(a, b), dimension)
+
+
+def inv(x: Any) -> Any:
+    """The inverse matrix. Raises ArgumentError for a singular one."""
+    if np.linalg.cond(as_np(x)) > 1e15:
+        raise refuse("the matrix is singular to working precision")
+    return wrap(np.linalg.inv(as_np(x)))

@@ -67,7 +67,9 @@ def repmat(x: Any, *times_each: Any) -> Any:
     counts = _sizes(times_each)[0]
     if isinstance(x, str):
         if counts[0] != 1:
-            raise refuse("strings below each other: matrices of characters are not migrated; use a cell")
+            raise refuse(
+                "strings below each other: matrices of characters are not migrated; use a cell array"
+            )
         return x * counts[1]
     if isinstance(x, Cell):
         return Cell.of(np.tile(x.data, counts))
@@ -86,7 +88,9 @@ def reshape(x: Any, *shape: Any) -> Any:
     known = math.prod(n for n in target if n != -1)
     fits = known > 0 and data.size % known == 0 if -1 in target else known == data.size
     if not fits:
-        raise refuse(f"reshape: can't reshape {sides(data.shape)} array to {sides(tuple(target))} array")
+        raise refuse(
+            f"reshape: can't reshape {sides(data.shape)} array to {'x'.join(map(str, target))} array"
+        )
     moved = trimmed(data.reshape(target, order="F"))
     if isinstance(x, str):
         return letters(moved)
@@ -98,9 +102,9 @@ def _moved(name: str, function: Callable[..., np.ndarray]) -> Any:
 
     def applied(x: Any, *arguments: Any) -> Any:
         found = trimmed(function(x.data if isinstance(x, Cell) else as_np(x), *arguments))
-        if isinstance(x, str):
-            return letters(found)
-        return Cell.of(found) if isinstance(x, Cell) else wrap(found)
+        return (
+            letters(found) if isinstance(x, str) else Cell.of(found) if isinstance(x, Cell) else wrap(found)
+        )
 
     return named(name, f"{name} of an array, string or cell array.", applied)
 

@@ -1,7 +1,8 @@
 """Strings and printing as MATLAB does them: sprintf, disp, num2str, mat2str, strsplit, regexprep and others.
 
-Unlike Python's `%`, sprintf repeats the format until all values are written, ends early where they run out,
-and writes %d of a number that is not an integer as %e. `disp` shows five digits, as Octave.
+The rules of sprintf differ from those of Python's `%`: the format is repeated until all values are written,
+and ends early where they run out; arrays are expanded into their elements, column by column; %d of a number
+that is not an integer becomes %e; the format may have escapes. `disp` shows five digits, as Octave.
 """
 
 import math
@@ -16,7 +17,7 @@ from matlab_compat.errors import ArgumentError
 from matlab_compat.language.files import stream_of
 
 from matlab_compat.language.values import (  # isort: skip
-    Array, Cell, Several, as_np, class_of, letters, mapped, named, objects, refuse,
+    Array, Cell, Several, Struct, as_np, class_of, element_function, letters, mapped, named, objects, refuse,
     sides, spread, wrap,
 )  # fmt: skip
 
@@ -143,7 +144,9 @@ def num2str(value: Any, form: Any = None) -> str:
     if data.size == 0:
         return ""
     if data.ndim > 2 or data.shape[0] > 1:
-        raise refuse(f"num2str of {sides(data.shape)} numbers is a matrix of characters: use mat2str")
+        raise refuse(
+            f"num2str of {sides(data.shape)} numbers gives a matrix of characters: use mat2str or sprintf"
+        )
     numbers = [float(x) for x in data.flat]
     if isinstance(form, str):
         return sprintf(form, *numbers).strip()
@@ -160,6 +163,11 @@ def num2str(value: Any, form: Any = None) -> str:
         width, spec = max(digits + 3, 5 if len(finite) < len(numbers) else 0), ".0f"
     each = (format(x, spec) if math.isfinite(x) else _special(x) for x in numbers)
     return "".join(text.rjust(width) for text in each).strip()
+
+
+def int2str(value: Any) -> str:
+    """num2str of the rounded value."""
+    return num2str(element_function(lambda x: np.trunc(x + np.copysign(0.5, x)), value))
 
 
 def mat2str(value: Any, digits: Any = 15) -> str:
@@ -292,6 +300,11 @@ def strncmp(a: Any, b: Any, n: Any) -> Any:
     return _equal_texts(a, b, lambda text: text[: int(n)] if len(text) >= int(n) else (text, id(text)))
 
 
+def strncmpi(a: Any, b: Any, n: Any) -> Any:
+    """strncmp without regard to case."""
+    return strncmp(lower(a), lower(b), n)
+
+
 def strcat(*parts: Any) -> Any:
     """The strings one after another, trailing blanks of strings dropped; with cell arrays, cell by cell."""
     given = list(spread(parts))
@@ -299,8 +312,9 @@ def strcat(*parts: Any) -> Any:
     if not cells:
         return "".join(_string(value).rstrip(_BLANKS) for value in given)
     shape = next((data.shape for data in cells if data.size != 1), cells[0].shape)
-    boxes = [value.data if isinstance(value, Cell) else np.array(_string(value), object) for value in given]
-    each = [np.broadcast_to(box, shape) for box in boxes]
+    each = [
+        np.broadcast_to(v.data if isinstance(v, Cell) else np.array(_string(v), object), shape) for v in given
+    ]
     return Cell.of(mapped(lambda *texts: "".join(texts), *each))
 
 
@@ -326,6 +340,7 @@ def _of_each(name: str, doc: str, function: Any) -> Any:
 
 
 strtrim = _of_each("strtrim", "Without white space at both ends", lambda item: item.strip(_BLANKS))
+deblank = _of_each("deblank", "Without white space at the end", lambda item: item.rstrip(_BLANKS))
 lower = _of_each("lower", "In lower case", str.lower)
 upper = _of_each("upper", "In upper case", str.upper)
 
@@ -352,6 +367,14 @@ def str2double(text: Any) -> Any:
     return {"inf": math.inf, "+inf": math.inf, "-inf": -math.inf}.get(plain.lower(), math.nan)
 
 
+def str2num(text: Any) -> Any:
+    """str2double of one number. Raises ArgumentError for other expressions, which MATLAB would evaluate."""
+    value = str2double(text)
+    if value != value and text.strip().lower() != "nan":
+        raise refuse(f"str2num({text!r}): only one number is migrated")
+    return value
+
+
 def _pattern(expression: str) -> str:
     return re.sub(r"\(\?<(?![=!])", "(?P<", expression)
 
@@ -366,7 +389,8 @@ def regexprep(text: Any, expression: str, new: str, *options: str) -> Any:
 
 
 def regexp(text: Any, expression: str, *options: str, nargout: int = 1) -> Any:
-    """Matches of a regular expression: starts, ends and matches, or what the options ask for ('tokens').
+    """Matches of a regular expression: starts, ends, …, or what the options ask for ('tokens', 'match',
+    'names').
 
     With 'once' those of the first match only.
     """
@@ -374,7 +398,9 @@ def regexp(text: Any, expression: str, *options: str, nargout: int = 1) -> Any:
     found = list(re.finditer(_pattern(expression), _string(text), flags))
     once = "once" in options
     wanted = [option for option in options if option not in ("once", "ignorecase")]
-    order = list(dict.fromkeys([*wanted, "start", "end", "tokenExtents", "match", "tokens"]))
+    order = list(
+        dict.fromkeys([*wanted, "start", "end", "tokenExtents", "match", "tokens", "names", "split"])
+    )
 
     def each(found_: list[Any]) -> Any:
         return found_[0] if once and found_ else Cell.of(objects([found_]))
@@ -393,7 +419,12 @@ def regexp(text: Any, expression: str, *options: str, nargout: int = 1) -> Any:
             if once and not found:
                 return "" if kind == "match" else Cell()
             return each([m.group() if kind == "match" else tokens(m) for m in found])
-        raise refuse(f"regexp's {kind!r}")
+        if kind == "names" and len(found) < 2:
+            return Struct({k: v or "" for m in found for k, v in m.groupdict().items()})
+        if kind == "split":
+            cuts = [0, *(place for m in found for place in m.span()), len(text)]
+            return Cell(*(text[a:b] for a, b in zip(cuts[::2], cuts[1::2], strict=True)))
+        raise refuse("names of several matches" if kind == "names" else f"regexp's option {kind!r}")
 
     results = tuple(result(kind) for kind in order[:nargout])
     return results[0] if nargout == 1 else results
@@ -411,3 +442,8 @@ def char(value: Any, *more: Any) -> str:
     if more or isinstance(value, Cell) or (not isinstance(value, str) and as_np(value).shape[0] > 1):
         raise refuse("a matrix of characters is not migrated: use a cell array")
     return value if isinstance(value, str) else letters(as_np(value))
+
+
+def isspace(text: Any) -> Any:
+    """Which characters are white space."""
+    return wrap(np.array([[c.isspace() for c in text]])) if text else Array(np.zeros((0, 0), bool))

@@ -26,7 +26,7 @@ def named(name: str, doc: str, function: Any) -> Any:
     return function
 
 
-class Elements:
+class _Elements:
     """What arrays, cell arrays and struct arrays share: `data`, and sizes."""
 
     __hash__ = None  # type: ignore[assignment]
@@ -41,7 +41,7 @@ class Elements:
         return 0 if 0 in self.shape else max(self.shape)
 
 
-class Array(Elements):
+class Array(_Elements):
     """An array of MATLAB: at least two dimensions, indices from 1, operators element by element; `@` is `*`.
 
     A list is a row, a list of lists a matrix. `x[2]`, `x[1, :]` read, `x[4] = 1` grows, `del x[2]` removes;
@@ -56,13 +56,17 @@ class Array(Elements):
     def __init__(self, values: Any = ((),), dtype: Any = None) -> None:
         if not isinstance(values, np.ndarray):
             row = isinstance(values, list) and values and not isinstance(values[0], list | tuple)
-            rows = [values] if row else values
-            plain = [[only(x.data) if isinstance(x, Array) else x for x in each] for each in rows]
+            plain = [
+                [only(x.data) if isinstance(x, Array) else x for x in y]
+                for y in ([values] if row else values)
+            ]
             values = np.array(plain)
             values = values.astype(np.float64) if values.dtype.kind in "iu" else values
             values = values.reshape(0, 0) if values.size == 0 else values
         if values.dtype.kind not in "biuf":
-            raise refuse(f"an array of numbers is needed; found {values.dtype} (complex numbers are refused)")
+            raise refuse(
+                f"an array of numbers is needed; found {values.dtype} (complex numbers are not migrated)"
+            )
         self.data = trimmed(values if dtype is None else values.astype(dtype))
         self._own = False  # whether the memory is this object's alone
 
@@ -88,7 +92,9 @@ class Array(Elements):
         if not self._own:
             self.data, self._own = self.data.copy(), True
         if self.data.dtype == np.bool_ and np.any((new != 0) & (new != 1)):
-            raise refuse("a number other than 0 and 1 in a logical array is true in MATLAB: use double(…)")
+            raise refuse(
+                "a number other than 0 and 1 in a logical array is true in MATLAB: use double(…) before"
+            )
         self.data = assign(self.data, key, cast(new, self.data.dtype))
 
     def __delitem__(self, key: Any) -> None:
@@ -120,7 +126,7 @@ class Several(tuple[Any, ...]):
     """What s.field of a struct array gives, or c{:}: a list of values, for [...], {...} and calls."""
 
 
-class Cell(Elements):
+class Cell(_Elements):
     """A cell array. `c[2]` is what MATLAB writes c{2}, `at(c, 2)` is c(2); `*c` are all its values.
 
     Made of the values of one row. Raises ArgumentError as Array does.
@@ -173,7 +179,7 @@ class Struct(dict[str, Any]):
         self[name] = value
 
 
-class StructArray(Elements):
+class StructArray(_Elements):
     """A struct array of other than one element. `s.field` gives the values of all, see Several."""
 
     def __init__(self, data: np.ndarray | None = None, fields: tuple[str, ...] = ()) -> None:
@@ -216,7 +222,9 @@ class Map:
     def key(self, key: Any) -> Any:
         """The key, checked: a string, or a number where the map's keys are numbers."""
         if isinstance(key, str) == self.numeric:
-            raise refuse(f"specified key type does not match the type of this container: a {class_of(key)}")
+            raise refuse(
+                f"specified key type does not match the type of this container; got a {class_of(key)}"
+            )
         return float(key) if self.numeric else key
 
     def __getitem__(self, key: Any) -> Any:
@@ -354,7 +362,7 @@ def shape_of(value: Any) -> tuple[int, ...]:
         return (1, len(value)) if value else (0, 0)
     if isinstance(value, Several):
         raise refuse(f"one value is needed; found a list of {len(value)}")
-    if isinstance(value, Elements):
+    if isinstance(value, _Elements):
         return value.shape
     if isinstance(value, Map):
         return (len(value), 1)

@@ -64,7 +64,7 @@ LINES = [
     ("%% a cell\n% a line", "# %% a cell\n# a line"),
     ("%{\nmany\nlines\n%}\nx= 1;", "# many\n# lines\nx = 1"),
     ("run('lib/setup.m');", "# (only MATLAB needs this) run('lib/setup.m')"),
-    ("hold on; x= [1 2]; imagesc(x);", "hold('on')\nx = Array([1, 2])\nimagesc(x)\n\nshow_figures()"),
+    ("hold on; x= [1 2]; bar(x);", "hold('on')\nx = Array([1, 2])\nbar(x)\n\nshow_figures()"),
     ("x= 1e-3; y= -x;", "x = 0.001\ny = -x"),
     ("s= struct('a', 1);", "s = Struct(a=1)"),
     ("s= struct('if', 1); x= s.if;", "s = struct('if', 1)\nx = field(s, 'if')"),

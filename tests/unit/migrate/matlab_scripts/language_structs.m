@@ -16,7 +16,7 @@ m= zeros(2, 3); m(:)= 1:6; disp(m); m(end+1, :)= [7 8 9]; disp(m); m(:, 2)= []; 
 x= []; x(end+1)= 3; x(end+1)= 4; disp(x); x(5)= 1; disp(x); y= x'; y(7)= 2; disp(size(y));
 c= cell(1, 3); c{2}= 'two'; disp(isempty(c{1})); c(2)= []; disp(numel(c));
 w= 'hello'; disp(w(end:-1:1)); disp(w([1 end])); w(1)= 'J'; disp(w); disp(double(w(1:2))); disp(upper(w)); disp(length(w));
-disp(strcmp({'a', 'b'}, 'b')); disp(strcmpi('AB', 'ab')); disp(strncmp('abc', 'abd', 2)); disp(strrep('aXbX', 'X', '--')); disp(strtrim(sprintf('  a b \n'))); disp(strfind('abcabc', 'bc')); disp(fliplr('abc'));
+disp(strcmp({'a', 'b'}, 'b')); disp(strcmpi('AB', 'ab')); disp(strncmp('abc', 'abd', 2)); disp(strrep('aXbX', 'X', '--')); disp(strtrim(sprintf('  a b \n'))); disp(isspace('a b')); disp(strfind('abcabc', 'bc')); disp(fliplr('abc'));
 if [] disp('no'); else, disp('empty is false'); end
 if [1 1 0], disp('no'); else, disp('not all'); end
 k= 0; while true, k= k + 1; if k == 2, continue; end; if k > 3, break; end; fprintf('%d ', k); end; fprintf('\n');
@@ -36,7 +36,7 @@ disp(any(isnan([1 NaN]))); disp(isequal([1 2], [1 2])); disp(isequal('a', 'b'));
 [r, c2]= find([0 1; 1 0]); disp(r'); disp(c2'); [r, c2]= size(ones(2, 3)); disp([r c2]); disp(size(ones(2, 3, 4))); [r, c2]= size(ones(2, 3, 4)); disp(c2);
 disp(sum(ones(2, 3, 2), 3)); disp(squeeze(ones(1, 1, 3))'); disp(permute(reshape(1:6, 1, 2, 3), [3 2 1]));
 disp(unique([3 1 2 3 1])); [u, i, j]= unique([3 1 3]); disp(u); disp(j(:)'); disp(fliplr([1 2 3])); disp(diag([1 2; 3 4])'); disp(round(2.5)); disp(round(-2.5)); disp(fix(-2.7));
-disp([1 2; 3 4] .^ 2); disp(2 .^ [1 2 3]); disp([1 2; 3 4]'); disp([1 2 3] * [4 5 6]'); disp([1 2 3]' * [1 2]);
-disp(floor(log10(1234))); disp(nnz([1 0 2])); disp(prod([1 2 3 4])); disp(diff([1 4 9])); disp(median([3 1 2])); 
+disp([1 2; 3 4] \ [5; 6]); disp([1 2; 3 4] ^ 2); disp([1 2; 3 4] .^ 2); disp(2 .^ [1 2 3]); disp([1 2; 3 4]'); disp([1 2 3] * [4 5 6]'); disp([1 2 3]' * [1 2]);
+disp(histc([1 2 2 5], 1:5)); disp(accumarray([1; 2; 1], [10; 20; 30])'); disp(floor(log10(1234))); disp(nnz([1 0 2])); disp(dot([1 2 3], [4 5 6])); disp(prod([1 2 3 4])); disp(diff([1 4 9])); disp(median([3 1 2])); 
 disp(ifelse(true)); 
 fprintf('%d %d\n', [results.epoch; results.epoch]); w= {results.epoch}; disp(numel(w)); disp(max([results.recall]));
