@@ -1,10 +1,8 @@
 """faiss, loaded when it is needed, and with the matrix kernels that suit the processor if a program wants it.
 
-faiss's wheel brings its own copy of OpenBLAS, which does not know newer processors: on these it takes kernels
-for SSE3, or for AVX2 where there is AVX-512. The kernels that it calls Haswell (AVX2) and SkylakeX (AVX-512)
-run wherever those instructions are. OpenBLAS reads an environment variable once, when it is loaded. After
-`choose_kernels`, the variable is set for that moment only: numpy's and scipy's copies of OpenBLAS, and
-processes that are started later, keep their kernels and their digits.
+faiss's wheel brings a copy of OpenBLAS that takes kernels for SSE3 on newer processors. It reads an
+environment variable when it is loaded, which `load_faiss` sets for that moment only: numpy's and scipy's
+copies of OpenBLAS, and processes that are started later, keep their kernels and their digits.
 """
 
 import os

@@ -1,27 +1,13 @@
 """Images as MATLAB reads and scales them: vl_imreadjpeg and imresize.
 
-Pixels are float32 0–255, RGB; arrays are (C, H, W). A grey JPEG has one channel, as in the original.
-As in the original, `Resize` gives the size of the output, and `CropAnisotropy` and `CropSize` the central
-part of the input that fills it; by default the largest part with the output's aspect ratio, so a two-element
-`Resize` crops rather than stretches.
+Pixels are float32 0–255, RGB, in arrays (C, H, W); a grey JPEG has one channel. `Resize` gives the size of
+the output, `CropAnisotropy` and `CropSize` the central part of the input that fills it: by default the
+largest one of the output's aspect ratio, so that a two-element `Resize` crops rather than stretches.
 
-Resampling by two banded matrices, one for the rows of an image and one for its columns.
-
-MatConvNet's vl_imreadjpeg and MATLAB's imresize share the kernels and the anti-aliasing (when an axis
-shrinks, the kernel is stretched by the same factor) and differ in the rest:
-
-==================  ==========================  =================================
-                    vl_imreadjpeg               imresize
-==================  ==========================  =================================
-beyond the border   the edge pixel is repeated  the image is mirrored
-arithmetic          float32                     float64
-order of the axes   rows, then columns          the one that shrinks more first
-between the two     float32, not clipped        the image's own type, rounded
-lanczos kernels     1e-5 added above and below  exact
-==================  ==========================  =================================
-
-A matrix is a `scipy.sparse.csr_matrix` (output, input) whose rows sum to 1; its product sums the taps of a
-pixel from low to high in the matrix's own precision, as the original's loop does.
+Both multiply rows and columns by a sparse matrix each (output, input), whose rows sum to 1, and stretch the
+kernel where an axis shrinks. vl_imreadjpeg repeats the edge pixel, takes the rows first, computes in float32
+and adds 1e-5 to both parts of its lanczos kernels. imresize mirrors the image, takes the axis first that
+shrinks more, computes in float64 and rounds to the image's own type in between.
 """
 
 import math
@@ -204,9 +190,7 @@ def imread_options(args: Sequence[Any], kwargs: dict[str, Any]) -> SimpleNamespa
     drawn = [name for name in ("Flip", "Brightness", "Contrast", "Saturation") if np.any(getattr(opts, name))]
     if str(opts.CropLocation).lower() != "center" or drawn:
         what = ", ".join(drawn) or f"CropLocation {opts.CropLocation!r}"
-        raise ArgumentError(
-            f"{what}: random changes of images are not supported; CropLocation must be 'center'"
-        )
+        raise ArgumentError(f"{what}: random changes are not supported; CropLocation must be 'center'")
     if opts.Pack and not isinstance(opts.Resize, tuple):
         raise ArgumentError(f"Pack needs Resize with two sizes, (height, width); got {opts.Resize!r}")
     if opts.GPU and not torch.cuda.is_available():
@@ -223,9 +207,7 @@ def _target(value: Any) -> int | tuple[int, int] | None:
         return None
     sizes = [int(side) for side in np.ravel(value)]
     if len(sizes) > 2 or min(sizes) < 1:
-        raise ArgumentError(
-            f"Resize must be the shorter side or (height, width), at least 1 pixel; got {value!r}"
-        )
+        raise ArgumentError(f"Resize is {value!r}: the shorter side or (height, width), at least 1 pixel")
     return sizes[0] if len(sizes) == 1 else (sizes[0], sizes[1])
 
 
@@ -233,9 +215,7 @@ def _same(name: str, value: Any, largest: float) -> float:
     """The one value of a crop option; ArgumentError for a range, from which the original draws at random."""
     values = [float(number) for number in np.ravel(value)]
     if len(values) not in (1, 2) or not 0 <= values[0] <= values[-1] <= largest:
-        raise ArgumentError(
-            f"{name} must be one number or two ascending ones, 0 to {largest:g}; got {value!r}"
-        )
+        raise ArgumentError(f"{name} must be one number or two ascending, 0 to {largest:g}; got {value!r}")
     if name == "CropAnisotropy" and 0 in values:
         return 0.0
     if values[0] != values[-1]:

@@ -1,11 +1,7 @@
-"""Decodes JPEG files to the pixels that MatConvNet gets from libjpeg.
+"""Decodes JPEG files to the pixels that MatConvNet gets from libjpeg with its defaults.
 
-MatConvNet uses libjpeg's defaults (accurate integer DCT, smooth chroma upsampling); the libjpeg-turbo in
-Pillow gives the same pixels, bit for bit, on every file of tests/golden/imread.
-
-At the end of a truncated file libjpeg reads end-of-image markers, and so fills the image. Pillow refuses such
-a file unless a flag that all threads share is set; here the markers are appended to the file's bytes instead,
-which gives libjpeg's pixels without that flag. In a whole file they are never reached.
+Pillow's libjpeg-turbo gives the same, bit for bit. At the end of a truncated file libjpeg reads end-of-image
+markers, and so fills the image; Pillow refuses such a file, so the markers are appended to its bytes here.
 """
 
 import io
@@ -113,9 +109,7 @@ def check_size(
     if not 0 < pixels <= most:
         raise ImageReadError(f"{name}: {width} x {height} pixels; 1 to {most} can be decoded")
     if pixels > max(CHECKED_PIXELS, nbytes * tightest):
-        raise ImageReadError(
-            f"{name}: it declares {width} x {height} pixels in {nbytes:,} bytes: it is damaged or truncated"
-        )
+        raise ImageReadError(f"{name}: it declares {width} x {height} pixels in {nbytes:,} bytes: damaged")
 
 
 def as_tensor(image: "Image") -> torch.Tensor:

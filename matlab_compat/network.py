@@ -38,10 +38,9 @@ def _is_cell(value: Any) -> bool:
 def _is_chain(value: Any) -> bool:
     """Whether a value is a cell of layers."""
     items = list(value.flat) if _is_cell(value) else []
-    layers = [
-        item for item in items if isinstance(item, MatObject) or (isinstance(item, dict) and "type" in item)
-    ]
-    return bool(items) and len(layers) == len(items)
+    return bool(items) and all(
+        isinstance(item, MatObject) or (isinstance(item, dict) and "type" in item) for item in items
+    )
 
 
 def network_from_matlab(value: Any, *, consume: bool = False) -> Network:

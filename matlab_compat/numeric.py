@@ -56,9 +56,7 @@ def _to_torch(array: np.ndarray, what: str) -> Tensor:
     if array.ndim > 4:
         raise ArgumentError(f"{what} of shape {array.shape}: expected at most 4 dimensions")
     if array.dtype.kind not in "fiub":
-        raise ArgumentError(
-            f"{what}: expected a numeric array, found {_KINDS.get(array.dtype.kind, 'another')}"
-        )
+        raise ArgumentError(f"{what}: expected numbers, found {_KINDS.get(array.dtype.kind, 'another')}")
     array = array.reshape(array.shape + (1,) * (4 - array.ndim), order="F")
     array = np.ascontiguousarray(array.transpose(3, 2, 0, 1), dtype=array.dtype.newbyteorder("="))
     return torch.from_numpy(array if array.flags.writeable else array.copy())

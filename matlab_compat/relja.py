@@ -168,18 +168,13 @@ def relja_PCA(x: ArrayLike, nPCs: int | None = None, subtractMean: bool = True) 
 
     points = np.array(x, copy=subtractMean)
     if points.ndim != 2 or points.dtype not in (np.float32, np.float64):
-        raise ArgumentError(
-            f"relja_PCA takes points as (N, D) float32 or float64; got {points.dtype} of shape {points.shape}"
-        )
+        raise ArgumentError(f"points must be (N, D) float32 or float64; got {points.dtype} {points.shape}")
     n, dims = points.shape
     if n < 2:
         raise ArgumentError(f"relja_PCA needs at least two points; got {n}")
     count = min(n, dims) if nPCs is None else int(nPCs)
     if not 1 <= count <= min(n, dims):
-        raise ArgumentError(
-            f"the number of components of {n} points in {dims} dimensions must be 1 to {min(n, dims)}; "
-            f"got {count}"
-        )
+        raise ArgumentError(f"{n} points of {dims} numbers have 1 to {min(n, dims)} components; got {count}")
     mu = points.mean(axis=0)
     if subtractMean:
         points -= mu

@@ -42,9 +42,7 @@ class Generator:
         if flat.size != STATE_WORDS:
             raise ArgumentError(f"the state of a generator must have {STATE_WORDS} words; got {flat.size}")
         if not 0 <= int(flat[-1]) <= 624:
-            raise ArgumentError(
-                f"the last word of a generator's state must be a position 0…624; got {flat[-1]}"
-            )
+            raise ArgumentError(f"the last word of a generator's state must be 0 to 624; got {flat[-1]}")
         self._random.set_state(("MT19937", flat[:-1].astype(np.uint32), int(flat[-1]), 0, 0.0))
 
     def rand(self, *shape: int) -> np.ndarray:

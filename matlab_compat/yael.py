@@ -1,14 +1,12 @@
 """yael's exact nearest neighbours and its k-means.
 
-yael_nn: squared L2 distance, many queries in one matrix product. faiss finds candidates by float32 matrix
-products, whose last digits depend on the number of queries. Candidates that are too close to each other, or
-too near for that formula, are therefore computed again in float64 as sums of squared differences. The ids and
+yael_nn: faiss finds candidates by float32 matrix products, whose last digits depend on the number of queries;
+those that are too close to each other, or too near for that formula, are computed again in float64. Ids and
 their order then depend on the vectors alone; of equal distances (as float32), the lowest id comes first.
 
-yael_kmeans: single-precision Lloyd steps. Reproduced exactly: glibc's `rand_r`, the initial points, which
-cluster is split when one is empty, the order of summation, the stopping rule. Not reproduced: the last bits
-of the distances, which depend on the BLAS in use, and the normal numbers (of relative size 1e-7) that
-separate the two halves of a split cluster.
+yael_kmeans: single-precision Lloyd steps with yael's initial points, splits of empty clusters, order of
+summation and stopping rule. Not reproduced: the last bits of the distances, which depend on the BLAS, and the
+normal numbers (of relative size 1e-7) that separate the halves of a split cluster.
 """
 
 import os
@@ -101,9 +99,7 @@ def float_rows(array: Any, what: str, half: bool = False) -> np.ndarray:
     """
     rows = np.asanyarray(array)
     if rows.ndim != 2 or rows.dtype.kind not in "fiu":
-        raise ArgumentError(
-            f"{what}: expected a matrix (N, D) of numbers, one vector per row; got {rows.dtype} {rows.shape}"
-        )
+        raise ArgumentError(f"{what}: expected a matrix (N, D) of numbers; got {rows.dtype} {rows.shape}")
     return np.ascontiguousarray(rows, np.float16 if half and rows.dtype == np.float16 else np.float32)
 
 
@@ -236,13 +232,9 @@ def yael_kmeans(
     """
     points = np.ascontiguousarray(v, dtype=np.float32)
     if points.ndim != 2:
-        raise ArgumentError(
-            f"yael_kmeans takes points as (N, D), one per row; got an array of shape {points.shape}"
-        )
+        raise ArgumentError(f"yael_kmeans takes points as (N, D), one per row; got shape {points.shape}")
     if not 1 <= k <= len(points):
-        raise ArgumentError(
-            f"the number of clusters must be 1 to {len(points)}, the number of points; got {k}"
-        )
+        raise ArgumentError(f"the number of clusters must be 1 to {len(points)}, that of points; got {k}")
     if init not in (0, 1):
         raise ArgumentError(f"yael_kmeans with init={init}: only random points (0 or 1) are ported")
     if not np.isfinite(points).all():

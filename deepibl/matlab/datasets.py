@@ -45,9 +45,7 @@ MATLAB_NAMES: dict[type, dict[str, str]] = {
         utm=positions posDistThr=positive_distance posDistSqThr=positive_distance_squared limL=lower_limit
         limU=upper_limit hashSz=grid_size hashTab=grid getInds=cells_of getPosIDs=positives
         getPosDbIDs=positives_of_image isPos=near"""),
-    RetrievalDataset: {
-        name: FIELDS[name] for name in ("dbImageFns", "qImageFns", "dbPath", "qPath", "posIDs")
-    }
+    RetrievalDataset: {name: FIELDS[name] for name in _LISTED}
     | _SIZES
     | _pairs("ignoreIDs=ignored_ids queryIDs=query_ids queryNames=query_labels ROIs=regions"),
 }

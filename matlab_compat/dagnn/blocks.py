@@ -174,44 +174,18 @@ class ReLU(DagLayer):
     function = staticmethod(blocks.vl_nnrelu)
 
 
-@register_block("dagnn.Sigmoid")
-class Sigmoid(DagLayer):
-    """Logistic function."""
-
-    function = staticmethod(blocks.vl_nnsigmoid)
-
-
-@register_block("dagnn.SoftMax")
-class SoftMax(DagLayer):
-    """Softmax over channels, at each pixel."""
-
-    function = staticmethod(blocks.vl_nnsoftmax)
+def _of_pixels(name: str, function: Any, param: list[float] | None = None) -> type[DagLayer]:
+    """A block without parameters, configured at most by its property `param`, a row of numbers."""
+    has_param = {"properties": {"param": param}, "settings": {"param": numbers}} if param else {}
+    made = type(name, (DagLayer,), {"function": staticmethod(function), **has_param})
+    return register_block(f"dagnn.{name}")(made)
 
 
-@register_block("dagnn.LRN")
-class LRN(DagLayer):
-    """Local response normalisation, param [N kappa alpha beta]."""
-
-    properties: ClassVar = {"param": [5.0, 1.0, 0.0001 / 5, 0.75]}
-    settings: ClassVar = {"param": numbers}
-    function = staticmethod(blocks.vl_nnnormalize)
-
-
-@register_block("dagnn.SpatialNorm")
-class SpatialNorm(DagLayer):
-    """Spatial normalisation, param [height width alpha beta]."""
-
-    properties: ClassVar = {"param": [2.0, 2.0, 10.0, 2.0]}
-    settings: ClassVar = {"param": numbers}
-    function = staticmethod(blocks.vl_nnspnorm)
-
-
-@register_block("dagnn.NormOffset")
-class NormOffset(DagLayer):
-    """Norm-dependent offset, param [alpha beta]."""
-
-    properties: ClassVar = {"param": [1.0, 0.5]}
-    function = staticmethod(blocks.vl_nnnoffset)
+Sigmoid = _of_pixels("Sigmoid", blocks.vl_nnsigmoid)
+SoftMax = _of_pixels("SoftMax", blocks.vl_nnsoftmax)
+LRN = _of_pixels("LRN", blocks.vl_nnnormalize, [5.0, 1.0, 0.0001 / 5, 0.75])
+SpatialNorm = _of_pixels("SpatialNorm", blocks.vl_nnspnorm, [2.0, 2.0, 10.0, 2.0])
+NormOffset = _of_pixels("NormOffset", blocks.vl_nnnoffset, [1.0, 0.5])
 
 
 @register_block("dagnn.Sum")
@@ -237,9 +211,7 @@ class Concat(DagLayer):
     def configure(self) -> None:
         self.dim = pair(self.value("dim"), "dim")[0]
         if self.dim not in _TORCH_DIM:
-            raise ArgumentError(
-                f"dim is {self.dim}: expected 1 (rows), 2 (columns), 3 (channels), 4 (images)"
-            )
+            raise ArgumentError(f"dim is {self.dim}: expected 1 rows, 2 columns, 3 channels, 4 images")
 
     def output_size(self, sizes: Sequence[Size], shapes: Shapes) -> Size:
         size = list(sizes[0])
@@ -304,9 +276,7 @@ class Scale(DagLayer):
         x, *others = [*inputs, *params]
         wanted = 2 if scalar(self.value("hasBias")) else 1
         if len(others) < wanted:
-            raise ArgumentError(
-                f"expected {wanted} factors and biases among inputs and parameters, found {len(others)}"
-            )
+            raise ArgumentError(f"expected {wanted} factors and biases, found {len(others)}")
         return x * others[0] + others[1] if wanted == 2 else x * others[0]
 
 

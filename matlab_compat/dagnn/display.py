@@ -38,9 +38,8 @@ def describe_dagnn(
         field = fields.get(output)
         three = (sides_text(part) for part in field) if field is not None else ("-",) * 3
         words = (layer.name, kind.removeprefix("dagnn."), ",".join(inputs), ",".join(outputs))
-        rows.append(
-            (str(position), *words, str(count or "-"), _size_text(sizes.get(output, _UNKNOWN)), *three)
-        )
+        made = _size_text(sizes.get(output, _UNKNOWN))
+        rows.append((str(position), *words, str(count or "-"), made, *three))
     total = sum(int(np.prod(net.param_to_matlab(n, net.param(n)).shape)) for n in net.param_names)
     lines = [
         f"DagNN: {len(net)} layers, {len(net.variable_names)} variables, {len(net.param_names)} parameters",

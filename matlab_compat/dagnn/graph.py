@@ -1,7 +1,7 @@
 """The graph of a DagNN: the order of execution, and receptive fields."""
 
-import heapq
 from collections.abc import Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -32,26 +32,14 @@ def execution_order(layers: Sequence[Node]) -> list[int]:
         for variable in layer.inputs:
             users.setdefault(variable, []).append(index)
     children = [[child for name in layer.outputs for child in users.get(name, [])] for layer in layers]
-    parents: list[list[int]] = [[] for _ in layers]
-    open_children = [len(found) for found in children]
-    for index, found in enumerate(children):
-        for child in found:
-            parents[child].append(index)
+    try:
+        order = list(TopologicalSorter(dict(enumerate(children))).static_order())
+    except CycleError as error:
+        names = ", ".join(layers[index].name for index in error.args[1][:8])
+        raise NetworkFormatError(f"the network's graph has a cycle: see layers {names}") from None
     depth = [0] * len(layers)
-    ready = [index for index, count in enumerate(open_children) if count == 0]
-    heapq.heapify(ready)
-    done = 0
-    while ready:
-        index = heapq.heappop(ready)
-        done += 1
+    for index in order:  # children first
         depth[index] = 1 + max((depth[child] for child in children[index]), default=0)
-        for parent in parents[index]:
-            open_children[parent] -= 1
-            if open_children[parent] == 0:
-                heapq.heappush(ready, parent)
-    if done < len(layers):
-        stuck = [layers[index].name for index in range(len(layers)) if depth[index] == 0]
-        raise NetworkFormatError(f"the network's graph has a cycle: see layers {', '.join(stuck[:8])}")
     return sorted(range(len(layers)), key=lambda index: -depth[index])
 
 

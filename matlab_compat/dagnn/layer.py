@@ -34,7 +34,6 @@ class DagLayer(MatlabFields):
     ignored: ClassVar[frozenset[str]] = frozenset()  # properties of old files that are dropped
     kinds: ClassVar[tuple[WeightKind, ...]] = ()
     trainable: ClassVar[tuple[bool, ...]] = ()  # of each parameter; all, if empty
-    _left_out = False
     type: str  # type: ignore[assignment]  # hides Module.type()
 
     def __init__(self, description: Mapping[str, Any]) -> None:
@@ -95,11 +94,6 @@ class DagLayer(MatlabFields):
     def in_first_input(self, field: ReceptiveField) -> list[ReceptiveField | None]:
         """The receptive fields of a layer whose output depends on its first input alone."""
         return [field] + [None] * (len(self.inputs) - 1)
-
-    @property
-    def left_out(self) -> bool:
-        """Whether it is a loss of training of unknown type, which no other layer uses."""
-        return self._left_out
 
     def to_matlab(self) -> dict[str, Any]:
         """The layer's element of the struct array `layers`."""

@@ -13,7 +13,7 @@ The struct of a DagNN in MATLAB: struct arrays of layers, variables and paramete
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -187,9 +187,8 @@ class DagNN(ImageNetwork):
             kind, trainable = uses.get(name, (AS_IT_IS, True))
             with located(f"parameter {name!r}"):
                 tensor = kind.to_torch(array).clone()
-            value = nn.Parameter(
-                tensor if tensor.is_floating_point() else tensor.float(), requires_grad=trainable
-            )
+            tensor = tensor if tensor.is_floating_point() else tensor.float()
+            value = nn.Parameter(tensor, requires_grad=trainable)
             place = self._params[name].place if name in self._params else name.replace(".", "_")
             while name not in self._params and place in self.values:
                 place += "_"
@@ -244,7 +243,7 @@ class DagNN(ImageNetwork):
         used = fan_out(net)
         for layer in net:
             if isinstance(layer, UnknownBlock) and is_loss(str(layer.type)):
-                layer._left_out = not any(used[name] for name in layer.outputs)
+                layer.left_out = not any(used[name] for name in layer.outputs)
                 if layer.left_out:
                     _log.warning("%s: %s", net.label(layer), layer.remark())
         return net.eval()
@@ -256,9 +255,8 @@ class DagNN(ImageNetwork):
         """
         params = []
         for name, param in self._params.items():
-            value = (
-                np.zeros(param.shape) if 0 in param.shape else self.param_to_matlab(name, self.param(name))
-            )
+            empty = 0 in param.shape
+            value = np.zeros(param.shape) if empty else self.param_to_matlab(name, self.param(name))
             row = {"name": name, "value": value.astype(param.dtype, copy=False), "learningRate": _ONE}
             params.append({**row, "weightDecay": _ONE, **param.fields})
         names = [*self._vars, *(name for name in self.variable_names if name not in self._vars)]
@@ -312,11 +310,14 @@ class DagNN(ImageNetwork):
         return [name for name in self.variable_names if name not in used]
 
     @property
+    def _working(self) -> list[DagLayer]:
+        return [layer for layer in self if not isinstance(layer, Loss) and not layer.left_out]
+
+    @property
     def result_names(self) -> list[str]:
         """The variables that a forward pass returns: those that no layer uses, losses apart."""
-        working = [layer for layer in self if not isinstance(layer, Loss) and not layer.left_out]
-        used = fan_out(working)
-        made = dict.fromkeys(name for layer in working for name in layer.outputs)
+        used = fan_out(self._working)
+        made = dict.fromkeys(name for layer in self._working for name in layer.outputs)
         return [name for name in made if name not in used]
 
     def layer(self, layer: str | int) -> DagLayer:
@@ -326,9 +327,6 @@ class DagNN(ImageNetwork):
         return self.layers[known_name(layer, self.names, "layer", list.index)]  # type: ignore
 
     __getitem__ = layer
-
-    def __iter__(self) -> Iterator[DagLayer]:
-        return iter(self.layers)  # type: ignore[arg-type]
 
     def precious(self, variable: str) -> bool:
         """MATLAB's flag `precious`: keep this variable when memory is conserved."""
@@ -367,12 +365,10 @@ class DagNN(ImageNetwork):
 
     def _named_inputs(self, inputs: Mapping[str, Tensor] | Tensor) -> dict[str, Tensor]:
         if not isinstance(inputs, Mapping):
-            used = fan_out(layer for layer in self if not isinstance(layer, Loss) and not layer.left_out)
+            used = fan_out(self._working)
             images = [name for name in self.input_names if name in used]
             if len(images) != 1:
-                raise ArgumentError(
-                    f"the network has inputs {', '.join(images)}: give them by name, as a dict"
-                )
+                raise ArgumentError(f"the network has inputs {', '.join(images)}: give them by name")
             return {images[0]: inputs}
         for name in inputs:
             known_name(name, self.variable_names, "variable")
@@ -527,13 +523,11 @@ class DagNN(ImageNetwork):
             raise ArgumentError(f"there is already a layer {name!r}")
         names = {"inputs": inputs, "outputs": outputs, "params": params or {}}
         description = {key: cell_row(list(found)) for key, found in names.items()}
-        layer = make_dag_layer(
-            {"name": name, "type": kind, **description, "block": dict(block or {})}, len(self)
-        )
+        described = {"name": name, "type": kind, **description, "block": dict(block or {})}
+        layer = make_dag_layer(described, len(self))
         execution_order([*self, layer])
-        new = {
-            key: {"name": key, "value": array} for key, array in (params or {}).items() if array is not None
-        }
+        given = {key: array for key, array in (params or {}).items() if array is not None}
+        new = {key: {"name": key, "value": array} for key, array in given.items()}
         missing = [param for param in layer.params if param not in new and param not in self._params]
         if missing:
             raise NetworkFormatError(f"{layer.label()}: there is no parameter {missing[0]!r}")

@@ -1,13 +1,9 @@
 """A thin view of HDF5 objects for matfile.v73: h5py's low-level calls, far faster on many small objects.
 
-Methods that call h5py turn what it raises on a damaged file into MatFileError (`mat_damage`). The heaps in
-which HDF5 keeps strings of variable length are checked first: on a damaged one HDF5 never returns.
-
-A dataset or attribute of such strings has (length, address, number) for each. At the address is a collection:
-16 bytes of header with its size, then objects, each with 16 bytes of header that say how long it is. h5py
-does not expose these numbers, so they are read from the file, as HDF5's format defines them: those of a
-dataset in one piece, as h5py writes it, and of an attribute in an object header of version 1, as MATLAB
-writes it. Other forms are left to HDF5.
+What h5py raises on a damaged file becomes MatFileError (`mat_damage`). The heaps in which HDF5 keeps strings
+of variable length are checked first, since HDF5 never returns from a damaged one. h5py does not expose where
+they are, so it is read from the file: of a dataset in one piece, as h5py writes it, and of an attribute in an
+object header of version 1, as MATLAB writes it. Other forms are left to HDF5.
 """
 
 import math
@@ -27,7 +23,7 @@ from matlab_compat.matfile.chunks import read_chunks
 from matlab_compat.matfile.classes import corrupted
 
 HEAD = 16
-ELEMENT = struct.Struct("<IQI")
+ELEMENT = struct.Struct("<IQI")  # of a string: its length, its collection's address, its number there
 SIGNATURE = b"GCOL\x01"
 ATTRIBUTE, CONTINUED = 0x0C, 0x10  # messages of an object header
 MOST_BLOCKS = 64

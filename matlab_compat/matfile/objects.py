@@ -1,20 +1,18 @@
 """Class objects (MCOS): from the references that variables hold to MatObject.
 
-MATLAB keeps all objects' properties in one place, the subsystem: a cell array named FileWrapper__ whose
-first element is a table of 32-bit words (names, classes, objects, lists of properties), whose last holds each
-class's default values, and whose others are property values. A variable only holds a uint32 column: a mark,
-the object array's shape, its objects' ids and a class id. MathWorks documents none of this; it was found out
-by others (mat-io has the fullest account) and is tested here on files that MATLAB wrote. Every number in the
-table is checked before it is used.
+MATLAB keeps all objects' properties in the subsystem: a cell array named FileWrapper__ whose first element is
+a table of 32-bit words (names, classes, objects, lists of properties), whose last holds each class's defaults
+and whose others are values. A variable holds a uint32 column: a mark, the array's shape, its objects' ids and
+a class id. MathWorks documents none of this (mat-io has the fullest account); it is tested on files that
+MATLAB wrote. Unknown: the third and fourth word of a class, the second and third of an object (always 0).
 
 An object with a saveobj method keeps what that returned as one property `any`; a struct there is unwrapped.
-Unknown: the third and fourth word of a class, the second and third of an object (always 0 so far).
 """
 
 import itertools
 import math
-from collections.abc import Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -32,16 +30,28 @@ MISSING = 2**64 - 1
 Item = TypeVar("Item")
 
 
-class LazyCell(Protocol):
-    """A cell array of the subsystem, read element by element."""
+class LazyCell(NamedTuple):
+    """A cell array of the subsystem, read element by element.
 
-    def __len__(self) -> int: ...
+    places: where its elements are; read: the plain value at a place, with references resolved; opened: the
+    element at a place that is a cell array itself.
+    """
 
-    def value(self, index: int) -> Any:
-        """The plain value of an element; references in it are resolved."""
+    places: Sequence[Any] | np.ndarray
+    read: Callable[[Any], Any]
+    opened: Callable[[Any], "LazyCell"]
 
-    def cell(self, index: int) -> "LazyCell":
-        """An element that is a cell array itself."""
+
+class WithObjects:
+    """What the readers of files with class objects have in common."""
+
+    subsystem: "Subsystem"
+
+    def resolved(self, reference: Any, classname: str) -> Any:
+        """The object of a variable's content, or what stands for one that keeps its properties there."""
+        if not has_properties_elsewhere(reference):
+            return MatObject(classname, {"any": reference})
+        return self.subsystem.resolve(reference)
 
 
 def _invalid(what: str) -> MatFileError:
@@ -63,7 +73,7 @@ class Subsystem:
         self.made: dict[int, Any] = {}
         self.pending: list[int] = []
         self.filling = False
-        stored = content.value(0) if len(content) > FIRST_VALUE else None
+        stored = content.read(content.places[0]) if len(content.places) > FIRST_VALUE else None
         if not isinstance(stored, np.ndarray) or stored.dtype.kind not in "iu" or stored.size < NAMES_AT:
             raise _invalid("it is missing")
         table = stored.astype(np.uint8, copy=False).tobytes(order="F")
@@ -84,7 +94,8 @@ class Subsystem:
         self.objects = regions[2].reshape(-1, 6)
         self.saved = _records(regions[3], 3)
         self.dynamic = _records(regions[4], 1)
-        self.defaults = content.cell(len(content) - 1)
+        self.values = content.places[FIRST_VALUE:]
+        self.defaults = content.opened(content.places[-1])
         self.defaults_read: dict[int, Any] = {}
 
     def resolve(self, reference: Any) -> Any:
@@ -135,8 +146,8 @@ class Subsystem:
     def _fill(self, number: int) -> None:
         class_id, _, _, saveobj, saved, dynamic = (int(word) for word in self._record(number))
         if class_id not in self.defaults_read:
-            _entry(range(len(self.defaults)), class_id, "the defaults of class")
-            self.defaults_read[class_id] = self.defaults.value(class_id)
+            place = _entry(self.defaults.places, class_id, "the defaults of class")
+            self.defaults_read[class_id] = self.defaults.read(place)
         defaults = self.defaults_read[class_id]
         properties = self.made[number].properties
         properties.update(defaults if isinstance(defaults, dict) else {})
@@ -164,8 +175,7 @@ class Subsystem:
 
     def _property(self, kind: int, value: int) -> Any:
         if kind == VALUE:
-            _entry(range(len(self.content) - FIRST_VALUE), value, "property value")
-            return self.content.value(FIRST_VALUE + value)
+            return self.content.read(_entry(self.values, value, "property value"))
         if kind == ENUMERATION:
             return self._name(value)
         if kind == INTEGER:

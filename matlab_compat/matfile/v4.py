@@ -1,9 +1,7 @@
-"""Reads MAT 4 files: numeric, char and sparse matrices, one after another, each with 20 bytes of header.
+"""Reads MAT 4 files: numeric, char and sparse matrices, by scipy, which never ends on some damaged headers.
 
-A header is five integers: a type MOPT (its digits: byte order, 0, storage, kind), rows, columns, whether
-complex and the length of the name. Headers are checked here, since scipy never ends on a matrix with a
-negative number of rows; each matrix's bytes then go to `scipy.io.loadmat`. Numeric matrices are doubles in
-MATLAB, however they are stored.
+A header of 20 bytes is five integers: a type MOPT (its digits: byte order, 0, storage, kind), rows, columns,
+whether complex and the length of the name. Numeric matrices are doubles in MATLAB, however they are stored.
 """
 
 import io
@@ -82,9 +80,7 @@ class Mat4File:
             raise MatFileError(f"a name of {length} characters at byte {at:,}: it is corrupted")
         name = self._read(at + HEADER_BYTES, length).split(b"\0")[0].decode("latin-1")
         if kind == SPARSE and (rows < 1 or columns not in (3, 4)):
-            raise MatFileError(
-                f"the sparse matrix {name!r} is invalid: it is stored as {rows} x {columns} numbers"
-            )
+            raise MatFileError(f"the sparse matrix {name!r} is invalid: stored as {rows} x {columns} numbers")
         parts = 2 if imaginary == 1 and kind == 0 else 1
         left = (self.size - at - HEADER_BYTES - length) // parts
         count = checked_size((rows, columns), left, dtype.itemsize, f"matrix {name!r}")

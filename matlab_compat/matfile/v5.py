@@ -1,11 +1,9 @@
 """Reads MAT 5 files (MATLAB's -v6 and -v7, Octave's too).
 
-A file is 128 bytes of header and one element a variable, usually compressed. An element is a tag (type,
-number of bytes) and data, padded to 8 bytes; a matrix element holds flags, shape, name and then its data as
-elements again. Every declared size is checked against the bytes that are there. A variable is decompressed
-once, into one buffer, which its large arrays share where type and byte order allow: peak memory is the
-variable itself. Class objects keep their properties in a nameless element, the subsystem (see
-matfile.objects); it is read only when an object is met.
+128 bytes of header and one element a variable, usually compressed: a tag (type, number of bytes) and data,
+padded to 8 bytes; that of a matrix holds flags, shape, name and data as elements again. Declared sizes are
+checked against the bytes that are there. A variable is decompressed into one buffer, which its large arrays
+share: peak memory is the variable itself. The subsystem (see matfile.objects) is read when an object is met.
 """
 
 import math
@@ -39,8 +37,8 @@ from matlab_compat.matfile.classes import (
     structs,
     utf16,
 )
-from matlab_compat.matfile.objects import Subsystem, has_properties_elsewhere
-from matlab_compat.matfile.values import MatObject, VariableInfo, shape_text
+from matlab_compat.matfile.objects import LazyCell, Subsystem, WithObjects
+from matlab_compat.matfile.values import VariableInfo, shape_text
 
 MATRIX = 14
 STORAGE = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
@@ -283,31 +281,17 @@ class Elements:
 
     def _opaque(self, header: Header, end: int) -> Any:
         if header.object_class == FILE_WRAPPER:
-            return LazyCell(self, header.at, end)
+            return self._lazy_cell(header.at, end)
         return self.resolve(self.value(header.at, end)[0], header.object_class)
 
-
-class LazyCell:
-    """A cell array of the subsystem, whose elements are read one by one (see objects.LazyCell)."""
-
-    def __init__(self, elements: Elements, at: int, end: int) -> None:
-        self.elements = elements
-        _, start, count, _ = elements.tag(at, end)
-        header = elements.header(start, start + count)
-        self.end, at = start + count, header.at
-        self.starts = []
-        for _ in range(checked_size(header.shape, self.end - at, 8, "a cell array")):
-            self.starts.append(at)
-            at = elements.tag(at, self.end)[3]
-
-    def __len__(self) -> int:
-        return len(self.starts)
-
-    def value(self, index: int) -> Any:
-        return self.elements.value(self.starts[index], self.end)[0]
-
-    def cell(self, index: int) -> "LazyCell":
-        return LazyCell(self.elements, self.starts[index], self.end)
+    def _lazy_cell(self, at: int, end: int) -> LazyCell:
+        _, start, count, _ = self.tag(at, end)
+        header = self.header(start, start + count)
+        last, at, starts = start + count, header.at, list[int]()
+        for _ in range(checked_size(header.shape, last - at, 8, "a cell array")):
+            starts.append(at)
+            at = self.tag(at, last)[3]
+        return LazyCell(starts, lambda at: self.value(at, last)[0], lambda at: self._lazy_cell(at, last))
 
 
 HEADER_BYTES = 128
@@ -328,7 +312,7 @@ class Entry(NamedTuple):
     info: VariableInfo
 
 
-class Mat5File:
+class Mat5File(WithObjects):
     """An open MAT 5 file: its entries, and their values on demand."""
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -382,9 +366,7 @@ class Mat5File:
             raise MatFileError("it ends in the middle of a tag: it is truncated")
         kind, count = (int(word) for word in np.frombuffer(words, f"{self.order}u4"))
         if kind not in (COMPRESSED, MATRIX):
-            raise MatFileError(
-                f"found element type {kind} at byte {at:,} where a variable should be: it is corrupted"
-            )
+            raise MatFileError(f"element type {kind} at byte {at:,} is no variable: the file is corrupted")
         return kind, count
 
     def _entry(self, start: int, nbytes: int, kind: int) -> Entry:
@@ -411,7 +393,7 @@ class Mat5File:
         return VariableInfo(header.object_class, None)
 
     def _elements(self, data: Any) -> Elements:
-        return Elements(data, self.order, self._resolve, octave=self.octave)
+        return Elements(data, self.order, self.resolved, octave=self.octave)
 
     def _bytes(self, start: int, nbytes: int, kind: int) -> np.ndarray:
         """A variable's element with its tag, decompressed, in memory of its own."""
@@ -424,17 +406,11 @@ class Mat5File:
         self.stream.seek(start)
         return inflate(self.stream, nbytes, self.order)
 
-    def _resolve(self, reference: Any, classname: str) -> Any:
-        if not has_properties_elsewhere(reference):
-            return MatObject(classname, {"any": reference})
-        return self._subsystem.resolve(reference)
-
     @cached_property
-    def _subsystem(self) -> Subsystem:
+    def subsystem(self) -> Subsystem:  # type: ignore[override]
+        """The properties of all class objects."""
         if not HEADER_BYTES <= self.subsystem_at < self.size:
-            raise MatFileError(
-                "it holds class objects but not the subsystem with their properties: it is corrupted"
-            )
+            raise MatFileError("it holds class objects but not the subsystem of their properties: corrupted")
         kind, count = self._tag(self.subsystem_at)
         outer = self._bytes(self.subsystem_at + 8, count, kind)
         words = self._elements(outer).value(0, len(outer))[0]
@@ -442,12 +418,10 @@ class Mat5File:
         if isinstance(words, np.ndarray) and words.dtype.kind in "iu":
             content = words.reshape(-1, order="F").view(np.uint8)
             order = "<" if content[2:4].tobytes() == b"IM" else ">"
-            inner = Elements(content, order, self._resolve, inside_subsystem=True)
+            inner = Elements(content, order, self.resolved, inside_subsystem=True)
             parts = inner.value(SUBSYSTEM_HEADER_BYTES, content.size)[0]
         if not isinstance(parts, dict) or not isinstance(parts.get("MCOS"), LazyCell):
-            raise MatFileError(
-                "the subsystem with the properties of its class objects is invalid: it is corrupted"
-            )
+            raise MatFileError("the subsystem with the properties of its objects is invalid: corrupted")
         return Subsystem(parts["MCOS"], order)
 
 

@@ -1,8 +1,7 @@
-"""Reads MAT 7.3 files: HDF5 with MATLAB's attributes.
+"""Reads MAT 7.3 files: HDF5 with MATLAB's attributes. Only what is asked for is read.
 
-A variable is a dataset (numeric; a cell's dataset holds references to others, in the group #refs#) or a group
-(struct, sparse). MATLAB_class names the class; MATLAB_empty marks a dataset that holds a shape, not data.
-Arrays are stored transposed: HDF5's first axis is MATLAB's last. Only what is asked for is read.
+A variable is a dataset (a cell's holds references to others in the group #refs#) or a group (struct, sparse).
+MATLAB_class names the class; MATLAB_empty marks a dataset that holds a shape. Arrays are stored transposed.
 """
 
 import math
@@ -26,7 +25,7 @@ from matlab_compat.matfile.classes import (
     structs,
 )
 from matlab_compat.matfile.hdf5 import Budget, Node
-from matlab_compat.matfile.objects import Subsystem, has_properties_elsewhere
+from matlab_compat.matfile.objects import LazyCell, Subsystem, WithObjects
 from matlab_compat.matfile.values import UNREADABLE, MatObject, VariableInfo
 
 REFERENCES, SUBSYSTEM = "#refs#", "#subsystem#"
@@ -34,7 +33,7 @@ OLD_OBJECT, OPAQUE = 2, 3
 MAX_FIELDLESS = 1 << 20
 
 
-class Mat73File:
+class Mat73File(WithObjects):
     """An open MAT 7.3 file, given by its root group's low-level id and its size: its variables on demand."""
 
     def __init__(self, root: Any, size: int) -> None:
@@ -69,7 +68,7 @@ class Mat73File:
         """The plain value of a variable."""
         return self._read(self.root[name])
 
-    def subsystem_value(self, reference: Any) -> Any:
+    def _in_subsystem(self, reference: Any) -> Any:
         """The value behind a reference in the subsystem, where a uint32 column may stand for objects."""
         outside, self._inside_subsystem = self._inside_subsystem, True
         value = self._read(self.root.at(reference))
@@ -88,9 +87,7 @@ class Mat73File:
 
     def _dispatch(self, node: Node, classname: str) -> Any:
         if not classname:
-            raise MatFileError(
-                f"the HDF5 data at {node.path()} lacks MATLAB's attributes: it is not MATLAB's"
-            )
+            raise MatFileError(f"the HDF5 data at {node.path()} lacks MATLAB's attributes: not MATLAB's")
         if node.integer("MATLAB_empty"):
             return _empty(node, classname)
         if classname == "char":
@@ -105,7 +102,7 @@ class Mat73File:
             content: Any = self._struct(node) if not node.is_dataset else None
             if content is None:
                 content = self._cell(node) if node.holds_references else node.stored().T
-            return self._resolve(content, classname)
+            return self.resolved(content, classname)
         if classname in NUMERIC_CLASSES and node.holds_complex:
             return node.complex_numbers(np.complex64 if classname == "single" else np.complex128).T
         if classname == "logical":
@@ -113,7 +110,7 @@ class Mat73File:
         if classname in NUMERIC_CLASSES:
             array = node.numbers(NUMERIC_CLASSES[classname]).T
             reference = self._inside_subsystem and is_object_reference(array)
-            return self._resolve(array, "") if reference else array
+            return self.resolved(array, "") if reference else array
         if classname == "cell":
             return self._cell(node)
         if classname == "function_handle":
@@ -144,35 +141,16 @@ class Mat73File:
         ]
         return structs(shape[::-1], fields, items)
 
-    def _resolve(self, reference: Any, classname: str) -> Any:
-        if not has_properties_elsewhere(reference):
-            return MatObject(classname, {"any": reference})
-        return self._subsystem.resolve(reference)
-
     @cached_property
-    def _subsystem(self) -> Subsystem:
+    def subsystem(self) -> Subsystem:  # type: ignore[override]
+        """The properties of all class objects."""
         if SUBSYSTEM not in self.root or "MCOS" not in self.root[SUBSYSTEM]:
-            raise MatFileError(
-                "it holds class objects but not the subsystem with their properties: it is corrupted"
-            )
-        return Subsystem(_LazyCell(self, self.root[SUBSYSTEM]["MCOS"]), "<")
+            raise MatFileError("it holds class objects but not the subsystem of their properties: corrupted")
+        return Subsystem(self._lazy_cell(self.root[SUBSYSTEM]["MCOS"]), "<")
 
-
-class _LazyCell:
-    """A cell array of the subsystem, whose elements are read one by one (see objects.LazyCell)."""
-
-    def __init__(self, file: Mat73File, node: Node) -> None:
-        self.file = file
-        self.references = node.stored().reshape(-1)
-
-    def __len__(self) -> int:
-        return len(self.references)
-
-    def value(self, index: int) -> Any:
-        return self.file.subsystem_value(self.references[index])
-
-    def cell(self, index: int) -> "_LazyCell":
-        return _LazyCell(self.file, self.file.root.at(self.references[index]))
+    def _lazy_cell(self, node: Node) -> LazyCell:
+        references = node.stored().reshape(-1)
+        return LazyCell(references, self._in_subsystem, lambda each: self._lazy_cell(self.root.at(each)))
 
 
 def _stored_shape(node: Node, classname: str) -> tuple[int, ...]:

@@ -148,9 +148,7 @@ def _dense(value: Any) -> Any:
     if not scipy.sparse.issparse(value):
         return value
     if np.prod(value.shape, dtype=np.float64) > DENSE_NUMBERS:
-        raise MatFileError(
-            f"expected a few numbers, found a sparse matrix of shape {shape_text(value.shape)}"
-        )
+        raise MatFileError(f"expected few numbers, found a sparse matrix of shape {shape_text(value.shape)}")
     return value.toarray()
 
 

@@ -1,15 +1,11 @@
 """Writes plain values as a MAT 5 compressed file (MATLAB's -v7), which MATLAB and Octave load.
 
-Every variable is compressed; the format is that of matfile.v5. scipy's writer puts spaces for char(0),
-changes the shape of N-D and empty chars, and writes no `struct([])`.
+scipy's writer puts spaces for char(0), changes the shape of N-D and empty chars, and writes no `struct([])`.
+Python numbers become double, str char, list a row cell, None []; numpy arrays keep class and shape (1-D ones
+are rows). What `load` gives is written as it was, or refused by its name; but a 1x0 char is written 0x0, a
+string array as chars, and a gpuArray as the array in it. A variable is smaller than 2 GiB.
 
-Python numbers become double, str char, list a row cell, None []; numpy arrays keep class and shape (1-D
-ones are rows). What `load` gives is written as it was, or refused by its name; but a 1x0 char is written 0x0,
-a string array as chars, and a gpuArray as the array in it.
-Limits of the format: a variable is smaller than 2 GiB, a name has at most 63 characters.
-
-`save_objects` writes class objects, as MATLAB stores them, through mat-io (Python 3.11 or later): for tests
-and scripts, since other tools read plain structs better. Reading does not need mat-io (see matfile.objects).
+`save_objects` writes class objects through mat-io (Python 3.11 or later); reading does not need it.
 """
 
 import re
@@ -155,9 +151,7 @@ def _struct(value: StructArray, where: str, write_object: ObjectWriter | None) -
 
 def _checked(name: str, what: str) -> str:
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise MatFileError(
-            f"{name!r} is not a valid name of a {what}: a letter, then letters, digits or _, at most 63"
-        )
+        raise MatFileError(f"{name!r} is not a valid name of a {what}: letters, digits or _, at most 63")
     return name
 
 

@@ -179,9 +179,7 @@ def vl_nnpdist(
     """
     check_maps(x)
     if x0.ndim != 4 or any(a != b and 1 not in (a, b) for a, b in zip(x.shape, x0.shape, strict=True)):
-        raise ArgumentError(
-            f"x0 has shape {tuple(x0.shape)}, x {tuple(x.shape)}: expected the same sides, or sides of 1"
-        )
+        raise ArgumentError(f"x0 has shape {tuple(x0.shape)}, x {tuple(x.shape)}: sides must be equal, or 1")
     if p == 0 and not noRoot:
         raise ArgumentError("p = 0 has no root: give noRoot=True")
 

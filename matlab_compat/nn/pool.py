@@ -18,17 +18,8 @@ from matlab_compat.nn.geometry import (
 )
 
 
-def _torch_size(length: int, window: int, stride: int, pad: int, ceil_mode: bool) -> int:
-    """Output length of torch's own pooling with the same padding at both ends."""
-    free = length + 2 * pad - window
-    size = (-(-free // stride) if ceil_mode else free // stride) + 1
-    if ceil_mode and (size - 1) * stride >= length + pad:
-        size -= 1
-    return size
-
-
-def _native_mode(x: Tensor, window: Pair, stride: Pair, pad: Borders, size: Pair) -> bool | None:
-    """The ceil_mode with which torch's pooling, padded by (top, left), has the same windows; None if neither.
+def _native_mode(window: Pair, stride: Pair, pad: Borders) -> bool | None:
+    """The ceil_mode with which torch's pooling, padded by (top, left), has the same windows; None if unsure.
 
     Windows start at -top and -left in either case and torch clips them to the image, so equal counts mean
     equal windows.
@@ -43,25 +34,20 @@ def _native_mode(x: Tensor, window: Pair, stride: Pair, pad: Borders, size: Pair
         for more, step, side, before in zip(extra, stride, window, (pad.top, pad.left), strict=True)
     ):
         return True  # the last window begins within the maps, so torch keeps it
-    if torch.compiler.is_compiling():  # the size may be a symbol: padding works for all
-        return None
-    sides = list(zip(x.shape[2:], window, stride, (pad.top, pad.left), strict=True))
-    return next(
-        (mode for mode in (False, True) if tuple(_torch_size(*side, mode) for side in sides) == size), None
-    )
+    return None
 
 
-def _max(x: Tensor, window: Pair, stride: Pair, pad: Borders, size: Pair) -> Tensor:
-    mode = _native_mode(x, window, stride, pad, size)
+def _max(x: Tensor, window: Pair, stride: Pair, pad: Borders) -> Tensor:
+    mode = _native_mode(window, stride, pad)
     if mode is not None:
         return F.max_pool2d(x, window, stride, (pad.top, pad.left), ceil_mode=mode)
     return F.max_pool2d(F.pad(x, pad.torch_order, value=-torch.inf), window, stride)
 
 
-def _max_first_in_columns(x: Tensor, window: Pair, stride: Pair, pad: Borders, size: Pair) -> Tensor:
+def _max_first_in_columns(x: Tensor, window: Pair, stride: Pair, pad: Borders) -> Tensor:
     """As `_max`; of equal values, the first in column-major order gets the gradient."""
     turned = Borders(pad.left, pad.right, pad.top, pad.bottom)
-    return _max(x.transpose(2, 3), window[::-1], stride[::-1], turned, size[::-1]).transpose(2, 3)
+    return _max(x.transpose(2, 3), window[::-1], stride[::-1], turned).transpose(2, 3)
 
 
 def window_sums(x: Tensor, window: Pair, stride: Pair = (1, 1)) -> Tensor:
@@ -78,7 +64,7 @@ def _counts(length: int, window: int, stride: int, before: int, size: int, like:
 
 
 def _mean(x: Tensor, window: Pair, stride: Pair, pad: Borders, size: Pair) -> Tensor:
-    mode = _native_mode(x, window, stride, pad, size)
+    mode = _native_mode(window, stride, pad)
     if mode is not None:
         return F.avg_pool2d(x, window, stride, (pad.top, pad.left), ceil_mode=mode, count_include_pad=False)
     rows = _counts(x.shape[2], window[0], stride[0], pad.top, size[0], x)
@@ -120,5 +106,5 @@ def vl_nnpool(
     if method.lower() == "avg":
         return _mean(x, window, steps, around, size)
     if x.requires_grad and torch.is_grad_enabled():
-        return _max_first_in_columns(x, window, steps, around, size)
-    return _max(x, window, steps, around, size)
+        return _max_first_in_columns(x, window, steps, around)
+    return _max(x, window, steps, around)

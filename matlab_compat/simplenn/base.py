@@ -1,6 +1,6 @@
 """What SimpleNN and DagNN have in common: networks, lists of layers, layers' fields, the forms of weights."""
 
-from collections.abc import Callable, Iterable, Mapping, MutableSequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
@@ -28,6 +28,7 @@ class MatlabFields(nn.Module):
     properties: ClassVar[Mapping[str, Any]] = {}  # fields that the type has, with their defaults
     function: ClassVar[Callable[..., Any]]  # MatConvNet's block
     settings: ClassVar[Settings] = {}  # its options
+    left_out = False  # whether it is a loss of training that is not known here
     _fields: dict[str, Any]
 
     @property
@@ -177,9 +178,7 @@ class LayerList(MutableSequence[Any]):
     def put(self, layers: list[Any]) -> None:
         """Makes these the network's layers; a name that is taken, or cannot be one, gets the position."""
         net, keyed = self._net, dict[str, Any]()
-        others = {
-            name: module for name, module in net._modules.items() if not isinstance(module, MatlabFields)
-        }
+        others = {key: each for key, each in net._modules.items() if not isinstance(each, MatlabFields)}
         taken = {*others, *vars(net), *dir(type(net))}
         for position, layer in enumerate(layers):
             key = str(layer.name).replace(".", "_") or f"layer{position}"
@@ -271,6 +270,9 @@ class ImageNetwork(nn.Module):
     def __len__(self) -> int:
         return len(self.layers)
 
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.layers)
+
     @property
     def mean_pixel(self) -> Tensor:
         """The pixel that is subtracted from images 0..255, (3,) or (1,): averageImage's top left one.
@@ -322,9 +324,7 @@ class ImageNetwork(nn.Module):
         try:
             array = np.asarray(image, dtype=np.float32)
         except (TypeError, ValueError):
-            raise NetworkFormatError(
-                f"meta.normalization.{name} holds no numbers: {describe(image)}"
-            ) from None
+            raise NetworkFormatError(f"normalization.{name} holds no numbers: {describe(image)}") from None
         pixel = array[0, 0] if array.ndim > 2 else array.ravel()[: 3 if array.size == 3 else 1]
         return torch.tensor(np.atleast_1d(pixel).ravel())
 
@@ -336,9 +336,7 @@ class ImageNetwork(nn.Module):
         mean = self.mean_pixel.to(images.device, non_blocking=True)  # otherwise each batch waits for the copy
         std = self.pixel_std
         if 1 not in (len(mean), images.shape[1]) and len(mean) != images.shape[1]:
-            raise NetworkFormatError(
-                f"meta.normalization.averageImage has {len(mean)} channels, the images have {images.shape[1]}"
-            )
+            raise NetworkFormatError(f"averageImage has {len(mean)} channels, the images {images.shape[1]}")
         centred = images - mean[:, None, None]
         return centred if std is None else centred / std.to(images.device, non_blocking=True)[:, None, None]
 

@@ -258,9 +258,7 @@ class _Weights(MutableSequence[Tensor | None]):
         count = len(self)
         if not isinstance(position, int) or not -count <= position < count:
             kind = self._layer.classname or self._layer.type
-            raise ArgumentError(
-                f"a layer of type {kind} has {count} weights here; there is none at {position}"
-            )
+            raise ArgumentError(f"a layer of type {kind} has {count} weights here, none at {position}")
         self._layer.set_weight(position % count, value)
 
     def __delitem__(self, position: Any) -> None:
@@ -322,15 +320,8 @@ def unknown_text(kind: str, known: Iterable[str], removal: str, registry: str) -
 class UnknownLayer(Layer):
     """A layer of a type or class that is not registered: kept as it is stored, and refused when it is run.
 
-    left_out: it is a loss of training, and passes its input on.
+    One that is left out passes its input on.
     """
-
-    _left_out = False
-
-    @property
-    def left_out(self) -> bool:
-        """Whether the layer passes its input on."""
-        return self._left_out
 
     def forward(self, x: Tensor) -> Tensor:
         if self.left_out:

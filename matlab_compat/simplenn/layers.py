@@ -33,6 +33,7 @@ from matlab_compat.simplenn.layer import Layer, register_layer
 from matlab_compat.simplenn.tidy import DEFAULTS
 
 _WEIGHTS = (WeightSpec("weight", FILTERS), WeightSpec("bias", VECTOR))
+_VECTORS = (WeightSpec("weight", VECTOR), WeightSpec("bias", VECTOR))
 
 
 @register_layer("conv")
@@ -102,53 +103,28 @@ class ReLU(Layer):
     function = staticmethod(blocks.vl_nnrelu)
 
 
-@register_layer("sigmoid")
-class Sigmoid(Layer):
-    """Logistic function."""
+class OfPixels(Layer):
+    """A layer without weights, configured at most by its field `param`, a row of `count` numbers."""
 
-    function = staticmethod(blocks.vl_nnsigmoid)
-
-
-@register_layer("softmax")
-class Softmax(Layer):
-    """Softmax over channels, at each pixel."""
-
-    function = staticmethod(blocks.vl_nnsoftmax)
-
-
-class _Parametric(Layer):
-    """A layer configured by its field `param`, a row of numbers."""
-
-    properties: ClassVar = {"param": []}
-    settings: ClassVar = {"param": numbers}
-    count = 4
+    count = 0
 
     def configure(self) -> None:
         super().configure()
-        if len(self.param) != self.count:
+        if len(getattr(self, "param", ())) != self.count:
             raise ArgumentError(f"field param has {len(self.param)} elements: expected {self.count}")
 
 
-@register_layer("normalize", "lrn")
-class Normalize(_Parametric):
-    """Local response normalisation, param [N kappa alpha beta]; L2 at each pixel if N is 2C."""
-
-    function = staticmethod(blocks.vl_nnnormalize)
-
-
-@register_layer("spnorm")
-class SpatialNormalize(_Parametric):
-    """Spatial normalisation, param [height width alpha beta]."""
-
-    function = staticmethod(blocks.vl_nnspnorm)
+def _of_pixels(name: str, types: str, function: Any, count: int = 0) -> type[OfPixels]:
+    param = {"properties": {"param": []}, "settings": {"param": numbers}, "count": count} if count else {}
+    made = type(name, (OfPixels,), {"function": staticmethod(function), **param})
+    return register_layer(*types.split())(made)
 
 
-@register_layer("noffset")
-class NormOffset(_Parametric):
-    """Norm-dependent offset, param [alpha beta]."""
-
-    count = 2
-    function = staticmethod(blocks.vl_nnnoffset)
+Sigmoid = _of_pixels("Sigmoid", "sigmoid", blocks.vl_nnsigmoid)
+Softmax = _of_pixels("Softmax", "softmax", blocks.vl_nnsoftmax)
+Normalize = _of_pixels("Normalize", "normalize lrn", blocks.vl_nnnormalize, 4)
+SpatialNormalize = _of_pixels("SpatialNormalize", "spnorm", blocks.vl_nnspnorm, 4)
+NormOffset = _of_pixels("NormOffset", "noffset", blocks.vl_nnnoffset, 2)
 
 
 @register_layer("bnorm")
@@ -159,11 +135,7 @@ class BatchNorm(Layer):
     moments; the trainer updates the stored ones.
     """
 
-    weight_specs = (
-        WeightSpec("weight", VECTOR),
-        WeightSpec("bias", VECTOR),
-        WeightSpec("moments", MATRIX, False),
-    )
+    weight_specs = (*_VECTORS, WeightSpec("moments", MATRIX, False))
     weight: Tensor
     bias: Tensor
     moments: Tensor
@@ -175,9 +147,7 @@ class BatchNorm(Layer):
         shapes = [tuple(weight.shape) if weight is not None else () for weight in self.weights]
         count = shapes[0][0] if shapes[0] else 0
         if shapes != [(count,), (count,), (count, 2)]:
-            raise ArgumentError(
-                f"weights of shapes {shapes}: expected C multipliers, C biases and C x 2 moments"
-            )
+            raise ArgumentError(f"weights of shapes {shapes}: expected C and C numbers, and C x 2 moments")
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias, moments = self.weights_for(x)
@@ -185,9 +155,7 @@ class BatchNorm(Layer):
 
     def channels_out(self, channels: int | None) -> int | None:
         if channels not in (None, len(self.weight)):
-            raise ArgumentError(
-                f"{len(self.weight)} multipliers on {channels} channels: expected one per channel"
-            )
+            raise ArgumentError(f"{len(self.weight)} multipliers on {channels} channels: expected one each")
         return len(self.weight)
 
 
@@ -251,9 +219,7 @@ def reference(layer: Layer, x: Tensor) -> Tensor:
     if isinstance(given, Tensor):
         return given.to(x.device)
     if given is None or np.size(given) == 0:
-        raise ArgumentError(
-            f"layer '{layer.name}' has no field class to compare with: set it by set_field('class', ...)"
-        )
+        raise ArgumentError(f"layer '{layer.name}' has no field class: set it by set_field('class', …)")
     array = np.asarray(given)
     if array.ndim <= 2 and array.size == x.shape[0]:
         array = array.reshape(1, 1, 1, -1, order="F")

@@ -8,7 +8,7 @@ matfile.save("copy.mat", {"net": net.to_matlab()})
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -58,10 +58,8 @@ class _Chain(LayerList):
         """A loss that is left out must be at the end."""
         passing = True
         for layer in reversed(self):
-            left_out = getattr(layer, "left_out", False)
-            if left_out and not passing:
-                layer._left_out = left_out = False  # type: ignore[assignment]
-            passing = left_out or isinstance(layer, _standard_layers.Loss)
+            layer.left_out = layer.left_out and passing  # type: ignore[assignment]
+            passing = layer.left_out or isinstance(layer, _standard_layers.Loss)  # type: ignore[assignment]
 
 
 class SimpleNN(ImageNetwork):
@@ -134,7 +132,7 @@ class SimpleNN(ImageNetwork):
     def _leave_out_losses(self) -> None:
         for index, layer in reversed(list(enumerate(self))):
             if isinstance(layer, UnknownLayer) and is_loss(layer.classname or str(layer.type)):
-                layer._left_out = True
+                layer.left_out = True
                 _log.warning("%s: %s", self.label(index), layer.remark())
             elif not isinstance(layer, _standard_layers.Loss):
                 return
@@ -160,17 +158,13 @@ class SimpleNN(ImageNetwork):
         if not isinstance(layer, str):
             count = len(self.layers)
             if not -count <= int(layer) < count:
-                raise ArgumentError(
-                    f"there is no layer at position {layer}: the network has {count}, 0 to {count - 1}"
-                )
+                raise ArgumentError(f"no layer is at position {layer}: the network has 0 to {count - 1}")
             return int(layer) % count
         found = [position for position, name in enumerate(self.names) if name == layer]
         if len(found) == 1:
             return found[0]
         if found:
-            raise ArgumentError(
-                f"{len(found)} layers are named '{layer}' ({found}): give the position instead"
-            )
+            raise ArgumentError(f"{len(found)} layers are named '{layer}' ({found}): give a position instead")
         hint = did_you_mean(layer, self.names)
         raise ArgumentError(f"no layer is named '{layer}'{hint} Layers: {', '.join(self.names)}")
 
@@ -184,9 +178,6 @@ class SimpleNN(ImageNetwork):
         return self.layers[self.index(layer)]
 
     __getitem__ = layer
-
-    def __iter__(self) -> Iterator[Layer]:
-        return iter(self.layers)  # type: ignore[arg-type]
 
     def label(self, index: int) -> str:
         """A layer in error messages: its number, as the table counts (from 1), its name and type."""

@@ -41,9 +41,7 @@ class Result:
     def kept(self) -> Tensor:
         """x; ArgumentError where it was dropped."""
         if self.x is None:
-            raise ArgumentError(
-                "its input was not kept: run forward without conserveMemory, or mark layers as precious"
-            )
+            raise ArgumentError("its input was not kept: mark layers as precious, or no conserveMemory")
         return self.x
 
 
@@ -147,17 +145,9 @@ class _Run:
             return function(self.layers[index], *inputs, self.testing)
 
 
-_DEFAULTS = {
-    "conserveMemory": False,
-    "sync": False,
-    "mode": "normal",
-    "accumulate": False,
-    "cudnn": True,
-    "backPropDepth": math.inf,
-    "skipForward": False,
-    "parameterServer": None,
-    "holdOn": False,
-}
+_FLAGS = ("conserveMemory", "sync", "accumulate", "skipForward", "holdOn")
+_DEFAULTS: dict[str, Any] = dict.fromkeys(_FLAGS, False)
+_DEFAULTS |= {"mode": "normal", "cudnn": True, "backPropDepth": math.inf, "parameterServer": None}
 
 
 def _last_derivative(run: _Run, dzdy: Any) -> Tensor:
@@ -221,9 +211,7 @@ def vl_simplenn(
             raise ArgumentError("skipForward without res: give the res of a forward pass")
         res = [Result() for _ in range(len(net) + 1)]
     if len(res) != len(net) + 1:
-        raise ArgumentError(
-            f"res has {len(res)} elements; a network of {len(net)} layers needs {len(net) + 1}"
-        )
+        raise ArgumentError(f"res has {len(res)} elements; for {len(net)} layers it needs {len(net) + 1}")
     run = _Run(net, res, opts, derivatives)
     if not opts.skipForward:
         if x is None:

@@ -128,9 +128,7 @@ def _tidy_meta(net: Mapping[str, Any]) -> Any:
         if border is not None and size is not None and np.size(size) and np.size(border):
             inside, margin = np.resize(vector(size)[:2], 2).astype(np.float64), vector(border)
             if margin.size > 2:
-                raise NetworkFormatError(
-                    f"meta.normalization.border has {margin.size} elements: expected 1 or 2"
-                )
+                raise NetworkFormatError(f"meta.normalization.border has {margin.size} elements: at most 2")
             meta["normalization"] = {**normalization, "cropSize": (inside / (inside + margin))[None]}
     return meta
 
@@ -141,14 +139,10 @@ def layer_cells(net: Any) -> list[Any]:
     Raises NetworkFormatError where it is not a SimpleNN: no layers, or a DagNN.
     """
     if not isinstance(net, Mapping) or "layers" not in net:
-        raise NetworkFormatError(
-            f"there is no network: expected a struct with a field layers, found {describe(net)}"
-        )
+        raise NetworkFormatError(f"no network: expected a struct with a field layers, found {describe(net)}")
     layers = net["layers"]
     if isinstance(layers, StructArray) or "vars" in net:
-        raise NetworkFormatError(
-            "a DagNN (layers as a struct array, vars, params), not a SimpleNN: DagNN.from_matlab reads it"
-        )
+        raise NetworkFormatError("a DagNN (layers as a struct array): DagNN.from_matlab reads it")
     with located("layers"):
         return [layers] if isinstance(layers, Mapping) else cell_list(layers)
 

@@ -91,7 +91,7 @@ def test_the_objects_are_not_touched_where_a_plain_variable_is_wanted(
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_an_empty_array_of_objects_keeps_its_class_and_shape(path: Path) -> None:
     with opened(path) as file:
-        subsystem = file._subsystem  # type: ignore[attr-defined]
+        subsystem = file.subsystem  # type: ignore[attr-defined]
         number = next(i for i in range(1, 9) if subsystem._classname(i) == "pkg.Node")
         words = np.array([[OBJECT_MARK], [2], [0], [3], [number]], np.uint32)
         found = subsystem.resolve(words)

@@ -26,7 +26,7 @@ def test_layers_are_found_by_name_and_position() -> None:
     assert net.index("c2") == 3 and len(net) == 4 and [layer.name for layer in net] == net.names
     with pytest.raises(ArgumentError, match="did you mean 'c1'"):
         net["c11"]
-    with pytest.raises(ArgumentError, match="there is no layer at position 4: the network has 4"):
+    with pytest.raises(ArgumentError, match="no layer is at position 4: the network has 0 to 3"):
         net[4]
 
 
