@@ -31,8 +31,8 @@ from deepibl.runtime.provenance import Provenance, file_content, file_times, mis
 from deepibl.search.index import PlaceIndex
 from deepibl.search.localization import add_to_index, build_index, localize
 from deepibl.training.cached_features import FeatureMaker
-from scripts.make_released_layout import write_released
 from tests.extractors import make_photos, simplenn
+from tests.released_layout import write_released
 
 COUNT = 9
 Change = Callable[["Work"], None]

@@ -12,7 +12,7 @@ from torch import Tensor
 from deepibl.networks import io as network_copy
 from deepibl.networks.identity import network_id
 from deepibl.networks.io import load_network, read_mat_network
-from scripts.make_released_layout import write_released
+from tests.released_layout import write_released
 
 
 def describe(net: Any) -> Tensor:
