@@ -3,7 +3,7 @@
 Streets with houses, shops, trees, cars and people are laid out from a seed and photographed: a database of
 oblique street views by day, and queries from near by at another date, by day, at sunset and at night. Each
 photo depends on the seed and its own number alone, so any part of a city is the same on every machine with
-the same OpenCV. Everything is drawn; no picture of a real place is in it.
+the same versions of OpenCV and NumPy. Everything is drawn; no picture of a real place is in it.
 
 >>> mat = make_city("city", images=200)  # toycity_test.mat, images/, queries/, 2 CSV files  # doctest: +SKIP
 >>> dataset = deepibl.datasets.load_dbstruct(mat, root="city")  # doctest: +SKIP
