@@ -50,7 +50,7 @@ from deepibl.features import BackboneCache
 from deepibl.features.groups import MapExtractor
 from deepibl.runtime import inference
 from matlab_compat import matfile
-from scripts.make_released_layout import plain_structs
+from tests.released_layout import plain_structs
 
 # cosine distance to the others, or difference of losses: they make unit vectors of clusters that are nearly
 # empty, which is 8e-3 in large photos and 0.13 in 240 x 320, and much more in gradients; the table says it

@@ -29,7 +29,7 @@ from deepibl.networks.clusters import cluster, local_descriptors
 from deepibl.runtime import inference
 from matlab_compat import matfile
 from matlab_compat.simplenn import SimpleNN
-from scripts.make_released_layout import released_network
+from tests.released_layout import released_network
 
 CPU = torch.device("cpu")
 PORT = "usual port"

@@ -14,7 +14,7 @@ import scipy.io
 import deepibl.networks.build  # registers NetVLAD's layers
 from benchmarks.measure import Settings, Table, in_a_process, memory, require, timed
 from deepibl.networks import convert, load_network
-from scripts.make_released_layout import FILES, write_released
+from tests.released_layout import FILES, write_released
 
 assert h5py and deepibl.networks.build  # imported before anything is timed
 SCIPY, MAPPED = (

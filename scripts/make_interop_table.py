@@ -1,13 +1,11 @@
 """Runs every conversion and writes the table of docs/interop.md: from, to, worst difference.
 
-    python scripts/make_interop_table.py                      # rewrites the table in docs/interop.md
-    python scripts/make_interop_table.py --real ../shared/real --out -     # with MATLAB's files; prints it
+    python scripts/make_interop_table.py [REAL]       # REAL: a folder with networks that MATLAB wrote
 
 The networks are made on the spot: the released layout in small as MATLAB would write it, checkpoints with
 random weights under their authors' names, a DagNN of the golden data.
 """
 
-import argparse
 import itertools
 import sys
 import tempfile
@@ -32,7 +30,7 @@ from deepibl.networks import (  # noqa: E402  # noqa: E402
     save_network,
 )
 from matlab_compat.errors import MatlabCompatError  # noqa: E402
-from scripts.make_released_layout import write_released  # noqa: E402
+from tests.released_layout import write_released  # noqa: E402
 
 DOC = ROOT / "docs" / "interop.md"
 BEGIN, END = "<!-- table: made by scripts/make_interop_table.py -->", "<!-- end of the table -->"
@@ -71,13 +69,13 @@ def checkpoint(folder: Path, kind: KeyMap) -> Path:
     return path
 
 
-def rows(folder: Path, golden: Path, real: Path | None) -> Iterator[Row]:
+def rows(folder: Path, real: Path | None) -> Iterator[Row]:
     """The sources, one at a time."""
     names = {"v7": "SimpleNN .mat, v7, class objects", "v7.3": "SimpleNN .mat, v7.3, class objects"}
     names["struct"] = "SimpleNN .mat, plain structs"
     for form, path in zip(names, write_released(folder / "released", list(names), small=True), strict=True):
         yield Row(names[form], path)
-    yield Row("DagNN .mat (struct)", sorted(golden.glob("dagnn/chain_net.mat"))[0])
+    yield Row("DagNN .mat (struct)", ROOT / "tests/golden/dagnn/chain_net.mat")
     for kind in KEY_MAPS:
         yield Row(f"{kind.name}, checkpoint", checkpoint(folder, kind))
     torch.manual_seed(0)
@@ -121,24 +119,14 @@ def table(sources: Iterable[Row], targets: Sequence[str] = tuple(TARGETS)) -> st
     return "\n".join(itertools.chain(lines, [""], notes))
 
 
-def main() -> None:
-    """The command line; see above."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", default=str(DOC), help="file whose table is rewritten; - prints it")
-    parser.add_argument("--golden", type=Path, default=ROOT / "tests" / "golden", help="the golden data")
-    parser.add_argument("--real", type=Path, help="folder with networks that MATLAB wrote")
-    given = parser.parse_args()
+def main(real: Path | None = None) -> None:
+    """Rewrites the table."""
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
-        made = table(rows(Path(folder), given.golden, given.real))
-    if given.out == "-":
-        print(made)
-        return
-    path = Path(given.out)
-    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    path.write_text(f"{before}{BEGIN}\n{made}\n{END}{after}", encoding="utf-8")
+        made = table(rows(Path(folder), real))
+    before, _, rest = DOC.read_text(encoding="utf-8").partition(BEGIN)
+    DOC.write_text(f"{before}{BEGIN}\n{made}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(Path, sys.argv[1:2]))

@@ -4,17 +4,16 @@ and the page of `deepibl serve`.
     python scripts/make_screenshots.py docs/images                      # with the network that ships
     python scripts/make_screenshots.py docs/images --net my_net.mat     # with another one
 
-Pages are photographed by Chromium (Debian: apt-get install chromium chromium-driver; `deepibl[test]` has what
-drives it); without it they are left out, with a message.
+It needs Chromium (Debian: apt-get install chromium chromium-driver) and `deepibl[test]`, which drives it.
 """
 
-import argparse
 import os
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import typer
 from PIL import Image
 
 from deepibl.datasets import Places, database_places, dataset_from_places, query_places
@@ -29,7 +28,7 @@ from matlab_compat.files import atomic_bytes
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script, it finds tests/
 
-from tests.browser import browser, chromium
+from tests.browser import browser
 from tests.page_server import serving
 
 
@@ -55,9 +54,11 @@ def make_screenshots(target: Path, network: Path, work: Path) -> list[Path]:
     photos = [pair[0], *(other for other in others if other != pair[0])][:3]
     made += _page_of(net, network, places, photos, work, target)
     for file, name, height in ((page, "report.png", 1500), (both, "compare.png", 1250)):
-        if _photograph(file, work / name, height):
-            with Image.open(work / name) as picture:
-                made.append(_save(_scaled(picture, 720), target / name))
+        with browser(1100, height) as driver:
+            driver.get(file.as_uri())
+            driver.save_screenshot(str(work / name))
+        with Image.open(work / name) as picture:
+            made.append(_save(_scaled(picture, 720), target / name))
     return made
 
 
@@ -66,18 +67,14 @@ def _clear_match(evaluation: Evaluation) -> tuple[str, str]:
     dataset, run = evaluation.dataset, collect(evaluation)
     found = [query for query in run.queries if query.found(1)]
     best = min(found or run.queries, key=lambda query: query.answers[0].distance or 0.0)
-    return os.path.join(dataset.query_root, best.name), os.path.join(
-        dataset.database_root, best.answers[0].name
-    )
+    answer = os.path.join(dataset.database_root, best.answers[0].name)
+    return os.path.join(dataset.query_root, best.name), answer
 
 
 def _page_of(
     net: object, network: Path, places: Places, photos: list[str], work: Path, target: Path
 ) -> list[Path]:
     """The page with three photos, the places of the first and its heatmap, on a desktop and on a phone."""
-    if chromium() is None:
-        print("no Chromium with its driver here: page.jpg and phone.jpg are left out", file=sys.stderr)
-        return []
     build_index(net, places, work / "city.idx", network_path=network)
     made = []
     with serving(work / "city.idx") as page:
@@ -107,16 +104,6 @@ def _ask(driver: Any, address: str, photos: list[str]) -> None:
     driver.execute_script("document.activeElement.blur()")
 
 
-def _photograph(page: Path, out: Path, height: int) -> bool:
-    if chromium() is None:
-        print(f"no Chromium with its driver here: {out.name} is left out", file=sys.stderr)
-        return False
-    with browser(1100, height) as driver:
-        driver.get(page.as_uri())
-        driver.save_screenshot(str(out))
-    return True
-
-
 def _as_jpeg(source: Path, out: Path, width: int | None = None) -> Path:
     with Image.open(source) as picture, atomic_bytes(out) as buffer:
         _scaled(picture, width or picture.width).save(buffer, "JPEG", quality=72, optimize=True)
@@ -136,19 +123,13 @@ def _save(picture: Image.Image, out: Path) -> Path:
     return out
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path, help="where to write the pictures")
-    parser.add_argument("--net", default=DEFAULT_NETWORK, help="by path or name (default: %(default)s)")
-    arguments = parser.parse_args()
+def main(folder: Path, net: str = DEFAULT_NETWORK) -> None:
+    """Writes the pictures of docs/seeing.md to FOLDER; --net: a network by path or name."""
     with tempfile.TemporaryDirectory(prefix="deepibl-screenshots-") as work:
-        made = make_screenshots(arguments.folder, find_network(arguments.net), Path(work))
+        made = make_screenshots(folder, find_network(net), Path(work))
     for path in made:
         print(f"{path}  {path.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -13,10 +13,10 @@ from deepibl.cli.main import main
 from deepibl.networks.build import LayerVLAD
 from deepibl.networks.io import save_network
 from matlab_compat.simplenn.network import SimpleNN
-from scripts.make_released_layout import released_network, write_released
 from tests.browser import chromium
 from tests.extractors import make_photos, simplenn
 from tests.golden_data import GOLDEN, REAL
+from tests.released_layout import released_network, write_released
 from tests.tiny_training import Workplace
 
 assert LayerVLAD  # registers NetVLAD's layers

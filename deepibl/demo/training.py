@@ -14,7 +14,7 @@ deviation 1 (data-dependent initialisation: Kraehenbuehl et al. 2016, Mishkin an
 learned, and no filter has a chosen shape.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -65,30 +65,27 @@ OPTIONS: dict[str, Any] = {
 
 
 CHANNELS = (16, 32, 64, 64)
-POOLED = 2  # of the first convolutions are followed by a pooling that halves the maps
-FIRST_SIDE, SIDE = 5, 3  # of the filters of the first convolution, and of the others
 
 
-def random_network(photos: Tensor, seed: int = 0, channels: Sequence[int] = CHANNELS) -> SimpleNN:
-    """Convolutions with random weights; the last is called conv4 where there are four.
+def random_network(photos: Tensor, seed: int = 0) -> SimpleNN:
+    """Four convolutions with random weights (see the module).
 
     photos: (N, 3, H, W), RGB, 0 to 255: the filters are scaled by them; their mean colour is subtracted.
     seed: of the filters; the same seed and photos give the same network.
-    channels: of each convolution.
     Raises ArgumentError: no photos, or photos of a single colour.
     """
     if photos.ndim != 4 or not len(photos):
         raise ArgumentError(f"photos must be (N, 3, H, W) with N > 0; got {tuple(photos.shape)}")
     random = np.random.RandomState(seed)
     layers = [_pool("half", "avg")]
-    for number, (inputs, outputs) in enumerate(pairwise((3, *channels)), start=1):
-        side, last = FIRST_SIDE if number == 1 else SIDE, number == len(channels)
+    for number, (inputs, outputs) in enumerate(pairwise((3, *CHANNELS)), start=1):
+        side = 5 if number == 1 else 3
         filters = random.standard_normal((side, side, inputs, outputs)).astype(np.float32)
         weights = [filters, np.zeros((outputs, 1), np.float32)]
         sizes = {"stride": 2.0 if number == 1 else 1.0, "pad": float(side // 2)}
         layers.append({"type": "conv", "name": f"conv{number}", "weights": weights, **sizes})
-        layers += [_pool(f"pool{number}", "max")] if number <= POOLED and not last else []
-        layers += [] if last else [{"type": "relu", "name": f"relu{number}"}]
+        layers += [_pool(f"pool{number}", "max")] if number <= 2 else []
+        layers += [{"type": "relu", "name": f"relu{number}"}] if number < len(CHANNELS) else []
     height, width = photos.shape[-2:]
     average = np.empty((height, width, 3), np.float32)
     average[:] = photos.mean((0, 2, 3)).numpy()

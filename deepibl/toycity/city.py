@@ -3,7 +3,7 @@
 Streets with houses, shops, trees, cars and people are laid out from a seed and photographed: a database of
 oblique street views by day, and queries from near by at another date, by day, at sunset and at night. Each
 photo depends on the seed and its own number alone, so any part of a city is the same on every machine with
-the same OpenCV. Everything is drawn; no picture of a real place is in it.
+the same versions of OpenCV and NumPy. Everything is drawn; no picture of a real place is in it.
 
 >>> mat = make_city("city", images=200)  # toycity_test.mat, images/, queries/, 2 CSV files  # doctest: +SKIP
 >>> dataset = deepibl.datasets.load_dbstruct(mat, root="city")  # doctest: +SKIP
@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +30,22 @@ from deepibl.datasets.dbstruct import write_dbstruct
 from deepibl.datasets.geo import utm_to_latlon
 from deepibl.errors import DatasetError
 from deepibl.runtime.progress import ProgressCallback, ProgressMeter, reporting
-from deepibl.toycity.camera import View
-from deepibl.toycity.dice import Dice
 from deepibl.toycity.light import TIMES, draw_weather
 from deepibl.toycity.places import Shot, database_shots, named_shots, query_shots
 from deepibl.toycity.plan import ZONE, City
-from deepibl.toycity.render import Renderer
+from deepibl.toycity.render import photo
 from matlab_compat.files import StrPath, atomic_bytes, atomic_output
 
-VERSION = 2  # of the pictures: raise it when the same seed would give others
+VERSION = 3  # of the pictures: raise it when the same seed would give others
 
 
 def photo_note(shot: Shot, seed: int, zone: str | None) -> str:
     """What is written into a photo's JPEG comment: everything that decides its bytes."""
-    view = shot.view
+    (east, north), (width, height) = shot.view.position, shot.view.size
     return (
-        f"deepibl toy city {VERSION}, OpenCV {cv2.__version__}, seed {seed}, {shot.name}, "
-        f"{view.size[0]}x{view.size[1]}, {shot.time} {shot.date}, utm {view.position[0]:.3f} "
-        f"{view.position[1]:.3f}, heading {view.heading:.3f}, gps {zone or 'none'}"
+        f"deepibl toy city {VERSION}, OpenCV {cv2.__version__}, numpy {np.__version__}, seed {seed}, "
+        f"{shot.name}, {width}x{height}, {shot.time} {shot.date}, utm {east:.3f} {north:.3f}, "
+        f"heading {shot.view.heading:.3f}, gps {zone or 'none'}"
     )
 
 
@@ -139,31 +138,6 @@ def make_city(
     return target / f"toycity_{split}.mat"
 
 
-def render_view(
-    city: City | Renderer,
-    position: Sequence[float],
-    heading: float,
-    *,
-    time: str = "day",
-    date: int = 0,
-    number: int = 0,
-    **camera: Any,
-) -> np.ndarray:
-    """One photo of a city, (height, width, 3) uint8 RGB.
-
-    city: the city, or a Renderer of it, which keeps its textures for the next photo.
-    position: UTM (east, north) in metres. heading: degrees clockwise from north.
-    time: day, sunset or night. date: which one (weather, parked cars and lit windows depend on it).
-    number: of several photos at one place and date (passers-by and exposure depend on it).
-    camera: height, pitch, roll, fov, size of `View`.
-    Raises DatasetError: an unknown time of day.
-    """
-    view = View((float(position[0]), float(position[1])), float(heading), **camera)
-    renderer = city if isinstance(city, Renderer) else Renderer(city, view.size[0])
-    key = ("view", round(view.position[0] * 100), round(view.position[1] * 100), number)
-    return _take(renderer, Shot("", view, _known(time), date, key))
-
-
 def render_names(
     root: StrPath,
     names: Sequence[str],
@@ -217,10 +191,15 @@ def _check(images: int, queries: int, size: tuple[int, int], workers: int) -> No
         raise DatasetError(f"the number of workers (processes) must be at least 1; got {workers}")
 
 
-def _take(renderer: Renderer, shot: Shot) -> np.ndarray:
+@lru_cache(maxsize=2)
+def _city(seed: int) -> City:
+    return City(seed)
+
+
+def take(city: City, shot: Shot) -> np.ndarray:
     """The photo of a shot, (rows, cols, 3) uint8 RGB."""
-    weather = draw_weather(shot.time, shot.date, renderer.city.seed)
-    return renderer.photo(shot.view, weather, renderer.city.dice("taken", *shot.key))
+    weather = draw_weather(shot.time, shot.date, city.seed)
+    return photo(city, shot.view, weather, city.dice("taken", *shot.key))
 
 
 def _take_all(
@@ -232,13 +211,12 @@ def _take_all(
     with reporting(progress, "drawing") as report:
         meter = ProgressMeter(len(shots), report)
         if workers == 1 or len(chunks) == 1:
-            renderer: Renderer | None = None
             for chunk in chunks:
-                renderer = _take_chunk(root, chunk, seed, zone, renderer)
+                _take_chunk(root, chunk, seed, zone)
                 meter.advance(len(chunk))
             return
         with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-            jobs = [pool.submit(_take_apart, root, chunk, seed, zone) for chunk in chunks]
+            jobs = [pool.submit(_take_chunk, root, chunk, seed, zone) for chunk in chunks]
             for job, chunk in zip(jobs, chunks, strict=True):
                 try:
                     job.result()
@@ -250,22 +228,17 @@ def _take_all(
                 meter.advance(len(chunk))
 
 
-def _take_chunk(
-    root: Path, shots: list[Shot], seed: int, zone: str | None, renderer: Renderer | None = None
-) -> Renderer | None:
-    """Takes the photos that are not there yet; returns the renderer, if it took any, for the next chunk."""
+def _take_chunk(root: Path, shots: list[Shot], seed: int, zone: str | None) -> None:
+    """Takes the photos that are not there yet."""
+    city = _city(seed)
     for shot in shots:
         note = photo_note(shot, seed, zone)
         if is_right(root / shot.name, note):
             continue
-        renderer = renderer or Renderer(City(seed), shot.view.size[0])
-        how: dict[str, Any] = {"comment": note, "quality": Dice(seed, "quality", *shot.key).whole(74, 93)}
+        how: dict[str, Any] = {
+            "comment": note,
+            "quality": int(city.dice("quality", *shot.key).integers(74, 94)),
+        }
         how |= {"exif": gps_exif(shot, zone)} if zone else {}
         with atomic_bytes(root / shot.name) as buffer:
-            Image.fromarray(_take(renderer, shot)).save(buffer, "JPEG", **how)
-    return renderer
-
-
-def _take_apart(root: Path, shots: list[Shot], seed: int, zone: str | None) -> None:
-    """As `_take_chunk` in a process of its own: a renderer is not sent back."""
-    _take_chunk(root, shots, seed, zone)
+            Image.fromarray(take(city, shot)).save(buffer, "JPEG", **how)

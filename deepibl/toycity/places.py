@@ -16,9 +16,8 @@ import numpy as np
 
 from deepibl.errors import DatasetError
 from deepibl.toycity.camera import View
-from deepibl.toycity.dice import Dice
 from deepibl.toycity.light import TIMES
-from deepibl.toycity.plan import DISTRICTS, City, Segment, spiral
+from deepibl.toycity.plan import DISTRICTS, City, Segment, growing_square
 
 SPACING = 14.0  # metres between stops
 YAWS = (42.0, -42.0, 138.0, -138.0)  # of the views of a stop, degrees from the street's direction
@@ -49,7 +48,7 @@ def stops(city: City, split: str) -> Iterator[tuple[Segment, float]]:
     """
     if split not in DISTRICTS:
         raise DatasetError(f"the split must be one of {', '.join(DISTRICTS)}; got {split!r}")
-    for cell in spiral(DISTRICTS[split]):
+    for cell in growing_square(*DISTRICTS[split]):
         for line in ("row", "column"):
             segment = city.segment(line, *cell)
             for at in np.arange(12.0, segment.length - 9.0, SPACING).tolist():
@@ -60,14 +59,11 @@ def database_shots(city: City, split: str, count: int, size: tuple[int, int]) ->
     """The first `count` database photos of a split."""
     shots = []
     for stop, (segment, at) in enumerate(islice(stops(city, split), -(-count // len(YAWS)))):
-        dice = city.dice("stop", split, stop)
-        place = segment.at(at + dice.uniform(-1, 1), segment.road * 0.13 + dice.uniform(-0.3, 0.3))
+        draw = city.dice("stop", split, stop)
+        place = segment.at(at + draw.uniform(-1, 1), segment.road * 0.13 + draw.uniform(-0.3, 0.3))
         for number, yaw in enumerate(YAWS):
-            own = city.dice("photo", split, stop, number)
-            view = View(
-                (float(place[0]), float(place[1])), (segment.heading + yaw + own.normal(4)) % 360,
-                2.4, own.uniform(4, 9), own.normal(0.5), 70.0, size,
-            )  # fmt: skip
+            heading = segment.heading + yaw + draw.normal(0, 4)
+            view = View((place[0], place[1]), heading % 360, 2.4, draw.uniform(4, 9), 70.0, size)
             name = f"images/{split}_{stop:05d}_yaw{number}.jpg"
             shots.append(Shot(name, view, "day", stop // STOPS_A_DAY, ("photo", split, stop, number)))
     return shots[:count]
@@ -82,18 +78,15 @@ def query_shots(
     for number in range(count):
         lap, stop = divmod(number, len(places))
         segment, at = places[stop]
-        dice = city.dice("query", split, stop, lap)
-        along = at + dice.pick((-1, 1)) * dice.uniform(1.2, 5.0)
-        yaw = dice.pick(YAWS)
+        draw = city.dice("query", split, stop, lap)
+        along, yaw = at + draw.choice((-1, 1)) * draw.uniform(1.2, 5.0), draw.choice(YAWS)
         away = -0.8 if yaw > 0 else 0.8  # most people step back from what they photograph
-        place = segment.at(along, away * dice.uniform(-0.2, 0.9) * (segment.half - 1.0))
-        yaw += dice.normal(6)
-        view = View(
-            (float(place[0]), float(place[1])), (segment.heading + yaw) % 360,
-            dice.uniform(1.5, 1.8), dice.uniform(3, 12), dice.normal(1.2), dice.uniform(62, 76), size,
-        )  # fmt: skip
+        place = segment.at(along, away * draw.uniform(-0.2, 0.9) * (segment.half - 1.0))
+        heading = (segment.heading + yaw + draw.normal(0, 6)) % 360
+        height, pitch, fov = draw.uniform(1.5, 1.8), draw.uniform(3, 12), draw.uniform(62, 76)
         time = times[(number + lap) % len(times)]
         name = f"queries/{split}_{number:05d}_{time}.jpg"
+        view = View((place[0], place[1]), heading, height, pitch, fov, size)
         shots.append(Shot(name, view, time, 1000 + number, ("query", split, stop, lap)))
     return shots
 
@@ -111,14 +104,12 @@ def named_shots(
     for name, position in zip(names, np.asarray(utm, dtype=np.float64).tolist(), strict=True):
         segment, at = city.nearest_street(np.array(position))
         spot = city.dice("spot", round(position[0] * 10), round(position[1] * 10))
-        place = segment.at(min(max(at, 9.0), segment.length - 9.0), segment.road * 0.13 * spot.uniform(0, 1))
-        own = Dice(city.seed, "named", name, date)
+        place = segment.at(min(max(at, 9.0), segment.length - 9.0), segment.road * 0.13 * spot.random())
+        own = city.dice("named", name, date)
         yaw, pitch = _YAW.search(name), _PITCH.search(name)
-        turn = 30.0 * int(yaw.group(1)) if yaw else own.pick(YAWS)
-        tilt = {"1": 4.0, "2": 22.0}.get(pitch.group(1) if pitch else "1", 4.0)
-        view = View(
-            (float(place[0]), float(place[1])), (segment.heading + turn + 15 + own.normal(2)) % 360, 2.2,
-            tilt + own.normal(1), own.normal(0.5), 66.0 + own.normal(2), size,
-        )  # fmt: skip
-        shots.append(Shot(name, view, time, date + spot.whole(0, 40), ("named", name, date)))
+        turn = 30.0 * int(yaw.group(1)) if yaw else own.choice(YAWS)
+        tilt = 22.0 if pitch and pitch.group(1) == "2" else 4.0
+        heading = (segment.heading + turn + 15 + own.normal(0, 2)) % 360
+        view = View((place[0], place[1]), heading, 2.2, tilt + own.normal(), 66.0 + own.normal(0, 2), size)
+        shots.append(Shot(name, view, time, date + int(spot.integers(41)), ("named", name, date)))
     return shots

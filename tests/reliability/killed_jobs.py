@@ -16,8 +16,8 @@ from deepibl.datasets.folder import Places
 from deepibl.features import extraction as features
 from deepibl.networks.conversion import convert
 from deepibl.search import backends as index_backends, localization as indexing
-from scripts.make_released_layout import write_released
 from tests.extractors import make_photos, simplenn
+from tests.released_layout import write_released
 from tests.tiny_training import Workplace
 
 Job = Callable[[Path, Path], Any]

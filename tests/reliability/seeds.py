@@ -25,8 +25,8 @@ from deepibl.report.run import collect, write_run
 from deepibl.runtime.provenance import Provenance, digest_of
 from deepibl.search.index import PlaceIndex
 from matlab_compat import matfile
-from scripts.make_released_layout import FILES, write_released
 from tests.golden_data import GOLDEN
+from tests.released_layout import FILES, write_released
 from tests.reliability.crafted_mat import HAS_MATIO
 from tests.reports import evaluation
 from tests.tiny_training import Workplace

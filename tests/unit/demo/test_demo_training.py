@@ -4,7 +4,6 @@ import pytest
 
 from deepibl.demo import training as demo_training
 from deepibl.networks.io import load_network
-from scripts.compare_losses import table
 
 
 @pytest.fixture
@@ -21,17 +20,6 @@ def test_the_demo_trains_prints_the_table_and_leaves_a_network(small, tmp_path):
     assert results.table() in said and results.off_the_shelf is not None
     net = load_network(tmp_path / "toycity.mat")
     assert net.names[-1] == "postL2" and not any("momentum" in layer.fields for layer in net)
-
-
-def test_the_comparison_is_a_row_before_training_and_one_a_trainer(small, tmp_path):
-    city = demo_training.photograph(tmp_path)
-    runs = [
-        demo_training.train_in_city(city, "trainContrastive", seed, {"pooling": "max"}) for seed in (0, 1)
-    ]
-    rows = table({"trainContrastive": runs}).splitlines()
-    assert [row.split("|")[1].strip() for row in rows[2:]] == ["before training", "trainContrastive"]
-    assert "±" not in table({"trainContrastive": runs[:1]})
-    assert rows[0].count("Recall@") == 3 and rows[3].count("±") == 3 and rows[3].split("|")[2].strip() == "2"
 
 
 @pytest.mark.slow

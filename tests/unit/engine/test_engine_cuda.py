@@ -14,7 +14,7 @@ from deepibl.engine.cuda import CudaBackbone
 from deepibl.runtime.devices import inference
 from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn.network import SimpleNN
-from scripts.make_released_layout import released_network
+from tests.released_layout import released_network
 from tests.tolerances import TOL
 
 

@@ -16,8 +16,8 @@ from deepibl.features.extraction import extract
 from deepibl.networks.io import load_network
 from deepibl.toycity.city import make_city
 from matlab_compat.simplenn.network import SimpleNN
-from scripts.make_released_layout import released_network
 from tests.processor import int8_here
+from tests.released_layout import released_network
 from tests.small_network import SMALL_NETWORK
 from tests.unit.features.test_street_photos import corridor
 

@@ -18,9 +18,9 @@ from deepibl.errors import NetworkMismatchError
 from deepibl.runtime.devices import inference
 from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn.network import SimpleNN
-from scripts.make_released_layout import released_network
 from tests.extractors import Extractor, simplenn
 from tests.processor import int8_here
+from tests.released_layout import released_network
 from tests.tolerances import TOL, assert_close
 from tests.unit.engine.test_engine import cosine_distance, photos, simplenn_of
 

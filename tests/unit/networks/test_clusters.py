@@ -22,8 +22,8 @@ from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError
 from matlab_compat.rng import rng
 from matlab_compat.simplenn.network import SimpleNN
-from scripts.make_released_layout import released_network
 from tests.extractors import make_photos
+from tests.released_layout import released_network
 
 
 class Coordinates:

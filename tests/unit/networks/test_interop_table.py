@@ -7,8 +7,8 @@ import pytest
 
 from deepibl.networks.torch_files import KEY_MAPS
 from scripts.make_interop_table import BEGIN, DOC, END, TARGETS, Row, table
-from scripts.make_released_layout import write_released
 from tests.golden_data import golden_files
+from tests.released_layout import write_released
 from tests.tolerances import TOL
 
 SAID = DOC.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]

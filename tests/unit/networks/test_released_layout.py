@@ -20,7 +20,7 @@ from torch import Tensor
 from deepibl.networks.identity import network_id
 from deepibl.networks.io import layer_specs, load_network, save_network
 from deepibl.networks.weights import LAYOUTS, differences
-from scripts.make_released_layout import FILES, plain_structs, released_network, write_released
+from tests.released_layout import FILES, plain_structs, released_network, write_released
 
 COSINE = 1e-9
 FORMS = list(FILES)

@@ -19,8 +19,8 @@ from deepibl.networks.weights import (
     whitened_netvlad_layers,
 )
 from deepibl.runtime.paths import LocalPaths
-from scripts.make_released_layout import SMALL, write_released
 from tests.file_server import Server, running_server
+from tests.released_layout import SMALL, write_released
 
 
 @pytest.fixture

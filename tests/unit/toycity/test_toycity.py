@@ -17,10 +17,10 @@ from deepibl.datasets.geo import latlon_to_utm
 from deepibl.datasets.place import PlaceDataset
 from deepibl.demo.run import raw_pixel_recall
 from deepibl.errors import DatasetError
-from deepibl.toycity.city import _take as take, make_city, render_names, render_view
-from deepibl.toycity.places import SPACING, database_shots, query_shots, stops
+from deepibl.toycity.camera import View
+from deepibl.toycity.city import make_city, render_names, take
+from deepibl.toycity.places import SPACING, Shot, database_shots, query_shots, stops
 from deepibl.toycity.plan import City
-from deepibl.toycity.render import Renderer
 
 SIZE = (96, 72)  # small photos: most claims do not need large ones
 IMAGES, QUERIES = 22, 7
@@ -48,6 +48,14 @@ def picture(folder: Path, name: str) -> np.ndarray:
     return found
 
 
+def view_from(
+    city: City, place: np.ndarray, heading: float, time: str = "day", date: int = 0,
+    size: tuple[int, int] = (160, 120),
+) -> np.ndarray:  # fmt: skip
+    view = View((place[0], place[1]), heading, size=size)
+    return take(city, Shot("", view, time, date, ("view", time, date)))
+
+
 # what is drawn
 
 
@@ -55,9 +63,8 @@ def test_a_larger_city_in_another_order_has_the_same_bytes(folder: Path) -> None
     city, kept = City(0), photos(folder)
     shots = database_shots(city, "test", 60, SIZE)[:IMAGES]
     assert [shot.name for shot in shots] == sorted(name for name in kept if name.startswith("images"))
-    renderer = Renderer(city, SIZE[0])
     for shot in reversed(shots[-6:]):
-        again = take(renderer, shot).astype(int)
+        again = take(city, shot).astype(int)
         decoded = picture(folder, shot.name)[:, :, ::-1].astype(int)
         assert np.abs(again - decoded).mean() < 6  # JPEG's loss only
 
@@ -89,7 +96,7 @@ def test_another_seed_or_split_is_another_place(folder: Path, tmp_path: Path) ->
 
 def test_any_size_shows_the_same_view() -> None:
     city, place = City(3), City(3).segment("row", 2, 2).at(30.0)
-    small, large = (render_view(city, place, 20.0, size=size) for size in ((160, 120), (320, 240)))
+    small, large = (view_from(city, place, 20.0, size=size) for size in ((160, 120), (320, 240)))
     shrunk = cv2.resize(large, (160, 120), interpolation=cv2.INTER_AREA).astype(float)
     assert small.shape == (120, 160, 3)
     assert np.corrcoef(shrunk.ravel(), small.ravel())[0, 1] > 0.85
@@ -97,14 +104,10 @@ def test_any_size_shows_the_same_view() -> None:
 
 def test_night_is_darker_than_day_and_has_lights() -> None:
     city = City(0)
-    renderer = Renderer(city, 160)
     places = [segment.at(at) for segment, at in islice(stops(city, "test"), 6)]
     means, brightest = {}, {}
     for time in ("day", "night"):
-        views = [
-            render_view(renderer, place, 40.0, time=time, date=date, size=(160, 120))
-            for date, place in enumerate(places)
-        ]
+        views = [view_from(city, place, 40.0, time, date) for date, place in enumerate(places)]
         means[time], brightest[time] = np.mean(views), np.percentile(views, 99.5)
     assert means["night"] < 0.6 * means["day"]
     assert brightest["night"] / means["night"] > 1.2 * brightest["day"] / means["day"]
@@ -112,11 +115,10 @@ def test_night_is_darker_than_day_and_has_lights() -> None:
 
 def test_a_further_place_shows_other_houses_and_the_next_step_the_same() -> None:
     city = City(0)
-    renderer = Renderer(city, 160)
     segment = city.segment("row", 1, 300)
 
     def tiny(at: float) -> np.ndarray:
-        view = render_view(renderer, segment.at(at), segment.heading + 45, size=(160, 120))
+        view = view_from(city, segment.at(at), segment.heading + 45)
         grey = cv2.resize(view, (40, 30), interpolation=cv2.INTER_AREA).mean(2).ravel()
         return (grey - grey.mean()) / grey.std()
 

@@ -2,13 +2,9 @@
 
 The authors' files (deepIBL's model, NetVLAD's networks) are not available to this project. Their layout is
 known: 35 layers, class objects as MATLAB stores them, whitening 32768 -> 4096. A network of that layout is
-read, run and converted as the real one is.
-
-    python scripts/make_released_layout.py FOLDER            # three files of about 600 MB each
-    python scripts/make_released_layout.py FOLDER --small    # the same 35 layers, narrow: a few KB
+read, run and converted as the real one is. A full one has about 600 MB, a small one a few KB.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -153,21 +149,3 @@ def _cell(items: Sequence[Any]) -> np.ndarray:
     for i, item in enumerate(items):
         cell[0, i] = item
     return cell
-
-
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path, help="where to write")
-    parser.add_argument("--small", action="store_true", help="narrow layers, for quick tests")
-    parser.add_argument("--seed", type=int, default=0, help="of the weights (default 0)")
-    parser.add_argument("--forms", nargs="+", choices=list(FILES), default=list(FILES), help="default: all")
-    arguments = parser.parse_args()
-    for path in write_released(arguments.folder, arguments.forms, small=arguments.small, seed=arguments.seed):
-        print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
-
-
-if __name__ == "__main__":
-    main()
