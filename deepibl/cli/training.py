@@ -37,9 +37,7 @@ def train(
     net: Annotated[
         str | None, opt.option("vd16 …, a file, or torchvision:resnet50.", show_default="caffe")
     ] = None,
-    net_weights: Annotated[
-        str, opt.option("Of such a model: pretrained, random, or a .pth file.")
-    ] = "pretrained",
+    weights: opt.Weights = "pretrained",
     layer: Annotated[str | None, opt.option("Its last layer that is kept.", show_default="conv5")] = None,
     method: Annotated[
         str | None, opt.option("vladv2, gem, max, avg …", show_default="vlad_preL2_intra")
@@ -95,9 +93,7 @@ def train(
     if tensorboard is not None:
         listeners.append(TensorBoard(tensorboard))
     network = given.pop("network", net)
-    run = train_network(
-        *sets, network, loss, listeners=listeners, restart=restart, weights=net_weights, **given
-    )
+    run = train_network(*sets, network, loss, listeners=listeners, restart=restart, weights=weights, **given)
     if not team().leads:
         return
     try:
