@@ -344,7 +344,7 @@ def _state(library: str, model: str, weights: StrPath) -> tuple[dict[str, Any], 
 def _unavailable(net_id: str, reason: str) -> DownloadError:
     return DownloadError(
         f"the weights of {net_id} could not be downloaded ({reason}). Download them elsewhere and name the"
-        " file, FILE.pth, as the weights, or 'random' for drawn ones"
+        " file, FILE.pth, as the weights (--weights), or 'random' for drawn ones"
     )
 
 
