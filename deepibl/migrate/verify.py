@@ -345,7 +345,7 @@ def _rows(names: Sequence[str], kept: Any, ours: np.ndarray, theirs: np.ndarray)
 
 def _difference(name: str, ours: np.ndarray, theirs: np.ndarray) -> ImageDifference:
     first, second = ours.astype(np.float64), theirs.astype(np.float64)
-    lengths = np.linalg.norm(first) * np.linalg.norm(second)
+    lengths = float(np.linalg.norm(first) * np.linalg.norm(second))
     cosine = 1 - float(first @ second) / lengths if lengths else float("nan")
     return ImageDifference(name, cosine, float(np.abs(first - second).max()), relative(first, second))
 
