@@ -40,7 +40,7 @@ def vlad_aggregate(x: Tensor, assign: Tensor, offset: Tensor, bias: Tensor | Non
         )
     if bias is not None and bias.numel() != assign.shape[1]:
         raise ArgumentError(f"{bias.numel()} assignment biases for {assign.shape[1]} clusters")
-    with torch.autocast(x.device.type, enabled=False):
+    with _without_autocast(x):
         exact = torch.promote_types(x.dtype, torch.float32)
         pixels = x.to(exact).flatten(2)  # (N, D, P)
         assign, offset = assign.to(exact), offset.to(exact)
@@ -50,6 +50,10 @@ def vlad_aggregate(x: Tensor, assign: Tensor, offset: Tensor, bias: Tensor | Non
         weights = torch.softmax(scores, 1)
         sums = pixels @ weights.transpose(1, 2)  # (N, D, K)
         return (sums + offset * weights.sum(2)[:, None, :]).flatten(1)
+
+
+def _without_autocast(x: Tensor) -> torch.autocast:
+    return torch.autocast("cpu" if x.device.type == "meta" else x.device.type, enabled=False)
 
 
 def _products(matrix: Tensor, batch: Tensor) -> Tensor:
@@ -156,7 +160,7 @@ def generalised_mean(x: Tensor, p: Tensor | float, eps: float = 1e-6) -> Tensor:
     p: 1 is the mean; larger values approach the maximum. eps: values are at least this.
     """
     check_maps(x)
-    with torch.autocast(x.device.type, enabled=False):
+    with _without_autocast(x):
         exact = x.to(torch.promote_types(x.dtype, torch.float32)).clamp(min=eps)
         return exact.pow(p).mean((2, 3), keepdim=True).pow(1 / p)
 

@@ -15,6 +15,7 @@ from tests.original_arguments import differences  # noqa: E402
 
 DATA = json.loads((ROOT / "tests/architecture/original_arguments.json").read_text(encoding="utf-8"))
 PAGE = ROOT / "docs" / "arguments.md"
+_LONG = 300  # characters of a row that is not repeated
 HEAD = """# Arguments and defaults
 
 What each function of the originals takes, with the defaults written there, and what differs here. After the
@@ -50,7 +51,13 @@ def row(original: str, facts: dict[str, Any]) -> str:
 
 def page() -> str:
     """The text of docs/arguments.md."""
-    return HEAD + "\n".join(row(*each) for each in DATA["originals"].items()) + "\n"
+    lines, first = [], dict[str, str]()
+    for original, facts in DATA["originals"].items():
+        name, _, rest = row(original, facts).partition(" | ")
+        like = first.setdefault(rest, name.removeprefix("| "))
+        long = len(rest) > _LONG and like not in name
+        lines.append(f"{name} | as {like} | | |" if long else f"{name} | {rest}")
+    return HEAD + "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

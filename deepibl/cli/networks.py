@@ -28,12 +28,13 @@ def convert(
     target: Annotated[Path, argument("To write: .mat, .safetensors, .onnx or .pt2.")],
     check: Annotated[bool, option("Run one image through both and compare.", "--check")] = False,
     classes: Annotated[bool, option("Class objects in a .mat, as NetVLAD has.", "--classes")] = False,
+    weights: opt.Weights = "pretrained",
 ) -> None:
     """Convert a network from one format to another, by the suffixes. Exit code 4: --check failed."""
     from deepibl.engine.finite import require_finite
     from deepibl.networks.conversion import convert as convert_network, difference
 
-    net = convert_network(opt.find_net(source), target, classes=classes)
+    net = convert_network(opt.find_net(source), target, classes=classes, weights=weights)
     typer.echo(f"wrote {target}")
     try:
         require_finite(net)
@@ -128,6 +129,7 @@ def evaluate(
     db: Annotated[Path | None, option("Your own database: folder, CSV or dbStruct.")] = None,
     queries: Annotated[Path | None, option("Your own queries: folder, CSV or dbStruct.")] = None,
     index_file: Annotated[str | None, option("An index as the database.", "--index")] = None,
+    index_root: opt.IndexRoot = None,
     threshold: opt.Threshold = 25.0,
     skip_unknown: opt.SkipUnknown = False,
     resize: opt.Resize = None,
@@ -159,11 +161,18 @@ def evaluate(
             raise ArgumentError("--index goes with --queries DIR|CSV, not with --dataset, --db or --protocol")
         if resize is not None:
             raise ArgumentError("queries are scaled as the index's images were: leave out --resize")
+        if root is not None and queries.is_dir():
+            raise ArgumentError(
+                "--root is of the names in a CSV or dbStruct; the index's photos: --index-root"
+            )
         path = opt.net_of_index(net, open_index_file(index_file, "an evaluation"))
         loaded, settings = opt.open_network(path, how)
         about |= {"label": str(path), "threshold": threshold, "root": root, "skip_unknown": skip_unknown}
+        about["index_root"] = index_root
         result = evaluate_index(loaded, index_file, queries, settings=settings, **about)
     else:
+        if index_root is not None:
+            raise ArgumentError("--index-root goes with --index")
         net = net or DEFAULT_NETWORK
         places = evaluation_dataset(dataset, root, db, queries, threshold, protocol, skip_unknown)
         loaded, settings = opt.open_network(net, how, **opt.image_reading(resize))

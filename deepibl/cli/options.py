@@ -75,6 +75,8 @@ IndexRoot = Annotated[Path | None, option("Folder of the index's photos, if they
 Rerank = Annotated[int, option("Order the first N answers by points that both photos show.", min=0)]
 MatcherName = Annotated[str, option("Finds them: 'sift', 'lightglue', or your MODULE:NAME.", "--matcher")]
 Json = Annotated[bool, option("Print JSON for programs.", "--json")]
+_WEIGHTS = "Of torchvision:NAME or timm:NAME: pretrained, random, or a file of a state dict."
+Weights = Annotated[str, option(_WEIGHTS, "--weights", "--net-weights", metavar="FILE")]
 
 
 def _computing(
@@ -84,6 +86,7 @@ def _computing(
     engine: Engine = "auto",
     batch_size: BatchSize = 10,
     num_workers: Workers = None,
+    weights: Weights = "pretrained",
 ) -> None:
     """The options of commands that extract descriptors, see `computes`."""
 
@@ -246,9 +249,10 @@ def open_network(net: StrPath, how: Mapping[str, Any], **options: Any) -> tuple[
 
     given = dict(how)
     where, threads = choose_device(given.pop("device")), given.pop("num_workers")
+    weights = given.pop("weights")
     read = scales_in(given.pop("scales"), given["precision"])
     settings = ExtractionSettings(device=where, scales=read, num_threads=threads, **given, **options)
-    return load_network(find_net(net), device=where), settings
+    return load_network(find_net(net), device=where, weights=weights), settings
 
 
 def scales_in(path: Path | None, precision: str) -> Any:

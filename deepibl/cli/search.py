@@ -226,6 +226,7 @@ def serve(
     precision: opt.Precision = "fp32",
     scales: opt.ScalesFile = None,
     engine: opt.Engine = "auto",
+    weights: opt.Weights = "pretrained",
 ) -> None:
     """Start a page on this machine: drop a photo, see where it was taken. Ends with Ctrl+C."""
     try:
@@ -240,7 +241,7 @@ def serve(
     hosts = server.allowed_hosts(host, allow_host or [])
     places = open_index_file(index_file, "the page")
     where = opt.choose_device(device)
-    loaded = load_network(opt.net_of_index(net, places), device=where)
+    loaded = load_network(opt.net_of_index(net, places), device=where, weights=weights)
     read = opt.scales_in(scales, precision)
     finder = PlaceFinder(loaded, places, device=where, precision=precision, engine=engine, scales=read)
     limits = Limits(

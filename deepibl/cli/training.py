@@ -30,7 +30,7 @@ def train(
     threshold: opt.Threshold = 25.0,
     training_threshold: opt.TrainingThreshold = 10.0,
     net: Annotated[str | None, option("vd16, a file, torchvision:resnet50.", show_default="caffe")] = None,
-    net_weights: Annotated[str, option("Of a model: pretrained, random, a .pth file.")] = "pretrained",
+    weights: opt.Weights = "pretrained",
     layer: Annotated[str | None, option("Its last layer that is kept.", show_default="conv5")] = None,
     method: Annotated[str | None, option("vladv2, gem, max, avg …", show_default="vlad_preL2_intra")] = None,
     backprop_to: Annotated[str | None, option("Lowest layer that is trained.", show_default="1")] = None,
@@ -84,9 +84,7 @@ def train(
     if tensorboard is not None:
         listeners.append(TensorBoard(tensorboard))
     network = given.pop("network", net)
-    run = train_network(
-        *sets, network, loss, listeners=listeners, restart=restart, weights=net_weights, **given
-    )
+    run = train_network(*sets, network, loss, listeners=listeners, restart=restart, weights=weights, **given)
     if not team().leads:
         return
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -165,21 +166,24 @@ def reranked(dataset: PlaceDataset, reranker: Reranker) -> PlaceDataset:
 
 def evaluate_index(
     net: nn.Module, index_file: StrPath, queries: StrPath,
-    *, label: str = "", threshold: float = 25.0, root: StrPath | None = None, crop_to_dim: int = 0,
+    *, label: str = "", threshold: float = 25.0, root: StrPath | None = None,
+    index_root: StrPath | None = None, crop_to_dim: int = 0,
     skip_unknown: bool = False, reranker: Reranker | None = None,
     settings: ExtractionSettings | None = None, **options: Unpack[ComputeOptions],
 ) -> Evaluation:  # fmt: skip
     """Recall@N of queries (folder, CSV or dbStruct) against an index, of its images with a position.
 
     net: the network that made the index. threshold: metres within which a match is right. root: of the names
-    in a CSV or dbStruct. skip_unknown: whether to leave out queries without a position. reranker: orders the
-    first answers by geometry. settings, options: see `ExtractionSettings`; queries are scaled and turned as
-    the index's images were, and those that cannot be read are left out. Raises NetworkMismatchError for
-    another network, ArgumentError for an index in a database.
+    in a CSV or dbStruct. index_root: of the index's photos, if they were moved. skip_unknown: whether to
+    leave out queries without a position. reranker: orders the first answers by geometry. settings, options:
+    see `ExtractionSettings`; queries are scaled and turned as the index's images were, and those that cannot
+    be read are left out. Raises NetworkMismatchError for another network, ArgumentError for an index in a
+    database.
     """
     settings = ExtractionSettings.of(evaluate_index, settings, options, **asdict(AS_STORED), on_error="skip")
     index = open_index_file(index_file, "an evaluation")
     index.require_network(identity_of(net, settings.scales))
+    index = index if index_root is None else index.at(os.fspath(index_root))
     known = np.flatnonzero(np.isfinite(index.positions).all(axis=1))
     database = Places(index.root, [index.names[i] for i in known], index.positions[known], index.frame)
     rules: Any = {"positive_distance": threshold, "skip_unknown": skip_unknown}

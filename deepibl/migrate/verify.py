@@ -291,7 +291,7 @@ def _rows(names: Sequence[str], kept: Any, ours: np.ndarray, theirs: np.ndarray)
     rows = []
     for image, *pair in zip(kept, ours.astype(np.float64), theirs.astype(np.float64), strict=True):
         first, second = pair
-        lengths = np.linalg.norm(first) * np.linalg.norm(second)
+        lengths = float(np.linalg.norm(first) * np.linalg.norm(second))
         cosine = 1 - float(first @ second) / lengths if lengths else float("nan")
         largest = float(np.abs(first - second).max())
         rows.append(ImageDifference(names[image], cosine, largest, relative(first, second)))

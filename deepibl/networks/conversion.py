@@ -46,14 +46,17 @@ class Difference(NamedTuple):
 
 
 @working("converting a network")
-def convert(source: StrPath, target: StrPath, *, classes: bool = False) -> Network:
+def convert(
+    source: StrPath, target: StrPath, *, classes: bool = False, weights: StrPath = "pretrained"
+) -> Network:
     """Reads a network and writes it in the format that the target's suffix names; returns the network.
 
-    Raises what `load_network` and `save_network` raise.
+    classes: see `save_network`. weights: of a library's model, see `load_network`. Raises what `load_network`
+    and `save_network` raise.
     """
     if Path(source).resolve() == Path(target).resolve():
         raise ArgumentError(f"{target} is the network to convert: give another file")
-    net = load_network(source)
+    net = load_network(source, weights=weights)
     save_network(net, target, classes=classes)
     return net
 

@@ -42,7 +42,7 @@ from deepibl.runtime.progress import working
 from matlab_compat import matfile
 from matlab_compat.dagnn.display import describe_dagnn
 from matlab_compat.dagnn.network import DagNN
-from matlab_compat.errors import NetworkFormatError
+from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.files import StrPath
 from matlab_compat.matfile.classes import cells
 from matlab_compat.matfile.io import info_of, opened, value_of
@@ -271,6 +271,8 @@ def load_network(
     if is_torch_id(str(path)):
         method = parse_name(str(path)).method or "gem"
         return add_pooling(load_torch_network(str(path), weights=weights), method).to(device)
+    if weights != "pretrained":
+        raise ArgumentError(f"{path} has its own weights; others go with torchvision:NAME or timm:NAME alone")
     if path.suffix == ".safetensors":
         return read_network(path, model)[0].to(device)
     if path.suffix in CHECKPOINTS:

@@ -273,7 +273,7 @@ def _state(library: str, model: str, weights: StrPath) -> tuple[dict[str, Any], 
     except Exception as error:  # the hub's client raises its own kinds, without a common base
         raise DownloadError(
             f"the weights of {library}:{model} could not be downloaded ({where}: {error}). Download them "
-            "elsewhere and name the file, FILE.pth, as the weights, or 'random' for drawn ones"
+            "elsewhere and name the file, FILE.pth, as the weights (--weights), or 'random' for drawn ones"
         ) from error
     if library == "timm":
         about: Any = made.pretrained_cfg

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from deepibl.layers import NetVLAD
+from deepibl.layers import NetVLAD, pixel_l2
 from deepibl.networks.backbones import is_normaliser
 from deepibl.networks.build import LayerVLAD, LayerVLADv2
 from deepibl.report.heatmap import descriptor, frozen
@@ -25,6 +26,11 @@ from deepibl.runtime.devices import device_of
 from matlab_compat.errors import ArgumentError
 
 _ROWS = 8  # of blocks of cells along an image's shorter side, for matching parts
+_UNKNOWN = (
+    "what follows this network's NetVLAD layer is not affine, nor a normalisation that is known, so that no "
+    "cell has a share of the similarity: normalise with NetVLAD(…, normalize=True), deepibl.layers.PixelL2, "
+    "WholeL2Normalize or torch.nn.functional.normalize, or take another map, e.g. the method guided"
+)
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,7 @@ def _vlads(net: nn.Module) -> list[nn.Module]:
 
 @dataclass
 class _Seen:
-    """A NetVLAD layer's input (1, D, h, w) and output (1, D, 1, K); the output is a leaf."""
+    """A NetVLAD layer's input (1, D, h, w) and output (1, D, 1, K), a leaf; both without `normalize`."""
 
     maps: Tensor
     vlad: Tensor
@@ -136,13 +142,25 @@ class _Seen:
 @contextmanager
 def _watching(layer: nn.Module) -> Iterator[_Seen]:
     seen = _Seen(torch.empty(0), torch.empty(0))
+    normalize = getattr(layer, "normalize", False)  # then preL2 and what follows are inside the layer
+
+    def before(module: nn.Module, inputs: Any) -> Any:
+        return (pixel_l2(inputs[0]),) if normalize else None
 
     def note(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         seen.maps, seen.vlad = inputs[0].detach(), output.detach().requires_grad_(torch.is_grad_enabled())
+        if normalize:
+            return _rescaled(seen.vlad, F.normalize(pixel_l2(output).flatten(1)).view_as(output))
         return seen.vlad
 
-    with layer.register_forward_hook(note):
-        yield seen
+    with layer.register_forward_pre_hook(before), layer.register_forward_hook(note):
+        if isinstance(layer, NetVLAD):
+            layer.normalize = False
+        try:
+            yield seen
+        finally:
+            if isinstance(layer, NetVLAD):
+                layer.normalize = normalize
 
 
 def _slope(net: nn.Module, layer: nn.Module, image: Tensor, target: Tensor) -> tuple[_Seen, Tensor, float]:
@@ -151,8 +169,12 @@ def _slope(net: nn.Module, layer: nn.Module, image: Tensor, target: Tensor) -> t
     with frozen(net), _watching(layer) as seen, _constant_norms(net):
         output = net(net.prepare(image[None].to(device_of(net)))).flatten(1)[0]  # type: ignore[operator]
         similarity = (output @ target) / output.detach().norm().clamp_min(1e-12)
-        (slope,) = torch.autograd.grad(similarity, seen.vlad)  # (1, D, 1, K)
-    return seen, slope[0, :, 0], float(similarity.detach())
+        (slope,) = torch.autograd.grad(similarity, seen.vlad, create_graph=True)  # (1, D, 1, K)
+        if slope.requires_grad:  # affine, if the slope is the same everywhere
+            bend = torch.autograd.grad(slope.square().sum(), seen.vlad, allow_unused=True)[0]
+            if bend is not None and bool((bend != 0).any()):
+                raise ArgumentError(_UNKNOWN)
+    return seen, slope.detach()[0, :, 0], float(similarity.detach())
 
 
 @contextmanager
@@ -163,13 +185,26 @@ def _constant_norms(net: nn.Module) -> Iterator[None]:
         rows = inputs[0]
         if output.shape != rows.shape:  # WholeL2Normalize's order: rows fastest, then columns
             rows = rows.transpose(2, 3).flatten(1)[:, :, None, None]
-        factors = torch.where(rows == 0, torch.zeros_like(rows), output / rows)
-        return rows * factors.detach()
+        return _rescaled(rows, output)
 
     with ExitStack() as hooks:
         for module in filter(is_normaliser, net.modules()):
             hooks.enter_context(module.register_forward_hook(rescale))
+        hooks.enter_context(_ConstantNormalize())
         yield
+
+
+class _ConstantNormalize(TorchFunctionMode):
+    """Inside, F.normalize multiplies by constants, too: `from_torch` uses it, and networks of one's own."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = function(*args, **(kwargs or {}))
+        return _rescaled(args[0] if args else kwargs["input"], output) if function is F.normalize else output
+
+
+def _rescaled(rows: Tensor, output: Tensor) -> Tensor:
+    """The output that a normalisation made of `rows`, as a product of these and constants."""
+    return rows * torch.where(rows == 0, torch.zeros_like(rows), output / rows).detach()
 
 
 def _parameters(layer: Any) -> tuple[Tensor, Tensor, Tensor | None]:

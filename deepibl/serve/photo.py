@@ -16,10 +16,11 @@ from deepibl.images.reading import pixels_of
 from deepibl.report.heatmap import fit
 from deepibl.serve.http import Limits, Refused
 from matlab_compat.errors import ImageReadError
-from matlab_compat.jpeg import is_jpeg
+from matlab_compat.jpeg import CHECKED_PIXELS, is_jpeg
 
 _MOST_SCANS = 64  # of a progressive JPEG: each decodes all pixels again; cameras and editors write about 10
 _START_OF_SCAN = b"\xff\xda"
+_SMALLER = "Send a copy of fewer pixels, e.g. 2000 pixels wide, or the photo as the camera wrote it."
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def decode_photo(data: bytes, limits: Limits, reading: Reading) -> Photo:
     try:
         pixels = pixels_of(data, "the photo", reading)
     except ImageReadError as problem:
-        raise _unreadable(str(problem)) from None
+        raise _unreadable(str(problem), large=width * height > CHECKED_PIXELS) from None
     if (width > height) != (pixels.shape[2] > pixels.shape[1]):  # turned
         width, height = height, width
     if pixels.shape[1] * pixels.shape[2] > limits.described_pixels:
@@ -90,8 +91,9 @@ def _open_header(data: bytes) -> Any:
             415, f"the file is not a photo: it {found}", f"Send {', '.join(most)} or {last}."
         ) from None
     except Exception as problem:  # Pillow raises a dozen types for damaged files
-        raise _unreadable(f"the photo is damaged or too large: {problem}") from None
+        large = isinstance(problem, Image.DecompressionBombError)
+        raise _unreadable(f"the photo is damaged or too large: {problem}", large) from None
 
 
-def _unreadable(found: str) -> Refused:
-    return Refused(422, found, "Open it with a viewer and save it again.")
+def _unreadable(found: str, large: bool) -> Refused:
+    return Refused(422, found, _SMALLER if large else "Open it with a viewer and save it again.")

@@ -34,6 +34,20 @@ def residual_vlad(x: Tensor, layer: NetVLAD) -> Tensor:
 
 
 @pytest.mark.parametrize("v2", [False, True])
+def test_a_layer_on_the_meta_device_gets_its_weights_later(v2: bool) -> None:
+    layer = NetVLAD(4, 8, v2=v2, device="meta")
+    assert layer(torch.empty(2, 8, 3, 5, device="meta")).shape == (2, 8, 1, 4)
+    layer.to_empty(device="cpu")
+    torch.manual_seed(0)
+    layer.reset_parameters()
+    torch.manual_seed(0)
+    made = NetVLAD(4, 8, v2=v2)
+    assert all(map(torch.equal, layer.state_dict().values(), made.state_dict().values()))
+    x = torch.rand(2, 8, 3, 5)
+    assert torch.equal(layer(x), made(x)) and layer(x).isfinite().all()
+
+
+@pytest.mark.parametrize("v2", [False, True])
 def test_two_matrix_products_equal_the_residual_tensor(v2: bool) -> None:
     torch.manual_seed(0)
     layer = NetVLAD(5, 7, v2=v2).double()

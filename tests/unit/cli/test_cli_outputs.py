@@ -173,5 +173,20 @@ def test_evaluate_measures_the_answers_ordered_again(run, net: Path, street: Pat
     assert code == 0 and "R@1 " in out
 
 
+def test_evaluate_of_an_index_reads_its_photos_where_they_are_now(run, city: Path, street: Path) -> None:
+    how = ["evaluate", "--index", city, "--queries", street / "q" / "places.csv", "--rerank", 3, "--json"]
+    code, before, _ = run(*how)
+    assert code == 0
+    (street / "db").rename(street / "moved")
+    code, _, err = run(*how)
+    assert code == 1 and "--index-root" in err
+    code, out, _ = run(*how, "--index-root", street / "moved")
+    assert code == 0 and json.loads(out)["recall"] == json.loads(before)["recall"]
+    code, _, err = run("evaluate", "--index", city, "--queries", street / "q", "--root", street / "moved")
+    assert code == 1 and "--index-root" in err
+    code, _, err = run("evaluate", "--db", street / "q", "--queries", street / "q", "--index-root", street)
+    assert code == 1 and "goes with --index" in err
+
+
 def test_make_photos_gives_the_six_that_these_tests_count(tmp_path: Path) -> None:
     assert len(make_photos(tmp_path)) >= 6

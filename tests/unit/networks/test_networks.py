@@ -17,6 +17,7 @@ from matlab_compat.matfile.values import MatObject
 from matlab_compat.network import network_from_matlab
 from matlab_compat.simplenn.network import SimpleNN
 from matlab_compat.simplenn.tidy import cell_row
+from tests.extractors import simplenn
 from tests.matlab_same import assert_same
 
 
@@ -347,3 +348,13 @@ def test_a_bug_of_ours_is_not_reported_as_an_invalid_network(
     monkeypatch.setattr(SimpleNN, "from_matlab", broken)
     with pytest.raises(bug, match="planted"):
         load_network(path)
+
+
+def test_a_network_compiles_into_one_graph() -> None:
+    net = simplenn()
+    images = net.prepare(torch.rand(2, 3, 48, 64) * 255)
+    found = torch._dynamo.explain(net)(images)
+    assert (found.graph_count, found.graph_break_count) == (1, 0), found.break_reasons
+    torch._dynamo.reset()
+    compiled = torch.compile(net, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(images), net(images))

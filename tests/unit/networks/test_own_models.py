@@ -176,6 +176,68 @@ def test_the_commands_take_such_networks(tmp_path: Path, monkeypatch: pytest.Mon
     assert isinstance(unnamed.exception, ArgumentError) and "a program" in str(unnamed.exception)
 
 
+def test_a_model_of_descriptors_is_verified(tmp_path: Path) -> None:
+    from deepibl.migrate import verify_features
+
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\nfrom deepibl.networks import from_torch\nimport torch\n\n\ndef network():\n"
+        "    torch.manual_seed(0)\n    model = nn.Sequential(nn.Conv2d(3, 6, 8, 8), nn.AdaptiveAvgPool2d(1), "
+        "nn.Flatten())\n    return from_torch(model)\n"
+    )
+    photos(tmp_path)
+    names, net = ["0.png", "1.png"], load_network(tmp_path / "net.py")
+    rows = deepibl.extract(net, [str(tmp_path / name) for name in names])
+    assert verify_features(net, names, rows, root=str(tmp_path)).verdict == "same"
+    rows.astype("<f4").tofile(tmp_path / "f.bin")
+    (rows[::-1]).astype("<f4").tofile(tmp_path / "wrong.bin")
+    (tmp_path / "list.txt").write_text("\n".join(names))
+    given = [
+        "verify",
+        str(tmp_path / "net.py"),
+        "--images",
+        str(tmp_path / "list.txt"),
+        "--root",
+        str(tmp_path),
+    ]
+    for file, verdict, status in (("f.bin", "same", 0), ("wrong.bin", "different", 4)):
+        found = CliRunner().invoke(app, [*given, "--features", str(tmp_path / file), "--json"])
+        assert (found.exit_code, json.loads(found.stdout)["verdict"]) == (status, verdict), found.output
+
+
+def photos(folder: Path, count: int = 2, size: tuple[int, int] = (64, 48)) -> None:
+    from PIL import Image
+
+    for i in range(count):
+        pixels = np.random.default_rng(i).integers(0, 255, (6, 8, 3), np.uint8)
+        Image.fromarray(pixels).resize(size).save(folder / f"{i}.png")
+
+
+def test_commands_take_weights_of_ones_own_for_a_librarys_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(5)
+    torch.save(library_model("timm", "test_resnet").state_dict(), "mine.pth")
+    photos(tmp_path)
+    Path("places.csv").write_text("name,utm_east,utm_north\n0.png,500000,4000000\n1.png,500100,4000000\n")
+    name, command = "timm:test_resnet", CliRunner()
+    for arguments in (
+        ["convert", name, "net.safetensors"],
+        ["index", name, "--csv", "places.csv", "-o", "city.idx"],
+        ["evaluate", name, "--db", "places.csv", "--queries", "places.csv"],
+        ["evaluate", "--index", "city.idx", "--queries", "places.csv"],
+        ["localize", "0.png", "--index", "city.idx"],
+        ["extract", name, "0.png", "-o", "f.npy"],
+    ):
+        found = command.invoke(app, [*arguments, "--weights", "mine.pth"])
+        assert found.exit_code == 0, (arguments, found.output)
+    wanted = network_id(load_network(name, weights="mine.pth"))
+    assert network_id(load_network("net.safetensors")) == wanted
+    assert deepibl.PlaceIndex.load("city.idx").network_id == wanted
+    with pytest.raises(ArgumentError, match=r"has its own weights.*torchvision:NAME"):
+        load_network("net.safetensors", weights="mine.pth")
+
+
 def test_names_are_listed_and_resolved_by_one_function(tmp_path: Path) -> None:
     names = deepibl.list_networks()
     wanted = {DEFAULT_NETWORK, "sare", "torchvision:vit_b_16", "timm:vit_small_patch14_dinov2"}

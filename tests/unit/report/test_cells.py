@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from deepibl.layers import NetVLAD
-from deepibl.networks.backbones import netvlad_head
+from deepibl.networks.backbones import from_torch, netvlad_head
 from deepibl.networks.clusters import vlad_alpha
 from deepibl.report.cells import cell_assignment, cell_shares, legible, matching_parts
 from matlab_compat.errors import ArgumentError
@@ -41,7 +41,29 @@ class _PixelL2Extractor(nn.Module):
         return self.head(self.backbone(x))
 
 
-NETWORKS = [simplenn, Extractor, _PixelL2Extractor]
+class _OwnLoop(nn.Module):
+    """A model whose NetVLAD normalises by itself; then what `more` says, as people write it."""
+
+    def __init__(self, more=lambda x: x):
+        super().__init__()
+        torch.manual_seed(2)
+        self.conv, self.head, self.more = nn.Conv2d(3, 16, 5, stride=2), NetVLAD(4, 16, normalize=True), more
+
+    def forward(self, x):
+        return self.more(self.head(self.conv(x)).flatten(1))
+
+
+def own_loop():
+    return from_torch(_OwnLoop())
+
+
+def functional():
+    torch.manual_seed(3)
+    matrix = torch.randn(7, 64)
+    return from_torch(_OwnLoop(lambda x: F.normalize(F.normalize(x, p=2, dim=1) @ matrix.t() - 0.1)))
+
+
+NETWORKS = [simplenn, Extractor, _PixelL2Extractor, own_loop, functional]
 
 
 @pytest.mark.parametrize("make", NETWORKS)
@@ -53,7 +75,7 @@ def test_shares_of_the_cells_add_up_to_the_cosine(make):
     found = cell_shares(net, image, other)
     assert found.similarity == pytest.approx(wanted, abs=1e-5)
     assert found.shares.sum() + found.constant == pytest.approx(wanted, abs=1e-5)
-    if make is not simplenn:  # without whitening there is no mean to subtract
+    if make not in (simplenn, functional):  # without whitening there is no mean to subtract
         assert found.constant == pytest.approx(0, abs=1e-5)
 
 
@@ -92,7 +114,27 @@ def test_a_cell_belongs_to_the_centre_that_it_is_most_like():
     np.testing.assert_array_equal(cell_assignment(net, _image()).argmax(0), scores.argmax(0).numpy())
 
 
-@pytest.mark.parametrize("make", [Extractor, _PixelL2Extractor])
+def test_the_layers_own_normalisation_gives_what_modules_around_it_give():
+    net = own_loop()
+    plain = NetVLAD.from_weights(net.backbone.head.assign, net.backbone.head.offset)
+    apart = from_torch(net.backbone.conv, head=netvlad_head(plain))
+    image, other = _image(41, 41), _image(41, 41, seed=1)
+    for of in (cell_assignment, lambda *pair: cell_shares(*pair, other).shares):
+        assert_close(of(net, image), of(apart, image), "net")
+    for one, two in zip(matching_parts(net, image, other), matching_parts(apart, image, other), strict=True):
+        assert (one.here, one.there) == (two.here, two.there) and one.share == pytest.approx(
+            two.share, rel=1e-4
+        )
+    assert net.backbone.head.normalize
+
+
+def test_a_normalisation_that_is_not_known_is_refused():
+    net = from_torch(_OwnLoop(lambda x: x / x.norm(dim=1, keepdim=True)))
+    with pytest.raises(ArgumentError, match=r"not affine.*normalize=True.*guided"):
+        cell_shares(net, _image(), _image(seed=1))
+
+
+@pytest.mark.parametrize("make", [Extractor, _PixelL2Extractor, own_loop])
 def test_a_match_of_parts_is_the_term_of_their_cells_in_the_cosine(make, monkeypatch):
     """With one block a picture its term is the whole cosine."""
     net, image, other = make(), _image(41, 41), _image(41, 41, seed=1)

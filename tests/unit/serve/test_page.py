@@ -8,11 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 from fastapi.testclient import TestClient
 from PIL import Image
+from torch import nn
 
 from deepibl.errors import NetworkMismatchError
 from deepibl.images.kinds import kinds_read
+from deepibl.networks import from_torch
 from deepibl.search.localization import localize
 from deepibl.serve.app import create_app
 from deepibl.serve.finder import PlaceFinder
@@ -109,6 +112,24 @@ def test_an_invalid_position_is_refused(client, fields, said):
 )
 def test_a_file_that_is_no_usable_photo_gets_one_clear_error(client, photo, status, said):
     refused(send(client, photo), status, said)
+
+
+@pytest.mark.parametrize("size", [(60_000, 60_000), (9_000, 9_000)])
+def test_who_sends_a_file_of_far_too_many_pixels_is_told_to_send_fewer(client, size):
+    assert "fewer pixels" in refused(send(client, bomb(*size)), 422, "pixels")["what_to_do"]
+
+
+def test_a_model_that_gives_descriptors_itself_answers(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+    finder = small_finder(tmp_path, from_torch(model))
+    photo = (tmp_path / "04.jpg").read_bytes()
+    with client_with(finder) as client:
+        place = send(client, photo, top=1).json()["places"][0]
+        assert place["name"] == "04.jpg" and finder.methods == ("guided", "gradient")
+        for method in finder.methods:
+            answer = send(client, photo, "heatmap", row=place["row"], method=method)
+            assert answer.status_code == 200 and answer.headers["content-type"].startswith("image/")
 
 
 def test_a_jpeg_that_ends_early_is_damaged(client):
