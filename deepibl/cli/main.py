@@ -10,17 +10,36 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from deepibl.cli import data, manual, networks, options as opt, search, seeing, training
 from deepibl.cli.options import option
 from deepibl.cli.process import prepare_process
 from matlab_compat.errors import MatlabCompatError
 
+
+def _without_types_of_flags(params: list[Any]) -> list[Any]:
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""  # the help shows no <bool>
+    return params
+
+
+class _Command(TyperCommand):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_types_of_flags(super().get_params(ctx))
+
+
+class _Group(TyperGroup):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_types_of_flags(super().get_params(ctx))
+
+
 app = typer.Typer(
-    name="deepibl", no_args_is_help=True, pretty_exceptions_enable=False,
+    name="deepibl", cls=_Group, no_args_is_help=True, pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 
@@ -84,11 +103,11 @@ GROUPS = {
 
 for panel, commands in COMMANDS.items():
     for command in commands:
-        app.command(command.__name__.replace("_", "-"), rich_help_panel=panel)(command)
+        app.command(command.__name__.replace("_", "-"), cls=_Command, rich_help_panel=panel)(command)
 for name, (panel, about, commands) in GROUPS.items():
-    group = typer.Typer(name=name, help=about, no_args_is_help=True)
+    group = typer.Typer(name=name, help=about, cls=_Group, no_args_is_help=True)
     for command in commands:
-        group.command()(command)
+        group.command(cls=_Command)(command)
     app.add_typer(group, rich_help_panel=panel)
 
 

@@ -221,6 +221,10 @@ def serve(
     waiting: Annotated[int, option("Requests at a time; the next is refused.", min=1)] = 16,
     max_upload: Annotated[float, option("Largest photo, in MB.", min=0.01)] = 64.0,
     max_pixels: opt.MaxPixels = 2**20,
+    tiles: Annotated[
+        str | None, option("Map tiles of another server, with {z}, {x} and {y}.", metavar="URL")
+    ] = None,
+    attribution: Annotated[str, option("Whom the map names, with --tiles.")] = "© OpenStreetMap contributors",
     verbose: Annotated[bool, option("Log every request.", "--verbose")] = False,
     device: opt.Device = "auto",
     precision: opt.Precision = "fp32",
@@ -233,12 +237,14 @@ def serve(
         from deepibl.serve import app, server
         from deepibl.serve.finder import PlaceFinder
         from deepibl.serve.http import Limits
+        from deepibl.serve.tiles import Tiles
     except ImportError as problem:
         raise ArgumentError(f"{_MISSING} ({problem})") from None
     from deepibl.networks.io import load_network
     from deepibl.search.backends import open_index_file
 
     hosts = server.allowed_hosts(host, allow_host or [])
+    squares = Tiles(tiles, attribution) if tiles else None
     places = open_index_file(index_file, "the page")
     where = opt.choose_device(device)
     loaded = load_network(opt.net_of_index(net, places), device=where, weights=weights)
@@ -248,8 +254,10 @@ def serve(
         upload_bytes=round(max_upload * 1e6), described_pixels=max_pixels,
         heat_pixels=min(max_pixels, Limits.heat_pixels), waiting=waiting,
     )  # fmt: skip
-    name = Path(index_file).name
-    made = app.create_app(finder, root=str(root or ""), limits=limits, hosts=hosts, index_name=name)
+    made = app.create_app(
+        finder, root=str(root or ""), limits=limits, hosts=hosts, index_name=Path(index_file).name,
+        tiles=squares,
+    )  # fmt: skip
     with server.listen(host, port) as listener:
         if not server.is_loopback(host):
             typer.echo(

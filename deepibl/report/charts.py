@@ -8,7 +8,7 @@ mathematics and warns of characters that its font lacks: they are in the legend,
 import io
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -67,42 +67,37 @@ def map_svg(
     *,
     title: str = "Map of the queries",
     frame: Frame | None = None,
+    tiles: Callable[[Frame, float], Iterable[tuple[str, Frame]]] | None = None,
 ) -> Markup:
     """The map of `place_map` without its legend: one SVG element; empty where no position is known.
 
     frame: (west, south, east, north) in metres, what is shown; None shows every position. Marks outside are
     left out, and counted at the bottom. Positions of the background that fall on one dot are drawn once.
+    tiles: pictures below, as addresses with their frames, by what the drawing shows and its pixels a metre.
     """
     marks = [mark for kind in kinds for mark in kind.marks]
     places = [(float(e), float(n)) for e, n in background] + [(mark.east, mark.north) for mark in marks]
     if not places:
         return Markup()
-    easts, norths = zip(*places, strict=True)
-    west, south, east, north = frame or (min(easts), min(norths), max(easts), max(norths))
-    width, depth = east - west, north - south
-    scale = min(  # pixels a metre
-        (_MAP_WIDTH - 2 * _MARGIN) / max(width, 1.0), (_HIGHEST - 2 * _MARGIN) / max(depth, 1.0)
-    )
-    height = max(_LOWEST, round(depth * scale) + 2 * _MARGIN + 20)
-
-    def inside(places: Iterable[Sequence[float]]) -> Iterator[tuple[float, float]]:
-        """The pixels (x, y) of those positions (east, north) that are on the drawing."""
-        for e, n in places:
-            x, y = (_MAP_WIDTH - width * scale) / 2 + (e - west) * scale, _MARGIN + (north - n) * scale
-            if 0 <= x <= _MAP_WIDTH and 0 <= y <= height - _MARGIN:
-                yield x, y
-
-    dots = dict.fromkeys((round(x), round(y)) for x, y in inside(background))
+    east, north = zip(*places, strict=True)
+    sheet = _Sheet(frame or (min(east), min(north), max(east), max(north)))
+    dots = dict.fromkeys((round(x), round(y)) for x, y in sheet.inside(background))
     path = "".join(f"M{x} {y}h0" for x, y in dots)
+    picture = Markup(
+        '<image href="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" preserveAspectRatio="none"/>'
+    )
     parts: list[str] = [
-        f'<path class="database" d="{path}" stroke="{DATABASE}" stroke-width="3.4" stroke-linecap="round"/>'
+        picture.format(url, *sheet.box(of)) for url, of in (tiles(sheet.shown, sheet.scale) if tiles else ())
     ]
+    parts.append(
+        f'<path class="database" d="{path}" stroke="{DATABASE}" stroke-width="3.4" stroke-linecap="round"/>'
+    )
     shown = 0
     for kind in kinds:
         placed = [
             (number, mark, at)
             for number, mark in enumerate(kind.marks, start=1)
-            for at in inside([(mark.east, mark.north)])
+            for at in sheet.inside([(mark.east, mark.north)])
         ]
         shown += len(placed)
         for number, mark, (x, y) in reversed(placed) if kind.shape == "pin" else placed:
@@ -110,14 +105,49 @@ def map_svg(
             if mark.title and len(marks) <= _TITLED:
                 drawn = Markup("<g><title>{}</title>{}</g>").format(mark.title, drawn)
             parts.append(Markup('<a href="#{}">{}</a>').format(mark.link, drawn) if mark.link else drawn)
-    parts.append(_scale_bar(scale, height))
+    parts.append(_scale_bar(sheet.scale, sheet.height))
     if shown < len(marks):
         note = f"{len(marks) - shown} of {len(marks)} marks are outside"
-        parts.append(f'<text x="{_MAP_WIDTH / 2:g}" y="{height - 12}" text-anchor="middle">{note}</text>')
+        parts.append(
+            f'<text x="{_MAP_WIDTH / 2:g}" y="{sheet.height - 12}" text-anchor="middle">{note}</text>'
+        )
     return Markup(
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {} {}" role="img" class="map">'
         "<title>{}</title>{}</svg>"
-    ).format(_MAP_WIDTH, height, title, Markup("".join(parts)))
+    ).format(_MAP_WIDTH, sheet.height, title, Markup("".join(parts)))
+
+
+class _Sheet:
+    """Where metres are on the drawing: `scale` in pixels a metre, `height` of the drawing in pixels."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._west, south, east, self._north = frame
+        width, depth = east - self._west, self._north - south
+        self.scale = min(
+            (_MAP_WIDTH - 2 * _MARGIN) / max(width, 1.0), (_HIGHEST - 2 * _MARGIN) / max(depth, 1.0)
+        )
+        self.height = max(_LOWEST, round(depth * self.scale) + 2 * _MARGIN + 20)
+        self._left = (_MAP_WIDTH - width * self.scale) / 2
+
+    @property
+    def shown(self) -> Frame:
+        """What the whole drawing shows, in metres."""
+        west, north = self._west - self._left / self.scale, self._north + _MARGIN / self.scale
+        return west, north - self.height / self.scale, west + _MAP_WIDTH / self.scale, north
+
+    def box(self, frame: Frame) -> tuple[float, float, float, float]:
+        """x, y, width and height in pixels of a frame in metres."""
+        west, _, _, north = self.shown
+        x, y = (frame[0] - west) * self.scale, (north - frame[3]) * self.scale
+        return x, y, (frame[2] - frame[0]) * self.scale, (frame[3] - frame[1]) * self.scale
+
+    def inside(self, places: Sequence[Sequence[float]]) -> Iterator[tuple[float, float]]:
+        """The pixels (x, y) of those positions (east, north) that are on the drawing."""
+        for east, north in places:
+            x = self._left + (east - self._west) * self.scale
+            y = _MARGIN + (self._north - north) * self.scale
+            if 0 <= x <= _MAP_WIDTH and 0 <= y <= self.height - _MARGIN:
+                yield x, y
 
 
 _SHAPES = {

@@ -26,6 +26,7 @@ from deepibl.serve.http import Guard, Limits, answer_errors
 from deepibl.serve.photo import Photo
 from deepibl.serve.places import EXTENTS, SIDES, Places, as_image
 from deepibl.serve.service import Desk
+from deepibl.serve.tiles import Tiles
 
 
 class Problem(BaseModel):
@@ -94,6 +95,7 @@ class Health(BaseModel):
     inside: int = Field(description="Requests that are being read, waiting or computed.")
     places: int = Field(description="The most requests at a time.")
     upload_bytes: int = Field(description="The largest photo that is taken.")
+    attribution: str = Field(description="Of the map's tiles; empty without tiles.")
     accept: list[str] = Field(description="Suffixes of the photos that are read.")
     top: int = Field(description="The most places that one request may ask for.")
 
@@ -113,14 +115,17 @@ def create_app(
     limits: Limits | None = None,
     hosts: Sequence[str] = LOOPBACK,
     index_name: str = "",
+    tiles: Tiles | None = None,
 ) -> FastAPI:
     """The application for one index and its network.
 
     root: the folder of the index's images (default: the one that the index names). hosts: the names in Host
     headers that are answered; others are refused, so that another site cannot point its own name at this
-    address (DNS rebinding).
+    address (DNS rebinding). tiles: of the map, from another server; without, the page loads nothing from
+    elsewhere.
     """
-    desk = Desk(finder, Places(finder.index, root), limits or Limits())
+    places = Places(finder.index, root, tiles)
+    desk = Desk(finder, places, limits or Limits())
     app = FastAPI(
         title="deepibl: where was this photo taken?", version=version("deepibl"),
         description="Visual place recognition with one index of geo-tagged images. A photo is kept in memory "
@@ -133,7 +138,7 @@ def create_app(
     app.include_router(_pictures(desk), prefix="/api")
     app.include_router(_page(desk, index_name))
     app.mount("/static", StaticFiles(directory=_STATIC))
-    app.add_middleware(Guard, hosts=hosts)
+    app.add_middleware(Guard, hosts=hosts, images_from=places.tiles.origin if places.tiles else "")
     return app
 
 
@@ -242,6 +247,7 @@ def _page(desk: Desk, index_name: str) -> APIRouter:
             network=Path(index.network_path).name,
             heatmaps=list(desk.finder.methods), inside=desk.inside, places=limits.waiting,
             upload_bytes=limits.upload_bytes, top=limits.top,
+            attribution=desk.places.tiles.attribution if desk.places.tiles else "",
             accept=[suffix for kind in kinds_read() for suffix in KINDS[kind]],
             images=len(index), dimensions=index.dim, network_id=index.network_id, engine=desk.finder.engine,
         )  # fmt: skip

@@ -168,28 +168,38 @@ async def _next(stream: AsyncGenerator[bytes, None], seconds: float) -> bytes | 
         raise Refused(408, found, "Send it again, over a better connection.") from None
 
 
-HEADERS = {  # of every response
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
+def headers(images_from: str = "") -> dict[str, str]:
+    """The headers of every response. images_from: the one other origin that pictures may come from.
+
+    Servers of map tiles refuse browsers that do not say which site asks: that origin learns this page's.
+    """
+    pictures = f"'self' blob: {images_from}".rstrip()
+    return {
+        "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+        f"img-src {pictures}; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        "Referrer-Policy": "strict-origin-when-cross-origin" if images_from else "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+    }
+
+
 _DISCARDED_BYTES, _DISCARDED_SECONDS = 80_000_000, 20.0
 
 
 class Guard:
-    """Adds HEADERS to every response; refuses requests for other hosts and from pages of other sites.
+    """Adds `headers` to every response; refuses requests for other hosts and from pages of other sites.
 
     Before an early refusal it reads and drops what the client is still sending: a client that cannot finish
     sending never reads why it was refused. Starlette's TrustedHostMiddleware is not used: it answers in plain
     text without advice, and its older versions refuse every IPv6 address.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
-        """hosts: the names in Host headers that are answered, without ports."""
-        self._app, self._hosts = app, {host.lower() for host in hosts}
+    def __init__(self, app: ASGIApp, hosts: Sequence[str], images_from: str = "") -> None:
+        """hosts: the names in Host headers that are answered, without ports. images_from: see `headers`."""
+        self._app, self._headers = app, headers(images_from)
+        self._hosts = {host.lower() for host in hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -202,7 +212,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 await body.discard()
                 shown = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in self._headers.items():
                     shown.setdefault(name, value)
             await send(message)
 

@@ -16,6 +16,7 @@ from deepibl.report.html import QUALITY, small_picture
 from deepibl.search.index import PlaceIndex
 from deepibl.search.localization import out_of_range
 from deepibl.serve.http import Refused
+from deepibl.serve.tiles import Tiles
 from matlab_compat.errors import ImageReadError
 from matlab_compat.files import StrPath
 
@@ -29,10 +30,10 @@ _GONE = "Start the page with --root DIR, the folder that holds the index's image
 
 
 class Places:
-    """The images of an index. root: their folder (default: the index's)."""
+    """The images of an index. root: their folder (default: the index's). tiles: of the map."""
 
-    def __init__(self, index: PlaceIndex, root: StrPath = "") -> None:
-        self._index = index
+    def __init__(self, index: PlaceIndex, root: StrPath = "", tiles: Tiles | None = None) -> None:
+        self._index, self.tiles = index, tiles if index.frame == DEGREES else None
         self._root = Path(os.path.realpath(root or index.root))
         self._small = functools.lru_cache(_KEPT)(_thumbnail)
 
@@ -94,6 +95,7 @@ class Places:
             [Kind("places", _PIN, "pin", pins), ring],
             title="Map of the places",
             frame=shown,
+            tiles=functools.partial(self.tiles.below, centre) if self.tiles else None,
         )
 
     def metres(self, row: int, own: tuple[float, float] | None) -> float | None:

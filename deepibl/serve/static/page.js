@@ -139,6 +139,7 @@ document.addEventListener("paste", (event) => taken(event.clipboardData && event
 health().then((found) => {
   limits = found;
   find("file").accept = found.accept.join();
+  find("credit").textContent = found.attribution;
   find("about").textContent =
     `${found.images.toLocaleString("en")} geo-tagged photos of ${found.index || "an index"}, network ${found.network || found.network_id.slice(0, 12)}`;
 }).catch(complain);

@@ -147,13 +147,24 @@ CASES = {
     "if n'\ndisp('it''s');\nend; paths.a= 'x';": "x",
     "paths.a= 'x'; %{ no block comment\nb= 1; %}": "x",
     "paths.a= ... where it's\n   'x';": "x",
+    "root= '/r/';\nif ispc\n  root= 'E:\\';\nend\npaths.a= [root 'x'];": "/r/x",
+    "if ispc, r= 'C:/'; else, r= '/r/'; end, paths.a= [r 'x'];": "/r/x",
+    "if ispc r= 'C:/'; else r= '/r/'; end, paths.a= [r 'x'];": "/r/x",
+    "if (isunix()) paths.a= 'x'; else paths.a= 'y'; end": "x",
+    "if ~isunix, paths.a= 'y'; elseif ismac || ispc, paths.a= 'z'; else, paths.a= 'x'; end": "x",
+    "if ispc, if ispc, paths.a= 'y'; end, elseif true, paths.a= 'x'; end": "x",
+    "paths.a= 'x'; if exist('/nowhere', 'dir') == 7, paths.a= 'y'; end": "x",
+    "if exist('/', 'dir') && isfolder('/') && ~isfile('/'), paths.a= 'x'; end": "x",
+    "paths.a= 'x'; if exist('E:\\data', 'dir'), paths.a= 'E:\\data'; end": "x",
+    "if isempty(getenv('E_ROOT')), paths.a= 'y'; else, paths.a= getenv('E_ROOT'); end": "/env",
+    "if strncmp(computer, 'PC', 2), paths.a= 'y'; else, paths.a= 'x'; end": "x",
+    "switch computer\ncase {'PCWIN','PCWIN64'}\nr='y';\ncase 'GLNXA64'\nr='x';\nend, paths.a=r;": "x",
+    "switch computer('arch')\ncase 'win64'\nr='y';\notherwise\nr='x';\nend, paths.a=r;": "x",
     "if rand > 1, n= 2; end, paths.a= 'x';": "x",
     "r= '/r/'; r= [r 'x']; paths.a= r; paths.a= [paths.a '/y'];": "/r/x/y",
     "if rand > 1, r= 'y'; end, r= 'x'; paths.a= r;": "x",
-    "paths.a= 'x'; return; paths.a= 'y';": "x",
-    "if ispc, error('no Windows'); end, paths.a= 'x';": "x",
-    "if ispc r= 'C:/'; end, paths.a= 'x';": "x",
-    "if strcmp(paths.ok, 'y') n= 1; end, paths.a= [paths.ok 'y'];": "xy",
+    "if isunix, paths.a= 'x'; return, end, paths.a= 'y';": "x",
+    "if ispc, error('no Windows'); eval('paths.a= 1'); end, paths.a= 'x';": "x",
     "n= 5;\nif ispc, disp('Windows'); end\npaths.a= 'x';": "x",
     "paths.a= 'old';\npaths.a= 'x';": "x",
     "paths.a= 'x';\nassert(exist(paths.a)==7);\nif paths.a ~= 'y', disp(1); end": "x",
@@ -163,7 +174,7 @@ CASES = {
 @pytest.mark.parametrize(("code", "want"), CASES.items())
 def test_matlab_strings_are_understood(code, want, monkeypatch):
     monkeypatch.setenv("E_ROOT", "/env")
-    source = f"function paths= localPaths()\npaths.ok= 'x';\n{code}\nend\n"
+    source = f"function paths= localPaths()\n{code}\nend\n"
     assert parse_local_paths(source, "/conf/localPaths.m")["a"] == want
 
 
@@ -176,29 +187,33 @@ def test_the_struct_may_have_another_name_and_helpers_may_follow():
     ("line", "why"),
     [
         ("paths.a= lookup(3);", "'lookup' is not known"),
-        ("paths.a= 5;", "'5' is not a string"),
+        ("paths.a= 5;", "not a string"),
         ("paths.a= ['x'", "missing"),
         ("paths.a= sprintf('%d', 5);", "'sprintf' is not known"),
         ("paths.a= [unknown 'x'];", "'unknown' is not known"),
-        ("paths.a= ['x', 5];", "'5' is not a string"),
+        ("paths.a= ['x', 5];", "only strings"),
         ("paths.a= 'x", "does not end"),
         ("r= 'x'; paths.a= r(1);", "'r' is not known"),
         ("r= 'x'; [~, r]= system('hostname'); paths.a= r;", "'r' is not known (line 4"),
         ("r= 'x'; r(1)= 'y'; paths.a= r;", "'r' is not known (line 4"),
         ("s.r= 'x'; s= load_it(); paths.a= s.r;", "'s.r' is not known (line 4: 'load_it'"),
-        ("if ispc, paths.a= 'x'; end", "if, for and other blocks are not run"),
-        ("if ispc paths.a= 'x'; else paths.a= 'y'; end", "blocks are not run"),
-        ("r= 'x'; if ispc, r= 'y'; end, paths.a= r;", "'r' is not known (line 4: if, for and other"),
-        ("switch hostname, case 'a', r= 'x'; end, paths.a= r;", "'r' is not known (line 4: if, for and"),
-        ("for k= 1:2, paths.a= 'x'; end", "blocks are not run"),
-        ("try, r= 'x'; catch, r= 'y'; end, paths.a= r;", "'r' is not known"),
+        ("if rand > 1, paths.a= 'x'; end", "condition of line 4 is not run: 'rand' is not known"),
+        ("if rand > 1 paths.a= 'x'; end", "condition of line 4 is not run"),
+        ("if rand > 1, r= 'y'; else, r= 'x'; end, paths.a= r;", "condition of line 4 is not run: 'rand'"),
+        ("if rand > 1, r= 'y'; elseif isunix, paths.a= 'x'; end", "condition of line 4 is not run: 'rand'"),
+        ("r= 'x'; if rand > 1, r= 'y'; end, paths.a= r;", "'r' is not known (line 4: the condition"),
+        ("if exist('sub', 'dir'), paths.a= 'x'; end", "depends on MATLAB's folder"),
+        ("if 'a' == 'b', paths.a= 'x'; end", "strcmp compares strings"),
+        ("switch hostname, case 'a', paths.a= 'x'; end", "'hostname' is not known"),
+        ("for k= 1:2, paths.a= 'x'; end", "loops and for blocks are not run"),
+        ("try, r= 'x'; catch, r= 'y'; end, paths.a= r;", "loops and try blocks are not run"),
         ("if rand > 1, return, end, paths.a= 'x';", "whether the function ends here"),
-        ("error('not yet');", "would end here"),
+        ("if isunix, error('Windows only'); end", "would end here"),
         (
             "r= 'xxxxxxxx';" + "r= [r r];" * 14 + "paths.a= r;",
             "'r' is not known (line 4: the string is too long",
         ),
-        ("paths.a= getenv('a', 'b');", "arguments of getenv"),
+        ("strcmp('a'); paths.a= strcmp('a');", "arguments of strcmp"),
         ("paths.('a')= 'x';", "no assignment of the form"),
         ("eval('paths.a= 1');", "eval is not run"),
         ("[paths.a, b]= deal('x', 'y');", "no assignment of the form"),
@@ -221,7 +236,7 @@ def test_nothing_of_a_matlab_file_is_run(tmp_path):
     assert not witness.exists()
 
 
-def test_a_path_in_another_encoding_is_refused_and_a_comment_is_not(place):
+def test_a_file_in_another_encoding_is_read_where_one_reading_is_certain(place):
     file = place / "localPaths.m"
     source = f"paths.a= '{place}/学术/'; % 学术"
     for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"):
@@ -231,5 +246,15 @@ def test_a_path_in_another_encoding_is_refused_and_a_comment_is_not(place):
         file.write_bytes("paths.a= '/x/'; % 学术".encode(encoding, "ignore") + "\n% \xfc".encode("cp1252"))
         assert localPaths(file).a == "/x/"
     file.write_bytes(source.encode("gb18030"))
-    with pytest.raises(ConfigurationError, match=r"line 1: .* is not UTF-8: save the file as UTF-8"):
+    with pytest.raises(
+        ConfigurationError, match=r"localPaths\.m: .* is not UTF-8, and no code page.*save the file as UTF-8"
+    ):
         localPaths(file)
+    (place / "学术").mkdir()
+    assert localPaths(file).a == f"{place}/学术/"
+    source = f"r= '/x/'; if exist('{place}/学术', 'dir'), r= '/y/'; end\npaths.a= r;"
+    file.write_bytes(source.encode("gb18030"))
+    with pytest.raises(ConfigurationError, match=r"line 1: the condition .* is not UTF-8"):
+        localPaths(file)
+    file.write_bytes(source.encode("utf-8"))
+    assert localPaths(file).a == "/y/"

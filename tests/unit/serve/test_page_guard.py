@@ -6,7 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from deepibl.serve.app import create_app
-from deepibl.serve.http import HEADERS
+from deepibl.serve.http import headers as page_headers
 from tests.page_client import HOST, refused
 from tests.page_files import small_finder
 
@@ -33,7 +33,7 @@ def test_only_known_hosts_and_pages_of_this_site_are_answered(client):
 )
 def test_every_response_forbids_the_browser_to_load_from_elsewhere(client, path):
     headers = client.get(path).headers
-    assert {name: headers[name] for name in HEADERS} == HEADERS
+    assert {name: headers[name] for name in page_headers()} == page_headers()
     assert "http" not in headers["content-security-policy"]
     assert "unsafe" not in headers["content-security-policy"]
 
