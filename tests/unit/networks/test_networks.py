@@ -350,6 +350,7 @@ def test_a_bug_of_ours_is_not_reported_as_an_invalid_network(
         load_network(path)
 
 
+@pytest.mark.filterwarnings("ignore:Guards may run slower:RuntimeWarning")  # torch's, of Python 3.13.0
 def test_a_network_compiles_into_one_graph() -> None:
     net = simplenn()
     images = net.prepare(torch.rand(2, 3, 48, 64) * 255)

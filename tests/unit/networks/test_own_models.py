@@ -59,7 +59,7 @@ def test_descriptors_of_a_model_get_length_one_and_its_own_preparation() -> None
     net = from_torch(model, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), 32)
     x = torch.nn.functional.interpolate(images(), (32, 32), mode="bilinear", antialias=True)
     want = model((x / 255 - 0.5) / 0.25)[0]
-    assert_close(run(net), (want / want.norm(dim=1, keepdim=True)).detach(), "op")
+    assert_close(run(net), (want / want.norm(dim=1, keepdim=True)).detach(), "net")
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ def test_pickles_with_numpys_old_names_are_read(tmp_path: Path) -> None:
     ("value", "name"),
     [
         (argparse.Namespace(lr=1), "argparse.Namespace"),
-        (Path("x"), "pathlib.PosixPath"),
+        (Path("x"), f"{type(Path()).__module__}.PosixPath"),
         (Opened(), f"{__name__}.Opened"),
         (print, "print"),
         (os.system, "posix.system"),
