@@ -14,8 +14,8 @@ from PIL import Image
 import deepibl
 from deepibl.matlab import dbTokyo247
 from deepibl.networks import load_network, save_network
+from matlab_compat.dagnn.edit import from_simplenn
 from matlab_compat.simplenn import SimpleNN
-from tests.dagnn_of_simplenn import from_simplenn
 from tests.extractors import simplenn
 from tests.simplenn_structs import image, single, small
 from tests.small_datasets import saved

@@ -149,7 +149,7 @@ def test_distances_to_targets_of_any_shape_that_repeats() -> None:
     assert vl_nnpdist(x, x[:, :, :1, :1], 0, noRoot=True)[0, 0, 1, 1] == 3
     with pytest.raises(ArgumentError, match="noRoot=True"):
         vl_nnpdist(x, x, 0)
-    with pytest.raises(ArgumentError, match="sides of 1"):
+    with pytest.raises(ArgumentError, match="sides must be equal, or 1"):
         vl_nnpdist(x, x[:, :2], 2)
 
 

@@ -331,7 +331,7 @@ def test_a_mean_that_is_no_numbers_says_so() -> None:
 
 def test_a_mean_of_other_channels_than_the_images_says_so() -> None:
     net = SimpleNN([], {"normalization": {"averageImage": np.zeros((1, 1, 48), "f4")}})
-    with pytest.raises(NetworkFormatError, match="averageImage has 48 channels, the images have 3"):
+    with pytest.raises(NetworkFormatError, match="averageImage has 48 channels, the images 3"):
         net.prepare(torch.zeros(1, 3, 2, 2))
 
 

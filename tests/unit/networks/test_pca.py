@@ -54,7 +54,7 @@ def test_the_callers_points_are_not_changed():
 
 @pytest.mark.parametrize("count", [0, 5, -1])
 def test_too_many_components_are_refused_with_the_numbers(count):
-    with pytest.raises(ArgumentError, match=f"10 points in 4 dimensions must be 1 to 4; got {count}"):
+    with pytest.raises(ArgumentError, match=f"10 points of 4 numbers have 1 to 4 components; got {count}"):
         relja_PCA(points(10, 4), count)
 
 
