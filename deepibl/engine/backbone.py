@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from deepibl.engine.finite import Overflow, in_range
+from deepibl.engine.finite import Overflow, gain, in_range
 from deepibl.engine.onednn import PackedConvolution, Workers
 from deepibl.engine.winograd import WinogradConvolution
 from matlab_compat.simplenn.layer import Layer
@@ -74,6 +74,7 @@ class FusedBackbone:
         self._workers = Workers(torch.get_num_threads())
         self._winograd = precision == "fp32"
         self._in_range = in_range(net, stop, channels)
+        self._gain = max(map(gain, list(net)[:stop]), default=1.0)
         self.steps: list[Step] = [self._step(group) for group in groups(net, stop, channels)]
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -82,9 +83,11 @@ class FusedBackbone:
         overflow = Overflow()
         overflow.see(x)  # else oneDNN's ReLUs would make 0 of NaN in the images
         for step in self.steps:
-            x = step(x)
             if not self._in_range:
-                overflow.see(x)
+                overflow.see(x, self._gain)
+            x = step(x)
+        if not self._in_range:
+            overflow.see(x)
         return overflow.mark(x.float())
 
     def _step(self, group: Group) -> Step:

@@ -65,6 +65,13 @@ def _numbers(net: nn.Module) -> Iterator[tuple[str, Tensor, str]]:
         yield "meta.normalization", net.mean_pixel, "averageImage"
 
 
+def gain(layer: nn.Module) -> float:
+    """How many times as large as its input a convolution's output may be, without its bias; else 1."""
+    if not isinstance(layer, Conv) or layer.weight is None:
+        return 1.0
+    return float(layer.weight.detach().float().abs().sum((1, 2, 3)).max())
+
+
 def in_range(net: SimpleNN, stop: int, channels: int | None) -> bool:
     """Whether the maps of layers 0 .. stop-1 cannot overflow. channels: of the input; 3: images, else kept
     maps.
@@ -72,10 +79,8 @@ def in_range(net: SimpleNN, stop: int, channels: int | None) -> bool:
     most = IMAGES if channels == 3 else MAPS
     for layer in list(net)[:stop]:
         if isinstance(layer, Conv) and layer.weight is not None:
-            weight = layer.weight.detach().float()
-            bias = weight.new_zeros(1) if layer.bias is None else layer.bias.detach().float()
-            gain, offset = torch.stack([weight.abs().sum((1, 2, 3)).max(), bias.abs().max()]).tolist()
-            most = max(most, gain * most + offset)
+            offset = 0.0 if layer.bias is None else float(layer.bias.detach().float().abs().max())
+            most = max(most, gain(layer) * most + offset)
         elif isinstance(layer, Normalize) and layer.param[1] >= 1e-12 and 0 <= layer.param[3] <= 1:
             if most > MOST_SQUARED or layer.param[2] < 0:
                 return False
@@ -91,10 +96,14 @@ class Overflow:
     def __init__(self) -> None:
         self._largest: Tensor | None = None
 
-    def see(self, maps: Tensor) -> None:
-        """Notes the largest absolute value of each image's maps (N, C, H, W); integers cannot overflow."""
+    def see(self, maps: Tensor, gain: float = 1.0) -> None:
+        """Notes the largest absolute value of each image's maps (N, C, H, W); integers cannot overflow.
+
+        gain: of layers, whose sums may reach that many times as much: with AMX's bfloat16,
+        sums that overflow are NaN, and the ReLU's zeros are all that is left to see.
+        """
         if maps.is_floating_point():
-            found = torch.maximum(maps.amax((1, 2, 3)), -maps.amin((1, 2, 3))).float()
+            found = torch.maximum(maps.amax((1, 2, 3)), -maps.amin((1, 2, 3))).float() * gain
             self._largest = found if self._largest is None else torch.maximum(self._largest, found)
 
     def mark(self, maps: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deepibl.engine.backbone import FusedBackbone, Group, Step, groups
-from deepibl.engine.finite import in_range
+from deepibl.engine.finite import gain, in_range
 from deepibl.engine.onednn import PackedConvolution, Pair, problem_with
 from matlab_compat.errors import ArgumentError
 from matlab_compat.simplenn.layers import Conv
@@ -120,7 +120,10 @@ class QuantisedBackbone(FusedBackbone):
         self, net: SimpleNN, stop: int, ranges: Mapping[int, Range], *, channels: int | None = 3
     ) -> None:
         super().__init__(net, 0, "fp32")
-        self._in_range = in_range(net, stop, channels)
+        self._in_range, self._gain = (
+            in_range(net, stop, channels),
+            max(map(gain, list(net)[:stop]), default=1.0),
+        )
         found = groups(net, stop, channels)
         if strange := sorted(set(ranges) - {group.position for group in found if group.plain}):
             raise ArgumentError(
