@@ -69,7 +69,11 @@ def gain(layer: nn.Module) -> float:
     """How many times as large as its input a convolution's output may be, without its bias; else 1."""
     if not isinstance(layer, Conv) or layer.weight is None:
         return 1.0
-    return float(layer.weight.detach().float().abs().sum((1, 2, 3)).max())
+    return float(_gain(layer.weight))
+
+
+def _gain(weight: Tensor) -> Tensor:
+    return weight.detach().float().abs().sum((1, 2, 3)).max()
 
 
 def in_range(net: SimpleNN, stop: int, channels: int | None) -> bool:
@@ -79,8 +83,9 @@ def in_range(net: SimpleNN, stop: int, channels: int | None) -> bool:
     most = IMAGES if channels == 3 else MAPS
     for layer in list(net)[:stop]:
         if isinstance(layer, Conv) and layer.weight is not None:
-            offset = 0.0 if layer.bias is None else float(layer.bias.detach().float().abs().max())
-            most = max(most, gain(layer) * most + offset)
+            bias = layer.weight.new_zeros(1) if layer.bias is None else layer.bias.detach()
+            times, offset = torch.stack([_gain(layer.weight), bias.float().abs().max()]).tolist()
+            most = max(most, times * most + offset)
         elif isinstance(layer, Normalize) and layer.param[1] >= 1e-12 and 0 <= layer.param[3] <= 1:
             if most > MOST_SQUARED or layer.param[2] < 0:
                 return False
