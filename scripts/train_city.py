@@ -290,7 +290,7 @@ def reader(
         version: kept_maps(
             net,
             first,
-            folder / f"{version}.npy",
+            folder / f"{version}_{precision}.npy",
             partial(photos.read, version=version),
             len(photos),
             precision,

@@ -46,8 +46,6 @@ def chosen_hits(run: Run, most: int = HITS) -> list[int]:
 
 
 NS = (1, 5, 10)
-
-
 _WHITENED = "Published for networks trained on Pitts30k-train, whitened to 4096 dimensions (SARE paper)."
 _LOG = "From the training log in deepIBL's README (session 53e0, best epoch 4 of 7); not whitened."
 PUBLISHED: dict[str, dict[str, tuple[float, float, float]]] = {  # Recall@1, 5 and 10 in percent
