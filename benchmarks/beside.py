@@ -43,7 +43,7 @@ from benchmarks.extraction import (
 from benchmarks.measure import Case, Settings, Table, in_a_process, paired, real_options, timed
 from benchmarks.training import FIRST, TUPLE, WAYS, TupleStep
 from deepibl.cli.process import keep_buffers
-from deepibl.engine import choose_engine
+from deepibl.engine import choose_engine, onednn
 from deepibl.engine.batch import extract_prepared
 from deepibl.engine.settings import ExtractionSettings
 from deepibl.features import BackboneCache
@@ -221,10 +221,16 @@ def alone(given: Given, title: str, name: str) -> float:
         return statistics.median(timed(run)[0] for _ in range(given.rounds))
 
 
+def available(way: str) -> bool:
+    """Whether this processor has instructions for the precisions that a way's name has."""
+    return all(onednn.instructions(each) for each in ("bf16", "int8") if each in way)
+
+
 def tables(given: Given) -> Iterator[Table]:
-    for title, (needs, ways, difference) in TABLES.items():
+    for title, (needs, every, difference) in TABLES.items():
         if getattr(given, needs) is None:
             continue
+        ways = {name: make for name, make in every.items() if available(name)}
         apart = {name: in_a_process(alone, given, title, name) for name in ways}
         with ExitStack() as stack:
             cases = {name: Case(make(given, stack), LIMIT, keep=True) for name, make in ways.items()}

@@ -26,7 +26,7 @@ from deepibl.runtime import inference
 from matlab_compat.simplenn import SimpleNN
 
 SETS = ("cambridge", "day", "lund")
-PARTS = v2.RandomResizedCrop(224, (0.1, 0.6))
+PARTS = v2.RandomResizedCrop(160, (0.1, 0.6))  # about the scale of the photos, of 320 x 320
 AT_ONCE = 16  # parts of a photo that are described together
 
 

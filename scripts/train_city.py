@@ -187,9 +187,13 @@ def train(
         log = csv.writer(file)
         log.writerow(["round", "loss", *(f"recall@{n}" for n in NS)])
         best = -1.0
-        kept = kept_sketches(net, first, photos, read, maps or out / "maps", bf16)
-        for number, mean_loss in enumerate(learn(net, first, photos, read, kept, recipe)):
-            recalls = recall(net, first, tested, shown, bf16)
+        stem = f"{maps or out / 'maps'}/{{}}_{network_id(net)[:16]}_{recipe.precision}_{{}}.npy"
+        sketches = kept(
+            stem.format("sketches", len(photos)), lambda: sketched(net, first, photos, read, bf16)
+        )
+        at_start = kept(stem.format("recall", tested.name), lambda: recall(net, first, tested, shown, bf16))
+        for number, mean_loss in enumerate(learn(net, first, photos, read, sketches, recipe)):
+            recalls = recall(net, first, tested, shown, bf16) if number else at_start
             log.writerow([number, f"{mean_loss:.4f}", *(f"{each:.4f}" for each in recalls)])
             file.flush()
             print(f"round {number}: loss {mean_loss:.4f}, Recall@1, 5, 10 {np.round(recalls, 4)}", flush=True)
@@ -370,15 +374,19 @@ def directions(dim: int) -> Tensor:
     return torch.randn(dim, SKETCH, generator=torch.Generator().manual_seed(0))
 
 
-def kept_sketches(
-    net: SimpleNN, first: str, photos: Photos, read: Callable[[int, str], Tensor], folder: Path, bf16: bool
+def sketched(
+    net: SimpleNN, first: str, photos: Photos, read: Callable[[int, str], Tensor], bf16: bool
 ) -> np.ndarray:
-    """The sketches (N, SKETCH) of the photos by this network: from a file, or made and kept in it."""
-    file = folder / f"sketches_{network_id(net)[:16]}_{len(photos)}.npy"
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        rows = described(net, first, lambda i: read(i, "plain"), len(photos), bf16)
-        np.save(file, np.concatenate([sketch(each) for each in rows]))
+    """The sketches (N, SKETCH) of the photos by this network."""
+    rows = described(net, first, lambda i: read(i, "plain"), len(photos), bf16)
+    return np.concatenate([sketch(each) for each in rows])
+
+
+def kept(file: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """An array from a file, or made and kept in it."""
+    if not Path(file).exists():
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        np.save(file, make())
     return np.load(file)
 
 
