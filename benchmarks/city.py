@@ -2,8 +2,9 @@
 
 REAL is a folder of photos that do not ship (docs/results.md says which). With --whiten each network gets PCA
 whitening of the photos of Cambridge's training district, with the most dimensions asked for; fewer are its
-first ones. Descriptors are kept in a folder and used again. The last table tests each row against the first
-by McNemar's exact test, over the queries of Cambridge, Gardens Point and Lund together.
+first ones. Descriptors are kept in a folder, and used again; with --first the maps of the layers below it
+are, too, which networks that differ above it share. The last table tests each row against the first by
+McNemar's exact test, over the queries of Cambridge, Gardens Point and Lund together.
 """
 
 import argparse
@@ -22,10 +23,10 @@ from deepibl.datasets import PlaceDataset, dataset_from_places, query_places
 from deepibl.datasets.folder import Places
 from deepibl.engine import ExtractionSettings, Scales, calibrate, choose_engine, read_scales
 from deepibl.engine.batch import extract_prepared
-from deepibl.evaluation import evaluate_network
-from deepibl.features import add_pca_of_images
+from deepibl.evaluation import evaluate_network, recall_at_n
+from deepibl.features import BackboneCache, add_pca_of_images, extract_to_file, read_features
 from deepibl.images import IMAGE_SUFFIXES
-from deepibl.networks import load_network
+from deepibl.networks import load_network, network_id
 from matlab_compat.simplenn import SimpleNN
 
 NS = (1, 5, 10)
@@ -112,12 +113,32 @@ def rows_of(
                     resize=LUND_SIDE if name == "lund" else None,
                     max_side=None,
                 )
+                if given.first and how.resize is None:
+                    found[name] = found_from_maps(net, dataset, given.first, keep, how)
+                    continue
                 tested = evaluate_network(
                     net, dataset, label=label.replace("/", "_"), features=keep, crop_to_dim=dim, settings=how
                 )
                 found[name] = tested.result.found[:, [tested.result.ns.index(n) for n in NS]]
             size = f", {dim}-D" if dim else ""
             yield Row(f"{label}, {precision}{size}", found, speed)
+
+
+def found_from_maps(
+    net: SimpleNN, dataset: PlaceDataset, first: str, keep: Path, settings: ExtractionSettings
+) -> np.ndarray:
+    """Which queries the network finds (Q, len(NS)), from kept maps of the layers below `first`."""
+    rows = []
+    with BackboneCache(net, first, store="disk", folder=keep, keep=True, engine="fused") as cache:
+        for part, root, names in (
+            ("q", dataset.query_root, dataset.query_names),
+            ("db", dataset.database_root, dataset.database_names),
+        ):
+            file = keep / f"{dataset.name}_{part}_{network_id(net)[:16]}_{settings.precision}.bin"
+            if not file.exists():
+                extract_to_file(net, root, names, file, backbone=cache, settings=settings)
+            rows.append(read_features(file, count=len(names)))
+    return recall_at_n(*rows, dataset, ns=NS).found
 
 
 def _scales(net: SimpleNN, label: str, training: Sequence[str], keep: Path) -> Scales:
@@ -182,7 +203,10 @@ def main() -> None:
     parser.add_argument("--engine", default="fused")
     parser.add_argument("--whiten", type=int, nargs="+", default=[], metavar="DIM")
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
+    parser.add_argument("--first", default="", help="a layer; the maps below it are kept and shared")
     given = parser.parse_args()
+    if given.first and (given.whiten or "int8" in given.precision):
+        parser.error("--first goes neither with --whiten nor with int8")
     given.keep.mkdir(parents=True, exist_ok=True)
     sets = {name: each for name, each in data_sets(given.real).items() if name in given.sets}
     training = training_photos(given.real)

@@ -37,7 +37,7 @@ from deepibl.engine.winograd import WinogradGradients
 from deepibl.evaluation import recall_at_n
 from deepibl.losses import ContrastiveLoss, SARELoss, TripletLoss, TupleLoss
 from deepibl.networks import load_network, network_id, save_network
-from deepibl.networks.build import add_pooling_for
+from deepibl.networks.build import CLUSTERS, add_pooling_for
 from matlab_compat.files import atomic_output
 from matlab_compat.simplenn import SimpleNN
 
@@ -143,14 +143,17 @@ def start(
     out: Path,
     train: Annotated[Path, typer.Option()],
     backbone: Annotated[Path, typer.Option()],
-    crop: Annotated[str, typer.Option()] = "",
+    crop: Annotated[str, typer.Option(help="the last layer that is kept")] = "",
+    method: Annotated[str, typer.Option(help="vlad_preL2_intra, max, avg …")] = "vlad_preL2_intra",
+    clusters: int = CLUSTERS,
 ) -> None:
-    """Writes OUT/start.mat: a backbone, cropped behind a layer, with NetVLAD on top."""
+    """Writes OUT/start.mat: a backbone with NetVLAD, or another pooling, on top."""
     out.mkdir(parents=True, exist_ok=True)
     net = load_network(backbone)
     if crop:
         net = net.with_layers(list(net)[: net.index(crop) + 1])
-    built = add_pooling_for(net, "vlad_preL2_intra", city(train), stem=str(out / "clusters"), progress=True)
+    stem = str(out / "clusters")
+    built = add_pooling_for(net, method, city(train), clusters=clusters, stem=stem, progress=True)
     save_network(built, out / "start.mat")
 
 
@@ -188,10 +191,12 @@ def train(
         log.writerow(["round", "loss", *(f"recall@{n}" for n in NS)])
         best = -1.0
         stem = f"{maps or out / 'maps'}/{{}}_{network_id(net)[:16]}_{recipe.precision}_{{}}.npy"
-        sketches = kept(
+        sketches = in_file(
             stem.format("sketches", len(photos)), lambda: sketched(net, first, photos, read, bf16)
         )
-        at_start = kept(stem.format("recall", tested.name), lambda: recall(net, first, tested, shown, bf16))
+        at_start = in_file(
+            stem.format("recall", tested.name), lambda: recall(net, first, tested, shown, bf16)
+        )
         for number, mean_loss in enumerate(learn(net, first, photos, read, sketches, recipe)):
             recalls = recall(net, first, tested, shown, bf16) if number else at_start
             log.writerow([number, f"{mean_loss:.4f}", *(f"{each:.4f}" for each in recalls)])
@@ -382,7 +387,7 @@ def sketched(
     return np.concatenate([sketch(each) for each in rows])
 
 
-def kept(file: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+def in_file(file: str, make: Callable[[], np.ndarray]) -> np.ndarray:
     """An array from a file, or made and kept in it."""
     if not Path(file).exists():
         Path(file).parent.mkdir(parents=True, exist_ok=True)

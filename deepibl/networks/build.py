@@ -460,6 +460,7 @@ def add_pooling_for(
     method: str,
     dataset: Any,
     *,
+    clusters: int = CLUSTERS,
     stem: str | None = None,
     device: str | torch.device = "cpu",
     tell: Tell = lambda what: None,
@@ -468,10 +469,10 @@ def add_pooling_for(
     """The network with the pooling layers of `method` ('vlad_preL2_intra') on top; its own are shared.
 
     dataset: the training set (`PlaceDataset`), whose name NetVLAD's layer keeps and whose first 500 database
-    images give the clusters. stem: what the names of the files begin with that descriptors and clusters are
-    read from, or kept in (`<stem>_traindescs.mat`, `<stem>_k064_clst.mat`; '_preL2' goes between where the
-    method has it); None keeps nothing. device: computes the descriptors; the network ends on the CPU. tell,
-    progress: see `get_clusters` and `local_descriptors`.
+    images give the clusters. clusters: how many. stem: what the names of the files begin with that
+    descriptors and clusters are read from, or kept in (`<stem>_traindescs.mat`, `<stem>_k064_clst.mat`;
+    '_preL2' goes between where the method has it); None keeps nothing. device: computes the descriptors; the
+    network ends on the CPU. tell, progress: see `get_clusters` and `local_descriptors`.
 
     Ported from: netvlad/addLayers.m
     """
@@ -483,13 +484,13 @@ def add_pooling_for(
     descriptor_file, cluster_file = None, None
     if stem is not None:
         stem += "_preL2" if asked.pre_l2 else ""
-        descriptor_file, cluster_file = f"{stem}_traindescs.mat", f"{stem}_k{CLUSTERS:03d}_clst.mat"
+        descriptor_file, cluster_file = f"{stem}_traindescs.mat", f"{stem}_k{clusters:03d}_clst.mat"
         Path(stem).parent.mkdir(parents=True, exist_ok=True)
     made_of = functools.cache(
         lambda: descriptors_made_of(described, dataset.database_root, dataset.database_names)
     )
     files: dict[str, Any] = {"cluster_file": cluster_file, "descriptor_file": descriptor_file}
-    centres = get_clusters(compute, k=CLUSTERS, made_of=made_of, tell=tell, **files)
+    centres = get_clusters(compute, k=clusters, made_of=made_of, tell=tell, **files)
     descriptors = training_descriptors(compute, descriptor_file, made_of)
     return add_pooling(net, asked, centres=centres, descriptors=descriptors, training_set=dataset.name)
 
