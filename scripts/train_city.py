@@ -32,6 +32,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from deepibl.datasets import PlaceDataset, dataset_from_places, query_places
+from deepibl.engine import onednn
 from deepibl.engine.backbone import FusedBackbone
 from deepibl.engine.winograd import WinogradGradients
 from deepibl.evaluation import recall_at_n
@@ -181,6 +182,8 @@ def train(
     """Trains a network; see `Recipe` for the options."""
     given = locals()
     recipe = Recipe(**{each.name: given[each.name] for each in fields(Recipe)})
+    if bf16 and not onednn.instructions("bf16"):
+        raise typer.BadParameter("this processor has no instructions for bfloat16: leave --bf16 out")
     out.mkdir(parents=True, exist_ok=True)
     net, photos, tested = load_network(network), Photos(city(train), recipe), city(val)
     torch.manual_seed(seed)

@@ -92,7 +92,7 @@ class BackboneCache:
             raise ArgumentError("store='disk' needs a folder")
         self.net, self.first, self.keep = net, net.index(first), keep
         if not self.first:
-            raise ArgumentError(f"layer {net.label(0)} is the first: there are no layers below it to keep")
+            raise ArgumentError(f"{net.label(0)} is the first: there are no layers below it to keep")
         self.identity = network_id(net.with_layers(list(net)[: self.first]))
         self.device, self.dtype = device_of(net), dtype
         self.computed = self.found = 0

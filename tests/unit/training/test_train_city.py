@@ -7,7 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer
 
+from benchmarks.city import NS, found_from_maps
+from deepibl.engine import ExtractionSettings, onednn
+from deepibl.evaluation import evaluate_network
 from deepibl.networks import load_network, save_network
 from scripts.train_city import (
     FAR,
@@ -69,6 +73,15 @@ def test_a_version_at_night_has_grain_and_no_colours(streets: Path) -> None:
     assert card.std() > 1
 
 
+def test_bf16_is_refused_where_the_processor_has_none(
+    streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onednn, "instructions", lambda precision: "")
+    with pytest.raises(typer.BadParameter, match="leave --bf16 out"):
+        train(tmp_path / "none.mat", tmp_path / "out", train=streets, val=streets, bf16=True)
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_mean_of_two_networks_has_the_mean_of_their_weights(tmp_path: Path) -> None:
     write_small_vd16(tmp_path)
     file, other = tmp_path / "imagenet-vgg-verydeep-16.mat", tmp_path / "other.mat"
@@ -78,6 +91,22 @@ def test_the_mean_of_two_networks_has_the_mean_of_their_weights(tmp_path: Path) 
     save_network(net, other)
     mean(tmp_path / "mean.mat", [file, other])
     assert torch.allclose(load_network(tmp_path / "mean.mat")[0].weight, first / 2)
+
+
+@pytest.mark.slow
+def test_a_start_has_the_pooling_and_the_clusters_that_are_given(streets: Path, tmp_path: Path) -> None:
+    write_small_vd16(tmp_path)
+    backbone = tmp_path / "imagenet-vgg-verydeep-16.mat"
+    start(tmp_path / "few", streets / "train", backbone, "conv5_3", clusters=8)
+    start(tmp_path / "max", streets / "train", backbone, "conv5_3", "max")
+    few, largest = (load_network(tmp_path / each / "start.mat") for each in ("few", "max"))
+    assert len(few["vlad:core"].assign) == 8
+    assert not any(name.startswith("vlad") for name in largest.names)
+    dataset = city(streets / "val")
+    found = found_from_maps(few, dataset, "conv5_2", tmp_path, ExtractionSettings(max_side=None))
+    tested = evaluate_network(few, dataset, max_side=None).result
+    assert np.array_equal(found, tested.found[:, [tested.ns.index(n) for n in NS]])
+    assert len(list(tmp_path.glob("backbone-*/*.npy")))
 
 
 @pytest.mark.slow
@@ -92,7 +121,7 @@ def test_the_script_trains_from_a_backbone_to_a_better_network(streets: Path, tm
         **folders,
         first="conv5_3",
         sharpness=10.0,
-        bf16=True,
+        bf16=bool(onednn.instructions("bf16")),
         **options,
     )
     with open(tmp_path / "out" / "log.csv", newline="") as file:
