@@ -99,3 +99,11 @@ def test_backends_are_compared_on_a_file_of_descriptors(
     assert page.count("### Bytes") == 2
     for backend in ("exact, float32 | 600", "ivfpq, 16 bytes | 300", "hnsw, 8 bits | 600"):
         assert f"| {backend} |" in page
+
+
+def test_precisions_that_the_processor_lacks_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beside.onednn, "instructions", lambda precision: "AVX2" * (precision == "fp32"))
+    for _, ways, _ in beside.TABLES.values():
+        kept = [way for way in ways if beside.available(way)]
+        assert kept[0] == next(iter(ways)) and len(kept) >= 2
+        assert not any("bf16" in way or "int8" in way for way in kept)
